@@ -1,0 +1,39 @@
+"""CelebA (Liu et al. 2015), from TensorFlow Datasets: faces with 40 attributes."""
+
+import tensorflow as tf
+
+from dim_tf.data import tfds_files
+from dim_tf.data.splits import Splits
+
+BY_HAND = (
+    "CelebA's server often refuses downloads: fetch img_align_celeba.zip, list_attr_celeba.txt, "
+    "list_eval_partition.txt and list_landmarks_align_celeba.txt from "
+    "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html by hand, prepare them with TensorFlow "
+    "Datasets as its celeb_a page says, and give the folder that holds celeb_a/ as --data_dir."
+)
+
+
+def load(data_dir: str, image_size: int, download: bool) -> Splits:
+    """CelebA's training and test images; the labels are its attributes, 0 or 1.
+
+    The largest centred square (178x178 of 178x218 pixels) is resized to image_size.
+
+    Raises:
+        InputError: the files are missing and could not be downloaded.
+    """
+    builder = tfds_files.prepare("celeb_a", data_dir, download, BY_HAND)
+    names = tuple(sorted(builder.info.features["attributes"]))
+
+    def attributes(example):
+        return tf.stack([tf.cast(example["attributes"][name], tf.int64) for name in names])
+
+    return Splits(
+        name="celeb_a",
+        train=tfds_files.read(builder, "train", image_size, attributes),
+        test=tfds_files.read(builder, "test", image_size, attributes),
+        label_names=names,
+        note=(
+            "CelebA as TensorFlow Datasets has it, the centred square of each image resized to "
+            f"{image_size}x{image_size} pixels; training and test split of the data set."
+        ),
+    )

@@ -1,0 +1,33 @@
+"""scikit-learn's 1,797 handwritten digits of 8x8 pixels: no download, the embedded default."""
+
+import numpy as np
+import tensorflow as tf
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from dim_tf.data import images
+from dim_tf.data.splits import Split, Splits
+
+TEST_FRACTION = 1 / 3
+
+
+def load(data_dir: str, image_size: int, download: bool) -> Splits:
+    """The digits, resized to image_size; `data_dir` and `download` are not needed."""
+    del data_dir, download
+    digits = load_digits()
+    sixteenths = digits.images[..., np.newaxis].astype(np.float32)  # 0 to 16
+    resize = tf.function(lambda image: images.to_bytes(images.fit(image * (255 / 16), image_size)))
+    pixels = tf.map_fn(resize, sixteenths, fn_output_signature=tf.uint8).numpy()
+    labels = digits.target.astype(np.int64)
+    rows = np.arange(len(labels))
+    train, test = train_test_split(rows, test_size=TEST_FRACTION, random_state=0, stratify=labels)
+    return Splits(
+        name="digits",
+        train=Split(pixels[train], labels[train]),
+        test=Split(pixels[test], labels[test]),
+        label_names=tuple(str(name) for name in digits.target_names),
+        note=(
+            f"scikit-learn's digits, 8x8 pixels resized to {image_size}x{image_size}; "
+            f"{len(train)} training and {len(test)} test images, stratified by class with seed 0."
+        ),
+    )

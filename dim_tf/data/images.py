@@ -1,0 +1,53 @@
+"""The geometry and the scale of images, the same in training and in serving."""
+
+import tensorflow as tf
+
+
+def fit(image: tf.Tensor, size: int) -> tf.Tensor:
+    """The largest centred square of an image, resized to size x size.
+
+    Bilinear with antialiasing, so that shrinking does not alias.
+
+    Args:
+        image: any real dtype, [H, W, C] with H, W ≥ 1.
+        size: pixels a side.
+
+    Returns:
+        float32 [size, size, C] on the scale of the input.
+    """
+    shape = tf.shape(image)
+    side = tf.minimum(shape[0], shape[1])
+    top, left = (shape[0] - side) // 2, (shape[1] - side) // 2
+    square = image[top : top + side, left : left + side]
+    resized = tf.image.resize(square, [size, size], antialias=True)
+    return tf.ensure_shape(resized, [size, size, image.shape[-1]])
+
+
+def to_bytes(image: tf.Tensor) -> tf.Tensor:
+    """float in [0, 255] -> uint8, rounded."""
+    return tf.cast(tf.clip_by_value(tf.round(image), 0.0, 255.0), tf.uint8)
+
+
+def with_channels(images: tf.Tensor, channels: int) -> tf.Tensor:
+    """Gives images the number of channels that an encoder takes.
+
+    One channel is repeated to three; three become the luma of Rec. 601 for an encoder of one.
+
+    Args:
+        images: float32 [..., 1 or 3].
+        channels: 1 or 3.
+
+    Returns:
+        float32 [..., channels].
+    """
+    given = images.shape[-1]
+    if given == channels:
+        return images
+    if channels == 3:
+        return tf.repeat(images, 3, axis=-1)
+    return tf.reduce_sum(images * [0.299, 0.587, 0.114], axis=-1, keepdims=True)
+
+
+def unit_to_signed(images: tf.Tensor) -> tf.Tensor:
+    """[0, 1], the scale of exported models, to [-1, 1], the encoders'."""
+    return images * 2.0 - 1.0

@@ -1,0 +1,58 @@
+"""Reads data sets of TensorFlow Datasets, with an error that says how to get a missing one."""
+
+import numpy as np
+import tensorflow as tf
+
+from dim_tf.data import images
+from dim_tf.data.splits import Split
+from dim_tf.errors import InputError
+
+
+def prepare(name: str, data_dir: str, download: bool, by_hand: str):
+    """A TFDS builder whose files are in place.
+
+    Args:
+        name: of the TFDS data set.
+        data_dir: TFDS's folder; empty: its default.
+        download: whether the files may be downloaded.
+        by_hand: what the error tells the user to do without a network.
+
+    Raises:
+        InputError: the files are missing and could not be downloaded.
+    """
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder(name, data_dir=data_dir or None)
+    if builder.is_prepared():
+        return builder
+    where = builder.data_dir
+    if not download:
+        raise InputError(f"{name} is not in {where} and --nodownload was given. {by_hand}")
+    try:
+        builder.download_and_prepare()
+    except Exception as error:  # TFDS passes on whatever its network and archive code raises
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{name} is not in {where} and its download failed "
+            f"({type(error).__name__}: {reason}). {by_hand}"
+        ) from error
+    return builder
+
+
+def read(builder, split: str, image_size: int, labels) -> Split:
+    """Reads a split into memory, in the order of its files.
+
+    Args:
+        builder: of `prepare`.
+        split: its name.
+        image_size: images are fitted to that many pixels a side.
+        labels: a function from an example to its label tensor.
+    """
+
+    def parse(example):
+        return images.to_bytes(images.fit(example["image"], image_size)), labels(example)
+
+    examples = builder.as_dataset(split=split, shuffle_files=False)
+    batches = examples.map(parse, num_parallel_calls=tf.data.AUTOTUNE).batch(1024)
+    pixels, targets = zip(*batches.as_numpy_iterator(), strict=True)
+    return Split(np.concatenate(pixels), np.concatenate(targets).astype(np.int64))

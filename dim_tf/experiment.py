@@ -1,0 +1,175 @@
+"""`Experiment`: every setting of a run, validated, in one frozen dataclass.
+
+Its fields are the command line's flags: name, default, help and allowed values stand here once.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dim_tf.data import SOURCES
+from dim_tf.errors import InputError
+
+
+def _setting(default, help, *, choices=(), minimum=None, above=None, identity=True) -> Any:
+    """A field.
+
+    Args:
+        default: its default.
+        help: its line in --help.
+        choices: the allowed values; empty: any.
+        minimum: the least allowed number.
+        above: a bound that a number must exceed.
+        identity: whether another value makes another experiment, which a run folder refuses.
+    """
+    metadata = {
+        "help": help,
+        "choices": choices,
+        "minimum": minimum,
+        "above": above,
+        "identity": identity,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The settings of a run. Their meaning is in each field's help."""
+
+    name: str = _setting(
+        "", "name of the run and of the export; empty: the flagfile's stem", identity=False
+    )
+    run_dir: str = _setting("", "run folder; empty: runs/NAME", identity=False)
+    export_dir: str = _setting("exported", "folder of exported models", identity=False)
+
+    dataset: str = _setting("digits", "data set", choices=tuple(SOURCES))
+    data_dir: str = _setting(
+        "", "folder of the data set's files; empty: where its library keeps them", identity=False
+    )
+    image_size: int = _setting(0, "pixels a side; 0: the data set's default", minimum=0)
+    download: bool = _setting(True, "whether missing data may be downloaded", identity=False)
+    augment: str = _setting(
+        "none",
+        "random crops (shifts by up to 1/8 of the side) and horizontal flips in training",
+        choices=("none", "crop", "flip", "crop_flip"),
+    )
+
+    model: str = _setting("dim", "what is trained", choices=("dim",))
+    encoder: str = _setting(
+        "",
+        "encoder; empty: chosen from the image size",
+        choices=("", "basic28x28", "basic32x32", "basic64x64"),
+    )
+    latent_dim: int = _setting(64, "units of the global feature", minimum=1)
+    estimator: str = _setting(
+        "jsd", "estimator of mutual information", choices=("jsd", "infonce", "dv")
+    )
+    local_critic: str = _setting("dot", "critic of local features", choices=("dot",))
+    mi_units: int = _setting(2048, "units of the critic", minimum=1)
+    beta: float = _setting(1.0, "weight of local mutual information", above=0)
+    gamma: float = _setting(0.1, "weight of prior matching; 0: none", minimum=0)
+    prior: str = _setting("uniform", "prior of the global feature", choices=("uniform",))
+    prior_penalty: float = _setting(
+        1.0, "weight of the discriminator's gradient penalty", minimum=0
+    )
+
+    epochs: int = _setting(20, "epochs of training", minimum=1, identity=False)
+    steps: int = _setting(0, "caps the steps of training; 0: no cap", minimum=0, identity=False)
+    batch_size: int = _setting(64, "images in a step, over all replicas", minimum=2)
+    learning_rate: float = _setting(1e-4, "of Adam, for both optimizers", above=0)
+    seed: int = _setting(0, "of all random numbers", minimum=0)
+
+    strategy: str = _setting(
+        "auto",
+        "devices: auto (mirrored where there are several GPUs or --replicas), one, mirrored",
+        choices=("auto", "one", "mirrored"),
+        identity=False,
+    )
+    replicas: int = _setting(
+        0,
+        "logical CPU replicas, to try out replicas without GPUs; 0: none",
+        minimum=0,
+        identity=False,
+    )
+    sync_batch_norm: bool = _setting(True, "batch norm statistics over all replicas")
+    precision: str = _setting(
+        "float32", "of layers; scores and losses are float32", choices=("float32", "bfloat16")
+    )
+    jit_compile: str = _setting(
+        "auto",
+        "XLA: auto (on GPUs), true, false",
+        choices=("auto", "true", "false"),
+        identity=False,
+    )
+
+    checkpoint_every: int = _setting(
+        500, "steps between checkpoints; there is one at the end too", minimum=1, identity=False
+    )
+    keep_checkpoints: int = _setting(2, "newest checkpoints kept", minimum=1, identity=False)
+    log_every: int = _setting(1, "steps between lines of metrics.jsonl", minimum=1, identity=False)
+    resume: bool = _setting(
+        True, "go on from the run folder's checkpoint; false: start anew", identity=False
+    )
+
+    probe_epochs: int = _setting(10, "epochs of each probe's training", minimum=1, identity=False)
+    probe_seeds: int = _setting(
+        2, "probes trained for each figure of the encoder", minimum=1, identity=False
+    )
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            _validate(field, getattr(self, field.name))
+        if not self.name:
+            raise InputError("--name is empty and no --flagfile gives one; give a name")
+        if "/" in self.name or self.name in (".", ".."):
+            raise InputError(f"--name={self.name} is used as a folder's name; leave out '/'")
+        if self.replicas and self.batch_size % self.replicas:
+            raise InputError(
+                f"--batch_size={self.batch_size} does not divide by --replicas={self.replicas}"
+            )
+        if self.replicas and self.strategy == "one":
+            raise InputError("--replicas needs --strategy=auto or mirrored, not one")
+
+    @property
+    def run_path(self) -> Path:
+        return Path(self.run_dir or Path("runs") / self.name)
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Experiment":
+        """Reads what `to_json` wrote; settings that it does not know get their default.
+
+        Raises:
+            InputError: not such a text, or it has settings that this version does not know.
+        """
+        try:
+            values = json.loads(text)
+            return cls(**values)
+        except (json.JSONDecodeError, TypeError) as error:
+            raise InputError(f"not an experiment.json of this version: {error}") from error
+
+    def differences(self, other: "Experiment") -> list[str]:
+        """Settings that make `other` another experiment, as 'name: theirs -> mine'."""
+        found = []
+        for field in dataclasses.fields(self):
+            mine, theirs = getattr(self, field.name), getattr(other, field.name)
+            if field.metadata["identity"] and mine != theirs:
+                found.append(f"{field.name}: {theirs!r} -> {mine!r}")
+        return found
+
+
+def _validate(field, value):
+    meta = field.metadata
+    if meta["choices"] and value not in meta["choices"]:
+        allowed = ", ".join(repr(choice) for choice in meta["choices"])
+        raise InputError(f"--{field.name}={value!r}; expected one of {allowed}")
+    if meta["minimum"] is not None and not value >= meta["minimum"]:
+        raise InputError(f"--{field.name}={value}; expected at least {meta['minimum']}")
+    if meta["above"] is not None and not value > meta["above"]:
+        raise InputError(f"--{field.name}={value}; expected more than {meta['above']}")
+    if isinstance(value, float) and value in (float("inf"), float("-inf")):
+        raise InputError(f"--{field.name}={value}; expected a finite number")

@@ -1,0 +1,63 @@
+"""The command line: `python -m dim_tf.main --flagfile=flags/digits.cfg`."""
+
+import os
+import sys
+
+from absl import app, flags
+
+from dim_tf import flags as dim_flags
+from dim_tf.errors import InputError, RunError
+
+FAILED, WRONG_INPUT, STOPPED = 1, 2, 143
+
+USAGE = """Deep InfoMax: images in, a measured, exported encoder out.
+
+usage: python -m dim_tf.main --flagfile=flags/NAME.cfg [flags]
+
+Later flags override. Flags:
+"""
+
+
+def parse_flags(arguments: list[str]) -> list[str]:
+    """Parses the flags; ends the program with 0 after --help and with 2 at a wrong flag."""
+    values = flags.FLAGS
+    # absl's own help flags would end the program with status 1.
+    if {argument.lstrip("-") for argument in arguments[1:]} & {"h", "help", "helpfull"}:
+        print(USAGE + values.module_help(dim_flags.__name__))
+        sys.exit(0)
+    try:
+        rest = values(arguments)
+    except (flags.Error, OSError) as error:  # OSError: a flagfile that cannot be read
+        print(f"error: {error}; see --help", file=sys.stderr)
+        sys.exit(WRONG_INPUT)
+    if len(rest) > 1:
+        print(f"error: unexpected argument {rest[1]!r}; see --help", file=sys.stderr)
+        sys.exit(WRONG_INPUT)
+    return arguments
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the stages that the whole command line asks for; returns the exit status."""
+    try:
+        experiment = dim_flags.experiment(flags.FLAGS, arguments)
+        modes = dim_flags.modes(flags.FLAGS)
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        from dim_tf import stages  # TensorFlow: only now, so that --help is quick
+
+        return STOPPED if stages.run(experiment, modes) else 0
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return WRONG_INPUT
+    except RunError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return FAILED
+
+
+def run() -> None:
+    """The console script `dim-tf`."""
+    dim_flags.define(flags.FLAGS)
+    app.run(main, flags_parser=parse_flags)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,1 @@
+"""Training: devices, the loop, checkpoints and what watches a run."""

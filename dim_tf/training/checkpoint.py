@@ -1,0 +1,78 @@
+"""Checkpoints of every variable of a run, for an exact resume."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from dim_tf.errors import RunError
+
+
+class Checkpoints:
+    """The checkpoints in a run folder.
+
+    They hold an explicit dict of all variables, by path: of the model and of both optimizers.
+    The state of the data needs none, a batch is a function of the step.
+
+    Args:
+        model: a built `DeepInfoMax`.
+        folder: where they are kept.
+        keep: how many.
+    """
+
+    def __init__(self, model: keras.Model, folder, keep: int):
+        self._model = model
+        self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self._variables = all_variables(model)
+        checkpoint = tf.train.Checkpoint(
+            step=self._step, **{path: v.value for path, v in self._variables.items()}
+        )
+        self._checkpoint = checkpoint
+        self._manager = tf.train.CheckpointManager(checkpoint, str(folder), max_to_keep=keep)
+
+    @property
+    def latest(self) -> str | None:
+        """The newest checkpoint's path."""
+        return self._manager.latest_checkpoint
+
+    def save(self, step: int) -> str:
+        """Writes the checkpoint of `step`; returns its path.
+
+        Raises:
+            RunError: a weight is not finite; the checkpoints before stay as they are.
+        """
+        for path, variable in self._variables.items():
+            if not np.all(np.isfinite(keras.ops.convert_to_numpy(variable))):
+                raise RunError(
+                    f"step {step}: {path} is not finite, so it was not saved; the last good "
+                    f"checkpoint is {self.latest or 'none'}"
+                )
+        self._step.assign(step)
+        return self._manager.save(checkpoint_number=step)
+
+    def restore(self) -> int:
+        """Restores the newest checkpoint, if there is one; returns its step, or 0.
+
+        Raises:
+            RunError: it does not fit the model, or cannot be read.
+        """
+        if self.latest is None:
+            return 0
+        try:
+            self._checkpoint.restore(self.latest).assert_consumed()
+        except (AssertionError, ValueError, tf.errors.OpError) as error:
+            raise RunError(
+                f"{self.latest} cannot be restored: {str(error).splitlines()[0]}"
+            ) from error
+        return int(self._step.numpy())
+
+
+def all_variables(model: keras.Model) -> dict[str, keras.Variable]:
+    """Every variable of the model and of its two optimizers, by path."""
+    variables = [
+        *((f"model/{v.path}", v) for v in model.variables),
+        *((f"optimizer/{v.path}", v) for v in model.optimizer.variables),
+        *((f"adversary/{v.path}", v) for v in model.adversary_optimizer.variables),
+    ]
+    by_path = dict(variables)
+    assert len(by_path) == len(variables), "two variables have the same path"
+    return {path.replace("/", "."): v for path, v in by_path.items()}

@@ -1,0 +1,182 @@
+"""Callbacks that watch a run: the record of its steps, checkpoints, NaN guard, signals."""
+
+import json
+import math
+import os
+import signal
+import time
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from dim_tf.errors import RunError
+from dim_tf.training.checkpoint import Checkpoints
+
+
+class Progress:
+    """Where a run stands: shared by the callbacks.
+
+    Attributes:
+        step: how many steps the weights have seen.
+        steps_per_epoch: of the data.
+    """
+
+    def __init__(self, step: int, steps_per_epoch: int):
+        self.step = step
+        self.steps_per_epoch = steps_per_epoch
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the last step, from 1."""
+        return (self.step - 1) // self.steps_per_epoch + 1
+
+
+class Recorder(keras.callbacks.Callback):
+    """Counts steps, stops at a loss that is not finite, and writes metrics.jsonl and TensorBoard.
+
+    Must be the first callback: it makes the logs plain numbers and adds images/s to them.
+
+    Args:
+        progress: counted on here.
+        folder: the run's.
+        batch_size: images in a step.
+        log_every: steps between lines.
+        checkpoints: named in the error of the NaN guard.
+    """
+
+    def __init__(
+        self,
+        progress: Progress,
+        folder: Path,
+        batch_size: int,
+        log_every: int,
+        checkpoints: Checkpoints,
+    ):
+        super().__init__()
+        self._progress = progress
+        self._batch_size = batch_size
+        self._log_every = log_every
+        self._checkpoints = checkpoints
+        self._lines = open(folder / "metrics.jsonl", "a", encoding="utf-8")  # noqa: SIM115
+        self._writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._began = time.perf_counter()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch_sums = {}
+        self._epoch_steps = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        for name in logs:
+            logs[name] = float(logs[name])
+        seconds = time.perf_counter() - self._began
+        self._progress.step += 1
+        for name, value in logs.items():
+            if not math.isfinite(value):
+                raise RunError(
+                    f"step {self._progress.step}: {name} is {value}; the last good checkpoint is "
+                    f"{self._checkpoints.latest or 'none'}. A lower --learning_rate may help"
+                )
+        logs["images_per_second"] = self._batch_size / seconds
+        for name, value in logs.items():
+            self._epoch_sums[name] = self._epoch_sums.get(name, 0.0) + value
+        self._epoch_steps += 1
+        if self._progress.step % self._log_every == 0:
+            self._write(logs)
+
+    def _write(self, logs):
+        line = {"step": self._progress.step, "epoch": self._progress.epoch, **logs}
+        self._lines.write(json.dumps(line) + "\n")
+        self._lines.flush()
+        with self._writer.as_default(self._progress.step):
+            for name, value in logs.items():
+                tf.summary.scalar(name, value)
+
+    def on_epoch_end(self, epoch, logs=None):
+        # The progress bar and the history show the epoch's means, not its last step.
+        logs.update({name: total / self._epoch_steps for name, total in self._epoch_sums.items()})
+
+    def close(self):
+        """Closes the files."""
+        self._lines.close()
+        self._writer.close()
+
+
+class Saver(keras.callbacks.Callback):
+    """Saves a checkpoint every `every` steps and when a signal asks to stop.
+
+    Args:
+        progress: of the run.
+        checkpoints: to save to.
+        every: steps.
+        signals: asks to stop.
+    """
+
+    def __init__(
+        self, progress: Progress, checkpoints: Checkpoints, every: int, signals: "Signals"
+    ):
+        super().__init__()
+        self._progress = progress
+        self._checkpoints = checkpoints
+        self._every = every
+        self._signals = signals
+        self._saved = progress.step
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self._signals.received or self._progress.step % self._every == 0:
+            self.save()
+        if self._signals.received:
+            self.model.stop_training = True
+
+    def save(self):
+        """Saves this step, if it is not saved yet."""
+        if self._saved != self._progress.step:
+            self._checkpoints.save(self._progress.step)
+            self._saved = self._progress.step
+
+
+class Signals:
+    """While used as a context, notes SIGTERM and SIGINT instead of dying of them.
+
+    A second signal of the same kind ends the process at once.
+    """
+
+    def __init__(self):
+        self.received: int | None = None
+
+    def __enter__(self):
+        self._before = {s: signal.signal(s, self._note) for s in (signal.SIGTERM, signal.SIGINT)}
+        return self
+
+    def __exit__(self, *exception):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number, frame):
+        if self.received:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        self.received = number
+
+
+def cut_back(metrics_file: Path, step: int) -> None:
+    """Drops what stands in metrics.jsonl after `step`, so that each step stands once.
+
+    A last line that was not written to its end is dropped too.
+    """
+    if not metrics_file.exists():
+        return
+    kept = []
+    for line in metrics_file.read_text(encoding="utf-8").splitlines():
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:
+            break
+        if entry["step"] > step:
+            break
+        kept.append(line + "\n")
+    temporary = metrics_file.with_suffix(".tmp")
+    temporary.write_text("".join(kept), encoding="utf-8")
+    os.replace(temporary, metrics_file)

@@ -1,0 +1,87 @@
+"""Dense, convolution and normalisation layers with the numerics of the authors' code.
+
+The authors used PyTorch's defaults, which are not Keras': kernels and biases uniform in
+±1/√fan_in, batch norm with epsilon 1e-5 and momentum 0.9, layer norm with epsilon 1e-5, and
+explicit symmetric padding. Results depend on them.
+"""
+
+import keras
+
+PACKAGE = "keras_models"
+NORM_EPSILON = 1e-5
+BATCH_NORM_MOMENTUM = 0.9
+
+
+def _fan_in_bias(fan_in: int) -> keras.initializers.Initializer:
+    limit = fan_in**-0.5
+    return keras.initializers.RandomUniform(-limit, limit)
+
+
+def _fan_in_kernel() -> keras.initializers.Initializer:
+    # A uniform distribution in ±√(3·scale/fan_in); scale 1/3 makes that ±1/√fan_in.
+    return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class Dense(keras.layers.Dense):
+    """Dense layer on the last axis; kernel and bias uniform in ±1/√fan_in by default."""
+
+    def __init__(self, units, kernel_initializer=None, **kwargs):
+        super().__init__(units, kernel_initializer=kernel_initializer or _fan_in_kernel(), **kwargs)
+
+    def build(self, input_shape):
+        self.bias_initializer = _fan_in_bias(input_shape[-1])
+        super().build(input_shape)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class Conv2D(keras.layers.Conv2D):
+    """Convolution after zero padding of `pad` pixels on all four sides.
+
+    Keras' "same" pads unsymmetrically for an odd kernel with stride 2, the authors' code does not.
+    """
+
+    def __init__(self, filters, kernel_size, strides=1, pad=0, **kwargs):
+        kwargs.pop("padding", None)  # comes back from get_config; always "valid" here
+        kwargs.setdefault("kernel_initializer", _fan_in_kernel())
+        super().__init__(filters, kernel_size, strides=strides, padding="valid", **kwargs)
+        self.pad = pad
+
+    def _padded(self, shape):
+        n, height, width, channels = shape
+        grow = 2 * self.pad
+        return (
+            n,
+            None if height is None else height + grow,
+            None if width is None else width + grow,
+            channels,
+        )
+
+    def build(self, input_shape):
+        kernel_height, kernel_width = self.kernel_size
+        self.bias_initializer = _fan_in_bias(kernel_height * kernel_width * input_shape[-1])
+        super().build(self._padded(input_shape))
+
+    def compute_output_shape(self, input_shape):
+        return super().compute_output_shape(self._padded(input_shape))
+
+    def call(self, inputs):
+        if self.pad:
+            edge = (self.pad, self.pad)
+            inputs = keras.ops.pad(inputs, ((0, 0), edge, edge, (0, 0)))
+        return super().call(inputs)
+
+    def get_config(self):
+        return {**super().get_config(), "pad": self.pad}
+
+
+def batch_norm(synchronized: bool, name: str) -> keras.layers.BatchNormalization:
+    """Batch norm with epsilon 1e-5 and momentum 0.9; `synchronized`: over all replicas."""
+    return keras.layers.BatchNormalization(
+        momentum=BATCH_NORM_MOMENTUM, epsilon=NORM_EPSILON, synchronized=synchronized, name=name
+    )
+
+
+def layer_norm(name: str) -> keras.layers.LayerNormalization:
+    """Layer norm over the last axis with epsilon 1e-5."""
+    return keras.layers.LayerNormalization(epsilon=NORM_EPSILON, name=name)

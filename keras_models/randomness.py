@@ -1,0 +1,50 @@
+"""Stateless random numbers of one training step.
+
+Noise belongs to the example: the global batch's is drawn from (seed, purpose, step) and each
+replica takes its own rows, so that a step is the same on any number of replicas.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from keras_models import replicas
+
+
+def derive_seed(seed: int, purpose: str) -> int:
+    """A 31-bit seed for one purpose: different purposes and seeds give unrelated numbers."""
+    digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") & 0x7FFFFFFF
+
+
+@dataclass(frozen=True)
+class StepRandom:
+    """The random numbers of one step.
+
+    Attributes:
+        seed: the experiment's.
+        step: int scalar (tensor), the number of the step.
+    """
+
+    seed: int
+    step: tf.Tensor
+
+    def uniform(self, purpose: str, examples, shape: tuple[int, ...]) -> tf.Tensor:
+        """Uniform numbers in [0, 1) for this replica's examples.
+
+        Args:
+            purpose: what they are for; equal purposes in one step give equal numbers.
+            examples: int or int scalar tensor, how many examples this replica has.
+            shape: of one example's numbers.
+
+        Returns:
+            float32 [examples, *shape].
+        """
+        numbers = tf.random.stateless_uniform(
+            [examples * replicas.count(), *shape],
+            seed=[derive_seed(self.seed, purpose), tf.cast(self.step, tf.int32)],
+            alg="philox",  # the default differs between XLA and the other kernels
+        )
+        first = replicas.index() * examples
+        return numbers[first : first + examples]
