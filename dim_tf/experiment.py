@@ -118,6 +118,10 @@ class Experiment:
         2, "probes trained for each figure of the encoder", minimum=1, identity=False
     )
 
+    probe_learning_rate: float = _setting(
+        1e-4, "of each probe; the authors' is 1e-4", above=0, identity=False
+    )
+
     def __post_init__(self):
         for field in dataclasses.fields(self):
             _validate(field, getattr(self, field.name))

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from dim_tf import flags as dim_flags
 from dim_tf.errors import InputError, RunError
@@ -41,7 +41,9 @@ def main(arguments: list[str]) -> int:
     try:
         experiment = dim_flags.experiment(flags.FLAGS, arguments)
         modes = dim_flags.modes(flags.FLAGS)
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        # Errors come as exceptions; what TensorFlow logs beside them is for its developers.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        logging.set_verbosity(logging.ERROR)
         from dim_tf import stages  # TensorFlow: only now, so that --help is quick
 
         return STOPPED if stages.run(experiment, modes) else 0

@@ -32,8 +32,8 @@ class DeepInfoMax(keras.Model):
             adversary_optimizer: another one for the adversaries (the prior discriminator).
             **kw: for `keras.Model.compile`, such as `jit_compile`.
         """
-        super().compile(optimizer=optimizer or adam(learning_rate), **kw)
-        self.adversary_optimizer = adversary_optimizer or adam(learning_rate)
+        super().compile(optimizer=optimizer or adam(learning_rate, "adam"), **kw)
+        self.adversary_optimizer = adversary_optimizer or adam(learning_rate, "adversary_adam")
 
     def build(self, input_shape=None):
         """Makes all variables, those of the optimizers too: needed before `fit`."""
@@ -109,6 +109,6 @@ class DeepInfoMax(keras.Model):
         return cls(**{**config, "encoder": encoder, "terms": terms})
 
 
-def adam(learning_rate: float) -> keras.optimizers.Adam:
+def adam(learning_rate: float, name: str) -> keras.optimizers.Adam:
     """The authors' optimizer: betas (0.5, 0.999), epsilon 1e-8 (Keras' default is 1e-7)."""
-    return keras.optimizers.Adam(learning_rate, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
+    return keras.optimizers.Adam(learning_rate, beta_1=0.5, beta_2=0.999, epsilon=1e-8, name=name)

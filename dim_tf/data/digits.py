@@ -5,7 +5,7 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from dim_tf.data import images
+from dim_tf.data import image_ops
 from dim_tf.data.splits import Split, Splits
 
 TEST_FRACTION = 1 / 3
@@ -16,7 +16,9 @@ def load(data_dir: str, image_size: int, download: bool) -> Splits:
     del data_dir, download
     digits = load_digits()
     sixteenths = digits.images[..., np.newaxis].astype(np.float32)  # 0 to 16
-    resize = tf.function(lambda image: images.to_bytes(images.fit(image * (255 / 16), image_size)))
+    resize = tf.function(
+        lambda image: image_ops.to_bytes(image_ops.fit(image * (255 / 16), image_size))
+    )
     pixels = tf.map_fn(resize, sixteenths, fn_output_signature=tf.uint8).numpy()
     labels = digits.target.astype(np.int64)
     rows = np.arange(len(labels))

@@ -5,7 +5,7 @@ So there is no iterator state to save, and a run goes on from any step exactly.
 
 import tensorflow as tf
 
-from dim_tf.data import images
+from dim_tf.data import image_ops
 from dim_tf.data.splits import Split
 from dim_tf.errors import InputError
 from keras_models.randomness import derive_seed
@@ -64,8 +64,8 @@ def training_batches(
         )
         x = tf.gather(pixels, rows)
         x = augmented(x, augment, tf.stack([tf.cast(augment_seed, tf.int64), step]))
-        x = images.with_channels(tf.cast(x, tf.float32) / 255.0, channels)
-        return images.unit_to_signed(x)
+        x = image_ops.with_channels(tf.cast(x, tf.float32) / 255.0, channels)
+        return image_ops.unit_to_signed(x)
 
     steps = tf.data.Dataset.counter(start=start_step)
     dataset = steps.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from dim_tf.data import images
+from dim_tf.data import image_ops
 from dim_tf.data.splits import Split
 from dim_tf.errors import InputError
 
@@ -50,7 +50,7 @@ def read(builder, split: str, image_size: int, labels) -> Split:
     """
 
     def parse(example):
-        return images.to_bytes(images.fit(example["image"], image_size)), labels(example)
+        return image_ops.to_bytes(image_ops.fit(example["image"], image_size)), labels(example)
 
     examples = builder.as_dataset(split=split, shuffle_files=False)
     batches = examples.map(parse, num_parallel_calls=tf.data.AUTOTUNE).batch(1024)

@@ -57,22 +57,50 @@ class Checkpoints:
         """
         if self.latest is None:
             return 0
-        try:
-            self._checkpoint.restore(self.latest).assert_consumed()
-        except (AssertionError, ValueError, tf.errors.OpError) as error:
-            raise RunError(
-                f"{self.latest} cannot be restored: {str(error).splitlines()[0]}"
-            ) from error
-        return int(self._step.numpy())
+        return _restore(self._checkpoint, self.latest, self._step)
+
+
+def restore_weights(model: keras.Model, folder) -> int | None:
+    """Restores a model's weights from the newest checkpoint in `folder`, without the optimizers'.
+
+    Returns:
+        Its step; None if there is no checkpoint.
+
+    Raises:
+        RunError: it does not fit the model, or cannot be read.
+    """
+    latest = tf.train.latest_checkpoint(str(folder))
+    if latest is None:
+        return None
+    step = tf.Variable(0, dtype=tf.int64, trainable=False)
+    weights = {path: v.value for path, v in _by_path({"model": model.variables}).items()}
+    return _restore(tf.train.Checkpoint(step=step, **weights), latest, step)
+
+
+def _restore(checkpoint, path, step) -> int:
+    try:
+        status = checkpoint.restore(path).expect_partial()
+        status.assert_existing_objects_matched()
+    except (AssertionError, ValueError, tf.errors.OpError) as error:
+        reason = str(error).splitlines()[0]
+        raise RunError(f"{path} cannot be restored: {reason}") from error
+    return int(step.numpy())
 
 
 def all_variables(model: keras.Model) -> dict[str, keras.Variable]:
-    """Every variable of the model and of its two optimizers, by path."""
-    variables = [
-        *((f"model/{v.path}", v) for v in model.variables),
-        *((f"optimizer/{v.path}", v) for v in model.optimizer.variables),
-        *((f"adversary/{v.path}", v) for v in model.adversary_optimizer.variables),
-    ]
-    by_path = dict(variables)
-    assert len(by_path) == len(variables), "two variables have the same path"
-    return {path.replace("/", "."): v for path, v in by_path.items()}
+    """Every variable of the model and of its two optimizers, by a name unique among them."""
+    return _by_path(
+        {
+            "model": model.variables,
+            "optimizer": model.optimizer.variables,
+            "adversary": model.adversary_optimizer.variables,
+        }
+    )
+
+
+def _by_path(groups: dict[str, list]) -> dict[str, keras.Variable]:
+    named = [(f"{group}/{v.path}", v) for group, owned in groups.items() for v in owned]
+    by_path = {path.replace("/", "."): v for path, v in named}
+    if len(by_path) != len(named):
+        raise ValueError("two variables have the same path; give their layers different names")
+    return by_path

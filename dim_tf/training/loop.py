@@ -1,5 +1,6 @@
 """Training: from an experiment and its data to the last checkpoint."""
 
+import dataclasses
 import os
 import shutil
 import sys
@@ -7,14 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import keras
-import tensorflow as tf
 
 from dim_tf.data import pipeline
 from dim_tf.data.splits import Splits
-from dim_tf.errors import InputError, RunError
+from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
 from dim_tf.training import monitors, strategy
-from dim_tf.training.checkpoint import Checkpoints
+from dim_tf.training.checkpoint import Checkpoints, restore_weights
 from keras_models import DeepInfoMax, encoders, terms
 
 
@@ -201,18 +201,19 @@ def _fit(model, experiment, splits, segment, step, callbacks):
 
 
 def load_trained(experiment: Experiment, image_size: int) -> tuple[encoders.ConvNet, int]:
-    """The encoder of the newest checkpoint in the run folder, and its step.
+    """The encoder of the newest checkpoint in the run folder, in float32, and its step.
 
     Raises:
         InputError: there is no checkpoint, or it is another experiment's.
         RunError: it cannot be restored.
     """
     folder = experiment.run_path
-    if tf.train.latest_checkpoint(str(folder / "checkpoints")) is None:
+    if not (folder / "checkpoints").is_dir():
         raise InputError(f"{folder} has no checkpoint; run --mode=train first")
-    open_run_folder(experiment)
-    model = make_model(experiment, image_size)
-    step = Checkpoints(model, folder / "checkpoints", experiment.keep_checkpoints).restore()
-    if step == 0:
-        raise RunError(f"{folder} holds only a checkpoint of step 0")
+    open_run_folder(dataclasses.replace(experiment, resume=True))
+    # Weights are float32 in every precision; measured and exported encoders compute in it too.
+    model = make_model(dataclasses.replace(experiment, precision="float32"), image_size)
+    step = restore_weights(model, folder / "checkpoints")
+    if step is None:
+        raise InputError(f"{folder} has no checkpoint; run --mode=train first")
     return model.encoder, step

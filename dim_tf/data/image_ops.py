@@ -24,7 +24,7 @@ def fit(image: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def to_bytes(image: tf.Tensor) -> tf.Tensor:
-    """float in [0, 255] -> uint8, rounded."""
+    """Float in [0, 255] -> uint8, rounded."""
     return tf.cast(tf.clip_by_value(tf.round(image), 0.0, 255.0), tf.uint8)
 
 

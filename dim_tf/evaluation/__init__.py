@@ -1,0 +1,1 @@
+"""Measures of a representation, one file each, and the report. Sees encoders, no training."""

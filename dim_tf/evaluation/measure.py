@@ -1,0 +1,67 @@
+"""What a measure is: built from a representation; `run` yields results."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Uncertainty:
+    """Of a measured value.
+
+    Attributes:
+        std: standard deviation over `n` trainings that differ in their seed; None for n = 1.
+        n: how many trainings were averaged.
+        ci95: 95 % interval of the mean over test sets of this size; None if not known.
+    """
+
+    std: float | None
+    n: int
+    ci95: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Result:
+    """One figure.
+
+    Attributes:
+        measure: its name in evaluation.json.
+        endpoint: of the encoder.
+        value: the figure.
+        uncertainty: of it.
+    """
+
+    measure: str
+    endpoint: str
+    value: float
+    uncertainty: Uncertainty | None = None
+
+
+class Measure(Protocol):
+    """A measure of a representation."""
+
+    @property
+    def protocol(self) -> dict[str, str]:
+        """Names of what it measures, with a sentence each on how."""
+
+    def run(self) -> Iterator[Result]:
+        """Measures every endpoint."""
+
+
+def of_accuracies(accuracies: list[float], test_images: int) -> tuple[float, Uncertainty]:
+    """The mean accuracy of several trainings, with its spread and its sampling error.
+
+    Args:
+        accuracies: in [0, 1], one a training.
+        test_images: how many images each was measured on.
+
+    Returns:
+        The mean; its uncertainty, the interval being the normal one of a proportion.
+    """
+    mean = float(np.mean(accuracies))
+    std = float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None
+    half = 1.96 * (mean * (1 - mean) / test_images) ** 0.5
+    interval = (max(mean - half, 0.0), min(mean + half, 1.0))
+    return mean, Uncertainty(std, len(accuracies), interval)

@@ -1,0 +1,104 @@
+"""Nearest neighbours: as a classifier, and as pictures."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from dim_tf.evaluation import attributes
+from dim_tf.evaluation.measure import Result, of_accuracies
+from dim_tf.evaluation.report import NeighbourPanel
+from dim_tf.evaluation.representation import Representation
+
+CHUNK = 500
+
+
+@dataclass(frozen=True)
+class NearestNeighbours:
+    """k-nearest-neighbour classification by cosine similarity (Wu et al. 2018, section 3.4).
+
+    A neighbour of similarity s votes for its label with weight exp(s / temperature).
+
+    Attributes:
+        representation: whose training images are the neighbours of its test images.
+        k: neighbours that vote.
+        temperature: of the votes.
+    """
+
+    representation: Representation
+    k: int = 20
+    temperature: float = 0.07
+
+    @property
+    def protocol(self) -> dict[str, str]:
+        return {
+            "knn": (
+                f"{self.k} nearest training images by cosine similarity s, votes weighted by "
+                f"exp(s / {self.temperature})"
+            )
+        }
+
+    def run(self) -> Iterator[Result]:
+        splits = self.representation.splits
+        labels = splits.train.labels
+        votes = labels if splits.multi_label else np.eye(len(splits.label_names))[labels]
+        k = min(self.k, len(labels))
+        for endpoint, features in self.representation.train.items():
+            similarity, rows = cosine_neighbours(self.representation.test[endpoint], features, k)
+            weights = np.exp((similarity - similarity[:, :1]) / self.temperature)  # [N, k]
+            weights /= weights.sum(axis=1, keepdims=True)
+            scores = np.einsum("nk,nkc->nc", weights, votes[rows])
+            if splits.multi_label:
+                table = attributes.measure(scores, splits.test.labels, splits.label_names)
+                yield Result("knn_auc", endpoint, attributes.means(table)["auc"])
+            else:
+                right = float(np.mean(scores.argmax(1) == splits.test.labels))
+                yield Result("knn", endpoint, *of_accuracies([right], len(splits.test)))
+
+
+def cosine_neighbours(
+    queries: np.ndarray, references: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The k references most similar to each query.
+
+    Args:
+        queries: float32 [N, F].
+        references: float32 [M, F].
+        k: at most M.
+
+    Returns:
+        Similarities in [-1, 1] and rows of the references, both [N, k], most similar first.
+    """
+    unit_references = tf.math.l2_normalize(references, axis=1)
+    found = []
+    for first in range(0, len(queries), CHUNK):
+        unit = tf.math.l2_normalize(queries[first : first + CHUNK], axis=1)
+        found.append(tf.math.top_k(tf.matmul(unit, unit_references, transpose_b=True), k))
+    similarity = np.concatenate([f.values.numpy() for f in found])
+    return similarity, np.concatenate([f.indices.numpy() for f in found])
+
+
+def panels(representation: Representation, queries: int = 8, k: int = 6) -> list[NeighbourPanel]:
+    """The neighbours of the first test images by the global feature, as pictures.
+
+    By L1 distance, as the paper shows them, and by cosine similarity.
+    """
+    splits = representation.splits
+    asked = representation.test["global"][:queries]
+    references = representation.train["global"]
+    k = min(k, len(references))
+    distance = np.abs(asked[:, np.newaxis] - references[np.newaxis]).sum(axis=2)
+    by_title = {
+        "global feature, L1 distance": np.argsort(distance, axis=1, kind="stable")[:, :k],
+        "global feature, cosine similarity": cosine_neighbours(asked, references, k)[1],
+    }
+    made = []
+    for title, rows in by_title.items():
+        same = None
+        if not splits.multi_label:
+            same = splits.train.labels[rows] == splits.test.labels[:queries, np.newaxis]
+        made.append(
+            NeighbourPanel(title, splits.test.images[:queries], splits.train.images[rows], same)
+        )
+    return made

@@ -1,0 +1,70 @@
+"""The features of a data set's images: what every measure is built from."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from dim_tf.data import image_ops
+from dim_tf.data.splits import Split, Splits
+
+ENDPOINTS = ("conv", "fc", "global")
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Representation:
+    """Features of the training and the test images, by endpoint, with their labels.
+
+    Attributes:
+        train: float32 [N, F] of each endpoint.
+        test: likewise, of the test images.
+        splits: the images and labels.
+    """
+
+    train: dict[str, np.ndarray]
+    test: dict[str, np.ndarray]
+    splits: Splits
+
+
+def of_encoder(encoder: keras.Model, splits: Splits) -> Representation:
+    """The encoder's flattened endpoints conv, fc and global, those that it has."""
+    channels = encoder.image_shape[-1]
+
+    @tf.function(reduce_retracing=True)
+    def endpoints(pixels):
+        x = image_ops.with_channels(tf.cast(pixels, tf.float32) / 255.0, channels)
+        found = encoder(image_ops.unit_to_signed(x), training=False)
+        return {name: _flat(found[name]) for name in ENDPOINTS if name in found}
+
+    return _of_function(endpoints, splits)
+
+
+def of_pixels(splits: Splits) -> Representation:
+    """The raw pixels in [-1, 1], flattened, as the endpoint "pixels"."""
+
+    def endpoints(pixels):
+        x = image_ops.unit_to_signed(tf.cast(pixels, tf.float32) / 255.0)
+        return {"pixels": _flat(x)}
+
+    return _of_function(endpoints, splits)
+
+
+def _flat(x):
+    return tf.reshape(tf.cast(x, tf.float32), [tf.shape(x)[0], -1])
+
+
+def _of_function(endpoints: Callable, splits: Splits) -> Representation:
+    def features(split: Split):
+        kept: dict[str, np.ndarray] = {}
+        for first in range(0, len(split), BATCH):
+            batch = endpoints(tf.constant(split.images[first : first + BATCH]))
+            for name, x in batch.items():
+                if name not in kept:
+                    kept[name] = np.empty((len(split), x.shape[1]), np.float32)
+                kept[name][first : first + BATCH] = x.numpy()
+        return kept
+
+    return Representation(features(splits.train), features(splits.test), splits)

@@ -1,0 +1,49 @@
+"""Packaging: the metadata. The build system and the tools' settings are in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+# Read, not imported: the build's own environment has no TensorFlow and no path to the package.
+VERSION = (HERE / "dim_tf/__init__.py").read_text(encoding="utf-8").split('__version__ = "')[1]
+VERSION = VERSION.split('"')[0]
+
+setup(
+    name="dim_tf",
+    version=VERSION,
+    description="Deep InfoMax in TensorFlow and Keras: images in, a measured encoder out",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["dim_tf", "dim_tf.*", "keras_models", "keras_models.*"]),
+    # The folder that setuptools would use, "build", is the file BUILD where names ignore case.
+    options={"build": {"build_base": ".build"}},
+    install_requires=[
+        "absl-py>=2.1",
+        "ai-edge-litert>=2.0",  # runs the exported TFLite file, to compare it with the encoder
+        "importlib_resources>=6.0",  # tensorflow-datasets needs it and does not say so
+        "keras>=3.10",
+        "numpy>=2.0",
+        "pillow>=10.0",
+        "scikit-learn>=1.5",
+        "tensorboard>=2.19",
+        "tensorflow>=2.20",
+        "tensorflow-datasets>=4.9.8",
+        "tensorflow-probability>=0.25",
+        "tf-keras>=2.20",  # tensorflow-probability needs it
+    ],
+    extras_require={
+        "test": ["mypy>=1.11", "pytest>=8.0", "ruff>=0.9", "tensorflow-hub>=0.16.1"],
+        "serving": ["grpcio>=1.60", "tensorflow-serving-api>=2.19"],
+        "beam": ["apache-beam>=2.60"],
+        "docs": ["matplotlib>=3.8"],
+    },
+    entry_points={"console_scripts": ["dim-tf=dim_tf.main:run"]},
+    classifiers=[
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)

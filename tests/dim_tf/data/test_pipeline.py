@@ -1,0 +1,76 @@
+"""The step-indexed pipeline."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dim_tf.data import pipeline
+from dim_tf.data.splits import Split
+from dim_tf.errors import InputError
+
+
+def numbered(count):
+    """Images of 8x8 pixels; all of an image's pixels are its number."""
+    numbers = np.arange(count, dtype=np.uint8)
+    return Split(np.broadcast_to(numbers[:, None, None, None], (count, 8, 8, 1)), numbers)
+
+
+def batches(split, count, *, start=0, seed=0, augment="none", channels=1, size=4):
+    made = pipeline.training_batches(split, size, channels, seed, start, augment)
+    return [x.numpy() for x in itertools.islice(made, count)]
+
+
+def numbers_of(batch):
+    return np.round((batch[:, 0, 0, 0] + 1) / 2 * 255).astype(int)
+
+
+def test_an_epoch_is_a_permutation_and_each_is_another():
+    split = numbered(12)
+    first, second = (
+        np.concatenate([numbers_of(b) for b in batches(split, 3, start=start)]) for start in (0, 3)
+    )
+    assert sorted(first) == sorted(second) == list(range(12))
+    assert list(first) != list(second)
+    assert list(first) != list(range(12))
+
+
+def test_a_batch_depends_on_its_step_alone():
+    split = numbered(11)  # 11 images: each epoch leaves out 3
+    straight = batches(split, 7, augment="crop_flip")
+    resumed = batches(split, 3, start=4, augment="crop_flip")
+    np.testing.assert_array_equal(straight[4:], resumed)
+
+
+def test_seeds_differ():
+    split = numbered(12)
+    assert list(numbers_of(batches(split, 1)[0])) != list(numbers_of(batches(split, 1, seed=1)[0]))
+
+
+def test_scale_and_channels():
+    split = Split(np.array([[[[0]]], [[[255]]]], np.uint8), np.zeros(2))
+    (batch,) = batches(split, 1, channels=3, size=2)
+    assert batch.shape == (2, 1, 1, 3)
+    assert sorted(batch[:, 0, 0, 0]) == [-1.0, 1.0]
+
+
+def test_a_batch_larger_than_the_data_is_refused():
+    with pytest.raises(InputError, match="larger than the 3 training images"):
+        batches(numbered(3), 1)
+
+
+def test_crops_are_shifts_and_flips_are_flips():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (16, 16, 3), np.uint8)
+    many = tf.constant(np.repeat(image[np.newaxis], 64, 0))
+    padded = np.pad(image, ((2, 2), (2, 2), (0, 0)), mode="reflect")
+    shifts = {padded[y : y + 16, x : x + 16].tobytes(): (y, x) for y in range(5) for x in range(5)}
+    cropped = pipeline.augmented(many, "crop", tf.constant([1, 2], tf.int64)).numpy()
+    found = {shifts[crop.tobytes()] for crop in cropped}  # a KeyError: no shift at all
+    assert len(found) > 15
+
+    flipped = pipeline.augmented(many, "flip", tf.constant([1, 2], tf.int64)).numpy()
+    is_flipped = [np.array_equal(f, image[:, ::-1]) for f in flipped]
+    assert all(a or np.array_equal(f, image) for a, f in zip(is_flipped, flipped, strict=True))
+    assert 16 < sum(is_flipped) < 48

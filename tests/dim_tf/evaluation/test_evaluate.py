@@ -1,0 +1,64 @@
+"""Measuring an encoder: which features, which floors, what is written."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from dim_tf.data.splits import Split, Splits
+from dim_tf.evaluation import evaluate, representation
+from keras_models import encoders
+
+
+def small_encoder(seed, channels=1):
+    keras.utils.set_random_seed(seed)
+    made = encoders.ConvNet((8, 8, channels), ((4, 4, 2, 1),), (8,), 0, 5)
+    made.build()
+    return made
+
+
+@pytest.fixture
+def splits():
+    rng = np.random.default_rng(0)
+
+    def split(count):
+        return Split(rng.integers(0, 256, (count, 8, 8, 1), np.uint8), np.arange(count) % 3)
+
+    return Splits("made", split(300), split(30), ("a", "b", "c"), "a note")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_features_are_those_of_the_encoder(splits, channels):
+    """Over several batches, with batch norm's moving statistics."""
+    encoder = small_encoder(0, channels)
+    found = representation.of_encoder(encoder, splits)
+    images = splits.train.images.astype(np.float32) / 255 * 2 - 1
+    wanted = encoder(np.repeat(images, channels, -1), training=False)
+    assert list(found.train) == ["conv", "fc", "global"]
+    for endpoint, features in found.train.items():
+        flat = wanted[endpoint].numpy().reshape(300, -1)
+        np.testing.assert_allclose(features, flat, atol=1e-5)
+    assert found.test["conv"].shape == (30, 4 * 4 * 4)
+
+
+def test_an_evaluation_has_floors_and_a_protocol(splits, tmp_path):
+    encoder, random_encoder = small_encoder(0), small_encoder(1)
+    found, pictures = evaluate.evaluate(encoder, random_encoder, splits, 1, 2, 1e-4)
+    endpoints = {"conv", "fc", "global"}
+    for measure in ("knn", "linear_probe", "mlp_probe"):
+        assert set(found[measure]) == endpoints
+        assert set(found["floors"]["random_encoder"][measure]) == endpoints
+        assert set(found["floors"]["pixels"][measure]) == {"pixels"}
+        assert measure in found["protocol"]
+    assert found["uncertainty"]["mlp_probe"]["conv"]["n"] == 2
+    assert found["protocol"]["data"] == "a note"
+    assert found["knn"]["conv"] != found["floors"]["random_encoder"]["knn"]["conv"]
+    assert len(pictures) == 2
+    evaluate.write(tmp_path, found)
+    assert json.loads((tmp_path / "evaluation.json").read_text())["knn"] == found["knn"]
+
+
+def test_nan_is_written_as_null(tmp_path):
+    evaluate.write(tmp_path, {"a": {"b": float("nan"), "c": 1.0}})
+    assert json.loads((tmp_path / "evaluation.json").read_text()) == {"a": {"b": None, "c": 1.0}}

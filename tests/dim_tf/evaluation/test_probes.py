@@ -1,0 +1,126 @@
+"""Probes and neighbours: an ideal representation scores high, a constant one low."""
+
+import numpy as np
+import pytest
+
+from dim_tf.data.splits import Split, Splits
+from dim_tf.evaluation.neighbours import NearestNeighbours, cosine_neighbours, panels
+from dim_tf.evaluation.probes import Probe
+from dim_tf.evaluation.representation import Representation
+
+CLASSES = 4
+
+
+def splits(train=256, test=128, *, multi_label=False):
+    rng = np.random.default_rng(0)
+
+    def split(count):
+        classes = rng.integers(0, CLASSES, count)
+        labels = np.eye(CLASSES, dtype=np.int64)[classes] if multi_label else classes
+        return Split(rng.integers(0, 256, (count, 4, 4, 1), np.uint8), labels)
+
+    return Splits("made", split(train), split(test), tuple("abcd"), "made")
+
+
+def representation(kind, data):
+    """Features that tell all about the label, nothing, or noise alone."""
+    rng = np.random.default_rng(1)
+
+    def features(split):
+        one_hot = split.labels if data.multi_label else np.eye(CLASSES)[split.labels]
+        noise = rng.normal(size=(len(split), 8))
+        made = {"ideal": one_hot, "constant": np.ones((len(split), 3)), "random": noise}[kind]
+        return {"global": made.astype(np.float32)}
+
+    return Representation(features(data.train), features(data.test), data)
+
+
+def measured(kind, make, **kwargs):
+    data = splits(**kwargs)
+    return {r.measure: r for r in make(representation(kind, data)).run()}
+
+
+MAKERS = {
+    "linear_probe": lambda r: Probe(r, hidden=False, epochs=60, seeds=1, learning_rate=1e-2),
+    "mlp_probe": lambda r: Probe(r, hidden=True, epochs=40, seeds=1, learning_rate=1e-3),
+    "knn": NearestNeighbours,
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_ideal_constant_and_random(name):
+    assert measured("ideal", MAKERS[name])[name].value == 1.0
+    assert measured("constant", MAKERS[name])[name].value < 0.45
+    assert measured("random", MAKERS[name])[name].value < 0.45
+
+
+@pytest.mark.parametrize("name", ["linear_probe", "mlp_probe"])
+def test_attributes(name):
+    ideal = measured("ideal", MAKERS[name], multi_label=True)
+    assert ideal[f"{name}_auc"].value == 1.0
+    assert ideal[f"{name}_balanced_accuracy"].value == 1.0
+    constant = measured("constant", MAKERS[name], multi_label=True)
+    assert constant[f"{name}_auc"].value == 0.5
+    assert constant[f"{name}_accuracy"].value == constant[f"{name}_majority"].value
+
+
+def test_attributes_by_neighbours():
+    assert measured("ideal", NearestNeighbours, multi_label=True)["knn_auc"].value == 1.0
+
+
+def test_seeds_are_averaged_and_repeatable():
+    def make(r):
+        return Probe(r, hidden=True, epochs=3, seeds=3)
+
+    first, again = (measured("random", make)["mlp_probe"] for _ in range(2))
+    assert first == again
+    assert first.uncertainty.n == 3
+    assert first.uncertainty.std > 0
+    low, high = first.uncertainty.ci95
+    assert low < first.value < high
+
+
+def test_the_learning_rate_drops_after_two_thirds(monkeypatch):
+    rates = []
+
+    class Spy:
+        def __init__(self, schedule):
+            rates.extend(schedule(epoch) for epoch in range(9))
+
+    monkeypatch.setattr("keras.callbacks.LearningRateScheduler", Spy)
+    monkeypatch.setattr("keras.Sequential.fit", lambda *args, **kwargs: None)
+    next(iter(Probe(representation("ideal", splits()), False, epochs=9, seeds=1).run()))
+    assert rates == pytest.approx([1e-4] * 6 + [1e-5] * 3)
+
+
+def test_neighbours_against_a_plain_loop():
+    rng = np.random.default_rng(0)
+    queries, references = rng.normal(size=(7, 5)), rng.normal(size=(11, 5))
+    similarity, rows = cosine_neighbours(
+        queries.astype(np.float32), references.astype(np.float32), 3
+    )
+    for q, query in enumerate(queries):
+        cosines = [query @ r / np.linalg.norm(query) / np.linalg.norm(r) for r in references]
+        order = np.argsort(cosines)[::-1][:3]
+        assert list(rows[q]) == list(order)
+        np.testing.assert_allclose(similarity[q], np.array(cosines)[order], atol=1e-6)
+
+
+def test_votes_are_weighted_by_similarity():
+    """One near neighbour outvotes two far ones."""
+    near, far = [1.0, 0.0], [0.0, 1.0]
+    train = Split(np.zeros((3, 1, 1, 1), np.uint8), np.array([0, 1, 1]))
+    test = Split(np.zeros((1, 1, 1, 1), np.uint8), np.array([0]))
+    data = Splits("made", train, test, ("a", "b"), "made")
+    features = {"global": np.array([near, far, far], np.float32)}
+    r = Representation(features, {"global": np.array([near], np.float32)}, data)
+    assert next(NearestNeighbours(r, k=3).run()).value == 1.0
+
+
+def test_panels_show_the_nearest_images():
+    data = splits()
+    r = representation("ideal", data)
+    for panel in panels(r, queries=5, k=3):
+        assert panel.neighbours.shape == (5, 3, 4, 4, 1)
+        assert panel.same_label.all()
+        np.testing.assert_array_equal(panel.queries, data.test.images[:5])

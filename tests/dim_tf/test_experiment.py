@@ -1,0 +1,50 @@
+"""Settings: validation, JSON, what makes another experiment."""
+
+import dataclasses
+
+import pytest
+
+from dim_tf.errors import InputError
+from dim_tf.experiment import Experiment
+
+
+def test_json_round_trip():
+    experiment = Experiment(name="a", estimator="dv", gamma=0.5, epochs=3)
+    assert Experiment.from_json(experiment.to_json()) == experiment
+
+
+def test_unknown_setting_in_json_is_refused():
+    with pytest.raises(InputError, match="not an experiment"):
+        Experiment.from_json('{"name": "a", "no_such_setting": 1}')
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("estimator", "mine"),
+        ("dataset", "imagenet"),
+        ("batch_size", 1),
+        ("epochs", 0),
+        ("learning_rate", 0.0),
+        ("learning_rate", float("nan")),
+        ("learning_rate", float("inf")),
+        ("gamma", -0.1),
+        ("gamma", float("nan")),
+        ("name", "a/b"),
+        ("name", ""),
+    ],
+)
+def test_a_wrong_setting_is_named(setting, value):
+    with pytest.raises(InputError, match=f"--{setting}"):
+        Experiment(**{"name": "a", setting: value})
+
+
+def test_replicas_must_share_the_batch():
+    with pytest.raises(InputError, match="does not divide"):
+        Experiment(name="a", batch_size=64, replicas=3)
+
+
+def test_differences_name_what_makes_another_experiment():
+    before = Experiment(name="a", estimator="jsd", epochs=1, data_dir="here")
+    now = dataclasses.replace(before, estimator="dv", epochs=2, data_dir="there")
+    assert now.differences(before) == ["estimator: 'jsd' -> 'dv'"]

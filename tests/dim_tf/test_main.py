@@ -1,0 +1,67 @@
+"""The command line as a user meets it: help, wrong flags, missing data."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def run(*arguments, **kwargs):
+    command = [sys.executable, "-m", "dim_tf.main", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **kwargs)
+
+
+def test_help_needs_no_tensorflow():
+    code = (
+        "import sys; from dim_tf import main; sys.argv = ['main', '--help']\n"
+        "try: main.run()\n"
+        "except SystemExit as end: assert end.code == 0, end.code\n"
+        "assert not {'tensorflow', 'keras', 'numpy'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--estimator: <jsd|infonce|dv>" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--no_such_flag"], "no_such_flag"),
+        (["--estimator=mine"], "jsd|infonce|dv"),
+        (["--batch_size=many"], "batch_size"),
+        (["--flagfile=no/such.cfg"], "no/such.cfg"),
+        (["train"], "unexpected argument 'train'"),
+        (["--mode=fly"], "--mode=fly"),
+        (["--batch_size=1"], "--batch_size=1"),
+    ],
+)
+def test_a_wrong_flag_ends_with_2_and_one_line(arguments, says):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stdout == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--dataset=cifar10", "--nodownload", "--data_dir=nowhere"], "cifar10 is not in"),
+        (["--dataset=celeb_a", "--nodownload", "--data_dir=nowhere"], "img_align_celeba.zip"),
+        (["--image_size=30"], "no encoder for images of 30x30"),
+        (["--encoder=basic64x64"], "give --image_size=64"),
+        (["--batch_size=5000"], "larger than the 1198 training images"),
+        (["--run_dir=/proc/no/such"], "/proc/no/such cannot be written"),
+        (["--mode=evaluate"], "run --mode=train first"),
+        (["--strategy=mirrored"], "found no GPU"),
+    ],
+)
+def test_what_does_not_fit_ends_with_2_and_one_line(arguments, says, tmp_path):
+    done = run(*arguments, cwd=tmp_path)
+    assert says in done.stderr
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1

@@ -1,0 +1,140 @@
+"""The training loop: exact resume, replicas, the NaN guard, run folders."""
+
+import dataclasses
+import json
+import os
+import signal
+
+import keras
+import numpy as np
+import pytest
+
+from dim_tf.data.splits import Split, Splits
+from dim_tf.errors import InputError, RunError
+from dim_tf.experiment import Experiment
+from dim_tf.training import loop, monitors
+from dim_tf.training.loop import Segment, segments
+
+
+@pytest.fixture(scope="module")
+def splits():
+    rng = np.random.default_rng(0)
+    split = Split(rng.integers(0, 256, (20, 28, 28, 1), np.uint8), np.zeros(20, np.int64))
+    return Splits("random", split, split, ("none",), "random images")
+
+
+def experiment(folder, **settings):
+    defaults = {"batch_size": 4, "mi_units": 8, "epochs": 2, "latent_dim": 4}
+    return Experiment(name="t", run_dir=str(folder), **{**defaults, **settings})
+
+
+def losses(folder):
+    entries = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [e["step"] for e in entries] == list(range(1, len(entries) + 1))
+    for entry in entries:
+        del entry["images_per_second"]
+    return entries
+
+
+@pytest.mark.parametrize(
+    ("step", "last", "expected"),
+    [
+        (0, 10, [Segment(0, 2, 5)]),
+        (3, 10, [Segment(0, 1, 2), Segment(1, 1, 5)]),
+        (0, 12, [Segment(0, 2, 5), Segment(2, 1, 2)]),
+        (6, 8, [Segment(1, 1, 2)]),
+        (5, 5, []),
+        (10, 5, []),
+    ],
+)
+def test_segments(step, last, expected):
+    assert segments(step, last, per_epoch=5) == expected
+
+
+def test_a_resumed_run_has_the_losses_of_an_uninterrupted_one(tmp_path, splits):
+    """Stopped in mid-epoch, after a checkpoint that is older than the last line."""
+    loop.train(experiment(tmp_path / "straight", gamma=0.1), splits)
+    resumed = experiment(tmp_path / "resumed", gamma=0.1, checkpoint_every=3)
+    loop.train(dataclasses.replace(resumed, steps=3), splits)
+    with open(tmp_path / "resumed/metrics.jsonl", "a") as file:
+        file.write('{"step": 4, "loss": 0.0}\n')  # a line that no checkpoint knows
+    loop.train(resumed, splits)
+    straight = losses(tmp_path / "straight")
+    assert len(straight) == 10
+    assert losses(tmp_path / "resumed") == straight
+
+
+def test_a_finished_run_goes_on_with_more_epochs(tmp_path, splits):
+    loop.train(experiment(tmp_path, epochs=1), splits)
+    loop.train(experiment(tmp_path, epochs=1), splits)
+    assert len(losses(tmp_path)) == 5
+    loop.train(experiment(tmp_path, epochs=2), splits)
+    assert len(losses(tmp_path)) == 10
+
+
+def test_replicas_train_like_one_device(tmp_path, splits):
+    """Adam's first step is its sign alone, so the third step's loss is compared loosely."""
+    loop.train(experiment(tmp_path / "one", steps=3), splits)
+    loop.train(experiment(tmp_path / "two", steps=3, replicas=2), splits)
+    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert one[0].keys() == two[0].keys()
+    for name in one[0]:
+        assert two[0][name] == pytest.approx(one[0][name], rel=1e-4), name
+        assert two[2][name] == pytest.approx(one[2][name], rel=2e-2), name
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, splits):
+    broken = experiment(tmp_path, learning_rate=1e38, checkpoint_every=1)
+    with pytest.raises(RunError, match=r"step \d+: .*(last good checkpoint is)"):
+        loop.train(broken, splits)
+
+
+def test_a_signal_saves_and_stops(tmp_path, splits, monkeypatch):
+    begin = monitors.Recorder.on_train_batch_begin
+
+    def begin_and_signal(self, batch, logs=None):
+        begin(self, batch, logs)
+        if batch == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(monitors.Recorder, "on_train_batch_begin", begin_and_signal)
+    with pytest.raises(loop.Stopped, match="stopped at step 2"):
+        loop.train(experiment(tmp_path), splits)
+    monkeypatch.undo()
+    loop.train(experiment(tmp_path), splits)
+    assert len(losses(tmp_path)) == 10
+
+
+def test_a_changed_experiment_is_refused_with_the_differences(tmp_path, splits):
+    loop.train(experiment(tmp_path, steps=1), splits)
+    changed = experiment(tmp_path, steps=1, estimator="dv", seed=1)
+    with pytest.raises(InputError, match=r"estimator: 'jsd' -> 'dv'; seed: 0 -> 1"):
+        loop.train(changed, splits)
+    loop.train(dataclasses.replace(changed, resume=False), splits)
+    assert len(losses(tmp_path)) == 1
+
+
+def test_precision_and_xla_train(tmp_path, splits):
+    loop.train(experiment(tmp_path / "plain", steps=2), splits)
+    loop.train(experiment(tmp_path / "xla", steps=2, jit_compile="true"), splits)
+    loop.train(experiment(tmp_path / "bf16", steps=2, precision="bfloat16"), splits)
+    keras.mixed_precision.set_global_policy("float32")
+    plain = losses(tmp_path / "plain")[1]["loss"]
+    assert losses(tmp_path / "xla")[1]["loss"] == pytest.approx(plain, rel=1e-3)
+    assert losses(tmp_path / "bf16")[1]["loss"] == pytest.approx(plain, rel=0.1)
+
+
+def test_the_trained_encoder_comes_back(tmp_path, splits):
+    settings = experiment(tmp_path, steps=2, precision="bfloat16")
+    trained = loop.train(settings, splits)
+    encoder, step = loop.load_trained(settings, 28)
+    assert step == 2
+    assert encoder.compute_dtype == "float32"
+    for mine, theirs in zip(encoder.variables, trained.encoder.variables, strict=True):
+        np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
+
+
+def test_no_checkpoint_to_load(tmp_path):
+    with pytest.raises(InputError, match="run --mode=train first"):
+        loop.load_trained(experiment(tmp_path), 28)
+    assert list(tmp_path.iterdir()) == []

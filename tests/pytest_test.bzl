@@ -1,0 +1,20 @@
+"""A test target for a pytest file: the runner, the shared fixtures and the file's name."""
+
+load("@rules_python//python:defs.bzl", "py_test")
+
+def pytest_tests(deps):
+    """One target for each test_*.py of the calling package.
+
+    Args:
+        deps: libraries that the tests import.
+    """
+    for file in native.glob(["test_*.py"]):
+        py_test(
+            name = file[:-len(".py")],
+            size = "medium",
+            srcs = [file, "//tests:run_pytest.py", "//tests:conftest.py"],
+            args = ["$(location {})".format(file)],
+            data = [file, "//:pyproject.toml"],
+            main = "//tests:run_pytest.py",
+            deps = deps,
+        )
