@@ -159,14 +159,14 @@ class PriorMatching(keras.layers.Layer):
 
 
 def local_mutual_information(
-    critic: str, units: int, estimator: str, weight: float, synchronized: bool
+    critic: str, units: int, estimator: str, weight: float = 1.0, synchronized: bool = False
 ) -> LocalMutualInformation:
     """DIM(L)'s term, its critic made by name."""
     made = critics.get(critic, units=units, synchronized=synchronized, name="critic")
     return LocalMutualInformation(made, estimator, weight)
 
 
-def prior_matching(prior: str, dim: int, penalty: float, weight: float) -> PriorMatching:
+def prior_matching(prior: str, dim: int, penalty: float = 1.0, weight: float = 1.0) -> PriorMatching:
     """Prior matching with the paper's discriminator, the prior made by name."""
     made = discriminator.Discriminator(name="discriminator")
     return PriorMatching(priors.get(prior, dim), made, penalty, weight)

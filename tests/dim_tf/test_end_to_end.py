@@ -1,0 +1,146 @@
+"""The whole way as a user goes it, in processes of their own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dim_tf import data
+
+pytestmark = pytest.mark.slow
+
+SMALL = ["--batch_size=16", "--mi_units=16", "--probe_epochs=1", "--probe_seeds=1", "--name=small"]
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "dim_tf.main", *SMALL, *arguments]
+
+
+def run(*arguments, cwd):
+    return subprocess.run(
+        command(*arguments), cwd=cwd, capture_output=True, text=True, check=False, timeout=900
+    )
+
+
+def entries(folder):
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def without_speed(folder):
+    return [{k: v for k, v in e.items() if k != "images_per_second"} for e in entries(folder)]
+
+
+@pytest.fixture(scope="module")
+def whole_way(tmp_path_factory):
+    """A run of all stages: its folder and what it printed."""
+    folder = tmp_path_factory.mktemp("whole")
+    done = run("--steps=8", "--checkpoint_every=3", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+def test_a_run_leaves_what_design_says(whole_way):
+    folder, printed = whole_way
+    run_folder = folder / "runs/small"
+    for name in ("experiment.json", "evaluation.json", "report.html", "metrics.jsonl"):
+        assert (run_folder / name).stat().st_size > 0
+    assert list((run_folder / "tensorboard").glob("events*"))
+    assert [e["step"] for e in entries(run_folder)] == list(range(1, 9))
+    evaluation = json.loads((run_folder / "evaluation.json").read_text())
+    assert set(evaluation["mlp_probe"]) == {"conv", "fc", "global"}
+    assert evaluation["protocol"]["step"] == 8
+    for whose in ("encoder", "random_encoder", "pixels"):
+        assert f"{whose:>14}  linear_probe" in printed
+    report = (run_folder / "report.html").read_text()
+    assert f"{100 * evaluation['mlp_probe']['conv']:.1f}" in report
+    assert "http://" not in report
+    assert "https://" not in report
+
+
+def test_saved_model_cli_gives_the_same_features(whole_way, tmp_path):
+    folder, _ = whole_way
+    export = folder / "exported/small/1"
+    pixels = data.load("digits").test.images[:5].repeat(3, -1).astype(np.float32) / 255
+    np.save(tmp_path / "images.npy", pixels)
+    cli = os.path.join(os.path.dirname(sys.executable), "saved_model_cli")
+    subprocess.run(
+        [cli, "run", "--dir", str(export), "--tag_set", "serve"]
+        + ["--signature_def", "serving_default", "--inputs", f"images={tmp_path}/images.npy"]
+        + ["--outdir", str(tmp_path)],
+        check=True,
+        capture_output=True,
+    )
+    wanted = tf.saved_model.load(str(export))(pixels)
+    np.testing.assert_allclose(np.load(tmp_path / "global.npy"), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_stages_run_again_by_themselves(whole_way):
+    folder, _ = whole_way
+    done = run("--mode=export", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "exported/small/2/saved_model.pb").exists()
+    assert not (folder / "exported/small/3").exists()
+
+
+def test_a_changed_experiment_is_refused(whole_way):
+    folder, _ = whole_way
+    done = run("--estimator=dv", cwd=folder)
+    assert done.returncode == 2
+    assert "estimator: 'jsd' -> 'dv'" in done.stderr
+
+
+def start_and_wait(folder, steps, *arguments):
+    process = subprocess.Popen(
+        command(*arguments), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    metrics = folder / "runs/small/metrics.jsonl"
+    for _ in range(3000):
+        if metrics.exists() and len(metrics.read_text().splitlines()) >= steps:
+            return process
+        assert process.poll() is None, "the run ended early"
+        time.sleep(0.1)
+    raise AssertionError("the run took too long")
+
+
+def test_a_killed_run_goes_on_with_the_same_losses(tmp_path):
+    """Killed in mid-epoch (74 steps each), some steps after the last checkpoint."""
+    flags = ["--mode=train", "--steps=90", "--checkpoint_every=20", "--augment=crop_flip"]
+    for folder in ("straight", "killed"):
+        (tmp_path / folder).mkdir()
+    process = start_and_wait(tmp_path / "killed", 45, *flags)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert len(entries(tmp_path / "killed/runs/small")) < 90
+    for folder in ("straight", "killed"):
+        done = run(*flags, cwd=tmp_path / folder)
+        assert done.returncode == 0, done.stderr
+    straight = without_speed(tmp_path / "straight/runs/small")
+    assert [e["step"] for e in straight] == list(range(1, 91))
+    assert without_speed(tmp_path / "killed/runs/small") == straight
+
+
+def test_sigterm_saves_and_ends_with_143(tmp_path):
+    process = start_and_wait(tmp_path, 3, "--mode=train", "--steps=500")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=120) == 143
+    stopped = entries(tmp_path / "runs/small")[-1]["step"]
+    latest = tf.train.latest_checkpoint(str(tmp_path / "runs/small/checkpoints"))
+    assert latest.endswith(f"ckpt-{stopped}")
+
+
+@pytest.mark.skipif("TFDS_DATA_DIR" not in os.environ, reason="TFDS_DATA_DIR is not set")
+def test_celeb_a_attributes(tmp_path):
+    flags = ["--dataset=celeb_a", f"--data_dir={os.environ['TFDS_DATA_DIR']}", "--nodownload"]
+    done = run(*flags, "--steps=3", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    evaluation = json.loads((tmp_path / "runs/small/evaluation.json").read_text())
+    assert 0.5 < evaluation["linear_probe_auc"]["fc"] < 1.0
+    assert len(evaluation["attributes"]["global"]) == 40
+    assert (tmp_path / "exported/small/1/encoder_float32.tflite").exists()
