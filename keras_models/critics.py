@@ -29,12 +29,23 @@ class PairScores(NamedTuple):
     product: tf.Tensor
     foreign: tf.Tensor | None = None
 
+    def mean_product(self) -> tf.Tensor:
+        """The mean of all product scores, those of other replicas' globals too."""
+        blocks = [self.product] if self.foreign is None else [self.product, self.foreign]
+        total = tf.add_n([tf.reduce_sum(block) for block in blocks])
+        return total / tf.cast(tf.add_n([tf.size(block) for block in blocks]), tf.float32)
+
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
 class NoisyIdentity(keras.initializers.Initializer):
-    """Kernel [inputs, units] of a shortcut: uniform in ±0.01, with ones on the diagonal."""
+    """Kernel [inputs, units] of a shortcut: uniform in ±0.01, with ones on the diagonal.
+
+    Where there are fewer units than inputs no identity fits, and it is that of any dense layer.
+    """
 
     def __call__(self, shape, dtype=None):
+        if shape[1] < shape[0]:
+            return layers.fan_in_kernel()(shape, dtype)
         noise = keras.initializers.RandomUniform(-0.01, 0.01)(shape, dtype)
         diagonal = tf.eye(shape[0], shape[1], dtype=noise.dtype)
         return tf.where(diagonal > 0, diagonal, noise)
@@ -60,16 +71,13 @@ class Projection(keras.layers.Layer):
         self.hidden = layers.Dense(units, use_bias=False, name="hidden")
         self.hidden_norm = layers.batch_norm(synchronized, "hidden_norm")
         self.out = layers.Dense(units, name="out")
+        self.shortcut = layers.Dense(
+            units, kernel_initializer=NoisyIdentity(), use_bias=False, name="shortcut"
+        )
         self.norm = layers.layer_norm("norm")
 
     def build(self, input_shape):
-        inputs = input_shape[-1]
         hidden_shape = (*input_shape[:-1], self.units)
-        # The identity fits only where no input has to be dropped.
-        initializer = NoisyIdentity() if self.units >= inputs else None
-        self.shortcut = layers.Dense(
-            self.units, kernel_initializer=initializer, use_bias=False, name="shortcut"
-        )
         self.hidden.build(input_shape)
         self.hidden_norm.build(hidden_shape)
         self.out.build(hidden_shape)

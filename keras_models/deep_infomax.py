@@ -34,17 +34,24 @@ class DeepInfoMax(keras.Model):
         """
         super().compile(optimizer=optimizer or adam(learning_rate, "adam"), **kw)
         self.adversary_optimizer = adversary_optimizer or adam(learning_rate, "adversary_adam")
+        if self.built:
+            self._build_optimizers()
 
     def build(self, input_shape=None):
         """Makes all variables, those of the optimizers too: needed before `fit`."""
-        self.encoder.build()
+        if not self.encoder.built:
+            self.encoder.build()
         shapes = self.endpoint_shapes()
         for term in self.terms:
-            term.build(shapes, shapes)
+            if not term.built:
+                term.build(shapes, shapes)
         self.built = True
-        if self.compiled:
-            self.optimizer.build(self.encoder_variables)
-            self.adversary_optimizer.build(self.adversary_variables)
+        if hasattr(self, "adversary_optimizer"):
+            self._build_optimizers()
+
+    def _build_optimizers(self):
+        self.optimizer.build(self.encoder_variables)
+        self.adversary_optimizer.build(self.adversary_variables)
 
     def endpoint_shapes(self) -> dict[str, tuple]:
         """The shapes of the encoder's endpoints, without running it."""

@@ -17,8 +17,9 @@ def _fan_in_bias(fan_in: int) -> keras.initializers.Initializer:
     return keras.initializers.RandomUniform(-limit, limit)
 
 
-def _fan_in_kernel() -> keras.initializers.Initializer:
-    # A uniform distribution in ±√(3·scale/fan_in); scale 1/3 makes that ±1/√fan_in.
+def fan_in_kernel() -> keras.initializers.Initializer:
+    """Uniform in ±1/√fan_in, the authors' initialisation of every kernel."""
+    # VarianceScaling is uniform in ±√(3·scale/fan_in); scale 1/3 makes that ±1/√fan_in.
     return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
 
 
@@ -27,7 +28,7 @@ class Dense(keras.layers.Dense):
     """Dense layer on the last axis; kernel and bias uniform in ±1/√fan_in by default."""
 
     def __init__(self, units, kernel_initializer=None, **kwargs):
-        super().__init__(units, kernel_initializer=kernel_initializer or _fan_in_kernel(), **kwargs)
+        super().__init__(units, kernel_initializer=kernel_initializer or fan_in_kernel(), **kwargs)
 
     def build(self, input_shape):
         self.bias_initializer = _fan_in_bias(input_shape[-1])
@@ -43,7 +44,7 @@ class Conv2D(keras.layers.Conv2D):
 
     def __init__(self, filters, kernel_size, strides=1, pad=0, **kwargs):
         kwargs.pop("padding", None)  # comes back from get_config; always "valid" here
-        kwargs.setdefault("kernel_initializer", _fan_in_kernel())
+        kwargs.setdefault("kernel_initializer", fan_in_kernel())
         super().__init__(filters, kernel_size, strides=strides, padding="valid", **kwargs)
         self.pad = pad
 

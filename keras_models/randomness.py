@@ -41,10 +41,15 @@ class StepRandom:
         Returns:
             float32 [examples, *shape].
         """
-        numbers = tf.random.stateless_uniform(
+        # XLA and the other kernels draw the same bits by Philox, but make other floats of them.
+        bits = tf.random.stateless_uniform(
             [examples * replicas.count(), *shape],
             seed=[derive_seed(self.seed, purpose), tf.cast(self.step, tf.int32)],
-            alg="philox",  # the default differs between XLA and the other kernels
+            minval=None,
+            maxval=None,
+            dtype=tf.uint32,
+            alg="philox",
         )
+        numbers = tf.cast(tf.bitwise.right_shift(bits, 8), tf.float32) * 2.0**-24
         first = replicas.index() * examples
         return numbers[first : first + examples]

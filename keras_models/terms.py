@@ -49,7 +49,8 @@ class LocalMutualInformation(keras.layers.Layer):
         return []
 
     def build(self, local_shapes, global_shapes):
-        self.critic.build(local_shapes["local"], global_shapes["global"])
+        if not self.critic.built:
+            self.critic.build(local_shapes["local"], global_shapes["global"])
         self.built = True
 
     def call(self, local_endpoints, global_endpoints, random: StepRandom) -> TermOutput:
@@ -58,7 +59,7 @@ class LocalMutualInformation(keras.layers.Layer):
         metrics = {
             "local_mi": value,
             "joint_score": tf.reduce_mean(scores.joint),
-            "product_score": tf.reduce_mean(scores.product),
+            "product_score": scores.mean_product(),
         }
         return TermOutput(-value, None, metrics)
 
@@ -106,7 +107,8 @@ class PriorMatching(keras.layers.Layer):
 
     def build(self, local_shapes, global_shapes):
         del local_shapes
-        self.discriminator.build(global_shapes["global"])
+        if not self.discriminator.built:
+            self.discriminator.build(global_shapes["global"])
         self.built = True
 
     def call(self, local_endpoints, global_endpoints, random: StepRandom) -> TermOutput:
@@ -166,7 +168,9 @@ def local_mutual_information(
     return LocalMutualInformation(made, estimator, weight)
 
 
-def prior_matching(prior: str, dim: int, penalty: float = 1.0, weight: float = 1.0) -> PriorMatching:
+def prior_matching(
+    prior: str, dim: int, penalty: float = 1.0, weight: float = 1.0
+) -> PriorMatching:
     """Prior matching with the paper's discriminator, the prior made by name."""
     made = discriminator.Discriminator(name="discriminator")
     return PriorMatching(priors.get(prior, dim), made, penalty, weight)

@@ -16,10 +16,10 @@ def load(data_dir: str, image_size: int, download: bool) -> Splits:
     del data_dir, download
     digits = load_digits()
     sixteenths = digits.images[..., np.newaxis].astype(np.float32)  # 0 to 16
-    resize = tf.function(
-        lambda image: image_ops.to_bytes(image_ops.fit(image * (255 / 16), image_size))
+    resized = tf.data.Dataset.from_tensor_slices(sixteenths * (255 / 16)).map(
+        lambda image: image_ops.to_bytes(image_ops.fit(image, image_size))
     )
-    pixels = tf.map_fn(resize, sixteenths, fn_output_signature=tf.uint8).numpy()
+    pixels = np.stack(list(resized.as_numpy_iterator()))
     labels = digits.target.astype(np.int64)
     rows = np.arange(len(labels))
     train, test = train_test_split(rows, test_size=TEST_FRACTION, random_state=0, stratify=labels)

@@ -58,7 +58,7 @@ def signatures(
 
     @tf.function(input_signature=[spec])
     def serving_default(images):
-        return {"global": root(images)}
+        return {"global": root.__call__(images)}
 
     @tf.function(input_signature=[spec])
     def endpoints(images):
@@ -73,7 +73,7 @@ def signatures(
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def serving_bytes(image_bytes):
         pixels = tf.map_fn(decode, image_bytes, fn_output_signature=spec_of_one)
-        return {"global": root(pixels)}
+        return {"global": root.__call__(pixels)}
 
     spec_of_one = tf.TensorSpec([size, size, 3], tf.float32)
     return {

@@ -44,14 +44,14 @@ def test_features_are_those_of_the_encoder(splits, channels):
 
 def test_an_evaluation_has_floors_and_a_protocol(splits, tmp_path):
     encoder, random_encoder = small_encoder(0), small_encoder(1)
-    found, pictures = evaluate.evaluate(encoder, random_encoder, splits, 1, 2, 1e-4)
+    found, pictures = evaluate.evaluate(encoder, random_encoder, splits, 1, 1, 1e-4)
     endpoints = {"conv", "fc", "global"}
     for measure in ("knn", "linear_probe", "mlp_probe"):
         assert set(found[measure]) == endpoints
         assert set(found["floors"]["random_encoder"][measure]) == endpoints
         assert set(found["floors"]["pixels"][measure]) == {"pixels"}
         assert measure in found["protocol"]
-    assert found["uncertainty"]["mlp_probe"]["conv"]["n"] == 2
+    assert found["uncertainty"]["mlp_probe"]["conv"]["n"] == 1
     assert found["protocol"]["data"] == "a note"
     assert found["knn"]["conv"] != found["floors"]["random_encoder"]["knn"]["conv"]
     assert len(pictures) == 2

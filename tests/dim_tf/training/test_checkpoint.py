@@ -19,6 +19,7 @@ def small_model(seed=0, latent_dim=4):
             terms.local_mutual_information("dot", 8, "jsd", 1.0, False),
             terms.prior_matching("uniform", latent_dim, 1.0, 0.1),
         ],
+        name="model",
     )
     model.compile(1e-2)
     model.build()
