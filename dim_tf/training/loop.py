@@ -18,6 +18,9 @@ from dim_tf.training.checkpoint import Checkpoints, restore_weights
 from keras_models import DeepInfoMax, encoders, terms
 
 
+_FILES = ("experiment.json", "metrics.jsonl", "evaluation.json", "report.html")
+
+
 class Stopped(Exception):
     """A signal ended training, after a checkpoint."""
 
@@ -91,7 +94,7 @@ def open_run_folder(experiment: Experiment) -> Path:
         if not experiment.resume:
             for stage in ("checkpoints", "tensorboard"):
                 shutil.rmtree(folder / stage, ignore_errors=True)
-            for file in ("metrics.jsonl", "experiment.json"):
+            for file in _FILES:
                 (folder / file).unlink(missing_ok=True)
         if saved.exists():
             before = Experiment.from_json(saved.read_text(encoding="utf-8"))

@@ -95,6 +95,17 @@ def test_build_makes_every_variable():
     assert (len(model.variables), len(model.optimizer.variables)) == before
 
 
+def test_compiling_after_building_makes_the_optimizers_variables():
+    """Inside a compiled step it would be too late."""
+    model = make_model(compiled=False)
+    model.build()
+    model.compile()
+    before = len(model.optimizer.variables), len(model.adversary_optimizer.variables)
+    model.train_step(IMAGES[:8])
+    after = len(model.optimizer.variables), len(model.adversary_optimizer.variables)
+    assert after == before
+
+
 def test_default_optimizers_are_the_authors():
     model = make_model(learning_rate=3e-4)
     for optimizer in (model.optimizer, model.adversary_optimizer):
