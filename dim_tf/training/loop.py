@@ -17,7 +17,6 @@ from dim_tf.training import monitors, strategy
 from dim_tf.training.checkpoint import Checkpoints, restore_weights
 from keras_models import DeepInfoMax, encoders, terms
 
-
 _FILES = ("experiment.json", "metrics.jsonl", "evaluation.json", "report.html")
 
 
