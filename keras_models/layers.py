@@ -25,7 +25,7 @@ def fan_in_kernel() -> keras.initializers.Initializer:
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class Dense(keras.layers.Dense):
-    """Dense layer on the last axis; kernel and bias uniform in ±1/√fan_in by default."""
+    """Dense layer on the last axis; the bias, and by default the kernel, uniform in ±1/√fan_in."""
 
     def __init__(self, units, kernel_initializer=None, **kwargs):
         super().__init__(units, kernel_initializer=kernel_initializer or fan_in_kernel(), **kwargs)

@@ -12,7 +12,11 @@ tf.config.set_logical_device_configuration(
 )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def two_replicas():
-    """A MirroredStrategy over two logical CPU replicas."""
+    """A MirroredStrategy over two logical CPU replicas, one for all tests.
+
+    Every new strategy counts its collectives from the same number, under which those of an earlier
+    strategy, with other shapes, are remembered.
+    """
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

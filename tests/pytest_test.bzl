@@ -14,7 +14,7 @@ def pytest_tests(deps):
             size = "medium",
             srcs = [file, "//tests:run_pytest.py", "//tests:conftest.py"],
             args = ["$(location {})".format(file)],
-            data = [file, "//:pyproject.toml"] + native.glob(["conftest.py"], allow_empty = True),
+            data = [file, "//:pyproject.toml"],
             main = "//tests:run_pytest.py",
             deps = deps,
         )
