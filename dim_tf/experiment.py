@@ -135,6 +135,10 @@ class Experiment:
             )
         if self.replicas and self.strategy == "one":
             raise InputError("--replicas needs --strategy=auto or mirrored, not one")
+        if self.replicas and self.jit_compile == "true":
+            raise InputError("XLA cannot compile --replicas on the CPU; leave --jit_compile out")
+        if self.seed >= 2**32:
+            raise InputError(f"--seed={self.seed}; expected less than {2**32}")
 
     @property
     def run_path(self) -> Path:

@@ -50,8 +50,11 @@ def main(arguments: list[str]) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return WRONG_INPUT
-    except RunError as error:
+    except (RunError, OSError) as error:  # OSError: a full disk, say
         print(f"error: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
         return FAILED
 
 

@@ -1,7 +1,6 @@
 """The stages of a run, in their order: train, evaluate, export. They meet in the run folder."""
 
 import dataclasses
-import json
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +16,7 @@ from dim_tf.evaluation.evaluate import evaluate as measure
 from dim_tf.evaluation.evaluate import write as write_evaluation
 from dim_tf.experiment import Experiment
 from dim_tf.export.publish import publish
-from dim_tf.training import loop
+from dim_tf.training import loop, monitors, strategy
 from keras_models.randomness import derive_seed
 
 CHECKED_IMAGES = 32
@@ -31,6 +30,8 @@ def run(experiment: Experiment, modes: list[str]) -> bool:
         InputError: wrong settings, or missing data.
         RunError: a stage failed.
     """
+    if experiment.replicas:
+        strategy.make_logical_cpus(experiment.replicas)  # before anything uses the CPU
     splits = data.load(
         experiment.dataset, experiment.data_dir, experiment.image_size, experiment.download
     )
@@ -51,10 +52,8 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
     """Measures the trained encoder; writes evaluation.json and report.html."""
     size = splits.image_shape[0]
     encoder, step = loop.load_trained(experiment, size)
-    untrained = dataclasses.replace(
-        experiment, seed=derive_seed(experiment.seed, "random encoder"), precision="float32"
-    )
-    random_encoder = loop.make_encoder(untrained, size)
+    other_seed = derive_seed(experiment.seed, "random encoder")
+    random_encoder = loop.make_encoder(dataclasses.replace(experiment, seed=other_seed), size)
     random_encoder.build()
     evaluation, pictures = measure(
         encoder,
@@ -70,7 +69,7 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
         experiment.run_path / "report.html",
         experiment=dataclasses.asdict(experiment),
         evaluation=evaluation,
-        metrics=_metrics(experiment.run_path / "metrics.jsonl"),
+        metrics=monitors.read_metrics(experiment.run_path / "metrics.jsonl", step),
         panels=pictures,
         versions=_versions(),
     )
@@ -80,12 +79,6 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
 def _versions() -> dict[str, str]:
     ours = {"dim_tf": __version__, "python": platform.python_version()}
     return ours | {name: version(name) for name in PACKAGES}
-
-
-def _metrics(path: Path) -> list[dict]:
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def export(experiment: Experiment, splits: Splits) -> None:

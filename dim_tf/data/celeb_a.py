@@ -6,10 +6,9 @@ from dim_tf.data import tfds_files
 from dim_tf.data.splits import Splits
 
 BY_HAND = (
-    "CelebA's server often refuses downloads: fetch img_align_celeba.zip, list_attr_celeba.txt, "
-    "list_eval_partition.txt and list_landmarks_align_celeba.txt from "
-    "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html by hand, prepare them with TensorFlow "
-    "Datasets as its celeb_a page says, and give the folder that holds celeb_a/ as --data_dir."
+    "CelebA's server often refuses downloads for a day (a quota): try again later; or, where it "
+    "works, run `python -c \"import tensorflow_datasets as tfds; tfds.load('celeb_a', "
+    "data_dir='FOLDER')\"`, copy FOLDER here by hand and give it as --data_dir."
 )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from dim_tf.errors import RunError
 from dim_tf.evaluation import attributes
 from dim_tf.evaluation.measure import Result, Uncertainty, of_accuracies
 from dim_tf.evaluation.representation import Representation
@@ -129,5 +130,7 @@ class Probe:
             verbose=0,
         )
         logits = model.predict(test_features, batch_size=1024, verbose=0)
+        if not np.isfinite(logits).all():
+            raise RunError(f"the {self.name} diverged; give a lower --probe_learning_rate")
         activation = keras.ops.sigmoid if splits.multi_label else keras.ops.softmax
         return keras.ops.convert_to_numpy(activation(logits))

@@ -22,7 +22,10 @@ CURVE_POINTS = 300
 
 _NOT_MEASURES = ("uncertainty", "floors", "attributes", "protocol")
 _SHARES = {"probe", "svm", "knn", "attribute", "accuracy", "majority"}
-_HEADLINES = ({"probe", "svm"}, {"auc"}, {"accuracy"}, {"knn"})
+# What is summed up, by words of a measure's name: attributes by AUC, which the majority answer
+# cannot reach, else classes by a probe.
+_HEADLINES = ({"auc"}, {"probe", "svm"}, {"accuracy"}, {"knn"})
+_NO_HEADLINE = {"majority"}
 _ACRONYMS = {"auc", "mi", "mine", "mlp", "ms", "ndm", "ssim", "svm"}
 _LABELS = {
     "knn": "neighbour vote (k-NN)",
@@ -166,7 +169,11 @@ def _headline(evaluation: dict[str, Any]) -> str | None:
     """The measure to sum up: the best probe, else the best of the next kind."""
     values = {m: v["global"] for m, v in _measures(evaluation).items() if "global" in v}
     for kind in _HEADLINES:
-        found = [m for m in values if _is_a(m, kind) and _is_number(values[m])]
+        found = [
+            m
+            for m in values
+            if _is_a(m, kind) and not _is_a(m, _NO_HEADLINE) and _is_number(values[m])
+        ]
         if found:
             return max(found, key=values.__getitem__)
     return None

@@ -17,6 +17,7 @@ from dim_tf.training import monitors, strategy
 from dim_tf.training.checkpoint import Checkpoints, restore_weights
 from keras_models import DeepInfoMax, encoders, terms
 
+_FOLDERS = ("checkpoints", "tensorboard")
 _FILES = ("experiment.json", "metrics.jsonl", "evaluation.json", "report.html")
 
 
@@ -74,35 +75,52 @@ def make_model(experiment: Experiment, image_size: int, replicas: int = 1) -> De
         )
     model = DeepInfoMax(encoder, objective, seed=experiment.seed, name="deep_infomax")
     model.compile(
-        experiment.learning_rate, jit_compile=strategy.jit_compile(experiment.jit_compile)
+        experiment.learning_rate,
+        jit_compile=strategy.jit_compile(experiment.jit_compile, experiment.replicas),
     )
     model.build()
     return model
 
 
-def open_run_folder(experiment: Experiment) -> Path:
-    """Makes the run folder, or takes the one that is there, and writes experiment.json.
+def check_same_experiment(experiment: Experiment) -> None:
+    """Compares with the experiment that the run folder holds, if it holds one; writes nothing.
 
     Raises:
-        InputError: it cannot be written, or holds another experiment.
+        InputError: it is another one, or its file cannot be read.
+    """
+    saved = experiment.run_path / "experiment.json"
+    if not saved.exists():
+        return
+    try:
+        before = Experiment.from_json(saved.read_text(encoding="utf-8"))
+    except (InputError, OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{saved} cannot be read ({error}); give another --run_dir, or --noresume to start anew"
+        ) from error
+    differences = experiment.differences(before)
+    if differences:
+        raise InputError(
+            f"{experiment.run_path} holds another experiment ({'; '.join(differences)}); give "
+            "another --run_dir or --name, or --noresume to start anew there"
+        )
+
+
+def open_run_folder(experiment: Experiment) -> Path:
+    """Makes the run folder and writes experiment.json; without --resume, empties it before.
+
+    Raises:
+        InputError: it cannot be written.
     """
     folder = experiment.run_path
     saved = folder / "experiment.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not experiment.resume:
-            for stage in ("checkpoints", "tensorboard"):
-                shutil.rmtree(folder / stage, ignore_errors=True)
+            for stage in _FOLDERS:
+                if (folder / stage).exists():
+                    shutil.rmtree(folder / stage)
             for file in _FILES:
                 (folder / file).unlink(missing_ok=True)
-        if saved.exists():
-            before = Experiment.from_json(saved.read_text(encoding="utf-8"))
-            differences = experiment.differences(before)
-            if differences:
-                raise InputError(
-                    f"{folder} holds another experiment ({'; '.join(differences)}); give another "
-                    "--run_dir or --name, or --noresume to start anew there"
-                )
         temporary = saved.with_suffix(".tmp")
         temporary.write_text(experiment.to_json(), encoding="utf-8")
         os.replace(temporary, saved)
@@ -129,9 +147,11 @@ def train(experiment: Experiment, splits: Splits) -> DeepInfoMax:
             f"--batch_size={experiment.batch_size} must give each of {replicas} replicas the same "
             "number of images, at least 2"
         )
-    folder = open_run_folder(experiment)
+    if experiment.resume:
+        check_same_experiment(experiment)
     with devices.scope():
         model = make_model(experiment, splits.image_shape[0], replicas)
+        folder = open_run_folder(experiment)  # only now: settings that do not fit leave no trace
         checkpoints = Checkpoints(model, folder / "checkpoints", experiment.keep_checkpoints)
         step = checkpoints.restore()
     monitors.cut_back(folder / "metrics.jsonl", step)
@@ -151,6 +171,7 @@ def train(experiment: Experiment, splits: Splits) -> DeepInfoMax:
             for segment in segments(step, last, per_epoch):
                 _fit(model, experiment, splits, segment, progress.step, [recorder, saver])
                 if signals.received:
+                    saver.save()
                     raise Stopped(f"stopped at step {progress.step}, which is saved in {folder}")
             saver.save()
         finally:
@@ -212,7 +233,7 @@ def load_trained(experiment: Experiment, image_size: int) -> tuple[encoders.Conv
     folder = experiment.run_path
     if not (folder / "checkpoints").is_dir():
         raise InputError(f"{folder} has no checkpoint; run --mode=train first")
-    open_run_folder(dataclasses.replace(experiment, resume=True))
+    check_same_experiment(experiment)
     # Weights are float32 in every precision; measured and exported encoders compute in it too.
     model = make_model(dataclasses.replace(experiment, precision="float32"), image_size)
     step = restore_weights(model, folder / "checkpoints")

@@ -77,7 +77,8 @@ class Recorder(keras.callbacks.Callback):
             if not math.isfinite(value):
                 raise RunError(
                     f"step {self._progress.step}: {name} is {value}; the last good checkpoint is "
-                    f"{self._checkpoints.latest or 'none'}. A lower --learning_rate may help"
+                    f"{self._checkpoints.latest or 'none'}. A lower --learning_rate may help, with "
+                    "another --name or --noresume"
                 )
         logs["images_per_second"] = self._batch_size / seconds
         for name, value in logs.items():
@@ -140,7 +141,7 @@ class Saver(keras.callbacks.Callback):
 class Signals:
     """While used as a context, notes SIGTERM and SIGINT instead of dying of them.
 
-    A second signal of the same kind ends the process at once.
+    A second signal ends the process at once.
     """
 
     def __init__(self):
@@ -161,22 +162,30 @@ class Signals:
         self.received = number
 
 
-def cut_back(metrics_file: Path, step: int) -> None:
-    """Drops what stands in metrics.jsonl after `step`, so that each step stands once.
+def read_metrics(metrics_file: Path, last_step: int) -> list[dict]:
+    """The lines of metrics.jsonl up to `last_step`; none if there is no such file.
 
-    A last line that was not written to its end is dropped too.
+    A last line that was not written to its end is left out.
     """
+    entries: list[dict] = []
     if not metrics_file.exists():
-        return
-    kept = []
+        return entries
     for line in metrics_file.read_text(encoding="utf-8").splitlines():
         try:
             entry = json.loads(line)
         except json.JSONDecodeError:
             break
-        if entry["step"] > step:
+        if entry["step"] > last_step:
             break
-        kept.append(line + "\n")
+        entries.append(entry)
+    return entries
+
+
+def cut_back(metrics_file: Path, step: int) -> None:
+    """Drops what stands in metrics.jsonl after `step`, so that each step stands once."""
+    if not metrics_file.exists():
+        return
+    kept = read_metrics(metrics_file, step)
     temporary = metrics_file.with_suffix(".tmp")
-    temporary.write_text("".join(kept), encoding="utf-8")
+    temporary.write_text("".join(json.dumps(e) + "\n" for e in kept), encoding="utf-8")
     os.replace(temporary, metrics_file)

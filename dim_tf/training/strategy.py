@@ -44,8 +44,8 @@ def get(name: str, replicas: int) -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
-def jit_compile(setting: str) -> bool:
-    """Whether XLA compiles the step; "auto": on GPUs."""
+def jit_compile(setting: str, replicas: int) -> bool:
+    """Whether XLA compiles the step; "auto": on GPUs. It cannot on logical CPU replicas."""
     if setting == "auto":
-        return bool(tf.config.list_logical_devices("GPU"))
+        return not replicas and bool(tf.config.list_logical_devices("GPU"))
     return setting == "true"

@@ -30,6 +30,7 @@ def test_unknown_setting_in_json_is_refused():
         ("learning_rate", float("inf")),
         ("gamma", -0.1),
         ("gamma", float("nan")),
+        ("seed", 2**32),
         ("name", "a/b"),
         ("name", ""),
     ],

@@ -49,7 +49,7 @@ def test_a_wrong_flag_ends_with_2_and_one_line(arguments, says):
     ("arguments", "says"),
     [
         (["--dataset=cifar10", "--nodownload", "--data_dir=nowhere"], "cifar10 is not in"),
-        (["--dataset=celeb_a", "--nodownload", "--data_dir=nowhere"], "img_align_celeba.zip"),
+        (["--dataset=celeb_a", "--nodownload", "--data_dir=nowhere"], "copy FOLDER here by hand"),
         (["--image_size=30"], "no encoder for images of 30x30"),
         (["--encoder=basic64x64"], "give --image_size=64"),
         (["--batch_size=5000"], "larger than the 1198 training images"),

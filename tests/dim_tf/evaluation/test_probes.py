@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dim_tf.data.splits import Split, Splits
+from dim_tf.errors import RunError
 from dim_tf.evaluation.neighbours import NearestNeighbours, cosine_neighbours, panels
 from dim_tf.evaluation.probes import Probe
 from dim_tf.evaluation.representation import Representation
@@ -78,6 +79,12 @@ def test_seeds_are_averaged_and_repeatable():
     assert first.uncertainty.std > 0
     low, high = first.uncertainty.ci95
     assert low < first.value < high
+
+
+def test_a_probe_that_diverges_is_an_error():
+    diverging = Probe(representation("random", splits()), True, 2, 1, learning_rate=1e38)
+    with pytest.raises(RunError, match="lower --probe_learning_rate"):
+        list(diverging.run())
 
 
 def test_the_learning_rate_drops_after_two_thirds(monkeypatch):

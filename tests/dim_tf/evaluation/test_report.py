@@ -156,9 +156,19 @@ def test_best_of_a_measure_may_be_a_floor(write):
     assert re.findall('<strong class="best">(.*?)</strong>', page) == ["50.0%"]
 
 
+def test_summary_of_attributes_is_an_auc_not_the_majority_answer(write):
+    measures = {"auc": 0.70, "balanced_accuracy": 0.60, "accuracy": 0.81, "majority": 0.82}
+    evaluation = {f"linear_probe_{m}": {"global": value} for m, value in measures.items()}
+    page = write(evaluation=evaluation)
+    summary = re.search(r'<p class="summary">(.*?)</p>', page, re.DOTALL)[1]
+    assert "AUC" in summary
+    assert "0.700" in summary
+
+
 def test_summary_names_the_best_probe_of_global_and_its_floors(write):
     probes = {"linear_probe": {"conv": 0.9, "global": 0.41}, "knn": {"global": 0.8}}
-    page = write(evaluation={**EVALUATION, **probes})
+    of_classes = {m: values for m, values in EVALUATION.items() if "auc" not in m}
+    page = write(evaluation={**of_classes, **probes})
     assert (
         "The MLP probe on the global feature reaches <strong>49.9%</strong>, "
         "beside 35.1% with random weights and 38.3% with raw pixels." in page

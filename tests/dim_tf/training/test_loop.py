@@ -103,6 +103,26 @@ def test_a_changed_experiment_is_refused_with_the_differences(tmp_path, splits):
     assert len(losses(tmp_path)) == 1
 
 
+@pytest.mark.parametrize("resume", [True, False])
+def test_settings_that_do_not_fit_leave_the_run_folder_as_it_is(tmp_path, splits, resume):
+    wrong = experiment(tmp_path / "new", encoder="basic64x64", resume=resume)
+    with pytest.raises(InputError, match="give --image_size=64"):
+        loop.train(wrong, splits)
+    assert not (tmp_path / "new").exists()
+
+    loop.train(experiment(tmp_path / "run", steps=1), splits)
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "run").rglob("*")}
+    with pytest.raises(InputError):
+        loop.train(dataclasses.replace(wrong, run_dir=str(tmp_path / "run")), splits)
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "run").rglob("*")} == before
+
+
+def test_a_damaged_experiment_is_named(tmp_path, splits):
+    (tmp_path / "experiment.json").write_text("{")
+    with pytest.raises(InputError, match=rf"{tmp_path}/experiment.json cannot be read"):
+        loop.train(experiment(tmp_path, steps=1), splits)
+
+
 def test_precision_and_xla_train(tmp_path, splits):
     loop.train(experiment(tmp_path / "plain", steps=2), splits)
     loop.train(experiment(tmp_path / "xla", steps=2, jit_compile="true"), splits)
@@ -116,7 +136,9 @@ def test_precision_and_xla_train(tmp_path, splits):
 def test_the_trained_encoder_comes_back(tmp_path, splits):
     settings = experiment(tmp_path, steps=2, precision="bfloat16")
     trained = loop.train(settings, splits)
-    encoder, step = loop.load_trained(settings, 28)
+    saved = (tmp_path / "experiment.json").read_text()
+    encoder, step = loop.load_trained(dataclasses.replace(settings, epochs=9), 28)
+    assert (tmp_path / "experiment.json").read_text() == saved
     assert step == 2
     assert encoder.compute_dtype == "float32"
     for mine, theirs in zip(encoder.variables, trained.encoder.variables, strict=True):
