@@ -35,6 +35,7 @@ def run(experiment: Experiment, modes: list[str]) -> bool:
     splits = data.load(
         experiment.dataset, experiment.data_dir, experiment.image_size, experiment.download
     )
+    print(f"data: {splits.note}", flush=True)
     if "train" in modes:
         try:
             loop.train(experiment, splits)
@@ -52,6 +53,7 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
     """Measures the trained encoder; writes evaluation.json and report.html."""
     size = splits.image_shape[0]
     encoder, step = loop.load_trained(experiment, size)
+    print("evaluate: whose features, measure, endpoint, value", flush=True)
     other_seed = derive_seed(experiment.seed, "random encoder")
     random_encoder = loop.make_encoder(dataclasses.replace(experiment, seed=other_seed), size)
     random_encoder.build()
@@ -85,7 +87,7 @@ def export(experiment: Experiment, splits: Splits) -> None:
     """Publishes the trained encoder as SavedModel and TFLite."""
     encoder, _ = loop.load_trained(experiment, splits.image_shape[0])
     real = tf.constant(splits.test.images[:CHECKED_IMAGES])
-    pixels: np.ndarray = image_ops.with_channels(tf.cast(real, tf.float32) / 255.0, 3).numpy()
+    pixels: np.ndarray = image_ops.with_channels(image_ops.to_unit(real), 3).numpy()
     folder = Path(experiment.export_dir) / experiment.name
     target, worst = publish(encoder, folder, pixels)
     print(f"exported: {target} (largest difference from the Keras model {worst:.1e})")

@@ -48,6 +48,19 @@ def with_channels(images: tf.Tensor, channels: int) -> tf.Tensor:
     return tf.reduce_sum(images * [0.299, 0.587, 0.114], axis=-1, keepdims=True)
 
 
-def unit_to_signed(images: tf.Tensor) -> tf.Tensor:
-    """[0, 1], the scale of exported models, to [-1, 1], the encoders'."""
-    return images * 2.0 - 1.0
+def to_unit(pixels: tf.Tensor) -> tf.Tensor:
+    """Bytes in [0, 255] to float32 in [0, 1], the scale of exported models."""
+    return tf.cast(pixels, tf.float32) / 255.0
+
+
+def encoder_input(images: tf.Tensor, channels: int) -> tf.Tensor:
+    """Images in [0, 1] to what an encoder of `channels` channels takes: in [-1, 1].
+
+    Args:
+        images: float32 [..., 1 or 3].
+        channels: 1 or 3.
+
+    Returns:
+        float32 [..., channels].
+    """
+    return with_channels(images, channels) * 2.0 - 1.0

@@ -64,8 +64,7 @@ def training_batches(
         )
         x = tf.gather(pixels, rows)
         x = augmented(x, augment, tf.stack([tf.cast(augment_seed, tf.int64), step]))
-        x = image_ops.with_channels(tf.cast(x, tf.float32) / 255.0, channels)
-        return image_ops.unit_to_signed(x)
+        return image_ops.encoder_input(image_ops.to_unit(x), channels)
 
     steps = tf.data.Dataset.counter(start=start_step)
     dataset = steps.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

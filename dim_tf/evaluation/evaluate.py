@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from dim_tf.evaluation.neighbours import NearestNeighbours, panels
 from dim_tf.evaluation.probes import Probe
 from dim_tf.evaluation.report import NeighbourPanel
 from dim_tf.evaluation.representation import Representation
+from dim_tf.files import replace_text
 
 
 def evaluate(
@@ -98,10 +98,8 @@ def _nested(results: Iterable[Result]) -> dict[str, Any]:
 
 def write(folder: Path, evaluation: dict[str, Any]) -> None:
     """Writes evaluation.json, whole or not at all; a NaN becomes null."""
-    temporary = folder / "evaluation.json.tmp"
     text = json.dumps(_without_nan(evaluation), indent=2, allow_nan=False)
-    temporary.write_text(text + "\n", encoding="utf-8")
-    os.replace(temporary, folder / "evaluation.json")
+    replace_text(folder / "evaluation.json", text + "\n")
 
 
 def _without_nan(value):

@@ -56,7 +56,7 @@ class Probe:
                 f"{kind}, trained on the frozen features of all training images: Adam "
                 f"{self.learning_rate:g}, betas (0.5, 0.999), batch {BATCH}, {self.epochs} epochs, "
                 "learning rate x0.1 after two thirds; test images, last epoch; mean of "
-                f"{self.seeds} seed(s)"
+                + ("1 seed" if self.seeds == 1 else f"{self.seeds} seeds")
             )
         }
 

@@ -7,7 +7,6 @@ import base64
 import io
 import json
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from html import escape
@@ -17,6 +16,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from dim_tf.files import replace_text
 
 CURVE_POINTS = 300
 
@@ -82,12 +83,7 @@ def write(
     body = _header(experiment, evaluation)
     body += "".join(f"<section><h2>{t}</h2>\n{c}</section>\n" for t, c in sections.items() if c)
     page = _PAGE.format(title=escape(experiment["name"]), style=_STYLE, body=body)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_text(page, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    replace_text(path, page)
 
 
 def _is_number(value: Any) -> bool:

@@ -35,8 +35,8 @@ def of_encoder(encoder: keras.Model, splits: Splits) -> Representation:
 
     @tf.function(reduce_retracing=True)
     def endpoints(pixels):
-        x = image_ops.with_channels(tf.cast(pixels, tf.float32) / 255.0, channels)
-        found = encoder(image_ops.unit_to_signed(x), training=False)
+        x = image_ops.encoder_input(image_ops.to_unit(pixels), channels)
+        found = encoder(x, training=False)
         return {name: _flat(found[name]) for name in ENDPOINTS if name in found}
 
     return _of_function(endpoints, splits)
@@ -44,10 +44,10 @@ def of_encoder(encoder: keras.Model, splits: Splits) -> Representation:
 
 def of_pixels(splits: Splits) -> Representation:
     """The raw pixels in [-1, 1], flattened, as the endpoint "pixels"."""
+    channels = splits.image_shape[-1]
 
     def endpoints(pixels):
-        x = image_ops.unit_to_signed(tf.cast(pixels, tf.float32) / 255.0)
-        return {"pixels": _flat(x)}
+        return {"pixels": _flat(image_ops.encoder_input(image_ops.to_unit(pixels), channels))}
 
     return _of_function(endpoints, splits)
 

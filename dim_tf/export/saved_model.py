@@ -28,8 +28,7 @@ def root_object(encoder: keras.Model) -> tf.train.Checkpoint:
     height, width, channels = encoder.image_shape
 
     def endpoints(pixels, training=False):
-        x = image_ops.unit_to_signed(image_ops.with_channels(pixels, channels))
-        return encoder(x, training=training)
+        return encoder(image_ops.encoder_input(pixels, channels), training=training)
 
     def call(images, training=False):
         return global_features(endpoints(images, training))
@@ -68,7 +67,7 @@ def signatures(
         image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
         image = tf.ensure_shape(image, [None, None, 3])
         # Rounded to whole numbers, because the images in training were.
-        return tf.cast(image_ops.to_bytes(image_ops.fit(image, size)), tf.float32) / 255.0
+        return image_ops.to_unit(image_ops.to_bytes(image_ops.fit(image, size)))
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def serving_bytes(image_bytes):
@@ -92,7 +91,7 @@ def save(encoder: keras.Model, path: str) -> None:
 def expected(encoder: keras.Model, pixels: np.ndarray) -> np.ndarray:
     """What an export must answer: the Keras model's global features of images in [0, 1]."""
     channels = encoder.image_shape[-1]
-    x = image_ops.unit_to_signed(image_ops.with_channels(tf.constant(pixels), channels))
+    x = image_ops.encoder_input(tf.constant(pixels), channels)
     return global_features(encoder(x, training=False)).numpy()
 
 

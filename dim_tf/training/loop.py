@@ -1,7 +1,6 @@
 """Training: from an experiment and its data to the last checkpoint."""
 
 import dataclasses
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from dim_tf.data import pipeline
 from dim_tf.data.splits import Splits
 from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
+from dim_tf.files import replace_text
 from dim_tf.training import monitors, strategy
 from dim_tf.training.checkpoint import Checkpoints, restore_weights
 from keras_models import DeepInfoMax, encoders, terms
@@ -112,7 +112,6 @@ def open_run_folder(experiment: Experiment) -> Path:
         InputError: it cannot be written.
     """
     folder = experiment.run_path
-    saved = folder / "experiment.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not experiment.resume:
@@ -121,9 +120,7 @@ def open_run_folder(experiment: Experiment) -> Path:
                     shutil.rmtree(folder / stage)
             for file in _FILES:
                 (folder / file).unlink(missing_ok=True)
-        temporary = saved.with_suffix(".tmp")
-        temporary.write_text(experiment.to_json(), encoding="utf-8")
-        os.replace(temporary, saved)
+        replace_text(folder / "experiment.json", experiment.to_json())
     except OSError as error:
         raise InputError(
             f"the run folder {folder} cannot be written ({error.strerror}); give another --run_dir"
@@ -159,8 +156,8 @@ def train(experiment: Experiment, splits: Splits) -> DeepInfoMax:
     last = experiment.epochs * per_epoch
     if experiment.steps:
         last = min(last, experiment.steps)
-    if step:
-        print(f"going on from step {step} of {last}")
+    begin = f"from step {step} " if step else ""
+    print(f"train: {begin}to step {last}, {per_epoch} steps an epoch", flush=True)
     progress = monitors.Progress(step, per_epoch)
     recorder = monitors.Recorder(
         progress, folder, experiment.batch_size, experiment.log_every, checkpoints

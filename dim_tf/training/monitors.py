@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import signal
 import time
 from pathlib import Path
@@ -11,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from dim_tf.errors import RunError
+from dim_tf.files import replace_text
 from dim_tf.training.checkpoint import Checkpoints
 
 
@@ -186,6 +186,4 @@ def cut_back(metrics_file: Path, step: int) -> None:
     if not metrics_file.exists():
         return
     kept = read_metrics(metrics_file, step)
-    temporary = metrics_file.with_suffix(".tmp")
-    temporary.write_text("".join(json.dumps(e) + "\n" for e in kept), encoding="utf-8")
-    os.replace(temporary, metrics_file)
+    replace_text(metrics_file, "".join(json.dumps(entry) + "\n" for entry in kept))

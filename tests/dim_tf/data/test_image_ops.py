@@ -30,6 +30,10 @@ def test_channels():
 
 
 def test_scales():
-    np.testing.assert_array_equal(image_ops.unit_to_signed(tf.constant([0.0, 1.0])), [-1, 1])
+    black_and_white = image_ops.to_unit(tf.constant([[0], [255]], tf.uint8))
+    np.testing.assert_array_equal(black_and_white, [[0.0], [1.0]])
+    np.testing.assert_array_equal(
+        image_ops.encoder_input(black_and_white, 3), [[-1, -1, -1], [1, 1, 1]]
+    )
     rounded = image_ops.to_bytes(tf.constant([-3.0, 0.4, 0.6, 300.0]))
     np.testing.assert_array_equal(rounded, [0, 0, 1, 255])
