@@ -41,15 +41,28 @@ class StepRandom:
         Returns:
             float32 [examples, *shape].
         """
+        numbers = self._numbers(purpose, [examples * replicas.count(), *shape])
+        first = replicas.index() * examples
+        return numbers[first : first + examples]
+
+    def choice(self, purpose: str, total: int, size: int) -> tf.Tensor:
+        """`size` different numbers of 0 ... total - 1, the same on every replica: int32 [size].
+
+        Raises:
+            ValueError: more are asked for than there are.
+        """
+        if not 1 <= size <= total:
+            raise ValueError(f"cannot choose {size} of {total}; give a number from 1 to {total}")
+        return tf.math.top_k(self._numbers(purpose, [total]), size).indices
+
+    def _numbers(self, purpose, shape):
         # XLA and the other kernels draw the same bits by Philox, but make other floats of them.
         bits = tf.random.stateless_uniform(
-            [examples * replicas.count(), *shape],
+            shape,
             seed=[derive_seed(self.seed, purpose), tf.cast(self.step, tf.int32)],
             minval=None,
             maxval=None,
             dtype=tf.uint32,
             alg="philox",
         )
-        numbers = tf.cast(tf.bitwise.right_shift(bits, 8), tf.float32) * 2.0**-24
-        first = replicas.index() * examples
-        return numbers[first : first + examples]
+        return tf.cast(tf.bitwise.right_shift(bits, 8), tf.float32) * 2.0**-24

@@ -12,7 +12,12 @@ def pytest_tests(deps):
         py_test(
             name = file[:-len(".py")],
             size = "medium",
-            srcs = [file, "//tests:run_pytest.py", "//tests:conftest.py"],
+            srcs = [
+                file,
+                "//tests:conftest.py",
+                "//tests:harness.py",
+                "//tests:run_pytest.py",
+            ],
             args = ["$(location {})".format(file)],
             data = [file, "//:pyproject.toml"],
             main = "//tests:run_pytest.py",

@@ -71,3 +71,31 @@ def test_replicas_take_their_rows_of_the_global_batch(two_replicas):
     parts = two_replicas.experimental_local_results(on_replicas(tf.constant(3)))
     np.testing.assert_array_equal(np.concatenate(parts), draw(step=3, examples=8))
     assert not np.array_equal(*parts)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_choice_is_a_fair_sample_without_repetition(jit_compile):
+    @tf.function(jit_compile=jit_compile)
+    def chosen(step):
+        return StepRandom(0, step).choice("locations", 6, 2)
+
+    drawn = np.array([chosen(tf.constant(step)) for step in range(600)])
+    assert drawn.shape == (600, 2)
+    assert (drawn[:, 0] != drawn[:, 1]).all()
+    # Each of 6 is drawn 200 times; a standard deviation of a binomial count is 11.5.
+    np.testing.assert_allclose(np.bincount(drawn.ravel(), minlength=6), 200, atol=50)
+
+
+def test_choice_is_the_same_on_every_replica(two_replicas):
+    @tf.function
+    def on_replicas(step):
+        return two_replicas.run(lambda s: StepRandom(0, s).choice("locations", 64, 16), [step])
+
+    first, second = two_replicas.experimental_local_results(on_replicas(tf.constant(3)))
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("size", [0, 7])
+def test_choice_of_too_many_raises(size):
+    with pytest.raises(ValueError, match="from 1 to 6"):
+        StepRandom(0, 0).choice("locations", 6, size)
