@@ -12,6 +12,26 @@ from typing import Any
 from dim_tf.data import SOURCES
 from dim_tf.errors import InputError
 
+# Those of keras_models, which needs TensorFlow; --help does not. A test compares them.
+ENCODERS = (
+    "basic28x28",
+    "basic32x32",
+    "basic64x64",
+    "basic",
+    "alex64x64",
+    "foldalex64x64",
+    "foldmultialex64x64",
+    "resnet19_32x32",
+    "resnet34_32x32",
+    "foldresnet19_32x32",
+    "foldresnet34_32x32",
+    "residual32x32",
+    "residual64x64",
+    "residual32x32_wide",
+    "residual64x64_wide",
+)
+ESTIMATORS = ("jsd", "infonce", "dv", "nwj", "gan", "rkl", "hellinger", "chi2", "w1")
+
 
 def _setting(default, help, *, choices=(), minimum=None, above=None, identity=True) -> Any:
     """A field.
@@ -56,23 +76,60 @@ class Experiment:
         choices=("none", "crop", "flip", "crop_flip"),
     )
 
-    model: str = _setting("dim", "what is trained", choices=("dim",))
+    model: str = _setting(
+        "dim",
+        "what is trained: dim, Deep InfoMax; generator, images made of prior samples by prior "
+        "matching alone",
+        choices=("dim", "generator"),
+    )
     encoder: str = _setting(
-        "",
-        "encoder; empty: chosen from the image size",
-        choices=("", "basic28x28", "basic32x32", "basic64x64"),
+        "", "encoder; empty: chosen from the image size", choices=("", *ENCODERS)
     )
     latent_dim: int = _setting(64, "units of the global feature", minimum=1)
     estimator: str = _setting(
-        "jsd", "estimator of mutual information", choices=("jsd", "infonce", "dv")
+        "jsd", "estimator of mutual information; kl is nwj", choices=(*ESTIMATORS, "kl")
     )
-    local_critic: str = _setting("dot", "critic of local features", choices=("dot",))
-    mi_units: int = _setting(2048, "units of the critic", minimum=1)
-    beta: float = _setting(1.0, "weight of local mutual information", above=0)
+    local_critic: str = _setting("dot", "critic of local features", choices=("dot", "concat"))
+    global_critic: str = _setting(
+        "conv", "critic of whole local maps, for --alpha", choices=("conv", "dense", "dot")
+    )
+    mi_units: int = _setting(2048, "units of the dot-product critic", minimum=1)
+    critic_layer_norm: bool = _setting(True, "layer norm in the dot-product critic")
+    negatives: int = _setting(
+        0,
+        "other images that each is paired with; 0: the critic's default, all for dot, 1 for others",
+        minimum=0,
+    )
+    locations: int = _setting(
+        0, "places of the local map scored in a step, drawn at random; 0: all", minimum=0
+    )
+    alpha: float = _setting(0.0, "weight of global mutual information", minimum=0)
+    beta: float = _setting(1.0, "weight of local mutual information", minimum=0)
     gamma: float = _setting(0.1, "weight of prior matching; 0: none", minimum=0)
-    prior: str = _setting("uniform", "prior of the global feature", choices=("uniform",))
+    prior: str = _setting(
+        "uniform",
+        "prior of the global feature",
+        choices=("uniform", "gaussian", "ball", "sphere"),
+    )
+    prior_divergence: str = _setting(
+        "gan", "what the prior's discriminator estimates", choices=(*ESTIMATORS, "kl")
+    )
     prior_penalty: float = _setting(
         1.0, "weight of the discriminator's gradient penalty", minimum=0
+    )
+    coordinates: float = _setting(
+        0.0, "weight of the task to tell a local feature's row and column", minimum=0
+    )
+    relative_coordinates: float = _setting(
+        0.0, "weight of the task to tell the offset of two local features", minimum=0
+    )
+    occlusion: bool = _setting(
+        False, "take the global feature from the image with a random block occluded"
+    )
+    views: int = _setting(
+        1,
+        "2: local map and global feature from two augmentations of the image",
+        choices=(1, 2),
     )
 
     epochs: int = _setting(20, "epochs of training", minimum=1, identity=False)
@@ -137,6 +194,11 @@ class Experiment:
             raise InputError("--replicas needs --strategy=auto or mirrored, not one")
         if self.replicas and self.jit_compile == "true":
             raise InputError("XLA cannot compile --replicas on the CPU; leave --jit_compile out")
+        weights = ("alpha", "beta", "coordinates", "relative_coordinates")
+        if self.model == "dim" and not any(getattr(self, weight) for weight in weights):
+            raise InputError(
+                "nothing to learn: --" + ", --".join(weights) + " are all 0; give one a weight"
+            )
         if self.seed >= 2**32:
             raise InputError(f"--seed={self.seed}; expected less than {2**32}")
 

@@ -26,8 +26,8 @@ def define(values: flags.FlagValues) -> None:
     )
     for field in dataclasses.fields(Experiment):
         help_text = field.metadata["help"]
-        if field.metadata["choices"]:
-            choices = list(field.metadata["choices"])
+        choices = list(field.metadata["choices"])
+        if choices and field.type is str:
             default: Any = field.default
             flags.DEFINE_enum(field.name, default, choices, help_text, flag_values=values)
         else:

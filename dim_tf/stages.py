@@ -11,12 +11,14 @@ import tensorflow as tf
 from dim_tf import __version__, data
 from dim_tf.data import image_ops
 from dim_tf.data.splits import Splits
-from dim_tf.evaluation import report
+from dim_tf.errors import InputError
+from dim_tf.evaluation import report, samples
 from dim_tf.evaluation.evaluate import evaluate as measure
 from dim_tf.evaluation.evaluate import write as write_evaluation
 from dim_tf.experiment import Experiment
 from dim_tf.export.publish import publish
 from dim_tf.training import loop, monitors, strategy
+from dim_tf.training.model import load_trained, make_encoder
 from keras_models.randomness import derive_seed
 
 CHECKED_IMAGES = 32
@@ -30,6 +32,8 @@ def run(experiment: Experiment, modes: list[str]) -> bool:
         InputError: wrong settings, or missing data.
         RunError: a stage failed.
     """
+    if experiment.model == "generator" and "export" in modes:
+        raise InputError("--model=generator has no encoder to export; give --mode=train,evaluate")
     if experiment.replicas:
         strategy.make_logical_cpus(experiment.replicas)  # before anything uses the CPU
     splits = data.load(
@@ -43,7 +47,10 @@ def run(experiment: Experiment, modes: list[str]) -> bool:
             print(stopped)
             return True
     if "evaluate" in modes:
-        evaluate(experiment, splits)
+        if experiment.model == "generator":
+            show_samples(experiment, splits)
+        else:
+            evaluate(experiment, splits)
     if "export" in modes:
         export(experiment, splits)
     return False
@@ -51,14 +58,15 @@ def run(experiment: Experiment, modes: list[str]) -> bool:
 
 def evaluate(experiment: Experiment, splits: Splits) -> None:
     """Measures the trained encoder; writes evaluation.json and report.html."""
-    size = splits.image_shape[0]
-    encoder, step = loop.load_trained(experiment, size)
+    model, step = load_trained(experiment, splits.image_shape)
     print("evaluate: whose features, measure, endpoint, value", flush=True)
     other_seed = derive_seed(experiment.seed, "random encoder")
-    random_encoder = loop.make_encoder(dataclasses.replace(experiment, seed=other_seed), size)
+    random_encoder = make_encoder(
+        dataclasses.replace(experiment, seed=other_seed), splits.image_shape
+    )
     random_encoder.build()
     evaluation, pictures = measure(
-        encoder,
+        model.encoder,
         random_encoder,
         splits,
         experiment.probe_epochs,
@@ -67,15 +75,29 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
     )
     evaluation["protocol"] |= {"step": step, "seed": experiment.seed}
     write_evaluation(experiment.run_path, evaluation)
+    _write_report(experiment, step, evaluation, pictures)
+
+
+def show_samples(experiment: Experiment, splits: Splits) -> None:
+    """Draws images from the trained generator; writes evaluation.json and report.html."""
+    generator, step = load_trained(experiment, splits.image_shape)
+    evaluation = {"protocol": {"data": splits.note, "step": step, "seed": experiment.seed}}
+    write_evaluation(experiment.run_path, evaluation)
+    pictures = samples.panels(generator.samples(samples.COUNT, experiment.seed), splits)
+    _write_report(experiment, step, evaluation, pictures)
+
+
+def _write_report(experiment, step, evaluation, pictures):
+    path = experiment.run_path / "report.html"
     report.write(
-        experiment.run_path / "report.html",
+        path,
         experiment=dataclasses.asdict(experiment),
         evaluation=evaluation,
         metrics=monitors.read_metrics(experiment.run_path / "metrics.jsonl", step),
         panels=pictures,
         versions=_versions(),
     )
-    print(f"report: {experiment.run_path / 'report.html'}")
+    print(f"report: {path}")
 
 
 def _versions() -> dict[str, str]:
@@ -85,9 +107,9 @@ def _versions() -> dict[str, str]:
 
 def export(experiment: Experiment, splits: Splits) -> None:
     """Publishes the trained encoder as SavedModel and TFLite."""
-    encoder, _ = loop.load_trained(experiment, splits.image_shape[0])
+    model, _ = load_trained(experiment, splits.image_shape)
     real = tf.constant(splits.test.images[:CHECKED_IMAGES])
     pixels: np.ndarray = image_ops.with_channels(image_ops.to_unit(real), 3).numpy()
     folder = Path(experiment.export_dir) / experiment.name
-    target, worst = publish(encoder, folder, pixels)
+    target, worst = publish(model.encoder, folder, pixels)
     print(f"exported: {target} (largest difference from the Keras model {worst:.1e})")

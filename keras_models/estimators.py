@@ -5,10 +5,16 @@ up the product scores of each global feature's image, as a state that merges wit
 product samples: of another chunk of a batch, of another replica. `value` puts both together.
 Everything is float32 and finite for scores of ±1e4.
 
+The f-divergences D_f(P ‖ Q) = E_Q[f(dP/dQ)] of the joint distribution P from the product of the
+marginals Q are bounded by their Fenchel duals, E_P[g(t)] - E_Q[f*(g(t'))], with the output
+activation g of Nowozin et al. 2016 (f-GAN), table 2. Where the dual has an exponential, scores
+above `EXP_LIMIT` continue it by its tangent.
+
 Shapes: N images, K product samples of each, L locations, G globals of an image.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -33,6 +39,10 @@ class Sums(NamedTuple):
     def merge(self, other: "Sums") -> "Sums":
         return Sums(self.count + other.count, self.total + other.total)
 
+    def times(self, factor: float) -> "Sums":
+        """The state if each sample had stood for `factor` samples."""
+        return Sums(self.count * factor, self.total * factor)
+
 
 class LogSums(NamedTuple):
     """Summed exponentials of product samples, kept as a logarithm.
@@ -49,6 +59,22 @@ class LogSums(NamedTuple):
         both = tf.stack([self.log_total, other.log_total])
         return LogSums(self.count + other.count, tf.reduce_logsumexp(both, axis=0))
 
+    def times(self, factor: float) -> "LogSums":
+        """The state if each sample had stood for `factor` samples."""
+        return LogSums(self.count * factor, self.log_total + math.log(factor))
+
+
+EXP_LIMIT = 40.0
+
+
+def bounded_exp(t: tf.Tensor) -> tf.Tensor:
+    """Exp t up to t = `EXP_LIMIT`, beyond it the tangent there: convex, smooth, finite.
+
+    Densities do not differ by a factor of e^40, so no score of a sensible critic is that large.
+    """
+    below = tf.exp(tf.minimum(t, EXP_LIMIT))
+    return below * (1.0 + tf.nn.relu(t - EXP_LIMIT))
+
 
 @dataclass(frozen=True)
 class Estimator:
@@ -60,23 +86,44 @@ class Estimator:
         reduce: float32 [N, K, L, G] -> state, one row for each of the N images.
         value: ([N, L, G], state with at least N rows, the first N of which are those images') ->
             scalar.
+        log_ratio: a score of the best possible critic -> log p(x, y) / (p(x)·p(y)), elementwise;
+            up to a constant for dv, and up to a function of the global feature for infonce. None
+            where the score tells no density ratio.
     """
 
     name: str
     joint: Callable[[tf.Tensor], tf.Tensor]
     reduce: Callable[[tf.Tensor], Sums | LogSums]
     value: Callable[[tf.Tensor, Sums | LogSums], tf.Tensor]
+    log_ratio: Callable[[tf.Tensor], tf.Tensor] | None
 
-    def __call__(self, scores: PairScores) -> tf.Tensor:
+    def __call__(self, scores: PairScores, stands_for: float = 1.0) -> tf.Tensor:
         """The scalar to be maximised.
 
         On replicas, each one's value uses the product samples of all, and the mean of the
         replicas' values is the value of the whole batch.
+
+        Args:
+            scores: of all locations, or of some drawn at random, the same ones in all images.
+            stands_for: how many locations each of those stands for. The expected value is that of
+                all locations, but for infonce: the logarithm of a smaller sum, made larger, is on
+                average too small, so the value is too high, by about half the relative variance
+                of that sum (section 3.1's estimators; see docs/METHOD.md).
         """
         state = self.reduce(scores.product)
         if scores.foreign is not None:
             state = _merge_replicas(state, self.reduce(scores.foreign))
-        return self.value(self.joint(scores.joint), state)
+        else:
+            state = tf.nest.map_structure(_of_all_replicas, state)
+        return self.value(self.joint(scores.joint), state.times(stands_for))
+
+
+def _of_all_replicas(rows):
+    """This replica's rows [N, ...], then the others': [R·N, ...]."""
+    if replicas.count() == 1:
+        return rows
+    mine_first = tf.roll(replicas.stack(rows), -replicas.index(), axis=0)
+    return tf.reshape(mine_first, tf.concat([[-1], tf.shape(rows)[1:]], 0))
 
 
 def _merge_replicas(own, foreign):
@@ -108,31 +155,86 @@ def _samples(scores: tf.Tensor, axes: tuple[int, ...]) -> tf.Tensor:
     return tf.fill([shape[0]], tf.cast(count, tf.float32))
 
 
-def _jensen_shannon_joint(scores):
-    return -tf.nn.softplus(-scores)
-
-
-def _jensen_shannon_reduce(scores):
-    axes = (1, 2, 3)
-    return Sums(_samples(scores, axes), tf.reduce_sum(tf.nn.softplus(scores), axes))
+def _identity(scores):
+    return scores
 
 
 def _difference_of_means(joint, state):
     return tf.reduce_mean(joint) - tf.reduce_sum(state.total) / tf.reduce_sum(state.count)
 
 
-jensen_shannon = Estimator(
-    "jsd", _jensen_shannon_joint, _jensen_shannon_reduce, _difference_of_means
+def _expectations(name, joint, product, log_ratio):
+    """E_P[joint(t)] - E_Q[product(t')], which is linear in both expectations."""
+
+    def reduce(scores):
+        axes = (1, 2, 3)
+        return Sums(_samples(scores, axes), tf.reduce_sum(product(scores), axes))
+
+    return Estimator(name, joint, reduce, _difference_of_means, log_ratio)
+
+
+def _negative_softplus_of_negative(scores):
+    return -tf.nn.softplus(-scores)
+
+
+jensen_shannon = _expectations(
+    "jsd", _negative_softplus_of_negative, tf.nn.softplus, log_ratio=_identity
 )
 """E[-softplus(-t)] - E[softplus(t')] (section 3.1, eq. 4).
 
-Bounds 2·JSD(joint, product) - 2·log 2 from below (nats); not mutual information. The number of
-product samples hardly matters.
+Bounds 2·JSD(P ‖ Q) - 2·log 2 from below (nats); not mutual information. The number of product
+samples hardly matters. f-GAN's "Jensen-Shannon" form adds 2·log 2.
 """
 
+gan = _expectations("gan", _negative_softplus_of_negative, tf.nn.softplus, log_ratio=_identity)
+"""E[log σ(t)] - E[-log(1 - σ(t'))], f-GAN's "GAN" divergence: f(u) = u log u - (1+u) log(1+u).
 
-def _identity(scores):
-    return scores
+Bounds 2·JSD(P ‖ Q) - 2·log 2. With softplus for the logarithms it is `jensen_shannon` under the
+name by which adversarial training knows it.
+"""
+
+nguyen_wainwright_jordan = _expectations(
+    "nwj", _identity, lambda t: bounded_exp(t - 1.0), log_ratio=lambda t: t - 1.0
+)
+"""E[t] - E[exp(t' - 1)] (Nguyen et al. 2010; f-MINE; f-GAN's KL): f(u) = u log u.
+
+Bounds KL(P ‖ Q), which is the mutual information, from below (nats), without bias and with a
+variance that grows with its exponential.
+"""
+
+reverse_kl = _expectations(
+    "rkl", lambda t: -bounded_exp(-t), lambda t: t - 1.0, log_ratio=_identity
+)
+"""E[-exp(-t)] - E[t' - 1], f-GAN's reverse KL: f(u) = -log u. Bounds KL(Q ‖ P) (nats)."""
+
+squared_hellinger = _expectations(
+    "hellinger",
+    lambda t: 1.0 - bounded_exp(-t),
+    lambda t: bounded_exp(t) - 1.0,
+    log_ratio=lambda t: 2.0 * t,
+)
+"""E[1 - exp(-t)] - E[exp(t') - 1], f-GAN's squared Hellinger: f(u) = (√u - 1)².
+
+Bounds ∫ (√p - √q)², which is at most 2.
+"""
+
+pearson_chi2 = _expectations(
+    "chi2",
+    _identity,
+    lambda t: t + t**2 / 4.0,
+    log_ratio=lambda t: tf.math.log(tf.maximum(1.0 + t / 2.0, 1e-12)),
+)
+"""E[t] - E[t' + t'²/4], f-GAN's Pearson χ²: f(u) = (u - 1)². Bounds ∫ (p - q)²/q.
+
+The authors' code has the sign of the square wrong and is unbounded.
+"""
+
+wasserstein = _expectations("w1", _identity, _identity, log_ratio=None)
+"""E[t] - E[t'] (Arjovsky et al. 2017).
+
+Bounds the Wasserstein-1 distance for a 1-Lipschitz critic, and nothing for others: without the
+dot-product critic's layer norm, or a penalty on its gradient, it grows for ever.
+"""
 
 
 def _donsker_varadhan_reduce(scores):
@@ -145,7 +247,9 @@ def _donsker_varadhan_value(joint, state):
     return tf.reduce_mean(joint) - tf.reduce_mean(log_mean)
 
 
-donsker_varadhan = Estimator("dv", _identity, _donsker_varadhan_reduce, _donsker_varadhan_value)
+donsker_varadhan = Estimator(
+    "dv", _identity, _donsker_varadhan_reduce, _donsker_varadhan_value, log_ratio=_identity
+)
 """E[t] - log E[exp t'], one logarithm for each location and global (section 3.1, eq. 2).
 
 Bounds mutual information from below (nats) in expectation over an independent critic's samples;
@@ -167,7 +271,7 @@ def _info_nce_value(joint, state):
     return tf.reduce_mean(joint - log_sum) + tf.reduce_mean(log_count)
 
 
-info_nce = Estimator("infonce", _identity, _info_nce_reduce, _info_nce_value)
+info_nce = Estimator("infonce", _identity, _info_nce_reduce, _info_nce_value, log_ratio=_identity)
 """E[t - log((exp t + Σ exp t') / (1 + K·L))] (section 3.1, eq. 5).
 
 The anchor is the global feature: against each joint pair stand the same global with all K·L local
@@ -175,16 +279,29 @@ features of other images, so one log-sum-exp serves all locations of an image. B
 information from below (nats) and is at most log(1 + K·L).
 """
 
-_ESTIMATORS = {e.name: e for e in (jensen_shannon, info_nce, donsker_varadhan)}
-NAMES = tuple(_ESTIMATORS)
+_ALL = (
+    jensen_shannon,
+    info_nce,
+    donsker_varadhan,
+    nguyen_wainwright_jordan,
+    gan,
+    reverse_kl,
+    squared_hellinger,
+    pearson_chi2,
+    wasserstein,
+)
+NAMES = tuple(e.name for e in _ALL)
+ALIASES = {"kl": "nwj"}
+_ESTIMATORS = {e.name: e for e in _ALL}
 
 
 def get(name: str) -> Estimator:
-    """The estimator of that name: jsd, infonce or dv.
+    """The estimator of that name, one of `NAMES` or `ALIASES`.
 
     Raises:
         ValueError: unknown name.
     """
+    name = ALIASES.get(name, name)
     if name not in _ESTIMATORS:
         raise ValueError(f"unknown estimator {name!r}; expected one of {', '.join(NAMES)}")
     return _ESTIMATORS[name]

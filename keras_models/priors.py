@@ -1,10 +1,18 @@
-"""Target distributions of the global feature (Hjelm et al. 2019, section 3.3)."""
+"""Target distributions of the global feature (Hjelm et al. 2019, section 3.3).
+
+Each is sampled by inversion from uniform noise [N, D] in [0, 1), so that the noise decides the
+samples, on any number of replicas.
+"""
+
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_models import layers
+
+tfd = tfp.distributions
 
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
@@ -17,16 +25,14 @@ class UniformPrior:
 
     def __init__(self, dim: int):
         self.dim = dim
-        self.distribution = tfp.distributions.Independent(
-            tfp.distributions.Uniform(tf.zeros(dim), tf.ones(dim)), 1
-        )
+        self.distribution = tfd.Independent(tfd.Uniform(tf.zeros(dim), tf.ones(dim)), 1)
 
     def sample(self, noise: tf.Tensor) -> tf.Tensor:
-        """Samples by inversion, so that the noise decides them: uniform [N, D] -> [N, D]."""
+        """Uniform noise [N, D] -> samples [N, D]."""
         return self.distribution.distribution.quantile(noise)
 
     def to_support(self, features: tf.Tensor) -> tf.Tensor:
-        """Maps global features into the prior's support, for the discriminator alone: sigmoid."""
+        """Maps global features [N, D] into the prior's support, for the discriminator: sigmoid."""
         return tf.sigmoid(features)
 
     def get_config(self):
@@ -37,12 +43,118 @@ class UniformPrior:
         return cls(**config)
 
 
-def get(name: str, dim: int) -> UniformPrior:
+@keras.saving.register_keras_serializable(layers.PACKAGE)
+class GaussianPrior:
+    """Standard normal in D dimensions.
+
+    Args:
+        dim: D.
+    """
+
+    def __init__(self, dim: int):
+        self.dim = dim
+        self.distribution = tfd.Independent(tfd.Normal(tf.zeros(dim), tf.ones(dim)), 1)
+
+    def sample(self, noise: tf.Tensor) -> tf.Tensor:
+        """Uniform noise [N, D] -> samples [N, D]."""
+        # Off 0 and 1, where the inverse is infinite: 2^-23 to 1 - 3·2^-24.
+        inside = noise * (1 - 2.0**-22) + 2.0**-23
+        return self.distribution.distribution.quantile(inside)
+
+    def to_support(self, features: tf.Tensor) -> tf.Tensor:
+        """The features themselves: the support is everything."""
+        return features
+
+    def get_config(self):
+        return {"dim": self.dim}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable(layers.PACKAGE)
+class SpherePrior:
+    """Uniform on the unit sphere in D dimensions: a normal sample over its length.
+
+    Args:
+        dim: D, at least 2.
+    """
+
+    def __init__(self, dim: int):
+        self.dim = dim
+        self.distribution = tfd.SphericalUniform(dim)
+        self._normal = GaussianPrior(dim)
+
+    def sample(self, noise: tf.Tensor) -> tf.Tensor:
+        """Uniform noise [N, D] -> samples [N, D]."""
+        return tf.math.l2_normalize(self._normal.sample(noise), axis=-1)
+
+    def to_support(self, features: tf.Tensor) -> tf.Tensor:
+        """The features over their length."""
+        return tf.math.l2_normalize(features, axis=-1)
+
+    def get_config(self):
+        return {"dim": self.dim}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable(layers.PACKAGE)
+class BallPrior:
+    """Uniform in the unit ball in D dimensions.
+
+    A point of the sphere times a radius whose D-th power is uniform. That power is taken of the
+    squared length of the normal sample that gave the point, which is independent of it: a gamma
+    variable of shape D/2, so that D uniform numbers are enough.
+
+    Args:
+        dim: D, at least 2.
+    """
+
+    def __init__(self, dim: int):
+        self.dim = dim
+        self.radius = tfd.Kumaraswamy(float(dim), 1.0)
+        self._normal = GaussianPrior(dim)
+
+    def sample(self, noise: tf.Tensor) -> tf.Tensor:
+        """Uniform noise [N, D] -> samples [N, D]."""
+        normal = self._normal.sample(noise)
+        squared = tf.reduce_sum(normal**2, axis=-1, keepdims=True)
+        uniform = tf.math.igamma(self.dim / 2.0, squared / 2.0)
+        return tf.math.l2_normalize(normal, axis=-1) * self.radius.quantile(uniform)
+
+    def to_support(self, features: tf.Tensor) -> tf.Tensor:
+        """The features with their length squashed into [0, 1) by tanh."""
+        length = tf.sqrt(tf.reduce_sum(features**2, axis=-1, keepdims=True) + 1e-12)
+        return features * (tf.tanh(length) / length)
+
+    def get_config(self):
+        return {"dim": self.dim}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+Prior = UniformPrior | GaussianPrior | BallPrior | SpherePrior
+_PRIORS: dict[str, Callable[[int], Prior]] = {
+    "uniform": UniformPrior,
+    "gaussian": GaussianPrior,
+    "ball": BallPrior,
+    "sphere": SpherePrior,
+}
+NAMES = tuple(_PRIORS)
+
+
+def get(name: str, dim: int) -> Prior:
     """The prior of that name in `dim` dimensions.
 
     Raises:
         ValueError: unknown name.
     """
-    if name != "uniform":
-        raise ValueError(f"unknown prior {name!r}; expected uniform")
-    return UniformPrior(dim)
+    if name not in _PRIORS:
+        raise ValueError(f"unknown prior {name!r}; expected one of {', '.join(_PRIORS)}")
+    return _PRIORS[name](dim)

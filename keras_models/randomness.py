@@ -55,6 +55,10 @@ class StepRandom:
             raise ValueError(f"cannot choose {size} of {total}; give a number from 1 to {total}")
         return tf.math.top_k(self._numbers(purpose, [total]), size).indices
 
+    def another(self, purpose: str) -> "StepRandom":
+        """Other numbers for everything that is drawn a second time in the step."""
+        return StepRandom(derive_seed(self.seed, purpose), self.step)
+
     def _numbers(self, purpose, shape):
         # XLA and the other kernels draw the same bits by Philox, but make other floats of them.
         bits = tf.random.stateless_uniform(

@@ -2,11 +2,12 @@
 
 load("@rules_python//python:defs.bzl", "py_test")
 
-def pytest_tests(deps):
+def pytest_tests(deps, data = []):
     """One target for each test_*.py of the calling package.
 
     Args:
         deps: libraries that the tests import.
+        data: files that the tests read.
     """
     for file in native.glob(["test_*.py"]):
         py_test(
@@ -19,7 +20,7 @@ def pytest_tests(deps):
                 "//tests:run_pytest.py",
             ],
             args = ["$(location {})".format(file)],
-            data = [file, "//:pyproject.toml"],
+            data = [file, "//:pyproject.toml"] + data,
             main = "//tests:run_pytest.py",
             deps = deps,
         )

@@ -7,7 +7,7 @@ import base64
 import io
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from numbers import Real
@@ -47,13 +47,21 @@ class NeighbourPanel:
     same_label: np.ndarray | None  # bool [Q, k]: has the query's label; None: there are no classes
 
 
+@dataclass(frozen=True)
+class SampleGrid:
+    """Images side by side."""
+
+    title: str
+    images: np.ndarray  # uint8 [N, H, W, C], C = 1 or 3
+
+
 def write(
     path: Path,
     *,
     experiment: dict[str, Any],
     evaluation: dict[str, Any],
     metrics: list[dict[str, Any]],
-    panels: list[NeighbourPanel],
+    panels: Sequence[NeighbourPanel | SampleGrid],
     versions: dict[str, str],
 ) -> None:
     """Writes the report; a write that fails leaves the file that was there.
@@ -74,16 +82,25 @@ def write(
         "Measures": _measure_table(evaluation),
         "Training": _curves(metrics),
         "Attributes": _attribute_tables(evaluation.get("attributes", {})),
-        "Nearest neighbours": "".join(map(_panel, panels)),
+        "Nearest neighbours": "".join(
+            _panel(panel) for panel in panels if isinstance(panel, NeighbourPanel)
+        ),
+        "Samples": "".join(_grid(panel) for panel in panels if isinstance(panel, SampleGrid)),
         "Protocol": _definitions(evaluation.get("protocol", {})),
         "Settings": _settings(experiment),
         "Versions": _definitions(versions, named=escape),
-        "Use the encoder": _loading(experiment),
+        "Use the encoder": "" if _generates(experiment) else _loading(experiment),
     }
+    if _generates(experiment):
+        del sections["Measures"]
     body = _header(experiment, evaluation)
     body += "".join(f"<section><h2>{t}</h2>\n{c}</section>\n" for t, c in sections.items() if c)
     page = _PAGE.format(title=escape(experiment["name"]), style=_STYLE, body=body)
     replace_text(path, page)
+
+
+def _generates(experiment: dict[str, Any]) -> bool:
+    return experiment.get("model") == "generator"
 
 
 def _is_number(value: Any) -> bool:
@@ -140,7 +157,11 @@ def _header(experiment: dict[str, Any], evaluation: dict[str, Any]) -> str:
     kinds = [experiment.get(key) for key in ("model", "dataset", "encoder", "estimator")]
     kicker = escape(" · ".join(str(kind) for kind in kinds if kind))
     title = f'<p class="kicker">{kicker}</p><h1>{escape(experiment["name"])}</h1>'
-    return f'<header>{title}\n<p class="summary">{_summary(evaluation)}</p></header>'
+    if _generates(experiment):
+        summary = "Images made of samples of the prior, by prior matching alone."
+    else:
+        summary = _summary(evaluation)
+    return f'<header>{title}\n<p class="summary">{summary}</p></header>'
 
 
 def _summary(evaluation: dict[str, Any]) -> str:
@@ -350,14 +371,38 @@ def _panel(panel: NeighbourPanel) -> str:
     return f'<h3>{escape(panel.title)}</h3>{pictures}<p class="note">{note}</p>'
 
 
-def _picture(image: np.ndarray, text: str, kind: str) -> str:
+def _grid(panel: SampleGrid) -> str:
+    """One picture of all images, as many in a row as there are rows or more."""
+    across = math.ceil(len(panel.images) ** 0.5)
+    _check_picture(panel.images[0])
+    height, width, channels = panel.images.shape[1:]
+    down = math.ceil(len(panel.images) / across)
+    cells = np.full((down * across, height, width, channels), 255, np.uint8)
+    cells[: len(panel.images)] = panel.images
+    cells = np.pad(cells, ((0, 0), (0, 1), (0, 1), (0, 0)), constant_values=255)
+    rows = cells.reshape(down, across, height + 1, width + 1, channels).swapaxes(1, 2)
+    sheet = rows.reshape(down * (height + 1), across * (width + 1), channels)
+    text = f"{len(panel.images)} {escape(panel.title)}"
+    image = f'<img class="sheet" src="{_source(sheet)}" alt="{text}">'
+    return f"<h3>{escape(panel.title)}</h3>{image}"
+
+
+def _check_picture(image: np.ndarray) -> None:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] not in (1, 3):
         given = f"picture of shape {image.shape} and type {image.dtype}"
         raise ValueError(f"{given}; expected uint8 [H, W, C] with C = 1 or 3")
+
+
+def _picture(image: np.ndarray, text: str, kind: str) -> str:
+    _check_picture(image)
+    return f'<span class="{kind}"><img src="{_source(image)}" alt="{text}"></span>'
+
+
+def _source(image: np.ndarray) -> str:
+    """The picture as a PNG in a data URI."""
     file = io.BytesIO()
     Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, "PNG")
-    source = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
-    return f'<span class="{kind}"><img src="{source}" alt="{text}"></span>'
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
 
 
 def _plain(value: Any) -> str:
@@ -437,6 +482,7 @@ polyline { fill: none; stroke: var(--accent); stroke-width: 1.75; } circle { fil
 .pictures { display: grid; gap: clamp(3px, 1vw, 8px);
   grid-template-columns: minmax(44px, 80px) repeat(var(--k), minmax(34px, 72px)); }
 .pictures span { position: relative; border: 3px solid var(--line); border-radius: 4px; }
+.sheet { width: min(100%, 40rem); image-rendering: pixelated; }
 .pictures img { display: block; width: 100%; image-rendering: pixelated; }
 .pictures .query { border-color: var(--ink); margin-right: 8px; }
 .pictures .same { border-color: var(--same); } .pictures .other { border: 3px dashed var(--other); }

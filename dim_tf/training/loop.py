@@ -1,12 +1,9 @@
 """Training: from an experiment and its data to the last checkpoint."""
 
-import dataclasses
 import shutil
 import sys
 from pathlib import Path
 from typing import NamedTuple
-
-import keras
 
 from dim_tf.data import pipeline
 from dim_tf.data.splits import Splits
@@ -14,8 +11,9 @@ from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
 from dim_tf.files import replace_text
 from dim_tf.training import monitors, strategy
-from dim_tf.training.checkpoint import Checkpoints, restore_weights
-from keras_models import DeepInfoMax, encoders, terms
+from dim_tf.training.checkpoint import Checkpoints
+from dim_tf.training.model import check_same_experiment, make_model
+from keras_models.objective_model import ObjectiveModel
 
 _FOLDERS = ("checkpoints", "tensorboard")
 _FILES = ("experiment.json", "metrics.jsonl", "evaluation.json", "report.html")
@@ -23,86 +21,6 @@ _FILES = ("experiment.json", "metrics.jsonl", "evaluation.json", "report.html")
 
 class Stopped(Exception):
     """A signal ended training, after a checkpoint."""
-
-
-def make_encoder(experiment: Experiment, image_size: int, replicas: int = 1) -> encoders.ConvNet:
-    """The experiment's encoder, its weights drawn from its seed.
-
-    Raises:
-        InputError: the images do not fit the encoder, or no encoder fits them.
-    """
-    try:
-        name = experiment.encoder or encoders.for_image_size(image_size)
-    except ValueError as error:
-        raise InputError(f"{error}; give another --image_size") from error
-    takes = encoders.PRESETS[name].image_size
-    if takes != image_size:
-        raise InputError(
-            f"--encoder={name} takes images of {takes}x{takes} pixels, the images have "
-            f"{image_size}x{image_size}; give --image_size={takes} or leave --encoder out"
-        )
-    keras.utils.set_random_seed(experiment.seed)
-    return encoders.get(
-        name,
-        latent_dim=experiment.latent_dim,
-        synchronized=experiment.sync_batch_norm and replicas > 1,
-    )
-
-
-def make_model(experiment: Experiment, image_size: int, replicas: int = 1) -> DeepInfoMax:
-    """The experiment's model, built and compiled; call it in the strategy's scope.
-
-    Raises:
-        InputError: as `make_encoder`.
-    """
-    policy = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[experiment.precision]
-    keras.mixed_precision.set_global_policy(policy)
-    encoder = make_encoder(experiment, image_size, replicas)
-    objective = [
-        terms.local_mutual_information(
-            experiment.local_critic,
-            experiment.mi_units,
-            experiment.estimator,
-            experiment.beta,
-            encoder.synchronized,
-        )
-    ]
-    if experiment.gamma:
-        objective.append(
-            terms.prior_matching(
-                experiment.prior, experiment.latent_dim, experiment.prior_penalty, experiment.gamma
-            )
-        )
-    model = DeepInfoMax(encoder, objective, seed=experiment.seed, name="deep_infomax")
-    model.compile(
-        experiment.learning_rate,
-        jit_compile=strategy.jit_compile(experiment.jit_compile, experiment.replicas),
-    )
-    model.build()
-    return model
-
-
-def check_same_experiment(experiment: Experiment) -> None:
-    """Compares with the experiment that the run folder holds, if it holds one; writes nothing.
-
-    Raises:
-        InputError: it is another one, or its file cannot be read.
-    """
-    saved = experiment.run_path / "experiment.json"
-    if not saved.exists():
-        return
-    try:
-        before = Experiment.from_json(saved.read_text(encoding="utf-8"))
-    except (InputError, OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{saved} cannot be read ({error}); give another --run_dir, or --noresume to start anew"
-        ) from error
-    differences = experiment.differences(before)
-    if differences:
-        raise InputError(
-            f"{experiment.run_path} holds another experiment ({'; '.join(differences)}); give "
-            "another --run_dir or --name, or --noresume to start anew there"
-        )
 
 
 def open_run_folder(experiment: Experiment) -> Path:
@@ -128,7 +46,7 @@ def open_run_folder(experiment: Experiment) -> Path:
     return folder
 
 
-def train(experiment: Experiment, splits: Splits) -> DeepInfoMax:
+def train(experiment: Experiment, splits: Splits) -> ObjectiveModel:
     """Trains to the experiment's end, from the newest checkpoint in the run folder.
 
     Raises:
@@ -144,10 +62,16 @@ def train(experiment: Experiment, splits: Splits) -> DeepInfoMax:
             f"--batch_size={experiment.batch_size} must give each of {replicas} replicas the same "
             "number of images, at least 2"
         )
+    if experiment.negatives > experiment.batch_size // replicas - (replicas == 1):
+        raise InputError(
+            f"--negatives={experiment.negatives} asks for more other images than there are "
+            f"in a replica's {experiment.batch_size // replicas}; give fewer, or a larger "
+            "--batch_size"
+        )
     if experiment.resume:
         check_same_experiment(experiment)
     with devices.scope():
-        model = make_model(experiment, splits.image_shape[0], replicas)
+        model = make_model(experiment, splits.image_shape, replicas)
         folder = open_run_folder(experiment)  # only now: settings that do not fit leave no trace
         checkpoints = Checkpoints(model, folder / "checkpoints", experiment.keep_checkpoints)
         step = checkpoints.restore()
@@ -204,7 +128,7 @@ def _fit(model, experiment, splits, segment, step, callbacks):
     batches = pipeline.training_batches(
         splits.train,
         experiment.batch_size,
-        model.encoder.image_shape[-1],
+        model.image_shape[-1],
         experiment.seed,
         step,
         experiment.augment,
@@ -218,22 +142,3 @@ def _fit(model, experiment, splits, segment, step, callbacks):
         callbacks=callbacks,
         verbose=1 if sys.stdout.isatty() else 2,
     )
-
-
-def load_trained(experiment: Experiment, image_size: int) -> tuple[encoders.ConvNet, int]:
-    """The encoder of the newest checkpoint in the run folder, in float32, and its step.
-
-    Raises:
-        InputError: there is no checkpoint, or it is another experiment's.
-        RunError: it cannot be restored.
-    """
-    folder = experiment.run_path
-    if not (folder / "checkpoints").is_dir():
-        raise InputError(f"{folder} has no checkpoint; run --mode=train first")
-    check_same_experiment(experiment)
-    # Weights are float32 in every precision; measured and exported encoders compute in it too.
-    model = make_model(dataclasses.replace(experiment, precision="float32"), image_size)
-    step = restore_weights(model, folder / "checkpoints")
-    if step is None:
-        raise InputError(f"{folder} has no checkpoint; run --mode=train first")
-    return model.encoder, step

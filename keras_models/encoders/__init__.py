@@ -1,34 +1,62 @@
 """Encoders E: images -> endpoints, made by name: `encoders.get("basic32x32", latent_dim=64)`."""
 
-from keras_models.encoders.convnet import ConvNet
+from keras_models.encoders.convnet import ConvNet, for_any_size
+from keras_models.encoders.encoder import Encoder
 from keras_models.encoders.presets import PRESETS, Preset
+from keras_models.encoders.residual import ResidualNet
+from keras_models.encoders.resnet import ResNet
+from keras_models.encoders.strided_crops import StridedCropsNet
 
-__all__ = ["PRESETS", "ConvNet", "Preset", "for_image_size", "get"]
+__all__ = [
+    "PRESETS",
+    "ConvNet",
+    "Encoder",
+    "Preset",
+    "ResNet",
+    "ResidualNet",
+    "StridedCropsNet",
+    "for_any_size",
+    "for_image_size",
+    "get",
+]
+
+SMALLEST = 16
+_EXACT = ("basic28x28", "basic32x32", "basic64x64")
 
 
-def get(name: str, /, **overrides) -> ConvNet:
+def get(name: str, /, **overrides) -> Encoder:
     """Makes the encoder of that name.
 
     Args:
         name: a key of `PRESETS`.
-        **overrides: constructor arguments that replace the preset's.
+        **overrides: constructor arguments that replace the preset's. "basic" needs `image_shape`,
+            from which its layers follow.
 
     Raises:
-        ValueError: unknown name.
+        ValueError: unknown name, or "basic" without an image shape or with too small a one.
     """
     if name not in PRESETS:
         raise ValueError(f"unknown encoder {name!r}; expected one of {', '.join(PRESETS)}")
-    return ConvNet(**{"name": name, **PRESETS[name].arguments, **overrides})
+    preset = PRESETS[name]
+    arguments = preset.arguments
+    if name == "basic":
+        if "image_shape" not in overrides:
+            raise ValueError("the encoder 'basic' needs image_shape=(height, width, channels)")
+        arguments = for_any_size(overrides["image_shape"])
+    return preset.family(**{"name": name, **arguments, **overrides})
 
 
 def for_image_size(size: int) -> str:
     """The name of the preset for square images of `size` pixels a side.
 
     Raises:
-        ValueError: no preset takes images of that size.
+        ValueError: the images are too small for any.
     """
-    for name, preset in PRESETS.items():
-        if preset.image_size == size:
+    for name in _EXACT:
+        if PRESETS[name].image_size == size:
             return name
-    sizes = ", ".join(str(preset.image_size) for preset in PRESETS.values())
-    raise ValueError(f"no encoder for images of {size}x{size} pixels; sizes with one: {sizes}")
+    if size < SMALLEST:
+        raise ValueError(
+            f"no encoder for images of {size}x{size} pixels; they need at least {SMALLEST} a side"
+        )
+    return "basic"

@@ -1,23 +1,26 @@
-"""The plain convolutional encoder: convolutions, dense layers, a linear global feature."""
+"""The plain convolutional encoders: convolutions, dense layers, a linear global feature."""
 
 from collections.abc import Sequence
 
 import keras
-import tensorflow as tf
 
-from keras_models import layers
+from keras_models.encoders.encoder import Encoder, serializable
+from keras_models.encoders.stages import DenseStage, Linear, conv_stages
+
+SMALLEST_MAP = 4
 
 
-@keras.saving.register_keras_serializable(layers.PACKAGE)
-class ConvNet(keras.Model):
-    """Encoder E = f ∘ C of Deep InfoMax (Hjelm et al. 2019, section 3 and Table 1).
+@serializable
+class ConvNet(Encoder):
+    """Convolutions and dense layers (Hjelm et al. 2019, section 3 and Table 1; AlexNet).
 
     Each convolution, and each dense layer but the last, has no bias and is followed by batch norm
     and ReLU; the global feature is a linear map of the last hidden layer.
 
     Args:
         image_shape: (height, width, channels) of an image.
-        convolutions: (filters, kernel, stride, padding) of each convolution.
+        convolutions: (filters, kernel, stride, padding) of each convolution; with a fifth entry,
+            True, a max pool 3x3/2 follows.
         dense_units: units of each hidden dense layer.
         local_layer: which convolution, from 0, gives the local feature map.
         latent_dim: units of the global feature.
@@ -37,89 +40,58 @@ class ConvNet(keras.Model):
         synchronized: bool = False,
         **kwargs,
     ):
-        super().__init__(**kwargs)
         if not 0 <= local_layer < len(convolutions):
             raise ValueError(
                 f"local_layer is {local_layer}; there are {len(convolutions)} convolutions, "
                 "counted from 0"
             )
-        self.image_shape = tuple(image_shape)
+        stages: list[keras.layers.Layer] = [
+            *conv_stages(convolutions, "conv", synchronized=synchronized)
+        ]
+        stages += [
+            DenseStage(units, synchronized=synchronized, name=f"fc{i}")
+            for i, units in enumerate(dense_units)
+        ]
+        stages.append(Linear(latent_dim, name="global"))
+        endpoints = {"local": local_layer, "conv": len(convolutions) - 1}
+        if dense_units:
+            endpoints["fc"] = len(stages) - 2
+        endpoints["global"] = len(stages) - 1
+        super().__init__(image_shape, stages, endpoints, latent_dim, synchronized, **kwargs)
         self.convolutions = tuple(tuple(convolution) for convolution in convolutions)
         self.dense_units = tuple(dense_units)
         self.local_layer = local_layer
         self.latent_dim = latent_dim
-        self.synchronized = synchronized
-
-        self.convs = [
-            layers.Conv2D(filters, kernel, stride, pad, use_bias=False, name=f"conv{i}")
-            for i, (filters, kernel, stride, pad) in enumerate(self.convolutions)
-        ]
-        self.conv_norms = [
-            layers.batch_norm(synchronized, f"conv{i}_norm") for i in range(len(self.convs))
-        ]
-        self.hidden = [
-            layers.Dense(units, use_bias=False, name=f"fc{i}")
-            for i, units in enumerate(self.dense_units)
-        ]
-        self.hidden_norms = [
-            layers.batch_norm(synchronized, f"fc{i}_norm") for i in range(len(self.hidden))
-        ]
-        self.flatten = keras.layers.Flatten()
-        self.to_global = layers.Dense(latent_dim, name="global")
-
-    def build(self, input_shape=None):
-        shape = (None, *self.image_shape)
-        for conv, norm in zip(self.convs, self.conv_norms, strict=True):
-            conv.build(shape)
-            shape = conv.compute_output_shape(shape)
-            norm.build(shape)
-        shape = self.flatten.compute_output_shape(shape)
-        for dense, norm in zip(self.hidden, self.hidden_norms, strict=True):
-            dense.build(shape)
-            shape = dense.compute_output_shape(shape)
-            norm.build(shape)
-        self.to_global.build(shape)
-        self.built = True
-
-    def call(self, images, training=False):
-        """Encodes images.
-
-        Args:
-            images: float32 [N, height, width, channels] in [-1, 1].
-            training: whether batch norm uses the batch's statistics.
-
-        Returns:
-            A dict of the endpoints: "local" [N, M, M, C], "conv" [N, m, m, c] (the last
-            convolution), "fc" [N, F] (the last hidden layer), "global" [N, D].
-
-        Raises:
-            ValueError: the images have another shape than `image_shape`.
-        """
-        if tuple(images.shape[1:]) != self.image_shape:
-            raise ValueError(
-                f"{self.name} takes images of shape {self.image_shape}, got {images.shape[1:]}"
-            )
-        endpoints = {}
-        x = images
-        for i, (conv, norm) in enumerate(zip(self.convs, self.conv_norms, strict=True)):
-            x = tf.nn.relu(norm(conv(x), training=training))
-            if i == self.local_layer:
-                endpoints["local"] = x
-        endpoints["conv"] = x
-        x = self.flatten(x)
-        for dense, norm in zip(self.hidden, self.hidden_norms, strict=True):
-            x = tf.nn.relu(norm(dense(x), training=training))
-        endpoints["fc"] = x
-        endpoints["global"] = self.to_global(x)
-        return endpoints
 
     def get_config(self):
-        return {
-            "name": self.name,
-            "image_shape": self.image_shape,
-            "convolutions": self.convolutions,
-            "dense_units": self.dense_units,
-            "local_layer": self.local_layer,
-            "latent_dim": self.latent_dim,
-            "synchronized": self.synchronized,
-        }
+        return self.config_of("convolutions", "dense_units", "local_layer", "latent_dim")
+
+
+def for_any_size(image_shape: Sequence[int]) -> dict:
+    """The arguments of a ConvNet for images of any size, basic32x32 and basic64x64 carried on.
+
+    Convolutions 4x4/2 with padding 1 and 64, 128, 256, 512, 512, ... filters, as long as the
+    shorter side stays at least 4; the local map is that of the last but one.
+
+    Args:
+        image_shape: (height, width, channels).
+
+    Raises:
+        ValueError: fewer than 16 pixels a side, which leaves less than two convolutions.
+    """
+    side = min(image_shape[:2])
+    convolutions: list[tuple[int, ...]] = []
+    while side // 2 >= SMALLEST_MAP:
+        convolutions.append((min(64 * 2 ** len(convolutions), 512), 4, 2, 1))
+        side //= 2
+    if len(convolutions) < 2:
+        raise ValueError(
+            f"images of {image_shape[0]}x{image_shape[1]} pixels are too small; give at least "
+            f"{4 * SMALLEST_MAP} a side"
+        )
+    return {
+        "image_shape": tuple(image_shape),
+        "convolutions": tuple(convolutions),
+        "dense_units": (1024,),
+        "local_layer": len(convolutions) - 2,
+    }

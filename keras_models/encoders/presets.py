@@ -3,30 +3,58 @@
 from dataclasses import dataclass
 from typing import Any
 
+from keras_models.encoders.convnet import ConvNet
+from keras_models.encoders.encoder import Encoder
+from keras_models.encoders.residual import ResidualNet
+from keras_models.encoders.resnet import ResNet
+from keras_models.encoders.strided_crops import StridedCropsNet
+
 
 @dataclass(frozen=True)
 class Preset:
     """A named encoder.
 
     Attributes:
-        arguments: of the encoder's constructor.
+        family: its class.
+        arguments: of the constructor; none for the preset that fits every image.
         parameters: how many the authors' code counts, with a global feature of 64 units
-            (trainable ones: the moving statistics of batch norm are no parameters there).
+            (trainable ones: the moving statistics of batch norm are no parameters there); None
+            where they depend on the image.
         source: where the architecture stands.
     """
 
+    family: type[Encoder]
     arguments: dict[str, Any]
-    parameters: int
+    parameters: int | None
     source: str
 
     @property
-    def image_size(self) -> int:
-        return self.arguments["image_shape"][0]
+    def image_size(self) -> int | None:
+        """Pixels a side; None: any."""
+        return self.arguments["image_shape"][0] if self.arguments else None
+
+    @property
+    def several_globals(self) -> bool:
+        """Whether its global feature is a map, which has no latent_dim to choose."""
+        return self.arguments.get("latent_dim") == 0
 
 
-# convolutions: (filters, kernel, stride, padding)
+# (filters, kernel, stride, padding), True: max pool
+_ALEX_CONVOLUTIONS = (
+    (96, 3, 1, 1, True),
+    (192, 3, 1, 1, True),
+    (384, 3, 1, 1),
+    (384, 3, 1, 1),
+    (192, 3, 1, 1, True),
+)
+# (filters, stride, blocks)
+_RESNET19 = ((64, 1, 2), (128, 2, 1), (128, 1, 1), (256, 2, 1), (256, 1, 1))
+_RESNET34 = ((64, 1, 3), (128, 2, 1), (128, 1, 5), (256, 2, 1), (256, 1, 2))
+_AUTHORS = "authors' code (rdevon/DIM)"
+
 PRESETS = {
     "basic28x28": Preset(
+        ConvNet,
         {
             "image_shape": (28, 28, 1),
             "convolutions": ((64, 5, 2, 2), (128, 5, 2, 2)),
@@ -34,9 +62,10 @@ PRESETS = {
             "local_layer": 1,
         },
         parameters=6_696_960,
-        source="authors' code (rdevon/DIM), MNIST",
+        source=f"{_AUTHORS}, MNIST",
     ),
     "basic32x32": Preset(
+        ConvNet,
         {
             "image_shape": (32, 32, 3),
             "convolutions": ((64, 4, 2, 1), (128, 4, 2, 1), (256, 4, 2, 1)),
@@ -47,6 +76,7 @@ PRESETS = {
         source="Hjelm et al. 2019, Table 1 (CIFAR-10 and CIFAR-100)",
     ),
     "basic64x64": Preset(
+        ConvNet,
         {
             "image_shape": (64, 64, 3),
             "convolutions": ((64, 4, 2, 1), (128, 4, 2, 1), (256, 4, 2, 1), (512, 4, 2, 1)),
@@ -54,6 +84,137 @@ PRESETS = {
             "local_layer": 2,
         },
         parameters=11_213_760,
-        source="authors' code (rdevon/DIM), 64x64 images",
+        source=f"{_AUTHORS}, 64x64 images",
+    ),
+    "basic": Preset(
+        ConvNet,
+        {},
+        parameters=None,
+        source="ours: basic32x32 and basic64x64 carried on to images of any size",
+    ),
+    "alex64x64": Preset(
+        ConvNet,
+        {
+            "image_shape": (64, 64, 3),
+            "convolutions": _ALEX_CONVOLUTIONS,
+            "dense_units": (4096, 4096),
+            "local_layer": 2,
+        },
+        parameters=58_416_160,
+        source="Hjelm et al. 2019, Table 2 (Tiny ImageNet and STL-10)",
+    ),
+    "foldalex64x64": Preset(
+        StridedCropsNet,
+        {
+            "image_shape": (64, 64, 3),
+            "crops": (16, 8),
+            "convolutions": _ALEX_CONVOLUTIONS,
+            "top_convolutions": ((384, 3, 2, 0),),
+            "dense_units": (4096,),
+            "dropout": 0.1,
+            "use_bias": True,
+            "kernel_stddev": 0.02,
+        },
+        parameters=17_921_024,
+        source=f"{_AUTHORS}, comparison with CPC on STL-10",
+    ),
+    "foldmultialex64x64": Preset(
+        StridedCropsNet,
+        {
+            "image_shape": (64, 64, 3),
+            "crops": (16, 8),
+            "convolutions": _ALEX_CONVOLUTIONS,
+            "top_convolutions": ((192, 3, 1, 0), (192, 1, 1, 0)),
+            "latent_dim": 0,
+        },
+        parameters=3_194_592,
+        source=f"{_AUTHORS}, several globals on STL-10",
+    ),
+    "resnet19_32x32": Preset(
+        ResNet,
+        {"image_shape": (32, 32, 3), "groups": _RESNET19},
+        parameters=20_281_216,
+        source=_AUTHORS,
+    ),
+    "resnet34_32x32": Preset(
+        ResNet,
+        {"image_shape": (32, 32, 3), "groups": _RESNET34},
+        parameters=22_589_056,
+        source=_AUTHORS,
+    ),
+    "foldresnet19_32x32": Preset(
+        ResNet,
+        {"image_shape": (32, 32, 3), "groups": _RESNET19, "crops": (8, 4)},
+        parameters=54_884_224,
+        source=f"{_AUTHORS}, comparison with CPC on CIFAR-10",
+    ),
+    "foldresnet34_32x32": Preset(
+        ResNet,
+        {"image_shape": (32, 32, 3), "groups": _RESNET34, "crops": (8, 4)},
+        parameters=57_192_064,
+        source=f"{_AUTHORS}, where it lacks its strides; here with them, so the count is ours",
+    ),
+    "residual32x32": Preset(
+        ResidualNet,
+        {
+            "image_shape": (32, 32, 3),
+            "first_filters": 32,
+            "blocks": ((64, 4, 2), (512, 2, 2), (512, 3, 1), (512, 3, 1), (64, 3, 1)),
+            "local_layer": 4,
+            "conv_layer": 6,
+            "layer_norm": False,
+        },
+        parameters=12_751_808,
+        source=_AUTHORS,
+    ),
+    "residual64x64": Preset(
+        ResidualNet,
+        {
+            "image_shape": (64, 64, 3),
+            "first_filters": 32,
+            "blocks": (
+                (64, 4, 2),
+                (128, 4, 2),
+                (512, 2, 2),
+                (512, 3, 1),
+                (512, 3, 1),
+                (64, 3, 1),
+            ),
+            "local_layer": 6,
+            "conv_layer": 8,
+        },
+        parameters=13_326_656,
+        source=_AUTHORS,
+    ),
+    "residual32x32_wide": Preset(
+        ResidualNet,
+        {
+            "image_shape": (32, 32, 3),
+            "first_filters": 256,
+            "blocks": ((512, 4, 2), (1024, 2, 2), (1024, 3, 1), (1024, 3, 1), (1024, 3, 1)),
+            "local_layer": 4,
+            "conv_layer": 6,
+        },
+        parameters=76_400_704,
+        source=_AUTHORS,
+    ),
+    "residual64x64_wide": Preset(
+        ResidualNet,
+        {
+            "image_shape": (64, 64, 3),
+            "first_filters": 256,
+            "blocks": (
+                (512, 4, 2),
+                (1024, 4, 2),
+                (1024, 2, 2),
+                (1024, 3, 1),
+                (1024, 3, 1),
+                (1024, 3, 1),
+            ),
+            "local_layer": 6,
+            "conv_layer": 8,
+        },
+        parameters=100_528_192,
+        source=_AUTHORS,
     ),
 }

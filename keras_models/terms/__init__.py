@@ -1,13 +1,21 @@
 """The terms of the objective, one file each. `DeepInfoMax` is an encoder and a list of terms."""
 
-from keras_models.terms.mutual_information import LocalMutualInformation, local_mutual_information
+from keras_models.terms.coordinates import Coordinates, RelativeCoordinates
+from keras_models.terms.mutual_information import (
+    MutualInformation,
+    global_mutual_information,
+    local_mutual_information,
+)
 from keras_models.terms.output import TermOutput
 from keras_models.terms.prior_matching import PriorMatching, prior_matching
 
 __all__ = [
-    "LocalMutualInformation",
+    "Coordinates",
+    "MutualInformation",
     "PriorMatching",
+    "RelativeCoordinates",
     "TermOutput",
+    "global_mutual_information",
     "local_mutual_information",
     "prior_matching",
 ]

@@ -9,42 +9,75 @@ from keras_models.terms.output import TermOutput
 
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
-class LocalMutualInformation(keras.layers.Layer):
-    """DIM(L): mean over locations of the mutual information of local and global features.
+class MutualInformation(keras.layers.Layer):
+    """Mutual information of the local map and the global feature of an image.
 
-    Hjelm et al. 2019, section 3.2, eq. 6.
+    What the critic scores decides which: single places give DIM(L), the mean over locations of
+    local mutual information (Hjelm et al. 2019, section 3.2, eq. 6); whole maps give DIM(G)
+    (section 3.1, eq. 4).
 
     Args:
         critic: scores pairs of local and global features.
         estimator: a name of `estimators.NAMES`.
-        weight: β.
+        weight: β of local mutual information, α of global.
+        locations: S, how many places of the map are scored in a step, drawn at random, the same in
+            all images; 0: all.
+        name: of the term; its metrics are NAME_mi, NAME_joint_score and NAME_product_score.
+
+    Raises:
+        ValueError: unknown estimator; when built, more locations than the map has.
     """
 
-    def __init__(self, critic, estimator: str, weight: float = 1.0, **kwargs):
-        kwargs.setdefault("name", "local_mutual_information")
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        critic,
+        estimator: str,
+        weight: float = 1.0,
+        locations: int = 0,
+        name: str = "local",
+        **kwargs,
+    ):
+        super().__init__(name=name, **kwargs)
         self.critic = critic
         self.estimator = estimators.get(estimator)
         self.weight = weight
+        self.locations = locations
 
     @property
     def adversary_variables(self):
         return []
 
     def build(self, local_shapes, global_shapes):
+        shape = local_shapes["local"]
+        places = shape[1] * shape[2]
+        if self.locations > places:
+            raise ValueError(
+                f"{self.locations} locations are to be drawn (--locations) from a local map of "
+                f"{shape[1]}x{shape[2]}; give at most {places}, or 0 for all"
+            )
         if not self.critic.built:
-            self.critic.build(local_shapes["local"], global_shapes["global"])
+            self.critic.build(shape, global_shapes["global"])
         self.built = True
 
     def call(self, local_endpoints, global_endpoints, random: StepRandom) -> TermOutput:
-        scores = self.critic(local_endpoints["local"], global_endpoints["global"], training=True)
-        value = self.estimator(scores)
+        features, stands_for = self._some_places(local_endpoints["local"], random)
+        scores = self.critic(features, global_endpoints["global"], training=True)
+        value = self.estimator(scores, stands_for)
         metrics = {
-            "local_mi": value,
-            "joint_score": tf.reduce_mean(scores.joint),
-            "product_score": scores.mean_product(),
+            f"{self.name}_mi": value,
+            f"{self.name}_joint_score": tf.reduce_mean(scores.joint),
+            f"{self.name}_product_score": scores.mean_product(),
         }
         return TermOutput(-value, None, metrics)
+
+    def _some_places(self, local_map, random):
+        """[N, M, M, C] as it is or [N, S, 1, C], and how many places each of those stands for."""
+        if not self.locations:
+            return local_map, 1.0
+        places = local_map.shape[1] * local_map.shape[2]
+        rows = tf.reshape(local_map, [-1, places, local_map.shape[3]])
+        chosen = random.choice(f"{self.name} locations", places, self.locations)
+        return tf.gather(rows, chosen, axis=1)[:, :, tf.newaxis], places / self.locations
 
     def get_config(self):
         return {
@@ -52,6 +85,7 @@ class LocalMutualInformation(keras.layers.Layer):
             "critic": keras.saving.serialize_keras_object(self.critic),
             "estimator": self.estimator.name,
             "weight": self.weight,
+            "locations": self.locations,
         }
 
     @classmethod
@@ -61,8 +95,61 @@ class LocalMutualInformation(keras.layers.Layer):
 
 
 def local_mutual_information(
-    critic: str, units: int, estimator: str, weight: float = 1.0, synchronized: bool = False
-) -> LocalMutualInformation:
-    """DIM(L)'s term, its critic made by name."""
-    made = critics.get(critic, units=units, synchronized=synchronized, name="critic")
-    return LocalMutualInformation(made, estimator, weight)
+    critic: str,
+    estimator: str,
+    weight: float = 1.0,
+    units: int = 2048,
+    negatives: int = 0,
+    locations: int = 0,
+    layer_norm: bool = True,
+    synchronized: bool = False,
+) -> MutualInformation:
+    """DIM(L)'s term, its critic made by a name of `critics.LOCAL_NAMES`.
+
+    Args:
+        critic: the name.
+        estimator: a name of `estimators.NAMES`.
+        weight: β.
+        units: U, of the dot-product critic.
+        negatives: K; 0: the critic's default.
+        locations: S; 0: all.
+        layer_norm: of the dot-product critic.
+        synchronized: whether the critic's batch norm is over all replicas.
+    """
+    arguments = {"negatives": negatives}
+    if critic == "dot":
+        arguments |= {"units": units, "layer_norm": layer_norm, "synchronized": synchronized}
+    return MutualInformation(
+        critics.get(critic, **arguments), estimator, weight, locations, name="local"
+    )
+
+
+def global_mutual_information(
+    critic: str,
+    estimator: str,
+    weight: float = 1.0,
+    units: int = 2048,
+    negatives: int = 0,
+    layer_norm: bool = True,
+    synchronized: bool = False,
+) -> MutualInformation:
+    """DIM(G)'s term, its critic made by a name of `critics.GLOBAL_NAMES`.
+
+    Args:
+        critic: the name.
+        estimator: a name of `estimators.NAMES`.
+        weight: α.
+        units: U, of the dot-product critic.
+        negatives: K; 0: the critic's default.
+        layer_norm: of the dot-product critic.
+        synchronized: whether the critic's batch norm is over all replicas.
+    """
+    arguments = {"negatives": negatives}
+    if critic == "dot":
+        arguments |= {
+            "units": units,
+            "layer_norm": layer_norm,
+            "synchronized": synchronized,
+            "whole_map": True,
+        }
+    return MutualInformation(critics.get(critic, **arguments), estimator, weight, name="global")

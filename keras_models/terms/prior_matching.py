@@ -1,9 +1,12 @@
 """Prior matching: the global feature's distribution is made that of a prior, adversarially."""
 
+import math
+
 import keras
 import tensorflow as tf
 
-from keras_models import critics, discriminator, estimators, layers, priors
+from keras_models import adversary, estimators, layers, priors
+from keras_models.discriminator import Discriminator
 from keras_models.randomness import StepRandom
 from keras_models.terms.output import TermOutput
 
@@ -12,23 +15,31 @@ from keras_models.terms.output import TermOutput
 class PriorMatching(keras.layers.Layer):
     """Adversarial matching of the global feature with a prior (section 3.3, eq. 7).
 
-    The discriminator maximises the Jensen-Shannon estimator between prior samples and encoded
-    ones, less ½·penalty·(mean over prior samples + mean over encoded samples) of its squared
-    gradient norm (Mescheder et al. 2018). The encoder minimises the non-saturating loss,
-    softplus(-D). Only the discriminator sees the feature mapped into the prior's support.
+    Both players' losses are those of `adversary.losses`. Only the discriminator sees the feature
+    mapped into the prior's support. Several globals of an image are samples like any other.
 
     Args:
         prior: target distribution.
         discriminator: D.
+        divergence: a name of `estimators.NAMES`, what the discriminator estimates.
         penalty: λ of the gradient penalty.
         weight: γ.
     """
 
-    def __init__(self, prior, discriminator, penalty: float = 1.0, weight: float = 1.0, **kwargs):
+    def __init__(
+        self,
+        prior,
+        discriminator,
+        divergence: str = "gan",
+        penalty: float = 1.0,
+        weight: float = 1.0,
+        **kwargs,
+    ):
         kwargs.setdefault("name", "prior_matching")
         super().__init__(**kwargs)
         self.prior = prior
         self.discriminator = discriminator
+        self.divergence = estimators.get(divergence)
         self.penalty = penalty
         self.weight = weight
 
@@ -38,46 +49,36 @@ class PriorMatching(keras.layers.Layer):
 
     def build(self, local_shapes, global_shapes):
         del local_shapes
+        dim = global_shapes["global"][-1]
+        if dim != self.prior.dim:
+            raise ValueError(
+                f"the prior has {self.prior.dim} dimensions, the global feature {dim}; make it "
+                f"with priors.get(name, {dim})"
+            )
         if not self.discriminator.built:
-            self.discriminator.build(global_shapes["global"])
+            self.discriminator.build((None, dim))
         self.built = True
 
     def call(self, local_endpoints, global_endpoints, random: StepRandom) -> TermOutput:
-        features = tf.cast(global_endpoints["global"], tf.float32)  # [N, D]
-        n = tf.shape(features)[0]
-        real = self.prior.sample(random.uniform("prior", n, (self.prior.dim,)))
-        encoded = self.prior.to_support(features)
-
-        real_scores, real_norm = self._scores_and_gradient_norm(real)
-        scores, norm = self._scores_and_gradient_norm(tf.stop_gradient(encoded))
-        pairs = critics.PairScores(
-            joint=real_scores[:, tf.newaxis, tf.newaxis],
-            product=scores[:, tf.newaxis, tf.newaxis, tf.newaxis],
-        )
-        divergence = estimators.jensen_shannon(pairs)
-        penalty = 0.5 * self.penalty * (tf.reduce_mean(real_norm) + tf.reduce_mean(norm))
-
-        encoder_loss = tf.reduce_mean(tf.nn.softplus(-self.discriminator(encoded)))
+        features = tf.cast(global_endpoints["global"], tf.float32)
+        globals_ = math.prod(features.shape[1:-1])
+        noise = random.uniform("prior", tf.shape(features)[0], (globals_, self.prior.dim))
+        real = self.prior.sample(tf.reshape(noise, [-1, self.prior.dim]))
+        encoded = self.prior.to_support(tf.reshape(features, [-1, self.prior.dim]))
+        found = adversary.losses(self.discriminator, real, encoded, self.divergence, self.penalty)
         metrics = {
-            "prior_encoder_loss": encoder_loss,
-            "prior_divergence": divergence,
-            "prior_gradient_penalty": penalty,
+            "prior_encoder_loss": found.encoder_loss,
+            "prior_divergence": found.divergence,
+            "prior_gradient_penalty": found.penalty,
         }
-        return TermOutput(encoder_loss, penalty - divergence, metrics)
-
-    def _scores_and_gradient_norm(self, inputs):
-        """D(x) [N] and ‖∇ₓ D(x)‖² [N]."""
-        with tf.GradientTape() as tape:
-            tape.watch(inputs)
-            scores = self.discriminator(inputs)
-        gradients = tf.cast(tape.gradient(scores, inputs), tf.float32)
-        return scores, tf.reduce_sum(gradients**2, axis=-1)
+        return TermOutput(found.encoder_loss, found.adversary_loss, metrics)
 
     def get_config(self):
         return {
             "name": self.name,
             "prior": keras.saving.serialize_keras_object(self.prior),
             "discriminator": keras.saving.serialize_keras_object(self.discriminator),
+            "divergence": self.divergence.name,
             "penalty": self.penalty,
             "weight": self.weight,
         }
@@ -92,8 +93,20 @@ class PriorMatching(keras.layers.Layer):
 
 
 def prior_matching(
-    prior: str, dim: int, penalty: float = 1.0, weight: float = 1.0
+    prior: str,
+    dim: int,
+    divergence: str = "gan",
+    penalty: float = 1.0,
+    weight: float = 1.0,
 ) -> PriorMatching:
-    """Prior matching with the paper's discriminator, the prior made by name."""
-    made = discriminator.Discriminator(name="discriminator")
-    return PriorMatching(priors.get(prior, dim), made, penalty, weight)
+    """Prior matching with the paper's discriminator, the prior made by name.
+
+    Args:
+        prior: a name of `priors.NAMES`.
+        dim: D of the global feature.
+        divergence: a name of `estimators.NAMES`.
+        penalty: λ.
+        weight: γ.
+    """
+    made = Discriminator(name="discriminator")
+    return PriorMatching(priors.get(prior, dim), made, divergence, penalty, weight)

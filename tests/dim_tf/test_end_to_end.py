@@ -96,6 +96,17 @@ def test_a_changed_experiment_is_refused(whole_way):
     assert "estimator: 'jsd' -> 'dv'" in done.stderr
 
 
+def test_a_generator_leaves_its_samples(tmp_path):
+    flags = ["--model=generator", "--steps=4", "--latent_dim=8"]
+    done = run(*flags, "--mode=train,evaluate", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = (tmp_path / "runs/small/report.html").read_text()
+    assert "64 generated images" in report
+    refused = run(*flags, cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "no encoder to export; give --mode=train,evaluate" in refused.stderr
+
+
 def start_and_wait(folder, steps, *arguments):
     process = subprocess.Popen(
         command(*arguments), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

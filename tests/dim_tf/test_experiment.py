@@ -31,6 +31,9 @@ def test_unknown_setting_in_json_is_refused():
         ("gamma", -0.1),
         ("gamma", float("nan")),
         ("seed", 2**32),
+        ("views", 3),
+        ("beta", -1.0),
+        ("prior", "cauchy"),
         ("name", "a/b"),
         ("name", ""),
     ],
@@ -43,6 +46,13 @@ def test_a_wrong_setting_is_named(setting, value):
 def test_replicas_must_share_the_batch():
     with pytest.raises(InputError, match="does not divide"):
         Experiment(name="a", batch_size=64, replicas=3)
+
+
+def test_an_objective_without_a_term_is_refused():
+    with pytest.raises(InputError, match="nothing to learn"):
+        Experiment(name="a", beta=0.0)
+    Experiment(name="a", beta=0.0, model="generator")
+    Experiment(name="a", beta=0.0, coordinates=1.0)
 
 
 def test_differences_name_what_makes_another_experiment():

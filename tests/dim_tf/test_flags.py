@@ -10,7 +10,7 @@ from dim_tf.data import SOURCES
 from dim_tf.data.pipeline import AUGMENTATIONS
 from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
-from keras_models import encoders, estimators
+from keras_models import critics, encoders, estimators, priors
 
 
 def parsed(*arguments):
@@ -51,7 +51,11 @@ def test_modes_come_in_their_order():
 def test_choices_are_those_of_the_libraries():
     """The flags stand apart, so that --help needs no TensorFlow; here both must agree."""
     choices = {field.name: field.metadata["choices"] for field in dataclasses.fields(Experiment)}
-    assert choices["estimator"] == estimators.NAMES
+    with_alias = (*estimators.NAMES, *estimators.ALIASES)
+    assert choices["estimator"] == choices["prior_divergence"] == with_alias
     assert choices["encoder"] == ("", *encoders.PRESETS)
+    assert choices["local_critic"] == critics.LOCAL_NAMES
+    assert choices["global_critic"] == critics.GLOBAL_NAMES
+    assert choices["prior"] == priors.NAMES
     assert choices["augment"] == AUGMENTATIONS
     assert choices["dataset"] == tuple(SOURCES)

@@ -1,8 +1,9 @@
+import harness
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_models.discriminator import Discriminator
+from keras_models.discriminator import Discriminator, ImageDiscriminator
 
 
 def make_discriminator(dim=5):
@@ -49,3 +50,26 @@ def test_serialisation_round_trip():
     again.set_weights(discriminator.get_weights())
     features = tf.random.stateless_normal([6, 5], [0, 0])
     np.testing.assert_array_equal(again(features), discriminator(features))
+
+
+def make_image_discriminator():
+    discriminator = ImageDiscriminator((3, 4))
+    discriminator.build((None, 8, 8, 2))
+    return discriminator
+
+
+def test_image_discriminator_passes_the_harness():
+    harness.check(
+        make_image_discriminator,
+        lambda discriminator, images: discriminator(images),
+        tf.random.stateless_normal([5, 8, 8, 2], [0, 0]),
+        bfloat16=0.3,
+    )
+
+
+def test_image_discriminator_judges_each_image_alone():
+    images = tf.random.stateless_normal([5, 8, 8, 2], [0, 0])
+    discriminator = make_image_discriminator()
+    logits = discriminator(images)
+    assert (logits.shape, logits.dtype) == ((5,), tf.float32)
+    np.testing.assert_allclose(discriminator(images[:2]), logits[:2], atol=1e-6)

@@ -42,7 +42,36 @@ def donsker_varadhan(joint, product):
     return np.mean(bounds)
 
 
-GOLDEN = {"jsd": jensen_shannon, "infonce": info_nce, "dv": donsker_varadhan}
+def nguyen_wainwright_jordan(joint, product):
+    return np.mean(joint) - np.mean(np.exp(product - 1))
+
+
+def gan(joint, product):
+    """The logarithms of the probabilities that a discriminator tells."""
+    sigmoid = 1 / (1 + np.exp(-joint)), 1 / (1 + np.exp(-product))
+    return np.mean(np.log(sigmoid[0])) + np.mean(np.log(1 - sigmoid[1]))
+
+
+def fenchel_dual(activation, conjugate):
+    """E[g(t)] - E[f*(g(t'))], with the rows of f-GAN's tables 1 and 2."""
+
+    def value(joint, product):
+        return np.mean(activation(joint)) - np.mean(conjugate(activation(product)))
+
+    return value
+
+
+GOLDEN = {
+    "jsd": jensen_shannon,
+    "infonce": info_nce,
+    "dv": donsker_varadhan,
+    "nwj": nguyen_wainwright_jordan,
+    "gan": gan,
+    "rkl": fenchel_dual(lambda t: -np.exp(-t), lambda v: -1 - np.log(-v)),
+    "hellinger": fenchel_dual(lambda t: 1 - np.exp(-t), lambda v: v / (1 - v)),
+    "chi2": fenchel_dual(lambda t: t, lambda v: v**2 / 4 + v),
+    "w1": fenchel_dual(lambda t: t, lambda v: v),
+}
 
 
 def random_scores(shape, seed=0):
@@ -77,8 +106,12 @@ def test_names():
 
 
 def test_unknown_name_raises():
-    with pytest.raises(ValueError, match="jsd, infonce, dv"):
+    with pytest.raises(ValueError, match="jsd, infonce, dv, nwj, gan, rkl, hellinger, chi2, w1"):
         estimators.get("mine")
+
+
+def test_kl_is_nwj():
+    assert estimators.get("kl") is estimators.get("nwj")
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -88,7 +121,7 @@ def test_value_equals_the_equation(name, shape):
     value, *_ = evaluate(name, joint, product)
     assert value.shape == ()
     assert value.dtype == tf.float32
-    np.testing.assert_allclose(value, GOLDEN[name](joint, product), rtol=1e-5)
+    np.testing.assert_allclose(value, GOLDEN[name](joint, product), rtol=2e-5)
 
 
 @pytest.mark.parametrize("shape", [(4, 3, 1, 1), (3, 2, 2, 2)])
@@ -98,9 +131,9 @@ def test_gradients_equal_finite_differences(name, shape):
     _, of_joint, of_product = evaluate(name, joint, product)
     golden = GOLDEN[name]
     expected = finite_differences(lambda t: golden(t, product), joint)
-    np.testing.assert_allclose(of_joint, expected, atol=1e-6)
+    np.testing.assert_allclose(of_joint, expected, rtol=1e-5, atol=1e-6)
     expected = finite_differences(lambda t: golden(joint, t), product)
-    np.testing.assert_allclose(of_product, expected, atol=1e-6)
+    np.testing.assert_allclose(of_product, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
@@ -123,9 +156,20 @@ def test_huge_scores_give_finite_values_and_gradients(name, signs):
     product = np.full((3, 2, 4, 2), product_score)
     value, *gradients = evaluate(name, joint, product)
     gap = joint_score - product_score
+    limit = estimators.EXP_LIMIT
+
+    def tangent(t):
+        return np.exp(limit) * (1 + t - limit) if t > limit else np.exp(t)
+
     expected = {
         "jsd": min(joint_score, 0) - max(product_score, 0),
+        "gan": min(joint_score, 0) - max(product_score, 0),
         "dv": gap,
+        "w1": gap,
+        "nwj": joint_score - tangent(product_score - 1),
+        "rkl": -tangent(-joint_score) - (product_score - 1),
+        "hellinger": 1 - tangent(-joint_score) - (tangent(product_score) - 1),
+        "chi2": joint_score - product_score - product_score**2 / 4,
         # K·L = 8 negatives: log 9 where they do not count, 0 where all scores are equal.
         "infonce": {2e4: np.log(9), 0: 0.0, -2e4: -2e4 + np.log(9 / 8)}[gap],
     }
@@ -221,14 +265,69 @@ def test_donsker_varadhan_takes_one_logarithm_for_each_location_and_global():
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_equal_scores_carry_no_information(shape):
-    """Zero for the bounds of mutual information: the logarithm is of the right count."""
+@pytest.mark.parametrize("name", GOLDEN)
+def test_where_joint_and_product_are_one_distribution_the_optimum_is_that_of_no_divergence(
+    name, shape
+):
+    """The best critic then says 'equal densities' everywhere; every sample counts once."""
     n, _, locations, globals_ = shape
-    joint, product = np.full((n, locations, globals_), 0.7), np.full(shape, 0.7)
-    for name in ("infonce", "dv"):
-        np.testing.assert_allclose(evaluate(name, joint, product)[0], 0, atol=1e-6)
-    at_zero, *_ = evaluate("jsd", 0 * joint, 0 * product)
-    np.testing.assert_allclose(at_zero, -2 * np.log(2), rtol=1e-6)
+    no_divergence = {"jsd": -2 * np.log(2), "gan": -2 * np.log(2)}.get(name, 0.0)
+    t = critic_of_ratio(name, 0.0)
+    value, of_joint, of_product = evaluate(
+        name, np.full((n, locations, globals_), t), np.full(shape, t)
+    )
+    np.testing.assert_allclose(value, no_divergence, atol=1e-6)
+    # At the optimum a constant added to all scores gains nothing.
+    np.testing.assert_allclose(np.sum(of_joint) + np.sum(of_product), 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("stands_for", [1.0, 4.0])
+@pytest.mark.parametrize("name", GOLDEN)
+def test_a_sample_that_stands_for_several_equals_its_repetition(name, stands_for):
+    joint, product = (tf.constant(x, tf.float32) for x in random_scores((4, 3, 2, 2)))
+    estimator = estimators.get(name)
+    value = estimator(PairScores(joint, product), stands_for)
+    repeated = PairScores(
+        tf.repeat(joint, int(stands_for), axis=1), tf.repeat(product, int(stands_for), axis=2)
+    )
+    np.testing.assert_allclose(value, estimator(repeated), rtol=1e-5)
+
+
+def all_samples_of_locations(name, joint, product, size):
+    """The mean value over every choice of `size` locations."""
+    locations = joint.shape[1]
+    estimator = estimators.get(name)
+    values = []
+    for chosen in itertools.combinations(range(locations), size):
+        some = PairScores(tf.gather(joint, chosen, axis=1), tf.gather(product, chosen, axis=2))
+        values.append(estimator(some, locations / size))
+    return np.mean(values)
+
+
+@pytest.mark.parametrize("name", [n for n in GOLDEN if n != "infonce"])
+def test_sampled_locations_are_unbiased(name):
+    """DV too: it takes one logarithm a location, and all images share the locations."""
+    joint, product = (tf.constant(x, tf.float32) for x in random_scores((4, 3, 6, 1)))
+    whole = estimators.get(name)(PairScores(joint, product))
+    sampled = all_samples_of_locations(name, joint, product, 2)
+    np.testing.assert_allclose(sampled, whole, rtol=1e-4)
+
+
+def test_bias_of_sampled_locations_in_info_nce():
+    """Half the relative variance of the sampled sum, upwards; without rescaling it is log(L/S)."""
+    rng = np.random.default_rng(0)
+    joint = tf.constant(rng.normal(0, 0.3, (4, 8, 1)), tf.float32)
+    product = rng.normal(0, 0.5, (4, 60, 8, 1))
+    # Locations that differ, as they do in images: else the samples' sums would all be equal.
+    product = tf.constant(product + rng.normal(0, 0.5, (4, 1, 8, 1)), tf.float32)
+    whole = float(estimators.info_nce(PairScores(joint, product)))
+    for size in (2, 4):
+        bias = all_samples_of_locations("infonce", joint, product, size) - whole
+        sums = tf.reduce_sum(tf.exp(product), axis=(1, 3)).numpy()  # [N, L]
+        variance = sums.var(axis=1, ddof=1) / size * (1 - size / 8)
+        predicted = np.mean(0.5 * variance / sums.mean(axis=1) ** 2)
+        assert 0.01 < predicted < 0.2
+        np.testing.assert_allclose(bias, predicted, rtol=0.3)
 
 
 @pytest.mark.parametrize(
@@ -236,6 +335,7 @@ def test_equal_scores_carry_no_information(shape):
     [
         ("infonce", tfp.vi.mutual_information.lower_bound_info_nce),
         ("jsd", tfp.vi.mutual_information.lower_bound_jensen_shannon),
+        ("nwj", tfp.vi.mutual_information.lower_bound_nguyen_wainwright_jordan),
     ],
 )
 def test_equals_tensorflow_probability(name, bound):
@@ -245,46 +345,121 @@ def test_equals_tensorflow_probability(name, bound):
     np.testing.assert_allclose(value, bound(tf.constant(matrix)), rtol=1e-5)
 
 
-CORRELATION = 0.7
+# What is known: correlated Gaussians, whose best critic is known too.
 
 
-def log_density_ratio(x, y):
-    """Log p(x, y) / (p(x)·p(y)) of correlated standard Gaussians, the optimal critic."""
-    rho = CORRELATION
+def critic_of_ratio(name, log_ratio):
+    """The best critic's score where the log density ratio is `log_ratio`: f'(ratio), f-GAN."""
+    ratio = np.exp(log_ratio)
+    return {
+        "nwj": 1 + log_ratio,
+        "hellinger": 0.5 * log_ratio,
+        "chi2": 2 * (ratio - 1),
+    }.get(name, log_ratio)
+
+
+def gaussian_log_ratio(x, y, rho):
+    """Log p(x, y) / (p(x)·p(y)) of standard Gaussians, d pairs with correlation rho; [..., d]."""
     quadratic = (rho**2 * (x**2 + y**2) - 2 * rho * x * y) / (2 * (1 - rho**2))
-    return -0.5 * np.log(1 - rho**2) - quadratic
+    return np.sum(-0.5 * np.log(1 - rho**2) - quadratic, axis=-1)
 
 
-@pytest.fixture(scope="module")
-def gaussian_scores():
-    """The optimal critic's scores of 1000 images with 2 locations."""
+def correlation(nats, dim):
+    """Of each of `dim` pairs, so that together they have that mutual information."""
+    return np.sqrt(1 - np.exp(-2 * nats / dim))
+
+
+def gaussian_log_ratios(nats, dim, images=1000):
+    """Of joint pairs [N, 1, 1] and product pairs [N, N-1, 1, 1]."""
     rng = np.random.default_rng(0)
-    y = rng.normal(size=(1000, 1))  # the global features
-    x = CORRELATION * y + np.sqrt(1 - CORRELATION**2) * rng.normal(size=(1000, 2))
-    pairs = log_density_ratio(x[np.newaxis], y[:, np.newaxis])  # [global, local, L]
-    joint = np.array([pairs[n, n] for n in range(1000)])
-    product = np.array([np.delete(row, n, axis=0) for n, row in enumerate(pairs)])
-    return joint[..., np.newaxis], product[..., np.newaxis]
+    rho = correlation(nats, dim)
+    y = rng.normal(size=(images, dim))
+    x = rho * y + np.sqrt(1 - rho**2) * rng.normal(size=(images, dim))
+    pairs = gaussian_log_ratio(x[np.newaxis], y[:, np.newaxis], rho)  # [global, local]
+    product = np.array([np.delete(row, n) for n, row in enumerate(pairs)])
+    return np.diag(pairs)[:, None, None], product[..., None, None]
 
 
-@pytest.mark.parametrize("name", ["dv", "infonce"])
-def test_optimal_critic_reaches_the_mutual_information_of_gaussians(name, gaussian_scores):
-    known = -0.5 * np.log(1 - CORRELATION**2)  # 0.337 nats
-    value, *_ = evaluate(name, *gaussian_scores)
-    # Four standard errors of the mean of 2000 log density ratios (each 0.7) are 0.06.
-    np.testing.assert_allclose(value, known, atol=0.06)
+def closed_form(name, nats, dim):
+    """The divergence of the two Gaussians that the estimator bounds."""
+    rho2 = correlation(nats, dim) ** 2
+    return {
+        "infonce": nats,
+        "dv": nats,
+        "nwj": nats,
+        "rkl": dim * (rho2 / (1 - rho2) + 0.5 * np.log(1 - rho2)),
+        "hellinger": 2 - 2 * ((1 - rho2) ** 0.25 / (1 - rho2 / 4) ** 0.5) ** dim,
+        "chi2": (1 - rho2) ** -dim - 1,
+    }[name]
 
 
-def test_optimal_critic_reaches_the_jensen_shannon_divergence_of_gaussians(gaussian_scores):
-    grid = np.linspace(-8, 8, 801)
+# χ² averages squared density ratios, whose spread is endless for strong dependence.
+KNOWN = [
+    *itertools.product(["infonce", "dv", "nwj", "rkl", "hellinger"], [0.5, 1.0]),
+    ("chi2", 0.05),
+]
+
+
+@pytest.mark.parametrize("dim", [1, 4, 16])
+@pytest.mark.parametrize(("name", "nats"), KNOWN)
+def test_best_critic_reaches_the_divergence_of_gaussians(name, nats, dim):
+    ratios = gaussian_log_ratios(nats, dim)
+    joint, product = (critic_of_ratio(name, r) for r in ratios)
+    value, *_ = evaluate(name, joint, product)
+    # The standard error of what is averaged over 1000 images, those of the product samples by
+    # image, twice because each stands in the pairs of both places.
+    golden = GOLDEN.get(name)
+    if name in ("infonce", "dv"):
+        terms = joint[:, 0, 0] - np.exp(product[:, :, 0, 0]).mean(1)
+    else:
+        terms = np.array([golden(j, p) for j, p in zip(joint, product, strict=True)])
+    error = 4 * 2 * terms.std() / np.sqrt(len(terms))
+    assert error < 0.5 * closed_form(name, nats, dim) + 0.3
+    np.testing.assert_allclose(value, closed_form(name, nats, dim), atol=error)
+
+
+@pytest.mark.parametrize("name", [n for n in GOLDEN if n != "w1"])
+def test_best_critic_is_a_maximum(name):
+    """On the same samples, critics that are half or one and a half times as sure get less."""
+    ratios = gaussian_log_ratios(0.05 if name == "chi2" else 0.5, 4, images=400)
+
+    def value(sureness):
+        return evaluate(name, *(critic_of_ratio(name, sureness * r) for r in ratios))[0]
+
+    assert value(1.0) > value(0.5)
+    assert value(1.0) > value(1.5)
+
+
+@pytest.mark.parametrize("name", [n for n in GOLDEN if n != "w1"])
+def test_log_ratio_undoes_the_best_critic(name):
+    log_ratio = np.linspace(-3, 3, 13)
+    read = estimators.get(name).log_ratio(tf.constant(critic_of_ratio(name, log_ratio)))
+    np.testing.assert_allclose(read, log_ratio, atol=1e-6)
+
+
+def test_a_score_of_wasserstein_tells_no_ratio():
+    assert estimators.get("w1").log_ratio is None
+
+
+def test_info_nce_reaches_no_more_than_its_negatives_allow():
+    """5 nats with 49 negatives: at most log 50 = 3.9, and close to it with the best critic."""
+    joint, product = gaussian_log_ratios(5.0, 4, images=50)
+    value, *_ = evaluate("infonce", joint, product)
+    assert 0.8 * np.log(50) < value <= np.log(50)
+
+
+@pytest.mark.parametrize("nats", [0.5, 2.0])
+@pytest.mark.parametrize("name", ["jsd", "gan"])
+def test_best_critic_reaches_the_jensen_shannon_divergence_by_quadrature(name, nats):
+    grid = np.linspace(-8, 8, 1601)
     x, y = np.meshgrid(grid, grid)
     product = np.exp(-(x**2 + y**2) / 2) / (2 * np.pi)
-    log_ratio = log_density_ratio(x, y)
+    log_ratio = gaussian_log_ratio(x[..., None], y[..., None], correlation(nats, 1))
     joint = product * np.exp(log_ratio)
-    to_mixture = joint * -softplus(-log_ratio) + product * -softplus(log_ratio)
+    to_mixture = joint * -np.logaddexp(0, -log_ratio) - product * np.logaddexp(0, log_ratio)
     area = (grid[1] - grid[0]) ** 2
     # JSD = log 2 + ½·∫ [p log(p/(p+q)) + q log(q/(p+q))]
     jsd = np.log(2) + 0.5 * to_mixture.sum() * area
     assert 0 < jsd < np.log(2)
-    value, *_ = evaluate("jsd", *gaussian_scores)
-    np.testing.assert_allclose(value, 2 * jsd - 2 * np.log(2), atol=0.03)
+    value, *_ = evaluate(name, *gaussian_log_ratios(nats, 1))
+    np.testing.assert_allclose(value, 2 * jsd - 2 * np.log(2), atol=0.07)

@@ -61,7 +61,8 @@ def test_attributes(name):
     assert ideal[f"{name}_auc"].value == 1.0
     assert ideal[f"{name}_balanced_accuracy"].value == 1.0
     constant = measured("constant", MAKERS[name], multi_label=True)
-    assert constant[f"{name}_auc"].value == 0.5
+    # Equal features get scores that may differ in the last digit from batch to batch.
+    assert constant[f"{name}_auc"].value == pytest.approx(0.5, abs=0.01)
     assert constant[f"{name}_accuracy"].value == constant[f"{name}_majority"].value
 
 

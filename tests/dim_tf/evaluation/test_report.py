@@ -308,6 +308,35 @@ def test_wrong_pictures_are_refused(write, dtype, channels):
         write(panels=[report.NeighbourPanel("wrong", images[:, 0], images, None)])
 
 
+@pytest.mark.parametrize("count", [9, 10])
+def test_samples_are_one_picture_of_all(write, count):
+    """Row by row, one white pixel between images and below the last."""
+    images = np.random.default_rng(0).integers(0, 200, (count, 6, 5, 3), np.uint8)
+    page = write(panels=[report.SampleGrid("generated images", images)])
+    (sheet,) = (
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(file))))
+        for file in re.findall(r'src="data:image/png;base64,([^"]*)"', page)
+    )
+    across = 3 if count == 9 else 4
+    assert sheet.shape == (7 * 3, 6 * across, 3)
+    for i, image in enumerate(images):
+        top, left = 7 * (i // across), 6 * (i % across)
+        np.testing.assert_array_equal(sheet[top : top + 6, left : left + 5], image)
+    assert (sheet[6::7] == 255).all()
+    assert f'alt="{count} generated images"' in page
+
+
+def test_a_generator_has_samples_and_no_measures(write):
+    images = np.zeros((4, 6, 5, 1), np.uint8)
+    page = write(
+        experiment={**EXPERIMENT, "model": "generator"},
+        panels=[report.SampleGrid("generated images", images)],
+    )
+    assert "<h2>Samples</h2>" in page
+    for heading in ("Measures", "Use the encoder", "Nearest neighbours"):
+        assert heading not in page
+
+
 def test_settings_versions_and_loading(write):
     page = write()
     assert row(page, "beta") == ["1.0"]

@@ -16,8 +16,8 @@ def small_model(seed=0, latent_dim=4):
     model = DeepInfoMax(
         encoder,
         [
-            terms.local_mutual_information("dot", 8, "jsd", 1.0, False),
-            terms.prior_matching("uniform", latent_dim, 1.0, 0.1),
+            terms.local_mutual_information("dot", "jsd", units=8),
+            terms.prior_matching("uniform", latent_dim, weight=0.1),
         ],
         name="model",
     )
@@ -60,8 +60,8 @@ def test_a_weight_that_is_not_finite_is_not_saved(tmp_path):
     model = trained_model()
     checkpoints = checkpoint.Checkpoints(model, tmp_path, 2)
     good = checkpoints.save(1)
-    model.encoder.to_global.bias.assign(np.full(4, np.nan, np.float32))
-    with pytest.raises(RunError, match=rf"global.bias is not finite.*{good}"):
+    model.encoder.stages[-1].dense.bias.assign(np.full(4, np.nan, np.float32))
+    with pytest.raises(RunError, match=rf"global.dense.bias is not finite.*{good}"):
         checkpoints.save(2)
     assert checkpoints.latest == good
 

@@ -14,6 +14,7 @@ from dim_tf.errors import InputError, RunError
 from dim_tf.experiment import Experiment
 from dim_tf.training import loop, monitors
 from dim_tf.training.loop import Segment, segments
+from dim_tf.training.model import load_trained, make_encoder
 
 
 @pytest.fixture(scope="module")
@@ -133,11 +134,60 @@ def test_precision_and_xla_train(tmp_path, splits):
     assert losses(tmp_path / "bf16")[1]["loss"] == pytest.approx(plain, rel=0.1)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"local_critic": "concat", "negatives": 2},
+        {"alpha": 0.5, "beta": 0.1, "global_critic": "dense", "gamma": 0.1, "prior": "sphere"},
+        {"locations": 9, "estimator": "kl", "critic_layer_norm": False},
+        {"coordinates": 1.0, "relative_coordinates": 0.5, "occlusion": True},
+        {"views": 2, "gamma": 1.0, "prior": "ball", "prior_divergence": "w1"},
+        {"model": "generator", "prior": "gaussian", "prior_divergence": "hellinger"},
+    ],
+    ids=lambda settings: "-".join(settings),
+)
+def test_every_part_of_the_objective_trains_from_its_settings(tmp_path, splits, settings):
+    loop.train(experiment(tmp_path, steps=2, **settings), splits)
+    entries = losses(tmp_path)
+    assert len(entries) == 2
+    of_setting = {
+        "alpha": "global_mi",
+        "coordinates": "coordinates_loss",
+        "relative_coordinates": "relative_coordinates_loss",
+        "model": "generator_loss",
+    }
+    for setting, metric in of_setting.items():
+        assert (metric in entries[0]) == (setting in settings)
+
+
+def test_settings_that_the_local_map_is_too_small_for(tmp_path, splits):
+    with pytest.raises(InputError, match="7x7; give at most 49"):
+        loop.train(experiment(tmp_path, locations=50), splits)
+    with pytest.raises(InputError, match="--negatives=4"):
+        loop.train(experiment(tmp_path, negatives=4), splits)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_encoders_for_the_images(tmp_path, splits):
+    def encoder(size, **settings):
+        return make_encoder(experiment(tmp_path, **settings), (size, size, 1))
+
+    assert encoder(48).image_shape == (48, 48, 3)
+    assert encoder(28, encoder="basic").image_shape == (28, 28, 3)
+    assert encoder(64, encoder="foldmultialex64x64", latent_dim=64).global_dim == 192
+    with pytest.raises(InputError, match="leave --latent_dim out"):
+        encoder(64, encoder="foldmultialex64x64")
+    with pytest.raises(InputError, match="at least 16 a side; give another --image_size"):
+        encoder(12)
+
+
 def test_the_trained_encoder_comes_back(tmp_path, splits):
     settings = experiment(tmp_path, steps=2, precision="bfloat16")
     trained = loop.train(settings, splits)
     saved = (tmp_path / "experiment.json").read_text()
-    encoder, step = loop.load_trained(dataclasses.replace(settings, epochs=9), 28)
+    model, step = load_trained(dataclasses.replace(settings, epochs=9), (28, 28, 1))
+    encoder = model.encoder
     assert (tmp_path / "experiment.json").read_text() == saved
     assert step == 2
     assert encoder.compute_dtype == "float32"
@@ -147,5 +197,5 @@ def test_the_trained_encoder_comes_back(tmp_path, splits):
 
 def test_no_checkpoint_to_load(tmp_path):
     with pytest.raises(InputError, match="run --mode=train first"):
-        loop.load_trained(experiment(tmp_path), 28)
+        load_trained(experiment(tmp_path), (28, 28, 1))
     assert list(tmp_path.iterdir()) == []

@@ -1,34 +1,31 @@
+import harness
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_models import critics, estimators, terms
+from keras_models import estimators, priors, terms
 from keras_models.discriminator import Discriminator
 from keras_models.priors import UniformPrior
 from keras_models.randomness import StepRandom
-from keras_models.terms import LocalMutualInformation, PriorMatching
+from keras_models.terms import PriorMatching
 
 RANDOM = StepRandom(seed=0, step=3)
 SHAPES = {"local": (None, 2, 2, 4), "global": (None, 3)}
 
 
-def random_endpoints(n=6):
+def random_endpoints(n=6, dim=3):
     return {
         "local": tf.random.stateless_normal([n, 2, 2, 4], [0, 0]),
-        "global": tf.random.stateless_normal([n, 3], [1, 0]),
+        "global": tf.random.stateless_normal([n, dim], [1, 0]),
     }
 
 
-def make_local_mutual_information(estimator="jsd"):
-    term = LocalMutualInformation(critics.get("dot", units=6), estimator, weight=0.7)
-    term.build(SHAPES, SHAPES)
-    return term
-
-
-def make_prior_matching(penalty=1.7):
+def make_prior_matching(penalty=1.7, prior="uniform", divergence="gan"):
     keras.utils.set_random_seed(0)
-    term = PriorMatching(UniformPrior(3), Discriminator((7, 5)), penalty, weight=0.1)
+    term = PriorMatching(
+        priors.get(prior, 3), Discriminator((7, 5)), divergence, penalty, weight=0.1
+    )
     term.build(SHAPES, SHAPES)
     # Large weights, so that the penalty weighs as much as the rest and its halves differ.
     term.discriminator.set_weights([2 * w for w in term.discriminator.get_weights()])
@@ -69,38 +66,6 @@ def golden_inputs(term, endpoints):
     features = endpoints["global"].numpy().astype(np.float64)
     noise = RANDOM.uniform("prior", len(features), (3,)).numpy().astype(np.float64)
     return weights, noise, features
-
-
-@pytest.mark.parametrize("name", estimators.NAMES)
-def test_local_mutual_information_is_the_estimator_of_the_critic(name):
-    term, endpoints = make_local_mutual_information(name), random_endpoints()
-    out = term(endpoints, endpoints, random=RANDOM)
-    scores = term.critic(endpoints["local"], endpoints["global"], training=True)
-    value = estimators.get(name)(scores)
-    np.testing.assert_allclose(out.encoder_loss, -value, rtol=1e-6)
-    np.testing.assert_allclose(out.metrics["local_mi"], value, rtol=1e-6)
-    np.testing.assert_allclose(out.metrics["joint_score"], np.mean(scores.joint), rtol=1e-5)
-    np.testing.assert_allclose(out.metrics["product_score"], np.mean(scores.product), rtol=1e-5)
-    assert out.adversary_loss is None
-    assert term.adversary_variables == []
-
-
-def test_local_mutual_information_takes_each_feature_from_its_own_view():
-    term = make_local_mutual_information()
-    local, other = random_endpoints(), {k: x + 1 for k, x in random_endpoints().items()}
-    loss = term(local, other, random=RANDOM).encoder_loss
-    only_used = {"local": local["local"]}, {"global": other["global"]}
-    np.testing.assert_array_equal(term(*only_used, random=RANDOM).encoder_loss, loss)
-
-
-def test_local_mutual_information_reaches_both_features_and_the_critic():
-    term, endpoints = make_local_mutual_information(), random_endpoints()
-    sources = [*endpoints.values(), *term.trainable_variables]
-    with tf.GradientTape() as tape:
-        tape.watch(list(endpoints.values()))
-        loss = term(endpoints, endpoints, random=RANDOM).encoder_loss
-    for gradient in tape.gradient(loss, sources):
-        assert np.abs(gradient).max() > 0
 
 
 def test_adversary_loss_equals_the_equations():
@@ -233,37 +198,87 @@ def test_prior_matching_owns_the_discriminator_as_adversary():
     assert len(term.adversary_variables) == 6
 
 
-@pytest.mark.parametrize("make", [make_local_mutual_information, make_prior_matching])
-def test_serialisation_of_a_built_term(make):
-    term, endpoints = make(), random_endpoints()
-    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(term))
-    assert again.weight == term.weight
-    again.set_weights(term.get_weights())
-    expected = term(endpoints, endpoints, random=RANDOM).encoder_loss
-    np.testing.assert_allclose(again(endpoints, endpoints, random=RANDOM).encoder_loss, expected)
+def call(term, features):
+    out = term({}, {"global": features}, random=RANDOM)
+    return {"encoder": out.encoder_loss, "adversary": out.adversary_loss, **out.metrics}
 
 
-def test_serialisation_before_building():
-    term = PriorMatching(UniformPrior(3), Discriminator((7, 5)), penalty=1.7, weight=0.1)
-    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(term))
-    assert (again.penalty, again.weight, again.prior.dim) == (1.7, 0.1, 3)
-    assert again.discriminator.hidden_units == (7, 5)
-    term = LocalMutualInformation(critics.get("dot", units=6), "dv", weight=0.7)
-    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(term))
-    assert (again.estimator.name, again.weight, again.critic.units) == ("dv", 0.7, 6)
+@pytest.mark.parametrize("prior", priors.NAMES)
+def test_every_prior_passes_the_harness(prior):
+    harness.check(
+        lambda: make_prior_matching(prior=prior),
+        call,
+        random_endpoints()["global"],
+        xla=prior == "ball",  # the one with the most kinds of operations
+    )
+
+
+@pytest.mark.parametrize("divergence", estimators.NAMES)
+def test_any_divergence_of_the_estimators(divergence):
+    """Of real samples from made ones, for the discriminator; the maker raises its joint part."""
+    term, endpoints = make_prior_matching(penalty=0.0, divergence=divergence), random_endpoints()
+    weights, noise, features = golden_inputs(term, endpoints)
+    real = np.array([score_and_gradient(weights, x)[0] for x in noise])
+    made = np.array([score_and_gradient(weights, x)[0] for x in sigmoid(features)])
+    gan = np.mean(-softplus(-real)) - np.mean(softplus(made))
+    expected = {
+        "jsd": (gan, -softplus(-made)),
+        "gan": (gan, -softplus(-made)),
+        "dv": (np.mean(real) - np.log(np.mean(np.exp(made))), made),
+        "nwj": (np.mean(real) - np.mean(np.exp(made - 1)), made),
+        "rkl": (np.mean(-np.exp(-real)) - np.mean(made - 1), -np.exp(-made)),
+        "hellinger": (
+            np.mean(1 - np.exp(-real)) - np.mean(np.exp(made) - 1),
+            1 - np.exp(-made),
+        ),
+        "chi2": (np.mean(real) - np.mean(made + made**2 / 4), made),
+        "w1": (np.mean(real) - np.mean(made), made),
+        "infonce": (
+            np.mean([r - np.log((np.exp(r) + np.exp(made).sum()) / (1 + len(made))) for r in real]),
+            made,
+        ),
+    }[divergence]
+    out = term(endpoints, endpoints, random=RANDOM)
+    np.testing.assert_allclose(out.metrics["prior_divergence"], expected[0], rtol=1e-4)
+    np.testing.assert_allclose(out.encoder_loss, -np.mean(expected[1]), rtol=1e-4)
+
+
+@pytest.mark.parametrize("divergence", ["gan", "dv", "infonce"])
+def test_losses_on_two_replicas_equal_one_device(two_replicas, divergence):
+    with two_replicas.scope():
+        term = make_prior_matching(divergence=divergence)
+    features = random_endpoints()["global"]
+    expected = call(term, features)
+    halves = two_replicas.experimental_distribute_values_from_function(
+        lambda context: tf.split(features, 2)[context.replica_id_in_sync_group]
+    )
+
+    @tf.function
+    def on_replicas(x):
+        out = two_replicas.run(call, [term, x])
+        return {k: two_replicas.experimental_local_results(v) for k, v in out.items()}
+
+    for name, values in on_replicas(halves).items():
+        np.testing.assert_allclose(np.mean(values), expected[name], rtol=1e-4, err_msg=name)
+
+
+def test_several_globals_of_an_image_are_samples_like_any_other():
+    term = make_prior_matching()
+    several = tf.random.stateless_normal([3, 2, 1, 3], [1, 0])
+    out = call(term, several)
+    one_each = call(term, tf.reshape(several, [6, 3]))
+    for name in out:
+        np.testing.assert_allclose(out[name], one_each[name], rtol=1e-5, err_msg=name)
+
+
+def test_a_prior_of_another_dimension_raises():
+    term = PriorMatching(UniformPrior(4), Discriminator((7, 5)))
+    with pytest.raises(ValueError, match="4 dimensions, the global feature 3"):
+        term.build(SHAPES, SHAPES)
 
 
 def test_made_by_name():
-    local = terms.local_mutual_information("dot", 16, "infonce", 0.5, synchronized=True)
-    assert local.critic.units == 16
-    assert local.critic.synchronized
-    assert (local.estimator.name, local.weight) == ("infonce", 0.5)
-    prior = terms.prior_matching("uniform", 5, penalty=2.0, weight=0.1)
-    assert prior.prior.dim == 5
-    assert prior.discriminator.hidden_units == (1000, 200)
-    assert (prior.penalty, prior.weight) == (2.0, 0.1)
-
-
-def test_unknown_estimator_raises():
-    with pytest.raises(ValueError, match="mine"):
-        LocalMutualInformation(critics.get("dot", units=6), "mine")
+    term = terms.prior_matching("sphere", 5, "w1", penalty=2.0, weight=0.1)
+    assert (type(term.prior), term.prior.dim) == (priors.SpherePrior, 5)
+    assert term.discriminator.hidden_units == (1000, 200)
+    assert (term.divergence.name, term.penalty, term.weight) == ("w1", 2.0, 0.1)

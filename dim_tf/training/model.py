@@ -1,0 +1,178 @@
+"""From an experiment to its model, new or trained."""
+
+import dataclasses
+from typing import Any
+
+import keras
+
+from dim_tf.errors import InputError
+from dim_tf.experiment import Experiment
+from dim_tf.training import strategy
+from dim_tf.training.checkpoint import restore_weights
+from keras_models import DeepInfoMax, encoders, terms
+from keras_models.encoders import Encoder
+from keras_models.generator import image_generator
+from keras_models.objective_model import ObjectiveModel
+from keras_models.views import Views
+
+ImageShape = tuple[int, int, int]
+
+
+def make_encoder(experiment: Experiment, image_shape: ImageShape, replicas: int = 1) -> Encoder:
+    """The experiment's encoder, its weights drawn from its seed.
+
+    Raises:
+        InputError: the images do not fit the encoder, or no encoder fits them.
+    """
+    size = image_shape[0]
+    try:
+        name = experiment.encoder or encoders.for_image_size(size)
+    except ValueError as error:
+        raise InputError(f"{error}; give another --image_size") from error
+    preset = encoders.PRESETS[name]
+    takes = preset.image_size
+    if takes not in (size, None):
+        raise InputError(
+            f"--encoder={name} takes images of {takes}x{takes} pixels, the images have "
+            f"{size}x{size}; give --image_size={takes} or leave --encoder out"
+        )
+    overrides: dict[str, Any] = {"synchronized": experiment.sync_batch_norm and replicas > 1}
+    if not preset.several_globals:
+        overrides["latent_dim"] = experiment.latent_dim
+    elif experiment.latent_dim != Experiment.latent_dim:
+        raise InputError(
+            f"--encoder={name} has a map of globals, whose size is fixed; leave --latent_dim out"
+        )
+    if takes is None:
+        overrides["image_shape"] = (*image_shape[:2], 3)
+    keras.utils.set_random_seed(experiment.seed)
+    return encoders.get(name, **overrides)
+
+
+def make_model(
+    experiment: Experiment, image_shape: ImageShape, replicas: int = 1
+) -> ObjectiveModel:
+    """The experiment's model, built and compiled; call it in the strategy's scope.
+
+    Raises:
+        InputError: settings that do not fit the images or each other.
+    """
+    policy = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[experiment.precision]
+    keras.mixed_precision.set_global_policy(policy)
+    model: ObjectiveModel
+    if experiment.model == "generator":
+        model = _generator(experiment, image_shape, replicas)
+    else:
+        encoder = make_encoder(experiment, image_shape, replicas)
+        views = Views(augmented=experiment.views == 2, occluded=experiment.occlusion)
+        objective = make_terms(experiment, encoder)
+        model = DeepInfoMax(encoder, objective, views, experiment.seed, name="deep_infomax")
+    model.compile(
+        experiment.learning_rate,
+        jit_compile=strategy.jit_compile(experiment.jit_compile, experiment.replicas),
+    )
+    try:
+        model.build()
+    except ValueError as error:  # a critic or a sampling that the local map is too small for
+        raise InputError(str(error)) from error
+    return model
+
+
+def make_terms(experiment: Experiment, encoder: Encoder) -> list:
+    """The terms of the objective that have a weight."""
+    found = []
+    critic: dict[str, Any] = {
+        "estimator": experiment.estimator,
+        "units": experiment.mi_units,
+        "negatives": experiment.negatives,
+        "layer_norm": experiment.critic_layer_norm,
+        "synchronized": encoder.synchronized,
+    }
+    if experiment.beta:
+        found.append(
+            terms.local_mutual_information(
+                experiment.local_critic,
+                weight=experiment.beta,
+                locations=experiment.locations,
+                **critic,
+            )
+        )
+    if experiment.alpha:
+        found.append(
+            terms.global_mutual_information(
+                experiment.global_critic, weight=experiment.alpha, **critic
+            )
+        )
+    if experiment.gamma:
+        found.append(
+            terms.prior_matching(
+                experiment.prior,
+                encoder.global_dim,
+                experiment.prior_divergence,
+                experiment.prior_penalty,
+                experiment.gamma,
+            )
+        )
+    if experiment.coordinates:
+        found.append(terms.Coordinates(weight=experiment.coordinates))
+    if experiment.relative_coordinates:
+        found.append(terms.RelativeCoordinates(weight=experiment.relative_coordinates))
+    return found
+
+
+def _generator(experiment, image_shape, replicas):
+    keras.utils.set_random_seed(experiment.seed)
+    try:
+        return image_generator(
+            image_shape,
+            experiment.prior,
+            experiment.latent_dim,
+            experiment.prior_divergence,
+            experiment.prior_penalty,
+            experiment.seed,
+            synchronized=experiment.sync_batch_norm and replicas > 1,
+        )
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+def check_same_experiment(experiment: Experiment) -> None:
+    """Compares with the experiment that the run folder holds, if it holds one; writes nothing.
+
+    Raises:
+        InputError: it is another one, or its file cannot be read.
+    """
+    saved = experiment.run_path / "experiment.json"
+    if not saved.exists():
+        return
+    try:
+        before = Experiment.from_json(saved.read_text(encoding="utf-8"))
+    except (InputError, OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{saved} cannot be read ({error}); give another --run_dir, or --noresume to start anew"
+        ) from error
+    differences = experiment.differences(before)
+    if differences:
+        raise InputError(
+            f"{experiment.run_path} holds another experiment ({'; '.join(differences)}); give "
+            "another --run_dir or --name, or --noresume to start anew there"
+        )
+
+
+def load_trained(experiment: Experiment, image_shape: ImageShape) -> tuple[ObjectiveModel, int]:
+    """The model of the newest checkpoint in the run folder, in float32, and its step.
+
+    Raises:
+        InputError: there is no checkpoint, or it is another experiment's.
+        RunError: it cannot be restored.
+    """
+    folder = experiment.run_path
+    if not (folder / "checkpoints").is_dir():
+        raise InputError(f"{folder} has no checkpoint; run --mode=train first")
+    check_same_experiment(experiment)
+    # Weights are float32 in every precision; measured and exported encoders compute in it too.
+    model = make_model(dataclasses.replace(experiment, precision="float32"), image_shape)
+    step = restore_weights(model, folder / "checkpoints")
+    if step is None:
+        raise InputError(f"{folder} has no checkpoint; run --mode=train first")
+    return model, step

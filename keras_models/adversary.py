@@ -1,0 +1,74 @@
+"""The game of prior matching: a discriminator against what makes its "encoded" samples.
+
+The same two losses match encoded features with a prior (Hjelm et al. 2019, section 3.3) and
+generated images with real ones (its appendix).
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from keras_models import critics, replicas
+from keras_models.estimators import Estimator
+
+
+class AdversarialLosses(NamedTuple):
+    """What both players minimise, and the adversary's parts.
+
+    Attributes:
+        encoder_loss: float32 scalar, of what makes the samples.
+        adversary_loss: float32 scalar, penalty - divergence; its gradient does not reach them.
+        divergence: float32 scalar, the discriminator's estimate.
+        penalty: float32 scalar, of the discriminator's gradient.
+    """
+
+    encoder_loss: tf.Tensor
+    adversary_loss: tf.Tensor
+    divergence: tf.Tensor
+    penalty: tf.Tensor
+
+
+def losses(discriminator, real, made, estimator: Estimator, weight: float) -> AdversarialLosses:
+    """The losses of both players.
+
+    The discriminator maximises the estimator between real and made samples, less ½·weight·(mean
+    over real samples + mean over made samples) of ‖∇D‖² (Mescheder et al. 2018). The maker raises
+    what the estimator takes of the joint samples: for JSD, the non-saturating loss softplus(-D).
+
+    Args:
+        discriminator: [N, ...] -> float32 [N].
+        real: float32 [N, ...].
+        made: float32 [N, ...], through which the encoder loss reaches its maker.
+        estimator: of the divergence, real samples being the joint and made ones the product.
+        weight: λ of the gradient penalty.
+    """
+    real_scores, real_norm = _scores_and_gradient_norm(discriminator, real)
+    made_scores, made_norm = _scores_and_gradient_norm(discriminator, tf.stop_gradient(made))
+    divergence = estimator(_pairs(real_scores, made_scores))
+    penalty = 0.5 * weight * (tf.reduce_mean(real_norm) + tf.reduce_mean(made_norm))
+    encoder_loss = -tf.reduce_mean(estimator.joint(discriminator(made)))
+    return AdversarialLosses(encoder_loss, penalty - divergence, divergence, penalty)
+
+
+def _pairs(real_scores, made_scores) -> critics.PairScores:
+    """Each real sample against all made ones, those of the other replicas too."""
+    n = tf.shape(real_scores)[0]
+
+    def product(rows):
+        return tf.tile(made_scores[tf.newaxis, :, tf.newaxis, tf.newaxis], [rows, 1, 1, 1])
+
+    others = (replicas.count() - 1) * n
+    return critics.PairScores(
+        joint=real_scores[:, tf.newaxis, tf.newaxis],
+        product=product(n),
+        foreign=None if replicas.count() == 1 else product(others),
+    )
+
+
+def _scores_and_gradient_norm(discriminator, inputs):
+    """D(x) [N] and ‖∇ₓ D(x)‖² [N]."""
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        scores = discriminator(inputs)
+    gradients = tf.cast(tape.gradient(scores, inputs), tf.float32)
+    return scores, tf.reduce_sum(gradients**2, axis=list(range(1, gradients.shape.rank)))

@@ -1,0 +1,252 @@
+"""The stages of the encoders; each is called with (x, training, random)."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_models import layers
+
+POOL, POOL_STRIDE = 3, 2
+
+
+def dropped(x, rate: float, random, purpose: str, whole_channels: bool = False):
+    """Dropout: each number is zero with probability `rate`, the others grow by 1/(1 - rate).
+
+    Args:
+        x: [N, ..., C].
+        rate: below 1.
+        random: `StepRandom` of the training step: the noise belongs to the example. None: numbers
+            of TensorFlow's global generator.
+        purpose: of the numbers.
+        whole_channels: whether a channel is dropped everywhere or nowhere in an image.
+    """
+    shape = x.shape[-1:] if whole_channels else x.shape[1:]
+    if random is None:
+        noise = tf.random.uniform([tf.shape(x)[0], *shape])
+    else:
+        noise = random.uniform(purpose, tf.shape(x)[0], tuple(shape))
+    if whole_channels:
+        noise = tf.reshape(noise, [-1, *[1] * (len(x.shape) - 2), x.shape[-1]])
+    return tf.where(noise < rate, tf.zeros_like(x), x / tf.cast(1 - rate, x.dtype))
+
+
+class ConvStage(keras.layers.Layer):
+    """Convolution -> dropout of channels -> batch norm -> ReLU -> max pool 3x3/2 without padding.
+
+    Args:
+        filters: of the convolution.
+        kernel: its side.
+        stride: its stride.
+        pad: pixels of padding on all sides.
+        pool: whether there is the max pool.
+        dropout: rate; 0: none.
+        use_bias: whether the convolution has a bias.
+        norm: whether there is batch norm.
+        kernel_stddev: of the kernel's normal initialisation; None: uniform in ±1/√fan_in.
+        synchronized: whether batch norm takes its statistics over all replicas.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel: int,
+        stride: int = 1,
+        pad: int = 0,
+        pool: bool = False,
+        dropout: float = 0.0,
+        use_bias: bool = False,
+        norm: bool = True,
+        kernel_stddev: float | None = None,
+        synchronized: bool = False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.conv = layers.Conv2D(
+            filters, kernel, stride, pad, use_bias=use_bias, name="conv", **_kernel(kernel_stddev)
+        )
+        self.norm = layers.batch_norm(synchronized, "norm") if norm else None
+        self.pool = pool
+        self.dropout = dropout
+
+    def build(self, input_shape):
+        self.conv.build(input_shape)
+        if self.norm:
+            self.norm.build(self.conv.compute_output_shape(input_shape))
+        self.built = True
+
+    def compute_output_shape(self, input_shape):
+        n, height, width, filters = self.conv.compute_output_shape(input_shape)
+        if self.pool:
+            height, width = ((side - POOL) // POOL_STRIDE + 1 for side in (height, width))
+        return (n, height, width, filters)
+
+    def call(self, x, training=False, random=None):
+        x = self.conv(x)
+        if self.dropout and training:
+            x = dropped(x, self.dropout, random, f"dropout of {self.name}", whole_channels=True)
+        if self.norm:
+            x = self.norm(x, training=training)
+        x = tf.nn.relu(x)
+        return tf.nn.max_pool2d(x, POOL, POOL_STRIDE, "VALID") if self.pool else x
+
+
+def conv_stages(convolutions: Sequence[Sequence[int]], prefix: str, **shared) -> list[ConvStage]:
+    """A stage for each (filters, kernel, stride, padding) and, as a fifth, whether to pool.
+
+    Args:
+        convolutions: those.
+        prefix: of the stages' names, which end in their number.
+        **shared: other arguments of `ConvStage`.
+    """
+    names = ("filters", "kernel", "stride", "pad", "pool")
+    made = []
+    for i, convolution in enumerate(convolutions):
+        arguments: dict[str, Any] = dict(zip(names, convolution, strict=False))
+        made.append(ConvStage(**arguments, **shared, name=f"{prefix}{i}"))
+    return made
+
+
+class DenseStage(keras.layers.Layer):
+    """Flatten -> dense -> dropout -> batch norm -> ReLU.
+
+    Args:
+        units: of the dense layer.
+        dropout: rate; 0: none.
+        use_bias: whether the dense layer has a bias.
+        kernel_stddev: of the kernel's normal initialisation; None: uniform in ±1/√fan_in.
+        synchronized: whether batch norm takes its statistics over all replicas.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        dropout: float = 0.0,
+        use_bias: bool = False,
+        kernel_stddev: float | None = None,
+        synchronized: bool = False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.dense = layers.Dense(units, use_bias=use_bias, name="dense", **_kernel(kernel_stddev))
+        self.norm = layers.batch_norm(synchronized, "norm")
+        self.dropout = dropout
+
+    def build(self, input_shape):
+        self.dense.build((None, math.prod(input_shape[1:])))
+        self.norm.build((None, self.dense.units))
+        self.built = True
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.dense.units)
+
+    def call(self, x, training=False, random=None):
+        x = self.dense(flat(x))
+        if self.dropout and training:
+            x = dropped(x, self.dropout, random, f"dropout of {self.name}")
+        return tf.nn.relu(self.norm(x, training=training))
+
+
+class FlatLayerNorm(keras.layers.Layer):
+    """Flatten -> layer norm."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.norm = layers.layer_norm("norm")
+
+    def build(self, input_shape):
+        self.norm.build((None, math.prod(input_shape[1:])))
+        self.built = True
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], math.prod(input_shape[1:]))
+
+    def call(self, x, training=False, random=None):
+        return self.norm(flat(x))
+
+
+class Linear(keras.layers.Layer):
+    """Flatten -> dense with a bias: the global feature.
+
+    Args:
+        units: D.
+    """
+
+    def __init__(self, units: int, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = layers.Dense(units, name="dense")
+
+    def build(self, input_shape):
+        self.dense.build((None, math.prod(input_shape[1:])))
+        self.built = True
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.dense.units)
+
+    def call(self, x, training=False, random=None):
+        return self.dense(flat(x))
+
+
+class StridedCrops(keras.layers.Layer):
+    """Cuts images into overlapping square crops (the authors' "unfold").
+
+    Args:
+        size: s, pixels of a crop's side.
+        stride: pixels from one crop to the next.
+    """
+
+    def __init__(self, size: int, stride: int, **kwargs):
+        super().__init__(**kwargs)
+        self.size = size
+        self.stride = stride
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """How many crops fit below and beside each other."""
+        return (height - self.size) // self.stride + 1, (width - self.size) // self.stride + 1
+
+    def compute_output_shape(self, input_shape):
+        n, height, width, channels = input_shape
+        down, across = self.grid(height, width)
+        count = None if n is None else n * down * across
+        return (count, self.size, self.size, channels)
+
+    def call(self, x, training=False, random=None):
+        """[N, H, W, C] -> [N·g·g, s, s, C], an image's crops row by row."""
+        size, stride = self.size, self.stride
+        patches = tf.image.extract_patches(
+            x, [1, size, size, 1], [1, stride, stride, 1], [1, 1, 1, 1], "VALID"
+        )
+        return tf.reshape(patches, [-1, size, size, x.shape[-1]])
+
+
+class Fold(keras.layers.Layer):
+    """Puts the features of an image's crops into one map: the inverse of `StridedCrops`.
+
+    Args:
+        grid: (crops below each other, crops beside each other).
+    """
+
+    def __init__(self, grid: tuple[int, int], **kwargs):
+        super().__init__(**kwargs)
+        self.grid = tuple(grid)
+
+    def compute_output_shape(self, input_shape):
+        n = None if input_shape[0] is None else input_shape[0] // math.prod(self.grid)
+        return (n, *self.grid, math.prod(input_shape[1:]))
+
+    def call(self, x, training=False, random=None):
+        """[N·g·g, h, w, c] -> [N, g, g, h·w·c]."""
+        return tf.reshape(x, [-1, *self.grid, math.prod(x.shape[1:])])
+
+
+def flat(x):
+    """[N, ...] -> [N, F]."""
+    return tf.reshape(x, [tf.shape(x)[0], math.prod(x.shape[1:])])
+
+
+def _kernel(stddev):
+    if stddev is None:
+        return {}
+    return {"kernel_initializer": keras.initializers.RandomNormal(stddev=stddev)}

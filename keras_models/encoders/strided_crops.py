@@ -1,0 +1,78 @@
+"""Encoders of an image's crops, each encoded by itself, and of the map that they make."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from keras_models.encoders.encoder import Encoder, serializable
+from keras_models.encoders.stages import DenseStage, Fold, Linear, StridedCrops, conv_stages
+
+
+@serializable
+class StridedCropsNet(Encoder):
+    """Convolutions on strided crops; their outputs folded into the local map; layers on that.
+
+    Args:
+        image_shape: (height, width, channels) of an image.
+        crops: (side of a crop, stride from one to the next) in pixels.
+        convolutions: on each crop: (filters, kernel, stride, padding), and True for a max pool.
+        top_convolutions: on the folded map, likewise.
+        dense_units: of each hidden dense layer.
+        latent_dim: units of the global feature; 0: the last map is the globals, one at each place.
+        dropout: after the fold, of convolutions (whole channels) and dense layers.
+        use_bias: whether the crops' convolutions and the dense layers have biases.
+        kernel_stddev: of the normal initialisation of all but the global layer; None: uniform.
+        synchronized: whether batch norm takes its statistics over all replicas.
+    """
+
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        crops: Sequence[int],
+        convolutions: Sequence[Sequence[int]],
+        top_convolutions: Sequence[Sequence[int]],
+        dense_units: Sequence[int] = (),
+        latent_dim: int = 64,
+        dropout: float = 0.0,
+        use_bias: bool = False,
+        kernel_stddev: float | None = None,
+        synchronized: bool = False,
+        **kwargs,
+    ):
+        cut = StridedCrops(*crops, name="crops")
+        shared: dict[str, Any] = {"kernel_stddev": kernel_stddev, "synchronized": synchronized}
+        on_crops = conv_stages(convolutions, "conv", use_bias=use_bias, **shared)
+        fold = Fold(cut.grid(*image_shape[:2]), name="fold")
+        on_map = conv_stages(top_convolutions, "top_conv", dropout=dropout, **shared)
+        hidden = [
+            DenseStage(units, dropout, use_bias, name=f"fc{i}", **shared)
+            for i, units in enumerate(dense_units)
+        ]
+        last = [Linear(latent_dim, name="global")] if latent_dim else []
+        stages = [cut, *on_crops, fold, *on_map, *hidden, *last]
+        folded = len(on_crops) + 1
+        endpoints = {"local": folded, "conv": folded}
+        if hidden:
+            endpoints["fc"] = folded + len(on_map) + len(hidden)
+        endpoints["global"] = len(stages) - 1
+        global_dim = latent_dim or top_convolutions[-1][0]
+        super().__init__(image_shape, stages, endpoints, global_dim, synchronized, **kwargs)
+        self.crops = tuple(crops)
+        self.convolutions = tuple(tuple(convolution) for convolution in convolutions)
+        self.top_convolutions = tuple(tuple(convolution) for convolution in top_convolutions)
+        self.dense_units = tuple(dense_units)
+        self.latent_dim = latent_dim
+        self.dropout = dropout
+        self.use_bias = use_bias
+        self.kernel_stddev = kernel_stddev
+
+    def get_config(self):
+        return self.config_of(
+            "crops",
+            "convolutions",
+            "top_convolutions",
+            "dense_units",
+            "latent_dim",
+            "dropout",
+            "use_bias",
+            "kernel_stddev",
+        )

@@ -1,0 +1,194 @@
+"""Coordinates: where in the image a local feature stands, to be told from it and Y.
+
+Two of the structure tasks of Hjelm et al. 2019 (section on structure): absolute coordinates, and
+the offset of one local feature from another.
+
+N images, L = M x M' locations of a local map, C channels, D numbers of the global feature Y.
+"""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from keras_models import critics, layers
+from keras_models.randomness import StepRandom
+from keras_models.terms.output import TermOutput
+
+
+@keras.saving.register_keras_serializable(layers.PACKAGE)
+class CoordinatePredictor(keras.Model):
+    """Dense layers with ReLU, then the logits of a row and of a column.
+
+    Args:
+        rows: how many classes of rows there are.
+        columns: how many of columns.
+        hidden_units: units of each hidden layer.
+    """
+
+    def __init__(self, rows: int, columns: int, hidden_units: Sequence[int] = (512, 512), **kwargs):
+        super().__init__(**kwargs)
+        self.rows = rows
+        self.columns = columns
+        self.hidden_units = tuple(hidden_units)
+        self.hidden = [
+            layers.Dense(units, activation="relu", name=f"hidden{i}")
+            for i, units in enumerate(self.hidden_units)
+        ]
+        self.logits = layers.Dense(rows + columns, name="logits")
+
+    def build(self, input_shape):
+        shape = input_shape
+        for dense in (*self.hidden, self.logits):
+            dense.build(shape)
+            shape = dense.compute_output_shape(shape)
+        self.built = True
+
+    def call(self, features):
+        """[..., F] -> float32 logits [..., rows] and [..., columns]."""
+        for dense in self.hidden:
+            features = dense(features)
+        logits = tf.cast(self.logits(features), tf.float32)
+        return logits[..., : self.rows], logits[..., self.rows :]
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "rows": self.rows,
+            "columns": self.columns,
+            "hidden_units": self.hidden_units,
+        }
+
+
+class _CoordinateTerm(keras.layers.Layer):
+    """Cross-entropy of a predictor of rows and columns; which ones, the subclass says."""
+
+    def __init__(self, hidden_units: Sequence[int] = (512, 512), weight: float = 1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.hidden_units = tuple(hidden_units)
+        self.weight = weight
+
+    @property
+    def adversary_variables(self):
+        return []
+
+    def _build_predictor(self, rows, columns, inputs):
+        self.predictor = CoordinatePredictor(rows, columns, self.hidden_units, name="predictor")
+        self.predictor.build((None, None, inputs))
+        self.built = True
+
+    def _output(self, features, rows, columns) -> TermOutput:
+        """Of the predictions from features, a list of [N, L, ...]; rows and columns int32 [L]."""
+        row_logits, column_logits = self.predictor(tf.concat(features, axis=-1))
+        losses, rights = [], []
+        for logits, places in ((row_logits, rows), (column_logits, columns)):
+            labels = tf.broadcast_to(places, tf.shape(logits)[:2])
+            losses.append(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+            rights.append(tf.argmax(logits, axis=-1, output_type=tf.int32) == labels)
+        loss = tf.reduce_mean(tf.add_n(losses))
+        accuracy = tf.reduce_mean(tf.cast(rights[0] & rights[1], tf.float32))
+        metrics = {f"{self.name}_loss": loss, f"{self.name}_accuracy": accuracy}
+        return TermOutput(loss, None, metrics)
+
+    def get_config(self):
+        return {"name": self.name, "hidden_units": self.hidden_units, "weight": self.weight}
+
+
+@keras.saving.register_keras_serializable(layers.PACKAGE)
+class Coordinates(_CoordinateTerm):
+    """Row and column of each local feature, told from it and Y.
+
+    The loss is the mean over images and locations of the cross-entropy of the row (M classes) and
+    that of the column (M'), added. Of several globals of an image the mean is taken.
+
+    Args:
+        hidden_units: of the predictor.
+        weight: of the term.
+        name: of the term; its metrics are NAME_loss and NAME_accuracy, the share of locations
+            whose row and column are both right.
+    """
+
+    def __init__(
+        self,
+        hidden_units: Sequence[int] = (512, 512),
+        weight: float = 1.0,
+        name: str = "coordinates",
+        **kwargs,
+    ):
+        super().__init__(hidden_units, weight, name=name, **kwargs)
+
+    def build(self, local_shapes, global_shapes):
+        _, rows, columns, channels = local_shapes["local"]
+        self._build_predictor(rows, columns, channels + global_shapes["global"][-1])
+
+    def call(self, local_endpoints, global_endpoints, random: StepRandom) -> TermOutput:
+        del random
+        local_map = local_endpoints["local"]
+        features = [_flat(local_map), _global_everywhere(global_endpoints["global"], local_map)]
+        return self._output(features, *_places(local_map))
+
+
+@keras.saving.register_keras_serializable(layers.PACKAGE)
+class RelativeCoordinates(_CoordinateTerm):
+    """Offset in rows and columns of one local feature from another, told from both and Y.
+
+    Each location p has one partner q: those of a step are a random permutation of the locations,
+    the same in all images. The loss is the mean over images and locations of the cross-entropy of
+    row(q) - row(p) (2M - 1 classes) and that of the columns (2M' - 1), added. Of several globals of
+    an image the mean is taken.
+
+    Args:
+        hidden_units: of the predictor.
+        weight: of the term.
+        name: of the term; its metrics are NAME_loss and NAME_accuracy, the share of locations for
+            which both offsets are right.
+    """
+
+    def __init__(
+        self,
+        hidden_units: Sequence[int] = (512, 512),
+        weight: float = 1.0,
+        name: str = "relative_coordinates",
+        **kwargs,
+    ):
+        super().__init__(hidden_units, weight, name=name, **kwargs)
+
+    def build(self, local_shapes, global_shapes):
+        _, rows, columns, channels = local_shapes["local"]
+        inputs = 2 * channels + global_shapes["global"][-1]
+        self._build_predictor(2 * rows - 1, 2 * columns - 1, inputs)
+
+    def call(self, local_endpoints, global_endpoints, random: StepRandom) -> TermOutput:
+        local_map = local_endpoints["local"]
+        places = _flat(local_map)
+        partner = random.choice("relative coordinates", places.shape[1], places.shape[1])
+        features = [
+            places,
+            tf.gather(places, partner, axis=1),
+            _global_everywhere(global_endpoints["global"], local_map),
+        ]
+        rows, columns = (
+            # The least offset, -(M - 1), is class 0.
+            tf.gather(of, partner) - of + size - 1
+            for of, size in zip(_places(local_map), local_map.shape[1:3], strict=True)
+        )
+        return self._output(features, rows, columns)
+
+
+def _flat(local_map):
+    """[N, M, M', C] -> [N, L, C]."""
+    return tf.reshape(local_map, [-1, local_map.shape[1] * local_map.shape[2], local_map.shape[3]])
+
+
+def _places(local_map):
+    """Row and column of each location in the order of `_flat`: two of int32 [L]."""
+    place = tf.range(local_map.shape[1] * local_map.shape[2])
+    return place // local_map.shape[2], place % local_map.shape[2]
+
+
+def _global_everywhere(global_features, local_map):
+    """Y at each location: [N, D] or [N, g, g, D] -> [N, L, D]."""
+    mean = tf.reduce_mean(critics.flat_globals(global_features), axis=1, keepdims=True)
+    return tf.repeat(
+        tf.cast(mean, local_map.dtype), local_map.shape[1] * local_map.shape[2], axis=1
+    )

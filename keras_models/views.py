@@ -1,0 +1,265 @@
+"""Views: from a batch, the images that the local map and the global feature are taken from.
+
+Whole images by default; occluded (Hjelm et al. 2019, section on structure) or augmented twice
+(AMDIM: Bachman et al. 2019) on demand. Everything is computed for the batch at once, can be
+compiled by XLA and draws its noise from `StepRandom`.
+
+Images are float32 [N, H, W, C] in [-1, 1] with C = 1 or 3; H and W are known before the graph is.
+"""
+
+import math
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_models import layers
+from keras_models.randomness import StepRandom
+
+OCCLUDED_SHARE = 0.5  # of each side
+
+# AMDIM's transformations, in its published code those for STL-10 and ImageNet.
+FLIPPED_SHARE = 0.5
+CROP_AREA = (0.3, 1.0)  # of the image's area
+CROP_ASPECT = (0.7, 1.4)  # width / height
+JITTERED_SHARE = 0.8
+BRIGHTNESS = CONTRAST = SATURATION = 0.4  # factors are uniform in 1 ± this
+HUE = 0.2  # of a full turn, to either side
+GRAYSCALE_SHARE = 0.25
+
+# Rows: Y, which is the luma of Rec. 601, and the chroma, I and Q.
+YIQ = np.array(
+    [[0.299, 0.587, 0.114], [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]],
+    np.float32,
+)
+LUMA = YIQ[0]
+
+
+@keras.saving.register_keras_serializable(layers.PACKAGE)
+class Views:
+    """Which images the local map and the global feature see.
+
+    Args:
+        augmented: whether each is an augmentation of its own of the image (AMDIM).
+        occluded: whether a block of the global feature's image is occluded.
+    """
+
+    def __init__(self, augmented: bool = False, occluded: bool = False):
+        self.augmented = augmented
+        self.occluded = occluded
+
+    def __call__(self, images: tf.Tensor, random: StepRandom) -> tuple[tf.Tensor, tf.Tensor]:
+        """The images of the local map and those of the global feature.
+
+        Args:
+            images: float32 [N, H, W, C] in [-1, 1].
+            random: decides the views.
+
+        Returns:
+            Two tensors like `images`; where both see the same, the same tensor twice, so that the
+            encoder needs to run only once.
+        """
+        if self.augmented:
+            # As in AMDIM's code both views are of the same side of the image.
+            flipped = flip(images, random)
+            local_images = augment(flipped, random, "local view")
+            global_images = augment(flipped, random, "global view")
+        else:
+            local_images = global_images = images
+        if self.occluded:
+            global_images = occlude(global_images, random)
+        return local_images, global_images
+
+    def get_config(self):
+        return {"augmented": self.augmented, "occluded": self.occluded}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+def occlude(images: tf.Tensor, random: StepRandom, share: float = OCCLUDED_SHARE) -> tf.Tensor:
+    """Sets a random block of each image to 0, mid-grey.
+
+    Args:
+        images: float32 [N, H, W, C].
+        random: decides the place, uniform over all where the block fits.
+        share: the block is share·H high and share·W wide, rounded.
+
+    Raises:
+        ValueError: a share outside of [0, 1].
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"a block of {share} of the image's sides is no block; give 0 to 1")
+    place = random.uniform("occlusion", tf.shape(images)[0], (2,))
+
+    def covered(noise, size):
+        """[N] in [0, 1) -> bool [N, size]."""
+        block = round(share * size)
+        first = tf.floor(noise * (size - block + 1))[:, tf.newaxis]
+        pixel = tf.range(size, dtype=tf.float32)
+        return (pixel >= first) & (pixel < first + block)
+
+    rows = covered(place[:, 0], images.shape[1])[:, :, tf.newaxis, tf.newaxis]
+    columns = covered(place[:, 1], images.shape[2])[:, tf.newaxis, :, tf.newaxis]
+    return tf.where(rows & columns, tf.zeros_like(images), images)
+
+
+def augment(images: tf.Tensor, random: StepRandom, view: str) -> tf.Tensor:
+    """One view in the manner of AMDIM: a resized crop, then colour jitter, then maybe grayscale.
+
+    AMDIM's crops are interpolated bicubically, and its CIFAR images shifted instead of cropped.
+
+    Args:
+        images: float32 [N, H, W, C] in [-1, 1].
+        random: decides the crop and the colours.
+        view: the view's name; other views get other noise.
+    """
+    return random_colours(random_resized_crop(images, random, view), random, view)
+
+
+def flip(images: tf.Tensor, random: StepRandom) -> tf.Tensor:
+    """Mirrors each image [H, W, C] left to right with probability 1/2."""
+    flipped = _happens(FLIPPED_SHARE, tf.shape(images)[0], "flip", random)
+    return tf.where(flipped[:, tf.newaxis, tf.newaxis, tf.newaxis], images[:, :, ::-1], images)
+
+
+def random_resized_crop(images: tf.Tensor, random: StepRandom, view: str) -> tf.Tensor:
+    """A random part of each image, resized to H x W; its place, area and shape are random."""
+    noise = random.uniform(f"{view}: crop", tf.shape(images)[0], (4,))
+    return resized_crop(images, crop_boxes(noise, images.shape[1], images.shape[2]))
+
+
+def crop_boxes(noise: tf.Tensor, height: int, width: int) -> tf.Tensor:
+    """Random boxes within an image.
+
+    The area is uniform in 0.3 to 1 of the image's, the aspect ratio log-uniform in 0.7 to 1.4;
+    a side longer than the image's is cut to it. The place is uniform where the box fits.
+
+    Args:
+        noise: float32 [N, 4], uniform in [0, 1).
+        height: H of the image.
+        width: W.
+
+    Returns:
+        float32 [N, 4]: top, left, height, width in pixels, not whole ones.
+    """
+    area = height * width * _between(*CROP_AREA, noise[:, 0])
+    log_aspect = _between(math.log(CROP_ASPECT[0]), math.log(CROP_ASPECT[1]), noise[:, 1])
+    box_height = tf.clip_by_value(tf.sqrt(area * tf.exp(-log_aspect)), 1.0, height)
+    box_width = tf.clip_by_value(tf.sqrt(area * tf.exp(log_aspect)), 1.0, width)
+    top = noise[:, 2] * (height - box_height)
+    left = noise[:, 3] * (width - box_width)
+    return tf.stack([top, left, box_height, box_width], axis=1)
+
+
+def resized_crop(images: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
+    """Crops each image to its box and resizes that bilinearly to the image's size.
+
+    Resizing is linear in the pixels, rows and columns apart: two batched matrix products. On boxes
+    of whole pixels it is `tf.image.resize` of the crop.
+
+    Args:
+        images: float32 [N, H, W, C].
+        boxes: float32 [N, 4]: top, left, height, width in pixels, within the image and with sides
+            of 1 pixel at least.
+
+    Returns:
+        float32 [N, H, W, C].
+    """
+    n = tf.shape(images)[0]
+    height, width, channels = images.shape[1:]
+    of_rows = _interpolation(boxes[:, 0], boxes[:, 2], height)
+    of_columns = _interpolation(boxes[:, 1], boxes[:, 3], width)
+    x = of_rows @ tf.reshape(images, [n, height, width * channels])
+    x = tf.transpose(tf.reshape(x, [n, height, width, channels]), [0, 2, 1, 3])
+    x = of_columns @ tf.reshape(x, [n, width, height * channels])
+    return tf.transpose(tf.reshape(x, [n, width, height, channels]), [0, 2, 1, 3])
+
+
+def _interpolation(first, length, size):
+    """Weights [N, size, size] that stretch pixels first ... first + length - 1 to `size` pixels.
+
+    Row i holds the weights of the source pixels of pixel i.
+    """
+    first, length = first[:, tf.newaxis], length[:, tf.newaxis]
+    pixel = tf.range(size, dtype=tf.float32)
+    # Pixel i covers i to i + 1, so its centre is at i + 1/2, here and in the source.
+    source = first + (pixel + 0.5) * (length / size) - 0.5
+    source = tf.clip_by_value(source, first, first + length - 1)  # nothing from outside the box
+    return tf.nn.relu(1 - tf.abs(source[:, :, tf.newaxis] - pixel))
+
+
+def random_colours(images: tf.Tensor, random: StepRandom, view: str) -> tf.Tensor:
+    """Colour jitter of each image with probability 0.8, then grayscale with probability 1/4.
+
+    The jitter's factors are uniform in 0.6 to 1.4, the turn of the hue in ±0.2. Grayscale is no
+    saturation, which leaves the luma of Rec. 601. See `adjust_colours`.
+    """
+    n = tf.shape(images)[0]
+    jittered = _happens(JITTERED_SHARE, n, f"{view}: jittered", random)
+    noise = _between(-1.0, 1.0, random.uniform(f"{view}: colours", n, (4,)))
+    change = tf.where(jittered[:, tf.newaxis], noise, tf.zeros_like(noise))
+    saturation = 1 + SATURATION * change[:, 2]
+    gray = _happens(GRAYSCALE_SHARE, n, f"{view}: grayscale", random)
+    return adjust_colours(
+        images,
+        brightness=1 + BRIGHTNESS * change[:, 0],
+        contrast=1 + CONTRAST * change[:, 1],
+        saturation=tf.where(gray, tf.zeros_like(saturation), saturation),
+        hue=HUE * change[:, 3],
+    )
+
+
+def adjust_colours(images, brightness, contrast, saturation, hue) -> tf.Tensor:
+    """Changes brightness, contrast, saturation and hue, in that order.
+
+    On the scale [0, 1], where black is 0: brightness multiplies the pixels; contrast multiplies
+    their difference from the image's mean luma; saturation multiplies the chroma (I and Q of YIQ)
+    and hue turns it. The result is clipped, once. Images with one channel have no chroma.
+
+    Args:
+        images: float32 [N, H, W, C] in [-1, 1].
+        brightness: float32 [N].
+        contrast: float32 [N].
+        saturation: float32 [N].
+        hue: float32 [N], in full turns.
+
+    Returns:
+        float32 [N, H, W, C] in [-1, 1].
+    """
+    n = tf.shape(images)[0]
+    height, width, channels = images.shape[1:]
+    pixels = tf.reshape(images, [n, height * width, channels])
+    mean = tf.reduce_mean(pixels, axis=1)  # [N, C]
+    # All four are one affine map of the pixels. With u = (x + 1) / 2 in [0, 1] and luma m, contrast
+    # makes m + c·(b·u - m) of b·u, and what is done to the chroma leaves m.
+    scale = contrast * brightness
+    if channels == 3:
+        change = scale[:, tf.newaxis, tf.newaxis] * _chroma_change(saturation, hue)
+        pixels = tf.matmul(pixels, change, transpose_b=True)
+        mean = mean @ LUMA[:, np.newaxis]  # [N, 1]
+    else:
+        pixels *= scale[:, tf.newaxis, tf.newaxis]
+    offset = scale + (brightness - scale) * (mean[:, 0] + 1) - 1
+    pixels = tf.clip_by_value(pixels + offset[:, tf.newaxis, tf.newaxis], -1.0, 1.0)
+    return tf.reshape(pixels, [n, height, width, channels])
+
+
+def _chroma_change(saturation, hue):
+    """Matrices [N, 3, 3] on RGB that scale and turn I and Q of YIQ and leave Y."""
+    angle = 2 * math.pi * hue
+    one, zero = tf.ones_like(angle), tf.zeros_like(angle)
+    cosine, sine = saturation * tf.cos(angle), saturation * tf.sin(angle)
+    rows = [[one, zero, zero], [zero, cosine, -sine], [zero, sine, cosine]]
+    change = tf.stack([tf.stack(row, axis=1) for row in rows], axis=1)
+    return np.linalg.inv(YIQ) @ change @ YIQ
+
+
+def _happens(share, n, purpose, random):
+    """Bool [n], true with probability `share`."""
+    return random.uniform(purpose, n, ()) < share
+
+
+def _between(low, high, noise):
+    return low + (high - low) * noise

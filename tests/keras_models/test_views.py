@@ -1,0 +1,361 @@
+import colorsys
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_models import views
+from keras_models.randomness import StepRandom
+from keras_models.views import Views
+
+RANDOM = StepRandom(seed=0, step=3)
+ALL_VIEWS = [Views(occluded=True), Views(augmented=True), Views(augmented=True, occluded=True)]
+
+
+def make_images(n=8, height=12, width=10, channels=3, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.uniform(-1, 1, (n, height, width, channels)).astype(np.float32)
+
+
+# Which images.
+
+
+def test_by_default_both_see_the_same_tensor():
+    images = tf.constant(make_images())
+    local_images, global_images = Views()(images, RANDOM)
+    assert local_images is images
+    assert global_images is images
+
+
+def test_occluded_is_the_global_image_alone():
+    images = tf.constant(make_images())
+    local_images, global_images = Views(occluded=True)(images, RANDOM)
+    assert local_images is images
+    np.testing.assert_array_equal(global_images, views.occlude(images, RANDOM))
+
+
+def test_augmented_are_two_augmentations_of_the_same_side():
+    images = make_images()
+    flipped = views.flip(images, RANDOM)
+    local_images, global_images = Views(augmented=True)(images, RANDOM)
+    np.testing.assert_array_equal(local_images, views.augment(flipped, RANDOM, "local view"))
+    np.testing.assert_array_equal(global_images, views.augment(flipped, RANDOM, "global view"))
+    difference = np.abs(local_images - global_images).max(axis=(1, 2, 3))
+    assert (difference > 0.05).all()
+
+
+def test_augmented_and_occluded_occludes_the_second_augmentation():
+    images = make_images()
+    local_images, global_images = Views(augmented=True)(images, RANDOM)
+    both = Views(augmented=True, occluded=True)(images, RANDOM)
+    np.testing.assert_array_equal(both[0], local_images)
+    np.testing.assert_array_equal(both[1], views.occlude(global_images, RANDOM))
+
+
+# Occlusion.
+
+
+@pytest.mark.parametrize("share", [0.5, 0.3, 0.0, 1.0])
+def test_occluded_is_one_block_of_mid_grey(share):
+    images = np.full((40, 12, 10, 3), 0.7, np.float32)
+    occluded = views.occlude(images, RANDOM, share).numpy()
+    assert set(np.unique(occluded)) <= {np.float32(0), np.float32(0.7)}
+    covered = occluded == 0
+    assert (covered.all(-1) == covered.any(-1)).all()
+    for mask in covered[..., 0]:
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        assert (len(rows), len(columns)) == (round(share * 12), round(share * 10))
+        assert mask.sum() == len(rows) * len(columns)
+        assert (np.diff(rows) == 1).all()
+        assert (np.diff(columns) == 1).all()
+
+
+def test_the_block_is_uniform_over_all_places_where_it_fits():
+    occluded = views.occlude(np.ones((4000, 6, 4, 1), np.float32), RANDOM).numpy()[..., 0] == 0
+    corners = occluded.any(2).argmax(1), occluded.any(1).argmax(1)
+    places = np.histogram2d(*corners, bins=[range(5), range(4)])[0]
+    np.testing.assert_allclose(places / 4000, 1 / 12, atol=0.02)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1])
+def test_a_block_larger_than_the_image_raises(share):
+    with pytest.raises(ValueError, match=f"{share}.*give 0 to 1"):
+        views.occlude(make_images(), RANDOM, share)
+
+
+# Crops.
+
+
+def test_the_identity_crop_is_the_image():
+    images = make_images()
+    boxes = tf.tile([[0.0, 0.0, 12.0, 10.0]], [8, 1])
+    np.testing.assert_array_equal(views.resized_crop(images, boxes), images)
+
+
+def test_a_crop_of_whole_pixels_is_resized_as_tensorflow_does():
+    images = make_images(5)
+    boxes = [[0, 0, 12, 10], [2, 3, 7, 4], [5, 0, 1, 10], [11, 9, 1, 1], [0, 5, 12, 5]]
+    crops = views.resized_crop(images, tf.constant(boxes, tf.float32))
+    for image, (top, left, height, width), crop in zip(images, boxes, crops, strict=True):
+        part = image[top : top + height, left : left + width]
+        np.testing.assert_allclose(crop, tf.image.resize(part, (12, 10)), atol=1e-6)
+
+
+def test_a_crop_between_pixels_is_that_of_crop_and_resize():
+    """Which samples a grid with corners on the first and last sources, H - 1 and W - 1 apart."""
+    images = make_images()
+    boxes = views.crop_boxes(RANDOM.uniform("crop", 8, (4,)), 12, 10)
+    top, left, height, width = tf.unstack(boxes, axis=1)
+
+    def ends(first, length, size):
+        inset = length / size / 2 - 0.5  # of the first pixel's centre from the box's edge
+        return (first + inset) / (size - 1), (first + length - 1 - inset) / (size - 1)
+
+    (y0, y1), (x0, x1) = ends(top, height, 12), ends(left, width, 10)
+    expected = tf.image.crop_and_resize(
+        images, tf.stack([y0, x0, y1, x1], 1), tf.range(8), (12, 10)
+    )
+    # Sources between a box's edge and its first pixel's centre are clipped to the latter here.
+    inner = np.s_[:, 2:-2, 2:-2]
+    np.testing.assert_allclose(
+        views.resized_crop(images, boxes).numpy()[inner], expected.numpy()[inner], atol=1e-4
+    )
+
+
+def test_crop_boxes():
+    noise = RANDOM.uniform("crop", 4000, (4,))
+    top, left, height, width = views.crop_boxes(noise, 40, 30).numpy().T
+    assert min(top.min(), left.min()) >= 0
+    assert (top + height).max() <= 40 + 1e-4
+    assert (left + width).max() <= 30 + 1e-4
+    whole = (height < 40) & (width < 30)  # sides that were not cut
+    area, aspect = (height * width / 1200)[whole], (width / height)[whole]
+    assert 0.3 <= area.min() < 0.31
+    assert area.max() > 0.95
+    assert 0.7 - 1e-4 <= aspect.min() < 0.71
+    assert 1.39 < aspect.max() <= 1.4 + 1e-4
+    # Small boxes always fit, so that their shapes and places show how they are drawn.
+    small = area < 0.5
+    np.testing.assert_allclose(np.median(np.log(aspect[small])), math.log(0.98) / 2, atol=0.03)
+    slack = top[whole] / (40 - height[whole]), left[whole] / (30 - width[whole])
+    for share in slack:
+        np.testing.assert_allclose(np.quantile(share, [0.1, 0.5, 0.9]), [0.1, 0.5, 0.9], atol=0.03)
+    correlations = np.corrcoef(np.array([*slack, area, aspect])[:, small])
+    np.testing.assert_allclose(correlations, np.eye(4), atol=0.12)
+
+
+def test_crop_boxes_of_tiny_images_have_a_pixel_at_least():
+    boxes = views.crop_boxes(RANDOM.uniform("crop", 100, (4,)), 1, 2)
+    np.testing.assert_array_equal(boxes[:, 2], 1)
+    assert np.isfinite(views.resized_crop(make_images(100, 1, 2), boxes)).all()
+
+
+def test_random_crops_are_those_boxes_of_the_images():
+    images = make_images()
+    boxes = views.crop_boxes(RANDOM.uniform("local view: crop", 8, (4,)), 12, 10)
+    np.testing.assert_array_equal(
+        views.random_resized_crop(images, RANDOM, "local view"), views.resized_crop(images, boxes)
+    )
+
+
+# Flips.
+
+
+def test_flip_mirrors_half_of_the_images_left_to_right():
+    images = make_images(1000, 4, 6)
+    flipped = views.flip(images, RANDOM).numpy()
+    mirrored = (flipped == images[:, :, ::-1]).all((1, 2, 3))
+    same = (flipped == images).all((1, 2, 3))
+    assert (mirrored ^ same).all()
+    assert 0.45 < mirrored.mean() < 0.55
+
+
+# Colours.
+
+
+def golden_colours(image, brightness, contrast, saturation, hue):
+    """One image, one step after the other, on [0, 1]."""
+    x = (image.astype(np.float64) + 1) / 2
+    x = x * brightness
+    luma = x @ [0.299, 0.587, 0.114] if x.shape[-1] == 3 else x[..., 0]
+    x = luma.mean() + (x - luma.mean()) * contrast
+    if x.shape[-1] == 3:
+        yiq = np.array(
+            [
+                [0.299, 0.587, 0.114],
+                [0.595716, -0.274453, -0.321263],
+                [0.211456, -0.522591, 0.311135],
+            ]
+        )
+        luma, *chroma = np.moveaxis(x @ yiq.T, -1, 0)
+        turned = saturation * (chroma[0] + 1j * chroma[1]) * np.exp(2j * np.pi * hue)
+        x = np.stack([luma, turned.real, turned.imag], -1) @ np.linalg.inv(yiq).T
+    return np.clip(x, 0, 1) * 2 - 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_adjusted_colours(channels):
+    images = make_images(channels=channels)
+    rng = np.random.default_rng(1)
+    factors = rng.uniform([0.6, 0.6, 0, -0.2], [1.4, 1.4, 1.4, 0.2], (8, 4)).astype(np.float32)
+    adjusted = views.adjust_colours(images, *factors.T)
+    for image, numbers, result in zip(images, factors, adjusted, strict=True):
+        np.testing.assert_allclose(result, golden_colours(image, *numbers), atol=1e-5)
+    assert np.abs(adjusted).max() == 1  # some were clipped
+
+
+def adjusted(pixel, brightness=1.0, contrast=1.0, saturation=1.0, hue=0.0):
+    """A pixel in [0, 1], of an image with a black and a white one beside it."""
+    image = np.array([[[pixel, [0, 0, 0], [1, 1, 1]]]], np.float32) * 2 - 1
+    factors = [np.array([x], np.float32) for x in (brightness, contrast, saturation, hue)]
+    return (views.adjust_colours(image, *factors).numpy() + 1)[0, 0] / 2
+
+
+def test_no_change_of_the_colours():
+    np.testing.assert_allclose(adjusted([0.2, 0.4, 0.9])[0], [0.2, 0.4, 0.9], atol=1e-6)
+
+
+def test_brightness_multiplies():
+    np.testing.assert_allclose(adjusted([0.2, 0.4, 0.9], 0.5)[0], [0.1, 0.2, 0.45], atol=1e-6)
+    np.testing.assert_allclose(adjusted([0.2, 0.4, 0.9], 1.4)[0], [0.28, 0.56, 1], atol=1e-6)
+
+
+def test_without_contrast_all_is_the_mean_luma():
+    """Of a grey image: with chroma, that stays with the mean's, which is no colour."""
+    np.testing.assert_allclose(adjusted([0.5] * 3, contrast=0.0), np.full((3, 3), 0.5), atol=1e-6)
+    np.testing.assert_allclose(adjusted([0.2] * 3, contrast=0.5)[0], [0.3] * 3, atol=1e-6)
+
+
+def test_without_saturation_all_is_its_luma():
+    luma = 0.299 * 0.2 + 0.587 * 0.4 + 0.114 * 0.9
+    np.testing.assert_allclose(adjusted([0.2, 0.4, 0.9], saturation=0.0)[0], luma, atol=1e-6)
+
+
+def test_hue_turns_about_as_far_as_in_hsv():
+    """And grey stays grey."""
+    before = [0.6, 0.4, 0.4]
+    after = adjusted(before, hue=-0.1)
+    turned = colorsys.rgb_to_hsv(*after[0])[0] - colorsys.rgb_to_hsv(*before)[0]
+    assert abs(abs((turned + 0.5) % 1 - 0.5) - 0.1) < 0.05
+    np.testing.assert_allclose(after[1:], [[0] * 3, [1] * 3], atol=1e-6)
+
+
+def test_random_colours():
+    """The factors' ranges and shares, read off the pixels of images that are never clipped."""
+    n = 2000
+    colour = np.array([0.1, 0.0, -0.05], np.float32)
+    dark, bright = np.full((n, 1, 1, 3), -0.2, np.float32), np.full((n, 1, 1, 3), 0.0, np.float32)
+    images = np.concatenate([dark, bright, bright + colour], axis=2)
+    changed = views.random_colours(images, RANDOM, "local view").numpy()
+    same = np.abs(changed - images).max((1, 2, 3)) < 1e-6
+    dark, bright, coloured = np.moveaxis(changed[:, 0], 1, 0)
+
+    chroma = (coloured - bright) @ (views.YIQ.T @ [[0, 0], [1, 0], [0, 1]])
+    was = colour @ (views.YIQ.T @ [[0, 0], [1, 0], [0, 1]])
+    length = np.linalg.norm(chroma, axis=1) / np.linalg.norm(was)
+    gray = length < 1e-4
+    assert 0.22 < gray.mean() < 0.28
+    np.testing.assert_allclose(np.ptp(changed[gray], axis=-1), 0, atol=1e-6)
+    assert 0.17 < same[~gray].mean() < 0.23
+
+    jittered = ~gray & ~same
+    scale = (bright - dark)[:, 0] / 0.2  # brightness · contrast
+    luma = views.LUMA
+    mean = (images @ luma).mean()
+    brightness = ((changed @ luma).mean((1, 2)) + 1) / (mean + 1)
+    contrast = scale / brightness
+    saturation = length / scale
+    hue = np.angle((chroma @ [1, 1j]) / (was @ [1, 1j])) / (2 * np.pi)
+    for name, factor, middle, most in [
+        ("brightness", brightness, 1, 0.4),
+        ("contrast", contrast, 1, 0.4),
+        ("saturation", saturation, 1, 0.4),
+        ("hue", hue, 0, 0.2),
+    ]:
+        quantiles = np.quantile(factor[jittered], [0, 0.25, 0.5, 0.75, 1])
+        expected = middle + most * np.array([-1, -0.5, 0, 0.5, 1])
+        np.testing.assert_allclose(quantiles, expected, atol=0.03, err_msg=name)
+    factors = np.array([brightness, contrast, saturation, hue])[:, jittered]
+    np.testing.assert_allclose(np.corrcoef(factors), np.eye(4), atol=0.12)
+
+
+def test_one_channel_knows_brightness_and_contrast_alone():
+    images = make_images(200, channels=1)
+    changed = views.random_colours(images, RANDOM, "local view")
+    assert changed.shape == images.shape
+    same = np.abs(changed - images).max((1, 2, 3)) < 1e-6
+    assert 0.1 < same.mean() < 0.3
+
+
+# Noise.
+
+
+@pytest.mark.parametrize("of", ALL_VIEWS, ids=lambda of: str(of.get_config()))
+@pytest.mark.parametrize("channels", [1, 3])
+def test_views_are_float32_images_of_the_same_shape(of, channels):
+    images = np.sign(make_images(64, channels=channels))  # extreme values
+    for view in of(images, RANDOM):
+        assert view.dtype == tf.float32
+        assert view.shape == images.shape
+        assert np.abs(view).max() <= 1
+
+
+@pytest.mark.parametrize("of", ALL_VIEWS, ids=lambda of: str(of.get_config()))
+def test_seed_and_step_decide_the_views(of):
+    images = make_images()
+    first, again = of(images, RANDOM)[1], of(images, StepRandom(0, tf.constant(3)))[1]
+    np.testing.assert_array_equal(first, again)
+    for other in (StepRandom(0, 4), StepRandom(1, 3)):
+        assert np.abs(of(images, other)[1] - first).max() > 0.05
+
+
+def test_images_get_noise_of_their_own():
+    images = np.repeat(make_images(1), 8, axis=0)
+    for view in Views(augmented=True)(images, RANDOM):
+        assert len(np.unique(view.numpy().reshape(8, -1), axis=0)) == 8
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_graph_and_xla_equal_eager(jit_compile):
+    of = Views(augmented=True, occluded=True)
+
+    @tf.function(jit_compile=jit_compile)
+    def compiled(images, step):
+        return of(images, StepRandom(0, step))
+
+    images = make_images()
+    for view, expected in zip(compiled(images, 3), of(images, RANDOM), strict=True):
+        np.testing.assert_allclose(view, expected, atol=1e-5)
+
+
+def test_replicas_take_the_views_of_one_device(two_replicas):
+    of, images = Views(augmented=True, occluded=True), make_images()
+    halves = two_replicas.experimental_distribute_values_from_function(
+        lambda context: tf.split(tf.constant(images), 2)[context.replica_id_in_sync_group]
+    )
+
+    @tf.function
+    def on_replicas(images, step):
+        return two_replicas.run(lambda x: of(x, StepRandom(0, step)), [images])
+
+    for parts, expected in zip(on_replicas(halves, 3), of(images, RANDOM), strict=True):
+        view = np.concatenate(two_replicas.experimental_local_results(parts))
+        np.testing.assert_allclose(view, expected, atol=1e-5)
+
+
+def test_a_batch_of_unknown_size():
+    of = Views(augmented=True, occluded=True)
+    images = make_images()
+    signature = [tf.TensorSpec([None, 12, 10, 3])]
+    compiled = tf.function(lambda x: of(x, RANDOM), input_signature=signature)
+    for view, expected in zip(compiled(images), of(images, RANDOM), strict=True):
+        np.testing.assert_allclose(view, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("of", [Views(), *ALL_VIEWS], ids=lambda of: str(of.get_config()))
+def test_serialisation_round_trip(of):
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(of))
+    assert type(again) is Views
+    assert (again.augmented, again.occluded) == (of.augmented, of.occluded)
