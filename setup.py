@@ -36,10 +36,16 @@ setup(
         "tf-keras>=2.20",  # tensorflow-probability needs it
     ],
     extras_require={
-        "test": ["mypy>=1.11", "pytest>=8.0", "ruff>=0.9", "tensorflow-hub>=0.16.1"],
+        "test": [
+            "mypy>=1.11",
+            "pytest>=8.0",
+            "pytest-xdist>=3.6",
+            "ruff>=0.9",
+            "tensorflow-hub>=0.16.1",
+        ],
         "serving": ["grpcio>=1.60", "tensorflow-serving-api>=2.19"],
         "beam": ["apache-beam>=2.60"],
-        "docs": ["matplotlib>=3.8"],
+        "docs": ["matplotlib>=3.8"],  # for examples/
     },
     entry_points={"console_scripts": ["dim-tf=dim_tf.main:run"]},
     classifiers=[

@@ -112,6 +112,9 @@ class ResNet(Encoder):
         dense_units: of each hidden dense layer.
         latent_dim: units of the global feature.
         synchronized: whether batch norm takes its statistics over all replicas.
+
+    Raises:
+        ValueError: `local_group` is not one of the groups, or the crops do not cover the image.
     """
 
     def __init__(
@@ -126,6 +129,10 @@ class ResNet(Encoder):
         synchronized: bool = False,
         **kwargs,
     ):
+        if not 0 <= local_group < len(groups):
+            raise ValueError(
+                f"local_group is {local_group}; there are {len(groups)} groups, counted from 0"
+            )
         cut = [StridedCrops(*crops, name="crops")] if crops else []
         stem = ConvStage(stem_filters, 3, 2, 1, synchronized=synchronized, name="stem")
         body = [

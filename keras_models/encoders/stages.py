@@ -203,8 +203,18 @@ class StridedCrops(keras.layers.Layer):
         self.stride = stride
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
-        """How many crops fit below and beside each other."""
-        return (height - self.size) // self.stride + 1, (width - self.size) // self.stride + 1
+        """How many crops lie below and beside each other.
+
+        Raises:
+            ValueError: they do not cover an image of that size, or stand out of it.
+        """
+        size, stride = self.size, self.stride
+        if any(side < size or (side - size) % stride for side in (height, width)):
+            raise ValueError(
+                f"crops of {size}x{size} pixels, {stride} apart, do not cover images of "
+                f"{height}x{width}; give sides of {size} and a multiple of {stride}"
+            )
+        return (height - size) // stride + 1, (width - size) // stride + 1
 
     def compute_output_shape(self, input_shape):
         n, height, width, channels = input_shape

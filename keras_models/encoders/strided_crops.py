@@ -22,6 +22,10 @@ class StridedCropsNet(Encoder):
         use_bias: whether the crops' convolutions and the dense layers have biases.
         kernel_stddev: of the normal initialisation of all but the global layer; None: uniform.
         synchronized: whether batch norm takes its statistics over all replicas.
+
+    Raises:
+        ValueError: the crops do not cover the image, `latent_dim` without dense layers (the
+            globals are then the last map's places), or dense layers without `latent_dim`.
     """
 
     def __init__(
@@ -38,6 +42,15 @@ class StridedCropsNet(Encoder):
         synchronized: bool = False,
         **kwargs,
     ):
+        if not dense_units and (latent_dim or not top_convolutions):
+            raise ValueError(
+                f"latent_dim is {latent_dim}; without dense layers the globals are the places of "
+                "the last of the top convolutions, whose filters are their size: give latent_dim=0"
+            )
+        if dense_units and not latent_dim:
+            raise ValueError(
+                "latent_dim is 0, which makes the last map the globals; leave dense_units out"
+            )
         cut = StridedCrops(*crops, name="crops")
         shared: dict[str, Any] = {"kernel_stddev": kernel_stddev, "synchronized": synchronized}
         on_crops = conv_stages(convolutions, "conv", use_bias=use_bias, **shared)

@@ -120,6 +120,7 @@ def test_endpoints(family):
 @pytest.mark.parametrize("family", SMALL)
 def test_bfloat16_is_close_to_float32_in_inference(family):
     """In training, batch norm of few examples enlarges errors."""
+    keras.utils.set_random_seed(0)
     full = harness.with_random_weights(make(family))
     half = harness.in_bfloat16(lambda: make(family))
     half.set_weights(full.get_weights())
@@ -182,6 +183,53 @@ def test_synchronized_reaches_every_batch_norm():
             assert norms
             assert {norm.synchronized for norm in norms} == {synchronized}, family
             assert {(norm.epsilon, norm.momentum) for norm in norms} == {(1e-5, 0.9)}
+
+
+class Recorder:
+    """In the place of a StepRandom: what noise was asked for."""
+
+    def __init__(self):
+        self.shapes = {}
+
+    def uniform(self, purpose, examples, shape):
+        assert purpose not in self.shapes, "two dropouts with the same noise"
+        self.shapes[purpose] = shape
+        return tf.fill([examples, *shape], 0.5)
+
+
+def test_each_dropout_of_foldalex_has_noise_of_its_own():
+    encoder = make("foldalex", dense_units=(9, 7))
+    recorder = Recorder()
+    encoder(images_for(encoder), training=True, random=recorder)
+    # Of whole channels after the convolution on the folded map, of single numbers after dense.
+    assert list(recorder.shapes.values()) == [(6,), (9,), (7,)]
+
+
+def test_foldalex_starts_from_normal_kernels_and_drops_a_tenth():
+    *_, top, hidden, _ = stages = encoders.get("foldalex64x64").stages
+    assert (top.dropout, hidden.dropout) == (0.1, 0.1)
+    for stage in stages:
+        layer = getattr(stage, "conv", None) or (stage is hidden and stage.dense)
+        if layer:
+            assert isinstance(layer.kernel_initializer, keras.initializers.RandomNormal)
+            assert layer.kernel_initializer.stddev == 0.02
+
+
+@pytest.mark.parametrize(
+    ("family", "arguments", "message"),
+    [
+        ("foldmultialex", {"latent_dim": 64}, "give latent_dim=0"),
+        ("foldmultialex", {"top_convolutions": ()}, "give latent_dim=0"),
+        ("foldmultialex", {"dense_units": (8,)}, "leave dense_units out"),
+        ("foldmultialex", {"image_shape": (22, 20, 2)}, "do not cover images of 22x20"),
+        ("foldresnet", {"image_shape": (6, 6, 2)}, "do not cover images of 6x6"),
+        ("resnet", {"local_group": 2}, "there are 2 groups"),
+        ("residual", {"conv_layer": 6}, "conv_layer 6"),
+    ],
+)
+def test_arguments_that_do_not_fit_each_other_raise(family, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        make(family, **arguments)
 
 
 COMPARED = {

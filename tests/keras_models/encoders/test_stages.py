@@ -83,6 +83,24 @@ def test_dropout_is_for_training_alone_and_before_batch_norm():
         assert not np.array_equal(out, stage(x, training=True, random=StepRandom(0, 4)))
 
 
+def test_convolutions_drop_whole_channels_and_scale_the_rest():
+    x = random_map((50, 3, 3, 3))
+    stage = stages.ConvStage(8, 1, dropout=0.5, norm=False)
+    stage.build(x.shape)
+    whole = stage(x).numpy()
+    found = stage(x, training=True, random=StepRandom(0, 3)).numpy()
+    kept = found.any((1, 2))[:, np.newaxis, np.newaxis]
+    np.testing.assert_allclose(found, 2 * whole * kept, rtol=1e-5)
+    assert 0.35 < kept.mean() < 0.65
+
+
+def test_relu_stands_before_the_max_pool_too():
+    stage = stages.ConvStage(2, 1, pool=True, norm=False)
+    stage.build((1, 5, 5, 3))
+    stage.conv.kernel.assign(-np.ones((1, 1, 3, 2)))
+    np.testing.assert_array_equal(stage(tf.ones([1, 5, 5, 3])), np.zeros((1, 2, 2, 2)))
+
+
 def test_max_pool_has_no_padding():
     stage = stages.ConvStage(2, 1, pool=True, norm=False)
     x = random_map((1, 8, 7, 3))
