@@ -1,5 +1,6 @@
 """Probes and neighbours: an ideal representation scores high, a constant one low."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -99,6 +100,25 @@ def test_the_learning_rate_drops_after_two_thirds(monkeypatch):
     monkeypatch.setattr("keras.Sequential.fit", lambda *args, **kwargs: None)
     next(iter(Probe(representation("ideal", splits()), False, epochs=9, seeds=1).run()))
     assert rates == pytest.approx([1e-4] * 6 + [1e-5] * 3)
+
+
+def test_the_last_epoch_is_measured_not_the_best(monkeypatch):
+    """A probe that forgets everything in its last epoch scores what it then knows: nothing."""
+
+    class Forget(keras.callbacks.Callback):
+        def __init__(self, schedule):
+            super().__init__()
+
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 59:
+                self.model.set_weights([0 * w for w in self.model.get_weights()])
+
+    data = splits()
+    probe = MAKERS["linear_probe"](representation("ideal", data))
+    assert next(iter(probe.run())).value == 1.0
+    monkeypatch.setattr("keras.callbacks.LearningRateScheduler", Forget)
+    of_first_class = np.mean(data.test.labels == 0)
+    assert next(iter(probe.run())).value == pytest.approx(of_first_class)
 
 
 def test_neighbours_against_a_plain_loop():
