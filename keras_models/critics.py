@@ -131,6 +131,8 @@ def all_dot_products(local_codes: tf.Tensor, global_codes: tf.Tensor) -> tf.Tens
         tf.reshape(local_codes, [-1, units]),
         transpose_b=True,
     )  # [n·G, m·L]
+    if global_codes.shape[1] == 1:  # the usual case needs no copy
+        return tf.reshape(scores, [n, m, locations, 1])
     scores = tf.reshape(scores, [n, globals_, m, locations])
     return tf.transpose(scores, [0, 2, 3, 1])
 
@@ -264,8 +266,8 @@ class DotProductCritic(keras.Model):
 
     def _codes(self, projected):
         """[N, U] or [N, M, M, U] -> float32 [N, 1 or M·M, U]."""
-        codes = tf.reshape(projected, [tf.shape(projected)[0], -1, self.units])
-        return tf.cast(codes, tf.float32)
+        places = math.prod(projected.shape[1:-1])
+        return tf.cast(tf.reshape(projected, [-1, places, self.units]), tf.float32)
 
     def get_config(self):
         return {

@@ -50,7 +50,8 @@ def test_a_wrong_flag_ends_with_2_and_one_line(arguments, says):
     [
         (["--dataset=cifar10", "--nodownload", "--data_dir=nowhere"], "cifar10 is not in"),
         (["--dataset=celeb_a", "--nodownload", "--data_dir=nowhere"], "copy FOLDER here by hand"),
-        (["--image_size=30"], "no encoder for images of 30x30"),
+        (["--image_size=12"], "no encoder for images of 12x12"),
+        (["--locations=50"], "7x7; give at most 49"),
         (["--encoder=basic64x64"], "give --image_size=64"),
         (["--batch_size=5000"], "larger than the 1198 training images"),
         (["--run_dir=/proc/no/such"], "/proc/no/such cannot be written"),
