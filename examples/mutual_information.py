@@ -172,7 +172,11 @@ def plot(rows: list[dict], path: Path) -> None:
         axis.plot(truths, truths, color="black", linewidth=1, label="truth")
         axis.axhline(np.log(batch), color="gray", linewidth=1, linestyle=":", label="log batch")
         for name in dict.fromkeys(r["estimator"] for r in here):
-            of_name = sorted((r["nats"], r["estimate"]) for r in here if r["estimator"] == name)
+            of_name = sorted(
+                (r["nats"], np.nan if r["estimate"] is None else r["estimate"])
+                for r in here
+                if r["estimator"] == name
+            )
             axis.plot(
                 *zip(*of_name, strict=True),
                 marker="o",
@@ -221,7 +225,8 @@ def main() -> None:
             continue
         began = time.perf_counter()
         value = estimate(**run, steps=arguments.steps, units=arguments.units)
-        rows.append({**key, "estimate": value})
+        # A critic whose training diverged tells nothing.
+        rows.append({**key, "estimate": value if np.isfinite(value) else None})
         print(key, f"{value:.3f}", f"{time.perf_counter() - began:.1f} s", flush=True)
         replace_text(results, json.dumps(rows, indent=1) + "\n")  # goes on where it was stopped
     plot(rows, arguments.out / "estimates.png")
