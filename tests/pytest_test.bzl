@@ -21,6 +21,8 @@ def pytest_tests(deps, data = []):
             ],
             args = ["$(location {})".format(file)],
             data = [file, "//:pyproject.toml"] + data,
+            # Else tests/keras_models would become a package, which hides the real one.
+            legacy_create_init = False,
             main = "//tests:run_pytest.py",
             deps = deps,
         )
