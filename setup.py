@@ -37,6 +37,7 @@ setup(
     ],
     extras_require={
         "test": [
+            "matplotlib>=3.8",  # the examples' pictures
             "mypy>=1.11",
             "pytest>=8.0",
             "pytest-xdist>=3.6",

@@ -20,6 +20,7 @@ import argparse
 import itertools
 import json
 import time
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -94,10 +95,10 @@ def sampler(kind: str, nats: float, dim: int):
         if dim != 1 or nats >= np.log(2):
             raise ValueError(f"bimodal pairs have D = 1 and under log 2 nats, not {dim}, {nats}")
         spread = spread_of(nats)
-        return lambda batch, seed: bimodal_pairs(spread, dim, batch, seed)
+        return partial(bimodal_pairs, spread, dim)
     pairs = {"gaussian": gaussian_pairs, "uniform": uniform_pairs}[kind]
     rho = correlation(nats, dim)
-    return lambda batch, seed: pairs(rho, dim, batch, seed)
+    return partial(pairs, rho, dim)
 
 
 def estimate(

@@ -60,8 +60,10 @@ def test_twenty_steps_stay_finite(digits, estimator, critics, precision):
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
 
 
+# VmHWM and not getrusage's ru_maxrss, which counts the process that started this one too.
 LARGE_BATCH = """
-import resource
+import re
+from pathlib import Path
 import numpy as np, tensorflow as tf
 from keras_models import DeepInfoMax, encoders, terms
 model = DeepInfoMax(
@@ -73,13 +75,15 @@ step = tf.function(model.train_step)
 images = tf.random.uniform([512, 32, 32, 3], -1, 1)
 for _ in range(3):
     assert np.isfinite(step(images)["loss"])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+peak = re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())
+print(int(peak[1]) / 2**20)
 """
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_info_nce_of_512_images_takes_less_than_3_gib():
     """All pairs as one matrix of logits, N·L x (N·L + 1), would take 4 GiB alone."""
     done = subprocess.run(
         [sys.executable, "-c", LARGE_BATCH], capture_output=True, text=True, check=True
     )
-    assert float(done.stdout) < 3.0
+    assert 0.5 < float(done.stdout) < 3.0
