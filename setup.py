@@ -33,19 +33,24 @@ setup(
         "tensorflow>=2.20",
         "tensorflow-datasets>=4.9.8",
         "tensorflow-probability>=0.25",
+        "tensorflow-serving-api>=2.20",  # the warm-up requests of an export
         "tf-keras>=2.20",  # tensorflow-probability needs it
     ],
     extras_require={
         "test": [
             "matplotlib>=3.8",  # the examples' pictures
             "mypy>=1.11",
+            "pyarrow>=15.0",
             "pytest>=8.0",
             "pytest-xdist>=3.6",
+            "pyyaml>=6.0",
             "ruff>=0.9",
             "tensorflow-hub>=0.16.1",
         ],
-        "serving": ["grpcio>=1.60", "tensorflow-serving-api>=2.19"],
-        "beam": ["apache-beam>=2.60"],
+        "embed": ["pyarrow>=15.0"],  # --mode=embed to Parquet
+        "serving": ["grpcio>=1.60"],  # the gRPC client of examples/serving
+        # google-crc32c: Beam reads and writes TFRecords by it and does not install it.
+        "beam": ["apache-beam>=2.60", "google-crc32c>=1.5", "pyarrow>=15.0"],
         "docs": ["matplotlib>=3.8"],  # for examples/
     },
     entry_points={"console_scripts": ["dim-tf=dim_tf.main:run"]},

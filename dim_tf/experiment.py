@@ -179,6 +179,45 @@ class Experiment:
         1e-4, "of each probe; the authors' is 1e-4", above=0, identity=False
     )
 
+    keep_versions: int = _setting(
+        0, "newest exported versions that stay; 0: all", minimum=0, identity=False
+    )
+    license: str = _setting("", "licence of the weights, for the model card", identity=False)
+    max_pixels: int = _setting(
+        2**25, "encoded images of more pixels are refused in serving", minimum=1, identity=False
+    )
+    quantized: bool = _setting(
+        False, "export the signature quantized: features as bytes", identity=False
+    )
+    neighbours_index: str = _setting(
+        "",
+        "export the signature neighbours, which finds an image's neighbours among: train, the "
+        "images of training; or a folder that --mode=embed wrote",
+        identity=False,
+    )
+    neighbours: int = _setting(10, "neighbours that it finds", minimum=1, identity=False)
+    tflite_endpoints: bool = _setting(
+        False, "export a TFLite file of all endpoints too", identity=False
+    )
+
+    saved_model: str = _setting(
+        "",
+        "for --mode=embed, the exported encoder; empty: the newest of EXPORT_DIR/NAME",
+        identity=False,
+    )
+    embed_input: str = _setting(
+        "",
+        "images to embed: a folder, a pattern of TFRecord files, or tfds:NAME:SPLIT",
+        identity=False,
+    )
+    embed_output: str = _setting(
+        "", "folder of embeddings; empty: RUN_DIR/embeddings", identity=False
+    )
+    embed_format: str = _setting(
+        "parquet", "of embeddings", choices=("parquet", "tfrecord"), identity=False
+    )
+    embed_shard: int = _setting(4096, "images a file of embeddings", minimum=1, identity=False)
+
     def __post_init__(self):
         for field in dataclasses.fields(self):
             _validate(field, getattr(self, field.name))
@@ -206,6 +245,15 @@ class Experiment:
     def run_path(self) -> Path:
         return Path(self.run_dir or Path("runs") / self.name)
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The settings that make it this experiment: no folders, no devices, no lengths."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.metadata["identity"]
+        }
+
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
 
@@ -224,12 +272,12 @@ class Experiment:
 
     def differences(self, other: "Experiment") -> list[str]:
         """Settings that make `other` another experiment, as 'name: theirs -> mine'."""
-        found = []
-        for field in dataclasses.fields(self):
-            mine, theirs = getattr(self, field.name), getattr(other, field.name)
-            if field.metadata["identity"] and mine != theirs:
-                found.append(f"{field.name}: {theirs!r} -> {mine!r}")
-        return found
+        theirs = other.identity
+        return [
+            f"{name}: {theirs[name]!r} -> {mine!r}"
+            for name, mine in self.identity.items()
+            if mine != theirs[name]
+        ]
 
 
 def _validate(field, value):

@@ -16,13 +16,14 @@ _DEFINING: dict[Any, Callable] = {
     float: flags.DEFINE_float,
     str: flags.DEFINE_string,
 }
-MODES = ("train", "evaluate", "export")
+MODES = ("train", "evaluate", "export", "embed")
+DEFAULT_MODES = MODES[:3]
 
 
 def define(values: flags.FlagValues) -> None:
     """Defines all flags in `values`."""
     flags.DEFINE_list(
-        "mode", ",".join(MODES), f"stages to run, of {', '.join(MODES)}", flag_values=values
+        "mode", ",".join(DEFAULT_MODES), f"stages to run, of {', '.join(MODES)}", flag_values=values
     )
     for field in dataclasses.fields(Experiment):
         help_text = field.metadata["help"]

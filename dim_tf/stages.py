@@ -1,10 +1,13 @@
-"""The stages of a run, in their order: train, evaluate, export. They meet in the run folder."""
+"""The stages of a run, in their order. They meet in the run folder."""
 
 import dataclasses
+import json
 import platform
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -12,16 +15,18 @@ from dim_tf import __version__, data
 from dim_tf.data import image_ops
 from dim_tf.data.splits import Splits
 from dim_tf.errors import InputError
-from dim_tf.evaluation import report, samples
+from dim_tf.evaluation import report, representation, samples
 from dim_tf.evaluation.evaluate import evaluate as measure
 from dim_tf.evaluation.evaluate import write as write_evaluation
 from dim_tf.experiment import Experiment
-from dim_tf.export.publish import publish
+from dim_tf.export import embed, image_collection, publish, saved_model
 from dim_tf.training import loop, monitors, strategy
 from dim_tf.training.model import load_trained, make_encoder
+from keras_models import encoders
 from keras_models.randomness import derive_seed
 
 CHECKED_IMAGES = 32
+CALIBRATION_IMAGES = 256
 PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "tensorflow-probability")
 
 
@@ -34,6 +39,9 @@ def run(experiment: Experiment, modes: list[str]) -> bool:
     """
     if experiment.model == "generator" and "export" in modes:
         raise InputError("--model=generator has no encoder to export; give --mode=train,evaluate")
+    if modes == ["embed"]:  # needs no data set
+        embed_collection(experiment)
+        return False
     if experiment.replicas:
         strategy.make_logical_cpus(experiment.replicas)  # before anything uses the CPU
     splits = data.load(
@@ -53,6 +61,8 @@ def run(experiment: Experiment, modes: list[str]) -> bool:
             evaluate(experiment, splits)
     if "export" in modes:
         export(experiment, splits)
+    if "embed" in modes:
+        embed_collection(experiment)
     return False
 
 
@@ -107,9 +117,87 @@ def _versions() -> dict[str, str]:
 
 def export(experiment: Experiment, splits: Splits) -> None:
     """Publishes the trained encoder as SavedModel and TFLite."""
-    model, _ = load_trained(experiment, splits.image_shape)
-    real = tf.constant(splits.test.images[:CHECKED_IMAGES])
-    pixels: np.ndarray = image_ops.with_channels(image_ops.to_unit(real), 3).numpy()
+    model, step = load_trained(experiment, splits.image_shape)
+    pixels = _pixels(splits.test.images[:CHECKED_IMAGES])
+    details = publish.Details(
+        data=splits.note,
+        objective=_objective(experiment),
+        encoder=experiment.encoder or encoders.for_image_size(splits.image_shape[0]),
+        steps=step,
+        batch_size=experiment.batch_size,
+        licence=experiment.license,
+        experiment=experiment.identity,
+        evaluation=_evaluation_of(experiment, step),
+        label_names=splits.label_names,
+        calibration=_pixels(splits.train.images[:CALIBRATION_IMAGES]),
+        max_pixels=experiment.max_pixels,
+        quantized=experiment.quantized,
+        reference=_reference(experiment, model.encoder, splits),
+        tflite_endpoints=experiment.tflite_endpoints,
+        keep=experiment.keep_versions,
+    )
     folder = Path(experiment.export_dir) / experiment.name
-    target, worst = publish(model.encoder, folder, pixels)
+    target, worst = publish.publish(model.encoder, folder, pixels, details)
     print(f"exported: {target} (largest difference from the Keras model {worst:.1e})")
+
+
+def _pixels(images: np.ndarray) -> np.ndarray:
+    """uint8 [N, H, W, 1 or 3] as exported models take it: float32 [N, H, W, 3] in [0, 1]."""
+    return image_ops.with_channels(image_ops.to_unit(tf.constant(images)), 3).numpy()
+
+
+def _objective(experiment: Experiment) -> str:
+    names = ("alpha", "beta", "gamma", "coordinates", "relative_coordinates")
+    weights = [
+        f"{name} {getattr(experiment, name):g}" for name in names if getattr(experiment, name)
+    ]
+    also = ["occlusion"] * experiment.occlusion + ["two views"] * (experiment.views == 2)
+    return f"estimator {experiment.estimator}; " + ", ".join([*weights, *also])
+
+
+def _evaluation_of(experiment: Experiment, step: int) -> dict[str, Any]:
+    """evaluation.json of the same training step; empty where there is none."""
+    path = experiment.run_path / "evaluation.json"
+    if not path.exists():
+        return {}
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return found if found["protocol"].get("step") == step else {}
+
+
+def _reference(
+    experiment: Experiment, encoder: keras.Model, splits: Splits
+) -> saved_model.Reference | None:
+    """The embeddings among which the signature `neighbours` looks; None without one."""
+    where = experiment.neighbours_index
+    if not where:
+        return None
+    if where == "train":
+        images = splits.train.images
+        batches = [
+            saved_model.expected(encoder, _pixels(images[first : first + representation.BATCH]))
+            for first in range(0, len(images), representation.BATCH)
+        ]
+        features = np.concatenate(batches)
+        ids = tuple(f"train:{number}" for number in range(len(images)))
+    else:
+        found, features = embed.read(Path(where))
+        ids = tuple(found)
+        if features.shape[1] != encoder.global_dim:
+            raise InputError(
+                f"--neighbours_index={where} holds embeddings of {features.shape[1]} numbers, "
+                f"the encoder gives {encoder.global_dim}; embed the images by this encoder"
+            )
+    return saved_model.Reference(ids, features, min(experiment.neighbours, len(ids)))
+
+
+def embed_collection(experiment: Experiment) -> None:
+    """Writes the embeddings of --embed_input by an exported encoder."""
+    images = image_collection.open_collection(
+        experiment.embed_input, experiment.data_dir, experiment.download
+    )
+    folder = Path(experiment.export_dir) / experiment.name
+    path = Path(experiment.saved_model or folder / str(max(publish.versions(folder), default=1)))
+    out = Path(experiment.embed_output or experiment.run_path / "embeddings")
+    print(f"embed: {images.description}, by {path}", flush=True)
+    found = embed.embed(path, images, out, experiment.embed_format, experiment.embed_shard)
+    print(f"embed: {found['images']:,} images, {found['refused']:,} refused: {out}")

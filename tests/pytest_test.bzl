@@ -18,6 +18,7 @@ def pytest_tests(deps, data = []):
                 "//tests:conftest.py",
                 "//tests:harness.py",
                 "//tests:run_pytest.py",
+                "//tests:small_export.py",
             ],
             args = ["$(location {})".format(file)],
             data = [file, "//:pyproject.toml"] + data,

@@ -1,1 +1,5 @@
 """Export of an encoder as a SavedModel and as TFLite, each loaded again and compared."""
+
+from dim_tf.export.hub_layer import EncoderLayer
+
+__all__ = ["EncoderLayer"]

@@ -1,36 +1,179 @@
-"""The encoder as TFLite."""
+"""The encoder as TFLite, in several precisions."""
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from dim_tf.errors import RunError
 from dim_tf.export import saved_model
+from dim_tf.export.lite_metadata import with_image_metadata
+
+# Largest share of the direction of a feature vector that a file may lose: 1 - mean cosine.
+LOST = {"float16": 1e-4, "dynamic": 0.02, "int8": 0.1}
 
 
-def convert(saved_model_path: str, path: Path) -> None:
-    """Writes `path`, float32 TFLite, from the SavedModel's serving_default signature."""
-    converter = tf.lite.TFLiteConverter.from_saved_model(
-        saved_model_path, signature_keys=["serving_default"]
+@dataclass(frozen=True)
+class Variant:
+    """A TFLite file.
+
+    Attributes:
+        file: its name.
+        signature: of the SavedModel that it is made from.
+        precision: float32, float16 (weights), dynamic (int8 weights) or int8 (all, with int8 input
+            and output).
+        fixed: whether it takes one image at a time and has MediaPipe's metadata.
+    """
+
+    file: str
+    signature: str = "serving_default"
+    precision: str = "float32"
+    fixed: bool = False
+
+
+VARIANTS = (
+    Variant("encoder_float32.tflite"),
+    Variant("encoder_float16.tflite", precision="float16"),
+    Variant("encoder_dynamic.tflite", precision="dynamic"),
+    Variant("encoder_int8.tflite", precision="int8"),
+    Variant("encoder_float32_batch1.tflite", fixed=True),
+)
+ENDPOINTS = Variant("encoder_endpoints.tflite", signature="endpoints")
+
+
+def write(folder: Path, variant: Variant, pixels: np.ndarray, name: str, license: str) -> None:
+    """Converts the SavedModel in `folder` to a TFLite file beside it.
+
+    Args:
+        folder: of the SavedModel.
+        variant: which file.
+        pixels: float32 [N, H, W, 3] in [0, 1], real images, from which int8 takes its ranges.
+        name: of the model, for the metadata.
+        license: of the model, for the metadata.
+    """
+    converter = _converter(folder, variant)
+    if variant.precision != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if variant.precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if variant.precision == "int8":
+        converter.representative_dataset = lambda: _one_by_one(pixels)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+    model = converter.convert()
+    if variant.fixed:
+        model = with_image_metadata(
+            model,
+            name=name,
+            description="Deep InfoMax encoder: an image to its global feature",
+            license=license,
+            mean=0.0,
+            std=255.0,  # the model takes [0, 1]
+            size=pixels.shape[1],
+        )
+    (folder / variant.file).write_bytes(model)
+
+
+def _converter(folder, variant):
+    if not variant.fixed:
+        return tf.lite.TFLiteConverter.from_saved_model(
+            str(folder), signature_keys=[variant.signature]
+        )
+    loaded = tf.saved_model.load(str(folder))
+    spec = loaded.signatures[variant.signature].structured_input_signature[1]["images"]
+    one = tf.function(lambda images: {"global": loaded(images)}).get_concrete_function(
+        tf.TensorSpec([1, *spec.shape[1:]], tf.float32, name="images")
     )
-    path.write_bytes(converter.convert())
+    return tf.lite.TFLiteConverter.from_concrete_functions([one], loaded)
+
+
+def _one_by_one(pixels: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+    for image in pixels:
+        yield {"images": image[np.newaxis]}
+
+
+def runner(path: Path, threads: int = 1) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """The function that a TFLite file holds, run by LiteRT.
+
+    Args:
+        path: of the file.
+        threads: that it may use.
+
+    Returns:
+        images, float32 [N, H, W, 3] in [0, 1] -> its outputs as float32; of int8 files, input and
+        output are converted by their scales.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(path), num_threads=threads)
+    signature = interpreter.get_signature_runner(next(iter(interpreter.get_signature_list())))
+    given, answered = signature.get_input_details()["images"], signature.get_output_details()
+    fixed = given["shape_signature"][0] == 1
+
+    def run_once(pixels):
+        found = signature(images=_to_stored(pixels, given))
+        return {name: _from_stored(x, answered[name]) for name, x in found.items()}
+
+    def run_one_by_one(pixels):
+        found = [run_once(image[np.newaxis]) for image in pixels]
+        return {name: np.concatenate([one[name] for one in found]) for name in answered}
+
+    return run_one_by_one if fixed else run_once
+
+
+def _to_stored(values, details):
+    scale, zero = details["quantization"]
+    if details["dtype"] == np.float32:
+        return values
+    limits = np.iinfo(details["dtype"])
+    steps = np.round(values / scale) + zero
+    return np.clip(steps, limits.min, limits.max).astype(details["dtype"])
+
+
+def _from_stored(values, details):
+    scale, zero = details["quantization"]
+    if details["dtype"] == np.float32:
+        return values
+    return ((values.astype(np.float32) - zero) * scale).astype(np.float32)
 
 
 def run(path: Path, pixels: np.ndarray) -> np.ndarray:
-    """The global features [N, D] of images, float32 [N, H, W, 3] in [0, 1], by LiteRT."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    runner = Interpreter(model_path=str(path)).get_signature_runner("serving_default")
-    return runner(images=pixels)["global"]
+    """The global features [N, D] of images, float32 [N, H, W, 3] in [0, 1]."""
+    found = runner(path)(pixels)
+    return saved_model.global_features({"global": tf.constant(found["global"])}).numpy()
 
 
-def check(path: Path, pixels: np.ndarray, wanted: np.ndarray) -> float:
-    """Runs the TFLite file on images and compares it with the Keras model's features.
+def cosines(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """The cosine [N] of each of two rows of features [N, D]."""
+    lengths = np.linalg.norm(found, axis=-1) * np.linalg.norm(wanted, axis=-1)
+    return np.sum(found * wanted, axis=-1) / np.maximum(lengths, 1e-12)
+
+
+def check(path: Path, variant: Variant, pixels: np.ndarray, wanted: np.ndarray) -> float:
+    """Runs a TFLite file on images and compares it with the Keras model's features.
+
+    Args:
+        path: of the file.
+        variant: what it is.
+        pixels: float32 [N, H, W, 3] in [0, 1].
+        wanted: float32 [N, D].
 
     Returns:
-        The largest difference, as a share of the largest feature.
+        The mean cosine of its features and the Keras model's.
 
     Raises:
-        RunError: it exceeds the tolerance.
+        RunError: a float32 file differs by more than `saved_model.TOLERANCE`, another one loses
+            more of the direction than `LOST` allows.
     """
-    return saved_model.difference("TFLite file", run(path, pixels), wanted)
+    found = run(path, pixels)
+    cosine = float(cosines(found, wanted).mean())
+    if variant.precision == "float32":
+        saved_model.difference(variant.file, found, wanted)
+    elif not cosine >= 1 - LOST[variant.precision]:
+        raise RunError(
+            f"{variant.file}: its features' mean cosine with the Keras model's is {cosine:.4f}, "
+            f"less than {1 - LOST[variant.precision]}; nothing was published"
+        )
+    return cosine

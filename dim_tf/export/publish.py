@@ -1,36 +1,91 @@
 """Publishes an encoder as exported/<name>/<version>/, checked and whole, or not at all."""
 
+import errno
+import itertools
 import os
 import shutil
 import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
+from dim_tf.data import encoded_images
 from dim_tf.errors import InputError
-from dim_tf.export import lite, saved_model
+from dim_tf.export import card, lite, saved_model, serving
+from dim_tf.export.saved_model import Extent, Quantization, Reference
 
-TFLITE_FILE = "encoder_float32.tflite"
+CARD_FILE = "README.md"
+WARMUP_IMAGES = 8
+TIMED_RUNS = 30
+# A reader that began to load a version may go on for so long after a newer one was published.
+GRACE_SECONDS = 600
 
 
-def next_version(folder: Path) -> int:
-    """One more than the largest version in the folder; 1 if there is none."""
-    versions = [int(child.name) for child in folder.glob("*") if child.name.isdecimal()]
-    return max(versions, default=0) + 1
+@dataclass(frozen=True)
+class Details:
+    """What is told of an encoder, and what is published beside what every export has.
+
+    Attributes:
+        data: one sentence on the images that it learned from.
+        objective: one line on the objective.
+        encoder: the preset's name.
+        steps: steps of training.
+        batch_size: images in a step.
+        licence: of the encoder's weights; empty: not stated.
+        experiment: the settings that it was trained with.
+        evaluation: of evaluation.json; empty: not measured.
+        label_names: of the data set.
+        calibration: float32 [N, H, W, 3] in [0, 1], training images from which int8 and
+            quantization take their ranges; None: the images that the export is checked on.
+        max_pixels: larger encoded images are refused.
+        quantized: whether there is a signature with features as bytes.
+        reference: among which the signature `neighbours` looks; None: without.
+        tflite_endpoints: whether there is a TFLite file of all endpoints.
+        keep: newest versions that stay; 0: all.
+    """
+
+    data: str = ""
+    objective: str = ""
+    encoder: str = ""
+    steps: int = 0
+    batch_size: int = 0
+    licence: str = ""
+    experiment: dict[str, Any] = field(default_factory=dict)
+    evaluation: dict[str, Any] = field(default_factory=dict)
+    label_names: tuple[str, ...] = ()
+    calibration: np.ndarray | None = None
+    max_pixels: int = encoded_images.MAX_PIXELS
+    quantized: bool = False
+    reference: Reference | None = None
+    tflite_endpoints: bool = False
+    keep: int = 0
 
 
-def publish(encoder: keras.Model, folder: Path, pixels: np.ndarray) -> tuple[Path, float]:
+def versions(folder: Path) -> list[int]:
+    """The published versions, in their order."""
+    return sorted(int(child.name) for child in folder.glob("*") if child.name.isdecimal())
+
+
+def publish(
+    encoder: keras.Model, folder: Path, pixels: np.ndarray, details: Details | None = None
+) -> tuple[Path, float]:
     """Writes the next version of an exported encoder.
 
-    The SavedModel and the TFLite file are written to a hidden folder, loaded again, compared with
+    The SavedModel and the TFLite files are written to a hidden folder, loaded again, compared with
     the Keras model on real images, and only then renamed to the version's number, which a polling
-    server looks for. What was published before stays as it is.
+    server looks for. What was published before stays as it is, but for the versions that
+    `details.keep` lets go.
 
     Args:
         encoder: built, in float32.
         folder: exported/<name>.
         pixels: float32 [N, H, W, 3] in [0, 1], real images of the encoder's size.
+        details: what is told of it; None: nothing.
 
     Returns:
         The version's folder, and the largest difference from the Keras model as a share of the
@@ -40,6 +95,7 @@ def publish(encoder: keras.Model, folder: Path, pixels: np.ndarray) -> tuple[Pat
         InputError: the folder cannot be written.
         RunError: the export differs from the Keras model.
     """
+    details = details or Details()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         hidden = Path(tempfile.mkdtemp(prefix=".unpublished-", dir=folder))
@@ -48,14 +104,111 @@ def publish(encoder: keras.Model, folder: Path, pixels: np.ndarray) -> tuple[Pat
             f"{folder} cannot be written ({error.strerror}); give another --export_dir"
         ) from error
     try:
-        saved_model.save(encoder, str(hidden))
-        worst = saved_model.check(str(hidden), encoder, pixels)
-        lite.convert(str(hidden), hidden / TFLITE_FILE)
-        wanted = saved_model.expected(encoder, pixels)
-        worst = max(worst, lite.check(hidden / TFLITE_FILE, pixels, wanted))
+        worst = _write(hidden, encoder, folder.name, pixels, details)
         hidden.chmod(0o755)  # mkdtemp makes it for this user alone; a server may be another
-        target = folder / str(next_version(folder))
-        os.rename(hidden, target)
+        target = _rename_to_next(hidden, folder)
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
+    remove_old(folder, details.keep)
+    serving.write_config(folder.parent)
     return target, worst
+
+
+def _write(hidden, encoder, name, pixels, details):
+    calibration = pixels if details.calibration is None else details.calibration
+    quantization = None
+    if details.quantized:
+        quantization = Quantization.of(saved_model.expected(encoder, calibration))
+    extent = Extent(
+        _metadata(encoder, name, details, quantization),
+        details.label_names,
+        details.max_pixels,
+        quantization,
+        details.reference,
+    )
+    metadata = saved_model.save(encoder, hidden, extent)
+    worst = saved_model.check(hidden, encoder, pixels, extent)
+    wanted = saved_model.expected(encoder, pixels)
+    files = []
+    for variant in _variants(details):
+        lite.write(hidden, variant, calibration, name, details.licence)
+        path = hidden / variant.file
+        cosine = lite.check(path, variant, pixels, wanted)
+        milliseconds = _milliseconds(lite.runner(path), pixels[:1])
+        files.append(card.LiteFile(variant.file, path.stat().st_size, cosine, milliseconds))
+    serving.write_warmup(hidden, name, pixels[:WARMUP_IMAGES])
+    text = card.render(metadata, files, len(pixels), len(calibration))
+    (hidden / CARD_FILE).write_text(text, encoding="utf-8")
+    return worst
+
+
+def _variants(details: Details) -> Iterator[lite.Variant]:
+    yield from lite.VARIANTS
+    if details.tflite_endpoints:
+        yield lite.ENDPOINTS
+
+
+def _metadata(encoder, name, details, quantization):
+    told = {
+        "name": name,
+        "data": details.data,
+        "objective": details.objective,
+        "encoder": details.encoder or type(encoder).__name__,
+        "parameters": int(encoder.count_params()),
+        "image_size": encoder.image_shape[0],
+        "dimension": encoder.global_dim,
+        "steps": details.steps,
+        "batch_size": details.batch_size,
+        "licence": details.licence,
+        "max_pixels": details.max_pixels,
+        "experiment": details.experiment,
+        "evaluation": details.evaluation,
+    }
+    if quantization is not None:
+        told["quantization"] = {
+            "global": "offset + scale * byte",
+            "offset": quantization.offset.tolist(),
+            "scale": quantization.scale.tolist(),
+        }
+    return told
+
+
+def _milliseconds(run, one):
+    """The median time of one image."""
+    run(one)
+    times = []
+    for _ in range(TIMED_RUNS):
+        began = time.perf_counter()
+        run(one)
+        times.append(time.perf_counter() - began)
+    return 1e3 * float(np.median(times))
+
+
+def _rename_to_next(hidden: Path, folder: Path) -> Path:
+    """Renames a folder to the next version's number, also where another run does the same."""
+    while True:
+        target = folder / str(max(versions(folder), default=0) + 1)
+        try:
+            os.rename(hidden, target)
+            return target
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+
+
+def remove_old(folder: Path, keep: int) -> None:
+    """Removes all but the newest versions, of those that no reader can still be loading.
+
+    Args:
+        folder: exported/<name>.
+        keep: newest versions that stay; 0: all.
+    """
+    if not keep:
+        return
+    pairs = list(itertools.pairwise(versions(folder)))
+    for version, successor in pairs[: max(0, len(pairs) + 1 - keep)]:
+        replaced = (folder / str(successor)).stat().st_ctime
+        if time.time() - replaced >= GRACE_SECONDS:
+            doomed = folder / f".removed-{version}"
+            os.rename(folder / str(version), doomed)  # no half a version while it is deleted
+            shutil.rmtree(doomed)

@@ -1,13 +1,75 @@
 """The encoder as a reusable SavedModel: callable, with signatures for serving."""
 
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
 
-from dim_tf.data import image_ops
+from dim_tf.data import encoded_images, image_ops
 from dim_tf.errors import RunError
 
 TOLERANCE = 1e-4  # of the largest feature; a graph may add up in another order than eager code
+
+Signatures = dict[str, tf.types.experimental.GenericFunction]
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """How features become bytes: global ≈ offset + scale · byte, for each feature by itself.
+
+    Attributes:
+        offset: float32 [D], the feature of byte 0.
+        scale: float32 [D], of one step.
+    """
+
+    offset: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def of(cls, features: np.ndarray) -> "Quantization":
+        """The one whose 256 steps reach from the least to the largest of features [N, D]."""
+        low, high = features.min(axis=0), features.max(axis=0)
+        return cls(low, np.maximum(high - low, np.finfo(np.float32).tiny) / np.float32(255))
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A set of embeddings among which neighbours are looked for.
+
+    Attributes:
+        ids: one for each.
+        features: float32 [R, D].
+        count: neighbours that are returned, at most R.
+    """
+
+    ids: tuple[str, ...]
+    features: np.ndarray
+    count: int
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What a SavedModel has beside the encoder.
+
+    Attributes:
+        metadata: what assets/metadata.json tells; its values go into JSON.
+        label_names: lines of assets/labels.txt.
+        max_pixels: larger encoded images are refused.
+        quantization: for the signature `quantized`; None: without.
+        reference: for the signature `neighbours`; None: without.
+    """
+
+    metadata: dict[str, Any]
+    label_names: tuple[str, ...] = ()
+    max_pixels: int = encoded_images.MAX_PIXELS
+    quantization: Quantization | None = None
+    reference: Reference | None = None
 
 
 def global_features(endpoints: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -45,15 +107,16 @@ def root_object(encoder: keras.Model) -> tf.train.Checkpoint:
     return root
 
 
-def signatures(
-    root: tf.train.Checkpoint, size: int
-) -> dict[str, tf.types.experimental.GenericFunction]:
-    """The three signatures of an exported encoder for images of size x size pixels.
+def signatures(root: tf.train.Checkpoint, size: int, extent: Extent) -> Signatures:
+    """The signatures of an exported encoder for images of size x size pixels.
 
     serving_default: images -> global; endpoints: images -> all endpoints; serving_bytes:
-    image_bytes, encoded images of any size -> global.
+    image_bytes, encoded images of any size -> global; serving_bytes_valid: likewise, and whether
+    each image could be decoded (features of one that could not are 0). On request, quantized:
+    images -> global_bytes, uint8 [N, D]; neighbours: images -> id and cosine similarity [N, k].
     """
     spec = tf.TensorSpec([None, size, size, 3], tf.float32, name="images")
+    bytes_spec = tf.TensorSpec([None], tf.string, name="image_bytes")
 
     @tf.function(input_signature=[spec])
     def serving_default(images):
@@ -63,29 +126,90 @@ def signatures(
     def endpoints(images):
         return root.endpoints(images)
 
-    def decode(encoded):
-        image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-        image = tf.ensure_shape(image, [None, None, 3])
-        # Rounded to whole numbers, because the images in training were.
-        return image_ops.to_unit(image_ops.to_bytes(image_ops.fit(image, size)))
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    @tf.function(input_signature=[bytes_spec])
     def serving_bytes(image_bytes):
-        pixels = tf.map_fn(decode, image_bytes, fn_output_signature=spec_of_one)
-        return {"global": root.__call__(pixels)}
+        pixels = encoded_images.decode_all(image_bytes, size, extent.max_pixels)
+        return {"global": root.__call__(image_ops.to_unit(pixels))}
 
-    spec_of_one = tf.TensorSpec([size, size, 3], tf.float32)
-    return {
+    @tf.function(input_signature=[bytes_spec])
+    def serving_bytes_valid(image_bytes):
+        pixels, valid = encoded_images.decode_valid(image_bytes, size, extent.max_pixels)
+        features = root.__call__(image_ops.to_unit(pixels))
+        return {"global": tf.where(valid[:, tf.newaxis], features, 0.0), "valid": valid}
+
+    made: Signatures = {
         "serving_default": serving_default,
         "endpoints": endpoints,
         "serving_bytes": serving_bytes,
+        "serving_bytes_valid": serving_bytes_valid,
     }
+    if extent.quantization is not None:
+        made["quantized"] = _quantized(root, spec, extent.quantization)
+    if extent.reference is not None:
+        made["neighbours"] = _neighbours(root, spec, extent.reference)
+    return made
 
 
-def save(encoder: keras.Model, path: str) -> None:
-    """Writes the SavedModel of a built float32 encoder to `path`."""
+def _quantized(root, spec, quantization):
+    @tf.function(input_signature=[spec])
+    def quantized(images):
+        steps = (root.__call__(images) - quantization.offset) / quantization.scale
+        return {"global_bytes": image_ops.to_bytes(steps)}
+
+    return quantized
+
+
+def _neighbours(root, spec, reference):
+    # Variables of the root, not of its `variables`: fine-tuning must not touch them.
+    root.reference_features = tf.Variable(_normalized(reference.features), trainable=False)
+    root.reference_ids = tf.Variable(list(reference.ids), trainable=False)
+
+    @tf.function(input_signature=[spec])
+    def neighbours(images):
+        features = tf.math.l2_normalize(root.__call__(images), axis=-1)
+        similarities = tf.matmul(features, root.reference_features, transpose_b=True)
+        similarity, places = tf.math.top_k(similarities, k=reference.count)
+        return {"id": tf.gather(root.reference_ids, places), "similarity": similarity}
+
+    return neighbours
+
+
+def _normalized(features):
+    lengths = np.linalg.norm(features, axis=-1, keepdims=True)
+    return (features / np.maximum(lengths, 1e-12)).astype(np.float32)
+
+
+def save(encoder: keras.Model, path: Path, extent: Extent) -> dict[str, Any]:
+    """Writes the SavedModel of a built float32 encoder to `path`.
+
+    Assets: metadata.json and labels.txt (one a line; empty where labels have no names).
+
+    Returns:
+        What metadata.json tells: the extent's metadata, and each signature's inputs and outputs.
+    """
     root = root_object(encoder)
-    tf.saved_model.save(root, path, signatures=signatures(root, encoder.image_shape[0]))
+    made = signatures(root, encoder.image_shape[0], extent)
+    told = extent.metadata | {"signatures": {n: described(f) for n, f in made.items()}}
+    with tempfile.TemporaryDirectory() as folder:
+        metadata, labels = Path(folder, "metadata.json"), Path(folder, "labels.txt")
+        metadata.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+        labels.write_text("".join(f"{n}\n" for n in extent.label_names), encoding="utf-8")
+        root.metadata, root.labels = tf.saved_model.Asset(metadata), tf.saved_model.Asset(labels)
+        tf.saved_model.save(root, str(path), signatures=made)
+    return told
+
+
+def described(signature: tf.types.experimental.GenericFunction) -> dict[str, dict[str, str]]:
+    """{"inputs": {"images": "float32 [N, 32, 32, 3]"}, "outputs": {...}} of a signature."""
+    concrete = signature.get_concrete_function()
+
+    def tensor(spec):
+        shape = ", ".join("N" if size is None else str(size) for size in spec.shape)
+        return f"{spec.dtype.name} [{shape}]"
+
+    inputs = {spec.name: tensor(spec) for spec in concrete.structured_input_signature[0]}
+    outputs = {name: tensor(x) for name, x in concrete.structured_outputs.items()}
+    return {"inputs": inputs, "outputs": outputs}
 
 
 def expected(encoder: keras.Model, pixels: np.ndarray) -> np.ndarray:
@@ -95,13 +219,14 @@ def expected(encoder: keras.Model, pixels: np.ndarray) -> np.ndarray:
     return global_features(encoder(x, training=False)).numpy()
 
 
-def check(path: str, encoder: keras.Model, pixels: np.ndarray) -> float:
+def check(path: Path, encoder: keras.Model, pixels: np.ndarray, extent: Extent) -> float:
     """Loads the SavedModel and compares every way to call it with the Keras model.
 
     Args:
         path: of the SavedModel.
         encoder: that it was made from.
         pixels: float32 [N, H, W, 3] in [0, 1], multiples of 1/255: real images.
+        extent: what it was saved with.
 
     Returns:
         The largest difference, as a share of the largest feature.
@@ -109,20 +234,37 @@ def check(path: str, encoder: keras.Model, pixels: np.ndarray) -> float:
     Raises:
         RunError: it exceeds `TOLERANCE`.
     """
-    loaded = tf.saved_model.load(path)
+    loaded = tf.saved_model.load(str(path))
+    called: dict[str, Callable] = dict(loaded.signatures)
     wanted = expected(encoder, pixels)
-    encoded = [tf.io.encode_png((p * 255.0).round().astype(np.uint8)).numpy() for p in pixels]
+    images = tf.constant(pixels)
+    encoded = tf.constant(png_images(pixels))
     answers = {
-        "call": loaded(tf.constant(pixels)),
-        "serving_default": loaded.signatures["serving_default"](images=tf.constant(pixels)),
-        "endpoints": loaded.signatures["endpoints"](images=tf.constant(pixels)),
-        "serving_bytes": loaded.signatures["serving_bytes"](image_bytes=tf.constant(encoded)),
+        "call": loaded(images),
+        "serving_default": called["serving_default"](images=images)["global"],
+        "endpoints": global_features(called["endpoints"](images=images)),
+        "serving_bytes": called["serving_bytes"](image_bytes=encoded)["global"],
+        "serving_bytes_valid": called["serving_bytes_valid"](image_bytes=encoded)["global"],
     }
-    worst = 0.0
-    for name, answer in answers.items():
-        features = global_features(answer) if isinstance(answer, dict) else answer
-        worst = max(worst, difference(name, features.numpy(), wanted))
+    worst = max(difference(name, x.numpy(), wanted) for name, x in answers.items())
+    if extent.quantization is not None:
+        steps = called["quantized"](images=images)["global_bytes"].numpy()
+        scale, offset = extent.quantization.scale, extent.quantization.offset
+        inside = np.clip(wanted, offset, offset + 255 * scale)
+        largest = np.abs((offset + scale * steps - inside) / scale).max()
+        if not largest <= 0.51:
+            raise RunError(f"quantized differs by {largest:.2f} steps, more than half a step")
+    if extent.reference is not None:
+        similarity = called["neighbours"](images=images)["similarity"].numpy()
+        cosines = _normalized(wanted) @ _normalized(extent.reference.features).T
+        best = np.sort(cosines, axis=1)[:, ::-1][:, : extent.reference.count]
+        worst = max(worst, difference("neighbours", similarity, best))
     return worst
+
+
+def png_images(pixels: np.ndarray) -> list[bytes]:
+    """Images, float [N, H, W, 3] in [0, 1], as PNG files."""
+    return [tf.io.encode_png((p * 255.0).round().astype(np.uint8)).numpy() for p in pixels]
 
 
 def difference(name: str, features: np.ndarray, wanted: np.ndarray) -> float:

@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from dim_tf import data
+from dim_tf.export import embed
 
 pytestmark = pytest.mark.slow
 
@@ -87,6 +88,73 @@ def test_stages_run_again_by_themselves(whole_way):
     assert done.returncode == 0, done.stderr
     assert (folder / "exported/small/2/saved_model.pb").exists()
     assert not (folder / "exported/small/3").exists()
+
+
+@pytest.fixture(scope="module")
+def digit_files(tmp_path_factory):
+    """A folder of 300 PNG files and one that is cut off."""
+    folder = tmp_path_factory.mktemp("digits")
+    for number, image in enumerate(data.load("digits").train.images[:300]):
+        (folder / f"{number:03d}.png").write_bytes(tf.io.encode_png(image).numpy())
+    (folder / "broken.png").write_bytes((folder / "000.png").read_bytes()[:60])
+    return folder
+
+
+def test_embedding_killed_twice_goes_on_to_an_index(whole_way, digit_files):
+    folder, _ = whole_way
+    out = folder / "embedded"
+    flags = ["--mode=embed", f"--embed_input={digit_files}", f"--embed_output={out}"]
+    for shards in (2, 5):
+        process = subprocess.Popen(
+            command(*flags, "--embed_shard=1"),
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        while len(list(out.glob("*.parquet"))) < shards:
+            assert process.poll() is None, "it ended early"
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+    done = run(*flags, "--embed_shard=1", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "301 images, 1 refused" in done.stdout
+    assert "files are there; going on" in done.stdout
+    ids, embeddings = embed.read(out)
+    assert ids == [f"{number:03d}.png" for number in range(300)]
+    assert (out / "refused-00300.txt").read_text() == "broken.png\n"
+
+    done = run("--mode=export", f"--neighbours_index={out}", "--neighbours=3", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    newest = max((folder / "exported/small").glob("[0-9]*"), key=lambda path: int(path.name))
+    loaded = tf.saved_model.load(str(newest))
+    pixels = data.load("digits").train.images[:20].repeat(3, -1).astype(np.float32) / 255
+    np.testing.assert_allclose(loaded(pixels), embeddings[:20], rtol=1e-3, atol=1e-4)
+    found = loaded.signatures["neighbours"](images=tf.constant(pixels))
+    assert found["similarity"].shape == (20, 3)
+    assert [row[0].decode() for row in found["id"].numpy()] == ids[:20]
+
+    refused = run(*flags, "--embed_shard=7", cwd=folder)
+    assert refused.returncode == 2
+    assert "shard_size: 1 -> 7" in refused.stderr
+
+
+def test_everything_on_request(whole_way):
+    folder, _ = whole_way
+    flags = ["--quantized", "--tflite_endpoints", "--neighbours_index=train", "--license=CC0-1.0"]
+    done = run("--mode=export", "--name=small", *flags, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    newest = max((folder / "exported/small").glob("[0-9]*"), key=lambda path: int(path.name))
+    signatures = tf.saved_model.load(str(newest)).signatures
+    assert {"quantized", "neighbours"} <= set(signatures)
+    assert (newest / "encoder_endpoints.tflite").exists()
+    card = (newest / "README.md").read_text()
+    assert "CC0-1.0" in card
+    assert "scikit-learn" in card
+    assert "mlp_probe" in card
+    refused = run("--mode=export", "--neighbours_index=no/such", cwd=folder)
+    assert refused.returncode == 2
+    assert "no complete embeddings" in refused.stderr
 
 
 def test_a_changed_experiment_is_refused(whole_way):

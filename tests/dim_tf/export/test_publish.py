@@ -1,129 +1,168 @@
-"""An exported encoder answers as the Keras model does, in every way to call it."""
+"""A version is published whole and checked, or not at all."""
 
-import keras
+import json
+import os
+import shutil
+import threading
+import time
+from multiprocessing import Process
+
 import numpy as np
 import pytest
 import tensorflow as tf
+from small_export import images, small_encoder
 
 from dim_tf.errors import InputError, RunError
 from dim_tf.export import lite, publish, saved_model
-from keras_models import encoders
-
-SIZE = 8
 
 
-def small_encoder(channels=3):
-    keras.utils.set_random_seed(0)
-    encoder = encoders.ConvNet((SIZE, SIZE, channels), ((4, 4, 2, 1),), (8,), 0, 5)
-    encoder.build()
-    pixels = tf.random.stateless_uniform([64, SIZE, SIZE, channels], [1, 2], -1, 1)
-    for _ in range(20):  # so that the moving statistics are not those of a new model
-        encoder(pixels, training=True)
-    return encoder
-
-
-def images(count=6):
-    return (np.random.default_rng(0).integers(0, 256, (count, SIZE, SIZE, 3)) / 255).astype("f4")
-
-
-@pytest.fixture(scope="module", params=[3, 1], ids=["rgb", "gray"])
-def exported(request, tmp_path_factory):
-    encoder = small_encoder(request.param)
-    folder = tmp_path_factory.mktemp("exported") / "name"
-    path, worst = publish.publish(encoder, folder, images())
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exported") / "small"
+    details = publish.Details(
+        data="drawn images",
+        objective="jsd",
+        licence="CC0-1.0",
+        steps=1234,
+        experiment={"seed": 5},
+        evaluation={
+            "linear_probe": {"global": 0.75, "fc": None},
+            "uncertainty": {},
+            "floors": {"random_encoder": {"linear_probe": {"global": 0.5}}},
+            "protocol": {"step": 1234},
+        },
+        label_names=("cat", "dog"),
+        quantized=True,
+        tflite_endpoints=True,
+    )
+    path, worst = publish.publish(small_encoder(), folder, images(), details)
     assert worst < 1e-5
-    wanted = saved_model.expected(encoder, images())
-    return str(path), encoder, wanted
+    return path
 
 
-def close(found, wanted):
-    np.testing.assert_allclose(np.asarray(found), wanted, rtol=1e-4, atol=1e-5)
-
-
-def test_expected_is_the_encoder_on_signed_images():
-    encoder = small_encoder()
-    wanted = encoder(images() * 2 - 1, training=False)["global"]
-    close(saved_model.expected(encoder, images()), wanted)
-
-
-def test_saved_model_load(exported):
-    path, encoder, wanted = exported
-    loaded = tf.saved_model.load(path)
-    close(loaded(images()), wanted)
-    close(loaded(images(), training=False), wanted)
-    assert len(loaded.variables) == len(encoder.variables)
-    assert len(loaded.trainable_variables) == len(encoder.trainable_variables)
-    assert list(loaded.regularization_losses) == []
-
-
-def test_signatures(exported):
-    path, _, wanted = exported
-    signatures = tf.saved_model.load(path).signatures
-    assert sorted(signatures) == ["endpoints", "serving_bytes", "serving_default"]
-    close(signatures["serving_default"](images=tf.constant(images()))["global"], wanted)
-    endpoints = signatures["endpoints"](images=tf.constant(images()))
-    assert {name: x.shape[1:] for name, x in endpoints.items()} == {
-        "local": (4, 4, 4),
-        "conv": (4, 4, 4),
-        "fc": (8,),
-        "global": (5,),
+def test_everything_a_team_needs_is_there(published):
+    found = {str(p.relative_to(published)) for p in published.rglob("*") if p.is_file()}
+    wanted = {
+        "README.md",
+        "saved_model.pb",
+        "variables/variables.index",
+        "assets/metadata.json",
+        "assets/labels.txt",
+        "assets.extra/tf_serving_warmup_requests",
+        lite.ENDPOINTS.file,
+        *(variant.file for variant in lite.VARIANTS),
     }
+    assert wanted <= found
+    serving = {p.name for p in (published.parent.parent / "serving").iterdir()}
+    assert serving == {"models.config", "batching.config", "monitoring.config", "compose.yaml"}
 
 
-@pytest.mark.parametrize("encode", [tf.io.encode_png, tf.io.encode_jpeg])
-def test_encoded_images_of_any_size(exported, encode):
-    """A larger picture of constant colour is resized to that colour."""
-    path, encoder, _ = exported
-    encoded = [encode(np.full((*s, 3), 51, np.uint8)).numpy() for s in ((30, 20), (8, 8), (5, 40))]
-    bytes_signature = tf.saved_model.load(path).signatures["serving_bytes"]
-    found = bytes_signature(image_bytes=tf.constant(encoded))["global"]
-    close(found, saved_model.expected(encoder, np.full((3, SIZE, SIZE, 3), 0.2, np.float32)))
+def test_the_card_tells_what_is_in_the_folder(published):
+    card = (published / "README.md").read_text()
+    for said in ("# small", "drawn images", "CC0-1.0", "1,234 steps", "| `quantized` |"):
+        assert said in card
+    assert "| linear_probe | global | 0.7500 | 0.5000 |" in card
+    assert "| linear_probe | fc |  |  |" in card
+    for variant in (*lite.VARIANTS, lite.ENDPOINTS):
+        size = (published / variant.file).stat().st_size / 1e6
+        assert f"| `{variant.file}` | {size:.2f} |" in card
+    for path in published.rglob("*.tflite"):
+        assert path.name in card
 
 
-def test_training_mode_can_be_fine_tuned(exported):
-    path, *_ = exported
-    loaded = tf.saved_model.load(path)
-    before = [v.numpy() for v in loaded.variables]
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(loaded(images(), training=True) ** 2)
-    gradients = tape.gradient(loss, loaded.trainable_variables)
-    assert all(g is not None for g in gradients)
-    changed = [
-        not np.array_equal(a, b.numpy()) for a, b in zip(before, loaded.variables, strict=True)
-    ]
-    assert sum(changed) == 4  # the moving mean and variance of two batch norms
+def test_the_cards_python_runs(published, monkeypatch):
+    """Its lines, with its own paths, from the folder that they are written for."""
+    card = (published / "README.md").read_text()
+    code = card.split("```python\n")[1].split("```")[0].replace("VERSION", "1")
+    monkeypatch.chdir(published.parent.parent)
+    scope = {"images": images()}
+    exec(code, scope)
+    wanted = tf.saved_model.load(str(published))(images())
+    np.testing.assert_allclose(scope["features"], wanted, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(scope["layer"](images())["global"], wanted, rtol=1e-4, atol=1e-5)
+    assert set(scope["named"]) == {"local", "conv", "fc", "global"}
 
 
-def test_tf_hub_keras_and_tf_data(exported):
-    path, _, wanted = exported
-    hub = pytest.importorskip("tensorflow_hub")
-    close(hub.load(path)(images()), wanted)
-    layer = keras.layers.TFSMLayer(path, call_endpoint="serving_default")
-    close(layer(images())["global"], wanted)
-    loaded = tf.saved_model.load(path)
-    mapped = tf.data.Dataset.from_tensor_slices(images()).batch(3).map(loaded)
-    close(np.concatenate(list(mapped.as_numpy_iterator())), wanted)
+def test_metadata_hold_the_settings_and_the_quantization(published):
+    told = json.loads((published / "assets/metadata.json").read_text())
+    assert told["experiment"] == {"seed": 5}
+    assert told["parameters"] == small_encoder().count_params()
+    loaded = tf.saved_model.load(str(published))
+    stored = loaded.signatures["quantized"](images=tf.constant(images()))["global_bytes"].numpy()
+    scale, offset = (np.array(told["quantization"][name]) for name in ("scale", "offset"))
+    wanted = loaded(images()).numpy()
+    assert (np.abs(offset + scale * stored - wanted) <= 0.51 * scale).all()
 
 
-def test_tflite_takes_any_batch(exported):
-    path, _, wanted = exported
-    file = publish.Path(path) / publish.TFLITE_FILE
-    for count in (6, 1, 4):
-        close(lite.run(file, images()[:count]), wanted[:count])
+def test_an_unmeasured_encoder_has_a_card_too(tmp_path):
+    path, _ = publish.publish(small_encoder(), tmp_path / "small", images())
+    card = (path / "README.md").read_text()
+    assert "Not measured" in card
+    assert "not stated" in card
 
 
-def test_versions_count_up(tmp_path):
+@pytest.fixture
+def quick(monkeypatch):
+    """Publishing without TFLite and without the check, where only folders matter."""
+    monkeypatch.setattr(lite, "VARIANTS", ())
+    monkeypatch.setattr(saved_model, "check", lambda *_: 0.0)
+
+
+def test_versions_count_up(tmp_path, quick):
     for wanted in ("1", "2"):
         path, _ = publish.publish(small_encoder(), tmp_path / "name", images())
         assert path.name == wanted
     (tmp_path / "name" / "10").mkdir()
     (tmp_path / "name" / "notes").mkdir()
-    assert publish.next_version(tmp_path / "name") == 11
+    path, _ = publish.publish(small_encoder(), tmp_path / "name", images())
+    assert path.name == "11"
+    assert publish.versions(tmp_path / "name") == [1, 2, 10, 11]
+
+
+def test_two_at_a_time_get_two_versions(tmp_path):
+    folders = []
+    for number in range(8):
+        hidden = tmp_path / f".unpublished-{number}"
+        hidden.mkdir()
+        (hidden / "saved_model.pb").write_text(str(number))
+        folders.append(hidden)
+    threads = [
+        threading.Thread(target=publish._rename_to_next, args=(hidden, tmp_path))
+        for hidden in folders
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert publish.versions(tmp_path) == list(range(1, 9))
+    read = {(tmp_path / str(n) / "saved_model.pb").read_text() for n in range(1, 9)}
+    assert read == {str(n) for n in range(8)}
+
+
+def old_versions(folder, count):
+    for version in range(1, count + 1):
+        (folder / str(version)).mkdir(parents=True)
+
+
+def test_old_versions_go_when_no_reader_can_be_at_them(tmp_path, monkeypatch):
+    old_versions(tmp_path, 5)
+    publish.remove_old(tmp_path, 0)
+    publish.remove_old(tmp_path, 2)
+    assert publish.versions(tmp_path) == [1, 2, 3, 4, 5]  # all were replaced a moment ago
+    now = time.time()
+    monkeypatch.setattr(publish.time, "time", lambda: now + publish.GRACE_SECONDS + 1)
+    publish.remove_old(tmp_path, 7)
+    assert publish.versions(tmp_path) == [1, 2, 3, 4, 5]
+    publish.remove_old(tmp_path, 2)
+    assert publish.versions(tmp_path) == [4, 5]
+    publish.remove_old(tmp_path, 1)
+    assert publish.versions(tmp_path) == [5]
+    assert [p.name for p in tmp_path.iterdir()] == ["5"]
 
 
 def test_a_wrong_export_is_not_published(tmp_path, monkeypatch):
     encoder = small_encoder()
-    publish.publish(encoder, tmp_path, images())
+    (tmp_path / "1").mkdir()
     right = saved_model.expected(encoder, images())
     monkeypatch.setattr(saved_model, "expected", lambda *_: right + 0.01)
     with pytest.raises(RunError, match="nothing was published"):
@@ -135,3 +174,35 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="give another --export_dir"):
         publish.publish(small_encoder(), tmp_path / "file" / "name", images())
+
+
+def publish_again(model, folder, count):
+    """Publishes a finished SavedModel `count` times, as fast as it can be copied."""
+    for number in range(count):
+        hidden = folder / f".unpublished-{number}"
+        shutil.copytree(model, hidden)
+        publish._rename_to_next(hidden, folder)
+        publish.remove_old(folder, 3)
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_a_reader_of_the_newest_never_meets_half_a_version(published, tmp_path):
+    """100 versions under a reader that loads the newest in a loop."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    publish_again(published, folder, 1)
+    writer = Process(target=publish_again, args=(published, folder, 99))
+    writer.start()
+    wanted = tf.saved_model.load(str(published))(images()).numpy()
+    loaded = []
+    while writer.is_alive():
+        newest = publish.versions(folder)[-1]
+        model = tf.saved_model.load(str(folder / str(newest)))
+        np.testing.assert_array_equal(model(images()), wanted)
+        loaded.append(newest)
+    writer.join()
+    assert writer.exitcode == 0
+    assert publish.versions(folder) == list(range(1, 101))
+    assert len(set(loaded)) > 3
+    assert not [name for name in os.listdir(folder) if name.startswith(".")]

@@ -1,0 +1,149 @@
+"""The model card: README.md of an export, for people who were sent the folder and nothing else."""
+
+import string
+from dataclasses import dataclass
+from typing import Any
+
+_CARD = string.Template("""\
+# $name
+
+An image encoder, learned from unlabelled images by Deep InfoMax (Hjelm et al. 2019) with dim_tf.
+
+- **Learned from**: $data
+- **Objective**: $objective
+- **Encoder**: $encoder, $parameters parameters; $steps steps of $batch_size images.
+- **Licence**: $licence
+
+## Input and output
+
+Images, RGB, float32 [N, $size, $size, 3] in [0, 1]. To fit another image: its largest centred
+square, resized with antialiasing (what the signatures that take encoded images do).
+
+| signature | takes | gives |
+|---|---|---|
+$signatures
+
+Encoded images are JPEG (grayscale, RGB, CMYK; turned as EXIF says) or PNG (any; alpha is dropped,
+16 bits become 8) of at most $max_pixels pixels. Others are refused with an error; by
+`serving_bytes_valid`, with `valid` false.
+
+## What it reached
+
+$evaluation
+
+## How to load it
+
+VERSION is the number of the folder that this file is in.
+
+```python
+import tensorflow as tf
+encoder = tf.saved_model.load("$name/VERSION")  # or tensorflow_hub.load
+features = encoder(images)  # [N, $dimension]
+named = encoder.signatures["endpoints"](images=images)  # all endpoints
+
+# In Keras 3, also to fine-tune:
+from dim_tf.export import EncoderLayer
+layer = EncoderLayer("$name/VERSION", trainable=True)
+
+# In Keras 3 without dim_tf, not to fine-tune:
+import keras
+layer = keras.layers.TFSMLayer("$name/VERSION", call_endpoint="serving_default")
+
+# TFLite, without TensorFlow:
+from ai_edge_litert.interpreter import Interpreter
+run = Interpreter("$name/VERSION/encoder_float32.tflite").get_signature_runner()
+features = run(images=images)["global"]
+```
+
+TensorFlow Serving: `docker compose -f serving/compose.yaml up` in the folder above `$name`, then
+
+```
+echo '{"signature_name": "serving_bytes", "instances": [{"b64": "'$$(base64 -w0 FILE)'"}]}' |
+    curl http://localhost:8501/v1/models/$name:predict -d @-
+```
+
+## TFLite files
+
+Compared with the Keras model on $checked images of the test split; time of one image on one thread
+of the machine that exported.
+
+| file | size, MB | mean cosine | ms an image |
+|---|---|---|---|
+$files
+
+`encoder_int8.tflite` takes and gives int8 by the scales that it holds. The ranges of its numbers
+come from $calibrated images of the training split. `encoder_float32_batch1.tflite` has the metadata
+that MediaPipe's ImageEmbedder asks for.
+
+Other settings and all figures: `assets/metadata.json`.
+""")
+
+
+@dataclass(frozen=True)
+class LiteFile:
+    """What is said of a TFLite file: its size in bytes, cosine, and milliseconds an image."""
+
+    file: str
+    size: int
+    cosine: float
+    milliseconds: float
+
+
+def render(metadata: dict[str, Any], files: list[LiteFile], checked: int, calibrated: int) -> str:
+    """The card, Markdown.
+
+    Args:
+        metadata: what assets/metadata.json tells.
+        files: the TFLite files.
+        checked: images that they were compared on.
+        calibrated: images that gave int8 its ranges.
+    """
+    signatures = metadata["signatures"]
+    return _CARD.substitute(
+        name=metadata["name"],
+        data=metadata["data"] or "not stated",
+        objective=metadata["objective"] or "not stated",
+        encoder=metadata["encoder"],
+        parameters=f"{metadata['parameters']:,}",
+        steps=f"{metadata['steps']:,}",
+        batch_size=metadata["batch_size"],
+        licence=metadata["licence"] or "not stated; ask whoever gave you this folder",
+        size=metadata["image_size"],
+        dimension=metadata["dimension"],
+        max_pixels=f"{metadata['max_pixels']:,}",
+        signatures="\n".join(
+            f"| `{name}` | {_tensors(s['inputs'])} | {_tensors(s['outputs'])} |"
+            for name, s in signatures.items()
+        ),
+        evaluation=_evaluation(metadata["evaluation"]),
+        checked=checked,
+        calibrated=calibrated,
+        files="\n".join(
+            f"| `{f.file}` | {f.size / 1e6:.2f} | {f.cosine:.5f} | {f.milliseconds:.2f} |"
+            for f in files
+        ),
+    )
+
+
+def _tensors(described: dict[str, str]) -> str:
+    return ", ".join(f"`{name}` {what}" for name, what in described.items())
+
+
+def _evaluation(evaluation: dict[str, Any]) -> str:
+    if not evaluation:
+        return "Not measured: the export was made without an evaluation of the same training step."
+    lines = ["| measure | endpoint | this encoder | random weights |", "|---|---|---|---|"]
+    floor = evaluation.get("floors", {}).get("random_encoder", {})
+    left_out = ("floors", "protocol", "uncertainty", "attributes")
+    for measure, values in evaluation.items():
+        if measure in left_out:
+            continue
+        for endpoint, value in values.items():
+            random = floor.get(measure, {}).get(endpoint)
+            lines.append(f"| {measure} | {endpoint} | {_figure(value)} | {_figure(random)} |")
+    lines += ["", "Protocol: `assets/metadata.json`."]
+    return "\n".join(lines)
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"

@@ -1,0 +1,261 @@
+"""Embeds a large collection of images by an exported encoder; goes on where it was stopped."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from dim_tf.errors import InputError
+from dim_tf.export.image_collection import Collection
+from dim_tf.files import replace_text
+
+SIGNATURE = "serving_bytes_valid"
+MANIFEST_FILE = "embeddings.json"
+BATCH = 256
+FORMATS = ("parquet", "tfrecord")
+
+Write = Callable[[Path, list[str], np.ndarray], None]
+
+
+def embed(
+    saved_model_path: Path, collection: Collection, out: Path, format: str, shard_size: int
+) -> dict[str, Any]:
+    """Writes the embeddings of a collection, a file for each `shard_size` images.
+
+    A file has a row for each image: `id`, string, and `embedding`, float32 [D]. Images that cannot
+    be decoded have none; their ids are in refused-NNNNN.txt. A file appears whole or not at all; a
+    second call goes on after the last one, so that each id is written once.
+
+    Args:
+        saved_model_path: one version of an exported encoder.
+        collection: the images.
+        out: folder for the files.
+        format: parquet, or tfrecord (tf.train.Example).
+        shard_size: images a file.
+
+    Returns:
+        What embeddings.json then tells: images, refused, and where they came from.
+
+    Raises:
+        InputError: no such encoder, or the folder holds embeddings of another encoder, collection,
+            format or size of file.
+    """
+    write = _writer(format)
+    encoder = _load(saved_model_path)
+    out.mkdir(parents=True, exist_ok=True)
+    told = {
+        "collection": collection.description,
+        "collection_fingerprint": collection.fingerprint,
+        "saved_model": str(saved_model_path),
+        "saved_model_fingerprint": _fingerprint(saved_model_path),
+        "format": format,
+        "shard_size": shard_size,
+    }
+    _check_same(out / MANIFEST_FILE, told)
+    replace_text(out / MANIFEST_FILE, json.dumps(told | {"complete": False}, indent=2) + "\n")
+    shard = _finished_shards(out, format)
+    if shard:
+        print(f"embed: {shard:,} files are there; going on after them", flush=True)
+    waiting = _Rows([], np.empty(0), np.empty(0))
+    for ids, encoded in collection.batches_from(shard * shard_size, min(BATCH, shard_size)):
+        answer = encoder(image_bytes=encoded)
+        waiting = waiting.and_then(ids, answer["global"].numpy(), answer["valid"].numpy())
+        if len(waiting) >= shard_size:
+            full, waiting = waiting.split(shard_size)
+            _write_shard(out, format, write, shard, full)
+            shard += 1
+            print(f"embed: {shard * shard_size:,} images", flush=True)
+    if len(waiting):
+        _write_shard(out, format, write, shard, waiting)
+        shard += 1
+    told |= _counts(out, format, shard)
+    replace_text(out / MANIFEST_FILE, json.dumps(told | {"complete": True}, indent=2) + "\n")
+    return told
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Embeddings that were computed and not yet written: ids, float32 [N, D], bool [N]."""
+
+    ids: list[str]
+    features: np.ndarray
+    valid: np.ndarray
+
+    def __len__(self):
+        return len(self.ids)
+
+    def and_then(self, ids, features, valid):
+        if not self.ids:
+            return _Rows(ids, features, valid)
+        joined = np.concatenate([self.features, features]), np.concatenate([self.valid, valid])
+        return _Rows(self.ids + ids, *joined)
+
+    def split(self, first):
+        return (
+            _Rows(self.ids[:first], self.features[:first], self.valid[:first]),
+            _Rows(self.ids[first:], self.features[first:], self.valid[first:]),
+        )
+
+
+def read(out: Path) -> tuple[list[str], np.ndarray]:
+    """The ids and the embeddings, float32 [N, D], that `embed` wrote to a folder.
+
+    Raises:
+        InputError: the folder has none, or they are not complete.
+    """
+    manifest = _manifest(out / MANIFEST_FILE)
+    if not manifest.get("complete"):
+        raise InputError(
+            f"{out} holds no complete embeddings; run --mode=embed --embed_output={out} to its end"
+        )
+    reader = {"parquet": _read_parquet, "tfrecord": _read_records}[manifest["format"]]
+    parts = [reader(path) for path in sorted(out.glob(f"embeddings-*.{manifest['format']}"))]
+    ids = [one for part, _ in parts for one in part]
+    filled = [rows for part, rows in parts if part]
+    if not filled:
+        raise InputError(f"{out} holds no embedding: every image was refused")
+    return ids, np.concatenate(filled)
+
+
+def _load(path: Path):
+    try:
+        loaded = tf.saved_model.load(str(path))
+    except OSError as error:
+        raise InputError(
+            f"--saved_model={path} holds no SavedModel; give one version of an exported encoder, "
+            "as exported/cifar10/1"
+        ) from error
+    if SIGNATURE not in loaded.signatures:
+        raise InputError(
+            f"the SavedModel in {path} has no signature {SIGNATURE}, only "
+            f"{', '.join(loaded.signatures)}; export the encoder again by this version of dim_tf"
+        )
+    signature = loaded.signatures[SIGNATURE]
+
+    def encoder(**inputs):
+        assert loaded is not None  # its variables live as long as it does
+        return signature(**inputs)
+
+    return encoder
+
+
+def _fingerprint(path: Path) -> str:
+    found = hashlib.sha256()
+    for file in ("saved_model.pb", "variables/variables.index"):
+        found.update(tf.io.gfile.GFile(str(path / file), "rb").read())
+    return found.hexdigest()
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def _check_same(path: Path, told: dict[str, Any]) -> None:
+    there = _manifest(path)
+    differing = [
+        f"{key}: {there[key]!r} -> {value!r}"
+        for key, value in told.items()
+        if key in there and there[key] != value
+    ]
+    if differing:
+        raise InputError(
+            f"{path.parent} holds embeddings of something else ({'; '.join(differing)}); give "
+            "another --embed_output"
+        )
+
+
+def _shard_path(out: Path, format: str, shard: int) -> Path:
+    return out / f"embeddings-{shard:05d}.{format}"
+
+
+def _finished_shards(out: Path, format: str) -> int:
+    shard = 0
+    while _shard_path(out, format, shard).exists():
+        shard += 1
+    return shard
+
+
+def _write_shard(out, format, write, shard, rows):
+    refused = [one for one, ok in zip(rows.ids, rows.valid, strict=True) if not ok]
+    if refused:  # before the embeddings, whose file says that the shard is done
+        replace_text(out / f"refused-{shard:05d}.txt", "".join(f"{one}\n" for one in refused))
+    path = _shard_path(out, format, shard)
+    temporary = path.with_name(path.name + ".tmp")
+    embedded = [one for one, ok in zip(rows.ids, rows.valid, strict=True) if ok]
+    try:
+        write(temporary, embedded, rows.features[rows.valid])
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _counts(out, format, shards):
+    refused = sum(len(p.read_text(encoding="utf-8").split("\n")) - 1 for p in out.glob("refused-*"))
+    count = {"parquet": _count_parquet, "tfrecord": _count_records}[format]
+    embedded = sum(count(_shard_path(out, format, shard)) for shard in range(shards))
+    return {"images": embedded + refused, "refused": refused}
+
+
+def _writer(format: str) -> Write:
+    if format == "tfrecord":
+        return _write_records
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            "Parquet needs pyarrow: pip install 'dim_tf[embed]', or give --embed_format=tfrecord"
+        ) from error
+    return _write_parquet
+
+
+def _write_parquet(path, ids, rows):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    size = rows.shape[1]
+    flat = pa.array(np.ascontiguousarray(rows, np.float32).reshape(-1), pa.float32())
+    embeddings = pa.FixedSizeListArray.from_arrays(flat, size)
+    pq.write_table(pa.table({"id": pa.array(ids, pa.string()), "embedding": embeddings}), path)
+
+
+def _read_parquet(path):
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    column = table["embedding"].combine_chunks()
+    size = column.type.list_size
+    return table["id"].to_pylist(), column.flatten().to_numpy().reshape(len(column), size)
+
+
+def _count_parquet(path):
+    import pyarrow.parquet as pq
+
+    return pq.ParquetFile(path).metadata.num_rows
+
+
+def _write_records(path, ids, rows):
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for one, row in zip(ids, rows, strict=True):
+            example = tf.train.Example()
+            example.features.feature["id"].bytes_list.value.append(one.encode())
+            example.features.feature["embedding"].float_list.value.extend(row)
+            writer.write(example.SerializeToString())
+
+
+def _read_records(path):
+    ids, rows = [], []
+    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+        features = tf.train.Example.FromString(record).features.feature
+        ids.append(features["id"].bytes_list.value[0].decode())
+        rows.append(np.array(features["embedding"].float_list.value, np.float32))
+    return ids, np.array(rows, np.float32)
+
+
+def _count_records(path):
+    return sum(1 for _ in tf.data.TFRecordDataset(str(path)))

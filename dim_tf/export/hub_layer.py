@@ -1,0 +1,91 @@
+"""A reusable SavedModel as a Keras 3 layer, to be fine-tuned or not."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+PARTS = ("__call__", "variables", "trainable_variables")
+
+
+@keras.saving.register_keras_serializable("dim_tf")
+class EncoderLayer(keras.layers.Layer):
+    """A SavedModel that can be called, as a layer: one that we exported or any of TF Hub's kind.
+
+    Its variables are the layer's weights: optimizers train them, `trainable` freezes them, and a
+    saved Keras model keeps their values. What it computes stays in the SavedModel, which must still
+    be at `path` when the Keras model is loaded again.
+
+        encoder = EncoderLayer("exported/cifar10/1", trainable=True)
+        classifier = keras.Sequential([keras.Input([32, 32, 3]), encoder, keras.layers.Dense(10)])
+
+    Args:
+        path: of the SavedModel.
+        trainable: whether its trainable variables are trained. Where they are not, the SavedModel
+            is called with training=False, so that batch norm keeps its statistics.
+        regularization: whether the SavedModel's regularization losses are added to the loss.
+
+    Input:
+        what the SavedModel takes; ours: images, float32 [N, H, W, 3] in [0, 1].
+
+    Output:
+        what it gives; ours: the global feature, float32 [N, D].
+
+    Raises:
+        ValueError: there is no SavedModel at `path`, or it cannot be called as TF Hub asks for.
+    """
+
+    def __init__(
+        self, path: str, trainable: bool = True, regularization: bool = False, **kwargs: Any
+    ):
+        super().__init__(trainable=trainable, **kwargs)
+        self.saved_model_path = path = str(path)
+        self.regularization = regularization
+        if "://" not in path and not Path(path, "saved_model.pb").is_file():
+            raise ValueError(
+                f"{path} holds no SavedModel (saved_model.pb); give the folder of one version, as "
+                "exported/cifar10/1. A Keras model that was saved with this layer needs it at the "
+                "same place"
+            )
+        self._loaded = tf.saved_model.load(path)
+        missing = [part for part in PARTS if not hasattr(self._loaded, part)]
+        if missing:
+            raise ValueError(
+                f"the SavedModel in {path} lacks {', '.join(missing)}; a reusable SavedModel of TF "
+                "Hub's kind is expected (keras.layers.TFSMLayer calls others)"
+            )
+        self._has_training = "training" in self._loaded.__call__.function_spec.arg_names
+        trained = {v.ref() for v in self._loaded.trainable_variables}
+        for variable in self._loaded.variables:
+            self._adopt(variable, variable.ref() in trained)
+        self.built = True
+
+    def _adopt(self, variable: tf.Variable, trainable: bool) -> None:
+        # Keras has no public way to take over a variable of TensorFlow; its TFSMLayer does this.
+        weight = keras.Variable(
+            initializer=variable, trainable=trainable, dtype=variable.dtype.name
+        )
+        weight._value = variable
+        self._track_variable(weight)
+
+    def call(self, images: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        arguments = {}
+        if self._has_training:
+            arguments["training"] = bool(training) and self.trainable
+        found = self._loaded(images, **arguments)
+        if self.regularization:
+            for loss in self._loaded.regularization_losses:
+                self.add_loss(loss())
+        return found
+
+    def compute_output_spec(self, images: keras.KerasTensor, training: bool | None = None):
+        spec = tf.TensorSpec(images.shape, images.dtype)
+        arguments = {"training": False} if self._has_training else {}
+        concrete = self._loaded.__call__.get_concrete_function(spec, **arguments)
+        found = concrete.structured_outputs
+        return keras.KerasTensor(found.shape, found.dtype.name)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        return config | {"path": self.saved_model_path, "regularization": self.regularization}

@@ -1,0 +1,169 @@
+"""Large collections of encoded images, one after the other, each with an id."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import tensorflow as tf
+
+from dim_tf.errors import InputError
+
+SUFFIXES = (".jpg", ".jpeg", ".png")
+RECORD_SUFFIXES = (".tfrecord", ".tfrecords")
+IMAGE_FEATURES = ("image", "image/encoded", "image_raw")
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Encoded images in a fixed order.
+
+    Attributes:
+        description: what it is, for people.
+        fingerprint: another one means that images were added, removed or changed places.
+        images_from: from a number n, a data set of (id, encoded image), string scalars, that
+            begins with the n-th.
+    """
+
+    description: str
+    fingerprint: str
+    images_from: Callable[[int], tf.data.Dataset]
+
+    def batches_from(self, first: int, size: int) -> Iterator[tuple[list[str], tf.Tensor]]:
+        """The ids and the images, `size` at a time, from image number `first` on."""
+        for ids, encoded in self.images_from(first).batch(size).prefetch(2):
+            yield [one.decode() for one in ids.numpy()], encoded
+
+
+def open_collection(where: str, data_dir: str = "", download: bool = False) -> Collection:
+    """A collection by its description on the command line.
+
+    Args:
+        where: a folder, of which all JPEG and PNG files below are taken, ids their relative paths
+            with "/"; a pattern of TFRecord files (ending in .tfrecord or .tfrecords, with or
+            without what TFDS appends) of tf.train.Example with the encoded image in one of
+            `IMAGE_FEATURES`, ids <file>:<number in the file>; or tfds:NAME:SPLIT or
+            tfds:NAME:SPLIT+SPLIT, ids SPLIT:<number>.
+        data_dir: TFDS's folder.
+        download: whether TFDS may download.
+
+    Raises:
+        InputError: nothing is there, or it cannot be told what it is.
+    """
+    if not where:
+        raise InputError(
+            "--mode=embed needs --embed_input: a folder of images, a pattern of TFRecord files "
+            "(images-*.tfrecord), or tfds:NAME:SPLIT"
+        )
+    if where.startswith("tfds:"):
+        return _of_tfds(where, data_dir, download)
+    if Path(where).is_dir():
+        return _of_folder(Path(where))
+    return _of_records(where)
+
+
+_NOTHING = tf.data.Dataset.from_tensor_slices((tf.constant([], tf.string),) * 2)
+
+
+def _fingerprint(lines: list[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _of_folder(folder: Path) -> Collection:
+    ids = sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES and path.is_file()
+    )
+    if not ids:
+        raise InputError(f"--embed_input={folder} holds no file ending in {', '.join(SUFFIXES)}")
+
+    def images_from(first):
+        names = tf.data.Dataset.from_tensor_slices(tf.constant(ids[first:], tf.string))
+        return names.map(
+            lambda one: (one, tf.io.read_file(tf.strings.join([str(folder), "/", one]))),
+            num_parallel_calls=4,
+        )
+
+    return Collection(f"{len(ids):,} image files in {folder}", _fingerprint(ids), images_from)
+
+
+def _of_records(pattern: str) -> Collection:
+    files = sorted(tf.io.gfile.glob(pattern))
+    known = [f for f in files if any(suffix in Path(f).name for suffix in RECORD_SUFFIXES)]
+    if not known:
+        raise InputError(
+            f"--embed_input={pattern} is no folder and matches no file with "
+            f"{' or '.join(RECORD_SUFFIXES)} in its name"
+        )
+    features = {name: tf.io.FixedLenFeature([], tf.string, "") for name in IMAGE_FEATURES}
+
+    def image_of(record):
+        found = tf.io.parse_single_example(record, features)
+        return tf.strings.join([found[name] for name in IMAGE_FEATURES])  # all but one are empty
+
+    def images_of(file):
+        name = Path(file).name
+        records = tf.data.TFRecordDataset(file).enumerate()
+        return records.map(
+            lambda number, record: (
+                tf.strings.join([name, ":", tf.strings.as_string(number)]),
+                image_of(record),
+            )
+        )
+
+    def images_from(first):
+        images = _NOTHING
+        for file in known:
+            images = images.concatenate(images_of(file))
+        return images.skip(first)
+
+    sizes = [f"{file} {tf.io.gfile.stat(file).length}" for file in known]
+    return Collection(f"{len(known):,} TFRecord files {pattern}", _fingerprint(sizes), images_from)
+
+
+def _of_tfds(where: str, data_dir: str, download: bool) -> Collection:
+    import tensorflow_datasets as tfds
+
+    from dim_tf.data import tfds_files
+
+    parts = where.split(":")
+    if len(parts) != 3 or not all(parts):
+        raise InputError(f"--embed_input={where}; expected tfds:NAME:SPLIT, as tfds:cifar10:test")
+    _, name, asked = parts
+    by_hand = "Give --data_dir, or --download to fetch it."
+    builder = tfds_files.prepare(name, data_dir, download, by_hand)
+    counts = {}
+    for split in asked.split("+"):
+        if split not in builder.info.splits:
+            raise InputError(
+                f"{name} has no split {split!r}; it has {', '.join(builder.info.splits)}"
+            )
+        counts[split] = builder.info.splits[split].num_examples
+    if "image" not in builder.info.features:
+        raise InputError(f"{name} has no feature 'image'")
+
+    def images_of(split, first):
+        examples = builder.as_dataset(
+            split=tfds.core.ReadInstruction(split, from_=first, unit="abs"),
+            shuffle_files=False,
+            decoders={"image": tfds.decode.SkipDecoding()},
+        )
+        return examples.enumerate(start=first).map(
+            lambda number, example: (
+                tf.strings.join([split, ":", tf.strings.as_string(number)]),
+                example["image"],
+            )
+        )
+
+    def images_from(first):
+        images = _NOTHING
+        for split, count in counts.items():
+            if first < count:  # TFDS refuses to read nothing
+                images = images.concatenate(images_of(split, first))
+            first = max(first - count, 0)
+        return images
+
+    description = f"{sum(counts.values()):,} images of {name}, {asked}"
+    fingerprint = _fingerprint([builder.info.full_name, asked, str(counts)])
+    return Collection(description, fingerprint, images_from)

@@ -1,0 +1,124 @@
+"""TFLite Metadata, by which MediaPipe's ImageEmbedder knows what to feed a model.
+
+The metadata are a flatbuffer of their own (schema: metadata_schema.fbs of TFLite Support, root
+table ModelMetadata) that is stored in the model as the buffer "TFLITE_METADATA". The numbers below
+are the schema's: the place of a field in its table, or of a member in its union.
+"""
+
+from collections.abc import Callable
+
+import flatbuffers
+from tensorflow.lite.python import schema_py_generated as schema
+
+BUFFER = "TFLITE_METADATA"
+IDENTIFIER = b"M001"
+MIN_PARSER_VERSION = "1.0.0"
+RGB = 1
+IMAGE_PROPERTIES = 2  # of the union ContentProperties
+FEATURE_PROPERTIES = 1
+NORMALIZATION = 1  # of the union ProcessUnitOptions
+
+
+def with_image_metadata(
+    model: bytes,
+    *,
+    name: str,
+    description: str,
+    license: str,
+    mean: float,
+    std: float,
+    size: int,
+) -> bytes:
+    """A TFLite model with metadata: an RGB image in, a feature vector out.
+
+    Args:
+        model: with one input [1, H, W, 3] and one output.
+        name: of the model.
+        description: of the model.
+        license: of the model.
+        mean: the model takes (pixel - mean) / std, pixels from 0 to 255.
+        std: likewise.
+        size: H and W.
+
+    Returns:
+        The model, what else it has unchanged.
+    """
+    made = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
+    buffer = schema.BufferT()
+    buffer.data = list(_metadata(name, description, license, mean, std, size))
+    made.buffers.append(buffer)
+    entry = schema.MetadataT()
+    entry.name, entry.buffer = BUFFER.encode(), len(made.buffers) - 1
+    made.metadata = [*(made.metadata or []), entry]
+    builder = flatbuffers.Builder(len(model) + 4096)
+    builder.Finish(made.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+def _metadata(name, description, license, mean, std, size) -> bytes:
+    builder = flatbuffers.Builder(1024)
+    low, high = (0.0 - mean) / std, (255.0 - mean) / std
+    image_size = _table(builder, {0: ("Uint32", size), 1: ("Uint32", size)})
+    image = _table(builder, {0: ("Int8", RGB), 1: image_size})
+    normalization = _table(builder, {0: _floats(builder, mean), 1: _floats(builder, std)})
+    unit = _table(builder, {0: ("Uint8", NORMALIZATION), 1: normalization})
+    statistics = _table(builder, {0: _floats(builder, high), 1: _floats(builder, low)})
+    taken = _table(
+        builder,
+        {
+            0: builder.CreateString("image"),
+            1: builder.CreateString("RGB image"),
+            3: _table(builder, {0: ("Uint8", IMAGE_PROPERTIES), 1: image}),
+            4: _tables(builder, unit),
+            5: statistics,
+        },
+    )
+    features = _table(builder, {})
+    given = _table(
+        builder,
+        {
+            0: builder.CreateString("embedding"),
+            1: builder.CreateString("global feature of the image"),
+            3: _table(builder, {0: ("Uint8", FEATURE_PROPERTIES), 1: features}),
+        },
+    )
+    subgraph = _table(builder, {2: _tables(builder, taken), 3: _tables(builder, given)})
+    root = _table(
+        builder,
+        {
+            0: builder.CreateString(name),
+            1: builder.CreateString(description),
+            3: _tables(builder, subgraph),
+            5: builder.CreateString(license),
+            7: builder.CreateString(MIN_PARSER_VERSION),
+        },
+    )
+    builder.Finish(root, file_identifier=IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def _table(builder: flatbuffers.Builder, fields: dict[int, int | tuple[str, int]]) -> int:
+    """A table of fields by their place: a number with its type, or the offset of what is made."""
+    builder.StartObject(max(fields, default=-1) + 1)
+    for place, value in fields.items():
+        if isinstance(value, tuple):
+            kind, number = value
+            prepend: Callable = getattr(builder, f"Prepend{kind}Slot")
+            prepend(place, number, 0)
+        else:
+            builder.PrependUOffsetTRelativeSlot(place, value, 0)
+    return builder.EndObject()
+
+
+def _tables(builder: flatbuffers.Builder, table: int) -> int:
+    """A vector of one table."""
+    builder.StartVector(4, 1, 4)
+    builder.PrependUOffsetTRelative(table)
+    return builder.EndVector()
+
+
+def _floats(builder: flatbuffers.Builder, number: float) -> int:
+    """A vector of one float32."""
+    builder.StartVector(4, 1, 4)
+    builder.PrependFloat32(number)
+    return builder.EndVector()

@@ -1,0 +1,115 @@
+"""What TensorFlow Serving needs beside a SavedModel: warm-up requests and its configuration."""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from dim_tf.export import saved_model
+from dim_tf.files import replace_text
+
+WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
+CONFIG_FOLDER = "serving"
+
+BATCHING = """\
+# For --batching_parameters_file: waits up to 2 ms for requests of serving_default to put together.
+max_batch_size { value: 64 }
+batch_timeout_micros { value: 2000 }
+max_enqueued_batches { value: 256 }
+num_batch_threads { value: 4 }
+"""
+MONITORING = """\
+# For --monitoring_config_file: metrics for Prometheus.
+prometheus_config { enable: true path: "/monitoring/prometheus/metrics" }
+"""
+COMPOSE = """\
+# Serves every encoder of the folder above: docker compose up
+#
+# "encoder" takes every signature and batches none: an image that cannot be decoded fails its own
+# request and no other. "encoder-batched" (docker compose --profile batched up) puts the requests of
+# several clients together, which suits arrays (serving_default) and serving_bytes_valid; do not
+# send serving_bytes there, where one broken image fails the requests that it is put together with.
+services:
+  encoder:
+    image: ${TF_SERVING_IMAGE:-tensorflow/serving:latest}
+    command:
+      - --model_config_file=/models/serving/models.config
+      - --model_config_file_poll_wait_seconds=60
+      - --monitoring_config_file=/models/serving/monitoring.config
+    ports: ["8500:8500", "8501:8501"]
+    volumes: ["..:/models:ro"]
+    restart: unless-stopped
+  encoder-batched:
+    profiles: [batched]
+    image: ${TF_SERVING_IMAGE:-tensorflow/serving:latest}
+    command:
+      - --model_config_file=/models/serving/models.config
+      - --model_config_file_poll_wait_seconds=60
+      - --monitoring_config_file=/models/serving/monitoring.config
+      - --enable_batching=true
+      - --batching_parameters_file=/models/serving/batching.config
+    ports: ["8510:8500", "8511:8501"]
+    volumes: ["..:/models:ro"]
+    restart: unless-stopped
+"""
+
+
+def write_warmup(path: Path, name: str, pixels: np.ndarray) -> None:
+    """Writes a SavedModel's warm-up requests, which a server answers before it takes any other.
+
+    Real images, one and all of them, through each signature that takes images or encoded images.
+
+    Args:
+        path: of the SavedModel.
+        name: under which the model is served.
+        pixels: float32 [N, H, W, 3] in [0, 1].
+    """
+    from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+    (path / WARMUP_FILE).parent.mkdir(exist_ok=True)
+    encoded = saved_model.png_images(pixels)
+    signatures = tf.saved_model.load(str(path)).signatures
+    with tf.io.TFRecordWriter(str(path / WARMUP_FILE)) as writer:
+        for signature, function in signatures.items():
+            inputs = function.structured_input_signature[1]
+            for count in (1, len(pixels)):
+                request = predict_pb2.PredictRequest()
+                request.model_spec.name = name
+                request.model_spec.signature_name = signature
+                if "image_bytes" in inputs:
+                    proto = tf.make_tensor_proto(encoded[:count])
+                    request.inputs["image_bytes"].CopyFrom(proto)
+                else:
+                    request.inputs["images"].CopyFrom(tf.make_tensor_proto(pixels[:count]))
+                log = prediction_log_pb2.PredictionLog()
+                log.predict_log.request.CopyFrom(request)
+                writer.write(log.SerializeToString())
+
+
+def models_config(names: list[str]) -> str:
+    """The ModelServerConfig, as text, of models that lie in /models."""
+    entries = [
+        f'  config {{ name: "{name}" base_path: "/models/{name}" model_platform: "tensorflow" }}\n'
+        for name in names
+    ]
+    return "model_config_list {\n" + "".join(entries) + "}\n"
+
+
+def write_config(export_dir: Path) -> None:
+    """Writes the configuration of a server of all encoders in a folder of exports.
+
+    Args:
+        export_dir: its folder `serving` gets models.config, batching.config, monitoring.config and
+            compose.yaml; what was there is replaced.
+    """
+    names = sorted(
+        folder.name
+        for folder in export_dir.iterdir()
+        if any(child.name.isdecimal() for child in folder.glob("*/"))
+    )
+    folder = export_dir / CONFIG_FOLDER
+    folder.mkdir(exist_ok=True)
+    replace_text(folder / "models.config", models_config(names))
+    replace_text(folder / "batching.config", BATCHING)
+    replace_text(folder / "monitoring.config", MONITORING)
+    replace_text(folder / "compose.yaml", COMPOSE)

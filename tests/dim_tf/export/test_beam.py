@@ -1,0 +1,277 @@
+"""The Beam pipeline embeds each image once, as the SavedModel does, and lists those it cannot."""
+
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import small_export
+import tensorflow as tf
+
+from dim_tf.errors import InputError
+from dim_tf.export import saved_model
+
+pytest.importorskip("apache_beam")
+
+import apache_beam as beam
+import pyarrow
+import pyarrow.parquet
+from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
+from apache_beam.testing import util
+from apache_beam.testing.test_pipeline import TestPipeline
+
+from dim_tf.export import beam as export_beam
+
+COUNT = 30
+# Without it Beam first looks on the network for a runner that is written in Go.
+RUNNER = "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+
+
+def close(found, wanted):
+    np.testing.assert_allclose(np.asarray(found), wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """An exported encoder's path."""
+    path = tmp_path_factory.mktemp("exported") / "1"
+    saved_model.save(small_export.small_encoder(), path, saved_model.Extent({}))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def encoded():
+    """30 encoded images and two that are broken, under their ids."""
+    images = saved_model.png_images(small_export.images(COUNT))
+    names = [f"{'ab'[i % 2]}/é {i}.png" for i in range(COUNT)]
+    return dict(zip(names, images, strict=True)) | {"a/cut.png": images[0][:40], "empty.png": b""}
+
+
+@pytest.fixture(scope="module")
+def wanted(exported, encoded):
+    """The SavedModel's own answer to each whole image: id -> float32 [D]."""
+    signature = tf.saved_model.load(exported).signatures["serving_bytes"]
+    names = list(encoded)[:COUNT]
+    features = signature(image_bytes=tf.constant([encoded[n] for n in names]))["global"].numpy()
+    return dict(zip(names, features, strict=True))
+
+
+@pytest.fixture(scope="module")
+def image_files(encoded, tmp_path_factory):
+    """The folder of the image files."""
+    folder = tmp_path_factory.mktemp("images")
+    for name, image in encoded.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(image)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def record_files(encoded, tmp_path_factory):
+    """Two TFRecord files, the second one compressed, and the place of each id in them."""
+    folder = tmp_path_factory.mktemp("records")
+    places = {}
+    for file, compression in (("0.tfrecord", ""), ("1.tfrecord.gz", "GZIP")):
+        names = [n for i, n in enumerate(encoded) if i % 2 == int(file[0])]
+        with tf.io.TFRecordWriter(str(folder / file), compression) as writer:
+            for number, name in enumerate(names):
+                places[name] = f"{file}:{number}"
+                features = {
+                    "picture": bytes_feature(encoded[name]),
+                    "name": bytes_feature(name.encode()),
+                    "number": tf.train.Feature(int64_list={"value": [len(places)]}),
+                }
+                writer.write(tf.train.Example(features={"feature": features}).SerializeToString())
+    return folder, places
+
+
+def bytes_feature(value):
+    return tf.train.Feature(bytes_list={"value": [value]})
+
+
+def rows_of_parquet(folder):
+    rows = []
+    for path in folder.glob("out-*.parquet"):
+        table = pyarrow.parquet.read_table(path)
+        assert table.schema.field("id").type == pyarrow.string()
+        assert table.schema.field("embedding").type.equals(pyarrow.list_(pyarrow.float32(), 5))
+        rows += [(row["id"], row["embedding"]) for row in table.to_pylist()]
+    return rows
+
+
+def rows_of_tfrecord(folder):
+    rows = []
+    for record in tf.data.TFRecordDataset([str(p) for p in folder.glob("out-*.tfrecord")]):
+        features = tf.train.Example.FromString(record.numpy()).features.feature
+        name = features["id"].bytes_list.value[0].decode()
+        rows.append((name, list(features["embedding"].float_list.value)))
+    return rows
+
+
+def invalid_ids(folder):
+    lines = [p.read_text("utf-8").splitlines() for p in folder.glob("out-invalid*.txt")]
+    assert lines
+    return sorted(line for of_one in lines for line in of_one)
+
+
+def check_rows(rows, wanted):
+    assert sorted(name for name, _ in rows) == sorted(wanted)  # each once
+    for name, embedding in rows:
+        close(embedding, wanted[name])
+
+
+def run(exported, output, *flags):
+    return export_beam.main(
+        [f"--saved_model={exported}", f"--output={output}/out", RUNNER, "--batch_size=4", *flags]
+    )
+
+
+def test_the_handler_is_light_and_answers_as_the_saved_model(exported, encoded, wanted):
+    handler = pickle.loads(pickle.dumps(export_beam.EncoderHandler(exported, 2, 8)))
+    assert handler.batch_elements_kwargs() == {"min_batch_size": 2, "max_batch_size": 8}
+    assert handler.get_num_bytes([b"12", b"345"]) == 5
+    assert handler.get_metrics_namespace() == "dim_tf"
+    model = handler.load_model()
+    found = dict(zip(encoded, handler.run_inference([*encoded.values()], model), strict=True))
+    assert {name for name, x in found.items() if x.valid} == set(wanted)
+    for name, result in found.items():
+        assert result.embedding.dtype == np.float32
+        close(result.embedding, wanted.get(name, np.zeros(5)))
+
+
+@pytest.mark.parametrize("keyed", [False, True])
+def test_the_handler_in_run_inference(exported, encoded, keyed):
+    handler, examples = export_beam.EncoderHandler(exported), [*encoded.values()]
+    if keyed:
+        handler, examples = KeyedModelHandler(handler), [*encoded.items()]
+    with TestPipeline(argv=[RUNNER]) as pipeline:
+        found = pipeline | beam.Create(examples) | RunInference(handler)
+        valid = found | beam.Map(lambda x: (x[1] if keyed else x).valid)
+        util.assert_that(valid, util.equal_to([True] * COUNT + [False] * 2))
+
+
+def test_embed_as_a_transform(exported, encoded, wanted):
+    def check(rows):
+        check_rows(rows, wanted)
+        assert all(type(x) is float for _, embedding in rows for x in embedding)
+
+    with TestPipeline(argv=[RUNNER]) as pipeline:
+        found = pipeline | beam.Create(encoded.items()) | export_beam.Embed(exported, 7)
+        util.assert_that(found.embedded, check)
+        util.assert_that(found.invalid, util.equal_to(["a/cut.png", "empty.png"]), label="invalid")
+
+
+def test_image_files_to_parquet(exported, image_files, wanted, tmp_path, capsys):
+    assert run(exported, tmp_path, f"--input={image_files}/**") == 0
+    check_rows(rows_of_parquet(tmp_path), wanted)
+    assert invalid_ids(tmp_path) == ["a/cut.png", "empty.png"]
+    printed = capsys.readouterr().out
+    assert "30 images embedded" in printed
+    assert "2 images could not be decoded" in printed
+
+
+def test_tfrecord_to_tfrecord_with_ids_by_place(exported, record_files, wanted, tmp_path):
+    folder, places = record_files
+    flags = ["--input_format=tfrecord", "--image_feature=picture", "--output_format=tfrecord"]
+    assert run(exported, tmp_path, f"--input={folder}/*", *flags) == 0
+    check_rows(rows_of_tfrecord(tmp_path), {places[name]: x for name, x in wanted.items()})
+    assert invalid_ids(tmp_path) == sorted([places["a/cut.png"], places["empty.png"]])
+
+
+def test_tfrecord_to_parquet_with_an_id_feature(exported, record_files, wanted, tmp_path):
+    flags = ["--input_format=tfrecord", "--image_feature=picture", "--id_feature=name"]
+    assert run(exported, tmp_path, f"--input={record_files[0]}/?.tfrecord*", *flags) == 0
+    check_rows(rows_of_parquet(tmp_path), wanted)
+    assert invalid_ids(tmp_path) == ["a/cut.png", "empty.png"]
+
+
+def test_a_glob_without_a_folder(exported, image_files, tmp_path, monkeypatch):
+    monkeypatch.chdir(image_files)
+    assert run(exported, tmp_path, "--input=*.png") == 0
+    assert invalid_ids(tmp_path) == ["empty.png"]
+    assert rows_of_parquet(tmp_path) == []
+
+
+def test_the_file_of_invalid_ids_replaces_an_older_one(exported, image_files, tmp_path, capsys):
+    assert run(exported, tmp_path, f"--input={image_files}/empty.png") == 0
+    assert invalid_ids(tmp_path) == ["empty.png"]
+    assert run(exported, tmp_path, f"--input={image_files}/b/*.png") == 0
+    assert invalid_ids(tmp_path) == []
+    assert len(rows_of_parquet(tmp_path)) == COUNT // 2
+    assert "0 images could not be decoded" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("pattern", "folder"),
+    [
+        ("a/b/c*/d.png", "a/b/"),
+        ("gs://bucket/**.jpg", "gs://bucket/"),
+        ("a/[01].png", "a/"),
+        ("a/b.png", "a/"),
+        ("*.png", ""),
+    ],
+)
+def test_fixed_folder(pattern, folder):
+    assert export_beam.fixed_folder(pattern) == folder
+
+
+def test_an_integer_feature_as_id(record_files):
+    reader = export_beam._ReadRecords("", "picture", "number")
+    with (record_files[0] / "0.tfrecord").open("rb") as stream:
+        ids = [reader.example(r, "place")[0] for r in export_beam.records(stream, "0")]
+    assert ids == [str(i + 1) for i in range(16)]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--input={images}/*.jpg"], "no file matches --input="),
+        (["--input={images}"], "is a folder; give a glob"),
+        (["--input=what://images/*"], "cannot be looked up"),
+        (["--input={images}/b/*", "--input_format=tfrecord"], "is no whole TFRecord file"),
+        (["--input={records}/*", "--input_format=tfrecord"], "no feature 'image' with one value"),
+        (
+            ["--input={records}/*", "--input_format=tfrecord", "--image_feature=number"],
+            "is a number, not an encoded image",
+        ),
+        (["--input={images}/**", "--saved_model={images}"], "is no SavedModel"),
+    ],
+)
+def test_errors_are_one_line(exported, image_files, record_files, tmp_path, capsys, flags, message):
+    flags = [flag.format(images=image_files, records=record_files[0]) for flag in flags]
+    assert run(exported, tmp_path, *flags) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ")
+    assert message in printed
+    assert printed.count("\n") == 1
+
+
+def test_a_record_that_is_cut_off(exported, record_files, tmp_path, capsys):
+    """Found while the pipeline runs: the first record is whole."""
+    whole = (record_files[0] / "0.tfrecord").read_bytes()
+    (tmp_path / "cut.tfrecord").write_bytes(whole[:-3])
+    flags = ["--input_format=tfrecord", "--image_feature=picture"]
+    assert run(exported, tmp_path, f"--input={tmp_path}/cut.tfrecord", *flags) == 2
+    assert "cut.tfrecord is no whole TFRecord file" in capsys.readouterr().err
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_a_saved_model_without_the_signature(tmp_path):
+    module = tf.Module()
+    module.f = tf.function(lambda x: x, input_signature=[tf.TensorSpec([None])])
+    tf.saved_model.save(module, str(tmp_path), signatures={"other": module.f})
+    with pytest.raises(InputError, match="has the signatures other and not serving_bytes_valid"):
+        export_beam.EncoderHandler(str(tmp_path)).load_model()
+
+
+def test_without_beam_one_line_says_what_to_install(tmp_path):
+    (tmp_path / "apache_beam.py").write_text(
+        "raise ModuleNotFoundError('no', name='apache_beam')\n", encoding="utf-8"
+    )
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import runpy; "
+    code += "runpy.run_module('dim_tf.export.beam', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2
+    last = done.stderr.splitlines()[-1]
+    assert last == "error: apache_beam is not installed; pip install 'dim_tf[beam]'"

@@ -1,0 +1,213 @@
+"""Every image of a collection is embedded once, however often the work is stopped."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import small_export
+import tensorflow as tf
+from small_export import close
+
+from dim_tf.errors import InputError
+from dim_tf.export import embed, image_collection, saved_model
+
+COUNT = 23
+BROKEN = (4, 11)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    path = tmp_path_factory.mktemp("exported") / "1"
+    return path, small_export.save(path)
+
+
+def encoded():
+    found = saved_model.png_images(small_export.images(COUNT))
+    for place in BROKEN:
+        found[place] = found[place][:50]
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = tmp_path / "images"
+    for number, one in enumerate(encoded()):
+        path = made / f"class {number % 2}" / f"{number:03d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(one)
+    (made / "notes.txt").write_text("no image")
+    return made
+
+
+@pytest.fixture
+def records(tmp_path):
+    for name, part in (("a", slice(0, 10)), ("b", slice(10, COUNT))):
+        with tf.io.TFRecordWriter(str(tmp_path / f"{name}.tfrecord")) as writer:
+            for one in encoded()[part]:
+                example = tf.train.Example()
+                example.features.feature["image/encoded"].bytes_list.value.append(one)
+                writer.write(example.SerializeToString())
+    return str(tmp_path / "*.tfrecord")
+
+
+def wanted(encoder):
+    return saved_model.expected(encoder, small_export.images(COUNT))
+
+
+def check(out, ids_by_number, encoder, shard=5):
+    """All but the broken images once, with the encoder's features."""
+    found, rows = embed.read(out)
+    kept = [n for n in ids_by_number if n not in BROKEN]
+    assert found == [ids_by_number[n] for n in kept]
+    close(rows, wanted(encoder)[kept])
+    refused = [
+        line for path in sorted(out.glob("refused-*")) for line in path.read_text().splitlines()
+    ]
+    assert refused == [ids_by_number[n] for n in ids_by_number if n in BROKEN]
+    told = json.loads((out / "embeddings.json").read_text())
+    assert told["complete"]
+    assert (told["images"], told["refused"]) == (COUNT, len(BROKEN))
+    assert len(list(out.glob("embeddings-0*"))) == -(-COUNT // shard)
+
+
+def folder_ids():
+    ids = {n: f"class {n % 2}/{n:03d}.png" for n in range(COUNT)}
+    return dict(sorted(ids.items(), key=lambda item: item[1]))
+
+
+@pytest.mark.parametrize("format", ["parquet", "tfrecord"])
+def test_a_folder(exported, folder, tmp_path, format):
+    path, encoder = exported
+    images = image_collection.open_collection(str(folder))
+    embed.embed(path, images, tmp_path / "out", format, 5)
+    check(tmp_path / "out", folder_ids(), encoder)
+
+
+def test_tfrecords(exported, records, tmp_path):
+    path, encoder = exported
+    embed.embed(path, image_collection.open_collection(records), tmp_path / "out", "parquet", 5)
+    ids = {n: f"a.tfrecord:{n}" if n < 10 else f"b.tfrecord:{n - 10}" for n in range(COUNT)}
+    check(tmp_path / "out", ids, encoder)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("TFDS_DATA_DIR" not in os.environ, reason="TFDS_DATA_DIR is not set")
+def test_splits_of_tfds():
+    """Ids count on in each split, from wherever the reading begins."""
+    tfds_dir = os.environ["TFDS_DATA_DIR"]
+    images = image_collection.open_collection("tfds:cifar10:train+test", tfds_dir)
+    assert "60,000 images" in images.description
+    for first, ids in (
+        (0, ["train:0", "train:1", "train:2"]),
+        (49_998, ["train:49998", "train:49999", "test:0"]),
+        (59_999, ["test:9999"]),
+    ):
+        found, encoded = next(images.batches_from(first, 3))
+        assert found == ids
+        assert all(one[:2] == b"\xff\xd8" for one in encoded.numpy())
+    assert next(images.batches_from(60_000, 3), None) is None
+    with pytest.raises(InputError, match="no split 'none'; it has"):
+        image_collection.open_collection("tfds:cifar10:none", tfds_dir)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 5, 7, 256])
+def test_files_do_not_depend_on_the_batch(exported, folder, tmp_path, monkeypatch, batch):
+    path, encoder = exported
+    monkeypatch.setattr(embed, "BATCH", batch)
+    images = image_collection.open_collection(str(folder))
+    embed.embed(path, images, tmp_path / "out", "parquet", 5)
+    check(tmp_path / "out", folder_ids(), encoder)
+
+
+@pytest.mark.parametrize("source", ["folder", "records"])
+def test_stopped_twice_it_goes_on(exported, tmp_path, monkeypatch, request, source):
+    path, _ = exported
+    where = str(request.getfixturevalue(source))
+    write, written = embed._write_parquet, []
+
+    def stopped(path, ids, rows):
+        if len(written) in (1, 4):
+            written.append(None)
+            path.write_bytes(b"half a file")
+            raise KeyboardInterrupt
+        written.append(ids)
+        write(path, ids, rows)
+
+    monkeypatch.setattr(embed, "_write_parquet", stopped)
+    out = tmp_path / "out"
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            embed.embed(path, image_collection.open_collection(where), out, "parquet", 5)
+        with pytest.raises(InputError, match="no complete embeddings"):
+            embed.read(out)
+    embed.embed(path, image_collection.open_collection(where), out, "parquet", 5)
+    assert len(written) == 2 + 5  # no file was written twice
+    ids, _ = embed.read(out)
+    assert len(ids) == len(set(ids)) == COUNT - len(BROKEN)
+    # Done already: nothing more is written.
+    embed.embed(path, image_collection.open_collection(where), out, "parquet", 5)
+    assert len(written) == 7
+
+
+def test_another_collection_encoder_or_format_is_refused(exported, folder, tmp_path):
+    path, _ = exported
+    out = tmp_path / "out"
+    embed.embed(path, image_collection.open_collection(str(folder)), out, "parquet", 5)
+    for format, size in (("tfrecord", 5), ("parquet", 6)):
+        images = image_collection.open_collection(str(folder))
+        with pytest.raises(InputError, match="something else"):
+            embed.embed(path, images, out, format, size)
+    (folder / "000.png").write_bytes(encoded()[0])
+    with pytest.raises(InputError, match="collection_fingerprint"):
+        embed.embed(path, image_collection.open_collection(str(folder)), out, "parquet", 5)
+    other = small_export.small_encoder()
+    other.trainable_variables[0].assign(other.trainable_variables[0] * 2)
+    small_export.save(tmp_path / "2", other)
+    (folder / "000.png").unlink()
+    with pytest.raises(InputError, match="saved_model_fingerprint"):
+        embed.embed(
+            tmp_path / "2", image_collection.open_collection(str(folder)), out, "parquet", 5
+        )
+
+
+@pytest.mark.parametrize(
+    ("where", "says"),
+    [
+        ("", "needs --embed_input"),
+        ("no/such", "matches no file"),
+        ("tfds:cifar10", "expected tfds:NAME:SPLIT"),
+    ],
+)
+def test_wrong_collections(where, says):
+    with pytest.raises(InputError, match=says):
+        image_collection.open_collection(where)
+
+
+def test_an_empty_folder(tmp_path):
+    with pytest.raises(InputError, match="holds no file ending in"):
+        image_collection.open_collection(str(tmp_path))
+
+
+def test_wrong_encoders(folder, tmp_path):
+    images = image_collection.open_collection(str(folder))
+    with pytest.raises(InputError, match="holds no SavedModel"):
+        embed.embed(tmp_path / "none", images, tmp_path / "out", "parquet", 5)
+    module = tf.Module()
+    module.f = tf.function(lambda: 1.0, input_signature=[])
+    tf.saved_model.save(module, str(tmp_path / "other"))
+    with pytest.raises(InputError, match="has no signature"):
+        embed.embed(tmp_path / "other", images, tmp_path / "out", "parquet", 5)
+
+
+def test_all_refused(exported, tmp_path):
+    path, _ = exported
+    (tmp_path / "images").mkdir()
+    for number in range(3):
+        (tmp_path / "images" / f"{number}.jpg").write_bytes(b"no")
+    images = image_collection.open_collection(str(tmp_path / "images"))
+    told = embed.embed(path, images, tmp_path / "out", "parquet", 2)
+    assert (told["images"], told["refused"]) == (3, 3)
+    with pytest.raises(InputError, match="every image was refused"):
+        embed.read(tmp_path / "out")
+    assert np.size(list((tmp_path / "out").glob("*.parquet"))) == 2

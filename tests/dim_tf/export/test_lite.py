@@ -1,0 +1,149 @@
+"""The TFLite files answer as the encoder does, as far as their precision goes."""
+
+import numpy as np
+import pytest
+import small_export
+import tensorflow as tf
+from flatbuffers import encode, number_types, packer, table
+from small_export import close, images
+from tensorflow.lite.python import schema_py_generated as schema
+
+from dim_tf.errors import RunError
+from dim_tf.export import lite, lite_metadata, saved_model
+
+ALL = (*lite.VARIANTS, lite.ENDPOINTS)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """The folder of an export with all TFLite files, and what they should answer."""
+    folder = tmp_path_factory.mktemp("exported") / "1"
+    encoder = small_export.save(folder)
+    pixels = images(32)
+    for variant in ALL:
+        lite.write(folder, variant, pixels, "small", "Apache-2.0")
+    return folder, pixels, saved_model.expected(encoder, pixels)
+
+
+@pytest.mark.parametrize("variant", ALL, ids=lambda v: v.file)
+def test_features(written, variant):
+    folder, pixels, wanted = written
+    found = lite.run(folder / variant.file, pixels)
+    if variant.precision == "float32":
+        close(found, wanted)
+    else:
+        near = {"float16": 0.002, "dynamic": 0.02, "int8": 0.03}[variant.precision]
+        assert np.abs(found - wanted).max() <= near * np.abs(wanted).max()
+    assert lite.check(folder / variant.file, variant, pixels, wanted) > 0.999
+
+
+@pytest.mark.parametrize("file", ["encoder_float32.tflite", "encoder_int8.tflite"])
+def test_any_batch(written, file):
+    folder, pixels, wanted = written
+    for count in (6, 1, 4):
+        found = lite.run(folder / file, pixels[:count])
+        np.testing.assert_allclose(found, wanted[:count], atol=0.03 * np.abs(wanted).max())
+
+
+def test_int8_takes_and_gives_int8(written):
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(written[0] / "encoder_int8.tflite"))
+    for details in (*interpreter.get_input_details(), *interpreter.get_output_details()):
+        assert details["dtype"] == np.int8
+
+
+def test_endpoints(written):
+    folder, pixels, _ = written
+    found = lite.runner(folder / lite.ENDPOINTS.file)(pixels)
+    wanted = tf.saved_model.load(str(folder)).signatures["endpoints"](images=tf.constant(pixels))
+    assert set(found) == set(wanted) == {"local", "conv", "fc", "global"}
+    for name, x in wanted.items():
+        close(found[name], x)
+
+
+@pytest.mark.parametrize("variant", lite.VARIANTS, ids=lambda v: v.file)
+def test_a_wrong_file_is_found(written, variant):
+    folder, pixels, wanted = written
+    with pytest.raises(RunError, match="nothing was published"):
+        lite.check(folder / variant.file, variant, pixels, wanted[::-1])
+
+
+class Fields:
+    """A flatbuffer's table, read field by field by the schema's places."""
+
+    def __init__(self, data, position):
+        self.table = table.Table(data, position)
+
+    @classmethod
+    def root(cls, data):
+        return cls(data, encode.Get(packer.uoffset, data, 0))
+
+    def place(self, field):
+        return self.table.Offset(4 + 2 * field)
+
+    def number(self, field, flags):
+        return self.table.Get(flags, self.table.Pos + self.place(field))
+
+    def text(self, field):
+        return self.table.String(self.table.Pos + self.place(field)).decode()
+
+    def inner(self, field):
+        return Fields(self.table.Bytes, self.table.Indirect(self.table.Pos + self.place(field)))
+
+    def only(self, field):
+        """The one table of a vector."""
+        assert self.table.VectorLen(self.place(field)) == 1
+        return Fields(self.table.Bytes, self.table.Indirect(self.table.Vector(self.place(field))))
+
+    def floats(self, field):
+        first, count = self.table.Vector(self.place(field)), self.table.VectorLen(self.place(field))
+        flags = number_types.Float32Flags
+        return [self.table.Get(flags, first + 4 * n) for n in range(count)]
+
+
+def metadata_of(model):
+    read = schema.Model.GetRootAs(model, 0)
+    entries = {
+        read.Metadata(n).Name().decode(): read.Metadata(n) for n in range(read.MetadataLength())
+    }
+    buffer = read.Buffers(entries[lite_metadata.BUFFER].Buffer()).DataAsNumpy()
+    return entries, bytearray(buffer.tobytes())
+
+
+def test_metadata_say_how_an_image_becomes_the_input(written):
+    """Places of fields as in TFLite Support's metadata_schema.fbs."""
+    model = (written[0] / "encoder_float32_batch1.tflite").read_bytes()
+    assert model[4:8] == b"TFL3"
+    entries, data = metadata_of(model)
+    assert "min_runtime_version" in entries  # what the converter wrote stays
+    assert data[4:8] == b"M001"
+    root = Fields.root(data)
+    assert root.text(0) == "small"
+    assert root.text(5) == "Apache-2.0"
+    assert root.text(7) == "1.0.0"
+    taken = root.only(3).only(2)
+    content = taken.inner(3)
+    assert content.number(0, number_types.Uint8Flags) == 2  # ImageProperties
+    properties = content.inner(1)
+    assert properties.number(0, number_types.Int8Flags) == 1  # RGB
+    size = properties.inner(1)
+    assert [size.number(n, number_types.Uint32Flags) for n in (0, 1)] == [8, 8]
+    unit = taken.only(4)
+    assert unit.number(0, number_types.Uint8Flags) == 1  # NormalizationOptions
+    assert (unit.inner(1).floats(0), unit.inner(1).floats(1)) == ([0.0], [255.0])
+    assert (taken.inner(5).floats(0), taken.inner(5).floats(1)) == ([1.0], [0.0])
+    assert root.only(3).only(3).text(0) == "embedding"
+
+
+def test_mediapipe_embeds_an_image(written):
+    mediapipe = pytest.importorskip("mediapipe")
+    from mediapipe.tasks.python import BaseOptions, vision
+
+    folder, pixels, wanted = written
+    path = str(folder / "encoder_float32_batch1.tflite")
+    options = vision.ImageEmbedderOptions(base_options=BaseOptions(model_asset_path=path))
+    with vision.ImageEmbedder.create_from_options(options) as embedder:
+        for one, features in zip((pixels[:3] * 255).round().astype(np.uint8), wanted, strict=False):
+            image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=one)
+            close(embedder.embed(image).embeddings[0].embedding, features)

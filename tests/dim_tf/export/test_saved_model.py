@@ -1,0 +1,187 @@
+"""An exported encoder answers as the Keras model does, in every way to call it."""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import small_export
+import tensorflow as tf
+from small_export import SIZE, close, images, small_encoder
+
+from dim_tf.errors import RunError
+from dim_tf.export import saved_model
+
+SIGNATURES = ["endpoints", "serving_bytes", "serving_bytes_valid", "serving_default"]
+
+
+@pytest.fixture(scope="module", params=[3, 1], ids=["rgb", "gray"])
+def exported(request, tmp_path_factory):
+    encoder = small_encoder(request.param)
+    path = tmp_path_factory.mktemp("exported") / "1"
+    small_export.save(path, encoder)
+    return str(path), encoder, saved_model.expected(encoder, images())
+
+
+def test_expected_is_the_encoder_on_signed_images():
+    encoder = small_encoder()
+    wanted = encoder(images() * 2 - 1, training=False)["global"]
+    close(saved_model.expected(encoder, images()), wanted)
+
+
+def test_saved_model_load(exported):
+    path, encoder, wanted = exported
+    loaded = tf.saved_model.load(path)
+    close(loaded(images()), wanted)
+    close(loaded(images(), training=False), wanted)
+    assert len(loaded.variables) == len(encoder.variables)
+    assert len(loaded.trainable_variables) == len(encoder.trainable_variables)
+    assert list(loaded.regularization_losses) == []
+
+
+def test_signatures(exported):
+    path, _, wanted = exported
+    signatures = tf.saved_model.load(path).signatures
+    assert sorted(signatures) == SIGNATURES
+    close(signatures["serving_default"](images=tf.constant(images()))["global"], wanted)
+    endpoints = signatures["endpoints"](images=tf.constant(images()))
+    assert {name: x.shape[1:] for name, x in endpoints.items()} == {
+        "local": (4, 4, 4),
+        "conv": (4, 4, 4),
+        "fc": (8,),
+        "global": (5,),
+    }
+
+
+@pytest.mark.parametrize("encode", [tf.io.encode_png, tf.io.encode_jpeg])
+@pytest.mark.parametrize("signature", ["serving_bytes", "serving_bytes_valid"])
+def test_encoded_images_of_any_size(exported, encode, signature):
+    """A larger picture of constant colour is resized to that colour."""
+    path, encoder, _ = exported
+    encoded = [encode(np.full((*s, 3), 51, np.uint8)).numpy() for s in ((30, 20), (8, 8), (5, 40))]
+    called = tf.saved_model.load(path).signatures[signature]
+    found = called(image_bytes=tf.constant(encoded))["global"]
+    close(found, saved_model.expected(encoder, np.full((3, SIZE, SIZE, 3), 0.2, np.float32)))
+
+
+def test_one_bad_image_among_good_ones(exported):
+    path, _, wanted = exported
+    encoded = saved_model.png_images(images())
+    encoded[2] = encoded[2][:40]
+    signatures = tf.saved_model.load(path).signatures
+    found = signatures["serving_bytes_valid"](image_bytes=tf.constant(encoded))
+    assert found["valid"].numpy().tolist() == [True, True, False, True, True, True]
+    close(found["global"], np.where(np.arange(6)[:, np.newaxis] == 2, 0, wanted))
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        signatures["serving_bytes"](image_bytes=tf.constant(encoded))
+
+
+def test_an_image_of_too_many_pixels_is_refused(tmp_path):
+    small_export.save(tmp_path, max_pixels=100)
+    called = tf.saved_model.load(str(tmp_path)).signatures["serving_bytes"]
+    small, large = (tf.io.encode_png(np.zeros((s, 10, 3), np.uint8)) for s in (10, 11))
+    assert called(image_bytes=[small])["global"].shape == (1, 5)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="pixels allowed"):
+        called(image_bytes=[large])
+
+
+def test_training_mode_can_be_fine_tuned(exported):
+    path, *_ = exported
+    loaded = tf.saved_model.load(path)
+    before = [v.numpy() for v in loaded.variables]
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(loaded(images(), training=True) ** 2)
+    gradients = tape.gradient(loss, loaded.trainable_variables)
+    assert all(g is not None for g in gradients)
+    changed = [
+        not np.array_equal(a, b.numpy()) for a, b in zip(before, loaded.variables, strict=True)
+    ]
+    assert sum(changed) == 4  # the moving mean and variance of two batch norms
+
+
+def test_tf_hub_keras_and_tf_data(exported):
+    path, _, wanted = exported
+    hub = pytest.importorskip("tensorflow_hub")
+    close(hub.load(path)(images()), wanted)
+    layer = keras.layers.TFSMLayer(path, call_endpoint="serving_default")
+    close(layer(images())["global"], wanted)
+    loaded = tf.saved_model.load(path)
+    mapped = tf.data.Dataset.from_tensor_slices(images()).batch(3).map(loaded)
+    close(np.concatenate(list(mapped.as_numpy_iterator())), wanted)
+
+
+def test_assets(tmp_path):
+    encoder = small_encoder()
+    extent = saved_model.Extent({"name": "é"}, ("cat", "dog"))
+    told = saved_model.save(encoder, tmp_path, extent)
+    loaded = tf.saved_model.load(str(tmp_path))
+    assert Path(loaded.labels.asset_path.numpy().decode()).read_text() == "cat\ndog\n"
+    assert json.loads(Path(loaded.metadata.asset_path.numpy().decode()).read_text()) == told
+    assert told["name"] == "é"
+    assert told["signatures"]["endpoints"] == {
+        "inputs": {"images": "float32 [N, 8, 8, 3]"},
+        "outputs": {
+            "local": "float32 [N, 4, 4, 4]",
+            "conv": "float32 [N, 4, 4, 4]",
+            "fc": "float32 [N, 8]",
+            "global": "float32 [N, 5]",
+        },
+    }
+    assert told["signatures"]["serving_bytes_valid"] == {
+        "inputs": {"image_bytes": "string [N]"},
+        "outputs": {"global": "float32 [N, 5]", "valid": "bool [N]"},
+    }
+
+
+def test_quantized_features_are_within_half_a_step(tmp_path):
+    encoder = small_encoder()
+    wanted = saved_model.expected(encoder, images())
+    quantization = saved_model.Quantization.of(wanted)
+    extent = saved_model.Extent({}, quantization=quantization)
+    saved_model.save(encoder, tmp_path, extent)
+    saved_model.check(tmp_path, encoder, images(), extent)
+    loaded = tf.saved_model.load(str(tmp_path))
+    found = loaded.signatures["quantized"](images=tf.constant(images()))["global_bytes"].numpy()
+    assert found.dtype == np.uint8
+    assert (found.min(axis=0) == 0).all()
+    assert (found.max(axis=0) == 255).all()
+    step = (wanted.max(axis=0) - wanted.min(axis=0)) / 255
+    assert (np.abs(wanted.min(axis=0) + step * found - wanted) <= 0.51 * step).all()
+
+
+def test_neighbours_of_a_reference_set(tmp_path):
+    encoder = small_encoder()
+    reference = saved_model.expected(encoder, images(20))
+    ids = tuple(f"image {n}" for n in range(20))
+    extent = saved_model.Extent({}, reference=saved_model.Reference(ids, reference, 3))
+    saved_model.save(encoder, tmp_path, extent)
+    saved_model.check(tmp_path, encoder, images(), extent)
+    loaded = tf.saved_model.load(str(tmp_path))
+    found = loaded.signatures["neighbours"](images=tf.constant(images(20)))
+    assert [row[0].decode() for row in found["id"].numpy()] == list(ids)  # each its own
+    unit = reference / np.linalg.norm(reference, axis=1, keepdims=True)
+    order = np.argsort(-unit @ unit.T, axis=1)[:, :3]
+    assert found["id"].numpy().tolist() == [[ids[n].encode() for n in row] for row in order]
+    close(found["similarity"], np.take_along_axis(unit @ unit.T, order, axis=1))
+    assert len(loaded.variables) == len(encoder.variables)  # fine-tuning leaves the set alone
+
+
+@pytest.mark.parametrize("name", ["Quantization", "Reference"])
+def test_a_wrong_signature_is_found(tmp_path, name):
+    encoder = small_encoder()
+    wanted = saved_model.expected(encoder, images())
+    right = saved_model.Extent(
+        {},
+        quantization=saved_model.Quantization.of(wanted),
+        reference=saved_model.Reference(tuple("abcdef"), wanted, 2),
+    )
+    saved_model.save(encoder, tmp_path, right)
+    saved_model.check(tmp_path, encoder, images(), right)
+    if name == "Quantization":
+        wrong = saved_model.Extent({}, quantization=saved_model.Quantization.of(wanted + 0.1))
+    else:
+        other = saved_model.Reference(tuple("abcdef"), wanted[:, ::-1], 2)
+        wrong = saved_model.Extent({}, reference=other)
+    with pytest.raises(RunError):
+        saved_model.check(tmp_path, encoder, images(), wrong)

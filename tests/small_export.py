@@ -1,0 +1,37 @@
+"""A small encoder, images and exports for the tests of what is exported."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_models import encoders
+
+SIZE = 8
+
+
+def small_encoder(channels=3):
+    keras.utils.set_random_seed(0)
+    encoder = encoders.ConvNet((SIZE, SIZE, channels), ((4, 4, 2, 1),), (8,), 0, 5)
+    encoder.build()
+    pixels = tf.random.stateless_uniform([64, SIZE, SIZE, channels], [1, 2], -1, 1)
+    for _ in range(20):  # so that the moving statistics are not those of a new model
+        encoder(pixels, training=True)
+    return encoder
+
+
+def images(count=6):
+    """float32 [count, 8, 8, 3] in [0, 1], multiples of 1/255."""
+    return (np.random.default_rng(0).integers(0, 256, (count, SIZE, SIZE, 3)) / 255).astype("f4")
+
+
+def save(path, encoder=None, **extent):
+    """Writes the SavedModel of an encoder, without what is published beside it; its encoder."""
+    from dim_tf.export import saved_model
+
+    encoder = encoder or small_encoder()
+    saved_model.save(encoder, path, saved_model.Extent({}, **extent))
+    return encoder
+
+
+def close(found, wanted):
+    np.testing.assert_allclose(np.asarray(found), wanted, rtol=1e-4, atol=1e-5)
