@@ -1,0 +1,148 @@
+"""Calls a SavedModel through TensorFlow's C API, without TensorFlow's Python.
+
+    python c_api.py SAVED_MODEL REQUESTS.json
+
+As TensorFlow Serving's loader does: the graph with the tag "serve" is restored by the library
+libtensorflow_cc and run by tensor names. REQUESTS.json is a list of requests, which are answered
+in their order by one process: {"inputs": {tensor name: file}, "outputs": {key: tensor name},
+"answer": file}. An input is a .npy file, or a .json file with a list of strings in base64. An
+answer is a .npz file. Prints a line for each request: "ok" or the error's message.
+"""
+
+import base64
+import ctypes
+import json
+import sys
+from ctypes import c_char_p, c_int, c_int64, c_size_t, c_void_p
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import numpy.random  # before the library, whose symbols it would take
+
+STRING, STRING_BYTES = 7, 24
+TYPES = {1: np.float32, 3: np.int32, 4: np.uint8, 9: np.int64, 10: np.bool_}
+NUMBERS = {np.dtype(kind): number for number, kind in TYPES.items()}
+
+
+class Output(ctypes.Structure):
+    """TF_Output: an operation and which of its outputs."""
+
+    _fields_ = [("operation", c_void_p), ("index", c_int)]
+
+
+def load_library():
+    folder = Path(find_spec("tensorflow").submodule_search_locations[0])
+    ctypes.CDLL(str(folder / "libtensorflow_framework.so.2"))
+    library = ctypes.CDLL(str(folder / "libtensorflow_cc.so.2"))
+    for name in ("NewStatus", "NewGraph", "NewSessionOptions", "NewBuffer"):
+        getattr(library, f"TF_{name}").restype = c_void_p
+    for name in ("LoadSessionFromSavedModel", "GraphOperationByName"):
+        getattr(library, f"TF_{name}").restype = c_void_p
+    for name in ("AllocateTensor", "TensorData", "StringGetDataPointer"):
+        getattr(library, f"TF_{name}").restype = c_void_p
+    library.TF_Message.restype = c_char_p
+    library.TF_Dim.restype = c_int64
+    library.TF_TensorByteSize.restype = library.TF_StringGetSize.restype = c_size_t
+    return library
+
+
+class Session:
+    """A SavedModel, loaded."""
+
+    def __init__(self, path):
+        self.tf = load_library()
+        self.status = c_void_p(self.tf.TF_NewStatus())
+        self.graph = c_void_p(self.tf.TF_NewGraph())
+        options = c_void_p(self.tf.TF_NewSessionOptions())
+        tags = (c_char_p * 1)(b"serve")
+        self.session = c_void_p(
+            self.tf.TF_LoadSessionFromSavedModel(
+                options, None, path.encode(), tags, 1, self.graph, None, self.status
+            )
+        )
+        self._check()
+
+    def _check(self):
+        if self.tf.TF_GetCode(self.status):
+            raise RuntimeError(self.tf.TF_Message(self.status).decode(errors="replace"))
+
+    def run(self, inputs, outputs):
+        """Answers one request: {tensor name: array or list of bytes} -> arrays of `outputs`."""
+        given = (Output * len(inputs))(*[self._place(name) for name in inputs])
+        values = (c_void_p * len(inputs))(*[self._tensor(value) for value in inputs.values()])
+        wanted = (Output * len(outputs))(*[self._place(name) for name in outputs])
+        found = (c_void_p * len(outputs))()
+        self.tf.TF_SessionRun(
+            *(self.session, None),
+            *(given, values, len(inputs)),
+            *(wanted, found, len(outputs)),
+            *(None, 0, None, self.status),
+        )
+        for value in values:
+            self.tf.TF_DeleteTensor(c_void_p(value))
+        self._check()
+        return [self._array(c_void_p(tensor)) for tensor in found]
+
+    def _place(self, name):
+        operation, index = name.split(":")
+        found = self.tf.TF_GraphOperationByName(self.graph, operation.encode())
+        if not found:
+            raise RuntimeError(f"the graph has no operation {operation}")
+        return Output(found, int(index))
+
+    def _tensor(self, value):
+        if isinstance(value, list):
+            dims = (c_int64 * 1)(len(value))
+            tensor = self.tf.TF_AllocateTensor(STRING, dims, 1, STRING_BYTES * len(value))
+            first = self.tf.TF_TensorData(c_void_p(tensor))
+            for number, one in enumerate(value):
+                place = c_void_p(first + STRING_BYTES * number)
+                self.tf.TF_StringInit(place)
+                self.tf.TF_StringCopy(place, c_char_p(one), c_size_t(len(one)))
+            return tensor
+        value = np.ascontiguousarray(value)
+        dims = (c_int64 * value.ndim)(*value.shape)
+        kind = NUMBERS[value.dtype]
+        tensor = self.tf.TF_AllocateTensor(kind, dims, value.ndim, c_size_t(value.nbytes))
+        ctypes.memmove(self.tf.TF_TensorData(c_void_p(tensor)), value.ctypes.data, value.nbytes)
+        return tensor
+
+    def _array(self, tensor):
+        shape = [self.tf.TF_Dim(tensor, n) for n in range(self.tf.TF_NumDims(tensor))]
+        first, size = self.tf.TF_TensorData(tensor), self.tf.TF_TensorByteSize(tensor)
+        kind = self.tf.TF_TensorType(tensor)
+        if kind == STRING:
+            found = np.array([self._string(first, n) for n in range(int(np.prod(shape)))])
+            return found.reshape(shape)
+        return np.frombuffer(ctypes.string_at(first, size), TYPES[kind]).reshape(shape)
+
+    def _string(self, first, number):
+        place = c_void_p(first + STRING_BYTES * number)
+        return ctypes.string_at(
+            self.tf.TF_StringGetDataPointer(place), self.tf.TF_StringGetSize(place)
+        )
+
+
+def read(file):
+    if file.endswith(".npy"):
+        return np.load(file)
+    return [base64.b64decode(one) for one in json.loads(Path(file).read_text())]
+
+
+def main(path, requests):
+    session = Session(path)
+    for request in json.loads(Path(requests).read_text()):
+        inputs = {name: read(file) for name, file in request["inputs"].items()}
+        try:
+            found = session.run(inputs, list(request["outputs"].values()))
+        except RuntimeError as error:
+            print(" ".join(str(error).split()))
+        else:
+            np.savez(request["answer"], **dict(zip(request["outputs"], found, strict=True)))
+            print("ok")
+    assert "tensorflow" not in sys.modules
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,179 @@
+"""Embeds image files with an encoder that TensorFlow Serving serves, over REST.
+
+    python examples/serving/rest_client.py --model=cifar10 cat.png dog.jpg
+
+Prints a line for each file. The signatures that take encoded images need nothing but Python:
+serving_bytes fails as a whole if one image cannot be decoded; serving_bytes_valid tells which
+could. serving_default takes arrays, which are made here, with TensorFlow and dim_tf.
+"""
+
+import argparse
+import base64
+import http.client
+import json
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+ENCODED = ("serving_bytes", "serving_bytes_valid")  # their input: image_bytes
+ARRAYS = "serving_default"  # its input: images
+
+
+class Failed(Exception):
+    """There is no answer; the message says why."""
+
+
+def read_images(paths: Sequence[Path], signature: str, size: int | None) -> list[Any]:
+    """What a signature takes of image files.
+
+    Args:
+        paths: of the files.
+        signature: whose input is made.
+        size: pixels a side of the encoder's images; only arrays need it.
+
+    Returns:
+        The files' bytes, or float32 arrays [size, size, 3] in [0, 1], as the other signatures
+        make them on the server.
+
+    Raises:
+        Failed: a file cannot be read, or not decoded where an array is made of it.
+    """
+    try:
+        encoded = [path.read_bytes() for path in paths]
+    except OSError as error:
+        raise Failed(f"{error.filename} cannot be read: {error.strerror}") from error
+    if signature in ENCODED:
+        return encoded
+    import tensorflow as tf
+
+    from dim_tf.data import encoded_images, image_ops
+
+    arrays = []
+    for path, image in zip(paths, encoded, strict=True):
+        try:
+            pixels = encoded_images.decode_to_size(tf.constant(image), size)
+        except tf.errors.InvalidArgumentError as error:
+            raise Failed(f"{path} cannot be decoded: {error.message}") from error
+        arrays.append(image_ops.to_unit(pixels).numpy())
+    return arrays
+
+
+def prepare(
+    url: str,
+    model: str,
+    images: list[Any],
+    signature: str = "serving_bytes",
+    version: int | None = None,
+    timeout: float = 60,
+) -> Callable[[], list[dict[str, Any]]]:
+    """A request, which is made of the images once and can be sent many times, from any thread.
+
+    Args:
+        url: of the server, such as http://localhost:8501.
+        model: its name there.
+        images: encoded images or arrays, as the signature takes.
+        signature: to call.
+        version: of the model; None: the newest that the server has.
+        timeout: seconds that one answer may take.
+
+    Returns:
+        A function that sends it and returns {output's name: value} for each image. It raises
+        Failed.
+    """
+    which = f"/versions/{version}" if version is not None else ""
+    address = f"{url.rstrip('/')}/v1/models/{urllib.parse.quote(model, safe='')}{which}:predict"
+    if signature in ENCODED:
+        instances = [{"b64": base64.b64encode(image).decode()} for image in images]
+    else:
+        instances = [image.tolist() for image in images]
+    body = json.dumps({"signature_name": signature, "instances": instances}).encode()
+
+    def send():
+        try:
+            request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
+            with urllib.request.urlopen(request, timeout=timeout) as answer:
+                predictions = json.load(answer)["predictions"]
+        except urllib.error.HTTPError as error:
+            raise Failed(f"{error.code}: {_message(error)}") from error
+        except urllib.error.URLError as error:
+            raise Failed(f"{address}: {error.reason}") from error
+        except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
+            raise Failed(f"{address}: {type(error).__name__}: {error}") from error
+        # The server leaves out the name of an output that is the only one.
+        return [row if isinstance(row, dict) else {"global": row} for row in predictions]
+
+    return send
+
+
+def _message(error):
+    text = error.read().decode(errors="replace")
+    try:
+        return json.loads(text)["error"]
+    except (ValueError, KeyError, TypeError):  # not of TensorFlow Serving: a proxy's page
+        return text[:500] or error.reason
+
+
+def command_line(doc: str, url: str) -> argparse.ArgumentParser:
+    """The flags that both clients and the load script have."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="JPEG or PNG file")
+    parser.add_argument("--url", default=url, help=f"of the server ({url})")
+    parser.add_argument("--model", required=True, help="its name on the server")
+    parser.add_argument("--version", type=int, help="of the model (the newest)")
+    parser.add_argument("--signature", default="serving_bytes", choices=[*ENCODED, ARRAYS])
+    parser.add_argument("--size", type=int, help=f"pixels a side, which {ARRAYS} needs")
+    parser.add_argument("--timeout", type=float, default=60, help="seconds for one answer")
+    return parser
+
+
+def parse(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argparse.Namespace:
+    """Reads and checks the command line."""
+    flags = parser.parse_args(arguments)
+    if flags.signature == ARRAYS and (flags.size is None or flags.size < 1):
+        parser.error(f"--signature={ARRAYS} takes arrays: give --size, the encoder's image size")
+    return flags
+
+
+def line(path: Path, row: dict[str, Any]) -> str:
+    """What is printed of an image's answer."""
+    if not row.get("valid", True):
+        return f"{path} cannot be decoded"
+    features = row["global"]
+    first = " ".join(f"{x:.4f}" for x in features[:5])
+    return f"{path} [{len(features)}] {first}{' ...' if len(features) > 5 else ''}"
+
+
+def run(doc: str, url: str, prepare: Callable, arguments: list[str] | None) -> int:
+    """The command line of a client; returns its exit status."""
+    parser = command_line(doc, url)
+    parser.add_argument("--out", type=Path, help=".npy file for the features, float32 [N, D]")
+    flags = parse(parser, arguments)
+    try:
+        images = read_images(flags.images, flags.signature, flags.size)
+        rows = prepare(
+            flags.url, flags.model, images, flags.signature, flags.version, flags.timeout
+        )()
+    except Failed as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    for path, row in zip(flags.images, rows, strict=True):
+        print(line(path, row))
+    if flags.out:
+        import numpy as np
+
+        with flags.out.open("wb") as file:
+            np.save(file, np.array([row["global"] for row in rows], np.float32))
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line."""
+    return run(__doc__ or "", "http://localhost:8501", prepare, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
