@@ -45,7 +45,7 @@ def test_features_as_the_encoder(exported):
     assert len(layer.weights) == len(encoder.variables)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_fine_tuning_moves_all_weights_and_the_loss(exported, jit_compile):
     layer = EncoderLayer(exported[0])
     model = classifier(layer)

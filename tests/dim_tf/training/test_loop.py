@@ -124,6 +124,7 @@ def test_a_damaged_experiment_is_named(tmp_path, splits):
         loop.train(experiment(tmp_path, steps=1), splits)
 
 
+@pytest.mark.slow
 def test_precision_and_xla_train(tmp_path, splits):
     loop.train(experiment(tmp_path / "plain", steps=2), splits)
     loop.train(experiment(tmp_path / "xla", steps=2, jit_compile="true"), splits)
