@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import keras
 import pytest
 import tensorflow as tf
 
@@ -20,3 +21,9 @@ def two_replicas():
     strategy, with other shapes, are remembered.
     """
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    """New weights do not depend on which tests the process ran before."""
+    keras.utils.set_random_seed(0)

@@ -332,6 +332,7 @@ def test_step_on_two_replicas_equals_one_device(two_replicas, estimator):
     )
 
 
+@pytest.mark.slow
 def test_step_with_everything_on_two_replicas_equals_one_device(two_replicas):
     """Noise that differed between replicas and one device would change weights by 1e-2."""
     assert_step_on_replicas_equals_one_device(

@@ -71,6 +71,7 @@ def test_attributes_by_neighbours():
     assert measured("ideal", NearestNeighbours, multi_label=True)["knn_auc"].value == 1.0
 
 
+@pytest.mark.slow
 def test_seeds_are_averaged_and_repeatable():
     def make(r):
         return Probe(r, hidden=True, epochs=3, seeds=3)

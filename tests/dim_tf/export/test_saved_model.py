@@ -21,7 +21,8 @@ def exported(request, tmp_path_factory):
     encoder = small_encoder(request.param)
     path = tmp_path_factory.mktemp("exported") / "1"
     small_export.save(path, encoder)
-    return str(path), encoder, saved_model.expected(encoder, images())
+    loaded = tf.saved_model.load(str(path))
+    return loaded, str(path), encoder, saved_model.expected(encoder, images())
 
 
 def test_expected_is_the_encoder_on_signed_images():
@@ -31,8 +32,7 @@ def test_expected_is_the_encoder_on_signed_images():
 
 
 def test_saved_model_load(exported):
-    path, encoder, wanted = exported
-    loaded = tf.saved_model.load(path)
+    loaded, _, encoder, wanted = exported
     close(loaded(images()), wanted)
     close(loaded(images(), training=False), wanted)
     assert len(loaded.variables) == len(encoder.variables)
@@ -41,8 +41,8 @@ def test_saved_model_load(exported):
 
 
 def test_signatures(exported):
-    path, _, wanted = exported
-    signatures = tf.saved_model.load(path).signatures
+    loaded, _, _, wanted = exported
+    signatures = loaded.signatures
     assert sorted(signatures) == SIGNATURES
     close(signatures["serving_default"](images=tf.constant(images()))["global"], wanted)
     endpoints = signatures["endpoints"](images=tf.constant(images()))
@@ -58,18 +58,18 @@ def test_signatures(exported):
 @pytest.mark.parametrize("signature", ["serving_bytes", "serving_bytes_valid"])
 def test_encoded_images_of_any_size(exported, encode, signature):
     """A larger picture of constant colour is resized to that colour."""
-    path, encoder, _ = exported
+    loaded, _, encoder, _ = exported
     encoded = [encode(np.full((*s, 3), 51, np.uint8)).numpy() for s in ((30, 20), (8, 8), (5, 40))]
-    called = tf.saved_model.load(path).signatures[signature]
+    called = loaded.signatures[signature]
     found = called(image_bytes=tf.constant(encoded))["global"]
     close(found, saved_model.expected(encoder, np.full((3, SIZE, SIZE, 3), 0.2, np.float32)))
 
 
 def test_one_bad_image_among_good_ones(exported):
-    path, _, wanted = exported
+    loaded, _, _, wanted = exported
     encoded = saved_model.png_images(images())
     encoded[2] = encoded[2][:40]
-    signatures = tf.saved_model.load(path).signatures
+    signatures = loaded.signatures
     found = signatures["serving_bytes_valid"](image_bytes=tf.constant(encoded))
     assert found["valid"].numpy().tolist() == [True, True, False, True, True, True]
     close(found["global"], np.where(np.arange(6)[:, np.newaxis] == 2, 0, wanted))
@@ -87,7 +87,7 @@ def test_an_image_of_too_many_pixels_is_refused(tmp_path):
 
 
 def test_training_mode_can_be_fine_tuned(exported):
-    path, *_ = exported
+    _, path, *_ = exported
     loaded = tf.saved_model.load(path)
     before = [v.numpy() for v in loaded.variables]
     with tf.GradientTape() as tape:
@@ -101,12 +101,11 @@ def test_training_mode_can_be_fine_tuned(exported):
 
 
 def test_tf_hub_keras_and_tf_data(exported):
-    path, _, wanted = exported
+    loaded, path, _, wanted = exported
     hub = pytest.importorskip("tensorflow_hub")
     close(hub.load(path)(images()), wanted)
     layer = keras.layers.TFSMLayer(path, call_endpoint="serving_default")
     close(layer(images())["global"], wanted)
-    loaded = tf.saved_model.load(path)
     mapped = tf.data.Dataset.from_tensor_slices(images()).batch(3).map(loaded)
     close(np.concatenate(list(mapped.as_numpy_iterator())), wanted)
 
@@ -134,15 +133,28 @@ def test_assets(tmp_path):
     }
 
 
-def test_quantized_features_are_within_half_a_step(tmp_path):
+IDS = tuple(f"image {n}" for n in range(20))
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory):
+    """An export with all signatures: its path, its encoder, the encoder's features, its extent."""
+    path = tmp_path_factory.mktemp("exported") / "1"
     encoder = small_encoder()
-    wanted = saved_model.expected(encoder, images())
-    quantization = saved_model.Quantization.of(wanted)
-    extent = saved_model.Extent({}, quantization=quantization)
-    saved_model.save(encoder, tmp_path, extent)
-    saved_model.check(tmp_path, encoder, images(), extent)
-    loaded = tf.saved_model.load(str(tmp_path))
-    found = loaded.signatures["quantized"](images=tf.constant(images()))["global_bytes"].numpy()
+    wanted = saved_model.expected(encoder, images(20))
+    extent = saved_model.Extent(
+        {},
+        quantization=saved_model.Quantization.of(wanted),
+        reference=saved_model.Reference(IDS, wanted, 3),
+    )
+    saved_model.save(encoder, path, extent)
+    return path, encoder, wanted, extent
+
+
+def test_quantized_features_are_within_half_a_step(extended):
+    path, _, wanted, _ = extended
+    loaded = tf.saved_model.load(str(path))
+    found = loaded.signatures["quantized"](images=tf.constant(images(20)))["global_bytes"].numpy()
     assert found.dtype == np.uint8
     assert (found.min(axis=0) == 0).all()
     assert (found.max(axis=0) == 255).all()
@@ -150,38 +162,24 @@ def test_quantized_features_are_within_half_a_step(tmp_path):
     assert (np.abs(wanted.min(axis=0) + step * found - wanted) <= 0.51 * step).all()
 
 
-def test_neighbours_of_a_reference_set(tmp_path):
-    encoder = small_encoder()
-    reference = saved_model.expected(encoder, images(20))
-    ids = tuple(f"image {n}" for n in range(20))
-    extent = saved_model.Extent({}, reference=saved_model.Reference(ids, reference, 3))
-    saved_model.save(encoder, tmp_path, extent)
-    saved_model.check(tmp_path, encoder, images(), extent)
-    loaded = tf.saved_model.load(str(tmp_path))
+def test_neighbours_of_a_reference_set(extended):
+    path, encoder, reference, _ = extended
+    loaded = tf.saved_model.load(str(path))
     found = loaded.signatures["neighbours"](images=tf.constant(images(20)))
-    assert [row[0].decode() for row in found["id"].numpy()] == list(ids)  # each its own
+    assert [row[0].decode() for row in found["id"].numpy()] == list(IDS)  # each its own
     unit = reference / np.linalg.norm(reference, axis=1, keepdims=True)
     order = np.argsort(-unit @ unit.T, axis=1)[:, :3]
-    assert found["id"].numpy().tolist() == [[ids[n].encode() for n in row] for row in order]
+    assert found["id"].numpy().tolist() == [[IDS[n].encode() for n in row] for row in order]
     close(found["similarity"], np.take_along_axis(unit @ unit.T, order, axis=1))
     assert len(loaded.variables) == len(encoder.variables)  # fine-tuning leaves the set alone
 
 
-@pytest.mark.parametrize("name", ["Quantization", "Reference"])
-def test_a_wrong_signature_is_found(tmp_path, name):
-    encoder = small_encoder()
-    wanted = saved_model.expected(encoder, images())
-    right = saved_model.Extent(
-        {},
-        quantization=saved_model.Quantization.of(wanted),
-        reference=saved_model.Reference(tuple("abcdef"), wanted, 2),
-    )
-    saved_model.save(encoder, tmp_path, right)
-    saved_model.check(tmp_path, encoder, images(), right)
-    if name == "Quantization":
-        wrong = saved_model.Extent({}, quantization=saved_model.Quantization.of(wanted + 0.1))
-    else:
-        other = saved_model.Reference(tuple("abcdef"), wanted[:, ::-1], 2)
-        wrong = saved_model.Extent({}, reference=other)
-    with pytest.raises(RunError):
-        saved_model.check(tmp_path, encoder, images(), wrong)
+def test_a_wrong_signature_is_found(extended):
+    path, encoder, wanted, extent = extended
+    saved_model.check(path, encoder, images(), extent)
+    other = saved_model.Quantization.of(wanted + 0.1)
+    with pytest.raises(RunError, match="quantized differs by"):
+        saved_model.check(path, encoder, images(), saved_model.Extent({}, quantization=other))
+    turned = saved_model.Reference(IDS, wanted[:, ::-1], 3)
+    with pytest.raises(RunError, match="exported neighbours differs"):
+        saved_model.check(path, encoder, images(), saved_model.Extent({}, reference=turned))

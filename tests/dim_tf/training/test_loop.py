@@ -65,6 +65,7 @@ def test_a_resumed_run_has_the_losses_of_an_uninterrupted_one(tmp_path, splits):
     assert losses(tmp_path / "resumed") == straight
 
 
+@pytest.mark.slow
 def test_a_finished_run_goes_on_with_more_epochs(tmp_path, splits):
     loop.train(experiment(tmp_path, epochs=1), splits)
     loop.train(experiment(tmp_path, epochs=1), splits)
