@@ -62,7 +62,9 @@ def open_collection(where: str, data_dir: str = "", download: bool = False) -> C
     return _of_records(where)
 
 
-_NOTHING = tf.data.Dataset.from_tensor_slices((tf.constant([], tf.string),) * 2)
+def _nothing() -> tf.data.Dataset:
+    # Not a constant: an import must leave the CPU alone, which --replicas divides first.
+    return tf.data.Dataset.from_tensor_slices((tf.constant([], tf.string),) * 2)
 
 
 def _fingerprint(lines: list[str]) -> str:
@@ -113,7 +115,7 @@ def _of_records(pattern: str) -> Collection:
         )
 
     def images_from(first):
-        images = _NOTHING
+        images = _nothing()
         for file in known:
             images = images.concatenate(images_of(file))
         return images.skip(first)
@@ -157,7 +159,7 @@ def _of_tfds(where: str, data_dir: str, download: bool) -> Collection:
         )
 
     def images_from(first):
-        images = _NOTHING
+        images = _nothing()
         for split, count in counts.items():
             if first < count:  # TFDS refuses to read nothing
                 images = images.concatenate(images_of(split, first))
