@@ -225,6 +225,8 @@ class Experiment:
             raise InputError("--name is empty and no --flagfile gives one; give a name")
         if "/" in self.name or self.name in (".", ".."):
             raise InputError(f"--name={self.name} is used as a folder's name; leave out '/'")
+        if self.name == "serving":
+            raise InputError("--name=serving is the folder of the server's configuration; rename")
         if self.replicas and self.batch_size % self.replicas:
             raise InputError(
                 f"--batch_size={self.batch_size} does not divide by --replicas={self.replicas}"

@@ -5,7 +5,7 @@ estimator, distribution, dimension, batch size and true value, and writes estima
 estimates.png:
 
     pip install -e '.[docs]'
-    python examples/mutual_information.py --out=docs
+    python examples/mutual_information.py --out=runs/estimates
 
 dv, nwj and infonce bound mutual information and are plotted as they are. The others bound another
 divergence; their critic is read out through the density ratio that the best critic would tell,
@@ -219,18 +219,24 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     results = arguments.out / "estimates.json"
     rows = json.loads(results.read_text()) if results.exists() else []
-    done = [{k: row[k] for k in ("estimator", "kind", "nats", "dim", "batch")} for row in rows]
+    done = [{k: v for k, v in row.items() if k != "estimate"} for row in rows]
+    training = {"steps": arguments.steps, "units": arguments.units}
     for run in settings(arguments):
-        key = {"estimator": run["name"], **{k: v for k, v in run.items() if k != "name"}}
+        key = {
+            "estimator": run["name"],
+            **{k: v for k, v in run.items() if k != "name"},
+            **training,
+        }
         if key in done:
             continue
         began = time.perf_counter()
-        value = estimate(**run, steps=arguments.steps, units=arguments.units)
+        value = estimate(**run, **training)
         # A critic whose training diverged tells nothing.
         rows.append({**key, "estimate": value if np.isfinite(value) else None})
         print(key, f"{value:.3f}", f"{time.perf_counter() - began:.1f} s", flush=True)
         replace_text(results, json.dumps(rows, indent=1) + "\n")  # goes on where it was stopped
-    plot(rows, arguments.out / "estimates.png")
+    alike = [row for row in rows if training.items() <= row.items()]
+    plot(alike, arguments.out / "estimates.png")
 
 
 if __name__ == "__main__":

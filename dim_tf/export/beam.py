@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dim_tf.errors import InputError, RunError
+from dim_tf.export import saved_model
+from dim_tf.export.embed import SIGNATURE, serialized_example
 
 try:
     import apache_beam as beam
@@ -38,7 +40,6 @@ except ModuleNotFoundError as error:
     sys.exit(2)
 
 FAILED, WRONG_INPUT = 1, 2
-SIGNATURE = "serving_bytes_valid"
 NAMESPACE = "dim_tf"  # of the counters
 EMBEDDED, INVALID = "embedded", "invalid"  # the outputs of Embed, and their counters
 
@@ -79,20 +80,7 @@ class EncoderHandler(ModelHandler[bytes, Embedded, Any]):
         Raises:
             InputError: there is none at the path, or it lacks the signature.
         """
-        import tensorflow as tf
-
-        try:
-            # All of it: a signature alone does not keep its variables.
-            model = tf.saved_model.load(self.saved_model)
-        except (OSError, tf.errors.OpError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"{self.saved_model} is no SavedModel: {reason}") from error
-        if SIGNATURE not in model.signatures:
-            raise InputError(
-                f"{self.saved_model} has the signatures {', '.join(model.signatures)} and not "
-                f"{SIGNATURE}; export the encoder again, with --mode=export"
-            )
-        return model
+        return saved_model.load(self.saved_model, SIGNATURE)
 
     def run_inference(
         self,
@@ -371,19 +359,9 @@ class WriteExamples(beam.PTransform):
         """Applies it to a PCollection."""
         return (
             embedded
-            | beam.Map(_serialized_example).with_output_types(bytes)
+            | beam.MapTuple(serialized_example).with_output_types(bytes)
             | beam.io.WriteToTFRecord(self.output, file_name_suffix=".tfrecord")
         )
-
-
-def _serialized_example(row):
-    from tensorflow.core.example import example_pb2
-
-    name, embedding = row
-    example = example_pb2.Example()
-    example.features.feature["id"].bytes_list.value.append(name.encode())
-    example.features.feature["embedding"].float_list.value.extend(embedding)
-    return example.SerializeToString()
 
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[argparse.Namespace, list[str]]:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from dim_tf.errors import InputError
+from dim_tf.errors import InputError, RunError
+from dim_tf.export import saved_model
 from dim_tf.export.image_collection import Collection
 from dim_tf.files import replace_text
 
 SIGNATURE = "serving_bytes_valid"
 MANIFEST_FILE = "embeddings.json"
 BATCH = 256
-FORMATS = ("parquet", "tfrecord")
 
 Write = Callable[[Path, list[str], np.ndarray], None]
 
@@ -45,9 +45,11 @@ def embed(
     Raises:
         InputError: no such encoder, or the folder holds embeddings of another encoder, collection,
             format or size of file.
+        RunError: a file of the collection cannot be read.
     """
     write = _writer(format)
-    encoder = _load(saved_model_path)
+    encoder = saved_model.load(str(saved_model_path), SIGNATURE)
+    signature = encoder.signatures[SIGNATURE]
     out.mkdir(parents=True, exist_ok=True)
     told = {
         "collection": collection.description,
@@ -63,8 +65,8 @@ def embed(
     if shard:
         print(f"embed: {shard:,} files are there; going on after them", flush=True)
     waiting = _Rows([], np.empty(0), np.empty(0))
-    for ids, encoded in collection.batches_from(shard * shard_size, min(BATCH, shard_size)):
-        answer = encoder(image_bytes=encoded)
+    for ids, encoded in _read_whole(collection, shard * shard_size, min(BATCH, shard_size)):
+        answer = signature(image_bytes=encoded)
         waiting = waiting.and_then(ids, answer["global"].numpy(), answer["valid"].numpy())
         if len(waiting) >= shard_size:
             full, waiting = waiting.split(shard_size)
@@ -77,6 +79,16 @@ def embed(
     told |= _counts(out, format, shard)
     replace_text(out / MANIFEST_FILE, json.dumps(told | {"complete": True}, indent=2) + "\n")
     return told
+
+
+def _read_whole(collection, first, size):
+    try:
+        yield from collection.batches_from(first, size)
+    except tf.errors.OpError as error:  # an unreadable file, a TFRecord that is cut off
+        raise RunError(
+            f"{collection.description}: {error.message.splitlines()[0]}; mend it and call again, "
+            "which goes on after the last written file"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -123,28 +135,6 @@ def read(out: Path) -> tuple[list[str], np.ndarray]:
     return ids, np.concatenate(filled)
 
 
-def _load(path: Path):
-    try:
-        loaded = tf.saved_model.load(str(path))
-    except OSError as error:
-        raise InputError(
-            f"--saved_model={path} holds no SavedModel; give one version of an exported encoder, "
-            "as exported/cifar10/1"
-        ) from error
-    if SIGNATURE not in loaded.signatures:
-        raise InputError(
-            f"the SavedModel in {path} has no signature {SIGNATURE}, only "
-            f"{', '.join(loaded.signatures)}; export the encoder again by this version of dim_tf"
-        )
-    signature = loaded.signatures[SIGNATURE]
-
-    def encoder(**inputs):
-        assert loaded is not None  # its variables live as long as it does
-        return signature(**inputs)
-
-    return encoder
-
-
 def _fingerprint(path: Path) -> str:
     found = hashlib.sha256()
     for file in ("saved_model.pb", "variables/variables.index"):
@@ -157,11 +147,15 @@ def _manifest(path: Path) -> dict[str, Any]:
 
 
 def _check_same(path: Path, told: dict[str, Any]) -> None:
-    there = _manifest(path)
+    there = _manifest(path) or told
     differing = [
-        f"{key}: {there[key]!r} -> {value!r}"
-        for key, value in told.items()
-        if key in there and there[key] != value
+        f"{key}: {there[key]!r} -> {told[key]!r}"
+        for key in ("format", "shard_size")
+        if there[key] != told[key]
+    ] + [
+        f"{key}: the content of {there[key]} -> that of {told[key]}"
+        for key in ("collection", "saved_model")
+        if there[f"{key}_fingerprint"] != told[f"{key}_fingerprint"]
     ]
     if differing:
         raise InputError(
@@ -242,10 +236,15 @@ def _count_parquet(path):
 def _write_records(path, ids, rows):
     with tf.io.TFRecordWriter(str(path)) as writer:
         for one, row in zip(ids, rows, strict=True):
-            example = tf.train.Example()
-            example.features.feature["id"].bytes_list.value.append(one.encode())
-            example.features.feature["embedding"].float_list.value.extend(row)
-            writer.write(example.SerializeToString())
+            writer.write(serialized_example(one, row))
+
+
+def serialized_example(id: str, embedding: Iterable[float]) -> bytes:
+    """A tf.train.Example with the features id, bytes, and embedding, floats [D]."""
+    example = tf.train.Example()
+    example.features.feature["id"].bytes_list.value.append(id.encode())
+    example.features.feature["embedding"].float_list.value.extend(embedding)
+    return example.SerializeToString()
 
 
 def _read_records(path):

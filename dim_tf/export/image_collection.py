@@ -87,7 +87,8 @@ def _of_folder(folder: Path) -> Collection:
             num_parallel_calls=4,
         )
 
-    return Collection(f"{len(ids):,} image files in {folder}", _fingerprint(ids), images_from)
+    sizes = [f"{one} {(folder / one).stat().st_size}" for one in ids]
+    return Collection(f"{len(ids):,} image files in {folder}", _fingerprint(sizes), images_from)
 
 
 def _of_records(pattern: str) -> Collection:

@@ -1,5 +1,6 @@
 """Publishes an encoder as exported/<name>/<version>/, checked and whole, or not at all."""
 
+import contextlib
 import errno
 import itertools
 import os
@@ -210,5 +211,6 @@ def remove_old(folder: Path, keep: int) -> None:
         replaced = (folder / str(successor)).stat().st_ctime
         if time.time() - replaced >= GRACE_SECONDS:
             doomed = folder / f".removed-{version}"
-            os.rename(folder / str(version), doomed)  # no half a version while it is deleted
-            shutil.rmtree(doomed)
+            with contextlib.suppress(FileNotFoundError):  # another run may do the same
+                os.rename(folder / str(version), doomed)  # no half a version while it is deleted
+                shutil.rmtree(doomed)

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf.data import encoded_images, image_ops
-from dim_tf.errors import RunError
+from dim_tf.errors import InputError, RunError
 
 TOLERANCE = 1e-4  # of the largest feature; a graph may add up in another order than eager code
 
@@ -35,7 +35,8 @@ class Quantization:
     def of(cls, features: np.ndarray) -> "Quantization":
         """The one whose 256 steps reach from the least to the largest of features [N, D]."""
         low, high = features.min(axis=0), features.max(axis=0)
-        return cls(low, np.maximum(high - low, np.finfo(np.float32).tiny) / np.float32(255))
+        # A feature that never changes is byte 0, whatever the step.
+        return cls(low, np.where(high > low, (high - low) / 255, 1).astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,28 @@ def _neighbours(root, spec, reference):
 def _normalized(features):
     lengths = np.linalg.norm(features, axis=-1, keepdims=True)
     return (features / np.maximum(lengths, 1e-12)).astype(np.float32)
+
+
+def load(path: str, signature: str) -> Any:
+    """A SavedModel with a signature; whoever calls the signature must keep the whole.
+
+    Raises:
+        InputError: there is none at `path`, or it lacks the signature.
+    """
+    try:
+        loaded = tf.saved_model.load(path)
+    except (OSError, tf.errors.OpError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"--saved_model={path} cannot be loaded ({reason}); give one version of an exported "
+            "encoder, as exported/cifar10/1"
+        ) from error
+    if signature not in loaded.signatures:
+        raise InputError(
+            f"the SavedModel in {path} has the signatures {', '.join(loaded.signatures)} and not "
+            f"{signature}; export the encoder again, with --mode=export"
+        )
+    return loaded
 
 
 def save(encoder: keras.Model, path: Path, extent: Extent) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What TensorFlow Serving needs beside a SavedModel: warm-up requests and its configuration."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +90,8 @@ def write_warmup(path: Path, name: str, pixels: np.ndarray) -> None:
 def models_config(names: list[str]) -> str:
     """The ModelServerConfig, as text, of models that lie in /models."""
     entries = [
-        f'  config {{ name: "{name}" base_path: "/models/{name}" model_platform: "tensorflow" }}\n'
+        f"  config {{ name: {json.dumps(name)} base_path: {json.dumps('/models/' + name)} "
+        'model_platform: "tensorflow" }\n'
         for name in names
     ]
     return "model_config_list {\n" + "".join(entries) + "}\n"

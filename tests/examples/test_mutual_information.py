@@ -83,3 +83,6 @@ def test_the_command_writes_figures_and_picture_and_goes_on(example, tmp_path, m
     monkeypatch.setattr(example, "estimate", None)  # nothing is left to be estimated
     example.main()
     assert (tmp_path / "estimates.json").read_text() == before
+    monkeypatch.setattr("sys.argv", [*arguments, "--nats", "1", "--steps", "4", "--units", "4"])
+    with pytest.raises(TypeError):  # other steps are another experiment
+        example.main()

@@ -235,7 +235,7 @@ def test_an_integer_feature_as_id(record_files):
             ["--input={records}/*", "--input_format=tfrecord", "--image_feature=number"],
             "is a number, not an encoded image",
         ),
-        (["--input={images}/**", "--saved_model={images}"], "is no SavedModel"),
+        (["--input={images}/**", "--saved_model={images}"], "cannot be loaded"),
     ],
 )
 def test_errors_are_one_line(exported, image_files, record_files, tmp_path, capsys, flags, message):

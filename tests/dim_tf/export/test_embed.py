@@ -9,7 +9,7 @@ import small_export
 import tensorflow as tf
 from small_export import close
 
-from dim_tf.errors import InputError
+from dim_tf.errors import InputError, RunError
 from dim_tf.export import embed, image_collection, saved_model
 
 COUNT = 23
@@ -159,13 +159,13 @@ def test_another_collection_encoder_or_format_is_refused(exported, folder, tmp_p
         with pytest.raises(InputError, match="something else"):
             embed.embed(path, images, out, format, size)
     (folder / "000.png").write_bytes(encoded()[0])
-    with pytest.raises(InputError, match="collection_fingerprint"):
+    with pytest.raises(InputError, match="collection: the content of"):
         embed.embed(path, image_collection.open_collection(str(folder)), out, "parquet", 5)
     other = small_export.small_encoder()
     other.trainable_variables[0].assign(other.trainable_variables[0] * 2)
     small_export.save(tmp_path / "2", other)
     (folder / "000.png").unlink()
-    with pytest.raises(InputError, match="saved_model_fingerprint"):
+    with pytest.raises(InputError, match="saved_model: the content of"):
         embed.embed(
             tmp_path / "2", image_collection.open_collection(str(folder)), out, "parquet", 5
         )
@@ -184,6 +184,29 @@ def test_wrong_collections(where, says):
         image_collection.open_collection(where)
 
 
+def test_a_record_that_is_cut_off_is_named_and_work_goes_on(exported, records, tmp_path):
+    path, _ = exported
+    second = tmp_path / "b.tfrecord"
+    whole = second.read_bytes()
+    damaged = bytearray(whole)
+    damaged[-20] ^= 255  # of the same size, so of the same fingerprint
+    second.write_bytes(bytes(damaged))
+    out = tmp_path / "out"
+    with pytest.raises(RunError, match=r"TFRecord files .* mend it and call again"):
+        embed.embed(path, image_collection.open_collection(records), out, "parquet", 5)
+    second.write_bytes(whole)
+    embed.embed(path, image_collection.open_collection(records), out, "parquet", 5)
+    assert len(embed.read(out)[0]) == COUNT - len(BROKEN)
+
+
+def test_another_path_to_the_same_goes_on(exported, folder, tmp_path, monkeypatch):
+    path, _ = exported
+    out = tmp_path / "out"
+    embed.embed(path, image_collection.open_collection(str(folder)), out, "parquet", 5)
+    monkeypatch.chdir(folder.parent)
+    embed.embed(path, image_collection.open_collection(folder.name), out, "parquet", 5)
+
+
 def test_an_empty_folder(tmp_path):
     with pytest.raises(InputError, match="holds no file ending in"):
         image_collection.open_collection(str(tmp_path))
@@ -191,12 +214,12 @@ def test_an_empty_folder(tmp_path):
 
 def test_wrong_encoders(folder, tmp_path):
     images = image_collection.open_collection(str(folder))
-    with pytest.raises(InputError, match="holds no SavedModel"):
+    with pytest.raises(InputError, match="cannot be loaded"):
         embed.embed(tmp_path / "none", images, tmp_path / "out", "parquet", 5)
     module = tf.Module()
     module.f = tf.function(lambda: 1.0, input_signature=[])
     tf.saved_model.save(module, str(tmp_path / "other"))
-    with pytest.raises(InputError, match="has no signature"):
+    with pytest.raises(InputError, match="and not serving_bytes_valid"):
         embed.embed(tmp_path / "other", images, tmp_path / "out", "parquet", 5)
 
 

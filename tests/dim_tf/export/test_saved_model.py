@@ -162,6 +162,12 @@ def test_quantized_features_are_within_half_a_step(extended):
     assert (np.abs(wanted.min(axis=0) + step * found - wanted) <= 0.51 * step).all()
 
 
+def test_a_feature_that_never_changes_has_a_step():
+    quantization = saved_model.Quantization.of(np.float32([[2, 1], [2, 3]]))
+    np.testing.assert_allclose(quantization.scale, [1, 2 / 255], rtol=1e-6)
+    np.testing.assert_array_equal(quantization.offset, [2, 1])
+
+
 def test_neighbours_of_a_reference_set(extended):
     path, encoder, reference, _ = extended
     loaded = tf.saved_model.load(str(path))
