@@ -31,12 +31,14 @@ class Result:
         endpoint: of the encoder.
         value: the figure.
         uncertainty: of it.
+        attributes: where the value is a mean over attributes, each one's measures, by name.
     """
 
     measure: str
     endpoint: str
     value: float
     uncertainty: Uncertainty | None = None
+    attributes: dict[str, dict] | None = None
 
 
 class Measure(Protocol):

@@ -11,7 +11,8 @@ from dim_tf.evaluation.measure import Result, of_accuracies
 from dim_tf.evaluation.report import NeighbourPanel
 from dim_tf.evaluation.representation import Representation
 
-CHUNK = 500
+QUERIES = 500
+REFERENCES = 8192
 
 
 @dataclass(frozen=True)
@@ -70,13 +71,22 @@ def cosine_neighbours(
     Returns:
         Similarities in [-1, 1] and rows of the references, both [N, k], most similar first.
     """
-    unit_references = tf.math.l2_normalize(references, axis=1)
-    found = []
-    for first in range(0, len(queries), CHUNK):
-        unit = tf.math.l2_normalize(queries[first : first + CHUNK], axis=1)
-        found.append(tf.math.top_k(tf.matmul(unit, unit_references, transpose_b=True), k))
-    similarity = np.concatenate([f.values.numpy() for f in found])
-    return similarity, np.concatenate([f.indices.numpy() for f in found])
+    best = np.full((len(queries), k), -np.inf, np.float32)
+    rows = np.zeros((len(queries), k), np.int32)
+    # By chunks of both: CelebA's references are gigabytes, of which no second copy is made.
+    for begin in range(0, len(references), REFERENCES):
+        units = tf.math.l2_normalize(references[begin : begin + REFERENCES], axis=1)
+        for first in range(0, len(queries), QUERIES):
+            asked = slice(first, first + QUERIES)
+            unit = tf.math.l2_normalize(queries[asked], axis=1)
+            found = tf.math.top_k(tf.matmul(unit, units, transpose_b=True), min(k, len(units)))
+            # Earlier rows first, so that of equals the earlier wins, as in one piece.
+            values = tf.concat([best[asked], found.values], axis=1)
+            indices = tf.concat([rows[asked], found.indices + begin], axis=1)
+            merged = tf.math.top_k(values, k)
+            best[asked] = merged.values
+            rows[asked] = tf.gather(indices, merged.indices, batch_dims=1)
+    return best, rows
 
 
 def panels(representation: Representation, queries: int = 8, k: int = 6) -> list[NeighbourPanel]:
@@ -88,9 +98,11 @@ def panels(representation: Representation, queries: int = 8, k: int = 6) -> list
     asked = representation.test["global"][:queries]
     references = representation.train["global"]
     k = min(k, len(references))
-    distance = np.abs(asked[:, np.newaxis] - references[np.newaxis]).sum(axis=2)
+    nearest = [
+        np.argsort(np.abs(references - query).sum(axis=1), kind="stable")[:k] for query in asked
+    ]
     by_title = {
-        "global feature, L1 distance": np.argsort(distance, axis=1, kind="stable")[:, :k],
+        "global feature, L1 distance": np.stack(nearest),
         "global feature, cosine similarity": cosine_neighbours(asked, references, k)[1],
     }
     made = []

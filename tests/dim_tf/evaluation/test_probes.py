@@ -6,8 +6,9 @@ import pytest
 
 from dim_tf.data.splits import Split, Splits
 from dim_tf.errors import RunError
+from dim_tf.evaluation import neighbours
 from dim_tf.evaluation.neighbours import NearestNeighbours, cosine_neighbours, panels
-from dim_tf.evaluation.probes import Probe
+from dim_tf.evaluation.probes import Probe, moments
 from dim_tf.evaluation.representation import Representation
 
 CLASSES = 4
@@ -69,6 +70,35 @@ def test_attributes(name):
 
 def test_attributes_by_neighbours():
     assert measured("ideal", NearestNeighbours, multi_label=True)["knn_auc"].value == 1.0
+
+
+def test_the_scale_of_features_does_not_change_a_linear_probe():
+    """Else random weights, whose features are small, would look worse than they are."""
+    data = splits()
+    ideal = representation("ideal", data)
+    noise = np.random.default_rng(2).normal(0, 0.5, (2, 256, CLASSES)).astype(np.float32)
+
+    def probed(scale, shift):
+        def features(found, noise):
+            return {"global": (found["global"] + noise[: len(found["global"])]) * scale + shift}
+
+        r = Representation(features(ideal.train, noise[0]), features(ideal.test, noise[1]), data)
+        return next(iter(Probe(r, hidden=False, epochs=5, seeds=1, learning_rate=2e-2).run())).value
+
+    plain = probed(1.0, 0.0)
+    assert 0.45 < plain < 0.9
+    assert probed(2.0**-7, 0.0) == plain
+    assert probed(2.0**-7, 0.25) == pytest.approx(plain, abs=0.02)
+
+
+def test_moments_of_many_rows(monkeypatch):
+    monkeypatch.setattr("dim_tf.evaluation.probes.MOMENT_ROWS", 7)
+    features = np.random.default_rng(0).normal(3.0, 0.1, (50, 4)).astype(np.float32)
+    features[:, 2] = 0.1  # constant: would be divided by its rounding
+    mean, variance = moments(features)
+    np.testing.assert_allclose(mean, features.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(variance[[0, 1, 3]], features.var(0)[[0, 1, 3]], rtol=1e-5)
+    assert variance[2] == np.inf
 
 
 @pytest.mark.slow
@@ -133,6 +163,22 @@ def test_neighbours_against_a_plain_loop():
         order = np.argsort(cosines)[::-1][:3]
         assert list(rows[q]) == list(order)
         np.testing.assert_allclose(similarity[q], np.array(cosines)[order], atol=1e-6)
+
+
+def test_neighbours_in_chunks_are_those_in_one_piece(monkeypatch):
+    """Ties too: of equal references the first one is nearest."""
+    rng = np.random.default_rng(0)
+    queries, references = rng.normal(size=(7, 5)), rng.normal(size=(11, 5))
+    references[8] = references[2]
+    arguments = queries.astype(np.float32), references.astype(np.float32), 4
+    similarity, rows = cosine_neighbours(*arguments)
+    assert ((rows == 2).sum(1) >= (rows == 8).sum(1)).all()
+    assert (rows == 8).any()
+    monkeypatch.setattr(neighbours, "QUERIES", 2)
+    monkeypatch.setattr(neighbours, "REFERENCES", 3)
+    in_chunks = cosine_neighbours(*arguments)
+    np.testing.assert_allclose(in_chunks[0], similarity, atol=1e-6)
+    np.testing.assert_array_equal(in_chunks[1], rows)
 
 
 def test_votes_are_weighted_by_similarity():
