@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from keras_models import critics, replicas
 from keras_models.estimators import Estimator
 
 
@@ -16,13 +15,13 @@ class AdversarialLosses(NamedTuple):
     """What both players minimise, and the adversary's parts.
 
     Attributes:
-        encoder_loss: float32 scalar, of what makes the samples.
+        maker_loss: float32 scalar, of what makes the samples.
         adversary_loss: float32 scalar, penalty - divergence; its gradient does not reach them.
         divergence: float32 scalar, the discriminator's estimate.
         penalty: float32 scalar, of the discriminator's gradient.
     """
 
-    encoder_loss: tf.Tensor
+    maker_loss: tf.Tensor
     adversary_loss: tf.Tensor
     divergence: tf.Tensor
     penalty: tf.Tensor
@@ -38,31 +37,16 @@ def losses(discriminator, real, made, estimator: Estimator, weight: float) -> Ad
     Args:
         discriminator: [N, ...] -> float32 [N].
         real: float32 [N, ...].
-        made: float32 [N, ...], through which the encoder loss reaches its maker.
+        made: float32 [N, ...], through which the maker loss reaches what made them.
         estimator: of the divergence, real samples being the joint and made ones the product.
         weight: λ of the gradient penalty.
     """
     real_scores, real_norm = _scores_and_gradient_norm(discriminator, real)
     made_scores, made_norm = _scores_and_gradient_norm(discriminator, tf.stop_gradient(made))
-    divergence = estimator(_pairs(real_scores, made_scores))
+    divergence = estimator.of_samples(real_scores, made_scores)
     penalty = 0.5 * weight * (tf.reduce_mean(real_norm) + tf.reduce_mean(made_norm))
-    encoder_loss = -tf.reduce_mean(estimator.joint(discriminator(made)))
-    return AdversarialLosses(encoder_loss, penalty - divergence, divergence, penalty)
-
-
-def _pairs(real_scores, made_scores) -> critics.PairScores:
-    """Each real sample against all made ones, those of the other replicas too."""
-    n = tf.shape(real_scores)[0]
-
-    def product(rows):
-        return tf.tile(made_scores[tf.newaxis, :, tf.newaxis, tf.newaxis], [rows, 1, 1, 1])
-
-    others = (replicas.count() - 1) * n
-    return critics.PairScores(
-        joint=real_scores[:, tf.newaxis, tf.newaxis],
-        product=product(n),
-        foreign=None if replicas.count() == 1 else product(others),
-    )
+    maker_loss = -tf.reduce_mean(estimator.joint(discriminator(made)))
+    return AdversarialLosses(maker_loss, penalty - divergence, divergence, penalty)
 
 
 def _scores_and_gradient_norm(discriminator, inputs):

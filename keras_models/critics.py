@@ -339,10 +339,10 @@ class ConcatCritic(_PairCritic):
     def __init__(self, hidden_units: Sequence[int] = (512, 512), negatives: int = 0, **kwargs):
         super().__init__(negatives, **kwargs)
         self.hidden_units = tuple(hidden_units)
-        self.stack = _dense_stack(self.hidden_units)
+        self.stack = layers.DenseStack(self.hidden_units, 1, name="stack")
 
     def build(self, local_shape, global_shape):
-        _build_stack(self.stack, (None, local_shape[-1] + global_shape[-1]))
+        self.stack.build((None, local_shape[-1] + global_shape[-1]))
         self.built = True
 
     def pair_scores(self, local_features, global_features):
@@ -358,7 +358,7 @@ class ConcatCritic(_PairCritic):
             ],
             axis=-1,
         )
-        return _run(self.stack, pairs)[..., 0]
+        return self.stack(pairs)[..., 0]
 
     def get_config(self):
         return {**super().get_config(), "hidden_units": self.hidden_units}
@@ -395,7 +395,7 @@ class GlobalCritic(_PairCritic):
             layers.Conv2D(f, 3, activation="relu" if i < last else None, name=f"conv{i}")
             for i, f in enumerate(self.filters)
         ]
-        self.stack = _dense_stack(self.hidden_units)
+        self.stack = layers.DenseStack(self.hidden_units, 1, name="stack")
 
     def build(self, local_shape, global_shape):
         shape = tuple(local_shape)
@@ -408,15 +408,17 @@ class GlobalCritic(_PairCritic):
         for conv in self.convs:
             conv.build(shape)
             shape = conv.compute_output_shape(shape)
-        _build_stack(self.stack, (None, math.prod(shape[1:]) + global_shape[-1]))
+        self.stack.build((None, math.prod(shape[1:]) + global_shape[-1]))
         self.built = True
 
     def pair_scores(self, local_features, global_features):
-        x = _run(self.convs, local_features)
+        x = local_features
+        for conv in self.convs:
+            x = conv(x)
         x = tf.reshape(x, [tf.shape(x)[0], 1, math.prod(x.shape[1:])])
         ours = tf.cast(global_features, x.dtype)  # [N, G, D]
         maps = tf.repeat(x, tf.shape(ours)[1], axis=1)
-        return _run(self.stack, tf.concat([maps, ours], axis=-1))[:, tf.newaxis, :, 0]
+        return self.stack(tf.concat([maps, ours], axis=-1))[:, tf.newaxis, :, 0]
 
     def get_config(self):
         return {
@@ -424,26 +426,6 @@ class GlobalCritic(_PairCritic):
             "filters": self.filters,
             "hidden_units": self.hidden_units,
         }
-
-
-def _dense_stack(hidden_units):
-    hidden = [
-        layers.Dense(units, activation="relu", name=f"hidden{i}")
-        for i, units in enumerate(hidden_units)
-    ]
-    return [*hidden, layers.Dense(1, name="score")]
-
-
-def _build_stack(stack, shape):
-    for dense in stack:
-        dense.build(shape)
-        shape = dense.compute_output_shape(shape)
-
-
-def _run(stack, x):
-    for layer in stack:
-        x = layer(x)
-    return x
 
 
 _CRITICS: dict[str, Callable[..., keras.Model]] = {

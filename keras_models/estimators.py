@@ -117,6 +117,29 @@ class Estimator:
             state = tf.nest.map_structure(_of_all_replicas, state)
         return self.value(self.joint(scores.joint), state.times(stands_for))
 
+    def of_samples(self, joint_scores: tf.Tensor, product_scores: tf.Tensor) -> tf.Tensor:
+        """The scalar to be maximised, of samples that are in no pairs.
+
+        Each joint sample is held against all product samples, those of the other replicas too.
+
+        Args:
+            joint_scores: float32 [N], of the joint distribution's samples.
+            product_scores: float32 [K], of the product's.
+        """
+        row = self.reduce(product_scores[tf.newaxis, :, tf.newaxis, tf.newaxis])
+        stacked = tf.nest.map_structure(replicas.stack, row)  # [R, 1, ...]
+        count = replicas.count() * tf.shape(joint_scores)[0]
+        every_row = tf.nest.map_structure(
+            lambda x: tf.repeat(x, count, axis=0), _merge_stacked(stacked)
+        )
+        return self.value(self.joint(joint_scores[:, tf.newaxis, tf.newaxis]), every_row)
+
+
+def _merge_stacked(states):
+    """The merged state of the replicas' states [R, ...]."""
+    parts = [tf.nest.map_structure(lambda x, r=r: x[r], states) for r in range(replicas.count())]
+    return functools.reduce(lambda a, b: a.merge(b), parts)
+
 
 def _of_all_replicas(rows):
     """This replica's rows [N, ...], then the others': [R·N, ...]."""
@@ -143,8 +166,7 @@ def _merge_replicas(own, foreign):
 
     of_all_images = tf.nest.map_structure(in_global_order, own, foreign)
     stacked = tf.nest.map_structure(replicas.stack, of_all_images)  # [R, R·N, ...]
-    parts = [tf.nest.map_structure(lambda x, r=r: x[r], stacked) for r in range(replicas.count())]
-    merged = functools.reduce(lambda a, b: a.merge(b), parts)
+    merged = _merge_stacked(stacked)
     return tf.nest.map_structure(lambda x: tf.roll(x, -first, axis=0), merged)
 
 

@@ -74,11 +74,11 @@ class Generator(ObjectiveModel):
             self.discriminator, images, generated, self.divergence, self.penalty
         )
         metrics = {
-            "generator_loss": found.encoder_loss,
+            "generator_loss": found.maker_loss,
             "image_divergence": found.divergence,
             "image_gradient_penalty": found.penalty,
         }
-        return Losses(found.encoder_loss, found.adversary_loss, metrics)
+        return Losses(found.maker_loss, found.adversary_loss, metrics)
 
     def get_config(self):
         return {

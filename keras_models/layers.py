@@ -5,6 +5,8 @@ The authors used PyTorch's defaults, which are not Keras': kernels and biases un
 explicit symmetric padding. Results depend on them.
 """
 
+from collections.abc import Sequence
+
 import keras
 
 PACKAGE = "keras_models"
@@ -33,6 +35,44 @@ class Dense(keras.layers.Dense):
     def build(self, input_shape):
         self.bias_initializer = _fan_in_bias(input_shape[-1])
         super().build(input_shape)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class DenseStack(keras.layers.Layer):
+    """Dense layers with ReLU, then one without.
+
+    Args:
+        hidden_units: units of each layer with ReLU.
+        outputs: units of the last one.
+    """
+
+    def __init__(self, hidden_units: Sequence[int], outputs: int, **kwargs):
+        super().__init__(**kwargs)
+        self.hidden_units = tuple(hidden_units)
+        self.outputs = outputs
+        hidden = [
+            Dense(units, activation="relu", name=f"hidden{i}")
+            for i, units in enumerate(self.hidden_units)
+        ]
+        self.layers = [*hidden, Dense(outputs, name="output")]
+
+    def build(self, input_shape):
+        shape = input_shape
+        for layer in self.layers:
+            layer.build(shape)
+            shape = layer.compute_output_shape(shape)
+        self.built = True
+
+    def call(self, inputs):
+        """[..., F] -> [..., outputs]."""
+        x = inputs
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    def get_config(self):
+        config = super().get_config()
+        return {**config, "hidden_units": self.hidden_units, "outputs": self.outputs}
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

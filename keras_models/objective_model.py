@@ -50,7 +50,7 @@ class ObjectiveModel(keras.Model, abc.ABC):
         """What the adversary's optimizer owns."""
 
     @property
-    def encoder_variables(self) -> list:
+    def main_variables(self) -> list:
         """What the main optimizer owns: all trainable variables but the adversary's."""
         adversary = {id(v) for v in self.adversary_variables}
         return [v for v in self.trainable_variables if id(v) not in adversary]
@@ -81,7 +81,7 @@ class ObjectiveModel(keras.Model, abc.ABC):
         """Builds those parts of the model that are not built yet."""
 
     def _build_optimizers(self):
-        self.optimizer.build(self.encoder_variables)
+        self.optimizer.build(self.main_variables)
         self.adversary_optimizer.build(self.adversary_variables)
 
     def train_step(self, images):
@@ -98,7 +98,7 @@ class ObjectiveModel(keras.Model, abc.ABC):
             if losses.adversary_loss is not None:
                 adversary_loss = losses.adversary_loss / replicas.count()
 
-        variables = self.encoder_variables
+        variables = self.main_variables
         self.optimizer.apply(tape.gradient(loss, variables), variables)
         if losses.adversary_loss is not None:
             variables = self.adversary_variables

@@ -15,8 +15,22 @@ from keras_models import layers
 tfd = tfp.distributions
 
 
+class _Prior:
+    """What all share: the number of dimensions, saved and restored."""
+
+    def __init__(self, dim: int):
+        self.dim = dim
+
+    def get_config(self):
+        return {"dim": self.dim}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
 @keras.saving.register_keras_serializable(layers.PACKAGE)
-class UniformPrior:
+class UniformPrior(_Prior):
     """Uniform on [0, 1]^D, the paper's default.
 
     Args:
@@ -24,27 +38,20 @@ class UniformPrior:
     """
 
     def __init__(self, dim: int):
-        self.dim = dim
-        self.distribution = tfd.Independent(tfd.Uniform(tf.zeros(dim), tf.ones(dim)), 1)
+        super().__init__(dim)
+        self.distribution = tfd.Uniform(0.0, 1.0)  # of each number
 
     def sample(self, noise: tf.Tensor) -> tf.Tensor:
         """Uniform noise [N, D] -> samples [N, D]."""
-        return self.distribution.distribution.quantile(noise)
+        return self.distribution.quantile(noise)
 
     def to_support(self, features: tf.Tensor) -> tf.Tensor:
         """Maps global features [N, D] into the prior's support, for the discriminator: sigmoid."""
         return tf.sigmoid(features)
 
-    def get_config(self):
-        return {"dim": self.dim}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
-
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
-class GaussianPrior:
+class GaussianPrior(_Prior):
     """Standard normal in D dimensions.
 
     Args:
@@ -52,29 +59,22 @@ class GaussianPrior:
     """
 
     def __init__(self, dim: int):
-        self.dim = dim
-        self.distribution = tfd.Independent(tfd.Normal(tf.zeros(dim), tf.ones(dim)), 1)
+        super().__init__(dim)
+        self.distribution = tfd.Normal(0.0, 1.0)  # of each number
 
     def sample(self, noise: tf.Tensor) -> tf.Tensor:
         """Uniform noise [N, D] -> samples [N, D]."""
         # Off 0 and 1, where the inverse is infinite: 2^-23 to 1 - 3·2^-24.
         inside = noise * (1 - 2.0**-22) + 2.0**-23
-        return self.distribution.distribution.quantile(inside)
+        return self.distribution.quantile(inside)
 
     def to_support(self, features: tf.Tensor) -> tf.Tensor:
         """The features themselves: the support is everything."""
         return features
 
-    def get_config(self):
-        return {"dim": self.dim}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
-
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
-class SpherePrior:
+class SpherePrior(_Prior):
     """Uniform on the unit sphere in D dimensions: a normal sample over its length.
 
     Args:
@@ -82,8 +82,7 @@ class SpherePrior:
     """
 
     def __init__(self, dim: int):
-        self.dim = dim
-        self.distribution = tfd.SphericalUniform(dim)
+        super().__init__(dim)
         self._normal = GaussianPrior(dim)
 
     def sample(self, noise: tf.Tensor) -> tf.Tensor:
@@ -94,16 +93,9 @@ class SpherePrior:
         """The features over their length."""
         return tf.math.l2_normalize(features, axis=-1)
 
-    def get_config(self):
-        return {"dim": self.dim}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
-
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
-class BallPrior:
+class BallPrior(_Prior):
     """Uniform in the unit ball in D dimensions.
 
     A point of the sphere times a radius whose D-th power is uniform. That power is taken of the
@@ -115,7 +107,7 @@ class BallPrior:
     """
 
     def __init__(self, dim: int):
-        self.dim = dim
+        super().__init__(dim)
         self.radius = tfd.Kumaraswamy(float(dim), 1.0)
         self._normal = GaussianPrior(dim)
 
@@ -130,13 +122,6 @@ class BallPrior:
         """The features with their length squashed into [0, 1) by tanh."""
         length = tf.sqrt(tf.reduce_sum(features**2, axis=-1, keepdims=True) + 1e-12)
         return features * (tf.tanh(length) / length)
-
-    def get_config(self):
-        return {"dim": self.dim}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
 
 
 Prior = UniformPrior | GaussianPrior | BallPrior | SpherePrior

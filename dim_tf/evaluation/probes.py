@@ -150,7 +150,7 @@ def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         Both float32 [F]. The variance of a feature that is constant up to rounding is infinite, so
         that standardised it is 0, on images that differ from the training images too.
     """
-    mean = np.sum(features, axis=0, dtype=np.float64) / len(features)
+    mean: np.ndarray = np.asarray(np.mean(features, axis=0, dtype=np.float64))
     square = np.zeros_like(mean)
     for first in range(0, len(features), MOMENT_ROWS):
         square += np.sum((features[first : first + MOMENT_ROWS] - mean) ** 2, axis=0)

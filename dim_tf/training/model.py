@@ -41,7 +41,8 @@ def make_encoder(experiment: Experiment, image_shape: ImageShape, replicas: int 
         overrides["latent_dim"] = experiment.latent_dim
     elif experiment.latent_dim != Experiment.latent_dim:
         raise InputError(
-            f"--encoder={name} has a map of globals, whose size is fixed; leave --latent_dim out"
+            f"--encoder={name} has a map of globals, whose size is fixed; leave --latent_dim out "
+            f"or give --latent_dim={Experiment.latent_dim}"
         )
     if takes is None:
         overrides["image_shape"] = (*image_shape[:2], 3)

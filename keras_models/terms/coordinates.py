@@ -31,24 +31,15 @@ class CoordinatePredictor(keras.Model):
         self.rows = rows
         self.columns = columns
         self.hidden_units = tuple(hidden_units)
-        self.hidden = [
-            layers.Dense(units, activation="relu", name=f"hidden{i}")
-            for i, units in enumerate(self.hidden_units)
-        ]
-        self.logits = layers.Dense(rows + columns, name="logits")
+        self.stack = layers.DenseStack(self.hidden_units, rows + columns, name="stack")
 
     def build(self, input_shape):
-        shape = input_shape
-        for dense in (*self.hidden, self.logits):
-            dense.build(shape)
-            shape = dense.compute_output_shape(shape)
+        self.stack.build(input_shape)
         self.built = True
 
     def call(self, features):
         """[..., F] -> float32 logits [..., rows] and [..., columns]."""
-        for dense in self.hidden:
-            features = dense(features)
-        logits = tf.cast(self.logits(features), tf.float32)
+        logits = tf.cast(self.stack(features), tf.float32)
         return logits[..., : self.rows], logits[..., self.rows :]
 
     def get_config(self):

@@ -14,7 +14,7 @@ class MutualInformation(keras.layers.Layer):
 
     What the critic scores decides which: single places give DIM(L), the mean over locations of
     local mutual information (Hjelm et al. 2019, section 3.2, eq. 6); whole maps give DIM(G)
-    (section 3.1, eq. 4).
+    (section 3.1).
 
     Args:
         critic: scores pairs of local and global features.

@@ -67,11 +67,11 @@ class PriorMatching(keras.layers.Layer):
         encoded = self.prior.to_support(tf.reshape(features, [-1, self.prior.dim]))
         found = adversary.losses(self.discriminator, real, encoded, self.divergence, self.penalty)
         metrics = {
-            "prior_encoder_loss": found.encoder_loss,
+            "prior_encoder_loss": found.maker_loss,
             "prior_divergence": found.divergence,
             "prior_gradient_penalty": found.penalty,
         }
-        return TermOutput(found.encoder_loss, found.adversary_loss, metrics)
+        return TermOutput(found.maker_loss, found.adversary_loss, metrics)
 
     def get_config(self):
         return {

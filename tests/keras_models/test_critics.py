@@ -125,7 +125,7 @@ def test_network_critics_score_each_pair_as_the_equations(critic, global_shape):
     local_features, global_features = random_features((5, 5, 5, 3)), random_features(global_shape)
     scores = made(local_features, global_features)
     maps, ours = local_features.numpy(), global_features.numpy().reshape(5, -1, 7)
-    stack = [layer.get_weights() for layer in made.stack]
+    stack = [layer.get_weights() for layer in made.stack.layers]
 
     def network(x):
         for kernel, bias in stack[:-1]:

@@ -115,7 +115,7 @@ def test_the_optimizers_share_the_variables_out():
     assert {v.path for v in model.adversary_variables} == of_discriminator
     assert {v.path for v in model.adversary_optimizer._trainable_variables} == of_discriminator
     rest = {v.path for v in model.trainable_variables} - of_discriminator
-    assert {v.path for v in model.encoder_variables} == rest
+    assert {v.path for v in model.main_variables} == rest
     assert {v.path for v in model.optimizer._trainable_variables} == rest
     assert len(rest) + len(of_discriminator) == len(model.trainable_variables)
 
@@ -153,7 +153,7 @@ def test_each_optimizer_moves_its_own_variables_only(frozen):
         optimizer=keras.optimizers.SGD(rates["encoder"]),
         adversary_optimizer=keras.optimizers.SGD(rates["adversary"]),
     )
-    owned = {"adversary": model.adversary_variables, "encoder": model.encoder_variables}
+    owned = {"adversary": model.adversary_variables, "encoder": model.main_variables}
     before = {key: [v.numpy() for v in variables] for key, variables in owned.items()}
     model.train_step(IMAGES[:8])
     for key, variables in owned.items():

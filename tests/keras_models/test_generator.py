@@ -50,7 +50,7 @@ def test_each_optimizer_moves_its_own_variables_only(frozen):
         optimizer=keras.optimizers.SGD(rates["encoder"]),
         adversary_optimizer=keras.optimizers.SGD(rates["adversary"]),
     )
-    owned = {"adversary": model.adversary_variables, "encoder": model.encoder_variables}
+    owned = {"adversary": model.adversary_variables, "encoder": model.main_variables}
     assert {id(v) for v in owned["encoder"]} == {id(v) for v in model.decoder.trainable_variables}
     before = {key: [v.numpy() for v in variables] for key, variables in owned.items()}
     model.train_step(real_images())
