@@ -11,7 +11,6 @@ begun row from its checkpoint, a finished one not at all. --rows gives the names
 import argparse
 import json
 import multiprocessing
-import time
 from pathlib import Path
 
 COMMON = {
@@ -50,7 +49,7 @@ def measure(name: str, data_dir: str, out: Path, answer) -> None:
     from dim_tf.evaluation.neighbours import NearestNeighbours
     from dim_tf.evaluation.probes import Probe
     from dim_tf.experiment import Experiment
-    from dim_tf.training import loop
+    from dim_tf.training import loop, monitors
     from dim_tf.training.model import load_trained
 
     folder = name.replace(" ", "_").replace(",", "")
@@ -58,11 +57,12 @@ def measure(name: str, data_dir: str, out: Path, answer) -> None:
         name=folder, run_dir=str(out / folder), data_dir=data_dir, **{**COMMON, **ROWS[name]}
     )
     splits = data.load(experiment.dataset, data_dir, 0, experiment.download)
-    began = time.perf_counter()
     loop.train(experiment, splits)
-    seconds = time.perf_counter() - began
     model, step = load_trained(experiment, splits.image_shape)
     features = representation.of_encoder(model.encoder, splits)
+    # Of all steps, those before an interruption too.
+    lines = monitors.read_metrics(experiment.run_path / "metrics.jsonl", step)
+    seconds = sum(experiment.batch_size / line["images_per_second"] for line in lines)
     found = {"epochs": experiment.epochs, "steps": step, "seconds": round(seconds)}
     for result in Probe(features, True, 10, 1).run():
         found[result.endpoint] = result.value

@@ -6,6 +6,22 @@ import tensorflow as tf
 from keras_models import layers
 
 
+def test_dense_stack_has_relu_everywhere_but_at_the_end():
+    stack = layers.DenseStack((7, 5), 3)
+    x = np.random.default_rng(0).normal(size=(4, 6, 9)).astype(np.float32)
+    found = stack(x)
+    wanted = x
+    for layer in stack.layers[:-1]:
+        wanted = np.maximum(wanted @ layer.kernel.numpy() + layer.bias.numpy(), 0)
+    last = stack.layers[-1]
+    wanted = wanted @ last.kernel.numpy() + last.bias.numpy()
+    assert wanted.min() < 0
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    again = layers.DenseStack.from_config(stack.get_config())
+    again.build((None, 9))
+    assert [w.shape for w in again.weights] == [w.shape for w in stack.weights]
+
+
 def convolve(images, kernel, bias, stride, pad):
     """Cross-correlation after zero padding of `pad` on all sides, in loops."""
     n, height, width, _ = images.shape

@@ -62,6 +62,8 @@ def test_attributes(name):
     ideal = measured("ideal", MAKERS[name], multi_label=True)
     assert ideal[f"{name}_auc"].value == 1.0
     assert ideal[f"{name}_balanced_accuracy"].value == 1.0
+    assert {row["auc"] for row in ideal[f"{name}_auc"].attributes.values()} == {1.0}
+    assert list(ideal[f"{name}_auc"].attributes) == list("abcd")
     constant = measured("constant", MAKERS[name], multi_label=True)
     # Equal features get scores that may differ in the last digit from batch to batch.
     assert constant[f"{name}_auc"].value == pytest.approx(0.5, abs=0.01)
