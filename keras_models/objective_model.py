@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from keras_models import replicas
+from keras_models.optimizers import adam
 from keras_models.randomness import StepRandom
 
 
@@ -104,8 +105,3 @@ class ObjectiveModel(keras.Model, abc.ABC):
             variables = self.adversary_variables
             self.adversary_optimizer.apply(tape.gradient(adversary_loss, variables), variables)
         return replicas.mean({"loss": losses.loss, **losses.metrics})
-
-
-def adam(learning_rate: float, name: str) -> keras.optimizers.Adam:
-    """The authors' optimizer: betas (0.5, 0.999), epsilon 1e-8 (Keras' default is 1e-7)."""
-    return keras.optimizers.Adam(learning_rate, beta_1=0.5, beta_2=0.999, epsilon=1e-8, name=name)

@@ -11,7 +11,7 @@ from dim_tf.evaluation import attributes
 from dim_tf.evaluation.measure import Result, Uncertainty, of_accuracies
 from dim_tf.evaluation.representation import Representation
 from keras_models import layers
-from keras_models.objective_model import adam
+from keras_models.optimizers import adam
 
 MLP_UNITS = 200
 DROPOUT = 0.1
