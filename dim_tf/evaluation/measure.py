@@ -1,10 +1,27 @@
-"""What a measure is: built from a representation; `run` yields results."""
+"""What a measure is: built from a representation; `run` yields results, `pictures` shows some."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How the figures of a measure are read.
+
+    Attributes:
+        unit: "share" of a whole, in [0, 1], shown in percent; "auc", an area under the ROC curve;
+            "nats"; or "" for a plain number.
+        better: which figures are those of a better representation; None where the measure ranks
+            nothing.
+        title: in words, for a table's row.
+    """
+
+    unit: Literal["share", "auc", "nats", ""]
+    better: Literal["higher", "lower"] | None
+    title: str
 
 
 @dataclass(frozen=True)
@@ -45,11 +62,23 @@ class Measure(Protocol):
     """A measure of a representation."""
 
     @property
+    def kinds(self) -> dict[str, Kind]:
+        """Of each measure's name that `run` yields."""
+
+    @property
     def protocol(self) -> dict[str, str]:
-        """Names of what it measures, with a sentence each on how."""
+        """Names of what it measures, with a sentence each on how; read after `run`."""
 
     def run(self) -> Iterator[Result]:
         """Measures every endpoint."""
+
+
+@runtime_checkable
+class Illustrated(Protocol):
+    """A measure that shows something beside its figures."""
+
+    def pictures(self) -> list[Any]:
+        """Dataclasses of `dim_tf.evaluation.pictures`; asked for after `run`."""
 
 
 def of_accuracies(accuracies: list[float], test_images: int) -> tuple[float, Uncertainty]:
