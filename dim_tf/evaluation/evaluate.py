@@ -12,8 +12,8 @@ from dim_tf.data.splits import Splits
 from dim_tf.evaluation import representation
 from dim_tf.evaluation.measure import Measure, Result
 from dim_tf.evaluation.neighbours import NearestNeighbours, panels
+from dim_tf.evaluation.pictures import NeighbourPanel
 from dim_tf.evaluation.probes import Probe
-from dim_tf.evaluation.report import NeighbourPanel
 from dim_tf.evaluation.representation import Representation
 from dim_tf.files import replace_text
 

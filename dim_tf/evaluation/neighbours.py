@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from dim_tf.evaluation import attributes
 from dim_tf.evaluation.measure import Result, of_accuracies
-from dim_tf.evaluation.report import NeighbourPanel
+from dim_tf.evaluation.pictures import NeighbourPanel
 from dim_tf.evaluation.representation import Representation
 
 QUERIES = 500

@@ -8,7 +8,6 @@ import io
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from html import escape
 from numbers import Real
 from pathlib import Path, PurePosixPath
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from dim_tf.evaluation.pictures import NeighbourPanel, SampleGrid
 from dim_tf.files import replace_text
 
 CURVE_POINTS = 300
@@ -35,24 +35,6 @@ _LABELS = {
     "pixels": "raw pixels",
     "ci95": "95% interval",
 }
-
-
-@dataclass(frozen=True)
-class NeighbourPanel:
-    """Nearest neighbours of some test images."""
-
-    title: str  # what is near, and by which distance: "global feature, L1 distance"
-    queries: np.ndarray  # uint8 [Q, H, W, C], C = 1 or 3
-    neighbours: np.ndarray  # uint8 [Q, k, H, W, C], the nearest first
-    same_label: np.ndarray | None  # bool [Q, k]: has the query's label; None: there are no classes
-
-
-@dataclass(frozen=True)
-class SampleGrid:
-    """Images side by side."""
-
-    title: str
-    images: np.ndarray  # uint8 [N, H, W, C], C = 1 or 3
 
 
 def write(

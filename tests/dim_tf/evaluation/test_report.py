@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dim_tf.evaluation import report
+from dim_tf.evaluation import pictures, report
 
 EXPERIMENT = {"name": "cifar10_jsd", "export_dir": "exported", "dataset": "cifar10", "beta": 1.0}
 EVALUATION = {
@@ -70,10 +70,10 @@ def lines(steps, **values):
 
 def panel(channels, same_label=None, seed=0):
     pixels = np.random.default_rng(seed).integers(0, 256, (2, 4, 6, 5, channels), np.uint8)
-    return report.NeighbourPanel("global, L1", pixels[:, 0], pixels[:, 1:], same_label)
+    return pictures.NeighbourPanel("global, L1", pixels[:, 0], pixels[:, 1:], same_label)
 
 
-def pictures(page):
+def decoded(page):
     """The pictures of the page, decoded, in their order."""
     files = re.findall(r'<img src="data:image/png;base64,([^"]*)"', page)
     return [np.asarray(Image.open(io.BytesIO(base64.b64decode(file)))) for file in files]
@@ -213,7 +213,7 @@ def test_everything_is_escaped(write):
             "protocol": {bad: bad},
         },
         metrics=lines(3, **{bad: float}),
-        panels=[report.NeighbourPanel(bad, panel(1).queries, panel(1).neighbours, None)],
+        panels=[pictures.NeighbourPanel(bad, panel(1).queries, panel(1).neighbours, None)],
         versions={bad: bad},
     )
     assert "<script" not in page
@@ -289,7 +289,7 @@ def test_pictures_have_the_given_pixels(write, channels):
     given = panel(channels)
     pixels = np.concatenate([given.queries[:, None], given.neighbours], axis=1)
     expected = pixels.reshape(8, 6, 5, channels)
-    found = [picture.reshape(6, 5, channels) for picture in pictures(write(panels=[given]))]
+    found = [picture.reshape(6, 5, channels) for picture in decoded(write(panels=[given]))]
     np.testing.assert_array_equal(found, expected)
 
 
@@ -305,14 +305,14 @@ def test_labels_of_neighbours_are_told_without_colour(write):
 def test_wrong_pictures_are_refused(write, dtype, channels):
     images = np.zeros((1, 2, 8, 8, channels), dtype)
     with pytest.raises(ValueError, match="expected uint8"):
-        write(panels=[report.NeighbourPanel("wrong", images[:, 0], images, None)])
+        write(panels=[pictures.NeighbourPanel("wrong", images[:, 0], images, None)])
 
 
 @pytest.mark.parametrize("count", [9, 10])
 def test_samples_are_one_picture_of_all(write, count):
     """Row by row, one white pixel between images and below the last."""
     images = np.random.default_rng(0).integers(0, 200, (count, 6, 5, 3), np.uint8)
-    page = write(panels=[report.SampleGrid("generated images", images)])
+    page = write(panels=[pictures.SampleGrid("generated images", images)])
     (sheet,) = (
         np.asarray(Image.open(io.BytesIO(base64.b64decode(file))))
         for file in re.findall(r'src="data:image/png;base64,([^"]*)"', page)
@@ -330,7 +330,7 @@ def test_a_generator_has_samples_and_no_measures(write):
     images = np.zeros((4, 6, 5, 1), np.uint8)
     page = write(
         experiment={**EXPERIMENT, "model": "generator"},
-        panels=[report.SampleGrid("generated images", images)],
+        panels=[pictures.SampleGrid("generated images", images)],
     )
     assert "<h2>Samples</h2>" in page
     for heading in ("Measures", "Use the encoder", "Nearest neighbours"):
