@@ -218,6 +218,13 @@ class Experiment:
     )
     embed_shard: int = _setting(4096, "images a file of embeddings", minimum=1, identity=False)
 
+    runs: str = _setting(
+        "",
+        "for --mode=compare, run folders or their names under runs/, with commas between; the page "
+        "goes to RUN_DIR, or to runs/compare-NAMES where that is not given",
+        identity=False,
+    )
+
     def __post_init__(self):
         for field in dataclasses.fields(self):
             _validate(field, getattr(self, field.name))

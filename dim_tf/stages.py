@@ -15,7 +15,7 @@ from dim_tf import __version__, data
 from dim_tf.data import image_ops
 from dim_tf.data.splits import Splits
 from dim_tf.errors import InputError
-from dim_tf.evaluation import report, representation, samples
+from dim_tf.evaluation import compare, report, representation, samples
 from dim_tf.evaluation.evaluate import evaluate as measure
 from dim_tf.evaluation.evaluate import write as write_evaluation
 from dim_tf.experiment import Experiment
@@ -41,6 +41,11 @@ def run(experiment: Experiment, modes: list[str]) -> bool:
         raise InputError("--model=generator has no encoder to export; give --mode=train,evaluate")
     if modes == ["embed"]:  # needs no data set
         embed_collection(experiment)
+        return False
+    if "compare" in modes:
+        if modes != ["compare"]:
+            raise InputError("--mode=compare stands alone; run the other stages first")
+        compare_runs(experiment)
         return False
     if experiment.replicas:
         strategy.make_logical_cpus(experiment.replicas)  # before anything uses the CPU
@@ -188,6 +193,14 @@ def _reference(
                 f"the encoder gives {encoder.global_dim}; embed the images by this encoder"
             )
     return saved_model.Reference(ids, features, min(experiment.neighbours, len(ids)))
+
+
+def compare_runs(experiment: Experiment) -> None:
+    """Writes one page on the runs of --runs."""
+    folders = compare.folders(experiment.runs)
+    path = compare.target(folders, experiment.run_dir)
+    compare.write(path, folders)
+    print(f"comparison: {path}")
 
 
 def embed_collection(experiment: Experiment) -> None:

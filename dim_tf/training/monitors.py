@@ -1,5 +1,6 @@
 """Callbacks that watch a run: the record of its steps, checkpoints, NaN guard, signals."""
 
+import itertools
 import json
 import math
 import signal
@@ -10,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from dim_tf.errors import RunError
-from dim_tf.files import replace_text
+from dim_tf.files import read_json_lines, replace_text
 from dim_tf.training.checkpoint import Checkpoints
 
 
@@ -167,18 +168,9 @@ def read_metrics(metrics_file: Path, last_step: int) -> list[dict]:
 
     A last line that was not written to its end is left out.
     """
-    entries: list[dict] = []
-    if not metrics_file.exists():
-        return entries
-    for line in metrics_file.read_text(encoding="utf-8").splitlines():
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError:
-            break
-        if entry["step"] > last_step:
-            break
-        entries.append(entry)
-    return entries
+    return list(
+        itertools.takewhile(lambda entry: entry["step"] <= last_step, read_json_lines(metrics_file))
+    )
 
 
 def cut_back(metrics_file: Path, step: int) -> None:

@@ -14,7 +14,7 @@ from dim_tf.evaluation.report.values import PLAIN, amount, capitalised, is_numbe
 CURVE_POINTS = 300
 COLOURS = 10  # of the style sheet
 
-LEFT, TOP, WIDTH, HEIGHT = 46, 8, 262, 128
+LEFT, TOP, WIDTH, HEIGHT = 46, 8, 252, 128
 
 
 @dataclass(frozen=True)

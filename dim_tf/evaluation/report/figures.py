@@ -90,7 +90,7 @@ def _heat(panel, counts, shares):
     pixels = (255 * (1 - np.sqrt(shares))).astype(np.uint8)[..., np.newaxis]
     right = np.trace(counts) / max(counts.sum(), 1)
     text = f"Confusion matrix of {len(counts)} classes; {100 * right:.1f}% are on the diagonal"
-    return f'<img class="sheet" src="{source(pixels)}" alt="{text}">'
+    return f'<img class="sheet heat" src="{source(pixels)}" alt="{text}">'
 
 
 def _worst(counts, shares, names):

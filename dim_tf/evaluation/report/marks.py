@@ -9,8 +9,7 @@ from typing import Any
 from dim_tf.evaluation.measure import Kind
 from dim_tf.evaluation.report import paper
 from dim_tf.evaluation.report.results import Results
-from dim_tf.evaluation.report.tables import title
-from dim_tf.evaluation.report.values import amount, interval, is_number, label
+from dim_tf.evaluation.report.values import amount, capitalised, interval, is_number, label
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ def axis(lines: Sequence[Line]) -> str:
                 f'aria-label="{mark.text}" title="{mark.text}">{escape(mark.letter)}</i>'
             )
         body += (
-            f'<tr><th scope="row">{title(line.kind)}</th><td class="track"><div>{track}</div></td>'
+            f'<tr><th scope="row">{escape(capitalised(line.kind.title))}</th><td class="track"><div>{track}</div></td>'
             f'<td class="told">{line.told}</td></tr>'
         )
     numbers = "".join(

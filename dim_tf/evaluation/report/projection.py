@@ -11,6 +11,7 @@ from dim_tf.evaluation.report.figures import source, tiled
 from dim_tf.evaluation.report.values import capitalised
 
 SIZE, MARGIN = 1000, 30
+LETTER, LINE = 15, 30  # of names, in units of the map
 MOST_NAMES = 20  # classes whose names stand on the map
 
 
@@ -30,7 +31,8 @@ def projection(picture: Projection, number: int) -> str:
     order = np.argsort(labels, kind="stable")  # a path a class; the images in the paths' order
     points, labels = _placed(points)[order], labels[order]
     names = picture.label_names if picture.labels is not None else ("",)
-    dots = texts = keys = ""
+    dots = keys = ""
+    middles: dict[int, np.ndarray] = {}
     for index, name in enumerate(names):
         of_class = points[labels == index]
         if not len(of_class):
@@ -40,13 +42,12 @@ def projection(picture: Projection, number: int) -> str:
         dots += f'<path data-name="{escape(name)}" {colour} d="{places}"/>'
         if picture.labels is None:
             continue
-        x, y = np.median(of_class, axis=0)
-        if len(names) <= MOST_NAMES:
-            texts += f'<text class="c{index}" x="{x:.1f}" y="{y:.1f}">{escape(name)}</text>'
+        middles[index] = np.median(of_class, axis=0)
         keys += (
             f'<label {colour}><input type="checkbox" data-class="c{index}" checked>'
             f"{escape(name)}</label>"
         )
+    texts = _names(middles, names) if len(names) <= MOST_NAMES else ""
     sheet = _sheet(picture.images, order, number)
     text = f"Map of {len(points):,} points: {escape(picture.title)}"
     return (
@@ -91,6 +92,20 @@ def _placed(points: np.ndarray) -> np.ndarray:
     scale = (SIZE - 2 * MARGIN) / (max(high - low) or 1)
     placed = SIZE / 2 + scale * (points - (low + high) / 2)
     return np.stack([placed[:, 0], SIZE - placed[:, 1]], axis=1)
+
+
+def _names(middles: dict[int, np.ndarray], names: tuple[str, ...]) -> str:
+    """Each name in the middle of its class, moved down where it would cover another."""
+    texts = ""
+    taken: list[tuple[float, float, float]] = []
+    for index, (x, y) in sorted(middles.items(), key=lambda item: item[1][1]):
+        half = LETTER * len(names[index]) / 2
+        for other_x, other_y, other_half in taken:  # from above to below
+            if abs(x - other_x) < half + other_half and abs(y - other_y) < LINE:
+                y = other_y + LINE
+        taken.append((x, y, half))
+        texts += f'<text class="c{index}" x="{x:.1f}" y="{y:.1f}">{escape(names[index])}</text>'
+    return texts
 
 
 def _sheet(images: np.ndarray | None, order: np.ndarray, number: int) -> str:

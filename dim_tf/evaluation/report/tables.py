@@ -77,14 +77,13 @@ def beside_the_paper(experiment: dict[str, Any], results: Results) -> str:
     shared = [m for m in results.kinds if any(m in theirs.figures for theirs in rows)]
     if not shared:
         return ""
-    columns = [e for e in results.endpoints(*shared)]
+    columns = results.endpoints(*shared)
     bodies = ""
     for measure in shared:
         kind = results.kinds[measure]
         ours = results.values(measure)
         cells = [_cell(kind, ours.get(e), None, results.uncertainty(measure, e)) for e in columns]
-        lines = row(title(kind), [f'<td colspan="{len(columns)}"></td>'], css="group")
-        lines += row("this run", cells)
+        lines = row(title(kind), cells)
         for theirs in rows:
             figures = theirs.figures.get(measure, {})
             cells = [_paper_cell(kind, figures.get(endpoint)) for endpoint in columns]
@@ -92,7 +91,8 @@ def beside_the_paper(experiment: dict[str, Any], results: Results) -> str:
                 lines += row(f"paper, {escape(theirs.objective)}", cells, css="floor")
         bodies += f"<tbody>{lines}</tbody>"
     found = table("Beside the paper", map(escape, columns), bodies)
-    return f'{found}<p class="note">{_budgets(experiment, rows)}</p>'
+    note = f"First line of each: this run. {_budgets(experiment, rows)}"
+    return f'<h3>Beside the paper</h3>{found}<p class="note">{note}</p>'
 
 
 def _paper_cell(kind: Kind, value: float | None) -> str:
