@@ -31,6 +31,18 @@ ENCODERS = (
     "residual64x64_wide",
 )
 ESTIMATORS = ("jsd", "infonce", "dv", "nwj", "gan", "rkl", "hellinger", "chi2", "w1")
+# Those of dim_tf.evaluation.evaluate. A test compares them.
+DEFAULT_MEASURES = ("knn", "linear", "mlp", "clusters", "geometry", "projection")
+MEASURES = (
+    *DEFAULT_MEASURES,
+    "few_labels",
+    "svm",
+    "fine_tuning",
+    "reconstruction",
+    "prior_match",
+    "ndm",
+    "mine",
+)
 
 
 def _setting(default, help, *, choices=(), minimum=None, above=None, identity=True) -> Any:
@@ -170,6 +182,17 @@ class Experiment:
         True, "go on from the run folder's checkpoint; false: start anew", identity=False
     )
 
+    measures: str = _setting(
+        ",".join(DEFAULT_MEASURES),
+        f"what is measured: all, or a list of {', '.join(MEASURES)}",
+        identity=False,
+    )
+    encoder_path: str = _setting(
+        "",
+        "for --mode=evaluate, the encoder to measure: a SavedModel, of ours or of anyone, or a "
+        ".keras file; empty: the run's",
+        identity=False,
+    )
     probe_epochs: int = _setting(10, "epochs of each probe's training", minimum=1, identity=False)
     probe_seeds: int = _setting(
         2, "probes trained for each figure of the encoder", minimum=1, identity=False
@@ -177,6 +200,12 @@ class Experiment:
 
     probe_learning_rate: float = _setting(
         1e-4, "of each probe; the authors' is 1e-4", above=0, identity=False
+    )
+    fine_tuning_epochs: int = _setting(
+        10, "epochs of the measure fine_tuning, at --learning_rate", minimum=1, identity=False
+    )
+    fine_tuning_share: float = _setting(
+        1.0, "share of the training images whose labels it sees", above=0, identity=False
     )
 
     keep_versions: int = _setting(
@@ -247,12 +276,25 @@ class Experiment:
             raise InputError(
                 "nothing to learn: --" + ", --".join(weights) + " are all 0; give one a weight"
             )
+        if self.fine_tuning_share > 1:
+            raise InputError(f"--fine_tuning_share={self.fine_tuning_share}; expected at most 1")
+        unknown = [name for name in self.measure_names if name not in MEASURES]
+        if unknown:
+            raise InputError(
+                f"--measures has no {unknown[0]!r}; expected all, or a list of "
+                f"{', '.join(MEASURES)} without spaces"
+            )
         if self.seed >= 2**32:
             raise InputError(f"--seed={self.seed}; expected less than {2**32}")
 
     @property
     def run_path(self) -> Path:
         return Path(self.run_dir or Path("runs") / self.name)
+
+    @property
+    def measure_names(self) -> tuple[str, ...]:
+        """What `measures` lists."""
+        return MEASURES if self.measures == "all" else tuple(self.measures.split(","))
 
     @property
     def identity(self) -> dict[str, Any]:
