@@ -166,7 +166,7 @@ def _summary(runs: Sequence[Run]) -> str:
     else:
         kind = runs[0].results.kinds[measure]
         told = [
-            f"<strong>{run.letter}</strong> {escape(run.name)} "
+            f"<strong>{run.letter}</strong>&nbsp;{escape(run.name)} "
             f"({amount(kind, run.results.values(measure)['global'])})"
             for run in runs
         ]
@@ -189,9 +189,9 @@ def _runs(runs: Sequence[Run], where: Path) -> str:
         if report.exists():
             link = quote(os.path.relpath(report.resolve(), where.resolve()).replace(os.sep, "/"))
             name = f'<a href="{escape(link)}">{name}</a>'
+        letter = f'<i class="dot letter">{run.letter}</i>'
         items += (
-            f'<div class="run-card s{index % charts.COLOURS}"><i class="dot letter">{run.letter}</i>'
-            f'<p><b>{name}</b> <span class="soft">{escape(page.kicker(run.experiment))}</span><br>'
+            f'<div class="run-card s{index % charts.COLOURS}">{letter}<p><b>{name}</b> <span class="soft">{escape(page.kicker(run.experiment))}</span><br>'
             f"{run.results.summary()}</p></div>"
         )
     return f'<div class="run-cards">{items}</div>'
@@ -228,7 +228,7 @@ def _measures(runs: Sequence[Run]) -> str:
     body = "".join(_measure(runs, name) for name in names)
     columns = [
         f'<span class="s{index % charts.COLOURS}"><i class="dot letter">{run.letter}</i></span> '
-        f"{escape(run.name)}"
+        f'<span class="name">{escape(run.name)}</span>'
         for index, run in enumerate(runs)
     ]
     note = (

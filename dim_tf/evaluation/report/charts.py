@@ -11,7 +11,8 @@ import numpy as np
 from dim_tf.evaluation.pictures import Histogram
 from dim_tf.evaluation.report.values import PLAIN, amount, capitalised, is_number, label, number
 
-CURVE_POINTS = 300
+CURVE_POINTS = 300  # of one run
+COMPARED_POINTS = 100  # of each of several: smoother, as they cross
 COLOURS = 10  # of the style sheet
 
 LEFT, TOP, WIDTH, HEIGHT = 46, 8, 252, 128
@@ -30,7 +31,7 @@ class Run:
     metrics: list[dict[str, Any]]
 
 
-def aggregate(values: np.ndarray, limit: int = CURVE_POINTS) -> np.ndarray:
+def aggregate(values: np.ndarray, limit: int) -> np.ndarray:
     """At most `limit` points: the means of equal stretches, then the last value itself."""
     if len(values) <= limit:
         return values
@@ -49,11 +50,15 @@ def curves(runs: Sequence[Run]) -> str:
     if not figures:
         return "<p>No training metrics were recorded.</p>"
     longest = max(len(run.metrics) for run in runs)
-    size = math.ceil((longest - 1) / (CURVE_POINTS - 1))
+    size = math.ceil((longest - 1) / (_points(runs) - 1))
     line = f"means of up to {size} recorded steps" if size > 1 else "recorded steps"
     number_text = "" if len(runs) > 1 else " and number"
     note = f"Line: {line}. Dot{number_text}: the last recorded step."
     return f'<div class="curves">{figures}</div><p class="note">{note}</p>'
+
+
+def _points(runs: Sequence[Run]) -> int:
+    return CURVE_POINTS if len(runs) == 1 else COMPARED_POINTS
 
 
 def _curve(name: str, runs: Sequence[Run]) -> str:
@@ -69,7 +74,7 @@ def _curve(name: str, runs: Sequence[Run]) -> str:
     notes = [f"{left_out} values are not finite"] if left_out else []
     chart = ""
     drawn = [
-        (index, run.mark, *(aggregate(column) for column in points.T))
+        (index, run.mark, *(aggregate(column, _points(runs)) for column in points.T))
         for index, (run, points) in enumerate(zip(runs, finite, strict=True))
         if len(points)
     ]

@@ -118,8 +118,8 @@ def axis(lines: Sequence[Line]) -> str:
                 f'aria-label="{mark.text}" title="{mark.text}">{escape(mark.letter)}</i>'
             )
         body += (
-            f'<tr><th scope="row">{escape(capitalised(line.kind.title))}</th><td class="track"><div>{track}</div></td>'
-            f'<td class="told">{line.told}</td></tr>'
+            f'<tr><th scope="row">{escape(capitalised(line.kind.title))}</th>'
+            f'<td class="track"><div>{track}</div></td><td class="told">{line.told}</td></tr>'
         )
     numbers = "".join(
         f'<span style="left:{at(value)}">{100 * value:.0f}%</span>' for value in ticks

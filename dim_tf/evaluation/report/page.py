@@ -113,7 +113,9 @@ def kicker(experiment: dict[str, Any]) -> str:
     if experiment.get("encoder_path"):
         kinds = ["an encoder from elsewhere", experiment.get("dataset")]
     else:
-        kinds = [experiment.get(key) for key in ("model", "dataset", "encoder", "estimator")]
+        keys = ["model", "dataset", "encoder"]
+        keys += ["estimator"] if experiment.get("model", "dim") == "dim" else []
+        kinds = [experiment.get(key) for key in keys]
     return " · ".join(str(kind) for kind in kinds if kind)
 
 

@@ -64,9 +64,9 @@ def title(kind: Kind) -> str:
 
 
 def best_of(values: Iterable[Any], kind: Kind) -> float | None:
-    """The best of several values; None where nothing ranks them, or there is one alone."""
+    """The best of several values; None where nothing ranks them, or they are all the same."""
     finite = [value for value in values if is_number(value)]
-    if kind.better is None or len(finite) < 2:
+    if kind.better is None or len(set(finite)) < 2:
         return None
     return max(finite) if kind.better == "higher" else min(finite)
 
