@@ -173,6 +173,12 @@ class Experiment:
         identity=False,
     )
 
+    online_probe: bool = _setting(
+        True,
+        "train a linear probe of the global feature beside the encoder, where there are labels; "
+        "the encoder is the same without it",
+        identity=False,
+    )
     checkpoint_every: int = _setting(
         500, "steps between checkpoints; there is one at the end too", minimum=1, identity=False
     )

@@ -1,6 +1,7 @@
 """The training step that every model shares: one objective, two players, two optimizers."""
 
 import abc
+from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
@@ -17,11 +18,13 @@ class Losses(NamedTuple):
         loss: float32 scalar, minimised by all variables that are not the adversary's.
         adversary_loss: float32 scalar, minimised by the adversary's variables; None without one.
         metrics: float32 scalars to be logged beside the loss.
+        features: the batch's global feature, for a probe; None where there is none.
     """
 
     loss: tf.Tensor
     adversary_loss: tf.Tensor | None
     metrics: dict[str, tf.Tensor]
+    features: tf.Tensor | None = None
 
 
 class ObjectiveModel(keras.Model, abc.ABC):
@@ -29,11 +32,16 @@ class ObjectiveModel(keras.Model, abc.ABC):
 
     Args:
         seed: of the random numbers drawn in training.
+
+    Attributes:
+        probe: watches training on batches with labels: (features, labels) -> more metrics. Its
+            weights are its own; None: there is none.
     """
 
     def __init__(self, seed: int = 0, **kwargs):
         super().__init__(**kwargs)
         self.seed = seed
+        self.probe: Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]] | None = None
 
     @abc.abstractmethod
     def objective(self, images: tf.Tensor, random: StepRandom) -> Losses:
@@ -84,12 +92,15 @@ class ObjectiveModel(keras.Model, abc.ABC):
         self.optimizer.build(self.main_variables)
         self.adversary_optimizer.build(self.adversary_variables)
 
-    def train_step(self, images):
+    def train_step(self, batch):
         """One step of both optimizers on float32 images [N, H, W, C] in [-1, 1].
+
+        A batch may be (images, labels); the labels are for the probe alone.
 
         A pure function of the weights, the optimizers' state, the step number, the seed and the
         images. Returns this step's loss and metrics, averaged over replicas.
         """
+        images, labels = batch if isinstance(batch, tuple) else (batch, None)
         random = StepRandom(self.seed, self.optimizer.iterations)
         with tf.GradientTape(persistent=True) as tape:
             losses = self.objective(images, random)
@@ -103,7 +114,10 @@ class ObjectiveModel(keras.Model, abc.ABC):
         if losses.adversary_loss is not None:
             variables = self.adversary_variables
             self.adversary_optimizer.apply(tape.gradient(adversary_loss, variables), variables)
-        return replicas.mean({"loss": losses.loss, **losses.metrics})
+        metrics = {"loss": losses.loss, **losses.metrics}
+        if self.probe is not None and labels is not None:
+            metrics |= self.probe(losses.features, labels)
+        return replicas.mean(metrics)
 
 
 def adam(learning_rate: float, name: str) -> keras.optimizers.Adam:

@@ -10,8 +10,8 @@ from dim_tf.errors import RunError
 class Checkpoints:
     """The checkpoints in a run folder.
 
-    They hold an explicit dict of all variables, by path: of the model and of both optimizers.
-    The state of the data needs none, a batch is a function of the step.
+    They hold an explicit dict of all variables, by path: of the model, of both optimizers and of
+    the online probe. The state of the data needs none, a batch is a function of the step.
 
     Args:
         model: a built `DeepInfoMax`.
@@ -88,12 +88,13 @@ def _restore(checkpoint, path, step) -> int:
 
 
 def all_variables(model: keras.Model) -> dict[str, keras.Variable]:
-    """Every variable of the model and of its two optimizers, by a name unique among them."""
+    """Every variable of the model, its optimizers and its probe, by a name unique among them."""
     return _by_path(
         {
             "model": model.variables,
             "optimizer": model.optimizer.variables,
             "adversary": model.adversary_optimizer.variables,
+            "online_probe": model.probe.variables if model.probe else [],
         }
     )
 

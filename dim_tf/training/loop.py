@@ -10,7 +10,7 @@ from dim_tf.data.splits import Splits
 from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
 from dim_tf.files import replace_text
-from dim_tf.training import monitors, strategy
+from dim_tf.training import monitors, online_probe, strategy
 from dim_tf.training.checkpoint import Checkpoints
 from dim_tf.training.model import check_same_experiment, make_model
 from keras_models.objective_model import ObjectiveModel
@@ -72,6 +72,8 @@ def train(experiment: Experiment, splits: Splits) -> ObjectiveModel:
         check_same_experiment(experiment)
     with devices.scope():
         model = make_model(experiment, splits.image_shape, replicas)
+        if experiment.online_probe and experiment.model == "dim":
+            model.probe = online_probe.of_encoder(model.encoder, splits, replicas > 1)
         folder = open_run_folder(experiment)  # only now: settings that do not fit leave no trace
         checkpoints = Checkpoints(model, folder / "checkpoints", experiment.keep_checkpoints)
         step = checkpoints.restore()
@@ -132,6 +134,7 @@ def _fit(model, experiment, splits, segment, step, callbacks):
         experiment.seed,
         step,
         experiment.augment,
+        labelled=model.probe is not None,
     )
     model.fit(
         batches,
