@@ -190,9 +190,10 @@ def _runs(runs: Sequence[Run], where: Path) -> str:
             link = quote(os.path.relpath(report.resolve(), where.resolve()).replace(os.sep, "/"))
             name = f'<a href="{escape(link)}">{name}</a>'
         letter = f'<i class="dot letter">{run.letter}</i>'
+        what = escape(page.kicker(run.experiment))
         items += (
-            f'<div class="run-card s{index % charts.COLOURS}">{letter}<p><b>{name}</b> <span class="soft">{escape(page.kicker(run.experiment))}</span><br>'
-            f"{run.results.summary()}</p></div>"
+            f'<div class="run-card s{index % charts.COLOURS}">{letter}<p><b>{name}</b> '
+            f'<span class="soft">{what}</span><br>{run.results.summary()}</p></div>'
         )
     return f'<div class="run-cards">{items}</div>'
 

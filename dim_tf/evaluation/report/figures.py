@@ -99,7 +99,7 @@ def _worst(counts, shares, names):
     told = [
         f"{escape(names[i])} for {escape(names[j])} ({100 * off[i, j]:.0f}%)"
         for i, j in zip(*np.unravel_index(order, off.shape), strict=True)
-        if counts[i, j]
+        if off[i, j] > 0
     ]
     return f" Most often taken for another: {', '.join(told)}." if told else ""
 

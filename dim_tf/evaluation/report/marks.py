@@ -94,7 +94,7 @@ def legend(keys: Iterable[tuple[str, str]]) -> str:
 
 def axis(lines: Sequence[Line]) -> str:
     """The lines over one axis, whose ends are round and are told."""
-    every = [mark.value for line in lines for mark in line.marks]
+    every = [v for line in lines for mark in line.marks for v in (mark.value, *(mark.ends or ()))]
     low, high = math.floor(10 * min(every)) / 10, math.ceil(10 * max(every)) / 10
     low, high = max(low, -1.0), max(high, low + 0.1)
     tick = 0.1 if high - low <= 0.61 else 0.2

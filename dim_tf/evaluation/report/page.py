@@ -21,7 +21,7 @@ from dim_tf.evaluation.pictures import (
     Reconstructions,
     SampleGrid,
 )
-from dim_tf.evaluation.report import charts, figures, marks, projection, tables
+from dim_tf.evaluation.report import charts, figures, maps, marks, tables
 from dim_tf.evaluation.report.results import Results
 from dim_tf.files import replace_text
 
@@ -139,14 +139,14 @@ def _pictures(panels: Sequence[Picture]) -> dict[str, str]:
         return f'<div class="panels">{content}</div>' if content else ""
 
     histograms = drawn(Histogram, charts.histogram)
-    maps = [panel for panel in panels if isinstance(panel, Projection)]
+    projections = [panel for panel in panels if isinstance(panel, Projection)]
     return {
         "Reconstructions": drawn(Reconstructions, figures.reconstructions),
         "Nearest neighbours": side_by_side(
             drawn(NeighbourPanel, lambda panel: f"<figure>{figures.neighbours(panel)}</figure>")
         ),
         "Map of features": side_by_side(
-            "".join(projection.projection(panel, n) for n, panel in enumerate(maps, start=1))
+            "".join(maps.projection(panel, n) for n, panel in enumerate(projections, start=1))
         ),
         "Confusions": drawn(ConfusionMatrix, figures.confusions),
         "Distributions": f'<div class="histograms">{histograms}</div>' if histograms else "",
