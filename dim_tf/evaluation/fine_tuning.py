@@ -95,6 +95,8 @@ class Classifier(keras.Model):
         super().__init__()
         self.encoder = encoder
         self.endpoint = endpoint
+        for stage in encoder.stages[encoder.endpoints[endpoint] + 1 :]:
+            stage.trainable = False  # above the endpoint: no gradient reaches it
         self.head = keras.Sequential(
             [keras.layers.Flatten(), *hidden_layers(), layers.Dense(classes)]
         )

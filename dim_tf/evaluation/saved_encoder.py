@@ -61,9 +61,10 @@ def load(path: str) -> SavedEncoder:
         )
     called = loaded.__call__.concrete_functions[0]
     specs = tf.nest.flatten(called.structured_input_signature[0][:1])
+    pick = _picker(path, called.structured_outputs)
     return SavedEncoder(
         _image_shape(path, specs),
-        lambda images: {"global": _vector(_single(path, loaded(images)))},
+        lambda images: {"global": _vector(pick(loaded(images)))},
         f"SavedModel {path}, called",
     )
 
@@ -74,9 +75,10 @@ def _of_keras(path):
     except (OSError, ValueError, TypeError) as error:
         raise _cannot_load(path, error) from error
     specs = [tf.TensorSpec(x.shape, x.dtype) for x in tf.nest.flatten(model.inputs)]
+    pick = _picker(path, model.output)
     return SavedEncoder(
         _image_shape(path, specs),
-        lambda images: {"global": _vector(_single(path, model(images, training=False)))},
+        lambda images: {"global": _vector(pick(model(images, training=False)))},
         f"Keras model {path}",
     )
 
@@ -84,17 +86,15 @@ def _of_keras(path):
 def _of_signature(path, loaded, name):
     signature = loaded.signatures[name]
     inputs = signature.structured_input_signature[1]
+    image_shape = _image_shape(path, list(inputs.values()))
+    pick = _picker(path, signature.structured_outputs)
 
     def endpoints(images):
         # Through `loaded`: a signature does not keep its model's variables alive.
         found = loaded.signatures[name](**{next(iter(inputs)): images})
-        if name == "endpoints":
-            return found
-        return {"global": _vector(_single(path, found))}
+        return found if name == "endpoints" else {"global": _vector(pick(found))}
 
-    return SavedEncoder(
-        _image_shape(path, list(inputs.values())), endpoints, f"SavedModel {path}, {name}"
-    )
+    return SavedEncoder(image_shape, endpoints, f"SavedModel {path}, {name}")
 
 
 def _cannot_load(path, error):
@@ -118,15 +118,23 @@ def _image_shape(path, specs: list[tf.TensorSpec]) -> tuple[int | None, int | No
     return height, width, channels or 3
 
 
-def _single(path, found: Any) -> tf.Tensor:
-    outputs = found if isinstance(found, dict) else dict(enumerate(tf.nest.flatten(found)))
-    names = [name for name in ("global", "default") if name in outputs] or list(outputs)
-    if len(outputs) > 1 and len(names) > 1:
+def _picker(path, outputs: Any) -> Callable[[Any], tf.Tensor]:
+    """What takes the one tensor from a structure like `outputs`."""
+    if not isinstance(outputs, dict):
+        if len(tf.nest.flatten(outputs)) != 1:
+            raise InputError(
+                f"the encoder in --encoder_path={path} gives {len(tf.nest.flatten(outputs))} "
+                "tensors; expected one"
+            )
+        return lambda found: tf.nest.flatten(found)[0]
+    named = [name for name in ("global", "default") if name in outputs]
+    if len(outputs) > 1 and not named:
         raise InputError(
-            f"the encoder in --encoder_path={path} gives {', '.join(map(str, outputs))}; expected "
+            f"the encoder in --encoder_path={path} gives {', '.join(sorted(outputs))}; expected "
             "one tensor, or one that is named global or default"
         )
-    return outputs[names[0]]
+    name = named[0] if named else next(iter(outputs))
+    return lambda found: found[name]
 
 
 def _vector(features: tf.Tensor) -> tf.Tensor:

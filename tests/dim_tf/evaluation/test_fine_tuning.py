@@ -2,11 +2,11 @@
 
 import keras
 import numpy as np
+from small_export import small_encoder
 
 from dim_tf.data.splits import Split, Splits
 from dim_tf.evaluation import fine_tuning
 from dim_tf.evaluation.fine_tuning import FineTuning
-from tests.small_export import small_encoder
 
 
 def bright_and_dark(count):
@@ -45,8 +45,8 @@ def test_every_weight_of_the_encoder_below_the_head_is_trained(monkeypatch):
     encoder = small_encoder()
     data = Splits("made", bright_and_dark(64), bright_and_dark(8), ("dark", "bright"), "made")
     list(FineTuning(encoder, encoder, data, epochs=1, learning_rate=1e-2).run())
-    kernels = [v for v in made[0].encoder.trainable_variables if v.name == "kernel"]
-    theirs = [v for v in encoder.trainable_variables if v.name == "kernel"]
+    kernels = [v for v in made[0].encoder.variables if v.name == "kernel"]
+    theirs = [v for v in encoder.variables if v.name == "kernel"]
     changed = [not np.array_equal(a, b) for a, b in zip(kernels, theirs, strict=True)]
     assert changed == [True, False, False]  # fc and global are above conv
     assert isinstance(made[1], keras.Model)

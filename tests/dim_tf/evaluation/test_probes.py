@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from made_representations import CLASSES, measured, representation, splits
 
 from dim_tf.data.splits import Split, Splits
 from dim_tf.errors import RunError
@@ -12,14 +13,13 @@ from dim_tf.evaluation.neighbours import NearestNeighbours, cosine_neighbours, p
 from dim_tf.evaluation.probes import Probe, moments
 from dim_tf.evaluation.representation import Representation
 from dim_tf.evaluation.svm import SupportVectorMachine
-from tests.made_representations import CLASSES, measured, representation, splits
 
 MAKERS = {
-    "linear_probe": lambda r: Probe(r, hidden=False, epochs=60, seeds=1, learning_rate=1e-2),
-    "mlp_probe": lambda r: Probe(r, hidden=True, epochs=40, seeds=1, learning_rate=1e-3),
+    "linear_probe": lambda r: Probe(r, hidden=False, epochs=20, seeds=1, learning_rate=5e-2),
+    "mlp_probe": lambda r: Probe(r, hidden=True, epochs=15, seeds=1, learning_rate=3e-3),
     "knn": NearestNeighbours,
     "svm": SupportVectorMachine,
-    "linear_probe_10_percent": lambda r: FewLabels(r, epochs=60, seeds=1, learning_rate=1e-2),
+    "linear_probe_10_percent": lambda r: FewLabels(r, epochs=15, seeds=1, learning_rate=5e-2),
 }
 
 
@@ -117,7 +117,7 @@ def test_the_last_epoch_is_measured_not_the_best(monkeypatch):
             super().__init__()
 
         def on_epoch_end(self, epoch, logs=None):
-            if epoch == 59:
+            if epoch == 19:
                 self.model.set_weights([0 * w for w in self.model.get_weights()])
 
     data = splits()

@@ -1,14 +1,18 @@
 """Encoders from files: which tensor is measured, at which size, and what is refused."""
 
+import json
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
+import small_export
 import tensorflow as tf
 
 from dim_tf.data.splits import Split, Splits
 from dim_tf.errors import InputError
 from dim_tf.evaluation import representation, saved_encoder
-from tests import small_export
 
 
 def splits(size=8, channels=1):
@@ -95,3 +99,32 @@ def test_what_cannot_be_measured_is_refused(tmp_path):
     check(save_function(tmp_path / "2", lambda x: x, 8, 8, 3, dtype=tf.uint8), "takes uint8")
     check(save_function(tmp_path / "3", lambda x: x, 8, 8, 4), "4 channels")
     check(save_function(tmp_path / "4", two, 8, 8, 3), "gives a, b; expected")
+
+
+@pytest.mark.slow
+def test_a_keras_application_is_measured_by_the_command(tmp_path):
+    """Random weights, as a SavedModel and as a Keras file."""
+    inputs = keras.Input([96, 96, 3])
+    scaled = keras.layers.Rescaling(2.0, -1.0)(inputs)  # images come in [0, 1]
+    application = keras.applications.MobileNetV2(
+        (96, 96, 3), include_top=False, pooling="avg", weights=None
+    )
+    model = keras.Model(inputs, application(scaled))
+    model.export(tmp_path / "theirs", verbose=False)
+    model.save(tmp_path / "theirs.keras")
+    found = []
+    for path in ("theirs", "theirs.keras"):
+        command = [sys.executable, "-m", "dim_tf.main", "--mode=evaluate", "--measures=knn,linear"]
+        command += ["--probe_epochs=1", "--probe_seeds=1", f"--name={path}"]
+        command += [f"--encoder_path={tmp_path / path}", f"--run_dir={tmp_path / 'runs' / path}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+        assert done.returncode == 0, done.stderr
+        folder = tmp_path / "runs" / path
+        assert (folder / "report.html").stat().st_size > 10_000
+        found.append(json.loads((folder / "evaluation.json").read_text()))
+        assert (
+            "global 1,280; missing in this encoder: conv, fc" in found[-1]["protocol"]["endpoints"]
+        )
+        assert set(found[-1]["floors"]) == {"pixels"}
+    assert found[0]["knn"]["global"] == pytest.approx(found[1]["knn"]["global"], abs=0.01)
+    assert found[0]["knn"]["global"] > 0.5
