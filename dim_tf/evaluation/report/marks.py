@@ -41,11 +41,11 @@ class Line:
 
 
 def ranking(results: Results, endpoint: str = "global") -> list[str]:
-    """The measures that stand on this axis: shares and AUCs of the endpoint that rank."""
+    """The measures that stand on this axis: shares and AUCs of which the higher is better."""
     return [
         name
         for name, kind in results.kinds.items()
-        if kind.better and kind.unit in ("share", "auc")
+        if kind.better == "higher" and kind.unit in ("share", "auc")
         if is_number(results.values(name).get(endpoint))
     ]
 

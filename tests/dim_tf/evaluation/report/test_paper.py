@@ -56,5 +56,5 @@ def test_other_data_have_no_rows():
 def test_every_share_is_in_percent():
     for table in paper._TABLES.values():
         for figures in table.values():
-            for measure in ("mlp_probe", "svm", "finetune"):
+            for measure in ("mlp_probe", "svm", "fine_tuned", "fully_supervised"):
                 assert all(1 < value < 100 for value in figures.get(measure, {}).values())
