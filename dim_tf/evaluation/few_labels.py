@@ -9,12 +9,10 @@ from dim_tf.evaluation.measure import Kind, Result, of_hits
 from dim_tf.evaluation.probes import Probe
 from dim_tf.evaluation.representation import Representation
 
-PERCENT = (1, 10)
-
 
 @dataclass(frozen=True)
 class FewLabels:
-    """The linear probe of `probes`, on 1 % and on 10 % of the training images.
+    """The linear probe of `probes`, on few percent of the training images.
 
     As many of each class as its share asks for, at least one, drawn by each seed. The probe takes
     as many steps as on all of them.
@@ -24,18 +22,20 @@ class FewLabels:
         epochs: of all training images, whose number of steps is taken.
         seeds: draws and trainings to average; seeds count from 0.
         learning_rate: before the drop.
+        percent: of each class.
     """
 
     representation: Representation
     epochs: int
     seeds: int
     learning_rate: float = 1e-4
+    percent: tuple[int, ...] = (1, 10)
 
     @property
     def kinds(self) -> dict[str, Kind]:
         return {
             _name(percent): Kind("share", "higher", f"linear probe, {percent} % of labels")
-            for percent in PERCENT
+            for percent in self.percent
         }
 
     @property
@@ -47,14 +47,14 @@ class FewLabels:
                 f"class by class, with as many steps as on all {len(labels):,}; mean of "
                 f"{self.seeds} draws"
             )
-            for percent in PERCENT
+            for percent in self.percent
         }
 
     def run(self) -> Iterator[Result]:
         r = self.representation
         probe = Probe(r, False, self.epochs, self.seeds, self.learning_rate)
         labels = r.splits.train.labels
-        for percent in PERCENT:
+        for percent in self.percent:
             for endpoint, features in r.train.items():
                 hits = []
                 for seed in range(self.seeds):

@@ -19,7 +19,7 @@ MAKERS = {
     "mlp_probe": lambda r: Probe(r, hidden=True, epochs=15, seeds=1, learning_rate=3e-3),
     "knn": NearestNeighbours,
     "svm": SupportVectorMachine,
-    "linear_probe_10_percent": lambda r: FewLabels(r, epochs=15, seeds=1, learning_rate=5e-2),
+    "linear_probe_10_percent": lambda r: FewLabels(r, 15, 1, 5e-2, percent=(10,)),
 }
 
 
