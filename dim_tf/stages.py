@@ -30,7 +30,7 @@ from keras_models.randomness import derive_seed
 
 CHECKED_IMAGES = 32
 CALIBRATION_IMAGES = 256
-PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "tensorflow-probability")
+PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "tensorflow-probability", "scikit-learn")
 
 
 def run(experiment: Experiment, modes: list[str]) -> bool:
