@@ -82,7 +82,8 @@ def _curve(name: str, runs: Sequence[Run]) -> str:
         low, high = _span([values for *_, values in drawn])
         every = np.concatenate([values for *_, values in drawn])
         ends = [end for end in (every.min(), every.max()) if not low <= end <= high]
-        notes += [f"beyond the axis: {number(end)}" for end in ends]
+        if ends:
+            notes.append(f"beyond the axis: {' and '.join(map(number, ends))}")
         chart = _chart(name, drawn, low, high)
     last = amount(PLAIN, recorded[0][-1][1]) if len(runs) == 1 else ""
     caption = f"<figcaption><b>{capitalised(label(name))}</b> {last}</figcaption>"

@@ -35,7 +35,7 @@ def neighbours(panel: NeighbourPanel) -> str:
             text = f"neighbour {rank + 1} of query {q + 1}" + (f", {kind} label" if kind else "")
             rows += _picture(neighbour, text, kind)
     pictures = f'<div class="pictures" style="--k:{panel.neighbours.shape[1]}">{rows}</div>'
-    return f'{_title(panel.title)}{pictures}<p class="note">{note}</p>'
+    return f'<figure>{_title(panel.title)}{pictures}<p class="note">{note}</p></figure>'
 
 
 def samples(panel: SampleGrid) -> str:
@@ -67,7 +67,8 @@ def confusions(panel: ConfusionMatrix) -> str:
     matrix = _cells if len(counts) <= MOST_CELLS else _heat
     note = "Rows: the true class; columns: the answer; in percent of the row."
     worst = _worst(counts, shares, panel.label_names)
-    return f'{_title(panel.title)}{matrix(panel, counts, shares)}<p class="note">{note}{worst}</p>'
+    drawn = matrix(panel, counts, shares)
+    return f'<figure>{_title(panel.title)}{drawn}<p class="note">{note}{worst}</p></figure>'
 
 
 def _cells(panel, counts, shares):

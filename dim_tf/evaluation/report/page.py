@@ -63,9 +63,7 @@ def write(
         **_pictures(panels),
         "Attributes": tables.attribute_tables(evaluation.get("attributes", {})),
         "Protocol": tables.definitions(evaluation.get("protocol", {})),
-        "Cost": tables.costs(
-            evaluation.get("cost", {}), {name: kind.title for name, kind in results.kinds.items()}
-        ),
+        "Cost": tables.costs(evaluation.get("cost", {})),
         "Settings": tables.settings(experiment),
         "Versions": tables.definitions(versions, named=escape),
         "Use the encoder": "" if generates else _loading(experiment),
@@ -142,13 +140,11 @@ def _pictures(panels: Sequence[Picture]) -> dict[str, str]:
     projections = [panel for panel in panels if isinstance(panel, Projection)]
     return {
         "Reconstructions": drawn(Reconstructions, figures.reconstructions),
-        "Nearest neighbours": side_by_side(
-            drawn(NeighbourPanel, lambda panel: f"<figure>{figures.neighbours(panel)}</figure>")
-        ),
+        "Nearest neighbours": side_by_side(drawn(NeighbourPanel, figures.neighbours)),
         "Map of features": side_by_side(
             "".join(maps.projection(panel, n) for n, panel in enumerate(projections, start=1))
         ),
-        "Confusions": drawn(ConfusionMatrix, figures.confusions),
+        "Confusions": side_by_side(drawn(ConfusionMatrix, figures.confusions)),
         "Distributions": f'<div class="histograms">{histograms}</div>' if histograms else "",
         "Samples": drawn(SampleGrid, figures.samples),
     }

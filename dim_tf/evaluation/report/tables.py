@@ -134,21 +134,15 @@ def attribute_tables(found: dict[str, dict[str, dict[str, Any]]]) -> str:
     return tables
 
 
-def costs(cost: dict[str, float], titles: dict[str, str]) -> str:
-    """Seconds that each measure took, with bars.
-
-    Args:
-        cost: seconds by name.
-        titles: in words, of the names that have some.
-    """
+def costs(cost: dict[str, float]) -> str:
+    """Seconds that each measure took, with bars."""
     if not cost:
         return ""
     most = max(max(cost.values()), 1e-9)
     rows = ""
     for name, seconds in cost.items():
         bar = f'<td class="bar"><i style="width:{100 * seconds / most:.1f}%"></i></td>'
-        text = titles.get(name) or name.replace("_", " ")
-        rows += row(capitalised(escape(text)), [bar, f"<td>{duration(seconds)}</td>"])
+        rows += row(capitalised(label(name)), [bar, f"<td>{duration(seconds)}</td>"])
     rows += row("Together", ["<td></td>", f"<td>{duration(sum(cost.values()))}</td>"], css="sum")
     return table("Cost of each measure", [], f"<tbody>{rows}</tbody>", css="costs")
 

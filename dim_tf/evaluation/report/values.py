@@ -10,12 +10,14 @@ from dim_tf.evaluation.measure import Kind
 
 PLAIN = Kind("", None, "")
 
-_ACRONYMS = {"auc", "jsd", "mi", "mine", "mlp", "ms", "ndm", "ssim", "svm"}
+_WORDS = {"knn": "kNN", "tsne": "t-SNE"} | {
+    word: word.upper()
+    for word in ("auc", "mi", "mine", "mlp", "ms", "ndm", "nmi", "pca", "ssim", "svm")
+}
 _LABELS = {
     "random_encoder": "random weights",
     "pixels": "raw pixels",
     "ci95": "95% interval",
-    "dim_tf": "dim_tf",
 }
 
 
@@ -74,7 +76,7 @@ def duration(seconds: float) -> str:
 
 def label(name: str) -> str:
     """A name of the program's in words, escaped."""
-    words = [word.upper() if word in _ACRONYMS else word for word in name.split("_")]
+    words = [_WORDS.get(word, word) for word in name.split("_")]
     return escape(_LABELS.get(name, " ".join(words)))
 
 

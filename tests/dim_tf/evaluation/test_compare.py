@@ -6,8 +6,10 @@ import re
 import pytest
 from made_report import EXPERIMENT, lines, row, section, write
 
+from dim_tf import stages
 from dim_tf.errors import InputError
 from dim_tf.evaluation import compare
+from dim_tf.experiment import Experiment
 
 KINDS = {
     "mlp_probe": {"unit": "share", "better": "higher", "title": "MLP probe"},
@@ -138,6 +140,16 @@ def test_names_are_escaped(tmp_path, make):
     page = compared(tmp_path, *runs)
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert" in section(page, "Different settings")
+
+
+def test_the_mode_writes_the_page_and_stands_alone(tmp_path, make, capsys):
+    runs = f"{make('a', evaluation(0.5))},{make('b', evaluation(0.4))}"
+    experiment = Experiment(name="both", runs=runs, run_dir=str(tmp_path / "both"))
+    assert not stages.run(experiment, ["compare"])
+    assert "2 runs compared" in (tmp_path / "both/report.html").read_text(encoding="utf-8")
+    assert "both/report.html" in capsys.readouterr().out
+    with pytest.raises(InputError, match="stands alone"):
+        stages.run(experiment, ["evaluate", "compare"])
 
 
 def test_runs_are_found_by_name_and_by_path(tmp_path, make, monkeypatch):
