@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import tensorflow as tf
 from dim_tf.errors import InputError, RunError
 from dim_tf.export import saved_model
 from dim_tf.export.image_collection import Collection
-from dim_tf.files import replace_text
+from dim_tf.files import replace_text, replacing
 
 SIGNATURE = "serving_bytes_valid"
 MANIFEST_FILE = "embeddings.json"
@@ -179,14 +178,9 @@ def _write_shard(out, format, write, shard, rows):
     refused = [one for one, ok in zip(rows.ids, rows.valid, strict=True) if not ok]
     if refused:  # before the embeddings, whose file says that the shard is done
         replace_text(out / f"refused-{shard:05d}.txt", "".join(f"{one}\n" for one in refused))
-    path = _shard_path(out, format, shard)
-    temporary = path.with_name(path.name + ".tmp")
     embedded = [one for one, ok in zip(rows.ids, rows.valid, strict=True) if ok]
-    try:
+    with replacing(_shard_path(out, format, shard)) as temporary:
         write(temporary, embedded, rows.features[rows.valid])
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _counts(out, format, shards):

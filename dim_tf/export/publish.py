@@ -208,9 +208,10 @@ def remove_old(folder: Path, keep: int) -> None:
         return
     pairs = list(itertools.pairwise(versions(folder)))
     for version, successor in pairs[: max(0, len(pairs) + 1 - keep)]:
-        replaced = (folder / str(successor)).stat().st_ctime
-        if time.time() - replaced >= GRACE_SECONDS:
-            doomed = folder / f".removed-{version}"
-            with contextlib.suppress(FileNotFoundError):  # another run may do the same
-                os.rename(folder / str(version), doomed)  # no half a version while it is deleted
-                shutil.rmtree(doomed)
+        with contextlib.suppress(FileNotFoundError):  # another run may do the same
+            replaced = (folder / str(successor)).stat().st_ctime
+            if time.time() - replaced >= GRACE_SECONDS:
+                # No half a version is seen while it is deleted.
+                os.rename(folder / str(version), folder / f".removed-{version}")
+    for doomed in folder.glob(".removed-*"):  # also one that a stopped run left half deleted
+        shutil.rmtree(doomed, ignore_errors=True)

@@ -155,11 +155,32 @@ def test_old_versions_go_when_no_reader_can_be_at_them(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["5"]
 
 
+def test_what_a_stopped_run_left_half_deleted_goes_too(tmp_path):
+    old_versions(tmp_path, 2)
+    (tmp_path / ".removed-0" / "variables").mkdir(parents=True)
+    publish.remove_old(tmp_path, 2)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["1", "2"]
+
+
+def test_two_runs_may_remove_old_versions(tmp_path, monkeypatch):
+    """Another run has just removed what this one has listed."""
+    old_versions(tmp_path, 5)
+    listed = publish.versions(tmp_path)
+    for version in (1, 2, 3):
+        (tmp_path / str(version)).rmdir()
+    now = time.time()
+    monkeypatch.setattr(publish.time, "time", lambda: now + publish.GRACE_SECONDS + 1)
+    monkeypatch.setattr(publish, "versions", lambda _: listed)
+    publish.remove_old(tmp_path, 1)
+    assert [p.name for p in tmp_path.iterdir()] == ["5"]
+
+
 def test_a_wrong_export_is_not_published(tmp_path, monkeypatch):
     encoder = small_encoder()
     (tmp_path / "1").mkdir()
-    right = saved_model.expected(encoder, images())
-    monkeypatch.setattr(saved_model, "expected", lambda *_: right + 0.01)
+    right = saved_model.expected_endpoints(encoder, images())
+    wrong = right | {"global": right["global"] + 0.01}
+    monkeypatch.setattr(saved_model, "expected_endpoints", lambda *_: wrong)
     with pytest.raises(RunError, match="nothing was published"):
         publish.publish(encoder, tmp_path, images())
     assert [child.name for child in tmp_path.iterdir()] == ["1"]

@@ -50,6 +50,24 @@ def test_config_names_every_encoder_that_has_a_version(tmp_path):
     assert '"new"' in (tmp_path / "serving/models.config").read_text()
 
 
+def test_the_last_writer_of_the_config_knows_all_encoders(tmp_path, monkeypatch):
+    """Another export ends, and writes its config, between this one's listing and its writing."""
+    (tmp_path / "digits/1").mkdir(parents=True)
+    write = serving.models_config
+
+    def late(names):
+        if not (tmp_path / "faces").exists():
+            (tmp_path / "faces/1").mkdir(parents=True)
+            serving.write_config(tmp_path)
+        return write(names)
+
+    monkeypatch.setattr(serving, "models_config", late)
+    serving.write_config(tmp_path)
+    config = (tmp_path / "serving/models.config").read_text()
+    assert '"digits"' in config
+    assert '"faces"' in config
+
+
 def test_the_default_service_does_not_batch(tmp_path):
     """One image that cannot be decoded fails its own request."""
     yaml = pytest.importorskip("yaml")
