@@ -55,6 +55,7 @@ def embed(
         "collection_fingerprint": collection.fingerprint,
         "saved_model": str(saved_model_path),
         "saved_model_fingerprint": _fingerprint(saved_model_path),
+        "weights_fingerprint": saved_model.weights_fingerprint(encoder.variables),
         "format": format,
         "shard_size": shard_size,
     }
@@ -114,6 +115,21 @@ class _Rows:
         )
 
 
+def check_encoder(out: Path, variables: Iterable[Any]) -> None:
+    """Checks that the embeddings in a folder are of the encoder with these variables.
+
+    Raises:
+        InputError: they are of other weights, among whose embeddings this encoder's neighbours
+            are anybody.
+    """
+    manifest = _manifest(out / MANIFEST_FILE)
+    if manifest.get("weights_fingerprint") != saved_model.weights_fingerprint(variables):
+        raise InputError(
+            f"the embeddings in {out} were made by {manifest.get('saved_model')}, which is an "
+            "encoder of other weights; embed the images by an export of this run"
+        )
+
+
 def read(out: Path) -> tuple[list[str], np.ndarray]:
     """The ids and the embeddings, float32 [N, D], that `embed` wrote to a folder.
 
@@ -159,7 +175,7 @@ def _check_same(path: Path, told: dict[str, Any]) -> None:
     if differing:
         raise InputError(
             f"{path.parent} holds embeddings of something else ({'; '.join(differing)}); give "
-            "another --embed_output"
+            "what they were begun with, or another --embed_output"
         )
 
 

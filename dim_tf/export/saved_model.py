@@ -1,8 +1,9 @@
 """The encoder as a reusable SavedModel: callable, with signatures for serving."""
 
+import hashlib
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -200,6 +201,14 @@ def load(path: str, signature: str) -> Any:
             f"{signature}; export the encoder again, with --mode=export"
         )
     return loaded
+
+
+def weights_fingerprint(variables: Iterable[Any]) -> str:
+    """A hash of the values of `variables`: the same for an encoder and for what is made of it."""
+    found = hashlib.sha256()
+    for variable in variables:
+        found.update(variable.numpy().tobytes())
+    return found.hexdigest()
 
 
 def save(encoder: keras.Model, path: Path, extent: Extent) -> dict[str, Any]:

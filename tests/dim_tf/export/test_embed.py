@@ -171,6 +171,18 @@ def test_another_collection_encoder_or_format_is_refused(exported, folder, tmp_p
         )
 
 
+def test_embeddings_know_the_weights_that_they_are_of(exported, folder, tmp_path):
+    """Those of another encoder have the same size, and would be neighbours of nothing."""
+    path, encoder = exported
+    out = tmp_path / "out"
+    embed.embed(path, image_collection.open_collection(str(folder)), out, "parquet", 5)
+    embed.check_encoder(out, encoder.variables)
+    other = small_export.small_encoder()
+    other.non_trainable_variables[0].assign(other.non_trainable_variables[0] + 1)
+    with pytest.raises(InputError, match="an encoder of other weights"):
+        embed.check_encoder(out, other.variables)
+
+
 @pytest.mark.parametrize(
     ("where", "says"),
     [
