@@ -129,7 +129,7 @@ def _write(hidden, encoder, name, pixels, details):
     )
     metadata = saved_model.save(encoder, hidden, extent)
     worst = saved_model.check(hidden, encoder, pixels, extent)
-    wanted = saved_model.expected(encoder, pixels)
+    wanted = saved_model.expected_endpoints(encoder, pixels)
     files = []
     for variant in _variants(details):
         lite.write(hidden, variant, calibration, name, details.licence)
