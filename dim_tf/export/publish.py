@@ -93,10 +93,16 @@ def publish(
         largest feature.
 
     Raises:
-        InputError: the folder cannot be written.
+        InputError: the folder cannot be written, or `details.max_pixels` is too small.
         RunError: the export differs from the Keras model.
     """
     details = details or Details()
+    height, width, _ = encoder.image_shape
+    if details.max_pixels < height * width:
+        raise InputError(
+            f"--max_pixels={details.max_pixels} refuses images of the encoder's own size, {height} "
+            f"x {width}; give at least {height * width}"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         hidden = Path(tempfile.mkdtemp(prefix=".unpublished-", dir=folder))

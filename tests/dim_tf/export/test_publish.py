@@ -104,12 +104,13 @@ def test_an_unmeasured_encoder_has_a_card_too(tmp_path, monkeypatch):
 
 def test_versions_count_up(tmp_path, monkeypatch):
     monkeypatch.setattr(publish, "_write", lambda *_: 0.0)  # only folders matter
+    encoder = small_encoder()
     for wanted in ("1", "2"):
-        path, _ = publish.publish(None, tmp_path / "name", images())
+        path, _ = publish.publish(encoder, tmp_path / "name", images())
         assert path.name == wanted
     (tmp_path / "name" / "10").mkdir()
     (tmp_path / "name" / "notes").mkdir()
-    path, _ = publish.publish(None, tmp_path / "name", images())
+    path, _ = publish.publish(encoder, tmp_path / "name", images())
     assert path.name == "11"
     assert publish.versions(tmp_path / "name") == [1, 2, 10, 11]
 
@@ -190,6 +191,12 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="give another --export_dir"):
         publish.publish(small_encoder(), tmp_path / "file" / "name", images())
+
+
+def test_an_encoder_serves_images_of_its_own_size(tmp_path):
+    with pytest.raises(InputError, match=r"--max_pixels=63 .* give at least 64"):
+        publish.publish(small_encoder(), tmp_path, images(), publish.Details(max_pixels=63))
+    assert not list(tmp_path.iterdir())
 
 
 def publish_again(model, folder, count):
