@@ -1,5 +1,7 @@
 """What is written for TensorFlow Serving can be read by it."""
 
+from pathlib import Path
+
 import pytest
 import small_export
 import tensorflow as tf
@@ -78,6 +80,10 @@ def test_the_default_service_does_not_batch(tmp_path):
     assert "profiles" not in services["encoder"]
     assert services["encoder-batched"]["profiles"] == ["batched"]
     for service in services.values():
-        files = [f.split("=")[1] for f in service["command"] if "file=" in f]
-        for file in files:
-            assert (tmp_path / file.removeprefix("/models/")).exists()
+        source, inside, how = service["volumes"][0].split(":")
+        assert how == "ro"
+        mounted = tmp_path / "serving" / source  # as compose does: from the folder of its file
+        files = [flag.split("=")[1] for flag in service["command"] if "file=" in flag]
+        assert len(files) >= 2
+        for path in (*files, f"{inside}/digits/1"):  # as models.config says
+            assert (mounted / Path(path).relative_to(inside)).exists()
