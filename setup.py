@@ -19,6 +19,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["dim_tf", "dim_tf.*", "keras_models", "keras_models.*"]),
+    package_data={"dim_tf.evaluation.report": ["page.css", "page.js"]},
     # The folder that setuptools would use, "build", is the file BUILD where names ignore case.
     options={"build": {"build_base": ".build"}},
     install_requires=[

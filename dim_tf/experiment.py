@@ -31,6 +31,18 @@ ENCODERS = (
     "residual64x64_wide",
 )
 ESTIMATORS = ("jsd", "infonce", "dv", "nwj", "gan", "rkl", "hellinger", "chi2", "w1")
+# Those of dim_tf.evaluation.evaluate. A test compares them.
+DEFAULT_MEASURES = ("knn", "linear", "mlp", "clusters", "geometry", "projection")
+MEASURES = (
+    *DEFAULT_MEASURES,
+    "few_labels",
+    "svm",
+    "fine_tuning",
+    "reconstruction",
+    "prior_match",
+    "ndm",
+    "mine",
+)
 
 
 def _setting(default, help, *, choices=(), minimum=None, above=None, identity=True) -> Any:
@@ -140,13 +152,34 @@ class Experiment:
 
     strategy: str = _setting(
         "auto",
-        "devices: auto (mirrored where there are several GPUs or --replicas), one, mirrored",
-        choices=("auto", "one", "mirrored"),
+        "devices: auto (mirrored where there are several GPUs or --replicas), one, mirrored, "
+        "multi_worker (this is one of several processes, --cluster says which)",
+        choices=("auto", "one", "mirrored", "multi_worker"),
         identity=False,
     )
     replicas: int = _setting(
         0,
         "logical CPU replicas, to try out replicas without GPUs; 0: none",
+        minimum=0,
+        identity=False,
+    )
+    cluster: str = _setting(
+        "tf_config",
+        "where --strategy=multi_worker learns of the other processes: the environment variable "
+        "TF_CONFIG, Slurm's variables, or Kubernetes (labels job-name)",
+        choices=("tf_config", "slurm", "kubernetes"),
+        identity=False,
+    )
+    micro_batches: int = _setting(
+        1,
+        "parts of a step's images that are gone through one after the other, to save memory; "
+        "negatives and batch norm are then a part's",
+        minimum=1,
+    )
+    score_chunk: int = _setting(
+        0,
+        "images whose globals are scored at a time by the critic dot with all negatives; 0: as "
+        "many as take 64 MiB",
         minimum=0,
         identity=False,
     )
@@ -161,6 +194,18 @@ class Experiment:
         identity=False,
     )
 
+    online_probe: bool = _setting(
+        True,
+        "train a linear probe of the global feature beside the encoder, where there are labels; "
+        "the encoder is the same without it",
+        identity=False,
+    )
+    steps_per_execution: int = _setting(
+        1,
+        "steps that TensorFlow takes before Python looks at them; must divide an epoch's steps",
+        minimum=1,
+        identity=False,
+    )
     checkpoint_every: int = _setting(
         500, "steps between checkpoints; there is one at the end too", minimum=1, identity=False
     )
@@ -170,6 +215,17 @@ class Experiment:
         True, "go on from the run folder's checkpoint; false: start anew", identity=False
     )
 
+    measures: str = _setting(
+        ",".join(DEFAULT_MEASURES),
+        f"what is measured: all, or a list of {', '.join(MEASURES)}",
+        identity=False,
+    )
+    encoder_path: str = _setting(
+        "",
+        "for --mode=evaluate, the encoder to measure: a SavedModel, of ours or of anyone, or a "
+        ".keras file; empty: the run's",
+        identity=False,
+    )
     probe_epochs: int = _setting(10, "epochs of each probe's training", minimum=1, identity=False)
     probe_seeds: int = _setting(
         2, "probes trained for each figure of the encoder", minimum=1, identity=False
@@ -177,6 +233,12 @@ class Experiment:
 
     probe_learning_rate: float = _setting(
         1e-4, "of each probe; the authors' is 1e-4", above=0, identity=False
+    )
+    fine_tuning_epochs: int = _setting(
+        10, "epochs of the measure fine_tuning, at --learning_rate", minimum=1, identity=False
+    )
+    fine_tuning_share: float = _setting(
+        1.0, "share of the training images whose labels it sees", above=0, identity=False
     )
 
     keep_versions: int = _setting(
@@ -218,6 +280,13 @@ class Experiment:
     )
     embed_shard: int = _setting(4096, "images a file of embeddings", minimum=1, identity=False)
 
+    runs: str = _setting(
+        "",
+        "for --mode=compare, run folders or their names under runs/, with commas between; the page "
+        "goes to RUN_DIR, or to runs/compare-NAMES where that is not given",
+        identity=False,
+    )
+
     def __post_init__(self):
         for field in dataclasses.fields(self):
             _validate(field, getattr(self, field.name))
@@ -231,8 +300,15 @@ class Experiment:
             raise InputError(
                 f"--batch_size={self.batch_size} does not divide by --replicas={self.replicas}"
             )
-        if self.replicas and self.strategy == "one":
-            raise InputError("--replicas needs --strategy=auto or mirrored, not one")
+        if self.replicas and self.strategy not in ("auto", "mirrored"):
+            raise InputError(f"--replicas needs --strategy=auto or mirrored, not {self.strategy}")
+        for name in ("checkpoint_every", "log_every", "steps"):
+            if getattr(self, name) % self.steps_per_execution and getattr(self, name) > 1:
+                raise InputError(
+                    f"--{name}={getattr(self, name)} is not a multiple of "
+                    f"--steps_per_execution={self.steps_per_execution}; nothing can be done "
+                    "between its steps"
+                )
         if self.replicas and self.jit_compile == "true":
             raise InputError("XLA cannot compile --replicas on the CPU; leave --jit_compile out")
         weights = ("alpha", "beta", "coordinates", "relative_coordinates")
@@ -240,12 +316,25 @@ class Experiment:
             raise InputError(
                 "nothing to learn: --" + ", --".join(weights) + " are all 0; give one a weight"
             )
+        if self.fine_tuning_share > 1:
+            raise InputError(f"--fine_tuning_share={self.fine_tuning_share}; expected at most 1")
+        unknown = [name for name in self.measure_names if name not in MEASURES]
+        if unknown:
+            raise InputError(
+                f"--measures has no {unknown[0]!r}; expected all, or a list of "
+                f"{', '.join(MEASURES)} without spaces"
+            )
         if self.seed >= 2**32:
             raise InputError(f"--seed={self.seed}; expected less than {2**32}")
 
     @property
     def run_path(self) -> Path:
         return Path(self.run_dir or Path("runs") / self.name)
+
+    @property
+    def measure_names(self) -> tuple[str, ...]:
+        """What `measures` lists."""
+        return MEASURES if self.measures == "all" else tuple(self.measures.split(","))
 
     @property
     def identity(self) -> dict[str, Any]:

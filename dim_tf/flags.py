@@ -16,7 +16,7 @@ _DEFINING: dict[Any, Callable] = {
     float: flags.DEFINE_float,
     str: flags.DEFINE_string,
 }
-MODES = ("train", "evaluate", "export", "embed")
+MODES = ("train", "evaluate", "export", "embed", "compare")
 DEFAULT_MODES = MODES[:3]
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import platform
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ from dim_tf import __version__, data
 from dim_tf.data import image_ops
 from dim_tf.data.splits import Splits
 from dim_tf.errors import InputError
-from dim_tf.evaluation import report, representation, samples
+from dim_tf.evaluation import compare, report, representation, samples, saved_encoder
+from dim_tf.evaluation.evaluate import Networks
 from dim_tf.evaluation.evaluate import evaluate as measure
 from dim_tf.evaluation.evaluate import write as write_evaluation
 from dim_tf.experiment import Experiment
 from dim_tf.export import embed, image_collection, publish, saved_model
+from dim_tf.files import replace_text
 from dim_tf.training import loop, monitors, strategy
 from dim_tf.training.model import load_trained, make_encoder
 from keras_models import encoders
@@ -27,7 +30,7 @@ from keras_models.randomness import derive_seed
 
 CHECKED_IMAGES = 32
 CALIBRATION_IMAGES = 256
-PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "tensorflow-probability")
+PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "tensorflow-probability", "scikit-learn")
 
 
 def run(experiment: Experiment, modes: list[str]) -> bool:
@@ -39,9 +42,24 @@ def run(experiment: Experiment, modes: list[str]) -> bool:
     """
     if experiment.model == "generator" and "export" in modes:
         raise InputError("--model=generator has no encoder to export; give --mode=train,evaluate")
+    if experiment.encoder_path and modes != ["evaluate"]:
+        raise InputError("--encoder_path is for --mode=evaluate alone; give that --mode")
     if modes == ["embed"]:  # needs no data set
         embed_collection(experiment)
         return False
+    if "compare" in modes:
+        if modes != ["compare"]:
+            raise InputError("--mode=compare stands alone; run the other stages first")
+        compare_runs(experiment)
+        return False
+    devices = None
+    if experiment.strategy == "multi_worker":
+        if modes != ["train"]:
+            raise InputError(
+                "--strategy=multi_worker is for --mode=train alone; give that, and afterwards one "
+                "process --mode=evaluate,export without --strategy"
+            )
+        devices = strategy.get(experiment.strategy, 0, experiment.cluster)
     if experiment.replicas:
         strategy.make_logical_cpus(experiment.replicas)  # before anything uses the CPU
     splits = data.load(
@@ -50,12 +68,14 @@ def run(experiment: Experiment, modes: list[str]) -> bool:
     print(f"data: {splits.note}", flush=True)
     if "train" in modes:
         try:
-            loop.train(experiment, splits)
+            loop.train(experiment, splits, devices)
         except loop.Stopped as stopped:
             print(stopped)
             return True
     if "evaluate" in modes:
-        if experiment.model == "generator":
+        if experiment.encoder_path:
+            evaluate_saved(experiment, splits)
+        elif experiment.model == "generator":
             show_samples(experiment, splits)
         else:
             evaluate(experiment, splits)
@@ -69,23 +89,55 @@ def run(experiment: Experiment, modes: list[str]) -> bool:
 def evaluate(experiment: Experiment, splits: Splits) -> None:
     """Measures the trained encoder; writes evaluation.json and report.html."""
     model, step = load_trained(experiment, splits.image_shape)
-    print("evaluate: whose features, measure, endpoint, value", flush=True)
     other_seed = derive_seed(experiment.seed, "random encoder")
     random_encoder = make_encoder(
         dataclasses.replace(experiment, seed=other_seed), splits.image_shape
     )
     random_encoder.build()
-    evaluation, pictures = measure(
-        model.encoder,
-        random_encoder,
+    _evaluate(
+        experiment,
         splits,
-        experiment.probe_epochs,
-        experiment.probe_seeds,
-        experiment.probe_learning_rate,
+        partial(representation.of_encoder, model.encoder),
+        {
+            "random_encoder": partial(representation.of_encoder, random_encoder),
+            "pixels": representation.of_pixels,
+        },
+        Networks(model.encoder, random_encoder),
+        {"step": step, "seed": experiment.seed},
     )
-    evaluation["protocol"] |= {"step": step, "seed": experiment.seed}
+
+
+def evaluate_saved(experiment: Experiment, splits: Splits) -> None:
+    """Measures the encoder of --encoder_path; writes evaluation.json and report.html.
+
+    Raises:
+        InputError: it cannot be loaded, or the run folder holds a run.
+    """
+    folder = experiment.run_path
+    if (folder / "checkpoints").exists():
+        raise InputError(
+            f"{folder} holds a run, whose evaluation would be lost; give another --name or "
+            "--run_dir for --encoder_path"
+        )
+    encoder = saved_encoder.load(experiment.encoder_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_text(folder / "experiment.json", experiment.to_json())
+    _evaluate(
+        experiment,
+        splits,
+        partial(representation.of_saved, encoder),
+        {"pixels": representation.of_pixels},
+        None,
+        {"encoder": encoder.description},
+    )
+
+
+def _evaluate(experiment, splits, encode, floors, networks, protocol):
+    print("evaluate: whose features, measure, endpoint, value", flush=True)
+    evaluation, pictures = measure(encode, floors, splits, experiment, networks)
+    evaluation["protocol"] |= protocol
     write_evaluation(experiment.run_path, evaluation)
-    _write_report(experiment, step, evaluation, pictures)
+    _write_report(experiment, protocol.get("step", 0), evaluation, pictures)
 
 
 def show_samples(experiment: Experiment, splits: Splits) -> None:
@@ -188,6 +240,14 @@ def _reference(
                 f"the encoder gives {encoder.global_dim}; embed the images by this encoder"
             )
     return saved_model.Reference(ids, features, min(experiment.neighbours, len(ids)))
+
+
+def compare_runs(experiment: Experiment) -> None:
+    """Writes one page on the runs of --runs."""
+    folders = compare.folders(experiment.runs)
+    path = compare.target(folders, experiment.run_dir)
+    compare.write(path, folders)
+    print(f"comparison: {path}")
 
 
 def embed_collection(experiment: Experiment) -> None:

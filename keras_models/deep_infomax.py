@@ -64,7 +64,8 @@ class DeepInfoMax(ObjectiveModel):
         weighted = [t.weight * out.encoder_loss for t, out in zip(self.terms, outputs, strict=True)]
         adversary = [out.adversary_loss for out in outputs if out.adversary_loss is not None]
         metrics = {name: value for out in outputs for name, value in out.metrics.items()}
-        return Losses(tf.add_n(weighted), tf.add_n(adversary) if adversary else None, metrics)
+        adversary_loss = tf.add_n(adversary) if adversary else None
+        return Losses(tf.add_n(weighted), adversary_loss, metrics, global_endpoints["global"])
 
     def get_config(self):
         return {

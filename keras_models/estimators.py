@@ -22,7 +22,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from keras_models import replicas
-from keras_models.critics import PairScores
+from keras_models.critics import ChunkedScores, PairScores
 
 
 class Sums(NamedTuple):
@@ -38,6 +38,10 @@ class Sums(NamedTuple):
 
     def merge(self, other: "Sums") -> "Sums":
         return Sums(self.count + other.count, self.total + other.total)
+
+    def pooled(self) -> "Sums":
+        """All images as one: [1]."""
+        return Sums(*(tf.reduce_sum(x, axis=0, keepdims=True) for x in self))
 
     def times(self, factor: float) -> "Sums":
         """The state if each sample had stood for `factor` samples."""
@@ -58,6 +62,13 @@ class LogSums(NamedTuple):
     def merge(self, other: "LogSums") -> "LogSums":
         both = tf.stack([self.log_total, other.log_total])
         return LogSums(self.count + other.count, tf.reduce_logsumexp(both, axis=0))
+
+    def pooled(self) -> "LogSums":
+        """All images as one: [1, ...]."""
+        return LogSums(
+            tf.reduce_sum(self.count, axis=0, keepdims=True),
+            tf.reduce_logsumexp(self.log_total, axis=0, keepdims=True),
+        )
 
     def times(self, factor: float) -> "LogSums":
         """The state if each sample had stood for `factor` samples."""
@@ -84,11 +95,12 @@ class Estimator:
         name: the flag's.
         joint: float32 [N, L, G] -> [N, L, G].
         reduce: float32 [N, K, L, G] -> state, one row for each of the N images.
-        value: ([N, L, G], state with at least N rows, the first N of which are those images') ->
-            scalar.
+        value: ([N, L, G], state) -> scalar. The state's first N rows are those images'; if not
+            `by_image`, it may also be one row for all.
         log_ratio: a score of the best possible critic -> log p(x, y) / (p(x)·p(y)), elementwise;
             up to a constant for dv, and up to a function of the global feature for infonce. None
             where the score tells no density ratio.
+        by_image: whether `value` tells the images' states apart.
     """
 
     name: str
@@ -96,8 +108,9 @@ class Estimator:
     reduce: Callable[[tf.Tensor], Sums | LogSums]
     value: Callable[[tf.Tensor, Sums | LogSums], tf.Tensor]
     log_ratio: Callable[[tf.Tensor], tf.Tensor] | None
+    by_image: bool = False
 
-    def __call__(self, scores: PairScores, stands_for: float = 1.0) -> tf.Tensor:
+    def __call__(self, scores: PairScores | ChunkedScores, stands_for: float = 1.0) -> tf.Tensor:
         """The scalar to be maximised.
 
         On replicas, each one's value uses the product samples of all, and the mean of the
@@ -110,12 +123,8 @@ class Estimator:
                 average too small, so the value is too high, by about half the relative variance
                 of that sum (section 3.1's estimators; see docs/METHOD.md).
         """
-        state = self.reduce(scores.product)
-        if scores.foreign is not None:
-            state = _merge_replicas(state, self.reduce(scores.foreign))
-        else:
-            state = tf.nest.map_structure(_of_all_replicas, state)
-        return self.value(self.joint(scores.joint), state.times(stands_for))
+        own, foreign = scores.reduced(self.reduce)
+        return self.value(self.joint(scores.joint), self._of_all(own, foreign).times(stands_for))
 
     def of_samples(self, joint_scores: tf.Tensor, product_scores: tf.Tensor) -> tf.Tensor:
         """The scalar to be maximised, of samples that are in no pairs.
@@ -127,26 +136,31 @@ class Estimator:
             product_scores: float32 [K], of the product's.
         """
         row = self.reduce(product_scores[tf.newaxis, :, tf.newaxis, tf.newaxis])
-        stacked = tf.nest.map_structure(replicas.stack, row)  # [R, 1, ...]
-        count = replicas.count() * tf.shape(joint_scores)[0]
-        every_row = tf.nest.map_structure(
-            lambda x: tf.repeat(x, count, axis=0), _merge_stacked(stacked)
-        )
+        merged = _merge_stacked(tf.nest.map_structure(replicas.stack, row))  # [1, ...]
+        count = tf.shape(joint_scores)[0]
+        every_row = tf.nest.map_structure(lambda x: tf.repeat(x, count, axis=0), merged)
         return self.value(self.joint(joint_scores[:, tf.newaxis, tf.newaxis]), every_row)
+
+    def _of_all(self, own, foreign):
+        """The state of all replicas' product samples: of this replica's images, or of all as one.
+
+        Args:
+            own: state of the product samples of this replica's N images.
+            foreign: state that this replica has of the (R-1)·N images of the others; None where it
+                has none of them.
+        """
+        if self.by_image:
+            return own if foreign is None else _merge_replicas(own, foreign)
+        if replicas.count() == 1:
+            return own
+        pooled = own.pooled() if foreign is None else own.pooled().merge(foreign.pooled())
+        return _merge_stacked(tf.nest.map_structure(replicas.stack, pooled))
 
 
 def _merge_stacked(states):
     """The merged state of the replicas' states [R, ...]."""
     parts = [tf.nest.map_structure(lambda x, r=r: x[r], states) for r in range(replicas.count())]
     return functools.reduce(lambda a, b: a.merge(b), parts)
-
-
-def _of_all_replicas(rows):
-    """This replica's rows [N, ...], then the others': [R·N, ...]."""
-    if replicas.count() == 1:
-        return rows
-    mine_first = tf.roll(replicas.stack(rows), -replicas.index(), axis=0)
-    return tf.reshape(mine_first, tf.concat([[-1], tf.shape(rows)[1:]], 0))
 
 
 def _merge_replicas(own, foreign):
@@ -293,7 +307,9 @@ def _info_nce_value(joint, state):
     return tf.reduce_mean(joint - log_sum) + tf.reduce_mean(log_count)
 
 
-info_nce = Estimator("infonce", _identity, _info_nce_reduce, _info_nce_value, log_ratio=_identity)
+info_nce = Estimator(
+    "infonce", _identity, _info_nce_reduce, _info_nce_value, log_ratio=_identity, by_image=True
+)
 """E[t - log((exp t + Σ exp t') / (1 + K·L))] (section 3.1, eq. 5).
 
 The anchor is the global feature: against each joint pair stand the same global with all K·L local

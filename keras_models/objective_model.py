@@ -1,12 +1,14 @@
 """The training step that every model shares: one objective, two players, two optimizers."""
 
 import abc
+from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
 from keras_models import replicas
+from keras_models.optimizers import adam
 from keras_models.randomness import StepRandom
 
 
@@ -17,11 +19,13 @@ class Losses(NamedTuple):
         loss: float32 scalar, minimised by all variables that are not the adversary's.
         adversary_loss: float32 scalar, minimised by the adversary's variables; None without one.
         metrics: float32 scalars to be logged beside the loss.
+        features: the batch's global feature, for a probe; None where there is none.
     """
 
     loss: tf.Tensor
     adversary_loss: tf.Tensor | None
     metrics: dict[str, tf.Tensor]
+    features: tf.Tensor | None = None
 
 
 class ObjectiveModel(keras.Model, abc.ABC):
@@ -29,11 +33,17 @@ class ObjectiveModel(keras.Model, abc.ABC):
 
     Args:
         seed: of the random numbers drawn in training.
+
+    Attributes:
+        probe: watches training on batches with labels: (features, labels) -> more metrics. Its
+            weights are its own; None: there is none.
     """
 
     def __init__(self, seed: int = 0, **kwargs):
         super().__init__(**kwargs)
         self.seed = seed
+        self.micro_batches = 1
+        self.probe: Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]] | None = None
 
     @abc.abstractmethod
     def objective(self, images: tf.Tensor, random: StepRandom) -> Losses:
@@ -55,17 +65,28 @@ class ObjectiveModel(keras.Model, abc.ABC):
         adversary = {id(v) for v in self.adversary_variables}
         return [v for v in self.trainable_variables if id(v) not in adversary]
 
-    def compile(self, learning_rate: float = 1e-4, optimizer=None, adversary_optimizer=None, **kw):
+    def compile(
+        self,
+        learning_rate: float = 1e-4,
+        optimizer=None,
+        adversary_optimizer=None,
+        micro_batches: int = 1,
+        **kw,
+    ):
         """Sets the two optimizers: of the encoder with its critics, and of the adversaries.
 
         Args:
             learning_rate: of the default, Adam with the authors' betas (0.5, 0.999).
             optimizer: another one for all but the adversaries.
             adversary_optimizer: another one for the adversaries (the discriminators).
+            micro_batches: into how many equal parts a step splits its images, to use less memory;
+                their gradients are averaged. Product samples, batch norm's statistics and
+                logarithms of sums are then a part's: another objective than the whole batch's.
             **kw: for `keras.Model.compile`, such as `jit_compile`.
         """
         super().compile(optimizer=optimizer or adam(learning_rate, "adam"), **kw)
         self.adversary_optimizer = adversary_optimizer or adam(learning_rate, "adversary_adam")
+        self.micro_batches = micro_batches
         if self.built:
             self._build_optimizers()
 
@@ -84,28 +105,67 @@ class ObjectiveModel(keras.Model, abc.ABC):
         self.optimizer.build(self.main_variables)
         self.adversary_optimizer.build(self.adversary_variables)
 
-    def train_step(self, images):
+    def train_step(self, batch):
         """One step of both optimizers on float32 images [N, H, W, C] in [-1, 1].
 
+        A batch may be (images, labels); the labels are for the probe alone.
+
         A pure function of the weights, the optimizers' state, the step number, the seed and the
-        images. Returns this step's loss and metrics, averaged over replicas.
+        images. Returns this step's loss and metrics, averaged over replicas and micro-batches; on
+        several replicas of shape [1], because `fit` on several workers averages over an axis.
         """
+        images, labels = batch if isinstance(batch, tuple) else (batch, None)
         random = StepRandom(self.seed, self.optimizer.iterations)
+        found = self._gradients(images, random)
+        self.optimizer.apply(found.main, self.main_variables)
+        if self.adversary_variables:
+            self.adversary_optimizer.apply(found.adversary, self.adversary_variables)
+        metrics = found.metrics
+        if self.probe is not None and labels is not None:
+            metrics |= self.probe(found.features, labels)
+        if replicas.count() == 1:
+            return metrics
+        return {name: x[tf.newaxis] for name, x in replicas.mean(metrics).items()}
+
+    def _gradients(self, images, random: StepRandom) -> "_Gradients":
+        """Of the mean over the micro-batches, one after the other, so that memory is one's."""
+        if self.micro_batches == 1:
+            return self._micro_gradients(images, random)
+        found: list[_Gradients] = []
+        sums: list[tf.Tensor] = []
+        for number, part in enumerate(tf.split(images, self.micro_batches)):
+            of_part = random.another(f"micro-batch {number}")
+            with tf.control_dependencies(sums):
+                found.append(self._micro_gradients(tf.identity(part), of_part))
+                gradients = found[-1].main + found[-1].adversary
+                sums = [a + b for a, b in zip(sums, gradients, strict=True)] if sums else gradients
+        means = [x / self.micro_batches for x in sums]
+        main = len(found[0].main)
+        metrics = {
+            name: tf.add_n([x.metrics[name] for x in found]) / self.micro_batches
+            for name in found[0].metrics
+        }
+        features = None
+        if found[0].features is not None:
+            features = tf.concat([x.features for x in found], 0)
+        return _Gradients(means[:main], means[main:], metrics, features)
+
+    def _micro_gradients(self, images, random: StepRandom) -> "_Gradients":
         with tf.GradientTape(persistent=True) as tape:
             losses = self.objective(images, random)
             # Optimizers add up the replicas' gradients; the objective is the replicas' mean.
             loss = losses.loss / replicas.count()
             if losses.adversary_loss is not None:
                 adversary_loss = losses.adversary_loss / replicas.count()
-
-        variables = self.main_variables
-        self.optimizer.apply(tape.gradient(loss, variables), variables)
+        adversary = []
         if losses.adversary_loss is not None:
-            variables = self.adversary_variables
-            self.adversary_optimizer.apply(tape.gradient(adversary_loss, variables), variables)
-        return replicas.mean({"loss": losses.loss, **losses.metrics})
+            adversary = tape.gradient(adversary_loss, self.adversary_variables)
+        main = tape.gradient(loss, self.main_variables)
+        return _Gradients(main, adversary, {"loss": losses.loss, **losses.metrics}, losses.features)
 
 
-def adam(learning_rate: float, name: str) -> keras.optimizers.Adam:
-    """The authors' optimizer: betas (0.5, 0.999), epsilon 1e-8 (Keras' default is 1e-7)."""
-    return keras.optimizers.Adam(learning_rate, beta_1=0.5, beta_2=0.999, epsilon=1e-8, name=name)
+class _Gradients(NamedTuple):
+    main: list[tf.Tensor]
+    adversary: list[tf.Tensor]
+    metrics: dict[str, tf.Tensor]
+    features: tf.Tensor | None

@@ -38,8 +38,8 @@ def stack(x: tf.Tensor) -> tf.Tensor:
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, padded)
 
 
-def mean(values: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """The mean over the replicas of each scalar."""
+def mean(values):
+    """The mean over the replicas of each tensor of a nest."""
     if count() == 1:
         return values
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, values)

@@ -15,8 +15,11 @@ def pytest_tests(deps, data = []):
             size = "medium",
             srcs = [
                 file,
+                "//tests:chromium.py",
                 "//tests:conftest.py",
                 "//tests:harness.py",
+                "//tests:made_report.py",
+                "//tests:made_representations.py",
                 "//tests:run_pytest.py",
                 "//tests:small_export.py",
             ],

@@ -29,7 +29,13 @@ def steps_per_epoch(examples: int, batch_size: int) -> int:
 
 
 def training_batches(
-    split: Split, batch_size: int, channels: int, seed: int, start_step: int, augment: str
+    split: Split,
+    batch_size: int,
+    channels: int,
+    seed: int,
+    start_step: int,
+    augment: str,
+    labelled: bool = False,
 ) -> tf.data.Dataset:
     """Endless batches from global step `start_step` on.
 
@@ -42,13 +48,16 @@ def training_batches(
         seed: of the permutations and the augmentation.
         start_step: the number of the first batch.
         augment: one of `AUGMENTATIONS`.
+        labelled: whether the labels come beside the images.
 
     Returns:
-        A data set of float32 [B, H, W, channels] in [-1, 1].
+        A data set of float32 [B, H, W, channels] in [-1, 1]; labelled: of those images with their
+        labels, int64 [B, ...].
     """
     per_epoch = steps_per_epoch(len(split), batch_size)
     with tf.device("CPU"):
         pixels = tf.constant(split.images)
+        labels = tf.constant(split.labels)
     order_seed = derive_seed(seed, "order")
     augment_seed = derive_seed(seed, "augment")
 
@@ -64,13 +73,14 @@ def training_batches(
         )
         x = tf.gather(pixels, rows)
         x = augmented(x, augment, tf.stack([tf.cast(augment_seed, tf.int64), step]))
-        return image_ops.encoder_input(image_ops.to_unit(x), channels)
+        x = image_ops.encoder_input(image_ops.to_unit(x), channels)
+        return (x, tf.gather(labels, rows)) if labelled else x
 
     steps = tf.data.Dataset.counter(start=start_step)
     dataset = steps.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     options = tf.data.Options()
-    # Replicas get slices of one batch; nothing is to be sharded by file or by element.
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    # Replicas get slices of one batch, those of another worker too: each makes all and takes its.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 

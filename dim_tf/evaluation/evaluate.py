@@ -2,90 +2,208 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from dim_tf.data.splits import Splits
-from dim_tf.evaluation import representation
-from dim_tf.evaluation.measure import Measure, Result
-from dim_tf.evaluation.neighbours import NearestNeighbours, panels
+from dim_tf.evaluation import bootstrap
+from dim_tf.evaluation.few_labels import FewLabels
+from dim_tf.evaluation.fine_tuning import FineTuning
+from dim_tf.evaluation.measure import Illustrated, Measure, Result
+from dim_tf.evaluation.neighbours import NearestNeighbours
+from dim_tf.evaluation.pictures import Picture
 from dim_tf.evaluation.probes import Probe
-from dim_tf.evaluation.report import NeighbourPanel
 from dim_tf.evaluation.representation import Representation
+from dim_tf.evaluation.svm import SupportVectorMachine
+from dim_tf.experiment import Experiment
 from dim_tf.files import replace_text
+
+Encode = Callable[[Splits], Representation]
+
+
+@dataclasses.dataclass(frozen=True)
+class Networks:
+    """What fine-tuning starts from.
+
+    Attributes:
+        encoder: the trained one.
+        random_encoder: of the same architecture, not trained.
+    """
+
+    encoder: keras.Model
+    random_encoder: keras.Model
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """What is measured.
+
+    Attributes:
+        features: its representation of the data.
+        encode: images as splits -> their representation, by the same encoder.
+        experiment: the settings of the measures.
+        seeds: trainings averaged for each figure of a probe.
+        networks: the encoder itself; None where there is none that can be trained.
+    """
+
+    features: Representation
+    encode: Encode
+    experiment: Experiment
+    seeds: int
+    networks: Networks | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A measure that --measures can ask for.
+
+    Attributes:
+        make: builds it.
+        floor: whether it is measured of random weights and of pixels too.
+        classes: whether it needs labels that are classes.
+        networks: whether it needs the encoder itself.
+    """
+
+    make: Callable[[Subject], Measure]
+    floor: bool = False
+    classes: bool = False
+    networks: bool = False
+
+    def lacks(self, subject: Subject) -> str:
+        """Why it cannot measure the subject; empty if it can."""
+        if self.classes and subject.features.splits.multi_label:
+            return "needs one class an image; these labels are attributes"
+        if self.networks and subject.networks is None:
+            return "needs an encoder that can be trained: that of a run"
+        return ""
+
+
+def _probe(hidden: bool) -> Callable[[Subject], Probe]:
+    def make(s):
+        e = s.experiment
+        return Probe(s.features, hidden, e.probe_epochs, s.seeds, e.probe_learning_rate)
+
+    return make
+
+
+def _few_labels(s):
+    e = s.experiment
+    return FewLabels(s.features, e.probe_epochs, s.seeds, e.probe_learning_rate)
+
+
+def _fine_tuning(s):
+    e = s.experiment
+    return FineTuning(
+        s.networks.encoder,
+        s.networks.random_encoder,
+        s.features.splits,
+        e.fine_tuning_epochs,
+        e.fine_tuning_share,
+        e.learning_rate,
+        e.seed,
+    )
+
+
+# In the order of the report. The names are those of `Experiment`.
+MEASURES: dict[str, Entry] = {
+    "knn": Entry(lambda s: NearestNeighbours(s.features), floor=True),
+    "linear": Entry(_probe(hidden=False), floor=True),
+    "mlp": Entry(_probe(hidden=True), floor=True),
+    "few_labels": Entry(_few_labels, classes=True),
+    "svm": Entry(lambda s: SupportVectorMachine(s.features), classes=True),
+    "fine_tuning": Entry(_fine_tuning, classes=True, networks=True),
+}
 
 
 def evaluate(
-    encoder: keras.Model,
-    random_encoder: keras.Model,
+    encode: Encode,
+    floors: dict[str, Encode],
     splits: Splits,
-    probe_epochs: int,
-    probe_seeds: int,
-    probe_learning_rate: float,
-) -> tuple[dict[str, Any], list[NeighbourPanel]]:
-    """Measures an encoder, and as floors one with random weights and the raw pixels.
+    experiment: Experiment,
+    networks: Networks | None = None,
+) -> tuple[dict[str, Any], list[Picture]]:
+    """Measures a representation, and the cheap measures of some others as floors.
 
     Args:
-        encoder: the trained one.
-        random_encoder: of the same architecture, not trained.
+        encode: images as splits -> their representation; called once for `splits`.
+        floors: likewise, by name. One's features are in memory at a time.
         splits: the data.
-        probe_epochs: of each probe.
-        probe_seeds: probes averaged for each figure of the encoder; the floors have one each.
-        probe_learning_rate: of each probe.
+        experiment: what is measured, and the settings of the measures.
+        networks: for the measures that train the encoder; None: these are left out.
 
     Returns:
-        What goes into evaluation.json, and the pictures of nearest neighbours.
+        What goes into evaluation.json, and the pictures.
     """
-    features = representation.of_encoder(encoder, splits)
-    measured = measures(features, probe_epochs, probe_seeds, probe_learning_rate)
-    results = list(_announced("encoder", measured))
-    evaluation: dict[str, Any] = _nested(results)
-    pictures = panels(features)
-    protocol = {"data": splits.note}
-    for measure in measured:
+    cost: dict[str, float] = {}
+    began = time.perf_counter()
+    subject = Subject(encode(splits), encode, experiment, experiment.probe_seeds, networks)
+    cost["features"] = time.perf_counter() - began
+    protocol = {"data": splits.note, "endpoints": subject.features.described}
+    results: list[Result] = []
+    pictures: list[Picture] = []
+    kinds: dict[str, Any] = {}
+    for name, entry in MEASURES.items():
+        if name not in experiment.measure_names:
+            continue
+        if lack := entry.lacks(subject):
+            protocol[name] = f"left out: {lack}"
+            continue
+        began = time.perf_counter()
+        measure = entry.make(subject)
+        results += _announced("encoder", measure)
+        if isinstance(measure, Illustrated):
+            pictures += measure.pictures()
+        cost[name] = time.perf_counter() - began
+        kinds |= {of: dataclasses.asdict(kind) for of, kind in measure.kinds.items()}
         protocol |= measure.protocol
-    protocol["floors"] = (
-        "the same measures of the encoder with random weights and of the raw pixels, one seed each"
-    )
-    protocol["ci95"] = "sampling error of a proportion measured on this many test images"
+    evaluation: dict[str, Any] = _nested(results)
     if splits.multi_label:
         evaluation["attributes"] = {
             r.endpoint: r.attributes
             for r in results
             if r.measure == "linear_probe_auc" and r.endpoint == "global"
         }
-    del features, measured  # CelebA's conv features take 5.3 GB
+    del subject  # CelebA's conv features take 5.3 GB
 
-    floors = {}
-    for name, made in (
-        ("random_encoder", lambda: representation.of_encoder(random_encoder, splits)),
-        ("pixels", lambda: representation.of_pixels(splits)),
-    ):
-        floor = measures(made(), probe_epochs, 1, probe_learning_rate)
-        floors[name] = _nested(_announced(name, floor))
-        floors[name].pop("uncertainty", None)
-    return {**evaluation, "floors": floors, "protocol": protocol}, pictures
+    began = time.perf_counter()
+    found = {}
+    for whose, encode_floor in floors.items():
+        floor = Subject(encode_floor(splits), encode_floor, experiment, 1, None)
+        measured = [
+            entry.make(floor)
+            for name, entry in MEASURES.items()
+            if entry.floor and name in experiment.measure_names and not entry.lacks(floor)
+        ]
+        found[whose] = _nested(r for measure in measured for r in _announced(whose, measure))
+        del found[whose]["uncertainty"]
+    cost["floors"] = time.perf_counter() - began
+    named = " and of ".join(_FLOORS[whose] for whose in floors)
+    protocol["floors"] = f"the quick measures of {named}, one seed each"
+    protocol["uncertainty"] = (
+        "std: over seeds; ci95: bootstrap over the test images, percentiles of "
+        f"{bootstrap.RESAMPLES} resamples"
+    )
+    return {
+        **evaluation,
+        "measures": kinds,
+        "floors": found,
+        "protocol": protocol,
+        "cost": {name: round(seconds, 1) for name, seconds in cost.items()},
+    }, pictures
 
 
-def measures(
-    features: Representation, epochs: int, seeds: int, learning_rate: float
-) -> list[Measure]:
-    """All measures of one representation; the numbers are the probes'."""
-    return [
-        NearestNeighbours(features),
-        Probe(features, False, epochs, seeds, learning_rate),
-        Probe(features, True, epochs, seeds, learning_rate),
-    ]
+_FLOORS = {"random_encoder": "the encoder with random weights", "pixels": "the raw pixels"}
 
 
-def _announced(whose: str, measured: list[Measure]) -> Iterable[Result]:
-    for measure in measured:
-        for result in measure.run():
-            print(f"{whose:>14}  {result.measure:<32} {result.endpoint:<8} {result.value:.4f}")
-            yield result
+def _announced(whose: str, measure: Measure) -> Iterable[Result]:
+    for result in measure.run():
+        row = f"{whose:>14}  {result.measure:<32} {result.endpoint:<8} {result.value:.4f}"
+        print(row, flush=True)
+        yield result
 
 
 def _nested(results: Iterable[Result]) -> dict[str, Any]:
@@ -109,6 +227,8 @@ def write(folder: Path, evaluation: dict[str, Any]) -> None:
 def _without_nan(value):
     if isinstance(value, dict):
         return {key: _without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(inner) for inner in value]
     if isinstance(value, float) and value != value:
         return None
     return value

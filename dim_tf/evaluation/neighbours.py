@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf.evaluation import attributes
-from dim_tf.evaluation.measure import Result, of_accuracies
-from dim_tf.evaluation.report import NeighbourPanel
+from dim_tf.evaluation.measure import Kind, Result, Uncertainty, of_hits
+from dim_tf.evaluation.pictures import NeighbourPanel
 from dim_tf.evaluation.representation import Representation
 
 QUERIES = 500
@@ -32,6 +32,12 @@ class NearestNeighbours:
     temperature: float = 0.07
 
     @property
+    def kinds(self) -> dict[str, Kind]:
+        if self.representation.splits.multi_label:
+            return {"knn_auc": Kind("auc", "higher", "neighbour vote (k-NN): mean AUC")}
+        return {"knn": Kind("share", "higher", "neighbour vote (k-NN)")}
+
+    @property
     def protocol(self) -> dict[str, str]:
         return {
             "knn": (
@@ -51,11 +57,16 @@ class NearestNeighbours:
             weights /= weights.sum(axis=1, keepdims=True)
             scores = np.einsum("nk,nkc->nc", weights, votes[rows])
             if splits.multi_label:
-                table = attributes.measure(scores, splits.test.labels, splits.label_names)
-                yield Result("knn_auc", endpoint, attributes.means(table)["auc"])
+                truth = splits.test.labels
+                table = attributes.measure(scores, truth, splits.label_names)
+                uncertainty = Uncertainty(None, 1, attributes.intervals([scores], truth)["auc"])
+                yield Result("knn_auc", endpoint, attributes.means(table)["auc"], uncertainty)
             else:
-                right = float(np.mean(scores.argmax(1) == splits.test.labels))
-                yield Result("knn", endpoint, *of_accuracies([right], len(splits.test)))
+                yield Result("knn", endpoint, *of_hits([scores.argmax(1) == splits.test.labels]))
+
+    def pictures(self) -> list[NeighbourPanel]:
+        """Of the first test images, by the global feature; none where there is none."""
+        return panels(self.representation) if "global" in self.representation.train else []
 
 
 def cosine_neighbours(

@@ -1,17 +1,19 @@
 """Linear and MLP probes: classifiers trained on frozen features (Hjelm et al. 2019, section 4)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import keras
 import numpy as np
+from sklearn import metrics
 
 from dim_tf.errors import RunError
 from dim_tf.evaluation import attributes
-from dim_tf.evaluation.measure import Result, Uncertainty, of_accuracies
+from dim_tf.evaluation.measure import Kind, Result, Uncertainty, of_hits, spread
+from dim_tf.evaluation.pictures import ConfusionMatrix
 from dim_tf.evaluation.representation import Representation
 from keras_models import layers
-from keras_models.objective_model import adam
+from keras_models.optimizers import adam
 
 MLP_UNITS = 200
 DROPOUT = 0.1
@@ -43,10 +45,24 @@ class Probe:
     epochs: int
     seeds: int
     learning_rate: float = 1e-4
+    _confusions: list[ConfusionMatrix] = field(default_factory=list, init=False, compare=False)
 
     @property
     def name(self) -> str:
         return "mlp_probe" if self.hidden else "linear_probe"
+
+    @property
+    def title(self) -> str:
+        return "MLP probe" if self.hidden else "linear probe"
+
+    @property
+    def kinds(self) -> dict[str, Kind]:
+        if not self.representation.splits.multi_label:
+            return {self.name: Kind("share", "higher", self.title)}
+        return {
+            f"{self.name}_{name}": replace(kind, title=f"{self.title}: {kind.title}")
+            for name, kind in attributes.KINDS.items()
+        }
 
     @property
     def protocol(self) -> dict[str, str]:
@@ -68,16 +84,29 @@ class Probe:
         splits = self.representation.splits
         for endpoint, features in self.representation.train.items():
             predictions = [
-                self._predict(features, self.representation.test[endpoint], seed)
+                self.predict(
+                    features, splits.train.labels, self.representation.test[endpoint], seed
+                )
                 for seed in range(self.seeds)
             ]
             if splits.multi_label:
                 yield from self._attribute_results(endpoint, predictions)
-            else:
-                labels = splits.test.labels
-                accuracies = [float(np.mean(p.argmax(1) == labels)) for p in predictions]
-                value, uncertainty = of_accuracies(accuracies, len(labels))
-                yield Result(self.name, endpoint, value, uncertainty)
+                continue
+            answers = [p.argmax(1) for p in predictions]
+            yield Result(self.name, endpoint, *of_hits([a == splits.test.labels for a in answers]))
+            if endpoint == "global":
+                self._confusions.append(self._confusion(answers[0]))
+
+    def pictures(self) -> list[ConfusionMatrix]:
+        """The first seed's confusion matrix on the global feature."""
+        return self._confusions
+
+    def _confusion(self, answers):
+        splits = self.representation.splits
+        counts = metrics.confusion_matrix(
+            splits.test.labels, answers, labels=range(len(splits.label_names))
+        )
+        return ConfusionMatrix(f"{self.title} on the global feature", counts, splits.label_names)
 
     def _attribute_results(self, endpoint, predictions):
         splits = self.representation.splits
@@ -85,59 +114,96 @@ class Probe:
             attributes.measure(p, splits.test.labels, splits.label_names) for p in predictions
         ]
         means = [attributes.means(table) for table in tables]
-        for name in attributes.MEASURES:
+        intervals = attributes.intervals(predictions, splits.test.labels)
+        for name in attributes.KINDS:
             values = [mean[name] for mean in means]
-            std = float(np.std(values, ddof=1)) if len(values) > 1 else None
-            yield Result(
-                f"{self.name}_{name}",
-                endpoint,
-                float(np.mean(values)),
-                Uncertainty(std, len(values), None),
-                tables[0],
-            )
+            uncertainty = Uncertainty(spread(values), len(values), intervals.get(name))
+            value = float(np.mean(values))
+            yield Result(f"{self.name}_{name}", endpoint, value, uncertainty, tables[0])
 
-    def _predict(self, features, test_features, seed):
-        """Trains one probe; its probabilities [N, classes] of the test images."""
+    def predict(
+        self, features: np.ndarray, labels: np.ndarray, test_features: np.ndarray, seed: int
+    ) -> np.ndarray:
+        """Trains one probe.
+
+        Args:
+            features: float32 [N, F], that it is trained on.
+            labels: of the data set, one row for each.
+            test_features: float32 [M, F].
+            seed: of its weights, the order of the features and dropout.
+
+        Returns:
+            Its probabilities of the test features: float32 [M, classes].
+
+        Raises:
+            RunError: it diverged.
+        """
         keras.utils.set_random_seed(seed)
         splits = self.representation.splits
         model = keras.Sequential()
         if self.hidden:
-            model.add(layers.Dense(MLP_UNITS))
-            model.add(layers.batch_norm(synchronized=False, name="norm"))
-            model.add(keras.layers.ReLU())
-            model.add(keras.layers.Dropout(DROPOUT))
+            for layer in hidden_layers():
+                model.add(layer)
         else:
             mean, variance = moments(features)
             standardise = keras.layers.Normalization(mean=mean, variance=variance)
             standardise.build(features.shape)  # here: `fit` would build it inside a graph
             model.add(standardise)
         model.add(layers.Dense(len(splits.label_names)))
-        loss = (
-            keras.losses.BinaryCrossentropy(from_logits=True)
-            if splits.multi_label
-            else keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        )
-        model.compile(
-            adam(self.learning_rate, self.name), loss, jit_compile=False, steps_per_execution=16
-        )
-        drop_from = self.epochs * 2 // 3
-
-        def rate(epoch):
-            return self.learning_rate * (0.1 if epoch >= max(drop_from, 1) else 1.0)
-
-        model.fit(
-            features,
-            splits.train.labels,
-            batch_size=BATCH,
-            epochs=self.epochs,
-            callbacks=[keras.callbacks.LearningRateScheduler(rate)],
-            verbose=0,
-        )
+        train(model, features, labels, self.epochs, self.learning_rate)
         logits = model.predict(test_features, batch_size=1024, verbose=0)
         if not np.isfinite(logits).all():
             raise RunError(f"the {self.name} diverged; give a lower --probe_learning_rate")
         activation = keras.ops.sigmoid if splits.multi_label else keras.ops.softmax
         return keras.ops.convert_to_numpy(activation(logits))
+
+
+def train(
+    model: keras.Model, inputs: np.ndarray, labels: np.ndarray, epochs: int, learning_rate: float
+) -> None:
+    """Trains a classifier by the authors' recipe, see `Probe`.
+
+    Args:
+        model: gives logits [N, classes].
+        inputs: what it takes, [N, ...].
+        labels: int [N], classes; or int [N, A], attributes 0 or 1.
+        epochs: of training.
+        learning_rate: before the drop.
+    """
+    loss = (
+        keras.losses.BinaryCrossentropy(from_logits=True)
+        if labels.ndim == 2
+        else keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    )
+    model.compile(adam(learning_rate, "adam"), loss, jit_compile=False, steps_per_execution=16)
+    drop_from = epochs * 2 // 3
+
+    def rate(epoch):
+        return learning_rate * (0.1 if epoch >= max(drop_from, 1) else 1.0)
+
+    model.fit(
+        inputs,
+        labels,
+        batch_size=BATCH,
+        epochs=epochs,
+        callbacks=[keras.callbacks.LearningRateScheduler(rate)],
+        verbose=0,
+    )
+
+
+def hidden_layers() -> list[keras.layers.Layer]:
+    """The MLP's hidden layer (Hjelm et al. 2019, section 4.1): new ones at each call."""
+    return [
+        layers.Dense(MLP_UNITS),
+        layers.batch_norm(synchronized=False, name="norm"),
+        keras.layers.ReLU(),
+        keras.layers.Dropout(DROPOUT),
+    ]
+
+
+def standardised(features: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """Features [N, F] less their mean and over their standard deviation, both [F]."""
+    return (features - mean) / np.sqrt(variance)
 
 
 def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from dim_tf.data import image_ops
 from dim_tf.data.splits import Split, Splits
+from dim_tf.evaluation.saved_encoder import SavedEncoder
 
 ENDPOINTS = ("conv", "fc", "global")
 BATCH = 256
@@ -28,6 +29,14 @@ class Representation:
     test: dict[str, np.ndarray]
     splits: Splits
 
+    @property
+    def described(self) -> str:
+        """Its endpoints with their sizes, and which of an encoder's are missing."""
+        sizes = [f"{name} {features.shape[1]:,}" for name, features in self.train.items()]
+        missing = [name for name in ENDPOINTS if name not in self.train]
+        told = "flattened: " + ", ".join(sizes)
+        return told + (f"; missing in this encoder: {', '.join(missing)}" if missing else "")
+
 
 def of_encoder(encoder: keras.Model, splits: Splits) -> Representation:
     """The encoder's flattened endpoints conv, fc and global, those that it has."""
@@ -37,6 +46,25 @@ def of_encoder(encoder: keras.Model, splits: Splits) -> Representation:
     def endpoints(pixels):
         x = image_ops.encoder_input(image_ops.to_unit(pixels), channels)
         found = encoder(x, training=False)
+        return {name: _flat(found[name]) for name in ENDPOINTS if name in found}
+
+    return _of_function(endpoints, splits)
+
+
+def of_saved(encoder: SavedEncoder, splits: Splits) -> Representation:
+    """The flattened endpoints conv, fc and global, those that it gives.
+
+    Images are resized, bilinear with antialiasing, to the size that it takes.
+    """
+    height, width, channels = encoder.image_shape
+    size = [height or splits.image_shape[0], width or splits.image_shape[1]]
+
+    @tf.function(reduce_retracing=True)
+    def endpoints(pixels):
+        x = image_ops.with_channels(image_ops.to_unit(pixels), channels)
+        if size != list(splits.image_shape[:2]):
+            x = tf.image.resize(x, size, antialias=True)
+        found = encoder.endpoints(x)
         return {name: _flat(found[name]) for name in ENDPOINTS if name in found}
 
     return _of_function(endpoints, splits)

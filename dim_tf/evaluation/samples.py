@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from dim_tf.data import image_ops
 from dim_tf.data.splits import Splits
-from dim_tf.evaluation.report import SampleGrid
+from dim_tf.evaluation.pictures import SampleGrid
 
 COUNT = 64
 

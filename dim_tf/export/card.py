@@ -134,11 +134,8 @@ def _evaluation(evaluation: dict[str, Any]) -> str:
         return "Not measured: the export was made without an evaluation of the same training step."
     lines = ["| measure | endpoint | this encoder | random weights |", "|---|---|---|---|"]
     floor = evaluation.get("floors", {}).get("random_encoder", {})
-    left_out = ("floors", "protocol", "uncertainty", "attributes")
-    for measure, values in evaluation.items():
-        if measure in left_out:
-            continue
-        for endpoint, value in values.items():
+    for measure in evaluation.get("measures", {}):
+        for endpoint, value in evaluation.get(measure, {}).items():
             random = floor.get(measure, {}).get(endpoint)
             lines.append(f"| {measure} | {endpoint} | {_figure(value)} | {_figure(random)} |")
     lines += ["", "Protocol: `assets/metadata.json`."]

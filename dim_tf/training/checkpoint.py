@@ -10,17 +10,18 @@ from dim_tf.errors import RunError
 class Checkpoints:
     """The checkpoints in a run folder.
 
-    They hold an explicit dict of all variables, by path: of the model and of both optimizers.
-    The state of the data needs none, a batch is a function of the step.
+    They hold an explicit dict of all variables, by path: of the model, of both optimizers and of
+    the online probe. The state of the data needs none, a batch is a function of the step.
 
     Args:
         model: a built `DeepInfoMax`.
         folder: where they are kept.
         keep: how many.
+        writes: whether this process writes them; of several workers one does.
     """
 
-    def __init__(self, model: keras.Model, folder, keep: int):
-        self._model = model
+    def __init__(self, model: keras.Model, folder, keep: int, writes: bool = True):
+        self._writes = writes
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._variables = all_variables(model)
         checkpoint = tf.train.Checkpoint(
@@ -35,7 +36,7 @@ class Checkpoints:
         return self._manager.latest_checkpoint
 
     def save(self, step: int) -> str:
-        """Writes the checkpoint of `step`; returns its path.
+        """Writes the checkpoint of `step`, if this process writes; returns the newest one's path.
 
         Raises:
             RunError: a weight is not finite; the checkpoints before stay as they are.
@@ -47,6 +48,8 @@ class Checkpoints:
                     f"checkpoint is {self.latest or 'none'}"
                 )
         self._step.assign(step)
+        if not self._writes:
+            return str(self.latest)
         return self._manager.save(checkpoint_number=step)
 
     def restore(self) -> int:
@@ -88,12 +91,13 @@ def _restore(checkpoint, path, step) -> int:
 
 
 def all_variables(model: keras.Model) -> dict[str, keras.Variable]:
-    """Every variable of the model and of its two optimizers, by a name unique among them."""
+    """Every variable of the model, its optimizers and its probe, by a name unique among them."""
     return _by_path(
         {
             "model": model.variables,
             "optimizer": model.optimizer.variables,
             "adversary": model.adversary_optimizer.variables,
+            "online_probe": model.probe.variables if model.probe else [],
         }
     )
 

@@ -1,16 +1,19 @@
 """Training: from an experiment and its data to the last checkpoint."""
 
+import contextlib
 import shutil
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import tensorflow as tf
+
 from dim_tf.data import pipeline
 from dim_tf.data.splits import Splits
-from dim_tf.errors import InputError
+from dim_tf.errors import InputError, RunError
 from dim_tf.experiment import Experiment
 from dim_tf.files import replace_text
-from dim_tf.training import monitors, strategy
+from dim_tf.training import monitors, online_probe, strategy
 from dim_tf.training.checkpoint import Checkpoints
 from dim_tf.training.model import check_same_experiment, make_model
 from keras_models.objective_model import ObjectiveModel
@@ -46,36 +49,49 @@ def open_run_folder(experiment: Experiment) -> Path:
     return folder
 
 
-def train(experiment: Experiment, splits: Splits) -> ObjectiveModel:
+def train(
+    experiment: Experiment, splits: Splits, devices: tf.distribute.Strategy | None = None
+) -> ObjectiveModel:
     """Trains to the experiment's end, from the newest checkpoint in the run folder.
+
+    Args:
+        experiment: the settings.
+        splits: the data.
+        devices: the strategy, where it had to be made before the data; None: makes it.
 
     Raises:
         InputError: settings that do not fit the data, the run folder or the devices.
-        RunError: a loss or a weight is not finite.
+        RunError: a loss or a weight is not finite, or another worker is gone.
         Stopped: by SIGTERM or SIGINT, after saving a checkpoint.
     """
     per_epoch = pipeline.steps_per_epoch(len(splits.train), experiment.batch_size)
-    devices = strategy.get(experiment.strategy, experiment.replicas)
+    if devices is None:
+        devices = strategy.get(experiment.strategy, experiment.replicas, experiment.cluster)
     replicas = devices.num_replicas_in_sync
-    if experiment.batch_size % replicas or experiment.batch_size < 2 * replicas:
-        raise InputError(
-            f"--batch_size={experiment.batch_size} must give each of {replicas} replicas the same "
-            "number of images, at least 2"
-        )
-    if experiment.negatives > experiment.batch_size // replicas - (replicas == 1):
-        raise InputError(
-            f"--negatives={experiment.negatives} asks for more other images than there are "
-            f"in a replica's {experiment.batch_size // replicas}; give fewer, or a larger "
-            "--batch_size"
-        )
+    chief = strategy.is_chief(devices)
+    _check(experiment, replicas, per_epoch)
     if experiment.resume:
         check_same_experiment(experiment)
     with devices.scope():
         model = make_model(experiment, splits.image_shape, replicas)
-        folder = open_run_folder(experiment)  # only now: settings that do not fit leave no trace
-        checkpoints = Checkpoints(model, folder / "checkpoints", experiment.keep_checkpoints)
-        step = checkpoints.restore()
-    monitors.cut_back(folder / "metrics.jsonl", step)
+        if experiment.online_probe and experiment.model == "dim":
+            model.probe = online_probe.of_encoder(model.encoder, splits, replicas > 1)
+        folder = experiment.run_path
+        if chief:  # only now: settings that do not fit leave no trace
+            open_run_folder(experiment)
+        with _others_may_be_gone(devices):
+            strategy.mean_of_processes(devices, 0.0)  # the others look into it after the chief
+            checkpoints = Checkpoints(
+                model, folder / "checkpoints", experiment.keep_checkpoints, chief
+            )
+            step = checkpoints.restore()
+            if strategy.mean_of_processes(devices, step) != step:
+                raise RunError(
+                    f"the workers do not find the same checkpoint in {folder}; --run_dir must be a "
+                    "folder that all of them share"
+                )
+    if chief:
+        monitors.cut_back(folder / "metrics.jsonl", step)
 
     last = experiment.epochs * per_epoch
     if experiment.steps:
@@ -84,13 +100,19 @@ def train(experiment: Experiment, splits: Splits) -> ObjectiveModel:
     print(f"train: {begin}to step {last}, {per_epoch} steps an epoch", flush=True)
     progress = monitors.Progress(step, per_epoch)
     recorder = monitors.Recorder(
-        progress, folder, experiment.batch_size, experiment.log_every, checkpoints
+        progress,
+        folder if chief else None,
+        experiment.batch_size,
+        experiment.log_every,
+        checkpoints,
+        experiment.steps_per_execution,
     )
     with monitors.Signals() as signals:
         saver = monitors.Saver(progress, checkpoints, experiment.checkpoint_every, signals)
         try:
             for segment in segments(step, last, per_epoch):
-                _fit(model, experiment, splits, segment, progress.step, [recorder, saver])
+                with _others_may_be_gone(devices):
+                    _fit(model, experiment, splits, segment, progress.step, [recorder, saver])
                 if signals.received:
                     saver.save()
                     raise Stopped(f"stopped at step {progress.step}, which is saved in {folder}")
@@ -98,6 +120,51 @@ def train(experiment: Experiment, splits: Splits) -> ObjectiveModel:
         finally:
             recorder.close()
     return model
+
+
+def _check(experiment, replicas, per_epoch):
+    """Raises InputError where the settings do not fit the devices or the data."""
+    parts = replicas * experiment.micro_batches
+    kinds = f"{replicas} replicas" + f" x {experiment.micro_batches} micro-batches" * (
+        experiment.micro_batches > 1
+    )
+    if experiment.batch_size % parts or experiment.batch_size < 2 * parts:
+        raise InputError(
+            f"--batch_size={experiment.batch_size} must give each of {kinds} the same "
+            "number of images, at least 2"
+        )
+    images = experiment.batch_size // parts
+    if experiment.negatives > images - (replicas == 1):
+        raise InputError(
+            f"--negatives={experiment.negatives} asks for more other images than there are "
+            f"in the {images} that are scored at once; give fewer, or a larger --batch_size"
+        )
+    if experiment.score_chunk and images % experiment.score_chunk:
+        raise InputError(
+            f"--score_chunk={experiment.score_chunk} does not divide the {images} images that are "
+            "scored at once; give a divisor, or 0"
+        )
+    if per_epoch % experiment.steps_per_execution:
+        divisors = [str(n) for n in range(1, 101) if per_epoch % n == 0]
+        raise InputError(
+            f"--steps_per_execution={experiment.steps_per_execution} does not divide the "
+            f"{per_epoch} steps of an epoch; give one of {', '.join(divisors)}"
+        )
+
+
+@contextlib.contextmanager
+def _others_may_be_gone(devices):
+    """Raises RunError where an operation that needs the other workers fails."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if not strategy.is_multi_worker(devices):
+            raise
+        raise RunError(
+            "another worker is gone or cannot be reached, so this one ends; start all of them "
+            "again, they go on from the last checkpoint. TensorFlow says: "
+            + error.message.splitlines()[0]
+        ) from error
 
 
 class Segment(NamedTuple):
@@ -132,6 +199,7 @@ def _fit(model, experiment, splits, segment, step, callbacks):
         experiment.seed,
         step,
         experiment.augment,
+        labelled=model.probe is not None,
     )
     model.fit(
         batches,
@@ -140,5 +208,12 @@ def _fit(model, experiment, splits, segment, step, callbacks):
         epochs=segment.first_epoch + segment.epochs,
         steps_per_epoch=segment.steps,
         callbacks=callbacks,
-        verbose=1 if sys.stdout.isatty() else 2,
+        verbose=_verbosity(model),
     )
+
+
+def _verbosity(model):
+    """Of Keras: a progress bar on a terminal, a line an epoch elsewhere, of one worker alone."""
+    if not strategy.is_chief(model.distribute_strategy):
+        return 0
+    return 1 if sys.stdout.isatty() else 2

@@ -70,6 +70,8 @@ def make_model(
         model = DeepInfoMax(encoder, objective, views, experiment.seed, name="deep_infomax")
     model.compile(
         experiment.learning_rate,
+        micro_batches=experiment.micro_batches,
+        steps_per_execution=experiment.steps_per_execution,
         jit_compile=strategy.jit_compile(experiment.jit_compile, experiment.replicas),
     )
     try:
@@ -87,6 +89,7 @@ def make_terms(experiment: Experiment, encoder: Encoder) -> list:
         "units": experiment.mi_units,
         "negatives": experiment.negatives,
         "layer_norm": experiment.critic_layer_norm,
+        "chunk": experiment.score_chunk,
         "synchronized": encoder.synchronized,
     }
     if experiment.beta:

@@ -1,5 +1,6 @@
 """Callbacks that watch a run: the record of its steps, checkpoints, NaN guard, signals."""
 
+import itertools
 import json
 import math
 import signal
@@ -7,10 +8,11 @@ import time
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from dim_tf.errors import RunError
-from dim_tf.files import replace_text
+from dim_tf.files import read_json_lines, replace_text
 from dim_tf.training.checkpoint import Checkpoints
 
 
@@ -39,27 +41,32 @@ class Recorder(keras.callbacks.Callback):
 
     Args:
         progress: counted on here.
-        folder: the run's.
+        folder: the run's; None: nothing is written, another process does.
         batch_size: images in a step.
         log_every: steps between lines.
         checkpoints: named in the error of the NaN guard.
+        steps_per_execution: steps between two calls; the logs are the last one's.
     """
 
     def __init__(
         self,
         progress: Progress,
-        folder: Path,
+        folder: Path | None,
         batch_size: int,
         log_every: int,
         checkpoints: Checkpoints,
+        steps_per_execution: int = 1,
     ):
         super().__init__()
         self._progress = progress
         self._batch_size = batch_size
         self._log_every = log_every
         self._checkpoints = checkpoints
-        self._lines = open(folder / "metrics.jsonl", "a", encoding="utf-8")  # noqa: SIM115
-        self._writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
+        self._steps_per_execution = steps_per_execution
+        self._lines = self._writer = None
+        if folder:
+            self._lines = open(folder / "metrics.jsonl", "a", encoding="utf-8")  # noqa: SIM115
+            self._writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
 
     def on_train_batch_begin(self, batch, logs=None):
         self._began = time.perf_counter()
@@ -70,9 +77,9 @@ class Recorder(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         for name in logs:
-            logs[name] = float(logs[name])
-        seconds = time.perf_counter() - self._began
-        self._progress.step += 1
+            logs[name] = np.asarray(logs[name]).item()
+        seconds = (time.perf_counter() - self._began) / self._steps_per_execution
+        self._progress.step += self._steps_per_execution
         for name, value in logs.items():
             if not math.isfinite(value):
                 raise RunError(
@@ -84,7 +91,7 @@ class Recorder(keras.callbacks.Callback):
         for name, value in logs.items():
             self._epoch_sums[name] = self._epoch_sums.get(name, 0.0) + value
         self._epoch_steps += 1
-        if self._progress.step % self._log_every == 0:
+        if self._writer and self._progress.step % self._log_every == 0:
             self._write(logs)
 
     def _write(self, logs):
@@ -101,8 +108,9 @@ class Recorder(keras.callbacks.Callback):
 
     def close(self):
         """Closes the files."""
-        self._lines.close()
-        self._writer.close()
+        for file in (self._lines, self._writer):
+            if file:
+                file.close()
 
 
 class Saver(keras.callbacks.Callback):
@@ -167,18 +175,9 @@ def read_metrics(metrics_file: Path, last_step: int) -> list[dict]:
 
     A last line that was not written to its end is left out.
     """
-    entries: list[dict] = []
-    if not metrics_file.exists():
-        return entries
-    for line in metrics_file.read_text(encoding="utf-8").splitlines():
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError:
-            break
-        if entry["step"] > last_step:
-            break
-        entries.append(entry)
-    return entries
+    return list(
+        itertools.takewhile(lambda entry: entry["step"] <= last_step, read_json_lines(metrics_file))
+    )
 
 
 def cut_back(metrics_file: Path, step: int) -> None:

@@ -4,6 +4,8 @@ import tensorflow as tf
 
 from dim_tf.errors import InputError
 
+COLLECTIVE_TIMEOUT = 120.0  # seconds that a worker waits for the others
+
 
 def make_logical_cpus(count: int) -> None:
     """Splits the CPU into logical devices; possible only before TensorFlow has used it.
@@ -22,17 +24,22 @@ def make_logical_cpus(count: int) -> None:
             ) from error
 
 
-def get(name: str, replicas: int) -> tf.distribute.Strategy:
+def get(name: str, replicas: int, cluster: str = "tf_config") -> tf.distribute.Strategy:
     """The strategy of that name.
 
     Args:
-        name: "one", "mirrored" (all visible GPUs, or the logical CPUs), or "auto": mirrored where
-            there are several of either.
+        name: "one", "mirrored" (all visible GPUs, or the logical CPUs), "multi_worker" (with the
+            devices of other processes; must be made before TensorFlow does anything else), or
+            "auto": mirrored where there are several GPUs or logical CPUs.
         replicas: logical CPU devices to train on; 0: none.
+        cluster: who knows the other processes: "tf_config", "slurm" or "kubernetes".
 
     Raises:
-        InputError: "mirrored" without a GPU and without `replicas`.
+        InputError: "mirrored" without a GPU and without `replicas`; "multi_worker" where `cluster`
+            names no processes.
     """
+    if name == "multi_worker":
+        return _multi_worker(cluster)
     if replicas:
         make_logical_cpus(replicas)
         return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
@@ -42,6 +49,55 @@ def get(name: str, replicas: int) -> tf.distribute.Strategy:
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
         return tf.distribute.MirroredStrategy([gpu.name for gpu in gpus])
     return tf.distribute.get_strategy()
+
+
+def _multi_worker(cluster):
+    resolvers = tf.distribute.cluster_resolver
+    try:
+        if cluster == "tf_config":
+            resolver = resolvers.TFConfigClusterResolver()
+        elif cluster == "slurm":
+            resolver = resolvers.SlurmClusterResolver()
+        else:
+            resolver = resolvers.KubernetesClusterResolver()
+        jobs = resolver.cluster_spec().as_dict()
+    except (KeyError, ValueError, RuntimeError, ImportError) as error:
+        raise InputError(f"--cluster={cluster} tells of no cluster: {error}") from error
+    if not jobs.get("worker") and not jobs.get("chief"):
+        raise InputError(
+            f"--cluster={cluster} names no workers; for tf_config, set the environment variable "
+            'TF_CONFIG to {"cluster": {"worker": ["HOST:PORT", ...]}, '
+            '"task": {"type": "worker", "index": 0}}, with another index for each process'
+        )
+    options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=COLLECTIVE_TIMEOUT)
+    return tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
+
+
+def is_multi_worker(devices: tf.distribute.Strategy) -> bool:
+    """Whether other processes take part."""
+    return isinstance(devices, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+def is_chief(devices: tf.distribute.Strategy) -> bool:
+    """Whether this process is the one that writes: the chief, or the first worker without one."""
+    if not is_multi_worker(devices):
+        return True
+    resolver = devices.cluster_resolver
+    with_chief = "chief" in resolver.cluster_spec().jobs
+    return resolver.task_type == "chief" or (not with_chief and resolver.task_id == 0)
+
+
+def mean_of_processes(devices: tf.distribute.Strategy, value: float) -> float:
+    """The mean over all replicas of a number; no process goes on before all have come here."""
+    if not is_multi_worker(devices):
+        return value
+
+    def of_replicas():
+        context = tf.distribute.get_replica_context()
+        return context.all_reduce(tf.distribute.ReduceOp.MEAN, tf.constant([value], tf.float64))
+
+    found = tf.function(lambda: devices.run(of_replicas))()
+    return float(devices.experimental_local_results(found)[0][0])
 
 
 def jit_compile(setting: str, replicas: int) -> bool:

@@ -102,6 +102,7 @@ def local_mutual_information(
     negatives: int = 0,
     locations: int = 0,
     layer_norm: bool = True,
+    chunk: int = 0,
     synchronized: bool = False,
 ) -> MutualInformation:
     """DIM(L)'s term, its critic made by a name of `critics.LOCAL_NAMES`.
@@ -114,14 +115,11 @@ def local_mutual_information(
         negatives: K; 0: the critic's default.
         locations: S; 0: all.
         layer_norm: of the dot-product critic.
+        chunk: of the dot-product critic.
         synchronized: whether the critic's batch norm is over all replicas.
     """
-    arguments = {"negatives": negatives}
-    if critic == "dot":
-        arguments |= {"units": units, "layer_norm": layer_norm, "synchronized": synchronized}
-    return MutualInformation(
-        critics.get(critic, **arguments), estimator, weight, locations, name="local"
-    )
+    made = _critic(critic, negatives, units, layer_norm, chunk, synchronized)
+    return MutualInformation(made, estimator, weight, locations, name="local")
 
 
 def global_mutual_information(
@@ -131,6 +129,7 @@ def global_mutual_information(
     units: int = 2048,
     negatives: int = 0,
     layer_norm: bool = True,
+    chunk: int = 0,
     synchronized: bool = False,
 ) -> MutualInformation:
     """DIM(G)'s term, its critic made by a name of `critics.GLOBAL_NAMES`.
@@ -142,14 +141,23 @@ def global_mutual_information(
         units: U, of the dot-product critic.
         negatives: K; 0: the critic's default.
         layer_norm: of the dot-product critic.
+        chunk: of the dot-product critic.
         synchronized: whether the critic's batch norm is over all replicas.
     """
-    arguments = {"negatives": negatives}
-    if critic == "dot":
-        arguments |= {
-            "units": units,
-            "layer_norm": layer_norm,
-            "synchronized": synchronized,
-            "whole_map": True,
-        }
-    return MutualInformation(critics.get(critic, **arguments), estimator, weight, name="global")
+    made = _critic(critic, negatives, units, layer_norm, chunk, synchronized, whole_map=True)
+    return MutualInformation(made, estimator, weight, name="global")
+
+
+def _critic(name, negatives, units, layer_norm, chunk, synchronized, whole_map=False):
+    """The critic of that name; only the dot-product critic takes more than `negatives`."""
+    if name != "dot":
+        return critics.get(name, negatives=negatives)
+    return critics.get(
+        name,
+        negatives=negatives,
+        units=units,
+        layer_norm=layer_norm,
+        chunk=chunk,
+        whole_map=whole_map,
+        synchronized=synchronized,
+    )

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from dim_tf.errors import InputError
-from dim_tf.experiment import Experiment
+from dim_tf.experiment import DEFAULT_MEASURES, MEASURES, Experiment
 
 
 def test_json_round_trip():
@@ -36,6 +36,9 @@ def test_unknown_setting_in_json_is_refused():
         ("prior", "cauchy"),
         ("name", "a/b"),
         ("name", ""),
+        ("measures", "knn,mime"),
+        ("measures", ""),
+        ("fine_tuning_share", 1.5),
     ],
 )
 def test_a_wrong_setting_is_named(setting, value):
@@ -53,6 +56,12 @@ def test_an_objective_without_a_term_is_refused():
         Experiment(name="a", beta=0.0)
     Experiment(name="a", beta=0.0, model="generator")
     Experiment(name="a", beta=0.0, coordinates=1.0)
+
+
+def test_measures_are_a_list_or_all():
+    assert Experiment(name="a", measures="svm,knn").measure_names == ("svm", "knn")
+    assert Experiment(name="a", measures="all").measure_names == MEASURES
+    assert Experiment(name="a").measure_names == DEFAULT_MEASURES
 
 
 def test_differences_name_what_makes_another_experiment():

@@ -1,8 +1,8 @@
-"""Files are written whole or not at all."""
+"""Files are written whole or not at all, and read as far as they are whole."""
 
 import pytest
 
-from dim_tf.files import replace_text
+from dim_tf.files import read_json_lines, replace_text
 
 
 def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path):
@@ -14,3 +14,10 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path):
     replace_text(file, "third")
     assert file.read_text() == "third"
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_lines_are_read_up_to_one_that_was_cut_off(tmp_path):
+    file = tmp_path / "a.jsonl"
+    assert read_json_lines(file) == []
+    file.write_text('{"step": 1}\n{"step": 2}\n{"st')
+    assert read_json_lines(file) == [{"step": 1}, {"step": 2}]

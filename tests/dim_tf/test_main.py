@@ -33,6 +33,7 @@ def test_help_needs_no_tensorflow():
         (["train"], "unexpected argument 'train'"),
         (["--mode=fly"], "--mode=fly"),
         (["--batch_size=1"], "--batch_size=1"),
+        (["--measures=knn,nope"], "--measures has no 'nope'"),
     ],
 )
 def test_a_wrong_flag_ends_with_2_and_one_line(arguments, says):
@@ -56,6 +57,8 @@ def test_a_wrong_flag_ends_with_2_and_one_line(arguments, says):
         (["--batch_size=5000"], "larger than the 1198 training images"),
         (["--run_dir=/proc/no/such"], "/proc/no/such cannot be written"),
         (["--mode=evaluate"], "run --mode=train first"),
+        (["--encoder_path=theirs"], "--encoder_path is for --mode=evaluate alone"),
+        (["--mode=evaluate", "--encoder_path=theirs"], "theirs is no SavedModel"),
         (["--strategy=mirrored"], "found no GPU"),
     ],
 )

@@ -258,8 +258,8 @@ def test_replicas_score_their_globals_and_the_others_with_their_own_locals(two_r
         critic = make_critic(local_shape, global_shape)
     local_features, global_features = random_features(local_shape), random_features(global_shape)
     # Without the batch's statistics, every image's codes are the same on any number of replicas.
-    local_codes = critic._codes(critic.project_local(local_features))
-    global_codes = critic._codes(critic.project_global(global_features))
+    local_codes = tf.reshape(critic.project_local(local_features), [6, 4, -1])
+    global_codes = critic.project_global(global_features)[:, tf.newaxis]
     expected = critics.all_dot_products(local_codes, global_codes).numpy()  # [6, 6, L, G]
 
     def mine(features):

@@ -128,3 +128,76 @@ def test_batch_norm_moves_its_mean_by_a_tenth():
     batch_norm = layers.batch_norm(synchronized=False, name="bn")
     batch_norm(tf.constant([[2.0], [4.0]]), training=True)
     np.testing.assert_allclose(batch_norm.moving_mean, [0.3], rtol=1e-6)
+
+
+def both_norms(shape, seed=0):
+    """Ours and Keras' batch norm with the same random weights."""
+    ours = layers.batch_norm(synchronized=False, name="ours")
+    keras_own = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5)
+    rng = np.random.default_rng(seed)
+    for norm in (ours, keras_own):
+        norm.build(shape)
+    ours.set_weights([w + rng.uniform(0.1, 0.5, w.shape) for w in ours.get_weights()])
+    keras_own.set_weights(ours.get_weights())
+    return ours, keras_own
+
+
+def outputs_and_gradients(function, x, variables):
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = function(x)
+        value = tf.reduce_sum(y * tf.random.stateless_normal(y.shape, [3, 4]))
+    return y, tape.gradient(value, [x, *variables])
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("shape", [(6, 5), (3, 4, 4, 5)])
+def test_batch_norm_equals_keras(shape, training):
+    ours, keras_own = both_norms(shape)
+    x = tf.random.stateless_normal(shape, [0, 1], mean=2.0)
+    found, expected = (
+        outputs_and_gradients(
+            lambda x, norm=norm: norm(x, training=training), x, norm.trainable_variables
+        )
+        for norm in (ours, keras_own)
+    )
+    np.testing.assert_allclose(found[0], expected[0], atol=1e-5)
+    for gradient, wanted in zip(found[1], expected[1], strict=True):
+        np.testing.assert_allclose(gradient, wanted, atol=1e-4)
+    for weight, wanted in zip(ours.get_weights(), keras_own.get_weights(), strict=True):
+        np.testing.assert_allclose(weight, wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_folded_dense_layer_is_the_dense_layer_and_its_batch_norm(training):
+    """Outputs, gradients and moving statistics; inputs far from zero, where squares cancel."""
+    ours, keras_own = both_norms((None, 7))
+    kernel = tf.Variable(tf.random.stateless_normal([5, 7], [0, 2]))
+    x = tf.random.stateless_normal([4, 3, 5], [0, 1], mean=10.0)
+
+    def folded(x):
+        matrix, bias = ours.folded(x, kernel, training)
+        return x @ matrix + bias
+
+    def one_after_the_other(x):
+        return tf.reshape(keras_own(tf.reshape(x, [-1, 5]) @ kernel, training=training), [4, 3, 7])
+
+    y, gradients = outputs_and_gradients(folded, x, [kernel, ours.gamma, ours.beta])
+    wanted_y, wanted = outputs_and_gradients(
+        one_after_the_other, x, [kernel, keras_own.gamma, keras_own.beta]
+    )
+    np.testing.assert_allclose(y, wanted_y, atol=1e-4)
+    for gradient, expected in zip(gradients, wanted, strict=True):
+        np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-3)
+    for weight, expected in zip(ours.get_weights(), keras_own.get_weights(), strict=True):
+        np.testing.assert_allclose(weight, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_sum_of_squares_and_its_gradient():
+    x = tf.constant([[1.0, -2.0], [3.0, 0.5]])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        squares = layers.sum_of_squares(x)
+        value = tf.reduce_sum(squares * [2.0, -1.0])
+    np.testing.assert_allclose(squares, [5.0, 9.25])
+    np.testing.assert_allclose(tape.gradient(value, x), [[4.0, -8.0], [-6.0, -1.0]])

@@ -55,6 +55,15 @@ def test_scale_and_channels():
     assert sorted(batch[:, 0, 0, 0]) == [-1.0, 1.0]
 
 
+def test_labels_come_beside_the_same_images():
+    split = numbered(12)
+    plain = batches(split, 3, augment="crop_flip")
+    made = pipeline.training_batches(split, 4, 1, 0, 0, "crop_flip", labelled=True)
+    for images, (same, labels) in zip(plain, itertools.islice(made, 3), strict=True):
+        np.testing.assert_array_equal(images, same.numpy())
+        np.testing.assert_array_equal(numbers_of(images), labels.numpy())
+
+
 def test_a_batch_larger_than_the_data_is_refused():
     with pytest.raises(InputError, match="larger than the 3 training images"):
         batches(numbered(3), 1)

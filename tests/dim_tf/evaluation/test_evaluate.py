@@ -1,6 +1,8 @@
 """Measuring an encoder: which features, which floors, what is written."""
 
+import dataclasses
 import json
+from functools import partial
 
 import keras
 import numpy as np
@@ -8,6 +10,8 @@ import pytest
 
 from dim_tf.data.splits import Split, Splits
 from dim_tf.evaluation import evaluate, representation
+from dim_tf.evaluation.pictures import NeighbourPanel
+from dim_tf.experiment import MEASURES, Experiment
 from keras_models import encoders
 
 
@@ -44,19 +48,54 @@ def test_features_are_those_of_the_encoder(splits, channels):
 
 def test_an_evaluation_has_floors_and_a_protocol(splits, tmp_path):
     encoder, random_encoder = small_encoder(0), small_encoder(1)
-    found, pictures = evaluate.evaluate(encoder, random_encoder, splits, 1, 1, 1e-4)
+    found, pictures = evaluate.evaluate(
+        partial(representation.of_encoder, encoder),
+        {
+            "random_encoder": partial(representation.of_encoder, random_encoder),
+            "pixels": representation.of_pixels,
+        },
+        splits,
+        Experiment(name="a", measures="mlp,knn,linear", probe_epochs=1, probe_seeds=1),
+    )
     endpoints = {"conv", "fc", "global"}
     for measure in ("knn", "linear_probe", "mlp_probe"):
         assert set(found[measure]) == endpoints
         assert set(found["floors"]["random_encoder"][measure]) == endpoints
         assert set(found["floors"]["pixels"][measure]) == {"pixels"}
         assert measure in found["protocol"]
+        assert found["measures"][measure]["unit"] == "share"
+        low, high = found["uncertainty"][measure]["conv"]["ci95"]
+        assert low < found[measure]["conv"] < high
     assert found["uncertainty"]["mlp_probe"]["conv"]["n"] == 1
     assert found["protocol"]["data"] == "a note"
+    assert found["protocol"]["endpoints"] == "flattened: conv 64, fc 8, global 5"
     assert found["knn"]["conv"] != found["floors"]["random_encoder"]["knn"]["conv"]
-    assert len(pictures) == 2
+    assert list(found["cost"]) == ["features", "knn", "linear", "mlp", "floors"]
+    assert [type(picture) for picture in pictures].count(NeighbourPanel) == 2
     evaluate.write(tmp_path, found)
     assert json.loads((tmp_path / "evaluation.json").read_text())["knn"] == found["knn"]
+
+
+def test_measures_are_those_of_the_flag():
+    assert set(evaluate.MEASURES) == set(MEASURES)
+
+
+def test_what_cannot_be_measured_is_named(splits):
+    """Attributes have no classes, a SavedModel cannot be fine-tuned; no endpoint goes missing."""
+    of_attributes = dataclasses.replace(
+        splits,
+        train=dataclasses.replace(splits.train, labels=np.eye(3, dtype=int)[splits.train.labels]),
+        test=dataclasses.replace(splits.test, labels=np.eye(3, dtype=int)[splits.test.labels]),
+    )
+    settings = Experiment(name="a", measures="knn,svm,few_labels,fine_tuning")
+    found, _ = evaluate.evaluate(representation.of_pixels, {}, of_attributes, settings)
+    assert set(found["measures"]) == {"knn_auc"}
+    for name in ("svm", "few_labels", "fine_tuning"):
+        assert "left out: needs one class an image" in found["protocol"][name]
+    assert "missing in this encoder: conv, fc, global" in found["protocol"]["endpoints"]
+    settings = Experiment(name="a", measures="fine_tuning")
+    found, _ = evaluate.evaluate(representation.of_pixels, {}, splits, settings)
+    assert "left out: needs an encoder that can be trained" in found["protocol"]["fine_tuning"]
 
 
 def test_nan_is_written_as_null(tmp_path):

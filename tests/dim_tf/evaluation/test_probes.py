@@ -1,58 +1,32 @@
-"""Probes and neighbours: an ideal representation scores high, a constant one low."""
+"""Probes, neighbours, SVM: an ideal representation scores high, a constant one low."""
 
 import keras
 import numpy as np
 import pytest
+from made_representations import CLASSES, measured, representation, splits
 
 from dim_tf.data.splits import Split, Splits
 from dim_tf.errors import RunError
-from dim_tf.evaluation import neighbours
+from dim_tf.evaluation import few_labels, neighbours
+from dim_tf.evaluation.few_labels import FewLabels
 from dim_tf.evaluation.neighbours import NearestNeighbours, cosine_neighbours, panels
 from dim_tf.evaluation.probes import Probe, moments
 from dim_tf.evaluation.representation import Representation
-
-CLASSES = 4
-
-
-def splits(train=256, test=128, *, multi_label=False):
-    rng = np.random.default_rng(0)
-
-    def split(count):
-        classes = rng.integers(0, CLASSES, count)
-        labels = np.eye(CLASSES, dtype=np.int64)[classes] if multi_label else classes
-        return Split(rng.integers(0, 256, (count, 4, 4, 1), np.uint8), labels)
-
-    return Splits("made", split(train), split(test), tuple("abcd"), "made")
-
-
-def representation(kind, data):
-    """Features that tell all about the label, nothing, or noise alone."""
-    rng = np.random.default_rng(1)
-
-    def features(split):
-        one_hot = split.labels if data.multi_label else np.eye(CLASSES)[split.labels]
-        noise = rng.normal(size=(len(split), 8))
-        made = {"ideal": one_hot, "constant": np.ones((len(split), 3)), "random": noise}[kind]
-        return {"global": made.astype(np.float32)}
-
-    return Representation(features(data.train), features(data.test), data)
-
-
-def measured(kind, make, **kwargs):
-    data = splits(**kwargs)
-    return {r.measure: r for r in make(representation(kind, data)).run()}
-
+from dim_tf.evaluation.svm import SupportVectorMachine
 
 MAKERS = {
-    "linear_probe": lambda r: Probe(r, hidden=False, epochs=60, seeds=1, learning_rate=1e-2),
-    "mlp_probe": lambda r: Probe(r, hidden=True, epochs=40, seeds=1, learning_rate=1e-3),
+    "linear_probe": lambda r: Probe(r, hidden=False, epochs=20, seeds=1, learning_rate=5e-2),
+    "mlp_probe": lambda r: Probe(r, hidden=True, epochs=15, seeds=1, learning_rate=3e-3),
     "knn": NearestNeighbours,
+    "svm": SupportVectorMachine,
+    "linear_probe_10_percent": lambda r: FewLabels(r, 15, 1, 5e-2, percent=(10,)),
 }
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_ideal_constant_and_random(name):
+def test_ideal_duplicated_constant_and_random(name):
     assert measured("ideal", MAKERS[name])[name].value == 1.0
+    assert measured("duplicated", MAKERS[name])[name].value == 1.0
     assert measured("constant", MAKERS[name])[name].value < 0.45
     assert measured("random", MAKERS[name])[name].value < 0.45
 
@@ -143,7 +117,7 @@ def test_the_last_epoch_is_measured_not_the_best(monkeypatch):
             super().__init__()
 
         def on_epoch_end(self, epoch, logs=None):
-            if epoch == 59:
+            if epoch == 19:
                 self.model.set_weights([0 * w for w in self.model.get_weights()])
 
     data = splits()
@@ -201,3 +175,50 @@ def test_panels_show_the_nearest_images():
         assert panel.neighbours.shape == (5, 3, 4, 4, 1)
         assert panel.same_label.all()
         np.testing.assert_array_equal(panel.queries, data.test.images[:5])
+
+
+def test_the_svm_tells_what_did_not_converge(monkeypatch):
+    monkeypatch.setattr("dim_tf.evaluation.svm.CONV_IMAGES", 100)
+    noise = representation("random", splits())
+    r = Representation(
+        {"conv": noise.train["global"]}, {"conv": noise.test["global"]}, noise.splits
+    )
+    cut_short, whole = SupportVectorMachine(r, 3, 1), SupportVectorMachine(r, 3)
+    (result,) = cut_short.run()
+    assert result.uncertainty.n == 3
+    assert result.uncertainty.std > 0  # each seed draws other images
+    assert "conv: 100 images, 3 of 3 not converged in 1 iterations" in cut_short.protocol["svm"]
+    list(whole.run())
+    assert "conv: 100 images, all converged, in " in whole.protocol["svm"]
+
+
+def test_few_labels_are_drawn_class_by_class():
+    labels = np.repeat([0, 1, 2], [100, 40, 3])
+    rows = few_labels.labelled(labels, 10, seed=0)
+    assert list(np.bincount(labels[rows])) == [10, 4, 1]
+    assert len(set(rows)) == 15
+    assert set(rows) != set(few_labels.labelled(labels, 10, seed=1))
+
+
+def test_few_labels_see_only_those(monkeypatch):
+    seen = []
+
+    def predict(self, features, labels, test_features, seed):
+        seen.append((features, labels))
+        return np.zeros((len(test_features), CLASSES))
+
+    monkeypatch.setattr(Probe, "predict", predict)
+    r = representation("random", splits())
+    list(FewLabels(r, epochs=1, seeds=1).run())
+    for (features, labels), count in zip(seen, (4, 26), strict=True):
+        assert len(features) == len(labels) == 256
+        assert len(np.unique(features, axis=0)) == pytest.approx(count, abs=2)
+
+
+def test_the_confusion_matrix_counts_the_answers():
+    data = splits()
+    probe = MAKERS["linear_probe"](representation("ideal", data))
+    list(probe.run())
+    (matrix,) = probe.pictures()
+    np.testing.assert_array_equal(matrix.counts, np.diag(np.bincount(data.test.labels)))
+    assert matrix.title == "linear probe on the global feature"

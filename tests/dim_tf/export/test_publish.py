@@ -27,6 +27,8 @@ def published(tmp_path_factory):
         experiment={"seed": 5},
         evaluation={
             "linear_probe": {"global": 0.75, "fc": None},
+            "measures": {"linear_probe": {"unit": "share", "better": "higher", "title": "linear"}},
+            "cost": {"linear": 3.0},
             "uncertainty": {},
             "floors": {"random_encoder": {"linear_probe": {"global": 0.5}}},
             "protocol": {"step": 1234},

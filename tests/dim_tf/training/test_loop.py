@@ -20,8 +20,8 @@ from dim_tf.training.model import load_trained, make_encoder
 @pytest.fixture(scope="module")
 def splits():
     rng = np.random.default_rng(0)
-    split = Split(rng.integers(0, 256, (20, 28, 28, 1), np.uint8), np.zeros(20, np.int64))
-    return Splits("random", split, split, ("none",), "random images")
+    split = Split(rng.integers(0, 256, (20, 28, 28, 1), np.uint8), np.arange(20) % 2)
+    return Splits("random", split, split, ("even", "odd"), "random images")
 
 
 def experiment(folder, **settings):

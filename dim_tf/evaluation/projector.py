@@ -1,0 +1,68 @@
+"""Files for TensorBoard's embedding projector: features to turn, search and zoom in the browser."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+from google.protobuf import text_format
+from PIL import Image
+from tensorboard.plugins.projector import projector_config_pb2
+
+from dim_tf.data.splits import Splits
+from dim_tf.evaluation.projection import ENDPOINT, IMAGES, thumbnails
+from dim_tf.evaluation.representation import Representation
+from dim_tf.files import replace_text
+
+TENSORS, METADATA, SPRITE = "tensors.tsv", "metadata.tsv", "sprite.png"
+CONFIG = "projector_config.pbtxt"  # the name that the plug-in looks for
+
+
+def write(folder: Path, representation: Representation, images: int = IMAGES) -> None:
+    """Writes the global feature of the first test images, with their labels and pictures.
+
+    Args:
+        folder: TensorBoard's log folder of the run; made if there is none.
+        representation: what is shown.
+        images: how many, at most.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    features = representation.test[ENDPOINT][:images]
+    pictures = thumbnails(representation.splits.test.images[:images])
+    rows = ("\t".join(f"{number:.6g}" for number in row) for row in features)
+    replace_text(folder / TENSORS, "\n".join(rows) + "\n")
+    replace_text(folder / METADATA, _metadata(representation.splits, len(features)))
+    _sprite(pictures).save(folder / SPRITE)
+    config = projector_config_pb2.ProjectorConfig()
+    embedding = config.embeddings.add(
+        tensor_name=f"{ENDPOINT} feature, test images",
+        tensor_path=TENSORS,
+        metadata_path=METADATA,
+        tensor_shape=features.shape,
+    )
+    embedding.sprite.image_path = SPRITE
+    embedding.sprite.single_image_dim.extend([pictures.shape[2], pictures.shape[1]])
+    # Last: it tells of the others.
+    replace_text(folder / CONFIG, text_format.MessageToString(config))
+
+
+def _metadata(splits: Splits, count: int) -> str:
+    """A line of column names, which the plug-in expects of more than one column, and the rows."""
+    names = [" ".join(name.split()) for name in splits.label_names]
+    labels = splits.test.labels[:count]
+    if splits.multi_label:
+        header, columns = names, [[str(value) for value in row] for row in labels]
+    else:
+        header, columns = ["label"], [[names[label]] for label in labels]
+    lines = [[*row, str(i)] for i, row in enumerate(columns)]
+    return "\n".join("\t".join(line) for line in [[*header, "image"], *lines]) + "\n"
+
+
+def _sprite(images: np.ndarray) -> Image.Image:
+    """The images [N, H, W, C], row by row in a square of ⌈√N⌉ a side, as the plug-in cuts it."""
+    side = math.ceil(math.sqrt(len(images)))
+    n, height, width, channels = images.shape
+    cells = np.zeros((side * side, height, width, channels), np.uint8)
+    cells[:n] = images
+    sheet = cells.reshape(side, side, height, width, channels).swapaxes(1, 2)
+    sheet = sheet.reshape(side * height, side * width, channels)
+    return Image.fromarray(np.repeat(sheet, 3, axis=-1) if channels == 1 else sheet)

@@ -1,0 +1,91 @@
+"""`Results`: evaluation.json, read for people."""
+
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from dim_tf.evaluation.measure import Kind
+from dim_tf.evaluation.report.values import amount, is_number, label, spread
+
+# What a run is summed up by, the first that was measured on the global feature: the paper's probe,
+# and for attributes the AUC, which the majority answer cannot reach.
+_HEADLINES = ("mlp_probe_auc", "linear_probe_auc", "mlp_probe", "linear_probe", "svm", "knn")
+_FIRST_ENDPOINTS = ("conv", "fc", "global")
+
+
+@dataclass(frozen=True)
+class Results:
+    """What was measured.
+
+    Attributes:
+        evaluation: of evaluation.json; empty where the run was not evaluated.
+    """
+
+    evaluation: dict[str, Any]
+
+    @property
+    def kinds(self) -> dict[str, Kind]:
+        """Of each measure, in their order."""
+        return {name: Kind(**kind) for name, kind in self.evaluation.get("measures", {}).items()}
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether an older version wrote it, which did not tell how its figures are read."""
+        told = ("protocol", "cost", "measures", "history", "attributes")
+        return "measures" not in self.evaluation and any(k not in told for k in self.evaluation)
+
+    def values(self, measure: str) -> dict[str, Any]:
+        """Endpoint → value."""
+        return self.evaluation.get(measure) or {}
+
+    def uncertainty(self, measure: str, endpoint: str) -> dict[str, Any]:
+        """Of a value; empty where nothing is known."""
+        of_measure = self.evaluation.get("uncertainty", {}).get(measure, {})
+        return of_measure.get(endpoint) or {}
+
+    def floors(self, measure: str) -> dict[str, dict[str, Any]]:
+        """Floor → endpoint → value, of the floors that have the measure."""
+        floors = self.evaluation.get("floors", {})
+        return {name: values[measure] for name, values in floors.items() if values.get(measure)}
+
+    def endpoints(self, *measures: str) -> list[str]:
+        """Those of the encoder that the measures were taken of, the usual ones first."""
+        found: dict[str, None] = {}
+        for measure in measures:
+            for values in (self.values(measure), *self.floors(measure).values()):
+                found |= dict.fromkeys(values)
+        first = [endpoint for endpoint in _FIRST_ENDPOINTS if endpoint in found]
+        return first + [e for e in found if e not in (*first, "pixels")]
+
+    @property
+    def headline(self) -> str | None:
+        """The measure that sums up the run: of the global feature, a share or AUC that ranks."""
+        ranking = [
+            name
+            for name, kind in self.kinds.items()
+            if kind.better == "higher"
+            and kind.unit in ("share", "auc")
+            and is_number(self.values(name).get("global"))
+        ]
+        known = [name for name in _HEADLINES if name in ranking]
+        return next(iter(known + ranking), None)
+
+    def summary(self) -> str:
+        """One sentence, as HTML: the headline of the global feature beside its floors."""
+        measure = self.headline
+        if self.is_outdated:
+            return "An older version measured this run; evaluate it again by --mode=evaluate."
+        if measure is None:
+            return "No accuracy of the global feature was measured."
+        kind = self.kinds[measure]
+        value = amount(kind, self.values(measure)["global"])
+        value += spread(kind, self.uncertainty(measure, "global"))
+        floors = [
+            f"{amount(kind, floor)} with {label(name)}"
+            for name, values in self.floors(measure).items()
+            if is_number(floor := values.get("global", values.get("pixels")))
+        ]
+        beside = f"beside {' and '.join(floors)}" if floors else "no floor was measured beside it"
+        name, colon, what = kind.title.partition(": ")
+        title = escape(f"{name} ({what})" if colon else name)
+        return f"The {title} on the global feature reaches <strong>{value}</strong>, {beside}."

@@ -1,0 +1,142 @@
+"""Encoders from their files: SavedModels, of ours or of anyone, and Keras files."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from dim_tf.errors import InputError
+
+
+@dataclass(frozen=True)
+class SavedEncoder:
+    """What can be measured of it.
+
+    Attributes:
+        image_shape: (height, width, channels) that it takes; None where it takes any.
+        endpoints: float32 [N, H, W, C] in [0, 1] -> features by endpoint. Ours have conv, fc and
+            global; others give one, which is called global.
+        description: which file, and how it is called.
+    """
+
+    image_shape: tuple[int | None, int | None, int]
+    endpoints: Callable[[tf.Tensor], dict[str, tf.Tensor]]
+    description: str
+
+
+def load(path: str) -> SavedEncoder:
+    """Loads an encoder.
+
+    Of a SavedModel, what is called is the signature `endpoints` of ours, else `serving_default`,
+    else the model itself, as TF Hub's are.
+
+    Args:
+        path: a folder with saved_model.pb, or a .keras file.
+
+    Raises:
+        InputError: there is no such file, it cannot be loaded, or it takes something else than one
+            float32 tensor of images or gives something else than one tensor.
+    """
+    if path.endswith(".keras") and Path(path).is_file():
+        return _of_keras(path)
+    if not Path(path, "saved_model.pb").is_file():
+        raise InputError(
+            f"--encoder_path={path} is no SavedModel (no saved_model.pb) and no .keras file; give "
+            "one, as exported/cifar10/1"
+        )
+    try:
+        loaded = tf.saved_model.load(path)
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise _cannot_load(path, error) from error
+    for name in ("endpoints", "serving_default"):
+        if name in loaded.signatures:
+            return _of_signature(path, loaded, name)
+    if not callable(loaded):
+        raise InputError(
+            f"the SavedModel in --encoder_path={path} has no signature serving_default and cannot "
+            "be called; export it with one"
+        )
+    called = loaded.__call__.concrete_functions[0]
+    specs = tf.nest.flatten(called.structured_input_signature[0][:1])
+    pick = _picker(path, called.structured_outputs)
+    return SavedEncoder(
+        _image_shape(path, specs),
+        lambda images: {"global": _vector(pick(loaded(images)))},
+        f"SavedModel {path}, called",
+    )
+
+
+def _of_keras(path):
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except (OSError, ValueError, TypeError) as error:
+        raise _cannot_load(path, error) from error
+    specs = [tf.TensorSpec(x.shape, x.dtype) for x in tf.nest.flatten(model.inputs)]
+    pick = _picker(path, model.output)
+    return SavedEncoder(
+        _image_shape(path, specs),
+        lambda images: {"global": _vector(pick(model(images, training=False)))},
+        f"Keras model {path}",
+    )
+
+
+def _of_signature(path, loaded, name):
+    signature = loaded.signatures[name]
+    inputs = signature.structured_input_signature[1]
+    image_shape = _image_shape(path, list(inputs.values()))
+    pick = _picker(path, signature.structured_outputs)
+
+    def endpoints(images):
+        # Through `loaded`: a signature does not keep its model's variables alive.
+        found = loaded.signatures[name](**{next(iter(inputs)): images})
+        return found if name == "endpoints" else {"global": _vector(pick(found))}
+
+    return SavedEncoder(image_shape, endpoints, f"SavedModel {path}, {name}")
+
+
+def _cannot_load(path, error):
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return InputError(f"--encoder_path={path} cannot be loaded ({reason})")
+
+
+def _image_shape(path, specs: list[tf.TensorSpec]) -> tuple[int | None, int | None, int]:
+    if len(specs) != 1 or specs[0].dtype != tf.float32 or len(specs[0].shape) != 4:
+        given = ", ".join(f"{spec.dtype.name} {spec.shape}" for spec in specs)
+        raise InputError(
+            f"the encoder in --encoder_path={path} takes {given or 'nothing'}; expected one "
+            "float32 tensor of images [N, H, W, C]"
+        )
+    height, width, channels = specs[0].shape[1:]
+    if channels not in (None, 1, 3):
+        raise InputError(
+            f"the encoder in --encoder_path={path} takes images of {channels} channels; expected "
+            "1 or 3"
+        )
+    return height, width, channels or 3
+
+
+def _picker(path, outputs: Any) -> Callable[[Any], tf.Tensor]:
+    """What takes the one tensor from a structure like `outputs`."""
+    if not isinstance(outputs, dict):
+        if len(tf.nest.flatten(outputs)) != 1:
+            raise InputError(
+                f"the encoder in --encoder_path={path} gives {len(tf.nest.flatten(outputs))} "
+                "tensors; expected one"
+            )
+        return lambda found: tf.nest.flatten(found)[0]
+    named = [name for name in ("global", "default") if name in outputs]
+    if len(outputs) > 1 and not named:
+        raise InputError(
+            f"the encoder in --encoder_path={path} gives {', '.join(sorted(outputs))}; expected "
+            "one tensor, or one that is named global or default"
+        )
+    name = named[0] if named else next(iter(outputs))
+    return lambda found: found[name]
+
+
+def _vector(features: tf.Tensor) -> tf.Tensor:
+    """The mean over the places of a map [N, h, w, C]."""
+    return tf.reduce_mean(features, [1, 2]) if len(features.shape) == 4 else features

@@ -1,0 +1,85 @@
+"""A linear probe that is trained beside the encoder, so that its progress is seen."""
+
+import keras
+import tensorflow as tf
+
+from dim_tf.data.splits import Splits
+from keras_models import layers, replicas
+from keras_models.optimizers import adam
+
+LEARNING_RATE = 1e-3
+
+
+class OnlineProbe:
+    """A linear classifier of the batch's global feature, standardised by batch norm.
+
+    Nothing of it reaches the encoder: no gradient passes, its weights are not the model's, and it
+    draws no random numbers, its first weights being 0. Make it in the strategy's scope.
+
+    Args:
+        features: the size of a global feature.
+        labels: classes, or attributes.
+        multi_label: whether the labels are attributes.
+        synchronized: whether batch norm takes its statistics over all replicas.
+    """
+
+    def __init__(self, features: int, labels: int, multi_label: bool, synchronized: bool):
+        self._multi_label = multi_label
+        self._norm = keras.layers.BatchNormalization(
+            epsilon=layers.NORM_EPSILON,
+            synchronized=synchronized,
+            dtype="float32",
+            name="online_probe_norm",
+        )
+        self._linear = keras.layers.Dense(
+            labels, kernel_initializer="zeros", dtype="float32", name="online_probe_linear"
+        )
+        self._norm.build((None, features))
+        self._linear.build((None, features))
+        self._optimizer = adam(LEARNING_RATE, "online_probe_adam")
+        self._optimizer.build(self.trainable_variables)
+
+    @property
+    def trainable_variables(self) -> list[keras.Variable]:
+        return self._norm.trainable_variables + self._linear.trainable_variables
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """All of its state."""
+        return self._norm.variables + self._linear.variables + self._optimizer.variables
+
+    def __call__(self, features: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Takes one step.
+
+        Args:
+            features: float [N, D], or [N, g, g, D] of several globals, which are averaged.
+            labels: int [N], or [N, A] of attributes.
+
+        Returns:
+            "online_probe": the accuracy on this batch before the step, a float32 scalar; of
+            attributes their mean.
+        """
+        features = tf.stop_gradient(tf.cast(features, tf.float32))
+        if len(features.shape) == 4:
+            features = tf.reduce_mean(features, [1, 2])
+        with tf.GradientTape() as tape:
+            logits = self._linear(self._norm(features, training=True))
+            if self._multi_label:
+                truth = tf.cast(labels, tf.float32)
+                losses = tf.nn.sigmoid_cross_entropy_with_logits(truth, logits)
+                right = (logits > 0) == (labels > 0)
+            else:
+                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+                right = tf.argmax(logits, axis=1) == tf.cast(labels, tf.int64)
+            loss = tf.reduce_mean(losses) / replicas.count()
+        variables = self.trainable_variables
+        self._optimizer.apply(tape.gradient(loss, variables), variables)
+        return {"online_probe": tf.reduce_mean(tf.cast(right, tf.float32))}
+
+
+def of_encoder(encoder: keras.Model, splits: Splits, synchronized: bool) -> OnlineProbe | None:
+    """A probe of the encoder's global feature; None where there are no labels to tell apart."""
+    labels = len(splits.label_names)
+    if labels < (1 if splits.multi_label else 2):
+        return None
+    return OnlineProbe(encoder.global_dim, labels, splits.multi_label, synchronized)

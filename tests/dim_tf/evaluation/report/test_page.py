@@ -1,0 +1,201 @@
+"""The page: self-contained, in its order, everything escaped, written atomically."""
+
+import base64
+import hashlib
+import os
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from made_report import (
+    EVALUATION,
+    EXPERIMENT,
+    every_picture,
+    images,
+    lines,
+    neighbours,
+    projection,
+    row,
+    section,
+    write,
+)
+
+from dim_tf.evaluation import pictures
+
+VOID = {"meta", "link", "img", "input", "br"}
+
+
+@pytest.fixture
+def full(tmp_path):
+    """A page with everything."""
+    metrics = lines(9, loss=lambda s: 1 / s, online_probe=lambda s: s / 9)
+    return write(tmp_path, evaluation=EVALUATION, metrics=metrics, panels=every_picture())
+
+
+def test_page_loads_nothing(full):
+    assert "https:" not in full
+    namespaces = full.count("http://www.w3.org/2000/svg")  # a name, not an address to load
+    assert full.count("http:") == namespaces == 1
+    found = re.findall(r'(?:src|href)="([^"]*)"', full)
+    assert all(source.startswith(("data:", "#")) for source in found)
+    assert not re.search(r"url\(|@import|\son\w+=", full)
+
+
+def test_the_policy_lets_nothing_in_but_the_one_script(full):
+    (script,) = re.findall("<script>(.*?)</script>", full, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = re.search(r'Content-Security-Policy"\s+content="(.*?)"', full, re.DOTALL).group(1)
+    assert (
+        policy.split()
+        == (
+            "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+            f"script-src 'sha256-{digest}'"
+        ).split()
+    )
+
+
+def test_page_is_well_formed(full):
+    class Parser(HTMLParser):
+        def __init__(self):
+            super().__init__()
+            self.open = []
+
+        def handle_starttag(self, tag, attrs):
+            if tag not in VOID:
+                self.open.append(tag)
+
+        def handle_startendtag(self, tag, attrs):
+            pass
+
+        def handle_endtag(self, tag):
+            assert self.open.pop() == tag
+
+    parser = Parser()
+    parser.feed(full)
+    assert parser.open == []
+
+
+def test_sections_stand_in_their_order_and_can_be_reached(full):
+    headings = re.findall("<h2>(.*?)</h2>", full)
+    assert headings == [
+        "Results",
+        "All measures",
+        "Training",
+        "Reconstructions",
+        "Nearest neighbours",
+        "Map of features",
+        "Confusions",
+        "Distributions",
+        "Samples",
+        "Attributes",
+        "Protocol",
+        "Cost",
+        "Settings",
+        "Versions",
+        "Use the encoder",
+    ]
+    targets = re.findall(r'<a href="#([^"]*)">', full)
+    assert targets == re.findall(r'<section id="([^"]*)">', full)
+    assert len(targets) == len(headings)
+
+
+def test_everything_is_escaped(tmp_path):
+    bad = '<script>alert("x")</script>'
+    result = {bad: {bad: 0.5, "global": 0.4}}
+    counts = np.ones((2, 2), int)
+    places = np.zeros((2, 2))
+    page = write(
+        tmp_path,
+        experiment={**EXPERIMENT, "name": bad, "encoder": bad, "export_dir": bad, bad: bad},
+        evaluation={
+            **result,
+            "measures": {bad: {"unit": "share", "better": "higher", "title": bad}},
+            "floors": {bad: result},
+            "uncertainty": {bad: {bad: {"std": 0.1, "n": 2, "ci95": [0, 1]}}},
+            "attributes": {bad: {bad: {"auc": 0.5, bad: 0.5}}},
+            "protocol": {bad: bad},
+            "cost": {bad: 1.0},
+        },
+        metrics=lines(3, **{bad: float}),
+        panels=[
+            pictures.NeighbourPanel(bad, neighbours().queries, neighbours().neighbours, None),
+            pictures.SampleGrid(bad, images(2)),
+            pictures.Reconstructions(bad, images(2), images(2)),
+            pictures.Projection(bad, places, np.arange(2), (bad, bad), None),
+            pictures.ConfusionMatrix(bad, counts, (bad, bad)),
+            pictures.Histogram(bad, np.arange(3.0), {bad: np.ones(2)}),
+        ],
+        versions={bad: bad},
+    )
+    page = re.sub('<script>"use strict".*?</script>', "", page, flags=re.DOTALL)
+    assert "<script" not in page
+    assert 'alert("' not in page
+    assert page.count("&lt;script&gt;") > 40
+
+
+def test_empty_run(tmp_path):
+    page = write(tmp_path)
+    assert "No training metrics were recorded." in page
+    assert "This run was not evaluated." in page
+    assert "Nearest neighbours" not in page
+
+
+def test_a_generator_has_samples_and_no_measures(tmp_path):
+    page = write(
+        tmp_path,
+        experiment={**EXPERIMENT, "model": "generator"},
+        panels=[pictures.SampleGrid("generated images", images(4, 1))],
+    )
+    assert "<h2>Samples</h2>" in page
+    for heading in ("measures", "Use the encoder", "Nearest neighbours", "Results"):
+        assert heading not in section(page, "Samples") + "".join(re.findall("<h2>.*?</h2>", page))
+
+
+def test_an_encoder_from_elsewhere_was_not_trained_here(tmp_path):
+    experiment = {**EXPERIMENT, "encoder_path": "models/theirs"}
+    page = write(tmp_path, experiment=experiment, evaluation=EVALUATION)
+    assert "an encoder from elsewhere · cifar10" in page
+    assert "<h2>Training</h2>" not in page
+    assert "models/theirs" in section(page, "Use the encoder")
+    assert "paper" not in section(page, "Results").replace("fully supervised", "").split("<td")[0]
+
+
+def test_settings_versions_and_loading(tmp_path):
+    page = write(tmp_path)
+    assert row(page, "beta") == ["1.0"]
+    assert "<dt>keras</dt><dd>3.1</dd>" in page
+    assert "Path(&quot;exported/cifar10_jsd&quot;).glob" in section(page, "Use the encoder")
+
+
+def test_the_code_loads_the_newest_version(tmp_path, monkeypatch):
+    """The tenth is newer than the ninth."""
+    for version in ("9", "10", ".2"):
+        (tmp_path / "exported/cifar10_jsd" / version).mkdir(parents=True)
+    page = write(tmp_path)
+    code = re.search("<code>(from .*?)</code>", section(page, "Use the encoder"), re.DOTALL).group(
+        1
+    )
+    code = code.replace("&quot;", '"').split("encoder =")[0].replace("import tensorflow as tf", "")
+    monkeypatch.chdir(tmp_path)
+    found = {}
+    exec(code, found)
+    assert found["newest"].name == "10"
+
+
+def test_failing_write_leaves_the_previous_file(tmp_path, monkeypatch):
+    before = write(tmp_path)
+
+    def fail(source, target):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write(tmp_path, experiment={**EXPERIMENT, "name": "other"})
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == before
+    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_maps_are_numbered(tmp_path):
+    page = write(tmp_path, panels=[projection(), projection()])
+    assert re.findall(r'id="(map\d|sheet\d)"', page) == ["map1", "sheet1", "map2", "sheet2"]

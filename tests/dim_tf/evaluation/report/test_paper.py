@@ -1,0 +1,60 @@
+"""Which of the paper's rows is shown beside a run."""
+
+import pytest
+
+from dim_tf.evaluation.report import paper
+from dim_tf.experiment import Experiment
+
+LOCAL = {"estimator": "jsd", "alpha": 0.0, "beta": 1.0, "occlusion": False}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, "DIM(L) JSD"),
+        ({"estimator": "infonce"}, "DIM(L) infoNCE"),
+        ({"estimator": "infonce", "coordinates": 1.0}, "DIM(L) infoNCE + coordinates"),
+        (
+            {"estimator": "infonce", "relative_coordinates": 1.0, "occlusion": True},
+            "DIM(L) infoNCE + coordinates + occlusion",
+        ),
+        ({"alpha": 1.0, "beta": 0.0}, "DIM(G)"),
+        ({"alpha": 0.5, "beta": 0.1}, "DIM(L+G)"),
+        ({"estimator": "nwj"}, None),
+        ({"views": 2}, None),
+        ({"beta": 0.0, "coordinates": 1.0}, None),
+        ({"model": "vae"}, "VAE"),
+        ({"model": "supervised"}, "fully supervised"),
+        ({"model": "simclr"}, None),
+        ({"encoder_path": "theirs"}, None),
+    ],
+)
+def test_objective_has_the_papers_name(change, expected):
+    assert paper.objective({**LOCAL, **change}) == expected
+
+
+def test_every_setting_that_is_read_is_one():
+    assert LOCAL.keys() <= Experiment.__dataclass_fields__.keys()
+    assert paper.rows(vars(Experiment(name="a", dataset="cifar10", estimator="infonce")))
+
+
+def test_rows_are_the_objective_and_full_supervision():
+    found = paper.rows({**LOCAL, "dataset": "stl10"})
+    assert [row.objective for row in found] == ["DIM(L) JSD", "fully supervised"]
+    assert found[0].figures["mlp_probe"] == {"conv": 72.86, "fc": 70.85, "global": 65.93}
+
+
+def test_second_hand_figures_say_so():
+    found = paper.rows({**LOCAL, "estimator": "dv", "dataset": "cifar10"})
+    assert found[0].objective == "DIM(L) DV*"
+
+
+def test_other_data_have_no_rows():
+    assert paper.rows({**LOCAL, "dataset": "digits"}) == []
+
+
+def test_every_share_is_in_percent():
+    for table in paper._TABLES.values():
+        for figures in table.values():
+            for measure in ("mlp_probe", "svm", "fine_tuned", "fully_supervised"):
+                assert all(1 < value < 100 for value in figures.get(measure, {}).values())

@@ -1,0 +1,54 @@
+"""Clusters: the classes found again, nothing found, and the assignment."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+from made_representations import measured, representation, splits
+
+from dim_tf.evaluation.clusters import Clusters, assignment
+
+
+@pytest.mark.parametrize("kind", ["ideal", "duplicated"])
+def test_classes_are_found(kind):
+    found = measured(kind, Clusters)
+    assert found["cluster_accuracy"].value == 1.0
+    assert found["cluster_nmi"].value == pytest.approx(1.0)
+
+
+def test_what_tells_nothing():
+    noise = measured("random", Clusters)
+    assert noise["cluster_accuracy"].value < 0.4
+    assert noise["cluster_nmi"].value < 0.1
+    labels = splits().test.labels
+    constant = measured("constant", Clusters)
+    # One cluster: it is taken for the class most frequent in training.
+    assert constant["cluster_accuracy"].value == np.mean(
+        labels == np.bincount(splits().train.labels).argmax()
+    )
+    assert constant["cluster_nmi"].value == 0.0
+
+
+def test_to_double_the_features_changes_nothing():
+    data = splits()
+    plain, twice = representation("random", data), representation("random", data)
+    for features in (twice.train, twice.test):
+        features["global"] = np.concatenate([features["global"]] * 2, axis=1)
+    values = [[result.value for result in Clusters(r).run()] for r in (plain, twice)]
+    assert values[0] == pytest.approx(values[1], abs=0.02)
+
+
+def test_the_assignment_is_the_best_of_all():
+    rng = np.random.default_rng(0)
+    clusters, labels = rng.integers(0, 4, (2, 50))
+    found = assignment(clusters, labels, 4)
+    assert sorted(found) == [0, 1, 2, 3]
+    best = max(np.sum(np.array(p)[clusters] == labels) for p in permutations(range(4)))
+    assert np.sum(found[clusters] == labels) == best
+
+
+def test_seeds_are_averaged_and_repeatable():
+    first, again = (measured("random", Clusters)["cluster_accuracy"] for _ in range(2))
+    assert first == again
+    assert first.uncertainty.n == 3
+    assert first.uncertainty.std > 0

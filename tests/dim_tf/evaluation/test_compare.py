@@ -1,0 +1,205 @@
+"""Several runs on one page: ordered, the best marked, differences told, errors in words."""
+
+import json
+import re
+
+import pytest
+from made_report import EXPERIMENT, lines, row, section, write
+
+from dim_tf import stages
+from dim_tf.errors import InputError
+from dim_tf.evaluation import compare
+from dim_tf.experiment import Experiment
+
+KINDS = {
+    "mlp_probe": {"unit": "share", "better": "higher", "title": "MLP probe"},
+    "ndm": {"unit": "nats", "better": "lower", "title": "dependence"},
+    "rank": {"unit": "", "better": None, "title": "rank"},
+}
+
+
+def evaluation(accuracy, ndm=1.0, half=0.01):
+    interval = {"std": None, "n": 1, "ci95": [accuracy - half, accuracy + half]}
+    return {
+        "mlp_probe": {"conv": accuracy + 0.1, "global": accuracy},
+        "ndm": {"global": ndm},
+        "rank": {"global": 10 * accuracy},
+        "measures": KINDS,
+        "uncertainty": {"mlp_probe": {"global": interval}},
+        "floors": {"random_encoder": {"mlp_probe": {"global": 0.3}}},
+        "protocol": {"data": "10 images", "step": 5},
+    }
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Makes a run folder."""
+
+    def _make(name, measured, **settings):
+        folder = tmp_path / "runs" / name
+        folder.mkdir(parents=True)
+        experiment = {**EXPERIMENT, "name": name, "run_dir": str(folder), **settings}
+        (folder / "experiment.json").write_text(json.dumps(experiment))
+        if measured is not None:
+            (folder / "evaluation.json").write_text(json.dumps(measured))
+        recorded = lines(9, loss=lambda s: 1 / s)
+        text = "".join(json.dumps(line) + "\n" for line in recorded)
+        (folder / "metrics.jsonl").write_text(text + '{"step": 10, "lo')
+        return folder
+
+    return _make
+
+
+def compared(folder, *runs):
+    path = folder / "page" / "report.html"
+    compare.write(path, runs)
+    return path.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def page(tmp_path, make):
+    worse = make("worse", evaluation(0.5, ndm=0.5), estimator="infonce")
+    better = make("better", evaluation(0.7, ndm=2.0), epochs=40)
+    write(better, experiment={**EXPERIMENT, "name": "better"}, evaluation=evaluation(0.7))
+    return compared(tmp_path, worse, better)
+
+
+def test_the_best_run_comes_first(page):
+    summary = re.search('<p class="summary">(.*?)</p>', page, re.DOTALL)[1]
+    assert (
+        "<strong>A</strong>&nbsp;better (70.0%), <strong>B</strong>&nbsp;worse (50.0%)" in summary
+    )
+
+
+def test_the_best_of_each_row_is_marked_where_something_ranks(page):
+    table = section(page, "All measures")
+    found = re.findall(r'<th scope="row">([^<]*).*?</th>(.*?)</tr>', table)
+    best = {
+        (heading.strip(), n): re.sub("<[^>]*>", "", cell)
+        for n, (heading, cells) in enumerate(found)
+        for cell in re.findall("<td.*?</td>", cells)
+        if 'class="best"' in cell
+    }
+    assert best == {
+        ("conv", 1): "80.0%",
+        ("global", 2): "70.0%",
+        ("global", 5): "0.5",  # lower is better
+    }
+    assert row(table, "random weights, global") == ["30.0%", "30.0%"]
+
+
+@pytest.mark.parametrize(("half", "told"), [(0.02, True), (0.005, False)])
+def test_what_the_intervals_do_not_tell_apart_is_marked(tmp_path, make, half, told):
+    a, b = make("a", evaluation(0.50, half=half)), make("b", evaluation(0.52, half=half))
+    table = section(compared(tmp_path, a, b), "All measures")
+    assert row(table, "global") == ["52.0%", "≈ 50.0%" if told else "50.0%"]
+
+
+def test_measures_that_one_run_has_alone_are_dashes_in_the_others(tmp_path, make):
+    more = evaluation(0.5) | {"svm": {"fc": 0.6}}
+    more["measures"] = KINDS | {"svm": {"unit": "share", "better": "higher", "title": "SVM"}}
+    page = compared(tmp_path, make("a", more), make("b", evaluation(0.4)))
+    assert row(section(page, "All measures"), "fc") == ["60.0%", "–"]
+
+
+def test_different_settings_are_told_and_no_others(page):
+    table = section(page, "Different settings")
+    assert row(table, "estimator") == ["jsd", "infonce"]
+    assert row(table, "epochs") == ["40", "20"]
+    assert re.findall('<th scope="row">(.*?)</th>', table) == ["estimator", "epochs"]
+    assert "Different protocols" not in page
+
+
+def test_a_setting_that_a_run_does_not_know_is_a_dash(tmp_path, make):
+    a, b = make("a", evaluation(0.5), views=1), make("b", evaluation(0.4))
+    table = section(compared(tmp_path, a, b), "Different settings")
+    assert row(table, "views") == ["1", "–"]
+
+
+def test_each_run_has_its_summary_and_a_link_to_its_report(page, tmp_path):
+    runs = section(page, "Runs")
+    (link,) = re.findall('href="(.*?)"', runs)  # worse has no report
+    assert (tmp_path / "page" / link).resolve() == tmp_path / "runs/better/report.html"
+    assert runs.count("The MLP probe on the global feature reaches") == 2
+
+
+def test_curves_are_overlaid(page):
+    figure = section(page, "Training")
+    assert figure.count("<polyline") == 2
+    assert re.findall('<text class="mark"[^>]*>(.)<', figure) == ["A", "B"]
+
+
+def test_other_data_are_not_comparable(tmp_path, make):
+    a, b = make("a", evaluation(0.5)), make("b", evaluation(0.4), dataset="digits")
+    assert "figures are not comparable" in compared(tmp_path, a, b)
+
+
+def test_names_are_escaped(tmp_path, make):
+    bad = "<script>alert(1)"
+    runs = make("a", evaluation(0.5)), make("b", evaluation(0.4), estimator=bad, encoder=bad)
+    page = compared(tmp_path, *runs)
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in section(page, "Different settings")
+
+
+def test_the_mode_writes_the_page_and_stands_alone(tmp_path, make, capsys):
+    runs = f"{make('a', evaluation(0.5))},{make('b', evaluation(0.4))}"
+    experiment = Experiment(name="both", runs=runs, run_dir=str(tmp_path / "both"))
+    assert not stages.run(experiment, ["compare"])
+    assert "2 runs compared" in (tmp_path / "both/report.html").read_text(encoding="utf-8")
+    assert "both/report.html" in capsys.readouterr().out
+    with pytest.raises(InputError, match="stands alone"):
+        stages.run(experiment, ["evaluate", "compare"])
+
+
+def test_runs_are_found_by_name_and_by_path(tmp_path, make, monkeypatch):
+    a, b = make("a", None), make("b", None)
+    monkeypatch.chdir(tmp_path)
+    found = compare.folders(f"a, {b}")
+    assert [path.resolve() for path in found] == [a, b]
+    assert str(compare.target(found, "")) == "runs/compare-a-b/report.html"
+    assert str(compare.target(found, "here")) == "here/report.html"
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("", "no run folder ''"),
+        ("a", "two or more different"),
+        ("a,runs/a", "two or more different"),
+        ("a,nothing", "no run folder 'nothing', neither under runs/ nor as a path"),
+    ],
+)
+def test_wrong_runs_are_refused(tmp_path, make, monkeypatch, names, message):
+    make("a", None)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=message):
+        compare.folders(names)
+
+
+def test_a_page_does_not_replace_the_report_of_a_run(make):
+    folder = make("a", None)
+    with pytest.raises(InputError, match="holds a run"):
+        compare.target([folder, folder], str(folder))
+    with pytest.raises(InputError, match="give --run_dir"):
+        compare.target([folder] * 150, "")
+
+
+@pytest.mark.parametrize(
+    ("measured", "message"),
+    [
+        (None, "b has no evaluation.json; run it with --mode=train,evaluate"),
+        ({"knn": {"global": 0.5}, "protocol": {}}, "is of an older version; run --mode=evaluate"),
+        ({"protocol": {}}, "has no measures"),
+    ],
+)
+def test_a_run_that_was_not_evaluated_is_refused(tmp_path, make, measured, message):
+    with pytest.raises(InputError, match=message):
+        compared(tmp_path, make("a", evaluation(0.5)), make("b", measured))
+
+
+def test_an_evaluation_that_cannot_be_read_is_refused(tmp_path, make):
+    broken = make("b", None)
+    (broken / "evaluation.json").write_text("{")
+    with pytest.raises(InputError, match="no JSON"):
+        compared(tmp_path, make("a", evaluation(0.5)), broken)

@@ -1,0 +1,52 @@
+"""Fine-tuning: what is trained, on which images, and what stays as it was."""
+
+import keras
+import numpy as np
+from small_export import small_encoder
+
+from dim_tf.data.splits import Split, Splits
+from dim_tf.evaluation import fine_tuning
+from dim_tf.evaluation.fine_tuning import FineTuning
+
+
+def bright_and_dark(count):
+    """Images of two classes that differ in their brightness."""
+    labels = np.arange(count) % 2
+    noise = np.random.default_rng(0).integers(0, 100, (count, 8, 8, 3))
+    return Split((noise + 150 * labels[:, None, None, None]).astype(np.uint8), labels)
+
+
+def test_both_networks_learn_and_the_encoders_stay():
+    encoder, random_encoder = small_encoder(), small_encoder()
+    random_encoder.set_weights([w + 0.1 for w in encoder.get_weights()])
+    before = [w.copy() for w in encoder.get_weights() + random_encoder.get_weights()]
+    data = Splits("made", bright_and_dark(128), bright_and_dark(50), ("dark", "bright"), "made")
+    measure = FineTuning(encoder, random_encoder, data, epochs=10, share=0.25, learning_rate=1e-3)
+    found = {r.measure: r for r in measure.run()}
+    assert set(found) == set(measure.kinds)
+    for result in found.values():
+        assert result.endpoint == "conv"
+        assert result.value == 1.0
+    assert "32 labelled images" in measure.protocol["fine_tuned"]
+    after = encoder.get_weights() + random_encoder.get_weights()
+    for old, new in zip(before, after, strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_every_weight_of_the_encoder_below_the_head_is_trained(monkeypatch):
+    made = []
+    make = fine_tuning.Classifier
+
+    def spy(*arguments):
+        made.append(make(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr(fine_tuning, "Classifier", spy)
+    encoder = small_encoder()
+    data = Splits("made", bright_and_dark(64), bright_and_dark(8), ("dark", "bright"), "made")
+    list(FineTuning(encoder, encoder, data, epochs=1, learning_rate=1e-2).run())
+    kernels = [v for v in made[0].encoder.variables if v.name == "kernel"]
+    theirs = [v for v in encoder.variables if v.name == "kernel"]
+    changed = [not np.array_equal(a, b) for a, b in zip(kernels, theirs, strict=True)]
+    assert changed == [True, False, False]  # fc and global are above conv
+    assert isinstance(made[1], keras.Model)

@@ -1,0 +1,130 @@
+"""Encoders from files: which tensor is measured, at which size, and what is refused."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import small_export
+import tensorflow as tf
+
+from dim_tf.data.splits import Split, Splits
+from dim_tf.errors import InputError
+from dim_tf.evaluation import representation, saved_encoder
+
+
+def splits(size=8, channels=1):
+    rng = np.random.default_rng(0)
+
+    def split(count):
+        images = rng.integers(0, 256, (count, size, size, channels), np.uint8)
+        return Split(images, np.arange(count) % 2)
+
+    return Splits("made", split(6), split(4), ("a", "b"), "made")
+
+
+def test_ours_has_the_endpoints_of_the_encoder(tmp_path):
+    encoder = small_export.save(tmp_path)
+    data = splits()
+    found = representation.of_saved(saved_encoder.load(str(tmp_path)), data)
+    wanted = representation.of_encoder(encoder, data)
+    assert list(found.test) == ["conv", "fc", "global"]
+    for endpoint, features in wanted.test.items():
+        small_export.close(found.test[endpoint], features)
+
+
+def means_of_channels(images):
+    """A known representation: the mean of each channel and the image's height."""
+    height = tf.cast(tf.shape(images)[1], tf.float32)
+    mean = tf.reduce_mean(images, [1, 2])
+    return tf.concat([mean, tf.fill([tf.shape(images)[0], 1], height)], axis=1)
+
+
+def save_function(path, function, *shape, dtype=tf.float32, signature=True):
+    module = tf.Module()
+    spec = tf.TensorSpec([None, *shape], dtype, name="x")
+    module.__call__ = tf.function(function, input_signature=[spec])
+    signatures = module.__call__.get_concrete_function() if signature else None
+    tf.saved_model.save(module, str(path), signatures=signatures)
+    return str(path)
+
+
+@pytest.mark.parametrize("signature", [True, False], ids=["signature", "call"])
+def test_that_of_others_gives_one_global_feature(tmp_path, signature):
+    """Images come in [0, 1], with three channels, at the size that it takes."""
+    path = save_function(tmp_path, means_of_channels, 12, 12, 3, signature=signature)
+    data = splits(size=6)
+    found = representation.of_saved(saved_encoder.load(path), data)
+    assert list(found.train) == ["global"]
+    mean = data.train.images.mean((1, 2, 3)) / 255
+    np.testing.assert_allclose(found.train["global"][:, 0], mean, atol=0.02)
+    np.testing.assert_array_equal(found.train["global"][:, 3], 12)
+    assert found.described == "flattened: global 4; missing in this encoder: conv, fc"
+
+
+def test_one_of_any_size_gets_the_images_as_they_are(tmp_path):
+    path = save_function(tmp_path, lambda x: x, None, None, 3)
+    data = splits(channels=3)
+    found = representation.of_saved(saved_encoder.load(path), data)
+    expected = data.test.images.mean((1, 2)) / 255  # a map is averaged over its places
+    np.testing.assert_allclose(found.test["global"], expected, rtol=1e-5)
+
+
+def test_a_keras_file(tmp_path):
+    inputs = keras.Input([8, 8, 3])
+    model = keras.Model(inputs, keras.layers.GlobalMaxPooling2D()(inputs))
+    model.save(tmp_path / "a.keras")
+    data = splits(channels=3)
+    found = representation.of_saved(saved_encoder.load(str(tmp_path / "a.keras")), data)
+    np.testing.assert_allclose(found.test["global"], data.test.images.max((1, 2)) / 255, rtol=1e-6)
+
+
+def test_what_cannot_be_measured_is_refused(tmp_path):
+    def two(x):
+        return {"a": x, "b": x}
+
+    def check(path, message):
+        with pytest.raises(InputError, match=message):
+            representation.of_saved(saved_encoder.load(str(path)), splits())
+
+    check(tmp_path, "no SavedModel")
+    (tmp_path / "broken.keras").write_text("nothing")
+    check(tmp_path / "broken.keras", "cannot be loaded")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/saved_model.pb").write_text("nothing")
+    check(tmp_path / "broken", "cannot be loaded")
+    check(save_function(tmp_path / "1", lambda x: x, 5), r"takes float32 \(None, 5\)")
+    check(save_function(tmp_path / "2", lambda x: x, 8, 8, 3, dtype=tf.uint8), "takes uint8")
+    check(save_function(tmp_path / "3", lambda x: x, 8, 8, 4), "4 channels")
+    check(save_function(tmp_path / "4", two, 8, 8, 3), "gives a, b; expected")
+
+
+@pytest.mark.slow
+def test_a_keras_application_is_measured_by_the_command(tmp_path):
+    """Random weights, as a SavedModel and as a Keras file."""
+    inputs = keras.Input([96, 96, 3])
+    scaled = keras.layers.Rescaling(2.0, -1.0)(inputs)  # images come in [0, 1]
+    application = keras.applications.MobileNetV2(
+        (96, 96, 3), include_top=False, pooling="avg", weights=None
+    )
+    model = keras.Model(inputs, application(scaled))
+    model.export(tmp_path / "theirs", verbose=False)
+    model.save(tmp_path / "theirs.keras")
+    found = []
+    for path in ("theirs", "theirs.keras"):
+        command = [sys.executable, "-m", "dim_tf.main", "--mode=evaluate", "--measures=knn,linear"]
+        command += ["--probe_epochs=1", "--probe_seeds=1", f"--name={path}"]
+        command += [f"--encoder_path={tmp_path / path}", f"--run_dir={tmp_path / 'runs' / path}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+        assert done.returncode == 0, done.stderr
+        folder = tmp_path / "runs" / path
+        assert (folder / "report.html").stat().st_size > 10_000
+        found.append(json.loads((folder / "evaluation.json").read_text()))
+        assert (
+            "global 1,280; missing in this encoder: conv, fc" in found[-1]["protocol"]["endpoints"]
+        )
+        assert set(found[-1]["floors"]) == {"pixels"}
+    assert found[0]["knn"]["global"] == pytest.approx(found[1]["knn"]["global"], abs=0.01)
+    assert found[0]["knn"]["global"] > 0.5

@@ -1,0 +1,129 @@
+"""Scores that are made by chunks, and scores whose linear parts act on the anchors."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_models import critics, estimators
+from keras_models.critics.scores import without_own
+
+LOCAL_SHAPE, UNITS = (6, 2, 2, 3), 8
+
+
+def features(global_shape):
+    local_features = tf.random.stateless_normal(LOCAL_SHAPE, [0, 0])
+    return local_features, tf.random.stateless_normal(global_shape, [0, 1])
+
+
+def made(global_shape, **arguments):
+    """The same weights every time."""
+    keras.utils.set_random_seed(0)
+    critic = critics.get("dot", units=UNITS, **arguments)
+    critic.build((None, *LOCAL_SHAPE[1:]), (None, *global_shape[1:]))
+    rng = np.random.default_rng(0)
+    critic.set_weights([w + rng.uniform(0, 0.3, w.shape) for w in critic.get_weights()])
+    return critic
+
+
+def value_and_gradients(critic, name, inputs):
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        scores = critic(*inputs, training=True)
+        value = estimators.get(name)(scores, stands_for=2.0)
+    return scores, value, tape.gradient(value, [*inputs, *critic.trainable_variables])
+
+
+@pytest.mark.parametrize("layer_norm", [True, False])
+@pytest.mark.parametrize("name", estimators.NAMES)
+def test_chunks_change_neither_values_nor_gradients(name, layer_norm):
+    global_shape = (6, 2, 2, 5) if name in ("infonce", "dv") else (6, 5)
+    inputs = features(global_shape)
+    scores, value, gradients = value_and_gradients(
+        made(global_shape, layer_norm=layer_norm), name, inputs
+    )
+    chunked, found, found_gradients = value_and_gradients(
+        made(global_shape, layer_norm=layer_norm, chunk=2), name, inputs
+    )
+    assert isinstance(chunked, critics.ChunkedScores)
+    np.testing.assert_allclose(found, value, rtol=1e-5)
+    np.testing.assert_allclose(chunked.mean_product(), scores.mean_product(), rtol=1e-4)
+    for gradient, expected in zip(found_gradients, gradients, strict=True):
+        np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_chunks_in_graph_and_xla(jit_compile):
+    inputs = features((6, 5))
+    _, value, gradients = value_and_gradients(made((6, 5)), "infonce", inputs)
+    critic = made((6, 5), chunk=3)
+    step = tf.function(
+        lambda *x: value_and_gradients(critic, "infonce", list(x))[1:], jit_compile=jit_compile
+    )
+    found, found_gradients = step(*inputs)
+    np.testing.assert_allclose(found, value, rtol=1e-5)
+    for gradient, expected in zip(found_gradients, gradients, strict=True):
+        np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_chunks_are_taken_where_the_scores_would_be_too_many(monkeypatch):
+    inputs = features((6, 5))
+    assert isinstance(made((6, 5))(*inputs), critics.PairScores)
+    monkeypatch.setattr("keras_models.critics.dot_product.MAX_SCORES", 6 * 4 * 4)
+    scores = made((6, 5))(*inputs)
+    assert isinstance(scores, critics.ChunkedScores)
+    assert scores.chunk == 3  # the largest that divides 6 and makes at most 4 rows at once
+
+
+def test_chunks_that_do_not_divide_the_batch_raise():
+    scores = made((6, 5), chunk=4)(*features((6, 5)))
+    with pytest.raises(ValueError, match=r"6 images.*chunks of 4.*--score_chunk"):
+        estimators.jensen_shannon(scores)
+
+
+def test_without_own_of_a_part_of_the_rows():
+    scores = np.random.default_rng(0).normal(size=(5, 5, 3)).astype(np.float32)
+    whole = without_own(tf.constant(scores))
+    for first, count in ((0, 2), (2, 2), (4, 1)):
+        rows = slice(first, first + count)
+        part = without_own(tf.constant(scores[rows]), first)
+        np.testing.assert_array_equal(part, whole[rows])
+
+
+def test_gradient_of_without_own():
+    scores = tf.random.stateless_normal([3, 5, 2], [0, 0])
+    weights = tf.random.stateless_normal([3, 4, 2], [0, 1])
+    with tf.GradientTape() as tape:
+        tape.watch(scores)
+        value = tf.reduce_sum(without_own(scores, 1) * weights)
+    expected = np.zeros((3, 5, 2), np.float32)
+    for i in range(3):
+        expected[i, [j for j in range(5) if j != i + 1]] = weights[i]
+    np.testing.assert_array_equal(tape.gradient(value, scores), expected)
+
+
+@pytest.mark.parametrize("layer_norm", [True, False])
+def test_scores_are_the_dot_products_of_the_projections_codes(layer_norm):
+    """However their linear parts are contracted."""
+    critic = made((6, 5), layer_norm=layer_norm)
+    local_features, global_features = features((6, 5))
+    scores = critic(local_features, global_features)
+    local_codes = tf.reshape(critic.project_local(local_features), [6, 4, UNITS])
+    global_codes = critic.project_global(global_features)
+    expected = tf.einsum("nlu,nu->nl", local_codes, global_codes)
+    np.testing.assert_allclose(scores.joint[..., 0], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_without_layer_norm_no_place_meets_a_units_by_units_product():
+    """Such a product of all places is what makes the paper's U = 2048 slow."""
+    critic = made((6, 5), layer_norm=False)
+    inputs = features((6, 5))
+    graph = tf.function(lambda *x: critic(*x, training=True)).get_concrete_function(*inputs).graph
+    shapes = [op.inputs[0].shape for op in graph.get_operations() if op.type == "MatMul"]
+    assert [24, UNITS] not in [list(shape) for shape in shapes]
+    with_norm = made((6, 5))
+    graph = (
+        tf.function(lambda *x: with_norm(*x, training=True)).get_concrete_function(*inputs).graph
+    )
+    shapes = [op.inputs[0].shape for op in graph.get_operations() if op.type == "MatMul"]
+    assert [24, UNITS] in [list(shape) for shape in shapes]

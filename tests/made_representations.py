@@ -1,0 +1,42 @@
+"""Representations whose worth is known, for the tests of the measures."""
+
+import numpy as np
+
+from dim_tf.data.splits import Split, Splits
+from dim_tf.evaluation.representation import Representation
+
+CLASSES = 4
+
+
+def splits(train=256, test=128, *, multi_label=False):
+    rng = np.random.default_rng(0)
+
+    def split(count):
+        classes = rng.integers(0, CLASSES, count)
+        labels = np.eye(CLASSES, dtype=np.int64)[classes] if multi_label else classes
+        return Split(rng.integers(0, 256, (count, 4, 4, 1), np.uint8), labels)
+
+    return Splits("made", split(train), split(test), tuple("abcd"), "made")
+
+
+def representation(kind, data):
+    """Features that tell all about the label, also twice, nothing, or are noise alone."""
+    rng = np.random.default_rng(1)
+
+    def features(split):
+        one_hot = split.labels if data.multi_label else np.eye(CLASSES)[split.labels]
+        made = {
+            "ideal": one_hot,
+            "duplicated": np.concatenate([one_hot, one_hot], axis=1),
+            "constant": np.ones((len(split), 3)),
+            "random": rng.normal(size=(len(split), 8)),
+        }[kind]
+        return {"global": made.astype(np.float32)}
+
+    return Representation(features(data.train), features(data.test), data)
+
+
+def measured(kind, make, **kwargs):
+    """The results of the measure that `make` builds of such a representation, by name."""
+    data = splits(**kwargs)
+    return {r.measure: r for r in make(representation(kind, data)).run()}
