@@ -1,0 +1,248 @@
+r"""The time from the command to the first training step, and its parts.
+
+    python benchmarks/startup.py
+    python benchmarks/startup.py --flagfile=flags/cifar10.cfg --data_dir=$TFDS_DATA_DIR
+    python benchmarks/startup.py --imports
+
+Runs `python -m dim_tf.main --mode=train` in processes of their own, with all flags given here, each
+in a new run folder. Prints one table: the whole, which is the time until a process that nobody
+looks into has written its first line of metrics.jsonl; and the parts, which another process tells
+of itself and which follow each other, so that they add up to a whole of their own. Both take turns;
+each figure is the median of --repetitions. The data's files are in the system's cache: a first
+process that is not counted has read them.
+
+--imports prints the packages that the process imports instead, by the time that their own modules
+take (python -X importtime, which makes imports slower).
+"""
+
+import argparse
+import builtins
+import collections
+import functools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from interleaved import in_turns, load, medians
+
+LIBRARIES = (
+    "tensorflow",
+    "keras",
+    "tensorflow_probability",
+    "sklearn",
+    "PIL",
+    "ai_edge_litert",
+    "tensorflow_serving",
+    "tensorflow_datasets",
+)
+WHOLE, REST = "whole", "everything else"
+LOOK_EVERY = 0.005  # seconds
+SHOWN = 0.02  # seconds of imports
+
+
+class Parts:
+    """Seconds of parts of a program; of one that lies in another, only in the inner one.
+
+    Attributes:
+        seconds: of each part so far, in the order of their ends.
+    """
+
+    def __init__(self):
+        self.seconds: dict[str, float] = {}
+        self._inner = [0.0]  # of each part that has not ended: seconds of the parts inside it
+
+    def timed(self, name: str, function: Callable) -> Callable:
+        """The function, its time counted as that part."""
+
+        @functools.wraps(function)
+        def call(*arguments, **keywords):
+            began = time.perf_counter()
+            self._inner.append(0.0)
+            try:
+                return function(*arguments, **keywords)
+            finally:
+                seconds = time.perf_counter() - began
+                own = seconds - self._inner.pop()
+                self.seconds[name] = self.seconds.get(name, 0.0) + own
+                self._inner[-1] += seconds
+
+        return call
+
+
+class FirstStepEnded(BaseException):
+    """Ends training; no error that the program would report."""
+
+
+def tell_parts(began: float, command: list[str]) -> None:
+    """Runs the command up to its first step and prints its parts as JSON.
+
+    Args:
+        began: `time.time()` when this process was asked for.
+        command: of dim_tf.main.
+    """
+    parts = Parts()
+    parts.seconds["start Python"] = time.time() - began
+    _time_imports(parts)
+    main = parts.timed("import absl, define flags", _defined_flags)()
+    main.parse_flags(["dim_tf.main", *command])
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # as the command sets it, before TensorFlow
+    parts.timed("import dim_tf, keras_models", __import__)("dim_tf.stages")
+
+    import keras
+
+    from dim_tf import data
+    from dim_tf.training import loop, monitors
+    from keras_models.objective_model import ObjectiveModel
+
+    def batch_ends(*arguments, **keywords):
+        recorded(*arguments, **keywords)
+        raise FirstStepEnded
+
+    recorded, monitors.Recorder.on_train_batch_end = (
+        monitors.Recorder.on_train_batch_end,
+        batch_ends,
+    )
+    ObjectiveModel.train_step = parts.timed("trace the step", ObjectiveModel.train_step)
+    data.load = parts.timed("load the data", data.load)
+    loop.make_model = parts.timed("build the model", loop.make_model)
+    keras.Model.fit = parts.timed("first step: pipeline, graph, run", keras.Model.fit)
+    try:
+        main.main(["dim_tf.main", *command])
+    except FirstStepEnded:
+        whole = time.time() - began
+    parts.seconds[REST] = whole - sum(parts.seconds.values())
+    print(json.dumps(parts.seconds), flush=True)
+
+
+def _defined_flags():
+    from dim_tf import main
+
+    main.dim_flags.define(main.flags.FLAGS)
+    return main
+
+
+def _time_imports(parts):
+    """Counts the first import of each library as a part, whoever imports it."""
+    real = builtins.__import__
+    timed = {name: parts.timed(f"import {name}", real) for name in LIBRARIES}
+
+    def importing(name, *arguments, **keywords):
+        function = timed.pop(name.partition(".")[0], real)
+        return function(name, *arguments, **keywords)
+
+    builtins.__import__ = importing
+
+
+def command_of(flags: list[str], run_dir: str) -> list[str]:
+    return [*flags, "--mode=train", "--steps=1", "--log_every=1", f"--run_dir={run_dir}"]
+
+
+def whole_seconds(flags: list[str]) -> float:
+    """Seconds until the command has written its first line of metrics."""
+    with tempfile.TemporaryDirectory() as folder:
+        metrics = Path(folder, "metrics.jsonl")
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dim_tf.main", *command_of(flags, folder)],
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            while not (metrics.exists() and metrics.stat().st_size):
+                if process.poll() is not None:
+                    raise RuntimeError(f"the command ended with {process.returncode}")
+                time.sleep(LOOK_EVERY)
+            return time.perf_counter() - began
+        finally:
+            process.kill()
+            process.wait()
+
+
+def part_seconds(flags: list[str]) -> dict[str, float]:
+    """Seconds of the parts of another such process."""
+    with tempfile.TemporaryDirectory() as folder:
+        told = _output_of(
+            sys.executable, __file__, f"--tell={time.time()}", *command_of(flags, folder)
+        )
+    return json.loads(told.stdout.splitlines()[-1])
+
+
+def import_seconds(flags: list[str]) -> dict[str, float]:
+    """Package -> seconds that its own modules took to import, the longest first."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["-X", "importtime", "-m", "dim_tf.main", *command_of(flags, folder)]
+        told = _output_of(sys.executable, *command)
+    return by_package(told.stderr)
+
+
+def by_package(import_times: str) -> dict[str, float]:
+    """Sums up what `python -X importtime` prints: package -> seconds, the longest first."""
+    seconds: collections.Counter[str] = collections.Counter()
+    for line in import_times.splitlines():
+        own, _, module = line.removeprefix("import time:").rpartition("|")
+        own = own.partition("|")[0].strip()
+        if line.startswith("import time:") and own.isdigit():
+            seconds[module.strip().partition(".")[0]] += int(own) / 1e6
+    return dict(seconds.most_common())
+
+
+def _output_of(*command):
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr[-2000:])
+    return done
+
+
+def table(of_what: str, seconds: dict[str, float]) -> str:
+    """The rows in Markdown."""
+    lines = [f"| {of_what} | s |", "|---|---|"]
+    return "\n".join(lines + [f"| {name} | {value:.2f} |" for name, value in seconds.items()])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--flagfile", default="flags/digits.cfg")
+    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--imports", action="store_true")
+    parser.add_argument("--out", type=Path, help="JSON with all timings")
+    parser.add_argument("--tell", type=float, help=argparse.SUPPRESS)
+    arguments, others = parser.parse_known_args()
+    flags = [f"--flagfile={arguments.flagfile}", *others]
+    if arguments.tell:
+        tell_parts(arguments.tell, flags)
+        return
+    print(load(), flush=True)
+    if arguments.imports:
+        found = import_seconds(flags)
+        print(table("package", {name: s for name, s in found.items() if s >= SHOWN}))
+    else:
+        whole_seconds(flags)
+        parts: list[dict] = []
+
+        def parts_turn():
+            parts.append(part_seconds(flags))
+            return sum(parts[-1].values())
+
+        turns = in_turns(
+            {WHOLE: lambda: whole_seconds(flags), "whole, of its parts": parts_turn},
+            arguments.repetitions,
+        )
+        of_parts = {name: [turn[name] for turn in parts] for name in parts[0]}
+        found = medians(turns | of_parts)
+        print(table("part", found))
+        turns |= of_parts
+    print(load())
+    if arguments.out:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        written = found if arguments.imports else turns
+        arguments.out.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
