@@ -117,8 +117,8 @@ class ObjectiveModel(keras.Model, abc.ABC):
         A batch may be (images, labels); the labels are for the probe alone.
 
         A pure function of the weights, the optimizers' state, the step number, the seed and the
-        images. Returns this step's loss and metrics, averaged over replicas and micro-batches; on
-        several replicas of shape [1], because `fit` on several workers averages over an axis.
+        images. Returns this step's loss and metrics, averaged over replicas and micro-batches;
+        between several workers of shape [1], because their `fit` averages over an axis.
         """
         images, labels = batch if isinstance(batch, tuple) else (batch, None)
         random = StepRandom(self.seed, self.optimizer.iterations)
@@ -129,9 +129,10 @@ class ObjectiveModel(keras.Model, abc.ABC):
         metrics = found.metrics
         if self.probe is not None and labels is not None:
             metrics |= self.probe(found.features, labels)
-        if replicas.count() == 1:
-            return metrics
-        return {name: x[tf.newaxis] for name, x in replicas.mean(metrics).items()}
+        metrics = replicas.mean(metrics)
+        if replicas.between_workers():
+            metrics = {name: x[tf.newaxis] for name, x in metrics.items()}
+        return metrics
 
     def _gradients(self, images, random: StepRandom) -> "_Gradients":
         """Of the mean over the micro-batches, one after the other, so that memory is one's."""

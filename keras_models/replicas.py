@@ -19,6 +19,14 @@ def index():
     return 0 if context is None else context.replica_id_in_sync_group
 
 
+def between_workers() -> bool:
+    """Whether other processes take part in this step."""
+    context = tf.distribute.get_replica_context()
+    return context is not None and isinstance(
+        context.strategy, tf.distribute.MultiWorkerMirroredStrategy
+    )
+
+
 def stack(x: tf.Tensor) -> tf.Tensor:
     """Every replica's `x`, in the replicas' order.
 

@@ -68,3 +68,15 @@ def test_differences_name_what_makes_another_experiment():
     before = Experiment(name="a", estimator="jsd", epochs=1, data_dir="here")
     now = dataclasses.replace(before, estimator="dv", epochs=2, data_dir="there")
     assert now.differences(before) == ["estimator: 'jsd' -> 'dv'"]
+
+
+def test_what_is_done_every_few_steps_must_fit_the_steps_of_an_execution():
+    with pytest.raises(InputError, match=r"--checkpoint_every=500 .*--steps_per_execution=3"):
+        Experiment(name="t", steps_per_execution=3, log_every=3)
+    Experiment(name="t", steps_per_execution=5, log_every=5)
+
+
+@pytest.mark.parametrize("strategy", ["one", "multi_worker"])
+def test_logical_replicas_are_of_one_process(strategy):
+    with pytest.raises(InputError, match="--replicas"):
+        Experiment(name="t", replicas=2, strategy=strategy)

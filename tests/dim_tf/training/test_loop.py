@@ -201,3 +201,32 @@ def test_no_checkpoint_to_load(tmp_path):
     with pytest.raises(InputError, match="run --mode=train first"):
         load_trained(experiment(tmp_path), (28, 28, 1))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_several_steps_an_execution_are_the_same_steps(tmp_path, splits):
+    loop.train(experiment(tmp_path / "one", gamma=0.1), splits)
+    together = {"steps_per_execution": 5, "log_every": 5, "checkpoint_every": 5}
+    loop.train(experiment(tmp_path / "five", gamma=0.1, steps=5, **together), splits)
+    loop.train(experiment(tmp_path / "five", gamma=0.1, **together), splits)
+    lines = (tmp_path / "five/metrics.jsonl").read_text().splitlines()
+    found = [json.loads(line) for line in lines]
+    assert [entry.pop("images_per_second") > 0 for entry in found] == [True, True]
+    assert found == [losses(tmp_path / "one")[i] for i in (4, 9)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"steps_per_execution": 2, "checkpoint_every": 2, "log_every": 2}, "5 steps of an epoch"),
+        ({"micro_batches": 4}, "1 replicas x 4 micro-batches"),
+        ({"score_chunk": 3}, r"--score_chunk=3 does not divide the 4 images"),
+        ({"negatives": 2, "micro_batches": 2}, "the 2 that are scored at once"),
+    ],
+)
+def test_settings_that_do_not_divide_are_refused_before_anything_is_written(
+    tmp_path, splits, settings, message
+):
+    with pytest.raises(InputError, match=message):
+        loop.train(experiment(tmp_path / "run", **settings), splits)
+    assert not (tmp_path / "run").exists()

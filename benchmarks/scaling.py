@@ -1,0 +1,214 @@
+r"""The cost of a training step on many devices: a model, and what the program really exchanges.
+
+    python benchmarks/scaling.py
+    python benchmarks/scaling.py --devices 1,8,64,512 --batch 64 --units 2048 --estimator infonce
+
+Prints two tables, for the encoder basic32x32 and the dot-product critic with all negatives.
+
+First, what every device gives to all-reduces in a step, in bytes, on 2, 4 and 8 replicas (logical
+CPU devices, each count in a process of its own): as the formulas of `exchanged` say, and as the
+real `train_step` asks for while it is traced. They must be equal, else the command fails.
+
+Second, by the same formulas, the arithmetic, the exchange, the memory of the scores and the time of
+a step on the numbers of devices asked for. Times are arithmetic, not measurements: operations over
+--flops, bytes of a ring over --bandwidth and --latency for each all-reduce, added up.
+"""
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+import threading
+from typing import NamedTuple
+
+import step_flops
+
+TRACED = (2, 4, 8)
+TRACED_BATCH, TRACED_UNITS = 4, 32
+LATENT = 64
+FLOAT = 4
+ENCODER_PARAMETERS = 4_921_280
+ALL_REDUCES = 12  # in a step, but for those of batch norm
+
+
+class Setting(NamedTuple):
+    """Of a step.
+
+    Attributes:
+        estimator: a name of `estimators.NAMES`.
+        batch: images of a device, N.
+        units: U.
+    """
+
+    estimator: str
+    batch: int
+    units: int
+
+
+def exchanged(setting: Setting, devices: int, parameters: int) -> dict[str, int]:
+    """Bytes that one device gives to all-reduces in a step, by purpose; without batch norm's.
+
+    N images and one global a device, R devices, L places, U units, P parameters:
+
+    - gradients: P.
+    - globals: what is scored with them is gathered by an all-reduce of R·N·(U + 1) floats, of which
+      all but the device's own are 0; and so are their gradients.
+    - states of the estimator: infonce needs one of each image from each device, R·(R·N) of two
+      floats; the others need one of each device: R·2 floats, for dv R·(1 + L). Their gradients
+      (of all but the counts, which have none) are exchanged too.
+    """
+    places, _ = step_flops.local_map("basic32x32")
+    images = devices * setting.batch
+    globals_ = images * (setting.units + 1)
+    counts, totals = devices, devices
+    if setting.estimator == "infonce":
+        counts = totals = devices * images
+    elif setting.estimator == "dv":
+        totals = devices * places
+    return {
+        "gradients": FLOAT * parameters,
+        "globals": FLOAT * 2 * globals_,
+        "states": FLOAT * (counts + 2 * totals),
+    }
+
+
+def traced(setting: Setting, devices: int) -> dict[str, int]:
+    """What the real step asks of all-reduces, in bytes; call it in a process of its own."""
+    from dim_tf.training import strategy
+
+    replicas = strategy.get("mirrored", devices)  # before anything uses the CPU
+
+    import tensorflow as tf
+    from tensorflow.python.distribute import distribute_lib
+
+    from keras_models import DeepInfoMax, encoders, terms
+
+    asked: dict[str, list] = {}  # thread -> what it asked for
+    all_reduce = distribute_lib.ReplicaContextBase.all_reduce
+
+    def noted(self, reduce_op, value, options=None):
+        asked.setdefault(threading.current_thread().name, []).append(value)
+        return all_reduce(self, reduce_op, value, options)
+
+    distribute_lib.ReplicaContextBase.all_reduce = noted
+    with replicas.scope():
+        model = DeepInfoMax(
+            encoders.get("basic32x32", latent_dim=LATENT),
+            [terms.local_mutual_information("dot", setting.estimator, units=setting.units)],
+        )
+        model.compile()
+        model.build()
+    images = tf.zeros([setting.batch, 32, 32, 3])
+    values = replicas.experimental_distribute_values_from_function(lambda context: images)
+    tf.function(lambda x: replicas.run(model.train_step, [x])).get_concrete_function(values)
+
+    of_one_replica = next(iter(asked.values()))  # each traces in a thread of its own
+    found = {"gradients": 0, "globals and states": 0, "metrics": 0}
+    for value in of_one_replica:
+        for tensor in tf.nest.flatten(value):
+            if isinstance(value, list):
+                purpose = "gradients"
+            else:
+                purpose = "globals and states" if tensor.shape.rank else "metrics"
+            found[purpose] += FLOAT * tensor.shape.num_elements()
+    found["parameters"] = sum(math.prod(v.shape) for v in model.trainable_variables)
+    return found
+
+
+def check(estimator: str) -> None:
+    """Prints formulas beside what was traced; ends the program where they differ."""
+    print("| devices | purpose | formula, bytes | traced, bytes |\n|---|---|---|---|")
+    for devices in TRACED:
+        command = [sys.executable, __file__, f"--trace={devices}", f"--estimator={estimator}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            sys.exit(done.stderr[-2000:])
+        found = json.loads(done.stdout.splitlines()[-1])
+        setting = Setting(estimator, TRACED_BATCH, TRACED_UNITS)
+        formula = exchanged(setting, devices, found["parameters"])
+        pairs = {
+            "gradients": formula["gradients"],
+            "globals and states": formula["globals"] + formula["states"],
+        }
+        for purpose, wanted in pairs.items():
+            print(f"| {devices} | {purpose} | {wanted:,} | {found[purpose]:,} |")
+            if wanted != found[purpose]:
+                sys.exit(f"the formula of {purpose} is wrong")
+
+
+def model_table(setting: Setting, device_counts: list[int], speed: "Speed") -> list[str]:
+    """Rows of Markdown: the cost of a step on each number of devices."""
+    places, channels = step_flops.local_map("basic32x32")
+    rows = [
+        "| devices | images a step | GFLOP a device | globals, MB | states, MB | gradients, MB | "
+        "scores, MB | computing, ms | exchange, ms | efficiency |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    encoder = sum(p.step for p in step_flops.of_encoder("basic32x32"))
+    parameters = ENCODER_PARAMETERS + critic_parameters(channels, setting.units)
+    alone = None
+    for devices in device_counts:
+        images = devices * setting.batch
+        critic = step_flops.of_dot_critic(images, places, channels, LATENT, setting.units)
+        flops = 2 * setting.batch * (encoder + sum(p.step for p in critic))
+        given = exchanged(setting, devices, parameters) if devices > 1 else {}
+        ring = 2 * (devices - 1) / devices
+        computing = flops / speed.flops
+        exchange = ring * sum(given.values()) / speed.bandwidth
+        exchange += ALL_REDUCES * speed.latency * (devices > 1)
+        alone = alone or computing
+        scores = FLOAT * images * setting.batch * places
+        megabytes = [given.get(x, 0) / 1e6 for x in ("globals", "states", "gradients")]
+        cells = [
+            f"{devices}",
+            f"{images:,}",
+            f"{flops / 1e9:.1f}",
+            *(f"{x:.2f}" for x in megabytes),
+            f"{scores / 1e6:,.0f}",
+            f"{1e3 * computing:.2f}",
+            f"{1e3 * exchange:.2f}",
+            f"{alone / (computing + exchange):.0%}",
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return rows
+
+
+def critic_parameters(channels: int, units: int) -> int:
+    """Of both projections of the dot-product critic."""
+    return sum(2 * c * units + units * units + 5 * units for c in (channels, LATENT))
+
+
+class Speed(NamedTuple):
+    """Of a device and of the network: operations and bytes a second, seconds an all-reduce."""
+
+    flops: float
+    bandwidth: float
+    latency: float
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--devices", default="1,8,64,512")
+    parser.add_argument("--estimator", default="infonce", choices=("jsd", "infonce", "dv"))
+    parser.add_argument("--batch", type=int, default=64, help="images of a device")
+    parser.add_argument("--units", type=int, default=2048)
+    parser.add_argument("--flops", type=float, default=100e12, help="of a device, a second")
+    parser.add_argument("--bandwidth", type=float, default=100e9, help="bytes a second")
+    parser.add_argument("--latency", type=float, default=50e-6, help="seconds an all-reduce")
+    parser.add_argument("--trace", type=int, default=0, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.trace:
+        setting = Setting(given.estimator, TRACED_BATCH, TRACED_UNITS)
+        print(json.dumps(traced(setting, given.trace)))
+        return
+    check(given.estimator)
+    print()
+    setting = Setting(given.estimator, given.batch, given.units)
+    speed = Speed(given.flops, given.bandwidth, given.latency)
+    counts = [int(count) for count in given.devices.split(",")]
+    print("\n".join(model_table(setting, counts, speed)))
+
+
+if __name__ == "__main__":
+    main()
