@@ -10,12 +10,12 @@ import numpy as np
 import tensorflow as tf
 from scipy.special import expit
 
+from dim_tf.evaluation.divergence import LIMITED, kl_bound
 from dim_tf.evaluation.fitting import Recipe, minimise
 from dim_tf.evaluation.measure import Kind, Result, Uncertainty, spread
 from dim_tf.evaluation.probes import moments, standardised
 from dim_tf.evaluation.representation import Representation
 from keras_models.discriminator import Discriminator
-from keras_models.estimators import donsker_varadhan
 from keras_models.randomness import StepRandom, derive_seed
 
 ENDPOINT = "global"
@@ -63,8 +63,7 @@ class NeuralDependencyMeasure:
             "feature's numbers, standardised, by a discriminator 1000-200-1 trained on the "
             f"training images, {self._recipe(0)}, {SHUFFLES} shuffles of each; measured on the "
             f"test images and {HELD_OUT_SHUFFLES} shuffles of them, so that it is not the bound "
-            "that was maximised; far above the logarithm of the number of those samples it tells "
-            "that they can be told apart, and not by how much"
+            f"that was maximised; {LIMITED}"
         )
         return {"ndm": told, "ndm_sigmoid": "ndm of the feature's sigmoid"}
 
@@ -96,7 +95,7 @@ def total_correlation(train: np.ndarray, test: np.ndarray, recipe: Recipe) -> fl
         recipe: how it is trained.
 
     Returns:
-        The Donsker-Varadhan bound on the test samples; noise may make it negative.
+        The bound `kl_bound` of the test samples; noise may make it negative.
 
     Raises:
         RunError: the discriminator diverged.
@@ -110,7 +109,7 @@ def total_correlation(train: np.ndarray, test: np.ndarray, recipe: Recipe) -> fl
     def loss(random):
         rows = tf.gather(samples, random.choice("rows", len(train), recipe.batch))
         product = tf.concat(_shuffles(rows, random, SHUFFLES), axis=0)
-        return -donsker_varadhan.of_samples(discriminator(rows), discriminator(product))
+        return -kl_bound(discriminator(rows), discriminator(product))
 
     minimise(discriminator.trainable_variables, loss, recipe)
 
@@ -120,7 +119,7 @@ def total_correlation(train: np.ndarray, test: np.ndarray, recipe: Recipe) -> fl
         _in_chunks(discriminator, rows) for rows in _shuffles(held_out, random, HELD_OUT_SHUFFLES)
     ]
     joint = _in_chunks(discriminator, held_out)
-    return float(donsker_varadhan.of_samples(joint, tf.concat(product, axis=0)))
+    return float(kl_bound(joint, tf.concat(product, axis=0)))
 
 
 def _shuffles(rows: tf.Tensor, random: StepRandom, count: int) -> list[tf.Tensor]:

@@ -82,7 +82,8 @@ class Reconstruction:
         mean, variance = moments(self.representation.train[ENDPOINT])
         decoder = self._trained(mean, variance)
         codes = standardised(self.representation.test[ENDPOINT], mean, variance)
-        made, similarity, error = [], [], []
+        made: list[np.ndarray] = []
+        similarity, error = [], []
         for first in range(0, len(codes), ROWS):
             originals = image_ops.to_unit(splits.test.images[first : first + ROWS])
             images = (decoder(tf.constant(codes[first : first + ROWS])) + 1.0) / 2.0

@@ -22,7 +22,7 @@ def shades(train=1024, test=512):
     return Splits("shades", split(train), split(test), tuple("abcd"), "made")
 
 
-def measured(kind):
+def measured(kind, steps=60):
     data = shades()
     rng = np.random.default_rng(1)
 
@@ -37,14 +37,18 @@ def measured(kind):
         return {"global": made.astype(np.float32)}
 
     representation = Representation(features(data.train), features(data.test), data)
-    return next(MutualInformation(representation, steps=60, batch=128).run()).value
+    return next(MutualInformation(representation, steps, batch=128).run()).value
 
 
 def test_information_about_images():
-    """The shade is log 4 nats of the image; to tell it twice tells no more."""
+    """The shade is log 4 nats of the image."""
     assert measured("ideal") == pytest.approx(np.log(4), rel=0.1)
+    assert measured("constant", steps=5) == pytest.approx(0, abs=0.01)
+
+
+@pytest.mark.slow
+def test_twice_the_same_and_what_has_nothing_to_do_with_the_image():
     assert measured("duplicated") == pytest.approx(np.log(4), rel=0.1)
-    assert measured("constant") == pytest.approx(0, abs=0.05)
     assert measured("random") < 0.05
 
 

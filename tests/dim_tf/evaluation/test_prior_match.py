@@ -47,11 +47,11 @@ def test_what_follows_the_prior(prior):
 
 def test_what_does_not():
     found, measure = measured(representation("constant", DATA), "uniform")
-    assert found["prior_discriminator"] > 0.95
+    assert found["prior_discriminator"] > 0.9
     assert found["prior_distance"] > 0.6
     assert len(measure.pictures()) == 1 + 3
     found, _ = measured(representation("ideal", DATA), "gaussian")
-    assert found["prior_discriminator"] > 0.95
+    assert found["prior_discriminator"] > 0.9
 
 
 def test_copies_match_in_each_dimension_and_not_together():

@@ -46,25 +46,29 @@ def measured(kind, shape=(16, 16, 1), **settings):
     return {result.measure: result for result in measure.run()}, measure, data
 
 
+def variance(data):
+    """The error of the mean image."""
+    pixels = data.train.images / 255.0
+    return np.mean((pixels - pixels.mean(0)) ** 2)
+
+
 @pytest.mark.parametrize("kind", ["ideal", "duplicated"])
 def test_what_tells_the_image_gives_it_back(kind):
     found, measure, data = measured(kind)
     assert found["ms_ssim"].value > 0.9
-    assert found["reconstruction_error"].value < 0.01
+    assert found["reconstruction_error"].value < 0.25 * variance(data)
     low, high = found["ms_ssim"].uncertainty.ci95
     assert low <= found["ms_ssim"].value <= high
     (picture,) = measure.pictures()
     np.testing.assert_array_equal(picture.originals, data.test.images[:16])
     assert picture.reconstructed.dtype == np.uint8
-    assert np.abs(picture.reconstructed.astype(int) - picture.originals).mean() < 15
+    assert np.abs(picture.reconstructed.astype(int) - picture.originals).mean() < 40
 
 
 @pytest.mark.parametrize("kind", ["constant", "random"])
 def test_what_tells_nothing_gives_the_mean_image(kind):
     found, _, data = measured(kind)
-    pixels = data.train.images / 255.0
-    variance = np.mean((pixels - pixels.mean(0)) ** 2)
-    assert found["reconstruction_error"].value > 0.8 * variance
+    assert found["reconstruction_error"].value > 0.8 * variance(data)
     assert found["ms_ssim"].value < 0.7
 
 
