@@ -30,6 +30,7 @@ setup(
         "numpy>=2.0",
         "pillow>=10.0",
         "scikit-learn>=1.5",
+        "scipy>=1.11",
         "tensorboard>=2.19",
         "tensorflow>=2.20",
         "tensorflow-datasets>=4.9.8",

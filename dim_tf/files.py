@@ -1,15 +1,22 @@
 """Writing files so that nothing is lost, and reading those that were cut off."""
 
+import contextlib
 import json
 import os
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Writes a text file, whole or not at all: to a temporary name beside it, then renamed."""
-    temporary = path.with_name(path.name + ".tmp")
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A new path beside `path`, for a file that then takes its place, whole or not at all.
+
+    Each call's is another one, so that two processes that write the same file do not meet in it.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -29,3 +36,9 @@ def read_json_lines(path: Path) -> list[dict]:
         except json.JSONDecodeError:
             break
     return entries
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Writes a text file, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -181,11 +181,7 @@ def _reference(
     else:
         found, features = embed.read(Path(where))
         ids = tuple(found)
-        if features.shape[1] != encoder.global_dim:
-            raise InputError(
-                f"--neighbours_index={where} holds embeddings of {features.shape[1]} numbers, "
-                f"the encoder gives {encoder.global_dim}; embed the images by this encoder"
-            )
+        embed.check_encoder(Path(where), encoder.variables)
     return saved_model.Reference(ids, features, min(experiment.neighbours, len(ids)))
 
 

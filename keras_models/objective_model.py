@@ -101,6 +101,12 @@ class ObjectiveModel(keras.Model, abc.ABC):
     def build_parts(self) -> None:
         """Builds those parts of the model that are not built yet."""
 
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Keras' `fit` would look at a batch to build what `build` has built already.
+
+        Between several workers it cannot: it averages the labels with the images.
+        """
+
     def _build_optimizers(self):
         self.optimizer.build(self.main_variables)
         self.adversary_optimizer.build(self.adversary_variables)

@@ -10,13 +10,20 @@ from typing import Any
 import keras
 
 from dim_tf.data.splits import Splits
-from dim_tf.evaluation import bootstrap
+from dim_tf.evaluation import bootstrap, projector
+from dim_tf.evaluation.clusters import Clusters
 from dim_tf.evaluation.few_labels import FewLabels
 from dim_tf.evaluation.fine_tuning import FineTuning
+from dim_tf.evaluation.geometry import Geometry
 from dim_tf.evaluation.measure import Illustrated, Measure, Result
+from dim_tf.evaluation.mine import MutualInformation
+from dim_tf.evaluation.ndm import NeuralDependencyMeasure
 from dim_tf.evaluation.neighbours import NearestNeighbours
 from dim_tf.evaluation.pictures import Picture
+from dim_tf.evaluation.prior_match import PriorMatch
 from dim_tf.evaluation.probes import Probe
+from dim_tf.evaluation.projection import PlaneProjections
+from dim_tf.evaluation.reconstruction import Reconstruction
 from dim_tf.evaluation.representation import Representation
 from dim_tf.evaluation.svm import SupportVectorMachine
 from dim_tf.experiment import Experiment
@@ -116,6 +123,13 @@ MEASURES: dict[str, Entry] = {
     "few_labels": Entry(_few_labels, classes=True),
     "svm": Entry(lambda s: SupportVectorMachine(s.features), classes=True),
     "fine_tuning": Entry(_fine_tuning, classes=True, networks=True),
+    "clusters": Entry(lambda s: Clusters(s.features), floor=True, classes=True),
+    "geometry": Entry(lambda s: Geometry(s.features, s.encode), floor=True),
+    "projection": Entry(lambda s: PlaneProjections(s.features)),
+    "reconstruction": Entry(lambda s: Reconstruction(s.features)),
+    "prior_match": Entry(lambda s: PriorMatch(s.features, s.experiment.prior)),
+    "ndm": Entry(lambda s: NeuralDependencyMeasure(s.features)),
+    "mine": Entry(lambda s: MutualInformation(s.features)),
 }
 
 
@@ -127,6 +141,8 @@ def evaluate(
     networks: Networks | None = None,
 ) -> tuple[dict[str, Any], list[Picture]]:
     """Measures a representation, and the cheap measures of some others as floors.
+
+    With the measure projection, TensorBoard's projector gets its files in the run folder.
 
     Args:
         encode: images as splits -> their representation; called once for `splits`.
@@ -167,6 +183,8 @@ def evaluate(
             for r in results
             if r.measure == "linear_probe_auc" and r.endpoint == "global"
         }
+    if "projection" in experiment.measure_names:
+        projector.write(experiment.run_path / "tensorboard", subject.features)
     del subject  # CelebA's conv features take 5.3 GB
 
     began = time.perf_counter()

@@ -1,5 +1,6 @@
 """What a measure is: built from a representation; `run` yields results, `pictures` shows some."""
 
+import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
@@ -102,4 +103,5 @@ def of_hits(hits: Sequence[np.ndarray]) -> tuple[float, Uncertainty]:
 
 def spread(figures: Sequence[float]) -> float | None:
     """Standard deviation over trainings; None for one."""
-    return float(np.std(figures, ddof=1)) if len(figures) > 1 else None
+    # Of equal figures exactly 0, which NumPy's is not.
+    return statistics.stdev(figures) if len(figures) > 1 else None

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import tensorflow as tf
 from dim_tf.errors import InputError, RunError
 from dim_tf.export import saved_model
 from dim_tf.export.image_collection import Collection
-from dim_tf.files import replace_text
+from dim_tf.files import replace_text, replacing
 
 SIGNATURE = "serving_bytes_valid"
 MANIFEST_FILE = "embeddings.json"
@@ -56,6 +55,7 @@ def embed(
         "collection_fingerprint": collection.fingerprint,
         "saved_model": str(saved_model_path),
         "saved_model_fingerprint": _fingerprint(saved_model_path),
+        "weights_fingerprint": saved_model.weights_fingerprint(encoder.variables),
         "format": format,
         "shard_size": shard_size,
     }
@@ -115,6 +115,21 @@ class _Rows:
         )
 
 
+def check_encoder(out: Path, variables: Iterable[Any]) -> None:
+    """Checks that the embeddings in a folder are of the encoder with these variables.
+
+    Raises:
+        InputError: they are of other weights, among whose embeddings this encoder's neighbours
+            are anybody.
+    """
+    manifest = _manifest(out / MANIFEST_FILE)
+    if manifest.get("weights_fingerprint") != saved_model.weights_fingerprint(variables):
+        raise InputError(
+            f"the embeddings in {out} were made by {manifest.get('saved_model')}, which is an "
+            "encoder of other weights; embed the images by an export of this run"
+        )
+
+
 def read(out: Path) -> tuple[list[str], np.ndarray]:
     """The ids and the embeddings, float32 [N, D], that `embed` wrote to a folder.
 
@@ -160,7 +175,7 @@ def _check_same(path: Path, told: dict[str, Any]) -> None:
     if differing:
         raise InputError(
             f"{path.parent} holds embeddings of something else ({'; '.join(differing)}); give "
-            "another --embed_output"
+            "what they were begun with, or another --embed_output"
         )
 
 
@@ -179,14 +194,9 @@ def _write_shard(out, format, write, shard, rows):
     refused = [one for one, ok in zip(rows.ids, rows.valid, strict=True) if not ok]
     if refused:  # before the embeddings, whose file says that the shard is done
         replace_text(out / f"refused-{shard:05d}.txt", "".join(f"{one}\n" for one in refused))
-    path = _shard_path(out, format, shard)
-    temporary = path.with_name(path.name + ".tmp")
     embedded = [one for one, ok in zip(rows.ids, rows.valid, strict=True) if ok]
-    try:
+    with replacing(_shard_path(out, format, shard)) as temporary:
         write(temporary, embedded, rows.features[rows.valid])
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _counts(out, format, shards):

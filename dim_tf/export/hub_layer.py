@@ -39,7 +39,8 @@ class EncoderLayer(keras.layers.Layer):
     def __init__(
         self, path: str, trainable: bool = True, regularization: bool = False, **kwargs: Any
     ):
-        super().__init__(trainable=trainable, **kwargs)
+        # What is called takes the numbers that it was made for, whatever policy the model has.
+        super().__init__(trainable=trainable, **{"dtype": "float32"} | kwargs)
         self.saved_model_path = path = str(path)
         self.regularization = regularization
         if "://" not in path and not Path(path, "saved_model.pb").is_file():

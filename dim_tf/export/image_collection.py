@@ -1,11 +1,13 @@
 """Large collections of encoded images, one after the other, each with an id."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from dim_tf.errors import InputError
 
@@ -48,7 +50,7 @@ def open_collection(where: str, data_dir: str = "", download: bool = False) -> C
         download: whether TFDS may download.
 
     Raises:
-        InputError: nothing is there, or it cannot be told what it is.
+        InputError: nothing is there, it cannot be told what it is, or it holds no images.
     """
     if not where:
         raise InputError(
@@ -99,14 +101,18 @@ def _of_records(pattern: str) -> Collection:
             f"--embed_input={pattern} is no folder and matches no file with "
             f"{' or '.join(RECORD_SUFFIXES)} in its name"
         )
+    _check_first_record(known[0])
     features = {name: tf.io.FixedLenFeature([], tf.string, "") for name in IMAGE_FEATURES}
 
     def image_of(record):
         found = tf.io.parse_single_example(record, features)
         return tf.strings.join([found[name] for name in IMAGE_FEATURES])  # all but one are empty
 
-    def images_of(file):
-        name = Path(file).name
+    # Of two files of one name in two folders, the records need two ids.
+    folder = os.path.commonpath([os.path.dirname(file) for file in known])
+    names = [Path(os.path.relpath(file, folder)).as_posix() for file in known]
+
+    def images_of(file, name):
         records = tf.data.TFRecordDataset(file).enumerate()
         return records.map(
             lambda number, record: (
@@ -117,12 +123,29 @@ def _of_records(pattern: str) -> Collection:
 
     def images_from(first):
         images = _nothing()
-        for file in known:
-            images = images.concatenate(images_of(file))
+        for file, name in zip(known, names, strict=True):
+            images = images.concatenate(images_of(file, name))
         return images.skip(first)
 
     sizes = [f"{file} {tf.io.gfile.stat(file).length}" for file in known]
     return Collection(f"{len(known):,} TFRecord files {pattern}", _fingerprint(sizes), images_from)
+
+
+def _check_first_record(file: str) -> None:
+    """Looks whether images can be found, which would else all be refused as broken."""
+    try:
+        first = next(iter(tf.data.TFRecordDataset(file).take(1)), None)
+        features = tf.train.Example.FromString(b"" if first is None else first.numpy()).features
+    except (tf.errors.OpError, DecodeError) as error:
+        raise InputError(
+            f"--embed_input: {file} is no file of tf.train.Example, TFRecord without compression "
+            f"({str(error).splitlines()[0]})"
+        ) from error
+    if first is not None and not set(features.feature) & set(IMAGE_FEATURES):
+        raise InputError(
+            f"--embed_input: the first record of {file} has the features "
+            f"{', '.join(sorted(features.feature))}; one of {', '.join(IMAGE_FEATURES)} is expected"
+        )
 
 
 def _of_tfds(where: str, data_dir: str, download: bool) -> Collection:

@@ -141,8 +141,11 @@ def _from_stored(values, details):
 
 def run(path: Path, pixels: np.ndarray) -> np.ndarray:
     """The global features [N, D] of images, float32 [N, H, W, 3] in [0, 1]."""
-    found = runner(path)(pixels)
-    return saved_model.global_features({"global": tf.constant(found["global"])}).numpy()
+    return _global(runner(path)(pixels))
+
+
+def _global(endpoints: dict[str, np.ndarray]) -> np.ndarray:
+    return saved_model.global_features(endpoints).numpy()
 
 
 def cosines(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
@@ -151,26 +154,29 @@ def cosines(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return np.sum(found * wanted, axis=-1) / np.maximum(lengths, 1e-12)
 
 
-def check(path: Path, variant: Variant, pixels: np.ndarray, wanted: np.ndarray) -> float:
+def check(path: Path, variant: Variant, pixels: np.ndarray, wanted: dict[str, np.ndarray]) -> float:
     """Runs a TFLite file on images and compares it with the Keras model's features.
 
     Args:
         path: of the file.
         variant: what it is.
         pixels: float32 [N, H, W, 3] in [0, 1].
-        wanted: float32 [N, D].
+        wanted: the Keras model's endpoints, float32.
 
     Returns:
-        The mean cosine of its features and the Keras model's.
+        The mean cosine of its global features and the Keras model's.
 
     Raises:
         RunError: a float32 file differs by more than `saved_model.TOLERANCE`, another one loses
             more of the direction than `LOST` allows.
     """
-    found = run(path, pixels)
-    cosine = float(cosines(found, wanted).mean())
+    found = runner(path)(pixels)
+    features, wanted_features = _global(found), _global(wanted)
+    cosine = float(cosines(features, wanted_features).mean())
     if variant.precision == "float32":
-        saved_model.difference(variant.file, found, wanted)
+        saved_model.difference(variant.file, features, wanted_features)
+        for name in set(found) - {"global"}:
+            saved_model.difference(f"{variant.file}, {name}", found[name], wanted[name])
     elif not cosine >= 1 - LOST[variant.precision]:
         raise RunError(
             f"{variant.file}: its features' mean cosine with the Keras model's is {cosine:.4f}, "

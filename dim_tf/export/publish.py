@@ -93,10 +93,16 @@ def publish(
         largest feature.
 
     Raises:
-        InputError: the folder cannot be written.
+        InputError: the folder cannot be written, or `details.max_pixels` is too small.
         RunError: the export differs from the Keras model.
     """
     details = details or Details()
+    height, width, _ = encoder.image_shape
+    if details.max_pixels < height * width:
+        raise InputError(
+            f"--max_pixels={details.max_pixels} refuses images of the encoder's own size, {height} "
+            f"x {width}; give at least {height * width}"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         hidden = Path(tempfile.mkdtemp(prefix=".unpublished-", dir=folder))
@@ -129,7 +135,7 @@ def _write(hidden, encoder, name, pixels, details):
     )
     metadata = saved_model.save(encoder, hidden, extent)
     worst = saved_model.check(hidden, encoder, pixels, extent)
-    wanted = saved_model.expected(encoder, pixels)
+    wanted = saved_model.expected_endpoints(encoder, pixels)
     files = []
     for variant in _variants(details):
         lite.write(hidden, variant, calibration, name, details.licence)
@@ -208,9 +214,10 @@ def remove_old(folder: Path, keep: int) -> None:
         return
     pairs = list(itertools.pairwise(versions(folder)))
     for version, successor in pairs[: max(0, len(pairs) + 1 - keep)]:
-        replaced = (folder / str(successor)).stat().st_ctime
-        if time.time() - replaced >= GRACE_SECONDS:
-            doomed = folder / f".removed-{version}"
-            with contextlib.suppress(FileNotFoundError):  # another run may do the same
-                os.rename(folder / str(version), doomed)  # no half a version while it is deleted
-                shutil.rmtree(doomed)
+        with contextlib.suppress(FileNotFoundError):  # another run may do the same
+            replaced = (folder / str(successor)).stat().st_ctime
+            if time.time() - replaced >= GRACE_SECONDS:
+                # No half a version is seen while it is deleted.
+                os.rename(folder / str(version), folder / f".removed-{version}")
+    for doomed in folder.glob(".removed-*"):  # also one that a stopped run left half deleted
+        shutil.rmtree(doomed, ignore_errors=True)

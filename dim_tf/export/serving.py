@@ -104,14 +104,21 @@ def write_config(export_dir: Path) -> None:
         export_dir: its folder `serving` gets models.config, batching.config, monitoring.config and
             compose.yaml; what was there is replaced.
     """
-    names = sorted(
+    folder = export_dir / CONFIG_FOLDER
+    folder.mkdir(exist_ok=True)
+    replace_text(folder / "batching.config", BATCHING)
+    replace_text(folder / "monitoring.config", MONITORING)
+    replace_text(folder / "compose.yaml", COMPOSE)
+    written = None
+    while written != (names := _names(export_dir)):  # another export may end meanwhile
+        replace_text(folder / "models.config", models_config(names))
+        written = names
+
+
+def _names(export_dir: Path) -> list[str]:
+    """The encoders that have a version."""
+    return sorted(
         folder.name
         for folder in export_dir.iterdir()
         if any(child.name.isdecimal() for child in folder.glob("*/"))
     )
-    folder = export_dir / CONFIG_FOLDER
-    folder.mkdir(exist_ok=True)
-    replace_text(folder / "models.config", models_config(names))
-    replace_text(folder / "batching.config", BATCHING)
-    replace_text(folder / "monitoring.config", MONITORING)
-    replace_text(folder / "compose.yaml", COMPOSE)

@@ -160,10 +160,11 @@ def _others_may_be_gone(devices):
     except tf.errors.OpError as error:
         if not strategy.is_multi_worker(devices):
             raise
+        lines = error.message.splitlines()
+        reason = next((line for line in lines if "is aborted by" in line), lines[0])
         raise RunError(
             "another worker is gone or cannot be reached, so this one ends; start all of them "
-            "again, they go on from the last checkpoint. TensorFlow says: "
-            + error.message.splitlines()[0]
+            f"again, they go on from the last checkpoint. TensorFlow says: {reason}"
         ) from error
 
 

@@ -63,10 +63,7 @@ class Recorder(keras.callbacks.Callback):
         self._log_every = log_every
         self._checkpoints = checkpoints
         self._steps_per_execution = steps_per_execution
-        self._lines = self._writer = None
-        if folder:
-            self._lines = open(folder / "metrics.jsonl", "a", encoding="utf-8")  # noqa: SIM115
-            self._writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
+        self._files = _Files(folder) if folder else None
 
     def on_train_batch_begin(self, batch, logs=None):
         self._began = time.perf_counter()
@@ -91,16 +88,8 @@ class Recorder(keras.callbacks.Callback):
         for name, value in logs.items():
             self._epoch_sums[name] = self._epoch_sums.get(name, 0.0) + value
         self._epoch_steps += 1
-        if self._writer and self._progress.step % self._log_every == 0:
-            self._write(logs)
-
-    def _write(self, logs):
-        line = {"step": self._progress.step, "epoch": self._progress.epoch, **logs}
-        self._lines.write(json.dumps(line) + "\n")
-        self._lines.flush()
-        with self._writer.as_default(self._progress.step):
-            for name, value in logs.items():
-                tf.summary.scalar(name, value)
+        if self._files and self._progress.step % self._log_every == 0:
+            self._files.write(self._progress.step, self._progress.epoch, logs)
 
     def on_epoch_end(self, epoch, logs=None):
         # The progress bar and the history show the epoch's means, not its last step.
@@ -108,9 +97,27 @@ class Recorder(keras.callbacks.Callback):
 
     def close(self):
         """Closes the files."""
-        for file in (self._lines, self._writer):
-            if file:
-                file.close()
+        if self._files:
+            self._files.close()
+
+
+class _Files:
+    """metrics.jsonl and TensorBoard's events of a run folder."""
+
+    def __init__(self, folder: Path):
+        self._lines = open(folder / "metrics.jsonl", "a", encoding="utf-8")  # noqa: SIM115
+        self._writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
+
+    def write(self, step, epoch, logs):
+        self._lines.write(json.dumps({"step": step, "epoch": epoch, **logs}) + "\n")
+        self._lines.flush()
+        with self._writer.as_default(step):
+            for name, value in logs.items():
+                tf.summary.scalar(name, value)
+
+    def close(self):
+        self._lines.close()
+        self._writer.close()
 
 
 class Saver(keras.callbacks.Callback):

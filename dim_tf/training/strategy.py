@@ -6,6 +6,14 @@ from dim_tf.errors import InputError
 
 COLLECTIVE_TIMEOUT = 120.0  # seconds that a worker waits for the others
 
+_CLUSTER_HINTS = {
+    "tf_config": 'set the environment variable TF_CONFIG to {"cluster": {"worker": '
+    '["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}, with another index for each '
+    "process",
+    "slurm": "start the processes by srun",
+    "kubernetes": "install the package kubernetes and label the pods job-name=worker",
+}
+
 
 def make_logical_cpus(count: int) -> None:
     """Splits the CPU into logical devices; possible only before TensorFlow has used it.
@@ -61,14 +69,12 @@ def _multi_worker(cluster):
         else:
             resolver = resolvers.KubernetesClusterResolver()
         jobs = resolver.cluster_spec().as_dict()
+        if not jobs.get("worker") and not jobs.get("chief"):
+            raise ValueError("no workers are named")
     except (KeyError, ValueError, RuntimeError, ImportError) as error:
-        raise InputError(f"--cluster={cluster} tells of no cluster: {error}") from error
-    if not jobs.get("worker") and not jobs.get("chief"):
         raise InputError(
-            f"--cluster={cluster} names no workers; for tf_config, set the environment variable "
-            'TF_CONFIG to {"cluster": {"worker": ["HOST:PORT", ...]}, '
-            '"task": {"type": "worker", "index": 0}}, with another index for each process'
-        )
+            f"--cluster={cluster} tells of no cluster ({error}); {_CLUSTER_HINTS[cluster]}"
+        ) from error
     options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=COLLECTIVE_TIMEOUT)
     return tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
 

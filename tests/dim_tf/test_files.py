@@ -2,7 +2,7 @@
 
 import pytest
 
-from dim_tf.files import read_json_lines, replace_text
+from dim_tf.files import read_json_lines, replace_text, replacing
 
 
 def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path):
@@ -21,3 +21,15 @@ def test_lines_are_read_up_to_one_that_was_cut_off(tmp_path):
     assert read_json_lines(file) == []
     file.write_text('{"step": 1}\n{"step": 2}\n{"st')
     assert read_json_lines(file) == [{"step": 1}, {"step": 2}]
+
+
+def test_two_writers_of_one_file_do_not_meet(tmp_path):
+    """The slower one writes over a whole file, never into the quicker one's."""
+    file = tmp_path / "a.json"
+    with replacing(file) as slow:
+        slow.write_text("half")
+        replace_text(file, "quick")
+        assert file.read_text() == "quick"
+        slow.write_text("slow")
+    assert file.read_text() == "slow"
+    assert list(tmp_path.iterdir()) == [file]

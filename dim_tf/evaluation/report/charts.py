@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,15 @@ class Run:
 
     mark: str
     metrics: list[dict[str, Any]]
+
+
+class _Curve(NamedTuple):
+    """What is drawn of a run."""
+
+    colour: int  # of the style sheet
+    mark: str
+    steps: np.ndarray
+    values: np.ndarray
 
 
 def aggregate(values: np.ndarray, limit: int) -> np.ndarray:
@@ -74,13 +83,15 @@ def _curve(name: str, runs: Sequence[Run]) -> str:
     notes = [f"{left_out} values are not finite"] if left_out else []
     chart = ""
     drawn = [
-        (index, run.mark, *(aggregate(column, _points(runs)) for column in points.T))
+        _Curve(
+            index % COLOURS, run.mark, *(aggregate(column, _points(runs)) for column in points.T)
+        )
         for index, (run, points) in enumerate(zip(runs, finite, strict=True))
         if len(points)
     ]
     if drawn:
-        low, high = _span([values for *_, values in drawn])
-        every = np.concatenate([values for *_, values in drawn])
+        low, high = _span([curve.values for curve in drawn])
+        every = np.concatenate([curve.values for curve in drawn])
         ends = [end for end in (every.min(), every.max()) if not low <= end <= high]
         if ends:
             notes.append(f"beyond the axis: {' and '.join(map(number, ends))}")
@@ -101,24 +112,24 @@ def _span(curves: list[np.ndarray]) -> tuple[float, float]:
     return float(min(lows)), float(max(highs))
 
 
-def _chart(name: str, drawn: list[tuple], low: float, high: float) -> str:
+def _chart(name: str, drawn: list[_Curve], low: float, high: float) -> str:
     pad = 0.06 * (high - low) or 0.5 * abs(high) or 0.5
-    first = min(steps[0] for _, _, steps, _ in drawn)
-    last = max(steps[-1] for _, _, steps, _ in drawn)
+    first = min(curve.steps[0] for curve in drawn)
+    last = max(curve.steps[-1] for curve in drawn)
     axes = _axes(first, last, low - pad, high + pad, "step", least=1)
     lines = ends = ""
-    for index, mark, steps, values in drawn:
+    for colour, mark, steps, values in drawn:
         x = WIDTH * (steps - first) / max(last - first, 1)
         y = HEIGHT * (high + pad - values) / (high - low + 2 * pad)
         line = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
-        lines += f'<polyline class="s{index % COLOURS}" points="{line}"/>'
+        lines += f'<polyline class="s{colour}" points="{line}"/>'
         # A dot for each run; a letter where there are several.
         at = f'cx="{LEFT + x[-1]:.1f}" cy="{TOP + y[-1]:.1f}"'
-        ends += f'<circle class="s{index % COLOURS}" {at} r="{7 if mark else 3.5}"/>'
+        ends += f'<circle class="s{colour}" {at} r="{7 if mark else 3.5}"/>'
         if mark:
             at = f'x="{LEFT + x[-1]:.1f}" y="{TOP + y[-1] + 3.5:.1f}"'
             ends += f'<text class="mark" {at}>{escape(mark)}</text>'
-    told = ", ".join(f"{m} last {number(v[-1])}".strip() for _, m, _, v in drawn)
+    told = ", ".join(f"{curve.mark} last {number(curve.values[-1])}".strip() for curve in drawn)
     text = f"{label(name)}, steps {first:,.0f} to {last:,.0f}, {escape(told)}"
     return _svg(text, axes, lines, ends)
 

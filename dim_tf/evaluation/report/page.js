@@ -129,6 +129,7 @@ function start(map) {
   };
   svg.addEventListener("keydown", (event) => {
     if (!(event.key in keys) || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key.startsWith("Arrow") && view.size === SIZE) return; // these move the page
     event.preventDefault();
     keys[event.key]();
   });

@@ -152,11 +152,13 @@ def _pictures(panels: Sequence[Picture]) -> dict[str, str]:
 
 def _loading(experiment: dict[str, Any]) -> str:
     """How to use the encoder from Python, the newest version of it."""
-    head = "import tensorflow as tf\n\n"
     call = "features = encoder(images)  # images: float32 [N, H, W, C] in [0, 1]"
-    if experiment.get("encoder_path"):
-        path = json.dumps(experiment["encoder_path"], ensure_ascii=False)
-        return _code(f"# The encoder that was measured, as it was given:\npath = {path}")
+    if path := experiment.get("encoder_path"):
+        quoted = json.dumps(path, ensure_ascii=False)
+        keras_file = path.endswith(".keras")
+        head = "import keras" if keras_file else "import tensorflow as tf"
+        load = "keras.saving.load_model" if keras_file else "tf.saved_model.load"
+        return _code(f"{head}\n\nencoder = {load}({quoted})  # as it was measured")
     folder = str(PurePosixPath(experiment["export_dir"], experiment["name"]))
     quoted = json.dumps(folder, ensure_ascii=False)
     newest = (
@@ -164,7 +166,7 @@ def _loading(experiment: dict[str, Any]) -> str:
         "newest = max(versions, key=lambda version: int(version.name))\n"
     )
     code = (
-        f"from pathlib import Path\n\n{head}{newest}"
+        f"from pathlib import Path\n\nimport tensorflow as tf\n\n{newest}"
         f"encoder = tf.saved_model.load(str(newest))\n{call}"
     )
     where = (

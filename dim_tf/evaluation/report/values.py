@@ -4,7 +4,7 @@ import json
 import math
 from html import escape
 from numbers import Real
-from typing import Any
+from typing import Any, TypeGuard
 
 from dim_tf.evaluation.measure import Kind
 
@@ -21,7 +21,7 @@ _LABELS = {
 }
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """Whether it is a finite number."""
     return isinstance(value, Real) and math.isfinite(value)
 

@@ -91,6 +91,18 @@ def test_tfrecords(exported, records, tmp_path):
     check(tmp_path / "out", ids, encoder)
 
 
+def test_files_of_one_name_in_two_folders_have_ids_of_their_own(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        with tf.io.TFRecordWriter(str(tmp_path / folder / "all.tfrecord")) as writer:
+            example = tf.train.Example()
+            example.features.feature["image"].bytes_list.value.append(b"")
+            writer.write(example.SerializeToString())
+    images = image_collection.open_collection(str(tmp_path / "*/all.tfrecord"))
+    ids, _ = next(images.batches_from(0, 5))
+    assert ids == ["a/all.tfrecord:0", "b/all.tfrecord:0"]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif("TFDS_DATA_DIR" not in os.environ, reason="TFDS_DATA_DIR is not set")
 def test_splits_of_tfds():
@@ -171,6 +183,18 @@ def test_another_collection_encoder_or_format_is_refused(exported, folder, tmp_p
         )
 
 
+def test_embeddings_know_the_weights_that_they_are_of(exported, folder, tmp_path):
+    """Those of another encoder have the same size, and would be neighbours of nothing."""
+    path, encoder = exported
+    out = tmp_path / "out"
+    embed.embed(path, image_collection.open_collection(str(folder)), out, "parquet", 5)
+    embed.check_encoder(out, encoder.variables)
+    other = small_export.small_encoder()
+    other.non_trainable_variables[0].assign(other.non_trainable_variables[0] + 1)
+    with pytest.raises(InputError, match="an encoder of other weights"):
+        embed.check_encoder(out, other.variables)
+
+
 @pytest.mark.parametrize(
     ("where", "says"),
     [
@@ -205,6 +229,25 @@ def test_another_path_to_the_same_goes_on(exported, folder, tmp_path, monkeypatc
     embed.embed(path, image_collection.open_collection(str(folder)), out, "parquet", 5)
     monkeypatch.chdir(folder.parent)
     embed.embed(path, image_collection.open_collection(folder.name), out, "parquet", 5)
+
+
+def test_records_without_images(tmp_path):
+    """They would else all be refused, one by one, as images that cannot be decoded."""
+    path = str(tmp_path / "a.tfrecord")
+    example = tf.train.Example()
+    example.features.feature["picture"].bytes_list.value.append(b"")
+    for record, says in (
+        (example.SerializeToString(), "has the features picture; one of image, image/encoded"),
+        (b"text", "is no file of tf.train.Example"),
+    ):
+        with tf.io.TFRecordWriter(path) as writer:
+            writer.write(record)
+        with pytest.raises(InputError, match=says):
+            image_collection.open_collection(path)
+    with tf.io.TFRecordWriter(path, "GZIP") as writer:
+        writer.write(example.SerializeToString())
+    with pytest.raises(InputError, match="TFRecord without compression"):
+        image_collection.open_collection(path)
 
 
 def test_an_empty_folder(tmp_path):

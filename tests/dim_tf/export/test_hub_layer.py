@@ -86,6 +86,23 @@ def test_a_model_around_it_is_exported_whole(exported, tmp_path):
     close(again.serve(images()), model(images()))
 
 
+def test_in_a_model_of_mixed_precision(exported, tmp_path):
+    """The SavedModel was made for float32; what is around it is not."""
+    path, encoder = exported
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        layer = EncoderLayer(path)
+        model = classifier(layer)
+        model.fit(images(), LABELS, verbose=0)
+        model.save(tmp_path / "model.keras")
+        again = keras.models.load_model(tmp_path / "model.keras")
+        assert model.layers[-1].compute_dtype == "bfloat16"
+        close(again(images()), model(images()))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    close(EncoderLayer(path)(images().astype("f8")), saved_model.expected(encoder, images()))
+
+
 def test_other_models_of_tf_hubs_kind(tmp_path):
     """Without a training argument and with a regularization loss."""
     root = tf.train.Checkpoint()

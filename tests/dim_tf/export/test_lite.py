@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import small_export
-import tensorflow as tf
 from flatbuffers import encode, number_types, packer, table
 from small_export import close, images
 from tensorflow.lite.python import schema_py_generated as schema
@@ -22,24 +21,26 @@ def written(tmp_path_factory):
     pixels = images(32)
     for variant in ALL:
         lite.write(folder, variant, pixels, "small", "Apache-2.0")
-    return folder, pixels, saved_model.expected(encoder, pixels)
+    return folder, pixels, saved_model.expected_endpoints(encoder, pixels)
 
 
 @pytest.mark.parametrize("variant", ALL, ids=lambda v: v.file)
 def test_features(written, variant):
-    folder, pixels, wanted = written
+    folder, pixels, endpoints = written
+    wanted = endpoints["global"]
     found = lite.run(folder / variant.file, pixels)
     if variant.precision == "float32":
         close(found, wanted)
     else:
         near = {"float16": 0.002, "dynamic": 0.02, "int8": 0.03}[variant.precision]
         assert np.abs(found - wanted).max() <= near * np.abs(wanted).max()
-    assert lite.check(folder / variant.file, variant, pixels, wanted) > 0.999
+    assert lite.check(folder / variant.file, variant, pixels, endpoints) > 0.999
 
 
 @pytest.mark.parametrize("file", ["encoder_float32.tflite", "encoder_int8.tflite"])
 def test_any_batch(written, file):
-    folder, pixels, wanted = written
+    folder, pixels, endpoints = written
+    wanted = endpoints["global"]
     for count in (6, 1, 4):
         found = lite.run(folder / file, pixels[:count])
         np.testing.assert_allclose(found, wanted[:count], atol=0.03 * np.abs(wanted).max())
@@ -54,9 +55,8 @@ def test_int8_takes_and_gives_int8(written):
 
 
 def test_endpoints(written):
-    folder, pixels, _ = written
+    folder, pixels, wanted = written
     found = lite.runner(folder / lite.ENDPOINTS.file)(pixels)
-    wanted = tf.saved_model.load(str(folder)).signatures["endpoints"](images=tf.constant(pixels))
     assert set(found) == set(wanted) == {"local", "conv", "fc", "global"}
     for name, x in wanted.items():
         close(found[name], x)
@@ -65,8 +65,16 @@ def test_endpoints(written):
 @pytest.mark.parametrize("variant", lite.VARIANTS, ids=lambda v: v.file)
 def test_a_wrong_file_is_found(written, variant):
     folder, pixels, wanted = written
+    wrong = wanted | {"global": wanted["global"][::-1]}
     with pytest.raises(RunError, match="nothing was published"):
-        lite.check(folder / variant.file, variant, pixels, wanted[::-1])
+        lite.check(folder / variant.file, variant, pixels, wrong)
+
+
+def test_a_wrong_endpoint_is_found(written):
+    folder, pixels, wanted = written
+    wrong = wanted | {"fc": wanted["fc"][::-1]}
+    with pytest.raises(RunError, match=r"encoder_endpoints.tflite, fc differs"):
+        lite.check(folder / lite.ENDPOINTS.file, lite.ENDPOINTS, pixels, wrong)
 
 
 class Fields:
@@ -140,7 +148,8 @@ def test_mediapipe_embeds_an_image(written):
     mediapipe = pytest.importorskip("mediapipe")
     from mediapipe.tasks.python import BaseOptions, vision
 
-    folder, pixels, wanted = written
+    folder, pixels, endpoints = written
+    wanted = endpoints["global"]
     path = str(folder / "encoder_float32_batch1.tflite")
     options = vision.ImageEmbedderOptions(base_options=BaseOptions(model_asset_path=path))
     with vision.ImageEmbedder.create_from_options(options) as embedder:

@@ -106,12 +106,13 @@ def test_an_unmeasured_encoder_has_a_card_too(tmp_path, monkeypatch):
 
 def test_versions_count_up(tmp_path, monkeypatch):
     monkeypatch.setattr(publish, "_write", lambda *_: 0.0)  # only folders matter
+    encoder = small_encoder()
     for wanted in ("1", "2"):
-        path, _ = publish.publish(None, tmp_path / "name", images())
+        path, _ = publish.publish(encoder, tmp_path / "name", images())
         assert path.name == wanted
     (tmp_path / "name" / "10").mkdir()
     (tmp_path / "name" / "notes").mkdir()
-    path, _ = publish.publish(None, tmp_path / "name", images())
+    path, _ = publish.publish(encoder, tmp_path / "name", images())
     assert path.name == "11"
     assert publish.versions(tmp_path / "name") == [1, 2, 10, 11]
 
@@ -157,11 +158,32 @@ def test_old_versions_go_when_no_reader_can_be_at_them(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["5"]
 
 
+def test_what_a_stopped_run_left_half_deleted_goes_too(tmp_path):
+    old_versions(tmp_path, 2)
+    (tmp_path / ".removed-0" / "variables").mkdir(parents=True)
+    publish.remove_old(tmp_path, 2)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["1", "2"]
+
+
+def test_two_runs_may_remove_old_versions(tmp_path, monkeypatch):
+    """Another run has just removed what this one has listed."""
+    old_versions(tmp_path, 5)
+    listed = publish.versions(tmp_path)
+    for version in (1, 2, 3):
+        (tmp_path / str(version)).rmdir()
+    now = time.time()
+    monkeypatch.setattr(publish.time, "time", lambda: now + publish.GRACE_SECONDS + 1)
+    monkeypatch.setattr(publish, "versions", lambda _: listed)
+    publish.remove_old(tmp_path, 1)
+    assert [p.name for p in tmp_path.iterdir()] == ["5"]
+
+
 def test_a_wrong_export_is_not_published(tmp_path, monkeypatch):
     encoder = small_encoder()
     (tmp_path / "1").mkdir()
-    right = saved_model.expected(encoder, images())
-    monkeypatch.setattr(saved_model, "expected", lambda *_: right + 0.01)
+    right = saved_model.expected_endpoints(encoder, images())
+    wrong = right | {"global": right["global"] + 0.01}
+    monkeypatch.setattr(saved_model, "expected_endpoints", lambda *_: wrong)
     with pytest.raises(RunError, match="nothing was published"):
         publish.publish(encoder, tmp_path, images())
     assert [child.name for child in tmp_path.iterdir()] == ["1"]
@@ -171,6 +193,12 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="give another --export_dir"):
         publish.publish(small_encoder(), tmp_path / "file" / "name", images())
+
+
+def test_an_encoder_serves_images_of_its_own_size(tmp_path):
+    with pytest.raises(InputError, match=r"--max_pixels=63 .* give at least 64"):
+        publish.publish(small_encoder(), tmp_path, images(), publish.Details(max_pixels=63))
+    assert not list(tmp_path.iterdir())
 
 
 def publish_again(model, folder, count):

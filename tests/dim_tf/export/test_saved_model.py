@@ -180,7 +180,7 @@ def test_neighbours_of_a_reference_set(extended):
     assert len(loaded.variables) == len(encoder.variables)  # fine-tuning leaves the set alone
 
 
-def test_a_wrong_signature_is_found(extended):
+def test_a_wrong_signature_is_found(extended, monkeypatch):
     path, encoder, wanted, extent = extended
     saved_model.check(path, encoder, images(), extent)
     other = saved_model.Quantization.of(wanted + 0.1)
@@ -189,3 +189,11 @@ def test_a_wrong_signature_is_found(extended):
     turned = saved_model.Reference(IDS, wanted[:, ::-1], 3)
     with pytest.raises(RunError, match="exported neighbours differs"):
         saved_model.check(path, encoder, images(), saved_model.Extent({}, reference=turned))
+    misnamed = saved_model.Reference(IDS[::-1], wanted, 3)
+    with pytest.raises(RunError, match="exported neighbours' ids differs"):
+        saved_model.check(path, encoder, images(), saved_model.Extent({}, reference=misnamed))
+    endpoints = saved_model.expected_endpoints(encoder, images())
+    endpoints["local"] = endpoints["local"][::-1]
+    monkeypatch.setattr(saved_model, "expected_endpoints", lambda *_: endpoints)
+    with pytest.raises(RunError, match="exported endpoint local differs"):
+        saved_model.check(path, encoder, images(), extent)

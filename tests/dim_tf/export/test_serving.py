@@ -1,5 +1,7 @@
 """What is written for TensorFlow Serving can be read by it."""
 
+from pathlib import Path
+
 import pytest
 import small_export
 import tensorflow as tf
@@ -50,6 +52,24 @@ def test_config_names_every_encoder_that_has_a_version(tmp_path):
     assert '"new"' in (tmp_path / "serving/models.config").read_text()
 
 
+def test_the_last_writer_of_the_config_knows_all_encoders(tmp_path, monkeypatch):
+    """Another export ends, and writes its config, between this one's listing and its writing."""
+    (tmp_path / "digits/1").mkdir(parents=True)
+    write = serving.models_config
+
+    def late(names):
+        if not (tmp_path / "faces").exists():
+            (tmp_path / "faces/1").mkdir(parents=True)
+            serving.write_config(tmp_path)
+        return write(names)
+
+    monkeypatch.setattr(serving, "models_config", late)
+    serving.write_config(tmp_path)
+    config = (tmp_path / "serving/models.config").read_text()
+    assert '"digits"' in config
+    assert '"faces"' in config
+
+
 def test_the_default_service_does_not_batch(tmp_path):
     """One image that cannot be decoded fails its own request."""
     yaml = pytest.importorskip("yaml")
@@ -60,6 +80,10 @@ def test_the_default_service_does_not_batch(tmp_path):
     assert "profiles" not in services["encoder"]
     assert services["encoder-batched"]["profiles"] == ["batched"]
     for service in services.values():
-        files = [f.split("=")[1] for f in service["command"] if "file=" in f]
-        for file in files:
-            assert (tmp_path / file.removeprefix("/models/")).exists()
+        source, inside, how = service["volumes"][0].split(":")
+        assert how == "ro"
+        mounted = tmp_path / "serving" / source  # as compose does: from the folder of its file
+        files = [flag.split("=")[1] for flag in service["command"] if "file=" in flag]
+        assert len(files) >= 2
+        for path in (*files, f"{inside}/digits/1"):  # as models.config says
+            assert (mounted / Path(path).relative_to(inside)).exists()

@@ -1,0 +1,81 @@
+"""MINE: mutual information that is known, of numbers and of images with their features."""
+
+import numpy as np
+import pytest
+from information import DIMS, NATS, estimate, pairs
+
+from dim_tf.data.splits import Split, Splits
+from dim_tf.evaluation.fitting import Recipe
+from dim_tf.evaluation.mine import MutualInformation, mutual_information
+from dim_tf.evaluation.representation import Representation
+
+
+def shades(train=1024, test=512):
+    """Images of one of four shades, with some noise."""
+    rng = np.random.default_rng(0)
+
+    def split(count):
+        labels = rng.integers(0, 4, count)
+        shade = 50 + 40 * labels[:, np.newaxis, np.newaxis, np.newaxis]
+        return Split((shade + rng.integers(0, 20, (count, 8, 8, 1))).astype(np.uint8), labels)
+
+    return Splits("shades", split(train), split(test), tuple("abcd"), "made")
+
+
+def measured(kind):
+    data = shades()
+    rng = np.random.default_rng(1)
+
+    def features(split):
+        shade = np.eye(4)[split.labels]
+        made = {
+            "ideal": shade,
+            "duplicated": np.concatenate([shade, shade], axis=1),
+            "constant": np.ones((len(split), 3)),
+            "random": rng.normal(size=(len(split), 4)),
+        }[kind]
+        return {"global": made.astype(np.float32)}
+
+    representation = Representation(features(data.train), features(data.test), data)
+    return next(MutualInformation(representation, steps=60, batch=128).run()).value
+
+
+def test_information_about_images():
+    """The shade is log 4 nats of the image; to tell it twice tells no more."""
+    assert measured("ideal") == pytest.approx(np.log(4), rel=0.1)
+    assert measured("duplicated") == pytest.approx(np.log(4), rel=0.1)
+    assert measured("constant") == pytest.approx(0, abs=0.05)
+    assert measured("random") < 0.05
+
+
+def test_seeds_repeat():
+    a, b = pairs(300, 1, 1.0)
+
+    def run(seed):
+        return mutual_information((a[:200], b[:200]), (a[200:], b[200:]), Recipe(3, 64, 1e-3, seed))
+
+    assert run(1) == run(1)
+    assert run(1) != run(2)
+
+
+def test_what_is_learned_by_heart_does_not_count():
+    """Few samples that say nothing of each other: the bound that is maximised would be high."""
+    rng = np.random.default_rng(0)
+    train = tuple(rng.normal(size=(2, 64, 4)).astype(np.float32))
+    test = tuple(rng.normal(size=(2, 2000, 4)).astype(np.float32))
+    recipe = Recipe(100, 64, 1e-3)
+    assert mutual_information(train, test, recipe) < 0.05
+
+
+@pytest.mark.slow
+def test_a_gaussian():
+    a, b = pairs(50_000, 2, 1.0)
+    train, test = (a[:40_000], b[:40_000]), (a[40_000:], b[40_000:])
+    assert mutual_information(train, test, Recipe(200, 512, 1e-3)) == pytest.approx(1.0, rel=0.1)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("dim", DIMS["mine"])
+@pytest.mark.parametrize("nats", NATS)
+def test_gaussians_of_known_information(dim, nats):
+    assert estimate("mine", dim, nats) == pytest.approx(nats, rel=0.1)

@@ -1,0 +1,98 @@
+"""A process that takes SGD steps on given devices and saves the weights: of test_scaling.py.
+
+    python tests/sgd_steps.py OUT.npz --replicas=R --steps=S [--checkpoints=FOLDER]
+
+--replicas=0: one of several workers, as TF_CONFIG says. With --checkpoints, it goes on from the
+newest checkpoint there, and leaves one.
+"""
+
+import argparse
+import os
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, os.getcwd())
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from dim_tf.training import strategy
+from dim_tf.training.checkpoint import Checkpoints
+from keras_models import DeepInfoMax, encoders, terms
+from keras_models.views import Views
+
+BATCH = 64
+ESTIMATORS = ("jsd", "infonce", "dv")
+
+
+def model_of(estimator: str, synchronized: bool, **compile_arguments) -> DeepInfoMax:
+    """With prior, occlusion, sampled locations and all other images as negatives."""
+    keras.utils.set_random_seed(1)
+    encoder = encoders.get(
+        "basic", image_shape=(16, 16, 1), latent_dim=5, synchronized=synchronized
+    )
+    objective = [
+        terms.local_mutual_information(
+            "dot", estimator, units=16, locations=7, synchronized=synchronized
+        ),
+        terms.prior_matching("uniform", 5, weight=0.3),
+    ]
+    model = DeepInfoMax(encoder, objective, Views(occluded=True))
+    # Adam would hide a gradient that is off by a factor.
+    model.compile(
+        optimizer=keras.optimizers.SGD(0.05),
+        adversary_optimizer=keras.optimizers.SGD(0.05),
+        **compile_arguments,
+    )
+    model.build()
+    return model
+
+
+def batches(first: int) -> tf.data.Dataset:
+    """Batches of random images, from one on."""
+    images = np.random.default_rng(0).uniform(-1, 1, (4 * BATCH, 16, 16, 1)).astype(np.float32)
+    data = tf.data.Dataset.from_tensor_slices(images[first * BATCH :]).batch(BATCH, True)
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return data.with_options(options)
+
+
+def weights_after(estimator, devices, steps, folder):
+    """The weights, by path, and where to: `steps` steps from the newest checkpoint on."""
+    with devices.scope():
+        model = model_of(estimator, synchronized=devices.num_replicas_in_sync > 1)
+        checkpoints = None
+        if folder:
+            checkpoints = Checkpoints(
+                model, os.path.join(folder, estimator), 1, strategy.is_chief(devices)
+            )
+        begin = checkpoints.restore() if checkpoints else 0
+    step = tf.function(lambda batch: devices.run(model.train_step, [batch]))
+    data = iter(devices.experimental_distribute_dataset(batches(begin)))
+    for _ in range(steps):
+        step(next(data))
+    if checkpoints:
+        checkpoints.save(begin + steps)
+    return {f"{estimator}/{v.path}": np.array(v) for v in model.variables}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("out")
+    parser.add_argument("--replicas", type=int, required=True)
+    parser.add_argument("--steps", type=int, default=1)
+    parser.add_argument("--checkpoints")
+    given = parser.parse_args()
+    name = "mirrored" if given.replicas > 1 else "one"
+    devices = strategy.get(
+        name if given.replicas else "multi_worker", given.replicas if given.replicas > 1 else 0
+    )
+    found = {}
+    for estimator in ESTIMATORS:
+        found |= weights_after(estimator, devices, given.steps, given.checkpoints)
+    np.savez(given.out, **found)
+
+
+if __name__ == "__main__":
+    main()
