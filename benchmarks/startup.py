@@ -91,7 +91,7 @@ def tell_parts(began: float, command: list[str]) -> None:
     main = parts.timed("import absl, define flags", _defined_flags)()
     main.parse_flags(["dim_tf.main", *command])
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # as the command sets it, before TensorFlow
-    parts.timed("import dim_tf, keras_models", __import__)("dim_tf.stages")
+    parts.timed("import dim_tf, keras_models", __import__)("dim_tf.run")
 
     import keras
 

@@ -44,9 +44,9 @@ def main(arguments: list[str]) -> int:
         # Errors come as exceptions; what TensorFlow logs beside them is for its developers.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         logging.set_verbosity(logging.ERROR)
-        from dim_tf import stages  # TensorFlow: only now, so that --help is quick
+        from dim_tf.run import run_stages  # TensorFlow: only now, so that --help is quick
 
-        return STOPPED if stages.run(experiment, modes) else 0
+        return STOPPED if run_stages(experiment, modes) else 0
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return WRONG_INPUT

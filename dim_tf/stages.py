@@ -1,4 +1,4 @@
-"""The stages of a run, in their order. They meet in the run folder."""
+"""The stages beside training. They meet in the run folder."""
 
 import dataclasses
 import json
@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dim_tf import __version__, data
+from dim_tf import __version__
 from dim_tf.data import image_ops
 from dim_tf.data.splits import Splits
 from dim_tf.errors import InputError
@@ -23,7 +23,7 @@ from dim_tf.evaluation.evaluate import write as write_evaluation
 from dim_tf.experiment import Experiment
 from dim_tf.export import embed, image_collection, publish, saved_model
 from dim_tf.files import replace_text
-from dim_tf.training import loop, monitors, strategy
+from dim_tf.training import monitors
 from dim_tf.training.model import load_trained, make_encoder
 from keras_models import encoders
 from keras_models.randomness import derive_seed
@@ -31,59 +31,6 @@ from keras_models.randomness import derive_seed
 CHECKED_IMAGES = 32
 CALIBRATION_IMAGES = 256
 PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "tensorflow-probability", "scikit-learn")
-
-
-def run(experiment: Experiment, modes: list[str]) -> bool:
-    """Runs the stages; returns whether a signal stopped training.
-
-    Raises:
-        InputError: wrong settings, or missing data.
-        RunError: a stage failed.
-    """
-    if experiment.model == "generator" and "export" in modes:
-        raise InputError("--model=generator has no encoder to export; give --mode=train,evaluate")
-    if experiment.encoder_path and modes != ["evaluate"]:
-        raise InputError("--encoder_path is for --mode=evaluate alone; give that --mode")
-    if modes == ["embed"]:  # needs no data set
-        embed_collection(experiment)
-        return False
-    if "compare" in modes:
-        if modes != ["compare"]:
-            raise InputError("--mode=compare stands alone; run the other stages first")
-        compare_runs(experiment)
-        return False
-    devices = None
-    if experiment.strategy == "multi_worker":
-        if modes != ["train"]:
-            raise InputError(
-                "--strategy=multi_worker is for --mode=train alone; give that, and afterwards one "
-                "process --mode=evaluate,export without --strategy"
-            )
-        devices = strategy.get(experiment.strategy, 0, experiment.cluster)
-    if experiment.replicas:
-        strategy.make_logical_cpus(experiment.replicas)  # before anything uses the CPU
-    splits = data.load(
-        experiment.dataset, experiment.data_dir, experiment.image_size, experiment.download
-    )
-    print(f"data: {splits.note}", flush=True)
-    if "train" in modes:
-        try:
-            loop.train(experiment, splits, devices)
-        except loop.Stopped as stopped:
-            print(stopped)
-            return True
-    if "evaluate" in modes:
-        if experiment.encoder_path:
-            evaluate_saved(experiment, splits)
-        elif experiment.model == "generator":
-            show_samples(experiment, splits)
-        else:
-            evaluate(experiment, splits)
-    if "export" in modes:
-        export(experiment, splits)
-    if "embed" in modes:
-        embed_collection(experiment)
-    return False
 
 
 def evaluate(experiment: Experiment, splits: Splits) -> None:

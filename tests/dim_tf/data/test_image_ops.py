@@ -20,6 +20,17 @@ def test_fit_averages_where_it_shrinks():
     np.testing.assert_allclose(small[1:3, 1:3], 127.5, atol=1.0)
 
 
+def test_fit_keeps_what_fits():
+    """Whether the size is known when the graph is made or only when it runs."""
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    when_run = tf.function(
+        lambda x: image_ops.fit(x, 32), input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)]
+    )
+    for fitted in (image_ops.fit(tf.constant(image), 32), when_run(image)):
+        assert fitted.dtype == tf.float32
+        np.testing.assert_array_equal(image_ops.to_bytes(fitted), image)
+
+
 def test_channels():
     gray = np.random.default_rng(0).random((2, 3, 3, 1)).astype(np.float32)
     rgb = image_ops.with_channels(gray, 3)

@@ -6,10 +6,10 @@ import re
 import pytest
 from made_report import EXPERIMENT, lines, row, section, write
 
-from dim_tf import stages
 from dim_tf.errors import InputError
 from dim_tf.evaluation import compare
 from dim_tf.experiment import Experiment
+from dim_tf.run import run_stages
 
 KINDS = {
     "mlp_probe": {"unit": "share", "better": "higher", "title": "MLP probe"},
@@ -145,11 +145,11 @@ def test_names_are_escaped(tmp_path, make):
 def test_the_mode_writes_the_page_and_stands_alone(tmp_path, make, capsys):
     runs = f"{make('a', evaluation(0.5))},{make('b', evaluation(0.4))}"
     experiment = Experiment(name="both", runs=runs, run_dir=str(tmp_path / "both"))
-    assert not stages.run(experiment, ["compare"])
+    assert not run_stages(experiment, ["compare"])
     assert "2 runs compared" in (tmp_path / "both/report.html").read_text(encoding="utf-8")
     assert "both/report.html" in capsys.readouterr().out
     with pytest.raises(InputError, match="stands alone"):
-        stages.run(experiment, ["evaluate", "compare"])
+        run_stages(experiment, ["evaluate", "compare"])
 
 
 def test_runs_are_found_by_name_and_by_path(tmp_path, make, monkeypatch):
