@@ -325,7 +325,7 @@ def assert_step_on_replicas_equals_one_device(strategy, make, tolerance=1e-5):
             )
 
 
-@pytest.mark.parametrize("estimator", ["jsd", "infonce", "dv"])
+@pytest.mark.parametrize("estimator", ONE_ESTIMATOR)
 def test_step_on_two_replicas_equals_one_device(two_replicas, estimator):
     assert_step_on_replicas_equals_one_device(
         two_replicas, lambda: sgd_model(estimator, synchronized=True)

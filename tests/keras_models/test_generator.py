@@ -84,6 +84,7 @@ def test_step_on_two_replicas_equals_one_device(two_replicas):
         np.testing.assert_allclose(weight, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_learns_the_shades_of_the_images():
     """After training the generated squares are mostly bright or dark, and there are both."""
     model = make_generator(learning_rate=2e-3)

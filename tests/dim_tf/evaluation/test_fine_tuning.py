@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 from small_export import small_encoder
 
 from dim_tf.data.splits import Split, Splits
@@ -16,6 +17,7 @@ def bright_and_dark(count):
     return Split((noise + 150 * labels[:, None, None, None]).astype(np.uint8), labels)
 
 
+@pytest.mark.slow
 def test_both_networks_learn_and_the_encoders_stay():
     encoder, random_encoder = small_encoder(), small_encoder()
     random_encoder.set_weights([w + 0.1 for w in encoder.get_weights()])

@@ -40,6 +40,7 @@ def measured(kind, steps=60):
     return next(MutualInformation(representation, steps, batch=128).run()).value
 
 
+@pytest.mark.slow
 def test_information_about_images():
     """The shade is log 4 nats of the image."""
     assert measured("ideal") == pytest.approx(np.log(4), rel=0.1)
@@ -52,6 +53,7 @@ def test_twice_the_same_and_what_has_nothing_to_do_with_the_image():
     assert measured("random") < 0.05
 
 
+@pytest.mark.slow
 def test_seeds_repeat():
     a, b = pairs(300, 1, 1.0)
 

@@ -36,6 +36,7 @@ def test_independent_and_constant_numbers():
     assert next(measure("constant", steps=5).run()).value == pytest.approx(0, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_seeds_repeat_and_are_averaged():
     first, again = (next(measure("ideal", 3, 64, 2).run()) for _ in range(2))
     assert first == again

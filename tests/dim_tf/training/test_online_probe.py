@@ -29,6 +29,7 @@ def lines(folder):
     return found
 
 
+@pytest.mark.slow
 def test_a_run_is_the_same_with_and_without_it(tmp_path):
     """That it is resumed exactly is tested with the loop."""
 
