@@ -27,7 +27,7 @@ def row(step, peak_speed, own_speed, **more):
     }
     facts = {"memory": 2**30, "flops": 10e9, "own_shape": OWN_SHAPE}
     rival = {"memory": 2**29, "version": "2"} if "rival" in more else None
-    return train_speed.row(CELL, facts, seconds, [0.1, 0.1, 0.1], rival)
+    return train_speed.row(CELL, facts, seconds, [0.1] * len(step), rival)
 
 
 def test_a_turn_is_compared_with_its_own_peak():

@@ -79,7 +79,31 @@ def test_crops_are_shifts_and_flips_are_flips():
     found = {shifts[crop.tobytes()] for crop in cropped}  # a KeyError: no shift at all
     assert len(found) > 15
 
+    both = pipeline.augmented(many, "crop_flip", tf.constant([1, 2], tf.int64)).numpy()
+    flips = [np.array_equal(b, c[:, ::-1]) for b, c in zip(both, cropped, strict=True)]
+    assert all(f or np.array_equal(b, c) for f, b, c in zip(flips, both, cropped, strict=True))
+    assert 16 < sum(flips) < 48
+
     flipped = pipeline.augmented(many, "flip", tf.constant([1, 2], tf.int64)).numpy()
     is_flipped = [np.array_equal(f, image[:, ::-1]) for f in flipped]
     assert all(a or np.array_equal(f, image) for a, f in zip(is_flipped, flipped, strict=True))
     assert 16 < sum(is_flipped) < 48
+
+
+def test_augmented_pixels_stay_the_same():
+    """Those of an earlier way, by padding, two gathers and a choice: no resumed run may change."""
+    rng = np.random.default_rng(0)
+    images = tf.constant(rng.integers(0, 256, (16, 24, 16, 1), np.uint8))
+    seed = tf.constant([1, 2], tf.int64)
+    padded = tf.pad(images, [[0, 0], [3, 3], [2, 2], [0, 0]], mode="REFLECT")
+
+    def corner(margin, purpose):
+        return tf.random.stateless_uniform(
+            [16, 1], seed + [purpose, 0], maxval=2 * margin + 1, dtype=tf.int32
+        )
+
+    rows, columns = corner(3, 2) + tf.range(24), corner(2, 3) + tf.range(16)
+    wanted = tf.gather(tf.gather(padded, rows, batch_dims=1), columns, axis=2, batch_dims=1)
+    flip = tf.random.stateless_uniform([16, 1, 1, 1], seed + [1, 0]) < 0.5
+    wanted = tf.where(flip, wanted[:, :, ::-1], wanted)
+    np.testing.assert_array_equal(pipeline.augmented(images, "crop_flip", seed), wanted)
