@@ -119,7 +119,7 @@ def decode_valid(
         return number, decode_to_size(one, size, max_pixels)
 
     images = tf.data.Dataset.from_tensor_slices((tf.range(count), encoded))
-    images = images.map(numbered, num_parallel_calls=2, deterministic=True)
+    images = images.map(numbered, num_parallel_calls=2)
     images = images.ignore_errors(log_warning=False)
     # One more, number N, so that there is something to batch where all were refused.
     last = tf.data.Dataset.from_tensors((count, tf.zeros([size, size, 3], tf.uint8)))

@@ -6,13 +6,16 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import small_export
 import tensorflow as tf
 
-from dim_tf import data
-from dim_tf.export import embed
+from dim_tf import data, stages
+from dim_tf.errors import InputError
+from dim_tf.export import embed, publish
 
 pytestmark = pytest.mark.slow
 
@@ -103,6 +106,7 @@ def digit_files(tmp_path_factory):
 def test_embedding_killed_twice_goes_on_to_an_index(whole_way, digit_files):
     folder, _ = whole_way
     out = folder / "embedded"
+    newest = f"small/{max(publish.versions(folder / 'exported/small'))}"
     flags = ["--mode=embed", f"--embed_input={digit_files}", f"--embed_output={out}"]
     for shards in (2, 5):
         process = subprocess.Popen(
@@ -120,6 +124,7 @@ def test_embedding_killed_twice_goes_on_to_an_index(whole_way, digit_files):
     assert done.returncode == 0, done.stderr
     assert "301 images, 1 refused" in done.stdout
     assert "files are there; going on" in done.stdout
+    assert json.loads((out / "embeddings.json").read_text())["saved_model"] == f"exported/{newest}"
     ids, embeddings = embed.read(out)
     assert ids == [f"{number:03d}.png" for number in range(300)]
     assert (out / "refused-00300.txt").read_text() == "broken.png\n"
@@ -134,6 +139,11 @@ def test_embedding_killed_twice_goes_on_to_an_index(whole_way, digit_files):
     assert found["similarity"].shape == (20, 3)
     assert [row[0].decode() for row in found["id"].numpy()] == ids[:20]
 
+    other = small_export.small_encoder()
+    wanted = SimpleNamespace(neighbours_index=str(out), neighbours=3)
+    with pytest.raises(InputError, match="an encoder of other weights"):
+        stages._reference(wanted, other, None)
+
     refused = run(*flags, "--embed_shard=7", cwd=folder)
     assert refused.returncode == 2
     assert "shard_size: 1 -> 7" in refused.stderr
@@ -142,19 +152,32 @@ def test_embedding_killed_twice_goes_on_to_an_index(whole_way, digit_files):
 def test_everything_on_request(whole_way):
     folder, _ = whole_way
     flags = ["--quantized", "--tflite_endpoints", "--neighbours_index=train", "--license=CC0-1.0"]
+    flags += ["--max_pixels=784"]
     done = run("--mode=export", "--name=small", *flags, cwd=folder)
     assert done.returncode == 0, done.stderr
     newest = max((folder / "exported/small").glob("[0-9]*"), key=lambda path: int(path.name))
-    signatures = tf.saved_model.load(str(newest)).signatures
+    loaded = tf.saved_model.load(str(newest))
+    signatures = loaded.signatures
     assert {"quantized", "neighbours"} <= set(signatures)
     assert (newest / "encoder_endpoints.tflite").exists()
+    assert (newest / "assets/labels.txt").read_text().split() == [str(n) for n in range(10)]
     card = (newest / "README.md").read_text()
-    assert "CC0-1.0" in card
+    assert "**Licence**: CC0-1.0" in card
+    evaluation = json.loads((folder / "runs/small/evaluation.json").read_text())
+    assert f"| mlp_probe | conv | {evaluation['mlp_probe']['conv']:.4f} |" in card
+    large = [tf.io.encode_png(np.zeros((29, 28, 3), np.uint8))]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="pixels allowed"):
+        signatures["serving_bytes"](image_bytes=large)
     assert "scikit-learn" in card
-    assert "mlp_probe" in card
     refused = run("--mode=export", "--neighbours_index=no/such", cwd=folder)
     assert refused.returncode == 2
     assert "no complete embeddings" in refused.stderr
+
+
+def test_figures_of_another_step_are_not_the_exports(whole_way):
+    run_folder = SimpleNamespace(run_path=whole_way[0] / "runs/small")
+    assert "mlp_probe" in stages._evaluation_of(run_folder, 8)
+    assert stages._evaluation_of(run_folder, 9) == {}
 
 
 def test_a_changed_experiment_is_refused(whole_way):

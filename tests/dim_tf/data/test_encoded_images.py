@@ -69,6 +69,14 @@ def exif(orientation, endian="<", others=True):
     return found.tobytes()
 
 
+def test_exif_is_not_searched_for_without_end():
+    """Millions of segments fit into a file, and each would be a step of a loop in the graph."""
+    encoded = encode(BLOCKS, "JPEG", exif=exif(6))
+    for segments, turned in ((4, True), (40, False)):
+        after = encoded[:2] + b"\xff\xfe\0\2" * segments + encoded[2:]
+        assert (decode(after).shape[0] == BLOCKS.shape[1]) == turned
+
+
 @pytest.mark.parametrize("endian", "<>")
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_as_pillow_does(orientation, endian):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -49,6 +50,13 @@ def records(tmp_path):
                 example.features.feature["image/encoded"].bytes_list.value.append(one)
                 writer.write(example.SerializeToString())
     return str(tmp_path / "*.tfrecord")
+
+
+def other_encoder():
+    """The same but for one of its variables."""
+    other = small_export.small_encoder()
+    other.non_trainable_variables[0].assign(other.non_trainable_variables[0] + 1)
+    return other
 
 
 def wanted(encoder):
@@ -170,17 +178,16 @@ def test_another_collection_encoder_or_format_is_refused(exported, folder, tmp_p
         images = image_collection.open_collection(str(folder))
         with pytest.raises(InputError, match="something else"):
             embed.embed(path, images, out, format, size)
-    (folder / "000.png").write_bytes(encoded()[0])
+    small_export.save(tmp_path / "other", other_encoder())
+    shutil.copytree(path, tmp_path / "2")  # of the same graph
+    shutil.copytree(tmp_path / "other/variables", tmp_path / "2/variables", dirs_exist_ok=True)
+    images = image_collection.open_collection(str(folder))
+    with pytest.raises(InputError, match="saved_model: the content of"):
+        embed.embed(tmp_path / "2", images, out, "parquet", 5)
+    first = folder / "class 0/000.png"
+    first.write_bytes(first.read_bytes() + b"more")
     with pytest.raises(InputError, match="collection: the content of"):
         embed.embed(path, image_collection.open_collection(str(folder)), out, "parquet", 5)
-    other = small_export.small_encoder()
-    other.trainable_variables[0].assign(other.trainable_variables[0] * 2)
-    small_export.save(tmp_path / "2", other)
-    (folder / "000.png").unlink()
-    with pytest.raises(InputError, match="saved_model: the content of"):
-        embed.embed(
-            tmp_path / "2", image_collection.open_collection(str(folder)), out, "parquet", 5
-        )
 
 
 def test_embeddings_know_the_weights_that_they_are_of(exported, folder, tmp_path):
@@ -189,10 +196,8 @@ def test_embeddings_know_the_weights_that_they_are_of(exported, folder, tmp_path
     out = tmp_path / "out"
     embed.embed(path, image_collection.open_collection(str(folder)), out, "parquet", 5)
     embed.check_encoder(out, encoder.variables)
-    other = small_export.small_encoder()
-    other.non_trainable_variables[0].assign(other.non_trainable_variables[0] + 1)
     with pytest.raises(InputError, match="an encoder of other weights"):
-        embed.check_encoder(out, other.variables)
+        embed.check_encoder(out, other_encoder().variables)
 
 
 @pytest.mark.parametrize(

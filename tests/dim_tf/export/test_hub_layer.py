@@ -118,6 +118,10 @@ def test_other_models_of_tf_hubs_kind(tmp_path):
     model = keras.Sequential([keras.Input([2]), layer])
     close(model(np.ones((1, 2), "f4"), training=True), [[2.0, 3.0]])
     assert float(sum(model.losses)) == 13.0
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    again(np.ones((1, 2), "f4"))
+    assert float(sum(again.losses)) == 13.0
 
 
 def test_wrong_paths(exported, tmp_path):

@@ -55,6 +55,7 @@ def test_everything_a_team_needs_is_there(published):
         *(variant.file for variant in lite.VARIANTS),
     }
     assert wanted <= found
+    assert published.stat().st_mode & 0o777 == 0o755  # a server may be another user
     serving = {p.name for p in (published.parent.parent / "serving").iterdir()}
     assert serving == {"models.config", "batching.config", "monitoring.config", "compose.yaml"}
 

@@ -183,7 +183,8 @@ def test_neighbours_of_a_reference_set(extended):
 def test_a_wrong_signature_is_found(extended, monkeypatch):
     path, encoder, wanted, extent = extended
     saved_model.check(path, encoder, images(), extent)
-    other = saved_model.Quantization.of(wanted + 0.1)
+    right = saved_model.Quantization.of(wanted)
+    other = saved_model.Quantization(right.offset + right.scale, right.scale)  # by one step
     with pytest.raises(RunError, match="quantized differs by"):
         saved_model.check(path, encoder, images(), saved_model.Extent({}, quantization=other))
     turned = saved_model.Reference(IDS, wanted[:, ::-1], 3)
