@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,6 +21,14 @@ from dim_tf.export import embed, publish
 pytestmark = pytest.mark.slow
 
 SMALL = ["--batch_size=16", "--mi_units=16", "--probe_epochs=1", "--probe_seeds=1", "--name=small"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def this_checkout():
+    """The processes run in other folders; they import this tree, not an installed package."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+        yield
 
 
 def command(*arguments):
