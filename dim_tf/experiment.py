@@ -166,7 +166,8 @@ class Experiment:
     cluster: str = _setting(
         "tf_config",
         "where --strategy=multi_worker learns of the other processes: the environment variable "
-        "TF_CONFIG, Slurm's variables, or Kubernetes (labels job-name)",
+        "TF_CONFIG, Slurm's variables, or Kubernetes (an indexed Job whose pods have the label "
+        "job-name=worker)",
         choices=("tf_config", "slurm", "kubernetes"),
         identity=False,
     )
@@ -303,11 +304,12 @@ class Experiment:
         if self.replicas and self.strategy not in ("auto", "mirrored"):
             raise InputError(f"--replicas needs --strategy=auto or mirrored, not {self.strategy}")
         for name in ("checkpoint_every", "log_every", "steps"):
-            if getattr(self, name) % self.steps_per_execution and getattr(self, name) > 1:
+            value = getattr(self, name)
+            always = value == 1 and name != "steps"  # as often as can be
+            if value % self.steps_per_execution and not always:
                 raise InputError(
-                    f"--{name}={getattr(self, name)} is not a multiple of "
-                    f"--steps_per_execution={self.steps_per_execution}; nothing can be done "
-                    "between its steps"
+                    f"--{name}={value} is not a multiple of --steps_per_execution="
+                    f"{self.steps_per_execution}; nothing can be done between its steps"
                 )
         if self.replicas and self.jit_compile == "true":
             raise InputError("XLA cannot compile --replicas on the CPU; leave --jit_compile out")

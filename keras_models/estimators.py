@@ -13,7 +13,6 @@ above `EXP_LIMIT` continue it by its tangent.
 Shapes: N images, K product samples of each, L locations, G globals of an image.
 """
 
-import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -159,8 +158,7 @@ class Estimator:
 
 def _merge_stacked(states):
     """The merged state of the replicas' states [R, ...]."""
-    parts = [tf.nest.map_structure(lambda x, r=r: x[r], states) for r in range(replicas.count())]
-    return functools.reduce(lambda a, b: a.merge(b), parts)
+    return tf.nest.map_structure(lambda x: x[0], states.pooled())
 
 
 def _merge_replicas(own, foreign):

@@ -127,13 +127,14 @@ class BatchNormalization(keras.layers.BatchNormalization):
         """The batch's statistics and their use in one operation, where one device has the batch."""
         if not (training and self.trainable) or self.synchronized:
             return super().call(inputs, training=training, mask=mask)
-        channels = inputs.shape[-1]
-        rows = tf.cast(tf.reshape(inputs, [-1, 1, 1, channels]), self.compute_dtype)
+        maps = tf.cast(inputs, self.compute_dtype)
+        if inputs.shape.rank != 4:
+            maps = tf.reshape(maps, [-1, 1, 1, inputs.shape[-1]])
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-            rows, self.gamma, self.beta, epsilon=self.epsilon, is_training=True
+            maps, self.gamma, self.beta, epsilon=self.epsilon, is_training=True
         )
         # It gives the unbiased variance; the moving one is of the batch, as Keras has it.
-        count = tf.cast(tf.shape(rows)[0], tf.float32)
+        count = tf.cast(tf.size(maps) // inputs.shape[-1], tf.float32)
         self._move(mean, variance * (count - 1.0) / count)
         return tf.reshape(outputs, tf.shape(inputs))
 
@@ -161,6 +162,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             covariance = self._mean_everywhere(covariance)
             mean = tf.linalg.matvec(kernel, mean, transpose_a=True)
             variance = tf.reduce_sum(kernel * tf.matmul(covariance, kernel), axis=0)
+            variance = tf.maximum(variance, 0.0)  # what is 0 may come out below it
             self._move(mean, variance)
         else:
             mean, variance = (

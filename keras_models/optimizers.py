@@ -10,9 +10,17 @@ from keras_models import layers
 class FusedAdam(keras.optimizers.Adam):
     """Keras' Adam with TensorFlow's fused kernel.
 
-    The same numbers up to rounding and the same variables; Keras' own reads and writes each of a
-    variable, its gradient and its two moments about three times as often.
+    The same numbers up to rounding and the same variables; Keras' own takes an operation, and a
+    pass over the variable's memory, for each step of the equations.
+
+    Raises:
+        ValueError: `amsgrad`, which the kernel does not know.
     """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if self.amsgrad:
+            raise ValueError("FusedAdam knows no amsgrad; take keras.optimizers.Adam")
 
     def update_step(self, gradient, variable, learning_rate):
         step = tf.cast(self.iterations + 1, tf.float32)

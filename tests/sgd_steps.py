@@ -34,7 +34,12 @@ def model_of(estimator: str, synchronized: bool, **compile_arguments) -> DeepInf
     )
     objective = [
         terms.local_mutual_information(
-            "dot", estimator, units=16, locations=7, synchronized=synchronized
+            "dot",
+            estimator,
+            units=16,
+            locations=7,
+            chunk=5 * synchronized,  # scores by chunks on replicas, all at once on one device
+            synchronized=synchronized,
         ),
         terms.prior_matching("uniform", 5, weight=0.3),
     ]

@@ -6,6 +6,8 @@ import tensorflow as tf
 
 from dim_tf.errors import RunError
 
+PROBE = "online_probe"
+
 
 class Checkpoints:
     """The checkpoints in a run folder.
@@ -24,11 +26,8 @@ class Checkpoints:
         self._writes = writes
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._variables = all_variables(model)
-        checkpoint = tf.train.Checkpoint(
-            step=self._step, **{path: v.value for path, v in self._variables.items()}
-        )
-        self._checkpoint = checkpoint
-        self._manager = tf.train.CheckpointManager(checkpoint, str(folder), max_to_keep=keep)
+        self._checkpoint = _checkpoint_of(self._step, self._variables)
+        self._manager = tf.train.CheckpointManager(self._checkpoint, str(folder), max_to_keep=keep)
 
     @property
     def latest(self) -> str | None:
@@ -60,7 +59,13 @@ class Checkpoints:
         """
         if self.latest is None:
             return 0
-        return _restore(self._checkpoint, self.latest, self._step)
+        checkpoint = self._checkpoint
+        if not any(name.startswith(PROBE) for name, _ in tf.train.list_variables(self.latest)):
+            # The run began without the online probe, of which the model does not depend.
+            checkpoint = _checkpoint_of(
+                self._step, {p: v for p, v in self._variables.items() if not p.startswith(PROBE)}
+            )
+        return _restore(checkpoint, self.latest, self._step)
 
 
 def restore_weights(model: keras.Model, folder) -> int | None:
@@ -76,8 +81,11 @@ def restore_weights(model: keras.Model, folder) -> int | None:
     if latest is None:
         return None
     step = tf.Variable(0, dtype=tf.int64, trainable=False)
-    weights = {path: v.value for path, v in _by_path({"model": model.variables}).items()}
-    return _restore(tf.train.Checkpoint(step=step, **weights), latest, step)
+    return _restore(_checkpoint_of(step, _by_path({"model": model.variables})), latest, step)
+
+
+def _checkpoint_of(step, variables):
+    return tf.train.Checkpoint(step=step, **{path: v.value for path, v in variables.items()})
 
 
 def _restore(checkpoint, path, step) -> int:
@@ -97,7 +105,7 @@ def all_variables(model: keras.Model) -> dict[str, keras.Variable]:
             "model": model.variables,
             "optimizer": model.optimizer.variables,
             "adversary": model.adversary_optimizer.variables,
-            "online_probe": model.probe.variables if model.probe else [],
+            PROBE: model.probe.variables if model.probe else [],
         }
     )
 

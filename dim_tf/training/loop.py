@@ -18,6 +18,12 @@ from dim_tf.training.checkpoint import Checkpoints
 from dim_tf.training.model import check_same_experiment, make_model
 from keras_models.objective_model import ObjectiveModel
 
+_GONE = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+)
 _FOLDERS = ("checkpoints", "tensorboard")
 _FILES = ("experiment.json", "metrics.jsonl", "evaluation.json", "report.html")
 
@@ -79,7 +85,7 @@ def train(
         folder = experiment.run_path
         if chief:  # only now: settings that do not fit leave no trace
             open_run_folder(experiment)
-        with _others_may_be_gone(devices):
+        with _tensorflow_may_fail(devices):
             strategy.mean_of_processes(devices, 0.0)  # the others look into it after the chief
             checkpoints = Checkpoints(
                 model, folder / "checkpoints", experiment.keep_checkpoints, chief
@@ -111,11 +117,12 @@ def train(
         saver = monitors.Saver(progress, checkpoints, experiment.checkpoint_every, signals)
         try:
             for segment in segments(step, last, per_epoch):
-                with _others_may_be_gone(devices):
+                with _tensorflow_may_fail(devices):
                     _fit(model, experiment, splits, segment, progress.step, [recorder, saver])
                 if signals.received:
                     saver.save()
-                    raise Stopped(f"stopped at step {progress.step}, which is saved in {folder}")
+                    saved = f"which is saved in {folder}" if chief else "the chief saves"
+                    raise Stopped(f"stopped at step {progress.step}, {saved}")
             saver.save()
         finally:
             recorder.close()
@@ -139,11 +146,6 @@ def _check(experiment, replicas, per_epoch):
             f"--negatives={experiment.negatives} asks for more other images than there are "
             f"in the {images} that are scored at once; give fewer, or a larger --batch_size"
         )
-    if experiment.score_chunk and images % experiment.score_chunk:
-        raise InputError(
-            f"--score_chunk={experiment.score_chunk} does not divide the {images} images that are "
-            "scored at once; give a divisor, or 0"
-        )
     if per_epoch % experiment.steps_per_execution:
         divisors = [str(n) for n in range(1, 101) if per_epoch % n == 0]
         raise InputError(
@@ -153,19 +155,20 @@ def _check(experiment, replicas, per_epoch):
 
 
 @contextlib.contextmanager
-def _others_may_be_gone(devices):
-    """Raises RunError where an operation that needs the other workers fails."""
+def _tensorflow_may_fail(devices):
+    """Raises RunError where TensorFlow fails, and says so if another worker is the reason."""
     try:
         yield
     except tf.errors.OpError as error:
-        if not strategy.is_multi_worker(devices):
-            raise
-        lines = error.message.splitlines()
+        lines = error.message.splitlines() or [type(error).__name__]
         reason = next((line for line in lines if "is aborted by" in line), lines[0])
-        raise RunError(
-            "another worker is gone or cannot be reached, so this one ends; start all of them "
-            f"again, they go on from the last checkpoint. TensorFlow says: {reason}"
-        ) from error
+        gone = isinstance(error, _GONE) or "is aborted by" in error.message
+        if strategy.is_multi_worker(devices) and gone:
+            raise RunError(
+                "another worker is gone or cannot be reached, so this one ends; start all of them "
+                f"again, they go on from the last checkpoint. TensorFlow says: {reason}"
+            ) from error
+        raise RunError(f"a step failed ({type(error).__name__}): {reason}") from error
 
 
 class Segment(NamedTuple):

@@ -1,5 +1,7 @@
 """On which devices a run trains."""
 
+import os
+
 import tensorflow as tf
 
 from dim_tf.errors import InputError
@@ -11,7 +13,8 @@ _CLUSTER_HINTS = {
     '["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}, with another index for each '
     "process",
     "slurm": "start the processes by srun",
-    "kubernetes": "install the package kubernetes and label the pods job-name=worker",
+    "kubernetes": "install the package kubernetes, and start the processes as an indexed Job whose "
+    "pods have the label job-name=worker",
 }
 
 
@@ -60,23 +63,41 @@ def get(name: str, replicas: int, cluster: str = "tf_config") -> tf.distribute.S
 
 
 def _multi_worker(cluster):
-    resolvers = tf.distribute.cluster_resolver
+    options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=COLLECTIVE_TIMEOUT)
     try:
-        if cluster == "tf_config":
-            resolver = resolvers.TFConfigClusterResolver()
-        elif cluster == "slurm":
-            resolver = resolvers.SlurmClusterResolver()
-        else:
-            resolver = resolvers.KubernetesClusterResolver()
+        resolver = _RESOLVERS[cluster]()
         jobs = resolver.cluster_spec().as_dict()
         if not jobs.get("worker") and not jobs.get("chief"):
             raise ValueError("no workers are named")
+        return tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
     except (KeyError, ValueError, RuntimeError, ImportError) as error:
         raise InputError(
             f"--cluster={cluster} tells of no cluster ({error}); {_CLUSTER_HINTS[cluster]}"
         ) from error
-    options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=COLLECTIVE_TIMEOUT)
-    return tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
+
+
+def _slurm():
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    # Else it asks nvidia-smi, which a machine without GPUs does not have.
+    return tf.distribute.cluster_resolver.SlurmClusterResolver(
+        gpus_per_node=gpus, gpus_per_task=gpus, tasks_per_node=1, auto_set_gpu=False
+    )
+
+
+def _kubernetes():
+    resolver = tf.distribute.cluster_resolver.KubernetesClusterResolver(
+        {"worker": ["job-name=worker"]}
+    )
+    # It does not tell which of the pods this is; an indexed Job does, in the order of its pods.
+    resolver.task_type, resolver.task_id = "worker", int(os.environ["JOB_COMPLETION_INDEX"])
+    return resolver
+
+
+_RESOLVERS = {
+    "tf_config": tf.distribute.cluster_resolver.TFConfigClusterResolver,
+    "slurm": _slurm,
+    "kubernetes": _kubernetes,
+}
 
 
 def is_multi_worker(devices: tf.distribute.Strategy) -> bool:

@@ -170,8 +170,8 @@ class DotProductCritic(keras.Model):
         whole_map: whether the local map is scored as a whole, as one feature of M·M·C numbers:
             the critic of global mutual information. L is then 1.
         chunk: images whose globals are scored at once, with all places of the batch; the backward
-            pass scores them again, so that memory does not grow with the square of the batch. It
-            must divide the images of a replica. 0: all at once, up to `MAX_SCORES` scores.
+            pass scores them again, so that memory does not grow with the square of the batch. 0:
+            as many as give `MAX_SCORES` scores, and no chunks where all images give no more.
         synchronized: whether batch norm takes its statistics over all replicas.
     """
 
@@ -269,13 +269,12 @@ class DotProductCritic(keras.Model):
 
 
 def _largest_chunk(shape) -> int:
-    """Images N a chunk whose scores with all N·L places are few enough; 0: no need for chunks.
+    """Images a chunk, so that their scores with all N·L places are few enough; 0: no need.
 
     Args:
-        shape: (N, L, G).
+        shape: (N, L, G) of this replica.
     """
     n, locations, globals_ = shape
-    if n is None or n * n * locations * globals_ <= MAX_SCORES:
+    if n is None or replicas.count() * n * n * locations * globals_ <= MAX_SCORES:
         return 0
-    fitting = MAX_SCORES // (n * locations * globals_)
-    return max(size for size in range(1, n + 1) if n % size == 0 and size <= max(fitting, 1))
+    return max(MAX_SCORES // (n * locations * globals_), 1)

@@ -168,7 +168,7 @@ class ChunkedScores(NamedTuple):
         places: of this replica's N images.
         anchors: likewise.
         foreign_anchors: of the others' (R-1)N images, cyclically; None on one device.
-        chunk: images a chunk, which N must divide by.
+        chunk: images a chunk; the last may have less.
     """
 
     joint: tf.Tensor
@@ -224,17 +224,20 @@ def by_chunks(function: Callable, places: Places, anchors: Anchors, chunk: int):
             [chunk, ...].
         places: of all images.
         anchors: of n images.
-        chunk: how many of those at once; divides n.
+        chunk: how many of those at once; the last ones may be less.
 
     Returns:
         The nest of [n, ...].
 
     Raises:
-        ValueError: the number of images is not known when the graph is made, or does not divide.
+        ValueError: the number of images is not known when the graph is made.
     """
     n = anchors.offset.shape[0]
-    if n is None or n % chunk:
-        raise ValueError(f"{n} images do not divide into chunks of {chunk} (--score_chunk)")
+    if n is None:
+        raise ValueError(
+            "scores by chunks (--score_chunk) need batches of a known size; make them with "
+            "drop_remainder=True"
+        )
     inputs = [x for x in tf.nest.flatten((places, anchors)) if x is not None]
     kept: list[Any] = []  # the output's structure
 

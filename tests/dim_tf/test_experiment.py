@@ -73,7 +73,9 @@ def test_differences_name_what_makes_another_experiment():
 def test_what_is_done_every_few_steps_must_fit_the_steps_of_an_execution():
     with pytest.raises(InputError, match=r"--checkpoint_every=500 .*--steps_per_execution=3"):
         Experiment(name="t", steps_per_execution=3, log_every=3)
-    Experiment(name="t", steps_per_execution=5, log_every=5)
+    with pytest.raises(InputError, match="--steps=1 "):
+        Experiment(name="t", steps_per_execution=5, steps=1)
+    Experiment(name="t", steps_per_execution=5)
 
 
 @pytest.mark.parametrize("strategy", ["one", "multi_worker"])

@@ -73,3 +73,8 @@ def test_config_round_trip():
     again = keras.saving.deserialize_keras_object(config)
     assert isinstance(again, optimizers.FusedAdam)
     assert (again.beta_1, again.beta_2, again.epsilon) == (BETA_1, BETA_2, EPSILON)
+
+
+def test_amsgrad_is_refused():
+    with pytest.raises(ValueError, match="amsgrad"):
+        optimizers.FusedAdam(amsgrad=True)

@@ -86,14 +86,16 @@ def simulate(monkeypatch, count, function):
     return outputs
 
 
-@pytest.mark.parametrize("negatives", [0, 2])
+@pytest.mark.parametrize(
+    "arguments", [{}, {"negatives": 2}, {"chunk": 1}], ids=["all", "two_negatives", "chunks"]
+)
 @pytest.mark.parametrize("name", ["jsd", "infonce", "dv", "nwj"])
 @pytest.mark.parametrize("count", [2, 3, 4])
-def test_estimators_on_any_number_of_replicas_equal_one_device(monkeypatch, count, name, negatives):
+def test_estimators_on_any_number_of_replicas_equal_one_device(monkeypatch, count, name, arguments):
     """The cyclic order of the foreign scores matters from three replicas on."""
     per_replica = 2
     n = count * per_replica
-    critic = critics.DotProductCritic(6, negatives=negatives)
+    critic = critics.DotProductCritic(6, **arguments)
     critic.build((None, 2, 2, 3), (None, 5))
     local_features = tf.random.stateless_normal([n, 2, 2, 3], [0, 0])
     global_features = tf.random.stateless_normal([n, 5], [0, 1])

@@ -220,7 +220,6 @@ def test_several_steps_an_execution_are_the_same_steps(tmp_path, splits):
     [
         ({"steps_per_execution": 2, "checkpoint_every": 2, "log_every": 2}, "5 steps of an epoch"),
         ({"micro_batches": 4}, "1 replicas x 4 micro-batches"),
-        ({"score_chunk": 3}, r"--score_chunk=3 does not divide the 4 images"),
         ({"negatives": 2, "micro_batches": 2}, "the 2 that are scored at once"),
     ],
 )
@@ -230,3 +229,12 @@ def test_settings_that_do_not_divide_are_refused_before_anything_is_written(
     with pytest.raises(InputError, match=message):
         loop.train(experiment(tmp_path / "run", **settings), splits)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_began_without_the_online_probe_goes_on_with_it(tmp_path, splits):
+    loop.train(experiment(tmp_path / "straight"), splits)
+    loop.train(experiment(tmp_path / "later", online_probe=False, steps=5), splits)
+    loop.train(experiment(tmp_path / "later"), splits)
+    found, expected = losses(tmp_path / "later"), losses(tmp_path / "straight")
+    assert ["online_probe" in entry for entry in found] == [False] * 5 + [True] * 5
+    assert [entry["loss"] for entry in found] == [entry["loss"] for entry in expected]

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_models import critics, estimators
+from keras_models import critics, estimators, replicas
+from keras_models.critics.dot_product import _largest_chunk
 from keras_models.critics.scores import without_own
 
 LOCAL_SHAPE, UNITS = (6, 2, 2, 3), 8
@@ -43,7 +44,7 @@ def test_chunks_change_neither_values_nor_gradients(name, layer_norm):
         made(global_shape, layer_norm=layer_norm), name, inputs
     )
     chunked, found, found_gradients = value_and_gradients(
-        made(global_shape, layer_norm=layer_norm, chunk=2), name, inputs
+        made(global_shape, layer_norm=layer_norm, chunk=4), name, inputs
     )
     assert isinstance(chunked, critics.ChunkedScores)
     np.testing.assert_allclose(found, value, rtol=1e-5)
@@ -72,13 +73,14 @@ def test_chunks_are_taken_where_the_scores_would_be_too_many(monkeypatch):
     monkeypatch.setattr("keras_models.critics.dot_product.MAX_SCORES", 6 * 4 * 4)
     scores = made((6, 5))(*inputs)
     assert isinstance(scores, critics.ChunkedScores)
-    assert scores.chunk == 3  # the largest that divides 6 and makes at most 4 rows at once
+    assert scores.chunk == 4  # rows of 24 scores
 
 
-def test_chunks_that_do_not_divide_the_batch_raise():
-    scores = made((6, 5), chunk=4)(*features((6, 5)))
-    with pytest.raises(ValueError, match=r"6 images.*chunks of 4.*--score_chunk"):
-        estimators.jensen_shannon(scores)
+def test_foreign_scores_count_for_the_chunks(monkeypatch):
+    monkeypatch.setattr("keras_models.critics.dot_product.MAX_SCORES", 6 * 6 * 4)
+    assert _largest_chunk((6, 4, 1)) == 0
+    monkeypatch.setattr(replicas, "count", lambda: 2)
+    assert _largest_chunk((6, 4, 1)) == 6
 
 
 def test_without_own_of_a_part_of_the_rows():
