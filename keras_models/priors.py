@@ -8,11 +8,15 @@ from collections.abc import Callable
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from keras_models import layers
 
-tfd = tfp.distributions
+
+def _distributions():
+    # Its import takes most of a second, which a run without a prior need not wait for.
+    import tensorflow_probability as tfp
+
+    return tfp.distributions
 
 
 class _Prior:
@@ -39,7 +43,7 @@ class UniformPrior(_Prior):
 
     def __init__(self, dim: int):
         super().__init__(dim)
-        self.distribution = tfd.Uniform(0.0, 1.0)  # of each number
+        self.distribution = _distributions().Uniform(0.0, 1.0)  # of each number
 
     def sample(self, noise: tf.Tensor) -> tf.Tensor:
         """Uniform noise [N, D] -> samples [N, D]."""
@@ -60,7 +64,7 @@ class GaussianPrior(_Prior):
 
     def __init__(self, dim: int):
         super().__init__(dim)
-        self.distribution = tfd.Normal(0.0, 1.0)  # of each number
+        self.distribution = _distributions().Normal(0.0, 1.0)  # of each number
 
     def sample(self, noise: tf.Tensor) -> tf.Tensor:
         """Uniform noise [N, D] -> samples [N, D]."""
@@ -108,7 +112,7 @@ class BallPrior(_Prior):
 
     def __init__(self, dim: int):
         super().__init__(dim)
-        self.radius = tfd.Kumaraswamy(float(dim), 1.0)
+        self.radius = _distributions().Kumaraswamy(float(dim), 1.0)
         self._normal = GaussianPrior(dim)
 
     def sample(self, noise: tf.Tensor) -> tf.Tensor:
