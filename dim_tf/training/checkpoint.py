@@ -26,8 +26,8 @@ class Checkpoints:
         self._writes = writes
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._variables = all_variables(model)
-        self._checkpoint = _checkpoint_of(self._step, self._variables)
-        self._manager = tf.train.CheckpointManager(self._checkpoint, str(folder), max_to_keep=keep)
+        checkpoint = _checkpoint_of(self._step, self._variables)
+        self._manager = tf.train.CheckpointManager(checkpoint, str(folder), max_to_keep=keep)
 
     @property
     def latest(self) -> str | None:
@@ -59,13 +59,7 @@ class Checkpoints:
         """
         if self.latest is None:
             return 0
-        checkpoint = self._checkpoint
-        if not any(name.startswith(PROBE) for name, _ in tf.train.list_variables(self.latest)):
-            # The run began without the online probe, of which the model does not depend.
-            checkpoint = _checkpoint_of(
-                self._step, {p: v for p, v in self._variables.items() if not p.startswith(PROBE)}
-            )
-        return _restore(checkpoint, self.latest, self._step)
+        return _restore(self.latest, self._step, self._variables)
 
 
 def restore_weights(model: keras.Model, folder) -> int | None:
@@ -81,16 +75,19 @@ def restore_weights(model: keras.Model, folder) -> int | None:
     if latest is None:
         return None
     step = tf.Variable(0, dtype=tf.int64, trainable=False)
-    return _restore(_checkpoint_of(step, _by_path({"model": model.variables})), latest, step)
+    return _restore(latest, step, _by_path({"model": model.variables}))
 
 
 def _checkpoint_of(step, variables):
     return tf.train.Checkpoint(step=step, **{path: v.value for path, v in variables.items()})
 
 
-def _restore(checkpoint, path, step) -> int:
+def _restore(path, step, variables) -> int:
     try:
-        status = checkpoint.restore(path).expect_partial()
+        if not any(name.startswith(PROBE) for name, _ in tf.train.list_variables(path)):
+            # The run began without the online probe, on which nothing else depends.
+            variables = {name: v for name, v in variables.items() if not name.startswith(PROBE)}
+        status = _checkpoint_of(step, variables).restore(path).expect_partial()
         status.assert_existing_objects_matched()
     except (AssertionError, ValueError, tf.errors.OpError) as error:
         reason = str(error).splitlines()[0]
