@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 import step_flops
 
+ESTIMATORS = ("jsd", "infonce", "dv")
 TRACED = (2, 4, 8)
 TRACED_BATCH, TRACED_UNITS = 4, 32
 LATENT = 64
@@ -118,7 +119,8 @@ def traced(setting: Setting, devices: int) -> dict[str, int]:
 
 def check(estimator: str) -> None:
     """Prints formulas beside what was traced; ends the program where they differ."""
-    print("| devices | purpose | formula, bytes | traced, bytes |\n|---|---|---|---|")
+    print(f"\n{estimator}:\n\n| devices | purpose | formula, bytes | traced, bytes |")
+    print("|---|---|---|---|")
     for devices in TRACED:
         command = [sys.executable, __file__, f"--trace={devices}", f"--estimator={estimator}"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -190,7 +192,7 @@ class Speed(NamedTuple):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--devices", default="1,8,64,512")
-    parser.add_argument("--estimator", default="infonce", choices=("jsd", "infonce", "dv"))
+    parser.add_argument("--estimator", default="infonce", choices=ESTIMATORS)
     parser.add_argument("--batch", type=int, default=64, help="images of a device")
     parser.add_argument("--units", type=int, default=2048)
     parser.add_argument("--flops", type=float, default=100e12, help="of a device, a second")
@@ -202,7 +204,8 @@ def main():
         setting = Setting(given.estimator, TRACED_BATCH, TRACED_UNITS)
         print(json.dumps(traced(setting, given.trace)))
         return
-    check(given.estimator)
+    for estimator in ESTIMATORS:
+        check(estimator)
     print()
     setting = Setting(given.estimator, given.batch, given.units)
     speed = Speed(given.flops, given.bandwidth, given.latency)

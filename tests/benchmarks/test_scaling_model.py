@@ -28,3 +28,12 @@ def test_the_table_of_one_device_exchanges_nothing():
     )
     assert rows[2].endswith("| 0.00 | 100% |")
     assert not rows[3].endswith("| 0.00 | 100% |")
+
+
+@pytest.mark.slow
+def test_the_formulas_are_what_the_step_asks_for(monkeypatch, capsys):
+    """Ends the program where they are not."""
+    monkeypatch.setattr(scaling, "TRACED", (2,))
+    for estimator in scaling.ESTIMATORS:
+        scaling.check(estimator)
+    assert capsys.readouterr().out.count("| 2 | gradients |") == 3
