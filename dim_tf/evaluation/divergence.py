@@ -31,8 +31,12 @@ def kl_bound(scores_p: tf.Tensor, scores_q: tf.Tensor) -> tf.Tensor:
     Returns:
         float32 scalar, nats.
     """
-    joint, product = (x[:, tf.newaxis, tf.newaxis] for x in (scores_p, scores_q))
-    of_q, of_p = (cast(LogSums, donsker_varadhan.reduce(x[tf.newaxis])) for x in (product, joint))
     weight = SHARE / (1 - SHARE) * scores_q.shape[0] / scores_p.shape[0]
-    mixture = of_q.merge(of_p.times(weight))
-    return donsker_varadhan.value(donsker_varadhan.joint(joint), mixture)
+    mixture = _summed(scores_q).merge(_summed(scores_p).times(weight))
+    joint = donsker_varadhan.joint(scores_p[:, tf.newaxis, tf.newaxis])
+    return donsker_varadhan.value(joint, mixture)
+
+
+def _summed(scores: tf.Tensor) -> LogSums:
+    row = scores[tf.newaxis, :, tf.newaxis, tf.newaxis]  # [1, K, 1, 1]
+    return cast(LogSums, donsker_varadhan.reduce(row))

@@ -53,6 +53,25 @@ def test_twice_the_same_and_what_has_nothing_to_do_with_the_image():
     assert measured("random") < 0.05
 
 
+def test_the_test_images_are_measured(monkeypatch):
+    data = shades(train=6, test=4)
+    features = [{"global": np.full((n, 2), float(n), np.float32)} for n in (6, 4)]
+    asked = []
+
+    def spy(train, test, recipe, make_trunk):
+        asked.append((train, test))
+        return 1.0
+
+    monkeypatch.setattr("dim_tf.evaluation.mine.mutual_information", spy)
+    list(MutualInformation(Representation(*features, data), seeds=2).run())
+    assert len(asked) == 2
+    for train, test in asked:
+        assert train[0] is data.train.images
+        assert train[1] is features[0]["global"]
+        assert test[0] is data.test.images
+        assert test[1] is features[1]["global"]
+
+
 @pytest.mark.slow
 def test_seeds_repeat():
     a, b = pairs(300, 1, 1.0)
