@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -74,12 +75,14 @@ class Entry:
         floor: whether it is measured of random weights and of pixels too.
         classes: whether it needs labels that are classes.
         networks: whether it needs the encoder itself.
+        prior: whether it needs one that prior matching trained.
     """
 
     make: Callable[[Subject], Measure]
     floor: bool = False
     classes: bool = False
     networks: bool = False
+    prior: bool = False
 
     def lacks(self, subject: Subject) -> str:
         """Why it cannot measure the subject; empty if it can."""
@@ -87,6 +90,14 @@ class Entry:
             return "needs one class an image; these labels are attributes"
         if self.networks and subject.networks is None:
             return "needs an encoder that can be trained: that of a run"
+        if self.prior:
+            if subject.networks is None or not subject.experiment.gamma:
+                return "needs an encoder that prior matching trained: that of a run with --gamma"
+            if subject.features.test["global"].shape[1] != subject.networks.encoder.global_dim:
+                return (
+                    "needs one global feature an image; this encoder has a map of them, each of "
+                    "which prior matching takes as a sample"
+                )
         return ""
 
 
@@ -128,7 +139,7 @@ MEASURES: dict[str, Entry] = {
     "geometry": Entry(lambda s: Geometry(s.features, s.encode), floor=True),
     "projection": Entry(lambda s: PlaneProjections(s.features)),
     "reconstruction": Entry(lambda s: Reconstruction(s.features)),
-    "prior_match": Entry(lambda s: PriorMatch(s.features, s.experiment.prior)),
+    "prior_match": Entry(lambda s: PriorMatch(s.features, s.experiment.prior), prior=True),
     "ndm": Entry(lambda s: NeuralDependencyMeasure(s.features)),
     "mine": Entry(lambda s: MutualInformation(s.features)),
 }
@@ -285,16 +296,16 @@ def _nested(results: Iterable[Result]) -> dict[str, Any]:
 
 
 def write(folder: Path, evaluation: dict[str, Any]) -> None:
-    """Writes evaluation.json, whole or not at all; a NaN becomes null."""
-    text = json.dumps(_without_nan(evaluation), indent=2, allow_nan=False)
+    """Writes evaluation.json, whole or not at all; what is not finite becomes null."""
+    text = json.dumps(_finite(evaluation), indent=2, allow_nan=False)
     replace_text(folder / "evaluation.json", text + "\n")
 
 
-def _without_nan(value):
+def _finite(value):
     if isinstance(value, dict):
-        return {key: _without_nan(inner) for key, inner in value.items()}
+        return {key: _finite(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_without_nan(inner) for inner in value]
-    if isinstance(value, float) and value != value:
+        return [_finite(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
