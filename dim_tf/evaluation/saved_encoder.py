@@ -79,7 +79,8 @@ def _of_keras(path):
     if getattr(model, "inputs", None) is None:
         raise InputError(
             f"the Keras model in --encoder_path={path} does not tell its inputs and outputs, as "
-            "those written as a subclass; export it as a SavedModel, or wrap it in a functional one"
+            "those written as a subclass or without keras.Input; export it as a SavedModel, or "
+            "wrap it in a functional one"
         )
     specs = [tf.TensorSpec(x.shape, x.dtype) for x in tf.nest.flatten(model.inputs)]
     pick = _picker(path, model.output)
