@@ -15,8 +15,15 @@ import tensorflow as tf
 from dim_tf import __version__
 from dim_tf.data import image_ops
 from dim_tf.data.splits import Splits
-from dim_tf.errors import InputError
-from dim_tf.evaluation import compare, report, representation, samples, saved_encoder
+from dim_tf.errors import InputError, RunError
+from dim_tf.evaluation import (
+    compare,
+    projector,
+    report,
+    representation,
+    samples,
+    saved_encoder,
+)
 from dim_tf.evaluation.evaluate import Networks
 from dim_tf.evaluation.evaluate import evaluate as measure
 from dim_tf.evaluation.evaluate import write as write_evaluation
@@ -34,7 +41,11 @@ PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "tensorflow-probabilit
 
 
 def evaluate(experiment: Experiment, splits: Splits) -> None:
-    """Measures the trained encoder; writes evaluation.json and report.html."""
+    """Measures the trained encoder; writes evaluation.json and report.html.
+
+    Raises:
+        RunError: a measure failed; all others are written before.
+    """
     model, step = load_trained(experiment, splits.image_shape)
     other_seed = derive_seed(experiment.seed, "random encoder")
     random_encoder = make_encoder(
@@ -59,6 +70,7 @@ def evaluate_saved(experiment: Experiment, splits: Splits) -> None:
 
     Raises:
         InputError: it cannot be loaded, or the run folder holds a run.
+        RunError: a measure failed; all others are written before.
     """
     folder = experiment.run_path
     if (folder / "checkpoints").exists():
@@ -81,10 +93,15 @@ def evaluate_saved(experiment: Experiment, splits: Splits) -> None:
 
 def _evaluate(experiment, splits, encode, floors, networks, protocol):
     print("evaluate: whose features, measure, endpoint, value", flush=True)
-    evaluation, pictures = measure(encode, floors, splits, experiment, networks)
-    evaluation["protocol"] |= protocol
-    write_evaluation(experiment.run_path, evaluation)
-    _write_report(experiment, protocol.get("step", 0), evaluation, pictures)
+    found = measure(encode, floors, splits, experiment, networks)
+    found.figures["protocol"] |= protocol
+    write_evaluation(experiment.run_path, found.figures)
+    if found.projected is not None:
+        projector.write(experiment.run_path / "tensorboard", found.projected)
+    _write_report(experiment, protocol.get("step", 0), found.figures, found.pictures)
+    if found.failed:
+        told = "; ".join(f"{name}: {why}" for name, why in found.failed.items())
+        raise RunError(f"all was written but the figures of what failed: {told}")
 
 
 def show_samples(experiment: Experiment, splits: Splits) -> None:

@@ -199,7 +199,7 @@ def _runs(runs: Sequence[Run], where: Path) -> str:
 
 
 def _axis(runs: Sequence[Run]) -> str:
-    measures = dict.fromkeys(m for run in runs for m in marks.ranking(run.results))
+    measures = dict.fromkeys(m for run in runs for m in run.results.ranking)
     lines = []
     for measure in measures:
         kind = _kind(runs, measure)

@@ -10,10 +10,18 @@ from keras_models.estimators import LogSums, donsker_varadhan
 SHARE = 1e-5  # of P in the mixture
 LIMIT = -math.log(SHARE)  # nats
 
-LIMITED = (
-    f"the product is mixed with {SHARE:g} of the joint distribution, so that the figure is at most "
-    f"{LIMIT:.1f} nats: so many samples cannot tell more"
-)
+
+def limits(samples: int) -> str:
+    """What bounds the figure, for a measure's protocol.
+
+    Args:
+        samples: of the product, that it is measured on.
+    """
+    return (
+        f"the product is mixed with {SHARE:g} of the joint distribution, so that the figure is at "
+        f"most {LIMIT:.1f} nats; {samples:,} samples of the product are evidence of at most their "
+        f"logarithm, {math.log(samples):.1f} nats"
+    )
 
 
 def kl_bound(scores_p: tf.Tensor, scores_q: tf.Tensor) -> tf.Tensor:

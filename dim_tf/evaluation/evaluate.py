@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import keras
 
 from dim_tf.data.splits import Splits
+from dim_tf.errors import RunError
 from dim_tf.evaluation import bootstrap, projector
 from dim_tf.evaluation.clusters import Clusters
 from dim_tf.evaluation.few_labels import FewLabels
@@ -73,12 +75,14 @@ class Entry:
         floor: whether it is measured of random weights and of pixels too.
         classes: whether it needs labels that are classes.
         networks: whether it needs the encoder itself.
+        prior: whether it needs one that prior matching trained.
     """
 
     make: Callable[[Subject], Measure]
     floor: bool = False
     classes: bool = False
     networks: bool = False
+    prior: bool = False
 
     def lacks(self, subject: Subject) -> str:
         """Why it cannot measure the subject; empty if it can."""
@@ -86,6 +90,14 @@ class Entry:
             return "needs one class an image; these labels are attributes"
         if self.networks and subject.networks is None:
             return "needs an encoder that can be trained: that of a run"
+        if self.prior:
+            if subject.networks is None or not subject.experiment.gamma:
+                return "needs an encoder that prior matching trained: that of a run with --gamma"
+            if subject.features.test["global"].shape[1] != subject.networks.encoder.global_dim:
+                return (
+                    "needs one global feature an image; this encoder has a map of them, each of "
+                    "which prior matching takes as a sample"
+                )
         return ""
 
 
@@ -127,10 +139,41 @@ MEASURES: dict[str, Entry] = {
     "geometry": Entry(lambda s: Geometry(s.features, s.encode), floor=True),
     "projection": Entry(lambda s: PlaneProjections(s.features)),
     "reconstruction": Entry(lambda s: Reconstruction(s.features)),
-    "prior_match": Entry(lambda s: PriorMatch(s.features, s.experiment.prior)),
+    "prior_match": Entry(lambda s: PriorMatch(s.features, s.experiment.prior), prior=True),
     "ndm": Entry(lambda s: NeuralDependencyMeasure(s.features)),
     "mine": Entry(lambda s: MutualInformation(s.features)),
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What was measured.
+
+    Attributes:
+        figures: what goes into evaluation.json.
+        pictures: for the report.
+        projected: what TensorBoard's projector shows: the global feature of the first test images
+            alone; None where the measure projection was not asked for.
+        failed: why, by the name of each measure that could not be finished.
+    """
+
+    figures: dict[str, Any]
+    pictures: list[Picture]
+    projected: Representation | None
+    failed: dict[str, str]
+
+
+@dataclasses.dataclass
+class _Taken:
+    """Of one subject, by the names of --measures or of figures."""
+
+    results: list[Result] = dataclasses.field(default_factory=list)
+    pictures: list[Picture] = dataclasses.field(default_factory=list)
+    kinds: dict[str, Any] = dataclasses.field(default_factory=dict)
+    protocol: dict[str, str] = dataclasses.field(default_factory=dict)
+    cost: dict[str, float] = dataclasses.field(default_factory=dict)
+    failed: dict[str, str] = dataclasses.field(default_factory=dict)
+    projected: Representation | None = None
 
 
 def evaluate(
@@ -139,10 +182,10 @@ def evaluate(
     splits: Splits,
     experiment: Experiment,
     networks: Networks | None = None,
-) -> tuple[dict[str, Any], list[Picture]]:
+) -> Evaluation:
     """Measures a representation, and the cheap measures of some others as floors.
 
-    With the measure projection, TensorBoard's projector gets its files in the run folder.
+    A measure that fails has no figures; the others are taken nevertheless.
 
     Args:
         encode: images as splits -> their representation; called once for `splits`.
@@ -150,68 +193,84 @@ def evaluate(
         splits: the data.
         experiment: what is measured, and the settings of the measures.
         networks: for the measures that train the encoder; None: these are left out.
-
-    Returns:
-        What goes into evaluation.json, and the pictures.
     """
-    cost: dict[str, float] = {}
-    began = time.perf_counter()
-    subject = Subject(encode(splits), encode, experiment, experiment.probe_seeds, networks)
-    cost["features"] = time.perf_counter() - began
-    protocol = {"data": splits.note, "endpoints": subject.features.described}
-    results: list[Result] = []
-    pictures: list[Picture] = []
-    kinds: dict[str, Any] = {}
-    for name, entry in MEASURES.items():
-        if name not in experiment.measure_names:
-            continue
-        if lack := entry.lacks(subject):
-            protocol[name] = f"left out: {lack}"
-            continue
-        began = time.perf_counter()
-        measure = entry.make(subject)
-        results += _announced("encoder", measure)
-        if isinstance(measure, Illustrated):
-            pictures += measure.pictures()
-        cost[name] = time.perf_counter() - began
-        kinds |= {of: dataclasses.asdict(kind) for of, kind in measure.kinds.items()}
-        protocol |= measure.protocol
-    evaluation: dict[str, Any] = _nested(results)
+    taken = _of_encoder(encode, splits, experiment, networks)
+    evaluation: dict[str, Any] = _nested(taken.results)
     if splits.multi_label:
         evaluation["attributes"] = {
             r.endpoint: r.attributes
-            for r in results
+            for r in taken.results
             if r.measure == "linear_probe_auc" and r.endpoint == "global"
         }
-    if "projection" in experiment.measure_names:
-        projector.write(experiment.run_path / "tensorboard", subject.features)
-    del subject  # CelebA's conv features take 5.3 GB
 
     began = time.perf_counter()
-    found = {}
+    found, failed = {}, dict(taken.failed)
     for whose, encode_floor in floors.items():
-        floor = Subject(encode_floor(splits), encode_floor, experiment, 1, None)
-        measured = [
-            entry.make(floor)
-            for name, entry in MEASURES.items()
-            if entry.floor and name in experiment.measure_names and not entry.lacks(floor)
-        ]
-        found[whose] = _nested(r for measure in measured for r in _announced(whose, measure))
+        floor = _of_floor(whose, encode_floor, splits, experiment)
+        found[whose] = _nested(floor.results)
         del found[whose]["uncertainty"]
-    cost["floors"] = time.perf_counter() - began
+        failed |= {f"{name} of {_FLOORS[whose]}": why for name, why in floor.failed.items()}
+    cost = taken.cost | {"floors": time.perf_counter() - began}
     named = " and of ".join(_FLOORS[whose] for whose in floors)
-    protocol["floors"] = f"the quick measures of {named}, one seed each"
+    protocol = {"data": splits.note, **taken.protocol}
+    protocol["floors"] = f"the quick measures of {named}, probes with one seed"
     protocol["uncertainty"] = (
         "std: over seeds; ci95: bootstrap over the test images, percentiles of "
         f"{bootstrap.RESAMPLES} resamples"
     )
-    return {
+    figures = {
         **evaluation,
-        "measures": kinds,
+        "measures": taken.kinds,
         "floors": found,
-        "protocol": protocol,
+        "protocol": protocol | {name: f"failed: {why}" for name, why in failed.items()},
         "cost": {name: round(seconds, 1) for name, seconds in cost.items()},
-    }, pictures
+    }
+    return Evaluation(figures, taken.pictures, taken.projected, failed)
+
+
+# The features that these two make end with them: CelebA's conv features take 5.3 GB.
+
+
+def _of_encoder(encode, splits, experiment, networks) -> _Taken:
+    began = time.perf_counter()
+    subject = Subject(encode(splits), encode, experiment, experiment.probe_seeds, networks)
+    seconds = time.perf_counter() - began
+    taken = _take("encoder", subject, MEASURES)
+    taken.cost = {"features": seconds, **taken.cost}
+    taken.protocol = {"endpoints": subject.features.described, **taken.protocol}
+    if "projection" in experiment.measure_names:
+        taken.projected = projector.shown(subject.features)
+    return taken
+
+
+def _of_floor(whose, encode, splits, experiment) -> _Taken:
+    subject = Subject(encode(splits), encode, experiment, 1, None)
+    return _take(whose, subject, {name: entry for name, entry in MEASURES.items() if entry.floor})
+
+
+def _take(whose: str, subject: Subject, entries: dict[str, Entry]) -> _Taken:
+    """Those of the measures that were asked for."""
+    taken = _Taken()
+    for name, entry in entries.items():
+        if name not in subject.experiment.measure_names:
+            continue
+        if lack := entry.lacks(subject):
+            taken.protocol[name] = f"left out: {lack}"
+            continue
+        began = time.perf_counter()
+        measure = entry.make(subject)
+        try:
+            taken.results += list(_announced(whose, measure))
+        except RunError as error:
+            print(f"{whose:>14}  {name} failed: {error}", flush=True)
+            taken.failed[name] = str(error)
+            continue
+        if isinstance(measure, Illustrated):
+            taken.pictures += measure.pictures()
+        taken.cost[name] = time.perf_counter() - began
+        taken.kinds |= {of: dataclasses.asdict(kind) for of, kind in measure.kinds.items()}
+        taken.protocol |= measure.protocol
+    return taken
 
 
 _FLOORS = {"random_encoder": "the encoder with random weights", "pixels": "the raw pixels"}
@@ -237,16 +296,16 @@ def _nested(results: Iterable[Result]) -> dict[str, Any]:
 
 
 def write(folder: Path, evaluation: dict[str, Any]) -> None:
-    """Writes evaluation.json, whole or not at all; a NaN becomes null."""
-    text = json.dumps(_without_nan(evaluation), indent=2, allow_nan=False)
+    """Writes evaluation.json, whole or not at all; what is not finite becomes null."""
+    text = json.dumps(_finite(evaluation), indent=2, allow_nan=False)
     replace_text(folder / "evaluation.json", text + "\n")
 
 
-def _without_nan(value):
+def _finite(value):
     if isinstance(value, dict):
-        return {key: _without_nan(inner) for key, inner in value.items()}
+        return {key: _finite(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_without_nan(inner) for inner in value]
-    if isinstance(value, float) and value != value:
+        return [_finite(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

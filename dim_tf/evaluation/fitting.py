@@ -78,6 +78,7 @@ def minimise(
     if not np.isfinite(reached):
         raise RunError(
             f"the training of a measure diverged: its loss is {reached:.4g} after {recipe.steps:,} "
-            f"steps; give a learning rate below {recipe.learning_rate:g}"
+            "steps; see whether the features are finite and not huge, or leave the measure out of "
+            "--measures"
         )
     optimizer.finalize_variable_values(variables)

@@ -114,13 +114,16 @@ def uniformity(features: np.ndarray) -> float:
         features: float32 [N, F], here scaled to unit length; N at least 2.
     """
     units = _unit(features)
+    squares = (units**2).sum(axis=1)  # 1, and 0 of a row of zeros
     n = len(units)
     total = 0.0
     for i in range(0, n, ROWS):
-        distances = 2.0 - 2.0 * (units[i : i + ROWS] @ units.T)  # squared
+        rows = units[i : i + ROWS]
+        distances = squares[i : i + ROWS, np.newaxis] + squares - 2.0 * (rows @ units.T)  # squared
+        own = np.arange(len(rows))
+        distances[own, i + own] = np.inf  # a row is no pair with itself
         total += float(np.exp(-SHARPNESS * distances, dtype=np.float64).sum())
-    own = float(np.exp(-SHARPNESS * (2.0 - 2.0 * (units**2).sum(axis=1))).sum())
-    return float(np.log((total - own) / (n * (n - 1))))
+    return float(np.log(total / (n * (n - 1))))
 
 
 def effective_rank(features: np.ndarray) -> float:

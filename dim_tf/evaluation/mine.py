@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dim_tf.evaluation.divergence import LIMITED, kl_bound
+from dim_tf.evaluation.divergence import kl_bound, limits
 from dim_tf.evaluation.fitting import Recipe, minimise
 from dim_tf.evaluation.measure import Kind, Result, Uncertainty, spread
 from dim_tf.evaluation.probes import moments, standardised
@@ -34,8 +34,8 @@ class MutualInformation:
     """I(X; Y) of an image and its global feature, by the Donsker-Varadhan bound.
 
     Of a deterministic encoder the truth is the entropy of Y, without limit for continuous Y: the
-    figure is how much of it a small convolutional discriminator finds, of log 100,000 nats (see
-    `divergence`). Only "global" is measured.
+    figure is how much of it a small convolutional discriminator finds, at most log 100,000 nats
+    (see `divergence`). Only "global" is measured.
 
     Attributes:
         representation: whose training images the discriminator is trained on; measured on its test
@@ -58,14 +58,14 @@ class MutualInformation:
 
     @property
     def protocol(self) -> dict[str, str]:
-        test = self.representation.splits.test
+        count = len(self.representation.splits.test)
         return {
             "mine": (
                 "Donsker-Varadhan estimate of I(image; global feature) by a convolutional "
                 f"discriminator trained on the training images, {self._recipe(0)}; each feature "
                 f"against {NEGATIVES} other images of the batch; measured on the test images, "
-                f"each feature against {_held_out(len(test))} others, so that it is not the bound "
-                f"that was maximised; {LIMITED}"
+                f"each feature against {_held_out(count)} others, so that it is not the bound that "
+                f"was maximised; {limits(count * _held_out(count))}"
             )
         }
 

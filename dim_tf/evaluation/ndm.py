@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from scipy.special import expit
 
-from dim_tf.evaluation.divergence import LIMITED, kl_bound
+from dim_tf.evaluation.divergence import kl_bound, limits
 from dim_tf.evaluation.fitting import Recipe, minimise
 from dim_tf.evaluation.measure import Kind, Result, Uncertainty, spread
 from dim_tf.evaluation.probes import moments, standardised
@@ -58,12 +58,13 @@ class NeuralDependencyMeasure:
 
     @property
     def protocol(self) -> dict[str, str]:
+        samples = HELD_OUT_SHUFFLES * len(self.representation.splits.test)
         told = (
             "Donsker-Varadhan estimate of KL(joint ‖ product of the marginals) of the global "
             "feature's numbers, standardised, by a discriminator 1000-200-1 trained on the "
             f"training images, {self._recipe(0)}, {SHUFFLES} shuffles of each; measured on the "
             f"test images and {HELD_OUT_SHUFFLES} shuffles of them, so that it is not the bound "
-            f"that was maximised; {LIMITED}"
+            f"that was maximised; {limits(samples)}"
         )
         return {"ndm": told, "ndm_sigmoid": "ndm of the feature's sigmoid"}
 

@@ -70,6 +70,7 @@ class PriorMatch:
         }
 
     def run(self) -> Iterator[Result]:
+        self._pictures.clear()
         train, test = self.representation.train[ENDPOINT], self.representation.test[ENDPOINT]
         prior = priors.get(self.prior, test.shape[1])
         features = prior.to_support(tf.constant(test)).numpy()
@@ -90,7 +91,7 @@ class PriorMatch:
         self._pictures.extend(self._histograms(features, samples, np.array(distances)))
 
     def pictures(self) -> list[Histogram]:
-        return self._pictures
+        return list(self._pictures)
 
     def _histograms(self, features, samples, distances):
         edges = np.histogram_bin_edges(np.concatenate([samples.ravel(), features.ravel()]), BINS)

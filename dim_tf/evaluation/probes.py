@@ -81,6 +81,7 @@ class Probe:
         }
 
     def run(self) -> Iterator[Result]:
+        self._confusions.clear()
         splits = self.representation.splits
         for endpoint, features in self.representation.train.items():
             predictions = [
@@ -99,7 +100,7 @@ class Probe:
 
     def pictures(self) -> list[ConfusionMatrix]:
         """The first seed's confusion matrix on the global feature."""
-        return self._confusions
+        return list(self._confusions)
 
     def _confusion(self, answers):
         splits = self.representation.splits

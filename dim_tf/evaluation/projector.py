@@ -17,6 +17,12 @@ TENSORS, METADATA, SPRITE = "tensors.tsv", "metadata.tsv", "sprite.png"
 CONFIG = "projector_config.pbtxt"  # the name that the plug-in looks for
 
 
+def shown(representation: Representation, images: int = IMAGES) -> Representation:
+    """What `write` needs of it, which keeps the other features from staying in memory."""
+    few = representation.test[ENDPOINT][:images].copy()  # a view would keep all
+    return Representation({}, {ENDPOINT: few}, representation.splits)
+
+
 def write(folder: Path, representation: Representation, images: int = IMAGES) -> None:
     """Writes the global feature of the first test images, with their labels and pictures.
 

@@ -78,6 +78,7 @@ class Reconstruction:
         }
 
     def run(self) -> Iterator[Result]:
+        self._pictures.clear()
         splits = self.representation.splits
         mean, variance = moments(self.representation.train[ENDPOINT])
         decoder = self._trained(mean, variance)
@@ -104,7 +105,7 @@ class Reconstruction:
             yield Result(name, ENDPOINT, float(np.mean(values)), uncertainty)
 
     def pictures(self) -> list[Reconstructions]:
-        return self._pictures
+        return list(self._pictures)
 
     def _trained(self, mean, variance) -> Decoder:
         splits = self.representation.splits

@@ -30,8 +30,8 @@ class SavedEncoder:
 def load(path: str) -> SavedEncoder:
     """Loads an encoder.
 
-    Of a SavedModel, what is called is the signature `endpoints` of ours, else `serving_default`,
-    else the model itself, as TF Hub's are.
+    Of a SavedModel, what is called is the signature `endpoints` if it gives "global", as ours does,
+    else `serving_default`, else the model itself, as TF Hub's are.
 
     Args:
         path: a folder with saved_model.pb, or a .keras file.
@@ -51,9 +51,11 @@ def load(path: str) -> SavedEncoder:
         loaded = tf.saved_model.load(path)
     except (OSError, ValueError, tf.errors.OpError) as error:
         raise _cannot_load(path, error) from error
-    for name in ("endpoints", "serving_default"):
-        if name in loaded.signatures:
-            return _of_signature(path, loaded, name)
+    signatures = loaded.signatures
+    if "endpoints" in signatures and "global" in signatures["endpoints"].structured_outputs:
+        return _of_signature(path, loaded, "endpoints")
+    if "serving_default" in signatures:
+        return _of_signature(path, loaded, "serving_default")
     if not callable(loaded):
         raise InputError(
             f"the SavedModel in --encoder_path={path} has no signature serving_default and cannot "
@@ -74,6 +76,12 @@ def _of_keras(path):
         model = keras.models.load_model(path, compile=False)
     except (OSError, ValueError, TypeError) as error:
         raise _cannot_load(path, error) from error
+    if getattr(model, "inputs", None) is None:
+        raise InputError(
+            f"the Keras model in --encoder_path={path} does not tell its inputs and outputs, as "
+            "those written as a subclass or without keras.Input; export it as a SavedModel, or "
+            "wrap it in a functional one"
+        )
     specs = [tf.TensorSpec(x.shape, x.dtype) for x in tf.nest.flatten(model.inputs)]
     pick = _picker(path, model.output)
     return SavedEncoder(

@@ -62,6 +62,7 @@ class SupportVectorMachine:
         return min(count, CONV_IMAGES) if endpoint == "conv" else count
 
     def run(self) -> Iterator[Result]:
+        self._iterations.clear()
         splits = self.representation.splits
         for endpoint, features in self.representation.train.items():
             hits = []

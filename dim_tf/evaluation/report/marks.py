@@ -40,22 +40,12 @@ class Line:
     told: str  # at the end of the line: HTML
 
 
-def ranking(results: Results, endpoint: str = "global") -> list[str]:
-    """The measures that stand on this axis: shares and AUCs of which the higher is better."""
-    return [
-        name
-        for name, kind in results.kinds.items()
-        if kind.better == "higher" and kind.unit in ("share", "auc")
-        if is_number(results.values(name).get(endpoint))
-    ]
-
-
 def of_run(experiment: dict[str, Any], results: Results) -> str:
     """The global feature by every such measure; empty where there are fewer than two figures."""
     lines = []
     used: dict[str, str] = {}
     rows = paper.rows(experiment)[:1]
-    for measure in ranking(results):
+    for measure in results.ranking:
         kind = results.kinds[measure]
         value = results.values(measure)["global"]
         others = {}

@@ -58,15 +58,20 @@ class Results:
         return first + [e for e in found if e not in (*first, "pixels")]
 
     @property
-    def headline(self) -> str | None:
-        """The measure that sums up the run: of the global feature, a share or AUC that ranks."""
-        ranking = [
+    def ranking(self) -> list[str]:
+        """The measures of the global feature that rank on one axis: shares and AUCs."""
+        return [
             name
             for name, kind in self.kinds.items()
             if kind.better == "higher"
             and kind.unit in ("share", "auc")
             and is_number(self.values(name).get("global"))
         ]
+
+    @property
+    def headline(self) -> str | None:
+        """The measure that sums up the run; None where none ranks."""
+        ranking = self.ranking
         known = [name for name in _HEADLINES if name in ranking]
         return next(iter(known + ranking), None)
 

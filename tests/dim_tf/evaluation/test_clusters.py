@@ -5,6 +5,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 from made_representations import measured, representation, splits
+from sklearn.cluster import KMeans
 
 from dim_tf.evaluation.clusters import Clusters, assignment
 
@@ -27,6 +28,26 @@ def test_what_tells_nothing():
         labels == np.bincount(splits().train.labels).argmax()
     )
     assert constant["cluster_nmi"].value == 0.0
+
+
+def test_of_many_images_some_are_drawn_by_each_seed(monkeypatch):
+    plain = measured("random", Clusters)["cluster_nmi"].value
+    monkeypatch.setattr("dim_tf.evaluation.clusters.IMAGES", 60)
+    seen = []
+    fit = KMeans.fit_predict
+
+    def spy(self, features):
+        seen.append(features)
+        return fit(self, features)
+
+    monkeypatch.setattr(KMeans, "fit_predict", spy)
+    found = measured("ideal", Clusters)
+    assert found["cluster_accuracy"].value == 1.0
+    assert [len(features) for features in seen] == [60] * 3
+    assert not np.array_equal(seen[0], seen[1])
+    assert measured("random", Clusters)["cluster_nmi"].value != plain
+    told = Clusters(representation("ideal", splits())).protocol["cluster_accuracy"]
+    assert "of 60 training images drawn by each seed, best of" in told
 
 
 def test_to_double_the_features_changes_nothing():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dim_tf.evaluation.divergence import LIMIT, SHARE, kl_bound
+from dim_tf.evaluation.divergence import LIMIT, SHARE, kl_bound, limits
 from keras_models.estimators import donsker_varadhan
 
 
@@ -32,3 +32,8 @@ def test_samples_that_can_be_told_apart_give_the_limit_and_no_more():
         apart = tf.fill([10], score), tf.fill([30], -score)
         assert float(kl_bound(*apart)) == pytest.approx(LIMIT, abs=1e-3)
         assert float(donsker_varadhan.of_samples(*apart)) == pytest.approx(2 * score)
+
+
+def test_the_evidence_is_told_of_the_number_of_samples():
+    assert "at most 11.5 nats; 599 samples" in limits(599)
+    assert limits(599).endswith("logarithm, 6.4 nats")

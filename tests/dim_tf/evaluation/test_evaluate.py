@@ -1,16 +1,23 @@
 """Measuring an encoder: which features, which floors, what is written."""
 
 import dataclasses
+import gc
 import json
+import math
+import weakref
 from functools import partial
 
 import keras
 import numpy as np
 import pytest
 
+from dim_tf import stages
 from dim_tf.data.splits import Split, Splits
+from dim_tf.errors import RunError
 from dim_tf.evaluation import evaluate, representation
+from dim_tf.evaluation.neighbours import NearestNeighbours
 from dim_tf.evaluation.pictures import NeighbourPanel
+from dim_tf.evaluation.projection import PlaneProjections
 from dim_tf.experiment import MEASURES, Experiment
 from keras_models import encoders
 
@@ -48,17 +55,18 @@ def test_features_are_those_of_the_encoder(splits, channels):
 
 def test_an_evaluation_has_floors_and_a_protocol(splits, tmp_path):
     encoder, random_encoder = small_encoder(0), small_encoder(1)
-    found, pictures = evaluate.evaluate(
+    evaluation = evaluate.evaluate(
         partial(representation.of_encoder, encoder),
         {
             "random_encoder": partial(representation.of_encoder, random_encoder),
             "pixels": representation.of_pixels,
         },
         splits,
-        Experiment(name="a", measures="mlp,knn,linear", probe_epochs=1, probe_seeds=1),
+        Experiment(name="a", measures="knn,linear", probe_epochs=1, probe_seeds=1),
     )
+    found = evaluation.figures
     endpoints = {"conv", "fc", "global"}
-    for measure in ("knn", "linear_probe", "mlp_probe"):
+    for measure in ("knn", "linear_probe"):
         assert set(found[measure]) == endpoints
         assert set(found["floors"]["random_encoder"][measure]) == endpoints
         assert set(found["floors"]["pixels"][measure]) == {"pixels"}
@@ -66,14 +74,81 @@ def test_an_evaluation_has_floors_and_a_protocol(splits, tmp_path):
         assert found["measures"][measure]["unit"] == "share"
         low, high = found["uncertainty"][measure]["conv"]["ci95"]
         assert low < found[measure]["conv"] < high
-    assert found["uncertainty"]["mlp_probe"]["conv"]["n"] == 1
+    assert found["uncertainty"]["linear_probe"]["conv"]["n"] == 1
     assert found["protocol"]["data"] == "a note"
     assert found["protocol"]["endpoints"] == "flattened: conv 64, fc 8, global 5"
     assert found["knn"]["conv"] != found["floors"]["random_encoder"]["knn"]["conv"]
-    assert list(found["cost"]) == ["features", "knn", "linear", "mlp", "floors"]
-    assert [type(picture) for picture in pictures].count(NeighbourPanel) == 2
+    assert list(found["cost"]) == ["features", "knn", "linear", "floors"]
+    assert [type(picture) for picture in evaluation.pictures].count(NeighbourPanel) == 2
     evaluate.write(tmp_path, found)
     assert json.loads((tmp_path / "evaluation.json").read_text())["knn"] == found["knn"]
+
+
+def test_features_end_before_the_next_are_made(splits, monkeypatch):
+    """CelebA's take gigabytes; also where a measure failed."""
+    alive = []
+
+    def encode(given):
+        assert [ref() for ref in alive] == [None] * len(alive)
+        made = representation.of_pixels(given)
+        made = representation.Representation(
+            {"global": made.train["pixels"]}, {"global": made.test["pixels"]}, given
+        )
+        alive.extend([weakref.ref(made), weakref.ref(made.train["global"])])
+        alive.append(weakref.ref(made.test["global"]))
+        return made
+
+    monkeypatch.setattr(PlaneProjections, "run", lambda self: iter(()))  # t-SNE takes seconds
+    gc.disable()  # it must not take a collection
+    try:
+        found = evaluate.evaluate(
+            encode,
+            {"random_encoder": encode, "pixels": encode},
+            splits,
+            Experiment(name="a", measures="knn,projection"),
+        )
+        assert [ref() for ref in alive] == [None] * 9
+    finally:
+        gc.enable()
+    assert set(found.figures["floors"]["pixels"]) == {"knn"}
+    assert found.projected.test["global"].shape == (30, 64)
+    assert found.projected.train == {}
+
+
+def test_one_that_fails_does_not_take_the_others_with_it(splits, monkeypatch):
+    def fail(self):
+        yield from ()
+        raise RunError("it diverged")
+
+    monkeypatch.setattr(NearestNeighbours, "run", fail)
+    found = evaluate.evaluate(
+        representation.of_pixels,
+        {"pixels": representation.of_pixels},
+        splits,
+        Experiment(name="a", measures="knn,clusters"),
+    )
+    assert found.failed == {"knn": "it diverged", "knn of the raw pixels": "it diverged"}
+    assert found.figures["protocol"]["knn"] == "failed: it diverged"
+    assert found.figures["protocol"]["knn of the raw pixels"] == "failed: it diverged"
+    assert "knn" not in found.figures["measures"]
+    assert "knn" not in found.figures["floors"]["pixels"]
+    assert 0 < found.figures["cluster_accuracy"]["pixels"] <= 1
+    assert "cluster_accuracy" in found.figures["floors"]["pixels"]
+    assert found.projected is None
+
+
+def test_all_else_is_written_before_the_failure_is_told(tmp_path, splits, monkeypatch):
+    figures = {"measures": {}, "protocol": {"knn": "failed: it diverged"}}
+    features = representation.Representation({}, {"global": np.ones((30, 2))}, splits)
+    made = evaluate.Evaluation(figures, [], features, {"knn": "it diverged"})
+    monkeypatch.setattr(stages, "measure", lambda *_: made)
+    settings = Experiment(name="a", run_dir=str(tmp_path))
+    with pytest.raises(RunError, match="knn: it diverged"):
+        stages._evaluate(settings, splits, None, {}, None, {"step": 3})
+    written = json.loads((tmp_path / "evaluation.json").read_text())
+    assert written["protocol"] == {"knn": "failed: it diverged", "step": 3}
+    assert (tmp_path / "report.html").exists()
+    assert (tmp_path / "tensorboard/projector_config.pbtxt").exists()
 
 
 def test_measures_are_those_of_the_flag():
@@ -88,16 +163,41 @@ def test_what_cannot_be_measured_is_named(splits):
         test=dataclasses.replace(splits.test, labels=np.eye(3, dtype=int)[splits.test.labels]),
     )
     settings = Experiment(name="a", measures="knn,svm,few_labels,fine_tuning")
-    found, _ = evaluate.evaluate(representation.of_pixels, {}, of_attributes, settings)
+    found = evaluate.evaluate(representation.of_pixels, {}, of_attributes, settings).figures
     assert set(found["measures"]) == {"knn_auc"}
     for name in ("svm", "few_labels", "fine_tuning"):
         assert "left out: needs one class an image" in found["protocol"][name]
     assert "missing in this encoder: conv, fc, global" in found["protocol"]["endpoints"]
     settings = Experiment(name="a", measures="fine_tuning")
-    found, _ = evaluate.evaluate(representation.of_pixels, {}, splits, settings)
+    found = evaluate.evaluate(representation.of_pixels, {}, splits, settings).figures
     assert "left out: needs an encoder that can be trained" in found["protocol"]["fine_tuning"]
 
 
-def test_nan_is_written_as_null(tmp_path):
-    evaluate.write(tmp_path, {"a": {"b": float("nan"), "c": 1.0}})
-    assert json.loads((tmp_path / "evaluation.json").read_text()) == {"a": {"b": None, "c": 1.0}}
+@pytest.mark.parametrize(
+    ("trained", "gamma", "dim", "lack"),
+    [
+        (True, 0.1, 5, ""),
+        (True, 0.0, 5, "a run with --gamma"),
+        (False, 0.1, 5, "a run with --gamma"),
+        (True, 0.1, 4 * 5, "has a map of them"),
+    ],
+)
+def test_prior_match_is_of_one_global_feature_that_was_matched(splits, trained, gamma, dim, lack):
+    encoder = small_encoder(0)
+    features = representation.Representation({}, {"global": np.ones((30, dim))}, splits)
+    subject = evaluate.Subject(
+        features,
+        representation.of_pixels,
+        Experiment(name="a", gamma=gamma),
+        1,
+        evaluate.Networks(encoder, encoder) if trained else None,
+    )
+    told = evaluate.MEASURES["prior_match"].lacks(subject)
+    assert lack in told
+    assert bool(told) == bool(lack)
+
+
+def test_what_is_not_finite_is_written_as_null(tmp_path):
+    evaluate.write(tmp_path, {"a": {"b": math.nan, "c": 1.0}, "d": [math.inf, -math.inf]})
+    written = json.loads((tmp_path / "evaluation.json").read_text())
+    assert written == {"a": {"b": None, "c": 1.0}, "d": [None, None]}

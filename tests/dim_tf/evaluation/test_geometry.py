@@ -62,6 +62,13 @@ def test_uniformity_against_a_plain_loop(monkeypatch):
     assert uniformity(features) == pytest.approx(np.log(np.mean(pairs)), abs=1e-5)
 
 
+def test_uniformity_of_zeros():
+    assert uniformity(np.zeros((20, 3), np.float32)) == 0.0
+    one = np.zeros((2, 3), np.float32)
+    one[0] = [0, 3, 4]  # of length 1, and 0: 1 apart
+    assert uniformity(one) == pytest.approx(-2.0)
+
+
 def test_alignment_of_equal_opposite_and_unrelated():
     features = noise(2000)
     assert alignment(features, 3 * features) == pytest.approx(0, abs=1e-6)

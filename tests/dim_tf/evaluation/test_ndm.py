@@ -8,7 +8,7 @@ from made_representations import representation, splits
 from dim_tf.evaluation.fitting import Recipe
 from dim_tf.evaluation.ndm import NeuralDependencyMeasure, total_correlation
 
-DATA = splits(train=2048, test=1024)
+DATA = splits(train=2048, test=512)
 
 
 def measure(kind, steps=60, batch=128, seeds=1):
@@ -28,6 +28,10 @@ def test_discrete_dependences():
     found = {result.measure: result.value for result in measure("ideal").run()}
     assert found["ndm"] == pytest.approx(one_hot_dependence(1), rel=0.1)
     assert found["ndm_sigmoid"] == pytest.approx(one_hot_dependence(1), rel=0.1)
+
+
+@pytest.mark.slow
+def test_twice_the_same():
     assert next(measure("duplicated").run()).value == pytest.approx(one_hot_dependence(2), rel=0.1)
 
 

@@ -72,5 +72,7 @@ def test_the_best_and_the_worst_dimensions_are_shown():
 
 
 def test_seeds_repeat():
-    r = matched("uniform")
-    assert measured(r, "uniform")[0] == measured(r, "uniform")[0]
+    measure = PriorMatch(matched("uniform"), "uniform", steps=3, batch=64)
+    first, pictures = list(measure.run()), measure.pictures()
+    assert list(measure.run()) == first
+    assert len(measure.pictures()) == len(pictures) == 1 + 4

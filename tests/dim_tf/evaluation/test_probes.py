@@ -190,6 +190,8 @@ def test_the_svm_tells_what_did_not_converge(monkeypatch):
     assert "conv: 100 images, 3 of 3 not converged in 1 iterations" in cut_short.protocol["svm"]
     list(whole.run())
     assert "conv: 100 images, all converged, in " in whole.protocol["svm"]
+    list(cut_short.run())
+    assert "3 of 3 not converged" in cut_short.protocol["svm"]
 
 
 def test_few_labels_are_drawn_class_by_class():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from made_representations import representation, splits
+from threadpoolctl import threadpool_limits
 
 from dim_tf.evaluation.projection import (
     PlaneProjections,
@@ -12,6 +13,13 @@ from dim_tf.evaluation.projection import (
 )
 
 DATA = splits(test=120)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """t-SNE of few points waits for its threads more than it computes, on a busy machine."""
+    with threadpool_limits(1):
+        yield
 
 
 def test_principal_components_of_a_plane():

@@ -102,6 +102,45 @@ def test_what_cannot_be_measured_is_refused(tmp_path):
     check(save_function(tmp_path / "4", two, 8, 8, 3), "gives a, b; expected")
 
 
+@keras.saving.register_keras_serializable("test_saved_encoder")
+class Subclassed(keras.Model):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = keras.layers.Dense(2)
+
+    def call(self, images):
+        return self.dense(images)
+
+
+@pytest.mark.parametrize("kind", ["subclassed", "sequential"])
+def test_a_keras_file_that_does_not_tell_its_inputs_is_refused(tmp_path, kind):
+    if kind == "subclassed":
+        model = Subclassed()
+        model(np.zeros((1, 8, 8, 3), np.float32))
+    else:
+        model = keras.Sequential([keras.layers.GlobalMaxPooling2D()])  # without an input
+    path = str(tmp_path / "a.keras")
+    model.save(path)
+    with pytest.raises(InputError, match="does not tell its inputs"):
+        saved_encoder.load(path)
+
+
+def test_endpoints_of_others_are_not_taken_for_ours(tmp_path):
+    module = tf.Module()
+    spec = tf.TensorSpec([None, 8, 8, 3], tf.float32, name="x")
+
+    def gives(**outputs):
+        function = tf.function(lambda x: {k: x * v for k, v in outputs.items()}, [spec])
+        return function.get_concrete_function()
+
+    signatures = {"endpoints": gives(theirs=2.0), "serving_default": gives(anything=3.0)}
+    tf.saved_model.save(module, str(tmp_path), signatures=signatures)
+    found = saved_encoder.load(str(tmp_path))
+    assert found.description.endswith(", serving_default")
+    given = found.endpoints(tf.ones([1, 8, 8, 3]))
+    np.testing.assert_array_equal(given["global"], np.full((1, 3), 3.0))
+
+
 @pytest.mark.slow
 def test_a_keras_application_is_measured_by_the_command(tmp_path):
     """Of random weights, as a SavedModel, which the command measures, and as a Keras file."""
