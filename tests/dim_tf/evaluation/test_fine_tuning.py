@@ -1,6 +1,5 @@
 """Fine-tuning: what is trained, on which images, and what stays as it was."""
 
-import keras
 import numpy as np
 import pytest
 from small_export import small_encoder
@@ -36,19 +35,23 @@ def test_both_networks_learn_and_the_encoders_stay():
 
 
 def test_every_weight_of_the_encoder_below_the_head_is_trained(monkeypatch):
-    made = []
+    made, starts = [], []
     make = fine_tuning.Classifier
 
     def spy(*arguments):
         made.append(make(*arguments))
+        starts.append(made[-1].encoder.get_weights())
         return made[-1]
 
     monkeypatch.setattr(fine_tuning, "Classifier", spy)
-    encoder = small_encoder()
+    encoder, random_encoder = small_encoder(), small_encoder()
+    random_encoder.set_weights([w + 0.125 for w in encoder.get_weights()])
     data = Splits("made", bright_and_dark(64), bright_and_dark(8), ("dark", "bright"), "made")
-    list(FineTuning(encoder, encoder, data, epochs=1, learning_rate=1e-2).run())
+    list(FineTuning(encoder, random_encoder, data, epochs=1, learning_rate=1e-2).run())
     kernels = [v for v in made[0].encoder.variables if v.name == "kernel"]
     theirs = [v for v in encoder.variables if v.name == "kernel"]
     changed = [not np.array_equal(a, b) for a, b in zip(kernels, theirs, strict=True)]
     assert changed == [True, False, False]  # fc and global are above conv
-    assert isinstance(made[1], keras.Model)
+    for given, of in zip(starts, (encoder, random_encoder), strict=True):
+        for weight, expected in zip(given, of.get_weights(), strict=True):
+            np.testing.assert_array_equal(weight, expected)
