@@ -56,7 +56,7 @@ def measure(name: str, data_dir: str, out: Path, answer) -> None:
     experiment = Experiment(
         name=folder, run_dir=str(out / folder), data_dir=data_dir, **{**COMMON, **ROWS[name]}
     )
-    splits = data.load(experiment.dataset, data_dir, 0, experiment.download)
+    splits = data.load(experiment.dataset, experiment.data_request)
     loop.train(experiment, splits)
     model, step = load_trained(experiment, splits.image_shape)
     features = representation.of_encoder(model.encoder, splits)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dim_tf.data import SOURCES
+from dim_tf.data import SOURCES, Request
 from dim_tf.errors import InputError
 
 # Those of keras_models, which needs TensorFlow; --help does not. A test compares them.
@@ -332,6 +332,10 @@ class Experiment:
     @property
     def run_path(self) -> Path:
         return Path(self.run_dir or Path("runs") / self.name)
+
+    @property
+    def data_request(self) -> Request:
+        return Request(self.data_dir, self.image_size, self.download, reports=self.run_path)
 
     @property
     def measure_names(self) -> tuple[str, ...]:

@@ -37,9 +37,7 @@ def run_stages(experiment: Experiment, modes: list[str]) -> bool:
         devices = strategy.get(experiment.strategy, 0, experiment.cluster)
     if experiment.replicas:
         strategy.make_logical_cpus(experiment.replicas)  # before anything uses the CPU
-    splits = data.load(
-        experiment.dataset, experiment.data_dir, experiment.image_size, experiment.download
-    )
+    splits = data.load(experiment.dataset, experiment.data_request)
     print(f"data: {splits.note}", flush=True)
     if "train" in modes:
         try:

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from dim_tf.data import tfds_files
+from dim_tf.data import Request, tfds_files
 from dim_tf.data.splits import Splits
 
 BY_HAND = (
@@ -12,15 +12,16 @@ BY_HAND = (
 )
 
 
-def load(data_dir: str, image_size: int, download: bool) -> Splits:
+def load(request: Request) -> Splits:
     """CelebA's training and test images; the labels are its attributes, 0 or 1.
 
-    The largest centred square (178x178 of 178x218 pixels) is resized to image_size.
+    The largest centred square (178x178 of 178x218 pixels) is resized to the wanted size.
 
     Raises:
         InputError: the files are missing and could not be downloaded.
     """
-    builder = tfds_files.prepare("celeb_a", data_dir, download, BY_HAND)
+    builder = tfds_files.prepare("celeb_a", request, BY_HAND)
+    size = request.image_size
     names = tuple(sorted(builder.info.features["attributes"]))
 
     def attributes(example):
@@ -28,11 +29,11 @@ def load(data_dir: str, image_size: int, download: bool) -> Splits:
 
     return Splits(
         name="celeb_a",
-        train=tfds_files.read(builder, "train", image_size, attributes),
-        test=tfds_files.read(builder, "test", image_size, attributes),
+        train=tfds_files.read(builder, "train", size, attributes),
+        test=tfds_files.read(builder, "test", size, attributes),
         label_names=names,
         note=(
             "CelebA as TensorFlow Datasets has it, the centred square of each image resized to "
-            f"{image_size}x{image_size} pixels; training and test split of the data set."
+            f"{size}x{size} pixels; training and test split of the data set."
         ),
     )

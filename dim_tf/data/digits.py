@@ -5,19 +5,19 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from dim_tf.data import image_ops
+from dim_tf.data import Request, image_ops
 from dim_tf.data.splits import Split, Splits
 
 TEST_FRACTION = 1 / 3
 
 
-def load(data_dir: str, image_size: int, download: bool) -> Splits:
-    """The digits, resized to image_size; `data_dir` and `download` are not needed."""
-    del data_dir, download
+def load(request: Request) -> Splits:
+    """The digits, resized; their files come with scikit-learn."""
+    size = request.image_size
     digits = load_digits()
     sixteenths = digits.images[..., np.newaxis].astype(np.float32)  # 0 to 16
     resized = tf.data.Dataset.from_tensor_slices(sixteenths * (255 / 16)).map(
-        lambda image: image_ops.to_bytes(image_ops.fit(image, image_size))
+        lambda image: image_ops.to_bytes(image_ops.fit(image, size))
     )
     pixels = np.stack(list(resized.as_numpy_iterator()))
     labels = digits.target.astype(np.int64)
@@ -29,7 +29,7 @@ def load(data_dir: str, image_size: int, download: bool) -> Splits:
         test=Split(pixels[test], labels[test]),
         label_names=tuple(str(name) for name in digits.target_names),
         note=(
-            f"scikit-learn's digits, 8x8 pixels resized to {image_size}x{image_size}; "
+            f"scikit-learn's digits, 8x8 pixels resized to {size}x{size}; "
             f"{len(train)} training and {len(test)} test images, stratified by class with seed 0."
         ),
     )

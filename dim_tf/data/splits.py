@@ -1,21 +1,36 @@
 """What every data source returns."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 
+class Images(Protocol):
+    """Images that are indexed by rows as an array is; not all of them need to be in memory."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, H, W, C), C = 1 or 3."""
+
+    def __len__(self) -> int:
+        """N."""
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        """uint8 [len(rows), H, W, C], in memory."""
+
+
 @dataclass(frozen=True)
 class Split:
-    """Images with their labels, in memory.
+    """Images, and their labels where they have some.
 
     Attributes:
         images: uint8 [N, H, W, C], C = 1 or 3.
-        labels: int64 [N], class numbers; or int64 [N, A], attributes 0 or 1.
+        labels: int64 [N], class numbers; or int64 [N, A], attributes 0 or 1; None: no labels.
     """
 
-    images: np.ndarray
-    labels: np.ndarray
+    images: Images
+    labels: np.ndarray | None
 
     def __len__(self):
         return len(self.images)
@@ -27,10 +42,12 @@ class Splits:
 
     Attributes:
         name: of the data set.
-        train: what the encoder and the probes are trained on.
-        test: what they are measured on.
-        label_names: of the classes, or of the attributes.
+        train: what the encoder is trained on.
+        test: what it is measured on.
+        label_names: of the classes, or of the attributes; empty: no labels.
         note: one sentence on where the images come from and how they were split and resized.
+        labelled: what the probes are trained on, where `train` has no labels but others have;
+            None: `train`.
     """
 
     name: str
@@ -38,12 +55,14 @@ class Splits:
     test: Split
     label_names: tuple[str, ...]
     note: str
+    labelled: Split | None = None
 
     @property
     def multi_label(self) -> bool:
         """Whether the labels are attributes and not one class an image."""
-        return self.train.labels.ndim == 2
+        return self.test.labels is not None and self.test.labels.ndim == 2
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        return self.train.images.shape[1:]
+        _, height, width, channels = self.train.images.shape
+        return height, width, channels

@@ -3,18 +3,17 @@
 import numpy as np
 import tensorflow as tf
 
-from dim_tf.data import image_ops
+from dim_tf.data import Request, image_ops
 from dim_tf.data.splits import Split
 from dim_tf.errors import InputError
 
 
-def prepare(name: str, data_dir: str, download: bool, by_hand: str):
+def prepare(name: str, request: Request, by_hand: str):
     """A TFDS builder whose files are in place.
 
     Args:
         name: of the TFDS data set.
-        data_dir: TFDS's folder; empty: its default.
-        download: whether the files may be downloaded.
+        request: its `data_dir` is TFDS's folder; empty: TFDS's default.
         by_hand: what the error tells the user to do without a network.
 
     Raises:
@@ -22,11 +21,11 @@ def prepare(name: str, data_dir: str, download: bool, by_hand: str):
     """
     import tensorflow_datasets as tfds
 
-    builder = tfds.builder(name, data_dir=data_dir or None)
+    builder = tfds.builder(name, data_dir=request.data_dir or None)
     if builder.is_prepared():
         return builder
     where = builder.data_dir
-    if not download:
+    if not request.download:
         raise InputError(f"{name} is not in {where} and --nodownload was given. {by_hand}")
     try:
         builder.download_and_prepare()

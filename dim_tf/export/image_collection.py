@@ -9,6 +9,7 @@ from pathlib import Path
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
+from dim_tf.data import Request
 from dim_tf.errors import InputError
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -158,7 +159,7 @@ def _of_tfds(where: str, data_dir: str, download: bool) -> Collection:
         raise InputError(f"--embed_input={where}; expected tfds:NAME:SPLIT, as tfds:cifar10:test")
     _, name, asked = parts
     by_hand = "Give --data_dir, or --download to fetch it."
-    builder = tfds_files.prepare(name, data_dir, download, by_hand)
+    builder = tfds_files.prepare(name, Request(data_dir, download=download), by_hand)
     counts = {}
     for split in asked.split("+"):
         if split not in builder.info.splits:

@@ -21,7 +21,7 @@ def check(splits, size, channels):
 
 
 def test_digits():
-    splits = data.load("digits")
+    splits = data.load("digits", data.Request())
     check(splits, 28, 1)
     assert (len(splits.train), len(splits.test)) == (1198, 599)
     assert set(splits.test.labels) == set(range(10))
@@ -29,25 +29,25 @@ def test_digits():
     train = {image.tobytes() for image in splits.train.images}
     repeated = sum(image.tobytes() in train for image in splits.test.images)
     assert repeated == 0
-    again = data.load("digits")
+    again = data.load("digits", data.Request())
     np.testing.assert_array_equal(again.test.images, splits.test.images)
 
 
 def test_an_unknown_source_is_named():
     with pytest.raises(InputError, match="unknown data set 'nothing'"):
-        data.load("nothing")
+        data.load("nothing", data.Request())
 
 
 @pytest.mark.parametrize(("name", "says"), [("cifar10", "copy FOLDER"), ("celeb_a", "by hand")])
 def test_missing_files_say_how_to_get_them(name, says, tmp_path):
     with pytest.raises(InputError, match=says):
-        data.load(name, data_dir=str(tmp_path), download=False)
+        data.load(name, data.Request(str(tmp_path), download=False))
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not FILES, reason="TFDS_DATA_DIR is not set")
 def test_cifar10():
-    splits = data.load("cifar10", data_dir=FILES, download=False)
+    splits = data.load("cifar10", data.Request(FILES, download=False))
     check(splits, 32, 3)
     assert (len(splits.train), len(splits.test)) == (50_000, 10_000)
     assert splits.label_names[3] == "cat"
@@ -57,7 +57,7 @@ def test_cifar10():
 @pytest.mark.slow
 @pytest.mark.skipif(not FILES, reason="TFDS_DATA_DIR is not set")
 def test_celeb_a():
-    splits = data.load("celeb_a", data_dir=FILES, download=False)
+    splits = data.load("celeb_a", data.Request(FILES, download=False))
     check(splits, 64, 3)
     assert splits.multi_label
     assert splits.train.labels.shape[1] == len(splits.label_names) == 40
