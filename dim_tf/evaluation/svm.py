@@ -1,5 +1,6 @@
 """Linear support vector machines on frozen features (Hjelm et al. 2019, section 4)."""
 
+import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import LinearSVC
+from sklearn.utils.parallel import Parallel, delayed
 
 from dim_tf.evaluation.measure import Kind, Result, of_hits
 from dim_tf.evaluation.probes import moments, standardised
@@ -65,25 +67,35 @@ class SupportVectorMachine:
         self._iterations.clear()
         splits = self.representation.splits
         for endpoint, features in self.representation.train.items():
-            hits = []
-            for seed in range(self.runs):
-                rng = np.random.default_rng(seed)
-                rows = rng.choice(len(features), self._count(endpoint), replace=False)
-                answers = self._answers(endpoint, rows, seed)
-                hits.append(answers == splits.test.labels)
+            mean, variance = moments(features)
+            root = np.float32(features.shape[1] ** 0.5)
+            samples = (
+                (standardised(features[rows], mean, variance) / root, splits.train.labels[rows])
+                for rows in self._rows(endpoint, len(features))
+            )
+            machines = self._trained(samples)
+            self._iterations[endpoint] = [int(machine.n_iter_) for machine in machines]
+            tested = standardised(self.representation.test[endpoint], mean, variance) / root
+            hits = [machine.predict(tested) == splits.test.labels for machine in machines]
             yield Result("svm", endpoint, *of_hits(hits))
 
-    def _answers(self, endpoint, rows, seed):
-        """Trains on those rows; the classes of the test images."""
-        features = self.representation.train[endpoint][rows]
-        labels = self.representation.splits.train.labels[rows]
-        mean, variance = moments(features)
-        root = np.float32(features.shape[1] ** 0.5)
-        machine = LinearSVC(dual=True, random_state=seed, max_iter=self.max_iterations)
+    def _rows(self, endpoint, images):
+        """Which images each training sees; all in one order, which the solver changes itself."""
+        for seed in range(self.runs):
+            if endpoint == "conv" and images > CONV_IMAGES:
+                yield np.random.default_rng(seed).choice(images, CONV_IMAGES, replace=False)
+            else:
+                yield slice(None)
+
+    def _trained(self, samples) -> list[LinearSVC]:
+        """One of each sample; in processes, since the solver's random order is a process's own."""
         with warnings.catch_warnings():
             # The protocol tells which did not converge.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            machine.fit(standardised(features, mean, variance) / root, labels)
-        self._iterations.setdefault(endpoint, []).append(int(machine.n_iter_))
-        test_features = self.representation.test[endpoint]
-        return machine.predict(standardised(test_features, mean, variance) / root)
+            return Parallel(n_jobs=min(self.runs, os.cpu_count() or 1))(
+                delayed(self._machine(seed).fit)(features, labels)
+                for seed, (features, labels) in enumerate(samples)
+            )
+
+    def _machine(self, seed):
+        return LinearSVC(dual=True, random_state=seed, max_iter=self.max_iterations)
