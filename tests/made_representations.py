@@ -2,21 +2,23 @@
 
 import numpy as np
 
-from dim_tf.data.splits import Split, Splits
+from dim_tf.evaluation.excerpt import Excerpt, Part
 from dim_tf.evaluation.representation import Representation
 
 CLASSES = 4
 
 
-def splits(train=256, test=128, *, multi_label=False):
+def splits(train=256, test=128, *, multi_label=False, labelled=True):
     rng = np.random.default_rng(0)
 
     def split(count):
         classes = rng.integers(0, CLASSES, count)
         labels = np.eye(CLASSES, dtype=np.int64)[classes] if multi_label else classes
-        return Split(rng.integers(0, 256, (count, 4, 4, 1), np.uint8), labels)
+        if not labelled:
+            labels = np.zeros((count, 0), np.int64)
+        return Part(rng.integers(0, 256, (count, 4, 4, 1), np.uint8), labels)
 
-    return Splits("made", split(train), split(test), tuple("abcd"), "made")
+    return Excerpt(split(train), split(test), tuple("abcd") if labelled else (), "made")
 
 
 def representation(kind, data):
@@ -24,7 +26,7 @@ def representation(kind, data):
     rng = np.random.default_rng(1)
 
     def features(split):
-        one_hot = split.labels if data.multi_label else np.eye(CLASSES)[split.labels]
+        one_hot = np.eye(CLASSES)[split.labels] if data.has_classes else split.labels
         made = {
             "ideal": one_hot,
             "duplicated": np.concatenate([one_hot, one_hot], axis=1),

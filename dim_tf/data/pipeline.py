@@ -3,10 +3,13 @@
 So there is no iterator state to save, and a run goes on from any step exactly.
 """
 
+from collections.abc import Callable
+
+import numpy as np
 import tensorflow as tf
 
 from dim_tf.data import image_ops
-from dim_tf.data.splits import Split
+from dim_tf.data.splits import Images, Split
 from dim_tf.errors import InputError
 from keras_models.randomness import derive_seed
 
@@ -42,22 +45,23 @@ def training_batches(
     Each epoch is another permutation of the images; what does not fill a batch is left out.
 
     Args:
-        split: the images, uint8 [N, H, W, C].
+        split: the images, uint8 [N, H, W, C]; those of an array are kept in TensorFlow's memory,
+            others are asked for batch by batch.
         batch_size: B.
         channels: that the encoder takes.
         seed: of the permutations and the augmentation.
         start_step: the number of the first batch.
         augment: one of `AUGMENTATIONS`.
-        labelled: whether the labels come beside the images.
+        labelled: whether the labels come beside the images, which then have some.
 
     Returns:
         A data set of float32 [B, H, W, channels] in [-1, 1]; labelled: of those images with their
         labels, int64 [B, ...].
     """
     per_epoch = steps_per_epoch(len(split), batch_size)
+    images_of = _lookup(split.images)
     with tf.device("CPU"):
-        pixels = tf.constant(split.images)
-        labels = tf.constant(split.labels)
+        labels = tf.constant(split.labels) if labelled else None
     order_seed = derive_seed(seed, "order")
     augment_seed = derive_seed(seed, "augment")
 
@@ -71,7 +75,7 @@ def training_batches(
             max_index=tf.fill([batch_size], tf.constant(len(split) - 1, tf.int64)),
             rounds=4,
         )
-        x = tf.gather(pixels, rows)
+        x = images_of(rows)
         x = augmented(x, augment, tf.stack([tf.cast(augment_seed, tf.int64), step]))
         x = image_ops.encoder_input(image_ops.to_unit(x), channels)
         return (x, tf.gather(labels, rows)) if labelled else x
@@ -82,6 +86,20 @@ def training_batches(
     # Replicas get slices of one batch, those of another worker too: each makes all and takes its.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
+
+
+def _lookup(images: Images) -> Callable[[tf.Tensor], tf.Tensor]:
+    """From row numbers, int64 [B], to those images, uint8 [B, H, W, C]."""
+    if isinstance(images, np.ndarray):
+        with tf.device("CPU"):
+            pixels = tf.constant(images)
+        return lambda rows: tf.gather(pixels, rows)
+
+    def from_elsewhere(rows):
+        found = tf.numpy_function(lambda wanted: images[wanted], [rows], tf.uint8, stateful=False)
+        return tf.ensure_shape(found, [rows.shape[0], *images.shape[1:]])
+
+    return from_elsewhere
 
 
 def augmented(batch: tf.Tensor, augment: str, seed: tf.Tensor) -> tf.Tensor:

@@ -12,7 +12,7 @@ import keras
 
 from dim_tf.data.splits import Splits
 from dim_tf.errors import RunError
-from dim_tf.evaluation import bootstrap, projector
+from dim_tf.evaluation import bootstrap, excerpt, projector
 from dim_tf.evaluation.clusters import Clusters
 from dim_tf.evaluation.few_labels import FewLabels
 from dim_tf.evaluation.fine_tuning import FineTuning
@@ -31,7 +31,7 @@ from dim_tf.evaluation.svm import SupportVectorMachine
 from dim_tf.experiment import Experiment
 from dim_tf.files import replace_text
 
-Encode = Callable[[Splits], Representation]
+Encode = Callable[[excerpt.Excerpt], Representation]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Subject:
 
     Attributes:
         features: its representation of the data.
-        encode: images as splits -> their representation, by the same encoder.
+        encode: images as excerpts -> their representation, by the same encoder.
         experiment: the settings of the measures.
         seeds: trainings averaged for each figure of a probe.
         networks: the encoder itself; None where there is none that can be trained.
@@ -73,6 +73,7 @@ class Entry:
     Attributes:
         make: builds it.
         floor: whether it is measured of random weights and of pixels too.
+        labels: whether it needs labels.
         classes: whether it needs labels that are classes.
         networks: whether it needs the encoder itself.
         prior: whether it needs one that prior matching trained.
@@ -80,13 +81,16 @@ class Entry:
 
     make: Callable[[Subject], Measure]
     floor: bool = False
+    labels: bool = False
     classes: bool = False
     networks: bool = False
     prior: bool = False
 
     def lacks(self, subject: Subject) -> str:
         """Why it cannot measure the subject; empty if it can."""
-        if self.classes and subject.features.splits.multi_label:
+        if (self.labels or self.classes) and not subject.features.splits.labelled:
+            return "needs labels; these images have none"
+        if self.classes and not subject.features.splits.has_classes:
             return "needs one class an image; these labels are attributes"
         if self.networks and subject.networks is None:
             return "needs an encoder that can be trained: that of a run"
@@ -130,8 +134,8 @@ def _fine_tuning(s):
 # In the order of the report. The names are those of `Experiment`.
 MEASURES: dict[str, Entry] = {
     "knn": Entry(lambda s: NearestNeighbours(s.features), floor=True),
-    "linear": Entry(_probe(hidden=False), floor=True),
-    "mlp": Entry(_probe(hidden=True), floor=True),
+    "linear": Entry(_probe(hidden=False), floor=True, labels=True),
+    "mlp": Entry(_probe(hidden=True), floor=True, labels=True),
     "few_labels": Entry(_few_labels, classes=True),
     "svm": Entry(lambda s: SupportVectorMachine(s.features), classes=True),
     "fine_tuning": Entry(_fine_tuning, classes=True, networks=True),
@@ -188,15 +192,16 @@ def evaluate(
     A measure that fails has no figures; the others are taken nevertheless.
 
     Args:
-        encode: images as splits -> their representation; called once for `splits`.
+        encode: images as excerpts -> their representation; called once for that of `splits`.
         floors: likewise, by name. One's features are in memory at a time.
         splits: the data.
         experiment: what is measured, and the settings of the measures.
         networks: for the measures that train the encoder; None: these are left out.
     """
-    taken = _of_encoder(encode, splits, experiment, networks)
+    images = excerpt.of(splits)
+    taken = _of_encoder(encode, images, experiment, networks)
     evaluation: dict[str, Any] = _nested(taken.results)
-    if splits.multi_label:
+    if images.labelled and not images.has_classes:
         evaluation["attributes"] = {
             r.endpoint: r.attributes
             for r in taken.results
@@ -206,13 +211,13 @@ def evaluate(
     began = time.perf_counter()
     found, failed = {}, dict(taken.failed)
     for whose, encode_floor in floors.items():
-        floor = _of_floor(whose, encode_floor, splits, experiment)
+        floor = _of_floor(whose, encode_floor, images, experiment)
         found[whose] = _nested(floor.results)
         del found[whose]["uncertainty"]
         failed |= {f"{name} of {_FLOORS[whose]}": why for name, why in floor.failed.items()}
     cost = taken.cost | {"floors": time.perf_counter() - began}
     named = " and of ".join(_FLOORS[whose] for whose in floors)
-    protocol = {"data": splits.note, **taken.protocol}
+    protocol = {"data": images.note, **taken.protocol}
     protocol["floors"] = f"the quick measures of {named}, probes with one seed"
     protocol["uncertainty"] = (
         "std: over seeds; ci95: bootstrap over the test images, percentiles of "
@@ -231,9 +236,9 @@ def evaluate(
 # The features that these two make end with them: CelebA's conv features take 5.3 GB.
 
 
-def _of_encoder(encode, splits, experiment, networks) -> _Taken:
+def _of_encoder(encode, images, experiment, networks) -> _Taken:
     began = time.perf_counter()
-    subject = Subject(encode(splits), encode, experiment, experiment.probe_seeds, networks)
+    subject = Subject(encode(images), encode, experiment, experiment.probe_seeds, networks)
     seconds = time.perf_counter() - began
     taken = _take("encoder", subject, MEASURES)
     taken.cost = {"features": seconds, **taken.cost}
@@ -243,8 +248,8 @@ def _of_encoder(encode, splits, experiment, networks) -> _Taken:
     return taken
 
 
-def _of_floor(whose, encode, splits, experiment) -> _Taken:
-    subject = Subject(encode(splits), encode, experiment, 1, None)
+def _of_floor(whose, encode, images, experiment) -> _Taken:
+    subject = Subject(encode(images), encode, experiment, 1, None)
     return _take(whose, subject, {name: entry for name, entry in MEASURES.items() if entry.floor})
 
 

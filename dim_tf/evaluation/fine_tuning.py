@@ -7,8 +7,8 @@ import keras
 import numpy as np
 
 from dim_tf.data import image_ops
-from dim_tf.data.splits import Splits
 from dim_tf.errors import RunError
+from dim_tf.evaluation.excerpt import Excerpt
 from dim_tf.evaluation.few_labels import labelled
 from dim_tf.evaluation.measure import Kind, Result, of_hits
 from dim_tf.evaluation.probes import hidden_layers, train
@@ -36,7 +36,7 @@ class FineTuning:
 
     encoder: keras.Model
     random_encoder: keras.Model
-    splits: Splits
+    splits: Excerpt
     epochs: int
     share: float = 1.0
     learning_rate: float = 1e-4

@@ -8,7 +8,7 @@ import tensorflow as tf
 from scipy.special import entr
 
 from dim_tf.data import pipeline
-from dim_tf.data.splits import Split, Splits
+from dim_tf.evaluation.excerpt import Excerpt, Part
 from dim_tf.evaluation.measure import Kind, Result
 from dim_tf.evaluation.probes import moments
 from dim_tf.evaluation.representation import Representation
@@ -29,13 +29,13 @@ class Geometry:
 
     Attributes:
         representation: whose test images are measured.
-        encode: images as splits -> their representation, by the same encoder; None: alignment,
+        encode: images as excerpts -> their representation, by the same encoder; None: alignment,
             which needs features of augmented images, is left out.
         seed: of the augmentations.
     """
 
     representation: Representation
-    encode: Callable[[Splits], Representation] | None
+    encode: Callable[[Excerpt], Representation] | None
     seed: int = 0
 
     @property
@@ -77,10 +77,10 @@ class Geometry:
             for endpoint, features in views.train.items():
                 yield Result("alignment", endpoint, alignment(features, views.test[endpoint]))
 
-    def _two_views(self) -> Splits:
+    def _two_views(self) -> Excerpt:
         """The test images augmented, as training images, and once more, as test images."""
         splits = self.representation.splits
-        test = Split(splits.test.images[:IMAGES], splits.test.labels[:IMAGES])
+        test = Part(splits.test.images[:IMAGES], splits.test.labels[:IMAGES])
 
         def view(number):
             seed = derive_seed(self.seed, f"view {number}")
@@ -92,7 +92,7 @@ class Geometry:
                 ).numpy()
                 for i in range(0, len(test), ROWS)
             ]
-            return Split(np.concatenate(images), test.labels)
+            return Part(np.concatenate(images), test.labels)
 
         return replace(splits, train=view(0), test=view(1))
 

@@ -19,7 +19,8 @@ REFERENCES = 8192
 class NearestNeighbours:
     """k-nearest-neighbour classification by cosine similarity (Wu et al. 2018, section 3.4).
 
-    A neighbour of similarity s votes for its label with weight exp(s / temperature).
+    A neighbour of similarity s votes for its label with weight exp(s / temperature). Without
+    labels there are pictures alone.
 
     Attributes:
         representation: whose training images are the neighbours of its test images.
@@ -33,12 +34,16 @@ class NearestNeighbours:
 
     @property
     def kinds(self) -> dict[str, Kind]:
-        if self.representation.splits.multi_label:
+        if self.representation.splits.has_classes:
+            return {"knn": Kind("share", "higher", "neighbour vote (k-NN)")}
+        if self.representation.splits.labelled:
             return {"knn_auc": Kind("auc", "higher", "neighbour vote (k-NN): mean AUC")}
-        return {"knn": Kind("share", "higher", "neighbour vote (k-NN)")}
+        return {}
 
     @property
     def protocol(self) -> dict[str, str]:
+        if not self.representation.splits.labelled:
+            return {"knn": "pictures alone: the vote needs labels; these images have none"}
         return {
             "knn": (
                 f"{self.k} nearest training images by cosine similarity s, votes weighted by "
@@ -48,21 +53,23 @@ class NearestNeighbours:
 
     def run(self) -> Iterator[Result]:
         splits = self.representation.splits
+        if not splits.labelled:
+            return
         labels = splits.train.labels
-        votes = labels if splits.multi_label else np.eye(len(splits.label_names))[labels]
+        votes = np.eye(len(splits.label_names))[labels] if splits.has_classes else labels
         k = min(self.k, len(labels))
         for endpoint, features in self.representation.train.items():
             similarity, rows = cosine_neighbours(self.representation.test[endpoint], features, k)
             weights = np.exp((similarity - similarity[:, :1]) / self.temperature)  # [N, k]
             weights /= weights.sum(axis=1, keepdims=True)
             scores = np.einsum("nk,nkc->nc", weights, votes[rows])
-            if splits.multi_label:
+            if splits.has_classes:
+                yield Result("knn", endpoint, *of_hits([scores.argmax(1) == splits.test.labels]))
+            else:
                 truth = splits.test.labels
                 table = attributes.measure(scores, truth, splits.label_names)
                 uncertainty = Uncertainty(None, 1, attributes.intervals([scores], truth)["auc"])
                 yield Result("knn_auc", endpoint, attributes.means(table)["auc"], uncertainty)
-            else:
-                yield Result("knn", endpoint, *of_hits([scores.argmax(1) == splits.test.labels]))
 
     def pictures(self) -> list[NeighbourPanel]:
         """Of the first test images, by the global feature; none where there is none."""
@@ -119,7 +126,7 @@ def panels(representation: Representation, queries: int = 8, k: int = 6) -> list
     made = []
     for title, rows in by_title.items():
         same = None
-        if not splits.multi_label:
+        if splits.has_classes:
             same = splits.train.labels[rows] == splits.test.labels[:queries, np.newaxis]
         made.append(
             NeighbourPanel(title, splits.test.images[:queries], splits.train.images[rows], same)

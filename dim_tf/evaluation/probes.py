@@ -57,7 +57,7 @@ class Probe:
 
     @property
     def kinds(self) -> dict[str, Kind]:
-        if not self.representation.splits.multi_label:
+        if self.representation.splits.has_classes:
             return {self.name: Kind("share", "higher", self.title)}
         return {
             f"{self.name}_{name}": replace(kind, title=f"{self.title}: {kind.title}")
@@ -90,7 +90,7 @@ class Probe:
                 )
                 for seed in range(self.seeds)
             ]
-            if splits.multi_label:
+            if not splits.has_classes:
                 yield from self._attribute_results(endpoint, predictions)
                 continue
             answers = [p.argmax(1) for p in predictions]
@@ -155,7 +155,7 @@ class Probe:
         logits = model.predict(test_features, batch_size=1024, verbose=0)
         if not np.isfinite(logits).all():
             raise RunError(f"the {self.name} diverged; give a lower --probe_learning_rate")
-        activation = keras.ops.sigmoid if splits.multi_label else keras.ops.softmax
+        activation = keras.ops.softmax if splits.has_classes else keras.ops.sigmoid
         return keras.ops.convert_to_numpy(activation(logits))
 
 

@@ -75,8 +75,8 @@ class PlaneProjections:
             pictures.Projection(
                 f"{ENDPOINT} feature, {TITLES[name]}",
                 points,
-                None if splits.multi_label else splits.test.labels[: self.images],
-                () if splits.multi_label else splits.label_names,
+                splits.test.labels[: self.images] if splits.has_classes else None,
+                splits.label_names if splits.has_classes else (),
                 thumbnails(splits.test.images[: self.images]),
             )
             for name, points in self._points.items()

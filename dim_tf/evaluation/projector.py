@@ -8,7 +8,7 @@ from google.protobuf import text_format
 from PIL import Image
 from tensorboard.plugins.projector import projector_config_pb2
 
-from dim_tf.data.splits import Splits
+from dim_tf.evaluation.excerpt import Excerpt
 from dim_tf.evaluation.projection import ENDPOINT, IMAGES, thumbnails
 from dim_tf.evaluation.representation import Representation
 from dim_tf.files import replace_text
@@ -51,14 +51,16 @@ def write(folder: Path, representation: Representation, images: int = IMAGES) ->
     replace_text(folder / CONFIG, text_format.MessageToString(config))
 
 
-def _metadata(splits: Splits, count: int) -> str:
+def _metadata(splits: Excerpt, count: int) -> str:
     """A line of column names, which the plug-in expects of more than one column, and the rows."""
+    if not splits.labelled:
+        return "".join(f"{i}\n" for i in range(count))
     names = [" ".join(name.split()) for name in splits.label_names]
     labels = splits.test.labels[:count]
-    if splits.multi_label:
-        header, columns = names, [[str(value) for value in row] for row in labels]
-    else:
+    if splits.has_classes:
         header, columns = ["label"], [[names[label]] for label in labels]
+    else:
+        header, columns = names, [[str(value) for value in row] for row in labels]
     lines = [[*row, str(i)] for i, row in enumerate(columns)]
     return "\n".join("\t".join(line) for line in [[*header, "image"], *lines]) + "\n"
 

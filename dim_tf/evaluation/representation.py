@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf.data import image_ops
-from dim_tf.data.splits import Split, Splits
+from dim_tf.evaluation.excerpt import Excerpt, Part
 from dim_tf.evaluation.saved_encoder import SavedEncoder
 
 ENDPOINTS = ("conv", "fc", "global")
@@ -27,7 +27,7 @@ class Representation:
 
     train: dict[str, np.ndarray]
     test: dict[str, np.ndarray]
-    splits: Splits
+    splits: Excerpt
 
     @property
     def described(self) -> str:
@@ -38,7 +38,7 @@ class Representation:
         return told + (f"; missing in this encoder: {', '.join(missing)}" if missing else "")
 
 
-def of_encoder(encoder: keras.Model, splits: Splits) -> Representation:
+def of_encoder(encoder: keras.Model, splits: Excerpt) -> Representation:
     """The encoder's flattened endpoints conv, fc and global, those that it has."""
     channels = encoder.image_shape[-1]
 
@@ -51,7 +51,7 @@ def of_encoder(encoder: keras.Model, splits: Splits) -> Representation:
     return _of_function(endpoints, splits)
 
 
-def of_saved(encoder: SavedEncoder, splits: Splits) -> Representation:
+def of_saved(encoder: SavedEncoder, splits: Excerpt) -> Representation:
     """The flattened endpoints conv, fc and global, those that it gives.
 
     Images are resized, bilinear with antialiasing, to the size that it takes.
@@ -70,7 +70,7 @@ def of_saved(encoder: SavedEncoder, splits: Splits) -> Representation:
     return _of_function(endpoints, splits)
 
 
-def of_pixels(splits: Splits) -> Representation:
+def of_pixels(splits: Excerpt) -> Representation:
     """The raw pixels in [-1, 1], flattened, as the endpoint "pixels"."""
     channels = splits.image_shape[-1]
 
@@ -84,14 +84,14 @@ def _flat(x):
     return tf.reshape(tf.cast(x, tf.float32), [tf.shape(x)[0], -1])
 
 
-def _of_function(endpoints: Callable, splits: Splits) -> Representation:
-    def features(split: Split):
+def _of_function(endpoints: Callable, splits: Excerpt) -> Representation:
+    def features(part: Part):
         kept: dict[str, np.ndarray] = {}
-        for first in range(0, len(split), BATCH):
-            batch = endpoints(tf.constant(split.images[first : first + BATCH]))
+        for first in range(0, len(part), BATCH):
+            batch = endpoints(tf.constant(part.images[first : first + BATCH]))
             for name, x in batch.items():
                 if name not in kept:
-                    kept[name] = np.empty((len(split), x.shape[1]), np.float32)
+                    kept[name] = np.empty((len(part), x.shape[1]), np.float32)
                 kept[name][first : first + BATCH] = x.numpy()
         return kept
 

@@ -80,6 +80,6 @@ class OnlineProbe:
 def of_encoder(encoder: keras.Model, splits: Splits, synchronized: bool) -> OnlineProbe | None:
     """A probe of the encoder's global feature; None where there are no labels to tell apart."""
     labels = len(splits.label_names)
-    if labels < (1 if splits.multi_label else 2):
+    if splits.train.labels is None or labels < (1 if splits.multi_label else 2):
         return None
     return OnlineProbe(encoder.global_dim, labels, splits.multi_label, synchronized)

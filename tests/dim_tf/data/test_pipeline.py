@@ -64,6 +64,28 @@ def test_labels_come_beside_the_same_images():
         np.testing.assert_array_equal(numbers_of(images), labels.numpy())
 
 
+class Elsewhere:
+    """Images that are not in memory, and have no labels."""
+
+    def __init__(self, images):
+        self._images = images
+        self.shape = images.shape
+
+    def __len__(self):
+        return len(self._images)
+
+    def __getitem__(self, rows):
+        return self._images[rows]
+
+
+def test_images_elsewhere_come_in_the_same_order():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (11, 8, 8, 3), np.uint8)
+    inside = batches(Split(images, None), 7, augment="crop_flip", channels=3)
+    outside = batches(Split(Elsewhere(images), None), 7, augment="crop_flip", channels=3)
+    np.testing.assert_array_equal(inside, outside)
+
+
 def test_a_batch_larger_than_the_data_is_refused():
     with pytest.raises(InputError, match="larger than the 3 training images"):
         batches(numbered(3), 1)

@@ -14,7 +14,9 @@ import pytest
 from dim_tf import stages
 from dim_tf.data.splits import Split, Splits
 from dim_tf.errors import RunError
-from dim_tf.evaluation import evaluate, representation
+from dim_tf.evaluation import evaluate, excerpt, representation
+from dim_tf.evaluation.mine import MutualInformation
+from dim_tf.evaluation.ndm import NeuralDependencyMeasure
 from dim_tf.evaluation.neighbours import NearestNeighbours
 from dim_tf.evaluation.pictures import NeighbourPanel
 from dim_tf.evaluation.projection import PlaneProjections
@@ -171,6 +173,90 @@ def test_what_cannot_be_measured_is_named(splits):
     settings = Experiment(name="a", measures="fine_tuning")
     found = evaluate.evaluate(representation.of_pixels, {}, splits, settings).figures
     assert "left out: needs an encoder that can be trained" in found["protocol"]["fine_tuning"]
+
+
+def test_without_labels_the_rest_is_measured(splits, monkeypatch, tmp_path):
+    bare = dataclasses.replace(
+        splits,
+        train=Split(splits.train.images, None),
+        test=Split(splits.test.images, None),
+        label_names=(),
+    )
+    wanted = ("knn", "linear", "mlp", "clusters", "geometry", "projection", "ndm", "mine")
+    monkeypatch.setattr(evaluate, "NeuralDependencyMeasure", Short(NeuralDependencyMeasure))
+    monkeypatch.setattr(evaluate, "MutualInformation", Short(MutualInformation))
+    found = evaluate.evaluate(
+        partial(representation.of_encoder, small_encoder(0)),
+        {"pixels": representation.of_pixels},
+        bare,
+        Experiment(name="a", measures=",".join(wanted)),
+    )
+    assert not found.failed
+    figures = found.figures
+    for name in ("linear", "mlp", "clusters"):
+        assert figures["protocol"][name] == "left out: needs labels; these images have none"
+    assert "pictures alone" in figures["protocol"]["knn"]
+    assert {"uniformity", "alignment", "pca_trustworthiness", "ndm", "mine"} <= set(figures)
+    assert "alignment" in figures["floors"]["pixels"]
+    assert "attributes" not in figures
+    panels = [p for p in found.pictures if isinstance(p, NeighbourPanel)]
+    assert len(panels) == 2
+    assert all(panel.same_label is None for panel in panels)
+    settings = Experiment(name="a", run_dir=str(tmp_path))
+    stages._write_report(settings, 0, figures, found.pictures)
+    assert "No accuracy of the global feature was measured." in (
+        tmp_path / "report.html"
+    ).read_text(encoding="utf-8")
+
+
+class Short:
+    """A measure that trains for two steps."""
+
+    def __init__(self, kind):
+        self._kind = kind
+
+    def __call__(self, features):
+        return self._kind(features, steps=2, batch=16)
+
+
+class OnDisk:
+    """Images that are not in memory."""
+
+    def __init__(self, images):
+        self._images = images
+        self.shape = images.shape
+
+    def __len__(self):
+        return len(self._images)
+
+    def __getitem__(self, rows):
+        return self._images[rows]
+
+
+def test_measures_see_as_many_images_as_fit_into_memory(splits):
+    """Of those that are on disk; with their labels."""
+    on_disk = dataclasses.replace(
+        splits, train=Split(OnDisk(splits.train.images), splits.train.labels)
+    )
+    found = excerpt.of(on_disk, train_images=50, test_images=20)
+    assert (len(found.train), len(found.test)) == (50, 30)  # the test images are in memory
+    assert found.note == "a note Measured on 50 of the 300 training images, drawn at random."
+    rows = [
+        next(i for i, one in enumerate(splits.train.images) if np.array_equal(one, image))
+        for image in found.train.images
+    ]
+    assert len(set(rows)) == 50
+    np.testing.assert_array_equal(found.train.labels, splits.train.labels[rows])
+    again = excerpt.of(on_disk, train_images=50, test_images=20)
+    np.testing.assert_array_equal(again.train.images, found.train.images)
+    assert excerpt.of(on_disk).note == "a note"
+
+
+def test_probes_are_trained_on_the_images_that_have_labels(splits):
+    unlabelled = Split(np.zeros((7, 8, 8, 1), np.uint8), None)
+    found = excerpt.of(dataclasses.replace(splits, train=unlabelled, labelled=splits.train))
+    assert found.train.images is splits.train.images
+    assert found.has_classes
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from small_export import small_encoder
 
-from dim_tf.data.splits import Split, Splits
 from dim_tf.evaluation import fine_tuning
+from dim_tf.evaluation.excerpt import Excerpt, Part
 from dim_tf.evaluation.fine_tuning import FineTuning
 
 
@@ -13,7 +13,7 @@ def bright_and_dark(count):
     """Images of two classes that differ in their brightness."""
     labels = np.arange(count) % 2
     noise = np.random.default_rng(0).integers(0, 100, (count, 8, 8, 3))
-    return Split((noise + 150 * labels[:, None, None, None]).astype(np.uint8), labels)
+    return Part((noise + 150 * labels[:, None, None, None]).astype(np.uint8), labels)
 
 
 @pytest.mark.slow
@@ -21,7 +21,7 @@ def test_both_networks_learn_and_the_encoders_stay():
     encoder, random_encoder = small_encoder(), small_encoder()
     random_encoder.set_weights([w + 0.1 for w in encoder.get_weights()])
     before = [w.copy() for w in encoder.get_weights() + random_encoder.get_weights()]
-    data = Splits("made", bright_and_dark(128), bright_and_dark(50), ("dark", "bright"), "made")
+    data = Excerpt(bright_and_dark(128), bright_and_dark(50), ("dark", "bright"), "made")
     measure = FineTuning(encoder, random_encoder, data, epochs=10, share=0.25, learning_rate=1e-3)
     found = {r.measure: r for r in measure.run()}
     assert set(found) == set(measure.kinds)
@@ -46,7 +46,7 @@ def test_every_weight_of_the_encoder_below_the_head_is_trained(monkeypatch):
     monkeypatch.setattr(fine_tuning, "Classifier", spy)
     encoder, random_encoder = small_encoder(), small_encoder()
     random_encoder.set_weights([w + 0.125 for w in encoder.get_weights()])
-    data = Splits("made", bright_and_dark(64), bright_and_dark(8), ("dark", "bright"), "made")
+    data = Excerpt(bright_and_dark(64), bright_and_dark(8), ("dark", "bright"), "made")
     list(FineTuning(encoder, random_encoder, data, epochs=1, learning_rate=1e-2).run())
     kernels = [v for v in made[0].encoder.variables if v.name == "kernel"]
     theirs = [v for v in encoder.variables if v.name == "kernel"]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from made_representations import measured, representation, splits
 
-from dim_tf.data.splits import Split, Splits
 from dim_tf.evaluation import geometry
+from dim_tf.evaluation.excerpt import Excerpt, Part
 from dim_tf.evaluation.geometry import Geometry, alignment, effective_rank, uniformity
 from dim_tf.evaluation.representation import Representation
 
@@ -79,8 +79,8 @@ def test_alignment_of_equal_opposite_and_unrelated():
 def views(encode):
     """Alignment as measured by an encoder of images: uint8 [N, H, W, C] -> [N, F]."""
     rng = np.random.default_rng(0)
-    split = Split(rng.integers(0, 256, (600, 8, 8, 1), np.uint8), np.zeros(600, np.int64))
-    data = Splits("made", split, split, ("a",), "made")
+    split = Part(rng.integers(0, 256, (600, 8, 8, 1), np.uint8), np.zeros(600, np.int64))
+    data = Excerpt(split, split, ("a",), "made")
 
     def representation_of(splits):
         return Representation(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from information import DIMS, NATS, estimate, pairs
 
-from dim_tf.data.splits import Split, Splits
+from dim_tf.evaluation.excerpt import Excerpt, Part
 from dim_tf.evaluation.fitting import Recipe
 from dim_tf.evaluation.mine import MutualInformation, mutual_information
 from dim_tf.evaluation.representation import Representation
@@ -17,9 +17,9 @@ def shades(train=1024, test=512):
     def split(count):
         labels = rng.integers(0, 4, count)
         shade = 50 + 40 * labels[:, np.newaxis, np.newaxis, np.newaxis]
-        return Split((shade + rng.integers(0, 20, (count, 8, 8, 1))).astype(np.uint8), labels)
+        return Part((shade + rng.integers(0, 20, (count, 8, 8, 1))).astype(np.uint8), labels)
 
-    return Splits("shades", split(train), split(test), tuple("abcd"), "made")
+    return Excerpt(split(train), split(test), tuple("abcd"), "made")
 
 
 def measured(kind, steps=60):

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from made_representations import CLASSES, measured, representation, splits
 
-from dim_tf.data.splits import Split, Splits
 from dim_tf.errors import RunError
 from dim_tf.evaluation import few_labels, neighbours
+from dim_tf.evaluation.excerpt import Excerpt, Part
 from dim_tf.evaluation.few_labels import FewLabels
 from dim_tf.evaluation.neighbours import NearestNeighbours, cosine_neighbours, panels
 from dim_tf.evaluation.probes import Probe, moments
@@ -160,9 +160,9 @@ def test_neighbours_in_chunks_are_those_in_one_piece(monkeypatch):
 def test_votes_are_weighted_by_similarity():
     """One near neighbour outvotes two far ones."""
     near, far = [1.0, 0.0], [0.0, 1.0]
-    train = Split(np.zeros((3, 1, 1, 1), np.uint8), np.array([0, 1, 1]))
-    test = Split(np.zeros((1, 1, 1, 1), np.uint8), np.array([0]))
-    data = Splits("made", train, test, ("a", "b"), "made")
+    train = Part(np.zeros((3, 1, 1, 1), np.uint8), np.array([0, 1, 1]))
+    test = Part(np.zeros((1, 1, 1, 1), np.uint8), np.array([0]))
+    data = Excerpt(train, test, ("a", "b"), "made")
     features = {"global": np.array([near, far, far], np.float32)}
     r = Representation(features, {"global": np.array([near], np.float32)}, data)
     assert next(NearestNeighbours(r, k=3).run()).value == 1.0

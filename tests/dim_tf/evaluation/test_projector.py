@@ -44,6 +44,12 @@ def test_files(tmp_path, multi_label):
         )
 
 
+def test_without_labels_rows_have_numbers_and_no_header(tmp_path):
+    """The plug-in takes the first line of one column for an image's."""
+    projector.write(tmp_path, representation("random", splits(test=4, labelled=False)))
+    assert (tmp_path / "metadata.tsv").read_text().splitlines() == ["0", "1", "2", "3"]
+
+
 def test_names_that_would_break_a_line(tmp_path):
     data = splits(test=4)
     object.__setattr__(data, "label_names", ("a\tb", "c\nd", "e", "f"))

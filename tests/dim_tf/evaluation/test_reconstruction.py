@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dim_tf.data.splits import Split, Splits
+from dim_tf.evaluation.excerpt import Excerpt, Part
 from dim_tf.evaluation.reconstruction import Reconstruction, ms_ssim, scale_weights
 from dim_tf.evaluation.representation import Representation
 
@@ -20,9 +20,9 @@ def patterns(shape, train=128, test=64):
 
     def split(count):
         labels = rng.integers(0, CLASSES, count)
-        return Split(kinds[labels].astype(np.uint8), labels)
+        return Part(kinds[labels].astype(np.uint8), labels)
 
-    return Splits("patterns", split(train), split(test), tuple("abcd"), "made")
+    return Excerpt(split(train), split(test), tuple("abcd"), "made")
 
 
 def measured(kind, shape=(16, 16, 1), **settings):

@@ -11,9 +11,9 @@ import small_export
 import tensorflow as tf
 
 from dim_tf.data import image_ops, load
-from dim_tf.data.splits import Split, Splits
 from dim_tf.errors import InputError
 from dim_tf.evaluation import representation, saved_encoder
+from dim_tf.evaluation.excerpt import Excerpt, Part
 from dim_tf.evaluation.neighbours import NearestNeighbours
 
 
@@ -22,9 +22,9 @@ def splits(size=8, channels=1):
 
     def split(count):
         images = rng.integers(0, 256, (count, size, size, channels), np.uint8)
-        return Split(images, np.arange(count) % 2)
+        return Part(images, np.arange(count) % 2)
 
-    return Splits("made", split(6), split(4), ("a", "b"), "made")
+    return Excerpt(split(6), split(4), ("a", "b"), "made")
 
 
 def test_ours_has_the_endpoints_of_the_encoder(tmp_path):
