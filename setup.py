@@ -19,7 +19,10 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["dim_tf", "dim_tf.*", "keras_models", "keras_models.*"]),
-    package_data={"dim_tf.evaluation.report": ["page.css", "page.js"]},
+    package_data={
+        "dim_tf.data": ["checksums.tsv"],  # of the TFDS builder there
+        "dim_tf.evaluation.report": ["page.css", "page.js"],
+    },
     # The folder that setuptools would use, "build", is the file BUILD where names ignore case.
     options={"build": {"build_base": ".build"}},
     install_requires=[
@@ -29,6 +32,7 @@ setup(
         "keras>=3.10",
         "numpy>=2.0",
         "pillow>=10.0",
+        "requests>=2.31",
         "scikit-learn>=1.5",
         "scipy>=1.11",
         "tensorboard>=2.19",

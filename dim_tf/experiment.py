@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dim_tf.data import SOURCES, Request
+from dim_tf.data import SOURCES, Request, check_name
 from dim_tf.errors import InputError
 
 # Those of keras_models, which needs TensorFlow; --help does not. A test compares them.
@@ -76,7 +76,11 @@ class Experiment:
     run_dir: str = _setting("", "run folder; empty: runs/NAME", identity=False)
     export_dir: str = _setting("exported", "folder of exported models", identity=False)
 
-    dataset: str = _setting("digits", "data set", choices=tuple(SOURCES))
+    dataset: str = _setting(
+        "digits",
+        f"data set: {', '.join(SOURCES)}; or tfds:NAME[/CONFIG][:VERSION], any data set of "
+        "TensorFlow Datasets that has images",
+    )
     data_dir: str = _setting(
         "", "folder of the data set's files; empty: where its library keeps them", identity=False
     )
@@ -291,6 +295,7 @@ class Experiment:
     def __post_init__(self):
         for field in dataclasses.fields(self):
             _validate(field, getattr(self, field.name))
+        check_name(self.dataset)
         if not self.name:
             raise InputError("--name is empty and no --flagfile gives one; give a name")
         if "/" in self.name or self.name in (".", ".."):

@@ -1,6 +1,7 @@
 """The command line: one flag for each setting of `Experiment`, and --mode. Free of TensorFlow."""
 
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,9 @@ def experiment(values: flags.FlagValues, arguments: list[str]) -> Experiment:
     given: dict[str, Any] = values.flag_values_dict()
     settings = {field.name: given[field.name] for field in dataclasses.fields(Experiment)}
     if not settings["name"]:
-        settings["name"] = _last_flagfile_stem(arguments) or settings["dataset"]
+        # A folder's name: tfds:NAME/CONFIG:VERSION has signs that are none.
+        dataset = re.sub(r"[^\w.-]+", "-", settings["dataset"])
+        settings["name"] = _last_flagfile_stem(arguments) or dataset
     return Experiment(**settings)
 
 

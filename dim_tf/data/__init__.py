@@ -1,7 +1,9 @@
 """Data sources; all return the same `Splits`."""
 
 import dataclasses
+import difflib
 import importlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,22 +55,56 @@ class Source:
 SOURCES = {
     "digits": Source("dim_tf.data.digits", 28),
     "cifar10": Source("dim_tf.data.cifar10", 32),
+    "cifar100": Source("dim_tf.data.cifar100", 32),
+    "stl10": Source("dim_tf.data.stl10", 64),
+    "tiny_imagenet": Source("dim_tf.data.tiny_imagenet", 64),
     "celeb_a": Source("dim_tf.data.celeb_a", 64),
+    "fashion_mnist": Source("dim_tf.data.fashion_mnist", 28),
 }
+TFDS = "tfds:"
+# As TFDS writes them. Names become folders: nothing else gets through.
+_TFDS_NAME = re.compile(r"[A-Za-z]\w*(/[\w+-][\w+.-]*)?(:\d+\.\d+\.\d+)?")
+
+
+def check_name(name: str) -> None:
+    """Says whether a data set can be one, without looking for it.
+
+    Args:
+        name: a key of `SOURCES`, or tfds:NAME[/CONFIG][:VERSION].
+
+    Raises:
+        InputError: neither.
+    """
+    if name.startswith(TFDS):
+        if not _TFDS_NAME.fullmatch(name.removeprefix(TFDS)):
+            raise InputError(
+                f"--dataset={name} is no name of TensorFlow Datasets; expected "
+                "tfds:NAME[/CONFIG][:VERSION], such as tfds:svhn_cropped"
+            )
+    elif name not in SOURCES:
+        near = difflib.get_close_matches(name, SOURCES, n=1)
+        raise InputError(
+            f"--dataset: unknown data set {name!r}; "
+            + (f"did you mean {near[0]}? " if near else "")
+            + f"expected one of {', '.join(SOURCES)}, or tfds:NAME"
+        )
 
 
 def load(name: str, request: Request) -> "Splits":
     """Loads a data set.
 
     Args:
-        name: a key of `SOURCES`.
+        name: a key of `SOURCES`, or tfds:NAME[/CONFIG][:VERSION].
         request: which images of it.
 
     Raises:
         InputError: unknown name, or the files are missing and cannot be had.
     """
-    if name not in SOURCES:
-        raise InputError(f"unknown data set {name!r}; expected one of {', '.join(SOURCES)}")
+    check_name(name)
+    if name.startswith(TFDS):
+        from dim_tf.data import tfds_named
+
+        return tfds_named.load(name.removeprefix(TFDS), request)
     source = SOURCES[name]
     if not request.image_size:
         request = dataclasses.replace(request, image_size=source.image_size)

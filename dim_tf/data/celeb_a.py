@@ -1,39 +1,55 @@
-"""CelebA (Liu et al. 2015), from TensorFlow Datasets: faces with 40 attributes."""
+"""CelebA (Liu et al. 2015): faces with 40 attributes, from TFDS or from its authors' files."""
+
+from pathlib import Path
 
 import tensorflow as tf
 
-from dim_tf.data import Request, tfds_files
+from dim_tf.data import Request, celeb_a_files, tfds_files
 from dim_tf.data.splits import Splits
 
 BY_HAND = (
-    "CelebA's server often refuses downloads for a day (a quota): try again later; or, where it "
-    "works, run `python -c \"import tensorflow_datasets as tfds; tfds.load('celeb_a', "
-    "data_dir='FOLDER')\"`, copy FOLDER here by hand and give it as --data_dir."
+    "CelebA's server often refuses downloads for a day (a quota). By hand: give as --data_dir a "
+    "folder with img_align_celeba.zip (or its folder of images), list_attr_celeba.txt and "
+    "list_eval_partition.txt, from https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html; or a folder "
+    "that TensorFlow Datasets made of them."
 )
 
 
 def load(request: Request) -> Splits:
     """CelebA's training and test images; the labels are its attributes, 0 or 1.
 
-    The largest centred square (178x178 of 178x218 pixels) is resized to the wanted size.
+    The largest centred square (178x178 of 178x218 pixels) is resized to the wanted size. Where
+    `data_dir` has what TFDS made, that is read; else the authors' files there (`celeb_a_files`);
+    else TFDS downloads them. All three give the same images, labels and order.
 
     Raises:
-        InputError: the files are missing and could not be downloaded.
+        InputError: files are missing or broken, or could not be downloaded.
     """
-    builder = tfds_files.prepare("celeb_a", request, BY_HAND)
     size = request.image_size
-    names = tuple(sorted(builder.info.features["attributes"]))
+    made = request.data_dir and (Path(request.data_dir) / "celeb_a").is_dir()
+    raw = None if made else celeb_a_files.find(request.data_dir)
+    if raw:
+        train, test = (raw.read(split, size) for split in ("train", "test"))
+        names = tuple(sorted(raw.attribute_names))
+        origin = "from its authors' files"
+    else:
+        builder = tfds_files.prepare(tfds_files.find("celeb_a", request), request, BY_HAND)
+        names = tuple(sorted(builder.info.features["attributes"]))
 
-    def attributes(example):
-        return tf.stack([tf.cast(example["attributes"][name], tf.int64) for name in names])
+        def attributes(example):
+            return tf.stack([tf.cast(example["attributes"][name], tf.int64) for name in names])
 
+        train, test = (
+            tfds_files.read(builder, split, size, attributes) for split in ("train", "test")
+        )
+        origin = "as TensorFlow Datasets has it"
     return Splits(
         name="celeb_a",
-        train=tfds_files.read(builder, "train", size, attributes),
-        test=tfds_files.read(builder, "test", size, attributes),
+        train=train,
+        test=test,
         label_names=names,
         note=(
-            "CelebA as TensorFlow Datasets has it, the centred square of each image resized to "
-            f"{size}x{size} pixels; training and test split of the data set."
+            f"CelebA {origin}, the centred square of each image resized to {size}x{size} pixels; "
+            "training and test split of the data set."
         ),
     )

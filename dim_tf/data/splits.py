@@ -27,10 +27,15 @@ class Split:
     Attributes:
         images: uint8 [N, H, W, C], C = 1 or 3.
         labels: int64 [N], class numbers; or int64 [N, A], attributes 0 or 1; None: no labels.
+        surround: the same images with more around them, uint8 [N, H', W', C] with H' ≥ H, W' ≥ W;
+            `images` are their centres, and random crops are windows of them
+            (`crops.random_windows`); None: there is nothing around, and random crops are reflected
+            at the edges.
     """
 
     images: Images
     labels: np.ndarray | None
+    surround: Images | None = None
 
     def __len__(self):
         return len(self.images)

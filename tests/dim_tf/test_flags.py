@@ -58,4 +58,16 @@ def test_choices_are_those_of_the_libraries():
     assert choices["global_critic"] == critics.GLOBAL_NAMES
     assert choices["prior"] == priors.NAMES
     assert choices["augment"] == AUGMENTATIONS
-    assert choices["dataset"] == tuple(SOURCES)
+
+
+def test_any_data_set_of_tfds_has_a_name_of_its_own():
+    experiment = dim_flags.experiment(parsed("--dataset=tfds:x/y:1.0.0"), ["main"])
+    assert (experiment.dataset, experiment.name) == ("tfds:x/y:1.0.0", "tfds-x-y-1.0.0")
+    for wrong in ("tfds:", "tfds:../x", "cifar-10"):
+        with pytest.raises(InputError, match="tfds:NAME"):
+            dim_flags.experiment(parsed(f"--dataset={wrong}"), ["main"])
+
+
+def test_help_names_the_data_sets():
+    text = parsed().module_help(dim_flags.__name__)
+    assert all(name in text for name in [*SOURCES, "tfds:NAME"])

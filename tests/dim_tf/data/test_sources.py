@@ -38,7 +38,7 @@ def test_an_unknown_source_is_named():
         data.load("nothing", data.Request())
 
 
-@pytest.mark.parametrize(("name", "says"), [("cifar10", "copy FOLDER"), ("celeb_a", "by hand")])
+@pytest.mark.parametrize(("name", "says"), [("cifar10", "copy FOLDER"), ("celeb_a", "By hand")])
 def test_missing_files_say_how_to_get_them(name, says, tmp_path):
     with pytest.raises(InputError, match=says):
         data.load(name, data.Request(str(tmp_path), download=False))

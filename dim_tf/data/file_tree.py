@@ -1,0 +1,138 @@
+"""Files by name, from a folder or from a zip archive, as people have data sets on disk."""
+
+import zipfile
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import tensorflow as tf
+
+from dim_tf.data import image_ops
+from dim_tf.data.in_memory import collect
+from dim_tf.data.splits import Images
+from dim_tf.errors import InputError
+
+# Of one file. The largest list, CelebA's attributes, has 27 MB; an archive may claim anything.
+MAX_BYTES = 2**26
+
+
+class FileTree:
+    """The files of a folder or of a zip archive."""
+
+    def __init__(self, path: Path):
+        """Opens it.
+
+        Args:
+            path: a folder, or a file that ends in .zip.
+
+        Raises:
+            InputError: not a zip archive, or a broken one.
+        """
+        self.path = path
+        self._archive: zipfile.ZipFile | None = None
+        if not path.is_dir():
+            try:
+                self._archive = zipfile.ZipFile(path)
+            except zipfile.BadZipFile as error:
+                raise InputError(f"{path} is no zip archive ({error}); get it anew") from error
+
+    def names(self) -> list[str]:
+        """All files, relative to the folder or the archive's root, sorted."""
+        if self._archive:
+            return sorted(name for name in self._archive.namelist() if not name.endswith("/"))
+        return sorted(
+            file.relative_to(self.path).as_posix()
+            for file in self.path.rglob("*")
+            if file.is_file()
+        )
+
+    def read(self, name: str) -> bytes:
+        """A file's bytes.
+
+        Raises:
+            InputError: it is missing, broken or larger than `MAX_BYTES`.
+        """
+        try:
+            opened = self._archive.open(name) if self._archive else (self.path / name).open("rb")
+            with opened as file:
+                data = file.read(MAX_BYTES + 1)
+        except (KeyError, FileNotFoundError) as error:
+            raise InputError(f"{self.path} has no file {name}") from error
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+            raise InputError(f"{name} in {self.path} is broken ({error}); get it anew") from error
+        if len(data) > MAX_BYTES:
+            raise InputError(f"{name} in {self.path} has more than {MAX_BYTES} bytes")
+        return data
+
+    def text(self, name: str) -> str:
+        """A file's text, in UTF-8.
+
+        Raises:
+            InputError: as `read`; or it is no text.
+        """
+        try:
+            return self.read(name).decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{name} in {self.path} is no text in UTF-8: {error}") from error
+
+    def images(self, names: Iterable[str], height: int, width: int, image_size: int) -> Images:
+        """Reads JPEGs into memory, decoded and fitted as TFDS's are.
+
+        Args:
+            names: the files, in the order of the rows.
+            height: in pixels, that each must have.
+            width: the same.
+            image_size: they are fitted to that many pixels a side.
+
+        Returns:
+            uint8 [N, image_size, image_size, 3].
+
+        Raises:
+            InputError: a file is missing, broken, no JPEG or of another size.
+        """
+        names = list(names)
+        begun: list[str] = []
+        failed: list[InputError] = []
+
+        def encoded():
+            for name in names:
+                begun.append(name)
+                try:
+                    yield self.read(name)
+                except InputError as error:
+                    failed.append(error)  # tf.data makes another of it
+                    raise
+
+        def decoded(image):
+            pixels = _decode(image, height, width)
+            return (image_ops.to_bytes(image_ops.fit(pixels, image_size)),)
+
+        files = tf.data.Dataset.from_generator(
+            encoded, output_signature=tf.TensorSpec([], tf.string)
+        )
+        try:
+            parsed = files.map(decoded, num_parallel_calls=tf.data.AUTOTUNE)
+            return collect(parsed, len(names)).images
+        except tf.errors.OpError:
+            if failed:
+                raise failed[0] from None
+            # It does not name the file, which is one of the last.
+            for name in reversed(begun):
+                try:
+                    _decode(self.read(name), height, width)
+                except tf.errors.OpError as error:
+                    reason = " ".join(error.message.split())[:120]
+                    raise InputError(
+                        f"{name} in {self.path} is no JPEG of {width}x{height} pixels ({reason}); "
+                        "get it anew"
+                    ) from error
+            raise
+
+
+def _decode(image, height, width):
+    """A JPEG's pixels, uint8 [height, width, 3], by TFDS's decoder and no larger than it should."""
+    given = tf.image.extract_jpeg_shape(image)[:2]
+    fits = tf.debugging.Assert(tf.reduce_all(given == [height, width]), ["height, width:", given])
+    with tf.control_dependencies([fits]):
+        pixels = tf.io.decode_image(image, channels=3, expand_animations=False)
+    return tf.ensure_shape(pixels, [height, width, 3])

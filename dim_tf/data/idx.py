@@ -1,0 +1,52 @@
+"""Reads idx files, the format of MNIST and of sets made like it (LeCun, Cortes, Burges 1998).
+
+Two zero bytes, the type (8: uint8), the number of dimensions, each dimension as a big-endian 32-bit
+number, then the values. A file is read only as far as its own head and `MAX_BYTES` allow, so that a
+compressed file cannot grow without bounds.
+"""
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from dim_tf.errors import InputError
+
+MAX_BYTES = 2**30
+
+
+def read(path: Path, dimensions: int) -> np.ndarray:
+    """An idx file of bytes.
+
+    Args:
+        path: the file; compressed with gzip where its name ends in .gz.
+        dimensions: how many the values must have.
+
+    Returns:
+        uint8, shaped as the file says.
+
+    Raises:
+        InputError: not such a file, cut off, longer than its head says, or too large.
+    """
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+        try:
+            head = file.read(4 + 4 * dimensions)
+            if head[:4] != bytes([0, 0, 8, dimensions]) or len(head) < 4 + 4 * dimensions:
+                raise InputError(
+                    f"{path} is no idx file of bytes in {dimensions} dimensions: it begins with "
+                    f"{head[:4].hex() or 'nothing'}, expected 000008{dimensions:02x}"
+                )
+            shape = struct.unpack(f">{dimensions}I", head[4:])
+            size = math.prod(shape)
+            if size > MAX_BYTES:
+                raise InputError(f"{path} says that it has {size} values; allowed: {MAX_BYTES}")
+            values = file.read(size + 1)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise InputError(f"{path} is broken ({error}); get it anew") from error
+    if len(values) != size:
+        found = "more" if len(values) > size else len(values)
+        raise InputError(f"{path} has {found} values, its head says {size}; get it anew")
+    return np.frombuffer(values, np.uint8).reshape(shape)
