@@ -283,7 +283,7 @@ def main() -> None:
     written = Experiment.from_json((arguments.run_dir / "experiment.json").read_text())
     splits = data.load(written.dataset, data.Request(arguments.data_dir, written.image_size))
     experiment = Experiment(**written.identity, name=written.name, run_dir=str(arguments.run_dir))
-    model, _ = load_trained(experiment, splits.image_shape)
+    model, _ = load_trained(experiment, splits)
     pixels = pixels_of(splits.test.images[:IMAGES])
     print_ways(arguments.saved_model, pixels, saved_model.expected(model.encoder, pixels))
     print()

@@ -58,7 +58,7 @@ def measure(name: str, data_dir: str, out: Path, answer) -> None:
     )
     splits = data.load(experiment.dataset, experiment.data_request)
     loop.train(experiment, splits)
-    model, step = load_trained(experiment, splits.image_shape)
+    model, step = load_trained(experiment, splits)
     features = representation.of_encoder(model.encoder, splits)
     # Of all steps, those before an interruption too.
     lines = monitors.read_metrics(experiment.run_path / "metrics.jsonl", step)

@@ -31,6 +31,11 @@ ENCODERS = (
     "residual64x64_wide",
 )
 ESTIMATORS = ("jsd", "infonce", "dv", "nwj", "gan", "rkl", "hellinger", "chi2", "w1")
+# How each model's encoder learns, in a sentence that begins "An image encoder, learned".
+MODELS = {
+    "dim": "from unlabelled images by Deep InfoMax (Hjelm et al. 2019)",
+    "supervised": "from images and their labels by cross-entropy: full supervision",
+}
 # Those of dim_tf.evaluation.evaluate. A test compares them.
 DEFAULT_MEASURES = ("knn", "linear", "mlp", "clusters", "geometry", "projection")
 MEASURES = (
@@ -94,9 +99,10 @@ class Experiment:
 
     model: str = _setting(
         "dim",
-        "what is trained: dim, Deep InfoMax; generator, images made of prior samples by prior "
-        "matching alone",
-        choices=("dim", "generator"),
+        "what is trained: an encoder, "
+        + "; ".join(f"{name}, {how}" for name, how in MODELS.items())
+        + "; or generator, images made of prior samples by prior matching alone",
+        choices=(*MODELS, "generator"),
     )
     encoder: str = _setting(
         "", "encoder; empty: chosen from the image size", choices=("", *ENCODERS)
@@ -337,6 +343,11 @@ class Experiment:
     @property
     def run_path(self) -> Path:
         return Path(self.run_dir or Path("runs") / self.name)
+
+    @property
+    def matches_prior(self) -> bool:
+        """Whether the encoder's features are trained to be distributed like the prior."""
+        return self.model == "dim" and self.gamma > 0
 
     @property
     def data_request(self) -> Request:

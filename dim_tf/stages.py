@@ -27,7 +27,7 @@ from dim_tf.evaluation import (
 from dim_tf.evaluation.evaluate import Networks
 from dim_tf.evaluation.evaluate import evaluate as measure
 from dim_tf.evaluation.evaluate import write as write_evaluation
-from dim_tf.experiment import Experiment
+from dim_tf.experiment import MODELS, Experiment
 from dim_tf.export import embed, image_collection, publish, saved_model
 from dim_tf.files import replace_text
 from dim_tf.training import monitors
@@ -46,7 +46,7 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
     Raises:
         RunError: a measure failed; all others are written before.
     """
-    model, step = load_trained(experiment, splits.image_shape)
+    model, step = load_trained(experiment, splits)
     other_seed = derive_seed(experiment.seed, "random encoder")
     random_encoder = make_encoder(
         dataclasses.replace(experiment, seed=other_seed), splits.image_shape
@@ -106,7 +106,7 @@ def _evaluate(experiment, splits, encode, floors, networks, protocol):
 
 def show_samples(experiment: Experiment, splits: Splits) -> None:
     """Draws images from the trained generator; writes evaluation.json and report.html."""
-    generator, step = load_trained(experiment, splits.image_shape)
+    generator, step = load_trained(experiment, splits)
     evaluation = {"protocol": {"data": splits.note, "step": step, "seed": experiment.seed}}
     write_evaluation(experiment.run_path, evaluation)
     pictures = samples.panels(generator.samples(samples.COUNT, experiment.seed), splits)
@@ -133,10 +133,11 @@ def _versions() -> dict[str, str]:
 
 def export(experiment: Experiment, splits: Splits) -> None:
     """Publishes the trained encoder as SavedModel and TFLite."""
-    model, step = load_trained(experiment, splits.image_shape)
+    model, step = load_trained(experiment, splits)
     pixels = _pixels(splits.test.images[:CHECKED_IMAGES])
     details = publish.Details(
         data=splits.note,
+        learned=MODELS[experiment.model],
         objective=_objective(experiment),
         encoder=experiment.encoder or encoders.for_image_size(splits.image_shape[0]),
         steps=step,
@@ -163,6 +164,8 @@ def _pixels(images: np.ndarray) -> np.ndarray:
 
 
 def _objective(experiment: Experiment) -> str:
+    if experiment.model != "dim":
+        return experiment.model
     names = ("alpha", "beta", "gamma", "coordinates", "relative_coordinates")
     weights = [
         f"{name} {getattr(experiment, name):g}" for name in names if getattr(experiment, name)

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from keras_models import layers
-from keras_models.objective_model import Losses, ObjectiveModel
+from keras_models.objective_model import Batch, Losses, ObjectiveModel
 from keras_models.randomness import StepRandom
 from keras_models.views import Views
 
@@ -29,15 +29,10 @@ class DeepInfoMax(ObjectiveModel):
     def build_parts(self):
         if not self.encoder.built:
             self.encoder.build()
-        shapes = self.endpoint_shapes()
+        shapes = self.encoder.endpoint_shapes()
         for term in self.terms:
             if not term.built:
                 term.build(shapes, shapes)
-
-    def endpoint_shapes(self) -> dict[str, tuple]:
-        """The shapes of the encoder's endpoints, without running it."""
-        images = keras.KerasTensor((None, *self.encoder.image_shape))
-        return {name: x.shape for name, x in self.encoder(images).items()}
 
     @property
     def image_shape(self):
@@ -50,9 +45,9 @@ class DeepInfoMax(ObjectiveModel):
     def call(self, images, training=False):
         return self.encoder(images, training=training)
 
-    def objective(self, images, random: StepRandom) -> Losses:
+    def objective(self, batch: Batch, random: StepRandom) -> Losses:
         """The weighted sum of the terms, of features taken from the views of the images."""
-        local_images, global_images = self.views(images, random)
+        local_images, global_images = self.views(batch.images, random)
         local_endpoints = self.encoder(local_images, training=True, random=random)
         if global_images is local_images:
             global_endpoints = local_endpoints

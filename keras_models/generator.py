@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from keras_models import adversary, decoders, estimators, layers, priors
 from keras_models.discriminator import ImageDiscriminator
-from keras_models.objective_model import Losses, ObjectiveModel
+from keras_models.objective_model import Batch, Losses, ObjectiveModel
 from keras_models.randomness import StepRandom
 
 
@@ -67,11 +67,11 @@ class Generator(ObjectiveModel):
     def _codes(self, random, purpose, count):
         return self.prior.sample(random.uniform(purpose, count, (self.prior.dim,)))
 
-    def objective(self, images, random: StepRandom) -> Losses:
-        codes = self._codes(random, "codes", tf.shape(images)[0])
+    def objective(self, batch: Batch, random: StepRandom) -> Losses:
+        codes = self._codes(random, "codes", tf.shape(batch.images)[0])
         generated = self.decoder(codes, training=True)
         found = adversary.losses(
-            self.discriminator, images, generated, self.divergence, self.penalty
+            self.discriminator, batch.images, generated, self.divergence, self.penalty
         )
         metrics = {
             "generator_loss": found.maker_loss,

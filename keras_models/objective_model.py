@@ -12,6 +12,20 @@ from keras_models.optimizers import adam
 from keras_models.randomness import StepRandom
 
 
+class Batch(NamedTuple):
+    """What a training step is given; on replicas, this one's part of it.
+
+    Attributes:
+        images: float32 [N, H, W, C] in [-1, 1].
+        labels: int64 [N], or [N, A] of attributes; None where nobody asked for them.
+        rows: int64 [N], each image's row among the training images; None likewise.
+    """
+
+    images: tf.Tensor
+    labels: tf.Tensor | None = None
+    rows: tf.Tensor | None = None
+
+
 class Losses(NamedTuple):
     """What a model says of a batch.
 
@@ -29,7 +43,9 @@ class Losses(NamedTuple):
 
 
 class ObjectiveModel(keras.Model, abc.ABC):
-    """A model that is trained on images alone, by an objective and maybe against an adversary.
+    """A model that is trained by an objective, and maybe against an adversary.
+
+    It sees images alone, but for what `needs_labels` and `needs_rows` ask for.
 
     Args:
         seed: of the random numbers drawn in training.
@@ -37,7 +53,12 @@ class ObjectiveModel(keras.Model, abc.ABC):
     Attributes:
         probe: watches training on batches with labels: (features, labels) -> more metrics. Its
             weights are its own; None: there is none.
+        needs_labels: whether the objective needs the images' labels.
+        needs_rows: whether it needs to know which images they are.
     """
+
+    needs_labels = False
+    needs_rows = False
 
     def __init__(self, seed: int = 0, **kwargs):
         super().__init__(**kwargs)
@@ -46,8 +67,8 @@ class ObjectiveModel(keras.Model, abc.ABC):
         self.probe: Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]] | None = None
 
     @abc.abstractmethod
-    def objective(self, images: tf.Tensor, random: StepRandom) -> Losses:
-        """The losses of this replica's float32 images [N, H, W, C] in [-1, 1]."""
+    def objective(self, batch: Batch, random: StepRandom) -> Losses:
+        """The losses of this replica's images."""
 
     @property
     @abc.abstractmethod
@@ -112,38 +133,52 @@ class ObjectiveModel(keras.Model, abc.ABC):
         self.adversary_optimizer.build(self.adversary_variables)
 
     def train_step(self, batch):
-        """One step of both optimizers on float32 images [N, H, W, C] in [-1, 1].
+        """One step of both optimizers.
 
-        A batch may be (images, labels); the labels are for the probe alone.
+        A batch is a `Batch`, a tuple of its first parts, or float32 images [N, H, W, C] in [-1, 1].
 
         A pure function of the weights, the optimizers' state, the step number, the seed and the
-        images. Returns this step's loss and metrics, averaged over replicas and micro-batches;
+        batch. Returns this step's loss and metrics, averaged over replicas and micro-batches;
         between several workers of shape [1], because their `fit` averages over an axis.
         """
-        images, labels = batch if isinstance(batch, tuple) else (batch, None)
+        batch = Batch(*batch) if isinstance(batch, tuple) else Batch(batch)
+        self._check(batch)
         random = StepRandom(self.seed, self.optimizer.iterations)
-        found = self._gradients(images, random)
+        found = self._gradients(batch, random)
         self.optimizer.apply(found.main, self.main_variables)
         if self.adversary_variables:
             self.adversary_optimizer.apply(found.adversary, self.adversary_variables)
         metrics = found.metrics
-        if self.probe is not None and labels is not None:
-            metrics |= self.probe(found.features, labels)
+        if self.probe is not None and batch.labels is not None:
+            metrics |= self.probe(found.features, batch.labels)
         metrics = replicas.mean(metrics)
         if replicas.between_workers():
             metrics = {name: x[tf.newaxis] for name, x in metrics.items()}
         return metrics
 
-    def _gradients(self, images, random: StepRandom) -> "_Gradients":
+    def _check(self, batch: Batch):
+        for name in ("labels", "rows"):
+            if getattr(self, f"needs_{name}") and getattr(batch, name) is None:
+                raise ValueError(
+                    f"{type(self).__name__} is trained on images with their {name}, and the batch "
+                    f"has none; give Batch(images, {name}={name})"
+                )
+
+    def _gradients(self, batch: Batch, random: StepRandom) -> "_Gradients":
         """Of the mean over the micro-batches, one after the other, so that memory is one's."""
         if self.micro_batches == 1:
-            return self._micro_gradients(images, random)
+            return self._micro_gradients(batch, random)
         found: list[_Gradients] = []
         sums: list[tf.Tensor] = []
-        for number, part in enumerate(tf.split(images, self.micro_batches)):
+        parts = [
+            [None] * self.micro_batches if x is None else tf.split(x, self.micro_batches)
+            for x in batch
+        ]
+        for number, part in enumerate(map(Batch, *parts)):
             of_part = random.another(f"micro-batch {number}")
             with tf.control_dependencies(sums):
-                found.append(self._micro_gradients(tf.identity(part), of_part))
+                part = part._replace(images=tf.identity(part.images))
+                found.append(self._micro_gradients(part, of_part))
                 gradients = found[-1].main + found[-1].adversary
                 sums = [a + b for a, b in zip(sums, gradients, strict=True)] if sums else gradients
         means = [x / self.micro_batches for x in sums]
@@ -157,9 +192,9 @@ class ObjectiveModel(keras.Model, abc.ABC):
             features = tf.concat([x.features for x in found], 0)
         return _Gradients(means[:main], means[main:], metrics, features)
 
-    def _micro_gradients(self, images, random: StepRandom) -> "_Gradients":
+    def _micro_gradients(self, batch: Batch, random: StepRandom) -> "_Gradients":
         with tf.GradientTape(persistent=True) as tape:
-            losses = self.objective(images, random)
+            losses = self.objective(batch, random)
             # Optimizers add up the replicas' gradients; the objective is the replicas' mean.
             loss = losses.loss / replicas.count()
             if losses.adversary_loss is not None:

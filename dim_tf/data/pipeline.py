@@ -11,6 +11,7 @@ import tensorflow as tf
 from dim_tf.data import image_ops
 from dim_tf.data.splits import Images, Split
 from dim_tf.errors import InputError
+from keras_models.objective_model import Batch
 from keras_models.randomness import derive_seed
 
 AUGMENTATIONS = ("none", "crop", "flip", "crop_flip")
@@ -39,6 +40,7 @@ def training_batches(
     start_step: int,
     augment: str,
     labelled: bool = False,
+    numbered: bool = False,
 ) -> tf.data.Dataset:
     """Endless batches from global step `start_step` on.
 
@@ -53,10 +55,10 @@ def training_batches(
         start_step: the number of the first batch.
         augment: one of `AUGMENTATIONS`.
         labelled: whether the labels come beside the images, which then have some.
+        numbered: whether the images' rows do.
 
     Returns:
-        A data set of float32 [B, H, W, channels] in [-1, 1]; labelled: of those images with their
-        labels, int64 [B, ...].
+        A data set of float32 [B, H, W, channels] in [-1, 1]; labelled or numbered: of `Batch`.
     """
     per_epoch = steps_per_epoch(len(split), batch_size)
     images_of = _lookup(split.images)
@@ -78,7 +80,9 @@ def training_batches(
         x = images_of(rows)
         x = augmented(x, augment, tf.stack([tf.cast(augment_seed, tf.int64), step]))
         x = image_ops.encoder_input(image_ops.to_unit(x), channels)
-        return (x, tf.gather(labels, rows)) if labelled else x
+        if not labelled and not numbered:
+            return x
+        return Batch(x, tf.gather(labels, rows) if labelled else None, rows if numbered else None)
 
     steps = tf.data.Dataset.counter(start=start_step)
     dataset = steps.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

@@ -95,7 +95,7 @@ class Entry:
         if self.networks and subject.networks is None:
             return "needs an encoder that can be trained: that of a run"
         if self.prior:
-            if subject.networks is None or not subject.experiment.gamma:
+            if subject.networks is None or not subject.experiment.matches_prior:
                 return "needs an encoder that prior matching trained: that of a run with --gamma"
             if subject.features.test["global"].shape[1] != subject.networks.encoder.global_dim:
                 return (

@@ -7,7 +7,7 @@ from typing import Any
 _CARD = string.Template("""\
 # $name
 
-An image encoder, learned from unlabelled images by Deep InfoMax (Hjelm et al. 2019) with dim_tf.
+An image encoder, learned $learned, with dim_tf.
 
 - **Learned from**: $data
 - **Objective**: $objective
@@ -102,6 +102,7 @@ def render(metadata: dict[str, Any], files: list[LiteFile], checked: int, calibr
     return _CARD.substitute(
         name=metadata["name"],
         data=metadata["data"] or "not stated",
+        learned=metadata["learned"],
         objective=metadata["objective"] or "not stated",
         encoder=metadata["encoder"],
         parameters=f"{metadata['parameters']:,}",

@@ -67,7 +67,7 @@ def write(folder: Path, variant: Variant, pixels: np.ndarray, name: str, license
         model = with_image_metadata(
             model,
             name=name,
-            description="Deep InfoMax encoder: an image to its global feature",
+            description="Image encoder: an image to its global feature",
             license=license,
             mean=0.0,
             std=255.0,  # the model takes [0, 1]

@@ -33,6 +33,7 @@ class Details:
 
     Attributes:
         data: one sentence on the images that it learned from.
+        learned: from what, and by which method.
         objective: one line on the objective.
         encoder: the preset's name.
         steps: steps of training.
@@ -51,6 +52,7 @@ class Details:
     """
 
     data: str = ""
+    learned: str = "from unlabelled images by Deep InfoMax (Hjelm et al. 2019)"
     objective: str = ""
     encoder: str = ""
     steps: int = 0
@@ -159,6 +161,7 @@ def _metadata(encoder, name, details, quantization):
     told = {
         "name": name,
         "data": details.data,
+        "learned": details.learned,
         "objective": details.objective,
         "encoder": details.encoder or type(encoder).__name__,
         "parameters": int(encoder.count_params()),

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from dim_tf.data import pipeline
-from dim_tf.data.splits import Splits
+from dim_tf.data.splits import Split, Splits
 from dim_tf.errors import InputError, RunError
 from dim_tf.experiment import Experiment
 from dim_tf.files import replace_text
@@ -70,7 +70,8 @@ def train(
         RunError: a loss or a weight is not finite, or another worker is gone.
         Stopped: by SIGTERM or SIGINT, after saving a checkpoint.
     """
-    per_epoch = pipeline.steps_per_epoch(len(splits.train), experiment.batch_size)
+    split = trained_on(experiment, splits)
+    per_epoch = pipeline.steps_per_epoch(len(split), experiment.batch_size)
     if devices is None:
         devices = strategy.get(experiment.strategy, experiment.replicas, experiment.cluster)
     replicas = devices.num_replicas_in_sync
@@ -79,8 +80,9 @@ def train(
     if experiment.resume:
         check_same_experiment(experiment)
     with devices.scope():
-        model = make_model(experiment, splits.image_shape, replicas)
-        if experiment.online_probe and experiment.model == "dim":
+        model = make_model(experiment, splits, replicas)
+        probed = experiment.model != "generator" and split.labels is not None
+        if experiment.online_probe and probed:
             model.probe = online_probe.of_encoder(model.encoder, splits, replicas > 1)
         folder = experiment.run_path
         if chief:  # only now: settings that do not fit leave no trace
@@ -118,7 +120,7 @@ def train(
         try:
             for segment in segments(step, last, per_epoch):
                 with _tensorflow_may_fail(devices):
-                    _fit(model, experiment, splits, segment, progress.step, [recorder, saver])
+                    _fit(model, experiment, split, segment, progress.step, [recorder, saver])
                 if signals.received:
                     saver.save()
                     saved = f"which is saved in {folder}" if chief else "the chief saves"
@@ -127,6 +129,23 @@ def train(
         finally:
             recorder.close()
     return model
+
+
+def trained_on(experiment: Experiment, splits: Splits) -> Split:
+    """The images of training; of a supervised model, those that have labels.
+
+    Raises:
+        InputError: it needs labels and there are none.
+    """
+    if experiment.model != "supervised":
+        return splits.train
+    split = splits.labelled or splits.train
+    if split.labels is None:
+        raise InputError(
+            f"--model=supervised learns from labels, and {splits.name} has none for its training "
+            "images; give another --dataset or --model"
+        )
+    return split
 
 
 def _check(experiment, replicas, per_epoch):
@@ -195,15 +214,16 @@ def segments(step: int, last: int, per_epoch: int) -> list[Segment]:
     return found
 
 
-def _fit(model, experiment, splits, segment, step, callbacks):
+def _fit(model, experiment, split, segment, step, callbacks):
     batches = pipeline.training_batches(
-        splits.train,
+        split,
         experiment.batch_size,
         model.image_shape[-1],
         experiment.seed,
         step,
         experiment.augment,
-        labelled=model.probe is not None,
+        labelled=model.probe is not None or model.needs_labels,
+        numbered=model.needs_rows,
     )
     model.fit(
         batches,

@@ -5,9 +5,10 @@ from typing import Any
 
 import keras
 
+from dim_tf.data.splits import Splits
 from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
-from dim_tf.training import strategy
+from dim_tf.training import baselines, strategy
 from dim_tf.training.checkpoint import restore_weights
 from keras_models import DeepInfoMax, encoders, terms
 from keras_models.encoders import Encoder
@@ -50,14 +51,13 @@ def make_encoder(experiment: Experiment, image_shape: ImageShape, replicas: int 
     return encoders.get(name, **overrides)
 
 
-def make_model(
-    experiment: Experiment, image_shape: ImageShape, replicas: int = 1
-) -> ObjectiveModel:
-    """The experiment's model, built and compiled; call it in the strategy's scope.
+def make_model(experiment: Experiment, splits: Splits, replicas: int = 1) -> ObjectiveModel:
+    """The experiment's model for that data, built and compiled; call it in the strategy's scope.
 
     Raises:
-        InputError: settings that do not fit the images or each other.
+        InputError: settings that do not fit the data or each other.
     """
+    image_shape = splits.image_shape
     policy = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[experiment.precision]
     keras.mixed_precision.set_global_policy(policy)
     model: ObjectiveModel
@@ -65,9 +65,12 @@ def make_model(
         model = _generator(experiment, image_shape, replicas)
     else:
         encoder = make_encoder(experiment, image_shape, replicas)
-        views = Views(augmented=experiment.views == 2, occluded=experiment.occlusion)
-        objective = make_terms(experiment, encoder)
-        model = DeepInfoMax(encoder, objective, views, experiment.seed, name="deep_infomax")
+        if experiment.model == "dim":
+            views = Views(augmented=experiment.views == 2, occluded=experiment.occlusion)
+            objective = make_terms(experiment, encoder)
+            model = DeepInfoMax(encoder, objective, views, experiment.seed, name="deep_infomax")
+        else:
+            model = baselines.make(experiment, encoder, splits)
     model.compile(
         experiment.learning_rate,
         micro_batches=experiment.micro_batches,
@@ -163,7 +166,7 @@ def check_same_experiment(experiment: Experiment) -> None:
         )
 
 
-def load_trained(experiment: Experiment, image_shape: ImageShape) -> tuple[ObjectiveModel, int]:
+def load_trained(experiment: Experiment, splits: Splits) -> tuple[ObjectiveModel, int]:
     """The model of the newest checkpoint in the run folder, in float32, and its step.
 
     Raises:
@@ -175,7 +178,7 @@ def load_trained(experiment: Experiment, image_shape: ImageShape) -> tuple[Objec
         raise InputError(f"{folder} has no checkpoint; run --mode=train first")
     check_same_experiment(experiment)
     # Weights are float32 in every precision; measured and exported encoders compute in it too.
-    model = make_model(dataclasses.replace(experiment, precision="float32"), image_shape)
+    model = make_model(dataclasses.replace(experiment, precision="float32"), splits)
     step = restore_weights(model, folder / "checkpoints")
     if step is None:
         raise InputError(f"{folder} has no checkpoint; run --mode=train first")

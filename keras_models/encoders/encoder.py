@@ -44,6 +44,11 @@ class Encoder(keras.Model):
             shape = stage.compute_output_shape(shape)
         self.built = True
 
+    def endpoint_shapes(self) -> dict[str, tuple]:
+        """The shapes of the endpoints, without running it; the batch's size is None."""
+        images = keras.KerasTensor((None, *self.image_shape))
+        return {name: x.shape for name, x in self(images).items()}
+
     def call(self, images, training=False, random=None):
         """Encodes images.
 

@@ -70,12 +70,13 @@ def test_the_rival_computes_the_same_loss(estimator):
 
     from dim_tf.experiment import Experiment
     from dim_tf.training.model import make_model
+    from keras_models.objective_model import Batch
     from keras_models.randomness import StepRandom
 
     experiment = Experiment(
         name="x", gamma=0.0, encoder="basic32x32", estimator=estimator, mi_units=256
     )
-    model = make_model(experiment, (32, 32, 3))
+    model = make_model(experiment, train_speed.no_images(32))
     rival = torch_step.DeepInfoMax(estimator, 256)
 
     def copy(ours, theirs):
@@ -104,5 +105,5 @@ def test_the_rival_computes_the_same_loss(estimator):
 
     images = np.random.default_rng(0).uniform(-1, 1, (8, 32, 32, 3)).astype("float32")
     wanted = rival(torch.tensor(images.transpose(0, 3, 1, 2))).item()
-    found = model.objective(tf.constant(images), StepRandom(0, tf.constant(0))).loss
+    found = model.objective(Batch(tf.constant(images)), StepRandom(0, tf.constant(0))).loss
     assert float(found) == pytest.approx(wanted, rel=1e-5)

@@ -441,9 +441,9 @@ def test_micro_batches_draw_their_own_numbers():
     seen = []
     objective = model.objective
 
-    def watched(images, random):
+    def watched(batch, random):
         seen.append(random.uniform("prior", 4, (5,)))
-        return objective(images, random)
+        return objective(batch, random)
 
     model.objective = watched
     model.train_step(np.concatenate([IMAGES[:4], IMAGES[:4]]))

@@ -59,9 +59,20 @@ def test_labels_come_beside_the_same_images():
     split = numbered(12)
     plain = batches(split, 3, augment="crop_flip")
     made = pipeline.training_batches(split, 4, 1, 0, 0, "crop_flip", labelled=True)
-    for images, (same, labels) in zip(plain, itertools.islice(made, 3), strict=True):
-        np.testing.assert_array_equal(images, same.numpy())
-        np.testing.assert_array_equal(numbers_of(images), labels.numpy())
+    for images, batch in zip(plain, itertools.islice(made, 3), strict=True):
+        np.testing.assert_array_equal(images, batch.images.numpy())
+        np.testing.assert_array_equal(numbers_of(images), batch.labels.numpy())
+        assert batch.rows is None
+
+
+def test_rows_tell_which_images_they_are():
+    """Of images without labels too."""
+    split = Split(numbered(12).images, None)
+    made = pipeline.training_batches(split, 4, 1, 0, 3, "none", numbered=True)
+    batch = next(iter(made))
+    assert batch.labels is None
+    pixels = np.round((batch.images.numpy() + 1) * 127.5)
+    np.testing.assert_array_equal(pixels, split.images[batch.rows.numpy()])
 
 
 class Elsewhere:

@@ -188,7 +188,7 @@ def test_the_trained_encoder_comes_back(tmp_path, splits):
     settings = experiment(tmp_path, steps=2, precision="bfloat16")
     trained = loop.train(settings, splits)
     saved = (tmp_path / "experiment.json").read_text()
-    model, step = load_trained(dataclasses.replace(settings, epochs=9), (28, 28, 1))
+    model, step = load_trained(dataclasses.replace(settings, epochs=9), splits)
     encoder = model.encoder
     assert (tmp_path / "experiment.json").read_text() == saved
     assert step == 2
@@ -197,9 +197,9 @@ def test_the_trained_encoder_comes_back(tmp_path, splits):
         np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
 
 
-def test_no_checkpoint_to_load(tmp_path):
+def test_no_checkpoint_to_load(tmp_path, splits):
     with pytest.raises(InputError, match="run --mode=train first"):
-        load_trained(experiment(tmp_path), (28, 28, 1))
+        load_trained(experiment(tmp_path), splits)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -238,3 +238,31 @@ def test_a_run_that_began_without_the_online_probe_goes_on_with_it(tmp_path, spl
     found, expected = losses(tmp_path / "later"), losses(tmp_path / "straight")
     assert ["online_probe" in entry for entry in found] == [False] * 5 + [True] * 5
     assert [entry["loss"] for entry in found] == [entry["loss"] for entry in expected]
+
+
+@pytest.mark.slow
+def test_a_supervised_run_is_resumed_exactly(tmp_path, splits):
+    """Its labels are a function of the step like the images, and its head is checkpointed."""
+    settings = {"model": "supervised", "checkpoint_every": 3}
+    loop.train(experiment(tmp_path / "straight", **settings), splits)
+    resumed = experiment(tmp_path / "resumed", **settings)
+    loop.train(dataclasses.replace(resumed, steps=7), splits)
+    loop.train(resumed, splits)
+    assert losses(tmp_path / "resumed") == losses(tmp_path / "straight")
+    model, step = load_trained(resumed, splits)
+    assert (step, model.labels) == (10, 2)
+
+
+def test_a_supervised_model_is_trained_on_what_has_labels(tmp_path, splits):
+    wanted = experiment(tmp_path, model="supervised")
+    unlabelled = dataclasses.replace(splits.train, labels=None)
+    few = Split(splits.train.images[:8], splits.train.labels[:8])
+    assert loop.trained_on(wanted, dataclasses.replace(splits, labelled=few)) is few
+    assert loop.trained_on(wanted, splits) is splits.train
+    dim = dataclasses.replace(wanted, model="dim")
+    assert loop.trained_on(dim, dataclasses.replace(splits, labelled=few)) is splits.train
+    with pytest.raises(InputError, match="random has none for its training images"):
+        loop.train(wanted, dataclasses.replace(splits, train=unlabelled))
+    with pytest.raises(InputError, match="nothing to tell apart: random has 1 labels"):
+        loop.train(wanted, dataclasses.replace(splits, label_names=("one",)))
+    assert list(tmp_path.iterdir()) == []

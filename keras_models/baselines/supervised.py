@@ -1,0 +1,65 @@
+"""Full supervision: the encoder and a small classifier on it, trained on labels."""
+
+import keras
+import tensorflow as tf
+
+from keras_models import layers
+from keras_models.baselines.encoder_model import EncoderModel
+from keras_models.encoders.stages import DenseStage, Linear
+from keras_models.objective_model import Batch, Losses
+from keras_models.randomness import StepRandom
+
+HIDDEN_UNITS = 200
+DROPOUT = 0.1
+
+
+@keras.saving.register_keras_serializable(layers.PACKAGE)
+class Supervised(EncoderModel):
+    """The fully supervised reference (Hjelm et al. 2019, section 4.1).
+
+    The classifier is the one that the paper measures representations with, a hidden layer of 200
+    units with dropout 0.1, batch norm and ReLU; it stands on the global feature, so that all of the
+    encoder is trained. The loss is the cross-entropy of the classes, or the mean over attributes.
+
+    Args:
+        encoder: images -> endpoints.
+        labels: classes, or attributes.
+        multi_label: whether the labels are attributes, of which an image can have several.
+        seed: of the random numbers drawn in training.
+    """
+
+    needs_labels = True
+
+    def __init__(self, encoder, labels: int, multi_label: bool = False, seed: int = 0, **kwargs):
+        super().__init__(encoder, seed, **kwargs)
+        self.labels = labels
+        self.multi_label = multi_label
+        self.hidden = DenseStage(
+            HIDDEN_UNITS, DROPOUT, synchronized=encoder.synchronized, name="hidden"
+        )
+        self.classifier = Linear(labels, name="classifier")
+
+    def build_heads(self, shapes):
+        self.hidden.build(shapes["global"])
+        self.classifier.build(self.hidden.compute_output_shape(shapes["global"]))
+
+    def logits(self, features, training=False, random=None):
+        """The global feature -> float32 [N, labels]."""
+        x = self.hidden(features, training=training, random=random)
+        return tf.cast(self.classifier(x), tf.float32)
+
+    def objective(self, batch: Batch, random: StepRandom) -> Losses:
+        features = self.encoder(batch.images, training=True, random=random)["global"]
+        logits = self.logits(features, True, random)
+        if self.multi_label:
+            truth = tf.cast(batch.labels, tf.float32)
+            losses = tf.nn.sigmoid_cross_entropy_with_logits(truth, logits)  # [N, A]
+            right = (logits > 0) == (batch.labels > 0)
+        else:
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.labels, logits)  # [N]
+            right = tf.argmax(logits, axis=1) == tf.cast(batch.labels, tf.int64)
+        accuracy = tf.reduce_mean(tf.cast(right, tf.float32))
+        return Losses(tf.reduce_mean(losses), None, {"accuracy": accuracy}, features)
+
+    def config(self):
+        return {"labels": self.labels, "multi_label": self.multi_label}
