@@ -177,6 +177,6 @@ def load_trained(experiment: Experiment, image_shape: ImageShape) -> tuple[Objec
     # Weights are float32 in every precision; measured and exported encoders compute in it too.
     model = make_model(dataclasses.replace(experiment, precision="float32"), image_shape)
     step = restore_weights(model, folder / "checkpoints")
-    if step is None:
+    if not step:  # that of step 0 holds no trained encoder
         raise InputError(f"{folder} has no checkpoint; run --mode=train first")
     return model, step

@@ -1,31 +1,9 @@
 """The record of a run."""
 
-import json
 import os
 import signal
 
-import pytest
-
 from dim_tf.training import monitors
-
-
-def steps_of(file):
-    return [json.loads(line)["step"] for line in file.read_text().splitlines()]
-
-
-@pytest.mark.parametrize(("step", "kept"), [(0, []), (2, [1, 2]), (9, [1, 2, 3])])
-def test_cut_back_keeps_each_step_once(tmp_path, step, kept):
-    file = tmp_path / "metrics.jsonl"
-    file.write_text("".join(json.dumps({"step": s, "loss": 0.5}) + "\n" for s in (1, 2, 3)))
-    monitors.cut_back(file, step)
-    assert steps_of(file) == kept
-
-
-def test_cut_back_drops_a_line_that_was_not_finished(tmp_path):
-    file = tmp_path / "metrics.jsonl"
-    file.write_text('{"step": 1}\n{"step": 2, "lo')
-    monitors.cut_back(file, 5)
-    assert steps_of(file) == [1]
 
 
 def test_epochs_count_from_1():
