@@ -1,7 +1,7 @@
 """The files of checkpoints: ckpt-STEP.index, ckpt-STEP.data-…, and a record, ckpt-STEP.json.
 
-The record has the others' sizes and hashes and is written last: what it does not fit is damaged, or was
-not written to its end.
+The record has the others' sizes and hashes and is written last: what it does not fit is damaged, or
+was not written to its end.
 """
 
 import hashlib

@@ -102,7 +102,7 @@ class _Files:
         self._folder = folder
         self._step = step
         with self._writing(step):
-            _forget_later_events(folder / "tensorboard", step)
+            _tell_tensorboard_of_start(folder / "tensorboard", step)
             self._lines = open(folder / "metrics.jsonl", "a", encoding="utf-8")  # noqa: SIM115
             self._writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
 
@@ -131,14 +131,13 @@ class _Files:
         )
 
 
-def _forget_later_events(folder: Path, step: int) -> None:
-    """Tells TensorBoard that the run goes on from `step`: it then shows each step once."""
-    if not folder.exists():
-        return
+def _tell_tensorboard_of_start(folder: Path, step: int) -> None:
+    """The second and every later start make TensorBoard forget the steps after `step`."""
+    folder.mkdir(exist_ok=True)
     now = time.time()
     started = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
     # Files are read in the order of their names: this one before that of the events to come.
-    name = f"events.out.tfevents.{int(now):010d}.{socket.gethostname()}.{os.getpid()}-restart"
+    name = f"events.out.tfevents.{int(now):010d}.{socket.gethostname()}.{os.getpid()}-start"
     with tf.io.TFRecordWriter(str(folder / name)) as file:
         for event in (
             tf.compat.v1.Event(wall_time=now, file_version="brain.Event:2"),

@@ -46,7 +46,7 @@ def test_a_folder_in_which_nothing_was_put_goes_away(tmp_path):
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with (
-        pytest.raises(InputError, match="cannot be written.*give another --run_dir"),
+        pytest.raises(InputError, match=r"cannot be written.*give another --run_dir"),
         locked(tmp_path / "file/run", "--run_dir"),
     ):
         pass

@@ -3,13 +3,13 @@
 import dataclasses
 import json
 import os
+import re
 import signal
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dim_tf import files
 from dim_tf.data import pipeline
@@ -109,22 +109,29 @@ def test_after_nan_a_run_goes_back_to_the_checkpoint_with_other_images(
     broken_batch(monkeypatch, step=6)
     run = experiment(tmp_path / "run", checkpoint_every=4, on_nan="restore")
     loop.train(run, splits)
-    told = "step 6: loss is nan; back to step 4 with the images in another order (1 of at most 3"
-    assert told in capsys.readouterr().out
-    found = losses(tmp_path / "run")
-    assert len(found) == 10
+    told = r"step 6: \w+ is nan; back to step 4 with the images in another order \(1 of at most 3 "
+    assert re.search(told, capsys.readouterr().out)
+    assert len(losses(tmp_path / "run")) == 10
     restores = files.read_checked(tmp_path / "run/nan_restores.json")
     assert restores == {"back_to_steps": [4]}
 
-    # One that is stopped after it went back has the same losses.
+
+@pytest.mark.slow
+def test_a_run_that_stops_after_it_went_back_has_the_same_losses(
+    tmp_path, splits, monkeypatch, capsys
+):
+    broken_batch(monkeypatch, step=6)
+    run = experiment(tmp_path / "run", checkpoint_every=4, on_nan="restore")
+    loop.train(run, splits)
     stopped = dataclasses.replace(run, run_dir=str(tmp_path / "stopped"))
     loop.train(dataclasses.replace(stopped, steps=7), splits)
     capsys.readouterr()
     loop.train(stopped, splits)
-    assert losses(tmp_path / "stopped") == found
+    assert losses(tmp_path / "stopped") == losses(tmp_path / "run")
     assert "back to step" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_nan_before_the_first_checkpoint_leads_back_to_the_start(tmp_path, splits, monkeypatch):
     broken_batch(monkeypatch, step=2)
     run = experiment(tmp_path, steps=3, on_nan="restore")
@@ -133,6 +140,7 @@ def test_nan_before_the_first_checkpoint_leads_back_to_the_start(tmp_path, split
     assert files.read_checked(tmp_path / "nan_restores.json") == {"back_to_steps": [0]}
 
 
+@pytest.mark.slow
 def test_a_run_goes_back_so_often_and_no_more(tmp_path, splits, monkeypatch):
     broken_batch(monkeypatch, step=2, seeds=())
     run = experiment(tmp_path, checkpoint_every=1, on_nan="restore", nan_restores=2)
@@ -146,17 +154,6 @@ def test_a_damaged_count_of_going_back_is_named(tmp_path, splits):
     (tmp_path / "nan_restores.json").write_text('{"back_to_steps": [4], "sha256": "0"}')
     with pytest.raises(RunError, match=r"nan_restores.json is damaged .* --noresume"):
         loop.train(experiment(tmp_path, steps=1), splits)
-
-
-def test_tensorboard_shows_each_step_once_after_a_resume(tmp_path, splits):
-    run = experiment(tmp_path, steps=2)
-    loop.train(run, splits)
-    for file in (tmp_path / "checkpoints").iterdir():
-        file.unlink()  # so that the steps come again
-    loop.train(run, splits)
-    events = EventAccumulator(str(tmp_path / "tensorboard"))
-    events.Reload()
-    assert [event.step for event in events.Tensors("loss")] == [1, 2]
 
 
 def test_a_signal_saves_and_stops(tmp_path, splits, monkeypatch):

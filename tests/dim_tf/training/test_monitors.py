@@ -3,6 +3,8 @@
 import os
 import signal
 
+from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
+
 from dim_tf.training import monitors
 
 
@@ -21,3 +23,17 @@ def test_a_signal_is_noted_and_the_handlers_come_back():
         os.kill(os.getpid(), signal.SIGTERM)
         assert signals.received == signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_tensorboard_shows_each_step_once_after_a_resume(tmp_path):
+    for begin in (0, 2):
+        files = monitors._Files(tmp_path, begin)
+        for step in range(begin + 1, 5):
+            files.write(step, 1, {"loss": 0.5 + begin})
+        files.close()
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    found = [
+        (event.step, float(event.tensor_proto.float_val[0])) for event in events.Tensors("loss")
+    ]
+    assert found == [(1, 0.5), (2, 0.5), (3, 2.5), (4, 2.5)]
