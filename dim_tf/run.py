@@ -11,6 +11,7 @@ from dim_tf.errors import InputError, MeasureError, RunError
 from dim_tf.experiment import Experiment
 from dim_tf.run_lock import locked
 from dim_tf.training import loop, strategy
+from dim_tf.writing import reason
 
 _WRITING = {"train", "evaluate"}  # into the run folder
 
@@ -94,10 +95,9 @@ def _memory_may_end() -> Iterator[None]:
     try:
         yield
     except (MemoryError, tf.errors.ResourceExhaustedError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise RunError(
-            f"the memory does not suffice ({reason}); in training give a smaller --batch_size or "
-            "--mi_units, or more --micro_batches; in evaluation fewer --measures"
+            f"the memory does not suffice ({reason(error)}); in training give a smaller "
+            "--batch_size or --mi_units, or more --micro_batches; in evaluation fewer --measures"
         ) from error
 
 

@@ -1,6 +1,7 @@
 """What is told where something cannot be written: a full disk, most of all."""
 
 import contextlib
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import tensorflow as tf
 
 from dim_tf.errors import RunError
 
+_OPERATION = re.compile(r"\{\{.*?\}\} ?| ?\[Op:.*")
 _NO_MEMORY = "OOM"  # TensorFlow has one class of errors for a full disk and for a full memory
 
 
@@ -27,15 +29,16 @@ def writing(what: str, folder: Path, afterwards: str) -> Iterator[None]:
         if isinstance(error, tf.errors.OpError) and _NO_MEMORY in error.message:
             raise
         raise RunError(
-            f"{what} could not be written: {_reason(error)} ({_free(folder)}); {afterwards}"
+            f"{what} could not be written: {reason(error)} ({_free(folder)}); {afterwards}"
         ) from error
 
 
-def _reason(error: OSError | tf.errors.OpError) -> str:
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    lines = error.message.splitlines() or [type(error).__name__]
-    return lines[0]
+def reason(error: Exception) -> str:
+    """What an error says, in one line, without the names of TensorFlow's operations."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    lines = _OPERATION.sub("", str(error)).splitlines()
+    return next(iter(lines), "") or type(error).__name__
 
 
 def _free(folder: Path) -> str:

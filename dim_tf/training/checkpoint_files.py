@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from dim_tf.errors import RunError
 from dim_tf.files import replace_text, unfinished
+from dim_tf.writing import reason
 
 _NAME = re.compile(r"ckpt-(0|[1-9][0-9]*)\.(json|index|data-[0-9-of]+)")
 _TENSORFLOWS_LIST = "checkpoint"  # earlier versions chose by it; it would name removed files
@@ -78,14 +79,14 @@ def newest_good(folder: Path) -> Found | None:
     """
     reasons: dict[int, str] = {}
     for step in reversed(steps(folder)):
-        reason = _damage(folder, step)
-        if not reason:
+        why = _damage(folder, step)
+        if not why:
             if reasons:
                 told = "; ".join(reasons.values())
                 used = prefix(folder, step)
                 print(f"checkpoints: {told}; {used} is used instead", flush=True)
             return Found(step, list(reasons))
-        reasons[step] = reason
+        reasons[step] = why
     if reasons:
         raise RunError(
             f"no checkpoint in {folder} is good: {'; '.join(reasons.values())}; put a copy of one "
@@ -147,7 +148,7 @@ def _damage_by_reading(path: Path) -> str:
         for name in reader.get_variable_to_shape_map():
             reader.get_tensor(name)
     except (ValueError, RuntimeError, tf.errors.OpError) as error:
-        return f"{path} is damaged ({str(error).splitlines()[0]})"
+        return f"{path} is damaged ({reason(error)})"
     return ""
 
 

@@ -59,10 +59,11 @@ class NanRestores:
         if len(self._steps) < self._limit:
             return
         times = f", after going back {len(self._steps)} times" if self._steps else ""
+        other = "more --nan_restores" if self._limit else "--on_nan=restore"
         raise RunError(
             f"{error}{times}; the last good checkpoint is {latest or 'none'}. A lower "
-            "--learning_rate may help, with another --name or --noresume; --on_nan=restore goes "
-            "back to the checkpoint with other data, at most --nan_restores times"
+            f"--learning_rate may help, with another --name or --noresume; or {other}, which goes "
+            "back to that checkpoint and on with the images in another order"
         ) from error
 
     def went_back(self, error: NotFinite, step: int) -> None:

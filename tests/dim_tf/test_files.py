@@ -25,23 +25,22 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_every_flipped_bit_of_a_checked_file_is_seen_or_changes_nothing(tmp_path):
+def test_a_flipped_bit_of_a_checked_file_is_seen_or_changes_nothing(tmp_path):
     file = tmp_path / "a.json"
     content = {"mlp_probe": {"conv": 0.1 + 0.2}, "n": [1, None, "é"]}
     whole = with_checksum(content).encode()
     file.write_bytes(whole)
     assert read_checked(file) == content
     for place in range(len(whole)):
-        for bit in range(8):
-            damaged = bytearray(whole)
-            damaged[place] ^= 1 << bit
-            file.write_bytes(damaged)
-            try:
-                found = read_checked(file)
-            except ValueError:
-                continue
-            # The name of the checksum may be hit, and spaces: the content is the same.
-            assert {name: found[name] for name in content} == content
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << place % 8
+        file.write_bytes(damaged)
+        try:
+            found = read_checked(file)
+        except ValueError:
+            continue
+        # The name of the checksum may be hit, and spaces: the content is the same.
+        assert {name: found[name] for name in content} == content
 
 
 def test_a_file_of_before_has_no_checksum(tmp_path):

@@ -3,6 +3,7 @@
 import os
 import signal
 
+import tensorflow as tf
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 
 from dim_tf.training import monitors
@@ -34,6 +35,6 @@ def test_tensorboard_shows_each_step_once_after_a_resume(tmp_path):
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     found = [
-        (event.step, float(event.tensor_proto.float_val[0])) for event in events.Tensors("loss")
+        (event.step, tf.make_ndarray(event.tensor_proto).item()) for event in events.Tensors("loss")
     ]
     assert found == [(1, 0.5), (2, 0.5), (3, 2.5), (4, 2.5)]
