@@ -44,12 +44,12 @@ MEASURES = ("conv", "fc", "global", "knn")
 
 def measure(name: str, data_dir: str, out: Path, answer) -> None:
     """Trains and measures one row; puts a dict of its figures into the queue `answer`."""
-    from dim_tf import data
+    from dim_tf import data, metrics_file
     from dim_tf.evaluation import representation
     from dim_tf.evaluation.neighbours import NearestNeighbours
     from dim_tf.evaluation.probes import Probe
     from dim_tf.experiment import Experiment
-    from dim_tf.training import loop, monitors
+    from dim_tf.training import loop
     from dim_tf.training.model import load_trained
 
     folder = name.replace(" ", "_").replace(",", "")
@@ -61,7 +61,7 @@ def measure(name: str, data_dir: str, out: Path, answer) -> None:
     model, step = load_trained(experiment, splits)
     features = representation.of_encoder(model.encoder, splits)
     # Of all steps, those before an interruption too.
-    lines = monitors.read_metrics(experiment.run_path / "metrics.jsonl", step)
+    lines = metrics_file.read(experiment.run_path / "metrics.jsonl", step)
     seconds = sum(experiment.batch_size / line["images_per_second"] for line in lines)
     found = {"epochs": experiment.epochs, "steps": step, "seconds": round(seconds)}
     for result in Probe(features, True, 10, 1).run():

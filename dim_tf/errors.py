@@ -7,3 +7,11 @@ class InputError(Exception):
 
 class RunError(Exception):
     """A run that began and failed (exit status 1)."""
+
+
+class NotFinite(RunError):
+    """A loss or a weight is NaN or infinite."""
+
+
+class MeasureError(RunError):
+    """Measures failed; all others were taken and written."""

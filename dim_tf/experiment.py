@@ -226,6 +226,17 @@ class Experiment:
         True, "go on from the run folder's checkpoint; false: start anew", identity=False
     )
 
+    on_nan: str = _setting(
+        "stop",
+        "at a loss or a weight that is not finite: stop; restore, go back to the last checkpoint "
+        "and on with the images in another order",
+        choices=("stop", "restore"),
+        identity=False,
+    )
+    nan_restores: int = _setting(
+        3, "how often a run may go back with --on_nan=restore", minimum=1, identity=False
+    )
+
     measures: str = _setting(
         ",".join(DEFAULT_MEASURES),
         f"what is measured: all, or a list of {', '.join(MEASURES)}",

@@ -5,10 +5,11 @@ import sys
 
 from absl import app, flags, logging
 
+from dim_tf import ending
 from dim_tf import flags as dim_flags
 from dim_tf.errors import InputError, RunError
 
-FAILED, WRONG_INPUT, STOPPED = 1, 2, 143
+FAILED, WRONG_INPUT = 1, 2
 
 USAGE = """Deep InfoMax: images in, a measured, exported encoder out.
 
@@ -46,20 +47,25 @@ def main(arguments: list[str]) -> int:
         logging.set_verbosity(logging.ERROR)
         from dim_tf.run import run_stages  # TensorFlow: only now, so that --help is quick
 
-        return STOPPED if run_stages(experiment, modes) else 0
+        with ending.raising():
+            return ending.STOPPED if run_stages(experiment, modes) else 0
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return WRONG_INPUT
-    except (RunError, OSError) as error:  # OSError: a full disk, say
-        print(f"error: {error}", file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
-        print("error: interrupted", file=sys.stderr)
-        return FAILED
+        return _failed(error, WRONG_INPUT)
+    except (RunError, OSError) as error:  # OSError: a file that cannot be read, say
+        return _failed(error, FAILED)
+    except ending.Ended as ended:
+        print(f"{ended}; what is written is whole, and the same command does the rest")
+        return ending.STOPPED
+
+
+def _failed(error: Exception, status: int) -> int:
+    print("error:", " ".join(str(error).split()), file=sys.stderr)
+    return status
 
 
 def run() -> None:
     """The console script `dim-tf`."""
+    ending.end_at_once()  # nothing is written while TensorFlow is imported
     dim_flags.define(flags.FLAGS)
     app.run(main, flags_parser=parse_flags)
 

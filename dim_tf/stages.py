@@ -1,8 +1,8 @@
 """The stages beside training. They meet in the run folder."""
 
 import dataclasses
-import json
 import platform
+from contextlib import AbstractContextManager
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -12,10 +12,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dim_tf import __version__
+from dim_tf import __version__, metrics_file
 from dim_tf.data import image_ops
 from dim_tf.data.splits import Splits
-from dim_tf.errors import InputError, RunError
+from dim_tf.errors import InputError, MeasureError
 from dim_tf.evaluation import (
     compare,
     projector,
@@ -29,9 +29,9 @@ from dim_tf.evaluation.evaluate import evaluate as measure
 from dim_tf.evaluation.evaluate import write as write_evaluation
 from dim_tf.experiment import MODELS, Experiment
 from dim_tf.export import embed, image_collection, publish, saved_model
-from dim_tf.files import replace_text
-from dim_tf.training import monitors
+from dim_tf.files import read_checked, replace_text
 from dim_tf.training.model import load_trained, make_encoder
+from dim_tf.writing import writing
 from keras_models import encoders
 from keras_models.randomness import derive_seed
 
@@ -44,7 +44,8 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
     """Measures the trained encoder; writes evaluation.json and report.html.
 
     Raises:
-        RunError: a measure failed; all others are written before.
+        MeasureError: a measure failed; all others are written before.
+        RunError: there is no good checkpoint, or the files cannot be written.
     """
     model, step = load_trained(experiment, splits)
     other_seed = derive_seed(experiment.seed, "random encoder")
@@ -70,7 +71,8 @@ def evaluate_saved(experiment: Experiment, splits: Splits) -> None:
 
     Raises:
         InputError: it cannot be loaded, or the run folder holds a run.
-        RunError: a measure failed; all others are written before.
+        MeasureError: a measure failed; all others are written before.
+        RunError: the files cannot be written.
     """
     folder = experiment.run_path
     if (folder / "checkpoints").exists():
@@ -79,8 +81,9 @@ def evaluate_saved(experiment: Experiment, splits: Splits) -> None:
             "--run_dir for --encoder_path"
         )
     encoder = saved_encoder.load(experiment.encoder_path)
-    folder.mkdir(parents=True, exist_ok=True)
-    replace_text(folder / "experiment.json", experiment.to_json())
+    with _writing("experiment.json", folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_text(folder / "experiment.json", experiment.to_json())
     _evaluate(
         experiment,
         splits,
@@ -95,35 +98,46 @@ def _evaluate(experiment, splits, encode, floors, networks, protocol):
     print("evaluate: whose features, measure, endpoint, value", flush=True)
     found = measure(encode, floors, splits, experiment, networks)
     found.figures["protocol"] |= protocol
-    write_evaluation(experiment.run_path, found.figures)
+    folder = experiment.run_path
+    with _writing("evaluation.json", folder):
+        write_evaluation(folder, found.figures)
     if found.projected is not None:
-        projector.write(experiment.run_path / "tensorboard", found.projected)
+        with _writing("TensorBoard's projection", folder):
+            projector.write(folder / "tensorboard", found.projected)
     _write_report(experiment, protocol.get("step", 0), found.figures, found.pictures)
     if found.failed:
         told = "; ".join(f"{name}: {why}" for name, why in found.failed.items())
-        raise RunError(f"all was written but the figures of what failed: {told}")
+        raise MeasureError(f"all was written but the figures of what failed: {told}")
 
 
 def show_samples(experiment: Experiment, splits: Splits) -> None:
     """Draws images from the trained generator; writes evaluation.json and report.html."""
     generator, step = load_trained(experiment, splits)
     evaluation = {"protocol": {"data": splits.note, "step": step, "seed": experiment.seed}}
-    write_evaluation(experiment.run_path, evaluation)
+    with _writing("evaluation.json", experiment.run_path):
+        write_evaluation(experiment.run_path, evaluation)
     pictures = samples.panels(generator.samples(samples.COUNT, experiment.seed), splits)
     _write_report(experiment, step, evaluation, pictures)
 
 
 def _write_report(experiment, step, evaluation, pictures):
     path = experiment.run_path / "report.html"
-    report.write(
-        path,
-        experiment=dataclasses.asdict(experiment),
-        evaluation=evaluation,
-        metrics=monitors.read_metrics(experiment.run_path / "metrics.jsonl", step),
-        panels=pictures,
-        versions=_versions(),
-    )
+    with _writing("report.html", experiment.run_path):
+        report.write(
+            path,
+            experiment=dataclasses.asdict(experiment),
+            evaluation=evaluation,
+            metrics=metrics_file.read(experiment.run_path / "metrics.jsonl", step),
+            panels=pictures,
+            versions=_versions(),
+        )
     print(f"report: {path}")
+
+
+def _writing(name: str, folder: Path) -> AbstractContextManager[None]:
+    return writing(
+        name, folder, "the file before, if there was one, is intact; make room and evaluate again"
+    )
 
 
 def _versions() -> dict[str, str]:
@@ -175,12 +189,22 @@ def _objective(experiment: Experiment) -> str:
 
 
 def _evaluation_of(experiment: Experiment, step: int) -> dict[str, Any]:
-    """evaluation.json of the same training step; empty where there is none."""
+    """evaluation.json of the same training step; empty where there is none.
+
+    Raises:
+        InputError: it is damaged.
+    """
     path = experiment.run_path / "evaluation.json"
     if not path.exists():
         return {}
-    found = json.loads(path.read_text(encoding="utf-8"))
-    return found if found["protocol"].get("step") == step else {}
+    try:
+        found = read_checked(path)
+    except ValueError as error:
+        raise InputError(
+            f"{path} is damaged ({error}), and with it the model card's figures; run "
+            "--mode=evaluate again, or remove it to export without figures"
+        ) from error
+    return found if found.get("protocol", {}).get("step") == step else {}
 
 
 def _reference(
@@ -209,7 +233,8 @@ def compare_runs(experiment: Experiment) -> None:
     """Writes one page on the runs of --runs."""
     folders = compare.folders(experiment.runs)
     path = compare.target(folders, experiment.run_dir)
-    compare.write(path, folders)
+    with writing(str(path), path.parent, "the runs are intact; make room and compare again"):
+        compare.write(path, folders)
     print(f"comparison: {path}")
 
 

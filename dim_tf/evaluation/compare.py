@@ -1,6 +1,5 @@
 """Several runs on one page: which is better by what, and what was different."""
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +10,13 @@ from string import ascii_uppercase
 from typing import Any
 from urllib.parse import quote
 
+from dim_tf import metrics_file
 from dim_tf.errors import InputError
 from dim_tf.evaluation.measure import Kind
 from dim_tf.evaluation.report import charts, marks, page, tables
 from dim_tf.evaluation.report.results import Results
 from dim_tf.evaluation.report.values import amount, interval, is_number, label, plain
-from dim_tf.files import read_json_lines
+from dim_tf.files import read_checked
 
 RUNS = Path("runs")
 LONGEST_NAME = 200  # bytes of a folder's name; file systems take 255
@@ -131,14 +131,16 @@ def _read(folder: Path) -> Run:
         if not file.exists():
             raise InputError(f"{folder} has no {name}; run it with --mode=train,evaluate first")
         try:
-            found[name] = json.loads(file.read_text(encoding="utf-8"))
+            found[name] = read_checked(file)
         except ValueError as error:
-            raise InputError(f"{file} is no JSON: {error}; run --mode=evaluate again") from error
+            raise InputError(f"{file} is damaged: {error}; run --mode=evaluate again") from error
+    if "name" not in found["experiment.json"]:
+        raise InputError(f"{folder / 'experiment.json'} has no name; run --mode=evaluate again")
     results = Results(found["evaluation.json"])
     if not results.kinds:
         why = "is of an older version" if results.is_outdated else "has no measures"
         raise InputError(f"{folder / 'evaluation.json'} {why}; run --mode=evaluate with this one")
-    metrics = read_json_lines(folder / "metrics.jsonl")
+    metrics = metrics_file.read(folder / "metrics.jsonl")
     return Run(folder, found["experiment.json"], results, metrics)
 
 

@@ -1,7 +1,6 @@
 """Measures an encoder and the floors beside it; evaluation.json."""
 
 import dataclasses
-import json
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -29,7 +28,7 @@ from dim_tf.evaluation.reconstruction import Reconstruction
 from dim_tf.evaluation.representation import Representation
 from dim_tf.evaluation.svm import SupportVectorMachine
 from dim_tf.experiment import Experiment
-from dim_tf.files import replace_text
+from dim_tf.files import replace_text, with_checksum
 
 Encode = Callable[[excerpt.Excerpt], Representation]
 
@@ -264,11 +263,17 @@ def _take(whose: str, subject: Subject, entries: dict[str, Entry]) -> _Taken:
             continue
         began = time.perf_counter()
         measure = entry.make(subject)
+        came = len(taken.results)
         try:
-            taken.results += list(_announced(whose, measure))
+            for result in _announced(whose, measure):
+                taken.results.append(result)
         except RunError as error:
             print(f"{whose:>14}  {name} failed: {error}", flush=True)
             taken.failed[name] = str(error)
+            # What came before is as good as without the failure.
+            names = {result.measure for result in taken.results[came:]}
+            kinds = {of: kind for of, kind in measure.kinds.items() if of in names}
+            taken.kinds |= {of: dataclasses.asdict(kind) for of, kind in kinds.items()}
             continue
         if isinstance(measure, Illustrated):
             taken.pictures += measure.pictures()
@@ -302,8 +307,7 @@ def _nested(results: Iterable[Result]) -> dict[str, Any]:
 
 def write(folder: Path, evaluation: dict[str, Any]) -> None:
     """Writes evaluation.json, whole or not at all; what is not finite becomes null."""
-    text = json.dumps(_finite(evaluation), indent=2, allow_nan=False)
-    replace_text(folder / "evaluation.json", text + "\n")
+    replace_text(folder / "evaluation.json", with_checksum(_finite(evaluation)))
 
 
 def _finite(value):

@@ -11,7 +11,7 @@ from tensorboard.plugins.projector import projector_config_pb2
 from dim_tf.evaluation.excerpt import Excerpt
 from dim_tf.evaluation.projection import ENDPOINT, IMAGES, thumbnails
 from dim_tf.evaluation.representation import Representation
-from dim_tf.files import replace_text
+from dim_tf.files import remove_unfinished, replace_text, replacing
 
 TENSORS, METADATA, SPRITE = "tensors.tsv", "metadata.tsv", "sprite.png"
 CONFIG = "projector_config.pbtxt"  # the name that the plug-in looks for
@@ -32,12 +32,14 @@ def write(folder: Path, representation: Representation, images: int = IMAGES) ->
         images: how many, at most.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    remove_unfinished(folder)
     features = representation.test[ENDPOINT][:images]
     pictures = thumbnails(representation.splits.test.images[:images])
     rows = ("\t".join(f"{number:.6g}" for number in row) for row in features)
     replace_text(folder / TENSORS, "\n".join(rows) + "\n")
     replace_text(folder / METADATA, _metadata(representation.splits, len(features)))
-    _sprite(pictures).save(folder / SPRITE)
+    with replacing(folder / SPRITE) as temporary:
+        _sprite(pictures).save(temporary, format="PNG")
     config = projector_config_pb2.ProjectorConfig()
     embedding = config.embeddings.add(
         tensor_name=f"{ENDPOINT} feature, test images",

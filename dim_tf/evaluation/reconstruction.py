@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf.data import image_ops
+from dim_tf.errors import RunError
 from dim_tf.evaluation import bootstrap
 from dim_tf.evaluation.fitting import Recipe, minimise
 from dim_tf.evaluation.measure import Kind, Result, Uncertainty
@@ -80,6 +81,7 @@ class Reconstruction:
     def run(self) -> Iterator[Result]:
         self._pictures.clear()
         splits = self.representation.splits
+        scale_weights(splits.image_shape)  # images that are too small fail before the training
         mean, variance = moments(self.representation.train[ENDPOINT])
         decoder = self._trained(mean, variance)
         codes = standardised(self.representation.test[ENDPOINT], mean, variance)
@@ -144,14 +146,14 @@ def scale_weights(image_shape: tuple[int, ...]) -> tuple[float, ...]:
             the window fits in the image.
 
     Raises:
-        ValueError: not even one does.
+        RunError: not even one does.
     """
     side = min(image_shape[:2])
     scales = sum(side // 2**scale >= WINDOW for scale in range(SCALES))
     if not scales:
-        raise ValueError(
-            f"structural similarity has a window of {WINDOW} pixels a side; the images have "
-            f"{image_shape[0]}x{image_shape[1]}: give a larger --image_size"
+        raise RunError(
+            f"left out: structural similarity has a window of {WINDOW} pixels a side; the images "
+            f"have {image_shape[0]}x{image_shape[1]}: give a larger --image_size"
         )
     weights = np.array(SCALE_WEIGHTS[:scales])
     return tuple(float(w) for w in weights / weights.sum())

@@ -1,8 +1,8 @@
 """Embeds a large collection of images by an exported encoder; goes on where it was stopped."""
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ import tensorflow as tf
 from dim_tf.errors import InputError, RunError
 from dim_tf.export import saved_model
 from dim_tf.export.image_collection import Collection
-from dim_tf.files import replace_text, replacing
+from dim_tf.files import read_checked, replace_text, replacing, with_checksum
+from dim_tf.run_lock import locked
+from dim_tf.writing import writing
 
 SIGNATURE = "serving_bytes_valid"
 MANIFEST_FILE = "embeddings.json"
@@ -42,14 +44,18 @@ def embed(
         What embeddings.json then tells: images, refused, and where they came from.
 
     Raises:
-        InputError: no such encoder, or the folder holds embeddings of another encoder, collection,
-            format or size of file.
-        RunError: a file of the collection cannot be read.
+        InputError: no such encoder, another process writes to the folder, or it holds embeddings of
+            another encoder, collection, format or size of file.
+        RunError: a file of the collection cannot be read, or one of embeddings not be written.
     """
     write = _writer(format)
     encoder = saved_model.load(str(saved_model_path), SIGNATURE)
+    with locked(out, "--embed_output"):
+        return _embed(saved_model_path, encoder, collection, out, format, write, shard_size)
+
+
+def _embed(saved_model_path, encoder, collection, out, format, write, shard_size):
     signature = encoder.signatures[SIGNATURE]
-    out.mkdir(parents=True, exist_ok=True)
     told = {
         "collection": collection.description,
         "collection_fingerprint": collection.fingerprint,
@@ -60,7 +66,7 @@ def embed(
         "shard_size": shard_size,
     }
     _check_same(out / MANIFEST_FILE, told)
-    replace_text(out / MANIFEST_FILE, json.dumps(told | {"complete": False}, indent=2) + "\n")
+    _write_manifest(out, told | {"complete": False})
     shard = _finished_shards(out, format)
     if shard:
         print(f"embed: {shard:,} files are there; going on after them", flush=True)
@@ -77,7 +83,7 @@ def embed(
         _write_shard(out, format, write, shard, waiting)
         shard += 1
     told |= _counts(out, format, shard)
-    replace_text(out / MANIFEST_FILE, json.dumps(told | {"complete": True}, indent=2) + "\n")
+    _write_manifest(out, told | {"complete": True})
     return told
 
 
@@ -158,7 +164,12 @@ def _fingerprint(path: Path) -> str:
 
 
 def _manifest(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if not path.exists():
+        return {}
+    try:
+        return read_checked(path)
+    except ValueError as error:
+        raise InputError(f"{path} is damaged ({error}); give another --embed_output") from error
 
 
 def _check_same(path: Path, told: dict[str, Any]) -> None:
@@ -191,12 +202,25 @@ def _finished_shards(out: Path, format: str) -> int:
 
 
 def _write_shard(out, format, write, shard, rows):
+    path = _shard_path(out, format, shard)
     refused = [one for one, ok in zip(rows.ids, rows.valid, strict=True) if not ok]
-    if refused:  # before the embeddings, whose file says that the shard is done
-        replace_text(out / f"refused-{shard:05d}.txt", "".join(f"{one}\n" for one in refused))
     embedded = [one for one, ok in zip(rows.ids, rows.valid, strict=True) if ok]
-    with replacing(_shard_path(out, format, shard)) as temporary:
-        write(temporary, embedded, rows.features[rows.valid])
+    with _writing(path):
+        if refused:  # before the embeddings, whose file says that the shard is done
+            replace_text(out / f"refused-{shard:05d}.txt", "".join(f"{one}\n" for one in refused))
+        with replacing(path) as temporary:
+            write(temporary, embedded, rows.features[rows.valid])
+
+
+def _write_manifest(out, told):
+    with _writing(out / MANIFEST_FILE):
+        replace_text(out / MANIFEST_FILE, with_checksum(told))
+
+
+def _writing(path: Path) -> AbstractContextManager[None]:
+    return writing(
+        str(path), path.parent, "the files before are whole; make room and call again to go on"
+    )
 
 
 def _counts(out, format, shards):

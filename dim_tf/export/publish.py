@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import itertools
 import os
 import shutil
@@ -19,6 +20,7 @@ from dim_tf.data import encoded_images
 from dim_tf.errors import InputError
 from dim_tf.export import card, lite, saved_model, serving
 from dim_tf.export.saved_model import Extent, Quantization, Reference
+from dim_tf.writing import writing
 
 CARD_FILE = "README.md"
 WARMUP_IMAGES = 8
@@ -96,7 +98,7 @@ def publish(
 
     Raises:
         InputError: the folder cannot be written, or `details.max_pixels` is too small.
-        RunError: the export differs from the Keras model.
+        RunError: the export differs from the Keras model, or the disk is full.
     """
     details = details or Details()
     height, width, _ = encoder.image_shape
@@ -105,22 +107,60 @@ def publish(
             f"--max_pixels={details.max_pixels} refuses images of the encoder's own size, {height} "
             f"x {width}; give at least {height * width}"
         )
+    with _hidden(folder) as hidden:
+        again = "what was published before is intact; make room and run --mode=export again"
+        with writing(f"the export to {folder}", folder, again):
+            worst = _write(hidden, encoder, folder.name, pixels, details)
+            hidden.chmod(0o755)  # mkdtemp makes it for this user alone; a server may be another
+            target = _rename_to_next(hidden, folder)
+    remove_old(folder, details.keep)
+    settings = folder.parent / serving.CONFIG_FOLDER
+    with writing(str(settings), folder.parent, f"{target} is published; make room, export again"):
+        serving.write_config(folder.parent)
+    return target, worst
+
+
+@contextlib.contextmanager
+def _hidden(folder: Path) -> Iterator[Path]:
+    """A new hidden folder in `folder`, removed at the end; those of killed processes go too.
+
+    Raises:
+        InputError: it cannot be made.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        hidden = Path(tempfile.mkdtemp(prefix=".unpublished-", dir=folder))
+        with _locked(folder) as alone:  # else another's might be removed before it is locked
+            for left in folder.glob(".unpublished-*") if alone else ():
+                with _locked(left, fcntl.LOCK_NB) as unused:
+                    if unused:
+                        shutil.rmtree(left, ignore_errors=True)
+            hidden = Path(tempfile.mkdtemp(prefix=".unpublished-", dir=folder))
+            in_use = contextlib.ExitStack()
+            in_use.enter_context(_locked(hidden))
     except OSError as error:
         raise InputError(
             f"{folder} cannot be written ({error.strerror}); give another --export_dir"
         ) from error
+    with in_use:
+        try:
+            yield hidden
+        finally:
+            shutil.rmtree(hidden, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, more: int = 0) -> Iterator[bool]:
+    """Whether the folder could be locked; it is held until the end, that of the process too."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        worst = _write(hidden, encoder, folder.name, pixels, details)
-        hidden.chmod(0o755)  # mkdtemp makes it for this user alone; a server may be another
-        target = _rename_to_next(hidden, folder)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | more)
+        except OSError:  # another holds it, or the file system does not lock folders
+            yield False
+        else:
+            yield True
     finally:
-        shutil.rmtree(hidden, ignore_errors=True)
-    remove_old(folder, details.keep)
-    serving.write_config(folder.parent)
-    return target, worst
+        os.close(descriptor)
 
 
 def _write(hidden, encoder, name, pixels, details):

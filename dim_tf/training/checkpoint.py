@@ -1,10 +1,15 @@
 """Checkpoints of every variable of a run, for an exact resume."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import tensorflow as tf
 
-from dim_tf.errors import RunError
+from dim_tf.errors import NotFinite, RunError
+from dim_tf.files import remove_unfinished
+from dim_tf.training import checkpoint_files
+from dim_tf.writing import writing
 
 PROBE = "online_probe"
 
@@ -23,71 +28,95 @@ class Checkpoints:
     """
 
     def __init__(self, model: keras.Model, folder, keep: int, writes: bool = True):
+        self._folder = Path(folder)
+        self._keep = keep
         self._writes = writes
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._variables = all_variables(model)
-        checkpoint = _checkpoint_of(self._step, self._variables)
-        self._manager = tf.train.CheckpointManager(checkpoint, str(folder), max_to_keep=keep)
+        self._new_probe = {
+            name: variable.numpy()
+            for name, variable in self._variables.items()
+            if name.startswith(PROBE)
+        }
+        self._damaged: list[int] = []
+        if writes:
+            remove_unfinished(self._folder)
 
     @property
     def latest(self) -> str | None:
         """The newest checkpoint's path."""
-        return self._manager.latest_checkpoint
+        good = self._good()
+        return str(checkpoint_files.prefix(self._folder, good[-1])) if good else None
 
     def save(self, step: int) -> str:
         """Writes the checkpoint of `step`, if this process writes; returns the newest one's path.
 
         Raises:
-            RunError: a weight is not finite; the checkpoints before stay as they are.
+            NotFinite: a weight is not finite; the checkpoints before stay as they are.
+            RunError: it cannot be written; likewise.
         """
         for path, variable in self._variables.items():
             if not np.all(np.isfinite(keras.ops.convert_to_numpy(variable))):
-                raise RunError(
-                    f"step {step}: {path} is not finite, so it was not saved; the last good "
-                    f"checkpoint is {self.latest or 'none'}"
-                )
+                raise NotFinite(f"step {step}: {path} is not finite")
         self._step.assign(step)
-        if not self._writes:
-            return str(self.latest)
-        return self._manager.save(checkpoint_number=step)
+        if self._writes:
+            with writing(
+                f"the checkpoint of step {step}",
+                self._folder,
+                f"the one before, {self.latest or 'none'}, is intact; make room and give the same "
+                "command again, which goes on from there",
+            ):
+                checkpoint = _checkpoint_of(self._step, self._variables)
+                checkpoint_files.write(checkpoint, self._folder, step)
+                self._damaged = [one for one in self._damaged if one != step]
+                checkpoint_files.keep_only(self._folder, self._good()[-self._keep :])
+        return str(self.latest)
 
     def restore(self) -> int:
-        """Restores the newest checkpoint, if there is one; returns its step, or 0.
+        """Restores the newest good checkpoint, if there is one; returns its step, or 0.
 
         Raises:
-            RunError: it does not fit the model, or cannot be read.
+            RunError: all are damaged, or it does not fit the model.
         """
-        if self.latest is None:
+        found = checkpoint_files.newest_good(self._folder)
+        if found is None:
             return 0
-        return _restore(self.latest, self._step, self._variables)
+        self._damaged = found.passed_over
+        for name, value in self._new_probe.items():  # a checkpoint may have none
+            self._variables[name].assign(value)
+        return _restore(self._folder, found.step, self._step, self._variables)
+
+    def _good(self) -> list[int]:
+        return [step for step in checkpoint_files.steps(self._folder) if step not in self._damaged]
 
 
 def restore_weights(model: keras.Model, folder) -> int | None:
-    """Restores a model's weights from the newest checkpoint in `folder`, without the optimizers'.
+    """Restores a model's weights from the newest good checkpoint, without the optimizers'.
 
     Returns:
         Its step; None if there is no checkpoint.
 
     Raises:
-        RunError: it does not fit the model, or cannot be read.
+        RunError: all are damaged, or it does not fit the model.
     """
-    latest = tf.train.latest_checkpoint(str(folder))
-    if latest is None:
+    found = checkpoint_files.newest_good(Path(folder))
+    if found is None:
         return None
     step = tf.Variable(0, dtype=tf.int64, trainable=False)
-    return _restore(latest, step, _by_path({"model": model.variables}))
+    return _restore(Path(folder), found.step, step, _by_path({"model": model.variables}))
 
 
 def _checkpoint_of(step, variables):
     return tf.train.Checkpoint(step=step, **{path: v.value for path, v in variables.items()})
 
 
-def _restore(path, step, variables) -> int:
+def _restore(folder, number, step, variables) -> int:
+    path = str(checkpoint_files.prefix(folder, number))
     try:
         if not any(name.startswith(PROBE) for name, _ in tf.train.list_variables(path)):
             # The run began without the online probe, on which nothing else depends.
             variables = {name: v for name, v in variables.items() if not name.startswith(PROBE)}
-        status = _checkpoint_of(step, variables).restore(path).expect_partial()
+        status = _checkpoint_of(step, variables).read(path).expect_partial()
         status.assert_existing_objects_matched()
     except (AssertionError, ValueError, tf.errors.OpError) as error:
         reason = str(error).splitlines()[0]

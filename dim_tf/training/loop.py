@@ -8,14 +8,16 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from dim_tf import metrics_file
 from dim_tf.data import pipeline
 from dim_tf.data.splits import Split, Splits
-from dim_tf.errors import InputError, RunError
+from dim_tf.errors import InputError, NotFinite, RunError
 from dim_tf.experiment import Experiment
 from dim_tf.files import replace_text
-from dim_tf.training import monitors, online_probe, strategy
+from dim_tf.training import monitors, nan_restores, online_probe, strategy
 from dim_tf.training.checkpoint import Checkpoints
 from dim_tf.training.model import check_same_experiment, make_model
+from dim_tf.writing import writing
 from keras_models.objective_model import ObjectiveModel
 
 _GONE = (
@@ -25,7 +27,13 @@ _GONE = (
     tf.errors.DeadlineExceededError,
 )
 _FOLDERS = ("checkpoints", "tensorboard")
-_FILES = ("experiment.json", "metrics.jsonl", "evaluation.json", "report.html")
+_FILES = (
+    "experiment.json",
+    "metrics.jsonl",
+    "evaluation.json",
+    "report.html",
+    nan_restores.FILE,
+)
 
 
 class Stopped(Exception):
@@ -67,7 +75,8 @@ def train(
 
     Raises:
         InputError: settings that do not fit the data, the run folder or the devices.
-        RunError: a loss or a weight is not finite, or another worker is gone.
+        RunError: a loss or a weight is not finite, a checkpoint or a metric cannot be written, or
+            another worker is gone.
         Stopped: by SIGTERM or SIGINT, after saving a checkpoint.
     """
     split = trained_on(experiment, splits)
@@ -92,43 +101,92 @@ def train(
             checkpoints = Checkpoints(
                 model, folder / "checkpoints", experiment.keep_checkpoints, chief
             )
-            step = checkpoints.restore()
-            if strategy.mean_of_processes(devices, step) != step:
-                raise RunError(
-                    f"the workers do not find the same checkpoint in {folder}; --run_dir must be a "
-                    "folder that all of them share"
-                )
-    if chief:
-        monitors.cut_back(folder / "metrics.jsonl", step)
-
+            step = _restore(checkpoints, devices, folder)
+            restores = nan_restores.NanRestores(
+                folder, experiment.seed, _allowed_restores(experiment), chief
+            )
     last = experiment.epochs * per_epoch
     if experiment.steps:
         last = min(last, experiment.steps)
     begin = f"from step {step} " if step else ""
     print(f"train: {begin}to step {last}, {per_epoch} steps an epoch", flush=True)
+    with monitors.Signals() as signals:
+        if experiment.on_nan == "restore" and checkpoints.latest is None:
+            checkpoints.save(0)  # so that there is one to go back to
+        while True:
+            restores.cut_back(step)
+            try:
+                run = _Run(model, experiment, split, checkpoints, restores.data_seed, signals)
+                _train_on(run, step, last, per_epoch)
+                return model
+            except NotFinite as error:
+                restores.allow(error, checkpoints.latest)
+                with devices.scope(), _tensorflow_may_fail(devices):
+                    step = _restore(checkpoints, devices, folder)
+                restores.went_back(error, step)
+
+
+def _allowed_restores(experiment):
+    return experiment.nan_restores if experiment.on_nan == "restore" else 0
+
+
+def _restore(checkpoints, devices, folder) -> int:
+    """The step that all workers go on from."""
+    step = checkpoints.restore()
+    if strategy.mean_of_processes(devices, step) != step:
+        raise RunError(
+            f"the workers do not find the same checkpoint in {folder}; --run_dir must be a "
+            "folder that all of them share"
+        )
+    return step
+
+
+class _Run(NamedTuple):
+    """What trains on what."""
+
+    model: ObjectiveModel
+    experiment: Experiment
+    split: Split
+    checkpoints: Checkpoints
+    data_seed: int
+    signals: monitors.Signals
+
+
+def _train_on(run: _Run, step: int, last: int, per_epoch: int) -> None:
+    """Trains from `step` to `last`, and saves.
+
+    Raises:
+        NotFinite: a loss or a weight is not finite.
+        Stopped: by a signal.
+    """
+    experiment, devices = run.experiment, run.model.distribute_strategy
+    chief = strategy.is_chief(devices)
+    folder = experiment.run_path
+    if chief:
+        with writing("metrics.jsonl", folder, "make room and give the same command again"):
+            metrics_file.cut_back(folder / "metrics.jsonl", step)
     progress = monitors.Progress(step, per_epoch)
     recorder = monitors.Recorder(
         progress,
         folder if chief else None,
         experiment.batch_size,
         experiment.log_every,
-        checkpoints,
         experiment.steps_per_execution,
     )
-    with monitors.Signals() as signals:
-        saver = monitors.Saver(progress, checkpoints, experiment.checkpoint_every, signals)
-        try:
-            for segment in segments(step, last, per_epoch):
-                with _tensorflow_may_fail(devices):
-                    _fit(model, experiment, split, segment, progress.step, [recorder, saver])
-                if signals.received:
-                    saver.save()
-                    saved = f"which is saved in {folder}" if chief else "the chief saves"
-                    raise Stopped(f"stopped at step {progress.step}, {saved}")
-            saver.save()
-        finally:
-            recorder.close()
-    return model
+    every = experiment.checkpoint_every
+    saver = monitors.Saver(progress, run.checkpoints, every, run.signals)
+    try:
+        for segment in segments(step, last, per_epoch):
+            with _tensorflow_may_fail(devices):
+                _fit(run, segment, progress.step, [recorder, saver])
+            if run.signals.received:
+                break
+        saver.save()
+    finally:
+        recorder.close()
+    if run.signals.received:
+        saved = f"which is saved in {folder}" if chief else "the chief saves"
+        raise Stopped(f"stopped at step {progress.step}, {saved}")
 
 
 def trained_on(experiment: Experiment, splits: Splits) -> Split:
@@ -178,6 +236,8 @@ def _tensorflow_may_fail(devices):
     """Raises RunError where TensorFlow fails, and says so if another worker is the reason."""
     try:
         yield
+    except tf.errors.ResourceExhaustedError:  # told of by who knows what to lower
+        raise
     except tf.errors.OpError as error:
         lines = error.message.splitlines() or [type(error).__name__]
         reason = next((line for line in lines if "is aborted by" in line), lines[0])
@@ -214,12 +274,13 @@ def segments(step: int, last: int, per_epoch: int) -> list[Segment]:
     return found
 
 
-def _fit(model, experiment, split, segment, step, callbacks):
+def _fit(run, segment, step, callbacks):
+    model, experiment = run.model, run.experiment
     batches = pipeline.training_batches(
-        split,
+        run.split,
         experiment.batch_size,
         model.image_shape[-1],
-        experiment.seed,
+        run.data_seed,
         step,
         experiment.augment,
         labelled=model.probe is not None or model.needs_labels,

@@ -180,6 +180,6 @@ def load_trained(experiment: Experiment, splits: Splits) -> tuple[ObjectiveModel
     # Weights are float32 in every precision; measured and exported encoders compute in it too.
     model = make_model(dataclasses.replace(experiment, precision="float32"), splits)
     step = restore_weights(model, folder / "checkpoints")
-    if step is None:
+    if not step:  # that of step 0 holds no trained encoder
         raise InputError(f"{folder} has no checkpoint; run --mode=train first")
     return model, step

@@ -1,9 +1,10 @@
 """Callbacks that watch a run: the record of its steps, checkpoints, NaN guard, signals."""
 
-import itertools
 import json
 import math
+import os
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -11,9 +12,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dim_tf.errors import RunError
-from dim_tf.files import read_json_lines, replace_text
+from dim_tf.errors import NotFinite
 from dim_tf.training.checkpoint import Checkpoints
+from dim_tf.writing import writing
 
 
 class Progress:
@@ -44,7 +45,6 @@ class Recorder(keras.callbacks.Callback):
         folder: the run's; None: nothing is written, another process does.
         batch_size: images in a step.
         log_every: steps between lines.
-        checkpoints: named in the error of the NaN guard.
         steps_per_execution: steps between two calls; the logs are the last one's.
     """
 
@@ -54,16 +54,14 @@ class Recorder(keras.callbacks.Callback):
         folder: Path | None,
         batch_size: int,
         log_every: int,
-        checkpoints: Checkpoints,
         steps_per_execution: int = 1,
     ):
         super().__init__()
         self._progress = progress
         self._batch_size = batch_size
         self._log_every = log_every
-        self._checkpoints = checkpoints
         self._steps_per_execution = steps_per_execution
-        self._files = _Files(folder) if folder else None
+        self._files = _Files(folder, progress.step) if folder else None
 
     def on_train_batch_begin(self, batch, logs=None):
         self._began = time.perf_counter()
@@ -79,11 +77,7 @@ class Recorder(keras.callbacks.Callback):
         self._progress.step += self._steps_per_execution
         for name, value in logs.items():
             if not math.isfinite(value):
-                raise RunError(
-                    f"step {self._progress.step}: {name} is {value}; the last good checkpoint is "
-                    f"{self._checkpoints.latest or 'none'}. A lower --learning_rate may help, with "
-                    "another --name or --noresume"
-                )
+                raise NotFinite(f"step {self._progress.step}: {name} is {value}")
         logs["images_per_second"] = self._batch_size / seconds
         for name, value in logs.items():
             self._epoch_sums[name] = self._epoch_sums.get(name, 0.0) + value
@@ -104,20 +98,52 @@ class Recorder(keras.callbacks.Callback):
 class _Files:
     """metrics.jsonl and TensorBoard's events of a run folder."""
 
-    def __init__(self, folder: Path):
-        self._lines = open(folder / "metrics.jsonl", "a", encoding="utf-8")  # noqa: SIM115
-        self._writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
+    def __init__(self, folder: Path, step: int):
+        self._folder = folder
+        self._step = step
+        with self._writing(step):
+            _tell_tensorboard_of_start(folder / "tensorboard", step)
+            self._lines = open(folder / "metrics.jsonl", "a", encoding="utf-8")  # noqa: SIM115
+            self._writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
 
     def write(self, step, epoch, logs):
-        self._lines.write(json.dumps({"step": step, "epoch": epoch, **logs}) + "\n")
-        self._lines.flush()
-        with self._writer.as_default(step):
-            for name, value in logs.items():
-                tf.summary.scalar(name, value)
+        with self._writing(step):
+            self._lines.write(json.dumps({"step": step, "epoch": epoch, **logs}) + "\n")
+            self._lines.flush()
+            with self._writer.as_default(step):
+                for name, value in logs.items():
+                    tf.summary.scalar(name, value)
+        self._step = step
 
     def close(self):
-        self._lines.close()
-        self._writer.close()
+        with self._writing(self._step):
+            try:
+                self._lines.close()
+            finally:
+                self._writer.close()
+
+    def _writing(self, step):
+        return writing(
+            f"metrics.jsonl or TensorBoard's events of step {step}",
+            self._folder,
+            "the checkpoints are intact; make room and give the same command again, which goes on "
+            "from the last",
+        )
+
+
+def _tell_tensorboard_of_start(folder: Path, step: int) -> None:
+    """The second and every later start make TensorBoard forget the steps after `step`."""
+    folder.mkdir(exist_ok=True)
+    now = time.time()
+    started = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
+    # Files are read in the order of their names: this one before that of the events to come.
+    name = f"events.out.tfevents.{int(now):010d}.{socket.gethostname()}.{os.getpid()}-start"
+    with tf.io.TFRecordWriter(str(folder / name)) as file:
+        for event in (
+            tf.compat.v1.Event(wall_time=now, file_version="brain.Event:2"),
+            tf.compat.v1.Event(wall_time=now, step=step + 1, session_log=started),
+        ):
+            file.write(event.SerializeToString())
 
 
 class Saver(keras.callbacks.Callback):
@@ -175,21 +201,3 @@ class Signals:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         self.received = number
-
-
-def read_metrics(metrics_file: Path, last_step: int) -> list[dict]:
-    """The lines of metrics.jsonl up to `last_step`; none if there is no such file.
-
-    A last line that was not written to its end is left out.
-    """
-    return list(
-        itertools.takewhile(lambda entry: entry["step"] <= last_step, read_json_lines(metrics_file))
-    )
-
-
-def cut_back(metrics_file: Path, step: int) -> None:
-    """Drops what stands in metrics.jsonl after `step`, so that each step stands once."""
-    if not metrics_file.exists():
-        return
-    kept = read_metrics(metrics_file, step)
-    replace_text(metrics_file, "".join(json.dumps(entry) + "\n" for entry in kept))

@@ -1,8 +1,17 @@
 """Files are written whole or not at all, and read as far as they are whole."""
 
+import json
+
 import pytest
 
-from dim_tf.files import read_json_lines, replace_text, replacing
+from dim_tf.files import (
+    read_checked,
+    remove_unfinished,
+    replace_text,
+    replacing,
+    unfinished,
+    with_checksum,
+)
 
 
 def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path):
@@ -16,11 +25,42 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_lines_are_read_up_to_one_that_was_cut_off(tmp_path):
-    file = tmp_path / "a.jsonl"
-    assert read_json_lines(file) == []
-    file.write_text('{"step": 1}\n{"step": 2}\n{"st')
-    assert read_json_lines(file) == [{"step": 1}, {"step": 2}]
+def test_a_flipped_bit_of_a_checked_file_is_seen_or_changes_nothing(tmp_path):
+    file = tmp_path / "a.json"
+    content = {"mlp_probe": {"conv": 0.1 + 0.2}, "n": [1, None, "é"]}
+    whole = with_checksum(content).encode()
+    file.write_bytes(whole)
+    assert read_checked(file) == content
+    for place in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << place % 8
+        file.write_bytes(damaged)
+        try:
+            found = read_checked(file)
+        except ValueError:
+            continue
+        # The name of the checksum may be hit, and spaces: the content is the same.
+        assert {name: found[name] for name in content} == content
+
+
+def test_a_file_of_before_has_no_checksum(tmp_path):
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps({"knn": 1}))
+    assert read_checked(file) == {"knn": 1}
+    file.write_text("[1]")
+    with pytest.raises(ValueError, match="no object"):
+        read_checked(file)
+
+
+def test_what_a_killed_process_left_goes_away(tmp_path):
+    keep = tmp_path / "a.json"
+    keep.write_text("whole")
+    unfinished(keep).write_text("half")
+    folder = unfinished(tmp_path / "ckpt-1")
+    folder.mkdir()
+    (folder / "ckpt-1.index").write_text("half")
+    remove_unfinished(tmp_path)
+    assert list(tmp_path.iterdir()) == [keep]
 
 
 def test_two_writers_of_one_file_do_not_meet(tmp_path):

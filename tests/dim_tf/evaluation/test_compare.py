@@ -201,5 +201,5 @@ def test_a_run_that_was_not_evaluated_is_refused(tmp_path, make, measured, messa
 def test_an_evaluation_that_cannot_be_read_is_refused(tmp_path, make):
     broken = make("b", None)
     (broken / "evaluation.json").write_text("{")
-    with pytest.raises(InputError, match="no JSON"):
+    with pytest.raises(InputError, match=r"b/evaluation.json is damaged"):
         compared(tmp_path, make("a", evaluation(0.5)), broken)

@@ -21,6 +21,7 @@ from dim_tf.evaluation.neighbours import NearestNeighbours
 from dim_tf.evaluation.pictures import NeighbourPanel
 from dim_tf.evaluation.projection import PlaneProjections
 from dim_tf.experiment import MEASURES, Experiment
+from dim_tf.files import read_checked
 from keras_models import encoders
 
 
@@ -137,6 +138,22 @@ def test_one_that_fails_does_not_take_the_others_with_it(splits, monkeypatch):
     assert 0 < found.figures["cluster_accuracy"]["pixels"] <= 1
     assert "cluster_accuracy" in found.figures["floors"]["pixels"]
     assert found.projected is None
+
+
+def test_figures_that_came_before_a_failure_stay(splits, monkeypatch):
+    run = NearestNeighbours.run
+
+    def fail_after_one(self):
+        yield next(iter(run(self)))
+        raise RunError("it diverged")
+
+    monkeypatch.setattr(NearestNeighbours, "run", fail_after_one)
+    settings = Experiment(name="a", measures="knn")
+    found = evaluate.evaluate(representation.of_pixels, {}, splits, settings)
+    assert found.failed == {"knn": "it diverged"}
+    assert 0 <= found.figures["knn"]["pixels"] <= 1
+    assert found.figures["measures"]["knn"]["unit"] == "share"
+    assert found.figures["protocol"]["knn"] == "failed: it diverged"
 
 
 def test_all_else_is_written_before_the_failure_is_told(tmp_path, splits, monkeypatch):
@@ -285,5 +302,5 @@ def test_prior_match_is_of_one_global_feature_that_was_matched(splits, trained, 
 
 def test_what_is_not_finite_is_written_as_null(tmp_path):
     evaluate.write(tmp_path, {"a": {"b": math.nan, "c": 1.0}, "d": [math.inf, -math.inf]})
-    written = json.loads((tmp_path / "evaluation.json").read_text())
+    written = read_checked(tmp_path / "evaluation.json")
     assert written == {"a": {"b": None, "c": 1.0}, "d": [None, None]}

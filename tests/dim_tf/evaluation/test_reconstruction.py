@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from dim_tf.evaluation.excerpt import Excerpt, Part
+from dim_tf.errors import RunError
 from dim_tf.evaluation.reconstruction import Reconstruction, ms_ssim, scale_weights
 from dim_tf.evaluation.representation import Representation
 
@@ -130,5 +131,5 @@ def test_scales_that_fit():
     assert sum(scale_weights((32, 32))) == pytest.approx(1)
     assert len(scale_weights((28, 28))) == 3
     assert len(scale_weights((16, 16))) == 2
-    with pytest.raises(ValueError, match="larger --image_size"):
+    with pytest.raises(RunError, match=r"left out.*larger --image_size"):
         scale_weights((6, 6))

@@ -1,12 +1,17 @@
 """Checkpoints hold every variable, and only good ones."""
 
+import errno
+import re
+import shutil
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from dim_tf.errors import RunError
-from dim_tf.training import checkpoint
+from dim_tf.errors import NotFinite, RunError
+from dim_tf.training import checkpoint, checkpoint_files
 from keras_models import DeepInfoMax, encoders, terms
 
 
@@ -61,7 +66,7 @@ def test_a_weight_that_is_not_finite_is_not_saved(tmp_path):
     checkpoints = checkpoint.Checkpoints(model, tmp_path, 2)
     good = checkpoints.save(1)
     model.encoder.stages[-1].dense.bias.assign(np.full(4, np.nan, np.float32))
-    with pytest.raises(RunError, match=rf"global.dense.bias is not finite.*{good}"):
+    with pytest.raises(NotFinite, match=r"step 2: .*global.dense.bias is not finite"):
         checkpoints.save(2)
     assert checkpoints.latest == good
 
@@ -72,10 +77,107 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
         checkpoint.Checkpoints(small_model(latent_dim=5), tmp_path, 2).restore()
 
 
-def test_a_damaged_checkpoint_is_an_error_of_the_run(tmp_path):
-    model = trained_model()
-    path = checkpoint.Checkpoints(model, tmp_path, 2).save(1)
-    with open(f"{path}.index", "wb") as file:
-        file.write(b"damaged")
-    with pytest.raises(RunError, match="cannot be restored"):
-        checkpoint.Checkpoints(model, tmp_path, 2).restore()
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A folder with the checkpoints 1 and 2."""
+    folder = tmp_path_factory.mktemp("saved")
+    checkpoints = checkpoint.Checkpoints(trained_model(), folder, 2)
+    for step in (1, 2):
+        checkpoints.save(step)
+    return folder
+
+
+@pytest.fixture
+def copied(saved, tmp_path):
+    return Path(shutil.copytree(saved, tmp_path / "checkpoints"))
+
+
+def flip(path, place=-1):
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+ENDINGS = ["json", "index", "data-00000-of-00001"]
+
+
+def test_a_checkpoint_is_its_files_and_their_record(saved):
+    names = {f"ckpt-{step}.{ending}" for step in (1, 2) for ending in ENDINGS}
+    assert {path.name for path in saved.iterdir()} == names
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("damage", ["flipped", "cut off", "removed"])
+def test_a_damaged_one_is_passed_over_and_named(copied, capsys, ending, damage):
+    path = copied / f"ckpt-2.{ending}"
+    if damage == "removed":
+        path.unlink()
+    elif damage == "flipped":
+        flip(path, len(path.read_bytes()) // 2)
+    else:
+        path.write_bytes(path.read_bytes()[:-3])
+    found = checkpoint_files.newest_good(copied)
+    told = capsys.readouterr().out
+    if (ending, damage) == ("json", "removed"):  # killed just before: it is whole all the same
+        assert found == (2, [])
+        assert told == ""
+    else:
+        assert found == (1, [2])
+        assert re.search(rf"ckpt-2\S* is damaged.*{copied}/ckpt-1 is used instead\n$", told)
+        assert str(path) in told or ending == "json"
+
+
+@pytest.mark.parametrize("ending", ["index", "data-00000-of-00001"])
+def test_without_a_record_it_is_checked_by_reading(copied, ending):
+    """As earlier versions wrote it, with a list that is not looked at."""
+    for step in (1, 2):
+        (copied / f"ckpt-{step}.json").unlink()
+    (copied / "checkpoint").write_bytes(b"\xff damaged")
+    assert checkpoint_files.newest_good(copied) == (2, [])
+    flip(copied / f"ckpt-2.{ending}", 100)
+    assert checkpoint_files.newest_good(copied) == (1, [2])
+
+
+def test_where_none_is_good_each_is_named(copied):
+    flip(copied / "ckpt-1.index")
+    flip(copied / "ckpt-2.data-00000-of-00001")
+    with pytest.raises(RunError, match=r"(?s)ckpt-2\.data.*ckpt-1\.index.*--noresume") as error:
+        checkpoint.restore_weights(small_model(), copied)
+    assert "\n" not in str(error.value)
+
+
+def test_it_goes_on_from_the_good_one_over_the_damaged_one(copied):
+    flip(copied / "ckpt-2.index")
+    checkpoints = checkpoint.Checkpoints(small_model(), copied, 2)
+    assert checkpoints.restore() == 1
+    assert checkpoints.latest == str(copied / "ckpt-1")
+    checkpoints.save(2)
+    assert checkpoint_files.newest_good(copied) == (2, [])
+    checkpoints.save(3)
+    assert checkpoint_files.steps(copied) == [2, 3]
+
+
+def test_a_damaged_one_goes_with_the_next_that_is_saved(copied):
+    flip(copied / "ckpt-2.index")
+    checkpoints = checkpoint.Checkpoints(small_model(), copied, 1)
+    checkpoints.restore()
+    checkpoints.save(4)
+    assert checkpoint_files.steps(copied) == [4]
+    assert len(list(copied.iterdir())) == 3
+
+
+@pytest.mark.parametrize("place", ["write", "record"])
+def test_a_write_that_fails_leaves_those_before(copied, monkeypatch, place):
+    checkpoints = checkpoint.Checkpoints(trained_model(), copied, 2)
+    before = {path.name: path.read_bytes() for path in copied.iterdir()}
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if place == "write":
+        monkeypatch.setattr(tf.train.Checkpoint, "write", fail)
+    else:
+        monkeypatch.setattr(checkpoint_files, "_to_disk", fail)
+    with pytest.raises(RunError, match=r"of step 3 .*No space left.*MiB are free.*ckpt-2, is int"):
+        checkpoints.save(3)
+    assert {path.name: path.read_bytes() for path in copied.iterdir()} == before

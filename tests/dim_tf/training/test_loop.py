@@ -3,12 +3,16 @@
 import dataclasses
 import json
 import os
+import re
 import signal
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from dim_tf import files
+from dim_tf.data import pipeline
 from dim_tf.data.splits import Split, Splits
 from dim_tf.errors import InputError, RunError
 from dim_tf.experiment import Experiment
@@ -78,6 +82,78 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, splits):
     broken = experiment(tmp_path, learning_rate=1e38, checkpoint_every=1)
     with pytest.raises(RunError, match=r"step \d+: .*(last good checkpoint is)"):
         loop.train(broken, splits)
+
+
+def broken_batch(monkeypatch, step, seeds=(0,)):
+    """In the order of these seeds of the data, the images of `step` are NaN."""
+    batches = pipeline.training_batches
+
+    def with_nan(split, batch_size, channels, seed, start_step, *more, **labelled):
+        made = batches(split, batch_size, channels, seed, start_step, *more, **labelled)
+        if seeds and seed not in seeds:
+            return made
+        bad = step - 1
+
+        def at(number, batch):
+            images = batch[0] * tf.where(number == bad, np.nan, 1.0)
+            return images, batch[1]
+
+        return made.enumerate(start_step).map(at)
+
+    monkeypatch.setattr(loop.pipeline, "training_batches", with_nan)
+
+
+def test_after_nan_a_run_goes_back_to_the_checkpoint_with_other_images(
+    tmp_path, splits, monkeypatch, capsys
+):
+    broken_batch(monkeypatch, step=6)
+    run = experiment(tmp_path / "run", checkpoint_every=4, on_nan="restore")
+    loop.train(run, splits)
+    told = r"step 6: \w+ is nan; back to step 4 with the images in another order \(1 of at most 3 "
+    assert re.search(told, capsys.readouterr().out)
+    assert len(losses(tmp_path / "run")) == 10
+    restores = files.read_checked(tmp_path / "run/nan_restores.json")
+    assert restores == {"back_to_steps": [4]}
+
+
+@pytest.mark.slow
+def test_a_run_that_stops_after_it_went_back_has_the_same_losses(
+    tmp_path, splits, monkeypatch, capsys
+):
+    broken_batch(monkeypatch, step=6)
+    run = experiment(tmp_path / "run", checkpoint_every=4, on_nan="restore")
+    loop.train(run, splits)
+    stopped = dataclasses.replace(run, run_dir=str(tmp_path / "stopped"))
+    loop.train(dataclasses.replace(stopped, steps=7), splits)
+    capsys.readouterr()
+    loop.train(stopped, splits)
+    assert losses(tmp_path / "stopped") == losses(tmp_path / "run")
+    assert "back to step" not in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_nan_before_the_first_checkpoint_leads_back_to_the_start(tmp_path, splits, monkeypatch):
+    broken_batch(monkeypatch, step=2)
+    run = experiment(tmp_path, steps=3, on_nan="restore")
+    loop.train(run, splits)
+    assert len(losses(tmp_path)) == 3
+    assert files.read_checked(tmp_path / "nan_restores.json") == {"back_to_steps": [0]}
+
+
+@pytest.mark.slow
+def test_a_run_goes_back_so_often_and_no_more(tmp_path, splits, monkeypatch):
+    broken_batch(monkeypatch, step=2, seeds=())
+    run = experiment(tmp_path, checkpoint_every=1, on_nan="restore", nan_restores=2)
+    for _ in range(2):  # a second call does not begin to count anew
+        with pytest.raises(RunError, match=r"step 2: .* after going back 2 times; .*ckpt-1"):
+            loop.train(run, splits)
+        assert files.read_checked(tmp_path / "nan_restores.json") == {"back_to_steps": [1, 1]}
+
+
+def test_a_damaged_count_of_going_back_is_named(tmp_path, splits):
+    (tmp_path / "nan_restores.json").write_text('{"back_to_steps": [4], "sha256": "0"}')
+    with pytest.raises(RunError, match=r"nan_restores.json is damaged .* --noresume"):
+        loop.train(experiment(tmp_path, steps=1), splits)
 
 
 def test_a_signal_saves_and_stops(tmp_path, splits, monkeypatch):

@@ -1,31 +1,12 @@
 """The record of a run."""
 
-import json
 import os
 import signal
 
-import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 
 from dim_tf.training import monitors
-
-
-def steps_of(file):
-    return [json.loads(line)["step"] for line in file.read_text().splitlines()]
-
-
-@pytest.mark.parametrize(("step", "kept"), [(0, []), (2, [1, 2]), (9, [1, 2, 3])])
-def test_cut_back_keeps_each_step_once(tmp_path, step, kept):
-    file = tmp_path / "metrics.jsonl"
-    file.write_text("".join(json.dumps({"step": s, "loss": 0.5}) + "\n" for s in (1, 2, 3)))
-    monitors.cut_back(file, step)
-    assert steps_of(file) == kept
-
-
-def test_cut_back_drops_a_line_that_was_not_finished(tmp_path):
-    file = tmp_path / "metrics.jsonl"
-    file.write_text('{"step": 1}\n{"step": 2, "lo')
-    monitors.cut_back(file, 5)
-    assert steps_of(file) == [1]
 
 
 def test_epochs_count_from_1():
@@ -43,3 +24,17 @@ def test_a_signal_is_noted_and_the_handlers_come_back():
         os.kill(os.getpid(), signal.SIGTERM)
         assert signals.received == signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_tensorboard_shows_each_step_once_after_a_resume(tmp_path):
+    for begin in (0, 2):
+        files = monitors._Files(tmp_path, begin)
+        for step in range(begin + 1, 5):
+            files.write(step, 1, {"loss": 0.5 + begin})
+        files.close()
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    found = [
+        (event.step, tf.make_ndarray(event.tensor_proto).item()) for event in events.Tensors("loss")
+    ]
+    assert found == [(1, 0.5), (2, 0.5), (3, 2.5), (4, 2.5)]

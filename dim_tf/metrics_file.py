@@ -1,0 +1,58 @@
+"""metrics.jsonl: one object a logged step."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from dim_tf.files import replace_text
+
+
+def read(path: Path, last_step: float = math.inf) -> list[dict[str, Any]]:
+    """The lines up to `last_step`, each step once; none if there is no such file.
+
+    Lines that are damaged, or were not written to their end, are left out.
+    """
+    return _read(path, last_step)[0]
+
+
+def cut_back(path: Path, step: int) -> None:
+    """Drops what stands there after `step`, and says so where lines before are damaged."""
+    if not path.exists():
+        return
+    kept, damaged = _read(path, step)
+    if damaged:
+        print(f"{path}: {damaged} damaged lines are left out", flush=True)
+    replace_text(path, "".join(json.dumps(entry) + "\n" for entry in kept))
+
+
+def _read(path, last_step):
+    """The good lines, and how many damaged ones there are before the last of them."""
+    kept: list[dict[str, Any]] = []
+    damaged = since = 0
+    if not path.exists():
+        return kept, damaged
+    for line in path.read_bytes().splitlines():
+        entry = _entry(line)
+        if entry is None or (kept and entry["step"] <= kept[-1]["step"]):
+            since += 1
+        elif entry["step"] <= last_step:
+            kept.append(entry)
+            damaged, since = damaged + since, 0
+    return kept, damaged
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    """The object of a line; None where it is none of finite numbers with a step."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    whole = isinstance(entry, dict) and isinstance(entry.get("step"), int)
+    if not whole or not all(_is_finite(value) for value in entry.values()):
+        return None
+    return entry
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)

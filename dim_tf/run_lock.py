@@ -1,0 +1,93 @@
+"""One process at a time in a folder."""
+
+import contextlib
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from dim_tf.errors import InputError
+from dim_tf.files import remove_unfinished
+
+LOCK_FILE = ".lock"
+
+
+@contextlib.contextmanager
+def locked(folder: Path, option: str) -> Iterator[None]:
+    """Keeps other processes out of a folder while this one writes there.
+
+    The kernel lets go of the lock when the process ends, however it does; so a file that a killed
+    process left locks nothing. The folder is made, and goes away again if nothing was put there.
+    On network file systems the lock is as good as their flock.
+
+    Args:
+        folder: what is locked.
+        option: the flag that names another folder, for messages.
+
+    Raises:
+        InputError: another process holds it, or it cannot be written.
+    """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    path = folder / LOCK_FILE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = _lock(path)
+    except BlockingIOError as error:
+        raise InputError(
+            f"{folder} is in use by another run{_holder(path)}; wait for its end, or give another "
+            f"{option}"
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"the folder {folder} cannot be written ({error.strerror}); give another {option}"
+        ) from error
+    try:
+        remove_unfinished(folder)
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+        for parent in made:
+            with contextlib.suppress(OSError):  # it is not empty
+                parent.rmdir()
+
+
+def _lock(path: Path) -> int:
+    """Locks the file at `path`, and writes there who does.
+
+    Raises:
+        BlockingIOError: another process holds it.
+        OSError: it cannot be written, or the file system has no locks.
+    """
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # A holder that ended removed the file: this one may be it, which locks nothing.
+            if _is_at(descriptor, path):
+                os.ftruncate(descriptor, 0)
+                since = time.strftime("%Y-%m-%d %H:%M:%S")
+                told = f"process {os.getpid()} on {socket.gethostname()}, since {since}"
+                os.write(descriptor, told.encode())
+                return descriptor
+        except OSError:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _holder(path: Path) -> str:
+    try:
+        told = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:  # it has just ended
+        return ""
+    return f" ({told})" if told else ""

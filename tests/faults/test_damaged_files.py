@@ -1,0 +1,121 @@
+"""Flipped bits in the files of a run folder: recovered, or one line."""
+
+import random
+import shutil
+
+import fault_runs
+import pytest
+
+pytestmark = pytest.mark.long
+
+TO_20 = [*fault_runs.TRAIN, "--steps=20"]
+TO_30 = [*fault_runs.TRAIN, "--steps=30"]
+PLACES = 3
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """A run of 20 steps with the checkpoints 10 and 20, evaluated."""
+    folder = tmp_path_factory.mktemp("begun") / "run"
+    fault_runs.complete(folder, *TO_20)
+    fault_runs.complete(folder, *fault_runs.EVALUATE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def straight(begun, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("straight") / "run"
+    shutil.copytree(begun, folder)
+    fault_runs.complete(folder, *TO_30)
+    return folder
+
+
+def damaged(begun, folder, name, number):
+    """A copy of the run with one bit flipped, at a random place of a file; the place."""
+    shutil.copytree(begun, folder)
+    path = fault_runs.run_folder(folder) / name
+    content = bytearray(path.read_bytes())
+    place = random.Random(f"{name} {number}").randrange(len(content))
+    content[place] ^= 1 << random.Random(number).randrange(8)
+    path.write_bytes(content)
+    return place
+
+
+@pytest.mark.parametrize("number", range(PLACES))
+@pytest.mark.parametrize("ending", ["index", "data-00000-of-00001", "json"])
+def test_newest_checkpoint(begun, straight, tmp_path, ending, number):
+    folder = tmp_path / "run"
+    place = damaged(begun, folder, f"checkpoints/ckpt-20.{ending}", number)
+    printed = fault_runs.complete(folder, *TO_30)
+    (told,) = [line for line in printed.splitlines() if line.startswith("checkpoints: ")]
+    assert f"ckpt-20.{ending} is damaged" in told or ending == "json"
+    assert "ckpt-10 is used instead" in told
+    assert "from step 10 to step 30" in printed
+    assert fault_runs.losses(folder) == fault_runs.losses(straight)
+    name = f"flipped bit in ckpt-20.{ending}, {number}"
+    fault_runs.note(name, byte=place, printed=told, losses="as undisturbed")
+
+
+def test_every_checkpoint(begun, tmp_path):
+    folder = tmp_path / "run"
+    damaged(begun, folder, "checkpoints/ckpt-20.index", 0)
+    older = fault_runs.run_folder(folder) / "checkpoints/ckpt-10.data-00000-of-00001"
+    older.write_bytes(older.read_bytes()[:-1])
+    before = fault_runs.files_of(fault_runs.run_folder(folder))
+    found = {}
+    for stage, arguments in (("train", TO_30), ("evaluate", fault_runs.EVALUATE)):
+        status, _, errors = fault_runs.run(folder, *arguments)
+        error = fault_runs.the_error(errors)
+        assert status == 1
+        assert "ckpt-20.index is damaged" in error
+        assert "ckpt-10.data-00000-of-00001 is damaged" in error
+        assert "--noresume" in error
+        found[stage] = error
+    assert fault_runs.files_of(fault_runs.run_folder(folder)) == before
+    fault_runs.note("all checkpoints damaged", errors=found)
+
+
+@pytest.mark.parametrize("number", range(PLACES))
+def test_metrics(begun, straight, tmp_path, number):
+    """A digit that is another digit is not seen; all else is."""
+    folder = tmp_path / "run"
+    place = damaged(begun, folder, "metrics.jsonl", number)
+    printed = fault_runs.complete(folder, *TO_30)
+    path = fault_runs.run_folder(folder) / "metrics.jsonl"
+    lines = path.read_text().splitlines()
+    wanted = (fault_runs.run_folder(straight) / "metrics.jsonl").read_text().splitlines()
+    assert len(wanted) - 2 <= len(lines) <= len(wanted)
+    if len(lines) < len(wanted):
+        assert f"{path.relative_to(folder)}: " in printed
+        assert "damaged lines are left out" in printed
+    fault_runs.note(
+        f"flipped bit in metrics.jsonl, {number}", byte=place, lines_left_out=30 - len(lines)
+    )
+
+
+@pytest.mark.parametrize("number", range(PLACES))
+def test_experiment(begun, straight, tmp_path, number):
+    folder = tmp_path / "run"
+    place = damaged(begun, folder, "experiment.json", number)
+    status, _, errors = fault_runs.run(folder, *TO_30)
+    if status == 0:  # a setting that does not make it another experiment
+        assert fault_runs.losses(folder) == fault_runs.losses(straight)
+        outcome = "losses as undisturbed"
+    else:
+        outcome = fault_runs.the_error(errors)
+        assert status == 2
+        assert "cannot be read" in outcome or "holds another experiment" in outcome
+    fault_runs.note(f"flipped bit in experiment.json, {number}", byte=place, outcome=outcome)
+
+
+@pytest.mark.parametrize("number", range(PLACES))
+def test_evaluation(begun, tmp_path, number):
+    folder = tmp_path / "run"
+    place = damaged(begun, folder, "evaluation.json", number)
+    status, _, errors = fault_runs.run(folder, *fault_runs.EXPORT)
+    error = fault_runs.the_error(errors)
+    assert status == 2
+    assert "evaluation.json is damaged" in error
+    fault_runs.complete(folder, *fault_runs.EVALUATE)
+    assert fault_runs.figures(folder) == fault_runs.figures(begun)
+    fault_runs.note(f"flipped bit in evaluation.json, {number}", byte=place, error=error)
