@@ -16,7 +16,7 @@ _DEFINING: dict[Any, Callable] = {
     float: flags.DEFINE_float,
     str: flags.DEFINE_string,
 }
-MODES = ("train", "evaluate", "export", "embed", "compare")
+MODES = ("train", "evaluate", "export", "embed", "compare", "table")
 DEFAULT_MODES = MODES[:3]
 
 
@@ -50,6 +50,12 @@ def experiment(values: flags.FlagValues, arguments: list[str]) -> Experiment:
     if not settings["name"]:
         settings["name"] = _last_flagfile_stem(arguments) or settings["dataset"]
     return Experiment(**settings)
+
+
+def given(values: flags.FlagValues) -> dict[str, Any]:
+    """The settings that the command line or its flagfiles give, without the defaults."""
+    names = [field.name for field in dataclasses.fields(Experiment)]
+    return {name: values[name].value for name in names if values[name].present}
 
 
 def _last_flagfile_stem(arguments):

@@ -2,9 +2,7 @@
 
 import dataclasses
 import json
-import platform
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dim_tf import __version__
 from dim_tf.data import image_ops
 from dim_tf.data.splits import Splits
 from dim_tf.errors import InputError, RunError
@@ -32,12 +29,12 @@ from dim_tf.export import embed, image_collection, publish, saved_model
 from dim_tf.files import replace_text
 from dim_tf.training import monitors
 from dim_tf.training.model import load_trained, make_encoder
+from dim_tf.versions import versions
 from keras_models import encoders
 from keras_models.randomness import derive_seed
 
 CHECKED_IMAGES = 32
 CALIBRATION_IMAGES = 256
-PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "tensorflow-probability", "scikit-learn")
 
 
 def evaluate(experiment: Experiment, splits: Splits) -> None:
@@ -52,14 +49,15 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
         dataclasses.replace(experiment, seed=other_seed), splits.image_shape
     )
     random_encoder.build()
+    floors = {
+        "random_encoder": partial(representation.of_encoder, random_encoder),
+        "pixels": representation.of_pixels,
+    }
     _evaluate(
         experiment,
         splits,
         partial(representation.of_encoder, model.encoder),
-        {
-            "random_encoder": partial(representation.of_encoder, random_encoder),
-            "pixels": representation.of_pixels,
-        },
+        floors if experiment.floors else {},
         Networks(model.encoder, random_encoder),
         {"step": step, "seed": experiment.seed},
     )
@@ -85,7 +83,7 @@ def evaluate_saved(experiment: Experiment, splits: Splits) -> None:
         experiment,
         splits,
         partial(representation.of_saved, encoder),
-        {"pixels": representation.of_pixels},
+        {"pixels": representation.of_pixels} if experiment.floors else {},
         None,
         {"encoder": encoder.description},
     )
@@ -121,14 +119,9 @@ def _write_report(experiment, step, evaluation, pictures):
         evaluation=evaluation,
         metrics=monitors.read_metrics(experiment.run_path / "metrics.jsonl", step),
         panels=pictures,
-        versions=_versions(),
+        versions=versions(),
     )
     print(f"report: {path}")
-
-
-def _versions() -> dict[str, str]:
-    ours = {"dim_tf": __version__, "python": platform.python_version()}
-    return ours | {name: version(name) for name in PACKAGES}
 
 
 def export(experiment: Experiment, splits: Splits) -> None:

@@ -13,6 +13,7 @@ from dim_tf.data.splits import Splits
 from dim_tf.errors import InputError, RunError
 from dim_tf.experiment import Experiment
 from dim_tf.files import replace_text
+from dim_tf.signals import Signals
 from dim_tf.training import monitors, online_probe, strategy
 from dim_tf.training.checkpoint import Checkpoints
 from dim_tf.training.model import check_same_experiment, make_model
@@ -113,7 +114,7 @@ def train(
         checkpoints,
         experiment.steps_per_execution,
     )
-    with monitors.Signals() as signals:
+    with Signals() as signals:
         saver = monitors.Saver(progress, checkpoints, experiment.checkpoint_every, signals)
         try:
             for segment in segments(step, last, per_epoch):

@@ -1,9 +1,8 @@
-"""Callbacks that watch a run: the record of its steps, checkpoints, NaN guard, signals."""
+"""Callbacks that watch a run: the record of its steps, checkpoints, NaN guard."""
 
 import itertools
 import json
 import math
-import signal
 import time
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import tensorflow as tf
 
 from dim_tf.errors import RunError
 from dim_tf.files import read_json_lines, replace_text
+from dim_tf.signals import Signals
 from dim_tf.training.checkpoint import Checkpoints
 
 
@@ -130,9 +130,7 @@ class Saver(keras.callbacks.Callback):
         signals: asks to stop.
     """
 
-    def __init__(
-        self, progress: Progress, checkpoints: Checkpoints, every: int, signals: "Signals"
-    ):
+    def __init__(self, progress: Progress, checkpoints: Checkpoints, every: int, signals: Signals):
         super().__init__()
         self._progress = progress
         self._checkpoints = checkpoints
@@ -151,30 +149,6 @@ class Saver(keras.callbacks.Callback):
         if self._saved != self._progress.step:
             self._checkpoints.save(self._progress.step)
             self._saved = self._progress.step
-
-
-class Signals:
-    """While used as a context, notes SIGTERM and SIGINT instead of dying of them.
-
-    A second signal ends the process at once.
-    """
-
-    def __init__(self):
-        self.received: int | None = None
-
-    def __enter__(self):
-        self._before = {s: signal.signal(s, self._note) for s in (signal.SIGTERM, signal.SIGINT)}
-        return self
-
-    def __exit__(self, *exception):
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number, frame):
-        if self.received:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        self.received = number
 
 
 def read_metrics(metrics_file: Path, last_step: int) -> list[dict]:
