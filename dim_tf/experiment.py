@@ -48,6 +48,8 @@ MEASURES = (
     "ndm",
     "mine",
 )
+# Those of dim_tf.tables. A test compares them.
+TABLES = ("1", "2", "3", "4", "cpc", "alpha", "beta", "gamma", "negatives")
 
 
 def _setting(default, help, *, choices=(), minimum=None, above=None, identity=True) -> Any:
@@ -253,6 +255,9 @@ class Experiment:
         2, "probes trained for each figure of the encoder", minimum=1, identity=False
     )
 
+    floors: bool = _setting(
+        True, "measure the encoder with random weights and the raw pixels too", identity=False
+    )
     probe_learning_rate: float = _setting(
         1e-4, "of each probe; the authors' is 1e-4", above=0, identity=False
     )
@@ -306,6 +311,30 @@ class Experiment:
         "",
         "for --mode=compare, run folders or their names under runs/, with commas between; the page "
         "goes to RUN_DIR, or to runs/compare-NAMES where that is not given",
+        identity=False,
+    )
+    table: str = _setting(
+        "",
+        "for --mode=table, which: one of the paper's, its comparison with CPC, or an ablation; it "
+        "goes to RUN_DIR, or to runs/tableTABLE-DATASET where that is not given",
+        choices=("", *TABLES),
+        identity=False,
+    )
+    rows: str = _setting(
+        "",
+        "rows of the table to run, in this order, with commas between; NAME:N runs the first N of "
+        "--table_seeds; empty: all",
+        identity=False,
+    )
+    table_seeds: str = _setting(
+        "0",
+        "seeds of each row, with commas between: all rows with the first, then the next",
+        identity=False,
+    )
+    results: str = _setting(
+        "",
+        "folder to which the table and each finished row's figures are copied, and in which rows "
+        "that were finished elsewhere are found; empty: none",
         identity=False,
     )
 

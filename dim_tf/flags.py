@@ -17,7 +17,7 @@ _DEFINING: dict[Any, Callable] = {
     float: flags.DEFINE_float,
     str: flags.DEFINE_string,
 }
-MODES = ("train", "evaluate", "export", "embed", "compare")
+MODES = ("train", "evaluate", "export", "embed", "compare", "table")
 DEFAULT_MODES = MODES[:3]
 
 
@@ -53,6 +53,12 @@ def experiment(values: flags.FlagValues, arguments: list[str]) -> Experiment:
         dataset = re.sub(r"[^\w.-]+", "-", settings["dataset"])
         settings["name"] = _last_flagfile_stem(arguments) or dataset
     return Experiment(**settings)
+
+
+def given(values: flags.FlagValues) -> dict[str, Any]:
+    """The settings that the command line or its flagfiles give, without the defaults."""
+    names = [field.name for field in dataclasses.fields(Experiment)]
+    return {name: values[name].value for name in names if values[name].present}
 
 
 def _last_flagfile_stem(arguments):

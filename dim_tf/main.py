@@ -45,6 +45,12 @@ def main(arguments: list[str]) -> int:
         # Errors come as exceptions; what TensorFlow logs beside them is for its developers.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         logging.set_verbosity(logging.ERROR)
+        if "table" in modes:
+            if modes != ["table"]:
+                raise InputError("--mode=table stands alone; it trains and measures its rows")
+            from dim_tf.tables import make_table  # its rows are processes: no TensorFlow here
+
+            return ending.STOPPED if make_table(experiment, dim_flags.given(flags.FLAGS)) else 0
         from dim_tf.run import run_stages  # TensorFlow: only now, so that --help is quick
 
         with ending.raising():

@@ -1,10 +1,8 @@
 """The stages beside training. They meet in the run folder."""
 
 import dataclasses
-import platform
 from contextlib import AbstractContextManager
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dim_tf import __version__, metrics_file
+from dim_tf import metrics_file
 from dim_tf.data import image_ops
 from dim_tf.data.splits import Splits
 from dim_tf.errors import InputError, MeasureError
@@ -31,13 +29,13 @@ from dim_tf.experiment import MODELS, Experiment
 from dim_tf.export import embed, image_collection, publish, saved_model
 from dim_tf.files import read_checked, replace_text
 from dim_tf.training.model import load_trained, make_encoder
+from dim_tf.versions import versions
 from dim_tf.writing import writing
 from keras_models import encoders
 from keras_models.randomness import derive_seed
 
 CHECKED_IMAGES = 32
 CALIBRATION_IMAGES = 256
-PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "tensorflow-probability", "scikit-learn")
 
 
 def evaluate(experiment: Experiment, splits: Splits) -> None:
@@ -53,14 +51,15 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
         dataclasses.replace(experiment, seed=other_seed), splits.image_shape
     )
     random_encoder.build()
+    floors = {
+        "random_encoder": partial(representation.of_encoder, random_encoder),
+        "pixels": representation.of_pixels,
+    }
     _evaluate(
         experiment,
         splits,
         partial(representation.of_encoder, model.encoder),
-        {
-            "random_encoder": partial(representation.of_encoder, random_encoder),
-            "pixels": representation.of_pixels,
-        },
+        floors if experiment.floors else {},
         Networks(model.encoder, random_encoder),
         {"step": step, "seed": experiment.seed},
     )
@@ -88,7 +87,7 @@ def evaluate_saved(experiment: Experiment, splits: Splits) -> None:
         experiment,
         splits,
         partial(representation.of_saved, encoder),
-        {"pixels": representation.of_pixels},
+        {"pixels": representation.of_pixels} if experiment.floors else {},
         None,
         {"encoder": encoder.description},
     )
@@ -129,7 +128,7 @@ def _write_report(experiment, step, evaluation, pictures):
             evaluation=evaluation,
             metrics=metrics_file.read(experiment.run_path / "metrics.jsonl", step),
             panels=pictures,
-            versions=_versions(),
+            versions=versions(),
         )
     print(f"report: {path}")
 
@@ -138,11 +137,6 @@ def _writing(name: str, folder: Path) -> AbstractContextManager[None]:
     return writing(
         name, folder, "the file before, if there was one, is intact; make room and evaluate again"
     )
-
-
-def _versions() -> dict[str, str]:
-    ours = {"dim_tf": __version__, "python": platform.python_version()}
-    return ours | {name: version(name) for name in PACKAGES}
 
 
 def export(experiment: Experiment, splits: Splits) -> None:

@@ -18,6 +18,7 @@ def pytest_tests(deps, data = []):
                 "//tests:chromium.py",
                 "//tests:conftest.py",
                 "//tests:fault_runs.py",
+                "//tests:fake_row.py",
                 "//tests:harness.py",
                 "//tests:made_files.py",
                 "//tests:made_report.py",

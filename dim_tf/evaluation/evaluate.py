@@ -217,7 +217,8 @@ def evaluate(
     cost = taken.cost | {"floors": time.perf_counter() - began}
     named = " and of ".join(_FLOORS[whose] for whose in floors)
     protocol = {"data": images.note, **taken.protocol}
-    protocol["floors"] = f"the quick measures of {named}, probes with one seed"
+    if floors:
+        protocol["floors"] = f"the quick measures of {named}, probes with one seed"
     protocol["uncertainty"] = (
         "std: over seeds; ci95: bootstrap over the test images, percentiles of "
         f"{bootstrap.RESAMPLES} resamples"

@@ -14,6 +14,7 @@ from dim_tf.data.splits import Split, Splits
 from dim_tf.errors import InputError, NotFinite, RunError
 from dim_tf.experiment import Experiment
 from dim_tf.files import replace_text
+from dim_tf.signals import Signals
 from dim_tf.training import monitors, nan_restores, online_probe, strategy
 from dim_tf.training.checkpoint import Checkpoints
 from dim_tf.training.model import check_same_experiment, make_model
@@ -110,7 +111,7 @@ def train(
         last = min(last, experiment.steps)
     begin = f"from step {step} " if step else ""
     print(f"train: {begin}to step {last}, {per_epoch} steps an epoch", flush=True)
-    with monitors.Signals() as signals:
+    with Signals() as signals:
         if experiment.on_nan == "restore" and checkpoints.latest is None:
             checkpoints.save(0)  # so that there is one to go back to
         while True:
@@ -149,7 +150,7 @@ class _Run(NamedTuple):
     split: Split
     checkpoints: Checkpoints
     data_seed: int
-    signals: monitors.Signals
+    signals: Signals
 
 
 def _train_on(run: _Run, step: int, last: int, per_epoch: int) -> None:

@@ -1,9 +1,8 @@
-"""Callbacks that watch a run: the record of its steps, checkpoints, NaN guard, signals."""
+"""Callbacks that watch a run: the record of its steps, checkpoints, NaN guard."""
 
 import json
 import math
 import os
-import signal
 import socket
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf.errors import NotFinite
+from dim_tf.signals import Signals
 from dim_tf.training.checkpoint import Checkpoints
 from dim_tf.writing import writing
 
@@ -156,9 +156,7 @@ class Saver(keras.callbacks.Callback):
         signals: asks to stop.
     """
 
-    def __init__(
-        self, progress: Progress, checkpoints: Checkpoints, every: int, signals: "Signals"
-    ):
+    def __init__(self, progress: Progress, checkpoints: Checkpoints, every: int, signals: Signals):
         super().__init__()
         self._progress = progress
         self._checkpoints = checkpoints
@@ -177,27 +175,3 @@ class Saver(keras.callbacks.Callback):
         if self._saved != self._progress.step:
             self._checkpoints.save(self._progress.step)
             self._saved = self._progress.step
-
-
-class Signals:
-    """While used as a context, notes SIGTERM and SIGINT instead of dying of them.
-
-    A second signal ends the process at once.
-    """
-
-    def __init__(self):
-        self.received: int | None = None
-
-    def __enter__(self):
-        self._before = {s: signal.signal(s, self._note) for s in (signal.SIGTERM, signal.SIGINT)}
-        return self
-
-    def __exit__(self, *exception):
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number, frame):
-        if self.received:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        self.received = number

@@ -52,6 +52,16 @@ def rows(experiment: dict[str, Any]) -> list[Row]:
     ]
 
 
+def figures(dataset: str, name: str) -> Figures:
+    """The paper's figures of a row, by its full name there; empty where it has none.
+
+    Args:
+        dataset: data set.
+        name: objective, with `SECOND_HAND` where its figures are quoted.
+    """
+    return _TABLES.get(dataset, {}).get(name, {})
+
+
 def objective(experiment: dict[str, Any]) -> str | None:
     """The paper's name for what the run optimised; None where the paper has no such row."""
     model = experiment.get("model", "dim")

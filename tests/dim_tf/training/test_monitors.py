@@ -6,6 +6,7 @@ import signal
 import tensorflow as tf
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 
+from dim_tf.signals import Signals
 from dim_tf.training import monitors
 
 
@@ -20,7 +21,7 @@ def test_epochs_count_from_1():
 
 def test_a_signal_is_noted_and_the_handlers_come_back():
     before = signal.getsignal(signal.SIGTERM)
-    with monitors.Signals() as signals:
+    with Signals() as signals:
         os.kill(os.getpid(), signal.SIGTERM)
         assert signals.received == signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) is before

@@ -1,0 +1,252 @@
+"""`Plan`: from the command line to the runs of a table, in their order."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dim_tf.errors import InputError
+from dim_tf.experiment import Experiment
+from dim_tf.tables.definitions import TABLES, Row, Table
+
+# What makes other figures of the same experiment.
+_BUDGET = (
+    "epochs",
+    "steps",
+    "probe_epochs",
+    "probe_seeds",
+    "probe_learning_rate",
+    "fine_tuning_epochs",
+    "fine_tuning_share",
+)
+# Those of a table, which its runs do not have.
+_OF_TABLE = ("table", "rows", "table_seeds", "results")
+_FIELDS = {field.name: field for field in dataclasses.fields(Experiment)}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run of a row with one seed.
+
+    Attributes:
+        row: of the table.
+        experiment: its settings, with its run folder and all that is measured.
+    """
+
+    row: Row
+    experiment: Experiment
+
+    @property
+    def name(self) -> str:
+        return self.experiment.name
+
+    @property
+    def seed(self) -> int:
+        return self.experiment.seed
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be run, and where it goes.
+
+    Attributes:
+        key: of the table, as --table has it.
+        table: its definition.
+        experiment: the command line's settings.
+        given: those of them that are not defaults left alone.
+        folder: of the table and its runs.
+        results: a copy of what is finished; None: none is made.
+        jobs: in their order.
+        gaps: why a row cannot be run, by its key.
+        seeds: of the table.
+    """
+
+    key: str
+    table: Table
+    experiment: Experiment
+    given: Mapping[str, Any]
+    folder: Path
+    results: Path | None
+    jobs: list[Job]
+    gaps: dict[str, str]
+    seeds: list[int]
+
+    @property
+    def dataset(self) -> str:
+        return self.experiment.dataset
+
+    @property
+    def name(self) -> str:
+        """Of the table's own files."""
+        return f"table{self.key}"
+
+    def job(self, row: Row, seed: int) -> Job:
+        """The run of any row.
+
+        Raises:
+            InputError: its settings do not fit together, or this version does not know them.
+        """
+        settings = _settings(self.table, row, self.experiment, self.given)
+        name = f"{row.key}-seed{seed}"
+        run_dir = str(self.folder / "runs" / name)
+        return Job(row, Experiment(**settings, name=name, run_dir=run_dir, seed=seed))
+
+
+def make_plan(experiment: Experiment, given: Mapping[str, Any]) -> Plan:
+    """The plan that the command line describes.
+
+    Args:
+        experiment: its settings.
+        given: those of them that it gives itself, without the defaults.
+
+    Raises:
+        InputError: no such table, row or seed, or a flag that the rows set themselves.
+    """
+    if not experiment.table:
+        raise InputError(f"--mode=table needs --table, one of {', '.join(TABLES)}")
+    table = TABLES[experiment.table]
+    _check_given(table, experiment, given)
+    seeds = _seeds(experiment.table_seeds)
+    folder = Path(experiment.run_dir or f"runs/table{experiment.table}-{experiment.dataset}")
+    results = Path(experiment.results) / folder.name if experiment.results else None
+    plan = Plan(experiment.table, table, experiment, given, folder, results, [], {}, seeds)
+    chosen = _chosen(table, experiment.rows, len(seeds))
+    for row in table.rows:
+        if gap := _gap(plan, row):
+            plan.gaps[row.key] = gap
+    for index, seed in enumerate(seeds):
+        plan.jobs.extend(
+            plan.job(row, seed)
+            for row, count in chosen
+            if index < count and row.key not in plan.gaps
+        )
+    plan.jobs[:] = _with_floors_once(plan.jobs)
+    return plan
+
+
+def identity(experiment: Experiment) -> dict[str, Any]:
+    """The settings on which a run's figures depend."""
+    budget = {name: getattr(experiment, name) for name in _BUDGET}
+    return {**experiment.identity, **budget}
+
+
+def differences(before: Mapping[str, Any], experiment: Experiment) -> list[str]:
+    """How a finished row's settings differ from an experiment's, as 'name: theirs -> mine'.
+
+    Args:
+        before: what `identity` gave, of this or an earlier version; settings that it lacks had
+            their default.
+        experiment: the one that is wanted.
+    """
+    now = identity(experiment)
+    unknown = [f"{name}: unknown to this version" for name in before if name not in now]
+    return unknown + [
+        f"{name}: {theirs!r} -> {mine!r}"
+        for name, mine in now.items()
+        if mine != (theirs := before.get(name, _FIELDS[name].default))
+    ]
+
+
+def _settings(
+    table: Table, row: Row, experiment: Experiment, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Of a row's experiment, without its seed and its place."""
+    common = {k: v for k, v in table.settings_for(experiment.dataset).items() if k not in given}
+    settings = {**given, "dataset": experiment.dataset, **common, **row.settings}
+    for name in (*_OF_TABLE, "name", "run_dir"):
+        settings.pop(name, None)
+    unknown = [name for name in settings if name not in _FIELDS]
+    if unknown:
+        raise InputError(f"this version has no --{unknown[0]}")
+    for name, value in row.settings.items():
+        choices = _FIELDS[name].metadata["choices"]
+        if choices and value not in choices:
+            raise InputError(f"this version has no --{name}={value}")
+    return settings | {"measures": ",".join(measures(table, experiment, given))}
+
+
+def measures(table: Table, experiment: Experiment, given: Mapping[str, Any]) -> tuple[str, ...]:
+    """The table's, and what --measures names besides."""
+    besides = experiment.measure_names if "measures" in given else ()
+    return tuple(dict.fromkeys([*table.measures, *besides]))
+
+
+def _gap(plan: Plan, row: Row) -> str:
+    """Why the row cannot be run; empty if it can."""
+    if lack := row.lacks.get(plan.dataset):
+        return lack
+    try:
+        plan.job(row, plan.seeds[0])
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def _with_floors_once(jobs: list[Job]) -> list[Job]:
+    """Floors for the first run of each encoder: those of the others would be the same."""
+    seen: set[str] = set()
+    found = []
+    for job in jobs:
+        encoder = job.experiment.encoder
+        experiment = dataclasses.replace(job.experiment, floors=encoder not in seen)
+        found.append(Job(job.row, experiment))
+        seen.add(encoder)
+    return found
+
+
+def _check_given(table: Table, experiment: Experiment, given: Mapping[str, Any]) -> None:
+    """Raises InputError where a flag would be overridden or makes no sense for a table."""
+    for name, value in given.items():
+        if any(row.settings.get(name, value) != value for row in table.rows):
+            raise InputError(
+                f"--{name}={value}: the rows of --table={experiment.table} set it themselves; "
+                "leave it out"
+            )
+    for name, instead in {
+        "seed": "give --table_seeds",
+        "resume": "give another --run_dir to start anew",
+        "encoder_path": "a table trains its own encoders",
+        "floors": "a table has each encoder's floors once",
+    }.items():
+        if name in given:
+            raise InputError(f"--{name} is not for --mode=table; {instead}")
+    if experiment.strategy == "multi_worker":
+        raise InputError(
+            "--strategy=multi_worker is not for --mode=table; start the same command on each "
+            "machine with a --run_dir that all of them share"
+        )
+    if (Path(experiment.run_dir) / "experiment.json").exists() and experiment.run_dir:
+        raise InputError(f"--run_dir={experiment.run_dir} holds a run; give the table another one")
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        seeds = [int(seed) for seed in text.split(",")]
+    except ValueError:
+        seeds = []
+    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise InputError(
+            f"--table_seeds={text}; expected different whole numbers with commas between, as 0,1"
+        )
+    return seeds
+
+
+def _chosen(table: Table, text: str, seeds: int) -> list[tuple[Row, int]]:
+    """The rows of --rows, each with how many of the seeds it is run."""
+    if not text:
+        return [(row, seeds) for row in table.rows]
+    by_key = {row.key: row for row in table.rows}
+    chosen: dict[str, int] = {}
+    for entry in text.split(","):
+        key, colon, number = entry.strip().partition(":")
+        if key not in by_key:
+            raise InputError(f"--rows has no {key!r}; expected a list of {', '.join(by_key)}")
+        count = int(number) if number.isdecimal() else 0 if colon else seeds
+        if not 1 <= count <= seeds or key in chosen:
+            raise InputError(
+                f"--rows={entry.strip()}: expected each row once, as NAME or as NAME:N with N from "
+                f"1 to {seeds}, how many --table_seeds has"
+            )
+        chosen[key] = count
+    return [(by_key[key], count) for key, count in chosen.items()]

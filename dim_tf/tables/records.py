@@ -1,0 +1,117 @@
+"""`Record`: what is known of a run of a row, as a JSON file of its own."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dim_tf.errors import InputError
+from dim_tf.files import replace_text
+from dim_tf.tables.plan import Job, Plan, differences
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run that was finished, or that failed.
+
+    Attributes:
+        row: its key.
+        seed: of the run.
+        settings: on which the figures depend.
+        measures: what was measured, by the names of --measures.
+        evaluation: of evaluation.json.
+        failed: why, by the name of the stage or the measure that failed.
+        cost: seconds of each stage, "images_per_second" of training.
+        versions: of what ran.
+        machine: on which.
+        date: when it was finished.
+        command: that gives the same figures, in a process of its own.
+        attempt: another one at each writing.
+    """
+
+    row: str
+    seed: int
+    settings: dict[str, Any]
+    measures: list[str]
+    evaluation: dict[str, Any]
+    failed: dict[str, str]
+    cost: dict[str, float]
+    versions: dict[str, str]
+    machine: str
+    date: str
+    command: str
+    attempt: str = field(default="")
+
+    def has(self, job: Job) -> bool:
+        """Whether all that the job measures was measured."""
+        return set(job.experiment.measure_names) <= set(self.measures)
+
+    def write(self, path: Path) -> None:
+        """Writes it, whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False)
+        replace_text(path, text + "\n")
+
+
+def path_of(folder: Path, name: str) -> Path:
+    """Of a run's record in the table's folder, or in that of its results."""
+    return folder / "rows" / f"{name}.json"
+
+
+def read(plan: Plan, job: Job) -> Record | None:
+    """The run's record; None if there is none.
+
+    The table's folder goes before that of its results.
+
+    Raises:
+        InputError: it is of other settings, or it is no record.
+    """
+    for folder in (plan.folder, plan.results):
+        if folder is None or not path_of(folder, job.name).exists():
+            continue
+        path = path_of(folder, job.name)
+        try:
+            record = Record(**json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise InputError(
+                f"{path} is no row's figures ({error}); remove it, or give another --run_dir"
+            ) from error
+        if found := differences(record.settings, job.experiment):
+            raise InputError(
+                f"{path} is of other settings ({'; '.join(found)}); give another --run_dir"
+            )
+        return record
+    return None
+
+
+def seeds_of(plan: Plan, key: str) -> list[int]:
+    """The seeds of which a row has records."""
+    found = set()
+    begin = f"{key}-seed"
+    for folder in (plan.folder, plan.results):
+        for path in (folder / "rows").glob("*.json") if folder else ():
+            number = path.stem.removeprefix(begin)
+            if path.stem.startswith(begin) and number.isdecimal():
+                found.add(int(number))
+    return sorted(found)
+
+
+def merged(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """Two evaluations of the same weights as one; what both have is the later's.
+
+    Evaluations of different training steps are not of the same weights: the later one alone.
+    """
+    if not now:
+        return dict(before)
+    steps = [found.get("protocol", {}).get("step") for found in (before, now)]
+    return _united(before, now) if before and steps[0] == steps[1] else dict(now)
+
+
+def _united(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    both = {**before, **now}
+    for name in before.keys() & now.keys():
+        if isinstance(before[name], Mapping) and isinstance(now[name], Mapping):
+            both[name] = _united(before[name], now[name])
+    return both

@@ -1,0 +1,153 @@
+"""What is told of a table in words, on its page as in Markdown."""
+
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from dim_tf.evaluation.report import paper
+from dim_tf.evaluation.report.values import amount, duration
+from dim_tf.tables.definitions import Column
+from dim_tf.tables.plan import Plan, identity
+from dim_tf.tables.summary import Figure, Line, Order, Summary, kind
+
+_FOLDERS = ("run_dir", "data_dir", "export_dir", "results", "name")  # of this machine alone
+_SHARED = (
+    "dataset",
+    "encoder",
+    "image_size",
+    "epochs",
+    "steps",
+    "batch_size",
+    "learning_rate",
+    "mi_units",
+    "precision",
+    "probe_epochs",
+    "probe_seeds",
+    "probe_learning_rate",
+)
+
+
+def command(plan: Plan) -> str:
+    """That makes the table, without this machine's folders."""
+    flags = [
+        f"--{name}={str(value).lower() if isinstance(value, bool) else value}"
+        for name, value in plan.given.items()
+        if name not in _FOLDERS
+    ]
+    return shlex.join(["python", "-m", "dim_tf.main", "--mode=table", *flags])
+
+
+def shared_settings(plan: Plan) -> dict[str, Any]:
+    """The budget and what else all rows share, of those settings that a reader asks for."""
+    rows = [row for row in plan.table.rows if row.key not in plan.gaps]
+    every = [identity(plan.job(row, plan.seeds[0]).experiment) for row in rows]
+    return {
+        name: every[0][name]
+        for name in _SHARED
+        if every and every[0][name] not in ("", 0) and all(e[name] == every[0][name] for e in every)
+    }
+
+
+def date(summary: Summary) -> str:
+    """Of the newest figures; empty where there are none."""
+    return max((record.date for record in summary.records), default="")
+
+
+def notes(summary: Summary) -> list[str]:
+    """What a reader has to know beside the figures."""
+    plan = summary.plan
+    shown = any(value is not None for line in summary.lines for value in line.paper)
+    has_figures = any(row.figures for row in plan.table.rows)
+    told = list(plan.table.notes) if shown or not has_figures else []
+    if has_figures and not shown:
+        told.append(f"The paper has no figures of {plan.dataset} in this table.")
+    if shown:
+        told.append(
+            f"The paper trains for {paper.EPOCHS[plan.dataset]:,} epochs; figures of another "
+            "budget do not stand for its own."
+        )
+    apart = {c.apart: c.title for c in summary.columns if c.apart}
+    for why in apart:
+        titles = ", ".join(c.title for c in summary.columns if c.apart == why)
+        told.append(f"{titles}: not comparable with the paper's, {why}.")
+    return told
+
+
+def cost(summary: Summary) -> str:
+    """What all runs took together, on what, when."""
+    seconds = [sum(line.seconds(s) for line in summary.lines) for s in ("train", "evaluate")]
+    on = "; ".join(machines(summary))
+    by = ", ".join(f"{n} {'/'.join(v)}" for n, v in used_versions(summary).items() if any(v))
+    return (
+        f"{duration(seconds[0])} of training and {duration(seconds[1])} of measuring in "
+        f"{len(summary.records)} runs, on {on}; {by}; newest figures: {date(summary)}"
+    )
+
+
+def machines(summary: Summary) -> list[str]:
+    """All that the runs were on."""
+    return sorted({record.machine for record in summary.records})
+
+
+def used_versions(summary: Summary) -> dict[str, list[str]]:
+    """By library, all that the runs had."""
+    names = dict.fromkeys(name for record in summary.records for name in record.versions)
+    return {name: sorted({r.versions.get(name, "") for r in summary.records}) for name in names}
+
+
+def units(summary: Summary) -> str:
+    """How the figures are written."""
+    shares = any(column.unit == "share" for column in summary.columns)
+    text = "Shares in percent; " if shares else ""
+    return (
+        f"{text}mean ± standard deviation over the seeds, without ± where there is one seed; "
+        "beside each figure the paper's."
+    )
+
+
+def row_cells(summary: Summary, line: Line) -> list[str]:
+    """Of a row in Markdown; a row without figures tells why in its first cell."""
+    cells = [line.row.name]
+    nothing = not line.records
+    for index, column in enumerate(summary.columns):
+        figure, theirs = line.figures[index], line.paper[index]
+        told = line.gaps[0] if nothing and index == 0 else "–"
+        cells += [_amount(column, figure) if figure else told, paper_cell(column, theirs)]
+    seeds = ", ".join(map(str, line.seeds))
+    return [*cells, seeds, duration(line.seconds("train")) if line.records else ""]
+
+
+def floor_cells(summary: Summary, values: Sequence[float | None]) -> list[str]:
+    """Of a floor, without its name."""
+    cells = []
+    for column, value in zip(summary.columns, values, strict=True):
+        cells += ["" if value is None else amount(kind(column), value, percent=""), ""]
+    return cells
+
+
+def _amount(column: Column, figure: Figure) -> str:
+    of = kind(column)
+    around = "" if figure.std is None else f" ± {amount(of, figure.std, percent='')}"
+    return amount(of, figure.mean, percent="") + around
+
+
+def paper_cell(column: Column, value: float | None) -> str:
+    """As it is printed there; in brackets where it does not compare."""
+    if value is None:
+        return ""
+    text = f"{round(100 * value, 2):g}" if column.unit == "share" else f"{value:g}"
+    return f"({text})" if column.apart else text
+
+
+def order_told(order: Order) -> str:
+    """In a few sentences."""
+    alike = order.pairs - len(order.different)
+    text = (
+        f"{order.column.title}: {alike} of {order.pairs} pairs of rows stand as in the paper. "
+        f"Ours, the best first: {', '.join(order.ours)}. "
+        f"The paper's: {', '.join(order.papers)}."
+    )
+    if order.different:
+        pairs = "; ".join(f"{better} above {worse}" for better, worse in order.different)
+        text += f" Only in the paper: {pairs}."
+    return text

@@ -1,0 +1,326 @@
+"""Runs the rows of a table, each in processes of its own, row by row."""
+
+import ctypes
+import json
+import os
+import platform
+import shlex
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dim_tf.errors import RunError
+from dim_tf.experiment import MEASURES, Experiment
+from dim_tf.files import read_json_lines, replace_text
+from dim_tf.signals import Signals
+from dim_tf.tables import records
+from dim_tf.tables.claims import Claim, ClaimLost, Claims
+from dim_tf.tables.plan import Job, Plan, identity
+from dim_tf.tables.records import Record
+from dim_tf.versions import commit, versions
+
+PROGRAM = (sys.executable, "-m", "dim_tf.main")
+POLL_SECONDS = 0.2
+_STAGES = ("train", "evaluate")
+_FOLDERS = ("run_dir", "export_dir", "data_dir")  # not told: they are this machine's
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+class Stopped(Exception):
+    """A signal ended the work; the run that it was at is saved."""
+
+
+class Worker:
+    """Works on the jobs of a plan until all are done or held by other processes.
+
+    Args:
+        plan: the jobs.
+        wrote: called at the start and after each row, to write the table.
+        program: that is given the stage and a run's flags.
+        claims: on the jobs; None: those in the plan's folder.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        wrote: Callable[[], None],
+        program: Sequence[str] = PROGRAM,
+        claims: Claims | None = None,
+    ):
+        self._plan = plan
+        self._wrote = wrote
+        self._program = program
+        self._claims = claims or Claims(plan.folder / "claims")
+        self._signals = Signals()
+
+    def work(self) -> None:
+        """Runs what is not finished.
+
+        A run that failed before is tried once more. What another process holds is left to it.
+
+        Raises:
+            InputError: a finished row is of other settings.
+            Stopped: by SIGTERM or SIGINT.
+        """
+        # All are read before anything is run, so that a wrong folder is told at once.
+        failed = {
+            job.name: record.attempt
+            for job in self._plan.jobs
+            if (record := records.read(self._plan, job)) and record.failed
+        }
+        self._wrote()
+        tried: set[str] = set()
+        with self._signals:
+            # Until a pass does nothing: others may have given back what they held.
+            while any([self._try(job, failed, tried) for job in self._plan.jobs]):
+                pass
+
+    def _try(self, job: Job, failed: dict[str, str], tried: set[str]) -> bool:
+        """Runs a job if it is to be run and nobody holds it; returns whether it was run."""
+        self._stop_if_asked()
+        if job.name in tried or not self._is_open(job, failed):
+            return False
+        claim = self._claims.take(job.name)
+        if claim is None:
+            return False
+        try:
+            if not self._is_open(job, failed):  # finished by another process just before
+                return False
+            tried.add(job.name)
+            self._run(job, claim)
+        except ClaimLost:
+            print(f"{job.name}: another process has taken it over", flush=True)
+        finally:
+            claim.release()
+        self._wrote()
+        return True
+
+    def _is_open(self, job: Job, failed: dict[str, str]) -> bool:
+        record = records.read(self._plan, job)
+        if record is None:
+            return True
+        if record.failed:
+            return failed.get(job.name) == record.attempt  # not tried again since the start
+        return not record.has(job)
+
+    def _stop_if_asked(self) -> None:
+        if self._signals.received:
+            raise Stopped("stopped; the same command goes on")
+
+    def _run(self, job: Job, claim: Claim) -> None:
+        """Trains and measures, and writes the record."""
+        before = records.read(self._plan, job)
+        folder = job.experiment.run_path
+        if before and not (folder / "checkpoints").is_dir():
+            before = None  # its weights are not here: all is done anew
+        wanted = list(job.experiment.measure_names)
+        missing = [name for name in wanted if not before or name not in before.measures]
+        failed: dict[str, str] = {}
+        seconds = _Seconds(folder / "seconds.json")
+        evaluation = folder / "evaluation.json"
+        evaluation.unlink(missing_ok=True)  # what is there afterwards is this attempt's
+        for stage in _STAGES:
+            print(f"{job.name}: {stage}", flush=True)
+            flags = flags_of(job.experiment, missing)
+            why = self._process(job.name, stage, flags, claim, seconds)
+            self._stop_if_asked()
+            if why:
+                failed[stage] = why
+                break
+        found: dict[str, Any] = {}
+        if evaluation.exists():
+            found = json.loads(evaluation.read_text(encoding="utf-8"))
+        if told := _failed_measures(found):  # why the stage ended as failed
+            failed = {name: why for name, why in told.items() if name in MEASURES}
+        taken = [name for name in missing if found and name not in failed]
+        record = Record(
+            row=job.row.key,
+            seed=job.seed,
+            settings=identity(job.experiment),
+            measures=[*(before.measures if before else []), *taken],
+            evaluation=records.merged(before.evaluation if before else {}, found),
+            failed=failed,
+            cost=seconds.read() | _speed(folder),
+            versions=versions() | {"commit": commit()},
+            machine=machine(),
+            date=datetime.now(UTC).isoformat(timespec="seconds"),
+            command=command_of(job),
+            attempt=uuid.uuid4().hex,
+        )
+        record.write(records.path_of(self._plan.folder, job.name))
+        if self._plan.results and not failed:
+            record.write(records.path_of(self._plan.results, job.name))
+        end = "; ".join(f"{name} failed: {why}" for name, why in failed.items()) or "finished"
+        print(f"{job.name}: {end}", flush=True)
+
+    def _process(
+        self, name: str, stage: str, flags: list[str], claim: Claim, seconds: "_Seconds"
+    ) -> str:
+        """Runs a stage to its end; returns why it failed, or nothing.
+
+        Raises:
+            ClaimLost: the process was ended, as another one is at this run.
+        """
+        log = self._plan.folder / "logs" / f"{name}.txt"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as file:
+            begin = file.tell()
+            process = subprocess.Popen(
+                [*self._program, f"--mode={stage}", *flags],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C reaches it through this process, once
+                pass_fds=[claim.descriptor],  # while it runs, the claim is held
+                preexec_fn=_end_with_parent,
+            )
+            try:
+                self._wait(process, stage, claim, seconds)
+            except BaseException:
+                process.kill()
+                process.wait()
+                raise
+        return _reason(process.returncode, log, begin)
+
+    def _wait(
+        self, process: subprocess.Popen, stage: str, claim: Claim, seconds: "_Seconds"
+    ) -> None:
+        told = False
+        seconds.begin(stage)
+        while True:
+            try:
+                process.wait(timeout=POLL_SECONDS)
+                break
+            except subprocess.TimeoutExpired:
+                pass
+            if claim.beat():
+                seconds.write()
+            if self._signals.received and not told:
+                told = True
+                process.send_signal(signal.SIGTERM)
+        seconds.write()
+
+
+class _Seconds:
+    """What each stage of a run took, over all attempts: a file, for a process may be killed."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._stage = ""
+        self._before = 0.0
+        self._began = time.monotonic()
+
+    def read(self) -> dict[str, float]:
+        """Seconds by stage."""
+        try:
+            return json.loads(self._path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+
+    def begin(self, stage: str) -> None:
+        """From now on it is that stage."""
+        self._stage = stage
+        self._before = self.read().get(stage, 0.0)
+        self._began = time.monotonic()
+
+    def write(self) -> None:
+        """Adds what passed since it began."""
+        if self._path.parent.is_dir():  # a run that did not begin has no folder
+            seconds = self._before + time.monotonic() - self._began
+            now = {**self.read(), self._stage: round(seconds, 1)}
+            replace_text(self._path, json.dumps(now) + "\n")
+
+
+def flags_of(experiment: Experiment, measures: Sequence[str] = ()) -> list[str]:
+    """The command line of an experiment: each setting that is not its default.
+
+    Args:
+        experiment: the settings.
+        measures: instead of the experiment's, if there are any.
+    """
+    settings = {f.name: getattr(experiment, f.name) for f in fields(experiment)}
+    if measures:
+        settings["measures"] = ",".join(measures)
+    defaults = {f.name: f.default for f in fields(experiment)}
+    return [
+        f"--{name}={str(value).lower() if isinstance(value, bool) else value}"
+        for name, value in settings.items()
+        if value != defaults[name]
+    ]
+
+
+def command_of(job: Job) -> str:
+    """As one would type it to get the row's figures alone; without this machine's folders."""
+    flags = [f for f in flags_of(job.experiment) if f[2:].partition("=")[0] not in _FOLDERS]
+    return shlex.join(["python", "-m", "dim_tf.main", "--mode=train,evaluate", *flags])
+
+
+def machine() -> str:
+    """Cores, architecture, and NVIDIA's GPUs where its tool tells of them."""
+    told = [f"{os.cpu_count()} CPU cores ({platform.machine()})"]
+    if tool := shutil.which("nvidia-smi"):
+        command = [tool, "--query-gpu=name", "--format=csv,noheader"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            told += done.stdout.split("\n")
+    return ", ".join(part.strip() for part in told if part.strip())
+
+
+def _end_with_parent():
+    """In a new process: SIGTERM where the one that started it ends, even if that was killed."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _reason(status: int, log: Path, begin: int) -> str:
+    """Why a process failed, in one line; empty if it did not."""
+    if status == 0:
+        return ""
+    if status < 0:
+        return f"ended by {signal.Signals(-status).name}"
+    with log.open("rb") as file:
+        file.seek(begin)
+        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    said = [line for line in lines if line]
+    return (errors or said or [f"exit status {status}"])[-1]
+
+
+def _failed_measures(evaluation: dict[str, Any]) -> dict[str, str]:
+    """Why, by the name of each measure of the encoder or of a floor that failed."""
+    begin = "failed: "
+    return {
+        name: str(told).removeprefix(begin)
+        for name, told in evaluation.get("protocol", {}).items()
+        if str(told).startswith(begin)
+    }
+
+
+def _speed(folder: Path) -> dict[str, float]:
+    lines = read_json_lines(folder / "metrics.jsonl")
+    speeds = [line["images_per_second"] for line in lines if "images_per_second" in line]
+    return {"images_per_second": round(statistics.median(speeds), 1)} if speeds else {}
+
+
+def check_all_ran(plan: Plan) -> None:
+    """Raises RunError where a job of the plan failed."""
+    failed = [
+        f"{job.name} ({next(iter(record.failed.values()))})"
+        for job in plan.jobs
+        if (record := records.read(plan, job)) and record.failed
+    ]
+    if failed:
+        raise RunError(
+            f"{len(failed)} rows failed: {'; '.join(failed)}; their output is in "
+            f"{plan.folder / 'logs'}; the same command tries them once more"
+        )

@@ -1,0 +1,151 @@
+"""From flags to the runs of a table."""
+
+import dataclasses
+
+import pytest
+
+from dim_tf import experiment as settings
+from dim_tf.errors import InputError
+from dim_tf.evaluation.report import paper
+from dim_tf.experiment import Experiment
+from dim_tf.tables.definitions import TABLES, Row
+from dim_tf.tables.plan import differences, identity, make_plan
+
+OCCLUSION = {"conv": 76.77, "fc": 74.45, "global": 72.87}
+
+
+def planned(**given):
+    experiment = Experiment(name="t", **given)
+    return make_plan(experiment, given)
+
+
+def test_the_flag_has_the_tables():
+    assert tuple(TABLES) == settings.TABLES
+
+
+@pytest.mark.parametrize("key", TABLES)
+def test_every_row_is_a_run_or_a_gap_that_says_why(key):
+    plan = planned(table=key, dataset="cifar10")
+    keys = [row.key for row in plan.table.rows]
+    assert len(set(keys)) == len(keys)
+    assert plan.jobs
+    assert {job.row.key for job in plan.jobs} | plan.gaps.keys() == set(keys)
+    models = Experiment.__dataclass_fields__["model"].metadata["choices"]
+    for row in plan.table.rows:
+        if row.settings.get("model", "dim") not in models:
+            assert plan.gaps[row.key] == f"this version has no --model={row.settings['model']}"
+
+
+def test_a_key_stands_for_the_same_settings_in_every_table():
+    seen = {}
+    for table in TABLES.values():
+        for row in table.rows:
+            assert seen.setdefault(row.key, row.settings) == row.settings
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "measure", "figures"),
+    [
+        ("1", "dim_l_infonce", "mlp_probe", {"conv": 75.21, "fc": 75.57, "global": 69.13}),
+        ("1", "ae", "mlp_probe", {"conv": 62.19, "fc": 55.78, "global": 54.47}),
+        ("3", "dim_lg_jsd", "svm", {"conv": 57.55, "fc": 45.56, "global": 18.63}),
+        ("3", "dim_g_jsd", "ndm", {"global": 9.96}),
+        ("4", "dim_l_infonce", "mlp_probe", {"conv": 77.46, "fc": 73.33, "global": 70.65}),
+        ("4", "dim_l_infonce_occlusion", "mlp_probe", OCCLUSION),
+        ("cpc", "cpc", "mlp_probe", {"conv": 77.45, "fc": 77.45, "global": 77.45}),
+    ],
+)
+def test_the_papers_figures(table, row, measure, figures):
+    found = next(r for r in TABLES[table].rows if r.key == row)
+    assert found.figures["cifar10"][measure] == figures
+
+
+def test_names_are_those_of_the_papers_rows():
+    for key in ("1", "2"):
+        for row in TABLES[key].rows:
+            assert row.figures or "not in the paper" in row.name
+    assert paper.figures("cifar10", "DIM(L) DV*")
+    assert paper.figures("digits", "VAE") == {}
+
+
+def test_all_rows_come_with_the_first_seed_before_any_with_the_next():
+    plan = planned(table="1", rows="dim_l_infonce,dim_l_jsd:1", table_seeds="3,5")
+    assert [job.name for job in plan.jobs] == [
+        "dim_l_infonce-seed3",
+        "dim_l_jsd-seed3",
+        "dim_l_infonce-seed5",
+    ]
+    assert [job.seed for job in plan.jobs] == [3, 3, 5]
+
+
+def test_flags_pass_through_and_rows_add_theirs():
+    plan = planned(table="1", dataset="cifar10", epochs=7, mi_units=512, precision="bfloat16")
+    job = next(job for job in plan.jobs if job.row.key == "dim_g_jsd")
+    e = job.experiment
+    assert (e.epochs, e.mi_units, e.precision) == (7, 512, "bfloat16")
+    assert (e.alpha, e.beta, e.gamma, e.estimator) == (1.0, 0.0, 1.0, "jsd")
+    assert e.run_path.as_posix() == "runs/table1-cifar10/runs/dim_g_jsd-seed0"
+    assert (e.measure_names, e.table) == (("mlp",), "")
+
+
+def test_a_tables_own_settings_give_way_to_flags():
+    assert planned(table="2", rows="dim_l_jsd").jobs[0].experiment.encoder == "alex64x64"
+    small = planned(table="2", rows="dim_l_jsd", encoder="basic64x64").jobs[0].experiment
+    assert (small.encoder, small.image_size) == ("basic64x64", 64)
+
+
+def test_measures_that_are_named_come_besides():
+    plan = planned(table="1", rows="dim_l_jsd", measures="svm,mlp")
+    assert plan.jobs[0].experiment.measure_names == ("mlp", "svm")
+
+
+def test_floors_are_measured_once():
+    plan = planned(table="1", rows="dim_l_dv,dim_l_jsd", table_seeds="0,1")
+    assert [job.experiment.floors for job in plan.jobs] == [True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({}, "--mode=table needs --table"),
+        ({"table": "1", "rows": "vea"}, "--rows has no 'vea'"),
+        ({"table": "1", "rows": "dim_l_jsd:2"}, "--rows=dim_l_jsd:2"),
+        ({"table": "1", "rows": "dim_l_jsd:x"}, "--rows=dim_l_jsd:x"),
+        ({"table": "1", "rows": "dim_l_jsd,dim_l_jsd"}, "each row once"),
+        ({"table": "1", "table_seeds": "0,0"}, "--table_seeds=0,0"),
+        ({"table": "1", "table_seeds": "zero"}, "--table_seeds=zero"),
+        ({"table": "1", "estimator": "dv"}, "--estimator=dv: the rows of --table=1"),
+        ({"table": "1", "seed": 1}, "--table_seeds"),
+        ({"table": "1", "resume": False}, "--resume is not for"),
+    ],
+)
+def test_what_does_not_fit_is_refused(given, says):
+    with pytest.raises(InputError, match=says):
+        planned(**given)
+
+
+def test_a_run_is_no_folder_for_a_table(tmp_path):
+    (tmp_path / "experiment.json").touch()
+    with pytest.raises(InputError, match="holds a run"):
+        planned(table="1", run_dir=str(tmp_path))
+
+
+def test_a_row_that_lacks_something_is_a_gap():
+    plan = planned(table="cpc", dataset="cifar10", rows="dim_one_global,dim_many_globals")
+    assert [job.row.key for job in plan.jobs] == ["dim_one_global"]
+    assert "map of globals" in plan.gaps["dim_many_globals"]
+
+
+def test_a_setting_that_this_version_does_not_know_is_a_gap():
+    plan = planned(table="1")
+    with pytest.raises(InputError, match="this version has no --wings"):
+        plan.job(Row("a", "A", {"wings": 2}), 0)
+
+
+def test_differences_are_of_what_figures_depend_on():
+    before = Experiment(name="a", epochs=1, data_dir="here", estimator="dv")
+    told = identity(before)
+    del told["precision"]  # of a version that had no such setting
+    now = dataclasses.replace(before, epochs=2, data_dir="there", name="b")
+    assert differences(told, now) == ["epochs: 1 -> 2"]
+    assert differences({**told, "wings": 2}, before) == ["wings: unknown to this version"]

@@ -1,0 +1,197 @@
+"""Rows as processes: resumed, shared, stopped, failed. The program is a fake one."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import fake_row
+import pytest
+
+from dim_tf.errors import InputError, RunError
+from dim_tf.experiment import Experiment
+from dim_tf.tables.plan import make_plan
+from dim_tf.tables.work import Worker, check_all_ran, command_of, flags_of
+from dim_tf.tables.written import write
+
+PROGRAM = (sys.executable, "-S", fake_row.__file__)
+OTHER_PROCESS = """
+import sys
+from dim_tf.experiment import Experiment
+from dim_tf.tables import work, written
+from dim_tf.tables.plan import make_plan
+given = eval(sys.argv[1])
+plan = make_plan(Experiment(name="t", **given), given)
+try:
+    work.Worker(plan, lambda: written.write(plan), sys.argv[2:]).work()
+except work.Stopped:
+    sys.exit(143)
+"""
+
+
+def given(folder, **others):
+    return {
+        "table": "1",
+        "rows": "dim_l_infonce,dim_l_jsd",
+        "dataset": "cifar10",
+        "run_dir": str(folder),
+        **others,
+    }
+
+
+def plan_of(folder, **others):
+    settings = given(folder, **others)
+    return make_plan(Experiment(name="t", **settings), settings)
+
+
+def work(folder, **others):
+    plan = plan_of(folder, **others)
+    Worker(plan, lambda: write(plan), PROGRAM).work()
+    return json.loads((folder / "table1.json").read_text())
+
+
+def started(folder, steps=2, **others):
+    code = [sys.executable, "-c", OTHER_PROCESS, repr(given(folder, **others)), *PROGRAM]
+    root = str(Path(__file__).parents[3])
+    environment = {**os.environ, "PYTHONPATH": root, "FAKE_STEPS": str(steps)}
+    return subprocess.Popen(code, env=environment, stdout=subprocess.DEVNULL)
+
+
+def row(table, key):
+    return next(row for row in table["rows"] if row["row"] == key)
+
+
+def stages(folder, run):
+    return (folder / "runs" / run / "stages.txt").read_text().splitlines()
+
+
+def wait_for(condition):
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_each_row_is_trained_and_measured_once(tmp_path):
+    table = work(tmp_path, table_seeds="0,1", results=str(tmp_path / "results"))
+    found = row(table, "dim_l_jsd")
+    figure = found["figures"]["mlp_probe/fc"]
+    assert (figure["mean"], figure["std"]) == pytest.approx((0.55, 0.0707107), rel=1e-4)
+    assert figure["values"] == [0.5, 0.6]
+    assert found["paper"]["mlp_probe/fc"] == pytest.approx(0.7362)
+    assert row(table, "vae")["gaps"][0].startswith(("not run", "this version has no --model=vae"))
+    assert table["floors"] == {"pixels": {"mlp_probe/conv": 0.25}}
+    work(tmp_path, table_seeds="0,1")
+    assert stages(tmp_path, "dim_l_jsd-seed1") == ["train mlp", "evaluate mlp"]
+    copies = tmp_path / "results" / tmp_path.name
+    assert (copies / "table1.md").read_text() == (tmp_path / "table1.md").read_text()
+    record = json.loads((copies / "rows/dim_l_jsd-seed1.json").read_text())
+    assert str(tmp_path) not in json.dumps(record)  # nothing of this machine's folders
+    assert record["settings"]["seed"] == 1
+
+
+def test_a_copy_of_finished_rows_is_enough(tmp_path):
+    results = str(tmp_path / "results")
+    work(tmp_path / "here/table", results=results)
+    table = work(tmp_path / "there/table", results=results)
+    assert not (tmp_path / "there/table/runs").exists()
+    assert row(table, "dim_l_jsd")["figures"]
+
+
+def test_what_is_missing_is_measured_on_the_same_run(tmp_path):
+    work(tmp_path)
+    work(tmp_path, measures="mlp,svm")
+    assert stages(tmp_path, "dim_l_jsd-seed0")[2:] == ["train svm", "evaluate svm"]
+    record = json.loads((tmp_path / "rows/dim_l_jsd-seed0.json").read_text())
+    assert record["measures"] == ["mlp", "svm"]
+    assert {"mlp_probe", "svm"} <= record["evaluation"].keys()
+    assert (tmp_path / "runs/dim_l_jsd-seed0/steps.txt").read_text() == "1\n2\n"
+
+
+def test_other_settings_are_refused(tmp_path):
+    work(tmp_path)
+    with pytest.raises(InputError, match="epochs: 20 -> 3"):
+        work(tmp_path, epochs=3)
+
+
+def test_a_failed_row_is_a_gap_and_is_tried_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("FAKE_FAILS", "train")
+    table = work(tmp_path, rows="dim_l_jsd")
+    assert row(table, "dim_l_jsd")["gaps"] == ["train failed: it was to fail"]
+    assert stages(tmp_path, "dim_l_jsd-seed0") == ["train mlp"]
+    with pytest.raises(RunError, match="it was to fail"):
+        check_all_ran(plan_of(tmp_path, rows="dim_l_jsd"))
+    monkeypatch.delenv("FAKE_FAILS")
+    table = work(tmp_path, rows="dim_l_jsd")
+    assert row(table, "dim_l_jsd")["figures"]
+    assert row(table, "dim_l_jsd")["gaps"] == []
+    check_all_ran(plan_of(tmp_path, rows="dim_l_jsd"))
+
+
+def test_a_failed_measure_leaves_the_others(tmp_path, monkeypatch):
+    monkeypatch.setenv("FAKE_LACKS", "svm")
+    table = work(tmp_path, rows="dim_l_jsd", measures="svm", results=str(tmp_path / "results"))
+    assert row(table, "dim_l_jsd")["figures"]
+    assert row(table, "dim_l_jsd")["gaps"] == ["svm failed: it diverged"]
+    assert not (tmp_path / "results" / tmp_path.name / "rows").exists()  # not finished
+
+
+def test_two_processes_share_the_rows(tmp_path):
+    rows = "dim_l_infonce,dim_l_jsd,dim_l_dv"
+    both = [started(tmp_path, steps=5, rows=rows) for _ in range(2)]
+    assert [process.wait(timeout=60) for process in both] == [0, 0]
+    table = json.loads((tmp_path / "table1.json").read_text())
+    for key in rows.split(","):
+        assert stages(tmp_path, f"{key}-seed0") == ["train mlp", "evaluate mlp"]
+        assert row(table, key)["figures"]
+
+
+@pytest.mark.slow
+def test_a_killed_table_goes_on_where_it_was(tmp_path):
+    process = started(tmp_path, steps=10_000, rows="dim_l_jsd")
+    steps = tmp_path / "runs/dim_l_jsd-seed0/steps.txt"
+    wait_for(lambda: steps.exists() and len(steps.read_text().splitlines()) > 2)
+    process.kill()
+    process.wait()
+    wait_for(lambda: not (steps.parent / "in_use").exists())  # its row was ended with it
+    done = len(steps.read_text().splitlines())
+    resumed = started(tmp_path, steps=done + 3, rows="dim_l_jsd")
+    assert resumed.wait(timeout=60) == 0
+    assert steps.read_text().splitlines() == [str(n) for n in range(1, done + 4)]
+    assert row(json.loads((tmp_path / "table1.json").read_text()), "dim_l_jsd")["figures"]
+
+
+@pytest.mark.slow
+def test_a_stopped_table_stops_its_row_and_ends_with_143(tmp_path):
+    process = started(tmp_path, steps=10_000, rows="dim_l_jsd")
+    run = tmp_path / "runs/dim_l_jsd-seed0"
+    wait_for(lambda: (run / "steps.txt").exists())
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 143
+    assert not (run / "in_use").exists()
+    assert not (tmp_path / "rows").exists()
+    work(tmp_path, rows="dim_l_infonce")
+    table = json.loads((tmp_path / "table1.json").read_text())
+    assert row(table, "dim_l_jsd")["gaps"] == ["not finished: it was stopped"]
+
+
+def test_a_run_that_another_holds_is_left_to_it(tmp_path):
+    plan = plan_of(tmp_path, rows="dim_l_jsd")
+    worker = Worker(plan, lambda: write(plan), PROGRAM)
+    claim = worker._claims.take("dim_l_jsd-seed0")
+    worker.work()
+    table = json.loads((tmp_path / "table1.json").read_text())
+    assert row(table, "dim_l_jsd")["gaps"] == ["not finished: it is being run"]
+    claim.release()
+
+
+def test_flags_are_what_differs_from_the_defaults(tmp_path):
+    job = plan_of(tmp_path, rows="dim_l_jsd", download=False, data_dir="/secret").jobs[0]
+    flags = flags_of(job.experiment, ["svm"])
+    assert {"--download=false", "--dataset=cifar10", "--measures=svm"} <= set(flags)
+    assert not any(flag.startswith(("--table", "--batch_size")) for flag in flags)
+    assert "/secret" not in command_of(job)
+    assert str(tmp_path) not in command_of(job)

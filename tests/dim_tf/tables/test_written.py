@@ -1,0 +1,170 @@
+"""What a table tells: figures over seeds, the paper's beside them, order, gaps."""
+
+import json
+import re
+
+import pytest
+
+from dim_tf.experiment import Experiment
+from dim_tf.tables.plan import identity, make_plan
+from dim_tf.tables.records import Record, merged, path_of
+from dim_tf.tables.summary import summarise
+from dim_tf.tables.written import write
+
+KINDS = {"mlp_probe": {"unit": "share", "better": "higher", "title": "MLP probe"}}
+
+
+def plan_of(folder, table="1", **others):
+    given = {"table": table, "dataset": "cifar10", "run_dir": str(folder), **others}
+    return make_plan(Experiment(name="t", **given), given)
+
+
+def finish(plan, key, seed, evaluation, failed=None):
+    row = next(row for row in plan.table.rows if row.key == key)
+    job = plan.job(row, seed)
+    record = Record(
+        row=key,
+        seed=seed,
+        settings=identity(job.experiment),
+        measures=list(job.experiment.measure_names),
+        evaluation={"measures": KINDS, "protocol": {"step": 1}, **evaluation},
+        failed=failed or {},
+        cost={"train": 60.0, "evaluate": 5.0, "images_per_second": 400.0},
+        versions={"keras": "3.1"},
+        machine="2 CPU cores",
+        date=f"2026-01-0{seed + 1}T00:00:00+00:00",
+        command="python",
+    )
+    record.write(path_of(plan.folder, job.name))
+
+
+def probes(conv, fc=0.5, latent=0.4):
+    return {"mlp_probe": {"conv": conv, "fc": fc, "global": latent}}
+
+
+def told(plan):
+    write(plan)
+    return (plan.folder / f"{plan.name}.md").read_text(encoding="utf-8")
+
+
+def cells(markdown, name):
+    line = next(line for line in markdown.splitlines() if line.startswith(f"| {name} |"))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_figures_are_means_over_seeds_with_the_papers_beside(tmp_path):
+    plan = plan_of(tmp_path, table_seeds="0,1")
+    finish(plan, "dim_l_jsd", 0, probes(0.62))
+    finish(plan, "dim_l_jsd", 1, probes(0.64))
+    finish(plan, "dim_l_infonce", 0, probes(0.66))
+    text = told(plan)
+    found = cells(text, "DIM(L) JSD")
+    assert found[1:3] == ["63.0 ± 1.4", "73.25"]
+    assert found[-2:] == ["0, 1", "2.0 min"]
+    assert cells(text, "DIM(L) infoNCE")[1:3] == ["66.0", "75.21"]
+    assert "- DIM(L) infoNCE: seed 1: not run" in text
+    assert cells(text, "DIM(L) DV*")[1:3] == ["seed 0: not run", "72.66"]
+
+
+def test_order_is_compared_with_the_papers(tmp_path):
+    plan = plan_of(tmp_path)
+    finish(plan, "dim_l_jsd", 0, probes(0.60, fc=0.60))
+    finish(plan, "dim_l_infonce", 0, probes(0.65, fc=0.55))
+    finish(plan, "dim_g_jsd", 0, probes(0.50, fc=0.50))
+    orders = {order.column.endpoint: order for order in summarise(plan).orders}
+    assert (orders["conv"].pairs, orders["conv"].different) == (3, [])
+    assert orders["conv"].ours == ["DIM(L) infoNCE", "DIM(L) JSD", "DIM(G)"]
+    assert orders["fc"].different == [("DIM(L) infoNCE", "DIM(L) JSD")]
+    text = told(plan)
+    assert "fc: 2 of 3 pairs of rows stand as in the paper." in text
+    assert "Only in the paper: DIM(L) infoNCE above DIM(L) JSD." in text
+
+
+def test_gaps_say_why(tmp_path):
+    plan = plan_of(tmp_path, table="3")
+    kinds = {"svm": {**KINDS["mlp_probe"], "title": "SVM"}}
+    measured = {"svm": {"conv": 0.6}, "measures": kinds}
+    protocol = {"step": 1, "reconstruction": "left out: needs pictures"}
+    finish(plan, "dim_g_jsd", 0, {**measured, "protocol": protocol}, {"mine": "it diverged"})
+    line = next(line for line in summarise(plan).lines if line.row.key == "dim_g_jsd")
+    assert line.gaps == [
+        "mine failed: it diverged",
+        "SVM fc: this encoder has no such figure",
+        "SVM Y: this encoder has no such figure",
+        "MS-SSIM: left out: needs pictures",
+        "NDM: this encoder has no such figure",
+        "NDM without sigmoid: this encoder has no such figure",
+    ]
+
+
+def test_what_does_not_compare_stands_in_brackets_and_has_no_order(tmp_path):
+    plan = plan_of(tmp_path, table="3")
+    for key, value in (("dim_g_jsd", 3.0), ("dim_l_jsd", 4.0)):
+        finish(plan, key, 0, {"mine": {"global": value}, "ms_ssim": {"global": 0.5}})
+    text = told(plan)
+    assert cells(text, "DIM(G)")[7:11] == ["0.5", "(0.49)", "3", "(49.63)"]
+    assert "pairs of rows" not in text
+    assert "MINE, NDM, NDM without sigmoid: not comparable with the paper's" in text
+
+
+def test_figures_of_other_settings_are_not_shown(tmp_path):
+    finish(plan_of(tmp_path, epochs=3), "dim_l_jsd", 0, probes(0.9))
+    line = next(row for row in summarise(plan_of(tmp_path)).lines if row.row.key == "dim_l_jsd")
+    assert line.records == []
+    assert "epochs: 3 -> 20" in line.gaps[0]
+
+
+def test_a_data_set_that_the_paper_does_not_have(tmp_path):
+    plan = plan_of(tmp_path, dataset="digits")
+    finish(plan, "dim_l_jsd", 0, probes(0.9))
+    text = told(plan)
+    assert cells(text, "DIM(L) JSD")[1:3] == ["90.0", ""]
+    assert "The paper has no figures of digits in this table." in text
+
+
+def test_the_page_has_the_table_and_loads_nothing(tmp_path):
+    plan = plan_of(tmp_path)
+    finish(plan, "dim_l_jsd", 0, probes(0.62))
+    write(plan)
+    page = (tmp_path / "table1.html").read_text(encoding="utf-8")
+    row = re.search(r'<th scope="row">A DIM\(L\) JSD</th>(.*?)</tr>', page)[1]
+    assert "<td>62.0</td><td>73.25</td>" in row
+    assert "the paper: 73.2%" in page or "the paper: 73.3%" in page
+    assert not re.findall(r'(?:src|href)="(?!#|data:)', page)
+
+
+def test_no_folder_of_this_machine_is_told(tmp_path):
+    plan = plan_of(tmp_path, data_dir="/secret/data", epochs=2)
+    finish(plan, "dim_l_jsd", 0, probes(0.62))
+    text = told(plan) + (tmp_path / "table1.json").read_text(encoding="utf-8")
+    assert "/secret" not in text
+    assert str(tmp_path) not in text
+    assert "--mode=table --table=1 --dataset=cifar10 --epochs=2" in text
+
+
+def test_a_row_that_is_finished_while_the_table_is_written_is_in_it(tmp_path, monkeypatch):
+    plan = plan_of(tmp_path)
+    from dim_tf.tables import page
+
+    finish(plan, "dim_l_jsd", 0, probes(0.62))
+    original = page.write
+
+    def slow(summary):
+        original(summary)
+        finish(plan, "dim_l_dv", 0, probes(0.58))
+
+    monkeypatch.setattr(page, "write", slow)
+    write(plan)
+    table = json.loads((tmp_path / "table1.json").read_text(encoding="utf-8"))
+    found = {row["row"]: row["figures"] for row in table["rows"] if row["figures"]}
+    assert set(found) == {"dim_l_jsd", "dim_l_dv"}
+
+
+@pytest.mark.parametrize(("step", "kept"), [(1, True), (2, False)])
+def test_evaluations_of_the_same_step_are_united(step, kept):
+    before = {"svm": {"conv": 0.6}, "cost": {"svm": 1}, "protocol": {"step": 1, "svm": "how"}}
+    now = {"knn": {"conv": 0.5}, "cost": {"knn": 2}, "protocol": {"step": step}}
+    both = merged(before, now)
+    assert ("svm" in both) == kept
+    assert both["cost"] == ({"svm": 1, "knn": 2} if kept else {"knn": 2})
+    assert merged(before, {}) == before

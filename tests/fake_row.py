@@ -1,0 +1,66 @@
+"""Stands for `python -m dim_tf.main` in the tests of tables: trains in "steps", measures nothing.
+
+Environment: FAKE_STEPS, of 0.02 s each; FAKE_FAILS, a stage that fails; FAKE_LACKS, a measure that
+fails. A step is a line of steps.txt, so that what was done twice shows.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+ENDPOINTS = {"mlp": ("mlp_probe", ("conv", "fc", "global")), "svm": ("svm", ("conv",))}
+
+
+def main(flags):
+    folder = Path(flags["run_dir"])
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "stages.txt").open("a") as file:
+        file.write(f"{flags['mode']} {flags.get('measures', '')}\n")
+    if os.environ.get("FAKE_FAILS") == flags["mode"]:
+        print("error: it was to fail", file=sys.stderr)
+        return 1
+    return train(folder) if flags["mode"] == "train" else evaluate(folder, flags)
+
+
+def train(folder):
+    stopped = []
+    signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
+    (folder / "checkpoints").mkdir(exist_ok=True)
+    alone = folder / "in_use"
+    os.close(os.open(alone, os.O_CREAT | os.O_EXCL))  # two at once would fail here
+    try:
+        steps = folder / "steps.txt"
+        done = len(steps.read_text().splitlines()) if steps.exists() else 0
+        for step in range(done + 1, int(os.environ.get("FAKE_STEPS", "2")) + 1):
+            time.sleep(0.02)
+            with steps.open("a") as file:
+                file.write(f"{step}\n")
+            if stopped:
+                return 143
+    finally:
+        alone.unlink()
+    return 0
+
+
+def evaluate(folder, flags):
+    lacks = os.environ.get("FAKE_LACKS", "")
+    wanted = [name for name in flags["measures"].split(",") if name in ENDPOINTS]
+    evaluation = {"measures": {}, "protocol": {"step": 2}, "floors": {}}
+    for name in wanted:
+        if name == lacks:
+            evaluation["protocol"][name] = "failed: it diverged"
+            continue
+        measure, endpoints = ENDPOINTS[name]
+        value = 0.5 + 0.1 * int(flags.get("seed", "0"))
+        evaluation[measure] = dict.fromkeys(endpoints, value)
+        if flags.get("floors") != "false":
+            evaluation["floors"] = {"pixels": {measure: {"pixels": 0.25}}}
+    (folder / "evaluation.json").write_text(json.dumps(evaluation))
+    return 1 if lacks in wanted else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(dict(flag[2:].split("=", 1) for flag in sys.argv[1:])))
