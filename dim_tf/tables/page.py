@@ -5,11 +5,11 @@ from html import escape
 from string import ascii_uppercase
 from typing import Any
 
+from dim_tf import metrics_file
 from dim_tf.evaluation.measure import Kind
 from dim_tf.evaluation.report import charts, marks, tables
 from dim_tf.evaluation.report import page as report_page
 from dim_tf.evaluation.report.values import amount, duration, label, number
-from dim_tf.files import read_json_lines
 from dim_tf.tables import words
 from dim_tf.tables.summary import Summary
 
@@ -102,7 +102,7 @@ def _curves(summary: Summary) -> str:
     for key, letter in _letters(summary).items():
         line = next(line for line in summary.lines if line.row.key == key)
         run = summary.plan.job(line.row, line.seeds[0]).experiment.run_path
-        if metrics := read_json_lines(run / "metrics.jsonl"):
+        if metrics := metrics_file.read(run / "metrics.jsonl"):
             runs.append(charts.Run(letter, metrics))
     return charts.curves(runs) if runs else ""
 

@@ -18,9 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from dim_tf import metrics_file
 from dim_tf.errors import RunError
 from dim_tf.experiment import MEASURES, Experiment
-from dim_tf.files import read_json_lines, replace_text
+from dim_tf.files import replace_text
 from dim_tf.signals import Signals
 from dim_tf.tables import records
 from dim_tf.tables.claims import Claim, ClaimLost, Claims
@@ -307,7 +308,7 @@ def _failed_measures(evaluation: dict[str, Any]) -> dict[str, str]:
 
 
 def _speed(folder: Path) -> dict[str, float]:
-    lines = read_json_lines(folder / "metrics.jsonl")
+    lines = metrics_file.read(folder / "metrics.jsonl")
     speeds = [line["images_per_second"] for line in lines if "images_per_second" in line]
     return {"images_per_second": round(statistics.median(speeds), 1)} if speeds else {}
 
