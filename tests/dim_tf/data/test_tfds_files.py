@@ -11,8 +11,7 @@ import requests
 import tensorflow as tf
 
 from dim_tf import data
-from dim_tf.data import tfds_files
-from dim_tf.data.in_memory import collect
+from dim_tf.data import in_memory, tfds_files
 from dim_tf.errors import InputError
 
 
@@ -106,7 +105,7 @@ def test_a_failed_download_says_why(tmp_path, monkeypatch):
 def test_images_that_cannot_fit_into_memory_are_refused():
     one = tf.data.Dataset.from_tensors((tf.zeros([64, 64, 3], tf.uint8),))
     with pytest.raises(InputError, match="GiB of memory; give a smaller --image_size"):
-        collect(one, 10**10)
+        in_memory.collect(one, 10**10)
 
 
 @pytest.mark.parametrize(
@@ -115,4 +114,12 @@ def test_images_that_cannot_fit_into_memory_are_refused():
 def test_the_count_must_be_right(count, says):
     one = tf.data.Dataset.from_tensors((tf.zeros([2, 2, 3], tf.uint8), np.int64(3)))
     with pytest.raises(InputError, match=says):
-        collect(one, count)
+        in_memory.collect(one, count)
+
+
+def test_batches_are_put_one_after_the_other(monkeypatch):
+    monkeypatch.setattr(in_memory, "_BATCH", 2)
+    images = np.arange(5, dtype=np.uint8).reshape(5, 1, 1, 1)
+    split = in_memory.collect(tf.data.Dataset.from_tensor_slices((images, np.arange(5))), 5)
+    np.testing.assert_array_equal(split.images, images)
+    np.testing.assert_array_equal(split.labels, np.arange(5))
