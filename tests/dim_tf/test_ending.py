@@ -14,7 +14,8 @@ from dim_tf import ending
 def test_a_signal_ends_what_is_done_and_its_files_go(number, tmp_path):
     before = signal.getsignal(number)
     half = tmp_path / "half"
-    with pytest.raises(ending.Ended, match=f"stopped by {number.name}"), ending.raising():
+
+    def work():
         try:
             half.write_text("half")
             os.kill(os.getpid(), number)
@@ -23,6 +24,10 @@ def test_a_signal_ends_what_is_done_and_its_files_go(number, tmp_path):
             raise AssertionError("it was taken for an error") from None
         finally:
             half.unlink()
+
+    with pytest.raises(ending.Ended, match=f"stopped by {number.name}"), ending.raising():
+        work()
+    assert list(tmp_path.iterdir()) == []
     assert signal.getsignal(number) is before
 
 
