@@ -150,7 +150,5 @@ def note(fault: str, **found) -> None:
         known = json.loads(RESULT.read_text())["faults"] if RESULT.exists() else {}
         known[fault] = {"date": datetime.date.today().isoformat(), **found}
         told = {"command": COMMAND, "faults": dict(sorted(known.items()))}
-        text = re.sub(
-            r"/[^ ]*/pytest-of-[^/]*/pytest-[0-9]*/[^/ ]*/", "", json.dumps(told, indent=1)
-        )
+        text = re.sub(r"/[^ ]*/test_[^/ ]*/", "", json.dumps(told, indent=1))
         RESULT.write_text(text + "\n")

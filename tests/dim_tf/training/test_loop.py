@@ -150,12 +150,6 @@ def test_a_run_goes_back_so_often_and_no_more(tmp_path, splits, monkeypatch):
         assert files.read_checked(tmp_path / "nan_restores.json") == {"back_to_steps": [1, 1]}
 
 
-def test_a_damaged_count_of_going_back_is_named(tmp_path, splits):
-    (tmp_path / "nan_restores.json").write_text('{"back_to_steps": [4], "sha256": "0"}')
-    with pytest.raises(RunError, match=r"nan_restores.json is damaged .* --noresume"):
-        loop.train(experiment(tmp_path, steps=1), splits)
-
-
 def test_a_signal_saves_and_stops(tmp_path, splits, monkeypatch):
     begin = monitors.Recorder.on_train_batch_begin
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import tensorflow as tf
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
@@ -33,6 +34,7 @@ def test_tensorboard_shows_each_step_once_after_a_resume(tmp_path):
         for step in range(begin + 1, 5):
             files.write(step, 1, {"loss": 0.5 + begin})
         files.close()
+        time.sleep(1.1)  # the files are ordered by their second
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     found = [

@@ -1,0 +1,41 @@
+"""Signals outside the training loop."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from dim_tf import ending
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_what_is_done_and_its_files_go(number, tmp_path):
+    before = signal.getsignal(number)
+    half = tmp_path / "half"
+
+    def work():
+        try:
+            half.write_text("half")
+            os.kill(os.getpid(), number)
+            raise AssertionError("it went on")
+        except Exception:
+            raise AssertionError("it was taken for an error") from None
+        finally:
+            half.unlink()
+
+    with pytest.raises(ending.Ended, match=f"stopped by {number.name}"), ending.raising():
+        work()
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(number) is before
+
+
+def test_before_anything_is_written_a_signal_ends_the_process():
+    code = (
+        "import os, signal; from dim_tf import ending; ending.end_at_once()\n"
+        "print('printed'); os.kill(os.getpid(), signal.SIGTERM); print('it went on')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == ending.STOPPED
+    assert done.stdout == "printed\n"
