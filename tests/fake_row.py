@@ -1,7 +1,8 @@
 """Stands for `python -m dim_tf.main` in the tests of tables: trains in "steps", measures nothing.
 
-Environment: FAKE_STEPS, of 0.02 s each; FAKE_FAILS, a stage that fails; FAKE_LACKS, a measure that
-fails. A step is a line of steps.txt, so that what was done twice shows.
+Environment: FAKE_STEPS, of 0.02 s each; FAKE_SAVES, seconds that stopping takes; FAKE_FAILS, a
+stage that fails; FAKE_LACKS, a measure that fails. A step is a line of steps.txt, so that what was
+done twice shows.
 """
 
 import json
@@ -20,7 +21,7 @@ def main(flags):
     with (folder / "stages.txt").open("a") as file:
         file.write(f"{flags['mode']} {flags.get('measures', '')}\n")
     if os.environ.get("FAKE_FAILS") == flags["mode"]:
-        print("error: it was to fail", file=sys.stderr)
+        print(f"error: {folder} was to fail", file=sys.stderr)
         return 1
     return train(folder) if flags["mode"] == "train" else evaluate(folder, flags)
 
@@ -39,6 +40,7 @@ def train(folder):
             with steps.open("a") as file:
                 file.write(f"{step}\n")
             if stopped:
+                time.sleep(float(os.environ.get("FAKE_SAVES", "0")))
                 return 143
     finally:
         alone.unlink()

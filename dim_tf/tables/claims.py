@@ -82,7 +82,7 @@ class Claims:
         except FileExistsError:
             return None
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody else has opened it
             machine = this_machine()
         except OSError:  # a file system without locks: only the file's time tells
             machine = None

@@ -125,6 +125,17 @@ def make_plan(experiment: Experiment, given: Mapping[str, Any]) -> Plan:
     return plan
 
 
+def without_folders(text: str, plan: Plan) -> str:
+    """The text with this machine's folders by their flags' names, as it goes into the table."""
+    e = plan.experiment
+    folders = {str(plan.folder): "RUN_DIR", str(plan.results or ""): "RESULTS"}
+    folders |= {e.data_dir: "DATA_DIR", e.export_dir: "EXPORT_DIR"}
+    for folder, name in folders.items():
+        if "/" in folder:
+            text = text.replace(folder, name)
+    return text
+
+
 def identity(experiment: Experiment) -> dict[str, Any]:
     """The settings on which a run's figures depend."""
     budget = {name: getattr(experiment, name) for name in _BUDGET}

@@ -12,7 +12,7 @@ from dim_tf.evaluation.report.values import is_number
 from dim_tf.tables import records
 from dim_tf.tables.claims import Claims
 from dim_tf.tables.definitions import Column, Row
-from dim_tf.tables.plan import Job, Plan
+from dim_tf.tables.plan import Job, Plan, without_folders
 from dim_tf.tables.records import Record
 
 FLOORS = ("random_encoder", "pixels")
@@ -152,7 +152,7 @@ def _record(plan: Plan, job: Job) -> tuple[Record | None, str]:
     try:
         record = records.read(plan, job)
     except InputError as error:
-        return None, f"not shown: {error}"
+        return None, f"not shown: {without_folders(str(error), plan)}"
     if record is None:
         if Claims(plan.folder / "claims").is_held(job.name):
             return None, "not finished: it is being run"

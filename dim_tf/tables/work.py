@@ -25,7 +25,7 @@ from dim_tf.files import replace_text
 from dim_tf.signals import Signals
 from dim_tf.tables import records
 from dim_tf.tables.claims import Claim, ClaimLost, Claims
-from dim_tf.tables.plan import Job, Plan, identity
+from dim_tf.tables.plan import Job, Plan, identity, without_folders
 from dim_tf.tables.records import Record
 from dim_tf.versions import commit, versions
 
@@ -136,13 +136,17 @@ class Worker:
             why = self._process(job.name, stage, flags, claim, seconds)
             self._stop_if_asked()
             if why:
-                failed[stage] = why
+                failed[stage] = without_folders(why, self._plan)
                 break
         found: dict[str, Any] = {}
         if evaluation.exists():
             found = json.loads(evaluation.read_text(encoding="utf-8"))
         if told := _failed_measures(found):  # why the stage ended as failed
-            failed = {name: why for name, why in told.items() if name in MEASURES}
+            failed = {
+                name: without_folders(why, self._plan)
+                for name, why in told.items()
+                if name in MEASURES
+            }
         taken = [name for name in missing if found and name not in failed]
         record = Record(
             row=job.row.key,

@@ -32,6 +32,7 @@ def test_help_needs_no_tensorflow():
         (["--flagfile=no/such.cfg"], "no/such.cfg"),
         (["train"], "unexpected argument 'train'"),
         (["--mode=fly"], "--mode=fly"),
+        (["--mode=table"], "--mode=table needs --table"),
         (["--batch_size=1"], "--batch_size=1"),
         (["--measures=knn,nope"], "--measures has no 'nope'"),
     ],

@@ -30,6 +30,12 @@ def test_of_many_at_once_one_takes_it(tmp_path):
     assert sum(claim is not None for claim in taken) == len(names)
 
 
+def test_two_that_see_nothing_do_not_both_take_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(Claims, "_last", lambda self, name: 0)
+    assert Claims(tmp_path).take("row") is not None
+    assert Claims(tmp_path).take("row") is None
+
+
 def test_it_is_held_while_a_process_of_the_holder_lives(tmp_path):
     claim = Claims(tmp_path).take("row")
     code = "import sys; sys.stdin.read()"

@@ -13,6 +13,7 @@ import pytest
 
 from dim_tf.errors import InputError, RunError
 from dim_tf.experiment import Experiment
+from dim_tf.tables.claims import Claim, ClaimLost, Claims
 from dim_tf.tables.plan import make_plan
 from dim_tf.tables.work import Worker, check_all_ran, command_of, flags_of
 from dim_tf.tables.written import write
@@ -102,8 +103,8 @@ def test_a_copy_of_finished_rows_is_enough(tmp_path):
 
 
 def test_what_is_missing_is_measured_on_the_same_run(tmp_path):
-    work(tmp_path)
-    work(tmp_path, measures="mlp,svm")
+    work(tmp_path, rows="dim_l_jsd")
+    work(tmp_path, rows="dim_l_jsd", measures="mlp,svm")
     assert stages(tmp_path, "dim_l_jsd-seed0")[2:] == ["train svm", "evaluate svm"]
     record = json.loads((tmp_path / "rows/dim_l_jsd-seed0.json").read_text())
     assert record["measures"] == ["mlp", "svm"]
@@ -112,7 +113,7 @@ def test_what_is_missing_is_measured_on_the_same_run(tmp_path):
 
 
 def test_other_settings_are_refused(tmp_path):
-    work(tmp_path)
+    work(tmp_path, rows="dim_l_jsd")
     with pytest.raises(InputError, match="epochs: 20 -> 3"):
         work(tmp_path, epochs=3)
 
@@ -120,15 +121,37 @@ def test_other_settings_are_refused(tmp_path):
 def test_a_failed_row_is_a_gap_and_is_tried_again(tmp_path, monkeypatch):
     monkeypatch.setenv("FAKE_FAILS", "train")
     table = work(tmp_path, rows="dim_l_jsd")
-    assert row(table, "dim_l_jsd")["gaps"] == ["train failed: it was to fail"]
+    told = "train failed: RUN_DIR/runs/dim_l_jsd-seed0 was to fail"
+    assert row(table, "dim_l_jsd")["gaps"] == [told]
     assert stages(tmp_path, "dim_l_jsd-seed0") == ["train mlp"]
-    with pytest.raises(RunError, match="it was to fail"):
+    with pytest.raises(RunError, match="was to fail"):
         check_all_ran(plan_of(tmp_path, rows="dim_l_jsd"))
     monkeypatch.delenv("FAKE_FAILS")
     table = work(tmp_path, rows="dim_l_jsd")
     assert row(table, "dim_l_jsd")["figures"]
     assert row(table, "dim_l_jsd")["gaps"] == []
     check_all_ran(plan_of(tmp_path, rows="dim_l_jsd"))
+
+
+def test_a_failure_leaves_what_was_measured_before(tmp_path, monkeypatch):
+    work(tmp_path, rows="dim_l_jsd")
+    monkeypatch.setenv("FAKE_FAILS", "train")
+    table = work(tmp_path, rows="dim_l_jsd", measures="svm")
+    assert row(table, "dim_l_jsd")["figures"]
+    record = json.loads((tmp_path / "rows/dim_l_jsd-seed0.json").read_text())
+    assert record["measures"] == ["mlp"]
+    assert list(record["failed"]) == ["train"]
+
+
+def test_a_row_that_was_taken_over_is_ended_at_once(tmp_path, monkeypatch):
+    def lost(claim):
+        raise ClaimLost
+
+    monkeypatch.setattr(Claim, "beat", lost)
+    monkeypatch.setenv("FAKE_STEPS", "10000")
+    table = work(tmp_path, rows="dim_l_jsd")
+    assert row(table, "dim_l_jsd")["figures"] == {}
+    assert not (tmp_path / "rows").exists()
 
 
 def test_a_failed_measure_leaves_the_others(tmp_path, monkeypatch):
@@ -139,6 +162,23 @@ def test_a_failed_measure_leaves_the_others(tmp_path, monkeypatch):
     assert not (tmp_path / "results" / tmp_path.name / "rows").exists()  # not finished
 
 
+def test_what_was_finished_just_before_it_was_claimed_is_not_run_again(tmp_path):
+    work(tmp_path, rows="dim_l_jsd")
+    record = tmp_path / "rows/dim_l_jsd-seed0.json"
+    finished = record.read_text()
+    record.unlink()
+
+    class Late(Claims):
+        def take(self, name):
+            record.write_text(finished)
+            return super().take(name)
+
+    plan = plan_of(tmp_path, rows="dim_l_jsd")
+    Worker(plan, lambda: None, PROGRAM, Late(tmp_path / "claims")).work()
+    assert stages(tmp_path, "dim_l_jsd-seed0") == ["train mlp", "evaluate mlp"]
+
+
+@pytest.mark.slow
 def test_two_processes_share_the_rows(tmp_path):
     rows = "dim_l_infonce,dim_l_jsd,dim_l_dv"
     both = [started(tmp_path, steps=5, rows=rows) for _ in range(2)]
@@ -150,12 +190,14 @@ def test_two_processes_share_the_rows(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_killed_table_goes_on_where_it_was(tmp_path):
+def test_a_killed_table_goes_on_where_it_was(tmp_path, monkeypatch):
+    monkeypatch.setenv("FAKE_SAVES", "1")
     process = started(tmp_path, steps=10_000, rows="dim_l_jsd")
     steps = tmp_path / "runs/dim_l_jsd-seed0/steps.txt"
     wait_for(lambda: steps.exists() and len(steps.read_text().splitlines()) > 2)
     process.kill()
     process.wait()
+    assert Claims(tmp_path / "claims").is_held("dim_l_jsd-seed0")  # by its row, which is saving
     wait_for(lambda: not (steps.parent / "in_use").exists())  # its row was ended with it
     done = len(steps.read_text().splitlines())
     resumed = started(tmp_path, steps=done + 3, rows="dim_l_jsd")
