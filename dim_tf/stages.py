@@ -1,7 +1,6 @@
 """The stages beside training. They meet in the run folder."""
 
 import dataclasses
-import json
 import platform
 from functools import partial
 from importlib.metadata import version
@@ -27,9 +26,10 @@ from dim_tf.evaluation import (
 from dim_tf.evaluation.evaluate import Networks
 from dim_tf.evaluation.evaluate import evaluate as measure
 from dim_tf.evaluation.evaluate import write as write_evaluation
+from dim_tf.evaluation.report import results
 from dim_tf.experiment import Experiment
 from dim_tf.export import embed, image_collection, publish, saved_model
-from dim_tf.files import replace_text
+from dim_tf.files import make_folder, read_json, replace_text
 from dim_tf.training import monitors
 from dim_tf.training.model import load_trained, make_encoder
 from keras_models import encoders
@@ -79,7 +79,7 @@ def evaluate_saved(experiment: Experiment, splits: Splits) -> None:
             "--run_dir for --encoder_path"
         )
     encoder = saved_encoder.load(experiment.encoder_path)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, "--run_dir")
     replace_text(folder / "experiment.json", experiment.to_json())
     _evaluate(
         experiment,
@@ -176,8 +176,9 @@ def _evaluation_of(experiment: Experiment, step: int) -> dict[str, Any]:
     path = experiment.run_path / "evaluation.json"
     if not path.exists():
         return {}
-    found = json.loads(path.read_text(encoding="utf-8"))
-    return found if found["protocol"].get("step") == step else {}
+    found = read_json(path, "run --mode=evaluate again")
+    results.check(found, path)
+    return found if found.get("protocol", {}).get("step") == step else {}
 
 
 def _reference(
@@ -199,6 +200,11 @@ def _reference(
         found, features = embed.read(Path(where))
         ids = tuple(found)
         embed.check_encoder(Path(where), encoder.variables)
+        if features.shape[1] != encoder.global_dim:
+            raise InputError(
+                f"the embeddings in {where} have {features.shape[1]} numbers, the encoder's "
+                f"{encoder.global_dim}; embed the images by an export of this run"
+            )
     return saved_model.Reference(ids, features, min(experiment.neighbours, len(ids)))
 
 

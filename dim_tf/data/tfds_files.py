@@ -17,11 +17,18 @@ def prepare(name: str, request: Request, by_hand: str):
         by_hand: what the error tells the user to do without a network.
 
     Raises:
-        InputError: the files are missing and could not be downloaded.
+        InputError: there is no such data set, or its files are missing and could not be
+            downloaded.
     """
     import tensorflow_datasets as tfds
 
-    builder = tfds.builder(name, data_dir=request.data_dir or None)
+    try:
+        builder = tfds.builder(name, data_dir=request.data_dir or None)
+    except Exception as error:  # ValueError, AssertionError, ImportError: as the name is wrong
+        reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
+        raise InputError(
+            f"TensorFlow Datasets has no {name!r} ({reason}); its catalog tells the names"
+        ) from error
     if builder.is_prepared():
         return builder
     where = builder.data_dir

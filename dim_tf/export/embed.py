@@ -13,11 +13,12 @@ import tensorflow as tf
 from dim_tf.errors import InputError, RunError
 from dim_tf.export import saved_model
 from dim_tf.export.image_collection import Collection
-from dim_tf.files import replace_text, replacing
+from dim_tf.files import make_folder, read_json, replace_text, replacing
 
 SIGNATURE = "serving_bytes_valid"
 MANIFEST_FILE = "embeddings.json"
 BATCH = 256
+_EMBED_AGAIN = "embed the images again, into another --embed_output"
 
 Write = Callable[[Path, list[str], np.ndarray], None]
 
@@ -46,10 +47,10 @@ def embed(
             format or size of file.
         RunError: a file of the collection cannot be read.
     """
-    write = _writer(format)
+    write = writer(format)
     encoder = saved_model.load(str(saved_model_path), SIGNATURE)
     signature = encoder.signatures[SIGNATURE]
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out, "--embed_output")
     told = {
         "collection": collection.description,
         "collection_fingerprint": collection.fingerprint,
@@ -59,7 +60,7 @@ def embed(
         "format": format,
         "shard_size": shard_size,
     }
-    _check_same(out / MANIFEST_FILE, told)
+    check_same(out / MANIFEST_FILE, told)
     replace_text(out / MANIFEST_FILE, json.dumps(told | {"complete": False}, indent=2) + "\n")
     shard = _finished_shards(out, format)
     if shard:
@@ -141,13 +142,32 @@ def read(out: Path) -> tuple[list[str], np.ndarray]:
         raise InputError(
             f"{out} holds no complete embeddings; run --mode=embed --embed_output={out} to its end"
         )
-    reader = {"parquet": _read_parquet, "tfrecord": _read_records}[manifest["format"]]
-    parts = [reader(path) for path in sorted(out.glob(f"embeddings-*.{manifest['format']}"))]
+    format = manifest.get("format")
+    readers = {"parquet": _read_parquet, "tfrecord": _read_records}
+    if not isinstance(format, str) or format not in readers:
+        raise InputError(f"{out / MANIFEST_FILE} has the format {format!r}; {_EMBED_AGAIN}")
+    parts = [
+        _read_shard(readers[format], path) for path in sorted(out.glob(f"embeddings-*.{format}"))
+    ]
     ids = [one for part, _ in parts for one in part]
     filled = [rows for part, rows in parts if part]
     if not filled:
         raise InputError(f"{out} holds no embedding: every image was refused")
+    sizes = sorted({rows.shape[1] for rows in filled})
+    if len(sizes) > 1:
+        raise InputError(f"the embeddings in {out} have {sizes} numbers; {_EMBED_AGAIN}")
     return ids, np.concatenate(filled)
+
+
+def _read_shard(reader, path):
+    try:
+        ids, rows = reader(path)
+        if rows.ndim != 2 or len(ids) != len(rows) or not np.isfinite(rows).all():
+            raise ValueError("no finite numbers, as many for each id")
+    except Exception as error:  # of Parquet's, Arrow's, Protobuf's and TensorFlow's readers
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path} holds no embeddings ({reason}); {_EMBED_AGAIN}") from error
+    return ids, rows
 
 
 def _fingerprint(path: Path) -> str:
@@ -158,19 +178,28 @@ def _fingerprint(path: Path) -> str:
 
 
 def _manifest(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return read_json(path, _EMBED_AGAIN) if path.exists() else {}
 
 
-def _check_same(path: Path, told: dict[str, Any]) -> None:
+def check_same(path: Path, told: dict[str, Any]) -> None:
+    """Checks that embeddings, if there are some, were begun by the same encoder and collection.
+
+    Args:
+        path: of their embeddings.json, which may be missing.
+        told: what it would tell.
+
+    Raises:
+        InputError: they were begun with something else, or the file cannot be read.
+    """
     there = _manifest(path) or told
     differing = [
-        f"{key}: {there[key]!r} -> {told[key]!r}"
+        f"{key}: {there.get(key)!r} -> {told[key]!r}"
         for key in ("format", "shard_size")
-        if there[key] != told[key]
+        if there.get(key) != told[key]
     ] + [
-        f"{key}: the content of {there[key]} -> that of {told[key]}"
+        f"{key}: the content of {there.get(key)} -> that of {told[key]}"
         for key in ("collection", "saved_model")
-        if there[f"{key}_fingerprint"] != told[f"{key}_fingerprint"]
+        if there.get(f"{key}_fingerprint") != told[f"{key}_fingerprint"]
     ]
     if differing:
         raise InputError(
@@ -193,7 +222,8 @@ def _finished_shards(out: Path, format: str) -> int:
 def _write_shard(out, format, write, shard, rows):
     refused = [one for one, ok in zip(rows.ids, rows.valid, strict=True) if not ok]
     if refused:  # before the embeddings, whose file says that the shard is done
-        replace_text(out / f"refused-{shard:05d}.txt", "".join(f"{one}\n" for one in refused))
+        lines = "".join(one.replace("\n", "\\n") + "\n" for one in refused)
+        replace_text(out / f"refused-{shard:05d}.txt", lines)
     embedded = [one for one, ok in zip(rows.ids, rows.valid, strict=True) if ok]
     with replacing(_shard_path(out, format, shard)) as temporary:
         write(temporary, embedded, rows.features[rows.valid])
@@ -206,7 +236,12 @@ def _counts(out, format, shards):
     return {"images": embedded + refused, "refused": refused}
 
 
-def _writer(format: str) -> Write:
+def writer(format: str) -> Write:
+    """What writes a file of embeddings of a format.
+
+    Raises:
+        InputError: it needs a package that is not installed.
+    """
     if format == "tfrecord":
         return _write_records
     try:

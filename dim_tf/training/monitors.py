@@ -180,11 +180,14 @@ class Signals:
 def read_metrics(metrics_file: Path, last_step: int) -> list[dict]:
     """The lines of metrics.jsonl up to `last_step`; none if there is no such file.
 
-    A last line that was not written to its end is left out.
+    A last line that was not written to its end is left out, as is what follows a damaged one.
     """
-    return list(
-        itertools.takewhile(lambda entry: entry["step"] <= last_step, read_json_lines(metrics_file))
-    )
+
+    def belongs(entry):
+        step = entry.get("step")
+        return isinstance(step, int) and step <= last_step
+
+    return list(itertools.takewhile(belongs, read_json_lines(metrics_file)))
 
 
 def cut_back(metrics_file: Path, step: int) -> None:
