@@ -262,7 +262,7 @@ def print_fine_tuned(path: Path, train: Split, test: Split) -> None:
         accuracies[trainable] = 100 * model.evaluate(pixels, test.labels, verbose=0)[1]
     with tempfile.TemporaryDirectory() as folder:
         model.save(f"{folder}/model.keras")
-        again = keras.models.load_model(f"{folder}/model.keras")
+        again = keras.models.load_model(f"{folder}/model.keras", safe_mode=True)
     few = pixels[:IMAGES]
     answers = [m.predict(few, verbose=0) for m in (model, again)]
     print(

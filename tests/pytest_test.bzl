@@ -17,6 +17,7 @@ def pytest_tests(deps, data = []):
                 file,
                 "//tests:chromium.py",
                 "//tests:conftest.py",
+                "//tests:fuzzing.py",
                 "//tests:harness.py",
                 "//tests:made_report.py",
                 "//tests:made_representations.py",

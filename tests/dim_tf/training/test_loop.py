@@ -238,3 +238,17 @@ def test_a_run_that_began_without_the_online_probe_goes_on_with_it(tmp_path, spl
     found, expected = losses(tmp_path / "later"), losses(tmp_path / "straight")
     assert ["online_probe" in entry for entry in found] == [False] * 5 + [True] * 5
     assert [entry["loss"] for entry in found] == [entry["loss"] for entry in expected]
+
+
+def test_a_folder_that_is_no_run_is_not_emptied(tmp_path):
+    """--run_dir may be a slip, or a flagfile's from elsewhere."""
+    kept = tmp_path / "checkpoints" / "theirs"
+    kept.parent.mkdir()
+    kept.write_text("")
+    experiment = Experiment(name="a", run_dir=str(tmp_path), resume=False)
+    with pytest.raises(InputError, match="is no run folder: it has no experiment.json"):
+        loop.open_run_folder(experiment)
+    assert kept.exists()
+    (tmp_path / "experiment.json").write_text("{}")
+    loop.open_run_folder(experiment)
+    assert not kept.exists()

@@ -43,3 +43,12 @@ def test_a_signal_is_noted_and_the_handlers_come_back():
         os.kill(os.getpid(), signal.SIGTERM)
         assert signals.received == signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("damaged", ["5", "[]", '{"loss": 1}', '{"step": "2"}', '{"step": null}'])
+def test_a_damaged_line_ends_the_metrics(tmp_path, damaged):
+    file = tmp_path / "metrics.jsonl"
+    file.write_text(f'{{"step": 1}}\n{damaged}\n{{"step": 3}}\n')
+    assert monitors.read_metrics(file, 9) == [{"step": 1}]
+    monitors.cut_back(file, 9)
+    assert file.read_text() == '{"step": 1}\n'
