@@ -245,5 +245,5 @@ def test_metrics_that_are_no_numbers_are_left_out(tmp_path, make):
 def test_the_page_needs_a_folder(tmp_path, make):
     runs = make("good", evaluation(0.5)), make("bad", evaluation(0.5))
     (tmp_path / "page").write_text("")
-    with pytest.raises(InputError, match="page cannot be made .*; give another --run_dir"):
+    with pytest.raises(InputError, match=r"page cannot be made .*; give another --run_dir"):
         compared(tmp_path, *runs)

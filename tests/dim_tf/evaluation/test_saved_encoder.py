@@ -187,7 +187,7 @@ def test_a_keras_application_is_measured_by_the_command(tmp_path):
 
 
 def test_an_archive_stays_where_it_is_and_runs_nothing(tmp_path):
-    """A .keras file is a zip; what is unpacked of it must not leave its folder, or fill the disk."""
+    """A .keras file is a zip, which must not leave its folder when unpacked, or fill the disk."""
     path = tmp_path / "a.keras"
     for name, says in (("../b", "leaves the archive"), ("/b/c", "leaves the archive")):
         with zipfile.ZipFile(path, "w") as archive:

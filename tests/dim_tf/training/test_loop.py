@@ -246,7 +246,7 @@ def test_a_folder_that_is_no_run_is_not_emptied(tmp_path):
     kept.parent.mkdir()
     kept.write_text("")
     experiment = Experiment(name="a", run_dir=str(tmp_path), resume=False)
-    with pytest.raises(InputError, match="is no run folder: it has no experiment.json"):
+    with pytest.raises(InputError, match=r"is no run folder: it has no experiment.json"):
         loop.open_run_folder(experiment)
     assert kept.exists()
     (tmp_path / "experiment.json").write_text("{}")
