@@ -201,7 +201,7 @@ def test_a_run_that_was_not_evaluated_is_refused(tmp_path, make, measured, messa
 def test_an_evaluation_that_cannot_be_read_is_refused(tmp_path, make):
     broken = make("b", None)
     (broken / "evaluation.json").write_text("{")
-    with pytest.raises(InputError, match="no JSON"):
+    with pytest.raises(InputError, match=r"evaluation.json cannot be read"):
         compared(tmp_path, make("a", evaluation(0.5)), broken)
 
 
@@ -229,7 +229,8 @@ def test_an_evaluation_of_another_form_is_told(tmp_path, make, change, says):
 
 
 def test_an_experiment_without_a_name_is_told(tmp_path, make):
-    good, bad = make("good", evaluation(0.5)), make("bad", evaluation(0.5), name=["a"])
+    good, bad = make("good", evaluation(0.5)), make("bad", evaluation(0.5))
+    (bad / "experiment.json").write_text('{"name": ["a"]}')
     with pytest.raises(InputError, match=r"bad/experiment.json has no name"):
         compared(tmp_path, good, bad)
 
