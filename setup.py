@@ -29,7 +29,7 @@ setup(
         "absl-py>=2.1",
         "ai-edge-litert>=2.0",  # runs the exported TFLite file, to compare it with the encoder
         "importlib_resources>=6.0",  # tensorflow-datasets needs it and does not say so
-        "keras>=3.10",
+        "keras>=3.12",  # before, safe_mode could be passed by in a .keras file
         "numpy>=2.0",
         "pillow>=10.0",
         "requests>=2.31",
@@ -44,6 +44,7 @@ setup(
     ],
     extras_require={
         "test": [
+            "hypothesis>=6.100",
             "matplotlib>=3.8",  # the examples' pictures
             "mypy>=1.11",
             "pyarrow>=15.0",

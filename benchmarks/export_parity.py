@@ -42,7 +42,7 @@ KERAS_2 = """
 import sys, numpy as np, tf_keras, tensorflow_hub as hub
 layer = hub.KerasLayer(sys.argv[1], trainable=True)
 model = tf_keras.Sequential([layer])
-np.save(sys.argv[3], model.predict(np.load(sys.argv[2]), verbose=0))
+np.save(sys.argv[3], model.predict(np.load(sys.argv[2], allow_pickle=False), verbose=0))
 assert layer.trainable_weights
 """
 
@@ -89,7 +89,7 @@ class Ways:
         images, answer = self.folder / "images.npy", self.folder / "answer.npy"
         np.save(images, pixels)
         self._process("-c", KERAS_2, self.path, images, answer, TF_USE_LEGACY_KERAS="1")
-        return np.load(answer)
+        return np.load(answer, allow_pickle=False)
 
     def encoder_layer(self, pixels):
         return EncoderLayer(str(self.path))(pixels)
@@ -110,7 +110,7 @@ class Ways:
             *("--signature_def", "serving_default", "--outdir", self.folder),
             *("--inputs", f"images={self.folder / 'images.npy'}"),
         )
-        return np.load(self.folder / "global.npy")
+        return np.load(self.folder / "global.npy", allow_pickle=False)
 
     def c_api(self, pixels):
         return self._by_c_api("serving_default", pixels)
@@ -134,7 +134,7 @@ class Ways:
         }
         (self.folder / "requests.json").write_text(json.dumps([request]))
         self._process(C_API, self.path, self.folder / "requests.json")
-        return np.load(self.folder / "answer.npz")["global"]
+        return np.load(self.folder / "answer.npz", allow_pickle=False)["global"]
 
     def beam(self, pixels):
         import apache_beam  # noqa: F401
@@ -262,7 +262,7 @@ def print_fine_tuned(path: Path, train: Split, test: Split) -> None:
         accuracies[trainable] = 100 * model.evaluate(pixels, test.labels, verbose=0)[1]
     with tempfile.TemporaryDirectory() as folder:
         model.save(f"{folder}/model.keras")
-        again = keras.models.load_model(f"{folder}/model.keras")
+        again = keras.models.load_model(f"{folder}/model.keras", safe_mode=True)
     few = pixels[:IMAGES]
     answers = [m.predict(few, verbose=0) for m in (model, again)]
     print(

@@ -5,12 +5,16 @@ Its fields are the command line's flags: name, default, help and allowed values 
 
 import dataclasses
 import json
+import math
+import os
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dim_tf.data import SOURCES, Request, check_name
-from dim_tf.errors import InputError
+from dim_tf.errors import InputError, one_line
+from dim_tf.files import json_object
 
 # Those of keras_models, which needs TensorFlow; --help does not. A test compares them.
 ENCODERS = (
@@ -50,9 +54,23 @@ MEASURES = (
 )
 # Those of dim_tf.tables. A test compares them.
 TABLES = ("1", "2", "3", "4", "cpc", "alpha", "beta", "gamma", "negatives")
+# Every number has a bound: TensorFlow's sizes are of 32 bits, and beyond it fails in its own words.
+LARGEST = {int: 2**31 - 1, float: 1e6}
+LONGEST_TEXT = 4096  # characters; of a path, what Linux takes
+LONGEST_NAME = 200  # bytes of a folder's name; file systems take 255
 
 
-def _setting(default, help, *, choices=(), minimum=None, above=None, identity=True) -> Any:
+def _setting(
+    default,
+    help,
+    *,
+    choices=(),
+    minimum=None,
+    above=None,
+    maximum=None,
+    is_path=False,
+    identity=True,
+) -> Any:
     """A field.
 
     Args:
@@ -61,6 +79,8 @@ def _setting(default, help, *, choices=(), minimum=None, above=None, identity=Tr
         choices: the allowed values; empty: any.
         minimum: the least allowed number.
         above: a bound that a number must exceed.
+        maximum: the largest allowed number; None: that of `LARGEST`.
+        is_path: whether it is the path of a file or folder, whose ~ is the user's home.
         identity: whether another value makes another experiment, which a run folder refuses.
     """
     metadata = {
@@ -68,6 +88,8 @@ def _setting(default, help, *, choices=(), minimum=None, above=None, identity=Tr
         "choices": choices,
         "minimum": minimum,
         "above": above,
+        "maximum": maximum,
+        "is_path": is_path,
         "identity": identity,
     }
     return dataclasses.field(default=default, metadata=metadata)
@@ -80,8 +102,10 @@ class Experiment:
     name: str = _setting(
         "", "name of the run and of the export; empty: the flagfile's stem", identity=False
     )
-    run_dir: str = _setting("", "run folder; empty: runs/NAME", identity=False)
-    export_dir: str = _setting("exported", "folder of exported models", identity=False)
+    run_dir: str = _setting("", "run folder; empty: runs/NAME", identity=False, is_path=True)
+    export_dir: str = _setting(
+        "exported", "folder of exported models", identity=False, is_path=True
+    )
 
     dataset: str = _setting(
         "digits",
@@ -89,9 +113,14 @@ class Experiment:
         "TensorFlow Datasets that has images",
     )
     data_dir: str = _setting(
-        "", "folder of the data set's files; empty: where its library keeps them", identity=False
+        "",
+        "folder of the data set's files; empty: where its library keeps them",
+        identity=False,
+        is_path=True,
     )
-    image_size: int = _setting(0, "pixels a side; 0: the data set's default", minimum=0)
+    image_size: int = _setting(
+        0, "pixels a side; 0: the data set's default", minimum=0, maximum=4096
+    )
     download: bool = _setting(True, "whether missing data may be downloaded", identity=False)
     augment: str = _setting(
         "none",
@@ -109,7 +138,7 @@ class Experiment:
     encoder: str = _setting(
         "", "encoder; empty: chosen from the image size", choices=("", *ENCODERS)
     )
-    latent_dim: int = _setting(64, "units of the global feature", minimum=1)
+    latent_dim: int = _setting(64, "units of the global feature", minimum=1, maximum=2**16)
     estimator: str = _setting(
         "jsd", "estimator of mutual information; kl is nwj", choices=(*ESTIMATORS, "kl")
     )
@@ -117,7 +146,7 @@ class Experiment:
     global_critic: str = _setting(
         "conv", "critic of whole local maps, for --alpha", choices=("conv", "dense", "dot")
     )
-    mi_units: int = _setting(2048, "units of the dot-product critic", minimum=1)
+    mi_units: int = _setting(2048, "units of the dot-product critic", minimum=1, maximum=2**16)
     critic_layer_norm: bool = _setting(True, "layer norm in the dot-product critic")
     negatives: int = _setting(
         0,
@@ -156,11 +185,11 @@ class Experiment:
         choices=(1, 2),
     )
 
-    epochs: int = _setting(20, "epochs of training", minimum=1, identity=False)
+    epochs: int = _setting(20, "epochs of training", minimum=1, identity=False, maximum=10**6)
     steps: int = _setting(0, "caps the steps of training; 0: no cap", minimum=0, identity=False)
-    batch_size: int = _setting(64, "images in a step, over all replicas", minimum=2)
+    batch_size: int = _setting(64, "images in a step, over all replicas", minimum=2, maximum=2**20)
     learning_rate: float = _setting(1e-4, "of Adam, for both optimizers", above=0)
-    seed: int = _setting(0, "of all random numbers", minimum=0)
+    seed: int = _setting(0, "of all random numbers", minimum=0, maximum=2**32 - 1)
 
     strategy: str = _setting(
         "auto",
@@ -174,6 +203,7 @@ class Experiment:
         "logical CPU replicas, to try out replicas without GPUs; 0: none",
         minimum=0,
         identity=False,
+        maximum=64,
     )
     cluster: str = _setting(
         "tf_config",
@@ -188,6 +218,7 @@ class Experiment:
         "parts of a step's images that are gone through one after the other, to save memory; "
         "negatives and batch norm are then a part's",
         minimum=1,
+        maximum=2**20,
     )
     score_chunk: int = _setting(
         0,
@@ -249,10 +280,13 @@ class Experiment:
         "for --mode=evaluate, the encoder to measure: a SavedModel, of ours or of anyone, or a "
         ".keras file; empty: the run's",
         identity=False,
+        is_path=True,
     )
-    probe_epochs: int = _setting(10, "epochs of each probe's training", minimum=1, identity=False)
+    probe_epochs: int = _setting(
+        10, "epochs of each probe's training", minimum=1, identity=False, maximum=10**6
+    )
     probe_seeds: int = _setting(
-        2, "probes trained for each figure of the encoder", minimum=1, identity=False
+        2, "probes trained for each figure of the encoder", minimum=1, identity=False, maximum=1000
     )
 
     floors: bool = _setting(
@@ -262,10 +296,14 @@ class Experiment:
         1e-4, "of each probe; the authors' is 1e-4", above=0, identity=False
     )
     fine_tuning_epochs: int = _setting(
-        10, "epochs of the measure fine_tuning, at --learning_rate", minimum=1, identity=False
+        10,
+        "epochs of the measure fine_tuning, at --learning_rate",
+        minimum=1,
+        identity=False,
+        maximum=10**6,
     )
     fine_tuning_share: float = _setting(
-        1.0, "share of the training images whose labels it sees", above=0, identity=False
+        1.0, "share of the training images whose labels it sees", above=0, identity=False, maximum=1
     )
 
     keep_versions: int = _setting(
@@ -273,7 +311,11 @@ class Experiment:
     )
     license: str = _setting("", "licence of the weights, for the model card", identity=False)
     max_pixels: int = _setting(
-        2**25, "encoded images of more pixels are refused in serving", minimum=1, identity=False
+        2**25,
+        "encoded images of more pixels are refused in serving",
+        minimum=1,
+        identity=False,
+        maximum=2**28,
     )
     quantized: bool = _setting(
         False, "export the signature quantized: features as bytes", identity=False
@@ -283,8 +325,11 @@ class Experiment:
         "export the signature neighbours, which finds an image's neighbours among: train, the "
         "images of training; or a folder that --mode=embed wrote",
         identity=False,
+        is_path=True,
     )
-    neighbours: int = _setting(10, "neighbours that it finds", minimum=1, identity=False)
+    neighbours: int = _setting(
+        10, "neighbours that it finds", minimum=1, identity=False, maximum=10**6
+    )
     tflite_endpoints: bool = _setting(
         False, "export a TFLite file of all endpoints too", identity=False
     )
@@ -293,19 +338,23 @@ class Experiment:
         "",
         "for --mode=embed, the exported encoder; empty: the newest of EXPORT_DIR/NAME",
         identity=False,
+        is_path=True,
     )
     embed_input: str = _setting(
         "",
         "images to embed: a folder, a pattern of TFRecord files, or tfds:NAME:SPLIT",
         identity=False,
+        is_path=True,
     )
     embed_output: str = _setting(
-        "", "folder of embeddings; empty: RUN_DIR/embeddings", identity=False
+        "", "folder of embeddings; empty: RUN_DIR/embeddings", identity=False, is_path=True
     )
     embed_format: str = _setting(
         "parquet", "of embeddings", choices=("parquet", "tfrecord"), identity=False
     )
-    embed_shard: int = _setting(4096, "images a file of embeddings", minimum=1, identity=False)
+    embed_shard: int = _setting(
+        4096, "images a file of embeddings", minimum=1, identity=False, maximum=10**7
+    )
 
     runs: str = _setting(
         "",
@@ -340,14 +389,14 @@ class Experiment:
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
-            _validate(field, getattr(self, field.name))
+            object.__setattr__(self, field.name, _checked(field, getattr(self, field.name)))
         check_name(self.dataset)
         if not self.name:
             raise InputError("--name is empty and no --flagfile gives one; give a name")
-        if "/" in self.name or self.name in (".", ".."):
-            raise InputError(f"--name={self.name} is used as a folder's name; leave out '/'")
         if self.name == "serving":
             raise InputError("--name=serving is the folder of the server's configuration; rename")
+        _check_name(self.name)
+        _check_no_pattern("run_dir" if self.run_dir else "name", str(self.run_path))
         if self.replicas and self.batch_size % self.replicas:
             raise InputError(
                 f"--batch_size={self.batch_size} does not divide by --replicas={self.replicas}"
@@ -369,16 +418,14 @@ class Experiment:
             raise InputError(
                 "nothing to learn: --" + ", --".join(weights) + " are all 0; give one a weight"
             )
-        if self.fine_tuning_share > 1:
-            raise InputError(f"--fine_tuning_share={self.fine_tuning_share}; expected at most 1")
         unknown = [name for name in self.measure_names if name not in MEASURES]
         if unknown:
             raise InputError(
                 f"--measures has no {unknown[0]!r}; expected all, or a list of "
-                f"{', '.join(MEASURES)} without spaces"
+                f"{', '.join(MEASURES)}, with commas between"
             )
-        if self.seed >= 2**32:
-            raise InputError(f"--seed={self.seed}; expected less than {2**32}")
+        if len(set(self.measure_names)) < len(self.measure_names):
+            raise InputError(f"--measures={self.measures} names a measure twice; name it once")
 
     @property
     def run_path(self) -> Path:
@@ -396,7 +443,9 @@ class Experiment:
     @property
     def measure_names(self) -> tuple[str, ...]:
         """What `measures` lists."""
-        return MEASURES if self.measures == "all" else tuple(self.measures.split(","))
+        if self.measures == "all":
+            return MEASURES
+        return tuple(name.strip() for name in self.measures.split(","))
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -415,13 +464,20 @@ class Experiment:
         """Reads what `to_json` wrote; settings that it does not know get their default.
 
         Raises:
-            InputError: not such a text, or it has settings that this version does not know.
+            InputError: not such a text, a setting that this version does not know, or a value that
+                is not of its type or not allowed.
         """
         try:
-            values = json.loads(text)
-            return cls(**values)
-        except (json.JSONDecodeError, TypeError) as error:
+            values = json_object(text)
+        except ValueError as error:
             raise InputError(f"not an experiment.json of this version: {error}") from error
+        unknown = set(values) - {field.name for field in dataclasses.fields(cls)}
+        if unknown:
+            raise InputError(
+                f"not an experiment.json of this version: it has the setting {min(unknown)!r}, "
+                "which is unknown here"
+            )
+        return cls(**values)
 
     def differences(self, other: "Experiment") -> list[str]:
         """Settings that make `other` another experiment, as 'name: theirs -> mine'."""
@@ -433,14 +489,98 @@ class Experiment:
         ]
 
 
-def _validate(field, value):
+def _check_no_pattern(name, path):
+    """Checkpoints are found, and old ones removed, by patterns that begin with the run folder."""
+    signs = [sign for sign in path if sign in "*?[]\\"]
+    if signs:
+        raise InputError(
+            f"--{name}: the run folder {_told(path)} has {signs[0]!r} in its path, which stands "
+            "for other files where TensorFlow looks for checkpoints; leave it out"
+        )
+
+
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+
+
+def _checked(field, value):
+    """The value as the field holds it: a whole number as a float, a path with the user's home."""
+    # Of JSON a number may be text, and of both languages true is a number.
+    fitting = (int, float) if field.type is float else (field.type,)
+    if type(value) not in fitting:
+        raise InputError(f"--{field.name}={_told(value)}; expected {_KINDS[field.type]}")
+    if field.type is float:
+        value = _as_float(field, value)
     meta = field.metadata
     if meta["choices"] and value not in meta["choices"]:
         allowed = ", ".join(repr(choice) for choice in meta["choices"])
-        raise InputError(f"--{field.name}={value!r}; expected one of {allowed}")
-    if meta["minimum"] is not None and not value >= meta["minimum"]:
-        raise InputError(f"--{field.name}={value}; expected at least {meta['minimum']}")
-    if meta["above"] is not None and not value > meta["above"]:
-        raise InputError(f"--{field.name}={value}; expected more than {meta['above']}")
-    if isinstance(value, float) and value in (float("inf"), float("-inf")):
-        raise InputError(f"--{field.name}={value}; expected a finite number")
+        raise InputError(f"--{field.name}={_told(value)}; expected one of {allowed}")
+    if field.type in LARGEST:
+        _check_number(field, value)
+    if field.type is str:
+        _check_text(field, value)
+        if meta["is_path"]:  # a shell leaves the ~ of --run_dir=~/a to us
+            value = os.path.expanduser(value)
+    return value
+
+
+def _told(value) -> str:
+    try:
+        return one_line(repr(value), 200)
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        return "a number of thousands of digits"
+
+
+def _as_float(field, value) -> float:
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise InputError(f"--{field.name}={_told(value)}; expected a finite number")
+    return number
+
+
+def _check_number(field, value):
+    least, above, most = (field.metadata[bound] for bound in ("minimum", "above", "maximum"))
+    most = LARGEST[field.type] if most is None else most
+    if least is not None and value < least:
+        raise InputError(f"--{field.name}={_told(value)}; expected at least {least}")
+    if above is not None and value <= above:
+        raise InputError(f"--{field.name}={_told(value)}; expected more than {above}")
+    if value > most:
+        raise InputError(f"--{field.name}={_told(value)}; expected at most {most}")
+
+
+def _check_text(field, value):
+    if len(value) > LONGEST_TEXT:
+        raise InputError(
+            f"--{field.name}={_told(value)} has {len(value):,} characters; expected at most "
+            f"{LONGEST_TEXT:,}"
+        )
+    # Control characters, halves of a character that stand for bytes that are not UTF-8, line ends.
+    strange = [c for c in value if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")]
+    if strange:
+        raise InputError(
+            f"--{field.name}={_told(value)} has the character {strange[0]!r}; expected one line of "
+            "text in UTF-8, without control characters"
+        )
+    if field.metadata["is_path"] and any(len(os.fsencode(p)) > 255 for p in value.split("/")):
+        raise InputError(
+            f"--{field.name}={_told(value)} has a name of more than 255 bytes, which no file "
+            "system takes; give a shorter one"
+        )
+
+
+def _check_name(name):
+    """A name is a folder's, in runs/ and in EXPORT_DIR, and one of the list --runs."""
+    why = ""
+    if any(sign in name for sign in "/,"):
+        why = "is a folder's name, and one of a list in --runs; leave out '/' and ','"
+    elif name.startswith("."):
+        why = "is the name of a hidden folder; leave out the '.' before it"
+    elif name != name.strip():
+        why = "begins or ends with a space; leave it out"
+    elif len(os.fsencode(name)) > LONGEST_NAME:
+        why = f"has more than {LONGEST_NAME} bytes; give a shorter one"
+    if why:
+        raise InputError(f"--name={_told(name)} {why}")

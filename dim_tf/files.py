@@ -10,7 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from dim_tf.errors import InputError
+
 _CHECKSUM = "sha256"
+
+# Of a file that is read whole; the largest that is written, an evaluation, has some 100 kB.
+MAX_BYTES = 2**26
+MAX_DEPTH = 50
 
 
 @contextlib.contextmanager
@@ -41,6 +47,86 @@ def remove_unfinished(folder: Path) -> None:
             left.unlink(missing_ok=True)
 
 
+def read_json(path: Path, remedy: str) -> dict[str, Any]:
+    """Reads a JSON object as `read_checked` does.
+
+    Args:
+        path: of the file.
+        remedy: what the error tells the user to do.
+
+    Raises:
+        InputError: it cannot be read, is damaged, or is not what `json_object` takes.
+    """
+    try:
+        return read_checked(path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{path} cannot be read ({reason}); {remedy}") from error
+
+
+def make_folder(path: Path, flag: str) -> None:
+    """Makes a folder that a flag names, and those above it.
+
+    Raises:
+        InputError: it cannot be made; the error names the flag.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"the folder {path} cannot be made ({error.strerror}); give another {flag}"
+        ) from error
+
+
+def read_text(path: Path) -> str:
+    """A text file of at most `MAX_BYTES`.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is larger, or not UTF-8.
+    """
+    with open(path, "rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"it is larger than {MAX_BYTES:,} bytes")
+    return content.decode("utf-8")
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """The object that a JSON text is.
+
+    Raises:
+        ValueError: it is no JSON, no object, names an entry twice, is nested deeper than
+            `MAX_DEPTH`, or holds text that cannot be written as UTF-8.
+    """
+    try:
+        found = json.loads(text, object_pairs_hook=_entries)
+    except RecursionError:
+        raise ValueError(f"it is nested more than {MAX_DEPTH} deep") from None
+    if not isinstance(found, dict):
+        raise ValueError("it is no object, {...}")
+    level: list[Any] = [found]
+    for _ in range(MAX_DEPTH):
+        for one in level:
+            if isinstance(one, str):
+                one.encode()  # half a character, as "\\ud800", is no text
+        containers = [[*one, *one.values()] for one in level if isinstance(one, dict)]
+        containers += [one for one in level if isinstance(one, list)]
+        level = [inner for one in containers for inner in one]
+    if level:
+        raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
+    return found
+
+
+def _entries(pairs):
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"it has the entry {name!r} twice")
+        found[name] = value
+    return found
+
+
 def replace_text(path: Path, text: str) -> None:
     """Writes a text file, whole or not at all."""
     with replacing(path) as temporary:
@@ -56,11 +142,10 @@ def read_checked(path: Path) -> dict[str, Any]:
     """Reads what `with_checksum` made, without its checksum; a file that has none is not checked.
 
     Raises:
-        ValueError: it is damaged.
+        OSError: it cannot be read.
+        ValueError: it is damaged, or not what `json_object` takes.
     """
-    content = json.loads(path.read_bytes())
-    if not isinstance(content, dict):
-        raise ValueError("it holds no object")
+    content = json_object(read_text(path))
     written = content.pop(_CHECKSUM, None)
     if written is not None and written != _hash(content):
         raise ValueError("its content is not that of its sha256")

@@ -21,11 +21,39 @@ MODES = ("train", "evaluate", "export", "embed", "compare", "table")
 DEFAULT_MODES = MODES[:3]
 
 
+class _IntegerParser(flags.IntegerParser):
+    """Says what is expected; absl's tells of Python's int()."""
+
+    def convert(self, argument):
+        try:
+            return super().convert(argument)
+        except ValueError:
+            raise ValueError("expected a whole number, in digits alone") from None
+
+
+class _FloatParser(flags.FloatParser):
+    def convert(self, argument):
+        try:
+            return super().convert(argument)
+        except ValueError:
+            raise ValueError("expected a number, as 0.1 or 1e-4") from None
+
+
+class _BooleanParser(flags.BooleanParser):
+    def parse(self, argument):
+        try:
+            return super().parse(argument)
+        except ValueError:
+            raise ValueError("expected true or false, or the flag alone, or no before it") from None
+
+
+_PARSERS: dict[Any, Callable] = {bool: _BooleanParser, int: _IntegerParser, float: _FloatParser}
+
+
 def define(values: flags.FlagValues) -> None:
     """Defines all flags in `values`."""
-    flags.DEFINE_list(
-        "mode", ",".join(DEFAULT_MODES), f"stages to run, of {', '.join(MODES)}", flag_values=values
-    )
+    help_text = f"stages to run, a list of {', '.join(MODES)}"
+    flags.DEFINE_string("mode", ",".join(DEFAULT_MODES), help_text, flag_values=values)
     for field in dataclasses.fields(Experiment):
         help_text = field.metadata["help"]
         choices = list(field.metadata["choices"])
@@ -34,6 +62,8 @@ def define(values: flags.FlagValues) -> None:
             flags.DEFINE_enum(field.name, default, choices, help_text, flag_values=values)
         else:
             _DEFINING[field.type](field.name, field.default, help_text, flag_values=values)
+            if field.type in _PARSERS:
+                values[field.name].parser = _PARSERS[field.type]()
 
 
 def experiment(values: flags.FlagValues, arguments: list[str]) -> Experiment:
@@ -78,10 +108,9 @@ def modes(values: flags.FlagValues) -> list[str]:
         InputError: an unknown stage, or none.
     """
     given: dict[str, Any] = values.flag_values_dict()
-    wanted = [mode.strip() for mode in given["mode"]]
-    unknown = [mode for mode in wanted if mode not in MODES]
-    if unknown or not wanted:
+    wanted = [mode.strip() for mode in given["mode"].split(",")]
+    if any(mode not in MODES for mode in wanted):
         raise InputError(
-            f"--mode={','.join(wanted)}; expected a list of {', '.join(MODES)} without spaces"
+            f"--mode={given['mode']}; expected a list of {', '.join(MODES)}, with commas between"
         )
     return [mode for mode in MODES if mode in wanted]

@@ -5,9 +5,9 @@ import sys
 
 from absl import app, flags, logging
 
-from dim_tf import ending
+from dim_tf import ending, flagfiles
 from dim_tf import flags as dim_flags
-from dim_tf.errors import InputError, RunError
+from dim_tf.errors import InputError, RunError, one_line
 
 FAILED, WRONG_INPUT = 1, 2
 
@@ -19,22 +19,36 @@ Later flags override. Flags:
 """
 
 
-def parse_flags(arguments: list[str]) -> list[str]:
-    """Parses the flags; ends the program with 0 after --help and with 2 at a wrong flag."""
-    values = flags.FLAGS
-    # absl's own help flags would end the program with status 1.
-    if {argument.lstrip("-") for argument in arguments[1:]} & {"h", "help", "helpfull"}:
-        print(USAGE + values.module_help(dim_flags.__name__))
-        sys.exit(0)
+def parse_flags(arguments: list[str], values: flags.FlagValues = flags.FLAGS) -> list[str]:
+    """Parses the flags; ends the program with 0 after --help and with 2 at a wrong flag.
+
+    Args:
+        arguments: the command line.
+        values: the flags, defined.
+
+    Returns:
+        `arguments`.
+    """
     try:
-        rest = values(arguments)
-    except (flags.Error, OSError) as error:  # OSError: a flagfile that cannot be read
-        print(f"error: {error}; see --help", file=sys.stderr)
-        sys.exit(WRONG_INPUT)
-    if len(rest) > 1:
-        print(f"error: unexpected argument {rest[1]!r}; see --help", file=sys.stderr)
+        given = arguments[1:]
+        if not _asks_for_help(given):
+            given = flagfiles.expanded(given)
+        if _asks_for_help(given):
+            print(USAGE + values.module_help(dim_flags.__name__))
+            sys.exit(0)
+        rest = values([*arguments[:1], *given])
+        if len(rest) > 1:
+            raise InputError(f"unexpected argument {rest[1]!r}")
+    except (flags.Error, InputError) as error:
+        print(f"error: {one_line(error)}; see --help", file=sys.stderr)
         sys.exit(WRONG_INPUT)
     return arguments
+
+
+def _asks_for_help(arguments):
+    # absl's own help flags would end the program with status 1.
+    names = {a.lstrip("-").partition("=")[0] for a in arguments if a.startswith("-")}
+    return bool(names & {"h", "help", "helpshort", "helpfull", "helpxml", "?"})
 
 
 def main(arguments: list[str]) -> int:
@@ -65,7 +79,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _failed(error: Exception, status: int) -> int:
-    print("error:", " ".join(str(error).split()), file=sys.stderr)
+    print(f"error: {one_line(error)}", file=sys.stderr)
     return status
 
 

@@ -5,7 +5,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from dim_tf.files import replace_text
+from dim_tf.files import json_object, replace_text
+
+MAX_LINE = 2**20  # bytes
 
 
 def read(path: Path, last_step: float = math.inf) -> list[dict[str, Any]]:
@@ -32,24 +34,26 @@ def _read(path, last_step):
     damaged = since = 0
     if not path.exists():
         return kept, damaged
-    for line in path.read_bytes().splitlines():
-        entry = _entry(line)
-        if entry is None or (kept and entry["step"] <= kept[-1]["step"]):
-            since += 1
-        elif entry["step"] <= last_step:
-            kept.append(entry)
-            damaged, since = damaged + since, 0
+    with open(path, "rb") as file:
+        while line := file.readline(MAX_LINE):
+            entry = _entry(line)
+            if entry is None or (kept and entry["step"] <= kept[-1]["step"]):
+                since += 1
+            elif entry["step"] <= last_step:
+                kept.append(entry)
+                damaged, since = damaged + since, 0
     return kept, damaged
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:
     """The object of a line; None where it is none of finite numbers with a step."""
     try:
-        entry = json.loads(line)
+        entry = json_object(line.decode("utf-8"))
     except ValueError:
         return None
-    whole = isinstance(entry, dict) and isinstance(entry.get("step"), int)
-    if not whole or not all(_is_finite(value) for value in entry.values()):
+    if not isinstance(entry.get("step"), int) or not all(
+        _is_finite(value) for value in entry.values()
+    ):
         return None
     return entry
 

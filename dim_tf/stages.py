@@ -25,9 +25,10 @@ from dim_tf.evaluation import (
 from dim_tf.evaluation.evaluate import Networks
 from dim_tf.evaluation.evaluate import evaluate as measure
 from dim_tf.evaluation.evaluate import write as write_evaluation
+from dim_tf.evaluation.report import results
 from dim_tf.experiment import MODELS, Experiment
 from dim_tf.export import embed, image_collection, publish, saved_model
-from dim_tf.files import read_checked, replace_text
+from dim_tf.files import make_folder, read_json, replace_text
 from dim_tf.training.model import load_trained, make_encoder
 from dim_tf.versions import versions
 from dim_tf.writing import writing
@@ -81,7 +82,7 @@ def evaluate_saved(experiment: Experiment, splits: Splits) -> None:
         )
     encoder = saved_encoder.load(experiment.encoder_path)
     with _writing("experiment.json", folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder, "--run_dir")
         replace_text(folder / "experiment.json", experiment.to_json())
     _evaluate(
         experiment,
@@ -191,13 +192,8 @@ def _evaluation_of(experiment: Experiment, step: int) -> dict[str, Any]:
     path = experiment.run_path / "evaluation.json"
     if not path.exists():
         return {}
-    try:
-        found = read_checked(path)
-    except ValueError as error:
-        raise InputError(
-            f"{path} is damaged ({error}), and with it the model card's figures; run "
-            "--mode=evaluate again, or remove it to export without figures"
-        ) from error
+    found = read_json(path, "run --mode=evaluate again")
+    results.check(found, path)
     return found if found.get("protocol", {}).get("step") == step else {}
 
 
@@ -220,6 +216,11 @@ def _reference(
         found, features = embed.read(Path(where))
         ids = tuple(found)
         embed.check_encoder(Path(where), encoder.variables)
+        if features.shape[1] != encoder.global_dim:
+            raise InputError(
+                f"the embeddings in {where} have {features.shape[1]} numbers, the encoder's "
+                f"{encoder.global_dim}; embed the images by an export of this run"
+            )
     return saved_model.Reference(ids, features, min(experiment.neighbours, len(ids)))
 
 

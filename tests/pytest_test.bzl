@@ -19,6 +19,7 @@ def pytest_tests(deps, data = []):
                 "//tests:conftest.py",
                 "//tests:fault_runs.py",
                 "//tests:fake_row.py",
+                "//tests:fuzzing.py",
                 "//tests:harness.py",
                 "//tests:made_files.py",
                 "//tests:made_report.py",

@@ -11,6 +11,8 @@ from dim_tf.data import image_ops
 
 # 100 MB as bytes of three channels, of which a decoder and the resize hold about four copies.
 MAX_PIXELS = 2**25
+# Of a file: as many pixels of 16 bits and four channels, not compressed.
+MAX_BYTES = 2**28
 # Of a progressive JPEG. Each scan touches all pixels; real files have up to about 15.
 MAX_SCANS = 64
 # Segments of a JPEG that are searched for EXIF, which stands first or after JFIF's.

@@ -29,7 +29,8 @@ def load(name: str, title: str, request: Request, by_hand: str = "") -> Splits:
         by_hand: as for `prepare`.
 
     Raises:
-        InputError: the files are missing and could not be downloaded.
+        InputError: there is no such data set, or its files are missing and could not be
+            downloaded.
     """
     builder = prepare(find(name, request), request, by_hand)
     size = request.image_size

@@ -14,12 +14,12 @@ from dim_tf import metrics_file
 from dim_tf.errors import InputError
 from dim_tf.evaluation.measure import Kind
 from dim_tf.evaluation.report import charts, marks, page, tables
-from dim_tf.evaluation.report.results import Results
+from dim_tf.evaluation.report.results import Results, check
 from dim_tf.evaluation.report.values import amount, interval, is_number, label, plain
-from dim_tf.files import read_checked
+from dim_tf.experiment import LONGEST_NAME
+from dim_tf.files import make_folder, read_json
 
 RUNS = Path("runs")
-LONGEST_NAME = 200  # bytes of a folder's name; file systems take 255
 _NO_DIFFERENCE = ("name", "run_dir", "export_dir")
 
 
@@ -101,10 +101,11 @@ def write(path: Path, runs: Sequence[Path]) -> None:
         runs: the run folders.
 
     Raises:
-        InputError: a run that was not evaluated, or by an older version.
+        InputError: a run that was not evaluated, or by an older version; or the page's folder
+            cannot be made.
     """
     compared = _ordered([_read(folder) for folder in runs])
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent, "--run_dir")
     shown = [charts.Run(run.letter, run.metrics) for run in compared]
     sections = {
         "Runs": _runs(compared, path.parent),
@@ -130,14 +131,13 @@ def _read(folder: Path) -> Run:
         file = folder / name
         if not file.exists():
             raise InputError(f"{folder} has no {name}; run it with --mode=train,evaluate first")
-        try:
-            found[name] = read_checked(file)
-        except ValueError as error:
-            raise InputError(f"{file} is damaged: {error}; run --mode=evaluate again") from error
-    if "name" not in found["experiment.json"]:
-        raise InputError(f"{folder / 'experiment.json'} has no name; run --mode=evaluate again")
+        found[name] = read_json(file, "run --mode=evaluate again")
+    if not isinstance(found["experiment.json"].get("name"), str):
+        raise InputError(f"{folder / 'experiment.json'} has no name; is {folder} a run folder?")
     results = Results(found["evaluation.json"])
-    if not results.kinds:
+    if not results.is_outdated:
+        check(results.evaluation, folder / "evaluation.json")
+    if results.is_outdated or not results.kinds:
         why = "is of an older version" if results.is_outdated else "has no measures"
         raise InputError(f"{folder / 'evaluation.json'} {why}; run --mode=evaluate with this one")
     metrics = metrics_file.read(folder / "metrics.jsonl")

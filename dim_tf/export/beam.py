@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dim_tf.errors import InputError, RunError
+from dim_tf.errors import InputError, RunError, one_line
 from dim_tf.export import saved_model
 from dim_tf.export.embed import SIGNATURE, serialized_example
 
@@ -452,10 +452,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         counts = embed_files(given, PipelineOptions(rest))
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return WRONG_INPUT
     except (RunError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return FAILED
     print(f"{counts[EMBEDDED]} images embedded: {given.output}-*")
     print(f"{counts[INVALID]} images could not be decoded: {given.output}-invalid*.txt")

@@ -1,8 +1,12 @@
 """The model card: README.md of an export, for people who were sent the folder and nothing else."""
 
+import json
+import re
+import shlex
 import string
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 _CARD = string.Template("""\
 # $name
@@ -37,29 +41,29 @@ VERSION is the number of the folder that this file is in.
 
 ```python
 import tensorflow as tf
-encoder = tf.saved_model.load("$name/VERSION")  # or tensorflow_hub.load
+encoder = tf.saved_model.load($quoted)  # or tensorflow_hub.load
 features = encoder(images)  # [N, $dimension]
 named = encoder.signatures["endpoints"](images=images)  # all endpoints
 
 # In Keras 3, also to fine-tune:
 from dim_tf.export import EncoderLayer
-layer = EncoderLayer("$name/VERSION", trainable=True)
+layer = EncoderLayer($quoted, trainable=True)
 
 # In Keras 3 without dim_tf, not to fine-tune:
 import keras
-layer = keras.layers.TFSMLayer("$name/VERSION", call_endpoint="serving_default")
+layer = keras.layers.TFSMLayer($quoted, call_endpoint="serving_default")
 
 # TFLite, without TensorFlow:
 from ai_edge_litert.interpreter import Interpreter
-run = Interpreter("$name/VERSION/encoder_float32.tflite").get_signature_runner()
+run = Interpreter($quoted_lite).get_signature_runner()
 features = run(images=images)["global"]
 ```
 
-TensorFlow Serving: `docker compose -f serving/compose.yaml up` in the folder above `$name`, then
+TensorFlow Serving: `docker compose -f serving/compose.yaml up` in the folder above $name, then
 
 ```
 echo '{"signature_name": "serving_bytes", "instances": [{"b64": "'$$(base64 -w0 FILE)'"}]}' |
-    curl http://localhost:8501/v1/models/$name:predict -d @-
+    curl $address -d @-
 ```
 
 ## TFLite files
@@ -99,16 +103,20 @@ def render(metadata: dict[str, Any], files: list[LiteFile], checked: int, calibr
         calibrated: images that gave int8 its ranges.
     """
     signatures = metadata["signatures"]
+    name = metadata["name"]
     return _CARD.substitute(
-        name=metadata["name"],
-        data=metadata["data"] or "not stated",
-        learned=metadata["learned"],
-        objective=metadata["objective"] or "not stated",
+        name=text(name),
+        quoted=json.dumps(f"{name}/VERSION", ensure_ascii=False),
+        quoted_lite=json.dumps(f"{name}/VERSION/encoder_float32.tflite", ensure_ascii=False),
+        address=shlex.quote(f"http://localhost:8501/v1/models/{quote(name)}:predict"),
+        data=text(metadata["data"]) or "not stated",
+        learned=text(metadata["learned"]),
+        objective=text(metadata["objective"]) or "not stated",
         encoder=metadata["encoder"],
         parameters=f"{metadata['parameters']:,}",
         steps=f"{metadata['steps']:,}",
         batch_size=metadata["batch_size"],
-        licence=metadata["licence"] or "not stated; ask whoever gave you this folder",
+        licence=text(metadata["licence"]) or "not stated; ask whoever gave you this folder",
         size=metadata["image_size"],
         dimension=metadata["dimension"],
         max_pixels=f"{metadata['max_pixels']:,}",
@@ -116,7 +124,7 @@ def render(metadata: dict[str, Any], files: list[LiteFile], checked: int, calibr
             f"| `{name}` | {_tensors(s['inputs'])} | {_tensors(s['outputs'])} |"
             for name, s in signatures.items()
         ),
-        evaluation=_evaluation(metadata["evaluation"]),
+        evaluation=evaluation_table(metadata["evaluation"]),
         checked=checked,
         calibrated=calibrated,
         files="\n".join(
@@ -126,11 +134,16 @@ def render(metadata: dict[str, Any], files: list[LiteFile], checked: int, calibr
     )
 
 
+def text(told: str) -> str:
+    """A name or a sentence from elsewhere as Markdown shows it: no tag, link or code of its own."""
+    return re.sub(r"([\\`*\[\]<>|#])", r"\\\1", " ".join(told.split()))
+
+
 def _tensors(described: dict[str, str]) -> str:
     return ", ".join(f"`{name}` {what}" for name, what in described.items())
 
 
-def _evaluation(evaluation: dict[str, Any]) -> str:
+def evaluation_table(evaluation: dict[str, Any]) -> str:
     if not evaluation:
         return "Not measured: the export was made without an evaluation of the same training step."
     lines = ["| measure | endpoint | this encoder | random weights |", "|---|---|---|---|"]
@@ -138,7 +151,9 @@ def _evaluation(evaluation: dict[str, Any]) -> str:
     for measure in evaluation.get("measures", {}):
         for endpoint, value in evaluation.get(measure, {}).items():
             random = floor.get(measure, {}).get(endpoint)
-            lines.append(f"| {measure} | {endpoint} | {_figure(value)} | {_figure(random)} |")
+            lines.append(
+                f"| {text(measure)} | {text(endpoint)} | {_figure(value)} | {_figure(random)} |"
+            )
     lines += ["", "Protocol: `assets/metadata.json`."]
     return "\n".join(lines)
 

@@ -13,13 +13,19 @@ import tensorflow as tf
 from dim_tf.errors import InputError, RunError
 from dim_tf.export import saved_model
 from dim_tf.export.image_collection import Collection
-from dim_tf.files import read_checked, replace_text, replacing, with_checksum
+from dim_tf.files import (
+    read_json,
+    replace_text,
+    replacing,
+    with_checksum,
+)
 from dim_tf.run_lock import locked
 from dim_tf.writing import writing
 
 SIGNATURE = "serving_bytes_valid"
 MANIFEST_FILE = "embeddings.json"
 BATCH = 256
+_EMBED_AGAIN = "embed the images again, into another --embed_output"
 
 Write = Callable[[Path, list[str], np.ndarray], None]
 
@@ -48,7 +54,7 @@ def embed(
             another encoder, collection, format or size of file.
         RunError: a file of the collection cannot be read, or one of embeddings not be written.
     """
-    write = _writer(format)
+    write = writer(format)
     encoder = saved_model.load(str(saved_model_path), SIGNATURE)
     with locked(out, "--embed_output"):
         return _embed(saved_model_path, encoder, collection, out, format, write, shard_size)
@@ -65,7 +71,7 @@ def _embed(saved_model_path, encoder, collection, out, format, write, shard_size
         "format": format,
         "shard_size": shard_size,
     }
-    _check_same(out / MANIFEST_FILE, told)
+    check_same(out / MANIFEST_FILE, told)
     _write_manifest(out, told | {"complete": False})
     shard = _finished_shards(out, format)
     if shard:
@@ -147,13 +153,32 @@ def read(out: Path) -> tuple[list[str], np.ndarray]:
         raise InputError(
             f"{out} holds no complete embeddings; run --mode=embed --embed_output={out} to its end"
         )
-    reader = {"parquet": _read_parquet, "tfrecord": _read_records}[manifest["format"]]
-    parts = [reader(path) for path in sorted(out.glob(f"embeddings-*.{manifest['format']}"))]
+    format = manifest.get("format")
+    readers = {"parquet": _read_parquet, "tfrecord": _read_records}
+    if not isinstance(format, str) or format not in readers:
+        raise InputError(f"{out / MANIFEST_FILE} has the format {format!r}; {_EMBED_AGAIN}")
+    parts = [
+        _read_shard(readers[format], path) for path in sorted(out.glob(f"embeddings-*.{format}"))
+    ]
     ids = [one for part, _ in parts for one in part]
     filled = [rows for part, rows in parts if part]
     if not filled:
         raise InputError(f"{out} holds no embedding: every image was refused")
+    sizes = sorted({rows.shape[1] for rows in filled})
+    if len(sizes) > 1:
+        raise InputError(f"the embeddings in {out} have {sizes} numbers; {_EMBED_AGAIN}")
     return ids, np.concatenate(filled)
+
+
+def _read_shard(reader, path):
+    try:
+        ids, rows = reader(path)
+        if rows.ndim != 2 or len(ids) != len(rows) or not np.isfinite(rows).all():
+            raise ValueError("no finite numbers, as many for each id")
+    except Exception as error:  # of Parquet's, Arrow's, Protobuf's and TensorFlow's readers
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path} holds no embeddings ({reason}); {_EMBED_AGAIN}") from error
+    return ids, rows
 
 
 def _fingerprint(path: Path) -> str:
@@ -164,24 +189,28 @@ def _fingerprint(path: Path) -> str:
 
 
 def _manifest(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        return read_checked(path)
-    except ValueError as error:
-        raise InputError(f"{path} is damaged ({error}); give another --embed_output") from error
+    return read_json(path, _EMBED_AGAIN) if path.exists() else {}
 
 
-def _check_same(path: Path, told: dict[str, Any]) -> None:
+def check_same(path: Path, told: dict[str, Any]) -> None:
+    """Checks that embeddings, if there are some, were begun by the same encoder and collection.
+
+    Args:
+        path: of their embeddings.json, which may be missing.
+        told: what it would tell.
+
+    Raises:
+        InputError: they were begun with something else, or the file cannot be read.
+    """
     there = _manifest(path) or told
     differing = [
-        f"{key}: {there[key]!r} -> {told[key]!r}"
+        f"{key}: {there.get(key)!r} -> {told[key]!r}"
         for key in ("format", "shard_size")
-        if there[key] != told[key]
+        if there.get(key) != told[key]
     ] + [
-        f"{key}: the content of {there[key]} -> that of {told[key]}"
+        f"{key}: the content of {there.get(key)} -> that of {told[key]}"
         for key in ("collection", "saved_model")
-        if there[f"{key}_fingerprint"] != told[f"{key}_fingerprint"]
+        if there.get(f"{key}_fingerprint") != told[f"{key}_fingerprint"]
     ]
     if differing:
         raise InputError(
@@ -207,7 +236,8 @@ def _write_shard(out, format, write, shard, rows):
     embedded = [one for one, ok in zip(rows.ids, rows.valid, strict=True) if ok]
     with _writing(path):
         if refused:  # before the embeddings, whose file says that the shard is done
-            replace_text(out / f"refused-{shard:05d}.txt", "".join(f"{one}\n" for one in refused))
+            lines = "".join(one.replace("\n", "\\n") + "\n" for one in refused)
+            replace_text(out / f"refused-{shard:05d}.txt", lines)
         with replacing(path) as temporary:
             write(temporary, embedded, rows.features[rows.valid])
 
@@ -230,7 +260,12 @@ def _counts(out, format, shards):
     return {"images": embedded + refused, "refused": refused}
 
 
-def _writer(format: str) -> Write:
+def writer(format: str) -> Write:
+    """What writes a file of embeddings of a format.
+
+    Raises:
+        InputError: it needs a package that is not installed.
+    """
     if format == "tfrecord":
         return _write_records
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from dim_tf.data import Request
+from dim_tf.data import Request, encoded_images
 from dim_tf.errors import InputError
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -35,7 +35,8 @@ class Collection:
     def batches_from(self, first: int, size: int) -> Iterator[tuple[list[str], tf.Tensor]]:
         """The ids and the images, `size` at a time, from image number `first` on."""
         for ids, encoded in self.images_from(first).batch(size).prefetch(2):
-            yield [one.decode() for one in ids.numpy()], encoded
+            # A file's name may be bytes of any kind.
+            yield [one.decode(errors="backslashreplace") for one in ids.numpy()], encoded
 
 
 def open_collection(where: str, data_dir: str = "", download: bool = False) -> Collection:
@@ -71,7 +72,7 @@ def _nothing() -> tf.data.Dataset:
 
 
 def _fingerprint(lines: list[str]) -> str:
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return hashlib.sha256(os.fsencode("\n".join(lines))).hexdigest()
 
 
 def _of_folder(folder: Path) -> Collection:
@@ -83,15 +84,20 @@ def _of_folder(folder: Path) -> Collection:
     if not ids:
         raise InputError(f"--embed_input={folder} holds no file ending in {', '.join(SUFFIXES)}")
 
-    def images_from(first):
-        names = tf.data.Dataset.from_tensor_slices(tf.constant(ids[first:], tf.string))
-        return names.map(
-            lambda one: (one, tf.io.read_file(tf.strings.join([str(folder), "/", one]))),
-            num_parallel_calls=4,
-        )
+    sizes = [(folder / one).stat().st_size for one in ids]
 
-    sizes = [f"{one} {(folder / one).stat().st_size}" for one in ids]
-    return Collection(f"{len(ids):,} image files in {folder}", _fingerprint(sizes), images_from)
+    def content(one, size):
+        # Nothing, which is refused, of what is too large to be held.
+        path = tf.strings.join([str(folder), "/", one])
+        return tf.cond(size <= encoded_images.MAX_BYTES, lambda: tf.io.read_file(path), lambda: b"")
+
+    def images_from(first):
+        names = tf.constant([os.fsencode(one) for one in ids[first:]], tf.string)
+        pairs = tf.data.Dataset.from_tensor_slices((names, tf.constant(sizes[first:], tf.int64)))
+        return pairs.map(lambda one, size: (one, content(one, size)), num_parallel_calls=4)
+
+    lines = [f"{one} {size}" for one, size in zip(ids, sizes, strict=True)]
+    return Collection(f"{len(ids):,} image files in {folder}", _fingerprint(lines), images_from)
 
 
 def _of_records(pattern: str) -> Collection:

@@ -189,8 +189,8 @@ def load(path: str, signature: str) -> Any:
     """
     try:
         loaded = tf.saved_model.load(path)
-    except (OSError, tf.errors.OpError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # a file from elsewhere makes its parser fail in every way
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
             f"--saved_model={path} cannot be loaded ({reason}); give one version of an exported "
             "encoder, as exported/cifar10/1"
@@ -225,10 +225,15 @@ def save(encoder: keras.Model, path: Path, extent: Extent) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         metadata, labels = Path(folder, "metadata.json"), Path(folder, "labels.txt")
         metadata.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-        labels.write_text("".join(f"{n}\n" for n in extent.label_names), encoding="utf-8")
+        labels.write_text(label_lines(extent.label_names), encoding="utf-8")
         root.metadata, root.labels = tf.saved_model.Asset(metadata), tf.saved_model.Asset(labels)
         tf.saved_model.save(root, str(path), signatures=made)
     return told
+
+
+def label_lines(names: Iterable[str]) -> str:
+    """A name a line; one that has line ends, as a folder's may, stays one."""
+    return "".join(" ".join(name.splitlines()) + "\n" for name in names)
 
 
 def described(signature: tf.types.experimental.GenericFunction) -> dict[str, dict[str, str]]:

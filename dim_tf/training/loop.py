@@ -45,12 +45,13 @@ def open_run_folder(experiment: Experiment) -> Path:
     """Makes the run folder and writes experiment.json; without --resume, empties it before.
 
     Raises:
-        InputError: it cannot be written.
+        InputError: it cannot be written, or should be emptied and is no run's.
     """
     folder = experiment.run_path
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not experiment.resume:
+            _check_is_a_run(folder)
             for stage in _FOLDERS:
                 if (folder / stage).exists():
                     shutil.rmtree(folder / stage)
@@ -62,6 +63,16 @@ def open_run_folder(experiment: Experiment) -> Path:
             f"the run folder {folder} cannot be written ({error.strerror}); give another --run_dir"
         ) from error
     return folder
+
+
+def _check_is_a_run(folder):
+    """A folder of somebody's own `checkpoints` is not emptied, whatever --run_dir says."""
+    there = [name for name in _FOLDERS if (folder / name).exists()]
+    if there and not (folder / "experiment.json").is_file():
+        raise InputError(
+            f"--noresume would remove {folder / there[0]}, but {folder} is no run folder: it has "
+            "no experiment.json; give another --run_dir"
+        )
 
 
 def train(

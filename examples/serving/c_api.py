@@ -126,7 +126,7 @@ class Session:
 
 def read(file):
     if file.endswith(".npy"):
-        return np.load(file)
+        return np.load(file, allow_pickle=False)
     return [base64.b64decode(one) for one in json.loads(Path(file).read_text())]
 
 

@@ -1,6 +1,8 @@
 """Settings: validation, JSON, what makes another experiment."""
 
 import dataclasses
+import json
+import math
 
 import pytest
 
@@ -39,6 +41,13 @@ def test_unknown_setting_in_json_is_refused():
         ("measures", "knn,mime"),
         ("measures", ""),
         ("fine_tuning_share", 1.5),
+        ("image_size", 4097),
+        ("mi_units", 10**9),
+        ("batch_size", 10**400),
+        ("steps", 2**31),
+        ("gamma", 10**400),
+        ("gamma", 1e300),
+        ("measures", "knn, mlp, knn"),
     ],
 )
 def test_a_wrong_setting_is_named(setting, value):
@@ -82,3 +91,125 @@ def test_what_is_done_every_few_steps_must_fit_the_steps_of_an_execution():
 def test_logical_replicas_are_of_one_process(strategy):
     with pytest.raises(InputError, match="--replicas"):
         Experiment(name="t", replicas=2, strategy=strategy)
+
+
+FIELDS = dataclasses.fields(Experiment)
+# Of JSON: what is of another type, and what is of none.
+OTHER_TYPES = {
+    bool: [1, 0.0, "true", None, [], {}],
+    int: [True, 1.0, "64", None, [64], {}],
+    float: [True, "0.1", None, [], {}],
+    str: [1, False, None, ["a"], {}],
+}
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
+def test_another_type_is_told(field):
+    for value in OTHER_TYPES[field.type]:
+        text = json.dumps({"name": "a", field.name: value})
+        with pytest.raises(InputError) as caught:
+            Experiment.from_json(text)
+        kind = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+        assert str(caught.value) == f"--{field.name}={value!r}; expected {kind[field.type]}"
+
+
+def test_a_whole_number_is_a_number():
+    assert type(Experiment.from_json('{"name": "a", "gamma": 2}').gamma) is float
+
+
+@pytest.mark.parametrize("field", [f for f in FIELDS if f.type is str], ids=lambda f: f.name)
+@pytest.mark.parametrize("value", ["a\nb", "a\0", "\x1b[2J", "\ud800", "a\u2028b", "a" * 5000])
+def test_text_is_one_line_of_characters(field, value):
+    with pytest.raises(InputError, match=f"--{field.name}=.*expected ") as caught:
+        Experiment(**{"name": "a", field.name: value})
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("a/b", "leave out '/'"),
+        ("..", "hidden"),
+        (".git", "hidden"),
+        ("a,b", "one of a list"),
+        ("a ", "begins or ends with a space"),
+        ("\u3000a", "begins or ends with a space"),
+        ("ü" * 101, "more than 200 bytes"),
+        ("a[1]", "stands for other files"),
+        ("a*", "stands for other files"),
+        ("a\\b", "stands for other files"),
+        ("serving", "server's configuration"),
+    ],
+)
+def test_a_name_is_a_folders(name, says):
+    with pytest.raises(InputError, match=f"--name.*{says}"):
+        Experiment(name=name)
+
+
+@pytest.mark.parametrize(
+    "name", ["a b", "ü", "it's", 'say "a"', "a$b", "a.b", "<b>", "-", "ü" * 100]
+)
+def test_other_names_are_taken(name):
+    assert Experiment(name=name).run_path.name == name
+
+
+def test_a_run_folder_is_no_pattern():
+    """TensorFlow would find no checkpoint in it, or remove those of another."""
+    with pytest.raises(InputError, match=r"--run_dir: the run folder 'runs/a\*b' has '\*'"):
+        Experiment(name="a", run_dir="runs/a*b")
+
+
+def test_a_path_begins_at_home_and_has_names_of_files(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/a")
+    paths = [field.name for field in FIELDS if field.metadata["is_path"]]
+    assert {"run_dir", "data_dir", "export_dir", "encoder_path", "embed_output"} <= set(paths)
+    experiment = Experiment(name="a", **dict.fromkeys(paths, "~/b"))
+    assert {getattr(experiment, name) for name in paths} == {"/home/a/b"}
+    assert Experiment.from_json(experiment.to_json()) == experiment
+    for name in paths:
+        with pytest.raises(InputError, match=f"--{name}=.*more than 255 bytes"):
+            Experiment(**{"name": "a", name: f"b/{'x' * 256}/c"})
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "Expecting value"),
+        ("[]", "no object"),
+        ('"a"', "no object"),
+        ("null", "no object"),
+        ("[" * 100_000, "nested more than"),
+        ('{"name": ' + "[" * 60 + "]" * 60 + "}", "nested more than"),
+        ('{"name": "a", "name": "b"}', "entry 'name' twice"),
+        ('{"name": "a", "no_such": 1}', "setting 'no_such', which is unknown"),
+        ('{"name": "a", "seed": ' + "9" * 5000 + "}", "not an experiment.json"),
+        ('{"name": "a", "gamma": 1e400}', "--gamma=inf; expected a finite number"),
+        ('{"name": "a", "gamma": NaN}', "--gamma=nan; expected a finite number"),
+        ('{"name": "\\ud800"}', "surrogates not allowed"),
+        ('\ufeff{"name": "a"}', "BOM"),
+    ],
+)
+def test_another_json_is_refused(text, says):
+    with pytest.raises(InputError, match=says) as caught:
+        Experiment.from_json(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_number_of_which_python_tells_no_digits():
+    with pytest.raises(
+        InputError, match="--seed=a number of thousands of digits; expected at most"
+    ):
+        Experiment(name="a", seed=1 << 60_000)
+
+
+def test_every_number_has_bounds():
+    for field in FIELDS:
+        if field.type in (int, float):
+            for value in (-1, math.inf, -math.inf, math.nan, 10**30):
+                with pytest.raises(InputError, match=f"--{field.name}="):
+                    Experiment(**{"name": "a", field.name: value})
+
+
+def test_spaces_in_a_list_are_nothing():
+    assert Experiment(name="a", measures="knn, mlp").measure_names == ("knn", "mlp")

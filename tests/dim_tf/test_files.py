@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from dim_tf import files
+from dim_tf.errors import InputError, one_line
 from dim_tf.files import (
     read_checked,
     remove_unfinished,
@@ -73,3 +75,32 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path):
         slow.write_text("slow")
     assert file.read_text() == "slow"
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_json_file_that_is_none_is_told_with_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "MAX_BYTES", 100)
+    file = tmp_path / "a.json"
+    wrong = {"no such": None, "no object": b"[1]", "larger": b" " * 101, "utf-8": b"\xff"}
+    wrong["No such file"] = wrong.pop("no such")
+    for says, content in wrong.items():
+        if content is not None:
+            file.write_bytes(content)
+        with pytest.raises(InputError, match=rf"a.json cannot be read \(.*{says}.*\); mend it"):
+            files.read_json(file, "mend it")
+        file.unlink(missing_ok=True)
+    with pytest.raises(InputError, match="Is a directory"):
+        files.read_json(tmp_path, "mend it")
+
+
+def test_a_file_is_no_folder(tmp_path):
+    file = tmp_path / "a"
+    file.write_text("")
+    with pytest.raises(InputError, match=r"a/b cannot be made .*; give another --run_dir"):
+        files.make_folder(file / "b", "--run_dir")
+
+
+def test_a_message_is_one_line_and_obeyed_by_no_terminal():
+    assert one_line("a\nb\x1b[2J\ud800ü") == r"a\nb\x1b[2J\ud800ü"
+    long = one_line("x" * 10**6, 100)
+    assert len(long) < 150
+    assert "999,900 characters" in long

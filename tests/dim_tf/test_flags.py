@@ -6,17 +6,23 @@ import pytest
 from absl import flags
 
 from dim_tf import flags as dim_flags
+from dim_tf import main
 from dim_tf.data import SOURCES
 from dim_tf.data.pipeline import AUGMENTATIONS
-from dim_tf.errors import InputError
+from dim_tf.errors import InputError, one_line
 from dim_tf.experiment import Experiment
 from keras_models import critics, encoders, estimators, priors
 
 
-def parsed(*arguments):
+def defined():
     values = flags.FlagValues()
     flags.DEFINE_multi_string("flagfile", [], "", flag_values=values)
     dim_flags.define(values)
+    return values
+
+
+def parsed(*arguments):
+    values = defined()
     values(["main", *arguments])
     return values
 
@@ -46,6 +52,93 @@ def test_modes_come_in_their_order():
     assert dim_flags.modes(parsed("--mode=export,train")) == ["train", "export"]
     with pytest.raises(InputError, match="expected a list of"):
         dim_flags.modes(parsed("--mode=trian"))
+    assert dim_flags.modes(parsed("--mode=export, train")) == ["train", "export"]
+
+
+FIELDS = dataclasses.fields(Experiment)
+WRONG = {
+    bool: {"maybe": "true or false", "2": "true or false", "": "true or false"},
+    int: {"1e3": "a whole number", "2.0": "a whole number", "x": "a whole number", "-1": "at least"}
+    | {"": "a whole number", "9" * 40: "at most", "9" * 5000: "a whole number"},
+    float: {"x": "a number", "1,5": "a number", "": "a number", "nan": "a finite number"}
+    | {"inf": "a finite number", "1e400": "a finite number", "-1": "expected ", "1e9": "at most"},
+    str: {"a\nb": "one line", "\udcff": "UTF-8", "x" * 5000: "at most 4,096"},
+}
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
+def test_a_wrong_value_of_each_kind_is_told_in_one_line(field, capsys):
+    """What was given, and what is expected, as the program prints it."""
+    for value, says in WRONG[field.type].items():
+        words = ["main", "--name=a", f"--{field.name}={value}"]
+        values = defined()
+        try:
+            main.parse_flags(words, values)
+            told = refused(values, words)
+        except SystemExit as end:
+            told = capsys.readouterr().err if end.code == main.WRONG_INPUT else ""
+        assert f"--{field.name}=" in told
+        assert field.type is float or one_line(value[:5]) in told
+        assert says in told or (field.metadata["choices"] and "one of" in told)
+        assert len(told.splitlines()) == 1
+        assert told.strip().isprintable()
+
+
+def refused(values, words):
+    with pytest.raises(InputError) as caught:
+        dim_flags.experiment(values, words)
+    return one_line(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["", ",", "train,", "train,,export", "train export", "\n", "all"])
+def test_no_such_mode(mode):
+    with pytest.raises(
+        InputError, match=r"(?s)--mode=.*; expected a list of train, evaluate, export"
+    ):
+        dim_flags.modes(parsed(f"--mode={mode}"))
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--batchsize=3"], "Did you mean: batch_size ?"),
+        (["--nobatch_size"], "nobatch_size"),
+        (["--steps", "-1"], "--steps=-1; expected at least 0"),
+        (["--seed=1", "--seed=x"], "--seed=x: expected a whole number"),
+        (["a\nb"], "unexpected argument 'a\\nb'"),
+        (["--flagfile=no.cfg"], "--flagfile=no.cfg cannot be read"),
+        (["--batch_size"], "batch_size"),
+    ],
+)
+def test_a_wrong_command_line(words, says, capsys):
+    values = defined()
+    try:
+        main.parse_flags(["main", *words], values)
+        told = refused(values, words)
+    except SystemExit as end:
+        told = f"{end.code} {capsys.readouterr().err}"
+        assert told.startswith("2 error: ")
+    assert says in told
+
+
+def test_of_a_repeated_flag_the_last_is_taken():
+    assert dim_flags.experiment(parsed("--seed=1", "--seed=2"), ["main"]).seed == 2
+
+
+@pytest.mark.parametrize("words", [["--helpxml"], ["-h"], ["--help=1"], ["--flagfile=help.cfg"]])
+def test_help_of_every_kind(words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "help.cfg").write_text("--help\n")
+    with pytest.raises(SystemExit) as end:
+        main.parse_flags(["main", *words], defined())
+    assert end.value.code == 0
+    assert "usage:" in capsys.readouterr().out
+
+
+def test_a_value_is_no_cry_for_help():
+    values = defined()
+    main.parse_flags(["main", "--name", "help"], values)
+    assert dim_flags.experiment(values, ["main"]).name == "help"
 
 
 def test_choices_are_those_of_the_libraries():

@@ -35,6 +35,10 @@ def test_help_needs_no_tensorflow():
         (["--mode=table"], "--mode=table needs --table"),
         (["--batch_size=1"], "--batch_size=1"),
         (["--measures=knn,nope"], "--measures has no 'nope'"),
+        (["--seed=1e3"], "--seed=1e3: expected a whole number"),
+        (["--download=maybe"], "--download=maybe: expected true or false"),
+        (["--name=a\nb"], "one line of text"),
+        (["--flagfile=dim_tf/main.py"], "is no flag; expected --NAME=VALUE"),
     ],
 )
 def test_a_wrong_flag_ends_with_2_and_one_line(arguments, says):

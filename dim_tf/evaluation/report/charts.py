@@ -73,7 +73,11 @@ def _points(runs: Sequence[Run]) -> int:
 def _curve(name: str, runs: Sequence[Run]) -> str:
     """A small chart; values that are not finite are left out and counted."""
     recorded = [
-        [(line["step"], line[name]) for line in run.metrics if line.get(name) is not None]
+        [
+            (line["step"], line[name])
+            for line in run.metrics
+            if line.get(name) is not None and is_number(line.get("step"))
+        ]
         for run in runs
     ]
     if not any(recorded):

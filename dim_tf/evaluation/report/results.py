@@ -1,16 +1,92 @@
 """`Results`: evaluation.json, read for people."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
+from math import isfinite
+from pathlib import Path
 from typing import Any
 
+from dim_tf.errors import InputError
 from dim_tf.evaluation.measure import Kind
-from dim_tf.evaluation.report.values import amount, is_number, label, spread
+from dim_tf.evaluation.report.values import amount, interval, is_number, label, spread
 
 # What a run is summed up by, the first that was measured on the global feature: the paper's probe,
 # and for attributes the AUC, which the majority answer cannot reach.
 _HEADLINES = ("mlp_probe_auc", "linear_probe_auc", "mlp_probe", "linear_probe", "svm", "knn")
 _FIRST_ENDPOINTS = ("conv", "fc", "global")
+_UNITS, _DIRECTIONS = ("share", "auc", "nats", ""), ("higher", "lower", None)
+
+
+def check(evaluation: dict[str, Any], path: Path) -> None:
+    """Checks what a file tells, of which `Results` expects that `evaluate` wrote it.
+
+    Args:
+        evaluation: the object in the file.
+        path: of the file, for the error.
+
+    Raises:
+        InputError: an entry is of another form than in evaluation.json.
+    """
+    kinds = evaluation.get("measures", {})
+    tables: dict[str, Callable[[Any], bool]] = {
+        "measures": _is_table(_is_kind),
+        "uncertainty": _is_table(_is_table(_is_uncertainty)),
+        "floors": _is_table(_is_table(_is_table(_is_figure))),
+        "attributes": _is_table(_is_table(_is_table(_is_figure))),
+        "protocol": _is_table(lambda value: True),
+        "cost": _is_table(lambda seconds: is_number(seconds) and seconds >= 0),
+    }
+    for name, fits in tables.items():
+        if not fits(evaluation.get(name, {})):
+            raise _unknown_form(path, name)
+    doubts = evaluation.get("uncertainty", {})
+    for name, kind in kinds.items():
+        rows = [evaluation.get(name, {})]
+        rows += [floor.get(name, {}) for floor in evaluation.get("floors", {}).values()]
+        for row in rows:
+            if name in tables or not _is_table(_is_figure)(row):
+                raise _unknown_form(path, name)
+            ends = [interval(of_one or {}) for of_one in doubts.get(name, {}).values()]
+            figures = [one for one in row.values() if is_number(one)]
+            figures += [end for pair in ends for end in pair or ()]
+            if kind["unit"] in ("share", "auc") and any(abs(figure) > 1 for figure in figures):
+                raise InputError(f"{path}: {name!r} is no {kind['unit']}, it exceeds 1; {_REMEDY}")
+
+
+_REMEDY = "run --mode=evaluate again"
+
+
+def _unknown_form(path, name):
+    return InputError(f"{path}: {name!r} is not as this version writes it; {_REMEDY}")
+
+
+def _is_table(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda found: isinstance(found, dict) and all(fits(value) for value in found.values())
+
+
+def _is_kind(found) -> bool:
+    return (
+        isinstance(found, dict)
+        and set(found) == {"unit", "better", "title"}
+        and found["unit"] in _UNITS
+        and found["better"] in _DIRECTIONS
+        and isinstance(found["title"], str)
+    )
+
+
+def _is_figure(found) -> bool:
+    return found is None or is_number(found) or (isinstance(found, float) and not isfinite(found))
+
+
+def _is_uncertainty(found) -> bool:
+    if found is None:
+        return True
+    if not isinstance(found, dict):
+        return False
+    ends = found.get("ci95")
+    is_interval = isinstance(ends, list) and len(ends) == 2 and all(map(_is_figure, ends))
+    return _is_figure(found.get("std")) and _is_figure(found.get("n")) and (not ends or is_interval)
 
 
 @dataclass(frozen=True)

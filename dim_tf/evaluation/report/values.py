@@ -1,7 +1,6 @@
 """How figures and names are written."""
 
 import json
-import math
 from html import escape
 from numbers import Real
 from typing import Any, TypeGuard
@@ -21,9 +20,13 @@ _LABELS = {
 }
 
 
+# Beyond any float32, and small enough to be squared: what a page can reckon with.
+LARGEST = 1e100
+
+
 def is_number(value: Any) -> TypeGuard[float]:
-    """Whether it is a finite number."""
-    return isinstance(value, Real) and math.isfinite(value)
+    """Whether it is a finite number, and one that a page can show."""
+    return isinstance(value, Real) and abs(value) <= LARGEST  # which NaN is not
 
 
 def number(value: float) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dim_tf import data
+from dim_tf.data import Request, tfds_files
 from dim_tf.errors import InputError
 
 FILES = os.environ.get("TFDS_DATA_DIR", "")
@@ -63,3 +64,10 @@ def test_celeb_a():
     assert splits.train.labels.shape[1] == len(splits.label_names) == 40
     assert splits.label_names == tuple(sorted(splits.label_names))
     assert set(np.unique(splits.train.labels)) == {0, 1}
+
+
+@pytest.mark.parametrize("name", ["..", "a b", "", "cifar10/nope", "no_such", "/etc"])
+def test_what_tfds_does_not_know_is_told(name, tmp_path):
+    with pytest.raises(InputError, match="TensorFlow Datasets has no") as caught:
+        tfds_files.prepare(name, Request(str(tmp_path), download=False), "")
+    assert len(str(caught.value).splitlines()) == 1

@@ -201,5 +201,50 @@ def test_a_run_that_was_not_evaluated_is_refused(tmp_path, make, measured, messa
 def test_an_evaluation_that_cannot_be_read_is_refused(tmp_path, make):
     broken = make("b", None)
     (broken / "evaluation.json").write_text("{")
-    with pytest.raises(InputError, match=r"b/evaluation.json is damaged"):
+    with pytest.raises(InputError, match=r"evaluation.json cannot be read"):
         compared(tmp_path, make("a", evaluation(0.5)), broken)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"measures": []}, "'measures' is not as"),
+        ({"measures": {"knn": {"unit": "percent", "better": None, "title": ""}}}, "'measures'"),
+        ({"measures": {"knn": {"unit": "share", "title": ""}}}, "'measures' is not as"),
+        ({"mlp_probe": [1]}, "'mlp_probe' is not as"),
+        ({"mlp_probe": {"global": "0.5"}}, "'mlp_probe' is not as"),
+        ({"mlp_probe": {"global": 10**400}}, "'mlp_probe' is not as"),
+        ({"mlp_probe": {"global": 1e9}}, "'mlp_probe' is no share, it exceeds 1"),
+        ({"uncertainty": {"mlp_probe": {"global": {"ci95": [0, 1e9]}}}}, "is no share"),
+        ({"uncertainty": {"mlp_probe": {"global": {"ci95": "ab"}}}}, "'uncertainty' is not as"),
+        ({"floors": {"pixels": 3}}, "'floors' is not as"),
+        ({"cost": {"knn": -1}}, "'cost' is not as"),
+        ({"protocol": 5}, "'protocol' is not as"),
+    ],
+)
+def test_an_evaluation_of_another_form_is_told(tmp_path, make, change, says):
+    good, bad = make("good", evaluation(0.5)), make("bad", evaluation(0.5) | change)
+    with pytest.raises(InputError, match=f"bad/evaluation.json: .*{says}"):
+        compared(tmp_path, good, bad)
+
+
+def test_an_experiment_without_a_name_is_told(tmp_path, make):
+    good, bad = make("good", evaluation(0.5)), make("bad", evaluation(0.5))
+    (bad / "experiment.json").write_text('{"name": ["a"]}')
+    with pytest.raises(InputError, match=r"bad/experiment.json has no name"):
+        compared(tmp_path, good, bad)
+
+
+def test_metrics_that_are_no_numbers_are_left_out(tmp_path, make):
+    good, bad = make("good", evaluation(0.5)), make("bad", evaluation(0.5))
+    strange = [{"loss": 1}, {"step": "2", "loss": 1}, {"step": 3, "loss": 10**400}]
+    strange += [{"step": 4, "loss": [1]}, {"step": 5, "loss": 0.5}]
+    (bad / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in strange))
+    assert "2 values are not finite" in compared(tmp_path, good, bad)
+
+
+def test_the_page_needs_a_folder(tmp_path, make):
+    runs = make("good", evaluation(0.5)), make("bad", evaluation(0.5))
+    (tmp_path / "page").write_text("")
+    with pytest.raises(InputError, match=r"page cannot be made .*; give another --run_dir"):
+        compared(tmp_path, *runs)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import zipfile
 
 import keras
 import numpy as np
@@ -183,3 +184,33 @@ def test_a_keras_application_is_measured_by_the_command(tmp_path):
     (expected,) = NearestNeighbours(features).run()
     assert expected.value > 0.12  # chance: 0.1
     np.testing.assert_allclose(evaluation["knn"]["global"], expected.value, atol=0.005)
+
+
+def test_an_archive_stays_where_it_is_and_runs_nothing(tmp_path):
+    """A .keras file is a zip, which must not leave its folder when unpacked, or fill the disk."""
+    path = tmp_path / "a.keras"
+    for name, says in (("../b", "leaves the archive"), ("/b/c", "leaves the archive")):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(name, "x")
+        with pytest.raises(InputError, match=f"a.keras cannot be loaded .*{says}"):
+            saved_encoder.load(str(path))
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", "x" * 100)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(saved_encoder, "MAX_UNPACKED", 99)
+        with pytest.raises(InputError, match="unpacks to 100 bytes; expected at most 99"):
+            saved_encoder.load(str(path))
+    for content in (b"", b"no zip", path.read_bytes()):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"a.keras cannot be loaded"):
+            saved_encoder.load(str(path))
+
+
+def test_a_lambda_layer_is_refused(tmp_path):
+    """It is Python's bytecode in the file."""
+    inputs = keras.Input([8, 8, 3])
+    model = keras.Model(inputs, keras.layers.Lambda(lambda x: x[:, 0, 0])(inputs))
+    path = tmp_path / "a.keras"
+    model.save(path)
+    with pytest.raises(InputError, match=r"a.keras cannot be loaded .*[Ll]ambda"):
+        saved_encoder.load(str(path))

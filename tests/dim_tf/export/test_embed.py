@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import small_export
 import tensorflow as tf
 from small_export import close
 
+from dim_tf.data import encoded_images
 from dim_tf.errors import InputError, RunError
 from dim_tf.export import embed, image_collection, saved_model
 
@@ -282,3 +284,61 @@ def test_all_refused(exported, tmp_path):
     with pytest.raises(InputError, match="every image was refused"):
         embed.read(tmp_path / "out")
     assert np.size(list((tmp_path / "out").glob("*.parquet"))) == 2
+
+
+def test_names_that_are_no_text_are_ids_too(tmp_path):
+    """A file system's names are bytes; ids are text, and a line each."""
+    made = tmp_path / "images"
+    made.mkdir()
+    for name in (b"\xff.png", b"a\nb.png"):
+        Path(os.fsdecode(os.fsencode(made) + b"/" + name)).write_bytes(encoded()[0])
+    collection = image_collection.open_collection(str(made))
+    [(ids, images)] = list(collection.batches_from(0, 9))
+    assert sorted(ids) == ["\\xff.png", "a\nb.png"]
+    assert images.numpy().tolist() == [encoded()[0]] * 2
+
+
+def test_a_file_that_is_too_large_is_refused_unread(tmp_path, monkeypatch):
+    monkeypatch.setattr(encoded_images, "MAX_BYTES", 10)
+    (tmp_path / "a.png").write_bytes(b"x" * 10)
+    (tmp_path / "b.png").write_bytes(b"x" * 11)
+    collection = image_collection.open_collection(str(tmp_path))
+    [(ids, images)] = list(collection.batches_from(0, 9))
+    assert (ids, images.numpy().tolist()) == (["a.png", "b.png"], [b"x" * 10, b""])
+
+
+@pytest.mark.parametrize(
+    ("manifest", "says"),
+    [
+        ("[]", "cannot be read .*no object"),
+        ('{"complete": true}', "has the format None"),
+        ('{"complete": true, "format": ["parquet"]}', "has the format"),
+        ('{"complete": true, "format": "../x"}', "has the format '../x'"),
+        ('{"complete": true, "format": "tfrecord"}', "embeddings-0.tfrecord holds no embeddings"),
+    ],
+)
+def test_a_folder_that_holds_something_else_is_told(tmp_path, manifest, says):
+    (tmp_path / embed.MANIFEST_FILE).write_text(manifest)
+    (tmp_path / "embeddings-0.tfrecord").write_bytes(b"what else")
+    with pytest.raises(InputError, match=says):
+        embed.read(tmp_path)
+
+
+@pytest.mark.parametrize("second", [[1.0, 2.0], [1.0], [np.nan]], ids=str)
+def test_rows_that_do_not_fit_are_told(tmp_path, second):
+    (tmp_path / embed.MANIFEST_FILE).write_text('{"complete": true, "format": "tfrecord"}')
+    for shard, rows in enumerate(([[1.0]], [second])):
+        embed.writer("tfrecord")(tmp_path / f"embeddings-{shard}.tfrecord", ["a"], rows)
+    if second == [1.0]:
+        assert embed.read(tmp_path)[1].tolist() == [[1.0], [1.0]]
+        return
+    with pytest.raises(InputError, match="embed the images again"):
+        embed.read(tmp_path)
+
+
+def test_a_manifest_that_tells_half_is_of_something_else(tmp_path):
+    (tmp_path / embed.MANIFEST_FILE).write_text('{"format": "parquet"}')
+    told = dict.fromkeys(["collection", "saved_model", "shard_size"], 1)
+    told |= {"format": "parquet", "collection_fingerprint": 1, "saved_model_fingerprint": 1}
+    with pytest.raises(InputError, match=r"something else .*shard_size: None -> 1"):
+        embed.check_same(tmp_path / embed.MANIFEST_FILE, told)

@@ -1,11 +1,15 @@
 """A version is published whole and checked, or not at all."""
 
+import ast
 import json
 import os
+import re
+import shlex
 import shutil
 import threading
 import time
 from multiprocessing import Process
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -13,7 +17,7 @@ import tensorflow as tf
 from small_export import images, small_encoder
 
 from dim_tf.errors import InputError, RunError
-from dim_tf.export import lite, publish, saved_model
+from dim_tf.export import card, lite, publish, saved_model
 
 
 @pytest.fixture(scope="module")
@@ -232,3 +236,22 @@ def test_a_reader_of_the_newest_never_meets_half_a_version(published, tmp_path):
     assert publish.versions(folder) == list(range(1, 101))
     assert len(set(loaded)) > 3
     assert not [name for name in os.listdir(folder) if name.startswith(".")]
+
+
+def test_the_card_says_names_and_runs_none_of_them():
+    name = 'a"); print(1) # <script>`$(id)`'
+    kind = {"unit": "share", "better": "higher", "title": ""}
+    metadata = dict.fromkeys(["parameters", "steps", "batch_size", "image_size", "dimension"], 1)
+    metadata |= {"name": name, "licence": "[x](javascript:1)", "data": "<b>|\n# b", "encoder": "e"}
+    metadata |= {"max_pixels": 1, "objective": "", "signatures": {}}
+    metadata["evaluation"] = {"measures": {"<i>": kind}, "<i>": {"global": None}}
+    text = card.render(metadata, [], 1, 1)
+    assert r"\<script\>\`" in text
+    assert r"\[x\](javascript:1)" in text
+    assert r"**Learned from**: \<b\>\| \# b" in text
+    assert r"| \<i\> | global |" in text
+    block = re.search(r"```python\n(.*?)```\n", text, re.DOTALL).group(1)
+    loaded = [n.value for n in ast.walk(ast.parse(block)) if isinstance(n, ast.Constant)]
+    assert f"{name}/VERSION" in loaded
+    address = re.search(r"curl (.*) -d", text).group(1)
+    assert shlex.split(address) == [f"http://localhost:8501/v1/models/{quote(name)}:predict"]

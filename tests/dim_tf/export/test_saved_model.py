@@ -198,3 +198,7 @@ def test_a_wrong_signature_is_found(extended, monkeypatch):
     monkeypatch.setattr(saved_model, "expected_endpoints", lambda *_: endpoints)
     with pytest.raises(RunError, match="exported endpoint local differs"):
         saved_model.check(path, encoder, images(), extent)
+
+
+def test_a_label_is_a_line():
+    assert saved_model.label_lines(("cat", "a\nb", "ü")) == "cat\na b\nü\n"

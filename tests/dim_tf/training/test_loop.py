@@ -336,3 +336,17 @@ def test_a_supervised_model_is_trained_on_what_has_labels(tmp_path, splits):
     with pytest.raises(InputError, match="nothing to tell apart: random has 1 labels"):
         loop.train(wanted, dataclasses.replace(splits, label_names=("one",)))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_no_run_is_not_emptied(tmp_path):
+    """--run_dir may be a slip, or a flagfile's from elsewhere."""
+    kept = tmp_path / "checkpoints" / "theirs"
+    kept.parent.mkdir()
+    kept.write_text("")
+    experiment = Experiment(name="a", run_dir=str(tmp_path), resume=False)
+    with pytest.raises(InputError, match=r"is no run folder: it has no experiment.json"):
+        loop.open_run_folder(experiment)
+    assert kept.exists()
+    (tmp_path / "experiment.json").write_text("{}")
+    loop.open_run_folder(experiment)
+    assert not kept.exists()

@@ -1,6 +1,7 @@
 """The page: self-contained, in its order, everything escaped, written atomically."""
 
 import base64
+import dataclasses
 import hashlib
 import os
 import re
@@ -199,3 +200,58 @@ def test_failing_write_leaves_the_previous_file(tmp_path, monkeypatch):
 def test_maps_are_numbered(tmp_path):
     page = write(tmp_path, panels=[projection(), projection()])
     assert re.findall(r'id="(map\d|sheet\d)"', page) == ["map1", "sheet1", "map2", "sheet2"]
+
+
+HOSTILE = "<script>alert('1')</script>\"><img src=x onerror=alert(1)>&amp;"
+
+
+def test_no_name_or_label_or_path_becomes_markup(tmp_path):
+    """Names of runs, classes and measures come from flagfiles, folders and data sets."""
+    made = every_picture()
+    for at, picture in enumerate(made):
+        named = {f.name for f in dataclasses.fields(picture)}
+        new = {"title": HOSTILE} if "title" in named else {}
+        if "label_names" in named:
+            new["label_names"] = (HOSTILE,) * 3
+        if "series" in named:
+            new["series"] = {HOSTILE: next(iter(picture.series.values()))}
+        made[at] = dataclasses.replace(picture, **new)
+    experiment = dict.fromkeys(EXPERIMENT, HOSTILE) | {"dataset": "cifar10", "epochs": 1}
+    kind = {"unit": "share", "better": "higher", "title": HOSTILE}
+    evaluation = {
+        HOSTILE: {HOSTILE: 0.5, "global": 0.5},
+        "measures": {HOSTILE: kind},
+        "floors": {HOSTILE: {HOSTILE: {"global": 0.1}}, "pixels": {HOSTILE: {"pixels": 0.2}}},
+        "attributes": {HOSTILE: {HOSTILE: {HOSTILE: 0.5}}},
+        "protocol": {HOSTILE: HOSTILE},
+        "cost": {HOSTILE: 1.0},
+    }
+    for path in ("", HOSTILE):
+        page = write(
+            tmp_path,
+            experiment=experiment | {"encoder_path": path},
+            evaluation=evaluation,
+            metrics=lines(3, **{HOSTILE: lambda step: step, "loss": lambda step: step}),
+            panels=made,
+            versions={HOSTILE: HOSTILE},
+        )
+        found = _Tags()
+        found.feed(page)
+        assert found.scripts == 1
+        assert not found.handlers
+        assert found.sources <= {"data"}
+        assert page.count("<script") == 1
+        assert "alert(&#x27;1&#x27;)" in page
+
+
+class _Tags(HTMLParser):
+    """What a browser would run or load of a page."""
+
+    def __init__(self):
+        super().__init__()
+        self.scripts, self.handlers, self.sources = 0, [], set()
+
+    def handle_starttag(self, tag, attrs):
+        self.scripts += tag == "script"
+        self.handlers += [name for name, _ in attrs if name.startswith("on")]
+        self.sources |= {value.split(":")[0] for name, value in attrs if name == "src"}

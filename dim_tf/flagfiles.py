@@ -1,0 +1,92 @@
+"""Flagfiles: files whose lines stand for arguments. Bounded, as they may come from anybody."""
+
+import os
+import re
+
+from dim_tf.errors import InputError
+
+MAX_BYTES = 2**20
+# Each time that one is named counts, so that files that name others twice do not multiply.
+MAX_FILES = 100
+MAX_DEPTH = 10
+
+_DIRECTIVES = ("--flagfile", "-flagfile")
+_FLAG = re.compile(r"--?[^\s=-][^\s=]*(=|$)")
+
+
+def expanded(arguments: list[str]) -> list[str]:
+    """The arguments, with those of its file in the place of each --flagfile.
+
+    A line is --NAME=VALUE or --NAME, empty, or a comment that begins with # or //. A line
+    --flagfile=FILE stands for another file's; relative paths begin at the working folder. absl
+    reads the same; here what is no flagfile is told, and nothing is read without end.
+
+    Args:
+        arguments: the command line without the program's name.
+
+    Raises:
+        InputError: a file that cannot be read or is no flagfile, with its name and the line.
+    """
+    return _Reader().of_arguments(arguments)
+
+
+class _Reader:
+    def __init__(self):
+        self._read = 0
+        self._open: list[str] = []
+
+    def of_arguments(self, arguments):
+        found: list[str] = []
+        rest = iter(arguments)
+        for argument in rest:
+            name, equals, value = argument.partition("=")
+            if argument == "--":  # what follows are no flags
+                found += [argument, *rest]
+            elif name in _DIRECTIVES:
+                found += self._of_file(value if equals else next(rest, ""))
+            else:
+                found.append(argument)
+        return found
+
+    def _of_file(self, path):
+        if not path:
+            raise InputError("--flagfile= names no file; give one, as --flagfile=flags/digits.cfg")
+        told = f"--flagfile={path}"
+        if path in self._open:
+            raise InputError(f"{told} names itself, by {' and '.join(self._open)}; take one out")
+        self._read += 1
+        if len(self._open) == MAX_DEPTH or self._read > MAX_FILES:
+            raise InputError(
+                f"{told}: too many flagfiles; expected at most {MAX_FILES}, and {MAX_DEPTH} one in "
+                "the other"
+            )
+        lines = _lines(path, told)
+        self._open.append(path)
+        found = [self._of_line(f"{path}:{n}", line) for n, line in enumerate(lines, start=1)]
+        self._open.pop()
+        return [argument for of_line in found for argument in of_line]
+
+    def _of_line(self, place, line):
+        line = line.strip()
+        if not line or line.startswith(("#", "//")):
+            return []
+        if not _FLAG.match(line):
+            raise InputError(
+                f"{place}: {line!r} is no flag; expected --NAME=VALUE, or # before a comment"
+            )
+        name, _, value = line.partition("=")
+        return self._of_file(value) if name in _DIRECTIVES else [line]
+
+
+def _lines(path, told):
+    try:
+        with open(os.path.expanduser(path), "rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise InputError(f"{told} is larger than {MAX_BYTES:,} bytes; is it a flagfile?")
+        return content.decode("utf-8-sig").splitlines()  # without the mark that Windows puts first
+    except UnicodeDecodeError as error:
+        raise InputError(f"{told} is no text in UTF-8 ({error}); is it a flagfile?") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{told} cannot be read ({reason}); give a flagfile's path") from error

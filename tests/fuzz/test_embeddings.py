@@ -1,0 +1,61 @@
+"""Any folder of embeddings: ids and finite rows, or an InputError."""
+
+import json
+
+import fuzzing
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from dim_tf.errors import InputError, one_line
+from dim_tf.export import embed
+
+MANIFEST = {
+    "collection": "10 image files in a",
+    "collection_fingerprint": "12",
+    "saved_model": "exported/a/1",
+    "saved_model_fingerprint": "34",
+    "weights_fingerprint": "56",
+    "format": "tfrecord",
+    "shard_size": 4,
+    "images": 2,
+    "refused": 0,
+    "complete": True,
+}
+
+
+def shard(folder, format):
+    """The bytes of a good file of two rows."""
+    path = folder / f"made.{format}"
+    embed.writer(format)(path, ["a", "b"], np.ones([2, 3], np.float32))
+    return path.read_bytes()
+
+
+def outcome(folder, format, manifest, content):
+    (folder / embed.MANIFEST_FILE).write_bytes(manifest.encode("utf-8", "surrogatepass"))
+    (folder / f"embeddings-00000.{format}").write_bytes(content)
+    try:
+        ids, rows = embed.read(folder)
+        embed.check_same(folder / embed.MANIFEST_FILE, MANIFEST | {"format": format})
+        with pytest.raises(InputError, match="other weights"):
+            embed.check_encoder(folder, [])
+    except InputError as error:
+        return "refused" if fuzzing.is_told(one_line(error)) else f"badly told: {error!r}"
+    assert rows.ndim == 2
+    assert len(ids) == len(rows)
+    assert np.isfinite(rows).all()
+    return "accepted"
+
+
+@pytest.mark.parametrize("format", ["parquet", "tfrecord"])
+@fuzzing.sizes(2_500)
+def test_any_folder_of_embeddings(cases, format, tmp_path):
+    manifest = MANIFEST | {"format": format}
+    good = shard(tmp_path, format)
+    strategy = st.one_of(
+        st.tuples(fuzzing.json_texts(manifest), st.just(good)),
+        st.tuples(st.just(json.dumps(manifest)), fuzzing.mutated_bytes([good])),
+    )
+    fuzzing.run(
+        f"embeddings, {format}", strategy, lambda case: outcome(tmp_path, format, *case), cases
+    )
