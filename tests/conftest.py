@@ -1,5 +1,6 @@
 """Two logical CPU devices for the tests on replicas; must come before TensorFlow uses the CPU."""
 
+import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -11,6 +12,21 @@ import tensorflow as tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
+
+
+def pytest_collection_finish():
+    """Of the million objects of the imported modules none is garbage: no search looks at them."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory):
+    """The path of a small encoder's SavedModel and the encoder, for all tests that only read it."""
+    import small_export
+
+    path = tmp_path_factory.mktemp("small") / "1"
+    return path, small_export.save(path)
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,15 @@ def test_a_line_that_was_not_finished_is_no_damage(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "damaged",
-    ["{", "[1]", "[" * 10_000, '"step"', '{"step": "2"}', '{"step": 1, "loss": 0.5}', '{"step": 2, "loss": NaN}']
+    [
+        "{",
+        "[1]",
+        "[" * 10_000,
+        '"step"',
+        '{"step": "2"}',
+        '{"step": 1, "loss": 0.5}',
+        '{"step": 2, "loss": NaN}',
+    ]
     + ['{"step": 2, "loss": "0.5"}', '{"tep": 2}', "", "\x00"],
 )
 def test_damaged_lines_are_left_out_and_told(tmp_path, capsys, damaged):

@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import small_export
 import tensorflow as tf
 from small_export import SIZE, close
 
@@ -127,10 +126,9 @@ class Rest(BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory):
+def exported(small_model, tmp_path_factory):
     path = tmp_path_factory.mktemp("exported") / MODEL / str(VERSION)
-    small_export.save(path)
-    return path
+    return shutil.copytree(small_model[0], path)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import keras
 import numpy as np
 import pytest
-import small_export
 import tensorflow as tf
 from small_export import close, images
 
@@ -11,9 +10,8 @@ from dim_tf.export import EncoderLayer, saved_model
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory):
-    path = tmp_path_factory.mktemp("exported") / "1"
-    encoder = small_export.save(path)
+def exported(small_model):
+    path, encoder = small_model
     return str(path), encoder
 
 

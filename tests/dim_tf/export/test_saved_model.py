@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -17,10 +18,11 @@ SIGNATURES = ["endpoints", "serving_bytes", "serving_bytes_valid", "serving_defa
 
 
 @pytest.fixture(scope="module", params=[3, 1], ids=["rgb", "gray"])
-def exported(request, tmp_path_factory):
-    encoder = small_encoder(request.param)
-    path = tmp_path_factory.mktemp("exported") / "1"
-    small_export.save(path, encoder)
+def exported(request, small_model, tmp_path_factory):
+    path, encoder = small_model
+    if request.param == 1:
+        path, encoder = tmp_path_factory.mktemp("exported") / "1", small_encoder(1)
+        small_export.save(path, encoder)
     loaded = tf.saved_model.load(str(path))
     return loaded, str(path), encoder, saved_model.expected(encoder, images())
 
@@ -54,15 +56,18 @@ def test_signatures(exported):
     }
 
 
-@pytest.mark.parametrize("encode", [tf.io.encode_png, tf.io.encode_jpeg])
 @pytest.mark.parametrize("signature", ["serving_bytes", "serving_bytes_valid"])
-def test_encoded_images_of_any_size(exported, encode, signature):
+def test_encoded_images_of_any_size(exported, signature):
     """A larger picture of constant colour is resized to that colour."""
     loaded, _, encoder, _ = exported
-    encoded = [encode(np.full((*s, 3), 51, np.uint8)).numpy() for s in ((30, 20), (8, 8), (5, 40))]
+    encoded = [
+        encode(np.full((*size, 3), 51, np.uint8)).numpy()
+        for encode in (tf.io.encode_png, tf.io.encode_jpeg)
+        for size in ((30, 20), (8, 8), (5, 40))
+    ]
     called = loaded.signatures[signature]
     found = called(image_bytes=tf.constant(encoded))["global"]
-    close(found, saved_model.expected(encoder, np.full((3, SIZE, SIZE, 3), 0.2, np.float32)))
+    close(found, saved_model.expected(encoder, np.full((6, SIZE, SIZE, 3), 0.2, np.float32)))
 
 
 def test_one_bad_image_among_good_ones(exported):
@@ -77,9 +82,8 @@ def test_one_bad_image_among_good_ones(exported):
         signatures["serving_bytes"](image_bytes=tf.constant(encoded))
 
 
-def test_an_image_of_too_many_pixels_is_refused(tmp_path):
-    small_export.save(tmp_path, max_pixels=100)
-    called = tf.saved_model.load(str(tmp_path)).signatures["serving_bytes"]
+def test_an_image_of_too_many_pixels_is_refused(extended):
+    called = extended.loaded.signatures["serving_bytes"]
     small, large = (tf.io.encode_png(np.zeros((s, 10, 3), np.uint8)) for s in (10, 11))
     assert called(image_bytes=[small])["global"].shape == (1, 5)
     with pytest.raises(tf.errors.InvalidArgumentError, match="pixels allowed"):
@@ -110,11 +114,8 @@ def test_tf_hub_keras_and_tf_data(exported):
     close(np.concatenate(list(mapped.as_numpy_iterator())), wanted)
 
 
-def test_assets(tmp_path):
-    encoder = small_encoder()
-    extent = saved_model.Extent({"name": "é"}, ("cat", "dog"))
-    told = saved_model.save(encoder, tmp_path, extent)
-    loaded = tf.saved_model.load(str(tmp_path))
+def test_assets(extended):
+    loaded, told = extended.loaded, extended.told
     assert Path(loaded.labels.asset_path.numpy().decode()).read_text() == "cat\ndog\n"
     assert json.loads(Path(loaded.metadata.asset_path.numpy().decode()).read_text()) == told
     assert told["name"] == "é"
@@ -138,22 +139,26 @@ IDS = tuple(f"image {n}" for n in range(20))
 
 @pytest.fixture(scope="module")
 def extended(tmp_path_factory):
-    """An export with all signatures: its path, its encoder, the encoder's features, its extent."""
+    """An export with all signatures, assets and a limit, and what was asked for."""
     path = tmp_path_factory.mktemp("exported") / "1"
     encoder = small_encoder()
     wanted = saved_model.expected(encoder, images(20))
     extent = saved_model.Extent(
-        {},
+        {"name": "é"},
+        ("cat", "dog"),
+        max_pixels=100,
         quantization=saved_model.Quantization.of(wanted),
         reference=saved_model.Reference(IDS, wanted, 3),
     )
-    saved_model.save(encoder, path, extent)
-    return path, encoder, wanted, extent
+    told = saved_model.save(encoder, path, extent)
+    loaded = tf.saved_model.load(str(path))
+    return SimpleNamespace(
+        path=path, encoder=encoder, wanted=wanted, extent=extent, told=told, loaded=loaded
+    )
 
 
 def test_quantized_features_are_within_half_a_step(extended):
-    path, _, wanted, _ = extended
-    loaded = tf.saved_model.load(str(path))
+    loaded, wanted = extended.loaded, extended.wanted
     found = loaded.signatures["quantized"](images=tf.constant(images(20)))["global_bytes"].numpy()
     assert found.dtype == np.uint8
     assert (found.min(axis=0) == 0).all()
@@ -169,20 +174,21 @@ def test_a_feature_that_never_changes_has_a_step():
 
 
 def test_neighbours_of_a_reference_set(extended):
-    path, encoder, reference, _ = extended
-    loaded = tf.saved_model.load(str(path))
+    loaded, reference = extended.loaded, extended.wanted
     found = loaded.signatures["neighbours"](images=tf.constant(images(20)))
     assert [row[0].decode() for row in found["id"].numpy()] == list(IDS)  # each its own
     unit = reference / np.linalg.norm(reference, axis=1, keepdims=True)
     order = np.argsort(-unit @ unit.T, axis=1)[:, :3]
     assert found["id"].numpy().tolist() == [[IDS[n].encode() for n in row] for row in order]
     close(found["similarity"], np.take_along_axis(unit @ unit.T, order, axis=1))
-    assert len(loaded.variables) == len(encoder.variables)  # fine-tuning leaves the set alone
+    # Fine-tuning leaves the set alone.
+    assert len(loaded.variables) == len(extended.encoder.variables)
 
 
 def test_a_wrong_signature_is_found(extended, monkeypatch):
-    path, encoder, wanted, extent = extended
-    saved_model.check(path, encoder, images(), extent)
+    path, encoder, wanted = extended.path, extended.encoder, extended.wanted
+    monkeypatch.setattr(tf.saved_model, "load", lambda _: extended.loaded)
+    saved_model.check(path, encoder, images(), extended.extent)
     right = saved_model.Quantization.of(wanted)
     other = saved_model.Quantization(right.offset + right.scale, right.scale)  # by one step
     with pytest.raises(RunError, match="quantized differs by"):
@@ -197,7 +203,7 @@ def test_a_wrong_signature_is_found(extended, monkeypatch):
     endpoints["local"] = endpoints["local"][::-1]
     monkeypatch.setattr(saved_model, "expected_endpoints", lambda *_: endpoints)
     with pytest.raises(RunError, match="exported endpoint local differs"):
-        saved_model.check(path, encoder, images(), extent)
+        saved_model.check(path, encoder, images(), extended.extent)
 
 
 def test_a_label_is_a_line():

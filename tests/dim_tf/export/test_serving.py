@@ -1,9 +1,9 @@
 """What is written for TensorFlow Serving can be read by it."""
 
+import shutil
 from pathlib import Path
 
 import pytest
-import small_export
 import tensorflow as tf
 from google.protobuf import text_format
 from small_export import close, images
@@ -13,9 +13,10 @@ from tensorflow_serving.config import model_server_config_pb2
 from dim_tf.export import saved_model, serving
 
 
-def test_warm_up_requests_are_answered(tmp_path):
+def test_warm_up_requests_are_answered(small_model, tmp_path):
     """As the server does: each names a signature and its inputs."""
-    encoder = small_export.save(tmp_path)
+    exported, encoder = small_model
+    shutil.copytree(exported, tmp_path, dirs_exist_ok=True)
     serving.write_warmup(tmp_path, "small", images())
     signatures = tf.saved_model.load(str(tmp_path)).signatures
     path = tmp_path / "assets.extra/tf_serving_warmup_requests"

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import signal
 
 import keras
@@ -20,17 +21,27 @@ from dim_tf.training import loop, monitors
 from dim_tf.training.loop import Segment, segments
 from dim_tf.training.model import load_trained, make_encoder
 
+SHAPE = (16, 16, 1)
+
 
 @pytest.fixture(scope="module")
 def splits():
     rng = np.random.default_rng(0)
-    split = Split(rng.integers(0, 256, (20, 28, 28, 1), np.uint8), np.arange(20) % 2)
+    split = Split(rng.integers(0, 256, (20, *SHAPE), np.uint8), np.arange(20) % 2)
     return Splits("random", split, split, ("even", "odd"), "random images")
 
 
 def experiment(folder, **settings):
     defaults = {"batch_size": 4, "mi_units": 8, "epochs": 2, "latent_dim": 4}
     return Experiment(name="t", run_dir=str(folder), **{**defaults, **settings})
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory, splits):
+    """The folder of a run of ten steps that nothing stopped; the tests leave it as it is."""
+    folder = tmp_path_factory.mktemp("straight")
+    loop.train(experiment(folder, gamma=0.1), splits)
+    return folder
 
 
 def losses(folder):
@@ -56,17 +67,27 @@ def test_segments(step, last, expected):
     assert segments(step, last, per_epoch=5) == expected
 
 
-def test_a_resumed_run_has_the_losses_of_an_uninterrupted_one(tmp_path, splits):
-    """Stopped in mid-epoch, after a checkpoint that is older than the last line."""
-    loop.train(experiment(tmp_path / "straight", gamma=0.1), splits)
-    resumed = experiment(tmp_path / "resumed", gamma=0.1, checkpoint_every=3)
-    loop.train(dataclasses.replace(resumed, steps=3), splits)
-    with open(tmp_path / "resumed/metrics.jsonl", "a") as file:
-        file.write('{"step": 4, "loss": 0.0}\n')  # a line that no checkpoint knows
+def test_a_run_that_a_signal_stopped_has_the_losses_of_one_that_none_did(
+    tmp_path, splits, straight, monkeypatch
+):
+    """In mid-epoch; its checkpoint is older than the last line."""
+    begin = monitors.Recorder.on_train_batch_begin
+
+    def begin_and_signal(self, batch, logs=None):
+        begin(self, batch, logs)
+        if batch == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(monitors.Recorder, "on_train_batch_begin", begin_and_signal)
+    resumed = experiment(tmp_path, gamma=0.1)
+    with pytest.raises(loop.Stopped, match="stopped at step 2"):
+        loop.train(resumed, splits)
+    monkeypatch.undo()
+    with open(tmp_path / "metrics.jsonl", "a") as file:
+        file.write('{"step": 3, "loss": 0.0}\n')  # a line that no checkpoint knows
     loop.train(resumed, splits)
-    straight = losses(tmp_path / "straight")
-    assert len(straight) == 10
-    assert losses(tmp_path / "resumed") == straight
+    assert len(losses(straight)) == 10
+    assert losses(tmp_path) == losses(straight)
 
 
 @pytest.mark.slow
@@ -150,43 +171,26 @@ def test_a_run_goes_back_so_often_and_no_more(tmp_path, splits, monkeypatch):
         assert files.read_checked(tmp_path / "nan_restores.json") == {"back_to_steps": [1, 1]}
 
 
-def test_a_signal_saves_and_stops(tmp_path, splits, monkeypatch):
-    begin = monitors.Recorder.on_train_batch_begin
-
-    def begin_and_signal(self, batch, logs=None):
-        begin(self, batch, logs)
-        if batch == 1:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(monitors.Recorder, "on_train_batch_begin", begin_and_signal)
-    with pytest.raises(loop.Stopped, match="stopped at step 2"):
-        loop.train(experiment(tmp_path), splits)
-    monkeypatch.undo()
-    loop.train(experiment(tmp_path), splits)
-    assert len(losses(tmp_path)) == 10
-
-
-def test_a_changed_experiment_is_refused_with_the_differences(tmp_path, splits):
-    loop.train(experiment(tmp_path, steps=1), splits)
-    changed = experiment(tmp_path, steps=1, estimator="dv", seed=1)
+def test_a_changed_experiment_is_refused_with_the_differences(tmp_path, splits, straight):
+    folder = shutil.copytree(straight, tmp_path / "run")
+    changed = experiment(folder, gamma=0.1, estimator="dv", seed=1)
     with pytest.raises(InputError, match=r"estimator: 'jsd' -> 'dv'; seed: 0 -> 1"):
         loop.train(changed, splits)
-    loop.train(dataclasses.replace(changed, resume=False), splits)
-    assert len(losses(tmp_path)) == 1
+    loop.train(dataclasses.replace(changed, resume=False, steps=1), splits)
+    assert len(losses(folder)) == 1
 
 
 @pytest.mark.parametrize("resume", [True, False])
-def test_settings_that_do_not_fit_leave_the_run_folder_as_it_is(tmp_path, splits, resume):
+def test_settings_that_do_not_fit_leave_the_run_folder_as_it_is(tmp_path, splits, straight, resume):
     wrong = experiment(tmp_path / "new", encoder="basic64x64", resume=resume)
     with pytest.raises(InputError, match="give --image_size=64"):
         loop.train(wrong, splits)
     assert not (tmp_path / "new").exists()
 
-    loop.train(experiment(tmp_path / "run", steps=1), splits)
-    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "run").rglob("*")}
+    before = {file: file.stat().st_mtime_ns for file in straight.rglob("*")}
     with pytest.raises(InputError):
-        loop.train(dataclasses.replace(wrong, run_dir=str(tmp_path / "run")), splits)
-    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "run").rglob("*")} == before
+        loop.train(dataclasses.replace(wrong, run_dir=str(straight)), splits)
+    assert {file: file.stat().st_mtime_ns for file in straight.rglob("*")} == before
 
 
 def test_a_damaged_experiment_is_named(tmp_path, splits):
@@ -234,8 +238,8 @@ def test_every_part_of_the_objective_trains_from_its_settings(tmp_path, splits, 
 
 
 def test_settings_that_the_local_map_is_too_small_for(tmp_path, splits):
-    with pytest.raises(InputError, match="7x7; give at most 49"):
-        loop.train(experiment(tmp_path, locations=50), splits)
+    with pytest.raises(InputError, match="8x8; give at most 64"):
+        loop.train(experiment(tmp_path, locations=65), splits)
     with pytest.raises(InputError, match="--negatives=4"):
         loop.train(experiment(tmp_path, negatives=4), splits)
     assert list(tmp_path.iterdir()) == []
@@ -301,11 +305,10 @@ def test_settings_that_do_not_divide_are_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_that_began_without_the_online_probe_goes_on_with_it(tmp_path, splits):
-    loop.train(experiment(tmp_path / "straight"), splits)
-    loop.train(experiment(tmp_path / "later", online_probe=False, steps=5), splits)
-    loop.train(experiment(tmp_path / "later"), splits)
-    found, expected = losses(tmp_path / "later"), losses(tmp_path / "straight")
+def test_a_run_that_began_without_the_online_probe_goes_on_with_it(tmp_path, splits, straight):
+    loop.train(experiment(tmp_path, gamma=0.1, online_probe=False, steps=5), splits)
+    loop.train(experiment(tmp_path, gamma=0.1), splits)
+    found, expected = losses(tmp_path), losses(straight)
     assert ["online_probe" in entry for entry in found] == [False] * 5 + [True] * 5
     assert [entry["loss"] for entry in found] == [entry["loss"] for entry in expected]
 

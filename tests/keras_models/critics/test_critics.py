@@ -107,14 +107,15 @@ def joint_and_product(critic, local_features, global_features):
 @pytest.mark.parametrize("global_shape", GLOBAL_SHAPES.values(), ids=GLOBAL_SHAPES)
 @pytest.mark.parametrize("critic", CRITICS)
 def test_every_critic_passes_the_harness(critic, global_shape):
-    """XLA takes seconds, so it compiles each critic for one of the shapes only."""
+    """XLA takes seconds, so it compiles each kind for one of the shapes, others are a graph."""
     harness.check(
         lambda: get_built(critic, global_shape=global_shape),
         joint_and_product,
         random_features((5, 5, 5, 3)),
         random_features(global_shape),
         bfloat16=0.3,  # batch norm of 5 images enlarges its errors
-        xla=global_shape == (5, 7),
+        xla=global_shape == (5, 7)
+        and critic in ("dot", "dot with two negatives", "concat", "conv"),
     )
 
 

@@ -71,6 +71,7 @@ def test_passes_the_harness(locations):
         call,
         *random_endpoints().values(),
         bfloat16=0.3,
+        xla=locations > 0,
     )
 
 

@@ -203,7 +203,10 @@ def call(term, features):
     return {"encoder": out.encoder_loss, "adversary": out.adversary_loss, **out.metrics}
 
 
-@pytest.mark.parametrize("prior", priors.NAMES)
+# Each prior has tests of its own.
+@pytest.mark.parametrize(
+    "prior", [pytest.param(n, marks=() if n == "ball" else pytest.mark.slow) for n in priors.NAMES]
+)
 def test_every_prior_passes_the_harness(prior):
     harness.check(
         lambda: make_prior_matching(prior=prior),
@@ -243,7 +246,9 @@ def test_any_divergence_of_the_estimators(divergence):
     np.testing.assert_allclose(out.encoder_loss, -np.mean(expected[1]), rtol=1e-4)
 
 
-@pytest.mark.parametrize("divergence", ["gan", "dv", "infonce"])
+@pytest.mark.parametrize(
+    "divergence", [pytest.param("gan", marks=pytest.mark.slow), "dv", "infonce"]
+)
 def test_losses_on_two_replicas_equal_one_device(two_replicas, divergence):
     with two_replicas.scope():
         term = make_prior_matching(divergence=divergence)
