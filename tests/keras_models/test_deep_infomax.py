@@ -171,19 +171,15 @@ ONE_ESTIMATOR = [
 
 
 @pytest.mark.parametrize("estimator", ONE_ESTIMATOR)
-def test_graph_and_xla_equal_eager_over_three_steps(estimator):
+def test_xla_equals_eager_over_three_steps(estimator):
+    """As the graph does that `fit` makes, see below."""
     expected = losses(sgd_model(estimator))
-    for jit_compile in (False, True):
-        model = sgd_model(estimator)
-        metrics = losses(model, tf.function(model.train_step, jit_compile=jit_compile))
-        for name in expected:
-            np.testing.assert_allclose(
-                metrics[name],
-                expected[name],
-                rtol=1e-4,
-                atol=1e-4,
-                err_msg=f"{name}, jit_compile={jit_compile}",
-            )
+    model = sgd_model(estimator)
+    metrics = losses(model, tf.function(model.train_step, jit_compile=True))
+    for name in expected:
+        np.testing.assert_allclose(
+            metrics[name], expected[name], rtol=1e-4, atol=1e-4, err_msg=name
+        )
 
 
 def test_same_seed_same_losses():

@@ -24,14 +24,29 @@ MAKERS = {
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_ideal_duplicated_constant_and_random(name):
+def test_ideal_and_random(name):
     assert measured("ideal", MAKERS[name])[name].value == 1.0
-    assert measured("duplicated", MAKERS[name])[name].value == 1.0
-    assert measured("constant", MAKERS[name])[name].value < 0.45
     assert measured("random", MAKERS[name])[name].value < 0.45
 
 
-@pytest.mark.parametrize("name", ["linear_probe", "mlp_probe"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "linear_probe",
+        "knn",
+        "svm",
+        pytest.param("mlp_probe", marks=pytest.mark.slow),
+        pytest.param("linear_probe_10_percent", marks=pytest.mark.slow),
+    ],
+)
+def test_duplicated_and_constant(name):
+    assert measured("duplicated", MAKERS[name])[name].value == 1.0
+    assert measured("constant", MAKERS[name])[name].value < 0.45
+
+
+@pytest.mark.parametrize(
+    "name", ["linear_probe", pytest.param("mlp_probe", marks=pytest.mark.slow)]
+)
 def test_attributes(name):
     ideal = measured("ideal", MAKERS[name], multi_label=True)
     assert ideal[f"{name}_auc"].value == 1.0
@@ -110,7 +125,7 @@ def test_the_learning_rate_drops_after_two_thirds(monkeypatch):
 
 
 def test_the_last_epoch_is_measured_not_the_best(monkeypatch):
-    """A probe that forgets everything in its last epoch scores what it then knows: nothing."""
+    """One that knew all, and forgets it in its last epoch, scores what it then knows: nothing."""
 
     class Forget(keras.callbacks.Callback):
         def __init__(self, schedule):
@@ -122,7 +137,6 @@ def test_the_last_epoch_is_measured_not_the_best(monkeypatch):
 
     data = splits()
     probe = MAKERS["linear_probe"](representation("ideal", data))
-    assert next(iter(probe.run())).value == 1.0
     monkeypatch.setattr("keras.callbacks.LearningRateScheduler", Forget)
     of_first_class = np.mean(data.test.labels == 0)
     assert next(iter(probe.run())).value == pytest.approx(of_first_class)
@@ -217,9 +231,10 @@ def test_few_labels_see_only_those(monkeypatch):
         assert len(np.unique(features, axis=0)) == pytest.approx(count, abs=2)
 
 
-def test_the_confusion_matrix_counts_the_answers():
+def test_the_confusion_matrix_counts_the_answers(monkeypatch):
     data = splits()
     probe = MAKERS["linear_probe"](representation("ideal", data))
+    monkeypatch.setattr(Probe, "predict", lambda *_: np.eye(CLASSES)[data.test.labels])
     list(probe.run())
     (matrix,) = probe.pictures()
     np.testing.assert_array_equal(matrix.counts, np.diag(np.bincount(data.test.labels)))

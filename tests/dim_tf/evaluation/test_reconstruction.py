@@ -53,7 +53,7 @@ def variance(data):
     return np.mean((pixels - pixels.mean(0)) ** 2)
 
 
-@pytest.mark.parametrize("kind", ["ideal", "duplicated"])
+@pytest.mark.parametrize("kind", ["ideal", pytest.param("duplicated", marks=pytest.mark.slow)])
 def test_what_tells_the_image_gives_it_back(kind):
     found, measure, data = measured(kind)
     assert found["ms_ssim"].value > 0.9

@@ -28,10 +28,10 @@ def splits(size=8, channels=1):
     return Excerpt(split(6), split(4), ("a", "b"), "made")
 
 
-def test_ours_has_the_endpoints_of_the_encoder(tmp_path):
-    encoder = small_export.save(tmp_path)
+def test_ours_has_the_endpoints_of_the_encoder(small_model):
+    path, encoder = small_model
     data = splits()
-    found = representation.of_saved(saved_encoder.load(str(tmp_path)), data)
+    found = representation.of_saved(saved_encoder.load(str(path)), data)
     wanted = representation.of_encoder(encoder, data)
     assert list(found.test) == ["conv", "fc", "global"]
     for endpoint, features in wanted.test.items():

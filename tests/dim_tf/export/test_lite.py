@@ -1,8 +1,9 @@
 """The TFLite files answer as the encoder does, as far as their precision goes."""
 
+import shutil
+
 import numpy as np
 import pytest
-import small_export
 from flatbuffers import encode, number_types, packer, table
 from small_export import close, images
 from tensorflow.lite.python import schema_py_generated as schema
@@ -14,10 +15,10 @@ ALL = (*lite.VARIANTS, lite.ENDPOINTS)
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory):
+def written(small_model, tmp_path_factory):
     """The folder of an export with all TFLite files, and what they should answer."""
-    folder = tmp_path_factory.mktemp("exported") / "1"
-    encoder = small_export.save(folder)
+    exported, encoder = small_model
+    folder = shutil.copytree(exported, tmp_path_factory.mktemp("exported") / "1")
     pixels = images(32)
     for variant in ALL:
         lite.write(folder, variant, pixels, "small", "Apache-2.0")

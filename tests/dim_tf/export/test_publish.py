@@ -20,8 +20,16 @@ from dim_tf.errors import InputError, RunError
 from dim_tf.export import card, lite, publish, saved_model
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_variants():
+    """Each TFLite file takes seconds, and has tests of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lite, "VARIANTS", (lite.VARIANTS[0], lite.VARIANTS[-1]))
+        yield
+
+
 @pytest.fixture(scope="module")
-def published(tmp_path_factory):
+def published(few_variants, tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported") / "small"
     details = publish.Details(
         data="drawn images",
@@ -103,6 +111,7 @@ def test_metadata_hold_the_settings_and_the_quantization(published):
 
 def test_an_unmeasured_encoder_has_a_card_too(tmp_path, monkeypatch):
     monkeypatch.setattr(lite, "VARIANTS", ())
+    monkeypatch.setattr(saved_model, "check", lambda *_: 0.0)
     path, _ = publish.publish(small_encoder(), tmp_path / "small", images())
     card = (path / "README.md").read_text()
     assert "Not measured" in card
@@ -183,8 +192,15 @@ def test_two_runs_may_remove_old_versions(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["5"]
 
 
-def test_a_wrong_export_is_not_published(tmp_path, monkeypatch):
+def test_a_wrong_export_is_not_published(published, tmp_path, monkeypatch):
+    """Not even one that was right a moment ago."""
     encoder = small_encoder()
+
+    def copied(encoder, path, extent):
+        shutil.copytree(published, path, dirs_exist_ok=True)
+
+    monkeypatch.setattr(saved_model, "save", copied)
+    monkeypatch.setattr(lite, "VARIANTS", ())  # which are checked too
     (tmp_path / "1").mkdir()
     right = saved_model.expected_endpoints(encoder, images())
     wrong = right | {"global": right["global"] + 0.01}
