@@ -44,7 +44,7 @@ setup(
     ],
     extras_require={
         "test": [
-            "hypothesis>=6.100",
+            "hypothesis>=6.140",
             "matplotlib>=3.8",  # the examples' pictures
             "mypy>=1.11",
             "pyarrow>=15.0",

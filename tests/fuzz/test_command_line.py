@@ -33,51 +33,69 @@ wrong = st.one_of(
 )
 
 
+def fitting_values(field):
+    choices = [str(choice) for choice in field.metadata["choices"]]
+    return st.sampled_from(choices) if choices else fitting[field.type]
+
+
+# Made once: of Hypothesis' time most goes into strategies, not into values.
+KINDS = st.sampled_from(["fits"] * 6 + ["mode", "file", "file", "wrong", "absl", "text"])
+NAMES = st.sampled_from(sorted(FIELDS))
+ABSL_NAMES = st.sampled_from(ABSL)
+RIGHT = {name: fitting_values(field) for name, field in FIELDS.items()}
+MODES = st.sampled_from(["train", "export, train", "compare", "", ",", "x"]).map("--mode={}".format)
+PATHS = st.sampled_from([*FILES, *FILES, "no.cfg", ".", "/dev/zero", "\0", "", "x" * 5000])
+DIRECTIVES = st.sampled_from([["--flagfile={}"]] * 3 + [["--flagfile", "{}"], ["-flagfile"]])
+FORMS = st.sampled_from(
+    [["--{}={}"]] * 6 + [["--{}", "{1}"], ["-{}={}"], ["--no{}"], ["--{}"], ["---{}={}"]]
+)
+ENDS = st.sampled_from(["\n", "\r\n"])
+MARKS = st.sampled_from([b"", b"", b"\xef\xbb\xbf"])
+REPEATED = st.sampled_from([1] * 30 + [300_000])
+OTHER_LINES = st.sampled_from([["# said"], ["// said"], [""], ["--gamma 2"], ["gamma=2"]])
+
+
 @st.composite
 def arguments(draw):
-    """One flag or two words; a third are wrong."""
-    kind = draw(st.sampled_from(["fits"] * 6 + ["mode", "file", "file", "wrong", "absl", "text"]))
+    """One flag in one word or two; some are wrong."""
+    kind = draw(KINDS)
     if kind == "text":
         return [draw(fuzzing.texts)]
     if kind == "mode":
-        return [
-            "--mode=" + draw(st.sampled_from(["train", "export, train", "compare", "", ",", "x"]))
-        ]
+        return [draw(MODES)]
     if kind == "file":
-        path = draw(
-            st.sampled_from([*FILES, *FILES, "no.cfg", ".", "/dev/zero", "\0", "", "x" * 5000])
-        )
-        return draw(st.sampled_from([[f"--flagfile={path}"], ["--flagfile", path], ["-flagfile"]]))
-    if kind == "absl":
-        name, value = draw(st.sampled_from(ABSL)), draw(wrong)
-    else:
-        name = draw(st.sampled_from(sorted(FIELDS)))
-        field = FIELDS[name]
-        choices = field.metadata["choices"]
-        right = st.sampled_from([str(c) for c in choices]) if choices else fitting[field.type]
-        value = draw(right if kind == "fits" else wrong)
-    forms = [[f"--{name}={value}"]] * 6
-    forms += [[f"--{name}", value], [f"-{name}={value}"], [f"--no{name}"], [f"--{name}"]]
-    return draw(st.sampled_from(forms))
+        path = draw(PATHS)
+        return [word.format(path) for word in draw(DIRECTIVES)]
+    name = draw(ABSL_NAMES if kind == "absl" else NAMES)
+    value = draw(RIGHT[name] if kind == "fits" else wrong)
+    return [_formed(word, name, value) for word in draw(FORMS)]
+
+
+def _formed(word, name, value):
+    return value if word == "{1}" else word.format(name, value)
+
+
+LINES = st.lists(st.one_of(arguments(), arguments(), OTHER_LINES), max_size=4)
+NO_TEXT = st.one_of(st.just(None), st.just(None), st.just(None), st.binary(max_size=30))
 
 
 @st.composite
 def flagfiles(draw):
     """A flagfile's bytes: lines that are arguments, comments, or not text at all."""
-    if draw(st.integers(0, 9)) == 0:
-        return draw(st.binary(max_size=30))
-    comments = st.sampled_from([["# said"], ["// said"], [""], ["--gamma 2"], ["gamma=2"]])
-    lines = draw(st.lists(st.one_of(arguments(), arguments(), comments), max_size=4))
-    text = draw(st.sampled_from(["\n", "\r\n"])).join(" ".join(line) for line in lines)
-    mark = draw(st.sampled_from([b"", b"", b"\xef\xbb\xbf"]))
-    return mark + text.encode("utf-8", "surrogatepass") * draw(st.sampled_from([1, 1, 1, 300_000]))
+    if (content := draw(NO_TEXT)) is not None:
+        return content
+    text = draw(ENDS).join(" ".join(line) for line in draw(LINES))
+    return draw(MARKS) + text.encode("utf-8", "surrogatepass") * draw(REPEATED)
 
 
-@st.composite
-def command_lines(draw):
-    files = {name: draw(flagfiles()) for name in draw(st.sets(st.sampled_from(FILES)))}
-    given = draw(st.lists(arguments(), max_size=4))
-    return [word for words in given for word in words], files
+CONTENTS = st.dictionaries(st.sampled_from(FILES), flagfiles(), max_size=3)
+GIVEN = st.lists(arguments(), max_size=4)
+
+
+def command_lines():
+    """Words, and what stands in the files."""
+    words = GIVEN.map(lambda given: [word for of_one in given for word in of_one])
+    return st.tuples(words, CONTENTS)
 
 
 @pytest.fixture(scope="module")
