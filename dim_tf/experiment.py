@@ -78,14 +78,37 @@ class Experiment:
 
     dataset: str = _setting("digits", "data set", choices=tuple(SOURCES))
     data_dir: str = _setting(
-        "", "folder of the data set's files; empty: where its library keeps them", identity=False
+        "",
+        "folder of the data set's files, of --dataset=folder the images themselves; empty: where "
+        "its library keeps them",
+        identity=False,
     )
     image_size: int = _setting(0, "pixels a side; 0: the data set's default", minimum=0)
     download: bool = _setting(True, "whether missing data may be downloaded", identity=False)
+    cache_dir: str = _setting(
+        "",
+        "folder for what is decoded of --dataset=folder; empty: $XDG_CACHE_HOME/dim_tf or "
+        "~/.cache/dim_tf",
+        identity=False,
+    )
+    cache_gib: float = _setting(
+        20.0, "how large it may become, in GiB; 0: nothing is kept", minimum=0, identity=False
+    )
+    bad_images: float = _setting(
+        0.05, "share of the image files that may be unreadable", minimum=0, identity=False
+    )
+    labels: str = _setting(
+        "auto",
+        "labels of --dataset=folder: folders, the first folder of each image; none; auto: folders, "
+        "if all images are in folders that look like classes",
+        choices=("auto", "none", "folders"),
+        identity=False,
+    )
     augment: str = _setting(
-        "none",
-        "random crops (shifts by up to 1/8 of the side) and horizontal flips in training",
-        choices=("none", "crop", "flip", "crop_flip"),
+        "auto",
+        "random crops (shifts by up to 1/8 of the side) and horizontal flips in training; auto: "
+        "crop_flip for --dataset=folder, none for others",
+        choices=("auto", "none", "crop", "flip", "crop_flip"),
     )
 
     model: str = _setting(
@@ -318,6 +341,8 @@ class Experiment:
             raise InputError(
                 "nothing to learn: --" + ", --".join(weights) + " are all 0; give one a weight"
             )
+        if self.bad_images > 1:
+            raise InputError(f"--bad_images={self.bad_images}; expected a share, at most 1")
         if self.fine_tuning_share > 1:
             raise InputError(f"--fine_tuning_share={self.fine_tuning_share}; expected at most 1")
         unknown = [name for name in self.measure_names if name not in MEASURES]
@@ -335,7 +360,23 @@ class Experiment:
 
     @property
     def data_request(self) -> Request:
-        return Request(self.data_dir, self.image_size, self.download, reports=self.run_path)
+        return Request(
+            self.data_dir,
+            self.image_size,
+            self.download,
+            self.cache_dir,
+            self.cache_gib,
+            self.bad_images,
+            self.labels,
+            self.run_path,
+        )
+
+    @property
+    def augmentation(self) -> str:
+        """What `augment` means for this data set."""
+        if self.augment != "auto":
+            return self.augment
+        return SOURCES[self.dataset].augment if self.dataset in SOURCES else "none"
 
     @property
     def measure_names(self) -> tuple[str, ...]:
@@ -345,11 +386,12 @@ class Experiment:
     @property
     def identity(self) -> dict[str, Any]:
         """The settings that make it this experiment: no folders, no devices, no lengths."""
-        return {
+        found = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
             if field.metadata["identity"]
         }
+        return found | {"augment": self.augmentation}
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"

@@ -1,6 +1,7 @@
 """The command line: one flag for each setting of `Experiment`, and --mode. Free of TensorFlow."""
 
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,17 @@ def experiment(values: flags.FlagValues, arguments: list[str]) -> Experiment:
     given: dict[str, Any] = values.flag_values_dict()
     settings = {field.name: given[field.name] for field in dataclasses.fields(Experiment)}
     if not settings["name"]:
-        settings["name"] = _last_flagfile_stem(arguments) or settings["dataset"]
+        settings["name"] = _last_flagfile_stem(arguments) or _of_data(settings)
     return Experiment(**settings)
+
+
+def _of_data(settings):
+    """The data set's name; of a folder its own."""
+    if settings["dataset"] == "folder" and settings["data_dir"]:
+        name = Path(settings["data_dir"]).expanduser().resolve().name
+        # What a folder of exports and an address of a server can be called.
+        return re.sub(r"[^\w.-]+", "-", name).strip(".-") or "folder"
+    return settings["dataset"]
 
 
 def _last_flagfile_stem(arguments):

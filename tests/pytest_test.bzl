@@ -18,6 +18,7 @@ def pytest_tests(deps, data = []):
                 "//tests:chromium.py",
                 "//tests:conftest.py",
                 "//tests:harness.py",
+                "//tests:made_images.py",
                 "//tests:made_report.py",
                 "//tests:made_representations.py",
                 "//tests:run_pytest.py",

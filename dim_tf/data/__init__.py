@@ -24,6 +24,7 @@ class Request:
             the user's cache folder.
         cache_gib: how large that may become, in GiB.
         bad_images: the share of the files, in [0, 1], that may be unreadable.
+        labels: of a folder of images, "auto", "none" or "folders".
         reports: folder for what the source has to tell of its files, such as those that are
             unreadable; None: nowhere.
     """
@@ -34,6 +35,7 @@ class Request:
     cache_dir: str = ""
     cache_gib: float = 20.0
     bad_images: float = 0.05
+    labels: str = "auto"
     reports: Path | None = None
 
 
@@ -44,16 +46,19 @@ class Source:
     Attributes:
         module: its name.
         image_size: the default, pixels a side; 0: the images say.
+        augment: the default, one of `pipeline.AUGMENTATIONS`.
     """
 
     module: str
     image_size: int
+    augment: str = "none"
 
 
 SOURCES = {
     "digits": Source("dim_tf.data.digits", 28),
     "cifar10": Source("dim_tf.data.cifar10", 32),
     "celeb_a": Source("dim_tf.data.celeb_a", 64),
+    "folder": Source("dim_tf.data.folder", 0, "crop_flip"),
 }
 
 

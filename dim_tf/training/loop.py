@@ -202,7 +202,7 @@ def _fit(model, experiment, splits, segment, step, callbacks):
         model.image_shape[-1],
         experiment.seed,
         step,
-        experiment.augment,
+        experiment.augmentation,
         labelled=model.probe is not None,
     )
     model.fit(
