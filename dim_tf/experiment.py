@@ -114,7 +114,8 @@ class Experiment:
     )
     data_dir: str = _setting(
         "",
-        "folder of the data set's files; empty: where its library keeps them",
+        "folder of the data set's files, of --dataset=folder the images themselves; empty: where "
+        "its library keeps them",
         identity=False,
         is_path=True,
     )
@@ -122,10 +123,35 @@ class Experiment:
         0, "pixels a side; 0: the data set's default", minimum=0, maximum=4096
     )
     download: bool = _setting(True, "whether missing data may be downloaded", identity=False)
+    cache_dir: str = _setting(
+        "",
+        "folder for what is decoded of --dataset=folder; empty: $XDG_CACHE_HOME/dim_tf or "
+        "~/.cache/dim_tf",
+        identity=False,
+        is_path=True,
+    )
+    cache_gib: float = _setting(
+        20.0, "how large it may become, in GiB; 0: nothing is kept", minimum=0, identity=False
+    )
+    bad_images: float = _setting(
+        0.05,
+        "share of the image files that may be unreadable",
+        minimum=0,
+        maximum=1,
+        identity=False,
+    )
+    labels: str = _setting(
+        "auto",
+        "labels of --dataset=folder: folders, the first folder of each image; none; auto: folders, "
+        "if all images are in folders that look like classes",
+        choices=("auto", "none", "folders"),
+        identity=False,
+    )
     augment: str = _setting(
-        "none",
-        "random crops (shifts by up to 1/8 of the side) and horizontal flips in training",
-        choices=("none", "crop", "flip", "crop_flip"),
+        "auto",
+        "random crops (shifts by up to 1/8 of the side) and horizontal flips in training; auto: "
+        "crop_flip for --dataset=folder, none for others",
+        choices=("auto", "none", "crop", "flip", "crop_flip"),
     )
 
     model: str = _setting(
@@ -438,7 +464,23 @@ class Experiment:
 
     @property
     def data_request(self) -> Request:
-        return Request(self.data_dir, self.image_size, self.download, reports=self.run_path)
+        return Request(
+            self.data_dir,
+            self.image_size,
+            self.download,
+            self.cache_dir,
+            self.cache_gib,
+            self.bad_images,
+            self.labels,
+            self.run_path,
+        )
+
+    @property
+    def augmentation(self) -> str:
+        """What `augment` means for this data set."""
+        if self.augment != "auto":
+            return self.augment
+        return SOURCES[self.dataset].augment if self.dataset in SOURCES else "none"
 
     @property
     def measure_names(self) -> tuple[str, ...]:
@@ -450,11 +492,12 @@ class Experiment:
     @property
     def identity(self) -> dict[str, Any]:
         """The settings that make it this experiment: no folders, no devices, no lengths."""
-        return {
+        found = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
             if field.metadata["identity"]
         }
+        return found | {"augment": self.augmentation}
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"

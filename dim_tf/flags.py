@@ -79,10 +79,16 @@ def experiment(values: flags.FlagValues, arguments: list[str]) -> Experiment:
     given: dict[str, Any] = values.flag_values_dict()
     settings = {field.name: given[field.name] for field in dataclasses.fields(Experiment)}
     if not settings["name"]:
-        # A folder's name: tfds:NAME/CONFIG:VERSION has signs that are none.
-        dataset = re.sub(r"[^\w.-]+", "-", settings["dataset"])
-        settings["name"] = _last_flagfile_stem(arguments) or dataset
+        settings["name"] = _last_flagfile_stem(arguments) or _of_data(settings)
     return Experiment(**settings)
+
+
+def _of_data(settings):
+    """The data set's name, of a folder its own, as a folder's and a server's address can be."""
+    name = settings["dataset"]
+    if name == "folder" and settings["data_dir"]:
+        name = Path(settings["data_dir"]).expanduser().resolve().name
+    return re.sub(r"[^\w.-]+", "-", name).strip(".-") or "folder"
 
 
 def given(values: flags.FlagValues) -> dict[str, Any]:

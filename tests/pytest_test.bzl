@@ -22,6 +22,7 @@ def pytest_tests(deps, data = []):
                 "//tests:fuzzing.py",
                 "//tests:harness.py",
                 "//tests:made_files.py",
+                "//tests:made_images.py",
                 "//tests:made_report.py",
                 "//tests:made_representations.py",
                 "//tests:run_pytest.py",

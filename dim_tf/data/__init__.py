@@ -26,6 +26,7 @@ class Request:
             the user's cache folder.
         cache_gib: how large that may become, in GiB.
         bad_images: the share of the files, in [0, 1], that may be unreadable.
+        labels: of a folder of images, "auto", "none" or "folders".
         reports: folder for what the source has to tell of its files, such as those that are
             unreadable; None: nowhere.
     """
@@ -36,6 +37,7 @@ class Request:
     cache_dir: str = ""
     cache_gib: float = 20.0
     bad_images: float = 0.05
+    labels: str = "auto"
     reports: Path | None = None
 
 
@@ -46,10 +48,12 @@ class Source:
     Attributes:
         module: its name.
         image_size: the default, pixels a side; 0: the images say.
+        augment: the default, one of `pipeline.AUGMENTATIONS`.
     """
 
     module: str
     image_size: int
+    augment: str = "none"
 
 
 SOURCES = {
@@ -60,6 +64,7 @@ SOURCES = {
     "tiny_imagenet": Source("dim_tf.data.tiny_imagenet", 64),
     "celeb_a": Source("dim_tf.data.celeb_a", 64),
     "fashion_mnist": Source("dim_tf.data.fashion_mnist", 28),
+    "folder": Source("dim_tf.data.folder", 0, "crop_flip"),
 }
 TFDS = "tfds:"
 # As TFDS writes them. Names become folders: nothing else gets through.

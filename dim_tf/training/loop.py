@@ -294,7 +294,7 @@ def _fit(run, segment, step, callbacks):
         model.image_shape[-1],
         run.data_seed,
         step,
-        experiment.augment,
+        experiment.augmentation,
         labelled=model.probe is not None or model.needs_labels,
         numbered=model.needs_rows,
     )

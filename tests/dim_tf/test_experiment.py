@@ -48,6 +48,9 @@ def test_unknown_setting_in_json_is_refused():
         ("gamma", 10**400),
         ("gamma", 1e300),
         ("measures", "knn, mlp, knn"),
+        ("bad_images", 1.5),
+        ("labels", "yes"),
+        ("cache_gib", -1.0),
     ],
 )
 def test_a_wrong_setting_is_named(setting, value):
@@ -77,6 +80,20 @@ def test_differences_name_what_makes_another_experiment():
     before = Experiment(name="a", estimator="jsd", epochs=1, data_dir="here")
     now = dataclasses.replace(before, estimator="dv", epochs=2, data_dir="there")
     assert now.differences(before) == ["estimator: 'jsd' -> 'dv'"]
+
+
+def test_the_augmentation_is_the_data_sets():
+    assert Experiment(name="a").augmentation == "none"
+    assert Experiment(name="a", dataset="folder").augmentation == "crop_flip"
+    assert Experiment(name="a", dataset="folder", augment="none").augmentation == "none"
+
+
+def test_a_run_that_wrote_its_augmentation_is_the_same_experiment():
+    """Before auto was the default, experiment.json had none."""
+    before = Experiment.from_json('{"name": "a", "augment": "none"}')
+    assert Experiment(name="a").differences(before) == []
+    flipped = Experiment.from_json('{"name": "a", "augment": "flip"}')
+    assert Experiment(name="a").differences(flipped) == ["augment: 'flip' -> 'none'"]
 
 
 def test_what_is_done_every_few_steps_must_fit_the_steps_of_an_execution():

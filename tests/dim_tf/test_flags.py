@@ -48,6 +48,15 @@ def test_the_last_flagfile_names_the_run(arguments):
     assert dim_flags.experiment(parsed(), ["main", *arguments]).name == "celeba"
 
 
+@pytest.mark.parametrize(
+    ("data_dir", "name"),
+    [("a/My photos!/", "My-photos"), ("a/b/..", "a"), ("/", "folder"), ("", "folder")],
+)
+def test_a_folder_of_images_names_the_run(data_dir, name):
+    values = parsed("--dataset=folder", f"--data_dir={data_dir}")
+    assert dim_flags.experiment(values, ["main"]).name == name
+
+
 def test_modes_come_in_their_order():
     assert dim_flags.modes(parsed("--mode=export,train")) == ["train", "export"]
     with pytest.raises(InputError, match="expected a list of"):
@@ -150,7 +159,8 @@ def test_choices_are_those_of_the_libraries():
     assert choices["local_critic"] == critics.LOCAL_NAMES
     assert choices["global_critic"] == critics.GLOBAL_NAMES
     assert choices["prior"] == priors.NAMES
-    assert choices["augment"] == AUGMENTATIONS
+    assert choices["augment"] == ("auto", *AUGMENTATIONS)
+    assert {source.augment for source in SOURCES.values()} <= set(AUGMENTATIONS)
 
 
 def test_any_data_set_of_tfds_has_a_name_of_its_own():

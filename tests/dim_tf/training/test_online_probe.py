@@ -77,8 +77,10 @@ def test_without_labels_to_tell_apart_there_is_none():
     assert online_probe.of_encoder(encoder, splits(("one",)), False) is None
     attribute = splits(("one",))
     split = dataclasses.replace(attribute.train, labels=np.zeros((20, 1), int))
-    attribute = dataclasses.replace(attribute, train=split)
+    attribute = dataclasses.replace(attribute, train=split, test=split)
     assert online_probe.of_encoder(encoder, attribute, False) is not None
+    bare = dataclasses.replace(splits(), train=dataclasses.replace(split, labels=None))
+    assert online_probe.of_encoder(encoder, bare, False) is None
 
 
 def test_a_step_on_two_replicas_is_that_on_one(two_replicas):

@@ -1,0 +1,166 @@
+"""Images/s of each step from a folder of JPEGs to batches, and the memory that it takes.
+
+    python benchmarks/folder_speed.py --images=20000
+    python benchmarks/folder_speed.py --images=100000 --out=folder.json
+
+Makes a folder of small JPEGs (smooth random colours, --side pixels, in folders of 1,000), then,
+each in a process of its own:
+
+    first    scans, splits and decodes the folder into an empty cache, and takes an epoch of batches
+    second   opens the same folder again, as a second run does, and takes two epochs
+    memory   as many random images in memory, as CIFAR-10 is, and two epochs
+
+Prints a table of images/s, and each process's resident memory at its end, less that of TensorFlow
+and what maps files. Batches are `dim_tf.data.pipeline.training_batches`, without augmentation
+unless --augment says so; files are read from the page cache, since they were just written.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+A_FOLDER = 1000
+SIZE = 32  # as CIFAR-10's
+BATCH = 64
+
+
+def make(folder: Path, count: int, side: int) -> None:
+    """Writes that many JPEGs of side x side pixels; those that are there stay."""
+
+    def write(number):
+        path = folder / f"{number // A_FOLDER:03d}" / f"{number:07d}.jpg"
+        if path.exists():
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        few = np.random.default_rng(number).integers(0, 256, (6, 6, 3), np.uint8)
+        image = Image.fromarray(few).resize((side, side), Image.Resampling.BICUBIC)
+        image.save(path, quality=90)
+
+    with ThreadPoolExecutor(os.cpu_count()) as workers:
+        list(workers.map(write, range(count), chunksize=256))
+
+
+def resident() -> int:
+    """Bytes of this process in memory, without those of files that are mapped into it."""
+    _, pages, shared = Path("/proc/self/statm").read_text().split()[:3]
+    return (int(pages) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
+
+
+def epochs(split, augment: str, count: int) -> list[float]:
+    """Images/s of that many epochs of batches, one after the other."""
+    from dim_tf.data import pipeline
+
+    batches = iter(pipeline.training_batches(split, BATCH, 3, 0, 0, augment))
+    steps = pipeline.steps_per_epoch(len(split), BATCH)
+    found = []
+    for _ in range(count):
+        began = time.perf_counter()
+        for _ in range(steps):
+            next(batches)
+        found.append(steps * BATCH / (time.perf_counter() - began))
+    return found
+
+
+def measure(what: str, folder: Path, cache: Path, count: int, augment: str) -> dict:
+    """One of the three processes."""
+    import tensorflow as tf
+
+    from dim_tf.data import Request, manifest
+    from dim_tf.data import load as load_data
+    from dim_tf.data.splits import Split
+
+    next(iter(tf.data.Dataset.range(1)))
+    before = resident()
+    found: dict = {}
+    if what == "memory":
+        images = np.random.default_rng(0).integers(0, 256, (count, SIZE, SIZE, 3), np.uint8)
+        found["epochs"] = epochs(Split(images, None), augment, 2)
+    else:
+        request = Request(str(folder), SIZE, cache_dir=str(cache))
+        began = time.perf_counter()
+        manifest.scan(folder, cache / "manifests")
+        found["scan"] = count / (time.perf_counter() - began)
+        began = time.perf_counter()
+        splits = load_data("folder", request)
+        found["split_and_cache"] = count / (time.perf_counter() - began)
+        found["images"] = len(splits.train) + len(splits.test)
+        found["after_load_mib"] = (resident() - before) / 2**20
+        found["epochs"] = epochs(splits.train, augment, 1 if what == "first" else 2)
+    found["mib"] = (resident() - before) / 2**20
+    return found
+
+
+def table(found: dict[str, dict]) -> str:
+    """The figures in Markdown."""
+    first, second, memory = found["first"], found["second"], found["memory"]
+    rows = {
+        "scan: hash and decode each file": first["scan"],
+        "split, decode, write the cache": first["split_and_cache"],
+        "first epoch of batches": first["epochs"][0],
+        "scan of a second run": second["scan"],
+        "split and cache of a second run": second["split_and_cache"],
+        "second epoch, of the second run": second["epochs"][1],
+        "second epoch of images in memory": memory["epochs"][1],
+    }
+    lines = ["| step | images/s |", "|---|---|"]
+    lines += [f"| {name} | {value:,.0f} |" for name, value in rows.items()]
+    lines += ["", "| process | resident memory, MiB more than TensorFlow's |", "|---|---|"]
+    lines += [f"| {name} | {one['mib']:,.0f} |" for name, one in found.items()]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--images", type=int, default=20_000)
+    parser.add_argument("--side", type=int, default=64, help="pixels a side of the JPEGs")
+    parser.add_argument("--augment", default="none")
+    parser.add_argument("--folder", type=Path, help="where the JPEGs are made, and stay")
+    parser.add_argument("--out", type=Path, help="JSON")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--cache", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.worker:
+        one = measure(given.worker, given.folder, given.cache, given.images, given.augment)
+        print(json.dumps(one))
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder, cache = given.folder or Path(temporary) / "images", Path(temporary) / "cache"
+        began = time.perf_counter()
+        make(folder, given.images, given.side)
+        print(f"{given.images:,} JPEGs in {time.perf_counter() - began:.0f} s", flush=True)
+        found = {}
+        for what in ("first", "second", "memory"):
+            command = [sys.executable, __file__, f"--worker={what}", f"--folder={folder}"]
+            command += [
+                f"--cache={cache}",
+                f"--images={given.images}",
+                f"--augment={given.augment}",
+            ]
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            found[what] = json.loads(done.stdout.splitlines()[-1])
+        free = shutil.disk_usage(temporary).free / 2**30
+        print(table(found))
+        print(f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores, {free:.0f} GiB free")
+    if given.out:
+        given.out.parent.mkdir(parents=True, exist_ok=True)
+        given.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

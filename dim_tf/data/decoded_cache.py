@@ -1,0 +1,316 @@
+"""Decoded images on a local disk: written once, then read by rows in any order.
+
+An entry is a folder named by what it holds: a .npy file of the pixels, which is mapped into memory,
+the digests of the files that they come from, and a record with checksums, written last. What a
+process that was killed left is gone on with; what is damaged is made again.
+"""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dim_tf.errors import InputError
+from dim_tf.files import replace_text
+
+VERSION = 1  # of the files, and of how images are decoded
+ROWS = 512  # images decoded and written at a time
+BLOCK = 2**24  # bytes of pixels that have a checksum of their own
+CHECKED_BLOCKS = 64  # of a large entry, when it is opened
+SAVE_EVERY = 10.0  # seconds between notes on how far the writing is
+TELL_EVERY = 15.0
+GIB = 2**30
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+PIXELS, DIGESTS, RECORD = "pixels.npy", "digests.npy", "entry.json"
+PARTIAL, PARTIAL_RECORD = "pixels.partial", "partial.json"
+
+Decode = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class DecodedCache:
+    """All entries of a folder, and how much they may take.
+
+    Attributes:
+        folder: of the entries.
+        gib: the bound of their pixels, in GiB.
+    """
+
+    folder: Path
+    gib: float
+
+    def open(self, digests: np.ndarray, size: int, decode: Decode) -> np.ndarray:
+        """The first of some images, as many as the bound allows.
+
+        Entries that were not used for longest are removed for a new one.
+
+        Args:
+            digests: uint8 [N, D], of the images' files.
+            size: pixels a side.
+            decode: row numbers, int [M] -> uint8 [M, size, size, 3]; called for those that no
+                entry has.
+
+        Returns:
+            uint8 [K, size, size, 3], K ≤ N, mapped from the disk, not to be written to.
+
+        Raises:
+            InputError: the folder cannot be written, or the disk is full.
+        """
+        count = min(len(digests), int(self.gib * GIB) // (size * size * 3))
+        shape = (count, size, size, 3)
+        if not count:
+            return np.zeros(shape, np.uint8)
+        digests = np.ascontiguousarray(digests[:count])
+        entry = self.folder / _key(digests, size)
+        try:
+            entry.mkdir(parents=True, exist_ok=True)
+            with _locked(self.folder):
+                pixels = _opened(entry, shape)
+                if pixels is None:
+                    older = self._older(entry, digests, size)  # mapped: it may be removed now
+                    self._make_room(entry, count * size * size * 3)
+                    _Writing(entry, digests, shape).write(_from(older, decode))
+                    pixels = _opened(entry, shape)
+                os.utime(entry / RECORD)
+        except OSError as error:
+            raise InputError(_told(error, self.folder, count * size * size * 3)) from error
+        if pixels is None:
+            raise InputError(
+                f"{entry / PIXELS} was written and does not read the same; its disk is failing, or "
+                "another program writes to it: give another --cache_dir"
+            )
+        return pixels
+
+    def _make_room(self, entry, size):
+        """Removes others, those not used for longest first, until `size` more bytes are allowed."""
+        others = [path for path in self.folder.iterdir() if path.is_dir() and path != entry]
+        taken = size + sum(map(_bytes_of, others))
+        for path in sorted(others, key=_last_use):
+            if taken <= self.gib * GIB:
+                return
+            taken -= _bytes_of(path)
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _older(self, entry, digests, size):
+        """For each digest its row in another entry of this size, and that one's pixels."""
+        best, best_rows = None, np.full(len(digests), -1)
+        for path in self.folder.iterdir():
+            if path == entry or not (path / RECORD).exists():
+                continue
+            try:
+                theirs = np.load(path / DIGESTS, allow_pickle=False)
+                pixels = _opened(path, (len(theirs), size, size, 3))
+            except (OSError, ValueError, EOFError):
+                continue
+            if pixels is None or theirs.shape[1:] != digests.shape[1:]:
+                continue
+            row_of = {one.tobytes(): row for row, one in enumerate(theirs)}
+            rows = np.array([row_of.get(one.tobytes(), -1) for one in digests])
+            if (rows >= 0).sum() > (best_rows >= 0).sum():
+                best, best_rows = pixels, rows
+        return best, best_rows
+
+
+def _key(digests, size):
+    found = hashlib.sha256(f"{VERSION} {size} {len(digests)} ".encode())
+    found.update(digests.tobytes())
+    return found.hexdigest()[:32]
+
+
+def _from(older, decode: Decode) -> Decode:
+    """Decodes what the older entry has not."""
+    pixels, row_of = older
+    if pixels is None:
+        return decode
+
+    def found(rows):
+        theirs = row_of[rows]
+        known = theirs >= 0
+        made = np.empty((len(rows), *pixels.shape[1:]), np.uint8)
+        made[known] = pixels[theirs[known]]
+        if not known.all():
+            made[~known] = decode(rows[~known])
+        return made
+
+    return found
+
+
+@dataclass(frozen=True)
+class _Writing:
+    """An entry that is being written.
+
+    Row after row: a map of a file on a full disk would end the process instead of an error.
+    """
+
+    entry: Path
+    digests: np.ndarray
+    shape: tuple[int, ...]
+
+    def write(self, decode: Decode) -> None:
+        for name in (RECORD, PIXELS, DIGESTS):
+            (self.entry / name).unlink(missing_ok=True)
+        try:
+            checksums = self._write_pixels(decode)
+            with open(self.entry / DIGESTS, "wb") as file:
+                np.save(file, self.digests, allow_pickle=False)
+                _to_disk(file)
+            os.replace(self.entry / PARTIAL, self.entry / PIXELS)
+            (self.entry / PARTIAL_RECORD).unlink(missing_ok=True)
+            record = {"shape": list(self.shape), "checksums": checksums}
+            replace_text(self.entry / RECORD, json.dumps(record) + "\n")
+        except OSError as error:
+            if error.errno in FULL:  # the room is needed for something else
+                shutil.rmtree(self.entry, ignore_errors=True)
+            raise
+
+    def _write_pixels(self, decode):
+        count = self.shape[0]
+        row_bytes = int(np.prod(self.shape[1:]))
+        header = _header(self.shape)
+        begin = self._written(header, row_bytes)
+        if begin:
+            print(f"data: {begin:,} of {count:,} images are decoded; going on", flush=True)
+        mode = "r+b" if begin else "wb"
+        saved = told = time.monotonic()
+        with open(self.entry / PARTIAL, mode) as file:
+            if not begin:
+                file.write(header)
+            file.truncate(len(header) + begin * row_bytes)
+            file.seek(0, os.SEEK_END)
+            _room(self.entry, (count - begin) * row_bytes)
+            for first in range(begin, count, ROWS):
+                rows = np.arange(first, min(first + ROWS, count))
+                file.write(np.ascontiguousarray(decode(rows)))
+                now = time.monotonic()
+                if now - told > TELL_EVERY:
+                    print(f"data: decoded {rows[-1] + 1:,} of {count:,} images", flush=True)
+                    told = now
+                if now - saved > SAVE_EVERY:
+                    _to_disk(file)
+                    replace_text(self.entry / PARTIAL_RECORD, json.dumps(int(rows[-1] + 1)) + "\n")
+                    saved = now
+            _to_disk(file)
+        return _checksums(self.entry / PARTIAL, None)
+
+    def _written(self, header, row_bytes):
+        """How many rows another process left here."""
+        try:
+            rows = json.loads((self.entry / PARTIAL_RECORD).read_text(encoding="utf-8"))
+            with open(self.entry / PARTIAL, "rb") as file:
+                same = file.read(len(header)) == header
+                size = os.fstat(file.fileno()).st_size
+        except (OSError, ValueError):
+            return 0
+        fits = type(rows) is int and 0 < rows <= self.shape[0]
+        return rows if fits and same and size >= len(header) + rows * row_bytes else 0
+
+
+def _opened(entry, shape):
+    """The pixels of a whole entry; None if it is not whole, which is told where it was before."""
+    if not (entry / RECORD).exists():
+        return None
+    why = _damage(entry, shape)
+    if why:
+        print(f"data: {entry} is damaged ({why}); decoding its images again", flush=True)
+        return None
+    pixels: np.ndarray = np.load(entry / PIXELS, mmap_mode="r", allow_pickle=False)
+    return pixels.view(np.ndarray)
+
+
+def _damage(entry, shape):
+    """What is wrong with an entry; empty if nothing is."""
+    try:
+        record = json.loads((entry / RECORD).read_text(encoding="utf-8"))
+        if record["shape"] != list(shape):
+            return "its record is of other images"
+        header = _header(shape)
+        path = entry / PIXELS
+        if path.stat().st_size != len(header) + int(np.prod(shape)):
+            return "its size is wrong"
+        with open(path, "rb") as file:
+            if file.read(len(header)) != header:
+                return "its header is wrong"
+        checksums = record["checksums"]
+        blocks = np.unique(np.linspace(0, len(checksums) - 1, CHECKED_BLOCKS).astype(int))
+        if _checksums(path, blocks.tolist()) != [checksums[block] for block in blocks]:
+            return "its checksum is wrong"
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def _checksums(path, blocks):
+    """CRC-32 of blocks of a file; of all: None."""
+    if blocks is None:
+        blocks = range(-(-path.stat().st_size // BLOCK))
+    found = []
+    with open(path, "rb") as file:
+        for block in blocks:
+            file.seek(block * BLOCK)
+            found.append(zlib.crc32(file.read(BLOCK)))
+    return found
+
+
+def _header(shape):
+    """The first bytes of a .npy file of uint8."""
+    described = {"descr": "|u1", "fortran_order": False, "shape": tuple(shape)}
+    text = repr(described).encode("latin1")
+    padding = -(10 + len(text) + 1) % 64
+    text += b" " * padding + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
+def _room(folder, size):
+    """Raises OSError where the disk has not so many bytes."""
+    if shutil.disk_usage(folder).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+
+
+def _to_disk(file):
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _bytes_of(folder):
+    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+
+
+def _last_use(folder):
+    times = [path.stat().st_mtime for path in folder.iterdir() if path.suffix == ".json"]
+    return max(times, default=0.0)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One process at a time makes an entry; the others wait, and find it made."""
+    with open(folder / "lock", "ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"data: another process writes to {folder}; waiting for it", flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _told(error, folder, size):
+    if error.errno in FULL:
+        return (
+            f"there is no room in {folder} for the {size / GIB:.3g} GiB of decoded images; give "
+            "--cache_dir on another disk, or a smaller --cache_gib (0: images are decoded again "
+            "each time)"
+        )
+    return (
+        f"decoded images cannot be kept in {folder} ({error.strerror or error}); give another "
+        "--cache_dir"
+    )

@@ -1,0 +1,168 @@
+"""Image files of every kind: what is seen of them, and what is wrong with them."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from made_images import pixels, save
+from PIL import Image
+
+from dim_tf.data import encoded_images, image_files, image_ops
+from dim_tf.data.image_files import FORMATS, Fault, UndecodableError
+
+PHOTO = Image.fromarray(pixels(5, 90, 131))
+
+
+def fitted(image, size=16):
+    """As training and serving fit an image that is decoded already."""
+    upright = tf.constant(np.asarray(image.convert("RGB")))
+    return image_ops.to_bytes(image_ops.fit(upright, size)).numpy().astype(int)
+
+
+@pytest.mark.parametrize(
+    ("name", "format", "options", "off"),
+    [
+        ("a.png", "PNG", {}, 1),
+        ("a.JPG", "JPEG", {"quality": 95}, 4),
+        ("a.jpeg", "JPEG", {"progressive": True, "quality": 95}, 4),
+        ("a.webp", "WEBP", {"lossless": True}, 1),
+        ("a.bmp", "BMP", {}, 1),
+        ("a.tif", "TIFF", {}, 1),
+        ("a.gif", "GIF", {}, 40),  # 256 colours
+    ],
+)
+def test_formats(tmp_path, name, format, options, off):
+    path = save(tmp_path / name, image=PHOTO, format=format, **options)
+    found = image_files.inspect(path)
+    assert (found.fault, found.width, found.height) == (Fault.NONE, 131, 90)
+    assert FORMATS[found.format] == format
+    decoded = image_files.decode_to_size(path, 16).astype(int)
+    assert np.abs(decoded - fitted(PHOTO)).max() <= off
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_turns_images_upright(tmp_path, suffix, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save(tmp_path / f"a.{suffix}", image=PHOTO, exif=exif, quality=95)
+    turned = PHOTO.transpose(image_files._TURNS[orientation]) if orientation > 1 else PHOTO
+    found = image_files.inspect(path)
+    assert (found.width, found.height) == turned.size
+    decoded = image_files.decode_to_size(path, 16).astype(int)
+    assert np.abs(decoded - fitted(turned)).mean() < 2
+
+
+def test_a_photograph_is_what_serving_sees(tmp_path):
+    """Also where a JPEG is decoded at a lower resolution."""
+    path = save(tmp_path / "a.jpg", image=Image.fromarray(pixels(3, 700, 900)), quality=90)
+    served = encoded_images.decode_to_size(tf.io.read_file(str(path)), 16).numpy().astype(int)
+    seen = image_files.decode_to_size(path, 16).astype(int)
+    assert np.abs(seen - served).max() <= 3
+
+
+@pytest.mark.parametrize(
+    ("mode", "name"),
+    [
+        ("1", "a.png"),
+        ("L", "a.jpg"),
+        ("LA", "a.png"),
+        ("P", "a.png"),
+        ("RGBA", "a.png"),
+        ("CMYK", "a.jpg"),
+        ("CMYK", "a.tif"),
+    ],
+)
+def test_modes(tmp_path, mode, name):
+    path = save(tmp_path / name, image=PHOTO.convert(mode))
+    assert image_files.inspect(path).fault == Fault.NONE
+    decoded = image_files.decode_to_size(path, 16).astype(int)
+    wanted = fitted(PHOTO.convert(mode).convert("RGB"))
+    assert np.abs(decoded - wanted).mean() < 4
+    if mode in ("1", "L", "LA"):
+        assert (decoded == decoded[..., :1]).all()
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_of_16_bits_the_upper_8_are_kept(tmp_path, name):
+    values = np.linspace(0, 65535, 32 * 32).astype(np.uint16).reshape(32, 32)
+    path = save(tmp_path / name, image=Image.fromarray(values))
+    assert image_files.inspect(path).fault == Fault.NONE
+    np.testing.assert_array_equal(image_files.decode_to_size(path, 32)[..., 0], values >> 8)
+
+
+def test_transparency_is_dropped_as_in_serving(tmp_path):
+    image = PHOTO.copy()
+    image.putalpha(0)
+    path = save(tmp_path / "a.png", image=image)
+    served = encoded_images.decode_to_size(tf.io.read_file(str(path)), 16).numpy().astype(int)
+    assert np.abs(image_files.decode_to_size(path, 16).astype(int) - served).max() <= 1
+
+
+def test_of_an_animation_the_first_picture(tmp_path):
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
+    path = save(tmp_path / "a.gif", image=frames[0], save_all=True, append_images=frames[1:])
+    assert tuple(image_files.decode_to_size(path, 16)[0, 0]) == (255, 0, 0)
+
+
+def noise():
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "fault"),
+    [
+        ("empty.jpg", lambda good: b"", Fault.EMPTY),
+        ("cut.png", lambda good: good[: len(good) // 2], Fault.BROKEN),
+        ("text.jpg", lambda good: b"no image, but words", Fault.NOT_AN_IMAGE),
+        ("head.png", lambda good: good[:20], Fault.NOT_AN_IMAGE),
+        ("flipped.png", lambda good: good[:500] + b"\xff" * 50 + good[550:], Fault.BROKEN),
+        ("page.txt", lambda good: b"words", Fault.OTHER),
+        ("nothing", lambda good: b"", Fault.OTHER),
+        ("wrong.jpg", lambda good: good, Fault.NONE),
+        ("IMG_0001", lambda good: good, Fault.NONE),
+    ],
+)
+def test_what_is_wrong(tmp_path, name, make, fault):
+    good = save(tmp_path / "good.png", image=noise()).read_bytes()
+    path = tmp_path / name
+    path.write_bytes(make(good))
+    assert image_files.inspect(path).fault == fault
+    if fault == Fault.NONE:
+        assert image_files.decode_to_size(path, 64).shape == (64, 64, 3)
+    else:
+        with pytest.raises(UndecodableError):
+            image_files.decode_to_size(path, 64)
+
+
+def test_a_cut_jpeg_is_found_at_the_lowest_resolution_too(tmp_path):
+    good = save(tmp_path / "good.jpg", image=noise()).read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(good[: len(good) * 3 // 4])
+    assert image_files.inspect(tmp_path / "cut.jpg").fault == Fault.BROKEN
+
+
+def test_bombs_are_refused_before_memory_is_taken(tmp_path, monkeypatch):
+    path = save(tmp_path / "bomb.png", image=Image.new("1", (20_000, 20_000)))
+    monkeypatch.setattr(Image.Image, "load", None)
+    assert path.stat().st_size < 100_000
+    assert image_files.inspect(path).fault == Fault.TOO_LARGE
+    path = save(tmp_path / "large.png", image=Image.new("1", (6000, 6000)))
+    assert image_files.inspect(path).fault == Fault.TOO_LARGE
+
+
+def test_files_of_gigabytes_are_not_read(tmp_path):
+    path = tmp_path / "large.jpg"
+    with open(path, "wb") as file:
+        file.truncate(image_files.MAX_BYTES + 17)
+    assert image_files.inspect(path).fault == Fault.TOO_LARGE
+
+
+def test_pixels_whose_range_nothing_tells(tmp_path):
+    path = save(tmp_path / "a.tif", image=Image.fromarray(np.ones((16, 16), np.float32)))
+    assert image_files.inspect(path).fault == Fault.PIXELS
+
+
+def test_tiny_and_missing(tmp_path):
+    assert image_files.inspect(save(tmp_path / "a.png", image=Image.new("L", (7, 90)))).fault == (
+        Fault.TINY
+    )
+    assert image_files.inspect(tmp_path / "none.png").fault == Fault.UNREADABLE
