@@ -54,7 +54,7 @@ class Supervised(EncoderModel):
         if self.multi_label:
             truth = tf.cast(batch.labels, tf.float32)
             losses = tf.nn.sigmoid_cross_entropy_with_logits(truth, logits)  # [N, A]
-            right = (logits > 0) == (batch.labels > 0)
+            right = (logits > 0) == (truth > 0)
         else:
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.labels, logits)  # [N]
             right = tf.argmax(logits, axis=1) == tf.cast(batch.labels, tf.int64)
