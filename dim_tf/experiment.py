@@ -25,6 +25,8 @@ ENCODERS = (
     "alex64x64",
     "foldalex64x64",
     "foldmultialex64x64",
+    "crops32x32",
+    "crops64x64",
     "resnet19_32x32",
     "resnet34_32x32",
     "foldresnet19_32x32",
@@ -38,8 +40,20 @@ ESTIMATORS = ("jsd", "infonce", "dv", "nwj", "gan", "rkl", "hellinger", "chi2", 
 # How each model's encoder learns, in a sentence that begins "An image encoder, learned".
 MODELS = {
     "dim": "from unlabelled images by Deep InfoMax (Hjelm et al. 2019)",
+    "ae": "from unlabelled images as an autoencoder",
+    "vae": "from unlabelled images as a variational autoencoder (Kingma & Welling 2014)",
+    "beta_vae": "from unlabelled images as a β-VAE (Higgins et al. 2017)",
+    "aae": "from unlabelled images as an adversarial autoencoder (Makhzani et al. 2016)",
+    "bigan": "from unlabelled images by BiGAN (Donahue et al. 2017)",
+    "nat": "from unlabelled images by Noise As Targets (Bojanowski & Joulin 2017)",
+    "cpc": "from unlabelled images by contrastive predictive coding (van den Oord et al. 2018)",
+    "simclr": "from unlabelled images by SimCLR (Chen et al. 2020)",
+    "vicreg": "from unlabelled images by VICReg (Bardes et al. 2022)",
+    "amdim": "from unlabelled images by multi-scale Deep InfoMax (Bachman et al. 2019)",
     "supervised": "from images and their labels by cross-entropy: full supervision",
 }
+# Settings that some models alone have.
+OF_MODELS = {"kl_weight": ("beta_vae",), "temperature": ("simclr",)}
 # Those of dim_tf.evaluation.evaluate. A test compares them.
 DEFAULT_MEASURES = ("knn", "linear", "mlp", "clusters", "geometry", "projection")
 MEASURES = (
@@ -172,7 +186,9 @@ class Experiment:
     global_critic: str = _setting(
         "conv", "critic of whole local maps, for --alpha", choices=("conv", "dense", "dot")
     )
-    mi_units: int = _setting(2048, "units of the dot-product critic", minimum=1, maximum=2**16)
+    mi_units: int = _setting(
+        2048, "units of the dot-product critics, of dim and amdim", minimum=1, maximum=2**16
+    )
     critic_layer_norm: bool = _setting(True, "layer norm in the dot-product critic")
     negatives: int = _setting(
         0,
@@ -184,10 +200,10 @@ class Experiment:
     )
     alpha: float = _setting(0.0, "weight of global mutual information", minimum=0)
     beta: float = _setting(1.0, "weight of local mutual information", minimum=0)
-    gamma: float = _setting(0.1, "weight of prior matching; 0: none", minimum=0)
+    gamma: float = _setting(0.1, "weight of prior matching, of dim and aae; 0: none", minimum=0)
     prior: str = _setting(
         "uniform",
-        "prior of the global feature",
+        "prior of the global feature, and of the codes of bigan and generator",
         choices=("uniform", "gaussian", "ball", "sphere"),
     )
     prior_divergence: str = _setting(
@@ -210,6 +226,11 @@ class Experiment:
         "2: local map and global feature from two augmentations of the image",
         choices=(1, 2),
     )
+
+    kl_weight: float = _setting(
+        4.0, "for --model=beta_vae, the weight of the KL divergence from the prior", above=0
+    )
+    temperature: float = _setting(0.5, "for --model=simclr, of the softmax", above=0)
 
     epochs: int = _setting(20, "epochs of training", minimum=1, identity=False, maximum=10**6)
     steps: int = _setting(0, "caps the steps of training; 0: no cap", minimum=0, identity=False)
@@ -444,6 +465,12 @@ class Experiment:
             raise InputError(
                 "nothing to learn: --" + ", --".join(weights) + " are all 0; give one a weight"
             )
+        for name, models in OF_MODELS.items():
+            default = self.__dataclass_fields__[name].default
+            if getattr(self, name) != default and self.model not in models:
+                raise InputError(
+                    f"--{name} is for --model={' or '.join(models)}, not {self.model}; leave it out"
+                )
         unknown = [name for name in self.measure_names if name not in MEASURES]
         if unknown:
             raise InputError(
@@ -460,7 +487,7 @@ class Experiment:
     @property
     def matches_prior(self) -> bool:
         """Whether the encoder's features are trained to be distributed like the prior."""
-        return self.model == "dim" and self.gamma > 0
+        return self.model in ("dim", "aae") and self.gamma > 0
 
     @property
     def data_request(self) -> Request:

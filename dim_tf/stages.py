@@ -26,7 +26,7 @@ from dim_tf.evaluation.evaluate import Networks
 from dim_tf.evaluation.evaluate import evaluate as measure
 from dim_tf.evaluation.evaluate import write as write_evaluation
 from dim_tf.evaluation.report import results
-from dim_tf.experiment import MODELS, Experiment
+from dim_tf.experiment import MODELS, OF_MODELS, Experiment
 from dim_tf.export import embed, image_collection, publish, saved_model
 from dim_tf.files import make_folder, read_json, replace_text
 from dim_tf.training.model import load_trained, make_encoder
@@ -174,7 +174,8 @@ def _pixels(images: np.ndarray) -> np.ndarray:
 
 def _objective(experiment: Experiment) -> str:
     if experiment.model != "dim":
-        return experiment.model
+        own = [name for name, models in OF_MODELS.items() if experiment.model in models]
+        return ", ".join([experiment.model, *(f"{x} {getattr(experiment, x):g}" for x in own)])
     names = ("alpha", "beta", "gamma", "coordinates", "relative_coordinates")
     weights = [
         f"{name} {getattr(experiment, name):g}" for name in names if getattr(experiment, name)

@@ -41,18 +41,29 @@ def losses(discriminator, real, made, estimator: Estimator, weight: float) -> Ad
         estimator: of the divergence, real samples being the joint and made ones the product.
         weight: λ of the gradient penalty.
     """
-    real_scores, real_norm = _scores_and_gradient_norm(discriminator, real)
-    made_scores, made_norm = _scores_and_gradient_norm(discriminator, tf.stop_gradient(made))
+    real_scores, real_norm = scores_and_gradient_norm(discriminator, real)
+    made_scores, made_norm = scores_and_gradient_norm(discriminator, tf.stop_gradient(made))
     divergence = estimator.of_samples(real_scores, made_scores)
     penalty = 0.5 * weight * (tf.reduce_mean(real_norm) + tf.reduce_mean(made_norm))
     maker_loss = -tf.reduce_mean(estimator.joint(discriminator(made)))
     return AdversarialLosses(maker_loss, penalty - divergence, divergence, penalty)
 
 
-def _scores_and_gradient_norm(discriminator, inputs):
-    """D(x) [N] and ‖∇ₓ D(x)‖² [N]."""
+def scores_and_gradient_norm(discriminator, inputs) -> tuple[tf.Tensor, tf.Tensor]:
+    """D(x) and ‖∇ₓ D(x)‖².
+
+    Args:
+        discriminator: x -> float32 [N].
+        inputs: x, a tensor [N, ...] or a tuple of such; the norm is then of all parts together.
+
+    Returns:
+        float32 [N] twice.
+    """
     with tf.GradientTape() as tape:
         tape.watch(inputs)
         scores = discriminator(inputs)
-    gradients = tf.cast(tape.gradient(scores, inputs), tf.float32)
-    return scores, tf.reduce_sum(gradients**2, axis=list(range(1, gradients.shape.rank)))
+    norms = []
+    for gradient in tf.nest.flatten(tape.gradient(scores, inputs)):
+        squares = tf.cast(gradient, tf.float32) ** 2
+        norms.append(tf.reduce_sum(squares, axis=list(range(1, squares.shape.rank))))
+    return scores, tf.add_n(norms)

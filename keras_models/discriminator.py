@@ -8,6 +8,8 @@ import tensorflow as tf
 
 from keras_models import layers
 
+LEAK = 0.2  # the leaky ReLUs' slope
+
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
 class Discriminator(keras.Model):
@@ -47,26 +49,76 @@ class ImageDiscriminator(keras.Model):
     def __init__(self, filters: Sequence[int] = (64, 128, 256), **kwargs):
         super().__init__(**kwargs)
         self.filters = tuple(filters)
-        self.convs = [
-            layers.Conv2D(f, 4, 2, 1, name=f"conv{i}") for i, f in enumerate(self.filters)
-        ]
+        self.convs = _convs(self.filters)
         self.logit = layers.Dense(1, name="logit")
 
     def build(self, input_shape):
-        shape = tuple(input_shape)
-        for conv in self.convs:
-            conv.build(shape)
-            shape = conv.compute_output_shape(shape)
-        self.logit.build((None, math.prod(shape[1:])))
+        self.logit.build((None, _build(self.convs, input_shape)))
         self.built = True
 
     def call(self, images):
         """[N, H, W, C] -> float32 [N], the logit of being real."""
-        x = images
-        for conv in self.convs:
-            x = tf.nn.leaky_relu(conv(x), 0.2)
-        x = tf.reshape(x, [tf.shape(x)[0], math.prod(x.shape[1:])])
-        return tf.cast(self.logit(x)[:, 0], tf.float32)
+        return tf.cast(self.logit(_seen(self.convs, images))[:, 0], tf.float32)
 
     def get_config(self):
         return {"name": self.name, "filters": self.filters}
+
+
+@keras.saving.register_keras_serializable(layers.PACKAGE)
+class PairDiscriminator(keras.Model):
+    """Do this image and this code belong to the data's side? The discriminator of BiGAN.
+
+    The convolutions of `ImageDiscriminator`; their output, flattened, beside the code; a dense
+    layer with leaky ReLU (slope 0.2); one logit. No batch norm, for the same reason.
+
+    Args:
+        filters: of the 4x4 convolutions of stride 2.
+        hidden_units: of the dense layer.
+    """
+
+    def __init__(self, filters: Sequence[int] = (64, 128, 256), hidden_units: int = 1024, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = tuple(filters)
+        self.hidden_units = hidden_units
+        self.convs = _convs(self.filters)
+        self.hidden = layers.Dense(hidden_units, name="hidden")
+        self.logit = layers.Dense(1, name="logit")
+
+    def build(self, input_shape):
+        """Of the shapes of images and codes."""
+        images, codes = input_shape
+        self.hidden.build((None, _build(self.convs, images) + codes[-1]))
+        self.logit.build((None, self.hidden_units))
+        self.built = True
+
+    def call(self, pair):
+        """(images [N, H, W, C], codes [N, D]) -> float32 [N]."""
+        images, codes = pair
+        x = _seen(self.convs, images)
+        x = tf.concat([x, tf.cast(codes, x.dtype)], axis=1)
+        x = tf.nn.leaky_relu(self.hidden(x), LEAK)
+        return tf.cast(self.logit(x)[:, 0], tf.float32)
+
+    def get_config(self):
+        return {"name": self.name, "filters": self.filters, "hidden_units": self.hidden_units}
+
+
+def _convs(filters):
+    return [layers.Conv2D(f, 4, 2, 1, name=f"conv{i}") for i, f in enumerate(filters)]
+
+
+def _build(convs, input_shape) -> int:
+    """Builds the convolutions; how many numbers come out."""
+    shape = tuple(input_shape)
+    for conv in convs:
+        conv.build(shape)
+        shape = conv.compute_output_shape(shape)
+    return math.prod(shape[1:])
+
+
+def _seen(convs, images):
+    """[N, H, W, C] -> [N, F]."""
+    x = images
+    for conv in convs:
+        x = tf.nn.leaky_relu(conv(x), LEAK)
+    return tf.reshape(x, [tf.shape(x)[0], math.prod(x.shape[1:])])

@@ -55,10 +55,12 @@ class ObjectiveModel(keras.Model, abc.ABC):
             weights are its own; None: there is none.
         needs_labels: whether the objective needs the images' labels.
         needs_rows: whether it needs to know which images they are.
+        compiles: whether XLA can compile a step.
     """
 
     needs_labels = False
     needs_rows = False
+    compiles = True
 
     def __init__(self, seed: int = 0, **kwargs):
         super().__init__(**kwargs)

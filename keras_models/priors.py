@@ -12,7 +12,8 @@ import tensorflow as tf
 from keras_models import layers
 
 
-def _distributions():
+def distributions():
+    """TFP's distributions."""
     # Its import takes most of a second, which a run without a prior need not wait for.
     import tensorflow_probability as tfp
 
@@ -43,7 +44,7 @@ class UniformPrior(_Prior):
 
     def __init__(self, dim: int):
         super().__init__(dim)
-        self.distribution = _distributions().Uniform(0.0, 1.0)  # of each number
+        self.distribution = distributions().Uniform(0.0, 1.0)  # of each number
 
     def sample(self, noise: tf.Tensor) -> tf.Tensor:
         """Uniform noise [N, D] -> samples [N, D]."""
@@ -64,7 +65,7 @@ class GaussianPrior(_Prior):
 
     def __init__(self, dim: int):
         super().__init__(dim)
-        self.distribution = _distributions().Normal(0.0, 1.0)  # of each number
+        self.distribution = distributions().Normal(0.0, 1.0)  # of each number
 
     def sample(self, noise: tf.Tensor) -> tf.Tensor:
         """Uniform noise [N, D] -> samples [N, D]."""
@@ -112,7 +113,7 @@ class BallPrior(_Prior):
 
     def __init__(self, dim: int):
         super().__init__(dim)
-        self.radius = _distributions().Kumaraswamy(float(dim), 1.0)
+        self.radius = distributions().Kumaraswamy(float(dim), 1.0)
         self._normal = GaussianPrior(dim)
 
     def sample(self, noise: tf.Tensor) -> tf.Tensor:

@@ -4,13 +4,95 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_models.encoders import ConvNet
+from keras_models import priors, terms
+from keras_models.baselines import (
+    CPC,
+    VAE,
+    AdversarialAutoencoder,
+    Autoencoder,
+    BiGAN,
+    MultiScaleDIM,
+    NoiseAsTargets,
+    SimCLR,
+    Supervised,
+    VICReg,
+)
+from keras_models.decoders import Decoder
+from keras_models.discriminator import Discriminator, PairDiscriminator
+from keras_models.encoders import ConvNet, StridedCropsNet
 from keras_models.objective_model import Batch
 
 SIDE, LATENT = 8, 5
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (16, SIDE, SIDE, 1)).astype(np.float32)
 LABELS = np.arange(16) % 3
 BATCH = Batch(tf.constant(IMAGES), tf.constant(LABELS), tf.range(16, dtype=tf.int64))
+
+
+def supervised(encoder):
+    return Supervised(encoder, labels=3)
+
+
+def decoder(encoder):
+    return Decoder((SIDE, SIDE, 1), LATENT, (8, 4), encoder.synchronized)
+
+
+def autoencoder(encoder):
+    return Autoencoder(encoder, decoder(encoder))
+
+
+def vae(encoder, kl_weight=1.0):
+    return VAE(encoder, decoder(encoder), kl_weight)
+
+
+def aae(encoder, weight=0.3, prior="uniform"):
+    matching = terms.PriorMatching(priors.get(prior, 5), Discriminator((8,)), weight=weight)
+    return AdversarialAutoencoder(encoder, decoder(encoder), matching)
+
+
+def bigan(encoder, prior="uniform", penalty=1.0):
+    return BiGAN(
+        encoder,
+        decoder(encoder),
+        PairDiscriminator((4,), 8),
+        priors.get(prior, LATENT),
+        penalty,
+    )
+
+
+def nat(encoder, images=20):
+    return NoiseAsTargets(encoder, images)
+
+
+def simclr(encoder):
+    return SimCLR(encoder, 0.5, (8,), 6)
+
+
+def vicreg(encoder):
+    return VICReg(encoder, (8,), 6)
+
+
+def amdim(encoder):
+    return MultiScaleDIM(encoder, units=6)
+
+
+def crops_encoder(image_shape=(SIDE, SIDE, 1), synchronized=False):
+    """Of crops of half the side, half of that apart; 3 x 3 of them in a square image."""
+    size = min(image_shape[:2]) // 2 if image_shape[0] == image_shape[1] else 8
+    return StridedCropsNet(
+        image_shape,
+        (size, size // 2),
+        ((4, 3, 1, 1), (3, 4, 2, 1)),
+        (),
+        latent_dim=0,
+        crop_dim=LATENT,
+        norm=False,
+        synchronized=synchronized,
+    )
+
+
+def cpc(encoder):
+    """It needs an encoder of its own."""
+    return CPC(crops_encoder(encoder.image_shape, encoder.synchronized), units=6, ahead=2)
 
 
 def made(make, learning_rate=1e-2, synchronized=False, **compile_arguments):
@@ -45,10 +127,9 @@ def check_training(make, steps=8, falls=True):
     assert np.isfinite(found).all()
     if falls:
         assert np.mean(found[-2:]) < found[0]
-    moved = [
-        not np.array_equal(v, old) for v, old in zip(model.trainable_variables, before, strict=True)
-    ]
-    assert all(moved)
+    for variable, old in zip(model.trainable_variables, before, strict=True):
+        if not variable.path.endswith("global/dense/bias"):  # a batch norm after it takes it off
+            assert not np.array_equal(variable, old), variable.path
     eager = float(made(make).train_step(BATCH)["loss"])
     np.testing.assert_allclose(found[0], eager, rtol=1e-4)
     return found

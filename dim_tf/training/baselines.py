@@ -5,7 +5,20 @@ from collections.abc import Callable
 from dim_tf.data.splits import Splits
 from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
-from keras_models.baselines import Supervised
+from keras_models import decoders, priors, terms
+from keras_models.baselines import (
+    CPC,
+    VAE,
+    AdversarialAutoencoder,
+    Autoencoder,
+    BiGAN,
+    MultiScaleDIM,
+    NoiseAsTargets,
+    SimCLR,
+    Supervised,
+    VICReg,
+)
+from keras_models.discriminator import PairDiscriminator
 from keras_models.encoders import Encoder
 from keras_models.objective_model import ObjectiveModel
 
@@ -32,6 +45,80 @@ def _supervised(experiment, encoder, splits):
     return Supervised(encoder, labels, splits.multi_label, experiment.seed, name="supervised")
 
 
+def _decoder(encoder, name):
+    filters = decoders.filters_for(encoder.image_shape)
+    return decoders.Decoder(
+        encoder.image_shape, encoder.global_dim, filters, encoder.synchronized, name=name
+    )
+
+
+def _autoencoder(experiment, encoder, splits):
+    return Autoencoder(encoder, _decoder(encoder, "decoder"), experiment.seed, name="autoencoder")
+
+
+def _vae(experiment, encoder, splits):
+    weight = experiment.kl_weight if experiment.model == "beta_vae" else 1.0
+    return VAE(encoder, _decoder(encoder, "decoder"), weight, experiment.seed, name="vae")
+
+
+def _aae(experiment, encoder, splits):
+    matching = terms.prior_matching(
+        experiment.prior,
+        encoder.global_dim,
+        experiment.prior_divergence,
+        experiment.prior_penalty,
+        experiment.gamma,
+    )
+    return AdversarialAutoencoder(
+        encoder, _decoder(encoder, "decoder"), matching, experiment.seed, name="aae"
+    )
+
+
+def _bigan(experiment, encoder, splits):
+    filters = decoders.filters_for(encoder.image_shape)
+    return BiGAN(
+        encoder,
+        _decoder(encoder, "generator"),
+        PairDiscriminator(tuple(reversed(filters[1:])), name="discriminator"),
+        priors.get(experiment.prior, encoder.global_dim),
+        experiment.prior_penalty,
+        experiment.seed,
+        name="bigan",
+    )
+
+
+def _nat(experiment, encoder, splits):
+    return NoiseAsTargets(encoder, len(splits.train), experiment.seed, name="nat")
+
+
+def _cpc(experiment, encoder, splits):
+    return CPC(encoder, seed=experiment.seed, name="cpc")
+
+
+def _amdim(experiment, encoder, splits):
+    return MultiScaleDIM(
+        encoder, experiment.mi_units, experiment.score_chunk, experiment.seed, name="amdim"
+    )
+
+
+def _simclr(experiment, encoder, splits):
+    return SimCLR(encoder, experiment.temperature, seed=experiment.seed, name="simclr")
+
+
+def _vicreg(experiment, encoder, splits):
+    return VICReg(encoder, seed=experiment.seed, name="vicreg")
+
+
 _MODELS: dict[str, Callable[[Experiment, Encoder, Splits], ObjectiveModel]] = {
+    "ae": _autoencoder,
+    "vae": _vae,
+    "beta_vae": _vae,
+    "aae": _aae,
+    "bigan": _bigan,
+    "nat": _nat,
+    "cpc": _cpc,
+    "simclr": _simclr,
+    "vicreg": _vicreg,
+    "amdim": _amdim,
     "supervised": _supervised,
 }

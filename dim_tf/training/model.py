@@ -71,16 +71,19 @@ def make_model(experiment: Experiment, splits: Splits, replicas: int = 1) -> Obj
             model = DeepInfoMax(encoder, objective, views, experiment.seed, name="deep_infomax")
         else:
             model = baselines.make(experiment, encoder, splits)
+    jit_compile = strategy.jit_compile(experiment.jit_compile, experiment.replicas)
+    if experiment.jit_compile == "true" and not model.compiles:
+        raise InputError(f"XLA cannot compile --model={experiment.model}; leave --jit_compile out")
     model.compile(
         experiment.learning_rate,
         micro_batches=experiment.micro_batches,
         steps_per_execution=experiment.steps_per_execution,
-        jit_compile=strategy.jit_compile(experiment.jit_compile, experiment.replicas),
+        jit_compile=jit_compile and model.compiles,
     )
     try:
         model.build()
     except ValueError as error:  # a critic or a sampling that the local map is too small for
-        raise InputError(str(error)) from error
+        raise InputError(f"--model={experiment.model}: {error}") from error
     return model
 
 

@@ -5,6 +5,21 @@ import keras
 from keras_models.objective_model import ObjectiveModel
 
 
+def one_global(shapes: dict[str, tuple]) -> tuple:
+    """The shape of the global feature, of which each image has one.
+
+    Raises:
+        ValueError: it has a map of them.
+    """
+    shape = shapes["global"]
+    if len(shape) != 2:
+        raise ValueError(
+            f"needs one global feature an image; this encoder has {shape[1]}x{shape[2]}: take "
+            "another --encoder"
+        )
+    return shape
+
+
 class EncoderModel(ObjectiveModel):
     """A model whose objective trains an encoder, together with parts that only training needs.
 

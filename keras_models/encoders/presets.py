@@ -50,6 +50,14 @@ _ALEX_CONVOLUTIONS = (
 # (filters, stride, blocks)
 _RESNET19 = ((64, 1, 2), (128, 2, 1), (128, 1, 1), (256, 2, 1), (256, 1, 1))
 _RESNET34 = ((64, 1, 3), (128, 2, 1), (128, 1, 5), (256, 2, 1), (256, 1, 2))
+# A linear feature of each crop and nothing above; no batch norm, by which one would see the others.
+_OF_CROPS = {
+    "top_convolutions": (),
+    "latent_dim": 0,
+    "crop_dim": 64,
+    "use_bias": True,
+    "norm": False,
+}
 _AUTHORS = "authors' code (rdevon/DIM)"
 
 PRESETS = {
@@ -129,6 +137,28 @@ PRESETS = {
         },
         parameters=3_194_592,
         source=f"{_AUTHORS}, several globals on STL-10",
+    ),
+    "crops32x32": Preset(
+        StridedCropsNet,
+        {
+            "image_shape": (32, 32, 3),
+            "crops": (8, 4),
+            "convolutions": ((64, 3, 1, 1), (128, 4, 2, 1), (256, 4, 2, 1)),
+            **_OF_CROPS,
+        },
+        parameters=723_136,
+        source="ours: a feature of each crop for CPC, without batch norm",
+    ),
+    "crops64x64": Preset(
+        StridedCropsNet,
+        {
+            "image_shape": (64, 64, 3),
+            "crops": (16, 8),
+            "convolutions": ((64, 4, 2, 1), (128, 4, 2, 1), (256, 4, 2, 1)),
+            **_OF_CROPS,
+        },
+        parameters=724_480,
+        source="ours: crops32x32 on crops of twice the size",
     ),
     "resnet19_32x32": Preset(
         ResNet,

@@ -189,6 +189,28 @@ class Linear(keras.layers.Layer):
         return self.dense(flat(x))
 
 
+class LinearPlaces(keras.layers.Layer):
+    """Dense with a bias at each place of a map: a global feature for each.
+
+    Args:
+        units: D.
+    """
+
+    def __init__(self, units: int, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = layers.Dense(units, name="dense")
+
+    def build(self, input_shape):
+        self.dense.build(input_shape)
+        self.built = True
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.dense.units)
+
+    def call(self, x, training=False, random=None):
+        return self.dense(x)
+
+
 class StridedCrops(keras.layers.Layer):
     """Cuts images into overlapping square crops (the authors' "unfold").
 

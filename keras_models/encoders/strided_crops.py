@@ -3,8 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
+import keras
+
 from keras_models.encoders.encoder import Encoder, serializable
-from keras_models.encoders.stages import DenseStage, Fold, Linear, StridedCrops, conv_stages
+from keras_models.encoders.stages import (
+    DenseStage,
+    Fold,
+    Linear,
+    LinearPlaces,
+    StridedCrops,
+    conv_stages,
+)
 
 
 @serializable
@@ -18,14 +27,18 @@ class StridedCropsNet(Encoder):
         top_convolutions: on the folded map, likewise.
         dense_units: of each hidden dense layer.
         latent_dim: units of the global feature; 0: the last map is the globals, one at each place.
+        crop_dim: units of a global for each crop, a linear map of its features; instead of layers
+            on the folded map. 0: none.
         dropout: after the fold, of convolutions (whole channels) and dense layers.
         use_bias: whether the crops' convolutions and the dense layers have biases.
+        norm: whether batch norm follows the convolutions.
         kernel_stddev: of the normal initialisation of all but the global layer; None: uniform.
         synchronized: whether batch norm takes its statistics over all replicas.
 
     Raises:
         ValueError: the crops do not cover the image, `latent_dim` without dense layers (the
-            globals are then the last map's places), or dense layers without `latent_dim`.
+            globals are then the last map's places), dense layers without `latent_dim`, or
+            `crop_dim` with any of them.
     """
 
     def __init__(
@@ -36,13 +49,20 @@ class StridedCropsNet(Encoder):
         top_convolutions: Sequence[Sequence[int]],
         dense_units: Sequence[int] = (),
         latent_dim: int = 64,
+        crop_dim: int = 0,
         dropout: float = 0.0,
         use_bias: bool = False,
+        norm: bool = True,
         kernel_stddev: float | None = None,
         synchronized: bool = False,
         **kwargs,
     ):
-        if not dense_units and (latent_dim or not top_convolutions):
+        if crop_dim and (top_convolutions or dense_units or latent_dim):
+            raise ValueError(
+                f"crop_dim is {crop_dim}, which makes a global of each crop; give latent_dim=0 and "
+                "no top_convolutions or dense_units"
+            )
+        if not crop_dim and not dense_units and (latent_dim or not top_convolutions):
             raise ValueError(
                 f"latent_dim is {latent_dim}; without dense layers the globals are the places of "
                 "the last of the top convolutions, whose filters are their size: give latent_dim=0"
@@ -53,29 +73,34 @@ class StridedCropsNet(Encoder):
             )
         cut = StridedCrops(*crops, name="crops")
         shared: dict[str, Any] = {"kernel_stddev": kernel_stddev, "synchronized": synchronized}
-        on_crops = conv_stages(convolutions, "conv", use_bias=use_bias, **shared)
+        on_crops = conv_stages(convolutions, "conv", use_bias=use_bias, norm=norm, **shared)
         fold = Fold(cut.grid(*image_shape[:2]), name="fold")
-        on_map = conv_stages(top_convolutions, "top_conv", dropout=dropout, **shared)
+        on_map = conv_stages(top_convolutions, "top_conv", dropout=dropout, norm=norm, **shared)
         hidden = [
             DenseStage(units, dropout, use_bias, name=f"fc{i}", **shared)
             for i, units in enumerate(dense_units)
         ]
-        last = [Linear(latent_dim, name="global")] if latent_dim else []
+        last: list[keras.layers.Layer] = []
+        if latent_dim or crop_dim:
+            kind = Linear if latent_dim else LinearPlaces
+            last = [kind(latent_dim or crop_dim, name="global")]
         stages = [cut, *on_crops, fold, *on_map, *hidden, *last]
         folded = len(on_crops) + 1
         endpoints = {"local": folded, "conv": folded}
         if hidden:
             endpoints["fc"] = folded + len(on_map) + len(hidden)
         endpoints["global"] = len(stages) - 1
-        global_dim = latent_dim or top_convolutions[-1][0]
+        global_dim = latent_dim or crop_dim or top_convolutions[-1][0]
         super().__init__(image_shape, stages, endpoints, global_dim, synchronized, **kwargs)
         self.crops = tuple(crops)
         self.convolutions = tuple(tuple(convolution) for convolution in convolutions)
         self.top_convolutions = tuple(tuple(convolution) for convolution in top_convolutions)
         self.dense_units = tuple(dense_units)
         self.latent_dim = latent_dim
+        self.crop_dim = crop_dim
         self.dropout = dropout
         self.use_bias = use_bias
+        self.norm = norm
         self.kernel_stddev = kernel_stddev
 
     def get_config(self):
@@ -85,7 +110,9 @@ class StridedCropsNet(Encoder):
             "top_convolutions",
             "dense_units",
             "latent_dim",
+            "crop_dim",
             "dropout",
             "use_bias",
+            "norm",
             "kernel_stddev",
         )

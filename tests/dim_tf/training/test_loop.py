@@ -314,19 +314,6 @@ def test_a_run_that_began_without_the_online_probe_goes_on_with_it(tmp_path, spl
     assert [entry["loss"] for entry in found] == [entry["loss"] for entry in expected]
 
 
-@pytest.mark.slow
-def test_a_supervised_run_is_resumed_exactly(tmp_path, splits):
-    """Its labels are a function of the step like the images, and its head is checkpointed."""
-    settings = {"model": "supervised", "checkpoint_every": 3}
-    loop.train(experiment(tmp_path / "straight", **settings), splits)
-    resumed = experiment(tmp_path / "resumed", **settings)
-    loop.train(dataclasses.replace(resumed, steps=7), splits)
-    loop.train(resumed, splits)
-    assert losses(tmp_path / "resumed") == losses(tmp_path / "straight")
-    model, step = load_trained(resumed, splits)
-    assert (step, model.labels) == (10, 2)
-
-
 def test_a_supervised_model_is_trained_on_what_has_labels(tmp_path, splits):
     wanted = experiment(tmp_path, model="supervised")
     unlabelled = dataclasses.replace(splits.train, labels=None)

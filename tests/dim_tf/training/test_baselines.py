@@ -1,0 +1,98 @@
+"""The models beside Deep InfoMax, from their settings to a checkpoint and back."""
+
+import json
+
+import numpy as np
+import pytest
+import small_baseline as small
+import tensorflow as tf
+
+from dim_tf.data.splits import Split, Splits
+from dim_tf.errors import InputError
+from dim_tf.experiment import MODELS, Experiment
+from dim_tf.training import baselines, loop
+from dim_tf.training.checkpoint import Checkpoints
+from dim_tf.training.model import load_trained, make_model
+from keras_models.objective_model import Batch
+
+NAMES = [name for name in MODELS if name != "dim"]
+
+
+def splits(side=16):
+    images = np.random.default_rng(0).integers(0, 256, (12, side, side, 3), np.uint8)
+    split = Split(images, np.arange(12) % 2)
+    return Splits("random", split, split, ("even", "odd"), "random images")
+
+
+def experiment(model, folder="", **settings):
+    sizes = {"batch_size": 4, "mi_units": 8, "latent_dim": 4}
+    if model == "cpc":
+        sizes |= {"encoder": "crops32x32", "latent_dim": 64}
+    return Experiment(name="t", run_dir=str(folder), model=model, **{**sizes, **settings})
+
+
+def test_every_model_is_made():
+    assert set(baselines._MODELS) == set(NAMES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", NAMES)
+def test_it_trains_from_its_settings_and_comes_back(tmp_path, model):
+    data = splits(32 if model == "cpc" else 16)
+    trained = loop.train(experiment(model, tmp_path, steps=2), data)
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2]
+    assert "online_probe" in json.loads(lines[0])
+    again, step = load_trained(experiment(model, tmp_path), data)
+    assert step == 2
+    for mine, theirs in zip(again.variables, trained.variables, strict=True):
+        np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
+
+
+MAKERS = (
+    small.autoencoder,
+    small.vae,
+    small.aae,
+    small.bigan,
+    small.nat,
+    small.cpc,
+    small.simclr,
+    small.vicreg,
+    small.amdim,
+    small.supervised,
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
+def test_it_goes_on_from_a_checkpoint_exactly(tmp_path, make):
+    batches = [Batch(*(tf.roll(x, shift, 0) for x in small.BATCH)) for shift in range(3)]
+    straight = small.made(make)
+    for batch in batches[:2]:
+        straight.train_step(batch)
+    Checkpoints(straight, tmp_path, keep=1).save(2)
+    resumed = small.made(make)
+    assert Checkpoints(resumed, tmp_path, keep=1).restore() == 2
+    expected = straight.train_step(batches[2])
+    for name, value in resumed.train_step(batches[2]).items():
+        assert float(value) == float(expected[name]), name
+    for mine, theirs in zip(resumed.variables, straight.variables, strict=True):
+        np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
+
+
+def test_settings_that_do_not_fit_are_told_by_their_flags():
+    with pytest.raises(InputError, match=r"--model=cpc: .*--encoder=crops32x32"):
+        make_model(experiment("cpc", encoder="basic", latent_dim=4), splits())
+    with pytest.raises(InputError, match=r"--model=aae: .*--gamma"):
+        make_model(experiment("aae", gamma=0.0), splits())
+    with pytest.raises(InputError, match="XLA cannot compile --model=nat"):
+        make_model(experiment("nat", jit_compile="true"), splits())
+
+
+def test_settings_of_other_models_are_refused():
+    with pytest.raises(InputError, match="--kl_weight is for --model=beta_vae, not vae"):
+        experiment("vae", kl_weight=2.0)
+    with pytest.raises(InputError, match="--temperature is for --model=simclr, not vicreg"):
+        experiment("vicreg", temperature=0.1)
+    experiment("beta_vae", kl_weight=2.0)
+    experiment("simclr", temperature=0.1)

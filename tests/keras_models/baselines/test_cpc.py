@@ -1,0 +1,78 @@
+import keras
+import numpy as np
+import pytest
+import small_baseline as small
+import tensorflow as tf
+
+from keras_models.baselines import CPC
+from keras_models.baselines.cpc import info_nce
+
+IMAGES = np.random.default_rng(0).uniform(-1, 1, (3, 16, 12, 1)).astype(np.float32)
+
+
+def cpc(ahead=2):
+    keras.utils.set_random_seed(1)
+    model = CPC(small.crops_encoder((16, 12, 1)), units=6, ahead=ahead)
+    model.compile(1e-2)
+    model.build()
+    return model
+
+
+@pytest.mark.parametrize("row", [0, 1, 2])
+def test_context_of_a_row_sees_the_rows_down_to_it(row):
+    """Crops of 8 pixels, 4 apart: row i of them ends at pixel 4·i + 8."""
+    model = cpc()
+    images = tf.constant(IMAGES)
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        features = model.encoder(images, training=True)["global"]
+        context = tf.reduce_sum(model.contexts(features)[:, row] ** 2)
+    slopes = np.abs(tape.gradient(context, images)).max(axis=(0, 2, 3))  # of each pixel row
+    assert (slopes[: 4 * row + 8] > 0).all()
+    assert (slopes[4 * row + 8 :] == 0).all()
+
+
+def test_context_depends_on_nothing_below():
+    """By changed features: no statistic of a batch carries what is below upwards either."""
+    model = cpc()
+    features = model.encoder(IMAGES, training=True)["global"].numpy()
+    before = model.contexts(tf.constant(features)).numpy()
+    features[:, 2] += 1
+    after = model.contexts(tf.constant(features)).numpy()
+    np.testing.assert_array_equal(after[:, :2], before[:, :2])
+    assert (np.abs(after[:, 2] - before[:, 2]).max(-1) > 0).all()
+    assert not any("norm" in v.path for v in model.encoder.variables)
+
+
+def test_info_nce_is_the_equation():
+    rng = np.random.default_rng(0)
+    p, z = rng.normal(size=(2, 5, 3)).astype(np.float32)
+    scores = p @ z.T
+    losses = [-np.log(np.exp(scores[i, i]) / np.exp(scores[i]).sum()) for i in range(5)]
+    loss, share = info_nce(tf.constant(p), tf.constant(z))
+    np.testing.assert_allclose(loss, np.mean(losses), rtol=1e-5)
+    np.testing.assert_allclose(share, np.mean(scores.argmax(1) == np.arange(5)))
+
+
+def test_each_place_predicts_those_below_it_in_its_column():
+    model = cpc()
+    features = model.encoder(IMAGES, training=True)["global"].numpy()  # [3, 3, 2, D]
+    contexts = model.contexts(tf.constant(features)).numpy()
+    losses = []
+    for k, prediction in enumerate(model.predictions, 1):
+        places = [(n, i, j) for n in range(3) for i in range(3 - k) for j in range(2)]
+        z = np.stack([features[n, i + k, j] for n, i, j in places])
+        predicted = np.stack([prediction(contexts[n : n + 1, i, j])[0] for n, i, j in places])
+        scores = predicted @ z.T
+        losses.append(np.mean(np.log(np.exp(scores).sum(1)) - np.diag(scores)))
+    assert len(losses) == 2
+    np.testing.assert_allclose(cpc().train_step(IMAGES)["loss"], np.mean(losses), rtol=1e-4)
+
+
+def test_no_more_rows_ahead_than_there_are():
+    assert len(cpc(ahead=5).predictions) == 2
+
+
+def test_an_encoder_without_a_feature_for_each_crop_is_refused():
+    with pytest.raises(ValueError, match="take --encoder=crops32x32"):
+        small.made(CPC)
