@@ -26,7 +26,10 @@ LARGEST = 1e100
 
 def is_number(value: Any) -> TypeGuard[float]:
     """Whether it is a finite number, and one that a page can show."""
-    return isinstance(value, Real) and abs(value) <= LARGEST  # which NaN is not
+    if not isinstance(value, Real):
+        return False
+    size: Any = abs(value)
+    return bool(size <= LARGEST)  # which NaN is not
 
 
 def number(value: float) -> str:
