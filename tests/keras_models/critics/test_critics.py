@@ -104,18 +104,33 @@ def joint_and_product(critic, local_features, global_features):
     return {"joint": scores.joint, "product": scores.product}
 
 
-@pytest.mark.parametrize("global_shape", GLOBAL_SHAPES.values(), ids=GLOBAL_SHAPES)
-@pytest.mark.parametrize("critic", CRITICS)
-def test_every_critic_passes_the_harness(critic, global_shape):
-    """XLA takes seconds, so it compiles each kind for one of the shapes, others are a graph."""
+COMPILED = ("dot", "dot with two negatives", "concat", "conv")
+
+
+@pytest.mark.parametrize(
+    ("critic", "global_shape", "xla"),
+    [
+        *(
+            (critic, shape, shape == (5, 7) and critic in COMPILED)
+            for critic in CRITICS
+            for shape in GLOBAL_SHAPES.values()
+        ),
+        *(
+            pytest.param(critic, (5, 7), True, marks=pytest.mark.slow)
+            for critic in CRITICS
+            if critic not in COMPILED
+        ),
+    ],
+)
+def test_every_critic_passes_the_harness(critic, global_shape, xla):
+    """XLA takes seconds, so few are compiled here; others are a graph."""
     harness.check(
         lambda: get_built(critic, global_shape=global_shape),
         joint_and_product,
         random_features((5, 5, 5, 3)),
         random_features(global_shape),
         bfloat16=0.3,  # batch norm of 5 images enlarges its errors
-        xla=global_shape == (5, 7)
-        and critic in ("dot", "dot with two negatives", "concat", "conv"),
+        xla=xla,
     )
 
 

@@ -112,10 +112,16 @@ def encode(encoder, images):
 COMPILED = {"convnet", "foldalex", "foldresnet", "residual"}
 
 
-@pytest.mark.parametrize("family", SMALL)
-def test_every_family_passes_the_harness(family):
+@pytest.mark.parametrize(
+    ("family", "xla"),
+    [
+        *((family, family in COMPILED) for family in SMALL),
+        *(pytest.param(one, True, marks=pytest.mark.slow) for one in SMALL if one not in COMPILED),
+    ],
+)
+def test_every_family_passes_the_harness(family, xla):
     images = images_for(make(family))
-    harness.check(lambda: make(family), encode, images, bfloat16=None, xla=family in COMPILED)
+    harness.check(lambda: make(family), encode, images, bfloat16=None, xla=xla)
 
 
 @pytest.mark.parametrize("family", SMALL)
