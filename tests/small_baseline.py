@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from keras_models import priors, terms
@@ -93,6 +94,34 @@ def crops_encoder(image_shape=(SIDE, SIDE, 1), synchronized=False):
 def cpc(encoder):
     """It needs an encoder of its own."""
     return CPC(crops_encoder(encoder.image_shape, encoder.synchronized), units=6, ahead=2)
+
+
+MODELS = (
+    autoencoder,
+    vae,
+    aae,
+    bigan,
+    nat,
+    cpc,
+    simclr,
+    vicreg,
+    amdim,
+    supervised,
+)
+
+
+def of_models(slow=MODELS, long=(), without=()):
+    """A test of every model but `without`: slow for those in `slow` and not in `long`, else long."""
+    marked = [
+        pytest.param(
+            make,
+            marks=pytest.mark.slow if make in slow and make not in long else pytest.mark.long,
+            id=make.__name__,
+        )
+        for make in MODELS
+        if make not in without
+    ]
+    return pytest.mark.parametrize("make", marked)
 
 
 def made(make, learning_rate=1e-2, synchronized=False, **compile_arguments):

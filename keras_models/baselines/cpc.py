@@ -37,7 +37,7 @@ class CPC(EncoderModel):
         self.row = keras.layers.Conv2D(
             units, (1, 3), padding="same", kernel_initializer=layers.fan_in_kernel(), name="row"
         )
-        self.down = keras.layers.GRUCell(units, name="down")
+        self.down = GatedUnit(units, name="down")
 
     def build_heads(self, shapes):
         shape = shapes["global"]
@@ -47,7 +47,7 @@ class CPC(EncoderModel):
                 "--encoder=crops32x32 or crops64x64"
             )
         self.row.build(shape)
-        self.down.build((None, self.units))
+        self.down.build((None, self.units), (None, self.units))
         self.predictions = []
         for k in range(1, min(self.ahead, shape[1] - 1) + 1):
             prediction = layers.Dense(shape[-1], name=f"prediction{k}")
@@ -61,7 +61,7 @@ class CPC(EncoderModel):
         state = tf.zeros([tf.shape(features)[0] * width, self.units], inputs.dtype)
         found = []
         for i in range(rows):
-            state, _ = self.down(tf.reshape(inputs[:, i], [-1, self.units]), [state])
+            state = self.down(tf.reshape(inputs[:, i], [-1, self.units]), state)
             found.append(tf.reshape(state, [-1, width, self.units]))
         return tf.stack(found, axis=1)
 
@@ -80,6 +80,38 @@ class CPC(EncoderModel):
 
     def config(self):
         return {"units": self.units, "ahead": self.ahead}
+
+
+@keras.saving.register_keras_serializable(layers.PACKAGE)
+class GatedUnit(keras.layers.Layer):
+    """A gated recurrent unit (Cho et al. 2014, eq. 5 to 8): one step.
+
+    Keras' cell has a random seed among its variables, whose name tells how many there were before.
+
+    Args:
+        units: of the state.
+    """
+
+    def __init__(self, units: int, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.gates = layers.Dense(2 * units, name="gates")
+        self.candidate = layers.Dense(units, name="candidate")
+
+    def build(self, input_shape, state_shape):
+        for layer in (self.gates, self.candidate):
+            layer.build((None, input_shape[-1] + state_shape[-1]))
+        self.built = True
+
+    def call(self, inputs, state):
+        """Inputs [N, F] and state [N, units] -> the next state."""
+        gates = tf.sigmoid(self.gates(tf.concat([inputs, state], 1)))
+        keep, reset = tf.split(gates, 2, axis=1)
+        candidate = tf.tanh(self.candidate(tf.concat([inputs, reset * state], 1)))
+        return keep * state + (1 - keep) * candidate
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
 
 
 def info_nce(predicted: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

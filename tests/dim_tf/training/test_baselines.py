@@ -2,6 +2,7 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
 import small_baseline as small
@@ -35,8 +36,15 @@ def test_every_model_is_made():
     assert set(baselines._MODELS) == set(NAMES)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("model", NAMES)
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param(
+            name, marks=pytest.mark.slow if name in ("nat", "cpc") else pytest.mark.long, id=name
+        )
+        for name in NAMES
+    ],
+)
 def test_it_trains_from_its_settings_and_comes_back(tmp_path, model):
     data = splits(32 if model == "cpc" else 16)
     trained = loop.train(experiment(model, tmp_path, steps=2), data)
@@ -49,28 +57,15 @@ def test_it_trains_from_its_settings_and_comes_back(tmp_path, model):
         np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
 
 
-MAKERS = (
-    small.autoencoder,
-    small.vae,
-    small.aae,
-    small.bigan,
-    small.nat,
-    small.cpc,
-    small.simclr,
-    small.vicreg,
-    small.amdim,
-    small.supervised,
-)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
+@small.of_models(long=(small.amdim,))
 def test_it_goes_on_from_a_checkpoint_exactly(tmp_path, make):
     batches = [Batch(*(tf.roll(x, shift, 0) for x in small.BATCH)) for shift in range(3)]
+    keras.utils.clear_session()  # numbers names anew, as another process would
     straight = small.made(make)
     for batch in batches[:2]:
         straight.train_step(batch)
     Checkpoints(straight, tmp_path, keep=1).save(2)
+    keras.utils.clear_session()
     resumed = small.made(make)
     assert Checkpoints(resumed, tmp_path, keep=1).restore() == 2
     expected = straight.train_step(batches[2])

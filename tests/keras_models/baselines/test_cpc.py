@@ -5,7 +5,7 @@ import small_baseline as small
 import tensorflow as tf
 
 from keras_models.baselines import CPC
-from keras_models.baselines.cpc import info_nce
+from keras_models.baselines.cpc import GatedUnit, info_nce
 
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (3, 16, 12, 1)).astype(np.float32)
 
@@ -76,3 +76,17 @@ def test_no_more_rows_ahead_than_there_are():
 def test_an_encoder_without_a_feature_for_each_crop_is_refused():
     with pytest.raises(ValueError, match="take --encoder=crops32x32"):
         small.made(CPC)
+
+
+def test_gated_unit_is_the_equations():
+    rng = np.random.default_rng(0)
+    unit = GatedUnit(3)
+    unit.build((None, 2), (None, 3))
+    x, h = rng.normal(size=(4, 2)), rng.normal(size=(4, 3))
+    (gates, gates_bias), (candidate, bias) = (
+        [np.float64(w) for w in layer.get_weights()] for layer in (unit.gates, unit.candidate)
+    )
+    z, r = np.split(1 / (1 + np.exp(-(np.concatenate([x, h], 1) @ gates + gates_bias))), 2, axis=1)
+    new = np.tanh(np.concatenate([x, r * h], 1) @ candidate + bias)
+    found = unit(tf.constant(x, tf.float32), tf.constant(h, tf.float32))
+    np.testing.assert_allclose(found, z * h + (1 - z) * new, rtol=1e-5, atol=1e-6)
