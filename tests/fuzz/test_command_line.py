@@ -51,7 +51,7 @@ FORMS = st.sampled_from(
 )
 ENDS = st.sampled_from(["\n", "\r\n"])
 MARKS = st.sampled_from([b"", b"", b"\xef\xbb\xbf"])
-REPEATED = st.sampled_from([1] * 30 + [300_000])
+REPEATED = st.sampled_from([1] * 30 + [300_000])  # multiplied late: Hypothesis keeps its cases
 OTHER_LINES = st.sampled_from([["# said"], ["// said"], [""], ["--gamma 2"], ["gamma=2"]])
 
 
@@ -81,11 +81,11 @@ NO_TEXT = st.one_of(st.just(None), st.just(None), st.just(None), st.binary(max_s
 
 @st.composite
 def flagfiles(draw):
-    """A flagfile's bytes: lines that are arguments, comments, or not text at all."""
+    """A flagfile's bytes: lines that are arguments, comments, or not text at all; how often."""
     if (content := draw(NO_TEXT)) is not None:
-        return content
+        return content, 1
     text = draw(ENDS).join(" ".join(line) for line in draw(LINES))
-    return draw(MARKS) + text.encode("utf-8", "surrogatepass") * draw(REPEATED)
+    return draw(MARKS) + text.encode("utf-8", "surrogatepass"), draw(REPEATED)
 
 
 CONTENTS = st.dictionaries(st.sampled_from(FILES), flagfiles(), max_size=3)
@@ -111,8 +111,8 @@ def values():
 def outcome(values, words, files):
     for name in FILES:
         Path(name).unlink(missing_ok=True)
-    for name, content in files.items():
-        Path(name).write_bytes(content)
+    for name, (content, times) in files.items():
+        Path(name).write_bytes(content * times)
     for name in values:
         values[name].unparse()
     out, err = io.StringIO(), io.StringIO()
