@@ -9,14 +9,16 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from tensorflow_datasets.datasets.celeb_a import celeb_a_dataset_builder
 
-ATTRIBUTES = tuple(celeb_a_dataset_builder.ATTR_HEADINGS)
+# CelebA's come sorted; so that nothing relies on it, these do not.
+ATTRIBUTES = tuple(reversed(celeb_a_dataset_builder.ATTR_HEADINGS))
 
 
 def jpeg(seed: int, height: int, width: int, channels: int = 3) -> bytes:
-    """A JPEG of coloured blocks, another for each seed."""
+    """A JPEG of coloured blocks and noise, another for each seed."""
     rng = np.random.default_rng(seed)
     blocks = rng.integers(0, 256, (4, 4, channels)).astype(np.float32)
-    image = tf.cast(tf.image.resize(blocks, [height, width]), tf.uint8)
+    noisy = tf.image.resize(blocks, [height, width]) + rng.normal(0, 30, (height, width, channels))
+    image = tf.cast(tf.clip_by_value(noisy, 0, 255), tf.uint8)
     return tf.io.encode_jpeg(image, quality=90).numpy()
 
 
