@@ -82,3 +82,11 @@ def test_what_is_done_every_few_steps_must_fit_the_steps_of_an_execution():
 def test_logical_replicas_are_of_one_process(strategy):
     with pytest.raises(InputError, match="--replicas"):
         Experiment(name="t", replicas=2, strategy=strategy)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [({}, True), ({"gamma": 0.0}, False), ({"model": "vae"}, False), ({"model": "aae"}, True)],
+)
+def test_which_models_match_the_prior(settings, expected):
+    assert Experiment(name="a", **settings).matches_prior == expected
