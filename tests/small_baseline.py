@@ -111,7 +111,7 @@ MODELS = (
 
 
 def of_models(slow=MODELS, long=(), without=()):
-    """A test of every model but `without`: slow for those in `slow` and not in `long`, else long."""
+    """A test of every model but `without`: slow for `slow` less `long`, long for the others."""
     marked = [
         pytest.param(
             make,
