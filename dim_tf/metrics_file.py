@@ -59,4 +59,4 @@ def _entry(line: bytes) -> dict[str, Any] | None:
 
 
 def _is_finite(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, int | float) and abs(value) < math.inf  # which NaN is not

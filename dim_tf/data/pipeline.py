@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf.data import image_ops
+from dim_tf.data.crops import random_windows
 from dim_tf.data.splits import Images, Split
 from dim_tf.errors import InputError
 from keras_models.objective_model import Batch
@@ -61,7 +62,12 @@ def training_batches(
         A data set of float32 [B, H, W, channels] in [-1, 1]; labelled or numbered: of `Batch`.
     """
     per_epoch = steps_per_epoch(len(split), batch_size)
-    images_of = _lookup(split.images)
+    # Where there is something around the images, a random crop is a window of it.
+    windows = "crop" in augment and split.surround is not None
+    images_of = _lookup(split.surround if windows else split.images)
+    change = augment
+    if windows:
+        change = "flip" if "flip" in augment else "none"
     with tf.device("CPU"):
         labels = tf.constant(split.labels) if labelled else None
     order_seed = derive_seed(seed, "order")
@@ -78,7 +84,10 @@ def training_batches(
             rounds=4,
         )
         x = images_of(rows)
-        x = augmented(x, augment, tf.stack([tf.cast(augment_seed, tf.int64), step]))
+        noise = tf.stack([tf.cast(augment_seed, tf.int64), step])
+        if windows:
+            x = random_windows(x, split.images.shape[1], noise)
+        x = augmented(x, change, noise)
         x = image_ops.encoder_input(image_ops.to_unit(x), channels)
         if not labelled and not numbered:
             return x

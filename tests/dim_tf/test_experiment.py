@@ -230,6 +230,8 @@ def test_every_number_has_bounds():
 
 def test_spaces_in_a_list_are_nothing():
     assert Experiment(name="a", measures="knn, mlp").measure_names == ("knn", "mlp")
+
+
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [({}, True), ({"gamma": 0.0}, False), ({"model": "vae"}, False), ({"model": "aae"}, True)],

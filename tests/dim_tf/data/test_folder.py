@@ -274,7 +274,7 @@ def test_an_epoch_of_batches(tmp_path, load):
     splits = load(labels="folders", image_size=24)
     made = pipeline.training_batches(splits.train, 10, 3, 0, 0, "none", labelled=True)
     seen = []
-    for images, labels in itertools.islice(made, 5):
+    for images, labels, _ in itertools.islice(made, 5):
         for image, label in zip(images.numpy(), labels.numpy(), strict=True):
             found = np.round((image + 1) / 2 * 255).astype(np.uint8)
             (number,) = (n for n in range(60) if np.array_equal(found, pixels(n)))

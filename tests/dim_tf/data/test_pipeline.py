@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from dim_tf.data import pipeline
+from dim_tf.data.crops import CentreCrops
 from dim_tf.data.splits import Split
 from dim_tf.errors import InputError
 
@@ -140,3 +141,22 @@ def test_augmented_pixels_stay_the_same():
     flip = tf.random.stateless_uniform([16, 1, 1, 1], seed + [1, 0]) < 0.5
     wanted = tf.where(flip, wanted[:, :, ::-1], wanted)
     np.testing.assert_array_equal(pipeline.augmented(images, "crop_flip", seed), wanted)
+
+
+def test_random_crops_are_windows_of_what_is_around():
+    """Each pixel says its row and column; the windows go to the edges."""
+    places = np.arange(12)[:, None] * 12 + np.arange(12)
+    around = np.broadcast_to(places[None, ..., None], (4, 12, 12, 1)).astype(np.uint8)
+    split = Split(CentreCrops(around, 8), None, surround=around)
+    corners, flipped = set(), 0
+    for batch in batches(split, 60, augment="crop_flip"):
+        for image in np.round((batch[..., 0] + 1) * 127.5).astype(int):
+            flipped += image[0, 0] > image[0, -1]
+            image = image[:, ::-1] if image[0, 0] > image[0, -1] else image
+            top, left = divmod(image[0, 0], 12)
+            np.testing.assert_array_equal(image, places[top : top + 8, left : left + 8])
+            corners.add((top, left))
+    assert len(corners) == 25
+    assert 80 < flipped < 160
+    (centre,) = batches(split, 1)
+    assert np.round((centre[0, 0, 0, 0] + 1) * 127.5) == 26
