@@ -68,6 +68,6 @@ def test_celeb_a():
 
 @pytest.mark.parametrize("name", ["..", "a b", "", "cifar10/nope", "no_such", "/etc"])
 def test_what_tfds_does_not_know_is_told(name, tmp_path):
-    with pytest.raises(InputError, match="TensorFlow Datasets (has no|cannot make)") as caught:
+    with pytest.raises(InputError, match=r"TensorFlow Datasets (has no|cannot make)") as caught:
         tfds_files.find(name, data.Request(str(tmp_path)))
     assert len(str(caught.value).splitlines()) == 1
