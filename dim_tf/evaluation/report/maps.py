@@ -1,6 +1,7 @@
 """A projection of features as a map: dots that page.js can enlarge until they become images."""
 
 import math
+from collections.abc import Sequence
 from html import escape
 
 import numpy as np
@@ -15,12 +16,23 @@ LETTER, LINE = 15, 30  # of names, in units of the map
 MOST_NAMES = 20  # classes whose names stand on the map
 
 
-def projection(picture: Projection, number: int) -> str:
-    """The map.
+def projections(pictures: Sequence[Projection]) -> str:
+    """The maps; those of the same images share the sheet of them, most of a page's bytes.
+
+    Raises:
+        ValueError: as `projection`.
+    """
+    sheets: dict[str, str] = {}
+    return "".join(projection(picture, n, sheets) for n, picture in enumerate(pictures, start=1))
+
+
+def projection(picture: Projection, number: int, sheets: dict[str, str]) -> str:
+    """A map.
 
     Args:
         picture: what is on it.
         number: of the map on its page.
+        sheets: the ids of the page's sheets of images, by their content; a new one is added.
 
     Raises:
         ValueError: a point that is not finite, or as many labels or images as there are not points.
@@ -48,13 +60,14 @@ def projection(picture: Projection, number: int) -> str:
             f"{escape(name)}</label>"
         )
     texts = _names(middles, names) if len(names) <= MOST_NAMES else ""
-    sheet = _sheet(picture.images, order, number)
+    sheet, drawn = _sheet(picture.images, order, f"sheet{number}", sheets)
+    of_sheet = f' data-sheet="{sheet}"' if sheet else ""
     text = f"Map of {len(points):,} points: {escape(picture.title)}"
     return (
         f'<figure class="map" id="map{number}"><h3>{escape(capitalised(picture.title))}</h3>'
         f'<div class="buttons" hidden>{_BUTTONS}</div><div class="view">'
-        f'<svg viewBox="0 0 {SIZE} {SIZE}" role="img" tabindex="0" aria-label="{text}">{sheet}'
-        f'<g class="dots">{dots}</g><g class="thumbs"></g><g class="names">{texts}</g></svg>'
+        f'<svg viewBox="0 0 {SIZE} {SIZE}" role="img" tabindex="0" aria-label="{text}"{of_sheet}>'
+        f'{drawn}<g class="dots">{dots}</g><g class="thumbs"></g><g class="names">{texts}</g></svg>'
         f'<div class="tip" hidden></div></div><div class="keys">{keys}</div>'
         f'<p class="note">{len(points):,} points.{_how(picture)}</p></figure>'
     )
@@ -108,17 +121,27 @@ def _names(middles: dict[int, np.ndarray], names: tuple[str, ...]) -> str:
     return texts
 
 
-def _sheet(images: np.ndarray | None, order: np.ndarray, number: int) -> str:
-    """All images in one hidden picture, from which page.js cuts those that it shows."""
+def _sheet(
+    images: np.ndarray | None, order: np.ndarray, name: str, sheets: dict[str, str]
+) -> tuple[str, str]:
+    """All images in one hidden picture, from which page.js cuts those that it shows.
+
+    Returns:
+        Its id; the picture, empty where the page has it already. Both empty without images.
+    """
     if images is None:
-        return ""
+        return "", ""
     across = math.ceil(len(images) ** 0.5)
     height, width = images.shape[1:3]
     sheet = tiled(images[order], across, 0)
-    return (
-        f'<defs><image id="sheet{number}" data-across="{across}" data-width="{width}" '
+    content = source(sheet)
+    if content in sheets:
+        return sheets[content], ""
+    sheets[content] = name
+    return name, (
+        f'<defs><image id="{name}" data-across="{across}" data-width="{width}" '
         f'data-height="{height}" width="{sheet.shape[1]}" height="{sheet.shape[0]}" '
-        f'href="{source(sheet)}"/></defs>'
+        f'href="{content}"/></defs>'
     )
 
 

@@ -27,7 +27,7 @@ function start(map) {
   const svg = map.querySelector("svg");
   const tip = map.querySelector(".tip");
   const thumbs = map.querySelector(".thumbs");
-  const sheet = map.querySelector("image");
+  const sheet = document.getElementById(svg.dataset.sheet);
   const dots = dotsOf(map);
   const view = { x: 0, y: 0, size: SIZE }; // the square that is seen
   const fingers = new Map();

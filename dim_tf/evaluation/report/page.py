@@ -141,9 +141,7 @@ def _pictures(panels: Sequence[Picture]) -> dict[str, str]:
     return {
         "Reconstructions": drawn(Reconstructions, figures.reconstructions),
         "Nearest neighbours": side_by_side(drawn(NeighbourPanel, figures.neighbours)),
-        "Map of features": side_by_side(
-            "".join(maps.projection(panel, n) for n, panel in enumerate(projections, start=1))
-        ),
+        "Map of features": side_by_side(maps.projections(projections)),
         "Confusions": side_by_side(drawn(ConfusionMatrix, figures.confusions)),
         "Distributions": f'<div class="histograms">{histograms}</div>' if histograms else "",
         "Samples": drawn(SampleGrid, figures.samples),

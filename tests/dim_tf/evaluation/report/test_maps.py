@@ -8,7 +8,7 @@ import pytest
 from made_report import decoded
 from made_report import projection as made
 
-from dim_tf.evaluation.report.maps import SIZE, colour_of, projection
+from dim_tf.evaluation.report.maps import SIZE, colour_of, projection, projections
 
 
 def places(page):
@@ -22,7 +22,7 @@ def places(page):
 def test_points_keep_their_shape_in_their_class():
     """One scale for both axes, y upwards, nothing outside."""
     given = made(points=30)
-    found = places(projection(given, 1))
+    found = places(projection(given, 1, {}))
     assert list(found) == ["cat", "dog", "frog"]
     ordered = np.concatenate([given.points[given.labels == label] for label in range(3)])
     placed = np.concatenate(list(found.values()))
@@ -36,7 +36,7 @@ def test_points_keep_their_shape_in_their_class():
 def test_images_are_in_the_order_of_the_paths():
     """page.js finds the image of the n-th dot at the n-th place of the sheet."""
     given = made(points=10)
-    page = projection(given, 1)
+    page = projection(given, 1, {})
     (sheet,) = decoded(page)
     order = [i for label in range(3) for i in np.flatnonzero(given.labels == label)]
     assert re.search('data-across="4" data-width="5" data-height="6"', page)
@@ -45,8 +45,17 @@ def test_images_are_in_the_order_of_the_paths():
         np.testing.assert_array_equal(sheet[top : top + 6, left : left + 5], given.images[i])
 
 
+def test_maps_of_the_same_images_share_their_sheet():
+    given = made(points=10)
+    others = replace(given, images=given.images[::-1])
+    page = projections([given, replace(given, points=given.points[::-1]), others])
+    assert len(decoded(page)) == 2
+    assert re.findall('<image id="(.*?)"', page) == ["sheet1", "sheet3"]
+    assert re.findall('data-sheet="(.*?)"', page) == ["sheet1", "sheet1", "sheet3"]
+
+
 def test_classes_can_be_hidden_and_are_named_on_the_map():
-    page = projection(made(), 1)
+    page = projection(made(), 1, {})
     assert re.findall(r'data-class="(c\d)" checked>(.*?)<', page) == [
         ("c0", "cat"),
         ("c1", "dog"),
@@ -59,7 +68,8 @@ def test_names_do_not_cover_each_other():
     """All classes in one place."""
     given = replace(made(), points=np.zeros((12, 2)))
     heights = [
-        float(y) for y in re.findall(r'<text class="c\d" x="\S+" y="(.*?)"', projection(given, 1))
+        float(y)
+        for y in re.findall(r'<text class="c\d" x="\S+" y="(.*?)"', projection(given, 1, {}))
     ]
     assert len(heights) == 3
     assert min(np.diff(sorted(heights))) >= 24
@@ -67,7 +77,7 @@ def test_names_do_not_cover_each_other():
 
 def test_without_labels_and_images_there_are_dots_alone():
     given = replace(made(), labels=None, label_names=(), images=None)
-    page = projection(given, 1)
+    page = projection(given, 1, {})
     assert len(places(page)[""]) == 12
     assert "<input" not in page
     assert "<image" not in page
@@ -89,4 +99,4 @@ def test_many_classes_have_colours_of_their_own():
 )
 def test_what_does_not_fit_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        projection(replace(made(), **change), 1)
+        projection(replace(made(), **change), 1, {})

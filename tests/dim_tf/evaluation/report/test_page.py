@@ -199,7 +199,7 @@ def test_failing_write_leaves_the_previous_file(tmp_path, monkeypatch):
 
 def test_maps_are_numbered(tmp_path):
     page = write(tmp_path, panels=[projection(), projection()])
-    assert re.findall(r'id="(map\d|sheet\d)"', page) == ["map1", "sheet1", "map2", "sheet2"]
+    assert re.findall(r'id="(map\d|sheet\d)"', page) == ["map1", "sheet1", "map2"]
 
 
 HOSTILE = "<script>alert('1')</script>\"><img src=x onerror=alert(1)>&amp;"
