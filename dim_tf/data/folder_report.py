@@ -48,16 +48,19 @@ def described(found: Manifest, repeated: dict[int, int]) -> dict[str, Any]:
 def _spread(numbers):
     if not len(numbers):
         return {}
-    named = {"least": numbers.min(), "median": np.median(numbers), "most": numbers.max()}
-    return {name: int(number) for name, number in named.items()}
+    return {
+        "least": int(numbers.min()),
+        "median": int(np.median(numbers)),
+        "most": int(numbers.max()),
+    }
 
 
 def bad_lines(found: Manifest, repeated: dict[int, int]) -> Iterable[str]:
     """A line for each file that is left out: its name, a tab, and why."""
     for row in np.flatnonzero((found.faults != Fault.NONE) & (found.faults != Fault.OTHER)):
         yield f"{printable(found.names[row])}\t{Fault(found.faults[row]).told}\n"
-    for row, first in sorted(repeated.items()):
-        yield f"{printable(found.names[row])}\tsame as {printable(found.names[first])}\n"
+    for left_out, first in sorted(repeated.items()):
+        yield f"{printable(found.names[left_out])}\tsame as {printable(found.names[first])}\n"
 
 
 def printable(name: str) -> str:

@@ -23,6 +23,11 @@ MIN_SIDE = 8  # pixels; less shows nothing
 DIGEST_BYTES = 16
 # A JPEG may be decoded at 1/2, 1/4 or 1/8, as far as it then is still so many times too large.
 _SPARE = 4
+# Pillow's modes that have a way to RGB and a known range; beside them "I" of a PNG, of 16 bits.
+_MODES = frozenset(
+    ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV")
+    + ("I;16", "I;16B", "I;16L", "I;16N")
+)
 _ORIENTATION = 0x0112
 _TURNS = {  # Exif 2.3, 4.6.4 A
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -69,7 +74,7 @@ _TOLD = {
     Fault.NOT_AN_IMAGE: "not an image",
     Fault.BROKEN: "broken or cut off",
     Fault.TOO_LARGE: f"too large: more than {MAX_PIXELS:,} pixels or {MAX_BYTES:,} bytes",
-    Fault.PIXELS: "pixels of 32 bits, whose range nothing tells",
+    Fault.PIXELS: "pixels of a kind that is not supported, as of 32 bits",
     Fault.TINY: f"tiny: less than {MIN_SIDE} pixels high or wide",
 }
 
@@ -101,7 +106,7 @@ class UndecodableError(Exception):
 
 
 def inspect(path: Path | str) -> Inspected:
-    """Reads a file and decodes it, so that what is cut off is found; raises nothing."""
+    """Reads a file and decodes it, so that what is cut off is found."""
     digest = bytes(DIGEST_BYTES)
     try:
         octets = _read(path)
@@ -119,7 +124,7 @@ def inspect(path: Path | str) -> Inspected:
     if _orientation(image) >= 5:
         full = full[::-1]
     fault = Fault.TINY if min(full) < MIN_SIDE else Fault.NONE
-    return Inspected(fault, digest, *full, FORMATS.index(kind))
+    return Inspected(fault, digest, full[0], full[1], FORMATS.index(kind))
 
 
 def decode_to_size(path: Path | str, size: int) -> np.ndarray:
@@ -149,15 +154,15 @@ def decode_to_size(path: Path | str, size: int) -> np.ndarray:
 def _read(path) -> bytes:
     """Its bytes, if they may be an image's."""
     with open(path, "rb") as file:
-        if os.fstat(file.fileno()).st_size == 0:
+        size = os.fstat(file.fileno()).st_size
+        if size == 0:
             raise UndecodableError(Fault.EMPTY if _has_suffix(path) else Fault.OTHER)
         begin = file.read(16)
         if not _has_suffix(path) and not begin.startswith(_BEGINNINGS):
             raise UndecodableError(Fault.OTHER)
-        rest = file.read(MAX_BYTES)
-    if len(rest) == MAX_BYTES:
-        raise UndecodableError(Fault.TOO_LARGE)
-    return begin + rest
+        if size > MAX_BYTES:
+            raise UndecodableError(Fault.TOO_LARGE)
+        return begin + file.read(MAX_BYTES)  # no more, should it grow meanwhile
 
 
 def _has_suffix(path):
@@ -182,7 +187,7 @@ def _opened(octets):
 
 def _loaded(image, side):
     """The image with its pixels, of a JPEG at the lowest resolution with `side` pixels a side."""
-    if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
+    if image.mode not in _MODES and (image.mode, image.format) != ("I", "PNG"):
         raise UndecodableError(Fault.PIXELS)
     try:
         if image.format in ("JPEG", "MPO"):
@@ -197,9 +202,10 @@ def _loaded(image, side):
 
 def _orientation(image):
     try:
-        return image.getexif().get(_ORIENTATION, 1)
+        found = image.getexif().get(_ORIENTATION)
     except Exception:  # a broken EXIF block says nothing; the pixels are whole
         return 1
+    return found if isinstance(found, int) and found in _TURNS else 1
 
 
 def _upright(image):
@@ -210,7 +216,4 @@ def _upright(image):
 def _rgb(image):
     if image.mode.startswith("I"):  # 16 bits, also where Pillow makes 32 of a PNG's
         image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype("u1"))
-    try:
-        return image.convert("RGB")
-    except ValueError as error:  # no way from its mode to RGB
-        raise UndecodableError(Fault.PIXELS) from error
+    return image.convert("RGB")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -115,7 +116,7 @@ def _listed(folder, skipped):
     """Names, sizes and times of all files; of folders that cannot be read, of time -1."""
     places: list[tuple[str, int, int]] = []
     seen = {_identity(os.stat(path)) for path in skipped if path.exists()}
-    waiting, links = [""], []
+    waiting, links = [""], list[str]()
     while waiting or links:
         # Real folders first: where links lead to them they keep their own names.
         name = waiting.pop() if waiting else links.pop(0)
@@ -201,8 +202,9 @@ def write(path: Path, manifest: Manifest) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Of names, which may be any bytes but 0: one string.
     names = np.frombuffer(b"\0".join(map(os.fsencode, manifest.names)), np.uint8)
+    columns: dict[str, Any] = {"names": names, **manifest.columns}
     with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, version=VERSION, count=len(manifest), names=names, **manifest.columns)
+        np.savez(file, version=VERSION, count=len(manifest), **columns)
 
 
 def read(path: Path) -> Manifest:

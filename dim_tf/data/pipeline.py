@@ -3,8 +3,6 @@
 So there is no iterator state to save, and a run goes on from any step exactly.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 import tensorflow as tf
 
@@ -16,6 +14,7 @@ from keras_models.objective_model import Batch
 from keras_models.randomness import derive_seed
 
 AUGMENTATIONS = ("none", "crop", "flip", "crop_flip")
+AT_A_TIME = 1024  # images that are asked for of a source that is not in memory
 CROP_FRACTION = 8  # a random crop moves by up to 1/8 of the side, padded by reflection
 
 
@@ -63,27 +62,26 @@ def training_batches(
     """
     per_epoch = steps_per_epoch(len(split), batch_size)
     # Where there is something around the images, a random crop is a window of it.
-    windows = "crop" in augment and split.surround is not None
-    images_of = _lookup(split.surround if windows else split.images)
-    change = augment
-    if windows:
-        change = "flip" if "flip" in augment else "none"
+    images, change, windows = split.images, augment, False
+    if split.surround is not None and "crop" in augment:
+        images, change, windows = split.surround, "flip" if "flip" in augment else "none", True
     with tf.device("CPU"):
         labels = tf.constant(split.labels) if labelled else None
     order_seed = derive_seed(seed, "order")
     augment_seed = derive_seed(seed, "augment")
 
-    def batch(step):
+    def rows_of(step):
         epoch = step // per_epoch
         positions = step % per_epoch * batch_size + tf.range(batch_size, dtype=tf.int64)
         key = tf.stack([tf.constant(order_seed, tf.int64), epoch, tf.constant(0, tf.int64)])
-        rows = tf.raw_ops.RandomIndexShuffle(
+        return tf.raw_ops.RandomIndexShuffle(
             index=positions,
             seed=tf.cast(tf.tile(key[tf.newaxis], [batch_size, 1]), tf.uint32),
             max_index=tf.fill([batch_size], tf.constant(len(split) - 1, tf.int64)),
             rounds=4,
         )
-        x = images_of(rows)
+
+    def batch(step, rows, x):
         noise = tf.stack([tf.cast(augment_seed, tf.int64), step])
         if windows:
             x = random_windows(x, split.images.shape[1], noise)
@@ -94,25 +92,41 @@ def training_batches(
         return Batch(x, tf.gather(labels, rows) if labelled else None, rows if numbered else None)
 
     steps = tf.data.Dataset.counter(start=start_step)
-    dataset = steps.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    if isinstance(images, np.ndarray):
+        with tf.device("CPU"):
+            pixels = tf.constant(images)
+
+        def from_memory(step):
+            rows = rows_of(step)
+            return batch(step, rows, tf.gather(pixels, rows))
+
+        dataset = steps.map(from_memory, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    else:
+        counted = steps.map(lambda step: (step, rows_of(step)))
+        found = _from_elsewhere(counted, images, max(AT_A_TIME // batch_size, 1))
+        dataset = found.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     options = tf.data.Options()
     # Replicas get slices of one batch, those of another worker too: each makes all and takes its.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
-def _lookup(images: Images) -> Callable[[tf.Tensor], tf.Tensor]:
-    """From row numbers, int64 [B], to those images, uint8 [B, H, W, C]."""
-    if isinstance(images, np.ndarray):
-        with tf.device("CPU"):
-            pixels = tf.constant(images)
-        return lambda rows: tf.gather(pixels, rows)
+def _from_elsewhere(numbered: tf.data.Dataset, images: Images, steps: int) -> tf.data.Dataset:
+    """Puts the images beside (step, rows, int64 [B]): uint8 [B, H, W, C].
 
-    def from_elsewhere(rows):
-        found = tf.numpy_function(lambda wanted: images[wanted], [rows], tf.uint8, stateful=False)
-        return tf.ensure_shape(found, [rows.shape[0], *images.shape[1:]])
+    Args:
+        numbered: data set of these pairs.
+        images: asked for those of several steps at a time, since each time Python is waited for.
+        steps: how many.
+    """
 
-    return from_elsewhere
+    def ask(step, rows):
+        flat = tf.reshape(rows, [-1])
+        found = tf.numpy_function(lambda wanted: images[wanted], [flat], tf.uint8, stateful=False)
+        return step, rows, tf.reshape(found, [steps, rows.shape[1], *images.shape[1:]])
+
+    pairs = numbered.batch(steps, drop_remainder=True)  # endless: nothing remains
+    return pairs.map(ask, num_parallel_calls=2, deterministic=True).unbatch()
 
 
 def augmented(batch: tf.Tensor, augment: str, seed: tf.Tensor) -> tf.Tensor:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import small_export
 import tensorflow as tf
+from PIL import Image
 
 from dim_tf import data, stages
 from dim_tf.errors import InputError
@@ -269,6 +271,36 @@ def test_replicas_train_like_one_device(tmp_path):
             assert two[2][name] == pytest.approx(one[2][name], rel=5e-2), name
     exported = run("--mode=export", "--replicas=2", cwd=tmp_path / "2")
     assert exported.returncode == 0, exported.stderr
+
+
+def test_a_folder_of_images_without_labels(tmp_path):
+    """Of several formats and sizes, nested; by its defaults."""
+    rng = np.random.default_rng(0)
+    for number in range(90):
+        few = Image.fromarray(rng.integers(0, 256, (5, 5, 3), np.uint8))
+        suffix, side = ("jpg", "png", "webp")[number % 3], 60 + number
+        path = tmp_path / "pictures" / str(number // 40) / "deep" / f"{number}.{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        few.resize((side, side + 9), Image.Resampling.BICUBIC).save(path)
+    (tmp_path / "pictures/0/broken.png").write_bytes(b"")
+    flags = [f"--data_dir={tmp_path / 'pictures'}", f"--cache_dir={tmp_path / 'cache'}"]
+    wanted = [*flags, "--dataset=folder", "--steps=3", "--name="]  # its own name
+    done = run(*wanted, "--measures=knn,linear,geometry", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "90 images of the folder pictures" in done.stdout
+    assert "resized to 64x64 pixels" in done.stdout
+    folder = tmp_path / "runs/pictures"
+    assert (folder / "bad_images.txt").read_text() == "0/broken.png\tempty file\n"
+    assert "online_probe" not in entries(folder)[0]
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+    assert evaluation["protocol"]["linear"] == "left out: needs labels; these images have none"
+    assert set(evaluation["uniformity"]) == {"conv", "fc", "global"}
+    assert "Nearest neighbours" in (folder / "report.html").read_text()
+    assert (tmp_path / "exported/pictures/1/encoder_float32.tflite").exists()
+    shutil.rmtree(tmp_path / "cache")
+    again = run(*flags, "--dataset=folder", "--steps=4", "--mode=train", "--name=", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "from step 3 to step 4" in again.stdout
 
 
 @pytest.mark.skipif("TFDS_DATA_DIR" not in os.environ, reason="TFDS_DATA_DIR is not set")

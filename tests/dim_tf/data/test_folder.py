@@ -161,7 +161,7 @@ def test_bad_images_are_left_out_and_listed(tmp_path, load):
         "bad/cut.png": "broken or cut off",
         "bad/empty.jpg": "empty file",
         "bad/flipped.png": "broken or cut off",
-        "bad/float.tif": "pixels of 32 bits, whose range nothing tells",
+        "bad/float.tif": image_files.Fault.PIXELS.told,
         "bad/gone.png": "cannot be opened",
         "bad/text.webp": "not an image",
     }

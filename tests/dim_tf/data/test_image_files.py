@@ -57,7 +57,8 @@ def test_a_photograph_is_what_serving_sees(tmp_path):
     path = save(tmp_path / "a.jpg", image=Image.fromarray(pixels(3, 700, 900)), quality=90)
     served = encoded_images.decode_to_size(tf.io.read_file(str(path)), 16).numpy().astype(int)
     seen = image_files.decode_to_size(path, 16).astype(int)
-    assert np.abs(seen - served).max() <= 3
+    assert np.abs(seen - served).max() <= 6
+    assert np.abs(seen - served).mean() < 2
 
 
 @pytest.mark.parametrize(
@@ -114,7 +115,7 @@ def noise():
         ("empty.jpg", lambda good: b"", Fault.EMPTY),
         ("cut.png", lambda good: good[: len(good) // 2], Fault.BROKEN),
         ("text.jpg", lambda good: b"no image, but words", Fault.NOT_AN_IMAGE),
-        ("head.png", lambda good: good[:20], Fault.NOT_AN_IMAGE),
+        ("head.png", lambda good: good[:20], Fault.BROKEN),
         ("flipped.png", lambda good: good[:500] + b"\xff" * 50 + good[550:], Fault.BROKEN),
         ("page.txt", lambda good: b"words", Fault.OTHER),
         ("nothing", lambda good: b"", Fault.OTHER),
@@ -141,12 +142,12 @@ def test_a_cut_jpeg_is_found_at_the_lowest_resolution_too(tmp_path):
 
 
 def test_bombs_are_refused_before_memory_is_taken(tmp_path, monkeypatch):
-    path = save(tmp_path / "bomb.png", image=Image.new("1", (20_000, 20_000)))
-    monkeypatch.setattr(Image.Image, "load", None)
-    assert path.stat().st_size < 100_000
-    assert image_files.inspect(path).fault == Fault.TOO_LARGE
-    path = save(tmp_path / "large.png", image=Image.new("1", (6000, 6000)))
-    assert image_files.inspect(path).fault == Fault.TOO_LARGE
+    bomb = save(tmp_path / "bomb.png", image=Image.new("1", (20_000, 20_000)))
+    large = save(tmp_path / "large.png", image=Image.new("1", (6000, 6000)))
+    monkeypatch.setattr(image_files, "_loaded", None)
+    assert bomb.stat().st_size < 100_000
+    assert image_files.inspect(bomb).fault == Fault.TOO_LARGE
+    assert image_files.inspect(large).fault == Fault.TOO_LARGE
 
 
 def test_files_of_gigabytes_are_not_read(tmp_path):
@@ -156,9 +157,21 @@ def test_files_of_gigabytes_are_not_read(tmp_path):
     assert image_files.inspect(path).fault == Fault.TOO_LARGE
 
 
-def test_pixels_whose_range_nothing_tells(tmp_path):
-    path = save(tmp_path / "a.tif", image=Image.fromarray(np.ones((16, 16), np.float32)))
-    assert image_files.inspect(path).fault == Fault.PIXELS
+def test_pixels_that_are_not_supported(tmp_path):
+    for image in (Image.fromarray(np.ones((16, 16), np.float32)), Image.new("LAB", (16, 16))):
+        path = save(tmp_path / "a.tif", image=image)
+        assert image_files.inspect(path).fault == Fault.PIXELS
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 77])
+def test_an_orientation_that_is_none(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "a.jpg"
+    PHOTO.save(path, exif=exif)
+    found = image_files.inspect(path)
+    assert (found.fault, found.width, found.height) == (Fault.NONE, 131, 90)
+    assert image_files.decode_to_size(path, 16).shape == (16, 16, 3)
 
 
 def test_tiny_and_missing(tmp_path):
