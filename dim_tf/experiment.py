@@ -68,8 +68,8 @@ MEASURES = (
 )
 # Those of dim_tf.tables. A test compares them.
 TABLES = ("1", "2", "3", "4", "cpc", "alpha", "beta", "gamma", "negatives")
-# Every number has a bound: TensorFlow's sizes are of 32 bits, and beyond it fails in its own words.
-LARGEST = {int: 2**31 - 1, float: 1e6}
+# Every number has a bound, that of TensorFlow: sizes of 32 bits, float32.
+LARGEST = {int: 2**31 - 1, float: 1e30}
 LONGEST_TEXT = 4096  # characters; of a path, what Linux takes
 LONGEST_NAME = 200  # bytes of a folder's name; file systems take 255
 

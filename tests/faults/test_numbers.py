@@ -1,10 +1,13 @@
 """NaN, and settings that no memory holds."""
 
+import resource
+
 import fault_runs
 import pytest
 
 pytestmark = pytest.mark.long
 
+MEMORY = 12 * 2**30
 TOO_FAST = [*fault_runs.TRAIN, "--learning_rate=1e30", "--checkpoint_every=1"]
 
 
@@ -23,9 +26,11 @@ def test_a_learning_rate_that_leads_to_nan(tmp_path, flags):
 
 
 def test_more_than_the_memory_holds(tmp_path):
-    status, _, errors = fault_runs.run(tmp_path, *fault_runs.TRAIN, "--mi_units=1000000000000")
-    error = fault_runs.the_error(errors)
-    assert status == 1
+    flags = [*fault_runs.TRAIN, "--mi_units=65536", "--batch_size=1024"]
+    process = fault_runs.start(tmp_path, *flags)
+    resource.prlimit(process.pid, resource.RLIMIT_AS, (MEMORY, MEMORY))
+    assert process.wait(timeout=600) == 1
+    error = fault_runs.the_error((tmp_path / "errors.txt").read_text())
     assert "the memory does not suffice" in error
     assert "--mi_units" in error
     fault_runs.note("more units than the memory holds", error=error)
