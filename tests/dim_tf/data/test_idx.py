@@ -45,7 +45,9 @@ def test_wrong_files_are_refused(tmp_path, data, says):
 
 
 @pytest.mark.parametrize(
-    "data", [b"no gzip", gzip.compress(FILE)[:-9], b"\x1f\x8b\x08" + b"x" * 30]
+    "data",
+    # Without the time, since the tests are named by what they are given.
+    [b"no gzip", gzip.compress(FILE, mtime=0)[:-9], b"\x1f\x8b\x08" + b"x" * 30],
 )
 def test_broken_compression_is_refused(tmp_path, data):
     with pytest.raises(InputError, match=r"broken|no idx file"):
