@@ -26,7 +26,8 @@ LARGEST = 1e100
 
 def is_number(value: Any) -> TypeGuard[float]:
     """Whether it is a finite number, and one that a page can show."""
-    return isinstance(value, Real) and abs(value) <= LARGEST  # which NaN is not
+    size: Any = abs(value) if isinstance(value, Real) else None
+    return size is not None and bool(size <= LARGEST)  # which NaN is not
 
 
 def number(value: float) -> str:
