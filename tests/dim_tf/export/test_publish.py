@@ -259,7 +259,7 @@ def test_the_card_says_names_and_runs_none_of_them():
     kind = {"unit": "share", "better": "higher", "title": ""}
     metadata = dict.fromkeys(["parameters", "steps", "batch_size", "image_size", "dimension"], 1)
     metadata |= {"name": name, "licence": "[x](javascript:1)", "data": "<b>|\n# b", "encoder": "e"}
-    metadata |= {"max_pixels": 1, "objective": "", "signatures": {}}
+    metadata |= {"max_pixels": 1, "learned": "", "objective": "", "signatures": {}}
     metadata["evaluation"] = {"measures": {"<i>": kind}, "<i>": {"global": None}}
     text = card.render(metadata, [], 1, 1)
     assert r"\<script\>\`" in text
