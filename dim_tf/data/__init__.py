@@ -95,6 +95,19 @@ def check_name(name: str) -> None:
         )
 
 
+def folder_name(dataset: str, data_dir: str) -> str:
+    """A data set's name, of a folder of images its own, as a folder's or an address can be.
+
+    Args:
+        dataset: its name.
+        data_dir: where its files are; empty: where its library keeps them.
+    """
+    name = dataset
+    if name == "folder" and data_dir:
+        name = Path(data_dir).expanduser().resolve().name
+    return re.sub(r"[^\w.-]+", "-", name).strip(".-") or "folder"
+
+
 def load(name: str, request: Request) -> "Splits":
     """Loads a data set.
 

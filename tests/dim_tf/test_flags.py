@@ -57,6 +57,15 @@ def test_a_folder_of_images_names_the_run(data_dir, name):
     assert dim_flags.experiment(values, ["main"]).name == name
 
 
+def test_a_folders_own_name_wins_over_the_flagfiles():
+    words = ["main", "--flagfile=flags/folder.cfg"]
+    found = [
+        dim_flags.experiment(parsed("--dataset=folder", *given), words).name
+        for given in (["--data_dir=a/cats"], ["--data_dir=a/cats", "--name=b"], [])
+    ]
+    assert found == ["cats", "b", "folder"]
+
+
 def test_modes_come_in_their_order():
     assert dim_flags.modes(parsed("--mode=export,train")) == ["train", "export"]
     with pytest.raises(InputError, match="expected a list of"):
