@@ -102,9 +102,8 @@ def train(
         check_same_experiment(experiment)
     with devices.scope():
         model = make_model(experiment, splits, replicas)
-        probed = experiment.model != "generator" and split.labels is not None
-        if experiment.online_probe and probed:
-            model.probe = online_probe.of_encoder(model.encoder, splits, replicas > 1)
+        if experiment.online_probe and experiment.model != "generator":
+            model.probe = online_probe.of_encoder(model.encoder, splits, split, replicas > 1)
         folder = experiment.run_path
         if chief:  # only now: settings that do not fit leave no trace
             open_run_folder(experiment)
