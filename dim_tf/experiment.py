@@ -502,7 +502,6 @@ class Experiment:
             self.cache_gib,
             self.bad_images,
             self.labels,
-            self.run_path,
         )
 
     @property
