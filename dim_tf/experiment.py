@@ -114,7 +114,10 @@ class Experiment:
     """The settings of a run. Their meaning is in each field's help."""
 
     name: str = _setting(
-        "", "name of the run and of the export; empty: the flagfile's stem", identity=False
+        "",
+        "name of the run and of the export; empty: the flagfile's stem, of --dataset=folder the "
+        "folder's name",
+        identity=False,
     )
     run_dir: str = _setting("", "run folder; empty: runs/NAME", identity=False, is_path=True)
     export_dir: str = _setting(
@@ -499,7 +502,6 @@ class Experiment:
             self.cache_gib,
             self.bad_images,
             self.labels,
-            self.run_path,
         )
 
     @property

@@ -1,13 +1,13 @@
 """The command line: one flag for each setting of `Experiment`, and --mode. Free of TensorFlow."""
 
 import dataclasses
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from absl import flags
 
+from dim_tf import data
 from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
 
@@ -71,7 +71,8 @@ def experiment(values: flags.FlagValues, arguments: list[str]) -> Experiment:
 
     Args:
         values: the parsed flags.
-        arguments: the command line; its flagfile gives a run without --name its name.
+        arguments: the command line; its flagfile gives a run without --name its name, but not
+            one on a folder of images, which gives its own.
 
     Raises:
         InputError: settings that are wrong or do not fit together.
@@ -79,16 +80,11 @@ def experiment(values: flags.FlagValues, arguments: list[str]) -> Experiment:
     given: dict[str, Any] = values.flag_values_dict()
     settings = {field.name: given[field.name] for field in dataclasses.fields(Experiment)}
     if not settings["name"]:
-        settings["name"] = _last_flagfile_stem(arguments) or _of_data(settings)
+        of_data = data.folder_name(settings["dataset"], settings["data_dir"])
+        # A flagfile of --dataset=folder serves many folders, whose runs are not one.
+        own = settings["dataset"] == "folder" and settings["data_dir"]
+        settings["name"] = of_data if own else _last_flagfile_stem(arguments) or of_data
     return Experiment(**settings)
-
-
-def _of_data(settings):
-    """The data set's name, of a folder its own, as a folder's and a server's address can be."""
-    name = settings["dataset"]
-    if name == "folder" and settings["data_dir"]:
-        name = Path(settings["data_dir"]).expanduser().resolve().name
-    return re.sub(r"[^\w.-]+", "-", name).strip(".-") or "folder"
 
 
 def given(values: flags.FlagValues) -> dict[str, Any]:

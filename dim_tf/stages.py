@@ -95,6 +95,9 @@ def evaluate_saved(experiment: Experiment, splits: Splits) -> None:
 
 
 def _evaluate(experiment, splits, encode, floors, networks, protocol):
+    if splits.report:
+        with _writing("the report of the data", experiment.run_path):
+            splits.report.write(experiment.run_path)
     print("evaluate: whose features, measure, endpoint, value", flush=True)
     found = measure(encode, floors, splits, experiment, networks)
     found.figures["protocol"] |= protocol

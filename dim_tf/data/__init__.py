@@ -1,11 +1,12 @@
 """Data sources; all return the same `Splits`."""
 
+import contextlib
 import dataclasses
 import difflib
 import importlib
+import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dim_tf.errors import InputError
@@ -27,8 +28,6 @@ class Request:
         cache_gib: how large that may become, in GiB.
         bad_images: the share of the files, in [0, 1], that may be unreadable.
         labels: of a folder of images, "auto", "none" or "folders".
-        reports: folder for what the source has to tell of its files, such as those that are
-            unreadable; None: nowhere.
     """
 
     data_dir: str = ""
@@ -38,7 +37,6 @@ class Request:
     cache_gib: float = 20.0
     bad_images: float = 0.05
     labels: str = "auto"
-    reports: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +91,20 @@ def check_name(name: str) -> None:
             + (f"did you mean {near[0]}? " if near else "")
             + f"expected one of {', '.join(SOURCES)}, or tfds:NAME"
         )
+
+
+def folder_name(dataset: str, data_dir: str) -> str:
+    """A data set's name, of a folder of images its own, as a folder's or an address can be.
+
+    Args:
+        dataset: its name.
+        data_dir: where its files are; empty: where its library keeps them.
+    """
+    name = dataset
+    if name == "folder" and data_dir:
+        with contextlib.suppress(ValueError):  # no path, as one with a NUL; refused with the others
+            name = os.path.basename(os.path.realpath(os.path.expanduser(data_dir)))
+    return re.sub(r"[^\w.-]+", "-", name).strip(".-") or "folder"
 
 
 def load(name: str, request: Request) -> "Splits":

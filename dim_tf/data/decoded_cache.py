@@ -74,13 +74,16 @@ class DecodedCache:
         digests = np.ascontiguousarray(digests[:count])
         entry = self.folder / _key(digests, size)
         try:
-            entry.mkdir(parents=True, exist_ok=True)
-            with _locked(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with _locked(_lock_of(entry)):
                 pixels = _opened(entry, shape)
                 if pixels is None:
+                    entry.mkdir(exist_ok=True)
                     older = self._older(entry, digests, size)  # mapped: it may be removed now
                     self._make_room(entry, count * size * size * 3)
                     _Writing(entry, digests, shape).write(_from(older, decode))
+                    # Again: others may have been made at the same time.
+                    self._make_room(entry, count * size * size * 3)
                     pixels = _opened(entry, shape)
                 os.utime(entry / RECORD)
         except OSError as error:
@@ -93,14 +96,20 @@ class DecodedCache:
         return pixels
 
     def _make_room(self, entry, size):
-        """Removes others, those not used for longest first, until `size` more bytes are allowed."""
-        others = [path for path in self.folder.iterdir() if path.is_dir() and path != entry]
-        taken = size + sum(map(_bytes_of, others))
-        for path in sorted(others, key=_last_use):
-            if taken <= self.gib * GIB:
-                return
-            taken -= _bytes_of(path)
-            shutil.rmtree(path, ignore_errors=True)
+        """Removes others, those not used for longest first, until `size` more bytes are allowed.
+
+        Those that another process makes or opens are left.
+        """
+        with _locked(self.folder / "lock"):
+            others = [path for path in self.folder.iterdir() if path.is_dir() and path != entry]
+            taken = size + sum(map(_bytes_of, others))
+            for path in sorted(others, key=_last_use):
+                if taken <= self.gib * GIB:
+                    return
+                with contextlib.suppress(BlockingIOError), _locked(_lock_of(path), wait=False):
+                    taken -= _bytes_of(path)
+                    shutil.rmtree(path, ignore_errors=True)
+                    _lock_of(path).unlink()
 
     def _older(self, entry, digests, size):
         """For each digest its row in another entry of this size, and that one's pixels."""
@@ -283,24 +292,58 @@ def _to_disk(file):
 
 
 def _bytes_of(folder):
-    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+    return sum(found.st_size for _, found in _files_of(folder))
 
 
 def _last_use(folder):
-    times = [path.stat().st_mtime for path in folder.iterdir() if path.suffix == ".json"]
+    times = [found.st_mtime for path, found in _files_of(folder) if path.suffix == ".json"]
     return max(times, default=0.0)
 
 
+def _files_of(folder):
+    """The files of an entry, in which another process may write."""
+    with contextlib.suppress(FileNotFoundError):
+        for path in list(folder.iterdir()):
+            with contextlib.suppress(FileNotFoundError):
+                yield path, path.stat()
+
+
+def _lock_of(entry):
+    """Beside the entry, since the entry itself may be removed."""
+    return entry.with_name(f"{entry.name}.lock")
+
+
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One process at a time makes an entry; the others wait, and find it made."""
-    with open(folder / "lock", "ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"data: another process writes to {folder}; waiting for it", flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def _locked(path: Path, wait: bool = True) -> Iterator[None]:
+    """Holds the lock file at `path`: one process at a time makes an entry, others find it made.
+
+    Raises:
+        BlockingIOError: another process holds it, and this one shall not wait.
+    """
+    told = False
+    while True:
+        with open(path, "ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if not wait:
+                    raise
+                if not told:
+                    where = path.with_suffix("")
+                    print(f"data: another process writes to {where}; waiting for it", flush=True)
+                    told = True
+                fcntl.flock(file, fcntl.LOCK_EX)
+            # Who removed the entry removed the file: this one may be it, which locks nothing.
+            if _is_at(file, path):
+                yield
+                return
+
+
+def _is_at(file, path):
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _told(error, folder, size):

@@ -3,7 +3,6 @@
 docs/DATA.md tells the rules.
 """
 
-import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,10 +12,12 @@ import numpy as np
 
 from dim_tf.data import Request, folder_report, image_files, manifest
 from dim_tf.data.decoded_cache import DecodedCache
+from dim_tf.data.folder_report import FolderReport
 from dim_tf.data.image_files import Fault, UndecodableError
 from dim_tf.data.manifest import Manifest
 from dim_tf.data.splits import Split, Splits
 from dim_tf.errors import InputError, RunError
+from dim_tf.files import replace_text
 
 TEST_SHARE = 0.1
 LEAST_TEST, MOST_TEST = 10, 10_000
@@ -105,8 +106,8 @@ def load(request: Request) -> Splits:
             unreadable, or there is no room for the decoded images.
     """
     folder = _folder(request)
-    cache = Path(request.cache_dir).expanduser() if request.cache_dir else default_cache()
-    found = _scanned(folder, cache, request.reports)
+    cache = Path(os.path.expanduser(request.cache_dir)) if request.cache_dir else default_cache()
+    found = _scanned(folder, cache)
     rows, repeated = distinct(found)
     names, digests = [found.names[row] for row in rows], found.digests[rows]
     labels, label_names, why = labelled(names, request.labels)
@@ -120,11 +121,9 @@ def load(request: Request) -> Splits:
         "labels": why,
         "classes": {} if labels is None else _class_counts(labels, label_names),
         **folder_report.described(found, repeated),
-        "fingerprint": hashlib.sha256(digests.tobytes()).hexdigest()[:32],
     }
-    if request.reports:
-        _report(request.reports, told, folder_report.bad_lines(found, repeated))
-    _check(request, folder, found, told)
+    bad = tuple(folder_report.bad_lines(found, repeated))
+    _check(request, folder, cache, told, bad)
 
     def decode(wanted):
         return decoded(folder, [names[row] for row in wanted], size)
@@ -147,6 +146,7 @@ def load(request: Request) -> Splits:
         test=split(0, tests),
         label_names=label_names,
         note=_note(folder, told),
+        report=FolderReport(folder, told, bad, digests),
     )
 
 
@@ -247,7 +247,7 @@ def _folder(request):
     """The folder, if there is one that can be read."""
     if not request.data_dir:
         raise InputError("--dataset=folder needs --data_dir=PATH, the folder of your images")
-    folder = Path(request.data_dir).expanduser()
+    folder = Path(os.path.expanduser(request.data_dir))  # pathlib refuses unknown users
     try:
         with os.scandir(folder):
             return folder
@@ -261,15 +261,18 @@ def _folder(request):
         ) from error
 
 
-def _scanned(folder, cache, reports):
-    skipped = (cache, reports) if reports else (cache,)
+def _scanned(folder, cache):
     try:
-        return manifest.scan(folder, cache / "manifests", skipped)
+        return manifest.scan(folder, cache / "manifests", (cache,))
     except OSError as error:
-        raise InputError(
-            f"what is found in {folder} cannot be kept in {cache} ({error.strerror or error}); "
-            "give another --cache_dir"
-        ) from error
+        raise _not_kept(folder, cache, error) from error
+
+
+def _not_kept(folder, cache, error):
+    return InputError(
+        f"what is found in {folder} cannot be kept in {cache} ({error.strerror or error}); "
+        "give another --cache_dir"
+    )
 
 
 def _class_counts(labels, names):
@@ -277,32 +280,20 @@ def _class_counts(labels, names):
     return dict(zip(names, counts, strict=True))
 
 
-def _report(reports, told, lines):
-    before = folder_report.fingerprint(reports)
-    if before not in ("", told["fingerprint"]) and (reports / "checkpoints").exists():
-        print(
-            f"data: the images are not those that the run in {reports} began with; it goes on with "
-            "these",
-            flush=True,
-        )
-    try:
-        folder_report.write(reports, told, lines)
-    except OSError as error:
-        raise InputError(
-            f"the run folder {reports} cannot be written ({error.strerror}); give another --run_dir"
-        ) from error
-
-
-def _check(request, folder, found, told):
-    """Raises InputError where too many files are bad, or too few are left."""
+def _check(request, folder, cache, told, lines):
+    """Raises InputError where too many files are bad, or too few are left; lists the bad ones."""
     bad = sum(told["unreadable"].values())
+    refused = bad > request.bad_images * told["image_files"] or told["images"] < LEAST_IMAGES
     listed = ""
-    if bad:
-        listed = (
-            f"they are listed in {request.reports / folder_report.BAD_IMAGES}"
-            if request.reports
-            else f"such as {next(iter(folder_report.bad_lines(found, {}))).split(chr(9))[0]}"
-        )
+    if bad and refused:
+        # Not in the run folder, which may be another run's.
+        path = cache / folder_report.BAD_IMAGES
+        try:
+            cache.mkdir(parents=True, exist_ok=True)
+            replace_text(path, "".join(lines))
+        except OSError as error:
+            raise _not_kept(folder, cache, error) from error
+        listed = f"they are listed in {path}"
     if bad > request.bad_images * told["image_files"]:
         raise InputError(
             f"{bad:,} of {told['image_files']:,} image files in {folder} cannot be read, more than "

@@ -1,8 +1,10 @@
 """What a source of image files tells of them, in the run folder: data.json and bad_images.txt."""
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -10,9 +12,70 @@ import numpy as np
 
 from dim_tf.data.image_files import FORMATS, Fault
 from dim_tf.data.manifest import Manifest
+from dim_tf.errors import InputError
 from dim_tf.files import replace_text
 
 REPORT, BAD_IMAGES = "data.json", "bad_images.txt"
+SAMPLE = 100  # images by which the next run tells whether the folder is the same
+
+
+@dataclass(frozen=True)
+class FolderReport:
+    """A report of a folder's images, as `splits.Report` has it.
+
+    Attributes:
+        folder: of the images.
+        told: for data.json.
+        lines: for bad_images.txt.
+        digests: uint8 [N, D], of the images, ascending.
+    """
+
+    folder: Path
+    told: dict[str, Any]
+    lines: tuple[str, ...]
+    digests: np.ndarray
+
+    def check(self, folder: Path) -> None:
+        """Says if the images are not those of the run; of some in common, the run goes on.
+
+        Raises:
+            InputError: it has none of those that the run was begun with.
+        """
+        if not (folder / "checkpoints").exists():
+            return
+        before = _before(folder)
+        if before.get("fingerprint", self._fingerprint) == self._fingerprint:
+            return
+        sample = before.get("sample", [])
+        if isinstance(sample, list) and sample:
+            mine = {digest.tobytes().hex() for digest in self.digests}
+            if mine.isdisjoint(map(str, sample)):
+                raise InputError(
+                    f"{folder} holds a run on other images: of {len(sample)} of them none is in "
+                    f"--data_dir={self.folder}; give another --name or --run_dir, or that run's "
+                    "--data_dir, or --noresume to start anew there"
+                )
+        print(
+            f"data: the images are not those that the run in {folder} began with; it goes on with "
+            "these",
+            flush=True,
+        )
+
+    def write(self, folder: Path) -> None:
+        """Writes data.json and bad_images.txt, each whole or not at all.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        # The first by digest: a random choice, which stays one of the images when more come.
+        sample = [digest.tobytes().hex() for digest in self.digests[:SAMPLE]]
+        told = {**self.told, "fingerprint": self._fingerprint, "sample": sample}
+        replace_text(folder / BAD_IMAGES, "".join(self.lines))
+        replace_text(folder / REPORT, json.dumps(told, indent=2) + "\n")
+
+    @property
+    def _fingerprint(self):
+        return hashlib.sha256(self.digests.tobytes()).hexdigest()[:32]
 
 
 def described(found: Manifest, repeated: dict[int, int]) -> dict[str, Any]:
@@ -69,21 +132,10 @@ def printable(name: str) -> str:
     return told.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def write(folder: Path, told: dict[str, Any], lines: Iterable[str]) -> None:
-    """Writes both files, each whole or not at all.
-
-    Raises:
-        OSError: they cannot be written.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    replace_text(folder / BAD_IMAGES, "".join(lines))
-    replace_text(folder / REPORT, json.dumps(told, indent=2) + "\n")
-
-
-def fingerprint(folder: Path) -> str:
-    """Of the images that a run has told of before; empty: none."""
+def _before(folder):
+    """What a run has told of its images; empty: nothing that can be read."""
     try:
         found = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-        return str(found["fingerprint"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

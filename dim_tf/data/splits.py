@@ -1,6 +1,7 @@
 """What every data source returns."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -41,6 +42,24 @@ class Split:
         return len(self.images)
 
 
+class Report(Protocol):
+    """What a source tells of its files in the run folder, once the settings have been checked."""
+
+    def check(self, folder: Path) -> None:
+        """Compares with the images of the run in a folder, if it holds one; writes nothing.
+
+        Raises:
+            InputError: they are others.
+        """
+
+    def write(self, folder: Path) -> None:
+        """Writes the report's files there, each whole or not at all.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+
+
 @dataclass(frozen=True)
 class Splits:
     """A data set.
@@ -53,6 +72,7 @@ class Splits:
         note: one sentence on where the images come from and how they were split and resized.
         labelled: what the probes are trained on, where `train` has no labels but others have;
             None: `train`.
+        report: of the files, for the run folder; None: there is nothing to tell.
     """
 
     name: str
@@ -61,6 +81,7 @@ class Splits:
     label_names: tuple[str, ...]
     note: str
     labelled: Split | None = None
+    report: Report | None = None
 
     @property
     def multi_label(self) -> bool:

@@ -28,7 +28,7 @@ def load(request: Request) -> Splits:
 
     def labelled(split):
         wide = tfds_files.read(builder, split, SIDE, lambda example: example["label"])
-        return Split(CentreCrops(wide.images, size)[:], wide.labels)
+        return Split(CentreCrops(wide.images, size)[:], wide.labels, surround=wide.images)
 
     return Splits(
         name="stl10",

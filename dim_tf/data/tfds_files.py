@@ -1,5 +1,6 @@
 """Reads data sets of TensorFlow Datasets, with an error that says how to get a missing one."""
 
+import contextlib
 import difflib
 import hashlib
 import json
@@ -133,7 +134,7 @@ def read(
         features: the features that are decoded, as TFDS's PartialDecoding has them; None: all.
 
     Raises:
-        InputError: the images do not fit into memory.
+        InputError: the images do not fit into memory, or the files are damaged.
     """
     import tensorflow_datasets as tfds
 
@@ -141,15 +142,23 @@ def read(
         pixels = image_ops.to_bytes(fit(example[image], image_size))
         return (pixels,) if labels is None else (pixels, labels(example))
 
-    examples = builder.as_dataset(
-        split=split,
-        shuffle_files=False,
-        # One file after the other: the default takes 16 examples of each in turn.
-        read_config=tfds.ReadConfig(interleave_cycle_length=1),
-        decoders=None if features is None else tfds.decode.PartialDecoding(features),
-    )
-    parsed = examples.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
-    return collect(parsed, builder.info.splits[split].num_examples)
+    try:
+        examples = builder.as_dataset(
+            split=split,
+            shuffle_files=False,
+            # One file after the other: the default takes 16 examples of each in turn.
+            read_config=tfds.ReadConfig(interleave_cycle_length=1),
+            decoders=None if features is None else tfds.decode.PartialDecoding(features),
+        )
+        parsed = examples.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+        return collect(parsed, builder.info.splits[split].num_examples)
+    except tf.errors.ResourceExhaustedError:  # of memory
+        raise
+    except tf.errors.OpError as error:
+        raise InputError(
+            f"the files of {builder.name} in {builder.data_dir} are damaged ({_reason(error)}); "
+            "remove that folder and prepare the data set again"
+        ) from error
 
 
 def order(keys: Sequence[str | int], split: str) -> list[int]:
@@ -189,7 +198,9 @@ def _absent(builder) -> list[str]:
     root = Path(builder.data_dir_root) / "downloads"
     cached = set()
     for info in root.rglob("*.INFO") if root.is_dir() else ():
-        cached |= set(json.loads(info.read_text(encoding="utf-8")).get("urls", ()))
+        # What cannot be read tells of no file, which then is asked for.
+        with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
+            cached |= set(json.loads(info.read_text(encoding="utf-8")).get("urls", ()))
     absent = {
         urlsplit(url).netloc: url
         for url, about in (builder.url_infos or {}).items()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dim_tf.data import folder_name
 from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
 from dim_tf.tables.definitions import TABLES, Row, Table
@@ -108,7 +109,8 @@ def make_plan(experiment: Experiment, given: Mapping[str, Any]) -> Plan:
     table = TABLES[experiment.table]
     _check_given(table, experiment, given)
     seeds = _seeds(experiment.table_seeds)
-    folder = Path(experiment.run_dir or f"runs/table{experiment.table}-{experiment.dataset}")
+    of_data = folder_name(experiment.dataset, experiment.data_dir)
+    folder = Path(experiment.run_dir or f"runs/table{experiment.table}-{of_data}")
     results = Path(experiment.results) / folder.name if experiment.results else None
     plan = Plan(experiment.table, table, experiment, given, folder, results, [], {}, seeds)
     chosen = _chosen(table, experiment.rows, len(seeds))

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from dim_tf import metrics_file
-from dim_tf.data import pipeline
-from dim_tf.data.splits import Split, Splits
+from dim_tf.data import folder_report, pipeline
+from dim_tf.data.splits import Report, Split, Splits
 from dim_tf.errors import InputError, NotFinite, RunError
 from dim_tf.experiment import Experiment
 from dim_tf.files import replace_text
@@ -33,6 +33,8 @@ _FILES = (
     "metrics.jsonl",
     "evaluation.json",
     "report.html",
+    folder_report.REPORT,
+    folder_report.BAD_IMAGES,
     nan_restores.FILE,
 )
 
@@ -41,8 +43,12 @@ class Stopped(Exception):
     """A signal ended training, after a checkpoint."""
 
 
-def open_run_folder(experiment: Experiment) -> Path:
-    """Makes the run folder and writes experiment.json; without --resume, empties it before.
+def open_run_folder(experiment: Experiment, report: Report | None = None) -> Path:
+    """Makes the run folder and writes what it begins with; without --resume, empties it before.
+
+    Args:
+        experiment: for experiment.json.
+        report: of the data; None: there is none.
 
     Raises:
         InputError: it cannot be written, or should be emptied and is no run's.
@@ -58,6 +64,8 @@ def open_run_folder(experiment: Experiment) -> Path:
             for file in _FILES:
                 (folder / file).unlink(missing_ok=True)
         replace_text(folder / "experiment.json", experiment.to_json())
+        if report:
+            report.write(folder)
     except OSError as error:
         raise InputError(
             f"the run folder {folder} cannot be written ({error.strerror}); give another --run_dir"
@@ -99,15 +107,14 @@ def train(
     chief = strategy.is_chief(devices)
     _check(experiment, replicas, per_epoch)
     if experiment.resume:
-        check_same_experiment(experiment)
+        check_same_experiment(experiment, splits)
     with devices.scope():
         model = make_model(experiment, splits, replicas)
-        probed = experiment.model != "generator" and split.labels is not None
-        if experiment.online_probe and probed:
-            model.probe = online_probe.of_encoder(model.encoder, splits, replicas > 1)
+        if experiment.online_probe and experiment.model != "generator":
+            model.probe = online_probe.of_encoder(model.encoder, splits, split, replicas > 1)
         folder = experiment.run_path
         if chief:  # only now: settings that do not fit leave no trace
-            open_run_folder(experiment)
+            open_run_folder(experiment, splits.report)
         with _tensorflow_may_fail(devices):
             strategy.mean_of_processes(devices, 0.0)  # the others look into it after the chief
             checkpoints = Checkpoints(

@@ -146,11 +146,15 @@ def _generator(experiment, image_shape, replicas):
         raise InputError(str(error)) from error
 
 
-def check_same_experiment(experiment: Experiment) -> None:
+def check_same_experiment(experiment: Experiment, splits: Splits) -> None:
     """Compares with the experiment that the run folder holds, if it holds one; writes nothing.
 
+    Args:
+        experiment: the settings.
+        splits: the data.
+
     Raises:
-        InputError: it is another one, or its file cannot be read.
+        InputError: it is another one or on other images, or its file cannot be read.
     """
     saved = experiment.run_path / "experiment.json"
     if not saved.exists():
@@ -167,6 +171,8 @@ def check_same_experiment(experiment: Experiment) -> None:
             f"{experiment.run_path} holds another experiment ({'; '.join(differences)}); give "
             "another --run_dir or --name, or --noresume to start anew there"
         )
+    if splits.report:
+        splits.report.check(experiment.run_path)
 
 
 def load_trained(experiment: Experiment, splits: Splits) -> tuple[ObjectiveModel, int]:
@@ -179,7 +185,7 @@ def load_trained(experiment: Experiment, splits: Splits) -> tuple[ObjectiveModel
     folder = experiment.run_path
     if not (folder / "checkpoints").is_dir():
         raise InputError(f"{folder} has no checkpoint; run --mode=train first")
-    check_same_experiment(experiment)
+    check_same_experiment(experiment, splits)
     # Weights are float32 in every precision; measured and exported encoders compute in it too.
     model = make_model(dataclasses.replace(experiment, precision="float32"), splits)
     step = restore_weights(model, folder / "checkpoints")

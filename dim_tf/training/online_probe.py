@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from dim_tf.data.splits import Splits
+from dim_tf.data.splits import Split, Splits
 from keras_models import layers, replicas
 from keras_models.optimizers import adam
 
@@ -77,9 +77,18 @@ class OnlineProbe:
         return {"online_probe": tf.reduce_mean(tf.cast(right, tf.float32))}
 
 
-def of_encoder(encoder: keras.Model, splits: Splits, synchronized: bool) -> OnlineProbe | None:
-    """A probe of the encoder's global feature; None where there are no labels to tell apart."""
+def of_encoder(
+    encoder: keras.Model, splits: Splits, split: Split, synchronized: bool
+) -> OnlineProbe | None:
+    """A probe of the encoder's global feature; None where there are no labels to tell apart.
+
+    Args:
+        encoder: is trained.
+        splits: the data set.
+        split: the images of it that the encoder is trained on.
+        synchronized: as for `OnlineProbe`.
+    """
     labels = len(splits.label_names)
-    if splits.train.labels is None or labels < (1 if splits.multi_label else 2):
+    if split.labels is None or labels < (1 if splits.multi_label else 2):
         return None
     return OnlineProbe(encoder.global_dim, labels, splits.multi_label, synchronized)

@@ -50,11 +50,26 @@ def test_the_last_flagfile_names_the_run(arguments):
 
 @pytest.mark.parametrize(
     ("data_dir", "name"),
-    [("a/My photos!/", "My-photos"), ("a/b/..", "a"), ("/", "folder"), ("", "folder")],
+    [("a/My photos!/", "My-photos"), ("a/b/..", "a"), ("/", "folder"), ("", "folder")]
+    + [("~nobody-there/x", "x")],
 )
 def test_a_folder_of_images_names_the_run(data_dir, name):
     values = parsed("--dataset=folder", f"--data_dir={data_dir}")
     assert dim_flags.experiment(values, ["main"]).name == name
+
+
+def test_a_folder_that_can_be_none_is_refused():
+    with pytest.raises(InputError, match="--data_dir"):
+        dim_flags.experiment(parsed("--dataset=folder", "--data_dir=a\0b"), ["main"])
+
+
+def test_a_folders_own_name_wins_over_the_flagfiles():
+    words = ["main", "--flagfile=flags/folder.cfg"]
+    found = [
+        dim_flags.experiment(parsed("--dataset=folder", *given), words).name
+        for given in (["--data_dir=a/cats"], ["--data_dir=a/cats", "--name=b"], [])
+    ]
+    assert found == ["cats", "b", "folder"]
 
 
 def test_modes_come_in_their_order():

@@ -154,6 +154,34 @@ def test_a_note_that_does_not_fit_the_file_is_not_believed(tmp_path, note, monke
     assert again.asked == list(range(10))
 
 
+def test_only_those_who_need_the_same_images_wait(tmp_path):
+    """While an entry is made, others are opened and made, and it is not removed for them."""
+    opened(tmp_path, Source(range(10)), images=25)
+    slow = Source(range(20, 30))
+
+    def decode(rows):
+        if rows[0] == 4:
+            (lock,) = {path.stem for path in tmp_path.glob("*.lock")} - before
+            with pytest.raises(BlockingIOError), decoded_cache._locked(lock_of(lock), wait=False):
+                pass
+            ready = Source(range(10))
+            opened(tmp_path, ready, images=25)
+            assert ready.asked == []
+            opened(tmp_path, Source(range(40, 60)), images=25)  # the ready one goes for it
+            assert lock in entries(tmp_path)
+            assert before.isdisjoint(entries(tmp_path))
+        return slow.decode(rows)
+
+    def lock_of(name):
+        return tmp_path / f"{name}.lock"
+
+    before = set(entries(tmp_path))
+    DecodedCache(tmp_path, 25 * ROW / GIB).open(slow.digests, SIZE, decode)
+    opened(tmp_path, slow, images=25)
+    assert slow.asked == list(range(20, 30))
+    assert len(entries(tmp_path)) == len(list(tmp_path.glob("*.lock"))) == 1
+
+
 def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, monkeypatch):
     kept = Source(range(20, 25))
     opened(tmp_path, kept)

@@ -12,20 +12,25 @@ from PIL import Image
 from dim_tf import data
 from dim_tf.data import decoded_cache, folder, image_files, pipeline
 from dim_tf.errors import InputError, RunError
+from dim_tf.experiment import Experiment
+from dim_tf.training import loop
+from dim_tf.training.model import load_trained
 
 
 @pytest.fixture
 def load(tmp_path):
-    """Loads tmp_path/images, with everything that is kept in tmp_path."""
+    """Loads tmp_path/images, with all that is kept in tmp_path, and reports in tmp_path/run."""
+    (tmp_path / "run").mkdir()
 
     def of(**settings):
         request = data.Request(
             data_dir=str(tmp_path / "images"),
             cache_dir=str(tmp_path / "cache"),
-            reports=tmp_path / "run",
             **settings,
         )
-        return data.load("folder", request)
+        splits = data.load("folder", request)
+        splits.report.write(tmp_path / "run")
+        return splits
 
     return of
 
@@ -177,11 +182,13 @@ def test_too_many_bad_images_are_an_error_that_names_the_list(tmp_path, load):
     with pytest.raises(InputError) as caught:
         load()
     message = str(caught.value)
+    listed = tmp_path / "cache/bad_images.txt"
     assert "8 of 39 image files" in message
     assert "--bad_images=0.05" in message
-    assert str(tmp_path / "run/bad_images.txt") in message
+    assert str(listed) in message
     assert "\n" not in message
-    assert len(bad_lines(tmp_path)) == 9
+    assert len(listed.read_text().splitlines()) == 9
+    assert list((tmp_path / "run").iterdir()) == []
     assert len(load(bad_images=0.3).train) == 20
 
 
@@ -190,6 +197,7 @@ def test_too_many_bad_images_are_an_error_that_names_the_list(tmp_path, load):
     [
         ({"data_dir": ""}, "needs --data_dir=PATH"),
         ({"data_dir": "no/such"}, "cannot be read"),
+        ({"data_dir": "~nobody-there/x"}, "cannot be read"),
         ({"data_dir": __file__}, "is a file"),
     ],
 )
@@ -260,11 +268,35 @@ def test_a_run_whose_images_changed_says_so(tmp_path, load, capsys):
     tree(tmp_path / "images", 30)
     load()
     (tmp_path / "run/checkpoints").mkdir()
-    load()
+    load().report.check(tmp_path / "run")
     assert "not those that" not in capsys.readouterr().out
+    before = told(tmp_path)
     save(tmp_path / "images/new.png", 99)
-    load()
+    changed = load(image_size=32)
+    (tmp_path / "run/data.json").write_text(json.dumps(before))
+    changed.report.check(tmp_path / "run")
     assert "not those that the run in" in capsys.readouterr().out
+
+
+def test_a_run_on_other_images_is_not_gone_on_with(tmp_path, load):
+    """Nor measured; and what was refused has written nothing."""
+    tree(tmp_path / "images", 20)
+    settings = {"name": "a", "run_dir": str(tmp_path / "run"), "dataset": "folder"}
+    experiment = Experiment(**settings)
+    loop.open_run_folder(experiment, load().report)
+    (tmp_path / "run/checkpoints").mkdir()
+    before = told(tmp_path)
+    shutil.rmtree(tmp_path / "images")
+    for number in range(50, 80):
+        save(tmp_path / "images" / f"{number}.png", number)
+    request = data.Request(str(tmp_path / "images"), cache_dir=str(tmp_path / "cache"))
+    others = data.load("folder", request)
+    for refused in (loop.train, load_trained):
+        with pytest.raises(InputError, match=r"on other images: of 20 .*--name .*--noresume"):
+            refused(experiment, others)
+    assert told(tmp_path) == before
+    loop.open_run_folder(Experiment(**settings, resume=False))
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["experiment.json"]
 
 
 def test_an_epoch_of_batches(tmp_path, load):

@@ -84,7 +84,12 @@ def test_files_that_are_there_need_no_network(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="cannot be reached"):
         tfds_files.prepare(builder, request)
     (cached,) = builder.url_infos
-    (tmp_path / "downloads" / "cifar10.INFO").write_text(json.dumps({"urls": [cached]}))
+    info = tmp_path / "downloads" / "cifar10.INFO"
+    for damaged in ("{", "[]", '{"urls": 3}', "\udcff"):
+        info.write_text(damaged, errors="surrogateescape")
+        with pytest.raises(InputError, match="cannot be reached"):
+            tfds_files.prepare(builder, request)
+    info.write_text(json.dumps({"urls": [cached]}))
     tfds_files.prepare(builder, request)
     assert len(tried) == 2
 

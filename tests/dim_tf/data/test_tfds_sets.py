@@ -39,6 +39,12 @@ def test_cifar100_has_its_fine_labels(tmp_path, monkeypatch):
     for split in (splits.train, splits.test):
         for image, label in zip(split.images, split.labels, strict=True):
             assert truth[image.transpose(2, 0, 1).tobytes()] == label
+    (record,) = (tmp_path / "cifar100").rglob("*train.tfrecord*")
+    octets = bytearray(record.read_bytes())
+    octets[len(octets) // 2] ^= 1
+    record.write_bytes(octets)
+    with pytest.raises(InputError, match=r"cifar100 in .* are damaged \(DataLoss.*prepare"):
+        load("cifar100", tmp_path)
 
 
 @pytest.mark.slow
@@ -58,6 +64,7 @@ def test_stl10_trains_without_labels_on_windows(tmp_path, monkeypatch):
     np.testing.assert_array_equal(splits.train.images[:], splits.train.surround[:, 16:80, 16:80])
     assert splits.labelled is not None
     assert splits.labelled.images.shape == (4, 64, 64, 3)
+    assert splits.labelled.surround.shape == (4, 96, 96, 3)  # a supervised model's windows
     assert sorted(splits.labelled.labels) == [0, 1, 2, 3]
     assert sorted(splits.test.labels) == [0, 1, 2]
     assert splits.label_names[9] == "class9"

@@ -124,6 +124,14 @@ def test_what_does_not_fit_is_refused(given, says):
         planned(**given)
 
 
+def test_a_data_sets_name_becomes_one_folder():
+    named = {dataset: planned(table="1", dataset=dataset) for dataset in ("cifar10", "tfds:x/y")}
+    assert [str(plan.folder) for plan in named.values()] == [
+        "runs/table1-cifar10",
+        "runs/table1-tfds-x-y",
+    ]
+
+
 def test_a_run_is_no_folder_for_a_table(tmp_path):
     (tmp_path / "experiment.json").touch()
     with pytest.raises(InputError, match="holds a run"):

@@ -74,13 +74,18 @@ def test_several_globals_are_averaged():
 
 def test_without_labels_to_tell_apart_there_is_none():
     encoder = small_encoder()
-    assert online_probe.of_encoder(encoder, splits(("one",)), False) is None
+
+    def made(data, split=None):
+        return online_probe.of_encoder(encoder, data, split or data.train, False)
+
+    assert made(splits(("one",))) is None
     attribute = splits(("one",))
     split = dataclasses.replace(attribute.train, labels=np.zeros((20, 1), int))
     attribute = dataclasses.replace(attribute, train=split, test=split)
-    assert online_probe.of_encoder(encoder, attribute, False) is not None
+    assert made(attribute) is not None
     bare = dataclasses.replace(splits(), train=dataclasses.replace(split, labels=None))
-    assert online_probe.of_encoder(encoder, bare, False) is None
+    assert made(bare) is None
+    assert made(bare, splits().train) is not None  # a supervised model's, of few labels
 
 
 def test_a_step_on_two_replicas_is_that_on_one(two_replicas):
