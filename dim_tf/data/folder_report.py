@@ -10,7 +10,7 @@ import numpy as np
 
 from dim_tf.data.image_files import FORMATS, Fault
 from dim_tf.data.manifest import Manifest
-from dim_tf.files import replace_text
+from dim_tf.files import json_object, read_text, replace_text
 
 REPORT, BAD_IMAGES = "data.json", "bad_images.txt"
 
@@ -83,7 +83,6 @@ def write(folder: Path, told: dict[str, Any], lines: Iterable[str]) -> None:
 def fingerprint(folder: Path) -> str:
     """Of the images that a run has told of before; empty: none."""
     try:
-        found = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-        return str(found["fingerprint"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return str(json_object(read_text(folder / REPORT))["fingerprint"])
+    except (OSError, ValueError, KeyError):
         return ""
