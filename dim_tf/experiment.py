@@ -435,6 +435,7 @@ class Experiment:
         "folder to which the table and each finished row's figures are copied, and in which rows "
         "that were finished elsewhere are found; empty: none",
         identity=False,
+        is_path=True,
     )
 
     def __post_init__(self):

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 from dim_tf.errors import InputError
 
 _CHECKSUM = "sha256"
+_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}\.tmp", re.DOTALL)  # as `unfinished` names them
 
 # Of a file that is read whole; the largest that is written, an evaluation, has some 100 kB.
 MAX_BYTES = 2**26
@@ -39,8 +41,13 @@ def unfinished(path: Path) -> Path:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Removes what a killed process left half written; call it where no other process writes."""
+    """Removes what a killed process left half written; call it where no other process writes.
+
+    That is what bears a name of `unfinished`; the folder is the user's, and may hold other files.
+    """
     for left in folder.glob(".*.tmp"):
+        if not _UNFINISHED.fullmatch(left.name):
+            continue
         if left.is_dir():
             shutil.rmtree(left, ignore_errors=True)
         else:

@@ -13,7 +13,7 @@ import numpy as np
 from dim_tf.data.image_files import FORMATS, Fault
 from dim_tf.data.manifest import Manifest
 from dim_tf.errors import InputError
-from dim_tf.files import replace_text
+from dim_tf.files import json_object, read_text, replace_text
 
 REPORT, BAD_IMAGES = "data.json", "bad_images.txt"
 SAMPLE = 100  # images by which the next run tells whether the folder is the same
@@ -135,7 +135,6 @@ def printable(name: str) -> str:
 def _before(folder):
     """What a run has told of its images; empty: nothing that can be read."""
     try:
-        found = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+        return json_object(read_text(folder / REPORT))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}

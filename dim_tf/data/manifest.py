@@ -5,6 +5,7 @@ import hashlib
 import os
 import stat
 import time
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -207,6 +208,19 @@ def write(path: Path, manifest: Manifest) -> None:
         np.savez(file, version=VERSION, count=len(manifest), **columns)
 
 
+# What NumPy's and zipfile's readers raise; RuntimeError: encrypted, or another compression.
+_DAMAGED = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    RuntimeError,
+    BadZipFile,
+    zlib.error,
+)
+
+
 def read(path: Path) -> Manifest:
     """Reads what `write` wrote; an empty one if there is none, or it is another version's.
 
@@ -225,7 +239,7 @@ def read(path: Path) -> Manifest:
             )
     except FileNotFoundError:
         return nothing
-    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+    except _DAMAGED as error:
         print(f"data: {path} is damaged ({type(error).__name__}); looking at all files again")
         return nothing
     whole = all(

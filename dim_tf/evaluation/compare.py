@@ -56,7 +56,8 @@ def folders(names: str) -> list[Path]:
         InputError: fewer than two, one twice, or one that does not exist.
     """
     found = []
-    for name in (name.strip() for name in names.split(",")):
+    # A shell leaves the ~ of --runs=~/a,~/b to us.
+    for name in (os.path.expanduser(name.strip()) for name in names.split(",")):
         path = next((p for p in (RUNS / name, Path(name)) if name and p.is_dir()), None)
         if path is None:
             raise InputError(

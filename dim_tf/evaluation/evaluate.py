@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from dim_tf.data.splits import Splits
 from dim_tf.errors import RunError
@@ -29,8 +30,13 @@ from dim_tf.evaluation.representation import Representation
 from dim_tf.evaluation.svm import SupportVectorMachine
 from dim_tf.experiment import Experiment
 from dim_tf.files import replace_text, with_checksum
+from dim_tf.writing import reason
 
 Encode = Callable[[excerpt.Excerpt], Representation]
+
+# What a measure may fail of: its own numbers, the memory, or a process of the SVM that was killed,
+# which joblib tells as a RuntimeError.
+_FAILURES = (RunError, MemoryError, RuntimeError, ValueError, tf.errors.OpError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -268,16 +274,16 @@ def _take(whose: str, subject: Subject, entries: dict[str, Entry]) -> _Taken:
         try:
             for result in _announced(whose, measure):
                 taken.results.append(result)
-        except RunError as error:
-            print(f"{whose:>14}  {name} failed: {error}", flush=True)
-            taken.failed[name] = str(error)
+            if isinstance(measure, Illustrated):
+                taken.pictures += measure.pictures()
+        except _FAILURES as error:
+            taken.failed[name] = reason(error)
+            print(f"{whose:>14}  {name} failed: {taken.failed[name]}", flush=True)
             # What came before is as good as without the failure.
             names = {result.measure for result in taken.results[came:]}
             kinds = {of: kind for of, kind in measure.kinds.items() if of in names}
             taken.kinds |= {of: dataclasses.asdict(kind) for of, kind in kinds.items()}
             continue
-        if isinstance(measure, Illustrated):
-            taken.pictures += measure.pictures()
         taken.cost[name] = time.perf_counter() - began
         taken.kinds |= {of: dataclasses.asdict(kind) for of, kind in measure.kinds.items()}
         taken.protocol |= measure.protocol

@@ -1,5 +1,6 @@
 """Linear support vector machines on frozen features (Hjelm et al. 2019, section 4)."""
 
+import itertools
 import os
 import warnings
 from collections.abc import Iterator
@@ -69,23 +70,25 @@ class SupportVectorMachine:
         for endpoint, features in self.representation.train.items():
             mean, variance = moments(features)
             root = np.float32(features.shape[1] ** 0.5)
-            samples = (
-                (standardised(features[rows], mean, variance) / root, splits.train.labels[rows])
-                for rows in self._rows(endpoint, len(features))
-            )
+            samples = self._samples(endpoint, features, mean, variance, root)
             machines = self._trained(samples)
             self._iterations[endpoint] = [int(machine.n_iter_) for machine in machines]
             tested = standardised(self.representation.test[endpoint], mean, variance) / root
             hits = [machine.predict(tested) == splits.test.labels for machine in machines]
             yield Result("svm", endpoint, *of_hits(hits))
 
-    def _rows(self, endpoint, images):
-        """Which images each training sees; all in one order, which the solver changes itself."""
+    def _samples(self, endpoint, features, mean, variance, root):
+        """Features and labels of each training."""
+        labels = self.representation.splits.train.labels
+        if self._count(endpoint) == len(features):
+            # One array for all of them: the solver itself changes the images' order.
+            sample = (standardised(features, mean, variance) / root, labels)
+            yield from itertools.repeat(sample, self.runs)
+            return
         for seed in range(self.runs):
-            if endpoint == "conv" and images > CONV_IMAGES:
-                yield np.random.default_rng(seed).choice(images, CONV_IMAGES, replace=False)
-            else:
-                yield slice(None)
+            count = self._count(endpoint)
+            rows = np.random.default_rng(seed).choice(len(features), count, replace=False)
+            yield standardised(features[rows], mean, variance) / root, labels[rows]
 
     def _trained(self, samples) -> list[LinearSVC]:
         """One of each sample; in processes, since the solver's random order is a process's own."""

@@ -165,7 +165,8 @@ def _of_tfds(where: str, data_dir: str, download: bool) -> Collection:
         raise InputError(f"--embed_input={where}; expected tfds:NAME:SPLIT, as tfds:cifar10:test")
     _, name, asked = parts
     by_hand = "Give --data_dir, or --download to fetch it."
-    builder = tfds_files.prepare(name, Request(data_dir, download=download), by_hand)
+    request = Request(data_dir, download=download)
+    builder = tfds_files.prepare(tfds_files.find(name, request), request, by_hand)
     counts = {}
     for split in asked.split("+"):
         if split not in builder.info.splits:

@@ -1,6 +1,7 @@
 """`Plan`: from the command line to the runs of a table, in their order."""
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ _BUDGET = (
 # Those of a table, which its runs do not have.
 _OF_TABLE = ("table", "rows", "table_seeds", "results")
 _FIELDS = {field.name: field for field in dataclasses.fields(Experiment)}
+# What names files and folders of one machine; no row and no table tells it.
+PATHS = tuple(name for name, field in _FIELDS.items() if field.metadata["is_path"])
 
 
 @dataclass(frozen=True)
@@ -128,13 +131,16 @@ def make_plan(experiment: Experiment, given: Mapping[str, Any]) -> Plan:
 
 
 def without_folders(text: str, plan: Plan) -> str:
-    """The text with this machine's folders by their flags' names, as it goes into the table."""
-    e = plan.experiment
-    folders = {str(plan.folder): "RUN_DIR", str(plan.results or ""): "RESULTS"}
-    folders |= {e.data_dir: "DATA_DIR", e.export_dir: "EXPORT_DIR"}
-    for folder, name in folders.items():
-        if "/" in folder:
-            text = text.replace(folder, name)
+    """The text with this machine's folders by their flags' names, as it goes into the table.
+
+    The user's home, below which libraries have their default folders, becomes ~.
+    """
+    folders = {os.path.expanduser("~"): "~"}
+    folders |= {getattr(plan.experiment, name).rstrip("/"): name.upper() for name in PATHS}
+    folders |= {str(plan.folder): "RUN_DIR", str(plan.results or ""): "RESULTS"}
+    for folder in sorted(folders, key=len, reverse=True):  # before the one in which it lies
+        if "/" in folder and folder != "/":
+            text = text.replace(folder, folders[folder])
     return text
 
 

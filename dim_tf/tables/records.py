@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dim_tf.errors import InputError
-from dim_tf.files import replace_text
+from dim_tf.files import json_object, read_text, replace_text
 from dim_tf.tables.plan import Job, Plan, differences
 
 
@@ -73,7 +73,7 @@ def read(plan: Plan, job: Job) -> Record | None:
             continue
         path = path_of(folder, job.name)
         try:
-            record = Record(**json.loads(path.read_text(encoding="utf-8")))
+            record = Record(**json_object(read_text(path)))
         except (ValueError, TypeError) as error:
             raise InputError(
                 f"{path} is no row's figures ({error}); remove it, or give another --run_dir"

@@ -7,10 +7,9 @@ from typing import Any
 from dim_tf.evaluation.report import paper
 from dim_tf.evaluation.report.values import amount, duration
 from dim_tf.tables.definitions import Column
-from dim_tf.tables.plan import Plan, identity
+from dim_tf.tables.plan import PATHS, Plan, identity
 from dim_tf.tables.summary import Figure, Line, Order, Summary, kind
 
-_FOLDERS = ("run_dir", "data_dir", "export_dir", "results", "name")  # of this machine alone
 _SHARED = (
     "dataset",
     "encoder",
@@ -32,7 +31,7 @@ def command(plan: Plan) -> str:
     flags = [
         f"--{name}={str(value).lower() if isinstance(value, bool) else value}"
         for name, value in plan.given.items()
-        if name not in _FOLDERS
+        if name not in (*PATHS, "name")
     ]
     return shlex.join(["python", "-m", "dim_tf.main", "--mode=table", *flags])
 

@@ -21,18 +21,17 @@ from typing import Any
 from dim_tf import metrics_file
 from dim_tf.errors import RunError
 from dim_tf.experiment import MEASURES, Experiment
-from dim_tf.files import replace_text
+from dim_tf.files import read_checked, read_json, replace_text
 from dim_tf.signals import Signals
 from dim_tf.tables import records
 from dim_tf.tables.claims import Claim, ClaimLost, Claims
-from dim_tf.tables.plan import Job, Plan, identity, without_folders
+from dim_tf.tables.plan import PATHS, Job, Plan, identity, without_folders
 from dim_tf.tables.records import Record
 from dim_tf.versions import commit, versions
 
 PROGRAM = (sys.executable, "-m", "dim_tf.main")
 POLL_SECONDS = 0.2
 _STAGES = ("train", "evaluate")
-_FOLDERS = ("run_dir", "export_dir", "data_dir")  # not told: they are this machine's
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -140,7 +139,10 @@ class Worker:
                 break
         found: dict[str, Any] = {}
         if evaluation.exists():
-            found = json.loads(evaluation.read_text(encoding="utf-8"))
+            try:
+                found = read_checked(evaluation)
+            except ValueError as error:
+                failed["evaluate"] = f"evaluation.json cannot be read ({error})"
         if told := _failed_measures(found):  # why the stage ended as failed
             failed = {
                 name: without_folders(why, self._plan)
@@ -227,10 +229,9 @@ class _Seconds:
 
     def read(self) -> dict[str, float]:
         """Seconds by stage."""
-        try:
-            return json.loads(self._path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        if not self._path.exists():
             return {}
+        return read_json(self._path, "remove it, which forgets what the stages took")
 
     def begin(self, stage: str) -> None:
         """From now on it is that stage."""
@@ -266,7 +267,7 @@ def flags_of(experiment: Experiment, measures: Sequence[str] = ()) -> list[str]:
 
 def command_of(job: Job) -> str:
     """As one would type it to get the row's figures alone; without this machine's folders."""
-    flags = [f for f in flags_of(job.experiment) if f[2:].partition("=")[0] not in _FOLDERS]
+    flags = [f for f in flags_of(job.experiment) if f[2:].partition("=")[0] not in PATHS]
     return shlex.join(["python", "-m", "dim_tf.main", "--mode=train,evaluate", *flags])
 
 

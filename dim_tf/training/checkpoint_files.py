@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from dim_tf.errors import RunError
-from dim_tf.files import replace_text, unfinished
+from dim_tf.files import json_object, read_text, replace_text, unfinished
 from dim_tf.writing import reason
 
 _NAME = re.compile(r"ckpt-(0|[1-9][0-9]*)\.(json|index|data-[0-9-of]+)")
@@ -125,7 +125,7 @@ def _damage(folder: Path, step: int) -> str:
         if not record.exists():  # of an earlier version, or killed just before the record
             return _damage_by_reading(prefix(folder, step))
         there = _described(folder, step)
-        told = json.loads(record.read_bytes())
+        told = json_object(read_text(record))
         wanted = told["files"]
         if told["step"] != step or not wanted.keys() | there.keys():
             return f"{record} is damaged (it is of another checkpoint)"

@@ -8,6 +8,7 @@ import keras
 from dim_tf.data.splits import Splits
 from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
+from dim_tf.files import read_text
 from dim_tf.training import baselines, strategy
 from dim_tf.training.checkpoint import restore_weights
 from keras_models import DeepInfoMax, encoders, terms
@@ -160,8 +161,8 @@ def check_same_experiment(experiment: Experiment, splits: Splits) -> None:
     if not saved.exists():
         return
     try:
-        before = Experiment.from_json(saved.read_text(encoding="utf-8"))
-    except (InputError, OSError, UnicodeDecodeError) as error:
+        before = Experiment.from_json(read_text(saved))
+    except (InputError, OSError, ValueError) as error:
         raise InputError(
             f"{saved} cannot be read ({error}); give another --run_dir, or --noresume to start anew"
         ) from error

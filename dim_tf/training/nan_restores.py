@@ -1,6 +1,7 @@
 """How often a run went back because of a number that is not finite: `--on_nan=restore`."""
 
 from pathlib import Path
+from typing import Any
 
 from dim_tf.errors import NotFinite, RunError
 from dim_tf.files import read_checked, replace_text, with_checksum
@@ -34,8 +35,8 @@ class NanRestores:
         self._steps: list[int] = []
         if self._path.exists():
             try:
-                self._steps = list(read_checked(self._path)["back_to_steps"])
-            except (ValueError, KeyError, TypeError) as error:
+                self._steps = _whole_numbers(read_checked(self._path)["back_to_steps"])
+            except (ValueError, KeyError) as error:
                 raise RunError(
                     f"{self._path} is damaged ({error}), and with it which images come next; put a "
                     "copy back, or train anew with --noresume"
@@ -80,3 +81,9 @@ class NanRestores:
         if self._writes:
             with writing(FILE, self._path.parent, "make room and give the same command again"):
                 replace_text(self._path, with_checksum({"back_to_steps": self._steps}))
+
+
+def _whole_numbers(found: Any) -> list[int]:
+    if not isinstance(found, list) or any(type(one) is not int for one in found):
+        raise ValueError("its back_to_steps are no list of whole numbers")
+    return found

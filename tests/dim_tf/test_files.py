@@ -65,6 +65,15 @@ def test_what_a_killed_process_left_goes_away(tmp_path):
     assert list(tmp_path.iterdir()) == [keep]
 
 
+def test_a_strangers_hidden_files_stay(tmp_path):
+    (tmp_path / ".x.tmp").write_text("")
+    (tmp_path / f".x.{'A' * 32}.tmp").mkdir()
+    (tmp_path / f".{'0' * 32}.tmp").mkdir()
+    before = sorted(tmp_path.iterdir())
+    remove_unfinished(tmp_path)
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_two_writers_of_one_file_do_not_meet(tmp_path):
     """The slower one writes over a whole file, never into the quicker one's."""
     file = tmp_path / "a.json"

@@ -115,7 +115,7 @@ def test_evaluation(begun, tmp_path, number):
     status, _, errors = fault_runs.run(folder, *fault_runs.EXPORT)
     error = fault_runs.the_error(errors)
     assert status == 2
-    assert "evaluation.json is damaged" in error
+    assert "evaluation.json cannot be read (" in error
     fault_runs.complete(folder, *fault_runs.EVALUATE)
     assert fault_runs.figures(folder) == fault_runs.figures(begun)
     fault_runs.note(f"flipped bit in evaluation.json, {number}", byte=place, error=error)

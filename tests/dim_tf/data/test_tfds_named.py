@@ -5,11 +5,13 @@ from typing import ClassVar
 import made_files
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from dim_tf import data
 from dim_tf.data import check_name, tfds_files
 from dim_tf.errors import InputError
+from dim_tf.export import image_collection
 
 LABEL = tfds.features.ClassLabel
 
@@ -147,6 +149,21 @@ def test_image_and_label(tmp_path):
     assert "trained on train, tested on test" in splits.note
     again = load("made_plain:1.0.0", tmp_path, 8)
     assert again.image_shape == (8, 8, 1)
+
+
+def test_it_can_be_embedded(tmp_path):
+    where = "tfds:made_plain:test+train"
+    found = image_collection.open_collection(where, str(tmp_path), download=True)
+    assert found.description == "9 images of made_plain, test+train"
+    named = [one for ids, _ in found.batches_from(1, 4) for one in ids]
+    assert named == ["test:1", "test:2", *(f"train:{number}" for number in range(6))]
+    _, encoded = next(found.batches_from(0, 9))
+    pixels = [int(tf.io.decode_png(image)[0, 0, 0]) for image in encoded]
+    assert (sorted(pixels[:3]), sorted(pixels[3:])) == ([50, 51, 52], [*range(6)])
+    with pytest.raises(InputError, match="no split 'tset'"):
+        image_collection.open_collection("tfds:made_plain:tset", str(tmp_path))
+    with pytest.raises(InputError, match="did you mean made_plain"):
+        image_collection.open_collection("tfds:made_plane:test", str(tmp_path))
 
 
 @pytest.mark.slow

@@ -158,6 +158,8 @@ def test_runs_are_found_by_name_and_by_path(tmp_path, make, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = compare.folders(f"a, {b}")
     assert [path.resolve() for path in found] == [a, b]
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert compare.folders("~/runs/a,~/runs/b") == [a, b]
     assert str(compare.target(found, "")) == "runs/compare-a-b/report.html"
     assert str(compare.target(found, "here")) == "here/report.html"
 

@@ -10,6 +10,8 @@ from functools import partial
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from dim_tf import stages
 from dim_tf.data.splits import Split, Splits
@@ -157,6 +159,27 @@ def test_figures_that_came_before_a_failure_stay(splits, monkeypatch):
     assert 0 <= found.figures["knn"]["pixels"] <= 1
     assert found.figures["measures"]["knn"]["unit"] == "share"
     assert found.figures["protocol"]["knn"] == "failed: it diverged"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (MemoryError(), "MemoryError"),
+        (ValueError("first\nsecond"), "first"),
+        (TerminatedWorkerError("a worker was killed"), "a worker was killed"),
+        (tf.errors.ResourceExhaustedError(None, None, "{{function_node f}} OOM"), "OOM"),
+    ],
+)
+def test_what_a_machine_makes_fail_is_a_failed_measure(splits, monkeypatch, error, told):
+    def fail(self):
+        yield from ()
+        raise error
+
+    monkeypatch.setattr(NearestNeighbours, "run", fail)
+    settings = Experiment(name="a", measures="knn")
+    found = evaluate.evaluate(representation.of_pixels, {}, splits, settings)
+    assert found.failed == {"knn": told}
+    assert found.figures["protocol"]["knn"] == f"failed: {told}"
 
 
 def test_all_else_is_written_before_the_failure_is_told(tmp_path, splits, monkeypatch):

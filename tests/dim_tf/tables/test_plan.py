@@ -9,7 +9,8 @@ from dim_tf.errors import InputError
 from dim_tf.evaluation.report import paper
 from dim_tf.experiment import Experiment
 from dim_tf.tables.definitions import TABLES, Row
-from dim_tf.tables.plan import differences, identity, make_plan
+from dim_tf.tables.plan import PATHS, differences, identity, make_plan, without_folders
+from dim_tf.tables.work import command_of
 
 OCCLUSION = {"conv": 76.77, "fc": 74.45, "global": 72.87}
 
@@ -130,6 +131,17 @@ def test_a_data_sets_name_becomes_one_folder():
         "runs/table1-cifar10",
         "runs/table1-tfds-x-y",
     ]
+
+
+def test_no_folder_of_a_machine_is_told(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    folders = {name: f"/disk/{name}" for name in ("run_dir", "results", "data_dir", "cache_dir")}
+    folders["export_dir"] = "/disk/run_dir/exported/"
+    plan = planned(table="1", dataset="cifar10", **folders)
+    told = without_folders(" ".join([*folders.values(), "/home/me/.cache/a", "a/b"]), plan)
+    assert told == "RUN_DIR RESULTS DATA_DIR CACHE_DIR EXPORT_DIR/ ~/.cache/a a/b"
+    assert set(folders) <= set(PATHS)
+    assert "disk" not in command_of(plan.jobs[0])
 
 
 def test_a_run_is_no_folder_for_a_table(tmp_path):

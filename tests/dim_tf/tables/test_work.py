@@ -133,6 +133,15 @@ def test_a_failed_row_is_a_gap_and_is_tried_again(tmp_path, monkeypatch):
     check_all_ran(plan_of(tmp_path, rows="dim_l_jsd"))
 
 
+def test_a_damaged_evaluation_is_a_failed_row(tmp_path, monkeypatch):
+    monkeypatch.setenv("FAKE_DAMAGES", "yes")
+    table = work(tmp_path, rows="dim_l_jsd")
+    (told,) = row(table, "dim_l_jsd")["gaps"]
+    assert told.startswith("evaluate failed: evaluation.json cannot be read (")
+    monkeypatch.delenv("FAKE_DAMAGES")
+    assert row(work(tmp_path, rows="dim_l_jsd"), "dim_l_jsd")["figures"]
+
+
 def test_a_failure_leaves_what_was_measured_before(tmp_path, monkeypatch):
     work(tmp_path, rows="dim_l_jsd")
     monkeypatch.setenv("FAKE_FAILS", "train")

@@ -39,7 +39,19 @@ def test_one_worker_of_several_writes(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"back_to_steps": [4], "sha256": "0"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"back_to_steps": [4], "sha256": "0"}',
+        '{"back_to_steps": ["4"]}',
+        '{"back_to_steps": [true]}',
+        '{"back_to_steps": "4"}',
+        '{"back_to_steps": {"4": 4}}',
+    ],
+)
 def test_a_damaged_file_is_named(tmp_path, text):
     (tmp_path / FILE).write_text(text)
     with pytest.raises(RunError, match=r"nan_restores.json is damaged .* --noresume"):
