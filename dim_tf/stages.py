@@ -28,7 +28,7 @@ from dim_tf.evaluation.evaluate import write as write_evaluation
 from dim_tf.evaluation.report import results
 from dim_tf.experiment import MODELS, OF_MODELS, Experiment
 from dim_tf.export import embed, image_collection, publish, saved_model
-from dim_tf.files import make_folder, read_json, replace_text
+from dim_tf.files import read_json, replace_text
 from dim_tf.training.model import load_trained, make_encoder
 from dim_tf.versions import versions
 from dim_tf.writing import writing
@@ -82,7 +82,6 @@ def evaluate_saved(experiment: Experiment, splits: Splits) -> None:
         )
     encoder = saved_encoder.load(experiment.encoder_path)
     with _writing("experiment.json", folder):
-        make_folder(folder, "--run_dir")
         replace_text(folder / "experiment.json", experiment.to_json())
     _evaluate(
         experiment,

@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 
 from dim_tf.data import Request, encoded_images
 from dim_tf.errors import InputError
+from dim_tf.writing import reason
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 RECORD_SUFFIXES = (".tfrecord", ".tfrecords")
@@ -146,7 +147,7 @@ def _check_first_record(file: str) -> None:
     except (tf.errors.OpError, DecodeError) as error:
         raise InputError(
             f"--embed_input: {file} is no file of tf.train.Example, TFRecord without compression "
-            f"({str(error).splitlines()[0]})"
+            f"({reason(error)})"
         ) from error
     if first is not None and not set(features.feature) & set(IMAGE_FEATURES):
         raise InputError(

@@ -9,7 +9,7 @@ import tensorflow as tf
 from dim_tf.errors import NotFinite, RunError
 from dim_tf.files import remove_unfinished
 from dim_tf.training import checkpoint_files
-from dim_tf.writing import writing
+from dim_tf.writing import reason, writing
 
 PROBE = "online_probe"
 
@@ -48,8 +48,11 @@ class Checkpoints:
         good = self._good()
         return str(checkpoint_files.prefix(self._folder, good[-1])) if good else None
 
-    def save(self, step: int) -> str:
-        """Writes the checkpoint of `step`, if this process writes; returns the newest one's path.
+    def save(self, step: int) -> str | None:
+        """Writes the checkpoint of `step`, if this process writes.
+
+        Returns:
+            The newest one's path; None: there is none.
 
         Raises:
             NotFinite: a weight is not finite; the checkpoints before stay as they are.
@@ -70,7 +73,7 @@ class Checkpoints:
                 checkpoint_files.write(checkpoint, self._folder, step)
                 self._damaged = [one for one in self._damaged if one != step]
                 checkpoint_files.keep_only(self._folder, self._good()[-self._keep :])
-        return str(self.latest)
+        return self.latest
 
     def restore(self) -> int:
         """Restores the newest good checkpoint, if there is one; returns its step, or 0.
@@ -119,8 +122,7 @@ def _restore(folder, number, step, variables) -> int:
         status = _checkpoint_of(step, variables).read(path).expect_partial()
         status.assert_existing_objects_matched()
     except (AssertionError, ValueError, tf.errors.OpError) as error:
-        reason = str(error).splitlines()[0]
-        raise RunError(f"{path} cannot be restored: {reason}") from error
+        raise RunError(f"{path} cannot be restored: {reason(error)}") from error
     return int(step.numpy())
 
 

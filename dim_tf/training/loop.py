@@ -18,7 +18,7 @@ from dim_tf.signals import Signals
 from dim_tf.training import monitors, nan_restores, online_probe, strategy
 from dim_tf.training.checkpoint import Checkpoints
 from dim_tf.training.model import check_same_experiment, make_model
-from dim_tf.writing import writing
+from dim_tf.writing import reason, writing
 from keras_models.objective_model import ObjectiveModel
 
 _GONE = (
@@ -258,15 +258,15 @@ def _tensorflow_may_fail(devices):
     except tf.errors.ResourceExhaustedError:  # told of by who knows what to lower
         raise
     except tf.errors.OpError as error:
-        lines = error.message.splitlines() or [type(error).__name__]
-        reason = next((line for line in lines if "is aborted by" in line), lines[0])
-        gone = isinstance(error, _GONE) or "is aborted by" in error.message
+        aborted = [line for line in error.message.splitlines() if "is aborted by" in line]
+        told = next(iter(aborted), reason(error))
+        gone = isinstance(error, _GONE) or aborted
         if strategy.is_multi_worker(devices) and gone:
             raise RunError(
                 "another worker is gone or cannot be reached, so this one ends; start all of them "
-                f"again, they go on from the last checkpoint. TensorFlow says: {reason}"
+                f"again, they go on from the last checkpoint. TensorFlow says: {told}"
             ) from error
-        raise RunError(f"a step failed ({type(error).__name__}): {reason}") from error
+        raise RunError(f"a step failed ({type(error).__name__}): {told}") from error
 
 
 class Segment(NamedTuple):

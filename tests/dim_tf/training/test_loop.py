@@ -341,3 +341,12 @@ def test_a_folder_that_is_no_run_is_not_emptied(tmp_path):
     (tmp_path / "experiment.json").write_text("{}")
     loop.open_run_folder(experiment)
     assert not kept.exists()
+
+
+def test_a_step_that_fails_is_told_in_a_line():
+    said = "{{function_node __wrapped__MatMul}} sizes differ [Op:MatMul]\nmore"
+    error = tf.errors.InvalidArgumentError(None, None, said)
+    told = r"^a step failed \(InvalidArgumentError\): sizes differ$"
+    devices = tf.distribute.get_strategy()
+    with pytest.raises(RunError, match=told), loop._tensorflow_may_fail(devices):
+        raise error
