@@ -281,7 +281,7 @@ def test_a_run_whose_images_changed_says_so(tmp_path, load, capsys):
 def test_a_run_on_other_images_is_not_gone_on_with(tmp_path, load):
     """Nor measured; and what was refused has written nothing."""
     tree(tmp_path / "images", 20)
-    settings = {"name": "a", "run_dir": str(tmp_path / "run"), "dataset": "folder"}
+    settings = {"name": "a", "run_dir": str(tmp_path / "run"), "dataset": "folder", "batch_size": 4}
     experiment = Experiment(**settings)
     loop.open_run_folder(experiment, load().report)
     (tmp_path / "run/checkpoints").mkdir()
