@@ -66,7 +66,7 @@ def read(plan: Plan, job: Job) -> Record | None:
     The table's folder goes before that of its results.
 
     Raises:
-        InputError: it is of other settings, or it is no record.
+        InputError: it has figures of other settings, or it is no record.
     """
     for folder in (plan.folder, plan.results):
         if folder is None or not path_of(folder, job.name).exists():
@@ -79,6 +79,8 @@ def read(plan: Plan, job: Job) -> Record | None:
                 f"{path} is no row's figures ({error}); remove it, or give another --run_dir"
             ) from error
         if found := differences(record.settings, job.experiment):
+            if not record.measures:
+                continue  # it failed and has no figures that could be mixed
             raise InputError(
                 f"{path} is of other settings ({'; '.join(found)}); give another --run_dir"
             )

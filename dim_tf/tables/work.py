@@ -141,7 +141,9 @@ class Worker:
         found: dict[str, Any] = {}
         if evaluation.exists():
             found = json.loads(evaluation.read_text(encoding="utf-8"))
-        if told := _failed_measures(found):  # why the stage ended as failed
+        if longer := _other_budget(found):
+            failed, found = {"train": longer}, {}
+        elif told := _failed_measures(found):  # why the stage ended as failed
             failed = {
                 name: without_folders(why, self._plan)
                 for name, why in told.items()
@@ -299,6 +301,22 @@ def _reason(status: int, log: Path, begin: int) -> str:
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     said = [line for line in lines if line]
     return (errors or said or [f"exit status {status}"])[-1]
+
+
+def _other_budget(evaluation: dict[str, Any]) -> str:
+    """Why the weights are not those of the row's budget; empty if they are, or if there are none.
+
+    Training goes on from a folder's checkpoint, even from one behind the last step.
+    """
+    if not evaluation:
+        return ""
+    step, budget = (evaluation["protocol"][name] for name in ("step", "budget_steps"))
+    if step == budget:
+        return ""
+    return (
+        f"its checkpoint is of step {step}, and --epochs and --steps end at step {budget}; give "
+        "the budget that it was begun with, or another --run_dir"
+    )
 
 
 def _failed_measures(evaluation: dict[str, Any]) -> dict[str, str]:

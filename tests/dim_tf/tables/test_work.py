@@ -118,6 +118,18 @@ def test_other_settings_are_refused(tmp_path):
         work(tmp_path, epochs=3)
 
 
+def test_a_checkpoint_of_a_longer_budget_is_not_recorded_as_a_shorter_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("FAKE_STEP", "3000")
+    table = work(tmp_path, rows="dim_l_jsd", epochs=1)
+    told = row(table, "dim_l_jsd")["gaps"]
+    assert len(told) == 1
+    assert "its checkpoint is of step 3000, and --epochs and --steps end at step 2" in told[0]
+    assert row(table, "dim_l_jsd")["figures"] == {}
+    monkeypatch.delenv("FAKE_STEP")
+    table = work(tmp_path, rows="dim_l_jsd", epochs=30)  # the budget that it was begun with
+    assert row(table, "dim_l_jsd")["figures"]
+
+
 def test_a_failed_row_is_a_gap_and_is_tried_again(tmp_path, monkeypatch):
     monkeypatch.setenv("FAKE_FAILS", "train")
     table = work(tmp_path, rows="dim_l_jsd")
