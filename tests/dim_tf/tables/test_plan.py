@@ -136,6 +136,16 @@ def test_a_row_that_lacks_something_is_a_gap():
     assert "map of globals" in plan.gaps["dim_many_globals"]
 
 
+@pytest.mark.parametrize("dataset", ["cifar10", "stl10"])
+def test_cpc_has_an_encoder_of_crops_of_its_own(dataset):
+    plan = planned(table="cpc", dataset=dataset)
+    encoders = {job.row.key: job.experiment.encoder for job in plan.jobs}
+    assert encoders["cpc"] == ""  # by the image size
+    assert encoders["dim_one_global"].startswith("fold")
+    with pytest.raises(InputError, match="take --encoder=crops32x32 or crops64x64"):
+        Experiment(name="t", model="cpc", encoder="basic32x32")
+
+
 def test_a_setting_that_this_version_does_not_know_is_a_gap():
     plan = planned(table="1")
     with pytest.raises(InputError, match="this version has no --wings"):
