@@ -95,7 +95,7 @@ class Table:
 
 def _dim(estimator: str, alpha: float, beta: float, gamma: float, **others: Any) -> Settings:
     weights = {"alpha": alpha, "beta": beta, "gamma": gamma}
-    return {"model": "dim", "estimator": estimator, **weights, **others}
+    return {"model": "dim", "estimator": estimator, **weights, "prior": "uniform", **others}
 
 
 def _figures(name: str) -> dict[str, Figures]:
@@ -106,8 +106,8 @@ def _row(key: str, name: str, settings: Settings) -> Row:
     return Row(key, name, settings, _figures(name))
 
 
-def _rival(model: str, name: str) -> Row:
-    return _row(model, name, {"model": model})
+def _rival(model: str, name: str, **others: Any) -> Row:
+    return _row(model, name, {"model": model, **others})
 
 
 def _local(key: str, name: str, estimator: str, **others: Any) -> Row:
@@ -117,8 +117,8 @@ def _local(key: str, name: str, estimator: str, **others: Any) -> Row:
 _SUPERVISED = _rival("supervised", paper.SUPERVISED)
 _VAE, _AAE, _BIGAN, _NAT = (
     _rival("vae", "VAE"),
-    _rival("aae", "AAE"),
-    _rival("bigan", "BiGAN"),
+    _rival("aae", "AAE", prior="gaussian"),
+    _rival("bigan", "BiGAN", prior="gaussian"),
     _rival("nat", "NAT"),
 )
 _DIM_G = _row("dim_g_jsd", "DIM(G)", _dim("jsd", 1.0, 0.0, 1.0))

@@ -1,6 +1,7 @@
 """From flags to the runs of a table."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from dim_tf.experiment import Experiment
 from dim_tf.tables.definitions import TABLES, Row
 from dim_tf.tables.plan import differences, identity, make_plan
 
+FLAGS = Path(__file__).parents[3] / "flags"
 OCCLUSION = {"conv": 76.77, "fc": 74.45, "global": 72.87}
 
 
@@ -144,6 +146,22 @@ def test_cpc_has_an_encoder_of_crops_of_its_own(dataset):
     assert encoders["dim_one_global"].startswith("fold")
     with pytest.raises(InputError, match="take --encoder=crops32x32 or crops64x64"):
         Experiment(name="t", model="cpc", encoder="basic32x32")
+
+
+def test_rows_are_what_their_flagfiles_are():
+    plan = planned(table="1", dataset="cifar10", encoder="basic32x32", epochs=1000, log_every=50)
+    checked = set()
+    for job in plan.jobs:
+        flagfile = FLAGS / f"{job.row.key}_cifar10.cfg"
+        if flagfile.exists():
+            lines = flagfile.read_text(encoding="utf-8").splitlines()
+            told = dict(line[2:].split("=", 1) for line in lines if line.startswith("--"))
+            mine = {name: getattr(job.experiment, name) for name in told}
+            assert mine == {name: type(mine[name])(value) for name, value in told.items()}
+            checked.add(job.row.key)
+    rivals = {row.key for row in plan.table.rows if row.settings["model"] != "dim"}
+    assert checked == rivals
+    assert {job.experiment.prior for job in plan.jobs if job.row.key not in rivals} == {"uniform"}
 
 
 def test_a_setting_that_this_version_does_not_know_is_a_gap():
