@@ -209,7 +209,9 @@ def _with_floors_once(jobs: list[Job]) -> list[Job]:
 def _check_given(table: Table, experiment: Experiment, given: Mapping[str, Any]) -> None:
     """Raises InputError where a flag would be overridden or makes no sense for a table."""
     for name, value in given.items():
-        if any(row.settings.get(name, value) != value for row in table.rows):
+        theirs = [row.settings[name] for row in table.rows if name in row.settings]
+        everyones = len(theirs) == len(table.rows) and all(mine == value for mine in theirs)
+        if theirs and not everyones:  # one row's value would leak into those that lack it
             raise InputError(
                 f"--{name}={value}: the rows of --table={experiment.table} set it themselves; "
                 "leave it out"

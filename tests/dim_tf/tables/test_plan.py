@@ -90,6 +90,10 @@ def test_flags_pass_through_and_rows_add_theirs():
     assert (e.measure_names, e.table) == (("mlp",), "")
 
 
+def test_a_flag_that_is_every_rows_value_is_no_contradiction():
+    assert planned(table="4", estimator="infonce").jobs
+
+
 def test_a_tables_own_settings_give_way_to_flags():
     assert planned(table="2", rows="dim_l_jsd").jobs[0].experiment.encoder == "alex64x64"
     small = planned(table="2", rows="dim_l_jsd", encoder="basic64x64").jobs[0].experiment
@@ -117,6 +121,8 @@ def test_floors_are_measured_once():
         ({"table": "1", "table_seeds": "0,0"}, "--table_seeds=0,0"),
         ({"table": "1", "table_seeds": "zero"}, "--table_seeds=zero"),
         ({"table": "1", "estimator": "dv"}, "--estimator=dv: the rows of --table=1"),
+        ({"table": "4", "occlusion": True}, "--occlusion=True: the rows of --table=4"),
+        ({"table": "1", "prior": "gaussian"}, "--prior=gaussian: the rows of --table=1"),
         ({"table": "1", "seed": 1}, "--table_seeds"),
         ({"table": "1", "resume": False}, "--resume is not for"),
     ],
