@@ -207,6 +207,9 @@ def _negatives(row: Row, estimator: str, count: int) -> Row:
 
 _NO_FIGURES = "No figures of the paper's stand beside this ablation."
 _CPC_32 = {"encoder": "foldresnet19_32x32", "mi_units": 1024}
+_CPC_64 = {"encoder": "foldalex64x64", "image_size": 64, "mi_units": 1024}
+_ALEX_64 = {"encoder": "alex64x64", "image_size": 64}
+_STL10 = {"augment": "crop_flip"}  # random windows and flips, as in flags/stl10.cfg
 
 TABLES: dict[str, Table] = {
     "1": Table(
@@ -234,7 +237,7 @@ TABLES: dict[str, Table] = {
         (_SUPERVISED, _VAE, _AAE, _BIGAN, _NAT, _DIM_G, _DIM_L_JSD, _DIM_L_INFONCE),
         ("mlp", "fine_tuning"),
         (*_PROBE, Column("fine_tuned", "conv", "fine-tuned")),
-        {"": {"encoder": "alex64x64", "image_size": 64}},
+        {"": _ALEX_64, "stl10": {**_ALEX_64, **_STL10}},
         (_OWN_CLASSIFIER, _NO_ESTIMATOR),
     ),
     "3": Table(
@@ -315,7 +318,8 @@ TABLES: dict[str, Table] = {
         {
             "cifar10": _CPC_32,
             "cifar100": _CPC_32,
-            "": {"encoder": "foldalex64x64", "image_size": 64, "mi_units": 1024},
+            "": _CPC_64,
+            "stl10": {**_CPC_64, **_STL10},
         },
         (
             _SECOND_HAND,

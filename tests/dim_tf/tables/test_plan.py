@@ -154,6 +154,13 @@ def test_cpc_has_an_encoder_of_crops_of_its_own(dataset):
         Experiment(name="t", model="cpc", encoder="basic32x32")
 
 
+@pytest.mark.parametrize("key", ["2", "cpc"])
+def test_stl10_is_augmented(key):
+    assert {j.experiment.augment for j in planned(table=key, dataset="stl10").jobs} == {"crop_flip"}
+    others = planned(table=key, dataset="tiny_imagenet").jobs
+    assert {job.experiment.augment for job in others} == {"auto"}
+
+
 def test_rows_are_what_their_flagfiles_are():
     plan = planned(table="1", dataset="cifar10", encoder="basic32x32", epochs=1000, log_every=50)
     checked = set()
