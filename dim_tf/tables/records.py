@@ -105,10 +105,13 @@ def merged(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
 
     Evaluations of different training steps are not of the same weights: the later one alone.
     """
-    if not now:
-        return dict(before)
+    return _united(before, now) if same_weights(before, now) else dict(now)
+
+
+def same_weights(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether an evaluation stands beside an earlier one; one of nothing does."""
     steps = [found.get("protocol", {}).get("step") for found in (before, now)]
-    return _united(before, now) if before and steps[0] == steps[1] else dict(now)
+    return not now or not before or steps[0] == steps[1]
 
 
 def _united(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:

@@ -122,9 +122,11 @@ class Worker:
         """Trains and measures, and writes the record."""
         before = records.read(self._plan, job)
         folder = job.experiment.run_path
-        if before and not (folder / "checkpoints").is_dir():
-            before = None  # its weights are not here: all is done anew
         wanted = list(job.experiment.measure_names)
+        if before and not (folder / "checkpoints").is_dir():
+            # Its weights are not here: all is done anew, what was measured for others too.
+            wanted = list(dict.fromkeys([*before.measures, *wanted]))
+            before = None
         missing = [name for name in wanted if not before or name not in before.measures]
         failed: dict[str, str] = {}
         seconds = _Seconds(folder / "seconds.json")
@@ -149,12 +151,13 @@ class Worker:
                 for name, why in told.items()
                 if name in MEASURES
             }
+        kept = before is not None and records.same_weights(before.evaluation, found)
         taken = [name for name in missing if found and name not in failed]
         record = Record(
             row=job.row.key,
             seed=job.seed,
             settings=identity(job.experiment),
-            measures=[*(before.measures if before else []), *taken],
+            measures=[*(before.measures if before and kept else []), *taken],
             evaluation=records.merged(before.evaluation if before else {}, found),
             failed=failed,
             cost=seconds.read() | _speed(folder),

@@ -102,6 +102,28 @@ def test_a_copy_of_finished_rows_is_enough(tmp_path):
     assert row(table, "dim_l_jsd")["figures"]
 
 
+def test_a_row_that_is_trained_anew_is_measured_by_all_that_its_copy_was(tmp_path):
+    results = str(tmp_path / "results")
+    work(tmp_path / "here/table", rows="dim_l_jsd", results=results)
+    work(tmp_path / "there/table", rows="dim_l_jsd", results=results, table="1", measures="svm")
+    assert stages(tmp_path / "there/table", "dim_l_jsd-seed0")[0] == "train mlp,svm"
+    for folder in (tmp_path / "there/table", tmp_path / "results/table"):
+        record = json.loads((folder / "rows/dim_l_jsd-seed0.json").read_text())
+        assert record["measures"] == ["mlp", "svm"]
+
+
+def test_measures_of_other_weights_are_dropped_with_their_figures(tmp_path):
+    work(tmp_path, rows="dim_l_jsd")
+    path = tmp_path / "rows/dim_l_jsd-seed0.json"
+    record = json.loads(path.read_text())
+    record["evaluation"]["protocol"]["step"] = 1
+    path.write_text(json.dumps(record))
+    work(tmp_path, rows="dim_l_jsd", measures="svm")
+    record = json.loads(path.read_text())
+    assert record["measures"] == ["svm"]
+    assert "mlp_probe" not in record["evaluation"]
+
+
 def test_what_is_missing_is_measured_on_the_same_run(tmp_path):
     work(tmp_path, rows="dim_l_jsd")
     work(tmp_path, rows="dim_l_jsd", measures="mlp,svm")
