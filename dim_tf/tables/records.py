@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dim_tf.errors import InputError
+from dim_tf.experiment import MEASURES
 from dim_tf.files import replace_text
 from dim_tf.tables.plan import Job, Plan, differences
 
@@ -47,6 +48,11 @@ class Record:
     def has(self, job: Job) -> bool:
         """Whether all that the job measures was measured."""
         return set(job.experiment.measure_names) <= set(self.measures)
+
+    def failures(self, job: Job) -> dict[str, str]:
+        """Of `failed`, those that are the job's: of its stages and of what it measures."""
+        others = set(MEASURES) - set(job.experiment.measure_names)
+        return {name: why for name, why in self.failed.items() if name not in others}
 
     def write(self, path: Path) -> None:
         """Writes it, whole or not at all."""

@@ -158,7 +158,7 @@ def _record(plan: Plan, job: Job) -> tuple[Record | None, str]:
             return None, "not finished: it is being run"
         begun = (job.experiment.run_path / "checkpoints").is_dir()
         return None, "not finished: it was stopped" if begun else "not run"
-    failed = "; ".join(f"{name} failed: {why}" for name, why in record.failed.items())
+    failed = "; ".join(f"{name} failed: {why}" for name, why in record.failures(job).items())
     return (record if record.evaluation else None), failed
 
 

@@ -77,7 +77,7 @@ class Worker:
         failed = {
             job.name: record.attempt
             for job in self._plan.jobs
-            if (record := records.read(self._plan, job)) and record.failed
+            if (record := records.read(self._plan, job)) and record.failures(job)
         }
         self._wrote()
         tried: set[str] = set()
@@ -110,7 +110,7 @@ class Worker:
         record = records.read(self._plan, job)
         if record is None:
             return True
-        if record.failed:
+        if record.failures(job):
             return failed.get(job.name) == record.attempt  # not tried again since the start
         return not record.has(job)
 
@@ -152,6 +152,12 @@ class Worker:
                 if name in MEASURES
             }
         kept = before is not None and records.same_weights(before.evaluation, found)
+        # Of another table's measures, which are not tried here.
+        others = {
+            name: why
+            for name, why in (before.failed if before and kept else {}).items()
+            if name in MEASURES and name not in missing
+        }
         taken = [name for name in missing if found and name not in failed]
         record = Record(
             row=job.row.key,
@@ -159,7 +165,7 @@ class Worker:
             settings=identity(job.experiment),
             measures=[*(before.measures if before and kept else []), *taken],
             evaluation=records.merged(before.evaluation if before else {}, found),
-            failed=failed,
+            failed={**others, **failed},
             cost=seconds.read() | _speed(folder),
             versions=versions() | {"commit": commit()},
             machine=machine(),
@@ -341,9 +347,9 @@ def _speed(folder: Path) -> dict[str, float]:
 def check_all_ran(plan: Plan) -> None:
     """Raises RunError where a job of the plan failed."""
     failed = [
-        f"{job.name} ({next(iter(record.failed.values()))})"
+        f"{job.name} ({next(iter(failures.values()))})"
         for job in plan.jobs
-        if (record := records.read(plan, job)) and record.failed
+        if (record := records.read(plan, job)) and (failures := record.failures(job))
     ]
     if failed:
         raise RunError(

@@ -196,6 +196,19 @@ def test_a_failed_measure_leaves_the_others(tmp_path, monkeypatch):
     assert not (tmp_path / "results" / tmp_path.name / "rows").exists()  # not finished
 
 
+def test_another_tables_failed_measure_does_not_repeat_a_finished_row(tmp_path, monkeypatch):
+    monkeypatch.setenv("FAKE_LACKS", "svm")
+    work(tmp_path, rows="dim_l_jsd", measures="svm")
+    before = stages(tmp_path, "dim_l_jsd-seed0")
+    table = work(tmp_path, rows="dim_l_jsd")
+    assert stages(tmp_path, "dim_l_jsd-seed0") == before
+    assert row(table, "dim_l_jsd")["gaps"] == []
+    check_all_ran(plan_of(tmp_path, rows="dim_l_jsd"))
+    work(tmp_path, rows="dim_l_jsd", measures="knn")
+    record = json.loads((tmp_path / "rows/dim_l_jsd-seed0.json").read_text())
+    assert record["failed"] == {"svm": "it diverged"}  # carried over
+
+
 def test_what_was_finished_just_before_it_was_claimed_is_not_run_again(tmp_path):
     work(tmp_path, rows="dim_l_jsd")
     record = tmp_path / "rows/dim_l_jsd-seed0.json"
