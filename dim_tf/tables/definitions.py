@@ -7,7 +7,7 @@ one folder share their runs.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from dim_tf.evaluation.report import paper
@@ -35,6 +35,8 @@ class Row:
         settings: of `Experiment`, in which it differs from the other rows.
         figures: the paper's, by data set; shares in percent, as they are printed there.
         lacks: by data set, why the row cannot be run there.
+        has_order: whether its figures are of the same kind as the paper's, so that it has a place
+            in the order of the rows.
     """
 
     key: str
@@ -42,6 +44,7 @@ class Row:
     settings: Settings
     figures: Mapping[str, Figures] = field(default_factory=dict)
     lacks: Mapping[str, str] = field(default_factory=dict)
+    has_order: bool = True
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ def _local(key: str, name: str, estimator: str, **others: Any) -> Row:
     return _row(key, name, _dim(estimator, 0.0, 1.0, 0.1, **others))
 
 
-_SUPERVISED = _rival("supervised", paper.SUPERVISED)
+_SUPERVISED = replace(_rival("supervised", paper.SUPERVISED), has_order=False)
 _VAE, _AAE, _BIGAN, _NAT = (
     _rival("vae", "VAE"),
     _rival("aae", "AAE", prior="gaussian"),
@@ -139,7 +142,7 @@ _SECOND_HAND = "* The paper's figure is quoted second-hand, from later work."
 _NO_ESTIMATOR = "The paper does not say by which estimator DIM(G) and DIM(L+G) are; here JSD."
 _OWN_CLASSIFIER = (
     "Fully supervised: the paper's figure is the accuracy of the network itself; ours are probes "
-    "of its features."
+    "of its features. So it has no place in the order of the rows."
 )
 
 
