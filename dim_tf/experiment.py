@@ -468,7 +468,8 @@ class Experiment:
             )
         for name, models in OF_MODELS.items():
             default = self.__dataclass_fields__[name].default
-            if getattr(self, name) != default and self.model not in models:
+            own = self.table or self.model in models  # a table gives it to its rows of those models
+            if getattr(self, name) != default and not own:
                 raise InputError(
                     f"--{name} is for --model={' or '.join(models)}, not {self.model}; leave it out"
                 )

@@ -94,6 +94,17 @@ def test_a_flag_that_is_every_rows_value_is_no_contradiction():
     assert planned(table="4", estimator="infonce").jobs
 
 
+def test_a_setting_of_some_models_goes_to_their_rows():
+    plan = planned(table="1", kl_weight=2.0, temperature=0.1)
+    found = {j.row.key: (j.experiment.kl_weight, j.experiment.temperature) for j in plan.jobs}
+    assert not plan.gaps
+    assert (found["beta_vae"], found["simclr"], found["vae"]) == (
+        (2.0, 0.5),
+        (4.0, 0.1),
+        (4.0, 0.5),
+    )
+
+
 def test_a_tables_own_settings_give_way_to_flags():
     assert planned(table="2", rows="dim_l_jsd").jobs[0].experiment.encoder == "alex64x64"
     small = planned(table="2", rows="dim_l_jsd", encoder="basic64x64").jobs[0].experiment
@@ -123,6 +134,10 @@ def test_floors_are_measured_once():
         ({"table": "1", "estimator": "dv"}, "--estimator=dv: the rows of --table=1"),
         ({"table": "4", "occlusion": True}, "--occlusion=True: the rows of --table=4"),
         ({"table": "1", "prior": "gaussian"}, "--prior=gaussian: the rows of --table=1"),
+        (
+            {"table": "3", "kl_weight": 2.0},
+            "--kl_weight is for --model=beta_vae, of which --table=3",
+        ),
         ({"table": "1", "seed": 1}, "--table_seeds"),
         ({"table": "1", "resume": False}, "--resume is not for"),
     ],
