@@ -52,6 +52,7 @@ MODELS = {
     "amdim": "from unlabelled images by multi-scale Deep InfoMax (Bachman et al. 2019)",
     "supervised": "from images and their labels by cross-entropy: full supervision",
 }
+CROP_ENCODERS = {32: "crops32x32", 64: "crops64x64"}  # those of cpc, by image size
 # Settings that some models alone have.
 OF_MODELS = {"kl_weight": ("beta_vae",), "temperature": ("simclr",)}
 # Those of dim_tf.evaluation.evaluate. A test compares them.
@@ -471,10 +472,17 @@ class Experiment:
             )
         for name, models in OF_MODELS.items():
             default = self.__dataclass_fields__[name].default
-            if getattr(self, name) != default and self.model not in models:
+            own = self.table or self.model in models  # a table gives it to its rows of those models
+            if getattr(self, name) != default and not own:
                 raise InputError(
                     f"--{name} is for --model={' or '.join(models)}, not {self.model}; leave it out"
                 )
+        crops = tuple(CROP_ENCODERS.values())
+        if self.model == "cpc" and not self.table and self.encoder not in ("", *crops):
+            raise InputError(
+                f"--model=cpc predicts the features of crops, and {self.encoder} has none: take "
+                f"--encoder={' or '.join(crops)}, or leave --encoder out"
+            )
         unknown = [name for name in self.measure_names if name not in MEASURES]
         if unknown:
             raise InputError(

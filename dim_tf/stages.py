@@ -29,6 +29,7 @@ from dim_tf.evaluation.report import results
 from dim_tf.experiment import MODELS, OF_MODELS, Experiment
 from dim_tf.export import embed, image_collection, publish, saved_model
 from dim_tf.files import read_json, replace_text
+from dim_tf.training.loop import last_step
 from dim_tf.training.model import load_trained, make_encoder
 from dim_tf.versions import versions
 from dim_tf.writing import writing
@@ -62,7 +63,7 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
         partial(representation.of_encoder, model.encoder),
         floors if experiment.floors else {},
         Networks(model.encoder, random_encoder),
-        {"step": step, "seed": experiment.seed},
+        {"step": step, "budget_steps": last_step(experiment, splits), "seed": experiment.seed},
     )
 
 

@@ -1,8 +1,8 @@
 """Stands for `python -m dim_tf.main` in the tests of tables: trains in "steps", measures nothing.
 
-Environment: FAKE_STEPS, of 0.02 s each; FAKE_SAVES, seconds that stopping takes; FAKE_FAILS, a
-stage that fails; FAKE_LACKS, a measure that fails; FAKE_DAMAGES, not empty: evaluation.json is cut
-off. A step is a line of steps.txt, so that what was done twice shows.
+Environment: FAKE_STEPS, of 0.02 s each; FAKE_STEP, that of the checkpoint; FAKE_SAVES, seconds that
+stopping takes; FAKE_FAILS, a stage that fails; FAKE_LACKS, a measure that fails; FAKE_DAMAGES, not
+empty: evaluation.json is cut off. A step is a line of steps.txt, so that what was done twice shows.
 """
 
 import json
@@ -50,7 +50,8 @@ def train(folder):
 def evaluate(folder, flags):
     lacks = os.environ.get("FAKE_LACKS", "")
     wanted = [name for name in flags["measures"].split(",") if name in ENDPOINTS]
-    evaluation = {"measures": {}, "protocol": {"step": 2}, "floors": {}}
+    protocol = {"step": int(os.environ.get("FAKE_STEP", "2")), "budget_steps": 2}
+    evaluation = {"measures": {}, "protocol": protocol, "floors": {}}
     for name in wanted:
         if name == lacks:
             evaluation["protocol"][name] = "failed: it diverged"

@@ -7,7 +7,7 @@ one folder share their runs.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from dim_tf.evaluation.report import paper
@@ -35,6 +35,8 @@ class Row:
         settings: of `Experiment`, in which it differs from the other rows.
         figures: the paper's, by data set; shares in percent, as they are printed there.
         lacks: by data set, why the row cannot be run there.
+        has_order: whether its figures are of the same kind as the paper's, so that it has a place
+            in the order of the rows.
     """
 
     key: str
@@ -42,6 +44,7 @@ class Row:
     settings: Settings
     figures: Mapping[str, Figures] = field(default_factory=dict)
     lacks: Mapping[str, str] = field(default_factory=dict)
+    has_order: bool = True
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ class Table:
 
 def _dim(estimator: str, alpha: float, beta: float, gamma: float, **others: Any) -> Settings:
     weights = {"alpha": alpha, "beta": beta, "gamma": gamma}
-    return {"model": "dim", "estimator": estimator, **weights, **others}
+    return {"model": "dim", "estimator": estimator, **weights, "prior": "uniform", **others}
 
 
 def _figures(name: str) -> dict[str, Figures]:
@@ -106,19 +109,19 @@ def _row(key: str, name: str, settings: Settings) -> Row:
     return Row(key, name, settings, _figures(name))
 
 
-def _rival(model: str, name: str) -> Row:
-    return _row(model, name, {"model": model})
+def _rival(model: str, name: str, **others: Any) -> Row:
+    return _row(model, name, {"model": model, **others})
 
 
 def _local(key: str, name: str, estimator: str, **others: Any) -> Row:
     return _row(key, name, _dim(estimator, 0.0, 1.0, 0.1, **others))
 
 
-_SUPERVISED = _rival("supervised", paper.SUPERVISED)
+_SUPERVISED = replace(_rival("supervised", paper.SUPERVISED), has_order=False)
 _VAE, _AAE, _BIGAN, _NAT = (
     _rival("vae", "VAE"),
-    _rival("aae", "AAE"),
-    _rival("bigan", "BiGAN"),
+    _rival("aae", "AAE", prior="gaussian"),
+    _rival("bigan", "BiGAN", prior="gaussian"),
     _rival("nat", "NAT"),
 )
 _DIM_G = _row("dim_g_jsd", "DIM(G)", _dim("jsd", 1.0, 0.0, 1.0))
@@ -139,7 +142,7 @@ _SECOND_HAND = "* The paper's figure is quoted second-hand, from later work."
 _NO_ESTIMATOR = "The paper does not say by which estimator DIM(G) and DIM(L+G) are; here JSD."
 _OWN_CLASSIFIER = (
     "Fully supervised: the paper's figure is the accuracy of the network itself; ours are probes "
-    "of its features."
+    "of its features. So it has no place in the order of the rows."
 )
 
 
@@ -184,7 +187,10 @@ def _against_cpc(
     return Row(key, name, settings, figures, **beside)
 
 
-_NO_MAP_OF_GLOBALS = "this version has no encoder with a map of globals for 32x32 images"
+_NO_MAP_OF_GLOBALS = (
+    "of this version's encoders with a map of globals, none for 32x32 images is like the row's: "
+    "crops32x32 is CPC's"
+)
 
 
 def _weights(alpha: float, beta: float, gamma: float) -> Row:
@@ -204,6 +210,9 @@ def _negatives(row: Row, estimator: str, count: int) -> Row:
 
 _NO_FIGURES = "No figures of the paper's stand beside this ablation."
 _CPC_32 = {"encoder": "foldresnet19_32x32", "mi_units": 1024}
+_CPC_64 = {"encoder": "foldalex64x64", "image_size": 64, "mi_units": 1024}
+_ALEX_64 = {"encoder": "alex64x64", "image_size": 64}
+_STL10 = {"augment": "crop_flip"}  # random windows and flips, as in flags/stl10.cfg
 
 TABLES: dict[str, Table] = {
     "1": Table(
@@ -231,7 +240,7 @@ TABLES: dict[str, Table] = {
         (_SUPERVISED, _VAE, _AAE, _BIGAN, _NAT, _DIM_G, _DIM_L_JSD, _DIM_L_INFONCE),
         ("mlp", "fine_tuning"),
         (*_PROBE, Column("fine_tuned", "conv", "fine-tuned")),
-        {"": {"encoder": "alex64x64", "image_size": 64}},
+        {"": _ALEX_64, "stl10": {**_ALEX_64, **_STL10}},
         (_OWN_CLASSIFIER, _NO_ESTIMATOR),
     ),
     "3": Table(
@@ -297,7 +306,7 @@ TABLES: dict[str, Table] = {
                 80.95,
                 76.97,
             ),
-            _against_cpc("cpc", "CPC*", {"model": "cpc"}, 77.45, 77.81),
+            _against_cpc("cpc", "CPC*", {"model": "cpc", "encoder": ""}, 77.45, 77.81),
             _against_cpc(
                 "dim_many_globals",
                 "DIM(L), many globals*",
@@ -312,7 +321,8 @@ TABLES: dict[str, Table] = {
         {
             "cifar10": _CPC_32,
             "cifar100": _CPC_32,
-            "": {"encoder": "foldalex64x64", "image_size": 64, "mi_units": 1024},
+            "": _CPC_64,
+            "stl10": {**_CPC_64, **_STL10},
         },
         (
             _SECOND_HAND,

@@ -9,7 +9,7 @@ from typing import Any
 
 from dim_tf.data import folder_name
 from dim_tf.errors import InputError
-from dim_tf.experiment import Experiment
+from dim_tf.experiment import OF_MODELS, Experiment
 from dim_tf.tables.definitions import TABLES, Row, Table
 
 # What makes other figures of the same experiment.
@@ -175,6 +175,9 @@ def _settings(
     settings = {**given, "dataset": experiment.dataset, **common, **row.settings}
     for name in (*_OF_TABLE, "name", "run_dir"):
         settings.pop(name, None)
+    for name, models in OF_MODELS.items():
+        if name not in row.settings and settings.get("model", Experiment.model) not in models:
+            settings.pop(name, None)
     unknown = [name for name in settings if name not in _FIELDS]
     if unknown:
         raise InputError(f"this version has no --{unknown[0]}")
@@ -217,10 +220,19 @@ def _with_floors_once(jobs: list[Job]) -> list[Job]:
 def _check_given(table: Table, experiment: Experiment, given: Mapping[str, Any]) -> None:
     """Raises InputError where a flag would be overridden or makes no sense for a table."""
     for name, value in given.items():
-        if any(row.settings.get(name, value) != value for row in table.rows):
+        theirs = [row.settings[name] for row in table.rows if name in row.settings]
+        everyones = len(theirs) == len(table.rows) and all(mine == value for mine in theirs)
+        if theirs and not everyones:  # one row's value would leak into those that lack it
             raise InputError(
                 f"--{name}={value}: the rows of --table={experiment.table} set it themselves; "
                 "leave it out"
+            )
+    models = {row.settings.get("model", experiment.model) for row in table.rows}
+    for name, theirs in OF_MODELS.items():
+        if name in given and not models & set(theirs):
+            raise InputError(
+                f"--{name} is for --model={' or '.join(theirs)}, of which --table="
+                f"{experiment.table} has no row; leave it out"
             )
     for name, instead in {
         "seed": "give --table_seeds",

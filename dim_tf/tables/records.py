@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dim_tf.errors import InputError
+from dim_tf.experiment import MEASURES
 from dim_tf.files import json_object, read_text, replace_text
 from dim_tf.tables.plan import Job, Plan, differences
 
@@ -48,6 +49,11 @@ class Record:
         """Whether all that the job measures was measured."""
         return set(job.experiment.measure_names) <= set(self.measures)
 
+    def failures(self, job: Job) -> dict[str, str]:
+        """Of `failed`, those that are the job's: of its stages and of what it measures."""
+        others = set(MEASURES) - set(job.experiment.measure_names)
+        return {name: why for name, why in self.failed.items() if name not in others}
+
     def write(self, path: Path) -> None:
         """Writes it, whole or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +72,7 @@ def read(plan: Plan, job: Job) -> Record | None:
     The table's folder goes before that of its results.
 
     Raises:
-        InputError: it is of other settings, or it is no record.
+        InputError: it has figures of other settings, or it is no record.
     """
     for folder in (plan.folder, plan.results):
         if folder is None or not path_of(folder, job.name).exists():
@@ -79,6 +85,8 @@ def read(plan: Plan, job: Job) -> Record | None:
                 f"{path} is no row's figures ({error}); remove it, or give another --run_dir"
             ) from error
         if found := differences(record.settings, job.experiment):
+            if not record.measures:
+                continue  # it failed and has no figures that could be mixed
             raise InputError(
                 f"{path} is of other settings ({'; '.join(found)}); give another --run_dir"
             )
@@ -103,10 +111,13 @@ def merged(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
 
     Evaluations of different training steps are not of the same weights: the later one alone.
     """
-    if not now:
-        return dict(before)
+    return _united(before, now) if same_weights(before, now) else dict(now)
+
+
+def same_weights(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether an evaluation stands beside an earlier one; one of nothing does."""
     steps = [found.get("protocol", {}).get("step") for found in (before, now)]
-    return _united(before, now) if before and steps[0] == steps[1] else dict(now)
+    return not now or not before or steps[0] == steps[1]
 
 
 def _united(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:

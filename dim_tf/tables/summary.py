@@ -158,7 +158,7 @@ def _record(plan: Plan, job: Job) -> tuple[Record | None, str]:
             return None, "not finished: it is being run"
         begun = (job.experiment.run_path / "checkpoints").is_dir()
         return None, "not finished: it was stopped" if begun else "not run"
-    failed = "; ".join(f"{name} failed: {why}" for name, why in record.failed.items())
+    failed = "; ".join(f"{name} failed: {why}" for name, why in record.failures(job).items())
     return (record if record.evaluation else None), failed
 
 
@@ -225,7 +225,9 @@ def _order(lines: Sequence[Line], index: int, column: Column) -> Order | None:
     both = [
         (line.row.name, figure.mean, theirs)
         for line in lines
-        if (figure := line.figures[index]) is not None and (theirs := line.paper[index]) is not None
+        if line.row.has_order
+        and (figure := line.figures[index]) is not None
+        and (theirs := line.paper[index]) is not None
     ]
     pairs = [(a, b) if a[2] > b[2] else (b, a) for a, b in combinations(both, 2) if a[2] != b[2]]
     if not pairs:

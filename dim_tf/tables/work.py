@@ -76,7 +76,7 @@ class Worker:
         failed = {
             job.name: record.attempt
             for job in self._plan.jobs
-            if (record := records.read(self._plan, job)) and record.failed
+            if (record := records.read(self._plan, job)) and record.failures(job)
         }
         self._wrote()
         tried: set[str] = set()
@@ -109,7 +109,7 @@ class Worker:
         record = records.read(self._plan, job)
         if record is None:
             return True
-        if record.failed:
+        if record.failures(job):
             return failed.get(job.name) == record.attempt  # not tried again since the start
         return not record.has(job)
 
@@ -121,9 +121,11 @@ class Worker:
         """Trains and measures, and writes the record."""
         before = records.read(self._plan, job)
         folder = job.experiment.run_path
-        if before and not (folder / "checkpoints").is_dir():
-            before = None  # its weights are not here: all is done anew
         wanted = list(job.experiment.measure_names)
+        if before and not (folder / "checkpoints").is_dir():
+            # Its weights are not here: all is done anew, what was measured for others too.
+            wanted = list(dict.fromkeys([*before.measures, *wanted]))
+            before = None
         missing = [name for name in wanted if not before or name not in before.measures]
         failed: dict[str, str] = {}
         seconds = _Seconds(folder / "seconds.json")
@@ -143,20 +145,29 @@ class Worker:
                 found = read_checked(evaluation)
             except ValueError as error:
                 failed["evaluate"] = f"evaluation.json cannot be read ({error})"
-        if told := _failed_measures(found):  # why the stage ended as failed
+        if longer := _other_budget(found):
+            failed, found = {"train": longer}, {}
+        elif told := _failed_measures(found):  # why the stage ended as failed
             failed = {
                 name: without_folders(why, self._plan)
                 for name, why in told.items()
                 if name in MEASURES
             }
+        kept = before is not None and records.same_weights(before.evaluation, found)
+        # Of another table's measures, which are not tried here.
+        others = {
+            name: why
+            for name, why in (before.failed if before and kept else {}).items()
+            if name in MEASURES and name not in missing
+        }
         taken = [name for name in missing if found and name not in failed]
         record = Record(
             row=job.row.key,
             seed=job.seed,
             settings=identity(job.experiment),
-            measures=[*(before.measures if before else []), *taken],
+            measures=[*(before.measures if before and kept else []), *taken],
             evaluation=records.merged(before.evaluation if before else {}, found),
-            failed=failed,
+            failed={**others, **failed},
             cost=seconds.read() | _speed(folder),
             versions=versions() | {"commit": commit()},
             machine=machine(),
@@ -302,6 +313,22 @@ def _reason(status: int, log: Path, begin: int) -> str:
     return (errors or said or [f"exit status {status}"])[-1]
 
 
+def _other_budget(evaluation: dict[str, Any]) -> str:
+    """Why the weights are not those of the row's budget; empty if they are, or if there are none.
+
+    Training goes on from a folder's checkpoint, even from one behind the last step.
+    """
+    if not evaluation:
+        return ""
+    step, budget = (evaluation["protocol"][name] for name in ("step", "budget_steps"))
+    if step == budget:
+        return ""
+    return (
+        f"its checkpoint is of step {step}, and --epochs and --steps end at step {budget}; give "
+        "the budget that it was begun with, or another --run_dir"
+    )
+
+
 def _failed_measures(evaluation: dict[str, Any]) -> dict[str, str]:
     """Why, by the name of each measure of the encoder or of a floor that failed."""
     begin = "failed: "
@@ -321,9 +348,9 @@ def _speed(folder: Path) -> dict[str, float]:
 def check_all_ran(plan: Plan) -> None:
     """Raises RunError where a job of the plan failed."""
     failed = [
-        f"{job.name} ({next(iter(record.failed.values()))})"
+        f"{job.name} ({next(iter(failures.values()))})"
         for job in plan.jobs
-        if (record := records.read(plan, job)) and record.failed
+        if (record := records.read(plan, job)) and (failures := record.failures(job))
     ]
     if failed:
         raise RunError(

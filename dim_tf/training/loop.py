@@ -124,9 +124,7 @@ def train(
             restores = nan_restores.NanRestores(
                 folder, experiment.seed, _allowed_restores(experiment), chief
             )
-    last = experiment.epochs * per_epoch
-    if experiment.steps:
-        last = min(last, experiment.steps)
+    last = last_step(experiment, splits)
     begin = f"from step {step} " if step else ""
     print(f"train: {begin}to step {last}, {per_epoch} steps an epoch", flush=True)
     with Signals() as signals:
@@ -223,6 +221,13 @@ def trained_on(experiment: Experiment, splits: Splits) -> Split:
             "images; give another --dataset or --model"
         )
     return split
+
+
+def last_step(experiment: Experiment, splits: Splits) -> int:
+    """At which training ends, by the experiment's budget."""
+    images = len(trained_on(experiment, splits))
+    last = experiment.epochs * pipeline.steps_per_epoch(images, experiment.batch_size)
+    return min(last, experiment.steps) if experiment.steps else last
 
 
 def _check(experiment, replicas, per_epoch):

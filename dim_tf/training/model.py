@@ -7,7 +7,7 @@ import keras
 
 from dim_tf.data.splits import Splits
 from dim_tf.errors import InputError
-from dim_tf.experiment import Experiment
+from dim_tf.experiment import CROP_ENCODERS, Experiment
 from dim_tf.files import read_text
 from dim_tf.training import baselines, strategy
 from dim_tf.training.checkpoint import restore_weights
@@ -27,10 +27,7 @@ def make_encoder(experiment: Experiment, image_shape: ImageShape, replicas: int 
         InputError: the images do not fit the encoder, or no encoder fits them.
     """
     size = image_shape[0]
-    try:
-        name = experiment.encoder or encoders.for_image_size(size)
-    except ValueError as error:
-        raise InputError(f"{error}; give another --image_size") from error
+    name = experiment.encoder or _encoder_for(experiment.model, size)
     preset = encoders.PRESETS[name]
     takes = preset.image_size
     if takes not in (size, None):
@@ -50,6 +47,22 @@ def make_encoder(experiment: Experiment, image_shape: ImageShape, replicas: int 
         overrides["image_shape"] = (*image_shape[:2], 3)
     keras.utils.set_random_seed(experiment.seed)
     return encoders.get(name, **overrides)
+
+
+def _encoder_for(model: str, size: int) -> str:
+    """The encoder's name where none is given."""
+    if model == "cpc":
+        if size not in CROP_ENCODERS:
+            sizes = " or ".join(map(str, CROP_ENCODERS))
+            raise InputError(
+                f"--model=cpc takes images of {sizes} pixels a side, the images have {size}; give "
+                f"--image_size={sizes}"
+            )
+        return CROP_ENCODERS[size]
+    try:
+        return encoders.for_image_size(size)
+    except ValueError as error:
+        raise InputError(f"{error}; give another --image_size") from error
 
 
 def make_model(experiment: Experiment, splits: Splits, replicas: int = 1) -> ObjectiveModel:

@@ -89,12 +89,16 @@ def assigned(features: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         targets: float32 [N, D], of length 1.
 
     Returns:
-        float32 [N, D]: row i is the target of feature i.
+        float32 [N, D]: row i is the target of feature i. Where a feature is not finite, as they
+        came: the loss is not finite either, and training ends by that.
     """
 
     def permutation(f, t):
         # Among vectors of length 1 the least squared distance is the largest product.
-        return linear_sum_assignment(np.matmul(f, t.T), maximize=True)[1].astype(np.int32)
+        products = np.matmul(f, t.T)
+        if not np.isfinite(products).all():  # SciPy would raise before the loss tells it
+            return np.arange(len(f), dtype=np.int32)
+        return linear_sum_assignment(products, maximize=True)[1].astype(np.int32)
 
     order = tf.numpy_function(permutation, [features, targets], tf.int32, stateful=False)
     order.set_shape(features.shape[:1])

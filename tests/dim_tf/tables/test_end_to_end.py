@@ -33,7 +33,8 @@ def test_two_rows_of_digits(tmp_path, monkeypatch):
         assert rows[key]["gaps"] == []
         assert rows[key]["seconds"]["train"] > 0
         record = json.loads((folder / f"rows/{key}-seed0.json").read_text())
-        assert record["evaluation"]["protocol"]["step"] == 4
+        protocol = record["evaluation"]["protocol"]
+        assert (protocol["step"], protocol["budget_steps"]) == (4, 4)
         assert ("random_encoder" in record["evaluation"]["floors"]) == (key == "dim_l_jsd")
     assert rows["dim_l_infonce"]["gaps"] == ["not run"]
     assert table["floors"]["random_encoder"]

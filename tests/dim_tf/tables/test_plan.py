@@ -1,6 +1,7 @@
 """From flags to the runs of a table."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from dim_tf.tables.definitions import TABLES, Row
 from dim_tf.tables.plan import PATHS, differences, identity, make_plan, without_folders
 from dim_tf.tables.work import command_of
 
+FLAGS = Path(__file__).parents[3] / "flags"
 OCCLUSION = {"conv": 76.77, "fc": 74.45, "global": 72.87}
 
 
@@ -89,6 +91,21 @@ def test_flags_pass_through_and_rows_add_theirs():
     assert (e.measure_names, e.table) == (("mlp",), "")
 
 
+def test_a_flag_that_is_every_rows_value_is_no_contradiction():
+    assert planned(table="4", estimator="infonce").jobs
+
+
+def test_a_setting_of_some_models_goes_to_their_rows():
+    plan = planned(table="1", kl_weight=2.0, temperature=0.1)
+    found = {j.row.key: (j.experiment.kl_weight, j.experiment.temperature) for j in plan.jobs}
+    assert not plan.gaps
+    assert (found["beta_vae"], found["simclr"], found["vae"]) == (
+        (2.0, 0.5),
+        (4.0, 0.1),
+        (4.0, 0.5),
+    )
+
+
 def test_a_tables_own_settings_give_way_to_flags():
     assert planned(table="2", rows="dim_l_jsd").jobs[0].experiment.encoder == "alex64x64"
     small = planned(table="2", rows="dim_l_jsd", encoder="basic64x64").jobs[0].experiment
@@ -116,6 +133,12 @@ def test_floors_are_measured_once():
         ({"table": "1", "table_seeds": "0,0"}, "--table_seeds=0,0"),
         ({"table": "1", "table_seeds": "zero"}, "--table_seeds=zero"),
         ({"table": "1", "estimator": "dv"}, "--estimator=dv: the rows of --table=1"),
+        ({"table": "4", "occlusion": True}, "--occlusion=True: the rows of --table=4"),
+        ({"table": "1", "prior": "gaussian"}, "--prior=gaussian: the rows of --table=1"),
+        (
+            {"table": "3", "kl_weight": 2.0},
+            "--kl_weight is for --model=beta_vae, of which --table=3",
+        ),
         ({"table": "1", "seed": 1}, "--table_seeds"),
         ({"table": "1", "resume": False}, "--resume is not for"),
     ],
@@ -154,6 +177,39 @@ def test_a_row_that_lacks_something_is_a_gap():
     plan = planned(table="cpc", dataset="cifar10", rows="dim_one_global,dim_many_globals")
     assert [job.row.key for job in plan.jobs] == ["dim_one_global"]
     assert "map of globals" in plan.gaps["dim_many_globals"]
+
+
+@pytest.mark.parametrize("dataset", ["cifar10", "stl10"])
+def test_cpc_has_an_encoder_of_crops_of_its_own(dataset):
+    plan = planned(table="cpc", dataset=dataset)
+    encoders = {job.row.key: job.experiment.encoder for job in plan.jobs}
+    assert encoders["cpc"] == ""  # by the image size
+    assert encoders["dim_one_global"].startswith("fold")
+    with pytest.raises(InputError, match="take --encoder=crops32x32 or crops64x64"):
+        Experiment(name="t", model="cpc", encoder="basic32x32")
+
+
+@pytest.mark.parametrize("key", ["2", "cpc"])
+def test_stl10_is_augmented(key):
+    assert {j.experiment.augment for j in planned(table=key, dataset="stl10").jobs} == {"crop_flip"}
+    others = planned(table=key, dataset="tiny_imagenet").jobs
+    assert {job.experiment.augment for job in others} == {"auto"}
+
+
+def test_rows_are_what_their_flagfiles_are():
+    plan = planned(table="1", dataset="cifar10", encoder="basic32x32", epochs=1000, log_every=50)
+    checked = set()
+    for job in plan.jobs:
+        flagfile = FLAGS / f"{job.row.key}_cifar10.cfg"
+        if flagfile.exists():
+            lines = flagfile.read_text(encoding="utf-8").splitlines()
+            told = dict(line[2:].split("=", 1) for line in lines if line.startswith("--"))
+            mine = {name: getattr(job.experiment, name) for name in told}
+            assert mine == {name: type(mine[name])(value) for name, value in told.items()}
+            checked.add(job.row.key)
+    rivals = {row.key for row in plan.table.rows if row.settings["model"] != "dim"}
+    assert checked == rivals
+    assert {job.experiment.prior for job in plan.jobs if job.row.key not in rivals} == {"uniform"}
 
 
 def test_a_setting_that_this_version_does_not_know_is_a_gap():

@@ -102,6 +102,28 @@ def test_a_copy_of_finished_rows_is_enough(tmp_path):
     assert row(table, "dim_l_jsd")["figures"]
 
 
+def test_a_row_that_is_trained_anew_is_measured_by_all_that_its_copy_was(tmp_path):
+    results = str(tmp_path / "results")
+    work(tmp_path / "here/table", rows="dim_l_jsd", results=results)
+    work(tmp_path / "there/table", rows="dim_l_jsd", results=results, table="1", measures="svm")
+    assert stages(tmp_path / "there/table", "dim_l_jsd-seed0")[0] == "train mlp,svm"
+    for folder in (tmp_path / "there/table", tmp_path / "results/table"):
+        record = json.loads((folder / "rows/dim_l_jsd-seed0.json").read_text())
+        assert record["measures"] == ["mlp", "svm"]
+
+
+def test_measures_of_other_weights_are_dropped_with_their_figures(tmp_path):
+    work(tmp_path, rows="dim_l_jsd")
+    path = tmp_path / "rows/dim_l_jsd-seed0.json"
+    record = json.loads(path.read_text())
+    record["evaluation"]["protocol"]["step"] = 1
+    path.write_text(json.dumps(record))
+    work(tmp_path, rows="dim_l_jsd", measures="svm")
+    record = json.loads(path.read_text())
+    assert record["measures"] == ["svm"]
+    assert "mlp_probe" not in record["evaluation"]
+
+
 def test_what_is_missing_is_measured_on_the_same_run(tmp_path):
     work(tmp_path, rows="dim_l_jsd")
     work(tmp_path, rows="dim_l_jsd", measures="mlp,svm")
@@ -116,6 +138,18 @@ def test_other_settings_are_refused(tmp_path):
     work(tmp_path, rows="dim_l_jsd")
     with pytest.raises(InputError, match="epochs: 20 -> 3"):
         work(tmp_path, epochs=3)
+
+
+def test_a_checkpoint_of_a_longer_budget_is_not_recorded_as_a_shorter_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("FAKE_STEP", "3000")
+    table = work(tmp_path, rows="dim_l_jsd", epochs=1)
+    told = row(table, "dim_l_jsd")["gaps"]
+    assert len(told) == 1
+    assert "its checkpoint is of step 3000, and --epochs and --steps end at step 2" in told[0]
+    assert row(table, "dim_l_jsd")["figures"] == {}
+    monkeypatch.delenv("FAKE_STEP")
+    table = work(tmp_path, rows="dim_l_jsd", epochs=30)  # the budget that it was begun with
+    assert row(table, "dim_l_jsd")["figures"]
 
 
 def test_a_failed_row_is_a_gap_and_is_tried_again(tmp_path, monkeypatch):
@@ -169,6 +203,19 @@ def test_a_failed_measure_leaves_the_others(tmp_path, monkeypatch):
     assert row(table, "dim_l_jsd")["figures"]
     assert row(table, "dim_l_jsd")["gaps"] == ["svm failed: it diverged"]
     assert not (tmp_path / "results" / tmp_path.name / "rows").exists()  # not finished
+
+
+def test_another_tables_failed_measure_does_not_repeat_a_finished_row(tmp_path, monkeypatch):
+    monkeypatch.setenv("FAKE_LACKS", "svm")
+    work(tmp_path, rows="dim_l_jsd", measures="svm")
+    before = stages(tmp_path, "dim_l_jsd-seed0")
+    table = work(tmp_path, rows="dim_l_jsd")
+    assert stages(tmp_path, "dim_l_jsd-seed0") == before
+    assert row(table, "dim_l_jsd")["gaps"] == []
+    check_all_ran(plan_of(tmp_path, rows="dim_l_jsd"))
+    work(tmp_path, rows="dim_l_jsd", measures="knn")
+    record = json.loads((tmp_path / "rows/dim_l_jsd-seed0.json").read_text())
+    assert record["failed"] == {"svm": "it diverged"}  # carried over
 
 
 def test_what_was_finished_just_before_it_was_claimed_is_not_run_again(tmp_path):

@@ -80,6 +80,16 @@ def test_order_is_compared_with_the_papers(tmp_path):
     assert "Only in the paper: DIM(L) infoNCE above DIM(L) JSD." in text
 
 
+def test_full_supervision_has_no_place_in_the_order(tmp_path):
+    """The paper's figure is the network's accuracy, ours a probe's."""
+    plan = plan_of(tmp_path)
+    for key, conv in (("dim_l_jsd", 0.60), ("dim_g_jsd", 0.50), ("supervised", 0.40)):
+        finish(plan, key, 0, probes(conv))
+    orders = {order.column.endpoint: order for order in summarise(plan).orders}
+    assert orders["conv"].ours == ["DIM(L) JSD", "DIM(G)"]
+    assert "it has no place in the order" in told(plan)
+
+
 def test_gaps_say_why(tmp_path):
     plan = plan_of(tmp_path, table="3")
     kinds = {"svm": {**KINDS["mlp_probe"], "title": "SVM"}}

@@ -28,7 +28,7 @@ def splits(side=16):
 def experiment(model, folder="", **settings):
     sizes = {"batch_size": 4, "mi_units": 8, "latent_dim": 4}
     if model == "cpc":
-        sizes |= {"encoder": "crops32x32", "latent_dim": 64}
+        sizes |= {"latent_dim": 64}  # the encoder is that of crops
     return Experiment(name="t", run_dir=str(folder), model=model, **{**sizes, **settings})
 
 
@@ -76,8 +76,10 @@ def test_it_goes_on_from_a_checkpoint_exactly(tmp_path, make):
 
 
 def test_settings_that_do_not_fit_are_told_by_their_flags():
-    with pytest.raises(InputError, match=r"--model=cpc: .*--encoder=crops32x32"):
-        make_model(experiment("cpc", encoder="basic", latent_dim=4), splits())
+    with pytest.raises(InputError, match=r"--model=cpc predicts .*--encoder=crops32x32"):
+        experiment("cpc", encoder="basic", latent_dim=4)
+    with pytest.raises(InputError, match="--model=cpc takes images of 32 or 64 pixels"):
+        make_model(experiment("cpc", encoder="", latent_dim=64), splits())
     with pytest.raises(InputError, match=r"--model=aae: .*--gamma"):
         make_model(experiment("aae", gamma=0.0), splits())
     with pytest.raises(InputError, match="XLA cannot compile --model=nat"):

@@ -28,6 +28,12 @@ def test_assignment_is_the_best_of_all():
         np.testing.assert_allclose(np.sum((features - found) ** 2), best, rtol=1e-5)
 
 
+def test_features_that_are_not_finite_leave_the_targets():
+    targets = tf.constant(unit(np.random.default_rng(0), 5))
+    features = tf.tensor_scatter_nd_update(targets, [[1, 2]], [np.nan])
+    np.testing.assert_array_equal(assigned(features, targets).numpy(), targets.numpy())
+
+
 def test_targets_are_on_the_unit_sphere_and_depend_on_the_seed():
     targets = small.made(small.nat).targets.numpy()
     np.testing.assert_allclose(np.linalg.norm(targets, axis=1), 1, rtol=1e-5)
