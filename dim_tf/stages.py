@@ -30,10 +30,9 @@ from dim_tf.experiment import MODELS, OF_MODELS, Experiment
 from dim_tf.export import embed, image_collection, publish, saved_model
 from dim_tf.files import read_json, replace_text
 from dim_tf.training.loop import last_step
-from dim_tf.training.model import load_trained, make_encoder
+from dim_tf.training.model import encoder_name, load_trained, make_encoder
 from dim_tf.versions import versions
 from dim_tf.writing import writing
-from keras_models import encoders
 from keras_models.randomness import derive_seed
 
 CHECKED_IMAGES = 32
@@ -151,7 +150,7 @@ def export(experiment: Experiment, splits: Splits) -> None:
         data=splits.note,
         learned=MODELS[experiment.model],
         objective=_objective(experiment),
-        encoder=experiment.encoder or encoders.for_image_size(splits.image_shape[0]),
+        encoder=encoder_name(experiment, splits.image_shape[0]),
         steps=step,
         batch_size=experiment.batch_size,
         licence=experiment.license,

@@ -27,7 +27,7 @@ def make_encoder(experiment: Experiment, image_shape: ImageShape, replicas: int 
         InputError: the images do not fit the encoder, or no encoder fits them.
     """
     size = image_shape[0]
-    name = experiment.encoder or _encoder_for(experiment.model, size)
+    name = encoder_name(experiment, size)
     preset = encoders.PRESETS[name]
     takes = preset.image_size
     if takes not in (size, None):
@@ -49,9 +49,15 @@ def make_encoder(experiment: Experiment, image_shape: ImageShape, replicas: int 
     return encoders.get(name, **overrides)
 
 
-def _encoder_for(model: str, size: int) -> str:
-    """The encoder's name where none is given."""
-    if model == "cpc":
+def encoder_name(experiment: Experiment, size: int) -> str:
+    """The encoder that is given, or the one for images of that many pixels a side.
+
+    Raises:
+        InputError: none is given, and there is none for that size.
+    """
+    if experiment.encoder:
+        return experiment.encoder
+    if experiment.model == "cpc":
         if size not in CROP_ENCODERS:
             sizes = " or ".join(map(str, CROP_ENCODERS))
             raise InputError(

@@ -17,9 +17,10 @@ DROPOUT = 0.1
 class Supervised(EncoderModel):
     """The fully supervised reference (Hjelm et al. 2019, section 4.1).
 
-    The classifier is the one that the paper measures representations with, a hidden layer of 200
-    units with dropout 0.1, batch norm and ReLU; it stands on the global feature, so that all of the
-    encoder is trained. The loss is the cross-entropy of the classes, or the mean over attributes.
+    The classifier has a hidden layer of 200 units: dense -> dropout 0.1 -> batch norm -> ReLU, the
+    order of the encoders' dense layers; the MLP probe has its dropout after the ReLU. It stands on
+    the global feature, so that all of the encoder is trained. The loss is the cross-entropy of the
+    classes, or the mean over attributes.
 
     Args:
         encoder: images -> endpoints.

@@ -16,8 +16,9 @@ class VICReg(TwoViews):
     """Minimises VICReg's three terms of two views (Bardes et al. 2022, eq. 6).
 
     The invariance is the mean squared difference over images and numbers, to which the paper's
-    weights belong in its published code; its eq. 5 has the sum over numbers. Variance and
-    covariance are over the images of all replicas.
+    weights belong in its published code; its eq. 5 has the sum over numbers. The variance is the
+    mean of both views', as in that code; eq. 6 has their sum. Variance and covariance are over the
+    images of all replicas.
 
     Args:
         encoder: images -> endpoints.
