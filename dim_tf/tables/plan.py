@@ -228,10 +228,10 @@ def _check_given(table: Table, experiment: Experiment, given: Mapping[str, Any])
                 "leave it out"
             )
     models = {row.settings.get("model", experiment.model) for row in table.rows}
-    for name, theirs in OF_MODELS.items():
-        if name in given and not models & set(theirs):
+    for name, takers in OF_MODELS.items():
+        if name in given and not models & set(takers):
             raise InputError(
-                f"--{name} is for --model={' or '.join(theirs)}, of which --table="
+                f"--{name} is for --model={' or '.join(takers)}, of which --table="
                 f"{experiment.table} has no row; leave it out"
             )
     for name, instead in {
