@@ -45,7 +45,7 @@ MEASURES = ("conv", "fc", "global", "knn")
 def measure(name: str, data_dir: str, out: Path, answer) -> None:
     """Trains and measures one row; puts a dict of its figures into the queue `answer`."""
     from dim_tf import data, metrics_file
-    from dim_tf.evaluation import representation
+    from dim_tf.evaluation import excerpt, representation
     from dim_tf.evaluation.neighbours import NearestNeighbours
     from dim_tf.evaluation.probes import Probe
     from dim_tf.experiment import Experiment
@@ -59,7 +59,7 @@ def measure(name: str, data_dir: str, out: Path, answer) -> None:
     splits = data.load(experiment.dataset, experiment.data_request)
     loop.train(experiment, splits)
     model, step = load_trained(experiment, splits)
-    features = representation.of_encoder(model.encoder, splits)
+    features = representation.of_encoder(model.encoder, excerpt.of(splits))
     # Of all steps, those before an interruption too.
     lines = metrics_file.read(experiment.run_path / "metrics.jsonl", step)
     seconds = sum(experiment.batch_size / line["images_per_second"] for line in lines)

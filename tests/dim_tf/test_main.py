@@ -55,7 +55,7 @@ def test_a_wrong_flag_ends_with_2_and_one_line(arguments, says):
     ("arguments", "says"),
     [
         (["--dataset=cifar10", "--nodownload", "--data_dir=nowhere"], "cifar10 is not in"),
-        (["--dataset=celeb_a", "--nodownload", "--data_dir=nowhere"], "copy FOLDER here by hand"),
+        (["--dataset=celeb_a", "--nodownload", "--data_dir=nowhere"], "list_eval_partition.txt"),
         (["--image_size=12"], "no encoder for images of 12x12"),
         (["--locations=50"], "7x7; give at most 49"),
         (["--encoder=basic64x64"], "give --image_size=64"),

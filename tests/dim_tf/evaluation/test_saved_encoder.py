@@ -11,9 +11,9 @@ import pytest
 import small_export
 import tensorflow as tf
 
-from dim_tf.data import image_ops, load
+from dim_tf.data import Request, image_ops, load
 from dim_tf.errors import InputError
-from dim_tf.evaluation import representation, saved_encoder
+from dim_tf.evaluation import excerpt, representation, saved_encoder
 from dim_tf.evaluation.excerpt import Excerpt, Part
 from dim_tf.evaluation.neighbours import NearestNeighbours
 
@@ -152,7 +152,7 @@ def test_a_keras_application_is_measured_by_the_command(tmp_path):
         (96, 96, 3), include_top=False, pooling="avg", weights=None
     )
     model = keras.Model(inputs, application(scaled))
-    digits = load("digits")
+    digits = excerpt.of(load("digits", Request()))
     images = image_ops.with_channels(image_ops.to_unit(digits.train.images[:64]), 3)
     images = tf.image.resize(images, [96, 96], antialias=True)
     for layer in application.layers:
