@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT outside the training loop, which saves before it ends."""
+"""SIGTERM and SIGINT: a wish to stop, at once or at the next good moment."""
 
 import contextlib
 import os
@@ -32,6 +32,32 @@ def raising() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+class Signals:
+    """While used as a context, notes the first signal for a loop that stops at a good moment.
+
+    Another one ends the process at once.
+
+    Attributes:
+        received: its number; None: none came.
+    """
+
+    def __init__(self):
+        self.received: int | None = None
+
+    def __enter__(self):
+        self._before = {number: signal.getsignal(number) for number in _SIGNALS}
+        _handle(self._note)
+        return self
+
+    def __exit__(self, *exception):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number, frame):
+        _handle(_end)
+        self.received = number
 
 
 def _handle(handler):

@@ -21,33 +21,33 @@ MODES = ("train", "evaluate", "export", "embed", "compare", "table")
 DEFAULT_MODES = MODES[:3]
 
 
-class _IntegerParser(flags.IntegerParser):
-    """Says what is expected; absl's tells of Python's int()."""
+class _Telling(flags.ArgumentParser):
+    """A parser whose error says what is expected; absl's tell of Python's int().
 
-    def convert(self, argument):
-        try:
-            return super().convert(argument)
-        except ValueError:
-            raise ValueError("expected a whole number, in digits alone") from None
+    Args:
+        parser: absl's.
+        expected: the message.
+    """
 
+    def __init__(self, parser: flags.ArgumentParser, expected: str):
+        self._parser = parser
+        self._expected = f"expected {expected}"
 
-class _FloatParser(flags.FloatParser):
-    def convert(self, argument):
-        try:
-            return super().convert(argument)
-        except ValueError:
-            raise ValueError("expected a number, as 0.1 or 1e-4") from None
-
-
-class _BooleanParser(flags.BooleanParser):
     def parse(self, argument):
         try:
-            return super().parse(argument)
+            return self._parser.parse(argument)
         except ValueError:
-            raise ValueError("expected true or false, or the flag alone, or no before it") from None
+            raise ValueError(self._expected) from None
+
+    def flag_type(self):
+        return self._parser.flag_type()
 
 
-_PARSERS: dict[Any, Callable] = {bool: _BooleanParser, int: _IntegerParser, float: _FloatParser}
+_PARSERS: dict[Any, flags.ArgumentParser] = {
+    bool: _Telling(flags.BooleanParser(), "true or false, or the flag alone, or no before it"),
+    int: _Telling(flags.IntegerParser(), "a whole number, in digits alone"),
+    float: _Telling(flags.FloatParser(), "a number, as 0.1 or 1e-4"),
+}
 
 
 def define(values: flags.FlagValues) -> None:
@@ -63,7 +63,7 @@ def define(values: flags.FlagValues) -> None:
         else:
             _DEFINING[field.type](field.name, field.default, help_text, flag_values=values)
             if field.type in _PARSERS:
-                values[field.name].parser = _PARSERS[field.type]()
+                values[field.name].parser = _PARSERS[field.type]
 
 
 def experiment(values: flags.FlagValues, arguments: list[str]) -> Experiment:

@@ -42,3 +42,17 @@ def measured(kind, make, **kwargs):
     """The results of the measure that `make` builds of such a representation, by name."""
     data = splits(**kwargs)
     return {r.measure: r for r in make(representation(kind, data)).run()}
+
+
+class Elsewhere:
+    """Images that are not in memory, as those of a folder."""
+
+    def __init__(self, images):
+        self._images = images
+        self.shape = images.shape
+
+    def __len__(self):
+        return len(self._images)
+
+    def __getitem__(self, rows):
+        return self._images[rows]

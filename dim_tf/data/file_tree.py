@@ -58,7 +58,8 @@ class FileTree:
                 data = file.read(MAX_BYTES + 1)
         except (KeyError, FileNotFoundError) as error:
             raise InputError(f"{self.path} has no file {name}") from error
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+            # RuntimeError: encrypted, or compressed in a way that zipfile does not know.
             raise InputError(f"{name} in {self.path} is broken ({error}); get it anew") from error
         if len(data) > MAX_BYTES:
             raise InputError(f"{name} in {self.path} has more than {MAX_BYTES} bytes")

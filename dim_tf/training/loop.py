@@ -11,10 +11,10 @@ import tensorflow as tf
 from dim_tf import metrics_file
 from dim_tf.data import folder_report, pipeline
 from dim_tf.data.splits import Report, Split, Splits
+from dim_tf.ending import Signals
 from dim_tf.errors import InputError, NotFinite, RunError
 from dim_tf.experiment import Experiment
 from dim_tf.files import replace_text
-from dim_tf.signals import Signals
 from dim_tf.training import monitors, nan_restores, online_probe, strategy
 from dim_tf.training.checkpoint import Checkpoints
 from dim_tf.training.model import check_same_experiment, make_model

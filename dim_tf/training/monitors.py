@@ -11,8 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from dim_tf.ending import Signals
 from dim_tf.errors import NotFinite
-from dim_tf.signals import Signals
 from dim_tf.training.checkpoint import Checkpoints
 from dim_tf.writing import writing
 

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
+from made_representations import Elsewhere
 
 from dim_tf.data import pipeline
 from dim_tf.data.crops import CentreCrops
@@ -74,20 +75,6 @@ def test_rows_tell_which_images_they_are():
     assert batch.labels is None
     pixels = np.round((batch.images.numpy() + 1) * 127.5)
     np.testing.assert_array_equal(pixels, split.images[batch.rows.numpy()])
-
-
-class Elsewhere:
-    """Images that are not in memory, and have no labels."""
-
-    def __init__(self, images):
-        self._images = images
-        self.shape = images.shape
-
-    def __len__(self):
-        return len(self._images)
-
-    def __getitem__(self, rows):
-        return self._images[rows]
 
 
 def test_images_elsewhere_come_in_the_same_order():

@@ -7,7 +7,7 @@ import time
 import tensorflow as tf
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 
-from dim_tf.signals import Signals
+from dim_tf.ending import Signals
 from dim_tf.training import monitors
 
 
