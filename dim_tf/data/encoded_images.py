@@ -20,6 +20,16 @@ _SEARCHED_SEGMENTS = 8
 _ORIENTATION = 0x0112
 
 
+def is_jpeg(encoded: tf.Tensor) -> tf.Tensor:
+    """Whether a file, string scalar, begins as a JPEG does; bool scalar."""
+    return tf.equal(tf.strings.substr(encoded, 0, 3), b"\xff\xd8\xff")
+
+
+def is_png(encoded: tf.Tensor) -> tf.Tensor:
+    """Whether a file, string scalar, begins as a PNG does; bool scalar."""
+    return tf.equal(tf.strings.substr(encoded, 0, 16), b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR")
+
+
 def decode(encoded: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
     """An encoded image's pixels, upright.
 
@@ -36,15 +46,14 @@ def decode(encoded: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
     Raises:
         tf.errors.InvalidArgumentError: not JPEG or PNG, broken, cut off, or too large.
     """
-    is_jpeg = tf.equal(tf.strings.substr(encoded, 0, 3), b"\xff\xd8\xff")
-    is_png = tf.equal(tf.strings.substr(encoded, 0, 16), b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR")
     known = tf.debugging.Assert(
-        is_jpeg | is_png, ["an image is not JPEG or PNG; its bytes:", tf.strings.length(encoded)]
+        is_jpeg(encoded) | is_png(encoded),
+        ["an image is not JPEG or PNG; its bytes:", tf.strings.length(encoded)],
     )
     with tf.control_dependencies([known]):
         encoded = tf.identity(encoded)
     size, scans, orientation = tf.cond(
-        is_jpeg, lambda: _jpeg_header(encoded), lambda: _png_header(encoded)
+        is_jpeg(encoded), lambda: _jpeg_header(encoded), lambda: _png_header(encoded)
     )
     checks = [
         tf.debugging.Assert(

@@ -11,14 +11,13 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from dim_tf.data.encoded_images import MAX_PIXELS, MAX_SCANS
+from dim_tf.data.encoded_images import MAX_BYTES, MAX_PIXELS, MAX_SCANS
 
 # What Pillow may be asked to read; its other formats start programs or fetch fonts.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 # Of files with another suffix: TIFF's is that of many a camera's raw format, BMP's of two letters.
 _BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")
-MAX_BYTES = 2**28  # of a file: MAX_PIXELS of 16 bits and four channels, not compressed
 MIN_SIDE = 8  # pixels; less shows nothing
 DIGEST_BYTES = 16
 # A JPEG may be decoded at 1/2, 1/4 or 1/8, as far as it then is still so many times too large.
@@ -149,6 +148,24 @@ def decode_to_size(path: Path | str, size: int) -> np.ndarray:
     square = image.crop((left, top, left + side, top + side))
     # Colours after the crop: of a panorama only what is seen is converted.
     return np.asarray(_rgb(square).resize((size, size), Image.Resampling.BILINEAR))
+
+
+def to_png(path: Path | str) -> bytes:
+    """An image upright, as a PNG file of RGB, for what reads no other format.
+
+    Its pixels are those that `decode_to_size` sees, before they are cropped and resized.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        UndecodableError: it cannot be decoded.
+        OSError: it cannot be read.
+    """
+    opened = _opened(_read(path))
+    octets = io.BytesIO()
+    _rgb(_upright(_loaded(opened, max(opened.size)))).save(octets, "PNG", compress_level=1)
+    return octets.getvalue()
 
 
 def _read(path) -> bytes:

@@ -9,11 +9,10 @@ from pathlib import Path
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from dim_tf.data import Request, encoded_images
+from dim_tf.data import Request, encoded_images, image_files
 from dim_tf.errors import InputError
 from dim_tf.writing import reason
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
 RECORD_SUFFIXES = (".tfrecord", ".tfrecords")
 IMAGE_FEATURES = ("image", "image/encoded", "image_raw")
 
@@ -44,11 +43,12 @@ def open_collection(where: str, data_dir: str = "", download: bool = False) -> C
     """A collection by its description on the command line.
 
     Args:
-        where: a folder, of which all JPEG and PNG files below are taken, ids their relative paths
-            with "/"; a pattern of TFRecord files (ending in .tfrecord or .tfrecords, with or
-            without what TFDS appends) of tf.train.Example with the encoded image in one of
-            `IMAGE_FEATURES`, ids <file>:<number in the file>; or tfds:NAME:SPLIT or
-            tfds:NAME:SPLIT+SPLIT, ids SPLIT:<number>.
+        where: a folder, of which all image files below are taken (`image_files.SUFFIXES`; what is
+            not JPEG or PNG by its content is made PNG), ids their relative paths with "/"; a
+            pattern of TFRecord files (ending in .tfrecord or .tfrecords, with or without what TFDS
+            appends) of tf.train.Example with the encoded image in one of `IMAGE_FEATURES`, ids
+            <file>:<number in the file>; or tfds:NAME:SPLIT or tfds:NAME:SPLIT+SPLIT, ids
+            SPLIT:<number>.
         data_dir: TFDS's folder.
         download: whether TFDS may download.
 
@@ -80,17 +80,33 @@ def _of_folder(folder: Path) -> Collection:
     ids = sorted(
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and path.is_file()
+        if path.suffix.lower() in image_files.SUFFIXES and path.is_file()
     )
     if not ids:
-        raise InputError(f"--embed_input={folder} holds no file ending in {', '.join(SUFFIXES)}")
+        raise InputError(
+            f"--embed_input={folder} holds no file ending in {', '.join(image_files.SUFFIXES)}"
+        )
 
     sizes = [(folder / one).stat().st_size for one in ids]
 
+    # Nothing, which is refused, of what is too large to be held or cannot be decoded.
+    def as_png(path):
+        try:
+            return image_files.to_png(os.fsdecode(path.numpy()))
+        except image_files.UndecodableError:
+            return b""
+
+    def whole(path):
+        octets = tf.io.read_file(path)
+        return tf.cond(
+            encoded_images.is_jpeg(octets) | encoded_images.is_png(octets),
+            lambda: octets,
+            lambda: tf.ensure_shape(tf.py_function(as_png, [path], tf.string), []),
+        )
+
     def content(one, size):
-        # Nothing, which is refused, of what is too large to be held.
         path = tf.strings.join([str(folder), "/", one])
-        return tf.cond(size <= encoded_images.MAX_BYTES, lambda: tf.io.read_file(path), lambda: b"")
+        return tf.cond(size <= encoded_images.MAX_BYTES, lambda: whole(path), lambda: b"")
 
     def images_from(first):
         names = tf.constant([os.fsencode(one) for one in ids[first:]], tf.string)

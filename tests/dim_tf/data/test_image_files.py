@@ -50,6 +50,8 @@ def test_exif_turns_images_upright(tmp_path, suffix, orientation):
     assert (found.width, found.height) == turned.size
     decoded = image_files.decode_to_size(path, 16).astype(int)
     assert np.abs(decoded - fitted(turned)).mean() < 2
+    served = encoded_images.decode_to_size(image_files.to_png(path), 16).numpy().astype(int)
+    assert np.abs(served - decoded).max() <= 1
 
 
 def test_a_photograph_is_what_serving_sees(tmp_path):

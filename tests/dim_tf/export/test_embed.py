@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import small_export
 import tensorflow as tf
+from PIL import Image
 from small_export import close
 
 from dim_tf.data import encoded_images
@@ -108,6 +109,25 @@ def test_a_folder(exported, folder, tmp_path, format):
     images = image_collection.open_collection(str(folder))
     embed.embed(path, images, tmp_path / "out", format, 5)
     check(tmp_path / "out", folder_ids(), encoder)
+
+
+def test_files_of_other_formats_and_with_wrong_names(exported, tmp_path):
+    """As training takes them: all that Pillow reads without a loss, by their content."""
+    path, encoder = exported
+    pixels = np.asarray(tf.io.decode_png(encoded()[0]))
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name, kind in (("0.webp", "WEBP"), ("1.bmp", "BMP"), ("2.tif", "TIFF"), ("3.jpg", "WEBP")):
+        Image.fromarray(pixels).save(folder / name, kind, lossless=True)
+    (folder / "4.webp").write_bytes((folder / "0.webp").read_bytes()[:100])
+    (folder / "5.gif").write_bytes(b"")
+    images = image_collection.open_collection(str(folder))
+    embed.embed(path, images, tmp_path / "out", "parquet", 5)
+    found, rows = embed.read(tmp_path / "out")
+    assert found == ["0.webp", "1.bmp", "2.tif", "3.jpg"]
+    close(rows, wanted(encoder)[[0, 0, 0, 0]])
+    refused = sorted((tmp_path / "out").glob("refused-*"))
+    assert "".join(file.read_text() for file in refused).split() == ["4.webp", "5.gif"]
 
 
 def test_tfrecords(exported, records, tmp_path):
@@ -314,11 +334,11 @@ def test_names_that_are_no_text_are_ids_too(tmp_path):
 
 def test_a_file_that_is_too_large_is_refused_unread(tmp_path, monkeypatch):
     monkeypatch.setattr(encoded_images, "MAX_BYTES", 10)
-    (tmp_path / "a.png").write_bytes(b"x" * 10)
+    (tmp_path / "a.png").write_bytes(b"\xff\xd8\xff" + b"x" * 7)
     (tmp_path / "b.png").write_bytes(b"x" * 11)
     collection = image_collection.open_collection(str(tmp_path))
     [(ids, images)] = list(collection.batches_from(0, 9))
-    assert (ids, images.numpy().tolist()) == (["a.png", "b.png"], [b"x" * 10, b""])
+    assert (ids, images.numpy().tolist()) == (["a.png", "b.png"], [b"\xff\xd8\xff" + b"x" * 7, b""])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,74 @@
+"""The folder that docs/TUTORIAL.md is about, as the project itself reads it."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dim_tf.data import Request, image_files, load
+
+FILE = Path(__file__).parents[2] / "examples/image_files.py"
+COUNT = 120
+
+
+@pytest.fixture(scope="module")
+def example():
+    spec = importlib.util.spec_from_file_location("image_files", FILE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def written(example, tmp_path_factory):
+    """The folder with images of digits, and the table of their classes."""
+    out = tmp_path_factory.mktemp("written")
+    arguments = ["image_files", "--dataset=digits", f"--count={COUNT}"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", [*arguments, f"--out={out}/photos", f"--labels={out}/photos.csv"])
+        example.main()
+    return out
+
+
+def test_folder_holds_the_images_whatever_their_format_size_and_orientation(example, written):
+    originals = load("digits", Request()).train.images
+    kinds = set()
+    for number in range(COUNT):
+        path = written / "photos" / example.path_of(number)
+        with Image.open(path) as image:
+            kinds.add((path.suffix, image.width > image.height, image.getexif().get(0x0112)))
+        read = image_files.decode_to_size(path, 28)
+        difference = read.astype(float) - originals[number]
+        assert np.sqrt(np.mean(difference**2)) < 16, path
+    assert {
+        (".jpg", False, 6),
+        (".jpg", True, 6),
+        (".jpg", False, 3),
+        (".png", True, None),
+    } <= kinds
+
+
+def test_project_takes_the_folder_without_labels_and_names_what_is_broken(written, tmp_path):
+    request = Request(data_dir=str(written / "photos"), image_size=32, cache_dir=str(tmp_path))
+    splits = load("folder", request)
+    assert len(splits.train) + len(splits.test) == COUNT
+    assert splits.train.labels is None
+    splits.report.write(tmp_path)
+    bad = (tmp_path / "bad_images.txt").read_text()
+    for name in ("empty.jpg", "cut off.jpg", "a page.png", "zeros.webp", "half a head.gif"):
+        assert name in bad
+
+
+def test_classes_are_told_beside_the_folder(example, written):
+    lines = (written / "photos.csv").read_text().splitlines()
+    classes = load("digits", Request()).train.labels
+    assert lines[0] == "file,class"
+    assert lines[1:] == [f"{example.path_of(n)},{classes[n]}" for n in range(COUNT)]
+
+
+def test_a_folder_that_is_there_is_left_alone(example, written, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["image_files", f"--out={written}/photos"])
+    with pytest.raises(SystemExit, match="exists; remove it or give another --out"):
+        example.main()
