@@ -240,6 +240,18 @@ class Experiment:
     steps: int = _setting(0, "caps the steps of training; 0: no cap", minimum=0, identity=False)
     batch_size: int = _setting(64, "images in a step, over all replicas", minimum=2, maximum=2**20)
     learning_rate: float = _setting(1e-4, "of Adam, for both optimizers", above=0)
+    schedule: str = _setting(
+        "constant",
+        "of the learning rate: constant; cosine, falling to 0 at the end of training, whose length "
+        "then belongs to the run",
+        choices=("constant", "cosine"),
+    )
+    warmup_steps: int = _setting(
+        0, "of --schedule=cosine, first steps over which the learning rate rises from 0", minimum=0
+    )
+    weight_decay: float = _setting(
+        0.0, "decoupled, of matrices and kernels but the discriminators'; 0: none", minimum=0
+    )
     seed: int = _setting(0, "of all random numbers", minimum=0, maximum=2**32 - 1)
 
     strategy: str = _setting(
@@ -470,6 +482,8 @@ class Experiment:
             raise InputError(
                 "nothing to learn: --" + ", --".join(weights) + " are all 0; give one a weight"
             )
+        if self.warmup_steps and self.schedule == "constant":
+            raise InputError("--warmup_steps is for --schedule=cosine; give that or leave it out")
         for name, models in OF_MODELS.items():
             default = self.__dataclass_fields__[name].default
             own = self.table or self.model in models  # a table gives it to its rows of those models
@@ -535,6 +549,8 @@ class Experiment:
             for field in dataclasses.fields(self)
             if field.metadata["identity"]
         }
+        if self.schedule != "constant":  # what the learning rate falls over
+            found |= {"epochs": self.epochs, "steps": self.steps}
         return found | {"augment": self.augmentation}
 
     def to_json(self) -> str:
@@ -562,11 +578,11 @@ class Experiment:
 
     def differences(self, other: "Experiment") -> list[str]:
         """Settings that make `other` another experiment, as 'name: theirs -> mine'."""
-        theirs = other.identity
+        mine, theirs = self.identity, other.identity
         return [
-            f"{name}: {theirs[name]!r} -> {mine!r}"
-            for name, mine in self.identity.items()
-            if mine != theirs[name]
+            f"{name}: {theirs[name]!r} -> {mine[name]!r}"
+            for name in mine  # one that either lacks depends on another that is different
+            if name in theirs and mine[name] != theirs[name]
         ]
 
 

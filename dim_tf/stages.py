@@ -29,7 +29,7 @@ from dim_tf.evaluation.report import results
 from dim_tf.experiment import MODELS, OF_MODELS, Experiment
 from dim_tf.export import embed, image_collection, publish, saved_model
 from dim_tf.files import read_json, replace_text
-from dim_tf.training.loop import last_step
+from dim_tf.training.budget import last_step
 from dim_tf.training.model import encoder_name, load_trained, make_encoder
 from dim_tf.versions import versions
 from dim_tf.writing import writing

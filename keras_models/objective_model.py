@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import keras
 import tensorflow as tf
+from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_models import replicas
 from keras_models.optimizers import adam
@@ -90,10 +91,11 @@ class ObjectiveModel(keras.Model, abc.ABC):
 
     def compile(
         self,
-        learning_rate: float = 1e-4,
+        learning_rate: float | LearningRateSchedule = 1e-4,
         optimizer=None,
         adversary_optimizer=None,
         micro_batches: int = 1,
+        weight_decay: float = 0.0,
         **kw,
     ):
         """Sets the two optimizers: of the encoder with its critics, and of the adversaries.
@@ -105,11 +107,14 @@ class ObjectiveModel(keras.Model, abc.ABC):
             micro_batches: into how many equal parts a step splits its images, to use less memory;
                 their gradients are averaged. Product samples, batch norm's statistics and
                 logarithms of sums are then a part's: another objective than the whole batch's.
+            weight_decay: of the default optimizer's matrices and kernels, of all but the
+                adversaries; biases and the scales of norms have none.
             **kw: for `keras.Model.compile`, such as `jit_compile`.
         """
-        super().compile(optimizer=optimizer or adam(learning_rate, "adam"), **kw)
+        super().compile(optimizer=optimizer or adam(learning_rate, "adam", weight_decay), **kw)
         self.adversary_optimizer = adversary_optimizer or adam(learning_rate, "adversary_adam")
         self.micro_batches = micro_batches
+        self._weight_decay = 0.0 if optimizer else weight_decay
         if self.built:
             self._build_optimizers()
 
@@ -131,6 +136,9 @@ class ObjectiveModel(keras.Model, abc.ABC):
         """
 
     def _build_optimizers(self):
+        if self._weight_decay:
+            vectors = [v for v in self.main_variables if len(v.shape) < 2]
+            self.optimizer.exclude_from_weight_decay(vectors)
         self.optimizer.build(self.main_variables)
         self.adversary_optimizer.build(self.adversary_variables)
 

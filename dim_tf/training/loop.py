@@ -16,6 +16,7 @@ from dim_tf.errors import InputError, NotFinite, RunError
 from dim_tf.experiment import Experiment
 from dim_tf.files import replace_text
 from dim_tf.training import monitors, nan_restores, online_probe, strategy
+from dim_tf.training.budget import last_step, trained_on
 from dim_tf.training.checkpoint import Checkpoints
 from dim_tf.training.model import check_same_experiment, make_model
 from dim_tf.writing import reason, writing
@@ -204,30 +205,6 @@ def _train_on(run: _Run, step: int, last: int, per_epoch: int) -> None:
     if run.signals.received:
         saved = f"which is saved in {folder}" if chief else "the chief saves"
         raise Stopped(f"stopped at step {progress.step}, {saved}")
-
-
-def trained_on(experiment: Experiment, splits: Splits) -> Split:
-    """The images of training; of a supervised model, those that have labels.
-
-    Raises:
-        InputError: it needs labels and there are none.
-    """
-    if experiment.model != "supervised":
-        return splits.train
-    split = splits.labelled or splits.train
-    if split.labels is None:
-        raise InputError(
-            f"--model=supervised learns from labels, and {splits.name} has none for its training "
-            "images; give another --dataset or --model"
-        )
-    return split
-
-
-def last_step(experiment: Experiment, splits: Splits) -> int:
-    """At which training ends, by the experiment's budget."""
-    images = len(trained_on(experiment, splits))
-    last = experiment.epochs * pipeline.steps_per_epoch(images, experiment.batch_size)
-    return min(last, experiment.steps) if experiment.steps else last
 
 
 def _check(experiment, replicas, per_epoch):

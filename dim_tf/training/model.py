@@ -9,9 +9,9 @@ from dim_tf.data.splits import Splits
 from dim_tf.errors import InputError
 from dim_tf.experiment import CROP_ENCODERS, Experiment
 from dim_tf.files import read_text
-from dim_tf.training import baselines, strategy
+from dim_tf.training import baselines, budget, strategy
 from dim_tf.training.checkpoint import restore_weights
-from keras_models import DeepInfoMax, encoders, terms
+from keras_models import DeepInfoMax, encoders, optimizers, terms
 from keras_models.encoders import Encoder
 from keras_models.generator import image_generator
 from keras_models.objective_model import ObjectiveModel
@@ -95,7 +95,8 @@ def make_model(experiment: Experiment, splits: Splits, replicas: int = 1) -> Obj
     if experiment.jit_compile == "true" and not model.compiles:
         raise InputError(f"XLA cannot compile --model={experiment.model}; leave --jit_compile out")
     model.compile(
-        experiment.learning_rate,
+        _learning_rate(experiment, splits),
+        weight_decay=experiment.weight_decay,
         micro_batches=experiment.micro_batches,
         steps_per_execution=experiment.steps_per_execution,
         jit_compile=jit_compile and model.compiles,
@@ -105,6 +106,17 @@ def make_model(experiment: Experiment, splits: Splits, replicas: int = 1) -> Obj
     except ValueError as error:  # a critic or a sampling that the local map is too small for
         raise InputError(f"--model={experiment.model}: {error}") from error
     return model
+
+
+def _learning_rate(experiment, splits):
+    """A number, or its schedule over all of the experiment's steps."""
+    if experiment.schedule == "constant":
+        return experiment.learning_rate
+    steps = budget.last_step(experiment, splits)
+    try:
+        return optimizers.cosine(experiment.learning_rate, steps, experiment.warmup_steps)
+    except ValueError as error:
+        raise InputError(f"--warmup_steps: {error}; give fewer") from error
 
 
 def make_terms(experiment: Experiment, encoder: Encoder) -> list:

@@ -104,6 +104,11 @@ def test_what_is_done_every_few_steps_must_fit_the_steps_of_an_execution():
     Experiment(name="t", steps_per_execution=5)
 
 
+def test_warm_up_is_of_a_schedule():
+    with pytest.raises(InputError, match="--warmup_steps is for --schedule=cosine"):
+        Experiment(name="t", warmup_steps=5)
+
+
 @pytest.mark.parametrize("strategy", ["one", "multi_worker"])
 def test_logical_replicas_are_of_one_process(strategy):
     with pytest.raises(InputError, match="--replicas"):

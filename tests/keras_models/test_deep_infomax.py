@@ -146,6 +146,18 @@ def test_default_optimizers_are_the_authors():
     assert model.optimizer is not model.adversary_optimizer
 
 
+def test_weight_decay_is_of_kernels_and_not_of_the_adversarys():
+    """With a learning rate of 1 and gradients that Adam cannot see, weights become 0."""
+    model = make_model(learning_rate=1.0, weight_decay=1.0)
+    model.optimizer.epsilon = model.adversary_optimizer.epsilon = 1e30
+    before = [v.numpy() for v in model.trainable_variables]
+    model.train_step(IMAGES[:8])
+    adversary = {id(v) for v in model.adversary_variables}
+    for variable, value in zip(model.trainable_variables, before, strict=True):
+        decays = id(variable) not in adversary and value.ndim > 1
+        np.testing.assert_allclose(variable, 0 * value if decays else value, atol=1e-20)
+
+
 @pytest.mark.parametrize("frozen", ["adversary", "encoder"])
 def test_each_optimizer_moves_its_own_variables_only(frozen):
     rates = {"adversary": 0.1, "encoder": 0.1, frozen: 0.0}

@@ -17,7 +17,7 @@ from dim_tf.data import pipeline
 from dim_tf.data.splits import Split, Splits
 from dim_tf.errors import InputError, RunError
 from dim_tf.experiment import Experiment
-from dim_tf.training import loop, monitors
+from dim_tf.training import budget, loop, monitors
 from dim_tf.training.loop import Segment, segments
 from dim_tf.training.model import load_trained, make_encoder
 
@@ -314,14 +314,33 @@ def test_a_run_that_began_without_the_online_probe_goes_on_with_it(tmp_path, spl
     assert [entry["loss"] for entry in found] == [entry["loss"] for entry in expected]
 
 
+def test_a_cosine_schedule_goes_on_where_it_was_and_belongs_to_the_run(tmp_path, splits):
+    settings = {"schedule": "cosine", "warmup_steps": 3, "weight_decay": 0.1}
+    settings |= {"learning_rate": 1e-2, "checkpoint_every": 5}
+    model = loop.train(experiment(tmp_path, **settings), splits)
+    expected = losses(tmp_path)
+    for optimizer in (model.optimizer, model.adversary_optimizer):
+        np.testing.assert_allclose(optimizer.learning_rate, 0, atol=1e-9)
+    for file in (tmp_path / "checkpoints").glob("ckpt-10*"):
+        file.unlink()
+    loop.train(experiment(tmp_path, **settings), splits)
+    assert losses(tmp_path) == expected
+    with pytest.raises(InputError, match=r"another experiment \(epochs: 2 -> 3\)"):
+        loop.train(experiment(tmp_path, **settings, epochs=3), splits)
+    with pytest.raises(InputError, match=r"another experiment \(schedule: 'cosine' -> 'const"):
+        loop.train(experiment(tmp_path, weight_decay=0.1, learning_rate=1e-2), splits)
+    with pytest.raises(InputError, match="--warmup_steps: 10 steps of warm-up do not fit into 10"):
+        loop.train(experiment(tmp_path / "x", schedule="cosine", warmup_steps=10), splits)
+
+
 def test_a_supervised_model_is_trained_on_what_has_labels(tmp_path, splits):
     wanted = experiment(tmp_path, model="supervised")
     unlabelled = dataclasses.replace(splits.train, labels=None)
     few = Split(splits.train.images[:8], splits.train.labels[:8])
-    assert loop.trained_on(wanted, dataclasses.replace(splits, labelled=few)) is few
-    assert loop.trained_on(wanted, splits) is splits.train
+    assert budget.trained_on(wanted, dataclasses.replace(splits, labelled=few)) is few
+    assert budget.trained_on(wanted, splits) is splits.train
     dim = dataclasses.replace(wanted, model="dim")
-    assert loop.trained_on(dim, dataclasses.replace(splits, labelled=few)) is splits.train
+    assert budget.trained_on(dim, dataclasses.replace(splits, labelled=few)) is splits.train
     with pytest.raises(InputError, match="random has none for its training images"):
         loop.train(wanted, dataclasses.replace(splits, train=unlabelled))
     with pytest.raises(InputError, match="nothing to tell apart: random has 1 labels"):
