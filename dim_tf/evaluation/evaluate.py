@@ -222,7 +222,8 @@ def evaluate(
         failed |= {f"{name} of {_FLOORS[whose]}": why for name, why in floor.failed.items()}
     cost = taken.cost | {"floors": time.perf_counter() - began}
     named = " and of ".join(_FLOORS[whose] for whose in floors)
-    protocol = {"data": images.note, **taken.protocol}
+    seen = f"fingerprint {splits.fingerprint}, of some pixels of training and test images"
+    protocol = {"data": images.note, "images": seen, **taken.protocol}
     if floors:
         protocol["floors"] = f"the quick measures of {named}, probes with one seed"
     protocol["uncertainty"] = (

@@ -69,7 +69,19 @@ def notes(summary: Summary) -> list[str]:
     for why in apart:
         titles = ", ".join(c.title for c in summary.columns if c.apart == why)
         told.append(f"{titles}: not comparable with the paper's, {why}.")
-    return told
+    return told + _other_images(summary)
+
+
+def _other_images(summary: Summary) -> list[str]:
+    """Copies of a data set may differ, as one that was encoded again does."""
+    rows: dict[str, list[str]] = {}
+    for line in summary.lines:
+        for seen in {r.evaluation.get("protocol", {}).get("images") for r in line.records} - {None}:
+            rows.setdefault(seen, []).append(line.row.name)
+    if len(rows) < 2:
+        return []
+    groups = "; ".join(", ".join(names) for names in rows.values())
+    return [f"Not all rows saw the same images, so that they do not compare: {groups}."]
 
 
 def cost(summary: Summary) -> str:

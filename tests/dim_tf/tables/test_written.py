@@ -117,6 +117,16 @@ def test_what_does_not_compare_stands_in_brackets_and_has_no_order(tmp_path):
     assert "MINE, NDM, NDM without sigmoid: not comparable with the paper's" in text
 
 
+def test_rows_of_other_images_are_told(tmp_path):
+    plan = plan_of(tmp_path)
+    for key, seen in (("dim_l_jsd", "1"), ("vae", "2"), ("ae", "1")):
+        finish(plan, key, 0, {**probes(0.5), "protocol": {"step": 1, "images": seen}})
+    assert "Not all rows saw the same images" in told(plan)
+    assert "do not compare: VAE; AE*, DIM(L) JSD." in told(plan)
+    finish(plan, "vae", 0, {**probes(0.5), "protocol": {"step": 1, "images": "1"}})
+    assert "same images" not in told(plan)
+
+
 def test_figures_of_other_settings_are_not_shown(tmp_path):
     finish(plan_of(tmp_path, epochs=3), "dim_l_jsd", 0, probes(0.9))
     line = next(row for row in summarise(plan_of(tmp_path)).lines if row.row.key == "dim_l_jsd")
