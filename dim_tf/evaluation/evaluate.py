@@ -17,7 +17,7 @@ from dim_tf.evaluation.clusters import Clusters
 from dim_tf.evaluation.few_labels import FewLabels
 from dim_tf.evaluation.fine_tuning import FineTuning
 from dim_tf.evaluation.geometry import Geometry
-from dim_tf.evaluation.measure import Illustrated, Measure, Result
+from dim_tf.evaluation.measure import NO_LABELS, Illustrated, Measure, Result
 from dim_tf.evaluation.mine import MutualInformation
 from dim_tf.evaluation.ndm import NeuralDependencyMeasure
 from dim_tf.evaluation.neighbours import NearestNeighbours
@@ -94,7 +94,7 @@ class Entry:
     def lacks(self, subject: Subject) -> str:
         """Why it cannot measure the subject; empty if it can."""
         if (self.labels or self.classes) and not subject.features.splits.labelled:
-            return "needs labels; these images have none"
+            return NO_LABELS
         if self.classes and not subject.features.splits.has_classes:
             return "needs one class an image; these labels are attributes"
         if self.networks and subject.networks is None:

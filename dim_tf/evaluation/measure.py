@@ -10,6 +10,8 @@ import numpy as np
 from dim_tf.evaluation import bootstrap
 from dim_tf.evaluation.pictures import Picture
 
+NO_LABELS = "needs labels; these images have none"  # in the protocol of what was not measured
+
 
 @dataclass(frozen=True)
 class Kind:

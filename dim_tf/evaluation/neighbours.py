@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf.evaluation import attributes
-from dim_tf.evaluation.measure import Kind, Result, Uncertainty, of_hits
+from dim_tf.evaluation.measure import NO_LABELS, Kind, Result, Uncertainty, of_hits
 from dim_tf.evaluation.pictures import NeighbourPanel
 from dim_tf.evaluation.representation import Representation
 
@@ -43,7 +43,7 @@ class NearestNeighbours:
     @property
     def protocol(self) -> dict[str, str]:
         if not self.representation.splits.labelled:
-            return {"knn": "pictures alone: the vote needs labels; these images have none"}
+            return {"knn": f"pictures alone: the vote {NO_LABELS}"}
         return {
             "knn": (
                 f"{self.k} nearest training images by cosine similarity s, votes weighted by "

@@ -1,5 +1,6 @@
 """The encoder as TFLite, in several precisions."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,10 @@ def write(folder: Path, variant: Variant, pixels: np.ndarray, name: str, license
         converter.representative_dataset = lambda: _one_by_one(pixels)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
-    model = converter.convert()
+    with warnings.catch_warnings():
+        # Of what the converter itself calibrates with.
+        warnings.filterwarnings("ignore", r"\s*Warning: tf\.lite\.Interpreter is deprecated")
+        model = converter.convert()
     if variant.fixed:
         model = with_image_metadata(
             model,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dim_tf.errors import InputError
-from dim_tf.evaluation.measure import Kind
+from dim_tf.evaluation.measure import NO_LABELS, Kind
 from dim_tf.evaluation.report.values import amount, interval, is_number, label, spread
 
 # What a run is summed up by, the first that was measured on the global feature: the paper's probe,
@@ -156,6 +156,12 @@ class Results:
         measure = self.headline
         if self.is_outdated:
             return "An older version measured this run; evaluate it again by --mode=evaluate."
+        protocol = self.evaluation.get("protocol", {})
+        if measure is None and any(NO_LABELS in str(told) for told in protocol.values()):
+            return (
+                "Without labels no accuracy can be measured: look at the nearest neighbours, and "
+                "judge whether they belong together."
+            )
         if measure is None:
             return "No accuracy of the global feature was measured."
         kind = self.kinds[measure]

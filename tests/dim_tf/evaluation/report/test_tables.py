@@ -6,6 +6,8 @@ import re
 import pytest
 from made_report import EVALUATION, EXPERIMENT, one_measure, row, section, write
 
+from dim_tf.evaluation.measure import NO_LABELS
+
 
 def measures(page):
     return section(page, "All measures")
@@ -98,6 +100,10 @@ def test_summary_names_the_probe_of_global_and_its_floors(tmp_path):
     ("evaluation", "sentence"),
     [
         ({}, "No accuracy of the global feature was measured."),
+        (
+            {"protocol": {"linear": f"left out: {NO_LABELS}"}, "measures": {}},
+            "Without labels no acc",
+        ),
         (one_measure({"conv": 0.5}), "No accuracy of the global feature was measured."),
         (one_measure({"global": math.nan}), "No accuracy of the global feature was measured."),
         (one_measure({"global": 0.5}, better=None), "No accuracy of the global"),
