@@ -56,11 +56,14 @@ def write(
     results = Results(evaluation)
     generates = experiment.get("model") == "generator"
     measured = "" if generates else tables.measures(results)
+    pictures = _pictures(panels)
+    neighbours = "Nearest neighbours"
     sections = {
+        **({neighbours: pictures[neighbours]} if results.lacks_labels else {}),
         "Results": marks.of_run(experiment, results) + tables.beside_the_paper(experiment, results),
         "All measures": measured,
         "Training": _training(experiment, metrics),
-        **_pictures(panels),
+        **pictures,
         "Attributes": tables.attribute_tables(evaluation.get("attributes", {})),
         "Protocol": tables.definitions(evaluation.get("protocol", {})),
         "Cost": tables.costs(evaluation.get("cost", {})),

@@ -151,13 +151,18 @@ class Results:
         known = [name for name in _HEADLINES if name in ranking]
         return next(iter(known + ranking), None)
 
+    @property
+    def lacks_labels(self) -> bool:
+        """Whether nothing ranks the run because its images have no labels."""
+        protocol = self.evaluation.get("protocol", {})
+        return self.headline is None and any(NO_LABELS in str(told) for told in protocol.values())
+
     def summary(self) -> str:
         """One sentence, as HTML: the headline of the global feature beside its floors."""
         measure = self.headline
         if self.is_outdated:
             return "An older version measured this run; evaluate it again by --mode=evaluate."
-        protocol = self.evaluation.get("protocol", {})
-        if measure is None and any(NO_LABELS in str(told) for told in protocol.values()):
+        if self.lacks_labels:
             return (
                 "Without labels no accuracy can be measured: look at the nearest neighbours, and "
                 "judge whether they belong together."

@@ -16,6 +16,7 @@ from made_report import (
     images,
     lines,
     neighbours,
+    one_measure,
     projection,
     row,
     section,
@@ -23,6 +24,7 @@ from made_report import (
 )
 
 from dim_tf.evaluation import pictures
+from dim_tf.evaluation.measure import NO_LABELS
 
 VOID = {"meta", "link", "img", "input", "br"}
 
@@ -140,6 +142,16 @@ def test_empty_run(tmp_path):
     assert "No training metrics were recorded." in page
     assert "This run was not evaluated." in page
     assert "Nearest neighbours" not in page
+
+
+def test_without_labels_the_neighbours_come_first(tmp_path):
+    evaluation = one_measure({"global": 0.5}, better=None)
+    lacking = evaluation | {"protocol": {"linear": f"left out: {NO_LABELS}"}}
+    for given, first in ((evaluation, "All measures"), (lacking, "Nearest neighbours")):
+        page = write(tmp_path, evaluation=given, panels=[neighbours()])
+        headings = re.findall("<h2>(.*?)</h2>", page)
+        assert headings[0] == first
+        assert headings.count("Nearest neighbours") == 1
 
 
 def test_a_generator_has_samples_and_no_measures(tmp_path):
