@@ -165,6 +165,13 @@ class Experiment:
         choices=("auto", "none", "folders"),
         identity=False,
     )
+    holdout: float = _setting(
+        0.0,
+        "share of the training images that is not trained on but measured on, in place of the test "
+        "images, to choose settings by; 0: none",
+        minimum=0,
+        maximum=0.9,
+    )
     augment: str = _setting(
         "auto",
         "random crops (shifts by up to 1/8 of the side) and horizontal flips in training; auto: "

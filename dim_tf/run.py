@@ -7,6 +7,7 @@ from types import ModuleType
 import tensorflow as tf
 
 from dim_tf import data
+from dim_tf.data import holdout
 from dim_tf.errors import InputError, MeasureError, RunError
 from dim_tf.experiment import Experiment
 from dim_tf.run_lock import locked
@@ -57,7 +58,7 @@ def _run_stages(experiment, modes):
 
 
 def _run_on_data(experiment, modes, devices):
-    splits = data.load(experiment.dataset, experiment.data_request)
+    splits = holdout.of(data.load(experiment.dataset, experiment.data_request), experiment.holdout)
     print(f"data: {splits.note}", flush=True)
     if "train" in modes:
         try:
