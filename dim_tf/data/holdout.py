@@ -59,12 +59,13 @@ def of(splits: Splits, share: float) -> Splits:
         )
     order = np.random.default_rng(_SEED).permutation(len(whole))
     test, rest = (_part(whole, np.sort(rows)) for rows in (order[:count], order[count:]))
-    parts = {"labelled": rest} if splits.labelled else {"train": rest}
     note = (
         f"{splits.note} Held out: {count:,} of the {len(whole):,} "
         f"{'labelled ' if splits.labelled else ''}training images are the test images here."
     )
-    return dataclasses.replace(splits, test=test, note=note, **parts)
+    if splits.labelled:
+        return dataclasses.replace(splits, test=test, note=note, labelled=rest)
+    return dataclasses.replace(splits, test=test, note=note, train=rest)
 
 
 def _part(split: Split, rows: np.ndarray) -> Split:

@@ -1,0 +1,176 @@
+"""What an encoder is worth after so many epochs and so many seconds, for recipes with a name.
+
+    python benchmarks/quality.py --data_dir=$TFDS_DATA_DIR --holdout=0.1 --out=runs/quality
+    python benchmarks/quality.py --data_dir=$TFDS_DATA_DIR --recipes authors --epochs 10 --seeds 0 1
+
+Trains basic32x32 on CIFAR-10 by each recipe of `RECIPES` for each number of epochs, each in a
+process of its own, and measures conv, fc and global by the MLP probe (the authors' recipe) and
+global by nearest neighbours. Adds each row to OUT/quality.json, prints a Markdown table, and draws
+OUT/quality.png: accuracy against seconds of training and against epochs. With --holdout=0.1 figures
+are of training images that are held out: recipes are chosen by these. Seconds are those of the
+training steps, without the start, checkpoints and measuring; they count where nothing else runs.
+
+A recipe whose learning rate is constant is one run that goes on from budget to budget. Stopped at
+any point, the command goes on where it was.
+"""
+
+import argparse
+import json
+import multiprocessing
+from pathlib import Path
+
+COMMON = {
+    "dataset": "cifar10",
+    "encoder": "basic32x32",
+    "estimator": "infonce",
+    "gamma": 0.0,
+    "mi_units": 512,
+    "batch_size": 64,
+    "checkpoint_every": 400,
+}
+COSINE = {"precision": "bfloat16", "schedule": "cosine", "warmup_steps": 200}
+RECIPES = {
+    "authors": {},  # the authors' infonce with fewer units
+    "authors, jsd": {"estimator": "jsd"},
+    "bfloat16": {"precision": "bfloat16"},
+    "cosine": {**COSINE, "learning_rate": 3e-4},
+    "crops": {**COSINE, "learning_rate": 3e-4, "augment": "crop_flip"},
+    "two views": {**COSINE, "learning_rate": 3e-4, "views": 2},
+    "multi-scale": {**COSINE, "learning_rate": 3e-4, "model": "amdim"},
+}
+MEASURES = ("conv", "fc", "global", "knn")
+TITLES = ("MLP probe of conv", "MLP probe of fc", "MLP probe of global", "kNN of global")
+
+
+def folder_of(row: dict) -> str:
+    """Of a row's run; one whose learning rate is constant goes on in the same."""
+    name = row["recipe"].replace(" ", "_").replace(",", "")
+    length = f"-{row['epochs']}" if "schedule" in RECIPES[row["recipe"]] else ""
+    held_out = f"-holdout{row['holdout']:g}" if row["holdout"] else ""
+    return f"{name}{length}{held_out}-seed{row['seed']}"
+
+
+def settings_of(row: dict) -> dict:
+    """Of the row's `Experiment`, without its places."""
+    settings = {**COMMON, **RECIPES[row["recipe"]]}
+    return settings | {name: row[name] for name in ("epochs", "seed", "holdout")}
+
+
+def measure(row: dict, data_dir: str, out: Path, answer) -> None:
+    """Trains and measures one row; puts it with its figures into the queue `answer`."""
+    from dim_tf import data, metrics_file
+    from dim_tf.data import holdout
+    from dim_tf.evaluation import excerpt, representation
+    from dim_tf.evaluation.neighbours import NearestNeighbours
+    from dim_tf.evaluation.probes import Probe
+    from dim_tf.experiment import Experiment
+    from dim_tf.training import loop
+    from dim_tf.training.budget import last_step
+    from dim_tf.training.model import load_trained
+
+    folder = folder_of(row)
+    places = {"name": folder, "run_dir": str(out / folder), "data_dir": data_dir}
+    experiment = Experiment(**places, **settings_of(row))
+    splits = data.load(experiment.dataset, experiment.data_request)
+    splits = holdout.of(splits, experiment.holdout)
+    loop.train(experiment, splits)
+    model, step = load_trained(experiment, splits)
+    if step != (last := last_step(experiment, splits)):
+        raise SystemExit(f"{out / folder} is at step {step} and not {last}; give another --out")
+    features = representation.of_encoder(model.encoder, excerpt.of(splits))
+    # Of all steps, those before an interruption too.
+    lines = metrics_file.read(experiment.run_path / "metrics.jsonl", step)
+    seconds = sum(experiment.batch_size / line["images_per_second"] for line in lines)
+    found = {**row, "steps": step, "seconds": round(seconds)}
+    for result in Probe(features, True, 10, 2).run():
+        found[result.endpoint] = round(result.value, 5)
+    for result in NearestNeighbours(features).run():
+        if result.endpoint == "global":
+            found["knn"] = round(result.value, 5)
+    answer.put(found)
+
+
+def table(rows: list[dict]) -> str:
+    """In Markdown, in percent."""
+    lines = [
+        "| recipe | epochs | seed | seconds | " + " | ".join(TITLES) + " |",
+        "|---" * (4 + len(TITLES)) + "|",
+    ]
+    for row in rows:
+        cells = [row["recipe"], row["epochs"], row["seed"], row["seconds"]]
+        cells += [f"{100 * row[measure]:.1f}" for measure in MEASURES]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(lines)
+
+
+def draw(rows: list[dict], path: Path) -> None:
+    """A panel for each measure over seconds, and below it over epochs; a line for each recipe."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, panels = pyplot.subplots(2, len(MEASURES), figsize=(14, 6), layout="constrained")
+    for over, line in zip(("seconds", "epochs"), panels, strict=True):
+        for panel, name, title in zip(line, MEASURES, TITLES, strict=True):
+            for recipe in dict.fromkeys(row["recipe"] for row in rows):
+                mine = sorted((r for r in rows if r["recipe"] == recipe), key=lambda r: r[over])
+                x, y = [r[over] for r in mine], [100 * r[name] for r in mine]
+                panel.plot(x, y, "o-", markersize=4, label=recipe)
+            panel.set(xlabel=f"{over} of training" if over == "seconds" else over, title=title)
+            panel.grid(alpha=0.3)
+        line[0].set_ylabel("accuracy, %")
+    panels[0][-1].legend(fontsize="small")
+    with path.open("wb") as file:
+        figure.savefig(file, dpi=110, format="png")
+    pyplot.close(figure)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data_dir", default="")
+    parser.add_argument("--out", type=Path, default=Path("runs/quality"))
+    parser.add_argument("--recipes", nargs="+", default=list(RECIPES), choices=list(RECIPES))
+    parser.add_argument("--epochs", nargs="+", type=int, default=[1, 2, 5, 10])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--holdout", type=float, default=0.0)
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    path = arguments.out / "quality.json"
+    wanted = [
+        {"recipe": recipe, "epochs": epochs, "seed": seed, "holdout": arguments.holdout}
+        for seed in arguments.seeds
+        for recipe in arguments.recipes
+        for epochs in sorted(arguments.epochs)
+    ]
+    # A fresh process has no graphs of the row before; spawned, because TensorFlow cannot be forked.
+    context = multiprocessing.get_context("spawn")
+    failed = False
+    for row in wanted:
+        rows = json.loads(path.read_text()) if path.exists() else []
+        if any(row.items() <= known.items() for known in rows):
+            continue
+        answer = context.Queue()
+        process = context.Process(
+            target=measure, args=(row, arguments.data_dir, arguments.out, answer)
+        )
+        process.start()
+        process.join()
+        if process.exitcode:
+            print(f"{row}: failed with status {process.exitcode}", flush=True)
+            failed = True
+            continue
+        rows.append(answer.get())
+        temporary = path.with_name(".quality.json")
+        temporary.write_text(json.dumps(rows, indent=1) + "\n")
+        temporary.replace(path)
+        draw([r for r in rows if r["holdout"] == arguments.holdout], path.with_suffix(".png"))
+        print(rows[-1], flush=True)
+    rows = json.loads(path.read_text()) if path.exists() else []
+    print(table([r for r in rows if r["holdout"] == arguments.holdout]))
+    raise SystemExit(int(failed))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""Recipes, and what is made of their figures."""
+
+import pytest
+import quality
+
+from dim_tf.experiment import Experiment
+
+
+def row(recipe, epochs=5, seed=0, holdout=0.0):
+    return {"recipe": recipe, "epochs": epochs, "seed": seed, "holdout": holdout}
+
+
+@pytest.mark.parametrize("recipe", quality.RECIPES)
+def test_runs_share_a_folder_only_where_one_goes_on_as_the_other(recipe):
+    first = row(recipe)
+    for other in (row(recipe, epochs=9), row(recipe, seed=1), row(recipe, holdout=0.1)):
+        runs = [Experiment(name="a", **quality.settings_of(r)) for r in (first, other)]
+        share = quality.folder_of(first) == quality.folder_of(other)
+        assert share == (not runs[1].differences(runs[0]))
+    folders = {quality.folder_of(row(name)) for name in quality.RECIPES}
+    assert len(folders) == len(quality.RECIPES)
+
+
+def test_figures_become_a_table_and_a_picture(tmp_path):
+    figures = {"steps": 1, "seconds": 60, "conv": 0.5, "fc": 0.4, "global": 0.3, "knn": 0.25}
+    rows = [{**row(name, epochs), **figures} for name in ("authors", "crops") for epochs in (1, 2)]
+    assert "| crops | 2 | 0 | 60 | 50.0 | 40.0 | 30.0 | 25.0 |" in quality.table(rows).splitlines()
+    quality.draw(rows, tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
