@@ -1,25 +1,12 @@
 import numpy as np
 import pytest
+from made_representations import Elsewhere
 
 from dim_tf.data import holdout, pipeline
 from dim_tf.data.splits import Split, Splits
 from dim_tf.errors import InputError
 
 COUNT = 40
-
-
-class OnDisk:
-    """Images that are not an array."""
-
-    def __init__(self, images):
-        self._images = images
-        self.shape = images.shape
-
-    def __len__(self):
-        return len(self._images)
-
-    def __getitem__(self, rows):
-        return self._images[rows]
 
 
 def split(first, count, kind=np.asarray, surround=False):
@@ -34,7 +21,7 @@ def numbers(part):
     return part.images[:][:, 0, 0, 0].tolist()
 
 
-@pytest.mark.parametrize("kind", [np.asarray, OnDisk])
+@pytest.mark.parametrize("kind", [np.asarray, Elsewhere])
 def test_images_are_on_one_side_or_the_other_with_their_labels(kind):
     splits = Splits("a", split(0, COUNT, kind, surround=True), split(100, 5), ("x",), "Images.")
     found = holdout.of(splits, 0.25)
