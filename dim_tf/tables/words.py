@@ -76,7 +76,8 @@ def _other_images(summary: Summary) -> list[str]:
     """Copies of a data set may differ, as one that was encoded again does."""
     rows: dict[str, list[str]] = {}
     for line in summary.lines:
-        for seen in {r.evaluation.get("protocol", {}).get("images") for r in line.records} - {None}:
+        found = {r.evaluation.get("protocol", {}).get("images") for r in line.records}
+        for seen in sorted(found - {None}):  # records of earlier versions tell none
             rows.setdefault(seen, []).append(line.row.name)
     if len(rows) < 2:
         return []
