@@ -1,6 +1,5 @@
 """Linear support vector machines on frozen features (Hjelm et al. 2019, section 4)."""
 
-import itertools
 import os
 import warnings
 from collections.abc import Iterator
@@ -25,12 +24,12 @@ class SupportVectorMachine:
 
     Features are standardised by the training images and divided by the root of their number, which
     makes an image about 1 long: on many features of unit variance C = 1 would be next to no
-    regularisation, and the solver would not converge. The runs differ in the order of the dual
-    coordinate descent and, on conv, in which 10,000 images are drawn.
+    regularisation, and the solver would not converge. The runs differ in which 10,000 images are
+    drawn on conv; where all images are taken there is one run, since the problem has one solution.
 
     Attributes:
         representation: what it is trained on; its labels are classes.
-        runs: trainings to average; their seeds count from 0.
+        runs: trainings to average where images are drawn; their seeds count from 0.
         max_iterations: over the images, of each.
     """
 
@@ -47,17 +46,18 @@ class SupportVectorMachine:
     def protocol(self) -> dict[str, str]:
         told = (
             "scikit-learn's LinearSVC, C = 1, one against the rest, on standardised features over "
-            f"the root of their number; mean of {self.runs} seeds"
+            "the root of their number"
         )
         for endpoint, counts in self._iterations.items():
             unfinished = sum(count >= self.max_iterations for count in counts)
             ends = (
-                f"{unfinished} of {self.runs} not converged in {self.max_iterations:,} iterations"
+                f"{unfinished} of {len(counts)} not converged in {self.max_iterations:,} iterations"
                 if unfinished
                 else f"all converged, in {min(counts):,} to {max(counts):,} of at most "
                 f"{self.max_iterations:,} iterations"
             )
-            told += f"; {endpoint}: {self._count(endpoint):,} images, {ends}"
+            drawn = f", mean of {len(counts)} drawings" if len(counts) > 1 else ""
+            told += f"; {endpoint}: {self._count(endpoint):,} images, {ends}{drawn}"
         return {"svm": told}
 
     def _count(self, endpoint):
@@ -81,9 +81,7 @@ class SupportVectorMachine:
         """Features and labels of each training."""
         labels = self.representation.splits.train.labels
         if self._count(endpoint) == len(features):
-            # One array for all of them: the solver itself changes the images' order.
-            sample = (standardised(features, mean, variance) / root, labels)
-            yield from itertools.repeat(sample, self.runs)
+            yield standardised(features, mean, variance) / root, labels
             return
         for seed in range(self.runs):
             count = self._count(endpoint)
@@ -91,7 +89,7 @@ class SupportVectorMachine:
             yield standardised(features[rows], mean, variance) / root, labels[rows]
 
     def _trained(self, samples) -> list[LinearSVC]:
-        """One of each sample; in processes, since the solver's random order is a process's own."""
+        """One of each sample, side by side."""
         with warnings.catch_warnings():
             # The protocol tells which did not converge.
             warnings.simplefilter("ignore", ConvergenceWarning)

@@ -59,6 +59,27 @@ def test_attributes(name):
     assert constant[f"{name}_accuracy"].value == constant[f"{name}_majority"].value
 
 
+def test_svm_runs_differ_in_the_images_drawn(monkeypatch):
+    """Where all images are taken there is one solution, so one run."""
+    monkeypatch.setattr("dim_tf.evaluation.svm.CONV_IMAGES", 100)
+    data = splits()
+    ideal = representation("ideal", data)
+    noise = np.random.default_rng(2).normal(0, 0.7, (2, 256, CLASSES)).astype(np.float32)
+
+    def noisy(found, noise):
+        features = found["global"] + noise[: len(found["global"])]
+        return {"conv": features, "global": features}
+
+    r = Representation(noisy(ideal.train, noise[0]), noisy(ideal.test, noise[1]), data)
+    machine = SupportVectorMachine(r, runs=3)
+    found = {result.endpoint: result for result in machine.run()}
+    assert found["conv"].uncertainty.n == 3
+    assert found["conv"].uncertainty.std > 0
+    assert found["global"].uncertainty.n == 1
+    assert ", mean of 3 drawings; global: " in machine.protocol["svm"]
+    assert f"global: {len(data.train)} images, all converged" in machine.protocol["svm"]
+
+
 def test_attributes_by_neighbours():
     assert measured("ideal", NearestNeighbours, multi_label=True)["knn_auc"].value == 1.0
 
