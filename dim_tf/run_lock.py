@@ -1,13 +1,13 @@
 """One process at a time in a folder."""
 
 import contextlib
-import fcntl
 import os
 import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from dim_tf import file_lock
 from dim_tf.errors import InputError
 from dim_tf.files import remove_unfinished
 
@@ -55,34 +55,17 @@ def locked(folder: Path, option: str) -> Iterator[None]:
 
 
 def _lock(path: Path) -> int:
-    """Locks the file at `path`, and writes there who does.
-
-    Raises:
-        BlockingIOError: another process holds it.
-        OSError: it cannot be written, or the file system has no locks.
-    """
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # A holder that ended removed the file: this one may be it, which locks nothing.
-            if _is_at(descriptor, path):
-                os.ftruncate(descriptor, 0)
-                since = time.strftime("%Y-%m-%d %H:%M:%S")
-                told = f"process {os.getpid()} on {socket.gethostname()}, since {since}"
-                os.write(descriptor, told.encode())
-                return descriptor
-        except OSError:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
+    """Locks the file, and writes there who does."""
+    descriptor = file_lock.take(path)
     try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
+        os.ftruncate(descriptor, 0)
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        told = f"process {os.getpid()} on {socket.gethostname()}, since {since}"
+        os.write(descriptor, told.encode())
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _holder(path: Path) -> str:

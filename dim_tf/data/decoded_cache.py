@@ -7,7 +7,6 @@ process that was killed left is gone on with; what is damaged is made again.
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dim_tf import file_lock
 from dim_tf.errors import InputError
 from dim_tf.files import replace_text
 
@@ -320,30 +320,16 @@ def _locked(path: Path, wait: bool = True) -> Iterator[None]:
     Raises:
         BlockingIOError: another process holds it, and this one shall not wait.
     """
-    told = False
-    while True:
-        with open(path, "ab") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if not wait:
-                    raise
-                if not told:
-                    where = path.with_suffix("")
-                    print(f"data: another process writes to {where}; waiting for it", flush=True)
-                    told = True
-                fcntl.flock(file, fcntl.LOCK_EX)
-            # Who removed the entry removed the file: this one may be it, which locks nothing.
-            if _is_at(file, path):
-                yield
-                return
 
+    def tell():
+        where = path.with_suffix("")
+        print(f"data: another process writes to {where}; waiting for it", flush=True)
 
-def _is_at(file, path):
+    descriptor = file_lock.take(path, tell if wait else None)
     try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _told(error, folder, size):
