@@ -3,15 +3,19 @@
     python benchmarks/objectives.py --data_dir=$TFDS_DATA_DIR --out=runs/objectives
 
 Trains basic32x32 for each row in a process of its own, measures conv, fc and global by an MLP
-probe (the authors' recipe, one seed) and global by nearest neighbours, and adds the row to
-results.json, of which it prints a Markdown table. Stopped at any point, it goes on where it was: a
-begun row from its checkpoint, a finished one not at all. --rows gives the names of some rows.
+probe (the authors' recipe, one seed) and global by nearest neighbours, collects the rows in
+results.json and prints a Markdown table. Stopped at any point, it goes on where it was: a begun row
+from its checkpoint, a finished one not at all. --rows gives the names of some rows.
 """
 
 import argparse
 import json
-import multiprocessing
 from pathlib import Path
+
+import trained_rows
+from trained_rows import MEASURES
+
+from dim_tf.files import replace_text
 
 COMMON = {
     "dataset": "cifar10",
@@ -39,37 +43,12 @@ ROWS = {
     },
     "infonce + two views": {"estimator": "infonce", "views": 2, "epochs": 5},
 }
-MEASURES = ("conv", "fc", "global", "knn")
 
 
-def measure(name: str, data_dir: str, out: Path, answer) -> None:
-    """Trains and measures one row; puts a dict of its figures into the queue `answer`."""
-    from dim_tf import data, metrics_file
-    from dim_tf.evaluation import excerpt, representation
-    from dim_tf.evaluation.neighbours import NearestNeighbours
-    from dim_tf.evaluation.probes import Probe
-    from dim_tf.experiment import Experiment
-    from dim_tf.training import loop
-    from dim_tf.training.model import load_trained
-
+def row_of(name: str) -> trained_rows.Row:
+    """What is trained and measured for a row of the table."""
     folder = name.replace(" ", "_").replace(",", "")
-    experiment = Experiment(
-        name=folder, run_dir=str(out / folder), data_dir=data_dir, **{**COMMON, **ROWS[name]}
-    )
-    splits = data.load(experiment.dataset, experiment.data_request)
-    loop.train(experiment, splits)
-    model, step = load_trained(experiment, splits)
-    features = representation.of_encoder(model.encoder, excerpt.of(splits))
-    # Of all steps, those before an interruption too.
-    lines = metrics_file.read(experiment.run_path / "metrics.jsonl", step)
-    seconds = sum(experiment.batch_size / line["images_per_second"] for line in lines)
-    found = {"epochs": experiment.epochs, "steps": step, "seconds": round(seconds)}
-    for result in Probe(features, True, 10, 1).run():
-        found[result.endpoint] = result.value
-    for result in NearestNeighbours(features).run():
-        if result.endpoint == "global":
-            found["knn"] = result.value
-    answer.put(found)
+    return trained_rows.Row(folder, folder, {**COMMON, **ROWS[name]})
 
 
 def table(results: dict) -> str:
@@ -92,29 +71,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/objectives"))
     parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=list(ROWS))
     arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    path = arguments.out / "results.json"
-    # A fresh process has no graphs of the row before; spawned, because TensorFlow cannot be forked.
-    context = multiprocessing.get_context("spawn")
+    failed = 0
     for name in arguments.rows:
-        results = json.loads(path.read_text()) if path.exists() else {}
-        if name in results:
-            continue
-        answer = context.Queue()
-        process = context.Process(
-            target=measure, args=(name, arguments.data_dir, arguments.out, answer)
-        )
-        process.start()
-        process.join()
-        if process.exitcode:
-            print(f"{name}: failed with status {process.exitcode}", flush=True)
-            continue
-        results[name] = answer.get()
-        temporary = path.with_name(".results.json")
-        temporary.write_text(json.dumps(results, indent=1) + "\n")
-        temporary.replace(path)
-        print(name, results[name], flush=True)
-    print(table(json.loads(path.read_text()) if path.exists() else {}))
+        failed += not row_of(name).run(arguments.out, arguments.data_dir)
+        results = {name: figures for name in ROWS if (figures := row_of(name).read(arguments.out))}
+        replace_text(arguments.out / "results.json", json.dumps(results, indent=1) + "\n")
+    print(table(results))
+    raise SystemExit(min(failed, 1))
 
 
 if __name__ == "__main__":

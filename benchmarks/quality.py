@@ -5,19 +5,24 @@
 
 Trains basic32x32 on CIFAR-10 by each recipe of `RECIPES` for each number of epochs, each in a
 process of its own, and measures conv, fc and global by the MLP probe (the authors' recipe) and
-global by nearest neighbours. Adds each row to OUT/quality.json, prints a Markdown table, and draws
-OUT/quality.png: accuracy against seconds of training and against epochs. With --holdout=0.1 figures
-are of training images that are held out: recipes are chosen by these. Seconds are those of the
-training steps, without the start, checkpoints and measuring; they count where nothing else runs.
+global by nearest neighbours. Collects the rows of these flags in OUT/quality.json, prints a
+Markdown table, and draws OUT/quality.png: accuracy against seconds of training and against epochs.
+With --holdout=0.1 figures are of training images that are held out: recipes are chosen by these.
+Seconds are those of the training steps, without the start, checkpoints and measuring; they count
+where nothing else runs.
 
 A recipe whose learning rate is constant is one run that goes on from budget to budget. Stopped at
-any point, the command goes on where it was.
+any point, the command goes on where it was; several processes with the same --out share the rows.
 """
 
 import argparse
 import json
-import multiprocessing
 from pathlib import Path
+
+import trained_rows
+from trained_rows import MEASURES, TITLES
+
+from dim_tf.files import replace_text
 
 COMMON = {
     "dataset": "cifar10",
@@ -38,8 +43,6 @@ RECIPES = {
     "two views": {**COSINE, "learning_rate": 3e-4, "views": 2},
     "multi-scale": {**COSINE, "learning_rate": 3e-4, "model": "amdim"},
 }
-MEASURES = ("conv", "fc", "global", "knn")
-TITLES = ("MLP probe of conv", "MLP probe of fc", "MLP probe of global", "kNN of global")
 
 
 def folder_of(row: dict) -> str:
@@ -56,38 +59,17 @@ def settings_of(row: dict) -> dict:
     return settings | {name: row[name] for name in ("epochs", "seed", "holdout")}
 
 
-def measure(row: dict, data_dir: str, out: Path, answer) -> None:
-    """Trains and measures one row; puts it with its figures into the queue `answer`."""
-    from dim_tf import data, metrics_file
-    from dim_tf.data import holdout
-    from dim_tf.evaluation import excerpt, representation
-    from dim_tf.evaluation.neighbours import NearestNeighbours
-    from dim_tf.evaluation.probes import Probe
-    from dim_tf.experiment import Experiment
-    from dim_tf.training import loop
-    from dim_tf.training.budget import last_step
-    from dim_tf.training.model import load_trained
-
+def row_of(row: dict) -> trained_rows.Row:
+    """What is trained and measured for a row of the table."""
     folder = folder_of(row)
-    places = {"name": folder, "run_dir": str(out / folder), "data_dir": data_dir}
-    experiment = Experiment(**places, **settings_of(row))
-    splits = data.load(experiment.dataset, experiment.data_request)
-    splits = holdout.of(splits, experiment.holdout)
-    loop.train(experiment, splits)
-    model, step = load_trained(experiment, splits)
-    if step != (last := last_step(experiment, splits)):
-        raise SystemExit(f"{out / folder} is at step {step} and not {last}; give another --out")
-    features = representation.of_encoder(model.encoder, excerpt.of(splits))
-    # Of all steps, those before an interruption too.
-    lines = metrics_file.read(experiment.run_path / "metrics.jsonl", step)
-    seconds = sum(experiment.batch_size / line["images_per_second"] for line in lines)
-    found = {**row, "steps": step, "seconds": round(seconds)}
-    for result in Probe(features, True, 10, 2).run():
-        found[result.endpoint] = round(result.value, 5)
-    for result in NearestNeighbours(features).run():
-        if result.endpoint == "global":
-            found["knn"] = round(result.value, 5)
-    answer.put(found)
+    name = f"{folder}-{row['epochs']}epochs"
+    return trained_rows.Row(name, folder, settings_of(row), probe_seeds=2)
+
+
+def finished(rows: list[dict], out: Path) -> list[dict]:
+    """Those of the rows that are done, with their figures."""
+    found = [(row, row_of(row).read(out)) for row in rows]
+    return [{**row, **figures} for row, figures in found if figures]
 
 
 def table(rows: list[dict]) -> str:
@@ -136,40 +118,20 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--holdout", type=float, default=0.0)
     arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    path = arguments.out / "quality.json"
     wanted = [
         {"recipe": recipe, "epochs": epochs, "seed": seed, "holdout": arguments.holdout}
         for seed in arguments.seeds
         for recipe in arguments.recipes
         for epochs in sorted(arguments.epochs)
     ]
-    # A fresh process has no graphs of the row before; spawned, because TensorFlow cannot be forked.
-    context = multiprocessing.get_context("spawn")
-    failed = False
+    failed = 0
     for row in wanted:
-        rows = json.loads(path.read_text()) if path.exists() else []
-        if any(row.items() <= known.items() for known in rows):
-            continue
-        answer = context.Queue()
-        process = context.Process(
-            target=measure, args=(row, arguments.data_dir, arguments.out, answer)
-        )
-        process.start()
-        process.join()
-        if process.exitcode:
-            print(f"{row}: failed with status {process.exitcode}", flush=True)
-            failed = True
-            continue
-        rows.append(answer.get())
-        temporary = path.with_name(".quality.json")
-        temporary.write_text(json.dumps(rows, indent=1) + "\n")
-        temporary.replace(path)
-        draw([r for r in rows if r["holdout"] == arguments.holdout], path.with_suffix(".png"))
-        print(rows[-1], flush=True)
-    rows = json.loads(path.read_text()) if path.exists() else []
-    print(table([r for r in rows if r["holdout"] == arguments.holdout]))
-    raise SystemExit(int(failed))
+        failed += not row_of(row).run(arguments.out, arguments.data_dir)
+        rows = finished(wanted, arguments.out)
+        replace_text(arguments.out / "quality.json", json.dumps(rows, indent=1) + "\n")
+        draw(rows, arguments.out / "quality.png")
+    print(table(finished(wanted, arguments.out)))
+    raise SystemExit(min(failed, 1))
 
 
 if __name__ == "__main__":

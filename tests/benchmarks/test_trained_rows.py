@@ -1,0 +1,64 @@
+"""Rows of a benchmark: done once, by one process, and never of other settings."""
+
+import json
+import os
+
+import pytest
+from trained_rows import Row
+
+from dim_tf import file_lock
+
+SETTINGS = {
+    "dataset": "digits",
+    "mi_units": 8,
+    "epochs": 1,
+    "steps": 2,
+    "online_probe": False,
+}
+
+
+@pytest.fixture
+def broken():
+    """A row that fails when it is run."""
+    return Row("a-1epochs", "a", {"dataset": "no such data set"})
+
+
+def write(out, settings, figures):
+    (out / "rows").mkdir()
+    found = {"settings": settings, "figures": figures}
+    (out / "rows/a-1epochs.json").write_text(json.dumps(found))
+
+
+def test_a_finished_row_is_not_done_again(broken, tmp_path):
+    assert broken.read(tmp_path) is None
+    write(tmp_path, broken.settings, {"conv": 0.5})
+    assert broken.run(tmp_path, "")
+    assert broken.read(tmp_path) == {"conv": 0.5}
+    assert os.listdir(tmp_path / "rows") == ["a-1epochs.json"]
+
+
+def test_figures_of_other_settings_are_refused(broken, tmp_path):
+    write(tmp_path, SETTINGS, {"conv": 0.5})
+    with pytest.raises(SystemExit, match="other settings; give another --out"):
+        broken.run(tmp_path, "")
+
+
+def test_a_row_of_a_run_that_another_process_is_at_is_left(broken, tmp_path):
+    (tmp_path / "rows").mkdir()
+    held = file_lock.take(tmp_path / "rows/.a.lock")
+    assert broken.run(tmp_path, "")
+    os.close(held)
+    assert not broken.run(tmp_path, "")  # it was tried, in a process of its own
+    assert broken.read(tmp_path) is None
+
+
+@pytest.mark.slow
+def test_a_row_is_trained_and_measured(tmp_path):
+    row = Row("a-1epochs", "a", SETTINGS)
+    assert row.run(tmp_path, "")
+    figures = row.read(tmp_path)
+    assert figures["steps"] == 2
+    assert figures["seconds"] > 0
+    for name in ("conv", "fc", "global", "knn"):
+        assert 0.1 < figures[name] <= 1.0
+    assert (tmp_path / "a/checkpoints").is_dir()
