@@ -174,13 +174,25 @@ def _summary(runs: Sequence[Run]) -> str:
             for run in runs
         ]
         text = f"By the {escape(kind.title)} on the global feature, best first: {', '.join(told)}."
-    datasets = dict.fromkeys(str(run.experiment.get("dataset")) for run in runs)
-    if len(datasets) > 1:
-        text += (
-            '</p><p class="warning">These runs are of different data sets '
-            f"({escape(', '.join(datasets))}); their figures are not comparable."
-        )
+    for what, values in _of_images(runs).items():
+        if len(different := dict.fromkeys(values)) > 1:
+            text += (
+                f'</p><p class="warning">These runs are of different {what} '
+                f"({escape(', '.join(different))}); their figures are not comparable."
+            )
+            break  # others follow from it
     return text
+
+
+def _of_images(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """What must be the same for figures to be comparable: each run's, where it tells."""
+    held_out = [float(run.experiment.get("holdout", 0)) for run in runs]
+    protocols = [run.results.evaluation.get("protocol", {}) for run in runs]
+    return {
+        "data sets": [str(run.experiment.get("dataset")) for run in runs],
+        "test images": [f"{100 * x:g} % held out" if x else "the data set's" for x in held_out],
+        "copies of the images": [str(p["images"]) for p in protocols if "images" in p],
+    }
 
 
 def _runs(runs: Sequence[Run], where: Path) -> str:

@@ -160,7 +160,7 @@ def _extended(ms_ssim: float, mine: float, ndm: float, ndm_plain: float | None =
 def _with(row: Row, name: str, dataset: str, figures: Figures) -> Row:
     """The row with more of the paper's figures."""
     of_dataset = {**row.figures.get(dataset, {}), **figures}
-    return Row(row.key, name, row.settings, {**row.figures, dataset: of_dataset}, row.lacks)
+    return replace(row, name=name, figures={**row.figures, dataset: of_dataset})
 
 
 _SINGLE_SCALE = "the paper's MS-SSIM is single-scale"

@@ -105,7 +105,8 @@ def make_plan(experiment: Experiment, given: Mapping[str, Any]) -> Plan:
         given: those of them that it gives itself, without the defaults.
 
     Raises:
-        InputError: no such table, row or seed, or a flag that the rows set themselves.
+        InputError: no such table, row or seed, a flag that the rows set themselves, a row of --rows
+            that cannot be run, or no row that can.
     """
     if not experiment.table:
         raise InputError(f"--mode=table needs --table, one of {', '.join(TABLES)}")
@@ -126,6 +127,9 @@ def make_plan(experiment: Experiment, given: Mapping[str, Any]) -> Plan:
             for row, count in chosen
             if index < count and row.key not in plan.gaps
         )
+    if not plan.jobs or (experiment.rows and plan.gaps.keys() & {row.key for row, _ in chosen}):
+        key = next(row.key for row, _ in chosen if row.key in plan.gaps)
+        raise InputError(f"the row {key} of --table={plan.key} cannot be run: {plan.gaps[key]}")
     plan.jobs[:] = _with_floors_once(plan.jobs)
     return plan
 
@@ -256,9 +260,11 @@ def _seeds(text: str) -> list[int]:
         seeds = [int(seed) for seed in text.split(",")]
     except ValueError:
         seeds = []
-    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
+    most = _FIELDS["seed"].metadata["maximum"]
+    if not seeds or min(seeds) < 0 or max(seeds) > most or len(set(seeds)) < len(seeds):
         raise InputError(
-            f"--table_seeds={text}; expected different whole numbers with commas between, as 0,1"
+            f"--table_seeds={text}; expected different whole numbers up to {most} with commas "
+            "between, as 0,1"
         )
     return seeds
 

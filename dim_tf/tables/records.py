@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from dim_tf.errors import InputError
 from dim_tf.experiment import MEASURES
 from dim_tf.files import json_object, read_text, replace_text
 from dim_tf.tables.plan import Job, Plan, differences
+
+FLOORS = "floors"  # in `Record.failed`: what failed is a measure of random weights or of pixels
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Record:
         settings: on which the figures depend.
         measures: what was measured, by the names of --measures.
         evaluation: of evaluation.json.
-        failed: why, by the name of the stage or the measure that failed.
+        failed: why, by the name of the stage or the measure that failed, or `FLOORS`.
         cost: seconds of each stage, "images_per_second" of training.
         versions: of what ran.
         machine: on which.
@@ -51,7 +53,7 @@ class Record:
 
     def failures(self, job: Job) -> dict[str, str]:
         """Of `failed`, those that are the job's: of its stages and of what it measures."""
-        others = set(MEASURES) - set(job.experiment.measure_names)
+        others = {*MEASURES, FLOORS} - asked(job)
         return {name: why for name, why in self.failed.items() if name not in others}
 
     def write(self, path: Path) -> None:
@@ -59,6 +61,11 @@ class Record:
         path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False)
         replace_text(path, text + "\n")
+
+
+def asked(job: Job) -> set[str]:
+    """What a job measures, by the names of --measures, and `FLOORS` if it measures those."""
+    return {*job.experiment.measure_names, *([FLOORS] if job.experiment.floors else [])}
 
 
 def path_of(folder: Path, name: str) -> Path:
@@ -106,18 +113,45 @@ def seeds_of(plan: Plan, key: str) -> list[int]:
     return sorted(found)
 
 
-def merged(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """Two evaluations of the same weights as one; what both have is the later's.
+def after(before: Record | None, now: Record, asked: Collection[str], anew: bool) -> Record:
+    """What is known of a run after an attempt. Figures are replaced, but never lost.
 
-    Evaluations of different training steps are not of the same weights: the later one alone.
+    Args:
+        before: what was known; None: nothing.
+        now: of the attempt alone.
+        asked: what it was to measure, by the names of --measures, and `FLOORS`.
+        anew: whether it trained other weights than those of `before`, whose figures then cannot
+            stand beside its own: it replaces them where it has all that they have.
     """
-    return _united(before, now) if same_weights(before, now) else dict(now)
+    if before is None or not before.measures:
+        return now
+    others = {name: why for name, why in before.failed.items() if name in {*MEASURES, FLOORS}}
+    failed = {name: why for name, why in others.items() if name not in asked} | now.failed
+    kept = dataclasses.replace(before, failed=failed, attempt=now.attempt)
+    if anew:
+        return now if set(before.measures) <= set(now.measures) else kept
+    if not now.evaluation:
+        return kept
+    if why := _apart(before.evaluation, now.evaluation):
+        return dataclasses.replace(kept, failed=failed | {"evaluate": why})
+    return dataclasses.replace(
+        now,
+        measures=list(dict.fromkeys([*before.measures, *now.measures])),
+        evaluation=_united(before.evaluation, now.evaluation),
+        failed=failed,
+    )
 
 
-def same_weights(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether an evaluation stands beside an earlier one; one of nothing does."""
-    steps = [found.get("protocol", {}).get("step") for found in (before, now)]
-    return not now or not before or steps[0] == steps[1]
+def _apart(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Why two evaluations are not of the same weights and images; empty if they are."""
+    for name in ("step", "images"):
+        first, second = (found.get("protocol", {}).get(name) for found in (before, now))
+        if None not in (first, second) and first != second:
+            return (
+                f"its other figures are of {name} {first!r} and not {second!r}, so that they "
+                "cannot stand together; give another --run_dir"
+            )
+    return ""
 
 
 def _united(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:

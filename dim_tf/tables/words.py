@@ -6,6 +6,7 @@ from typing import Any
 
 from dim_tf.evaluation.report import paper
 from dim_tf.evaluation.report.values import amount, duration
+from dim_tf.experiment import Experiment
 from dim_tf.tables.definitions import Column
 from dim_tf.tables.plan import PATHS, Plan, identity
 from dim_tf.tables.summary import Figure, Line, Order, Summary, kind
@@ -37,14 +38,23 @@ def command(plan: Plan) -> str:
 
 
 def shared_settings(plan: Plan) -> dict[str, Any]:
-    """The budget and what else all rows share, of those settings that a reader asks for."""
+    """The budget and what else all rows share: what a reader asks for, and what is no default."""
     rows = [row for row in plan.table.rows if row.key not in plan.gaps]
     every = [identity(plan.job(row, plan.seeds[0]).experiment) for row in rows]
-    return {
-        name: every[0][name]
-        for name in _SHARED
-        if every and every[0][name] not in ("", 0) and all(e[name] == every[0][name] for e in every)
+    if not every:
+        return {}
+    shared = {
+        name: value
+        for name, value in every[0].items()
+        if all(other.get(name) == value for other in every)
     }
+    names = [name for name in _SHARED if shared.get(name) not in (None, "", 0)]
+    others = [
+        name
+        for name, value in shared.items()
+        if name not in (*_SHARED, "seed") and value != getattr(Experiment, name)
+    ]
+    return {name: shared[name] for name in (*names, *others)}
 
 
 def date(summary: Summary) -> str:
@@ -58,7 +68,12 @@ def notes(summary: Summary) -> list[str]:
     shown = any(value is not None for line in summary.lines for value in line.paper)
     has_figures = any(row.figures for row in plan.table.rows)
     told = list(plan.table.notes) if shown or not has_figures else []
-    if has_figures and not shown:
+    if held_out := plan.experiment.holdout:
+        told.append(
+            f"Measured on {100 * held_out:g} % of the training images, held out, and not on the "
+            "test images, which the paper's figures are of."
+        )
+    elif has_figures and not shown:
         told.append(f"The paper has no figures of {plan.dataset} in this table.")
     if shown:
         told.append(

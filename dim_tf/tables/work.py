@@ -120,20 +120,36 @@ class Worker:
     def _run(self, job: Job, claim: Claim) -> None:
         """Trains and measures, and writes the record."""
         before = records.read(self._plan, job)
-        folder = job.experiment.run_path
+        anew = _Anew(job.experiment.run_path)
+        if before and before.measures and not anew.has_weights():
+            anew.begin()
         wanted = list(job.experiment.measure_names)
-        if before and not (folder / "checkpoints").is_dir():
-            # Its weights are not here: all is done anew, what was measured for others too.
+        if anew.is_on and before:
             wanted = list(dict.fromkeys([*before.measures, *wanted]))
-            before = None
-        missing = [name for name in wanted if not before or name not in before.measures]
-        failed: dict[str, str] = {}
+        elif before:  # of floors alone that failed: all of them again
+            wanted = [name for name in wanted if name not in before.measures] or wanted
+        now = self._attempt(job, claim, wanted)
+        asked = {*wanted, *records.asked(job)}
+        record = records.after(before, now, asked, anew.is_on)
+        record.write(records.path_of(self._plan.folder, job.name))
+        if self._plan.results and not record.failures(job):
+            record.write(records.path_of(self._plan.results, job.name))
+        if record is now:
+            anew.end()
+        failed = record.failures(job)
+        end = "; ".join(f"{name} failed: {why}" for name, why in failed.items()) or "finished"
+        print(f"{job.name}: {end}", flush=True)
+
+    def _attempt(self, job: Job, claim: Claim, measures: list[str]) -> Record:
+        """Trains, measures, and tells what came of it."""
+        folder = job.experiment.run_path
         seconds = _Seconds(folder / "seconds.json")
         evaluation = folder / "evaluation.json"
         evaluation.unlink(missing_ok=True)  # what is there afterwards is this attempt's
+        failed: dict[str, str] = {}
         for stage in _STAGES:
             print(f"{job.name}: {stage}", flush=True)
-            flags = flags_of(job.experiment, missing)
+            flags = flags_of(job.experiment, measures)
             why = self._process(job.name, stage, flags, claim, seconds)
             self._stop_if_asked()
             if why:
@@ -148,26 +164,14 @@ class Worker:
         if longer := _other_budget(found):
             failed, found = {"train": longer}, {}
         elif told := _failed_measures(found):  # why the stage ended as failed
-            failed = {
-                name: without_folders(why, self._plan)
-                for name, why in told.items()
-                if name in MEASURES
-            }
-        kept = before is not None and records.same_weights(before.evaluation, found)
-        # Of another table's measures, which are not tried here.
-        others = {
-            name: why
-            for name, why in (before.failed if before and kept else {}).items()
-            if name in MEASURES and name not in missing
-        }
-        taken = [name for name in missing if found and name not in failed]
-        record = Record(
+            failed = {name: without_folders(why, self._plan) for name, why in told.items()}
+        return Record(
             row=job.row.key,
             seed=job.seed,
             settings=identity(job.experiment),
-            measures=[*(before.measures if before and kept else []), *taken],
-            evaluation=records.merged(before.evaluation if before else {}, found),
-            failed={**others, **failed},
+            measures=[name for name in measures if found and name not in failed],
+            evaluation=found,
+            failed=failed,
             cost=seconds.read() | _speed(folder),
             versions=versions() | {"commit": commit()},
             machine=machine(),
@@ -175,11 +179,6 @@ class Worker:
             command=command_of(job),
             attempt=uuid.uuid4().hex,
         )
-        record.write(records.path_of(self._plan.folder, job.name))
-        if self._plan.results and not failed:
-            record.write(records.path_of(self._plan.results, job.name))
-        end = "; ".join(f"{name} failed: {why}" for name, why in failed.items()) or "finished"
-        print(f"{job.name}: {end}", flush=True)
 
     def _process(
         self, name: str, stage: str, flags: list[str], claim: Claim, seconds: "_Seconds"
@@ -258,6 +257,31 @@ class _Seconds:
             replace_text(self._path, json.dumps(now) + "\n")
 
 
+class _Anew:
+    """Whether a run's weights are trained anew, with figures of others in its record.
+
+    A file tells, which stays until the figures are those of the new weights, over all attempts.
+    """
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._path = folder / "trained_anew.txt"
+
+    @property
+    def is_on(self) -> bool:
+        return self._path.exists()
+
+    def has_weights(self) -> bool:
+        return (self._folder / "checkpoints").is_dir()
+
+    def begin(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        replace_text(self._path, "The row's figures are of other weights.\n")
+
+    def end(self) -> None:
+        self._path.unlink(missing_ok=True)
+
+
 def flags_of(experiment: Experiment, measures: Sequence[str] = ()) -> list[str]:
     """The command line of an experiment: each setting that is not its default.
 
@@ -330,13 +354,16 @@ def _other_budget(evaluation: dict[str, Any]) -> str:
 
 
 def _failed_measures(evaluation: dict[str, Any]) -> dict[str, str]:
-    """Why, by the name of each measure of the encoder or of a floor that failed."""
+    """Why, by the name of each measure of the encoder that failed; all of floors as one."""
     begin = "failed: "
-    return {
+    failed = {
         name: str(told).removeprefix(begin)
         for name, told in evaluation.get("protocol", {}).items()
         if str(told).startswith(begin)
     }
+    of_floors = [f"{name}: {why}" for name, why in failed.items() if name not in MEASURES]
+    found = {name: why for name, why in failed.items() if name in MEASURES}
+    return found | ({records.FLOORS: "; ".join(of_floors)} if of_floors else {})
 
 
 def _speed(folder: Path) -> dict[str, float]:

@@ -40,8 +40,11 @@ def rows(experiment: dict[str, Any]) -> list[Row]:
     """The paper's row of the run's objective and that of full supervision, if there are such.
 
     Args:
-        experiment: the run's settings.
+        experiment: the run's settings. Where images are held out there are none: the paper's
+            figures are of the test images.
     """
+    if experiment.get("holdout"):
+        return []
     table = _TABLES.get(experiment.get("dataset", ""), {})
     names = dict.fromkeys([objective(experiment), SUPERVISED])
     return [

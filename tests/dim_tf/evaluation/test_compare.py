@@ -135,6 +135,30 @@ def test_other_data_are_not_comparable(tmp_path, make):
     assert "figures are not comparable" in compared(tmp_path, a, b)
 
 
+@pytest.mark.parametrize(
+    ("settings", "images", "told"),
+    [
+        ({}, "fingerprint a", ""),
+        (
+            {"holdout": 0.1},
+            "fingerprint b",
+            "different test images (the data set&#x27;s, 10 % held out)",
+        ),
+        ({}, "fingerprint b", "different copies of the images (fingerprint a, fingerprint b)"),
+        ({}, None, ""),  # of an earlier version, which does not tell
+    ],
+)
+def test_other_images_are_not_comparable(tmp_path, make, settings, images, told):
+    first, second = evaluation(0.6), evaluation(0.5)
+    first["protocol"]["images"] = "fingerprint a"
+    if images:
+        second["protocol"]["images"] = images
+    text = compared(tmp_path, make("a", first), make("b", second, **settings))
+    found = re.findall(r'<p class="warning">(.*?)</p>', text, re.DOTALL)
+    assert len(found) == bool(told)
+    assert told in "".join(found)
+
+
 def test_names_are_escaped(tmp_path, make):
     bad = "<script>alert(1)"
     runs = make("a", evaluation(0.5)), make("b", evaluation(0.4), estimator=bad, encoder=bad)

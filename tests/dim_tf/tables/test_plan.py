@@ -132,6 +132,7 @@ def test_floors_are_measured_once():
         ({"table": "1", "rows": "dim_l_jsd,dim_l_jsd"}, "each row once"),
         ({"table": "1", "table_seeds": "0,0"}, "--table_seeds=0,0"),
         ({"table": "1", "table_seeds": "zero"}, "--table_seeds=zero"),
+        ({"table": "1", "table_seeds": "4294967296"}, "numbers up to 4294967295"),
         ({"table": "1", "estimator": "dv"}, "--estimator=dv: the rows of --table=1"),
         ({"table": "4", "occlusion": True}, "--occlusion=True: the rows of --table=4"),
         ({"table": "1", "prior": "gaussian"}, "--prior=gaussian: the rows of --table=1"),
@@ -173,10 +174,18 @@ def test_a_run_is_no_folder_for_a_table(tmp_path):
         planned(table="1", run_dir=str(tmp_path))
 
 
-def test_a_row_that_lacks_something_is_a_gap():
-    plan = planned(table="cpc", dataset="cifar10", rows="dim_one_global,dim_many_globals")
-    assert [job.row.key for job in plan.jobs] == ["dim_one_global"]
+def test_a_row_that_lacks_something_is_a_gap_but_where_it_is_asked_for():
+    plan = planned(table="cpc", dataset="cifar10")
+    assert [job.row.key for job in plan.jobs] == ["dim_one_global", "cpc"]
     assert "map of globals" in plan.gaps["dim_many_globals"]
+    with pytest.raises(InputError, match=r"dim_many_globals .* cannot be run: .*map of globals"):
+        planned(table="cpc", dataset="cifar10", rows="dim_one_global,dim_many_globals")
+
+
+def test_a_table_of_which_nothing_can_be_run_is_refused(monkeypatch):
+    monkeypatch.setattr("dim_tf.tables.plan._gap", lambda plan, row: "no such encoder")
+    with pytest.raises(InputError, match="of --table=1 cannot be run: no such encoder"):
+        planned(table="1")
 
 
 @pytest.mark.parametrize("dataset", ["cifar10", "stl10"])

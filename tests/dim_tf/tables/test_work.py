@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -112,16 +113,55 @@ def test_a_row_that_is_trained_anew_is_measured_by_all_that_its_copy_was(tmp_pat
         assert record["measures"] == ["mlp", "svm"]
 
 
-def test_measures_of_other_weights_are_dropped_with_their_figures(tmp_path):
+def test_figures_of_another_step_do_not_replace_those_there_are(tmp_path):
     work(tmp_path, rows="dim_l_jsd")
     path = tmp_path / "rows/dim_l_jsd-seed0.json"
     record = json.loads(path.read_text())
     record["evaluation"]["protocol"]["step"] = 1
     path.write_text(json.dumps(record))
-    work(tmp_path, rows="dim_l_jsd", measures="svm")
+    table = work(tmp_path, rows="dim_l_jsd", measures="svm")
     record = json.loads(path.read_text())
-    assert record["measures"] == ["svm"]
-    assert "mlp_probe" not in record["evaluation"]
+    assert record["measures"] == ["mlp"]
+    assert "mlp_probe" in record["evaluation"]
+    (told,) = row(table, "dim_l_jsd")["gaps"]
+    assert told.startswith("evaluate failed: its other figures are of step 1 and not 2")
+
+
+def test_a_failure_after_the_weights_are_gone_leaves_the_figures(tmp_path, monkeypatch):
+    """Those of the weights that are trained then never stand beside those of the old ones."""
+    run, path = tmp_path / "runs/dim_l_jsd-seed0", tmp_path / "rows/dim_l_jsd-seed0.json"
+    work(tmp_path, rows="dim_l_jsd")
+    shutil.rmtree(run)
+    for stage, asked in (("train", "train mlp,svm"), ("evaluate", "evaluate mlp,svm")):
+        monkeypatch.setenv("FAKE_FAILS", stage)
+        table = work(tmp_path, rows="dim_l_jsd", measures="svm")
+        assert row(table, "dim_l_jsd")["figures"]
+        record = json.loads(path.read_text())
+        assert record["measures"] == ["mlp"]
+        assert list(record["failed"]) == [stage]
+        assert stages(tmp_path, "dim_l_jsd-seed0")[-1] == asked
+    monkeypatch.delenv("FAKE_FAILS")
+    work(tmp_path, rows="dim_l_jsd", measures="svm")
+    assert stages(tmp_path, "dim_l_jsd-seed0")[-1] == "evaluate mlp,svm"
+    record = json.loads(path.read_text())
+    assert (record["measures"], record["failed"]) == (["mlp", "svm"], {})
+    work(tmp_path, rows="dim_l_jsd", measures="knn")
+    assert stages(tmp_path, "dim_l_jsd-seed0")[-1] == "evaluate knn"
+
+
+def test_a_failed_floor_is_told_and_tried_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("FAKE_LACKS_FLOOR", "mlp")
+    results = tmp_path / "results"
+    table = work(tmp_path, rows="dim_l_jsd", results=str(results))
+    assert row(table, "dim_l_jsd")["gaps"] == ["floors failed: mlp of raw pixels: it diverged"]
+    assert row(table, "dim_l_jsd")["figures"]
+    with pytest.raises(RunError, match="mlp of raw pixels"):
+        check_all_ran(plan_of(tmp_path, rows="dim_l_jsd"))
+    assert not (results / tmp_path.name / "rows").exists()
+    monkeypatch.delenv("FAKE_LACKS_FLOOR")
+    table = work(tmp_path, rows="dim_l_jsd")
+    assert row(table, "dim_l_jsd")["gaps"] == []
+    assert table["floors"]
 
 
 def test_what_is_missing_is_measured_on_the_same_run(tmp_path):

@@ -3,11 +3,10 @@
 import json
 import re
 
-import pytest
-
 from dim_tf.experiment import Experiment
+from dim_tf.tables import written
 from dim_tf.tables.plan import identity, make_plan
-from dim_tf.tables.records import Record, merged, path_of
+from dim_tf.tables.records import Record, path_of
 from dim_tf.tables.summary import summarise
 from dim_tf.tables.written import write
 
@@ -180,11 +179,20 @@ def test_a_row_that_is_finished_while_the_table_is_written_is_in_it(tmp_path, mo
     assert set(found) == {"dim_l_jsd", "dim_l_dv"}
 
 
-@pytest.mark.parametrize(("step", "kept"), [(1, True), (2, False)])
-def test_evaluations_of_the_same_step_are_united(step, kept):
-    before = {"svm": {"conv": 0.6}, "cost": {"svm": 1}, "protocol": {"step": 1, "svm": "how"}}
-    now = {"knn": {"conv": 0.5}, "cost": {"knn": 2}, "protocol": {"step": step}}
-    both = merged(before, now)
-    assert ("svm" in both) == kept
-    assert both["cost"] == ({"svm": 1, "knn": 2} if kept else {"knn": 2})
-    assert merged(before, {}) == before
+def test_figures_of_held_out_images_stand_without_the_papers(tmp_path):
+    plan = plan_of(tmp_path, holdout=0.1)
+    finish(plan, "dim_l_jsd", 0, probes(0.62))
+    text = told(plan)
+    assert cells(text, "DIM(L) JSD")[1:3] == ["62.0", ""]
+    assert "Measured on 10 % of the training images, held out" in text
+    assert "The paper has no figures" not in text
+
+
+def test_settings_that_are_no_defaults_are_told(tmp_path):
+    plan = plan_of(tmp_path, schedule="cosine", holdout=0.1, augment="crop_flip")
+    found = written.words.shared_settings(plan)
+    assert found["schedule"] == "cosine"
+    assert found["holdout"] == 0.1
+    assert found["augment"] == "crop_flip"
+    assert "estimator" not in found  # each row's own
+    assert "weight_decay" not in found

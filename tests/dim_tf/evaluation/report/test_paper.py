@@ -64,3 +64,8 @@ def test_every_share_is_in_percent():
         for figures in table.values():
             for measure in ("mlp_probe", "svm", "fine_tuned", "fully_supervised"):
                 assert all(1 < value < 100 for value in figures.get(measure, {}).values())
+
+
+def test_images_that_are_held_out_are_not_the_papers():
+    assert paper.rows({**LOCAL, "dataset": "cifar10"})
+    assert paper.rows({**LOCAL, "dataset": "cifar10", "holdout": 0.1}) == []
