@@ -18,6 +18,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 # Of files with another suffix: TIFF's is that of many a camera's raw format, BMP's of two letters.
 _BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")
+_BEGINNING = 16  # bytes that are read to tell
 MIN_SIDE = 8  # pixels; less shows nothing
 DIGEST_BYTES = 16
 # A JPEG may be decoded at 1/2, 1/4 or 1/8, as far as it then is still so many times too large.
@@ -174,12 +175,28 @@ def _read(path) -> bytes:
         size = os.fstat(file.fileno()).st_size
         if size == 0:
             raise UndecodableError(Fault.EMPTY if _has_suffix(path) else Fault.OTHER)
-        begin = file.read(16)
-        if not _has_suffix(path) and not begin.startswith(_BEGINNINGS):
+        begin = file.read(_BEGINNING)
+        if not _is_meant(path, begin):
             raise UndecodableError(Fault.OTHER)
         if size > MAX_BYTES:
             raise UndecodableError(Fault.TOO_LARGE)
         return begin + file.read(MAX_BYTES)  # no more, should it grow meanwhile
+
+
+def is_meant(path: Path | str) -> bool:
+    """Whether a file is to be an image, by its name or by its first bytes.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if _has_suffix(path):
+        return True
+    with open(path, "rb") as file:
+        return _is_meant(path, file.read(_BEGINNING))
+
+
+def _is_meant(path, begin):
+    return _has_suffix(path) or begin.startswith(_BEGINNINGS)
 
 
 def _has_suffix(path):

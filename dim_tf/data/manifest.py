@@ -93,7 +93,7 @@ def scan(folder: Path, cache: Path, skipped: tuple[Path, ...] = ()) -> Manifest:
     """
     whose = hashlib.sha256(os.fsencode(os.path.realpath(folder))).hexdigest()[:16]
     kept = cache / f"{whose}.npz"
-    names, sizes, times = _listed(folder, skipped)
+    names, sizes, times = listed(folder, skipped)
     found = Manifest.empty(names)
     found.sizes[:], found.times[:] = sizes, times
     known = read(kept)
@@ -113,8 +113,19 @@ def scan(folder: Path, cache: Path, skipped: tuple[Path, ...] = ()) -> Manifest:
     return found
 
 
-def _listed(folder, skipped):
-    """Names, sizes and times of all files; of folders that cannot be read, of time -1."""
+def listed(
+    folder: Path, skipped: tuple[Path, ...] = ()
+) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """All files below a folder, in the order of their names; what is left out, `scan` tells.
+
+    Args:
+        folder: of the files.
+        skipped: folders that are not looked into.
+
+    Returns:
+        Names, relative to it; int64 [N] sizes in bytes; int64 [N] times in ns, -1 for folders that
+        cannot be read and for links with an image's name that lead nowhere.
+    """
     places: list[tuple[str, int, int]] = []
     seen = {_identity(os.stat(path)) for path in skipped if path.exists()}
     waiting, links = [""], list[str]()

@@ -9,7 +9,7 @@ from pathlib import Path
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from dim_tf.data import Request, encoded_images, image_files
+from dim_tf.data import Request, encoded_images, image_files, manifest
 from dim_tf.errors import InputError
 from dim_tf.writing import reason
 
@@ -43,8 +43,9 @@ def open_collection(where: str, data_dir: str = "", download: bool = False) -> C
     """A collection by its description on the command line.
 
     Args:
-        where: a folder, of which all image files below are taken (`image_files.SUFFIXES`; what is
-            not JPEG or PNG by its content is made PNG), ids their relative paths with "/"; a
+        where: a folder, of which the files below are taken that training would look at
+            (`manifest.listed`, `image_files.is_meant`; what is not JPEG or PNG by its content is
+            made PNG), ids their relative paths with "/"; a
             pattern of TFRecord files (ending in .tfrecord or .tfrecords, with or without what TFDS
             appends) of tf.train.Example with the encoded image in one of `IMAGE_FEATURES`, ids
             <file>:<number in the file>; or tfds:NAME:SPLIT or tfds:NAME:SPLIT+SPLIT, ids
@@ -77,17 +78,14 @@ def _fingerprint(lines: list[str]) -> str:
 
 
 def _of_folder(folder: Path) -> Collection:
-    ids = sorted(
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.suffix.lower() in image_files.SUFFIXES and path.is_file()
-    )
-    if not ids:
+    names, sizes_of_all, times = manifest.listed(folder)
+    chosen = [row for row, name in enumerate(names) if _is_image(folder / name, times[row] < 0)]
+    if not chosen:
         raise InputError(
-            f"--embed_input={folder} holds no file ending in {', '.join(image_files.SUFFIXES)}"
+            f"--embed_input={folder} holds no image: no file ending in "
+            f"{', '.join(image_files.SUFFIXES)}, and none that begins as an image does"
         )
-
-    sizes = [(folder / one).stat().st_size for one in ids]
+    ids, sizes = [names[row] for row in chosen], sizes_of_all[chosen].tolist()
 
     # Nothing, which is refused, of what is too large to be held or cannot be decoded.
     def as_png(path):
@@ -106,7 +104,8 @@ def _of_folder(folder: Path) -> Collection:
 
     def content(one, size):
         path = tf.strings.join([str(folder), "/", one])
-        return tf.cond(size <= encoded_images.MAX_BYTES, lambda: whole(path), lambda: b"")
+        sensible = (size > 0) & (size <= encoded_images.MAX_BYTES)
+        return tf.cond(sensible, lambda: whole(path), lambda: b"")
 
     def images_from(first):
         names = tf.constant([os.fsencode(one) for one in ids[first:]], tf.string)
@@ -115,6 +114,19 @@ def _of_folder(folder: Path) -> Collection:
 
     lines = [f"{one} {size}" for one, size in zip(ids, sizes, strict=True)]
     return Collection(f"{len(ids):,} image files in {folder}", _fingerprint(lines), images_from)
+
+
+def _is_image(path: Path, unreadable: bool) -> bool:
+    """Whether training would take it, or tell why it cannot; a link to nowhere is refused later."""
+    if unreadable and path.is_dir():
+        raise InputError(f"the folder {path} cannot be read; mend its permissions, or move it away")
+    try:
+        return unreadable or image_files.is_meant(path)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror}), so that nobody knows whether it is an "
+            "image; mend its permissions, or move it away"
+        ) from error
 
 
 def _of_records(pattern: str) -> Collection:

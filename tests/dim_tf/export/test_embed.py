@@ -13,7 +13,7 @@ import tensorflow as tf
 from PIL import Image
 from small_export import close
 
-from dim_tf.data import encoded_images
+from dim_tf.data import encoded_images, image_files, manifest
 from dim_tf.errors import InputError, RunError
 from dim_tf.export import embed, image_collection, saved_model
 
@@ -128,6 +128,32 @@ def test_files_of_other_formats_and_with_wrong_names(exported, tmp_path):
     close(rows, wanted(encoder)[[0, 0, 0, 0]])
     refused = sorted((tmp_path / "out").glob("refused-*"))
     assert "".join(file.read_text() for file in refused).split() == ["4.webp", "5.gif"]
+
+
+def test_the_files_are_those_that_training_takes(tmp_path):
+    folder = tmp_path / "images"
+    for name in ("a.png", "IMG_0001", ".hidden.png", "run/x.png", "below/b.png", ".tmp/c.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 9)).save(folder / name, "PNG")
+    (folder / "run/experiment.json").touch()
+    (folder / "notes").write_text("no image")
+    (folder / "broken.jpg").write_text("no image")
+    (tmp_path / "elsewhere").mkdir()
+    Image.new("RGB", (9, 9)).save(tmp_path / "elsewhere/linked.png")
+    (folder / "link").symlink_to(tmp_path / "elsewhere")
+    (folder / "nowhere.png").symlink_to(tmp_path / "nothing")
+    found = manifest.scan(folder, tmp_path / "cache")
+    training = [
+        name
+        for name, fault in zip(found.names, found.faults, strict=True)
+        if fault != image_files.Fault.OTHER
+    ]
+    ids, encoded = next(image_collection.open_collection(str(folder)).batches_from(0, 99))
+    assert ids == training
+    assert ids == [
+        "IMG_0001", "a.png", "below/b.png", "broken.jpg", "link/linked.png", "nowhere.png"
+    ]  # fmt: skip
+    assert [bool(one) for one in encoded.numpy()] == [True, True, True, False, True, False]
 
 
 def test_tfrecords(exported, records, tmp_path):
@@ -292,7 +318,7 @@ def test_records_without_images(tmp_path):
 
 
 def test_an_empty_folder(tmp_path):
-    with pytest.raises(InputError, match="holds no file ending in"):
+    with pytest.raises(InputError, match="holds no image: no file ending in"):
         image_collection.open_collection(str(tmp_path))
 
 
