@@ -73,7 +73,7 @@ def main() -> None:
     arguments = parser.parse_args()
     failed = 0
     for name in arguments.rows:
-        failed += not row_of(name).run(arguments.out, arguments.data_dir)
+        failed += not trained_rows.run([row_of(name)], arguments.out, arguments.data_dir)
         results = {name: figures for name in ROWS if (figures := row_of(name).read(arguments.out))}
         replace_text(arguments.out / "results.json", json.dumps(results, indent=1) + "\n")
     print(table(results))

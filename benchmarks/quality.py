@@ -16,6 +16,7 @@ any point, the command goes on where it was; several processes with the same --o
 """
 
 import argparse
+import itertools
 import json
 from pathlib import Path
 
@@ -125,11 +126,11 @@ def main() -> None:
         for epochs in sorted(arguments.epochs)
     ]
     failed = 0
-    for row in wanted:
-        failed += not row_of(row).run(arguments.out, arguments.data_dir)
-        rows = finished(wanted, arguments.out)
-        replace_text(arguments.out / "quality.json", json.dumps(rows, indent=1) + "\n")
-        draw(rows, arguments.out / "quality.png")
+    for _, rows in itertools.groupby(wanted, folder_of):
+        failed += not trained_rows.run(map(row_of, rows), arguments.out, arguments.data_dir)
+        done = finished(wanted, arguments.out)
+        replace_text(arguments.out / "quality.json", json.dumps(done, indent=1) + "\n")
+        draw(done, arguments.out / "quality.png")
     print(table(finished(wanted, arguments.out)))
     raise SystemExit(min(failed, 1))
 

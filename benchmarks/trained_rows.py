@@ -7,7 +7,8 @@ finished one not at all. Several processes may run the same command, each does o
 import json
 import multiprocessing
 import os
-from collections.abc import Mapping
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from dim_tf import file_lock
 from dim_tf.files import replace_text
 
 MEASURES = ("conv", "fc", "global", "knn")
+TRACING = 10  # times the median: no step takes as long
 TITLES = ("MLP probe of conv", "MLP probe of fc", "MLP probe of global", "kNN of global")
 
 
@@ -49,7 +51,7 @@ def figures(settings: Mapping[str, Any], probe_seeds: int) -> dict[str, float]:
     features = representation.of_encoder(model.encoder, excerpt.of(splits))
     # Of all steps, those before an interruption too.
     lines = metrics_file.read(experiment.run_path / "metrics.jsonl", step)
-    seconds = sum(experiment.batch_size / line["images_per_second"] for line in lines)
+    seconds = seconds_of([experiment.batch_size / line["images_per_second"] for line in lines])
     found = {"steps": step, "seconds": round(seconds)}
     for result in Probe(features, True, 10, probe_seeds).run():
         found[result.endpoint] = round(result.value, 5)
@@ -59,13 +61,50 @@ def figures(settings: Mapping[str, Any], probe_seeds: int) -> dict[str, float]:
     return found
 
 
+def seconds_of(steps: Sequence[float]) -> float:
+    """Of training, without what is no step of it.
+
+    The first step of each process traces its graph, which takes as long as a hundred steps; it
+    counts as the median step does.
+
+    Args:
+        steps: seconds of each.
+    """
+    median = statistics.median(steps)
+    return sum(median if step > TRACING * median else step for step in steps)
+
+
+def run(rows: Iterable["Row"], out: Path, data_dir: str) -> bool:
+    """Does rows of one run folder, where nobody is at it; returns whether none failed.
+
+    Args:
+        rows: in the order in which the run reaches them.
+        out: of all rows.
+        data_dir: of the data set.
+    """
+    rows = list(rows)
+    (folder,) = {row.folder for row in rows}
+    lock = out / "rows" / f".{folder}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        held = file_lock.take(lock)
+    except BlockingIOError:
+        return True
+    try:
+        # Not past one that failed, which could then never be measured.
+        return all(row.read(out) is not None or row.do(out, data_dir) for row in rows)
+    finally:
+        lock.unlink()
+        os.close(held)
+
+
 @dataclass(frozen=True)
 class Row:
     """A training and its figures.
 
     Attributes:
         name: of OUT/rows/NAME.json, its figures.
-        folder: of its run in OUT; rows of one run are not done at the same time.
+        folder: of its run in OUT, which goes on from row to row.
         settings: of its `Experiment`, without places.
         probe_seeds: MLP probes to average.
     """
@@ -74,21 +113,6 @@ class Row:
     folder: str
     settings: Mapping[str, Any]
     probe_seeds: int = 1
-
-    def run(self, out: Path, data_dir: str) -> bool:
-        """Does it, where nobody has done it or is at it; returns whether that did not fail."""
-        path = self._path(out)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.parent / f".{self.folder}.lock"
-        try:
-            held = file_lock.take(lock)
-        except BlockingIOError:
-            return True
-        try:
-            return self.read(out) is not None or self._done(out, data_dir)
-        finally:
-            lock.unlink()
-            os.close(held)
 
     def read(self, out: Path) -> dict[str, float] | None:
         """Its figures; None where it is not finished.
@@ -107,7 +131,8 @@ class Row:
     def _path(self, out):
         return out / "rows" / f"{self.name}.json"
 
-    def _done(self, out, data_dir):
+    def do(self, out: Path, data_dir: str) -> bool:
+        """Trains and measures it; returns whether it did not fail."""
         # A fresh process has no graphs of the row before; spawned: TensorFlow cannot be forked.
         target = multiprocessing.get_context("spawn").Process(
             target=self._write, args=(out, data_dir)

@@ -4,7 +4,7 @@ import json
 import os
 
 import pytest
-from trained_rows import Row
+from trained_rows import Row, run, seconds_of
 
 from dim_tf import file_lock
 
@@ -32,7 +32,7 @@ def write(out, settings, figures):
 def test_a_finished_row_is_not_done_again(broken, tmp_path):
     assert broken.read(tmp_path) is None
     write(tmp_path, broken.settings, {"conv": 0.5})
-    assert broken.run(tmp_path, "")
+    assert run([broken], tmp_path, "")
     assert broken.read(tmp_path) == {"conv": 0.5}
     assert os.listdir(tmp_path / "rows") == ["a-1epochs.json"]
 
@@ -40,22 +40,43 @@ def test_a_finished_row_is_not_done_again(broken, tmp_path):
 def test_figures_of_other_settings_are_refused(broken, tmp_path):
     write(tmp_path, SETTINGS, {"conv": 0.5})
     with pytest.raises(SystemExit, match="other settings; give another --out"):
-        broken.run(tmp_path, "")
+        run([broken], tmp_path, "")
 
 
 def test_a_row_of_a_run_that_another_process_is_at_is_left(broken, tmp_path):
     (tmp_path / "rows").mkdir()
     held = file_lock.take(tmp_path / "rows/.a.lock")
-    assert broken.run(tmp_path, "")
+    assert run([broken], tmp_path, "")
     os.close(held)
-    assert not broken.run(tmp_path, "")  # it was tried, in a process of its own
+    assert not run([broken], tmp_path, "")  # it was tried, in a process of its own
     assert broken.read(tmp_path) is None
+
+
+def test_budgets_of_a_run_are_done_in_their_order(tmp_path, monkeypatch):
+    """Else the run would be past a shorter one, which could never be measured."""
+    done = []
+
+    def do(row, out, data_dir):
+        with pytest.raises(BlockingIOError):  # no other process does one of them meanwhile
+            file_lock.take(out / "rows/.a.lock")
+        done.append(row.name)
+        return row.name != "a-5epochs"
+
+    monkeypatch.setattr(Row, "do", do)
+    names = ["a-1epochs", "a-2epochs", "a-5epochs", "a-9epochs"]
+    write(tmp_path, SETTINGS, {"conv": 0.5})
+    assert not run([Row(name, "a", SETTINGS) for name in names], tmp_path, "")
+    assert done == names[1:3]
+
+
+def test_tracing_is_no_training():
+    assert seconds_of([10.0, 0.1, 0.2, 0.1, 0.1, 12.0, 0.1]) == pytest.approx(0.8)
 
 
 @pytest.mark.slow
 def test_a_row_is_trained_and_measured(tmp_path):
     row = Row("a-1epochs", "a", SETTINGS)
-    assert row.run(tmp_path, "")
+    assert run([row], tmp_path, "")
     figures = row.read(tmp_path)
     assert figures["steps"] == 2
     assert figures["seconds"] > 0
