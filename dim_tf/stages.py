@@ -29,6 +29,7 @@ from dim_tf.evaluation.report import results
 from dim_tf.experiment import MODELS, OF_MODELS, Experiment
 from dim_tf.export import embed, image_collection, publish, saved_model
 from dim_tf.files import read_json, replace_text
+from dim_tf.training import images_seen
 from dim_tf.training.budget import last_step
 from dim_tf.training.model import encoder_name, load_trained, make_encoder
 from dim_tf.versions import versions
@@ -56,13 +57,22 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
         "random_encoder": partial(representation.of_encoder, random_encoder),
         "pixels": representation.of_pixels,
     }
+    protocol: dict[str, Any] = {
+        "step": step,
+        "budget_steps": last_step(experiment, splits),
+        "seed": experiment.seed,
+    }
+    before = images_seen.begun_on(experiment.run_path)
+    if before and before != splits.fingerprint:
+        protocol["trained_on"] = f"other images than those measured here: fingerprint {before}"
+        print(f"evaluate: trained on other images than these, fingerprint {before}", flush=True)
     _evaluate(
         experiment,
         splits,
         partial(representation.of_encoder, model.encoder),
         floors if experiment.floors else {},
         Networks(model.encoder, random_encoder),
-        {"step": step, "budget_steps": last_step(experiment, splits), "seed": experiment.seed},
+        protocol,
     )
 
 

@@ -95,7 +95,7 @@ class Splits:
     def fingerprint(self) -> str:
         """Tells these images from others of the same name: of some pixels, 16 hex digits."""
         digest = hashlib.sha256()
-        for split in (self.train, self.test):
+        for split in (self.train, self.test, *([self.labelled] if self.labelled else [])):
             digest.update(str(split.images.shape).encode())
             rows = np.unique(np.linspace(0, len(split) - 1, _OF_FINGERPRINT).astype(np.int64))
             digest.update(np.ascontiguousarray(split.images[rows]).tobytes())

@@ -101,7 +101,10 @@ class Entry:
             return "needs an encoder that can be trained: that of a run"
         if self.prior:
             if subject.networks is None or not subject.experiment.matches_prior:
-                return "needs an encoder that prior matching trained: that of a run with --gamma"
+                return (
+                    "needs an encoder that prior matching trained: that of a run of --model=dim or "
+                    "aae with --gamma"
+                )
             if subject.features.test["global"].shape[1] != subject.networks.encoder.global_dim:
                 return (
                     "needs one global feature an image; this encoder has a map of them, each of "

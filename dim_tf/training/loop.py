@@ -10,12 +10,12 @@ import tensorflow as tf
 
 from dim_tf import metrics_file
 from dim_tf.data import folder_report, pipeline
-from dim_tf.data.splits import Report, Split, Splits
+from dim_tf.data.splits import Split, Splits
 from dim_tf.ending import Signals
 from dim_tf.errors import InputError, NotFinite, RunError
 from dim_tf.experiment import Experiment
 from dim_tf.files import replace_text
-from dim_tf.training import monitors, nan_restores, online_probe, strategy
+from dim_tf.training import images_seen, monitors, nan_restores, online_probe, strategy
 from dim_tf.training.budget import last_step, trained_on
 from dim_tf.training.checkpoint import Checkpoints
 from dim_tf.training.model import check_same_experiment, make_model
@@ -36,6 +36,7 @@ _FILES = (
     "report.html",
     folder_report.REPORT,
     folder_report.BAD_IMAGES,
+    images_seen.FILE,
     nan_restores.FILE,
 )
 
@@ -44,12 +45,13 @@ class Stopped(Exception):
     """A signal ended training, after a checkpoint."""
 
 
-def open_run_folder(experiment: Experiment, report: Report | None = None) -> Path:
+def open_run_folder(experiment: Experiment, splits: Splits | None = None) -> Path:
     """Makes the run folder and writes what it begins with; without --resume, empties it before.
 
     Args:
         experiment: for experiment.json.
-        report: of the data; None: there is none.
+        splits: the data, of which it keeps the fingerprint, and the report if there is one; None:
+            nothing is kept of them.
 
     Raises:
         InputError: it cannot be written, or should be emptied and is no run's.
@@ -65,8 +67,10 @@ def open_run_folder(experiment: Experiment, report: Report | None = None) -> Pat
             for file in _FILES:
                 (folder / file).unlink(missing_ok=True)
         replace_text(folder / "experiment.json", experiment.to_json())
-        if report:
-            report.write(folder)
+        if splits:
+            images_seen.note(folder, splits)
+            if splits.report:
+                splits.report.write(folder)
     except OSError as error:
         raise InputError(
             f"the run folder {folder} cannot be written ({error.strerror}); give another --run_dir"
@@ -115,7 +119,7 @@ def train(
             model.probe = online_probe.of_encoder(model.encoder, splits, split, replicas > 1)
         folder = experiment.run_path
         if chief:  # only now: settings that do not fit leave no trace
-            open_run_folder(experiment, splits.report)
+            open_run_folder(experiment, splits)
         with _tensorflow_may_fail(devices):
             strategy.mean_of_processes(devices, 0.0)  # the others look into it after the chief
             checkpoints = Checkpoints(

@@ -283,7 +283,7 @@ def test_a_run_on_other_images_is_not_gone_on_with(tmp_path, load):
     tree(tmp_path / "images", 20)
     settings = {"name": "a", "run_dir": str(tmp_path / "run"), "dataset": "folder", "batch_size": 4}
     experiment = Experiment(**settings)
-    loop.open_run_folder(experiment, load().report)
+    loop.open_run_folder(experiment, load())
     (tmp_path / "run/checkpoints").mkdir()
     before = told(tmp_path)
     shutil.rmtree(tmp_path / "images")

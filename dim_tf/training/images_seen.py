@@ -1,0 +1,36 @@
+"""Which images a run is trained on: copies of a data set may have other pixels.
+
+A run goes on with other images, as a folder's may change; that it did is told.
+"""
+
+from pathlib import Path
+
+from dim_tf.data.splits import Splits
+from dim_tf.files import read_text, replace_text
+
+FILE = "images.txt"  # of a run folder: the fingerprint
+
+
+def begun_on(folder: Path) -> str:
+    """The fingerprint of the images that a run was begun on; empty where it is not known."""
+    try:
+        return read_text(folder / FILE).strip()
+    except (OSError, ValueError):  # of an earlier version, or damaged
+        return ""
+
+
+def note(folder: Path, splits: Splits) -> None:
+    """Writes the fingerprint where there is none, and tells where there is another one.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    before = begun_on(folder)
+    if not before:
+        replace_text(folder / FILE, splits.fingerprint + "\n")
+    elif before != splits.fingerprint:
+        print(
+            f"data: not the images that {folder} was begun on (fingerprint {before}, now "
+            f"{splits.fingerprint}); training goes on with these",
+            flush=True,
+        )

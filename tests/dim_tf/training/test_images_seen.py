@@ -1,0 +1,59 @@
+"""That a run goes on with other images, or is measured on others, is told."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from dim_tf import stages
+from dim_tf.data.splits import Split, Splits
+from dim_tf.experiment import Experiment
+from dim_tf.training import images_seen, loop
+
+
+@pytest.fixture
+def splits():
+    images = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), np.uint8)
+    split = Split(images, np.arange(20) % 2)
+    return Splits("random", split, split, ("even", "odd"), "random images")
+
+
+@pytest.fixture
+def others(splits):
+    return dataclasses.replace(splits, train=Split(255 - splits.train.images, splits.train.labels))
+
+
+def experiment(folder, **settings):
+    return Experiment(name="t", run_dir=str(folder), **settings)
+
+
+def test_a_run_that_goes_on_with_other_images_says_so(tmp_path, splits, others, capsys):
+    loop.open_run_folder(experiment(tmp_path), splits)
+    loop.open_run_folder(experiment(tmp_path), splits)
+    assert capsys.readouterr().out == ""
+    loop.open_run_folder(experiment(tmp_path), others)
+    told = capsys.readouterr().out
+    assert f"fingerprint {splits.fingerprint}, now {others.fingerprint}" in told
+    assert images_seen.begun_on(tmp_path) == splits.fingerprint
+    loop.open_run_folder(experiment(tmp_path, resume=False), others)  # anew
+    assert images_seen.begun_on(tmp_path) == others.fingerprint
+
+
+def test_a_damaged_file_is_made_again(tmp_path, splits):
+    (tmp_path / images_seen.FILE).write_bytes(b"\xff\xfe")
+    assert images_seen.begun_on(tmp_path) == ""
+    loop.open_run_folder(experiment(tmp_path), splits)
+    assert images_seen.begun_on(tmp_path) == splits.fingerprint
+
+
+@pytest.mark.slow
+def test_an_encoder_that_is_measured_on_other_images_says_so(tmp_path, splits, others):
+    settings = {"batch_size": 4, "mi_units": 8, "steps": 2, "measures": "geometry"}
+    wanted = experiment(tmp_path, floors=False, **settings)
+    loop.train(wanted, splits)
+    for seen, told in ((splits, None), (others, splits.fingerprint)):
+        stages.evaluate(wanted, seen)
+        protocol = json.loads((tmp_path / "evaluation.json").read_text())["protocol"]
+        assert ("trained_on" in protocol) == bool(told)
+        assert (told or "") in protocol.get("trained_on", "")
