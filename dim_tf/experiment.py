@@ -257,7 +257,10 @@ class Experiment:
         0, "of --schedule=cosine, first steps over which the learning rate rises from 0", minimum=0
     )
     weight_decay: float = _setting(
-        0.0, "decoupled, of matrices and kernels but the discriminators'; 0: none", minimum=0
+        0.0,
+        "decoupled: a step shrinks weights by this times the learning rate; of matrices and "
+        "kernels but the discriminators'; 0: none",
+        minimum=0,
     )
     seed: int = _setting(0, "of all random numbers", minimum=0, maximum=2**32 - 1)
 

@@ -94,12 +94,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("photos"), help="the folder")
     parser.add_argument("--labels", type=Path, default=Path("photos.csv"), help="file, class")
     arguments = parser.parse_args()
-    if arguments.out.exists():
-        sys.exit(f"error: {arguments.out} exists; remove it or give another --out")
+    for option, path in (("--out", arguments.out), ("--labels", arguments.labels)):
+        if path.exists():
+            sys.exit(f"error: {path} exists; remove it or give another {option}")
     try:
         train = load(arguments.dataset, Request(data_dir=arguments.data_dir)).train
     except InputError as error:
         sys.exit(f"error: {error}")
+    if train.labels is None:
+        sys.exit(f"error: the training images of {arguments.dataset} have no labels to write")
     images = train.images[: arguments.count]
     with ThreadPoolExecutor(os.cpu_count()) as workers:
         list(workers.map(partial(write, arguments.out), images, range(len(images))))

@@ -48,8 +48,9 @@ def adam(
     Args:
         learning_rate: of each step.
         name: of the optimizer.
-        weight_decay: λ of decoupled weight decay (Loshchilov & Hutter 2019, algorithm 2): before
-            each step weights are multiplied by 1 - learning rate · λ. 0: none.
+        weight_decay: λ of decoupled weight decay: before each step weights are multiplied by 1 -
+            learning rate · λ, as Keras and PyTorch do it. In Loshchilov & Hutter 2019, algorithm 2,
+            λ is multiplied by the schedule alone: its λ is ours times the learning rate. 0: none.
     """
     return FusedAdam(
         learning_rate,

@@ -6,6 +6,7 @@ A run goes on with other images, as a folder's may change; that it did is told.
 from pathlib import Path
 
 from dim_tf.data.splits import Splits
+from dim_tf.errors import InputError
 from dim_tf.files import read_text, replace_text
 
 FILE = "images.txt"  # of a run folder: the fingerprint
@@ -17,6 +18,20 @@ def begun_on(folder: Path) -> str:
         return read_text(folder / FILE).strip()
     except (OSError, ValueError):  # of an earlier version, or damaged
         return ""
+
+
+def check(folder: Path, splits: Splits) -> None:
+    """For a model that keeps something of each image by its row.
+
+    Raises:
+        InputError: the run was begun on others.
+    """
+    before = begun_on(folder)
+    if before and before != splits.fingerprint:
+        raise InputError(
+            f"{folder} was begun on other images (fingerprint {before}, now {splits.fingerprint}), "
+            "and this model keeps a target for each; give those, or another --run_dir"
+        )
 
 
 def note(folder: Path, splits: Splits) -> None:

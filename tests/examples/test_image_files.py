@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from dim_tf.data import Request, image_files, load
+from dim_tf.data.splits import Split
 
 FILE = Path(__file__).parents[2] / "examples/image_files.py"
 COUNT = 120
@@ -68,7 +69,24 @@ def test_classes_are_told_beside_the_folder(example, written):
     assert lines[1:] == [f"{example.path_of(n)},{classes[n]}" for n in range(COUNT)]
 
 
-def test_a_folder_that_is_there_is_left_alone(example, written, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["image_files", f"--out={written}/photos"])
-    with pytest.raises(SystemExit, match="exists; remove it or give another --out"):
+def test_what_is_there_is_left_alone(example, written, tmp_path, monkeypatch):
+    for there, option in ((written / "photos", "--out"), (written / "photos.csv", "--labels")):
+        places = {"--out": tmp_path / "photos", "--labels": tmp_path / "photos.csv", option: there}
+        monkeypatch.setattr("sys.argv", ["image_files", *(f"{o}={p}" for o, p in places.items())])
+        with pytest.raises(SystemExit, match=f"exists; remove it or give another {option}"):
+            example.main()
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_images_without_labels_are_refused_before_anything_is_written(
+    example, tmp_path, monkeypatch
+):
+    class Unlabelled:
+        train = Split(np.zeros((3, 8, 8, 3), np.uint8), None)
+
+    monkeypatch.setattr(example, "load", lambda *_: Unlabelled)
+    places = [f"--out={tmp_path}/photos", f"--labels={tmp_path}/photos.csv", "--dataset=stl10"]
+    monkeypatch.setattr("sys.argv", ["image_files", *places])
+    with pytest.raises(SystemExit, match="training images of stl10 have no labels"):
         example.main()
+    assert list(tmp_path.iterdir()) == []

@@ -163,6 +163,10 @@ class Results:
         if self.is_outdated:
             return "An older version measured this run; evaluate it again by --mode=evaluate."
         if self.lacks_labels:
+            if "knn" not in self.evaluation["protocol"]:  # which draws them without labels too
+                return (
+                    "Without labels no accuracy can be measured; --measures=knn shows neighbours."
+                )
             return (
                 "Without labels no accuracy can be measured: look at the nearest neighbours, and "
                 "judge whether they belong together."

@@ -8,6 +8,7 @@ import pytest
 
 from dim_tf import stages
 from dim_tf.data.splits import Split, Splits
+from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
 from dim_tf.training import images_seen, loop
 
@@ -45,6 +46,16 @@ def test_a_damaged_file_is_made_again(tmp_path, splits):
     assert images_seen.begun_on(tmp_path) == ""
     loop.open_run_folder(experiment(tmp_path), splits)
     assert images_seen.begun_on(tmp_path) == splits.fingerprint
+
+
+def test_a_model_with_a_target_for_each_image_needs_the_same(tmp_path, splits, others):
+    wanted = experiment(tmp_path, model="nat", batch_size=4, steps=1)
+    loop.open_run_folder(wanted, splits)
+    with pytest.raises(InputError, match=r"begun on other images .* give those, or another"):
+        loop.train(wanted, others)
+    dim = experiment(tmp_path / "dim", batch_size=4, mi_units=8, steps=1)
+    loop.open_run_folder(dim, splits)
+    loop.train(dim, others)  # goes on
 
 
 @pytest.mark.slow

@@ -101,6 +101,14 @@ def test_summary_names_the_probe_of_global_and_its_floors(tmp_path):
     [
         ({}, "No accuracy of the global feature was measured."),
         (
+            {"protocol": {"knn": f"pictures alone: the vote {NO_LABELS}"}, "measures": {}},
+            "look at the nearest neighbours",
+        ),
+        (
+            {"protocol": {"linear": f"left out: {NO_LABELS}"}, "measures": {}},
+            "--measures=knn shows neighbours",
+        ),
+        (
             {"protocol": {"linear": f"left out: {NO_LABELS}"}, "measures": {}},
             "Without labels no acc",
         ),
