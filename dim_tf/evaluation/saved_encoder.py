@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from dim_tf.errors import InputError
+from dim_tf.writing import reason
 
 MAX_UNPACKED = 2**34  # bytes in a .keras file, whose weights are not compressed
 
@@ -123,8 +124,7 @@ def _of_signature(path, loaded, name):
 
 
 def _cannot_load(path, error):
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return InputError(f"--encoder_path={path} cannot be loaded ({reason})")
+    return InputError(f"--encoder_path={path} cannot be loaded ({reason(error)})")
 
 
 def _image_shape(path, specs: list[tf.TensorSpec]) -> tuple[int | None, int | None, int]:

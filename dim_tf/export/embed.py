@@ -20,7 +20,7 @@ from dim_tf.files import (
     with_checksum,
 )
 from dim_tf.run_lock import locked
-from dim_tf.writing import writing
+from dim_tf.writing import reason, writing
 
 SIGNATURE = "serving_bytes_valid"
 MANIFEST_FILE = "embeddings.json"
@@ -98,8 +98,8 @@ def _read_whole(collection, first, size):
         yield from collection.batches_from(first, size)
     except tf.errors.OpError as error:  # an unreadable file, a TFRecord that is cut off
         raise RunError(
-            f"{collection.description}: {error.message.splitlines()[0]}; mend it and call again, "
-            "which goes on after the last written file"
+            f"{collection.description}: {reason(error)}; mend it and call again, which goes on "
+            "after the last written file"
         ) from error
 
 
@@ -176,8 +176,7 @@ def _read_shard(reader, path):
         if rows.ndim != 2 or len(ids) != len(rows) or not np.isfinite(rows).all():
             raise ValueError("no finite numbers, as many for each id")
     except Exception as error:  # of Parquet's, Arrow's, Protobuf's and TensorFlow's readers
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path} holds no embeddings ({reason}); {_EMBED_AGAIN}") from error
+        raise InputError(f"{path} holds no embeddings ({reason(error)}); {_EMBED_AGAIN}") from error
     return ids, rows
 
 

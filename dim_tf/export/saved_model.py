@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from dim_tf.data import encoded_images, image_ops
 from dim_tf.errors import InputError, RunError
+from dim_tf.writing import reason
 
 TOLERANCE = 1e-4  # of the largest feature; a graph may add up in another order than eager code
 
@@ -190,10 +191,9 @@ def load(path: str, signature: str) -> Any:
     try:
         loaded = tf.saved_model.load(path)
     except Exception as error:  # a file from elsewhere makes its parser fail in every way
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
-            f"--saved_model={path} cannot be loaded ({reason}); give one version of an exported "
-            "encoder, as exported/cifar10/1"
+            f"--saved_model={path} cannot be loaded ({reason(error)}); give one version of an "
+            "exported encoder, as exported/cifar10/1"
         ) from error
     if signature not in loaded.signatures:
         raise InputError(

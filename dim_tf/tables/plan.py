@@ -148,6 +148,14 @@ def without_folders(text: str, plan: Plan) -> str:
     return text
 
 
+def as_flags(settings: Mapping[str, Any]) -> list[str]:
+    """Settings as the command line has them."""
+    return [
+        f"--{name}={str(value).lower() if isinstance(value, bool) else value}"
+        for name, value in settings.items()
+    ]
+
+
 def identity(experiment: Experiment) -> dict[str, Any]:
     """The settings on which a run's figures depend."""
     budget = {name: getattr(experiment, name) for name in _BUDGET}

@@ -8,7 +8,7 @@ from dim_tf.evaluation.report import paper
 from dim_tf.evaluation.report.values import amount, duration
 from dim_tf.experiment import Experiment
 from dim_tf.tables.definitions import Column
-from dim_tf.tables.plan import PATHS, Plan, identity
+from dim_tf.tables.plan import PATHS, Plan, as_flags, identity
 from dim_tf.tables.summary import Figure, Line, Order, Summary, kind
 
 _SHARED = (
@@ -29,12 +29,8 @@ _SHARED = (
 
 def command(plan: Plan) -> str:
     """That makes the table, without this machine's folders."""
-    flags = [
-        f"--{name}={str(value).lower() if isinstance(value, bool) else value}"
-        for name, value in plan.given.items()
-        if name not in (*PATHS, "name")
-    ]
-    return shlex.join(["python", "-m", "dim_tf.main", "--mode=table", *flags])
+    given = {name: v for name, v in plan.given.items() if name not in (*PATHS, "name")}
+    return shlex.join(["python", "-m", "dim_tf.main", "--mode=table", *as_flags(given)])
 
 
 def shared_settings(plan: Plan) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from dim_tf.experiment import MEASURES, Experiment
 from dim_tf.files import read_checked, read_json, replace_text
 from dim_tf.tables import records
 from dim_tf.tables.claims import Claim, ClaimLost, Claims
-from dim_tf.tables.plan import PATHS, Job, Plan, identity, without_folders
+from dim_tf.tables.plan import PATHS, Job, Plan, as_flags, identity, without_folders
 from dim_tf.tables.records import Record
 from dim_tf.versions import commit, versions
 
@@ -293,11 +293,7 @@ def flags_of(experiment: Experiment, measures: Sequence[str] = ()) -> list[str]:
     if measures:
         settings["measures"] = ",".join(measures)
     defaults = {f.name: f.default for f in fields(experiment)}
-    return [
-        f"--{name}={str(value).lower() if isinstance(value, bool) else value}"
-        for name, value in settings.items()
-        if value != defaults[name]
-    ]
+    return as_flags({name: v for name, v in settings.items() if v != defaults[name]})
 
 
 def command_of(job: Job) -> str:

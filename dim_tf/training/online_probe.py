@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from dim_tf.data.splits import Split, Splits
-from keras_models import layers, replicas
+from keras_models import classification, layers, replicas
 from keras_models.optimizers import adam
 
 LEARNING_RATE = 1e-3
@@ -64,17 +64,11 @@ class OnlineProbe:
             features = tf.reduce_mean(features, [1, 2])
         with tf.GradientTape() as tape:
             logits = self._linear(self._norm(features, training=True))
-            if self._multi_label:
-                truth = tf.cast(labels, tf.float32)
-                losses = tf.nn.sigmoid_cross_entropy_with_logits(truth, logits)
-                right = (logits > 0) == (labels > 0)
-            else:
-                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-                right = tf.argmax(logits, axis=1) == tf.cast(labels, tf.int64)
+            losses, hits = classification.losses_and_hits(logits, labels, self._multi_label)
             loss = tf.reduce_mean(losses) / replicas.count()
         variables = self.trainable_variables
         self._optimizer.apply(tape.gradient(loss, variables), variables)
-        return {"online_probe": tf.reduce_mean(tf.cast(right, tf.float32))}
+        return {"online_probe": tf.reduce_mean(tf.cast(hits, tf.float32))}
 
 
 def of_encoder(

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from keras_models import layers
+from keras_models import classification, layers
 from keras_models.baselines.encoder_model import EncoderModel
 from keras_models.encoders.stages import DenseStage, Linear
 from keras_models.objective_model import Batch, Losses
@@ -52,14 +52,8 @@ class Supervised(EncoderModel):
     def objective(self, batch: Batch, random: StepRandom) -> Losses:
         features = self.encoder(batch.images, training=True, random=random)["global"]
         logits = self.logits(features, True, random)
-        if self.multi_label:
-            truth = tf.cast(batch.labels, tf.float32)
-            losses = tf.nn.sigmoid_cross_entropy_with_logits(truth, logits)  # [N, A]
-            right = (logits > 0) == (truth > 0)
-        else:
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.labels, logits)  # [N]
-            right = tf.argmax(logits, axis=1) == tf.cast(batch.labels, tf.int64)
-        accuracy = tf.reduce_mean(tf.cast(right, tf.float32))
+        losses, hits = classification.losses_and_hits(logits, batch.labels, self.multi_label)
+        accuracy = tf.reduce_mean(tf.cast(hits, tf.float32))
         return Losses(tf.reduce_mean(losses), None, {"accuracy": accuracy}, features)
 
     def config(self):
