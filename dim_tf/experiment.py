@@ -55,6 +55,32 @@ MODELS = {
 CROP_ENCODERS = {32: "crops32x32", 64: "crops64x64"}  # those of cpc, by image size
 # Settings that some models alone have.
 OF_MODELS = {"kl_weight": ("beta_vae",), "temperature": ("simclr",)}
+# What is read by some models alone, and ignored by the others.
+_READ_BY = {
+    **dict.fromkeys(
+        (
+            "estimator",
+            "local_critic",
+            "global_critic",
+            "critic_layer_norm",
+            "negatives",
+            "locations",
+            "alpha",
+            "beta",
+            "coordinates",
+            "relative_coordinates",
+            "occlusion",
+            "views",
+        ),
+        ("dim",),
+    ),
+    **dict.fromkeys(("mi_units", "score_chunk"), ("dim", "amdim")),
+    "gamma": ("dim", "aae"),
+    "prior": ("dim", "aae", "bigan", "generator"),
+    "prior_divergence": ("dim", "aae", "generator"),
+    "prior_penalty": ("dim", "aae", "bigan", "generator"),
+    **OF_MODELS,
+}
 # Those of dim_tf.evaluation.evaluate. A test compares them.
 DEFAULT_MEASURES = ("knn", "linear", "mlp", "clusters", "geometry", "projection")
 MEASURES = (
@@ -519,6 +545,15 @@ class Experiment:
     @property
     def run_path(self) -> Path:
         return Path(self.run_dir or Path("runs") / self.name)
+
+    @property
+    def unread(self) -> list[str]:
+        """The settings that are not their defaults and that the model does not read."""
+        return [
+            name
+            for name, models in _READ_BY.items()
+            if self.model not in models and getattr(self, name) != getattr(Experiment, name)
+        ]
 
     @property
     def matches_prior(self) -> bool:

@@ -131,6 +131,9 @@ def train(
             restores = nan_restores.NanRestores(
                 folder, experiment.seed, _allowed_restores(experiment), chief
             )
+    if experiment.unread:
+        named = ", ".join(f"--{name}" for name in experiment.unread)
+        print(f"train: --model={experiment.model} does not read {named}", flush=True)
     last = last_step(experiment, splits)
     begin = f"from step {step} " if step else ""
     print(f"train: {begin}to step {last}, {per_epoch} steps an epoch", flush=True)

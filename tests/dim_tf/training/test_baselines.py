@@ -1,6 +1,8 @@
 """The models beside Deep InfoMax, from their settings to a checkpoint and back."""
 
+import dataclasses
 import json
+from typing import ClassVar
 
 import keras
 import numpy as np
@@ -13,7 +15,8 @@ from dim_tf.errors import InputError
 from dim_tf.experiment import MODELS, Experiment
 from dim_tf.training import baselines, loop
 from dim_tf.training.checkpoint import Checkpoints
-from dim_tf.training.model import load_trained, make_model
+from dim_tf.training.model import load_trained, make_encoder, make_model
+from keras_models import DeepInfoMax
 from keras_models.objective_model import Batch
 
 NAMES = [name for name in MODELS if name != "dim"]
@@ -34,6 +37,63 @@ def experiment(model, folder="", **settings):
 
 def test_every_model_is_made():
     assert set(baselines._MODELS) == set(NAMES)
+
+
+class Watched(Experiment):
+    """Tells in `read` which of its settings were asked for."""
+
+    read: ClassVar[set[str]] = set()
+
+    def __getattribute__(self, name):
+        Watched.read.add(name)
+        return super().__getattribute__(name)
+
+
+# None is its default, so that all would be told as unread.
+OTHERS = {
+    "estimator": "nwj",
+    "local_critic": "concat",
+    "global_critic": "dense",
+    "critic_layer_norm": False,
+    "negatives": 1,
+    "locations": 1,
+    "alpha": 0.5,
+    "beta": 0.5,
+    "gamma": 0.5,
+    "coordinates": 0.5,
+    "relative_coordinates": 0.5,
+    "occlusion": True,
+    "views": 2,
+    "score_chunk": 2,
+    "prior": "gaussian",
+    "prior_divergence": "jsd",
+    "prior_penalty": 0.5,
+}
+
+
+@pytest.mark.parametrize("model", [*MODELS, "generator"])
+def test_what_a_model_does_not_read_is_told(model, monkeypatch):
+    monkeypatch.setattr(DeepInfoMax, "build", lambda model: None)
+    data = splits(32)
+    wanted = Watched(name="t", model=model, mi_units=8, latent_dim=64, **OTHERS)
+    encoder = None
+    if model != "generator":
+        encoder = make_encoder(Experiment(name="t", encoder="crops32x32"), data.image_shape)
+    Watched.read.clear()
+    if model == "dim":
+        make_model(dataclasses.replace(wanted, local_critic="dot"), data)
+    elif model == "generator":
+        make_model(wanted, data)
+    else:
+        baselines.make(wanted, encoder, data)
+    of_models = {*OTHERS, "mi_units"}
+    assert of_models - Watched.read == set(wanted.unread)
+
+
+def test_settings_that_are_not_read_are_told_in_training(tmp_path, capsys):
+    wanted = experiment("ae", tmp_path, steps=1, online_probe=False, occlusion=True)
+    loop.train(wanted, splits())
+    assert "train: --model=ae does not read --occlusion, --mi_units\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
