@@ -18,6 +18,7 @@ any point, the command goes on where it was; several processes with the same --o
 import argparse
 import itertools
 import json
+import statistics
 from pathlib import Path
 
 import trained_rows
@@ -86,8 +87,23 @@ def table(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
+def means(rows: list[dict]) -> list[dict]:
+    """Over the seeds of each budget, in the order of the budgets."""
+    budgets: dict[int, list[dict]] = {}
+    for row in sorted(rows, key=lambda row: row["epochs"]):
+        budgets.setdefault(row["epochs"], []).append(row)
+    names = ("epochs", "seconds", *MEASURES)
+    return [
+        {name: statistics.fmean(row[name] for row in of_budget) for name in names}
+        for of_budget in budgets.values()
+    ]
+
+
 def draw(rows: list[dict], path: Path) -> None:
-    """A panel for each measure over seconds, and below it over epochs; a line for each recipe."""
+    """A panel for each measure over seconds, and below it over epochs; a line for each recipe.
+
+    Of several seeds it is their mean.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -97,8 +113,8 @@ def draw(rows: list[dict], path: Path) -> None:
     for over, line in zip(("seconds", "epochs"), panels, strict=True):
         for panel, name, title in zip(line, MEASURES, TITLES, strict=True):
             for recipe in dict.fromkeys(row["recipe"] for row in rows):
-                mine = sorted((r for r in rows if r["recipe"] == recipe), key=lambda r: r[over])
-                x, y = [r[over] for r in mine], [100 * r[name] for r in mine]
+                budgets = means([r for r in rows if r["recipe"] == recipe])
+                x, y = [r[over] for r in budgets], [100 * r[name] for r in budgets]
                 panel.plot(x, y, "o-", markersize=4, label=recipe)
             panel.set(xlabel=f"{over} of training" if over == "seconds" else over, title=title)
             panel.grid(alpha=0.3)

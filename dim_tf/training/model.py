@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from dim_tf.data.splits import Splits
 from dim_tf.errors import InputError
@@ -80,6 +81,8 @@ def make_model(experiment: Experiment, splits: Splits, replicas: int = 1) -> Obj
     image_shape = splits.image_shape
     policy = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[experiment.precision]
     keras.mixed_precision.set_global_policy(policy)
+    # Else float32 products have 10 bits of mantissa on GPUs that can do so, those of scores too.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
     model: ObjectiveModel
     if experiment.model == "generator":
         model = _generator(experiment, image_shape, replicas)

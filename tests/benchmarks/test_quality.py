@@ -25,5 +25,7 @@ def test_figures_become_a_table_and_a_picture(tmp_path):
     figures = {"steps": 1, "seconds": 60, "conv": 0.5, "fc": 0.4, "global": 0.3, "knn": 0.25}
     rows = [{**row(name, epochs), **figures} for name in ("authors", "crops") for epochs in (1, 2)]
     assert "| crops | 2 | 0 | 60 | 50.0 | 40.0 | 30.0 | 25.0 |" in quality.table(rows).splitlines()
+    seeds = [{**rows[1], "seed": 1, "conv": 0.7}, *rows]
+    assert [point["conv"] for point in quality.means(seeds[:3])] == pytest.approx([0.5, 0.6])
     quality.draw(rows, tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")

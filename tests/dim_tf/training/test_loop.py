@@ -19,7 +19,7 @@ from dim_tf.errors import InputError, RunError
 from dim_tf.experiment import Experiment
 from dim_tf.training import budget, loop, monitors
 from dim_tf.training.loop import Segment, segments
-from dim_tf.training.model import load_trained, make_encoder
+from dim_tf.training.model import load_trained, make_encoder, make_model
 
 SHAPE = (16, 16, 1)
 
@@ -209,6 +209,13 @@ def test_precision_and_xla_train(tmp_path, splits):
     plain = losses(tmp_path / "plain")[1]["loss"]
     assert losses(tmp_path / "xla")[1]["loss"] == pytest.approx(plain, rel=1e-3)
     assert losses(tmp_path / "bf16")[1]["loss"] == pytest.approx(plain, rel=0.1)
+
+
+def test_float32_is_not_tensor_float_32(splits):
+    """Of which scores would be, too, on GPUs that have it."""
+    tf.config.experimental.enable_tensor_float_32_execution(True)
+    make_model(experiment("", precision="float32"), splits)
+    assert not tf.config.experimental.tensor_float_32_execution_enabled()
 
 
 @pytest.mark.slow
