@@ -43,13 +43,13 @@ def test_figures_of_other_settings_are_refused(broken, tmp_path):
         run([broken], tmp_path, "")
 
 
-def test_a_row_of_a_run_that_another_process_is_at_is_left(broken, tmp_path):
+def test_a_row_of_a_run_that_another_process_is_at_is_left(broken, tmp_path, monkeypatch):
+    monkeypatch.setattr(Row, "do", lambda *_: False)
     (tmp_path / "rows").mkdir()
     held = file_lock.take(tmp_path / "rows/.a.lock")
     assert run([broken], tmp_path, "")
     os.close(held)
-    assert not run([broken], tmp_path, "")  # it was tried, in a process of its own
-    assert broken.read(tmp_path) is None
+    assert not run([broken], tmp_path, "")  # it was tried
 
 
 def test_budgets_of_a_run_are_done_in_their_order(tmp_path, monkeypatch):
@@ -71,6 +71,13 @@ def test_budgets_of_a_run_are_done_in_their_order(tmp_path, monkeypatch):
 
 def test_tracing_is_no_training():
     assert seconds_of([10.0, 0.1, 0.2, 0.1, 0.1, 12.0, 0.1]) == pytest.approx(0.8)
+
+
+@pytest.mark.slow
+def test_a_row_that_fails_is_told(broken, tmp_path, capsys):
+    assert not run([broken], tmp_path, "")
+    assert "a-1epochs: failed with status 1" in capsys.readouterr().out
+    assert broken.read(tmp_path) is None
 
 
 @pytest.mark.slow

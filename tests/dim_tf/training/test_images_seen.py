@@ -53,9 +53,13 @@ def test_a_model_with_a_target_for_each_image_needs_the_same(tmp_path, splits, o
     loop.open_run_folder(wanted, splits)
     with pytest.raises(InputError, match=r"begun on other images .* give those, or another"):
         loop.train(wanted, others)
-    dim = experiment(tmp_path / "dim", batch_size=4, mi_units=8, steps=1)
+
+
+@pytest.mark.slow
+def test_any_other_model_goes_on(tmp_path, splits, others):
+    dim = experiment(tmp_path, batch_size=4, mi_units=8, steps=1)
     loop.open_run_folder(dim, splits)
-    loop.train(dim, others)  # goes on
+    loop.train(dim, others)
 
 
 @pytest.mark.slow
