@@ -44,6 +44,19 @@ RECIPES = {
     "crops": {**COSINE, "learning_rate": 3e-4, "augment": "crop_flip"},
     "two views": {**COSINE, "learning_rate": 3e-4, "views": 2},
     "multi-scale": {**COSINE, "learning_rate": 3e-4, "model": "amdim"},
+    "global to global": {
+        **COSINE,
+        "learning_rate": 3e-4,
+        "model": "amdim",
+        "scales": "global-global",
+    },
+    "global to both": {
+        **COSINE,
+        "learning_rate": 3e-4,
+        "model": "amdim",
+        "scales": "global-global,global-local",
+        "locations": 16,
+    },
 }
 
 

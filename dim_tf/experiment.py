@@ -54,7 +54,8 @@ MODELS = {
 }
 CROP_ENCODERS = {32: "crops32x32", 64: "crops64x64"}  # those of cpc, by image size
 # Settings that some models alone have.
-OF_MODELS = {"kl_weight": ("beta_vae",), "temperature": ("simclr",)}
+OF_MODELS = {"kl_weight": ("beta_vae",), "temperature": ("simclr",), "scales": ("amdim",)}
+ENDPOINTS = ("local", "conv", "fc", "global")
 # What is read by some models alone, and ignored by the others.
 _READ_BY = {
     **dict.fromkeys(
@@ -64,7 +65,6 @@ _READ_BY = {
             "global_critic",
             "critic_layer_norm",
             "negatives",
-            "locations",
             "alpha",
             "beta",
             "coordinates",
@@ -74,7 +74,7 @@ _READ_BY = {
         ),
         ("dim",),
     ),
-    **dict.fromkeys(("mi_units", "score_chunk"), ("dim", "amdim")),
+    **dict.fromkeys(("mi_units", "score_chunk", "locations"), ("dim", "amdim")),
     "gamma": ("dim", "aae"),
     "prior": ("dim", "aae", "bigan", "generator"),
     "prior_divergence": ("dim", "aae", "generator"),
@@ -268,6 +268,10 @@ class Experiment:
         4.0, "for --model=beta_vae, the weight of the KL divergence from the prior", above=0
     )
     temperature: float = _setting(0.5, "for --model=simclr, of the softmax", above=0)
+    scales: str = _setting(
+        "global-local,global-conv,conv-conv",
+        "for --model=amdim, pairs of endpoints, each ANCHOR-PLACE of local, conv, fc, global",
+    )
 
     epochs: int = _setting(20, "epochs of training", minimum=1, identity=False, maximum=10**6)
     steps: int = _setting(0, "caps the steps of training; 0: no cap", minimum=0, identity=False)
@@ -527,6 +531,13 @@ class Experiment:
                 raise InputError(
                     f"--{name} is for --model={' or '.join(models)}, not {self.model}; leave it out"
                 )
+        scales = self.scales.split(",")
+        pairs = {f"{anchor}-{place}" for anchor in ENDPOINTS for place in ENDPOINTS}
+        if not set(scales) <= pairs or len(set(scales)) < len(scales):
+            raise InputError(
+                f"--scales={self.scales}; expected different pairs ANCHOR-PLACE with commas "
+                f"between, each of {', '.join(ENDPOINTS)}"
+            )
         crops = tuple(CROP_ENCODERS.values())
         if self.model == "cpc" and not self.table and self.encoder not in ("", *crops):
             raise InputError(

@@ -186,8 +186,13 @@ def _pixels(images: np.ndarray) -> np.ndarray:
 
 def _objective(experiment: Experiment) -> str:
     if experiment.model != "dim":
-        own = [name for name, models in OF_MODELS.items() if experiment.model in models]
-        return ", ".join([experiment.model, *(f"{x} {getattr(experiment, x):g}" for x in own)])
+        own = {
+            name: getattr(experiment, name)
+            for name, models in OF_MODELS.items()
+            if experiment.model in models
+        }
+        told = (f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in own.items())
+        return ", ".join([experiment.model, *told])
     names = ("alpha", "beta", "gamma", "coordinates", "relative_coordinates")
     weights = [
         f"{name} {getattr(experiment, name):g}" for name in names if getattr(experiment, name)

@@ -97,7 +97,13 @@ def _cpc(experiment, encoder, splits):
 
 def _amdim(experiment, encoder, splits):
     return MultiScaleDIM(
-        encoder, experiment.mi_units, experiment.score_chunk, experiment.seed, name="amdim"
+        encoder,
+        experiment.mi_units,
+        experiment.score_chunk,
+        experiment.scales.split(","),
+        experiment.locations,
+        experiment.seed,
+        name="amdim",
     )
 
 

@@ -1,5 +1,7 @@
 """Deep InfoMax across views and scales, in the manner of AMDIM."""
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
@@ -10,8 +12,8 @@ from keras_models.randomness import StepRandom
 from keras_models.terms import MutualInformation
 from keras_models.views import Views
 
-# Of the two features of a pair: the one that is told among others, and the places of the map.
-SCALES = (("global", "local"), ("global", "conv"), ("conv", "conv"))
+# "anchor-place": the feature that is told among others, and that whose places it is told by.
+SCALES = ("global-local", "global-conv", "conv-conv")
 
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
@@ -20,39 +22,61 @@ class MultiScaleDIM(EncoderModel):
 
     AMDIM's n-to-m tasks, 1-to-5, 1-to-7 and 5-to-5 in its network, are here global to local map,
     global to last convolution, and last convolution to itself (local to local, each place of one
-    view with each of the other). Each is an infoNCE over the batch by a dot-product critic of its
-    own, taken both ways round, and all have the same weight. Not AMDIM's: its encoder, the penalty
-    on scores and their clipping (the critics' layer norm bounds them), the mixture of features.
+    view with each of the other); other scales pair other endpoints, a vector being a map of one
+    place. Each is an infoNCE over the batch by a dot-product critic of its own, taken both ways
+    round, and all have the same weight. Not AMDIM's: its encoder, the penalty on scores and their
+    clipping (the critics' layer norm bounds them), the mixture of features.
 
     Args:
-        encoder: images -> endpoints local, conv and global.
+        encoder: images -> endpoints.
         units: U of the critics.
         chunk: of the critics.
+        scales: pairs of endpoints as "anchor-place", as in `SCALES`.
+        locations: S, how many places of the local map are scored in a step; 0: all.
         seed: of the random numbers drawn in training.
 
     Raises:
-        ValueError: the encoder has no endpoint conv.
+        ValueError: the encoder lacks an endpoint of a scale; when built, more locations than the
+            local map has.
     """
 
-    def __init__(self, encoder, units: int = 2048, chunk: int = 0, seed: int = 0, **kwargs):
+    def __init__(
+        self,
+        encoder,
+        units: int = 2048,
+        chunk: int = 0,
+        scales: Sequence[str] = SCALES,
+        locations: int = 0,
+        seed: int = 0,
+        **kwargs,
+    ):
         super().__init__(encoder, seed, **kwargs)
-        if "conv" not in encoder.endpoints:
-            raise ValueError(f"{encoder.name} has no endpoint conv; take another --encoder")
         self.units = units
         self.chunk = chunk
+        self.scales = tuple(scales)
+        self.locations = locations
+        self.pairs = [tuple(scale.split("-")) for scale in self.scales]
+        for name in (name for pair in self.pairs for name in pair):
+            if name not in encoder.endpoints:
+                raise ValueError(
+                    f"{encoder.name} has no endpoint {name}; take another --encoder or --scales"
+                )
         self.views = Views(augmented=True)
         self.terms = [
             MutualInformation(
                 critics.get("dot", units=units, chunk=chunk, synchronized=encoder.synchronized),
                 "infonce",
+                locations=locations if place == "local" else 0,
                 name=f"{anchor}_{place}",
             )
-            for anchor, place in SCALES
+            for anchor, place in self.pairs
         ]
 
     def build_heads(self, shapes):
-        for term, (anchor, place) in zip(self.terms, SCALES, strict=True):
-            term.build({"local": shapes[place]}, {"global": shapes[anchor]})
+        for term, (anchor, place) in zip(self.terms, self.pairs, strict=True):
+            shape = shapes[place]
+            as_map = shape if len(shape) == 4 else (shape[0], 1, 1, shape[1])
+            term.build({"local": as_map}, {"global": shapes[anchor]})
 
     def objective(self, batch: Batch, random: StepRandom) -> Losses:
         first, second = (
@@ -63,13 +87,21 @@ class MultiScaleDIM(EncoderModel):
         )
         total = tf.constant(0.0)
         metrics: dict[str, tf.Tensor] = {}
-        for term, (anchor, place) in zip(self.terms, SCALES, strict=True):
+        for term, (anchor, place) in zip(self.terms, self.pairs, strict=True):
             for mine, other in ((first, second), (second, first)):
-                found = term({"local": mine[place]}, {"global": other[anchor]}, random=random)
+                features = mine[place]
+                if features.shape.rank == 2:
+                    features = features[:, tf.newaxis, tf.newaxis]
+                found = term({"local": features}, {"global": other[anchor]}, random=random)
                 total += 0.5 * found.encoder_loss
                 for name, value in found.metrics.items():
                     metrics[name] = metrics.get(name, 0.0) + 0.5 * value
         return Losses(total, None, metrics, first["global"])
 
     def config(self):
-        return {"units": self.units, "chunk": self.chunk}
+        return {
+            "units": self.units,
+            "chunk": self.chunk,
+            "scales": self.scales,
+            "locations": self.locations,
+        }

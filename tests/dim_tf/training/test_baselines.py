@@ -149,6 +149,11 @@ def test_settings_that_do_not_fit_are_told_by_their_flags():
 def test_settings_of_other_models_are_refused():
     with pytest.raises(InputError, match="--kl_weight is for --model=beta_vae, not vae"):
         experiment("vae", kl_weight=2.0)
+    with pytest.raises(InputError, match="--scales is for --model=amdim, not dim"):
+        experiment("dim", scales="global-global")
+    for scales in ("global", "global-nowhere", "global-local,global-local", ""):
+        with pytest.raises(InputError, match=f"--scales={scales}; expected different pairs"):
+            experiment("amdim", scales=scales)
     with pytest.raises(InputError, match="--temperature is for --model=simclr, not vicreg"):
         experiment("vicreg", temperature=0.1)
     experiment("beta_vae", kl_weight=2.0)

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 import small_baseline as small
+import tensorflow as tf
 
+from keras_models.baselines import MultiScaleDIM
 from keras_models.encoders import ConvNet
 from keras_models.randomness import StepRandom
 
@@ -29,6 +31,39 @@ def test_local_to_local_pairs_every_place_with_every_other():
     maps = model.encoder(small.IMAGES)["conv"]  # [16, 2, 2, 8]
     scores = model.terms[2].critic(maps, maps, training=True)
     assert scores.joint.shape == (16, 4, 4)
+
+
+def test_a_vector_is_a_map_of_one_place():
+    """Global to global by hand, one view against the other both ways round."""
+
+    def make(encoder):
+        return MultiScaleDIM(encoder, units=6, scales=("global-global", "fc-global"))
+
+    model = small.made(make)
+    views = model.views(small.BATCH.images, StepRandom(0, 0))
+    a, b = (model.encoder(x, training=True)["global"][:, None, None] for x in views)
+    critic = model.terms[0].critic
+    total = 0.0
+    for mine, other in ((a, b), (b, a)):
+        scores = critic(mine, other[:, 0, 0], training=True)
+        assert scores.joint.shape == (16, 1, 1)
+        total += 0.5 * model.terms[0].estimator(scores)
+    metrics = small.made(make).train_step(small.BATCH.images)
+    np.testing.assert_allclose(metrics["global_global_mi"], total, rtol=1e-4)
+
+
+def test_some_places_of_the_local_map_alone():
+    model = small.made(lambda encoder: MultiScaleDIM(encoder, units=6, locations=3))
+    places = {
+        t.name: t._some_places(tf.zeros([16, 4, 4, 8]), StepRandom(0, 0)) for t in model.terms
+    }
+    shapes = {name: (tuple(found.shape), weight) for name, (found, weight) in places.items()}
+    whole = ((16, 4, 4, 8), 1.0)
+    assert shapes == {
+        "global_local": ((16, 3, 1, 8), 16 / 3),
+        "global_conv": whole,
+        "conv_conv": whole,
+    }
 
 
 def test_an_encoder_without_convolutions_is_refused():
