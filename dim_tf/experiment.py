@@ -93,6 +93,8 @@ MEASURES = (
     "ndm",
     "mine",
 )
+# Those of dim_tf.export.lite. A test compares them.
+TFLITE = ("float32", "float16", "dynamic", "int8", "float32_batch1")
 # Those of dim_tf.tables. A test compares them.
 TABLES = ("1", "2", "3", "4", "cpc", "alpha", "beta", "gamma", "negatives")
 # Every number has a bound, that of TensorFlow: sizes of 32 bits, float32.
@@ -433,6 +435,11 @@ class Experiment:
     neighbours: int = _setting(
         10, "neighbours that it finds", minimum=1, identity=False, maximum=10**6
     )
+    tflite: str = _setting(
+        "all",
+        f"TFLite files of the export, with commas between: {', '.join(TFLITE)}; all; none",
+        identity=False,
+    )
     tflite_endpoints: bool = _setting(
         False, "export a TFLite file of all endpoints too", identity=False
     )
@@ -544,6 +551,12 @@ class Experiment:
                 f"--model=cpc predicts the features of crops, and {self.encoder} has none: take "
                 f"--encoder={' or '.join(crops)}, or leave --encoder out"
             )
+        unknown = [name for name in self.tflite_names if name not in TFLITE]
+        if unknown:
+            raise InputError(
+                f"--tflite has no {unknown[0]!r}; expected all, none, or a list of "
+                f"{', '.join(TFLITE)}"
+            )
         unknown = [name for name in self.measure_names if name not in MEASURES]
         if unknown:
             raise InputError(
@@ -596,6 +609,13 @@ class Experiment:
         if self.measures == "all":
             return MEASURES
         return tuple(name.strip() for name in self.measures.split(","))
+
+    @property
+    def tflite_names(self) -> tuple[str, ...]:
+        """What `tflite` lists."""
+        if self.tflite in ("all", "none"):
+            return TFLITE if self.tflite == "all" else ()
+        return tuple(name.strip() for name in self.tflite.split(","))
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -171,6 +171,7 @@ def export(experiment: Experiment, splits: Splits) -> None:
         max_pixels=experiment.max_pixels,
         quantized=experiment.quantized,
         reference=_reference(experiment, model.encoder, splits),
+        tflite=experiment.tflite_names,
         tflite_endpoints=experiment.tflite_endpoints,
         keep=experiment.keep_versions,
     )

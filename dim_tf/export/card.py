@@ -52,12 +52,7 @@ layer = EncoderLayer($quoted, trainable=True)
 # In Keras 3 without dim_tf, not to fine-tune:
 import keras
 layer = keras.layers.TFSMLayer($quoted, call_endpoint="serving_default")
-
-# TFLite, without TensorFlow:
-from ai_edge_litert.interpreter import Interpreter
-run = Interpreter($quoted_lite).get_signature_runner()
-features = run(images=images)["global"]
-```
+$lite_code```
 
 TensorFlow Serving: `docker compose -f serving/compose.yaml up` in the folder above $name, then
 
@@ -66,6 +61,10 @@ echo '{"signature_name": "serving_bytes", "instances": [{"b64": "'$$(base64 -w0 
     curl $address -d @-
 ```
 
+${lite_files}Other settings and all figures: `assets/metadata.json`.
+""")
+
+_LITE_FILES = string.Template("""\
 ## TFLite files
 
 Compared with the Keras model on $checked images of the test split; time of one image on one thread
@@ -75,12 +74,30 @@ of the machine that exported.
 |---|---|---|---|
 $files
 
+$notes""")
+_LITE_NOTES = {
+    "encoder_int8.tflite": """\
 `encoder_int8.tflite` takes and gives int8 by the scales that it holds. The ranges of its numbers
-come from $calibrated images of the training split. `encoder_float32_batch1.tflite` has the metadata
-that MediaPipe's ImageEmbedder asks for.
+come from $calibrated images of the training split.
 
-Other settings and all figures: `assets/metadata.json`.
-""")
+""",
+    "encoder_float32_batch1.tflite": """\
+`encoder_float32_batch1.tflite` takes one image, and has the metadata that MediaPipe's ImageEmbedder
+asks for.
+
+""",
+}
+_LITE_CODE = """
+# TFLite, without TensorFlow:
+from ai_edge_litert.interpreter import Interpreter
+run = Interpreter({file}).get_signature_runner()
+features = run(images=images)["global"]
+"""
+_LITE_CODE_OF_INT8 = """
+# TFLite, from and to float32 by the file's scales:
+from dim_tf.export import lite
+features = lite.runner({file})(images)["global"]
+"""
 
 
 @dataclass(frozen=True)
@@ -107,7 +124,8 @@ def render(metadata: dict[str, Any], files: list[LiteFile], checked: int, calibr
     return _CARD.substitute(
         name=text(name),
         quoted=json.dumps(f"{name}/VERSION", ensure_ascii=False),
-        quoted_lite=json.dumps(f"{name}/VERSION/encoder_float32.tflite", ensure_ascii=False),
+        lite_code=_lite_code(name, files),
+        lite_files=_lite_files(files, checked, calibrated),
         address=shlex.quote(f"http://localhost:8501/v1/models/{quote(name)}:predict"),
         data=text(metadata["data"]) or "not stated",
         learned=text(metadata["learned"]),
@@ -125,12 +143,33 @@ def render(metadata: dict[str, Any], files: list[LiteFile], checked: int, calibr
             for name, s in signatures.items()
         ),
         evaluation=evaluation_table(metadata["evaluation"]),
+    )
+
+
+def _lite_code(name, files):
+    """How to run the first of the files; nothing without any."""
+    if not files:
+        return ""
+    is_int8 = files[0].file == "encoder_int8.tflite"
+    code = _LITE_CODE_OF_INT8 if is_int8 else _LITE_CODE
+    return code.format(file=json.dumps(f"{name}/VERSION/{files[0].file}", ensure_ascii=False))
+
+
+def _lite_files(files, checked, calibrated):
+    """Their table; nothing without any."""
+    if not files:
+        return ""
+    notes = "".join(
+        note for file, note in _LITE_NOTES.items() if any(f.file == file for f in files)
+    )
+    lines = (
+        f"| `{f.file}` | {f.size / 1e6:.2f} | {f.cosine:.5f} | {f.milliseconds:.2f} |"
+        for f in files
+    )
+    return _LITE_FILES.substitute(
         checked=checked,
-        calibrated=calibrated,
-        files="\n".join(
-            f"| `{f.file}` | {f.size / 1e6:.2f} | {f.cosine:.5f} | {f.milliseconds:.2f} |"
-            for f in files
-        ),
+        files="\n".join(lines),
+        notes=string.Template(notes).substitute(calibrated=calibrated),
     )
 
 

@@ -33,6 +33,11 @@ class Variant:
     precision: str = "float32"
     fixed: bool = False
 
+    @property
+    def name(self) -> str:
+        """What --tflite calls it."""
+        return self.file.removeprefix("encoder_").removesuffix(".tflite")
+
 
 VARIANTS = (
     Variant("encoder_float32.tflite"),

@@ -49,6 +49,7 @@ class Details:
         max_pixels: larger encoded images are refused.
         quantized: whether there is a signature with features as bytes.
         reference: among which the signature `neighbours` looks; None: without.
+        tflite: names of the TFLite files, of `lite.VARIANTS`; None: all.
         tflite_endpoints: whether there is a TFLite file of all endpoints.
         keep: newest versions that stay; 0: all.
     """
@@ -67,6 +68,7 @@ class Details:
     max_pixels: int = encoded_images.MAX_PIXELS
     quantized: bool = False
     reference: Reference | None = None
+    tflite: tuple[str, ...] | None = None
     tflite_endpoints: bool = False
     keep: int = 0
 
@@ -192,7 +194,9 @@ def _write(hidden, encoder, name, pixels, details):
 
 
 def _variants(details: Details) -> Iterator[lite.Variant]:
-    yield from lite.VARIANTS
+    for variant in lite.VARIANTS:
+        if details.tflite is None or variant.name in details.tflite:
+            yield variant
     if details.tflite_endpoints:
         yield lite.ENDPOINTS
 

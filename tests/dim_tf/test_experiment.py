@@ -7,7 +7,8 @@ import math
 import pytest
 
 from dim_tf.errors import InputError
-from dim_tf.experiment import DEFAULT_MEASURES, MEASURES, Experiment
+from dim_tf.experiment import DEFAULT_MEASURES, MEASURES, TFLITE, Experiment
+from dim_tf.export import lite
 
 
 def test_json_round_trip():
@@ -74,6 +75,15 @@ def test_measures_are_a_list_or_all():
     assert Experiment(name="a", measures="svm,knn").measure_names == ("svm", "knn")
     assert Experiment(name="a", measures="all").measure_names == MEASURES
     assert Experiment(name="a").measure_names == DEFAULT_MEASURES
+
+
+def test_tflite_files_are_a_list_or_all_or_none():
+    assert Experiment(name="a").tflite_names == TFLITE
+    assert tuple(variant.name for variant in lite.VARIANTS) == TFLITE
+    assert Experiment(name="a", tflite="none").tflite_names == ()
+    assert Experiment(name="a", tflite="int8, dynamic").tflite_names == ("int8", "dynamic")
+    with pytest.raises(InputError, match="--tflite has no 'int4'; expected all, none, or"):
+        Experiment(name="a", tflite="int8,int4")
 
 
 def test_differences_name_what_makes_another_experiment():

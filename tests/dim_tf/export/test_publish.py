@@ -19,6 +19,8 @@ from small_export import images, small_encoder
 from dim_tf.errors import InputError, RunError
 from dim_tf.export import card, lite, publish, saved_model
 
+ALL_VARIANTS = lite.VARIANTS
+
 
 @pytest.fixture(scope="module", autouse=True)
 def few_variants():
@@ -115,6 +117,7 @@ def test_an_unmeasured_encoder_has_a_card_too(tmp_path, monkeypatch):
     path, _ = publish.publish(small_encoder(), tmp_path / "small", images())
     card = (path / "README.md").read_text()
     assert "Not measured" in card
+    assert "TFLite" not in card
     assert "not stated" in card
 
 
@@ -190,6 +193,26 @@ def test_two_runs_may_remove_old_versions(tmp_path, monkeypatch):
     monkeypatch.setattr(publish, "versions", lambda _: listed)
     publish.remove_old(tmp_path, 1)
     assert [p.name for p in tmp_path.iterdir()] == ["5"]
+
+
+@pytest.mark.slow
+def test_int8_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(lite, "VARIANTS", ALL_VARIANTS)
+    details = publish.Details(tflite=("int8",))
+    path, _ = publish.publish(small_encoder(), tmp_path / "small", images(), details)
+    assert [found.name for found in path.glob("*.tflite")] == ["encoder_int8.tflite"]
+    text = (path / "README.md").read_text()
+    assert "float32_batch1" not in text
+    assert f"come from {len(images())} images" in text
+    code = text.split("```python\n")[1].split("```")[0].replace("VERSION", "1")
+    monkeypatch.chdir(tmp_path)
+    scope = {"images": images()}
+    exec(code, scope)
+    wanted = tf.saved_model.load(str(path))(images()).numpy()
+    lost = 1 - np.sum(scope["features"] * wanted, 1) / (
+        np.linalg.norm(scope["features"], axis=1) * np.linalg.norm(wanted, axis=1)
+    )
+    assert lost.mean() < lite.LOST["int8"]
 
 
 def test_a_wrong_export_is_not_published(published, tmp_path, monkeypatch):
