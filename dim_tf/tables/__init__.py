@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dim_tf.experiment import Experiment
-from dim_tf.tables import written
+from dim_tf.tables import records, written
 from dim_tf.tables.plan import make_plan
 from dim_tf.tables.work import Stopped, Worker, check_all_ran
 
@@ -26,6 +26,7 @@ def make_table(experiment: Experiment, given: Mapping[str, Any]) -> bool:
         RunError: a row failed; all others were run.
     """
     plan = make_plan(experiment, given)
+    plan.jobs[:] = records.without_known_floors(plan)
 
     def write():
         written.write(plan)

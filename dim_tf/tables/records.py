@@ -1,5 +1,6 @@
 """`Record`: what is known of a run of a row, as a JSON file of its own."""
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Collection, Mapping
@@ -99,6 +100,34 @@ def read(plan: Plan, job: Job) -> Record | None:
             )
         return record
     return None
+
+
+def without_known_floors(plan: Plan) -> list[Job]:
+    """The plan's jobs, without the floors that another run has."""
+    known = list(_all_records(plan))
+    found = []
+    for job in plan.jobs:
+        experiment = job.experiment
+        has_them = any(
+            (record.row, record.seed) != (job.row.key, job.seed)
+            and record.settings.get("encoder") == experiment.encoder
+            and record.evaluation.get("floors")
+            and record.has(job)
+            for record in known
+        )
+        floors = experiment.floors and not has_them
+        found.append(
+            dataclasses.replace(job, experiment=dataclasses.replace(experiment, floors=floors))
+        )
+    return found
+
+
+def _all_records(plan):
+    """Of all rows, whatever their settings; what is no record is told when its row is read."""
+    for folder in filter(None, (plan.folder, plan.results)):
+        for path in sorted((folder / "rows").glob("*.json")):
+            with contextlib.suppress(ValueError, TypeError, OSError):
+                yield Record(**json_object(read_text(path)))
 
 
 def seeds_of(plan: Plan, key: str) -> list[int]:

@@ -14,6 +14,7 @@ import pytest
 
 from dim_tf.errors import InputError, RunError
 from dim_tf.experiment import Experiment
+from dim_tf.tables import records
 from dim_tf.tables.claims import Claim, ClaimLost, Claims
 from dim_tf.tables.plan import make_plan
 from dim_tf.tables.work import Worker, check_all_ran, command_of, flags_of
@@ -147,6 +148,22 @@ def test_a_failure_after_the_weights_are_gone_leaves_the_figures(tmp_path, monke
     assert (record["measures"], record["failed"]) == (["mlp", "svm"], {})
     work(tmp_path, rows="dim_l_jsd", measures="knn")
     assert stages(tmp_path, "dim_l_jsd-seed0")[-1] == "evaluate knn"
+
+
+def test_floors_are_measured_once_for_all_commands(tmp_path):
+    results = str(tmp_path / "results")
+    work(tmp_path / "table", rows="dim_l_jsd", results=results)
+    for folder in (tmp_path / "table", tmp_path / "elsewhere" / "table"):
+        floors = [
+            job.experiment.floors
+            for measures in ("mlp", "mlp,svm")
+            for job in records.without_known_floors(
+                plan_of(folder, rows="dim_l_dv,dim_l_jsd", measures=measures, results=results)
+            )
+        ]
+        assert floors == [False, False, True, False]  # of svm nobody has them
+    alone = records.without_known_floors(plan_of(tmp_path / "table", rows="dim_l_jsd"))
+    assert alone[0].experiment.floors  # its own
 
 
 def test_a_failed_floor_is_told_and_tried_again(tmp_path, monkeypatch):
