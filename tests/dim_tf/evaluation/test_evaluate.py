@@ -281,8 +281,8 @@ def test_probes_are_trained_on_the_images_that_have_labels(splits):
     ("trained", "gamma", "dim", "lack"),
     [
         (True, 0.1, 5, ""),
-        (True, 0.0, 5, "a run with --gamma"),
-        (False, 0.1, 5, "a run with --gamma"),
+        (True, 0.0, 5, "--model=dim or aae with --gamma"),
+        (False, 0.1, 5, "--model=dim or aae with --gamma"),
         (True, 0.1, 4 * 5, "has a map of them"),
     ],
 )

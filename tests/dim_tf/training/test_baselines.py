@@ -1,6 +1,5 @@
 """The models beside Deep InfoMax, from their settings to a checkpoint and back."""
 
-import dataclasses
 import json
 from typing import ClassVar
 
@@ -17,6 +16,7 @@ from dim_tf.training import baselines, loop
 from dim_tf.training.checkpoint import Checkpoints
 from dim_tf.training.model import load_trained, make_encoder, make_model
 from keras_models import DeepInfoMax
+from keras_models.generator import Generator
 from keras_models.objective_model import Batch
 
 NAMES = [name for name in MODELS if name != "dim"]
@@ -71,18 +71,20 @@ OTHERS = {
 }
 
 
+@pytest.fixture(scope="module")
+def encoder():
+    return make_encoder(Experiment(name="t", encoder="crops32x32"), (32, 32, 3))
+
+
 @pytest.mark.parametrize("model", [*MODELS, "generator"])
-def test_what_a_model_does_not_read_is_told(model, monkeypatch):
-    monkeypatch.setattr(DeepInfoMax, "build", lambda model: None)
+def test_what_a_model_does_not_read_is_told(model, encoder, monkeypatch):
+    for made in (DeepInfoMax, Generator):
+        monkeypatch.setattr(made, "build", lambda model: None)
     data = splits(32)
-    wanted = Watched(name="t", model=model, mi_units=8, latent_dim=64, **OTHERS)
-    encoder = None
-    if model != "generator":
-        encoder = make_encoder(Experiment(name="t", encoder="crops32x32"), data.image_shape)
+    others = {**OTHERS, "local_critic": "dot"} if model == "dim" else OTHERS
+    wanted = Watched(name="t", model=model, mi_units=8, latent_dim=64, **others)
     Watched.read.clear()
-    if model == "dim":
-        make_model(dataclasses.replace(wanted, local_critic="dot"), data)
-    elif model == "generator":
+    if model in ("dim", "generator"):
         make_model(wanted, data)
     else:
         baselines.make(wanted, encoder, data)

@@ -33,6 +33,7 @@ def test_local_to_local_pairs_every_place_with_every_other():
     assert scores.joint.shape == (16, 4, 4)
 
 
+@pytest.mark.slow
 def test_a_vector_is_a_map_of_one_place():
     """Global to global by hand, one view against the other both ways round."""
 
