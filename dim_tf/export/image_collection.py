@@ -47,8 +47,8 @@ def open_collection(where: str, data_dir: str = "", download: bool = False) -> C
             (`manifest.listed`, `image_files.is_meant`; what is not JPEG or PNG by its content is
             made PNG), ids their relative paths with "/"; a pattern of TFRecord files (ending in
             .tfrecord or .tfrecords, with or without what TFDS appends) of tf.train.Example with the
-            encoded image in one of `IMAGE_FEATURES`, ids <file>:<number in the file>; or tfds:NAME:SPLIT or tfds:NAME:SPLIT+SPLIT, ids
-            SPLIT:<number>.
+            encoded image in one of `IMAGE_FEATURES`, ids <file>:<number in the file>; or
+            tfds:NAME:SPLIT or tfds:NAME:SPLIT+SPLIT, ids SPLIT:<number>.
         data_dir: TFDS's folder.
         download: whether TFDS may download.
 
