@@ -5,312 +5,201 @@ Its fields are the command line's flags: name, default, help and allowed values 
 
 import dataclasses
 import json
-import math
 import os
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dim_tf.data import SOURCES, Request, check_name
-from dim_tf.errors import InputError, one_line
+from dim_tf.errors import InputError
 from dim_tf.files import json_object
+from dim_tf.names import (
+    CROP_ENCODERS,
+    DEFAULT_MEASURES,
+    ENCODERS,
+    ENDPOINTS,
+    ESTIMATORS,
+    MEASURES,
+    MODELS,
+    OF_MODELS,
+    READ_BY,
+    TABLES,
+    TFLITE,
+)
+from dim_tf.setting import checked, setting, told
 
-# Those of keras_models, which needs TensorFlow; --help does not. A test compares them.
-ENCODERS = (
-    "basic28x28",
-    "basic32x32",
-    "basic64x64",
-    "basic",
-    "alex64x64",
-    "foldalex64x64",
-    "foldmultialex64x64",
-    "crops32x32",
-    "crops64x64",
-    "resnet19_32x32",
-    "resnet34_32x32",
-    "foldresnet19_32x32",
-    "foldresnet34_32x32",
-    "residual32x32",
-    "residual64x64",
-    "residual32x32_wide",
-    "residual64x64_wide",
-)
-ESTIMATORS = ("jsd", "infonce", "dv", "nwj", "gan", "rkl", "hellinger", "chi2", "w1")
-# How each model's encoder learns, in a sentence that begins "An image encoder, learned".
-MODELS = {
-    "dim": "from unlabelled images by Deep InfoMax (Hjelm et al. 2019)",
-    "ae": "from unlabelled images as an autoencoder",
-    "vae": "from unlabelled images as a variational autoencoder (Kingma & Welling 2014)",
-    "beta_vae": "from unlabelled images as a β-VAE (Higgins et al. 2017)",
-    "aae": "from unlabelled images as an adversarial autoencoder (Makhzani et al. 2016)",
-    "bigan": "from unlabelled images by BiGAN (Donahue et al. 2017)",
-    "nat": "from unlabelled images by Noise As Targets (Bojanowski & Joulin 2017)",
-    "cpc": "from unlabelled images by contrastive predictive coding (van den Oord et al. 2018)",
-    "simclr": "from unlabelled images by SimCLR (Chen et al. 2020)",
-    "vicreg": "from unlabelled images by VICReg (Bardes et al. 2022)",
-    "amdim": "from unlabelled images by multi-scale Deep InfoMax (Bachman et al. 2019)",
-    "supervised": "from images and their labels by cross-entropy: full supervision",
-}
-CROP_ENCODERS = {32: "crops32x32", 64: "crops64x64"}  # those of cpc, by image size
-# Settings that some models alone have.
-OF_MODELS = {"kl_weight": ("beta_vae",), "temperature": ("simclr",), "scales": ("amdim",)}
-ENDPOINTS = ("local", "conv", "fc", "global")
-# What is read by some models alone, and ignored by the others.
-_READ_BY = {
-    **dict.fromkeys(
-        (
-            "estimator",
-            "local_critic",
-            "global_critic",
-            "critic_layer_norm",
-            "negatives",
-            "alpha",
-            "beta",
-            "coordinates",
-            "relative_coordinates",
-            "occlusion",
-            "views",
-        ),
-        ("dim",),
-    ),
-    **dict.fromkeys(("mi_units", "score_chunk", "locations"), ("dim", "amdim")),
-    "gamma": ("dim", "aae"),
-    "prior": ("dim", "aae", "bigan", "generator"),
-    "prior_divergence": ("dim", "aae", "generator"),
-    "prior_penalty": ("dim", "aae", "bigan", "generator"),
-    **OF_MODELS,
-}
-# Those of dim_tf.evaluation.evaluate. A test compares them.
-DEFAULT_MEASURES = ("knn", "linear", "mlp", "clusters", "geometry", "projection")
-MEASURES = (
-    *DEFAULT_MEASURES,
-    "few_labels",
-    "svm",
-    "fine_tuning",
-    "reconstruction",
-    "prior_match",
-    "ndm",
-    "mine",
-)
-# Those of dim_tf.export.lite. A test compares them.
-TFLITE = ("float32", "float16", "dynamic", "int8", "float32_batch1")
-# Those of dim_tf.tables. A test compares them.
-TABLES = ("1", "2", "3", "4", "cpc", "alpha", "beta", "gamma", "negatives")
-# Every number has a bound, that of TensorFlow: sizes of 32 bits, float32.
-LARGEST = {int: 2**31 - 1, float: 1e30}
-LONGEST_TEXT = 4096  # characters; of a path, what Linux takes
 LONGEST_NAME = 200  # bytes of a folder's name; file systems take 255
-
-
-def _setting(
-    default,
-    help,
-    *,
-    choices=(),
-    minimum=None,
-    above=None,
-    maximum=None,
-    is_path=False,
-    identity=True,
-) -> Any:
-    """A field.
-
-    Args:
-        default: its default.
-        help: its line in --help.
-        choices: the allowed values; empty: any.
-        minimum: the least allowed number.
-        above: a bound that a number must exceed.
-        maximum: the largest allowed number; None: that of `LARGEST`.
-        is_path: whether it is the path of a file or folder, whose ~ is the user's home.
-        identity: whether another value makes another experiment, which a run folder refuses.
-    """
-    metadata = {
-        "help": help,
-        "choices": choices,
-        "minimum": minimum,
-        "above": above,
-        "maximum": maximum,
-        "is_path": is_path,
-        "identity": identity,
-    }
-    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
 class Experiment:
     """The settings of a run. Their meaning is in each field's help."""
 
-    name: str = _setting(
+    name: str = setting(
         "",
         "name of the run and of the export; empty: the flagfile's stem, of --dataset=folder the "
         "folder's name",
         identity=False,
     )
-    run_dir: str = _setting("", "run folder; empty: runs/NAME", identity=False, is_path=True)
-    export_dir: str = _setting(
-        "exported", "folder of exported models", identity=False, is_path=True
-    )
+    run_dir: str = setting("", "run folder; empty: runs/NAME", identity=False, is_path=True)
+    export_dir: str = setting("exported", "folder of exported models", identity=False, is_path=True)
 
-    dataset: str = _setting(
+    dataset: str = setting(
         "digits",
         f"data set: {', '.join(SOURCES)}; or tfds:NAME[/CONFIG][:VERSION], any data set of "
         "TensorFlow Datasets that has images",
     )
-    data_dir: str = _setting(
+    data_dir: str = setting(
         "",
         "folder of the data set's files, of --dataset=folder the images themselves; empty: where "
         "its library keeps them",
         identity=False,
         is_path=True,
     )
-    image_size: int = _setting(
+    image_size: int = setting(
         0, "pixels a side; 0: the data set's default", minimum=0, maximum=4096
     )
-    download: bool = _setting(True, "whether missing data may be downloaded", identity=False)
-    cache_dir: str = _setting(
+    download: bool = setting(True, "whether missing data may be downloaded", identity=False)
+    cache_dir: str = setting(
         "",
         "folder for what is decoded of --dataset=folder; empty: $XDG_CACHE_HOME/dim_tf or "
         "~/.cache/dim_tf",
         identity=False,
         is_path=True,
     )
-    cache_gib: float = _setting(
+    cache_gib: float = setting(
         20.0, "how large it may become, in GiB; 0: nothing is kept", minimum=0, identity=False
     )
-    bad_images: float = _setting(
+    bad_images: float = setting(
         0.05,
         "share of the image files that may be unreadable",
         minimum=0,
         maximum=1,
         identity=False,
     )
-    labels: str = _setting(
+    labels: str = setting(
         "auto",
         "labels of --dataset=folder: folders, the first folder of each image; none; auto: folders, "
         "if all images are in folders that look like classes",
         choices=("auto", "none", "folders"),
         identity=False,
     )
-    holdout: float = _setting(
+    holdout: float = setting(
         0.0,
         "share of the training images that is not trained on but measured on, in place of the test "
         "images, to choose settings by; 0: none",
         minimum=0,
         maximum=0.9,
     )
-    augment: str = _setting(
+    augment: str = setting(
         "auto",
         "random crops (shifts by up to 1/8 of the side) and horizontal flips in training; auto: "
         "crop_flip for --dataset=folder, none for others",
         choices=("auto", "none", "crop", "flip", "crop_flip"),
     )
 
-    model: str = _setting(
+    model: str = setting(
         "dim",
         "what is trained: an encoder, "
         + "; ".join(f"{name}, {how}" for name, how in MODELS.items())
         + "; or generator, images made of prior samples by prior matching alone",
         choices=(*MODELS, "generator"),
     )
-    encoder: str = _setting(
+    encoder: str = setting(
         "", "encoder; empty: chosen from the image size", choices=("", *ENCODERS)
     )
-    latent_dim: int = _setting(64, "units of the global feature", minimum=1, maximum=2**16)
-    estimator: str = _setting(
+    latent_dim: int = setting(64, "units of the global feature", minimum=1, maximum=2**16)
+    estimator: str = setting(
         "jsd", "estimator of mutual information; kl is nwj", choices=(*ESTIMATORS, "kl")
     )
-    local_critic: str = _setting("dot", "critic of local features", choices=("dot", "concat"))
-    global_critic: str = _setting(
+    local_critic: str = setting("dot", "critic of local features", choices=("dot", "concat"))
+    global_critic: str = setting(
         "conv", "critic of whole local maps, for --alpha", choices=("conv", "dense", "dot")
     )
-    mi_units: int = _setting(
+    mi_units: int = setting(
         2048, "units of the dot-product critics, of dim and amdim", minimum=1, maximum=2**16
     )
-    critic_layer_norm: bool = _setting(True, "layer norm in the dot-product critic")
-    negatives: int = _setting(
+    critic_layer_norm: bool = setting(True, "layer norm in the dot-product critic")
+    negatives: int = setting(
         0,
         "other images that each is paired with; 0: the critic's default, all for dot, 1 for others",
         minimum=0,
     )
-    locations: int = _setting(
+    locations: int = setting(
         0, "places of the local map scored in a step, drawn at random; 0: all", minimum=0
     )
-    alpha: float = _setting(0.0, "weight of global mutual information", minimum=0)
-    beta: float = _setting(1.0, "weight of local mutual information", minimum=0)
-    gamma: float = _setting(0.1, "weight of prior matching, of dim and aae; 0: none", minimum=0)
-    prior: str = _setting(
+    alpha: float = setting(0.0, "weight of global mutual information", minimum=0)
+    beta: float = setting(1.0, "weight of local mutual information", minimum=0)
+    gamma: float = setting(0.1, "weight of prior matching, of dim and aae; 0: none", minimum=0)
+    prior: str = setting(
         "uniform",
         "prior of the global feature, and of the codes of bigan and generator",
         choices=("uniform", "gaussian", "ball", "sphere"),
     )
-    prior_divergence: str = _setting(
+    prior_divergence: str = setting(
         "gan", "what the prior's discriminator estimates", choices=(*ESTIMATORS, "kl")
     )
-    prior_penalty: float = _setting(
-        1.0, "weight of the discriminator's gradient penalty", minimum=0
-    )
-    coordinates: float = _setting(
+    prior_penalty: float = setting(1.0, "weight of the discriminator's gradient penalty", minimum=0)
+    coordinates: float = setting(
         0.0, "weight of the task to tell a local feature's row and column", minimum=0
     )
-    relative_coordinates: float = _setting(
+    relative_coordinates: float = setting(
         0.0, "weight of the task to tell the offset of two local features", minimum=0
     )
-    occlusion: bool = _setting(
+    occlusion: bool = setting(
         False, "take the global feature from the image with a random block occluded"
     )
-    views: int = _setting(
+    views: int = setting(
         1,
         "2: local map and global feature from two augmentations of the image",
         choices=(1, 2),
     )
 
-    kl_weight: float = _setting(
+    kl_weight: float = setting(
         4.0, "for --model=beta_vae, the weight of the KL divergence from the prior", above=0
     )
-    temperature: float = _setting(0.5, "for --model=simclr, of the softmax", above=0)
-    scales: str = _setting(
+    temperature: float = setting(0.5, "for --model=simclr, of the softmax", above=0)
+    scales: str = setting(
         "global-local,global-conv,conv-conv",
         "for --model=amdim, pairs of endpoints, each ANCHOR-PLACE of local, conv, fc, global",
     )
 
-    epochs: int = _setting(20, "epochs of training", minimum=1, identity=False, maximum=10**6)
-    steps: int = _setting(0, "caps the steps of training; 0: no cap", minimum=0, identity=False)
-    batch_size: int = _setting(64, "images in a step, over all replicas", minimum=2, maximum=2**20)
-    learning_rate: float = _setting(1e-4, "of Adam, for both optimizers", above=0)
-    schedule: str = _setting(
+    epochs: int = setting(20, "epochs of training", minimum=1, identity=False, maximum=10**6)
+    steps: int = setting(0, "caps the steps of training; 0: no cap", minimum=0, identity=False)
+    batch_size: int = setting(64, "images in a step, over all replicas", minimum=2, maximum=2**20)
+    learning_rate: float = setting(1e-4, "of Adam, for both optimizers", above=0)
+    schedule: str = setting(
         "constant",
         "of the learning rate: constant; cosine, falling to 0 at the end of training, whose length "
         "then belongs to the run",
         choices=("constant", "cosine"),
     )
-    warmup_steps: int = _setting(
+    warmup_steps: int = setting(
         0, "of --schedule=cosine, first steps over which the learning rate rises from 0", minimum=0
     )
-    weight_decay: float = _setting(
+    weight_decay: float = setting(
         0.0,
         "decoupled: a step shrinks weights by this times the learning rate; of matrices and "
         "kernels but the discriminators'; 0: none",
         minimum=0,
     )
-    seed: int = _setting(0, "of all random numbers", minimum=0, maximum=2**32 - 1)
+    seed: int = setting(0, "of all random numbers", minimum=0, maximum=2**32 - 1)
 
-    strategy: str = _setting(
+    strategy: str = setting(
         "auto",
         "devices: auto (mirrored where there are several GPUs or --replicas), one, mirrored, "
         "multi_worker (this is one of several processes, --cluster says which)",
         choices=("auto", "one", "mirrored", "multi_worker"),
         identity=False,
     )
-    replicas: int = _setting(
+    replicas: int = setting(
         0,
         "logical CPU replicas, to try out replicas without GPUs; 0: none",
         minimum=0,
         identity=False,
         maximum=64,
     )
-    cluster: str = _setting(
+    cluster: str = setting(
         "tf_config",
         "where --strategy=multi_worker learns of the other processes: the environment variable "
         "TF_CONFIG, Slurm's variables, or Kubernetes (an indexed Job whose pods have the label "
@@ -318,179 +207,179 @@ class Experiment:
         choices=("tf_config", "slurm", "kubernetes"),
         identity=False,
     )
-    micro_batches: int = _setting(
+    micro_batches: int = setting(
         1,
         "parts of a step's images that are gone through one after the other, to save memory; "
         "negatives and batch norm are then a part's",
         minimum=1,
         maximum=2**20,
     )
-    score_chunk: int = _setting(
+    score_chunk: int = setting(
         0,
         "images whose globals are scored at a time by the critic dot with all negatives; 0: as "
         "many as take 64 MiB",
         minimum=0,
         identity=False,
     )
-    sync_batch_norm: bool = _setting(True, "batch norm statistics over all replicas")
-    precision: str = _setting(
+    sync_batch_norm: bool = setting(True, "batch norm statistics over all replicas")
+    precision: str = setting(
         "float32", "of layers; scores and losses are float32", choices=("float32", "bfloat16")
     )
-    jit_compile: str = _setting(
+    jit_compile: str = setting(
         "auto",
         "XLA: auto (on GPUs), true, false",
         choices=("auto", "true", "false"),
         identity=False,
     )
 
-    online_probe: bool = _setting(
+    online_probe: bool = setting(
         True,
         "train a linear probe of the global feature beside the encoder, where there are labels; "
         "the encoder is the same without it",
         identity=False,
     )
-    steps_per_execution: int = _setting(
+    steps_per_execution: int = setting(
         1,
         "steps that TensorFlow takes before Python looks at them; must divide an epoch's steps",
         minimum=1,
         identity=False,
     )
-    checkpoint_every: int = _setting(
+    checkpoint_every: int = setting(
         500, "steps between checkpoints; there is one at the end too", minimum=1, identity=False
     )
-    keep_checkpoints: int = _setting(2, "newest checkpoints kept", minimum=1, identity=False)
-    log_every: int = _setting(1, "steps between lines of metrics.jsonl", minimum=1, identity=False)
-    resume: bool = _setting(
+    keep_checkpoints: int = setting(2, "newest checkpoints kept", minimum=1, identity=False)
+    log_every: int = setting(1, "steps between lines of metrics.jsonl", minimum=1, identity=False)
+    resume: bool = setting(
         True, "go on from the run folder's checkpoint; false: start anew", identity=False
     )
 
-    on_nan: str = _setting(
+    on_nan: str = setting(
         "stop",
         "at a loss or a weight that is not finite: stop; restore, go back to the last checkpoint "
         "and on with the images in another order",
         choices=("stop", "restore"),
         identity=False,
     )
-    nan_restores: int = _setting(
+    nan_restores: int = setting(
         3, "how often a run may go back with --on_nan=restore", minimum=1, identity=False
     )
 
-    measures: str = _setting(
+    measures: str = setting(
         ",".join(DEFAULT_MEASURES),
         f"what is measured: all, or a list of {', '.join(MEASURES)}",
         identity=False,
     )
-    encoder_path: str = _setting(
+    encoder_path: str = setting(
         "",
         "for --mode=evaluate, the encoder to measure: a SavedModel, of ours or of anyone, or a "
         ".keras file; empty: the run's",
         identity=False,
         is_path=True,
     )
-    probe_epochs: int = _setting(
+    probe_epochs: int = setting(
         10, "epochs of each probe's training", minimum=1, identity=False, maximum=10**6
     )
-    probe_seeds: int = _setting(
+    probe_seeds: int = setting(
         2, "probes trained for each figure of the encoder", minimum=1, identity=False, maximum=1000
     )
 
-    floors: bool = _setting(
+    floors: bool = setting(
         True, "measure the encoder with random weights and the raw pixels too", identity=False
     )
-    probe_learning_rate: float = _setting(
+    probe_learning_rate: float = setting(
         1e-4, "of each probe; the authors' is 1e-4", above=0, identity=False
     )
-    fine_tuning_epochs: int = _setting(
+    fine_tuning_epochs: int = setting(
         10,
         "epochs of the measure fine_tuning, at --learning_rate",
         minimum=1,
         identity=False,
         maximum=10**6,
     )
-    fine_tuning_share: float = _setting(
+    fine_tuning_share: float = setting(
         1.0, "share of the training images whose labels it sees", above=0, identity=False, maximum=1
     )
 
-    keep_versions: int = _setting(
+    keep_versions: int = setting(
         0, "newest exported versions that stay; 0: all", minimum=0, identity=False
     )
-    license: str = _setting("", "licence of the weights, for the model card", identity=False)
-    max_pixels: int = _setting(
+    license: str = setting("", "licence of the weights, for the model card", identity=False)
+    max_pixels: int = setting(
         2**25,
         "encoded images of more pixels are refused in serving",
         minimum=1,
         identity=False,
         maximum=2**28,
     )
-    quantized: bool = _setting(
+    quantized: bool = setting(
         False, "export the signature quantized: features as bytes", identity=False
     )
-    neighbours_index: str = _setting(
+    neighbours_index: str = setting(
         "",
         "export the signature neighbours, which finds an image's neighbours among: train, the "
         "images of training; or a folder that --mode=embed wrote",
         identity=False,
         is_path=True,
     )
-    neighbours: int = _setting(
+    neighbours: int = setting(
         10, "neighbours that it finds", minimum=1, identity=False, maximum=10**6
     )
-    tflite: str = _setting(
+    tflite: str = setting(
         "all",
         f"TFLite files of the export, with commas between: {', '.join(TFLITE)}; all; none",
         identity=False,
     )
-    tflite_endpoints: bool = _setting(
+    tflite_endpoints: bool = setting(
         False, "export a TFLite file of all endpoints too", identity=False
     )
 
-    saved_model: str = _setting(
+    saved_model: str = setting(
         "",
         "for --mode=embed, the exported encoder; empty: the newest of EXPORT_DIR/NAME",
         identity=False,
         is_path=True,
     )
-    embed_input: str = _setting(
+    embed_input: str = setting(
         "",
         "images to embed: a folder, a pattern of TFRecord files, or tfds:NAME:SPLIT",
         identity=False,
         is_path=True,
     )
-    embed_output: str = _setting(
+    embed_output: str = setting(
         "", "folder of embeddings; empty: RUN_DIR/embeddings", identity=False, is_path=True
     )
-    embed_format: str = _setting(
+    embed_format: str = setting(
         "parquet", "of embeddings", choices=("parquet", "tfrecord"), identity=False
     )
-    embed_shard: int = _setting(
+    embed_shard: int = setting(
         4096, "images a file of embeddings", minimum=1, identity=False, maximum=10**7
     )
 
-    runs: str = _setting(
+    runs: str = setting(
         "",
         "for --mode=compare, run folders or their names under runs/, with commas between; the page "
         "goes to RUN_DIR, or to runs/compare-NAMES where that is not given",
         identity=False,
     )
-    table: str = _setting(
+    table: str = setting(
         "",
         "for --mode=table, which: one of the paper's, its comparison with CPC, or an ablation; it "
         "goes to RUN_DIR, or to runs/tableTABLE-DATASET where that is not given",
         choices=("", *TABLES),
         identity=False,
     )
-    rows: str = _setting(
+    rows: str = setting(
         "",
         "rows of the table to run, in this order, with commas between; NAME:N runs the first N of "
         "--table_seeds; empty: all",
         identity=False,
     )
-    table_seeds: str = _setting(
+    table_seeds: str = setting(
         "0",
         "seeds of each row, with commas between: all rows with the first, then the next",
         identity=False,
     )
-    results: str = _setting(
+    results: str = setting(
         "",
         "folder to which the table and each finished row's figures are copied, and in which rows "
         "that were finished elsewhere are found; empty: none",
@@ -500,7 +389,7 @@ class Experiment:
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
-            object.__setattr__(self, field.name, _checked(field, getattr(self, field.name)))
+            object.__setattr__(self, field.name, checked(field, getattr(self, field.name)))
         check_name(self.dataset)
         if not self.name:
             raise InputError("--name is empty and no --flagfile gives one; give a name")
@@ -575,7 +464,7 @@ class Experiment:
         """The settings that are not their defaults and that the model does not read."""
         return [
             name
-            for name, models in _READ_BY.items()
+            for name, models in READ_BY.items()
             if self.model not in models and getattr(self, name) != getattr(Experiment, name)
         ]
 
@@ -667,80 +556,8 @@ def _check_no_pattern(name, path):
     signs = [sign for sign in path if sign in "*?[]\\"]
     if signs:
         raise InputError(
-            f"--{name}: the run folder {_told(path)} has {signs[0]!r} in its path, which stands "
+            f"--{name}: the run folder {told(path)} has {signs[0]!r} in its path, which stands "
             "for other files where TensorFlow looks for checkpoints; leave it out"
-        )
-
-
-_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-
-
-def _checked(field, value):
-    """The value as the field holds it: a whole number as a float, a path with the user's home."""
-    # Of JSON a number may be text, and of both languages true is a number.
-    fitting = (int, float) if field.type is float else (field.type,)
-    if type(value) not in fitting:
-        raise InputError(f"--{field.name}={_told(value)}; expected {_KINDS[field.type]}")
-    if field.type is float:
-        value = _as_float(field, value)
-    meta = field.metadata
-    if meta["choices"] and value not in meta["choices"]:
-        allowed = ", ".join(repr(choice) for choice in meta["choices"])
-        raise InputError(f"--{field.name}={_told(value)}; expected one of {allowed}")
-    if field.type in LARGEST:
-        _check_number(field, value)
-    if field.type is str:
-        _check_text(field, value)
-        if meta["is_path"]:  # a shell leaves the ~ of --run_dir=~/a to us
-            value = os.path.expanduser(value)
-    return value
-
-
-def _told(value) -> str:
-    try:
-        return one_line(repr(value), 200)
-    except ValueError:  # Python writes no number of more than 4,300 digits
-        return "a number of thousands of digits"
-
-
-def _as_float(field, value) -> float:
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise InputError(f"--{field.name}={_told(value)}; expected a finite number")
-    return number
-
-
-def _check_number(field, value):
-    least, above, most = (field.metadata[bound] for bound in ("minimum", "above", "maximum"))
-    most = LARGEST[field.type] if most is None else most
-    if least is not None and value < least:
-        raise InputError(f"--{field.name}={_told(value)}; expected at least {least}")
-    if above is not None and value <= above:
-        raise InputError(f"--{field.name}={_told(value)}; expected more than {above}")
-    if value > most:
-        raise InputError(f"--{field.name}={_told(value)}; expected at most {most}")
-
-
-def _check_text(field, value):
-    if len(value) > LONGEST_TEXT:
-        raise InputError(
-            f"--{field.name}={_told(value)} has {len(value):,} characters; expected at most "
-            f"{LONGEST_TEXT:,}"
-        )
-    # Control characters, halves of a character that stand for bytes that are not UTF-8, line ends.
-    strange = [c for c in value if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")]
-    if strange:
-        raise InputError(
-            f"--{field.name}={_told(value)} has the character {strange[0]!r}; expected one line of "
-            "text in UTF-8, without control characters"
-        )
-    if field.metadata["is_path"] and any(len(os.fsencode(p)) > 255 for p in value.split("/")):
-        raise InputError(
-            f"--{field.name}={_told(value)} has a name of more than 255 bytes, which no file "
-            "system takes; give a shorter one"
         )
 
 
@@ -756,4 +573,4 @@ def _check_name(name):
     elif len(os.fsencode(name)) > LONGEST_NAME:
         why = f"has more than {LONGEST_NAME} bytes; give a shorter one"
     if why:
-        raise InputError(f"--name={_told(name)} {why}")
+        raise InputError(f"--name={told(name)} {why}")

@@ -9,7 +9,8 @@ from typing import Any
 
 from dim_tf.data import folder_name
 from dim_tf.errors import InputError
-from dim_tf.experiment import OF_MODELS, Experiment
+from dim_tf.experiment import Experiment
+from dim_tf.names import OF_MODELS
 from dim_tf.tables.definitions import TABLES, Row, Table
 
 # What makes other figures of the same experiment.

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from dim_tf.errors import InputError
-from dim_tf.experiment import MEASURES
 from dim_tf.files import json_object, read_text, replace_text
+from dim_tf.names import MEASURES
 from dim_tf.tables.plan import Job, Plan, differences
 
 FLOORS = "floors"  # in `Record.failed`: what failed is a measure of random weights or of pixels

@@ -21,8 +21,9 @@ from typing import Any
 from dim_tf import metrics_file
 from dim_tf.ending import Signals
 from dim_tf.errors import RunError
-from dim_tf.experiment import MEASURES, Experiment
+from dim_tf.experiment import Experiment
 from dim_tf.files import read_checked, read_json, replace_text
+from dim_tf.names import MEASURES
 from dim_tf.tables import records
 from dim_tf.tables.claims import Claim, ClaimLost, Claims
 from dim_tf.tables.plan import PATHS, Job, Plan, as_flags, identity, without_folders

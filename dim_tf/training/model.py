@@ -8,8 +8,9 @@ import tensorflow as tf
 
 from dim_tf.data.splits import Splits
 from dim_tf.errors import InputError
-from dim_tf.experiment import CROP_ENCODERS, Experiment
+from dim_tf.experiment import Experiment
 from dim_tf.files import read_text
+from dim_tf.names import CROP_ENCODERS
 from dim_tf.training import baselines, budget, strategy
 from dim_tf.training.checkpoint import restore_weights
 from keras_models import DeepInfoMax, encoders, optimizers, terms

@@ -7,8 +7,9 @@ import math
 import pytest
 
 from dim_tf.errors import InputError
-from dim_tf.experiment import DEFAULT_MEASURES, MEASURES, TFLITE, Experiment
+from dim_tf.experiment import Experiment
 from dim_tf.export import lite
+from dim_tf.names import DEFAULT_MEASURES, MEASURES, TFLITE
 
 
 def test_json_round_trip():

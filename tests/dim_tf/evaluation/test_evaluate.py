@@ -22,8 +22,9 @@ from dim_tf.evaluation.neighbours import NearestNeighbours
 from dim_tf.evaluation.pictures import NeighbourPanel
 from dim_tf.evaluation.probes import Probe
 from dim_tf.evaluation.projection import PlaneProjections
-from dim_tf.experiment import MEASURES, Experiment
+from dim_tf.experiment import Experiment
 from dim_tf.files import read_checked
+from dim_tf.names import MEASURES
 from keras_models import encoders
 
 

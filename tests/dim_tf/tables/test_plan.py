@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dim_tf import experiment as settings
+from dim_tf import names
 from dim_tf.errors import InputError
 from dim_tf.evaluation.report import paper
 from dim_tf.experiment import Experiment
@@ -23,7 +23,7 @@ def planned(**given):
 
 
 def test_the_flag_has_the_tables():
-    assert tuple(TABLES) == settings.TABLES
+    assert tuple(TABLES) == names.TABLES
 
 
 @pytest.mark.parametrize("key", TABLES)

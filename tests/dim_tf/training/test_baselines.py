@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from dim_tf.data.splits import Split, Splits
 from dim_tf.errors import InputError
-from dim_tf.experiment import MODELS, Experiment
+from dim_tf.experiment import Experiment
+from dim_tf.names import MODELS
 from dim_tf.training import baselines, loop
 from dim_tf.training.checkpoint import Checkpoints
 from dim_tf.training.model import load_trained, make_encoder, make_model

@@ -1,0 +1,86 @@
+"""The names that settings choose from: encoders, estimators, models, measures, tables.
+
+Those of parts that need TensorFlow stand here again, for --help needs none; tests compare them.
+"""
+
+# Those of keras_models.
+ENCODERS = (
+    "basic28x28",
+    "basic32x32",
+    "basic64x64",
+    "basic",
+    "alex64x64",
+    "foldalex64x64",
+    "foldmultialex64x64",
+    "crops32x32",
+    "crops64x64",
+    "resnet19_32x32",
+    "resnet34_32x32",
+    "foldresnet19_32x32",
+    "foldresnet34_32x32",
+    "residual32x32",
+    "residual64x64",
+    "residual32x32_wide",
+    "residual64x64_wide",
+)
+ESTIMATORS = ("jsd", "infonce", "dv", "nwj", "gan", "rkl", "hellinger", "chi2", "w1")
+# How each model's encoder learns, in a sentence that begins "An image encoder, learned".
+MODELS = {
+    "dim": "from unlabelled images by Deep InfoMax (Hjelm et al. 2019)",
+    "ae": "from unlabelled images as an autoencoder",
+    "vae": "from unlabelled images as a variational autoencoder (Kingma & Welling 2014)",
+    "beta_vae": "from unlabelled images as a β-VAE (Higgins et al. 2017)",
+    "aae": "from unlabelled images as an adversarial autoencoder (Makhzani et al. 2016)",
+    "bigan": "from unlabelled images by BiGAN (Donahue et al. 2017)",
+    "nat": "from unlabelled images by Noise As Targets (Bojanowski & Joulin 2017)",
+    "cpc": "from unlabelled images by contrastive predictive coding (van den Oord et al. 2018)",
+    "simclr": "from unlabelled images by SimCLR (Chen et al. 2020)",
+    "vicreg": "from unlabelled images by VICReg (Bardes et al. 2022)",
+    "amdim": "from unlabelled images by multi-scale Deep InfoMax (Bachman et al. 2019)",
+    "supervised": "from images and their labels by cross-entropy: full supervision",
+}
+CROP_ENCODERS = {32: "crops32x32", 64: "crops64x64"}  # those of cpc, by image size
+# Settings that some models alone have.
+OF_MODELS = {"kl_weight": ("beta_vae",), "temperature": ("simclr",), "scales": ("amdim",)}
+ENDPOINTS = ("local", "conv", "fc", "global")
+# What is read by some models alone, and ignored by the others.
+READ_BY = {
+    **dict.fromkeys(
+        (
+            "estimator",
+            "local_critic",
+            "global_critic",
+            "critic_layer_norm",
+            "negatives",
+            "alpha",
+            "beta",
+            "coordinates",
+            "relative_coordinates",
+            "occlusion",
+            "views",
+        ),
+        ("dim",),
+    ),
+    **dict.fromkeys(("mi_units", "score_chunk", "locations"), ("dim", "amdim")),
+    "gamma": ("dim", "aae"),
+    "prior": ("dim", "aae", "bigan", "generator"),
+    "prior_divergence": ("dim", "aae", "generator"),
+    "prior_penalty": ("dim", "aae", "bigan", "generator"),
+    **OF_MODELS,
+}
+# Those of dim_tf.evaluation.evaluate.
+DEFAULT_MEASURES = ("knn", "linear", "mlp", "clusters", "geometry", "projection")
+MEASURES = (
+    *DEFAULT_MEASURES,
+    "few_labels",
+    "svm",
+    "fine_tuning",
+    "reconstruction",
+    "prior_match",
+    "ndm",
+    "mine",
+)
+# Those of dim_tf.export.lite.
+TFLITE = ("float32", "float16", "dynamic", "int8", "float32_batch1")
+# Those of dim_tf.tables.
+TABLES = ("1", "2", "3", "4", "cpc", "alpha", "beta", "gamma", "negatives")
