@@ -22,6 +22,7 @@ from dim_tf.names import (
     MEASURES,
     MODELS,
     OF_MODELS,
+    OF_VIEWS,
     READ_BY,
     TABLES,
     TFLITE,
@@ -153,6 +154,20 @@ class Experiment:
         1,
         "2: local map and global feature from two augmentations of the image",
         choices=(1, 2),
+    )
+    smallest_crop: float = setting(
+        0.3,
+        "of models with two views, the least share of the image's area that a view shows; 1: all "
+        "of it",
+        above=0,
+        maximum=1,
+    )
+    colours: float = setting(
+        1.0,
+        "of models with two views, strength of the colour jitter, which includes grayscale; 0: "
+        "none",
+        minimum=0,
+        maximum=2,
     )
 
     kl_weight: float = setting(
@@ -462,10 +477,12 @@ class Experiment:
     @property
     def unread(self) -> list[str]:
         """The settings that are not their defaults and that the model does not read."""
+        one_view = self.model == "dim" and self.views == 1
         return [
             name
             for name, models in READ_BY.items()
-            if self.model not in models and getattr(self, name) != getattr(Experiment, name)
+            if (self.model not in models or (one_view and name in OF_VIEWS))
+            and getattr(self, name) != getattr(Experiment, name)
         ]
 
     @property

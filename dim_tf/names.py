@@ -42,6 +42,7 @@ MODELS = {
 CROP_ENCODERS = {32: "crops32x32", 64: "crops64x64"}  # those of cpc, by image size
 # Settings that some models alone have.
 OF_MODELS = {"kl_weight": ("beta_vae",), "temperature": ("simclr",), "scales": ("amdim",)}
+OF_VIEWS = ("smallest_crop", "colours")  # and those that take two views of an image
 ENDPOINTS = ("local", "conv", "fc", "global")
 # What is read by some models alone, and ignored by the others.
 READ_BY = {
@@ -62,6 +63,7 @@ READ_BY = {
         ("dim",),
     ),
     **dict.fromkeys(("mi_units", "score_chunk", "locations"), ("dim", "amdim")),
+    **dict.fromkeys(OF_VIEWS, ("dim", "amdim", "simclr", "vicreg")),
     "gamma": ("dim", "aae"),
     "prior": ("dim", "aae", "bigan", "generator"),
     "prior_divergence": ("dim", "aae", "generator"),

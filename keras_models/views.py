@@ -20,7 +20,7 @@ OCCLUDED_SHARE = 0.5  # of each side
 
 # AMDIM's transformations, in its published code those for STL-10 and ImageNet.
 FLIPPED_SHARE = 0.5
-CROP_AREA = (0.3, 1.0)  # of the image's area
+SMALLEST_CROP = 0.3  # of the image's area
 CROP_ASPECT = (0.7, 1.4)  # width / height
 JITTERED_SHARE = 0.8
 BRIGHTNESS = CONTRAST = SATURATION = 0.4  # factors are uniform in 1 ± this
@@ -36,16 +36,58 @@ LUMA = YIQ[0]
 
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
+class Augmentation:
+    """One view in the manner of AMDIM: a resized crop, then colour jitter, then maybe grayscale.
+
+    AMDIM's crops are interpolated bicubically, and its CIFAR images shifted instead of cropped.
+
+    Args:
+        smallest_crop: the least share of the image's area that a crop has; 1: no crops.
+        colours: multiplies the ranges of the jitter and the share of grayscale images; 0: neither.
+
+    Raises:
+        ValueError: a smallest crop outside of (0, 1], or colours outside of [0, 2].
+    """
+
+    def __init__(self, smallest_crop: float = SMALLEST_CROP, colours: float = 1.0):
+        if not 0 < smallest_crop <= 1:
+            raise ValueError(f"a crop of {smallest_crop} of the image's area; give 0 to 1, not 0")
+        if not 0 <= colours <= 2:
+            raise ValueError(f"colour jitter {colours} times as strong; give 0 to 2")
+        self.smallest_crop = smallest_crop
+        self.colours = colours
+
+    def __call__(self, images: tf.Tensor, random: StepRandom, view: str) -> tf.Tensor:
+        """A view of each image.
+
+        Args:
+            images: float32 [N, H, W, C] in [-1, 1].
+            random: decides the crops and the colours.
+            view: the view's name; other views get other noise.
+        """
+        if self.smallest_crop < 1:
+            images = random_resized_crop(images, random, view, self.smallest_crop)
+        return random_colours(images, random, view, self.colours) if self.colours else images
+
+    def get_config(self):
+        return {"smallest_crop": self.smallest_crop, "colours": self.colours}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable(layers.PACKAGE)
 class Views:
     """Which images the local map and the global feature see.
 
     Args:
-        augmented: whether each is an augmentation of its own of the image (AMDIM).
+        augmentation: each is an augmentation of its own of the image (AMDIM); None: the image.
         occluded: whether a block of the global feature's image is occluded.
     """
 
-    def __init__(self, augmented: bool = False, occluded: bool = False):
-        self.augmented = augmented
+    def __init__(self, augmentation: Augmentation | None = None, occluded: bool = False):
+        self.augmentation = augmentation
         self.occluded = occluded
 
     def __call__(self, images: tf.Tensor, random: StepRandom) -> tuple[tf.Tensor, tf.Tensor]:
@@ -59,11 +101,11 @@ class Views:
             Two tensors like `images`; where both see the same, the same tensor twice, so that the
             encoder needs to run only once.
         """
-        if self.augmented:
+        if self.augmentation:
             # As in AMDIM's code both views are of the same side of the image.
             flipped = flip(images, random)
-            local_images = augment(flipped, random, "local view")
-            global_images = augment(flipped, random, "global view")
+            local_images = self.augmentation(flipped, random, "local view")
+            global_images = self.augmentation(flipped, random, "global view")
         else:
             local_images = global_images = images
         if self.occluded:
@@ -71,11 +113,16 @@ class Views:
         return local_images, global_images
 
     def get_config(self):
-        return {"augmented": self.augmented, "occluded": self.occluded}
+        augmentation = self.augmentation and keras.saving.serialize_keras_object(self.augmentation)
+        return {"augmentation": augmentation, "occluded": self.occluded}
 
     @classmethod
     def from_config(cls, config):
-        return cls(**config)
+        augmentation = config["augmentation"]
+        return cls(
+            augmentation and keras.saving.deserialize_keras_object(augmentation),
+            config["occluded"],
+        )
 
 
 def occlude(images: tf.Tensor, random: StepRandom, share: float = OCCLUDED_SHARE) -> tf.Tensor:
@@ -105,46 +152,38 @@ def occlude(images: tf.Tensor, random: StepRandom, share: float = OCCLUDED_SHARE
     return tf.where(rows & columns, tf.zeros_like(images), images)
 
 
-def augment(images: tf.Tensor, random: StepRandom, view: str) -> tf.Tensor:
-    """One view in the manner of AMDIM: a resized crop, then colour jitter, then maybe grayscale.
-
-    AMDIM's crops are interpolated bicubically, and its CIFAR images shifted instead of cropped.
-
-    Args:
-        images: float32 [N, H, W, C] in [-1, 1].
-        random: decides the crop and the colours.
-        view: the view's name; other views get other noise.
-    """
-    return random_colours(random_resized_crop(images, random, view), random, view)
-
-
 def flip(images: tf.Tensor, random: StepRandom) -> tf.Tensor:
     """Mirrors each image [H, W, C] left to right with probability 1/2."""
     flipped = _happens(FLIPPED_SHARE, tf.shape(images)[0], "flip", random)
     return tf.where(flipped[:, tf.newaxis, tf.newaxis, tf.newaxis], images[:, :, ::-1], images)
 
 
-def random_resized_crop(images: tf.Tensor, random: StepRandom, view: str) -> tf.Tensor:
+def random_resized_crop(
+    images: tf.Tensor, random: StepRandom, view: str, smallest: float = SMALLEST_CROP
+) -> tf.Tensor:
     """A random part of each image, resized to H x W; its place, area and shape are random."""
     noise = random.uniform(f"{view}: crop", tf.shape(images)[0], (4,))
-    return resized_crop(images, crop_boxes(noise, images.shape[1], images.shape[2]))
+    return resized_crop(images, crop_boxes(noise, images.shape[1], images.shape[2], smallest))
 
 
-def crop_boxes(noise: tf.Tensor, height: int, width: int) -> tf.Tensor:
+def crop_boxes(
+    noise: tf.Tensor, height: int, width: int, smallest: float = SMALLEST_CROP
+) -> tf.Tensor:
     """Random boxes within an image.
 
-    The area is uniform in 0.3 to 1 of the image's, the aspect ratio log-uniform in 0.7 to 1.4;
-    a side longer than the image's is cut to it. The place is uniform where the box fits.
+    The area is uniform in `smallest` to 1 of the image's, the aspect ratio log-uniform in 0.7 to
+    1.4; a side longer than the image's is cut to it. The place is uniform where the box fits.
 
     Args:
         noise: float32 [N, 4], uniform in [0, 1).
         height: H of the image.
         width: W.
+        smallest: the least share of the image's area.
 
     Returns:
         float32 [N, 4]: top, left, height, width in pixels, not whole ones.
     """
-    area = height * width * _between(*CROP_AREA, noise[:, 0])
+    area = height * width * _between(smallest, 1.0, noise[:, 0])
     log_aspect = _between(math.log(CROP_ASPECT[0]), math.log(CROP_ASPECT[1]), noise[:, 1])
     box_height = tf.clip_by_value(tf.sqrt(area * tf.exp(-log_aspect)), 1.0, height)
     box_width = tf.clip_by_value(tf.sqrt(area * tf.exp(log_aspect)), 1.0, width)
@@ -190,18 +229,21 @@ def _interpolation(first, length, size):
     return tf.nn.relu(1 - tf.abs(source[:, :, tf.newaxis] - pixel))
 
 
-def random_colours(images: tf.Tensor, random: StepRandom, view: str) -> tf.Tensor:
+def random_colours(
+    images: tf.Tensor, random: StepRandom, view: str, strength: float = 1.0
+) -> tf.Tensor:
     """Colour jitter of each image with probability 0.8, then grayscale with probability 1/4.
 
-    The jitter's factors are uniform in 0.6 to 1.4, the turn of the hue in ±0.2. Grayscale is no
-    saturation, which leaves the luma of Rec. 601. See `adjust_colours`.
+    The jitter's factors are uniform in 0.6 to 1.4, the turn of the hue in ±0.2; the strength
+    multiplies these ranges, and the probability of grayscale. Grayscale is no saturation, which
+    leaves the luma of Rec. 601. See `adjust_colours`.
     """
     n = tf.shape(images)[0]
     jittered = _happens(JITTERED_SHARE, n, f"{view}: jittered", random)
-    noise = _between(-1.0, 1.0, random.uniform(f"{view}: colours", n, (4,)))
+    noise = _between(-strength, strength, random.uniform(f"{view}: colours", n, (4,)))
     change = tf.where(jittered[:, tf.newaxis], noise, tf.zeros_like(noise))
     saturation = 1 + SATURATION * change[:, 2]
-    gray = _happens(GRAYSCALE_SHARE, n, f"{view}: grayscale", random)
+    gray = _happens(strength * GRAYSCALE_SHARE, n, f"{view}: grayscale", random)
     return adjust_colours(
         images,
         brightness=1 + BRIGHTNESS * change[:, 0],

@@ -21,6 +21,7 @@ from keras_models.baselines import (
 from keras_models.discriminator import PairDiscriminator
 from keras_models.encoders import Encoder
 from keras_models.objective_model import ObjectiveModel
+from keras_models.views import Augmentation
 
 
 def make(experiment: Experiment, encoder: Encoder, splits: Splits) -> ObjectiveModel:
@@ -95,6 +96,11 @@ def _cpc(experiment, encoder, splits):
     return CPC(encoder, seed=experiment.seed, name="cpc")
 
 
+def augmentation(experiment: Experiment) -> Augmentation:
+    """What makes a view, of models that take two of an image."""
+    return Augmentation(experiment.smallest_crop, experiment.colours)
+
+
 def _amdim(experiment, encoder, splits):
     return MultiScaleDIM(
         encoder,
@@ -102,17 +108,26 @@ def _amdim(experiment, encoder, splits):
         experiment.score_chunk,
         experiment.scales.split(","),
         experiment.locations,
+        augmentation(experiment),
         experiment.seed,
         name="amdim",
     )
 
 
 def _simclr(experiment, encoder, splits):
-    return SimCLR(encoder, experiment.temperature, seed=experiment.seed, name="simclr")
+    return SimCLR(
+        encoder,
+        experiment.temperature,
+        augmentation=augmentation(experiment),
+        seed=experiment.seed,
+        name="simclr",
+    )
 
 
 def _vicreg(experiment, encoder, splits):
-    return VICReg(encoder, seed=experiment.seed, name="vicreg")
+    return VICReg(
+        encoder, augmentation=augmentation(experiment), seed=experiment.seed, name="vicreg"
+    )
 
 
 _MODELS: dict[str, Callable[[Experiment, Encoder, Splits], ObjectiveModel]] = {

@@ -10,7 +10,7 @@ from keras_models.baselines.encoder_model import EncoderModel
 from keras_models.objective_model import Batch, Losses
 from keras_models.randomness import StepRandom
 from keras_models.terms import MutualInformation
-from keras_models.views import Views
+from keras_models.views import Augmentation, Views
 
 # "anchor-place": the feature that is told among others, and that whose places it is told by.
 SCALES = ("global-local", "global-conv", "conv-conv")
@@ -33,6 +33,7 @@ class MultiScaleDIM(EncoderModel):
         chunk: of the critics.
         scales: pairs of endpoints as "anchor-place", as in `SCALES`.
         locations: S, how many places of the local map are scored in a step; 0: all.
+        augmentation: makes a view; None: with the default ranges.
         seed: of the random numbers drawn in training.
 
     Raises:
@@ -47,6 +48,7 @@ class MultiScaleDIM(EncoderModel):
         chunk: int = 0,
         scales: Sequence[str] = SCALES,
         locations: int = 0,
+        augmentation: Augmentation | None = None,
         seed: int = 0,
         **kwargs,
     ):
@@ -61,7 +63,8 @@ class MultiScaleDIM(EncoderModel):
                 raise ValueError(
                     f"{encoder.name} has no endpoint {name}; take another --encoder or --scales"
                 )
-        self.views = Views(augmented=True)
+        self.augmentation = augmentation or Augmentation()
+        self.views = Views(self.augmentation)
         self.terms = [
             MutualInformation(
                 critics.get("dot", units=units, chunk=chunk, synchronized=encoder.synchronized),
@@ -104,4 +107,5 @@ class MultiScaleDIM(EncoderModel):
             "chunk": self.chunk,
             "scales": self.scales,
             "locations": self.locations,
+            "augmentation": self.augmentation,
         }

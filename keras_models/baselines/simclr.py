@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_models import layers, replicas
 from keras_models.baselines.two_views import TwoViews
+from keras_models.views import Augmentation
 
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
@@ -18,6 +19,7 @@ class SimCLR(TwoViews):
         temperature: τ; the paper's best for CIFAR-10 is 0.5 (its appendix B.9).
         hidden_units: of each hidden layer of the projector.
         projected_units: of its output; the paper's is 128.
+        augmentation: makes a view; None: with the default ranges.
         seed: of the random numbers drawn in training.
     """
 
@@ -27,10 +29,11 @@ class SimCLR(TwoViews):
         temperature: float = 0.5,
         hidden_units: Sequence[int] = (512,),
         projected_units: int = 128,
+        augmentation: Augmentation | None = None,
         seed: int = 0,
         **kwargs,
     ):
-        super().__init__(encoder, hidden_units, projected_units, seed, **kwargs)
+        super().__init__(encoder, hidden_units, projected_units, augmentation, seed, **kwargs)
         self.temperature = temperature
 
     def compare(self, first, second):

@@ -15,13 +15,14 @@ from keras_models.randomness import StepRandom
 class TwoViews(EncoderModel):
     """Two augmentations of each image are encoded and projected; a loss compares the projections.
 
-    A view is a random flip, resized crop, colour jitter and grayscale (`keras_models.views`). The
+    A view is a random flip, then an augmentation, by default of `views.Augmentation`'s ranges. The
     projector stands on the global feature: dense layers with batch norm and ReLU, and a linear one.
 
     Args:
         encoder: images -> endpoints.
         hidden_units: of each hidden layer of the projector.
         projected_units: P, of its output.
+        augmentation: makes a view; None: with the default ranges.
         seed: of the random numbers drawn in training.
     """
 
@@ -30,10 +31,12 @@ class TwoViews(EncoderModel):
         encoder,
         hidden_units: Sequence[int],
         projected_units: int,
+        augmentation: views.Augmentation | None = None,
         seed: int = 0,
         **kwargs,
     ):
         super().__init__(encoder, seed, **kwargs)
+        self.augmentation = augmentation or views.Augmentation()
         self.hidden_units = tuple(hidden_units)
         self.projected_units = projected_units
         self.hidden = [
@@ -66,10 +69,14 @@ class TwoViews(EncoderModel):
         features = []
         for name in ("first view", "second view"):
             of_view = random.another(name)
-            images = views.augment(views.flip(batch.images, of_view), of_view, name)
+            images = self.augmentation(views.flip(batch.images, of_view), of_view, name)
             features.append(self.encoder(images, training=True, random=of_view)["global"])
         loss, metrics = self.compare(*(self.projected(x) for x in features))
         return Losses(loss, None, metrics, features[0])
 
     def config(self):
-        return {"hidden_units": self.hidden_units, "projected_units": self.projected_units}
+        return {
+            "hidden_units": self.hidden_units,
+            "projected_units": self.projected_units,
+            "augmentation": self.augmentation,
+        }

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_models import layers, replicas
 from keras_models.baselines.two_views import TwoViews
+from keras_models.views import Augmentation
 
 VARIANCE_EPSILON = 1e-4
 
@@ -27,6 +28,7 @@ class VICReg(TwoViews):
         invariance: λ.
         variance: μ.
         covariance: ν.
+        augmentation: makes a view; None: with the default ranges.
         seed: of the random numbers drawn in training.
     """
 
@@ -38,10 +40,11 @@ class VICReg(TwoViews):
         invariance: float = 25.0,
         variance: float = 25.0,
         covariance: float = 1.0,
+        augmentation: Augmentation | None = None,
         seed: int = 0,
         **kwargs,
     ):
-        super().__init__(encoder, hidden_units, projected_units, seed, **kwargs)
+        super().__init__(encoder, hidden_units, projected_units, augmentation, seed, **kwargs)
         self.invariance = invariance
         self.variance = variance
         self.covariance = covariance

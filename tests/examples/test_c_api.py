@@ -74,6 +74,7 @@ def ask(path, folder, asked):
     return lines, answers
 
 
+@pytest.mark.slow
 def test_every_signature(exported, tmp_path):
     signatures = tf.saved_model.load(str(exported)).signatures
     given = {"images": images(), "image_bytes": saved_model.png_images(images())}
@@ -93,6 +94,7 @@ def test_every_signature(exported, tmp_path):
                 close(answer[output], x)
 
 
+@pytest.mark.slow
 def test_a_bad_image_fails_its_own_request(exported, tmp_path):
     good = saved_model.png_images(images())
     bad = [good[0][:50], *good[1:]]

@@ -8,7 +8,7 @@ from keras_models.discriminator import Discriminator
 from keras_models.encoders import ConvNet
 from keras_models.priors import UniformPrior
 from keras_models.terms import MutualInformation, PriorMatching
-from keras_models.views import Views
+from keras_models.views import Augmentation, Views
 
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (24, 8, 8, 1)).astype(np.float32)
 BATCHES = np.split(IMAGES, 3)
@@ -69,7 +69,7 @@ def model_with_everything(**compile_arguments):
         terms.Coordinates((8,), weight=0.2),
         terms.RelativeCoordinates((8,), weight=0.1),
     ]
-    model = DeepInfoMax(encoder, parts, Views(augmented=True, occluded=True))
+    model = DeepInfoMax(encoder, parts, Views(Augmentation(), occluded=True))
     model.compile(
         optimizer=keras.optimizers.SGD(0.05),
         adversary_optimizer=keras.optimizers.SGD(0.05),
@@ -182,6 +182,7 @@ ONE_ESTIMATOR = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", ONE_ESTIMATOR)
 def test_xla_equals_eager_over_three_steps(estimator):
     """As the graph does that `fit` makes, see below."""

@@ -65,6 +65,7 @@ def test_frozen_it_does_not_move(exported, late):
     assert len(model.trainable_variables) == 2
 
 
+@pytest.mark.slow
 def test_a_fine_tuned_model_is_saved_and_loaded(exported, tmp_path):
     layer = EncoderLayer(exported[0])
     model = classifier(layer)
@@ -84,6 +85,7 @@ def test_a_model_around_it_is_exported_whole(exported, tmp_path):
     close(again.serve(images()), model(images()))
 
 
+@pytest.mark.slow
 def test_in_a_model_of_mixed_precision(exported, tmp_path):
     """The SavedModel was made for float32; what is around it is not."""
     path, encoder = exported

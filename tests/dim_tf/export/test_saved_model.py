@@ -104,6 +104,7 @@ def test_training_mode_can_be_fine_tuned(exported):
     assert sum(changed) == 4  # the moving mean and variance of two batch norms
 
 
+@pytest.mark.slow
 def test_tf_hub_keras_and_tf_data(exported):
     loaded, path, _, wanted = exported
     hub = pytest.importorskip("tensorflow_hub")

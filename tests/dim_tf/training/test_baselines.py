@@ -65,6 +65,8 @@ OTHERS = {
     "relative_coordinates": 0.5,
     "occlusion": True,
     "views": 2,
+    "smallest_crop": 0.5,
+    "colours": 0.5,
     "score_chunk": 2,
     "prior": "gaussian",
     "prior_divergence": "jsd",
@@ -91,6 +93,21 @@ def test_what_a_model_does_not_read_is_told(model, encoder, monkeypatch):
         baselines.make(wanted, encoder, data)
     of_models = {*OTHERS, "mi_units"}
     assert of_models - Watched.read == set(wanted.unread)
+
+
+def test_what_makes_views_is_not_read_where_there_is_one():
+    of_views = {"smallest_crop": 0.5, "colours": 0.5}
+    assert Experiment(name="t", views=1, **of_views).unread == list(of_views)
+    assert Experiment(name="t", views=2, **of_views).unread == []
+
+
+@pytest.mark.parametrize("model", ["dim", "amdim", "simclr", "vicreg"])
+def test_settings_of_views_reach_the_model(model, monkeypatch):
+    monkeypatch.setattr(DeepInfoMax, "build", lambda model: None)
+    wanted = Experiment(name="t", model=model, views=2, mi_units=8, smallest_crop=0.5, colours=0.25)
+    made = make_model(wanted, splits(32))
+    found = made.views.augmentation if model == "dim" else made.augmentation
+    assert found.get_config() == {"smallest_crop": 0.5, "colours": 0.25}
 
 
 def test_settings_that_are_not_read_are_told_in_training(tmp_path, capsys):

@@ -124,6 +124,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, splits, monkeypatch):
         loop.train(experiment(tmp_path, checkpoint_every=1), splits)
 
 
+@pytest.mark.slow
 def test_after_nan_a_run_goes_back_to_the_checkpoint_with_other_images(
     tmp_path, splits, monkeypatch, capsys
 ):
@@ -313,6 +314,7 @@ def test_settings_that_do_not_divide_are_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_began_without_the_online_probe_goes_on_with_it(tmp_path, splits, straight):
     loop.train(experiment(tmp_path, gamma=0.1, online_probe=False, steps=5), splits)
     loop.train(experiment(tmp_path, gamma=0.1), splits)
@@ -321,6 +323,7 @@ def test_a_run_that_began_without_the_online_probe_goes_on_with_it(tmp_path, spl
     assert [entry["loss"] for entry in found] == [entry["loss"] for entry in expected]
 
 
+@pytest.mark.slow
 def test_a_cosine_schedule_goes_on_where_it_was_and_belongs_to_the_run(tmp_path, splits):
     settings = {"schedule": "cosine", "warmup_steps": 3, "weight_decay": 0.1}
     settings |= {"learning_rate": 1e-2, "checkpoint_every": 5}
