@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from keras_models import layers
+from keras_models import convolution, layers
 
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
@@ -17,12 +17,19 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
     """
 
     def __init__(self, filters: int, **kwargs):
-        for given in ("kernel_size", "strides", "padding"):
+        for given in ("kernel_size", "strides", "padding", "use_bias"):
             kwargs.pop(given, None)  # come back from get_config; always the same
         limit = (4 * 4 * filters) ** -0.5
         kwargs["kernel_initializer"] = keras.initializers.RandomUniform(-limit, limit)
         kwargs["bias_initializer"] = keras.initializers.RandomUniform(-limit, limit)
         super().__init__(filters, 4, strides=2, padding="same", **kwargs)
+
+    def call(self, inputs):
+        side = max(inputs.shape[1:3])
+        if not convolution.is_faster(self.kernel.shape, side, self.compute_dtype):
+            return super().call(inputs)
+        kernel, bias = (tf.cast(v, self.compute_dtype) for v in (self.kernel, self.bias))
+        return convolution.conv2d_transpose(inputs, kernel) + bias
 
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)

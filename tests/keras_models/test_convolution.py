@@ -1,0 +1,178 @@
+"""The kernel's gradient as one product, against TensorFlow's own gradient."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_models import convolution, layers
+from keras_models.decoders import Conv2DTranspose
+
+RNG = np.random.default_rng(0)
+
+
+def tensor(*shape):
+    return tf.constant(RNG.normal(size=shape).astype(np.float32))
+
+
+def plain(maps, kernel):
+    return tf.nn.conv2d(maps, kernel, 2, "VALID")
+
+
+def plain_transpose(maps, kernel):
+    n, height, width = maps.shape[:3]
+    return tf.nn.conv2d_transpose(
+        maps, kernel, [n, 2 * height, 2 * width, kernel.shape[2]], 2, "SAME"
+    )
+
+
+# Of the function, TensorFlow's, and the maps: uneven numbers of everything, so that none fits
+# where another belongs.
+PAIRS = {
+    "conv2d": (convolution.conv2d, plain, tensor(5, 10, 6, 3)),
+    "conv2d, one place": (convolution.conv2d, plain, tensor(5, 4, 4, 3)),
+    "conv2d_transpose": (convolution.conv2d_transpose, plain_transpose, tensor(5, 3, 4, 7)),
+    "conv2d_transpose, one place": (
+        convolution.conv2d_transpose,
+        plain_transpose,
+        tensor(5, 1, 1, 7),
+    ),
+}
+KERNEL = tensor(4, 4, 3, 7)
+
+
+def gradients(function, maps, kernel):
+    """Outputs, and the gradients of their sum with weights."""
+    with tf.GradientTape() as tape:
+        tape.watch([maps, kernel])
+        outputs = function(maps, kernel)
+    weights = tf.reshape(tf.sin(tf.range(tf.size(outputs), dtype=tf.float32)), tf.shape(outputs))
+    return [outputs, *tape.gradient(outputs, [maps, kernel], weights)]
+
+
+@pytest.mark.parametrize(("ours", "tensorflows", "maps"), PAIRS.values(), ids=PAIRS)
+def test_outputs_and_gradients_are_tensorflows(ours, tensorflows, maps):
+    found, expected = gradients(ours, maps, KERNEL), gradients(tensorflows, maps, KERNEL)
+    for a, b in zip(found, expected, strict=True):
+        assert a.shape == b.shape
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("ours", "tensorflows", "maps"), PAIRS.values(), ids=PAIRS)
+def test_gradients_of_gradients_are_tensorflows(ours, tensorflows, maps):
+    """As of a gradient penalty."""
+
+    def second(function):
+        with tf.GradientTape() as tape:
+            tape.watch([maps, KERNEL])
+            _, of_maps, of_kernel = gradients(lambda x, k: tf.tanh(function(x, k)), maps, KERNEL)
+            penalty = tf.reduce_sum(of_maps**2) + tf.reduce_sum(of_kernel**2)
+        return tape.gradient(penalty, [maps, KERNEL])
+
+    for a, b in zip(second(ours), second(tensorflows), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3 * np.abs(b).max())
+
+
+@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
+@pytest.mark.parametrize(("ours", "tensorflows", "maps"), PAIRS.values(), ids=PAIRS)
+def test_a_graph_of_a_batch_of_unknown_size(ours, tensorflows, maps, jit_compile):
+    signature = [tf.TensorSpec([None, *maps.shape[1:]]), tf.TensorSpec(KERNEL.shape)]
+
+    @tf.function(input_signature=signature, jit_compile=jit_compile)
+    def compiled(maps, kernel):
+        found = gradients(ours, maps, kernel)
+        assert found[1].shape.as_list() == [None, *maps.shape[1:]]
+        return found
+
+    for a, b in zip(compiled(maps, KERNEL), gradients(tensorflows, maps, KERNEL), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+# In the layers.
+
+LAYERS = {
+    "conv2d": (lambda **kw: layers.Conv2D(8, 4, 2, 1, **kw), (3, 8, 12, 16)),
+    "conv2d_transpose": (lambda **kw: Conv2DTranspose(16, **kw), (3, 4, 6, 8)),
+}
+
+
+@pytest.fixture
+def used(monkeypatch):
+    """Names of the functions that are called, and calls them."""
+    names = []
+
+    def watch(name):
+        function = getattr(convolution, name)
+
+        def watched(maps, kernel):
+            names.append(name)
+            return function(maps, kernel)
+
+        monkeypatch.setattr(convolution, name, watched)
+
+    for name in LAYERS:
+        watch(name)
+    return names
+
+
+def of_layer(layer, maps):
+    with tf.GradientTape() as tape:
+        tape.watch(maps)
+        outputs = layer(maps)
+        loss = tf.reduce_sum(tf.cast(outputs, tf.float32) ** 2)
+    return [outputs, *tape.gradient(loss, [maps, *layer.trainable_variables])]
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_in_bfloat16_is_that_in_float32_up_to_rounding(name, used):
+    make, shape = LAYERS[name]
+    maps = tensor(*shape)
+    exact, rounded = make(), make(dtype="mixed_bfloat16")
+    expected = of_layer(exact, maps)
+    assert used == []
+    rounded.build(shape)
+    rounded.set_weights(exact.get_weights())
+    found = of_layer(rounded, maps)
+    assert used == [name]
+    assert len(found) == 4  # of the maps, the kernel and the bias
+    for a, b in zip(found, expected, strict=True):
+        a = tf.cast(a, tf.float32)
+        np.testing.assert_allclose(a, b, atol=0.03 * np.abs(b).max())
+    again = type(rounded).from_config(rounded.get_config())
+    again.build(shape)
+    again.set_weights(exact.get_weights())
+    np.testing.assert_array_equal(again(maps), found[0])
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (layers.Conv2D(8, 4, 2, 1, dtype="mixed_bfloat16"), (1, 32, 32, 16)),  # large maps
+        (layers.Conv2D(8, 4, 2, 1, dtype="mixed_bfloat16"), (1, 8, 8, 3)),  # few channels
+        (layers.Conv2D(8, 4, 2, 1, dtype="mixed_bfloat16"), (1, 9, 9, 16)),  # an uneven side
+        (layers.Conv2D(8, 4, 1, 1, dtype="mixed_bfloat16"), (1, 8, 8, 16)),  # another stride
+        (layers.Conv2D(8, 3, 2, 1, dtype="mixed_bfloat16"), (1, 8, 8, 16)),  # another kernel
+        (layers.Conv2D(8, 4, 2, 1, groups=2, dtype="mixed_bfloat16"), (1, 8, 8, 16)),
+        (layers.Conv2D(8, 4, 2, 1), (1, 8, 8, 16)),  # float32
+        (Conv2DTranspose(16, dtype="mixed_bfloat16"), (1, 16, 16, 8)),
+        (Conv2DTranspose(3, dtype="mixed_bfloat16"), (1, 4, 4, 8)),
+        (Conv2DTranspose(16), (1, 4, 4, 8)),
+    ],
+)
+def test_elsewhere_all_is_tensorflows(layer, shape, used):
+    layer(tensor(*shape))
+    assert used == []
+
+
+def test_gpus_keep_their_own(monkeypatch):
+    shape = (4, 4, 16, 8)
+    assert convolution.is_faster(shape, 4, "bfloat16")
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
+    assert not convolution.is_faster(shape, 4, "bfloat16")
+
+
+def test_maps_of_unknown_size_keep_tensorflows():
+    inputs = keras.Input((None, None, 16))
+    layer = layers.Conv2D(8, 4, 2, 1, dtype="mixed_bfloat16")
+    assert layer(inputs).shape == (None, None, None, 8)
+    assert not convolution.is_faster((4, 4, 16, 8), None, "bfloat16")
