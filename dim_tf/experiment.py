@@ -21,11 +21,9 @@ from dim_tf.names import (
     ESTIMATORS,
     MEASURES,
     MODELS,
-    OF_MODELS,
-    OF_VIEWS,
-    READ_BY,
     TABLES,
     TFLITE,
+    TWO_VIEWS,
 )
 from dim_tf.setting import checked, setting, told
 
@@ -111,56 +109,95 @@ class Experiment:
     )
     latent_dim: int = setting(64, "units of the global feature", minimum=1, maximum=2**16)
     estimator: str = setting(
-        "jsd", "estimator of mutual information; kl is nwj", choices=(*ESTIMATORS, "kl")
+        "jsd",
+        "estimator of mutual information; kl is nwj",
+        choices=(*ESTIMATORS, "kl"),
+        read_by=("dim",),
     )
-    local_critic: str = setting("dot", "critic of local features", choices=("dot", "concat"))
+    local_critic: str = setting(
+        "dot", "critic of local features", choices=("dot", "concat"), read_by=("dim",)
+    )
     global_critic: str = setting(
-        "conv", "critic of whole local maps, for --alpha", choices=("conv", "dense", "dot")
+        "conv",
+        "critic of whole local maps, for --alpha",
+        choices=("conv", "dense", "dot"),
+        read_by=("dim",),
     )
     mi_units: int = setting(
-        2048, "units of the dot-product critics, of dim and amdim", minimum=1, maximum=2**16
+        2048,
+        "units of the dot-product critics, of dim and amdim",
+        minimum=1,
+        maximum=2**16,
+        read_by=("dim", "amdim"),
     )
-    critic_layer_norm: bool = setting(True, "layer norm in the dot-product critic")
+    critic_layer_norm: bool = setting(
+        True, "layer norm in the dot-product critic", read_by=("dim",)
+    )
     negatives: int = setting(
         0,
         "other images that each is paired with; 0: the critic's default, all for dot, 1 for others",
         minimum=0,
+        read_by=("dim",),
     )
     locations: int = setting(
-        0, "places of the local map scored in a step, drawn at random; 0: all", minimum=0
+        0,
+        "places of the local map scored in a step, drawn at random; 0: all",
+        minimum=0,
+        read_by=("dim", "amdim"),
     )
-    alpha: float = setting(0.0, "weight of global mutual information", minimum=0)
-    beta: float = setting(1.0, "weight of local mutual information", minimum=0)
-    gamma: float = setting(0.1, "weight of prior matching, of dim and aae; 0: none", minimum=0)
+    alpha: float = setting(0.0, "weight of global mutual information", minimum=0, read_by=("dim",))
+    beta: float = setting(1.0, "weight of local mutual information", minimum=0, read_by=("dim",))
+    gamma: float = setting(
+        0.1, "weight of prior matching, of dim and aae; 0: none", minimum=0, read_by=("dim", "aae")
+    )
     prior: str = setting(
         "uniform",
         "prior of the global feature, and of the codes of bigan and generator",
         choices=("uniform", "gaussian", "ball", "sphere"),
+        read_by=("dim", "aae", "bigan", "generator"),
     )
     prior_divergence: str = setting(
-        "gan", "what the prior's discriminator estimates", choices=(*ESTIMATORS, "kl")
+        "gan",
+        "what the prior's discriminator estimates",
+        choices=(*ESTIMATORS, "kl"),
+        read_by=("dim", "aae", "generator"),
     )
-    prior_penalty: float = setting(1.0, "weight of the discriminator's gradient penalty", minimum=0)
+    prior_penalty: float = setting(
+        1.0,
+        "weight of the discriminator's gradient penalty",
+        minimum=0,
+        read_by=("dim", "aae", "bigan", "generator"),
+    )
     coordinates: float = setting(
-        0.0, "weight of the task to tell a local feature's row and column", minimum=0
+        0.0,
+        "weight of the task to tell a local feature's row and column",
+        minimum=0,
+        read_by=("dim",),
     )
     relative_coordinates: float = setting(
-        0.0, "weight of the task to tell the offset of two local features", minimum=0
+        0.0,
+        "weight of the task to tell the offset of two local features",
+        minimum=0,
+        read_by=("dim",),
     )
     occlusion: bool = setting(
-        False, "take the global feature from the image with a random block occluded"
+        False,
+        "take the global feature from the image with a random block occluded",
+        read_by=("dim",),
     )
     views: int = setting(
         1,
         "2: local map and global feature from two augmentations of the image",
         choices=(1, 2),
+        read_by=("dim",),
     )
     smallest_crop: float = setting(
         0.3,
-        "of models with two views, the least share of the image's area that a view shows; 1: all "
-        "of it",
+        "of models with two views, the least share of the image's area that a crop shows, before "
+        "sides that are longer than the image's are cut; 1: no crops",
         above=0,
         maximum=1,
+        read_by=("dim", *TWO_VIEWS),
     )
     colours: float = setting(
         1.0,
@@ -168,15 +205,24 @@ class Experiment:
         "none",
         minimum=0,
         maximum=2,
+        read_by=("dim", *TWO_VIEWS),
     )
 
     kl_weight: float = setting(
-        4.0, "for --model=beta_vae, the weight of the KL divergence from the prior", above=0
+        4.0,
+        "for --model=beta_vae, the weight of the KL divergence from the prior",
+        above=0,
+        read_by=("beta_vae",),
+        refused=True,
     )
-    temperature: float = setting(0.5, "for --model=simclr, of the softmax", above=0)
+    temperature: float = setting(
+        0.5, "for --model=simclr, of the softmax", above=0, read_by=("simclr",), refused=True
+    )
     scales: str = setting(
         "global-local,global-conv,conv-conv",
         "for --model=amdim, pairs of endpoints, each ANCHOR-PLACE of local, conv, fc, global",
+        read_by=("amdim",),
+        refused=True,
     )
 
     epochs: int = setting(20, "epochs of training", minimum=1, identity=False, maximum=10**6)
@@ -235,6 +281,7 @@ class Experiment:
         "many as take 64 MiB",
         minimum=0,
         identity=False,
+        read_by=("dim", "amdim"),
     )
     sync_batch_norm: bool = setting(True, "batch norm statistics over all replicas")
     precision: str = setting(
@@ -435,7 +482,7 @@ class Experiment:
             )
         if self.warmup_steps and self.schedule == "constant":
             raise InputError("--warmup_steps is for --schedule=cosine; give that or leave it out")
-        for name, models in OF_MODELS.items():
+        for name, models in refused_elsewhere().items():
             default = self.__dataclass_fields__[name].default
             own = self.table or self.model in models  # a table gives it to its rows of those models
             if getattr(self, name) != default and not own:
@@ -477,13 +524,22 @@ class Experiment:
     @property
     def unread(self) -> list[str]:
         """The settings that are not their defaults and that the model does not read."""
-        one_view = self.model == "dim" and self.views == 1
         return [
-            name
-            for name, models in READ_BY.items()
-            if (self.model not in models or (one_view and name in OF_VIEWS))
-            and getattr(self, name) != getattr(Experiment, name)
+            field.name
+            for field in dataclasses.fields(self)
+            if (models := field.metadata["read_by"])
+            and (self.model not in models or (self._has_one_view and set(TWO_VIEWS) <= set(models)))
+            and getattr(self, field.name) != field.default
         ]
+
+    @property
+    def reader(self) -> str:
+        """Of the settings that are read: the model, by the flags that choose it."""
+        return f"--model={self.model}" + " --views=1" * self._has_one_view
+
+    @property
+    def _has_one_view(self) -> bool:
+        return self.model == "dim" and self.views == 1
 
     @property
     def matches_prior(self) -> bool:
@@ -566,6 +622,12 @@ class Experiment:
             for name in mine  # one that either lacks depends on another that is different
             if name in theirs and mine[name] != theirs[name]
         ]
+
+
+def refused_elsewhere() -> dict[str, tuple[str, ...]]:
+    """Settings that some models alone have, and those models."""
+    fields = dataclasses.fields(Experiment)
+    return {f.name: f.metadata["read_by"] for f in fields if f.metadata["refused"]}
 
 
 def _check_no_pattern(name, path):

@@ -40,36 +40,8 @@ MODELS = {
     "supervised": "from images and their labels by cross-entropy: full supervision",
 }
 CROP_ENCODERS = {32: "crops32x32", 64: "crops64x64"}  # those of cpc, by image size
-# Settings that some models alone have.
-OF_MODELS = {"kl_weight": ("beta_vae",), "temperature": ("simclr",), "scales": ("amdim",)}
-OF_VIEWS = ("smallest_crop", "colours")  # and those that take two views of an image
+TWO_VIEWS = ("amdim", "simclr", "vicreg")  # models that take two views of each image
 ENDPOINTS = ("local", "conv", "fc", "global")
-# What is read by some models alone, and ignored by the others.
-READ_BY = {
-    **dict.fromkeys(
-        (
-            "estimator",
-            "local_critic",
-            "global_critic",
-            "critic_layer_norm",
-            "negatives",
-            "alpha",
-            "beta",
-            "coordinates",
-            "relative_coordinates",
-            "occlusion",
-            "views",
-        ),
-        ("dim",),
-    ),
-    **dict.fromkeys(("mi_units", "score_chunk", "locations"), ("dim", "amdim")),
-    **dict.fromkeys(OF_VIEWS, ("dim", "amdim", "simclr", "vicreg")),
-    "gamma": ("dim", "aae"),
-    "prior": ("dim", "aae", "bigan", "generator"),
-    "prior_divergence": ("dim", "aae", "generator"),
-    "prior_penalty": ("dim", "aae", "bigan", "generator"),
-    **OF_MODELS,
-}
 # Those of dim_tf.evaluation.evaluate.
 DEFAULT_MEASURES = ("knn", "linear", "mlp", "clusters", "geometry", "projection")
 MEASURES = (

@@ -23,6 +23,8 @@ def setting(
     maximum=None,
     is_path=False,
     identity=True,
+    read_by=(),
+    refused=False,
 ) -> Any:
     """A field.
 
@@ -35,6 +37,8 @@ def setting(
         maximum: the largest allowed number; None: that of `LARGEST`.
         is_path: whether it is the path of a file or folder, whose ~ is the user's home.
         identity: whether another value makes another experiment, which a run folder refuses.
+        read_by: the values of --model that read it; empty: all.
+        refused: whether the others refuse it; they ignore it else, and training says so.
     """
     metadata = {
         "help": help,
@@ -44,6 +48,8 @@ def setting(
         "maximum": maximum,
         "is_path": is_path,
         "identity": identity,
+        "read_by": read_by,
+        "refused": refused,
     }
     return dataclasses.field(default=default, metadata=metadata)
 

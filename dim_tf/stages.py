@@ -26,10 +26,10 @@ from dim_tf.evaluation.evaluate import Networks
 from dim_tf.evaluation.evaluate import evaluate as measure
 from dim_tf.evaluation.evaluate import write as write_evaluation
 from dim_tf.evaluation.report import results
-from dim_tf.experiment import Experiment
+from dim_tf.experiment import Experiment, refused_elsewhere
 from dim_tf.export import embed, image_collection, publish, saved_model
 from dim_tf.files import read_json, replace_text
-from dim_tf.names import MODELS, OF_MODELS
+from dim_tf.names import MODELS
 from dim_tf.training import images_seen
 from dim_tf.training.budget import last_step
 from dim_tf.training.model import encoder_name, load_trained, make_encoder
@@ -190,7 +190,7 @@ def _objective(experiment: Experiment) -> str:
     if experiment.model != "dim":
         own = {
             name: getattr(experiment, name)
-            for name, models in OF_MODELS.items()
+            for name, models in refused_elsewhere().items()
             if experiment.model in models
         }
         told = (f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in own.items())

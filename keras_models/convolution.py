@@ -4,6 +4,9 @@ On CPUs in bfloat16, TensorFlow's own gradient of the kernel takes much longer o
 (benchmarks/kernel_gradient.py). The convolution and the gradient of its input are TensorFlow's.
 """
 
+from collections.abc import Sequence
+
+import keras
 import tensorflow as tf
 
 KERNEL, STRIDE = 4, 2
@@ -11,21 +14,29 @@ LARGEST_SIDE = 8  # of the smaller map; on larger ones TensorFlow's gradient is 
 FEWEST_CHANNELS = 16  # of the larger map, likewise
 
 
-def is_faster(kernel_shape, small_side: int | None, dtype: str) -> bool:
-    """Whether `conv2d` and `conv2d_transpose` are faster than TensorFlow's here.
+def is_faster(layer: keras.layers.Layer, small_sides: Sequence[int | None]) -> bool:
+    """Whether `conv2d` or `conv2d_transpose` can stand for a layer's, and is faster here.
 
     Args:
-        kernel_shape: (height, width, channels of the larger map, channels of the smaller one).
-        small_side: the longer side of the smaller map; None: not known.
-        dtype: in which the layer computes.
+        layer: a Keras convolution or transposed convolution, built.
+        small_sides: of the smaller of its two maps; None: not known, or not half of the larger's.
     """
     return (
-        dtype == "bfloat16"
-        and small_side is not None
-        and small_side <= LARGEST_SIDE
-        and kernel_shape[2] >= FEWEST_CHANNELS
-        and not tf.config.list_logical_devices("GPU")
+        layer.kernel_size == (KERNEL, KERNEL)
+        and layer.strides == (STRIDE, STRIDE)
+        and layer.dilation_rate == (1, 1)
+        and layer.data_format == "channels_last"
+        and getattr(layer, "groups", 1) == 1  # a transposed one has none
+        and layer.compute_dtype == "bfloat16"
+        and layer.kernel.shape[2] >= FEWEST_CHANNELS
+        and all(side is not None and side <= LARGEST_SIDE for side in small_sides)
+        and all(device.device_type == "CPU" for device in tf.config.list_logical_devices())
     )
+
+
+def halved(padded_side: int | None) -> int | None:
+    """A side after `conv2d`; None where it is not known or `conv2d` does not take it."""
+    return None if padded_side is None or padded_side % 2 else padded_side // STRIDE - 1
 
 
 @tf.custom_gradient

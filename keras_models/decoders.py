@@ -17,7 +17,7 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
     """
 
     def __init__(self, filters: int, **kwargs):
-        for given in ("kernel_size", "strides", "padding", "use_bias"):
+        for given in ("kernel_size", "strides", "padding"):
             kwargs.pop(given, None)  # come back from get_config; always the same
         limit = (4 * 4 * filters) ** -0.5
         kwargs["kernel_initializer"] = keras.initializers.RandomUniform(-limit, limit)
@@ -25,11 +25,12 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
         super().__init__(filters, 4, strides=2, padding="same", **kwargs)
 
     def call(self, inputs):
-        side = max(inputs.shape[1:3])
-        if not convolution.is_faster(self.kernel.shape, side, self.compute_dtype):
+        if self.output_padding is not None or not convolution.is_faster(self, inputs.shape[1:3]):
             return super().call(inputs)
-        kernel, bias = (tf.cast(v, self.compute_dtype) for v in (self.kernel, self.bias))
-        return convolution.conv2d_transpose(inputs, kernel) + bias
+        outputs = convolution.conv2d_transpose(inputs, tf.cast(self.kernel, self.compute_dtype))
+        if self.use_bias:
+            outputs += tf.cast(self.bias, self.compute_dtype)
+        return self.activation(outputs)
 
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)

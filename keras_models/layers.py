@@ -116,13 +116,9 @@ class Conv2D(keras.layers.Conv2D):
         return super().call(inputs)
 
     def convolution_op(self, inputs, kernel):
-        height, width = inputs.shape[1:3]
-        even = bool(height and width) and height % 2 == width % 2 == 0
-        doubled = self.kernel_size == (4, 4) and self.strides == (2, 2)
-        if doubled and even and self.groups == 1 and self.dilation_rate == (1, 1):
-            side = max(height, width) // 2 - 1
-            if convolution.is_faster(kernel.shape, side, self.compute_dtype):
-                return convolution.conv2d(inputs, tf.cast(kernel, self.compute_dtype))
+        sides = [convolution.halved(side) for side in inputs.shape[1:3]]
+        if convolution.is_faster(self, sides):
+            return convolution.conv2d(inputs, tf.cast(kernel, self.compute_dtype))
         return super().convolution_op(inputs, kernel)
 
     def get_config(self):

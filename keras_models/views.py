@@ -42,7 +42,8 @@ class Augmentation:
     AMDIM's crops are interpolated bicubically, and its CIFAR images shifted instead of cropped.
 
     Args:
-        smallest_crop: the least share of the image's area that a crop has; 1: no crops.
+        smallest_crop: the least share of the image's area that a crop has, before sides that are
+            longer than the image's are cut; 1: no crops.
         colours: multiplies the ranges of the jitter and the share of grayscale images; 0: neither.
 
     Raises:
@@ -51,7 +52,9 @@ class Augmentation:
 
     def __init__(self, smallest_crop: float = SMALLEST_CROP, colours: float = 1.0):
         if not 0 < smallest_crop <= 1:
-            raise ValueError(f"a crop of {smallest_crop} of the image's area; give 0 to 1, not 0")
+            raise ValueError(
+                f"a crop of {smallest_crop} of the image's area; give more than 0, at most 1"
+            )
         if not 0 <= colours <= 2:
             raise ValueError(f"colour jitter {colours} times as strong; give 0 to 2")
         self.smallest_crop = smallest_crop
@@ -178,7 +181,7 @@ def crop_boxes(
         noise: float32 [N, 4], uniform in [0, 1).
         height: H of the image.
         width: W.
-        smallest: the least share of the image's area.
+        smallest: the least share of the image's area, before sides are cut.
 
     Returns:
         float32 [N, 4]: top, left, height, width in pixels, not whole ones.

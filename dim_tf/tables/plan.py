@@ -9,8 +9,7 @@ from typing import Any
 
 from dim_tf.data import folder_name
 from dim_tf.errors import InputError
-from dim_tf.experiment import Experiment
-from dim_tf.names import OF_MODELS
+from dim_tf.experiment import Experiment, refused_elsewhere
 from dim_tf.tables.definitions import TABLES, Row, Table
 
 # What makes other figures of the same experiment.
@@ -188,7 +187,7 @@ def _settings(
     settings = {**given, "dataset": experiment.dataset, **common, **row.settings}
     for name in (*_OF_TABLE, "name", "run_dir"):
         settings.pop(name, None)
-    for name, models in OF_MODELS.items():
+    for name, models in refused_elsewhere().items():
         if name not in row.settings and settings.get("model", Experiment.model) not in models:
             settings.pop(name, None)
     unknown = [name for name in settings if name not in _FIELDS]
@@ -241,7 +240,7 @@ def _check_given(table: Table, experiment: Experiment, given: Mapping[str, Any])
                 "leave it out"
             )
     models = {row.settings.get("model", experiment.model) for row in table.rows}
-    for name, takers in OF_MODELS.items():
+    for name, takers in refused_elsewhere().items():
         if name in given and not models & set(takers):
             raise InputError(
                 f"--{name} is for --model={' or '.join(takers)}, of which --table="

@@ -24,6 +24,11 @@ from keras_models.objective_model import ObjectiveModel
 from keras_models.views import Augmentation
 
 
+def view_augmentation(experiment: Experiment) -> Augmentation:
+    """What makes a view, of models that take two of an image."""
+    return Augmentation(experiment.smallest_crop, experiment.colours)
+
+
 def make(experiment: Experiment, encoder: Encoder, splits: Splits) -> ObjectiveModel:
     """The experiment's model around its encoder, for that data.
 
@@ -96,11 +101,6 @@ def _cpc(experiment, encoder, splits):
     return CPC(encoder, seed=experiment.seed, name="cpc")
 
 
-def augmentation(experiment: Experiment) -> Augmentation:
-    """What makes a view, of models that take two of an image."""
-    return Augmentation(experiment.smallest_crop, experiment.colours)
-
-
 def _amdim(experiment, encoder, splits):
     return MultiScaleDIM(
         encoder,
@@ -108,7 +108,7 @@ def _amdim(experiment, encoder, splits):
         experiment.score_chunk,
         experiment.scales.split(","),
         experiment.locations,
-        augmentation(experiment),
+        view_augmentation(experiment),
         experiment.seed,
         name="amdim",
     )
@@ -118,7 +118,7 @@ def _simclr(experiment, encoder, splits):
     return SimCLR(
         encoder,
         experiment.temperature,
-        augmentation=augmentation(experiment),
+        augmentation=view_augmentation(experiment),
         seed=experiment.seed,
         name="simclr",
     )
@@ -126,7 +126,7 @@ def _simclr(experiment, encoder, splits):
 
 def _vicreg(experiment, encoder, splits):
     return VICReg(
-        encoder, augmentation=augmentation(experiment), seed=experiment.seed, name="vicreg"
+        encoder, augmentation=view_augmentation(experiment), seed=experiment.seed, name="vicreg"
     )
 
 

@@ -133,7 +133,7 @@ def train(
             )
     if experiment.unread:
         named = ", ".join(f"--{name}" for name in experiment.unread)
-        print(f"train: --model={experiment.model} does not read {named}", flush=True)
+        print(f"train: {experiment.reader} does not read {named}", flush=True)
     last = last_step(experiment, splits)
     begin = f"from step {step} " if step else ""
     print(f"train: {begin}to step {last}, {per_epoch} steps an epoch", flush=True)

@@ -90,8 +90,8 @@ def make_model(experiment: Experiment, splits: Splits, replicas: int = 1) -> Obj
     else:
         encoder = make_encoder(experiment, image_shape, replicas)
         if experiment.model == "dim":
-            augmentation = baselines.augmentation(experiment) if experiment.views == 2 else None
-            views = Views(augmentation, experiment.occlusion)
+            augmented = baselines.view_augmentation(experiment) if experiment.views == 2 else None
+            views = Views(augmented, experiment.occlusion)
             objective = make_terms(experiment, encoder)
             model = DeepInfoMax(encoder, objective, views, experiment.seed, name="deep_infomax")
         else:

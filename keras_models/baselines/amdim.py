@@ -63,8 +63,7 @@ class MultiScaleDIM(EncoderModel):
                 raise ValueError(
                     f"{encoder.name} has no endpoint {name}; take another --encoder or --scales"
                 )
-        self.augmentation = augmentation or Augmentation()
-        self.views = Views(self.augmentation)
+        self.views = Views(augmentation or Augmentation())
         self.terms = [
             MutualInformation(
                 critics.get("dot", units=units, chunk=chunk, synchronized=encoder.synchronized),
@@ -107,5 +106,5 @@ class MultiScaleDIM(EncoderModel):
             "chunk": self.chunk,
             "scales": self.scales,
             "locations": self.locations,
-            "augmentation": self.augmentation,
+            "augmentation": self.views.augmentation,
         }

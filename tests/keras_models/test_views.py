@@ -72,9 +72,17 @@ def test_an_augmentation_is_a_crop_and_then_colours():
     assert Augmentation(1.0, 0.0)(images, RANDOM, "v") is images
 
 
-@pytest.mark.parametrize("wrong", [(0.0, 1.0), (1.1, 1.0), (0.5, -0.1), (0.5, 2.1)])
-def test_an_augmentation_that_cannot_be_raises(wrong):
-    with pytest.raises(ValueError, match="give 0 to"):
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ((0.0, 1.0), "more than 0, at most 1"),
+        ((1.1, 1.0), "more than 0, at most 1"),
+        ((0.5, -0.1), "give 0 to 2"),
+        ((0.5, 2.1), "give 0 to 2"),
+    ],
+)
+def test_an_augmentation_that_cannot_be_raises(wrong, message):
+    with pytest.raises(ValueError, match=message):
         Augmentation(*wrong)
 
 

@@ -11,14 +11,16 @@ import tensorflow as tf
 
 from dim_tf.data.splits import Split, Splits
 from dim_tf.errors import InputError
-from dim_tf.experiment import Experiment
+from dim_tf.experiment import Experiment, refused_elsewhere
 from dim_tf.names import MODELS
 from dim_tf.training import baselines, loop
 from dim_tf.training.checkpoint import Checkpoints
 from dim_tf.training.model import load_trained, make_encoder, make_model
 from keras_models import DeepInfoMax
+from keras_models.encoders import Encoder
 from keras_models.generator import Generator
 from keras_models.objective_model import Batch
+from keras_models.randomness import StepRandom
 
 NAMES = [name for name in MODELS if name != "dim"]
 
@@ -97,23 +99,53 @@ def test_what_a_model_does_not_read_is_told(model, encoder, monkeypatch):
 
 def test_what_makes_views_is_not_read_where_there_is_one():
     of_views = {"smallest_crop": 0.5, "colours": 0.5}
-    assert Experiment(name="t", views=1, **of_views).unread == list(of_views)
-    assert Experiment(name="t", views=2, **of_views).unread == []
+    one = Experiment(name="t", views=1, **of_views)
+    assert one.unread == list(of_views)
+    assert one.reader == "--model=dim --views=1"
+    two = Experiment(name="t", views=2, **of_views)
+    assert two.unread == []
+    assert two.reader == "--model=dim"
 
 
 @pytest.mark.parametrize("model", ["dim", "amdim", "simclr", "vicreg"])
-def test_settings_of_views_reach_the_model(model, monkeypatch):
-    monkeypatch.setattr(DeepInfoMax, "build", lambda model: None)
-    wanted = Experiment(name="t", model=model, views=2, mi_units=8, smallest_crop=0.5, colours=0.25)
-    made = make_model(wanted, splits(32))
-    found = made.views.augmentation if model == "dim" else made.augmentation
-    assert found.get_config() == {"smallest_crop": 0.5, "colours": 0.25}
+@pytest.mark.parametrize("views", [1, 2])
+def test_settings_of_views_reach_the_images_that_are_encoded(model, views, monkeypatch):
+    """Without crops and colours these are the images, flipped or not; with them they are others."""
+    encoded = []
+    call = Encoder.__call__
+
+    def watched(encoder, images, **arguments):
+        encoded.append(images)
+        return call(encoder, images, **arguments)
+
+    monkeypatch.setattr(Encoder, "__call__", watched)
+    images = np.random.default_rng(0).uniform(-1, 1, (4, 32, 32, 3)).astype(np.float32)
+    sides = np.stack([images, images[:, :, ::-1]])
+    for crop, colours in ((1.0, 0.0), (0.5, 0.0), (1.0, 0.5)):
+        wanted = Experiment(
+            name="t", model=model, views=views, mi_units=8, smallest_crop=crop, colours=colours
+        )
+        made = make_model(wanted, splits(32))
+        encoded.clear()
+        made.objective(Batch(tf.constant(images)), StepRandom(0, 0))
+        same = [(np.abs(sides - x.numpy()).max((2, 3, 4)) == 0).any(0).all() for x in encoded]
+        plain = (crop, colours) == (1.0, 0.0) or (model == "dim" and views == 1)
+        passes = 1 if model == "dim" and plain else 2  # dim encodes the same images once
+        assert same == [plain] * passes
+
+
+def test_what_some_models_alone_have_is_refused_elsewhere():
+    assert refused_elsewhere() == {
+        "kl_weight": ("beta_vae",),
+        "temperature": ("simclr",),
+        "scales": ("amdim",),
+    }
 
 
 def test_settings_that_are_not_read_are_told_in_training(tmp_path, capsys):
     wanted = experiment("ae", tmp_path, steps=1, online_probe=False, occlusion=True)
     loop.train(wanted, splits())
-    assert "train: --model=ae does not read --occlusion, --mi_units\n" in capsys.readouterr().out
+    assert "train: --model=ae does not read --mi_units, --occlusion\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
