@@ -36,6 +36,7 @@ COMMON = {
     "checkpoint_every": 400,
 }
 COSINE = {"precision": "bfloat16", "schedule": "cosine", "warmup_steps": 200}
+SIMCLR = {**COSINE, "model": "simclr", "batch_size": 128, "learning_rate": 1e-3}
 RECIPES = {
     "authors": {},  # the authors' infonce with fewer units
     "authors, jsd": {"estimator": "jsd"},
@@ -57,6 +58,12 @@ RECIPES = {
         "scales": "global-global,global-local",
         "locations": 16,
     },
+    "simclr": SIMCLR,
+    "simclr, slow": {**SIMCLR, "learning_rate": 3e-4},
+    "simclr, batch 256": {**SIMCLR, "batch_size": 256},
+    "simclr, cold": {**SIMCLR, "temperature": 0.2},
+    "simclr, smaller crops": {**SIMCLR, "smallest_crop": 0.15},
+    "simclr, half the colours": {**SIMCLR, "colours": 0.5},
 }
 
 
