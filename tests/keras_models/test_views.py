@@ -362,6 +362,7 @@ def test_images_get_noise_of_their_own():
         assert len(np.unique(view.numpy().reshape(8, -1), axis=0)) == 8
 
 
+@pytest.mark.slow
 def test_xla_equals_eager():
     of = Views(Augmentation(), occluded=True)
 

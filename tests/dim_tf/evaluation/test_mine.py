@@ -83,6 +83,7 @@ def test_seeds_repeat():
     assert run(1) != run(2)
 
 
+@pytest.mark.slow
 def test_what_is_learned_by_heart_does_not_count():
     """Few samples that say nothing of each other: the bound that is maximised would be high."""
     rng = np.random.default_rng(0)

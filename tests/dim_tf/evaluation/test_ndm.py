@@ -23,6 +23,7 @@ def one_hot_dependence(copies):
     return copies * each - joint
 
 
+@pytest.mark.slow
 def test_discrete_dependences():
     """A map of each number by itself, the sigmoid, changes nothing of their dependence."""
     found = {result.measure: result.value for result in measure("ideal").run()}

@@ -83,6 +83,7 @@ def test_shapes(shape):
     assert "not comparable" in weights
 
 
+@pytest.mark.slow
 def test_seeds_repeat():
     first, again, other = (
         measured("ideal", steps=3, seed=seed)[0]["reconstruction_error"].value for seed in (0, 0, 1)

@@ -55,7 +55,7 @@ def test_chunks_change_neither_values_nor_gradients(name, layer_norm):
         np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_chunks_in_graph_and_xla(jit_compile):
     inputs = features((6, 5))
     _, value, gradients = value_and_gradients(made((6, 5)), "infonce", inputs)
