@@ -25,7 +25,7 @@ from dim_tf.names import (
     TFLITE,
     TWO_VIEWS,
 )
-from dim_tf.setting import checked, setting, told
+from dim_tf.setting import BY_TWO_VIEWS, checked, setting, told
 
 LONGEST_NAME = 200  # bytes of a folder's name; file systems take 255
 
@@ -197,7 +197,7 @@ class Experiment:
         "sides that are longer than the image's are cut; 1: no crops",
         above=0,
         maximum=1,
-        read_by=("dim", *TWO_VIEWS),
+        read_by=(BY_TWO_VIEWS,),
     )
     colours: float = setting(
         1.0,
@@ -205,7 +205,7 @@ class Experiment:
         "none",
         minimum=0,
         maximum=2,
-        read_by=("dim", *TWO_VIEWS),
+        read_by=(BY_TWO_VIEWS,),
     )
 
     kl_weight: float = setting(
@@ -524,22 +524,24 @@ class Experiment:
     @property
     def unread(self) -> list[str]:
         """The settings that are not their defaults and that the model does not read."""
+        readers = {self.model} | ({BY_TWO_VIEWS} if self._has_two_views else set())
         return [
             field.name
             for field in dataclasses.fields(self)
-            if (models := field.metadata["read_by"])
-            and (self.model not in models or (self._has_one_view and set(TWO_VIEWS) <= set(models)))
+            if field.metadata["read_by"]
+            and not readers & set(field.metadata["read_by"])
             and getattr(self, field.name) != field.default
         ]
 
     @property
     def reader(self) -> str:
         """Of the settings that are read: the model, by the flags that choose it."""
-        return f"--model={self.model}" + " --views=1" * self._has_one_view
+        views = f" --views={self.views}" if self.model == "dim" else ""
+        return f"--model={self.model}{views}"
 
     @property
-    def _has_one_view(self) -> bool:
-        return self.model == "dim" and self.views == 1
+    def _has_two_views(self) -> bool:
+        return self.model in TWO_VIEWS or (self.model == "dim" and self.views == 2)
 
     @property
     def matches_prior(self) -> bool:

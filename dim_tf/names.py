@@ -40,7 +40,7 @@ MODELS = {
     "supervised": "from images and their labels by cross-entropy: full supervision",
 }
 CROP_ENCODERS = {32: "crops32x32", 64: "crops64x64"}  # those of cpc, by image size
-TWO_VIEWS = ("amdim", "simclr", "vicreg")  # models that take two views of each image
+TWO_VIEWS = ("amdim", "simclr", "vicreg")  # models that always take two views of an image
 ENDPOINTS = ("local", "conv", "fc", "global")
 # Those of dim_tf.evaluation.evaluate.
 DEFAULT_MEASURES = ("knn", "linear", "mlp", "clusters", "geometry", "projection")

@@ -10,6 +10,7 @@ from dim_tf.errors import InputError, one_line
 
 # Every number has a bound, that of TensorFlow: sizes of 32 bits, float32.
 LARGEST = {int: 2**31 - 1, float: 1e30}
+BY_TWO_VIEWS = "two views"  # what reads a setting: a model that takes two views of each image
 LONGEST_TEXT = 4096  # characters; of a path, what Linux takes
 
 
@@ -37,7 +38,7 @@ def setting(
         maximum: the largest allowed number; None: that of `LARGEST`.
         is_path: whether it is the path of a file or folder, whose ~ is the user's home.
         identity: whether another value makes another experiment, which a run folder refuses.
-        read_by: the values of --model that read it; empty: all.
+        read_by: the values of --model that read it, or `BY_TWO_VIEWS`; empty: all.
         refused: whether the others refuse it; they ignore it else, and training says so.
     """
     metadata = {

@@ -27,6 +27,7 @@ def is_faster(layer: keras.layers.Layer, small_sides: Sequence[int | None]) -> b
         and layer.dilation_rate == (1, 1)
         and layer.data_format == "channels_last"
         and getattr(layer, "groups", 1) == 1  # a transposed one has none
+        and getattr(layer, "output_padding", None) is None  # only that has it
         and layer.compute_dtype == "bfloat16"
         and layer.kernel.shape[2] >= FEWEST_CHANNELS
         and all(side is not None and side <= LARGEST_SIDE for side in small_sides)

@@ -25,7 +25,7 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
         super().__init__(filters, 4, strides=2, padding="same", **kwargs)
 
     def call(self, inputs):
-        if self.output_padding is not None or not convolution.is_faster(self, inputs.shape[1:3]):
+        if not convolution.is_faster(self, inputs.shape[1:3]):
             return super().call(inputs)
         outputs = convolution.conv2d_transpose(inputs, tf.cast(self.kernel, self.compute_dtype))
         if self.use_bias:

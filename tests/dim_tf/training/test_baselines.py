@@ -104,7 +104,7 @@ def test_what_makes_views_is_not_read_where_there_is_one():
     assert one.reader == "--model=dim --views=1"
     two = Experiment(name="t", views=2, **of_views)
     assert two.unread == []
-    assert two.reader == "--model=dim"
+    assert two.reader == "--model=dim --views=2"
 
 
 @pytest.mark.parametrize("model", ["dim", "amdim", "simclr", "vicreg"])
