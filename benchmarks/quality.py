@@ -36,34 +36,38 @@ COMMON = {
     "checkpoint_every": 400,
 }
 COSINE = {"precision": "bfloat16", "schedule": "cosine", "warmup_steps": 200}
-SIMCLR = {**COSINE, "model": "simclr", "batch_size": 128, "learning_rate": 1e-3}
+SIMCLR = {
+    **COSINE,
+    "model": "simclr",
+    "batch_size": 256,
+    "learning_rate": 1e-3,
+    "temperature": 0.2,
+}
+AMDIM = {**COSINE, "model": "amdim", "batch_size": 128, "learning_rate": 1e-3}
+GLOBAL_TO_BOTH = {**AMDIM, "scales": "global-global,global-local"}
 RECIPES = {
     "authors": {},  # the authors' infonce with fewer units
     "authors, jsd": {"estimator": "jsd"},
     "bfloat16": {"precision": "bfloat16"},
     "cosine": {**COSINE, "learning_rate": 3e-4},
     "crops": {**COSINE, "learning_rate": 3e-4, "augment": "crop_flip"},
-    "two views": {**COSINE, "learning_rate": 3e-4, "views": 2},
-    "multi-scale": {**COSINE, "learning_rate": 3e-4, "model": "amdim"},
-    "global to global": {
-        **COSINE,
-        "learning_rate": 3e-4,
-        "model": "amdim",
-        "scales": "global-global",
-    },
-    "global to both": {
-        **COSINE,
-        "learning_rate": 3e-4,
-        "model": "amdim",
-        "scales": "global-global,global-local",
-        "locations": 16,
-    },
+    "two views": {**COSINE, "learning_rate": 5e-4, "batch_size": 128, "views": 2},
+    "multi-scale": AMDIM,
+    "global to global": {**AMDIM, "scales": "global-global"},
+    "global to both": GLOBAL_TO_BOTH,
+    "global to both, half the colours": {**GLOBAL_TO_BOTH, "colours": 0.5},
     "simclr": SIMCLR,
-    "simclr, slow": {**SIMCLR, "learning_rate": 3e-4},
-    "simclr, batch 256": {**SIMCLR, "batch_size": 256},
-    "simclr, cold": {**SIMCLR, "temperature": 0.2},
+    "simclr, temperature 0.5": {**SIMCLR, "temperature": 0.5},
+    "simclr, temperature 0.5, batch 128": {**SIMCLR, "temperature": 0.5, "batch_size": 128},
+    "simclr, temperature 0.1": {**SIMCLR, "temperature": 0.1},
+    "simclr, batch 512": {**SIMCLR, "batch_size": 512, "learning_rate": 2e-3},
     "simclr, smaller crops": {**SIMCLR, "smallest_crop": 0.15},
+    "simclr, weight decay": {**SIMCLR, "weight_decay": 0.05},
     "simclr, half the colours": {**SIMCLR, "colours": 0.5},
+    "simclr, half the colours, temperature 0.5": {**SIMCLR, "colours": 0.5, "temperature": 0.5},
+    "simclr, half the colours, smaller crops": {**SIMCLR, "colours": 0.5, "smallest_crop": 0.2},
+    "simclr, a quarter of the colours": {**SIMCLR, "colours": 0.25},
+    "vicreg": {**COSINE, "model": "vicreg", "batch_size": 256, "learning_rate": 1e-3},
 }
 
 
