@@ -63,7 +63,11 @@ def evaluate(folder, flags):
         if os.environ.get("FAKE_LACKS_FLOOR") == name:
             evaluation["protocol"][f"{name} of raw pixels"] = "failed: it diverged"
         elif flags.get("floors") != "false":
-            evaluation["floors"] = {"pixels": {measure: {"pixels": 0.25}}}
+            of_weights = dict.fromkeys(endpoints, 0.125)
+            evaluation["floors"] = {
+                "random_encoder": {measure: of_weights},
+                "pixels": {measure: {"pixels": 0.25}},
+            }
     text = json.dumps(evaluation)
     (folder / "evaluation.json").write_text(text[:-1] if os.environ.get("FAKE_DAMAGES") else text)
     return 1 if {lacks, os.environ.get("FAKE_LACKS_FLOOR")} & set(wanted) else 0

@@ -27,7 +27,7 @@ def write(summary: Summary) -> None:
         "Notes": _list(words.notes(summary)),
         "Cost": _costs(summary),
         "Protocol": tables.definitions(_protocol(summary)),
-        "Command": f'<pre tabindex="0"><code>{escape(words.command(plan))}</code></pre>',
+        "Command": f'<pre tabindex="0"><code>{escape(words.command(summary))}</code></pre>',
         "Settings": tables.settings(words.shared_settings(plan)),
     }
     told = (

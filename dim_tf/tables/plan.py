@@ -237,7 +237,7 @@ def _check_given(table: Table, experiment: Experiment, given: Mapping[str, Any])
         if theirs and not everyones:  # one row's value would leak into those that lack it
             raise InputError(
                 f"--{name}={value}: the rows of --table={experiment.table} set it themselves; "
-                "leave it out"
+                "leave it out, of the flagfile too"
             )
     models = {row.settings.get("model", experiment.model) for row in table.rows}
     for name, takers in refused_elsewhere().items():
@@ -291,7 +291,7 @@ def _chosen(table: Table, text: str, seeds: int) -> list[tuple[Row, int]]:
         if not 1 <= count <= seeds or key in chosen:
             raise InputError(
                 f"--rows={entry.strip()}: expected each row once, as NAME or as NAME:N with N from "
-                f"1 to {seeds}, how many --table_seeds has"
+                f"1 to {seeds}, as many as --table_seeds has; give more seeds or a lower N"
             )
         chosen[key] = count
     return [(by_key[key], count) for key, count in chosen.items()]

@@ -9,11 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from dim_tf.errors import InputError
+from dim_tf.experiment import Experiment
 from dim_tf.files import json_object, read_text, replace_text
-from dim_tf.names import MEASURES
+from dim_tf.names import FLOOR_MEASURES, MEASURES
 from dim_tf.tables.plan import Job, Plan, differences
 
 FLOORS = "floors"  # in `Record.failed`: what failed is a measure of random weights or of pixels
+# On which the figures of random weights depend.
+_FLOOR_SETTINGS = (
+    "dataset",
+    "image_size",
+    "holdout",
+    "encoder",
+    "latent_dim",
+    "precision",
+    "probe_epochs",
+    "probe_learning_rate",
+)
 
 
 @dataclass(frozen=True)
@@ -28,11 +40,13 @@ class Record:
         evaluation: of evaluation.json.
         failed: why, by the name of the stage or the measure that failed, or `FLOORS`.
         cost: seconds of each stage, "images_per_second" of training.
-        versions: of what ran.
+        versions: of what ran last.
         machine: on which.
         date: when it was finished.
         command: that gives the same figures, in a process of its own.
         attempt: another one at each writing.
+        trained: "commit", "machine" and "date" of the first figures of these weights, where others
+            were added later.
     """
 
     row: str
@@ -47,6 +61,7 @@ class Record:
     date: str
     command: str
     attempt: str = field(default="")
+    trained: dict[str, str] = field(default_factory=dict)
 
     def has(self, job: Job) -> bool:
         """Whether all that the job measures was measured."""
@@ -56,6 +71,11 @@ class Record:
         """Of `failed`, those that are the job's: of its stages and of what it measures."""
         others = {*MEASURES, FLOORS} - asked(job)
         return {name: why for name, why in self.failed.items() if name not in others}
+
+    def origin(self) -> dict[str, str]:
+        """What `trained` tells, of this record."""
+        commit = self.versions.get("commit", "")
+        return {"commit": commit, "machine": self.machine, "date": self.date}
 
     def write(self, path: Path) -> None:
         """Writes it, whole or not at all."""
@@ -103,16 +123,18 @@ def read(plan: Plan, job: Job) -> Record | None:
 
 
 def without_known_floors(plan: Plan) -> list[Job]:
-    """The plan's jobs, without the floors that another run has."""
+    """The plan's jobs, without floors that another run has or that none of its measures has."""
     known = list(_all_records(plan))
+    shown = {column.measure for column in plan.table.columns if column.asked in FLOOR_MEASURES}
     found = []
     for job in plan.jobs:
         experiment = job.experiment
-        has_them = any(
+        wanted = {name for name in experiment.measure_names if name in FLOOR_MEASURES}
+        has_them = not wanted or any(
             (record.row, record.seed) != (job.row.key, job.seed)
-            and record.settings.get("encoder") == experiment.encoder
-            and record.evaluation.get("floors")
-            and record.has(job)
+            and _has_floors_of(record, experiment)
+            and shown <= record.evaluation["floors"].get("random_encoder", {}).keys()
+            and wanted <= set(record.measures)
             for record in known
         )
         floors = experiment.floors and not has_them
@@ -120,6 +142,24 @@ def without_known_floors(plan: Plan) -> list[Job]:
             dataclasses.replace(job, experiment=dataclasses.replace(experiment, floors=floors))
         )
     return found
+
+
+def with_floors(plan: Plan) -> list[Record]:
+    """Those with floors of the table's encoders, of the rows of other tables too."""
+    rows = [row for row in plan.table.rows if row.key not in plan.gaps]
+    experiments = [plan.job(row, plan.seeds[0]).experiment for row in rows]
+    return [
+        record
+        for record in _all_records(plan)
+        if any(_has_floors_of(record, experiment) for experiment in experiments)
+    ]
+
+
+def _has_floors_of(record: Record, experiment: Experiment) -> bool:
+    return bool(record.evaluation.get("floors")) and all(
+        record.settings.get(name, getattr(Experiment, name)) == getattr(experiment, name)
+        for name in _FLOOR_SETTINGS
+    )
 
 
 def _all_records(plan):
@@ -168,6 +208,7 @@ def after(before: Record | None, now: Record, asked: Collection[str], anew: bool
         measures=list(dict.fromkeys([*before.measures, *now.measures])),
         evaluation=_united(before.evaluation, now.evaluation),
         failed=failed,
+        trained=before.trained or before.origin(),
     )
 
 

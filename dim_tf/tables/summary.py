@@ -111,7 +111,7 @@ def summarise(plan: Plan) -> Summary:
     """The table as its rows' files tell."""
     columns = plan.table.columns
     lines = [_line(plan, row, columns) for row in plan.table.rows]
-    every = [record for line in lines for record in line.records]
+    every = [record for line in lines for record in line.records] + records.with_floors(plan)
     floors = {name: _floor(name, every, columns) for name in FLOORS}
     floors = {name: found for name, found in floors.items() if any(v is not None for v in found)}
     orders = [

@@ -27,10 +27,30 @@ _SHARED = (
 )
 
 
-def command(plan: Plan) -> str:
-    """That makes the table, without this machine's folders."""
+def command(summary: Summary) -> str:
+    """That makes the table, without this machine's folders: the rows and seeds that have figures.
+
+    Several commands may have made it, each some of the rows; before there are figures, it is the
+    one that was given.
+    """
+    plan = summary.plan
     given = {name: v for name, v in plan.given.items() if name not in (*PATHS, "name")}
+    if summary.records:
+        given |= _rows_and_seeds(summary)
     return shlex.join(["python", "-m", "dim_tf.main", "--mode=table", *as_flags(given)])
+
+
+def _rows_and_seeds(summary: Summary) -> dict[str, str]:
+    """As --rows and --table_seeds have them; a row whose seeds are not the first has them all."""
+    lines = [line for line in summary.lines if line.records]
+    seeds = sorted({seed for line in lines for seed in line.seeds})
+    rows = [
+        line.row.key
+        if (count := len(line.seeds)) == len(seeds) or line.seeds != seeds[:count]
+        else f"{line.row.key}:{count}"
+        for line in lines
+    ]
+    return {"rows": ",".join(rows), "table_seeds": ",".join(map(str, seeds))}
 
 
 def shared_settings(plan: Plan) -> dict[str, Any]:
@@ -109,13 +129,18 @@ def cost(summary: Summary) -> str:
 
 def machines(summary: Summary) -> list[str]:
     """All that the runs were on."""
-    return sorted({record.machine for record in summary.records})
+    records = summary.records
+    trained = {record.trained["machine"] for record in records if record.trained}
+    return sorted(trained | {record.machine for record in records})
 
 
 def used_versions(summary: Summary) -> dict[str, list[str]]:
     """By library, all that the runs had."""
     names = dict.fromkeys(name for record in summary.records for name in record.versions)
-    return {name: sorted({r.versions.get(name, "") for r in summary.records}) for name in names}
+    found = {name: {r.versions.get(name, "") for r in summary.records} for name in names}
+    if trained := {record.trained["commit"] for record in summary.records if record.trained}:
+        found["commit"] = found.get("commit", set()) | trained
+    return {name: sorted(values) for name, values in found.items()}
 
 
 def units(summary: Summary) -> str:

@@ -13,7 +13,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -132,10 +132,11 @@ class Worker:
         now = self._attempt(job, claim, wanted)
         asked = {*wanted, *records.asked(job)}
         record = records.after(before, now, asked, anew.is_on)
+        record = replace(record, command=command_of(job, record.measures))
         record.write(records.path_of(self._plan.folder, job.name))
         if self._plan.results and not record.failures(job):
             record.write(records.path_of(self._plan.results, job.name))
-        if record is now:
+        if record.evaluation is now.evaluation:
             anew.end()
         failed = record.failures(job)
         end = "; ".join(f"{name} failed: {why}" for name, why in failed.items()) or "finished"
@@ -177,7 +178,7 @@ class Worker:
             versions=versions() | {"commit": commit()},
             machine=machine(),
             date=datetime.now(UTC).isoformat(timespec="seconds"),
-            command=command_of(job),
+            command=command_of(job, measures),
             attempt=uuid.uuid4().hex,
         )
 
@@ -297,16 +298,23 @@ def flags_of(experiment: Experiment, measures: Sequence[str] = ()) -> list[str]:
     return as_flags({name: v for name, v in settings.items() if v != defaults[name]})
 
 
-def command_of(job: Job) -> str:
-    """As one would type it to get the row's figures alone; without this machine's folders."""
-    flags = [f for f in flags_of(job.experiment) if f[2:].partition("=")[0] not in PATHS]
+def command_of(job: Job, measures: Sequence[str] = ()) -> str:
+    """As one would type it to get the row's figures alone; without this machine's folders.
+
+    Args:
+        job: the run.
+        measures: that give the figures, instead of the job's, if there are any.
+    """
+    flags = flags_of(job.experiment, measures)
+    flags = [f for f in flags if f[2:].partition("=")[0] not in PATHS]
     return shlex.join(["python", "-m", "dim_tf.main", "--mode=train,evaluate", *flags])
 
 
 def machine() -> str:
-    """Cores, architecture, and NVIDIA's GPUs where its tool tells of them."""
+    """Cores, architecture, and NVIDIA's GPUs where its tool tells of them and none is hidden."""
     told = [f"{os.cpu_count()} CPU cores ({platform.machine()})"]
-    if tool := shutil.which("nvidia-smi"):
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    if (tool := shutil.which("nvidia-smi")) and not hidden:
         command = [tool, "--query-gpu=name", "--format=csv,noheader"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode == 0:
@@ -378,6 +386,7 @@ def check_all_ran(plan: Plan) -> None:
     ]
     if failed:
         raise RunError(
-            f"{len(failed)} rows failed: {'; '.join(failed)}; their output is in "
+            f"{len(failed)} {'row' if len(failed) == 1 else 'rows'} failed: {'; '.join(failed)}; "
+            "what they printed is in "
             f"{plan.folder / 'logs'}; the same command tries them once more"
         )

@@ -34,7 +34,7 @@ def as_json(summary: Summary) -> dict[str, Any]:
     return {
         "table": summary.plan.key,
         "title": summary.plan.table.title,
-        "command": words.command(summary.plan),
+        "command": words.command(summary),
         "date": words.date(summary),
         "settings": words.shared_settings(summary.plan),
         "columns": {
@@ -93,7 +93,7 @@ def as_markdown(summary: Summary) -> str:
         f"{settings}. {words.units(summary)}",
         "",
         "```",
-        words.command(plan),
+        words.command(summary),
         "```",
         "",
         _markdown_row(["", *heads, "seeds", "training"]),

@@ -37,8 +37,8 @@ class MultiScaleDIM(EncoderModel):
         seed: of the random numbers drawn in training.
 
     Raises:
-        ValueError: the encoder lacks an endpoint of a scale; when built, more locations than the
-            local map has.
+        ValueError: no scale, or one that is no pair; the encoder lacks an endpoint of one; when
+            built, more locations than the local map has.
     """
 
     def __init__(
@@ -58,6 +58,10 @@ class MultiScaleDIM(EncoderModel):
         self.scales = tuple(scales)
         self.locations = locations
         self.pairs = [tuple(scale.split("-")) for scale in self.scales]
+        if not self.pairs or any(len(pair) != 2 for pair in self.pairs):
+            raise ValueError(
+                f"scales {self.scales}; expected pairs of endpoints such as {SCALES[0]!r}"
+            )
         for name in (name for pair in self.pairs for name in pair):
             if name not in encoder.endpoints:
                 raise ValueError(

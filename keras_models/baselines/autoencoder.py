@@ -4,7 +4,11 @@ import keras
 import tensorflow as tf
 
 from keras_models import layers
-from keras_models.baselines.encoder_model import EncoderModel, one_global
+from keras_models.baselines.encoder_model import (
+    EncoderModel,
+    check_makes_images_of,
+    one_global,
+)
 from keras_models.objective_model import Batch, Losses
 from keras_models.randomness import StepRandom
 
@@ -25,11 +29,7 @@ class Autoencoder(EncoderModel):
 
     def __init__(self, encoder, decoder, seed: int = 0, **kwargs):
         super().__init__(encoder, seed, **kwargs)
-        if tuple(decoder.image_shape) != tuple(encoder.image_shape):
-            raise ValueError(
-                f"the encoder takes images of shape {encoder.image_shape}, the decoder makes "
-                f"{decoder.image_shape}; make both for one shape"
-            )
+        check_makes_images_of(encoder, decoder)
         self.decoder = decoder
 
     def build_heads(self, shapes):

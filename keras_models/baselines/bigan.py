@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from keras_models import adversary, layers
-from keras_models.baselines.encoder_model import EncoderModel, one_global
+from keras_models.baselines.encoder_model import EncoderModel, check_makes_images_of, one_global
 from keras_models.objective_model import Batch, Losses
 from keras_models.randomness import StepRandom
 
@@ -28,7 +28,8 @@ class BiGAN(EncoderModel):
         seed: of the random numbers drawn in training.
 
     Raises:
-        ValueError: when built, the encoder has several globals.
+        ValueError: the generator makes images of another shape; when built, the encoder has
+            several globals.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class BiGAN(EncoderModel):
         **kwargs,
     ):
         super().__init__(encoder, seed, **kwargs)
+        check_makes_images_of(encoder, generator)
         self.generator = generator
         self.discriminator = discriminator
         self.prior = prior

@@ -23,15 +23,17 @@ class CPC(EncoderModel):
     Args:
         encoder: images -> endpoints; "global" is a map [N, R, W, D] of the crops' features.
         units: of the context.
-        ahead: the most rows to look ahead, of those that there are.
+        ahead: the most rows to look ahead, of those that there are; 1 or more.
         seed: of the random numbers drawn in training.
 
     Raises:
-        ValueError: when built, the encoder has no feature for each crop.
+        ValueError: no row to look ahead; when built, the encoder has no feature for each crop.
     """
 
     def __init__(self, encoder, units: int = 256, ahead: int = 5, seed: int = 0, **kwargs):
         super().__init__(encoder, seed, **kwargs)
+        if ahead < 1:
+            raise ValueError(f"ahead={ahead} rows; expected at least 1")
         self.units = units
         self.ahead = ahead
         self.row = keras.layers.Conv2D(

@@ -20,6 +20,15 @@ def one_global(shapes: dict[str, tuple]) -> tuple:
     return shape
 
 
+def check_makes_images_of(encoder, maker) -> None:
+    """Raises ValueError where a decoder or generator makes images of another shape."""
+    if tuple(maker.image_shape) != tuple(encoder.image_shape):
+        raise ValueError(
+            f"the encoder takes images of shape {encoder.image_shape}, the decoder makes "
+            f"{maker.image_shape}; make both for one shape"
+        )
+
+
 class EncoderModel(ObjectiveModel):
     """A model whose objective trains an encoder, together with parts that only training needs.
 

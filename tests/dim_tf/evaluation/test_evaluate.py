@@ -24,7 +24,7 @@ from dim_tf.evaluation.probes import Probe
 from dim_tf.evaluation.projection import PlaneProjections
 from dim_tf.experiment import Experiment
 from dim_tf.files import read_checked
-from dim_tf.names import MEASURES
+from dim_tf.names import FLOOR_MEASURES, MEASURES
 from keras_models import encoders
 
 
@@ -200,6 +200,8 @@ def test_all_else_is_written_before_the_failure_is_told(tmp_path, splits, monkey
 
 def test_measures_are_those_of_the_flag():
     assert set(evaluate.MEASURES) == set(MEASURES)
+    of_floors = {name for name, entry in evaluate.MEASURES.items() if entry.floor}
+    assert of_floors == set(FLOOR_MEASURES)
 
 
 def test_what_cannot_be_measured_is_named(splits):

@@ -12,7 +12,8 @@ def record(figures, failed=None, step=1, images="a"):
     evaluation = {f"{name}_figure": {"conv": value} for name, value in figures.items()}
     if figures:
         evaluation |= {"protocol": {"step": step, "images": images}, "cost": dict(figures)}
-    facts = {"row": "a", "seed": 0, "settings": {}, "cost": {}, "versions": {}}
+    facts = {"row": "a", "seed": 0, "settings": {}, "cost": {}}
+    facts["versions"] = {"commit": f"c{figures}"}
     told = {"machine": "", "date": "", "command": "", "attempt": str(figures)}
     return Record(
         measures=list(figures), evaluation=evaluation, failed=failed or {}, **facts, **told
@@ -30,6 +31,9 @@ def test_figures_of_the_same_weights_stand_together():
     found = after(record({"mlp": 1}), record({"svm": 2}), ASKED, anew=False)
     assert figures(found) == {"mlp": 1, "svm": 2}
     assert found.evaluation["cost"] == {"mlp": 1, "svm": 2}
+    assert found.trained == {"commit": "c{'mlp': 1}", "machine": "", "date": ""}
+    third = after(found, record({"ndm": 3}), {"ndm"}, anew=False)
+    assert third.trained == found.trained
     assert found.failed == {}
 
 

@@ -17,6 +17,7 @@ from dim_tf.experiment import Experiment
 from dim_tf.tables import records
 from dim_tf.tables.claims import Claim, ClaimLost, Claims
 from dim_tf.tables.plan import make_plan
+from dim_tf.tables.summary import summarise
 from dim_tf.tables.work import Worker, check_all_ran, command_of, flags_of
 from dim_tf.tables.written import write
 
@@ -86,7 +87,8 @@ def test_each_row_is_trained_and_measured_once(tmp_path):
     assert figure["values"] == [0.5, 0.6]
     assert found["paper"]["mlp_probe/fc"] == pytest.approx(0.7362)
     assert row(table, "vae")["gaps"][0].startswith(("not run", "this version has no --model=vae"))
-    assert table["floors"] == {"pixels": {"mlp_probe/conv": 0.25}}
+    assert table["floors"]["pixels"] == {"mlp_probe/conv": 0.25}
+    assert table["floors"]["random_encoder"]["mlp_probe/fc"] == 0.125
     work(tmp_path, table_seeds="0,1")
     assert stages(tmp_path, "dim_l_jsd-seed1") == ["train mlp", "evaluate mlp"]
     copies = tmp_path / "results" / tmp_path.name
@@ -156,14 +158,39 @@ def test_floors_are_measured_once_for_all_commands(tmp_path):
     for folder in (tmp_path / "table", tmp_path / "elsewhere" / "table"):
         floors = [
             job.experiment.floors
-            for measures in ("mlp", "mlp,svm")
+            for measures in ("mlp", "mlp,svm", "mlp,knn")
             for job in records.without_known_floors(
                 plan_of(folder, rows="dim_l_dv,dim_l_jsd", measures=measures, results=results)
             )
         ]
-        assert floors == [False, False, True, False]  # of svm nobody has them
+        # Nothing has floors of svm, and nobody has those of knn.
+        assert floors == [False, False, False, False, True, False]
     alone = records.without_known_floors(plan_of(tmp_path / "table", rows="dim_l_jsd"))
     assert alone[0].experiment.floors  # its own
+    others = records.without_known_floors(
+        plan_of(tmp_path / "table", rows="dim_l_dv", probe_epochs=5, results=results)
+    )
+    assert others[0].experiment.floors  # of another probe
+
+
+def test_a_table_shows_the_floors_that_another_one_measured(tmp_path):
+    work(tmp_path, rows="supervised")
+    plan = plan_of(tmp_path, table="gamma", rows="")
+    assert not any(job.experiment.floors for job in records.without_known_floors(plan))
+    assert summarise(plan).floors["pixels"][0] == 0.25
+    assert summarise(plan_of(tmp_path, table="gamma", rows="", precision="bfloat16")).floors == {}
+
+
+def test_a_table_without_measures_of_floors_leaves_them_to_others(tmp_path):
+    """A row that was measured first by such a table does not count as having them."""
+    plan = plan_of(tmp_path, table="3", rows="dim_l_jsd")
+    assert not records.without_known_floors(plan)[0].experiment.floors
+    work(tmp_path, rows="dim_l_jsd")
+    path = tmp_path / "rows/dim_l_jsd-seed0.json"
+    record = json.loads(path.read_text())
+    record["evaluation"]["floors"] = {"random_encoder": {}, "pixels": {}}
+    path.write_text(json.dumps(record))
+    assert records.without_known_floors(plan_of(tmp_path, rows="vae"))[0].experiment.floors
 
 
 def test_a_failed_floor_is_told_and_tried_again(tmp_path, monkeypatch):
@@ -188,6 +215,7 @@ def test_what_is_missing_is_measured_on_the_same_run(tmp_path):
     record = json.loads((tmp_path / "rows/dim_l_jsd-seed0.json").read_text())
     assert record["measures"] == ["mlp", "svm"]
     assert {"mlp_probe", "svm"} <= record["evaluation"].keys()
+    assert "--measures=mlp,svm" in record["command"]
     assert (tmp_path / "runs/dim_l_jsd-seed0/steps.txt").read_text() == "1\n2\n"
 
 

@@ -196,3 +196,16 @@ def test_settings_that_are_no_defaults_are_told(tmp_path):
     assert found["augment"] == "crop_flip"
     assert "estimator" not in found  # each row's own
     assert "weight_decay" not in found
+
+
+def test_the_command_is_that_of_the_rows_that_have_figures(tmp_path):
+    """Whoever wrote it last: several commands may each have run some of the rows."""
+    plan = plan_of(tmp_path, table_seeds="0,1", rows="dim_l_infonce:2,vae:1")
+    assert "--rows=dim_l_infonce:2,vae:1" in told(plan)
+    for key, seed in (("dim_l_infonce", 0), ("dim_l_infonce", 1), ("vae", 0), ("ae", 1)):
+        finish(plan, key, seed, probes(0.6))
+    for writer in (plan, plan_of(tmp_path, rows="vae")):
+        text = told(writer)
+        # ae has the second seed alone, which NAME:1 would not be.
+        assert "--rows=vae:1,ae,dim_l_infonce" in text
+        assert "--table_seeds=0,1" in text

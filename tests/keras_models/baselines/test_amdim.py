@@ -72,3 +72,9 @@ def test_an_encoder_without_convolutions_is_refused():
     del encoder.endpoints["conv"]
     with pytest.raises(ValueError, match="no endpoint conv"):
         small.amdim(encoder)
+
+
+@pytest.mark.parametrize("scales", [(), ("global",), ("global-conv-local",)])
+def test_scales_are_pairs(scales):
+    with pytest.raises(ValueError, match="expected pairs of endpoints"):
+        MultiScaleDIM(ConvNet((8, 8, 1), ((4, 4, 2, 1),), (8,), 0, 5), scales=scales)

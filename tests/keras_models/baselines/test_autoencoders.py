@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras_models import priors
 from keras_models.baselines import Autoencoder
 from keras_models.decoders import Decoder
-from keras_models.encoders import StridedCropsNet
+from keras_models.encoders import ConvNet, StridedCropsNet
 from keras_models.randomness import StepRandom
 
 
@@ -89,3 +89,10 @@ def test_settings_that_do_not_fit_are_refused():
     model = small.autoencoder(several)
     with pytest.raises(ValueError, match="one global feature an image; this encoder has 2x2"):
         model.build()
+
+
+@pytest.mark.parametrize("make", [small.autoencoder, small.vae, small.bigan])
+def test_images_are_made_in_the_shape_of_those_encoded(make):
+    encoder = ConvNet((4, 4, 1), ((4, 4, 2, 1),), (8,), 0, 5)
+    with pytest.raises(ValueError, match=r"shape \(4, 4, 1\), the decoder makes \(8, 8, 1\)"):
+        make(encoder)

@@ -76,6 +76,11 @@ def test_no_more_rows_ahead_than_there_are():
     assert len(cpc(ahead=5).predictions) == 2
 
 
+def test_at_least_one_row_ahead():
+    with pytest.raises(ValueError, match="ahead=0 rows"):
+        cpc(ahead=0)
+
+
 def test_an_encoder_without_a_feature_for_each_crop_is_refused():
     with pytest.raises(ValueError, match="take --encoder=crops32x32"):
         small.made(CPC)
