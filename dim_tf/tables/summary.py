@@ -137,6 +137,8 @@ def _line(plan: Plan, row: Row, columns: Sequence[Column]) -> Line:
     gaps: list[str] = []
     for seed in seeds:
         record, gap = _record(plan, plan.job(row, seed))
+        if record and seed not in planned and not any(_has(record, c) for c in columns):
+            continue  # another table measured it, and this one was not asked for it
         if record:
             found.append(record)
         if gap:
@@ -165,6 +167,10 @@ def _record(plan: Plan, job: Job) -> tuple[Record | None, str]:
 def _value(record: Record, column: Column) -> float | None:
     value = (record.evaluation.get(column.measure) or {}).get(column.endpoint)
     return float(value) if is_number(value) else None
+
+
+def _has(record: Record, column: Column) -> bool:
+    return _value(record, column) is not None
 
 
 def _figure(found: Sequence[Record], column: Column) -> Figure | None:

@@ -209,3 +209,15 @@ def test_the_command_is_that_of_the_rows_that_have_figures(tmp_path):
         # ae has the second seed alone, which NAME:1 would not be.
         assert "--rows=vae:1,ae,dim_l_infonce" in text
         assert "--table_seeds=0,1" in text
+
+
+def test_a_seed_that_another_table_measured_is_shown_only_where_it_has_figures(tmp_path):
+    finish(plan_of(tmp_path), "dim_l_jsd", 0, {**probes(0.6), "svm": {"conv": 0.5}})
+    finish(plan_of(tmp_path, table_seeds="1"), "dim_l_jsd", 1, probes(0.7))
+    text = told(plan_of(tmp_path, table="3", rows="dim_l_jsd"))
+    assert cells(text, "DIM(L)")[1] == "50.0"
+    assert "of seed 1" not in text
+    assert "--table_seeds=0,1" not in text
+    assert "SVM conv of seed 1: not measured" in told(
+        plan_of(tmp_path, table="3", rows="dim_l_jsd", table_seeds="0,1")
+    )
