@@ -18,7 +18,7 @@ from dim_tf.tables import records
 from dim_tf.tables.claims import Claim, ClaimLost, Claims
 from dim_tf.tables.plan import make_plan
 from dim_tf.tables.summary import summarise
-from dim_tf.tables.work import Worker, check_all_ran, command_of, flags_of
+from dim_tf.tables.work import Worker, check_all_ran, command_of, flags_of, machine
 from dim_tf.tables.written import write
 
 PROGRAM = (sys.executable, "-S", fake_row.__file__)
@@ -378,3 +378,17 @@ def test_flags_are_what_differs_from_the_defaults(tmp_path):
     assert not any(flag.startswith(("--table", "--batch_size")) for flag in flags)
     assert "/secret" not in command_of(job)
     assert str(tmp_path) not in command_of(job)
+
+
+@pytest.mark.parametrize(
+    ("visible", "told"), [(None, True), ("0", True), ("", False), ("-1", False)]
+)
+def test_a_machine_has_the_gpus_that_are_not_hidden(tmp_path, monkeypatch, visible, told):
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho A100\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert machine().endswith(", A100") == told
