@@ -3,10 +3,11 @@
     python benchmarks/quality.py --data_dir=$TFDS_DATA_DIR --holdout=0.1 --out=runs/quality
     python benchmarks/quality.py --data_dir=$TFDS_DATA_DIR --recipes authors --epochs 10 --seeds 0 1
 
-Trains basic32x32 on CIFAR-10 by each recipe of `RECIPES` for each number of epochs, each in a
-process of its own, and measures conv, fc and global by the MLP probe (the authors' recipe) and
-global by nearest neighbours. Collects the rows of these flags in OUT/quality.json, prints a
-Markdown table, and draws OUT/quality.png: accuracy against seconds of training and against epochs.
+Trains basic32x32 on CIFAR-10 by recipes of `RECIPES`, those of `SHOWN` unless --recipes names
+others, for each number of epochs, each in a process of its own, and measures conv, fc and global by
+the MLP probe (the authors' recipe) and global by nearest neighbours. Collects the rows of these
+flags in OUT/quality.json, prints a Markdown table, and draws OUT/quality.png: accuracy against
+seconds of training and against epochs.
 With --holdout=0.1 figures are of training images that are held out: recipes are chosen by these.
 Seconds are those of the training steps, without the start, checkpoints and measuring; they count
 where nothing else runs.
@@ -29,12 +30,10 @@ from dim_tf.files import replace_text
 COMMON = {
     "dataset": "cifar10",
     "encoder": "basic32x32",
-    "estimator": "infonce",
-    "gamma": 0.0,
-    "mi_units": 512,
     "batch_size": 64,
     "checkpoint_every": 400,
 }
+DIM = {"estimator": "infonce", "gamma": 0.0, "mi_units": 512}
 COSINE = {"precision": "bfloat16", "schedule": "cosine", "warmup_steps": 200}
 SIMCLR = {
     **COSINE,
@@ -43,19 +42,37 @@ SIMCLR = {
     "learning_rate": 1e-3,
     "temperature": 0.2,
 }
-AMDIM = {**COSINE, "model": "amdim", "batch_size": 128, "learning_rate": 1e-3}
+AMDIM = {**COSINE, "model": "amdim", "mi_units": 512, "batch_size": 128, "learning_rate": 1e-3}
 GLOBAL_TO_BOTH = {**AMDIM, "scales": "global-global,global-local"}
+LARGER = {**AMDIM, "batch_size": 256, "colours": 0.5}
+FEWER = {"locations": 16, "colours": 0.5}
+VICREG = {**COSINE, "model": "vicreg", "batch_size": 256, "learning_rate": 1e-3}
+FAST = {**SIMCLR, "colours": 0.5, "smallest_crop": 0.2, "weight_decay": 0.05}
 RECIPES = {
-    "authors": {},  # the authors' infonce with fewer units
-    "authors, jsd": {"estimator": "jsd"},
-    "bfloat16": {"precision": "bfloat16"},
-    "cosine": {**COSINE, "learning_rate": 3e-4},
-    "crops": {**COSINE, "learning_rate": 3e-4, "augment": "crop_flip"},
-    "two views": {**COSINE, "learning_rate": 5e-4, "batch_size": 128, "views": 2},
+    "authors": DIM,  # the authors' infonce with fewer units
+    "authors, jsd": {**DIM, "estimator": "jsd"},
+    "bfloat16": {**DIM, "precision": "bfloat16"},
+    "cosine": {**DIM, **COSINE, "learning_rate": 3e-4},
+    "crops": {**DIM, **COSINE, "learning_rate": 3e-4, "augment": "crop_flip"},
+    "two views": {**DIM, **COSINE, "learning_rate": 5e-4, "batch_size": 128, "views": 2},
     "multi-scale": AMDIM,
     "global to global": {**AMDIM, "scales": "global-global"},
     "global to both": GLOBAL_TO_BOTH,
     "global to both, half the colours": {**GLOBAL_TO_BOTH, "colours": 0.5},
+    "global to both, fewer places": {**GLOBAL_TO_BOTH, **FEWER},
+    "global to both, batch 256": {**GLOBAL_TO_BOTH, **FEWER, "batch_size": 256},
+    "global to global, batch 256": {**LARGER, "scales": "global-global"},
+    "global and fc to themselves": {**LARGER, "scales": "global-global,fc-fc"},
+    "global and fc to themselves, and to local": {
+        **LARGER,
+        "locations": 16,
+        "scales": "global-global,fc-fc,global-local",
+    },
+    "global to itself, conv and local": {
+        **LARGER,
+        "locations": 16,
+        "scales": "global-global,global-conv,global-local",
+    },
     "simclr": SIMCLR,
     "simclr, temperature 0.5": {**SIMCLR, "temperature": 0.5},
     "simclr, temperature 0.5, batch 128": {**SIMCLR, "temperature": 0.5, "batch_size": 128},
@@ -66,9 +83,23 @@ RECIPES = {
     "simclr, half the colours": {**SIMCLR, "colours": 0.5},
     "simclr, half the colours, temperature 0.5": {**SIMCLR, "colours": 0.5, "temperature": 0.5},
     "simclr, half the colours, smaller crops": {**SIMCLR, "colours": 0.5, "smallest_crop": 0.2},
+    "simclr, half the colours, temperature 0.1": {**SIMCLR, "colours": 0.5, "temperature": 0.1},
     "simclr, a quarter of the colours": {**SIMCLR, "colours": 0.25},
-    "vicreg": {**COSINE, "model": "vicreg", "batch_size": 256, "learning_rate": 1e-3},
+    "fast": FAST,  # flags/cifar10_fast.cfg
+    "fast, no weight decay": {**FAST, "weight_decay": 0.0},
+    "fast, no weight decay, temperature 0.1": {**FAST, "weight_decay": 0.0, "temperature": 0.1},
+    "fast, no weight decay, twice the rate": {**FAST, "weight_decay": 0.0, "learning_rate": 2e-3},
+    "fast, no weight decay, batch 512": {
+        **FAST,
+        "weight_decay": 0.0,
+        "batch_size": 512,
+        "learning_rate": 2e-3,
+    },
+    "vicreg": VICREG,
+    "fast, vicreg": {**VICREG, "colours": 0.5, "smallest_crop": 0.2, "weight_decay": 0.05},
 }
+
+SHOWN = ["authors", "authors, jsd", "global to both, half the colours", "fast"]
 
 
 def folder_of(row: dict) -> str:
@@ -154,7 +185,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_dir", default="")
     parser.add_argument("--out", type=Path, default=Path("runs/quality"))
-    parser.add_argument("--recipes", nargs="+", default=list(RECIPES), choices=list(RECIPES))
+    parser.add_argument("--recipes", nargs="+", default=SHOWN, choices=list(RECIPES))
     parser.add_argument("--epochs", nargs="+", type=int, default=[1, 2, 5, 10])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--holdout", type=float, default=0.0)

@@ -366,6 +366,7 @@ class Experiment:
         0, "newest exported versions that stay; 0: all", minimum=0, identity=False
     )
     license: str = setting("", "licence of the weights, for the model card", identity=False)
+    card_note: str = setting("", "a sentence of your own, for the model card", identity=False)
     max_pixels: int = setting(
         2**25,
         "encoded images of more pixels are refused in serving",

@@ -165,6 +165,7 @@ def export(experiment: Experiment, splits: Splits) -> None:
         steps=step,
         batch_size=experiment.batch_size,
         licence=experiment.license,
+        note=experiment.card_note,
         experiment=experiment.identity,
         evaluation=_evaluation_of(experiment, step),
         label_names=splits.label_names,

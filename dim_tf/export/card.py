@@ -17,7 +17,7 @@ An image encoder, learned $learned, with dim_tf.
 - **Objective**: $objective
 - **Encoder**: $encoder, $parameters parameters; $steps steps of $batch_size images.
 - **Licence**: $licence
-
+$note
 ## Input and output
 
 Images, RGB, float32 [N, $size, $size, 3] in [0, 1]. To fit another image: its largest centred
@@ -63,6 +63,14 @@ echo '{"signature_name": "serving_bytes", "instances": [{"b64": "'$$(base64 -w0 
 
 ${lite_files}Other settings and all figures: `assets/metadata.json`.
 """)
+
+_AGAIN = string.Template("""
+
+The kNN figures again, by this SavedModel; `--data_dir` where the data set is:
+
+```
+$command
+```""")
 
 _LITE_FILES = string.Template("""\
 ## TFLite files
@@ -135,6 +143,7 @@ def render(metadata: dict[str, Any], files: list[LiteFile], checked: int, calibr
         steps=f"{metadata['steps']:,}",
         batch_size=metadata["batch_size"],
         licence=text(metadata["licence"]) or "not stated; ask whoever gave you this folder",
+        note=f"- **Note**: {text(metadata['note'])}\n" if metadata["note"] else "",
         size=metadata["image_size"],
         dimension=metadata["dimension"],
         max_pixels=f"{metadata['max_pixels']:,}",
@@ -142,8 +151,22 @@ def render(metadata: dict[str, Any], files: list[LiteFile], checked: int, calibr
             f"| `{name}` | {_tensors(s['inputs'])} | {_tensors(s['outputs'])} |"
             for name, s in signatures.items()
         ),
-        evaluation=evaluation_table(metadata["evaluation"]),
+        evaluation=evaluation_table(metadata["evaluation"]) + _again(metadata),
     )
+
+
+def _again(metadata):
+    """The command that measures kNN by the SavedModel; nothing where it was not measured."""
+    if "knn" not in metadata["evaluation"]:
+        return ""
+    flags = [
+        f"--{setting}={metadata['experiment'][setting]}"
+        for setting in ("dataset", "image_size", "holdout")
+        if metadata["experiment"].get(setting)
+    ]
+    flags += [f"--encoder_path={metadata['name']}/VERSION", "--name=again", "--measures=knn"]
+    command = shlex.join(["python", "-m", "dim_tf.main", "--mode=evaluate", *flags])
+    return _AGAIN.substitute(command=command)
 
 
 def _lite_code(name, files):

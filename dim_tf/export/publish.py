@@ -41,6 +41,7 @@ class Details:
         steps: steps of training.
         batch_size: images in a step.
         licence: of the encoder's weights; empty: not stated.
+        note: a sentence for the model card; empty: none.
         experiment: the settings that it was trained with.
         evaluation: of evaluation.json; empty: not measured.
         label_names: of the data set.
@@ -61,6 +62,7 @@ class Details:
     steps: int = 0
     batch_size: int = 0
     licence: str = ""
+    note: str = ""
     experiment: dict[str, Any] = field(default_factory=dict)
     evaluation: dict[str, Any] = field(default_factory=dict)
     label_names: tuple[str, ...] = ()
@@ -214,6 +216,7 @@ def _metadata(encoder, name, details, quantization):
         "steps": details.steps,
         "batch_size": details.batch_size,
         "licence": details.licence,
+        "note": details.note,
         "max_pixels": details.max_pixels,
         "experiment": details.experiment,
         "evaluation": details.evaluation,

@@ -1,8 +1,12 @@
 """Recipes, and what is made of their figures."""
 
+from pathlib import Path
+
 import pytest
 import quality
+from absl import flags as absl_flags
 
+from dim_tf import flagfiles, flags
 from dim_tf.experiment import Experiment
 
 
@@ -29,3 +33,14 @@ def test_figures_become_a_table_and_a_picture(tmp_path):
     assert [point["conv"] for point in quality.means(seeds[:3])] == pytest.approx([0.5, 0.6])
     quality.draw(rows, tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_flagfile_trains_as_the_recipe_fast():
+    values = absl_flags.FlagValues()
+    flags.define(values)
+    path = Path(quality.__file__).parent.parent / "flags" / "cifar10_fast.cfg"
+    values(["main", *flagfiles.expanded([f"--flagfile={path}"])])
+    shipped = flags.experiment(values, ["main"])
+    recipe = Experiment(name="a", **quality.settings_of(row("fast", epochs=shipped.epochs)))
+    assert not shipped.differences(recipe)
+    assert shipped.differences(Experiment(name="a", **quality.settings_of(row("simclr"))))

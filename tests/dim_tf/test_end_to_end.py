@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -186,6 +187,12 @@ def test_everything_on_request(whole_way):
     with pytest.raises(tf.errors.InvalidArgumentError, match="pixels allowed"):
         signatures["serving_bytes"](image_bytes=large)
     assert "scikit-learn" in card
+    words = shlex.split(re.search(r"^python -m dim_tf.main .*", card, re.MULTILINE).group())
+    told = [word.replace("VERSION", newest.name) for word in words[3:]]
+    done = run(*told, "--data_dir=", cwd=folder / "exported")
+    assert done.returncode == 0, done.stderr
+    again = json.loads((folder / "exported/runs/again/evaluation.json").read_text())
+    assert again["knn"]["global"] == pytest.approx(evaluation["knn"]["global"], abs=2e-3)
     refused = run("--mode=export", "--neighbours_index=no/such", cwd=folder)
     assert refused.returncode == 2
     assert "no complete embeddings" in refused.stderr

@@ -37,6 +37,7 @@ def published(few_variants, tmp_path_factory):
         data="drawn images",
         objective="jsd",
         licence="CC0-1.0",
+        note="Drawn by <hand>.",
         steps=1234,
         experiment={"seed": 5},
         evaluation={
@@ -78,6 +79,7 @@ def test_the_card_tells_what_is_in_the_folder(published):
     card = (published / "README.md").read_text()
     for said in ("# small", "drawn images", "CC0-1.0", "1,234 steps", "| `quantized` |"):
         assert said in card
+    assert "CC0-1.0\n- **Note**: Drawn by \\<hand\\>.\n\n## Input" in card
     assert "| linear_probe | global | 0.7500 | 0.5000 |" in card
     assert "| linear_probe | fc |  |  |" in card
     for variant in (*lite.VARIANTS, lite.ENDPOINTS):
@@ -118,7 +120,8 @@ def test_an_unmeasured_encoder_has_a_card_too(tmp_path, monkeypatch):
     card = (path / "README.md").read_text()
     assert "Not measured" in card
     assert "TFLite" not in card
-    assert "not stated" in card
+    assert "not stated; ask whoever gave you this folder\n\n## Input" in card
+    assert "Note" not in card
 
 
 def test_versions_count_up(tmp_path, monkeypatch):
@@ -282,8 +285,9 @@ def test_the_card_says_names_and_runs_none_of_them():
     kind = {"unit": "share", "better": "higher", "title": ""}
     metadata = dict.fromkeys(["parameters", "steps", "batch_size", "image_size", "dimension"], 1)
     metadata |= {"name": name, "licence": "[x](javascript:1)", "data": "<b>|\n# b", "encoder": "e"}
-    metadata |= {"max_pixels": 1, "learned": "", "objective": "", "signatures": {}}
-    metadata["evaluation"] = {"measures": {"<i>": kind}, "<i>": {"global": None}}
+    metadata |= {"note": "", "max_pixels": 1, "learned": "", "objective": "", "signatures": {}}
+    metadata["evaluation"] = {"measures": {"<i>": kind}, "<i>": {"global": None}, "knn": {}}
+    metadata["experiment"] = {"dataset": "cifar10", "image_size": 0, "holdout": 0.1}
     text = card.render(metadata, [], 1, 1)
     assert r"\<script\>\`" in text
     assert r"\[x\](javascript:1)" in text
@@ -292,5 +296,9 @@ def test_the_card_says_names_and_runs_none_of_them():
     block = re.search(r"```python\n(.*?)```\n", text, re.DOTALL).group(1)
     loaded = [n.value for n in ast.walk(ast.parse(block)) if isinstance(n, ast.Constant)]
     assert f"{name}/VERSION" in loaded
+    command = re.search(r"^python -m dim_tf.main .*", text, re.MULTILINE).group()
+    words = ["--mode=evaluate", "--dataset=cifar10", "--holdout=0.1"]
+    words += [f"--encoder_path={name}/VERSION", "--name=again", "--measures=knn"]
+    assert shlex.split(command)[3:] == words
     address = re.search(r"curl (.*) -d", text).group(1)
     assert shlex.split(address) == [f"http://localhost:8501/v1/models/{quote(name)}:predict"]
