@@ -59,6 +59,12 @@ RECIPES = {
     "global to global": {**AMDIM, "scales": "global-global"},
     "global to both": GLOBAL_TO_BOTH,
     "global to both, half the colours": {**GLOBAL_TO_BOTH, "colours": 0.5},
+    "global to both, temperature": {**GLOBAL_TO_BOTH, "colours": 0.5, "critic_temperature": 0.2},
+    "global to global, temperature": {
+        **LARGER,
+        "scales": "global-global",
+        "critic_temperature": 0.2,
+    },
     "global to both, fewer places": {**GLOBAL_TO_BOTH, **FEWER},
     "global to both, batch 256": {**GLOBAL_TO_BOTH, **FEWER, "batch_size": 256},
     "global to global, batch 256": {**LARGER, "scales": "global-global"},

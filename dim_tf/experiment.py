@@ -133,6 +133,13 @@ class Experiment:
     critic_layer_norm: bool = setting(
         True, "layer norm in the dot-product critic", read_by=("dim",)
     )
+    critic_temperature: float = setting(
+        0.0,
+        "of the dot-product critic, whose scores are then correlations of codes over it; 0: a "
+        "learned scale",
+        minimum=0,
+        read_by=("dim", "amdim"),
+    )
     negatives: int = setting(
         0,
         "other images that each is paired with; 0: the critic's default, all for dot, 1 for others",
@@ -480,6 +487,11 @@ class Experiment:
         if self.model == "dim" and not any(getattr(self, weight) for weight in weights):
             raise InputError(
                 "nothing to learn: --" + ", --".join(weights) + " are all 0; give one a weight"
+            )
+        if self.critic_temperature and not self.critic_layer_norm:
+            raise InputError(
+                "--critic_temperature is of codes with layer norm; leave it or "
+                "--nocritic_layer_norm out"
             )
         if self.warmup_steps and self.schedule == "constant":
             raise InputError("--warmup_steps is for --schedule=cosine; give that or leave it out")

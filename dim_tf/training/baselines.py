@@ -108,6 +108,7 @@ def _amdim(experiment, encoder, splits):
         experiment.score_chunk,
         experiment.scales.split(","),
         experiment.locations,
+        experiment.critic_temperature,
         view_augmentation(experiment),
         experiment.seed,
         name="amdim",

@@ -132,6 +132,7 @@ def make_terms(experiment: Experiment, encoder: Encoder) -> list:
         "units": experiment.mi_units,
         "negatives": experiment.negatives,
         "layer_norm": experiment.critic_layer_norm,
+        "temperature": experiment.critic_temperature,
         "chunk": experiment.score_chunk,
         "synchronized": encoder.synchronized,
     }

@@ -25,7 +25,7 @@ class MultiScaleDIM(EncoderModel):
     view with each of the other); other scales pair other endpoints, a vector being a map of one
     place. Each is an infoNCE over the batch by a dot-product critic of its own, taken both ways
     round, and all have the same weight. Not AMDIM's: its encoder, the penalty on scores and their
-    clipping (the critics' layer norm bounds them), the mixture of features.
+    clipping (the critics' layer norm or temperature bounds them), the mixture of features.
 
     Args:
         encoder: images -> endpoints.
@@ -33,6 +33,7 @@ class MultiScaleDIM(EncoderModel):
         chunk: of the critics.
         scales: pairs of endpoints as "anchor-place", as in `SCALES`.
         locations: S, how many places of the local map are scored in a step; 0: all.
+        temperature: of the critics; 0: none.
         augmentation: makes a view; None: with the default ranges.
         seed: of the random numbers drawn in training.
 
@@ -48,6 +49,7 @@ class MultiScaleDIM(EncoderModel):
         chunk: int = 0,
         scales: Sequence[str] = SCALES,
         locations: int = 0,
+        temperature: float = 0.0,
         augmentation: Augmentation | None = None,
         seed: int = 0,
         **kwargs,
@@ -57,6 +59,7 @@ class MultiScaleDIM(EncoderModel):
         self.chunk = chunk
         self.scales = tuple(scales)
         self.locations = locations
+        self.temperature = temperature
         self.pairs = [tuple(scale.split("-")) for scale in self.scales]
         if not self.pairs or any(len(pair) != 2 for pair in self.pairs):
             raise ValueError(
@@ -70,7 +73,13 @@ class MultiScaleDIM(EncoderModel):
         self.views = Views(augmentation or Augmentation())
         self.terms = [
             MutualInformation(
-                critics.get("dot", units=units, chunk=chunk, synchronized=encoder.synchronized),
+                critics.get(
+                    "dot",
+                    units=units,
+                    temperature=temperature,
+                    chunk=chunk,
+                    synchronized=encoder.synchronized,
+                ),
                 "infonce",
                 locations=locations if place == "local" else 0,
                 name=f"{anchor}_{place}",
@@ -110,5 +119,6 @@ class MultiScaleDIM(EncoderModel):
             "chunk": self.chunk,
             "scales": self.scales,
             "locations": self.locations,
+            "temperature": self.temperature,
             "augmentation": self.views.augmentation,
         }

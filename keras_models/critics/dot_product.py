@@ -54,13 +54,22 @@ class Projection(keras.layers.Layer):
     Args:
         units: U.
         layer_norm: whether there is a layer norm.
+        affine: whether it has a learned scale and offset.
         synchronized: whether batch norm takes its statistics over all replicas.
     """
 
-    def __init__(self, units: int, layer_norm: bool = True, synchronized: bool = False, **kwargs):
+    def __init__(
+        self,
+        units: int,
+        layer_norm: bool = True,
+        affine: bool = True,
+        synchronized: bool = False,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.units = units
         self.layer_norm = layer_norm
+        self.affine = affine
         self.synchronized = synchronized
         self.hidden = layers.Dense(units, use_bias=False, name="hidden")
         self.hidden_norm = layers.batch_norm(synchronized, "hidden_norm")
@@ -68,7 +77,7 @@ class Projection(keras.layers.Layer):
         self.shortcut = layers.Dense(
             units, kernel_initializer=NoisyIdentity(), use_bias=False, name="shortcut"
         )
-        self.norm = layers.layer_norm("norm") if layer_norm else None
+        self.norm = layers.layer_norm("norm") if layer_norm and affine else None
 
     def build(self, input_shape):
         hidden_shape = (None, self.units)
@@ -84,9 +93,10 @@ class Projection(keras.layers.Layer):
         """[..., C] -> float32 codes [..., U]."""
         features = tf.cast(features, self.compute_dtype)
         codes = self._linear(features, self._hidden(features, training))
+        if self.layer_norm:
+            codes *= self._scale(codes)[..., tf.newaxis]
         if self.norm:
-            scale = self._scale(codes)[..., tf.newaxis]
-            codes = codes * scale * tf.cast(self.norm.gamma, tf.float32)
+            codes = codes * tf.cast(self.norm.gamma, tf.float32)
             codes += tf.cast(self.norm.beta, tf.float32)
         return codes
 
@@ -94,7 +104,7 @@ class Projection(keras.layers.Layer):
         """The side of a score that has many places: [N, L, C] -> what `anchors` is scored with."""
         features = tf.cast(features, self.compute_dtype)
         hidden = self._hidden(features, training)
-        if self.norm:
+        if self.layer_norm:
             codes = self._linear(features, hidden)
             return Places((codes,), self._scale(codes))
         # Without layer norm all that comes after the ReLU is linear: it acts on the anchors.
@@ -106,6 +116,8 @@ class Projection(keras.layers.Layer):
             part = codes * tf.cast(self.norm.gamma, tf.float32)
             offset = tf.linalg.matvec(codes, tf.cast(self.norm.beta, tf.float32))
             return Anchors((part,), offset)
+        if self.layer_norm:
+            return Anchors((codes,), tf.zeros_like(codes[..., 0]))
         kernels = (self.out.kernel, self.shortcut.kernel)
         parts = [tf.matmul(codes, tf.cast(k, tf.float32), transpose_b=True) for k in kernels]
         return Anchors(tuple(parts), tf.linalg.matvec(codes, tf.cast(self.out.bias, tf.float32)))
@@ -124,7 +136,7 @@ class Projection(keras.layers.Layer):
         kernel, shortcut, bias = (
             tf.cast(x, tf.float32) for x in (self.out.kernel, self.shortcut.kernel, self.out.bias)
         )
-        if self.norm:
+        if self.layer_norm:
             kernel, shortcut, bias = (
                 x - tf.reduce_mean(x, axis=-1, keepdims=True) for x in (kernel, shortcut, bias)
             )
@@ -144,6 +156,7 @@ class Projection(keras.layers.Layer):
             **super().get_config(),
             "units": self.units,
             "layer_norm": self.layer_norm,
+            "affine": self.affine,
             "synchronized": self.synchronized,
         }
 
@@ -161,11 +174,15 @@ def _dense(x, kernel, bias=None):
 class DotProductCritic(keras.Model):
     """Encode-and-dot-product critic (Hjelm et al. 2019, section 3.2 and appendix A).
 
-    Local and global features each go through a `Projection`; the score is the dot product.
+    Local and global features each go through a `Projection`; the score is the dot product. At a
+    temperature τ it is the correlation of the two codes over their units, over τ: what SimCLR's
+    cosine is (Chen et al. 2020, section 2.1), between -1/τ and 1/τ. Without, the layer norms' scale
+    is learned, and begins at τ = 1/U.
 
     Args:
         units: U, the paper's 2048.
         layer_norm: whether each code passes a layer norm.
+        temperature: τ; 0: none.
         negatives: K; 0: all other images of the batch, on all replicas.
         whole_map: whether the local map is scored as a whole, as one feature of M·M·C numbers:
             the critic of global mutual information. L is then 1.
@@ -173,12 +190,16 @@ class DotProductCritic(keras.Model):
             pass scores them again, so that memory does not grow with the square of the batch. 0:
             as many as give `MAX_SCORES` scores, and no chunks where all images give no more.
         synchronized: whether batch norm takes its statistics over all replicas.
+
+    Raises:
+        ValueError: a negative temperature, or one without layer norm.
     """
 
     def __init__(
         self,
         units: int = 2048,
         layer_norm: bool = True,
+        temperature: float = 0.0,
         negatives: int = 0,
         whole_map: bool = False,
         chunk: int = 0,
@@ -188,12 +209,20 @@ class DotProductCritic(keras.Model):
         super().__init__(**kwargs)
         self.units = units
         self.layer_norm = layer_norm
+        self.temperature = temperature
+        if temperature < 0 or (temperature and not layer_norm):
+            raise ValueError(
+                f"temperature {temperature:g} and layer_norm {layer_norm}; expected a positive "
+                "temperature of codes with layer norm, or 0"
+            )
         self.negatives = negatives
         self.whole_map = whole_map
         self.chunk = chunk
         self.synchronized = synchronized
-        self.project_local = Projection(units, layer_norm, synchronized, name="local")
-        self.project_global = Projection(units, layer_norm, synchronized, name="global")
+        self.project_local, self.project_global = (
+            Projection(units, layer_norm, not temperature, synchronized, name=name)
+            for name in ("local", "global")
+        )
 
     def build(self, local_shape, global_shape):
         if self.whole_map:
@@ -219,6 +248,8 @@ class DotProductCritic(keras.Model):
         local_rows = tf.reshape(local_features, [-1, *per_image])
         places = self.project_local.places(local_rows, training)
         codes = self.project_global(flat_globals(global_features), training=training)
+        if self.temperature:
+            codes /= self.units * self.temperature
         anchors = self.project_local.anchors(codes)
         joint = own_scores(places, anchors)
         if self.negatives:
@@ -261,6 +292,7 @@ class DotProductCritic(keras.Model):
             "name": self.name,
             "units": self.units,
             "layer_norm": self.layer_norm,
+            "temperature": self.temperature,
             "negatives": self.negatives,
             "whole_map": self.whole_map,
             "chunk": self.chunk,

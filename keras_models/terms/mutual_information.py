@@ -104,6 +104,7 @@ def local_mutual_information(
     layer_norm: bool = True,
     chunk: int = 0,
     synchronized: bool = False,
+    temperature: float = 0.0,
 ) -> MutualInformation:
     """DIM(L)'s term, its critic made by a name of `critics.LOCAL_NAMES`.
 
@@ -117,8 +118,9 @@ def local_mutual_information(
         layer_norm: of the dot-product critic.
         chunk: of the dot-product critic.
         synchronized: whether the critic's batch norm is over all replicas.
+        temperature: of the dot-product critic.
     """
-    made = _critic(critic, negatives, units, layer_norm, chunk, synchronized)
+    made = _critic(critic, negatives, units, layer_norm, chunk, synchronized, temperature)
     return MutualInformation(made, estimator, weight, locations, name="local")
 
 
@@ -131,6 +133,7 @@ def global_mutual_information(
     layer_norm: bool = True,
     chunk: int = 0,
     synchronized: bool = False,
+    temperature: float = 0.0,
 ) -> MutualInformation:
     """DIM(G)'s term, its critic made by a name of `critics.GLOBAL_NAMES`.
 
@@ -143,12 +146,15 @@ def global_mutual_information(
         layer_norm: of the dot-product critic.
         chunk: of the dot-product critic.
         synchronized: whether the critic's batch norm is over all replicas.
+        temperature: of the dot-product critic.
     """
-    made = _critic(critic, negatives, units, layer_norm, chunk, synchronized, whole_map=True)
+    made = _critic(
+        critic, negatives, units, layer_norm, chunk, synchronized, temperature, whole_map=True
+    )
     return MutualInformation(made, estimator, weight, name="global")
 
 
-def _critic(name, negatives, units, layer_norm, chunk, synchronized, whole_map=False):
+def _critic(name, negatives, units, layer_norm, chunk, synchronized, temperature, whole_map=False):
     """The critic of that name; only the dot-product critic takes more than `negatives`."""
     if name != "dot":
         return critics.get(name, negatives=negatives)
@@ -157,6 +163,7 @@ def _critic(name, negatives, units, layer_norm, chunk, synchronized, whole_map=F
         negatives=negatives,
         units=units,
         layer_norm=layer_norm,
+        temperature=temperature,
         chunk=chunk,
         whole_map=whole_map,
         synchronized=synchronized,

@@ -115,6 +115,11 @@ def test_what_is_done_every_few_steps_must_fit_the_steps_of_an_execution():
     Experiment(name="t", steps_per_execution=5)
 
 
+def test_a_temperature_is_of_codes_with_layer_norm():
+    with pytest.raises(InputError, match="leave it or --nocritic_layer_norm out"):
+        Experiment(name="t", critic_temperature=0.2, critic_layer_norm=False)
+
+
 def test_warm_up_is_of_a_schedule():
     with pytest.raises(InputError, match="--warmup_steps is for --schedule=cosine"):
         Experiment(name="t", warmup_steps=5)

@@ -81,19 +81,20 @@ def encoder():
     return make_encoder(Experiment(name="t", encoder="crops32x32"), (32, 32, 3))
 
 
+@pytest.mark.parametrize("settings", [OTHERS, {"critic_temperature": 0.5}], ids=["all", "other"])
 @pytest.mark.parametrize("model", [*MODELS, "generator"])
-def test_what_a_model_does_not_read_is_told(model, encoder, monkeypatch):
+def test_what_a_model_does_not_read_is_told(model, settings, encoder, monkeypatch):
     for made in (DeepInfoMax, Generator):
         monkeypatch.setattr(made, "build", lambda model: None)
     data = splits(32)
-    others = {**OTHERS, "local_critic": "dot"} if model == "dim" else OTHERS
+    others = {**settings, "local_critic": "dot"} if model == "dim" else settings
     wanted = Watched(name="t", model=model, mi_units=8, latent_dim=64, **others)
     Watched.read.clear()
     if model in ("dim", "generator"):
         make_model(wanted, data)
     else:
         baselines.make(wanted, encoder, data)
-    of_models = {*OTHERS, "mi_units"}
+    of_models = {*settings, "mi_units"}
     assert of_models - Watched.read == set(wanted.unread)
 
 

@@ -67,6 +67,12 @@ def test_some_places_of_the_local_map_alone():
     }
 
 
+def test_critics_at_a_temperature():
+    model = small.made(lambda encoder: MultiScaleDIM(encoder, units=6, temperature=0.5))
+    critics = [term.critic for term in model.terms]
+    assert [(c.temperature, c.project_local.norm) for c in critics] == 3 * [(0.5, None)]
+
+
 def test_an_encoder_without_convolutions_is_refused():
     encoder = ConvNet((8, 8, 1), ((4, 4, 2, 1),), (8,), 0, 5)
     del encoder.endpoints["conv"]

@@ -81,6 +81,7 @@ def test_all_dot_products_equals_einsum():
 CRITICS = {
     "dot": {"name": "dot", "units": 6},
     "dot without layer norm": {"name": "dot", "units": 6, "layer_norm": False},
+    "dot at a temperature": {"name": "dot", "units": 6, "temperature": 0.5},
     "dot with two negatives": {"name": "dot", "units": 6, "negatives": 2},
     "dot of whole maps": {"name": "dot", "units": 6, "whole_map": True},
     "concat": {"name": "concat", "hidden_units": (7, 5)},
@@ -240,6 +241,40 @@ def test_layer_norm_bounds_the_scores():
     bounded = get_built("dot")(*features).product
     assert np.abs(bounded).max() <= 6 + 1e-3  # |code|² = U
     assert np.abs(get_built("dot without layer norm")(*features).product).max() > 1e3
+    assert np.abs(get_built("dot at a temperature")(*features).product).max() <= 2 + 1e-3
+
+
+def test_scores_at_a_temperature_are_correlations_over_it():
+    critic = harness.with_random_weights(get_built("dot at a temperature"))
+    maps, vectors = random_features((5, 5, 5, 3)), random_features((5, 7))
+    scores = critic(maps, vectors)
+    # The codes before layer norm do not know of a temperature.
+    places = plain_codes(critic.project_local, np.reshape(maps, (5, 25, 3)))
+    codes = plain_codes(critic.project_global, np.array(vectors))
+    for i, place in np.ndindex(5, 25):
+        expected = np.corrcoef(places[i, place], codes[i])[0, 1] / 0.5
+        np.testing.assert_allclose(scores.joint[i, place, 0], expected, rtol=1e-3, atol=1e-4)
+    assert not [
+        v for v in critic.trainable_variables if "norm/" in v.path and "hidden" not in v.path
+    ]
+
+
+def plain_codes(projection, features):
+    """What its equations give before layer norm, by the moving averages."""
+    norm = projection.hidden_norm
+    hidden = features @ projection.hidden.kernel.numpy() - norm.moving_mean.numpy()
+    hidden /= np.sqrt(norm.moving_variance.numpy() + norm.epsilon)
+    hidden = np.maximum(hidden * norm.gamma.numpy() + norm.beta.numpy(), 0)
+    linear = hidden @ projection.out.kernel.numpy() + projection.out.bias.numpy()
+    return linear + features @ projection.shortcut.kernel.numpy()
+
+
+@pytest.mark.parametrize(
+    "given", [{"temperature": -1.0}, {"temperature": 1.0, "layer_norm": False}]
+)
+def test_a_temperature_that_is_none_raises(given):
+    with pytest.raises(ValueError, match="expected a positive temperature"):
+        critics.get("dot", **given)
 
 
 def test_sizes_of_the_paper():

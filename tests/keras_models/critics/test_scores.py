@@ -106,15 +106,16 @@ def test_gradient_of_without_own():
     np.testing.assert_array_equal(tape.gradient(value, scores), expected)
 
 
-@pytest.mark.parametrize("layer_norm", [True, False])
-def test_scores_are_the_dot_products_of_the_projections_codes(layer_norm):
-    """However their linear parts are contracted."""
-    critic = made((6, 5), layer_norm=layer_norm)
+@pytest.mark.parametrize("given", [{}, {"layer_norm": False}, {"temperature": 0.2}])
+def test_scores_are_the_dot_products_of_the_projections_codes(given):
+    """However their linear parts are contracted; over U times the temperature, if there is one."""
+    critic = made((6, 5), **given)
     local_features, global_features = features((6, 5))
     scores = critic(local_features, global_features)
     local_codes = tf.reshape(critic.project_local(local_features), [6, 4, UNITS])
     global_codes = critic.project_global(global_features)
     expected = tf.einsum("nlu,nu->nl", local_codes, global_codes)
+    expected /= UNITS * given["temperature"] if "temperature" in given else 1.0
     np.testing.assert_allclose(scores.joint[..., 0], expected, rtol=1e-4, atol=1e-4)
 
 

@@ -103,10 +103,11 @@ def test_more_locations_than_the_map_has_raises():
 
 def test_local_made_by_name():
     term = terms.local_mutual_information(
-        "dot", "infonce", 0.5, units=16, negatives=3, locations=2, synchronized=True
+        "dot", "infonce", 0.5, 16, negatives=3, locations=2, synchronized=True, temperature=0.1
     )
     assert (term.critic.units, term.critic.negatives, term.critic.layer_norm) == (16, 3, True)
     assert term.critic.synchronized
+    assert term.critic.temperature == 0.1
     assert not term.critic.whole_map
     assert (term.estimator.name, term.weight, term.locations) == ("infonce", 0.5, 2)
     concat = terms.local_mutual_information("concat", "dv")
