@@ -488,11 +488,19 @@ class Experiment:
             raise InputError(
                 "nothing to learn: --" + ", --".join(weights) + " are all 0; give one a weight"
             )
-        if self.critic_temperature and not self.critic_layer_norm:
-            raise InputError(
-                "--critic_temperature is of codes with layer norm; leave it or "
-                "--nocritic_layer_norm out"
-            )
+        if self.critic_temperature and self.model == "dim":
+            critics = {self.local_critic} if self.beta else set()
+            critics |= {self.global_critic} if self.alpha else set()
+            if "dot" not in critics:
+                raise InputError(
+                    "--critic_temperature is of the dot-product critic, and no weighted term has "
+                    "it; take --local_critic=dot or --global_critic=dot, or leave it out"
+                )
+            if not self.critic_layer_norm:
+                raise InputError(
+                    "--critic_temperature is of codes with layer norm; leave it or "
+                    "--nocritic_layer_norm out"
+                )
         if self.warmup_steps and self.schedule == "constant":
             raise InputError("--warmup_steps is for --schedule=cosine; give that or leave it out")
         for name, models in refused_elsewhere().items():

@@ -194,9 +194,11 @@ def _objective(experiment: Experiment) -> str:
             for name, models in refused_elsewhere().items()
             if experiment.model in models
         }
+        if experiment.model == "amdim" and experiment.critic_temperature:
+            own["critic_temperature"] = experiment.critic_temperature
         told = (f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in own.items())
         return ", ".join([experiment.model, *told])
-    names = ("alpha", "beta", "gamma", "coordinates", "relative_coordinates")
+    names = ("alpha", "beta", "gamma", "coordinates", "relative_coordinates", "critic_temperature")
     weights = [
         f"{name} {getattr(experiment, name):g}" for name in names if getattr(experiment, name)
     ]

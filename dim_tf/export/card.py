@@ -66,7 +66,8 @@ ${lite_files}Other settings and all figures: `assets/metadata.json`.
 
 _AGAIN = string.Template("""
 
-The kNN figures again, by this SavedModel; `--data_dir` where the data set is:
+The kNN figures again, by this SavedModel, with dim_tf and from the folder above $name (VERSION is
+the number of the folder that this file is in; `--data_dir`: where the data set is):
 
 ```
 $command
@@ -156,17 +157,26 @@ def render(metadata: dict[str, Any], files: list[LiteFile], checked: int, calibr
 
 
 def _again(metadata):
-    """The command that measures kNN by the SavedModel; nothing where it was not measured."""
-    if "knn" not in metadata["evaluation"]:
+    """The command that measures kNN by the SavedModel.
+
+    Nothing where it was not measured, and of a folder, which those who read the card have not.
+    """
+    dataset = metadata["experiment"].get("dataset", "folder")
+    if dataset == "folder" or not {"knn", "knn_auc"} & metadata["evaluation"].keys():
         return ""
     flags = [
         f"--{setting}={metadata['experiment'][setting]}"
         for setting in ("dataset", "image_size", "holdout")
         if metadata["experiment"].get(setting)
     ]
-    flags += [f"--encoder_path={metadata['name']}/VERSION", "--name=again", "--measures=knn"]
+    flags += [
+        f"--encoder_path={metadata['name']}/VERSION",
+        "--name=again",
+        "--measures=knn",
+        "--nofloors",
+    ]
     command = shlex.join(["python", "-m", "dim_tf.main", "--mode=evaluate", *flags])
-    return _AGAIN.substitute(command=command)
+    return _AGAIN.substitute(command=command, name=text(metadata["name"]))
 
 
 def _lite_code(name, files):

@@ -104,13 +104,13 @@ def _cpc(experiment, encoder, splits):
 def _amdim(experiment, encoder, splits):
     return MultiScaleDIM(
         encoder,
-        experiment.mi_units,
-        experiment.score_chunk,
-        experiment.scales.split(","),
-        experiment.locations,
-        experiment.critic_temperature,
-        view_augmentation(experiment),
-        experiment.seed,
+        units=experiment.mi_units,
+        chunk=experiment.score_chunk,
+        scales=experiment.scales.split(","),
+        locations=experiment.locations,
+        augmentation=view_augmentation(experiment),
+        seed=experiment.seed,
+        temperature=experiment.critic_temperature,
         name="amdim",
     )
 

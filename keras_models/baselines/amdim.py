@@ -33,9 +33,9 @@ class MultiScaleDIM(EncoderModel):
         chunk: of the critics.
         scales: pairs of endpoints as "anchor-place", as in `SCALES`.
         locations: S, how many places of the local map are scored in a step; 0: all.
-        temperature: of the critics; 0: none.
         augmentation: makes a view; None: with the default ranges.
         seed: of the random numbers drawn in training.
+        temperature: of the critics; 0: none.
 
     Raises:
         ValueError: no scale, or one that is no pair; the encoder lacks an endpoint of one; when
@@ -49,9 +49,9 @@ class MultiScaleDIM(EncoderModel):
         chunk: int = 0,
         scales: Sequence[str] = SCALES,
         locations: int = 0,
-        temperature: float = 0.0,
         augmentation: Augmentation | None = None,
         seed: int = 0,
+        temperature: float = 0.0,
         **kwargs,
     ):
         super().__init__(encoder, seed, **kwargs)

@@ -54,16 +54,16 @@ class Projection(keras.layers.Layer):
     Args:
         units: U.
         layer_norm: whether there is a layer norm.
-        affine: whether it has a learned scale and offset.
         synchronized: whether batch norm takes its statistics over all replicas.
+        affine: whether the layer norm has a learned scale and offset.
     """
 
     def __init__(
         self,
         units: int,
         layer_norm: bool = True,
-        affine: bool = True,
         synchronized: bool = False,
+        affine: bool = True,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -117,7 +117,7 @@ class Projection(keras.layers.Layer):
             offset = tf.linalg.matvec(codes, tf.cast(self.norm.beta, tf.float32))
             return Anchors((part,), offset)
         if self.layer_norm:
-            return Anchors((codes,), tf.zeros_like(codes[..., 0]))
+            return Anchors((codes,), None)
         kernels = (self.out.kernel, self.shortcut.kernel)
         parts = [tf.matmul(codes, tf.cast(k, tf.float32), transpose_b=True) for k in kernels]
         return Anchors(tuple(parts), tf.linalg.matvec(codes, tf.cast(self.out.bias, tf.float32)))
@@ -182,7 +182,6 @@ class DotProductCritic(keras.Model):
     Args:
         units: U, the paper's 2048.
         layer_norm: whether each code passes a layer norm.
-        temperature: τ; 0: none.
         negatives: K; 0: all other images of the batch, on all replicas.
         whole_map: whether the local map is scored as a whole, as one feature of M·M·C numbers:
             the critic of global mutual information. L is then 1.
@@ -190,6 +189,7 @@ class DotProductCritic(keras.Model):
             pass scores them again, so that memory does not grow with the square of the batch. 0:
             as many as give `MAX_SCORES` scores, and no chunks where all images give no more.
         synchronized: whether batch norm takes its statistics over all replicas.
+        temperature: τ; 0: none.
 
     Raises:
         ValueError: a negative temperature, or one without layer norm.
@@ -199,28 +199,30 @@ class DotProductCritic(keras.Model):
         self,
         units: int = 2048,
         layer_norm: bool = True,
-        temperature: float = 0.0,
         negatives: int = 0,
         whole_map: bool = False,
         chunk: int = 0,
         synchronized: bool = False,
+        temperature: float = 0.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        if not temperature >= 0:
+            raise ValueError(f"temperature {temperature:g}; expected a positive one, or 0 for none")
+        if temperature and not layer_norm:
+            raise ValueError(
+                f"temperature {temperature:g} without layer norm, and a correlation has one; take "
+                "layer_norm=True or temperature=0"
+            )
         self.units = units
         self.layer_norm = layer_norm
         self.temperature = temperature
-        if temperature < 0 or (temperature and not layer_norm):
-            raise ValueError(
-                f"temperature {temperature:g} and layer_norm {layer_norm}; expected a positive "
-                "temperature of codes with layer norm, or 0"
-            )
         self.negatives = negatives
         self.whole_map = whole_map
         self.chunk = chunk
         self.synchronized = synchronized
         self.project_local, self.project_global = (
-            Projection(units, layer_norm, not temperature, synchronized, name=name)
+            Projection(units, layer_norm, synchronized, affine=not temperature, name=name)
             for name in ("local", "global")
         )
 
@@ -282,6 +284,8 @@ class DotProductCritic(keras.Model):
             return None
 
         def foreign(mine):
+            if mine is None:
+                return None
             everywhere = tf.roll(replicas.stack(mine), -replicas.index(), axis=0)  # [R, N, ...]
             return tf.reshape(everywhere[1:], tf.concat([[-1], tf.shape(mine)[1:]], 0))
 

@@ -34,11 +34,11 @@ class Anchors(NamedTuple):
 
     Attributes:
         parts: float32 [N, G, F_p], as many as the places have.
-        offset: float32 [N, G].
+        offset: float32 [N, G]; None: 0.
     """
 
     parts: tuple[tf.Tensor, ...]
-    offset: tf.Tensor
+    offset: tf.Tensor | None
 
 
 def own_scores(places: Places, anchors: Anchors) -> tf.Tensor:
@@ -50,7 +50,7 @@ def own_scores(places: Places, anchors: Anchors) -> tf.Tensor:
     scores = tf.add_n(products)
     if places.scale is not None:
         scores *= places.scale[:, :, tf.newaxis]
-    return scores + anchors.offset[:, tf.newaxis]
+    return scores if anchors.offset is None else scores + anchors.offset[:, tf.newaxis]
 
 
 def all_scores(places: Places, anchors: Anchors) -> tf.Tensor:
@@ -62,7 +62,9 @@ def all_scores(places: Places, anchors: Anchors) -> tf.Tensor:
     scores = tf.add_n(products)
     if places.scale is not None:
         scores *= places.scale[tf.newaxis, :, :, tf.newaxis]
-    return scores + anchors.offset[:, tf.newaxis, tf.newaxis]
+    if anchors.offset is not None:
+        scores += anchors.offset[:, tf.newaxis, tf.newaxis]
+    return scores
 
 
 def all_dot_products(local_codes: tf.Tensor, global_codes: tf.Tensor) -> tf.Tensor:
@@ -207,7 +209,9 @@ def _sum_of_scores(places: Places, anchors: Anchors) -> tf.Tensor:
     m, locations = tf.unstack(tf.shape(places.parts[0])[:2])
     each = tf.ones([1, m * locations]) if places.scale is None else places.scale
     each = tf.reshape(each, [1, m * locations])
-    total = tf.reduce_sum(anchors.offset) * tf.cast(m * locations, tf.float32)
+    total = tf.constant(0.0)
+    if anchors.offset is not None:
+        total += tf.reduce_sum(anchors.offset) * tf.cast(m * locations, tf.float32)
     for place, anchor in zip(places.parts, anchors.parts, strict=True):
         sum_of_places = tf.matmul(each, tf.reshape(place, [m * locations, -1]))[0]
         total += tf.tensordot(sum_of_places, tf.reduce_sum(anchor, axis=(0, 1)), 1)
@@ -232,7 +236,7 @@ def by_chunks(function: Callable, places: Places, anchors: Anchors, chunk: int):
     Raises:
         ValueError: the number of images is not known when the graph is made.
     """
-    n = anchors.offset.shape[0]
+    n = anchors.parts[0].shape[0]
     if n is None:
         raise ValueError(
             "scores by chunks (--score_chunk) need batches of a known size; make them with "
@@ -247,7 +251,9 @@ def by_chunks(function: Callable, places: Places, anchors: Anchors, chunk: int):
 
     def of_chunk(first, *values):
         of_places, of_anchors = in_structure(values)
-        rows = tf.nest.map_structure(lambda x: x[first : first + chunk], of_anchors)
+        rows = tf.nest.map_structure(
+            lambda x: None if x is None else x[first : first + chunk], of_anchors
+        )
         out = function(of_places, rows, first)
         kept[:] = [out]
         return tf.nest.flatten(out)

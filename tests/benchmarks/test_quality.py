@@ -23,6 +23,8 @@ def test_runs_share_a_folder_only_where_one_goes_on_as_the_other(recipe):
         assert share == (not runs[1].differences(runs[0]))
     folders = {quality.folder_of(row(name)) for name in quality.RECIPES}
     assert len(folders) == len(quality.RECIPES)
+    same = [name for name, changes in quality.RECIPES.items() if changes == quality.RECIPES[recipe]]
+    assert same == [recipe]
 
 
 def test_figures_become_a_table_and_a_picture(tmp_path):

@@ -170,7 +170,7 @@ def test_embedding_killed_twice_goes_on_to_an_index(whole_way, digit_files):
 def test_everything_on_request(whole_way):
     folder, _ = whole_way
     flags = ["--quantized", "--tflite_endpoints", "--neighbours_index=train", "--license=CC0-1.0"]
-    flags += ["--max_pixels=784"]
+    flags += ["--max_pixels=784", "--card_note=Of a test."]
     done = run("--mode=export", "--name=small", *flags, cwd=folder)
     assert done.returncode == 0, done.stderr
     newest = max((folder / "exported/small").glob("[0-9]*"), key=lambda path: int(path.name))
@@ -180,7 +180,7 @@ def test_everything_on_request(whole_way):
     assert (newest / "encoder_endpoints.tflite").exists()
     assert (newest / "assets/labels.txt").read_text().split() == [str(n) for n in range(10)]
     card = (newest / "README.md").read_text()
-    assert "**Licence**: CC0-1.0" in card
+    assert "**Licence**: CC0-1.0\n- **Note**: Of a test.\n" in card
     evaluation = json.loads((folder / "runs/small/evaluation.json").read_text())
     assert f"| mlp_probe | conv | {evaluation['mlp_probe']['conv']:.4f} |" in card
     large = [tf.io.encode_png(np.zeros((29, 28, 3), np.uint8))]

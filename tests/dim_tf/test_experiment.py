@@ -115,9 +115,15 @@ def test_what_is_done_every_few_steps_must_fit_the_steps_of_an_execution():
     Experiment(name="t", steps_per_execution=5)
 
 
-def test_a_temperature_is_of_codes_with_layer_norm():
+def test_a_temperature_is_of_the_dot_product_critic_with_layer_norm():
+    warm = {"name": "t", "critic_temperature": 0.2}
     with pytest.raises(InputError, match="leave it or --nocritic_layer_norm out"):
-        Experiment(name="t", critic_temperature=0.2, critic_layer_norm=False)
+        Experiment(**warm, critic_layer_norm=False)
+    for others in ({"local_critic": "concat"}, {"beta": 0.0, "alpha": 1.0}):
+        with pytest.raises(InputError, match="no weighted term has it"):
+            Experiment(**warm, **others)
+    Experiment(**warm, local_critic="concat", alpha=1.0, global_critic="dot")
+    Experiment(**warm, model="simclr", critic_layer_norm=False, local_critic="concat")
 
 
 def test_warm_up_is_of_a_schedule():

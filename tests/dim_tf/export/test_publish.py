@@ -298,7 +298,7 @@ def test_the_card_says_names_and_runs_none_of_them():
     assert f"{name}/VERSION" in loaded
     command = re.search(r"^python -m dim_tf.main .*", text, re.MULTILINE).group()
     words = ["--mode=evaluate", "--dataset=cifar10", "--holdout=0.1"]
-    words += [f"--encoder_path={name}/VERSION", "--name=again", "--measures=knn"]
+    words += [f"--encoder_path={name}/VERSION", "--name=again", "--measures=knn", "--nofloors"]
     assert shlex.split(command)[3:] == words
     address = re.search(r"curl (.*) -d", text).group(1)
     assert shlex.split(address) == [f"http://localhost:8501/v1/models/{quote(name)}:predict"]

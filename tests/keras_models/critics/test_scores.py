@@ -36,17 +36,20 @@ def value_and_gradients(critic, name, inputs):
 
 
 @pytest.mark.parametrize(
-    ("name", "layer_norm"),
-    [*((name, True) for name in estimators.NAMES), ("jsd", False), ("infonce", False)],
+    ("name", "given"),
+    [
+        *((name, {}) for name in estimators.NAMES),
+        ("jsd", {"layer_norm": False}),
+        ("infonce", {"layer_norm": False}),
+        ("infonce", {"temperature": 0.5}),
+    ],
 )
-def test_chunks_change_neither_values_nor_gradients(name, layer_norm):
+def test_chunks_change_neither_values_nor_gradients(name, given):
     global_shape = (6, 2, 2, 5) if name in ("infonce", "dv") else (6, 5)
     inputs = features(global_shape)
-    scores, value, gradients = value_and_gradients(
-        made(global_shape, layer_norm=layer_norm), name, inputs
-    )
+    scores, value, gradients = value_and_gradients(made(global_shape, **given), name, inputs)
     chunked, found, found_gradients = value_and_gradients(
-        made(global_shape, layer_norm=layer_norm, chunk=4), name, inputs
+        made(global_shape, **given, chunk=4), name, inputs
     )
     assert isinstance(chunked, critics.ChunkedScores)
     np.testing.assert_allclose(found, value, rtol=1e-5)

@@ -117,11 +117,12 @@ def test_local_made_by_name():
 
 @pytest.mark.parametrize("name", critics.GLOBAL_NAMES)
 def test_global_made_by_name(name):
-    term = terms.global_mutual_information(name, "dv", 0.5, units=16, layer_norm=False)
+    term = terms.global_mutual_information(name, "dv", 0.5, units=16, temperature=0.5)
     shapes = {"local": (None, 5, 5, 4), "global": (None, 3)}
     term.build(shapes, shapes)
     endpoints = {"local": tf.zeros([4, 5, 5, 4]), "global": tf.zeros([4, 3])}
     assert term.critic(endpoints["local"], endpoints["global"]).joint.shape == (4, 1, 1)
+    assert getattr(term.critic, "temperature", 0.5) == 0.5  # only dot has one
     metrics = term(endpoints, endpoints, random=RANDOM).metrics
     assert set(metrics) == {"global_mi", "global_joint_score", "global_product_score"}
 
