@@ -75,14 +75,21 @@ OTHERS = {
     "prior_penalty": 0.5,
 }
 
+WARM = {"critic_temperature": 0.5}  # only with layer norm
+
 
 @pytest.fixture(scope="module")
 def encoder():
     return make_encoder(Experiment(name="t", encoder="crops32x32"), (32, 32, 3))
 
 
-@pytest.mark.parametrize("settings", [OTHERS, {"critic_temperature": 0.5}], ids=["all", "other"])
-@pytest.mark.parametrize("model", [*MODELS, "generator"])
+@pytest.mark.parametrize(
+    ("model", "settings"),
+    [
+        *((model, OTHERS) for model in (*MODELS, "generator")),
+        *((model, WARM) for model in ("dim", "amdim", "simclr")),
+    ],
+)
 def test_what_a_model_does_not_read_is_told(model, settings, encoder, monkeypatch):
     for made in (DeepInfoMax, Generator):
         monkeypatch.setattr(made, "build", lambda model: None)
