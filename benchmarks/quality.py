@@ -47,7 +47,7 @@ GLOBAL_TO_BOTH = {**AMDIM, "scales": "global-global,global-local"}
 HALF = {"colours": 0.5}
 LARGER = {**AMDIM, **HALF, "batch_size": 256}
 VICREG = {**COSINE, "model": "vicreg", "batch_size": 256, "learning_rate": 1e-3}
-FAST = {**SIMCLR, "colours": 0.5, "smallest_crop": 0.2, "weight_decay": 0.05}
+FAST = {**SIMCLR, **HALF, "smallest_crop": 0.2, "weight_decay": 0.05}
 RECIPES = {
     "authors": DIM,  # the authors' infonce with fewer units
     "authors, jsd": {**DIM, "estimator": "jsd"},
@@ -58,8 +58,8 @@ RECIPES = {
     "multi-scale": AMDIM,
     "global to global": {**AMDIM, "scales": "global-global"},
     "global to both": GLOBAL_TO_BOTH,
-    "global to both, half the colours": {**GLOBAL_TO_BOTH, "colours": 0.5},
-    "global to both, temperature": {**GLOBAL_TO_BOTH, "colours": 0.5, "critic_temperature": 0.2},
+    "global to both, half the colours": {**GLOBAL_TO_BOTH, **HALF},
+    "global to both, temperature": {**GLOBAL_TO_BOTH, **HALF, "critic_temperature": 0.2},
     "global to global, temperature": {
         **LARGER,
         "scales": "global-global",
@@ -90,9 +90,9 @@ RECIPES = {
     "simclr, batch 512": {**SIMCLR, "batch_size": 512, "learning_rate": 2e-3},
     "simclr, smaller crops": {**SIMCLR, "smallest_crop": 0.15},
     "simclr, weight decay": {**SIMCLR, "weight_decay": 0.05},
-    "simclr, half the colours": {**SIMCLR, "colours": 0.5},
-    "simclr, half the colours, temperature 0.5": {**SIMCLR, "colours": 0.5, "temperature": 0.5},
-    "simclr, half the colours, temperature 0.1": {**SIMCLR, "colours": 0.5, "temperature": 0.1},
+    "simclr, half the colours": {**SIMCLR, **HALF},
+    "simclr, half the colours, temperature 0.5": {**SIMCLR, **HALF, "temperature": 0.5},
+    "simclr, half the colours, temperature 0.1": {**SIMCLR, **HALF, "temperature": 0.1},
     "simclr, a quarter of the colours": {**SIMCLR, "colours": 0.25},
     # In docs/EXPERIMENTS.md this is C; B has no weight decay; A is SimCLR with half the colours.
     "fast": FAST,  # flags/cifar10_fast.cfg
@@ -106,7 +106,7 @@ RECIPES = {
         "learning_rate": 2e-3,
     },
     "vicreg": VICREG,
-    "fast, vicreg": {**VICREG, "colours": 0.5, "smallest_crop": 0.2, "weight_decay": 0.05},
+    "fast, vicreg": {**VICREG, **HALF, "smallest_crop": 0.2, "weight_decay": 0.05},
 }
 
 SHOWN = ["authors", "authors, jsd", "global to both, half the colours", "fast"]
