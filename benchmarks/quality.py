@@ -5,9 +5,9 @@
 
 Trains basic32x32 on CIFAR-10 by recipes of `RECIPES`, those of `SHOWN` unless --recipes names
 others, for each number of epochs, each in a process of its own, and measures conv, fc and global by
-the MLP probe (the authors' recipe) and global by nearest neighbours. Collects the rows of these
-flags in OUT/quality.json, prints a Markdown table, and draws OUT/quality.png: accuracy against
-seconds of training and against epochs.
+the MLP probe (the authors' recipe) and global by nearest neighbours. Collects the rows of OUT,
+those of earlier commands too, in OUT/quality.json, prints them as a Markdown table, and draws
+OUT/minutes.png and OUT/epochs.png: accuracy against minutes of training and against epochs.
 With --holdout=0.1 figures are of training images that are held out: recipes are chosen by these.
 Seconds are those of the training steps, without the start, checkpoints and measuring; they count
 where nothing else runs.
@@ -25,6 +25,7 @@ from pathlib import Path
 import trained_rows
 from trained_rows import MEASURES, TITLES
 
+from dim_tf.evaluation.report import paper
 from dim_tf.files import replace_text
 
 COMMON = {
@@ -47,7 +48,8 @@ GLOBAL_TO_BOTH = {**AMDIM, "scales": "global-global,global-local"}
 HALF = {"colours": 0.5}
 LARGER = {**AMDIM, **HALF, "batch_size": 256}
 VICREG = {**COSINE, "model": "vicreg", "batch_size": 256, "learning_rate": 1e-3}
-FAST = {**SIMCLR, **HALF, "smallest_crop": 0.2, "weight_decay": 0.05}
+SMALLER_CROPS = {**SIMCLR, **HALF, "smallest_crop": 0.2}
+DECAY = {"smallest_crop": 0.2, "weight_decay": 0.05}
 RECIPES = {
     "authors": DIM,  # the authors' infonce with fewer units
     "authors, jsd": {**DIM, "estimator": "jsd"},
@@ -94,22 +96,27 @@ RECIPES = {
     "simclr, half the colours, temperature 0.5": {**SIMCLR, **HALF, "temperature": 0.5},
     "simclr, half the colours, temperature 0.1": {**SIMCLR, **HALF, "temperature": 0.1},
     "simclr, a quarter of the colours": {**SIMCLR, "colours": 0.25},
-    # In docs/EXPERIMENTS.md this is C; B has no weight decay; A is SimCLR with half the colours.
-    "fast": FAST,  # flags/cifar10_fast.cfg
-    "fast, no weight decay": {**FAST, "weight_decay": 0.0},
-    "fast, no weight decay, temperature 0.1": {**FAST, "weight_decay": 0.0, "temperature": 0.1},
-    "fast, no weight decay, twice the rate": {**FAST, "weight_decay": 0.0, "learning_rate": 2e-3},
-    "fast, no weight decay, batch 512": {
-        **FAST,
-        "weight_decay": 0.0,
+    # In docs/EXPERIMENTS.md "simclr, half the colours" is A, and these are B and C.
+    "fast, simclr, no weight decay": SMALLER_CROPS,
+    "fast, simclr, no weight decay, temperature 0.1": {**SMALLER_CROPS, "temperature": 0.1},
+    "fast, simclr, no weight decay, twice the rate": {**SMALLER_CROPS, "learning_rate": 2e-3},
+    "fast, simclr, no weight decay, batch 512": {
+        **SMALLER_CROPS,
         "batch_size": 512,
         "learning_rate": 2e-3,
     },
+    "fast, simclr": {**SMALLER_CROPS, **DECAY},
     "vicreg": VICREG,
-    "fast, vicreg": {**VICREG, **HALF, "smallest_crop": 0.2, "weight_decay": 0.05},
+    "fast, vicreg": {**VICREG, **HALF, **DECAY},
+    "fast": {  # flags/cifar10_fast.cfg
+        **LARGER,
+        **DECAY,
+        "scales": "global-global",
+        "critic_temperature": 0.2,
+    },
 }
 
-SHOWN = ["authors", "authors, jsd", "global to both, half the colours", "fast"]
+SHOWN = ["authors", "authors, jsd", "fast, simclr", "fast"]
 
 
 def folder_of(row: dict) -> str:
@@ -133,10 +140,27 @@ def row_of(row: dict) -> trained_rows.Row:
     return trained_rows.Row(name, folder, settings_of(row), probe_seeds=2)
 
 
-def finished(rows: list[dict], out: Path) -> list[dict]:
-    """Those of the rows that are done, with their figures."""
-    found = [(row, row_of(row).read(out)) for row in rows]
-    return [{**row, **figures} for row, figures in found if figures]
+def finished(out: Path, holdout: float) -> list[dict]:
+    """The rows that are done, by whichever command, with their figures; in the order of `RECIPES`.
+
+    Args:
+        out: of all rows.
+        holdout: of those that are asked for; figures of other images are not compared with them.
+    """
+    found = []
+    for path in (out / "rows").glob("*.json"):
+        told = json.loads(path.read_text(encoding="utf-8"))
+        of_run = {name: told["settings"][name] for name in ("epochs", "seed", "holdout")}
+        rows = [{"recipe": recipe, **of_run} for recipe in RECIPES]
+        # One whose recipe has changed is of none.
+        found += [
+            {**row, **told["figures"]} for row in rows if settings_of(row) == told["settings"]
+        ]
+    names = list(RECIPES)
+    return sorted(
+        (row for row in found if row["holdout"] == holdout),
+        key=lambda row: (names.index(row["recipe"]), row["seed"], row["epochs"]),
+    )
 
 
 def table(rows: list[dict]) -> str:
@@ -164,27 +188,36 @@ def means(rows: list[dict]) -> list[dict]:
     ]
 
 
-def draw(rows: list[dict], path: Path) -> None:
-    """A panel for each measure over seconds, and below it over epochs; a line for each recipe.
+def draw(rows: list[dict], over: str, path: Path) -> None:
+    """A panel for each measure, a line for each recipe; of several seeds it is their mean.
 
-    Of several seeds it is their mean.
+    Figures of test images are shown with the paper's.
+
+    Args:
+        rows: of `finished`.
+        over: "minutes" of training or "epochs".
+        path: of the PNG.
     """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, panels = pyplot.subplots(2, len(MEASURES), figsize=(14, 6), layout="constrained")
-    for over, line in zip(("seconds", "epochs"), panels, strict=True):
-        for panel, name, title in zip(line, MEASURES, TITLES, strict=True):
-            for recipe in dict.fromkeys(row["recipe"] for row in rows):
-                budgets = means([r for r in rows if r["recipe"] == recipe])
-                x, y = [r[over] for r in budgets], [100 * r[name] for r in budgets]
-                panel.plot(x, y, "o-", markersize=4, label=recipe)
-            panel.set(xlabel=f"{over} of training" if over == "seconds" else over, title=title)
-            panel.grid(alpha=0.3)
-        line[0].set_ylabel("accuracy, %")
-    panels[0][-1].legend(fontsize="small")
+    of_test_images = not any(row["holdout"] for row in rows)
+    theirs = paper.figures("cifar10", "DIM(L) infoNCE")["mlp_probe"] if of_test_images else {}
+    figure, panels = pyplot.subplots(1, len(MEASURES), figsize=(14, 3.4), layout="constrained")
+    for panel, name, title in zip(panels, MEASURES, TITLES, strict=True):
+        for recipe in dict.fromkeys(row["recipe"] for row in rows):
+            budgets = means([row for row in rows if row["recipe"] == recipe])
+            x = [b["epochs"] if over == "epochs" else b["seconds"] / 60 for b in budgets]
+            panel.plot(x, [100 * b[name] for b in budgets], "o-", markersize=4, label=recipe)
+        if name in theirs:
+            label = f"the paper, {paper.EPOCHS['cifar10']:,} epochs"
+            panel.axhline(theirs[name], color="gray", linestyle="--", label=label)
+        panel.set(xlabel="minutes of training" if over == "minutes" else over, title=title)
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel("accuracy, %")
+    panels[0].legend(fontsize="small")
     with path.open("wb") as file:
         figure.savefig(file, dpi=110, format="png")
     pyplot.close(figure)
@@ -209,10 +242,11 @@ def main() -> None:
     failed = 0
     for _, rows in itertools.groupby(wanted, folder_of):
         failed += not trained_rows.run(map(row_of, rows), arguments.out, arguments.data_dir)
-        done = finished(wanted, arguments.out)
+        done = finished(arguments.out, arguments.holdout)
         replace_text(arguments.out / "quality.json", json.dumps(done, indent=1) + "\n")
-        draw(done, arguments.out / "quality.png")
-    print(table(finished(wanted, arguments.out)))
+        draw(done, "minutes", arguments.out / "minutes.png")
+        draw(done, "epochs", arguments.out / "epochs.png")
+    print(table(finished(arguments.out, arguments.holdout)))
     raise SystemExit(min(failed, 1))
 
 

@@ -1,5 +1,6 @@
 """Recipes, and what is made of their figures."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,29 @@ def test_figures_become_a_table_and_a_picture(tmp_path):
     assert "| crops | 2 | 0 | 60 | 50.0 | 40.0 | 30.0 | 25.0 |" in quality.table(rows).splitlines()
     seeds = [{**rows[1], "seed": 1, "conv": 0.7}, *rows]
     assert [point["conv"] for point in quality.means(seeds[:3])] == pytest.approx([0.5, 0.6])
-    quality.draw(rows, tmp_path / "a.png")
-    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    for over in ("minutes", "epochs"):
+        quality.draw(rows, over, tmp_path / f"{over}.png")
+    pictures = [path.read_bytes() for path in tmp_path.glob("*.png")]
+    assert all(picture.startswith(b"\x89PNG") for picture in pictures)
+    assert len(set(pictures)) == 2
+
+
+def test_rows_of_earlier_commands_are_found_again(tmp_path):
+    figures = {"steps": 1, "seconds": 60, "conv": 0.5, "fc": 0.4, "global": 0.3, "knn": 0.25}
+
+    def write(row, **changes):
+        settings = quality.settings_of(row) | changes
+        path = tmp_path / "rows" / f"{quality.row_of(row).name}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"settings": settings, "figures": figures}))
+
+    rows = [row("authors", 5), row("authors", 10), row("authors", 5, seed=1), row("fast", 8)]
+    for one in rows:
+        write(one)
+    write(row("fast", 20, holdout=0.1))
+    write(row("simclr"), learning_rate=0.5)  # of an older simclr
+    assert quality.finished(tmp_path, 0.0) == [{**one, **figures} for one in rows]
+    assert quality.finished(tmp_path, 0.1) == [{**row("fast", 20, holdout=0.1), **figures}]
 
 
 def test_the_flagfile_trains_as_the_recipe_fast():
