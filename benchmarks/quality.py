@@ -47,33 +47,35 @@ AMDIM = {**COSINE, "model": "amdim", "mi_units": 512, "batch_size": 128, "learni
 GLOBAL_TO_BOTH = {**AMDIM, "scales": "global-global,global-local"}
 HALF = {"colours": 0.5}
 LARGER = {**AMDIM, **HALF, "batch_size": 256}
+GLOBAL = {"scales": "global-global"}
+FEWER_PLACES = {**LARGER, "scales": "global-global,global-local", "locations": 16}
 VICREG = {**COSINE, "model": "vicreg", "batch_size": 256, "learning_rate": 1e-3}
 SMALLER_CROPS = {**SIMCLR, **HALF, "smallest_crop": 0.2}
 DECAY = {"smallest_crop": 0.2, "weight_decay": 0.05}
+
+
+def at(temperature: float) -> dict[str, float]:
+    """The dot-product critics' scores as correlations over a temperature."""
+    return {"critic_temperature": temperature}
+
+
 RECIPES = {
     "authors": DIM,  # the authors' infonce with fewer units
     "authors, jsd": {**DIM, "estimator": "jsd"},
     "bfloat16": {**DIM, "precision": "bfloat16"},
+    "bfloat16, temperature 0.2": {**DIM, "precision": "bfloat16", **at(0.2)},
+    "bfloat16, temperature 0.05": {**DIM, "precision": "bfloat16", **at(0.05)},
+    "bfloat16, temperature 0.02": {**DIM, "precision": "bfloat16", **at(0.02)},
     "cosine": {**DIM, **COSINE, "learning_rate": 3e-4},
     "crops": {**DIM, **COSINE, "learning_rate": 3e-4, "augment": "crop_flip"},
     "two views": {**DIM, **COSINE, "learning_rate": 5e-4, "batch_size": 128, "views": 2},
     "multi-scale": AMDIM,
-    "global to global": {**AMDIM, "scales": "global-global"},
+    "global to global": {**AMDIM, **GLOBAL},
     "global to both": GLOBAL_TO_BOTH,
     "global to both, half the colours": {**GLOBAL_TO_BOTH, **HALF},
-    "global to both, temperature": {**GLOBAL_TO_BOTH, **HALF, "critic_temperature": 0.2},
-    "global to global, temperature": {
-        **LARGER,
-        "scales": "global-global",
-        "critic_temperature": 0.2,
-    },
     "global to both, fewer places": {**GLOBAL_TO_BOTH, **HALF, "locations": 16},
-    "global to both, fewer places, batch 256": {
-        **LARGER,
-        "locations": 16,
-        "scales": "global-global,global-local",
-    },
-    "global to global, batch 256": {**LARGER, "scales": "global-global"},
+    "global to both, fewer places, batch 256": FEWER_PLACES,
+    "global to global, batch 256": {**LARGER, **GLOBAL},
     "global and fc to themselves": {**LARGER, "scales": "global-global,fc-fc"},
     "global and fc to themselves, and to local": {
         **LARGER,
@@ -108,12 +110,17 @@ RECIPES = {
     "fast, simclr": {**SMALLER_CROPS, **DECAY},
     "vicreg": VICREG,
     "fast, vicreg": {**VICREG, **HALF, **DECAY},
-    "fast": {  # flags/cifar10_fast.cfg
-        **LARGER,
-        **DECAY,
-        "scales": "global-global",
-        "critic_temperature": 0.2,
-    },
+    "global to global, temperature 0.2": {**LARGER, **GLOBAL, **at(0.2)},
+    "global to global, temperature 0.1": {**LARGER, **GLOBAL, **at(0.1)},
+    "global to both, temperature 0.2": {**GLOBAL_TO_BOTH, **HALF, **at(0.2)},
+    "global to both, temperature 0.1": {**GLOBAL_TO_BOTH, **HALF, **at(0.1)},
+    "global to both, fewer places, temperature 0.2": {**FEWER_PLACES, **at(0.2)},
+    "global to both, fewer places, temperature 0.1": {**FEWER_PLACES, **at(0.1)},
+    "global to both, fewer places, temperature 0.05": {**FEWER_PLACES, **at(0.05)},
+    "fast": {**LARGER, **DECAY, **GLOBAL, **at(0.2)},  # flags/cifar10_fast.cfg
+    "fast, temperature 0.1": {**LARGER, **DECAY, **GLOBAL, **at(0.1)},
+    "fast, local too": {**FEWER_PLACES, **DECAY, **at(0.2)},
+    "fast, local too, temperature 0.1": {**FEWER_PLACES, **DECAY, **at(0.1)},
 }
 
 SHOWN = ["authors", "authors, jsd", "fast, simclr", "fast"]

@@ -127,28 +127,23 @@ def _learning_rate(experiment, splits):
 def make_terms(experiment: Experiment, encoder: Encoder) -> list:
     """The terms of the objective that have a weight."""
     found = []
-    critic: dict[str, Any] = {
-        "estimator": experiment.estimator,
-        "units": experiment.mi_units,
-        "negatives": experiment.negatives,
-        "layer_norm": experiment.critic_layer_norm,
-        "temperature": experiment.critic_temperature,
-        "chunk": experiment.score_chunk,
-        "synchronized": encoder.synchronized,
-    }
     if experiment.beta:
         found.append(
             terms.local_mutual_information(
                 experiment.local_critic,
-                weight=experiment.beta,
-                locations=experiment.locations,
-                **critic,
+                experiment.estimator,
+                experiment.beta,
+                experiment.locations,
+                **_of_critic(experiment, experiment.local_critic, encoder),
             )
         )
     if experiment.alpha:
         found.append(
             terms.global_mutual_information(
-                experiment.global_critic, weight=experiment.alpha, **critic
+                experiment.global_critic,
+                experiment.estimator,
+                experiment.alpha,
+                **_of_critic(experiment, experiment.global_critic, encoder),
             )
         )
     if experiment.gamma:
@@ -166,6 +161,20 @@ def make_terms(experiment: Experiment, encoder: Encoder) -> list:
     if experiment.relative_coordinates:
         found.append(terms.RelativeCoordinates(weight=experiment.relative_coordinates))
     return found
+
+
+def _of_critic(experiment: Experiment, name: str, encoder: Encoder) -> dict[str, Any]:
+    """The arguments of the critic of that name."""
+    if name != "dot":
+        return {"negatives": experiment.negatives}
+    return {
+        "negatives": experiment.negatives,
+        "units": experiment.mi_units,
+        "layer_norm": experiment.critic_layer_norm,
+        "temperature": experiment.critic_temperature,
+        "chunk": experiment.score_chunk,
+        "synchronized": encoder.synchronized,
+    }
 
 
 def _generator(experiment, image_shape, replicas):

@@ -95,16 +95,7 @@ class MutualInformation(keras.layers.Layer):
 
 
 def local_mutual_information(
-    critic: str,
-    estimator: str,
-    weight: float = 1.0,
-    units: int = 2048,
-    negatives: int = 0,
-    locations: int = 0,
-    layer_norm: bool = True,
-    chunk: int = 0,
-    synchronized: bool = False,
-    temperature: float = 0.0,
+    critic: str, estimator: str, weight: float = 1.0, locations: int = 0, **of_critic
 ) -> MutualInformation:
     """DIM(L)'s term, its critic made by a name of `critics.LOCAL_NAMES`.
 
@@ -112,28 +103,15 @@ def local_mutual_information(
         critic: the name.
         estimator: a name of `estimators.NAMES`.
         weight: β.
-        units: U, of the dot-product critic.
-        negatives: K; 0: the critic's default.
         locations: S; 0: all.
-        layer_norm: of the dot-product critic.
-        chunk: of the dot-product critic.
-        synchronized: whether the critic's batch norm is over all replicas.
-        temperature: of the dot-product critic.
+        **of_critic: arguments of its constructor, such as `units` of the dot-product critic.
     """
-    made = _critic(critic, negatives, units, layer_norm, chunk, synchronized, temperature)
+    made = critics.get(critic, **of_critic)
     return MutualInformation(made, estimator, weight, locations, name="local")
 
 
 def global_mutual_information(
-    critic: str,
-    estimator: str,
-    weight: float = 1.0,
-    units: int = 2048,
-    negatives: int = 0,
-    layer_norm: bool = True,
-    chunk: int = 0,
-    synchronized: bool = False,
-    temperature: float = 0.0,
+    critic: str, estimator: str, weight: float = 1.0, **of_critic
 ) -> MutualInformation:
     """DIM(G)'s term, its critic made by a name of `critics.GLOBAL_NAMES`.
 
@@ -141,30 +119,8 @@ def global_mutual_information(
         critic: the name.
         estimator: a name of `estimators.NAMES`.
         weight: α.
-        units: U, of the dot-product critic.
-        negatives: K; 0: the critic's default.
-        layer_norm: of the dot-product critic.
-        chunk: of the dot-product critic.
-        synchronized: whether the critic's batch norm is over all replicas.
-        temperature: of the dot-product critic.
+        **of_critic: arguments of its constructor, such as `units` of the dot-product critic.
     """
-    made = _critic(
-        critic, negatives, units, layer_norm, chunk, synchronized, temperature, whole_map=True
-    )
-    return MutualInformation(made, estimator, weight, name="global")
-
-
-def _critic(name, negatives, units, layer_norm, chunk, synchronized, temperature, whole_map=False):
-    """The critic of that name; only the dot-product critic takes more than `negatives`."""
-    if name != "dot":
-        return critics.get(name, negatives=negatives)
-    return critics.get(
-        name,
-        negatives=negatives,
-        units=units,
-        layer_norm=layer_norm,
-        temperature=temperature,
-        chunk=chunk,
-        whole_map=whole_map,
-        synchronized=synchronized,
-    )
+    if critic == "dot":
+        of_critic["whole_map"] = True
+    return MutualInformation(critics.get(critic, **of_critic), estimator, weight, name="global")

@@ -25,14 +25,18 @@ def digits():
     return np.split(images.astype(np.float32) / 127.5 - 1, 8)
 
 
+def units(critic):
+    return {"units": 32} if critic == "dot" else {}
+
+
 def make_model(estimator, local_critic, global_critic):
     keras.utils.set_random_seed(0)
     encoder = encoders.get("basic28x28", dense_units=(32,), latent_dim=16)
     model = DeepInfoMax(
         encoder,
         [
-            terms.local_mutual_information(local_critic, estimator, units=32),
-            terms.global_mutual_information(global_critic, estimator, 0.5, units=32),
+            terms.local_mutual_information(local_critic, estimator, **units(local_critic)),
+            terms.global_mutual_information(global_critic, estimator, 0.5, **units(global_critic)),
             terms.prior_matching("uniform", 16, weight=0.1),
         ],
     )
