@@ -5,9 +5,9 @@
 
 Trains basic32x32 on CIFAR-10 by recipes of `RECIPES`, those of `SHOWN` unless --recipes names
 others, for each number of epochs, each in a process of its own, and measures conv, fc and global by
-the MLP probe (the authors' recipe) and global by nearest neighbours. Collects the rows of OUT,
-those of earlier commands too, in OUT/quality.json, prints them as a Markdown table, and draws
-OUT/minutes.png and OUT/epochs.png: accuracy against minutes of training and against epochs.
+the MLP probe (the authors' recipe) and global by nearest neighbours. Collects the rows of OUT with
+this --holdout, those of earlier commands too, in OUT/quality.json, prints them as a Markdown table,
+and draws OUT/minutes.png and OUT/epochs.png: accuracy against minutes of training and epochs.
 With --holdout=0.1 figures are of training images that are held out: recipes are chosen by these.
 Seconds are those of the training steps, without the start, checkpoints and measuring; they count
 where nothing else runs.
@@ -35,95 +35,83 @@ COMMON = {
     "checkpoint_every": 400,
 }
 DIM = {"estimator": "infonce", "gamma": 0.0, "mi_units": 512}
-COSINE = {"precision": "bfloat16", "schedule": "cosine", "warmup_steps": 200}
-SIMCLR = {
-    **COSINE,
-    "model": "simclr",
-    "batch_size": 256,
-    "learning_rate": 1e-3,
-    "temperature": 0.2,
-}
-AMDIM = {**COSINE, "model": "amdim", "mi_units": 512, "batch_size": 128, "learning_rate": 1e-3}
-GLOBAL_TO_BOTH = {**AMDIM, "scales": "global-global,global-local"}
+BFLOAT16 = {"precision": "bfloat16"}
+COSINE = {**BFLOAT16, "schedule": "cosine", "warmup_steps": 200}
+LARGE = {**COSINE, "batch_size": 256, "learning_rate": 1e-3}
 HALF = {"colours": 0.5}
-LARGER = {**AMDIM, **HALF, "batch_size": 256}
-GLOBAL = {"scales": "global-global"}
-FEWER_PLACES = {**LARGER, "scales": "global-global,global-local", "locations": 16}
-VICREG = {**COSINE, "model": "vicreg", "batch_size": 256, "learning_rate": 1e-3}
-SMALLER_CROPS = {**SIMCLR, **HALF, "smallest_crop": 0.2}
-DECAY = {"smallest_crop": 0.2, "weight_decay": 0.05}
-
-
-def at(temperature: float) -> dict[str, float]:
-    """The dot-product critics' scores as correlations over a temperature."""
-    return {"critic_temperature": temperature}
-
-
+CROPS = {"smallest_crop": 0.2}
+DECAY = {"weight_decay": 0.05}
+PLACES = {"locations": 16}  # a quarter of basic32x32's
+T02, T01, T005, T002 = ({"critic_temperature": t} for t in (0.2, 0.1, 0.05, 0.02))
+SIMCLR = {**LARGE, "model": "simclr", "temperature": 0.2}
+SIMCLR_B = {**SIMCLR, **HALF, **CROPS}
+VICREG = {**LARGE, "model": "vicreg"}
+AMDIM = {**LARGE, "model": "amdim", "mi_units": 512}
+GLOBAL = {**AMDIM, **HALF, "scales": "global-global"}
+BOTH = {**AMDIM, "batch_size": 128, "scales": "global-global,global-local"}
+BOTH_HALF = {**BOTH, **HALF}
+BOTH_256 = {**BOTH_HALF, **PLACES, "batch_size": 256}
 RECIPES = {
+    # One view.
     "authors": DIM,  # the authors' infonce with fewer units
     "authors, jsd": {**DIM, "estimator": "jsd"},
-    "bfloat16": {**DIM, "precision": "bfloat16"},
-    "bfloat16, temperature 0.2": {**DIM, "precision": "bfloat16", **at(0.2)},
-    "bfloat16, temperature 0.05": {**DIM, "precision": "bfloat16", **at(0.05)},
-    "bfloat16, temperature 0.02": {**DIM, "precision": "bfloat16", **at(0.02)},
+    "bfloat16": {**DIM, **BFLOAT16},
+    "bfloat16, temperature 0.2": {**DIM, **BFLOAT16, **T02},
+    "bfloat16, temperature 0.05": {**DIM, **BFLOAT16, **T005},
+    "bfloat16, temperature 0.02": {**DIM, **BFLOAT16, **T002},
     "cosine": {**DIM, **COSINE, "learning_rate": 3e-4},
     "crops": {**DIM, **COSINE, "learning_rate": 3e-4, "augment": "crop_flip"},
-    "two views": {**DIM, **COSINE, "learning_rate": 5e-4, "batch_size": 128, "views": 2},
-    "multi-scale": AMDIM,
-    "global to global": {**AMDIM, **GLOBAL},
-    "global to both": GLOBAL_TO_BOTH,
-    "global to both, half the colours": {**GLOBAL_TO_BOTH, **HALF},
-    "global to both, fewer places": {**GLOBAL_TO_BOTH, **HALF, "locations": 16},
-    "global to both, fewer places, batch 256": FEWER_PLACES,
-    "global to global, batch 256": {**LARGER, **GLOBAL},
-    "global and fc to themselves": {**LARGER, "scales": "global-global,fc-fc"},
-    "global and fc to themselves, and to local": {
-        **LARGER,
-        "locations": 16,
-        "scales": "global-global,fc-fc,global-local",
-    },
-    "global to itself, conv and local": {
-        **LARGER,
-        "locations": 16,
-        "scales": "global-global,global-conv,global-local",
-    },
+    # Two views by SimCLR and VICReg, in batches of 256 unless told.
     "simclr": SIMCLR,
     "simclr, temperature 0.5": {**SIMCLR, "temperature": 0.5},
     "simclr, temperature 0.5, batch 128": {**SIMCLR, "temperature": 0.5, "batch_size": 128},
-    "simclr, temperature 0.1": {**SIMCLR, "temperature": 0.1},
     "simclr, batch 512": {**SIMCLR, "batch_size": 512, "learning_rate": 2e-3},
     "simclr, smaller crops": {**SIMCLR, "smallest_crop": 0.15},
-    "simclr, weight decay": {**SIMCLR, "weight_decay": 0.05},
-    "simclr, half the colours": {**SIMCLR, **HALF},
+    "simclr, weight decay": {**SIMCLR, **DECAY},
+    "simclr, a quarter of the colours": {**SIMCLR, "colours": 0.25},
+    "simclr, half the colours": {**SIMCLR, **HALF},  # A of docs/EXPERIMENTS.md
     "simclr, half the colours, temperature 0.5": {**SIMCLR, **HALF, "temperature": 0.5},
     "simclr, half the colours, temperature 0.1": {**SIMCLR, **HALF, "temperature": 0.1},
-    "simclr, a quarter of the colours": {**SIMCLR, "colours": 0.25},
-    # In docs/EXPERIMENTS.md "simclr, half the colours" is A, and these are B and C.
-    "fast, simclr, no weight decay": SMALLER_CROPS,
-    "fast, simclr, no weight decay, temperature 0.1": {**SMALLER_CROPS, "temperature": 0.1},
-    "fast, simclr, no weight decay, twice the rate": {**SMALLER_CROPS, "learning_rate": 2e-3},
-    "fast, simclr, no weight decay, batch 512": {
-        **SMALLER_CROPS,
-        "batch_size": 512,
-        "learning_rate": 2e-3,
-    },
-    "fast, simclr": {**SMALLER_CROPS, **DECAY},
+    "simclr, B": SIMCLR_B,
+    "simclr, B, temperature 0.1": {**SIMCLR_B, "temperature": 0.1},
+    "simclr, B, twice the rate": {**SIMCLR_B, "learning_rate": 2e-3},
+    "simclr, B, batch 512": {**SIMCLR_B, "learning_rate": 2e-3, "batch_size": 512},
+    "simclr, C": {**SIMCLR_B, **DECAY},
     "vicreg": VICREG,
-    "fast, vicreg": {**VICREG, **HALF, **DECAY},
-    "global to global, temperature 0.2": {**LARGER, **GLOBAL, **at(0.2)},
-    "global to global, temperature 0.1": {**LARGER, **GLOBAL, **at(0.1)},
-    "global to both, temperature 0.2": {**GLOBAL_TO_BOTH, **HALF, **at(0.2)},
-    "global to both, temperature 0.1": {**GLOBAL_TO_BOTH, **HALF, **at(0.1)},
-    "global to both, fewer places, temperature 0.2": {**FEWER_PLACES, **at(0.2)},
-    "global to both, fewer places, temperature 0.1": {**FEWER_PLACES, **at(0.1)},
-    "global to both, fewer places, temperature 0.05": {**FEWER_PLACES, **at(0.05)},
-    "fast": {**LARGER, **DECAY, **GLOBAL, **at(0.2)},  # flags/cifar10_fast.cfg
-    "fast, temperature 0.1": {**LARGER, **DECAY, **GLOBAL, **at(0.1)},
-    "fast, local too": {**FEWER_PLACES, **DECAY, **at(0.2)},
-    "fast, local too, temperature 0.1": {**FEWER_PLACES, **DECAY, **at(0.1)},
+    "vicreg, C": {**VICREG, **HALF, **CROPS, **DECAY},
+    # Two views by Deep InfoMax's infoNCE and dot-product critic: all colours, in batches of 128.
+    "two views": {**DIM, **COSINE, "learning_rate": 5e-4, "batch_size": 128, "views": 2},
+    "multi-scale": {**AMDIM, "batch_size": 128},
+    "global to both": BOTH,
+    # By half the colours.
+    "global to both, half": BOTH_HALF,
+    "global to both, half, temperature 0.2": {**BOTH_HALF, **T02},
+    "global to both, half, temperature 0.1": {**BOTH_HALF, **T01},
+    "global to both, half, fewer places": {**BOTH_HALF, **PLACES},
+    # By half the colours, in batches of 256; to a quarter of the places where to any.
+    "global to both, 256": BOTH_256,
+    "global to both, 256, temperature 0.2": {**BOTH_256, **T02},
+    "global to both, 256, temperature 0.1": {**BOTH_256, **T01},
+    "global to both, 256, temperature 0.05": {**BOTH_256, **T005},
+    "global to both, 256, temperature 0.2, crops, decay": {**BOTH_256, **T02, **CROPS, **DECAY},
+    "global to both, 256, temperature 0.1, crops, decay": {**BOTH_256, **T01, **CROPS, **DECAY},
+    "global to global, 256": GLOBAL,
+    "global to global, 256, temperature 0.2": {**GLOBAL, **T02},
+    "global to global, 256, temperature 0.1": {**GLOBAL, **T01},
+    "global to global, 256, temperature 0.1, crops, decay": {**GLOBAL, **T01, **CROPS, **DECAY},
+    "fast": {**GLOBAL, **T02, **CROPS, **DECAY},  # flags/cifar10_fast.cfg
+    "global and fc to themselves, 256": {**GLOBAL, "scales": "global-global,fc-fc"},
+    "global and fc to themselves, and to local, 256": {
+        **BOTH_256,
+        "scales": "global-global,fc-fc,global-local",
+    },
+    "global to itself, conv and local, 256": {
+        **BOTH_256,
+        "scales": "global-global,global-conv,global-local",
+    },
 }
 
-SHOWN = ["authors", "authors, jsd", "fast, simclr", "fast"]
+SHOWN = ["authors", "authors, jsd", "simclr, C", "fast"]
 
 
 def folder_of(row: dict) -> str:
@@ -151,23 +139,25 @@ def finished(out: Path, holdout: float) -> list[dict]:
     """The rows that are done, by whichever command, with their figures; in the order of `RECIPES`.
 
     Args:
-        out: of all rows.
-        holdout: of those that are asked for; figures of other images are not compared with them.
+        out: of all rows; those that are of no recipe are left out.
+        holdout: of the rows; figures of other images are not to be compared with them.
+
+    Raises:
+        SystemExit: a row's recipe had other settings.
     """
+    files = [
+        (path.stem, json.loads(path.read_text(encoding="utf-8"))["settings"])
+        for path in (out / "rows").glob("*.json")
+    ]
+    files.sort(key=lambda file: (file[1].get("seed", 0), file[1].get("epochs", 0)))
     found = []
-    for path in (out / "rows").glob("*.json"):
-        told = json.loads(path.read_text(encoding="utf-8"))
-        of_run = {name: told["settings"][name] for name in ("epochs", "seed", "holdout")}
-        rows = [{"recipe": recipe, **of_run} for recipe in RECIPES]
-        # One whose recipe has changed is of none.
-        found += [
-            {**row, **told["figures"]} for row in rows if settings_of(row) == told["settings"]
-        ]
-    names = list(RECIPES)
-    return sorted(
-        (row for row in found if row["holdout"] == holdout),
-        key=lambda row: (names.index(row["recipe"]), row["seed"], row["epochs"]),
-    )
+    for recipe in RECIPES:
+        for name, settings in files:
+            of_run = {key: settings.get(key) for key in ("epochs", "seed")}
+            row = {"recipe": recipe, "holdout": holdout, **of_run}
+            if row_of(row).name == name and (figures := row_of(row).read(out)):
+                found.append({**row, **figures})
+    return found
 
 
 def table(rows: list[dict]) -> str:
@@ -195,14 +185,14 @@ def means(rows: list[dict]) -> list[dict]:
     ]
 
 
-def draw(rows: list[dict], over: str, path: Path) -> None:
+def draw(rows: list[dict], over: str, holdout: float, path: Path) -> None:
     """A panel for each measure, a line for each recipe; of several seeds it is their mean.
-
-    Figures of test images are shown with the paper's.
 
     Args:
         rows: of `finished`.
         over: "minutes" of training or "epochs".
+        holdout: of the rows; where it is 0, they are of the test images as the paper's figures are,
+            which are shown too.
         path: of the PNG.
     """
     import matplotlib
@@ -210,8 +200,7 @@ def draw(rows: list[dict], over: str, path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    of_test_images = not any(row["holdout"] for row in rows)
-    theirs = paper.figures("cifar10", "DIM(L) infoNCE")["mlp_probe"] if of_test_images else {}
+    theirs = {} if holdout else paper.figures("cifar10", "DIM(L) infoNCE")["mlp_probe"]
     figure, panels = pyplot.subplots(1, len(MEASURES), figsize=(14, 3.4), layout="constrained")
     for panel, name, title in zip(panels, MEASURES, TITLES, strict=True):
         for recipe in dict.fromkeys(row["recipe"] for row in rows):
@@ -219,7 +208,7 @@ def draw(rows: list[dict], over: str, path: Path) -> None:
             x = [b["epochs"] if over == "epochs" else b["seconds"] / 60 for b in budgets]
             panel.plot(x, [100 * b[name] for b in budgets], "o-", markersize=4, label=recipe)
         if name in theirs:
-            label = f"the paper, {paper.EPOCHS['cifar10']:,} epochs"
+            label = f"the paper's infoNCE, {paper.EPOCHS['cifar10']:,} epochs"
             panel.axhline(theirs[name], color="gray", linestyle="--", label=label)
         panel.set(xlabel="minutes of training" if over == "minutes" else over, title=title)
         panel.grid(alpha=0.3)
@@ -251,8 +240,8 @@ def main() -> None:
         failed += not trained_rows.run(map(row_of, rows), arguments.out, arguments.data_dir)
         done = finished(arguments.out, arguments.holdout)
         replace_text(arguments.out / "quality.json", json.dumps(done, indent=1) + "\n")
-        draw(done, "minutes", arguments.out / "minutes.png")
-        draw(done, "epochs", arguments.out / "epochs.png")
+        for over in ("minutes", "epochs"):
+            draw(done, over, arguments.holdout, arguments.out / f"{over}.png")
     print(table(finished(arguments.out, arguments.holdout)))
     raise SystemExit(min(failed, 1))
 

@@ -36,7 +36,7 @@ MODELS = {
     "cpc": "from unlabelled images by contrastive predictive coding (van den Oord et al. 2018)",
     "simclr": "from unlabelled images by SimCLR (Chen et al. 2020)",
     "vicreg": "from unlabelled images by VICReg (Bardes et al. 2022)",
-    "amdim": "from unlabelled images by multi-scale Deep InfoMax (Bachman et al. 2019)",
+    "amdim": "from unlabelled images by Deep InfoMax across two views (Bachman et al. 2019)",
     "supervised": "from images and their labels by cross-entropy: full supervision",
 }
 CROP_ENCODERS = {32: "crops32x32", 64: "crops64x64"}  # those of cpc, by image size

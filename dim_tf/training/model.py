@@ -133,7 +133,7 @@ def make_terms(experiment: Experiment, encoder: Encoder) -> list:
                 experiment.local_critic,
                 experiment.estimator,
                 experiment.beta,
-                experiment.locations,
+                locations=experiment.locations,
                 **_of_critic(experiment, experiment.local_critic, encoder),
             )
         )
@@ -165,10 +165,10 @@ def make_terms(experiment: Experiment, encoder: Encoder) -> list:
 
 def _of_critic(experiment: Experiment, name: str, encoder: Encoder) -> dict[str, Any]:
     """The arguments of the critic of that name."""
+    found: dict[str, Any] = {"negatives": experiment.negatives}
     if name != "dot":
-        return {"negatives": experiment.negatives}
-    return {
-        "negatives": experiment.negatives,
+        return found
+    return found | {
         "units": experiment.mi_units,
         "layer_norm": experiment.critic_layer_norm,
         "temperature": experiment.critic_temperature,

@@ -1,5 +1,7 @@
 """Mutual information of local and global features, estimated from a critic's scores."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -95,32 +97,40 @@ class MutualInformation(keras.layers.Layer):
 
 
 def local_mutual_information(
-    critic: str, estimator: str, weight: float = 1.0, locations: int = 0, **of_critic
+    critic: str, estimator: str, weight: float = 1.0, *, locations: int = 0, **of_critic: Any
 ) -> MutualInformation:
-    """DIM(L)'s term, its critic made by a name of `critics.LOCAL_NAMES`.
+    """DIM(L)'s term (section 3.2, eq. 6), its critic made by a name of `critics.LOCAL_NAMES`.
 
     Args:
         critic: the name.
         estimator: a name of `estimators.NAMES`.
         weight: β.
         locations: S; 0: all.
-        **of_critic: arguments of its constructor, such as `units` of the dot-product critic.
+        **of_critic: the critic's own: those of `critics.DotProductCritic` for "dot", of
+            `critics.ConcatCritic` for "concat".
+
+    Raises:
+        ValueError: unknown critic or estimator, or an argument that this critic does not have.
     """
     made = critics.get(critic, **of_critic)
     return MutualInformation(made, estimator, weight, locations, name="local")
 
 
 def global_mutual_information(
-    critic: str, estimator: str, weight: float = 1.0, **of_critic
+    critic: str, estimator: str, weight: float = 1.0, **of_critic: Any
 ) -> MutualInformation:
-    """DIM(G)'s term, its critic made by a name of `critics.GLOBAL_NAMES`.
+    """DIM(G)'s term (section 3.1), its critic made by a name of `critics.GLOBAL_NAMES`.
 
     Args:
         critic: the name.
         estimator: a name of `estimators.NAMES`.
         weight: α.
-        **of_critic: arguments of its constructor, such as `units` of the dot-product critic.
+        **of_critic: the critic's own: those of `critics.DotProductCritic` but `whole_map` for
+            "dot", of `critics.GlobalCritic` for the others.
+
+    Raises:
+        ValueError: unknown critic or estimator, or an argument that this critic does not have.
     """
-    if critic == "dot":
-        of_critic["whole_map"] = True
-    return MutualInformation(critics.get(critic, **of_critic), estimator, weight, name="global")
+    whole_map = {"whole_map": True} if critic == "dot" else {}
+    made = critics.get(critic, **whole_map, **of_critic)
+    return MutualInformation(made, estimator, weight, name="global")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import quality
 from absl import flags as absl_flags
+from matplotlib import pyplot
 
 from dim_tf import flagfiles, flags
 from dim_tf.experiment import Experiment
@@ -28,35 +29,66 @@ def test_runs_share_a_folder_only_where_one_goes_on_as_the_other(recipe):
     assert same == [recipe]
 
 
-def test_figures_become_a_table_and_a_picture(tmp_path):
-    figures = {"steps": 1, "seconds": 60, "conv": 0.5, "fc": 0.4, "global": 0.3, "knn": 0.25}
-    rows = [{**row(name, epochs), **figures} for name in ("authors", "crops") for epochs in (1, 2)]
-    assert "| crops | 2 | 0 | 60 | 50.0 | 40.0 | 30.0 | 25.0 |" in quality.table(rows).splitlines()
-    seeds = [{**rows[1], "seed": 1, "conv": 0.7}, *rows]
-    assert [point["conv"] for point in quality.means(seeds[:3])] == pytest.approx([0.5, 0.6])
-    for over in ("minutes", "epochs"):
-        quality.draw(rows, over, tmp_path / f"{over}.png")
-    pictures = [path.read_bytes() for path in tmp_path.glob("*.png")]
-    assert all(picture.startswith(b"\x89PNG") for picture in pictures)
-    assert len(set(pictures)) == 2
+def figures(**changes):
+    return {
+        "steps": 1,
+        "seconds": 60,
+        "conv": 0.5,
+        "fc": 0.4,
+        "global": 0.3,
+        "knn": 0.25,
+        **changes,
+    }
+
+
+def test_figures_become_a_table_and_means():
+    rows = [{**row("authors"), **figures()}, {**row("crops", 2), **figures(seconds=90)}]
+    assert "| crops | 2 | 0 | 90 | 50.0 | 40.0 | 30.0 | 25.0 |" in quality.table(rows).splitlines()
+    seeds = [row("authors", 2), row("authors", 1), row("authors", 1, seed=1)]
+    seeds = [{**one, **figures(conv=c)} for one, c in zip(seeds, (0.6, 0.5, 0.7), strict=True)]
+    assert [point["epochs"] for point in quality.means(seeds)] == [1, 2]
+    assert [point["conv"] for point in quality.means(seeds)] == pytest.approx([0.6, 0.6])
+
+
+@pytest.mark.parametrize(("over", "x"), [("minutes", [1, 3]), ("epochs", [2, 7])])
+@pytest.mark.parametrize(("holdout", "papers"), [(0.0, [75.21, 75.57, 69.13]), (0.1, [])])
+def test_figures_become_a_picture(tmp_path, monkeypatch, over, x, holdout, papers):
+    rows = [
+        {**row("authors", 2, holdout=holdout), **figures()},
+        {**row("authors", 7, holdout=holdout), **figures(seconds=180, conv=0.6)},
+    ]
+    drawn = []
+    monkeypatch.setattr(pyplot, "close", drawn.append)
+    quality.draw(rows, over, holdout, tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    panels = drawn[0].axes
+    monkeypatch.undo()
+    pyplot.close(drawn[0])
+    assert [list(panel.lines[0].get_xdata()) for panel in panels] == [x] * 4
+    assert list(panels[0].lines[0].get_ydata()) == [50, 60]
+    assert [panel.lines[1].get_ydata()[0] for panel in panels if len(panel.lines) > 1] == papers
 
 
 def test_rows_of_earlier_commands_are_found_again(tmp_path):
-    figures = {"steps": 1, "seconds": 60, "conv": 0.5, "fc": 0.4, "global": 0.3, "knn": 0.25}
-
-    def write(row, **changes):
-        settings = quality.settings_of(row) | changes
-        path = tmp_path / "rows" / f"{quality.row_of(row).name}.json"
+    def write(row, name=None, **changes):
+        told = {"settings": quality.settings_of(row) | changes, "figures": figures_of[str(row)]}
+        path = tmp_path / "rows" / f"{name or quality.row_of(row).name}.json"
         path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps({"settings": settings, "figures": figures}))
+        path.write_text(json.dumps(told))
+        return {**row, **told["figures"]}
 
     rows = [row("authors", 5), row("authors", 10), row("authors", 5, seed=1), row("fast", 8)]
-    for one in rows:
-        write(one)
-    write(row("fast", 20, holdout=0.1))
-    write(row("simclr"), learning_rate=0.5)  # of an older simclr
-    assert quality.finished(tmp_path, 0.0) == [{**one, **figures} for one in rows]
-    assert quality.finished(tmp_path, 0.1) == [{**row("fast", 20, holdout=0.1), **figures}]
+    held_out = row("fast", 20, holdout=0.1)
+    figures_of = {str(one): figures(steps=i) for i, one in enumerate([*rows, held_out])}
+    written = [write(one) for one in reversed(rows)]
+    write(rows[3], name="older_name-8-seed0-8epochs")
+    (tmp_path / "rows" / "other.json").write_text('{"settings": {"epochs": 1}}')
+    assert quality.finished(tmp_path, 0.1) == []
+    assert quality.finished(tmp_path, 0.0) == written[::-1]
+    assert [write(held_out)] == quality.finished(tmp_path, 0.1)
+    write(rows[0], learning_rate=0.5)
+    with pytest.raises(SystemExit, match="other settings"):
+        quality.finished(tmp_path, 0.0)
 
 
 def test_the_flagfile_trains_as_the_recipe_fast():
@@ -67,4 +99,5 @@ def test_the_flagfile_trains_as_the_recipe_fast():
     shipped = flags.experiment(values, ["main"])
     recipe = Experiment(name="a", **quality.settings_of(row("fast", epochs=shipped.epochs)))
     assert not shipped.differences(recipe)
-    assert shipped.differences(Experiment(name="a", **quality.settings_of(row("simclr"))))
+    other = row("global to global, 256, temperature 0.1, crops, decay", epochs=shipped.epochs)
+    assert shipped.differences(Experiment(name="a", **quality.settings_of(other)))

@@ -25,7 +25,7 @@ def digits():
     return np.split(images.astype(np.float32) / 127.5 - 1, 8)
 
 
-def units(critic):
+def arguments(critic):
     return {"units": 32} if critic == "dot" else {}
 
 
@@ -35,8 +35,10 @@ def make_model(estimator, local_critic, global_critic):
     model = DeepInfoMax(
         encoder,
         [
-            terms.local_mutual_information(local_critic, estimator, **units(local_critic)),
-            terms.global_mutual_information(global_critic, estimator, 0.5, **units(global_critic)),
+            terms.local_mutual_information(local_critic, estimator, **arguments(local_critic)),
+            terms.global_mutual_information(
+                global_critic, estimator, 0.5, **arguments(global_critic)
+            ),
             terms.prior_matching("uniform", 16, weight=0.1),
         ],
     )

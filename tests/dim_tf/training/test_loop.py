@@ -19,7 +19,7 @@ from dim_tf.errors import InputError, RunError
 from dim_tf.experiment import Experiment
 from dim_tf.training import budget, loop, monitors
 from dim_tf.training.loop import Segment, segments
-from dim_tf.training.model import load_trained, make_encoder, make_model
+from dim_tf.training.model import load_trained, make_encoder, make_model, make_terms
 
 SHAPE = (16, 16, 1)
 
@@ -217,6 +217,18 @@ def test_float32_is_not_tensor_float_32(splits):
     tf.config.experimental.enable_tensor_float_32_execution(True)
     make_model(experiment("", precision="float32"), splits)
     assert not tf.config.experimental.tensor_float_32_execution_enabled()
+
+
+def test_each_critic_has_its_own_settings():
+    settings = {"alpha": 0.5, "negatives": 2, "mi_units": 9, "critic_temperature": 0.5}
+    dot = {"units": 9, "temperature": 0.5, "negatives": 2}
+    for local, whole in (("concat", "dot"), ("dot", "dense")):
+        critics = {"local_critic": local, "global_critic": whole}
+        made = experiment("", **settings, **critics)
+        terms = make_terms(made, make_encoder(made, SHAPE))[:2]
+        for term, name in zip(terms, (local, whole), strict=True):
+            expected = dot if name == "dot" else {"negatives": 2}
+            assert expected.items() <= term.critic.get_config().items()
 
 
 @pytest.mark.slow

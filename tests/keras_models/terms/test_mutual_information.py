@@ -102,9 +102,8 @@ def test_more_locations_than_the_map_has_raises():
 
 
 def test_local_made_by_name():
-    term = terms.local_mutual_information(
-        "dot", "infonce", 0.5, 2, units=16, negatives=3, synchronized=True, temperature=0.1
-    )
+    of_critic = {"units": 16, "negatives": 3, "synchronized": True, "temperature": 0.1}
+    term = terms.local_mutual_information("dot", "infonce", 0.5, locations=2, **of_critic)
     assert (term.critic.units, term.critic.negatives, term.critic.layer_norm) == (16, 3, True)
     assert term.critic.synchronized
     assert term.critic.temperature == 0.1
@@ -117,7 +116,7 @@ def test_local_made_by_name():
 
 @pytest.mark.parametrize("name", critics.GLOBAL_NAMES)
 def test_global_made_by_name(name):
-    of_critic = {"units": 16, "temperature": 0.5} if name == "dot" else {}
+    of_critic = {"units": 16, "temperature": 0.5} if name == "dot" else {"negatives": 2}
     term = terms.global_mutual_information(name, "dv", 0.5, **of_critic)
     shapes = {"local": (None, 5, 5, 4), "global": (None, 3)}
     term.build(shapes, shapes)
@@ -126,6 +125,13 @@ def test_global_made_by_name(name):
     assert of_critic.items() <= term.critic.get_config().items()
     metrics = term(endpoints, endpoints, random=RANDOM).metrics
     assert set(metrics) == {"global_mi", "global_joint_score", "global_product_score"}
+
+
+@pytest.mark.parametrize("make", [terms.local_mutual_information, terms.global_mutual_information])
+def test_argument_that_a_critic_does_not_have_raises(make):
+    name = "concat" if make is terms.local_mutual_information else "dense"
+    with pytest.raises(ValueError, match="units"):
+        make(name, "dv", units=16)
 
 
 def test_unknown_estimator_raises():
