@@ -297,7 +297,8 @@ def _check(request, folder, cache, told, lines):
     if bad > request.bad_images * told["image_files"]:
         raise InputError(
             f"{bad:,} of {told['image_files']:,} image files in {folder} cannot be read, more than "
-            f"--bad_images={request.bad_images:g} of them; {listed}"
+            f"--bad_images={request.bad_images:g} of them; {listed}: mend or remove "
+            "them, or give a larger --bad_images"
         )
     if told["images"] < LEAST_IMAGES:
         others = ", ".join(f"{n:,} {suffix}" for suffix, n in told["other_files"].items())

@@ -54,9 +54,11 @@ import keras
 layer = keras.layers.TFSMLayer($quoted, call_endpoint="serving_default")
 $lite_code```
 
-TensorFlow Serving: `docker compose -f serving/compose.yaml up` in the folder above $name, then
+TensorFlow Serving, from the folder above $name (`serving/compose.yaml`, which each export writes
+there, is for all encoders of the folder):
 
 ```
+docker run --rm -p 8501:8501 -v "$$PWD":/models:ro -e $model_name tensorflow/serving
 echo '{"signature_name": "serving_bytes", "instances": [{"b64": "'$$(base64 -w0 FILE)'"}]}' |
     curl $address -d @-
 ```
@@ -135,6 +137,7 @@ def render(metadata: dict[str, Any], files: list[LiteFile], checked: int, calibr
         quoted=json.dumps(f"{name}/VERSION", ensure_ascii=False),
         lite_code=_lite_code(name, files),
         lite_files=_lite_files(files, checked, calibrated),
+        model_name=shlex.quote(f"MODEL_NAME={name}"),
         address=shlex.quote(f"http://localhost:8501/v1/models/{quote(name)}:predict"),
         data=text(metadata["data"]) or "not stated",
         learned=text(metadata["learned"]),

@@ -300,5 +300,7 @@ def test_the_card_says_names_and_runs_none_of_them():
     words = ["--mode=evaluate", "--dataset=cifar10", "--holdout=0.1"]
     words += [f"--encoder_path={name}/VERSION", "--name=again", "--measures=knn", "--nofloors"]
     assert shlex.split(command)[3:] == words
+    server = re.search(r"^docker run .*", text, re.MULTILINE).group()
+    assert shlex.split(server)[-3:] == ["-e", f"MODEL_NAME={name}", "tensorflow/serving"]
     address = re.search(r"curl (.*) -d", text).group(1)
     assert shlex.split(address) == [f"http://localhost:8501/v1/models/{quote(name)}:predict"]
