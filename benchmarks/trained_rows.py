@@ -4,6 +4,7 @@ Stopped at any point, the same command goes on where it was: a begun row from it
 finished one not at all. Several processes may run the same command, each does other rows.
 """
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -51,7 +52,7 @@ def figures(settings: Mapping[str, Any], probe_seeds: int) -> dict[str, float]:
     features = representation.of_encoder(model.encoder, excerpt.of(splits))
     # Of all steps, those before an interruption too.
     lines = metrics_file.read(experiment.run_path / "metrics.jsonl", step)
-    seconds = seconds_of([experiment.batch_size / line["images_per_second"] for line in lines])
+    seconds = seconds_of(lines, experiment.batch_size)
     found = {"steps": step, "seconds": round(seconds)}
     for result in Probe(features, True, 10, probe_seeds).run():
         found[result.endpoint] = round(result.value, 5)
@@ -61,17 +62,22 @@ def figures(settings: Mapping[str, Any], probe_seeds: int) -> dict[str, float]:
     return found
 
 
-def seconds_of(steps: Sequence[float]) -> float:
+def seconds_of(lines: Sequence[Mapping[str, float]], batch_size: int) -> float:
     """Of training, without what is no step of it.
 
     The first step of each process traces its graph, which takes as long as a hundred steps; it
-    counts as the median step does.
+    counts as the median step does. Where not every step has a line, one is for those before it too.
 
     Args:
-        steps: seconds of each.
+        lines: of metrics.jsonl, from the first step on.
+        batch_size: images in a step.
     """
+    steps = [batch_size / line["images_per_second"] for line in lines]
     median = statistics.median(steps)
-    return sum(median if step > TRACING * median else step for step in steps)
+    ends = [line["step"] for line in lines]
+    counts = [end - start for start, end in itertools.pairwise([0, *ends])]
+    typical = (median if step > TRACING * median else step for step in steps)
+    return sum(count * step for count, step in zip(counts, typical, strict=True))
 
 
 def run(rows: Iterable["Row"], out: Path, data_dir: str) -> bool:

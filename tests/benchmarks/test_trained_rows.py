@@ -70,7 +70,14 @@ def test_budgets_of_a_run_are_done_in_their_order(tmp_path, monkeypatch):
 
 
 def test_tracing_is_no_training():
-    assert seconds_of([10.0, 0.1, 0.2, 0.1, 0.1, 12.0, 0.1]) == pytest.approx(0.8)
+    def lines(*seconds, every=1):
+        return [
+            {"step": every * (i + 1), "images_per_second": 8 / step}
+            for i, step in enumerate(seconds)
+        ]
+
+    assert seconds_of(lines(10.0, 0.1, 0.2, 0.1, 0.1, 12.0, 0.1), 8) == pytest.approx(0.8)
+    assert seconds_of(lines(0.1, 0.2, 0.1, every=50), 8) == pytest.approx(20)
 
 
 @pytest.mark.slow
