@@ -41,16 +41,19 @@ VERSION is the number of the folder that this file is in.
 
 ```python
 import tensorflow as tf
+
 encoder = tf.saved_model.load($quoted)  # or tensorflow_hub.load
 features = encoder(images)  # [N, $dimension]
 named = encoder.signatures["endpoints"](images=images)  # all endpoints
 
 # In Keras 3, also to fine-tune:
 from dim_tf.export import EncoderLayer
+
 layer = EncoderLayer($quoted, trainable=True)
 
 # In Keras 3 without dim_tf, not to fine-tune:
 import keras
+
 layer = keras.layers.TFSMLayer($quoted, call_endpoint="serving_default")
 $lite_code```
 
@@ -101,12 +104,14 @@ asks for.
 _LITE_CODE = """
 # TFLite, without TensorFlow:
 from ai_edge_litert.interpreter import Interpreter
+
 run = Interpreter({file}).get_signature_runner()
 features = run(images=images)["global"]
 """
 _LITE_CODE_OF_INT8 = """
 # TFLite, from and to float32 by the file's scales:
 from dim_tf.export import lite
+
 features = lite.runner({file})(images)["global"]
 """
 
