@@ -43,6 +43,7 @@ CROPS = {"smallest_crop": 0.2}
 DECAY = {"weight_decay": 0.05}
 PLACES = {"locations": 16}  # a quarter of basic32x32's
 T02, T01, T005, T002 = ({"critic_temperature": t} for t in (0.2, 0.1, 0.05, 0.02))
+U128, U64 = ({"mi_units": units} for units in (128, 64))
 SIMCLR = {**LARGE, "model": "simclr", "temperature": 0.2}
 SIMCLR_B = {**SIMCLR, **HALF, **CROPS}
 VICREG = {**LARGE, "model": "vicreg"}
@@ -51,6 +52,9 @@ GLOBAL = {**AMDIM, **HALF, "scales": "global-global"}
 BOTH = {**AMDIM, "batch_size": 128, "scales": "global-global,global-local"}
 BOTH_HALF = {**BOTH, **HALF}
 BOTH_256 = {**BOTH_HALF, **PLACES, "batch_size": 256}
+TWO_VIEWS = {**DIM, **COSINE, "batch_size": 128, "views": 2}
+TWO_VIEWS_T02 = {**TWO_VIEWS, **HALF, **T02, "learning_rate": 1e-3}
+COORDINATES = {"coordinates": 1.0, "relative_coordinates": 1.0}
 RECIPES = {
     # One view.
     "authors": DIM,  # the authors' infonce with fewer units
@@ -80,14 +84,19 @@ RECIPES = {
     "vicreg": VICREG,
     "vicreg, C": {**VICREG, **HALF, **CROPS, **DECAY},
     # Two views by Deep InfoMax's infoNCE and dot-product critic: all colours, in batches of 128.
-    "two views": {**DIM, **COSINE, "learning_rate": 5e-4, "batch_size": 128, "views": 2},
+    "two views": {**TWO_VIEWS, "learning_rate": 5e-4},
     "multi-scale": {**AMDIM, "batch_size": 128},
     "global to both": BOTH,
     # By half the colours.
     "global to both, half": BOTH_HALF,
     "global to both, half, temperature 0.2": {**BOTH_HALF, **T02},
     "global to both, half, temperature 0.1": {**BOTH_HALF, **T01},
+    "global to both, half, temperature 0.2, crops, decay": {**BOTH_HALF, **T02, **CROPS, **DECAY},
     "global to both, half, fewer places": {**BOTH_HALF, **PLACES},
+    "global to local, half, temperature 0.2": {**BOTH_HALF, **T02, "scales": "global-local"},
+    "global to global, half, temperature 0.2": {**BOTH_HALF, **T02, "scales": "global-global"},
+    "two views, half, temperature 0.2": TWO_VIEWS_T02,
+    "two views, half, temperature 0.2, coordinates": {**TWO_VIEWS_T02, **COORDINATES},
     # By half the colours, in batches of 256; to a quarter of the places where to any.
     "global to both, 256": BOTH_256,
     "global to both, 256, temperature 0.2": {**BOTH_256, **T02},
@@ -95,11 +104,25 @@ RECIPES = {
     "global to both, 256, temperature 0.05": {**BOTH_256, **T005},
     "global to both, 256, temperature 0.2, crops, decay": {**BOTH_256, **T02, **CROPS, **DECAY},
     "global to both, 256, temperature 0.1, crops, decay": {**BOTH_256, **T01, **CROPS, **DECAY},
+    "global to both, 256, all places, temperature 0.2": {**BOTH_256, **T02, "locations": 0},
+    "global to both, 256, all places, temperature 0.2, crops, decay": {
+        **BOTH_256,
+        **T02,
+        **CROPS,
+        **DECAY,
+        "locations": 0,
+    },
+    "global to both, 256, 128 units, temperature 0.2": {**BOTH_256, **T02, **U128},
+    "local": {**BOTH_256, **T02, **CROPS, **DECAY, **U128},  # flags/cifar10_local.cfg
+    "local, temperature 0.1": {**BOTH_256, **T01, **CROPS, **DECAY, **U128},
+    "local, 64 units": {**BOTH_256, **T02, **CROPS, **DECAY, **U64},
     "global to global, 256": GLOBAL,
     "global to global, 256, temperature 0.2": {**GLOBAL, **T02},
     "global to global, 256, temperature 0.1": {**GLOBAL, **T01},
     "global to global, 256, temperature 0.1, crops, decay": {**GLOBAL, **T01, **CROPS, **DECAY},
+    "global to global, 256, 128 units, temperature 0.2": {**GLOBAL, **T02, **U128},
     "fast": {**GLOBAL, **T02, **CROPS, **DECAY},  # flags/cifar10_fast.cfg
+    "fast, 128 units": {**GLOBAL, **T02, **CROPS, **DECAY, **U128},
     "global and fc to themselves, 256": {**GLOBAL, "scales": "global-global,fc-fc"},
     "global and fc to themselves, and to local, 256": {
         **BOTH_256,

@@ -91,13 +91,16 @@ def test_rows_of_earlier_commands_are_found_again(tmp_path):
         quality.finished(tmp_path, 0.0)
 
 
-def test_the_flagfile_trains_as_the_recipe_fast():
+@pytest.mark.parametrize(
+    ("recipe", "other"), [("fast", "fast, 128 units"), ("local", "local, 64 units")]
+)
+def test_the_flagfiles_train_as_the_recipes(recipe, other):
     values = absl_flags.FlagValues()
     flags.define(values)
-    path = Path(quality.__file__).parent.parent / "flags" / "cifar10_fast.cfg"
+    path = Path(quality.__file__).parent.parent / "flags" / f"cifar10_{recipe}.cfg"
     values(["main", *flagfiles.expanded([f"--flagfile={path}"])])
     shipped = flags.experiment(values, ["main"])
-    recipe = Experiment(name="a", **quality.settings_of(row("fast", epochs=shipped.epochs)))
-    assert not shipped.differences(recipe)
-    other = row("global to global, 256, temperature 0.1, crops, decay", epochs=shipped.epochs)
-    assert shipped.differences(Experiment(name="a", **quality.settings_of(other)))
+    settings = [quality.settings_of(row(name, epochs=shipped.epochs)) for name in (recipe, other)]
+    same, changed = (Experiment(name="a", **one) for one in settings)
+    assert not shipped.differences(same)
+    assert shipped.differences(changed)
