@@ -179,13 +179,13 @@ class Experiment:
         0.0,
         "weight of the task to tell a local feature's row and column",
         minimum=0,
-        read_by=("dim",),
+        read_by=("dim", "amdim"),
     )
     relative_coordinates: float = setting(
         0.0,
         "weight of the task to tell the offset of two local features",
         minimum=0,
-        read_by=("dim",),
+        read_by=("dim", "amdim"),
     )
     occlusion: bool = setting(
         False,

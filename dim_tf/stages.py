@@ -188,22 +188,25 @@ def _pixels(images: np.ndarray) -> np.ndarray:
 
 
 def _objective(experiment: Experiment) -> str:
-    if experiment.model != "dim":
-        own = {
-            name: getattr(experiment, name)
-            for name, models in refused_elsewhere().items()
-            if experiment.model in models
-        }
-        if experiment.model == "amdim" and experiment.critic_temperature:
-            own["critic_temperature"] = experiment.critic_temperature
-        told = (f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in own.items())
-        return ", ".join([experiment.model, *told])
+    """The model, and those of its settings that make its objective, as the card tells them."""
+    fields = Experiment.__dataclass_fields__
     names = ("alpha", "beta", "gamma", "coordinates", "relative_coordinates", "critic_temperature")
     weights = [
-        f"{name} {getattr(experiment, name):g}" for name in names if getattr(experiment, name)
+        f"{name} {value:g}"
+        for name in names
+        if experiment.model in fields[name].metadata["read_by"]
+        and (value := getattr(experiment, name))
     ]
-    also = ["occlusion"] * experiment.occlusion + ["two views"] * (experiment.views == 2)
-    return f"estimator {experiment.estimator}; " + ", ".join([*weights, *also])
+    if experiment.model == "dim":
+        also = ["occlusion"] * experiment.occlusion + ["two views"] * (experiment.views == 2)
+        return f"estimator {experiment.estimator}; " + ", ".join([*weights, *also])
+    own = {
+        name: getattr(experiment, name)
+        for name, models in refused_elsewhere().items()
+        if experiment.model in models
+    }
+    told = (f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in own.items())
+    return ", ".join([experiment.model, *told, *weights])
 
 
 def _evaluation_of(experiment: Experiment, step: int) -> dict[str, Any]:

@@ -111,6 +111,8 @@ def _amdim(experiment, encoder, splits):
         augmentation=view_augmentation(experiment),
         seed=experiment.seed,
         temperature=experiment.critic_temperature,
+        coordinates=experiment.coordinates,
+        relative_coordinates=experiment.relative_coordinates,
         name="amdim",
     )
 

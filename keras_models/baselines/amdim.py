@@ -9,7 +9,7 @@ from keras_models import critics, layers
 from keras_models.baselines.encoder_model import EncoderModel
 from keras_models.objective_model import Batch, Losses
 from keras_models.randomness import StepRandom
-from keras_models.terms import MutualInformation
+from keras_models.terms import Coordinates, MutualInformation, RelativeCoordinates
 from keras_models.views import Augmentation, Views
 
 # "anchor-place": the feature that is told among others, and that whose places it is told by.
@@ -24,8 +24,10 @@ class MultiScaleDIM(EncoderModel):
     global to last convolution, and last convolution to itself (local to local, each place of one
     view with each of the other); other scales pair other endpoints, a vector being a map of one
     place. Each is an infoNCE over the batch by a dot-product critic of its own, taken both ways
-    round, and all have the same weight. Not AMDIM's: its encoder, the penalty on scores and their
-    clipping (the critics' layer norm or temperature bounds them), the mixture of features.
+    round, and all have the same weight. Beside them the coordinate tasks of Deep InfoMax can be
+    learned, of the local features of one view by the global feature of the other, both ways round.
+    Not AMDIM's: its encoder, the penalty on scores and their clipping (the critics' layer norm or
+    temperature bounds them), the mixture of features.
 
     Args:
         encoder: images -> endpoints.
@@ -36,6 +38,8 @@ class MultiScaleDIM(EncoderModel):
         augmentation: makes a view; None: with the default ranges.
         seed: of the random numbers drawn in training.
         temperature: of the critics; 0: none.
+        coordinates: weight of the task to tell a local feature's row and column; 0: none.
+        relative_coordinates: weight of the task to tell the offset of two; 0: none.
 
     Raises:
         ValueError: no scale, or one that is no pair; the encoder lacks an endpoint of one; when
@@ -52,6 +56,8 @@ class MultiScaleDIM(EncoderModel):
         augmentation: Augmentation | None = None,
         seed: int = 0,
         temperature: float = 0.0,
+        coordinates: float = 0.0,
+        relative_coordinates: float = 0.0,
         **kwargs,
     ):
         super().__init__(encoder, seed, **kwargs)
@@ -60,16 +66,13 @@ class MultiScaleDIM(EncoderModel):
         self.scales = tuple(scales)
         self.locations = locations
         self.temperature = temperature
+        self.coordinates = coordinates
+        self.relative_coordinates = relative_coordinates
         self.pairs = [tuple(scale.split("-")) for scale in self.scales]
         if not self.pairs or any(len(pair) != 2 for pair in self.pairs):
             raise ValueError(
                 f"scales {self.scales}; expected pairs of endpoints such as {SCALES[0]!r}"
             )
-        for name in (name for pair in self.pairs for name in pair):
-            if name not in encoder.endpoints:
-                raise ValueError(
-                    f"{encoder.name} has no endpoint {name}; take another --encoder or --scales"
-                )
         self.views = Views(augmentation or Augmentation())
         self.terms = [
             MutualInformation(
@@ -86,6 +89,18 @@ class MultiScaleDIM(EncoderModel):
             )
             for anchor, place in self.pairs
         ]
+        for task, weight in (
+            (Coordinates, coordinates),
+            (RelativeCoordinates, relative_coordinates),
+        ):
+            if weight:
+                self.terms.append(task(weight=weight))
+                self.pairs.append(("global", "local"))
+        for name in (name for pair in self.pairs for name in pair):
+            if name not in encoder.endpoints:
+                raise ValueError(
+                    f"{encoder.name} has no endpoint {name}; take another --encoder or --scales"
+                )
 
     def build_heads(self, shapes):
         for term, (anchor, place) in zip(self.terms, self.pairs, strict=True):
@@ -108,7 +123,7 @@ class MultiScaleDIM(EncoderModel):
                 if features.shape.rank == 2:
                     features = features[:, tf.newaxis, tf.newaxis]
                 found = term({"local": features}, {"global": other[anchor]}, random=random)
-                total += 0.5 * found.encoder_loss
+                total += 0.5 * term.weight * found.encoder_loss
                 for name, value in found.metrics.items():
                     metrics[name] = metrics.get(name, 0.0) + 0.5 * value
         return Losses(total, None, metrics, first["global"])
@@ -120,5 +135,7 @@ class MultiScaleDIM(EncoderModel):
             "scales": self.scales,
             "locations": self.locations,
             "temperature": self.temperature,
+            "coordinates": self.coordinates,
+            "relative_coordinates": self.relative_coordinates,
             "augmentation": self.views.augmentation,
         }

@@ -105,6 +105,14 @@ def test_what_a_model_does_not_read_is_told(model, settings, encoder, monkeypatc
     assert of_models - Watched.read == set(wanted.unread)
 
 
+def test_the_tasks_of_amdim_have_their_weights(encoder):
+    wanted = Experiment(name="t", model="amdim", coordinates=0.25, relative_coordinates=0.5)
+    model = baselines.make(wanted, encoder, splits(32))
+    weights = {term.name: term.weight for term in model.terms}
+    assert weights["coordinates"] == 0.25
+    assert weights["relative_coordinates"] == 0.5
+
+
 def test_what_makes_views_is_not_read_where_there_is_one():
     of_views = {"smallest_crop": 0.5, "colours": 0.5}
     one = Experiment(name="t", views=1, **of_views)

@@ -67,6 +67,56 @@ def test_some_places_of_the_local_map_alone():
     }
 
 
+def with_tasks(encoder):
+    return MultiScaleDIM(
+        encoder, units=6, scales=("global-global",), coordinates=0.25, relative_coordinates=0.5
+    )
+
+
+@pytest.mark.slow
+def test_coordinates_are_told_of_one_view_by_the_global_feature_of_the_other():
+    model = small.made(with_tasks)
+    views = model.views(small.BATCH.images, StepRandom(0, 0))
+    a, b = (model.encoder(x, training=True) for x in views)
+    rows, columns = np.divmod(np.arange(16), 4)  # the local map is of 4 x 4
+    partner = StepRandom(0, 0).choice("relative coordinates", 16, 16).numpy()
+
+    def cross_entropy(logits, labels):
+        logits = logits.numpy().astype(np.float64)
+        of_label = logits[:, np.arange(16), labels]
+        return np.mean(np.log(np.exp(logits).sum(-1)) - of_label)
+
+    absolute = relative = 0.0
+    for mine, other in ((a, b), (b, a)):
+        local = tf.reshape(mine["local"], [16, 16, -1])
+        everywhere = tf.repeat(other["global"][:, None], 16, axis=1)
+        logits = model.terms[1].predictor(tf.concat([local, everywhere], -1))
+        absolute += 0.5 * sum(map(cross_entropy, logits, (rows, columns)))
+        both = [local, tf.gather(local, partner, axis=1), everywhere]
+        logits = model.terms[2].predictor(tf.concat(both, -1))
+        offsets = (of[partner] - of + 3 for of in (rows, columns))
+        relative += 0.5 * sum(map(cross_entropy, logits, offsets))
+    metrics = small.made(with_tasks).train_step(small.BATCH.images)
+    np.testing.assert_allclose(metrics["coordinates_loss"], absolute, rtol=1e-4)
+    np.testing.assert_allclose(metrics["relative_coordinates_loss"], relative, rtol=1e-4)
+    total = 0.25 * absolute + 0.5 * relative - metrics["global_global_mi"]
+    np.testing.assert_allclose(metrics["loss"], total, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_step_with_coordinates_on_two_replicas_and_its_configuration(two_replicas):
+    small.check_replicas(with_tasks, two_replicas)
+    small.check_config(with_tasks)
+
+
+def test_coordinates_need_a_local_map():
+    encoder = ConvNet((8, 8, 1), ((4, 4, 2, 1),), (8,), 0, 5)
+    del encoder.endpoints["local"]
+    MultiScaleDIM(encoder, scales=("global-global",))
+    with pytest.raises(ValueError, match="no endpoint local"):
+        with_tasks(encoder)
+
+
 def test_critics_at_a_temperature():
     model = small.made(lambda encoder: MultiScaleDIM(encoder, units=6, temperature=0.5))
     critics = [term.critic for term in model.terms]
