@@ -56,6 +56,8 @@ TWO_VIEWS = {**DIM, **COSINE, "batch_size": 128, "views": 2}
 TWO_VIEWS_T02 = {**TWO_VIEWS, **HALF, **T02, "learning_rate": 1e-3}
 BOTH_128 = {**BOTH_256, **T02, **U128}
 GLOBAL_128 = {**GLOBAL, **T02, **U128}
+LOCAL = {**BOTH_128, **CROPS, **DECAY}
+FAST = {**GLOBAL, **T02, **CROPS, **DECAY}
 
 
 def tasks(coordinates: float, relative: float) -> dict:
@@ -103,10 +105,10 @@ RECIPES = {
     "global to both, half, fewer places": {**BOTH_HALF, **PLACES},
     "global to local, half, temperature 0.2": {**BOTH_HALF, **T02, "scales": "global-local"},
     "global to global, half, temperature 0.2": {**BOTH_HALF, **T02, "scales": "global-global"},
-    "two views, half, temperature 0.2": TWO_VIEWS_T02,
-    "two views, half, temperature 0.2, coordinates": {**TWO_VIEWS_T02, **tasks(1.0, 0.0)},
-    "two views, half, temperature 0.2, both tasks": {**TWO_VIEWS_T02, **tasks(1.0, 1.0)},
-    # By half the colours, in batches of 256; to a quarter of the places where to any.
+    "V": TWO_VIEWS_T02,
+    "V, coordinates": {**TWO_VIEWS_T02, **tasks(1.0, 0.0)},
+    "V, both tasks": {**TWO_VIEWS_T02, **tasks(1.0, 1.0)},
+    # By half the colours, in batches of 256; to a quarter of the places unless told.
     "global to both, 256": BOTH_256,
     "global to both, 256, temperature 0.2": {**BOTH_256, **T02},
     "global to both, 256, temperature 0.1": {**BOTH_256, **T01},
@@ -121,38 +123,23 @@ RECIPES = {
         **DECAY,
         "locations": 0,
     },
-    "global to both, 256, 128 units, temperature 0.2": BOTH_128,
-    "global to both, 256, 128 units, temperature 0.2, both tasks": {**BOTH_128, **tasks(1.0, 1.0)},
-    "global to both, 256, 128 units, temperature 0.2, both tasks at 0.1": {
-        **BOTH_128,
-        **tasks(0.1, 0.1),
-    },
-    "local": {**BOTH_128, **CROPS, **DECAY},  # flags/cifar10_local.cfg
-    "local, temperature 0.1": {**BOTH_256, **T01, **CROPS, **DECAY, **U128},
-    "local, 64 units": {**BOTH_256, **T02, **CROPS, **DECAY, **U64},
+    "L": BOTH_128,  # as docs/EXPERIMENTS.md, section 10, names it; so are G and V
+    "L, both tasks": {**BOTH_128, **tasks(1.0, 1.0)},
+    "L, both tasks at 0.1": {**BOTH_128, **tasks(0.1, 0.1)},
+    "local": LOCAL,  # flags/cifar10_local.cfg
+    "local, temperature 0.1": {**LOCAL, **T01},
+    "local, 64 units": {**LOCAL, **U64},
     "global to global, 256": GLOBAL,
     "global to global, 256, temperature 0.2": {**GLOBAL, **T02},
     "global to global, 256, temperature 0.1": {**GLOBAL, **T01},
     "global to global, 256, temperature 0.1, crops, decay": {**GLOBAL, **T01, **CROPS, **DECAY},
-    "global to global, 256, 128 units, temperature 0.2": GLOBAL_128,
-    "global to global, 256, 128 units, temperature 0.2, coordinates": {
-        **GLOBAL_128,
-        **tasks(1.0, 0.0),
-    },
-    "global to global, 256, 128 units, temperature 0.2, both tasks": {
-        **GLOBAL_128,
-        **tasks(1.0, 1.0),
-    },
-    "global to global, 256, 128 units, temperature 0.2, both tasks at 0.1": {
-        **GLOBAL_128,
-        **tasks(0.1, 0.1),
-    },
-    "global to global, 256, 128 units, temperature 0.2, both tasks at 3": {
-        **GLOBAL_128,
-        **tasks(3.0, 3.0),
-    },
-    "fast": {**GLOBAL, **T02, **CROPS, **DECAY},  # flags/cifar10_fast.cfg
-    "fast, 128 units": {**GLOBAL_128, **CROPS, **DECAY},
+    "G": GLOBAL_128,
+    "G, coordinates": {**GLOBAL_128, **tasks(1.0, 0.0)},
+    "G, both tasks": {**GLOBAL_128, **tasks(1.0, 1.0)},
+    "G, both tasks at 0.1": {**GLOBAL_128, **tasks(0.1, 0.1)},
+    "G, both tasks at 3": {**GLOBAL_128, **tasks(3.0, 3.0)},
+    "fast": FAST,  # flags/cifar10_fast.cfg
+    "fast, 128 units": {**FAST, **U128},
     "global and fc to themselves, 256": {**GLOBAL, "scales": "global-global,fc-fc"},
     "global and fc to themselves, and to local, 256": {
         **BOTH_256,

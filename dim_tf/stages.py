@@ -188,10 +188,10 @@ def _pixels(images: np.ndarray) -> np.ndarray:
 
 
 def _objective(experiment: Experiment) -> str:
-    """The model, and those of its settings that make its objective, as the card tells them."""
+    """A line of the card: the model (of dim, its estimator), its weights and temperature."""
     fields = Experiment.__dataclass_fields__
     names = ("alpha", "beta", "gamma", "coordinates", "relative_coordinates", "critic_temperature")
-    weights = [
+    numbers = [
         f"{name} {value:g}"
         for name in names
         if experiment.model in fields[name].metadata["read_by"]
@@ -199,14 +199,14 @@ def _objective(experiment: Experiment) -> str:
     ]
     if experiment.model == "dim":
         also = ["occlusion"] * experiment.occlusion + ["two views"] * (experiment.views == 2)
-        return f"estimator {experiment.estimator}; " + ", ".join([*weights, *also])
+        return f"estimator {experiment.estimator}; " + ", ".join([*numbers, *also])
     own = {
         name: getattr(experiment, name)
         for name, models in refused_elsewhere().items()
         if experiment.model in models
     }
     told = (f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in own.items())
-    return ", ".join([experiment.model, *told, *weights])
+    return ", ".join([experiment.model, *told, *numbers])
 
 
 def _evaluation_of(experiment: Experiment, step: int) -> dict[str, Any]:

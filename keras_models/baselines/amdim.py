@@ -25,9 +25,10 @@ class MultiScaleDIM(EncoderModel):
     view with each of the other); other scales pair other endpoints, a vector being a map of one
     place. Each is an infoNCE over the batch by a dot-product critic of its own, taken both ways
     round, and all have the same weight. Beside them the coordinate tasks of Deep InfoMax can be
-    learned, of the local features of one view by the global feature of the other, both ways round.
-    Not AMDIM's: its encoder, the penalty on scores and their clipping (the critics' layer norm or
-    temperature bounds them), the mixture of features.
+    learned, both ways round: the place of a local feature in its own view's map, told from it and
+    the other view's global feature. They take all places, whatever `locations` is. Not AMDIM's: its
+    encoder, the penalty on scores and their clipping (the critics' layer norm or temperature bounds
+    them), the mixture of features.
 
     Args:
         encoder: images -> endpoints.
@@ -42,8 +43,8 @@ class MultiScaleDIM(EncoderModel):
         relative_coordinates: weight of the task to tell the offset of two; 0: none.
 
     Raises:
-        ValueError: no scale, or one that is no pair; the encoder lacks an endpoint of one; when
-            built, more locations than the local map has.
+        ValueError: no scale, or one that is no pair; the encoder lacks an endpoint of one, or of a
+            task; when built, more locations than the local map has.
     """
 
     def __init__(
@@ -99,7 +100,8 @@ class MultiScaleDIM(EncoderModel):
         for name in (name for pair in self.pairs for name in pair):
             if name not in encoder.endpoints:
                 raise ValueError(
-                    f"{encoder.name} has no endpoint {name}; take another --encoder or --scales"
+                    f"{encoder.name} has no endpoint {name}; take another --encoder, or leave "
+                    "out the --scales or coordinate tasks that need it"
                 )
 
     def build_heads(self, shapes):

@@ -25,6 +25,12 @@ from dim_tf.experiment import Experiment
         ({"model": "simclr"}, "simclr, temperature 0.5"),
         ({"model": "aae"}, "aae, gamma 0.1"),
         ({"model": "vae", "gamma": 0.3}, "vae"),
+        ({"model": "simclr", "coordinates": 1.0}, "simclr, temperature 0.5"),
+        (
+            {"gamma": 0.0, "relative_coordinates": 0.5},
+            "estimator jsd; beta 1, relative_coordinates 0.5",
+        ),
+        ({"model": "generator"}, "generator"),
     ],
 )
 def test_the_card_tells_what_makes_the_objective(settings, told):

@@ -109,11 +109,24 @@ def test_a_step_with_coordinates_on_two_replicas_and_its_configuration(two_repli
     small.check_config(with_tasks)
 
 
+def test_coordinates_take_all_places_whatever_the_contrast_takes():
+    def make(locations):
+        return small.made(
+            lambda encoder: MultiScaleDIM(
+                encoder, units=6, scales=("global-local",), locations=locations, coordinates=0.25
+            )
+        )
+
+    some, every = (make(locations).train_step(small.BATCH.images) for locations in (3, 0))
+    np.testing.assert_allclose(some["coordinates_loss"], every["coordinates_loss"], rtol=1e-5)
+    assert abs(some["global_local_mi"] - every["global_local_mi"]) > 1e-3
+
+
 def test_coordinates_need_a_local_map():
     encoder = ConvNet((8, 8, 1), ((4, 4, 2, 1),), (8,), 0, 5)
     del encoder.endpoints["local"]
     MultiScaleDIM(encoder, scales=("global-global",))
-    with pytest.raises(ValueError, match="no endpoint local"):
+    with pytest.raises(ValueError, match=r"no endpoint local; .* or coordinate tasks"):
         with_tasks(encoder)
 
 
