@@ -514,7 +514,7 @@ class Experiment:
         pairs = {f"{anchor}-{place}" for anchor in ENDPOINTS for place in ENDPOINTS}
         if not set(scales) <= pairs or len(set(scales)) < len(scales):
             raise InputError(
-                f"--scales={self.scales}; expected different pairs ANCHOR-PLACE with commas "
+                f"--scales={self.scales}; expected pairs ANCHOR-PLACE, none twice, with commas "
                 f"between, each of {', '.join(ENDPOINTS)}"
             )
         crops = tuple(CROP_ENCODERS.values())

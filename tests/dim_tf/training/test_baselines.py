@@ -220,7 +220,9 @@ def test_settings_of_other_models_are_refused():
     with pytest.raises(InputError, match="--scales is for --model=amdim, not dim"):
         experiment("dim", scales="global-global")
     for scales in ("global", "global-nowhere", "global-local,global-local", ""):
-        with pytest.raises(InputError, match=f"--scales={scales}; expected different pairs"):
+        with pytest.raises(
+            InputError, match=f"--scales={scales}; expected pairs ANCHOR-PLACE, none twice"
+        ):
             experiment("amdim", scales=scales)
     with pytest.raises(InputError, match="--temperature is for --model=simclr, not vicreg"):
         experiment("vicreg", temperature=0.1)
