@@ -156,11 +156,8 @@ def make_terms(experiment: Experiment, encoder: Encoder) -> list:
                 experiment.gamma,
             )
         )
-    if experiment.coordinates:
-        found.append(terms.Coordinates(weight=experiment.coordinates))
-    if experiment.relative_coordinates:
-        found.append(terms.RelativeCoordinates(weight=experiment.relative_coordinates))
-    return found
+    tasks = terms.coordinate_tasks(experiment.coordinates, experiment.relative_coordinates)
+    return [*found, *tasks]
 
 
 def _of_critic(experiment: Experiment, name: str, encoder: Encoder) -> dict[str, Any]:

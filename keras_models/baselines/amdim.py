@@ -9,7 +9,7 @@ from keras_models import critics, layers
 from keras_models.baselines.encoder_model import EncoderModel
 from keras_models.objective_model import Batch, Losses
 from keras_models.randomness import StepRandom
-from keras_models.terms import Coordinates, MutualInformation, RelativeCoordinates
+from keras_models.terms import MutualInformation, coordinate_tasks
 from keras_models.views import Augmentation, Views
 
 # "anchor-place": the feature that is told among others, and that whose places it is told by.
@@ -90,13 +90,9 @@ class MultiScaleDIM(EncoderModel):
             )
             for anchor, place in self.pairs
         ]
-        for task, weight in (
-            (Coordinates, coordinates),
-            (RelativeCoordinates, relative_coordinates),
-        ):
-            if weight:
-                self.terms.append(task(weight=weight))
-                self.pairs.append(("global", "local"))
+        for task in coordinate_tasks(coordinates, relative_coordinates):
+            self.terms.append(task)
+            self.pairs.append(("global", "local"))
         for name in (name for pair in self.pairs for name in pair):
             if name not in encoder.endpoints:
                 raise ValueError(

@@ -1,6 +1,10 @@
 """The terms of the objective, one file each. `DeepInfoMax` is an encoder and a list of terms."""
 
-from keras_models.terms.coordinates import Coordinates, RelativeCoordinates
+from keras_models.terms.coordinates import (
+    Coordinates,
+    RelativeCoordinates,
+    coordinate_tasks,
+)
 from keras_models.terms.mutual_information import (
     MutualInformation,
     global_mutual_information,
@@ -15,6 +19,7 @@ __all__ = [
     "PriorMatching",
     "RelativeCoordinates",
     "TermOutput",
+    "coordinate_tasks",
     "global_mutual_information",
     "local_mutual_information",
     "prior_matching",

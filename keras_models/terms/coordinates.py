@@ -166,6 +166,12 @@ class RelativeCoordinates(_CoordinateTerm):
         return self._output(features, rows, columns)
 
 
+def coordinate_tasks(coordinates: float, relative_coordinates: float) -> list:
+    """The two tasks by their weights; one of weight 0 is left out."""
+    weights = ((Coordinates, coordinates), (RelativeCoordinates, relative_coordinates))
+    return [task(weight=weight) for task, weight in weights if weight]
+
+
 def _flat(local_map):
     """[N, M, M', C] -> [N, L, C]."""
     return tf.reshape(local_map, [-1, local_map.shape[1] * local_map.shape[2], local_map.shape[3]])

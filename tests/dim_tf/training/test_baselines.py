@@ -15,7 +15,7 @@ from dim_tf.experiment import Experiment, refused_elsewhere
 from dim_tf.names import MODELS
 from dim_tf.training import baselines, loop
 from dim_tf.training.checkpoint import Checkpoints
-from dim_tf.training.model import load_trained, make_encoder, make_model
+from dim_tf.training.model import load_trained, make_encoder, make_model, make_terms
 from keras_models import DeepInfoMax
 from keras_models.encoders import Encoder
 from keras_models.generator import Generator
@@ -105,12 +105,16 @@ def test_what_a_model_does_not_read_is_told(model, settings, encoder, monkeypatc
     assert of_models - Watched.read == set(wanted.unread)
 
 
-def test_the_tasks_of_amdim_have_their_weights(encoder):
-    wanted = Experiment(name="t", model="amdim", coordinates=0.25, relative_coordinates=0.5)
-    model = baselines.make(wanted, encoder, splits(32))
-    weights = {term.name: term.weight for term in model.terms}
-    assert weights["coordinates"] == 0.25
-    assert weights["relative_coordinates"] == 0.5
+@pytest.mark.parametrize("tasks", [(0.25, 0.5), (0.25, 0.0), (0.0, 0.5), (0.0, 0.0)])
+def test_the_coordinate_tasks_have_their_weights(tasks, encoder):
+    names = ("coordinates", "relative_coordinates")
+    settings = dict(zip(names, tasks, strict=True))
+    one_view = make_terms(Experiment(name="t", **settings), encoder)
+    amdim = Experiment(name="t", model="amdim", **settings)
+    two_views = baselines.make(amdim, encoder, splits(32)).terms
+    wanted = {name: weight for name, weight in settings.items() if weight}
+    for found in (one_view, two_views):
+        assert {term.name: term.weight for term in found if term.name in names} == wanted
 
 
 def test_what_makes_views_is_not_read_where_there_is_one():
