@@ -83,6 +83,17 @@ class Experiment:
         choices=("auto", "none", "folders"),
         identity=False,
     )
+    split: str = setting(
+        "auto",
+        "training and test images of --dataset=folder: folders, those called train, test and the "
+        "like; hash, by each image's content; auto: folders, where there are such",
+        choices=("auto", "folders", "hash"),
+    )
+    pixel_range: str = setting(
+        "auto",
+        "values of 16-bit images that become black and white: LOW,HIGH; dtype, all 16 bits; auto, "
+        "by the images of --dataset=folder",
+    )
     holdout: float = setting(
         0.0,
         "share of the training images that is not trained on but measured on, in place of the test "
@@ -579,6 +590,9 @@ class Experiment:
             self.cache_gib,
             self.bad_images,
             self.labels,
+            self.split,
+            self.pixel_range,
+            self.max_pixels,
         )
 
     @property

@@ -28,6 +28,9 @@ class Request:
         cache_gib: how large that may become, in GiB.
         bad_images: the share of the files, in [0, 1], that may be unreadable.
         labels: of a folder of images, "auto", "none" or "folders".
+        split: of a folder of images, "auto", "folders" or "hash".
+        pixel_range: of a folder's 16-bit images, "auto", "dtype" or "LOW,HIGH".
+        max_pixels: of an image; larger ones are refused, JPEGs decoded at a reduced scale.
     """
 
     data_dir: str = ""
@@ -37,6 +40,9 @@ class Request:
     cache_gib: float = 20.0
     bad_images: float = 0.05
     labels: str = "auto"
+    split: str = "auto"
+    pixel_range: str = "auto"
+    max_pixels: int = 2**25
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
+from dim_tf.data.pixel_range import ALL_16_BITS, PixelRange
+
 _OF_FINGERPRINT = 32  # images of each split
 
 
@@ -76,6 +78,7 @@ class Splits:
         labelled: what the probes are trained on, where `train` has no labels but others have;
             None: `train`.
         report: of the files, for the run folder; None: there is nothing to tell.
+        pixel_range: how images of 16 bits were decoded, and have to be by what serves the encoder.
     """
 
     name: str
@@ -85,6 +88,7 @@ class Splits:
     note: str
     labelled: Split | None = None
     report: Report | None = None
+    pixel_range: PixelRange = ALL_16_BITS
 
     @property
     def multi_label(self) -> bool:

@@ -1,0 +1,74 @@
+"""Which values of 16-bit images become black and white.
+
+Cameras and microscopes store 8, 10 or 12 bits in files of 16: by the upper 8 bits alone such images
+would be black.
+"""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from dim_tf.errors import InputError
+
+DEPTH = 2**16  # values that a pixel of 16 bits can have
+AUTO, DTYPE = "auto", "dtype"
+
+
+@dataclass(frozen=True)
+class PixelRange:
+    """The values of a 16-bit image that become 0 and 255; images of 8 bits are never changed.
+
+    Attributes:
+        low: becomes 0, as does what is below.
+        high: becomes 255, as does what is above; by default the largest value of 16 bits.
+    """
+
+    low: int = 0
+    high: int = DEPTH - 1
+
+    def __post_init__(self):
+        if not 0 <= self.low < self.high < DEPTH:
+            raise InputError(
+                f"--pixel_range={self.low},{self.high}: expected 0 <= LOW < HIGH <= {DEPTH - 1}"
+            )
+
+    def to_bytes(self, pixels: np.ndarray) -> np.ndarray:
+        """Pixels of 16 bits as pixels of 8, linear from `low` to `high` and rounded down.
+
+        >>> PixelRange(0, 1023).to_bytes(np.array([0, 4, 5, 512, 1023, 4095], np.uint16))
+        array([  0,   0,   1, 127, 255, 255], dtype=uint8)
+
+        Args:
+            pixels: uint16 [...].
+
+        Returns:
+            uint8 [...].
+        """
+        inside = pixels.astype(np.int64).clip(self.low, self.high) - self.low
+        return (inside * 255 // (self.high - self.low)).astype(np.uint8)
+
+
+ALL_16_BITS = PixelRange()
+
+
+def parse(text: str) -> PixelRange | None:
+    """The range that a flag names; None: "auto", which is chosen by the images.
+
+    Args:
+        text: "auto", "dtype" (all 16 bits) or "LOW,HIGH".
+
+    Raises:
+        InputError: neither of these.
+    """
+    if text == AUTO:
+        return None
+    if text == DTYPE:
+        return ALL_16_BITS
+    ends = re.fullmatch(r"(\d{1,5}),(\d{1,5})", text)
+    if not ends:
+        raise InputError(
+            f"--pixel_range={text}: expected auto, dtype or LOW,HIGH, such as 0,4095 for images of "
+            "12 bits"
+        )
+    return PixelRange(int(ends[1]), int(ends[2]))
