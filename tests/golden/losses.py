@@ -1,0 +1,157 @@
+"""Losses and metrics of ten training steps of everything that can be trained, as JSON.
+
+    python tests/golden/losses.py write                  # tests/golden/losses.json
+    python tests/golden/losses.py check --tolerance 1e-5 # on the machine that wrote it
+
+A change that should leave the numbers alone is made against these: write before, check after. On
+another kind of CPU rounding differs, and Adam enlarges it; `test_losses.py` allows for that.
+
+Cases are every flagfile in flags/ (its model, encoder and objective at a small batch, in float32)
+and every estimator with every critic (a small encoder).
+"""
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import flags
+
+from dim_tf import flagfiles
+from dim_tf import flags as dim_flags
+from dim_tf.data import SOURCES
+from dim_tf.data.splits import Split, Splits
+from dim_tf.experiment import Experiment
+from dim_tf.names import ESTIMATORS
+from dim_tf.training.model import make_model
+from keras_models import DeepInfoMax, encoders, terms
+from keras_models.objective_model import Batch, ObjectiveModel
+
+ROOT = Path(__file__).parents[2]
+LOSSES = Path(__file__).with_suffix(".json")
+STEPS = 10
+BATCH = 8
+CLASSES = 10
+FLAGFILES = sorted(
+    path.stem for path in (ROOT / "flags").glob("*.cfg") if "--mode=table" not in path.read_text()
+)
+LOCAL_CRITICS = ("dot", "concat")
+GLOBAL_CRITICS = ("conv", "dense", "dot")
+# How the step of an old name is called now, once something is renamed.
+RENAMED: dict[str, str] = {}
+
+Losses = dict[str, list[float]]
+
+
+def cases() -> Iterator[str]:
+    """Names of all cases."""
+    yield from (f"flags/{name}" for name in FLAGFILES)
+    yield from (f"local/{e}/{critic}" for e in ESTIMATORS for critic in LOCAL_CRITICS)
+    yield from (f"global/{e}/{critic}" for e in ESTIMATORS for critic in GLOBAL_CRITICS)
+
+
+def losses(case: str) -> Losses:
+    """The loss and the metrics of each of `STEPS` steps on one batch, at a constant rate.
+
+    Args:
+        case: one of `cases`.
+    """
+    keras.backend.clear_session()
+    kind, _, name = case.partition("/")
+    model, batch = of_flagfile(name) if kind == "flags" else of_critic(kind, *name.split("/"))
+    steps = [model.train_step(batch) for _ in range(STEPS)]
+    return {
+        RENAMED.get(metric, metric): [float(step[metric]) for step in steps] for metric in steps[0]
+    }
+
+
+def of_flagfile(name: str) -> tuple[ObjectiveModel, Batch]:
+    """The model of a flagfile and a batch for it."""
+    values = flags.FlagValues()
+    dim_flags.define(values)
+    path = str(ROOT / "flags" / f"{name}.cfg")
+    values(["", *flagfiles.expanded([f"--flagfile={path}", "--name=golden"])])
+    settings = dim_flags.experiment(values, [])
+    settings = dataclasses.replace(
+        settings,
+        precision="float32",
+        batch_size=BATCH,
+        schedule="constant",
+        warmup_steps=0,
+        online_probe=False,
+    )
+    splits = random_images(settings)
+    rows = np.arange(BATCH)
+    images = tf.constant(splits.train.images[rows], tf.float32) / 127.5 - 1
+    batch = Batch(images, tf.constant(splits.train.labels[rows]), tf.constant(rows))
+    return make_model(settings, splits), batch
+
+
+def random_images(settings: Experiment) -> Splits:
+    """Smooth random images of the data set's size, the same ones always."""
+    size = settings.image_size or SOURCES[settings.dataset].image_size or 32
+    channels = 1 if settings.dataset in ("digits", "fashion_mnist") else 3
+    coarse = np.random.default_rng(0).uniform(0, 255, (2 * BATCH, 4, 4, channels))
+    images = tf.image.resize(coarse, [size, size], "bicubic").numpy().clip(0, 255).astype(np.uint8)
+    split = Split(images, np.arange(2 * BATCH) % CLASSES)
+    return Splits("golden", split, split, tuple(map(str, range(CLASSES))), "random images")
+
+
+def of_critic(kind: str, estimator: str, critic: str) -> tuple[DeepInfoMax, Batch]:
+    """A small encoder with one term of mutual information, and a batch for it."""
+    keras.mixed_precision.set_global_policy("float32")
+    keras.utils.set_random_seed(0)
+    encoder = encoders.ConvNet((16, 16, 3), ((8, 4, 2, 1), (16, 4, 2, 1)), (32,), 0, 8)
+    make = {"local": terms.local_mutual_information, "global": terms.global_mutual_information}
+    settings = {"units": 16} if critic == "dot" else {}
+    model = DeepInfoMax(encoder, [make[kind](critic, estimator, **settings)])
+    model.compile(1e-3)
+    model.build()
+    images = np.random.default_rng(1).uniform(-1, 1, (BATCH, 16, 16, 3)).astype(np.float32)
+    return model, Batch(tf.constant(images))
+
+
+def differences(before: Losses, after: Losses) -> dict[str, float]:
+    """For each metric, the largest difference as a fraction of its largest value.
+
+    A metric that only one of them has differs infinitely.
+    """
+    found = {}
+    for name in before.keys() | after.keys():
+        if name not in before or name not in after:
+            found[name] = float("inf")
+            continue
+        a, b = np.array(before[name]), np.array(after[name])
+        found[name] = float(np.abs(a - b).max() / max(np.abs(a).max(), 1e-6))
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("action", choices=("write", "check"))
+    parser.add_argument("--tolerance", type=float, default=1e-5, help="relative, of check")
+    parser.add_argument("--only", default="", help="cases whose name contains this")
+    arguments = parser.parse_args()
+    names = [case for case in cases() if arguments.only in case]
+    if arguments.action == "write":
+        table = json.loads(LOSSES.read_text()) if arguments.only else {}
+        table |= {case: losses(case) for case in names}
+        LOSSES.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+        return 0
+    table, worst = json.loads(LOSSES.read_text()), 0.0
+    for case in names:
+        metric, difference = max(
+            differences(table[case], losses(case)).items(), key=lambda item: item[1]
+        )
+        worst = max(worst, difference)
+        sign = "" if difference <= arguments.tolerance else "  DIFFERS"
+        print(f"{case:40} {metric:24} {difference:.1e}{sign}", flush=True)
+    return 0 if worst <= arguments.tolerance else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
