@@ -144,6 +144,14 @@ class Experiment:
     critic_layer_norm: bool = setting(
         True, "layer norm in the dot-product critic", read_by=("dim",)
     )
+    critic_implementation: str = setting(
+        "fast",
+        "of the dot-product critic: fast; or reference, the paper's layers one by one, for the "
+        "same numbers",
+        choices=("fast", "reference"),
+        identity=False,
+        read_by=("dim",),
+    )
     critic_temperature: float = setting(
         0.0,
         "of the dot-product critic, whose scores are then correlations of codes over it; 0: a "
@@ -512,6 +520,10 @@ class Experiment:
                     "--critic_temperature is of codes with layer norm; leave it or "
                     "--nocritic_layer_norm out"
                 )
+        if self.score_chunk and self.critic_implementation == "reference":
+            raise InputError(
+                "--score_chunk is for --critic_implementation=fast; leave one of the two out"
+            )
         if self.warmup_steps and self.schedule == "constant":
             raise InputError("--warmup_steps is for --schedule=cosine; give that or leave it out")
         for name, models in refused_elsewhere().items():

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from keras_models import convolution, replicas
+from keras_models import convolution
 
 PACKAGE = "keras_models"
 NORM_EPSILON = 1e-5
@@ -143,42 +143,6 @@ class BatchNormalization(keras.layers.BatchNormalization):
         count = tf.cast(tf.size(maps) // inputs.shape[-1], tf.float32)
         self._move(mean, variance * (count - 1.0) / count)
         return tf.reshape(outputs, tf.shape(inputs))
-
-    def folded(self, inputs, kernel, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
-        """A dense layer without bias and this batch norm after it, as one dense layer.
-
-        The statistics of the linear maps x·w follow from those of x: mean E[x]·w and variance
-        wᵀ Cov[x] w. So none of the dense layer's outputs is looked at.
-
-        Args:
-            inputs: of the dense layer, [..., C].
-            kernel: of the dense layer, [C, U].
-            training: whether the statistics are the batch's, which move the moving ones.
-
-        Returns:
-            float32 kernel [C, U] and bias [U].
-        """
-        kernel = tf.cast(kernel, tf.float32)
-        if training and self.trainable:
-            rows = tf.cast(tf.reshape(inputs, [-1, inputs.shape[-1]]), tf.float32)
-            mean = self._mean_everywhere(tf.reduce_mean(rows, axis=0))
-            centred = rows - mean
-            products = tf.matmul(centred, centred, transpose_a=True)
-            covariance = products / tf.cast(tf.shape(rows)[0], tf.float32)
-            covariance = self._mean_everywhere(covariance)
-            mean = tf.linalg.matvec(kernel, mean, transpose_a=True)
-            variance = tf.reduce_sum(kernel * tf.matmul(covariance, kernel), axis=0)
-            variance = tf.maximum(variance, 0.0)  # what is 0 may come out below it
-            self._move(mean, variance)
-        else:
-            mean, variance = (
-                tf.cast(x, tf.float32) for x in (self.moving_mean, self.moving_variance)
-            )
-        scale = self.gamma * tf.math.rsqrt(variance + self.epsilon)
-        return kernel * scale, self.beta - mean * scale
-
-    def _mean_everywhere(self, x):
-        return replicas.mean(x) if self.synchronized else x
 
     def _move(self, mean, variance):
         for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):

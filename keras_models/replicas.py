@@ -51,3 +51,16 @@ def mean(values):
     if count() == 1:
         return values
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, values)
+
+
+def of_the_others(x: tf.Tensor) -> tf.Tensor:
+    """`x` of the other replicas, from the next replica on, after each other.
+
+    Args:
+        x: float [N, ...], of the same shape on every replica.
+
+    Returns:
+        [(replicas - 1)·N, ...].
+    """
+    everywhere = tf.roll(stack(x), -index(), axis=0)  # [R, N, ...]
+    return tf.reshape(everywhere[1:], tf.concat([[-1], tf.shape(x)[1:]], 0))

@@ -165,13 +165,16 @@ def _of_critic(experiment: Experiment, name: str, encoder: Encoder) -> dict[str,
     found: dict[str, Any] = {"negatives": experiment.negatives}
     if name != "dot":
         return found
-    return found | {
+    found |= {
+        "implementation": experiment.critic_implementation,
         "units": experiment.mi_units,
         "layer_norm": experiment.critic_layer_norm,
         "temperature": experiment.critic_temperature,
-        "chunk": experiment.score_chunk,
         "synchronized": encoder.synchronized,
     }
+    if experiment.score_chunk:
+        found["chunk"] = experiment.score_chunk
+    return found
 
 
 def _generator(experiment, image_shape, replicas):

@@ -131,6 +131,7 @@ def global_mutual_information(
     Raises:
         ValueError: unknown critic or estimator, or an argument that this critic does not have.
     """
-    whole_map = {"whole_map": True} if critic == "dot" else {}
-    made = critics.get(critic, **whole_map, **of_critic)
+    if critic == "dot":
+        of_critic = {"whole_map": True, **of_critic}
+    made = critics.get(critic, **of_critic)
     return MutualInformation(made, estimator, weight, name="global")

@@ -126,6 +126,11 @@ def test_a_temperature_is_of_the_dot_product_critic_with_layer_norm():
     Experiment(**warm, model="simclr", critic_layer_norm=False, local_critic="concat")
 
 
+def test_the_reference_critic_has_no_chunks():
+    with pytest.raises(InputError, match="--score_chunk is for --critic_implementation=fast"):
+        Experiment(name="t", critic_implementation="reference", score_chunk=8)
+
+
 def test_warm_up_is_of_a_schedule():
     with pytest.raises(InputError, match="--warmup_steps is for --schedule=cosine"):
         Experiment(name="t", warmup_steps=5)

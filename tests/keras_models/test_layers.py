@@ -168,31 +168,6 @@ def test_batch_norm_equals_keras(shape, training):
         np.testing.assert_allclose(weight, wanted, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_a_folded_dense_layer_is_the_dense_layer_and_its_batch_norm(training):
-    """Outputs, gradients and moving statistics; inputs far from zero, where squares cancel."""
-    ours, keras_own = both_norms((None, 7))
-    kernel = tf.Variable(tf.random.stateless_normal([5, 7], [0, 2]))
-    x = tf.random.stateless_normal([4, 3, 5], [0, 1], mean=10.0)
-
-    def folded(x):
-        matrix, bias = ours.folded(x, kernel, training)
-        return x @ matrix + bias
-
-    def one_after_the_other(x):
-        return tf.reshape(keras_own(tf.reshape(x, [-1, 5]) @ kernel, training=training), [4, 3, 7])
-
-    y, gradients = outputs_and_gradients(folded, x, [kernel, ours.gamma, ours.beta])
-    wanted_y, wanted = outputs_and_gradients(
-        one_after_the_other, x, [kernel, keras_own.gamma, keras_own.beta]
-    )
-    np.testing.assert_allclose(y, wanted_y, atol=1e-4)
-    for gradient, expected in zip(gradients, wanted, strict=True):
-        np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-3)
-    for weight, expected in zip(ours.get_weights(), keras_own.get_weights(), strict=True):
-        np.testing.assert_allclose(weight, expected, rtol=1e-4, atol=1e-5)
-
-
 def test_sum_of_squares_and_its_gradient():
     x = tf.constant([[1.0, -2.0], [3.0, 0.5]])
     with tf.GradientTape() as tape:

@@ -97,7 +97,7 @@ def test_estimators_on_any_number_of_replicas_equal_one_device(monkeypatch, coun
     """The cyclic order of the foreign scores matters from three replicas on."""
     per_replica = 2
     n = count * per_replica
-    critic = critics.DotProductCritic(6, **arguments)
+    critic = critics.FastDotProductCritic(6, **arguments)
     critic.build((None, 2, 2, 3), (None, 5))
     local_features = tf.random.stateless_normal([n, 2, 2, 3], [0, 0])
     global_features = tf.random.stateless_normal([n, 5], [0, 1])

@@ -58,6 +58,7 @@ OTHERS = {
     "local_critic": "concat",
     "global_critic": "dense",
     "critic_layer_norm": False,
+    "critic_implementation": "reference",
     "negatives": 1,
     "locations": 1,
     "alpha": 0.5,
@@ -69,13 +70,12 @@ OTHERS = {
     "views": 2,
     "smallest_crop": 0.5,
     "colours": 0.5,
-    "score_chunk": 2,
     "prior": "gaussian",
     "prior_divergence": "jsd",
     "prior_penalty": 0.5,
 }
 
-WARM = {"critic_temperature": 0.5}  # only with layer norm
+WARM = {"critic_temperature": 0.5, "score_chunk": 2}  # not with what is in OTHERS
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_models import critics, estimators, replicas
-from keras_models.critics.dot_product import _largest_chunk
+from keras_models.critics.fast import _largest_chunk
 from keras_models.critics.scores import without_own
 
 LOCAL_SHAPE, UNITS = (6, 2, 2, 3), 8
@@ -75,14 +75,14 @@ def test_chunks_in_graph_and_xla(jit_compile):
 def test_chunks_are_taken_where_the_scores_would_be_too_many(monkeypatch):
     inputs = features((6, 5))
     assert isinstance(made((6, 5))(*inputs), critics.PairScores)
-    monkeypatch.setattr("keras_models.critics.dot_product.MAX_SCORES", 6 * 4 * 4)
+    monkeypatch.setattr("keras_models.critics.fast.MAX_SCORES", 6 * 4 * 4)
     scores = made((6, 5))(*inputs)
     assert isinstance(scores, critics.ChunkedScores)
     assert scores.chunk == 4  # rows of 24 scores
 
 
 def test_foreign_scores_count_for_the_chunks(monkeypatch):
-    monkeypatch.setattr("keras_models.critics.dot_product.MAX_SCORES", 6 * 6 * 4)
+    monkeypatch.setattr("keras_models.critics.fast.MAX_SCORES", 6 * 6 * 4)
     assert _largest_chunk((6, 4, 1)) == 0
     monkeypatch.setattr(replicas, "count", lambda: 2)
     assert _largest_chunk((6, 4, 1)) == 6
