@@ -63,7 +63,7 @@ class FineTuning:
 
     @property
     def _endpoint(self):
-        return next(name for name in ENDPOINTS if name in self.encoder.endpoints)
+        return next(name for name in ENDPOINTS if name in self.encoder.endpoint_names)
 
     def run(self) -> Iterator[Result]:
         labels = self.splits.train.labels
@@ -95,8 +95,7 @@ class Classifier(keras.Model):
         super().__init__()
         self.encoder = encoder
         self.endpoint = endpoint
-        for stage in encoder.stages[encoder.endpoints[endpoint] + 1 :]:
-            stage.trainable = False  # above the endpoint: no gradient reaches it
+        encoder.freeze_above(endpoint)  # no gradient reaches it
         self.head = keras.Sequential(
             [keras.layers.Flatten(), *hidden_layers(), layers.Dense(classes)]
         )

@@ -94,7 +94,7 @@ class MultiScaleDIM(EncoderModel):
             self.terms.append(task)
             self.pairs.append(("global", "local"))
         for name in (name for pair in self.pairs for name in pair):
-            if name not in encoder.endpoints:
+            if name not in encoder.endpoint_names:
                 raise ValueError(
                     f"{encoder.name} has no endpoint {name}; take another --encoder, or leave "
                     "out the --scales or coordinate tasks that need it"

@@ -1,19 +1,23 @@
 """Encoders E: images -> endpoints, made by name: `encoders.get("basic32x32", latent_dim=64)`."""
 
+from keras_models.encoders.backbone import BackboneEncoder
+from keras_models.encoders.base import Encoder
 from keras_models.encoders.convnet import ConvNet, for_any_size
-from keras_models.encoders.encoder import Encoder
 from keras_models.encoders.presets import PRESETS, Preset
 from keras_models.encoders.residual import ResidualNet
 from keras_models.encoders.resnet import ResNet
+from keras_models.encoders.staged import StagedEncoder
 from keras_models.encoders.strided_crops import StridedCropsNet
 
 __all__ = [
     "PRESETS",
+    "BackboneEncoder",
     "ConvNet",
     "Encoder",
     "Preset",
     "ResNet",
     "ResidualNet",
+    "StagedEncoder",
     "StridedCropsNet",
     "for_any_size",
     "for_image_size",

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 
 import keras
 
-from keras_models.encoders.encoder import Encoder, serializable
+from keras_models.encoders.base import serializable
+from keras_models.encoders.staged import StagedEncoder
 from keras_models.encoders.stages import DenseStage, Linear, conv_stages
 
 SMALLEST_MAP = 4
 
 
 @serializable
-class ConvNet(Encoder):
+class ConvNet(StagedEncoder):
     """Convolutions and dense layers (Hjelm et al. 2019, section 3 and Table 1; AlexNet).
 
     Each convolution, and each dense layer but the last, has no bias and is followed by batch norm

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_models.encoders.convnet import ConvNet
-from keras_models.encoders.encoder import Encoder
 from keras_models.encoders.residual import ResidualNet
 from keras_models.encoders.resnet import ResNet
+from keras_models.encoders.staged import StagedEncoder
 from keras_models.encoders.strided_crops import StridedCropsNet
 
 
@@ -23,7 +23,7 @@ class Preset:
         source: where the architecture stands.
     """
 
-    family: type[Encoder]
+    family: type[StagedEncoder]
     arguments: dict[str, Any]
     parameters: int | None
     source: str

@@ -6,7 +6,8 @@ import keras
 import tensorflow as tf
 
 from keras_models import layers
-from keras_models.encoders.encoder import Encoder, serializable
+from keras_models.encoders.base import serializable
+from keras_models.encoders.staged import StagedEncoder
 from keras_models.encoders.stages import ConvStage, FlatLayerNorm, Linear
 
 
@@ -57,7 +58,7 @@ class ResidualBlock(keras.layers.Layer):
 
 
 @serializable
-class ResidualNet(Encoder):
+class ResidualNet(StagedEncoder):
     """A convolution 3x3 with bias and ReLU, then residual blocks without padding.
 
     After each block but the last follows a block of two 1x1 convolutions. There is no hidden dense

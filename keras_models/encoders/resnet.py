@@ -6,7 +6,8 @@ import keras
 import tensorflow as tf
 
 from keras_models import layers
-from keras_models.encoders.encoder import Encoder, serializable
+from keras_models.encoders.base import serializable
+from keras_models.encoders.staged import StagedEncoder
 from keras_models.encoders.stages import ConvStage, DenseStage, Fold, Linear, StridedCrops
 
 GROWTH = 4
@@ -99,7 +100,7 @@ class BottleneckGroup(keras.layers.Layer):
 
 
 @serializable
-class ResNet(Encoder):
+class ResNet(StagedEncoder):
     """A residual network of bottleneck blocks, on the image or on its strided crops.
 
     Args:

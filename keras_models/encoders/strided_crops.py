@@ -5,7 +5,8 @@ from typing import Any
 
 import keras
 
-from keras_models.encoders.encoder import Encoder, serializable
+from keras_models.encoders.base import serializable
+from keras_models.encoders.staged import StagedEncoder
 from keras_models.encoders.stages import (
     DenseStage,
     Fold,
@@ -17,7 +18,7 @@ from keras_models.encoders.stages import (
 
 
 @serializable
-class StridedCropsNet(Encoder):
+class StridedCropsNet(StagedEncoder):
     """Convolutions on strided crops; their outputs folded into the local map; layers on that.
 
     Args:

@@ -133,7 +133,7 @@ def test_coordinates_need_a_local_map():
 def test_critics_at_a_temperature():
     model = small.made(lambda encoder: MultiScaleDIM(encoder, units=6, temperature=0.5))
     critics = [term.critic for term in model.terms]
-    assert [(c.temperature, c.project_local.norm) for c in critics] == 3 * [(0.5, None)]
+    assert [(c.temperature, c.project_local.affine) for c in critics] == 3 * [(0.5, False)]
 
 
 def test_an_encoder_without_convolutions_is_refused():

@@ -1,48 +1,44 @@
-"""What all encoders share: a row of stages, some of whose outputs are the endpoints."""
+"""What every encoder is to the rest of the program: images in, named endpoints out."""
 
-from collections.abc import Mapping, Sequence
+import abc
+from collections.abc import Sequence
 
 import keras
 
 from keras_models import layers
 
+NAMES = ("local", "conv", "fc", "global")  # endpoints, from the images up
 
-class Encoder(keras.Model):
+
+class Encoder(keras.Model, abc.ABC):
     """Encoder E = f ∘ C of Deep InfoMax (Hjelm et al. 2019, section 3): images -> endpoints.
 
-    Its families build the stages from their arguments, which are their configuration.
+    Nothing outside of `keras_models.encoders` knows more of an encoder than this class.
 
     Args:
         image_shape: (height, width, channels) of an image.
-        stages: layers of `keras_models.encoders.stages` and of the families, in their order.
-        endpoints: name -> which stage's output it is, from 0; "local" and "global" must be there,
-            "conv" and "fc" where the encoder has them.
         global_dim: D, the size of a global feature.
         synchronized: whether batch norm takes its statistics over all replicas.
     """
 
-    def __init__(
-        self,
-        image_shape: Sequence[int],
-        stages: Sequence[keras.layers.Layer],
-        endpoints: Mapping[str, int],
-        global_dim: int,
-        synchronized: bool,
-        **kwargs,
-    ):
+    def __init__(self, image_shape: Sequence[int], global_dim: int, synchronized: bool, **kwargs):
         super().__init__(**kwargs)
         self.image_shape = tuple(image_shape)
-        self.stages = list(stages)
-        self.endpoints = dict(endpoints)
         self.global_dim = global_dim
         self.synchronized = synchronized
 
-    def build(self, input_shape=None):
-        shape = (None, *self.image_shape)
-        for stage in self.stages:
-            stage.build(shape)
-            shape = stage.compute_output_shape(shape)
-        self.built = True
+    @property
+    @abc.abstractmethod
+    def endpoint_names(self) -> tuple[str, ...]:
+        """Those of `NAMES` that it has, in their order; "local" and "global" always."""
+
+    @abc.abstractmethod
+    def encode(self, images, training, random) -> dict:
+        """The endpoints of images whose shape has been checked; arguments as `call`."""
+
+    @abc.abstractmethod
+    def freeze_above(self, endpoint: str) -> None:
+        """Makes all that the endpoint does not depend on untrainable."""
 
     def endpoint_shapes(self) -> dict[str, tuple]:
         """The shapes of the endpoints, without running it; the batch's size is None."""
@@ -70,17 +66,7 @@ class Encoder(keras.Model):
             raise ValueError(
                 f"{self.name} takes images of shape {self.image_shape}, got {images.shape[1:]}"
             )
-        outputs = []
-        x = images
-        for stage in self.stages:
-            x = stage(x, training=training, random=random)
-            outputs.append(x)
-        return {name: outputs[index] for name, index in self.endpoints.items()}
-
-    def config_of(self, *arguments: str) -> dict:
-        """Those constructor arguments, with the ones that all encoders have."""
-        shared = ("name", "image_shape", "synchronized")
-        return {name: getattr(self, name) for name in (*shared, *arguments)}
+        return self.encode(images, training, random)
 
 
 def serializable(encoder_class):

@@ -1,0 +1,239 @@
+"""Any Keras model as an encoder: endpoints, scaling, batch norm, tokens; what is refused."""
+
+import doctest
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_models import DeepInfoMax, terms
+from keras_models.encoders import BackboneEncoder, backbone
+
+SHAPE = (16, 16, 3)
+IMAGES = np.random.default_rng(0).uniform(-1, 1, (4, *SHAPE)).astype(np.float32)
+
+
+def residual_net(shape=SHAPE):
+    """8x8 maps in a residual block, then 4x4 ones."""
+    images = keras.Input(shape)
+    x = keras.layers.Conv2D(6, 3, 2, "same", name="stem")(images)
+    y = keras.layers.BatchNormalization(name="norm")(x)
+    y = keras.layers.Conv2D(6, 3, 1, "same", name="branch")(y)
+    x = keras.layers.Add(name="sum")([x, y])
+    y = keras.layers.ReLU(name="inner")(x)
+    y = keras.layers.Conv2D(8, 3, 2, "same", name="down")(y)
+    shortcut = keras.layers.Conv2D(8, 1, 2, name="shortcut")(x)
+    x = keras.layers.Add(name="sum2")([shortcut, y])
+    return keras.Model(images, keras.layers.ReLU(name="last")(x), name="net")
+
+
+def tokens_net(class_token, shape=SHAPE):
+    """Tokens of an 8x8 grid, as a vision transformer has them, a class token before them."""
+    images = keras.Input(shape)
+    patches = keras.layers.Conv2D(5, 2, 2, name="patches")(images)
+    x = keras.layers.Reshape((64, 5), name="tokens")(patches)
+    if class_token:
+        first = keras.layers.Lambda(lambda t: 0 * t[:, :1], output_shape=(1, 5))(x)
+        x = keras.layers.Concatenate(axis=1, name="with_class")([first, x])
+    return keras.Model(images, keras.layers.LayerNormalization(name="end")(x), name="tokens_net")
+
+
+def built(*arguments, **settings):
+    keras.utils.set_random_seed(0)
+    encoder = BackboneEncoder(*arguments, **settings)
+    encoder.build()
+    return encoder
+
+
+def test_endpoints_are_the_layers_outputs_and_a_head_on_their_mean():
+    net = residual_net()
+    encoder = built(net, latent_dim=7, local_layer="stem", conv_layer="last")
+    endpoints = encoder(IMAGES)
+    wanted = keras.Model(net.inputs, [net.get_layer("stem").output, net.output])(IMAGES)
+    np.testing.assert_allclose(endpoints["local"], wanted[0], atol=1e-6)
+    np.testing.assert_allclose(endpoints["conv"], wanted[1], atol=1e-6)
+    pooled = wanted[1].numpy().mean((1, 2))
+    np.testing.assert_allclose(endpoints["fc"], pooled, atol=1e-6)
+    kernel, bias = encoder.projection.get_weights()
+    np.testing.assert_allclose(endpoints["global"], pooled @ kernel + bias, atol=1e-5)
+    assert encoder.endpoint_shapes() == {
+        "local": (None, 8, 8, 6),
+        "conv": (None, 4, 4, 8),
+        "fc": (None, 8),
+        "global": (None, 7),
+    }
+
+
+def test_auto_takes_the_last_map_of_the_size_that_is_not_inside_of_a_block():
+    """8x8 have stem, norm, branch, sum and inner; all that follows depends on the sum."""
+    encoder = built(residual_net())
+    assert encoder.local_layer == "sum"
+    assert encoder.conv_layer == "last"
+
+
+def test_images_too_small_for_a_local_map_are_refused():
+    with pytest.raises(ValueError, match=r"at least 7x7 .* 8x8 pixels: there are 2x2, 4x4"):
+        BackboneEncoder(residual_net((8, 8, 3)))
+
+
+@pytest.mark.parametrize("class_token", [False, True])
+def test_tokens_are_folded_into_their_grid(class_token):
+    net = tokens_net(class_token)
+    encoder = built(net, local_layer="end")
+    local = encoder(IMAGES)["local"]
+    assert local.shape == (4, 8, 8, 5)
+    tokens = net(IMAGES).numpy()[:, class_token:]
+    np.testing.assert_allclose(local[:, 2, 3], tokens[:, 2 * 8 + 3], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("scaling", "expected"),
+    [
+        ("-1..1", [1.0, -1.0, 0.0]),
+        ("0..1", [1.0, 0.0, 0.5]),
+        ("0..255", [255.0, 0.0, 127.5]),
+        ("caffe", [127.5 - 103.939, 0 - 116.779, 255 - 123.68]),
+        ("torch", [(1 - 0.485) / 0.229, -0.456 / 0.224, (0.5 - 0.406) / 0.225]),
+        ((127, 128), [1.0, -127 / 128, 0.5 / 128]),
+        (([0, 1, 2], [1, 2, 4]), [255.0, -0.5, 125.5 / 4]),
+    ],
+)
+def test_a_backbone_gets_the_pixels_that_it_was_trained_on(scaling, expected):
+    """Of one pixel with red 255, green 0, blue 127.5."""
+    encoder = BackboneEncoder(residual_net(), input_scaling=scaling)
+    scaled = encoder._scaled(np.float32([[[[1.0, -1.0, 0.0]]]]))
+    np.testing.assert_allclose(np.ravel(scaled), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["torch", "caffe"])
+def test_named_scalings_are_those_of_keras_applications(name):
+    pixels = np.random.default_rng(1).uniform(0, 255, (2, 3, 3, 3)).astype(np.float32)
+    wanted = keras.applications.imagenet_utils.preprocess_input(pixels.copy(), mode=name)
+    scaled = BackboneEncoder(residual_net(), input_scaling=name)._scaled(pixels / 127.5 - 1)
+    np.testing.assert_allclose(scaled, wanted, atol=2e-4)
+
+
+@pytest.mark.parametrize("head", ["linear", "mlp"])
+@pytest.mark.parametrize("batch_norm", ["train", "frozen"])
+def test_it_trains_with_deep_infomax(head, batch_norm):
+    encoder = built(residual_net(), latent_dim=5, head=head, batch_norm=batch_norm)
+    model = DeepInfoMax(encoder, [terms.local_mutual_information("dot", "infonce", units=8)])
+    model.compile(1e-2)
+    model.build()
+    before = {v.path: v.numpy() for v in encoder.variables}
+    losses = [float(model.train_step(tf.constant(IMAGES))["loss"]) for _ in range(6)]
+    assert losses[-1] < losses[0]
+    still = {v.path for v in encoder.variables if np.array_equal(v.numpy(), before[v.path])}
+    norm = {f"norm/{name}" for name in ("gamma", "beta", "moving_mean", "moving_variance")}
+    unused = {"global/bias"}  # batch norm takes it off, in the critic and in the loss
+    assert still - unused == (norm if batch_norm == "frozen" else set())
+
+
+def test_weights_are_the_backbones_own():
+    net = residual_net()
+    before = net.get_weights()
+    encoder = built(net)
+    for ours, own in zip(encoder.backbone.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(ours, own)
+
+
+@pytest.mark.parametrize("endpoint", ["local", "conv", "fc", "global"])
+def test_freeze_above_leaves_what_the_endpoint_depends_on(endpoint):
+    encoder = built(residual_net(), head="mlp", local_layer="sum")
+    encoder.freeze_above(endpoint)
+    with tf.GradientTape() as tape:
+        value = tf.reduce_sum(encoder(IMAGES, training=True)[endpoint] ** 2)
+    used = tape.gradient(value, [v.value for v in encoder.trainable_variables])
+    assert all(gradient is not None for gradient in used)
+    names = {v.path.split("/")[-2] for v in encoder.trainable_variables}
+    layers_ = {"local": {"stem", "norm", "branch"}}
+    layers_["conv"] = layers_["fc"] = layers_["local"] | {"down", "shortcut"}
+    layers_["global"] = layers_["conv"] | {"hidden", "hidden_norm", "global"}
+    assert names == layers_[endpoint]
+
+
+def test_a_config_and_weights_are_all_of_it():
+    encoder = built(residual_net(), latent_dim=5, head="mlp", input_scaling=(127, 128))
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(encoder))
+    again.set_weights(encoder.get_weights())
+    assert again.get_config() == encoder.get_config()
+    for name, x in encoder(IMAGES).items():
+        np.testing.assert_array_equal(again(IMAGES)[name], x)
+
+
+def test_synchronized_batch_norm_makes_two_replicas_one_device(two_replicas):
+    def make(synchronized):
+        keras.utils.set_random_seed(0)
+        encoder = BackboneEncoder(
+            residual_net(), 5, head="mlp", synchronized=synchronized, local_layer="sum"
+        )
+        critic = {"units": 6, "synchronized": synchronized}
+        model = DeepInfoMax(encoder, [terms.local_mutual_information("dot", "infonce", **critic)])
+        sgd = keras.optimizers.SGD
+        model.compile(optimizer=sgd(0.05), adversary_optimizer=sgd(0.05), jit_compile=False)
+        model.build()
+        return model
+
+    one = make(False)
+    with two_replicas.scope():
+        two = make(True)
+    halves = two_replicas.experimental_distribute_values_from_function(
+        lambda context: tf.split(tf.constant(IMAGES), 2)[context.replica_id_in_sync_group]
+    )
+    tf.function(lambda images: two_replicas.run(two.train_step, [images]))(halves)
+    one.train_step(tf.constant(IMAGES))
+    for weight, expected in zip(two.get_weights(), one.get_weights(), strict=True):
+        np.testing.assert_allclose(weight, expected, rtol=1e-4, atol=1e-5)
+
+
+class Subclassed(keras.Model):
+    def call(self, images):
+        return images
+
+
+def two_inputs():
+    images = [keras.Input(SHAPE), keras.Input(SHAPE)]
+    return keras.Model(images, keras.layers.Add()(images), name="two")
+
+
+def of_any_size():
+    images = keras.Input((None, None, 3))
+    return keras.Model(images, keras.layers.Conv2D(4, 3, 2)(images), name="any")
+
+
+def flat():
+    images = keras.Input(SHAPE)
+    return keras.Model(images, keras.layers.Dense(3)(keras.layers.Flatten()(images)), name="flat")
+
+
+@pytest.mark.parametrize(
+    ("make", "settings", "says"),
+    [
+        (lambda: Subclassed(name="mine"), {}, "mine is no functional Keras model"),
+        (two_inputs, {}, r"two takes inputs of shape \(None, 16, 16, 3\), \(None"),
+        (of_any_size, {}, "any takes images of any size; give image_shape"),
+        (residual_net, {"image_shape": (32, 32, 3)}, r"takes images of shape \(16, 16, 3\), not"),
+        (flat, {}, "no layer of flat has a map"),
+        (residual_net, {"local_layer": "stam"}, "has no layer 'stam' with a map; .*last"),
+        (residual_net, {"head": "deep"}, "head 'deep'; expected one of linear, mlp"),
+        (residual_net, {"batch_norm": "eval"}, "batch_norm 'eval'; expected one of"),
+        (residual_net, {"input_scaling": "bgr"}, "input_scaling 'bgr'; expected one of"),
+        (residual_net, {"input_scaling": (1, 2, 3)}, "expected .offset, scale"),
+        (residual_net, {"input_scaling": ([1, 2], 1)}, "expected a number or 3"),
+        (residual_net, {"input_scaling": (0, 0)}, "a scale of 0"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(make, settings, says):
+    with pytest.raises(ValueError, match=says):
+        BackboneEncoder(make(), **settings)
+
+
+def test_a_backbone_of_any_size_takes_the_size_that_is_given():
+    encoder = built(of_any_size(), image_shape=(20, 24, 3))
+    assert encoder.endpoint_shapes()["local"] == (None, 9, 11, 4)
+
+
+@pytest.mark.slow
+def test_its_example():
+    assert doctest.testmod(backbone).failed == 0
