@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +18,10 @@ import keras
 import numpy as np
 
 from dim_tf.data import encoded_images
-from dim_tf.errors import InputError
-from dim_tf.export import card, lite, saved_model, serving
+from dim_tf.errors import InputError, RunError
+from dim_tf.export import card, lite, saved_model, serving, verify
 from dim_tf.export.saved_model import Extent, Quantization, Reference
+from dim_tf.versions import versions as library_versions
 from dim_tf.writing import writing
 
 CARD_FILE = "README.md"
@@ -88,7 +90,7 @@ def publish(
     The SavedModel and the TFLite files are written to a hidden folder, loaded again, compared with
     the Keras model on real images, and only then renamed to the version's number, which a polling
     server looks for. What was published before stays as it is, but for the versions that
-    `details.keep` lets go.
+    `details.keep` lets go. SHA256SUMS, written last, lists the version's files (`verify`).
 
     Args:
         encoder: built, in float32.
@@ -102,7 +104,8 @@ def publish(
 
     Raises:
         InputError: the folder cannot be written, or `details.max_pixels` is too small.
-        RunError: the export differs from the Keras model, or the disk is full.
+        RunError: the export differs from the Keras model, the disk is full, or an old version
+            could not be removed, after the new one was published.
     """
     details = details or Details()
     height, width, _ = encoder.image_shape
@@ -117,10 +120,17 @@ def publish(
             worst = _write(hidden, encoder, folder.name, pixels, details)
             hidden.chmod(0o755)  # mkdtemp makes it for this user alone; a server may be another
             target = _rename_to_next(hidden, folder)
-    remove_old(folder, details.keep)
     settings = folder.parent / serving.CONFIG_FOLDER
     with writing(str(settings), folder.parent, f"{target} is published; make room, export again"):
         serving.write_config(folder.parent)
+    try:
+        remove_old(folder, details.keep)
+    except OSError as error:
+        raise RunError(
+            f"{target} is published; {error.filename}, which is older than the newest "
+            f"{details.keep} of --keep_versions, could not be removed: {error.strerror}; remove it "
+            "by hand"
+        ) from error
     return target, worst
 
 
@@ -192,6 +202,7 @@ def _write(hidden, encoder, name, pixels, details):
     serving.write_warmup(hidden, name, pixels[:WARMUP_IMAGES])
     text = card.render(metadata, files, len(pixels), len(calibration))
     (hidden / CARD_FILE).write_text(text, encoding="utf-8")
+    verify.write_sums(hidden)
     return worst
 
 
@@ -218,6 +229,7 @@ def _metadata(encoder, name, details, quantization):
         "licence": details.licence,
         "note": details.note,
         "max_pixels": details.max_pixels,
+        "versions": library_versions(),
         "experiment": details.experiment,
         "evaluation": details.evaluation,
     }
@@ -259,15 +271,36 @@ def remove_old(folder: Path, keep: int) -> None:
     Args:
         folder: exported/<name>.
         keep: newest versions that stay; 0: all.
+
+    Raises:
+        OSError: one cannot be renamed and is whole; the rest were removed.
     """
     if not keep:
         return
     pairs = list(itertools.pairwise(versions(folder)))
+    kept = []
     for version, successor in pairs[: max(0, len(pairs) + 1 - keep)]:
-        with contextlib.suppress(FileNotFoundError):  # another run may do the same
+        try:
             replaced = (folder / str(successor)).stat().st_ctime
             if time.time() - replaced >= GRACE_SECONDS:
-                # No half a version is seen while it is deleted.
-                os.rename(folder / str(version), folder / f".removed-{version}")
+                # No half a version is seen while it is deleted. A name that none has: of a stopped
+                # run the same number may still lie there, after all versions had been removed.
+                doomed = folder / f".removed-{version}-{uuid.uuid4().hex}"
+                os.rename(folder / str(version), doomed)
+        except FileNotFoundError:  # another run may do the same
+            pass
+        except OSError as error:
+            kept.append(error)
     for doomed in folder.glob(".removed-*"):  # also one that a stopped run left half deleted
+        _remove(doomed)
+    if kept:
+        raise kept[0]
+
+
+def _remove(doomed: Path) -> None:
+    """Removes a folder, or a file in its place; what cannot be removed stays, under its name."""
+    if doomed.is_dir() and not doomed.is_symlink():
         shutil.rmtree(doomed, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            doomed.unlink()

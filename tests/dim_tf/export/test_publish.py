@@ -11,13 +11,15 @@ import time
 from multiprocessing import Process
 from urllib.parse import quote
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from small_export import images, small_encoder
 
+import dim_tf
 from dim_tf.errors import InputError, RunError
-from dim_tf.export import card, lite, publish, saved_model
+from dim_tf.export import card, lite, publish, saved_model, verify
 
 ALL_VARIANTS = lite.VARIANTS
 
@@ -61,6 +63,7 @@ def test_everything_a_team_needs_is_there(published):
     found = {str(p.relative_to(published)) for p in published.rglob("*") if p.is_file()}
     wanted = {
         "README.md",
+        "SHA256SUMS",
         "saved_model.pb",
         "variables/variables.index",
         "assets/metadata.json",
@@ -73,6 +76,20 @@ def test_everything_a_team_needs_is_there(published):
     assert published.stat().st_mode & 0o777 == 0o755  # a server may be another user
     serving = {p.name for p in (published.parent.parent / "serving").iterdir()}
     assert serving == {"models.config", "batching.config", "monitoring.config", "compose.yaml"}
+
+
+def test_a_version_is_as_its_sums_say_until_a_file_changes(published, tmp_path):
+    assert not verify.differences(published)
+    copied = shutil.copytree(published, tmp_path / "1")
+    (copied / lite.ENDPOINTS.file).unlink()
+    assert verify.differences(copied).missing == (lite.ENDPOINTS.file,)
+
+
+def test_metadata_name_the_versions_that_exported(published):
+    told = json.loads((published / "assets/metadata.json").read_text())["versions"]
+    assert told["tensorflow"] == tf.__version__
+    assert told["keras"] == keras.__version__
+    assert told["dim_tf"] == dim_tf.__version__
 
 
 def test_the_card_tells_what_is_in_the_folder(published):
