@@ -19,7 +19,7 @@ import numpy as np
 
 from dim_tf.data import encoded_images
 from dim_tf.errors import InputError, RunError
-from dim_tf.export import card, lite, saved_model, serving, verify
+from dim_tf.export import card, lite, lite_metadata, saved_model, serving, verify
 from dim_tf.export.saved_model import Extent, Quantization, Reference
 from dim_tf.versions import versions as library_versions
 from dim_tf.writing import writing
@@ -192,13 +192,15 @@ def _write(hidden, encoder, name, pixels, details):
     metadata = saved_model.save(encoder, hidden, extent)
     worst = saved_model.check(hidden, encoder, pixels, extent)
     wanted = saved_model.expected_endpoints(encoder, pixels)
+    variants = list(_variants(details))
+    lite.write(hidden, variants, calibration, name, details.licence)
     files = []
-    for variant in _variants(details):
-        lite.write(hidden, variant, calibration, name, details.licence)
+    for variant in variants:
         path = hidden / variant.file
         cosine = lite.check(path, variant, pixels, wanted)
         milliseconds = _milliseconds(lite.runner(path), pixels[:1])
-        files.append(card.LiteFile(variant.file, path.stat().st_size, cosine, milliseconds))
+        runtime = lite_metadata.min_runtime(path.read_bytes())
+        files.append(card.LiteFile(variant, path.stat().st_size, cosine, milliseconds, runtime))
     serving.write_warmup(hidden, name, pixels[:WARMUP_IMAGES])
     text = card.render(metadata, files, len(pixels), len(calibration))
     (hidden / CARD_FILE).write_text(text, encoding="utf-8")

@@ -20,8 +20,7 @@ def written(small_model, tmp_path_factory):
     exported, encoder = small_model
     folder = shutil.copytree(exported, tmp_path_factory.mktemp("exported") / "1")
     pixels = images(32)
-    for variant in ALL:
-        lite.write(folder, variant, pixels, "small", "Apache-2.0")
+    lite.write(folder, ALL, pixels, "small", "Apache-2.0")
     return folder, pixels, saved_model.expected_endpoints(encoder, pixels)
 
 
