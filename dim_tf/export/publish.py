@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import itertools
 import os
 import shutil
@@ -16,6 +15,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from filelock import FileLock, Timeout
 
 from dim_tf.data import encoded_images
 from dim_tf.errors import InputError, RunError
@@ -29,6 +29,9 @@ WARMUP_IMAGES = 8
 TIMED_RUNS = 30
 # A reader that began to load a version may go on for so long after a newer one was published.
 GRACE_SECONDS = 600
+LOCK_FILE = ".publishing"
+LOCK_SECONDS = 60
+_HIDDEN = ".unpublished-"
 
 
 @dataclass(frozen=True)
@@ -143,38 +146,41 @@ def _hidden(folder: Path) -> Iterator[Path]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder) as alone:  # else another's might be removed before it is locked
-            for left in folder.glob(".unpublished-*") if alone else ():
-                with _locked(left, fcntl.LOCK_NB) as unused:
-                    if unused:
-                        shutil.rmtree(left, ignore_errors=True)
-            hidden = Path(tempfile.mkdtemp(prefix=".unpublished-", dir=folder))
-            in_use = contextlib.ExitStack()
-            in_use.enter_context(_locked(hidden))
+        # One at a time: else another's might be removed before it is locked.
+        with FileLock(folder / LOCK_FILE, timeout=LOCK_SECONDS):
+            for left in folder.glob(f"{_HIDDEN}*"):
+                _remove_unused(left)
+            hidden = Path(tempfile.mkdtemp(prefix=_HIDDEN, dir=folder))
+            in_use = FileLock(_lock_of(hidden))
+            in_use.acquire(timeout=0)
+    except Timeout as error:
+        raise InputError(
+            f"another export has held {folder / LOCK_FILE} for {LOCK_SECONDS} s; end it, or give "
+            "another --export_dir"
+        ) from error
     except OSError as error:
         raise InputError(
-            f"{folder} cannot be written ({error.strerror}); give another --export_dir"
+            f"{folder} cannot be written ({error.strerror or error}); give another --export_dir"
         ) from error
-    with in_use:
-        try:
-            yield hidden
-        finally:
-            shutil.rmtree(hidden, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path, more: int = 0) -> Iterator[bool]:
-    """Whether the folder could be locked; it is held until the end, that of the process too."""
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | more)
-        except OSError:  # another holds it, or the file system does not lock folders
-            yield False
-        else:
-            yield True
+        yield hidden
     finally:
-        os.close(descriptor)
+        shutil.rmtree(hidden, ignore_errors=True)
+        in_use.release()
+        _lock_of(hidden).unlink(missing_ok=True)
+
+
+def _lock_of(hidden: Path) -> Path:
+    return hidden.with_name(hidden.name.replace(_HIDDEN, f"{LOCK_FILE}-", 1))
+
+
+def _remove_unused(hidden: Path) -> None:
+    lock = FileLock(_lock_of(hidden))
+    with contextlib.suppress(Timeout):
+        lock.acquire(timeout=0)
+        _remove(hidden)
+        lock.release()
+        _lock_of(hidden).unlink(missing_ok=True)
 
 
 def _write(hidden, encoder, name, pixels, details):

@@ -250,7 +250,28 @@ def test_a_wrong_export_is_not_published(published, tmp_path, monkeypatch):
     monkeypatch.setattr(saved_model, "expected_endpoints", lambda *_: wrong)
     with pytest.raises(RunError, match="nothing was published"):
         publish.publish(encoder, tmp_path, images())
-    assert [child.name for child in tmp_path.iterdir()] == ["1"]
+    assert sorted(child.name for child in tmp_path.iterdir()) == [publish.LOCK_FILE, "1"]
+
+
+def test_what_a_killed_export_left_goes_and_what_another_writes_stays(tmp_path):
+    (tmp_path / ".unpublished-killed" / "variables").mkdir(parents=True)
+    (tmp_path / f"{publish.LOCK_FILE}-killed").write_text("")
+    with publish._hidden(tmp_path) as first:
+        assert first.is_dir()
+        with publish._hidden(tmp_path) as second:
+            assert first.is_dir()
+            os.rename(second, tmp_path / "1")
+    assert sorted(child.name for child in tmp_path.iterdir()) == [publish.LOCK_FILE, "1"]
+
+
+def test_an_export_does_not_wait_for_a_hung_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(publish, "LOCK_SECONDS", 0)
+    with (
+        publish.FileLock(tmp_path / publish.LOCK_FILE),
+        pytest.raises(InputError, match=r"another export has held .*\.publishing for 0 s"),
+        publish._hidden(tmp_path),
+    ):
+        pass
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):
