@@ -57,7 +57,9 @@ layer = EncoderLayer($quoted, trainable=True)
 # In Keras 3 without dim_tf, not to fine-tune:
 import keras
 
-layer = keras.layers.TFSMLayer($quoted, call_endpoint="serving_default")
+layer = keras.layers.TFSMLayer(
+    $quoted, call_endpoint="serving_default", trainable=False
+)
 $lite_code```
 
 TensorFlow Serving, from the folder above $name (`serving/compose.yaml`, which each export writes

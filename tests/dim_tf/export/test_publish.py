@@ -119,6 +119,20 @@ def test_the_cards_python_runs(published, monkeypatch):
     assert set(scope["named"]) == {"local", "conv", "fc", "global"}
 
 
+def test_the_cards_keras_layer_works_under_a_head_that_learns(published, monkeypatch):
+    monkeypatch.chdir(published.parent.parent)
+    code = (published / "README.md").read_text().split("import keras\n")[1].split("# TFLite")[0]
+    scope = {"keras": keras}
+    exec(code.replace("VERSION", "1"), scope)
+    taken = keras.Input([8, 8, 3])
+    head = keras.layers.Dense(2)
+    model = keras.Model(taken, head(scope["layer"](taken)["global"]))
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    before = head.kernel.numpy()
+    model.fit(images(), np.array([0, 1] * 3), verbose=0)
+    assert (head.kernel.numpy() != before).any()
+
+
 def test_metadata_hold_the_settings_and_the_quantization(published):
     told = json.loads((published / "assets/metadata.json").read_text())
     assert told["experiment"] == {"seed": 5}
@@ -318,14 +332,38 @@ def test_a_reader_of_the_newest_never_meets_half_a_version(published, tmp_path):
     assert not [name for name in os.listdir(folder) if name.startswith(".")]
 
 
+METADATA = {
+    **dict.fromkeys(["parameters", "steps", "batch_size", "image_size", "dimension"], 1),
+    **{"name": "small", "licence": "[x](javascript:1)", "data": "<b>|\n# b", "encoder": "e"},
+    **{"note": "", "max_pixels": 1, "learned": "", "objective": "", "signatures": {}},
+    "evaluation": {
+        "measures": {"<i>": {"unit": "share", "better": "higher", "title": ""}},
+        "<i>": {"global": None},
+        "knn": {},
+    },
+    "experiment": {"dataset": "cifar10", "image_size": 0, "holdout": 0.1},
+}
+CHOICES = [(), *[(variant,) for variant in ALL_VARIANTS], ALL_VARIANTS, ALL_VARIANTS[::-1]]
+
+
+@pytest.mark.parametrize("variants", CHOICES, ids=lambda variants: f"{len(variants)} files")
+def test_the_card_loads_only_files_that_are_there(variants):
+    files = [card.LiteFile(variant, 10**6, 0.99, 1.0, "1.14.0") for variant in variants]
+    text = card.render(METADATA, files, 1, 256)
+    assert set(re.findall(r"encoder_\w+\.tflite", text)) == {v.file for v in variants}
+    code = re.search(r"```python\n(.*?)```\n", text, re.DOTALL).group(1)
+    loaded = re.findall(r"VERSION/(encoder_\w+\.tflite)", code)
+    assert len(loaded) == min(1, len(variants))
+    # get_signature_runner takes [N, H, W, 3] where the file does.
+    by_name = {variant.file: variant for variant in variants}
+    assert all(by_name[file].fixed != ("get_signature_runner" in code) for file in loaded)
+    assert ("come from 256 images" in text) == any(v.precision == "int8" for v in variants)
+    assert ("| any | float32 | yes | 1.14.0 |" in text) == any(not v.fixed for v in variants)
+
+
 def test_the_card_says_names_and_runs_none_of_them():
     name = 'a"); print(1) # <script>`$(id)`'
-    kind = {"unit": "share", "better": "higher", "title": ""}
-    metadata = dict.fromkeys(["parameters", "steps", "batch_size", "image_size", "dimension"], 1)
-    metadata |= {"name": name, "licence": "[x](javascript:1)", "data": "<b>|\n# b", "encoder": "e"}
-    metadata |= {"note": "", "max_pixels": 1, "learned": "", "objective": "", "signatures": {}}
-    metadata["evaluation"] = {"measures": {"<i>": kind}, "<i>": {"global": None}, "knn": {}}
-    metadata["experiment"] = {"dataset": "cifar10", "image_size": 0, "holdout": 0.1}
+    metadata = METADATA | {"name": name}
     text = card.render(metadata, [], 1, 1)
     assert r"\<script\>\`" in text
     assert r"\[x\](javascript:1)" in text
@@ -339,6 +377,8 @@ def test_the_card_says_names_and_runs_none_of_them():
     words += [f"--encoder_path={name}/VERSION", "--name=again", "--measures=knn", "--nofloors"]
     assert shlex.split(command)[3:] == words
     server = re.search(r"^docker run .*", text, re.MULTILINE).group()
+    verified = re.search(r"^python -m dim_tf.export.verify .*", text, re.MULTILINE).group()
+    assert shlex.split(verified)[3:] == [f"{name}/VERSION"]
     assert shlex.split(server)[-3:] == ["-e", f"MODEL_NAME={name}", "tensorflow/serving"]
     address = re.search(r"curl (.*) -d", text).group(1)
     assert shlex.split(address) == [f"http://localhost:8501/v1/models/{quote(name)}:predict"]
