@@ -148,7 +148,8 @@ def _hidden(folder: Path) -> Iterator[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         # One at a time: else another's might be removed before it is locked.
         with FileLock(folder / LOCK_FILE, timeout=LOCK_SECONDS):
-            for left in folder.glob(f"{_HIDDEN}*"):
+            locks = (_hidden_of(lock) for lock in folder.glob(f"{LOCK_FILE}-*"))
+            for left in {*folder.glob(f"{_HIDDEN}*"), *locks}:
                 _remove_unused(left)
             hidden = Path(tempfile.mkdtemp(prefix=_HIDDEN, dir=folder))
             in_use = FileLock(_lock_of(hidden))
@@ -172,6 +173,10 @@ def _hidden(folder: Path) -> Iterator[Path]:
 
 def _lock_of(hidden: Path) -> Path:
     return hidden.with_name(hidden.name.replace(_HIDDEN, f"{LOCK_FILE}-", 1))
+
+
+def _hidden_of(lock: Path) -> Path:
+    return lock.with_name(lock.name.replace(f"{LOCK_FILE}-", _HIDDEN, 1))
 
 
 def _remove_unused(hidden: Path) -> None:

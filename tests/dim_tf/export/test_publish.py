@@ -269,7 +269,8 @@ def test_a_wrong_export_is_not_published(published, tmp_path, monkeypatch):
 
 def test_what_a_killed_export_left_goes_and_what_another_writes_stays(tmp_path):
     (tmp_path / ".unpublished-killed" / "variables").mkdir(parents=True)
-    (tmp_path / f"{publish.LOCK_FILE}-killed").write_text("")
+    for lock in ("killed", "killed-after-publishing"):
+        (tmp_path / f"{publish.LOCK_FILE}-{lock}").write_text("")
     with publish._hidden(tmp_path) as first:
         assert first.is_dir()
         with publish._hidden(tmp_path) as second:
