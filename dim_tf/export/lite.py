@@ -24,8 +24,8 @@ class Variant:
         file: its name.
         signature: of the SavedModel that it is made from.
         precision: float32, float16 (weights), dynamic (int8 weights) or int8 (all).
-        fixed: whether it takes one image at a time and all its shapes are static, as delegates and
-            OpenCV ask for.
+        fixed: whether it takes one image at a time and all its shapes are static, as delegates ask
+            for.
         type: of its input and its output: float32, int8 or uint8.
         min_runtime: the oldest TensorFlow Lite that loads it; empty: the one that the converter
             writes into the file.

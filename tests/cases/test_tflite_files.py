@@ -1,4 +1,4 @@
-"""The TFLite files load where people load them: MediaPipe, delegates, OpenCV, old runtimes."""
+"""TFLite files of integers load where people load them: in MediaPipe, and by delegates."""
 
 import shutil
 
@@ -8,10 +8,9 @@ from ai_edge_litert.interpreter import Interpreter
 from small_export import SIZE, images
 from tensorflow.lite.python import schema_py_generated as schema
 
-from dim_tf.export import lite, lite_metadata, saved_model
+from dim_tf.export import lite, saved_model
 
 FIXED = ("encoder_int8.tflite", "encoder_uint8_batch1.tflite")
-WRITTEN = (*FIXED, "encoder_dynamic.tflite")
 
 
 def write(folder, pixels, *files):
@@ -25,7 +24,7 @@ def written(small_model, tmp_path_factory):
     exported, encoder = small_model
     folder = shutil.copytree(exported, tmp_path_factory.mktemp("exported") / "1")
     pixels = images(32)
-    write(folder, pixels, *WRITTEN)
+    write(folder, pixels, *FIXED)
     return folder, pixels, saved_model.expected(encoder, pixels)
 
 
@@ -77,30 +76,7 @@ def test_a_pixels_byte_is_what_the_uint8_file_takes_whatever_the_images_show(sma
     assert zero == 0
 
 
-@pytest.mark.parametrize("file", WRITTEN[1:])
-def test_files_for_mediapipe_have_its_metadata(written, file):
-    found = entries(written[0] / file)
+def test_the_uint8_file_has_the_metadata_that_mediapipe_reads(written):
+    found = entries(written[0] / "encoder_uint8_batch1.tflite")
     assert found["TFLITE_METADATA"][4:8] == b"M001"
     assert "CONVERSION_METADATA" in found  # what the converter wrote stays
-
-
-def test_the_dynamic_file_states_the_runtime_that_loads_it(written):
-    path = written[0] / "encoder_dynamic.tflite"
-    assert entries(path)["min_runtime_version"].rstrip(b"\0") == b"2.20.0"
-    assert lite_metadata.min_runtime(path.read_bytes()) == "2.20.0"
-    assert lite_metadata.min_runtime((written[0] / FIXED[0]).read_bytes()) == "1.14.0"
-
-
-@pytest.mark.parametrize("file", WRITTEN[1:])
-def test_mediapipe_embeds_an_image(written, file):
-    mediapipe = pytest.importorskip("mediapipe")
-    from mediapipe.tasks.python import BaseOptions, vision
-
-    folder, pixels, wanted = written
-    base = BaseOptions(model_asset_path=str(folder / file))
-    options = vision.ImageEmbedderOptions(base_options=base)
-    with vision.ImageEmbedder.create_from_options(options) as embedder:
-        for one, features in zip((pixels[:3] * 255).round().astype(np.uint8), wanted, strict=False):
-            image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=one)
-            found = np.array([embedder.embed(image).embeddings[0].embedding])
-            assert lite.cosines(found, features[np.newaxis])[0] > 0.99

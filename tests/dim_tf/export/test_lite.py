@@ -58,6 +58,16 @@ def test_int8_takes_and_gives_int8(written):
         assert details["dtype"] == np.int8
 
 
+def test_the_dynamic_file_states_the_runtime_that_loads_it(written):
+    """The converter would state 2.17.0, which does not."""
+    model = (written[0] / "encoder_dynamic.tflite").read_bytes()
+    assert lite_metadata.min_runtime(model) == "2.20.0"
+    entries, _ = metadata_of(model)
+    assert {"CONVERSION_METADATA", lite_metadata.BUFFER} < set(entries)
+    int8 = (written[0] / "encoder_int8.tflite").read_bytes()
+    assert lite_metadata.min_runtime(int8) == "1.14.0"
+
+
 def test_files_without_metadata_have_none(written):
     for file in ("encoder_int8.tflite", lite.ENDPOINTS.file):
         assert lite_metadata.BUFFER not in metadata_of((written[0] / file).read_bytes())[0]
