@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import filelock
 import keras
 import numpy as np
-from filelock import FileLock, Timeout
 
 from dim_tf.data import encoded_images
 from dim_tf.errors import InputError, RunError
@@ -29,9 +29,6 @@ WARMUP_IMAGES = 8
 TIMED_RUNS = 30
 # A reader that began to load a version may go on for so long after a newer one was published.
 GRACE_SECONDS = 600
-LOCK_FILE = ".publishing"
-LOCK_SECONDS = 60
-_HIDDEN = ".unpublished-"
 
 
 @dataclass(frozen=True)
@@ -146,46 +143,37 @@ def _hidden(folder: Path) -> Iterator[Path]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # One at a time: else another's might be removed before it is locked.
-        with FileLock(folder / LOCK_FILE, timeout=LOCK_SECONDS):
-            locks = (_hidden_of(lock) for lock in folder.glob(f"{LOCK_FILE}-*"))
-            for left in {*folder.glob(f"{_HIDDEN}*"), *locks}:
-                _remove_unused(left)
-            hidden = Path(tempfile.mkdtemp(prefix=_HIDDEN, dir=folder))
-            in_use = FileLock(_lock_of(hidden))
-            in_use.acquire(timeout=0)
-    except Timeout as error:
-        raise InputError(
-            f"another export has held {folder / LOCK_FILE} for {LOCK_SECONDS} s; end it, or give "
-            "another --export_dir"
-        ) from error
+        with _locked(folder) as alone:  # else another's might be removed before it is locked
+            for left in folder.glob(".unpublished-*") if alone else ():
+                with _locked(left, wait=False) as unused:
+                    if unused:
+                        shutil.rmtree(left, ignore_errors=True)
+            hidden = Path(tempfile.mkdtemp(prefix=".unpublished-", dir=folder))
+            in_use = contextlib.ExitStack()
+            in_use.enter_context(_locked(hidden))
     except OSError as error:
         raise InputError(
-            f"{folder} cannot be written ({error.strerror or error}); give another --export_dir"
+            f"{folder} cannot be written ({error.strerror}); give another --export_dir"
         ) from error
+    with in_use:
+        try:
+            yield hidden
+        finally:
+            shutil.rmtree(hidden, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, wait: bool = True) -> Iterator[bool]:
+    """Whether the folder could be locked; it is held until the end, that of the process too."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        yield hidden
+        try:
+            is_locked = filelock.lock_descriptor(descriptor, blocking=wait)
+        except OSError:  # the file system does not lock folders
+            is_locked = False
+        yield is_locked
     finally:
-        shutil.rmtree(hidden, ignore_errors=True)
-        in_use.release()
-        _lock_of(hidden).unlink(missing_ok=True)
-
-
-def _lock_of(hidden: Path) -> Path:
-    return hidden.with_name(hidden.name.replace(_HIDDEN, f"{LOCK_FILE}-", 1))
-
-
-def _hidden_of(lock: Path) -> Path:
-    return lock.with_name(lock.name.replace(f"{LOCK_FILE}-", _HIDDEN, 1))
-
-
-def _remove_unused(hidden: Path) -> None:
-    lock = FileLock(_lock_of(hidden))
-    with contextlib.suppress(Timeout):
-        lock.acquire(timeout=0)
-        _remove(hidden)
-        lock.release()
-        _lock_of(hidden).unlink(missing_ok=True)
+        os.close(descriptor)
 
 
 def _write(hidden, encoder, name, pixels, details):

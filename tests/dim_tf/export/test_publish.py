@@ -264,29 +264,15 @@ def test_a_wrong_export_is_not_published(published, tmp_path, monkeypatch):
     monkeypatch.setattr(saved_model, "expected_endpoints", lambda *_: wrong)
     with pytest.raises(RunError, match="nothing was published"):
         publish.publish(encoder, tmp_path, images())
-    assert sorted(child.name for child in tmp_path.iterdir()) == [publish.LOCK_FILE, "1"]
+    assert [child.name for child in tmp_path.iterdir()] == ["1"]
 
 
 def test_what_a_killed_export_left_goes_and_what_another_writes_stays(tmp_path):
     (tmp_path / ".unpublished-killed" / "variables").mkdir(parents=True)
-    for lock in ("killed", "killed-after-publishing"):
-        (tmp_path / f"{publish.LOCK_FILE}-{lock}").write_text("")
-    with publish._hidden(tmp_path) as first:
-        assert first.is_dir()
-        with publish._hidden(tmp_path) as second:
-            assert first.is_dir()
-            os.rename(second, tmp_path / "1")
-    assert sorted(child.name for child in tmp_path.iterdir()) == [publish.LOCK_FILE, "1"]
-
-
-def test_an_export_does_not_wait_for_a_hung_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(publish, "LOCK_SECONDS", 0)
-    with (
-        publish.FileLock(tmp_path / publish.LOCK_FILE),
-        pytest.raises(InputError, match=r"another export has held .*\.publishing for 0 s"),
-        publish._hidden(tmp_path),
-    ):
-        pass
+    with publish._hidden(tmp_path) as first, publish._hidden(tmp_path) as second:
+        assert set(tmp_path.iterdir()) == {first, second}
+        os.rename(second, tmp_path / "1")
+    assert [child.name for child in tmp_path.iterdir()] == ["1"]
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):
