@@ -218,6 +218,7 @@ def _variants(details: Details) -> Iterator[lite.Variant]:
 def _metadata(encoder, name, details, quantization):
     told = {
         "name": name,
+        "versions": library_versions(),
         "data": details.data,
         "learned": details.learned,
         "objective": details.objective,
@@ -230,7 +231,6 @@ def _metadata(encoder, name, details, quantization):
         "licence": details.licence,
         "note": details.note,
         "max_pixels": details.max_pixels,
-        "versions": library_versions(),
         "experiment": details.experiment,
         "evaluation": details.evaluation,
     }

@@ -322,7 +322,14 @@ def test_a_reader_of_the_newest_never_meets_half_a_version(published, tmp_path):
 METADATA = {
     **dict.fromkeys(["parameters", "steps", "batch_size", "image_size", "dimension"], 1),
     **{"name": "small", "licence": "[x](javascript:1)", "data": "<b>|\n# b", "encoder": "e"},
-    **{"note": "", "max_pixels": 1, "learned": "", "objective": "", "signatures": {}},
+    **{
+        "note": "",
+        "max_pixels": 1,
+        "pixel_range": [0, 9],
+        "learned": "",
+        "objective": "",
+        "signatures": {},
+    },
     "evaluation": {
         "measures": {"<i>": {"unit": "share", "better": "higher", "title": ""}},
         "<i>": {"global": None},
