@@ -57,6 +57,6 @@ MEASURES = (
 # Those that are measured of random weights and of pixels too (dim_tf.evaluation.evaluate).
 FLOOR_MEASURES = ("knn", "linear", "mlp", "clusters", "geometry")
 # Those of dim_tf.export.lite.
-TFLITE = ("float32", "float16", "dynamic", "int8", "float32_batch1")
+TFLITE = ("float32", "float16", "dynamic", "int8", "float32_batch1", "uint8_batch1")
 # Those of dim_tf.tables.
 TABLES = ("1", "2", "3", "4", "cpc", "alpha", "beta", "gamma", "negatives")

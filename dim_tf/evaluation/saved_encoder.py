@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from dim_tf.errors import InputError
+from dim_tf.export import verify
 from dim_tf.writing import reason
 
 MAX_UNPACKED = 2**34  # bytes in a .keras file, whose weights are not compressed
@@ -51,6 +52,7 @@ def load(path: str) -> SavedEncoder:
             f"--encoder_path={path} is no SavedModel (no saved_model.pb) and no .keras file; give "
             "one, as exported/cifar10/1"
         )
+    verify.check(path, "--encoder_path")
     try:
         loaded = tf.saved_model.load(path)
     except Exception as error:  # a file from elsewhere makes its parser fail in every way

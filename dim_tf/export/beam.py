@@ -271,7 +271,13 @@ class _ReadRecords(beam.DoFn):
         if not self.id_feature:
             return place, image
         name = _single(features, self.id_feature, place, "--id_feature")
-        return (name.decode() if isinstance(name, bytes) else str(name)), image
+        try:
+            return (name.decode() if isinstance(name, bytes) else str(name)), image
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{place}: the feature {self.id_feature!r} is no text in UTF-8; name another "
+                "--id_feature"
+            ) from error
 
 
 def records(stream, name: str) -> Iterator[bytes]:
@@ -418,10 +424,14 @@ def embed_files(given: argparse.Namespace, options: PipelineOptions) -> dict[str
         The numbers of images that were embedded and that were invalid.
 
     Raises:
-        InputError: as `check`.
-        RunError: the runner says that the pipeline did not finish.
+        InputError: as `check`, or there is no such runner.
+        RunError: the pipeline did not finish.
     """
-    pipeline = beam.Pipeline(options=options)  # before the check: file systems take its options
+    try:
+        # Before the check: file systems take its options.
+        pipeline = beam.Pipeline(options=options)
+    except ValueError as error:
+        raise InputError(f"Beam's options cannot be used: {error}") from error
     size = check(given)
     read: beam.PTransform = ReadImages(given.input)
     if given.input_format == "tfrecord":
@@ -433,8 +443,14 @@ def embed_files(given: argparse.Namespace, options: PipelineOptions) -> dict[str
     embedded | write
     # Written when there are none, too: it replaces that of an earlier run.
     invalid | beam.io.WriteToText(f"{given.output}-invalid", file_name_suffix=".txt")
-    result = pipeline.run()
-    state = result.wait_until_finish()
+    try:
+        result = pipeline.run()
+        state = result.wait_until_finish()
+    except (RuntimeError, OSError) as error:  # RuntimeError: of a worker, with its traceback
+        lines = str(error).strip().splitlines()
+        raise RunError(
+            f"the pipeline failed: {lines[-1] if lines else type(error).__name__}"
+        ) from error
     if state != PipelineState.DONE:
         raise RunError(f"the pipeline ended as {state}; its runner's log says why")
     return {name: counted(result, name) for name in (EMBEDDED, INVALID)}

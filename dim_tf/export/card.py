@@ -5,8 +5,11 @@ import re
 import shlex
 import string
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from dim_tf.export.lite import Variant
 
 _CARD = string.Template("""\
 # $name
@@ -54,7 +57,9 @@ layer = EncoderLayer($quoted, trainable=True)
 # In Keras 3 without dim_tf, not to fine-tune:
 import keras
 
-layer = keras.layers.TFSMLayer($quoted, call_endpoint="serving_default")
+layer = keras.layers.TFSMLayer(
+    $quoted, call_endpoint="serving_default", trainable=False
+)
 $lite_code```
 
 TensorFlow Serving, from the folder above $name (`serving/compose.yaml`, which each export writes
@@ -66,7 +71,17 @@ echo '{"signature_name": "serving_bytes", "instances": [{"b64": "'$$(base64 -w0 
     curl $address -d @-
 ```
 
-${lite_files}Other settings and all figures: `assets/metadata.json`.
+${lite_files}## Whether it is whole
+
+As it was exported, to the last byte? In the folder itself without dim_tf, or with it, which also
+sees files that do not belong there:
+
+```
+sha256sum --check SHA256SUMS
+python -m dim_tf.export.verify $word
+```
+
+Other settings and all figures: `assets/metadata.json`.
 """)
 
 _AGAIN = string.Template("""
@@ -84,23 +99,18 @@ _LITE_FILES = string.Template("""\
 Compared with the Keras model on $checked images of the test split; time of one image on one thread
 of the machine that exported.
 
-| file | size, MB | mean cosine | ms an image |
-|---|---|---|---|
+| file | size, MB | mean cosine | ms an image | images | numbers | MediaPipe | TensorFlow Lite |
+|---|---|---|---|---|---|---|---|
 $files
 
-$notes""")
-_LITE_NOTES = {
-    "encoder_int8.tflite": """\
-`encoder_int8.tflite` takes and gives int8 by the scales that it holds. The ranges of its numbers
-come from $calibrated images of the training split.
+Images: how many at once. Numbers: of input and output. MediaPipe: whether its ImageEmbedder loads
+the file. TensorFlow Lite: the oldest that does.$ranges
 
-""",
-    "encoder_float32_batch1.tflite": """\
-`encoder_float32_batch1.tflite` takes one image, and has the metadata that MediaPipe's ImageEmbedder
-asks for.
+""")
+_RANGES = """
 
-""",
-}
+Files of int8 or uint8 numbers compute in int8. Its ranges come from {calibrated} images of the
+training split; the scales of input and output are in the file."""
 _LITE_CODE = """
 # TFLite, without TensorFlow:
 from ai_edge_litert.interpreter import Interpreter
@@ -108,8 +118,8 @@ from ai_edge_litert.interpreter import Interpreter
 run = Interpreter({file}).get_signature_runner()
 features = run(images=images)["global"]
 """
-_LITE_CODE_OF_INT8 = """
-# TFLite, from and to float32 by the file's scales:
+_LITE_CODE_OF_ONE_IMAGE = """
+# TFLite, image by image, from and to float32 by the file's scales:
 from dim_tf.export import lite
 
 features = lite.runner({file})(images)["global"]
@@ -118,12 +128,21 @@ features = lite.runner({file})(images)["global"]
 
 @dataclass(frozen=True)
 class LiteFile:
-    """What is said of a TFLite file: its size in bytes, cosine, and milliseconds an image."""
+    """What is said of a TFLite file.
 
-    file: str
+    Attributes:
+        variant: what it is.
+        size: in bytes.
+        cosine: the mean one of its features and the Keras model's.
+        milliseconds: an image.
+        runtime: the oldest TensorFlow Lite that loads it; empty: it does not say.
+    """
+
+    variant: "Variant"
     size: int
     cosine: float
     milliseconds: float
+    runtime: str
 
 
 def render(metadata: dict[str, Any], files: list[LiteFile], checked: int, calibrated: int) -> str:
@@ -140,6 +159,7 @@ def render(metadata: dict[str, Any], files: list[LiteFile], checked: int, calibr
     return _CARD.substitute(
         name=text(name),
         quoted=json.dumps(f"{name}/VERSION", ensure_ascii=False),
+        word=shlex.quote(f"{name}/VERSION"),
         lite_code=_lite_code(name, files),
         lite_files=_lite_files(files, checked, calibrated),
         model_name=shlex.quote(f"MODEL_NAME={name}"),
@@ -188,29 +208,30 @@ def _again(metadata):
 
 
 def _lite_code(name, files):
-    """How to run the first of the files; nothing without any."""
+    """How to run one of the files, of those that take any batch if there is one."""
     if not files:
         return ""
-    is_int8 = files[0].file == "encoder_int8.tflite"
-    code = _LITE_CODE_OF_INT8 if is_int8 else _LITE_CODE
-    return code.format(file=json.dumps(f"{name}/VERSION/{files[0].file}", ensure_ascii=False))
+    any_batch = [f.variant.file for f in files if not f.variant.fixed]
+    file = (any_batch or [files[0].variant.file])[0]
+    code = _LITE_CODE if any_batch else _LITE_CODE_OF_ONE_IMAGE
+    return code.format(file=json.dumps(f"{name}/VERSION/{file}", ensure_ascii=False))
 
 
 def _lite_files(files, checked, calibrated):
     """Their table; nothing without any."""
     if not files:
         return ""
-    notes = "".join(
-        note for file, note in _LITE_NOTES.items() if any(f.file == file for f in files)
-    )
     lines = (
-        f"| `{f.file}` | {f.size / 1e6:.2f} | {f.cosine:.5f} | {f.milliseconds:.2f} |"
+        f"| `{f.variant.file}` | {f.size / 1e6:.2f} | {f.cosine:.5f} | {f.milliseconds:.2f} "
+        f"| {'one' if f.variant.fixed else 'any'} | {f.variant.type} "
+        f"| {'yes' if f.variant.for_mediapipe else 'no'} | {f.runtime or 'not stated'} |"
         for f in files
     )
+    is_quantized = any(f.variant.precision == "int8" for f in files)
     return _LITE_FILES.substitute(
         checked=checked,
         files="\n".join(lines),
-        notes=string.Template(notes).substitute(calibrated=calibrated),
+        ranges=_RANGES.format(calibrated=calibrated) if is_quantized else "",
     )
 
 

@@ -1,16 +1,16 @@
 """The encoder as TFLite, in several precisions."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.lite.python.util import modify_model_io_type
 
 from dim_tf.errors import RunError
-from dim_tf.export import saved_model
-from dim_tf.export.lite_metadata import with_image_metadata
+from dim_tf.export import lite_metadata, saved_model
 
 # Largest share of the direction of a feature vector that a file may lose: 1 - mean cosine.
 LOST = {"float16": 1e-4, "dynamic": 0.02, "int8": 0.1}
@@ -23,42 +23,84 @@ class Variant:
     Attributes:
         file: its name.
         signature: of the SavedModel that it is made from.
-        precision: float32, float16 (weights), dynamic (int8 weights) or int8 (all, with int8 input
-            and output).
-        fixed: whether it takes one image at a time and has MediaPipe's metadata.
+        precision: float32, float16 (weights), dynamic (int8 weights) or int8 (all).
+        fixed: whether it takes one image at a time and all its shapes are static, as delegates ask
+            for.
+        type: of its input and its output: float32, int8 or uint8.
+        min_runtime: the oldest TensorFlow Lite that loads it; empty: the one that the converter
+            writes into the file.
     """
 
     file: str
     signature: str = "serving_default"
     precision: str = "float32"
     fixed: bool = False
+    type: str = "float32"
+    min_runtime: str = ""
 
     @property
     def name(self) -> str:
         """What --tflite calls it."""
         return self.file.removeprefix("encoder_").removesuffix(".tflite")
 
+    @property
+    def for_mediapipe(self) -> bool:
+        """Whether it has the metadata by which MediaPipe's ImageEmbedder loads it."""
+        return self.signature == "serving_default" and self.type != "int8"
+
 
 VARIANTS = (
     Variant("encoder_float32.tflite"),
     Variant("encoder_float16.tflite", precision="float16"),
-    Variant("encoder_dynamic.tflite", precision="dynamic"),
-    Variant("encoder_int8.tflite", precision="int8"),
+    # The converter says 2.17.0. TensorFlow 2.13 and 2.16 cannot load it, nor, by a public report,
+    # 2.17; 2.20 can.
+    Variant("encoder_dynamic.tflite", precision="dynamic", min_runtime="2.20.0"),
+    Variant("encoder_int8.tflite", precision="int8", fixed=True, type="int8"),
     Variant("encoder_float32_batch1.tflite", fixed=True),
+    Variant("encoder_uint8_batch1.tflite", precision="int8", fixed=True, type="uint8"),
 )
 ENDPOINTS = Variant("encoder_endpoints.tflite", signature="endpoints")
 
 
-def write(folder: Path, variant: Variant, pixels: np.ndarray, name: str, license: str) -> None:
-    """Converts the SavedModel in `folder` to a TFLite file beside it.
+def write(
+    folder: Path, variants: Iterable[Variant], pixels: np.ndarray, name: str, license: str
+) -> None:
+    """Converts the SavedModel in `folder` to TFLite files beside it.
+
+    Files that differ in the type of input and output alone come of one conversion.
 
     Args:
         folder: of the SavedModel.
-        variant: which file.
+        variants: which files.
         pixels: float32 [N, H, W, 3] in [0, 1], real images, from which int8 takes its ranges.
         name: of the model, for the metadata.
         license: of the model, for the metadata.
     """
+    converted: dict[tuple, bytes] = {}
+    for variant in variants:
+        graph = (variant.signature, variant.precision, variant.fixed)
+        if graph not in converted:
+            converted[graph] = _convert(folder, variant, pixels)
+        # float32 becomes the type that the graph has inside, and that another's sign.
+        kind = tf.dtypes.as_dtype(variant.type)
+        model = modify_model_io_type(converted[graph], kind, kind)
+        if variant.for_mediapipe:
+            model = lite_metadata.with_image_metadata(
+                model,
+                name=name,
+                description="Image encoder: an image to its global feature",
+                license=license,
+                mean=0.0,
+                std=255.0,  # the model takes [0, 1]
+                size=pixels.shape[1],
+            )
+        if variant.min_runtime:
+            model = lite_metadata.with_min_runtime(model, variant.min_runtime)
+        (folder / variant.file).write_bytes(model)
+
+
+def _convert(folder, variant, pixels):
+    """The TFLite model, with float32 input and output."""
     converter = _converter(folder, variant)
     if variant.precision != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -67,22 +109,10 @@ def write(folder: Path, variant: Variant, pixels: np.ndarray, name: str, license
     if variant.precision == "int8":
         converter.representative_dataset = lambda: _one_by_one(pixels)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = tf.int8
     with warnings.catch_warnings():
         # Of what the converter itself calibrates with.
         warnings.filterwarnings("ignore", r"\s*Warning: tf\.lite\.Interpreter is deprecated")
-        model = converter.convert()
-    if variant.fixed:
-        model = with_image_metadata(
-            model,
-            name=name,
-            description="Image encoder: an image to its global feature",
-            license=license,
-            mean=0.0,
-            std=255.0,  # the model takes [0, 1]
-            size=pixels.shape[1],
-        )
-    (folder / variant.file).write_bytes(model)
+        return converter.convert()
 
 
 def _converter(folder, variant):
@@ -101,6 +131,11 @@ def _converter(folder, variant):
 def _one_by_one(pixels: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
     for image in pixels:
         yield {"images": image[np.newaxis]}
+    # The input's range is [0, 1] whatever range the images use: a byte is then the pixel's, as
+    # MediaPipe feeds it.
+    ends = pixels[:1].copy()
+    ends[0, 0, 0], ends[0, -1, -1] = 0, 1
+    yield {"images": ends}
 
 
 def runner(path: Path, threads: int = 1) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
@@ -111,8 +146,8 @@ def runner(path: Path, threads: int = 1) -> Callable[[np.ndarray], dict[str, np.
         threads: that it may use.
 
     Returns:
-        images, float32 [N, H, W, 3] in [0, 1] -> its outputs as float32; of int8 files, input and
-        output are converted by their scales.
+        images, float32 [N, H, W, 3] in [0, 1] -> its outputs as float32; of int8 and uint8 files,
+        input and output are converted by their scales.
     """
     from ai_edge_litert.interpreter import Interpreter
 
@@ -177,8 +212,10 @@ def check(path: Path, variant: Variant, pixels: np.ndarray, wanted: dict[str, np
 
     Raises:
         RunError: a float32 file differs by more than `saved_model.TOLERANCE`, another one loses
-            more of the direction than `LOST` allows.
+            more of the direction than `LOST` allows, or a uint8 file does not take a pixel's byte.
     """
+    if variant.type == "uint8":
+        _check_takes_bytes(path)
     found = runner(path)(pixels)
     features, wanted_features = _global(found), _global(wanted)
     cosine = float(cosines(features, wanted_features).mean())
@@ -192,3 +229,15 @@ def check(path: Path, variant: Variant, pixels: np.ndarray, wanted: dict[str, np
             f"less than {1 - LOST[variant.precision]}; nothing was published"
         )
     return cosine
+
+
+def _check_takes_bytes(path):
+    """MediaPipe feeds bytes as they are, whatever scale the file states."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    scale, zero = Interpreter(model_path=str(path)).get_input_details()[0]["quantization"]
+    if zero != 0 or not np.isclose(scale, 1 / 255, rtol=1e-5):
+        raise RunError(
+            f"{path.name} takes bytes of scale {scale:.6f} and zero {zero}, not of 1/255 and 0; "
+            "nothing was published"
+        )

@@ -11,6 +11,7 @@ import flatbuffers
 from tensorflow.lite.python import schema_py_generated as schema
 
 BUFFER = "TFLITE_METADATA"
+MIN_RUNTIME = "min_runtime_version"
 IDENTIFIER = b"M001"
 MIN_PARSER_VERSION = "1.0.0"
 RGB = 1
@@ -32,7 +33,7 @@ def with_image_metadata(
     """A TFLite model with metadata: an RGB image in, a feature vector out.
 
     Args:
-        model: with one input [1, H, W, 3] and one output.
+        model: with one input [N, H, W, 3] and one output.
         name: of the model.
         description: of the model.
         license: of the model.
@@ -43,15 +44,44 @@ def with_image_metadata(
     Returns:
         The model, what else it has unchanged.
     """
-    made = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
+    return _with_entry(model, BUFFER, _metadata(name, description, license, mean, std, size))
+
+
+def with_min_runtime(model: bytes, version: str) -> bytes:
+    """A TFLite model that states the oldest TensorFlow Lite that loads it.
+
+    Args:
+        model: what else it has stays.
+        version: such as "2.20.0"; at most 15 characters, as the converter has room for.
+    """
+    return _with_entry(model, MIN_RUNTIME, version.encode().ljust(16, b"\0"))
+
+
+def min_runtime(model: bytes) -> str:
+    """The oldest TensorFlow Lite that loads a model, as it states; empty: it states none.
+
+    https://github.com/tensorflow/tensorflow/blob/master/tensorflow/compiler/mlir/lite/tools/versioning/runtime_version.cc
+    """
+    read = schema.Model.GetRootAs(model, 0)
+    for entry in map(read.Metadata, range(read.MetadataLength())):
+        if entry.Name() == MIN_RUNTIME.encode():
+            stored = read.Buffers(entry.Buffer()).DataAsNumpy()
+            return stored.tobytes().rstrip(b"\0").decode()
+    return ""
+
+
+def _with_entry(model, name, data):
+    """The model with an entry of its metadata, in place of one of that name."""
+    read = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
     buffer = schema.BufferT()
-    buffer.data = list(_metadata(name, description, license, mean, std, size))
-    made.buffers.append(buffer)
+    buffer.data = list(data)
+    read.buffers.append(buffer)
     entry = schema.MetadataT()
-    entry.name, entry.buffer = BUFFER.encode(), len(made.buffers) - 1
-    made.metadata = [*(made.metadata or []), entry]
+    entry.name, entry.buffer = name.encode(), len(read.buffers) - 1
+    kept = [other for other in read.metadata or [] if other.name != entry.name]
+    read.metadata = [*kept, entry]
     builder = flatbuffers.Builder(len(model) + 4096)
-    builder.Finish(made.Pack(builder), file_identifier=b"TFL3")
+    builder.Finish(read.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
 
 

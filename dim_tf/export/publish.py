@@ -2,24 +2,26 @@
 
 import contextlib
 import errno
-import fcntl
 import itertools
 import os
 import shutil
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import filelock
 import keras
 import numpy as np
 
 from dim_tf.data import encoded_images
-from dim_tf.errors import InputError
-from dim_tf.export import card, lite, saved_model, serving
+from dim_tf.errors import InputError, RunError
+from dim_tf.export import card, lite, lite_metadata, saved_model, serving, verify
 from dim_tf.export.saved_model import Extent, Quantization, Reference
+from dim_tf.versions import versions as library_versions
 from dim_tf.writing import writing
 
 CARD_FILE = "README.md"
@@ -88,7 +90,7 @@ def publish(
     The SavedModel and the TFLite files are written to a hidden folder, loaded again, compared with
     the Keras model on real images, and only then renamed to the version's number, which a polling
     server looks for. What was published before stays as it is, but for the versions that
-    `details.keep` lets go.
+    `details.keep` lets go. SHA256SUMS, written last, lists the version's files (`verify`).
 
     Args:
         encoder: built, in float32.
@@ -102,7 +104,8 @@ def publish(
 
     Raises:
         InputError: the folder cannot be written, or `details.max_pixels` is too small.
-        RunError: the export differs from the Keras model, or the disk is full.
+        RunError: the export differs from the Keras model, the disk is full, or an old version
+            could not be removed, after the new one was published.
     """
     details = details or Details()
     height, width, _ = encoder.image_shape
@@ -117,10 +120,17 @@ def publish(
             worst = _write(hidden, encoder, folder.name, pixels, details)
             hidden.chmod(0o755)  # mkdtemp makes it for this user alone; a server may be another
             target = _rename_to_next(hidden, folder)
-    remove_old(folder, details.keep)
     settings = folder.parent / serving.CONFIG_FOLDER
     with writing(str(settings), folder.parent, f"{target} is published; make room, export again"):
         serving.write_config(folder.parent)
+    try:
+        remove_old(folder, details.keep)
+    except OSError as error:
+        raise RunError(
+            f"{target} is published; {error.filename}, which is older than the newest "
+            f"{details.keep} of --keep_versions, could not be removed: {error.strerror}; remove it "
+            "by hand"
+        ) from error
     return target, worst
 
 
@@ -135,7 +145,7 @@ def _hidden(folder: Path) -> Iterator[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder) as alone:  # else another's might be removed before it is locked
             for left in folder.glob(".unpublished-*") if alone else ():
-                with _locked(left, fcntl.LOCK_NB) as unused:
+                with _locked(left, wait=False) as unused:
                     if unused:
                         shutil.rmtree(left, ignore_errors=True)
             hidden = Path(tempfile.mkdtemp(prefix=".unpublished-", dir=folder))
@@ -153,16 +163,15 @@ def _hidden(folder: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path, more: int = 0) -> Iterator[bool]:
+def _locked(folder: Path, wait: bool = True) -> Iterator[bool]:
     """Whether the folder could be locked; it is held until the end, that of the process too."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | more)
-        except OSError:  # another holds it, or the file system does not lock folders
-            yield False
-        else:
-            yield True
+            is_locked = filelock.lock_descriptor(descriptor, blocking=wait)
+        except OSError:  # the file system does not lock folders
+            is_locked = False
+        yield is_locked
     finally:
         os.close(descriptor)
 
@@ -182,16 +191,19 @@ def _write(hidden, encoder, name, pixels, details):
     metadata = saved_model.save(encoder, hidden, extent)
     worst = saved_model.check(hidden, encoder, pixels, extent)
     wanted = saved_model.expected_endpoints(encoder, pixels)
+    variants = list(_variants(details))
+    lite.write(hidden, variants, calibration, name, details.licence)
     files = []
-    for variant in _variants(details):
-        lite.write(hidden, variant, calibration, name, details.licence)
+    for variant in variants:
         path = hidden / variant.file
         cosine = lite.check(path, variant, pixels, wanted)
         milliseconds = _milliseconds(lite.runner(path), pixels[:1])
-        files.append(card.LiteFile(variant.file, path.stat().st_size, cosine, milliseconds))
+        runtime = lite_metadata.min_runtime(path.read_bytes())
+        files.append(card.LiteFile(variant, path.stat().st_size, cosine, milliseconds, runtime))
     serving.write_warmup(hidden, name, pixels[:WARMUP_IMAGES])
     text = card.render(metadata, files, len(pixels), len(calibration))
     (hidden / CARD_FILE).write_text(text, encoding="utf-8")
+    verify.write_sums(hidden)
     return worst
 
 
@@ -206,6 +218,7 @@ def _variants(details: Details) -> Iterator[lite.Variant]:
 def _metadata(encoder, name, details, quantization):
     told = {
         "name": name,
+        "versions": library_versions(),
         "data": details.data,
         "learned": details.learned,
         "objective": details.objective,
@@ -259,15 +272,36 @@ def remove_old(folder: Path, keep: int) -> None:
     Args:
         folder: exported/<name>.
         keep: newest versions that stay; 0: all.
+
+    Raises:
+        OSError: one cannot be renamed and is whole; the rest were removed.
     """
     if not keep:
         return
     pairs = list(itertools.pairwise(versions(folder)))
+    kept = []
     for version, successor in pairs[: max(0, len(pairs) + 1 - keep)]:
-        with contextlib.suppress(FileNotFoundError):  # another run may do the same
+        try:
             replaced = (folder / str(successor)).stat().st_ctime
             if time.time() - replaced >= GRACE_SECONDS:
-                # No half a version is seen while it is deleted.
-                os.rename(folder / str(version), folder / f".removed-{version}")
+                # No half a version is seen while it is deleted. A name that none has: of a stopped
+                # run the same number may still lie there, after all versions had been removed.
+                doomed = folder / f".removed-{version}-{uuid.uuid4().hex}"
+                os.rename(folder / str(version), doomed)
+        except FileNotFoundError:  # another run may do the same
+            pass
+        except OSError as error:
+            kept.append(error)
     for doomed in folder.glob(".removed-*"):  # also one that a stopped run left half deleted
+        _remove(doomed)
+    if kept:
+        raise kept[0]
+
+
+def _remove(doomed: Path) -> None:
+    """Removes a folder, or a file in its place; what cannot be removed stays, under its name."""
+    if doomed.is_dir() and not doomed.is_symlink():
         shutil.rmtree(doomed, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            doomed.unlink()

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from dim_tf.data import encoded_images, image_ops
 from dim_tf.errors import InputError, RunError
+from dim_tf.export import verify
 from dim_tf.writing import reason
 
 TOLERANCE = 1e-4  # of the largest feature; a graph may add up in another order than eager code
@@ -186,8 +187,10 @@ def load(path: str, signature: str) -> Any:
     """A SavedModel with a signature; whoever calls the signature must keep the whole.
 
     Raises:
-        InputError: there is none at `path`, or it lacks the signature.
+        InputError: there is none at `path`, its files are not those of its SHA256SUMS, or it lacks
+            the signature.
     """
+    verify.check(path, "--saved_model")
     try:
         loaded = tf.saved_model.load(path)
     except Exception as error:  # a file from elsewhere makes its parser fail in every way

@@ -12,12 +12,26 @@ from dim_tf.files import replace_text
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 CONFIG_FOLDER = "serving"
 
-BATCHING = """\
-# For --batching_parameters_file: waits up to 2 ms for requests of serving_default to put together.
-max_batch_size { value: 64 }
-batch_timeout_micros { value: 2000 }
-max_enqueued_batches { value: 256 }
-num_batch_threads { value: 4 }
+MAX_REQUEST = 4096  # images; a larger request is refused by a server that batches
+EXECUTED = 64  # images at once
+# BatchingParameters of TensorFlow Serving's session_bundle_config.proto. max_batch_size is the
+# largest request where large ones are split, and of what is executed at once where they are not.
+BATCHING = f"""\
+# For --batching_parameters_file: waits up to 2 ms for requests of one signature to put together.
+# A request of more than {EXECUTED} images is split; one of more than {MAX_REQUEST} is refused.
+max_batch_size {{ value: {MAX_REQUEST} }}
+enable_large_batch_splitting {{ value: true }}
+max_execution_batch_size {{ value: {EXECUTED} }}
+batch_timeout_micros {{ value: 2000 }}
+max_enqueued_batches {{ value: 256 }}
+num_batch_threads {{ value: 4 }}
+"""
+MODELS_HEAD = """\
+# For --model_config_file: the newest version of each encoder is served. To serve an older one, or
+# several, keep a copy of this file under another name and write into its config { ... }:
+#   model_version_policy { specific { versions: 2 } }    version 2 alone (a rollback)
+#   model_version_policy { latest { num_versions: 2 } }  the newest two
+#   model_version_policy { all {} }                      every version that is there
 """
 MONITORING = """\
 # For --monitoring_config_file: metrics for Prometheus.
@@ -94,7 +108,7 @@ def models_config(names: list[str]) -> str:
         'model_platform: "tensorflow" }\n'
         for name in names
     ]
-    return "model_config_list {\n" + "".join(entries) + "}\n"
+    return MODELS_HEAD + "model_config_list {\n" + "".join(entries) + "}\n"
 
 
 def write_config(export_dir: Path) -> None:

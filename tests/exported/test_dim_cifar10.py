@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dim_tf.export import lite
+from dim_tf.export import lite, verify
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "exported" / "dim_cifar10" / "1"
@@ -31,6 +31,18 @@ def test_it_is_small_enough_for_a_clone():
     files = [path for path in FOLDER.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 40 * 2**20
     assert {path.name for path in files} >= {"saved_model.pb", "encoder_int8.tflite", "README.md"}
+
+
+def test_a_clone_has_it_as_it_was_exported():
+    assert not verify.differences(FOLDER)
+
+
+def test_the_card_and_the_documents_load_only_files_that_it_has():
+    has = {path.name for path in FOLDER.glob("*.tflite")}
+    assert set(re.findall(r"encoder_\w+\.tflite", card())) == has
+    for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        named = re.findall(r"dim_cifar10/1/(encoder_\w+\.tflite)", path.read_text("utf-8"))
+        assert set(named) <= has
 
 
 def test_the_cards_python_runs(monkeypatch):

@@ -1,6 +1,7 @@
 """The Beam pipeline embeds each image once, as the SavedModel does, and lists those it cannot."""
 
 import pickle
+import shutil
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import small_export
 import tensorflow as tf
 
 from dim_tf.errors import InputError
-from dim_tf.export import saved_model
+from dim_tf.export import saved_model, verify
 
 pytest.importorskip("apache_beam")
 
@@ -255,6 +256,39 @@ def test_a_record_that_is_cut_off(exported, record_files, tmp_path, capsys):
     assert run(exported, tmp_path, f"--input={tmp_path}/cut.tfrecord", *flags) == 2
     assert "cut.tfrecord is no whole TFRecord file" in capsys.readouterr().err
     assert not list(tmp_path.glob("out*"))
+
+
+def test_an_output_that_cannot_be_written(exported, image_files, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert run(exported, tmp_path / "file", f"--input={image_files}/b/*") == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: the pipeline failed: ")
+    assert "Not a directory" in printed
+    assert printed.count("\n") == 1
+
+
+def test_an_unknown_runner(exported, image_files, tmp_path, capsys):
+    flags = [f"--input={image_files}/b/*", "--runner=Nobody"]
+    assert run(exported, tmp_path, *flags) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: Beam's options cannot be used: Unexpected pipeline runner")
+    assert printed.count("\n") == 1
+
+
+def test_an_id_that_is_no_text():
+    reader = export_beam._ReadRecords("", "picture", "name")
+    features = {"picture": bytes_feature(b"image"), "name": bytes_feature(b"\xff")}
+    record = tf.train.Example(features={"feature": features}).SerializeToString()
+    with pytest.raises(InputError, match=r"0:0: the feature 'name' is no text in UTF-8"):
+        reader.example(record, "0:0")
+
+
+def test_a_damaged_copy_embeds_nothing(exported, image_files, tmp_path, capsys):
+    copied = shutil.copytree(exported, tmp_path / "1")
+    verify.write_sums(copied)
+    (copied / "assets/labels.txt").write_text("cat\n")
+    assert run(copied, tmp_path, f"--input={image_files}/b/*") == 2
+    assert "is not as it was published (changed: assets/labels.txt" in capsys.readouterr().err
 
 
 def test_a_saved_model_without_the_signature(tmp_path):

@@ -1,6 +1,7 @@
 """The TFLite files answer as the encoder does, as far as their precision goes."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,9 @@ from dim_tf.errors import RunError
 from dim_tf.export import lite, lite_metadata, saved_model
 
 ALL = (*lite.VARIANTS, lite.ENDPOINTS)
+embedded = pytest.mark.parametrize(
+    "variant", [variant for variant in ALL if variant.for_mediapipe], ids=lambda v: v.name
+)
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +24,7 @@ def written(small_model, tmp_path_factory):
     exported, encoder = small_model
     folder = shutil.copytree(exported, tmp_path_factory.mktemp("exported") / "1")
     pixels = images(32)
-    for variant in ALL:
-        lite.write(folder, variant, pixels, "small", "Apache-2.0")
+    lite.write(folder, ALL, pixels, "small", "Apache-2.0")
     return folder, pixels, saved_model.expected_endpoints(encoder, pixels)
 
 
@@ -53,6 +56,28 @@ def test_int8_takes_and_gives_int8(written):
     interpreter = Interpreter(str(written[0] / "encoder_int8.tflite"))
     for details in (*interpreter.get_input_details(), *interpreter.get_output_details()):
         assert details["dtype"] == np.int8
+
+
+def test_the_dynamic_file_states_the_runtime_that_loads_it(written):
+    """The converter would state 2.17.0, which does not."""
+    model = (written[0] / "encoder_dynamic.tflite").read_bytes()
+    assert lite_metadata.min_runtime(model) == "2.20.0"
+    entries, _ = metadata_of(model)
+    assert {"CONVERSION_METADATA", lite_metadata.BUFFER} < set(entries)
+    int8 = (written[0] / "encoder_int8.tflite").read_bytes()
+    assert lite_metadata.min_runtime(int8) == "1.14.0"
+
+
+def test_files_without_metadata_have_none(written):
+    for file in ("encoder_int8.tflite", lite.ENDPOINTS.file):
+        assert lite_metadata.BUFFER not in metadata_of((written[0] / file).read_bytes())[0]
+
+
+def test_a_file_that_takes_other_bytes_is_found(written):
+    folder, pixels, wanted = written
+    int8 = next(variant for variant in lite.VARIANTS if variant.name == "int8")
+    with pytest.raises(RunError, match=r"scale 0.0039.* and zero -128, not of 1/255 and 0"):
+        lite.check(folder / int8.file, replace(int8, type="uint8"), pixels, wanted)
 
 
 def test_endpoints(written):
@@ -116,13 +141,16 @@ def metadata_of(model):
     entries = {
         read.Metadata(n).Name().decode(): read.Metadata(n) for n in range(read.MetadataLength())
     }
+    if lite_metadata.BUFFER not in entries:
+        return entries, b""
     buffer = read.Buffers(entries[lite_metadata.BUFFER].Buffer()).DataAsNumpy()
     return entries, bytearray(buffer.tobytes())
 
 
-def test_metadata_say_how_an_image_becomes_the_input(written):
+@embedded
+def test_metadata_say_how_an_image_becomes_the_input(written, variant):
     """Places of fields as in TFLite Support's metadata_schema.fbs."""
-    model = (written[0] / "encoder_float32_batch1.tflite").read_bytes()
+    model = (written[0] / variant.file).read_bytes()
     assert model[4:8] == b"TFL3"
     entries, data = metadata_of(model)
     assert "min_runtime_version" in entries  # what the converter wrote stays
@@ -145,15 +173,19 @@ def test_metadata_say_how_an_image_becomes_the_input(written):
     assert root.only(3).only(3).text(0) == "embedding"
 
 
-def test_mediapipe_embeds_an_image(written):
+@embedded
+def test_mediapipe_embeds_an_image(written, variant):
     mediapipe = pytest.importorskip("mediapipe")
     from mediapipe.tasks.python import BaseOptions, vision
 
     folder, pixels, endpoints = written
     wanted = endpoints["global"]
-    path = str(folder / "encoder_float32_batch1.tflite")
+    path = str(folder / variant.file)
     options = vision.ImageEmbedderOptions(base_options=BaseOptions(model_asset_path=path))
     with vision.ImageEmbedder.create_from_options(options) as embedder:
         for one, features in zip((pixels[:3] * 255).round().astype(np.uint8), wanted, strict=False):
             image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=one)
-            close(embedder.embed(image).embeddings[0].embedding, features)
+            found = np.array(embedder.embed(image).embeddings[0].embedding)
+            if variant.precision == "float32":
+                close(found, features)
+            assert lite.cosines(found[np.newaxis], features[np.newaxis])[0] > 0.99

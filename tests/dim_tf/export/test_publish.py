@@ -11,13 +11,15 @@ import time
 from multiprocessing import Process
 from urllib.parse import quote
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from small_export import images, small_encoder
 
+import dim_tf
 from dim_tf.errors import InputError, RunError
-from dim_tf.export import card, lite, publish, saved_model
+from dim_tf.export import card, lite, publish, saved_model, verify
 
 ALL_VARIANTS = lite.VARIANTS
 
@@ -26,7 +28,7 @@ ALL_VARIANTS = lite.VARIANTS
 def few_variants():
     """Each TFLite file takes seconds, and has tests of its own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lite, "VARIANTS", (lite.VARIANTS[0], lite.VARIANTS[-1]))
+        patch.setattr(lite, "VARIANTS", (lite.VARIANTS[0], lite.VARIANTS[4]))
         yield
 
 
@@ -61,6 +63,7 @@ def test_everything_a_team_needs_is_there(published):
     found = {str(p.relative_to(published)) for p in published.rglob("*") if p.is_file()}
     wanted = {
         "README.md",
+        "SHA256SUMS",
         "saved_model.pb",
         "variables/variables.index",
         "assets/metadata.json",
@@ -73,6 +76,20 @@ def test_everything_a_team_needs_is_there(published):
     assert published.stat().st_mode & 0o777 == 0o755  # a server may be another user
     serving = {p.name for p in (published.parent.parent / "serving").iterdir()}
     assert serving == {"models.config", "batching.config", "monitoring.config", "compose.yaml"}
+
+
+def test_a_version_is_as_its_sums_say_until_a_file_changes(published, tmp_path):
+    assert not verify.differences(published)
+    copied = shutil.copytree(published, tmp_path / "1")
+    (copied / lite.ENDPOINTS.file).unlink()
+    assert verify.differences(copied).missing == (lite.ENDPOINTS.file,)
+
+
+def test_metadata_name_the_versions_that_exported(published):
+    told = json.loads((published / "assets/metadata.json").read_text())["versions"]
+    assert told["tensorflow"] == tf.__version__
+    assert told["keras"] == keras.__version__
+    assert told["dim_tf"] == dim_tf.__version__
 
 
 def test_the_card_tells_what_is_in_the_folder(published):
@@ -100,6 +117,20 @@ def test_the_cards_python_runs(published, monkeypatch):
     np.testing.assert_allclose(scope["features"], wanted, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(scope["layer"](images())["global"], wanted, rtol=1e-4, atol=1e-5)
     assert set(scope["named"]) == {"local", "conv", "fc", "global"}
+
+
+def test_the_cards_keras_layer_works_under_a_head_that_learns(published, monkeypatch):
+    monkeypatch.chdir(published.parent.parent)
+    code = (published / "README.md").read_text().split("import keras\n")[1].split("# TFLite")[0]
+    scope = {"keras": keras}
+    exec(code.replace("VERSION", "1"), scope)
+    taken = keras.Input([8, 8, 3])
+    head = keras.layers.Dense(2)
+    model = keras.Model(taken, head(scope["layer"](taken)["global"]))
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    before = head.kernel.numpy()
+    model.fit(images(), np.array([0, 1] * 3), verbose=0)
+    assert (head.kernel.numpy() != before).any()
 
 
 def test_metadata_hold_the_settings_and_the_quantization(published):
@@ -236,6 +267,14 @@ def test_a_wrong_export_is_not_published(published, tmp_path, monkeypatch):
     assert [child.name for child in tmp_path.iterdir()] == ["1"]
 
 
+def test_what_a_killed_export_left_goes_and_what_another_writes_stays(tmp_path):
+    (tmp_path / ".unpublished-killed" / "variables").mkdir(parents=True)
+    with publish._hidden(tmp_path) as first, publish._hidden(tmp_path) as second:
+        assert set(tmp_path.iterdir()) == {first, second}
+        os.rename(second, tmp_path / "1")
+    assert [child.name for child in tmp_path.iterdir()] == ["1"]
+
+
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="give another --export_dir"):
@@ -280,14 +319,45 @@ def test_a_reader_of_the_newest_never_meets_half_a_version(published, tmp_path):
     assert not [name for name in os.listdir(folder) if name.startswith(".")]
 
 
+METADATA = {
+    **dict.fromkeys(["parameters", "steps", "batch_size", "image_size", "dimension"], 1),
+    **{"name": "small", "licence": "[x](javascript:1)", "data": "<b>|\n# b", "encoder": "e"},
+    **{
+        "note": "",
+        "max_pixels": 1,
+        "pixel_range": [0, 9],
+        "learned": "",
+        "objective": "",
+        "signatures": {},
+    },
+    "evaluation": {
+        "measures": {"<i>": {"unit": "share", "better": "higher", "title": ""}},
+        "<i>": {"global": None},
+        "knn": {},
+    },
+    "experiment": {"dataset": "cifar10", "image_size": 0, "holdout": 0.1},
+}
+CHOICES = [(), *[(variant,) for variant in ALL_VARIANTS], ALL_VARIANTS, ALL_VARIANTS[::-1]]
+
+
+@pytest.mark.parametrize("variants", CHOICES, ids=lambda variants: f"{len(variants)} files")
+def test_the_card_loads_only_files_that_are_there(variants):
+    files = [card.LiteFile(variant, 10**6, 0.99, 1.0, "1.14.0") for variant in variants]
+    text = card.render(METADATA, files, 1, 256)
+    assert set(re.findall(r"encoder_\w+\.tflite", text)) == {v.file for v in variants}
+    code = re.search(r"```python\n(.*?)```\n", text, re.DOTALL).group(1)
+    loaded = re.findall(r"VERSION/(encoder_\w+\.tflite)", code)
+    assert len(loaded) == min(1, len(variants))
+    # get_signature_runner takes [N, H, W, 3] where the file does.
+    by_name = {variant.file: variant for variant in variants}
+    assert all(by_name[file].fixed != ("get_signature_runner" in code) for file in loaded)
+    assert ("come from 256 images" in text) == any(v.precision == "int8" for v in variants)
+    assert ("| any | float32 | yes | 1.14.0 |" in text) == any(not v.fixed for v in variants)
+
+
 def test_the_card_says_names_and_runs_none_of_them():
     name = 'a"); print(1) # <script>`$(id)`'
-    kind = {"unit": "share", "better": "higher", "title": ""}
-    metadata = dict.fromkeys(["parameters", "steps", "batch_size", "image_size", "dimension"], 1)
-    metadata |= {"name": name, "licence": "[x](javascript:1)", "data": "<b>|\n# b", "encoder": "e"}
-    metadata |= {"note": "", "max_pixels": 1, "learned": "", "objective": "", "signatures": {}}
-    metadata["evaluation"] = {"measures": {"<i>": kind}, "<i>": {"global": None}, "knn": {}}
-    metadata["experiment"] = {"dataset": "cifar10", "image_size": 0, "holdout": 0.1}
+    metadata = METADATA | {"name": name}
     text = card.render(metadata, [], 1, 1)
     assert r"\<script\>\`" in text
     assert r"\[x\](javascript:1)" in text
@@ -301,6 +371,8 @@ def test_the_card_says_names_and_runs_none_of_them():
     words += [f"--encoder_path={name}/VERSION", "--name=again", "--measures=knn", "--nofloors"]
     assert shlex.split(command)[3:] == words
     server = re.search(r"^docker run .*", text, re.MULTILINE).group()
+    verified = re.search(r"^python -m dim_tf.export.verify .*", text, re.MULTILINE).group()
+    assert shlex.split(verified)[3:] == [f"{name}/VERSION"]
     assert shlex.split(server)[-3:] == ["-e", f"MODEL_NAME={name}", "tensorflow/serving"]
     address = re.search(r"curl (.*) -d", text).group(1)
     assert shlex.split(address) == [f"http://localhost:8501/v1/models/{quote(name)}:predict"]

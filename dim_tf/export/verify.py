@@ -1,0 +1,232 @@
+"""Tells whether a published version is whole: its files against its SHA256SUMS.
+
+    python -m dim_tf.export.verify exported/digits/2
+    python -m dim_tf.export.verify exported/digits
+
+The second looks at each version of the encoder. Neither needs TensorFlow; in a version's folder
+`sha256sum --check SHA256SUMS` compares too, but sees no extra file. The sums show damage, not
+intent: whoever may replace a file may replace them.
+"""
+
+import argparse
+import hashlib
+import os
+import re
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from dim_tf.errors import InputError, one_line
+from dim_tf.files import read_text, replace_text
+
+SUMS_FILE = "SHA256SUMS"
+DIFFERENT, WRONG_INPUT = 1, 2
+_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
+_NAMED = 3  # files of each kind that an error names
+
+
+@dataclass(frozen=True)
+class Differences:
+    """How the files of a version differ from its SHA256SUMS; paths relative to the version.
+
+    Attributes:
+        missing: listed, and not there.
+        changed: listed, and of another content, or no file.
+        extra: there, and not listed. Hidden files, which no loader reads, do not count.
+    """
+
+    missing: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.missing or self.changed or self.extra)
+
+    def by_kind(self) -> dict[str, tuple[str, ...]]:
+        """The paths by what is said of them."""
+        return {"missing": self.missing, "changed": self.changed, "extra": self.extra}
+
+
+def write_sums(version: Path) -> None:
+    """Writes SHA256SUMS, as `sha256sum --check` reads it, of every other file of a version.
+
+    Args:
+        version: its folder, all of whose other files are written.
+    """
+    lines = (f"{_digest(version / name)}  {name}\n" for name in sorted(_files(version)))
+    replace_text(version / SUMS_FILE, "".join(lines))
+
+
+def differences(version: Path) -> Differences:
+    """Compares the files of a version with its SHA256SUMS.
+
+    Raises:
+        InputError: there is no SHA256SUMS, it is no list of sums, or a file cannot be read.
+    """
+    try:
+        return _compared(version, _listed(version / SUMS_FILE))
+    except OSError as error:
+        raise InputError(f"{error.filename} cannot be read: {error.strerror}") from error
+
+
+def _compared(version, listed):
+    missing, changed = [], []
+    for name, digest in listed.items():
+        path = version / name
+        if not os.path.lexists(path):
+            missing.append(name)
+        elif not _is_file(path) or _digest(path) != digest:
+            changed.append(name)
+    visible = (name for name in _files(version) if not _is_hidden(name))
+    extra = sorted(set(visible) - listed.keys() - {SUMS_FILE})
+    return Differences(tuple(missing), tuple(changed), tuple(extra))
+
+
+def check(path: str, flag: str) -> None:
+    """Checks a SavedModel that has a SHA256SUMS before it is loaded; one that has none is not.
+
+    Args:
+        path: its folder.
+        flag: that names it, for messages.
+
+    Raises:
+        InputError: its files are not those that were published, or cannot be read.
+    """
+    if not os.path.lexists(Path(path, SUMS_FILE)):
+        return
+    found = differences(Path(path))
+    if found:
+        told = "; ".join(_told(kind, names) for kind, names in found.by_kind().items() if names)
+        raise InputError(
+            f"{flag}={path} is not as it was published ({told}, by its {SUMS_FILE}); copy the "
+            "whole folder again from where it was exported"
+        )
+
+
+def _told(kind, names):
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{kind}: {', '.join(names[:_NAMED])}{more}"
+
+
+def _listed(path: Path) -> dict[str, str]:
+    """The SHA-256 of each file of a SHA256SUMS, by its path."""
+    try:
+        # A FIFO in its place would be waited for.
+        lines = read_text(path).splitlines() if _is_file(path) else None
+    except ValueError as error:
+        raise InputError(f"{path} is no list of SHA-256 sums: {error}") from error
+    if lines is None:
+        raise InputError(
+            f"there is no {path}: the folder is no version of an exported encoder, was exported "
+            "before versions had one, or was copied in part"
+        )
+    found: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        entry = _LINE.fullmatch(line)
+        if not entry or not _is_inside(entry[2]) or entry[2] in found:
+            raise InputError(
+                f"line {number} of {path} is no SHA-256 sum, two spaces and the path of a file in "
+                "the folder; copy the whole folder again from where it was exported"
+            )
+        found[entry[2]] = entry[1]
+    if not found:
+        raise InputError(f"{path} is empty; copy the whole folder again")
+    return found
+
+
+def _is_inside(name: str) -> bool:
+    parts = PurePosixPath(name).parts
+    return not name.startswith("/") and "\0" not in name and ".." not in parts
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") for part in PurePosixPath(name).parts)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def _files(folder: Path) -> Iterator[str]:
+    """The paths, relative and with slashes, of all that is no folder, but for SHA256SUMS itself."""
+    for where, _, names in os.walk(folder, onerror=_raise):
+        for name in names:
+            found = Path(where, name).relative_to(folder).as_posix()
+            if found != SUMS_FILE:
+                yield found
+
+
+def _raise(error):
+    raise error
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def versions(folder: Path) -> list[Path]:
+    """The folders to look at: `folder` itself if it is a version, else the versions in it.
+
+    Raises:
+        InputError: there are none.
+    """
+    if (folder / SUMS_FILE).exists() or (folder / "saved_model.pb").exists():
+        return [folder]
+    found = [child for child in folder.glob("*/") if child.name.isdecimal()]
+    if not found:
+        raise InputError(
+            f"{folder} is no version of an exported encoder and has none; give one, as "
+            "exported/cifar10/1, or the folder of all, exported/cifar10"
+        )
+    return sorted(found, key=lambda version: int(version.name))
+
+
+def _verify(version: Path) -> int:
+    """Prints what is to say of a version; its exit status."""
+    try:
+        found = differences(version)
+    except InputError as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        return WRONG_INPUT
+    if not found:
+        print(f"{one_line(version)}: whole")
+        return 0
+    for kind, names in found.by_kind().items():
+        for name in names:
+            print(f"{one_line(version / name)}: {kind}")
+    return DIFFERENT
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line.
+
+    Returns:
+        The exit status: 0 if all is as it was published, 1 if a file is missing, changed or extra,
+        2 if a folder cannot be compared.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m dim_tf.export.verify",
+        description="Compares the files of exported encoders with their SHA256SUMS.",
+        epilog="Exit status: 0, all is as it was published; 1, a file is missing, changed or "
+        "extra; 2, a folder cannot be compared.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("folder", type=Path, help="a version, or the folder of several versions")
+    folder = parser.parse_args(arguments).folder
+    try:
+        found = versions(folder)
+    except (InputError, OSError) as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        return WRONG_INPUT
+    statuses = [_verify(version) for version in found]
+    return DIFFERENT if DIFFERENT in statuses else max(statuses)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
