@@ -16,9 +16,9 @@ def inspected(monkeypatch):
     found = []
     real = image_files.inspect
 
-    def inspect(path):
+    def inspect(path, **settings):
         found.append(path.name)
-        return real(path)
+        return real(path, **settings)
 
     monkeypatch.setattr(image_files, "inspect", inspect)
     return found
@@ -150,10 +150,10 @@ def test_a_scan_that_ends_early_is_gone_on_with(tmp_path, monkeypatch, inspected
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     counting = image_files.inspect
 
-    def ends(path):
+    def ends(path, **settings):
         if path.name == "004.png":
             raise KeyboardInterrupt
-        return counting(path)
+        return counting(path, **settings)
 
     with monkeypatch.context() as patch:
         patch.setattr(image_files, "inspect", ends)
