@@ -4,95 +4,70 @@ docs/DATA.md tells the rules.
 """
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from dim_tf.data import Request, folder_report, image_files, manifest
+from dim_tf.data import (
+    Request,
+    contrast,
+    folder_report,
+    image_files,
+    manifest,
+    pixel_range,
+    split_folders,
+)
 from dim_tf.data.decoded_cache import DecodedCache
+from dim_tf.data.folder_images import Files, FolderImages
 from dim_tf.data.folder_report import FolderReport
-from dim_tf.data.image_files import Fault, UndecodableError
+from dim_tf.data.image_files import Fault
 from dim_tf.data.manifest import Manifest
+from dim_tf.data.pixel_range import PixelRange
+from dim_tf.data.split_folders import Layout, Role
 from dim_tf.data.splits import Split, Splits
-from dim_tf.errors import InputError, RunError
+from dim_tf.errors import InputError
 from dim_tf.files import replace_text
 
 TEST_SHARE = 0.1
 LEAST_TEST, MOST_TEST = 10, 10_000
+LEAST_TRAINING = 10  # where folders say which they are
 LEAST_IMAGES = 20
 SIZES = (32, 64)  # the default, by the images: those of the encoders
 ENLARGED = 0.75  # images whose short side is less than this share of a size get a smaller one
 IMAGES_A_CLASS = 10  # on average, or folders are taken for albums
-SPLIT_NAMES = frozenset({"train", "training", "test", "testing", "val", "valid", "validation"})
+FLAT = 0.5  # a larger share of images that show almost nothing is an error
 
 
 @dataclass(frozen=True)
-class FolderImages:
-    """Images of which the first are in a cache; the others are decoded each time.
+class _Division:
+    """Which images are for what, by their folders or by the hash of their pixels.
 
     Attributes:
-        cached: uint8 [K, S, S, 3], of the first K files.
-        folder: of the files.
-        names: of all N files, K ≤ N.
+        test: the role whose images are the test images; None: the hash decides.
+        why: for the `data:` line.
     """
 
-    cached: np.ndarray
-    folder: Path
-    names: list[str]
+    test: Role | None
+    why: str
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        return (len(self.names), *self.cached.shape[1:])
+    def by(self) -> str:
+        return "hash" if self.test is None else "folders"
 
-    def __len__(self):
-        return len(self.names)
+    def priority(self, roles: np.ndarray) -> np.ndarray:
+        """Of copies of an image the one with the least number stays.
 
-    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        if isinstance(rows, slice):
-            rows = np.arange(len(self))[rows]
-        inside = rows < len(self.cached)
-        if inside.all():
-            return self.cached[rows]
-        images = np.empty((len(rows), *self.shape[1:]), np.uint8)
-        images[inside] = self.cached[rows[inside]]
-        names = [self.names[row] for row in rows[~inside]]
-        images[~inside] = decoded(self.folder, names, self.shape[1])
-        return images
+        A test image stays one: its copies are not trained on. One that may have a label comes
+        before one that has none.
+        """
+        if self.test is None:
+            return np.isin(roles, (Role.EXTRA, Role.UNLABELLED)).astype(np.int64)
+        return np.where(roles == self.test, Role.TEST, roles).astype(np.int64)
 
-    def part(self, first: int, last: int) -> "FolderImages":
-        """Those from number `first` on, before `last`."""
-        return FolderImages(self.cached[first:last], self.folder, self.names[first:last])
-
-
-def decoded(folder: Path, names: list[str], size: int) -> np.ndarray:
-    """Decodes files, several at a time.
-
-    Args:
-        folder: of the files.
-        names: of the files, relative.
-        size: pixels a side.
-
-    Returns:
-        uint8 [N, size, size, 3].
-
-    Raises:
-        RunError: a file is not what it was when it was looked at.
-    """
-
-    def one(name):
-        try:
-            return image_files.decode_to_size(folder / name, size)
-        except (UndecodableError, OSError) as error:
-            why = error if isinstance(error, UndecodableError) else error.strerror
-            raise RunError(
-                f"{folder_report.printable(name)} in {folder} has changed while it was in use "
-                f"({why}); run again, and the files that changed are looked at again"
-            ) from error
-
-    with ThreadPoolExecutor(os.cpu_count()) as workers:
-        return np.stack(list(workers.map(one, names)))
+    def left_out(self, roles: np.ndarray) -> np.ndarray:
+        """Which images are neither for training nor for the test: those to choose settings by."""
+        return (roles == Role.VALIDATION) & (self.test == Role.TEST)
 
 
 def load(request: Request) -> Splits:
@@ -103,51 +78,163 @@ def load(request: Request) -> Splits:
 
     Raises:
         InputError: there is no such folder, or too few images in it, or too many of its files are
-            unreadable, or there is no room for the decoded images.
+            unreadable or show nothing, or there is no room for the decoded images; or its folders
+            are not those that `split` or `labels` needs, or it has no images for `pixel_range`.
     """
+    range_wanted = pixel_range.parse(request.pixel_range)
     folder = _folder(request)
     cache = Path(os.path.expanduser(request.cache_dir)) if request.cache_dir else default_cache()
-    found = _scanned(folder, cache)
-    rows, repeated = distinct(found)
-    names, digests = [found.names[row] for row in rows], found.digests[rows]
-    labels, label_names, why = labelled(names, request.labels)
+    found = _scanned(folder, cache, request.max_pixels)
+    good = np.flatnonzero(found.faults == Fault.NONE)
+    layout = split_folders.find([found.names[row] for row in good])
+    roles = np.full(len(found), Role.TRAINING)
+    if layout:
+        roles[good] = layout.roles
+    division = _division(request.split, layout)
+    rows, repeated = distinct(found, division.priority(roles))
+    rows, left_out = rows[~division.left_out(roles[rows])], division.left_out(roles[rows]).sum()
+    labels, label_names, labels_why = labelled([found.names[row] for row in rows], request.labels)
+    order, tests, unlabelled = _ordered(found.pixel_digests[rows], roles[rows], labels, division)
+    rows = rows[order]
+    labels = None if labels is None else labels[order]
+    chosen = range_wanted or _range_of(found, rows)
+    flat = contrast.flat(*(_of(found, rows, c) for c in ("bits", "lows", "highs")), chosen)
+    names = [found.names[row] for row in rows]
     size = request.image_size or default_size(found.extents[rows])
-    tests = test_images(digests)
-    told = {
+    of_16_bits = int((found.bits[rows] == 16).sum())
+    described = {
         "images": len(names),
         "training_images": len(names) - tests,
         "test_images": tests,
+        "split": division.why,
+        "split_by": division.by,
+        "split_folders": {
+            folder_report.printable(name): role.name.lower()
+            for name, role in (layout.folders if layout else {}).items()
+        },
+        "validation_images_left_out": int(left_out),
+        "test_images_left_out_of_training": _leaking(division, roles, repeated),
         "image_size": size,
-        "labels": why,
+        "images_of_16_bits": of_16_bits,
+        "pixel_range": [chosen.low, chosen.high] if of_16_bits else None,
+        "flat": int(flat.sum()),
+        "labels": labels_why,
+        "unlabelled_training_images": unlabelled,
         "classes": {} if labels is None else _class_counts(labels, label_names),
         **folder_report.described(found, repeated),
     }
-    bad = tuple(folder_report.bad_lines(found, repeated))
-    _check(request, folder, cache, told, bad)
-
-    def decode(wanted):
-        return decoded(folder, [names[row] for row in wanted], size)
-
-    cached = DecodedCache(cache / "images", request.cache_gib).open(digests, size, decode)
+    lines = (
+        *folder_report.bad_lines(found, repeated),
+        *folder_report.flat_lines([names[row] for row in np.flatnonzero(flat)]),
+    )
+    _check(request, folder, cache, described, lines)
+    _check_division(folder, division, layout, described)
+    _check_contrast(request, folder, cache, described, lines, _range_of(found, rows))
+    files = Files(folder, names, found.digests[rows], size, chosen, request.max_pixels)
+    keys = files.cache_keys(found.bits[rows], found.extents[rows])
+    cached = DecodedCache(cache / "images", request.cache_gib).open(keys, size, files.decoded)
     if len(cached) < len(names):
         print(
             f"data: {len(cached):,} of {len(names):,} decoded images fit into --cache_gib="
             f"{request.cache_gib:g}; the others are decoded each time",
             flush=True,
         )
-    images = FolderImages(cached, folder, names)
+    images = FolderImages(cached, files)
 
-    def split(first, last):
-        return Split(images.part(first, last), None if labels is None else labels[first:last])
+    def split(first, last, with_labels=True):
+        own = labels is not None and with_labels
+        return Split(images.part(first, last), labels[first:last] if own else None)
 
+    with_label = len(names) - unlabelled  # the others come last
     return Splits(
         name="folder",
-        train=split(tests, len(names)),
+        train=split(tests, len(names), not unlabelled),
         test=split(0, tests),
         label_names=label_names,
-        note=_note(folder, told),
-        report=FolderReport(folder, told, bad, digests),
+        note=_note(folder, described),
+        labelled=split(tests, with_label) if unlabelled else None,
+        report=FolderReport(folder, described, lines, _sorted(found.pixel_digests[rows])),
+        pixel_range=chosen,
     )
+
+
+def _division(wanted: str, layout: Layout | None) -> _Division:
+    """How training and test images are told apart.
+
+    Raises:
+        InputError: by folders, and there are not those of both.
+    """
+    by_hash = "by the hash of each image's pixels"
+    if wanted == "hash":
+        return _Division(None, by_hash)
+    why_not = "no folder is called train, test or the like"
+    if layout:
+        roles = set(layout.roles)
+        test = Role.TEST if Role.TEST in roles else Role.VALIDATION
+        why_not = f"of {layout.listed} none is "
+        if test not in roles:
+            why_not += "for the test"
+        elif not roles - {Role.TEST, Role.VALIDATION}:
+            why_not += "for training"
+        else:
+            of_test = [name for name, role in layout.folders.items() if role == test]
+            return _Division(test, f"by the folders: {' and '.join(of_test)} for the test")
+    if wanted == "folders":
+        raise InputError(
+            f"--split=folders takes the folders' own training and test images, but {why_not}; "
+            "leave --split out, or rename the folders to train and test"
+        )
+    return _Division(None, f"{by_hash} ({why_not})" if layout else by_hash)
+
+
+def _ordered(digests, roles, labels, division):
+    """Puts test images first, then those for training with a label, then those without.
+
+    Args:
+        digests: uint8 [N, D], ascending.
+        roles: [N], of `Role`.
+        labels: int64 [N], -1: none; or None.
+        division: how they are told apart.
+
+    Returns:
+        Row numbers, int [N]; how many are test images; how many of the others have no label.
+    """
+    unlabelled = np.zeros(len(digests), bool) if labels is None else labels < 0
+    if division.test is None:
+        # The hash may make any image one of the test that has what the others have.
+        able = np.flatnonzero(~unlabelled & ~np.isin(roles, (Role.EXTRA, Role.UNLABELLED)))
+        able = able if len(able) else np.arange(len(digests))
+        test = np.zeros(len(digests), bool)
+        test[able[: test_images(digests[able])]] = True
+    else:
+        test = roles == division.test
+    order = np.argsort(np.where(test, 0, np.where(unlabelled, 2, 1)), kind="stable")
+    return order, int(test.sum()), int((unlabelled & ~test).sum())
+
+
+def _leaking(division, roles, repeated):
+    """How many files of training folders are left out since a test folder has the same image."""
+    if division.test is None:
+        return 0
+    return sum(
+        roles[first] == division.test != roles[copy] and not division.left_out(roles[copy])
+        for copy, first in repeated.items()
+    )
+
+
+def _of(found, rows, column):
+    return getattr(found, column)[rows]
+
+
+def _range_of(found, rows) -> PixelRange:
+    """That of --pixel_range=auto."""
+    rows = rows[found.bits[rows] == 16]
+    return contrast.range_of(found.lows[rows], found.highs[rows])
+
+
+def _sorted(digests):
+    numbers = np.ascontiguousarray(digests).view(">u8")
+    return digests[np.lexsort((numbers[:, 1], numbers[:, 0]))]
 
 
 def default_cache() -> Path:
@@ -157,17 +244,26 @@ def default_cache() -> Path:
     return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "dim_tf"
 
 
-def distinct(found: Manifest) -> tuple[np.ndarray, dict[int, int]]:
-    """The images to learn from, in the order of their digests.
+def distinct(
+    found: Manifest, priority: np.ndarray | None = None
+) -> tuple[np.ndarray, dict[int, int]]:
+    """The images to learn from, in the order of the digests of their pixels.
+
+    Args:
+        found: the files.
+        priority: int [N]: of files with the same pixels one with the least stays; None: all the
+            same.
 
     Returns:
-        Their rows, of files with the same content the first by name; and the row of each file that
-        is left out for it -> the row of that first.
+        Their rows, of files with the same pixels and priority the first by name; and the row of
+        each file that is left out for it -> the row of that first.
     """
     good = np.flatnonzero(found.faults == Fault.NONE)
-    numbers = found.digests[good].view(">u8")  # [N, 2]
-    ordered = good[np.lexsort((numbers[:, 1], numbers[:, 0]))]  # stable: names stay in order
-    digests = found.digests[ordered]
+    numbers = found.pixel_digests[good].view(">u8")  # [N, 2]
+    first = np.zeros(len(good)) if priority is None else priority[good]
+    # Stable: names stay in order.
+    ordered = good[np.lexsort((first, numbers[:, 1], numbers[:, 0]))]
+    digests = found.pixel_digests[ordered]
     is_first = np.ones(len(ordered), bool)
     is_first[1:] = (digests[1:] != digests[:-1]).any(axis=1)
     rows = ordered[is_first]
@@ -200,47 +296,61 @@ def default_size(extents: np.ndarray) -> int:
 
 
 def labelled(names: list[str], wanted: str) -> tuple[np.ndarray | None, tuple[str, ...], str]:
-    """Labels by the folders at the top.
+    """Labels by the folders at the top, or in those that are splits.
 
     Args:
         names: of the images.
         wanted: "folders": those they are; "none"; "auto": folders, if all images are directly in
-            one of several, which have ten images on average and are not called as splits are.
+            one of several, which have ten images on average.
 
     Returns:
-        int64 [N] or None, the label names, and why.
+        int64 [N], -1: an image of a folder without labels, as unlabeled; or None; the label names;
+        and why.
 
     Raises:
         InputError: "folders" is not possible.
     """
     if wanted == "none":
         return None, (), "none, as --labels=none says"
-    parts = [name.split("/") for name in names]
-    folders = sorted({part[0] for part in parts if len(part) > 1})
-    flat = any(len(part) == 1 for part in parts)
+    layout = split_folders.find(names)
+    parts = [name.split("/") for name in (layout.names if layout else names)]
+    roles = layout.roles if layout else [Role.TRAINING] * len(names)
+    has_label = [
+        len(part) > 1 if role == Role.EXTRA else role != Role.UNLABELLED
+        for part, role in zip(parts, roles, strict=True)
+    ]
+    candidates = [part for part, labelled in zip(parts, has_label, strict=True) if labelled]
+    folders = sorted({part[0] for part in candidates if len(part) > 1})
     why_not = ""
-    if flat:
+    if any(len(part) == 1 for part in candidates):
         why_not = "some images are in no folder"
     elif len(folders) < 2:
         why_not = "there are no two folders of images"
+    if layout and why_not:
+        why_not += f" of a class: {layout.listed} are splits"
     if wanted == "folders" and why_not:
         raise InputError(
             f"--labels=folders takes the first folder of each image as its label, but {why_not}; "
             "leave --labels out"
         )
     if wanted == "auto" and not why_not:
-        if any(len(part) > 2 for part in parts):
+        if any(len(part) > 2 for part in candidates):
             why_not = "some folders have folders in them"
-        elif {name.lower() for name in folders} <= SPLIT_NAMES:
-            why_not = f"the folders are called {' and '.join(folders)}"
-        elif len(names) < IMAGES_A_CLASS * len(folders):
+        elif len(candidates) < IMAGES_A_CLASS * len(folders):
             why_not = f"the folders have less than {IMAGES_A_CLASS} images on average"
     if why_not:
         return None, (), f"none: {why_not}"
     number = {name: label for label, name in enumerate(folders)}
-    labels = np.array([number[part[0]] for part in parts], np.int64)
+    labels = np.array(
+        [
+            number[part[0]] if labelled else -1
+            for part, labelled in zip(parts, has_label, strict=True)
+        ],
+        np.int64,
+    )
     shown = tuple(folder_report.printable(name) for name in folders)
-    return labels, shown, f"the {len(folders):,} folders"
+    where = f" in {layout.listed}" if layout else ""
+    return labels, shown, f"the {len(folders):,} folders{where}"
 
 
 def _folder(request):
@@ -261,9 +371,9 @@ def _folder(request):
         ) from error
 
 
-def _scanned(folder, cache):
+def _scanned(folder, cache, max_pixels):
     try:
-        return manifest.scan(folder, cache / "manifests", (cache,))
+        return manifest.scan(folder, cache / "manifests", (cache,), max_pixels)
     except OSError as error:
         raise _not_kept(folder, cache, error) from error
 
@@ -276,7 +386,7 @@ def _not_kept(folder, cache, error):
 
 
 def _class_counts(labels, names):
-    counts = np.bincount(labels, minlength=len(names)).tolist()
+    counts = np.bincount(labels[labels >= 0], minlength=len(names)).tolist()
     return dict(zip(names, counts, strict=True))
 
 
@@ -286,14 +396,7 @@ def _check(request, folder, cache, told, lines):
     refused = bad > request.bad_images * told["image_files"] or told["images"] < LEAST_IMAGES
     listed = ""
     if bad and refused:
-        # Not in the run folder, which may be another run's.
-        path = cache / folder_report.BAD_IMAGES
-        try:
-            cache.mkdir(parents=True, exist_ok=True)
-            replace_text(path, "".join(lines))
-        except OSError as error:
-            raise _not_kept(folder, cache, error) from error
-        listed = f"they are listed in {path}"
+        listed = _listed(folder, cache, lines)
     if bad > request.bad_images * told["image_files"]:
         raise InputError(
             f"{bad:,} of {told['image_files']:,} image files in {folder} cannot be read, more than "
@@ -310,19 +413,89 @@ def _check(request, folder, cache, told, lines):
         )
 
 
+def _listed(folder, cache, lines):
+    """Where the files that are left out are listed, for an error: not in the run folder, which may
+    be another run's.
+    """
+    path = cache / folder_report.BAD_IMAGES
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        replace_text(path, "".join(lines))
+    except OSError as error:
+        raise _not_kept(folder, cache, error) from error
+    return f"they are listed in {path}"
+
+
+def _check_division(folder, division, layout, told):
+    """Raises InputError where the folders have too few images of training or of the test."""
+    if division.test is None:
+        return
+    for kind, least in (("test", LEAST_TEST), ("training", LEAST_TRAINING)):
+        count = told[f"{kind}_images"]
+        if count < least:
+            raise InputError(
+                f"{folder} has {count} different {kind} images in {layout.listed}, expected at "
+                f"least {least}; add some, or give --split=hash, which takes test images from all"
+            )
+
+
+def _check_contrast(request, folder, cache, told, lines, auto):
+    """Raises InputError where no image has 16 bits, or most show nothing."""
+    wanted = pixel_range.parse(request.pixel_range)
+    if wanted not in (None, pixel_range.ALL_16_BITS) and not told["images_of_16_bits"]:
+        raise InputError(
+            f"--pixel_range={request.pixel_range} is of 16-bit images, and {folder} has none; "
+            "leave it out"
+        )
+    if told["flat"] <= FLAT * told["images"]:
+        return
+    remedy = "remove them, or stretch their contrast"
+    if told["images_of_16_bits"]:
+        low, high = told["pixel_range"]
+        remedy = (
+            f"of 16-bit images the values {low} to {high} become black to white: give "
+            f"--pixel_range=LOW,HIGH by what they show (auto: {auto.low},{auto.high}), or remove "
+            "them"
+        )
+    raise InputError(
+        f"{told['flat']:,} of {told['images']:,} images in {folder} have almost no contrast, fewer "
+        f"than {contrast.LEVELS} of 255 levels; {_listed(folder, cache, lines)}; {remedy}"
+    )
+
+
 def _note(folder, told):
-    left_out = {
+    systems = told["system_folders"]
+    counts = {
         "unreadable": sum(told["unreadable"].values()),
         "tiny": told["tiny"],
         "repeated": told["duplicates"],
+        "for validation": told["validation_images_left_out"],
+        f"folders made by systems ({', '.join(systems)})": sum(systems.values()),
     }
-    some = ", ".join(f"{n:,} {kind}" for kind, n in left_out.items() if n)
+    left_out = ", ".join(f"{n:,} {kind}" for kind, n in counts.items() if n)
     size = told["image_size"]
     # Its name alone: the note goes into exported models, which are given away.
     name = folder_report.printable(folder.resolve().name)
-    return (
+    sentences = [
         f"{told['images']:,} images of the folder {name}, the centred square of each resized to "
-        f"{size}x{size} pixels; {told['training_images']:,} for training and "
-        f"{told['test_images']:,} for the test, by the hash of each file; labels: {told['labels']}"
-        + (f"; left out: {some}." if some else ".")
-    )
+        f"{size}x{size} pixels",
+        f"{told['training_images']:,} for training and {told['test_images']:,} for the test, "
+        f"{told['split']}",
+    ]
+    leaking = told["test_images_left_out_of_training"]
+    if leaking:
+        sentences.append(f"{leaking:,} test images left out of training, where they were too")
+    if told["images_of_16_bits"]:
+        low, high = told["pixel_range"]
+        sentences.append(
+            f"{told['images_of_16_bits']:,} of 16 bits, of which the values {low} to {high} become "
+            "black to white"
+        )
+    if told["flat"]:
+        sentences.append(f"{told['flat']:,} with almost no contrast")
+    sentences.append(f"labels: {told['labels']}")
+    if told["unlabelled_training_images"]:
+        sentences.append(f"{told['unlabelled_training_images']:,} for training have none")
+    if left_out:
+        sentences.append(f"left out: {left_out}")
+    return "; ".join(sentences) + "."

@@ -26,6 +26,4 @@ def is_one(name: str) -> bool:
     Args:
         name: of the folder, without those above it.
     """
-    return (
-        name in _NAMES or name.lower() in _NAMES_OF_ANY_CASE or bool(_NUMBERED.fullmatch(name))
-    )
+    return name in _NAMES or name.lower() in _NAMES_OF_ANY_CASE or bool(_NUMBERED.fullmatch(name))
