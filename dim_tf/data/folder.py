@@ -93,7 +93,13 @@ def load(request: Request) -> Splits:
     division = _division(request.split, layout)
     rows, repeated = distinct(found, division.priority(roles))
     rows, left_out = rows[~division.left_out(roles[rows])], division.left_out(roles[rows]).sum()
-    labels, label_names, labels_why = labelled([found.names[row] for row in rows], request.labels)
+    names = [found.names[row] for row in rows]
+    labels, label_names, labels_why = labelled(names, request.labels)
+    unknown = _unknown_classes(labels, label_names, roles[rows], division)
+    if unknown and request.labels == "folders":
+        raise InputError(f"--labels=folders: {unknown}; give --split=hash, or leave --labels out")
+    if unknown:
+        labels, label_names, labels_why = None, (), f"none: {unknown}"
     order, tests, unlabelled = _ordered(found.pixel_digests[rows], roles[rows], labels, division)
     rows = rows[order]
     labels = None if labels is None else labels[order]
@@ -129,6 +135,7 @@ def load(request: Request) -> Splits:
     )
     _check(request, folder, cache, described, lines)
     _check_division(folder, division, layout, described)
+    _check_labelled(folder, labels, tests)
     _check_contrast(request, folder, cache, described, lines, _range_of(found, rows))
     files = Files(folder, names, found.digests[rows], size, chosen, request.max_pixels)
     keys = files.cache_keys(found.bits[rows], found.extents[rows])
@@ -203,13 +210,25 @@ def _ordered(digests, roles, labels, division):
     if division.test is None:
         # The hash may make any image one of the test that has what the others have.
         able = np.flatnonzero(~unlabelled & ~np.isin(roles, (Role.EXTRA, Role.UNLABELLED)))
-        able = able if len(able) else np.arange(len(digests))
+        if labels is None and len(able) < LEAST_IMAGES:
+            able = np.arange(len(digests))
         test = np.zeros(len(digests), bool)
         test[able[: test_images(digests[able])]] = True
     else:
         test = roles == division.test
     order = np.argsort(np.where(test, 0, np.where(unlabelled, 2, 1)), kind="stable")
     return order, int(test.sum()), int((unlabelled & ~test).sum())
+
+
+def _unknown_classes(labels, names, roles, division):
+    """Says if the test folders have classes that those of training have not; empty: none."""
+    if labels is None or division.test is None:
+        return ""
+    of_test = roles == division.test
+    unknown = sorted(set(labels[of_test].tolist()) - set(labels[~of_test].tolist()))
+    if not unknown:
+        return ""
+    return f"of the class {names[unknown[0]]} there are test images and none for training"
 
 
 def _leaking(division, roles, repeated):
@@ -437,6 +456,18 @@ def _check_division(folder, division, layout, told):
                 f"{folder} has {count} different {kind} images in {layout.listed}, expected at "
                 f"least {least}; add some, or give --split=hash, which takes test images from all"
             )
+
+
+def _check_labelled(folder, labels, tests):
+    """Raises InputError where too few images with a label are left to train probes on."""
+    if labels is None:
+        return
+    count = int((labels[tests:] >= 0).sum())
+    if count < LEAST_TRAINING:
+        raise InputError(
+            f"{folder} has {count} images for training that have a label, expected at least "
+            f"{LEAST_TRAINING}; give --labels=none"
+        )
 
 
 def _check_contrast(request, folder, cache, told, lines, auto):

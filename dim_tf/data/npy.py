@@ -25,7 +25,9 @@ def octets(path: Path, most: int) -> bytes:
         OSError: it cannot be read.
         ValueError: it is larger, or no regular file.
     """
-    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+    # Not to wait at a pipe for who writes to it.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError("it is no regular file")
         content = file.read(most + 1)

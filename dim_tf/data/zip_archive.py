@@ -29,7 +29,8 @@ class ZipArchive:
             ZipDamaged: it is no zip archive, or a broken one.
         """
         # Not to wait at a pipe for who writes to it.
-        self._file = open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb")
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        self._file = os.fdopen(descriptor, "rb")
         try:
             if not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
                 raise ZipDamaged("it is no regular file")

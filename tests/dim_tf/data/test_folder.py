@@ -92,7 +92,7 @@ def test_which_folders_are_classes():
         ([*many("a", "b"), "c"], "in no folder"),
         (many("a"), "no two folders"),
         (many("a/x", "b/y"), "have folders in them"),
-        (many("train", "Test"), "called Test and train"),
+        (many("train", "Test"), "Test and train are splits"),
         ([*many("a"), "b/1"], "less than 10 images"),
     ):
         found, label_names, told = labels(*names)

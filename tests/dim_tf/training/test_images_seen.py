@@ -36,16 +36,16 @@ def test_a_run_that_goes_on_with_other_images_says_so(tmp_path, splits, others, 
     loop.open_run_folder(experiment(tmp_path), others)
     told = capsys.readouterr().out
     assert f"fingerprint {splits.fingerprint}, now {others.fingerprint}" in told
-    assert images_seen.begun_on(tmp_path) == splits.fingerprint
+    assert images_seen.begun_on(tmp_path).images == splits.fingerprint
     loop.open_run_folder(experiment(tmp_path, resume=False), others)  # anew
-    assert images_seen.begun_on(tmp_path) == others.fingerprint
+    assert images_seen.begun_on(tmp_path).images == others.fingerprint
 
 
 def test_a_damaged_file_is_made_again(tmp_path, splits):
     (tmp_path / images_seen.FILE).write_bytes(b"\xff\xfe")
-    assert images_seen.begun_on(tmp_path) == ""
+    assert images_seen.begun_on(tmp_path) == images_seen.Seen()
     loop.open_run_folder(experiment(tmp_path), splits)
-    assert images_seen.begun_on(tmp_path) == splits.fingerprint
+    assert images_seen.begun_on(tmp_path).images == splits.fingerprint
 
 
 def test_a_model_with_a_target_for_each_image_needs_the_same(tmp_path, splits, others):
