@@ -104,7 +104,7 @@ def load(request: Request) -> Splits:
     rows = rows[order]
     labels = None if labels is None else labels[order]
     chosen = range_wanted or _range_of(found, rows)
-    flat = contrast.flat(*(_of(found, rows, c) for c in ("bits", "lows", "highs")), chosen)
+    flat = contrast.flat(found.bits[rows], found.lows[rows], found.highs[rows], chosen)
     names = [found.names[row] for row in rows]
     size = request.image_size or default_size(found.extents[rows])
     of_16_bits = int((found.bits[rows] == 16).sum())
@@ -149,8 +149,8 @@ def load(request: Request) -> Splits:
     images = FolderImages(cached, files)
 
     def split(first, last, with_labels=True):
-        own = labels is not None and with_labels
-        return Split(images.part(first, last), labels[first:last] if own else None)
+        own = None if labels is None or not with_labels else labels[first:last]
+        return Split(images.part(first, last), own)
 
     with_label = len(names) - unlabelled  # the others come last
     return Splits(
@@ -239,10 +239,6 @@ def _leaking(division, roles, repeated):
         roles[first] == division.test != roles[copy] and not division.left_out(roles[copy])
         for copy, first in repeated.items()
     )
-
-
-def _of(found, rows, column):
-    return getattr(found, column)[rows]
 
 
 def _range_of(found, rows) -> PixelRange:

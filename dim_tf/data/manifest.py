@@ -25,6 +25,7 @@ VERSION = 2  # of what is remembered, and of how files are judged
 CHUNK = 64  # files looked at in a row by one thread
 SAVE_EVERY = 120.0  # seconds: what a scan that is killed may lose
 TELL_EVERY = 15.0
+_STAMPS = ("sizes", "times", "changes")  # by which a file is taken for the same
 RUN_FILE = "experiment.json"  # a folder with one is a run's, whose pictures are no data
 
 
@@ -142,15 +143,15 @@ def scan(
     listing = listed(folder, skipped)
     names = listing.names
     found = dataclasses.replace(Manifest.empty(names), system_folders=listing.system_folders)
-    for column in ("sizes", "times", "changes"):
-        getattr(found, column)[:] = getattr(listing, column)
+    for stamp in _STAMPS:
+        getattr(found, stamp)[:] = getattr(listing, stamp)
     known = read(kept)
     row_of = {name: row for row, name in enumerate(known.names)}
     rows = np.array([row_of.get(name, -1) for name in names], np.int64)
     same = rows >= 0
     # Not mtime alone: what copies a file over another, as rsync does, often keeps it.
-    for column in ("sizes", "times", "changes"):
-        before, now = getattr(known, column), getattr(found, column)
+    for stamp in _STAMPS:
+        before, now = getattr(known, stamp), getattr(found, stamp)
         same[same] = before[rows[same]] == now[same]
     # Again, what could not be opened: its permissions may be others by now.
     same[same] &= known.faults[rows[same]] != Fault.UNREADABLE
@@ -211,7 +212,9 @@ def listed(folder: Path, skipped: tuple[Path, ...] = ()) -> Listing:
         waiting.extend(reversed(folders))
     places.sort()
     numbers = np.array([place[1:] for place in places], np.int64).reshape(-1, 3)
-    return Listing([place[0] for place in places], *numbers.T, dict(sorted(of_systems.items())))
+    sizes, times, changes = numbers.T
+    names = [place[0] for place in places]
+    return Listing(names, sizes, times, changes, dict(sorted(of_systems.items())))
 
 
 def _is_folder(entry):
