@@ -389,7 +389,8 @@ class Experiment:
     card_note: str = setting("", "a sentence of your own, for the model card", identity=False)
     max_pixels: int = setting(
         2**25,
-        "encoded images of more pixels are refused in serving",
+        "images of more pixels are refused, in serving and of --dataset=folder, whose JPEGs are "
+        "decoded at a reduced scale instead",
         minimum=1,
         identity=False,
         maximum=2**28,
