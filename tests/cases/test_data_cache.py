@@ -142,17 +142,11 @@ DEEP = "[" * 100_000
 @pytest.mark.parametrize(
     ("file", "content"),
     [
-        ("entry.json", DEEP.encode()),
-        ("entry.json", b'{"version": 2, "shape": ' + DEEP.encode()),
-        ("entry.json", b'{"version": 2, "shape": [30, 24, 24, 3], "checksums": {"0": 1}}'),
-        ("entry.json", b'{"version": 2, "shape": [30, 24, 24, 3], "checksums": [' + b"9" * 5000),
-        ("entry.json", b"\xff\xfe"),
-        ("partial.json", DEEP.encode()),
-        ("partial.json", b"9" * 5000),
-        ("partial.json", b"\xff\xfe"),
+        ("entry.json", DEEP),
+        ("entry.json", '{"version": 2, "shape": ' + DEEP),
+        ("partial.json", DEEP),
     ],
-    ids=["deep", "deep inside", "no list", "long number", "no text"]
-    + ["deep note", "long note", "no text in the note"],
+    ids=["deep", "deep inside", "deep note"],
 )
 def test_a_damaged_file_of_an_entry_is_made_again(tmp_path, load, file, content, capsys):
     tree(tmp_path / "images", 30)
@@ -161,7 +155,7 @@ def test_a_damaged_file_of_an_entry_is_made_again(tmp_path, load, file, content,
     if file == "partial.json":
         (entry / "entry.json").unlink()
         os.replace(entry / "pixels.npy", entry / "pixels.partial")
-    (entry / file).write_bytes(content)
+    (entry / file).write_text(content)
     capsys.readouterr()
     assert wrong(load(image_size=24)) == []
     if file == "entry.json":
@@ -197,16 +191,11 @@ def npy_header(descr, shape):
     return file.getvalue()
 
 
-def rewritten(kept, **changes):
-    with np.load(kept) as columns:
-        changed = dict(columns) | changes
-    with open(kept, "wb") as file:
-        np.savez(file, **changed)
-
-
 def other_values(kept, name, value):
     with np.load(kept) as columns:
-        rewritten(kept, **{name: np.full_like(columns[name], value)})
+        changed = {**columns, name: np.full_like(columns[name], value)}
+    with open(kept, "wb") as file:
+        np.savez(file, **changed)
 
 
 def with_member(kept, name, content, **settings):
@@ -221,34 +210,13 @@ DAMAGES = {
     "a fault that there is not": lambda kept: other_values(kept, "faults", 77),
     "a format that there is not": lambda kept: other_values(kept, "formats", 200),
     "extents below 0": lambda kept: other_values(kept, "extents", -5),
-    "another count": lambda kept: rewritten(kept, count=np.array(10**15)),
-    "no count": lambda kept: rewritten(kept, count=np.array("many")),
-    "numbers of another type": lambda kept: rewritten(kept, sizes=np.full(30, 1e300)),
     "a terabyte claimed": lambda kept: with_member(
         kept, "sizes.npy", npy_header("<i8", (2**37,)) + bytes(100)
-    ),
-    "a header that is no literal": lambda kept: with_member(
-        kept, "sizes.npy", b"\x93NUMPY\x01\x00\xff\xff" + b"(" * 65535
-    ),
-    "a zip bomb": lambda kept: with_member(
-        kept,
-        "names.npy",
-        npy_header("|u1", (2**24,)) + bytes(2**24),
-        compress_type=zipfile.ZIP_DEFLATED,
     ),
     "another compression": lambda kept: with_member(
         kept, "names.npy", b"x" * 1000, compress_type=zipfile.ZIP_LZMA
     ),
-    "a later zip": lambda kept: kept.write_bytes(version_99(kept.read_bytes())),
 }
-
-
-def version_99(octets):
-    """An archive that needs version 9.9 of the format."""
-    changed = bytearray(octets)
-    first = octets.index(b"PK\x01\x02")
-    changed[first + 6 : first + 8] = (99).to_bytes(2, "little")
-    return bytes(changed)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

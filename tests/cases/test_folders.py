@@ -161,7 +161,7 @@ def classes_in(folder, where, first=0, count=20):
         (("DIV2K_train_HR", "DIV2K_valid_HR"), "DIV2K_valid_HR"),
         (("photos/train", "photos/eval"), "photos/eval"),
     ],
-    ids="-".join,
+    ids=str,
 )
 def test_folders_called_as_splits_are_no_classes(tmp_path, load, layout, test):
     for number, folder in enumerate(layout):
