@@ -364,7 +364,10 @@ def labelled(names: list[str], wanted: str) -> tuple[np.ndarray | None, tuple[st
         np.int64,
     )
     shown = tuple(folder_report.printable(name) for name in folders)
-    where = f" in {layout.listed}" if layout else ""
+    where = ""
+    if layout:
+        splits = [name for name, role in layout.folders.items() if role != Role.UNLABELLED]
+        where = f" in {' and '.join(splits)}"
     return labels, shown, f"the {len(folders):,} folders{where}"
 
 
@@ -497,9 +500,11 @@ def _note(folder, told):
         "tiny": told["tiny"],
         "repeated": told["duplicates"],
         "for validation": told["validation_images_left_out"],
-        f"folders made by systems ({', '.join(systems)})": sum(systems.values()),
     }
-    left_out = ", ".join(f"{n:,} {kind}" for kind, n in counts.items() if n)
+    left_out = [f"{n:,} {kind}" for kind, n in counts.items() if n]
+    if systems:
+        each = ", ".join(f"{name} {n:,}" for name, n in systems.items())
+        left_out.append(f"system folders ({each})")
     size = told["image_size"]
     # Its name alone: the note goes into exported models, which are given away.
     name = folder_report.printable(folder.resolve().name)
@@ -524,5 +529,5 @@ def _note(folder, told):
     if told["unlabelled_training_images"]:
         sentences.append(f"{told['unlabelled_training_images']:,} for training have none")
     if left_out:
-        sentences.append(f"left out: {left_out}")
+        sentences.append(f"left out: {', '.join(left_out)}")
     return "; ".join(sentences) + "."

@@ -291,7 +291,7 @@ def test_folders_that_systems_make_are_left_out_and_counted(tmp_path, load, name
     splits = load()
     assert splits.label_names == ("cat", "dog")
     assert len(splits.train) + len(splits.test) == 40
-    assert f"left out: 2 folders made by systems ({name})" in splits.note
+    assert f"left out: system folders ({name} 2)" in splits.note
     assert told(splits, tmp_path / "run")["system_folders"] == {name: 2}
 
 
