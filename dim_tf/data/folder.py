@@ -103,11 +103,13 @@ def load(request: Request) -> Splits:
     order, tests, unlabelled = _ordered(found.pixel_digests[rows], roles[rows], labels, division)
     rows = rows[order]
     labels = None if labels is None else labels[order]
-    chosen = range_wanted or _range_of(found, rows)
+    auto = _range_of(found, rows)
+    chosen = range_wanted or auto
     flat = contrast.flat(found.bits[rows], found.lows[rows], found.highs[rows], chosen)
     names = [found.names[row] for row in rows]
     size = request.image_size or default_size(found.extents[rows])
-    of_16_bits = int((found.bits[rows] == 16).sum())
+    has_16_bits = found.bits[rows] == 16
+    of_16_bits = int(has_16_bits.sum())
     described = {
         "images": len(names),
         "training_images": len(names) - tests,
@@ -136,7 +138,16 @@ def load(request: Request) -> Splits:
     _check(request, folder, cache, described, lines)
     _check_division(folder, division, layout, described)
     _check_labelled(folder, labels, tests)
-    _check_contrast(request, folder, cache, described, lines, _range_of(found, rows))
+    if request.pixel_range not in (pixel_range.AUTO, pixel_range.DTYPE) and not of_16_bits:
+        raise InputError(
+            f"--pixel_range={request.pixel_range} is of 16-bit images, and {folder} has none; "
+            "leave it out"
+        )
+    if described["flat"] > FLAT * len(names):
+        listed = _listed(folder, cache, lines)
+        raise _shows_nothing(
+            folder, described, listed, auto if (flat & has_16_bits).any() else None
+        )
     files = Files(folder, names, found.digests[rows], size, chosen, request.max_pixels)
     keys = files.cache_keys(found.bits[rows], found.extents[rows])
     cached = DecodedCache(cache / "images", request.cache_gib).open(keys, size, files.decoded)
@@ -469,27 +480,19 @@ def _check_labelled(folder, labels, tests):
         )
 
 
-def _check_contrast(request, folder, cache, told, lines, auto):
-    """Raises InputError where no image has 16 bits, or most show nothing."""
-    wanted = pixel_range.parse(request.pixel_range)
-    if wanted not in (None, pixel_range.ALL_16_BITS) and not told["images_of_16_bits"]:
-        raise InputError(
-            f"--pixel_range={request.pixel_range} is of 16-bit images, and {folder} has none; "
-            "leave it out"
-        )
-    if told["flat"] <= FLAT * told["images"]:
-        return
+def _shows_nothing(folder, told, listed, auto):
+    """The error where most images are flat; `auto`: the range of 16-bit ones, None: it is 8."""
     remedy = "remove them, or stretch their contrast"
-    if told["images_of_16_bits"]:
+    if auto:
         low, high = told["pixel_range"]
         remedy = (
             f"of 16-bit images the values {low} to {high} become black to white: give "
             f"--pixel_range=LOW,HIGH by what they show (auto: {auto.low},{auto.high}), or remove "
             "them"
         )
-    raise InputError(
+    return InputError(
         f"{told['flat']:,} of {told['images']:,} images in {folder} have almost no contrast, fewer "
-        f"than {contrast.LEVELS} of 255 levels; {_listed(folder, cache, lines)}; {remedy}"
+        f"than {contrast.LEVELS} of 255 levels; {listed}; {remedy}"
     )
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 from dim_tf import data
 from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
+from dim_tf.export import image_collection
 from dim_tf.training import images_seen, loop
 
 
@@ -293,6 +294,14 @@ def test_folders_that_systems_make_are_left_out_and_counted(tmp_path, load, name
     assert len(splits.train) + len(splits.test) == 40
     assert f"left out: system folders ({name} 2)" in splits.note
     assert told(splits, tmp_path / "run")["system_folders"] == {name: 2}
+
+
+def test_embeddings_leave_them_out_too(tmp_path):
+    tree(tmp_path / "images", 2)
+    save(tmp_path / "images/@eaDir/thumb.png", 3)
+    save(tmp_path / "images/a/#recycle/old.png", 4)
+    collection = image_collection.open_collection(str(tmp_path / "images"))
+    assert [ids for ids, _ in collection.batches_from(0, 9)] == [["000.png", "001.png"]]
 
 
 # Images that are there more than once.

@@ -299,6 +299,56 @@ def test_a_run_on_other_images_is_not_gone_on_with(tmp_path, load):
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["experiment.json"]
 
 
+def begun(folder, splits, **changes):
+    """A run folder that began with these images, but for what `changes` says of data.json."""
+    (folder / "checkpoints").mkdir(parents=True)
+    splits.report.write(folder)
+    report = json.loads((folder / "data.json").read_text())
+    (folder / "data.json").write_text(json.dumps(report | changes))
+    return folder
+
+
+def test_a_run_of_an_earlier_version_is_not_gone_on_with(tmp_path, load):
+    """Its test images were others."""
+    tree(tmp_path / "images", 30)
+    splits = load()
+    run = begun(tmp_path / "begun", splits, split_of=None)
+    with pytest.raises(InputError, match=r"of an earlier version, .*--noresume"):
+        splits.report.check(run)
+
+
+def test_a_run_of_another_split_is_not_gone_on_with(tmp_path, load):
+    tree(tmp_path / "images", 30, "train/{}.png")
+    run = begun(tmp_path / "begun", load())
+    load().report.check(run)
+    for number in range(50, 70):
+        save(tmp_path / "images/test" / f"{number}.png", number)
+    with pytest.raises(InputError, match=r"chosen by hash, and not by folders.*--split=hash"):
+        load().report.check(run)
+    load(split="hash").report.check(run)
+
+
+def test_labels_need_images_to_learn_from(tmp_path, load):
+    tree(tmp_path / "images", 12, "train/a/{}.png")
+    for number in range(12, 40):
+        where = "train/b" if number < 14 else "unlabeled"
+        save(tmp_path / "images" / where / f"{number}.png", number)
+    with pytest.raises(InputError, match=r"4 images for training that have a label, .*=none"):
+        load(labels="folders")
+    assert len(load().test) == 10
+
+
+def test_classes_of_the_test_alone_are_none(tmp_path, load):
+    for number in range(60):
+        where = "train/a" if number < 20 else "train/b" if number < 40 else "test/c"
+        save(tmp_path / "images" / where / f"{number}.png", number)
+    splits = load()
+    assert splits.label_names == ()
+    assert "labels: none: of the class c there are test images and none for training" in splits.note
+    with pytest.raises(InputError, match=r"--labels=folders: of the class c .*--split=hash"):
+        load(labels="folders")
+
+
 def test_an_epoch_of_batches(tmp_path, load):
     tree(tmp_path / "images", 30, "a/{}.png")
     for number in range(30, 60):
