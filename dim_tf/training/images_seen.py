@@ -3,6 +3,7 @@
 A run goes on with others, as a folder's may change; that it did is told.
 """
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from dim_tf.errors import InputError
 from dim_tf.files import read_text, replace_text
 
 FILE = "images.txt"  # of a run folder: the fingerprints, one a line
+_FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 
 
 class Seen(NamedTuple):
@@ -44,9 +46,12 @@ def begun_on(folder: Path) -> Seen:
     """What a run was begun on."""
     try:
         lines = read_text(folder / FILE).split("\n")
-    except (OSError, ValueError):  # of an earlier version, or damaged
+    except (OSError, ValueError):  # of an earlier version, or no text
         return Seen()
-    return Seen(*(line.strip() for line in lines[: len(Seen._fields)]))
+    fingerprints = lines[: len(Seen._fields)]
+    if not all(_FINGERPRINT.fullmatch(line) for line in fingerprints if line):
+        return Seen()
+    return Seen(*fingerprints)
 
 
 def check(folder: Path, splits: Splits, needs_rows: bool, needs_labels: bool) -> None:
