@@ -37,8 +37,9 @@ _NEUTRAL = frozenset(
     + ("final", "part", "folder", "dir", "a", "b", "x", "y")
 )
 _GLUED = re.compile(f"({'|'.join(ROLE_OF)})(sets?|images|imgs|data)")
-# The one split name that is also a common thing to see.
-_VEHICLE = "train"
+# Split names that are also classes: a vehicle, and beside invalid. How many folders there are to be
+# for one of them alone to be a class.
+_CLASSES = {"train": 3, "valid": 2}
 
 
 @dataclass(frozen=True)
@@ -108,9 +109,8 @@ def _roles(folders: list[str]) -> dict[str, Role]:
     }
     if len(folders) > FEW and len(set(splits.values())) < 2:
         return {}
-    if [folder.lower() for folder in splits] == [_VEHICLE] and len(folders) > 2:
-        return {}
-    return splits
+    alone = next(iter(splits)).lower() if len(splits) == 1 else ""
+    return {} if len(folders) >= _CLASSES.get(alone, len(folders) + 1) else splits
 
 
 def _one_role(roles):

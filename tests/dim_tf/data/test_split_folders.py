@@ -43,6 +43,7 @@ def test_which_is_the_test(folders, test):
         ("steam_train", "bus"),
         ("test_tube", "beaker"),
         ("bus", "car", "train"),
+        ("Valid", "Invalid"),
         ("device", "value"),
         (*"0123456789", "test"),
         ("a", "b"),
@@ -83,6 +84,11 @@ def test_a_split_below_a_class_is_one_where_each_class_has_it():
     assert split_folders.find(["cat/train/1", "dog/test/2"]).names == ["cat/1", "dog/2"]
     assert split_folders.find(["cat/train/1", "dog/2"]) is None
     assert split_folders.find(["cat/train/1", "dog/boots/2"]) is None
+
+
+def test_what_may_be_a_class_is_a_split_beside_another():
+    assert roles("train", "valid") == {"train": "TRAINING", "valid": "VALIDATION"}
+    assert roles("train", "other") == {"train": "TRAINING"}
 
 
 def test_no_files_have_no_splits():
