@@ -6,6 +6,7 @@ docs/DATA.md tells the rules.
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,6 @@ from dim_tf.data.folder_images import Files, FolderImages
 from dim_tf.data.folder_report import FolderReport
 from dim_tf.data.image_files import Fault
 from dim_tf.data.manifest import Manifest
-from dim_tf.data.pixel_range import PixelRange
 from dim_tf.data.split_folders import Layout, Role
 from dim_tf.data.splits import Split, Splits
 from dim_tf.errors import InputError
@@ -51,10 +51,6 @@ class _Division:
     test: Role | None
     why: str
 
-    @property
-    def by(self) -> str:
-        return "hash" if self.test is None else "folders"
-
     def priority(self, roles: np.ndarray) -> np.ndarray:
         """Of copies of an image the one with the least number stays.
 
@@ -68,6 +64,33 @@ class _Division:
     def left_out(self, roles: np.ndarray) -> np.ndarray:
         """Which images are neither for training nor for the test: those to choose settings by."""
         return (roles == Role.VALIDATION) & (self.test == Role.TEST)
+
+
+@dataclass(frozen=True)
+class _Divided:
+    """A folder's images: those of the test first, then those with a label, then the others.
+
+    Attributes:
+        rows: int64 [N], in the manifest.
+        tests: how many are test images.
+        labels: int64 [N], -1: none; or None.
+        label_names: of the classes.
+        unlabelled: how many of those for training have no label, of a folder that has labels.
+        repeated: row of each file with the pixels of another -> that one's row.
+        report: of all this, for data.json.
+        listed: the folders that are splits, for a message.
+        by_folders: whether these say which images are for the test.
+    """
+
+    rows: np.ndarray
+    tests: int
+    labels: np.ndarray | None
+    label_names: tuple[str, ...]
+    unlabelled: int
+    repeated: dict[int, int]
+    report: dict[str, Any]
+    listed: str
+    by_folders: bool
 
 
 def load(request: Request) -> Splits:
@@ -85,6 +108,76 @@ def load(request: Request) -> Splits:
     folder = _folder(request)
     cache = Path(os.path.expanduser(request.cache_dir)) if request.cache_dir else default_cache()
     found = _scanned(folder, cache, request.max_pixels)
+    divided = _divided(request, found)
+    images = found.rows(divided.rows)
+    of_16_bits = images.bits == 16
+    auto = contrast.range_of(images.lows[of_16_bits], images.highs[of_16_bits])
+    chosen = range_wanted or auto
+    flat = contrast.flat(images.bits, images.lows, images.highs, chosen)
+    size = request.image_size or default_size(images.extents)
+    described = {
+        **divided.report,
+        "image_size": size,
+        "images_of_16_bits": int(of_16_bits.sum()),
+        "pixel_range": [chosen.low, chosen.high] if of_16_bits.any() else None,
+        "flat": int(flat.sum()),
+        **folder_report.described(found, divided.repeated),
+    }
+    lines = (
+        *folder_report.bad_lines(found, divided.repeated),
+        *folder_report.flat_lines([images.names[row] for row in np.flatnonzero(flat)]),
+    )
+    _check(request, folder, cache, described, lines)
+    _check_divided(folder, divided)
+    if request.pixel_range not in (pixel_range.AUTO, pixel_range.DTYPE) and not of_16_bits.any():
+        raise InputError(
+            f"--pixel_range={request.pixel_range} is of 16-bit images, and {folder} has none; "
+            "leave it out"
+        )
+    if flat.sum() > FLAT * len(images):
+        listed = _listed(folder, cache, lines)
+        of_flat = auto if (flat & of_16_bits).any() else None
+        raise _shows_nothing(folder, described, listed, of_flat)
+    files = Files(folder, images.names, images.digests, size, chosen, request.max_pixels)
+    keys = files.cache_keys(images.bits, images.extents)
+    cached = DecodedCache(cache / "images", request.cache_gib).open(keys, size, files.decoded)
+    if len(cached) < len(images):
+        print(
+            f"data: {len(cached):,} of {len(images):,} decoded images fit into --cache_gib="
+            f"{request.cache_gib:g}; the others are decoded each time",
+            flush=True,
+        )
+    return _splits(
+        divided,
+        FolderImages(cached, files),
+        note=_note(folder, described),
+        report=FolderReport(folder, described, lines, _sorted(images.pixel_digests)),
+        pixel_range=chosen,
+    )
+
+
+def _splits(divided: _Divided, images: FolderImages, **settings) -> Splits:
+    def split(first, last, labels):
+        return Split(images.part(first, last), None if labels is None else labels[first:last])
+
+    tests, count = divided.tests, len(images)
+    labelled = count - divided.unlabelled  # the others come last
+    return Splits(
+        name="folder",
+        train=split(tests, count, None if divided.unlabelled else divided.labels),
+        test=split(0, tests, divided.labels),
+        label_names=divided.label_names,
+        labelled=split(tests, labelled, divided.labels) if divided.unlabelled else None,
+        **settings,
+    )
+
+
+def _divided(request: Request, found: Manifest) -> _Divided:
+    """Tells training and test images apart, and labels them.
+
+    Raises:
+        InputError: the folders are not those that `split` or `labels` needs.
+    """
     good = np.flatnonzero(found.faults == Fault.NONE)
     layout = split_folders.find([found.names[row] for row in good])
     roles = np.full(len(found), Role.TRAINING)
@@ -92,87 +185,42 @@ def load(request: Request) -> Splits:
         roles[good] = layout.roles
     division = _division(request.split, layout)
     rows, repeated = distinct(found, division.priority(roles))
-    rows, left_out = rows[~division.left_out(roles[rows])], division.left_out(roles[rows]).sum()
-    names = [found.names[row] for row in rows]
-    labels, label_names, labels_why = labelled(names, request.labels)
-    unknown = _unknown_classes(labels, label_names, roles[rows], division)
+    left_out = division.left_out(roles[rows])
+    rows = rows[~left_out]
+    labels, names, why = labelled([found.names[row] for row in rows], request.labels)
+    unknown = _unknown_classes(labels, names, roles[rows], division)
     if unknown and request.labels == "folders":
         raise InputError(f"--labels=folders: {unknown}; give --split=hash, or leave --labels out")
     if unknown:
-        labels, label_names, labels_why = None, (), f"none: {unknown}"
+        labels, names, why = None, (), f"none: {unknown}"
     order, tests, unlabelled = _ordered(found.pixel_digests[rows], roles[rows], labels, division)
-    rows = rows[order]
     labels = None if labels is None else labels[order]
-    auto = _range_of(found, rows)
-    chosen = range_wanted or auto
-    flat = contrast.flat(found.bits[rows], found.lows[rows], found.highs[rows], chosen)
-    names = [found.names[row] for row in rows]
-    size = request.image_size or default_size(found.extents[rows])
-    has_16_bits = found.bits[rows] == 16
-    of_16_bits = int(has_16_bits.sum())
-    described = {
-        "images": len(names),
-        "training_images": len(names) - tests,
+    folders = layout.folders if layout else {}
+    report = {
+        "images": len(rows),
+        "training_images": len(rows) - tests,
         "test_images": tests,
         "split": division.why,
-        "split_by": division.by,
+        "split_by": "folders" if division.test is not None else "hash",
         "split_folders": {
-            folder_report.printable(name): role.name.lower()
-            for name, role in (layout.folders if layout else {}).items()
+            folder_report.printable(name): role.name.lower() for name, role in folders.items()
         },
-        "validation_images_left_out": int(left_out),
+        "validation_images_left_out": int(left_out.sum()),
         "test_images_left_out_of_training": _leaking(division, roles, repeated),
-        "image_size": size,
-        "images_of_16_bits": of_16_bits,
-        "pixel_range": [chosen.low, chosen.high] if of_16_bits else None,
-        "flat": int(flat.sum()),
-        "labels": labels_why,
+        "labels": why,
         "unlabelled_training_images": unlabelled,
-        "classes": {} if labels is None else _class_counts(labels, label_names),
-        **folder_report.described(found, repeated),
+        "classes": {} if labels is None else _class_counts(labels, names),
     }
-    lines = (
-        *folder_report.bad_lines(found, repeated),
-        *folder_report.flat_lines([names[row] for row in np.flatnonzero(flat)]),
-    )
-    _check(request, folder, cache, described, lines)
-    _check_division(folder, division, layout, described)
-    _check_labelled(folder, labels, tests)
-    if request.pixel_range not in (pixel_range.AUTO, pixel_range.DTYPE) and not of_16_bits:
-        raise InputError(
-            f"--pixel_range={request.pixel_range} is of 16-bit images, and {folder} has none; "
-            "leave it out"
-        )
-    if described["flat"] > FLAT * len(names):
-        listed = _listed(folder, cache, lines)
-        raise _shows_nothing(
-            folder, described, listed, auto if (flat & has_16_bits).any() else None
-        )
-    files = Files(folder, names, found.digests[rows], size, chosen, request.max_pixels)
-    keys = files.cache_keys(found.bits[rows], found.extents[rows])
-    cached = DecodedCache(cache / "images", request.cache_gib).open(keys, size, files.decoded)
-    if len(cached) < len(names):
-        print(
-            f"data: {len(cached):,} of {len(names):,} decoded images fit into --cache_gib="
-            f"{request.cache_gib:g}; the others are decoded each time",
-            flush=True,
-        )
-    images = FolderImages(cached, files)
-
-    def split(first, last, with_labels=True):
-        own = None if labels is None or not with_labels else labels[first:last]
-        return Split(images.part(first, last), own)
-
-    with_label = len(names) - unlabelled  # the others come last
-    return Splits(
-        name="folder",
-        train=split(tests, len(names), not unlabelled),
-        test=split(0, tests),
-        label_names=label_names,
-        note=_note(folder, described),
-        labelled=split(tests, with_label) if unlabelled else None,
-        report=FolderReport(folder, described, lines, _sorted(found.pixel_digests[rows])),
-        pixel_range=chosen,
+    return _Divided(
+        rows[order],
+        tests,
+        labels,
+        names,
+        unlabelled,
+        repeated,
+        report,
+        layout.listed if layout else "",
+        division.test is not None,
     )
 
 
@@ -247,15 +295,9 @@ def _leaking(division, roles, repeated):
     if division.test is None:
         return 0
     return sum(
-        roles[first] == division.test != roles[copy] and not division.left_out(roles[copy])
+        bool(roles[first] == division.test != roles[copy]) and not division.left_out(roles[copy])
         for copy, first in repeated.items()
     )
-
-
-def _range_of(found, rows) -> PixelRange:
-    """That of --pixel_range=auto."""
-    rows = rows[found.bits[rows] == 16]
-    return contrast.range_of(found.lows[rows], found.highs[rows])
 
 
 def _sorted(digests):
@@ -455,24 +497,19 @@ def _listed(folder, cache, lines):
     return f"they are listed in {path}"
 
 
-def _check_division(folder, division, layout, told):
-    """Raises InputError where the folders have too few images of training or of the test."""
-    if division.test is None:
-        return
-    for kind, least in (("test", LEAST_TEST), ("training", LEAST_TRAINING)):
-        count = told[f"{kind}_images"]
-        if count < least:
+def _check_divided(folder, divided):
+    """Raises InputError where too few images are left for the test, or to train or probe on."""
+    counts = {"test": (divided.tests, LEAST_TEST)}
+    counts["training"] = len(divided.rows) - divided.tests, LEAST_TRAINING
+    for kind, (count, least) in counts.items():
+        if divided.by_folders and count < least:
             raise InputError(
-                f"{folder} has {count} different {kind} images in {layout.listed}, expected at "
+                f"{folder} has {count} different {kind} images in {divided.listed}, expected at "
                 f"least {least}; add some, or give --split=hash, which takes test images from all"
             )
-
-
-def _check_labelled(folder, labels, tests):
-    """Raises InputError where too few images with a label are left to train probes on."""
-    if labels is None:
+    if divided.labels is None:
         return
-    count = int((labels[tests:] >= 0).sum())
+    count = int((divided.labels[divided.tests :] >= 0).sum())
     if count < LEAST_TRAINING:
         raise InputError(
             f"{folder} has {count} images for training that have a label, expected at least "

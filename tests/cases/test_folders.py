@@ -250,6 +250,7 @@ def test_test_images_are_not_trained_on_although_they_are_in_both(tmp_path, load
     assert len(splits.test) == 20
     assert len(splits.train) == 30
     assert "11 test images left out of training" in splits.note
+    assert told(splits, tmp_path / "run")["test_images_left_out_of_training"] == 11
     of_test = {image.tobytes() for image in splits.test.images[:]}
     assert of_test.isdisjoint(image.tobytes() for image in splits.train.images[:])
 
