@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dim_tf.data import SOURCES, Request, check_name
+from dim_tf.data import SOURCES, Request, check_name, check_request
 from dim_tf.errors import InputError
 from dim_tf.files import json_object
 from dim_tf.names import (
@@ -86,13 +86,15 @@ class Experiment:
     split: str = setting(
         "auto",
         "training and test images of --dataset=folder: folders, those called train, test and the "
-        "like; hash, by each image's content; auto: folders, where there are such",
+        "like; hash, by the hash of each image's pixels; auto: folders, where there are such",
         choices=("auto", "folders", "hash"),
+        identity=False,  # what it comes to is compared: data.json
     )
     pixel_range: str = setting(
         "auto",
-        "values of 16-bit images that become black and white: LOW,HIGH; dtype, all 16 bits; auto, "
-        "by the images of --dataset=folder",
+        "values of the 16-bit images of --dataset=folder that become black and white: LOW,HIGH; "
+        "dtype, all 16 bits; auto, those that the images use",
+        identity=False,  # what it comes to is compared: data.json
     )
     holdout: float = setting(
         0.0,
@@ -395,7 +397,8 @@ class Experiment:
     card_note: str = setting("", "a sentence of your own, for the model card", identity=False)
     max_pixels: int = setting(
         2**25,
-        "encoded images of more pixels are refused in serving",
+        "images of more pixels are refused, in serving and of --dataset=folder, whose JPEGs are "
+        "decoded at a reduced scale instead",
         minimum=1,
         identity=False,
         maximum=2**28,
@@ -480,6 +483,7 @@ class Experiment:
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, checked(field, getattr(self, field.name)))
         check_name(self.dataset)
+        check_request(self.dataset, self.data_request)
         if not self.name:
             raise InputError("--name is empty and no --flagfile gives one; give a name")
         if self.name == "serving":

@@ -64,9 +64,11 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
         "seed": experiment.seed,
     }
     before = images_seen.begun_on(experiment.run_path)
-    if before and before != splits.fingerprint:
-        protocol["trained_on"] = f"other images than those measured here: fingerprint {before}"
-        print(f"evaluate: trained on other images than these, fingerprint {before}", flush=True)
+    changed = before.differences(images_seen.Seen.of(splits))
+    if changed:
+        what = " and ".join(f"{one}, fingerprint {getattr(before, one)}" for one in changed)
+        protocol["trained_on"] = f"other data than those measured here: {what}"
+        print(f"evaluate: trained on other data than these: {what}", flush=True)
     _evaluate(
         experiment,
         splits,

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dim_tf.data import pixel_range
 from dim_tf.errors import InputError
 
 if TYPE_CHECKING:
@@ -99,6 +100,27 @@ def check_name(name: str) -> None:
         )
 
 
+def check_request(name: str, request: Request) -> None:
+    """Says whether a data set can be asked for that.
+
+    Args:
+        name: of the data set.
+        request: which images of it.
+
+    Raises:
+        InputError: `pixel_range` is none, or it or `split` is given and the data set is no folder.
+    """
+    pixel_range.parse(request.pixel_range)
+    if name == "folder":
+        return
+    for setting in ("pixel_range", "split"):
+        value = getattr(request, setting)
+        if value != "auto":
+            raise InputError(
+                f"--{setting}={value} is of --dataset=folder, and {name} has its own; leave it out"
+            )
+
+
 def folder_name(dataset: str, data_dir: str) -> str:
     """A data set's name, of a folder of images its own, as a folder's or an address can be.
 
@@ -121,9 +143,11 @@ def load(name: str, request: Request) -> "Splits":
         request: which images of it.
 
     Raises:
-        InputError: unknown name, or the files are missing and cannot be had.
+        InputError: unknown name, settings that it has not, or the files are missing and cannot be
+            had.
     """
     check_name(name)
+    check_request(name, request)
     if name.startswith(TFDS):
         from dim_tf.data import tfds_named
 

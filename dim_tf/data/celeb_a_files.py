@@ -114,7 +114,10 @@ def _rows(path: Path):
     """The words of each line, and whether they are comma-separated."""
     text = FileTree(path.parent).text(path.name)
     if path.suffix == ".csv":
-        return [row for row in csv.reader(text.splitlines()) if row]
+        try:
+            return [row for row in csv.reader(text.splitlines(), strict=True) if row]
+        except csv.Error as error:
+            raise InputError(f"{path} is no table of commas ({error}); get it anew") from error
     return [line.split() for line in text.splitlines() if line.strip()]
 
 

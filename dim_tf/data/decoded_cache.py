@@ -10,6 +10,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 import zlib
@@ -20,10 +21,11 @@ from pathlib import Path
 import numpy as np
 
 from dim_tf import file_lock
+from dim_tf.data import npy
 from dim_tf.errors import InputError
-from dim_tf.files import replace_text
+from dim_tf.files import json_object, read_text, replace_text
 
-VERSION = 1  # of the files, and of how images are decoded
+VERSION = 2  # of the files, and of how images are decoded
 ROWS = 512  # images decoded and written at a time
 BLOCK = 2**24  # bytes of pixels that have a checksum of their own
 CHECKED_BLOCKS = 64  # of a large entry, when it is opened
@@ -34,6 +36,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 PIXELS, DIGESTS, RECORD = "pixels.npy", "digests.npy", "entry.json"
 PARTIAL, PARTIAL_RECORD = "pixels.partial", "partial.json"
+
+_ROWS = re.compile(r"(\d{1,12})\n?")
 
 Decode = Callable[[np.ndarray], np.ndarray]
 
@@ -56,7 +60,7 @@ class DecodedCache:
         Entries that were not used for longest are removed for a new one.
 
         Args:
-            digests: uint8 [N, D], of the images' files.
+            digests: uint8 [N, D], of what is decoded and how.
             size: pixels a side.
             decode: row numbers, int [M] -> uint8 [M, size, size, 3]; called for those that no
                 entry has.
@@ -118,9 +122,9 @@ class DecodedCache:
             if path == entry or not (path / RECORD).exists():
                 continue
             try:
-                theirs = np.load(path / DIGESTS, allow_pickle=False)
-                pixels = _opened(path, (len(theirs), size, size, 3))
-            except (OSError, ValueError, EOFError):
+                theirs, pixels = _whole(path, size)
+            except (OSError, ValueError) as error:
+                print(f"data: {path} is damaged ({error}); nothing of it is used", flush=True)
                 continue
             if pixels is None or theirs.shape[1:] != digests.shape[1:]:
                 continue
@@ -129,6 +133,30 @@ class DecodedCache:
             if (rows >= 0).sum() > (best_rows >= 0).sum():
                 best, best_rows = pixels, rows
         return best, best_rows
+
+
+def _whole(entry, size):
+    """The digests and pixels of any entry; None, None: it is of another size or version.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is damaged.
+    """
+    record = json_object(read_text(entry / RECORD))
+    shape = record.get("shape")
+    if record.get("version") != VERSION or not isinstance(shape, list):
+        return None, None
+    if shape[1:] != [size, size, 3]:
+        return None, None
+    digests = npy.array(npy.octets(entry / DIGESTS, (entry / DIGESTS).stat().st_size))
+    # An entry's name is the hash of its digests.
+    if digests.ndim != 2 or digests.dtype != np.uint8 or _key(digests, size) != entry.name:
+        raise ValueError("its digests are not its own")
+    shape = (len(digests), size, size, 3)
+    why = _damage(entry, shape)
+    if why:
+        raise ValueError(why)
+    return digests, _mapped(entry, shape)
 
 
 def _key(digests, size):
@@ -176,7 +204,7 @@ class _Writing:
                 _to_disk(file)
             os.replace(self.entry / PARTIAL, self.entry / PIXELS)
             (self.entry / PARTIAL_RECORD).unlink(missing_ok=True)
-            record = {"shape": list(self.shape), "checksums": checksums}
+            record = {"version": VERSION, "shape": list(self.shape), "checksums": checksums}
             replace_text(self.entry / RECORD, json.dumps(record) + "\n")
         except OSError as error:
             if error.errno in FULL:  # the room is needed for something else
@@ -207,7 +235,7 @@ class _Writing:
                     told = now
                 if now - saved > SAVE_EVERY:
                     _to_disk(file)
-                    replace_text(self.entry / PARTIAL_RECORD, json.dumps(int(rows[-1] + 1)) + "\n")
+                    replace_text(self.entry / PARTIAL_RECORD, f"{rows[-1] + 1}\n")
                     saved = now
             _to_disk(file)
         return _checksums(self.entry / PARTIAL, None)
@@ -215,14 +243,15 @@ class _Writing:
     def _written(self, header, row_bytes):
         """How many rows another process left here."""
         try:
-            rows = json.loads((self.entry / PARTIAL_RECORD).read_text(encoding="utf-8"))
+            rows = _ROWS.fullmatch(read_text(self.entry / PARTIAL_RECORD))
             with open(self.entry / PARTIAL, "rb") as file:
                 same = file.read(len(header)) == header
                 size = os.fstat(file.fileno()).st_size
         except (OSError, ValueError):
             return 0
-        fits = type(rows) is int and 0 < rows <= self.shape[0]
-        return rows if fits and same and size >= len(header) + rows * row_bytes else 0
+        count = int(rows[1]) if rows else 0
+        fits = 0 < count <= self.shape[0] and size >= len(header) + count * row_bytes
+        return count if fits and same else 0
 
 
 def _opened(entry, shape):
@@ -233,28 +262,37 @@ def _opened(entry, shape):
     if why:
         print(f"data: {entry} is damaged ({why}); decoding its images again", flush=True)
         return None
-    pixels: np.ndarray = np.load(entry / PIXELS, mmap_mode="r", allow_pickle=False)
-    return pixels.view(np.ndarray)
+    return _mapped(entry, shape)
+
+
+def _mapped(entry, shape):
+    """The pixels, where `_damage` found none."""
+    begin = len(_header(shape))
+    mapped = np.memmap(entry / PIXELS, np.uint8, "r", begin, shape)
+    return mapped.view(np.ndarray)
 
 
 def _damage(entry, shape):
     """What is wrong with an entry; empty if nothing is."""
     try:
-        record = json.loads((entry / RECORD).read_text(encoding="utf-8"))
-        if record["shape"] != list(shape):
+        record = json_object(read_text(entry / RECORD))
+        if record.get("version") != VERSION or record.get("shape") != list(shape):
             return "its record is of other images"
         header = _header(shape)
         path = entry / PIXELS
-        if path.stat().st_size != len(header) + int(np.prod(shape)):
+        size = path.stat().st_size
+        if size != len(header) + int(np.prod(shape)):
             return "its size is wrong"
         with open(path, "rb") as file:
             if file.read(len(header)) != header:
                 return "its header is wrong"
-        checksums = record["checksums"]
+        checksums = record.get("checksums")
+        if not isinstance(checksums, list) or len(checksums) != -(-size // BLOCK):
+            return "its record has no checksums"
         blocks = np.unique(np.linspace(0, len(checksums) - 1, CHECKED_BLOCKS).astype(int))
         if _checksums(path, blocks.tolist()) != [checksums[block] for block in blocks]:
             return "its checksum is wrong"
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+    except (OSError, ValueError) as error:
         return f"{type(error).__name__}: {error}"
     return ""
 

@@ -22,6 +22,7 @@ CLASSES = (
     "Bag",
     "Ankle boot",
 )
+SIDE = 28
 IMAGES, LABELS = "{}-images-idx3-ubyte", "{}-labels-idx1-ubyte"
 _PREFIXES = {"train": "train", "test": "t10k"}
 _FOLDERS = ("", "FashionMNIST/raw")  # torchvision's is the second
@@ -73,13 +74,8 @@ def _files(data_dir):
 
 def _read(split, files, size):
     prefix = _PREFIXES[split]
-    images = idx.read(files[IMAGES.format(prefix)], 3)
-    labels = idx.read(files[LABELS.format(prefix)], 1)
-    if len(images) != len(labels) or not len(images):
-        raise InputError(
-            f"{files[IMAGES.format(prefix)].parent} has {len(images)} images and {len(labels)} "
-            f"labels of {split}; get the files anew"
-        )
+    images = idx.read(files[IMAGES.format(prefix)], (None, SIDE, SIDE))
+    labels = idx.read(files[LABELS.format(prefix)], (len(images),))
     if labels.max() >= len(CLASSES):
         raise InputError(
             f"{files[LABELS.format(prefix)]} has label {labels.max()}; expected 0 to "

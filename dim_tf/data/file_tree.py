@@ -1,7 +1,5 @@
 """Files by name, from a folder or from a zip archive, as people have data sets on disk."""
 
-import zipfile
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import tensorflow as tf
 from dim_tf.data import image_ops
 from dim_tf.data.in_memory import collect
 from dim_tf.data.splits import Images
+from dim_tf.data.zip_archive import ZipArchive, ZipDamaged
 from dim_tf.errors import InputError
 
 # Of one file. The largest list, CelebA's attributes, has 27 MB; an archive may claim anything.
@@ -29,17 +28,21 @@ class FileTree:
             InputError: not a zip archive, or a broken one.
         """
         self.path = path
-        self._archive: zipfile.ZipFile | None = None
+        self._archive: ZipArchive | None = None
         if not path.is_dir():
             try:
-                self._archive = zipfile.ZipFile(path)
-            except zipfile.BadZipFile as error:
+                self._archive = ZipArchive(path)
+            except ZipDamaged as error:
                 raise InputError(f"{path} is no zip archive ({error}); get it anew") from error
+            except OSError as error:
+                raise InputError(
+                    f"{path} cannot be read ({error.strerror}); mend its permissions"
+                ) from error
 
     def names(self) -> list[str]:
         """All files, relative to the folder or the archive's root, sorted."""
         if self._archive:
-            return sorted(name for name in self._archive.namelist() if not name.endswith("/"))
+            return sorted(self._archive.names())
         return sorted(
             file.relative_to(self.path).as_posix()
             for file in self.path.rglob("*")
@@ -53,14 +56,19 @@ class FileTree:
             InputError: it is missing, broken or larger than `MAX_BYTES`.
         """
         try:
-            opened = self._archive.open(name) if self._archive else (self.path / name).open("rb")
-            with opened as file:
-                data = file.read(MAX_BYTES + 1)
+            if self._archive:
+                data = self._archive.read(name, MAX_BYTES)
+            else:
+                with (self.path / name).open("rb") as file:
+                    data = file.read(MAX_BYTES + 1)
         except (KeyError, FileNotFoundError) as error:
             raise InputError(f"{self.path} has no file {name}") from error
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-            # RuntimeError: encrypted, or compressed in a way that zipfile does not know.
+        except ZipDamaged as error:
             raise InputError(f"{name} in {self.path} is broken ({error}); get it anew") from error
+        except OSError as error:
+            raise InputError(
+                f"{name} in {self.path} cannot be read ({error.strerror}); mend its permissions"
+            ) from error
         if len(data) > MAX_BYTES:
             raise InputError(f"{name} in {self.path} has more than {MAX_BYTES} bytes")
         return data

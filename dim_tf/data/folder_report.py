@@ -16,6 +16,7 @@ from dim_tf.errors import InputError
 from dim_tf.files import json_object, read_text, replace_text
 
 REPORT, BAD_IMAGES = "data.json", "bad_images.txt"
+SPLIT_OF = "pixels"  # whose hash chooses the test images; of files, before version 2 of manifests
 SAMPLE = 100  # images by which the next run tells whether the folder is the same
 
 
@@ -27,7 +28,7 @@ class FolderReport:
         folder: of the images.
         told: for data.json.
         lines: for bad_images.txt.
-        digests: uint8 [N, D], of the images, ascending.
+        digests: uint8 [N, D], of the images' pixels, ascending.
     """
 
     folder: Path
@@ -39,11 +40,14 @@ class FolderReport:
         """Says if the images are not those of the run; of some in common, the run goes on.
 
         Raises:
-            InputError: it has none of those that the run was begun with.
+            InputError: it has none of those that the run was begun with, or others of them for the
+                test, or it is decoded in another range.
         """
         if not (folder / "checkpoints").exists():
             return
         before = _before(folder)
+        self._check_split(folder, before)
+        self._check_range(folder, before)
         if before.get("fingerprint", self._fingerprint) == self._fingerprint:
             return
         sample = before.get("sample", [])
@@ -61,6 +65,33 @@ class FolderReport:
             flush=True,
         )
 
+    def _check_split(self, folder, before):
+        if not before:
+            return
+        if before.get("split_of") != SPLIT_OF:
+            raise InputError(
+                f"{folder} holds a run of an earlier version, which chose other test images: some "
+                "that it trained on would now be measured on; give another --name or --run_dir, or "
+                "--noresume to start anew there"
+            )
+        if before.get("split_by") != self.told["split_by"]:
+            raise InputError(
+                f"{folder} holds a run whose test images were chosen by {before.get('split_by')}, "
+                f"and not by {self.told['split_by']}: some that it trained on would be measured "
+                f"on; give --split={before.get('split_by')}, or another --name or --run_dir, or "
+                "--noresume to start anew there"
+            )
+
+    def _check_range(self, folder, before):
+        of_run, now = before.get("pixel_range"), self.told["pixel_range"]
+        if of_run and now and of_run != now:
+            low, high = of_run if isinstance(of_run, list) and len(of_run) == 2 else ("LOW", "HIGH")
+            raise InputError(
+                f"{folder} holds a run whose 16-bit images were decoded by --pixel_range={low},"
+                f"{high}, and now it is {now[0]},{now[1]}; give --pixel_range={low},{high}, or "
+                "another --name or --run_dir, or --noresume to start anew there"
+            )
+
     def write(self, folder: Path) -> None:
         """Writes data.json and bad_images.txt, each whole or not at all.
 
@@ -69,7 +100,12 @@ class FolderReport:
         """
         # The first by digest: a random choice, which stays one of the images when more come.
         sample = [digest.tobytes().hex() for digest in self.digests[:SAMPLE]]
-        told = {**self.told, "fingerprint": self._fingerprint, "sample": sample}
+        told = {
+            **self.told,
+            "split_of": SPLIT_OF,
+            "fingerprint": self._fingerprint,
+            "sample": sample,
+        }
         replace_text(folder / BAD_IMAGES, "".join(self.lines))
         replace_text(folder / REPORT, json.dumps(told, indent=2) + "\n")
 
@@ -83,7 +119,7 @@ def described(found: Manifest, repeated: dict[int, int]) -> dict[str, Any]:
 
     Args:
         found: its files.
-        repeated: row of each file with the content of another -> that one's row.
+        repeated: row of each file with the pixels of another -> that one's row.
     """
     kinds = Counter(found.faults.tolist())
     good = found.faults == Fault.NONE
@@ -105,6 +141,7 @@ def described(found: Manifest, repeated: dict[int, int]) -> dict[str, Any]:
             for column, side in enumerate(("width", "height"))
         },
         "other_files": dict(others.most_common(20)),
+        "system_folders": found.system_folders,
     }
 
 
@@ -124,6 +161,12 @@ def bad_lines(found: Manifest, repeated: dict[int, int]) -> Iterable[str]:
         yield f"{printable(found.names[row])}\t{Fault(found.faults[row]).told}\n"
     for left_out, first in sorted(repeated.items()):
         yield f"{printable(found.names[left_out])}\tsame as {printable(found.names[first])}\n"
+
+
+def flat_lines(names: Iterable[str]) -> Iterable[str]:
+    """A line for each image that is kept although it shows almost nothing."""
+    for name in names:
+        yield f"{printable(name)}\tkept, with almost no contrast\n"
 
 
 def printable(name: str) -> str:

@@ -1,14 +1,13 @@
 """Reads idx files, the format of MNIST and of sets made like it (LeCun, Cortes, Burges 1998).
 
 Two zero bytes, the type (8: uint8), the number of dimensions, each dimension as a big-endian 32-bit
-number, then the values. A file is read only as far as its own head and `MAX_BYTES` allow, so that a
-compressed file cannot grow without bounds.
+number, then the values. A file is read only as far as what is expected, its own head and
+`MAX_BYTES` allow, so that a compressed file cannot grow without bounds.
 """
 
 import gzip
 import math
 import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -18,35 +17,55 @@ from dim_tf.errors import InputError
 MAX_BYTES = 2**30
 
 
-def read(path: Path, dimensions: int) -> np.ndarray:
+def read(path: Path, expected: tuple[int | None, ...]) -> np.ndarray:
     """An idx file of bytes.
 
     Args:
         path: the file; compressed with gzip where its name ends in .gz.
-        dimensions: how many the values must have.
+        expected: the shape that it must have; None: any number from 1 on.
 
     Returns:
         uint8, shaped as the file says.
 
     Raises:
-        InputError: not such a file, cut off, longer than its head says, or too large.
+        InputError: not such a file, of another shape, cut off, longer than its head says, or too
+            large; or it cannot be read.
     """
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-        try:
+    dimensions = len(expected)
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
             head = file.read(4 + 4 * dimensions)
-            if head[:4] != bytes([0, 0, 8, dimensions]) or len(head) < 4 + 4 * dimensions:
-                raise InputError(
-                    f"{path} is no idx file of bytes in {dimensions} dimensions: it begins with "
-                    f"{head[:4].hex() or 'nothing'}, expected 000008{dimensions:02x}"
-                )
-            shape = struct.unpack(f">{dimensions}I", head[4:])
+            shape = _shape(path, head, expected)
             size = math.prod(shape)
-            if size > MAX_BYTES:
-                raise InputError(f"{path} says that it has {size} values; allowed: {MAX_BYTES}")
             values = file.read(size + 1)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise InputError(f"{path} is broken ({error}); get it anew") from error
+    except InputError:
+        raise
+    except OSError as error:
+        why = error.strerror or error  # gzip's own, of a file that is none, has no number
+        raise InputError(f"{path} is broken or cannot be read ({why}); get it anew") from error
+    except Exception as error:  # zlib's, struct's and EOFError, as gzip passes them on
+        raise InputError(f"{path} is broken ({error}); get it anew") from error
     if len(values) != size:
         found = "more" if len(values) > size else len(values)
         raise InputError(f"{path} has {found} values, its head says {size}; get it anew")
     return np.frombuffer(values, np.uint8).reshape(shape)
+
+
+def _shape(path, head, expected):
+    dimensions = len(expected)
+    if head[:4] != bytes([0, 0, 8, dimensions]) or len(head) < 4 + 4 * dimensions:
+        raise InputError(
+            f"{path} is no idx file of bytes in {dimensions} dimensions: it begins with "
+            f"{head[:4].hex() or 'nothing'}, expected 000008{dimensions:02x}"
+        )
+    shape = struct.unpack(f">{dimensions}I", head[4:])
+    size = math.prod(shape)
+    if size > MAX_BYTES:
+        raise InputError(f"{path} says that it has {size} values; allowed: {MAX_BYTES}")
+    if not size or any(e not in (None, s) for e, s in zip(expected, shape, strict=True)):
+        told, wanted = (
+            "x".join("N" if length is None else str(length) for length in one)
+            for one in (shape, expected)
+        )
+        raise InputError(f"{path} says that it has {told} values; expected {wanted}; get it anew")
+    return shape

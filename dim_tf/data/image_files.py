@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from dim_tf.data.encoded_images import MAX_BYTES, MAX_PIXELS, MAX_SCANS
+from dim_tf.data.pixel_range import ALL_16_BITS, PixelRange
 
 # What Pillow may be asked to read; its other formats start programs or fetch fonts.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
@@ -54,6 +55,7 @@ class Fault(enum.IntEnum):
     TOO_LARGE = 6
     PIXELS = 7
     TINY = 8
+    CHANGED = 9  # never in a manifest
 
     @property
     def told(self) -> str:
@@ -76,6 +78,7 @@ _TOLD = {
     Fault.TOO_LARGE: f"too large: more than {MAX_PIXELS:,} pixels or {MAX_BYTES:,} bytes",
     Fault.PIXELS: "pixels of a kind that is not supported, as of 32 bits",
     Fault.TINY: f"tiny: less than {MIN_SIDE} pixels high or wide",
+    Fault.CHANGED: "other content than when it was looked at",
 }
 
 
@@ -113,13 +116,15 @@ class UndecodableError(Exception):
         self.fault = fault
 
 
-def inspect(path: Path | str) -> Inspected:
+def inspect(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> Inspected:
     """Reads a file and decodes it, so that what is cut off is found."""
     digest = bytes(DIGEST_BYTES)
     try:
         octets = _read(path)
         digest = hashlib.blake2b(octets, digest_size=DIGEST_BYTES).digest()
         image = _opened(octets)
+        if image.width * image.height > max_pixels:
+            raise UndecodableError(Fault.TOO_LARGE)
         kind = "JPEG" if image.format == "MPO" else str(image.format)  # MPO: several JPEGs
         full = image.size
         image = _loaded(image, 1)
@@ -132,10 +137,25 @@ def inspect(path: Path | str) -> Inspected:
     if _orientation(image) >= 5:
         full = full[::-1]
     fault = Fault.TINY if min(full) < MIN_SIDE else Fault.NONE
-    return Inspected(fault, digest, full[0], full[1], FORMATS.index(kind))
+    image = _upright(image)
+    bits = 16 if image.mode.startswith("I") else 8
+    values = np.asarray(image if bits == 16 else image.convert("RGB"))
+    low, high = np.percentile(values, (0.1, 99.9)).astype(int).tolist()
+    shape = f"{bits} {image.width} {image.height} ".encode()
+    pixels = shape + values.astype(np.int32).tobytes()
+    pixel_digest = hashlib.blake2b(pixels, digest_size=DIGEST_BYTES).digest()
+    place = FORMATS.index(kind)
+    return Inspected(fault, digest, full[0], full[1], place, pixel_digest, bits, low, high)
 
 
-def decode_to_size(path: Path | str, size: int) -> np.ndarray:
+def decode_to_size(
+    path: Path | str,
+    size: int,
+    *,
+    pixel_range: PixelRange = ALL_16_BITS,
+    digest: bytes | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> np.ndarray:
     """An image upright, its largest centred square resized, as `image_ops.fit` does it.
 
     Transparency is dropped; of 16 bits the upper 8 are kept; of an animation the first picture.
@@ -151,11 +171,17 @@ def decode_to_size(path: Path | str, size: int) -> np.ndarray:
         UndecodableError: it cannot be decoded.
         OSError: it cannot be read.
     """
-    image = _upright(_loaded(_opened(_read(path)), _SPARE * size))
+    octets = _read(path)
+    if digest is not None and hashlib.blake2b(octets, digest_size=DIGEST_BYTES).digest() != digest:
+        raise UndecodableError(Fault.CHANGED)
+    image = _upright(_loaded(_opened(octets), _SPARE * size))
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     square = image.crop((left, top, left + side, top + side))
     # Colours after the crop: of a panorama only what is seen is converted.
+    if square.mode.startswith("I"):
+        values = np.asarray(square).astype(np.int64).clip(0, 65535).astype(np.uint16)
+        square = Image.fromarray(pixel_range.to_bytes(values))
     return np.asarray(_rgb(square).resize((size, size), Image.Resampling.BILINEAR))
 
 

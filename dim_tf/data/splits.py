@@ -106,6 +106,21 @@ class Splits:
         return digest.hexdigest()[:16]
 
     @property
+    def labels_fingerprint(self) -> str:
+        """Tells these labels from others of the same images: of all of them, 16 hex digits."""
+        digest = hashlib.sha256(self.classes_fingerprint.encode())
+        for split in (self.train, self.test, *([self.labelled] if self.labelled else [])):
+            if split.labels is not None:
+                digest.update(str(split.labels.shape).encode())
+                digest.update(np.ascontiguousarray(split.labels).tobytes())
+        return digest.hexdigest()[:16]
+
+    @property
+    def classes_fingerprint(self) -> str:
+        """Tells these classes, or attributes, from others: of their names, 16 hex digits."""
+        return hashlib.sha256("\0".join(self.label_names).encode()).hexdigest()[:16]
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         _, height, width, channels = self.train.images.shape
         return height, width, channels

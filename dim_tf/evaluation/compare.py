@@ -192,6 +192,7 @@ def _of_images(runs: Sequence[Run]) -> dict[str, list[str]]:
         "data sets": [str(run.experiment.get("dataset")) for run in runs],
         "test images": [f"{100 * x:g} % held out" if x else "the data set's" for x in held_out],
         "copies of the images": [str(p["images"]) for p in protocols if "images" in p],
+        "labels": [str(p["labels_seen"]) for p in protocols if "labels_seen" in p],
     }
 
 

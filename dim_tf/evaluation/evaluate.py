@@ -226,7 +226,10 @@ def evaluate(
     cost = taken.cost | {"floors": time.perf_counter() - began}
     named = " and of ".join(_FLOORS[whose] for whose in floors)
     seen = f"fingerprint {splits.fingerprint}, of some pixels of training and test images"
-    protocol = {"data": images.note, "images": seen, **taken.protocol}
+    protocol = {"data": images.note, "images": seen}
+    if splits.label_names:
+        protocol["labels_seen"] = f"fingerprint {splits.labels_fingerprint}, of all labels"
+    protocol |= taken.protocol
     if floors:
         protocol["floors"] = f"the quick measures of {named}, probes with one seed"
     protocol["uncertainty"] = (

@@ -77,7 +77,7 @@ def _fingerprint(lines: list[str]) -> str:
 
 
 def _of_folder(folder: Path) -> Collection:
-    names, sizes_of_all, times = manifest.listed(folder)
+    names, sizes_of_all, times = manifest.listed(folder)[:3]
     chosen = [row for row, name in enumerate(names) if _is_image(folder / name, times[row] < 0)]
     if not chosen:
         raise InputError(

@@ -1,51 +1,102 @@
-"""Which images a run is trained on: copies of a data set may have other pixels.
+"""Which images and labels a run is trained on: copies of a data set may have other ones.
 
-A run goes on with other images, as a folder's may change; that it did is told.
+A run goes on with others, as a folder's may change; that it did is told.
 """
 
+import re
 from pathlib import Path
+from typing import NamedTuple
 
 from dim_tf.data.splits import Splits
 from dim_tf.errors import InputError
 from dim_tf.files import read_text, replace_text
 
-FILE = "images.txt"  # of a run folder: the fingerprint
+FILE = "images.txt"  # of a run folder: the fingerprints, one a line
+_FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 
 
-def begun_on(folder: Path) -> str:
-    """The fingerprint of the images that a run was begun on; empty where it is not known."""
+class Seen(NamedTuple):
+    """Fingerprints of a data set; empty where they are not known.
+
+    Attributes:
+        images: of some of the pixels.
+        labels: of all labels.
+        classes: of their names.
+    """
+
+    images: str = ""
+    labels: str = ""
+    classes: str = ""
+
+    @classmethod
+    def of(cls, splits: Splits) -> "Seen":
+        """Those of a data set."""
+        return cls(splits.fingerprint, splits.labels_fingerprint, splits.classes_fingerprint)
+
+    def differences(self, now: "Seen") -> list[str]:
+        """What is known to be other in `now`: some of images and labels."""
+        return [
+            what
+            for what in ("images", "labels")
+            if getattr(self, what) and getattr(self, what) != getattr(now, what)
+        ]
+
+
+def begun_on(folder: Path) -> Seen:
+    """What a run was begun on."""
     try:
-        return read_text(folder / FILE).strip()
-    except (OSError, ValueError):  # of an earlier version, or damaged
-        return ""
+        lines = read_text(folder / FILE).split("\n")
+    except (OSError, ValueError):  # of an earlier version, or no text
+        return Seen()
+    fingerprints = lines[: len(Seen._fields)]
+    if not all(_FINGERPRINT.fullmatch(line) for line in fingerprints if line):
+        return Seen()
+    return Seen(*fingerprints)
 
 
-def check(folder: Path, splits: Splits) -> None:
-    """For a model that keeps something of each image by its row.
+def check(folder: Path, splits: Splits, needs_rows: bool, needs_labels: bool) -> None:
+    """For a model that keeps something of each image by its row, or of each class.
+
+    Args:
+        folder: of the run.
+        splits: what it goes on with.
+        needs_rows: whether it keeps something of each image.
+        needs_labels: whether it learns, or a probe beside it, to tell classes apart.
 
     Raises:
         InputError: the run was begun on others.
     """
-    before = begun_on(folder)
-    if before and before != splits.fingerprint:
+    before, now = begun_on(folder), Seen.of(splits)
+    if needs_rows and before.images and before.images != now.images:
         raise InputError(
-            f"{folder} was begun on other images (fingerprint {before}, now {splits.fingerprint}), "
+            f"{folder} was begun on other images (fingerprint {before.images}, now {now.images}), "
             "and this model keeps a target for each; give those, or another --run_dir"
+        )
+    if needs_labels and before.classes and before.classes != now.classes:
+        raise InputError(
+            f"{folder} was begun on other classes than {_listed(splits.label_names)}, and its "
+            "model tells them apart; give those, or another --run_dir"
         )
 
 
+def _listed(names):
+    shown = ", ".join(names[:5]) or "none"
+    return shown + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
 def note(folder: Path, splits: Splits) -> None:
-    """Writes the fingerprint where there is none, and tells where there is another one.
+    """Writes the fingerprints where there are none, and tells where there are other ones.
 
     Raises:
         OSError: it cannot be written.
     """
-    before = begun_on(folder)
-    if not before:
-        replace_text(folder / FILE, splits.fingerprint + "\n")
-    elif before != splits.fingerprint:
+    before, now = begun_on(folder), Seen.of(splits)
+    for what in before.differences(now):
         print(
-            f"data: not the images that {folder} was begun on (fingerprint {before}, now "
-            f"{splits.fingerprint}); training goes on with these",
+            f"data: not the {what} that {folder} was begun on (fingerprint "
+            f"{getattr(before, what)}, now {getattr(now, what)}); training goes on with these",
             flush=True,
         )
+    # An earlier version knew of the images alone.
+    if not before.images or (before.images == now.images and not before.labels):
+        replace_text(folder / FILE, "\n".join(now) + "\n")

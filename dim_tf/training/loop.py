@@ -118,8 +118,9 @@ def train(
         if experiment.online_probe and experiment.model != "generator":
             model.probe = online_probe.of_encoder(model.encoder, splits, split, replicas > 1)
         folder = experiment.run_path
-        if experiment.resume and model.needs_rows:
-            images_seen.check(folder, splits)
+        if experiment.resume:
+            learns_labels = model.probe is not None or model.needs_labels
+            images_seen.check(folder, splits, model.needs_rows, learns_labels)
         if chief:  # only now: settings that do not fit leave no trace
             open_run_folder(experiment, splits)
         with _tensorflow_may_fail(devices):

@@ -98,6 +98,10 @@ def test_those_not_used_for_longest_are_removed_first(tmp_path):
         lambda entry: (entry / "entry.json").write_text("{"),
         lambda entry: (entry / "entry.json").write_text("[]"),
         lambda entry: (entry / "entry.json").write_text('{"shape": [1, 2], "checksums": []}'),
+        lambda entry: record(entry, {"0": 1}),
+        lambda entry: record(entry, []),
+        lambda entry: record(entry, "1"),
+        lambda entry: (entry / "entry.json").write_bytes(b"\xff"),
     ],
 )
 def test_a_damaged_entry_is_made_again(tmp_path, damage, capsys):
@@ -108,6 +112,11 @@ def test_a_damaged_entry_is_made_again(tmp_path, damage, capsys):
     opened(tmp_path, again)
     assert len(again.asked) == 10
     assert f"{entry} is damaged" in capsys.readouterr().out
+
+
+def record(entry, checksums):
+    values = {"version": decoded_cache.VERSION, "shape": [10, SIZE, SIZE, 3]}
+    (entry / "entry.json").write_text(json.dumps(values | {"checksums": checksums}))
 
 
 def flip(path, place):

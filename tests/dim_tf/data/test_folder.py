@@ -92,7 +92,7 @@ def test_which_folders_are_classes():
         ([*many("a", "b"), "c"], "in no folder"),
         (many("a"), "no two folders"),
         (many("a/x", "b/y"), "have folders in them"),
-        (many("train", "Test"), "called Test and train"),
+        (many("train", "Test"), "Test and train are splits"),
         ([*many("a"), "b/1"], "less than 10 images"),
     ):
         found, label_names, told = labels(*names)
@@ -152,7 +152,7 @@ def broken_folder(images, good=152):
     save(images / "bad/float.tif", image=Image.fromarray(np.ones((16, 16), np.float32)))
     (images / "bad/gone.png").symlink_to(images / "nowhere")
     save(images / "tiny.gif", image=Image.new("L", (3, 3)))
-    (images / "notes.heic").write_bytes(b"ftypheic")
+    (images / "notes.nef").write_bytes(b"raw")
 
 
 def test_bad_images_are_left_out_and_listed(tmp_path, load):
@@ -173,7 +173,7 @@ def test_bad_images_are_left_out_and_listed(tmp_path, load):
     assert bad["tiny.gif"].startswith("tiny")
     report = told(tmp_path)
     assert sum(report["unreadable"].values()) == 8
-    assert report["other_files"] == {".heic": 1}
+    assert report["other_files"] == {".nef": 1}
     assert "left out: 8 unreadable, 1 tiny." in splits.note
 
 
@@ -208,8 +208,8 @@ def test_a_folder_that_is_none(settings, says):
 
 def test_too_few_images(tmp_path, load):
     tree(tmp_path / "images", 19)
-    (tmp_path / "images/a.heic").write_bytes(b"")
-    with pytest.raises(InputError, match=r"has 19 different images; at least 20 .*also 1 .heic"):
+    (tmp_path / "images/a.nef").write_bytes(b"")
+    with pytest.raises(InputError, match=r"has 19 different images; at least 20 .*also 1 .nef"):
         load()
 
 
@@ -297,6 +297,56 @@ def test_a_run_on_other_images_is_not_gone_on_with(tmp_path, load):
     assert told(tmp_path) == before
     loop.open_run_folder(Experiment(**settings, resume=False))
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["experiment.json"]
+
+
+def begun(folder, splits, **changes):
+    """A run folder that began with these images, but for what `changes` says of data.json."""
+    (folder / "checkpoints").mkdir(parents=True)
+    splits.report.write(folder)
+    report = json.loads((folder / "data.json").read_text())
+    (folder / "data.json").write_text(json.dumps(report | changes))
+    return folder
+
+
+def test_a_run_of_an_earlier_version_is_not_gone_on_with(tmp_path, load):
+    """Its test images were others."""
+    tree(tmp_path / "images", 30)
+    splits = load()
+    run = begun(tmp_path / "begun", splits, split_of=None)
+    with pytest.raises(InputError, match=r"of an earlier version, .*--noresume"):
+        splits.report.check(run)
+
+
+def test_a_run_of_another_split_is_not_gone_on_with(tmp_path, load):
+    tree(tmp_path / "images", 30, "train/{}.png")
+    run = begun(tmp_path / "begun", load())
+    load().report.check(run)
+    for number in range(50, 70):
+        save(tmp_path / "images/test" / f"{number}.png", number)
+    with pytest.raises(InputError, match=r"chosen by hash, and not by folders.*--split=hash"):
+        load().report.check(run)
+    load(split="hash").report.check(run)
+
+
+def test_labels_need_images_to_learn_from(tmp_path, load):
+    tree(tmp_path / "images", 12, "train/a/{}.png")
+    for number in range(12, 40):
+        where = "train/b" if number < 14 else "unlabeled"
+        save(tmp_path / "images" / where / f"{number}.png", number)
+    with pytest.raises(InputError, match=r"4 images for training that have a label, .*=none"):
+        load(labels="folders")
+    assert len(load().test) == 10
+
+
+def test_classes_of_the_test_alone_are_none(tmp_path, load):
+    for number in range(60):
+        where = "train/a" if number < 20 else "train/b" if number < 40 else "test/c"
+        save(tmp_path / "images" / where / f"{number}.png", number)
+    splits = load()
+    assert splits.label_names == ()
+    assert "labels: none: of the class c there are test images and none for training" in splits.note
+    with pytest.raises(InputError, match=r"--labels=folders: of the class c .*--split=hash"):
+        load(labels="folders")
 
 
 def test_an_epoch_of_batches(tmp_path, load):

@@ -21,7 +21,7 @@ def written(folder, data, name="file"):
 
 def test_plain_and_compressed(tmp_path):
     for path in (written(tmp_path, FILE), written(tmp_path, gzip.compress(FILE), "file.gz")):
-        read = idx.read(path, 3)
+        read = idx.read(path, (None, 3, 4))
         assert read.dtype == np.uint8
         np.testing.assert_array_equal(read, VALUES)
 
@@ -41,7 +41,7 @@ def test_plain_and_compressed(tmp_path):
 def test_wrong_files_are_refused(tmp_path, data, says):
     for name, content in (("file", data), ("file.gz", gzip.compress(data))):
         with pytest.raises(InputError, match=says):
-            idx.read(written(tmp_path, content, name), 3)
+            idx.read(written(tmp_path, content, name), (None, 3, 4))
 
 
 @pytest.mark.parametrize(
@@ -51,4 +51,4 @@ def test_wrong_files_are_refused(tmp_path, data, says):
 )
 def test_broken_compression_is_refused(tmp_path, data):
     with pytest.raises(InputError, match=r"broken|no idx file"):
-        idx.read(written(tmp_path, data, "file.gz"), 3)
+        idx.read(written(tmp_path, data, "file.gz"), (None, 3, 4))

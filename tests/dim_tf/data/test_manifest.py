@@ -16,9 +16,9 @@ def inspected(monkeypatch):
     found = []
     real = image_files.inspect
 
-    def inspect(path):
+    def inspect(path, **settings):
         found.append(path.name)
-        return real(path)
+        return real(path, **settings)
 
     monkeypatch.setattr(image_files, "inspect", inspect)
     return found
@@ -132,6 +132,29 @@ def test_columns_of_other_shapes_are_damage(tmp_path, capsys):
     assert "damaged" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"count": np.array(10**15)},
+        {"count": np.array("many")},
+        {"sizes": np.full(2, 1e300)},
+        {"names": np.zeros(5, np.uint8)},
+        {"highs": np.full(2, -1, np.int32)},
+        {"bits": np.full(2, 9, np.uint8)},
+    ],
+    ids=["many", "no number", "no int", "more names", "below 0", "9 bits"],
+)
+def test_columns_of_other_values_are_damage(tmp_path, changes, capsys):
+    path = tmp_path / "m.npz"
+    manifest.write(path, manifest.Manifest.empty(["a", "b"]))
+    assert len(manifest.read(path)) == 2
+    with np.load(path) as columns:
+        changed = dict(columns) | changes
+    np.savez(path, **changed)
+    assert len(manifest.read(path)) == 0
+    assert f"{path} is damaged" in capsys.readouterr().out
+
+
 def test_nothing_is_unpickled(tmp_path):
     class Evil:
         def __reduce__(self):
@@ -150,10 +173,10 @@ def test_a_scan_that_ends_early_is_gone_on_with(tmp_path, monkeypatch, inspected
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     counting = image_files.inspect
 
-    def ends(path):
+    def ends(path, **settings):
         if path.name == "004.png":
             raise KeyboardInterrupt
-        return counting(path)
+        return counting(path, **settings)
 
     with monkeypatch.context() as patch:
         patch.setattr(image_files, "inspect", ends)

@@ -159,6 +159,15 @@ def test_other_images_are_not_comparable(tmp_path, make, settings, images, told)
     assert told in "".join(found)
 
 
+def test_measures_by_other_labels_are_not_comparable(tmp_path, make):
+    """As where images were moved between class folders."""
+    first, second = evaluation(0.6), evaluation(0.5)
+    first["protocol"] |= {"images": "the same", "labels_seen": "fingerprint a"}
+    second["protocol"] |= {"images": "the same", "labels_seen": "fingerprint b"}
+    text = compared(tmp_path, make("a", first), make("b", second))
+    assert "different labels (fingerprint a, fingerprint b); their figures are not" in text
+
+
 def test_names_are_escaped(tmp_path, make):
     bad = "<script>alert(1)"
     runs = make("a", evaluation(0.5)), make("b", evaluation(0.4), estimator=bad, encoder=bad)

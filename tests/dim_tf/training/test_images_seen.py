@@ -36,16 +36,33 @@ def test_a_run_that_goes_on_with_other_images_says_so(tmp_path, splits, others, 
     loop.open_run_folder(experiment(tmp_path), others)
     told = capsys.readouterr().out
     assert f"fingerprint {splits.fingerprint}, now {others.fingerprint}" in told
-    assert images_seen.begun_on(tmp_path) == splits.fingerprint
+    assert images_seen.begun_on(tmp_path).images == splits.fingerprint
     loop.open_run_folder(experiment(tmp_path, resume=False), others)  # anew
-    assert images_seen.begun_on(tmp_path) == others.fingerprint
+    assert images_seen.begun_on(tmp_path).images == others.fingerprint
 
 
-def test_a_damaged_file_is_made_again(tmp_path, splits):
-    (tmp_path / images_seen.FILE).write_bytes(b"\xff\xfe")
-    assert images_seen.begun_on(tmp_path) == ""
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"\x1b[2J\n", b"", b"0123456789abcdef\nno\n"])
+def test_a_damaged_file_is_made_again(tmp_path, splits, content):
+    (tmp_path / images_seen.FILE).write_bytes(content)
+    assert images_seen.begun_on(tmp_path) == images_seen.Seen()
     loop.open_run_folder(experiment(tmp_path), splits)
-    assert images_seen.begun_on(tmp_path) == splits.fingerprint
+    assert images_seen.begun_on(tmp_path).images == splits.fingerprint
+
+
+def test_a_file_of_an_earlier_version_is_completed(tmp_path, splits):
+    """It knew of the images alone."""
+    (tmp_path / images_seen.FILE).write_text(splits.fingerprint + "\n")
+    loop.open_run_folder(experiment(tmp_path), splits)
+    assert images_seen.begun_on(tmp_path) == images_seen.Seen.of(splits)
+
+
+def test_other_labels_of_the_same_images_are_told(tmp_path, splits, capsys):
+    loop.open_run_folder(experiment(tmp_path), splits)
+    flipped = Split(splits.train.images, 1 - splits.train.labels)
+    loop.open_run_folder(experiment(tmp_path), dataclasses.replace(splits, train=flipped))
+    printed = capsys.readouterr().out
+    assert "not the labels that" in printed
+    assert "not the images that" not in printed
 
 
 def test_a_model_with_a_target_for_each_image_needs_the_same(tmp_path, splits, others):
