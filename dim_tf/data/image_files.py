@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import (
+    AvifImagePlugin,
     BmpImagePlugin,
     GifImagePlugin,
     Image,
@@ -76,6 +77,7 @@ _PLUGINS = {
     "BMP": BmpImagePlugin.BmpImageFile,
     "TIFF": TiffImagePlugin.TiffImageFile,
     "PPM": PpmImagePlugin.PpmImageFile,
+    "AVIF": AvifImagePlugin.AvifImageFile,
     "JPEG2000": Jpeg2KImagePlugin.Jpeg2KImageFile,
 }
 _ORIENTATION = 0x0112
@@ -231,7 +233,8 @@ def _read(path) -> bytes:
             raise UndecodableError(Fault.OTHER)
         if size > MAX_BYTES:
             raise UndecodableError(Fault.BYTES)
-        return begin + file.read(MAX_BYTES)  # no more, should it grow meanwhile
+        file.seek(0)
+        return file.read(MAX_BYTES + 1)  # no more, should it grow meanwhile
 
 
 def _is_meant(path, begin):
@@ -333,12 +336,8 @@ def _plugin(name):
         from pillow_heif import HeifImageFile
 
         return HeifImageFile
-    if name == "AVIF":
-        if not (importlib.util.find_spec("PIL.AvifImagePlugin") and features.check("avif")):
-            raise UndecodableError(Fault.NO_AVIF)
-        from PIL.AvifImagePlugin import AvifImageFile
-
-        return AvifImageFile
+    if name == "AVIF" and not features.check("avif"):
+        raise UndecodableError(Fault.NO_AVIF)
     if name == "JPEG2000" and not features.check("jpg_2000"):
         raise UndecodableError(Fault.NO_JPEG2000)
     return _PLUGINS[name]
@@ -383,13 +382,7 @@ def _of_16_bits_and_colours(header, image):
         return pairs[..., 0:1].astype(np.uint16) << 8 | pairs[..., 1:2]
     high = np.asarray(_load(image))[..., :3]
     lower = _open(header, header.octets)
-    tiles = []
-    for codec, extents, offset, args in lower.tile:
-        rawmode = args if isinstance(args, str) else args[0]
-        swapped = rawmode[:-1] + {"B": "L", "L": "B", "N": _OTHER_ORDER}[rawmode[-1]]
-        args = swapped if isinstance(args, str) else (swapped, *args[1:])
-        tiles.append(type(lower.tile[0])((codec, extents, offset, args)))
-    lower.tile = tiles
+    lower.tile = [tile._replace(args=_other_order(tile.args)) for tile in lower.tile]
     low = np.asarray(_load(lower))[..., :3]
     both = high.astype(np.uint16)
     both <<= 8
@@ -397,7 +390,12 @@ def _of_16_bits_and_colours(header, image):
     return both
 
 
-_OTHER_ORDER = "B" if np.little_endian else "L"
+def _other_order(args):
+    """A decoder's arguments, the first of which, or the only, ends in an order of bytes."""
+    if not isinstance(args, str):
+        return (_other_order(args[0]), *args[1:])
+    native = "B" if np.little_endian else "L"
+    return args[:-1] + {"B": "L", "L": "B", "N": native}[args[-1]]
 
 
 def _crc(chunk):

@@ -194,7 +194,7 @@ def _jpeg(octets, max_pixels):
     kept: list[bytes | memoryview] = [view[:2]]
     exif = xmp = b""
     size: _JpegSize | None = None
-    progressive = False
+    progressive, samples = False, 0
     place, segments, scans = 2, 0, 0
     while True:
         place = octets.find(b"\xff", place)
@@ -226,6 +226,7 @@ def _jpeg(octets, max_pixels):
             if size is not None:
                 raise UndecodableError(Fault.BROKEN)
             size = _jpeg_frame(segment, max_pixels)
+            samples = sum(size.samples)
             progressive = marker in _PROGRESSIVE
         elif marker == 0xE0:
             is_kept = segment[:4] == b"JFIF"
@@ -236,7 +237,7 @@ def _jpeg(octets, max_pixels):
         elif marker == 0xE1 and not xmp and segment[: len(_XAP)] == _XAP:
             xmp = bytes(segment[len(_XAP) :])
         elif marker == _SOS:
-            if size is None:
+            if size is None or not segment:
                 raise UndecodableError(Fault.BROKEN)
             scans += 1
             if scans == 1:
@@ -250,7 +251,7 @@ def _jpeg(octets, max_pixels):
         if marker == _SOS:
             end = _end_of_scan(view, place)
             # The longest Huffman codes take 27 bits a sample; arithmetic ones are shorter.
-            if end - place > 4 * sum(size.samples) + 2**20:
+            if end - place > 4 * samples + 2**20:
                 raise UndecodableError(Fault.HEADER)
             kept.append(view[place:end])
             place = end
