@@ -50,10 +50,8 @@ _TOLD = {
     Fault.BYTES: f"too large: more than {MAX_BYTES:,} bytes",
     Fault.HEADER: "not decoded: more scans, segments, chunks or tiles than an image needs",
     Fault.NO_HEIF: "HEIC, which needs the package pillow-heif: pip install 'dim_tf[heif]'",
-    Fault.NO_AVIF: "AVIF, which this Pillow was built without: pip install --force-reinstall pillow",
-    Fault.NO_JPEG2000: (
-        "JPEG 2000, which this Pillow was built without: pip install --force-reinstall pillow"
-    ),
+    Fault.NO_AVIF: "AVIF, which this Pillow was built without: pip install -U pillow",
+    Fault.NO_JPEG2000: ("JPEG 2000, which this Pillow was built without: pip install -U pillow"),
     Fault.CHANGED: "has changed since it was looked at",
     Fault.FORMAT: "an image format that is not read; convert it to PNG or JPEG",
 }

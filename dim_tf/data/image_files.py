@@ -22,7 +22,6 @@ from PIL import (
     Jpeg2KImagePlugin,
     JpegImagePlugin,
     PngImagePlugin,
-    PpmImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
     features,
@@ -76,7 +75,6 @@ _PLUGINS = {
     "GIF": GifImagePlugin.GifImageFile,
     "BMP": BmpImagePlugin.BmpImageFile,
     "TIFF": TiffImagePlugin.TiffImageFile,
-    "PPM": PpmImagePlugin.PpmImageFile,
     "AVIF": AvifImagePlugin.AvifImageFile,
     "JPEG2000": Jpeg2KImagePlugin.Jpeg2KImageFile,
 }
@@ -273,7 +271,7 @@ def _decoded(
     with _told_as_faults():
         image: Image.Image | np.ndarray
         turn, full = header.orientation, (header.width, header.height)
-        if header.maximum:
+        if header.ppm:
             image = _pixmap(header)
         elif header.planes:
             image = np.stack([_of_16_bits(_load(_open(header, one))) for one in header.planes], -1)
@@ -403,20 +401,30 @@ def _crc(chunk):
 
 
 def _pixmap(header):
-    """A binary PGM or PPM, which Pillow would decode in Python if white is not 255."""
-    count = header.width * header.height * header.channels
-    kind = np.dtype(">u2" if header.bits == 16 else "u1")
-    if len(header.octets) < count * kind.itemsize:
-        raise UndecodableError(Fault.BROKEN)
-    pixels = np.frombuffer(header.octets, kind, count)
-    white = DEPTH - 1 if header.bits == 16 else 255
-    if header.maximum != white:
-        scaled = np.minimum(np.arange(white + 1), header.maximum) * white // header.maximum
-        pixels = scaled[pixels]
+    """A PBM, PGM or PPM, most of which Pillow would decode in Python."""
     shape = (header.height, header.width, header.channels)
+    count = header.height * header.width * header.channels
+    octets = header.octets
+    if header.ppm == 1:
+        digits = np.frombuffer(octets.translate(None, b" \t\n\v\f\r"), "u1", count)
+        pixels = ord("1") - digits  # 1 is black
+    elif header.ppm == 4:
+        rows = np.frombuffer(octets, "u1", header.height * -(-header.width // 8))
+        pixels = 1 - np.unpackbits(rows.reshape(header.height, -1), axis=1)[:, : header.width]
+    elif header.ppm in (2, 3):
+        pixels = np.fromiter(map(int, octets.split(None, count)[:count]), np.int32, count)
+    else:
+        pixels = np.frombuffer(octets, ">u2" if header.bits == 16 else "u1", count)
+    kind = np.uint16 if header.bits == 16 else np.uint8
+    white = np.iinfo(kind).max
+    if header.maximum == white:
+        pixels = pixels.astype(kind)
+    else:
+        scaled = np.minimum(np.arange(DEPTH), header.maximum) * white // header.maximum
+        pixels = scaled.astype(kind)[pixels]
+    pixels = pixels.reshape(shape)
     if header.bits == 16:
-        return pixels.astype(np.uint16).reshape(shape)
-    pixels = pixels.astype(np.uint8).reshape(shape)
+        return pixels
     return Image.fromarray(pixels if header.channels == 3 else pixels[..., 0])
 
 

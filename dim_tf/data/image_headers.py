@@ -28,7 +28,7 @@ MAX_CHUNKS = 2**17
 MAX_BLOCKS = 2**21  # of 255 bytes, in which a GIF keeps its pixels
 MAX_STRIPS = 2**17  # or tiles of 16 x 16 pixels, the smallest, of 2**25
 MAX_XMP = 2**20  # bytes that are searched for an orientation
-# Of formats that Pillow decodes in Python: as much as takes it about a second.
+# Of what is decoded in Python: as much as takes about a second.
 MAX_RLE_BYTES = 2**20
 MAX_PLAIN_SAMPLES = 2**21
 # A JPEG is decoded at 1/8 at the lowest, which 64 times the pixels would be; half a GiB of a file
@@ -51,14 +51,15 @@ class Header(NamedTuple):
 
     Attributes:
         format: of `FORMATS`.
-        octets: the file as its decoder is to see it; of a binary PGM or PPM the pixels alone.
+        octets: the file as its decoder is to see it; of a PBM, PGM or PPM the pixels alone.
         width: pixels, as stored; 0 where the decoder tells it before it decodes.
         height: likewise.
         orientation: as `orientation` has it.
         bits: 16 if a channel's pixels have 16 bits and the file may use any part of their range.
-        channels: of a PNG, TIFF or binary PPM.
-        maximum: the value of white in a binary PGM or PPM; else 0.
+        channels: of a PNG, TIFF, PBM, PGM or PPM.
+        maximum: the value of white in a PGM or PPM, of black in a PBM; else 0.
         inverted: whether 0 is white, and the decoder does not know it.
+        ppm: which of P1 to P6 it is; else 0.
         planes: of a TIFF that keeps its channels of 16 bits apart, each as a TIFF.
     """
 
@@ -71,6 +72,7 @@ class Header(NamedTuple):
     channels: int = 0
     maximum: int = 0
     inverted: bool = False
+    ppm: int = 0
     planes: tuple[bytes, ...] = ()
 
 
@@ -663,14 +665,17 @@ def _ppm(octets, max_pixels):
     if not 1 <= maximum < 2**16:
         raise UndecodableError(Fault.BROKEN)
     channels = 3 if kind in (3, 6) else 1
-    if kind <= 3 and channels * width * height > MAX_PLAIN_SAMPLES:
-        raise UndecodableError(Fault.HEADER)  # Pillow decodes numbers in Python
+    samples = channels * width * height
     pixels = octets[match.end() :]
-    if kind in (5, 6):
-        bits = 16 if maximum > 255 else 8
-        return Header("PPM", pixels, width, height, 1, bits, channels, maximum)
-    head = " ".join(map(str, (f"P{kind}", width, height, *rest))).encode() + b"\n"
-    return Header("PPM", head + pixels, width, height, 1, channels=channels)
+    if kind <= 3:
+        if samples > MAX_PLAIN_SAMPLES:
+            raise UndecodableError(Fault.HEADER)
+        pixels = _COMMENT.sub(b"", pixels[: 16 * samples + 2**16])
+    bits = 16 if maximum > 255 else 8
+    return Header("PPM", pixels, width, height, 1, bits, channels, maximum, ppm=kind)
+
+
+_COMMENT = re.compile(rb"#[^\r\n]*")
 
 
 # JPEG 2000: ITU-T T.800, annexes A and I.
@@ -678,6 +683,7 @@ def _ppm(octets, max_pixels):
 _SOC_SIZ = b"\xff\x4f\xff\x51"
 _COD, _COC, _SOT, _SOD = 0xFF52, 0xFF53, 0xFF90, 0xFF93
 _MAX_TILES, _MAX_LAYERS = 2**12, 256
+_MAX_CODE_BLOCKS = 2**19  # 2**25 pixels in three components and blocks of 16 x 16 are fewer
 
 
 def _jpeg2000(octets, max_pixels):
@@ -713,7 +719,8 @@ def _jpeg2000(octets, max_pixels):
             at = place + 4 + (marker == _COC)
             if marker == _COD and struct.unpack_from(">H", octets, at + 2)[0] > _MAX_LAYERS:
                 raise UndecodableError(Fault.HEADER)
-            _check_blocks(octets[at], octets[at + 1 + 4 * (marker == _COD) : place + 2 + length])
+            parameters = octets[at + 1 + 4 * (marker == _COD) : place + 2 + length]
+            _check_blocks(octets[at], parameters, width, height, components)
         elif marker < 0xFF00 or length < 2:
             break  # the end, or what the decoder will refuse
         place += 2 + length
@@ -744,12 +751,24 @@ def _codestream(octets, place, end, depth=0):
     raise UndecodableError(Fault.BROKEN)
 
 
-def _check_blocks(style, parameters):
-    """Code blocks of less than 256 pixels or precincts of less than 32: each takes memory."""
-    levels, across, down = parameters[:3]
-    precincts = parameters[5 : 6 + levels] if style & 1 else b""
-    is_small = any(one & 15 < 5 or one >> 4 < 5 for one in precincts)
-    if across + down < 4 or is_small:
+def _check_blocks(style, parameters, width, height, components):
+    """Precincts and code blocks take memory each, however few pixels they have."""
+    levels, *block = parameters[0], parameters[1] + 2, parameters[2] + 2
+    precincts = parameters[5 : 6 + levels] if style & 1 else b"\xff" * (levels + 1)
+    if levels > 32 or len(precincts) <= levels:
+        raise UndecodableError(Fault.BROKEN)
+    total = 0
+    for resolution, precinct in enumerate(precincts):
+        across, down = (-(-side >> (levels - resolution)) for side in (width, height))
+        wide, high = precinct & 15, precinct >> 4
+        total += -(-across >> wide) * -(-down >> high)
+        # Above the lowest resolution a precinct is of three bands, half as wide and high.
+        wide, high = (
+            min(exponent, max(half - (resolution > 0), 0))
+            for exponent, half in zip(block, (wide, high), strict=True)
+        )
+        total += -(-across >> wide) * -(-down >> high)
+    if total * components > _MAX_CODE_BLOCKS:
         raise UndecodableError(Fault.HEADER)
 
 
