@@ -192,22 +192,19 @@ def test_netpbm_of_every_kind(tmp_path, kind, maximum):
 
 
 @pytest.mark.parametrize(
-    ("beginning", "package", "format"),
+    ("octets", "format", "package"),
     [
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "pillow-heif", "HEIC"),
-        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "pillow-heif", "HEIC"),
-        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1miafavif", "pillow", "AVIF"),
-        (b"\0\0\0\x0cjP  \r\n\x87\n\0\0\0\x08jp2h\0\0\0\x08jp2c" + b"\xff\x4f\xff\x51", "", ""),
+        pytest.param(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC", "pillow-heif", id="heic"),
+        pytest.param(b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "HEIC", "pillow-heif", id="mif1"),
+        pytest.param(b"\0\0\0\x1cftypmif1\0\0\0\0mif1miafavif", "AVIF", "pillow", id="avif"),
+        pytest.param(encoded("JPEG2000"), "JPEG 2000", "pillow", id="jpeg2000"),
     ],
 )
 @pytest.mark.parametrize("suffix", ["heic", "jpg"])
-def test_a_missing_package_is_named(tmp_path, monkeypatch, beginning, package, format, suffix):
+def test_a_missing_package_is_named(tmp_path, monkeypatch, octets, format, package, suffix):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     monkeypatch.setattr(features, "check", lambda name: False)
-    octets = beginning + bytes(100)
-    if not package:
-        package, format, octets = "pillow", "JPEG 2000", encoded("JPEG2000")
-    fault = look(tmp_path, octets, f"a.{suffix}").fault
+    fault = look(tmp_path, octets + bytes(100), f"a.{suffix}").fault
     assert fault.is_bad
     assert fault.told.startswith(f"{format}, which ")
     assert f" {package}" in fault.told
@@ -255,13 +252,15 @@ def oriented(format, exif_block=b"", xmp_block=b""):
 @pytest.mark.parametrize(
     ("exif_block", "xmp_block", "wanted"),
     [
-        (exif(6), b"", 6),
-        (exif(3), xmp(6), 3),  # EXIF wins
-        (exif(0), xmp(8), 8),  # but an invalid one says nothing
-        (exif(9), xmp(9), 1),
-        (b"", xmp(6), 6),
-        (b"", xmp(5, ">{0}</x><tiff:Orientation>{0}</tiff:Orientation"), 5),
-        (b"", xmp(0), 1),
+        pytest.param(exif(6), b"", 6, id="exif"),
+        pytest.param(exif(3), xmp(6), 3, id="exif-wins"),
+        pytest.param(exif(0), xmp(8), 8, id="exif-is-invalid"),
+        pytest.param(exif(9), xmp(9), 1, id="both-are-invalid"),
+        pytest.param(b"", xmp(6), 6, id="xmp"),
+        pytest.param(
+            b"", xmp(5, ">{0}</x><tiff:Orientation>{0}</tiff:Orientation"), 5, id="xmp-element"
+        ),
+        pytest.param(b"", xmp(0), 1, id="xmp-is-invalid"),
     ],
 )
 def test_orientation(tmp_path, format, exif_block, xmp_block, wanted):
