@@ -96,7 +96,9 @@ REFUSED = {
     "chunks.webp": lambda: webp_with((64, 64), *[(b"abcd", b"")] * 300_000),
     "runs.bmp": lambda: bmp_with(5000, 5000, 1, b"\1\1" * 2**22),
     "jumps.bmp": lambda: bmp_with(2**22, 8, 1, b"\0\2\0\xff" * 99),
-    "tile.tif": lambda: tiff_with({322: [40_000], 323: [40_000], 324: [8], 325: [100]}),
+    "tile.tif": lambda: tiff_with(
+        {259: [8], 322: [40_000], 323: [40_000], 324: [200], 325: [100]}, bytes(5004)
+    ),
     "narrow.tif": lambda: tiff_with(
         {256: [2**20], 257: [1], 322: [16], 323: [2**16], 324: [8] * 2**16, 325: [8] * 2**16}
     ),

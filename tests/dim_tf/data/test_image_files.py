@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from made_files import mixed_folder
 from made_images import pixels, save
 from PIL import Image
 
@@ -183,3 +184,22 @@ def test_tiny_and_missing(tmp_path):
         Fault.TINY
     )
     assert image_files.inspect(tmp_path / "none.png").fault == Fault.UNREADABLE
+
+
+def test_of_a_folder_of_everything_each_file_is_seen_for_what_it_is(tmp_path):
+    fates = mixed_folder(tmp_path)
+    assert 190 < len(fates) < 260
+    of_pixels = {}
+    for name, fate in fates.items():
+        seen = image_files.inspect(tmp_path / name)
+        if fate == "image" or fate.startswith("duplicate"):
+            assert not seen.fault, (name, seen)
+            first = fate.removeprefix("duplicate of ") if fate != "image" else name
+            assert of_pixels.setdefault(seen.pixel_digest, first) == first
+        elif fate in ("tiny", "other"):
+            assert seen.fault.name == fate.upper(), name
+        elif fate.startswith("unreadable"):
+            assert fate == f"unreadable: {seen.fault.told}", name
+            assert seen.fault.is_bad
+        else:
+            assert fate in ("hidden", "system folder")
