@@ -1,6 +1,7 @@
 """Image files as people have them: looked at, or decoded, one by one. By Pillow, outside graphs."""
 
 import contextlib
+import ctypes
 import hashlib
 import importlib.util
 import io
@@ -78,6 +79,10 @@ _PLUGINS = {
     "AVIF": AvifImagePlugin.AvifImageFile,
     "JPEG2000": Jpeg2KImagePlugin.Jpeg2KImageFile,
 }
+# libtiff writes of each broken row to stderr, not by way of Pillow. Where it is a library of its
+# own (not on Windows) it can be told not to.
+with contextlib.suppress(AttributeError, OSError):
+    ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
 _ORIENTATION = 0x0112
 _TURNS = {  # Exif 2.3, 4.6.4 A
     2: Image.Transpose.FLIP_LEFT_RIGHT,

@@ -31,11 +31,11 @@ MAX_XMP = 2**20  # bytes that are searched for an orientation
 # Of what is decoded in Python: as much as takes about a second.
 MAX_RLE_BYTES = 2**20
 MAX_PLAIN_SAMPLES = 2**21
-# A JPEG is decoded at 1/8 at the lowest, which 64 times the pixels would be; half a GiB of a file
-# is not. Coefficients that a decoder has to hold all at once take 2 bytes each, of an image of
-# MAX_PIXELS in full colours 6 bytes a pixel.
+# Of a JPEG, times `max_pixels`, as `encoded_images` has it in graphs: its pixels, as it may be
+# decoded at 1/2, 1/4 or 1/8; the bytes of all coefficients, 2 each, where they are held at once.
 _JPEG_PIXELS = 8
 _JPEG_COEFFICIENT_BYTES = 12
+_JPEG_PASSES = 32  # of all scans over all pixels
 # A tile may be larger than a small image is, but not by more than this.
 _TILE_PIXELS = 2**24
 _HEIF_BRANDS = frozenset(
@@ -104,9 +104,10 @@ def read(octets: bytes, max_pixels: int) -> Header:
 
     Args:
         octets: the file.
-        max_pixels: more are refused; of a JPEG, which is decoded at a reduced scale, 8 times as
-            many, or as many as take 12 bytes of coefficients each `max_pixels` if it is
-            progressive.
+        max_pixels: more are refused. Of a JPEG, which is decoded at a reduced scale, 8 times as
+            many are allowed, or where a decoder has to hold all coefficients (progressive, or one
+            component after the other) `max_pixels` times 12 bytes of these; and all scans together
+            may touch 32 times `max_pixels`.
 
     Raises:
         UndecodableError: it is none of `FORMATS`, broken, or out of bounds.
@@ -246,6 +247,8 @@ def _jpeg(octets, max_pixels):
                 _check_jpeg_memory(size, progressive or segment[0] < len(size.samples), max_pixels)
             if scans > MAX_SCANS:
                 raise UndecodableError(Fault.HEADER)
+            if scans * size.width * size.height > _JPEG_PASSES * max_pixels:
+                raise UndecodableError(Fault.TOO_LARGE)
             is_kept = True
         if is_kept:
             kept += [bytes((0xFF, marker)), view[place : place + length]]
@@ -330,8 +333,8 @@ def _png(octets, max_pixels):
             kept.append(chunk)
         elif not kind[0] & 0x20:  # any other that a decoder has to know
             critical += 1
-            if critical > 8 or length > 768:
-                raise UndecodableError(Fault.HEADER)
+            if critical > 8 or length > 768:  # bytes of the largest palette
+                raise UndecodableError(Fault.HEADER if critical > 8 else Fault.BROKEN)
             kept.append(chunk)
         if kind == b"IEND":
             break

@@ -123,8 +123,8 @@ def test_larger_jpegs_are_decoded_at_a_reduced_scale(tmp_path):
     """Eight times as many pixels, as 200 megapixels are to 25; other formats have no such scale."""
     image = Image.fromarray(pixels(3, 480, 640))
     jpeg, png = encoded("JPEG", image), encoded("PNG", image)
-    for octets in (jpeg, encoded("JPEG", image, progressive=True)):
-        seen = look(tmp_path, octets, max_pixels=80_000)
+    for octets in (encoded("JPEG", image, progressive=True), jpeg):
+        seen = look(tmp_path, octets, max_pixels=100_000)
         assert (seen.fault, seen.width, seen.height) == (Fault.NONE, 640, 480)
     decoded = image_files.decode_to_size(tmp_path / "a.jpg", 200, max_pixels=80_000)
     whole = image_files.decode_to_size(tmp_path / "a.jpg", 200)
@@ -136,6 +136,11 @@ def test_larger_jpegs_are_decoded_at_a_reduced_scale(tmp_path):
     assert "--max_pixels" in seen.fault.told
     assert look(tmp_path, png, max_pixels=80_000).fault == Fault.TOO_LARGE
     assert look(tmp_path, png, max_pixels=640 * 480).fault == Fault.NONE
+
+
+def test_all_scans_together_are_bounded(tmp_path):
+    octets = encoded("JPEG", Image.new("RGB", (640, 480)), progressive=True)
+    assert look(tmp_path, octets, max_pixels=80_000).fault == Fault.TOO_LARGE  # 10 scans
 
 
 def test_what_a_progressive_jpeg_keeps_in_memory_is_bounded(tmp_path):
@@ -405,3 +410,14 @@ def test_pillow_warns_nobody(tmp_path, monkeypatch):
         image_files.decode_to_size(written(tmp_path, "a.png", PNG), 16)
     assert [str(one.message) for one in caught] == []
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="libtiff is a part of Pillow there")
+def test_libtiff_writes_nothing_to_the_terminal(tmp_path, capfd):
+    fax = encoded("TIFF", PHOTO.convert("1"), compression="group4")
+    packed = encoded("TIFF", compression="tiff_adobe_deflate")
+    for octets in (fax, packed):
+        broken = octets.replace(octets[20:60], b"\x55" * 40) if octets is packed else octets
+        for place in range(8, 200, 8):
+            look(tmp_path, broken[:place] + b"\xa5\x5a" + broken[place + 2 :])
+    assert capfd.readouterr().err == ""

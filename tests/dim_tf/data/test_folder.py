@@ -152,7 +152,7 @@ def broken_folder(images, good=152):
     save(images / "bad/float.tif", image=Image.fromarray(np.ones((16, 16), np.float32)))
     (images / "bad/gone.png").symlink_to(images / "nowhere")
     save(images / "tiny.gif", image=Image.new("L", (3, 3)))
-    (images / "notes.heic").write_bytes(b"ftypheic")
+    (images / "notes.nef").write_bytes(b"raw")
 
 
 def test_bad_images_are_left_out_and_listed(tmp_path, load):
@@ -173,7 +173,7 @@ def test_bad_images_are_left_out_and_listed(tmp_path, load):
     assert bad["tiny.gif"].startswith("tiny")
     report = told(tmp_path)
     assert sum(report["unreadable"].values()) == 8
-    assert report["other_files"] == {".heic": 1}
+    assert report["other_files"] == {".nef": 1}
     assert "left out: 8 unreadable, 1 tiny." in splits.note
 
 
@@ -208,8 +208,8 @@ def test_a_folder_that_is_none(settings, says):
 
 def test_too_few_images(tmp_path, load):
     tree(tmp_path / "images", 19)
-    (tmp_path / "images/a.heic").write_bytes(b"")
-    with pytest.raises(InputError, match=r"has 19 different images; at least 20 .*also 1 .heic"):
+    (tmp_path / "images/a.nef").write_bytes(b"")
+    with pytest.raises(InputError, match=r"has 19 different images; at least 20 .*also 1 .nef"):
         load()
 
 
