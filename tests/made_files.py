@@ -234,7 +234,7 @@ class _MixedFolder:
         self.write("microscope/colours.png", png_16(values()))
         self.write("microscope/colours.tif", tiff_16(values(), order=">", deflate=True))
         self.write("microscope/planes.tif", tiff_16(values(), planar=True))
-        self.write("microscope/a.pgm", netpbm(5, values()[..., 0], 4095))
+        self.write("microscope/a.pgm", netpbm(5, values()[..., 0], 65535))
 
     def write_what_phones_add(self):
         self.write("phone/motion.jpg", self.encoded("JPEG") + b"\xff\xda" * 65)

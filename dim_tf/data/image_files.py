@@ -61,7 +61,7 @@ DIGEST_BYTES = 16
 # A JPEG may be decoded at 1/2, 1/4 or 1/8, as far as it then is still so many times too large.
 _SPARE = 4
 _INSPECTED_PIXELS = 2**20  # of a JPEG that is looked at; as many at 1/8 if it is larger than 64
-_BAND = 2**20  # pixels that are hashed and counted at a time
+_BAND = 2**17  # pixels that are hashed and counted at a time
 # Pillow's modes that have a way to RGB and a known range; beside them "I" of a PNG, of 16 bits.
 _MODES = frozenset(
     ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV")
@@ -109,7 +109,8 @@ class Inspected(NamedTuple):
             or not. Of a JPEG of more than 2**20 pixels it is that of the image at 1/2, 1/4 or 1/8,
             whichever first has no more. 16 bits are another image than 8.
         bits: of a channel's pixels, 8 or 16; 0 where they were not decoded.
-        low: the 0.1th percentile of all channels' pixels, in values of the file.
+        low: the 0.1th percentile of all channels' pixels, in values of the file (those of a PGM or
+            PPM are first scaled so that its own white is that of 8 or 16 bits).
         high: the 99.9th percentile.
     """
 
@@ -485,9 +486,9 @@ def _summary(image):
             band = image
             if rows < height:
                 band = image.crop((0, top, width, min(top + rows, height)))
-            band = band.convert("RGB")
-            counts += np.reshape(band.histogram(), (3, 256)).sum(axis=0)
-            hashed.update(band.tobytes())
+            octets = (band if band.mode == "RGB" else band.convert("RGB")).tobytes()
+            counts += np.bincount(np.frombuffer(octets, np.uint8), minlength=2**bits)
+            hashed.update(octets)
     below = np.cumsum(counts)
     low, high = np.searchsorted(below, [below[-1] * 0.001, below[-1] * 0.999])
     return bits, hashed.digest(), int(low), int(high)

@@ -188,6 +188,7 @@ _FILL = re.compile(rb"\xff+")
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 _XAP = b"http://ns.adobe.com/xap/1.0/\0"
 # Which bytes behind 0xFF end the pixels' code.
+_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _IS_MARKER = np.ones(256, bool)
 _IS_MARKER[[0x00, *range(0xD0, 0xD8), 0xFF]] = False
 
@@ -298,15 +299,18 @@ def _check_jpeg_memory(size, is_held, max_pixels):
 
 
 def _end_of_scan(view, place):
-    """Where the next marker is, or the file's end; in blocks, as what is no marker may be long."""
-    size = 2**12
+    """Where the next marker is, or the file's end."""
+    match = _MARKER.search(view, place, place + 2**16)
+    if match:
+        return match.start()
+    # A large image's, or a hostile one's, on which the expression would take seconds.
+    place = max(place, min(place + 2**16, len(view)) - 1)
     while place < len(view):
-        block = np.frombuffer(view[place : place + size], np.uint8)
+        block = np.frombuffer(view[place : place + 2**20], np.uint8)
         ends = np.flatnonzero((block[:-1] == 0xFF) & _IS_MARKER[block[1:]])
         if len(ends):
             return place + int(ends[0])
         place += max(len(block) - 1, 1)  # a marker may stand across two blocks
-        size = min(4 * size, 2**20)
     return len(view)
 
 
