@@ -32,7 +32,7 @@ setup(
         "importlib_resources>=6.0",  # tensorflow-datasets needs it and does not say so
         "keras>=3.12",  # before, safe_mode could be passed by in a .keras file
         "numpy>=2.0",
-        "pillow>=10.0",
+        "pillow>=11.3",  # reads AVIF
         "requests>=2.31",
         "scikit-learn>=1.5",
         "scipy>=1.11",
@@ -48,6 +48,7 @@ setup(
             "hypothesis>=6.140",
             "matplotlib>=3.8",  # the examples' pictures
             "mypy>=1.11",
+            "pillow-heif>=1.0",
             "pyarrow>=15.0",
             "pytest>=8.0",
             "pytest-xdist>=3.6",
@@ -55,6 +56,7 @@ setup(
             "ruff>=0.9",
             "tensorflow-hub>=0.16.1",
         ],
+        "heif": ["pillow-heif>=1.0"],  # iPhones' images
         "embed": ["pyarrow>=15.0"],  # --mode=embed to Parquet
         "serving": ["grpcio>=1.60"],  # the gRPC client of examples/serving
         # google-crc32c: Beam reads and writes TFRecords by it and does not install it.

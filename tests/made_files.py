@@ -1,13 +1,30 @@
-"""Small files laid out as those of real data sets, and TFDS's own builders run on them."""
+"""Small files as people have them: laid out as real data sets, or everything in one folder."""
 
+import importlib.util
+import io
+import os
 import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from made_images import (
+    chunk,
+    netpbm,
+    pixels,
+    png_16,
+    tiff_16,
+    tiff_of,
+    with_png_chunks,
+    with_webp_chunks,
+)
+from PIL import Image, features
 from tensorflow_datasets.datasets.celeb_a import celeb_a_dataset_builder
+
+from dim_tf.data.image_files import Fault
 
 # CelebA's come sorted; so that nothing relies on it, these do not.
 ATTRIBUTES = tuple(reversed(celeb_a_dataset_builder.ATTR_HEADINGS))
@@ -109,3 +126,233 @@ def same(left, right) -> None:
         np.testing.assert_array_equal(one.images, other.images)
         np.testing.assert_array_equal(one.labels, other.labels)
         assert one.labels.dtype == other.labels.dtype
+
+
+def mixed_folder(folder: Path) -> dict[str, str]:
+    """Some 200 files as phones, cameras, microscopes, NAS and attackers leave them in one folder.
+
+    Args:
+        folder: is made.
+
+    Returns:
+        For each file's name, relative to the folder, what has to become of it: "image",
+        "duplicate of NAME", "tiny", "unreadable: REASON" (`Fault.told`), "other", "hidden" or
+        "system folder".
+    """
+    mixed = _MixedFolder(folder)
+    mixed.write_photographs()
+    mixed.write_formats()
+    mixed.write_16_bits()
+    mixed.write_what_phones_add()
+    mixed.write_orientations()
+    mixed.write_duplicates()
+    mixed.write_unreadable()
+    mixed.write_what_is_not_asked_for()
+    mixed.write_names()
+    return mixed.fates
+
+
+class _MixedFolder:
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.fates: dict[str, str] = {}
+        self.number = 0
+
+    def write(self, name: str, octets: bytes, fate: str = "image") -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(octets)
+        self.fates[name] = fate
+
+    def unreadable(self, name: str, octets: bytes, fault: Fault) -> None:
+        self.write(name, octets, f"unreadable: {fault.told}")
+
+    def picture(self) -> Image.Image:
+        """One that no other file has."""
+        self.number += 1
+        return Image.fromarray(pixels(self.number, 48 + self.number % 24, 80))
+
+    def encoded(self, format: str, image: Image.Image | None = None, **options) -> bytes:
+        octets = io.BytesIO()
+        (image or self.picture()).save(octets, format, **options)
+        return octets.getvalue()
+
+    def write_photographs(self):
+        for number in range(90):
+            self.write(f"photos/{number:03d}.jpg", self.encoded("JPEG", quality=90))
+
+    def write_formats(self):
+        formats = {"png": "PNG", "bmp": "BMP", "tif": "TIFF", "gif": "GIF", "ppm": "PPM"}
+        for suffix, format in formats.items():
+            self.write(f"formats/a.{suffix}", self.encoded(format))
+        self.write("formats/lossless.webp", self.encoded("WEBP", lossless=True))
+        self.write("formats/lossy.webp", self.encoded("WEBP"))
+        self.write("formats/progressive.jpeg", self.encoded("JPEG", progressive=True))
+        for mode in ("L", "CMYK"):
+            self.write(f"formats/{mode}.JPG", self.encoded("JPEG", self.picture().convert(mode)))
+        for mode in ("1", "L", "LA", "P", "RGBA"):
+            self.write(f"formats/{mode}.png", self.encoded("PNG", self.picture().convert(mode)))
+        for compression in ("tiff_lzw", "jpeg", "packbits"):
+            octets = self.encoded("TIFF", compression=compression)
+            self.write(f"formats/{compression}.tiff", octets)
+        for format, suffix in (("GIF", "gif"), ("PNG", "png"), ("WEBP", "webp")):
+            frames = {"save_all": True, "append_images": [self.picture().resize((80, 60))]}
+            first = self.picture().resize((80, 60))
+            self.write(f"formats/animation.{suffix}", self.encoded(format, first, **frames))
+        grey = np.asarray(self.picture().convert("L"))
+        self.write("formats/plain.pgm", netpbm(2, grey, 255))
+        self.write("formats/bits.pbm", netpbm(4, np.asarray(self.picture())[..., 0] > 99, 1))
+        self.write("formats/jpeg2000.jp2", self.encoded("JPEG2000"))
+        self.write("formats/is_png.jpg", self.encoded("PNG"))
+        self.write("formats/is_jpeg.png", self.encoded("JPEG"))
+        self.write("formats/IMG_0001", self.encoded("JPEG"))
+        self.write_heif("formats/iphone.HEIC")
+        self.write_heif("formats/is_heic.jpg")
+        if features.check("avif"):
+            self.write("formats/a.avif", self.encoded("AVIF"))
+
+    def write_heif(self, name):
+        picture = self.picture()
+        if importlib.util.find_spec("pillow_heif") is None:
+            self.unreadable(name, b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" * 9, Fault.NO_HEIF)
+            return
+        import pillow_heif
+
+        octets = io.BytesIO()
+        pillow_heif.from_pillow(picture).save(octets, quality=90)
+        self.write(name, octets.getvalue())
+
+    def write_16_bits(self):
+        """12 bits of them in use."""
+
+        def values():
+            return np.asarray(self.picture()).astype(np.uint16) << 4
+
+        for number in range(4):
+            self.write(f"microscope/{number}.png", png_16(values()[..., :1]))
+            self.write(f"microscope/{number}.tif", tiff_16(values()[..., :1]))
+        self.write("microscope/colours.png", png_16(values()))
+        self.write("microscope/colours.tif", tiff_16(values(), order=">", deflate=True))
+        self.write("microscope/planes.tif", tiff_16(values(), planar=True))
+        self.write("microscope/a.pgm", netpbm(5, values()[..., 0], 65535))
+
+    def write_what_phones_add(self):
+        self.write("phone/motion.jpg", self.encoded("JPEG") + b"\xff\xda" * 65)
+        self.write("phone/burst.jpg", self.encoded("JPEG") + self.encoded("JPEG") * 70)
+        panorama = {"save_all": True, "append_images": [self.picture()]}
+        self.write("phone/stereo.mpo", self.encoded("MPO", **panorama))
+        preview = b"\xff\xe2\xff\xff" + b"\xff\xda" * 32_766 + b"\0"
+        octets = self.encoded("JPEG")
+        self.write("phone/preview.jpg", octets[:2] + preview * 4 + octets[2:])
+        for name, progressive in (("50_megapixels", False), ("50_progressive", True)):
+            large = Image.new("RGB", (8160, 6120), (90, 60 * progressive, 30))
+            self.write(f"phone/{name}.jpg", self.encoded("JPEG", large, progressive=progressive))
+        text = b"A" * 2_100_000
+        for kind, head in ((b"zTXt", b"prompt\0\0"), (b"iTXt", b"prompt\0\1\0\0\0")):
+            long = chunk(kind, head + zlib.compress(text))
+            self.write(f"drawn/{kind.decode()}.png", with_png_chunks(self.encoded("PNG"), long))
+        bomb = [chunk(b"zTXt", b"k\0\0" + zlib.compress(b"A" * 7_900_000, 9))] * 200
+        self.write("drawn/text_bomb.png", with_png_chunks(self.encoded("PNG"), *bomb))
+
+    def write_orientations(self):
+        exif = Image.Exif()
+        for orientation in (3, 6, 8):
+            exif[0x0112] = orientation
+            for suffix, format in (("jpg", "JPEG"), ("png", "PNG"), ("webp", "WEBP")):
+                name = f"turned/{orientation}.{suffix}"
+                self.write(name, self.encoded(format, exif=exif))
+        xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+        segment = b"http://ns.adobe.com/xap/1.0/\0" + xmp
+        octets = self.encoded("JPEG")
+        segment = b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment
+        self.write("turned/xmp.jpg", octets[:2] + segment + octets[2:])
+        text = chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
+        self.write("turned/xmp.png", with_png_chunks(self.encoded("PNG"), text))
+        picture = self.picture()
+        webp = self.encoded("WEBP", picture, lossless=True)
+        self.write("turned/xmp.webp", with_webp_chunks(webp, picture.size, (b"XMP ", xmp)))
+
+    def write_duplicates(self):
+        first = "photos/000.jpg"
+        octets = (self.folder / first).read_bytes()
+        self.write("sorted/000 (copy).jpg", octets, f"duplicate of {first}")
+        tagged = octets[:2] + b"\xff\xfe\0\x06mine" + octets[2:]
+        self.write("sorted/000 tagged.jpg", tagged, f"duplicate of {first}")
+        for number in range(3):
+            picture, first = self.picture(), f"sorted/{number}.bmp"
+            self.write(first, self.encoded("BMP", picture))
+            for suffix, octets in (
+                ("png", self.encoded("PNG", picture)),
+                ("tif", self.encoded("TIFF", picture)),
+                ("webp", self.encoded("WEBP", picture, lossless=True)),
+                ("rgba.png", self.encoded("PNG", picture.convert("RGBA"))),
+            ):
+                self.write(f"sorted/{number}.{suffix}", octets, f"duplicate of {first}")
+
+    def write_unreadable(self):
+        for suffix, format in (
+            *(("jpg", "JPEG"), ("png", "PNG"), ("webp", "WEBP"), ("gif", "GIF"), ("bmp", "BMP")),
+            *(("tif", "TIFF"), ("jp2", "JPEG2000"), ("ppm", "PPM")),
+        ):
+            octets = self.encoded(format)
+            self.unreadable(f"broken/cut.{suffix}", octets[: len(octets) // 2], Fault.BROKEN)
+        self.unreadable("broken/head.png", self.encoded("PNG")[:20], Fault.BROKEN)
+        for name in ("empty.jpg", "empty.png"):
+            self.unreadable(f"broken/{name}", b"", Fault.EMPTY)
+        for name, octets in (
+            ("page.jpg", b"<!DOCTYPE html><title>404</title>"),
+            ("video.jpg", b"\0\0\0\x20ftypisom" + bytes(99)),
+        ):
+            self.unreadable(f"broken/{name}", octets, Fault.NOT_AN_IMAGE)
+        self.unreadable("broken/jxl.jpg", b"\xff\x0a" + bytes(99), Fault.FORMAT)
+        depth = Image.fromarray(np.ones((48, 48), np.float32))
+        self.unreadable("broken/float.tif", self.encoded("TIFF", depth), Fault.PIXELS)
+        large = self.encoded("PNG", Image.new("1", (20_000, 20_000)))
+        self.unreadable("broken/large.png", large, Fault.TOO_LARGE)
+        jpeg, gif = self.encoded("JPEG"), self.encoded("GIF")
+        tile = {256: [64], 257: [64], 258: [8], 259: [8], 262: [1], 277: [1]}
+        tile |= {322: [40_000], 323: [40_000], 324: [8], 325: [9]}
+        colours = 13 + (6 << (gif[10] & 7))
+        for name, octets in (
+            ("filler.jpg", jpeg[:2] + b"\xff\xe5\0\2" * 2**20 + jpeg[2:]),
+            ("tile.tif", tiff_of(tile, bytes(99))),
+            ("comments.gif", gif[:colours] + b"\x21\xfe\1a\0" * 99_999 + gif[colours:]),
+            (
+                "chunks.png",
+                with_png_chunks(self.encoded("PNG"), *[chunk(b"tEXt", b"k\0v")] * 2**17),
+            ),
+        ):
+            self.unreadable(f"broken/{name}", octets, Fault.HEADER)
+        self.write("broken/dot.gif", self.encoded("GIF", Image.new("L", (1, 1))), "tiny")
+        self.write("broken/line.png", self.encoded("PNG", Image.new("RGB", (200, 7))), "tiny")
+        link = "broken/link.jpg"
+        (self.folder / link).symlink_to("nowhere.jpg")
+        self.fates[link] = f"unreadable: {Fault.UNREADABLE.told}"
+
+    def write_what_is_not_asked_for(self):
+        for name, octets in (
+            ("README.txt", b"photos of 2019"),
+            ("labels.csv", b"name,label\n000.jpg,cat\n"),
+            ("photos/Thumbs.db", b"\xd0\xcf\x11\xe0" + bytes(99)),
+            ("photos/000.xmp", b"<x:xmpmeta/>"),
+            ("photos/clip.mp4", b"\0\0\0\x20ftypisom" + bytes(99)),
+            ("photos/raw.cr2", b"II*\0\x10\0\0\0CR\2\0" + bytes(99)),
+            ("nothing", b""),
+        ):
+            self.write(name, octets, "other")
+        for name in (
+            *("photos/@eaDir/000.jpg/SYNOPHOTO_THUMB_M.jpg", "#recycle/old.jpg"),
+            *("@Recycle/old.jpg", "$RECYCLE.BIN/old.jpg", "lost+found/old.jpg"),
+            *(".thumbnails/000.png", "__MACOSX/photos/000.jpg"),
+        ):
+            format = "PNG" if name.endswith("png") else "JPEG"
+            self.write(name, self.encoded(format), "system folder")
+        for name in (".hidden.png", "photos/._000.jpg", ".git/a.png"):
+            self.write(name, self.encoded("PNG"), "hidden")
+
+    def write_names(self):
+        for name in (
+            *("über.png", "日本.png", "with space.png", "-dash.png", "a'b\"c.png", "new\nline.png"),
+            *("\x1b[31mred.png", "%s{0}.png", "n" * 200 + ".png", os.fsdecode(b"\xff.png")),
+        ):
+            self.write(f"names/{name}", self.encoded("PNG"))

@@ -1,4 +1,7 @@
-"""Image files for the tests of folders."""
+"""Image files for the tests: of folders, and of kinds that Pillow does not write."""
+
+import struct
+import zlib
 
 import numpy as np
 from PIL import Image
@@ -25,3 +28,98 @@ def tree(folder, count, name="{:03d}.png"):
     for number in range(count):
         save(folder / name.format(number), number)
     return folder
+
+
+def chunk(kind, content):
+    """A PNG's chunk."""
+    crc = struct.pack(">I", zlib.crc32(kind + content))
+    return struct.pack(">I", len(content)) + kind + content + crc
+
+
+def with_png_chunks(png, *chunks):
+    """A PNG with more chunks behind its header."""
+    return png[:33] + b"".join(chunks) + png[33:]
+
+
+def with_webp_chunks(webp, size, *chunks, flags=0x0C):
+    """A simple WebP made an extended one, with more chunks (name, content) behind its image."""
+    extended = bytes((flags, 0, 0, 0)) + b"".join((n - 1).to_bytes(3, "little") for n in size)
+    image = (webp[12:16], webp[20:])
+    return webp_of((b"VP8X", extended), image, *chunks)
+
+
+def webp_of(*chunks):
+    """A WebP of chunks (name, content)."""
+    body = b"".join(
+        name + struct.pack("<I", len(content)) + content + bytes(len(content) % 2)
+        for name, content in chunks
+    )
+    return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body
+
+
+def png_16(values):
+    """A PNG of 16 bits, of values [H, W, 1 to 4]."""
+    height, width, channels = values.shape
+    head = struct.pack(">IIBBBBB", width, height, 16, (0, 4, 2, 6)[channels - 1], 0, 0, 0)
+    rows = b"".join(b"\0" + row.tobytes() for row in values.astype(">u2"))
+    chunks = chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunks
+
+
+def tiff_16(values, order="<", planar=False, deflate=False, photometric=None):
+    """A TIFF of 16 bits in strips of 16 rows, of values [H, W, 1 or 3]."""
+    height, width, channels = values.shape
+    parts = np.split(values, channels, axis=2) if planar else [values]
+    strips = [
+        part[top : top + 16].astype(order + "u2").tobytes()
+        for part in parts
+        for top in range(0, height, 16)
+    ]
+    if deflate:
+        strips = [zlib.compress(strip) for strip in strips]
+    if photometric is None:
+        photometric = 2 if channels == 3 else 1
+    tags = {256: [width], 257: [height], 258: [16] * channels, 259: [8 if deflate else 1]}
+    tags |= {262: [photometric], 277: [channels], 278: [16], 284: [2 if planar else 1]}
+    tags[279] = [len(strip) for strip in strips]
+    return tiff_of(tags, b"".join(strips), order, strips=tags[279])
+
+
+def tiff_of(tags, pixels, order="<", strips=None):
+    """A TIFF of tags with whole numbers; with `strips`, their lengths, tag 273 says where each is.
+
+    Numbers of which a tag has several are behind the directory, before the pixels.
+    """
+    if strips:
+        tags = {**tags, 273: [0] * len(strips)}
+    place = 8 + 2 + 12 * len(tags) + 4
+    first = place + sum(4 * len(numbers) for numbers in tags.values() if len(numbers) > 1)
+    if strips:
+        tags[273] = [first + sum(strips[:number]) for number in range(len(strips))]
+    entries, contents = b"", b""
+    for tag, numbers in sorted(tags.items()):
+        packed = struct.pack(f"{order}{len(numbers)}I", *numbers)
+        if len(numbers) > 1:
+            field = struct.pack(order + "I", place + len(contents))
+            contents += packed
+        else:
+            field = packed
+        entries += struct.pack(order + "HHI", tag, 4, len(numbers)) + field
+    head = b"II*\0" if order == "<" else b"MM\0*"
+    head += struct.pack(order + "IH", 8, len(tags))
+    return head + entries + bytes(4) + contents + pixels
+
+
+def netpbm(kind, values, maximum):
+    """PBM, PGM or PPM, P1 to P6, of values [H, W] or [H, W, 3] up to `maximum`."""
+    height, width = values.shape[:2]
+    head = f"P{kind}\n# made\n{width} {height}\n" + ("" if kind in (1, 4) else f"{maximum}\n")
+    if kind in (3, 6) and values.ndim == 2:
+        values = np.repeat(values[..., None], 3, axis=2)
+    if kind <= 3:
+        body = ("" if kind == 1 else " ").join(map(str, values.ravel())).encode()
+    elif kind == 4:
+        body = np.packbits(values.astype(bool), axis=1).tobytes()
+    else:
+        body = values.astype(">u2" if maximum > 255 else "u1").tobytes()
+    return head.encode() + body

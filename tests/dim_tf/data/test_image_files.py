@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from made_files import mixed_folder
 from made_images import pixels, save
 from PIL import Image
 
 from dim_tf.data import encoded_images, image_files, image_ops
 from dim_tf.data.image_files import FORMATS, Fault, UndecodableError
+from dim_tf.data.pixel_range import ALL_16_BITS
 
 PHOTO = Image.fromarray(pixels(5, 90, 131))
 
@@ -86,11 +88,12 @@ def test_modes(tmp_path, mode, name):
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif"])
-def test_of_16_bits_the_upper_8_are_kept(tmp_path, name):
+def test_all_16_bits_become_8(tmp_path, name):
     values = np.linspace(0, 65535, 32 * 32).astype(np.uint16).reshape(32, 32)
     path = save(tmp_path / name, image=Image.fromarray(values))
     assert image_files.inspect(path).fault == Fault.NONE
-    np.testing.assert_array_equal(image_files.decode_to_size(path, 32)[..., 0], values >> 8)
+    wanted = ALL_16_BITS.to_bytes(values)
+    np.testing.assert_array_equal(image_files.decode_to_size(path, 32)[..., 0], wanted)
 
 
 def test_transparency_is_dropped_as_in_serving(tmp_path):
@@ -146,7 +149,7 @@ def test_a_cut_jpeg_is_found_at_the_lowest_resolution_too(tmp_path):
 def test_bombs_are_refused_before_memory_is_taken(tmp_path, monkeypatch):
     bomb = save(tmp_path / "bomb.png", image=Image.new("1", (20_000, 20_000)))
     large = save(tmp_path / "large.png", image=Image.new("1", (6000, 6000)))
-    monkeypatch.setattr(image_files, "_loaded", None)
+    monkeypatch.setattr(image_files, "_load", None)
     assert bomb.stat().st_size < 100_000
     assert image_files.inspect(bomb).fault == Fault.TOO_LARGE
     assert image_files.inspect(large).fault == Fault.TOO_LARGE
@@ -156,7 +159,7 @@ def test_files_of_gigabytes_are_not_read(tmp_path):
     path = tmp_path / "large.jpg"
     with open(path, "wb") as file:
         file.truncate(image_files.MAX_BYTES + 17)
-    assert image_files.inspect(path).fault == Fault.TOO_LARGE
+    assert image_files.inspect(path).fault == Fault.BYTES
 
 
 def test_pixels_that_are_not_supported(tmp_path):
@@ -181,3 +184,22 @@ def test_tiny_and_missing(tmp_path):
         Fault.TINY
     )
     assert image_files.inspect(tmp_path / "none.png").fault == Fault.UNREADABLE
+
+
+def test_of_a_folder_of_everything_each_file_is_seen_for_what_it_is(tmp_path):
+    fates = mixed_folder(tmp_path)
+    assert 190 < len(fates) < 260
+    of_pixels = {}
+    for name, fate in fates.items():
+        seen = image_files.inspect(tmp_path / name)
+        if fate == "image" or fate.startswith("duplicate"):
+            assert not seen.fault, (name, seen)
+            first = fate.removeprefix("duplicate of ") if fate != "image" else name
+            assert of_pixels.setdefault(seen.pixel_digest, first) == first
+        elif fate in ("tiny", "other"):
+            assert seen.fault.name == fate.upper(), name
+        elif fate.startswith("unreadable"):
+            assert fate == f"unreadable: {seen.fault.told}", name
+            assert seen.fault.is_bad
+        else:
+            assert fate in ("hidden", "system folder")
