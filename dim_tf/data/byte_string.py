@@ -49,4 +49,6 @@ def pieces(octets: tf.Tensor, places: tf.Tensor, count: int) -> tf.Tensor:
         string [N].
     """
     places = tf.minimum(places, length(octets))
-    return tf.strings.substr(octets, places, tf.fill(tf.shape(places), tf.constant(count, tf.int64)))
+    return tf.strings.substr(
+        octets, places, tf.fill(tf.shape(places), tf.constant(count, tf.int64))
+    )

@@ -15,15 +15,14 @@ from dim_tf.data.png_header import is_png
 
 # 100 MB as bytes of three channels, of which a decoder and the resize hold about four copies.
 MAX_PIXELS = 2**25
-# Of a JPEG that is decoded at 1/2, 1/4 or 1/8, so that at most MAX_PIXELS are made of it. Cameras
-# have up to 200 million.
-MAX_JPEG_PIXELS = 2**28
 # Of a file: as many pixels of 16 bits and four channels, not compressed.
 MAX_BYTES = 2**28
 # Of a JPEG. Real ones have up to about 15.
 MAX_SCANS = 64
-# Each scan touches all pixels: so many times the pixels that are allowed are.
-_MAX_PASSES = 16
+# Of a JPEG, times the pixels that may be made of an image: its pixels, as it may be decoded at 1/2,
+# 1/4 or 1/8 (telephones have 200 million); the coefficients, of 2 bytes, that a decoder has to hold
+# of it at once; and the pixels that all scans of it touch.
+_MOST_PIXELS, _MOST_COEFFICIENTS, _MOST_PASSES = 8, 6, 32
 _RATIOS = (1, 2, 4, 8)
 # Values of 16 bits that are mapped at once.
 _BLOCK = 2**22
@@ -37,8 +36,8 @@ def decode(
     JPEG (grayscale, RGB, CMYK; of a file that holds several, or a film, the first image) and PNG
     (any bit depth and colour type; alpha is dropped). Both are turned as EXIF's orientation says,
     or where there is none XMP's (`orientation.chosen`). A JPEG of more than `max_pixels` is
-    decoded at 1/2, 1/4 or 1/8, as libjpeg can without making all pixels, up to `MAX_JPEG_PIXELS`;
-    one whose coefficients a decoder has to hold (progressive, several scans) is not.
+    decoded at 1/2, 1/4 or 1/8, as libjpeg can without making all pixels: up to 8 times as many
+    pixels, or twice where a decoder has to hold all coefficients (progressive, several scans).
 
     Args:
         encoded: string scalar, the file.
@@ -54,11 +53,11 @@ def decode(
     bytes_of_file = byte_string.length(encoded)
     with tf.control_dependencies(
         [
-            tf.debugging.Assert(
+            _required(
                 is_jpeg(encoded) | is_png(encoded),
                 ["an image is not JPEG or PNG; its bytes:", bytes_of_file],
             ),
-            tf.debugging.Assert(
+            _required(
                 bytes_of_file <= MAX_BYTES,
                 ["an image has", bytes_of_file, "bytes; allowed:", MAX_BYTES],
             ),
@@ -78,25 +77,22 @@ def _decode_jpeg(encoded, max_pixels):
     header = jpeg_header.read(encoded, MAX_SCANS)
     pixels = header.size[0] * header.size[1]
     # As libjpeg scales: each side is rounded up.
-    sides = -(-header.size[tf.newaxis] // tf.constant(_RATIOS, tf.int64)[:, tf.newaxis])
-    fits = (sides[:, 0] * sides[:, 1] <= max_pixels) & tf.where(
-        header.is_buffered | (pixels > MAX_JPEG_PIXELS), [True, False, False, False], True
-    )
-    max_scans = tf.minimum(_MAX_PASSES * max_pixels // tf.maximum(pixels, 1), MAX_SCANS)
+    sides = -(-header.size[:, tf.newaxis] // tf.constant(_RATIOS, tf.int64))
+    held = tf.where(header.is_buffered, header.components * pixels, 0)
+    is_bounded = (pixels <= _MOST_PIXELS * max_pixels) & (held <= _MOST_COEFFICIENTS * max_pixels)
+    fits = (sides[0] * sides[1] <= max_pixels) & is_bounded
+    max_scans = tf.minimum(_MOST_PASSES * max_pixels // tf.maximum(pixels, 1), MAX_SCANS)
     checks = [
-        tf.debugging.Assert(
-            header.is_walked, ["a JPEG has more segments than", jpeg_header.MAX_STEPS]
-        ),
+        _required(header.is_walked, ["a JPEG has more segments than", jpeg_header.MAX_STEPS]),
         _sizes_are_allowed(header.size, tf.reduce_any(fits), max_pixels),
-        tf.debugging.Assert(
+        _required(
             header.scans <= max_scans, ["a JPEG has", header.scans, "scans; allowed:", max_scans]
         ),
     ]
     with tf.control_dependencies(checks):
         content = tf.identity(header.content)
     branches = [
-        lambda ratio=ratio: tf.io.decode_jpeg(content, channels=3, ratio=ratio)
-        for ratio in _RATIOS
+        lambda ratio=ratio: tf.io.decode_jpeg(content, channels=3, ratio=ratio) for ratio in _RATIOS
     ]
     return tf.switch_case(tf.argmax(fits, output_type=tf.int32), branches), header.orientation
 
@@ -110,8 +106,8 @@ def _decode_png(encoded, max_pixels, pixel_range):
     allowed = 2 * header.raw_bytes + 2**16
     checks = [
         _sizes_are_allowed(header.size, fits, max_pixels),
-        tf.debugging.Assert(header.is_walked, ["a PNG is broken, or has too many chunks"]),
-        tf.debugging.Assert(
+        _required(header.is_walked, ["a PNG is broken, or has too many chunks"]),
+        _required(
             header.pixel_bytes <= allowed,
             ["a PNG has", header.pixel_bytes, "bytes of pixels; allowed of its size:", allowed],
         ),
@@ -126,8 +122,14 @@ def _decode_png(encoded, max_pixels, pixel_range):
     return image, header.orientation
 
 
+def _required(condition, told):
+    # tf.debugging.Assert is a branch as well, which takes longer than a small image's decoding.
+    data = [tf.convert_to_tensor(one) for one in told]
+    return tf.raw_ops.Assert(condition=condition, data=data, summarize=4)
+
+
 def _sizes_are_allowed(size, fits, max_pixels):
-    return tf.debugging.Assert(
+    return _required(
         tf.reduce_all(size > 0) & fits,
         ["an image has height and width", size, "; pixels allowed:", max_pixels],
     )

@@ -20,7 +20,8 @@ def of_tiff(encoded: tf.Tensor) -> tf.Tensor:
         int64 scalar, 1 to 8; 0 where it has none.
     """
     octets = tf.io.decode_raw(encoded, tf.uint8)
-    little = byte_string.octets_at(encoded, tf.constant(0, tf.int64), 1)[0] == ord("I")
+    order = byte_string.octets_at(encoded, tf.constant(0, tf.int64), 2)
+    little = order[0] == ord("I")
 
     def number(place, size):
         digits = byte_string.octets_at(encoded, place, size)
@@ -39,7 +40,9 @@ def of_tiff(encoded: tf.Tensor) -> tf.Tensor:
 
     # Tag, type 3 (16 bits), one value.
     values = tf.boolean_mask(column(8), (column(0) == _TAG) & (column(2) == 3))
-    return _valid(tf.concat([values, [0]], axis=0)[0])
+    value = _valid(tf.concat([values, [0]], axis=0)[0])
+    is_tiff = (order[0] == order[1]) & (little | (order[0] == ord("M")))
+    return tf.where(is_tiff, value, 0)
 
 
 def of_xmp(packet: tf.Tensor) -> tf.Tensor:
@@ -52,9 +55,10 @@ def of_xmp(packet: tf.Tensor) -> tf.Tensor:
         int64 scalar, 1 to 8; 0 where it has none.
     """
     rests = tf.strings.split(packet, "tiff:Orientation")[1:]
-    begins = tf.strings.substr(tf.strings.join([rests, "   "]), 0, 3)
-    told = tf.boolean_mask(begins, tf.strings.regex_full_match(begins, r'="[0-9]|>[0-9]\C'))
-    first = tf.io.decode_raw(tf.concat([told, ['="0']], axis=0)[0], tf.uint8)
+    begins = tf.strings.substr(tf.strings.join([rests, "    "]), 0, 4)
+    is_value = tf.strings.regex_full_match(begins, r"""=["'][0-9]["'<]|>[0-9]["'<]\C""")
+    told = tf.boolean_mask(begins, is_value)
+    first = tf.io.decode_raw(tf.concat([told, ['="0"']], axis=0)[0], tf.uint8)
     digit = tf.where(first[0] == ord("="), first[2], first[1])
     return _valid(tf.cast(digit, tf.int64) - ord("0"))
 
@@ -86,9 +90,12 @@ def upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     def is_one_of(*values):
         return tf.reduce_any(orientation == tf.constant(values, tf.int64))
 
-    image = tf.cond(is_one_of(5, 6, 7, 8), lambda: tf.transpose(image, [1, 0, 2]), lambda: image)
-    image = tf.cond(is_one_of(2, 3, 6, 7), lambda: image[:, ::-1], lambda: image)
-    return tf.cond(is_one_of(3, 4, 7, 8), lambda: image[::-1], lambda: image)
+    def turned():
+        x = tf.cond(is_one_of(5, 6, 7, 8), lambda: tf.transpose(image, [1, 0, 2]), lambda: image)
+        x = tf.cond(is_one_of(2, 3, 6, 7), lambda: x[:, ::-1], lambda: x)
+        return tf.cond(is_one_of(3, 4, 7, 8), lambda: x[::-1], lambda: x)
+
+    return tf.cond(orientation > 1, turned, lambda: image)
 
 
 def _valid(value):

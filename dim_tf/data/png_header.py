@@ -1,8 +1,8 @@
 """A PNG's chunks, walked in a graph before a decoder sees the file.
 
 libpng unpacks compressed texts and colour profiles of any number and size, and inflates pixels
-beyond those of the header. What a picture is made of are four kinds of chunk; a decoder is given
-these alone. https://www.w3.org/TR/png-3/#5Chunk-layout
+beyond those of the header. A decoder is given the critical chunks alone, those that the picture
+needs. https://www.w3.org/TR/png-3/#5Chunk-layout
 """
 
 from typing import NamedTuple
@@ -14,6 +14,11 @@ from dim_tf.data import byte_string, orientation
 # Of one walk; a step takes up to `_RUN` chunks of one kind and size, as encoders write pixels.
 MAX_STEPS = 4096
 _RUN = 64
+# Names of chunks as numbers. One that begins with a capital is needed for the picture.
+_IDAT, _IEND, _EXIF, _TEXT = (int.from_bytes(n) for n in (b"IDAT", b"IEND", b"eXIf", b"iTXt"))
+_LOWER = int.from_bytes(b"a\0\0\0")
+_END = b"\0\0\0\0IEND\xaeB`\x82"
+_FIRST = 33  # bytes up to the end of the first chunk, IHDR
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _XMP = b"XML:com.adobe.xmp\0\0"  # the keyword, and that the text is not compressed
 # Channels of colour types 0 to 6; of 1 and 5, which do not exist, a decoder says so.
@@ -48,17 +53,16 @@ def is_png(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def read(encoded: tf.Tensor) -> PngHeader:
-    """Reads the header and walks the chunks up to IEND or the end of the file.
+    """Reads the header and walks the chunks behind it up to IEND or the end of the file.
 
     Args:
         encoded: string scalar, for which `is_png`.
     """
     starts, sizes, is_walked = _runs(encoded)
-    names = byte_string.pieces(encoded, starts + 4, 4)
-    is_pixels = names == b"IDAT"
-    # tRNS is not among them, as transparency is dropped.
-    kept = is_pixels | (names == b"PLTE") | (names == b"IEND") | (names == b"IHDR")
-    slices = tf.strings.substr(encoded, tf.boolean_mask(starts, kept), tf.boolean_mask(sizes, kept))
+    names = byte_string.big_endian(byte_string.pieces(encoded, starts + 4, 4), tf.int32)[:, 0]
+    is_pixels = names == _IDAT
+    kept = tf.where((names < _LOWER) & (names != _IEND))[:, 0]
+    slices = tf.strings.substr(encoded, tf.gather(starts, kept), tf.gather(sizes, kept))
     octets = byte_string.octets_at(encoded, tf.constant(16, tf.int64), 10)
     size = tf.reduce_sum(tf.reshape(octets[:8], [2, 4]) * [2**24, 2**16, 2**8, 1], axis=1)[::-1]
     size = tf.minimum(size, 2**31)  # PNG allows less; the product of both must not overflow
@@ -71,12 +75,17 @@ def read(encoded: tf.Tensor) -> PngHeader:
         pixel_bytes=tf.reduce_sum(tf.where(is_pixels, sizes, 0)),
         is_walked=is_walked,
         orientation=_orientation(encoded, starts, sizes, names),
-        content=tf.strings.reduce_join(tf.concat([[_SIGNATURE], slices], axis=0)),
+        content=tf.strings.join(
+            [tf.strings.substr(encoded, 0, _FIRST), tf.strings.reduce_join(slices), _END]
+        ),
     )
 
 
 def _runs(encoded):
-    """Starts and sizes, int64 [R], of chunks, IDATs of one size together; whether they are all."""
+    """Starts and sizes, int64 [R], of chunks behind IHDR; IDATs of one size are together.
+
+    And whether these are all. The last one, of no more bytes than IEND has, is not looked at.
+    """
     length = byte_string.length(encoded)
     # One more than a run has, which is never taken.
     numbers = tf.range(_RUN + 1, dtype=tf.int64)
@@ -84,24 +93,25 @@ def _runs(encoded):
 
     def step(place, going, taken, starts, sizes):
         head = tf.strings.substr(encoded, place, 8)
-        name = tf.strings.substr(head, 4, 4)
-        size = byte_string.big_endian(head, tf.int32)[0] + 12
+        pair = byte_string.big_endian(head, tf.int32)
+        size, name = pair[0] + 12, pair[1]
         places = place + size * numbers
         inside = is_taken & (places >= 0) & (places + 8 <= length)
         heads = byte_string.pieces(encoded, tf.where(inside, places, 0), 8)
         alike = tf.argmin(tf.cast(inside & (heads == head), tf.int32))
-        run = size * tf.where(name == b"IDAT", alike, 1)
+        run = tf.where(name == _IDAT, size * alike, size)
         end = place + run
-        going = (name != b"IEND") & (size >= 12) & (end + 8 <= length)
+        going = (name != _IEND) & (size >= 12) & (end + len(_END) < length)
         return end, going, taken + 1, starts.write(taken, place), sizes.write(taken, run)
 
     def array():
         return tf.TensorArray(tf.int64, 0, dynamic_size=True, element_shape=[])
 
+    first = tf.constant(_FIRST, tf.int64)
     _, going, _, starts, sizes = tf.while_loop(
         lambda place, going, taken, starts, sizes: going & (taken < MAX_STEPS),
         step,
-        [tf.constant(8, tf.int64), tf.constant(True), tf.constant(0), array(), array()],
+        [first, first + 8 <= length, tf.constant(0), array(), array()],
     )
     sizes = sizes.stack()
     # 31 bits are allowed; a longer chunk has a negative size.
@@ -124,6 +134,6 @@ def _orientation(encoded, starts, sizes, names):
         xmp = content(is_xmp, orientation.MAX_XMP_BYTES)
         return orientation.chosen(orientation.of_tiff(exif), orientation.of_xmp(xmp))
 
-    is_exif, is_text = names == b"eXIf", names == b"iTXt"
+    is_exif, is_text = names == _EXIF, names == _TEXT
     one = tf.constant(1, tf.int64)
     return tf.cond(tf.reduce_any(is_exif | is_text), searched, lambda: one)

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf.data import encoded_images, image_ops
+from dim_tf.data.pixel_range import ALL_16_BITS, PixelRange
 from dim_tf.errors import InputError, RunError
 from dim_tf.writing import reason
 
@@ -63,9 +64,10 @@ class Extent:
     Attributes:
         metadata: what assets/metadata.json tells; its values go into JSON.
         label_names: lines of assets/labels.txt.
-        max_pixels: larger encoded images are refused.
+        max_pixels: larger encoded images are refused, or of a JPEG decoded at a reduced scale.
         quantization: for the signature `quantized`; None: without.
         reference: for the signature `neighbours`; None: without.
+        pixel_range: the values of encoded images of 16 bits that become 0 and 255.
     """
 
     metadata: dict[str, Any]
@@ -73,6 +75,7 @@ class Extent:
     max_pixels: int = encoded_images.MAX_PIXELS
     quantization: Quantization | None = None
     reference: Reference | None = None
+    pixel_range: PixelRange = ALL_16_BITS
 
 
 def global_features(endpoints: Mapping[str, tf.Tensor | np.ndarray]) -> tf.Tensor:
@@ -131,12 +134,14 @@ def signatures(root: tf.train.Checkpoint, size: int, extent: Extent) -> Signatur
 
     @tf.function(input_signature=[bytes_spec])
     def serving_bytes(image_bytes):
-        pixels = encoded_images.decode_all(image_bytes, size, extent.max_pixels)
+        pixels = encoded_images.decode_all(image_bytes, size, extent.max_pixels, extent.pixel_range)
         return {"global": root.__call__(image_ops.to_unit(pixels))}
 
     @tf.function(input_signature=[bytes_spec])
     def serving_bytes_valid(image_bytes):
-        pixels, valid = encoded_images.decode_valid(image_bytes, size, extent.max_pixels)
+        pixels, valid = encoded_images.decode_valid(
+            image_bytes, size, extent.max_pixels, extent.pixel_range
+        )
         features = root.__call__(image_ops.to_unit(pixels))
         return {"global": tf.where(valid[:, tf.newaxis], features, 0.0), "valid": valid}
 
