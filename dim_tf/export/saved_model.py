@@ -3,6 +3,7 @@
 import hashlib
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,11 +51,28 @@ class Reference:
         ids: one for each.
         features: float32 [R, D].
         count: neighbours that are returned, at most R.
+
+    Raises:
+        InputError: two have one id, or an embedding is zero, which has no direction.
     """
 
     ids: tuple[str, ...]
     features: np.ndarray
     count: int
+
+    def __post_init__(self):
+        zeros = np.flatnonzero(~np.any(self.features, axis=-1))
+        if len(zeros):
+            raise InputError(
+                f"--neighbours_index: the embedding of {self.ids[zeros[0]]!r} is zero, as are "
+                f"{len(zeros):,} of {len(self.ids):,}, so that no cosine similarity to it exists; "
+                "give embeddings of an encoder that has learned"
+            )
+        if len(set(self.ids)) < len(self.ids):
+            twice = next(one for one, count in Counter(self.ids).items() if count > 1)
+            raise InputError(
+                f"--neighbours_index: {twice!r} is the id of several embeddings; give each its own"
+            )
 
 
 @dataclass(frozen=True)
@@ -183,8 +201,9 @@ def _neighbours(root, spec, reference):
 
 
 def _normalized(features):
-    lengths = np.linalg.norm(features, axis=-1, keepdims=True)
-    return (features / np.maximum(lengths, 1e-12)).astype(np.float32)
+    wide = features.astype(np.float64)  # in which the square of any float32 is finite
+    lengths = np.linalg.norm(wide, axis=-1, keepdims=True)
+    return (wide / np.maximum(lengths, 1e-12)).astype(np.float32)
 
 
 def load(path: str, signature: str) -> Any:

@@ -285,7 +285,14 @@ def test_the_card_says_names_and_runs_none_of_them():
     kind = {"unit": "share", "better": "higher", "title": ""}
     metadata = dict.fromkeys(["parameters", "steps", "batch_size", "image_size", "dimension"], 1)
     metadata |= {"name": name, "licence": "[x](javascript:1)", "data": "<b>|\n# b", "encoder": "e"}
-    metadata |= {"note": "", "max_pixels": 1, "learned": "", "objective": "", "signatures": {}}
+    metadata |= {
+        "note": "",
+        "max_pixels": 1,
+        "pixel_range": [0, 9],
+        "learned": "",
+        "objective": "",
+        "signatures": {},
+    }
     metadata["evaluation"] = {"measures": {"<i>": kind}, "<i>": {"global": None}, "knn": {}}
     metadata["experiment"] = {"dataset": "cifar10", "image_size": 0, "holdout": 0.1}
     text = card.render(metadata, [], 1, 1)
