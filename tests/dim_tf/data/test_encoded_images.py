@@ -151,7 +151,10 @@ def test_refused(name):
 
 
 def test_too_large_by_one_pixel():
-    limited = tf.function(lambda encoded: encoded_images.decode(encoded, 54 * 9))
+    limited = tf.function(
+        lambda encoded: encoded_images.decode(encoded, 54 * 9),
+        input_signature=[tf.TensorSpec([], tf.string)],
+    )
     encoded = encode(np.zeros((9, 54, 3), np.uint8), "PNG")
     assert limited(encoded).shape == (9, 54, 3)
     with pytest.raises(tf.errors.InvalidArgumentError, match="pixels allowed"):
