@@ -222,6 +222,16 @@ def largest_good():
     }
 
 
+def peak_memory():
+    """The process's largest memory since `forget_peak_memory`, in MiB."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) // 1024
+
+
+def forget_peak_memory():
+    Path("/proc/self/clear_refs").write_text("5")  # proc_pid_clear_refs(5)
+
+
 def served(serve, encoded):
     """Sends an image to `serving_bytes_valid`.
 
@@ -232,12 +242,11 @@ def served(serve, encoded):
     import tensorflow as tf
 
     images = tf.constant([encoded])
-    Path("/proc/self/clear_refs").write_text("5")  # the peak from now on: proc_pid_clear_refs(5)
+    forget_peak_memory()
     before = time.process_time()
     valid = bool(serve(image_bytes=images)["valid"].numpy()[0])
     seconds = time.process_time() - before
-    status = Path("/proc/self/status").read_text()
-    return valid, int(re.search(r"VmHWM:\s+(\d+)", status)[1]) // 1024, seconds
+    return valid, peak_memory(), seconds
 
 
 def main():
