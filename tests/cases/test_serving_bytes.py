@@ -274,7 +274,7 @@ def test_claims_of_sizes_are_refused_by_their_numbers():
         (png(width=2**31 - 1, height=2**31 - 1, body=b""), "pixels allowed"),
         (hostile_images.jpeg_with(b"\xff" * 2**16), "segments"),
         (png(chunk(b"tEXt", b"k\0") * 9_999), "chunks"),
-        (png(body=chunk(b"IDAT", hostile_images.zeros(2**28))), "bytes of pixels"),
+        (png(body=chunk(b"IDAT", hostile_images.packed(2**28))), "bytes of pixels"),
         (struct.pack(">I", 1), "not JPEG or PNG"),
     ):
         with pytest.raises(tf.errors.InvalidArgumentError, match=says):
