@@ -173,6 +173,7 @@ def export(experiment: Experiment, splits: Splits) -> None:
         label_names=splits.label_names,
         calibration=_pixels(splits.train.images[:CALIBRATION_IMAGES]),
         max_pixels=experiment.max_pixels,
+        pixel_range=splits.pixel_range,
         quantized=experiment.quantized,
         reference=_reference(experiment, model.encoder, splits),
         tflite=experiment.tflite_names,

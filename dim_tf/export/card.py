@@ -30,9 +30,10 @@ square, resized with antialiasing (what the signatures that take encoded images 
 |---|---|---|
 $signatures
 
-Encoded images are JPEG (grayscale, RGB, CMYK; turned as EXIF says) or PNG (any; alpha is dropped,
-16 bits become 8) of at most $max_pixels pixels. Others are refused with an error; by
-`serving_bytes_valid`, with `valid` false.
+Encoded images are JPEG (grayscale, RGB, CMYK; larger ones at a reduced scale) or PNG (any; alpha is
+dropped; of 16 bits a channel, the values $low to $high become 0 to 255) of at most $max_pixels
+pixels, turned as EXIF or XMP says. Others are refused with an error; by `serving_bytes_valid`, with
+`valid` false.
 
 ## What it reached
 
@@ -176,6 +177,8 @@ def render(metadata: dict[str, Any], files: list[LiteFile], checked: int, calibr
         size=metadata["image_size"],
         dimension=metadata["dimension"],
         max_pixels=f"{metadata['max_pixels']:,}",
+        low=metadata["pixel_range"][0],
+        high=metadata["pixel_range"][1],
         signatures="\n".join(
             f"| `{name}` | {_tensors(s['inputs'])} | {_tensors(s['outputs'])} |"
             for name, s in signatures.items()

@@ -1,6 +1,7 @@
 """Embeds a large collection of images by an exported encoder; goes on where it was stopped."""
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from dim_tf.writing import reason, writing
 SIGNATURE = "serving_bytes_valid"
 MANIFEST_FILE = "embeddings.json"
 BATCH = 256
+_RECORD_EVERY = 64  # shards: embeddings.json grows with them
+_RECORDED = re.compile(r"(embeddings|refused)-\d{5,}\.(parquet|tfrecord|txt)")
 _EMBED_AGAIN = "embed the images again, into another --embed_output"
 
 Write = Callable[[Path, list[str], np.ndarray], None]
@@ -37,7 +40,8 @@ def embed(
 
     A file has a row for each image: `id`, string, and `embedding`, float32 [D]. Images that cannot
     be decoded have none; their ids are in refused-NNNNN.txt. A file appears whole or not at all; a
-    second call goes on after the last one, so that each id is written once.
+    second call goes on after the last one, so that each id is written once, and makes again what is
+    not as it was written.
 
     Args:
         saved_model_path: one version of an exported encoder.
@@ -72,25 +76,46 @@ def _embed(saved_model_path, encoder, collection, out, format, write, shard_size
         "shard_size": shard_size,
     }
     check_same(out / MANIFEST_FILE, told)
-    _write_manifest(out, told | {"complete": False})
-    shard = _finished_shards(out, format)
-    if shard:
-        print(f"embed: {shard:,} files are there; going on after them", flush=True)
+    files = _recorded(out)
+    _write_manifest(out, told | {"complete": False, "files": files})
+
+    def embedded(first):
+        return _embedded(signature, collection, first * shard_size, shard_size)
+
+    def write_shard(shard, rows):
+        files.update(_write_shard(out, format, write, shard, rows))
+        if shard % _RECORD_EVERY == 0:
+            _write_manifest(out, told | {"complete": False, "files": files})
+
+    shards = _finished_shards(out, format, files)
+    if shards:
+        print(f"embed: {shards:,} files are there; going on after them", flush=True)
+    for shard in range(shards):
+        path = _shard_path(out, format, shard)
+        if not _is_whole(path, files, shard_size):
+            print(f"embed: {path.name} is not as it was written; making it again", flush=True)
+            write_shard(shard, next(embedded(shard)))
+    for rows in embedded(shards):
+        write_shard(shards, rows)
+        shards += 1
+        if len(rows) == shard_size:
+            print(f"embed: {shards * shard_size:,} images", flush=True)
+    told |= _counts(out, format, shards)
+    _write_manifest(out, told | {"complete": True, "files": files})
+    return told
+
+
+def _embedded(signature, collection, first, shard_size):
+    """The rows of each shard, from image number `first` on; the last may have fewer."""
     waiting = _Rows([], np.empty(0), np.empty(0))
-    for ids, encoded in _read_whole(collection, shard * shard_size, min(BATCH, shard_size)):
+    for ids, encoded in _read_whole(collection, first, min(BATCH, shard_size)):
         answer = signature(image_bytes=encoded)
         waiting = waiting.and_then(ids, answer["global"].numpy(), answer["valid"].numpy())
         if len(waiting) >= shard_size:
             full, waiting = waiting.split(shard_size)
-            _write_shard(out, format, write, shard, full)
-            shard += 1
-            print(f"embed: {shard * shard_size:,} images", flush=True)
+            yield full
     if len(waiting):
-        _write_shard(out, format, write, shard, waiting)
-        shard += 1
-    told |= _counts(out, format, shard)
-    _write_manifest(out, told | {"complete": True})
-    return told
+        yield waiting
 
 
 def _read_whole(collection, first, size):
@@ -98,8 +123,9 @@ def _read_whole(collection, first, size):
         yield from collection.batches_from(first, size)
     except tf.errors.OpError as error:  # an unreadable file, a TFRecord that is cut off
         raise RunError(
-            f"{collection.description}: {reason(error)}; mend it and call again, which goes on "
-            "after the last written file"
+            f"{collection.description}: {reason(error)}; mend what cannot be read and call again, "
+            "which goes on after the last written file; where files were replaced, embed them "
+            "into another --embed_output"
         ) from error
 
 
@@ -154,11 +180,20 @@ def read(out: Path) -> tuple[list[str], np.ndarray]:
             f"{out} holds no complete embeddings; run --mode=embed --embed_output={out} to its end"
         )
     format = manifest.get("format")
-    readers = {"parquet": _read_parquet, "tfrecord": _read_records}
-    if not isinstance(format, str) or format not in readers:
+    if not isinstance(format, str) or format not in _READERS:
         raise InputError(f"{out / MANIFEST_FILE} has the format {format!r}; {_EMBED_AGAIN}")
+    files = _recorded(out)
+    for name, digest in files.items():
+        if not _has_digest(out / name, digest):
+            raise InputError(
+                f"{out / name} is missing or not as it was written; run --mode=embed "
+                f"--embed_output={out} again, which makes it again"
+            )
+    paths = [out / name for name in files] or out.glob("*")
     parts = [
-        _read_shard(readers[format], path) for path in sorted(out.glob(f"embeddings-*.{format}"))
+        _read_shard(_READERS[format], path)
+        for path in sorted(paths)
+        if path.match(f"embeddings-*.{format}")
     ]
     ids = [one for part, _ in parts for one in part]
     filled = [rows for part, rows in parts if part]
@@ -173,8 +208,12 @@ def read(out: Path) -> tuple[list[str], np.ndarray]:
 def _read_shard(reader, path):
     try:
         ids, rows = reader(path)
+        if not all(isinstance(one, str) for one in ids):
+            raise ValueError("an id is no text")
+        with np.errstate(over="ignore"):
+            rows = rows.astype(np.float32, casting="same_kind", copy=False)
         if rows.ndim != 2 or len(ids) != len(rows) or not np.isfinite(rows).all():
-            raise ValueError("no finite numbers, as many for each id")
+            raise ValueError("no numbers that are finite as float32, as many for each id")
     except Exception as error:  # of Parquet's, Arrow's, Protobuf's and TensorFlow's readers
         raise InputError(f"{path} holds no embeddings ({reason(error)}); {_EMBED_AGAIN}") from error
     return ids, rows
@@ -222,11 +261,62 @@ def _shard_path(out: Path, format: str, shard: int) -> Path:
     return out / f"embeddings-{shard:05d}.{format}"
 
 
-def _finished_shards(out: Path, format: str) -> int:
+def _refused_path(shard_path: Path) -> Path:
+    return shard_path.with_name(f"{shard_path.stem.replace('embeddings', 'refused')}.txt")
+
+
+def _recorded(out: Path) -> dict[str, str]:
+    """SHA-256 of each file of embeddings or refused ids, by its name; none in an older record.
+
+    Raises:
+        InputError: embeddings.json records something else.
+    """
+    files = _manifest(out / MANIFEST_FILE).get("files", {})
+    if not isinstance(files, dict) or not all(
+        _RECORDED.fullmatch(name) and isinstance(digest, str) for name, digest in files.items()
+    ):
+        raise InputError(f"{out / MANIFEST_FILE} records files of other names; {_EMBED_AGAIN}")
+    return files
+
+
+def _has_digest(path: Path, digest: str) -> bool:
+    return path.is_file() and _digest(path) == digest
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _finished_shards(out: Path, format: str, files: dict[str, str]) -> int:
+    """How many were written; one that is missing by now counts if it is recorded."""
     shard = 0
-    while _shard_path(out, format, shard).exists():
+    while (path := _shard_path(out, format, shard)).exists() or path.name in files:
         shard += 1
     return shard
+
+
+def _is_whole(path: Path, files: dict[str, str], shard_size: int) -> bool:
+    """Whether a shard, with its refused ids, is as it was written.
+
+    One that is not recorded, by an earlier version or as the process was killed, has to be full.
+    """
+    refused = _refused_path(path)
+    if path.name in files:
+        recorded = [one for one in (path, refused) if one.name in files]
+        return all(_has_digest(one, files[one.name]) for one in recorded)
+    try:
+        ids, _ = _read_shard(_READERS[path.suffix[1:]], path)
+    except InputError:
+        return False
+    if len(ids) + _count_lines(refused) != shard_size:
+        return False
+    files.update({one.name: _digest(one) for one in (path, refused) if one.exists()})
+    return True
+
+
+def _count_lines(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").split("\n")) - 1 if path.exists() else 0
 
 
 def _write_shard(out, format, write, shard, rows):
@@ -236,9 +326,10 @@ def _write_shard(out, format, write, shard, rows):
     with _writing(path):
         if refused:  # before the embeddings, whose file says that the shard is done
             lines = "".join(one.replace("\n", "\\n") + "\n" for one in refused)
-            replace_text(out / f"refused-{shard:05d}.txt", lines)
+            replace_text(_refused_path(path), lines)
         with replacing(path) as temporary:
             write(temporary, embedded, rows.features[rows.valid])
+        return {one.name: _digest(one) for one in [path, *[_refused_path(path)] * bool(refused)]}
 
 
 def _write_manifest(out, told):
@@ -253,7 +344,7 @@ def _writing(path: Path) -> AbstractContextManager[None]:
 
 
 def _counts(out, format, shards):
-    refused = sum(len(p.read_text(encoding="utf-8").split("\n")) - 1 for p in out.glob("refused-*"))
+    refused = sum(_count_lines(path) for path in out.glob("refused-*.txt"))
     count = {"parquet": _count_parquet, "tfrecord": _count_records}[format]
     embedded = sum(count(_shard_path(out, format, shard)) for shard in range(shards))
     return {"images": embedded + refused, "refused": refused}
@@ -326,3 +417,6 @@ def _read_records(path):
 
 def _count_records(path):
     return sum(1 for _ in tf.data.TFRecordDataset(str(path)))
+
+
+_READERS = {"parquet": _read_parquet, "tfrecord": _read_records}

@@ -23,7 +23,8 @@ class Collection:
 
     Attributes:
         description: what it is, for people.
-        fingerprint: another one means that images were added, removed or changed places.
+        fingerprint: another one means that images were added, removed or replaced, also by some of
+            the same size, or changed places.
         images_from: from a number n, a data set of (id, encoded image), string scalars, that
             begins with the n-th.
     """
@@ -85,6 +86,7 @@ def _of_folder(folder: Path) -> Collection:
             f"{', '.join(image_files.SUFFIXES)}, and none that begins as an image does"
         )
     ids, sizes = [names[row] for row in chosen], sizes_of_all[chosen].tolist()
+    lines = [f"{names[row]} {sizes_of_all[row]} {times[row]}" for row in chosen]
 
     # Nothing, which is refused, of what is too large to be held or cannot be decoded.
     def as_png(path):
@@ -111,7 +113,6 @@ def _of_folder(folder: Path) -> Collection:
         pairs = tf.data.Dataset.from_tensor_slices((names, tf.constant(sizes[first:], tf.int64)))
         return pairs.map(lambda one, size: (one, content(one, size)), num_parallel_calls=4)
 
-    lines = [f"{one} {size}" for one, size in zip(ids, sizes, strict=True)]
     return Collection(f"{len(ids):,} image files in {folder}", _fingerprint(lines), images_from)
 
 
@@ -162,8 +163,16 @@ def _of_records(pattern: str) -> Collection:
             images = images.concatenate(images_of(file, name))
         return images.skip(first)
 
-    sizes = [f"{file} {tf.io.gfile.stat(file).length}" for file in known]
-    return Collection(f"{len(known):,} TFRecord files {pattern}", _fingerprint(sizes), images_from)
+    described = [_described(file) for file in known]
+    return Collection(
+        f"{len(known):,} TFRecord files {pattern}", _fingerprint(described), images_from
+    )
+
+
+def _described(file: str) -> str:
+    """Its path, size and time of change, by which a file that replaced another is known."""
+    status = tf.io.gfile.stat(file)
+    return f"{file} {status.length} {status.mtime_nsec}"
 
 
 def _check_first_record(file: str) -> None:

@@ -18,6 +18,7 @@ import keras
 import numpy as np
 
 from dim_tf.data import encoded_images
+from dim_tf.data.pixel_range import ALL_16_BITS, PixelRange
 from dim_tf.errors import InputError, RunError
 from dim_tf.export import card, lite, lite_metadata, saved_model, serving, verify
 from dim_tf.export.saved_model import Extent, Quantization, Reference
@@ -50,6 +51,7 @@ class Details:
         calibration: float32 [N, H, W, 3] in [0, 1], training images from which int8 and
             quantization take their ranges; None: the images that the export is checked on.
         max_pixels: larger encoded images are refused.
+        pixel_range: of encoded images of 16 bits, as the encoder learned from them.
         quantized: whether there is a signature with features as bytes.
         reference: among which the signature `neighbours` looks; None: without.
         tflite: names of the TFLite files, of `lite.VARIANTS`; None: all.
@@ -70,6 +72,7 @@ class Details:
     label_names: tuple[str, ...] = ()
     calibration: np.ndarray | None = None
     max_pixels: int = encoded_images.MAX_PIXELS
+    pixel_range: PixelRange = ALL_16_BITS
     quantized: bool = False
     reference: Reference | None = None
     tflite: tuple[str, ...] | None = None
@@ -187,6 +190,7 @@ def _write(hidden, encoder, name, pixels, details):
         details.max_pixels,
         quantization,
         details.reference,
+        details.pixel_range,
     )
     metadata = saved_model.save(encoder, hidden, extent)
     worst = saved_model.check(hidden, encoder, pixels, extent)
@@ -231,6 +235,7 @@ def _metadata(encoder, name, details, quantization):
         "licence": details.licence,
         "note": details.note,
         "max_pixels": details.max_pixels,
+        "pixel_range": [details.pixel_range.low, details.pixel_range.high],
         "experiment": details.experiment,
         "evaluation": details.evaluation,
     }

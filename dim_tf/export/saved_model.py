@@ -3,6 +3,7 @@
 import hashlib
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf.data import encoded_images, image_ops
+from dim_tf.data.pixel_range import ALL_16_BITS, PixelRange
 from dim_tf.errors import InputError, RunError
 from dim_tf.export import verify
 from dim_tf.writing import reason
@@ -50,11 +52,28 @@ class Reference:
         ids: one for each.
         features: float32 [R, D].
         count: neighbours that are returned, at most R.
+
+    Raises:
+        InputError: two have one id, or an embedding is zero, which has no direction.
     """
 
     ids: tuple[str, ...]
     features: np.ndarray
     count: int
+
+    def __post_init__(self):
+        zeros = np.flatnonzero(~np.any(self.features, axis=-1))
+        if len(zeros):
+            raise InputError(
+                f"--neighbours_index: the embedding of {self.ids[zeros[0]]!r} is zero, as are "
+                f"{len(zeros):,} of {len(self.ids):,}, so that no cosine similarity to it exists; "
+                "give embeddings of an encoder that has learned"
+            )
+        if len(set(self.ids)) < len(self.ids):
+            twice = next(one for one, count in Counter(self.ids).items() if count > 1)
+            raise InputError(
+                f"--neighbours_index: {twice!r} is the id of several embeddings; give each its own"
+            )
 
 
 @dataclass(frozen=True)
@@ -64,9 +83,10 @@ class Extent:
     Attributes:
         metadata: what assets/metadata.json tells; its values go into JSON.
         label_names: lines of assets/labels.txt.
-        max_pixels: larger encoded images are refused.
+        max_pixels: larger encoded images are refused, or of a JPEG decoded at a reduced scale.
         quantization: for the signature `quantized`; None: without.
         reference: for the signature `neighbours`; None: without.
+        pixel_range: the values of encoded images of 16 bits that become 0 and 255.
     """
 
     metadata: dict[str, Any]
@@ -74,6 +94,7 @@ class Extent:
     max_pixels: int = encoded_images.MAX_PIXELS
     quantization: Quantization | None = None
     reference: Reference | None = None
+    pixel_range: PixelRange = ALL_16_BITS
 
 
 def global_features(endpoints: Mapping[str, tf.Tensor | np.ndarray]) -> tf.Tensor:
@@ -132,12 +153,14 @@ def signatures(root: tf.train.Checkpoint, size: int, extent: Extent) -> Signatur
 
     @tf.function(input_signature=[bytes_spec])
     def serving_bytes(image_bytes):
-        pixels = encoded_images.decode_all(image_bytes, size, extent.max_pixels)
+        pixels = encoded_images.decode_all(image_bytes, size, extent.max_pixels, extent.pixel_range)
         return {"global": root.__call__(image_ops.to_unit(pixels))}
 
     @tf.function(input_signature=[bytes_spec])
     def serving_bytes_valid(image_bytes):
-        pixels, valid = encoded_images.decode_valid(image_bytes, size, extent.max_pixels)
+        pixels, valid = encoded_images.decode_valid(
+            image_bytes, size, extent.max_pixels, extent.pixel_range
+        )
         features = root.__call__(image_ops.to_unit(pixels))
         return {"global": tf.where(valid[:, tf.newaxis], features, 0.0), "valid": valid}
 
@@ -179,8 +202,9 @@ def _neighbours(root, spec, reference):
 
 
 def _normalized(features):
-    lengths = np.linalg.norm(features, axis=-1, keepdims=True)
-    return (features / np.maximum(lengths, 1e-12)).astype(np.float32)
+    wide = features.astype(np.float64)  # in which the square of any float32 is finite
+    lengths = np.linalg.norm(wide, axis=-1, keepdims=True)
+    return (wide / np.maximum(lengths, 1e-12)).astype(np.float32)
 
 
 def load(path: str, signature: str) -> Any:

@@ -13,6 +13,7 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 from dim_tf.data import encoded_images, image_ops
+from dim_tf.data.pixel_range import ALL_16_BITS
 
 SIZE = 16
 rng = np.random.default_rng(0)
@@ -69,14 +70,6 @@ def exif(orientation, endian="<", others=True):
     return found.tobytes()
 
 
-def test_exif_is_not_searched_for_without_end():
-    """Millions of segments fit into a file, and each would be a step of a loop in the graph."""
-    encoded = encode(BLOCKS, "JPEG", exif=exif(6))
-    for segments, turned in ((4, True), (40, False)):
-        after = encoded[:2] + b"\xff\xfe\0\2" * segments + encoded[2:]
-        assert (decode(after).shape[0] == BLOCKS.shape[1]) == turned
-
-
 @pytest.mark.parametrize("endian", "<>")
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_as_pillow_does(orientation, endian):
@@ -126,10 +119,11 @@ def test_png_of_each_kind(mode):
     np.testing.assert_array_equal(found, np.asarray(without_alpha.convert("RGB")))
 
 
-def test_of_16_bits_the_upper_8_are_kept():
+def test_16_bits_are_mapped_as_in_training():
     deep = rng.integers(0, 65536, (20, 30)).astype(np.uint16)
     found = decode(encode(Image.fromarray(deep), "PNG"))
-    np.testing.assert_array_equal(found, np.repeat(deep[..., np.newaxis] >> 8, 3, axis=-1))
+    wanted = ALL_16_BITS.to_bytes(deep)
+    np.testing.assert_array_equal(found, np.repeat(wanted[..., np.newaxis], 3, axis=-1))
 
 
 REFUSED = {
@@ -157,13 +151,22 @@ def test_refused(name):
 
 
 def test_too_large_by_one_pixel():
-    limited = tf.function(lambda encoded: encoded_images.decode(encoded, 54 * 9))
+    limited = tf.function(
+        lambda encoded: encoded_images.decode(encoded, 54 * 9),
+        input_signature=[tf.TensorSpec([], tf.string)],
+    )
     encoded = encode(np.zeros((9, 54, 3), np.uint8), "PNG")
     assert limited(encoded).shape == (9, 54, 3)
     with pytest.raises(tf.errors.InvalidArgumentError, match="pixels allowed"):
         limited(encode(np.zeros((9, 55, 3), np.uint8), "PNG"))
+    # A JPEG is made smaller, as long as its coefficients need not be held.
+    assert limited(encode(np.zeros((9, 55, 3), np.uint8), "JPEG")).shape == (5, 28, 3)
+    large = np.zeros((40, 90, 3), np.uint8)
+    assert limited(encode(large, "JPEG")).shape == (10, 23, 3)
     with pytest.raises(tf.errors.InvalidArgumentError, match="pixels allowed"):
-        limited(encode(np.zeros((9, 55, 3), np.uint8), "JPEG"))
+        limited(encode(large, "JPEG", progressive=True))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="pixels allowed"):
+        limited(encode(np.zeros((40, 110, 3), np.uint8), "JPEG"))
 
 
 def test_too_many_scans():

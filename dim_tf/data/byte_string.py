@@ -1,0 +1,54 @@
+"""Numbers inside a byte string, in a graph: a few bytes are copied and never the whole."""
+
+import tensorflow as tf
+
+
+def length(octets: tf.Tensor) -> tf.Tensor:
+    """The bytes of a string scalar; int64 scalar."""
+    return tf.cast(tf.strings.length(octets), tf.int64)
+
+
+def big_endian(octets: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """Strings of one length as numbers.
+
+    Args:
+        octets: string [...].
+        dtype: of a number, such as tf.uint16.
+
+    Returns:
+        int64 [..., n].
+    """
+    return tf.cast(tf.io.decode_raw(octets, dtype, little_endian=False), tf.int64)
+
+
+def octets_at(octets: tf.Tensor, place: tf.Tensor, count: int) -> tf.Tensor:
+    """Bytes from a place on; zeros where the string ends before.
+
+    Args:
+        octets: string scalar.
+        place: int64 scalar, not negative.
+        count: how many.
+
+    Returns:
+        int64 [count], 0 to 255.
+    """
+    piece = tf.strings.substr(octets, tf.minimum(place, length(octets)), count)
+    filled = tf.strings.substr(tf.strings.join([piece, b"\0" * count]), 0, count)
+    return tf.ensure_shape(big_endian(filled, tf.uint8), [count])
+
+
+def pieces(octets: tf.Tensor, places: tf.Tensor, count: int) -> tf.Tensor:
+    """Parts of one size of a string; those that reach over its end are shorter.
+
+    Args:
+        octets: string scalar.
+        places: int64 [N], not negative.
+        count: bytes of each.
+
+    Returns:
+        string [N].
+    """
+    places = tf.minimum(places, length(octets))
+    return tf.strings.substr(
+        octets, places, tf.fill(tf.shape(places), tf.constant(count, tf.int64))
+    )

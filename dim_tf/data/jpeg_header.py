@@ -1,0 +1,184 @@
+"""A JPEG's segments, walked in a graph before a decoder sees the file.
+
+Cameras and telephones put megabytes before the pixels (previews, depth maps) and behind them
+(films, further images). A decoder is given the first image alone: the segments that its pixels
+need, and its scans. https://www.w3.org/Graphics/JPEG/itu-t81.pdf, Annex B
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from dim_tf.data import byte_string, orientation
+
+# Of the walk to the first scan, and of that over the scans.
+MAX_STEPS = 512
+# Bytes that a step to the first scan looks at, in which it follows up to 16 segments.
+_HEADER_WINDOW, _DOUBLINGS = 2**10, 4
+_SCAN_WINDOW = 2**16  # bytes of a scan that are searched at once
+_SOF0, _RST0, _SOI, _EOI, _SOS = 0xFFC0, 0xFFD0, 0xFFD8, 0xFFD9, 0xFFDA
+_APP1, _APP14, _APP15, _COMMENT = 0xFFE1, 0xFFEE, 0xFFEF, 0xFFFE
+_EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
+
+
+class JpegHeader(NamedTuple):
+    """What a JPEG says before its pixels are decoded.
+
+    Attributes:
+        size: height and width, int64 [2]; zeros where no scan begins.
+        components: channels as they are stored, int64 scalar.
+        scans: of the first image, int64 scalar.
+        is_buffered: whether a decoder has to hold all coefficients, bool scalar.
+        is_walked: whether the first image's end was seen, or the file's; bool scalar.
+        orientation: 1 to 8, int64 scalar.
+        content: the first image without what its pixels do not need, string scalar.
+    """
+
+    size: tf.Tensor
+    components: tf.Tensor
+    scans: tf.Tensor
+    is_buffered: tf.Tensor
+    is_walked: tf.Tensor
+    orientation: tf.Tensor
+    content: tf.Tensor
+
+
+def is_jpeg(encoded: tf.Tensor) -> tf.Tensor:
+    """Whether a file, string scalar, begins as a JPEG does; bool scalar."""
+    return tf.equal(tf.strings.substr(encoded, 0, 3), b"\xff\xd8\xff")
+
+
+def read(encoded: tf.Tensor, max_scans: int) -> JpegHeader:
+    """Reads the segments up to the first image's end.
+
+    Args:
+        encoded: string scalar, for which `is_jpeg`.
+        max_scans: the walk ends when it meets more.
+    """
+    starts, words, sizes, first_scan, is_header = _segments(encoded)
+    is_needed = (words < _APP1) | (words == _APP14) | ((words > _APP15) & (words != _COMMENT))
+    needed = tf.where(is_needed & (words != _SOS))[:, 0]
+    slices = tf.strings.substr(encoded, tf.gather(starts, needed), tf.gather(sizes, needed))
+    is_frame = (words == _SOF0) | ((words & 0xFFF0 == _SOF0) & (words & 3 != 0))
+    # Where no scan begins nothing is decoded.
+    frame = tf.where(is_frame & (first_scan > 0))[:1, 0]
+    kind = tf.reduce_sum(tf.gather(words, frame))
+    place = tf.reduce_sum(tf.gather(starts, frame))
+    octets = byte_string.octets_at(encoded, place, 10) * tf.cast(tf.size(frame), tf.int64)
+    scanned = byte_string.octets_at(encoded, first_scan, 5)[4]
+    scans, end, is_walked = _scans(encoded, first_scan, max_scans)
+    return JpegHeader(
+        size=octets[5:9:2] * 256 + octets[6:10:2],
+        components=octets[9],
+        scans=scans,
+        is_buffered=(scans > 1) | (scanned < octets[9]) | (kind & 3 == 2),
+        is_walked=is_header & is_walked,
+        orientation=_orientation(encoded, starts, words, sizes),
+        content=tf.strings.join(
+            [
+                b"\xff\xd8",
+                tf.strings.reduce_join(slices),
+                tf.strings.substr(encoded, first_scan, end - first_scan),
+            ]
+        ),
+    )
+
+
+def _segments(encoded):
+    """What stands before the first scan, where that is, and whether the walk came to its end.
+
+    Returns:
+        Starts, markers and sizes, int64 [S]. The scan's place, 0 where none begins.
+    """
+    length = byte_string.length(encoded)
+    numbers = tf.range(_HEADER_WINDOW, dtype=tf.int64)
+    outside = tf.constant([_HEADER_WINDOW], tf.int64)
+
+    def step(place, going, taken, starts):
+        octets = byte_string.octets_at(encoded, place, _HEADER_WINDOW + 3)
+        seconds = octets[1:-2]
+        # Others are no place where a segment begins: bytes that fill up, or belong to none.
+        is_segment = (octets[:-3] == 0xFF) & (seconds >= 0xC0) & (seconds != 0xFF)
+        ends = numbers + tf.where(is_segment, 2 + octets[2:-1] * 256 + octets[3:], 1)
+        ends = tf.where(is_segment & (seconds == _SOS & 0xFF), numbers, ends)
+        # From each place to where the next segment would begin, which is doubled.
+        jump = tf.concat([tf.minimum(ends, _HEADER_WINDOW), outside], axis=0)
+        path = tf.constant([0], tf.int64)
+        for _ in range(_DOUBLINGS):
+            path = tf.concat([path, tf.gather(jump, path)], axis=0)
+            jump = tf.gather(jump, jump)
+        last = tf.reduce_max(tf.where(path < _HEADER_WINDOW, path, 0))
+        end = place + tf.gather(ends, last)
+        is_scan = tf.gather(ends, last) == last
+        starts = starts.write(taken, tf.where(path < _HEADER_WINDOW, place + path, length))
+        return end, ~is_scan & (end + 4 <= length), taken + 1, starts
+
+    starts = tf.TensorArray(tf.int64, 0, dynamic_size=True, element_shape=[2**_DOUBLINGS])
+    _, going, _, starts = tf.while_loop(
+        lambda place, going, taken, starts: going & (taken < MAX_STEPS),
+        step,
+        [tf.constant(2, tf.int64), length >= 6, tf.constant(0), starts],
+    )
+    starts = tf.unique(starts.concat()).y
+    starts = tf.gather(starts, tf.where(starts + 4 <= length)[:, 0])
+    heads = byte_string.pieces(encoded, starts, 4)
+    pairs = tf.reshape(byte_string.big_endian(heads, tf.uint16), [-1, 2])
+    segments = tf.where((pairs[:, 0] >= _SOF0) & (pairs[:, 0] != 0xFFFF))[:, 0]
+    starts, pairs = tf.gather(starts, segments), tf.gather(pairs, segments)
+    words = pairs[:, 0]
+    scan = tf.reduce_sum(tf.where(words == _SOS, starts, 0))
+    return starts, words, 2 + pairs[:, 1], scan, ~going
+
+
+def _scans(encoded, first, max_scans):
+    """The scans from the first on, the first image's end, and whether the walk came to it.
+
+    In the pixels' code 0xFF is followed by 0 or a restart's mark: all else is a segment (B.1.1.5).
+    """
+    length = byte_string.length(encoded)
+    max_steps = MAX_STEPS + length // _SCAN_WINDOW
+
+    def step(place, going, taken, scans):
+        octets = tf.io.decode_raw(tf.strings.substr(encoded, place, _SCAN_WINDOW), tf.uint8)
+        marks = tf.where(octets[:-1] == 0xFF)[:, 0]
+        seconds = tf.gather(octets, marks + 1)
+        is_marker = (seconds >= 0xC0) & (seconds != 0xFF) & (seconds & 0xF8 != _RST0 & 0xFF)
+        last = tf.size(octets, tf.int64) - 1
+        place += tf.concat([tf.gather(marks, tf.where(is_marker)[:1, 0]), [last]], axis=0)[0]
+        head = byte_string.octets_at(encoded, place, 4)
+        word = tf.where(tf.reduce_any(is_marker), head[0] * 256 + head[1], 0)
+        size = tf.where(word > 0, 2 + head[2] * 256 + head[3], 0)
+        # Without a marker the last byte may be the first half of one.
+        end = place + tf.where((word != _SOI) & (word != _EOI), size, 2)
+        scans += tf.cast(word == _SOS, tf.int64)
+        return end, (word != _EOI) & (end + 2 <= length), taken + 1, scans
+
+    size = byte_string.octets_at(encoded, first, 4)
+    begin = first + 2 + size[2] * 256 + size[3]
+    one = tf.cast(first > 0, tf.int64)
+    place, going, _, scans = tf.while_loop(
+        lambda place, going, taken, scans: going & (taken < max_steps) & (scans <= max_scans),
+        step,
+        [begin, (first > 0) & (begin + 2 <= length), tf.constant(0, tf.int64), one],
+    )
+    return scans, tf.minimum(place, length), ~going | (scans > max_scans)
+
+
+def _orientation(encoded, starts, words, sizes):
+    def first(places, ends, name):
+        """What the first of these segments holds behind its name; empty without one."""
+        begins = byte_string.pieces(encoded, places + 4, len(name))
+        segment = tf.where(begins == name)[:1, 0]
+        place = tf.reduce_sum(tf.gather(places, segment)) + 4 + len(name)
+        size = tf.maximum(tf.reduce_sum(tf.gather(ends, segment)) - place, 0)
+        return tf.strings.substr(encoded, tf.where(size > 0, place, 0), size)
+
+    def searched():
+        rows = tf.where(words == _APP1)[:, 0]
+        places = tf.gather(starts, rows)
+        ends = places + tf.gather(sizes, rows)
+        exif = orientation.of_tiff(first(places, ends, _EXIF))
+        return orientation.chosen(exif, orientation.of_xmp(first(places, ends, _XMP)))
+
+    one = tf.constant(1, tf.int64)
+    return tf.cond(tf.reduce_any(words == _APP1), searched, lambda: one)

@@ -1,0 +1,139 @@
+"""A PNG's chunks, walked in a graph before a decoder sees the file.
+
+libpng unpacks compressed texts and colour profiles of any number and size, and inflates pixels
+beyond those of the header. A decoder is given the critical chunks alone, those that the picture
+needs. https://www.w3.org/TR/png-3/#5Chunk-layout
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from dim_tf.data import byte_string, orientation
+
+# Of one walk; a step takes up to `_RUN` chunks of one kind and size, as encoders write pixels.
+MAX_STEPS = 4096
+_RUN = 64
+# Names of chunks as numbers. One that begins with a capital is needed for the picture.
+_IDAT, _IEND, _EXIF, _TEXT = (int.from_bytes(n) for n in (b"IDAT", b"IEND", b"eXIf", b"iTXt"))
+_LOWER = int.from_bytes(b"a\0\0\0")
+_END = b"\0\0\0\0IEND\xaeB`\x82"
+_FIRST = 33  # bytes up to the end of the first chunk, IHDR
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_XMP = b"XML:com.adobe.xmp\0\0"  # the keyword, and that the text is not compressed
+# Channels of colour types 0 to 6; of 1 and 5, which do not exist, a decoder says so.
+_CHANNELS = (1, 4, 3, 1, 2, 4, 4)
+
+
+class PngHeader(NamedTuple):
+    """What a PNG says before its pixels are decoded.
+
+    Attributes:
+        size: height and width, int64 [2].
+        depth: bits of a channel, int64 scalar.
+        raw_bytes: of the pixels, inflated and filtered, int64 scalar.
+        pixel_bytes: of the compressed pixels with their chunks' frames, int64 scalar.
+        is_walked: whether all chunks were seen, bool scalar.
+        orientation: 1 to 8, int64 scalar.
+        content: the file without all chunks that do not make its picture, string scalar.
+    """
+
+    size: tf.Tensor
+    depth: tf.Tensor
+    raw_bytes: tf.Tensor
+    pixel_bytes: tf.Tensor
+    is_walked: tf.Tensor
+    orientation: tf.Tensor
+    content: tf.Tensor
+
+
+def is_png(encoded: tf.Tensor) -> tf.Tensor:
+    """Whether a file, string scalar, begins as a PNG does; bool scalar."""
+    return tf.equal(tf.strings.substr(encoded, 0, 16), _SIGNATURE + b"\x00\x00\x00\rIHDR")
+
+
+def read(encoded: tf.Tensor) -> PngHeader:
+    """Reads the header and walks the chunks behind it up to IEND or the end of the file.
+
+    Args:
+        encoded: string scalar, for which `is_png`.
+    """
+    starts, sizes, is_walked = _runs(encoded)
+    names = byte_string.big_endian(byte_string.pieces(encoded, starts + 4, 4), tf.int32)[:, 0]
+    is_pixels = names == _IDAT
+    kept = tf.where((names < _LOWER) & (names != _IEND))[:, 0]
+    slices = tf.strings.substr(encoded, tf.gather(starts, kept), tf.gather(sizes, kept))
+    octets = byte_string.octets_at(encoded, tf.constant(16, tf.int64), 10)
+    size = tf.reduce_sum(tf.reshape(octets[:8], [2, 4]) * [2**24, 2**16, 2**8, 1], axis=1)[::-1]
+    size = tf.minimum(size, 2**31)  # PNG allows less; the product of both must not overflow
+    depth = octets[8]
+    channels = tf.gather(tf.constant(_CHANNELS, tf.int64), tf.minimum(octets[9], 6))
+    return PngHeader(
+        size=size,
+        depth=depth,
+        raw_bytes=size[0] * (1 + (size[1] * tf.minimum(depth, 16) * channels + 7) // 8),
+        pixel_bytes=tf.reduce_sum(tf.where(is_pixels, sizes, 0)),
+        is_walked=is_walked,
+        orientation=_orientation(encoded, starts, sizes, names),
+        content=tf.strings.join(
+            [tf.strings.substr(encoded, 0, _FIRST), tf.strings.reduce_join(slices), _END]
+        ),
+    )
+
+
+def _runs(encoded):
+    """Starts and sizes, int64 [R], of chunks behind IHDR; IDATs of one size are together.
+
+    And whether these are all. The last one, of no more bytes than IEND has, is not looked at.
+    """
+    length = byte_string.length(encoded)
+    # One more than a run has, which is never taken.
+    numbers = tf.range(_RUN + 1, dtype=tf.int64)
+    is_taken = tf.constant([True] * _RUN + [False])
+
+    def step(place, going, taken, starts, sizes):
+        head = tf.strings.substr(encoded, place, 8)
+        pair = byte_string.big_endian(head, tf.int32)
+        size, name = pair[0] + 12, pair[1]
+        places = place + size * numbers
+        inside = is_taken & (places >= 0) & (places + 8 <= length)
+        heads = byte_string.pieces(encoded, tf.where(inside, places, 0), 8)
+        alike = tf.argmin(tf.cast(inside & (heads == head), tf.int32))
+        run = tf.where(name == _IDAT, size * alike, size)
+        end = place + run
+        going = (name != _IEND) & (size >= 12) & (end + len(_END) < length)
+        return end, going, taken + 1, starts.write(taken, place), sizes.write(taken, run)
+
+    def array():
+        return tf.TensorArray(tf.int64, 0, dynamic_size=True, element_shape=[])
+
+    first = tf.constant(_FIRST, tf.int64)
+    _, going, _, starts, sizes = tf.while_loop(
+        lambda place, going, taken, starts, sizes: going & (taken < MAX_STEPS),
+        step,
+        [first, first + 8 <= length, tf.constant(0), array(), array()],
+    )
+    sizes = sizes.stack()
+    # 31 bits are allowed; a longer chunk has a negative size.
+    return starts.stack(), tf.maximum(sizes, 0), ~going & tf.reduce_all(sizes >= 12)
+
+
+def _orientation(encoded, starts, sizes, names):
+    def content(which, longest):
+        """Of the first of these chunks; empty without one."""
+        first = tf.where(which)[:1, 0]
+        place = tf.reduce_sum(tf.gather(starts, first)) + 8
+        size = tf.minimum(tf.reduce_sum(tf.gather(sizes, first)) - 12, longest)
+        return tf.strings.substr(encoded, place, tf.maximum(size, 0))
+
+    def searched():
+        exif = content(is_exif, orientation.MAX_TIFF_BYTES)
+        # Some writers repeat what stands before EXIF in a JPEG.
+        exif = tf.strings.regex_replace(exif, r"^Exif\x00\x00", "")
+        is_xmp = is_text & (byte_string.pieces(encoded, starts + 8, len(_XMP)) == _XMP)
+        xmp = content(is_xmp, orientation.MAX_XMP_BYTES)
+        return orientation.chosen(orientation.of_tiff(exif), orientation.of_xmp(xmp))
+
+    is_exif, is_text = names == _EXIF, names == _TEXT
+    one = tf.constant(1, tf.int64)
+    return tf.cond(tf.reduce_any(is_exif | is_text), searched, lambda: one)
