@@ -74,7 +74,7 @@ def check_range(images: Any) -> None:
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ValueError("the images hold NaN or infinite numbers; expected [-1, 1]")
     if low < -EDGE or high > EDGE:
-        bytes_ = 0 <= low and high <= 255
+        bytes_ = low >= 0 and high <= 255
         remedy = ": give images / 127.5 - 1" if bytes_ else ""
         raise ValueError(f"the images reach from {low:g} to {high:g}; expected [-1, 1]{remedy}")
 

@@ -44,7 +44,7 @@ class ObjectiveModel(keras.Model, abc.ABC):
     """A model that is trained by an objective, and maybe against an adversary.
 
     It sees images alone, but for what `needs_labels` and `needs_rows` ask for. Keras' `fit`,
-    `evaluate`, `predict`, callbacks, `save` and `load_model` work as ever; what has no meaning for an
+    `evaluate`, `predict`, callbacks, `save` and `load_model` work; what has no meaning for an
     objective without labels (`loss=`, `metrics=`, weights of examples and classes) is refused.
 
     Args:
@@ -230,9 +230,7 @@ class ObjectiveModel(keras.Model, abc.ABC):
             if trained < len(x):
                 size = found.get("validation_batch_size") or batch_size
                 batches.check_sizes(len(x) - trained, size, parts)
-        if not self._images_checked:
-            found["x"] = self._checked(x, batch_size)
-            self._images_checked = True
+        found["x"] = self._checked(x, batch_size)
         if validation is not None:
             size = found.get("validation_batch_size") or batch_size
             found["validation_data"] = self._checked_validation(validation, size, parts)
