@@ -5,7 +5,7 @@ import sys
 
 from absl import app, flags, logging
 
-from dim_tf import ending, flagfiles
+from dim_tf import ending, flagfiles, tensorflow_import
 from dim_tf import flags as dim_flags
 from dim_tf.errors import InputError, RunError, one_line
 
@@ -65,7 +65,8 @@ def main(arguments: list[str]) -> int:
             from dim_tf.tables import make_table  # its rows are processes: no TensorFlow here
 
             return ending.STOPPED if make_table(experiment, dim_flags.given(flags.FLAGS)) else 0
-        from dim_tf.run import run_stages  # TensorFlow: only now, so that --help is quick
+        tensorflow_import.quietly()  # only now, so that --help is quick
+        from dim_tf.run import run_stages
 
         with ending.raising():
             return ending.STOPPED if run_stages(experiment, modes) else 0

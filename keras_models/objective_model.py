@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_models import batch as batches
-from keras_models import compiling, replicas
+from keras_models import compiling, keras_settings, replicas
 from keras_models.batch import Batch
 from keras_models.batch_means import IMAGES, BatchMeans
 from keras_models.critics.pairs import TOO_FEW_OTHERS
@@ -65,6 +65,7 @@ class ObjectiveModel(keras.Model, abc.ABC):
     evaluates = True
 
     def __init__(self, seed: int = 0, **kwargs):
+        keras_settings.check_numbers()
         super().__init__(**kwargs)
         self.seed = seed
         self.micro_batches = 1

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import keras
 
-from keras_models import layers
+from keras_models import keras_settings, layers
 
 
 class Encoder(keras.Model):
@@ -30,6 +30,7 @@ class Encoder(keras.Model):
         synchronized: bool,
         **kwargs,
     ):
+        keras_settings.check_numbers()
         super().__init__(**kwargs)
         self.image_shape = tuple(image_shape)
         self.stages = list(stages)
