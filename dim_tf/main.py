@@ -1,6 +1,5 @@
 """The command line: `python -m dim_tf.main --flagfile=flags/digits.cfg`."""
 
-import os
 import sys
 
 from absl import app, flags, logging
@@ -56,8 +55,6 @@ def main(arguments: list[str]) -> int:
     try:
         experiment = dim_flags.experiment(flags.FLAGS, arguments)
         modes = dim_flags.modes(flags.FLAGS)
-        # Errors come as exceptions; what TensorFlow logs beside them is for its developers.
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         logging.set_verbosity(logging.ERROR)
         if "table" in modes:
             if modes != ["table"]:

@@ -1,4 +1,4 @@
-"""Imports TensorFlow and Keras for our programs: without their start-up lines and a user's settings.
+"""Imports TensorFlow and Keras for our programs, without start-up lines and a user's settings.
 
 Not for libraries: whoever imports `keras_models` or `dim_tf` keeps the settings that they made.
 """
@@ -12,25 +12,31 @@ from collections.abc import Iterator
 
 from dim_tf.errors import InputError
 
+NVIDIA_DRIVER = "/dev/nvidiactl"
+ERRORS, NOTHING = "2", "3"  # as values of TF_CPP_MIN_LOG_LEVEL
+
 _ENDS_OR_CHANGES_TRAINING = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED")
 # absl's lines of level INFO, and its remark that they come before a log is set up:
 # https://github.com/abseil/abseil-cpp/blob/master/absl/log/internal/log_format.cc
 _START_UP = re.compile(rb"I\d{4} |WARNING: All log messages before absl::InitializeLog\(\)")
-_END = b"\0the import is over\n"
+_END = b"\0the import is over"
 
 
 def quietly() -> None:
     """Imports them, once.
 
     What they write to stderr appears, but for absl's lines of level INFO, which
-    TF_CPP_MIN_LOG_LEVEL does not reach while the libraries are loaded; warnings and errors, of a
-    broken GPU driver say, come through. Keras computes with TensorFlow, in float32, with channels
-    last, whatever KERAS_BACKEND, keras.json and KERAS_MAX_EPOCHS say.
+    TF_CPP_MIN_LOG_LEVEL does not reach while the libraries are loaded. Afterwards TensorFlow logs
+    nothing, as errors come as exceptions; but where there is an NVIDIA driver it logs errors, so
+    that one hears why a GPU is not used. A TF_CPP_MIN_LOG_LEVEL that is set is kept. Keras computes
+    with TensorFlow, in float32, with channels last, whatever KERAS_BACKEND, keras.json and
+    KERAS_MAX_EPOCHS say.
 
     Raises:
         InputError: keras.json holds what Keras cannot use.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    level = ERRORS if os.path.exists(NVIDIA_DRIVER) else NOTHING
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", level)
     os.environ["KERAS_BACKEND"] = "tensorflow"
     for name in _ENDS_OR_CHANGES_TRAINING:
         os.environ.pop(name, None)
@@ -94,11 +100,12 @@ def _pass_on(reading: int, stderr: int) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):  # its parent's end is its own
             signal.signal(number, signal.SIG_IGN)
         rest = b""
-        while chunk := os.read(reading, 65536):
-            *lines, rest = (rest + chunk).split(b"\n")
+        over = False
+        while not over and (chunk := os.read(reading, 65536)):
+            rest += chunk
+            over = rest.endswith(_END)  # a thread that was started may keep the pipe open
+            *lines, rest = rest.removesuffix(_END).split(b"\n")
             for line in lines:
-                if line + b"\n" == _END:
-                    os._exit(0)
                 if not _START_UP.match(line):
                     os.write(stderr, line + b"\n")
         os.write(stderr, rest)

@@ -97,7 +97,8 @@ def first_batch(data: Any, batch_size: int) -> tuple[Any, Any]:
         return first, data
     if isinstance(data, Iterator):
         first = next(data, None)
-        return first, itertools.chain([] if first is None else [first], data)
+        whole = itertools.chain([] if first is None else [first], data)
+        return first, (batch for batch in whole)  # Keras knows generators only
     if hasattr(data, "shape"):
         return data[:batch_size], data
     if hasattr(data, "__getitem__") and hasattr(data, "__len__"):  # PyDataset

@@ -26,8 +26,8 @@ if __name__ == "__main__":
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(2)
 
-from dim_tf.export import saved_model  # noqa: E402
-from dim_tf.export.embed import SIGNATURE, serialized_example  # noqa: E402
+from dim_tf.export import saved_model
+from dim_tf.export.embed import SIGNATURE, serialized_example
 
 try:
     import apache_beam as beam

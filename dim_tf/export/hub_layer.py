@@ -136,8 +136,8 @@ class EncoderLayer(keras.layers.Layer):
         # As Keras' TFSMLayer: safe unless somebody has said otherwise.
         if serialization_lib.in_safe_mode() is not False:
             raise ValueError(
-                f"the Keras file names the SavedModel {path!r} for its EncoderLayer, and a SavedModel "
-                "can do what a program can; load it within dim_tf.export.encoder_at(PATH), or, if "
+                f"the Keras file names the SavedModel {path!r} for its EncoderLayer, and a "
+                "SavedModel can do what a program can; load it within dim_tf.export.encoder_at(PATH), or, if "
                 "you trust the file, with safe_mode=False"
             )
         if "://" in path:
