@@ -106,12 +106,18 @@ def first_batch(data: Any, batch_size: int) -> tuple[Any, Any]:
     return None, data
 
 
-def check_first(batch: Any, image_shape: tuple[int, int, int]) -> None:
-    """Raises ValueError where the images of a batch of `first_batch` are not what is expected."""
-    for part in _of_replicas(batch):
-        images = as_float32(_array(Batch.of(part).images), image_shape)
+def checked(data: Any, image_shape: tuple[int, int, int]) -> list[Batch]:
+    """The batches of all replicas here, from a batch of `first_batch`.
+
+    Raises:
+        ValueError: the images are not what is expected.
+    """
+    found = [Batch.of(part) for part in _of_replicas(data)]
+    for batch in found:
+        images = as_float32(_array(batch.images), image_shape)
         if images.shape[0]:
             check_range(images.numpy())
+    return found
 
 
 def _of_replicas(batch):

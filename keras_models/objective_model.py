@@ -4,7 +4,7 @@ import abc
 import contextlib
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import keras
 import numpy as np
@@ -63,6 +63,8 @@ class ObjectiveModel(keras.Model, abc.ABC):
     needs_rows = False
     compiles = True
     evaluates = True
+    steps_per_execution: int
+    test_function: Any
 
     def __init__(self, seed: int = 0, **kwargs):
         keras_settings.check_numbers()
@@ -231,7 +233,7 @@ class ObjectiveModel(keras.Model, abc.ABC):
             if trained < len(x):
                 size = found.get("validation_batch_size") or batch_size
                 batches.check_sizes(len(x) - trained, size, parts)
-        found["x"] = self._checked(x, batch_size)
+        found["x"] = self._checked(x, batch_size, found.get("y"))
         if validation is not None:
             size = found.get("validation_batch_size") or batch_size
             found["validation_data"] = self._checked_validation(validation, size, parts)
@@ -244,15 +246,19 @@ class ObjectiveModel(keras.Model, abc.ABC):
         compiling.check_weights(type(self).__name__, sample_weight=[*validation, None, None][2])
         if _in_memory(validation[0]):
             batches.check_sizes(len(validation[0]), batch_size, parts)
-        self._checked(validation[0], batch_size)
+        self._checked(validation[0], batch_size, [*validation, None][1])
         return validation
 
-    def _checked(self, x, batch_size):
+    def _checked(self, x, batch_size, labels=None):
         """The data, whose first batch has been looked at."""
         first, x = batches.first_batch(x, batch_size)
         if first is not None:
-            batches.check_first(first, self.image_shape)
+            self._check_first(first, labels)
         return x
+
+    def _check_first(self, data, labels=None):
+        for batch in batches.checked(data, self.image_shape):
+            self._check(batch if labels is None else batch._replace(labels=labels))
 
     def _check_evaluates(self, purpose):
         if not self.evaluates:
@@ -281,7 +287,7 @@ class ObjectiveModel(keras.Model, abc.ABC):
             if _in_memory(x) and not found.get("steps"):
                 count = self.distribute_strategy.num_replicas_in_sync
                 batches.check_sizes(len(x), batch_size, count)
-            found["x"] = self._checked(x, batch_size)
+            found["x"] = self._checked(x, batch_size, found.get("y"))
         with _too_few_images_told():
             return super().evaluate(**found, **more)
 
@@ -297,7 +303,7 @@ class ObjectiveModel(keras.Model, abc.ABC):
         )
         self._ready()
         if not self._images_checked:
-            batches.check_first(x, self.image_shape)
+            self._check_first(x, y)
             self._images_checked = True
         with _too_few_images_told():
             return super().train_on_batch(x, y, return_dict=return_dict)
@@ -307,20 +313,24 @@ class ObjectiveModel(keras.Model, abc.ABC):
         self._check_evaluates("test_on_batch()")
         compiling.check_weights(type(self).__name__, sample_weight=sample_weight)
         self._ready()
-        batches.check_first(x, self.image_shape)
+        self._check_first(x, y)
         with _too_few_images_told():
             return super().test_on_batch(x, y, return_dict=return_dict)
 
     def make_test_function(self, force=False):
         """Keras' test function, which gives the last batch's figures, made to give their means."""
-        if self.test_function is not None and not force:
-            return self.test_function
-        steps, self.steps_per_execution = self.steps_per_execution, 1
-        try:
-            super().make_test_function(force)
-        finally:
-            self.steps_per_execution = steps
-        self.test_function = self._means.of(self.test_function, steps)
+        if self.test_function is None or force:
+            super().make_test_function(force=True)
+            function, steps = self.test_function, self.steps_per_execution
+
+            def one_batch(iterator):
+                self.steps_per_execution = 1  # Keras looks at it when it traces
+                try:
+                    return function(iterator)
+                finally:
+                    self.steps_per_execution = steps
+
+            self.test_function = self._means.of(one_batch, steps)
         return self.test_function
 
     def reset_metrics(self):
@@ -362,7 +372,7 @@ class ObjectiveModel(keras.Model, abc.ABC):
 
     def _steps(self):
         """How many steps were taken; an optimizer that accumulates gradients counts its own."""
-        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        optimizer: Any = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         if optimizer.gradient_accumulation_steps:
             return optimizer.variables[0]
         return optimizer.iterations
@@ -458,7 +468,7 @@ def _of_all_replicas(metrics: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     return metrics
 
 
-def _in_memory(x) -> bool:
+def _in_memory(x: Any) -> TypeGuard[np.ndarray]:
     return isinstance(x, np.ndarray | tf.Tensor)
 
 

@@ -117,6 +117,9 @@ class EncoderLayer(keras.layers.Layer):
         found = concrete.structured_outputs
         return keras.KerasTensor(found.shape, found.dtype.name)
 
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]):
+        return self.compute_output_spec(keras.KerasTensor(input_shape, "float32")).shape
+
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         return config | {"path": self.saved_model_path, "regularization": self.regularization}
@@ -137,7 +140,8 @@ class EncoderLayer(keras.layers.Layer):
         if serialization_lib.in_safe_mode() is not False:
             raise ValueError(
                 f"the Keras file names the SavedModel {path!r} for its EncoderLayer, and a "
-                "SavedModel can do what a program can; load it within dim_tf.export.encoder_at(PATH), or, if "
+                "SavedModel can do what a program can; load the file within "
+                "dim_tf.export.encoder_at(PATH), with the SavedModel that you trust, or, if "
                 "you trust the file, with safe_mode=False"
             )
         if "://" in path:

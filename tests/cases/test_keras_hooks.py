@@ -196,6 +196,16 @@ def test_targets_of_training_images_cannot_be_validated_which_is_said_before_tra
         model.evaluate(data, verbose=0)
 
 
+def test_validation_without_the_labels_that_are_needed_is_refused_before_training():
+    model = small_baseline.made(small_baseline.supervised, run_eagerly=True)
+    images, labels = small_baseline.IMAGES, small_baseline.LABELS
+    with pytest.raises(ValueError, match="Supervised is trained on images with their labels"):
+        model.fit(images, labels, validation_data=(images,), verbose=0)
+    assert model.optimizer.iterations.numpy() == 0
+    history = model.fit(images, labels, validation_data=(images, labels), verbose=0).history
+    assert 0 <= history["val_accuracy"][0] <= 1
+
+
 @small_baseline.of_models(without=(small_baseline.nat,))
 def test_every_baseline_is_evaluated_without_change(make):
     model = small_baseline.made(make, run_eagerly=True)
