@@ -51,10 +51,10 @@ from dim_tf.export import EncoderLayer
 
 layer = EncoderLayer($quoted, trainable=True)
 
-# In Keras 3 without dim_tf, not to fine-tune:
+# In Keras 3 without dim_tf, not to fine-tune (its weights' names stop Keras' optimizers):
 import keras
 
-layer = keras.layers.TFSMLayer($quoted, call_endpoint="serving_default")
+layer = keras.layers.TFSMLayer($quoted, call_endpoint="serving_default", trainable=False)
 $lite_code```
 
 TensorFlow Serving, from the folder above $name (`serving/compose.yaml`, which each export writes
