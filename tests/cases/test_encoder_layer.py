@@ -1,6 +1,7 @@
 """A Keras file runs no SavedModel that it names itself; a moved one can be given."""
 
 import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,7 +11,7 @@ from small_export import close, images
 
 from dim_tf.errors import InputError
 from dim_tf.evaluation import saved_encoder
-from dim_tf.export import EncoderLayer, encoder_at
+from dim_tf.export import EncoderLayer, card, encoder_at
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +130,10 @@ def test_a_head_on_keras_own_layer_trains_if_that_layer_does_not(small_model):
         model.compile("sgd", "mse", run_eagerly=True)
         return layer, model
 
+    with pytest.raises(ValueError, match="not a valid scope name"):
+        keras.optimizers.Adam().build(head()[0].trainable_variables)
+    says = 'TFSMLayer($quoted, call_endpoint="serving_default", trainable=False)'
+    assert says in Path(card.__file__).read_text()
     layer, model = head(trainable=False)
     before = [w.numpy() for w in layer.weights]
     model.train_on_batch(images(), np.zeros((6, 1)))

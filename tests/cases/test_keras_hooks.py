@@ -149,12 +149,19 @@ def test_one_optimizer_for_both_players_is_refused():
         make_model(optimizer=one, adversary_optimizer=one)
 
 
-@pytest.mark.parametrize("method", ["fit", "evaluate", "train_on_batch", "test_on_batch"])
-@pytest.mark.parametrize("weights", ["sample_weight", "class_weight"])
+@pytest.mark.parametrize(
+    ("method", "weights"),
+    [
+        ("fit", "sample_weight"),
+        ("fit", "class_weight"),
+        ("evaluate", "sample_weight"),
+        ("train_on_batch", "sample_weight"),
+        ("train_on_batch", "class_weight"),
+        ("test_on_batch", "sample_weight"),
+    ],
+)
 def test_weights_of_examples_and_classes_are_refused(method, weights):
     """A sample weight came as the third part of a batch, which is the images' rows."""
-    if weights == "class_weight" and method not in ("fit", "train_on_batch"):
-        return
     model = make_model()
     value = {0: 2.0} if weights == "class_weight" else np.ones(8)
     with pytest.raises(ValueError, match=f"{weights}: the objective of DeepInfoMax"):
