@@ -1,11 +1,10 @@
 """The command line: `python -m dim_tf.main --flagfile=flags/digits.cfg`."""
 
-import os
 import sys
 
 from absl import app, flags, logging
 
-from dim_tf import ending, flagfiles
+from dim_tf import ending, flagfiles, tensorflow_import
 from dim_tf import flags as dim_flags
 from dim_tf.errors import InputError, RunError, one_line
 
@@ -56,8 +55,6 @@ def main(arguments: list[str]) -> int:
     try:
         experiment = dim_flags.experiment(flags.FLAGS, arguments)
         modes = dim_flags.modes(flags.FLAGS)
-        # Errors come as exceptions; what TensorFlow logs beside them is for its developers.
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         logging.set_verbosity(logging.ERROR)
         if "table" in modes:
             if modes != ["table"]:
@@ -65,7 +62,8 @@ def main(arguments: list[str]) -> int:
             from dim_tf.tables import make_table  # its rows are processes: no TensorFlow here
 
             return ending.STOPPED if make_table(experiment, dim_flags.given(flags.FLAGS)) else 0
-        from dim_tf.run import run_stages  # TensorFlow: only now, so that --help is quick
+        tensorflow_import.quietly()  # only now, so that --help is quick
+        from dim_tf.run import run_stages
 
         with ending.raising():
             return ending.STOPPED if run_stages(experiment, modes) else 0

@@ -45,17 +45,20 @@ class DeepInfoMax(ObjectiveModel):
     def call(self, images, training=False):
         return self.encoder(images, training=training)
 
-    def objective(self, batch: Batch, random: StepRandom) -> Losses:
+    def objective(self, batch: Batch, random: StepRandom, training: bool = True) -> Losses:
         """The weighted sum of the terms, of features taken from the views of the images."""
         local_images, global_images = self.views(batch.images, random)
-        local_endpoints = self.encoder(local_images, training=True, random=random)
+        local_endpoints = self.encoder(local_images, training=training, random=random)
         if global_images is local_images:
             global_endpoints = local_endpoints
         else:
             of_global = random.another("global view")
-            global_endpoints = self.encoder(global_images, training=True, random=of_global)
+            global_endpoints = self.encoder(global_images, training=training, random=of_global)
 
-        outputs = [term(local_endpoints, global_endpoints, random=random) for term in self.terms]
+        outputs = [
+            term(local_endpoints, global_endpoints, random=random, training=training)
+            for term in self.terms
+        ]
         weighted = [t.weight * out.encoder_loss for t, out in zip(self.terms, outputs, strict=True)]
         adversary = [out.adversary_loss for out in outputs if out.adversary_loss is not None]
         metrics = {name: value for out in outputs for name, value in out.metrics.items()}

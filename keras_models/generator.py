@@ -67,9 +67,9 @@ class Generator(ObjectiveModel):
     def _codes(self, random, purpose, count):
         return self.prior.sample(random.uniform(purpose, count, (self.prior.dim,)))
 
-    def objective(self, batch: Batch, random: StepRandom) -> Losses:
+    def objective(self, batch: Batch, random: StepRandom, training: bool = True) -> Losses:
         codes = self._codes(random, "codes", tf.shape(batch.images)[0])
-        generated = self.decoder(codes, training=True)
+        generated = self.decoder(codes, training=training)
         found = adversary.losses(
             self.discriminator, batch.images, generated, self.divergence, self.penalty
         )

@@ -1,17 +1,18 @@
 """Export of an encoder as a SavedModel and as TFLite, each loaded again and compared."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dim_tf.export.hub_layer import EncoderLayer
+    from dim_tf.export.hub_layer import EncoderLayer, encoder_at
 
-__all__ = ["EncoderLayer"]
+__all__ = ["EncoderLayer", "encoder_at"]
 
 
-def __getattr__(name: str) -> object:
-    # Only when it is asked for: `python -m dim_tf.export.verify` needs no TensorFlow.
-    if name == "EncoderLayer":
-        from dim_tf.export.hub_layer import EncoderLayer
+def __getattr__(name: str) -> Any:
+    """The Keras layer: imported when it is asked for, as TensorFlow takes seconds."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import keras_models  # noqa: F401  refuses other backends before Keras is imported
+    from dim_tf.export import hub_layer
 
-        return EncoderLayer
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(hub_layer, name)

@@ -16,7 +16,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dim_tf import tensorflow_import
 from dim_tf.errors import InputError, RunError, one_line
+
+if __name__ == "__main__":
+    try:
+        tensorflow_import.quietly()
+    except InputError as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        sys.exit(2)
+
 from dim_tf.export import saved_model
 from dim_tf.export.embed import SIGNATURE, serialized_example
 

@@ -55,7 +55,7 @@ from dim_tf.export import EncoderLayer
 
 layer = EncoderLayer($quoted, trainable=True)
 
-# In Keras 3 without dim_tf, not to fine-tune:
+# In Keras 3 without dim_tf, not to fine-tune (its weights' names stop Keras' optimizers):
 import keras
 
 layer = keras.layers.TFSMLayer(

@@ -1,12 +1,38 @@
 """A reusable SavedModel as a Keras 3 layer, to be fine-tuned or not."""
 
+import contextlib
+import contextvars
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.src.saving import serialization_lib  # in_safe_mode has no public name
 
 PARTS = ("__call__", "variables", "trainable_variables")
+
+_given_path: contextvars.ContextVar[str | None] = contextvars.ContextVar("path", default=None)
+
+
+@contextlib.contextmanager
+def encoder_at(path: str) -> Iterator[None]:
+    """Within it, each `EncoderLayer` of a loaded Keras file calls the SavedModel at `path`.
+
+    The path that the file names is not looked at, so the SavedModel may have moved, and the file
+    may be a stranger's: what runs is the model that you name. The weights are the file's.
+
+        with encoder_at("exported/cifar10/1"):
+            model = keras.models.load_model("classifier.keras")
+
+    Args:
+        path: of the SavedModel.
+    """
+    token = _given_path.set(str(path))
+    try:
+        yield
+    finally:
+        _given_path.reset(token)
 
 
 @keras.saving.register_keras_serializable("dim_tf")
@@ -14,8 +40,9 @@ class EncoderLayer(keras.layers.Layer):
     """A SavedModel that can be called, as a layer: one that we exported or any of TF Hub's kind.
 
     Its variables are the layer's weights: optimizers train them, `trainable` freezes them, and a
-    saved Keras model keeps their values. What it computes stays in the SavedModel, which must still
-    be at `path` when the Keras model is loaded again.
+    saved Keras model keeps their values. What it computes stays in the SavedModel. A graph can do
+    what a program can, so Keras' safe mode does not load one that a file names: tell by
+    `encoder_at(path)` where it is, or trust the file by `load_model(..., safe_mode=False)`.
 
         encoder = EncoderLayer("exported/cifar10/1", trainable=True)
         classifier = keras.Sequential([keras.Input([32, 32, 3]), encoder, keras.layers.Dense(10)])
@@ -46,8 +73,8 @@ class EncoderLayer(keras.layers.Layer):
         if "://" not in path and not Path(path, "saved_model.pb").is_file():
             raise ValueError(
                 f"{path} holds no SavedModel (saved_model.pb); give the folder of one version, as "
-                "exported/cifar10/1. A Keras model that was saved with this layer needs it at the "
-                "same place"
+                "exported/cifar10/1. If a Keras file names it and it has moved, load that file "
+                "within dim_tf.export.encoder_at(PATH)"
             )
         self._loaded = tf.saved_model.load(path)
         missing = [part for part in PARTS if not hasattr(self._loaded, part)]
@@ -65,7 +92,10 @@ class EncoderLayer(keras.layers.Layer):
     def _adopt(self, variable: tf.Variable, trainable: bool) -> None:
         # Keras has no public way to take over a variable of TensorFlow; its TFSMLayer does this.
         weight = keras.Variable(
-            initializer=variable, trainable=trainable, dtype=variable.dtype.name
+            initializer=variable,
+            trainable=trainable,
+            dtype=variable.dtype.name,
+            name=variable.name.removesuffix(":0").replace("/", "_").replace(":", "_"),
         )
         weight._value = variable
         self._track_variable(weight)
@@ -87,6 +117,36 @@ class EncoderLayer(keras.layers.Layer):
         found = concrete.structured_outputs
         return keras.KerasTensor(found.shape, found.dtype.name)
 
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]):
+        return self.compute_output_spec(keras.KerasTensor(input_shape, "float32")).shape
+
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         return config | {"path": self.saved_model_path, "regularization": self.regularization}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "EncoderLayer":
+        """The layer of a saved Keras model.
+
+        Raises:
+            ValueError: the file names the SavedModel, and Keras' safe mode is on or it is remote;
+                or as of the constructor.
+        """
+        path = _given_path.get()
+        if path is not None:
+            return cls(**{**config, "path": path})
+        path = str(config.get("path"))
+        # As Keras' TFSMLayer: safe unless somebody has said otherwise.
+        if serialization_lib.in_safe_mode() is not False:
+            raise ValueError(
+                f"the Keras file names the SavedModel {path!r} for its EncoderLayer, and a "
+                "SavedModel can do what a program can; load the file within "
+                "dim_tf.export.encoder_at(PATH), with the SavedModel that you trust, or, if "
+                "you trust the file, with safe_mode=False"
+            )
+        if "://" in path:
+            raise ValueError(
+                f"the Keras file names the remote SavedModel {path!r} for its EncoderLayer; load "
+                "it within dim_tf.export.encoder_at(PATH)"
+            )
+        return cls(**config)

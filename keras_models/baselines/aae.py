@@ -45,12 +45,12 @@ class AdversarialAutoencoder(Autoencoder):
     def adversary_variables(self):
         return self.matching.adversary_variables
 
-    def objective(self, batch: Batch, random: StepRandom) -> Losses:
-        endpoints = self.encoder(batch.images, training=True, random=random)
+    def objective(self, batch: Batch, random: StepRandom, training: bool = True) -> Losses:
+        endpoints = self.encoder(batch.images, training=training, random=random)
         features = tf.cast(endpoints["global"], tf.float32)
         codes = self.matching.prior.to_support(features)
-        error = self.squared_error(batch.images, codes)
-        matched = self.matching(endpoints, endpoints, random=random)
+        error = self.squared_error(batch.images, codes, training)
+        matched = self.matching(endpoints, endpoints, random=random, training=training)
         loss = error + self.matching.weight * matched.encoder_loss
         metrics = {"squared_error": error, **matched.metrics}
         return Losses(loss, matched.adversary_loss, metrics, features)

@@ -106,9 +106,9 @@ class MultiScaleDIM(EncoderModel):
             as_map = shape if len(shape) == 4 else (shape[0], 1, 1, shape[1])
             term.build({"local": as_map}, {"global": shapes[anchor]})
 
-    def objective(self, batch: Batch, random: StepRandom) -> Losses:
+    def objective(self, batch: Batch, random: StepRandom, training: bool = True) -> Losses:
         first, second = (
-            self.encoder(images, training=True, random=random.another(name))
+            self.encoder(images, training=training, random=random.another(name))
             for name, images in zip(
                 ("first view", "second view"), self.views(batch.images, random), strict=True
             )
@@ -120,7 +120,9 @@ class MultiScaleDIM(EncoderModel):
                 features = mine[place]
                 if features.shape.rank == 2:
                     features = features[:, tf.newaxis, tf.newaxis]
-                found = term({"local": features}, {"global": other[anchor]}, random=random)
+                found = term(
+                    {"local": features}, {"global": other[anchor]}, random=random, training=training
+                )
                 total += 0.5 * term.weight * found.encoder_loss
                 for name, value in found.metrics.items():
                     metrics[name] = metrics.get(name, 0.0) + 0.5 * value

@@ -37,14 +37,14 @@ class Autoencoder(EncoderModel):
         if not self.decoder.built:
             self.decoder.build()
 
-    def squared_error(self, images, codes) -> tf.Tensor:
+    def squared_error(self, images, codes, training: bool = True) -> tf.Tensor:
         """float32 scalar: the mean over all numbers of (images - decoded codes)²."""
-        return tf.reduce_mean((images - self.decoder(codes, training=True)) ** 2)
+        return tf.reduce_mean((images - self.decoder(codes, training=training)) ** 2)
 
-    def objective(self, batch: Batch, random: StepRandom) -> Losses:
-        endpoints = self.encoder(batch.images, training=True, random=random)
+    def objective(self, batch: Batch, random: StepRandom, training: bool = True) -> Losses:
+        endpoints = self.encoder(batch.images, training=training, random=random)
         codes = tf.cast(endpoints["global"], tf.float32)
-        return Losses(self.squared_error(batch.images, codes), None, {}, codes)
+        return Losses(self.squared_error(batch.images, codes, training), None, {}, codes)
 
     def config(self):
         return {"decoder": self.decoder}

@@ -60,13 +60,13 @@ class BiGAN(EncoderModel):
     def adversary_variables(self):
         return self.discriminator.trainable_variables
 
-    def objective(self, batch: Batch, random: StepRandom) -> Losses:
-        endpoints = self.encoder(batch.images, training=True, random=random)
+    def objective(self, batch: Batch, random: StepRandom, training: bool = True) -> Losses:
+        endpoints = self.encoder(batch.images, training=training, random=random)
         features = tf.cast(endpoints["global"], tf.float32)
         encoded = (batch.images, self.prior.to_support(features))
         noise = random.uniform("codes", tf.shape(batch.images)[0], (self.prior.dim,))
         codes = self.prior.sample(noise)
-        generated = (self.generator(codes, training=True), codes)
+        generated = (self.generator(codes, training=training), codes)
 
         score = adversary.scores_and_gradient_norm
         stopped = tf.nest.map_structure(tf.stop_gradient, (encoded, generated))

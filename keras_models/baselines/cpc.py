@@ -67,8 +67,8 @@ class CPC(EncoderModel):
             found.append(tf.reshape(state, [-1, width, self.units]))
         return tf.stack(found, axis=1)
 
-    def objective(self, batch: Batch, random: StepRandom) -> Losses:
-        features = self.encoder(batch.images, training=True, random=random)["global"]
+    def objective(self, batch: Batch, random: StepRandom, training: bool = True) -> Losses:
+        features = self.encoder(batch.images, training=training, random=random)["global"]
         contexts = self.contexts(features)
         losses, hits = [], []
         for k, prediction in enumerate(self.predictions, 1):

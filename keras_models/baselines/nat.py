@@ -34,6 +34,7 @@ class NoiseAsTargets(EncoderModel):
     """
 
     needs_rows = True
+    evaluates = False  # a target belongs to a training image
     compiles = False  # XLA cannot call SciPy
 
     def __init__(self, encoder, images: int, seed: int = 0, **kwargs):
@@ -56,8 +57,8 @@ class NoiseAsTargets(EncoderModel):
             name="targets",
         )
 
-    def objective(self, batch: Batch, random: StepRandom) -> Losses:
-        endpoints = self.encoder(batch.images, training=True, random=random)
+    def objective(self, batch: Batch, random: StepRandom, training: bool = True) -> Losses:
+        endpoints = self.encoder(batch.images, training=training, random=random)
         features = tf.cast(endpoints["global"], tf.float32)
         unit = tf.math.l2_normalize(features, axis=1)  # [N, D]
         everywhere = tf.stop_gradient(unit)

@@ -49,9 +49,9 @@ class Supervised(EncoderModel):
         x = self.hidden(features, training=training, random=random)
         return tf.cast(self.classifier(x), tf.float32)
 
-    def objective(self, batch: Batch, random: StepRandom) -> Losses:
-        features = self.encoder(batch.images, training=True, random=random)["global"]
-        logits = self.logits(features, True, random)
+    def objective(self, batch: Batch, random: StepRandom, training: bool = True) -> Losses:
+        features = self.encoder(batch.images, training=training, random=random)["global"]
+        logits = self.logits(features, training, random)
         losses, hits = classification.losses_and_hits(logits, batch.labels, self.multi_label)
         accuracy = tf.reduce_mean(tf.cast(hits, tf.float32))
         return Losses(tf.reduce_mean(losses), None, {"accuracy": accuracy}, features)

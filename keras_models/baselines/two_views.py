@@ -52,11 +52,11 @@ class TwoViews(EncoderModel):
             shape = layer.compute_output_shape(shape)
         self.projection.build(shape)
 
-    def projected(self, features) -> tf.Tensor:
-        """Global features -> float32 [N, P], by the batch's statistics."""
+    def projected(self, features, training: bool = True) -> tf.Tensor:
+        """Global features -> float32 [N, P], in training by the batch's statistics."""
         x = features
         for layer in self.hidden:
-            x = layer(x, training=True)
+            x = layer(x, training=training)
         return tf.cast(self.projection(x), tf.float32)
 
     @abc.abstractmethod
@@ -65,13 +65,13 @@ class TwoViews(EncoderModel):
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """The loss, and metrics, of this replica's projections of both views, [N, P] each."""
 
-    def objective(self, batch: Batch, random: StepRandom) -> Losses:
+    def objective(self, batch: Batch, random: StepRandom, training: bool = True) -> Losses:
         features = []
         for name in ("first view", "second view"):
             of_view = random.another(name)
             images = self.augmentation(views.flip(batch.images, of_view), of_view, name)
-            features.append(self.encoder(images, training=True, random=of_view)["global"])
-        loss, metrics = self.compare(*(self.projected(x) for x in features))
+            features.append(self.encoder(images, training=training, random=of_view)["global"])
+        loss, metrics = self.compare(*(self.projected(x, training) for x in features))
         return Losses(loss, None, metrics, features[0])
 
     def config(self):

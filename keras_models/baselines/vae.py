@@ -52,9 +52,9 @@ class VAE(Autoencoder):
         stddev = tf.exp(0.5 * tf.cast(log_variance, tf.float32))
         return tfd.Independent(tfd.Normal(mean, stddev), 1)
 
-    def objective(self, batch: Batch, random: StepRandom) -> Losses:
+    def objective(self, batch: Batch, random: StepRandom, training: bool = True) -> Losses:
         tfd = priors.distributions()
-        endpoints = self.encoder(batch.images, training=True, random=random)
+        endpoints = self.encoder(batch.images, training=training, random=random)
         posterior = self.posterior(endpoints)
         dim = self.encoder.global_dim
         noise = self._normal.sample(random.uniform("posterior", tf.shape(batch.images)[0], (dim,)))
@@ -62,7 +62,7 @@ class VAE(Autoencoder):
 
         prior = tfd.Independent(tfd.Normal(tf.zeros(dim), 1.0), 1)
         divergence = tfd.kl_divergence(posterior, prior)  # [N]
-        decoded = self.decoder(codes, training=True)
+        decoded = self.decoder(codes, training=training)
         likelihood = tfd.Independent(tfd.Normal(decoded, 1.0), 3).log_prob(batch.images)  # [N]
         loss = tf.reduce_mean(self.kl_weight * divergence - likelihood)
         metrics = {

@@ -10,6 +10,12 @@ import tensorflow as tf
 
 from keras_models import replicas
 
+TOO_FEW_OTHERS = (
+    "a batch has fewer other images than each image is to be paired with (--negatives); give fewer "
+    "negatives, another batch_size, or leave the last batch of an epoch out (tf.data: "
+    "drop_remainder=True)"
+)
+
 
 def following(features: tf.Tensor, count: int) -> list[tf.Tensor]:
     """The features of the images that follow each image in the global batch.
@@ -24,6 +30,7 @@ def following(features: tf.Tensor, count: int) -> list[tf.Tensor]:
 
     Raises:
         ValueError: there are not as many images.
+        tf.errors.InvalidArgumentError: the same, where that is known in the step only.
     """
     n, everywhere = features.shape[0], replicas.count()
     if n is not None and not 1 <= count <= min(n, n * everywhere - 1):
@@ -31,6 +38,11 @@ def following(features: tf.Tensor, count: int) -> list[tf.Tensor]:
             f"each image is to be paired with {count} others (--negatives); with {n} images on "
             f"each of {everywhere} replicas, give at most {min(n, n * everywhere - 1)}"
         )
+    if n is None:
+        rows = tf.shape(features)[0]
+        enough = count <= tf.minimum(rows, rows * everywhere - 1)
+        with tf.control_dependencies([tf.debugging.Assert(enough, [TOO_FEW_OTHERS])]):
+            features = tf.identity(features)
     after = replicas.stack(features[:count])[(replicas.index() + 1) % everywhere]
     row = tf.concat([features, after], 0)
     rows = tf.shape(features)[0]

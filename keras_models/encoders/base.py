@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import keras
 
-from keras_models import layers
+from keras_models import keras_settings, layers
 
 NAMES = ("local", "conv", "fc", "global")  # endpoints, from the images up
 
@@ -22,6 +22,7 @@ class Encoder(keras.Model, abc.ABC):
     """
 
     def __init__(self, image_shape: Sequence[int], global_dim: int, synchronized: bool, **kwargs):
+        keras_settings.check_numbers()
         super().__init__(**kwargs)
         self.image_shape = tuple(image_shape)
         self.global_dim = global_dim

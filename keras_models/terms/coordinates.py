@@ -112,8 +112,10 @@ class Coordinates(_CoordinateTerm):
         _, rows, columns, channels = local_shapes["local"]
         self._build_predictor(rows, columns, channels + global_shapes["global"][-1])
 
-    def call(self, local_endpoints, global_endpoints, random: StepRandom) -> TermOutput:
-        del random
+    def call(
+        self, local_endpoints, global_endpoints, random: StepRandom, training: bool = True
+    ) -> TermOutput:
+        del random, training
         local_map = local_endpoints["local"]
         features = [_flat(local_map), _global_everywhere(global_endpoints["global"], local_map)]
         return self._output(features, *_places(local_map))
@@ -149,7 +151,10 @@ class RelativeCoordinates(_CoordinateTerm):
         inputs = 2 * channels + global_shapes["global"][-1]
         self._build_predictor(2 * rows - 1, 2 * columns - 1, inputs)
 
-    def call(self, local_endpoints, global_endpoints, random: StepRandom) -> TermOutput:
+    def call(
+        self, local_endpoints, global_endpoints, random: StepRandom, training: bool = True
+    ) -> TermOutput:
+        del training
         local_map = local_endpoints["local"]
         places = _flat(local_map)
         partner = random.choice("relative coordinates", places.shape[1], places.shape[1])

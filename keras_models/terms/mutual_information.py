@@ -61,9 +61,11 @@ class MutualInformation(keras.layers.Layer):
             self.critic.build(shape, global_shapes["global"])
         self.built = True
 
-    def call(self, local_endpoints, global_endpoints, random: StepRandom) -> TermOutput:
+    def call(
+        self, local_endpoints, global_endpoints, random: StepRandom, training: bool = True
+    ) -> TermOutput:
         features, stands_for = self._some_places(local_endpoints["local"], random)
-        scores = self.critic(features, global_endpoints["global"], training=True)
+        scores = self.critic(features, global_endpoints["global"], training=training)
         value = self.estimator(scores, stands_for)
         metrics = {
             f"{self.name}_mi": value,

@@ -59,7 +59,10 @@ class PriorMatching(keras.layers.Layer):
             self.discriminator.build((None, dim))
         self.built = True
 
-    def call(self, local_endpoints, global_endpoints, random: StepRandom) -> TermOutput:
+    def call(
+        self, local_endpoints, global_endpoints, random: StepRandom, training: bool = True
+    ) -> TermOutput:
+        del training
         features = tf.cast(global_endpoints["global"], tf.float32)
         globals_ = math.prod(features.shape[1:-1])
         noise = random.uniform("prior", tf.shape(features)[0], (globals_, self.prior.dim))
