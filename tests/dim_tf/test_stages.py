@@ -1,7 +1,13 @@
+import types
+
+import numpy as np
 import pytest
 
 from dim_tf import stages
+from dim_tf.data.pixel_range import PixelRange
+from dim_tf.data.splits import Split, Splits
 from dim_tf.experiment import Experiment
+from dim_tf.export import publish
 
 
 @pytest.mark.parametrize(
@@ -35,3 +41,13 @@ from dim_tf.experiment import Experiment
 )
 def test_the_card_tells_what_makes_the_objective(settings, told):
     assert stages._objective(Experiment(name="a", **settings)) == told
+
+
+def test_an_export_reads_16_bits_as_the_training_did(tmp_path, monkeypatch):
+    images = Split(np.zeros([2, 8, 8, 3], np.uint8), None)
+    splits = Splits("a", images, images, (), "", pixel_range=PixelRange(7, 4095))
+    details = []
+    monkeypatch.setattr(stages, "load_trained", lambda *_: (types.SimpleNamespace(encoder=None), 1))
+    monkeypatch.setattr(publish, "publish", lambda *given: details.append(given[-1]) or ("1", 0.0))
+    stages.export(Experiment(name="a", run_dir=str(tmp_path)), splits)
+    assert details[0].pixel_range == splits.pixel_range

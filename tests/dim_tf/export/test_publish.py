@@ -18,6 +18,7 @@ import tensorflow as tf
 from small_export import images, small_encoder
 
 import dim_tf
+from dim_tf.data.pixel_range import PixelRange
 from dim_tf.errors import InputError, RunError
 from dim_tf.export import card, lite, publish, saved_model, verify
 
@@ -51,6 +52,7 @@ def published(few_variants, tmp_path_factory):
             "protocol": {"step": 1234},
         },
         label_names=("cat", "dog"),
+        pixel_range=PixelRange(0, 4095),
         quantized=True,
         tflite_endpoints=True,
     )
@@ -99,6 +101,7 @@ def test_the_card_tells_what_is_in_the_folder(published):
     assert "CC0-1.0\n- **Note**: Drawn by \\<hand\\>.\n\n## Input" in card
     assert "| linear_probe | global | 0.7500 | 0.5000 |" in card
     assert "| linear_probe | fc |  |  |" in card
+    assert "the values 0 to 4095 become 0 to 255" in card
     for variant in (*lite.VARIANTS, lite.ENDPOINTS):
         size = (published / variant.file).stat().st_size / 1e6
         assert f"| `{variant.file}` | {size:.2f} |" in card
@@ -136,6 +139,7 @@ def test_the_cards_keras_layer_works_under_a_head_that_learns(published, monkeyp
 def test_metadata_hold_the_settings_and_the_quantization(published):
     told = json.loads((published / "assets/metadata.json").read_text())
     assert told["experiment"] == {"seed": 5}
+    assert told["pixel_range"] == [0, 4095]
     assert told["parameters"] == small_encoder().count_params()
     loaded = tf.saved_model.load(str(published))
     stored = loaded.signatures["quantized"](images=tf.constant(images()))["global_bytes"].numpy()
