@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dim_tf.data import Request, folder_report, image_files, manifest
+from dim_tf.data import Request, folder_report, image_files, image_folder, manifest
 from dim_tf.data.decoded_cache import DecodedCache
 from dim_tf.data.folder_report import FolderReport
 from dim_tf.data.image_files import Fault, UndecodableError
@@ -105,7 +105,7 @@ def load(request: Request) -> Splits:
         InputError: there is no such folder, or too few images in it, or too many of its files are
             unreadable, or there is no room for the decoded images.
     """
-    folder = _folder(request)
+    folder = image_folder(request.data_dir)
     cache = Path(os.path.expanduser(request.cache_dir)) if request.cache_dir else default_cache()
     found = _scanned(folder, cache)
     rows, repeated = distinct(found)
@@ -151,10 +151,21 @@ def load(request: Request) -> Splits:
 
 
 def default_cache() -> Path:
-    """The user's, after the XDG base directory specification."""
+    """The user's, after the XDG base directory specification.
+
+    Raises:
+        InputError: the user has no home folder.
+    """
     base = os.environ.get("XDG_CACHE_HOME", "")
-    # The specification says of a relative path: ignore it.
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "dim_tf"
+    if os.path.isabs(base):  # the specification says of a relative path: ignore it
+        return Path(base) / "dim_tf"
+    try:
+        return Path.home() / ".cache" / "dim_tf"
+    except RuntimeError as error:
+        raise InputError(
+            "this user has no home folder, in which decoded images would be kept; give --cache_dir, "
+            "or set HOME"
+        ) from error
 
 
 def distinct(found: Manifest) -> tuple[np.ndarray, dict[int, int]]:
@@ -241,24 +252,6 @@ def labelled(names: list[str], wanted: str) -> tuple[np.ndarray | None, tuple[st
     labels = np.array([number[part[0]] for part in parts], np.int64)
     shown = tuple(folder_report.printable(name) for name in folders)
     return labels, shown, f"the {len(folders):,} folders"
-
-
-def _folder(request):
-    """The folder, if there is one that can be read."""
-    if not request.data_dir:
-        raise InputError("--dataset=folder needs --data_dir=PATH, the folder of your images")
-    folder = Path(os.path.expanduser(request.data_dir))  # pathlib refuses unknown users
-    try:
-        with os.scandir(folder):
-            return folder
-    except NotADirectoryError as error:
-        raise InputError(
-            f"--data_dir={folder} is a file; give a folder, below which images are looked for"
-        ) from error
-    except OSError as error:
-        raise InputError(
-            f"--data_dir={folder} cannot be read ({error.strerror}); give the folder of your images"
-        ) from error
 
 
 def _scanned(folder, cache):

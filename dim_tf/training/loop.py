@@ -107,7 +107,9 @@ def train(
     split = trained_on(experiment, splits)
     per_epoch = pipeline.steps_per_epoch(len(split), experiment.batch_size)
     if devices is None:
-        devices = strategy.get(experiment.strategy, experiment.replicas, experiment.cluster)
+        devices = strategy.get(
+            experiment.strategy, experiment.replicas, experiment.cluster, experiment.worker_timeout
+        )
     replicas = devices.num_replicas_in_sync
     chief = strategy.is_chief(devices)
     _check(experiment, replicas, per_epoch)
