@@ -7,8 +7,8 @@ from types import ModuleType
 import tensorflow as tf
 
 from dim_tf import data
-from dim_tf.data import holdout
 from dim_tf.console import say
+from dim_tf.data import holdout
 from dim_tf.errors import MeasureError, RunError
 from dim_tf.experiment import Experiment
 from dim_tf.run_lock import locked

@@ -163,8 +163,8 @@ def default_cache() -> Path:
         return Path.home() / ".cache" / "dim_tf"
     except RuntimeError as error:
         raise InputError(
-            "this user has no home folder, in which decoded images would be kept; give --cache_dir, "
-            "or set HOME"
+            "this user has no home folder, in which decoded images would be kept; give "
+            "--cache_dir, or set HOME"
         ) from error
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from dim_tf.console import say
 from dim_tf.errors import InputError, RunError
 from dim_tf.export import saved_model
 from dim_tf.export.image_collection import Collection
@@ -75,7 +76,7 @@ def _embed(saved_model_path, encoder, collection, out, format, write, shard_size
     _write_manifest(out, told | {"complete": False})
     shard = _finished_shards(out, format)
     if shard:
-        print(f"embed: {shard:,} files are there; going on after them", flush=True)
+        say(f"embed: {shard:,} files are there; going on after them")
     waiting = _Rows([], np.empty(0), np.empty(0))
     for ids, encoded in _read_whole(collection, shard * shard_size, min(BATCH, shard_size)):
         answer = signature(image_bytes=encoded)
@@ -84,7 +85,7 @@ def _embed(saved_model_path, encoder, collection, out, format, write, shard_size
             full, waiting = waiting.split(shard_size)
             _write_shard(out, format, write, shard, full)
             shard += 1
-            print(f"embed: {shard * shard_size:,} images", flush=True)
+            say(f"embed: {shard * shard_size:,} images")
     if len(waiting):
         _write_shard(out, format, write, shard, waiting)
         shard += 1

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import itertools
 import os
 import shutil
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import filelock
 import keras
 import numpy as np
 
@@ -135,7 +135,7 @@ def _hidden(folder: Path) -> Iterator[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder) as alone:  # else another's might be removed before it is locked
             for left in folder.glob(".unpublished-*") if alone else ():
-                with _locked(left, fcntl.LOCK_NB) as unused:
+                with _locked(left, wait=False) as unused:
                     if unused:
                         shutil.rmtree(left, ignore_errors=True)
             hidden = Path(tempfile.mkdtemp(prefix=".unpublished-", dir=folder))
@@ -153,16 +153,15 @@ def _hidden(folder: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path, more: int = 0) -> Iterator[bool]:
+def _locked(folder: Path, wait: bool = True) -> Iterator[bool]:
     """Whether the folder could be locked; it is held until the end, that of the process too."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | more)
-        except OSError:  # another holds it, or the file system does not lock folders
-            yield False
-        else:
-            yield True
+            is_locked = filelock.lock_descriptor(descriptor, blocking=wait)
+        except OSError:  # the file system does not lock folders
+            is_locked = False
+        yield is_locked
     finally:
         os.close(descriptor)
 

@@ -5,18 +5,20 @@ A run goes on with other images, as a folder's may change; that it did is told.
 
 from pathlib import Path
 
+from dim_tf.console import say
 from dim_tf.data.splits import Splits
-from dim_tf.errors import InputError
+from dim_tf.errors import InputError, one_line
 from dim_tf.files import read_text, replace_text
 
 FILE = "images.txt"  # of a run folder: the fingerprint
+_SHOWN = 80  # characters of what a damaged file may hold instead
 
 
 def begun_on(folder: Path) -> str:
     """The fingerprint of the images that a run was begun on; empty where it is not known."""
     try:
-        return read_text(folder / FILE).strip()
-    except (OSError, ValueError):  # of an earlier version, or damaged
+        return one_line(read_text(folder / FILE).strip(), _SHOWN)
+    except (OSError, ValueError):  # of an earlier version, or no text
         return ""
 
 
@@ -44,8 +46,7 @@ def note(folder: Path, splits: Splits) -> None:
     if not before:
         replace_text(folder / FILE, splits.fingerprint + "\n")
     elif before != splits.fingerprint:
-        print(
+        say(
             f"data: not the images that {folder} was begun on (fingerprint {before}, now "
-            f"{splits.fingerprint}); training goes on with these",
-            flush=True,
+            f"{splits.fingerprint}); training goes on with these"
         )
