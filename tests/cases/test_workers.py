@@ -129,15 +129,14 @@ def started(own, other, *more):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_worker_that_waits_is_ended_by_a_signal(number, tmp_path, monkeypatch):
+def test_a_worker_that_waits_is_ended_by_a_signal(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     process = started(*free_addresses(2), "--worker_timeout=60")
     assert process.stdout.readline().startswith("train: worker 0 waits for worker 1 at 127.0.0.1:")
-    process.send_signal(number)
+    process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=10)
     assert process.returncode == 143, err
-    assert f"stopped by {number.name}" in out
+    assert "stopped by SIGTERM" in out
     assert list(tmp_path.iterdir()) == []
 
 
