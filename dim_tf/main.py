@@ -108,6 +108,8 @@ def run() -> None:
     try:
         parse_flags(sys.argv, values)
         status = main(sys.argv, values)
+    except BrokenPipeError:  # --help, or the last words
+        status = _failed(_OUTPUT_CLOSED, FAILED)
     finally:
         unwritten = console.flush()
     if unwritten and status == 0:
