@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 from absl import flags
 
+import dim_tf
 from dim_tf import ending, main
 from dim_tf.data import Request, folder, tfds_files
 from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
 from dim_tf.training import images_seen
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(dim_tf.__file__).parents[1]
 
 
 @pytest.fixture

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
+import dim_tf
 from dim_tf import preconditions
 from dim_tf.errors import InputError, RunError
 from dim_tf.experiment import Experiment
 from dim_tf.training import workers
 from dim_tf.training.workers import Address, Workers
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(dim_tf.__file__).parents[1]
 
 
 def cluster(addresses, index=0, job="worker"):
