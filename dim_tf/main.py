@@ -73,19 +73,23 @@ def main(arguments: list[str], values: flags.FlagValues) -> int:
             return ending.STOPPED if run_stages(experiment, modes) else 0
     except InputError as error:
         return _failed(error, WRONG_INPUT)
-    except BrokenPipeError:
-        return _failed(_OUTPUT_CLOSED, FAILED)
-    except (RunError, OSError) as error:  # OSError: a file that cannot be read, say
+    except RunError as error:
         return _failed(error, FAILED)
+    except OSError as error:  # a file that cannot be read, say
+        return _failed(_of_output(error), FAILED)
     except ending.Ended as ended:
         console.say(f"{ended}; what is written is whole, and the same command does the rest")
         return ending.STOPPED
 
 
-_OUTPUT_CLOSED = (
-    "what reads the output has ended; what is written is whole, and the same command, its output "
-    "in a file, does the rest"
-)
+def _of_output(error: OSError) -> object:
+    """What an error says, in other words where it is that of a pipe."""
+    if not isinstance(error, BrokenPipeError):
+        return error
+    return (
+        "what reads the output has ended; what is written is whole, and the same command, its "
+        "output in a file, does the rest"
+    )
 
 
 def _failed(error: object, status: int) -> int:
@@ -108,12 +112,12 @@ def run() -> None:
     try:
         parse_flags(sys.argv, values)
         status = main(sys.argv, values)
-    except BrokenPipeError:  # --help, or the last words
-        status = _failed(_OUTPUT_CLOSED, FAILED)
+    except OSError as error:  # of --help, or of the last words
+        status = _failed(_of_output(error), FAILED)
     finally:
         unwritten = console.flush()
     if unwritten and status == 0:
-        status = _failed(_OUTPUT_CLOSED if isinstance(unwritten, BrokenPipeError) else unwritten, 1)
+        status = _failed(_of_output(unwritten), FAILED)
     sys.exit(status)
 
 

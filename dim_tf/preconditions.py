@@ -91,7 +91,8 @@ def _check_collection(experiment: Experiment) -> None:
 def _check_exported(experiment: Experiment) -> None:
     if experiment.saved_model:
         path, told = Path(experiment.saved_model), f"--saved_model={experiment.saved_model}"
-        if not (path / "saved_model.pb").is_file():
+        # TensorFlow reads other places, too, as gs://.
+        if "://" not in experiment.saved_model and not (path / "saved_model.pb").is_file():
             raise InputError(
                 f"{told} is no exported encoder (it has no saved_model.pb); give a version's "
                 "folder, as exported/cifar10/1"

@@ -234,6 +234,21 @@ def test_an_output_whose_reader_has_ended_is_told_in_one_line(monkeypatch, tmp_p
     assert len(said.splitlines()) == 1
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+def test_an_output_on_a_full_disk_is_told_in_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(ending, "end_at_once", lambda: None)
+    monkeypatch.setattr(main, "main", lambda *_: print("done") or 0)
+    monkeypatch.setattr(sys, "argv", ["dim-tf"])
+    with (
+        open("/dev/full", "w") as stream,
+        contextlib.redirect_stdout(stream),
+        pytest.raises(SystemExit) as end,
+    ):
+        main.run()
+    assert end.value.code == main.FAILED
+    assert capsys.readouterr().err == "error: [Errno 28] No space left on device\n"
+
+
 def test_help_that_nobody_reads_to_its_end_is_no_traceback(monkeypatch):
     monkeypatch.setattr(ending, "end_at_once", lambda: None)
     monkeypatch.setattr(sys, "argv", ["dim-tf", "--help"])
