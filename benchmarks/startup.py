@@ -88,8 +88,8 @@ def tell_parts(began: float, command: list[str]) -> None:
     parts = Parts()
     parts.seconds["start Python"] = time.time() - began
     _time_imports(parts)
-    main = parts.timed("import absl, define flags", _defined_flags)()
-    main.parse_flags(["dim_tf.main", *command])
+    main, values = parts.timed("import absl, define flags", _defined_flags)()
+    main.parse_flags(["dim_tf.main", *command], values)
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # as the command sets it, before TensorFlow
     parts.timed("import dim_tf, keras_models", __import__)("dim_tf.run")
 
@@ -112,7 +112,7 @@ def tell_parts(began: float, command: list[str]) -> None:
     loop.make_model = parts.timed("build the model", loop.make_model)
     keras.Model.fit = parts.timed("first step: pipeline, graph, run", keras.Model.fit)
     try:
-        main.main(["dim_tf.main", *command])
+        main.main(["dim_tf.main", *command], values)
     except FirstStepEnded:
         whole = time.time() - began
     parts.seconds[REST] = whole - sum(parts.seconds.values())
@@ -122,8 +122,9 @@ def tell_parts(began: float, command: list[str]) -> None:
 def _defined_flags():
     from dim_tf import main
 
-    main.dim_flags.define(main.flags.FLAGS)
-    return main
+    values = main.flags.FlagValues()
+    main.dim_flags.define(values)
+    return main, values
 
 
 def _time_imports(parts):

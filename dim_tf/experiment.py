@@ -296,6 +296,14 @@ class Experiment:
         choices=("tf_config", "slurm", "kubernetes"),
         identity=False,
     )
+    worker_timeout: float = setting(
+        120.0,
+        "seconds that a process of --strategy=multi_worker waits for the others, at the start and "
+        "in each exchange",
+        above=0,
+        maximum=86_400,
+        identity=False,
+    )
     micro_batches: int = setting(
         1,
         "parts of a step's images that are gone through one after the other, to save memory; "

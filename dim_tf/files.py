@@ -1,11 +1,14 @@
 """Writing files so that nothing is lost, and reading those that were cut off."""
 
 import contextlib
+import errno
 import hashlib
+import io
 import json
 import os
 import re
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +22,63 @@ _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}\.tmp", re.DOTALL)  # as `unfinishe
 # Of a file that is read whole; the largest that is written, an evaluation, has some 100 kB.
 MAX_BYTES = 2**26
 MAX_DEPTH = 50
+
+
+# Neither of these is known on Windows, whose folders hold no FIFOs.
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+
+
+def descriptor_of(path: Path, flags: int, mode: int = 0o666) -> int:
+    """Opens a regular file, as `os.open` does, at once and nothing else.
+
+    In a folder that others may write to, a name may be a FIFO, whose opening waits for ever, a
+    device, which has no end, or, where the file is written, a link to another file of the user's.
+    A link is followed where the file is only read.
+
+    Args:
+        path: of the file.
+        flags: of `os.open`.
+        mode: of a file that is made; the umask takes from it.
+
+    Raises:
+        OSError: it cannot be opened, is no regular file, or is a link and would be written.
+    """
+    if flags & (os.O_WRONLY | os.O_RDWR):
+        flags |= _NO_LINK
+    try:
+        descriptor = os.open(path, flags | _AT_ONCE, mode)
+    except OSError as error:
+        if error.errno == errno.ELOOP and path.is_symlink():
+            raise OSError(errno.ELOOP, "it is a link", str(path)) from error
+        if error.errno == errno.ENXIO:  # a FIFO that nobody reads, or a socket
+            raise OSError(errno.EINVAL, "it is no regular file", str(path)) from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        is_folder = path.is_dir()
+        code = errno.EISDIR if is_folder else errno.EINVAL
+        why = os.strerror(code) if is_folder else "it is no regular file"
+        raise OSError(code, why, str(path))
+    return descriptor
+
+
+def open_to_read(path: Path) -> io.BufferedReader:
+    """Opens a file to read its bytes.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file.
+    """
+    return os.fdopen(descriptor_of(path, os.O_RDONLY), "rb")
+
+
+def open_to_append(path: Path) -> io.BufferedWriter:
+    """Opens a file to write behind its end; it is made where it is not there.
+
+    Raises:
+        OSError: it cannot be opened, is no regular file, or is a link.
+    """
+    return os.fdopen(descriptor_of(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab")
 
 
 @contextlib.contextmanager
@@ -92,7 +152,7 @@ def read_text(path: Path) -> str:
         OSError: it cannot be read.
         ValueError: it is larger, or not UTF-8.
     """
-    with open(path, "rb") as file:
+    with open_to_read(path) as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise ValueError(f"it is larger than {MAX_BYTES:,} bytes")
@@ -136,8 +196,8 @@ def _entries(pairs):
 
 def replace_text(path: Path, text: str) -> None:
     """Writes a text file, whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    with replacing(path) as temporary, open(temporary, "x", encoding="utf-8") as file:
+        file.write(text)
 
 
 def with_checksum(content: dict[str, Any]) -> str:

@@ -1,10 +1,12 @@
 """The command line: `python -m dim_tf.main --flagfile=flags/digits.cfg`."""
 
+import contextlib
+import faulthandler
 import sys
 
-from absl import app, flags, logging
+from absl import flags, logging
 
-from dim_tf import ending, flagfiles, tensorflow_import
+from dim_tf import console, ending, flagfiles, preconditions, tensorflow_import
 from dim_tf import flags as dim_flags
 from dim_tf.errors import InputError, RunError, one_line
 
@@ -18,15 +20,12 @@ Later flags override. Flags:
 """
 
 
-def parse_flags(arguments: list[str], values: flags.FlagValues = flags.FLAGS) -> list[str]:
+def parse_flags(arguments: list[str], values: flags.FlagValues) -> None:
     """Parses the flags; ends the program with 0 after --help and with 2 at a wrong flag.
 
     Args:
         arguments: the command line.
-        values: the flags, defined.
-
-    Returns:
-        `arguments`.
+        values: the flags, defined; no others are accepted but --flagfile, --undefok and help.
     """
     try:
         given = arguments[1:]
@@ -41,7 +40,6 @@ def parse_flags(arguments: list[str], values: flags.FlagValues = flags.FLAGS) ->
     except (flags.Error, InputError) as error:
         print(f"error: {one_line(error)}; see --help", file=sys.stderr)
         sys.exit(WRONG_INPUT)
-    return arguments
 
 
 def _asks_for_help(arguments):
@@ -50,18 +48,22 @@ def _asks_for_help(arguments):
     return bool(names & {"h", "help", "helpshort", "helpfull", "helpxml", "?"})
 
 
-def main(arguments: list[str]) -> int:
-    """Runs the stages that the whole command line asks for; returns the exit status."""
+def main(arguments: list[str], values: flags.FlagValues) -> int:
+    """Runs the stages that the whole command line asks for; returns the exit status.
+
+    Args:
+        arguments: the command line.
+        values: its flags, parsed.
+    """
     try:
-        experiment = dim_flags.experiment(flags.FLAGS, arguments)
-        modes = dim_flags.modes(flags.FLAGS)
+        experiment = dim_flags.experiment(values, arguments)
+        modes = dim_flags.modes(values)
+        preconditions.check(experiment, modes)
         logging.set_verbosity(logging.ERROR)
         if "table" in modes:
-            if modes != ["table"]:
-                raise InputError("--mode=table stands alone; it trains and measures its rows")
             from dim_tf.tables import make_table  # its rows are processes: no TensorFlow here
 
-            return ending.STOPPED if make_table(experiment, dim_flags.given(flags.FLAGS)) else 0
+            return ending.STOPPED if make_table(experiment, dim_flags.given(values)) else 0
         tensorflow_import.quietly()  # only now, so that --help is quick
         from dim_tf.run import run_stages
 
@@ -69,23 +71,52 @@ def main(arguments: list[str]) -> int:
             return ending.STOPPED if run_stages(experiment, modes) else 0
     except InputError as error:
         return _failed(error, WRONG_INPUT)
-    except (RunError, OSError) as error:  # OSError: a file that cannot be read, say
+    except RunError as error:
         return _failed(error, FAILED)
+    except OSError as error:  # a file that cannot be read, say
+        return _failed(_of_output(error), FAILED)
     except ending.Ended as ended:
-        print(f"{ended}; what is written is whole, and the same command does the rest")
+        console.say(f"{ended}; what is written is whole, and the same command does the rest")
         return ending.STOPPED
 
 
-def _failed(error: Exception, status: int) -> int:
-    print(f"error: {one_line(error)}", file=sys.stderr)
+def _of_output(error: OSError) -> object:
+    """What an error says, in other words where it is that of a pipe."""
+    if not isinstance(error, BrokenPipeError):
+        return error
+    return (
+        "what reads the output has ended; what is written is whole, and the same command, its "
+        "output in a file, does the rest"
+    )
+
+
+def _failed(error: object, status: int) -> int:
+    with contextlib.suppress(OSError):  # whoever read the errors may have ended, too
+        print(f"error: {one_line(error)}", file=sys.stderr)
     return status
 
 
 def run() -> None:
     """The console script `dim-tf`."""
+    console.open_streams()
+    with contextlib.suppress(OSError, ValueError):  # where standard error is no file
+        faulthandler.enable()
     ending.end_at_once()  # nothing is written while TensorFlow is imported
-    dim_flags.define(flags.FLAGS)
-    app.run(main, flags_parser=parse_flags)
+    # Apart from those that absl and every imported library define for all programs, some of which
+    # open a debugger or write to a file.
+    values = flags.FlagValues()
+    dim_flags.define(values)
+    flags.FLAGS.mark_as_parsed()  # for a library that asks for its own: they have their defaults
+    try:
+        parse_flags(sys.argv, values)
+        status = main(sys.argv, values)
+    except OSError as error:  # of --help, or of the last words
+        status = _failed(_of_output(error), FAILED)
+    finally:
+        unwritten = console.flush()
+    if unwritten and status == 0:
+        status = _failed(_of_output(unwritten), FAILED)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

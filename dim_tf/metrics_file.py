@@ -5,7 +5,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from dim_tf.files import json_object, replace_text
+from dim_tf.console import say
+from dim_tf.files import json_object, open_to_read, replace_text
 
 MAX_LINE = 2**20  # bytes
 
@@ -14,17 +15,24 @@ def read(path: Path, last_step: float = math.inf) -> list[dict[str, Any]]:
     """The lines up to `last_step`, each step once; none if there is no such file.
 
     Lines that are damaged, or were not written to their end, are left out.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
     """
     return _read(path, last_step)[0]
 
 
 def cut_back(path: Path, step: int) -> None:
-    """Drops what stands there after `step`, and says so where lines before are damaged."""
-    if not path.exists():
-        return
+    """Drops what stands there after `step`, and says so where lines before are damaged.
+
+    Afterwards there is a new file, which is no link that somebody has put there.
+
+    Raises:
+        OSError: it cannot be read or written.
+    """
     kept, damaged = _read(path, step)
     if damaged:
-        print(f"{path}: {damaged} damaged lines are left out", flush=True)
+        say(f"{path}: {damaged} damaged lines are left out")
     replace_text(path, "".join(json.dumps(entry) + "\n" for entry in kept))
 
 
@@ -34,7 +42,7 @@ def _read(path, last_step):
     damaged = since = 0
     if not path.exists():
         return kept, damaged
-    with open(path, "rb") as file:
+    with open_to_read(path) as file:
         while line := file.readline(MAX_LINE):
             entry = _entry(line)
             if entry is None or (kept and entry["step"] <= kept[-1]["step"]):

@@ -7,8 +7,9 @@ from types import ModuleType
 import tensorflow as tf
 
 from dim_tf import data
+from dim_tf.console import say
 from dim_tf.data import holdout
-from dim_tf.errors import InputError, MeasureError, RunError
+from dim_tf.errors import MeasureError, RunError
 from dim_tf.experiment import Experiment
 from dim_tf.run_lock import locked
 from dim_tf.training import loop, strategy
@@ -20,6 +21,10 @@ _WRITING = {"train", "evaluate"}  # into the run folder
 def run_stages(experiment: Experiment, modes: list[str]) -> bool:
     """Runs the stages; returns whether a signal stopped training.
 
+    Args:
+        experiment: the settings.
+        modes: the stages, in their order, which `preconditions.check` has let through.
+
     Raises:
         InputError: wrong settings, missing data, or another process uses the run folder.
         RunError: a stage failed.
@@ -29,26 +34,17 @@ def run_stages(experiment: Experiment, modes: list[str]) -> bool:
 
 
 def _run_stages(experiment, modes):
-    if experiment.model == "generator" and "export" in modes:
-        raise InputError("--model=generator has no encoder to export; give --mode=train,evaluate")
-    if experiment.encoder_path and modes != ["evaluate"]:
-        raise InputError("--encoder_path is for --mode=evaluate alone; give that --mode")
     if modes == ["embed"]:  # needs no data set
         _others().embed_collection(experiment)
         return False
     if "compare" in modes:
-        if modes != ["compare"]:
-            raise InputError("--mode=compare stands alone; run the other stages first")
         _others().compare_runs(experiment)
         return False
     devices = None
     if experiment.strategy == "multi_worker":
-        if modes != ["train"]:
-            raise InputError(
-                "--strategy=multi_worker is for --mode=train alone; give that, and afterwards one "
-                "process --mode=evaluate,export without --strategy"
-            )
-        devices = strategy.get(experiment.strategy, 0, experiment.cluster)
+        devices = strategy.get(
+            experiment.strategy, 0, experiment.cluster, experiment.worker_timeout
+        )
     if experiment.replicas:
         strategy.make_logical_cpus(experiment.replicas)  # before anything uses the CPU
     with contextlib.ExitStack() as held:
@@ -59,12 +55,12 @@ def _run_stages(experiment, modes):
 
 def _run_on_data(experiment, modes, devices):
     splits = holdout.of(data.load(experiment.dataset, experiment.data_request), experiment.holdout)
-    print(f"data: {splits.note}", flush=True)
+    say(f"data: {splits.note}")
     if "train" in modes:
         try:
             loop.train(experiment, splits, devices)
         except loop.Stopped as stopped:
-            print(stopped)
+            say(stopped)
             return True
     failed = None
     if "evaluate" in modes:

@@ -8,19 +8,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dim_tf import file_lock
-from dim_tf.errors import InputError
-from dim_tf.files import remove_unfinished
+from dim_tf.errors import InputError, one_line
+from dim_tf.files import open_to_read, remove_unfinished
 
 LOCK_FILE = ".lock"
+_LONGEST_HOLDER = 300  # bytes
 
 
 @contextlib.contextmanager
 def locked(folder: Path, option: str) -> Iterator[None]:
     """Keeps other processes out of a folder while this one writes there.
 
-    The kernel lets go of the lock when the process ends, however it does; so a file that a killed
+    The system lets go of the lock when the process ends, however it does; so a file that a killed
     process left locks nothing. The folder is made, and goes away again if nothing was put there.
-    On network file systems the lock is as good as their flock.
+    On network file systems the lock is as good as their locks.
 
     Args:
         folder: what is locked.
@@ -41,13 +42,14 @@ def locked(folder: Path, option: str) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise InputError(
-            f"the folder {folder} cannot be written ({error.strerror}); give another {option}"
+            f"the folder {folder} cannot be written ({_reason(error, path)}); give another {option}"
         ) from error
     try:
         remove_unfinished(folder)
         yield
     finally:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(PermissionError):  # Windows removes no file that is open
+            path.unlink(missing_ok=True)
         os.close(descriptor)
         for parent in made:
             with contextlib.suppress(OSError):  # it is not empty
@@ -68,9 +70,15 @@ def _lock(path: Path) -> int:
     return descriptor
 
 
+def _reason(error: OSError, path: Path) -> str:
+    why = error.strerror or str(error)
+    return f"{LOCK_FILE}: {why}" if error.filename == str(path) else why
+
+
 def _holder(path: Path) -> str:
     try:
-        told = path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:  # it has just ended
+        with open_to_read(path) as file:
+            told = file.read(_LONGEST_HOLDER).decode("utf-8", "replace")
+    except OSError:  # it has just ended
         return ""
-    return f" ({told})" if told else ""
+    return f" ({one_line(told)})" if told else ""

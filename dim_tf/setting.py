@@ -80,8 +80,18 @@ def checked(field: dataclasses.Field, value: Any) -> Any:
     if kind is str:
         _check_text(field, value)
         if meta["is_path"]:  # a shell leaves the ~ of --run_dir=~/a to us
-            value = os.path.expanduser(value)
+            value = _with_home(field, value)
     return value
+
+
+def _with_home(field, value):
+    expanded = os.path.expanduser(value)
+    if value.split("/")[0] == "~" and expanded == value:  # a folder named ~ is not what is meant
+        raise InputError(
+            f"--{field.name}={told(value)}: this user has no home folder; set HOME, or give the "
+            "whole path"
+        )
+    return expanded
 
 
 def told(value: Any) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf import metrics_file
+from dim_tf.console import say
 from dim_tf.data import image_ops
 from dim_tf.data.splits import Splits
 from dim_tf.errors import InputError, MeasureError
@@ -68,7 +69,7 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
     if changed:
         what = " and ".join(f"{one}, fingerprint {getattr(before, one)}" for one in changed)
         protocol["trained_on"] = f"other data than those measured here: {what}"
-        print(f"evaluate: trained on other data than these: {what}", flush=True)
+        say(f"evaluate: trained on other data than these: {what}")
     _evaluate(
         experiment,
         splits,
@@ -110,7 +111,7 @@ def _evaluate(experiment, splits, encode, floors, networks, protocol):
     if splits.report:
         with _writing("the report of the data", experiment.run_path):
             splits.report.write(experiment.run_path)
-    print("evaluate: whose features, measure, endpoint, value", flush=True)
+    say("evaluate: whose features, measure, endpoint, value")
     found = measure(encode, floors, splits, experiment, networks)
     found.figures["protocol"] |= protocol
     folder = experiment.run_path
@@ -146,7 +147,7 @@ def _write_report(experiment, step, evaluation, pictures):
             panels=pictures,
             versions=versions(),
         )
-    print(f"report: {path}")
+    say(f"report: {path}")
 
 
 def _writing(name: str, folder: Path) -> AbstractContextManager[None]:
@@ -182,7 +183,7 @@ def export(experiment: Experiment, splits: Splits) -> None:
     )
     folder = Path(experiment.export_dir) / experiment.name
     target, worst = publish.publish(model.encoder, folder, pixels, details)
-    print(f"exported: {target} (largest difference from the Keras model {worst:.1e})")
+    say(f"exported: {target} (largest difference from the Keras model {worst:.1e})")
 
 
 def _pixels(images: np.ndarray) -> np.ndarray:
@@ -259,7 +260,7 @@ def compare_runs(experiment: Experiment) -> None:
     path = compare.target(folders, experiment.run_dir)
     with writing(str(path), path.parent, "the runs are intact; make room and compare again"):
         compare.write(path, folders)
-    print(f"comparison: {path}")
+    say(f"comparison: {path}")
 
 
 def embed_collection(experiment: Experiment) -> None:
@@ -270,6 +271,6 @@ def embed_collection(experiment: Experiment) -> None:
     folder = Path(experiment.export_dir) / experiment.name
     path = Path(experiment.saved_model or folder / str(max(publish.versions(folder), default=1)))
     out = Path(experiment.embed_output or experiment.run_path / "embeddings")
-    print(f"embed: {images.description}, by {path}", flush=True)
+    say(f"embed: {images.description}, by {path}")
     found = embed.embed(path, images, out, experiment.embed_format, experiment.embed_shard)
-    print(f"embed: {found['images']:,} images, {found['refused']:,} refused: {out}")
+    say(f"embed: {found['images']:,} images, {found['refused']:,} refused: {out}")

@@ -7,6 +7,7 @@ import importlib
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dim_tf.data import pixel_range
@@ -133,6 +134,31 @@ def folder_name(dataset: str, data_dir: str) -> str:
         with contextlib.suppress(ValueError):  # no path, as one with a NUL; refused with the others
             name = os.path.basename(os.path.realpath(os.path.expanduser(data_dir)))
     return re.sub(r"[^\w.-]+", "-", name).strip(".-") or "folder"
+
+
+def image_folder(data_dir: str) -> Path:
+    """The folder of --dataset=folder, if there is one that can be read.
+
+    Args:
+        data_dir: its path.
+
+    Raises:
+        InputError: none is given, there is none, or it cannot be read.
+    """
+    if not data_dir:
+        raise InputError("--dataset=folder needs --data_dir=PATH, the folder of your images")
+    folder = Path(os.path.expanduser(data_dir))  # pathlib refuses unknown users
+    try:
+        with os.scandir(folder):
+            return folder
+    except NotADirectoryError as error:
+        raise InputError(
+            f"--data_dir={folder} is a file; give a folder, below which images are looked for"
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"--data_dir={folder} cannot be read ({error.strerror}); give the folder of your images"
+        ) from error
 
 
 def load(name: str, request: Request) -> "Splits":

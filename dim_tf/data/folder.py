@@ -15,6 +15,7 @@ from dim_tf.data import (
     contrast,
     folder_report,
     image_files,
+    image_folder,
     manifest,
     pixel_range,
     split_folders,
@@ -105,7 +106,7 @@ def load(request: Request) -> Splits:
             are not those that `split` or `labels` needs, or it has no images for `pixel_range`.
     """
     range_wanted = pixel_range.parse(request.pixel_range)
-    folder = _folder(request)
+    folder = image_folder(request.data_dir)
     cache = Path(os.path.expanduser(request.cache_dir)) if request.cache_dir else default_cache()
     found = _scanned(folder, cache, request.max_pixels)
     divided = _divided(request, found)
@@ -306,10 +307,21 @@ def _sorted(digests):
 
 
 def default_cache() -> Path:
-    """The user's, after the XDG base directory specification."""
+    """The user's, after the XDG base directory specification.
+
+    Raises:
+        InputError: the user has no home folder.
+    """
     base = os.environ.get("XDG_CACHE_HOME", "")
-    # The specification says of a relative path: ignore it.
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "dim_tf"
+    if os.path.isabs(base):  # the specification says of a relative path: ignore it
+        return Path(base) / "dim_tf"
+    try:
+        return Path.home() / ".cache" / "dim_tf"
+    except RuntimeError as error:
+        raise InputError(
+            "this user has no home folder, in which decoded images would be kept; give "
+            "--cache_dir, or set HOME"
+        ) from error
 
 
 def distinct(
@@ -422,24 +434,6 @@ def labelled(names: list[str], wanted: str) -> tuple[np.ndarray | None, tuple[st
         splits = [name for name, role in layout.folders.items() if role != Role.UNLABELLED]
         where = f" in {' and '.join(splits)}"
     return labels, shown, f"the {len(folders):,} folders{where}"
-
-
-def _folder(request):
-    """The folder, if there is one that can be read."""
-    if not request.data_dir:
-        raise InputError("--dataset=folder needs --data_dir=PATH, the folder of your images")
-    folder = Path(os.path.expanduser(request.data_dir))  # pathlib refuses unknown users
-    try:
-        with os.scandir(folder):
-            return folder
-    except NotADirectoryError as error:
-        raise InputError(
-            f"--data_dir={folder} is a file; give a folder, below which images are looked for"
-        ) from error
-    except OSError as error:
-        raise InputError(
-            f"--data_dir={folder} cannot be read ({error.strerror}); give the folder of your images"
-        ) from error
 
 
 def _scanned(folder, cache, max_pixels):

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from dim_tf.console import say
 from dim_tf.data.image_files import FORMATS, Fault
 from dim_tf.data.manifest import Manifest
 from dim_tf.errors import InputError
@@ -59,10 +60,9 @@ class FolderReport:
                     f"--data_dir={self.folder}; give another --name or --run_dir, or that run's "
                     "--data_dir, or --noresume to start anew there"
                 )
-        print(
+        say(
             f"data: the images are not those that the run in {folder} began with; it goes on with "
-            "these",
-            flush=True,
+            "these"
         )
 
     def _check_split(self, folder, before):

@@ -56,9 +56,15 @@ def find(name: str, request: Request):
         request: its `data_dir` is TFDS's folder; empty: TFDS's default.
 
     Raises:
-        InputError: TFDS has none of that name.
+        InputError: TFDS has none of that name, or there is no home folder, in which TFDS's is.
     """
     import tensorflow_datasets as tfds
+
+    if not request.data_dir and "~" in Path(tfds.core.constants.DATA_DIR).parts:
+        raise InputError(
+            "this user has no home folder, in which TensorFlow Datasets keeps its data; give "
+            "--data_dir, or set HOME"
+        )
 
     try:
         return tfds.builder(name, data_dir=request.data_dir or None)

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from dim_tf.console import say
 from dim_tf.data.splits import Splits
 from dim_tf.errors import RunError
 from dim_tf.evaluation import bootstrap, excerpt, projector
@@ -285,7 +286,7 @@ def _take(whose: str, subject: Subject, entries: dict[str, Entry]) -> _Taken:
                 taken.pictures += measure.pictures()
         except _FAILURES as error:
             taken.failed[name] = reason(error)
-            print(f"{whose:>14}  {name} failed: {taken.failed[name]}", flush=True)
+            say(f"{whose:>14}  {name} failed: {taken.failed[name]}")
             # What came before is as good as without the failure.
             names = {result.measure for result in taken.results[came:]}
             kinds = {of: kind for of, kind in measure.kinds.items() if of in names}
@@ -303,7 +304,7 @@ _FLOORS = {"random_encoder": "the encoder with random weights", "pixels": "the r
 def _announced(whose: str, measure: Measure) -> Iterable[Result]:
     for result in measure.run():
         row = f"{whose:>14}  {result.measure:<32} {result.endpoint:<8} {result.value:.4f}"
-        print(row, flush=True)
+        say(row)
         yield result
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from dim_tf.console import say
 from dim_tf.errors import InputError, RunError
 from dim_tf.export import saved_model
 from dim_tf.export.image_collection import Collection
@@ -89,17 +90,17 @@ def _embed(saved_model_path, encoder, collection, out, format, write, shard_size
 
     shards = _finished_shards(out, format, files)
     if shards:
-        print(f"embed: {shards:,} files are there; going on after them", flush=True)
+        say(f"embed: {shards:,} files are there; going on after them")
     for shard in range(shards):
         path = _shard_path(out, format, shard)
         if not _is_whole(path, files, shard_size):
-            print(f"embed: {path.name} is not as it was written; making it again", flush=True)
+            say(f"embed: {path.name} is not as it was written; making it again")
             write_shard(shard, next(embedded(shard)))
     for rows in embedded(shards):
         write_shard(shards, rows)
         shards += 1
         if len(rows) == shard_size:
-            print(f"embed: {shards * shard_size:,} images", flush=True)
+            say(f"embed: {shards * shard_size:,} images")
     told |= _counts(out, format, shards)
     _write_manifest(out, told | {"complete": True, "files": files})
     return told

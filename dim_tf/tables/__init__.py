@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from dim_tf.console import say
 from dim_tf.experiment import Experiment
 from dim_tf.tables import records, written
 from dim_tf.tables.plan import make_plan
@@ -35,8 +36,8 @@ def make_table(experiment: Experiment, given: Mapping[str, Any]) -> bool:
         Worker(plan, write).work()
     except Stopped as stopped:
         write()
-        print(stopped)
+        say(stopped)
         return True
-    print(f"table: {plan.folder / plan.name}.html")
+    say(f"table: {plan.folder / plan.name}.html")
     check_all_ran(plan)
     return False

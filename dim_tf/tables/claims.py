@@ -1,12 +1,12 @@
 """Who works on what, told by files in a folder that several machines may share.
 
 A claim on NAME is the file NAME.claimN with the highest N. It is never removed: who takes over
-makes the next one, which only one process can, as a file is created by one alone. A holder shows
-that it lives by the file's time, and on its own machine by a lock on the file, which ends with the
-process and with those that it started, however they end.
+makes the next one, which only one process can, as a file is created by one alone. It is whole when
+it appears. A holder shows that it lives by the file's time, and on its own machine by a lock on the
+file, which ends with the process and with those that it started, however they end.
 """
 
-import fcntl
+import contextlib
 import json
 import os
 import platform
@@ -14,7 +14,11 @@ import time
 import uuid
 from pathlib import Path
 
-from dim_tf.files import replace_text
+import filelock
+
+from dim_tf import file_lock
+from dim_tf.errors import InputError
+from dim_tf.files import descriptor_of, json_object, read_text, replace_text, unfinished
 
 STALE_SECONDS = 600.0
 BEAT_SECONDS = 15.0
@@ -48,7 +52,7 @@ class Claim:
         self._beaten = time.monotonic()
         if self._successor.exists():
             raise ClaimLost(f"{self._path} was taken over")
-        os.utime(self._path)
+        os.utime(self._path, follow_symlinks=False)
         return True
 
     def release(self) -> None:
@@ -71,28 +75,28 @@ class Claims:
         self._stale_seconds = stale_seconds
 
     def take(self, name: str) -> Claim | None:
-        """Takes what nobody holds; None where somebody does, or was quicker."""
+        """Takes what nobody holds; None where somebody does, or was quicker.
+
+        Raises:
+            InputError: a claim is no file, or cannot be read.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
         last = self._last(name)
         if last and not self._is_free(self._path(name, last)):
             return None
         path = self._path(name, last + 1)
         try:
-            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o644)
+            descriptor = _made(path)
         except FileExistsError:
             return None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody else has opened it
-            machine = this_machine()
-        except OSError:  # a file system without locks: only the file's time tells
-            machine = None
-        told = {"machine": machine, "host": platform.node(), "process": os.getpid()}
-        # Only after the lock: who reads this may try it.
-        os.write(descriptor, json.dumps(told).encode())
         return Claim(path, self._path(name, last + 2), descriptor)
 
     def is_held(self, name: str) -> bool:
-        """Whether a living process holds it."""
+        """Whether a living process holds it.
+
+        Raises:
+            InputError: a claim is no file, or cannot be read.
+        """
         last = self._last(name)
         return bool(last) and not self._is_free(self._path(name, last))
 
@@ -104,16 +108,25 @@ class Claims:
         begin = f"{name}.claim"
         found = self._folder.glob("*") if self._folder.is_dir() else ()
         numbers = [p.name[len(begin) :] for p in found if p.name.startswith(begin)]
-        return max((int(number) for number in numbers if number.isdecimal()), default=0)
+        return max(
+            (int(number) for number in numbers if number.isascii() and number.isdecimal()),
+            default=0,
+        )
 
     def _is_free(self, path: Path) -> bool:
         try:
-            told = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:  # being written, or its writer died just then
-            return self._age(path) > self._stale_seconds
-        if told.get("released"):
-            return True
-        if told["machine"] is not None and told["machine"] == this_machine():
+            told = json_object(read_text(path))
+            machine = told.get("machine")
+            if told.get("released") is True:
+                return True
+        except ValueError:  # damaged; what this version writes is whole when it appears
+            machine = this_machine()
+        except OSError as error:
+            raise InputError(
+                f"{path} cannot be read ({error.strerror}), so that nobody knows who holds its "
+                "row; remove it"
+            ) from error
+        if machine is not None and machine == this_machine():
             return not _is_locked(path)
         return self._age(path) > self._stale_seconds
 
@@ -136,10 +149,45 @@ def this_machine() -> str | None:
     return f"{platform.node()} {start}"
 
 
+def _made(path: Path) -> int:
+    """Makes a claim, locked, with who holds it.
+
+    Returns:
+        Its descriptor.
+
+    Raises:
+        FileExistsError: another process has made it.
+    """
+    hidden = unfinished(path)
+    descriptor = descriptor_of(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    try:
+        machine = None  # on a file system without locks only the file's time tells
+        with contextlib.suppress(OSError):
+            filelock.lock_descriptor(descriptor, blocking=False)  # nobody else has opened it
+            machine = this_machine()
+        told = {"machine": machine, "host": platform.node(), "process": os.getpid()}
+        os.write(descriptor, json.dumps(told).encode())
+        _appear(hidden, path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    finally:
+        hidden.unlink(missing_ok=True)
+    return descriptor
+
+
+def _appear(hidden: Path, path: Path) -> None:
+    try:
+        os.link(hidden, path)  # unlike renaming, it replaces nothing
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        with open(path, "xb"):
+            os.replace(hidden, path)
+
+
 def _is_locked(path: Path) -> bool:
-    with path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    try:
+        return file_lock.is_taken(path)
+    except FileNotFoundError:
+        return False

@@ -1,14 +1,15 @@
 """`Record`: what is known of a run of a row, as a JSON file of its own."""
 
-import contextlib
 import dataclasses
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dim_tf.errors import InputError
+from dim_tf.errors import InputError, one_line
+from dim_tf.evaluation.report import results
+from dim_tf.evaluation.report.values import is_number
 from dim_tf.experiment import Experiment
 from dim_tf.files import json_object, read_text, replace_text
 from dim_tf.names import FLOOR_MEASURES, MEASURES
@@ -106,12 +107,7 @@ def read(plan: Plan, job: Job) -> Record | None:
         if folder is None or not path_of(folder, job.name).exists():
             continue
         path = path_of(folder, job.name)
-        try:
-            record = Record(**json_object(read_text(path)))
-        except (ValueError, TypeError) as error:
-            raise InputError(
-                f"{path} is no row's figures ({error}); remove it, or give another --run_dir"
-            ) from error
+        record = _read(path)
         if found := differences(record.settings, job.experiment):
             if not record.measures:
                 continue  # it failed and has no figures that could be mixed
@@ -120,6 +116,59 @@ def read(plan: Plan, job: Job) -> Record | None:
             )
         return record
     return None
+
+
+def _read(path: Path) -> Record:
+    """The record in a file.
+
+    Raises:
+        InputError: it cannot be read, or is no record.
+    """
+    try:
+        content = json_object(read_text(path))
+        _check(content, path)
+        return Record(**content)
+    except (OSError, ValueError, TypeError, InputError) as error:
+        reason = error.strerror if isinstance(error, OSError) else one_line(error, 300)
+        raise InputError(
+            f"{path} is no row's figures ({reason}); remove it, or give another --run_dir"
+        ) from error
+
+
+def _check(content: Mapping[str, Any], path: Path) -> None:
+    """Raises ValueError or InputError where an entry is not as `Record.write` writes it."""
+    for name, fits in _ENTRIES.items():
+        if name in content and not fits(content[name]):
+            raise ValueError(f"{name!r} is not as this version writes it")
+    evaluation = content.get("evaluation", {})
+    results.check(evaluation, path)
+    if content.get("measures") and not evaluation:
+        raise ValueError("it names measures and has no evaluation")
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_table_of(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda found: isinstance(found, dict) and all(map(fits, found.values()))
+
+
+_ENTRIES: dict[str, Callable[[Any], bool]] = {
+    "seed": lambda found: type(found) is int,
+    "settings": _is_table_of(lambda value: isinstance(value, str | int | float | bool)),
+    "measures": lambda found: isinstance(found, list) and all(map(_is_text, found)),
+    # Tables by endpoint, and what `results.check` looks into.
+    "evaluation": _is_table_of(lambda value: value is None or isinstance(value, dict)),
+    "failed": _is_table_of(_is_text),
+    "cost": _is_table_of(lambda value: is_number(value) and value >= 0),
+    "versions": _is_table_of(_is_text),
+    "trained": lambda found: (
+        found == {}
+        or (_is_table_of(_is_text)(found) and found.keys() >= {"commit", "machine", "date"})
+    ),
+    **dict.fromkeys(("row", "machine", "date", "command", "attempt"), _is_text),
+}
 
 
 def without_known_floors(plan: Plan) -> list[Job]:
@@ -166,8 +215,10 @@ def _all_records(plan):
     """Of all rows, whatever their settings; what is no record is told when its row is read."""
     for folder in filter(None, (plan.folder, plan.results)):
         for path in sorted((folder / "rows").glob("*.json")):
-            with contextlib.suppress(ValueError, TypeError, OSError):
-                yield Record(**json_object(read_text(path)))
+            try:
+                yield _read(path)
+            except InputError:
+                continue
 
 
 def seeds_of(plan: Plan, key: str) -> list[int]:

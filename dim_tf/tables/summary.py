@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from dim_tf.errors import InputError
+from dim_tf.errors import InputError, one_line
 from dim_tf.evaluation.measure import Kind, spread
 from dim_tf.evaluation.report.values import is_number
 from dim_tf.tables import records
@@ -154,14 +154,16 @@ def _record(plan: Plan, job: Job) -> tuple[Record | None, str]:
     try:
         record = records.read(plan, job)
     except InputError as error:
-        return None, f"not shown: {without_folders(str(error), plan)}"
+        return None, f"not shown: {one_line(without_folders(str(error), plan))}"
     if record is None:
         if Claims(plan.folder / "claims").is_held(job.name):
             return None, "not finished: it is being run"
         begun = (job.experiment.run_path / "checkpoints").is_dir()
         return None, "not finished: it was stopped" if begun else "not run"
     failed = "; ".join(f"{name} failed: {why}" for name, why in record.failures(job).items())
-    return (record if record.evaluation else None), failed
+    if record.evaluation:
+        return record, failed
+    return None, failed or "not shown: its record has no figures"
 
 
 def _value(record: Record, column: Column) -> float | None:

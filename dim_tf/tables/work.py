@@ -19,10 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from dim_tf import metrics_file
+from dim_tf.console import say
 from dim_tf.ending import Signals
-from dim_tf.errors import RunError
+from dim_tf.errors import InputError, RunError, one_line
+from dim_tf.evaluation.report import results
+from dim_tf.evaluation.report.values import is_number
 from dim_tf.experiment import Experiment
-from dim_tf.files import read_checked, read_json, replace_text
+from dim_tf.files import open_to_append, open_to_read, read_checked, read_json, replace_text
 from dim_tf.names import MEASURES
 from dim_tf.tables import records
 from dim_tf.tables.claims import Claim, ClaimLost, Claims
@@ -100,7 +103,7 @@ class Worker:
             tried.add(job.name)
             self._run(job, claim)
         except ClaimLost:
-            print(f"{job.name}: another process has taken it over", flush=True)
+            say(f"{job.name}: another process has taken it over")
         finally:
             claim.release()
         self._wrote()
@@ -140,17 +143,18 @@ class Worker:
             anew.end()
         failed = record.failures(job)
         end = "; ".join(f"{name} failed: {why}" for name, why in failed.items()) or "finished"
-        print(f"{job.name}: {end}", flush=True)
+        say(f"{job.name}: {end}")
 
     def _attempt(self, job: Job, claim: Claim, measures: list[str]) -> Record:
         """Trains, measures, and tells what came of it."""
         folder = job.experiment.run_path
         seconds = _Seconds(folder / "seconds.json")
+        seconds.read()  # what is damaged is told before hours of training
         evaluation = folder / "evaluation.json"
         evaluation.unlink(missing_ok=True)  # what is there afterwards is this attempt's
         failed: dict[str, str] = {}
         for stage in _STAGES:
-            print(f"{job.name}: {stage}", flush=True)
+            say(f"{job.name}: {stage}")
             flags = flags_of(job.experiment, measures)
             why = self._process(job.name, stage, flags, claim, seconds)
             self._stop_if_asked()
@@ -160,9 +164,10 @@ class Worker:
         found: dict[str, Any] = {}
         if evaluation.exists():
             try:
-                found = read_checked(evaluation)
-            except ValueError as error:
-                failed["evaluate"] = f"evaluation.json cannot be read ({error})"
+                found = _measured(evaluation)
+            except (OSError, ValueError, InputError) as error:
+                why = without_folders(one_line(error), self._plan)
+                failed["evaluate"] = f"evaluation.json cannot be read ({why})"
         if longer := _other_budget(found):
             failed, found = {"train": longer}, {}
         elif told := _failed_measures(found):  # why the stage ended as failed
@@ -192,8 +197,8 @@ class Worker:
         """
         log = self._plan.folder / "logs" / f"{name}.txt"
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as file:
-            begin = file.tell()
+        with open_to_append(log) as file:
+            begin = file.seek(0, os.SEEK_END)
             process = subprocess.Popen(
                 [*self._program, f"--mode={stage}", *flags],
                 stdin=subprocess.DEVNULL,
@@ -240,10 +245,18 @@ class _Seconds:
         self._began = time.monotonic()
 
     def read(self) -> dict[str, float]:
-        """Seconds by stage."""
+        """Seconds by stage.
+
+        Raises:
+            InputError: the file is damaged.
+        """
         if not self._path.exists():
             return {}
-        return read_json(self._path, "remove it, which forgets what the stages took")
+        remedy = "remove it, which forgets what the stages took"
+        found = read_json(self._path, remedy)
+        if not all(is_number(seconds) and seconds >= 0 for seconds in found.values()):
+            raise InputError(f"{self._path} tells of no seconds; {remedy}")
+        return found
 
     def begin(self, stage: str) -> None:
         """From now on it is that stage."""
@@ -334,12 +347,28 @@ def _reason(status: int, log: Path, begin: int) -> str:
         return ""
     if status < 0:
         return f"ended by {signal.Signals(-status).name}"
-    with log.open("rb") as file:
+    with open_to_read(log) as file:
         file.seek(begin)
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     said = [line for line in lines if line]
     return (errors or said or [f"exit status {status}"])[-1]
+
+
+def _measured(path: Path) -> dict[str, Any]:
+    """An evaluation.json.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is damaged.
+        InputError: an entry is not as this version writes it.
+    """
+    found = read_checked(path)
+    results.check(found, path)
+    steps = [found.get("protocol", {}).get(name) for name in ("step", "budget_steps")]
+    if any(type(step) is not int for step in steps):
+        raise ValueError("it does not tell its step")
+    return found
 
 
 def _other_budget(evaluation: dict[str, Any]) -> str:

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from dim_tf.console import say
 from dim_tf.errors import RunError
-from dim_tf.files import json_object, read_text, replace_text, unfinished
+from dim_tf.files import json_object, open_to_read, read_text, replace_text, unfinished
 from dim_tf.writing import reason
 
 _NAME = re.compile(r"ckpt-(0|[1-9][0-9]*)\.(json|index|data-[0-9-of]+)")
@@ -84,7 +85,7 @@ def newest_good(folder: Path) -> Found | None:
             if reasons:
                 told = "; ".join(reasons.values())
                 used = prefix(folder, step)
-                print(f"checkpoints: {told}; {used} is used instead", flush=True)
+                say(f"checkpoints: {told}; {used} is used instead")
             return Found(step, list(reasons))
         reasons[step] = why
     if reasons:
@@ -112,7 +113,7 @@ def _described(folder: Path, step: int) -> dict[str, dict[str, Any]]:
     found = {}
     for of, ending, path in _files(folder):
         if of == step and ending != "json":
-            with path.open("rb") as file:
+            with open_to_read(path) as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             found[path.name] = {"bytes": path.stat().st_size, "sha256": digest}
     return found
@@ -144,10 +145,11 @@ def _damage(folder: Path, step: int) -> str:
 def _damage_by_reading(path: Path) -> str:
     """TensorFlow has a checksum of each tensor, and looks at it as it reads."""
     try:
+        _described(path.parent, int(path.name.removeprefix("ckpt-")))  # TensorFlow opens FIFOs too
         reader = tf.train.load_checkpoint(str(path))
         for name in reader.get_variable_to_shape_map():
             reader.get_tensor(name)
-    except (ValueError, RuntimeError, tf.errors.OpError) as error:
+    except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
         return f"{path} is damaged ({reason(error)})"
     return ""
 

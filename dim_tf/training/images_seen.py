@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from dim_tf.console import say
 from dim_tf.data.splits import Splits
 from dim_tf.errors import InputError
 from dim_tf.files import read_text, replace_text
@@ -92,10 +93,9 @@ def note(folder: Path, splits: Splits) -> None:
     """
     before, now = begun_on(folder), Seen.of(splits)
     for what in before.differences(now):
-        print(
+        say(
             f"data: not the {what} that {folder} was begun on (fingerprint "
-            f"{getattr(before, what)}, now {getattr(now, what)}); training goes on with these",
-            flush=True,
+            f"{getattr(before, what)}, now {getattr(now, what)}); training goes on with these"
         )
     # An earlier version knew of the images alone.
     if not before.images or (before.images == now.images and not before.labels):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from dim_tf import metrics_file
+from dim_tf.console import say
 from dim_tf.data import folder_report, pipeline
 from dim_tf.data.splits import Split, Splits
 from dim_tf.ending import Signals
@@ -107,7 +108,9 @@ def train(
     split = trained_on(experiment, splits)
     per_epoch = pipeline.steps_per_epoch(len(split), experiment.batch_size)
     if devices is None:
-        devices = strategy.get(experiment.strategy, experiment.replicas, experiment.cluster)
+        devices = strategy.get(
+            experiment.strategy, experiment.replicas, experiment.cluster, experiment.worker_timeout
+        )
     replicas = devices.num_replicas_in_sync
     chief = strategy.is_chief(devices)
     _check(experiment, replicas, per_epoch)
@@ -134,10 +137,10 @@ def train(
             )
     if experiment.unread:
         named = ", ".join(f"--{name}" for name in experiment.unread)
-        print(f"train: {experiment.reader} does not read {named}", flush=True)
+        say(f"train: {experiment.reader} does not read {named}")
     last = last_step(experiment, splits)
     begin = f"from step {step} " if step else ""
-    print(f"train: {begin}to step {last}, {per_epoch} steps an epoch", flush=True)
+    say(f"train: {begin}to step {last}, {per_epoch} steps an epoch")
     with Signals() as signals:
         if experiment.on_nan == "restore" and checkpoints.latest is None:
             checkpoints.save(0)  # so that there is one to go back to

@@ -5,6 +5,7 @@ import math
 import os
 import socket
 import time
+import uuid
 from pathlib import Path
 
 import keras
@@ -13,6 +14,7 @@ import tensorflow as tf
 
 from dim_tf.ending import Signals
 from dim_tf.errors import NotFinite
+from dim_tf.files import open_to_append
 from dim_tf.training.checkpoint import Checkpoints
 from dim_tf.writing import writing
 
@@ -103,12 +105,17 @@ class _Files:
         self._step = step
         with self._writing(step):
             _tell_tensorboard_of_start(folder / "tensorboard", step)
-            self._lines = open(folder / "metrics.jsonl", "a", encoding="utf-8")  # noqa: SIM115
-            self._writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
+            self._lines = open_to_append(folder / "metrics.jsonl")
+            # TensorFlow opens what bears the name, a link too: nobody shall know it before.
+            end = f".{uuid.uuid4().hex}.v2"
+            self._writer = tf.summary.create_file_writer(
+                str(folder / "tensorboard"), filename_suffix=end
+            )
 
     def write(self, step, epoch, logs):
         with self._writing(step):
-            self._lines.write(json.dumps({"step": step, "epoch": epoch, **logs}) + "\n")
+            line = json.dumps({"step": step, "epoch": epoch, **logs}) + "\n"
+            self._lines.write(line.encode())
             self._lines.flush()
             with self._writer.as_default(step):
                 for name, value in logs.items():
@@ -138,6 +145,7 @@ def _tell_tensorboard_of_start(folder: Path, step: int) -> None:
     started = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
     # Files are read in the order of their names: this one before that of the events to come.
     name = f"events.out.tfevents.{int(now):010d}.{socket.gethostname()}.{os.getpid()}-start"
+    name += f".{uuid.uuid4().hex}"  # TensorFlow would write through a link of a known name
     with tf.io.TFRecordWriter(str(folder / name)) as file:
         for event in (
             tf.compat.v1.Event(wall_time=now, file_version="brain.Event:2"),

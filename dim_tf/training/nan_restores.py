@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from dim_tf.console import say
 from dim_tf.errors import NotFinite, RunError
 from dim_tf.files import read_checked, replace_text, with_checksum
 from dim_tf.writing import writing
@@ -36,10 +37,10 @@ class NanRestores:
         if self._path.exists():
             try:
                 self._steps = _whole_numbers(read_checked(self._path)["back_to_steps"])
-            except (ValueError, KeyError) as error:
+            except (OSError, ValueError, KeyError) as error:
                 raise RunError(
-                    f"{self._path} is damaged ({error}), and with it which images come next; put a "
-                    "copy back, or train anew with --noresume"
+                    f"{self._path} is damaged ({_reason(error)}), and with it which images come "
+                    "next; put a copy back, or train anew with --noresume"
                 ) from error
 
     @property
@@ -71,16 +72,19 @@ class NanRestores:
         """Notes it, and says so."""
         self._steps.append(step)
         self._write()
-        print(
+        say(
             f"train: {error}; back to step {step} with the images in another order "
-            f"({len(self._steps)} of at most {self._limit} times)",
-            flush=True,
+            f"({len(self._steps)} of at most {self._limit} times)"
         )
 
     def _write(self):
         if self._writes:
             with writing(FILE, self._path.parent, "make room and give the same command again"):
                 replace_text(self._path, with_checksum({"back_to_steps": self._steps}))
+
+
+def _reason(error: Exception) -> str:
+    return str(error.strerror if isinstance(error, OSError) else error)
 
 
 def _whole_numbers(found: Any) -> list[int]:

@@ -1,17 +1,22 @@
 """On which devices a run trains."""
 
+import contextlib
+import faulthandler
 import os
+import subprocess
+import sys
+from collections.abc import Iterator
 
 import tensorflow as tf
 
-from dim_tf.errors import InputError
+from dim_tf.errors import InputError, RunError
+from dim_tf.training import workers
+from dim_tf.writing import reason
 
-COLLECTIVE_TIMEOUT = 120.0  # seconds that a worker waits for the others
+WORKER_TIMEOUT = 120.0  # seconds that a worker waits for the others, unless told otherwise
 
 _CLUSTER_HINTS = {
-    "tf_config": 'set the environment variable TF_CONFIG to {"cluster": {"worker": '
-    '["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}, with another index for each '
-    "process",
+    "tf_config": workers.TF_CONFIG_HINT,
     "slurm": "start the processes by srun",
     "kubernetes": "install the package kubernetes, and start the processes as an indexed Job whose "
     "pods have the label job-name=worker",
@@ -35,7 +40,9 @@ def make_logical_cpus(count: int) -> None:
             ) from error
 
 
-def get(name: str, replicas: int, cluster: str = "tf_config") -> tf.distribute.Strategy:
+def get(
+    name: str, replicas: int, cluster: str = "tf_config", timeout: float = WORKER_TIMEOUT
+) -> tf.distribute.Strategy:
     """The strategy of that name.
 
     Args:
@@ -44,13 +51,15 @@ def get(name: str, replicas: int, cluster: str = "tf_config") -> tf.distribute.S
             "auto": mirrored where there are several GPUs or logical CPUs.
         replicas: logical CPU devices to train on; 0: none.
         cluster: who knows the other processes: "tf_config", "slurm" or "kubernetes".
+        timeout: seconds to wait for them, at the start and in each exchange.
 
     Raises:
         InputError: "mirrored" without a GPU and without `replicas`; "multi_worker" where `cluster`
-            names no processes.
+            names no processes, or this process' port is used by another program.
+        RunError: another process does not come in time.
     """
     if name == "multi_worker":
-        return _multi_worker(cluster)
+        return _multi_worker(cluster, timeout)
     if replicas:
         make_logical_cpus(replicas)
         return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
@@ -62,18 +71,56 @@ def get(name: str, replicas: int, cluster: str = "tf_config") -> tf.distribute.S
     return tf.distribute.get_strategy()
 
 
-def _multi_worker(cluster):
-    options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=COLLECTIVE_TIMEOUT)
+def _multi_worker(cluster, timeout):
+    options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=timeout)
     try:
         resolver = _RESOLVERS[cluster]()
         jobs = resolver.cluster_spec().as_dict()
-        if not jobs.get("worker") and not jobs.get("chief"):
-            raise ValueError("no workers are named")
-        return tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
-    except (KeyError, ValueError, RuntimeError, ImportError) as error:
+        everyone = workers.of_jobs(jobs, resolver.task_type, resolver.task_id)
+    except (KeyError, ValueError, TypeError, AttributeError, RuntimeError, ImportError) as error:
         raise InputError(
             f"--cluster={cluster} tells of no cluster ({error}); {_CLUSTER_HINTS[cluster]}"
         ) from error
+    workers.wait(everyone, timeout)
+    with _bounded(everyone, timeout):
+        try:
+            return tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
+        except (ValueError, RuntimeError, tf.errors.OpError) as error:
+            raise RunError(f"{everyone.own} cannot join the others ({reason(error)})") from error
+
+
+@contextlib.contextmanager
+def _bounded(everyone: workers.Workers, timeout: float) -> Iterator[None]:
+    """Ends the process after `timeout` seconds inside a call of TensorFlow's.
+
+    The call waits for processes that were there just now and may have ended since. It lets no
+    Python run meanwhile and takes SIGTERM for itself, so another process says why this one ends,
+    and faulthandler's timer, which is none of Python's threads, ends it. Nothing is being written.
+    """
+    named = ", ".join(map(str, everyone.others))
+    message = (
+        f"error: in {timeout:g} s TensorFlow has not connected {everyone.own.task} with {named}; "
+        "start all of them again"
+    )
+    teller = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _TELL_LATER, str(timeout), message],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
+    with teller, open(os.devnull, "w") as null:  # leaving it closes its input and waits for it
+        faulthandler.dump_traceback_later(timeout + 1, exit=True, file=null)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+
+
+# Says the second argument after as many seconds as the first, unless its input ends before.
+_TELL_LATER = """
+import select, sys
+if not select.select([sys.stdin], [], [], float(sys.argv[1]))[0]:
+    print(sys.argv[2], file=sys.stderr)
+"""
 
 
 def _slurm():

@@ -1,14 +1,13 @@
 """Any command line and flagfile: an experiment and its stages, or one line and exit status 2."""
 
 import contextlib
-import copy
 import dataclasses
 import io
 from pathlib import Path
 
 import fuzzing
 import pytest
-from absl import app, flags
+from absl import flags
 from hypothesis import strategies as st
 
 from dim_tf import flags as dim_flags
@@ -100,11 +99,9 @@ def command_lines():
 
 @pytest.fixture(scope="module")
 def values():
-    """All flags of the program, absl's among them, apart from those of this process."""
-    app.define_help_flags()
-    found = copy.deepcopy(flags.FLAGS)
-    with contextlib.suppress(flags.DuplicateFlagError):
-        dim_flags.define(found)
+    """All flags of the program; absl's are not among them."""
+    found = flags.FlagValues()
+    dim_flags.define(found)
     return found
 
 

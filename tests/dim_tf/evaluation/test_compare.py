@@ -7,6 +7,7 @@ import re
 import pytest
 from made_report import EXPERIMENT, lines, row, section, write
 
+from dim_tf import preconditions
 from dim_tf.errors import InputError
 from dim_tf.evaluation import compare
 from dim_tf.experiment import Experiment
@@ -183,7 +184,7 @@ def test_the_mode_writes_the_page_and_stands_alone(tmp_path, make, capsys):
     assert "2 runs compared" in (tmp_path / "both/report.html").read_text(encoding="utf-8")
     assert "both/report.html" in capsys.readouterr().out
     with pytest.raises(InputError, match="stands alone"):
-        run_stages(experiment, ["evaluate", "compare"])
+        preconditions.check(experiment, ["evaluate", "compare"])
 
 
 def test_runs_are_found_by_name_and_by_path(tmp_path, make, monkeypatch):

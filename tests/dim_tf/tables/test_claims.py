@@ -86,6 +86,21 @@ def test_a_beat_makes_it_new(tmp_path, monkeypatch):
     assert time.time() - (tmp_path / "row.claim1").stat().st_mtime < 60
 
 
-def test_a_file_that_is_being_written_is_held(tmp_path):
+def test_an_empty_file_of_a_killed_process_is_free(tmp_path):
+    """A claim is whole when it appears, so nobody is about to write it."""
     (tmp_path / "row.claim1").touch()
+    assert Claims(tmp_path).take("row") is not None
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["row.claim1", "row.claim2"]
+
+
+def test_where_the_file_system_has_no_hard_links(tmp_path, monkeypatch):
+    def link(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "link", link)
+    claim = Claims(tmp_path).take("row")
+    assert claim is not None
     assert Claims(tmp_path).take("row") is None
+    monkeypatch.setattr(Claims, "_last", lambda self, name: 0)
+    assert Claims(tmp_path).take("row") is None
+    assert [path.name for path in tmp_path.iterdir()] == ["row.claim1"]

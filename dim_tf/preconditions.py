@@ -1,0 +1,113 @@
+"""What must be there before a stage begins. Free of TensorFlow, whose import takes seconds."""
+
+from pathlib import Path
+
+from dim_tf.data import image_folder
+from dim_tf.errors import InputError
+from dim_tf.experiment import Experiment
+from dim_tf.training import workers
+
+_ON_DATA = {"train", "evaluate", "export"}
+_ALONE = {
+    "compare": "run the other stages first",
+    "table": "it trains and measures its rows",
+}
+
+
+def check(experiment: Experiment, modes: list[str]) -> None:
+    """Checks what the command line alone can get wrong: stages, folders and files that it names.
+
+    Args:
+        experiment: the settings.
+        modes: the stages, in their order.
+
+    Raises:
+        InputError: stages that do not go together, or a folder or file that is not there.
+    """
+    for mode, why in _ALONE.items():
+        if mode in modes and modes != [mode]:
+            raise InputError(f"--mode={mode} stands alone; {why}")
+    if "table" in modes:
+        return
+    if "compare" in modes:
+        from dim_tf.evaluation import compare
+
+        compare.target(compare.folders(experiment.runs), experiment.run_dir)
+        return
+    _check_stages(experiment, modes)
+    if experiment.dataset == "folder" and _ON_DATA & set(modes):
+        image_folder(experiment.data_dir)
+    if experiment.encoder_path:
+        _check_encoder(experiment.encoder_path)
+    elif modes[0] in ("evaluate", "export") and not (experiment.run_path / "checkpoints").is_dir():
+        raise InputError(f"{experiment.run_path} has no checkpoint; run --mode=train first")
+    if "embed" in modes:
+        _check_collection(experiment)
+        if "export" not in modes:
+            _check_exported(experiment)
+    if "export" in modes and experiment.neighbours_index not in ("", "train"):
+        _check_embeddings(experiment.neighbours_index)
+
+
+def _check_stages(experiment: Experiment, modes: list[str]) -> None:
+    if experiment.model == "generator" and "export" in modes:
+        raise InputError("--model=generator has no encoder to export; give --mode=train,evaluate")
+    if experiment.encoder_path and modes != ["evaluate"]:
+        raise InputError("--encoder_path is for --mode=evaluate alone; give that --mode")
+    if experiment.strategy == "multi_worker" and modes != ["embed"]:
+        if modes != ["train"]:
+            raise InputError(
+                "--strategy=multi_worker is for --mode=train alone; give that, and afterwards one "
+                "process --mode=evaluate,export without --strategy"
+            )
+        if experiment.cluster == "tf_config":
+            workers.of_environment()
+
+
+def _check_encoder(path: str) -> None:
+    is_keras = path.endswith(".keras") and Path(path).is_file()
+    if not is_keras and not Path(path, "saved_model.pb").is_file():
+        raise InputError(
+            f"--encoder_path={path} is no SavedModel (no saved_model.pb) and no .keras file; give "
+            "one, as exported/cifar10/1"
+        )
+
+
+def _check_collection(experiment: Experiment) -> None:
+    where = experiment.embed_input
+    if not where:
+        raise InputError(
+            "--mode=embed needs --embed_input: a folder of images, a pattern of TFRecord files "
+            "(images-*.tfrecord), or tfds:NAME:SPLIT"
+        )
+    is_pattern = where.startswith("tfds:") or "://" in where or any(c in where for c in "*?[{")
+    if not is_pattern and not Path(where).exists():
+        raise InputError(
+            f"--embed_input={where} is not there; give a folder of images, a pattern of TFRecord "
+            "files (images-*.tfrecord), or tfds:NAME:SPLIT"
+        )
+
+
+def _check_exported(experiment: Experiment) -> None:
+    if experiment.saved_model:
+        path, told = Path(experiment.saved_model), f"--saved_model={experiment.saved_model}"
+        # TensorFlow reads other places, too, as gs://.
+        if "://" not in experiment.saved_model and not (path / "saved_model.pb").is_file():
+            raise InputError(
+                f"{told} is no exported encoder (it has no saved_model.pb); give a version's "
+                "folder, as exported/cifar10/1"
+            )
+        return
+    folder = Path(experiment.export_dir) / experiment.name
+    if not any((path / "saved_model.pb").is_file() for path in folder.glob("[0-9]*")):
+        raise InputError(
+            f"{folder} holds no exported encoder; run --mode=export first, or give --saved_model"
+        )
+
+
+def _check_embeddings(where: str) -> None:
+    if not (Path(where) / "embeddings.json").is_file():
+        raise InputError(
+            f"--neighbours_index={where} holds no embeddings (it has no embeddings.json); give "
+            "train, or a folder that --mode=embed wrote"
+        )

@@ -1,0 +1,323 @@
+"""What a command line may hold, what it is answered with, and where the answer goes."""
+
+import contextlib
+import io
+import json
+import os
+import pwd
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from absl import flags
+
+import dim_tf
+from dim_tf import ending, main
+from dim_tf.data import Request, folder, tfds_files
+from dim_tf.errors import InputError
+from dim_tf.experiment import Experiment
+from dim_tf.training import images_seen
+
+ROOT = Path(dim_tf.__file__).parents[1]
+
+
+@pytest.fixture
+def ended(monkeypatch, tmp_path, capsys):
+    """Runs the console script in this process; returns its status and what it said."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ending, "end_at_once", lambda: None)  # pytest's handlers stay
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["dim-tf", *words])
+        with pytest.raises(SystemExit) as end:
+            main.run()
+        return end.value.code, capsys.readouterr().err
+
+    return run
+
+
+# Of absl.app, absl.logging and, as for any imported library that defines its own, absl.testing.
+FOREIGN = [
+    "--only_check_args",
+    "--noonly_check_args",
+    "--run_with_pdb",
+    "--pdb_post_mortem",
+    "--pdb",
+    "--run_with_profiling",
+    "--profile_file=victim",
+    "--stderrthreshold=foo",
+    "--log_dir=victim",
+    "--logger_levels=a:b",
+    "--test_tmpdir=victim",
+]
+
+
+@pytest.mark.parametrize("word", FOREIGN)
+@pytest.mark.parametrize("place", ["line", "file"])
+def test_flags_of_libraries_are_refused(ended, word, place):
+    import absl.testing.absltest  # noqa: F401  # defines --test_tmpdir
+
+    Path("victim").write_text("precious")
+    Path("theirs.cfg").write_text(f"{word}\n")
+    words = [word] if place == "line" else ["--flagfile=theirs.cfg"]
+    status, said = ended(*words, "--mode=compare", "--runs=a,b")
+    assert status == 2
+    assert "Unknown command line flag" in said
+    assert len(said.splitlines()) == 1
+    assert Path("victim").read_text() == "precious"
+
+
+def test_no_flag_of_this_program_is_defined_for_all(ended):
+    """A library that asks for its own flags gets their defaults, not an error."""
+    assert ended("--flagfile=no.cfg")[0] == 2
+    assert flags.FLAGS.is_parsed()
+    assert "batch_size" not in flags.FLAGS
+
+
+def test_undefok_does_not_let_foreign_flags_through(ended):
+    status, said = ended("--undefok=only_check_args", "--only_check_args", "--mode=x")
+    assert (status, "--mode=x" in said) == (2, True)
+
+
+WITHOUT_TENSORFLOW = {
+    "--dataset=folder --data_dir=no/where": "--data_dir=no/where cannot be read",
+    "--dataset=folder": "--dataset=folder needs --data_dir",
+    "--mode=evaluate": "has no checkpoint; run --mode=train first",
+    "--mode=export": "has no checkpoint; run --mode=train first",
+    "--mode=evaluate --encoder_path=theirs": "theirs is no SavedModel",
+    "--mode=embed": "--mode=embed needs --embed_input",
+    "--mode=embed --embed_input=no/where": "--embed_input=no/where is not there",
+    "--mode=embed --embed_input=.": "holds no exported encoder; run --mode=export first",
+    "--mode=embed --embed_input=. --saved_model=no": "--saved_model=no is no exported encoder",
+    "--mode=train,export --neighbours_index=no": "--neighbours_index=no holds no embeddings",
+    "--mode=compare --runs=a,b": "there is no run folder 'a'",
+    "--mode=train --strategy=multi_worker": "TF_CONFIG tells of no cluster (it is not set)",
+    "--mode=compare,train": "--mode=compare stands alone",
+    "--model=generator": "--model=generator has no encoder to export",
+}
+CHECKED = """
+import contextlib, io, json, sys
+for name in ("tensorflow", "keras", "fcntl"):  # the last is not there on Windows
+    sys.modules[name] = None  # an import of it fails
+from absl import flags
+from dim_tf import main, run_lock
+from dim_tf.tables import claims
+def told(words):
+    values = flags.FlagValues()
+    main.dim_flags.define(values)
+    main.parse_flags(["main", *words], values)
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        status = main.main(["main", *words], values)
+    return status, said.getvalue()
+print(json.dumps([told(line.split()) for line in json.load(sys.stdin)]))
+"""
+
+
+def test_what_needs_no_tensorflow_is_told_before_it_is_imported(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", CHECKED],
+        input=json.dumps(list(WITHOUT_TENSORFLOW)),
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CONFIG": ""},
+    )
+    assert done.returncode == 0, done.stderr
+    for (status, said), says in zip(
+        json.loads(done.stdout), WITHOUT_TENSORFLOW.values(), strict=True
+    ):
+        assert (status, says in said) == (2, True), said
+        assert len(said.splitlines()) == 1
+
+
+class Splits:
+    fingerprint = "0123456789abcdef"
+
+
+HOSTILE = "\033]0;pwned\007\033[31mRED" + "A" * 5_000_000 + "\u202e\r\n\x9b2J"
+
+
+def test_what_a_run_folder_holds_is_shown_and_not_obeyed(tmp_path, capsys):
+    (tmp_path / images_seen.FILE).write_text(HOSTILE)
+    images_seen.note(tmp_path, Splits())
+    out = capsys.readouterr().out
+    assert r"\x1b]0;pwned\x07" in out
+    assert out.removesuffix("\n").isprintable()
+    assert len(out) < 1000
+    with pytest.raises(InputError, match="was begun on other images") as caught:
+        images_seen.check(tmp_path, Splits())
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_line_on_standard_output_is_one_line(capsys):
+    from dim_tf.console import say
+
+    say(HOSTILE)
+    say("фото: β × 3")
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.isprintable()
+    assert len(first) < 20_000
+    assert second == "фото: β × 3"
+
+
+PREPARED = """
+import os, sys
+from dim_tf import console
+console.open_streams()
+with open("data", "w") as file:
+    os.write(1, b"said by a library")
+    console.say("фото " + str(sys.stdout.isatty()))
+    print("also", file=sys.stderr, flush=True)
+sys.exit(3 if console.flush() else 0)
+"""
+
+
+def prepared(tmp_path, closed=(), **environment):
+    def close():
+        for descriptor in closed:
+            os.close(descriptor)
+
+    return subprocess.run(
+        [sys.executable, "-S", "-c", PREPARED],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "LC_ALL": "C", **environment},
+        capture_output=True,
+        check=False,
+        preexec_fn=close,
+    )
+
+
+@pytest.mark.parametrize("closed", [(1,), (2,), (0, 1, 2)])
+def test_closed_streams_are_opened_and_no_file_gets_what_is_printed(tmp_path, closed):
+    done = prepared(tmp_path, closed)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "data").read_bytes() == b""
+
+
+def test_an_output_that_cannot_show_a_name_shows_its_escapes(tmp_path):
+    done = prepared(tmp_path, PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert rb"\u0444\u043e\u0442\u043e False" in done.stdout
+
+
+@contextlib.contextmanager
+def without_a_reader():
+    """Standard output is a pipe that nobody reads any more, as behind `| head`."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with (
+        contextlib.suppress(OSError),
+        io.TextIOWrapper(os.fdopen(writing, "wb")) as stream,
+        contextlib.redirect_stdout(stream),
+    ):
+        yield
+
+
+def test_an_output_whose_reader_has_ended_is_told_in_one_line(monkeypatch, tmp_path, capsys):
+    from dim_tf import console, run
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run, "run_stages", lambda *_: console.say("data: x"))
+    values = flags.FlagValues()
+    main.dim_flags.define(values)
+    main.parse_flags(["main", "--mode=train"], values)
+    with without_a_reader():
+        status = main.main(["main", "--mode=train"], values)
+        first, second = console.flush(), console.flush()  # the second as when Python ends
+    assert status == main.FAILED
+    assert isinstance(first, BrokenPipeError)
+    assert second is None
+    said = capsys.readouterr().err
+    assert said.startswith("error: what reads the output has ended")
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+def test_an_output_on_a_full_disk_is_told_in_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(ending, "end_at_once", lambda: None)
+    monkeypatch.setattr(main, "main", lambda *_: print("done") or 0)
+    monkeypatch.setattr(sys, "argv", ["dim-tf"])
+    with (
+        open("/dev/full", "w") as stream,
+        contextlib.redirect_stdout(stream),
+        pytest.raises(SystemExit) as end,
+    ):
+        main.run()
+    assert end.value.code == main.FAILED
+    assert capsys.readouterr().err == "error: [Errno 28] No space left on device\n"
+
+
+def test_help_that_nobody_reads_to_its_end_is_no_traceback(monkeypatch):
+    monkeypatch.setattr(ending, "end_at_once", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["dim-tf", "--help"])
+    with without_a_reader(), pytest.raises(SystemExit):
+        main.run()
+
+
+@pytest.fixture
+def no_home(monkeypatch):
+    """As of a user without an entry in passwd, in a container."""
+
+    def unknown(*_):
+        raise KeyError
+
+    for name in ("HOME", "XDG_CACHE_HOME", "TFDS_DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+
+
+def test_without_a_home_what_is_needed_is_told(no_home, monkeypatch):
+    with pytest.raises(InputError, match=r"no home folder.*--cache_dir, or set HOME"):
+        folder.default_cache()
+    with pytest.raises(InputError, match=r"--run_dir='~/a': this user has no home folder"):
+        Experiment(name="a", run_dir="~/a")
+    import tensorflow_datasets as tfds
+
+    monkeypatch.setattr(
+        tfds.core.constants, "DATA_DIR", os.path.expanduser("~/tensorflow_datasets")
+    )
+    with pytest.raises(InputError, match=r"no home folder.*--data_dir, or set HOME"):
+        tfds_files.find("mnist", Request())
+    assert Experiment(name="a", run_dir="~nobody-there/x").run_dir == "~nobody-there/x"
+
+
+AS_A_DAEMON = """
+import builtins, os, pwd, runpy, sys
+os.environ.pop("HOME", None)
+def unknown(*_):
+    raise KeyError
+pwd.getpwuid = unknown  # a user without an entry in passwd
+opened = os.open, builtins.open
+below = sys.argv[1]
+def refused(path, writes):
+    if writes and not isinstance(path, int) and os.path.abspath(path).startswith(below + os.sep):
+        raise OSError(30, "Read-only file system", str(path))
+def open_descriptor(path, flags, *others, **named):
+    refused(path, flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+    return opened[0](path, flags, *others, **named)
+def open_file(file, mode="r", *others, **named):
+    refused(file, set(mode) & set("wax+"))
+    return opened[1](file, mode, *others, **named)
+os.open, builtins.open = open_descriptor, open_file
+os.closerange(0, 3)
+sys.stdin = sys.stdout = sys.stderr = None
+sys.argv = ["dim-tf", *sys.argv[2:]]
+runpy.run_module("dim_tf.main", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_daemon_trains(tmp_path):
+    """All at once: no streams, no home, the C locale, an install that nobody may write to."""
+    flags = [f"--run_dir={tmp_path}/фото", "--mode=train", "--batch_size=16", "--mi_units=16"]
+    environment = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
+    done = subprocess.run(
+        [sys.executable, "-c", AS_A_DAEMON, str(ROOT), *flags, "--steps=2"],
+        cwd=tmp_path,
+        env={**environment, "PYTHONPATH": str(ROOT), "LANG": "C", "KERAS_HOME": str(tmp_path)},
+        check=False,
+    )
+    assert done.returncode == 0
+    assert (tmp_path / "фото/checkpoints/ckpt-2.json").exists()

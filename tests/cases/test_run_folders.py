@@ -1,0 +1,175 @@
+"""A run folder that others may write to: links, FIFOs and devices in the place of its files."""
+
+import os
+import signal
+import socket
+from types import SimpleNamespace
+
+import pytest
+import tensorflow as tf
+
+from dim_tf import metrics_file
+from dim_tf.data import folder_report
+from dim_tf.errors import InputError, RunError
+from dim_tf.experiment import Experiment
+from dim_tf.files import read_json
+from dim_tf.run_lock import locked
+from dim_tf.tables import work
+from dim_tf.tables.claims import Claims
+from dim_tf.training import checkpoint_files, images_seen, monitors
+from dim_tf.training.model import check_same_experiment
+from dim_tf.training.nan_restores import NanRestores
+
+
+@pytest.fixture(autouse=True)
+def bounded():
+    """What waits for ever fails after five seconds."""
+
+    def too_long(*_):
+        raise TimeoutError("it waits for ever")
+
+    before = signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(5)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture
+def victim(tmp_path):
+    path = tmp_path / "victim"
+    path.write_text("precious")
+    yield path
+    assert path.read_text() == "precious"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "run"
+    path.mkdir()
+    return path
+
+
+def lock(folder):
+    with locked(folder, "--run_dir"):
+        pass
+
+
+def test_a_lock_that_is_a_link_does_not_empty_its_target(folder, victim):
+    (folder / ".lock").symlink_to(victim)
+    with pytest.raises(InputError, match=r"cannot be written \(.lock: it is a link\)"):
+        lock(folder)
+
+
+def test_a_lock_that_is_a_link_to_nowhere_makes_nothing(folder, tmp_path):
+    (folder / ".lock").symlink_to(tmp_path / "new")
+    with pytest.raises(InputError, match="it is a link"):
+        lock(folder)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder"])
+def test_a_lock_that_is_no_file_is_refused(folder, kind):
+    os.mkfifo(folder / ".lock") if kind == "fifo" else (folder / ".lock").mkdir()
+    with pytest.raises(InputError, match=r"\.lock: (it is no regular file|Is a directory)"):
+        lock(folder)
+
+
+def recorded(folder, step=0):
+    recorder = monitors.Recorder(monitors.Progress(step, 10), folder, 4, log_every=1)
+    recorder.on_epoch_begin(0)
+    recorder.on_train_batch_begin(0)
+    recorder.on_train_batch_end(0, {"loss": 1.0})
+    recorder.close()
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_metrics_are_not_appended_through_a_link(folder, victim, tmp_path, exists):
+    target = victim if exists else tmp_path / "new"
+    (folder / "metrics.jsonl").symlink_to(target)
+    with pytest.raises(RunError, match="it is a link"):
+        recorded(folder)
+    assert target.exists() == exists
+    metrics_file.cut_back(folder / "metrics.jsonl", 0)  # as each start does
+    recorded(folder)
+    assert [line["step"] for line in metrics_file.read(folder / "metrics.jsonl")] == [1]
+
+
+def test_metrics_that_are_a_fifo_are_refused(folder):
+    os.mkfifo(folder / "metrics.jsonl")
+    with pytest.raises(RunError, match="it is no regular file"):
+        recorded(folder)
+
+
+def test_events_are_not_written_through_a_link_of_a_name_that_can_be_foreseen(
+    folder, victim, monkeypatch
+):
+    monkeypatch.setattr(monitors, "time", SimpleNamespace(time=lambda: 7.0, perf_counter=float))
+    tensorboard = folder / "tensorboard"
+    tensorboard.mkdir()
+    name = f"events.out.tfevents.{7:010d}.{socket.gethostname()}.{os.getpid()}-start"
+    (tensorboard / name).symlink_to(victim)
+    monitors._tell_tensorboard_of_start(tensorboard, 3)
+    assert len(list(tensorboard.iterdir())) == 2
+
+
+def test_no_name_of_events_is_used_twice(folder, monkeypatch):
+    """TensorFlow's own name is the time, the machine, the process and a number."""
+    names = []
+    make = tf.summary.create_file_writer
+
+    def making(path, **settings):
+        names.append(settings["filename_suffix"])
+        return make(path, **settings)
+
+    monkeypatch.setattr(tf.summary, "create_file_writer", making)
+    for step in (0, 1):
+        recorded(folder, step)
+    assert len(set(names)) == 2
+    assert all(len(name) > 32 and name.endswith(".v2") for name in names)
+    assert len(list((folder / "tensorboard").glob("*.v2"))) == 2
+
+
+READERS = {
+    "experiment.json": lambda path: check_same_experiment(
+        Experiment(name="a", run_dir=str(path.parent)), None
+    ),
+    "evaluation.json": lambda path: read_json(path, "run it again"),
+    "metrics.jsonl": metrics_file.read,
+    "nan_restores.json": lambda path: NanRestores(path.parent, 0, 3),
+    "seconds.json": lambda path: work._Seconds(path).read(),
+    "row.claim1": lambda path: Claims(path.parent).take("row"),
+    "ckpt-3.json": lambda path: checkpoint_files.newest_good(path.parent),
+    "ckpt-3.index": lambda path: checkpoint_files.newest_good(path.parent),
+}
+
+
+@pytest.mark.parametrize("kind", ["fifo", "endless"])
+@pytest.mark.parametrize("name", READERS)
+def test_what_is_no_file_is_not_read(folder, name, kind):
+    path = folder / name
+    os.mkfifo(path) if kind == "fifo" else path.symlink_to("/dev/zero")
+    with pytest.raises((InputError, RunError, OSError), match="no regular file"):
+        READERS[name](path)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "endless"])
+def test_what_is_known_of_the_images_is_then_unknown(folder, kind):
+    for name in (images_seen.FILE, folder_report.REPORT):
+        path = folder / name
+        os.mkfifo(path) if kind == "fifo" else path.symlink_to("/dev/zero")
+    assert images_seen.begun_on(folder) == ""
+    assert folder_report._before(folder) == {}
+
+
+def test_a_log_of_a_tables_row_is_not_appended_through_a_link(folder, victim):
+    from dim_tf.files import open_to_append
+
+    (folder / "row.txt").symlink_to(victim)
+    with pytest.raises(OSError, match="it is a link"):
+        open_to_append(folder / "row.txt")
+    with open_to_append(folder / "new.txt") as file:
+        file.write(b"a")
+    with open_to_append(folder / "new.txt") as file:
+        file.write(b"b")
+    assert (folder / "new.txt").read_text() == "ab"
