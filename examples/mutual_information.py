@@ -23,6 +23,11 @@ import time
 from functools import partial
 from pathlib import Path
 
+from dim_tf import tensorflow_import
+
+if __name__ == "__main__":
+    tensorflow_import.quietly()
+
 import keras
 import numpy as np
 import tensorflow as tf

@@ -230,6 +230,7 @@ def test_a_loss_without_other_metrics_is_logged_as_it_is():
     assert model.fit(small_baseline.IMAGES, batch_size=8, verbose=0).history["loss"][0] > 0.1
 
 
+@pytest.mark.slow
 def test_a_callback_ends_training():
     class Stop(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
@@ -350,6 +351,7 @@ def test_images_that_are_not_what_is_expected_are_refused_before_the_first_step(
     assert model.optimizer.iterations.numpy() == 0
 
 
+@pytest.mark.slow
 def test_no_batch_of_a_generator_is_lost_by_looking_at_the_first():
     model = make_model()
     model.fit(((images,) for images in np.split(IMAGES[:16], 2)), verbose=0)
