@@ -266,7 +266,10 @@ def compare_runs(experiment: Experiment) -> None:
 def embed_collection(experiment: Experiment) -> None:
     """Writes the embeddings of --embed_input by an exported encoder."""
     images = image_collection.open_collection(
-        experiment.embed_input, experiment.data_dir, experiment.download
+        experiment.embed_input,
+        experiment.data_dir,
+        experiment.download,
+        experiment.max_pixels,
     )
     folder = Path(experiment.export_dir) / experiment.name
     path = Path(experiment.saved_model or folder / str(max(publish.versions(folder), default=1)))

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from dim_tf import file_lock
+from dim_tf.console import say
 from dim_tf.data import npy
 from dim_tf.errors import InputError
 from dim_tf.files import json_object, read_text, replace_text
@@ -124,7 +125,7 @@ class DecodedCache:
             try:
                 theirs, pixels = _whole(path, size)
             except (OSError, ValueError) as error:
-                print(f"data: {path} is damaged ({error}); nothing of it is used", flush=True)
+                say(f"data: {path} is damaged ({error}); nothing of it is used")
                 continue
             if pixels is None or theirs.shape[1:] != digests.shape[1:]:
                 continue
@@ -217,7 +218,7 @@ class _Writing:
         header = _header(self.shape)
         begin = self._written(header, row_bytes)
         if begin:
-            print(f"data: {begin:,} of {count:,} images are decoded; going on", flush=True)
+            say(f"data: {begin:,} of {count:,} images are decoded; going on")
         mode = "r+b" if begin else "wb"
         saved = told = time.monotonic()
         with open(self.entry / PARTIAL, mode) as file:
@@ -231,7 +232,7 @@ class _Writing:
                 file.write(np.ascontiguousarray(decode(rows)))
                 now = time.monotonic()
                 if now - told > TELL_EVERY:
-                    print(f"data: decoded {rows[-1] + 1:,} of {count:,} images", flush=True)
+                    say(f"data: decoded {rows[-1] + 1:,} of {count:,} images")
                     told = now
                 if now - saved > SAVE_EVERY:
                     _to_disk(file)
@@ -260,7 +261,7 @@ def _opened(entry, shape):
         return None
     why = _damage(entry, shape)
     if why:
-        print(f"data: {entry} is damaged ({why}); decoding its images again", flush=True)
+        say(f"data: {entry} is damaged ({why}); decoding its images again")
         return None
     return _mapped(entry, shape)
 
@@ -361,7 +362,7 @@ def _locked(path: Path, wait: bool = True) -> Iterator[None]:
 
     def tell():
         where = path.with_suffix("")
-        print(f"data: another process writes to {where}; waiting for it", flush=True)
+        say(f"data: another process writes to {where}; waiting for it")
 
     descriptor = file_lock.take(path, tell if wait else None)
     try:

@@ -9,16 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf.data import byte_string, image_ops, jpeg_header, orientation, png_header
+from dim_tf.data.image_bounds import MAX_BYTES, MAX_PIXELS, MAX_SCANS
 from dim_tf.data.jpeg_header import is_jpeg
 from dim_tf.data.pixel_range import ALL_16_BITS, DEPTH, PixelRange
 from dim_tf.data.png_header import is_png
 
-# 100 MB as bytes of three channels, of which a decoder and the resize hold about four copies.
-MAX_PIXELS = 2**25
-# Of a file: as many pixels of 16 bits and four channels, not compressed.
-MAX_BYTES = 2**28
-# Of a JPEG. Real ones have up to about 15.
-MAX_SCANS = 64
 # Of a JPEG, times the pixels that may be made of an image: its pixels, as it may be decoded at 1/2,
 # 1/4 or 1/8 (telephones have 200 million); the coefficients, of 2 bytes, that a decoder has to hold
 # of it at once; and the pixels that all scans of it touch.

@@ -10,6 +10,7 @@ from dim_tf.data.in_memory import collect
 from dim_tf.data.splits import Images
 from dim_tf.data.zip_archive import ZipArchive, ZipDamaged
 from dim_tf.errors import InputError
+from dim_tf.files import open_to_read
 
 # Of one file. The largest list, CelebA's attributes, has 27 MB; an archive may claim anything.
 MAX_BYTES = 2**26
@@ -36,7 +37,7 @@ class FileTree:
                 raise InputError(f"{path} is no zip archive ({error}); get it anew") from error
             except OSError as error:
                 raise InputError(
-                    f"{path} cannot be read ({error.strerror}); mend its permissions"
+                    f"{path} cannot be read ({error.strerror or error}); mend its permissions"
                 ) from error
 
     def names(self) -> list[str]:
@@ -59,7 +60,7 @@ class FileTree:
             if self._archive:
                 data = self._archive.read(name, MAX_BYTES)
             else:
-                with (self.path / name).open("rb") as file:
+                with open_to_read(self.path / name) as file:
                     data = file.read(MAX_BYTES + 1)
         except (KeyError, FileNotFoundError) as error:
             raise InputError(f"{self.path} has no file {name}") from error

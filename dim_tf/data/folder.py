@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from dim_tf.console import say
 from dim_tf.data import (
     Request,
     contrast,
@@ -143,10 +144,9 @@ def load(request: Request) -> Splits:
     keys = files.cache_keys(images.bits, images.extents)
     cached = DecodedCache(cache / "images", request.cache_gib).open(keys, size, files.decoded)
     if len(cached) < len(images):
-        print(
+        say(
             f"data: {len(cached):,} of {len(images):,} decoded images fit into --cache_gib="
-            f"{request.cache_gib:g}; the others are decoded each time",
-            flush=True,
+            f"{request.cache_gib:g}; the others are decoded each time"
         )
     return _splits(
         divided,

@@ -2,8 +2,9 @@
 
 import enum
 
+from dim_tf.data.image_bounds import MAX_BYTES
+
 MIN_SIDE = 8  # pixels; less shows nothing
-MAX_BYTES = 2**28  # of a file: 2**25 pixels of 16 bits and four channels, not compressed
 
 
 class Fault(enum.IntEnum):

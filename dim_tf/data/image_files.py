@@ -29,8 +29,8 @@ from PIL import (
 )
 
 from dim_tf.data import image_headers
-from dim_tf.data.encoded_images import MAX_PIXELS
-from dim_tf.data.image_faults import MAX_BYTES, MIN_SIDE, Fault, UndecodableError
+from dim_tf.data.image_bounds import MAX_BYTES, MAX_PIXELS
+from dim_tf.data.image_faults import MIN_SIDE, Fault, UndecodableError
 from dim_tf.data.image_headers import BEGINNING, FORMATS, Header
 from dim_tf.data.pixel_range import ALL_16_BITS, DEPTH, PixelRange
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dim_tf.data.encoded_images import MAX_SCANS
+from dim_tf.data.image_bounds import MAX_SCANS
 from dim_tf.data.image_faults import Fault, UndecodableError
 
 # The places are kept in manifests.

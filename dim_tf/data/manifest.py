@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dim_tf.data import image_files, npy, system_folders
+from dim_tf.console import say
+from dim_tf.data import image_bounds, image_files, npy, system_folders
 from dim_tf.data.image_files import DIGEST_BYTES, FORMATS, Fault
 from dim_tf.data.pixel_range import DEPTH
 from dim_tf.data.zip_archive import ZipArchive
@@ -121,7 +122,7 @@ def scan(
     folder: Path,
     cache: Path,
     skipped: tuple[Path, ...] = (),
-    max_pixels: int = image_files.MAX_PIXELS,
+    max_pixels: int = image_bounds.MAX_PIXELS,
 ) -> Manifest:
     """Looks at each file below a folder that is new or has changed since the last scan.
 
@@ -252,7 +253,7 @@ def _look_at(folder, found, new, done, kept, max_pixels):
             seen += len(rows)
             now = time.monotonic()
             if now - told > TELL_EVERY:
-                print(f"data: looked at {seen:,} of {len(new):,} files", flush=True)
+                say(f"data: looked at {seen:,} of {len(new):,} files")
                 told = now
             if now - saved > SAVE_EVERY:
                 write(kept, found.rows(done))
@@ -291,7 +292,7 @@ def read(path: Path) -> Manifest:
         pass
     except (OSError, KeyError, ValueError) as error:
         why = " ".join(f"{type(error).__name__}: {error}".split())
-        print(f"data: {path} is damaged ({why}); looking at all files again", flush=True)
+        say(f"data: {path} is damaged ({why}); looking at all files again")
     return Manifest.empty([])
 
 

@@ -5,11 +5,11 @@
 
 import io
 import math
-import os
-import stat
 from pathlib import Path
 
 import numpy as np
+
+from dim_tf.files import open_to_read
 
 MOST_HEADER = 10_000  # bytes; NumPy's own bound
 
@@ -25,11 +25,7 @@ def octets(path: Path, most: int) -> bytes:
         OSError: it cannot be read.
         ValueError: it is larger, or no regular file.
     """
-    # Not to wait at a pipe for who writes to it.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError("it is no regular file")
+    with open_to_read(path) as file:
         content = file.read(most + 1)
     if len(content) > most:
         raise ValueError(f"it has more than {most:,} bytes")

@@ -1,10 +1,11 @@
 """Reads zip archives that anyone may have made: every damage is one error."""
 
 import os
-import stat
 import zipfile
 from pathlib import Path
 from types import TracebackType
+
+from dim_tf.files import open_to_read
 
 
 class ZipDamaged(ValueError):
@@ -25,21 +26,16 @@ class ZipArchive:
             path: of the archive.
 
         Raises:
-            OSError: the file cannot be opened.
+            OSError: the file cannot be opened, or is no regular file.
             ZipDamaged: it is no zip archive, or a broken one.
         """
-        # Not to wait at a pipe for who writes to it.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-        self._file = os.fdopen(descriptor, "rb")
+        self._file = open_to_read(path)
         try:
-            if not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
-                raise ZipDamaged("it is no regular file")
-            try:
-                self._archive = zipfile.ZipFile(self._file)
-            except Exception as error:
-                raise ZipDamaged(_reason(error)) from error
-        except BaseException:
+            self._archive = zipfile.ZipFile(self._file)
+        except BaseException as error:
             self._file.close()
+            if isinstance(error, Exception):
+                raise ZipDamaged(_reason(error)) from error
             raise
 
     def names(self) -> list[str]:

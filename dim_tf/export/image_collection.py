@@ -9,7 +9,7 @@ from pathlib import Path
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from dim_tf.data import Request, encoded_images, image_files, manifest
+from dim_tf.data import Request, encoded_images, image_bounds, image_files, manifest
 from dim_tf.errors import InputError
 from dim_tf.writing import reason
 
@@ -40,7 +40,12 @@ class Collection:
             yield [one.decode(errors="backslashreplace") for one in ids.numpy()], encoded
 
 
-def open_collection(where: str, data_dir: str = "", download: bool = False) -> Collection:
+def open_collection(
+    where: str,
+    data_dir: str = "",
+    download: bool = False,
+    max_pixels: int = image_bounds.MAX_PIXELS,
+) -> Collection:
     """A collection by its description on the command line.
 
     Args:
@@ -52,6 +57,7 @@ def open_collection(where: str, data_dir: str = "", download: bool = False) -> C
             tfds:NAME:SPLIT or tfds:NAME:SPLIT+SPLIT, ids SPLIT:<number>.
         data_dir: TFDS's folder.
         download: whether TFDS may download.
+        max_pixels: of a folder's image that has to be made PNG; larger ones are refused.
 
     Raises:
         InputError: nothing is there, it cannot be told what it is, or it holds no images.
@@ -64,7 +70,7 @@ def open_collection(where: str, data_dir: str = "", download: bool = False) -> C
     if where.startswith("tfds:"):
         return _of_tfds(where, data_dir, download)
     if Path(where).is_dir():
-        return _of_folder(Path(where))
+        return _of_folder(Path(where), max_pixels)
     return _of_records(where)
 
 
@@ -77,7 +83,7 @@ def _fingerprint(lines: list[str]) -> str:
     return hashlib.sha256(os.fsencode("\n".join(lines))).hexdigest()
 
 
-def _of_folder(folder: Path) -> Collection:
+def _of_folder(folder: Path, max_pixels: int) -> Collection:
     names, sizes_of_all, times = manifest.listed(folder)[:3]
     chosen = [row for row, name in enumerate(names) if _is_image(folder / name, times[row] < 0)]
     if not chosen:
@@ -91,7 +97,7 @@ def _of_folder(folder: Path) -> Collection:
     # Nothing, which is refused, of what is too large to be held or cannot be decoded.
     def as_png(path):
         try:
-            return image_files.to_png(os.fsdecode(path.numpy()))
+            return image_files.to_png(os.fsdecode(path.numpy()), max_pixels=max_pixels)
         except image_files.UndecodableError:
             return b""
 
@@ -105,7 +111,7 @@ def _of_folder(folder: Path) -> Collection:
 
     def content(one, size):
         path = tf.strings.join([str(folder), "/", one])
-        sensible = (size > 0) & (size <= encoded_images.MAX_BYTES)
+        sensible = (size > 0) & (size <= image_bounds.MAX_BYTES)
         return tf.cond(sensible, lambda: whole(path), lambda: b"")
 
     def images_from(first):

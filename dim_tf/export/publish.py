@@ -17,7 +17,7 @@ import filelock
 import keras
 import numpy as np
 
-from dim_tf.data import encoded_images
+from dim_tf.data import image_bounds
 from dim_tf.data.pixel_range import ALL_16_BITS, PixelRange
 from dim_tf.errors import InputError, RunError
 from dim_tf.export import card, lite, lite_metadata, saved_model, serving, verify
@@ -71,7 +71,7 @@ class Details:
     evaluation: dict[str, Any] = field(default_factory=dict)
     label_names: tuple[str, ...] = ()
     calibration: np.ndarray | None = None
-    max_pixels: int = encoded_images.MAX_PIXELS
+    max_pixels: int = image_bounds.MAX_PIXELS
     pixel_range: PixelRange = ALL_16_BITS
     quantized: bool = False
     reference: Reference | None = None

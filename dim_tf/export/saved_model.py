@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dim_tf.data import encoded_images, image_ops
+from dim_tf.data import encoded_images, image_bounds, image_ops
 from dim_tf.data.pixel_range import ALL_16_BITS, PixelRange
 from dim_tf.errors import InputError, RunError
 from dim_tf.export import verify
@@ -91,7 +91,7 @@ class Extent:
 
     metadata: dict[str, Any]
     label_names: tuple[str, ...] = ()
-    max_pixels: int = encoded_images.MAX_PIXELS
+    max_pixels: int = image_bounds.MAX_PIXELS
     quantization: Quantization | None = None
     reference: Reference | None = None
     pixel_range: PixelRange = ALL_16_BITS

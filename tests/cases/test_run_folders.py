@@ -158,7 +158,7 @@ def test_what_is_known_of_the_images_is_then_unknown(folder, kind):
     for name in (images_seen.FILE, folder_report.REPORT):
         path = folder / name
         os.mkfifo(path) if kind == "fifo" else path.symlink_to("/dev/zero")
-    assert images_seen.begun_on(folder) == ""
+    assert images_seen.begun_on(folder) == images_seen.Seen()
     assert folder_report._before(folder) == {}
 
 
