@@ -10,7 +10,10 @@ import keras
 import tensorflow as tf
 
 from dim_tf.errors import InputError
-from dim_tf.export import verify
+from dim_tf.export import (
+    hub_layer,  # noqa: F401  so that Keras knows the layer, which refuses
+    verify,
+)
 from dim_tf.writing import reason
 
 MAX_UNPACKED = 2**34  # bytes in a .keras file, whose weights are not compressed
@@ -126,6 +129,8 @@ def _of_signature(path, loaded, name):
 
 
 def _cannot_load(path, error):
+    while error.__cause__ or error.__context__:  # Keras wraps what was wrong, once for each level
+        error = error.__cause__ or error.__context__
     return InputError(f"--encoder_path={path} cannot be loaded ({reason(error)})")
 
 
