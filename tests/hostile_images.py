@@ -265,7 +265,7 @@ def main():
         allowed = max(allowed, peak)
         print(f"{MAX_PIXELS:,} pixels, {name}: {peak} MiB, {seconds:.2f} s", flush=True)
     outcomes = []
-    for name, encoded in hostile(500, 2**24):
+    for name, encoded in hostile(500, 2**23):
         valid, peak, seconds = served(serve, encoded)
         outcomes.append((seconds, peak, valid, f"{name}, {len(encoded):,} bytes"))
     for column in (0, 1):

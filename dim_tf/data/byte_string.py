@@ -22,19 +22,23 @@ def big_endian(octets: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
 
 
 def octets_at(octets: tf.Tensor, place: tf.Tensor, count: int) -> tf.Tensor:
-    """Bytes from a place on; zeros where the string ends before.
+    """Bytes from a place on.
 
     Args:
-        octets: string scalar.
+        octets: string scalar that does not end before; `padded` sees to it.
         place: int64 scalar, not negative.
         count: how many.
 
     Returns:
         int64 [count], 0 to 255.
     """
-    piece = tf.strings.substr(octets, tf.minimum(place, length(octets)), count)
-    filled = tf.strings.substr(tf.strings.join([piece, b"\0" * count]), 0, count)
-    return tf.ensure_shape(big_endian(filled, tf.uint8), [count])
+    piece = tf.strings.substr(octets, place, tf.constant(count, tf.int64))
+    return tf.ensure_shape(big_endian(piece, tf.uint8), [count])
+
+
+def padded(octets: tf.Tensor, count: int) -> tf.Tensor:
+    """A string scalar, and so many zeros behind it."""
+    return tf.strings.join([octets, b"\0" * count])
 
 
 def pieces(octets: tf.Tensor, places: tf.Tensor, count: int) -> tf.Tensor:

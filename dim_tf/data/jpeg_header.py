@@ -55,7 +55,8 @@ def read(encoded: tf.Tensor, max_scans: int) -> JpegHeader:
         encoded: string scalar, for which `is_jpeg`.
         max_scans: the walk ends when it meets more.
     """
-    starts, words, sizes, first_scan, is_header = _segments(encoded)
+    padded = byte_string.padded(encoded, _HEADER_WINDOW + 3)
+    starts, words, sizes, first_scan, is_header = _segments(encoded, padded)
     is_needed = (words < _APP1) | (words == _APP14) | ((words > _APP15) & (words != _COMMENT))
     needed = tf.where(is_needed & (words != _SOS))[:, 0]
     slices = tf.strings.substr(encoded, tf.gather(starts, needed), tf.gather(sizes, needed))
@@ -64,14 +65,15 @@ def read(encoded: tf.Tensor, max_scans: int) -> JpegHeader:
     frame = tf.where(is_frame & (first_scan > 0))[:1, 0]
     kind = tf.reduce_sum(tf.gather(words, frame))
     place = tf.reduce_sum(tf.gather(starts, frame))
-    octets = byte_string.octets_at(encoded, place, 10) * tf.cast(tf.size(frame), tf.int64)
-    scanned = byte_string.octets_at(encoded, first_scan, 5)[4]
-    scans, end, is_walked = _scans(encoded, first_scan, max_scans)
+    octets = byte_string.octets_at(padded, place, 10) * tf.cast(tf.size(frame), tf.int64)
+    scan = byte_string.octets_at(padded, first_scan, 5)
+    begin = first_scan + 2 + scan[2] * 256 + scan[3]
+    scans, end, is_walked = _scans(encoded, padded, first_scan, begin, max_scans)
     return JpegHeader(
         size=octets[5:9:2] * 256 + octets[6:10:2],
         components=octets[9],
         scans=scans,
-        is_buffered=(scans > 1) | (scanned < octets[9]) | (kind & 3 == 2),
+        is_buffered=(scans > 1) | (scan[4] < octets[9]) | (kind & 3 == 2),
         is_walked=is_header & is_walked,
         orientation=_orientation(encoded, starts, words, sizes),
         content=tf.strings.join(
@@ -84,7 +86,7 @@ def read(encoded: tf.Tensor, max_scans: int) -> JpegHeader:
     )
 
 
-def _segments(encoded):
+def _segments(encoded, padded):
     """What stands before the first scan, where that is, and whether the walk came to its end.
 
     Returns:
@@ -95,7 +97,7 @@ def _segments(encoded):
     outside = tf.constant([_HEADER_WINDOW], tf.int64)
 
     def step(place, going, taken, starts):
-        octets = byte_string.octets_at(encoded, place, _HEADER_WINDOW + 3)
+        octets = byte_string.octets_at(padded, place, _HEADER_WINDOW + 3)
         seconds = octets[1:-2]
         # Others are no place where a segment begins: bytes that fill up, or belong to none.
         is_segment = (octets[:-3] == 0xFF) & (seconds >= 0xC0) & (seconds != 0xFF)
@@ -130,7 +132,7 @@ def _segments(encoded):
     return starts, words, 2 + pairs[:, 1], scan, ~going
 
 
-def _scans(encoded, first, max_scans):
+def _scans(encoded, padded, first, begin, max_scans):
     """The scans from the first on, the first image's end, and whether the walk came to it.
 
     In the pixels' code 0xFF is followed by 0 or a restart's mark: all else is a segment (B.1.1.5).
@@ -145,7 +147,7 @@ def _scans(encoded, first, max_scans):
         is_marker = (seconds >= 0xC0) & (seconds != 0xFF) & (seconds & 0xF8 != _RST0 & 0xFF)
         last = tf.size(octets, tf.int64) - 1
         place += tf.concat([tf.gather(marks, tf.where(is_marker)[:1, 0]), [last]], axis=0)[0]
-        head = byte_string.octets_at(encoded, place, 4)
+        head = byte_string.octets_at(padded, place, 4)
         word = tf.where(tf.reduce_any(is_marker), head[0] * 256 + head[1], 0)
         size = tf.where(word > 0, 2 + head[2] * 256 + head[3], 0)
         # Without a marker the last byte may be the first half of one.
@@ -153,8 +155,6 @@ def _scans(encoded, first, max_scans):
         scans += tf.cast(word == _SOS, tf.int64)
         return end, (word != _EOI) & (end + 2 <= length), taken + 1, scans
 
-    size = byte_string.octets_at(encoded, first, 4)
-    begin = first + 2 + size[2] * 256 + size[3]
     one = tf.cast(first > 0, tf.int64)
     place, going, _, scans = tf.while_loop(
         lambda place, going, taken, scans: going & (taken < max_steps) & (scans <= max_scans),

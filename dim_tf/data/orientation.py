@@ -20,18 +20,19 @@ def of_tiff(encoded: tf.Tensor) -> tf.Tensor:
         int64 scalar, 1 to 8; 0 where it has none.
     """
     octets = tf.io.decode_raw(encoded, tf.uint8)
-    order = byte_string.octets_at(encoded, tf.constant(0, tf.int64), 2)
+    length, padded = byte_string.length(encoded), byte_string.padded(encoded, 8)
+    order = byte_string.octets_at(padded, tf.constant(0, tf.int64), 2)
     little = order[0] == ord("I")
 
     def number(place, size):
-        digits = byte_string.octets_at(encoded, place, size)
+        digits = byte_string.octets_at(padded, tf.minimum(place, length), size)
         digits = tf.where(little, digits[::-1], digits)
         return tf.reduce_sum(digits * [256 ** (size - 1 - i) for i in range(size)])
 
     directory = number(tf.constant(4, tf.int64), 4)
-    room = tf.maximum((byte_string.length(encoded) - directory - 2) // 12, 0)
+    room = tf.maximum((length - directory - 2) // 12, 0)
     count = tf.minimum(number(directory, 2), room)
-    begin = tf.minimum(directory + 2, byte_string.length(encoded))
+    begin = tf.minimum(directory + 2, length)
     entries = tf.cast(tf.reshape(octets[begin : begin + 12 * count], [-1, 12]), tf.int64)
 
     def column(first):

@@ -63,7 +63,8 @@ def read(encoded: tf.Tensor) -> PngHeader:
     is_pixels = names == _IDAT
     kept = tf.where((names < _LOWER) & (names != _IEND))[:, 0]
     slices = tf.strings.substr(encoded, tf.gather(starts, kept), tf.gather(sizes, kept))
-    octets = byte_string.octets_at(encoded, tf.constant(16, tf.int64), 10)
+    first = byte_string.padded(tf.strings.substr(encoded, 0, _FIRST), _FIRST)
+    octets = byte_string.octets_at(first, tf.constant(16, tf.int64), 10)
     size = tf.reduce_sum(tf.reshape(octets[:8], [2, 4]) * [2**24, 2**16, 2**8, 1], axis=1)[::-1]
     size = tf.minimum(size, 2**31)  # PNG allows less; the product of both must not overflow
     depth = octets[8]

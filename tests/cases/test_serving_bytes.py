@@ -237,7 +237,7 @@ AROUND = {
 
 
 def test_no_bomb_takes_memory_or_time():
-    """A quarter of a megabyte of each kind; the script sends 16."""
+    """A quarter of a megabyte of each kind; the script sends 8."""
     assert is_good(encode("PNG", BLOCKS))
     for name, make in hostile_images.bombs(2**18).items():
         encoded = tf.constant([make(np.random.default_rng(0))])

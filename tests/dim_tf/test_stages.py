@@ -44,7 +44,7 @@ def test_the_card_tells_what_makes_the_objective(settings, told):
 
 
 def test_an_export_reads_16_bits_as_the_training_did(tmp_path, monkeypatch):
-    images = Split(np.zeros([2, 8, 8, 3], np.uint8), None)
+    images = Split(np.zeros([2, 32, 32, 3], np.uint8), None)
     splits = Splits("a", images, images, (), "", pixel_range=PixelRange(7, 4095))
     details = []
     monkeypatch.setattr(stages, "load_trained", lambda *_: (types.SimpleNamespace(encoder=None), 1))
