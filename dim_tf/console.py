@@ -1,4 +1,4 @@
-"""What the program tells people, on standard output: a line at a time, shown and never obeyed."""
+"""What the programs print on standard output: a line at a time, shown and never obeyed."""
 
 import contextlib
 import os
@@ -13,14 +13,14 @@ LONGEST = 10_000
 def say(message: object) -> None:
     """Prints a message as one line that a terminal shows and does not obey.
 
-    All that this program prints goes through here, since file names, labels and the files of a run
-    folder may hold anything.
+    All that the programs print on standard output goes through here, but for --help, since file
+    names, labels and the files of a run folder may hold anything.
 
     Args:
         message: the line; of a longer one than `LONGEST` characters the middle is left out.
 
     Raises:
-        OSError: what it is printed to takes nothing more, as a pipe whose reader has ended.
+        OSError: the output takes nothing more, as a pipe whose reader has ended.
     """
     print(one_line(message, LONGEST), flush=True)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dim_tf.data import SOURCES, Request, check_name, check_request
+from dim_tf.data.image_bounds import MAX_PIXELS
 from dim_tf.errors import InputError
 from dim_tf.files import json_object
 from dim_tf.names import (
@@ -404,7 +405,7 @@ class Experiment:
     license: str = setting("", "licence of the weights, for the model card", identity=False)
     card_note: str = setting("", "a sentence of your own, for the model card", identity=False)
     max_pixels: int = setting(
-        2**25,
+        MAX_PIXELS,
         "images of more pixels are refused, in serving and of --dataset=folder, whose JPEGs are "
         "decoded at a reduced scale instead",
         minimum=1,

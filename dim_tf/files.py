@@ -159,6 +159,16 @@ def read_text(path: Path) -> str:
     return content.decode("utf-8")
 
 
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, 64 hex digits.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+    """
+    with open_to_read(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def json_object(text: str) -> dict[str, Any]:
     """The object that a JSON text is.
 

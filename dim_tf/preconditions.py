@@ -90,16 +90,17 @@ def _check_collection(experiment: Experiment) -> None:
 
 def _check_exported(experiment: Experiment) -> None:
     if experiment.saved_model:
-        path, told = Path(experiment.saved_model), f"--saved_model={experiment.saved_model}"
+        path = experiment.saved_model
         # TensorFlow reads other places, too, as gs://.
-        if "://" not in experiment.saved_model and not (path / "saved_model.pb").is_file():
+        if "://" not in path and not Path(path, "saved_model.pb").is_file():
             raise InputError(
-                f"{told} is no exported encoder (it has no saved_model.pb); give a version's "
-                "folder, as exported/cifar10/1"
+                f"--saved_model={path} is no exported encoder (it has no saved_model.pb); give a "
+                "version's folder, as exported/cifar10/1"
             )
         return
     folder = Path(experiment.export_dir) / experiment.name
-    if not any((path / "saved_model.pb").is_file() for path in folder.glob("[0-9]*")):
+    versions = (path for path in folder.glob("*") if path.name.isdecimal())
+    if not any((path / "saved_model.pb").is_file() for path in versions):
         raise InputError(
             f"{folder} holds no exported encoder; run --mode=export first, or give --saved_model"
         )

@@ -88,7 +88,8 @@ def without_start_up_lines() -> Iterator[None]:
     try:
         yield
     finally:
-        os.write(2, _END)
+        with contextlib.suppress(BrokenPipeError):  # what reads stderr has ended, so the child has
+            os.write(2, _END)
         os.dup2(stderr, 2)
         os.close(stderr)
         os.waitpid(child, 0)

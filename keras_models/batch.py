@@ -62,8 +62,8 @@ def as_float32(images: Any, image_shape: tuple[int, int, int]) -> tf.Tensor:
         )
     if len(images.shape) != 4 or tuple(images.shape[1:]) != tuple(image_shape):
         raise ValueError(
-            f"the images have shape {_written(images.shape)}; expected "
-            f"{_written((None, *image_shape))}, as the model was made for"
+            f"the images have shape {_shape_text(images.shape)}; expected "
+            f"{_shape_text((None, *image_shape))}, as the model was made for"
         )
     return tf.cast(images, tf.float32)
 
@@ -112,12 +112,12 @@ def checked(data: Any, image_shape: tuple[int, int, int]) -> list[Batch]:
     Raises:
         ValueError: the images are not what is expected.
     """
-    found = [Batch.of(part) for part in _of_replicas(data)]
-    for batch in found:
+    batches = [Batch.of(part) for part in _of_replicas(data)]
+    for batch in batches:
         images = as_float32(_array(batch.images), image_shape)
         if images.shape[0]:
             check_range(images.numpy())
-    return found
+    return batches
 
 
 def _of_replicas(batch):
@@ -176,5 +176,5 @@ def with_enough_images(batch: Batch, parts: int, compiled: bool) -> Batch:
         return batch._replace(images=tf.identity(batch.images))
 
 
-def _written(shape) -> str:
+def _shape_text(shape) -> str:
     return "[" + ", ".join("N" if n is None else str(n) for n in shape) + "]"

@@ -1,11 +1,11 @@
-"""The figures of an evaluation: the mean over its images of what each batch gives."""
+"""The metrics of an evaluation: the mean over its images of what each batch gives."""
 
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
-IMAGES = "images of the batch"  # the entry of a step's figures that says how many they are of
+IMAGES = "images of the batch"  # the entry of a step's metrics with their number
 
 
 class BatchMeans:
@@ -19,15 +19,15 @@ class BatchMeans:
         self._sums: dict[str, Any] = {}
         self._images: Any = 0.0
 
-    def after(self, figures: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def after(self, metrics: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The means after one more batch.
 
         Args:
-            figures: of that batch, with its number of images as `IMAGES`.
+            metrics: of that batch, with its number of images as `IMAGES`.
         """
-        images = figures[IMAGES]
+        images = metrics[IMAGES]
         self._images = self._images + images
-        for name, value in figures.items():
+        for name, value in metrics.items():
             if name != IMAGES:
                 self._sums[name] = self._sums.get(name, 0.0) + value * images
         return {name: total / self._images for name, total in self._sums.items()}
@@ -36,7 +36,7 @@ class BatchMeans:
         """Keras' test function, giving the means after it.
 
         Args:
-            function: iterator -> the figures of the next batch.
+            function: iterator -> the metrics of the next batch.
             steps: how many batches one call takes.
         """
 

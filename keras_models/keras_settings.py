@@ -49,8 +49,9 @@ def configured_backend(environ: Mapping[str, str]) -> tuple[str, str]:
 def config_file(environ: Mapping[str, str]) -> Path:
     """Where Keras looks for keras.json."""
     if "KERAS_HOME" in environ:
-        return Path(environ["KERAS_HOME"], "keras.json").expanduser()
-    home = environ.get("HOME") or str(Path("~").expanduser())
+        return Path(os.path.expanduser(os.path.join(environ["KERAS_HOME"], "keras.json")))
+    # Not pathlib's, which raises an error where the user has no home folder.
+    home = environ.get("HOME") or os.path.expanduser("~")
     if not os.access(home, os.W_OK):
         home = "/tmp"
     return Path(home, ".keras", "keras.json")

@@ -25,7 +25,7 @@ KERAS_BATCH = 32  # the batch_size of Keras' fit and evaluate, where none is giv
 
 
 class Losses(NamedTuple):
-    """What a model says of a batch.
+    """Losses and metrics of one batch.
 
     Attributes:
         loss: float32 scalar, minimised by all variables that are not the adversary's.
@@ -211,34 +211,34 @@ class ObjectiveModel(keras.Model, abc.ABC):
             ValueError: weights of examples or classes; images that are not in [-1, 1] or do not fit
                 the model; batches that leave too few images; validation of a model without.
         """
-        found = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs).arguments
-        del found["self"]
-        x = found.get("x")
+        arguments = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs).arguments
+        del arguments["self"]
+        x = arguments.get("x")
         compiling.check_weights(
             type(self).__name__,
-            sample_weight=found.get("sample_weight"),
-            class_weight=found.get("class_weight"),
+            sample_weight=arguments.get("sample_weight"),
+            class_weight=arguments.get("class_weight"),
         )
         self._ready()
-        batch_size = found.get("batch_size") or KERAS_BATCH
-        split = found.get("validation_split") or 0.0
-        validation = found.get("validation_data")
+        batch_size = arguments.get("batch_size") or KERAS_BATCH
+        split = arguments.get("validation_split") or 0.0
+        validation = arguments.get("validation_data")
         if split or validation is not None:
             self._check_evaluates("validation")
         parts = self.distribute_strategy.num_replicas_in_sync
         if _in_memory(x):
             trained = int(len(x) * (1 - split)) if validation is None else len(x)
-            if not found.get("steps_per_epoch"):
+            if not arguments.get("steps_per_epoch"):
                 batches.check_sizes(trained, batch_size, parts * self.micro_batches)
             if trained < len(x):
-                size = found.get("validation_batch_size") or batch_size
+                size = arguments.get("validation_batch_size") or batch_size
                 batches.check_sizes(len(x) - trained, size, parts)
-        found["x"] = self._checked(x, batch_size, found.get("y"))
+        arguments["x"] = self._checked(x, batch_size, arguments.get("y"))
         if validation is not None:
-            size = found.get("validation_batch_size") or batch_size
-            found["validation_data"] = self._checked_validation(validation, size, parts)
-        with _too_few_images_told():
-            return super().fit(**found)
+            size = arguments.get("validation_batch_size") or batch_size
+            arguments["validation_data"] = self._checked_validation(validation, size, parts)
+        with _too_few_images_as_value_error():
+            return super().fit(**arguments)
 
     def _checked_validation(self, validation, batch_size, parts):
         if not isinstance(validation, tuple | list):
@@ -270,26 +270,26 @@ class ObjectiveModel(keras.Model, abc.ABC):
     def evaluate(self, *args, **kwargs):
         """The objective and its metrics without training, as `keras.Model.evaluate`.
 
-        Batch norm uses its moving statistics, nothing is dropped, nothing changes. The figures are
+        Batch norm uses its moving statistics, nothing is dropped, nothing changes. The metrics are
         means over the images; every call draws the same random numbers.
 
         Raises:
             ValueError: as of `fit`.
         """
         self._check_evaluates("evaluate()")
-        found = inspect.signature(keras.Model.evaluate).bind(self, *args, **kwargs).arguments
-        del found["self"]
-        more = found.pop("kwargs", {})
-        compiling.check_weights(type(self).__name__, sample_weight=found.get("sample_weight"))
+        arguments = inspect.signature(keras.Model.evaluate).bind(self, *args, **kwargs).arguments
+        del arguments["self"]
+        more = arguments.pop("kwargs", {})
+        compiling.check_weights(type(self).__name__, sample_weight=arguments.get("sample_weight"))
         self._ready()
         if not more:  # Keras' own call in `fit`, which has looked at the images
-            x, batch_size = found.get("x"), found.get("batch_size") or KERAS_BATCH
-            if _in_memory(x) and not found.get("steps"):
+            x, batch_size = arguments.get("x"), arguments.get("batch_size") or KERAS_BATCH
+            if _in_memory(x) and not arguments.get("steps"):
                 count = self.distribute_strategy.num_replicas_in_sync
                 batches.check_sizes(len(x), batch_size, count)
-            found["x"] = self._checked(x, batch_size, found.get("y"))
-        with _too_few_images_told():
-            return super().evaluate(**found, **more)
+            arguments["x"] = self._checked(x, batch_size, arguments.get("y"))
+        with _too_few_images_as_value_error():
+            return super().evaluate(**arguments, **more)
 
     def predict(self, *args, **kwargs):
         """What the model gives for images, as `keras.Model.predict`."""
@@ -305,20 +305,20 @@ class ObjectiveModel(keras.Model, abc.ABC):
         if not self._images_checked:
             self._check_first(x, y)
             self._images_checked = True
-        with _too_few_images_told():
+        with _too_few_images_as_value_error():
             return super().train_on_batch(x, y, return_dict=return_dict)
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
-        """The figures of one batch, as `keras.Model.test_on_batch`."""
+        """The metrics of one batch, as `keras.Model.test_on_batch`."""
         self._check_evaluates("test_on_batch()")
         compiling.check_weights(type(self).__name__, sample_weight=sample_weight)
         self._ready()
         self._check_first(x, y)
-        with _too_few_images_told():
+        with _too_few_images_as_value_error():
             return super().test_on_batch(x, y, return_dict=return_dict)
 
     def make_test_function(self, force=False):
-        """Keras' test function, which gives the last batch's figures, made to give their means."""
+        """Keras' test function, which gives the last batch's metrics, made to give their means."""
         if self.test_function is None or force:
             super().make_test_function(force=True)
             function, steps = self.test_function, self.steps_per_execution
@@ -353,13 +353,13 @@ class ObjectiveModel(keras.Model, abc.ABC):
         """
         batch = self._batch(data, self.micro_batches)
         random = StepRandom(self.seed, self._steps())
-        found = self._gradients(batch, random)
-        self._apply(self.optimizer, found.main, self.main_variables)
+        gradients = self._gradients(batch, random)
+        self._apply(self.optimizer, gradients.main, self.main_variables)
         if self.adversary_variables:
-            self._apply(self.adversary_optimizer, found.adversary, self.adversary_variables)
-        metrics = found.metrics
+            self._apply(self.adversary_optimizer, gradients.adversary, self.adversary_variables)
+        metrics = gradients.metrics
         if self.probe is not None and batch.labels is not None:
-            metrics |= self.probe(found.features, batch.labels)
+            metrics |= self.probe(gradients.features, batch.labels)
         return _of_all_replicas(metrics)
 
     def test_step(self, data):
@@ -473,12 +473,12 @@ def _in_memory(x: Any) -> TypeGuard[np.ndarray]:
 
 
 @contextlib.contextmanager
-def _too_few_images_told():
+def _too_few_images_as_value_error():
     """Raises ValueError, of one line, where a step says in the graph that images are missing."""
     try:
         yield
     except tf.errors.InvalidArgumentError as error:
-        for told in (batches.TOO_FEW, TOO_FEW_OTHERS):
-            if told in error.message:
-                raise ValueError(told) from None
+        for message in (batches.TOO_FEW, TOO_FEW_OTHERS):
+            if message in error.message:
+                raise ValueError(message) from None
         raise

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dim_tf.data import pixel_range
+from dim_tf.data.image_bounds import MAX_PIXELS
 from dim_tf.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Request:
     labels: str = "auto"
     split: str = "auto"
     pixel_range: str = "auto"
-    max_pixels: int = 2**25
+    max_pixels: int = MAX_PIXELS
 
 
 @dataclass(frozen=True)

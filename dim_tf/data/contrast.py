@@ -4,7 +4,7 @@ import numpy as np
 
 from dim_tf.data.pixel_range import ALL_16_BITS, PixelRange
 
-LEVELS = 8  # of 255; an image that uses fewer is flat
+LEVELS = 8  # steps of 255 from the low to the high percentile; an image of fewer is flat
 # Ends of the range, percentiles over the images: single ones, as with hot pixels, do not move them.
 _ENDS = 1, 99
 _WIDE = 2**15  # values; images that use as many have at least 128 levels in their upper 8 bits
@@ -25,7 +25,7 @@ def range_of(lows: np.ndarray, highs: np.ndarray) -> PixelRange:
 
 
 def flat(bits: np.ndarray, lows: np.ndarray, highs: np.ndarray, chosen: PixelRange) -> np.ndarray:
-    """Which images use fewer than `LEVELS` levels once they are decoded to 8 bits.
+    """Which images reach over fewer than `LEVELS` levels once they are decoded to 8 bits.
 
     Args:
         bits: [N], 8 or 16, of each image's pixels.

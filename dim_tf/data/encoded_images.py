@@ -9,15 +9,18 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf.data import byte_string, image_ops, jpeg_header, orientation, png_header
-from dim_tf.data.image_bounds import MAX_BYTES, MAX_PIXELS, MAX_SCANS
+from dim_tf.data.image_bounds import (
+    JPEG_COEFFICIENTS,
+    JPEG_PASSES,
+    JPEG_PIXELS,
+    MAX_BYTES,
+    MAX_PIXELS,
+    MAX_SCANS,
+)
 from dim_tf.data.jpeg_header import is_jpeg
 from dim_tf.data.pixel_range import ALL_16_BITS, DEPTH, PixelRange
 from dim_tf.data.png_header import is_png
 
-# Of a JPEG, times the pixels that may be made of an image: its pixels, as it may be decoded at 1/2,
-# 1/4 or 1/8 (telephones have 200 million); the coefficients, of 2 bytes, that a decoder has to hold
-# of it at once; and the pixels that all scans of it touch.
-_MOST_PIXELS, _MOST_COEFFICIENTS, _MOST_PASSES = 8, 6, 32
 _RATIOS = (1, 2, 4, 8)
 # Values of 16 bits that are mapped at once.
 _BLOCK = 2**22
@@ -32,7 +35,8 @@ def decode(
     (any bit depth and colour type; alpha is dropped). Both are turned as EXIF's orientation says,
     or where there is none XMP's (`orientation.chosen`). A JPEG of more than `max_pixels` is
     decoded at 1/2, 1/4 or 1/8, as libjpeg can without making all pixels: up to 8 times as many
-    pixels, or twice where a decoder has to hold all coefficients (progressive, several scans).
+    pixels; where a decoder has to hold all coefficients (progressive, several scans) twice as many
+    of three channels, 6 times as many of one.
 
     Args:
         encoded: string scalar, the file.
@@ -74,9 +78,9 @@ def _decode_jpeg(encoded, max_pixels):
     # As libjpeg scales: each side is rounded up.
     sides = -(-header.size[:, tf.newaxis] // tf.constant(_RATIOS, tf.int64))
     held = tf.where(header.is_buffered, header.components * pixels, 0)
-    is_bounded = (pixels <= _MOST_PIXELS * max_pixels) & (held <= _MOST_COEFFICIENTS * max_pixels)
+    is_bounded = (pixels <= JPEG_PIXELS * max_pixels) & (held <= JPEG_COEFFICIENTS * max_pixels)
     fits = (sides[0] * sides[1] <= max_pixels) & is_bounded
-    max_scans = tf.minimum(_MOST_PASSES * max_pixels // tf.maximum(pixels, 1), MAX_SCANS)
+    max_scans = tf.minimum(JPEG_PASSES * max_pixels // tf.maximum(pixels, 1), MAX_SCANS)
     checks = [
         _required(header.is_walked, ["a JPEG has more segments than", jpeg_header.MAX_STEPS]),
         _sizes_are_allowed(header.size, tf.reduce_any(fits), max_pixels),
@@ -117,9 +121,9 @@ def _decode_png(encoded, max_pixels, pixel_range):
     return image, header.orientation
 
 
-def _required(condition, told):
+def _required(condition, message):
     # tf.debugging.Assert is a branch as well, which takes longer than a small image's decoding.
-    data = [tf.convert_to_tensor(one) for one in told]
+    data = [tf.convert_to_tensor(part) for part in message]
     return tf.raw_ops.Assert(condition=condition, data=data, summarize=4)
 
 
@@ -232,6 +236,6 @@ def decode_valid(
     images = images.concatenate(last).batch(tf.cast(count, tf.int64) + 1)
     numbers, pixels = images.get_single_element()
     places = numbers[:, tf.newaxis]
-    found = tf.scatter_nd(places, pixels, [count + 1, size, size, 3])[:count]
+    decoded = tf.scatter_nd(places, pixels, [count + 1, size, size, 3])[:count]
     valid = tf.scatter_nd(places, tf.ones_like(numbers), [count + 1])[:count] > 0
-    return found, valid
+    return decoded, valid

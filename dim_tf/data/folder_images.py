@@ -1,16 +1,12 @@
 """The images of a folder's files, by rows: of a cache, or decoded when they are asked for."""
 
 import hashlib
-import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from dim_tf.data import folder_report, image_files
+from dim_tf.data import folder_report, image_files, threads
 from dim_tf.data.image_files import DIGEST_BYTES, UndecodableError
 from dim_tf.data.pixel_range import PixelRange
 from dim_tf.errors import RunError
@@ -52,7 +48,7 @@ class Files:
         Raises:
             RunError: a file is not what it was when it was looked at.
         """
-        with _threads() as workers:
+        with threads.pool() as workers:
             return np.stack(list(workers.map(self._decoded, rows)))
 
     def _decoded(self, row):
@@ -110,6 +106,7 @@ class FolderImages:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """(N, S, S, 3)."""
         return (len(self.names), *self.cached.shape[1:])
 
     def __len__(self):
@@ -129,13 +126,3 @@ class FolderImages:
     def part(self, first: int, last: int) -> "FolderImages":
         """Those from number `first` on, before `last`."""
         return FolderImages(self.cached[first:last], self.files.part(first, last))
-
-
-@contextmanager
-def _threads() -> Iterator[ThreadPoolExecutor]:
-    """An error does not wait for what has not begun."""
-    workers = ThreadPoolExecutor(os.cpu_count())
-    try:
-        yield workers
-    finally:
-        workers.shutdown(cancel_futures=True)

@@ -29,7 +29,7 @@ from PIL import (
 )
 
 from dim_tf.data import image_headers
-from dim_tf.data.image_bounds import MAX_BYTES, MAX_PIXELS
+from dim_tf.data.image_bounds import JPEG_PIXELS, MAX_BYTES, MAX_PIXELS
 from dim_tf.data.image_faults import MIN_SIDE, Fault, UndecodableError
 from dim_tf.data.image_headers import BEGINNING, FORMATS, Header
 from dim_tf.data.pixel_range import ALL_16_BITS, DEPTH, PixelRange
@@ -284,7 +284,7 @@ def _decoded(
         else:
             opened = _open(header, header.octets)
             full = opened.size
-            if full[0] * full[1] > (8 if header.format == "JPEG" else 1) * max_pixels:
+            if full[0] * full[1] > (JPEG_PIXELS if header.format == "JPEG" else 1) * max_pixels:
                 raise UndecodableError(Fault.TOO_LARGE)
             if header.format == "JPEG":
                 _reduce(opened, min(most or max_pixels, max_pixels), side)

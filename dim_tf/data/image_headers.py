@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dim_tf.data.image_bounds import MAX_SCANS
+from dim_tf.data.image_bounds import JPEG_COEFFICIENTS, JPEG_PASSES, JPEG_PIXELS, MAX_SCANS
 from dim_tf.data.image_faults import Fault, UndecodableError
 
 # The places are kept in manifests.
@@ -31,11 +31,6 @@ MAX_XMP = 2**20  # bytes that are searched for an orientation
 # Of what is decoded in Python: as much as takes about a second.
 MAX_RLE_BYTES = 2**20
 MAX_PLAIN_SAMPLES = 2**21
-# Of a JPEG, times `max_pixels`, as `encoded_images` has it in graphs: its pixels, as it may be
-# decoded at 1/2, 1/4 or 1/8; the bytes of all coefficients, 2 each, where they are held at once.
-_JPEG_PIXELS = 8
-_JPEG_COEFFICIENT_BYTES = 12
-_JPEG_PASSES = 32  # of all scans over all pixels
 # A tile may be larger than a small image is, but not by more than this.
 _TILE_PIXELS = 2**24
 _HEIF_BRANDS = frozenset(
@@ -106,8 +101,8 @@ def read(octets: bytes, max_pixels: int) -> Header:
         octets: the file.
         max_pixels: more are refused. Of a JPEG, which is decoded at a reduced scale, 8 times as
             many are allowed, or where a decoder has to hold all coefficients (progressive, or one
-            component after the other) `max_pixels` times 12 bytes of these; and all scans together
-            may touch 32 times `max_pixels`.
+            component after the other) 6 times as many of these; and all scans together may touch
+            32 times `max_pixels`.
 
     Raises:
         UndecodableError: it is none of `FORMATS`, broken, or out of bounds.
@@ -136,7 +131,8 @@ def orientation(exif: bytes, xmp: bytes) -> int:
        XML:com.adobe.xmp that is not compressed (XMP part 3, 1.1.5, allows no other; a compressed
        one is ignored), a WebP's XMP chunk, or a TIFF's tag 700.
 
-    AVIF and HEIC are turned by their decoders, as these formats have turns of their own.
+    AVIF and HEIC are turned by their decoders, as these formats have turns of their own. In graphs
+    `dim_tf.data.orientation` has the same rule; tests/dim_tf/data/test_orientation.py compares.
     https://developer.adobe.com/xmp/docs/XMPSpecifications/
 
     Args:
@@ -146,8 +142,8 @@ def orientation(exif: bytes, xmp: bytes) -> int:
     value = _exif_orientation(exif.removeprefix(b"Exif\0\0"))
     if value:
         return value
-    found = _XMP_ORIENTATION.search(xmp[:MAX_XMP])
-    return int(found[1]) if found and found[1] in b"12345678" else 1
+    match = _XMP_ORIENTATION.search(xmp[:MAX_XMP])
+    return int(match[1]) if match and match[1] in b"12345678" else 1
 
 
 _XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:=[\"']|>)(\d)[\"'<]")
@@ -248,7 +244,7 @@ def _jpeg(octets, max_pixels):
                 _check_jpeg_memory(size, progressive or segment[0] < len(size.samples), max_pixels)
             if scans > MAX_SCANS:
                 raise UndecodableError(Fault.HEADER)
-            if scans * size.width * size.height > _JPEG_PASSES * max_pixels:
+            if scans * size.width * size.height > JPEG_PASSES * max_pixels:
                 raise UndecodableError(Fault.TOO_LARGE)
             is_kept = True
         if is_kept:
@@ -282,7 +278,7 @@ def _jpeg_frame(segment, max_pixels):
     bits, height, width, components = struct.unpack_from(">BHHB", segment)
     if bits != 8 or components not in (1, 3, 4):
         raise UndecodableError(Fault.PIXELS)
-    _check_pixels(width, height, _JPEG_PIXELS * max_pixels)
+    _check_pixels(width, height, JPEG_PIXELS * max_pixels)
     factors = [divmod(segment[7 + 3 * index], 16) for index in range(components)]
     across, down = (max(factor[axis] for factor in factors) for axis in (0, 1))
     samples = tuple(
@@ -293,8 +289,12 @@ def _jpeg_frame(segment, max_pixels):
 
 
 def _check_jpeg_memory(size, is_held, max_pixels):
-    """Of a JPEG whose components come one after the other, all coefficients are held at once."""
-    if is_held and 2 * sum(size.samples) > _JPEG_COEFFICIENT_BYTES * max_pixels:
+    """Of a JPEG whose components come one after the other, all coefficients are held at once.
+
+    They are counted as they are stored: of halved colours (4:2:0) 1.5 for each pixel.
+    `encoded_images` counts one for each component of each pixel, and so refuses some that pass.
+    """
+    if is_held and sum(size.samples) > JPEG_COEFFICIENTS * max_pixels:
         raise UndecodableError(Fault.TOO_LARGE)
 
 

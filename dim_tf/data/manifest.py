@@ -1,14 +1,11 @@
 """What is in a folder of images: looked at once, remembered, looked at again where it changed."""
 
-import contextlib
 import dataclasses
 import hashlib
 import os
 import stat
 import time
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dim_tf.console import say
-from dim_tf.data import image_bounds, image_files, npy, system_folders
+from dim_tf.data import image_bounds, image_files, npy, system_folders, threads
 from dim_tf.data.image_files import DIGEST_BYTES, FORMATS, Fault
 from dim_tf.data.pixel_range import DEPTH
 from dim_tf.data.zip_archive import ZipArchive
@@ -237,7 +234,7 @@ def _look_at(folder, found, new, done, kept, max_pixels):
         return rows, [image_files.inspect(folder / n, max_pixels=max_pixels) for n in names]
 
     saved = told = time.monotonic()
-    with _workers() as workers:
+    with threads.pool() as workers:
         chunks = [new[first : first + CHUNK] for first in range(0, len(new), CHUNK)]
         seen = 0
         for rows, results in workers.map(look, chunks):
@@ -259,16 +256,6 @@ def _look_at(folder, found, new, done, kept, max_pixels):
                 write(kept, found.rows(done))
                 saved = time.monotonic()
     write(kept, found)
-
-
-@contextlib.contextmanager
-def _workers() -> Iterator[ThreadPoolExecutor]:
-    """Threads: Pillow and hashlib work beside each other. An interrupt does not wait for all."""
-    workers = ThreadPoolExecutor(os.cpu_count())
-    try:
-        yield workers
-    finally:
-        workers.shutdown(cancel_futures=True)
 
 
 def write(path: Path, manifest: Manifest) -> None:

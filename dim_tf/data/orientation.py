@@ -1,4 +1,8 @@
-"""Which side of an encoded image is up, by its EXIF or its XMP, and images turned by it."""
+"""Which side of an encoded image is up, by its EXIF or its XMP, and images turned by it.
+
+In graphs, by the rule of `image_headers.orientation`, with which a test compares it
+(tests/dim_tf/data/test_orientation.py).
+"""
 
 import tensorflow as tf
 
@@ -58,8 +62,8 @@ def of_xmp(packet: tf.Tensor) -> tf.Tensor:
     rests = tf.strings.split(packet, "tiff:Orientation")[1:]
     begins = tf.strings.substr(tf.strings.join([rests, "    "]), 0, 4)
     is_value = tf.strings.regex_full_match(begins, r"""=["'][0-9]["'<]|>[0-9]["'<]\C""")
-    told = tf.boolean_mask(begins, is_value)
-    first = tf.io.decode_raw(tf.concat([told, ['="0"']], axis=0)[0], tf.uint8)
+    values = tf.boolean_mask(begins, is_value)
+    first = tf.io.decode_raw(tf.concat([values, ['="0"']], axis=0)[0], tf.uint8)
     digit = tf.where(first[0] == ord("="), first[2], first[1])
     return _valid(tf.cast(digit, tf.int64) - ord("0"))
 

@@ -70,6 +70,7 @@ class ZipArchive:
         return self.read(name, member.file_size)
 
     def close(self) -> None:
+        """Closes the file; nothing can be read afterwards."""
         self._archive.close()
         self._file.close()
 

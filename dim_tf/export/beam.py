@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dim_tf import tensorflow_import
+from dim_tf.console import say
 from dim_tf.errors import InputError, RunError, one_line
 
 if __name__ == "__main__":
@@ -482,8 +483,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (RunError, OSError) as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return FAILED
-    print(f"{counts[EMBEDDED]} images embedded: {given.output}-*")
-    print(f"{counts[INVALID]} images could not be decoded: {given.output}-invalid*.txt")
+    say(f"{counts[EMBEDDED]} images embedded: {given.output}-*")
+    say(f"{counts[INVALID]} images could not be decoded: {given.output}-invalid*.txt")
     return 0
 
 

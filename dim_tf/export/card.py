@@ -248,6 +248,7 @@ def _tensors(described: dict[str, str]) -> str:
 
 
 def evaluation_table(evaluation: dict[str, Any]) -> str:
+    """The measures of an evaluation.json, Markdown; where it is empty, a sentence that says so."""
     if not evaluation:
         return "Not measured: the export was made without an evaluation of the same training step."
     lines = ["| measure | endpoint | this encoder | random weights |", "|---|---|---|---|"]

@@ -15,12 +15,7 @@ from dim_tf.console import say
 from dim_tf.errors import InputError, RunError
 from dim_tf.export import saved_model
 from dim_tf.export.image_collection import Collection
-from dim_tf.files import (
-    read_json,
-    replace_text,
-    replacing,
-    with_checksum,
-)
+from dim_tf.files import read_json, replace_text, replacing, sha256_of, with_checksum
 from dim_tf.run_lock import locked
 from dim_tf.writing import reason, writing
 
@@ -281,12 +276,7 @@ def _recorded(out: Path) -> dict[str, str]:
 
 
 def _has_digest(path: Path, digest: str) -> bool:
-    return path.is_file() and _digest(path) == digest
-
-
-def _digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return path.is_file() and sha256_of(path) == digest
 
 
 def _finished_shards(out: Path, format: str, files: dict[str, str]) -> int:
@@ -312,7 +302,7 @@ def _is_whole(path: Path, files: dict[str, str], shard_size: int) -> bool:
         return False
     if len(ids) + _count_lines(refused) != shard_size:
         return False
-    files.update({one.name: _digest(one) for one in (path, refused) if one.exists()})
+    files.update({one.name: sha256_of(one) for one in (path, refused) if one.exists()})
     return True
 
 
@@ -330,7 +320,7 @@ def _write_shard(out, format, write, shard, rows):
             replace_text(_refused_path(path), lines)
         with replacing(path) as temporary:
             write(temporary, embedded, rows.features[rows.valid])
-        return {one.name: _digest(one) for one in [path, *[_refused_path(path)] * bool(refused)]}
+        return {one.name: sha256_of(one) for one in [path, *[_refused_path(path)] * bool(refused)]}
 
 
 def _write_manifest(out, told):

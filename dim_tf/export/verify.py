@@ -9,7 +9,6 @@ intent: whoever may replace a file may replace them.
 """
 
 import argparse
-import hashlib
 import os
 import re
 import stat
@@ -18,8 +17,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from dim_tf import console
+from dim_tf.console import say
 from dim_tf.errors import InputError, one_line
-from dim_tf.files import read_text, replace_text
+from dim_tf.files import read_text, replace_text, sha256_of
 
 SUMS_FILE = "SHA256SUMS"
 DIFFERENT, WRONG_INPUT = 1, 2
@@ -55,7 +56,7 @@ def write_sums(version: Path) -> None:
     Args:
         version: its folder, all of whose other files are written.
     """
-    lines = (f"{_digest(version / name)}  {name}\n" for name in sorted(_files(version)))
+    lines = (f"{sha256_of(version / name)}  {name}\n" for name in sorted(_files(version)))
     replace_text(version / SUMS_FILE, "".join(lines))
 
 
@@ -77,7 +78,7 @@ def _compared(version, listed):
         path = version / name
         if not os.path.lexists(path):
             missing.append(name)
-        elif not _is_file(path) or _digest(path) != digest:
+        elif not _is_file(path) or sha256_of(path) != digest:
             changed.append(name)
     visible = (name for name in _files(version) if not _is_hidden(name))
     extra = sorted(set(visible) - listed.keys() - {SUMS_FILE})
@@ -96,16 +97,17 @@ def check(path: str, flag: str) -> None:
     """
     if not os.path.lexists(Path(path, SUMS_FILE)):
         return
-    found = differences(Path(path))
-    if found:
-        told = "; ".join(_told(kind, names) for kind, names in found.by_kind().items() if names)
+    different = differences(Path(path))
+    if different:
+        kinds = different.by_kind().items()
+        listed = "; ".join(_first_names(kind, names) for kind, names in kinds if names)
         raise InputError(
-            f"{flag}={path} is not as it was published ({told}, by its {SUMS_FILE}); copy the "
+            f"{flag}={path} is not as it was published ({listed}, by its {SUMS_FILE}); copy the "
             "whole folder again from where it was exported"
         )
 
 
-def _told(kind, names):
+def _first_names(kind, names):
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return f"{kind}: {', '.join(names[:_NAMED])}{more}"
 
@@ -113,27 +115,26 @@ def _told(kind, names):
 def _listed(path: Path) -> dict[str, str]:
     """The SHA-256 of each file of a SHA256SUMS, by its path."""
     try:
-        # A FIFO in its place would be waited for.
-        lines = read_text(path).splitlines() if _is_file(path) else None
-    except ValueError as error:
-        raise InputError(f"{path} is no list of SHA-256 sums: {error}") from error
-    if lines is None:
+        lines = read_text(path).splitlines()
+    except FileNotFoundError as error:
         raise InputError(
             f"there is no {path}: the folder is no version of an exported encoder, was exported "
             "before versions had one, or was copied in part"
-        )
-    found: dict[str, str] = {}
+        ) from error
+    except ValueError as error:
+        raise InputError(f"{path} is no list of SHA-256 sums: {error}") from error
+    digests: dict[str, str] = {}
     for number, line in enumerate(lines, 1):
         entry = _LINE.fullmatch(line)
-        if not entry or not _is_inside(entry[2]) or entry[2] in found:
+        if not entry or not _is_inside(entry[2]) or entry[2] in digests:
             raise InputError(
                 f"line {number} of {path} is no SHA-256 sum, two spaces and the path of a file in "
                 "the folder; copy the whole folder again from where it was exported"
             )
-        found[entry[2]] = entry[1]
-    if not found:
+        digests[entry[2]] = entry[1]
+    if not digests:
         raise InputError(f"{path} is empty; copy the whole folder again")
-    return found
+    return digests
 
 
 def _is_inside(name: str) -> bool:
@@ -165,11 +166,6 @@ def _raise(error):
     raise error
 
 
-def _digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def versions(folder: Path) -> list[Path]:
     """The folders to look at: `folder` itself if it is a version, else the versions in it.
 
@@ -188,18 +184,18 @@ def versions(folder: Path) -> list[Path]:
 
 
 def _verify(version: Path) -> int:
-    """Prints what is to say of a version; its exit status."""
+    """Prints how a version differs from its sums; returns the exit status."""
     try:
-        found = differences(version)
+        different = differences(version)
     except InputError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return WRONG_INPUT
-    if not found:
-        print(f"{one_line(version)}: whole")
+    if not different:
+        say(f"{version}: whole")
         return 0
-    for kind, names in found.by_kind().items():
+    for kind, names in different.by_kind().items():
         for name in names:
-            print(f"{one_line(version / name)}: {kind}")
+            say(f"{version / name}: {kind}")
     return DIFFERENT
 
 
@@ -220,13 +216,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="a version, or the folder of several versions")
     folder = parser.parse_args(arguments).folder
     try:
-        found = versions(folder)
-    except (InputError, OSError) as error:
+        statuses = [_verify(version) for version in versions(folder)]
+    except (InputError, OSError) as error:  # OSError also of the output, as of a closed pipe
         print(f"error: {one_line(error)}", file=sys.stderr)
         return WRONG_INPUT
-    statuses = [_verify(version) for version in found]
     return DIFFERENT if DIFFERENT in statuses else max(statuses)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.open_streams()
+    try:
+        sys.exit(main())
+    finally:
+        console.flush()

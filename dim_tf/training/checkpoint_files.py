@@ -4,7 +4,6 @@ The record has the others' sizes and hashes and is written last: what it does no
 was not written to its end.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -16,7 +15,7 @@ import tensorflow as tf
 
 from dim_tf.console import say
 from dim_tf.errors import RunError
-from dim_tf.files import json_object, open_to_read, read_text, replace_text, unfinished
+from dim_tf.files import json_object, read_text, replace_text, sha256_of, unfinished
 from dim_tf.writing import reason
 
 _NAME = re.compile(r"ckpt-(0|[1-9][0-9]*)\.(json|index|data-[0-9-of]+)")
@@ -113,9 +112,7 @@ def _described(folder: Path, step: int) -> dict[str, dict[str, Any]]:
     found = {}
     for of, ending, path in _files(folder):
         if of == step and ending != "json":
-            with open_to_read(path) as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            found[path.name] = {"bytes": path.stat().st_size, "sha256": digest}
+            found[path.name] = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
     return found
 
 

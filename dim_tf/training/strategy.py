@@ -13,8 +13,6 @@ from dim_tf.errors import InputError, RunError
 from dim_tf.training import workers
 from dim_tf.writing import reason
 
-WORKER_TIMEOUT = 120.0  # seconds that a worker waits for the others, unless told otherwise
-
 _CLUSTER_HINTS = {
     "tf_config": workers.TF_CONFIG_HINT,
     "slurm": "start the processes by srun",
@@ -41,7 +39,7 @@ def make_logical_cpus(count: int) -> None:
 
 
 def get(
-    name: str, replicas: int, cluster: str = "tf_config", timeout: float = WORKER_TIMEOUT
+    name: str, replicas: int, cluster: str = "tf_config", timeout: float = workers.TIMEOUT
 ) -> tf.distribute.Strategy:
     """The strategy of that name.
 

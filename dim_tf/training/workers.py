@@ -19,6 +19,7 @@ from dim_tf.console import say
 from dim_tf.errors import InputError, RunError, one_line
 
 JOBS = ("chief", "worker")
+TIMEOUT = 120.0  # seconds to wait for the others, where --worker_timeout does not say
 CONNECT_SECONDS = 2.0  # for one attempt: a machine that is switched off does not answer at all
 BETWEEN_SECONDS = 0.2
 TELL_EVERY = 30.0
@@ -62,15 +63,15 @@ class Workers:
 
 
 def of_environment() -> Workers:
-    """Those that TF_CONFIG tells.
+    """The processes that TF_CONFIG names.
 
     Raises:
         InputError: it is not set, or not as TensorFlow reads it.
     """
     text = os.environ.get("TF_CONFIG", "")
     try:
-        told = json.loads(text)
-        jobs, task = told["cluster"], told["task"]
+        config = json.loads(text)
+        jobs, task = config["cluster"], config["task"]
         return of_jobs(jobs, task["type"], task["index"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         why = f"it has no {error}" if isinstance(error, KeyError) else error
@@ -114,13 +115,13 @@ def of_jobs(jobs: Mapping[str, Any], task_type: Any, task_index: Any) -> Workers
 
 
 def _address(task: str, text: Any) -> Address:
-    found = _ADDRESS.fullmatch(text) if isinstance(text, str) else None
-    if not found or not 0 < int(found["port"]) < 2**16:
-        told = one_line(repr(text), 200)
+    match = _ADDRESS.fullmatch(text) if isinstance(text, str) else None
+    if not match or not 0 < int(match["port"]) < 2**16:
+        shown = one_line(repr(text), 200)
         raise ValueError(
-            f"the address of {task} is {told}; expected HOST:PORT with a port up to 65535"
+            f"the address of {task} is {shown}; expected HOST:PORT with a port up to 65535"
         )
-    return Address(task, found["host"].strip("[]"), int(found["port"]))
+    return Address(task, match["host"].strip("[]"), int(match["port"]))
 
 
 def wait(workers: Workers, timeout: float) -> None:

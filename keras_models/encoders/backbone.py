@@ -58,11 +58,13 @@ class BackboneEncoder(Encoder):
 
     Args:
         backbone: a functional model (also a subclass that is one, as keras_hub's) with one image as
-            input, channels last, without a classification layer. Its weights are kept.
+            input, channels last, without a classification layer. Its weights are kept. It is not
+            copied: `batch_norm` and `synchronized` are set on its own layers.
         latent_dim: D, units of the global feature.
         local_layer: name of the layer whose output is the local map; "auto": of those whose map
             has at least 7 locations a side and at least an eighth of the image's pixels a side, the
-            last on which all that follows depends (so not one inside of a residual block).
+            last on which all that follows depends (so not one inside of a residual block), else the
+            last of them.
         conv_layer: name of the layer whose output is "conv"; "auto": the last one that has a map.
         head: "linear", the paper's; or "mlp": dense as wide as "fc", batch norm, ReLU before it.
         input_scaling: what the backbone is given of images in [-1, 1]: a key of `INPUT_SCALINGS`,

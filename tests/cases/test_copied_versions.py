@@ -12,6 +12,7 @@ import pytest
 from dim_tf.errors import InputError
 from dim_tf.evaluation import saved_encoder
 
+ROOT = Path(__file__).parents[2]
 SHARD = "variables/variables.data-00000-of-00001"
 
 
@@ -178,8 +179,26 @@ def test_verify_needs_no_tensorflow(version):
         f"sys.argv = ['verify', {str(version)!r}]; runpy.run_module('dim_tf.export.verify', "
         "run_name='__main__')"
     )
-    root = Path(__file__).parents[2]
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=False
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{version}: whole\n", "")
+
+
+def test_an_output_that_takes_no_name_or_nothing_is_no_traceback(tmp_path):
+    version = tmp_path / "\u0444"
+    version.mkdir()
+    (version / "a").touch()
+    (version / "SHA256SUMS").write_text(f"{hashlib.sha256().hexdigest()}  a\n")
+    command = [sys.executable, "-m", "dim_tf.export.verify", str(version)]
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    shown = subprocess.run(command, cwd=ROOT, env=ascii_only, capture_output=True, check=False)
+    assert (shown.returncode, shown.stderr) == (0, b"")
+    assert shown.stdout.endswith(b"\\u0444: whole\n")
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as unread:
+        cut_off = subprocess.run(
+            command, cwd=ROOT, stdout=unread, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (cut_off.returncode, cut_off.stderr) == (2, "error: [Errno 32] Broken pipe\n")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import subprocess
 import sys
 
@@ -46,6 +47,17 @@ def test_the_backend_is_foretold_without_importing_keras(home):
     for broken in ("[1]", "{", "{}"):
         file.write_text(broken)
         assert told()[0] == "tensorflow"
+
+
+def test_without_a_home_the_backend_is_foretold_too(monkeypatch):
+    """As of a user without an entry in passwd, in a container."""
+
+    def nobody(*_):
+        raise KeyError("uid not found")
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    assert str(keras_settings.config_file({})) == "/tmp/.keras/keras.json"
 
 
 def test_another_backend_is_refused_in_one_line(home, monkeypatch):

@@ -10,6 +10,8 @@ from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
 from dim_tf.export import lite
 from dim_tf.names import DEFAULT_MEASURES, MEASURES, TFLITE
+from dim_tf.training import workers
+from keras_models import critics
 
 
 def test_json_round_trip():
@@ -76,6 +78,13 @@ def test_measures_are_a_list_or_all():
     assert Experiment(name="a", measures="svm,knn").measure_names == ("svm", "knn")
     assert Experiment(name="a", measures="all").measure_names == MEASURES
     assert Experiment(name="a").measure_names == DEFAULT_MEASURES
+
+
+def test_values_that_stand_elsewhere_too():
+    fields = {field.name: field for field in dataclasses.fields(Experiment)}
+    assert fields["worker_timeout"].default == workers.TIMEOUT
+    choices = fields["critic_implementation"].metadata["choices"]
+    assert set(choices) == set(critics.DOT_PRODUCT)
 
 
 def test_tflite_files_are_a_list_or_all_or_none():
