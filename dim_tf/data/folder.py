@@ -109,9 +109,9 @@ def load(request: Request) -> Splits:
     range_wanted = pixel_range.parse(request.pixel_range)
     folder = image_folder(request.data_dir)
     cache = Path(os.path.expanduser(request.cache_dir)) if request.cache_dir else default_cache()
-    found = _scanned(folder, cache, request.max_pixels)
-    divided = _divided(request, found)
-    images = found.rows(divided.rows)
+    files = _scanned(folder, cache, request.max_pixels)
+    divided = _divided(request, files)
+    images = files.rows(divided.rows)
     of_16_bits = images.bits == 16
     auto = contrast.range_of(images.lows[of_16_bits], images.highs[of_16_bits])
     chosen = range_wanted or auto
@@ -123,10 +123,10 @@ def load(request: Request) -> Splits:
         "images_of_16_bits": int(of_16_bits.sum()),
         "pixel_range": [chosen.low, chosen.high] if of_16_bits.any() else None,
         "flat": int(flat.sum()),
-        **folder_report.described(found, divided.repeated),
+        **folder_report.described(files, divided.repeated),
     }
     lines = (
-        *folder_report.bad_lines(found, divided.repeated),
+        *folder_report.bad_lines(files, divided.repeated),
         *folder_report.flat_lines([images.names[row] for row in np.flatnonzero(flat)]),
     )
     _check(request, folder, cache, described, lines)
@@ -140,9 +140,9 @@ def load(request: Request) -> Splits:
         listed = _listed(folder, cache, lines)
         of_flat = auto if (flat & of_16_bits).any() else None
         raise _shows_nothing(folder, described, listed, of_flat)
-    files = Files(folder, images.names, images.digests, size, chosen, request.max_pixels)
-    keys = files.cache_keys(images.bits, images.extents)
-    cached = DecodedCache(cache / "images", request.cache_gib).open(keys, size, files.decoded)
+    source = Files(folder, images.names, images.digests, size, chosen, request.max_pixels)
+    keys = source.cache_keys(images.bits, images.extents)
+    cached = DecodedCache(cache / "images", request.cache_gib).open(keys, size, source.decoded)
     if len(cached) < len(images):
         say(
             f"data: {len(cached):,} of {len(images):,} decoded images fit into --cache_gib="
@@ -150,7 +150,7 @@ def load(request: Request) -> Splits:
         )
     return _splits(
         divided,
-        FolderImages(cached, files),
+        FolderImages(cached, source),
         note=_note(folder, described),
         report=FolderReport(folder, described, lines, _sorted(images.pixel_digests)),
         pixel_range=chosen,
@@ -455,24 +455,24 @@ def _class_counts(labels, names):
     return dict(zip(names, counts, strict=True))
 
 
-def _check(request, folder, cache, told, lines):
+def _check(request, folder, cache, report, lines):
     """Raises InputError where too many files are bad, or too few are left; lists the bad ones."""
-    bad = sum(told["unreadable"].values())
-    refused = bad > request.bad_images * told["image_files"] or told["images"] < LEAST_IMAGES
+    bad = sum(report["unreadable"].values())
+    refused = bad > request.bad_images * report["image_files"] or report["images"] < LEAST_IMAGES
     listed = ""
     if bad and refused:
         listed = _listed(folder, cache, lines)
-    if bad > request.bad_images * told["image_files"]:
+    if bad > request.bad_images * report["image_files"]:
         raise InputError(
-            f"{bad:,} of {told['image_files']:,} image files in {folder} cannot be read, more than "
-            f"--bad_images={request.bad_images:g} of them; {listed}: mend or remove "
-            "them, or give a larger --bad_images"
+            f"{bad:,} of {report['image_files']:,} image files in {folder} cannot be read, more "
+            f"than --bad_images={request.bad_images:g} of them; {listed}: mend or remove them, or "
+            "give a larger --bad_images"
         )
-    if told["images"] < LEAST_IMAGES:
-        others = ", ".join(f"{n:,} {suffix}" for suffix, n in told["other_files"].items())
+    if report["images"] < LEAST_IMAGES:
+        others = ", ".join(f"{n:,} {suffix}" for suffix, n in report["other_files"].items())
         raise InputError(
-            f"{folder} has {told['images']} different images; at least {LEAST_IMAGES} are needed, "
-            f"of {', '.join(image_files.FORMATS)}"
+            f"{folder} has {report['images']} different images; at least {LEAST_IMAGES} are "
+            f"needed, of {', '.join(image_files.FORMATS)}"
             + (f" (there are also {others})" if others else "")
             + (f"; {bad} cannot be read, {listed}" if bad else "")
         )
@@ -511,57 +511,57 @@ def _check_divided(folder, divided):
         )
 
 
-def _shows_nothing(folder, told, listed, auto):
+def _shows_nothing(folder, report, listed, auto):
     """The error where most images are flat; `auto`: the range of 16-bit ones, None: it is 8."""
     remedy = "remove them, or stretch their contrast"
     if auto:
-        low, high = told["pixel_range"]
+        low, high = report["pixel_range"]
         remedy = (
             f"of 16-bit images the values {low} to {high} become black to white: give "
             f"--pixel_range=LOW,HIGH by what they show (auto: {auto.low},{auto.high}), or remove "
             "them"
         )
     return InputError(
-        f"{told['flat']:,} of {told['images']:,} images in {folder} have almost no contrast, fewer "
-        f"than {contrast.LEVELS} of 255 levels; {listed}; {remedy}"
+        f"{report['flat']:,} of {report['images']:,} images in {folder} have almost no contrast, "
+        f"fewer than {contrast.LEVELS} of 255 levels; {listed}; {remedy}"
     )
 
 
-def _note(folder, told):
-    systems = told["system_folders"]
+def _note(folder, report):
+    systems = report["system_folders"]
     counts = {
-        "unreadable": sum(told["unreadable"].values()),
-        "tiny": told["tiny"],
-        "repeated": told["duplicates"],
-        "for validation": told["validation_images_left_out"],
+        "unreadable": sum(report["unreadable"].values()),
+        "tiny": report["tiny"],
+        "repeated": report["duplicates"],
+        "for validation": report["validation_images_left_out"],
     }
     left_out = [f"{n:,} {kind}" for kind, n in counts.items() if n]
     if systems:
         each = ", ".join(f"{name} {n:,}" for name, n in systems.items())
         left_out.append(f"system folders ({each})")
-    size = told["image_size"]
+    size = report["image_size"]
     # Its name alone: the note goes into exported models, which are given away.
     name = folder_report.printable(folder.resolve().name)
     sentences = [
-        f"{told['images']:,} images of the folder {name}, the centred square of each resized to "
+        f"{report['images']:,} images of the folder {name}, the centred square of each resized to "
         f"{size}x{size} pixels",
-        f"{told['training_images']:,} for training and {told['test_images']:,} for the test, "
-        f"{told['split']}",
+        f"{report['training_images']:,} for training and {report['test_images']:,} for the test, "
+        f"{report['split']}",
     ]
-    leaking = told["test_images_left_out_of_training"]
+    leaking = report["test_images_left_out_of_training"]
     if leaking:
         sentences.append(f"{leaking:,} test images left out of training, where they were too")
-    if told["images_of_16_bits"]:
-        low, high = told["pixel_range"]
+    if report["images_of_16_bits"]:
+        low, high = report["pixel_range"]
         sentences.append(
-            f"{told['images_of_16_bits']:,} of 16 bits, of which the values {low} to {high} become "
-            "black to white"
+            f"{report['images_of_16_bits']:,} of 16 bits, of which the values {low} to {high} "
+            "become black to white"
         )
-    if told["flat"]:
-        sentences.append(f"{told['flat']:,} with almost no contrast")
-    sentences.append(f"labels: {told['labels']}")
-    if told["unlabelled_training_images"]:
-        sentences.append(f"{told['unlabelled_training_images']:,} for training have none")
+    if report["flat"]:
+        sentences.append(f"{report['flat']:,} with almost no contrast")
+    sentences.append(f"labels: {report['labels']}")
+    if report["unlabelled_training_images"]:
+        sentences.append(f"{report['unlabelled_training_images']:,} for training have none")
     if left_out:
         sentences.append(f"left out: {', '.join(left_out)}")
     return "; ".join(sentences) + "."
