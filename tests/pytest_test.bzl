@@ -21,6 +21,7 @@ def pytest_tests(deps, data = []):
                 "//tests:fake_row.py",
                 "//tests:fuzzing.py",
                 "//tests:harness.py",
+                "//tests:hostile_images.py",
                 "//tests:made_files.py",
                 "//tests:made_images.py",
                 "//tests:made_report.py",

@@ -6,10 +6,12 @@ would be black.
 
 import re
 from dataclasses import dataclass
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from dim_tf.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 DEPTH = 2**16  # values that a pixel of 16 bits can have
 AUTO, DTYPE = "auto", "dtype"
@@ -33,9 +35,10 @@ class PixelRange:
                 f"--pixel_range={self.low},{self.high}: expected 0 <= LOW < HIGH <= {DEPTH - 1}"
             )
 
-    def to_bytes(self, pixels: np.ndarray) -> np.ndarray:
+    def to_bytes(self, pixels: "np.ndarray") -> "np.ndarray":
         """Pixels of 16 bits as pixels of 8, linear from `low` to `high` and rounded down.
 
+        >>> import numpy as np
         >>> PixelRange(0, 1023).to_bytes(np.array([0, 4, 5, 512, 1023, 4095], np.uint16))
         array([  0,   0,   1, 127, 255, 255], dtype=uint8)
 
@@ -45,6 +48,8 @@ class PixelRange:
         Returns:
             uint8 [...].
         """
+        import numpy as np  # not for --help, which parses a range
+
         inside = pixels.astype(np.int64).clip(self.low, self.high) - self.low
         return (inside * 255 // (self.high - self.low)).astype(np.uint8)
 

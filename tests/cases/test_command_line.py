@@ -18,6 +18,7 @@ from dim_tf.data import Request, folder, tfds_files
 from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
 from dim_tf.training import images_seen
+from dim_tf.training.model import check_same_experiment
 
 ROOT = Path(dim_tf.__file__).parents[1]
 
@@ -132,23 +133,19 @@ def test_what_needs_no_tensorflow_is_told_before_it_is_imported(tmp_path):
         assert len(said.splitlines()) == 1
 
 
-class Splits:
-    fingerprint = "0123456789abcdef"
-
-
 HOSTILE = "\033]0;pwned\007\033[31mRED" + "A" * 5_000_000 + "\u202e\r\n\x9b2J"
 
 
 def test_what_a_run_folder_holds_is_shown_and_not_obeyed(tmp_path, capsys):
     (tmp_path / images_seen.FILE).write_text(HOSTILE)
-    images_seen.note(tmp_path, Splits())
-    out = capsys.readouterr().out
-    assert r"\x1b]0;pwned\x07" in out
-    assert out.removesuffix("\n").isprintable()
-    assert len(out) < 1000
-    with pytest.raises(InputError, match="was begun on other images") as caught:
-        images_seen.check(tmp_path, Splits())
-    assert len(str(caught.value)) < 1000
+    assert images_seen.begun_on(tmp_path) == images_seen.Seen()
+    (tmp_path / "experiment.json").write_text(HOSTILE)
+    with pytest.raises(InputError) as caught:
+        check_same_experiment(Experiment(name="a", run_dir=str(tmp_path)), None)
+    main._failed(caught.value, 2)
+    error = capsys.readouterr().err
+    assert error.removesuffix("\n").isprintable()
+    assert len(error) < 5000
 
 
 def test_a_line_on_standard_output_is_one_line(capsys):

@@ -134,8 +134,8 @@ def test_a_head_on_keras_own_layer_trains_if_that_layer_does_not(small_model):
     trained.compile("adam", "mse")
     with pytest.raises(ValueError, match="not a valid scope name"):
         trained.train_on_batch(images(), np.zeros((6, 1)))
-    says = 'TFSMLayer($quoted, call_endpoint="serving_default", trainable=False)'
-    assert says in Path(card.__file__).read_text()
+    says = 'TFSMLayer($quoted,call_endpoint="serving_default",trainable=False)'
+    assert says in "".join(Path(card.__file__).read_text().split())
     layer, model = head(trainable=False)
     before = [w.numpy() for w in layer.weights]
     model.train_on_batch(images(), np.zeros((6, 1)))

@@ -55,5 +55,5 @@ def test_files_are_bounded_and_regular(tmp_path):
     with pytest.raises(ValueError, match="more than 4 bytes"):
         npy.octets(tmp_path / "a", 4)
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ValueError, match="no regular file"):
+    with pytest.raises(OSError, match="no regular file"):
         npy.octets(tmp_path / "pipe", 5)
