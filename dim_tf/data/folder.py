@@ -152,7 +152,13 @@ def load(request: Request) -> Splits:
         divided,
         FolderImages(cached, source),
         note=_note(folder, described),
-        report=FolderReport(folder, described, lines, _sorted(images.pixel_digests)),
+        report=FolderReport(
+            folder,
+            described,
+            lines,
+            _sorted(images.pixel_digests),
+            images.pixel_digests[: divided.tests],
+        ),
         pixel_range=chosen,
     )
 

@@ -1,6 +1,7 @@
 """What a source of image files tells of them, in the run folder: data.json and bad_images.txt."""
 
 import hashlib
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterable
@@ -19,6 +20,7 @@ from dim_tf.files import json_object, read_text, replace_text
 REPORT, BAD_IMAGES = "data.json", "bad_images.txt"
 SPLIT_OF = "pixels"  # whose hash chooses the test images; of files, before version 2 of manifests
 SAMPLE = 100  # images by which the next run tells whether the folder is the same
+TRAINED = 1000  # training images by which it tells whether some are test images now
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,14 @@ class FolderReport:
         told: for data.json.
         lines: for bad_images.txt.
         digests: uint8 [N, D], of the images' pixels, ascending.
+        test_digests: uint8 [M, D], of those of them that are for the test.
     """
 
     folder: Path
     told: dict[str, Any]
     lines: tuple[str, ...]
     digests: np.ndarray
+    test_digests: np.ndarray
 
     def check(self, folder: Path) -> None:
         """Says if the images are not those of the run; of some in common, the run goes on.
@@ -49,6 +53,7 @@ class FolderReport:
         before = _before(folder)
         self._check_split(folder, before)
         self._check_range(folder, before)
+        self._check_trained(folder, before)
         if before.get("fingerprint", self._fingerprint) == self._fingerprint:
             return
         sample = before.get("sample", [])
@@ -82,6 +87,17 @@ class FolderReport:
                 "--noresume to start anew there"
             )
 
+    def _check_trained(self, folder, before):
+        """Images that were moved between folders, when these are the split."""
+        trained = before.get("training_sample", [])
+        moved = self._tests.intersection(map(str, trained)) if isinstance(trained, list) else ()
+        if moved:
+            raise InputError(
+                f"{folder} holds a run that was trained on images that are for the test now: "
+                f"{len(moved)} of {len(trained)} of them; move them back, or give another --name "
+                "or --run_dir, or --noresume to start anew there"
+            )
+
     def _check_range(self, folder, before):
         of_run, now = before.get("pixel_range"), self.told["pixel_range"]
         if of_run and now and of_run != now:
@@ -99,15 +115,23 @@ class FolderReport:
             OSError: they cannot be written.
         """
         # The first by digest: a random choice, which stays one of the images when more come.
+        tests = self._tests
+        names = (digest.tobytes().hex() for digest in self.digests)
+        trained = list(itertools.islice((name for name in names if name not in tests), TRAINED))
         sample = [digest.tobytes().hex() for digest in self.digests[:SAMPLE]]
         told = {
             **self.told,
             "split_of": SPLIT_OF,
             "fingerprint": self._fingerprint,
             "sample": sample,
+            "training_sample": trained,
         }
         replace_text(folder / BAD_IMAGES, "".join(self.lines))
         replace_text(folder / REPORT, json.dumps(told, indent=2) + "\n")
+
+    @property
+    def _tests(self):
+        return {digest.tobytes().hex() for digest in self.test_digests}
 
     @property
     def _fingerprint(self):

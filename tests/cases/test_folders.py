@@ -382,3 +382,17 @@ def test_other_classes_are_refused_by_what_tells_them_apart(tmp_path, load, move
     with pytest.raises(InputError, match="begun on other classes than bird, cat"):
         images_seen.check(run, load(), needs_rows=False, needs_labels=True)
     images_seen.check(run, load(), needs_rows=False, needs_labels=False)
+
+
+def test_images_that_were_trained_on_are_not_tested_on_when_they_are_moved(tmp_path, load):
+    classes_in(tmp_path / "images", "train", 0, 40)
+    classes_in(tmp_path / "images", "test", 40)
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    load().report.write(run)
+    save(tmp_path / "images/test/new.png", 1000)
+    load().report.check(run)  # more test images do no harm
+    moved = sorted((tmp_path / "images/train").iterdir())[0]
+    shutil.move(moved, tmp_path / "images/test" / f"moved{moved.suffix}")
+    with pytest.raises(InputError, match="trained on images that are for the test now: 1 of 40"):
+        load().report.check(run)
