@@ -200,8 +200,12 @@ def printable(name: str) -> str:
 
 
 def _before(folder):
-    """What a run has told of its images; empty: nothing that can be read."""
+    """What a run has told of its images; nothing, which is said, where its file is damaged."""
+    path = folder / REPORT
     try:
-        return json_object(read_text(folder / REPORT))
+        return json_object(read_text(path))
+    except FileNotFoundError:
+        return {}
     except (OSError, ValueError):
+        say(f"data: {path} is damaged; the images are not compared with those of the run")
         return {}

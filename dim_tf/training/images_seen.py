@@ -44,15 +44,18 @@ class Seen(NamedTuple):
 
 
 def begun_on(folder: Path) -> Seen:
-    """What a run was begun on."""
+    """What a run was begun on; nothing, which is said, where its file is damaged."""
+    path = folder / FILE
     try:
-        lines = read_text(folder / FILE).split("\n")
-    except (OSError, ValueError):  # of an earlier version, or no text
+        fingerprints = read_text(path).split("\n")[: len(Seen._fields)]
+        if all(_FINGERPRINT.fullmatch(line) for line in fingerprints if line):
+            return Seen(*fingerprints)
+    except FileNotFoundError:  # of a new run, or of an earlier version's
         return Seen()
-    fingerprints = lines[: len(Seen._fields)]
-    if not all(_FINGERPRINT.fullmatch(line) for line in fingerprints if line):
-        return Seen()
-    return Seen(*fingerprints)
+    except (OSError, ValueError):
+        pass
+    say(f"data: {path} is damaged; the images are not compared with those that the run began with")
+    return Seen()
 
 
 def check(folder: Path, splits: Splits, needs_rows: bool, needs_labels: bool) -> None:

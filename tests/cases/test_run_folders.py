@@ -154,12 +154,15 @@ def test_what_is_no_file_is_not_read(folder, name, kind):
 
 
 @pytest.mark.parametrize("kind", ["fifo", "endless"])
-def test_what_is_known_of_the_images_is_then_unknown(folder, kind):
+def test_what_is_known_of_the_images_is_then_unknown(folder, kind, capsys):
     for name in (images_seen.FILE, folder_report.REPORT):
         path = folder / name
         os.mkfifo(path) if kind == "fifo" else path.symlink_to("/dev/zero")
     assert images_seen.begun_on(folder) == images_seen.Seen()
     assert folder_report._before(folder) == {}
+    said = capsys.readouterr().out
+    for name in (images_seen.FILE, folder_report.REPORT):
+        assert f"{name} is damaged" in said
 
 
 def test_a_log_of_a_tables_row_is_not_appended_through_a_link(folder, victim):
