@@ -16,6 +16,7 @@ from dim_tf.data.image_bounds import (
     MAX_BYTES,
     MAX_PIXELS,
     MAX_SCANS,
+    MAX_SIDE,
 )
 from dim_tf.data.jpeg_header import is_jpeg
 from dim_tf.data.pixel_range import ALL_16_BITS, DEPTH, PixelRange
@@ -99,7 +100,7 @@ def _decode_jpeg(encoded, max_pixels):
 def _decode_png(encoded, max_pixels, pixel_range):
     """As `_decode_jpeg`."""
     header = png_header.read(encoded)
-    fits = (header.size[0] * header.size[1] <= max_pixels) & (header.size[0] < 2**31)
+    fits = (header.size[0] * header.size[1] <= max_pixels) & tf.reduce_all(header.size <= MAX_SIDE)
     # Pixels that cannot be compressed grow by less than a thousandth. What is left over when the
     # picture is full would be inflated all the same, to up to a thousand times as much.
     allowed = 2 * header.raw_bytes + 2**16

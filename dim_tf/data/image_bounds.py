@@ -2,6 +2,7 @@
 
 # 100 MB as bytes of three channels, of which a decoder and the resize hold about four copies.
 MAX_PIXELS = 2**25
+MAX_SIDE = 2**20  # pixels; decoders' own arithmetic ends soon after
 # Of a file: as many pixels of 16 bits and four channels, not compressed.
 MAX_BYTES = 2**28
 # Of a JPEG. Real ones have up to about 15.

@@ -2,7 +2,7 @@
 
 import enum
 
-from dim_tf.data.image_bounds import MAX_BYTES
+from dim_tf.data.image_bounds import MAX_BYTES, MAX_SIDE
 
 MIN_SIDE = 8  # pixels; less shows nothing
 
@@ -45,7 +45,7 @@ _TOLD = {
     Fault.EMPTY: "empty file",
     Fault.NOT_AN_IMAGE: "not an image",
     Fault.BROKEN: "broken or cut off",
-    Fault.TOO_LARGE: "too large: more pixels than --max_pixels allows; give a larger one",
+    Fault.TOO_LARGE: f"too large: more pixels than --max_pixels allows, or {MAX_SIDE:,} a side",
     Fault.PIXELS: "pixels of a kind that is not supported, as of 32 bits",
     Fault.TINY: f"tiny: less than {MIN_SIDE} pixels high or wide",
     Fault.BYTES: f"too large: more than {MAX_BYTES:,} bytes",

@@ -20,6 +20,7 @@ from PIL import (
     BmpImagePlugin,
     GifImagePlugin,
     Image,
+    ImageChops,
     Jpeg2KImagePlugin,
     JpegImagePlugin,
     PngImagePlugin,
@@ -29,7 +30,7 @@ from PIL import (
 )
 
 from dim_tf.data import image_headers
-from dim_tf.data.image_bounds import JPEG_PIXELS, MAX_BYTES, MAX_PIXELS
+from dim_tf.data.image_bounds import JPEG_PIXELS, MAX_BYTES, MAX_PIXELS, MAX_SIDE
 from dim_tf.data.image_faults import MIN_SIDE, Fault, UndecodableError
 from dim_tf.data.image_headers import BEGINNING, FORMATS, Header
 from dim_tf.data.pixel_range import ALL_16_BITS, DEPTH, PixelRange
@@ -284,7 +285,10 @@ def _decoded(
         else:
             opened = _open(header, header.octets)
             full = opened.size
-            if full[0] * full[1] > (JPEG_PIXELS if header.format == "JPEG" else 1) * max_pixels:
+            if (
+                max(full) > MAX_SIDE
+                or full[0] * full[1] > (JPEG_PIXELS if header.format == "JPEG" else 1) * max_pixels
+            ):
                 raise UndecodableError(Fault.TOO_LARGE)
             if header.format == "JPEG":
                 _reduce(opened, min(most or max_pixels, max_pixels), side)
@@ -296,8 +300,8 @@ def _decoded(
                 loaded = _load(opened)
                 is_16_bits = loaded.mode.startswith("I")
                 image = _of_16_bits(loaded)[..., np.newaxis] if is_16_bits else loaded
-        if header.inverted and isinstance(image, np.ndarray):
-            image = DEPTH - 1 - image
+        if header.inverted:
+            image = DEPTH - 1 - image if isinstance(image, np.ndarray) else ImageChops.invert(image)
         return _upright(image, turn), full[::-1] if turn >= 5 else full
 
 

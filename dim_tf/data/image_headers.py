@@ -13,7 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dim_tf.data.image_bounds import JPEG_COEFFICIENTS, JPEG_PASSES, JPEG_PIXELS, MAX_SCANS
+from dim_tf.data.image_bounds import (
+    JPEG_COEFFICIENTS,
+    JPEG_PASSES,
+    JPEG_PIXELS,
+    MAX_SCANS,
+    MAX_SIDE,
+)
 from dim_tf.data.image_faults import Fault, UndecodableError
 
 # The places are kept in manifests.
@@ -53,7 +59,7 @@ class Header(NamedTuple):
         bits: 16 if a channel's pixels have 16 bits and the file may use any part of their range.
         channels: of a PNG, TIFF, PBM, PGM or PPM.
         maximum: the value of white in a PGM or PPM, of black in a PBM; else 0.
-        inverted: whether 0 is white, and the decoder does not know it.
+        inverted: whether the pixels, as a decoder gives them, have to be inverted.
         ppm: which of P1 to P6 it is; else 0.
         planes: of a TIFF that keeps its channels of 16 bits apart, each as a TIFF.
     """
@@ -169,7 +175,7 @@ def _exif_orientation(tiff):
 def _check_pixels(width, height, max_pixels):
     if width <= 0 or height <= 0:
         raise UndecodableError(Fault.BROKEN)
-    if width * height > max_pixels:
+    if width * height > max_pixels or max(width, height) > MAX_SIDE:
         raise UndecodableError(Fault.TOO_LARGE)
 
 
@@ -192,9 +198,10 @@ _IS_MARKER[[0x00, *range(0xD0, 0xD8), 0xFF]] = False
 def _jpeg(octets, max_pixels):
     view = memoryview(octets)
     kept: list[bytes | memoryview] = [view[:2]]
-    exif = xmp = b""
+    exif: bytes | None = None
+    xmp: bytes | None = None
     size: _JpegSize | None = None
-    progressive, samples = False, 0
+    progressive, samples, is_adobes = False, 0, False
     place, segments, scans = 2, 0, 0
     while True:
         place = octets.find(b"\xff", place)
@@ -232,9 +239,10 @@ def _jpeg(octets, max_pixels):
             is_kept = segment[:4] == b"JFIF"
         elif marker == 0xEE:
             is_kept = segment[:5] == b"Adobe"
-        elif marker == 0xE1 and not exif and segment[:6] == b"Exif\0\0":
+            is_adobes = is_adobes or (is_kept and len(segment) >= 12)
+        elif marker == 0xE1 and not scans and exif is None and segment[:6] == b"Exif\0\0":
             exif = bytes(segment)
-        elif marker == 0xE1 and not xmp and segment[: len(_XAP)] == _XAP:
+        elif marker == 0xE1 and not scans and xmp is None and segment[: len(_XAP)] == _XAP:
             xmp = bytes(segment[len(_XAP) :])
         elif marker == _SOS:
             if size is None or not segment:
@@ -259,7 +267,10 @@ def _jpeg(octets, max_pixels):
             place = end
     if not scans or size is None:
         raise UndecodableError(Fault.BROKEN)
-    return Header("JPEG", b"".join(kept), size.width, size.height, orientation(exif, xmp))
+    turn = orientation(exif or b"", xmp or b"")
+    header = Header("JPEG", b"".join(kept), size.width, size.height, turn)
+    # Adobe stores CMYK inverted, and Pillow takes all of it to be so.
+    return header._replace(inverted=len(size.samples) == 4 and not is_adobes)
 
 
 def _end_of_fill(octets, place):
@@ -317,6 +328,9 @@ def _end_of_scan(view, place):
 # PNG: https://www.w3.org/TR/png-3/
 
 
+_PNG_XMP = b"XML:com.adobe.xmp\0\0"  # the keyword, and that the text is not compressed
+
+
 def _png(octets, max_pixels):
     if octets[8:16] != b"\0\0\0\rIHDR":
         raise UndecodableError(Fault.BROKEN)
@@ -324,15 +338,16 @@ def _png(octets, max_pixels):
     _check_pixels(width, height, max_pixels)
     view = memoryview(octets)
     kept = [view[:33]]
-    exif = xmp = b""
+    exif: bytes | None = None
+    xmp: bytes | None = None
     critical = 0
     for place, kind, length in _chunks(octets, 33, ">I4s", 4):
         chunk = view[place : place + 12 + length]
         content = chunk[8 : 8 + length]
         if kind == b"eXIf":
-            exif = exif or bytes(content[: 2**16])
-        elif kind == b"iTXt":
-            xmp = xmp or _png_xmp(bytes(content[: MAX_XMP + 64]))
+            exif = bytes(content[: 2**16]) if exif is None else exif
+        elif kind == b"iTXt" and content[: len(_PNG_XMP)] == _PNG_XMP:
+            xmp = bytes(content[:MAX_XMP]) if xmp is None else xmp
         elif kind in (b"IDAT", b"IEND"):
             kept.append(chunk)
         elif not kind[0] & 0x20:  # any other that a decoder has to know
@@ -343,16 +358,8 @@ def _png(octets, max_pixels):
         if kind == b"IEND":
             break
     channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(colour, 0)
-    turn = orientation(exif, xmp)
+    turn = orientation(exif or b"", xmp or b"")
     return Header("PNG", b"".join(kept), width, height, turn, 16 if bits == 16 else 8, channels)
-
-
-def _png_xmp(content):
-    """The XMP of an iTXt chunk: keyword, whether and how compressed, language, and again, text."""
-    keyword, _, rest = content.partition(b"\0")
-    if keyword != b"XML:com.adobe.xmp" or rest[:1] != b"\0":
-        return b""
-    return rest[2:].split(b"\0", 2)[-1]
 
 
 def _chunks(octets, place, layout, trailing) -> Iterator[tuple[int, bytes, int]]:
@@ -494,6 +501,7 @@ def _bmp(octets, max_pixels):
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _STRIPS, _ORIENTATION, _SAMPLES, _ROWS, _STRIP_BYTES, _PLANAR = 273, 274, 277, 278, 279, 284
 _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES = 322, 323, 324, 325
+_JPEG_IN_TIFF = (6, 7)  # values of _COMPRESSION
 _SAMPLE_FORMAT, _EXTRA, _COLOUR_MAP, _JPEG_TABLES, _XMP = 339, 338, 320, 347, 700
 # How many values an entry may have of the tags that make pixels; all other tags are left out.
 _TIFF_VALUES = {
@@ -615,6 +623,8 @@ def _tiff(octets, max_pixels):
     pieces = columns * rows
     if len(tiff.values(offsets)) > pieces * (samples if is_planar else 1):
         raise UndecodableError(Fault.HEADER)  # Pillow would decode each
+    if tiff.value(_COMPRESSION, 1) in _JPEG_IN_TIFF:
+        _check_jpegs_in_tiff(octets, tiff.values(offsets), tiff.values(counts))
     xmp = b"" if 1 <= tiff.turn <= 8 else tiff.xmp
     turn = tiff.turn if 1 <= tiff.turn <= 8 else orientation(b"", xmp)
     photometric = tiff.value(_PHOTOMETRIC)
@@ -631,6 +641,14 @@ def _tiff(octets, max_pixels):
     if is_planar and max(bits) > 8:
         raise UndecodableError(Fault.PIXELS)
     return header._replace(octets=tiff.written({}))
+
+
+def _check_jpegs_in_tiff(octets, places, lengths):
+    """Strips or tiles that are JPEGs: each once, with few scans more than one each."""
+    if len(set(places)) < len(places) or sum(lengths) > 2 * len(octets):
+        raise UndecodableError(Fault.HEADER)
+    if octets.count(b"\xff\xda") > len(places) + MAX_SCANS:
+        raise UndecodableError(Fault.HEADER)
 
 
 def _planes(tiff, pieces, offsets, counts):

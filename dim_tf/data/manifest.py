@@ -26,6 +26,9 @@ TELL_EVERY = 15.0
 _STAMPS = ("sizes", "times", "changes")  # by which a file is taken for the same
 RUN_FILE = "experiment.json"  # a folder with one is a run's, whose pictures are no data
 
+# Faults that may be gone by now: of permissions, and of packages that were missing.
+_PASSING = (Fault.UNREADABLE, Fault.NO_HEIF, Fault.NO_AVIF, Fault.NO_JPEG2000)
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -151,8 +154,7 @@ def scan(
     for stamp in _STAMPS:
         before, now = getattr(known, stamp), getattr(found, stamp)
         same[same] = before[rows[same]] == now[same]
-    # Again, what could not be opened: its permissions may be others by now.
-    same[same] &= known.faults[rows[same]] != Fault.UNREADABLE
+    same[same] &= ~np.isin(known.faults[rows[same]], _PASSING)
     for name, column in found.columns.items():
         column[same] = known.columns[name][rows[same]]
     new = np.flatnonzero(~same & (found.times >= 0))

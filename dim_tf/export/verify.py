@@ -24,7 +24,7 @@ from dim_tf.files import read_text, replace_text, sha256_of
 
 SUMS_FILE = "SHA256SUMS"
 DIFFERENT, WRONG_INPUT = 1, 2
-_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
+_LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](.+)")
 _NAMED = 3  # files of each kind that an error names
 
 
@@ -131,7 +131,7 @@ def _listed(path: Path) -> dict[str, str]:
                 f"line {number} of {path} is no SHA-256 sum, two spaces and the path of a file in "
                 "the folder; copy the whole folder again from where it was exported"
             )
-        digests[entry[2]] = entry[1]
+        digests[entry[2]] = entry[1].lower()
     if not digests:
         raise InputError(f"{path} is empty; copy the whole folder again")
     return digests
@@ -155,8 +155,9 @@ def _is_file(path: Path) -> bool:
 
 def _files(folder: Path) -> Iterator[str]:
     """The paths, relative and with slashes, of all that is no folder, but for SHA256SUMS itself."""
-    for where, _, names in os.walk(folder, onerror=_raise):
-        for name in names:
+    for where, folders, names in os.walk(folder, onerror=_raise):
+        links = [name for name in folders if os.path.islink(os.path.join(where, name))]
+        for name in (*links, *names):
             found = Path(where, name).relative_to(folder).as_posix()
             if found != SUMS_FILE:
                 yield found

@@ -202,3 +202,17 @@ def test_an_output_that_takes_no_name_or_nothing_is_no_traceback(tmp_path):
             command, cwd=ROOT, stdout=unread, stderr=subprocess.PIPE, text=True, check=False
         )
     assert (cut_off.returncode, cut_off.stderr) == (2, "error: [Errno 32] Broken pipe\n")
+
+
+def test_a_link_to_a_folder_is_too_many(version, capsys):
+    (version / "link").symlink_to("/etc")
+    assert verify(version) == 1
+    assert "link: extra" in capsys.readouterr().out
+
+
+def test_sums_may_be_in_capitals(version):
+    sums = version / "SHA256SUMS"
+    sums.write_text(
+        "".join(f"{line[:64].upper()}{line[64:]}\n" for line in sums.read_text().splitlines())
+    )
+    assert verify(version) == 0

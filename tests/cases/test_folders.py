@@ -10,6 +10,7 @@ from made_images import pixels, save, tree
 from PIL import Image
 
 from dim_tf import data
+from dim_tf.data import image_files
 from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
 from dim_tf.export import image_collection
@@ -396,3 +397,14 @@ def test_images_that_were_trained_on_are_not_tested_on_when_they_are_moved(tmp_p
     shutil.move(moved, tmp_path / "images/test" / f"moved{moved.suffix}")
     with pytest.raises(InputError, match="trained on images that are for the test now: 1 of 40"):
         load().report.check(run)
+
+
+def test_a_package_that_was_installed_is_seen(tmp_path, load, monkeypatch):
+    tree(tmp_path / "images", 30)
+    save(tmp_path / "images/a.avif", 99)
+    with monkeypatch.context() as without:
+        without.setattr(image_files.features, "check", lambda name: False)
+        told(load(), tmp_path / "run")
+    assert "AVIF, which this Pillow was built without" in listed_by_report(tmp_path / "run")["a.avif"]
+    told(load(), tmp_path / "run")
+    assert "a.avif" not in listed_by_report(tmp_path / "run")
