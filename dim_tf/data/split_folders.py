@@ -5,9 +5,9 @@ docs/DATA.md tells the rules.
 
 import enum
 import re
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 FEW = 10  # top folders; among more, one that is called as a split is may be a class
 
@@ -20,23 +20,38 @@ class Role(enum.IntEnum):
     EXTRA = 2  # more training images, often without labels
     UNLABELLED = 3
     VALIDATION = 4
+    LEFT_OUT = 5  # masks, predictions, and what cannot be told
 
 
 _ROLES = {
-    Role.TRAINING: ("train", "training", "trainval"),
-    Role.VALIDATION: ("val", "valid", "validation", "dev", "eval", "evaluation"),
-    Role.TEST: ("test", "testing"),
+    Role.TRAINING: ("train", "training", "trainval", "trn"),
+    Role.VALIDATION: ("val", "valid", "validation", "validate", "validating", "dev", "devel")
+    + ("eval", "evaluation", "evaluate", "evaluating"),
+    Role.TEST: ("test", "testing", "tests", "tst", "holdout", "heldout"),
     Role.EXTRA: ("extra",),
     Role.UNLABELLED: ("unlabeled", "unlabelled"),
 }
 ROLE_OF = {word: role for role, words in _ROLES.items() for word in words}
-# What may stand beside these words, or behind them without a sign between.
-_NEUTRAL = frozenset(
-    ("set", "split", "data", "dataset", "image", "images", "img", "imgs", "picture", "pictures")
-    + ("photo", "photos", "jpg", "jpeg", "jpegs", "png", "full", "all", "small", "large", "new")
-    + ("final", "part", "folder", "dir", "a", "b", "x", "y")
+# Words that may as well be of classes, so that they count only beside splits.
+_MASKS = frozenset(
+    ("mask", "masks", "gt", "groundtruth", "annotation", "annotations", "label", "labels")
 )
-_GLUED = re.compile(f"({'|'.join(ROLE_OF)})(sets?|images|imgs|data)")
+_PREDICTED = frozenset(
+    ("pred", "preds", "predict", "prediction", "predictions", "inference", "submission")
+)
+_RETRIEVAL = frozenset(("query", "gallery"))  # what is searched with and in, beside train
+_BESIDE = _MASKS | _PREDICTED | _RETRIEVAL
+# What may stand beside these words, or behind them without a sign between.
+_IMAGES = frozenset(
+    ("image", "images", "img", "imgs", "picture", "pictures", "photo", "photos")
+    + ("jpg", "jpeg", "jpegs", "png")
+)
+_NEUTRAL = _IMAGES | frozenset(
+    ("set", "split", "data", "dataset", "full", "all", "small", "large", "new", "final", "part")
+    + ("folder", "dir", "a", "b", "x", "y")
+)
+_GLUED = re.compile(f"({'|'.join(ROLE_OF)})(sets?|images|imgs|data|dir|folder)")
+_IN_TWO = re.compile(r"(hold|held|ground)[\W_]+(out|truth)")
 # Split names that are also classes: a vehicle, and beside invalid. How many folders there are to be
 # for one of them alone to be a class.
 _CLASSES = {"train": 3, "valid": 2}
@@ -49,57 +64,218 @@ class Layout:
     Attributes:
         roles: of each image.
         names: of each image, without the folder that is its split, and those that all share.
-        folders: of the splits, as they are called -> their role; in the order of their names.
+        folders: of the splits and of those left out, as they are called -> their role; in the order
+            of their names.
+        beside: the folders beside those for training and the test that are neither, and are trained
+            on without being classes.
     """
 
     roles: list[Role]
     names: list[str]
     folders: dict[str, Role]
+    beside: tuple[str, ...] = ()
 
     @property
     def listed(self) -> str:
-        """The folders' names, for a message."""
-        return " and ".join(self.folders)
+        """The splits' names, for a message."""
+        return " and ".join(n for n, role in self.folders.items() if role != Role.LEFT_OUT)
+
+    @property
+    def left_out(self) -> list[str]:
+        """The folders that are neither for training nor for the test, as masks."""
+        return [name for name, role in self.folders.items() if role == Role.LEFT_OUT]
+
+    def of(self, places: Iterable[int]) -> "Layout":
+        """The layout of some of the images."""
+        rows = list(places)
+        return replace(
+            self, roles=[self.roles[i] for i in rows], names=[self.names[i] for i in rows]
+        )
 
 
 def find(names: Sequence[str]) -> Layout | None:
     """The folders among some files' that are splits; None: there are none.
 
     They are the top folders, below those that all files share; or each of these has them, as in
-    cats/train and cats/test.
+    cats/train and cats/test. Where those for training and for the test are both there, it is
+    enough that half of them have both.
 
     Args:
         names: of the files, with "/".
     """
     parts = [name.split("/") for name in names]
-    shared = 0
-    while parts and all(len(p) > shared + 1 for p in parts) and len({p[shared] for p in parts}) < 2:
-        if _roles([parts[0][shared]]):
-            break  # all that there is, is called train
-        shared += 1
+    shared, named = _shared(parts)
     for depth in (shared, shared + 1):
+        folders = _both(parts, shared, depth)
+        if folders:
+            return _whole_layout(parts, shared, depth, folders)
+    for depth in (named, named + 1):
         at = [p[depth] if len(p) > depth + 1 else "" for p in parts]
         folders = _roles(sorted(set(at) - {""}))
         # Below the top, where all of them are: else it is a class that is called so.
-        if folders and (depth == shared or set(at) <= set(folders)):
+        if folders and (depth == named or set(at) <= set(folders)):
+            cut = [depth + (folder in folders) for folder in at]
+            repeated = _repeated(parts, depth, folders)
             return Layout(
                 [folders.get(folder, Role.TRAINING) for folder in at],
                 [
-                    "/".join(p[shared:depth] + p[depth + (folder in folders) :])
-                    for p, folder in zip(parts, at, strict=True)
+                    "/".join(p[named:depth] + p[c + repeated.get(folder, 0) :])
+                    for p, folder, c in zip(parts, at, cut, strict=True)
                 ],
                 folders,
             )
     return None
 
 
-def _roles(folders: list[str]) -> dict[str, Role]:
-    """Those of some folders beside each other that are splits; empty: none is."""
-    named = {}
+def doubtful(names: Sequence[str]) -> list[str]:
+    """The folders that have a split's word in their name, of files whose folders are no splits."""
+    folders = {folder for name in names for folder in name.split("/")[:-1]}
+    return sorted(folder for folder in folders if _read(folder)[0])
+
+
+def _shared(parts):
+    """How many folders all files share, and how many of them before one called as a split is."""
+    shared, named = 0, None
+    while parts and all(len(p) > shared + 1 for p in parts) and len({p[shared] for p in parts}) < 2:
+        if named is None and _roles([parts[0][shared]]):
+            named = shared  # all that there is, is called train
+        shared += 1
+    return shared, shared if named is None else named
+
+
+def _both(parts, shared, depth):
+    """The splits at a depth, where those for training and for the test are there; or empty."""
+    children = defaultdict[tuple[str, ...], set[str]](set)
+    for p in parts:
+        if len(p) > depth:
+            children[tuple(p[shared:depth])].add(p[depth] if len(p) > depth + 1 else "")
+    if depth == shared:
+        folders = _roles(sorted(children[()] - {""}))
+        return folders if _is_both(folders.values()) else {}
+    everything = set().union(*children.values())
+    folders = _roles(sorted(everything - {""}))
+    if everything <= set(folders) and _is_both(folders.values()):
+        return folders
+    each = [_roles(sorted(some - {""})) for some in children.values()]
+    split = [roles for roles in each if _is_both(roles.values())]
+    if 2 * len(split) < len({p[shared] for p in parts if len(p) > shared + 1}):
+        return {}
+    return dict(sorted((name, role) for roles in split for name, role in roles.items()))
+
+
+def _is_both(roles: Iterable[Role]) -> bool:
+    kinds = set(roles)
+    return Role.TRAINING in kinds and bool(kinds & {Role.TEST, Role.VALIDATION})
+
+
+def _whole_layout(parts, shared, depth, folders):
+    """The layout where there are folders for training and for the test: others are no classes."""
+    repeated = _repeated(parts, depth, folders)
+    class_of = _classes_of_names(parts, depth, folders) if depth == shared else {}
+    masks = _masks_below(parts, depth, folders, repeated)
+    tops = {p[shared] for p in parts if len(p) > depth + 1 and p[depth] in folders}
+    start = depth if len(tops) == 1 else shared  # the only one that has splits is no class
+    roles, names, beside, called = [], [], set[str](), dict(folders)
+    for p in parts:
+        folder = p[depth] if len(p) > depth + 1 else ""
+        role = folders.get(folder)
+        if role is not None:
+            below = p[depth + 1 + repeated.get(folder, 0) :]
+            if len(below) > 1 and (folder, below[0]) in masks:
+                role = called[f"{folder}/{below[0]}"] = Role.LEFT_OUT
+            elif len(below) > 1 and folder in masks.folders:
+                below = below[1:]
+            names.append("/".join(p[start:depth] + class_of.get(folder, []) + below))
+        else:
+            role, where = _beside(p, shared, depth)
+            if role == Role.EXTRA:
+                beside.add(where)
+            else:
+                called[where] = role
+            names.append("/".join(p[shared:depth] + p[depth + bool(folder) :]))
+        roles.append(role)
+    return Layout(roles, names, dict(sorted(called.items())), tuple(sorted(beside)))
+
+
+def _beside(part, shared, depth):
+    """The role of an image that is in none of the splits, and its folder.
+
+    One that has a split's name further up or down is not trained on where that is of the test.
+    """
+    folders = part[shared:-1]
     for folder in folders:
         roles, rest = _read(folder)
-        if roles:
-            named[folder] = roles, rest
+        if roles & {Role.TEST, Role.VALIDATION} and all(w in _NEUTRAL for w in rest):
+            return Role.LEFT_OUT, "/".join(folders[: folders.index(folder) + 1])
+    return Role.EXTRA, "/".join(folders[: depth - shared + 1]) or "images in no folder"
+
+
+def _repeated(parts, depth, folders):
+    """Of each split how many folders below it repeat its name, as in seg_train/seg_train."""
+    below = defaultdict[str, set[str]](set)
+    for p in parts:
+        if len(p) > depth + 1 and p[depth] in folders:
+            below[p[depth]].add(p[depth + 1] if len(p) > depth + 2 else "")
+    repeated = {}
+    for folder, names in below.items():
+        name = next(iter(names)) if len(names) == 1 else ""
+        same = name.lower() == folder.lower() or (
+            set(_read(name)[0]) == set(_read(folder)[0]) and set(_read(name)[1]) <= _NEUTRAL
+        )
+        if name and same and _read(name)[0]:
+            repeated[folder] = 1
+    return repeated
+
+
+class _Masks(set[tuple[str, str]]):
+    """Folders of masks below splits, (split, folder); `folders`: of those with one of images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folders = set[str]()
+
+
+def _masks_below(parts, depth, folders, repeated):
+    """Masks within splits, beside a folder of images: train/images and train/masks."""
+    below = defaultdict[str, set[str]](set)
+    for p in parts:
+        folder = p[depth] if len(p) > depth + 1 else ""
+        first = depth + 1 + repeated.get(folder, 0)
+        if folder in folders:
+            below[folder].add(p[first] if len(p) > first + 1 else "")
+    masks = _Masks()
+    for folder, names in below.items():
+        of_masks = {name for name in names if _MASKS.intersection(_read(name)[1])}
+        images = names - of_masks
+        if of_masks and images and all(_of_images(name) for name in images):
+            masks.update((folder, name) for name in of_masks)
+            if len(images) == 1:
+                masks.folders.add(folder)
+    return masks
+
+
+def _of_images(name):
+    roles, rest = _read(name)
+    return not roles and bool(_IMAGES.intersection(rest)) and set(rest) <= _NEUTRAL
+
+
+def _classes_of_names(parts, depth, folders):
+    """The classes in the names of splits that have no folders: train_cat, train_dog, test_cat."""
+    used = {n: r for n, r in folders.items() if r not in (Role.LEFT_OUT, Role.UNLABELLED)}
+    if any(len(p) > depth + 2 and p[depth] in used for p in parts):
+        return {}
+    class_of = {
+        name: [" ".join(word for word in _read(name)[1] if word not in _NEUTRAL)] for name in used
+    }
+    training = {class_of[name][0] for name, role in used.items() if role == Role.TRAINING}
+    rest = {class_of[name][0] for name in used}
+    return class_of if len(training) > 1 and "" not in rest and rest <= training else {}
+
+
+def _roles(folders: list[str]) -> dict[str, Role]:
+    """Those of some folders beside each other that are splits; empty: none is."""
+    words = {folder: _read(folder) for folder in folders}
+    named = {folder: read for folder, read in words.items() if read[0]}
     rests = Counter(rest for _, rest in named.values())
     splits = {
         folder: _one_role(roles)
@@ -107,17 +283,50 @@ def _roles(folders: list[str]) -> dict[str, Role]:
         # Words that mean something else only where another split has them too.
         if rests[rest] > 1 or all(word in _NEUTRAL for word in rest)
     }
+    either = {
+        folder: _one_role(roles)
+        for folder, (roles, rest) in named.items()
+        if not _BESIDE.intersection(rest)
+    }
+    retrieval = {word for _, rest in words.values() for word in rest} >= _RETRIEVAL
+    few = len(folders) <= FEW or 2 * len(named) > len(folders)
+    if _is_both(splits.values()) or (few and _is_both(either.values())):
+        # Whatever else their names say: those of the test are not to be trained on.
+        splits = {folder: _one_role(roles) for folder, (roles, _) in named.items()}
+        if _is_both(either.values()):
+            splits |= _beside_splits(words)
+    elif few and retrieval and Role.TRAINING in splits.values():
+        splits |= _beside_splits(words)
+    elif Role.TEST in splits.values():
+        splits |= {folder: role for folder, role in either.items() if role == Role.TEST}
+    if not _is_both(splits.values()):
+        splits = {folder: role for folder, role in splits.items() if role != Role.LEFT_OUT}
     if len(folders) > FEW and len(set(splits.values())) < 2:
         return {}
     alone = next(iter(splits)).lower() if len(splits) == 1 else ""
     return {} if len(folders) >= _CLASSES.get(alone, len(folders) + 1) else splits
 
 
+def _beside_splits(words):
+    """Folders of masks and predictions, and those of retrieval, which are splits beside others."""
+    roles = {}
+    for folder, (_, rest) in words.items():
+        if (_MASKS | _PREDICTED).intersection(rest):
+            roles[folder] = Role.LEFT_OUT
+        elif _RETRIEVAL.intersection(rest):
+            roles[folder] = Role.TEST
+    return roles
+
+
 def _one_role(roles):
-    for role in (Role.TRAINING, Role.TEST, Role.VALIDATION, Role.UNLABELLED):
+    if {Role.TRAINING, Role.TEST} <= roles:
+        return Role.LEFT_OUT  # who knows
+    if roles == {Role.TRAINING, Role.VALIDATION}:
+        return Role.TRAINING
+    for role in (Role.TEST, Role.VALIDATION, Role.UNLABELLED, Role.EXTRA):
         if role in roles:
             return role
-    return Role.EXTRA
+    return Role.TRAINING
 
 
 def _read(folder: str) -> tuple[set[Role], tuple[str, ...]]:
@@ -128,7 +337,7 @@ def _read(folder: str) -> tuple[set[Role], tuple[str, ...]]:
     """
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", folder)
     roles, rest = set[Role](), list[str]()
-    for word in re.findall(r"[^\W\d_]+", spaced.lower()):
+    for word in re.findall(r"[^\W\d_]+", _IN_TWO.sub(r"\1\2", spaced.lower())):
         glued = _GLUED.fullmatch(word)
         role = ROLE_OF.get(glued[1] if glued else word)
         if role is None:
