@@ -119,7 +119,7 @@ def find(names: Sequence[str]) -> Layout | None:
             return Layout(
                 [folders.get(folder, Role.TRAINING) for folder in at],
                 [
-                    "/".join(p[named:depth] + p[c + repeated.get(folder, 0) :])
+                    "/".join(p[named:depth] + p[c + (folder in repeated) :])
                     for p, folder, c in zip(parts, at, cut, strict=True)
                 ],
                 folders,
@@ -170,9 +170,12 @@ def _is_both(roles: Iterable[Role]) -> bool:
 
 def _whole_layout(parts, shared, depth, folders):
     """The layout where there are folders for training and for the test: others are no classes."""
-    repeated = _repeated(parts, depth, folders)
+    folders = folders | _tests_without_classes(parts, depth, folders)
+    unused = _tests_within_training(parts, depth, folders)
+    repeated = _repeated(parts, depth, folders, unused)
+    masks, images = _masks(parts, depth, folders, repeated)
+    unused |= masks
     class_of = _classes_of_names(parts, depth, folders) if depth == shared else {}
-    masks = _masks_below(parts, depth, folders, repeated)
     tops = {p[shared] for p in parts if len(p) > depth + 1 and p[depth] in folders}
     start = depth if len(tops) == 1 else shared  # the only one that has splits is no class
     roles, names, beside, called = [], [], set[str](), dict(folders)
@@ -180,12 +183,13 @@ def _whole_layout(parts, shared, depth, folders):
         folder = p[depth] if len(p) > depth + 1 else ""
         role = folders.get(folder)
         if role is not None:
-            below = p[depth + 1 + repeated.get(folder, 0) :]
-            if len(below) > 1 and (folder, below[0]) in masks:
-                role = called[f"{folder}/{below[0]}"] = Role.LEFT_OUT
-            elif len(below) > 1 and folder in masks.folders:
-                below = below[1:]
-            names.append("/".join(p[start:depth] + class_of.get(folder, []) + below))
+            first = depth + 1 + (folder in repeated)
+            below = tuple(p[depth:-1])
+            for within in (below[:2], below[:3]):
+                if within in unused:
+                    role = called["/".join(within)] = Role.LEFT_OUT
+            first += len(p) > first + 1 and (folder, p[first]) in images
+            names.append("/".join(p[start:depth] + class_of.get(folder, []) + p[first:]))
         else:
             role, where = _beside(p, shared, depth)
             if role == Role.EXTRA:
@@ -204,54 +208,95 @@ def _beside(part, shared, depth):
     """
     folders = part[shared:-1]
     for folder in folders:
-        roles, rest = _read(folder)
-        if roles & {Role.TEST, Role.VALIDATION} and all(w in _NEUTRAL for w in rest):
+        if _is_test(folder):
             return Role.LEFT_OUT, "/".join(folders[: folders.index(folder) + 1])
     return Role.EXTRA, "/".join(folders[: depth - shared + 1]) or "images in no folder"
 
 
-def _repeated(parts, depth, folders):
-    """Of each split how many folders below it repeat its name, as in seg_train/seg_train."""
-    below = defaultdict[str, set[str]](set)
+def _children(parts, depth, folders, below=()):
+    """Of each split the folders in it, "" for images directly in it.
+
+    Args:
+        parts: of the files' names.
+        depth: of the splits.
+        folders: the splits.
+        below: splits of which to look one folder further down.
+    """
+    children = defaultdict[str, set[str]](set)
     for p in parts:
         if len(p) > depth + 1 and p[depth] in folders:
-            below[p[depth]].add(p[depth + 1] if len(p) > depth + 2 else "")
+            first = depth + 1 + (p[depth] in below)
+            children[p[depth]].add(p[first] if len(p) > first + 1 else "")
+    return children
+
+
+def _tests_without_classes(parts, depth, folders):
+    """Folders for the test that have no classes where others have; they could not be measured on.
+
+    As Fruits-360's test-multiple_fruits.
+    """
+    children = _children(parts, depth, folders)
+    in_classes = {name for name, below in children.items() if "" not in below}
+    kinds = {folders[name] for name in in_classes}
+    if not {Role.TRAINING, Role.TEST} <= kinds:
+        return {}
+    flat = {name for name, below in children.items() if below == {""}}
+    return {name: Role.LEFT_OUT for name in flat if folders[name] == Role.TEST}
+
+
+def _tests_within_training(parts, depth, folders):
+    """Folders within those for training that are called as those of the test, and are no class."""
+    children = _children(parts, depth, folders)
+    tests = (Role.TEST, Role.VALIDATION)
+    # One alone repeats the split's name.
+    of_tests = [below for name, below in children.items() if folders[name] in tests]
+    classes = set().union(*(below for below in of_tests if len(below) > 1))
+    return {
+        (name, child)
+        for name, below in children.items()
+        if folders[name] == Role.TRAINING
+        for child in below - classes
+        if _is_test(child)
+    }
+
+
+def _is_test(folder):
+    roles, rest = _read(folder)
+    return bool(roles & {Role.TEST, Role.VALIDATION}) and set(rest) <= _NEUTRAL
+
+
+def _repeated(parts, depth, folders, unused=()):
+    """Of splits the folder below that repeats their name, as in seg_train/seg_train."""
     repeated = {}
-    for folder, names in below.items():
-        name = next(iter(names)) if len(names) == 1 else ""
-        same = name.lower() == folder.lower() or (
-            set(_read(name)[0]) == set(_read(folder)[0]) and set(_read(name)[1]) <= _NEUTRAL
-        )
-        if name and same and _read(name)[0]:
-            repeated[folder] = 1
+    for folder, below in _children(parts, depth, folders).items():
+        used = [name for name in below if (folder, name) not in unused]
+        if len(used) != 1 or not _read(used[0])[0]:
+            continue
+        roles, rest = _read(used[0])
+        same = roles == _read(folder)[0] and set(rest) <= _NEUTRAL
+        if same or used[0].lower() == folder.lower():
+            repeated[folder] = used[0]
     return repeated
 
 
-class _Masks(set[tuple[str, str]]):
-    """Folders of masks below splits, (split, folder); `folders`: of those with one of images."""
+def _masks(parts, depth, folders, repeated):
+    """Masks within splits, beside folders of images: train/images and train/masks.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.folders = set[str]()
-
-
-def _masks_below(parts, depth, folders, repeated):
-    """Masks within splits, beside a folder of images: train/images and train/masks."""
-    below = defaultdict[str, set[str]](set)
-    for p in parts:
-        folder = p[depth] if len(p) > depth + 1 else ""
-        first = depth + 1 + repeated.get(folder, 0)
-        if folder in folders:
-            below[folder].add(p[first] if len(p) > first + 1 else "")
-    masks = _Masks()
-    for folder, names in below.items():
-        of_masks = {name for name in names if _MASKS.intersection(_read(name)[1])}
-        images = names - of_masks
-        if of_masks and images and all(_of_images(name) for name in images):
-            masks.update((folder, name) for name in of_masks)
-            if len(images) == 1:
-                masks.folders.add(folder)
-    return masks
+    Returns:
+        Those of masks, as tuples of their names from the split on; and those of images, where
+        there is one of them, as (split, folder).
+    """
+    masks, of_images = set[tuple[str, ...]](), set[tuple[str, str]]()
+    for folder, names in _children(parts, depth, folders, repeated).items():
+        some = {name for name in names if _MASKS.intersection(_read(name)[1])}
+        images = names - some
+        if not some or not images or not all(_of_images(name) for name in images):
+            continue
+        path = (folder, repeated[folder]) if folder in repeated else (folder,)
+        masks.update((*path, name) for name in some)
+        if len(images) == 1:
+            of_images.update((folder, name) for name in images)
+    return masks, of_images
 
 
 def _of_images(name):

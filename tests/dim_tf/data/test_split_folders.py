@@ -189,6 +189,20 @@ def layout_of(files):
             "training_data/train/cat training_data/test/cat",
             [("cat", TRAIN), ("cat", TEST)],
         ),
+        (
+            "train/train/cat train/val/cat test/cat",
+            [("cat", TRAIN), ("cat", OUT), ("cat", TEST)],
+        ),
+        (
+            "train/train/images train/train/masks test/images",
+            [("", TRAIN), ("masks", OUT), ("images", TEST)],
+        ),
+        ("train/cat test/cat test_many", [("cat", TRAIN), ("cat", TEST), ("", OUT)]),
+        (
+            "train/test train/bus test/test test/bus",
+            [("test", TRAIN), ("bus", TRAIN), ("test", TEST), ("bus", TEST)],
+        ),
+        ("train/test train/bus test/test", [("test", OUT), ("bus", TRAIN), ("", TEST)]),
         ("train test old/test/cat", [("", TRAIN), ("", TEST), ("test/cat", OUT)]),
         (
             "train/images train/masks test/images test/masks",
