@@ -177,12 +177,17 @@ def _whole_layout(parts, shared, depth, folders):
     unused |= masks
     class_of = _classes_of_names(parts, depth, folders) if depth == shared else {}
     tops = {p[shared] for p in parts if len(p) > depth + 1 and p[depth] in folders}
+    top_masks = _top_masks(tops) if depth > shared else set[str]()
+    tops -= top_masks
     start = depth if len(tops) == 1 else shared  # the only one that has splits is no class
     roles, names, beside, called = [], [], set[str](), dict(folders)
     for p in parts:
         folder = p[depth] if len(p) > depth + 1 else ""
         role = folders.get(folder)
-        if role is not None:
+        if p[shared] in top_masks:
+            role = called[p[shared]] = Role.LEFT_OUT
+            names.append("/".join(p[shared:]))
+        elif role is not None:
             first = depth + 1 + (folder in repeated)
             below = tuple(p[depth:-1])
             for within in (below[:2], below[:3]):
@@ -279,6 +284,13 @@ def _repeated(parts, depth, folders, unused=()):
     return repeated
 
 
+def _top_masks(tops):
+    """Folders of masks that have splits, beside those of images: images/train and masks/train."""
+    masks = {top for top in tops if _MASKS.intersection(_read(top)[1])}
+    images = tops - masks
+    return masks if images and all(_IMAGES.intersection(_read(top)[1]) for top in images) else set()
+
+
 def _masks(parts, depth, folders, repeated):
     """Masks within splits, beside folders of images: train/images and train/masks.
 
@@ -322,11 +334,15 @@ def _roles(folders: list[str]) -> dict[str, Role]:
     words = {folder: _read(folder) for folder in folders}
     named = {folder: read for folder, read in words.items() if read[0]}
     rests = Counter(rest for _, rest in named.values())
+    # As test_cats beside cats.
+    alike = {rest for roles, rest in words.values() if not roles}
     splits = {
         folder: _one_role(roles)
         for folder, (roles, rest) in named.items()
         # Words that mean something else only where another split has them too.
-        if rests[rest] > 1 or all(word in _NEUTRAL for word in rest)
+        if rests[rest] > 1
+        or all(word in _NEUTRAL for word in rest)
+        or (rest in alike and _one_role(roles) in (Role.TEST, Role.VALIDATION))
     }
     either = {
         folder: _one_role(roles)

@@ -110,6 +110,7 @@ TRAIN, TEST, VAL, OUT = "TRAINING", "TEST", "VALIDATION", "LEFT_OUT"
         ("train test_public test_private", [TRAIN, TEST, TEST]),
         ("train test_hard", [TRAIN, TEST]),
         ("cats test test_hard", [None, TEST, TEST]),
+        ("cats dogs test_cats test_dogs", [None, None, TEST, TEST]),
         ("train_cat train_dog test_cat", [TRAIN, TRAIN, TEST]),
         ("Training Test test-multiple_fruits papers", [TRAIN, TEST, TEST, None]),
         ("train_labeled train_unlabeled test", [TRAIN, "UNLABELLED", TEST]),
@@ -196,6 +197,18 @@ def layout_of(files):
         (
             "train/train/images train/train/masks test/images",
             [("", TRAIN), ("masks", OUT), ("images", TEST)],
+        ),
+        (
+            "images/train/a images/val/a labels/train/a labels/val/a",
+            [("a", TRAIN), ("a", VAL), ("labels/train/a", OUT), ("labels/val/a", OUT)],
+        ),
+        (
+            "leftImg8bit/train gtFine/train leftImg8bit/test gtFine/test",
+            [("", TRAIN), ("gtFine/train", OUT), ("", TEST), ("gtFine/test", OUT)],
+        ),
+        (
+            "mask/train mask/test no_mask/train no_mask/test",
+            [("mask", TRAIN), ("mask", TEST), ("no_mask", TRAIN), ("no_mask", TEST)],
         ),
         ("train/cat test/cat test_many", [("cat", TRAIN), ("cat", TEST), ("", OUT)]),
         (
