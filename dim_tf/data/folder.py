@@ -194,7 +194,7 @@ def _divided(request: Request, found: Manifest) -> _Divided:
     roles = np.full(len(found), Role.TRAINING)
     if layout:
         roles[good] = layout.roles
-    doubtful = [] if layout else split_folders.doubtful([found.names[row] for row in good])
+    doubtful = split_folders.doubtful([found.names[row] for row in good], layout)
     division = _division(request.split, layout, doubtful)
     rows, repeated = distinct(found, division.priority(roles))
     left_out = division.left_out(roles[rows])
@@ -248,7 +248,7 @@ def _division(wanted: str, layout: Layout | None, doubtful: list[str]) -> _Divis
     Args:
         wanted: "folders", "hash" or "auto".
         layout: of the images; None: no folder is a split.
-        doubtful: folders that are none, although their names have a split's word.
+        doubtful: folders that are not taken for one, although their names have a split's word.
 
     Raises:
         InputError: by folders, and there are not those of both.
@@ -257,8 +257,9 @@ def _division(wanted: str, layout: Layout | None, doubtful: list[str]) -> _Divis
     if wanted == "hash":
         return _Division(None, by_hash)
     why_not = "no folder is called train, test or the like"
+    not_taken = f"not taken for splits: {_some(doubtful)}"
     if doubtful:
-        why_not = f"not taken for splits: {_some(doubtful)}"
+        why_not = not_taken
     if layout:
         roles = set(layout.roles)
         test = Role.TEST if Role.TEST in roles else Role.VALIDATION
@@ -272,7 +273,8 @@ def _division(wanted: str, layout: Layout | None, doubtful: list[str]) -> _Divis
             why = f"by the folders: {' and '.join(of_test)} for the test"
             if layout.beside:
                 why += f"; for training also {_some(layout.beside)}, beside them"
-            return _Division(test, why)
+            return _Division(test, f"{why}; {not_taken}" if doubtful else why)
+        why_not += f", {not_taken}" if doubtful else ""
     if wanted == "folders":
         raise InputError(
             f"--split=folders takes the folders' own training and test images, but {why_not}; "

@@ -4,6 +4,7 @@ docs/DATA.md tells the rules.
 """
 
 import enum
+import functools
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -127,10 +128,22 @@ def find(names: Sequence[str]) -> Layout | None:
     return None
 
 
-def doubtful(names: Sequence[str]) -> list[str]:
-    """The folders that have a split's word in their name, of files whose folders are no splits."""
+def doubtful(names: Sequence[str], layout: Layout | None) -> list[str]:
+    """The folders that have a split's word in their name and are not taken for splits.
+
+    Args:
+        names: of the files.
+        layout: of them. Where it has no folders for both training and the test, predictions and
+            masks are listed too.
+    """
     folders = {folder for name in names for folder in name.split("/")[:-1]}
-    return sorted(folder for folder in folders if _read(folder)[0])
+    if layout:
+        folders -= {folder for path in layout.folders for folder in path.split("/")}
+    beside = _BESIDE if layout and not _is_both(layout.folders.values()) else frozenset[str]()
+    reads = {folder: _read(folder) for folder in folders}
+    return sorted(
+        folder for folder, (roles, rest) in reads.items() if roles or beside.intersection(rest)
+    )
 
 
 def _shared(parts):
@@ -265,6 +278,7 @@ def _tests_within_training(parts, depth, folders):
     }
 
 
+@functools.cache
 def _is_test(folder):
     roles, rest = _read(folder)
     return bool(roles & {Role.TEST, Role.VALIDATION}) and set(rest) <= _NEUTRAL

@@ -232,10 +232,14 @@ def test_what_images_are_for_and_what_is_below(files, expected):
 
 
 def test_folders_that_are_not_taken_for_splits_are_named():
-    assert split_folders.doubtful(["test_tube/1", "a/valid_x/2", "latest/3"]) == [
-        "test_tube",
-        "valid_x",
-    ]
+    def doubtful(files):
+        names = [f"{folder}/1.png" for folder in files.split()]
+        return split_folders.doubtful(names, split_folders.find(names))
+
+    assert doubtful("test_tube a/valid_x latest mask") == ["test_tube", "valid_x"]
+    assert doubtful("train pred") == ["pred"]
+    assert doubtful("train/train/mask test/test/mask test_pred") == []
+    assert doubtful("train/cat/test_x test/cat") == ["test_x"]
 
 
 def test_no_files_have_no_splits():
