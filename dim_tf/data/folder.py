@@ -448,7 +448,8 @@ def labelled(
     elif len(folders) < 2:
         why_not = "there are no two folders of images"
     if layout and why_not:
-        why_not += f" of a class: {layout.listed} are splits"
+        are = "are splits" if " and " in layout.listed else "is a split"
+        why_not += f" of a class: {layout.listed} {are}"
     if wanted == "folders" and why_not:
         raise InputError(
             f"--labels=folders takes the first folder of each image as its label, but {why_not}; "
