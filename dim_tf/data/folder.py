@@ -38,6 +38,7 @@ LEAST_IMAGES = 20
 SIZES = (32, 64)  # the default, by the images: those of the encoders
 ENLARGED = 0.75  # images whose short side is less than this share of a size get a smaller one
 IMAGES_A_CLASS = 10  # on average, or folders are taken for albums
+SHOWN = 5  # folders in a message
 FLAT = 0.5  # a larger share of images that show almost nothing is an error
 
 
@@ -60,12 +61,15 @@ class _Division:
         before one that has none.
         """
         if self.test is None:
-            return np.isin(roles, (Role.EXTRA, Role.UNLABELLED)).astype(np.int64)
+            return np.isin(roles, (Role.EXTRA, Role.UNLABELLED)) + 2 * (roles == Role.LEFT_OUT)
         return np.where(roles == self.test, Role.TEST, roles).astype(np.int64)
 
     def left_out(self, roles: np.ndarray) -> np.ndarray:
-        """Which images are neither for training nor for the test: those to choose settings by."""
-        return (roles == Role.VALIDATION) & (self.test == Role.TEST)
+        """Which images are neither for training nor for the test: those to choose settings by,
+        masks and predictions.
+        """
+        validation = (roles == Role.VALIDATION) & (self.test == Role.TEST)
+        return validation | (roles == Role.LEFT_OUT)
 
 
 @dataclass(frozen=True)
@@ -190,11 +194,14 @@ def _divided(request: Request, found: Manifest) -> _Divided:
     roles = np.full(len(found), Role.TRAINING)
     if layout:
         roles[good] = layout.roles
-    division = _division(request.split, layout)
+    doubtful = split_folders.doubtful([found.names[row] for row in good], layout)
+    division = _division(request.split, layout, doubtful)
     rows, repeated = distinct(found, division.priority(roles))
     left_out = division.left_out(roles[rows])
+    kinds = roles[rows[left_out]]
     rows = rows[~left_out]
-    labels, names, why = labelled([found.names[row] for row in rows], request.labels)
+    of_rows = layout.of(np.searchsorted(good, rows).tolist()) if layout else None
+    labels, names, why = labelled([found.names[row] for row in rows], request.labels, of_rows)
     unknown = _unknown_classes(labels, names, roles[rows], division)
     if unknown and request.labels == "folders":
         raise InputError(f"--labels=folders: {unknown}; give --split=hash, or leave --labels out")
@@ -212,7 +219,11 @@ def _divided(request: Request, found: Manifest) -> _Divided:
         "split_folders": {
             folder_report.printable(name): role.name.lower() for name, role in folders.items()
         },
-        "validation_images_left_out": int(left_out.sum()),
+        "validation_images_left_out": int((kinds == Role.VALIDATION).sum()),
+        "images_of_other_folders_left_out": int((kinds == Role.LEFT_OUT).sum()),
+        "folders_left_out": [
+            folder_report.printable(name) for name in (layout.left_out if layout else ())
+        ],
         "test_images_left_out_of_training": _leaking(division, roles, repeated),
         "labels": why,
         "unlabelled_training_images": unlabelled,
@@ -231,8 +242,13 @@ def _divided(request: Request, found: Manifest) -> _Divided:
     )
 
 
-def _division(wanted: str, layout: Layout | None) -> _Division:
+def _division(wanted: str, layout: Layout | None, doubtful: list[str]) -> _Division:
     """How training and test images are told apart.
+
+    Args:
+        wanted: "folders", "hash" or "auto".
+        layout: of the images; None: no folder is a split.
+        doubtful: folders that are not taken for one, although their names have a split's word.
 
     Raises:
         InputError: by folders, and there are not those of both.
@@ -241,6 +257,9 @@ def _division(wanted: str, layout: Layout | None) -> _Division:
     if wanted == "hash":
         return _Division(None, by_hash)
     why_not = "no folder is called train, test or the like"
+    not_taken = f"not taken for splits: {_some(doubtful)}"
+    if doubtful:
+        why_not = not_taken
     if layout:
         roles = set(layout.roles)
         test = Role.TEST if Role.TEST in roles else Role.VALIDATION
@@ -251,13 +270,22 @@ def _division(wanted: str, layout: Layout | None) -> _Division:
             why_not += "for training"
         else:
             of_test = [name for name, role in layout.folders.items() if role == test]
-            return _Division(test, f"by the folders: {' and '.join(of_test)} for the test")
+            why = f"by the folders: {' and '.join(of_test)} for the test"
+            if layout.beside:
+                why += f"; for training also {_some(layout.beside)}, beside them"
+            return _Division(test, f"{why}; {not_taken}" if doubtful else why)
+        why_not += f", {not_taken}" if doubtful else ""
     if wanted == "folders":
         raise InputError(
             f"--split=folders takes the folders' own training and test images, but {why_not}; "
             "leave --split out, or rename the folders to train and test"
         )
-    return _Division(None, f"{by_hash} ({why_not})" if layout else by_hash)
+    return _Division(None, f"{by_hash} ({why_not})" if layout or doubtful else by_hash)
+
+
+def _some(folders):
+    shown = " and ".join(folder_report.printable(name) for name in folders[:SHOWN])
+    return shown + (f" and {len(folders) - SHOWN:,} more" if len(folders) > SHOWN else "")
 
 
 def _ordered(digests, roles, labels, division):
@@ -381,13 +409,16 @@ def default_size(extents: np.ndarray) -> int:
     return max((size for size in SIZES if short >= ENLARGED * size), default=SIZES[0])
 
 
-def labelled(names: list[str], wanted: str) -> tuple[np.ndarray | None, tuple[str, ...], str]:
+def labelled(
+    names: list[str], wanted: str, layout: Layout | None = None
+) -> tuple[np.ndarray | None, tuple[str, ...], str]:
     """Labels by the folders at the top, or in those that are splits.
 
     Args:
         names: of the images.
         wanted: "folders": those they are; "none"; "auto": folders, if all images are directly in
             one of several, which have ten images on average.
+        layout: of these images; None: it is found by their names.
 
     Returns:
         int64 [N], -1: an image of a folder without labels, as unlabeled; or None; the label names;
@@ -398,11 +429,15 @@ def labelled(names: list[str], wanted: str) -> tuple[np.ndarray | None, tuple[st
     """
     if wanted == "none":
         return None, (), "none, as --labels=none says"
-    layout = split_folders.find(names)
+    layout = layout or split_folders.find(names)
     parts = [name.split("/") for name in (layout.names if layout else names)]
     roles = layout.roles if layout else [Role.TRAINING] * len(names)
+    # Folders of extra images that are no classes elsewhere are no classes.
+    classes = {p[0] for p, r in zip(parts, roles, strict=True) if r == Role.TRAINING and p[1:]}
     has_label = [
-        len(part) > 1 if role == Role.EXTRA else role != Role.UNLABELLED
+        len(part) > 1 and part[0] in (classes or part)
+        if role == Role.EXTRA
+        else role != Role.UNLABELLED
         for part, role in zip(parts, roles, strict=True)
     ]
     candidates = [part for part, labelled in zip(parts, has_label, strict=True) if labelled]
@@ -413,7 +448,8 @@ def labelled(names: list[str], wanted: str) -> tuple[np.ndarray | None, tuple[st
     elif len(folders) < 2:
         why_not = "there are no two folders of images"
     if layout and why_not:
-        why_not += f" of a class: {layout.listed} are splits"
+        are = "are splits" if " and " in layout.listed else "is a split"
+        why_not += f" of a class: {layout.listed} {are}"
     if wanted == "folders" and why_not:
         raise InputError(
             f"--labels=folders takes the first folder of each image as its label, but {why_not}; "
@@ -437,7 +473,8 @@ def labelled(names: list[str], wanted: str) -> tuple[np.ndarray | None, tuple[st
     shown = tuple(folder_report.printable(name) for name in folders)
     where = ""
     if layout:
-        splits = [name for name, role in layout.folders.items() if role != Role.UNLABELLED]
+        no_labels = Role.UNLABELLED, Role.LEFT_OUT
+        splits = [name for name, role in layout.folders.items() if role not in no_labels]
         where = f" in {' and '.join(splits)}"
     return labels, shown, f"the {len(folders):,} folders{where}"
 
@@ -542,6 +579,10 @@ def _note(folder, report):
         "for validation": report["validation_images_left_out"],
     }
     left_out = [f"{n:,} {kind}" for kind, n in counts.items() if n]
+    if report["images_of_other_folders_left_out"]:
+        left_out.append(
+            f"{report['images_of_other_folders_left_out']:,} in {_some(report['folders_left_out'])}"
+        )
     if systems:
         each = ", ".join(f"{name} {n:,}" for name, n in systems.items())
         left_out.append(f"system folders ({each})")

@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import shutil
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -276,6 +278,96 @@ def test_too_few_images_of_the_test_are_told(tmp_path, load):
     with pytest.raises(InputError, match=r"3 different test images in test and train, .*hash"):
         load()
     assert len(load(split="hash").test) == 10
+
+
+def counted(splits):
+    """Images by top folder, of training and of the test."""
+    return tuple(
+        dict(Counter(name.split("/")[0] for name in split.images.names))
+        for split in (splits.train, splits.test)
+    )
+
+
+@pytest.mark.parametrize(
+    ("folders", "training", "test", "labels", "said"),
+    [
+        ("train-clean test-other", "train-clean", "test-other", (), ""),
+        (
+            "train/a train/b test_easy/a test_easy/b test_hard/a test_hard/b",
+            "train",
+            "test_easy test_hard",
+            ("a", "b"),
+            "by the folders: test_easy and test_hard for the test;",
+        ),
+        (
+            "seg_train/seg_train/sea seg_train/seg_train/ice seg_test/seg_test/sea "
+            "seg_test/seg_test/ice seg_pred/seg_pred",
+            "seg_train",
+            "seg_test",
+            ("ice", "sea"),
+            "left out: 20 in seg_pred.",
+        ),
+        (
+            "Training/Apple Training/Kiwi Test/Apple Test/Kiwi test-multiple_fruits papers",
+            "Training papers",
+            "Test",
+            ("Apple", "Kiwi"),
+            "; for training also papers, beside them; labels: the 2 folders in Test and Training; "
+            "20 for training have none; left out: 20 in test-multiple_fruits.",
+        ),
+        ("train_cat train_dog test_cat", "train_cat train_dog", "test_cat", ("cat", "dog"), ""),
+        (
+            "bottle/train bottle/test bottle/ground_truth cable/train cable/test",
+            "bottle cable",
+            "bottle cable",
+            ("bottle", "cable"),
+            "left out: 20 in ground_truth.",
+        ),
+        (
+            "cats/train cats/test dogs/train dogs/test misc",
+            "cats dogs misc",
+            "cats dogs",
+            ("cats", "dogs"),
+            "; for training also misc, beside them;",
+        ),
+        (
+            "train/images train/masks test/images test/masks",
+            "train",
+            "test",
+            (),
+            "left out: 40 in test/masks and train/masks.",
+        ),
+    ],
+)
+@pytest.mark.parametrize("wanted", ["auto", "folders"])
+def test_no_test_image_is_trained_on(tmp_path, load, wanted, folders, training, test, labels, said):
+    for number, folder in enumerate(folders.split()):
+        classes_in(tmp_path / "images", folder, 20 * number)
+    splits = load(split=wanted)
+    assert [" ".join(sorted(part)) for part in counted(splits)] == [training, test]
+    assert said in splits.note
+    assert splits.label_names == labels
+    is_test = [re.search(r"(?i)\btest|_test", n) is not None for n in splits.train.images.names]
+    assert not any(is_test)
+    assert not any("mask" in name or "truth" in name for name in names(splits.train))
+
+
+def test_a_folder_that_may_be_a_split_is_said_where_the_hash_decides(tmp_path, load):
+    for number, folder in enumerate(("beaker", "test_tube")):
+        classes_in(tmp_path / "images", folder, 20 * number)
+    assert "hash of each image's pixels (not taken for splits: test_tube);" in load().note
+    with pytest.raises(InputError, match=r"--split=folders .* not taken for splits: test_tube;"):
+        load(split="folders")
+
+
+def test_masks_and_predictions_are_left_out_by_the_hash_too_but_not_their_copies(tmp_path, load):
+    classes_in(tmp_path / "images", "z_train", 0, 40)
+    classes_in(tmp_path / "images", "z_test", 40)
+    classes_in(tmp_path / "images", "a_pred", 30, 40)
+    splits = load(split="hash")
+    assert len(splits.train) + len(splits.test) == 60
+    assert "; left out: 30 repeated, 10 in a_pred." in splits.note
+    assert told(splits, tmp_path / "run")["split_folders"]["a_pred"] == "left_out"
 
 
 # Folders that systems make.
