@@ -497,6 +497,7 @@ def test_a_package_that_was_installed_is_seen(tmp_path, load, monkeypatch):
     with monkeypatch.context() as without:
         without.setattr(image_files.features, "check", lambda name: False)
         told(load(), tmp_path / "run")
-    assert "AVIF, which this Pillow was built without" in listed_by_report(tmp_path / "run")["a.avif"]
+    why = listed_by_report(tmp_path / "run")["a.avif"]
+    assert "AVIF, which this Pillow was built without" in why
     told(load(), tmp_path / "run")
     assert "a.avif" not in listed_by_report(tmp_path / "run")
