@@ -195,7 +195,7 @@ def test_everything_on_request(whole_way):
     assert again["knn"]["global"] == pytest.approx(evaluation["knn"]["global"], abs=2e-3)
     refused = run("--mode=export", "--neighbours_index=no/such", cwd=folder)
     assert refused.returncode == 2
-    assert "no complete embeddings" in refused.stderr
+    assert "holds no embeddings" in refused.stderr
 
 
 def test_figures_of_another_step_are_not_the_exports(whole_way):
