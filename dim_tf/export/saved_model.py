@@ -1,5 +1,6 @@
 """The encoder as a reusable SavedModel: callable, with signatures for serving."""
 
+import functools
 import hashlib
 import json
 import tempfile
@@ -103,6 +104,10 @@ def global_features(endpoints: Mapping[str, tf.Tensor | np.ndarray]) -> tf.Tenso
     return tf.reduce_mean(found, [1, 2]) if len(found.shape) == 4 else found
 
 
+# Nothing here has Python's control flow over tensors, and AutoGraph takes seconds to find out.
+traced = functools.partial(tf.function, autograph=False)
+
+
 def root_object(encoder: keras.Model) -> tf.train.Checkpoint:
     """The object that is saved.
 
@@ -122,10 +127,10 @@ def root_object(encoder: keras.Model) -> tf.train.Checkpoint:
 
     spec = tf.TensorSpec([None, height, width, 3], tf.float32, name="images")
     root = tf.train.Checkpoint()
-    root.__call__ = tf.function(call)
+    root.__call__ = traced(call)
     for arguments in ({}, {"training": True}, {"training": False}):
         root.__call__.get_concrete_function(spec, **arguments)
-    root.endpoints = tf.function(endpoints, input_signature=[spec])
+    root.endpoints = traced(endpoints, input_signature=[spec])
     root.variables = [v.value for v in encoder.variables]
     root.trainable_variables = [v.value for v in encoder.trainable_variables]
     root.regularization_losses = []
@@ -143,20 +148,20 @@ def signatures(root: tf.train.Checkpoint, size: int, extent: Extent) -> Signatur
     spec = tf.TensorSpec([None, size, size, 3], tf.float32, name="images")
     bytes_spec = tf.TensorSpec([None], tf.string, name="image_bytes")
 
-    @tf.function(input_signature=[spec])
+    @traced(input_signature=[spec])
     def serving_default(images):
         return {"global": root.__call__(images)}
 
-    @tf.function(input_signature=[spec])
+    @traced(input_signature=[spec])
     def endpoints(images):
         return root.endpoints(images)
 
-    @tf.function(input_signature=[bytes_spec])
+    @traced(input_signature=[bytes_spec])
     def serving_bytes(image_bytes):
         pixels = encoded_images.decode_all(image_bytes, size, extent.max_pixels, extent.pixel_range)
         return {"global": root.__call__(image_ops.to_unit(pixels))}
 
-    @tf.function(input_signature=[bytes_spec])
+    @traced(input_signature=[bytes_spec])
     def serving_bytes_valid(image_bytes):
         pixels, valid = encoded_images.decode_valid(
             image_bytes, size, extent.max_pixels, extent.pixel_range
@@ -178,7 +183,7 @@ def signatures(root: tf.train.Checkpoint, size: int, extent: Extent) -> Signatur
 
 
 def _quantized(root, spec, quantization):
-    @tf.function(input_signature=[spec])
+    @traced(input_signature=[spec])
     def quantized(images):
         steps = (root.__call__(images) - quantization.offset) / quantization.scale
         return {"global_bytes": image_ops.to_bytes(steps)}
@@ -191,7 +196,7 @@ def _neighbours(root, spec, reference):
     root.reference_features = tf.Variable(_normalized(reference.features), trainable=False)
     root.reference_ids = tf.Variable(list(reference.ids), trainable=False)
 
-    @tf.function(input_signature=[spec])
+    @traced(input_signature=[spec])
     def neighbours(images):
         features = tf.math.l2_normalize(root.__call__(images), axis=-1)
         similarities = tf.matmul(features, root.reference_features, transpose_b=True)

@@ -31,10 +31,12 @@ ORIENTED = ("jpeg exif", "jpeg attribute", "jpeg element", "png exif", "png xmp"
 decode = tf.function(
     functools.partial(encoded_images.decode, max_pixels=MAX_PIXELS),
     input_signature=[tf.TensorSpec([], tf.string)],
+    autograph=False,
 )
 decode_valid = tf.function(
     functools.partial(encoded_images.decode_valid, size=SIZE, max_pixels=MAX_PIXELS),
     input_signature=[tf.TensorSpec([None], tf.string)],
+    autograph=False,
 )
 
 

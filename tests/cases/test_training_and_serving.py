@@ -82,6 +82,7 @@ def serve():
     return tf.function(
         lambda octets: encoded_images.decode_to_size(octets, 32),
         input_signature=[tf.TensorSpec([], tf.string)],
+        autograph=False,
     )
 
 

@@ -18,6 +18,7 @@ BLOCKS = np.kron(np.random.default_rng(0).integers(0, 256, (5, 7, 3)), np.ones((
 decode = tf.function(
     lambda encoded: encoded_images.decode(encoded, MAX_PIXELS),
     input_signature=[tf.TensorSpec([], tf.string)],
+    autograph=False,
 )
 
 

@@ -18,14 +18,18 @@ from dim_tf.data.pixel_range import ALL_16_BITS
 SIZE = 16
 rng = np.random.default_rng(0)
 BLOCKS = np.kron(rng.integers(0, 256, (6, 9, 3)), np.ones((8, 8, 1))).astype(np.uint8)
-decode = tf.function(encoded_images.decode, input_signature=[tf.TensorSpec([], tf.string)])
+decode = tf.function(
+    encoded_images.decode, input_signature=[tf.TensorSpec([], tf.string)], autograph=False
+)
 decode_all = tf.function(
     lambda encoded: encoded_images.decode_all(encoded, SIZE),
     input_signature=[tf.TensorSpec([None], tf.string)],
+    autograph=False,
 )
 decode_valid = tf.function(
     lambda encoded: encoded_images.decode_valid(encoded, SIZE),
     input_signature=[tf.TensorSpec([None], tf.string)],
+    autograph=False,
 )
 
 
@@ -154,6 +158,7 @@ def test_too_large_by_one_pixel():
     limited = tf.function(
         lambda encoded: encoded_images.decode(encoded, 54 * 9),
         input_signature=[tf.TensorSpec([], tf.string)],
+        autograph=False,
     )
     encoded = encode(np.zeros((9, 54, 3), np.uint8), "PNG")
     assert limited(encoded).shape == (9, 54, 3)

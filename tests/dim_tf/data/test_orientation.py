@@ -11,7 +11,9 @@ from dim_tf.data import image_headers, orientation
 CASES = 300
 
 
-@tf.function(input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.string)])
+@tf.function(
+    input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.string)], autograph=False
+)
 def in_graph(exif, xmp):
     return orientation.chosen(orientation.of_tiff(exif), orientation.of_xmp(xmp))
 
