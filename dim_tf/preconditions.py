@@ -5,6 +5,7 @@ from pathlib import Path
 from dim_tf.data import image_folder
 from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
+from dim_tf.export.version_folders import published
 from dim_tf.training import workers
 
 _ON_DATA = {"train", "evaluate", "export"}
@@ -99,8 +100,7 @@ def _check_exported(experiment: Experiment) -> None:
             )
         return
     folder = Path(experiment.export_dir) / experiment.name
-    versions = (path for path in folder.glob("*") if path.name.isdecimal())
-    if not any((path / "saved_model.pb").is_file() for path in versions):
+    if not any((folder / str(n) / "saved_model.pb").is_file() for n in published(folder)):
         raise InputError(
             f"{folder} holds no exported encoder; run --mode=export first, or give --saved_model"
         )

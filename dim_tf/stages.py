@@ -29,6 +29,7 @@ from dim_tf.evaluation.evaluate import write as write_evaluation
 from dim_tf.evaluation.report import results
 from dim_tf.experiment import Experiment, refused_elsewhere
 from dim_tf.export import embed, image_collection, publish, saved_model
+from dim_tf.export.version_folders import published
 from dim_tf.files import read_json, replace_text
 from dim_tf.names import MODELS
 from dim_tf.training import images_seen
@@ -272,7 +273,7 @@ def embed_collection(experiment: Experiment) -> None:
         experiment.max_pixels,
     )
     folder = Path(experiment.export_dir) / experiment.name
-    path = Path(experiment.saved_model or folder / str(max(publish.versions(folder), default=1)))
+    path = Path(experiment.saved_model or folder / str(max(published(folder), default=1)))
     out = Path(experiment.embed_output or experiment.run_path / "embeddings")
     say(f"embed: {images.description}, by {path}")
     found = embed.embed(path, images, out, experiment.embed_format, experiment.embed_shard)

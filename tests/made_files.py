@@ -24,7 +24,7 @@ from made_images import (
 from PIL import Image, features
 from tensorflow_datasets.datasets.celeb_a import celeb_a_dataset_builder
 
-from dim_tf.data.image_files import Fault
+from dim_tf.data.image_faults import Fault
 
 # CelebA's come sorted; so that nothing relies on it, these do not.
 ATTRIBUTES = tuple(reversed(celeb_a_dataset_builder.ATTR_HEADINGS))

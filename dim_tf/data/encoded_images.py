@@ -8,7 +8,10 @@ is taken for it. A decoder then sees only the parts of the file that make the pi
 import numpy as np
 import tensorflow as tf
 
-from dim_tf.data import byte_string, image_ops, jpeg_header, orientation, png_header
+from dim_tf.data import image_ops
+from dim_tf.data.graph_headers import byte_string, jpeg, orientation, png
+from dim_tf.data.graph_headers.jpeg import is_jpeg
+from dim_tf.data.graph_headers.png import is_png
 from dim_tf.data.image_bounds import (
     JPEG_COEFFICIENTS,
     JPEG_PASSES,
@@ -18,9 +21,7 @@ from dim_tf.data.image_bounds import (
     MAX_SCANS,
     MAX_SIDE,
 )
-from dim_tf.data.jpeg_header import is_jpeg
 from dim_tf.data.pixel_range import ALL_16_BITS, DEPTH, PixelRange
-from dim_tf.data.png_header import is_png
 
 _RATIOS = (1, 2, 4, 8)
 # Values of 16 bits that are mapped at once.
@@ -74,7 +75,7 @@ def decode(
 
 def _decode_jpeg(encoded, max_pixels):
     """The pixels as they are stored, and the orientation."""
-    header = jpeg_header.read(encoded, MAX_SCANS)
+    header = jpeg.read(encoded, MAX_SCANS)
     pixels = header.size[0] * header.size[1]
     # As libjpeg scales: each side is rounded up.
     sides = -(-header.size[:, tf.newaxis] // tf.constant(_RATIOS, tf.int64))
@@ -83,7 +84,7 @@ def _decode_jpeg(encoded, max_pixels):
     fits = (sides[0] * sides[1] <= max_pixels) & is_bounded
     max_scans = tf.minimum(JPEG_PASSES * max_pixels // tf.maximum(pixels, 1), MAX_SCANS)
     checks = [
-        _required(header.is_walked, ["a JPEG has more segments than", jpeg_header.MAX_STEPS]),
+        _required(header.is_walked, ["a JPEG has more segments than", jpeg.MAX_STEPS]),
         _sizes_are_allowed(header.size, tf.reduce_any(fits), max_pixels),
         _required(
             header.scans <= max_scans, ["a JPEG has", header.scans, "scans; allowed:", max_scans]
@@ -99,7 +100,7 @@ def _decode_jpeg(encoded, max_pixels):
 
 def _decode_png(encoded, max_pixels, pixel_range):
     """As `_decode_jpeg`."""
-    header = png_header.read(encoded)
+    header = png.read(encoded)
     fits = (header.size[0] * header.size[1] <= max_pixels) & tf.reduce_all(header.size <= MAX_SIDE)
     # Pixels that cannot be compressed grow by less than a thousandth. What is left over when the
     # picture is full would be inflated all the same, to up to a thousand times as much.

@@ -24,7 +24,7 @@ from dim_tf.data import (
 from dim_tf.data.decoded_cache import DecodedCache
 from dim_tf.data.folder_images import Files, FolderImages
 from dim_tf.data.folder_report import FolderReport
-from dim_tf.data.image_files import Fault
+from dim_tf.data.image_faults import Fault
 from dim_tf.data.manifest import Manifest
 from dim_tf.data.split_folders import Layout, Role
 from dim_tf.data.splits import Split, Splits
@@ -508,8 +508,9 @@ def _check(request, folder, cache, report, lines):
     if bad > request.bad_images * report["image_files"]:
         raise InputError(
             f"{bad:,} of {report['image_files']:,} image files in {folder} cannot be read, more "
-            f"than --bad_images={request.bad_images:g} of them; {listed}: mend or remove them, or "
-            "give a larger --bad_images"
+            f"than --bad_images={request.bad_images:g} of them (most often: "
+            f"{max(report['unreadable'], key=report['unreadable'].get)}); {listed}: mend or remove "
+            "them, or give a larger --bad_images"
         )
     if report["images"] < LEAST_IMAGES:
         others = ", ".join(f"{n:,} {suffix}" for suffix, n in report["other_files"].items())

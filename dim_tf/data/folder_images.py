@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from dim_tf.data import folder_report, image_files, threads
-from dim_tf.data.image_files import DIGEST_BYTES, UndecodableError
+from dim_tf.data.image_faults import UndecodableError
+from dim_tf.data.image_files import DIGEST_BYTES
 from dim_tf.data.pixel_range import PixelRange
 from dim_tf.errors import RunError
 

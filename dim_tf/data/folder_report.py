@@ -1,7 +1,6 @@
 """What a source of image files tells of them, in the run folder: data.json and bad_images.txt."""
 
 import hashlib
-import itertools
 import json
 from collections import Counter
 from collections.abc import Iterable
@@ -12,15 +11,18 @@ from typing import Any
 import numpy as np
 
 from dim_tf.console import say
-from dim_tf.data.image_files import FORMATS, Fault
+from dim_tf.data import npy
+from dim_tf.data.image_faults import Fault
+from dim_tf.data.image_files import DIGEST_BYTES, FORMATS
 from dim_tf.data.manifest import Manifest
 from dim_tf.errors import InputError
-from dim_tf.files import json_object, read_text, replace_text
+from dim_tf.files import json_object, read_text, replace_text, replacing
 
 REPORT, BAD_IMAGES = "data.json", "bad_images.txt"
+TRAINED = "trained_images.npy"  # digests of all images that a run has had for training
+MOST_BYTES = 2**30  # of that: 64 million images
 SPLIT_OF = "pixels"  # whose hash chooses the test images; of files, before version 2 of manifests
 SAMPLE = 100  # images by which the next run tells whether the folder is the same
-TRAINED = 1000  # training images by which it tells whether some are test images now
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class FolderReport:
         before = _before(folder)
         self._check_split(folder, before)
         self._check_range(folder, before)
-        self._check_trained(folder, before)
+        self._check_trained(folder)
         if before.get("fingerprint", self._fingerprint) == self._fingerprint:
             return
         sample = before.get("sample", [])
@@ -87,15 +89,14 @@ class FolderReport:
                 "--noresume to start anew there"
             )
 
-    def _check_trained(self, folder, before):
+    def _check_trained(self, folder):
         """Images that were moved between folders, when these are the split."""
-        trained = before.get("training_sample", [])
-        moved = self._tests.intersection(map(str, trained)) if isinstance(trained, list) else ()
+        moved = int(np.isin(_names(self.test_digests), _trained(folder)).sum())
         if moved:
             raise InputError(
-                f"{folder} holds a run that was trained on images that are for the test now: "
-                f"{len(moved)} of {len(trained)} of them; move them back, or give another --name "
-                "or --run_dir, or --noresume to start anew there"
+                f"{folder} holds a run that was trained on {moved:,} of the "
+                f"{len(self.test_digests):,} images that are for the test now; move them back, or "
+                "give another --name or --run_dir, or --noresume to start anew there"
             )
 
     def _check_range(self, folder, before):
@@ -115,23 +116,27 @@ class FolderReport:
             OSError: they cannot be written.
         """
         # The first by digest: a random choice, which stays one of the images when more come.
-        tests = self._tests
-        names = (digest.tobytes().hex() for digest in self.digests)
-        trained = list(itertools.islice((name for name in names if name not in tests), TRAINED))
         sample = [digest.tobytes().hex() for digest in self.digests[:SAMPLE]]
         told = {
             **self.told,
             "split_of": SPLIT_OF,
             "fingerprint": self._fingerprint,
             "sample": sample,
-            "training_sample": trained,
         }
         replace_text(folder / BAD_IMAGES, "".join(self.lines))
         replace_text(folder / REPORT, json.dumps(told, indent=2) + "\n")
 
-    @property
-    def _tests(self):
-        return {digest.tobytes().hex() for digest in self.test_digests}
+    def note_training(self, folder: Path) -> None:
+        """Adds the images for training to those that the run has had.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        training = np.setdiff1d(_names(self.digests), _names(self.test_digests))
+        names = np.union1d(_trained(folder), training)
+        rows = np.frombuffer(names.tobytes(), np.uint8).reshape(len(names), -1)
+        with replacing(folder / TRAINED) as temporary, open(temporary, "wb") as file:
+            np.save(file, rows, allow_pickle=False)
 
     @property
     def _fingerprint(self):
@@ -209,3 +214,23 @@ def _before(folder):
     except (OSError, ValueError):
         say(f"data: {path} is damaged; the images are not compared with those of the run")
         return {}
+
+
+def _names(digests):
+    """uint8 [N, D] -> bytes [N], which NumPy compares as a whole."""
+    return np.ascontiguousarray(digests).view(f"S{DIGEST_BYTES}").ravel()
+
+
+def _trained(folder):
+    """What `note_training` wrote; nothing, which is said, where its file is damaged."""
+    path = folder / TRAINED
+    try:
+        digests = npy.array(npy.octets(path, MOST_BYTES))
+        if digests.dtype != np.uint8 or digests.shape[1:] != (DIGEST_BYTES,):
+            raise ValueError("other values")
+        return _names(digests)
+    except FileNotFoundError:  # of a run that has not begun
+        pass
+    except (OSError, ValueError):
+        say(f"data: {path} is damaged; nothing tells whether test images were trained on")
+    return _names(np.zeros((0, DIGEST_BYTES), np.uint8))

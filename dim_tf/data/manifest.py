@@ -14,7 +14,8 @@ import numpy as np
 
 from dim_tf.console import say
 from dim_tf.data import image_bounds, image_files, npy, system_folders, threads
-from dim_tf.data.image_files import DIGEST_BYTES, FORMATS, Fault
+from dim_tf.data.image_faults import Fault
+from dim_tf.data.image_files import DIGEST_BYTES, FORMATS
 from dim_tf.data.pixel_range import DEPTH
 from dim_tf.data.zip_archive import ZipArchive
 from dim_tf.files import replacing

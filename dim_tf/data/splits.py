@@ -57,6 +57,13 @@ class Report(Protocol):
             InputError: they are others.
         """
 
+    def note_training(self, folder: Path) -> None:
+        """Keeps there which images a run is trained on, with those of before.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+
     def write(self, folder: Path) -> None:
         """Writes the report's files there, each whole or not at all.
 

@@ -129,8 +129,8 @@ def _of_signature(path, loaded, name):
 
 
 def _cannot_load(path, error):
-    while error.__cause__ or error.__context__:  # Keras wraps what was wrong, once for each level
-        error = error.__cause__ or error.__context__
+    while inner := error.__cause__ or (not error.__suppress_context__ and error.__context__):
+        error = inner  # Keras wraps what was wrong, once for each level
     return InputError(f"--encoder_path={path} cannot be loaded ({reason(error)})")
 
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from dim_tf.data import Request, encoded_images, image_bounds, image_files, manifest
+from dim_tf.data.image_faults import UndecodableError
 from dim_tf.errors import InputError
 from dim_tf.writing import reason
 
@@ -98,7 +99,7 @@ def _of_folder(folder: Path, max_pixels: int) -> Collection:
     def as_png(path):
         try:
             return image_files.to_png(os.fsdecode(path.numpy()), max_pixels=max_pixels)
-        except image_files.UndecodableError:
+        except UndecodableError:
             return b""
 
     def whole(path):

@@ -22,7 +22,8 @@ from dim_tf.data.pixel_range import ALL_16_BITS, PixelRange
 from dim_tf.errors import InputError, RunError
 from dim_tf.export import card, lite, lite_metadata, saved_model, serving, verify
 from dim_tf.export.saved_model import Extent, Quantization, Reference
-from dim_tf.versions import versions as library_versions
+from dim_tf.export.version_folders import published
+from dim_tf.versions import versions
 from dim_tf.writing import writing
 
 CARD_FILE = "README.md"
@@ -78,11 +79,6 @@ class Details:
     tflite: tuple[str, ...] | None = None
     tflite_endpoints: bool = False
     keep: int = 0
-
-
-def versions(folder: Path) -> list[int]:
-    """The published versions, in their order."""
-    return sorted(int(child.name) for child in folder.glob("*") if child.name.isdecimal())
 
 
 def publish(
@@ -222,7 +218,7 @@ def _variants(details: Details) -> Iterator[lite.Variant]:
 def _metadata(encoder, name, details, quantization):
     told = {
         "name": name,
-        "versions": library_versions(),
+        "versions": versions(),
         "data": details.data,
         "learned": details.learned,
         "objective": details.objective,
@@ -262,7 +258,7 @@ def _milliseconds(run, one):
 def _rename_to_next(hidden: Path, folder: Path) -> Path:
     """Renames a folder to the next version's number, also where another run does the same."""
     while True:
-        target = folder / str(max(versions(folder), default=0) + 1)
+        target = folder / str(max(published(folder), default=0) + 1)
         try:
             os.rename(hidden, target)
             return target
@@ -283,7 +279,7 @@ def remove_old(folder: Path, keep: int) -> None:
     """
     if not keep:
         return
-    pairs = list(itertools.pairwise(versions(folder)))
+    pairs = list(itertools.pairwise(published(folder)))
     kept = []
     for version, successor in pairs[: max(0, len(pairs) + 1 - keep)]:
         try:

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf.export import saved_model
+from dim_tf.export.version_folders import published
 from dim_tf.files import replace_text
 
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
@@ -132,7 +133,5 @@ def write_config(export_dir: Path) -> None:
 def _names(export_dir: Path) -> list[str]:
     """The encoders that have a version."""
     return sorted(
-        folder.name
-        for folder in export_dir.iterdir()
-        if any(child.name.isdecimal() for child in folder.glob("*/"))
+        folder.name for folder in export_dir.iterdir() if folder.is_dir() and published(folder)
     )

@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from dim_tf import console
 from dim_tf.console import say
 from dim_tf.errors import InputError, one_line
+from dim_tf.export.version_folders import published
 from dim_tf.files import read_text, replace_text, sha256_of
 
 SUMS_FILE = "SHA256SUMS"
@@ -175,7 +176,7 @@ def versions(folder: Path) -> list[Path]:
     """
     if (folder / SUMS_FILE).exists() or (folder / "saved_model.pb").exists():
         return [folder]
-    found = [child for child in folder.glob("*/") if child.name.isdecimal()]
+    found = [folder / str(number) for number in published(folder)]
     if not found:
         raise InputError(
             f"{folder} is no version of an exported encoder and has none; give one, as "

@@ -37,6 +37,7 @@ _FILES = (
     "report.html",
     folder_report.REPORT,
     folder_report.BAD_IMAGES,
+    folder_report.TRAINED,
     images_seen.FILE,
     nan_restores.FILE,
 )
@@ -72,6 +73,7 @@ def open_run_folder(experiment: Experiment, splits: Splits | None = None) -> Pat
             images_seen.note(folder, splits)
             if splits.report:
                 splits.report.write(folder)
+                splits.report.note_training(folder)
     except OSError as error:
         raise InputError(
             f"the run folder {folder} cannot be written ({error.strerror}); give another --run_dir"

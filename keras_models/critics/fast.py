@@ -151,36 +151,20 @@ class FastDotProductCritic(reference.DotProductCritic):
     """`reference.DotProductCritic` with less work, and with scores by chunks.
 
     Args:
-        units: as in the reference, likewise the others but `chunk`.
-        layer_norm: whether each code passes a layer norm.
-        negatives: K; 0: all other images of the batch, on all replicas.
-        whole_map: whether the local map is scored as a whole.
-        synchronized: whether batch norm takes its statistics over all replicas.
-        temperature: τ; 0: none.
+        units: U, the paper's 2048.
         chunk: images whose globals are scored at once, with all places of the batch; the backward
             pass scores them again, so that memory does not grow with the square of the batch. 0:
             as many as give `MAX_SCORES` scores, and no chunks where all images give no more.
+        **kwargs: the other arguments of the reference.
 
     Raises:
-        ValueError: a negative temperature, or one without layer norm.
+        ValueError: as of the reference.
     """
 
     PROJECTION = FastProjection
 
-    def __init__(
-        self,
-        units: int = 2048,
-        layer_norm: bool = True,
-        negatives: int = 0,
-        whole_map: bool = False,
-        synchronized: bool = False,
-        temperature: float = 0.0,
-        chunk: int = 0,
-        **kwargs,
-    ):
-        super().__init__(
-            units, layer_norm, negatives, whole_map, synchronized, temperature, **kwargs
-        )
+    def __init__(self, units: int = 2048, *, chunk: int = 0, **kwargs):
+        super().__init__(units, **kwargs)
         self.chunk = chunk
 
     def call(self, local_features, global_features, training=False) -> PairScores | ChunkedScores:

@@ -12,8 +12,9 @@ from made_images import pixels, save, tree
 from PIL import Image
 
 from dim_tf import data
-from dim_tf.data import decoded_cache, image_files, manifest
+from dim_tf.data import decoded_cache, manifest
 from dim_tf.data.decoded_cache import DecodedCache
+from dim_tf.data.image_faults import Fault
 from dim_tf.errors import RunError
 
 
@@ -232,7 +233,7 @@ def test_a_damaged_manifest_is_made_again(tmp_path, load, damage, capsys):
     output = capsys.readouterr().out
     assert f"{kept} is damaged" in output
     assert output.count("\n") == 1
-    np.testing.assert_array_equal(manifest.read(kept).faults, image_files.Fault.NONE)
+    np.testing.assert_array_equal(manifest.read(kept).faults, Fault.NONE)
 
 
 def test_a_pipe_in_place_of_a_manifest_is_not_waited_for(tmp_path, load):

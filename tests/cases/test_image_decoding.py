@@ -20,7 +20,7 @@ from made_images import (
 from PIL import Image, ImageFile, features
 
 from dim_tf.data import image_files
-from dim_tf.data.image_files import Fault, UndecodableError
+from dim_tf.data.image_faults import Fault, UndecodableError
 from dim_tf.data.pixel_range import PixelRange
 
 PHOTO = Image.fromarray(pixels(5, 60, 88))

@@ -7,6 +7,7 @@ import pytest
 
 from dim_tf.errors import RunError
 from dim_tf.export import publish
+from dim_tf.export.version_folders import published
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +36,7 @@ def test_a_version_1_again_where_the_first_cannot_be_removed(tmp_path, monkeypat
     make(tmp_path, ".removed-1", "1", "2")
     monkeypatch.setattr(publish.shutil, "rmtree", lambda *_, **__: None)
     publish.remove_old(tmp_path, 1)
-    assert publish.versions(tmp_path) == [2]
+    assert published(tmp_path) == [2]
     assert len(names(tmp_path)) == 3
 
 
@@ -89,5 +90,5 @@ def test_a_version_that_cannot_be_removed_is_named_after_the_export(tmp_path, mo
         f"{folder}/4 is published; {folder}/1, which is older than the newest 1 of "
         "--keep_versions, could not be removed: Permission denied; remove it by hand"
     )
-    assert publish.versions(folder) == [1, 4]
+    assert published(folder) == [1, 4]
     assert '"small"' in (tmp_path / "serving/models.config").read_text()

@@ -10,7 +10,7 @@ from made_images import chunk
 from PIL import Image, ImageChops
 
 from dim_tf.data import encoded_images, image_files
-from dim_tf.data.image_faults import UndecodableError
+from dim_tf.data.image_faults import Fault, UndecodableError
 
 WIDE = np.zeros((40, 64, 3), np.uint8)
 WIDE[:, 40:] = 200  # not the same when it is turned
@@ -132,4 +132,4 @@ def test_a_tiffs_strips_are_not_one_jpeg_again_and_again(tmp_path):
     lengths = struct.pack("<I", len(jpeg.getvalue())) * rows
     tiff = head + directory + bytes(4) + jpeg.getvalue() + places + lengths
     (tmp_path / "a.tif").write_bytes(tiff)
-    assert image_files.inspect(tmp_path / "a.tif").fault == image_files.Fault.HEADER
+    assert image_files.inspect(tmp_path / "a.tif").fault == Fault.HEADER

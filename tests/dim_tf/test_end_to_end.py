@@ -20,7 +20,8 @@ from PIL import Image
 
 from dim_tf import data, stages
 from dim_tf.errors import InputError
-from dim_tf.export import embed, publish
+from dim_tf.export import embed
+from dim_tf.export.version_folders import published
 from dim_tf.training import checkpoint_files
 
 pytestmark = pytest.mark.slow
@@ -122,7 +123,7 @@ def digit_files(tmp_path_factory):
 def test_embedding_killed_twice_goes_on_to_an_index(whole_way, digit_files):
     folder, _ = whole_way
     out = folder / "embedded"
-    newest = f"small/{max(publish.versions(folder / 'exported/small'))}"
+    newest = f"small/{max(published(folder / 'exported/small'))}"
     flags = ["--mode=embed", f"--embed_input={digit_files}", f"--embed_output={out}"]
     for shards in (2, 5):
         process = subprocess.Popen(

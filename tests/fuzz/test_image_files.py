@@ -10,7 +10,7 @@ from made_images import netpbm, pixels, png_16, tiff_16
 from PIL import Image, features
 
 from dim_tf.data import image_files
-from dim_tf.data.image_files import Fault
+from dim_tf.data.image_faults import Fault
 
 MAX_PIXELS = 2**18
 PICTURES = [Image.fromarray(pixels(number, 40, 56)) for number in range(3)]

@@ -11,6 +11,7 @@ from PIL import Image
 
 from dim_tf import data
 from dim_tf.data import decoded_cache, folder, image_files, pipeline
+from dim_tf.data.image_faults import Fault
 from dim_tf.errors import InputError, RunError
 from dim_tf.experiment import Experiment
 from dim_tf.training import loop
@@ -161,12 +162,12 @@ def test_bad_images_are_left_out_and_listed(tmp_path, load):
     assert len(splits.train) + len(splits.test) == 152
     bad = bad_lines(tmp_path)
     assert {name: why for name, why in bad.items() if name.startswith("bad/")} == {
-        "bad/bomb.png": image_files.Fault.TOO_LARGE.told,
+        "bad/bomb.png": Fault.TOO_LARGE.told,
         "bad/cut.jpg": "broken or cut off",
         "bad/cut.png": "broken or cut off",
         "bad/empty.jpg": "empty file",
         "bad/flipped.png": "broken or cut off",
-        "bad/float.tif": image_files.Fault.PIXELS.told,
+        "bad/float.tif": Fault.PIXELS.told,
         "bad/gone.png": "cannot be opened",
         "bad/text.webp": "not an image",
     }

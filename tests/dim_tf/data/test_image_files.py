@@ -7,8 +7,9 @@ from made_files import mixed_folder
 from made_images import pixels, save
 from PIL import Image
 
-from dim_tf.data import encoded_images, image_files, image_ops
-from dim_tf.data.image_files import FORMATS, Fault, UndecodableError
+from dim_tf.data import encoded_images, image_bounds, image_files, image_ops
+from dim_tf.data.image_faults import Fault, UndecodableError
+from dim_tf.data.image_files import FORMATS
 from dim_tf.data.pixel_range import ALL_16_BITS
 
 PHOTO = Image.fromarray(pixels(5, 90, 131))
@@ -158,7 +159,7 @@ def test_bombs_are_refused_before_memory_is_taken(tmp_path, monkeypatch):
 def test_files_of_gigabytes_are_not_read(tmp_path):
     path = tmp_path / "large.jpg"
     with open(path, "wb") as file:
-        file.truncate(image_files.MAX_BYTES + 17)
+        file.truncate(image_bounds.MAX_BYTES + 17)
     assert image_files.inspect(path).fault == Fault.BYTES
 
 

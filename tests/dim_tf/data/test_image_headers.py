@@ -9,7 +9,9 @@ from PIL import Image
 
 from dim_tf.data import image_headers
 from dim_tf.data.image_faults import Fault, UndecodableError
-from dim_tf.data.image_headers import FORMATS, format_of, orientation
+from dim_tf.data.image_headers import FORMATS, format_of
+from dim_tf.data.image_headers.header import MAX_XMP
+from dim_tf.data.image_headers.orientation import orientation_of
 
 MAX_PIXELS = 2**20
 PHOTO = Image.fromarray(pixels(5, 60, 88))
@@ -121,12 +123,12 @@ XMP = b'<rdf:Description tiff:Orientation="8"/>'
         (b"", b'tiff:Orientation="0" tiff:Orientation="3"', 1),
         (b"", b'tiff:Orientation="12"', 1),
         (b"", b'exif:Orientation="3"', 1),
-        (b"", b" " * image_headers.MAX_XMP + XMP, 1),
+        (b"", b" " * MAX_XMP + XMP, 1),
         (b"", b"", 1),
     ],
 )
 def test_orientation(exif, xmp, wanted):
-    assert orientation(exif, xmp) == wanted
+    assert orientation_of(exif, xmp) == wanted
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from made_images import save, tree
 
 from dim_tf.data import image_files, manifest
-from dim_tf.data.image_files import Fault
+from dim_tf.data.image_faults import Fault
 
 
 @pytest.fixture

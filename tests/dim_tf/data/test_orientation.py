@@ -6,7 +6,8 @@ import struct
 import pytest
 import tensorflow as tf
 
-from dim_tf.data import image_headers, orientation
+from dim_tf.data.graph_headers import orientation
+from dim_tf.data.image_headers.orientation import orientation_of
 
 CASES = 300
 
@@ -60,7 +61,7 @@ def test_the_graph_has_the_rule_of_training(seed):
     turns = set()
     for _ in range(CASES):
         exif, xmp = rng.choice([b"", random_tiff(rng)]), random_xmp(rng)
-        turn = image_headers.orientation(exif, xmp)
+        turn = orientation_of(exif, xmp)
         assert in_graph(exif, xmp) == turn, (exif, xmp)
         turns.add(turn)
     assert turns == set(range(1, 9))

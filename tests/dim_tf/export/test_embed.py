@@ -13,7 +13,8 @@ import tensorflow as tf
 from PIL import Image
 from small_export import close
 
-from dim_tf.data import encoded_images, image_files, manifest
+from dim_tf.data import encoded_images, manifest
+from dim_tf.data.image_faults import Fault
 from dim_tf.errors import InputError, RunError
 from dim_tf.export import embed, image_collection, saved_model
 
@@ -144,9 +145,7 @@ def test_the_files_are_those_that_training_takes(tmp_path):
     (folder / "nowhere.png").symlink_to(tmp_path / "nothing")
     found = manifest.scan(folder, tmp_path / "cache")
     training = [
-        name
-        for name, fault in zip(found.names, found.faults, strict=True)
-        if fault != image_files.Fault.OTHER
+        name for name, fault in zip(found.names, found.faults, strict=True) if fault != Fault.OTHER
     ]
     ids, encoded = next(image_collection.open_collection(str(folder)).batches_from(0, 99))
     assert ids == training

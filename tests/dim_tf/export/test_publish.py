@@ -20,7 +20,7 @@ from small_export import images, small_encoder
 import dim_tf
 from dim_tf.data.pixel_range import PixelRange
 from dim_tf.errors import InputError, RunError
-from dim_tf.export import card, lite, publish, saved_model, verify
+from dim_tf.export import card, lite, publish, saved_model, verify, version_folders
 
 ALL_VARIANTS = lite.VARIANTS
 
@@ -169,7 +169,7 @@ def test_versions_count_up(tmp_path, monkeypatch):
     (tmp_path / "name" / "notes").mkdir()
     path, _ = publish.publish(encoder, tmp_path / "name", images())
     assert path.name == "11"
-    assert publish.versions(tmp_path / "name") == [1, 2, 10, 11]
+    assert version_folders.published(tmp_path / "name") == [1, 2, 10, 11]
 
 
 def test_two_at_a_time_get_two_versions(tmp_path):
@@ -187,7 +187,7 @@ def test_two_at_a_time_get_two_versions(tmp_path):
         thread.start()
     for thread in threads:
         thread.join()
-    assert publish.versions(tmp_path) == list(range(1, 9))
+    assert version_folders.published(tmp_path) == list(range(1, 9))
     read = {(tmp_path / str(n) / "saved_model.pb").read_text() for n in range(1, 9)}
     assert read == {str(n) for n in range(8)}
 
@@ -201,15 +201,15 @@ def test_old_versions_go_when_no_reader_can_be_at_them(tmp_path, monkeypatch):
     old_versions(tmp_path, 5)
     publish.remove_old(tmp_path, 0)
     publish.remove_old(tmp_path, 2)
-    assert publish.versions(tmp_path) == [1, 2, 3, 4, 5]  # all were replaced a moment ago
+    assert version_folders.published(tmp_path) == [1, 2, 3, 4, 5]  # all were replaced a moment ago
     now = time.time()
     monkeypatch.setattr(publish.time, "time", lambda: now + publish.GRACE_SECONDS + 1)
     publish.remove_old(tmp_path, 7)
-    assert publish.versions(tmp_path) == [1, 2, 3, 4, 5]
+    assert version_folders.published(tmp_path) == [1, 2, 3, 4, 5]
     publish.remove_old(tmp_path, 2)
-    assert publish.versions(tmp_path) == [4, 5]
+    assert version_folders.published(tmp_path) == [4, 5]
     publish.remove_old(tmp_path, 1)
-    assert publish.versions(tmp_path) == [5]
+    assert version_folders.published(tmp_path) == [5]
     assert [p.name for p in tmp_path.iterdir()] == ["5"]
 
 
@@ -223,7 +223,7 @@ def test_what_a_stopped_run_left_half_deleted_goes_too(tmp_path):
 def test_two_runs_may_remove_old_versions(tmp_path, monkeypatch):
     """Another run has just removed what this one has listed."""
     old_versions(tmp_path, 5)
-    listed = publish.versions(tmp_path)
+    listed = version_folders.published(tmp_path)
     for version in (1, 2, 3):
         (tmp_path / str(version)).rmdir()
     now = time.time()
@@ -312,13 +312,13 @@ def test_a_reader_of_the_newest_never_meets_half_a_version(published, tmp_path):
     wanted = tf.saved_model.load(str(published))(images()).numpy()
     loaded = []
     while writer.is_alive():
-        newest = publish.versions(folder)[-1]
+        newest = version_folders.published(folder)[-1]
         model = tf.saved_model.load(str(folder / str(newest)))
         np.testing.assert_array_equal(model(images()), wanted)
         loaded.append(newest)
     writer.join()
     assert writer.exitcode == 0
-    assert publish.versions(folder) == list(range(1, 101))
+    assert version_folders.published(folder) == list(range(1, 101))
     assert len(set(loaded)) > 3
     assert not [name for name in os.listdir(folder) if name.startswith(".")]
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from dim_tf.data import byte_string, orientation
+from dim_tf.data.graph_headers import byte_string, orientation
 
 # Of the walk to the first scan, and of that over the scans.
 MAX_STEPS = 512

@@ -1,12 +1,12 @@
 """Which side of an encoded image is up, by its EXIF or its XMP, and images turned by it.
 
-In graphs, by the rule of `image_headers.orientation`, with which a test compares it
+In graphs, by the rule of `image_headers.orientation.orientation_of`, with which a test compares it
 (tests/dim_tf/data/test_orientation.py).
 """
 
 import tensorflow as tf
 
-from dim_tf.data import byte_string
+from dim_tf.data.graph_headers import byte_string
 
 _TAG = 0x0112
 # Of a TIFF structure and of an XMP packet; what stands behind is not looked at.

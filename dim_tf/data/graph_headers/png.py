@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from dim_tf.data import byte_string, orientation
+from dim_tf.data.graph_headers import byte_string, orientation
 
 # Of one walk; a step takes up to `_RUN` chunks of one kind and size, as encoders write pixels.
 MAX_STEPS = 4096

@@ -1,0 +1,56 @@
+"""Which side of an image is up, by its EXIF or its XMP."""
+
+import re
+import struct
+
+from dim_tf.data.image_headers.header import MAX_XMP
+
+
+def orientation_of(exif: bytes, xmp: bytes) -> int:
+    """How an image is to be turned, 1 to 8 (Exif 2.3, 4.6.4 A).
+
+    The first of these that says 1 to 8; if none does, 1:
+
+    1. EXIF: in its first directory the first entry of tag 0x0112 and type SHORT. EXIF is a JPEG's
+       first APP1 segment that begins with "Exif" and two zeros, a PNG's first eXIf chunk, a WebP's
+       EXIF chunk (in both with or without such a beginning), or the TIFF itself.
+    2. XMP: the first `tiff:Orientation="N"` (or with ', or an element `tiff:Orientation>N<`) in
+       the first MAX_XMP bytes. XMP is a JPEG's first APP1 segment that begins with
+       "http://ns.adobe.com/xap/1.0/" and a zero, a PNG's first iTXt chunk with the keyword
+       XML:com.adobe.xmp that is not compressed (XMP part 3, 1.1.5, allows no other; a compressed
+       one is ignored), a WebP's XMP chunk, or a TIFF's tag 700.
+
+    AVIF and HEIC are turned by their decoders, as these formats have turns of their own. In graphs
+    `dim_tf.data.graph_headers.orientation` has the same rule
+    (tests/dim_tf/data/test_orientation.py compares).
+    https://developer.adobe.com/xmp/docs/XMPSpecifications/
+
+    Args:
+        exif: a TIFF structure; empty if there is none.
+        xmp: likewise.
+    """
+    value = _exif_orientation(exif.removeprefix(b"Exif\0\0"))
+    if value:
+        return value
+    match = _XMP_ORIENTATION.search(xmp[:MAX_XMP])
+    return int(match[1]) if match and match[1] in b"12345678" else 1
+
+
+_XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:=[\"']|>)(\d)[\"'<]")
+
+
+def _exif_orientation(tiff):
+    """1 to 8; 0 where it says nothing, or something else."""
+    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    if order is None or len(tiff) < 10:
+        return 0
+    (place,) = struct.unpack_from(order + "I", tiff, 4)
+    if place + 2 > len(tiff):
+        return 0
+    (count,) = struct.unpack_from(order + "H", tiff, place)
+    count = min(count, (len(tiff) - place - 2) // 12)
+    entries = memoryview(tiff)[place + 2 : place + 2 + 12 * count]
+    for tag, kind, _, value, _ in struct.iter_unpack(order + "HHIHH", entries):
+        if tag == 0x0112 and kind == 3:
+            return value if 1 <= value <= 8 else 0
+    return 0
