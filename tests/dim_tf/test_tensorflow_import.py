@@ -49,7 +49,7 @@ def test_nothing_is_lost_where_the_import_ends_the_process_or_fails():
 
 def test_stderr_that_is_closed_stays_so():
     done = run(["os.close(2)"])
-    assert done.returncode in (0, 1)
+    assert done.returncode in (0, 1, 120)  # Python's, where it could not write to it either
     code = "import os; os.close(2)\nfrom dim_tf import tensorflow_import as t\n"
     code += "with t.without_start_up_lines(): print('inside')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
