@@ -1,4 +1,4 @@
-"""Gradients of 4x4 convolutions of stride 2, by TensorFlow and by keras_models.convolution.
+"""Gradients of 4x4 convolutions of stride 2, by TensorFlow and by keras_models.nn.kernels.
 
     python benchmarks/kernel_gradient.py
     python benchmarks/kernel_gradient.py --precisions float32 bfloat16 --batch=64
@@ -6,9 +6,9 @@
 
 Prints a table: a row for each layer of basic32x32 and of its decoder and each precision, with the
 milliseconds of the layer and its gradients (of input and kernel) in both ways and their ratio, and
-whether the layers take ours (`convolution.is_faster`). With --models a row is a whole training step
-of a model (infonce, U = 512) in bfloat16, once with TensorFlow's alone, once as it is. Each figure
-is the median of --repetitions turns, each ratio the median of the turns' ratios.
+whether the layers take ours (`kernels.has_faster_gradient`). With --models a row is a whole
+training step of a model (infonce, U = 512) in bfloat16, once with TensorFlow's alone, once as it
+is. Each figure is the median of --repetitions turns, each ratio the median of the turns' ratios.
 """
 
 import argparse
@@ -24,8 +24,8 @@ from interleaved import in_turns, load, medians, seconds_of
 from dim_tf.data.splits import Split, Splits
 from dim_tf.experiment import Experiment
 from dim_tf.training.model import make_model
-from keras_models import convolution, layers
-from keras_models.decoders import Conv2DTranspose
+from keras_models.nn import kernels, layers
+from keras_models.nn.decoders import Conv2DTranspose
 
 # Name, maker, height and width of the input, its channels.
 LAYERS = (
@@ -40,13 +40,13 @@ POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
 def traced(function, is_faster):
-    """The compiled function, traced with that for `convolution.is_faster`."""
-    chosen = convolution.is_faster
-    convolution.is_faster = is_faster
+    """The compiled function, traced with that for `kernels.has_faster_gradient`."""
+    chosen = kernels.has_faster_gradient
+    kernels.has_faster_gradient = is_faster
     try:
         function()
     finally:
-        convolution.is_faster = chosen
+        kernels.has_faster_gradient = chosen
     return function
 
 
@@ -111,14 +111,14 @@ def of_layer(layer, batch: int, precision: str, repetitions: int) -> list[str]:
     )
     built = layer_of(make, side, channels, precision)
     small = side if "transposed" in name else side // 2
-    taken = "yes" if convolution.is_faster(built, (small, small)) else "no"
+    taken = "yes" if kernels.has_faster_gradient(built, (small, small)) else "no"
     return [name, precision, *compared(theirs, ours, repetitions), taken]
 
 
 def of_model(name: str, batch: int, repetitions: int) -> list[str]:
     """The table's cells of a model's step."""
     theirs = traced(step(name, batch), lambda *_: False)
-    ours = traced(step(name, batch), convolution.is_faster)
+    ours = traced(step(name, batch), kernels.has_faster_gradient)
     return [f"a step of {name}", "bfloat16", *compared(theirs, ours, repetitions), "where faster"]
 
 

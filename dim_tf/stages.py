@@ -37,7 +37,7 @@ from dim_tf.training.budget import last_step
 from dim_tf.training.model import encoder_name, load_trained, make_encoder
 from dim_tf.versions import versions
 from dim_tf.writing import writing
-from keras_models.randomness import derive_seed
+from keras_models.distribute.randomness import derive_seed
 
 CHECKED_IMAGES = 32
 CALIBRATION_IMAGES = 256

@@ -35,7 +35,7 @@ from scipy import integrate, optimize, stats
 
 from dim_tf.files import replace_text
 from keras_models import critics, estimators
-from keras_models.randomness import derive_seed
+from keras_models.distribute.randomness import derive_seed
 
 BOUNDS = ("dv", "nwj", "infonce")
 READABLE = tuple(n for n in estimators.NAMES if estimators.get(n).log_ratio is not None)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_models import replicas
+from keras_models.distribute import replicas
 
 EDGE = 1.01  # of [-1, 1], with room for rounding in bfloat16
 TOO_FEW = (

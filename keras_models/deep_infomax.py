@@ -3,9 +3,9 @@
 import keras
 import tensorflow as tf
 
-from keras_models import layers
+from keras_models.distribute.randomness import StepRandom
+from keras_models.nn import layers
 from keras_models.objective_model import Batch, Losses, ObjectiveModel
-from keras_models.randomness import StepRandom
 from keras_models.views import Views
 
 

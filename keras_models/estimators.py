@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from keras_models import replicas
 from keras_models.critics import ChunkedScores, PairScores
+from keras_models.distribute import replicas
 
 
 class Sums(NamedTuple):

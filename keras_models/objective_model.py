@@ -12,12 +12,13 @@ import tensorflow as tf
 from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_models import batch as batches
-from keras_models import compiling, keras_settings, replicas
+from keras_models import compiling, keras_settings
 from keras_models.batch import Batch
 from keras_models.batch_means import IMAGES, BatchMeans
 from keras_models.critics.pairs import TOO_FEW_OTHERS
+from keras_models.distribute import replicas
+from keras_models.distribute.randomness import StepRandom, derive_seed
 from keras_models.optimizers import adam
-from keras_models.randomness import StepRandom, derive_seed
 
 __all__ = ["Batch", "Losses", "ObjectiveModel"]
 

@@ -1,43 +1,8 @@
-"""The optimizer of all models: the authors' Adam, each variable updated in one pass."""
+"""The optimizer of all models, the authors' Adam, and its schedules."""
 
-import keras
-import tensorflow as tf
 from keras.optimizers.schedules import CosineDecay, LearningRateSchedule
 
-from keras_models import layers
-
-
-@keras.saving.register_keras_serializable(layers.PACKAGE)
-class FusedAdam(keras.optimizers.Adam):
-    """Keras' Adam with TensorFlow's fused kernel.
-
-    The same numbers up to rounding and the same variables; Keras' own takes an operation, and a
-    pass over the variable's memory, for each step of the equations.
-
-    Raises:
-        ValueError: `amsgrad`, which the kernel does not know.
-    """
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        if self.amsgrad:
-            raise ValueError("FusedAdam knows no amsgrad; take keras.optimizers.Adam")
-
-    def update_step(self, gradient, variable, learning_rate):
-        step = tf.cast(self.iterations + 1, tf.float32)
-        index = self._get_variable_index(variable)
-        tf.raw_ops.ResourceApplyAdam(
-            var=variable.handle,
-            m=self._momentums[index].value.handle,
-            v=self._velocities[index].value.handle,
-            beta1_power=tf.pow(tf.constant(self.beta_1), step),
-            beta2_power=tf.pow(tf.constant(self.beta_2), step),
-            lr=tf.cast(learning_rate, tf.float32),
-            beta1=self.beta_1,
-            beta2=self.beta_2,
-            epsilon=self.epsilon,
-            grad=tf.cast(gradient, tf.float32),
-        )
+from keras_models.nn.kernels import FusedAdam
 
 
 def adam(

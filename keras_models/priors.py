@@ -9,7 +9,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from keras_models import layers
+from keras_models.nn import layers
 
 
 def distributions():

@@ -13,8 +13,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_models import layers
-from keras_models.randomness import StepRandom
+from keras_models.distribute.randomness import StepRandom
+from keras_models.nn import layers
 
 OCCLUDED_SHARE = 0.5  # of each side
 

@@ -6,22 +6,18 @@ import pytest
 import tensorflow as tf
 
 from keras_models import priors, terms
-from keras_models.baselines import (
-    CPC,
-    VAE,
-    AdversarialAutoencoder,
-    Autoencoder,
-    BiGAN,
-    MultiScaleDIM,
-    NoiseAsTargets,
-    SimCLR,
-    Supervised,
-    VICReg,
-)
-from keras_models.decoders import Decoder
-from keras_models.discriminator import Discriminator, PairDiscriminator
+from keras_models.baselines import MultiScaleDIM, SimCLR, VICReg
+from keras_models.clustering.nat import NoiseAsTargets
 from keras_models.encoders import ConvNet, StridedCropsNet
+from keras_models.generative.aae import AdversarialAutoencoder
+from keras_models.generative.autoencoder import Autoencoder
+from keras_models.generative.bigan import BiGAN
+from keras_models.generative.vae import VAE
+from keras_models.nn.decoders import Decoder
+from keras_models.nn.discriminators import Discriminator, PairDiscriminator
 from keras_models.objective_model import Batch
+from keras_models.pretext.cpc import CPC
+from keras_models.supervised import Supervised
 
 SIDE, LATENT = 8, 5
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (16, SIDE, SIDE, 1)).astype(np.float32)

@@ -10,8 +10,8 @@ from dim_tf.data import image_ops
 from dim_tf.data.crops import random_windows
 from dim_tf.data.splits import Images, Split
 from dim_tf.errors import InputError
+from keras_models.distribute.randomness import derive_seed
 from keras_models.objective_model import Batch
-from keras_models.randomness import derive_seed
 
 AUGMENTATIONS = ("none", "crop", "flip", "crop_flip")
 AT_A_TIME = 1024  # images that are asked for of a source that is not in memory

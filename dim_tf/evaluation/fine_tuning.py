@@ -13,7 +13,7 @@ from dim_tf.evaluation.few_labels import labelled
 from dim_tf.evaluation.measure import Kind, Result, of_hits
 from dim_tf.evaluation.probes import hidden_layers, train
 from dim_tf.evaluation.representation import BATCH, ENDPOINTS
-from keras_models import layers
+from keras_models.nn import layers
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf.errors import RunError
-from keras_models.randomness import StepRandom, derive_seed
+from keras_models.distribute.randomness import StepRandom, derive_seed
 
 AVERAGED = 0.1  # share of the steps that the running means of the weights look back on
 

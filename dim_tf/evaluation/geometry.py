@@ -12,7 +12,7 @@ from dim_tf.evaluation.excerpt import Excerpt, Part
 from dim_tf.evaluation.measure import Kind, Result
 from dim_tf.evaluation.probes import moments
 from dim_tf.evaluation.representation import Representation
-from keras_models.randomness import derive_seed
+from keras_models.distribute.randomness import derive_seed
 
 IMAGES = 5000  # test images measured
 AUGMENTATION = "crop_flip"

@@ -16,8 +16,8 @@ from dim_tf.evaluation.fitting import Recipe, minimise
 from dim_tf.evaluation.measure import Kind, Result, Uncertainty, spread
 from dim_tf.evaluation.probes import moments, standardised
 from dim_tf.evaluation.representation import Representation
-from keras_models import layers
 from keras_models.critics import GlobalCritic, PairScores, following
+from keras_models.nn import layers
 
 ENDPOINT = "global"
 NEGATIVES = 4  # images that each feature is paired with in a training step

@@ -15,8 +15,8 @@ from dim_tf.evaluation.fitting import Recipe, minimise
 from dim_tf.evaluation.measure import Kind, Result, Uncertainty, spread
 from dim_tf.evaluation.probes import moments, standardised
 from dim_tf.evaluation.representation import Representation
-from keras_models.discriminator import Discriminator
-from keras_models.randomness import StepRandom, derive_seed
+from keras_models.distribute.randomness import StepRandom, derive_seed
+from keras_models.nn.discriminators import Discriminator
 
 ENDPOINT = "global"
 SHUFFLES = 4  # of a batch, in a training step

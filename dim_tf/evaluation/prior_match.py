@@ -13,8 +13,8 @@ from dim_tf.evaluation.measure import Kind, Result, Uncertainty
 from dim_tf.evaluation.pictures import Histogram
 from dim_tf.evaluation.representation import Representation
 from keras_models import priors
-from keras_models.discriminator import Discriminator
-from keras_models.randomness import StepRandom, derive_seed
+from keras_models.distribute.randomness import StepRandom, derive_seed
+from keras_models.nn.discriminators import Discriminator
 
 ENDPOINT = "global"
 BINS = 40

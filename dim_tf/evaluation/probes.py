@@ -12,7 +12,7 @@ from dim_tf.evaluation import attributes
 from dim_tf.evaluation.measure import Kind, Result, Uncertainty, of_hits, spread
 from dim_tf.evaluation.pictures import ConfusionMatrix
 from dim_tf.evaluation.representation import Representation
-from keras_models import layers
+from keras_models.nn import layers
 from keras_models.optimizers import adam
 
 MLP_UNITS = 200

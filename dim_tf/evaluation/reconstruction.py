@@ -18,7 +18,7 @@ from dim_tf.evaluation.measure import Kind, Result, Uncertainty
 from dim_tf.evaluation.pictures import Reconstructions
 from dim_tf.evaluation.probes import moments, standardised
 from dim_tf.evaluation.representation import Representation
-from keras_models.decoders import Decoder, filters_for
+from keras_models.nn.decoders import Decoder, filters_for
 
 ENDPOINT = "global"
 WINDOW = 7  # pixels a side, of the structural similarity

@@ -5,22 +5,19 @@ from collections.abc import Callable
 from dim_tf.data.splits import Splits
 from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
-from keras_models import decoders, priors, terms
-from keras_models.baselines import (
-    CPC,
-    VAE,
-    AdversarialAutoencoder,
-    Autoencoder,
-    BiGAN,
-    MultiScaleDIM,
-    NoiseAsTargets,
-    SimCLR,
-    Supervised,
-    VICReg,
-)
-from keras_models.discriminator import PairDiscriminator
+from keras_models import priors, terms
+from keras_models.baselines import MultiScaleDIM, SimCLR, VICReg
+from keras_models.clustering.nat import NoiseAsTargets
 from keras_models.encoders import Encoder
+from keras_models.generative.aae import AdversarialAutoencoder
+from keras_models.generative.autoencoder import Autoencoder
+from keras_models.generative.bigan import BiGAN
+from keras_models.generative.vae import VAE
+from keras_models.nn import decoders
+from keras_models.nn.discriminators import PairDiscriminator
 from keras_models.objective_model import ObjectiveModel
+from keras_models.pretext.cpc import CPC
+from keras_models.supervised import Supervised
 from keras_models.views import Augmentation
 
 

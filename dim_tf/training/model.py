@@ -15,7 +15,7 @@ from dim_tf.training import baselines, budget, strategy
 from dim_tf.training.checkpoint import restore_weights
 from keras_models import DeepInfoMax, encoders, optimizers, terms
 from keras_models.encoders import Encoder
-from keras_models.generator import image_generator
+from keras_models.generative.generator import image_generator
 from keras_models.objective_model import ObjectiveModel
 from keras_models.views import Views
 

@@ -7,7 +7,7 @@ from dim_tf.console import say
 from dim_tf.errors import NotFinite, RunError
 from dim_tf.files import read_checked, replace_text, with_checksum
 from dim_tf.writing import writing
-from keras_models.randomness import derive_seed
+from keras_models.distribute.randomness import derive_seed
 
 FILE = "nan_restores.json"
 

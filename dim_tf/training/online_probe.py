@@ -4,7 +4,9 @@ import keras
 import tensorflow as tf
 
 from dim_tf.data.splits import Split, Splits
-from keras_models import classification, layers, replicas
+from keras_models import classification
+from keras_models.distribute import replicas
+from keras_models.nn import layers
 from keras_models.optimizers import adam
 
 LEARNING_RATE = 1e-3

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from keras_models import critics, layers
-from keras_models.baselines.encoder_model import EncoderModel
+from keras_models import critics
+from keras_models.distribute.randomness import StepRandom
+from keras_models.encoder_model import EncoderModel
+from keras_models.nn import layers
 from keras_models.objective_model import Batch, Losses
-from keras_models.randomness import StepRandom
 from keras_models.terms import MutualInformation, coordinate_tasks
 from keras_models.views import Augmentation, Views
 

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from keras_models import layers, views
-from keras_models.baselines.encoder_model import EncoderModel
+from keras_models import views
+from keras_models.distribute.randomness import StepRandom
+from keras_models.encoder_model import EncoderModel
 from keras_models.encoders.stages import DenseStage
+from keras_models.nn import layers
 from keras_models.objective_model import Batch, Losses
-from keras_models.randomness import StepRandom
 
 
 class TwoViews(EncoderModel):

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from keras_models import layers, replicas
 from keras_models.baselines.two_views import TwoViews
+from keras_models.distribute import replicas
+from keras_models.nn import layers
 from keras_models.views import Augmentation
 
 VARIANCE_EPSILON = 1e-4

@@ -22,7 +22,6 @@ benchmarks/critics.py measures it against the reference; docs/PERFORMANCE.md has
 import keras
 import tensorflow as tf
 
-from keras_models import layers, replicas
 from keras_models.critics import reference
 from keras_models.critics.pairs import following
 from keras_models.critics.scores import (
@@ -34,6 +33,8 @@ from keras_models.critics.scores import (
     own_scores,
     without_own,
 )
+from keras_models.distribute import replicas
+from keras_models.nn import kernels, layers
 
 MAX_SCORES = 2**24  # at once, in 64 MiB
 
@@ -42,7 +43,7 @@ MAX_SCORES = 2**24  # at once, in 64 MiB
 class FastProjection(reference.Projection):
     """`reference.Projection` with batch norm folded and what is linear left to the scores."""
 
-    BATCH_NORM = layers.BatchNormalization
+    BATCH_NORM = kernels.FusedBatchNormalization
 
     def call(self, features, training=False):
         """[..., C] -> float32 codes [..., U]."""
@@ -100,7 +101,7 @@ class FastProjection(reference.Projection):
 
     def _scale(self, centred):
         """One over the standard deviation over U, of codes whose mean is 0."""
-        variance = layers.sum_of_squares(centred) / self.units
+        variance = kernels.sum_of_squares(centred) / self.units
         return tf.math.rsqrt(variance + layers.NORM_EPSILON)
 
 

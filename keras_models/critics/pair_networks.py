@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from keras_models import layers
 from keras_models.critics.pairs import check_images, flat_globals, following
 from keras_models.critics.scores import PairScores
+from keras_models.nn import layers
 
 
 class _PairCritic(keras.Model, abc.ABC):

@@ -8,7 +8,7 @@ on replicas by the next replica's).
 
 import tensorflow as tf
 
-from keras_models import replicas
+from keras_models.distribute import replicas
 
 TOO_FEW_OTHERS = (
     "a batch has fewer other images than each image is to be paired with (--negatives); give fewer "

@@ -12,7 +12,6 @@ import math
 import keras
 import tensorflow as tf
 
-from keras_models import layers, replicas
 from keras_models.critics.pairs import check_images, flat_globals, following
 from keras_models.critics.scores import (
     ChunkedScores,
@@ -20,6 +19,8 @@ from keras_models.critics.scores import (
     all_dot_products,
     without_own,
 )
+from keras_models.distribute import replicas
+from keras_models.nn import layers
 
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from keras_models import replicas
+from keras_models.distribute import replicas
 
 
 class Places(NamedTuple):

@@ -12,8 +12,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_models import layers
 from keras_models.encoders.base import Encoder, serializable
+from keras_models.nn import layers
 
 AUTO = "auto"
 BATCH_NORM = ("train", "frozen")

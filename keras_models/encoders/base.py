@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import keras
 
-from keras_models import keras_settings, layers
+from keras_models import keras_settings
+from keras_models.nn import layers
 
 NAMES = ("local", "conv", "fc", "global")  # endpoints, from the images up
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from keras_models import layers
 from keras_models.encoders.base import serializable
 from keras_models.encoders.staged import StagedEncoder
 from keras_models.encoders.stages import ConvStage, DenseStage, Fold, Linear, StridedCrops
+from keras_models.nn import layers
 
 GROWTH = 4
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_models import layers
+from keras_models.nn import layers
 
 POOL, POOL_STRIDE = 3, 2
 

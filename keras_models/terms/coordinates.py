@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from keras_models import critics, layers
-from keras_models.randomness import StepRandom
+from keras_models import critics
+from keras_models.distribute.randomness import StepRandom
+from keras_models.nn import layers
 from keras_models.terms.output import TermOutput
 
 

@@ -5,8 +5,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_models import critics, estimators, layers
-from keras_models.randomness import StepRandom
+from keras_models import critics, estimators
+from keras_models.distribute.randomness import StepRandom
+from keras_models.nn import layers
 from keras_models.terms.output import TermOutput
 
 

@@ -5,9 +5,10 @@ import math
 import keras
 import tensorflow as tf
 
-from keras_models import adversary, estimators, layers, priors
-from keras_models.discriminator import Discriminator
-from keras_models.randomness import StepRandom
+from keras_models import adversary, estimators, priors
+from keras_models.distribute.randomness import StepRandom
+from keras_models.nn import layers
+from keras_models.nn.discriminators import Discriminator
 from keras_models.terms.output import TermOutput
 
 

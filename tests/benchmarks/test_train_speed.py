@@ -70,8 +70,8 @@ def test_the_rival_computes_the_same_loss(estimator):
 
     from dim_tf.experiment import Experiment
     from dim_tf.training.model import make_model
+    from keras_models.distribute.randomness import StepRandom
     from keras_models.objective_model import Batch
-    from keras_models.randomness import StepRandom
 
     experiment = Experiment(
         name="x", gamma=0.0, encoder="basic32x32", estimator=estimator, mi_units=256

@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from keras_models import DeepInfoMax, batch, priors, terms
 from keras_models.critics import pairs
-from keras_models.discriminator import Discriminator
 from keras_models.encoders import ConvNet
+from keras_models.nn.discriminators import Discriminator
 
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (48, 8, 8, 1)).astype(np.float32)
 SGD = keras.optimizers.SGD

@@ -4,8 +4,8 @@ import pytest
 import tensorflow as tf
 
 from keras_models import DeepInfoMax, critics, encoders, terms
-from keras_models.discriminator import Discriminator
 from keras_models.encoders import ConvNet
+from keras_models.nn.discriminators import Discriminator
 from keras_models.priors import UniformPrior
 from keras_models.terms import MutualInformation, PriorMatching
 from keras_models.views import Augmentation, Views

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from keras_models import views
-from keras_models.randomness import StepRandom
+from keras_models.distribute.randomness import StepRandom
 from keras_models.views import Augmentation, Views
 
 RANDOM = StepRandom(seed=0, step=3)

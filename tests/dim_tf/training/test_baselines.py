@@ -17,10 +17,10 @@ from dim_tf.training import baselines, loop
 from dim_tf.training.checkpoint import Checkpoints
 from dim_tf.training.model import load_trained, make_encoder, make_model, make_terms
 from keras_models import DeepInfoMax
+from keras_models.distribute.randomness import StepRandom
 from keras_models.encoders import Encoder
-from keras_models.generator import Generator
+from keras_models.generative.generator import Generator
 from keras_models.objective_model import Batch
-from keras_models.randomness import StepRandom
 
 NAMES = [name for name in MODELS if name != "dim"]
 

@@ -4,8 +4,8 @@ import small_baseline as small
 import tensorflow as tf
 
 from keras_models.baselines import MultiScaleDIM
+from keras_models.distribute.randomness import StepRandom
 from keras_models.encoders import ConvNet
-from keras_models.randomness import StepRandom
 
 
 @pytest.mark.slow

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_models import DeepInfoMax, critics, encoders, estimators, layers, terms
+from keras_models import DeepInfoMax, critics, encoders, estimators, terms
 from keras_models.critics.fast import folded
+from keras_models.nn import layers
 
 LOCAL_SHAPE, UNITS = (5, 3, 3, 4), 6
 

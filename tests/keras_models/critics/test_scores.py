@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_models import critics, estimators, replicas
+from keras_models import critics, estimators
 from keras_models.critics.fast import _largest_chunk
 from keras_models.critics.scores import without_own
+from keras_models.distribute import replicas
 
 LOCAL_SHAPE, UNITS = (6, 2, 2, 3), 8
 

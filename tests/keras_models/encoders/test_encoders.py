@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from keras_models import encoders
-from keras_models.randomness import StepRandom
+from keras_models.distribute.randomness import StepRandom
 
 SMALL = {
     "convnet": {

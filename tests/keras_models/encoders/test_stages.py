@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_models.distribute.randomness import StepRandom
 from keras_models.encoders import stages
 from keras_models.encoders.residual import ResidualBlock
 from keras_models.encoders.resnet import Bottleneck
-from keras_models.randomness import StepRandom
 
 
 def random_map(shape, seed=0):

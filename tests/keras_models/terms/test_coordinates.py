@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from keras_models import terms
-from keras_models.randomness import StepRandom
+from keras_models.distribute.randomness import StepRandom
 from keras_models.terms import Coordinates, RelativeCoordinates
 from keras_models.terms.coordinates import CoordinatePredictor
 

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_models import critics, estimators, terms
-from keras_models.randomness import StepRandom
+from keras_models.distribute.randomness import StepRandom
 from keras_models.terms import MutualInformation
 
 RANDOM = StepRandom(seed=0, step=3)

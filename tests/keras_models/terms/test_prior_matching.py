@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 
 from keras_models import estimators, priors, terms
-from keras_models.discriminator import Discriminator
+from keras_models.distribute.randomness import StepRandom
+from keras_models.nn.discriminators import Discriminator
 from keras_models.priors import UniformPrior
-from keras_models.randomness import StepRandom
 from keras_models.terms import PriorMatching
 
 RANDOM = StepRandom(seed=0, step=3)

@@ -1,0 +1,1 @@
+"""Models that learn by assigning images to targets."""

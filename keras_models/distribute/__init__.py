@@ -1,0 +1,1 @@
+"""What a step on several replicas needs: their tensors and their random numbers."""

@@ -1,0 +1,59 @@
+"""The adversarial autoencoder."""
+
+import keras
+import tensorflow as tf
+
+from keras_models.distribute.randomness import StepRandom
+from keras_models.generative.autoencoder import Autoencoder
+from keras_models.nn import layers
+from keras_models.objective_model import Batch, Losses
+
+
+@keras.saving.register_keras_serializable(layers.PACKAGE)
+class AdversarialAutoencoder(Autoencoder):
+    """An autoencoder whose codes are matched with a prior (Makhzani et al. 2016).
+
+    The codes are the global feature mapped into the prior's support, for discriminator and decoder
+    alike, so that samples of the prior can be decoded. The encoder is deterministic. Both phases of
+    the paper, reconstruction and regularisation, are one step on the sum of their losses.
+
+    Args:
+        encoder: images -> endpoints.
+        decoder: codes [N, D] -> images in [-1, 1], of the encoder's shape.
+        matching: `terms.PriorMatching`, with its weight beside the squared error.
+        seed: of the random numbers drawn in training.
+
+    Raises:
+        ValueError: as of `Autoencoder`; a weight of 0, which leaves an autoencoder.
+    """
+
+    def __init__(self, encoder, decoder, matching, seed: int = 0, **kwargs):
+        super().__init__(encoder, decoder, seed, **kwargs)
+        if not matching.weight > 0:
+            raise ValueError(
+                f"the weight of prior matching (--gamma) is {matching.weight}; give more than 0, "
+                "or take the autoencoder (--model=ae)"
+            )
+        self.matching = matching
+
+    def build_heads(self, shapes):
+        super().build_heads(shapes)
+        if not self.matching.built:
+            self.matching.build(shapes, shapes)
+
+    @property
+    def adversary_variables(self):
+        return self.matching.adversary_variables
+
+    def objective(self, batch: Batch, random: StepRandom, training: bool = True) -> Losses:
+        endpoints = self.encoder(batch.images, training=training, random=random)
+        features = tf.cast(endpoints["global"], tf.float32)
+        codes = self.matching.prior.to_support(features)
+        error = self.squared_error(batch.images, codes, training)
+        matched = self.matching(endpoints, endpoints, random=random, training=training)
+        loss = error + self.matching.weight * matched.encoder_loss
+        metrics = {"squared_error": error, **matched.metrics}
+        return Losses(loss, matched.adversary_loss, metrics, features)
+
+    def config(self):
+        return {**super().config(), "matching": self.matching}

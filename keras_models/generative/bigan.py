@@ -1,0 +1,94 @@
+"""BiGAN: adversarially learned inference."""
+
+import keras
+import tensorflow as tf
+
+from keras_models import adversary
+from keras_models.distribute.randomness import StepRandom
+from keras_models.encoder_model import EncoderModel, check_makes_images_of, one_global
+from keras_models.nn import layers
+from keras_models.objective_model import Batch, Losses
+
+
+@keras.saving.register_keras_serializable(layers.PACKAGE)
+class BiGAN(EncoderModel):
+    """An encoder and a generator against a discriminator of pairs (Donahue et al. 2017, eq. 3).
+
+    The discriminator tells encoded pairs (x, E(x)), of images, from generated ones (G(z), z), of
+    samples of the prior; it maximises E[log D(x, E(x))] + E[log(1 - D(G(z), z))] less the gradient
+    penalty of `adversary.losses`. Encoder and generator together minimise the loss with the two
+    sides exchanged, -E[log(1 - D(x, E(x)))] - E[log D(G(z), z)], which does not saturate (section
+    3.4 there). The encoder is deterministic; a stochastic one is ALI (Dumoulin et al. 2017).
+
+    Args:
+        encoder: images -> endpoints; E(x) is the global feature mapped into the prior's support.
+        generator: codes [N, D] -> images in [-1, 1], of the encoder's shape.
+        discriminator: (images, codes) -> logits.
+        prior: of the codes.
+        penalty: λ of the gradient penalty; the original has none.
+        seed: of the random numbers drawn in training.
+
+    Raises:
+        ValueError: the generator makes images of another shape; when built, the encoder has
+            several globals.
+    """
+
+    def __init__(
+        self,
+        encoder,
+        generator,
+        discriminator,
+        prior,
+        penalty: float = 1.0,
+        seed: int = 0,
+        **kwargs,
+    ):
+        super().__init__(encoder, seed, **kwargs)
+        check_makes_images_of(encoder, generator)
+        self.generator = generator
+        self.discriminator = discriminator
+        self.prior = prior
+        self.penalty = penalty
+
+    def build_heads(self, shapes):
+        shape = one_global(shapes)
+        if not self.generator.built:
+            self.generator.build()
+        if not self.discriminator.built:
+            self.discriminator.build([(None, *self.image_shape), shape])
+
+    @property
+    def adversary_variables(self):
+        return self.discriminator.trainable_variables
+
+    def objective(self, batch: Batch, random: StepRandom, training: bool = True) -> Losses:
+        endpoints = self.encoder(batch.images, training=training, random=random)
+        features = tf.cast(endpoints["global"], tf.float32)
+        encoded = (batch.images, self.prior.to_support(features))
+        noise = random.uniform("codes", tf.shape(batch.images)[0], (self.prior.dim,))
+        codes = self.prior.sample(noise)
+        generated = (self.generator(codes, training=training), codes)
+
+        score = adversary.scores_and_gradient_norm
+        stopped = tf.nest.map_structure(tf.stop_gradient, (encoded, generated))
+        on_encoded, encoded_norm = score(self.discriminator, stopped[0])
+        on_generated, generated_norm = score(self.discriminator, stopped[1])
+        penalty = 0.5 * self.penalty * tf.reduce_mean(encoded_norm + generated_norm)
+        # -log D is softplus(-logit), -log(1 - D) is softplus(logit).
+        divergence = -_mean_softplus(-on_encoded) - _mean_softplus(on_generated)
+        loss = _mean_softplus(self.discriminator(encoded))
+        loss += _mean_softplus(-self.discriminator(generated))
+        metrics = {"pair_divergence": divergence, "pair_gradient_penalty": penalty}
+        return Losses(loss, penalty - divergence, metrics, features)
+
+    def config(self):
+        return {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "prior": self.prior,
+            "penalty": self.penalty,
+        }
+
+
+def _mean_softplus(x):
+    return tf.reduce_mean(tf.nn.softplus(x))

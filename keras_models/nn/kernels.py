@@ -1,0 +1,179 @@
+"""What exists for speed alone. Each has a plain twin, which a test holds it against.
+
+| here | plain twin | equality | measured by |
+|---|---|---|---|
+| `FusedAdam` | `keras.optimizers.Adam` | test_optimizers.py | benchmarks/optimizer.py |
+| `FusedBatchNormalization` | `keras.layers.BatchNormalization` | test_layers.py | benchmarks/XXX |
+| `sum_of_squares` | `tf.reduce_sum(x**2, -1)` | test_layers.py | benchmarks/critics.py |
+| `conv2d`, `conv2d_transpose` | TensorFlow's | test_kernels.py | benchmarks/kernel_gradient.py |
+"""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from keras_models.nn import PACKAGE
+
+KERNEL, STRIDE = 4, 2
+LARGEST_SIDE = 8  # of the smaller map; on larger ones TensorFlow's gradient is as fast
+FEWEST_CHANNELS = 16  # of the larger map, likewise
+
+
+def has_faster_gradient(layer: keras.layers.Layer, small_sides: Sequence[int | None]) -> bool:
+    """Whether `conv2d` or `conv2d_transpose` can replace a layer's operation and is faster here.
+
+    Args:
+        layer: a Keras convolution or transposed convolution, built.
+        small_sides: of the smaller of its two maps; None: not known, or not half of the larger's.
+    """
+    return (
+        layer.kernel_size == (KERNEL, KERNEL)
+        and layer.strides == (STRIDE, STRIDE)
+        and layer.dilation_rate == (1, 1)
+        and layer.data_format == "channels_last"
+        and getattr(layer, "groups", 1) == 1  # a transposed one has none
+        and getattr(layer, "output_padding", None) is None  # only that has it
+        and layer.compute_dtype == "bfloat16"
+        and layer.kernel.shape[2] >= FEWEST_CHANNELS
+        and all(side is not None and side <= LARGEST_SIDE for side in small_sides)
+        and all(device.device_type == "CPU" for device in tf.config.list_logical_devices())
+    )
+
+
+def halved(padded_side: int | None) -> int | None:
+    """A side after `conv2d`; None where it is not known or `conv2d` does not take it."""
+    return None if padded_side is None or padded_side % 2 else padded_side // STRIDE - 1
+
+
+@tf.custom_gradient
+def conv2d(maps: tf.Tensor, kernel: tf.Tensor):
+    """Convolution with stride 2, without padding.
+
+    Args:
+        maps: [N, H, W, C], H and W even.
+        kernel: [4, 4, C, F].
+
+    Returns:
+        [N, H/2 - 1, W/2 - 1, F], and the gradient.
+    """
+
+    def gradient(upstream):
+        of_maps = tf.nn.conv2d_transpose(upstream, kernel, tf.shape(maps), STRIDE, "VALID")
+        return tf.ensure_shape(of_maps, maps.shape), _of_kernel(maps, upstream)
+
+    return tf.nn.conv2d(maps, kernel, STRIDE, "VALID"), gradient
+
+
+@tf.custom_gradient
+def conv2d_transpose(maps: tf.Tensor, kernel: tf.Tensor):
+    """Transposed convolution that doubles the sides: of stride 2 and padding 1.
+
+    Args:
+        maps: [N, H, W, F].
+        kernel: [4, 4, C, F].
+
+    Returns:
+        [N, 2H, 2W, C], and the gradient.
+    """
+    height, width = maps.shape[1:3]
+    shape = [tf.shape(maps)[0], STRIDE * height, STRIDE * width, kernel.shape[2]]
+
+    def gradient(upstream):
+        of_maps = tf.nn.conv2d(upstream, kernel, STRIDE, "SAME")
+        padded = tf.pad(upstream, [[0, 0], [1, 1], [1, 1], [0, 0]])
+        return tf.ensure_shape(of_maps, maps.shape), _of_kernel(padded, maps)
+
+    return tf.nn.conv2d_transpose(maps, kernel, shape, STRIDE, "SAME"), gradient
+
+
+def _of_kernel(large, small):
+    """Σ over images and places of (4x4 patch of the large map) ⊗ (small map).
+
+    Args:
+        large: [N, H, W, C], padded.
+        small: [N, H/2 - 1, W/2 - 1, F].
+
+    Returns:
+        [4, 4, C, F].
+    """
+    channels = large.shape[3]
+    height, width, filters = small.shape[1:]
+    # Blocks of 2x2 pixels as channels: a patch is then 2x2 of these.
+    blocks = tf.nn.space_to_depth(large, STRIDE)
+    patches = tf.concat(
+        [blocks[:, i : i + height, j : j + width] for i in (0, 1) for j in (0, 1)], axis=3
+    )
+    patches = tf.reshape(patches, [-1, KERNEL * KERNEL * channels])
+    product = tf.matmul(patches, tf.reshape(small, [-1, filters]), transpose_a=True)
+    # Its rows are (block's row, block's column, row in it, column in it, channel).
+    product = tf.reshape(product, [2, 2, 2, 2, channels, filters])
+    product = tf.transpose(product, [0, 2, 1, 3, 4, 5])
+    return tf.reshape(product, [KERNEL, KERNEL, channels, filters])
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class FusedAdam(keras.optimizers.Adam):
+    """Keras' Adam with TensorFlow's fused kernel.
+
+    The same numbers up to rounding and the same variables; Keras' own takes an operation, and a
+    pass over the variable's memory, for each step of the equations.
+
+    Raises:
+        ValueError: `amsgrad`, which the kernel does not know.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if self.amsgrad:
+            raise ValueError("FusedAdam knows no amsgrad; take keras.optimizers.Adam")
+
+    def update_step(self, gradient, variable, learning_rate):
+        step = tf.cast(self.iterations + 1, tf.float32)
+        index = self._get_variable_index(variable)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=tf.pow(tf.constant(self.beta_1), step),
+            beta2_power=tf.pow(tf.constant(self.beta_2), step),
+            lr=tf.cast(learning_rate, tf.float32),
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=tf.cast(gradient, tf.float32),
+        )
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class FusedBatchNormalization(keras.layers.BatchNormalization):
+    """Keras' batch norm over all axes but the last, with less work in training."""
+
+    def call(self, inputs, training=None, mask=None):
+        """The batch's statistics and their use in one operation, where one device has the batch."""
+        if not (training and self.trainable) or self.synchronized:
+            return super().call(inputs, training=training, mask=mask)
+        maps = tf.cast(inputs, self.compute_dtype)
+        if inputs.shape.rank != 4:
+            maps = tf.reshape(maps, [-1, 1, 1, inputs.shape[-1]])
+        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+            maps, self.gamma, self.beta, epsilon=self.epsilon, is_training=True
+        )
+        # It gives the unbiased variance; the moving one is of the batch, as Keras has it.
+        count = tf.cast(tf.size(maps) // inputs.shape[-1], tf.float32)
+        self._move(mean, variance * (count - 1.0) / count)
+        return tf.reshape(outputs, tf.shape(inputs))
+
+    def _move(self, mean, variance):
+        for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + value * (1.0 - self.momentum))
+
+
+@tf.custom_gradient
+def sum_of_squares(x: tf.Tensor):
+    """Over the last axis: [..., U] -> [...]. Its gradient, 2x, is made in one pass."""
+
+    def gradient(upstream):
+        return (2.0 * upstream)[..., tf.newaxis] * x
+
+    return tf.reduce_sum(tf.square(x), axis=-1), gradient

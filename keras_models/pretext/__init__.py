@@ -1,0 +1,1 @@
+"""Models that learn by predicting a part of an image from another."""

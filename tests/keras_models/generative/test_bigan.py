@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+import small_baseline as small
+import tensorflow as tf
+
+from keras_models.distribute.randomness import StepRandom
+
+
+def pairs(model):
+    """(x, E(x)) and (G(z), z) of the first step, from the parts of a model."""
+    codes = tf.sigmoid(model.encoder(small.IMAGES, training=True)["global"])
+    sampled = StepRandom(0, 0).uniform("codes", 16, (small.LATENT,))
+    return (small.BATCH.images, codes), (model.generator(sampled, training=True), sampled)
+
+
+def test_the_discriminator_sees_images_with_their_codes_and_codes_with_their_images():
+    model = small.made(small.bigan)
+    seen = []
+    call = model.discriminator.call
+    model.discriminator.call = lambda pair: seen.append(pair) or call(pair)
+    model.train_step(small.BATCH)
+    encoded, generated = pairs(small.made(small.bigan))
+    assert len(seen) == 4  # both kinds for each player
+    for found, expected in zip(seen, (encoded, generated, encoded, generated), strict=True):
+        for part, wanted in zip(found, expected, strict=True):
+            np.testing.assert_allclose(part, wanted, atol=1e-5)
+
+
+def test_losses_are_those_of_two_players():
+    model = small.made(lambda encoder: small.bigan(encoder, penalty=0.0))
+    encoded, generated = pairs(model)
+    p_encoded, p_generated = (
+        1 / (1 + np.exp(-np.float64(model.discriminator(pair)))) for pair in (encoded, generated)
+    )
+    metrics = small.made(lambda encoder: small.bigan(encoder, penalty=0.0)).train_step(small.BATCH)
+    value = np.mean(np.log(p_encoded)) + np.mean(np.log(1 - p_generated))
+    np.testing.assert_allclose(metrics["pair_divergence"], value, rtol=1e-4)
+    exchanged = np.mean(np.log(1 - p_encoded)) + np.mean(np.log(p_generated))
+    np.testing.assert_allclose(metrics["loss"], -exchanged, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_each_player_moves_its_own_weights_the_other_way():
+    """The discriminator alone raises the divergence, encoder and generator alone lower it."""
+
+    def after_a_step(**rates):
+        model = small.made(lambda encoder: small.bigan(encoder, penalty=0.0), **small.sgd(0.0))
+        model.optimizer.learning_rate = rates.get("makers", 0.0)
+        model.adversary_optimizer.learning_rate = rates.get("discriminator", 0.0)
+        before = [v.numpy() for v in (*model.main_variables, *model.adversary_variables)]
+        first = model.train_step(small.BATCH)["pair_divergence"]
+        after = [v.numpy() for v in (*model.main_variables, *model.adversary_variables)]
+        moved = [not np.array_equal(a, b) for a, b in zip(after, before, strict=True)]
+        model.optimizer.iterations.assign(0)  # the same noise once more
+        again = model.train_step(small.BATCH)["pair_divergence"]
+        count = len(model.main_variables)
+        return float(again - first), any(moved[:count]), any(moved[count:])
+
+    change, makers, discriminator = after_a_step(discriminator=0.1)
+    assert change > 0
+    assert (makers, discriminator) == (False, True)
+    change, makers, discriminator = after_a_step(makers=0.01)
+    assert change < 0
+    assert (makers, discriminator) == (True, False)
+
+
+def test_gradient_penalty_is_of_image_and_code():
+    """Of a discriminator that is linear, the gradient is known."""
+    model = small.made(small.bigan)
+    model.discriminator.call = lambda pair: (
+        3.0 * pair[0][:, 0, 0, 0] + 4.0 * tf.cast(pair[1], tf.float32)[:, 0]
+    )
+    metrics = model.objective(small.BATCH, StepRandom(0, tf.constant(0))).metrics
+    np.testing.assert_allclose(metrics["pair_gradient_penalty"], 0.5 * (25 + 25), rtol=1e-5)
+
+
+def test_the_discriminator_scores_pairs_and_not_images_alone():
+    model = small.made(small.bigan)
+    codes = np.random.default_rng(0).uniform(size=(16, 5)).astype(np.float32)
+    scores = model.discriminator((small.IMAGES, codes))
+    assert scores.shape == (16,)
+    assert not np.allclose(scores, model.discriminator((small.IMAGES, codes[::-1])), atol=1e-4)
+    assert not np.allclose(scores, model.discriminator((small.IMAGES[::-1], codes)), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_it_learns_codes_that_decode_to_their_images():
+    """Bright and dark squares: an image's code generates an image of its own shade."""
+    shade = np.where(np.arange(64) % 2, 0.9, -0.9)
+    noise = np.random.default_rng(0).normal(0, 0.02, (64, 8, 8, 1))
+    images = tf.constant(shade[:, None, None, None] + noise, tf.float32)
+    model = small.made(small.bigan, learning_rate=2e-3)
+    small.losses(model, 400, images)
+    codes = model.prior.to_support(model.encoder(images)["global"])
+    again = np.mean(model.generator(codes), axis=(1, 2, 3))
+    assert np.corrcoef(again, shade)[0, 1] > 0.5

@@ -1,0 +1,99 @@
+import keras
+import numpy as np
+import pytest
+import small_baseline as small
+import tensorflow as tf
+
+from keras_models.pretext.cpc import CPC, GatedUnit, info_nce
+
+IMAGES = np.random.default_rng(0).uniform(-1, 1, (3, 16, 12, 1)).astype(np.float32)
+
+
+def cpc(ahead=2, enlarged=1.0):
+    """The same weights every time; enlarged ones make scores that differ much."""
+    keras.utils.set_random_seed(1)
+    model = CPC(small.crops_encoder((16, 12, 1)), units=6, ahead=ahead)
+    model.compile(1e-2)
+    model.build()
+    model.set_weights([w * enlarged for w in model.get_weights()])
+    return model
+
+
+@pytest.mark.parametrize("row", [0, 1, 2])
+def test_context_of_a_row_sees_the_rows_down_to_it(row):
+    """Crops of 8 pixels, 4 apart: row i of them ends at pixel 4·i + 8."""
+    model = cpc()
+    images = tf.constant(IMAGES)
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        features = model.encoder(images, training=True)["global"]
+        context = tf.reduce_sum(model.contexts(features)[:, row] ** 2)
+    slopes = np.abs(tape.gradient(context, images)).max(axis=(0, 2, 3))  # of each pixel row
+    assert (slopes[: 4 * row + 8] > 0).all()
+    assert (slopes[4 * row + 8 :] == 0).all()
+
+
+def test_context_depends_on_nothing_below():
+    """By changed features: no statistic of a batch carries what is below upwards either."""
+    model = cpc()
+    features = model.encoder(IMAGES, training=True)["global"].numpy()
+    before = model.contexts(tf.constant(features)).numpy()
+    features[:, 2] += 1
+    after = model.contexts(tf.constant(features)).numpy()
+    np.testing.assert_array_equal(after[:, :2], before[:, :2])
+    assert (np.abs(after[:, 2] - before[:, 2]).max(-1) > 0).all()
+    assert not any("norm" in v.path for v in model.encoder.variables)
+
+
+def test_info_nce_is_the_equation():
+    rng = np.random.default_rng(0)
+    p, z = rng.normal(size=(2, 5, 3)).astype(np.float32)
+    scores = p @ z.T
+    losses = [-np.log(np.exp(scores[i, i]) / np.exp(scores[i]).sum()) for i in range(5)]
+    loss, share = info_nce(tf.constant(p), tf.constant(z))
+    np.testing.assert_allclose(loss, np.mean(losses), rtol=1e-5)
+    np.testing.assert_allclose(share, np.mean(scores.argmax(1) == np.arange(5)))
+
+
+def test_each_place_predicts_those_below_it_in_its_column():
+    model = cpc(enlarged=4.0)
+    features = model.encoder(IMAGES, training=True)["global"].numpy()  # [3, 3, 2, D]
+    contexts = model.contexts(tf.constant(features)).numpy()
+    losses = []
+    for k, prediction in enumerate(model.predictions, 1):
+        places = [(n, i, j) for n in range(3) for i in range(3 - k) for j in range(2)]
+        z = np.stack([features[n, i + k, j] for n, i, j in places])
+        predicted = np.stack([prediction(contexts[n : n + 1, i, j])[0] for n, i, j in places])
+        scores = predicted @ z.T
+        losses.append(np.mean(np.log(np.exp(scores).sum(1)) - np.diag(scores)))
+    assert len(losses) == 2
+    loss = cpc(enlarged=4.0).train_step(IMAGES)["loss"]
+    np.testing.assert_allclose(loss, np.mean(losses), rtol=1e-3)
+
+
+def test_no_more_rows_ahead_than_there_are():
+    assert len(cpc(ahead=5).predictions) == 2
+
+
+def test_at_least_one_row_ahead():
+    with pytest.raises(ValueError, match="ahead=0 rows"):
+        cpc(ahead=0)
+
+
+def test_an_encoder_without_a_feature_for_each_crop_is_refused():
+    with pytest.raises(ValueError, match="take --encoder=crops32x32"):
+        small.made(CPC)
+
+
+def test_gated_unit_is_the_equations():
+    rng = np.random.default_rng(0)
+    unit = GatedUnit(3)
+    unit.build((None, 2), (None, 3))
+    x, h = rng.normal(size=(4, 2)), rng.normal(size=(4, 3))
+    (gates, gates_bias), (candidate, bias) = (
+        [np.float64(w) for w in layer.get_weights()] for layer in (unit.gates, unit.candidate)
+    )
+    z, r = np.split(1 / (1 + np.exp(-(np.concatenate([x, h], 1) @ gates + gates_bias))), 2, axis=1)
+    new = np.tanh(np.concatenate([x, r * h], 1) @ candidate + bias)
+    found = unit(tf.constant(x, tf.float32), tf.constant(h, tf.float32))
+    np.testing.assert_allclose(found, z * h + (1 - z) * new, rtol=1e-5, atol=1e-6)
