@@ -15,8 +15,10 @@ from dim_tf.data.image_bounds import MAX_PIXELS
 from dim_tf.errors import InputError
 from dim_tf.files import json_object
 from dim_tf.names import (
+    AMDIM_PAIRS,
     CROP_ENCODERS,
     DEFAULT_MEASURES,
+    DIM_PAIRS,
     ENCODERS,
     ENDPOINTS,
     ESTIMATORS,
@@ -129,7 +131,7 @@ class Experiment:
         read_by=("dim",),
     )
     local_critic: str = setting(
-        "dot", "critic of local features", choices=("dot", "concat"), read_by=("dim",)
+        "dot", "critic of local features", choices=("dot", "concat"), read_by=("dim", "amdim")
     )
     global_critic: str = setting(
         "conv",
@@ -145,7 +147,7 @@ class Experiment:
         read_by=("dim", "amdim"),
     )
     critic_layer_norm: bool = setting(
-        True, "layer norm in the dot-product critic", read_by=("dim",)
+        True, "layer norm in the dot-product critic", read_by=("dim", "amdim")
     )
     critic_implementation: str = setting(
         "fast",
@@ -153,7 +155,7 @@ class Experiment:
         "same numbers",
         choices=("fast", "reference"),
         identity=False,
-        read_by=("dim",),
+        read_by=("dim", "amdim"),
     )
     critic_temperature: float = setting(
         0.0,
@@ -166,7 +168,7 @@ class Experiment:
         0,
         "other images that each is paired with; 0: the critic's default, all for dot, 1 for others",
         minimum=0,
-        read_by=("dim",),
+        read_by=("dim", "amdim"),
     )
     locations: int = setting(
         0,
@@ -209,6 +211,13 @@ class Experiment:
         minimum=0,
         read_by=("dim", "amdim"),
     )
+    prior_matching: str = setting(
+        "adversarial",
+        "how the global feature is matched with the prior: adversarial, by a discriminator; mmd, "
+        "by the maximum mean discrepancy",
+        choices=("adversarial", "mmd"),
+        read_by=("dim",),
+    )
     occlusion: bool = setting(
         False,
         "take the global feature from the image with a random block occluded",
@@ -216,9 +225,22 @@ class Experiment:
     )
     views: int = setting(
         1,
-        "2: local map and global feature from two augmentations of the image",
+        "2: query and context from two augmentations of the image",
         choices=(1, 2),
         read_by=("dim",),
+    )
+    pairs: str = setting(
+        "",
+        "pairs QUERY-CONTEXT of endpoints (local, conv, fc, global) whose mutual information is "
+        "maximised, with commas between, each of weight --beta; empty: "
+        f"{','.join(DIM_PAIRS)}, of amdim {','.join(AMDIM_PAIRS)}",
+        read_by=("dim", "amdim"),
+        refused=True,
+    )
+    symmetric: bool = setting(
+        True,
+        "with two views, take the query from either and the context from the other, and average",
+        read_by=("dim", "amdim"),
     )
     smallest_crop: float = setting(
         0.3,
@@ -246,12 +268,6 @@ class Experiment:
     )
     temperature: float = setting(
         0.5, "for --model=simclr, of the softmax", above=0, read_by=("simclr",), refused=True
-    )
-    scales: str = setting(
-        "global-local,global-conv,conv-conv",
-        "for --model=amdim, pairs of endpoints, each ANCHOR-PLACE of local, conv, fc, global",
-        read_by=("amdim",),
-        refused=True,
     )
 
     epochs: int = setting(20, "epochs of training", minimum=1, identity=False, maximum=10**6)
@@ -520,9 +536,9 @@ class Experiment:
             raise InputError(
                 "nothing to learn: --" + ", --".join(weights) + " are all 0; give one a weight"
             )
-        if self.critic_temperature and self.model == "dim":
-            critics = {self.local_critic} if self.beta else set()
-            critics |= {self.global_critic} if self.alpha else set()
+        if self.critic_temperature and self.model in ("dim", "amdim"):
+            critics = {self.local_critic} if self.beta or self.model == "amdim" else set()
+            critics |= {self.global_critic} if self.alpha and self.model == "dim" else set()
             if "dot" not in critics:
                 raise InputError(
                     "--critic_temperature is of the dot-product critic, and no weighted term has "
@@ -546,12 +562,16 @@ class Experiment:
                 raise InputError(
                     f"--{name} is for --model={' or '.join(models)}, not {self.model}; leave it out"
                 )
-        scales = self.scales.split(",")
-        pairs = {f"{anchor}-{place}" for anchor in ENDPOINTS for place in ENDPOINTS}
-        if not set(scales) <= pairs or len(set(scales)) < len(scales):
+        pairs = {f"{query}-{context}" for query in ENDPOINTS for context in ENDPOINTS}
+        if not set(self.pair_names) <= pairs or len(set(self.pair_names)) < len(self.pair_names):
             raise InputError(
-                f"--scales={self.scales}; expected pairs ANCHOR-PLACE, none twice, with commas "
+                f"--pairs={self.pairs}; expected pairs QUERY-CONTEXT, none twice, with commas "
                 f"between, each of {', '.join(ENDPOINTS)}"
+            )
+        if self.model == "dim" and self.views == 2 and self.occlusion and self.symmetric:
+            raise InputError(
+                "--occlusion with --views=2 needs --nosymmetric: an occluded view gives the query "
+                "alone"
             )
         crops = tuple(CROP_ENCODERS.values())
         if self.model == "cpc" and not self.table and self.encoder not in ("", *crops):
@@ -626,6 +646,11 @@ class Experiment:
         if self.augment != "auto":
             return self.augment
         return SOURCES[self.dataset].augment if self.dataset in SOURCES else "none"
+
+    @property
+    def pair_names(self) -> tuple[str, ...]:
+        """What `pairs` lists; empty: the model's own."""
+        return tuple(self.pairs.split(",")) if self.pairs else ()
 
     @property
     def measure_names(self) -> tuple[str, ...]:

@@ -36,11 +36,15 @@ MODELS = {
     "cpc": "from unlabelled images by contrastive predictive coding (van den Oord et al. 2018)",
     "simclr": "from unlabelled images by SimCLR (Chen et al. 2020)",
     "vicreg": "from unlabelled images by VICReg (Bardes et al. 2022)",
+    "barlow_twins": "from unlabelled images by Barlow Twins (Zbontar et al. 2021)",
     "amdim": "from unlabelled images by Deep InfoMax across two views (Bachman et al. 2019)",
     "supervised": "from images and their labels by cross-entropy: full supervision",
 }
 CROP_ENCODERS = {32: "crops32x32", 64: "crops64x64"}  # those of cpc, by image size
-TWO_VIEWS = ("amdim", "simclr", "vicreg")  # models that always take two views of an image
+TWO_VIEWS = ("amdim", "simclr", "vicreg", "barlow_twins")  # that always take two views of an image
+# QUERY-CONTEXT pairs of endpoints whose mutual information is learned, where --pairs is not given.
+DIM_PAIRS = ("global-local",)
+AMDIM_PAIRS = ("global-local", "global-conv", "conv-conv")
 ENDPOINTS = ("local", "conv", "fc", "global")
 # Those of dim_tf.evaluation.evaluate.
 DEFAULT_MEASURES = ("knn", "linear", "mlp", "clusters", "geometry", "projection")

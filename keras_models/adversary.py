@@ -1,4 +1,4 @@
-"""The game of prior matching: a discriminator against what makes its "encoded" samples.
+"""The game of prior matching: a discriminator against the network that gives fake samples.
 
 The same two losses match encoded features with a prior (Hjelm et al. 2019, section 3.3) and
 generated images with real ones (its appendix).
@@ -12,41 +12,49 @@ from keras_models.estimators import Estimator
 
 
 class AdversarialLosses(NamedTuple):
-    """What both players minimise, and the adversary's parts.
+    """Losses of both players, and the adversary's parts.
 
     Attributes:
-        maker_loss: float32 scalar, of what makes the samples.
-        adversary_loss: float32 scalar, penalty - divergence; its gradient does not reach them.
+        generator_loss: float32 scalar, of the network that gives the fake samples.
+        adversary_loss: float32 scalar, penalty - divergence; its gradient does not reach the
+            samples.
         divergence: float32 scalar, the discriminator's estimate.
         penalty: float32 scalar, of the discriminator's gradient.
     """
 
-    maker_loss: tf.Tensor
+    generator_loss: tf.Tensor
     adversary_loss: tf.Tensor
     divergence: tf.Tensor
     penalty: tf.Tensor
 
 
-def losses(discriminator, real, made, estimator: Estimator, weight: float) -> AdversarialLosses:
-    """The losses of both players.
+def losses(
+    discriminator, real, fake, estimator: Estimator, weight: float, both_learn: bool = False
+) -> AdversarialLosses:
+    """Losses of both players.
 
-    The discriminator maximises the estimator between real and made samples, less ½·weight·(mean
-    over real samples + mean over made samples) of ‖∇D‖² (Mescheder et al. 2018). The maker raises
-    what the estimator takes of the joint samples: for JSD, the non-saturating loss softplus(-D).
+    The discriminator maximises the estimator between real and fake samples, less ½·weight·(mean
+    over real samples + mean over fake samples) of ‖∇D‖² (Mescheder et al. 2018). The generator
+    raises what the estimator takes of real samples: for JSD, the non-saturating softplus(-D).
 
     Args:
         discriminator: [N, ...] -> float32 [N].
-        real: float32 [N, ...].
-        made: float32 [N, ...], through which the maker loss reaches what made them.
-        estimator: of the divergence, real samples being the joint and made ones the product.
+        real: float32 [N, ...], or a tuple of such.
+        fake: Like `real`; the generator loss reaches the network that gives them.
+        estimator: Of the divergence; real samples are the joint and fake ones the product.
         weight: λ of the gradient penalty.
+        both_learn: Whether the real samples learn as well, to be taken for fake (BiGAN); the
+            estimator must be symmetric: "gan" or "jsd".
     """
-    real_scores, real_norm = scores_and_gradient_norm(discriminator, real)
-    made_scores, made_norm = scores_and_gradient_norm(discriminator, tf.stop_gradient(made))
-    divergence = estimator.of_samples(real_scores, made_scores)
-    penalty = 0.5 * weight * (tf.reduce_mean(real_norm) + tf.reduce_mean(made_norm))
-    maker_loss = -tf.reduce_mean(estimator.joint(discriminator(made)))
-    return AdversarialLosses(maker_loss, penalty - divergence, divergence, penalty)
+    stopped_real, stopped_fake = tf.nest.map_structure(tf.stop_gradient, (real, fake))
+    real_scores, real_norm = scores_and_gradient_norm(discriminator, stopped_real)
+    fake_scores, fake_norm = scores_and_gradient_norm(discriminator, stopped_fake)
+    divergence = estimator.of_samples(real_scores, fake_scores)
+    penalty = 0.5 * weight * (tf.reduce_mean(real_norm) + tf.reduce_mean(fake_norm))
+    generator_loss = -tf.reduce_mean(estimator.joint(discriminator(fake)))
+    if both_learn:
+        generator_loss -= tf.reduce_mean(estimator.joint(-discriminator(real)))
+    return AdversarialLosses(generator_loss, penalty - divergence, divergence, penalty)
 
 
 def scores_and_gradient_norm(discriminator, inputs) -> tuple[tf.Tensor, tf.Tensor]:

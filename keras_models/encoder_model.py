@@ -76,21 +76,27 @@ class EncoderModel(ObjectiveModel):
         return {}
 
     def get_config(self):
-        own = {
-            name: keras.saving.serialize_keras_object(value)
-            if hasattr(value, "get_config")
-            else value
-            for name, value in {"encoder": self.encoder, **self.config()}.items()
+        own = {"encoder": self.encoder, **self.config()}
+        return {
+            "name": self.name,
+            "seed": self.seed,
+            **{name: _serialized(value) for name, value in own.items()},
         }
-        return {"name": self.name, "seed": self.seed, **own}
 
     @classmethod
     def from_config(cls, config):
-        return cls(
-            **{
-                name: keras.saving.deserialize_keras_object(value)
-                if isinstance(value, dict)
-                else value
-                for name, value in config.items()
-            }
-        )
+        return cls(**{name: _restored(value) for name, value in config.items()})
+
+
+def _serialized(value):
+    """A Keras object's configuration, also of those in a list; other values as they are."""
+    if isinstance(value, list):
+        return [_serialized(item) for item in value]
+    return keras.saving.serialize_keras_object(value) if hasattr(value, "get_config") else value
+
+
+def _restored(value):
+    """What `_serialized` was given."""
+    if isinstance(value, list):
+        return [_restored(item) for item in value]
+    return keras.saving.deserialize_keras_object(value) if isinstance(value, dict) else value

@@ -300,9 +300,44 @@ def _info_nce_reduce(scores):
 def _info_nce_value(joint, state):
     n = tf.shape(joint)[0]
     negatives = tf.broadcast_to(state.log_total[:n, tf.newaxis], tf.shape(joint))  # [N, L, G]
-    log_sum = tf.reduce_logsumexp(tf.stack([joint, negatives]), axis=0)
     log_count = tf.math.log1p(state.count[:n])
-    return tf.reduce_mean(joint - log_sum) + tf.reduce_mean(log_count)
+    return tf.reduce_mean(_log_softmax(joint, negatives)) + tf.reduce_mean(log_count)
+
+
+def _log_softmax(positive, log_negatives):
+    """log(exp t / (exp t + Σ exp t')) of positive scores t and the logarithm of the sum."""
+    return positive - tf.reduce_logsumexp(tf.stack([positive, log_negatives]), axis=0)
+
+
+def info_nce_of_vectors(
+    queries: tf.Tensor, keys: tf.Tensor, positive: tf.Tensor, excluded: tf.Tensor | None = None
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """InfoNCE of dot products as a loss: the mean of -log(exp q·k⁺ / Σ_k exp q·k).
+
+    `info_nce` without its logarithm of the number of samples, for pairs that are no local and
+    global features (van den Oord et al. 2018, eq. 4; Chen et al. 2020, eq. 1).
+
+    Args:
+        queries: float32 [P, D], this replica's.
+        keys: float32 [K, D], of all replicas.
+        positive: int32 [P], row of each query's own key.
+        excluded: int32 [P], row of a key that the sum leaves out, such as the query itself; None:
+            the sum has all keys.
+
+    Returns:
+        The loss, and how often the query's own key has the highest score.
+    """
+    scores = tf.matmul(queries, keys, transpose_b=True)  # [P, K]
+    rows = tf.range(tf.shape(keys)[0])
+    minus_infinity = tf.constant(float("-inf"))
+    if excluded is not None:
+        scores = tf.where(rows == excluded[:, tf.newaxis], minus_infinity, scores)
+    is_positive = rows == positive[:, tf.newaxis]
+    joint = tf.reduce_sum(tf.where(is_positive, scores, 0.0), axis=1)
+    log_negatives = tf.reduce_logsumexp(tf.where(is_positive, minus_infinity, scores), axis=1)
+    best = tf.argmax(scores, axis=1, output_type=tf.int32) == positive
+    loss = -tf.reduce_mean(_log_softmax(joint, log_negatives))
+    return loss, tf.reduce_mean(tf.cast(best, tf.float32))
 
 
 info_nce = Estimator(

@@ -4,11 +4,13 @@ Each is sampled by inversion from uniform noise [N, D] in [0, 1), so that the no
 samples, on any number of replicas.
 """
 
+import math
 from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
+from keras_models.distribute.randomness import StepRandom
 from keras_models.nn import layers
 
 
@@ -148,3 +150,32 @@ def get(name: str, dim: int) -> Prior:
     if name not in _PRIORS:
         raise ValueError(f"unknown prior {name!r}; expected one of {', '.join(_PRIORS)}")
     return _PRIORS[name](dim)
+
+
+def check_dim(prior: Prior, dim: int) -> None:
+    """Raises ValueError where the prior has other dimensions than a global feature of `dim`."""
+    if dim != prior.dim:
+        raise ValueError(
+            f"the prior has {prior.dim} dimensions, the global feature {dim}; make it with "
+            f"priors.get(name, {dim})"
+        )
+
+
+def samples_and_features(
+    prior: Prior, global_features: tf.Tensor, random: StepRandom
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Samples of the prior, and as many global features mapped into its support.
+
+    Args:
+        prior: Target distribution, of D dimensions.
+        global_features: [N, D], or [N, g, g, D] for G = g·g globals of an image.
+        random: Decides the samples.
+
+    Returns:
+        float32 [N·G, D] twice.
+    """
+    features = tf.cast(global_features, tf.float32)
+    globals_ = math.prod(features.shape[1:-1])
+    noise = random.uniform("prior", tf.shape(features)[0], (globals_, prior.dim))
+    samples = prior.sample(tf.reshape(noise, [-1, prior.dim]))
+    return samples, prior.to_support(tf.reshape(features, [-1, prior.dim]))

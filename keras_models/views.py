@@ -1,4 +1,4 @@
-"""Views: from a batch, the images that the local map and the global feature are taken from.
+"""Views: from a batch, the images that a term's context and its query are taken from.
 
 Whole images by default; occluded (Hjelm et al. 2019, section on structure) or augmented twice
 (AMDIM: Bachman et al. 2019) on demand. Everything is computed for the batch at once, can be
@@ -16,6 +16,7 @@ import tensorflow as tf
 from keras_models.distribute.randomness import StepRandom
 from keras_models.nn import layers
 
+VIEWS = ("local view", "global view")  # names of the context's and the query's noise
 OCCLUDED_SHARE = 0.5  # of each side
 
 # AMDIM's transformations, in its published code those for STL-10 and ImageNet.
@@ -82,50 +83,61 @@ class Augmentation:
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
 class Views:
-    """Which images the local map and the global feature see.
+    """Makes the images that the context is taken from and those of the query.
 
     Args:
-        augmentation: each is an augmentation of its own of the image (AMDIM); None: the image.
-        occluded: whether a block of the global feature's image is occluded.
+        augmentation: Each is an augmentation of its own of the image (AMDIM); None: the image.
+        occluded: Whether a block of the query's image is occluded.
+        shared_flip: Whether both augmentations are of the same side of the image, as in AMDIM's
+            code; else each is mirrored or not by itself, as in SimCLR's.
     """
 
-    def __init__(self, augmentation: Augmentation | None = None, occluded: bool = False):
+    def __init__(
+        self,
+        augmentation: Augmentation | None = None,
+        occluded: bool = False,
+        shared_flip: bool = True,
+    ):
         self.augmentation = augmentation
         self.occluded = occluded
+        self.shared_flip = shared_flip
 
     def __call__(self, images: tf.Tensor, random: StepRandom) -> tuple[tf.Tensor, tf.Tensor]:
-        """The images of the local map and those of the global feature.
+        """The images of the context and those of the query.
 
         Args:
             images: float32 [N, H, W, C] in [-1, 1].
-            random: decides the views.
+            random: Decides the views.
 
         Returns:
             Two tensors like `images`; where both see the same, the same tensor twice, so that the
             encoder needs to run only once.
         """
+        context = query = images
         if self.augmentation:
-            # As in AMDIM's code both views are of the same side of the image.
-            flipped = flip(images, random)
-            local_images = self.augmentation(flipped, random, "local view")
-            global_images = self.augmentation(flipped, random, "global view")
-        else:
-            local_images = global_images = images
+            flips = [random] * 2 if self.shared_flip else map(random.another, VIEWS)
+            context, query = (
+                self.augmentation(flip(images, of_flip), random, view)
+                for view, of_flip in zip(VIEWS, flips, strict=True)
+            )
         if self.occluded:
-            global_images = occlude(global_images, random)
-        return local_images, global_images
+            query = occlude(query, random)
+        return context, query
 
     def get_config(self):
         augmentation = self.augmentation and keras.saving.serialize_keras_object(self.augmentation)
-        return {"augmentation": augmentation, "occluded": self.occluded}
+        return {
+            "augmentation": augmentation,
+            "occluded": self.occluded,
+            "shared_flip": self.shared_flip,
+        }
 
     @classmethod
     def from_config(cls, config):
         augmentation = config["augmentation"]
-        return cls(
-            augmentation and keras.saving.deserialize_keras_object(augmentation),
-            config["occluded"],
-        )
+        if augmentation:
+            augmentation = keras.saving.deserialize_keras_object(augmentation)
+        return cls(**{**config, "augmentation": augmentation})
 
 
 def occlude(images: tf.Tensor, random: StepRandom, share: float = OCCLUDED_SHARE) -> tf.Tensor:

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_models import priors, terms
-from keras_models.baselines import MultiScaleDIM, SimCLR, VICReg
+from keras_models import DeepInfoMax, priors, terms
 from keras_models.clustering.nat import NoiseAsTargets
 from keras_models.encoders import ConvNet, StridedCropsNet
 from keras_models.generative.aae import AdversarialAutoencoder
@@ -18,6 +17,7 @@ from keras_models.nn.discriminators import Discriminator, PairDiscriminator
 from keras_models.objective_model import Batch
 from keras_models.pretext.cpc import CPC
 from keras_models.supervised import Supervised
+from keras_models.views import Augmentation, Views
 
 SIDE, LATENT = 8, 5
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (16, SIDE, SIDE, 1)).astype(np.float32)
@@ -60,16 +60,36 @@ def nat(encoder, images=20):
     return NoiseAsTargets(encoder, images)
 
 
+def of_two_views(encoder, term):
+    return DeepInfoMax(encoder, [term], Views(Augmentation(), shared_flip=False))
+
+
 def simclr(encoder):
-    return SimCLR(encoder, 0.5, (8,), 6)
+    return of_two_views(encoder, terms.NTXent(0.5, (8,), 6, synchronized=encoder.synchronized))
 
 
 def vicreg(encoder):
-    return VICReg(encoder, (8,), 6)
+    return of_two_views(encoder, terms.VICReg((8,), 6, synchronized=encoder.synchronized))
+
+
+def barlow_twins(encoder):
+    return of_two_views(encoder, terms.BarlowTwins((8,), 6, synchronized=encoder.synchronized))
 
 
 def amdim(encoder):
-    return MultiScaleDIM(encoder, units=6)
+    pairs = (("global", "local"), ("global", "conv"), ("conv", "conv"))
+    parts = [
+        terms.local_mutual_information(
+            "dot",
+            "infonce",
+            query=query,
+            context=context,
+            units=6,
+            synchronized=encoder.synchronized,
+        )
+        for query, context in pairs
+    ]
+    return DeepInfoMax(encoder, parts, Views(Augmentation()))
 
 
 def crops_encoder(image_shape=(SIDE, SIDE, 1), synchronized=False):
@@ -101,6 +121,7 @@ MODELS = (
     cpc,
     simclr,
     vicreg,
+    barlow_twins,
     amdim,
     supervised,
 )

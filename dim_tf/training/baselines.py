@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dim_tf.data.splits import Splits
 from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
-from keras_models import priors, terms
-from keras_models.baselines import MultiScaleDIM, SimCLR, VICReg
+from dim_tf.training import objectives
+from keras_models import priors
 from keras_models.clustering.nat import NoiseAsTargets
 from keras_models.encoders import Encoder
 from keras_models.generative.aae import AdversarialAutoencoder
@@ -18,24 +18,16 @@ from keras_models.nn.discriminators import PairDiscriminator
 from keras_models.objective_model import ObjectiveModel
 from keras_models.pretext.cpc import CPC
 from keras_models.supervised import Supervised
-from keras_models.views import Augmentation
-
-
-def view_augmentation(experiment: Experiment) -> Augmentation:
-    """What makes a view, of models that take two of an image."""
-    return Augmentation(experiment.smallest_crop, experiment.colours)
 
 
 def make(experiment: Experiment, encoder: Encoder, splits: Splits) -> ObjectiveModel:
     """The experiment's model around its encoder, for that data.
 
     Raises:
-        InputError: settings that do not fit the data or each other.
+        InputError: The data do not fit the model.
+        ValueError: Settings that do not fit each other.
     """
-    try:
-        return _MODELS[experiment.model](experiment, encoder, splits)
-    except ValueError as error:
-        raise InputError(f"--model={experiment.model}: {error}") from error
+    return _MODELS[experiment.model](experiment, encoder, splits)
 
 
 def _supervised(experiment, encoder, splits):
@@ -65,13 +57,7 @@ def _vae(experiment, encoder, splits):
 
 
 def _aae(experiment, encoder, splits):
-    matching = terms.prior_matching(
-        experiment.prior,
-        encoder.global_dim,
-        experiment.prior_divergence,
-        experiment.prior_penalty,
-        experiment.gamma,
-    )
+    matching = objectives.adversarial_prior_matching(experiment, encoder)
     return AdversarialAutoencoder(
         encoder, _decoder(encoder, "decoder"), matching, experiment.seed, name="aae"
     )
@@ -98,38 +84,6 @@ def _cpc(experiment, encoder, splits):
     return CPC(encoder, seed=experiment.seed, name="cpc")
 
 
-def _amdim(experiment, encoder, splits):
-    return MultiScaleDIM(
-        encoder,
-        units=experiment.mi_units,
-        chunk=experiment.score_chunk,
-        scales=experiment.scales.split(","),
-        locations=experiment.locations,
-        augmentation=view_augmentation(experiment),
-        seed=experiment.seed,
-        temperature=experiment.critic_temperature,
-        coordinates=experiment.coordinates,
-        relative_coordinates=experiment.relative_coordinates,
-        name="amdim",
-    )
-
-
-def _simclr(experiment, encoder, splits):
-    return SimCLR(
-        encoder,
-        experiment.temperature,
-        augmentation=view_augmentation(experiment),
-        seed=experiment.seed,
-        name="simclr",
-    )
-
-
-def _vicreg(experiment, encoder, splits):
-    return VICReg(
-        encoder, augmentation=view_augmentation(experiment), seed=experiment.seed, name="vicreg"
-    )
-
-
 _MODELS: dict[str, Callable[[Experiment, Encoder, Splits], ObjectiveModel]] = {
     "ae": _autoencoder,
     "vae": _vae,
@@ -138,8 +92,5 @@ _MODELS: dict[str, Callable[[Experiment, Encoder, Splits], ObjectiveModel]] = {
     "bigan": _bigan,
     "nat": _nat,
     "cpc": _cpc,
-    "simclr": _simclr,
-    "vicreg": _vicreg,
-    "amdim": _amdim,
     "supervised": _supervised,
 }

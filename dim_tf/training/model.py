@@ -11,13 +11,12 @@ from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
 from dim_tf.files import read_text
 from dim_tf.names import CROP_ENCODERS
-from dim_tf.training import baselines, budget, strategy
+from dim_tf.training import baselines, budget, objectives, strategy
 from dim_tf.training.checkpoint import restore_weights
-from keras_models import DeepInfoMax, encoders, optimizers, terms
+from keras_models import encoders, optimizers
 from keras_models.encoders import Encoder
 from keras_models.generative.generator import image_generator
 from keras_models.objective_model import ObjectiveModel
-from keras_models.views import Views
 
 ImageShape = tuple[int, int, int]
 
@@ -89,13 +88,13 @@ def make_model(experiment: Experiment, splits: Splits, replicas: int = 1) -> Obj
         model = _generator(experiment, image_shape, replicas)
     else:
         encoder = make_encoder(experiment, image_shape, replicas)
-        if experiment.model == "dim":
-            augmented = baselines.view_augmentation(experiment) if experiment.views == 2 else None
-            views = Views(augmented, experiment.occlusion)
-            objective = make_terms(experiment, encoder)
-            model = DeepInfoMax(encoder, objective, views, experiment.seed, name="deep_infomax")
-        else:
-            model = baselines.make(experiment, encoder, splits)
+        try:
+            if experiment.model in objectives.TERMS:
+                model = objectives.make(experiment, encoder)
+            else:
+                model = baselines.make(experiment, encoder, splits)
+        except ValueError as error:
+            raise InputError(f"--model={experiment.model}: {error}") from error
     jit_compile = strategy.jit_compile(experiment.jit_compile, experiment.replicas)
     if experiment.jit_compile == "true" and not model.compiles:
         raise InputError(f"XLA cannot compile --model={experiment.model}; leave --jit_compile out")
@@ -122,59 +121,6 @@ def _learning_rate(experiment, splits):
         return optimizers.cosine(experiment.learning_rate, steps, experiment.warmup_steps)
     except ValueError as error:
         raise InputError(f"--warmup_steps: {error}; give fewer") from error
-
-
-def make_terms(experiment: Experiment, encoder: Encoder) -> list:
-    """The terms of the objective that have a weight."""
-    found = []
-    if experiment.beta:
-        found.append(
-            terms.local_mutual_information(
-                experiment.local_critic,
-                experiment.estimator,
-                experiment.beta,
-                locations=experiment.locations,
-                **_of_critic(experiment, experiment.local_critic, encoder),
-            )
-        )
-    if experiment.alpha:
-        found.append(
-            terms.global_mutual_information(
-                experiment.global_critic,
-                experiment.estimator,
-                experiment.alpha,
-                **_of_critic(experiment, experiment.global_critic, encoder),
-            )
-        )
-    if experiment.gamma:
-        found.append(
-            terms.prior_matching(
-                experiment.prior,
-                encoder.global_dim,
-                experiment.prior_divergence,
-                experiment.prior_penalty,
-                experiment.gamma,
-            )
-        )
-    tasks = terms.coordinate_tasks(experiment.coordinates, experiment.relative_coordinates)
-    return [*found, *tasks]
-
-
-def _of_critic(experiment: Experiment, name: str, encoder: Encoder) -> dict[str, Any]:
-    """The arguments of the critic of that name."""
-    found: dict[str, Any] = {"negatives": experiment.negatives}
-    if name != "dot":
-        return found
-    found |= {
-        "implementation": experiment.critic_implementation,
-        "units": experiment.mi_units,
-        "layer_norm": experiment.critic_layer_norm,
-        "temperature": experiment.critic_temperature,
-        "synchronized": encoder.synchronized,
-    }
-    if experiment.score_chunk:
-        found["chunk"] = experiment.score_chunk
-    return found
 
 
 def _generator(experiment, image_shape, replicas):

@@ -39,7 +39,7 @@ class AdversarialAutoencoder(Autoencoder):
     def build_heads(self, shapes):
         super().build_heads(shapes)
         if not self.matching.built:
-            self.matching.build(shapes, shapes)
+            self.matching.build(shapes)
 
     @property
     def adversary_variables(self):

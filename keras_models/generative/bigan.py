@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from keras_models import adversary
+from keras_models import adversary, estimators
 from keras_models.distribute.randomness import StepRandom
 from keras_models.encoder_model import EncoderModel, check_makes_images_of, one_global
 from keras_models.nn import layers
@@ -69,17 +69,16 @@ class BiGAN(EncoderModel):
         codes = self.prior.sample(noise)
         generated = (self.generator(codes, training=training), codes)
 
-        score = adversary.scores_and_gradient_norm
-        stopped = tf.nest.map_structure(tf.stop_gradient, (encoded, generated))
-        on_encoded, encoded_norm = score(self.discriminator, stopped[0])
-        on_generated, generated_norm = score(self.discriminator, stopped[1])
-        penalty = 0.5 * self.penalty * tf.reduce_mean(encoded_norm + generated_norm)
-        # -log D is softplus(-logit), -log(1 - D) is softplus(logit).
-        divergence = -_mean_softplus(-on_encoded) - _mean_softplus(on_generated)
-        loss = _mean_softplus(self.discriminator(encoded))
-        loss += _mean_softplus(-self.discriminator(generated))
-        metrics = {"pair_divergence": divergence, "pair_gradient_penalty": penalty}
-        return Losses(loss, penalty - divergence, metrics, features)
+        losses = adversary.losses(
+            self.discriminator,
+            encoded,
+            generated,
+            estimators.gan,
+            self.penalty,
+            both_learn=True,
+        )
+        metrics = {"pair_divergence": losses.divergence, "pair_gradient_penalty": losses.penalty}
+        return Losses(losses.generator_loss, losses.adversary_loss, metrics, features)
 
     def config(self):
         return {
@@ -88,7 +87,3 @@ class BiGAN(EncoderModel):
             "prior": self.prior,
             "penalty": self.penalty,
         }
-
-
-def _mean_softplus(x):
-    return tf.reduce_mean(tf.nn.softplus(x))

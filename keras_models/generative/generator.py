@@ -75,11 +75,11 @@ class Generator(ObjectiveModel):
             self.discriminator, batch.images, generated, self.divergence, self.penalty
         )
         metrics = {
-            "generator_loss": found.maker_loss,
+            "generator_loss": found.generator_loss,
             "image_divergence": found.divergence,
             "image_gradient_penalty": found.penalty,
         }
-        return Losses(found.maker_loss, found.adversary_loss, metrics)
+        return Losses(found.generator_loss, found.adversary_loss, metrics)
 
     def get_config(self):
         return {

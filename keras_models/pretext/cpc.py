@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from keras_models import estimators
 from keras_models.distribute import replicas
 from keras_models.distribute.randomness import StepRandom
 from keras_models.encoder_model import EncoderModel
@@ -74,9 +75,15 @@ class CPC(EncoderModel):
         losses, hits = [], []
         for k, prediction in enumerate(self.predictions, 1):
             predicted = prediction(contexts[:, :-k])
-            loss, share = info_nce(_flat(predicted), _flat(features[:, k:]))
+            keys = _flat(features[:, k:])
+            rows = tf.shape(keys)[0]
+            loss, accuracy = estimators.info_nce_of_vectors(
+                _flat(predicted),
+                tf.reshape(replicas.stack(keys), [-1, keys.shape[1]]),
+                positive=replicas.index() * rows + tf.range(rows),
+            )
             losses.append(loss)
-            hits.append(share)
+            hits.append(accuracy)
         count = len(losses)
         metrics = {"prediction_accuracy": tf.add_n(hits) / count}
         return Losses(tf.add_n(losses) / count, None, metrics, features)
@@ -115,26 +122,6 @@ class GatedUnit(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "units": self.units}
-
-
-def info_nce(predicted: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """-log(exp(p_i·z_i) / Σ_j exp(p_i·z_j)), the mean over i (their eq. 4).
-
-    Args:
-        predicted: float32 [P, D], this replica's predictions p.
-        targets: float32 [P, D], what they predict; j runs over those of all replicas.
-
-    Returns:
-        The loss, and how often the target has the highest score.
-    """
-    others = tf.reshape(replicas.stack(targets), [-1, targets.shape[1]])
-    scores = tf.matmul(predicted, others, transpose_b=True)
-    count = tf.shape(predicted)[0]
-    own = replicas.index() * count + tf.range(count)
-    joint = tf.reduce_sum(predicted * targets, axis=1)
-    loss = tf.reduce_mean(tf.reduce_logsumexp(scores, axis=1) - joint)
-    best = tf.argmax(scores, axis=1, output_type=tf.int32) == own
-    return loss, tf.reduce_mean(tf.cast(best, tf.float32))
 
 
 def _flat(maps):

@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras_models import critics
 from keras_models.distribute.randomness import StepRandom
 from keras_models.nn import layers
-from keras_models.terms.output import TermOutput
+from keras_models.terms.base import Term, TermOutput
 
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
@@ -52,17 +52,19 @@ class CoordinatePredictor(keras.Model):
         }
 
 
-class _CoordinateTerm(keras.layers.Layer):
-    """Cross-entropy of a predictor of rows and columns; which ones, the subclass says."""
+class _CoordinateTerm(Term):
+    """Cross-entropy of a predictor of rows and columns; which ones, the subclass says.
+
+    The local feature is the context's, the global one the query's.
+    """
 
     def __init__(self, hidden_units: Sequence[int] = (512, 512), weight: float = 1.0, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(weight, **kwargs)
         self.hidden_units = tuple(hidden_units)
-        self.weight = weight
 
     @property
-    def adversary_variables(self):
-        return []
+    def endpoints(self):
+        return ("global", "local")
 
     def _build_predictor(self, rows, columns, inputs):
         self.predictor = CoordinatePredictor(rows, columns, self.hidden_units, name="predictor")
@@ -83,7 +85,7 @@ class _CoordinateTerm(keras.layers.Layer):
         return TermOutput(loss, None, metrics)
 
     def get_config(self):
-        return {"name": self.name, "hidden_units": self.hidden_units, "weight": self.weight}
+        return {**super().get_config(), "hidden_units": self.hidden_units}
 
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
@@ -109,16 +111,14 @@ class Coordinates(_CoordinateTerm):
     ):
         super().__init__(hidden_units, weight, name=name, **kwargs)
 
-    def build(self, local_shapes, global_shapes):
-        _, rows, columns, channels = local_shapes["local"]
-        self._build_predictor(rows, columns, channels + global_shapes["global"][-1])
+    def build(self, shapes):
+        _, rows, columns, channels = shapes["local"]
+        self._build_predictor(rows, columns, channels + shapes["global"][-1])
 
-    def call(
-        self, local_endpoints, global_endpoints, random: StepRandom, training: bool = True
-    ) -> TermOutput:
+    def call(self, query, context, random: StepRandom, training: bool = True) -> TermOutput:
         del random, training
-        local_map = local_endpoints["local"]
-        features = [_flat(local_map), _global_everywhere(global_endpoints["global"], local_map)]
+        local_map = context["local"]
+        features = [_flat(local_map), _global_everywhere(query["global"], local_map)]
         return self._output(features, *_places(local_map))
 
 
@@ -147,22 +147,20 @@ class RelativeCoordinates(_CoordinateTerm):
     ):
         super().__init__(hidden_units, weight, name=name, **kwargs)
 
-    def build(self, local_shapes, global_shapes):
-        _, rows, columns, channels = local_shapes["local"]
-        inputs = 2 * channels + global_shapes["global"][-1]
+    def build(self, shapes):
+        _, rows, columns, channels = shapes["local"]
+        inputs = 2 * channels + shapes["global"][-1]
         self._build_predictor(2 * rows - 1, 2 * columns - 1, inputs)
 
-    def call(
-        self, local_endpoints, global_endpoints, random: StepRandom, training: bool = True
-    ) -> TermOutput:
+    def call(self, query, context, random: StepRandom, training: bool = True) -> TermOutput:
         del training
-        local_map = local_endpoints["local"]
+        local_map = context["local"]
         places = _flat(local_map)
         partner = random.choice("relative coordinates", places.shape[1], places.shape[1])
         features = [
             places,
             tf.gather(places, partner, axis=1),
-            _global_everywhere(global_endpoints["global"], local_map),
+            _global_everywhere(query["global"], local_map),
         ]
         rows, columns = (
             # The least offset, -(M - 1), is class 0.

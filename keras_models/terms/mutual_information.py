@@ -1,4 +1,4 @@
-"""Mutual information of local and global features, estimated from a critic's scores."""
+"""Mutual information of two features of an image, estimated from a critic's scores."""
 
 from typing import Any
 
@@ -8,27 +8,30 @@ import tensorflow as tf
 from keras_models import critics, estimators
 from keras_models.distribute.randomness import StepRandom
 from keras_models.nn import layers
-from keras_models.terms.output import TermOutput
+from keras_models.terms.base import Term, TermOutput, as_map, map_shape
 
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
-class MutualInformation(keras.layers.Layer):
-    """Mutual information of the local map and the global feature of an image.
+class MutualInformation(Term):
+    """Mutual information of a query and a context.
 
-    What the critic scores decides which: single places give DIM(L), the mean over locations of
-    local mutual information (Hjelm et al. 2019, section 3.2, eq. 6); whole maps give DIM(G)
-    (section 3.1).
+    Of the global feature and each location of the local map it is DIM(L), the mean over locations
+    (Hjelm et al. 2019, section 3.2, eq. 6); of the global feature and the whole local map, which a
+    critic of whole maps scores, DIM(G) (section 3.1). Other pairs of endpoints are AMDIM's n-to-m
+    tasks (Bachman et al. 2019, section 3.4); a vector is a map of one location.
 
     Args:
-        critic: scores pairs of local and global features.
-        estimator: a name of `estimators.NAMES`.
+        critic: Scores pairs of a context's location and a query.
+        estimator: A name of `estimators.NAMES`.
         weight: β of local mutual information, α of global.
-        locations: S, how many places of the map are scored in a step, drawn at random, the same in
-            all images; 0: all.
-        name: of the term; its metrics are NAME_mi, NAME_joint_score and NAME_product_score.
+        query: Endpoint that is compared with all locations of the context.
+        context: Endpoint whose locations are scored.
+        locations: S, how many locations of the context are scored in a step, drawn at random, the
+            same in all images; 0: all.
+        name: Name of the term; its metrics are NAME_mi, NAME_joint_score and NAME_product_score.
 
     Raises:
-        ValueError: unknown estimator; when built, more locations than the map has.
+        ValueError: Unknown estimator; when built, more locations than the map has.
     """
 
     def __init__(
@@ -36,38 +39,38 @@ class MutualInformation(keras.layers.Layer):
         critic,
         estimator: str,
         weight: float = 1.0,
+        query: str = "global",
+        context: str = "local",
         locations: int = 0,
         name: str = "local",
         **kwargs,
     ):
-        super().__init__(name=name, **kwargs)
+        super().__init__(weight, name=name, **kwargs)
         self.critic = critic
         self.estimator = estimators.get(estimator)
-        self.weight = weight
+        self.query = query
+        self.context = context
         self.locations = locations
 
     @property
-    def adversary_variables(self):
-        return []
+    def endpoints(self):
+        return (self.query, self.context)
 
-    def build(self, local_shapes, global_shapes):
-        shape = local_shapes["local"]
-        places = shape[1] * shape[2]
-        if self.locations > places:
+    def build(self, shapes):
+        shape = map_shape(shapes[self.context])
+        if self.locations > shape[1] * shape[2]:
             raise ValueError(
-                f"{self.locations} locations are to be drawn (--locations) from a local map of "
-                f"{shape[1]}x{shape[2]}; give at most {places}, or 0 for all"
+                f"{self.locations} locations are to be drawn (--locations) from a {self.context} "
+                f"map of {shape[1]}x{shape[2]}; give at most {shape[1] * shape[2]}, or 0 for all"
             )
         if not self.critic.built:
-            self.critic.build(shape, global_shapes["global"])
+            self.critic.build(shape, shapes[self.query])
         self.built = True
 
-    def call(
-        self, local_endpoints, global_endpoints, random: StepRandom, training: bool = True
-    ) -> TermOutput:
-        features, stands_for = self._some_places(local_endpoints["local"], random)
-        scores = self.critic(features, global_endpoints["global"], training=training)
-        value = self.estimator(scores, stands_for)
+    def call(self, query, context, random: StepRandom, training: bool = True) -> TermOutput:
+        features, scale = self._some_locations(as_map(context[self.context]), random)
+        scores = self.critic(features, query[self.query], training=training)
+        value = self.estimator(scores, scale)
         metrics = {
             f"{self.name}_mi": value,
             f"{self.name}_joint_score": tf.reduce_mean(scores.joint),
@@ -75,21 +78,22 @@ class MutualInformation(keras.layers.Layer):
         }
         return TermOutput(-value, None, metrics)
 
-    def _some_places(self, local_map, random):
-        """[N, M, M, C] as it is or [N, S, 1, C], and how many places each of those stands for."""
+    def _some_locations(self, features, random):
+        """[N, M, M', C] as it is or [N, S, 1, C]; how many locations each of those stands for."""
         if not self.locations:
-            return local_map, 1.0
-        places = local_map.shape[1] * local_map.shape[2]
-        rows = tf.reshape(local_map, [-1, places, local_map.shape[3]])
-        chosen = random.choice(f"{self.name} locations", places, self.locations)
-        return tf.gather(rows, chosen, axis=1)[:, :, tf.newaxis], places / self.locations
+            return features, 1.0
+        total = features.shape[1] * features.shape[2]
+        flat = tf.reshape(features, [-1, total, features.shape[3]])
+        indices = random.choice(f"{self.name} locations", total, self.locations)
+        return tf.gather(flat, indices, axis=1)[:, :, tf.newaxis], total / self.locations
 
     def get_config(self):
         return {
-            "name": self.name,
+            **super().get_config(),
             "critic": keras.saving.serialize_keras_object(self.critic),
             "estimator": self.estimator.name,
-            "weight": self.weight,
+            "query": self.query,
+            "context": self.context,
             "locations": self.locations,
         }
 
@@ -100,41 +104,56 @@ class MutualInformation(keras.layers.Layer):
 
 
 def local_mutual_information(
-    critic: str, estimator: str, weight: float = 1.0, *, locations: int = 0, **of_critic: Any
+    critic: str,
+    estimator: str,
+    weight: float = 1.0,
+    *,
+    query: str = "global",
+    context: str = "local",
+    locations: int = 0,
+    **critic_arguments: Any,
 ) -> MutualInformation:
-    """DIM(L)'s term (section 3.2, eq. 6), its critic made by a name of `critics.LOCAL_NAMES`.
+    """DIM(L)'s term (section 3.2, eq. 6), or that of another pair of endpoints.
 
     Args:
-        critic: the name.
-        estimator: a name of `estimators.NAMES`.
+        critic: A name of `critics.LOCAL_NAMES`.
+        estimator: A name of `estimators.NAMES`.
         weight: β.
+        query: Endpoint that is compared with all locations of the context.
+        context: Endpoint whose locations are scored.
         locations: S; 0: all.
-        **of_critic: the critic's own: those of `critics.DotProductCritic` for "dot", of
+        **critic_arguments: Arguments of `critics.DotProductCritic` for "dot", of
             `critics.ConcatCritic` for "concat".
 
+    Returns:
+        The term, called "local" for the paper's pair and QUERY_CONTEXT for others.
+
     Raises:
-        ValueError: unknown critic or estimator, or an argument that this critic does not have.
+        ValueError: Unknown critic or estimator, or an argument that this critic does not have.
     """
-    made = critics.get(critic, **of_critic)
-    return MutualInformation(made, estimator, weight, locations, name="local")
+    name = "local" if (query, context) == ("global", "local") else f"{query}_{context}"
+    return MutualInformation(
+        critics.get(critic, **critic_arguments), estimator, weight, query, context, locations, name
+    )
 
 
 def global_mutual_information(
-    critic: str, estimator: str, weight: float = 1.0, **of_critic: Any
+    critic: str, estimator: str, weight: float = 1.0, **critic_arguments: Any
 ) -> MutualInformation:
-    """DIM(G)'s term (section 3.1), its critic made by a name of `critics.GLOBAL_NAMES`.
+    """DIM(G)'s term (section 3.1): of the global feature and the whole local map.
 
     Args:
-        critic: the name.
-        estimator: a name of `estimators.NAMES`.
+        critic: A name of `critics.GLOBAL_NAMES`.
+        estimator: A name of `estimators.NAMES`.
         weight: α.
-        **of_critic: the critic's own: those of `critics.DotProductCritic` but `whole_map` for
-            "dot", of `critics.GlobalCritic` for the others.
+        **critic_arguments: Arguments of `critics.DotProductCritic` but `whole_map` for "dot", of
+            `critics.GlobalCritic` for the others.
 
     Raises:
-        ValueError: unknown critic or estimator, or an argument that this critic does not have.
+        ValueError: Unknown critic or estimator, or an argument that this critic does not have.
     """
     if critic == "dot":
-        of_critic = {"whole_map": True, **of_critic}
-    made = critics.get(critic, **of_critic)
-    return MutualInformation(made, estimator, weight, name="global")
+        critic_arguments = {"whole_map": True, **critic_arguments}
+    return MutualInformation(
+        critics.get(critic, **critic_arguments), estimator, weight, name="global"
+    )

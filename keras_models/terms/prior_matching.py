@@ -1,19 +1,16 @@
 """Prior matching: the global feature's distribution is made that of a prior, adversarially."""
 
-import math
-
 import keras
-import tensorflow as tf
 
 from keras_models import adversary, estimators, priors
 from keras_models.distribute.randomness import StepRandom
 from keras_models.nn import layers
 from keras_models.nn.discriminators import Discriminator
-from keras_models.terms.output import TermOutput
+from keras_models.terms.base import Term, TermOutput
 
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
-class PriorMatching(keras.layers.Layer):
+class PriorMatching(Term):
     """Adversarial matching of the global feature with a prior (section 3.3, eq. 7).
 
     Both players' losses are those of `adversary.losses`. Only the discriminator sees the feature
@@ -37,54 +34,45 @@ class PriorMatching(keras.layers.Layer):
         **kwargs,
     ):
         kwargs.setdefault("name", "prior_matching")
-        super().__init__(**kwargs)
+        super().__init__(weight, **kwargs)
         self.prior = prior
         self.discriminator = discriminator
         self.divergence = estimators.get(divergence)
         self.penalty = penalty
-        self.weight = weight
+
+    @property
+    def endpoints(self):
+        return ("global",)
 
     @property
     def adversary_variables(self):
         return self.discriminator.trainable_variables
 
-    def build(self, local_shapes, global_shapes):
-        del local_shapes
-        dim = global_shapes["global"][-1]
-        if dim != self.prior.dim:
-            raise ValueError(
-                f"the prior has {self.prior.dim} dimensions, the global feature {dim}; make it "
-                f"with priors.get(name, {dim})"
-            )
+    def build(self, shapes):
+        dim = shapes["global"][-1]
+        priors.check_dim(self.prior, dim)
         if not self.discriminator.built:
             self.discriminator.build((None, dim))
         self.built = True
 
-    def call(
-        self, local_endpoints, global_endpoints, random: StepRandom, training: bool = True
-    ) -> TermOutput:
-        del training
-        features = tf.cast(global_endpoints["global"], tf.float32)
-        globals_ = math.prod(features.shape[1:-1])
-        noise = random.uniform("prior", tf.shape(features)[0], (globals_, self.prior.dim))
-        real = self.prior.sample(tf.reshape(noise, [-1, self.prior.dim]))
-        encoded = self.prior.to_support(tf.reshape(features, [-1, self.prior.dim]))
-        found = adversary.losses(self.discriminator, real, encoded, self.divergence, self.penalty)
+    def call(self, query, context, random: StepRandom, training: bool = True) -> TermOutput:
+        del context, training
+        real, encoded = priors.samples_and_features(self.prior, query["global"], random)
+        losses = adversary.losses(self.discriminator, real, encoded, self.divergence, self.penalty)
         metrics = {
-            "prior_encoder_loss": found.maker_loss,
-            "prior_divergence": found.divergence,
-            "prior_gradient_penalty": found.penalty,
+            "prior_encoder_loss": losses.generator_loss,
+            "prior_divergence": losses.divergence,
+            "prior_gradient_penalty": losses.penalty,
         }
-        return TermOutput(found.maker_loss, found.adversary_loss, metrics)
+        return TermOutput(losses.generator_loss, losses.adversary_loss, metrics)
 
     def get_config(self):
         return {
-            "name": self.name,
+            **super().get_config(),
             "prior": keras.saving.serialize_keras_object(self.prior),
             "discriminator": keras.saving.serialize_keras_object(self.discriminator),
             "divergence": self.divergence.name,
             "penalty": self.penalty,
-            "weight": self.weight,
         }
 
     @classmethod

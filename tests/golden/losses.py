@@ -41,8 +41,6 @@ FLAGFILES = sorted(
 )
 LOCAL_CRITICS = ("dot", "concat")
 GLOBAL_CRITICS = ("conv", "dense", "dot")
-# How the step of an old name is called now, once something is renamed.
-RENAMED: dict[str, str] = {}
 
 Losses = dict[str, list[float]]
 
@@ -64,9 +62,7 @@ def losses(case: str) -> Losses:
     kind, _, name = case.partition("/")
     model, batch = of_flagfile(name) if kind == "flags" else of_critic(kind, *name.split("/"))
     steps = [model.train_step(batch) for _ in range(STEPS)]
-    return {
-        RENAMED.get(metric, metric): [float(step[metric]) for step in steps] for metric in steps[0]
-    }
+    return {metric: [float(step[metric]) for step in steps] for metric in steps[0]}
 
 
 def of_flagfile(name: str) -> tuple[ObjectiveModel, Batch]:

@@ -69,7 +69,7 @@ def model_with_everything(**compile_arguments):
         terms.Coordinates((8,), weight=0.2),
         terms.RelativeCoordinates((8,), weight=0.1),
     ]
-    model = DeepInfoMax(encoder, parts, Views(Augmentation(), occluded=True))
+    model = DeepInfoMax(encoder, parts, Views(Augmentation(), occluded=True), symmetric=False)
     model.compile(
         optimizer=keras.optimizers.SGD(0.05),
         adversary_optimizer=keras.optimizers.SGD(0.05),
@@ -359,19 +359,19 @@ def test_step_with_everything_in_graph_and_xla_equals_eager():
             np.testing.assert_allclose(metrics[name], expected[name], rtol=1e-3, atol=1e-3)
 
 
-def test_the_global_feature_is_of_the_global_view():
+def test_the_query_is_of_the_query_view():
     """Each term gets the endpoints of both views."""
     seen = []
 
-    class Watcher(keras.layers.Layer):
-        weight, adversary_variables = 1.0, ()
+    class Watcher(terms.Term):
+        endpoints = ("global",)
 
-        def build(self, local_shapes, global_shapes):
+        def build(self, shapes):
             self.built = True
 
-        def call(self, local_endpoints, global_endpoints, random):
-            seen.append((local_endpoints["global"], global_endpoints["global"]))
-            return terms.TermOutput(tf.reduce_sum(global_endpoints["global"]), None, {})
+        def call(self, query, context, random, training):
+            seen.append((query["global"], context["global"]))
+            return terms.TermOutput(tf.reduce_sum(query["global"]), None, {})
 
     for views in (Views(), Views(occluded=True)):
         model = DeepInfoMax(make_model(compiled=False).encoder, [Watcher()], views)

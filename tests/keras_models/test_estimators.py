@@ -465,3 +465,24 @@ def test_best_critic_reaches_the_jensen_shannon_divergence_by_quadrature(name, n
     assert 0 < jsd < np.log(2)
     value, *_ = evaluate(name, *gaussian_log_ratios(nats, 1))
     np.testing.assert_allclose(value, 2 * jsd - 2 * np.log(2), atol=0.07)
+
+
+@pytest.mark.parametrize("excluded", [None, [3, 0, 1, 0]])
+def test_info_nce_of_vectors_is_the_equation(excluded):
+    """Query by query in float64; row `positive` is the query's own key."""
+    rng = np.random.default_rng(0)
+    queries, keys = rng.normal(size=(4, 3)), rng.normal(size=(5, 3))
+    positive = [1, 2, 0, 4]
+    losses, best = [], []
+    for i, own in enumerate(positive):
+        scores = {k: queries[i] @ keys[k] for k in range(5) if not excluded or k != excluded[i]}
+        losses.append(-np.log(np.exp(scores[own]) / sum(np.exp(s) for s in scores.values())))
+        best.append(max(scores, key=scores.get) == own)
+    loss, accuracy = estimators.info_nce_of_vectors(
+        tf.constant(queries, tf.float32),
+        tf.constant(keys, tf.float32),
+        tf.constant(positive),
+        excluded and tf.constant(excluded),
+    )
+    np.testing.assert_allclose(loss, np.mean(losses), rtol=1e-5)
+    np.testing.assert_allclose(accuracy, np.mean(best))

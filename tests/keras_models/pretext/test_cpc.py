@@ -4,7 +4,7 @@ import pytest
 import small_baseline as small
 import tensorflow as tf
 
-from keras_models.pretext.cpc import CPC, GatedUnit, info_nce
+from keras_models.pretext.cpc import CPC, GatedUnit
 
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (3, 16, 12, 1)).astype(np.float32)
 
@@ -43,16 +43,6 @@ def test_context_depends_on_nothing_below():
     np.testing.assert_array_equal(after[:, :2], before[:, :2])
     assert (np.abs(after[:, 2] - before[:, 2]).max(-1) > 0).all()
     assert not any("norm" in v.path for v in model.encoder.variables)
-
-
-def test_info_nce_is_the_equation():
-    rng = np.random.default_rng(0)
-    p, z = rng.normal(size=(2, 5, 3)).astype(np.float32)
-    scores = p @ z.T
-    losses = [-np.log(np.exp(scores[i, i]) / np.exp(scores[i]).sum()) for i in range(5)]
-    loss, share = info_nce(tf.constant(p), tf.constant(z))
-    np.testing.assert_allclose(loss, np.mean(losses), rtol=1e-5)
-    np.testing.assert_allclose(share, np.mean(scores.argmax(1) == np.arange(5)))
 
 
 def test_each_place_predicts_those_below_it_in_its_column():

@@ -25,12 +25,12 @@ def random_endpoints(n=6):
 
 def make_term(term_type, hidden_units=(7, 6), **arguments):
     term = term_type(hidden_units, **arguments)
-    term.build(SHAPES, SHAPES)
+    term.build(SHAPES)
     return term
 
 
 def call(term, local_features, global_features, random=RANDOM):
-    out = term({"local": local_features}, {"global": global_features}, random=random)
+    out = term({"global": global_features}, {"local": local_features}, random=random)
     return {"loss": out.encoder_loss, **out.metrics}
 
 
@@ -124,7 +124,7 @@ def trained(term_type, local_map, steps):
     keras.utils.set_random_seed(0)
     term = term_type(hidden_units=(64,))
     shapes = {"local": (None, rows, columns, channels), "global": (None, DIM)}
-    term.build(shapes, shapes)
+    term.build(shapes)
     local_features = tf.repeat(tf.constant(local_map, tf.float32)[tf.newaxis], 4, axis=0)
     global_features = tf.random.stateless_normal([4, DIM], [1, 0])
     optimizer = keras.optimizers.Adam(0.02)
@@ -177,7 +177,7 @@ def test_constant_features_stay_at_chance_of_offsets():
 def test_each_feature_from_its_own_view(term_type):
     term = make_term(term_type)
     local, other = random_endpoints(), {k: x + 1 for k, x in random_endpoints().items()}
-    loss = term(local, other, random=RANDOM).encoder_loss
+    loss = term(other, local, random=RANDOM).encoder_loss
     np.testing.assert_array_equal(loss, call(term, local["local"], other["global"])["loss"])
 
 
@@ -248,7 +248,7 @@ def test_two_replicas_equal_one_device(term_type, two_replicas):
 )
 def test_defaults(term_type, name, classes, inputs):
     term = getattr(terms, term_type.__name__)()
-    term.build(SHAPES, SHAPES)
+    term.build(SHAPES)
     assert (term.name, term.weight, term.hidden_units) == (name, 1.0, (512, 512))
     assert (term.predictor.rows, term.predictor.columns) == classes
     kernels = [v.shape for v in term.trainable_variables if v.name == "kernel"]

@@ -21,7 +21,7 @@ def random_endpoints(n=6):
 def make_local_mutual_information(estimator="jsd", locations=0):
     critic = critics.get("dot", units=6)
     term = MutualInformation(critic, estimator, weight=0.7, locations=locations)
-    term.build(SHAPES, SHAPES)
+    term.build(SHAPES)
     return term
 
 
@@ -40,11 +40,11 @@ def test_local_mutual_information_is_the_estimator_of_the_critic(name):
     assert term.adversary_variables == []
 
 
-def test_local_mutual_information_takes_each_feature_from_its_own_view():
+def test_query_and_context_are_each_taken_from_their_own_view():
     term = make_local_mutual_information()
     local, other = random_endpoints(), {k: x + 1 for k, x in random_endpoints().items()}
-    loss = term(local, other, random=RANDOM).encoder_loss
-    only_used = {"local": local["local"]}, {"global": other["global"]}
+    loss = term(other, local, random=RANDOM).encoder_loss
+    only_used = {"global": other["global"]}, {"local": local["local"]}
     np.testing.assert_array_equal(term(*only_used, random=RANDOM).encoder_loss, loss)
 
 
@@ -119,7 +119,7 @@ def test_global_made_by_name(name):
     of_critic = {"units": 16, "temperature": 0.5} if name == "dot" else {"negatives": 2}
     term = terms.global_mutual_information(name, "dv", 0.5, **of_critic)
     shapes = {"local": (None, 5, 5, 4), "global": (None, 3)}
-    term.build(shapes, shapes)
+    term.build(shapes)
     endpoints = {"local": tf.zeros([4, 5, 5, 4]), "global": tf.zeros([4, 3])}
     assert term.critic(endpoints["local"], endpoints["global"]).joint.shape == (4, 1, 1)
     assert of_critic.items() <= term.critic.get_config().items()

@@ -26,7 +26,7 @@ def make_prior_matching(penalty=1.7, prior="uniform", divergence="gan"):
     term = PriorMatching(
         priors.get(prior, 3), Discriminator((7, 5)), divergence, penalty, weight=0.1
     )
-    term.build(SHAPES, SHAPES)
+    term.build(SHAPES)
     # Large weights, so that the penalty weighs as much as the rest and its halves differ.
     term.discriminator.set_weights([2 * w for w in term.discriminator.get_weights()])
     return term
@@ -199,7 +199,7 @@ def test_prior_matching_owns_the_discriminator_as_adversary():
 
 
 def call(term, features):
-    out = term({}, {"global": features}, random=RANDOM)
+    out = term({"global": features}, {}, random=RANDOM)
     return {"encoder": out.encoder_loss, "adversary": out.adversary_loss, **out.metrics}
 
 
@@ -279,7 +279,7 @@ def test_several_globals_of_an_image_are_samples_like_any_other():
 def test_a_prior_of_another_dimension_raises():
     term = PriorMatching(UniformPrior(4), Discriminator((7, 5)))
     with pytest.raises(ValueError, match="4 dimensions, the global feature 3"):
-        term.build(SHAPES, SHAPES)
+        term.build(SHAPES)
 
 
 def test_made_by_name():

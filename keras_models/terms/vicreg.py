@@ -5,17 +5,17 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from keras_models.baselines.two_views import TwoViews
-from keras_models.distribute import replicas
 from keras_models.nn import layers
-from keras_models.views import Augmentation
+from keras_models.terms.projected import ProjectedTerm, of_all_replicas
 
 VARIANCE_EPSILON = 1e-4
 
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
-class VICReg(TwoViews):
-    """Minimises VICReg's three terms of two views (Bardes et al. 2022, eq. 6).
+class VICReg(ProjectedTerm):
+    """VICReg's three terms of two views (Bardes et al. 2022, eq. 6).
+
+    https://arxiv.org/abs/2105.04906
 
     The invariance is the mean squared difference over images and numbers, to which the paper's
     weights belong in its published code; its eq. 5 has the sum over numbers. The variance is the
@@ -23,51 +23,43 @@ class VICReg(TwoViews):
     images of all replicas.
 
     Args:
-        encoder: images -> endpoints.
-        hidden_units: of each hidden layer of the projector, the paper's expander.
-        projected_units: of its output; the paper's layers have 8192 units.
+        hidden_units: Units of each hidden layer of the projector, the paper's expander.
+        projected_units: P, units of its output; the paper's layers have 8192 units.
         invariance: λ.
         variance: μ.
         covariance: ν.
-        augmentation: makes a view; None: with the default ranges.
-        seed: of the random numbers drawn in training.
+        **kwargs: Arguments of `ProjectedTerm`.
     """
 
     def __init__(
         self,
-        encoder,
         hidden_units: Sequence[int] = (1024, 1024),
         projected_units: int = 1024,
         invariance: float = 25.0,
         variance: float = 25.0,
         covariance: float = 1.0,
-        augmentation: Augmentation | None = None,
-        seed: int = 0,
+        name: str = "vicreg",
         **kwargs,
     ):
-        super().__init__(encoder, hidden_units, projected_units, augmentation, seed, **kwargs)
+        super().__init__(hidden_units, projected_units, name=name, **kwargs)
         self.invariance = invariance
         self.variance = variance
         self.covariance = covariance
 
     def compare(self, first, second):
+        covariances = [covariance_matrix(of_all_replicas(view)) for view in (first, second)]
         metrics = {
             "invariance": tf.reduce_mean((first - second) ** 2),
-            "variance_hinge": tf.constant(0.0),
-            "covariance": tf.constant(0.0),
+            "variance_hinge": tf.add_n([variance_hinge(x) for x in covariances]) / 2,
+            "covariance": tf.add_n([off_diagonal(x) for x in covariances]),
         }
-        for view in (first, second):
-            every = tf.reshape(replicas.stack(view), [-1, view.shape[1]])  # [B, P]
-            spread = covariance_matrix(every)
-            metrics["variance_hinge"] += 0.5 * variance_hinge(spread)
-            metrics["covariance"] += off_diagonal(spread)
         loss = self.invariance * metrics["invariance"]
         loss += self.variance * metrics["variance_hinge"] + self.covariance * metrics["covariance"]
         return loss, metrics
 
-    def config(self):
+    def get_config(self):
         return {
-            **super().config(),
+            **super().get_config(),
             "invariance": self.invariance,
             "variance": self.variance,
             "covariance": self.covariance,
