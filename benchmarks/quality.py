@@ -27,6 +27,7 @@ from trained_rows import MEASURES, TITLES
 
 from dim_tf.evaluation.report import paper
 from dim_tf.files import replace_text
+from dim_tf.names import AMDIM_PAIRS
 
 COMMON = {
     "dataset": "cifar10",
@@ -47,12 +48,12 @@ U128, U64 = ({"mi_units": units} for units in (128, 64))
 SIMCLR = {**LARGE, "model": "simclr", "temperature": 0.2}
 SIMCLR_B = {**SIMCLR, **HALF, **CROPS}
 VICREG = {**LARGE, "model": "vicreg"}
-AMDIM = {**LARGE, "model": "amdim", "mi_units": 512}
-GLOBAL = {**AMDIM, **HALF, "scales": "global-global"}
-BOTH = {**AMDIM, "batch_size": 128, "scales": "global-global,global-local"}
+AMDIM = {**DIM, **LARGE, "views": 2, "pairs": ",".join(AMDIM_PAIRS)}
+GLOBAL = {**AMDIM, **HALF, "pairs": "global-global"}
+BOTH = {**AMDIM, "batch_size": 128, "pairs": "global-global,global-local"}
 BOTH_HALF = {**BOTH, **HALF}
 BOTH_256 = {**BOTH_HALF, **PLACES, "batch_size": 256}
-TWO_VIEWS = {**DIM, **COSINE, "batch_size": 128, "views": 2}
+TWO_VIEWS = {**DIM, **COSINE, "batch_size": 128, "views": 2, "symmetric": False}
 TWO_VIEWS_T02 = {**TWO_VIEWS, **HALF, **T02, "learning_rate": 1e-3}
 BOTH_128 = {**BOTH_256, **T02, **U128}
 GLOBAL_128 = {**GLOBAL, **T02, **U128}
@@ -103,8 +104,8 @@ RECIPES = {
     "global to both, half, temperature 0.1": {**BOTH_HALF, **T01},
     "global to both, half, temperature 0.2, crops, decay": {**BOTH_HALF, **T02, **CROPS, **DECAY},
     "global to both, half, fewer places": {**BOTH_HALF, **PLACES},
-    "global to local, half, temperature 0.2": {**BOTH_HALF, **T02, "scales": "global-local"},
-    "global to global, half, temperature 0.2": {**BOTH_HALF, **T02, "scales": "global-global"},
+    "global to local, half, temperature 0.2": {**BOTH_HALF, **T02, "pairs": "global-local"},
+    "global to global, half, temperature 0.2": {**BOTH_HALF, **T02, "pairs": "global-global"},
     "V": TWO_VIEWS_T02,
     "V, coordinates": {**TWO_VIEWS_T02, **tasks(1.0, 0.0)},
     "V, both tasks": {**TWO_VIEWS_T02, **tasks(1.0, 1.0)},
@@ -140,14 +141,14 @@ RECIPES = {
     "G, both tasks at 3": {**GLOBAL_128, **tasks(3.0, 3.0)},
     "fast": FAST,  # flags/cifar10_fast.cfg
     "fast, 128 units": {**FAST, **U128},
-    "global and fc to themselves, 256": {**GLOBAL, "scales": "global-global,fc-fc"},
+    "global and fc to themselves, 256": {**GLOBAL, "pairs": "global-global,fc-fc"},
     "global and fc to themselves, and to local, 256": {
         **BOTH_256,
-        "scales": "global-global,fc-fc,global-local",
+        "pairs": "global-global,fc-fc,global-local",
     },
     "global to itself, conv and local, 256": {
         **BOTH_256,
-        "scales": "global-global,global-conv,global-local",
+        "pairs": "global-global,global-conv,global-local",
     },
 }
 

@@ -203,7 +203,11 @@ def _objective(experiment: Experiment) -> str:
         and (value := getattr(experiment, name))
     ]
     if experiment.model == "dim":
-        also = ["occlusion"] * experiment.occlusion + ["two views"] * (experiment.views == 2)
+        also = [f"pairs {experiment.pairs}"] if experiment.pairs else []
+        also += ["matched by mmd"] * (experiment.gamma > 0 and experiment.prior_matching == "mmd")
+        also += ["occlusion"] * experiment.occlusion
+        if experiment.views == 2:
+            also.append("two views" if experiment.symmetric else "two views, one way round")
         return f"estimator {experiment.estimator}; " + ", ".join([*numbers, *also])
     own = {
         name: getattr(experiment, name)

@@ -115,10 +115,13 @@ class Views:
         """
         context = query = images
         if self.augmentation:
-            flips = [random] * 2 if self.shared_flip else map(random.another, VIEWS)
+            if self.shared_flip:
+                sides = [flip(images, random)] * 2
+            else:
+                sides = [flip(images, random.another(view)) for view in VIEWS]
             context, query = (
-                self.augmentation(flip(images, of_flip), random, view)
-                for view, of_flip in zip(VIEWS, flips, strict=True)
+                self.augmentation(side, random, view)
+                for side, view in zip(sides, VIEWS, strict=True)
             )
         if self.occluded:
             query = occlude(query, random)

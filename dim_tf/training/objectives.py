@@ -13,6 +13,8 @@ from keras_models import DeepInfoMax, priors, terms
 from keras_models.encoders import Encoder
 from keras_models.views import Augmentation, Views
 
+PAIRED = ("dim", "amdim")  # whose terms are of a query and a context
+
 
 def make(experiment: Experiment, encoder: Encoder) -> DeepInfoMax:
     """The experiment's model, not built.
@@ -24,7 +26,7 @@ def make(experiment: Experiment, encoder: Encoder) -> DeepInfoMax:
         encoder,
         TERMS[experiment.model](experiment, encoder),
         make_views(experiment),
-        experiment.symmetric,
+        experiment.model not in PAIRED or experiment.symmetric,
         experiment.seed,
         name="deep_infomax",
     )
@@ -36,8 +38,8 @@ def make_views(experiment: Experiment) -> Views:
         return Views(occluded=experiment.occlusion)
     return Views(
         Augmentation(experiment.smallest_crop, experiment.colours),
-        experiment.occlusion and experiment.model == "dim",
-        shared_flip=experiment.model in ("dim", "amdim"),
+        experiment.model == "dim" and experiment.occlusion,
+        shared_flip=experiment.model in PAIRED,
     )
 
 

@@ -15,17 +15,22 @@ from dim_tf.export import publish
     [
         ({}, "estimator jsd; beta 1, gamma 0.1"),
         (
-            {"alpha": 0.5, "coordinates": 2.0, "occlusion": True, "views": 2},
-            "estimator jsd; alpha 0.5, beta 1, gamma 0.1, coordinates 2, occlusion, two views",
+            {"alpha": 0.5, "coordinates": 2.0, "occlusion": True, "views": 2, "symmetric": False},
+            "estimator jsd; alpha 0.5, beta 1, gamma 0.1, coordinates 2, occlusion, two views, "
+            "one way round",
         ),
         (
             {
                 "model": "amdim",
-                "scales": "global-global",
+                "pairs": "global-global",
                 "coordinates": 1.0,
                 "critic_temperature": 0.2,
             },
-            "amdim, scales global-global, coordinates 1, critic_temperature 0.2",
+            "amdim, pairs global-global, coordinates 1, critic_temperature 0.2",
+        ),
+        (
+            {"views": 2, "pairs": "global-global", "prior_matching": "mmd"},
+            "estimator jsd; beta 1, gamma 0.1, pairs global-global, matched by mmd, two views",
         ),
         ({"model": "beta_vae"}, "beta_vae, kl_weight 4"),
         ({"model": "simclr"}, "simclr, temperature 0.5"),

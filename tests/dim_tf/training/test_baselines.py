@@ -13,9 +13,9 @@ from dim_tf.data.splits import Split, Splits
 from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment, refused_elsewhere
 from dim_tf.names import MODELS
-from dim_tf.training import baselines, loop
+from dim_tf.training import baselines, loop, objectives
 from dim_tf.training.checkpoint import Checkpoints
-from dim_tf.training.model import load_trained, make_encoder, make_model, make_terms
+from dim_tf.training.model import load_trained, make_encoder, make_model
 from keras_models import DeepInfoMax
 from keras_models.distribute.randomness import StepRandom
 from keras_models.encoders import Encoder
@@ -39,7 +39,8 @@ def experiment(model, folder="", **settings):
 
 
 def test_every_model_is_made():
-    assert set(baselines._MODELS) == set(NAMES)
+    assert {*baselines._MODELS, *objectives.TERMS} == set(MODELS)
+    assert not set(baselines._MODELS) & set(objectives.TERMS)
 
 
 class Watched(Experiment):
@@ -68,6 +69,7 @@ OTHERS = {
     "relative_coordinates": 0.5,
     "occlusion": True,
     "views": 2,
+    "symmetric": False,
     "smallest_crop": 0.5,
     "colours": 0.5,
     "prior": "gaussian",
@@ -94,11 +96,13 @@ def test_what_a_model_does_not_read_is_told(model, settings, encoder, monkeypatc
     for made in (DeepInfoMax, Generator):
         monkeypatch.setattr(made, "build", lambda model: None)
     data = splits(32)
-    others = {**settings, "local_critic": "dot"} if model == "dim" else settings
+    others = {**settings, "local_critic": "dot"} if model in ("dim", "amdim") else settings
     wanted = Watched(name="t", model=model, mi_units=8, latent_dim=64, **others)
     Watched.read.clear()
-    if model in ("dim", "generator"):
+    if model == "generator":
         make_model(wanted, data)
+    elif model in objectives.TERMS:
+        objectives.make(wanted, encoder)
     else:
         baselines.make(wanted, encoder, data)
     of_models = {*settings, "mi_units"}
@@ -109,9 +113,10 @@ def test_what_a_model_does_not_read_is_told(model, settings, encoder, monkeypatc
 def test_the_coordinate_tasks_have_their_weights(tasks, encoder):
     names = ("coordinates", "relative_coordinates")
     settings = dict(zip(names, tasks, strict=True))
-    one_view = make_terms(Experiment(name="t", **settings), encoder)
-    amdim = Experiment(name="t", model="amdim", **settings)
-    two_views = baselines.make(amdim, encoder, splits(32)).terms
+    one_view, two_views = (
+        objectives.make(Experiment(name="t", model=model, **settings), encoder).terms
+        for model in ("dim", "amdim")
+    )
     wanted = {name: weight for name, weight in settings.items() if weight}
     for found in (one_view, two_views):
         assert {term.name: term.weight for term in found if term.name in names} == wanted
@@ -127,7 +132,7 @@ def test_what_makes_views_is_not_read_where_there_is_one():
     assert two.reader == "--model=dim --views=2"
 
 
-@pytest.mark.parametrize("model", ["dim", "amdim", "simclr", "vicreg"])
+@pytest.mark.parametrize("model", ["dim", "amdim", "simclr", "vicreg", "barlow_twins"])
 @pytest.mark.parametrize("views", [1, 2])
 def test_settings_of_views_reach_the_images_that_are_encoded(model, views, monkeypatch):
     """Without crops and colours these are the images, flipped or not; with them they are others."""
@@ -150,7 +155,8 @@ def test_settings_of_views_reach_the_images_that_are_encoded(model, views, monke
         made.objective(Batch(tf.constant(images)), StepRandom(0, 0))
         same = [(np.abs(sides - x.numpy()).max((2, 3, 4)) == 0).any(0).all() for x in encoded]
         plain = (crop, colours) == (1.0, 0.0) or (model == "dim" and views == 1)
-        passes = 1 if model == "dim" and plain else 2  # dim encodes the same images once
+        # Equal images are encoded once.
+        passes = 1 if plain and model in ("dim", "amdim") else 2
         assert same == [plain] * passes
 
 
@@ -158,7 +164,7 @@ def test_what_some_models_alone_have_is_refused_elsewhere():
     assert refused_elsewhere() == {
         "kl_weight": ("beta_vae",),
         "temperature": ("simclr",),
-        "scales": ("amdim",),
+        "pairs": ("dim", "amdim"),
     }
 
 
@@ -221,13 +227,13 @@ def test_settings_that_do_not_fit_are_told_by_their_flags():
 def test_settings_of_other_models_are_refused():
     with pytest.raises(InputError, match="--kl_weight is for --model=beta_vae, not vae"):
         experiment("vae", kl_weight=2.0)
-    with pytest.raises(InputError, match="--scales is for --model=amdim, not dim"):
-        experiment("dim", scales="global-global")
-    for scales in ("global", "global-nowhere", "global-local,global-local", ""):
+    with pytest.raises(InputError, match="--pairs is for --model=dim or amdim, not simclr"):
+        experiment("simclr", pairs="global-global")
+    for pairs in ("global", "global-nowhere", "global-local,global-local", "global-conv-local"):
         with pytest.raises(
-            InputError, match=f"--scales={scales}; expected pairs ANCHOR-PLACE, none twice"
+            InputError, match=f"--pairs={pairs}; expected pairs QUERY-CONTEXT, none twice"
         ):
-            experiment("amdim", scales=scales)
+            experiment("amdim", pairs=pairs)
     with pytest.raises(InputError, match="--temperature is for --model=simclr, not vicreg"):
         experiment("vicreg", temperature=0.1)
     experiment("beta_vae", kl_weight=2.0)

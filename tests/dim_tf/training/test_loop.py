@@ -17,9 +17,9 @@ from dim_tf.data import pipeline
 from dim_tf.data.splits import Split, Splits
 from dim_tf.errors import InputError, RunError
 from dim_tf.experiment import Experiment
-from dim_tf.training import budget, loop, monitors
+from dim_tf.training import budget, loop, monitors, objectives
 from dim_tf.training.loop import Segment, segments
-from dim_tf.training.model import load_trained, make_encoder, make_model, make_terms
+from dim_tf.training.model import load_trained, make_encoder, make_model
 
 SHAPE = (16, 16, 1)
 
@@ -227,7 +227,7 @@ def test_each_critic_has_its_own_settings():
     for local, whole in (("concat", "dot"), ("dot", "dense")):
         critics = {"local_critic": local, "global_critic": whole}
         made = experiment("", **settings, **critics)
-        terms = make_terms(made, make_encoder(made, SHAPE))[:2]
+        terms = objectives.make(made, make_encoder(made, SHAPE)).terms[:2]
         for term, name in zip(terms, (local, whole), strict=True):
             expected = dot if name == "dot" else {"negatives": 2}
             assert expected.items() <= term.critic.get_config().items()
