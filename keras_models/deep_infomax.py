@@ -14,11 +14,12 @@ from keras_models.views import VIEWS, Views
 class DeepInfoMax(EncoderModel):
     """An encoder trained by a weighted sum of terms (Hjelm et al. 2019, eq. 8).
 
+    >>> from keras_models import encoders, terms
     >>> encoder = encoders.get("basic32x32")
     >>> model = DeepInfoMax(encoder, [terms.local_mutual_information("dot", "infonce", units=64)])
     >>> model.compile(learning_rate=1e-4)
-    >>> logs = model.train_on_batch(np.zeros([4, 32, 32, 3], np.float32), return_dict=True)
-    >>> sorted(logs)
+    >>> model.build()
+    >>> sorted(model.train_step(tf.zeros([4, 32, 32, 3])))
     ['local_joint_score', 'local_mi', 'local_product_score', 'loss']
 
     With two views, the query of one view meets the context of the other: Bachman et al. 2019
