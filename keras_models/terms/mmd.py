@@ -22,9 +22,13 @@ class MaximumMeanDiscrepancy(Term):
 
     Minimises the unbiased estimate of MMD² between features, mapped into the prior's support, and
     as many samples of the prior, over the images of all replicas. It is 0 in expectation where both
-    distributions are equal, and may be negative. No discriminator is trained, so its gradient is
-    the same game from the first step on; the kernel sees differences in few dimensions less than a
-    discriminator would.
+    distributions are equal, and may be negative. No discriminator is trained, so there is
+    no game whose players must keep pace; a discriminator sees finer differences than the kernel.
+
+    >>> from keras_models import DeepInfoMax, encoders, priors, terms
+    >>> mutual_information = terms.local_mutual_information("dot", "jsd", units=64)
+    >>> matching = MaximumMeanDiscrepancy(priors.get("uniform", 64), weight=0.1)
+    >>> model = DeepInfoMax(encoders.get("basic32x32"), [mutual_information, matching])
 
     The kernel is the mean of Gaussian ones, k(x, y) = exp(-‖x - y‖² / (s·d)), where d is the mean
     of ‖x - y‖² over pairs of the step's prior samples and s runs over `bandwidths`.

@@ -17,6 +17,11 @@ class NTXent(ProjectedTerm):
 
     https://arxiv.org/abs/2002.05709
 
+    >>> from keras_models import DeepInfoMax, encoders, terms
+    >>> from keras_models.views import Augmentation, Views
+    >>> views = Views(Augmentation(), shared_flip=False)
+    >>> model = DeepInfoMax(encoders.get("basic32x32"), [terms.NTXent(0.5)], views)
+
     Args:
         temperature: τ; the paper's best for CIFAR-10 is 0.5 (its appendix B.9).
         hidden_units: Units of each hidden layer of the projector.

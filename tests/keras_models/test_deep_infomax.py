@@ -1,11 +1,9 @@
-import doctest
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_models import DeepInfoMax, critics, deep_infomax, encoders, terms
+from keras_models import DeepInfoMax, critics, encoders, terms
 from keras_models.encoders import ConvNet
 from keras_models.nn.discriminators import Discriminator
 from keras_models.priors import UniformPrior
@@ -86,10 +84,6 @@ def losses(model, step=None):
     step = step or model.train_step
     logs = [step(tf.constant(batch)) for batch in BATCHES]
     return {name: np.array([x[name] for x in logs]) for name in logs[0]}
-
-
-def test_the_docstrings_example_runs():
-    assert doctest.testmod(deep_infomax).failed == 0
 
 
 def test_call_is_the_encoder():

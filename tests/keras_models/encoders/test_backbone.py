@@ -1,14 +1,12 @@
 """Any Keras model as an encoder: endpoints, scaling, batch norm, tokens; what is refused."""
 
-import doctest
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from keras_models import DeepInfoMax, terms
-from keras_models.encoders import BackboneEncoder, backbone
+from keras_models.encoders import BackboneEncoder
 
 SHAPE = (16, 16, 3)
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (4, *SHAPE)).astype(np.float32)
@@ -232,8 +230,3 @@ def test_what_does_not_fit_is_refused_by_name(make, settings, says):
 def test_a_backbone_of_any_size_takes_the_size_that_is_given():
     encoder = built(of_any_size(), image_shape=(20, 24, 3))
     assert encoder.endpoint_shapes()["local"] == (None, 9, 11, 4)
-
-
-@pytest.mark.slow
-def test_its_example():
-    assert doctest.testmod(backbone).failed == 0
