@@ -2,10 +2,12 @@
 
 | here | plain twin | equality | measured by |
 |---|---|---|---|
-| `FusedAdam` | `keras.optimizers.Adam` | test_optimizers.py | benchmarks/optimizer.py |
-| `FusedBatchNormalization` | `keras.layers.BatchNormalization` | test_layers.py | benchmarks/XXX |
-| `sum_of_squares` | `tf.reduce_sum(x**2, -1)` | test_layers.py | benchmarks/critics.py |
+| `FusedAdam` | `keras.optimizers.Adam` | test_optimizers.py | benchmarks/kernels.py |
+| `FusedBatchNormalization` | `keras.layers.BatchNormalization` | test_layers.py | the same |
+| `sum_of_squares` | `tf.reduce_sum(x**2, axis=-1)` | test_layers.py | the same |
 | `conv2d`, `conv2d_transpose` | TensorFlow's | test_kernels.py | benchmarks/kernel_gradient.py |
+
+docs/PERFORMANCE.md has the figures.
 """
 
 from collections.abc import Sequence
