@@ -51,8 +51,8 @@ def with_files_weights(monkeypatch):
 
     def make_encoder(settings, *arguments):
         encoder = make(settings, *arguments)
-        encoder.build()
         if settings.init_from:
+            encoder.build()
             encoder.set_weights(weights_of_files(encoder))
         made.append(encoder)
         return encoder
