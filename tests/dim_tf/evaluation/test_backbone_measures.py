@@ -83,10 +83,8 @@ def test_a_keras_model_passes_through_every_measure(tmp_path):
         assert set(found[measure]) == {"global"}, measure
     for measure in ("fine_tuned", "fully_supervised"):
         assert set(found[measure]) == {"conv"}
-    figures = [
-        found[measure][endpoint] for measure in found["measures"] for endpoint in found[measure]
-    ]
-    assert all(np.isfinite(figure) for figure in figures)
+    figures = [figure for measure in found["measures"] for figure in found[measure].values()]
+    assert np.isfinite(figures).all()
     assert found["knn"]["global"] > 0.9
     assert set(found["floors"]["start_weights"]["linear_probe"]) == {"conv", "fc", "global"}
     assert "conv: 4x4x8 pooled to 3x3x8" in found["protocol"]["pooled"]

@@ -131,7 +131,7 @@ def test_a_write_that_fails_leaves_the_file_that_was_there(tmp_path, monkeypatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(keras.Model, "save_weights", fail)
-    with pytest.raises(RunError, match="start_weights.* could not be written: No space left"):
+    with pytest.raises(RunError, match=r"start_weights.* could not be written: No space left"):
         start_weights.save(encoder, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [start_weights.FILE]
     assert (tmp_path / start_weights.FILE).read_bytes() == before
