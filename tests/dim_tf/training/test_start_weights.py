@@ -17,6 +17,7 @@ from dim_tf.experiment import Experiment
 from dim_tf.export import card
 from dim_tf.training import loop, start_weights
 from dim_tf.training import model as model_module
+from keras_models import encoders
 
 SHAPE = (32, 32, 3)
 
@@ -135,6 +136,60 @@ def test_a_write_that_fails_leaves_the_file_that_was_there(tmp_path, monkeypatch
         start_weights.save(encoder, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [start_weights.FILE]
     assert (tmp_path / start_weights.FILE).read_bytes() == before
+
+
+def test_the_references_of_a_run_are_random_start_weights_and_pixels(tmp_path, splits, monkeypatch):
+    """Each with the run's --max_features; the one with start weights where the run kept some."""
+    trained = small_export.small_encoder()
+    asked, calls = [], []
+
+    def make_encoder(settings, _):
+        asked.append(settings)
+        return encoders.ConvNet((8, 8, 3), ((4, 4, 2, 1),), (8,), 0, 5)
+
+    monkeypatch.setattr(stages, "load_trained", lambda *_: (SimpleNamespace(encoder=trained), 3))
+    monkeypatch.setattr(stages, "make_encoder", make_encoder)
+    monkeypatch.setattr(stages, "_evaluate", lambda *given: calls.append(given))
+    settings = experiment(tmp_path, init_from="before", seed=4, max_features=100)
+    stages.evaluate(settings, splits)
+    assert list(calls[0][3]) == ["random_encoder", "pixels"]
+
+    began = weights_of_files(trained)
+    other = small_export.small_encoder()
+    other.set_weights(began)
+    start_weights.save(other, tmp_path)
+    stages.evaluate(settings, splits)
+    stages.evaluate(dataclasses.replace(settings, floors=False), splits)
+    _, _, encode, floors, networks, _ = calls[1]
+    assert list(floors) == ["random_encoder", "start_weights", "pixels"]
+    assert_same(floors["start_weights"].args[0], began)
+    assert networks.random_encoder is floors["random_encoder"].args[0]
+    assert not np.array_equal(networks.random_encoder.get_weights()[0], began[0])
+    for of in (encode, *floors.values()):
+        assert of.keywords == {"max_features": 100}
+    assert calls[2][3] == {}
+    for of_random in asked:  # nothing of what the run began with is asked for
+        assert of_random.init_from == ""
+        assert of_random.seed != 4
+
+
+def test_the_card_has_a_column_of_start_weights_where_they_were_measured():
+    evaluation = {
+        "knn": {"global": 0.5},
+        "measures": {"knn": {}},
+        "floors": {"random_encoder": {"knn": {"global": 0.25}}},
+        "protocol": {"pooled": "conv: 7x7x2048 pooled to 2x2x2048"},
+    }
+    told = card.evaluation_table(evaluation)
+    assert "| knn | global | 0.5000 | 0.2500 |" in told
+    assert "tart weights" not in told
+    assert "averaged: conv: 7x7x2048 pooled to 2x2x2048." in told
+    evaluation["floors"]["start_weights"] = {"knn": {"global": 0.375}}
+    told = card.evaluation_table(evaluation)
+    assert "| measure | endpoint | this encoder | random weights | start weights |" in told
+    assert "|---|---|---|---|---|" in told
+    assert "| knn | global | 0.5000 | 0.2500 | 0.3750 |" in told
+    assert "Start weights: those that training began with" in told
 
 
 @pytest.mark.slow
