@@ -264,7 +264,7 @@ def _of_encoder(encode, images, experiment, networks) -> _Taken:
     began = time.perf_counter()
     subject = Subject(encode(images), encode, experiment, experiment.probe_seeds, networks)
     seconds = time.perf_counter() - began
-    pooled = _told_of_pooling(subject.features)
+    pooled = _told_of_pooling(subject.features, experiment)
     taken = _take("encoder", subject, MEASURES)
     taken.cost = {"features": seconds, **taken.cost}
     taken.protocol = {"endpoints": subject.features.described, **taken.protocol}
@@ -276,17 +276,17 @@ def _of_encoder(encode, images, experiment, networks) -> _Taken:
 
 def _of_floor(whose, encode, images, experiment) -> _Taken:
     features = encode(images)
-    pooled = _told_of_pooling(features) if whose == "pixels" else {}
+    pooled = _told_of_pooling(features, experiment) if whose == "pixels" else {}
     subject = Subject(features, encode, experiment, 1, None)
     taken = _take(whose, subject, {name: entry for name, entry in MEASURES.items() if entry.floor})
     taken.pooled = pooled
     return taken
 
 
-def _told_of_pooling(features: Representation) -> dict[str, str]:
+def _told_of_pooling(features: Representation, experiment: Experiment) -> dict[str, str]:
     """What was averaged over its locations; says so."""
     for endpoint, how in features.pooled.items():
-        say(f"evaluate: {endpoint}: {how}, as --max_features asks")
+        say(f"evaluate: {endpoint}: {how} (--max_features={experiment.max_features})")
     return features.pooled
 
 
