@@ -137,7 +137,8 @@ def test_an_evaluation_tells_what_was_pooled(splits, capsys):
     printed = capsys.readouterr().out
     assert (
         printed.count("conv: 4x4x8 pooled to 3x3x8 (--max_features=100)") == 1
-    )  # of random weights it is the same
+    # Once: that of random weights is the same.
+    assert printed.count("conv: 4x4x8 pooled to 3x3x8 (--max_features=100)") == 1
     assert printed.count("pixels: 16x16x3 pooled to 5x5x3") == 1
     unlimited = dataclasses.replace(settings, max_features=2**14)
     without = evaluate.evaluate(
