@@ -22,6 +22,7 @@ from dim_tf.names import (
     ENCODERS,
     ENDPOINTS,
     ESTIMATORS,
+    MAX_FEATURES,
     MEASURES,
     MODELS,
     TABLES,
@@ -124,6 +125,14 @@ class Experiment:
         "", "encoder; empty: chosen from the image size", choices=("", *ENCODERS)
     )
     latent_dim: int = setting(64, "units of the global feature", minimum=1, maximum=2**16)
+    encoder_weights: str = setting(
+        "auto",
+        "weights that a Keras model begins with: random; imagenet, of keras:CLASS; a file; auto: "
+        "random of keras:CLASS, of others their own",
+    )
+    init_from: str = setting(
+        "", "run or export whose encoder's weights training begins with; empty: none", is_path=True
+    )
     estimator: str = setting(
         "jsd",
         "estimator of mutual information; kl is nwj",
@@ -399,7 +408,16 @@ class Experiment:
     )
 
     floors: bool = setting(
-        True, "measure the encoder with random weights and the raw pixels too", identity=False
+        True,
+        "measure the encoder with random weights, with those that training began with where they "
+        "are others, and the raw pixels too",
+        identity=False,
+    )
+    max_features: int = setting(
+        MAX_FEATURES,
+        "numbers of an endpoint that measures take; larger ones are averaged over their locations",
+        minimum=3,  # a pixel's
+        identity=False,
     )
     probe_learning_rate: float = setting(
         1e-4, "of each probe; the authors' is 1e-4", above=0, identity=False

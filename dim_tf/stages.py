@@ -32,7 +32,7 @@ from dim_tf.export import embed, image_collection, publish, saved_model
 from dim_tf.export.version_folders import published
 from dim_tf.files import read_json, replace_text
 from dim_tf.names import MODELS
-from dim_tf.training import images_seen
+from dim_tf.training import images_seen, start_weights
 from dim_tf.training.budget import last_step
 from dim_tf.training.model import encoder_name, load_trained, make_encoder
 from dim_tf.versions import versions
@@ -51,15 +51,14 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
         RunError: there is no good checkpoint, or the files cannot be written.
     """
     model, step = load_trained(experiment, splits)
-    other_seed = derive_seed(experiment.seed, "random encoder")
-    random_encoder = make_encoder(
-        dataclasses.replace(experiment, seed=other_seed), splits.image_shape
-    )
-    random_encoder.build()
-    floors = {
-        "random_encoder": partial(representation.of_encoder, random_encoder),
-        "pixels": representation.of_pixels,
-    }
+    of_encoder = partial(representation.of_encoder, max_features=experiment.max_features)
+    random_encoder = _random_encoder(experiment, splits)
+    floors = {"random_encoder": partial(of_encoder, random_encoder)}
+    if experiment.floors and start_weights.exists(experiment.run_path):
+        start_encoder = _random_encoder(experiment, splits)
+        start_weights.restore(start_encoder, experiment.run_path)
+        floors["start_weights"] = partial(of_encoder, start_encoder)
+    floors["pixels"] = _of_pixels(experiment)
     protocol: dict[str, Any] = {
         "step": step,
         "budget_steps": last_step(experiment, splits),
@@ -74,11 +73,24 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
     _evaluate(
         experiment,
         splits,
-        partial(representation.of_encoder, model.encoder),
+        partial(of_encoder, model.encoder),
         floors if experiment.floors else {},
         Networks(model.encoder, random_encoder),
         protocol,
     )
+
+
+def _random_encoder(experiment, splits):
+    """Of the run's architecture; its weights are random, whatever training began with."""
+    seed = derive_seed(experiment.seed, "random encoder")
+    of_seed = start_weights.with_random_weights(experiment, seed)
+    encoder = make_encoder(of_seed, splits.image_shape)
+    encoder.build()
+    return encoder
+
+
+def _of_pixels(experiment):
+    return partial(representation.of_pixels, max_features=experiment.max_features)
 
 
 def evaluate_saved(experiment: Experiment, splits: Splits) -> None:
@@ -101,8 +113,8 @@ def evaluate_saved(experiment: Experiment, splits: Splits) -> None:
     _evaluate(
         experiment,
         splits,
-        partial(representation.of_saved, encoder),
-        {"pixels": representation.of_pixels} if experiment.floors else {},
+        partial(representation.of_saved, encoder, max_features=experiment.max_features),
+        {"pixels": _of_pixels(experiment)} if experiment.floors else {},
         None,
         {"encoder": encoder.description},
     )

@@ -27,6 +27,7 @@ from dim_tf.evaluation.prior_match import PriorMatch
 from dim_tf.evaluation.probes import Probe
 from dim_tf.evaluation.projection import PlaneProjections
 from dim_tf.evaluation.reconstruction import Reconstruction
+from dim_tf.evaluation.report.values import listed
 from dim_tf.evaluation.representation import Representation
 from dim_tf.evaluation.svm import SupportVectorMachine
 from dim_tf.experiment import Experiment
@@ -137,6 +138,7 @@ def _fine_tuning(s):
         e.fine_tuning_share,
         e.learning_rate,
         e.seed,
+        e.max_features,
     )
 
 
@@ -184,6 +186,7 @@ class _Taken:
     pictures: list[Picture] = dataclasses.field(default_factory=list)
     kinds: dict[str, Any] = dataclasses.field(default_factory=dict)
     protocol: dict[str, str] = dataclasses.field(default_factory=dict)
+    pooled: dict[str, str] = dataclasses.field(default_factory=dict)
     cost: dict[str, float] = dataclasses.field(default_factory=dict)
     failed: dict[str, str] = dataclasses.field(default_factory=dict)
     projected: Representation | None = None
@@ -218,21 +221,28 @@ def evaluate(
         }
 
     began = time.perf_counter()
-    found, failed = {}, dict(taken.failed)
+    found, failed, pooled = {}, dict(taken.failed), dict(taken.pooled)
     for whose, encode_floor in floors.items():
         floor = _of_floor(whose, encode_floor, images, experiment)
         found[whose] = _nested(floor.results)
         del found[whose]["uncertainty"]
+        pooled |= floor.pooled
         failed |= {f"{name} of {_FLOORS[whose]}": why for name, why in floor.failed.items()}
     cost = taken.cost | {"floors": time.perf_counter() - began}
-    named = " and of ".join(_FLOORS[whose] for whose in floors)
+    named = listed([f"of {_FLOORS[whose]}" for whose in floors])
     seen = f"fingerprint {splits.fingerprint}, of some pixels of training and test images"
     protocol = {"data": images.note, "images": seen}
     if splits.label_names:
         protocol["labels_seen"] = f"fingerprint {splits.labels_fingerprint}, of all labels"
     protocol |= taken.protocol
     if floors:
-        protocol["floors"] = f"the quick measures of {named}, probes with one seed"
+        protocol["floors"] = f"the quick measures {named}, probes with one seed"
+    if pooled:
+        told = "; ".join(f"{endpoint}: {how}" for endpoint, how in pooled.items())
+        protocol["pooled"] = (
+            f"{told}: means over the locations, for at most {experiment.max_features:,} numbers "
+            "an image (--max_features)"
+        )
     protocol["uncertainty"] = (
         "std: over seeds; ci95: bootstrap over the test images, percentiles of "
         f"{bootstrap.RESAMPLES} resamples"
@@ -254,17 +264,30 @@ def _of_encoder(encode, images, experiment, networks) -> _Taken:
     began = time.perf_counter()
     subject = Subject(encode(images), encode, experiment, experiment.probe_seeds, networks)
     seconds = time.perf_counter() - began
+    pooled = _told_of_pooling(subject.features, experiment)
     taken = _take("encoder", subject, MEASURES)
     taken.cost = {"features": seconds, **taken.cost}
     taken.protocol = {"endpoints": subject.features.described, **taken.protocol}
+    taken.pooled = pooled
     if "projection" in experiment.measure_names:
         taken.projected = projector.shown(subject.features)
     return taken
 
 
 def _of_floor(whose, encode, images, experiment) -> _Taken:
-    subject = Subject(encode(images), encode, experiment, 1, None)
-    return _take(whose, subject, {name: entry for name, entry in MEASURES.items() if entry.floor})
+    features = encode(images)
+    pooled = _told_of_pooling(features, experiment) if whose == "pixels" else {}
+    subject = Subject(features, encode, experiment, 1, None)
+    taken = _take(whose, subject, {name: entry for name, entry in MEASURES.items() if entry.floor})
+    taken.pooled = pooled
+    return taken
+
+
+def _told_of_pooling(features: Representation, experiment: Experiment) -> dict[str, str]:
+    """What was averaged over its locations; says so."""
+    for endpoint, how in features.pooled.items():
+        say(f"evaluate: {endpoint}: {how} (--max_features={experiment.max_features})")
+    return features.pooled
 
 
 def _take(whose: str, subject: Subject, entries: dict[str, Entry]) -> _Taken:
@@ -298,7 +321,11 @@ def _take(whose: str, subject: Subject, entries: dict[str, Entry]) -> _Taken:
     return taken
 
 
-_FLOORS = {"random_encoder": "the encoder with random weights", "pixels": "the raw pixels"}
+_FLOORS = {
+    "random_encoder": "the encoder with random weights",
+    "start_weights": "the encoder with the weights that training began with",
+    "pixels": "the raw pixels",
+}
 
 
 def _announced(whose: str, measure: Measure) -> Iterable[Result]:

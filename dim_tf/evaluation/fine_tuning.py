@@ -11,8 +11,10 @@ from dim_tf.errors import RunError
 from dim_tf.evaluation.excerpt import Excerpt
 from dim_tf.evaluation.few_labels import labelled
 from dim_tf.evaluation.measure import Kind, Result, of_hits
+from dim_tf.evaluation.pooling import description, pooled
 from dim_tf.evaluation.probes import hidden_layers, train
 from dim_tf.evaluation.representation import BATCH, ENDPOINTS
+from dim_tf.names import MAX_FEATURES
 from keras_models.nn import layers
 
 
@@ -32,6 +34,8 @@ class FineTuning:
         share: of the training images that have a label, in (0, 1].
         learning_rate: before the drop.
         seed: of the head, the order of the images, and which of them have a label.
+        max_features: numbers of conv that the head sees; of more, conv is averaged over its
+            locations.
     """
 
     encoder: keras.Model
@@ -41,6 +45,7 @@ class FineTuning:
     share: float = 1.0
     learning_rate: float = 1e-4
     seed: int = 0
+    max_features: int = MAX_FEATURES
 
     @property
     def kinds(self) -> dict[str, Kind]:
@@ -53,8 +58,12 @@ class FineTuning:
     @property
     def protocol(self) -> dict[str, str]:
         count = len(labelled(self.splits.train.labels, 100 * self.share, self.seed))
+        shape = self.encoder.endpoint_shapes()[self._endpoint][1:]
+        pooling = description(shape, self.max_features, self._endpoint)
         how = (
-            f"the encoder with a hidden layer of 200 units on {self._endpoint}, all weights "
+            f"the encoder with a hidden layer of 200 units on {self._endpoint}"
+            + (f" ({pooling})" if pooling else "")
+            + ", all weights "
             f"trained on {count:,} labelled images, without augmentation: Adam "
             f"{self.learning_rate:g}, batch 64, {self.epochs} epochs' steps of all images, "
             "learning rate x0.1 after two thirds; test images, last epoch; 1 seed"
@@ -71,7 +80,8 @@ class FineTuning:
         starts = {"fine_tuned": self.encoder, "fully_supervised": self.random_encoder}
         for name, start in starts.items():
             keras.utils.set_random_seed(self.seed)
-            model = Classifier(copy_of(start), self._endpoint, len(self.splits.label_names))
+            classes = len(self.splits.label_names)
+            model = Classifier(copy_of(start), self._endpoint, classes, self.max_features)
             train(
                 model, self.splits.train.images[rows], labels[rows], self.epochs, self.learning_rate
             )
@@ -89,12 +99,14 @@ class Classifier(keras.Model):
         encoder: built; it is trained too.
         endpoint: of it.
         classes: C.
+        max_features: numbers of the endpoint that the head sees.
     """
 
-    def __init__(self, encoder: keras.Model, endpoint: str, classes: int):
+    def __init__(self, encoder: keras.Model, endpoint: str, classes: int, max_features: int):
         super().__init__()
         self.encoder = encoder
         self.endpoint = endpoint
+        self.max_features = max_features
         encoder.freeze_above(endpoint)  # no gradient reaches it
         self.head = keras.Sequential(
             [keras.layers.Flatten(), *hidden_layers(), layers.Dense(classes)]
@@ -102,7 +114,8 @@ class Classifier(keras.Model):
 
     def call(self, images, training=False):
         x = image_ops.encoder_input(image_ops.to_unit(images), self.encoder.image_shape[-1])
-        return self.head(self.encoder(x, training=training)[self.endpoint], training=training)
+        features = self.encoder(x, training=training)[self.endpoint]
+        return self.head(pooled(features, self.max_features, self.endpoint), training=training)
 
 
 def copy_of(encoder: keras.Model) -> keras.Model:

@@ -251,16 +251,26 @@ def evaluation_table(evaluation: dict[str, Any]) -> str:
     """The measures of an evaluation.json, Markdown; where it is empty, a sentence that says so."""
     if not evaluation:
         return "Not measured: the export was made without an evaluation of the same training step."
-    lines = ["| measure | endpoint | this encoder | random weights |", "|---|---|---|---|"]
-    floor = evaluation.get("floors", {}).get("random_encoder", {})
+    floors = evaluation.get("floors", {})
+    shown = {"random weights": floors.get("random_encoder", {})}
+    if "start_weights" in floors:
+        shown["start weights"] = floors["start_weights"]
+    lines = [_row(["measure", "endpoint", "this encoder", *shown]), "|---" * (3 + len(shown)) + "|"]
     for measure in evaluation.get("measures", {}):
         for endpoint, value in evaluation.get(measure, {}).items():
-            random = floor.get(measure, {}).get(endpoint)
-            lines.append(
-                f"| {text(measure)} | {text(endpoint)} | {_figure(value)} | {_figure(random)} |"
-            )
-    lines += ["", "Protocol: `assets/metadata.json`."]
+            beside = [floor.get(measure, {}).get(endpoint) for floor in shown.values()]
+            lines.append(_row([text(measure), text(endpoint), *map(_figure, [value, *beside])]))
+    lines.append("")
+    if "start_weights" in floors:
+        lines.append("Start weights: those that training began with, which were not random.")
+    if pooled := evaluation.get("protocol", {}).get("pooled"):
+        lines.append(f"Large endpoints were averaged: {text(str(pooled))}.")
+    lines.append("Protocol: `assets/metadata.json`.")
     return "\n".join(lines)
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _figure(value: float | None) -> str:

@@ -21,6 +21,7 @@ _BUDGET = (
     "probe_learning_rate",
     "fine_tuning_epochs",
     "fine_tuning_share",
+    "max_features",
 )
 # Those of a table, which its runs do not have.
 _OF_TABLE = ("table", "rows", "table_seeds", "results")

@@ -15,14 +15,17 @@ from dim_tf.files import json_object, read_text, replace_text
 from dim_tf.names import FLOOR_MEASURES, MEASURES
 from dim_tf.tables.plan import Job, Plan, differences
 
-FLOORS = "floors"  # in `Record.failed`: what failed is a measure of random weights or of pixels
-# On which the figures of random weights depend.
+FLOORS = "floors"  # in `Record.failed`: what failed is a measure of a floor
+# On which the figures of floors depend.
 _FLOOR_SETTINGS = (
     "dataset",
     "image_size",
     "holdout",
     "encoder",
+    "encoder_weights",
+    "init_from",
     "latent_dim",
+    "max_features",
     "precision",
     "probe_epochs",
     "probe_learning_rate",

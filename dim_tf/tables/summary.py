@@ -15,7 +15,7 @@ from dim_tf.tables.definitions import Column, Row
 from dim_tf.tables.plan import Job, Plan, without_folders
 from dim_tf.tables.records import Record
 
-FLOORS = ("random_encoder", "pixels")
+FLOORS = ("random_encoder", "start_weights", "pixels")
 
 
 @dataclass(frozen=True)

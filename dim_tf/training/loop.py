@@ -16,7 +16,14 @@ from dim_tf.ending import Signals
 from dim_tf.errors import InputError, NotFinite, RunError
 from dim_tf.experiment import Experiment
 from dim_tf.files import replace_text
-from dim_tf.training import images_seen, monitors, nan_restores, online_probe, strategy
+from dim_tf.training import (
+    images_seen,
+    monitors,
+    nan_restores,
+    online_probe,
+    start_weights,
+    strategy,
+)
 from dim_tf.training.budget import last_step, trained_on
 from dim_tf.training.checkpoint import Checkpoints
 from dim_tf.training.model import check_same_experiment, make_model
@@ -40,6 +47,7 @@ _FILES = (
     folder_report.TRAINED,
     images_seen.FILE,
     nan_restores.FILE,
+    start_weights.FILE,
 )
 
 
@@ -134,6 +142,8 @@ def train(
                 model, folder / "checkpoints", experiment.keep_checkpoints, chief
             )
             step = _restore(checkpoints, devices, folder)
+            if chief and not step and start_weights.begins_with_given_weights(experiment):
+                start_weights.save(model.encoder, folder)
             restores = nan_restores.NanRestores(
                 folder, experiment.seed, _allowed_restores(experiment), chief
             )

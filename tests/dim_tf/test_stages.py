@@ -48,6 +48,18 @@ def test_the_card_tells_what_makes_the_objective(settings, told):
     assert stages._objective(Experiment(name="a", **settings)) == told
 
 
+def test_another_persons_encoder_is_pooled_as_the_flag_says(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        stages.saved_encoder, "load", lambda _: types.SimpleNamespace(description="")
+    )
+    monkeypatch.setattr(stages, "_evaluate", lambda *given: calls.append(given))
+    settings = Experiment(name="a", run_dir=str(tmp_path), encoder_path="b", max_features=100)
+    stages.evaluate_saved(settings, None)
+    _, _, encode, floors, _, _ = calls[0]
+    assert encode.keywords == floors["pixels"].keywords == {"max_features": 100}
+
+
 def test_an_export_reads_16_bits_as_the_training_did(tmp_path, monkeypatch):
     images = Split(np.zeros([2, 32, 32, 3], np.uint8), None)
     splits = Splits("a", images, images, (), "", pixel_range=PixelRange(7, 4095))

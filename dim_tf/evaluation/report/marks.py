@@ -11,6 +11,9 @@ from dim_tf.evaluation.report import paper
 from dim_tf.evaluation.report.results import Results
 from dim_tf.evaluation.report.values import amount, capitalised, interval, is_number, label
 
+# The class of each floor's mark.
+_FLOOR_CSS = {"random_encoder": "random", "start_weights": "start", "pixels": "pixels"}
+
 
 @dataclass(frozen=True)
 class Mark:
@@ -50,7 +53,7 @@ def of_run(experiment: dict[str, Any], results: Results) -> str:
         value = results.values(measure)["global"]
         others = {}
         for name, values in results.floors(measure).items():
-            others[name if name == "pixels" else "random"] = (
+            others[_FLOOR_CSS.get(name, "random")] = (
                 values.get("global", values.get("pixels")),
                 label(name),
             )

@@ -9,7 +9,14 @@ from typing import Any
 
 from dim_tf.errors import InputError
 from dim_tf.evaluation.measure import NO_LABELS, Kind
-from dim_tf.evaluation.report.values import amount, interval, is_number, label, spread
+from dim_tf.evaluation.report.values import (
+    amount,
+    interval,
+    is_number,
+    label,
+    listed,
+    spread,
+)
 
 # What a run is summed up by, the first that was measured on the global feature: the paper's probe,
 # and for attributes the AUC, which the majority answer cannot reach.
@@ -181,7 +188,7 @@ class Results:
             for name, values in self.floors(measure).items()
             if is_number(floor := values.get("global", values.get("pixels")))
         ]
-        beside = f"beside {' and '.join(floors)}" if floors else "no floor was measured beside it"
+        beside = f"beside {listed(floors)}" if floors else "no floor was measured beside it"
         name, colon, what = kind.title.partition(": ")
         title = escape(f"{name} ({what})" if colon else name)
         return f"The {title} on the global feature reaches <strong>{value}</strong>, {beside}."

@@ -39,6 +39,8 @@ def measures(results: Results) -> str:
         'no arrow, the measure ranks nothing. <span class="best">Bold on colour</span>: the best '
         "of a measure, its floors included. ±: the standard deviation over repetitions."
     )
+    if pooled := results.evaluation.get("protocol", {}).get("pooled"):
+        note += f" Large endpoints were averaged: {escape(str(pooled))}."
     return table("All measures", map(escape, columns), bodies) + f'<p class="note">{note}</p>'
 
 

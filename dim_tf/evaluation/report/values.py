@@ -1,6 +1,7 @@
 """How figures and names are written."""
 
 import json
+from collections.abc import Sequence
 from html import escape
 from numbers import Real
 from typing import Any, TypeGuard
@@ -84,6 +85,12 @@ def label(name: str) -> str:
     """A name of the program's in words, escaped."""
     words = [_WORDS.get(word, word) for word in name.split("_")]
     return escape(_LABELS.get(name, " ".join(words)))
+
+
+def listed(entries: Sequence[str]) -> str:
+    """Texts as a sentence lists them: a, b and c."""
+    *first, last = entries or [""]
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def capitalised(text: str) -> str:

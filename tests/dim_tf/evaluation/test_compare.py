@@ -90,6 +90,13 @@ def test_the_best_of_each_row_is_marked_where_something_ranks(page):
     assert row(table, "random weights, global") == ["30.0%", "30.0%"]
 
 
+def test_start_weights_are_those_of_the_runs_that_have_them(tmp_path, make):
+    begun = evaluation(0.5)
+    begun["floors"] = {**begun["floors"], "start_weights": {"mlp_probe": {"global": 0.42}}}
+    page = compared(tmp_path, make("begun", begun), make("drawn", evaluation(0.4)))
+    assert row(section(page, "All measures"), "start weights, global") == ["42.0%", "–"]
+
+
 @pytest.mark.parametrize(("half", "told"), [(0.02, True), (0.005, False)])
 def test_what_the_intervals_do_not_tell_apart_is_marked(tmp_path, make, half, told):
     a, b = make("a", evaluation(0.50, half=half)), make("b", evaluation(0.52, half=half))

@@ -173,6 +173,14 @@ def test_floors_are_measured_once_for_all_commands(tmp_path):
     assert others[0].experiment.floors  # of another probe
 
 
+def test_floors_are_those_of_the_same_start_weights(tmp_path):
+    results = str(tmp_path / "results")
+    work(tmp_path / "table", rows="dim_l_jsd", results=results)
+    for other in ({"max_features": 1000}, {"init_from": "runs/before"}):
+        plan = plan_of(tmp_path / "other", rows="dim_l_dv", results=results, **other)
+        assert records.without_known_floors(plan)[0].experiment.floors, other
+
+
 def test_a_table_shows_the_floors_that_another_one_measured(tmp_path):
     work(tmp_path, rows="supervised")
     plan = plan_of(tmp_path, table="gamma", rows="")

@@ -30,6 +30,24 @@ def test_marks_stand_at_their_values():
         assert found[text] == pytest.approx(100 * (value - 0.3) / 0.6, abs=0.01)
 
 
+def test_each_floor_has_a_mark_of_its_own():
+    floors = {
+        "random_encoder": {"m": {"global": 0.2}},
+        "start_weights": {"m": {"global": 0.35}},
+        "pixels": {"m": {"pixels": 0.3}},
+    }
+    evaluation = one_measure({"global": 0.5}, floors=floors)
+    page = marks.of_run({**EXPERIMENT, "dataset": "digits"}, Results(evaluation))
+    found = re.findall(r'<i class="dot ([^"]*)" style="left:[^>]*title="(.*?)"', page)
+    assert found == [
+        ("random", "random weights: 20.0%"),
+        ("start", "start weights: 35.0%"),
+        ("pixels", "raw pixels: 30.0%"),
+        ("run", "this run: 50.0%"),
+    ]
+    assert '<i class="dot start"></i>start weights' in page  # the legend's
+
+
 def test_the_interval_reaches_from_end_to_end():
     uncertainty = {"m": {"global": {"std": None, "n": 1, "ci95": [0.42, 0.58]}}}
     floors = {"pixels": {"m": {"pixels": 0.2}}}

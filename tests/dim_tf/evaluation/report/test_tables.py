@@ -96,6 +96,22 @@ def test_summary_names_the_probe_of_global_and_its_floors(tmp_path):
     )
 
 
+def test_start_weights_stand_between_random_ones_and_pixels(tmp_path):
+    floors = EVALUATION["floors"]
+    of_start = {"mlp_probe": {"conv": 0.61, "global": 0.42}}
+    floors = {
+        "random_encoder": floors["random_encoder"],
+        "start_weights": of_start,
+        "pixels": floors["pixels"],
+    }
+    page = write(tmp_path, evaluation={**EVALUATION, "floors": floors})
+    assert (
+        "beside 35.1% with random weights, 42.0% with start weights and 38.3% with raw pixels."
+        in summary(page)
+    )
+    assert row(page, "start weights") == ["61.0%", "–", "42.0%"]
+
+
 @pytest.mark.parametrize(
     ("evaluation", "sentence"),
     [

@@ -1,0 +1,184 @@
+"""Endpoints that are too large: to which grid they are averaged, and what is told of it."""
+
+import dataclasses
+import itertools
+import math
+from functools import partial
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from made_representations import Elsewhere
+from small_backbone import small_backbone_encoder
+
+from dim_tf import stages
+from dim_tf.data.splits import Split, Splits
+from dim_tf.errors import InputError
+from dim_tf.evaluation import evaluate, excerpt, representation
+from dim_tf.evaluation.pooling import description, pooled
+from dim_tf.experiment import Experiment
+
+FITS_2X2 = 2 * 2 * 8  # numbers of conv of the small backbone, whose map is 4x4x8
+
+
+def adaptive_means(x, height, width):
+    """What PyTorch documents of AdaptiveAvgPool2d, location by location."""
+    rows, columns = x.shape[1:3]
+    means = np.zeros((len(x), height, width, x.shape[3]))
+    for i, j in itertools.product(range(height), range(width)):
+        top, bottom = math.floor(i * rows / height), math.ceil((i + 1) * rows / height)
+        left, right = math.floor(j * columns / width), math.ceil((j + 1) * columns / width)
+        means[:, i, j] = x[:, top:bottom, left:right].mean((1, 2), dtype=np.float64)
+    return means
+
+
+@pytest.mark.parametrize(
+    ("shape", "most", "grid"),
+    [
+        ((7, 7, 3), 7 * 7 * 3 - 1, (6, 6)),
+        ((7, 7, 3), 3 * 3 * 3, (3, 3)),
+        ((7, 7, 3), 3 * 3 * 3 - 1, (2, 2)),
+        ((8, 8, 2), 2 * 2 * 2, (2, 2)),
+        ((5, 5, 4), 4, (1, 1)),
+        ((4, 8, 3), 3 * 6 * 3, (3, 6)),
+        ((2, 9, 1), 3, (1, 3)),
+    ],
+)
+def test_a_map_becomes_the_adaptive_means_of_the_largest_grid_that_fits(shape, most, grid):
+    x = np.random.default_rng(0).normal(3.0, 1.0, (2, *shape)).astype(np.float32)
+    found = pooled(tf.constant(x), most, "conv")
+    assert found.shape[1:] == (*grid, shape[-1])
+    np.testing.assert_allclose(found, adaptive_means(x, *grid), rtol=1e-6, atol=1e-6)
+
+
+def test_what_fits_stays_as_it_is():
+    x = tf.random.stateless_uniform([2, 7, 7, 3], [1, 2], dtype=tf.bfloat16)
+    np.testing.assert_array_equal(pooled(x, 7 * 7 * 3, "conv"), tf.cast(x, tf.float32))
+    vector = tf.random.stateless_uniform([2, 5], [1, 2])
+    np.testing.assert_array_equal(pooled(vector, 5, "fc"), vector)
+    assert description((7, 7, 3), 7 * 7 * 3, "conv") == ""
+
+
+def test_a_resnet50s_map_at_224_pixels_by_the_default():
+    most = Experiment(name="a").max_features
+    assert description((7, 7, 2048), most, "conv") == "7x7x2048 pooled to 2x2x2048"
+
+
+@pytest.mark.parametrize(
+    ("shape", "told"),
+    [
+        ((7, 7, 2048), "conv has 2,048 numbers at each location.*give --max_features=2048 or more"),
+        ((25088,), "conv has 25,088 numbers an image and no locations.*--max_features=25088"),
+    ],
+)
+def test_what_cannot_be_averaged_is_refused(shape, told):
+    with pytest.raises(InputError, match=told):
+        pooled(tf.zeros([1, *shape]), 2047, "conv")
+    with pytest.raises(InputError, match=told):
+        description(shape, 2047, "conv")
+
+
+def images(count, size=16):
+    rng = np.random.default_rng(count)
+    return Split(rng.integers(0, 256, (count, size, size, 3), np.uint8), np.arange(count) % 2)
+
+
+@pytest.fixture(scope="module")
+def splits():
+    return Splits("made", images(300), images(30), ("a", "b"), "a note")
+
+
+def test_features_of_a_large_endpoint_are_its_means(splits):
+    """Over several batches; the endpoints that fit are the same as without a limit."""
+    encoder = small_backbone_encoder()
+    whole = representation.of_encoder(encoder, splits)
+    found = representation.of_encoder(encoder, splits, FITS_2X2)
+    assert whole.pooled == {}
+    assert found.pooled == {"conv": "4x4x8 pooled to 2x2x8"}
+    assert "conv 32 (4x4x8 pooled to 2x2x8), fc 8, global 5" in found.described
+    for mine, theirs in ((found.train, whole.train), (found.test, whole.test)):
+        maps = theirs["conv"].reshape(-1, 4, 4, 8)
+        means = adaptive_means(maps, 2, 2).reshape(-1, FITS_2X2)
+        np.testing.assert_allclose(mine["conv"], means, atol=1e-6)
+        for endpoint in ("fc", "global"):
+            np.testing.assert_array_equal(mine[endpoint], theirs[endpoint])
+
+
+def test_the_whole_of_a_large_endpoint_is_never_in_memory(splits, monkeypatch):
+    """Only a batch's: arrays of features are made for what is left of each."""
+    made = []
+    empty = np.empty
+
+    def spy(shape, dtype):
+        made.append(shape)
+        return empty(shape, dtype)
+
+    monkeypatch.setattr(representation.np, "empty", spy)
+    representation.of_encoder(small_backbone_encoder(), splits, FITS_2X2)
+    assert sorted(set(made)) == [(n, f) for n in (30, 300) for f in (5, 8, FITS_2X2)]
+
+
+def test_an_evaluation_tells_what_was_pooled(splits, capsys):
+    settings = Experiment(name="a", measures="knn", max_features=100)
+    encoder = small_backbone_encoder()
+    of_encoder = partial(representation.of_encoder, max_features=100)
+    floors = {
+        "random_encoder": partial(of_encoder, small_backbone_encoder(1)),
+        "pixels": partial(representation.of_pixels, max_features=100),
+    }
+    found = evaluate.evaluate(partial(of_encoder, encoder), floors, splits, settings).figures
+    protocol = found["protocol"]
+    assert "conv 72 (4x4x8 pooled to 3x3x8)" in protocol["endpoints"]
+    assert protocol["pooled"] == (
+        "conv: 4x4x8 pooled to 3x3x8; pixels: 16x16x3 pooled to 5x5x3: means over the locations, "
+        "for at most 100 numbers an image (--max_features)"
+    )
+    printed = capsys.readouterr().out
+    # Once: that of random weights is the same.
+    assert printed.count("conv: 4x4x8 pooled to 3x3x8 (--max_features=100)") == 1
+    assert printed.count("pixels: 16x16x3 pooled to 5x5x3") == 1
+    unlimited = dataclasses.replace(settings, max_features=2**14)
+    without = evaluate.evaluate(
+        partial(representation.of_encoder, encoder), {}, splits, unlimited
+    ).figures
+    assert "pooled" not in without["protocol"]
+
+
+def test_the_report_tells_what_was_pooled(tmp_path):
+    kind = {"unit": "share", "better": "higher", "title": "kNN"}
+    figures = {"knn": {"conv": 0.5}, "measures": {"knn": kind}, "protocol": {"step": 1}}
+    settings = Experiment(name="a", run_dir=str(tmp_path))
+    pages = []
+    for protocol in ({}, {"pooled": "conv: 4x4x8 pooled to 2x2x8"}):
+        figures["protocol"] = protocol
+        stages._write_report(settings, 0, figures, [])
+        page = (tmp_path / "report.html").read_text(encoding="utf-8")
+        table, _, _ = page.partition("<h2>Protocol</h2>")
+        pages.append(table)
+    assert "were averaged" not in pages[0]
+    assert "Large endpoints were averaged: conv: 4x4x8 pooled to 2x2x8." in pages[1]
+
+
+def test_another_persons_large_vector_is_refused_before_all_features_are_made(splits):
+    model = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Flatten()])
+    saved = representation.SavedEncoder(
+        (16, 16, 3), lambda x: {"global": model(x)}, "a Keras model"
+    )
+    seen = []
+
+    class Watched(Elsewhere):
+        def __getitem__(self, rows):
+            seen.append(rows)
+            return super().__getitem__(rows)
+
+    of_model = excerpt.Excerpt(
+        excerpt.Part(Watched(splits.train.images), splits.train.labels),
+        excerpt.Part(splits.test.images, splits.test.labels),
+        ("a", "b"),
+        "",
+    )
+    with pytest.raises(InputError, match="768 numbers an image and no locations"):
+        representation.of_saved(saved, of_model, 767)
+    assert len(seen) == 1
+    assert representation.of_saved(saved, splits, 768).pooled == {}
