@@ -34,10 +34,9 @@ from dim_tf.files import read_json, replace_text
 from dim_tf.names import MODELS
 from dim_tf.training import images_seen
 from dim_tf.training.budget import last_step
-from dim_tf.training.model import encoder_name, load_trained, make_encoder
+from dim_tf.training.model import encoder_name, load_trained, random_encoder
 from dim_tf.versions import versions
 from dim_tf.writing import writing
-from keras_models.distribute.randomness import derive_seed
 
 CHECKED_IMAGES = 32
 CALIBRATION_IMAGES = 256
@@ -51,13 +50,9 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
         RunError: there is no good checkpoint, or the files cannot be written.
     """
     model, step = load_trained(experiment, splits)
-    other_seed = derive_seed(experiment.seed, "random encoder")
-    random_encoder = make_encoder(
-        dataclasses.replace(experiment, seed=other_seed), splits.image_shape
-    )
-    random_encoder.build()
+    untrained = random_encoder(experiment, splits.image_shape)
     floors = {
-        "random_encoder": partial(representation.of_encoder, random_encoder),
+        "random_encoder": partial(representation.of_encoder, untrained),
         "pixels": representation.of_pixels,
     }
     protocol: dict[str, Any] = {
@@ -76,7 +71,7 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
         splits,
         partial(representation.of_encoder, model.encoder),
         floors if experiment.floors else {},
-        Networks(model.encoder, random_encoder),
+        Networks(model.encoder, untrained),
         protocol,
     )
 

@@ -1,5 +1,7 @@
 """Checkpoints of every variable of a run, for an exact resume."""
 
+import re
+from collections import Counter
 from pathlib import Path
 
 import keras
@@ -12,6 +14,7 @@ from dim_tf.training import checkpoint_files
 from dim_tf.writing import reason, writing
 
 PROBE = "online_probe"
+_COUNTED = re.compile(r"variable_\d+")
 
 
 class Checkpoints:
@@ -96,6 +99,10 @@ class Checkpoints:
 def restore_weights(model: keras.Model, folder) -> int | None:
     """Restores a model's weights from the newest good checkpoint, without the optimizers'.
 
+    Args:
+        model: of the run, or its encoder alone; built.
+        folder: of the checkpoints.
+
     Returns:
         Its step; None if there is no checkpoint.
 
@@ -139,8 +146,16 @@ def all_variables(model: keras.Model) -> dict[str, keras.Variable]:
 
 
 def _by_path(groups: dict[str, list]) -> dict[str, keras.Variable]:
-    named = [(f"{group}/{v.path}", v) for group, owned in groups.items() for v in owned]
-    by_path = {path.replace("/", "."): v for path, v in named}
-    if len(by_path) != len(named):
-        raise ValueError("two variables have the same path; give their layers different names")
+    """By names that are the same whenever the same model is made.
+
+    Keras counts variables that nobody named (variable_7) over the whole process, as those of
+    ConvNeXt's LayerScale; and layers in different parts of a model may have the same path.
+    """
+    by_path: dict[str, keras.Variable] = {}
+    count: Counter[str] = Counter()
+    for group, owned in groups.items():
+        for variable in owned:
+            path = _COUNTED.sub("variable", f"{group}/{variable.path}").replace("/", ".")
+            count[path] += 1
+            by_path[path + f"#{count[path]}" * (count[path] > 1)] = variable
     return by_path
