@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_models import keras_settings
 from keras_models.encoders import keras_file
@@ -82,6 +83,7 @@ def get(
             scaling are not there.
         ImportError: keras_hub is not installed.
     """
+    _check_weights(name, weights)
     if input_scaling is None:
         input_scaling = _scaling_of(name, weights)
     backbone = load(name, image_shape, weights)
@@ -100,12 +102,11 @@ def load(name: str, image_shape: Sequence[int | None], weights: str | None = Non
     Its layers compute by Keras' policy, whatever they did where it was saved.
     """
     image_shape = (*image_shape[:2], image_shape[2] or 3)
+    _check_weights(name, weights)
     if name.startswith(KERAS):
-        _check_weights(name, weights, (RANDOM, IMAGENET))
         model = _of_applications(name.removeprefix(KERAS), image_shape, weights == IMAGENET)
         has_weights = weights == IMAGENET
     else:
-        _check_weights(name, weights, (RANDOM,))
         has_weights = weights is None
         is_preset = name.startswith(HUB)
         model = _of_hub(name, image_shape, has_weights) if is_preset else _of_file(name)
@@ -183,12 +184,27 @@ def load_weights(backbone: keras.Model, path: str) -> None:
             raise ValueError(f"{path} is of another backbone than {backbone.name}: {different}")
         backbone.set_weights(model.get_weights())
         return
+    # Keras passes over what a file lacks, with a warning at most: then this stays.
+    backbone.set_weights([_nan(v) for v in backbone.weights])
     try:
         backbone.load_weights(path)
+        left = [v.path for v in backbone.weights if np.isnan(np.sum(_numbers(v)))]
+        if left:
+            raise ValueError(f"it has none for {left[0]}, or such that are not numbers")
     except Exception as error:  # Keras and h5py raise all kinds
         raise ValueError(
             f"{path} holds no weights of this {backbone.name} ({_first_line(error)})"
         ) from error
+
+
+def _numbers(variable) -> np.ndarray:
+    return keras.ops.convert_to_numpy(variable)
+
+
+def _nan(variable) -> np.ndarray:
+    """NaN in the variable's shape; of whole numbers, what they are."""
+    numbers = _numbers(variable)
+    return np.full_like(numbers, np.nan) if np.issubdtype(numbers.dtype, np.floating) else numbers
 
 
 def _shapes(variables) -> list[tuple[str, tuple[int, ...]]]:
@@ -217,7 +233,8 @@ def first_difference(
     return ""
 
 
-def _check_weights(name, weights, words):
+def _check_weights(name, weights):
+    words = (RANDOM, IMAGENET) if name.startswith(KERAS) else (RANDOM,)
     if weights is None or weights in words:
         return
     if weights == IMAGENET:
@@ -254,7 +271,9 @@ def _application(name):
     # That is what others are made by; it takes their parts.
     classes.pop("ConvNeXtBase", None)
     if name not in classes:
-        near = difflib.get_close_matches(name, classes, 3, 0.5) or ["ResNet50V2"]
+        lower = {one.lower(): one for one in classes}
+        near = difflib.get_close_matches(name.lower(), lower, 3, 0.5)
+        near = [lower[one] for one in near] or ["ResNet50V2"]
         raise ValueError(
             f"keras.applications has no class {name!r}; it has {', '.join(near)} and others: "
             "https://keras.io/api/applications/"
