@@ -10,7 +10,7 @@ from dim_tf.experiment import Experiment
 from dim_tf.export import verify
 from dim_tf.files import read_text
 from dim_tf.training import encoder_record
-from dim_tf.training.checkpoint import restore_weights
+from dim_tf.training.checkpoint import restore_encoder
 from dim_tf.training.model import ImageShape, make_encoder
 from dim_tf.writing import reason
 from keras_models.encoders import Encoder
@@ -90,9 +90,10 @@ def _of_run(path, image_shape: ImageShape):
         raise InputError(f"--init_from={path}: {error}") from error
     encoder.build()
     try:
-        step = restore_weights(encoder, path / "checkpoints")
+        step = restore_encoder(encoder, path / "checkpoints")
     except RunError as error:
-        raise InputError(f"--init_from={path}: {error}") from error
+        line = str(error).partition("\n")[0]
+        raise InputError(f"--init_from={path}: {line}") from error
     if not step:
         raise InputError(f"--init_from={path} has no checkpoint of a trained encoder; train it")
     named = [(v.path, tuple(v.shape)) for v in encoder.variables]
