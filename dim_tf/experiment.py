@@ -10,18 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dim_tf import backbone_settings
 from dim_tf.data import SOURCES, Request, check_name, check_request
 from dim_tf.data.image_bounds import MAX_PIXELS
 from dim_tf.errors import InputError
 from dim_tf.files import json_object
 from dim_tf.names import (
     AMDIM_PAIRS,
+    BATCH_NORM,
     CROP_ENCODERS,
     DEFAULT_MEASURES,
     DIM_PAIRS,
+    ENCODER_HEADS,
     ENCODERS,
     ENDPOINTS,
     ESTIMATORS,
+    INPUT_SCALINGS,
     MAX_FEATURES,
     MEASURES,
     MODELS,
@@ -122,17 +126,57 @@ class Experiment:
         choices=(*MODELS, "generator"),
     )
     encoder: str = setting(
-        "", "encoder; empty: chosen from the image size", choices=("", *ENCODERS)
+        "",
+        f"encoder: {', '.join(ENCODERS)}; or any Keras model: keras:CLASS of keras.applications, "
+        "as keras:ResNet50V2; keras_hub:PRESET; or FILE.keras; empty: chosen from the image size",
     )
-    latent_dim: int = setting(64, "units of the global feature", minimum=1, maximum=2**16)
     encoder_weights: str = setting(
         "auto",
-        "weights that a Keras model begins with: random; imagenet, of keras:CLASS; a file; auto: "
-        "random of keras:CLASS, of others their own",
+        "weights that a Keras model begins with: random; imagenet, of keras:CLASS; a file "
+        ".weights.h5 or .keras of the same model; auto: random of keras:CLASS, of others their own",
+    )
+    local_layer: str = setting(
+        "auto",
+        "of a Keras model, the layer whose output is the local map; auto: the last one whose "
+        "map has at least 7 locations a side and an eighth of the image's pixels a side",
+    )
+    conv_layer: str = setting(
+        "auto",
+        "of a Keras model, the layer whose output is the endpoint conv, on whose mean the head of "
+        "the global feature stands; auto: the last map",
+    )
+    encoder_head: str = setting(
+        "linear",
+        "of a Keras model, what makes the global feature: linear, a dense layer; mlp, two, with "
+        "batch norm and ReLU between them",
+        choices=ENCODER_HEADS,
+    )
+    input_scaling: str = setting(
+        "auto",
+        f"what a Keras model takes pixels in: {', '.join(INPUT_SCALINGS)}, or OFFSET,SCALE for "
+        "(pixel - OFFSET) / SCALE of pixels in 0..255, or three of each; auto: what keras:CLASS or "
+        "keras_hub:PRESET was trained on",
+    )
+    backbone_batch_norm: str = setting(
+        "train",
+        "batch norm of a Keras model: train; frozen, its statistics, scales and offsets stay",
+        choices=BATCH_NORM,
+    )
+    frozen_steps: int = setting(
+        0,
+        "first steps in which a Keras model stands still, while its head, critics and the like "
+        "learn",
+        minimum=0,
+    )
+    backbone_learning_rate_scale: float = setting(
+        1.0, "what the learning rate of a Keras model is multiplied by", minimum=0, maximum=1000
     )
     init_from: str = setting(
-        "", "run or export whose encoder's weights training begins with; empty: none", is_path=True
+        "",
+        "a run folder or an exported encoder, whose encoder's weights training begins with",
+        is_path=True,
     )
+    latent_dim: int = setting(64, "units of the global feature", minimum=1, maximum=2**16)
     estimator: str = setting(
         "jsd",
         "estimator of mutual information; kl is nwj",
@@ -525,6 +569,8 @@ class Experiment:
     def __post_init__(self):
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, checked(field, getattr(self, field.name)))
+        for name, path in self.encoder_files.items():  # they may be no paths, so no is_path
+            object.__setattr__(self, name, os.path.expanduser(path))
         check_name(self.dataset)
         check_request(self.dataset, self.data_request)
         if not self.name:
@@ -597,6 +643,7 @@ class Experiment:
                 f"--model=cpc predicts the features of crops, and {self.encoder} has none: take "
                 f"--encoder={' or '.join(crops)}, or leave --encoder out"
             )
+        backbone_settings.check(self)
         unknown = [name for name in self.tflite_names if name not in TFLITE]
         if unknown:
             raise InputError(
@@ -637,6 +684,16 @@ class Experiment:
     @property
     def _has_two_views(self) -> bool:
         return self.model in TWO_VIEWS or (self.model == "dim" and self.views == 2)
+
+    @property
+    def encoder_files(self) -> dict[str, Path]:
+        """The files of the encoder's backbone, by the setting that names each."""
+        files = {}
+        if backbone_settings.is_file(self.encoder):
+            files["encoder"] = Path(self.encoder)
+        if backbone_settings.has_weights_file(self.encoder_weights):
+            files["encoder_weights"] = Path(self.encoder_weights)
+        return files
 
     @property
     def matches_prior(self) -> bool:
@@ -692,6 +749,8 @@ class Experiment:
             for field in dataclasses.fields(self)
             if field.metadata["identity"]
         }
+        for name, path in self.encoder_files.items():  # wherever it is; its hash is compared
+            found[name] = f"FILE{path.suffix}"
         if self.schedule != "constant":  # what the learning rate falls over
             found |= {"epochs": self.epochs, "steps": self.steps}
         return found | {"augment": self.augmentation}

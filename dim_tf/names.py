@@ -24,6 +24,10 @@ ENCODERS = (
     "residual64x64_wide",
 )
 ESTIMATORS = ("jsd", "infonce", "dv", "nwj", "gan", "rkl", "hellinger", "chi2", "w1")
+# Those of keras_models.encoders.backbone.
+INPUT_SCALINGS = ("-1..1", "0..1", "0..255", "torch", "caffe")
+ENCODER_HEADS = ("linear", "mlp")
+BATCH_NORM = ("train", "frozen")
 # How each model's encoder learns, in a sentence that begins "An image encoder, learned".
 MODELS = {
     "dim": "from unlabelled images by Deep InfoMax (Hjelm et al. 2019)",

@@ -42,6 +42,8 @@ def check(experiment: Experiment, modes: list[str]) -> None:
         _check_encoder(experiment.encoder_path)
     elif modes[0] in ("evaluate", "export") and not (experiment.run_path / "checkpoints").is_dir():
         raise InputError(f"{experiment.run_path} has no checkpoint; run --mode=train first")
+    if "train" in modes:
+        _check_beginning(experiment)
     if "embed" in modes:
         _check_collection(experiment)
         if "export" not in modes:
@@ -63,6 +65,23 @@ def _check_stages(experiment: Experiment, modes: list[str]) -> None:
             )
         if experiment.cluster == "tf_config":
             workers.of_environment()
+
+
+def _check_beginning(experiment: Experiment) -> None:
+    """What training begins with must be there, unless it goes on from a checkpoint."""
+    if experiment.resume and (experiment.run_path / "encoder.json").exists():
+        return  # whether there is a checkpoint is looked at later
+    for name, path in experiment.encoder_files.items():
+        if not path.is_file():
+            raise InputError(f"--{name}={path} is no file; give one that is there")
+    start = Path(experiment.init_from)
+    files = ("saved_model.pb", "experiment.json")
+    goes_on = experiment.resume and (experiment.run_path / "checkpoints").is_dir()
+    if experiment.init_from and not goes_on and not any((start / f).is_file() for f in files):
+        raise InputError(
+            f"--init_from={start} is no run folder (no experiment.json) and no exported encoder "
+            "(no saved_model.pb); give one, as exported/dim_cifar10/1"
+        )
 
 
 def _check_encoder(path: str) -> None:

@@ -34,10 +34,9 @@ from dim_tf.files import read_json, replace_text
 from dim_tf.names import MODELS
 from dim_tf.training import images_seen, start_weights
 from dim_tf.training.budget import last_step
-from dim_tf.training.model import encoder_name, load_trained, make_encoder
+from dim_tf.training.model import encoder_name, load_trained, random_encoder
 from dim_tf.versions import versions
 from dim_tf.writing import writing
-from keras_models.distribute.randomness import derive_seed
 
 CHECKED_IMAGES = 32
 CALIBRATION_IMAGES = 256
@@ -52,10 +51,10 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
     """
     model, step = load_trained(experiment, splits)
     of_encoder = partial(representation.of_encoder, max_features=experiment.max_features)
-    random_encoder = _random_encoder(experiment, splits)
-    floors = {"random_encoder": partial(of_encoder, random_encoder)}
+    untrained = random_encoder(experiment, splits.image_shape)
+    floors = {"random_encoder": partial(of_encoder, untrained)}
     if experiment.floors and start_weights.exists(experiment.run_path):
-        start_encoder = _random_encoder(experiment, splits)
+        start_encoder = random_encoder(experiment, splits.image_shape)
         start_weights.restore(start_encoder, experiment.run_path)
         floors["start_weights"] = partial(of_encoder, start_encoder)
     floors["pixels"] = _of_pixels(experiment)
@@ -75,18 +74,9 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
         splits,
         partial(of_encoder, model.encoder),
         floors if experiment.floors else {},
-        Networks(model.encoder, random_encoder),
+        Networks(model.encoder, untrained),
         protocol,
     )
-
-
-def _random_encoder(experiment, splits):
-    """Of the run's architecture; its weights are random, whatever training began with."""
-    seed = derive_seed(experiment.seed, "random encoder")
-    of_seed = start_weights.with_random_weights(experiment, seed)
-    encoder = make_encoder(of_seed, splits.image_shape)
-    encoder.build()
-    return encoder
 
 
 def _of_pixels(experiment):

@@ -63,6 +63,37 @@ def check_optimizers(main, adversary, replicas: int) -> None:
             )
 
 
+def check_backbone(
+    has_backbone: bool, frozen_steps: int, steps_per_execution: int, scale: float, optimizer
+) -> None:
+    """Raises ValueError at what is asked of a backbone and cannot be done.
+
+    Args:
+        has_backbone: whether the encoder has one.
+        frozen_steps: for which it stands still.
+        steps_per_execution: of `compile`.
+        scale: of its learning rate.
+        optimizer: that is given; None: the default.
+    """
+    for name, asked in (("frozen_steps", frozen_steps), ("backbone_learning_rate_scale", scale)):
+        if asked < 0:
+            raise ValueError(f"{name}={asked}; expected at least 0")
+    if (frozen_steps or scale != 1) and not has_backbone:
+        raise ValueError(
+            "frozen_steps and backbone_learning_rate_scale are of an encoder with a backbone, as "
+            "BackboneEncoder; leave them out"
+        )
+    if frozen_steps % steps_per_execution:
+        raise ValueError(
+            f"frozen_steps={frozen_steps} is not a multiple of steps_per_execution="
+            f"{steps_per_execution}; nothing can be done between its steps"
+        )
+    if scale != 1 and optimizer is not None:
+        raise ValueError(
+            "backbone_learning_rate_scale is of the default optimizer; leave it or optimizer out"
+        )
+
+
 def scaled(optimizer, name: str):
     """The optimizer with dynamic loss scaling around it, as Keras makes it for float16."""
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):

@@ -18,6 +18,7 @@ from keras_models.batch_means import IMAGES, BatchMeans
 from keras_models.critics.pairs import TOO_FEW_OTHERS
 from keras_models.distribute import replicas
 from keras_models.distribute.randomness import StepRandom, derive_seed
+from keras_models.nn.kernels import FusedAdam
 from keras_models.optimizers import adam
 
 __all__ = ["Batch", "Losses", "ObjectiveModel"]
@@ -73,6 +74,8 @@ class ObjectiveModel(keras.Model, abc.ABC):
         self.seed = seed
         self.micro_batches = 1
         self._images_checked = False
+        self._frozen = False
+        self._frozen_steps = 0
         self._means = BatchMeans()
         self.probe: Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]] | None = None
 
@@ -110,6 +113,8 @@ class ObjectiveModel(keras.Model, abc.ABC):
         adversary_optimizer=None,
         micro_batches: int = 1,
         weight_decay: float = 0.0,
+        frozen_steps: int = 0,
+        backbone_learning_rate_scale: float = 1.0,
         **kw,
     ):
         """Sets the two optimizers: of the encoder with its critics, and of the adversaries.
@@ -125,6 +130,10 @@ class ObjectiveModel(keras.Model, abc.ABC):
                 logarithms of sums are then a part's: another objective than the whole batch's.
             weight_decay: of the default optimizer's matrices and kernels, of all but the
                 adversaries; biases and the scales of norms have none.
+            frozen_steps: for how many first steps the encoder's backbone stands still, while its
+                head and the rest learn: `fit` and `train_on_batch` see to it, a loop of one's own
+                calls `follow_frozen_steps`. Of a multiple of `steps_per_execution`.
+            backbone_learning_rate_scale: of the backbone's learning rate, by the default optimizer.
             **kw: for `keras.Model.compile`, such as `jit_compile`.
 
         Raises:
@@ -133,12 +142,21 @@ class ObjectiveModel(keras.Model, abc.ABC):
         """
         compiling.check_arguments(type(self).__name__, kw)
         compiling.check_learning_rate(learning_rate)
+        compiling.check_backbone(
+            bool(self.backbone_variables),
+            frozen_steps,
+            kw.get("steps_per_execution", 1),
+            backbone_learning_rate_scale,
+            optimizer,
+        )
         arguments = dict(
             learning_rate=learning_rate,
             optimizer=keras.optimizers.get(optimizer),
             adversary_optimizer=keras.optimizers.get(adversary_optimizer),
             micro_batches=micro_batches,
             weight_decay=weight_decay,
+            frozen_steps=frozen_steps,
+            backbone_learning_rate_scale=backbone_learning_rate_scale,
             **kw,
         )
         main = arguments["optimizer"] or adam(learning_rate, "adam", weight_decay)
@@ -151,6 +169,8 @@ class ObjectiveModel(keras.Model, abc.ABC):
         self.adversary_optimizer = adversary
         self.micro_batches = micro_batches
         self._weight_decay = 0.0 if optimizer else weight_decay
+        self._frozen_steps = frozen_steps
+        self._backbone_rate = backbone_learning_rate_scale
         self._compile_arguments = arguments
         self._images_checked = False
         if self.built:
@@ -184,6 +204,7 @@ class ObjectiveModel(keras.Model, abc.ABC):
         """
 
     def _build_optimizers(self):
+        self._set_frozen(False)  # an optimizer knows all variables from its first step on
         for optimizer, variables in (
             (self.optimizer, self.main_variables),
             (self.adversary_optimizer, self.adversary_variables),
@@ -196,6 +217,33 @@ class ObjectiveModel(keras.Model, abc.ABC):
                 inner = getattr(optimizer, "inner_optimizer", optimizer)
                 inner.exclude_from_weight_decay(vectors)
             optimizer.build(variables)
+        adam_ = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        if isinstance(adam_, FusedAdam):
+            of_backbone = {id(v) for v in self.backbone_variables}
+            variables = [v for v in self.main_variables if id(v) in of_backbone]
+            adam_.set_rate(variables, self._backbone_rate, self._frozen_steps)
+
+    @property
+    def backbone_variables(self) -> list:
+        """Those of the encoder's backbone; empty where it has none."""
+        encoder = getattr(self, "encoder", None)
+        return encoder.backbone_variables if encoder is not None else []
+
+    def follow_frozen_steps(self) -> None:
+        """Keeps the backbone still, or lets it learn, as `frozen_steps` has it for the next step.
+
+        Where that changes, the training function is made anew: a step of the other kind has other
+        gradients.
+        """
+        if self._frozen_steps:
+            step = int(keras.ops.convert_to_numpy(self._steps()))
+            self._set_frozen(step < self._frozen_steps)
+
+    def _set_frozen(self, frozen):
+        if frozen is not self._frozen:
+            self._frozen = frozen
+            self.encoder.set_backbone_trainable(not frozen)
+            self.make_train_function(force=True)
 
     def _ready(self):
         """Builds what is not built, where variables can still be made."""
@@ -238,6 +286,8 @@ class ObjectiveModel(keras.Model, abc.ABC):
         if validation is not None:
             size = arguments.get("validation_batch_size") or batch_size
             arguments["validation_data"] = self._checked_validation(validation, size, parts)
+        if self._frozen_steps:
+            arguments["callbacks"] = _with_callback(arguments.get("callbacks"), _Unfreezing())
         with _too_few_images_as_value_error():
             return super().fit(**arguments)
 
@@ -306,6 +356,7 @@ class ObjectiveModel(keras.Model, abc.ABC):
         if not self._images_checked:
             self._check_first(x, y)
             self._images_checked = True
+        self.follow_frozen_steps()
         with _too_few_images_as_value_error():
             return super().train_on_batch(x, y, return_dict=return_dict)
 
@@ -453,6 +504,22 @@ class ObjectiveModel(keras.Model, abc.ABC):
             adversary = tape.gradient(adversary_loss, self.adversary_variables)
         main = tape.gradient(loss, self.main_variables)
         return _Gradients(main, adversary, {"loss": losses.loss, **losses.metrics}, losses.features)
+
+
+class _Unfreezing(keras.callbacks.Callback):
+    """Lets the backbone of a model learn when its frozen steps are over."""
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.model.follow_frozen_steps()
+
+
+def _with_callback(callbacks, one):
+    """What `fit` takes as `callbacks`, and one more."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks.append(one)
+        return callbacks
+    given = callbacks if isinstance(callbacks, list | tuple) else [callbacks] * bool(callbacks)
+    return [*given, one]
 
 
 class _Gradients(NamedTuple):

@@ -1,4 +1,4 @@
-"""A small Keras model as an encoder, with what pretrained ones have: batch norm and dropout."""
+"""A small Keras model, as users bring them: batch norm and dropout, maps of 8x8 and 4x4."""
 
 import keras
 
@@ -8,20 +8,29 @@ SIZE = 16
 CHANNELS = 8  # of conv, whose map is 4x4
 
 
-def backbone(size=SIZE, channels=CHANNELS):
-    """A functional one, its weights drawn from Keras' seed."""
-    images = keras.Input((size, size, 3))
-    x = keras.layers.Conv2D(6, 3, 2, "same", name="stem")(images)
+def net(shape=(SIZE, SIZE, 3), filters=6, dropout=0.0):
+    """A functional model, its weights drawn from Keras' seed."""
+    images = keras.Input(shape)
+    x = keras.layers.Conv2D(filters, 3, 2, "same", name="stem")(images)
     x = keras.layers.BatchNormalization(name="stem_norm")(x)
-    x = keras.layers.ReLU(name="stem_relu")(x)
-    x = keras.layers.Dropout(0.5, name="drop")(x)
-    x = keras.layers.Conv2D(channels, 3, 2, "same", name="down")(x)
-    return keras.Model(images, keras.layers.ReLU(name="last")(x), name="small_backbone")
+    x = keras.layers.ReLU(name="early")(x)
+    x = keras.layers.Dropout(dropout, name="dropout")(x)
+    x = keras.layers.Conv2D(CHANNELS, 3, 2, "same", name="down")(x)
+    x = keras.layers.BatchNormalization(name="down_norm")(x)
+    return keras.Model(images, keras.layers.ReLU(name="late")(x), name="net")
+
+
+def write(path, seed=0, **arguments):
+    """Writes a net to a .keras file; the net."""
+    keras.utils.set_random_seed(seed)
+    model = net(**arguments)
+    model.save(path)
+    return model
 
 
 def small_backbone_encoder(seed=0, **settings):
-    """Built: local 8x8x6, conv 4x4x8, fc 8, global 5."""
+    """Built, with dropout: local 8x8x6, conv 4x4x8, fc 8, global 5."""
     keras.utils.set_random_seed(seed)
-    encoder = BackboneEncoder(backbone(), latent_dim=5, **settings)
+    encoder = BackboneEncoder(net(dropout=0.5), latent_dim=5, **settings)
     encoder.build()
     return encoder

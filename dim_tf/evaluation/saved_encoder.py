@@ -1,12 +1,10 @@
 """Encoders from their files: SavedModels, of ours or of anyone, and Keras files."""
 
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from dim_tf.errors import InputError
@@ -15,8 +13,7 @@ from dim_tf.export import (
     verify,
 )
 from dim_tf.writing import reason
-
-MAX_UNPACKED = 2**34  # bytes in a .keras file, whose weights are not compressed
+from keras_models.encoders import keras_file
 
 
 @dataclass(frozen=True)
@@ -82,9 +79,7 @@ def load(path: str) -> SavedEncoder:
 
 def _of_keras(path):
     try:
-        _check_archive(path)
-        # safe_mode: no Lambda layer, which is a program, is made of it.
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
+        model = keras_file.load(path)
     except Exception as error:  # a file from elsewhere makes its parser fail in every way
         raise _cannot_load(path, error) from error
     if getattr(model, "inputs", None) is None:
@@ -100,18 +95,6 @@ def _of_keras(path):
         lambda images: {"global": _vector(pick(model(images, training=False)))},
         f"Keras model {path}",
     )
-
-
-def _check_archive(path):
-    """Raises ValueError where a .keras file would unpack to elsewhere, or to more than a disk."""
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-    strange = [m.filename for m in members if {"", ".."} & set(m.filename.split("/")[:-1])]
-    if strange:
-        raise ValueError(f"it holds the path {strange[0]!r}, which leaves the archive")
-    unpacked = sum(member.file_size for member in members)
-    if unpacked > MAX_UNPACKED:
-        raise ValueError(f"it unpacks to {unpacked:,} bytes; expected at most {MAX_UNPACKED:,}")
 
 
 def _of_signature(path, loaded, name):

@@ -1,5 +1,7 @@
 """Checkpoints of every variable of a run, for an exact resume."""
 
+import re
+from collections import Counter
 from pathlib import Path
 
 import keras
@@ -12,6 +14,8 @@ from dim_tf.training import checkpoint_files
 from dim_tf.writing import reason, writing
 
 PROBE = "online_probe"
+_VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # what TensorFlow's names of variables end in
+_COUNTED = re.compile(r"(variable|seed_generator)_\d+")
 
 
 class Checkpoints:
@@ -109,6 +113,38 @@ def restore_weights(model: keras.Model, folder) -> int | None:
     return _restore(Path(folder), found.step, step, _by_path({"model": model.variables}))
 
 
+def restore_encoder(encoder: keras.Model, folder: Path) -> int | None:
+    """Restores the encoder of a run alone, whatever model trained it.
+
+    Args:
+        encoder: of the run's architecture, built.
+        folder: of the checkpoints.
+
+    Returns:
+        Its step; None if there is no checkpoint.
+
+    Raises:
+        RunError: all are damaged, or it does not fit the encoder.
+    """
+    found = checkpoint_files.newest_good(folder)
+    if found is None:
+        return None
+    path = str(checkpoint_files.prefix(folder, found.step))
+    names = {
+        name.removesuffix(_VALUE).replace("..", ".")
+        for name, _ in tf.train.list_variables(path)
+        if name.endswith(_VALUE)
+    }
+    models = {name.split(".")[1] for name in names if name.startswith("model.")}
+    variables = {}
+    for name, variable in _by_path({"model": encoder.variables}).items():
+        # A model that builds its encoder puts its own name before those of some variables.
+        inner = [f"model.{model}.{name.removeprefix('model.')}" for model in sorted(models)]
+        variables[next((one for one in [name, *inner] if one in names), name)] = variable
+    step = tf.Variable(0, dtype=tf.int64, trainable=False)
+    return _restore(folder, found.step, step, variables)
+
+
 def _checkpoint_of(step, variables):
     return tf.train.Checkpoint(step=step, **{path: v.value for path, v in variables.items()})
 
@@ -139,8 +175,17 @@ def all_variables(model: keras.Model) -> dict[str, keras.Variable]:
 
 
 def _by_path(groups: dict[str, list]) -> dict[str, keras.Variable]:
-    named = [(f"{group}/{v.path}", v) for group, owned in groups.items() for v in owned]
-    by_path = {path.replace("/", "."): v for path, v in named}
-    if len(by_path) != len(named):
-        raise ValueError("two variables have the same path; give their layers different names")
+    """By names that are the same whenever the same model is made.
+
+    Keras counts variables that nobody named (variable_7) over the whole process, as those of
+    ConvNeXt's LayerScale, and the seeds of dropout (seed_generator_7). Layers in different parts of
+    a model may have the same path.
+    """
+    by_path: dict[str, keras.Variable] = {}
+    count: Counter[str] = Counter()
+    for group, owned in groups.items():
+        for variable in owned:
+            path = _COUNTED.sub(r"\1", f"{group}/{variable.path}").replace("/", ".")
+            count[path] += 1
+            by_path[path + f"#{count[path]}" * (count[path] > 1)] = variable
     return by_path

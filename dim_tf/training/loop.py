@@ -17,7 +17,10 @@ from dim_tf.errors import InputError, NotFinite, RunError
 from dim_tf.experiment import Experiment
 from dim_tf.files import replace_text
 from dim_tf.training import (
+    checkpoint_files,
+    encoder_record,
     images_seen,
+    initial_weights,
     monitors,
     nan_restores,
     online_probe,
@@ -47,6 +50,7 @@ _FILES = (
     folder_report.TRAINED,
     images_seen.FILE,
     nan_restores.FILE,
+    encoder_record.FILE,
     start_weights.FILE,
 )
 
@@ -126,8 +130,10 @@ def train(
     _check(experiment, replicas, per_epoch)
     if experiment.resume:
         check_same_experiment(experiment, splits)
+    record = encoder_record.read(experiment.run_path) if experiment.resume else None
     with devices.scope():
-        model = make_model(experiment, splits, replicas)
+        model = make_model(experiment, splits, replicas, record)
+        begins_with = _init(model, experiment)
         if experiment.online_probe and experiment.model != "generator":
             model.probe = online_probe.of_encoder(model.encoder, splits, split, replicas > 1)
         folder = experiment.run_path
@@ -136,6 +142,8 @@ def train(
             images_seen.check(folder, splits, model.needs_rows, learns_labels)
         if chief:  # only now: settings that do not fit leave no trace
             open_run_folder(experiment, splits)
+            with writing(encoder_record.FILE, folder, "make room and give the same command again"):
+                encoder_record.write(folder, experiment, model.encoder)
         with _tensorflow_may_fail(devices):
             strategy.mean_of_processes(devices, 0.0)  # the others look into it after the chief
             checkpoints = Checkpoints(
@@ -151,6 +159,8 @@ def train(
         named = ", ".join(f"--{name}" for name in experiment.unread)
         say(f"train: {experiment.reader} does not read {named}")
     last = last_step(experiment, splits)
+    if begins_with:
+        say(f"train: the encoder begins with the weights {begins_with}")
     begin = f"from step {step} " if step else ""
     say(f"train: {begin}to step {last}, {per_epoch} steps an epoch")
     with Signals() as signals:
@@ -167,6 +177,14 @@ def train(
                 with devices.scope(), _tensorflow_may_fail(devices):
                     step = _restore(checkpoints, devices, folder)
                 restores.went_back(error, step)
+
+
+def _init(model, experiment) -> str:
+    """Gives the encoder of a run that begins the weights of --init_from; says which."""
+    goes_on = experiment.resume and checkpoint_files.steps(experiment.run_path / "checkpoints")
+    if not experiment.init_from or goes_on:
+        return ""
+    return initial_weights.assign(model.encoder, experiment)
 
 
 def _allowed_restores(experiment):

@@ -6,14 +6,17 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from dim_tf import backbone_settings
 from dim_tf.data.splits import Splits
 from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
 from dim_tf.files import read_text
 from dim_tf.names import CROP_ENCODERS
-from dim_tf.training import baselines, budget, objectives, strategy
+from dim_tf.training import baselines, budget, encoder_record, objectives, strategy
 from dim_tf.training.checkpoint import restore_weights
+from dim_tf.training.encoder_record import EncoderRecord
 from keras_models import encoders, optimizers
+from keras_models.distribute.randomness import derive_seed
 from keras_models.encoders import Encoder
 from keras_models.generative.generator import image_generator
 from keras_models.objective_model import ObjectiveModel
@@ -21,12 +24,31 @@ from keras_models.objective_model import ObjectiveModel
 ImageShape = tuple[int, int, int]
 
 
-def make_encoder(experiment: Experiment, image_shape: ImageShape, replicas: int = 1) -> Encoder:
-    """The experiment's encoder, its weights drawn from its seed.
+def make_encoder(
+    experiment: Experiment,
+    image_shape: ImageShape,
+    replicas: int = 1,
+    record: EncoderRecord | None = None,
+) -> Encoder:
+    """The experiment's encoder, its random weights drawn from its seed.
+
+    Args:
+        experiment: the settings.
+        image_shape: of the data.
+        replicas: that train together.
+        record: of the run's encoder if it is a Keras model, which is then made from it, all weights
+            being random; None: it is made as the settings say, with the weights that they name.
 
     Raises:
-        InputError: the images do not fit the encoder, or no encoder fits them.
+        InputError: the images do not fit the encoder, no encoder fits them, or a Keras model or its
+            weights are not there.
     """
+    synchronized = experiment.sync_batch_norm and replicas > 1
+    if backbone_settings.is_backbone(experiment.encoder):
+        keras.utils.set_random_seed(experiment.seed)
+        if record:
+            return record.make(synchronized)
+        return _backbone_encoder(experiment, image_shape, synchronized)
     size = image_shape[0]
     name = encoder_name(experiment, size)
     preset = encoders.PRESETS[name]
@@ -36,7 +58,7 @@ def make_encoder(experiment: Experiment, image_shape: ImageShape, replicas: int 
             f"--encoder={name} takes images of {takes}x{takes} pixels, the images have "
             f"{size}x{size}; give --image_size={takes} or leave --encoder out"
         )
-    overrides: dict[str, Any] = {"synchronized": experiment.sync_batch_norm and replicas > 1}
+    overrides: dict[str, Any] = {"synchronized": synchronized}
     if not preset.several_globals:
         overrides["latent_dim"] = experiment.latent_dim
     elif experiment.latent_dim != Experiment.latent_dim:
@@ -50,12 +72,54 @@ def make_encoder(experiment: Experiment, image_shape: ImageShape, replicas: int 
     return encoders.get(name, **overrides)
 
 
+def _backbone_encoder(experiment, image_shape, synchronized):
+    weights = experiment.encoder_weights
+    try:
+        return encoders.get(
+            experiment.encoder,
+            image_shape=(*image_shape[:2], None),
+            weights=None if weights == backbone_settings.AUTO else weights,
+            input_scaling=backbone_settings.scaling(experiment.input_scaling),
+            latent_dim=experiment.latent_dim,
+            local_layer=experiment.local_layer,
+            conv_layer=experiment.conv_layer,
+            head=experiment.encoder_head,
+            batch_norm=experiment.backbone_batch_norm,
+            synchronized=synchronized,
+            name="encoder",
+        )
+    except (ValueError, ImportError) as error:
+        raise InputError(f"--encoder={experiment.encoder}: {error}") from error
+
+
+def random_encoder(experiment: Experiment, image_shape: ImageShape) -> Encoder:
+    """The run's encoder with random weights of another seed than its own, built.
+
+    They are random where the run began with others.
+    """
+    other = dataclasses.replace(
+        experiment,
+        seed=derive_seed(experiment.seed, "random encoder"),
+        encoder_weights="random"
+        if backbone_settings.is_backbone(experiment.encoder)
+        else experiment.encoder_weights,
+    )
+    record = encoder_record.read(experiment.run_path)
+    encoder = make_encoder(other, image_shape, record=record)
+    encoder.build()
+    return encoder
+
+
 def encoder_name(experiment: Experiment, size: int) -> str:
     """The encoder that is given, or the one for images of that many pixels a side.
+
+    Of a .keras file it is the file's name, without its folder.
 
     Raises:
         InputError: none is given, and there is none for that size.
     """
+    if "encoder" in experiment.encoder_files:
+        return experiment.encoder_files["encoder"].name
     if experiment.encoder:
         return experiment.encoder
     if experiment.model == "cpc":
@@ -72,8 +136,19 @@ def encoder_name(experiment: Experiment, size: int) -> str:
         raise InputError(f"{error}; give another --image_size") from error
 
 
-def make_model(experiment: Experiment, splits: Splits, replicas: int = 1) -> ObjectiveModel:
+def make_model(
+    experiment: Experiment,
+    splits: Splits,
+    replicas: int = 1,
+    record: EncoderRecord | None = None,
+) -> ObjectiveModel:
     """The experiment's model for that data, built and compiled; call it in the strategy's scope.
+
+    Args:
+        experiment: the settings.
+        splits: the data.
+        replicas: that train together.
+        record: as of `make_encoder`.
 
     Raises:
         InputError: settings that do not fit the data or each other.
@@ -87,7 +162,7 @@ def make_model(experiment: Experiment, splits: Splits, replicas: int = 1) -> Obj
     if experiment.model == "generator":
         model = _generator(experiment, image_shape, replicas)
     else:
-        encoder = make_encoder(experiment, image_shape, replicas)
+        encoder = make_encoder(experiment, image_shape, replicas, record)
         try:
             if experiment.model in objectives.TERMS:
                 model = objectives.make(experiment, encoder)
@@ -102,6 +177,8 @@ def make_model(experiment: Experiment, splits: Splits, replicas: int = 1) -> Obj
         _learning_rate(experiment, splits),
         weight_decay=experiment.weight_decay,
         micro_batches=experiment.micro_batches,
+        frozen_steps=experiment.frozen_steps,
+        backbone_learning_rate_scale=experiment.backbone_learning_rate_scale,
         steps_per_execution=experiment.steps_per_execution,
         jit_compile=jit_compile and model.compiles,
     )
@@ -166,6 +243,9 @@ def check_same_experiment(experiment: Experiment, splits: Splits) -> None:
         )
     if splits.report:
         splits.report.check(experiment.run_path)
+    record = encoder_record.read(experiment.run_path)
+    if record:
+        record.check(experiment)
 
 
 def load_trained(experiment: Experiment, splits: Splits) -> tuple[ObjectiveModel, int]:
@@ -180,7 +260,9 @@ def load_trained(experiment: Experiment, splits: Splits) -> tuple[ObjectiveModel
         raise InputError(f"{folder} has no checkpoint; run --mode=train first")
     check_same_experiment(experiment, splits)
     # Weights are float32 in every precision; measured and exported encoders compute in it too.
-    model = make_model(dataclasses.replace(experiment, precision="float32"), splits)
+    record = encoder_record.read(folder)
+    float32 = dataclasses.replace(experiment, precision="float32")
+    model = make_model(float32, splits, record=record)
     step = restore_weights(model, folder / "checkpoints")
     if not step:  # that of step 0 holds no trained encoder
         raise InputError(f"{folder} has no checkpoint; run --mode=train first")

@@ -4,11 +4,11 @@ Evaluation measures them beside random ones: what training added is then seen ap
 there before. The run keeps them, so that it never asks for the file that they came from again.
 """
 
-import dataclasses
 import os
 import shutil
 from pathlib import Path
 
+from dim_tf import backbone_settings
 from dim_tf.errors import RunError
 from dim_tf.experiment import Experiment
 from dim_tf.files import unfinished
@@ -16,29 +16,15 @@ from dim_tf.writing import reason, writing
 from keras_models.encoders import Encoder
 
 FILE = "start_weights.weights.h5"
-_OF_CODE = "keras:"  # models that a class of Keras makes, without weights of their own
-_OF_FILES = ("keras_hub:", ".keras")  # where --encoder begins or ends so, it brings its weights
 
 
 def begins_with_given_weights(experiment: Experiment) -> bool:
     """Whether its encoder begins with weights that are not drawn from its seed alone."""
-    if experiment.init_from:
-        return True
-    if experiment.encoder_weights == "auto":
-        return _brings_weights(experiment.encoder)
-    return experiment.encoder_weights != "random"
-
-
-def with_random_weights(experiment: Experiment, seed: int) -> Experiment:
-    """The same experiment, whose encoder begins with weights drawn from another seed alone."""
-    encoder = experiment.encoder
-    is_backbone = encoder.startswith(_OF_CODE) or _brings_weights(encoder)
-    weights = "random" if is_backbone else experiment.encoder_weights
-    return dataclasses.replace(experiment, seed=seed, encoder_weights=weights, init_from="")
-
-
-def _brings_weights(encoder: str) -> bool:
-    return encoder.startswith(_OF_FILES[0]) or encoder.endswith(_OF_FILES[1])
+    weights, encoder = experiment.encoder_weights, experiment.encoder
+    if weights == backbone_settings.AUTO:
+        brings_its_own = encoder.startswith(backbone_settings.HUB)
+        return bool(experiment.init_from) or brings_its_own or backbone_settings.is_file(encoder)
+    return bool(experiment.init_from) or weights != backbone_settings.RANDOM
 
 
 def save(encoder: Encoder, run_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Encoders E: images -> endpoints, made by name: `encoders.get("basic32x32", latent_dim=64)`."""
 
+from keras_models.encoders import backbones
 from keras_models.encoders.backbone import BackboneEncoder
 from keras_models.encoders.base import Encoder
 from keras_models.encoders.convnet import ConvNet, for_any_size
@@ -19,6 +20,7 @@ __all__ = [
     "ResidualNet",
     "StagedEncoder",
     "StridedCropsNet",
+    "backbones",
     "for_any_size",
     "for_image_size",
     "get",
@@ -32,15 +34,24 @@ def get(name: str, /, **overrides) -> Encoder:
     """Makes the encoder of that name.
 
     Args:
-        name: a key of `PRESETS`.
+        name: a key of `PRESETS`; or keras:CLASS, keras_hub:PRESET or FILE.keras, a Keras model.
         **overrides: constructor arguments that replace the preset's. "basic" needs `image_shape`,
-            from which its layers follow.
+            from which its layers follow. Of a Keras model, the arguments of `backbones.get`.
 
     Raises:
-        ValueError: unknown name, or "basic" without an image shape or with too small a one.
+        ValueError: unknown name, "basic" without an image shape or with too small a one, or what
+            `backbones.get` raises.
+        ImportError: keras_hub is not installed.
     """
+    if backbones.is_backbone(name):
+        if "image_shape" not in overrides:
+            raise ValueError(f"the encoder {name!r} needs image_shape=(height, width, channels)")
+        return backbones.get(name, **overrides)
     if name not in PRESETS:
-        raise ValueError(f"unknown encoder {name!r}; expected one of {', '.join(PRESETS)}")
+        raise ValueError(
+            f"unknown encoder {name!r}; expected one of {', '.join(PRESETS)}, keras:CLASS, "
+            "keras_hub:PRESET or FILE.keras"
+        )
     preset = PRESETS[name]
     arguments = preset.arguments
     if name == "basic":

@@ -59,7 +59,8 @@ class BackboneEncoder(Encoder):
     Args:
         backbone: a functional model (also a subclass that is one, as keras_hub's) with one image as
             input, channels last, without a classification layer. Its weights are kept. It is not
-            copied: `batch_norm` and `synchronized` are set on its own layers.
+            copied: `batch_norm` and `synchronized` are set on its own layers, and those on which
+            neither endpoint depends are made untrainable.
         latent_dim: D, units of the global feature.
         local_layer: name of the layer whose output is the local map; "auto": of those whose map
             has at least 7 locations a side and at least an eighth of the image's pixels a side, the
@@ -117,9 +118,14 @@ class BackboneEncoder(Encoder):
             [operations[name].output for name in (self.local_layer, self.conv_layer)],
             name="maps",
         )
+        used = {id(layer) for layer in self._maps.layers}
+        for layer in backbone.layers:
+            layer.trainable = layer.trainable and id(layer) in used
         for norm in _batch_norms(self._maps):
             norm.synchronized = synchronized
             norm.trainable = norm.trainable and batch_norm == "train"
+        # Of the layers of a backbone that stands still, by their id.
+        self._trainable_before: dict[int, bool] = {}
         self._grids = [maps[name] for name in (self.local_layer, self.conv_layer)]
         self.hidden = None
         if head == "mlp":
@@ -149,6 +155,22 @@ class BackboneEncoder(Encoder):
             x = keras.ops.relu(self.hidden_norm(self.hidden(x), training=training))
         return {"local": local, "conv": conv, "fc": pooled, "global": self.projection(x)}
 
+    @property
+    def backbone_variables(self):
+        return list(self.backbone.variables)
+
+    def set_backbone_trainable(self, trainable):
+        if trainable is not bool(self._trainable_before):
+            return
+        layers_ = list(self.backbone._flatten_layers())  # those that hold others come before them
+        if trainable:
+            for layer in layers_:
+                layer.trainable = self._trainable_before[id(layer)]
+            self._trainable_before = {}
+        else:
+            self._trainable_before = {id(layer): layer.trainable for layer in layers_}
+            self.backbone.trainable = False
+
     def freeze_above(self, endpoint):
         if endpoint != "global":
             self.projection.trainable = False
@@ -168,6 +190,13 @@ class BackboneEncoder(Encoder):
         return keras.ops.cast(x, self.compute_dtype)
 
     def get_config(self):
+        stands_still = bool(self._trainable_before)
+        self.set_backbone_trainable(True)  # else a copy's would stand still for ever
+        config = self._config()
+        self.set_backbone_trainable(not stands_still)
+        return config
+
+    def _config(self):
         return {
             "name": self.name,
             "backbone": keras.saving.serialize_keras_object(self.backbone),
@@ -178,7 +207,7 @@ class BackboneEncoder(Encoder):
             "input_scaling": self.input_scaling,
             "batch_norm": self.batch_norm,
             "synchronized": self.synchronized,
-            "image_shape": self.image_shape,
+            "image_shape": list(self.image_shape),
         }
 
     @classmethod

@@ -42,6 +42,21 @@ class Encoder(keras.Model, abc.ABC):
     def freeze_above(self, endpoint: str) -> None:
         """Makes all that the endpoint does not depend on untrainable."""
 
+    @property
+    def backbone_variables(self) -> list:
+        """Those of the backbone, which can be kept still and learn at a rate of their own.
+
+        Empty for an encoder that is one piece.
+        """
+        return []
+
+    def set_backbone_trainable(self, trainable: bool) -> None:
+        """Keeps the backbone still, or lets those parts of it learn that did before.
+
+        A backbone that stands still has no gradient, and its batch norms use and keep their moving
+        statistics. An encoder that is one piece has none, and is not changed.
+        """
+
     def endpoint_shapes(self) -> dict[str, tuple]:
         """The shapes of the endpoints, without running it; the batch's size is None."""
         images = keras.KerasTensor((None, *self.image_shape))

@@ -121,6 +121,9 @@ class FusedAdam(keras.optimizers.Adam):
     The same numbers up to rounding and the same variables; Keras' own takes an operation, and a
     pass over the variable's memory, for each step of the equations.
 
+    Some variables can learn at another rate than the rest (`set_rate`), which of Adam no weight of
+    the loss and no factor of the gradient can do: its step does not depend on their size.
+
     Raises:
         ValueError: `amsgrad`, which the kernel does not know.
     """
@@ -129,9 +132,39 @@ class FusedAdam(keras.optimizers.Adam):
         super().__init__(*args, **kwargs)
         if self.amsgrad:
             raise ValueError("FusedAdam knows no amsgrad; take keras.optimizers.Adam")
+        self._rates: dict[str, tuple[float, int]] = {}  # by the variable's index
+
+    def set_rate(self, variables: Sequence, scale: float, first_step: int = 0) -> None:
+        """Makes variables learn at another rate, or from a later step on.
+
+        Args:
+            variables: of those that the optimizer is built on.
+            scale: of their learning rate, and so of their weight decay.
+            first_step: of their first update, from 0. Adam divides its moving averages by 1 - β^t,
+                because they begin at 0 (Kingma & Ba 2015, section 3): t counts from here. Counted
+                from the optimizer's first step, the first updates of variables that waited would be
+                (1 - β1) / √(1 - β2) times too large: 16 times with betas of 0.5 and 0.999.
+        """
+        for variable in variables:
+            self._rates[str(self._get_variable_index(variable))] = (scale, first_step)
+
+    def _rate(self, variable) -> tuple[float, int]:
+        return self._rates.get(str(self._get_variable_index(variable)), (1.0, 0))
+
+    def _apply_weight_decay(self, variables):
+        decay = self.weight_decay
+        if decay is None:
+            return
+        scales = [self._rate(variable)[0] for variable in variables]
+        for scale in sorted(set(scales)):
+            self.weight_decay = decay * scale
+            of_scale = [v for v, one in zip(variables, scales, strict=True) if one == scale]
+            super()._apply_weight_decay(of_scale)
+        self.weight_decay = decay
 
     def update_step(self, gradient, variable, learning_rate):
-        step = tf.cast(self.iterations + 1, tf.float32)
+        scale, first_step = self._rate(variable)
+        step = tf.cast(tf.maximum(self.iterations + 1 - first_step, 1), tf.float32)
         index = self._get_variable_index(variable)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
@@ -139,7 +172,7 @@ class FusedAdam(keras.optimizers.Adam):
             v=self._velocities[index].value.handle,
             beta1_power=tf.pow(tf.constant(self.beta_1), step),
             beta2_power=tf.pow(tf.constant(self.beta_2), step),
-            lr=tf.cast(learning_rate, tf.float32),
+            lr=tf.cast(learning_rate, tf.float32) * scale,
             beta1=self.beta_1,
             beta2=self.beta_2,
             epsilon=self.epsilon,

@@ -16,6 +16,7 @@ from dim_tf.errors import InputError
 from dim_tf.evaluation import excerpt, representation, saved_encoder
 from dim_tf.evaluation.excerpt import Excerpt, Part
 from dim_tf.evaluation.neighbours import NearestNeighbours
+from keras_models.encoders import keras_file
 
 
 def splits(size=8, channels=1):
@@ -197,7 +198,7 @@ def test_an_archive_stays_where_it_is_and_runs_nothing(tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("config.json", "x" * 100)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(saved_encoder, "MAX_UNPACKED", 99)
+        patch.setattr(keras_file, "MAX_UNPACKED", 99)
         with pytest.raises(InputError, match="unpacks to 100 bytes; expected at most 99"):
             saved_encoder.load(str(path))
     for content in (b"", b"no zip", path.read_bytes()):

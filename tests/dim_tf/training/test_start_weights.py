@@ -15,9 +15,7 @@ from dim_tf.data.splits import Split, Splits
 from dim_tf.errors import RunError
 from dim_tf.experiment import Experiment
 from dim_tf.export import card
-from dim_tf.training import loop, start_weights
-from dim_tf.training import model as model_module
-from keras_models import encoders
+from dim_tf.training import initial_weights, loop, start_weights
 
 SHAPE = (32, 32, 3)
 
@@ -46,21 +44,16 @@ def weights_of_files(encoder):
 
 @pytest.fixture
 def with_files_weights(monkeypatch):
-    """An encoder of --init_from begins with `weights_of_files`; the made ones, in their order."""
-    made = []
-    make = model_module.make_encoder
+    """An encoder of --init_from begins with `weights_of_files`; those encoders, in their order."""
+    encoders = []
 
-    def make_encoder(settings, *arguments):
-        encoder = make(settings, *arguments)
-        if settings.init_from:
-            encoder.build()
-            encoder.set_weights(weights_of_files(encoder))
-        made.append(encoder)
-        return encoder
+    def assign(encoder, experiment):
+        encoder.set_weights(weights_of_files(encoder))
+        encoders.append(encoder)
+        return f"of {experiment.init_from}"
 
-    monkeypatch.setattr(model_module, "make_encoder", make_encoder)
-    monkeypatch.setattr(stages, "make_encoder", make_encoder)
-    return made
+    monkeypatch.setattr(initial_weights, "assign", assign)
+    return encoders
 
 
 def assert_same(encoder, weights):
@@ -88,13 +81,6 @@ def assert_same(encoder, weights):
 def test_which_encoders_begin_with_weights_from_elsewhere(encoder, weights, init_from, given):
     settings = SimpleNamespace(encoder=encoder, encoder_weights=weights, init_from=init_from)
     assert start_weights.begins_with_given_weights(settings) == given
-
-
-def test_the_random_reference_begins_with_another_seed_alone():
-    settings = Experiment(name="a", encoder="basic32x32", init_from="runs/before")
-    found = start_weights.with_random_weights(settings, 5)
-    assert found == dataclasses.replace(settings, seed=5, init_from="")
-    assert not start_weights.begins_with_given_weights(found)
 
 
 @pytest.mark.parametrize("make", [small_export.small_encoder, small_backbone_encoder])
@@ -141,14 +127,15 @@ def test_a_write_that_fails_leaves_the_file_that_was_there(tmp_path, monkeypatch
 def test_the_references_of_a_run_are_random_start_weights_and_pixels(tmp_path, splits, monkeypatch):
     """Each with the run's --max_features; the one with start weights where the run kept some."""
     trained = small_export.small_encoder()
-    asked, calls = [], []
+    references, calls = [], []
 
-    def make_encoder(settings, _):
-        asked.append(settings)
-        return encoders.ConvNet((8, 8, 3), ((4, 4, 2, 1),), (8,), 0, 5)
+    def random_encoder(*_):
+        encoder = small_export.small_encoder()
+        references.append(encoder)
+        return encoder
 
     monkeypatch.setattr(stages, "load_trained", lambda *_: (SimpleNamespace(encoder=trained), 3))
-    monkeypatch.setattr(stages, "make_encoder", make_encoder)
+    monkeypatch.setattr(stages, "random_encoder", random_encoder)
     monkeypatch.setattr(stages, "_evaluate", lambda *given: calls.append(given))
     settings = experiment(tmp_path, init_from="before", seed=4, max_features=100)
     stages.evaluate(settings, splits)
@@ -168,9 +155,6 @@ def test_the_references_of_a_run_are_random_start_weights_and_pixels(tmp_path, s
     for of in (encode, *floors.values()):
         assert of.keywords == {"max_features": 100}
     assert calls[2][3] == {}
-    for of_random in asked:  # nothing of what the run began with is asked for
-        assert of_random.init_from == ""
-        assert of_random.seed != 4
 
 
 def test_the_card_has_a_column_of_start_weights_where_they_were_measured():
@@ -198,7 +182,7 @@ def test_a_run_keeps_what_it_began_with_and_not_what_it_resumed(
 ):
     settings = experiment(tmp_path, init_from="before")
     loop.train(settings, splits)
-    encoder = with_files_weights[-1]
+    encoder = with_files_weights[0]
     began = weights_of_files(encoder)
     assert not np.array_equal(encoder.get_weights()[0], began[0])  # it has learned
     path = tmp_path / start_weights.FILE

@@ -1,0 +1,76 @@
+"""A Keras model's export is used as any other: as a layer, in Beam, as TFLite."""
+
+import keras
+import numpy as np
+import pytest
+import small_backbone
+import tensorflow as tf
+
+from dim_tf.export import EncoderLayer, lite, publish, saved_model
+from keras_models.encoders import BackboneEncoder
+
+pytestmark = pytest.mark.slow
+PIXELS = (np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3)) / 255).astype("f4")
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    keras.utils.set_random_seed(0)
+    encoder = BackboneEncoder(
+        small_backbone.net(dropout=0.2), 5, head="mlp", input_scaling="caffe", batch_norm="frozen"
+    )
+    encoder.build()
+    for _ in range(10):  # so that the head's moving statistics are not those of a new model
+        encoder(PIXELS * 2 - 1, training=True)
+    folder = tmp_path_factory.mktemp("exported") / "net"
+    path, worst = publish.publish(encoder, folder, PIXELS, publish.Details(quantized=True))
+    assert worst < 1e-4
+    return path, encoder
+
+
+def test_as_a_layer_it_is_fine_tuned(exported):
+    path, encoder = exported
+    layer = EncoderLayer(str(path))
+    wanted = saved_model.expected(encoder, PIXELS)
+    np.testing.assert_allclose(layer(PIXELS), wanted, rtol=1e-4, atol=1e-4)
+    assert len(layer.trainable_variables) == len(encoder.trainable_variables)
+    model = keras.Sequential([keras.Input(PIXELS.shape[1:]), layer, keras.layers.Dense(2)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(1e-2), loss)
+    losses = model.fit(PIXELS, np.arange(8) % 2, epochs=30, verbose=0).history["loss"]
+    assert losses[-1] < losses[0] / 2
+
+
+def test_bytes_of_images_give_its_features(exported):
+    path, encoder = exported
+    loaded = tf.saved_model.load(str(path))
+    encoded = saved_model.png_images(PIXELS)
+    answer = loaded.signatures["serving_bytes_valid"](image_bytes=tf.constant([*encoded, b"no"]))
+    assert answer["valid"].numpy().tolist() == [True] * 8 + [False]
+    wanted = saved_model.expected(encoder, PIXELS)
+    np.testing.assert_allclose(answer["global"][:8], wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_beam_embeds_by_it(exported):
+    pytest.importorskip("apache_beam")
+    from dim_tf.export.beam import EncoderHandler
+
+    path, encoder = exported
+    handler = EncoderHandler(str(path))
+    embedded = list(handler.run_inference(saved_model.png_images(PIXELS), handler.load_model()))
+    wanted = saved_model.expected(encoder, PIXELS)
+    features = np.stack([np.asarray(one.embedding) for one in embedded])
+    np.testing.assert_allclose(features, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_tflite_float32_and_int8_give_its_features(exported):
+    path, encoder = exported
+    wanted = saved_model.expected(encoder, PIXELS)
+    cosines = {}
+    for variant in lite.VARIANTS:
+        if variant.name in ("float32", "int8"):
+            features = lite.runner(path / variant.file)(PIXELS)["global"]
+            lengths = np.linalg.norm(features, axis=1) * np.linalg.norm(wanted, axis=1)
+            cosines[variant.name] = float(((features * wanted).sum(1) / lengths).min())
+    assert cosines["float32"] > 0.99999
+    assert cosines["int8"] > 0.95

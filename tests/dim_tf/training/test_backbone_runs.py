@@ -1,0 +1,229 @@
+"""Runs whose encoder is a Keras model: resumed, moved, begun with other weights, exported."""
+
+import dataclasses
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+import small_backbone
+
+from dim_tf import stages
+from dim_tf.data.splits import Split, Splits
+from dim_tf.errors import InputError
+from dim_tf.experiment import Experiment
+from dim_tf.export import saved_model
+from dim_tf.training import encoder_record, initial_weights, loop
+from dim_tf.training.model import load_trained, make_encoder, make_model, random_encoder
+from keras_models.encoders import BackboneEncoder
+
+SHAPE = (16, 16, 3)
+
+
+@pytest.fixture(scope="module")
+def splits():
+    rng = np.random.default_rng(0)
+    split = Split(rng.integers(0, 256, (20, *SHAPE), np.uint8), np.arange(20) % 2)
+    return Splits("random", split, split, ("even", "odd"), "random images")
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "net.keras"
+    small_backbone.write(path, dropout=0.1)
+    return path
+
+
+def experiment(folder, file, **settings):
+    defaults = {"batch_size": 4, "mi_units": 8, "epochs": 2, "latent_dim": 4}
+    defaults |= {"input_scaling": "127,128", "jit_compile": "false", "online_probe": False}
+    own = {**defaults, **settings}
+    return Experiment(name="t", run_dir=str(folder), encoder=str(file), **own)
+
+
+def record_of(settings):
+    """Writes what a run folder with a checkpoint has of the encoder."""
+    encoder = make_encoder(settings, SHAPE)
+    (settings.run_path / "checkpoints").mkdir(parents=True)
+    encoder_record.write(settings.run_path, settings, encoder)
+    (settings.run_path / "checkpoints" / "ckpt-1.index").write_text("")
+    return encoder
+
+
+def losses(folder):
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line)["loss"] for line in lines]
+
+
+def test_a_run_folder_has_all_of_the_encoder_but_its_weights(tmp_path, file):
+    settings = experiment(tmp_path / "run", file, encoder_head="mlp", precision="bfloat16")
+    encoder = record_of(settings)
+    file.unlink()
+    record = encoder_record.read(tmp_path / "run")
+    again = make_encoder(settings, SHAPE, record=record)
+    for one in (encoder, again):
+        one.build()
+    assert again.get_config() == encoder.get_config()
+    again.set_weights(encoder.get_weights())
+    images = np.random.default_rng(0).uniform(-1, 1, (2, *SHAPE)).astype(np.float32)
+    np.testing.assert_array_equal(again(images)["global"], encoder(images)["global"])
+
+
+def test_another_file_under_the_same_path_is_noticed(tmp_path, file):
+    settings = experiment(tmp_path / "run", file)
+    record_of(settings)
+    record = encoder_record.read(settings.run_path)
+    record.check(settings)
+    elsewhere = tmp_path / "elsewhere.keras"
+    shutil.copy(file, elsewhere)
+    record.check(dataclasses.replace(settings, encoder=str(elsewhere)))
+    small_backbone.write(file, seed=1)
+    with pytest.raises(InputError, match=r"began with another file than --encoder=.*SHA-256"):
+        record.check(settings)
+
+
+def test_a_damaged_record_is_refused(tmp_path, file):
+    settings = experiment(tmp_path / "run", file)
+    record_of(settings)
+    path = settings.run_path / encoder_record.FILE
+    path.write_text(path.read_text().replace('"latent_dim": 4', '"latent_dim": 5'))
+    with pytest.raises(InputError, match=r"encoder.json cannot be read .*sha256"):
+        encoder_record.read(settings.run_path)
+
+
+def test_random_weights_are_random_where_the_run_began_with_others(tmp_path, file):
+    settings = experiment(tmp_path / "run", file)
+    own = make_encoder(settings, SHAPE).backbone.get_layer("stem").kernel.numpy()
+    np.testing.assert_array_equal(own, keras.models.load_model(file).get_layer("stem").kernel)
+    drawn = random_encoder(settings, SHAPE).backbone.get_layer("stem").kernel.numpy()
+    assert not np.array_equal(drawn, own)
+    record_of(settings)
+    file.unlink()
+    drawn, again = (
+        random_encoder(settings, SHAPE).backbone.get_layer("stem").kernel.numpy() for _ in range(2)
+    )
+    np.testing.assert_array_equal(again, drawn)
+    assert not np.array_equal(drawn, own)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"input_scaling": "auto"}, "does not say what its weights were trained on; give input_s"),
+        ({"local_layer": "stam"}, "has no layer 'stam' with a map"),
+        ({"encoder_weights": "no.weights.h5"}, "no file of weights 'no.weights.h5'"),
+    ],
+)
+def test_what_the_model_cannot_be_is_one_line(tmp_path, file, settings, says):
+    with pytest.raises(InputError, match=says) as error:
+        make_encoder(experiment(tmp_path, file, **settings), SHAPE)
+    assert str(error.value).startswith(f"--encoder={file}: ")
+
+
+def test_an_export_gives_its_weights_to_a_run_that_begins(tmp_path, file):
+    settings = experiment(tmp_path / "new", file, encoder_weights="random", seed=5)
+    source = make_encoder(settings, SHAPE)
+    source.build()
+    saved_model.save(source, tmp_path / "1", saved_model.Extent({}))
+    begins = dataclasses.replace(settings, seed=6, init_from=str(tmp_path / "1"))
+    encoder = make_encoder(begins, SHAPE)
+    encoder.build()
+    assert not np.array_equal(encoder.projection.kernel, source.projection.kernel)
+    assert initial_weights.assign(encoder, begins) == f"of the exported encoder {tmp_path / '1'}"
+    for ours, theirs in zip(encoder.variables, source.variables, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    wider = make_encoder(dataclasses.replace(begins, latent_dim=5), SHAPE)
+    wider.build()
+    with pytest.raises(InputError, match=r"another encoder .*of shape \[8, 5\] here, .*\[8, 4\]"):
+        initial_weights.assign(wider, begins)
+
+
+def test_what_gives_no_weights_is_one_line(tmp_path, file):
+    settings = experiment(tmp_path / "new", file, init_from=str(tmp_path))
+    with pytest.raises(InputError, match=r"no run folder .* and no exported encoder"):
+        initial_weights.assign(make_encoder(settings, SHAPE), settings)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stopped_at", [2, 3, 5])
+def test_a_run_that_stopped_goes_on_exactly_without_the_file(tmp_path, file, splits, stopped_at):
+    """Before, at and after the step from which the backbone learns."""
+    own = {"frozen_steps": 3, "backbone_learning_rate_scale": 0.5, "weight_decay": 0.1}
+    straight = loop.train(experiment(tmp_path / "straight", file, steps=7, **own), splits)
+    loop.train(experiment(tmp_path / "parts", file, steps=stopped_at, **own), splits)
+    shutil.move(file, tmp_path / "moved.keras")
+    parts = loop.train(experiment(tmp_path / "parts", file, steps=7, **own), splits)
+    assert losses(tmp_path / "parts") == losses(tmp_path / "straight")
+    for ours, theirs in zip(parts.variables, straight.variables, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    model, step = load_trained(experiment(tmp_path / "parts", file, **own), splits)
+    assert step == 7
+    for ours, theirs in zip(model.encoder.variables, parts.encoder.variables, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.slow
+def test_a_run_gives_its_encoders_weights_to_another(tmp_path, file, splits):
+    first = loop.train(experiment(tmp_path / "first", file, steps=2), splits)
+    second = experiment(
+        tmp_path / "second", file, model="simclr", init_from=str(tmp_path / "first"), steps=1
+    )
+    model = make_model(second, splits)
+    assert initial_weights.assign(model.encoder, second) == f"of step 2 of {tmp_path / 'first'}"
+    for ours, theirs in zip(model.encoder.variables, first.encoder.variables, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    loop.train(second, splits)
+    shutil.rmtree(tmp_path / "first")  # a run that goes on does not need it
+    loop.train(dataclasses.replace(second, steps=2), splits)
+    with pytest.raises(InputError, match=r"another encoder than this run .*hidden"):
+        initial_weights.assign(
+            _built(make_encoder(experiment(tmp_path / "x", file, encoder_head="mlp"), SHAPE)),
+            dataclasses.replace(second, init_from=str(tmp_path / "second")),
+        )
+
+
+def _built(encoder):
+    encoder.build()
+    return encoder
+
+
+@pytest.mark.slow
+def test_two_replicas_from_settings_are_one_device(tmp_path, file, splits):
+    own = {"steps": 2, "gamma": 0.0, "learning_rate": 1e-3, "frozen_steps": 1}
+    small_backbone.write(file)  # dropout would draw other numbers
+    one = loop.train(experiment(tmp_path / "one", file, **own), splits)
+    two = loop.train(experiment(tmp_path / "two", file, replicas=2, **own), splits)
+    np.testing.assert_allclose(losses(tmp_path / "two"), losses(tmp_path / "one"), rtol=1e-5)
+    assert all(norm.synchronized for norm in _norms(two.encoder))
+    assert not any(norm.synchronized for norm in _norms(one.encoder))
+    for ours, theirs in zip(two.encoder.variables, one.encoder.variables, strict=True):
+        if "moving" in ours.path:
+            np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-5, atol=1e-5)
+
+
+def _norms(encoder: BackboneEncoder):
+    kind = keras.layers.BatchNormalization
+    return [layer for layer in encoder.backbone.layers if isinstance(layer, kind)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [{"jit_compile": "true"}, {"precision": "bfloat16"}])
+def test_xla_and_bfloat16_run_and_are_loaded_in_float32(tmp_path, file, splits, settings):
+    run = experiment(tmp_path / "run", file, steps=2, **settings)
+    loop.train(run, splits)
+    assert all(np.isfinite(losses(tmp_path / "run")))
+    model, _ = load_trained(run, splits)
+    assert model.encoder.backbone.get_layer("down").compute_dtype == "float32"
+
+
+@pytest.mark.slow
+def test_it_is_exported_with_everything(tmp_path, file, splits):
+    run = experiment(tmp_path / "run", file, steps=2, export_dir=str(tmp_path / "exported"))
+    loop.train(run, splits)
+    file.unlink()
+    stages.export(run, splits)
+    version = tmp_path / "exported" / "t" / "1"
+    assert len(list(version.glob("*.tflite"))) == 6
+    assert "net.keras" in (version / "README.md").read_text()
+    assert str(tmp_path) not in (version / "README.md").read_text()
