@@ -27,6 +27,7 @@ def pytest_tests(deps, data = []):
                 "//tests:made_report.py",
                 "//tests:made_representations.py",
                 "//tests:run_pytest.py",
+                "//tests:small_backbone.py",
                 "//tests:small_baseline.py",
                 "//tests:small_export.py",
             ],
