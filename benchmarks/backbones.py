@@ -15,6 +15,7 @@ import argparse
 import importlib.util
 import json
 import os
+import re
 import signal
 import statistics
 import subprocess
@@ -103,6 +104,7 @@ class Command:
     def __init__(self, out: Path, name: str, encoder: list[str]):
         self.run = out / "runs" / name
         self._out = out
+        self._log = out / f"{name}-log.txt"
         self._flags = [
             "--dataset=folder",
             f"--data_dir={out / 'images'}",
@@ -119,10 +121,9 @@ class Command:
             *encoder,
         ]
 
-    def start(self, mode: str, *flags: str, log: str = "log.txt") -> subprocess.Popen:
+    def start(self, mode: str, *flags: str) -> subprocess.Popen:
         """Starts a stage; what it says goes into a file of OUT."""
-        path = self._out / f"{self.run.name}-{log}"
-        with path.open("a", encoding="utf-8") as file:
+        with self._log.open("a", encoding="utf-8") as file:
             return subprocess.Popen(
                 [sys.executable, "-m", "dim_tf.main", f"--mode={mode}", *self._flags, *flags],
                 stdout=file,
@@ -139,14 +140,18 @@ class Command:
         """
         status = self.start(mode, *flags).wait()
         if status:
-            log = self._out / f"{self.run.name}-log.txt"
-            raise RuntimeError(f"--mode={mode} ended with {status}: {_last_line(log)}")
+            raise RuntimeError(f"--mode={mode} ended with {status}: {_last_line(self._log)}")
 
     def lines(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl that are whole."""
         path = self.run / "metrics.jsonl"
         text = path.read_text(encoding="utf-8") if path.exists() else ""
         return [json.loads(line) for line in text.splitlines(keepends=True) if line[-1:] == "\n"]
+
+    def resumed_from(self) -> int:
+        """The step from which the run last went on."""
+        log = self._log.read_text(encoding="utf-8")
+        return int(re.findall(r"^train: from step (\d+) ", log, re.MULTILINE)[-1])
 
 
 def _python_path():
@@ -188,6 +193,7 @@ def row(out: Path, name: str, encoder: list[str]) -> dict[str, Any]:
     evaluation = json.loads((killed.run / "evaluation.json").read_text(encoding="utf-8"))
     return {
         "killed_at": killed_at,
+        "resumed_from": killed.resumed_from(),
         "resume_is_exact": ours == theirs,
         "images_per_second": statistics.median(
             line["images_per_second"] for line in straight.lines()[STEPS // 2 :]
@@ -245,7 +251,7 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
             f"{found['parameters']:,}",
             f"{height}x{width}x{channels}, `{found['local_layer']}`",
             f"{found['images_per_second']:.1f}",
-            f"{exact}, from step {found['killed_at'] // 5 * 5}",
+            f"{exact}, from step {found['resumed_from']}",
             f"{100 * found['knn']:.1f} %",
             f"{found['saved_model']:.0e}",
             f"{found['tflite_float32']:.6f}",

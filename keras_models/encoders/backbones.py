@@ -87,13 +87,9 @@ def get(
     if input_scaling is None:
         input_scaling = _scaling_of(name, weights)
     backbone = load(name, image_shape, weights)
-    channels = image_shape[2]
-    if channels is None and backbone.inputs:
-        channels = backbone.inputs[0].shape[-1]
-    image_shape = (*image_shape[:2], channels or 3)
-    return BackboneEncoder(
-        backbone, input_scaling=input_scaling, image_shape=image_shape, **arguments
-    )
+    own = backbone.inputs[0].shape[-1] if backbone.inputs else None
+    shape: Any = (*image_shape[:2], image_shape[2] or own or 3)
+    return BackboneEncoder(backbone, input_scaling=input_scaling, image_shape=shape, **arguments)
 
 
 def load(name: str, image_shape: Sequence[int | None], weights: str | None = None) -> keras.Model:
@@ -240,8 +236,8 @@ def _check_weights(name, weights):
     if weights == IMAGENET:
         raise ValueError(f"weights 'imagenet' are those of {KERAS}CLASS; {name} has its own")
     if not weights.endswith((FILE, ".h5")):
-        words = ", ".join(map(repr, words))
-        raise ValueError(f"weights {weights!r}; expected {words}, or a file .weights.h5 or .keras")
+        named = ", ".join(map(repr, words))
+        raise ValueError(f"weights {weights!r}; expected {named}, or a file .weights.h5 or .keras")
 
 
 def _scaling_of(name, weights):
