@@ -83,10 +83,9 @@ def get(
             scaling are not there.
         ImportError: keras_hub is not installed.
     """
-    _check_weights(name, weights)
+    backbone = load(name, image_shape, weights)
     if input_scaling is None:
         input_scaling = _scaling_of(name, weights)
-    backbone = load(name, image_shape, weights)
     own = backbone.inputs[0].shape[-1] if backbone.inputs else None
     shape: Any = (*image_shape[:2], image_shape[2] or own or 3)
     return BackboneEncoder(backbone, input_scaling=input_scaling, image_shape=shape, **arguments)
@@ -245,7 +244,6 @@ def _scaling_of(name, weights):
         fitting = [one for one in SCALINGS if name.removeprefix(KERAS).startswith(one)]
         if fitting:
             return SCALINGS[max(fitting, key=len)]
-        _application(name.removeprefix(KERAS))
     elif name.startswith(HUB):
         scaling = _hub_scaling(name.removeprefix(HUB))
         if scaling:
