@@ -56,6 +56,7 @@ setup(
             "ruff>=0.9",
             "tensorflow-hub>=0.16.1",
         ],
+        "hub": ["keras-hub>=0.32"],  # --encoder=keras_hub:PRESET
         "heif": ["pillow-heif>=1.0"],  # iPhones' images
         "embed": ["pyarrow>=15.0"],  # --mode=embed to Parquet
         "serving": ["grpcio>=1.60"],  # the gRPC client of examples/serving

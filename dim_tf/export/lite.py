@@ -226,7 +226,8 @@ def check(path: Path, variant: Variant, pixels: np.ndarray, wanted: dict[str, np
     elif not cosine >= 1 - LOST[variant.precision]:
         raise RunError(
             f"{variant.file}: its features' mean cosine with the Keras model's is {cosine:.4f}, "
-            f"less than {1 - LOST[variant.precision]}; nothing was published"
+            f"less than {1 - LOST[variant.precision]}; nothing was published: leave "
+            f"{variant.name} out of --tflite"
         )
     return cosine
 

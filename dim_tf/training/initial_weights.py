@@ -11,7 +11,7 @@ from dim_tf.export import verify
 from dim_tf.files import read_text
 from dim_tf.training import encoder_record
 from dim_tf.training.checkpoint import restore_encoder
-from dim_tf.training.model import ImageShape, make_encoder
+from dim_tf.training.model import make_encoder
 from dim_tf.writing import reason
 from keras_models.encoders import Encoder
 from keras_models.encoders.backbones import first_difference
@@ -59,7 +59,7 @@ def _of_export(path):
     try:
         reader = tf.train.load_checkpoint(str(path / "variables" / "variables"))
         shapes = reader.get_variable_to_shape_map()
-        names = []
+        names: list[str] = []
         while _EXPORTED.format(len(names)) in shapes:
             names.append(_EXPORTED.format(len(names)))
         values = [reader.get_tensor(name) for name in names]
@@ -74,7 +74,7 @@ def _of_export(path):
     return named, values
 
 
-def _of_run(path, image_shape: ImageShape):
+def _of_run(path, image_shape):
     try:
         text = read_text(path / "experiment.json")
     except (OSError, ValueError) as error:

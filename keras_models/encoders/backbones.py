@@ -83,17 +83,12 @@ def get(
             scaling are not there.
         ImportError: keras_hub is not installed.
     """
-    _check_weights(name, weights)
+    backbone = load(name, image_shape, weights)
     if input_scaling is None:
         input_scaling = _scaling_of(name, weights)
-    backbone = load(name, image_shape, weights)
-    channels = image_shape[2]
-    if channels is None and backbone.inputs:
-        channels = backbone.inputs[0].shape[-1]
-    image_shape = (*image_shape[:2], channels or 3)
-    return BackboneEncoder(
-        backbone, input_scaling=input_scaling, image_shape=image_shape, **arguments
-    )
+    own = backbone.inputs[0].shape[-1] if backbone.inputs else None
+    shape: Any = (*image_shape[:2], image_shape[2] or own or 3)
+    return BackboneEncoder(backbone, input_scaling=input_scaling, image_shape=shape, **arguments)
 
 
 def load(name: str, image_shape: Sequence[int | None], weights: str | None = None) -> keras.Model:
@@ -240,8 +235,8 @@ def _check_weights(name, weights):
     if weights == IMAGENET:
         raise ValueError(f"weights 'imagenet' are those of {KERAS}CLASS; {name} has its own")
     if not weights.endswith((FILE, ".h5")):
-        words = ", ".join(map(repr, words))
-        raise ValueError(f"weights {weights!r}; expected {words}, or a file .weights.h5 or .keras")
+        named = ", ".join(map(repr, words))
+        raise ValueError(f"weights {weights!r}; expected {named}, or a file .weights.h5 or .keras")
 
 
 def _scaling_of(name, weights):
@@ -249,7 +244,6 @@ def _scaling_of(name, weights):
         fitting = [one for one in SCALINGS if name.removeprefix(KERAS).startswith(one)]
         if fitting:
             return SCALINGS[max(fitting, key=len)]
-        _application(name.removeprefix(KERAS))
     elif name.startswith(HUB):
         scaling = _hub_scaling(name.removeprefix(HUB))
         if scaling:

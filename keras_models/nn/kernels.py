@@ -152,7 +152,7 @@ class FusedAdam(keras.optimizers.Adam):
         return self._rates.get(str(self._get_variable_index(variable)), (1.0, 0))
 
     def _apply_weight_decay(self, variables):
-        decay = self.weight_decay
+        decay: float | None = self.weight_decay  # type: ignore[has-type]
         if decay is None:
             return
         scales = [self._rate(variable)[0] for variable in variables]

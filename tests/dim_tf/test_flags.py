@@ -11,7 +11,7 @@ from dim_tf.data import SOURCES
 from dim_tf.data.pipeline import AUGMENTATIONS
 from dim_tf.errors import InputError, one_line
 from dim_tf.experiment import Experiment
-from keras_models import critics, encoders, estimators, priors
+from keras_models import critics, estimators, priors
 
 
 def defined():
@@ -170,7 +170,6 @@ def test_choices_are_those_of_the_libraries():
     choices = {field.name: field.metadata["choices"] for field in dataclasses.fields(Experiment)}
     with_alias = (*estimators.NAMES, *estimators.ALIASES)
     assert choices["estimator"] == choices["prior_divergence"] == with_alias
-    assert choices["encoder"] == ("", *encoders.PRESETS)
     assert choices["local_critic"] == critics.LOCAL_NAMES
     assert choices["global_critic"] == critics.GLOBAL_NAMES
     assert choices["prior"] == priors.NAMES

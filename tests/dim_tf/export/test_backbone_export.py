@@ -66,11 +66,10 @@ def test_beam_embeds_by_it(exported):
 def test_tflite_float32_and_int8_give_its_features(exported):
     path, encoder = exported
     wanted = saved_model.expected(encoder, PIXELS)
-    cosines = {}
-    for variant in lite.VARIANTS:
-        if variant.name in ("float32", "int8"):
-            features = lite.runner(path / variant.file)(PIXELS)["global"]
-            lengths = np.linalg.norm(features, axis=1) * np.linalg.norm(wanted, axis=1)
-            cosines[variant.name] = float(((features * wanted).sum(1) / lengths).min())
-    assert cosines["float32"] > 0.99999
-    assert cosines["int8"] > 0.95
+    found = {
+        variant.name: lite.cosines(lite.run(path / variant.file, PIXELS), wanted)
+        for variant in lite.VARIANTS
+        if variant.name in ("float32", "int8")
+    }
+    assert found["float32"].min() > 0.99999
+    assert found["int8"].mean() > 1 - lite.LOST["int8"]

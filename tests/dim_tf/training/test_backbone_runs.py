@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import small_backbone
 
-from dim_tf import stages
+from dim_tf import preconditions, stages
 from dim_tf.data.splits import Split, Splits
 from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
-from dim_tf.export import saved_model
 from dim_tf.training import encoder_record, initial_weights, loop
 from dim_tf.training.model import load_trained, make_encoder, make_model, random_encoder
+from keras_models import encoders
 from keras_models.encoders import BackboneEncoder
 
 SHAPE = (16, 16, 3)
@@ -121,28 +121,43 @@ def test_what_the_model_cannot_be_is_one_line(tmp_path, file, settings, says):
     assert str(error.value).startswith(f"--encoder={file}: ")
 
 
-def test_an_export_gives_its_weights_to_a_run_that_begins(tmp_path, file):
-    settings = experiment(tmp_path / "new", file, encoder_weights="random", seed=5)
-    source = make_encoder(settings, SHAPE)
-    source.build()
-    saved_model.save(source, tmp_path / "1", saved_model.Extent({}))
-    begins = dataclasses.replace(settings, seed=6, init_from=str(tmp_path / "1"))
-    encoder = make_encoder(begins, SHAPE)
+def of_exports_kind(latent_dim=5):
+    encoder = encoders.ConvNet((8, 8, 3), ((4, 4, 2, 1),), (8,), 0, latent_dim)
     encoder.build()
-    assert not np.array_equal(encoder.projection.kernel, source.projection.kernel)
-    assert initial_weights.assign(encoder, begins) == f"of the exported encoder {tmp_path / '1'}"
-    for ours, theirs in zip(encoder.variables, source.variables, strict=True):
+    return encoder
+
+
+def test_an_export_gives_its_weights_to_a_run_that_begins(small_model):
+    path, exported = small_model
+    settings = Experiment(name="t", init_from=str(path))
+    encoder = of_exports_kind()
+    assert initial_weights.assign(encoder, settings) == f"of the exported encoder {path}"
+    for ours, theirs in zip(encoder.variables, exported.variables, strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    wider = make_encoder(dataclasses.replace(begins, latent_dim=5), SHAPE)
-    wider.build()
-    with pytest.raises(InputError, match=r"another encoder .*of shape \[8, 5\] here, .*\[8, 4\]"):
-        initial_weights.assign(wider, begins)
+    with pytest.raises(InputError, match=r"another encoder .*of shape \[8, 6\] here, .*\[8, 5\]"):
+        initial_weights.assign(of_exports_kind(latent_dim=6), settings)
 
 
 def test_what_gives_no_weights_is_one_line(tmp_path, file):
     settings = experiment(tmp_path / "new", file, init_from=str(tmp_path))
     with pytest.raises(InputError, match=r"no run folder .* and no exported encoder"):
         initial_weights.assign(make_encoder(settings, SHAPE), settings)
+
+
+def test_what_training_begins_with_is_looked_for_before_tensorflow_is(tmp_path, file):
+    settings = experiment(tmp_path / "run", file)
+    preconditions.check(settings, ["train"])
+    missing = dataclasses.replace(settings, encoder_weights=str(tmp_path / "no.weights.h5"))
+    with pytest.raises(InputError, match=r"--encoder_weights=.*no.weights.h5 is no file"):
+        preconditions.check(missing, ["train"])
+    no_run = dataclasses.replace(settings, init_from=str(tmp_path))
+    with pytest.raises(InputError, match=r"--init_from=.* is no run folder"):
+        preconditions.check(no_run, ["train"])
+    record_of(settings)
+    file.unlink()
+    preconditions.check(settings, ["train"])
+    with pytest.raises(InputError, match=r"--encoder=.* is no file"):
+        preconditions.check(dataclasses.replace(settings, resume=False), ["train"])
 
 
 @pytest.mark.slow
