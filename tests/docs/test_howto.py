@@ -77,16 +77,6 @@ def command_of(page):
     return shlex.split(command[1]) if command else None
 
 
-def entries(code, namespace):
-    """Lines of a dict or of a tuple, as it."""
-    for opening, closing in ("{}", "()"):
-        try:
-            return eval(opening + code + closing, namespace)
-        except SyntaxError:
-            continue
-    raise AssertionError(f"no entries of a list: {code}")
-
-
 class Applied:
     """A page, its files as modules and its lines in the lists of this process.
 
@@ -124,8 +114,9 @@ class Applied:
             for name in names.keys() - {"__builtins__"}:
                 self._patch.setattr(module, name, names[name], raising=False)
             return
-        listed, new = getattr(module, block.place), entries(block.code, vars(module))
-        assert type(listed) is type(new), f"{block.place} is a {type(listed).__name__}"
+        listed = getattr(module, block.place)
+        opening, closing = "{}" if isinstance(listed, dict) else "()"
+        new = eval(opening + block.code + closing, vars(module))
         assert not set(listed) & set(new), f"{block.place} has it already"
         if isinstance(listed, dict):
             for name, value in new.items():
