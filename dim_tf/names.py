@@ -29,6 +29,13 @@ INPUT_SCALINGS = ("-1..1", "0..1", "0..255", "torch", "caffe")
 ENCODER_HEADS = ("linear", "mlp")
 BATCH_NORM = ("train", "frozen")
 # How each model's encoder learns, in a sentence that begins "An image encoder, learned".
+# Those that always take two views of an image stand apart.
+TWO_VIEWS = {
+    "simclr": "from unlabelled images by SimCLR (Chen et al. 2020)",
+    "vicreg": "from unlabelled images by VICReg (Bardes et al. 2022)",
+    "barlow_twins": "from unlabelled images by Barlow Twins (Zbontar et al. 2021)",
+    "amdim": "from unlabelled images by Deep InfoMax across two views (Bachman et al. 2019)",
+}
 MODELS = {
     "dim": "from unlabelled images by Deep InfoMax (Hjelm et al. 2019)",
     "ae": "from unlabelled images as an autoencoder",
@@ -38,14 +45,10 @@ MODELS = {
     "bigan": "from unlabelled images by BiGAN (Donahue et al. 2017)",
     "nat": "from unlabelled images by Noise As Targets (Bojanowski & Joulin 2017)",
     "cpc": "from unlabelled images by contrastive predictive coding (van den Oord et al. 2018)",
-    "simclr": "from unlabelled images by SimCLR (Chen et al. 2020)",
-    "vicreg": "from unlabelled images by VICReg (Bardes et al. 2022)",
-    "barlow_twins": "from unlabelled images by Barlow Twins (Zbontar et al. 2021)",
-    "amdim": "from unlabelled images by Deep InfoMax across two views (Bachman et al. 2019)",
+    **TWO_VIEWS,
     "supervised": "from images and their labels by cross-entropy: full supervision",
 }
 CROP_ENCODERS = {32: "crops32x32", 64: "crops64x64"}  # those of cpc, by image size
-TWO_VIEWS = ("amdim", "simclr", "vicreg", "barlow_twins")  # that always take two views of an image
 # QUERY-CONTEXT pairs of endpoints whose mutual information is learned, where --pairs is not given.
 DIM_PAIRS = ("global-local",)
 AMDIM_PAIRS = ("global-local", "global-conv", "conv-conv")
