@@ -1,7 +1,7 @@
 """From an experiment to Deep InfoMax: its views, and its terms by the name of --model.
 
-A name is a list of terms. To add one: a function here, its line in `TERMS`, and its line in
-`dim_tf.names.MODELS`.
+A name is a list of terms. To add one: its line in `TERMS`, and its line in `TWO_VIEWS` of
+`dim_tf.names`, or in `MODELS` where it takes one view (docs/howto/add-a-term.md).
 """
 
 from collections.abc import Callable, Sequence

@@ -114,14 +114,14 @@ class Applied:
                 self._patch.setattr(module, name, names[name], raising=False)
             return
         listed = getattr(module, block.place)
-        opening, closing = "{}" if isinstance(listed, dict) else "()"
+        opening, closing = "{}" if isinstance(listed, dict) else "[]"
         new = eval(opening + block.code + closing, vars(module))
         assert not set(listed) & set(new), f"{block.place} has it already"
         if isinstance(listed, dict):
             for name, value in new.items():
                 self._patch.setitem(listed, name, value)
         else:
-            self._patch.setattr(module, block.place, listed + new)
+            self._patch.setattr(module, block.place, (*listed, *new))
 
 
 @pytest.fixture
@@ -187,9 +187,9 @@ def test_add_a_model(apply, tmp_path):
     page = apply("add-a-model")
     assert run_tests(page, tmp_path) >= 4
     encoder = make_encoder(Experiment(name="t", latent_dim=8), (16, 16, 3))
-    make = baselines._MODELS["denoising_autoencoder"]
+    make = baselines._MODELS["dae"]
     model = make(Experiment(name="t", seed=5), encoder, images())
-    assert (model.name, model.seed) == ("denoising_autoencoder", 5)
+    assert (model.name, model.seed) == ("dae", 5)
 
 
 def test_add_an_encoder_preset(apply, tmp_path):
@@ -249,12 +249,10 @@ def with_lines(source, block):
             (target,) = node.targets if isinstance(node, ast.Assign) else (node.target,)
             if getattr(target, "id", "") == block.place:
                 last = node.value.end_lineno - 1  # the line of the closing bracket
-                before, after = (
-                    lines[last][: node.value.end_col_offset - 1],
-                    lines[last][node.value.end_col_offset - 1 :],
-                )
-                comma = "," if before.strip() and not before.rstrip().endswith(",") else ""
-                lines[last : last + 1] = [before + comma, *block.code.splitlines(), after]
+                column = node.value.end_col_offset - 1
+                before, after = lines[last][:column], lines[last][column:]
+                code = block.code.splitlines()
+                lines[last : last + 1] = [*([f"{before},"] if before else []), *code, after]
                 return "\n".join(lines) + "\n"
     raise AssertionError(f"{block.path} has no list {block.place}")
 
@@ -287,7 +285,7 @@ def run(page, repository, *more):
 
 SETTINGS = {  # that each page's command needs, and that is refused without the page's lines
     "add-a-term": ("model", "align_uniform"),
-    "add-a-model": ("model", "denoising_autoencoder"),
+    "add-a-model": ("model", "dae"),
     "add-an-encoder-preset": ("encoder", "small48x48"),
     "add-a-measure": ("measures", "knn,intrinsic_dimension"),
     "add-a-data-source": ("dataset", "medmnist"),
@@ -319,6 +317,7 @@ def test_the_backbones_script_writes_a_network_that_has_learned(repository, monk
     out = run("add-a-backbone", repository)
     losses = [float(x) for x in re.findall(r"(?<!_)\bloss: (-?[\d.]+)", out)]
     assert losses
+    assert np.isfinite(losses).all()
     assert "1198 images, 64 features each" in out
     net = keras.saving.load_model(repository / "tile_net.keras", safe_mode=True)
     assert np.isfinite(net(np.zeros([1, 32, 32, 3], np.float32))).all()
