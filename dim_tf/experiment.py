@@ -278,14 +278,15 @@ class Experiment:
     )
     views: int = setting(
         1,
-        "2: query and context from two augmentations of the image",
+        "views of each image: 1, the image; 2, two augmentations, one for the query and one for "
+        "the context",
         choices=(1, 2),
         read_by=("dim",),
     )
     pairs: str = setting(
         "",
         "pairs QUERY-CONTEXT of endpoints (local, conv, fc, global) whose mutual information is "
-        "maximised, with commas between, each of weight --beta; empty: "
+        "maximised, with commas between, each of weight --beta, of amdim 1; empty: "
         f"{','.join(DIM_PAIRS)}, of amdim {','.join(AMDIM_PAIRS)}",
         read_by=("dim", "amdim"),
         refused=True,
@@ -632,6 +633,13 @@ class Experiment:
                 f"--pairs={self.pairs}; expected pairs QUERY-CONTEXT, none twice, with commas "
                 f"between, each of {', '.join(ENDPOINTS)}"
             )
+        itself = [pair for pair in self.pair_names if len(set(pair.split("-"))) == 1]
+        if itself and self.model == "dim" and self.views == 1 and not self.occlusion:
+            raise InputError(
+                f"--pairs={itself[0]} compares a view with itself; give --views=2, or other pairs"
+            )
+        if self.pairs and self.model == "dim" and not self.beta:
+            raise InputError("--pairs is of weight --beta, which is 0; leave one of the two out")
         if self.model == "dim" and self.views == 2 and self.occlusion and self.symmetric:
             raise InputError(
                 "--occlusion with --views=2 needs --nosymmetric: an occluded view gives the query "
@@ -725,7 +733,7 @@ class Experiment:
     @property
     def pair_names(self) -> tuple[str, ...]:
         """What `pairs` lists; empty: the model's own."""
-        return tuple(self.pairs.split(",")) if self.pairs else ()
+        return tuple(pair.strip() for pair in self.pairs.split(",")) if self.pairs else ()
 
     @property
     def measure_names(self) -> tuple[str, ...]:

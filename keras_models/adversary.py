@@ -35,7 +35,7 @@ def losses(
 
     The discriminator maximises the estimator between real and fake samples, less ½·weight·(mean
     over real samples + mean over fake samples) of ‖∇D‖² (Mescheder et al. 2018). The generator
-    raises what the estimator takes of real samples: for JSD, the non-saturating softplus(-D).
+    maximises E[joint(D(fake))]: for JSD, it minimises the non-saturating softplus(-D).
 
     Args:
         discriminator: [N, ...] -> float32 [N].
@@ -43,9 +43,15 @@ def losses(
         fake: Like `real`; the generator loss reaches the network that gives them.
         estimator: Of the divergence; real samples are the joint and fake ones the product.
         weight: λ of the gradient penalty.
-        both_learn: Whether the real samples learn as well, to be taken for fake (BiGAN); the
-            estimator must be symmetric: "gan" or "jsd".
+        both_learn: Whether the network that gives the real samples is trained too, by
+            -E[joint(-D(real))] (BiGAN); for the estimators "gan" and "jsd", whose sides can be
+            exchanged.
+
+    Raises:
+        ValueError: `both_learn` with another estimator.
     """
+    if both_learn and estimator.name not in ("gan", "jsd"):
+        raise ValueError(f"{estimator.name} has no exchanged sides; take gan or jsd")
     stopped_real, stopped_fake = tf.nest.map_structure(tf.stop_gradient, (real, fake))
     real_scores, real_norm = scores_and_gradient_norm(discriminator, stopped_real)
     fake_scores, fake_norm = scores_and_gradient_norm(discriminator, stopped_fake)

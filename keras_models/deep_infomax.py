@@ -29,15 +29,15 @@ class DeepInfoMax(EncoderModel):
         encoder: Images -> endpoints.
         terms: Of `keras_models.terms`.
         views: Makes the context's and the query's images; by default both are the images.
-        symmetric: Whether, with two views, each term is the mean of both ways round: the query of
-            either view with the context of the other. Without, the first view gives the context
-            and the second the query.
+        symmetric: With two views, average each term over both directions: query from the second
+            view and context from the first, and the reverse; both draw the same noise. False: the
+            first direction only. Of no effect with one view.
         seed: Seed of the random numbers drawn in training.
 
     Raises:
-        ValueError: No term; a term that reads an endpoint that the encoder lacks, or compares two
-            views where there is one; both `symmetric` and occluded views, where a query's block
-            would be missing in the context.
+        ValueError: No term, or two of one name; a term that reads an endpoint that the encoder
+            lacks; with one view, a term that compares two, or a feature with itself;
+            symmetric=True with occluded augmentations, since only the query's view is occluded.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class DeepInfoMax(EncoderModel):
         encoder,
         terms,
         views: Views | None = None,
+        *,
         symmetric: bool = True,
         seed: int = 0,
         **kwargs,
@@ -59,17 +60,28 @@ class DeepInfoMax(EncoderModel):
             raise ValueError(
                 "occluded views are not exchangeable; give symmetric=False or occluded=False"
             )
+        names = [term.name for term in self.terms]
+        if len(set(names)) < len(names):
+            raise ValueError(f"terms are called {', '.join(names)}; give each a name of its own")
         for term in self.terms:
             missing = [name for name in term.endpoints if name not in encoder.endpoint_names]
             if missing:
                 raise ValueError(
                     f"the term {term.name} reads the endpoint {missing[0]!r}, and the encoder "
-                    f"{encoder.name} has {', '.join(encoder.endpoint_names)} alone"
+                    f"{encoder.name} has only {', '.join(encoder.endpoint_names)}; take another "
+                    "encoder, or leave the term out"
                 )
-            if term.compares_views and not self.views.augmentation:
+            if self.views.augmentation:
+                continue
+            if term.compares_views:
                 raise ValueError(
                     f"the term {term.name} compares two views, and there is one; give "
                     "views=Views(Augmentation())"
+                )
+            if len(set(term.endpoints)) < len(term.endpoints) and not self.views.occluded:
+                raise ValueError(
+                    f"the term {term.name} compares the endpoint {term.endpoints[0]!r} with itself "
+                    "in one view; give views=Views(Augmentation())"
                 )
 
     def build_heads(self, shapes):
@@ -99,6 +111,8 @@ class DeepInfoMax(EncoderModel):
             if outputs[0].adversary_loss is not None:
                 adversary_losses.append(_mean([x.adversary_loss for x in outputs]))
             for name in outputs[0].metrics:
+                if name in metrics:
+                    raise ValueError(f"two terms have a metric {name}; {term.name} has the second")
                 metrics[name] = _mean([x.metrics[name] for x in outputs])
         adversary_loss = tf.add_n(adversary_losses) if adversary_losses else None
         return Losses(loss, adversary_loss, metrics, query["global"])

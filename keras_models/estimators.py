@@ -301,12 +301,8 @@ def _info_nce_value(joint, state):
     n = tf.shape(joint)[0]
     negatives = tf.broadcast_to(state.log_total[:n, tf.newaxis], tf.shape(joint))  # [N, L, G]
     log_count = tf.math.log1p(state.count[:n])
-    return tf.reduce_mean(_log_softmax(joint, negatives)) + tf.reduce_mean(log_count)
-
-
-def _log_softmax(positive, log_negatives):
-    """log(exp t / (exp t + Σ exp t')) of positive scores t and the logarithm of the sum."""
-    return positive - tf.reduce_logsumexp(tf.stack([positive, log_negatives]), axis=0)
+    log_sum = tf.reduce_logsumexp(tf.stack([joint, negatives]), axis=0)
+    return tf.reduce_mean(joint - log_sum) + tf.reduce_mean(log_count)
 
 
 def info_nce_of_vectors(
@@ -334,14 +330,11 @@ def info_nce_of_vectors(
     """
     scores = tf.matmul(queries, keys, transpose_b=True)  # [P, K]
     rows = tf.range(tf.shape(keys)[0])
-    minus_infinity = tf.constant(float("-inf"))
     if excluded is not None:
-        scores = tf.where(rows == excluded[:, tf.newaxis], minus_infinity, scores)
-    is_positive = rows == positive[:, tf.newaxis]
-    joint = tf.reduce_sum(tf.where(is_positive, scores, 0.0), axis=1)
-    log_negatives = tf.reduce_logsumexp(tf.where(is_positive, minus_infinity, scores), axis=1)
+        scores = tf.where(rows == excluded[:, tf.newaxis], -math.inf, scores)
+    joint = tf.reduce_sum(tf.where(rows == positive[:, tf.newaxis], scores, 0.0), axis=1)
+    loss = tf.reduce_mean(tf.reduce_logsumexp(scores, axis=1) - joint)
     best = tf.argmax(scores, axis=1, output_type=tf.int32) == positive
-    loss = -tf.reduce_mean(_log_softmax(joint, log_negatives))
     return loss, tf.reduce_mean(tf.cast(best, tf.float32))
 
 

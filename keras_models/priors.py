@@ -48,6 +48,11 @@ class UniformPrior(_Prior):
         super().__init__(dim)
         self.distribution = distributions().Uniform(0.0, 1.0)  # of each number
 
+    @property
+    def mean_squared_distance(self) -> float:
+        """E‖x - y‖² of two samples: each number's variance is 1/12."""
+        return self.dim / 6
+
     def sample(self, noise: tf.Tensor) -> tf.Tensor:
         """Uniform noise [N, D] -> samples [N, D]."""
         return self.distribution.quantile(noise)
@@ -68,6 +73,11 @@ class GaussianPrior(_Prior):
     def __init__(self, dim: int):
         super().__init__(dim)
         self.distribution = distributions().Normal(0.0, 1.0)  # of each number
+
+    @property
+    def mean_squared_distance(self) -> float:
+        """E‖x - y‖² of two samples: each number's variance is 1."""
+        return 2.0 * self.dim
 
     def sample(self, noise: tf.Tensor) -> tf.Tensor:
         """Uniform noise [N, D] -> samples [N, D]."""
@@ -91,6 +101,11 @@ class SpherePrior(_Prior):
     def __init__(self, dim: int):
         super().__init__(dim)
         self._normal = GaussianPrior(dim)
+
+    @property
+    def mean_squared_distance(self) -> float:
+        """E‖x - y‖² of two samples: both have length 1."""
+        return 2.0
 
     def sample(self, noise: tf.Tensor) -> tf.Tensor:
         """Uniform noise [N, D] -> samples [N, D]."""
@@ -117,6 +132,11 @@ class BallPrior(_Prior):
         super().__init__(dim)
         self.radius = distributions().Kumaraswamy(float(dim), 1.0)
         self._normal = GaussianPrior(dim)
+
+    @property
+    def mean_squared_distance(self) -> float:
+        """E‖x - y‖² of two samples: E‖x‖² = D / (D + 2)."""
+        return 2.0 * self.dim / (self.dim + 2)
 
     def sample(self, noise: tf.Tensor) -> tf.Tensor:
         """Uniform noise [N, D] -> samples [N, D]."""

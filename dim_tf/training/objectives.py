@@ -13,7 +13,7 @@ from keras_models import DeepInfoMax, priors, terms
 from keras_models.encoders import Encoder
 from keras_models.views import Augmentation, Views
 
-PAIRED = ("dim", "amdim")  # whose terms are of a query and a context
+PAIRED = ("dim", "amdim")  # whose terms are of a query and a context; both views share a flip
 
 
 def make(experiment: Experiment, encoder: Encoder) -> DeepInfoMax:
@@ -26,8 +26,8 @@ def make(experiment: Experiment, encoder: Encoder) -> DeepInfoMax:
         encoder,
         TERMS[experiment.model](experiment, encoder),
         make_views(experiment),
-        experiment.model not in PAIRED or experiment.symmetric,
-        experiment.seed,
+        symmetric=experiment.model not in PAIRED or experiment.symmetric,
+        seed=experiment.seed,
         name="deep_infomax",
     )
 

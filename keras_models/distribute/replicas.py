@@ -46,6 +46,11 @@ def stack(x: tf.Tensor) -> tf.Tensor:
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, padded)
 
 
+def concat(x: tf.Tensor) -> tf.Tensor:
+    """Every replica's rows, in the replicas' order: [N, D] -> [replicas·N, D]."""
+    return tf.reshape(stack(x), [-1, x.shape[1]])
+
+
 def mean(values):
     """The mean over the replicas of each tensor of a nest."""
     if count() == 1:

@@ -1,11 +1,11 @@
-"""What exists for speed alone. Each has a plain twin, which a test holds it against.
+"""What is here for its speed. Each has a plain twin, which a test holds it against.
 
-| here | plain twin | equality | measured by |
+| here | plain twin | equality | benchmarks/ |
 |---|---|---|---|
-| `FusedAdam` | `keras.optimizers.Adam` | test_optimizers.py | benchmarks/kernels.py |
-| `FusedBatchNormalization` | `keras.layers.BatchNormalization` | test_layers.py | the same |
-| `sum_of_squares` | `tf.reduce_sum(x**2, axis=-1)` | test_layers.py | the same |
-| `conv2d`, `conv2d_transpose` | TensorFlow's | test_kernels.py | benchmarks/kernel_gradient.py |
+| `FusedAdam`, also of several rates | `keras.optimizers.Adam` | test_optimizers.py | kernels.py |
+| `FusedBatchNormalization` | `keras.layers.BatchNormalization` | test_layers.py | kernels.py |
+| `sum_of_squares` | `tf.reduce_sum(x**2, axis=-1)` | test_layers.py | kernels.py |
+| `conv2d`, `conv2d_transpose` | TensorFlow's | test_kernels.py | kernel_gradient.py |
 
 docs/PERFORMANCE.md has the figures.
 """

@@ -79,7 +79,7 @@ class CPC(EncoderModel):
             rows = tf.shape(keys)[0]
             loss, accuracy = estimators.info_nce_of_vectors(
                 _flat(predicted),
-                tf.reshape(replicas.stack(keys), [-1, keys.shape[1]]),
+                replicas.concat(keys),
                 positive=replicas.index() * rows + tf.range(rows),
             )
             losses.append(loss)

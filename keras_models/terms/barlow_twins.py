@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from keras_models.distribute import replicas
 from keras_models.nn import layers
-from keras_models.terms.projected import ProjectedTerm, of_all_replicas
+from keras_models.terms.projected import ProjectedTerm
 
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
@@ -36,7 +37,7 @@ class BarlowTwins(ProjectedTerm):
         self.redundancy = redundancy
 
     def compare(self, first, second):
-        correlation = cross_correlation(of_all_replicas(first), of_all_replicas(second))
+        correlation = cross_correlation(replicas.concat(first), replicas.concat(second))
         diagonal = tf.linalg.diag_part(correlation)
         metrics = {
             "invariance": tf.reduce_sum((1 - diagonal) ** 2),

@@ -6,10 +6,10 @@ import keras
 import tensorflow as tf
 
 from keras_models import priors
+from keras_models.distribute import replicas
 from keras_models.distribute.randomness import StepRandom
 from keras_models.nn import layers
 from keras_models.terms.base import Term, TermOutput
-from keras_models.terms.projected import of_all_replicas
 
 BANDWIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 
@@ -21,17 +21,17 @@ class MaximumMeanDiscrepancy(Term):
     https://jmlr.org/papers/v13/gretton12a.html
 
     Minimises the unbiased estimate of MMD² between features, mapped into the prior's support, and
-    as many samples of the prior, over the images of all replicas. It is 0 in expectation where both
-    distributions are equal, and may be negative. No discriminator is trained, so there is
-    no game whose players must keep pace; a discriminator sees finer differences than the kernel.
+    as many samples of the prior, over the images of all replicas. The estimate may be negative; its
+    expectation is 0 where both distributions are equal. With several globals an image the features
+    are dependent, and the estimate is biased upwards. No discriminator is trained.
 
     >>> from keras_models import DeepInfoMax, encoders, priors, terms
     >>> mutual_information = terms.local_mutual_information("dot", "jsd", units=64)
     >>> matching = MaximumMeanDiscrepancy(priors.get("uniform", 64), weight=0.1)
     >>> model = DeepInfoMax(encoders.get("basic32x32"), [mutual_information, matching])
 
-    The kernel is the mean of Gaussian ones, k(x, y) = exp(-‖x - y‖² / (s·d)), where d is the mean
-    of ‖x - y‖² over pairs of the step's prior samples and s runs over `bandwidths`.
+    The kernel is the mean of Gaussian ones, k(x, y) = exp(-‖x - y‖² / (s·d)), where d is the
+    expectation of ‖x - y‖² for two samples of the prior and s runs over `bandwidths`.
 
     Args:
         prior: Target distribution.
@@ -48,7 +48,7 @@ class MaximumMeanDiscrepancy(Term):
         prior,
         bandwidths: Sequence[float] = BANDWIDTHS,
         weight: float = 1.0,
-        name: str = "prior_matching",
+        name: str = "prior_mmd",
         **kwargs,
     ):
         super().__init__(weight, name=name, **kwargs)
@@ -68,8 +68,9 @@ class MaximumMeanDiscrepancy(Term):
     def call(self, query, context, random: StepRandom, training: bool = True) -> TermOutput:
         del context, training
         real, encoded = priors.samples_and_features(self.prior, query["global"], random)
-        mmd = squared_mmd(of_all_replicas(encoded), of_all_replicas(real), self.bandwidths)
-        return TermOutput(mmd, None, {"prior_mmd": mmd})
+        widths = [s * self.prior.mean_squared_distance for s in self.bandwidths]
+        mmd = squared_mmd(replicas.concat(encoded), replicas.concat(real), widths)
+        return TermOutput(mmd, None, {self.name: mmd})
 
     def get_config(self):
         return {
@@ -84,30 +85,37 @@ class MaximumMeanDiscrepancy(Term):
         return cls(**{**config, "prior": prior})
 
 
-def squared_mmd(x: tf.Tensor, y: tf.Tensor, bandwidths: Sequence[float]) -> tf.Tensor:
+def squared_mmd(x: tf.Tensor, y: tf.Tensor, widths: Sequence[float]) -> tf.Tensor:
     """The unbiased estimate of MMD² (Gretton et al. 2012, eq. 3).
 
     Args:
         x: float32 [B, D], B at least 2.
-        y: float32 [B, D]; the kernel's width is that of its distances.
-        bandwidths: Factors s of the kernels exp(-‖x - y‖² / (s·d)).
+        y: float32 [B, D].
+        widths: w of the kernels exp(-‖x - y‖² / w), whose mean is taken.
 
     Returns:
         float32 scalar.
+
+    Raises:
+        ValueError: fewer than two rows.
     """
+    if x.shape[0] is not None and x.shape[0] < 2:
+        raise ValueError(f"MMD² needs at least 2 samples, got {x.shape[0]}")
     count = tf.cast(tf.shape(x)[0], tf.float32)
-    pairs = count * (count - 1)
-    of_x, of_y, of_both = squared_distances(x, x), squared_distances(y, y), squared_distances(x, y)
-    width = tf.stop_gradient(tf.reduce_sum(of_y) / pairs)  # the diagonal is 0
 
-    def kernel(distances):
-        return tf.add_n([tf.exp(-distances / (s * width)) for s in bandwidths]) / len(bandwidths)
+    def kernel(a, b):
+        distances = squared_distances(a, b)
+        return tf.add_n([tf.exp(-distances / width) for width in widths]) / len(widths)
 
-    # The diagonal's kernel is 1, count times.
-    within = [(tf.reduce_sum(kernel(distances)) - count) / pairs for distances in (of_x, of_y)]
-    return tf.add_n(within) - 2 * tf.reduce_mean(kernel(of_both))
+    def within(a):  # the mean over pairs of different rows
+        of_pairs = tf.linalg.set_diag(kernel(a, a), tf.zeros_like(a[:, 0]))
+        return tf.reduce_sum(of_pairs) / (count * (count - 1))
+
+    return within(x) + within(y) - 2 * tf.reduce_mean(kernel(x, y))
 
 
 def squared_distances(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    """‖x_i - y_j‖² of all rows: [M, D], [N, D] -> [M, N]; from the differences, so exact at 0."""
-    return tf.reduce_sum((x[:, tf.newaxis] - y[tf.newaxis]) ** 2, axis=2)
+    """‖x_i - y_j‖² of all rows, as ‖x‖² + ‖y‖² - 2⟨x, y⟩: [M, D], [N, D] -> [M, N]."""
+    of_x, of_y = (tf.reduce_sum(z**2, axis=1) for z in (x, y))
+    products = tf.matmul(x, y, transpose_b=True)
+    return tf.nn.relu(of_x[:, tf.newaxis] + of_y - 2 * products)

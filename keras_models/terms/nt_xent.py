@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras_models import estimators
 from keras_models.distribute import replicas
 from keras_models.nn import layers
-from keras_models.terms.projected import ProjectedTerm, of_all_replicas
+from keras_models.terms.projected import ProjectedTerm
 
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
@@ -61,12 +61,12 @@ def nt_xent(
         temperature: τ.
 
     Returns:
-        The loss of this replica's views, and as "contrastive_accuracy" how often the other view of
+        The loss of this replica's views, and as "accuracy" how often the other view of
         the image is the nearest one.
     """
     first, second = (tf.math.l2_normalize(x, axis=1) for x in (first, second))
     queries = tf.concat([first, second], 0) / temperature  # [2N, P]
-    keys = tf.concat([of_all_replicas(first), of_all_replicas(second)], 0)  # [2B, P]
+    keys = tf.concat([replicas.concat(first), replicas.concat(second)], 0)  # [2B, P]
     count = tf.shape(first)[0]
     in_first = replicas.index() * count + tf.range(count)  # rows of this replica's images in keys
     in_second = in_first + count * replicas.count()
@@ -76,4 +76,4 @@ def nt_xent(
         positive=tf.concat([in_second, in_first], 0),
         excluded=tf.concat([in_first, in_second], 0),
     )
-    return loss, {"contrastive_accuracy": accuracy}
+    return loss, {"accuracy": accuracy}

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from keras_models.distribute import replicas
 from keras_models.distribute.randomness import StepRandom
 from keras_models.terms.base import Term, TermOutput
 from keras_models.terms.projector import Projector
@@ -13,6 +12,8 @@ from keras_models.terms.projector import Projector
 
 class ProjectedTerm(Term):
     """A loss between the projections of an endpoint of two views.
+
+    Its metrics are called NAME_METRIC.
 
     Args:
         hidden_units: Units of each hidden layer of the projector.
@@ -56,7 +57,7 @@ class ProjectedTerm(Term):
             self.projector(view[self.endpoint], training=training) for view in (context, query)
         )
         loss, metrics = self.compare(*projections)
-        return TermOutput(loss, None, metrics)
+        return TermOutput(loss, None, {f"{self.name}_{name}": x for name, x in metrics.items()})
 
     @abc.abstractmethod
     def compare(
@@ -72,8 +73,3 @@ class ProjectedTerm(Term):
             "endpoint": self.endpoint,
             "synchronized": self.synchronized,
         }
-
-
-def of_all_replicas(x: tf.Tensor) -> tf.Tensor:
-    """[N, P] of this replica -> [B, P] of the whole batch."""
-    return tf.reshape(replicas.stack(x), [-1, x.shape[1]])

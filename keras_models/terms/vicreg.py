@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from keras_models.distribute import replicas
 from keras_models.nn import layers
-from keras_models.terms.projected import ProjectedTerm, of_all_replicas
+from keras_models.terms.projected import ProjectedTerm
 
 VARIANCE_EPSILON = 1e-4
 
@@ -47,7 +48,7 @@ class VICReg(ProjectedTerm):
         self.covariance = covariance
 
     def compare(self, first, second):
-        covariances = [covariance_matrix(of_all_replicas(view)) for view in (first, second)]
+        covariances = [covariance_matrix(replicas.concat(view)) for view in (first, second)]
         metrics = {
             "invariance": tf.reduce_mean((first - second) ** 2),
             "variance_hinge": tf.add_n([variance_hinge(x) for x in covariances]) / 2,

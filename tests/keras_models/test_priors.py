@@ -125,3 +125,12 @@ def test_graph_and_xla_equal_eager(prior, noise, jit_compile):
 def test_unknown_name_raises():
     with pytest.raises(ValueError, match="uniform, gaussian, ball, sphere"):
         priors.get("cauchy", 3)
+
+
+@pytest.mark.parametrize("name", priors.NAMES)
+def test_mean_squared_distance_is_that_of_samples(name):
+    prior = priors.get(name, 5)
+    x, y = np.random.default_rng(0).uniform(size=(2, 20_000, 5)).astype(np.float32)
+    distances = np.sum((prior.sample(x) - prior.sample(y)) ** 2, axis=1)
+    error = distances.std() / np.sqrt(len(distances))
+    assert abs(distances.mean() - prior.mean_squared_distance) < 4 * error

@@ -114,6 +114,10 @@ def test_a_prior_is_matched_with_both_views():
     term = model.terms[0]
     ways = [term(view, {}, random=RANDOM) for view in (first, second)]
     metrics = small.made(make).train_step(small.BATCH.images)
+    adversary_loss = model.objective(small.BATCH, RANDOM).adversary_loss
+    np.testing.assert_allclose(
+        adversary_loss, np.mean([way.adversary_loss for way in ways]), rtol=1e-4
+    )
     expected = np.mean([way.metrics["prior_divergence"] for way in ways])
     np.testing.assert_allclose(metrics["prior_divergence"], expected, rtol=1e-4)
     np.testing.assert_allclose(
@@ -137,7 +141,7 @@ def test_a_loss_between_views_is_taken_once_with_its_weight(make, monkeypatch):
         np.testing.assert_allclose(projection, by_hand, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(logs["loss"], 0.5 * loss, rtol=1e-4)
     for name, value in metrics.items():
-        np.testing.assert_allclose(logs[name], value, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(logs[f"{term.name}_{name}"], value, rtol=1e-3, atol=1e-5)
 
 
 def test_the_encoder_sees_two_other_views_of_each_image():
@@ -192,6 +196,36 @@ def test_occluded_views_are_not_exchanged():
     with pytest.raises(ValueError, match="symmetric=False"):
         DeepInfoMax(encoder, parts, views)
     DeepInfoMax(encoder, parts, views, symmetric=False)
+
+
+def test_a_feature_is_not_compared_with_itself_in_one_view():
+    encoder = ConvNet((8, 8, 1), ((4, 4, 2, 1),), (8,), 0, 5)
+    parts = [
+        terms.local_mutual_information("dot", "jsd", query="global", context="global", units=6)
+    ]
+    with pytest.raises(ValueError, match="'global' with itself in one view"):
+        DeepInfoMax(encoder, parts)
+    DeepInfoMax(encoder, parts, Views(Augmentation()))
+
+
+def test_terms_have_names_of_their_own():
+    encoder = ConvNet((8, 8, 1), ((4, 4, 2, 1),), (8,), 0, 5)
+    term = terms.local_mutual_information("dot", "jsd", units=6)
+    with pytest.raises(ValueError, match="local, local; give each a name of its own"):
+        DeepInfoMax(encoder, [term, term])
+
+
+@pytest.mark.parametrize("occluded", [False, True])
+def test_the_probe_sees_the_querys_global_feature(occluded):
+    def make(encoder):
+        parts = [terms.local_mutual_information("dot", "jsd", units=6)]
+        views = Views(None if occluded else Augmentation(), occluded)
+        return DeepInfoMax(encoder, parts, views, symmetric=False)
+
+    model = small.made(make)
+    _, second = endpoints_of_both_views(model)
+    features = small.made(make).objective(small.BATCH, RANDOM).features
+    np.testing.assert_allclose(features, second["global"], rtol=1e-4, atol=1e-5)
 
 
 def test_a_model_without_terms_is_refused():

@@ -9,7 +9,7 @@ from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
 from dim_tf.training import objectives
 from dim_tf.training.model import make_encoder, make_model
-from keras_models import terms
+from keras_models import critics, terms
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +96,50 @@ def test_what_does_not_fit_is_one_line_with_the_flag():
     splits = Splits("a", split, split, (), "")
     with pytest.raises(InputError, match=r"--model=dim: 99 locations .*local map of 8x8"):
         make_model(experiment(locations=99, gamma=0.0), splits)
+
+
+def test_every_setting_of_a_critic_and_of_prior_matching_arrives(encoder):
+    settings = {
+        "critic_layer_norm": True,
+        "critic_temperature": 0.3,
+        "negatives": 2,
+        "critic_implementation": "reference",
+        "prior_divergence": "dv",
+        "prior_penalty": 0.7,
+        "seed": 5,
+        "global_critic": "dot",
+        "alpha": 0.1,
+    }
+    model = objectives.make(experiment(**settings), encoder)
+    assert model.seed == 5
+    local, whole, matching = model.terms
+    for term in (local, whole):
+        assert type(term.critic) is critics.DotProductCritic
+        assert term.critic.temperature == 0.3
+        assert term.critic.negatives == 2
+        assert term.critic.units == 8
+    assert (matching.divergence.name, matching.penalty) == ("dv", 0.7)
+    plain = objectives.make(experiment(critic_layer_norm=False, score_chunk=3), encoder)
+    assert (plain.terms[0].critic.layer_norm, plain.terms[0].critic.chunk) == (False, 3)
+    assert type(plain.terms[0].critic) is critics.FastDotProductCritic
+
+
+@pytest.mark.parametrize("model", ["simclr", "vicreg", "barlow_twins"])
+def test_projectors_are_synchronised_as_their_encoder_is(model):
+    synchronized = make_encoder(experiment(), (16, 16, 3), replicas=2)
+    (term,) = objectives.make(experiment(model, seed=3), synchronized).terms
+    assert term.projector.synchronized
+    assert all(stage.norm.synchronized for stage in term.projector.hidden)
+
+
+def test_simclrs_temperature_arrives(encoder):
+    (term,) = objectives.make(experiment("simclr", temperature=0.2), encoder).terms
+    assert term.temperature == 0.2
+
+
+def test_a_view_is_not_compared_with_itself():
+    with pytest.raises(InputError, match="--pairs=global-global compares a view with itself"):
+        experiment(pairs="global-local, global-global")
+    experiment(pairs="global-global", views=2)
+    with pytest.raises(InputError, match="--pairs is of weight --beta, which is 0"):
+        experiment(pairs="global-conv", beta=0.0, coordinates=1.0)

@@ -10,37 +10,40 @@ from keras_models.terms.mmd import squared_mmd
 
 RANDOM = StepRandom(seed=0, step=3)
 X, Y = np.random.default_rng(0).normal(size=(2, 6, 3)).astype(np.float32)
-SCALES = (0.5, 2.0)
+WIDTHS = (1.5, 6.0)
 
 
 def test_it_is_the_equation():
     """Equation 3, pair by pair."""
     pairs = [(i, j) for i in range(6) for j in range(6) if i != j]
-    width = np.mean([np.sum((Y[i] - Y[j]) ** 2, dtype=np.float64) for i, j in pairs])
 
     def kernel(a, b):
         squared = np.sum((a - b) ** 2, dtype=np.float64)
-        return np.mean([np.exp(-squared / (s * width)) for s in SCALES])
+        return np.mean([np.exp(-squared / width) for width in WIDTHS])
 
     expected = np.mean([kernel(X[i], X[j]) + kernel(Y[i], Y[j]) for i, j in pairs])
     expected -= 2 * np.mean([kernel(a, b) for a in X for b in Y])
-    np.testing.assert_allclose(squared_mmd(X, Y, SCALES), expected, rtol=1e-4)
+    np.testing.assert_allclose(squared_mmd(X, Y, WIDTHS), expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", priors.NAMES)
 def test_samples_of_the_prior_are_at_no_distance_and_others_are(name):
-    """The estimate is unbiased: its mean over repetitions is 0 within the error of that mean."""
+    """The mean of 40 estimates is 0 within four times its standard error."""
     prior = priors.get(name, 4)
+    widths = [prior.mean_squared_distance]
     noise = np.random.default_rng(0).uniform(size=(2, 40, 32, 4)).astype(np.float32)
     real, other = (tf.stack([prior.sample(x) for x in half]) for half in noise)
-    values = np.array([squared_mmd(x, y, SCALES) for x, y in zip(other, real, strict=True)])
+    values = np.array([squared_mmd(x, y, widths) for x, y in zip(other, real, strict=True)])
     assert abs(values.mean()) < 4 * values.std() / np.sqrt(len(values))
-    away = np.array([squared_mmd(0.3 * x, y, SCALES) for x, y in zip(other, real, strict=True)])
+    away = np.array([squared_mmd(0.3 * x, y, widths) for x, y in zip(other, real, strict=True)])
     assert away.min() > values.max()
 
 
+UNIFORM = (0.25, 1.0)  # half and twice E‖x - y‖² of three numbers uniform in [0, 1]
+
+
 def make(prior="uniform", weight=0.2):
-    term = MaximumMeanDiscrepancy(priors.get(prior, 3), SCALES, weight)
+    term = MaximumMeanDiscrepancy(priors.get(prior, 3), (0.5, 2.0), weight)
     term.build({"global": (None, 3)})
     return term
 
@@ -53,7 +56,7 @@ def call(term, features):
 def test_the_term_compares_the_feature_in_the_priors_support():
     term = make()
     noise = RANDOM.uniform("prior", 6, (1, 3))[:, 0]
-    expected = squared_mmd(tf.sigmoid(X), term.prior.sample(noise), SCALES)
+    expected = squared_mmd(tf.sigmoid(X), term.prior.sample(noise), UNIFORM)
     np.testing.assert_allclose(call(term, tf.constant(X))["prior_mmd"], expected, rtol=1e-5)
     assert term.adversary_variables == []
 
@@ -62,7 +65,7 @@ def test_several_globals_of_an_image_are_samples_like_any_other():
     features = tf.random.stateless_normal([4, 2, 2, 3], [0, 0])
     noise = tf.reshape(RANDOM.uniform("prior", 4, (4, 3)), [-1, 3])
     encoded = tf.sigmoid(tf.reshape(features, [-1, 3]))
-    expected = squared_mmd(encoded, make().prior.sample(noise), SCALES)
+    expected = squared_mmd(encoded, make().prior.sample(noise), UNIFORM)
     np.testing.assert_allclose(call(make(), features)["loss"], expected, rtol=1e-5)
 
 
@@ -106,6 +109,8 @@ def test_on_replicas_the_whole_batch_is_compared(two_replicas):
 
 
 def test_wrong_arguments_raise():
+    with pytest.raises(ValueError, match="at least 2 samples, got 1"):
+        squared_mmd(tf.constant(X[:1]), tf.constant(Y[:1]), WIDTHS)
     with pytest.raises(ValueError, match="expected one or more positive"):
         MaximumMeanDiscrepancy(priors.get("uniform", 3), (1.0, 0.0))
     with pytest.raises(ValueError, match="prior has 3 dimensions, the global feature 5"):

@@ -40,6 +40,21 @@ def test_local_mutual_information_is_the_estimator_of_the_critic(name):
     assert term.adversary_variables == []
 
 
+@pytest.mark.parametrize("critic", critics.GLOBAL_NAMES)
+def test_global_mutual_information_is_the_estimator_of_the_critic(critic):
+    term = terms.global_mutual_information(critic, "dv", 0.7)
+    shapes = {"local": (None, 5, 5, 4), "global": (None, 3)}
+    term.build(shapes)
+    endpoints = {
+        "local": tf.random.stateless_normal([6, 5, 5, 4], [0, 0]),
+        "global": tf.random.stateless_normal([6, 3], [1, 0]),
+    }
+    value = estimators.donsker_varadhan(term.critic(*endpoints.values(), training=True))
+    out = term(endpoints, endpoints, random=RANDOM)
+    np.testing.assert_allclose(out.encoder_loss, -value, rtol=1e-5)
+    assert abs(value) > 1e-4
+
+
 def test_query_and_context_are_each_taken_from_their_own_view():
     term = make_local_mutual_information()
     local, other = random_endpoints(), {k: x + 1 for k, x in random_endpoints().items()}
