@@ -1,7 +1,6 @@
 """Settings: validation, JSON, what makes another experiment."""
 
 import dataclasses
-import json
 import math
 
 import pytest
