@@ -1,7 +1,6 @@
 """Settings: validation, JSON, what makes another experiment."""
 
 import dataclasses
-import json
 import math
 
 import pytest
@@ -27,34 +26,21 @@ def test_unknown_setting_in_json_is_refused():
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
-        ("estimator", "mine"),
         ("dataset", "imagenet"),
         ("batch_size", 1),
         ("epochs", 0),
         ("learning_rate", 0.0),
-        ("learning_rate", float("nan")),
-        ("learning_rate", float("inf")),
-        ("gamma", -0.1),
-        ("gamma", float("nan")),
         ("seed", 2**32),
         ("views", 3),
-        ("beta", -1.0),
-        ("prior", "cauchy"),
         ("name", "a/b"),
         ("name", ""),
         ("measures", "knn,mime"),
         ("measures", ""),
+        ("measures", "knn, mlp, knn"),
         ("fine_tuning_share", 1.5),
+        ("bad_images", 1.5),
         ("image_size", 4097),
         ("mi_units", 10**9),
-        ("batch_size", 10**400),
-        ("steps", 2**31),
-        ("gamma", 10**400),
-        ("gamma", 1e300),
-        ("measures", "knn, mlp, knn"),
-        ("bad_images", 1.5),
-        ("labels", "yes"),
-        ("cache_gib", -1.0),
     ],
 )
 def test_a_wrong_setting_is_named(setting, value):
@@ -152,36 +138,21 @@ def test_logical_replicas_are_of_one_process(strategy):
 
 
 FIELDS = dataclasses.fields(Experiment)
-# Of JSON: what is of another type, and what is of none.
-OTHER_TYPES = {
-    bool: [1, 0.0, "true", None, [], {}],
-    int: [True, 1.0, "64", None, [64], {}],
-    float: [True, "0.1", None, [], {}],
-    str: [1, False, None, ["a"], {}],
+# What no setting of the type takes; how each is refused: test_setting.py.
+WRONG = {
+    bool: [1, "true"],
+    int: [True, "64", -1, 10**40],
+    float: [True, "0.1", -1, math.inf, -math.inf, math.nan, 10**40],
+    str: [1, None, "a\nb", "\ud800", "a" * 5000],
 }
 
 
-@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
-def test_another_type_is_told(field):
-    for value in OTHER_TYPES[field.type]:
-        text = json.dumps({"name": "a", field.name: value})
-        with pytest.raises(InputError) as caught:
-            Experiment.from_json(text)
-        kind = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-        assert str(caught.value) == f"--{field.name}={value!r}; expected {kind[field.type]}"
-
-
-def test_a_whole_number_is_a_number():
-    assert type(Experiment.from_json('{"name": "a", "gamma": 2}').gamma) is float
-
-
-@pytest.mark.parametrize("field", [f for f in FIELDS if f.type is str], ids=lambda f: f.name)
-@pytest.mark.parametrize("value", ["a\nb", "a\0", "\x1b[2J", "\ud800", "a\u2028b", "a" * 5000])
-def test_text_is_one_line_of_characters(field, value):
-    with pytest.raises(InputError, match=f"--{field.name}=.*expected ") as caught:
-        Experiment(**{"name": "a", field.name: value})
-    assert str(caught.value).isprintable()
-    assert len(str(caught.value)) < 1000
+def test_every_setting_is_checked_and_every_number_has_bounds():
+    for field in FIELDS:
+        for value in WRONG[field.type]:
+            with pytest.raises(InputError, match=f"^--{field.name}=.*expected ") as caught:
+                Experiment(**{"name": "a", field.name: value})
+            assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize(
@@ -252,21 +223,6 @@ def test_another_json_is_refused(text, says):
     with pytest.raises(InputError, match=says) as caught:
         Experiment.from_json(text)
     assert "\n" not in str(caught.value)
-
-
-def test_a_number_of_which_python_tells_no_digits():
-    with pytest.raises(
-        InputError, match="--seed=a number of thousands of digits; expected at most"
-    ):
-        Experiment(name="a", seed=1 << 60_000)
-
-
-def test_every_number_has_bounds():
-    for field in FIELDS:
-        if field.type in (int, float):
-            for value in (-1, math.inf, -math.inf, math.nan, 10**40):
-                with pytest.raises(InputError, match=f"--{field.name}="):
-                    Experiment(**{"name": "a", field.name: value})
 
 
 def test_spaces_in_a_list_are_nothing():

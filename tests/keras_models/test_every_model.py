@@ -5,7 +5,7 @@ import numpy as np
 import small_baseline as small
 
 
-@small.of_models(long=(small.amdim,))
+@small.of_models()
 def test_it_trains_and_is_saved(make):
     small.check_training(make, falls=make not in (small.bigan, small.aae))
     small.check_config(make)
