@@ -148,9 +148,9 @@ def made(make, learning_rate=1e-2, synchronized=False, **compile_arguments):
     return model
 
 
-def losses(model, steps, batch=BATCH, jit_compile=False):
+def losses(model, steps, batch=BATCH):
     """The loss of each of some steps on the same batch."""
-    step = tf.function(model.train_step, jit_compile=jit_compile)
+    step = tf.function(model.train_step)
     return [float(step(batch)["loss"]) for _ in range(steps)]
 
 
