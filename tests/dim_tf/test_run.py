@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+import tensorflow as tf
 
 from dim_tf import run
 from dim_tf.errors import InputError, MeasureError, RunError
@@ -42,9 +43,18 @@ def test_without_a_good_checkpoint_nothing_follows(stages, tmp_path):
     assert stages.ran == []
 
 
-def test_too_little_memory_is_told_in_a_line(stages, tmp_path):
-    stages.evaluate = fail(MemoryError("Unable to allocate 9 TiB"))
-    with pytest.raises(RunError, match=r"Unable to allocate 9 TiB.*--batch_size"):
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 9 TiB"),
+        tf.errors.ResourceExhaustedError(None, None, "Unable to allocate 9 TiB"),
+    ],
+    ids=["Python", "TensorFlow"],
+)
+def test_too_little_memory_is_told_in_a_line(stages, tmp_path, error):
+    stages.evaluate = fail(error)
+    expected = r"^the memory does not suffice \(.*Unable to allocate 9 TiB.*--mi_units"
+    with pytest.raises(RunError, match=expected):
         run.run_stages(Experiment(name="a", run_dir=str(tmp_path)), ["evaluate"])
 
 

@@ -1,31 +1,39 @@
-"""What every baseline must do: train, compile, share a batch out, be saved."""
+"""What every model must do: train, compile, share a batch out, be saved.
+
+Each takes its steps in a graph once, and all other ways are compared with these.
+"""
 
 import harness
-import numpy as np
+import pytest
 import small_baseline as small
 
 
-@small.of_models()
-def test_it_trains_and_is_saved(make):
-    small.check_training(make, falls=make not in (small.bigan, small.aae))
-    small.check_config(make)
+@pytest.fixture(scope="module")
+def steps(request):
+    return small.steps(request.param)
 
 
-@small.of_models(slow=(small.vae,), without=(small.nat,))  # XLA cannot compile SciPy
-def test_xla_takes_the_same_steps(make):
-    small.check_xla(make)
+@small.of_models("steps", indirect=True)
+def test_it_trains_and_is_saved(steps):
+    small.check_training(steps, falls=steps.make not in (small.bigan, small.aae))
+    small.check_config(steps)
 
 
-@small.of_models(slow=(small.bigan, small.nat, small.vicreg))
-def test_step_on_two_replicas_equals_one_device(make, two_replicas):
-    small.check_replicas(make, two_replicas)
+@small.of_models("steps", indirect=True, without=(small.nat,))  # XLA cannot compile SciPy
+def test_xla_takes_the_same_steps(steps):
+    small.check_xla(steps)
 
 
-@small.of_models(long=(small.amdim,))
-def test_bfloat16_is_close_to_float32(make):
-    expected = small.made(make).train_step(small.BATCH)
-    found = harness.in_bfloat16(lambda: small.made(make)).train_step(small.BATCH)
-    for name, value in found.items():
-        assert value.dtype == np.float32
-        if name not in ("accuracy", "nt_xent_accuracy", "reassigned"):
-            np.testing.assert_allclose(value, expected[name], rtol=0.1, atol=0.1, err_msg=name)
+@small.of_models("steps", indirect=True)
+def test_step_on_two_replicas_equals_one_device(steps, two_replicas):
+    small.check_replicas(steps, two_replicas)
+
+
+@small.of_models("steps", indirect=True)
+def test_bfloat16_is_close_to_float32(steps):
+    metrics = harness.in_bfloat16(lambda: small.made(steps.make, **small.sgd())).train_step(
+        small.BATCH
+    )
+    assert {value.dtype.name for value in metrics.values()} == {"float32"}
+    shares = {"accuracy", "nt_xent_accuracy", "reassigned"}
+    steps.assert_metrics_equal(metrics, rtol=0.1, atol=0.1, without=shares)
