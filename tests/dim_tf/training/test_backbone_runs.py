@@ -204,11 +204,12 @@ def _built(encoder):
 
 
 @pytest.mark.slow
-def test_two_replicas_from_settings_are_one_device(tmp_path, file, splits):
+def test_two_replicas_from_settings_are_one_device(tmp_path, file, splits, two_replicas):
     own = {"steps": 2, "gamma": 0.0, "learning_rate": 1e-3, "frozen_steps": 1}
     small_backbone.write(file)  # dropout would draw other numbers
     one = loop.train(experiment(tmp_path / "one", file, **own), splits)
-    two = loop.train(experiment(tmp_path / "two", file, replicas=2, **own), splits)
+    settings = experiment(tmp_path / "two", file, replicas=2, **own)
+    two = loop.train(settings, splits, two_replicas)
     np.testing.assert_allclose(losses(tmp_path / "two"), losses(tmp_path / "one"), rtol=1e-5)
     assert all(norm.synchronized for norm in _norms(two.encoder))
     assert not any(norm.synchronized for norm in _norms(one.encoder))
