@@ -142,8 +142,11 @@ def train(
             images_seen.check(folder, splits, model.needs_rows, learns_labels)
         if chief:  # only now: settings that do not fit leave no trace
             open_run_folder(experiment, splits)
-            with writing(encoder_record.FILE, folder, "make room and give the same command again"):
-                encoder_record.write(folder, experiment, model.encoder)
+            if experiment.model != "generator":
+                with writing(
+                    encoder_record.FILE, folder, "make room and give the same command again"
+                ):
+                    encoder_record.write(folder, experiment, model.encoder)
         with _tensorflow_may_fail(devices):
             strategy.mean_of_processes(devices, 0.0)  # the others look into it after the chief
             checkpoints = Checkpoints(
