@@ -13,7 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import tensorflow as tf
-from interleaved import in_turns, medians, seconds_of
+from interleaved import milliseconds_of_both
 
 from keras_models import critics, estimators
 
@@ -54,16 +54,11 @@ def main() -> None:
     arguments = parser.parse_args()
     print("| critic | reference, ms | fast, ms | ratio |\n|---|---|---|---|")
     for title, settings in SETTINGS.items():
-        calls = {name: step(name, arguments.batch, **settings) for name in critics.DOT_PRODUCT}
-        for call in calls.values():
-            call()
-        found = medians(
-            in_turns(
-                {name: lambda call=call: seconds_of(call) for name, call in calls.items()},
-                arguments.repetitions,
-            )
+        reference, fast = milliseconds_of_both(
+            step("reference", arguments.batch, **settings),
+            step("fast", arguments.batch, **settings),
+            arguments.repetitions,
         )
-        reference, fast = 1e3 * found["reference"], 1e3 * found["fast"]
         print(f"| {title} | {reference:.1f} | {fast:.1f} | {reference / fast:.2f} |", flush=True)
 
 

@@ -49,6 +49,22 @@ def medians(found: Mapping[str, Sequence[float]]) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in found.items()}
 
 
+def milliseconds_of_both(
+    plain: Callable[[], object], fast: Callable[[], object], repetitions: int
+) -> tuple[float, float]:
+    """The median milliseconds of a call of each, taken in turns after one call of each."""
+    calls = {"plain": plain, "fast": fast}
+    for call in calls.values():
+        call()
+    seconds = medians(
+        in_turns(
+            {name: lambda call=call: seconds_of(call) for name, call in calls.items()},
+            repetitions,
+        )
+    )
+    return 1e3 * seconds["plain"], 1e3 * seconds["fast"]
+
+
 def peak_memory() -> int:
     """The most bytes that this process has held in memory (VmHWM, Linux)."""
     for line in Path("/proc/self/status").read_text().splitlines():

@@ -15,7 +15,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import tensorflow as tf
-from interleaved import in_turns, load, medians, seconds_of
+from interleaved import load, milliseconds_of_both
 
 from keras_models import DeepInfoMax, encoders, terms
 from keras_models.nn import kernels
@@ -87,16 +87,7 @@ def main() -> None:
     print(load())
     print("| kernel | plain twin, ms | kernel, ms | ratio |\n|---|---|---|---|")
     for title, (make_plain, make_kernel) in PAIRS.items():
-        calls = {"plain": make_plain(), "kernel": make_kernel()}
-        for call in calls.values():
-            call()
-        seconds = medians(
-            in_turns(
-                {name: lambda call=call: seconds_of(call) for name, call in calls.items()},
-                arguments.repetitions,
-            )
-        )
-        plain, kernel = 1e3 * seconds["plain"], 1e3 * seconds["kernel"]
+        plain, kernel = milliseconds_of_both(make_plain(), make_kernel(), arguments.repetitions)
         print(f"| {title} | {plain:.2f} | {kernel:.2f} | {plain / kernel:.2f} |", flush=True)
 
 

@@ -674,7 +674,7 @@ class Experiment:
     @property
     def unread(self) -> list[str]:
         """The settings that are not their defaults and that the model does not read."""
-        readers = {self.model} | ({BY_TWO_VIEWS} if self._has_two_views else set())
+        readers = {self.model} | ({BY_TWO_VIEWS} if self.has_two_views else set())
         return [
             field.name
             for field in dataclasses.fields(self)
@@ -690,7 +690,7 @@ class Experiment:
         return f"--model={self.model}{views}"
 
     @property
-    def _has_two_views(self) -> bool:
+    def has_two_views(self) -> bool:
         return self.model in TWO_VIEWS or (self.model == "dim" and self.views == 2)
 
     @property

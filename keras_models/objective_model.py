@@ -466,7 +466,7 @@ class ObjectiveModel(keras.Model, abc.ABC):
         """Of the mean over the micro-batches, one after the other, so that memory is one's."""
         if self.micro_batches == 1:
             return self._micro_gradients(batch, random)
-        found: list[_Gradients] = []
+        of_parts: list[_Gradients] = []
         sums: list[tf.Tensor] = []
         parts = [
             [None] * self.micro_batches if x is None else tf.split(x, self.micro_batches)
@@ -476,18 +476,18 @@ class ObjectiveModel(keras.Model, abc.ABC):
             of_part = random.another(f"micro-batch {number}")
             with tf.control_dependencies(sums):
                 part = part._replace(images=tf.identity(part.images))
-                found.append(self._micro_gradients(part, of_part))
-                gradients = found[-1].main + found[-1].adversary
+                of_parts.append(self._micro_gradients(part, of_part))
+                gradients = of_parts[-1].main + of_parts[-1].adversary
                 sums = [a + b for a, b in zip(sums, gradients, strict=True)] if sums else gradients
         means = [x / self.micro_batches for x in sums]
-        main = len(found[0].main)
+        main = len(of_parts[0].main)
         metrics = {
-            name: tf.add_n([x.metrics[name] for x in found]) / self.micro_batches
-            for name in found[0].metrics
+            name: tf.add_n([x.metrics[name] for x in of_parts]) / self.micro_batches
+            for name in of_parts[0].metrics
         }
         features = None
-        if found[0].features is not None:
-            features = tf.concat([x.features for x in found], 0)
+        if of_parts[0].features is not None:
+            features = tf.concat([x.features for x in of_parts], 0)
         return _Gradients(means[:main], means[main:], metrics, features)
 
     def _micro_gradients(self, batch: Batch, random: StepRandom) -> "_Gradients":

@@ -34,11 +34,12 @@ def make(experiment: Experiment, encoder: Encoder) -> DeepInfoMax:
 
 def make_views(experiment: Experiment) -> Views:
     """What makes the images of the context and of the query."""
-    if experiment.model == "dim" and experiment.views == 1:
-        return Views(occluded=experiment.occlusion)
+    occluded = experiment.model == "dim" and experiment.occlusion
+    if not experiment.has_two_views:
+        return Views(occluded=occluded)
     return Views(
         Augmentation(experiment.smallest_crop, experiment.colours),
-        experiment.model == "dim" and experiment.occlusion,
+        occluded,
         shared_flip=experiment.model in PAIRED,
     )
 

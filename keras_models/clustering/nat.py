@@ -74,8 +74,8 @@ class NoiseAsTargets(EncoderModel):
         )
         count = tf.shape(unit)[0]
         first = replicas.index() * count
-        wanted = after[first : first + count]
-        loss = tf.reduce_mean(0.5 * tf.reduce_sum((unit - wanted) ** 2, axis=1))
+        own_targets = after[first : first + count]
+        loss = tf.reduce_mean(0.5 * tf.reduce_sum((unit - own_targets) ** 2, axis=1))
         exchanged = tf.reduce_any(tf.not_equal(before, after), axis=1)
         metrics = {"reassigned": tf.reduce_mean(tf.cast(exchanged, tf.float32))}
         return Losses(loss, None, metrics, features)

@@ -71,15 +71,15 @@ class Generator(ObjectiveModel):
     def objective(self, batch: Batch, random: StepRandom, training: bool = True) -> Losses:
         codes = self._codes(random, "codes", tf.shape(batch.images)[0])
         generated = self.decoder(codes, training=training)
-        found = adversary.losses(
+        losses = adversary.losses(
             self.discriminator, batch.images, generated, self.divergence, self.penalty
         )
         metrics = {
-            "generator_loss": found.generator_loss,
-            "image_divergence": found.divergence,
-            "image_gradient_penalty": found.penalty,
+            "generator_loss": losses.generator_loss,
+            "image_divergence": losses.divergence,
+            "image_gradient_penalty": losses.penalty,
         }
-        return Losses(found.generator_loss, found.adversary_loss, metrics)
+        return Losses(losses.generator_loss, losses.adversary_loss, metrics)
 
     def get_config(self):
         return {

@@ -18,8 +18,8 @@ class CPC(EncoderModel):
     The encoder gives a feature z of each of an image's overlapping crops, by itself. A context c of
     row i is made from the rows down to i: a convolution over three neighbours in each row, and a
     gated recurrent unit that goes down each column. From c at (i, j), one linear map for each k
-    predicts z at (i + k, j), k = 1, ..., `ahead`; infoNCE tells that z among those of all images
-    and places k rows below something. The encoder must have no batch norm, through which what is
+    predicts z at (i + k, j), k = 1, ..., `ahead`; infoNCE picks that z out of the features of all
+    images in the rows from k on. The encoder must have no batch norm, through which what is
     predicted would be seen.
 
     Args:
@@ -63,16 +63,16 @@ class CPC(EncoderModel):
         _, rows, width, _ = features.shape
         inputs = tf.nn.relu(self.row(features))
         state = tf.zeros([tf.shape(features)[0] * width, self.units], inputs.dtype)
-        found = []
+        states = []
         for i in range(rows):
             state = self.down(tf.reshape(inputs[:, i], [-1, self.units]), state)
-            found.append(tf.reshape(state, [-1, width, self.units]))
-        return tf.stack(found, axis=1)
+            states.append(tf.reshape(state, [-1, width, self.units]))
+        return tf.stack(states, axis=1)
 
     def objective(self, batch: Batch, random: StepRandom, training: bool = True) -> Losses:
         features = self.encoder(batch.images, training=training, random=random)["global"]
         contexts = self.contexts(features)
-        losses, hits = [], []
+        losses, accuracies = [], []
         for k, prediction in enumerate(self.predictions, 1):
             predicted = prediction(contexts[:, :-k])
             keys = _flat(features[:, k:])
@@ -83,9 +83,9 @@ class CPC(EncoderModel):
                 positive=replicas.index() * rows + tf.range(rows),
             )
             losses.append(loss)
-            hits.append(accuracy)
+            accuracies.append(accuracy)
         count = len(losses)
-        metrics = {"prediction_accuracy": tf.add_n(hits) / count}
+        metrics = {"prediction_accuracy": tf.add_n(accuracies) / count}
         return Losses(tf.add_n(losses) / count, None, metrics, features)
 
     def config(self):

@@ -18,7 +18,7 @@ class MutualInformation(Term):
     Of the global feature and each location of the local map it is DIM(L), the mean over locations
     (Hjelm et al. 2019, section 3.2, eq. 6); of the global feature and the whole local map, which a
     critic of whole maps scores, DIM(G) (section 3.1). Other pairs of endpoints are AMDIM's n-to-m
-    tasks (Bachman et al. 2019, section 3.4); a vector is a map of one location.
+    tasks (Bachman et al. 2019, multiscale mutual information); a vector is a map of one location.
 
     Args:
         critic: Scores pairs of a context's location and a query.

@@ -100,5 +100,5 @@ def prior_matching(
         penalty: λ.
         weight: γ.
     """
-    made = Discriminator(name="discriminator")
-    return PriorMatching(priors.get(prior, dim), made, divergence, penalty, weight)
+    discriminator = Discriminator(name="discriminator")
+    return PriorMatching(priors.get(prior, dim), discriminator, divergence, penalty, weight)

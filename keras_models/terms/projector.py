@@ -13,8 +13,8 @@ from keras_models.nn import layers
 class Projector(keras.layers.Layer):
     """Dense layers with batch norm and ReLU, then a linear one without bias.
 
-    The head of SimCLR (Chen et al. 2020, section 2.1, https://arxiv.org/abs/2002.05709), VICReg and
-    Barlow Twins.
+    The head of VICReg and Barlow Twins; SimCLR's equation has no batch norm (Chen et al. 2020,
+    section 2.1, https://arxiv.org/abs/2002.05709).
 
     Args:
         hidden_units: Units of each hidden layer.
