@@ -104,7 +104,10 @@ class BackboneEncoder(Encoder):
             input_scaling if isinstance(input_scaling, str) else _as_lists(input_scaling)
         )
         self.batch_norm = batch_norm
-        self._offset, self._scale = _scaling(input_scaling, image_shape[-1])
+        offset, scale = _scaling(input_scaling, image_shape[-1])
+        # One multiplication and one addition: TFLite rounds to int8 after each operation, and
+        # after the five of "(pixel - offset) / scale" features of real images keep a cosine of 0.7.
+        self._factor, self._shift = 127.5 / scale, (127.5 - offset) / scale
         maps = _maps(backbone, image_shape)
         self.local_layer = (
             _local_layer(backbone, maps, image_shape) if local_layer == AUTO else local_layer
@@ -184,8 +187,7 @@ class BackboneEncoder(Encoder):
 
     def _scaled(self, images):
         """Images in [-1, 1] as the backbone takes them."""
-        pixels = (keras.ops.cast(images, "float32") + 1.0) * 127.5
-        x = (pixels - self._offset) / self._scale
+        x = keras.ops.cast(images, "float32") * self._factor + self._shift
         x = x[..., ::-1] if self.input_scaling == "caffe" else x
         return keras.ops.cast(x, self.compute_dtype)
 
