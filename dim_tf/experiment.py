@@ -602,9 +602,7 @@ class Experiment:
                 "nothing to learn: --" + ", --".join(weights) + " are all 0; give one a weight"
             )
         if self.critic_temperature and self.model in ("dim", "amdim"):
-            critics = {self.local_critic} if self.beta or self.model == "amdim" else set()
-            critics |= {self.global_critic} if self.alpha and self.model == "dim" else set()
-            if "dot" not in critics:
+            if "dot" not in self.critics:
                 raise InputError(
                     "--critic_temperature is of the dot-product critic, and no weighted term has "
                     "it; take --local_critic=dot or --global_critic=dot, or leave it out"
@@ -673,15 +671,51 @@ class Experiment:
 
     @property
     def unread(self) -> list[str]:
-        """The settings that are not their defaults and that the model does not read."""
+        """The settings that are not their defaults and that the model, as it is set, ignores."""
         readers = {self.model} | ({BY_TWO_VIEWS} if self.has_two_views else set())
+        idle = self._idle
         return [
             field.name
             for field in dataclasses.fields(self)
-            if field.metadata["read_by"]
-            and not readers & set(field.metadata["read_by"])
-            and getattr(self, field.name) != field.default
+            if getattr(self, field.name) != field.default
+            and (
+                field.name in idle
+                or (field.metadata["read_by"] and not readers & set(field.metadata["read_by"]))
+            )
         ]
+
+    @property
+    def _idle(self) -> set[str]:
+        """Settings that other settings leave without effect."""
+        is_dim, critics = self.model == "dim", self.critics
+        without = {  # settings -> whether what reads them is there
+            ("local_critic",): not is_dim or self.beta,
+            ("global_critic",): self.alpha,
+            ("estimator", "negatives"): critics,
+            ("mi_units", "critic_layer_norm", "critic_implementation"): "dot" in critics,
+            ("critic_temperature", "score_chunk"): "dot" in critics,
+            ("locations",): "local" in self.contexts,
+            ("symmetric",): self.has_two_views,
+            ("prior", "prior_matching"): self.gamma or not is_dim,
+            ("prior_divergence", "prior_penalty"): not is_dim
+            or (self.gamma and self.prior_matching == "adversarial"),
+        }
+        return {name for names, reader in without.items() if not reader for name in names}
+
+    @property
+    def critics(self) -> set[str]:
+        """The kinds of critics of the terms that have a weight."""
+        if self.model not in ("dim", "amdim"):
+            return set()
+        local = {self.local_critic} if self.contexts else set()
+        return local | ({self.global_critic} if self.alpha and self.model == "dim" else set())
+
+    @property
+    def contexts(self) -> set[str]:
+        """The endpoints that are contexts of --pairs, where these have a weight."""
+        default = {"dim": DIM_PAIRS if self.beta else (), "amdim": AMDIM_PAIRS}
+        pairs = self.pair_names or default.get(self.model, ())
+        return {pair.split("-")[1] for pair in pairs}
 
     @property
     def reader(self) -> str:

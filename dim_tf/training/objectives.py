@@ -26,7 +26,9 @@ def make(experiment: Experiment, encoder: Encoder) -> DeepInfoMax:
         encoder,
         TERMS[experiment.model](experiment, encoder),
         make_views(experiment),
-        symmetric=experiment.model not in PAIRED or experiment.symmetric,
+        symmetric=experiment.model not in PAIRED
+        or not experiment.has_two_views
+        or experiment.symmetric,
         seed=experiment.seed,
         name="deep_infomax",
     )
@@ -46,8 +48,11 @@ def make_views(experiment: Experiment) -> Views:
 
 def _dim(experiment, encoder):
     """The paper's terms that have a weight."""
+    pairs = []
+    if experiment.beta:
+        pairs = _pairs(experiment, encoder, DIM_PAIRS, experiment.estimator, experiment.beta)
     return [
-        *_pairs(experiment, encoder, DIM_PAIRS, experiment.estimator, experiment.beta),
+        *pairs,
         *_whole_map(experiment, encoder),
         *_prior_matching(experiment, encoder),
         *_coordinates(experiment),
@@ -86,8 +91,6 @@ assert set(TWO_VIEWS) == set(TERMS) - {"dim"}
 
 def _pairs(experiment, encoder, default: Sequence[str], estimator: str, weight: float) -> list:
     """Mutual information of each of --pairs."""
-    if not weight:
-        return []
     return [
         terms.local_mutual_information(
             experiment.local_critic,

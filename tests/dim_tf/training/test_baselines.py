@@ -78,6 +78,15 @@ OTHERS = {
 }
 
 WARM = {"critic_temperature": 0.5, "score_chunk": 2}  # not with what is in OTHERS
+OF_PRIORS = {"prior": "gaussian", "prior_divergence": "jsd", "prior_penalty": 0.5}
+IDLE = (  # settings of dim that its other settings leave without effect
+    {**OF_PRIORS, "gamma": 0.0, "prior_matching": "mmd"},
+    {**OF_PRIORS, "prior_matching": "mmd"},
+    {"beta": 0.0, "coordinates": 1.0, "estimator": "nwj", "local_critic": "concat", "negatives": 1},
+    {"beta": 0.0, "alpha": 1.0, "estimator": "nwj", "local_critic": "concat", "locations": 1},
+    {"pairs": "global-conv", "locations": 1, "symmetric": False, "global_critic": "dense"},
+    {"local_critic": "concat", "critic_implementation": "reference"},
+)
 
 
 @pytest.fixture(scope="module")
@@ -90,14 +99,14 @@ def encoder():
     [
         *((model, OTHERS) for model in (*MODELS, "generator")),
         *((model, WARM) for model in ("dim", "amdim", "simclr")),
+        *(("dim", settings) for settings in IDLE),
     ],
 )
 def test_what_a_model_does_not_read_is_told(model, settings, encoder, monkeypatch):
     for made in (DeepInfoMax, Generator):
         monkeypatch.setattr(made, "build", lambda model: None)
     data = splits(32)
-    others = {**settings, "local_critic": "dot"} if model in ("dim", "amdim") else settings
-    wanted = Watched(name="t", model=model, mi_units=8, latent_dim=64, **others)
+    wanted = Watched(name="t", model=model, mi_units=8, latent_dim=64, **settings)
     Watched.read.clear()
     if model == "generator":
         make_model(wanted, data)
