@@ -104,10 +104,7 @@ class BackboneEncoder(Encoder):
             input_scaling if isinstance(input_scaling, str) else _as_lists(input_scaling)
         )
         self.batch_norm = batch_norm
-        offset, scale = _scaling(input_scaling, image_shape[-1])
-        # One multiplication and one addition: TFLite rounds to int8 after each operation, and
-        # after the five of "(pixel - offset) / scale" features of real images keep a cosine of 0.7.
-        self._factor, self._shift = 127.5 / scale, (127.5 - offset) / scale
+        self._offset, self._scale = _scaling(input_scaling, image_shape[-1])
         maps = _maps(backbone, image_shape)
         self.local_layer = (
             _local_layer(backbone, maps, image_shape) if local_layer == AUTO else local_layer
@@ -150,7 +147,15 @@ class BackboneEncoder(Encoder):
         self.built = True
 
     def encode(self, images, training, random):
-        local, conv = self._maps(self._scaled(images), training=training)
+        return self._encode(self._scaled(images, 127.5, 127.5), training)
+
+    def encode_unit(self, images, training=False):
+        # One multiplication and one addition, not two: TFLite rounds to int8 after each.
+        return self._encode(self._scaled(images, 255.0, 0.0), training)
+
+    def _encode(self, images, training):
+        """The endpoints of images as the backbone takes them."""
+        local, conv = self._maps(images, training=training)
         local, conv = (_as_map(x, grid) for x, grid in zip((local, conv), self._grids, strict=True))
         pooled = keras.ops.mean(conv, axis=(1, 2))
         x = pooled
@@ -185,9 +190,10 @@ class BackboneEncoder(Encoder):
             for layer in self._maps.layers:
                 layer.trainable = layer.trainable and id(layer) in used
 
-    def _scaled(self, images):
-        """Images in [-1, 1] as the backbone takes them."""
-        x = keras.ops.cast(images, "float32") * self._factor + self._shift
+    def _scaled(self, images, factor, shift):
+        """Images, whose pixels in 0..255 are images * factor + shift, as the backbone takes them."""
+        x = keras.ops.cast(images, "float32") * (factor / self._scale)
+        x = x + (shift - self._offset) / self._scale
         x = x[..., ::-1] if self.input_scaling == "caffe" else x
         return keras.ops.cast(x, self.compute_dtype)
 

@@ -85,6 +85,10 @@ class Encoder(keras.Model, abc.ABC):
             )
         return self.encode(images, training, random)
 
+    def encode_unit(self, images, training=False) -> dict:
+        """As `call`, of images in [0, 1], which exported encoders take."""
+        return self(images * 2.0 - 1.0, training=training)
+
 
 def serializable(encoder_class):
     """Registers a family with Keras, so that saved models find it."""

@@ -73,3 +73,16 @@ def test_tflite_float32_and_int8_give_its_features(exported):
     }
     assert found["float32"].min() > 0.99999
     assert found["int8"].mean() > 1 - lite.LOST["int8"]
+
+
+@pytest.mark.parametrize("scaling", ["0..255", "caffe", (127, 128)])
+def test_int8_keeps_features_whatever_the_model_takes_pixels_in(scaling, tmp_path):
+    keras.utils.set_random_seed(0)
+    encoder = BackboneEncoder(small_backbone.net(), 5, input_scaling=scaling)
+    encoder.build()
+    wanted = saved_model.expected(encoder, PIXELS)
+    saved_model.save(encoder, tmp_path, saved_model.Extent({}))
+    (int8,) = (variant for variant in lite.VARIANTS if variant.name == "int8")
+    lite.write(tmp_path, [int8], PIXELS, "net", "")
+    features = lite.run(tmp_path / int8.file, PIXELS)
+    assert np.abs(features - wanted).max() < 0.02 * np.abs(wanted).max()

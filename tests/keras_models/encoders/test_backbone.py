@@ -85,6 +85,18 @@ def test_tokens_are_folded_into_their_grid(class_token):
     np.testing.assert_allclose(local[:, 2, 3], tokens[:, 2 * 8 + 3], atol=1e-6)
 
 
+class Recorded:
+    """A model that keeps the images that it is given."""
+
+    def __init__(self, model):
+        self._model = model
+        self.images = []
+
+    def __call__(self, images, training):
+        self.images.append(images)
+        return self._model(images, training=training)
+
+
 @pytest.mark.parametrize(
     ("scaling", "expected"),
     [
@@ -100,15 +112,22 @@ def test_tokens_are_folded_into_their_grid(class_token):
 def test_a_backbone_gets_the_pixels_that_it_was_trained_on(scaling, expected):
     """Of one pixel with red 255, green 0, blue 127.5."""
     encoder = BackboneEncoder(residual_net(), input_scaling=scaling)
-    scaled = encoder._scaled(np.float32([[[[1.0, -1.0, 0.0]]]]))
-    np.testing.assert_allclose(np.ravel(scaled), expected, rtol=1e-4, atol=1e-5)
+    backbone = Recorded(encoder._maps)
+    encoder._maps = backbone
+    encoder.build()
+    pixel = np.float32([1.0, 0.0, 0.5])
+    encoder(np.tile(pixel * 2 - 1, (1, *encoder.image_shape[:2], 1)))
+    encoder.encode_unit(np.tile(pixel, (1, *encoder.image_shape[:2], 1)))
+    assert len(backbone.images) == 2
+    for images in backbone.images:
+        np.testing.assert_allclose(np.ravel(images[0, 0, 0]), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["torch", "caffe"])
 def test_named_scalings_are_those_of_keras_applications(name):
     pixels = np.random.default_rng(1).uniform(0, 255, (2, 3, 3, 3)).astype(np.float32)
     wanted = keras.applications.imagenet_utils.preprocess_input(pixels.copy(), mode=name)
-    scaled = BackboneEncoder(residual_net(), input_scaling=name)._scaled(pixels / 127.5 - 1)
+    scaled = BackboneEncoder(residual_net(), input_scaling=name)._scaled(pixels, 1.0, 0.0)
     np.testing.assert_allclose(scaled, wanted, atol=2e-4)
 
 
