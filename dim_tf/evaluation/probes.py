@@ -152,7 +152,9 @@ class Probe:
             model.add(standardise)
         model.add(layers.Dense(len(splits.label_names)))
         train(model, features, labels, self.epochs, self.learning_rate)
-        logits = model.predict(test_features, batch_size=1024, verbose=0)
+        # Not model.predict, which traces anew for each probe, and TensorFlow warns of that.
+        rows = (test_features[first : first + 1024] for first in range(0, len(test_features), 1024))
+        logits = np.concatenate([model(x, training=False) for x in rows])
         if not np.isfinite(logits).all():
             raise RunError(f"the {self.name} diverged; give a lower --probe_learning_rate")
         activation = keras.ops.softmax if splits.has_classes else keras.ops.sigmoid
