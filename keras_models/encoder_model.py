@@ -20,12 +20,12 @@ def one_global(shapes: dict[str, tuple]) -> tuple:
     return shape
 
 
-def check_makes_images_of(encoder, maker) -> None:
+def check_makes_images_of(encoder, decoder) -> None:
     """Raises ValueError where a decoder or generator makes images of another shape."""
-    if tuple(maker.image_shape) != tuple(encoder.image_shape):
+    if tuple(decoder.image_shape) != tuple(encoder.image_shape):
         raise ValueError(
             f"the encoder takes images of shape {encoder.image_shape}, the decoder makes "
-            f"{maker.image_shape}; make both for one shape"
+            f"{decoder.image_shape}; make both for one shape"
         )
 
 

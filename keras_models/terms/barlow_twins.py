@@ -15,7 +15,7 @@ class BarlowTwins(ProjectedTerm):
     """The cross-correlation of two views is made the identity (Zbontar et al. 2021, eq. 1).
 
     https://arxiv.org/abs/2103.03230. The loss is Σ_i (1 - C_ii)² + λ Σ_{i≠j} C_ij², where C is the
-    correlation, over the images of all replicas, of number i of one view's projection with number j
+    correlation, over the images of all replicas, of dimension i of one view's projection with dimension j
     of the other's (eq. 2).
 
     Args:
@@ -50,7 +50,7 @@ class BarlowTwins(ProjectedTerm):
 
 
 def cross_correlation(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-    """Correlation of each number of one batch with each of another: [B, P] twice -> [P, P]."""
+    """Correlation of each dimension of one batch with each of another: [B, P] twice -> [P, P]."""
 
     def standardised(x):
         mean, variance = tf.nn.moments(x, axes=[0])

@@ -18,8 +18,8 @@ class VICReg(ProjectedTerm):
 
     https://arxiv.org/abs/2105.04906
 
-    The invariance is the mean squared difference over images and numbers, to which the paper's
-    weights belong in its published code; its eq. 5 has the sum over numbers. The variance is the
+    The invariance is the mean squared difference over images and dimensions, to which the paper's
+    weights belong in its published code; its eq. 5 has the sum over dimensions. The variance is the
     mean of both views', as in that code; eq. 6 has their sum. Variance and covariance are over the
     images of all replicas.
 
@@ -75,7 +75,7 @@ def covariance_matrix(x: tf.Tensor) -> tf.Tensor:
 
 
 def variance_hinge(covariance: tf.Tensor) -> tf.Tensor:
-    """The mean over the P numbers of max(0, 1 - standard deviation) (eq. 1 and 2)."""
+    """The mean over the P dimensions of max(0, 1 - standard deviation) (eq. 1 and 2)."""
     variance = tf.linalg.diag_part(covariance)
     return tf.reduce_mean(tf.nn.relu(1 - tf.sqrt(variance + VARIANCE_EPSILON)))
 
