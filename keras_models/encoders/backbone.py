@@ -191,7 +191,7 @@ class BackboneEncoder(Encoder):
                 layer.trainable = layer.trainable and id(layer) in used
 
     def _scaled(self, images, factor, shift):
-        """Images, whose pixels in 0..255 are images * factor + shift, as the backbone takes them."""
+        """Images as the backbone takes them; images * factor + shift are pixels in 0..255."""
         x = keras.ops.cast(images, "float32") * (factor / self._scale)
         x = x + (shift - self._offset) / self._scale
         x = x[..., ::-1] if self.input_scaling == "caffe" else x
