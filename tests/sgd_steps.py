@@ -23,7 +23,7 @@ from keras_models import DeepInfoMax, encoders, terms
 from keras_models.views import Views
 
 BATCH = 64
-ESTIMATORS = ("jsd", "infonce", "dv")
+ESTIMATORS = ("infonce", "dv")  # whose losses are over the pairs of all replicas
 
 
 def model_of(estimator: str, synchronized: bool, **compile_arguments) -> DeepInfoMax:
