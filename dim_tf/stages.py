@@ -51,10 +51,10 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
     """
     model, step = load_trained(experiment, splits)
     of_encoder = partial(representation.of_encoder, max_features=experiment.max_features)
-    untrained = random_encoder(experiment, splits.image_shape)
+    untrained = random_encoder(experiment, splits.train.images)
     floors = {"random_encoder": partial(of_encoder, untrained)}
     if experiment.floors and start_weights.exists(experiment.run_path):
-        start_encoder = random_encoder(experiment, splits.image_shape)
+        start_encoder = random_encoder(experiment, splits.train.images)
         start_weights.restore(start_encoder, experiment.run_path)
         floors["start_weights"] = partial(of_encoder, start_encoder)
     floors["pixels"] = _of_pixels(experiment)

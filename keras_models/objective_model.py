@@ -467,19 +467,20 @@ class ObjectiveModel(keras.Model, abc.ABC):
         if self.micro_batches == 1:
             return self._micro_gradients(batch, random)
         of_parts: list[_Gradients] = []
-        sums: list[tf.Tensor] = []
+        sums: list[tf.Tensor | None] = []  # None: of a variable that the objective does not use
         parts = [
             [None] * self.micro_batches if x is None else tf.split(x, self.micro_batches)
             for x in batch
         ]
         for number, part in enumerate(map(Batch, *parts)):
             of_part = random.another(f"micro-batch {number}")
-            with tf.control_dependencies(sums):
+            with tf.control_dependencies([x for x in sums if x is not None]):
                 part = part._replace(images=tf.identity(part.images))
                 of_parts.append(self._micro_gradients(part, of_part))
                 gradients = of_parts[-1].main + of_parts[-1].adversary
-                sums = [a + b for a, b in zip(sums, gradients, strict=True)] if sums else gradients
-        means = [x / self.micro_batches for x in sums]
+                pairs = zip(sums or [None] * len(gradients), gradients, strict=True)
+                sums = [b if a is None else a + b for a, b in pairs]
+        means = [None if x is None else x / self.micro_batches for x in sums]
         main = len(of_parts[0].main)
         metrics = {
             name: tf.add_n([x.metrics[name] for x in of_parts]) / self.micro_batches
@@ -523,8 +524,8 @@ def _with_callback(callbacks, one):
 
 
 class _Gradients(NamedTuple):
-    main: list[tf.Tensor]
-    adversary: list[tf.Tensor]
+    main: list[tf.Tensor | None]
+    adversary: list[tf.Tensor | None]
     metrics: dict[str, tf.Tensor]
     features: tf.Tensor | None
 

@@ -62,13 +62,16 @@ def of_encoder(
     """
     channels = encoder.image_shape[-1]
 
-    @tf.function(reduce_retracing=True)
+    @tf.function
     def endpoints(pixels):
         x = image_ops.encoder_input(image_ops.to_unit(pixels), channels)
         found = encoder(x, training=False)
         return {name: found[name] for name in ENDPOINTS if name in found}
 
-    return _of_function(endpoints, splits, max_features)
+    # Traced here, once: TensorFlow warns of the traces of several encoders' calls.
+    images = splits.test.images
+    traced = endpoints.get_concrete_function(tf.TensorSpec([None, *images.shape[1:]], images.dtype))
+    return _of_function(traced, splits, max_features)
 
 
 def of_saved(

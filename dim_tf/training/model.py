@@ -4,9 +4,11 @@ import dataclasses
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from dim_tf import backbone_settings
+from dim_tf.data import image_ops
 from dim_tf.data.splits import Splits
 from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
@@ -22,6 +24,7 @@ from keras_models.generative.generator import image_generator
 from keras_models.objective_model import ObjectiveModel
 
 ImageShape = tuple[int, int, int]
+SETTLING_IMAGES = 64
 
 
 def make_encoder(
@@ -92,22 +95,44 @@ def _backbone_encoder(experiment, image_shape, synchronized):
         raise InputError(f"--encoder={experiment.encoder}: {error}") from error
 
 
-def random_encoder(experiment: Experiment, image_shape: ImageShape) -> Encoder:
+def random_encoder(experiment: Experiment, images: np.ndarray) -> Encoder:
     """The run's encoder with random weights of another seed than its own, built.
 
-    They are random where the run began with others.
+    They are random where the run began with others. The batch norms of a Keras model have the
+    statistics of these images: with those of a new model, 0 and 1, a deep one's features vanish.
+
+    Args:
+        experiment: of the run.
+        images: uint8 [N, H, W, C].
     """
+    is_backbone = backbone_settings.is_backbone(experiment.encoder)
     other = dataclasses.replace(
         experiment,
         seed=derive_seed(experiment.seed, "random encoder"),
-        encoder_weights="random"
-        if backbone_settings.is_backbone(experiment.encoder)
-        else experiment.encoder_weights,
+        encoder_weights="random" if is_backbone else experiment.encoder_weights,
     )
     record = encoder_record.read(experiment.run_path)
-    encoder = make_encoder(other, image_shape, record=record)
+    encoder = make_encoder(other, images.shape[1:], record=record)
     encoder.build()
+    if is_backbone:
+        _settle_batch_norms(encoder, images[:SETTLING_IMAGES])
     return encoder
+
+
+def _settle_batch_norms(encoder, images):
+    """Gives batch norms the statistics of these images as their moving ones."""
+    norms = [
+        layer
+        for layer in encoder._flatten_layers()
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    before = [(norm.momentum, norm.trainable) for norm in norms]
+    for norm in norms:
+        norm.momentum, norm.trainable = 0.0, True
+    channels = encoder.image_shape[-1]
+    encoder(image_ops.encoder_input(image_ops.to_unit(images), channels), training=True)
+    for norm, (momentum, trainable) in zip(norms, before, strict=True):
+        norm.momentum, norm.trainable = momentum, trainable
 
 
 def encoder_name(experiment: Experiment, size: int) -> str:

@@ -444,6 +444,19 @@ def test_micro_batches_average_the_gradients_of_their_parts():
         np.testing.assert_allclose(variable, np.mean(parts, axis=0), rtol=1e-4, atol=1e-6)
 
 
+def test_micro_batches_leave_a_variable_that_the_objective_does_not_use():
+    encoder = make_model(compiled=False).encoder
+    term = terms.local_mutual_information("dot", "infonce", units=8, query="conv")
+    model = DeepInfoMax(encoder, [term])
+    model.compile(optimizer=keras.optimizers.SGD(0.05), jit_compile=False, micro_batches=2)
+    model.build()
+    before = [v.numpy() for v in encoder.trainable_variables]
+    tf.function(model.train_step)(IMAGES[:8])
+    pairs = zip(encoder.trainable_variables, before, strict=True)
+    changed = {v.path.split("/")[-3] for v, was in pairs if np.any(v.numpy() != was)}
+    assert changed == {"conv0", "conv1"}
+
+
 def test_micro_batches_draw_their_own_numbers():
     """Equal parts with equal noise would have equal losses."""
     model = make_model(micro_batches=2)

@@ -19,12 +19,12 @@ from keras_models import encoders
 from keras_models.encoders import BackboneEncoder
 
 SHAPE = (16, 16, 3)
+PIXELS = np.random.default_rng(0).integers(0, 256, (20, *SHAPE), np.uint8)
 
 
 @pytest.fixture(scope="module")
 def splits():
-    rng = np.random.default_rng(0)
-    split = Split(rng.integers(0, 256, (20, *SHAPE), np.uint8), np.arange(20) % 2)
+    split = Split(PIXELS, np.arange(20) % 2)
     return Splits("random", split, split, ("even", "odd"), "random images")
 
 
@@ -96,15 +96,28 @@ def test_random_weights_are_random_where_the_run_began_with_others(tmp_path, fil
     settings = experiment(tmp_path / "run", file)
     own = make_encoder(settings, SHAPE).backbone.get_layer("stem").kernel.numpy()
     np.testing.assert_array_equal(own, keras.models.load_model(file).get_layer("stem").kernel)
-    drawn = random_encoder(settings, SHAPE).backbone.get_layer("stem").kernel.numpy()
+    drawn = random_encoder(settings, PIXELS).backbone.get_layer("stem").kernel.numpy()
     assert not np.array_equal(drawn, own)
     record_of(settings)
     file.unlink()
     drawn, again = (
-        random_encoder(settings, SHAPE).backbone.get_layer("stem").kernel.numpy() for _ in range(2)
+        random_encoder(settings, PIXELS).backbone.get_layer("stem").kernel.numpy() for _ in range(2)
     )
     np.testing.assert_array_equal(again, drawn)
     assert not np.array_equal(drawn, own)
+
+
+def test_the_features_of_random_weights_do_not_vanish(tmp_path, file):
+    """Batch norms have the statistics of the images, and train, or not, as the run's do."""
+    encoder = random_encoder(
+        experiment(tmp_path / "run", file, backbone_batch_norm="frozen"), PIXELS
+    )
+    norms = [x for x in encoder._flatten_layers() if isinstance(x, keras.layers.BatchNormalization)]
+    assert [(norm.momentum, norm.trainable) for norm in norms] == [(0.99, False)] * len(norms)
+    normed = encoder.backbone.get_layer("stem_norm").output  # before dropout
+    normed = keras.Model(encoder.backbone.inputs, normed)(encoder._scaled(PIXELS, 1.0, 0.0))
+    np.testing.assert_allclose(np.mean(normed, (0, 1, 2)), 0.0, atol=1e-3)
+    np.testing.assert_allclose(np.std(normed, (0, 1, 2)), 1.0, atol=1e-2)
 
 
 @pytest.mark.parametrize(
