@@ -263,8 +263,8 @@ def check_same_experiment(experiment: Experiment, splits: Splits) -> None:
     differences = experiment.differences(before)
     if differences:
         raise InputError(
-            f"{experiment.run_path} holds another experiment ({'; '.join(differences)}); give "
-            "another --run_dir or --name, or --noresume to start anew there"
+            f"{experiment.run_path} holds another experiment ({'; '.join(differences)}); give the "
+            "flags of its training, another --run_dir or --name, or --noresume to train anew there"
         )
     if splits.report:
         splits.report.check(experiment.run_path)
