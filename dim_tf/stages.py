@@ -57,6 +57,11 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
         start_encoder = random_encoder(experiment, splits.train.images)
         start_weights.restore(start_encoder, experiment.run_path)
         floors["start_weights"] = partial(of_encoder, start_encoder)
+    elif experiment.floors and start_weights.begins_with_given_weights(experiment):
+        say(
+            "evaluate: the weights that training began with are not measured: "
+            f"{start_weights.FILE} is missing in {experiment.run_path}; put a copy back"
+        )
     floors["pixels"] = _of_pixels(experiment)
     protocol: dict[str, Any] = {
         "step": step,

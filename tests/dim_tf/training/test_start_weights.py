@@ -124,7 +124,9 @@ def test_a_write_that_fails_leaves_the_file_that_was_there(tmp_path, monkeypatch
     assert (tmp_path / start_weights.FILE).read_bytes() == before
 
 
-def test_the_references_of_a_run_are_random_start_weights_and_pixels(tmp_path, splits, monkeypatch):
+def test_the_references_of_a_run_are_random_start_weights_and_pixels(
+    tmp_path, splits, monkeypatch, capsys
+):
     """Each with the run's --max_features; the one with start weights where the run kept some."""
     trained = small_export.small_encoder()
     references, calls = [], []
@@ -140,6 +142,7 @@ def test_the_references_of_a_run_are_random_start_weights_and_pixels(tmp_path, s
     settings = experiment(tmp_path, init_from="before", seed=4, max_features=100)
     stages.evaluate(settings, splits)
     assert list(calls[0][3]) == ["random_encoder", "pixels"]
+    assert "start_weights.weights.h5 is missing in" in capsys.readouterr().out
 
     began = weights_of_files(trained)
     other = small_export.small_encoder()
