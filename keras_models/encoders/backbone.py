@@ -328,7 +328,7 @@ def _scaling(scaling, channels):
         raise ValueError(f"input_scaling {scaling}; a scale of 0 divides by nothing")
     with np.errstate(over="ignore", invalid="ignore"):
         offset, scale = offset.astype(np.float32), scale.astype(np.float32)
-        scaled = [(pixel - offset) / scale for pixel in np.float32([0, 255])]
+        scaled = [(pixel - offset) / scale for pixel in (np.float32(0), np.float32(255))]
     if not np.isfinite([*offset, *scale, *np.ravel(scaled)]).all():
         raise ValueError(f"input_scaling {scaling}; expected finite numbers that fit into float32")
     return offset, scale

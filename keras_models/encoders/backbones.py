@@ -261,7 +261,7 @@ def _check_weights(name, weights):
 
 
 def _takes_whole_numbers(backbone) -> bool:
-    inputs = getattr(backbone, "inputs", None)
+    inputs = getattr(backbone, "inputs", None) or []
     return bool(inputs) and keras.backend.is_int_dtype(inputs[0].dtype)
 
 
