@@ -202,6 +202,11 @@ def features_of(encoder: BackboneEncoder) -> str:
         f"; {cut_off:,} of its {all_of_it:,} weights come after conv and are neither used nor "
         "trained: give a larger --image_size or another --conv_layer"
     ) * bool(cut_off)
+    if encoder.still_weights:
+        warning += (
+            f"; {encoder.still_weights:,} weights are of layers that came with trainable=False and "
+            "are not trained"
+        )
     return f"{encoder.backbone.name}: {maps}, pixels {scaling}{warning}"
 
 

@@ -135,6 +135,7 @@ class BackboneEncoder(Encoder):
             for v in layer.weights
             if id(layer) not in used
         )
+        self._still = _numbers_of_still_layers(self._maps)
         _freeze_others(graph, used)
         for norm in _batch_norms(self._maps):
             norm.synchronized = synchronized
@@ -195,6 +196,14 @@ class BackboneEncoder(Encoder):
         Layers after a global pooling or on flat features, as a classifier's, do not count.
         """
         return self._cut_off
+
+    @property
+    def still_weights(self) -> int:
+        """How many numbers an endpoint depends on that are of layers with trainable=False.
+
+        The backbone came with them so. Those of batch norms do not count.
+        """
+        return self._still
 
     @property
     def backbone_variables(self):
@@ -415,6 +424,16 @@ def _layers_of_maps(graph) -> list[keras.Layer]:
     return [one for one in layers_.values() if isinstance(one, keras.Layer)]
 
 
+def _numbers_of_still_layers(model) -> int:
+    still = {
+        id(variable): math.prod(variable.shape)
+        for layer in model._flatten_layers(include_self=False)
+        if not (layer.trainable or isinstance(layer, keras.layers.BatchNormalization))
+        for variable in layer.weights
+    }
+    return sum(still.values())
+
+
 def _pools(node) -> bool:
     """Whether an operation leaves no locations: a global pooling, a class token, a dense layer."""
     if isinstance(node.operation, _GLOBAL_POOLING):
@@ -463,7 +482,8 @@ def _local_layer(graph, maps, image_shape):
         hint = f"; {_of_inner(graph.name, inner[0])}" if inner else ""
         raise ValueError(
             f"no map of at least {least}x{least} locations for images of {image_shape[0]}x"
-            f"{image_shape[1]} pixels: there are {shapes}; give local_layer, or larger images{hint}"
+            f"{image_shape[1]} pixels: there are {shapes}; name a local_layer, or give larger "
+            f"images{hint}"
         )
     return next((name for name in reversed(large) if _is_passed_by_all(graph, name)), large[-1])
 

@@ -126,12 +126,15 @@ def test_training_says_which_layers_it_uses_and_what_is_cut_off(tmp_path):
     x = keras.layers.Conv2D(4, 3, 2, "same", name="stem")(images)
     x = keras.layers.Conv2D(4, 8, 8, use_bias=False, name="end")(x)
     x = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(x))
-    keras.Model(images, x, name="net").save(tmp_path / "net.keras")
+    net = keras.Model(images, x, name="net")
+    net.get_layer("stem").trainable = False
+    net.save(tmp_path / "net.keras")
     encoder = make_encoder(experiment(tmp_path, tmp_path / "net.keras"), SHAPE)
     assert loop.features_of(encoder) == (
         "net: local stem 8x8x4, conv stem 8x8x4, pixels (pixel - 127) / 128; 1,024 of its "
         "1,151 weights come after conv and are neither used nor trained: give a larger "
-        "--image_size or another --conv_layer"
+        "--image_size or another --conv_layer; 112 weights are of layers that came with "
+        "trainable=False and are not trained"
     )
 
 
