@@ -438,17 +438,13 @@ def _pools(node) -> bool:
     """Whether an operation leaves no locations: a global pooling, a class token, a dense layer."""
     if isinstance(node.operation, _GLOBAL_POOLING):
         return True
-    shapes = [x.shape[1:-1] for x in (*node.input_tensors[:1], *node.output_tensors[:1])]
-    ends = shapes[-1]
-    is_mean = not isinstance(node.operation, keras.Layer) and ends == (1, 1) != shapes[0]
-    return len(ends) < 1 or is_mean
+    places = node.output_tensors[0].shape[1:-1]
+    # keras.ops.mean and max, whose classes have no public names; of one location, too.
+    return not places or (type(node.operation).__name__ in ("Mean", "Max") and set(places) == {1})
 
 
 def _freeze_others(model, used: set[int]):
-    """Makes layers untrainable whose ids are not among the used ones.
-
-    Others are not set, which would make trainable what inside of them is not.
-    """
+    """Makes layers untrainable whose ids are not among the used ones."""
     for layer in model.layers:
         if id(layer) not in used:
             layer.trainable = False
