@@ -304,7 +304,7 @@ def _described(shape) -> str:
 
 
 def _check_names(backbone):
-    for layer in backbone._flatten_layers():
+    for layer in backbone._flatten_layers(include_self=False):  # itself it is not called
         if not _SCOPE_NAME.fullmatch(layer.name):
             raise ValueError(
                 f"TensorFlow takes no layer of the name {layer.name!r}; build the model with names "

@@ -411,6 +411,13 @@ def test_what_does_not_fit_is_refused_by_name(make, settings, says):
         BackboneEncoder(make(), **settings)
 
 
+def test_a_name_that_tensorflow_refuses_is_the_models_own_alone():
+    net = residual_net()
+    encoder = built(keras.Model(net.inputs, net.outputs, name="a net: 1"))
+    traced = tf.function(lambda images: encoder(images, training=True)["global"])
+    assert traced(IMAGES).shape == (4, 64)
+
+
 def test_a_backbone_of_any_size_takes_the_size_that_is_given():
     encoder = built(of_any_size(), image_shape=(20, 24, 3))
     assert encoder.endpoint_shapes()["local"] == (None, 9, 11, 4)
