@@ -335,7 +335,7 @@ def _scaling(scaling, channels):
             )
     if (scale == 0).any():
         raise ValueError(f"input_scaling {scaling}; a scale of 0 divides by nothing")
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         offset, scale = offset.astype(np.float32), scale.astype(np.float32)
         scaled = [(pixel - offset) / scale for pixel in (np.float32(0), np.float32(255))]
     if not np.isfinite([*offset, *scale, *np.ravel(scaled)]).all():

@@ -396,7 +396,7 @@ def flat():
         (residual_net, {"input_scaling": (0, 0)}, "a scale of 0"),
         *(
             (residual_net, {"input_scaling": scaling}, "input_scaling .*; expected .*numbers")
-            for scaling in (5, None, ("a", "b"), (np.nan, 1), (0, np.inf), (1e39, 1), (1, 1e-44))
+            for scaling in (5, None, ("a", "b"), (np.nan, 1), (0, np.inf), (1e39, 1), (1, 1e-50))
         ),
         (of_four_channels, {}, "'-1..1' is for images of 1 or 3 channels, not 4"),
         (lambda: of_dtype("int8"), {}, "whole takes int8, which does not hold pixels of 0..255"),
