@@ -1,12 +1,11 @@
 """What the settings of an encoder's backbone may be. Free of TensorFlow."""
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dim_tf.errors import InputError
 from dim_tf.names import ENCODERS, INPUT_SCALINGS
-from dim_tf.setting import told
+from dim_tf.setting import LARGEST, check_file_names, told
 
 if TYPE_CHECKING:
     from dim_tf.experiment import Experiment
@@ -66,6 +65,8 @@ def check(experiment: "Experiment") -> None:
             f"--encoder={encoder} names no model; give {KERAS}ResNet50V2, {HUB}PRESET or FILE.keras"
         )
     _check_weights(encoder, experiment.encoder_weights)
+    for name in experiment.encoder_files:
+        check_file_names(name, getattr(experiment, name))
     scaling(experiment.input_scaling)
     if experiment.frozen_steps % experiment.steps_per_execution:
         raise InputError(
@@ -113,7 +114,11 @@ def scaling(text: str) -> str | tuple[Sequence[float], Sequence[float]] | None:
     except ValueError:
         numbers = []
     channels = len(numbers) // 2
-    right = len(numbers) % 2 == 0 and channels in _CHANNELS and all(map(math.isfinite, numbers))
+    right = (
+        len(numbers) % 2 == 0
+        and channels in _CHANNELS
+        and all(abs(number) <= LARGEST[float] for number in numbers)
+    )
     if not right or 0 in numbers[channels:]:
         raise InputError(
             f"--input_scaling={told(text)}; expected auto, {', '.join(INPUT_SCALINGS)}, or "

@@ -136,8 +136,18 @@ def _check_text(field, value):
             f"--{field.name}={told(value)} has the character {strange[0]!r}; expected one line of "
             "text in UTF-8, without control characters"
         )
-    if field.metadata["is_path"] and any(len(os.fsencode(p)) > 255 for p in value.split("/")):
+    if field.metadata["is_path"]:
+        check_file_names(field.name, value)
+
+
+def check_file_names(name: str, path: str) -> None:
+    """Checks the length of each part of a setting's path.
+
+    Raises:
+        InputError: one is longer than a file's name can be.
+    """
+    if any(len(os.fsencode(part)) > 255 for part in path.split("/")):
         raise InputError(
-            f"--{field.name}={told(value)} has a name of more than 255 bytes, which no file "
-            "system takes; give a shorter one"
+            f"--{name}={told(path)} has a name of more than 255 bytes, which no file system takes; "
+            "give a shorter one"
         )

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from dim_tf import metrics_file
@@ -31,6 +32,7 @@ from dim_tf.training.budget import last_step, trained_on
 from dim_tf.training.checkpoint import Checkpoints
 from dim_tf.training.model import check_same_experiment, make_model
 from dim_tf.writing import reason, writing
+from keras_models.encoders import BackboneEncoder
 from keras_models.objective_model import ObjectiveModel
 
 _GONE = (
@@ -164,6 +166,9 @@ def train(
     last = last_step(experiment, splits)
     if begins_with:
         say(f"train: the encoder begins with the weights {begins_with}")
+    encoder = getattr(model, "encoder", None)
+    if isinstance(encoder, BackboneEncoder):
+        say(f"train: {features_of(encoder)}")
     begin = f"from step {step} " if step else ""
     say(f"train: {begin}to step {last}, {per_epoch} steps an epoch")
     with Signals() as signals:
@@ -180,6 +185,29 @@ def train(
                 with devices.scope(), _tensorflow_may_fail(devices):
                     step = _restore(checkpoints, devices, folder)
                 restores.went_back(error, step)
+
+
+def features_of(encoder: BackboneEncoder) -> str:
+    """Which layers of a Keras model are its features, what it takes, and what is not used of it."""
+    maps = ", ".join(
+        f"{endpoint} {layer} {'x'.join(map(str, grid))}"
+        for endpoint, (layer, grid) in encoder.layers_of_maps.items()
+    )
+    scaling = encoder.input_scaling
+    if not isinstance(scaling, str):
+        offset, scale = (", ".join(f"{x:g}" for x in np.ravel(numbers)) for numbers in scaling)
+        scaling = f"(pixel - {offset}) / {scale}"
+    cut_off, all_of_it = encoder.cut_off_weights, encoder.backbone.count_params()
+    warning = (
+        f"; {cut_off:,} of its {all_of_it:,} weights come after conv and are neither used nor "
+        "trained: give a larger --image_size or another --conv_layer"
+    ) * bool(cut_off)
+    if encoder.still_weights:
+        warning += (
+            f"; {encoder.still_weights:,} weights are of layers that came with trainable=False and "
+            "are not trained"
+        )
+    return f"{encoder.backbone.name}: {maps}, pixels {scaling}{warning}"
 
 
 def _init(model, experiment) -> str:

@@ -7,7 +7,6 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -75,7 +74,8 @@ def get(
             .weights.h5 or .h5, as Keras writes them, or .keras. None: of keras: random, of the
             others their own.
         input_scaling: of `BackboneEncoder`; None: what the class or the preset was trained on. A
-            .keras file does not say, and must be given one, unless its weights are random.
+            .keras file does not say, and must be given one, unless its weights are random or it
+            takes whole numbers, which are pixels in 0..255.
         **arguments: of `BackboneEncoder`.
 
     Raises:
@@ -85,8 +85,14 @@ def get(
     """
     backbone = load(name, image_shape, weights)
     if input_scaling is None:
-        input_scaling = _scaling_of(name, weights)
-    own = backbone.inputs[0].shape[-1] if backbone.inputs else None
+        input_scaling = _scaling_of(name, weights, _takes_whole_numbers(backbone))
+    inputs = getattr(backbone, "inputs", None)  # a Sequential without keras.Input has none
+    own = inputs[0].shape[-1] if inputs else None
+    if image_shape[2] is None and own not in (None, 1, 3):
+        raise ValueError(
+            f"{backbone.name} takes images of {own} channels; images have 1 or 3, so give a model "
+            "of that many"
+        )
     shape: Any = (*image_shape[:2], image_shape[2] or own or 3)
     return BackboneEncoder(backbone, input_scaling=input_scaling, image_shape=shape, **arguments)
 
@@ -109,6 +115,7 @@ def load(name: str, image_shape: Sequence[int | None], weights: str | None = Non
     # model's variables can depend on which of the two it was made from.
     backbone = from_description(description(model))
     if has_weights:
+        _check_finite(name, model)
         backbone.set_weights(model.get_weights())
     elif weights not in (None, RANDOM):
         load_weights(backbone, str(weights))
@@ -168,7 +175,7 @@ def load_weights(backbone: keras.Model, path: str) -> None:
     Raises:
         ValueError: there is no such file, it cannot be read, or is of another backbone.
     """
-    if not Path(path).is_file():
+    if not os.path.isfile(path):  # of a name that is too long, Path.is_file raises OSError
         raise ValueError(f"there is no file of weights {path!r}")
     if not path.endswith((FILE, ".h5")):
         raise ValueError(f"{path!r} is no file of weights; expected .weights.h5, .h5 or .keras")
@@ -177,19 +184,33 @@ def load_weights(backbone: keras.Model, path: str) -> None:
         different = first_difference(_shapes(backbone.variables), _shapes(model.variables))
         if different:
             raise ValueError(f"{path} is of another backbone than {backbone.name}: {different}")
+        _check_finite(path, model)
         backbone.set_weights(model.get_weights())
         return
     # Keras passes over what a file lacks, with a warning at most: then this stays.
     backbone.set_weights([_nan(v) for v in backbone.weights])
     try:
         backbone.load_weights(path)
-        left = [v.path for v in backbone.weights if np.isnan(np.sum(_numbers(v)))]
+        left = [v.path for v in backbone.weights if not _is_finite(v)]
         if left:
-            raise ValueError(f"it has none for {left[0]}, or such that are not numbers")
+            raise ValueError(f"it has none for {left[0]}, or such that are not finite")
     except Exception as error:  # Keras and h5py raise all kinds
         raise ValueError(
             f"{path} holds no weights of this {backbone.name} ({_first_line(error)})"
         ) from error
+
+
+def _check_finite(name, model):
+    infinite = [v.path for v in model.weights if not _is_finite(v)]
+    if infinite:
+        raise ValueError(
+            f"{name} has weights that are NaN or infinite, first in {infinite[0]}; give a model "
+            "whose training went well"
+        )
+
+
+def _is_finite(variable) -> bool:
+    return bool(np.isfinite(_numbers(variable)).all())
 
 
 def _numbers(variable) -> np.ndarray:
@@ -239,7 +260,14 @@ def _check_weights(name, weights):
         raise ValueError(f"weights {weights!r}; expected {named}, or a file .weights.h5 or .keras")
 
 
-def _scaling_of(name, weights):
+def _takes_whole_numbers(backbone) -> bool:
+    inputs = getattr(backbone, "inputs", None) or []
+    return bool(inputs) and keras.backend.is_int_dtype(inputs[0].dtype)
+
+
+def _scaling_of(name, weights, whole_numbers=False):
+    if whole_numbers:
+        return "0..255"
     if name.startswith(KERAS):
         fitting = [one for one in SCALINGS if name.removeprefix(KERAS).startswith(one)]
         if fitting:
@@ -250,9 +278,10 @@ def _scaling_of(name, weights):
             return scaling
     if weights == RANDOM:
         return "-1..1"
+    kind = "class" if name.startswith(KERAS) else "preset" if name.startswith(HUB) else "file"
     raise ValueError(
-        f"{name} does not say what its weights were trained on; give input_scaling: -1..1, 0..1, "
-        "0..255, torch, caffe, or an offset and a scale of pixels in 0..255"
+        f"the {kind} does not say what its weights were trained on; give input_scaling: -1..1, "
+        "0..1, 0..255, torch, caffe, or an offset and a scale of pixels in 0..255"
     )
 
 
@@ -348,7 +377,7 @@ def _hub_scaling(preset):
 
 
 def _of_file(path):
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         raise ValueError(f"there is no file {path!r}")
     try:
         return keras_file.load(path)
@@ -361,4 +390,9 @@ def _of_file(path):
 
 def _first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:300] if lines else type(error).__name__
+    if not lines:
+        return type(error).__name__
+    if len(lines) > 1 and lines[0].endswith(":"):  # Keras' "Example error message for object X:"
+        lines[0] += " " + lines[1]
+    line = lines[0].partition(" Target variable:")[0]  # after which Keras writes its numbers
+    return line if len(line) <= 300 else f"{line[:297]}..."

@@ -53,8 +53,9 @@ class Encoder(keras.Model, abc.ABC):
     def set_backbone_trainable(self, trainable: bool) -> None:
         """Keeps the backbone still, or lets those parts of it learn that did before.
 
-        A backbone that stands still has no gradient, and its batch norms use and keep their moving
-        statistics. An encoder that is one piece has none, and is not changed.
+        A backbone that stands still has no gradient and computes as in inference: no dropout, and
+        batch norms use and keep their moving statistics. An encoder that is one piece has none, and
+        is not changed.
         """
 
     def endpoint_shapes(self) -> dict[str, tuple]:

@@ -35,7 +35,9 @@ def test_a_scaling_is_a_name_or_numbers(text, meaning):
     assert backbone_settings.scaling(text) == meaning
 
 
-@pytest.mark.parametrize("text", ["", "bgr", "1", "1,2,3", "1,0", "1,nan", "1,2,3,4", "1;2"])
+@pytest.mark.parametrize(
+    "text", ["", "bgr", "1", "1,2,3", "1,0", "1,nan", "1,2,3,4", "1;2", "1e39,1"]
+)
 def test_another_scaling_is_refused(text):
     with pytest.raises(InputError, match=r"--input_scaling='.*'; expected auto, -1..1, .*OFFSET"):
         Experiment(name="a", encoder="keras:VGG16", input_scaling=text)
@@ -46,6 +48,11 @@ def test_another_scaling_is_refused(text):
     [
         ({"encoder": "resnet50"}, "--encoder='resnet50'; expected one of basic28x28.*keras:CLASS"),
         ({"encoder": "keras:"}, "--encoder=keras: names no model"),
+        ({"encoder": "a" * 300 + ".keras"}, r"--encoder='a.*' has a name of more than 255 bytes"),
+        (
+            {"encoder": "keras:VGG16", "encoder_weights": "a" * 300 + ".h5"},
+            "--encoder_weights='a.*' has a name of more than 255 bytes",
+        ),
         ({"encoder": "a.keras", "encoder_weights": "imagenet"}, "a.keras has weights of its own"),
         ({"encoder": "keras:VGG16", "encoder_weights": "best"}, "--encoder_weights='best'; expec"),
         (

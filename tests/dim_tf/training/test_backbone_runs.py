@@ -134,6 +134,23 @@ def test_what_the_model_cannot_be_is_one_line(tmp_path, file, settings, says):
     assert str(error.value).startswith(f"--encoder={file}: ")
 
 
+def test_training_says_which_layers_it_uses_and_what_is_cut_off(tmp_path):
+    images = keras.Input(SHAPE)
+    x = keras.layers.Conv2D(4, 3, 2, "same", name="stem")(images)
+    x = keras.layers.Conv2D(4, 8, 8, use_bias=False, name="end")(x)
+    x = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(x))
+    net = keras.Model(images, x, name="net")
+    net.get_layer("stem").trainable = False
+    net.save(tmp_path / "net.keras")
+    encoder = make_encoder(experiment(tmp_path, tmp_path / "net.keras"), SHAPE)
+    assert loop.features_of(encoder) == (
+        "net: local stem 8x8x4, conv stem 8x8x4, pixels (pixel - 127) / 128; 1,024 of its "
+        "1,151 weights come after conv and are neither used nor trained: give a larger "
+        "--image_size or another --conv_layer; 112 weights are of layers that came with "
+        "trainable=False and are not trained"
+    )
+
+
 def of_exports_kind(latent_dim=5):
     encoder = encoders.ConvNet((8, 8, 3), ((4, 4, 2, 1),), (8,), 0, latent_dim)
     encoder.build()
@@ -175,7 +192,9 @@ def test_what_training_begins_with_is_looked_for_before_tensorflow_is(tmp_path, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stopped_at", [2, 3, 5])
-def test_a_run_that_stopped_goes_on_exactly_without_the_file(tmp_path, file, splits, stopped_at):
+def test_a_run_that_stopped_goes_on_exactly_without_the_file(
+    tmp_path, file, splits, stopped_at, capsys
+):
     """Before, at and after the step from which the backbone learns."""
     own = {"frozen_steps": 3, "backbone_learning_rate_scale": 0.5, "weight_decay": 0.1}
     straight = loop.train(experiment(tmp_path / "straight", file, steps=7, **own), splits)
@@ -183,6 +202,7 @@ def test_a_run_that_stopped_goes_on_exactly_without_the_file(tmp_path, file, spl
     shutil.move(file, tmp_path / "moved.keras")
     parts = loop.train(experiment(tmp_path / "parts", file, steps=7, **own), splits)
     assert losses(tmp_path / "parts") == losses(tmp_path / "straight")
+    assert "train: net: local dropout 8x8x6, conv late 4x4x8, pixels" in capsys.readouterr().out
     for ours, theirs in zip(parts.variables, straight.variables, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     model, step = load_trained(experiment(tmp_path / "parts", file, **own), splits)

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_models import DeepInfoMax, terms
-from keras_models.encoders import BackboneEncoder
+from keras_models.encoders import BackboneEncoder, backbone
 
 SHAPE = (16, 16, 3)
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (4, *SHAPE)).astype(np.float32)
@@ -26,14 +26,14 @@ def residual_net(shape=SHAPE):
     return keras.Model(images, keras.layers.ReLU(name="last")(x), name="net")
 
 
-def tokens_net(class_token, shape=SHAPE):
-    """Tokens of an 8x8 grid, as a vision transformer has them, a class token before them."""
+def tokens_net(extra, shape=SHAPE):
+    """Tokens of an 8x8 grid, as a vision transformer has them, some others before them."""
     images = keras.Input(shape)
     patches = keras.layers.Conv2D(5, 2, 2, name="patches")(images)
     x = keras.layers.Reshape((64, 5), name="tokens")(patches)
-    if class_token:
-        first = keras.layers.Lambda(lambda t: 0 * t[:, :1], output_shape=(1, 5))(x)
-        x = keras.layers.Concatenate(axis=1, name="with_class")([first, x])
+    if extra:
+        first = keras.layers.Lambda(lambda t: 0 * t[:, :extra], output_shape=(extra, 5))(x)
+        x = keras.layers.Concatenate(axis=1, name="with_extra")([first, x])
     return keras.Model(images, keras.layers.LayerNormalization(name="end")(x), name="tokens_net")
 
 
@@ -75,14 +75,139 @@ def test_images_too_small_for_a_local_map_are_refused():
         BackboneEncoder(residual_net((8, 8, 3)))
 
 
-@pytest.mark.parametrize("class_token", [False, True])
-def test_tokens_are_folded_into_their_grid(class_token):
-    net = tokens_net(class_token)
+@pytest.mark.parametrize("extra", [0, 1, 5, 8])
+def test_tokens_are_folded_into_their_grid(extra):
+    """Without a class token, registers or both, which are before them."""
+    net = tokens_net(extra)
     encoder = built(net, local_layer="end")
     local = encoder(IMAGES)["local"]
     assert local.shape == (4, 8, 8, 5)
-    tokens = net(IMAGES).numpy()[:, class_token:]
+    tokens = net(IMAGES).numpy()[:, extra:]
     np.testing.assert_allclose(local[:, 2, 3], tokens[:, 2 * 8 + 3], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "side"), [(1, None), (3, None), (5, 2), (7, None), (41, 6), (73, None), (197, 14)]
+)
+def test_more_tokens_than_rows_before_a_grid_are_none(tokens, side):
+    assert backbone._grid((None, tokens, 3)) == (side and (side, side, 3))
+
+
+def sequential():
+    """Its layers added one by one, which Keras calls again each time."""
+    net = keras.Sequential([keras.Input(SHAPE)], name="stack")
+    for number in (1, 2):
+        net.add(keras.layers.Conv2D(4, 3, 2, "same", name=f"conv{number}"))
+        net.add(keras.layers.BatchNormalization(name=f"norm{number}"))
+    return net
+
+
+def test_a_sequential_is_a_backbone():
+    net = sequential()
+    encoder = built(net, latent_dim=5)
+    assert encoder.layers_of_maps == {"local": ("norm1", (8, 8, 4)), "conv": ("norm2", (4, 4, 4))}
+    np.testing.assert_allclose(encoder(IMAGES)["conv"], net(IMAGES), atol=1e-6)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(encoder))
+    again.set_weights(encoder.get_weights())
+    assert again.get_config() == encoder.get_config()
+    np.testing.assert_array_equal(again(IMAGES)["global"], encoder(IMAGES)["global"])
+
+
+def shared_net():
+    """A 4x4 map that one layer makes of another twice; that layer was called elsewhere before."""
+    stem = keras.layers.Conv2D(6, 3, 2, "same", name="stem")
+    shared = keras.layers.Conv2D(6, 3, 1, "same", name="shared")
+    shared(stem(keras.Input(SHAPE)))
+    images = keras.Input(SHAPE)
+    x = shared(shared(stem(images)))
+    return keras.Model(images, keras.layers.Conv2D(6, 3, 2, name="end")(x), name="net")
+
+
+def test_a_layer_that_is_called_twice_is_computed_twice_and_cannot_be_named():
+    net = shared_net()
+    encoder = built(net)
+    assert encoder.layers_of_maps == {"local": ("stem", (8, 8, 6)), "conv": ("end", (3, 3, 6))}
+    np.testing.assert_allclose(encoder(IMAGES)["conv"], net(IMAGES), atol=1e-6)
+    with pytest.raises(ValueError, match="'shared' of net is called 2 times"):
+        BackboneEncoder(net, conv_layer="shared")
+
+
+def nested_net(layers_before=True):
+    """A classifier on another model, as transfer learning has it."""
+    images = keras.Input(SHAPE)
+    x = keras.layers.Conv2D(3, 3, 1, "same", name="first")(images) if layers_before else images
+    inner = residual_net()
+    inner.get_layer("down").trainable = False
+    x = keras.layers.GlobalAveragePooling2D()(inner(x))
+    return keras.Model(images, keras.layers.Dense(2)(x), name="outer")
+
+
+def test_a_model_in_a_model_is_one_layer():
+    outer = nested_net()
+    encoder = built(outer)
+    assert encoder.layers_of_maps == {"local": ("first", (16, 16, 3)), "conv": ("net", (4, 4, 8))}
+    wanted = keras.Model(outer.inputs, outer.layers[-2].input)(IMAGES)
+    np.testing.assert_allclose(encoder(IMAGES)["conv"], wanted, atol=1e-6)
+    encoder.freeze_above("conv")
+    assert not outer.get_layer("net").get_layer("down").trainable
+    assert outer.get_layer("net").get_layer("stem").trainable
+
+
+@pytest.mark.parametrize("layer", ["auto", "stem"])
+def test_layers_of_a_model_in_a_model_are_in_a_file_of_its_own(layer):
+    with pytest.raises(ValueError, match=r"model.get_layer\('net'\).save\('net.keras'\)"):
+        BackboneEncoder(nested_net(layers_before=False), local_layer=layer)
+
+
+def mean(x):
+    return keras.ops.mean(x, axis=(1, 2), keepdims=True)
+
+
+def narrow_net(image_size, pooling):
+    """Maps of an eighth, a quarter and one location for images of 16 pixels; a classifier."""
+    images = keras.Input((image_size, image_size, 3))
+    x = keras.layers.Conv2D(4, 3, 2, "same", name="stem")(images)
+    x = keras.layers.Conv2D(4, 3, 4, "same", name="middle")(x)
+    y = keras.layers.Conv2D(4, 2, 2, use_bias=False, name="last")(x)
+    gate = keras.layers.GlobalAveragePooling2D(keepdims=True)(y)
+    gate = keras.layers.Conv2D(4, 1, use_bias=False, name="gate")(gate)
+    y = keras.layers.Multiply()([y, gate])
+    y = keras.layers.Conv2D(50, 1)(pooling(y))
+    return keras.Model(images, keras.layers.Dense(50)(keras.layers.Flatten()(y)), name="narrow")
+
+
+@pytest.mark.parametrize("pooling", [keras.layers.GlobalAveragePooling2D(keepdims=True), mean])
+@pytest.mark.parametrize(("image_size", "weights"), [(16, 2 * 2 * 4 * 4 + 4 * 4), (32, 0)])
+def test_weights_that_are_cut_off_are_counted_but_for_a_classifiers(image_size, weights, pooling):
+    assert BackboneEncoder(narrow_net(image_size, pooling)).cut_off_weights == weights
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32"])
+def test_a_backbone_of_whole_numbers_gets_rounded_pixels(dtype):
+    net = of_dtype(dtype)
+    with pytest.raises(ValueError, match=rf"whole takes whole numbers \({dtype}\).*0..255"):
+        BackboneEncoder(net)
+    encoder = built(net, input_scaling="0..255")
+    pixels = np.arange(16 * 16 * 3).reshape(1, *SHAPE) % 256
+    images = np.float32((pixels + np.where(pixels % 2, -0.4, 0.4)) / 127.5 - 1)
+    scaled = encoder._scaled(images, 127.5, 127.5)
+    assert scaled.dtype == dtype
+    np.testing.assert_array_equal(scaled, pixels)
+    np.testing.assert_allclose(encoder(images)["conv"], net(pixels.astype(dtype)), rtol=1e-5)
+
+
+def test_a_backbone_that_stands_still_computes_as_in_inference():
+    images = keras.Input(SHAPE)
+    x = keras.layers.SpectralNormalization(keras.layers.Conv2D(4, 3, 2), name="normed")(images)
+    encoder = built(keras.Model(images, keras.layers.Dropout(0.5)(x)))
+    encoder.set_backbone_trainable(False)
+    before = encoder.backbone.get_weights()
+    trained, inferred = (encoder(IMAGES, training=training)["conv"] for training in (True, False))
+    np.testing.assert_array_equal(trained, inferred)
+    for now, weight in zip(encoder.backbone.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(now, weight)
+    encoder.set_backbone_trainable(True)
+    assert np.mean(encoder(IMAGES, training=True)["conv"] == 0) > 0.4
 
 
 class Recorded:
@@ -219,6 +344,32 @@ def of_any_size():
     return keras.Model(images, keras.layers.Conv2D(4, 3, 2)(images), name="any")
 
 
+def named(name):
+    images = keras.Input(SHAPE)
+    return keras.Model(images, keras.layers.Conv2D(4, 3, 2, name=name)(images), name="named")
+
+
+def of_dtype(dtype):
+    images = keras.Input(SHAPE, dtype=dtype)
+    x = keras.layers.Rescaling(1 / 255)(images)
+    return keras.Model(images, keras.layers.Conv2D(4, 3, 2)(x), name="whole")
+
+
+def of_four_channels():
+    images = keras.Input((16, 16, 4))
+    return keras.Model(images, keras.layers.Conv2D(4, 3, 2)(images), name="four")
+
+
+def of_batches():
+    images = keras.Input(batch_shape=(4, *SHAPE))
+    return keras.Model(images, keras.layers.Conv2D(4, 3, 2)(images), name="batches")
+
+
+def nothing():
+    images = keras.Input(SHAPE)
+    return keras.Model(images, images, name="nothing")
+
+
 def flat():
     images = keras.Input(SHAPE)
     return keras.Model(images, keras.layers.Dense(3)(keras.layers.Flatten()(images)), name="flat")
@@ -230,7 +381,11 @@ def flat():
         (lambda: Subclassed(name="mine"), {}, "mine is no functional Keras model"),
         (two_inputs, {}, r"two takes inputs of shape \(None, 16, 16, 3\), \(None"),
         (of_any_size, {}, "any takes images of any size; give image_shape"),
-        (residual_net, {"image_shape": (32, 32, 3)}, r"takes images of shape \(16, 16, 3\), not"),
+        (
+            residual_net,
+            {"image_shape": (32, 32, 3)},
+            "net takes images of 16x16 pixels and 3 channels, not of 32x32 .*--image_size=16",
+        ),
         (flat, {}, "no layer of flat has a map"),
         (residual_net, {"local_layer": "stam"}, "has no layer 'stam' with a map; .*last"),
         (residual_net, {"head": "deep"}, "head 'deep'; expected one of linear, mlp"),
@@ -239,11 +394,28 @@ def flat():
         (residual_net, {"input_scaling": (1, 2, 3)}, "expected .offset, scale"),
         (residual_net, {"input_scaling": ([1, 2], 1)}, "expected a number or 3"),
         (residual_net, {"input_scaling": (0, 0)}, "a scale of 0"),
+        *(
+            (residual_net, {"input_scaling": scaling}, "input_scaling .*; expected .*numbers")
+            for scaling in (5, None, ("a", "b"), (np.nan, 1), (0, np.inf), (1e39, 1), (1, 1e-50))
+        ),
+        (of_four_channels, {}, "'-1..1' is for images of 1 or 3 channels, not 4"),
+        (lambda: of_dtype("int8"), {}, "whole takes int8, which does not hold pixels of 0..255"),
+        (of_batches, {}, "batches takes batches of 4 images; build it for any number"),
+        (nothing, {}, "no layer of nothing has a map"),
+        (lambda: keras.Sequential([keras.layers.Conv2D(4, 3)]), {}, "build it from keras.Input"),
+        (lambda: named("a.b c:1"), {}, "TensorFlow takes no layer of the name 'a.b c:1'"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(make, settings, says):
     with pytest.raises(ValueError, match=says):
         BackboneEncoder(make(), **settings)
+
+
+def test_a_name_that_tensorflow_refuses_is_the_models_own_alone():
+    net = residual_net()
+    encoder = built(keras.Model(net.inputs, net.outputs, name="a net: 1"))
+    traced = tf.function(lambda images: encoder(images, training=True)["global"])
+    assert traced(IMAGES).shape == (4, 64)
 
 
 def test_a_backbone_of_any_size_takes_the_size_that_is_given():

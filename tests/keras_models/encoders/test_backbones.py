@@ -102,13 +102,65 @@ def test_a_grey_model_takes_grey_images(tmp_path):
     assert encoder.image_shape == (16, 16, 1)
 
 
-def test_a_description_and_weights_are_all_of_it(file):
-    backbone = backbones.load(file[0], SHAPE)
+def sequential():
+    layers = [keras.layers.Conv2D(4, 3, 2, "same"), keras.layers.BatchNormalization()]
+    return keras.Sequential([keras.Input(SHAPE), *layers], name="stack")
+
+
+@pytest.mark.parametrize("make", [small_backbone.net, sequential])
+def test_a_description_and_weights_are_all_of_it(tmp_path, make):
+    make().save(tmp_path / "net.keras")
+    backbone = backbones.load(str(tmp_path / "net.keras"), SHAPE)
     written = json.loads(json.dumps(backbones.description(backbone)))
     again = backbones.from_description(written)
     again.set_weights(backbone.get_weights())
     np.testing.assert_array_equal(again(IMAGES), backbone(IMAGES))
     assert [v.path for v in again.variables] == [v.path for v in backbone.variables]
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+@pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
+def test_weights_that_are_not_finite_are_refused(file, tmp_path, number, ending):
+    net = small_backbone.net()
+    kernel = net.get_layer("down").kernel
+    kernel.assign(np.where(np.arange(kernel.shape[-1]) == 3, number, kernel.numpy()))
+    target = str(tmp_path / f"broken{ending}")
+    net.save(target) if ending == ".keras" else net.save_weights(target)
+    with pytest.raises(ValueError, match=r"broken.*down/kernel"):
+        backbones.load(file[0], SHAPE, target)
+    if ending == ".keras":
+        with pytest.raises(ValueError, match=r"weights that are NaN or infinite.*down/kernel"):
+            backbones.load(target, SHAPE)
+
+
+def test_a_file_of_a_model_of_whole_numbers_takes_pixels(tmp_path):
+    images = keras.Input(SHAPE, dtype="uint8")
+    x = keras.layers.Conv2D(4, 3, 2)(keras.layers.Rescaling(1 / 255)(images))
+    keras.Model(images, x).save(tmp_path / "whole.keras")
+    encoder = encoders.get(str(tmp_path / "whole.keras"), image_shape=(16, 16, None))
+    assert encoder.input_scaling == "0..255"
+    assert encoder.endpoint_shapes()["local"] == (None, 7, 7, 4)
+
+
+def of_four_channels():
+    images = keras.Input((16, 16, 4))
+    return keras.Model(images, keras.layers.Conv2D(4, 3, 2)(images), name="four")
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: keras.Sequential([keras.layers.Conv2D(4, 3)]), "build it from keras.Input"),
+        (of_four_channels, "four takes images of 4 channels; images have 1 or 3"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:You are saving a model that has not yet been built")
+def test_a_file_whose_model_is_no_backbone_is_refused(tmp_path, make, says):
+    make().save(tmp_path / "net.keras")
+    with pytest.raises(ValueError, match=says):
+        encoders.get(
+            str(tmp_path / "net.keras"), image_shape=(16, 16, None), input_scaling=(127, 128)
+        )
 
 
 @pytest.fixture
@@ -124,7 +176,7 @@ def test_weights_of_another_model_are_refused(file, wider, ending):
     says = {
         ".keras": r"of another backbone than net: variable 1 is stem/kernel of shape "
         r"\[3, 3, 3, 6\] here, stem/kernel of shape \[3, 3, 3, 7\] there",
-        ".weights.h5": "holds no weights of this net",
+        ".weights.h5": r"holds no weights of this net \(.*name=stem.*shape=\(3, 3, 3, 7\)\.\)$",
     }[ending]
     with pytest.raises(ValueError, match=says):
         backbones.load(file[0], SHAPE, wider.replace(".keras", ending))
@@ -156,7 +208,9 @@ def lambda_net(path):
     ("name", "settings", "says"),
     [
         ("no.keras", {"input_scaling": "0..1"}, "no file 'no.keras'"),
-        ("FILE", {}, "does not say what its weights were trained on; give input_scaling"),
+        ("a" * 300 + ".keras", {"input_scaling": "0..1"}, "no file 'aaa"),
+        ("FILE", {"weights": "a" * 300 + ".h5", "input_scaling": "0..1"}, "no file of weights 'a"),
+        ("FILE", {}, "^the file does not say what its weights were trained on; give input_scaling"),
         ("FILE", {"weights": "imagenet"}, "'imagenet' are those of keras:CLASS"),
         ("FILE", {"weights": "x.npz", "input_scaling": "0..1"}, "'x.npz'; expected 'random', or"),
         ("FILE", {"weights": "x.h5", "input_scaling": "0..1"}, "no file of weights 'x.h5'"),
@@ -217,7 +271,7 @@ def test_the_scaling_of_each_class_is_its_preprocess_input():
         if np.array_equal(wanted, pixels):
             continue
         net = encoders.BackboneEncoder(small_backbone.net(), input_scaling=scaling)
-        np.testing.assert_allclose(net._scaled(pixels / 127.5 - 1), wanted, atol=2e-4)
+        np.testing.assert_allclose(net._scaled(pixels, 1.0, 0.0), wanted, atol=2e-4)
         compared.add(name)
     assert {"ResNet50", "ResNet50V2", "VGG16", "DenseNet121", "MobileNetV2", "Xception"} < compared
 
@@ -240,7 +294,7 @@ def test_the_scaling_is_what_the_layers_do_that_are_left_out(name):
     assert not np.array_equal(x, pixels)
     scaling = backbones._scaling_of(f"keras:{name}", None)
     net = encoders.BackboneEncoder(small_backbone.net(), input_scaling=scaling)
-    np.testing.assert_allclose(net._scaled(pixels / 127.5 - 1), x, atol=1e-4)
+    np.testing.assert_allclose(net._scaled(pixels, 1.0, 0.0), x, atol=1e-4)
 
 
 @pytest.mark.slow
@@ -269,7 +323,7 @@ def test_a_preset_of_keras_hub_in_a_folder(tmp_path):
     encoder = encoders.get(f"keras_hub:{tmp_path}", image_shape=(32, 32, 3), latent_dim=4)
     assert same(encoder.backbone.get_weights(), vit.get_weights())
     pixels = np.float32([[[[0.0, 127.5, 255.0]]]])
-    np.testing.assert_allclose(np.ravel(encoder._scaled(pixels / 127.5 - 1)), [-1, 0, 1], atol=1e-5)
+    np.testing.assert_allclose(np.ravel(encoder._scaled(pixels, 1.0, 0.0)), [-1, 0, 1], atol=1e-5)
     assert encoder.endpoint_shapes()["local"] == (None, 8, 8, 16)
     with pytest.raises(ValueError, match="no preset 'no_such_thing'"):
         encoders.get("keras_hub:no_such_thing", image_shape=SHAPE, input_scaling="0..1")
