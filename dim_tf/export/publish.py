@@ -103,8 +103,8 @@ def publish(
 
     Raises:
         InputError: the folder cannot be written, or `details.max_pixels` is too small.
-        RunError: the export differs from the Keras model, the disk is full, or an old version
-            could not be removed, after the new one was published.
+        RunError: the export differs from the Keras model, TFLite cannot convert it, the disk is
+            full, or an old version could not be removed, after the new one was published.
     """
     details = details or Details()
     height, width, _ = encoder.image_shape
@@ -137,9 +137,12 @@ def publish(
 def _hidden(folder: Path) -> Iterator[Path]:
     """A new hidden folder in `folder`, removed at the end; those of killed processes go too.
 
+    A `folder` that is new and stays empty is removed too.
+
     Raises:
         InputError: it cannot be made.
     """
+    is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder) as alone:  # else another's might be removed before it is locked
@@ -159,6 +162,9 @@ def _hidden(folder: Path) -> Iterator[Path]:
             yield hidden
         finally:
             shutil.rmtree(hidden, ignore_errors=True)
+            if is_new:
+                with contextlib.suppress(OSError):  # it is not empty
+                    folder.rmdir()
 
 
 @contextlib.contextmanager

@@ -1,10 +1,13 @@
 """The TFLite files answer as the encoder does, as far as their precision goes."""
 
+import os
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from flatbuffers import encode, number_types, packer, table
 from small_export import close, images
 from tensorflow.lite.python import schema_py_generated as schema
@@ -78,6 +81,51 @@ def test_a_file_that_takes_other_bytes_is_found(written):
     int8 = next(variant for variant in lite.VARIANTS if variant.name == "int8")
     with pytest.raises(RunError, match=r"scale 0.0039.* and zero -128, not of 1/255 and 0"):
         lite.check(folder / int8.file, replace(int8, type="uint8"), pixels, wanted)
+
+
+@pytest.mark.parametrize("variant", [lite.VARIANTS[0], lite.ENDPOINTS], ids=lambda v: v.name)
+def test_an_operation_that_tflite_lacks_is_named_in_one_line(variant, tmp_path, capfd):
+    spec = tf.TensorSpec([None, 8, 8, 3], tf.float32, name="images")
+    model = tf.Module()
+    model.call = tf.function(
+        lambda images: {"global": tf.math.erfinv(images)}, input_signature=[spec]
+    )
+    tf.saved_model.save(model, tmp_path, signatures={variant.signature: model.call})
+    capfd.readouterr()
+    with pytest.raises(RunError, match=r"TFLite has no operation Erfinv\(tensor<.*published") as told:
+        lite.write(tmp_path, [variant], images(), "small", "")
+    assert str(told.value).startswith(f"{variant.file}: the encoder cannot be converted")
+    assert ("leave float32 out of --tflite" in str(told.value)) == (variant.name == "float32")
+    assert ("leave --tflite_endpoints out" in str(told.value)) == (variant == lite.ENDPOINTS)
+    assert "\n" not in str(told.value)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_converter_that_fails_otherwise_is_told_in_its_words(tmp_path, monkeypatch):
+    def fail():
+        raise RuntimeError("Quantization not yet supported for op: X.\nmore")
+
+    monkeypatch.setattr(lite, "_converter", lambda *_: SimpleNamespace(convert=fail))
+    with pytest.raises(RunError, match=r"converted \(Quantization not .* X\.\); nothing"):
+        lite.write(tmp_path, [lite.VARIANTS[0]], images(), "small", "")
+
+
+def test_what_tensorflow_remarks_where_nothing_is_wrong_is_held_back(capfd):
+    with lite._without_remarks():
+        os.write(2, b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\n")
+        os.write(2, b"fully_quantize: 0, inference_type: 6\nWARNING: something else\n")
+    assert capfd.readouterr().err == "WARNING: something else\n"
+    with pytest.raises(ValueError, match="wrong"), lite._without_remarks():
+        os.write(2, b"ERROR: it is wrong\n")
+        raise ValueError("wrong")
+    assert capfd.readouterr().err == "ERROR: it is wrong\n"
+
+
+def test_int8_is_written_without_a_remark(small_model, tmp_path, capfd):
+    shutil.copytree(small_model[0], tmp_path / "1")
+    capfd.readouterr()
+    lite.write(tmp_path / "1", [lite.VARIANTS[3]], images(), "small", "")
+    assert "fully_quantize" not in capfd.readouterr().err
 
 
 def test_endpoints(written):

@@ -279,6 +279,14 @@ def test_what_a_killed_export_left_goes_and_what_another_writes_stays(tmp_path):
     assert [child.name for child in tmp_path.iterdir()] == ["1"]
 
 
+def test_an_export_that_fails_leaves_no_empty_folder(tmp_path):
+    (tmp_path / "old" / "1").mkdir(parents=True)
+    for name in ("old", "new"):
+        with pytest.raises(RunError), publish._hidden(tmp_path / name):
+            raise RunError("TFLite cannot")
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["old", "old/1"]
+
+
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="give another --export_dir"):
