@@ -20,11 +20,12 @@ import numpy as np
 from dim_tf.data import image_bounds
 from dim_tf.data.pixel_range import ALL_16_BITS, PixelRange
 from dim_tf.errors import InputError, RunError
-from dim_tf.export import card, lite, lite_metadata, saved_model, serving, verify
+from dim_tf.export import backbone_file, card, lite, lite_metadata, saved_model, serving, verify
 from dim_tf.export.saved_model import Extent, Quantization, Reference
 from dim_tf.export.version_folders import published
 from dim_tf.versions import versions
 from dim_tf.writing import writing
+from keras_models.encoders import BackboneEncoder
 
 CARD_FILE = "README.md"
 WARMUP_IMAGES = 8
@@ -42,6 +43,7 @@ class Details:
         learned: from what, and by which method.
         objective: one line on the objective.
         encoder: the preset's name.
+        began_with: weights, where they were not drawn from the run's seed; empty: they were.
         steps: steps of training.
         batch_size: images in a step.
         licence: of the encoder's weights; empty: not stated.
@@ -64,6 +66,7 @@ class Details:
     learned: str = "from unlabelled images by Deep InfoMax (Hjelm et al. 2019)"
     objective: str = ""
     encoder: str = ""
+    began_with: str = ""
     steps: int = 0
     batch_size: int = 0
     licence: str = ""
@@ -196,6 +199,9 @@ def _write(hidden, encoder, name, pixels, details):
     )
     metadata = saved_model.save(encoder, hidden, extent)
     worst = saved_model.check(hidden, encoder, pixels, extent)
+    if isinstance(encoder, BackboneEncoder):
+        backbone_file.write(encoder, hidden)
+        worst = max(worst, backbone_file.check(encoder, hidden, pixels))
     wanted = saved_model.expected_endpoints(encoder, pixels)
     variants = list(_variants(details))
     lite.write(hidden, variants, calibration, name, details.licence)
@@ -229,6 +235,7 @@ def _metadata(encoder, name, details, quantization):
         "learned": details.learned,
         "objective": details.objective,
         "encoder": details.encoder or type(encoder).__name__,
+        "began_with": details.began_with,
         "parameters": int(encoder.count_params()),
         "image_size": encoder.image_shape[0],
         "dimension": encoder.global_dim,
@@ -241,6 +248,8 @@ def _metadata(encoder, name, details, quantization):
         "experiment": details.experiment,
         "evaluation": details.evaluation,
     }
+    if isinstance(encoder, BackboneEncoder):
+        told["backbone"] = backbone_file.settings(encoder)
     if quantization is not None:
         told["quantization"] = {
             "global": "offset + scale * byte",

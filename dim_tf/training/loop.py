@@ -52,6 +52,7 @@ _FILES = (
     nan_restores.FILE,
     encoder_record.FILE,
     start_weights.FILE,
+    start_weights.SOURCE_FILE,
 )
 
 
@@ -154,7 +155,7 @@ def train(
             )
             step = _restore(checkpoints, devices, folder)
             if chief and not step and start_weights.begins_with_given_weights(experiment):
-                start_weights.save(model.encoder, folder)
+                start_weights.save(model.encoder, folder, begins_with)
             restores = nan_restores.NanRestores(
                 folder, experiment.seed, _allowed_restores(experiment), chief
             )
@@ -164,6 +165,8 @@ def train(
     last = last_step(experiment, splits)
     if begins_with:
         say(f"train: the encoder begins with the weights {begins_with}")
+    if experiment.frozen_steps >= last and experiment.frozen_steps:
+        say(f"train: the backbone stands still for all {last} steps (--frozen_steps)")
     begin = f"from step {step} " if step else ""
     say(f"train: {begin}to step {last}, {per_epoch} steps an epoch")
     with Signals() as signals:
@@ -182,11 +185,11 @@ def train(
                 restores.went_back(error, step)
 
 
-def _init(model, experiment) -> str:
-    """Gives the encoder of a run that begins the weights of --init_from; says which."""
+def _init(model, experiment) -> initial_weights.Source | None:
+    """Gives the encoder of a run that begins the weights of --init_from; says whose."""
     goes_on = experiment.resume and checkpoint_files.steps(experiment.run_path / "checkpoints")
     if not experiment.init_from or goes_on:
-        return ""
+        return None
     return initial_weights.assign(model.encoder, experiment)
 
 

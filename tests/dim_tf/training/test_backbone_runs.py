@@ -131,11 +131,86 @@ def test_an_export_gives_its_weights_to_a_run_that_begins(small_model):
     path, exported = small_model
     settings = Experiment(name="t", init_from=str(path))
     encoder = of_exports_kind()
-    assert initial_weights.assign(encoder, settings) == f"of the exported encoder {path}"
+    source = initial_weights.assign(encoder, settings)
+    assert str(source) == f"of the exported encoder {path}"
     for ours, theirs in zip(encoder.variables, exported.variables, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     with pytest.raises(InputError, match=r"another encoder .*of shape \[8, 6\] here, .*\[8, 5\]"):
         initial_weights.assign(of_exports_kind(latent_dim=6), settings)
+
+
+@pytest.fixture
+def begun(tmp_path, file, monkeypatch):
+    """The folder of a run of that file that has trained two steps."""
+    monkeypatch.setattr(initial_weights, "restore_encoder", lambda *_: 2)
+    settings = experiment(tmp_path / "begun", file)
+    record_of(settings)
+    (settings.run_path / "experiment.json").write_text(settings.to_json())
+    return settings.run_path
+
+
+def assigned(settings):
+    encoder = make_encoder(settings, SHAPE)
+    encoder.build()
+    return initial_weights.assign(encoder, settings)
+
+
+def test_weights_that_learned_from_other_pixels_are_refused(tmp_path, file, begun):
+    same = experiment(tmp_path / "new", file, init_from=str(begun), input_scaling="127.0,128")
+    assert str(assigned(same)) == f"of step 2 of {begun}"
+    for scaling in ("0..1", "caffe", "127,128,127,128,128,128"):
+        other = dataclasses.replace(same, input_scaling=scaling)
+        says = rf"pixels of --input_scaling=127,128, .* takes {scaling}; give --input_scaling=127,"
+        with pytest.raises(InputError, match=says):
+            assigned(other)
+
+
+def test_weights_of_a_model_with_another_activation_are_refused(tmp_path, file, begun):
+    config = encoders.backbones.description(small_backbone.net())
+    config["config"]["layers"][3]["config"]["negative_slope"] = 0.5
+    other = tmp_path / "other.keras"
+    encoders.backbones.from_description(config).save(other)
+    says = (
+        r"another encoder than this run \(negative_slope of layer 'early' is 0.5 here, 0.0 there\);"
+        rf" give --encoder={file} and the settings"
+    )
+    with pytest.raises(InputError, match=says):
+        assigned(experiment(tmp_path / "new", other, init_from=str(begun)))
+
+
+def test_other_layers_for_endpoints_are_said(tmp_path, file, begun):
+    source = assigned(experiment(tmp_path / "new", file, init_from=str(begun), local_layer="stem"))
+    assert str(source) == f"of step 2 of {begun} (local_layer 'dropout', here 'stem')"
+
+
+def test_a_run_of_another_kind_of_encoder_is_named(tmp_path, begun):
+    settings = Experiment(name="t", encoder="basic64x64", init_from=str(begun))
+    encoder = encoders.ConvNet((64, 64, 3), ((4, 4, 2, 1),), (8,), 0, 5)
+    says = r"that encoder is net.keras, this run's basic64x64; give --encoder=/.*net.keras, or"
+    with pytest.raises(InputError, match=says):
+        initial_weights.assign(encoder, settings)
+
+
+def test_an_export_of_another_kind_or_scaling_is_refused(small_model, tmp_path, file, monkeypatch):
+    path, exported = small_model
+    weights = initial_weights._of_export(path)
+    encoder = small_backbone.small_backbone_encoder(input_scaling="0..1")
+    kept = dataclasses.replace(
+        weights,
+        name="net.keras",
+        flag="net.keras",
+        shapes=[(v.path, tuple(v.shape)) for v in encoder.variables],
+        settings={"input_scaling": "torch"},
+    )
+    monkeypatch.setattr(initial_weights, "_of_export", lambda _: kept)
+    settings = experiment(tmp_path / "new", file, init_from=str(path))
+    with pytest.raises(InputError, match=r"takes 0..1; give --input_scaling=torch"):
+        initial_weights.assign(encoder, settings)
+    preset = Experiment(name="t", encoder="basic64x64", init_from=str(path))
+    with pytest.raises(
+        InputError, match=r"is net.keras, this run's basic64x64; give --encoder=net"
+    ):
+        initial_weights.assign(exported, preset)
 
 
 def test_what_gives_no_weights_is_one_line(tmp_path, file):
@@ -185,7 +260,8 @@ def test_a_run_gives_its_encoders_weights_to_another(tmp_path, file, splits):
         tmp_path / "second", file, model="simclr", init_from=str(tmp_path / "first"), steps=1
     )
     model = make_model(second, splits)
-    assert initial_weights.assign(model.encoder, second) == f"of step 2 of {tmp_path / 'first'}"
+    source = initial_weights.assign(model.encoder, second)
+    assert str(source) == f"of step 2 of {tmp_path / 'first'}"
     for ours, theirs in zip(model.encoder.variables, first.encoder.variables, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     loop.train(second, splits)
