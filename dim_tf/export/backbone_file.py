@@ -46,7 +46,8 @@ def write(encoder: BackboneEncoder, folder: Path) -> None:
     layers = list(backbone._flatten_layers())  # those that hold others come before them
     before = [layer.trainable for layer in layers]
     try:
-        backbone.trainable = True
+        for layer in layers:  # the model's own setter passes over them if it is trainable
+            layer.trainable = True
         backbone.save(folder / FILE)
     finally:
         for layer, trainable in zip(layers, before, strict=True):

@@ -168,8 +168,9 @@ def _of_export(path) -> _Weights:
             names.append(_EXPORTED.format(len(names)))
         values = [reader.get_tensor(name) for name in names]
         metadata = json_object(read_text(path / "assets" / "metadata.json"))
-        backbone = {}
+        backbone, flag = {}, str(metadata.get("encoder", ""))
         if (path / backbone_file.FILE).is_file():
+            flag = str(path / backbone_file.FILE)
             with zipfile.ZipFile(path / backbone_file.FILE) as archive:
                 backbone = json.loads(archive.read("config.json"))
     except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
@@ -184,7 +185,7 @@ def _of_export(path) -> _Weights:
     shapes = [(f"variable {n}", tuple(value.shape)) for n, value in enumerate(values, 1)]
     name, settings = str(metadata.get("encoder", "")), metadata.get("backbone")
     settings = settings if isinstance(settings, dict) else {}
-    return _Weights(Source(path), shapes, values, name, name, backbone, settings)
+    return _Weights(Source(path), shapes, values, name, flag, backbone, settings)
 
 
 def _of_run(path, experiment, own) -> _Weights:

@@ -207,9 +207,7 @@ def test_an_export_of_another_kind_or_scaling_is_refused(small_model, tmp_path, 
     with pytest.raises(InputError, match=r"takes 0..1; give --input_scaling=torch"):
         initial_weights.assign(encoder, settings)
     preset = Experiment(name="t", encoder="basic64x64", init_from=str(path))
-    with pytest.raises(
-        InputError, match=r"is net.keras, this run's basic64x64; give --encoder=net"
-    ):
+    with pytest.raises(InputError, match=r"is net.keras, this run's basic64x64; give --enc.*=net"):
         initial_weights.assign(exported, preset)
 
 
@@ -280,6 +278,15 @@ def _built(encoder):
 
 
 @pytest.mark.slow
+def test_a_backbone_that_never_learns_is_said(tmp_path, file, splits, capsys):
+    run = experiment(tmp_path / "run", file, steps=2, frozen_steps=2)
+    loop.train(run, splits)
+    assert "train: the backbone stands still for all 2 steps" in capsys.readouterr().out
+    loop.train(dataclasses.replace(run, steps=3), splits)
+    assert "stands still" not in capsys.readouterr().out
+
+
+@pytest.mark.slow
 def test_two_replicas_from_settings_are_one_device(tmp_path, file, splits, two_replicas):
     own = {"steps": 2, "gamma": 0.0, "learning_rate": 1e-3, "frozen_steps": 1}
     small_backbone.write(file)  # dropout would draw other numbers
@@ -317,5 +324,29 @@ def test_it_is_exported_with_everything(tmp_path, file, splits):
     stages.export(run, splits)
     version = tmp_path / "exported" / "t" / "1"
     assert len(list(version.glob("*.tflite"))) == 6
-    assert "net.keras" in (version / "README.md").read_text()
-    assert str(tmp_path) not in (version / "README.md").read_text()
+    card = (version / "README.md").read_text()
+    digest = encoder_record.read(run.run_path).sha256["encoder"][:12]
+    assert f"- **Began with**: the weights of net.keras (SHA-256 {digest}...). These" in card
+    assert "as --input_scaling=127,128 says" in card
+    assert str(tmp_path) not in card
+    metadata = json.loads((version / "assets" / "metadata.json").read_text())
+    assert metadata["backbone"] == {
+        "input_scaling": [[127.0], [128.0]],
+        "local_layer": "dropout",
+        "conv_layer": "late",
+        "head": "linear",
+        "batch_norm": "train",
+    }
+    weights = initial_weights._of_export(version)
+    assert weights.name == "net.keras"
+    again = experiment(tmp_path / "again", version / "backbone.keras", init_from=str(version))
+    source = assigned(again)
+    assert str(source) == f"of the exported encoder {version}"
+    with pytest.raises(InputError, match=r"takes 0..1; give --input_scaling=127,128"):
+        assigned(dataclasses.replace(again, input_scaling="0..1"))
+    with pytest.raises(
+        InputError, match=r"that encoder is net.keras, .*give --.*/1/backbone.keras"
+    ):
+        initial_weights.assign(
+            of_exports_kind(), Experiment(name="t", encoder="basic32x32", init_from=str(version))
+        )
