@@ -170,7 +170,7 @@ def export(experiment: Experiment, splits: Splits) -> None:
         learned=MODELS[experiment.model],
         objective=_objective(experiment),
         encoder=encoder_name(experiment, splits.image_shape[0]),
-        began_with=_began_with(experiment),
+        began_with=_began_with(experiment, step),
         steps=step,
         batch_size=experiment.batch_size,
         licence=experiment.license,
@@ -192,10 +192,10 @@ def export(experiment: Experiment, splits: Splits) -> None:
     say(f"exported: {target} (largest difference from the Keras model {worst:.1e})")
 
 
-def _began_with(experiment: Experiment) -> str:
+def _began_with(experiment: Experiment, step: int) -> str:
     """A line of the card: the weights that training began with; empty where they were random."""
     weights = start_weights.described(experiment)
-    return f"{weights}{start_weights.schedule(experiment)}" if weights else ""
+    return f"{weights}{start_weights.schedule(experiment, step)}" if weights else ""
 
 
 def _pixels(images: np.ndarray) -> np.ndarray:

@@ -217,6 +217,7 @@ def runner(path: Path, threads: int = 1) -> Callable[[np.ndarray], dict[str, np.
 
     with _without_remarks():
         interpreter = Interpreter(model_path=str(path), num_threads=threads)
+        interpreter.allocate_tensors()  # which makes the delegate that a remark is on
     signature = interpreter.get_signature_runner(next(iter(interpreter.get_signature_list())))
     given, answered = signature.get_input_details()["images"], signature.get_output_details()
     fixed = given["shape_signature"][0] == 1

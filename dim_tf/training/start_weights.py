@@ -114,9 +114,11 @@ def described(experiment: Experiment) -> str:
     )
 
 
-def schedule(experiment: Experiment) -> str:
-    """How the weights of a Keras model were trained at first, and at which rate; may be empty."""
+def schedule(experiment: Experiment, step: int) -> str:
+    """How the weights of a Keras model were trained until `step`; empty: as all others."""
     steps, scale = experiment.frozen_steps, experiment.backbone_learning_rate_scale
+    if steps >= step:
+        return ", frozen throughout"
     frozen = f", frozen for the first {steps:,} steps" * (steps > 0)
     then = "then " * (steps > 0)
     return frozen + f", {then}trained at {scale:g} times the learning rate" * (scale != 1)

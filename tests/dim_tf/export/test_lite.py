@@ -3,6 +3,8 @@
 import contextlib
 import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -120,6 +122,20 @@ def test_what_tensorflow_remarks_where_nothing_is_wrong_is_held_back(capfd):
         os.write(2, b"ERROR: it is wrong\n")
         raise ValueError
     assert capfd.readouterr().err == "ERROR: it is wrong\n"
+
+
+@pytest.mark.slow
+def test_a_process_that_runs_a_file_writes_nothing_to_stderr(written):
+    """The remark on the delegate comes once a process."""
+    program = (
+        "import sys; from dim_tf import tensorflow_import as t; t.quietly(); import numpy as np; "
+        "from pathlib import Path; from dim_tf.export import lite; "
+        "print(lite.run(Path(sys.argv[1]), np.zeros([2, 8, 8, 3], 'f4')).shape)"
+    )
+    command = [sys.executable, "-c", program, str(written[0] / "encoder_float32.tflite")]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ran.stdout == "(2, 5)\n"
+    assert "INFO: " not in ran.stderr
 
 
 def test_int8_is_written_without_a_remark(small_model, tmp_path, capfd):

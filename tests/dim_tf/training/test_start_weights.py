@@ -242,16 +242,20 @@ def test_an_exports_weights_are_named_by_its_version():
     assert str(source) == "of the exported encoder /home/me/exported/digits/3"
 
 
-def test_how_a_backbone_learned_is_told(tmp_path):
-    own = {"encoder": "keras:VGG16"}
-    assert start_weights.schedule(experiment(tmp_path, **own)) == ""
-    slow = own | {"backbone_learning_rate_scale": 0.1}
-    told = start_weights.schedule(experiment(tmp_path, **slow, frozen_steps=500))
-    assert told == ", frozen for the first 500 steps, then trained at 0.1 times the learning rate"
-    told = start_weights.schedule(experiment(tmp_path, **slow))
-    assert told == ", trained at 0.1 times the learning rate"
-    told = start_weights.schedule(experiment(tmp_path, **own, frozen_steps=5))
-    assert told == ", frozen for the first 5 steps"
+@pytest.mark.parametrize(
+    ("frozen_steps", "scale", "told"),
+    [
+        (0, 1.0, ""),
+        (500, 0.1, ", frozen for the first 500 steps, then trained at 0.1 times the learning rate"),
+        (0, 0.1, ", trained at 0.1 times the learning rate"),
+        (500, 1.0, ", frozen for the first 500 steps"),
+        (1000, 0.1, ", frozen throughout"),
+    ],
+)
+def test_how_a_backbone_learned_is_told(tmp_path, frozen_steps, scale, told):
+    own = {"frozen_steps": frozen_steps, "backbone_learning_rate_scale": scale}
+    run = experiment(tmp_path, encoder="keras:VGG16", **own)
+    assert start_weights.schedule(run, 1000) == told
 
 
 @pytest.mark.slow
