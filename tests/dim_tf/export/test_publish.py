@@ -99,7 +99,7 @@ def test_the_card_tells_what_is_in_the_folder(published):
     for said in ("# small", "drawn images", "CC0-1.0", "1,234 steps", "| `quantized` |"):
         assert said in card
     assert "CC0-1.0\n- **Note**: Drawn by \\<hand\\>.\n\n## Input" in card
-    assert "| linear_probe | global | 0.7500 | 0.5000 |" in card
+    assert "| linear_probe | global | 75.0 % |  | 50.0 % |" in card
     assert "| linear_probe | fc |  |  |" in card
     assert "the values 0 to 4095 become 0 to 255" in card
     for variant in (*lite.VARIANTS, lite.ENDPOINTS):
