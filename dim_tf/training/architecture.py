@@ -18,6 +18,8 @@ _IGNORED = {
     "output_layers",
     "shape",
     "batch_shape",
+    "build_input_shape",
+    "image_shape",
     "dtype",
     "trainable",
     "training",
