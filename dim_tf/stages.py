@@ -68,6 +68,8 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
         "budget_steps": last_step(experiment, splits),
         "seed": experiment.seed,
     }
+    if "start_weights" in floors:
+        protocol["start_weights"] = start_weights.described(experiment)
     before = images_seen.begun_on(experiment.run_path)
     changed = before.differences(images_seen.Seen.of(splits))
     if changed:
@@ -121,7 +123,7 @@ def _evaluate(experiment, splits, encode, floors, networks, protocol):
             splits.report.write(experiment.run_path)
     say("evaluate: whose features, measure, endpoint, value")
     found = measure(encode, floors, splits, experiment, networks)
-    found.figures["protocol"] |= protocol
+    found.figures["protocol"] |= protocol | {"test_images": len(splits.test.images)}
     folder = experiment.run_path
     with _writing("evaluation.json", folder):
         write_evaluation(folder, found.figures)
@@ -173,6 +175,7 @@ def export(experiment: Experiment, splits: Splits) -> None:
         learned=MODELS[experiment.model],
         objective=_objective(experiment),
         encoder=encoder_name(experiment, splits.image_shape[0]),
+        began_with=_began_with(experiment, step),
         steps=step,
         batch_size=experiment.batch_size,
         licence=experiment.license,
@@ -192,6 +195,12 @@ def export(experiment: Experiment, splits: Splits) -> None:
     folder = Path(experiment.export_dir) / experiment.name
     target, worst = publish.publish(model.encoder, folder, pixels, details)
     say(f"exported: {target} (largest difference from the Keras model {worst:.1e})")
+
+
+def _began_with(experiment: Experiment, step: int) -> str:
+    """A line of the card: the weights that training began with; empty where they were random."""
+    weights = start_weights.described(experiment)
+    return f"{weights}{start_weights.schedule(experiment, step)}" if weights else ""
 
 
 def _pixels(images: np.ndarray) -> np.ndarray:

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from dim_tf.evaluation.measure import Kind
+from dim_tf.evaluation.report import values
+from dim_tf.export import backbone_file
+
 if TYPE_CHECKING:
     from dim_tf.export.lite import Variant
 
@@ -19,7 +23,7 @@ An image encoder, learned $learned, with dim_tf.
 - **Learned from**: $data
 - **Objective**: $objective
 - **Encoder**: $encoder, $parameters parameters; $steps steps of $batch_size images.
-- **Licence**: $licence
+$began_with- **Licence**: $licence
 $note
 ## Input and output
 
@@ -61,7 +65,7 @@ import keras
 layer = keras.layers.TFSMLayer(
     $quoted, call_endpoint="serving_default", trainable=False
 )
-$lite_code```
+$backbone_code$lite_code```
 
 TensorFlow Serving, from the folder above $name (`serving/compose.yaml`, which each export writes
 there, is for all encoders of the folder):
@@ -112,6 +116,15 @@ _RANGES = """
 
 Files of int8 or uint8 numbers compute in int8. Its ranges come from {calibrated} images of the
 training split; the scales of input and output are in the file."""
+_FLOORS = {
+    "random_encoder": "random weights",
+    "start_weights": "start weights",
+    "pixels": "raw pixels",
+}
+_BACKBONE_CODE = """
+# The trained Keras model alone; it takes pixels as --input_scaling={scaling} says, not in [0, 1]:
+backbone = keras.models.load_model({file})
+"""
 _LITE_CODE = """
 # TFLite, without TensorFlow:
 from ai_edge_litert.interpreter import Interpreter
@@ -161,6 +174,7 @@ def render(metadata: dict[str, Any], files: list[LiteFile], checked: int, calibr
         name=text(name),
         quoted=json.dumps(f"{name}/VERSION", ensure_ascii=False),
         word=shlex.quote(f"{name}/VERSION"),
+        backbone_code=_backbone_code(metadata),
         lite_code=_lite_code(name, files),
         lite_files=_lite_files(files, checked, calibrated),
         model_name=shlex.quote(f"MODEL_NAME={name}"),
@@ -170,6 +184,7 @@ def render(metadata: dict[str, Any], files: list[LiteFile], checked: int, calibr
         objective=text(metadata["objective"]) or "not stated",
         encoder=metadata["encoder"],
         parameters=f"{metadata['parameters']:,}",
+        began_with=_began_with(metadata),
         steps=f"{metadata['steps']:,}",
         batch_size=metadata["batch_size"],
         licence=text(metadata["licence"]) or "not stated; ask whoever gave you this folder",
@@ -208,6 +223,28 @@ def _again(metadata):
     ]
     command = shlex.join(["python", "-m", "dim_tf.main", "--mode=evaluate", *flags])
     return _AGAIN.substitute(command=command, name=text(metadata["name"]))
+
+
+def _began_with(metadata):
+    """A line of the weights that training began with; nothing where they were random."""
+    weights = metadata.get("began_with")
+    if not weights:
+        return ""
+    return (
+        f"- **Began with**: {text(weights)}. These weights may have been learned with labels, and "
+        "have a licence of their own.\n"
+    )
+
+
+def _backbone_code(metadata):
+    """How to load the Keras model, where the encoder has one."""
+    settings = metadata.get("backbone")
+    if not settings:
+        return ""
+    return _BACKBONE_CODE.format(
+        scaling=backbone_file.scaling_flag(settings["input_scaling"]),
+        file=json.dumps(f"{metadata['name']}/VERSION/{backbone_file.FILE}", ensure_ascii=False),
+    )
 
 
 def _lite_code(name, files):
@@ -251,27 +288,51 @@ def evaluation_table(evaluation: dict[str, Any]) -> str:
     """The measures of an evaluation.json, Markdown; where it is empty, a sentence that says so."""
     if not evaluation:
         return "Not measured: the export was made without an evaluation of the same training step."
-    floors = evaluation.get("floors", {})
-    shown = {"random weights": floors.get("random_encoder", {})}
-    if "start_weights" in floors:
-        shown["start weights"] = floors["start_weights"]
-    lines = [_row(["measure", "endpoint", "this encoder", *shown]), "|---" * (3 + len(shown)) + "|"]
-    for measure in evaluation.get("measures", {}):
+    floors = {title: evaluation.get("floors", {}).get(name) for name, title in _FLOORS.items()}
+    floors = {title: floor for title, floor in floors.items() if floor}
+    uncertainty = evaluation.get("uncertainty", {})
+    titles = ["measure", "endpoint", "this encoder", "95 % interval", *floors]
+    lines = [_row(titles), "|---" * len(titles) + "|"]
+    for measure, described in evaluation.get("measures", {}).items():
+        kind = Kind(**described)
         for endpoint, value in evaluation.get(measure, {}).items():
-            beside = [floor.get(measure, {}).get(endpoint) for floor in shown.values()]
-            lines.append(_row([text(measure), text(endpoint), *map(_figure, [value, *beside])]))
-    lines.append("")
-    if "start_weights" in floors:
-        lines.append("Start weights: those that training began with, which were not random.")
-    if pooled := evaluation.get("protocol", {}).get("pooled"):
-        lines.append(f"Large endpoints were averaged: {text(str(pooled))}.")
-    lines.append("Protocol: `assets/metadata.json`.")
+            spread = (uncertainty.get(measure) or {}).get(endpoint) or {}
+            beside = [_of_floor(floor.get(measure, {}), endpoint) for floor in floors.values()]
+            figures = [_figure(kind, one) for one in (value, *beside)]
+            figures.insert(1, _interval(kind, spread))
+            lines.append(_row([text(measure), text(endpoint), *figures]))
+    lines += ["", _notes(evaluation, floors)]
     return "\n".join(lines)
+
+
+def _notes(evaluation, floors):
+    protocol = evaluation.get("protocol", {})
+    sentences = []
+    if count := protocol.get("test_images"):
+        sentences.append(f"Measured on {text(str(count))} test images.")
+    if any(evaluation.get("uncertainty", {}).values()):
+        sentences.append("Interval: how far another test set of this size might move the figure.")
+    if _FLOORS["start_weights"] in floors:
+        weights = text(str(protocol.get("start_weights") or "weights from elsewhere"))
+        sentences.append(f"Start weights: training began with {weights}.")
+    if pooled := protocol.get("pooled"):
+        sentences.append(f"Large endpoints were averaged: {text(str(pooled))}.")
+    return "\n".join([*sentences, "Protocol: `assets/metadata.json`."])
+
+
+def _of_floor(values_, endpoint):
+    """Raw pixels are one endpoint, which stands beside all of an encoder's."""
+    return values_.get(endpoint, values_.get("pixels"))
 
 
 def _row(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+def _figure(kind: Kind, value: float | None) -> str:
+    return "" if value is None else values.amount(kind, value, " %")
+
+
+def _interval(kind: Kind, uncertainty: dict[str, Any]) -> str:
+    ends = values.interval(uncertainty)
+    return f"{values.amount(kind, ends[0], '')} to {_figure(kind, ends[1])}" if ends else ""

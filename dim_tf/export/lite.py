@@ -1,5 +1,9 @@
 """The encoder as TFLite, in several precisions."""
 
+import contextlib
+import os
+import re
+import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -7,13 +11,20 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.lite.python.convert_phase import ConverterError
 from tensorflow.lite.python.util import modify_model_io_type
 
 from dim_tf.errors import RunError
 from dim_tf.export import lite_metadata, saved_model
+from dim_tf.writing import reason
 
 # Largest share of the direction of a feature vector that a file may lose: 1 - mean cosine.
 LOST = {"float16": 1e-4, "dynamic": 0.02, "int8": 0.1}
+# How the converter's error lists each operation that TFLite lacks, with its operands' types.
+_LACKING = re.compile(r"^\s+tf\.(\w+\(.*?\)) -> ", re.MULTILINE)
+_LISTED = 3  # operations that an error lists
+# What TFLite writes to stderr, whatever the log level, where nothing is wrong.
+_REMARK = re.compile(rb"fully_quantize: |INFO: Created TensorFlow Lite ")
 
 
 @dataclass(frozen=True)
@@ -48,6 +59,13 @@ class Variant:
         """Whether it has the metadata by which MediaPipe's ImageEmbedder loads it."""
         return self.signature == "serving_default" and self.type != "int8"
 
+    @property
+    def remedy(self) -> str:
+        """What to do where it cannot be made."""
+        if self == ENDPOINTS:
+            return "nothing was published: leave --tflite_endpoints out"
+        return f"nothing was published: leave {self.name} out of --tflite"
+
 
 VARIANTS = (
     Variant("encoder_float32.tflite"),
@@ -75,6 +93,9 @@ def write(
         pixels: float32 [N, H, W, 3] in [0, 1], real images, from which int8 takes its ranges.
         name: of the model, for the metadata.
         license: of the model, for the metadata.
+
+    Raises:
+        RunError: the model cannot be converted.
     """
     converted: dict[tuple, bytes] = {}
     for variant in variants:
@@ -112,7 +133,50 @@ def _convert(folder, variant, pixels):
     with warnings.catch_warnings():
         # Of what the converter itself calibrates with.
         warnings.filterwarnings("ignore", r"\s*Warning: tf\.lite\.Interpreter is deprecated")
-        return converter.convert()
+        try:
+            with _without_remarks():
+                return converter.convert()
+        except (ConverterError, RuntimeError, ValueError, TypeError) as error:
+            raise RunError(
+                f"{variant.file}: the encoder cannot be converted ({_refusal(error)}); "
+                f"{variant.remedy}, or give --tflite=none"
+            ) from error
+
+
+def _refusal(error):
+    """Why the converter failed: the operations that TFLite lacks, if the error lists them."""
+    lacking = list(dict.fromkeys(_LACKING.findall(str(error))))
+    if not lacking:
+        return reason(error)
+    more = f" and {len(lacking) - _LISTED} more" if len(lacking) > _LISTED else ""
+    return f"TFLite has no operation {', '.join(lacking[:_LISTED])}{more}"
+
+
+@contextlib.contextmanager
+def _without_remarks() -> Iterator[None]:
+    """Within it, what goes to file descriptor 2 is held back; then it appears, but for remarks.
+
+    Nothing of it appears where the converter fails: the error repeats it.
+    """
+    try:
+        stderr = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except ConverterError:
+            held.truncate(0)
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            held.seek(0)
+            for line in held:
+                if not _REMARK.match(line):
+                    os.write(2, line)
 
 
 def _converter(folder, variant):
@@ -151,7 +215,9 @@ def runner(path: Path, threads: int = 1) -> Callable[[np.ndarray], dict[str, np.
     """
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_path=str(path), num_threads=threads)
+    with _without_remarks():
+        interpreter = Interpreter(model_path=str(path), num_threads=threads)
+        interpreter.allocate_tensors()  # which makes the delegate that a remark is on
     signature = interpreter.get_signature_runner(next(iter(interpreter.get_signature_list())))
     given, answered = signature.get_input_details()["images"], signature.get_output_details()
     fixed = given["shape_signature"][0] == 1
@@ -226,8 +292,7 @@ def check(path: Path, variant: Variant, pixels: np.ndarray, wanted: dict[str, np
     elif not cosine >= 1 - LOST[variant.precision]:
         raise RunError(
             f"{variant.file}: its features' mean cosine with the Keras model's is {cosine:.4f}, "
-            f"less than {1 - LOST[variant.precision]}; nothing was published: leave "
-            f"{variant.name} out of --tflite"
+            f"less than {1 - LOST[variant.precision]}; {variant.remedy}"
         )
     return cosine
 

@@ -20,11 +20,12 @@ import numpy as np
 from dim_tf.data import image_bounds
 from dim_tf.data.pixel_range import ALL_16_BITS, PixelRange
 from dim_tf.errors import InputError, RunError
-from dim_tf.export import card, lite, lite_metadata, saved_model, serving, verify
+from dim_tf.export import backbone_file, card, lite, lite_metadata, saved_model, serving, verify
 from dim_tf.export.saved_model import Extent, Quantization, Reference
 from dim_tf.export.version_folders import published
 from dim_tf.versions import versions
 from dim_tf.writing import writing
+from keras_models.encoders import BackboneEncoder
 
 CARD_FILE = "README.md"
 WARMUP_IMAGES = 8
@@ -42,6 +43,7 @@ class Details:
         learned: from what, and by which method.
         objective: one line on the objective.
         encoder: the preset's name.
+        began_with: weights, where they were not drawn from the run's seed; empty: they were.
         steps: steps of training.
         batch_size: images in a step.
         licence: of the encoder's weights; empty: not stated.
@@ -64,6 +66,7 @@ class Details:
     learned: str = "from unlabelled images by Deep InfoMax (Hjelm et al. 2019)"
     objective: str = ""
     encoder: str = ""
+    began_with: str = ""
     steps: int = 0
     batch_size: int = 0
     licence: str = ""
@@ -103,8 +106,8 @@ def publish(
 
     Raises:
         InputError: the folder cannot be written, or `details.max_pixels` is too small.
-        RunError: the export differs from the Keras model, the disk is full, or an old version
-            could not be removed, after the new one was published.
+        RunError: the export differs from the Keras model, TFLite cannot convert it, the disk is
+            full, or an old version could not be removed, after the new one was published.
     """
     details = details or Details()
     height, width, _ = encoder.image_shape
@@ -137,9 +140,12 @@ def publish(
 def _hidden(folder: Path) -> Iterator[Path]:
     """A new hidden folder in `folder`, removed at the end; those of killed processes go too.
 
+    A `folder` that is new and stays empty is removed too.
+
     Raises:
         InputError: it cannot be made.
     """
+    is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder) as alone:  # else another's might be removed before it is locked
@@ -159,6 +165,9 @@ def _hidden(folder: Path) -> Iterator[Path]:
             yield hidden
         finally:
             shutil.rmtree(hidden, ignore_errors=True)
+            if is_new:
+                with contextlib.suppress(OSError):  # it is not empty
+                    folder.rmdir()
 
 
 @contextlib.contextmanager
@@ -190,6 +199,9 @@ def _write(hidden, encoder, name, pixels, details):
     )
     metadata = saved_model.save(encoder, hidden, extent)
     worst = saved_model.check(hidden, encoder, pixels, extent)
+    if isinstance(encoder, BackboneEncoder):
+        backbone_file.write(encoder, hidden)
+        worst = max(worst, backbone_file.check(encoder, hidden, pixels))
     wanted = saved_model.expected_endpoints(encoder, pixels)
     variants = list(_variants(details))
     lite.write(hidden, variants, calibration, name, details.licence)
@@ -223,6 +235,7 @@ def _metadata(encoder, name, details, quantization):
         "learned": details.learned,
         "objective": details.objective,
         "encoder": details.encoder or type(encoder).__name__,
+        "began_with": details.began_with,
         "parameters": int(encoder.count_params()),
         "image_size": encoder.image_shape[0],
         "dimension": encoder.global_dim,
@@ -235,6 +248,8 @@ def _metadata(encoder, name, details, quantization):
         "experiment": details.experiment,
         "evaluation": details.evaluation,
     }
+    if isinstance(encoder, BackboneEncoder):
+        told["backbone"] = backbone_file.settings(encoder)
     if quantization is not None:
         told["quantization"] = {
             "global": "offset + scale * byte",

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
 from dim_tf import metrics_file
@@ -16,6 +15,7 @@ from dim_tf.data.splits import Split, Splits
 from dim_tf.ending import Signals
 from dim_tf.errors import InputError, NotFinite, RunError
 from dim_tf.experiment import Experiment
+from dim_tf.export import backbone_file
 from dim_tf.files import replace_text
 from dim_tf.training import (
     checkpoint_files,
@@ -54,6 +54,7 @@ _FILES = (
     nan_restores.FILE,
     encoder_record.FILE,
     start_weights.FILE,
+    start_weights.SOURCE_FILE,
 )
 
 
@@ -156,7 +157,7 @@ def train(
             )
             step = _restore(checkpoints, devices, folder)
             if chief and not step and start_weights.begins_with_given_weights(experiment):
-                start_weights.save(model.encoder, folder)
+                start_weights.save(model.encoder, folder, begins_with)
             restores = nan_restores.NanRestores(
                 folder, experiment.seed, _allowed_restores(experiment), chief
             )
@@ -169,6 +170,8 @@ def train(
     encoder = getattr(model, "encoder", None)
     if isinstance(encoder, BackboneEncoder):
         say(f"train: {features_of(encoder)}")
+    if experiment.frozen_steps >= last and experiment.frozen_steps:
+        say(f"train: the backbone stands still for all {last} steps (--frozen_steps)")
     begin = f"from step {step} " if step else ""
     say(f"train: {begin}to step {last}, {per_epoch} steps an epoch")
     with Signals() as signals:
@@ -193,10 +196,7 @@ def features_of(encoder: BackboneEncoder) -> str:
         f"{endpoint} {layer} {'x'.join(map(str, grid))}"
         for endpoint, (layer, grid) in encoder.layers_of_maps.items()
     )
-    scaling = encoder.input_scaling
-    if not isinstance(scaling, str):
-        offset, scale = (", ".join(f"{x:g}" for x in np.ravel(numbers)) for numbers in scaling)
-        scaling = f"(pixel - {offset}) / {scale}"
+    scaling = backbone_file.scaling_flag(encoder.input_scaling)
     cut_off, all_of_it = encoder.cut_off_weights, encoder.backbone.count_params()
     warning = (
         f"; {cut_off:,} of its {all_of_it:,} weights come after conv and are neither used nor "
@@ -207,14 +207,14 @@ def features_of(encoder: BackboneEncoder) -> str:
             f"; {encoder.still_weights:,} weights are of layers that came with trainable=False and "
             "are not trained"
         )
-    return f"{encoder.backbone.name}: {maps}, pixels {scaling}{warning}"
+    return f"{encoder.backbone.name}: {maps}, --input_scaling={scaling}{warning}"
 
 
-def _init(model, experiment) -> str:
-    """Gives the encoder of a run that begins the weights of --init_from; says which."""
+def _init(model, experiment) -> initial_weights.Source | None:
+    """Gives the encoder of a run that begins the weights of --init_from; says whose."""
     goes_on = experiment.resume and checkpoint_files.steps(experiment.run_path / "checkpoints")
     if not experiment.init_from or goes_on:
-        return ""
+        return None
     return initial_weights.assign(model.encoder, experiment)
 
 

@@ -4,6 +4,7 @@ Evaluation measures them beside random ones: what training added is then seen ap
 there before. The run keeps them, so that it never asks for the file that they came from again.
 """
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -11,11 +12,14 @@ from pathlib import Path
 from dim_tf import backbone_settings
 from dim_tf.errors import RunError
 from dim_tf.experiment import Experiment
-from dim_tf.files import unfinished
+from dim_tf.files import read_json, replace_text, unfinished
+from dim_tf.training import encoder_record
+from dim_tf.training.initial_weights import Source
 from dim_tf.writing import reason, writing
 from keras_models.encoders import Encoder
 
 FILE = "start_weights.weights.h5"
+SOURCE_FILE = "start_weights.json"  # of --init_from
 
 
 def begins_with_given_weights(experiment: Experiment) -> bool:
@@ -27,12 +31,13 @@ def begins_with_given_weights(experiment: Experiment) -> bool:
     return bool(experiment.init_from) or weights != backbone_settings.RANDOM
 
 
-def save(encoder: Encoder, run_path: Path) -> None:
+def save(encoder: Encoder, run_path: Path, source: Source | None = None) -> None:
     """Writes an encoder's weights into the run folder, whole or not at all.
 
     Args:
         encoder: built, before its first step of training.
         run_path: of the run.
+        source: whose weights they are, of --init_from; None: of others.
 
     Raises:
         RunError: they cannot be written.
@@ -43,6 +48,9 @@ def save(encoder: Encoder, run_path: Path) -> None:
         hidden.mkdir()
         try:
             encoder.save_weights(hidden / FILE)
+            if source:
+                content = {"init_from": source.name}
+                replace_text(run_path / SOURCE_FILE, json.dumps(content, indent=2) + "\n")
             os.replace(hidden / FILE, run_path / FILE)
         finally:
             shutil.rmtree(hidden, ignore_errors=True)
@@ -71,3 +79,46 @@ def restore(encoder: Encoder, run_path: Path) -> None:
             f"{path} cannot be restored ({reason(error)}); put a copy back, or give --nofloors, "
             "which measures the trained encoder alone"
         ) from error
+
+
+def described(experiment: Experiment) -> str:
+    """Which weights a run began with, without folders: for those who get the encoder alone.
+
+    Args:
+        experiment: of a run that has a checkpoint.
+
+    Returns:
+        As "the weights of net.keras (SHA-256 0123456789ab...)"; empty where they were random.
+
+    Raises:
+        InputError: a file of the run folder is damaged.
+    """
+    if not begins_with_given_weights(experiment):
+        return ""
+    path = experiment.run_path / SOURCE_FILE
+    if experiment.init_from:
+        if not path.is_file():
+            return f"the weights of {Path(experiment.init_from).name} (--init_from)"
+        name = read_json(path, "remove it: it serves the model card alone").get("init_from")
+        return f"the weights of {name} (--init_from)"
+    if experiment.encoder_weights == backbone_settings.IMAGENET:
+        return f"ImageNet weights of {experiment.encoder}"
+    files = experiment.encoder_files
+    setting = "encoder_weights" if "encoder_weights" in files else "encoder"
+    if setting not in files:
+        return f"the weights of {experiment.encoder}"
+    record = encoder_record.read(experiment.run_path)
+    digest = record.sha256.get(setting, "") if record else ""
+    return f"the weights of {files[setting].name}" + (
+        f" (SHA-256 {digest[:12]}...)" if digest else ""
+    )
+
+
+def schedule(experiment: Experiment, step: int) -> str:
+    """How the weights of a Keras model were trained until `step`; empty: as all others."""
+    steps, scale = experiment.frozen_steps, experiment.backbone_learning_rate_scale
+    if steps >= step:
+        return ", frozen throughout"
+    frozen = f", frozen for the first {steps:,} steps" * (steps > 0)
+    then = "then " * (steps > 0)
+    return frozen + f", {then}trained at {scale:g} times the learning rate" * (scale != 1)

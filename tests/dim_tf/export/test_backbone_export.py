@@ -28,6 +28,18 @@ def exported(tmp_path_factory):
     return path, encoder
 
 
+def test_the_cards_python_gives_the_trained_keras_model(exported, monkeypatch):
+    path, encoder = exported
+    text = (path / "README.md").read_text()
+    assert "takes pixels as --input_scaling=caffe says" in text
+    monkeypatch.chdir(path.parent.parent)
+    scope = {"images": PIXELS}
+    exec(text.split("```python\n")[1].split("```")[0].replace("VERSION", "1"), scope)
+    conv = encoder(PIXELS * 2 - 1, training=False)["conv"]
+    scaled = (PIXELS * 255 - [123.68, 116.779, 103.939])[..., ::-1]
+    np.testing.assert_allclose(scope["backbone"](scaled), conv, rtol=1e-4, atol=1e-4)
+
+
 def test_as_a_layer_it_is_fine_tuned(exported):
     path, encoder = exported
     layer = EncoderLayer(str(path))

@@ -1,10 +1,16 @@
 """The TFLite files answer as the encoder does, as far as their precision goes."""
 
+import contextlib
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from flatbuffers import encode, number_types, packer, table
 from small_export import close, images
 from tensorflow.lite.python import schema_py_generated as schema
@@ -78,6 +84,65 @@ def test_a_file_that_takes_other_bytes_is_found(written):
     int8 = next(variant for variant in lite.VARIANTS if variant.name == "int8")
     with pytest.raises(RunError, match=r"scale 0.0039.* and zero -128, not of 1/255 and 0"):
         lite.check(folder / int8.file, replace(int8, type="uint8"), pixels, wanted)
+
+
+@pytest.mark.parametrize("variant", [lite.VARIANTS[0], lite.ENDPOINTS], ids=lambda v: v.name)
+def test_an_operation_that_tflite_lacks_is_named_in_one_line(variant, tmp_path, capfd):
+    spec = tf.TensorSpec([None, 8, 8, 3], tf.float32, name="images")
+    model = tf.Module()
+    model.call = tf.function(
+        lambda images: {"global": tf.math.erfinv(images)}, input_signature=[spec]
+    )
+    tf.saved_model.save(model, tmp_path, signatures={variant.signature: model.call})
+    capfd.readouterr()
+    with pytest.raises(RunError, match=r"has no operation Erfinv\(tensor<.*published") as told:
+        lite.write(tmp_path, [variant], images(), "small", "")
+    assert str(told.value).startswith(f"{variant.file}: the encoder cannot be converted")
+    assert ("leave float32 out of --tflite" in str(told.value)) == (variant.name == "float32")
+    assert ("leave --tflite_endpoints out" in str(told.value)) == (variant == lite.ENDPOINTS)
+    assert "\n" not in str(told.value)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_converter_that_fails_otherwise_is_told_in_its_words(tmp_path, monkeypatch):
+    def fail():
+        raise RuntimeError("Quantization not yet supported for op: X.\nmore")
+
+    monkeypatch.setattr(lite, "_converter", lambda *_: SimpleNamespace(convert=fail))
+    with pytest.raises(RunError, match=r"converted \(Quantization not .* X\.\); nothing"):
+        lite.write(tmp_path, [lite.VARIANTS[0]], images(), "small", "")
+
+
+def test_what_tensorflow_remarks_where_nothing_is_wrong_is_held_back(capfd):
+    with lite._without_remarks():
+        os.write(2, b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\n")
+        os.write(2, b"fully_quantize: 0, inference_type: 6\nWARNING: something else\n")
+    assert capfd.readouterr().err == "WARNING: something else\n"
+    with contextlib.suppress(ValueError), lite._without_remarks():
+        os.write(2, b"ERROR: it is wrong\n")
+        raise ValueError
+    assert capfd.readouterr().err == "ERROR: it is wrong\n"
+
+
+@pytest.mark.slow
+def test_a_process_that_runs_a_file_writes_nothing_to_stderr(written):
+    """The remark on the delegate comes once a process."""
+    program = (
+        "import sys; from dim_tf import tensorflow_import as t; t.quietly(); import numpy as np; "
+        "from pathlib import Path; from dim_tf.export import lite; "
+        "print(lite.run(Path(sys.argv[1]), np.zeros([2, 8, 8, 3], 'f4')).shape)"
+    )
+    command = [sys.executable, "-c", program, str(written[0] / "encoder_float32.tflite")]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ran.stdout == "(2, 5)\n"
+    assert "INFO: " not in ran.stderr
+
+
+def test_int8_is_written_without_a_remark(small_model, tmp_path, capfd):
+    shutil.copytree(small_model[0], tmp_path / "1")
+    capfd.readouterr()
+    lite.write(tmp_path / "1", [lite.VARIANTS[3]], images(), "small", "")
+    assert "fully_quantize" not in capfd.readouterr().err
 
 
 def test_endpoints(written):

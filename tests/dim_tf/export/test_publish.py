@@ -99,7 +99,7 @@ def test_the_card_tells_what_is_in_the_folder(published):
     for said in ("# small", "drawn images", "CC0-1.0", "1,234 steps", "| `quantized` |"):
         assert said in card
     assert "CC0-1.0\n- **Note**: Drawn by \\<hand\\>.\n\n## Input" in card
-    assert "| linear_probe | global | 0.7500 | 0.5000 |" in card
+    assert "| linear_probe | global | 75.0 % |  | 50.0 % |" in card
     assert "| linear_probe | fc |  |  |" in card
     assert "the values 0 to 4095 become 0 to 255" in card
     for variant in (*lite.VARIANTS, lite.ENDPOINTS):
@@ -277,6 +277,14 @@ def test_what_a_killed_export_left_goes_and_what_another_writes_stays(tmp_path):
         assert set(tmp_path.iterdir()) == {first, second}
         os.rename(second, tmp_path / "1")
     assert [child.name for child in tmp_path.iterdir()] == ["1"]
+
+
+def test_an_export_that_fails_leaves_no_empty_folder(tmp_path):
+    (tmp_path / "old" / "1").mkdir(parents=True)
+    for name in ("old", "new"):
+        with pytest.raises(RunError), publish._hidden(tmp_path / name):
+            raise RunError("TFLite cannot")
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["old", "old/1"]
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):

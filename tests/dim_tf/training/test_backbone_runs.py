@@ -144,7 +144,7 @@ def test_training_says_which_layers_it_uses_and_what_is_cut_off(tmp_path):
     net.save(tmp_path / "net.keras")
     encoder = make_encoder(experiment(tmp_path, tmp_path / "net.keras"), SHAPE)
     assert loop.features_of(encoder) == (
-        "net: local stem 8x8x4, conv stem 8x8x4, pixels (pixel - 127) / 128; 1,024 of its "
+        "net: local stem 8x8x4, conv stem 8x8x4, --input_scaling=127,128; 1,024 of its "
         "1,151 weights come after conv and are neither used nor trained: give a larger "
         "--image_size or another --conv_layer; 112 weights are of layers that came with "
         "trainable=False and are not trained"
@@ -161,11 +161,84 @@ def test_an_export_gives_its_weights_to_a_run_that_begins(small_model):
     path, exported = small_model
     settings = Experiment(name="t", init_from=str(path))
     encoder = of_exports_kind()
-    assert initial_weights.assign(encoder, settings) == f"of the exported encoder {path}"
+    source = initial_weights.assign(encoder, settings)
+    assert str(source) == f"of the exported encoder {path}"
     for ours, theirs in zip(encoder.variables, exported.variables, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     with pytest.raises(InputError, match=r"another encoder .*of shape \[8, 6\] here, .*\[8, 5\]"):
         initial_weights.assign(of_exports_kind(latent_dim=6), settings)
+
+
+@pytest.fixture
+def begun(tmp_path, file, monkeypatch):
+    """The folder of a run of that file that has trained two steps."""
+    monkeypatch.setattr(initial_weights, "restore_encoder", lambda *_: 2)
+    settings = experiment(tmp_path / "begun", file)
+    record_of(settings)
+    (settings.run_path / "experiment.json").write_text(settings.to_json())
+    return settings.run_path
+
+
+def assigned(settings):
+    encoder = make_encoder(settings, SHAPE)
+    encoder.build()
+    return initial_weights.assign(encoder, settings)
+
+
+def test_weights_that_learned_from_other_pixels_are_refused(tmp_path, file, begun):
+    same = experiment(tmp_path / "new", file, init_from=str(begun), input_scaling="127.0,128")
+    assert str(assigned(same)) == f"of step 2 of {begun}"
+    for scaling in ("0..1", "caffe", "127,128,127,128,128,128"):
+        other = dataclasses.replace(same, input_scaling=scaling)
+        says = rf"pixels of --input_scaling=127,128, .* takes {scaling}; give --input_scaling=127,"
+        with pytest.raises(InputError, match=says):
+            assigned(other)
+
+
+def test_weights_of_a_model_with_another_activation_are_refused(tmp_path, file, begun):
+    config = encoders.backbones.description(small_backbone.net())
+    config["config"]["layers"][3]["config"]["negative_slope"] = 0.5
+    other = tmp_path / "other.keras"
+    encoders.backbones.from_description(config).save(other)
+    says = (
+        r"another encoder than this run \(negative_slope of layer 'early' is 0.5 here, 0.0 there\);"
+        rf" give --encoder={file} and the settings"
+    )
+    with pytest.raises(InputError, match=says):
+        assigned(experiment(tmp_path / "new", other, init_from=str(begun)))
+
+
+def test_other_layers_for_endpoints_are_said(tmp_path, file, begun):
+    source = assigned(experiment(tmp_path / "new", file, init_from=str(begun), local_layer="stem"))
+    assert str(source) == f"of step 2 of {begun} (local_layer 'dropout', here 'stem')"
+
+
+def test_a_run_of_another_kind_of_encoder_is_named(tmp_path, begun):
+    settings = Experiment(name="t", encoder="basic64x64", init_from=str(begun))
+    encoder = encoders.ConvNet((64, 64, 3), ((4, 4, 2, 1),), (8,), 0, 5)
+    says = r"that encoder is net.keras, this run's basic64x64; give --encoder=/.*net.keras, or"
+    with pytest.raises(InputError, match=says):
+        initial_weights.assign(encoder, settings)
+
+
+def test_an_export_of_another_kind_or_scaling_is_refused(small_model, tmp_path, file, monkeypatch):
+    path, exported = small_model
+    weights = initial_weights._of_export(path)
+    encoder = small_backbone.small_backbone_encoder(input_scaling="0..1")
+    kept = dataclasses.replace(
+        weights,
+        name="net.keras",
+        flag="net.keras",
+        shapes=[(v.path, tuple(v.shape)) for v in encoder.variables],
+        settings={"input_scaling": "torch"},
+    )
+    monkeypatch.setattr(initial_weights, "_of_export", lambda _: kept)
+    settings = experiment(tmp_path / "new", file, init_from=str(path))
+    with pytest.raises(InputError, match=r"takes 0..1; give --input_scaling=torch"):
+        initial_weights.assign(encoder, settings)
+    preset = Experiment(name="t", encoder="basic64x64", init_from=str(path))
+    with pytest.raises(InputError, match=r"is net.keras, this run's basic64x64; give --enc.*=net"):
+        initial_weights.assign(exported, preset)
 
 
 def test_what_gives_no_weights_is_one_line(tmp_path, file):
@@ -218,7 +291,8 @@ def test_a_run_gives_its_encoders_weights_to_another(tmp_path, file, splits):
         tmp_path / "second", file, model="simclr", init_from=str(tmp_path / "first"), steps=1
     )
     model = make_model(second, splits)
-    assert initial_weights.assign(model.encoder, second) == f"of step 2 of {tmp_path / 'first'}"
+    source = initial_weights.assign(model.encoder, second)
+    assert str(source) == f"of step 2 of {tmp_path / 'first'}"
     for ours, theirs in zip(model.encoder.variables, first.encoder.variables, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     loop.train(second, splits)
@@ -234,6 +308,15 @@ def test_a_run_gives_its_encoders_weights_to_another(tmp_path, file, splits):
 def _built(encoder):
     encoder.build()
     return encoder
+
+
+@pytest.mark.slow
+def test_a_backbone_that_never_learns_is_said(tmp_path, file, splits, capsys):
+    run = experiment(tmp_path / "run", file, steps=2, frozen_steps=2)
+    loop.train(run, splits)
+    assert "train: the backbone stands still for all 2 steps" in capsys.readouterr().out
+    loop.train(dataclasses.replace(run, steps=3), splits)
+    assert "stands still" not in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -274,5 +357,29 @@ def test_it_is_exported_with_everything(tmp_path, file, splits):
     stages.export(run, splits)
     version = tmp_path / "exported" / "t" / "1"
     assert len(list(version.glob("*.tflite"))) == 6
-    assert "net.keras" in (version / "README.md").read_text()
-    assert str(tmp_path) not in (version / "README.md").read_text()
+    card = (version / "README.md").read_text()
+    digest = encoder_record.read(run.run_path).sha256["encoder"][:12]
+    assert f"- **Began with**: the weights of net.keras (SHA-256 {digest}...). These" in card
+    assert "as --input_scaling=127,128 says" in card
+    assert str(tmp_path) not in card
+    metadata = json.loads((version / "assets" / "metadata.json").read_text())
+    assert metadata["backbone"] == {
+        "input_scaling": [[127.0], [128.0]],
+        "local_layer": "dropout",
+        "conv_layer": "late",
+        "head": "linear",
+        "batch_norm": "train",
+    }
+    weights = initial_weights._of_export(version)
+    assert weights.name == "net.keras"
+    again = experiment(tmp_path / "again", version / "backbone.keras", init_from=str(version))
+    source = assigned(again)
+    assert str(source) == f"of the exported encoder {version}"
+    with pytest.raises(InputError, match=r"takes 0..1; give --input_scaling=127,128"):
+        assigned(dataclasses.replace(again, input_scaling="0..1"))
+    with pytest.raises(
+        InputError, match=r"that encoder is net.keras, .*give --.*/1/backbone.keras"
+    ):
+        initial_weights.assign(
+            of_exports_kind(), Experiment(name="t", encoder="basic32x32", init_from=str(version))
+        )

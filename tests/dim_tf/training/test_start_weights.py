@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -12,10 +13,10 @@ from small_backbone import small_backbone_encoder
 
 from dim_tf import stages
 from dim_tf.data.splits import Split, Splits
-from dim_tf.errors import RunError
+from dim_tf.errors import InputError, RunError
 from dim_tf.experiment import Experiment
 from dim_tf.export import card
-from dim_tf.training import initial_weights, loop, start_weights
+from dim_tf.training import encoder_record, initial_weights, loop, start_weights
 
 SHAPE = (32, 32, 3)
 
@@ -50,7 +51,7 @@ def with_files_weights(monkeypatch):
     def assign(encoder, experiment):
         encoder.set_weights(weights_of_files(encoder))
         encoders.append(encoder)
-        return f"of {experiment.init_from}"
+        return initial_weights.Source(Path(experiment.init_from), 7)
 
     monkeypatch.setattr(initial_weights, "assign", assign)
     return encoders
@@ -160,23 +161,104 @@ def test_the_references_of_a_run_are_random_start_weights_and_pixels(
     assert calls[2][3] == {}
 
 
-def test_the_card_has_a_column_of_start_weights_where_they_were_measured():
+SHARE = {"unit": "share", "better": "higher", "title": ""}
+
+
+def test_the_card_has_percent_intervals_and_all_floors():
     evaluation = {
-        "knn": {"global": 0.5},
-        "measures": {"knn": {}},
-        "floors": {"random_encoder": {"knn": {"global": 0.25}}},
-        "protocol": {"pooled": "conv: 7x7x2048 pooled to 2x2x2048"},
+        "knn": {"conv": 0.52, "global": 0.5},
+        "knn_auc": {"global": 0.75},
+        "uncertainty": {"knn": {"global": {"std": None, "n": 1, "ci95": [0.344, 0.651]}}},
+        "measures": {"knn": SHARE, "knn_auc": SHARE | {"unit": "auc"}},
+        "floors": {
+            "random_encoder": {"knn": {"global": 0.25}},
+            "pixels": {"knn": {"pixels": 0.3}},
+        },
+        "protocol": {"pooled": "conv: 7x7x2048 pooled to 2x2x2048", "test_images": 40},
     }
     told = card.evaluation_table(evaluation)
-    assert "| knn | global | 0.5000 | 0.2500 |" in told
-    assert "tart weights" not in told
+    titles = "| measure | endpoint | this encoder | 95 % interval | random weights | "
+    assert titles + "raw pixels |" in told
+    assert "| knn | conv | 52.0 % |  |  | 30.0 % |" in told
+    assert "| knn | global | 50.0 % | 34.4 to 65.1 % | 25.0 % | 30.0 % |" in told
+    assert "| knn_auc | global | 0.750 |" in told
+    assert "Measured on 40 test images." in told
     assert "averaged: conv: 7x7x2048 pooled to 2x2x2048." in told
+    assert "tart weights" not in told
     evaluation["floors"]["start_weights"] = {"knn": {"global": 0.375}}
+    evaluation["protocol"]["start_weights"] = "the weights of net.keras"
     told = card.evaluation_table(evaluation)
-    assert "| measure | endpoint | this encoder | random weights | start weights |" in told
-    assert "|---|---|---|---|---|" in told
-    assert "| knn | global | 0.5000 | 0.2500 | 0.3750 |" in told
-    assert "Start weights: those that training began with" in told
+    assert titles + "start weights | raw pixels |" in told
+    assert "|---|---|---|---|---|---|---|" in told
+    assert "| knn | global | 50.0 % | 34.4 to 65.1 % | 25.0 % | 37.5 % | 30.0 % |" in told
+    assert "Start weights: training began with the weights of net.keras." in told
+
+
+SHA = "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "weights"),
+    [
+        ({}, ""),
+        ({"encoder": "keras:VGG16"}, ""),
+        ({"encoder": "/home/me/net.keras", "encoder_weights": "random"}, ""),
+        (
+            {"encoder": "keras:VGG16", "encoder_weights": "imagenet"},
+            "ImageNet weights of keras:VGG16",
+        ),
+        ({"encoder": "keras_hub:vit"}, "the weights of keras_hub:vit"),
+        (
+            {"encoder": "/home/me/net.keras"},
+            "the weights of net.keras (SHA-256 0123456789ab...)",
+        ),
+        (
+            {"encoder": "keras:VGG16", "encoder_weights": "/home/me/own.h5"},
+            "the weights of own.h5 (SHA-256 0123456789ab...)",
+        ),
+        ({"init_from": "/home/me/net"}, "the weights of step 30 of the run net (--init_from)"),
+    ],
+)
+def test_which_weights_training_began_with_is_told_without_folders(
+    settings, weights, tmp_path, monkeypatch
+):
+    record = encoder_record.EncoderRecord({}, {"encoder": SHA, "encoder_weights": SHA})
+    monkeypatch.setattr(encoder_record, "read", lambda _: record)
+    run = experiment(tmp_path, **settings)
+    if run.init_from:
+        source = initial_weights.Source(Path(run.init_from), 30)
+        start_weights.save(small_export.small_encoder(), tmp_path, source)
+    assert start_weights.described(run) == weights
+
+
+def test_a_run_whose_source_was_not_kept_names_the_folder(tmp_path):
+    run = experiment(tmp_path, init_from="/home/me/net")
+    assert start_weights.described(run) == "the weights of net (--init_from)"
+    (tmp_path / start_weights.SOURCE_FILE).write_text("{")
+    with pytest.raises(InputError, match=r"start_weights.json cannot be read"):
+        start_weights.described(run)
+
+
+def test_an_exports_weights_are_named_by_its_version():
+    source = initial_weights.Source(Path("/home/me/exported/digits/3"))
+    assert source.name == "the exported encoder digits, version 3"
+    assert str(source) == "of the exported encoder /home/me/exported/digits/3"
+
+
+@pytest.mark.parametrize(
+    ("frozen_steps", "scale", "told"),
+    [
+        (0, 1.0, ""),
+        (500, 0.1, ", frozen for the first 500 steps, then trained at 0.1 times the learning rate"),
+        (0, 0.1, ", trained at 0.1 times the learning rate"),
+        (500, 1.0, ", frozen for the first 500 steps"),
+        (1000, 0.1, ", frozen throughout"),
+    ],
+)
+def test_how_a_backbone_learned_is_told(tmp_path, frozen_steps, scale, told):
+    own = {"frozen_steps": frozen_steps, "backbone_learning_rate_scale": scale}
+    run = experiment(tmp_path, encoder="keras:VGG16", **own)
+    assert start_weights.schedule(run, 1000) == told
 
 
 @pytest.mark.slow
@@ -233,7 +315,10 @@ def test_start_weights_stand_beside_random_ones_wherever_those_are_shown(
     assert '<th scope="row">start weights</th>' in page
     assert 'class="dot start"' in page
     told = card.evaluation_table(evaluation)
-    assert "| this encoder | random weights | start weights |" in told
+    assert "| random weights | start weights | raw pixels |" in told
+    assert "Start weights: training began with the weights of step 7 of the run before" in told
+    assert "Measured on 8 test images." in told
+    assert "the weights of step 7 of the run before (--init_from)" in page
 
 
 @pytest.mark.slow
