@@ -4,12 +4,11 @@ import dataclasses
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from dim_tf import backbone_settings
 from dim_tf.data import image_ops
-from dim_tf.data.splits import Splits
+from dim_tf.data.splits import Images, Splits
 from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
 from dim_tf.files import read_text
@@ -95,7 +94,7 @@ def _backbone_encoder(experiment, image_shape, synchronized):
         raise InputError(f"--encoder={experiment.encoder}: {error}") from error
 
 
-def random_encoder(experiment: Experiment, images: np.ndarray) -> Encoder:
+def random_encoder(experiment: Experiment, images: Images) -> Encoder:
     """The run's encoder with random weights of another seed than its own, built.
 
     They are random where the run began with others. The batch norms of a Keras model have the
@@ -112,7 +111,8 @@ def random_encoder(experiment: Experiment, images: np.ndarray) -> Encoder:
         encoder_weights="random" if is_backbone else experiment.encoder_weights,
     )
     record = encoder_record.read(experiment.run_path)
-    encoder = make_encoder(other, images.shape[1:], record=record)
+    _, height, width, channels = images.shape
+    encoder = make_encoder(other, (height, width, channels), record=record)
     encoder.build()
     if is_backbone:
         _settle_batch_norms(encoder, images[:SETTLING_IMAGES])
