@@ -275,7 +275,8 @@ def test_a_run_that_stopped_goes_on_exactly_without_the_file(
     shutil.move(file, tmp_path / "moved.keras")
     parts = loop.train(experiment(tmp_path / "parts", file, steps=7, **own), splits)
     assert losses(tmp_path / "parts") == losses(tmp_path / "straight")
-    assert "train: net: local dropout 8x8x6, conv late 4x4x8, pixels" in capsys.readouterr().out
+    line = "train: net: local dropout 8x8x6, conv late 4x4x8, --input_scaling=127,128"
+    assert line in capsys.readouterr().out
     for ours, theirs in zip(parts.variables, straight.variables, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     model, step = load_trained(experiment(tmp_path / "parts", file, **own), splits)
