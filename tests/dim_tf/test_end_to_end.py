@@ -183,7 +183,8 @@ def test_everything_on_request(whole_way):
     card = (newest / "README.md").read_text()
     assert "**Licence**: CC0-1.0\n- **Note**: Of a test.\n" in card
     evaluation = json.loads((folder / "runs/small/evaluation.json").read_text())
-    assert f"| mlp_probe | conv | {evaluation['mlp_probe']['conv']:.4f} |" in card
+    share = evaluation["mlp_probe"]["conv"]
+    assert f"| mlp_probe | conv | {100 * share:.1f} % |" in card
     large = [tf.io.encode_png(np.zeros((29, 28, 3), np.uint8))]
     with pytest.raises(tf.errors.InvalidArgumentError, match="pixels allowed"):
         signatures["serving_bytes"](image_bytes=large)
