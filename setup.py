@@ -21,7 +21,7 @@ setup(
     packages=find_packages(include=["dim_tf", "dim_tf.*", "keras_models", "keras_models.*"]),
     package_data={
         "dim_tf.data": ["checksums.tsv"],  # of the TFDS builder there
-        "dim_tf.evaluation.report": ["page.css", "page.js"],
+        "dim_tf.evaluation.report": ["page.css", "page.js", "templates/*.html"],
     },
     # The folder that setuptools would use, "build", is the file BUILD where names ignore case.
     options={"build": {"build_base": ".build"}},
@@ -30,7 +30,9 @@ setup(
         "ai-edge-litert>=2.0",  # runs the exported TFLite file, to compare it with the encoder
         "filelock>=3.30",  # lock_descriptor
         "importlib_resources>=6.0",  # tensorflow-datasets needs it and does not say so
+        "jinja2>=3.1",  # the HTML pages
         "keras>=3.12",  # before, safe_mode could be passed by in a .keras file
+        "markupsafe>=2.1",  # HTML that jinja2 does not escape again
         "numpy>=2.0",
         "pillow>=11.3",  # reads AVIF
         "requests>=2.31",

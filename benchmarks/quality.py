@@ -241,7 +241,7 @@ def draw(rows: list[dict], over: str, holdout: float, path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    theirs = {} if holdout else paper.figures("cifar10", "DIM(L) infoNCE")["mlp_probe"]
+    theirs = {} if holdout else paper.values("cifar10", "DIM(L) infoNCE")["mlp_probe"]
     figure, panels = pyplot.subplots(1, len(MEASURES), figsize=(14, 3.4), layout="constrained")
     for panel, name, title in zip(panels, MEASURES, TITLES, strict=True):
         for recipe in dict.fromkeys(row["recipe"] for row in rows):

@@ -33,7 +33,7 @@ def check(experiment: Experiment, modes: list[str]) -> None:
     if "compare" in modes:
         from dim_tf.evaluation import compare
 
-        compare.target(compare.folders(experiment.runs), experiment.run_dir)
+        compare.page_path(compare.run_folders(experiment.runs), experiment.run_dir)
         return
     _check_stages(experiment, modes)
     if experiment.dataset == "folder" and _ON_DATA & set(modes):

@@ -18,7 +18,6 @@ from dim_tf.errors import InputError, MeasureError
 from dim_tf.evaluation import (
     compare,
     projector,
-    report,
     representation,
     samples,
     saved_encoder,
@@ -27,6 +26,7 @@ from dim_tf.evaluation.evaluate import Networks
 from dim_tf.evaluation.evaluate import evaluate as measure
 from dim_tf.evaluation.evaluate import write as write_evaluation
 from dim_tf.evaluation.report import results
+from dim_tf.evaluation.report.run_report import write_run_report
 from dim_tf.experiment import Experiment, refused_elsewhere
 from dim_tf.export import embed, image_collection, publish, saved_model
 from dim_tf.export.version_folders import published
@@ -149,12 +149,12 @@ def show_samples(experiment: Experiment, splits: Splits) -> None:
 def _write_report(experiment, step, evaluation, pictures):
     path = experiment.run_path / "report.html"
     with _writing("report.html", experiment.run_path):
-        report.write(
+        write_run_report(
             path,
             experiment=dataclasses.asdict(experiment),
             evaluation=evaluation,
             metrics=metrics_file.read(experiment.run_path / "metrics.jsonl", step),
-            panels=pictures,
+            figures=pictures,
             versions=versions(),
         )
     say(f"report: {path}")
@@ -277,10 +277,10 @@ def _reference(
 
 def compare_runs(experiment: Experiment) -> None:
     """Writes one page on the runs of --runs."""
-    folders = compare.folders(experiment.runs)
-    path = compare.target(folders, experiment.run_dir)
+    folders = compare.run_folders(experiment.runs)
+    path = compare.page_path(folders, experiment.run_dir)
     with writing(str(path), path.parent, "the runs are intact; make room and compare again"):
-        compare.write(path, folders)
+        compare.write_comparison(path, folders)
     say(f"comparison: {path}")
 
 

@@ -24,7 +24,7 @@ def pytest_tests(deps, data = []):
                 "//tests:hostile_images.py",
                 "//tests:made_files.py",
                 "//tests:made_images.py",
-                "//tests:made_report.py",
+                "//tests:sample_report.py",
                 "//tests:made_representations.py",
                 "//tests:run_pytest.py",
                 "//tests:small_backbone.py",

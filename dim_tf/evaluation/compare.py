@@ -1,26 +1,37 @@
-"""Several runs on one page: which is better by what, and what was different."""
+"""`write_comparison`: several runs on one page, with their metrics and their differences."""
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from html import escape
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 from urllib.parse import quote
 
+from markupsafe import Markup
+
 from dim_tf import metrics_file
 from dim_tf.errors import InputError
 from dim_tf.evaluation.measure import Kind
-from dim_tf.evaluation.report import charts, marks, page, tables
+from dim_tf.evaluation.report import charts
+from dim_tf.evaluation.report.dot_plot import Dot, Line, dot_plot
+from dim_tf.evaluation.report.formatting import (
+    confidence_interval,
+    format_interval,
+    format_setting,
+    format_value,
+    is_number,
+)
+from dim_tf.evaluation.report.metric_tables import best_value
+from dim_tf.evaluation.report.page import describe_training, write_page
+from dim_tf.evaluation.report.rendering import render
 from dim_tf.evaluation.report.results import Results, check
-from dim_tf.evaluation.report.values import amount, interval, is_number, label, plain
 from dim_tf.experiment import LONGEST_NAME
 from dim_tf.files import make_folder, read_json
 
 RUNS = Path("runs")
-_NO_DIFFERENCE = ("name", "run_dir", "export_dir")
+_UNCOMPARED_SETTINGS = ("name", "run_dir", "export_dir")
 
 
 @dataclass(frozen=True)
@@ -28,34 +39,40 @@ class Run:
     """A run that is compared.
 
     Attributes:
-        folder: of the run.
-        experiment: its settings.
-        results: what was measured.
-        metrics: the lines of metrics.jsonl; empty where it was not trained.
-        letter: on the page.
+        folder: Its run folder.
+        experiment: Its settings.
+        results: Its metrics.
+        training_metrics: The lines of metrics.jsonl; empty where it was not trained.
+        letter: Its short name on the page.
+        color: Its colour on the page, of the style sheet.
     """
 
     folder: Path
     experiment: dict[str, Any]
     results: Results
-    metrics: list[dict[str, Any]]
+    training_metrics: list[dict[str, Any]]
     letter: str = ""
+    color: int = 0
 
     @property
     def name(self) -> str:
         return str(self.experiment["name"])
 
+    @property
+    def description(self) -> str:
+        return describe_training(self.experiment)
 
-def folders(names: str) -> list[Path]:
+
+def run_folders(names: str) -> list[Path]:
     """The run folders of --runs.
 
     Args:
-        names: with commas between: names of folders under runs/, or paths.
+        names: With commas between: names of folders under runs/, or paths.
 
     Raises:
-        InputError: fewer than two, one twice, or one that does not exist.
+        InputError: Fewer than two, one twice, or one that does not exist.
     """
-    found = []
+    folders = []
     # A shell leaves the ~ of --runs=~/a,~/b to us.
     for name in (os.path.expanduser(name.strip()) for name in names.split(",")):
         path = next((p for p in (RUNS / name, Path(name)) if name and p.is_dir()), None)
@@ -64,23 +81,23 @@ def folders(names: str) -> list[Path]:
                 f"--runs={names}: there is no run folder {name!r}, neither under {RUNS}/ nor as a "
                 "path; give names or paths of run folders with commas between"
             )
-        found.append(path)
-    if len(found) < 2 or len({path.resolve() for path in found}) < len(found):
+        folders.append(path)
+    if len(folders) < 2 or len({path.resolve() for path in folders}) < len(folders):
         raise InputError(f"--runs={names}; expected two or more different run folders")
-    if len(found) > len(ascii_uppercase):
-        raise InputError(f"--runs: {len(found)} runs; expected at most {len(ascii_uppercase)}")
-    return found
+    if len(folders) > len(ascii_uppercase):
+        raise InputError(f"--runs: {len(folders)} runs; expected at most {len(ascii_uppercase)}")
+    return folders
 
 
-def target(runs: Sequence[Path], run_dir: str) -> Path:
-    """Where the page goes: RUN_DIR/report.html, else runs/compare-NAMES/report.html.
+def page_path(folders: Sequence[Path], run_dir: str) -> Path:
+    """The page's path: RUN_DIR/report.html, else runs/compare-NAMES/report.html.
 
     Args:
-        runs: the run folders.
-        run_dir: empty: not given.
+        folders: The run folders.
+        run_dir: --run_dir; empty where it was not given.
 
     Raises:
-        InputError: the names are too long for one folder, or `run_dir` holds a run.
+        InputError: The names are too long for one folder, or `run_dir` holds a run.
     """
     if run_dir:
         if (Path(run_dir) / "experiment.json").exists():
@@ -88,230 +105,235 @@ def target(runs: Sequence[Path], run_dir: str) -> Path:
                 f"--run_dir={run_dir} holds a run, whose report would be lost; give another folder"
             )
         return Path(run_dir) / "report.html"
-    name = "-".join(["compare", *(path.resolve().name for path in runs)])
+    name = "-".join(["compare", *(path.resolve().name for path in folders)])
     if len(name.encode()) > LONGEST_NAME:
-        raise InputError(f"{len(runs)} names are too long for a folder's name; give --run_dir")
+        raise InputError(f"{len(folders)} names are too long for a folder's name; give --run_dir")
     return RUNS / name / "report.html"
 
 
-def write(path: Path, runs: Sequence[Path]) -> None:
+def write_comparison(path: Path, folders: Sequence[Path]) -> None:
     """Writes the page.
 
     Args:
-        path: of the page; its folder is made.
-        runs: the run folders.
+        path: Of the page; its folder is created.
+        folders: The run folders.
 
     Raises:
-        InputError: a run that was not evaluated, or by an older version; or the page's folder
-            cannot be made.
+        InputError: A run was not evaluated, or by an older version; or the page's folder cannot be
+            created.
     """
-    compared = _ordered([_read(folder) for folder in runs])
+    runs = _ranked([_read(folder) for folder in folders])
     make_folder(path.parent, "--run_dir")
-    shown = [charts.Run(run.letter, run.metrics) for run in compared]
+    curves = [charts.Run(run.letter, run.training_metrics) for run in runs]
+    was_trained = any(run.training_metrics for run in runs)
     sections = {
-        "Runs": _runs(compared, path.parent),
-        "Global feature": _axis(compared),
-        "All measures": _measures(compared),
-        "Training": charts.curves(shown) if any(run.metrics for run in compared) else "",
+        "Runs": _run_cards(runs, path.parent),
+        "Global feature": _dot_plot(runs),
+        "All measures": _metrics_table(runs),
+        "Training": charts.training_curves(curves) if was_trained else Markup(),
         "Different settings": _differences(
-            compared, [_without(run.experiment, *_NO_DIFFERENCE) for run in compared]
+            runs, [_without(run.experiment, *_UNCOMPARED_SETTINGS) for run in runs]
         ),
         "Different protocols": _differences(
-            compared, [run.results.evaluation.get("protocol", {}) for run in compared]
+            runs, [run.results.evaluation.get("protocol", {}) for run in runs]
         ),
     }
-    kickers = dict.fromkeys(str(run.experiment.get("dataset", "")) for run in compared)
-    page.write_page(
-        path, f"{len(compared)} runs compared", ", ".join(kickers), _summary(compared), sections
+    datasets = dict.fromkeys(str(run.experiment.get("dataset", "")) for run in runs)
+    write_page(
+        path,
+        f"{len(runs)} runs compared",
+        ", ".join(datasets),
+        _summary(runs),
+        sections,
+        warning=_warning(runs),
     )
 
 
 def _read(folder: Path) -> Run:
-    found = {}
+    contents = {}
     for name in ("experiment.json", "evaluation.json"):
         file = folder / name
         if not file.exists():
             raise InputError(f"{folder} has no {name}; run it with --mode=train,evaluate first")
-        found[name] = read_json(file, "run --mode=evaluate again")
-    if not isinstance(found["experiment.json"].get("name"), str):
+        contents[name] = read_json(file, "run --mode=evaluate again")
+    experiment = contents["experiment.json"]
+    if not isinstance(experiment.get("name"), str):
         raise InputError(f"{folder / 'experiment.json'} has no name; is {folder} a run folder?")
-    results = Results(found["evaluation.json"])
+    results = Results(contents["evaluation.json"])
     if not results.is_outdated:
         check(results.evaluation, folder / "evaluation.json")
-    if results.is_outdated or not results.kinds:
+    if results.is_outdated or not results.measures:
         why = "is of an older version" if results.is_outdated else "has no measures"
         raise InputError(f"{folder / 'evaluation.json'} {why}; run --mode=evaluate with this one")
-    metrics = metrics_file.read(folder / "metrics.jsonl")
-    return Run(folder, found["experiment.json"], results, metrics)
+    return Run(folder, experiment, results, metrics_file.read(folder / "metrics.jsonl"))
 
 
 def _common_headline(runs: Sequence[Run]) -> str | None:
-    """The first run's measure that sums up, if all have it."""
+    """The first run's headline, if all runs have a value of it."""
     name = runs[0].results.headline
     values = [run.results.values(name).get("global") for run in runs] if name else [None]
     return name if all(is_number(value) for value in values) else None
 
 
-def _ordered(runs: list[Run]) -> list[Run]:
-    """The best first where one measure sums them all up, with their letters."""
+def _ranked(runs: list[Run]) -> list[Run]:
+    """The runs with letters and colours; the best first where they share a headline."""
     if measure := _common_headline(runs):
         runs = sorted(runs, key=lambda run: -run.results.values(measure)["global"])
     return [
-        Run(run.folder, run.experiment, run.results, run.metrics, letter)
-        for run, letter in zip(runs, ascii_uppercase, strict=False)
+        replace(run, letter=letter, color=index % charts.NUM_COLORS)
+        for index, (run, letter) in enumerate(zip(runs, ascii_uppercase, strict=False))
     ]
 
 
 def _summary(runs: Sequence[Run]) -> str:
     measure = _common_headline(runs)
     if measure is None:
-        text = "No one accuracy of the global feature was measured of all runs."
-    else:
-        kind = runs[0].results.kinds[measure]
-        told = [
-            f"<strong>{run.letter}</strong>&nbsp;{escape(run.name)} "
-            f"({amount(kind, run.results.values(measure)['global'])})"
-            for run in runs
-        ]
-        text = f"By the {escape(kind.title)} on the global feature, best first: {', '.join(told)}."
-    for what, values in _of_images(runs).items():
+        return "No one accuracy of the global feature was measured of all runs."
+    info = runs[0].results.measures[measure]
+    run_texts = Markup(", ").join(
+        Markup("<strong>{}</strong>&nbsp;{} ({})").format(
+            run.letter,
+            run.name,
+            format_value(run.results.values(measure)["global"], info.unit),
+        )
+        for run in runs
+    )
+    return Markup("By the {} on the global feature, best first: {}.").format(info.title, run_texts)
+
+
+def _warning(runs: Sequence[Run]) -> str:
+    """Why the runs' values are not comparable; empty where they are."""
+    for name, values in _data_identity(runs).items():
         if len(different := dict.fromkeys(values)) > 1:
-            text += (
-                f'</p><p class="warning">These runs are of different {what} '
-                f"({escape(', '.join(different))}); their figures are not comparable."
-            )
-            break  # others follow from it
-    return text
+            return (
+                f"These runs are of different {name} ({', '.join(different)}); their figures are "
+                "not comparable."
+            )  # the later differences follow from the first
+    return ""
 
 
-def _of_images(runs: Sequence[Run]) -> dict[str, list[str]]:
-    """What must be the same for figures to be comparable: each run's, where it tells."""
-    held_out = [float(run.experiment.get("holdout", 0)) for run in runs]
+def _data_identity(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """What comparable runs have in common: each run's, where it is known."""
+    fractions = [float(run.experiment.get("holdout", 0)) for run in runs]
     protocols = [run.results.evaluation.get("protocol", {}) for run in runs]
     return {
         "data sets": [str(run.experiment.get("dataset")) for run in runs],
-        "test images": [f"{100 * x:g} % held out" if x else "the data set's" for x in held_out],
+        "test images": [f"{100 * x:g} % held out" if x else "the data set's" for x in fractions],
         "copies of the images": [str(p["images"]) for p in protocols if "images" in p],
         "labels": [str(p["labels_seen"]) for p in protocols if "labels_seen" in p],
     }
 
 
-def _runs(runs: Sequence[Run], where: Path) -> str:
+def _run_cards(runs: Sequence[Run], page_folder: Path) -> Markup:
     """Each run's name, what it is, its summary, and a link to its report."""
-    items = ""
-    for index, run in enumerate(runs):
+    links = {}
+    for run in runs:
         report = run.folder / "report.html"
-        name = escape(run.name)
         if report.exists():
-            link = quote(os.path.relpath(report.resolve(), where.resolve()).replace(os.sep, "/"))
-            name = f'<a href="{escape(link)}">{name}</a>'
-        letter = f'<i class="dot letter">{run.letter}</i>'
-        what = escape(page.kicker(run.experiment))
-        items += (
-            f'<div class="run-card s{index % charts.COLOURS}">{letter}<p><b>{name}</b> '
-            f'<span class="soft">{what}</span><br>{run.results.summary()}</p></div>'
-        )
-    return f'<div class="run-cards">{items}</div>'
+            relative = os.path.relpath(report.resolve(), page_folder.resolve())
+            links[run.letter] = quote(relative.replace(os.sep, "/"))
+    return render("run_cards.html", runs=runs, links=links)
 
 
-def _axis(runs: Sequence[Run]) -> str:
-    measures = dict.fromkeys(m for run in runs for m in run.results.ranking)
+def _dot_plot(runs: Sequence[Run]) -> Markup:
     lines = []
-    for measure in measures:
-        kind = _kind(runs, measure)
-        found = []
-        for index, run in reversed(list(enumerate(runs))):
+    for measure in dict.fromkeys(m for run in runs for m in run.results.ranking):
+        info = _measure_info(runs, measure)
+        dots = []
+        for run in reversed(runs):
             value = run.results.values(measure).get("global")
             if is_number(value):
-                ends = interval(run.results.uncertainty(measure, "global"))
-                text = f"{run.letter} {escape(run.name)}: {amount(kind, value)}"
-                css = f"letter s{index % charts.COLOURS}"
-                found.append(marks.Mark(value, text, css, run.letter, ends))
-        order = sorted(found, key=lambda mark: -mark.value)
-        lines.append(marks.Line(kind, found, " ".join(mark.letter for mark in order)))
+                text = f"{run.letter} {run.name}: {format_value(value, info.unit)}"
+                interval = confidence_interval(run.results.uncertainty(measure, "global"))
+                dots.append(Dot(value, text, f"letter s{run.color}", run.letter, interval))
+        order = sorted(dots, key=lambda dot: -dot.value)
+        lines.append(Line(info.title, dots, " ".join(dot.letter for dot in order)))
     if not lines:
-        return ""
+        return Markup()
     note = "Letters: the runs, at the right the best first. Bars: 95% intervals where known."
-    return f'{marks.axis(lines)}<p class="note">{note}</p>'
+    return Markup('{}<p class="note">{}</p>').format(dot_plot(lines), note)
 
 
-def _kind(runs: Sequence[Run], measure: str) -> Kind:
-    return next(run.results.kinds[measure] for run in runs if measure in run.results.kinds)
+def _measure_info(runs: Sequence[Run], measure: str) -> Kind:
+    return next(run.results.measures[measure] for run in runs if measure in run.results.measures)
 
 
-def _measures(runs: Sequence[Run]) -> str:
-    """Measure and endpoint × run, the best marked."""
-    names = dict.fromkeys(name for run in runs for name in run.results.kinds)
-    body = "".join(_measure(runs, name) for name in names)
-    columns = [
-        f'<span class="s{index % charts.COLOURS}"><i class="dot letter">{run.letter}</i></span> '
-        f'<span class="name">{escape(run.name)}</span>'
-        for index, run in enumerate(runs)
-    ]
-    note = (
-        "↑ higher is better, ↓ lower is better; where there is no arrow, the measure ranks "
-        'nothing. <span class="best">Bold on colour</span>: the best of a row. ≈: not told apart '
-        "from the best, as the 95% intervals overlap."
+@dataclass(frozen=True)
+class _Cell:
+    """A run's value in the table of all measures."""
+
+    text: str
+    interval: str = ""
+    is_best: bool = False
+    is_near_best: bool = False  # the intervals overlap
+
+
+def _metrics_table(runs: Sequence[Run]) -> Markup:
+    """Measure and endpoint by run, the best marked."""
+    names = dict.fromkeys(name for run in runs for name in run.results.measures)
+    measures = [_measure_rows(runs, name) for name in names]
+    column = Markup(
+        '<span class="s{}"><i class="dot letter">{}</i></span> <span class="name">{}</span>'
     )
-    table = tables.table("All measures", columns, body, css="runs")
-    return f'{table}<p class="note">{note}</p>'
+    columns = [column.format(run.color, run.letter, run.name) for run in runs]
+    return render("comparison_table.html", columns=columns, measures=measures)
 
 
-def _measure(runs: Sequence[Run], measure: str) -> str:
-    kind = _kind(runs, measure)
-    endpoints = list(dict.fromkeys(e for run in runs for e in run.results.endpoints(measure)))
-    rows = tables.row(tables.title(kind), [f'<td colspan="{len(runs)}"></td>'])
-    for endpoint in endpoints:
+def _measure_rows(runs: Sequence[Run], measure: str) -> dict[str, Any]:
+    info = _measure_info(runs, measure)
+    rows = []
+    for endpoint in dict.fromkeys(e for run in runs for e in run.results.endpoints(measure)):
         values = [run.results.values(measure).get(endpoint) for run in runs]
-        doubts = [interval(run.results.uncertainty(measure, endpoint)) for run in runs]
-        rows += tables.row(escape(endpoint), _cells(kind, values, doubts), css="member")
-    for floor in dict.fromkeys(name for run in runs for name in run.results.floors(measure)):
-        of_runs = [run.results.floors(measure).get(floor, {}) for run in runs]
+        intervals = [
+            confidence_interval(run.results.uncertainty(measure, endpoint)) for run in runs
+        ]
+        rows.append((endpoint, _cells(info, values, intervals)))
+    reference_rows = []
+    for name in dict.fromkeys(name for run in runs for name in run.results.references(measure)):
+        of_runs = [run.results.references(measure).get(name, {}) for run in runs]
         values = [values.get("global", values.get("pixels")) for values in of_runs]
-        where = "" if floor == "pixels" else ", global"
-        cells = [f"<td>{amount(kind, value)}</td>" for value in values]
-        rows += tables.row(label(floor) + where, cells, css="floor")
-    return f"<tbody>{rows}</tbody>"
+        reference_rows.append((name, [format_value(value, info.unit) for value in values]))
+    return {"info": info, "rows": rows, "reference_rows": reference_rows}
 
 
-def _cells(kind: Kind, values: list[Any], doubts: list[tuple[float, float] | None]) -> list[str]:
-    best = tables.best_of(values, kind)
-    around = next((d for v, d in zip(values, doubts, strict=True) if v == best and d), None)
+def _cells(
+    info: Kind, values: list[Any], intervals: list[tuple[float, float] | None]
+) -> list[_Cell]:
+    best = best_value(values, info)
+    best_interval = next(
+        (i for v, i in zip(values, intervals, strict=True) if v == best and i), None
+    )
     cells = []
-    for value, ends in zip(values, doubts, strict=True):
-        text = amount(kind, value)
-        if is_number(value) and value == best:
-            text = f'<strong class="best">{text}</strong>'
-        elif best is not None and around and ends and _overlap(around, ends):
-            text = f'<span title="not told apart from the best">≈ {text}</span>'
-        told = f"95% interval {amount(kind, ends[0])} to {amount(kind, ends[1])}" if ends else ""
-        cells.append(f'<td title="{told}">{text}</td>')
+    for value, interval in zip(values, intervals, strict=True):
+        is_best = is_number(value) and value == best
+        cells.append(
+            _Cell(
+                format_value(value, info.unit),
+                format_interval(interval, info.unit),
+                is_best,
+                not is_best and best is not None and _overlap(best_interval, interval),
+            )
+        )
     return cells
 
 
-def _overlap(a: tuple[float, float], b: tuple[float, float]) -> bool:
-    return a[0] <= b[1] and b[0] <= a[1]
+def _overlap(a: tuple[float, float] | None, b: tuple[float, float] | None) -> bool:
+    return bool(a and b and a[0] <= b[1] and b[0] <= a[1])
 
 
 def _without(settings: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name not in names}
 
 
-def _differences(runs: Sequence[Run], entries: Sequence[dict[str, Any]]) -> str:
-    """Entry × run, of those that are not the same in all runs; empty without any."""
-    names = dict.fromkeys(name for of_run in entries for name in of_run)
+def _differences(runs: Sequence[Run], entries: Sequence[dict[str, Any]]) -> Markup:
+    """Entry by run, of the entries that differ between runs; empty without any."""
     missing = object()
-    rows = ""
-    for name in names:
-        values = [of_run.get(name, missing) for of_run in entries]
+    rows = []
+    for name in dict.fromkeys(name for entry in entries for name in entry):
+        values = [entry.get(name, missing) for entry in entries]
         if all(a == b for a, b in combinations(values, 2)):
             continue
-        cells = [
-            f'<td class="text">{"–" if value is missing else plain(value) or "(empty)"}</td>'
-            for value in values
-        ]
-        rows += tables.row(escape(name), cells)
-    if not rows:
-        return ""
-    columns = [f"{run.letter} {escape(run.name)}" for run in runs]
-    return tables.table("Differences", columns, f"<tbody>{rows}</tbody>", css="differences")
+        texts = ["–" if v is missing else format_setting(v) or "(empty)" for v in values]
+        rows.append((name, texts))
+    columns = [f"{run.letter} {run.name}" for run in runs]
+    return render("differences.html", columns=columns, rows=rows) if rows else Markup()

@@ -27,7 +27,7 @@ from dim_tf.evaluation.prior_match import PriorMatch
 from dim_tf.evaluation.probes import Probe
 from dim_tf.evaluation.projection import PlaneProjections
 from dim_tf.evaluation.reconstruction import Reconstruction
-from dim_tf.evaluation.report.values import listed
+from dim_tf.evaluation.report.formatting import join_with_and
 from dim_tf.evaluation.representation import Representation
 from dim_tf.evaluation.svm import SupportVectorMachine
 from dim_tf.experiment import Experiment
@@ -229,7 +229,7 @@ def evaluate(
         pooled |= floor.pooled
         failed |= {f"{name} of {_FLOORS[whose]}": why for name, why in floor.failed.items()}
     cost = taken.cost | {"floors": time.perf_counter() - began}
-    named = listed([f"of {_FLOORS[whose]}" for whose in floors])
+    named = join_with_and([f"of {_FLOORS[whose]}" for whose in floors])
     seen = f"fingerprint {splits.fingerprint}, of some pixels of training and test images"
     protocol = {"data": images.note, "images": seen}
     if splits.label_names:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from dim_tf.evaluation.measure import Kind
-from dim_tf.evaluation.report import values
+from dim_tf.evaluation.report.formatting import confidence_interval, format_value
 from dim_tf.export import backbone_file
 
 if TYPE_CHECKING:
@@ -294,12 +293,12 @@ def evaluation_table(evaluation: dict[str, Any]) -> str:
     titles = ["measure", "endpoint", "this encoder", "95 % interval", *floors]
     lines = [_row(titles), "|---" * len(titles) + "|"]
     for measure, described in evaluation.get("measures", {}).items():
-        kind = Kind(**described)
+        unit = described["unit"]
         for endpoint, value in evaluation.get(measure, {}).items():
             spread = (uncertainty.get(measure) or {}).get(endpoint) or {}
             beside = [_of_floor(floor.get(measure, {}), endpoint) for floor in floors.values()]
-            figures = [_figure(kind, one) for one in (value, *beside)]
-            figures.insert(1, _interval(kind, spread))
+            figures = [_figure(one, unit) for one in (value, *beside)]
+            figures.insert(1, _interval(spread, unit))
             lines.append(_row([text(measure), text(endpoint), *figures]))
     lines += ["", _notes(evaluation, floors)]
     return "\n".join(lines)
@@ -329,10 +328,10 @@ def _row(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _figure(kind: Kind, value: float | None) -> str:
-    return "" if value is None else values.amount(kind, value, " %")
+def _figure(value: float | None, unit: str) -> str:
+    return "" if value is None else format_value(value, unit, " %")
 
 
-def _interval(kind: Kind, uncertainty: dict[str, Any]) -> str:
-    ends = values.interval(uncertainty)
-    return f"{values.amount(kind, ends[0], '')} to {_figure(kind, ends[1])}" if ends else ""
+def _interval(uncertainty: dict[str, Any], unit: str) -> str:
+    ends = confidence_interval(uncertainty)
+    return f"{format_value(ends[0], unit, '')} to {_figure(ends[1], unit)}" if ends else ""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from dim_tf.evaluation.report import paper
-from dim_tf.evaluation.report.paper import Figures
+from dim_tf.evaluation.report.paper import PaperValues
 
 Settings = Mapping[str, Any]
 _MEASURES = {
@@ -42,7 +42,7 @@ class Row:
     key: str
     name: str
     settings: Settings
-    figures: Mapping[str, Figures] = field(default_factory=dict)
+    figures: Mapping[str, PaperValues] = field(default_factory=dict)
     lacks: Mapping[str, str] = field(default_factory=dict)
     has_order: bool = True
 
@@ -101,8 +101,8 @@ def _dim(estimator: str, alpha: float, beta: float, gamma: float, **others: Any)
     return {"model": "dim", "estimator": estimator, **weights, "prior": "uniform", **others}
 
 
-def _figures(name: str) -> dict[str, Figures]:
-    return {dataset: found for dataset in paper.EPOCHS if (found := paper.figures(dataset, name))}
+def _figures(name: str) -> dict[str, PaperValues]:
+    return {dataset: found for dataset in paper.EPOCHS if (found := paper.values(dataset, name))}
 
 
 def _row(key: str, name: str, settings: Settings) -> Row:
@@ -146,7 +146,9 @@ _OWN_CLASSIFIER = (
 )
 
 
-def _extended(ms_ssim: float, mine: float, ndm: float, ndm_plain: float | None = None) -> Figures:
+def _extended(
+    ms_ssim: float, mine: float, ndm: float, ndm_plain: float | None = None
+) -> PaperValues:
     """The columns of the paper's third table that have no counterpart in `paper`."""
     plain = {} if ndm_plain is None else {"ndm": {"global": ndm_plain}}
     return {
@@ -157,7 +159,7 @@ def _extended(ms_ssim: float, mine: float, ndm: float, ndm_plain: float | None =
     }
 
 
-def _with(row: Row, name: str, dataset: str, figures: Figures) -> Row:
+def _with(row: Row, name: str, dataset: str, figures: PaperValues) -> Row:
     """The row with more of the paper's figures."""
     of_dataset = {**row.figures.get(dataset, {}), **figures}
     return replace(row, name=name, figures={**row.figures, dataset: of_dataset})
@@ -172,11 +174,11 @@ def _structure(key: str, tasks: str, **settings: Any) -> Row:
     return _local(key, name, "infonce", **settings)
 
 
-def _probe_figures(conv: float, fc: float, latent: float) -> Figures:
+def _probe_figures(conv: float, fc: float, latent: float) -> PaperValues:
     return {"mlp_probe": {"conv": conv, "fc": fc, "global": latent}}
 
 
-def _one_figure(value: float) -> Figures:
+def _one_figure(value: float) -> PaperValues:
     return _probe_figures(value, value, value)
 
 

@@ -7,8 +7,8 @@ from itertools import combinations
 from typing import Any
 
 from dim_tf.errors import InputError, one_line
-from dim_tf.evaluation.measure import Kind, spread
-from dim_tf.evaluation.report.values import is_number
+from dim_tf.evaluation.measure import spread
+from dim_tf.evaluation.report.formatting import is_number
 from dim_tf.tables import records
 from dim_tf.tables.claims import Claims
 from dim_tf.tables.definitions import Column, Row
@@ -120,11 +120,6 @@ def summarise(plan: Plan) -> Summary:
         if not column.apart and (order := _order(lines, index, column))
     ]
     return Summary(plan, columns, lines, floors, orders)
-
-
-def kind(column: Column) -> Kind:
-    """How a column's figures are read."""
-    return Kind(column.unit, None, column.title)
 
 
 def _line(plan: Plan, row: Row, columns: Sequence[Column]) -> Line:

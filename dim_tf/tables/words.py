@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from dim_tf.evaluation.report import paper
-from dim_tf.evaluation.report.values import amount, duration
+from dim_tf.evaluation.report.formatting import format_duration, format_value
 from dim_tf.experiment import Experiment
 from dim_tf.tables.definitions import Column
 from dim_tf.tables.plan import PATHS, Plan, as_flags, identity
-from dim_tf.tables.summary import Figure, Line, Order, Summary, kind
+from dim_tf.tables.summary import Figure, Line, Order, Summary
 
 _SHARED = (
     "dataset",
@@ -122,8 +122,8 @@ def cost(summary: Summary) -> str:
     on = "; ".join(machines(summary))
     by = ", ".join(f"{n} {'/'.join(v)}" for n, v in used_versions(summary).items() if any(v))
     return (
-        f"{duration(seconds[0])} of training and {duration(seconds[1])} of measuring in "
-        f"{len(summary.records)} runs, on {on}; {by}; newest figures: {date(summary)}"
+        f"{format_duration(seconds[0])} of training and {format_duration(seconds[1])} of "
+        f"measuring in {len(summary.records)} runs, on {on}; {by}; newest figures: {date(summary)}"
     )
 
 
@@ -160,23 +160,22 @@ def row_cells(summary: Summary, line: Line) -> list[str]:
     for index, column in enumerate(summary.columns):
         figure, theirs = line.figures[index], line.paper[index]
         told = line.gaps[0] if nothing and index == 0 else "–"
-        cells += [_amount(column, figure) if figure else told, paper_cell(column, theirs)]
+        cells += [_format_figure(column, figure) if figure else told, paper_cell(column, theirs)]
     seeds = ", ".join(map(str, line.seeds))
-    return [*cells, seeds, duration(line.seconds("train")) if line.records else ""]
+    return [*cells, seeds, format_duration(line.seconds("train")) if line.records else ""]
 
 
 def floor_cells(summary: Summary, values: Sequence[float | None]) -> list[str]:
     """Of a floor, without its name."""
     cells = []
     for column, value in zip(summary.columns, values, strict=True):
-        cells += ["" if value is None else amount(kind(column), value, percent=""), ""]
+        cells += ["" if value is None else format_value(value, column.unit, percent=""), ""]
     return cells
 
 
-def _amount(column: Column, figure: Figure) -> str:
-    of = kind(column)
-    around = "" if figure.std is None else f" ± {amount(of, figure.std, percent='')}"
-    return amount(of, figure.mean, percent="") + around
+def _format_figure(column: Column, figure: Figure) -> str:
+    std = "" if figure.std is None else f" ± {format_value(figure.std, column.unit, percent='')}"
+    return format_value(figure.mean, column.unit, percent="") + std
 
 
 def paper_cell(column: Column, value: float | None) -> str:

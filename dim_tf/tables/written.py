@@ -4,9 +4,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from dim_tf.evaluation.report.values import label
+from dim_tf.evaluation.report.formatting import label
 from dim_tf.files import replace_text
-from dim_tf.tables import page, words
+from dim_tf.tables import table_page, words
 from dim_tf.tables.plan import Plan
 from dim_tf.tables.summary import Summary, summarise
 
@@ -25,7 +25,7 @@ def write(plan: Plan) -> None:
             text = json.dumps(as_json(summary), indent=1, ensure_ascii=False)
             replace_text(folder / f"{plan.name}.json", text + "\n")
             replace_text(folder / f"{plan.name}.md", as_markdown(summary))
-        page.write(summary)
+        table_page.write_table_page(summary)
 
 
 def as_json(summary: Summary) -> dict[str, Any]:

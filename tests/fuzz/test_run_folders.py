@@ -6,7 +6,7 @@ from pathlib import Path
 
 import fuzzing
 from hypothesis import strategies as st
-from made_report import EVALUATION, EXPERIMENT, lines
+from sample_report import EVALUATION, EXPERIMENT, lines
 
 from dim_tf import metrics_file
 from dim_tf.errors import InputError, one_line
@@ -41,7 +41,7 @@ def outcome(folder, given):
     (folder / "metrics.jsonl").write_bytes(given[-1].encode("utf-8", "surrogatepass"))
     page = folder / "page.html"
     try:
-        compare.write(page, [Path("good"), folder])
+        compare.write_comparison(page, [Path("good"), folder])
         measured = read_json(folder / "evaluation.json", "")
         results.check(measured, folder / "evaluation.json")
     except InputError as error:

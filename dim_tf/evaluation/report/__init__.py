@@ -1,5 +1,1 @@
-"""report.html: what a run reached, as one page that loads nothing."""
-
-from dim_tf.evaluation.report.page import write
-
-__all__ = ["write"]
+"""report.html: the results of a run as one page that loads nothing."""

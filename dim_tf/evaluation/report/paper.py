@@ -1,16 +1,16 @@
-"""The paper's figures for what a run measured (Hjelm et al. 2019, arXiv 1808.06670).
+"""The paper's values for what a run measured (Hjelm et al. 2019, https://arxiv.org/abs/1808.06670).
 
-By data set, objective, measure and endpoint; shares in percent, as they are printed there. "*"
-after an objective: its figures are quoted second-hand, from later work that repeats them. The
-paper's column MS-SSIM is left out: it is single-scale, so that no measure here compares with it. So
-are MINE and NDM: the paper's bound has no limit and reaches 101 nats, the one here at most 11.5
+By data set, objective, measure and endpoint; fractions in percent, as printed there. "*" after an
+objective: its values are quoted second-hand, from later work that repeats them. The paper's column
+MS-SSIM is left out: it is single-scale, so that no measure here compares with it. So are MINE and
+NDM: the paper's bound has no limit and reaches 101 nats, the one here at most 11.5
 (`dim_tf.evaluation.divergence`).
 """
 
 from dataclasses import dataclass
 from typing import Any
 
-Figures = dict[str, dict[str, float]]  # measure → endpoint → value
+PaperValues = dict[str, dict[str, float]]  # measure -> endpoint -> value
 
 EPOCHS = {"cifar10": 1000, "cifar100": 1000, "tiny_imagenet": 200, "stl10": 200}
 SUPERVISED = "fully supervised"
@@ -30,43 +30,43 @@ _ESTIMATORS = {"jsd": "JSD", "infonce": "infoNCE", "dv": "DV"}
 
 @dataclass(frozen=True)
 class Row:
-    """What the paper reports of one objective on one data set."""
+    """The paper's values of one objective on one data set."""
 
     objective: str
-    figures: Figures
+    values: PaperValues
 
 
 def rows(experiment: dict[str, Any]) -> list[Row]:
-    """The paper's row of the run's objective and that of full supervision, if there are such.
+    """The paper's rows of the run's objective and of full supervision, where it has them.
 
     Args:
-        experiment: the run's settings. Where images are held out there are none: the paper's
-            figures are of the test images.
+        experiment: The run's settings. With a validation split there are no rows: the paper's
+            values are of the test images.
     """
     if experiment.get("holdout"):
         return []
     table = _TABLES.get(experiment.get("dataset", ""), {})
     names = dict.fromkeys([objective(experiment), SUPERVISED])
     return [
-        Row(full, figures)
+        Row(full_name, row_values)
         for name in names
-        for full, figures in table.items()
-        if name in (full, full.removesuffix(SECOND_HAND))
+        for full_name, row_values in table.items()
+        if name in (full_name, full_name.removesuffix(SECOND_HAND))
     ]
 
 
-def figures(dataset: str, name: str) -> Figures:
-    """The paper's figures of a row, by its full name there; empty where it has none.
+def values(dataset: str, full_name: str) -> PaperValues:
+    """The paper's values of a row; empty where it has none.
 
     Args:
-        dataset: data set.
-        name: objective, with `SECOND_HAND` where its figures are quoted.
+        dataset: Name of a data set.
+        full_name: Of the objective, with `SECOND_HAND` where its values are quoted.
     """
-    return _TABLES.get(dataset, {}).get(name, {})
+    return _TABLES.get(dataset, {}).get(full_name, {})
 
 
 def objective(experiment: dict[str, Any]) -> str | None:
-    """The paper's name for what the run optimised; None where the paper has no such row."""
+    """The paper's name of the run's objective; None where the paper has no such row."""
     model = experiment.get("model", "dim")
     if experiment.get("encoder_path"):
         return None  # an encoder from elsewhere
@@ -75,11 +75,8 @@ def objective(experiment: dict[str, Any]) -> str | None:
     if experiment.get("views", 1) != 1:
         return None
     coordinates = experiment.get("coordinates") or experiment.get("relative_coordinates")
-    tasks = [
-        name
-        for name, wanted in (("coordinates", coordinates), ("occlusion", experiment["occlusion"]))
-        if wanted
-    ]
+    tasks = ["coordinates"] if coordinates else []
+    tasks += ["occlusion"] if experiment["occlusion"] else []
     if experiment["alpha"]:
         return None if tasks else "DIM(L+G)" if experiment["beta"] else "DIM(G)"
     estimator = _ESTIMATORS.get(experiment["estimator"])
@@ -89,24 +86,24 @@ def objective(experiment: dict[str, Any]) -> str | None:
 
 
 def _probe(conv: float, fc: float | None = None, latent: float | None = None) -> dict[str, float]:
-    values = {"conv": conv, "fc": fc, "global": latent}
-    return {endpoint: value for endpoint, value in values.items() if value is not None}
+    accuracies = {"conv": conv, "fc": fc, "global": latent}
+    return {endpoint: value for endpoint, value in accuracies.items() if value is not None}
 
 
-def _mlp(*values: float) -> Figures:
-    return {"mlp_probe": _probe(*values)}
+def _mlp(*accuracies: float) -> PaperValues:
+    return {"mlp_probe": _probe(*accuracies)}
 
 
-def _supervised(accuracy: float) -> Figures:
+def _supervised(accuracy: float) -> PaperValues:
     # The paper prints it among the probes of conv: it is the accuracy of the network itself.
     return {"mlp_probe": _probe(accuracy), "fully_supervised": {"conv": accuracy}}
 
 
-def _svm(*values: float) -> Figures:
-    return {"svm": _probe(*values)}
+def _svm(*accuracies: float) -> PaperValues:
+    return {"svm": _probe(*accuracies)}
 
 
-_CIFAR10: dict[str, Figures] = {
+_CIFAR10: dict[str, PaperValues] = {
     SUPERVISED: _supervised(75.39),
     "VAE": _mlp(60.71, 60.54, 54.61) | _svm(53.83, 42.14, 39.59),
     "AE*": _mlp(62.19, 55.78, 54.47),
@@ -127,7 +124,7 @@ _CIFAR10: dict[str, Figures] = {
 for _name in ("DIM(L) DV*", "DIM(L) JSD", "DIM(L) infoNCE"):
     _CIFAR10[_name] |= _svm(63.25, 54.06, 49.62)
 
-_CIFAR100: dict[str, Figures] = {
+_CIFAR100: dict[str, PaperValues] = {
     SUPERVISED: _supervised(42.27),
     "VAE": _mlp(37.21, 34.05, 24.22),
     "AAE": _mlp(36.22, 33.38, 23.25),
@@ -141,7 +138,7 @@ _CIFAR100: dict[str, Figures] = {
     "DIM(L) infoNCE + occlusion": _mlp(48.87, 47.65, 44.89),
     "DIM(L) infoNCE + coordinates + occlusion": _mlp(48.72, 48.00, 45.96),
 }
-_TINY_IMAGENET: dict[str, Figures] = {
+_TINY_IMAGENET: dict[str, PaperValues] = {
     SUPERVISED: _supervised(36.60),
     "VAE": _mlp(18.63, 16.88, 11.93),
     "AAE": _mlp(18.04, 17.27, 11.49),
@@ -153,11 +150,11 @@ _TINY_IMAGENET: dict[str, Figures] = {
 }
 
 
-def _stl(conv: float, fc: float, latent: float, tuned: float) -> Figures:
+def _stl(conv: float, fc: float, latent: float, tuned: float) -> PaperValues:
     return _mlp(conv, fc, latent) | {"fine_tuned": {"conv": tuned}}
 
 
-_STL10: dict[str, Figures] = {
+_STL10: dict[str, PaperValues] = {
     SUPERVISED: _supervised(68.7),
     "VAE": _stl(58.27, 56.72, 46.47, 68.65),
     "AAE": _stl(59.54, 54.47, 43.89, 64.15),

@@ -2,152 +2,152 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from html import escape
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from dim_tf.errors import InputError
 from dim_tf.evaluation.measure import NO_LABELS, Kind
-from dim_tf.evaluation.report.values import (
-    amount,
-    interval,
+from dim_tf.evaluation.report.formatting import (
+    confidence_interval,
+    format_std,
+    format_value,
     is_number,
+    join_with_and,
     label,
-    listed,
-    spread,
 )
 
-# What a run is summed up by, the first that was measured on the global feature: the paper's probe,
-# and for attributes the AUC, which the majority answer cannot reach.
+# The first of these that was measured on the global feature sums up a run: the paper's probe, and
+# for attributes the AUC, which a constant answer cannot raise.
 _HEADLINES = ("mlp_probe_auc", "linear_probe_auc", "mlp_probe", "linear_probe", "svm", "knn")
 _FIRST_ENDPOINTS = ("conv", "fc", "global")
 _UNITS, _DIRECTIONS = ("share", "auc", "nats", ""), ("higher", "lower", None)
 
 
 def check(evaluation: dict[str, Any], path: Path) -> None:
-    """Checks what a file tells, of which `Results` expects that `evaluate` wrote it.
+    """Checks that each entry has the form that `evaluate` writes and `Results` expects.
 
     Args:
-        evaluation: the object in the file.
-        path: of the file, for the error.
+        evaluation: The object in the file.
+        path: Of the file, for the error.
 
     Raises:
-        InputError: an entry is of another form than in evaluation.json.
+        InputError: An entry has another form.
     """
-    kinds = evaluation.get("measures", {})
+    measures = evaluation.get("measures", {})
     tables: dict[str, Callable[[Any], bool]] = {
-        "measures": _is_table(_is_kind),
+        "measures": _is_table(_is_metric_info),
         "uncertainty": _is_table(_is_table(_is_uncertainty)),
-        "floors": _is_table(_is_table(_is_table(_is_figure))),
-        "attributes": _is_table(_is_table(_is_table(_is_figure))),
+        "floors": _is_table(_is_table(_is_table(_is_value))),
+        "attributes": _is_table(_is_table(_is_table(_is_value))),
         "protocol": _is_table(lambda value: True),
         "cost": _is_table(lambda seconds: is_number(seconds) and seconds >= 0),
     }
-    for name, fits in tables.items():
-        if not fits(evaluation.get(name, {})):
-            raise _unknown_form(path, name)
-    doubts = evaluation.get("uncertainty", {})
-    for name, kind in kinds.items():
+    for name, has_form in tables.items():
+        if not has_form(evaluation.get(name, {})):
+            raise _wrong_form(path, name)
+    uncertainties = evaluation.get("uncertainty", {})
+    for name, info in measures.items():
         rows = [evaluation.get(name, {})]
-        rows += [floor.get(name, {}) for floor in evaluation.get("floors", {}).values()]
+        rows += [reference.get(name, {}) for reference in evaluation.get("floors", {}).values()]
+        intervals = [confidence_interval(u or {}) for u in uncertainties.get(name, {}).values()]
         for row in rows:
-            if name in tables or not _is_table(_is_figure)(row):
-                raise _unknown_form(path, name)
-            ends = [interval(of_one or {}) for of_one in doubts.get(name, {}).values()]
-            figures = [one for one in row.values() if is_number(one)]
-            figures += [end for pair in ends for end in pair or ()]
-            if kind["unit"] in ("share", "auc") and any(abs(figure) > 1 for figure in figures):
-                raise InputError(f"{path}: {name!r} is no {kind['unit']}, it exceeds 1; {_REMEDY}")
+            if name in tables or not _is_table(_is_value)(row):
+                raise _wrong_form(path, name)
+            values = [value for value in row.values() if is_number(value)]
+            values += [end for interval in intervals for end in interval or ()]
+            if info["unit"] in ("share", "auc") and any(abs(value) > 1 for value in values):
+                raise InputError(f"{path}: {name!r} is no {info['unit']}, it exceeds 1; {_REMEDY}")
 
 
 _REMEDY = "run --mode=evaluate again"
 
 
-def _unknown_form(path, name):
+def _wrong_form(path, name):
     return InputError(f"{path}: {name!r} is not as this version writes it; {_REMEDY}")
 
 
-def _is_table(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda found: isinstance(found, dict) and all(fits(value) for value in found.values())
+def _is_table(has_form: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda entry: isinstance(entry, dict) and all(map(has_form, entry.values()))
 
 
-def _is_kind(found) -> bool:
+def _is_metric_info(entry) -> bool:
     return (
-        isinstance(found, dict)
-        and set(found) == {"unit", "better", "title"}
-        and found["unit"] in _UNITS
-        and found["better"] in _DIRECTIONS
-        and isinstance(found["title"], str)
+        isinstance(entry, dict)
+        and set(entry) == {"unit", "better", "title"}
+        and entry["unit"] in _UNITS
+        and entry["better"] in _DIRECTIONS
+        and isinstance(entry["title"], str)
     )
 
 
-def _is_figure(found) -> bool:
-    return found is None or is_number(found) or (isinstance(found, float) and not isfinite(found))
+def _is_value(entry) -> bool:
+    return entry is None or is_number(entry) or (isinstance(entry, float) and not isfinite(entry))
 
 
-def _is_uncertainty(found) -> bool:
-    if found is None:
+def _is_uncertainty(entry) -> bool:
+    if entry is None:
         return True
-    if not isinstance(found, dict):
+    if not isinstance(entry, dict):
         return False
-    ends = found.get("ci95")
-    is_interval = isinstance(ends, list) and len(ends) == 2 and all(map(_is_figure, ends))
-    return _is_figure(found.get("std")) and _is_figure(found.get("n")) and (not ends or is_interval)
+    ends = entry.get("ci95")
+    is_interval = isinstance(ends, list) and len(ends) == 2 and all(map(_is_value, ends))
+    return _is_value(entry.get("std")) and _is_value(entry.get("n")) and (not ends or is_interval)
 
 
 @dataclass(frozen=True)
 class Results:
-    """What was measured.
+    """The results of one evaluation.
 
     Attributes:
-        evaluation: of evaluation.json; empty where the run was not evaluated.
+        evaluation: The content of evaluation.json; empty for a run that was not evaluated.
     """
 
     evaluation: dict[str, Any]
 
     @property
-    def kinds(self) -> dict[str, Kind]:
-        """Of each measure, in their order."""
-        return {name: Kind(**kind) for name, kind in self.evaluation.get("measures", {}).items()}
+    def measures(self) -> dict[str, Kind]:
+        """Unit, direction and title of each measure, in their order."""
+        return {name: Kind(**info) for name, info in self.evaluation.get("measures", {}).items()}
 
     @property
     def is_outdated(self) -> bool:
-        """Whether an older version wrote it, which did not tell how its figures are read."""
-        told = ("protocol", "cost", "measures", "history", "attributes")
-        return "measures" not in self.evaluation and any(k not in told for k in self.evaluation)
+        """Whether an older version wrote it, without the measures' units."""
+        other_keys = ("protocol", "cost", "measures", "history", "attributes")
+        return "measures" not in self.evaluation and not self.evaluation.keys() <= set(other_keys)
 
     def values(self, measure: str) -> dict[str, Any]:
-        """Endpoint → value."""
+        """Value by endpoint."""
         return self.evaluation.get(measure) or {}
 
     def uncertainty(self, measure: str, endpoint: str) -> dict[str, Any]:
-        """Of a value; empty where nothing is known."""
-        of_measure = self.evaluation.get("uncertainty", {}).get(measure, {})
-        return of_measure.get(endpoint) or {}
+        """Of a value; empty where it is unknown."""
+        return self.evaluation.get("uncertainty", {}).get(measure, {}).get(endpoint) or {}
 
-    def floors(self, measure: str) -> dict[str, dict[str, Any]]:
-        """Floor → endpoint → value, of the floors that have the measure."""
-        floors = self.evaluation.get("floors", {})
-        return {name: values[measure] for name, values in floors.items() if values.get(measure)}
+    def references(self, measure: str) -> dict[str, dict[str, Any]]:
+        """Value by reference and endpoint, of the references that have the measure."""
+        references = self.evaluation.get("floors", {})
+        return {name: values[measure] for name, values in references.items() if values.get(measure)}
 
     def endpoints(self, *measures: str) -> list[str]:
-        """Those of the encoder that the measures were taken of, the usual ones first."""
-        found: dict[str, None] = {}
+        """The encoder's endpoints of the measures, in the order conv, fc, global, others."""
+        endpoints: dict[str, None] = {}
         for measure in measures:
-            for values in (self.values(measure), *self.floors(measure).values()):
-                found |= dict.fromkeys(values)
-        first = [endpoint for endpoint in _FIRST_ENDPOINTS if endpoint in found]
-        return first + [e for e in found if e not in (*first, "pixels")]
+            for values in (self.values(measure), *self.references(measure).values()):
+                endpoints |= dict.fromkeys(values)
+        first = [endpoint for endpoint in _FIRST_ENDPOINTS if endpoint in endpoints]
+        return first + [e for e in endpoints if e not in (*first, "pixels")]
 
     @property
     def ranking(self) -> list[str]:
-        """The measures of the global feature that rank on one axis: shares and AUCs."""
+        """The measures that rank the global feature and share an axis: fractions and AUCs."""
         return [
             name
-            for name, kind in self.kinds.items()
-            if kind.better == "higher"
-            and kind.unit in ("share", "auc")
+            for name, info in self.measures.items()
+            if info.better == "higher"
+            and info.unit in ("share", "auc")
             and is_number(self.values(name).get("global"))
         ]
 
@@ -162,10 +162,10 @@ class Results:
     def lacks_labels(self) -> bool:
         """Whether nothing ranks the run because its images have no labels."""
         protocol = self.evaluation.get("protocol", {})
-        return self.headline is None and any(NO_LABELS in str(told) for told in protocol.values())
+        return self.headline is None and any(NO_LABELS in str(text) for text in protocol.values())
 
     def summary(self) -> str:
-        """One sentence, as HTML: the headline of the global feature beside its floors."""
+        """One sentence: the headline of the global feature beside its references; may be Markup."""
         measure = self.headline
         if self.is_outdated:
             return "An older version measured this run; evaluate it again by --mode=evaluate."
@@ -180,15 +180,20 @@ class Results:
             )
         if measure is None:
             return "No accuracy of the global feature was measured."
-        kind = self.kinds[measure]
-        value = amount(kind, self.values(measure)["global"])
-        value += spread(kind, self.uncertainty(measure, "global"))
-        floors = [
-            f"{amount(kind, floor)} with {label(name)}"
-            for name, values in self.floors(measure).items()
-            if is_number(floor := values.get("global", values.get("pixels")))
+        info = self.measures[measure]
+        value = format_value(self.values(measure)["global"], info.unit)
+        value += format_std(self.uncertainty(measure, "global"), info.unit)
+        references = [
+            f"{format_value(reference, info.unit)} with {label(name)}"
+            for name, values in self.references(measure).items()
+            if is_number(reference := values.get("global", values.get("pixels")))
         ]
-        beside = f"beside {listed(floors)}" if floors else "no floor was measured beside it"
-        name, colon, what = kind.title.partition(": ")
-        title = escape(f"{name} ({what})" if colon else name)
-        return f"The {title} on the global feature reaches <strong>{value}</strong>, {beside}."
+        name, colon, detail = info.title.partition(": ")
+        sentence = "The {} on the global feature reaches <strong>{}</strong>, {}."
+        return Markup(sentence).format(
+            f"{name} ({detail})" if colon else name,
+            value,
+            f"beside {join_with_and(references)}"
+            if references
+            else "no floor was measured beside it",
+        )

@@ -5,7 +5,7 @@ import math
 import re
 
 import pytest
-from made_report import EXPERIMENT, lines, row, section, write
+from sample_report import EXPERIMENT, lines, row, section, write
 
 from dim_tf import preconditions
 from dim_tf.errors import InputError
@@ -54,7 +54,7 @@ def make(tmp_path):
 
 def compared(folder, *runs):
     path = folder / "page" / "report.html"
-    compare.write(path, runs)
+    compare.write_comparison(path, runs)
     return path.read_text(encoding="utf-8")
 
 
@@ -150,7 +150,7 @@ def test_other_data_are_not_comparable(tmp_path, make):
         (
             {"holdout": 0.1},
             "fingerprint b",
-            "different test images (the data set&#x27;s, 10 % held out)",
+            "different test images (the data set&#39;s, 10 % held out)",
         ),
         ({}, "fingerprint b", "different copies of the images (fingerprint a, fingerprint b)"),
         ({}, None, ""),  # of an earlier version, which does not tell
@@ -197,12 +197,12 @@ def test_the_mode_writes_the_page_and_stands_alone(tmp_path, make, capsys):
 def test_runs_are_found_by_name_and_by_path(tmp_path, make, monkeypatch):
     a, b = make("a", None), make("b", None)
     monkeypatch.chdir(tmp_path)
-    found = compare.folders(f"a, {b}")
+    found = compare.run_folders(f"a, {b}")
     assert [path.resolve() for path in found] == [a, b]
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert compare.folders("~/runs/a,~/runs/b") == [a, b]
-    assert str(compare.target(found, "")) == "runs/compare-a-b/report.html"
-    assert str(compare.target(found, "here")) == "here/report.html"
+    assert compare.run_folders("~/runs/a,~/runs/b") == [a, b]
+    assert str(compare.page_path(found, "")) == "runs/compare-a-b/report.html"
+    assert str(compare.page_path(found, "here")) == "here/report.html"
 
 
 @pytest.mark.parametrize(
@@ -218,15 +218,15 @@ def test_wrong_runs_are_refused(tmp_path, make, monkeypatch, names, message):
     make("a", None)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=message):
-        compare.folders(names)
+        compare.run_folders(names)
 
 
 def test_a_page_does_not_replace_the_report_of_a_run(make):
     folder = make("a", None)
     with pytest.raises(InputError, match="holds a run"):
-        compare.target([folder, folder], str(folder))
+        compare.page_path([folder, folder], str(folder))
     with pytest.raises(InputError, match="give --run_dir"):
-        compare.target([folder] * 150, "")
+        compare.page_path([folder] * 150, "")
 
 
 @pytest.mark.parametrize(

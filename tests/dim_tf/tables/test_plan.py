@@ -67,8 +67,8 @@ def test_names_are_those_of_the_papers_rows():
     for key in ("1", "2"):
         for row in TABLES[key].rows:
             assert row.figures or "not in the paper" in row.name
-    assert paper.figures("cifar10", "DIM(L) DV*")
-    assert paper.figures("digits", "VAE") == {}
+    assert paper.values("cifar10", "DIM(L) DV*")
+    assert paper.values("digits", "VAE") == {}
 
 
 def test_all_rows_come_with_the_first_seed_before_any_with_the_next():

@@ -163,16 +163,16 @@ def test_no_folder_of_this_machine_is_told(tmp_path):
 
 def test_a_row_that_is_finished_while_the_table_is_written_is_in_it(tmp_path, monkeypatch):
     plan = plan_of(tmp_path)
-    from dim_tf.tables import page
+    from dim_tf.tables import table_page
 
     finish(plan, "dim_l_jsd", 0, probes(0.62))
-    original = page.write
+    original = table_page.write_table_page
 
     def slow(summary):
         original(summary)
         finish(plan, "dim_l_dv", 0, probes(0.58))
 
-    monkeypatch.setattr(page, "write", slow)
+    monkeypatch.setattr(table_page, "write_table_page", slow)
     write(plan)
     table = json.loads((tmp_path / "table1.json").read_text(encoding="utf-8"))
     found = {row["row"]: row["figures"] for row in table["rows"] if row["figures"]}

@@ -5,7 +5,7 @@ import json
 import chromium
 import numpy as np
 import pytest
-from made_report import EVALUATION, EXPERIMENT, every_picture, images, lines, write
+from sample_report import EVALUATION, EXPERIMENT, every_figure, lines, random_images, write
 
 from dim_tf.evaluation import compare
 
@@ -45,14 +45,14 @@ def pages(tmp_path_factory):
             experiment=experiment,
             evaluation=EVALUATION,
             metrics=metrics,
-            panels=every_picture(),
+            figures=every_figure(),
         )
         (folder / "experiment.json").write_text(json.dumps(experiment))
         (folder / "evaluation.json").write_text(json.dumps(EVALUATION))
         (folder / "metrics.jsonl").write_text("\n".join(map(json.dumps, metrics)))
         folders.append(folder)
     path = tmp_path_factory.mktemp("compare") / "report.html"
-    compare.write(path, folders)
+    compare.write_comparison(path, folders)
     return {"report": (folders[0] / "report.html").as_uri(), "compare": path.as_uri()}
 
 
@@ -142,7 +142,7 @@ def test_the_pointer_tells_a_dot_by_its_own_image(browser, pages):
     left, top, width, height = (int(part) for part in box.split())
     n = 8  # four cats and four dogs stand before
     assert (left, top, width, height) == (5 * (n % 4), 6 * (n // 4), 5, 6)
-    assert len(images(12)) == 12
+    assert len(random_images(12)) == 12
 
 
 def test_a_class_is_hidden_with_its_images(browser, pages):

@@ -5,14 +5,14 @@ import re
 
 import numpy as np
 import pytest
-from made_report import lines
+from sample_report import lines
 
 from dim_tf.evaluation.pictures import Histogram
 from dim_tf.evaluation.report import charts
 
 
 def curves(metrics):
-    return charts.curves([charts.Run("", metrics)])
+    return charts.training_curves([charts.Run("", metrics)])
 
 
 def points(chart, which=0):
@@ -91,7 +91,7 @@ def test_runs_share_their_axes_and_have_their_letters():
         charts.Run("A", lines(40, loss=lambda s: 1.0)),
         charts.Run("B", lines(20, loss=lambda s: 2.0, local_mi=float)),
     ]
-    chart = charts.curves(runs)
+    chart = charts.training_curves(runs)
     first, second = points(chart), points(chart, 1)
     assert first[:, 0].max() == pytest.approx(charts.WIDTH)
     assert second[:, 0].max() == pytest.approx(charts.WIDTH * 19 / 39, abs=0.1)

@@ -41,7 +41,7 @@ def test_every_setting_that_is_read_is_one():
 def test_rows_are_the_objective_and_full_supervision():
     found = paper.rows({**LOCAL, "dataset": "stl10"})
     assert [row.objective for row in found] == ["DIM(L) JSD", "fully supervised"]
-    assert found[0].figures["mlp_probe"] == {"conv": 72.86, "fc": 70.85, "global": 65.93}
+    assert found[0].values["mlp_probe"] == {"conv": 72.86, "fc": 70.85, "global": 65.93}
 
 
 def test_second_hand_figures_say_so():

@@ -8,7 +8,8 @@ import re
 import numpy as np
 from PIL import Image
 
-from dim_tf.evaluation import pictures, report
+from dim_tf.evaluation import pictures
+from dim_tf.evaluation.report.run_report import write_run_report
 
 EXPERIMENT = {
     "name": "cifar10_jsd",
@@ -63,9 +64,9 @@ def one_measure(values, unit="share", better="higher", **beside):
 
 def write(folder, **given):
     """Writes a report of what the test gives and returns the page."""
-    content = {"experiment": EXPERIMENT, "evaluation": {}, "metrics": [], "panels": []}
+    content = {"experiment": EXPERIMENT, "evaluation": {}, "metrics": [], "figures": []}
     path = folder / "report.html"
-    report.write(path, **{**content, "versions": {"keras": "3.1"}, **given})
+    write_run_report(path, **{**content, "versions": {"keras": "3.1"}, **given})
     return path.read_text(encoding="utf-8")
 
 
@@ -88,39 +89,39 @@ def lines(steps, **values):
     ]
 
 
-def images(count, channels=3, seed=0):
+def random_images(count, channels=3, seed=0):
     """uint8 [count, 6, 5, channels]."""
     return np.random.default_rng(seed).integers(0, 200, (count, 6, 5, channels), np.uint8)
 
 
 def neighbours(channels=3, same_label=None):
-    pixels = images(8, channels).reshape(2, 4, 6, 5, channels)
+    pixels = random_images(8, channels).reshape(2, 4, 6, 5, channels)
     return pictures.NeighbourPanel("global, L1", pixels[:, 0], pixels[:, 1:], same_label)
 
 
 def projection(points=12, with_images=True):
     """Points of three classes, one class after the other around."""
     places = np.random.default_rng(0).normal(size=(points, 2))
-    shown = images(points) if with_images else None
+    shown = random_images(points) if with_images else None
     labels = np.arange(points) % 3
     return pictures.Projection("global, PCA", places, labels, ("cat", "dog", "frog"), shown)
 
 
-def every_picture():
+def every_figure():
     """One of each kind."""
     counts = np.array([[8, 2, 0], [3, 7, 0], [0, 0, 10]])
     densities = {"encoder": np.array([0.2, 0.8]), "prior": np.array([0.5, 0.5])}
     return [
         neighbours(3, np.array([[True, False, False], [True, True, False]])),
-        pictures.SampleGrid("generated images", images(9)),
-        pictures.Reconstructions("from global, L2", images(4), images(4, seed=1)),
+        pictures.SampleGrid("generated images", random_images(9)),
+        pictures.Reconstructions("from global, L2", random_images(4), random_images(4, seed=1)),
         projection(),
         pictures.ConfusionMatrix("MLP probe", counts, ("cat", "dog", "frog")),
         pictures.Histogram("units of global", np.array([0.0, 1.0, 2.0]), densities),
     ]
 
 
-def decoded(page):
-    """The pictures of the page, decoded, in their order."""
+def decode_images(page):
+    """The pictures of the page, decode_images, in their order."""
     files = re.findall(r'<im(?:g|age) [^>]*?(?:src|href)="data:image/png;base64,([^"]*)"', page)
     return [np.asarray(Image.open(io.BytesIO(base64.b64decode(file)))) for file in files]

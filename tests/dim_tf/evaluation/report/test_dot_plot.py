@@ -3,9 +3,9 @@
 import re
 
 import pytest
-from made_report import EVALUATION, EXPERIMENT, one_measure
+from sample_report import EVALUATION, EXPERIMENT, one_measure
 
-from dim_tf.evaluation.report import marks
+from dim_tf.evaluation.report import dot_plot
 from dim_tf.evaluation.report.results import Results
 
 
@@ -17,7 +17,7 @@ def placed(page):
 
 def test_marks_stand_at_their_values():
     """MLP probe: 0.4987, random 0.3512, pixels 0.3834, paper 0.6696; AUC 0.8512: 0.3 to 0.9."""
-    found = placed(marks.of_run(EXPERIMENT, Results(EVALUATION)))
+    found = placed(dot_plot.run_dot_plot(EXPERIMENT, Results(EVALUATION)))
     expected = {
         "this run: 49.9%": 0.4987,
         "random weights: 35.1%": 0.3512,
@@ -37,7 +37,7 @@ def test_each_floor_has_a_mark_of_its_own():
         "pixels": {"m": {"pixels": 0.3}},
     }
     evaluation = one_measure({"global": 0.5}, floors=floors)
-    page = marks.of_run({**EXPERIMENT, "dataset": "digits"}, Results(evaluation))
+    page = dot_plot.run_dot_plot({**EXPERIMENT, "dataset": "digits"}, Results(evaluation))
     found = re.findall(r'<i class="dot ([^"]*)" style="left:[^>]*title="(.*?)"', page)
     assert found == [
         ("random", "random weights: 20.0%"),
@@ -52,20 +52,22 @@ def test_the_interval_reaches_from_end_to_end():
     uncertainty = {"m": {"global": {"std": None, "n": 1, "ci95": [0.42, 0.58]}}}
     floors = {"pixels": {"m": {"pixels": 0.2}}}
     evaluation = one_measure({"global": 0.5}, uncertainty=uncertainty, floors=floors)
-    page = marks.of_run({**EXPERIMENT, "dataset": "digits"}, Results(evaluation))
+    page = dot_plot.run_dot_plot({**EXPERIMENT, "dataset": "digits"}, Results(evaluation))
     whisker = re.search(r'whisker run" style="left:([\d.]+)%;width:calc\(([\d.]+)%', page)
     begin, end = (float(place) for place in whisker.groups())  # the axis: 20 % to 60 %
     assert (begin, end) == (pytest.approx(100 * 0.22 / 0.4), pytest.approx(100 * 0.38 / 0.4))
 
 
 def test_what_ranks_nothing_or_is_no_share_is_left_out():
-    page = marks.of_run(EXPERIMENT, Results(EVALUATION))
+    page = dot_plot.run_dot_plot(EXPERIMENT, Results(EVALUATION))
     assert "Neural dependency" not in page
     assert "Effective rank" not in page
 
 
 def test_one_figure_alone_is_no_picture():
     assert (
-        marks.of_run({**EXPERIMENT, "dataset": "digits"}, Results(one_measure({"global": 0.5})))
+        dot_plot.run_dot_plot(
+            {**EXPERIMENT, "dataset": "digits"}, Results(one_measure({"global": 0.5}))
+        )
         == ""
     )

@@ -5,19 +5,20 @@ import dataclasses
 import hashlib
 import os
 import re
+from html import unescape
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from made_report import (
+from sample_report import (
     EVALUATION,
     EXPERIMENT,
-    every_picture,
-    images,
+    every_figure,
     lines,
     neighbours,
     one_measure,
     projection,
+    random_images,
     row,
     section,
     write,
@@ -33,7 +34,7 @@ VOID = {"meta", "link", "img", "input", "br"}
 def full(tmp_path):
     """A page with everything."""
     metrics = lines(9, loss=lambda s: 1 / s, online_probe=lambda s: s / 9)
-    return write(tmp_path, evaluation=EVALUATION, metrics=metrics, panels=every_picture())
+    return write(tmp_path, evaluation=EVALUATION, metrics=metrics, figures=every_figure())
 
 
 def test_page_loads_nothing(full):
@@ -121,10 +122,10 @@ def test_everything_is_escaped(tmp_path):
             "cost": {bad: 1.0},
         },
         metrics=lines(3, **{bad: float}),
-        panels=[
+        figures=[
             pictures.NeighbourPanel(bad, neighbours().queries, neighbours().neighbours, None),
-            pictures.SampleGrid(bad, images(2)),
-            pictures.Reconstructions(bad, images(2), images(2)),
+            pictures.SampleGrid(bad, random_images(2)),
+            pictures.Reconstructions(bad, random_images(2), random_images(2)),
             pictures.Projection(bad, places, np.arange(2), (bad, bad), None),
             pictures.ConfusionMatrix(bad, counts, (bad, bad)),
             pictures.Histogram(bad, np.arange(3.0), {bad: np.ones(2)}),
@@ -148,7 +149,7 @@ def test_without_labels_the_neighbours_come_first(tmp_path):
     evaluation = one_measure({"global": 0.5}, better=None)
     lacking = evaluation | {"protocol": {"linear": f"left out: {NO_LABELS}"}}
     for given, first in ((evaluation, "All measures"), (lacking, "Nearest neighbours")):
-        page = write(tmp_path, evaluation=given, panels=[neighbours()])
+        page = write(tmp_path, evaluation=given, figures=[neighbours()])
         headings = re.findall("<h2>(.*?)</h2>", page)
         assert headings[0] == first
         assert headings.count("Nearest neighbours") == 1
@@ -158,7 +159,7 @@ def test_a_generator_has_samples_and_no_measures(tmp_path):
     page = write(
         tmp_path,
         experiment={**EXPERIMENT, "model": "generator"},
-        panels=[pictures.SampleGrid("generated images", images(4, 1))],
+        figures=[pictures.SampleGrid("generated images", random_images(4, 1))],
     )
     assert "<h2>Samples</h2>" in page
     headings = re.findall("<h2>(.*?)</h2>", page)
@@ -170,7 +171,7 @@ def test_an_encoder_from_elsewhere_was_not_trained_here(tmp_path):
     page = write(tmp_path, experiment=experiment, evaluation=EVALUATION)
     assert "an encoder from elsewhere · cifar10" in page
     assert "<h2>Training</h2>" not in page
-    assert "tf.saved_model.load(&quot;models/theirs&quot;)" in section(page, "Use the encoder")
+    assert 'tf.saved_model.load("models/theirs")' in unescape(section(page, "Use the encoder"))
     assert "paper, DIM" not in page
 
 
@@ -178,7 +179,7 @@ def test_settings_versions_and_loading(tmp_path):
     page = write(tmp_path)
     assert row(page, "beta") == ["1.0"]
     assert "<dt>keras</dt><dd>3.1</dd>" in page
-    assert "Path(&quot;exported/cifar10_jsd&quot;).glob" in section(page, "Use the encoder")
+    assert 'Path("exported/cifar10_jsd").glob' in unescape(section(page, "Use the encoder"))
 
 
 def test_the_code_loads_the_newest_version(tmp_path, monkeypatch):
@@ -186,10 +187,9 @@ def test_the_code_loads_the_newest_version(tmp_path, monkeypatch):
     for version in ("9", "10", ".2"):
         (tmp_path / "exported/cifar10_jsd" / version).mkdir(parents=True)
     page = write(tmp_path)
-    code = re.search("<code>(from .*?)</code>", section(page, "Use the encoder"), re.DOTALL).group(
-        1
-    )
-    code = code.replace("&quot;", '"').split("encoder =")[0].replace("import tensorflow as tf", "")
+    usage = section(page, "Use the encoder")
+    code = unescape(re.search("<code>(from .*?)</code>", usage, re.DOTALL).group(1))
+    code = code.split("encoder =")[0].replace("import tensorflow as tf", "")
     monkeypatch.chdir(tmp_path)
     found = {}
     exec(code, found)
@@ -210,16 +210,16 @@ def test_failing_write_leaves_the_previous_file(tmp_path, monkeypatch):
 
 
 def test_maps_are_numbered(tmp_path):
-    page = write(tmp_path, panels=[projection(), projection()])
+    page = write(tmp_path, figures=[projection(), projection()])
     assert re.findall(r'id="(map\d|sheet\d)"', page) == ["map1", "sheet1", "map2"]
 
 
-HOSTILE = "<script>alert('1')</script>\"><img src=x onerror=alert(1)>&amp;"
+HOSTILE = "<script>alert('1')</script>\"><img src=x onerror=alert(1)>&amp;{{ 7 * 7 }}"
 
 
 def test_no_name_or_label_or_path_becomes_markup(tmp_path):
     """Names of runs, classes and measures come from flagfiles, folders and data sets."""
-    made = every_picture()
+    made = every_figure()
     for at, picture in enumerate(made):
         named = {f.name for f in dataclasses.fields(picture)}
         new = {"title": HOSTILE} if "title" in named else {}
@@ -244,7 +244,7 @@ def test_no_name_or_label_or_path_becomes_markup(tmp_path):
             experiment=experiment | {"encoder_path": path},
             evaluation=evaluation,
             metrics=lines(3, **{HOSTILE: lambda step: step, "loss": lambda step: step}),
-            panels=made,
+            figures=made,
             versions={HOSTILE: HOSTILE},
         )
         found = _Tags()
@@ -253,7 +253,8 @@ def test_no_name_or_label_or_path_becomes_markup(tmp_path):
         assert not found.handlers
         assert found.sources <= {"data"}
         assert page.count("<script") == 1
-        assert "alert(&#x27;1&#x27;)" in page
+        assert "alert(&#39;1&#39;)" in page
+        assert "{{ 7 * 7 }}" in page  # no value is a template
 
 
 class _Tags(HTMLParser):

@@ -5,10 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_report import decoded
-from made_report import projection as made
+from sample_report import decode_images, projection
 
-from dim_tf.evaluation.report.maps import SIZE, colour_of, projection, projections
+from dim_tf.evaluation.report.embedding_plot import (
+    SIZE,
+    class_style,
+    embedding_plot,
+    embedding_plots,
+)
 
 
 def places(page):
@@ -21,8 +25,8 @@ def places(page):
 
 def test_points_keep_their_shape_in_their_class():
     """One scale for both axes, y upwards, nothing outside."""
-    given = made(points=30)
-    found = places(projection(given, 1, {}))
+    given = projection(points=30)
+    found = places(embedding_plot(given, 1, {}))
     assert list(found) == ["cat", "dog", "frog"]
     ordered = np.concatenate([given.points[given.labels == label] for label in range(3)])
     placed = np.concatenate(list(found.values()))
@@ -35,9 +39,9 @@ def test_points_keep_their_shape_in_their_class():
 
 def test_images_are_in_the_order_of_the_paths():
     """page.js finds the image of the n-th dot at the n-th place of the sheet."""
-    given = made(points=10)
-    page = projection(given, 1, {})
-    (sheet,) = decoded(page)
+    given = projection(points=10)
+    page = embedding_plot(given, 1, {})
+    (sheet,) = decode_images(page)
     order = [i for label in range(3) for i in np.flatnonzero(given.labels == label)]
     assert re.search('data-across="4" data-width="5" data-height="6"', page)
     for n, i in enumerate(order):
@@ -46,16 +50,16 @@ def test_images_are_in_the_order_of_the_paths():
 
 
 def test_maps_of_the_same_images_share_their_sheet():
-    given = made(points=10)
+    given = projection(points=10)
     others = replace(given, images=given.images[::-1])
-    page = projections([given, replace(given, points=given.points[::-1]), others])
-    assert len(decoded(page)) == 2
+    page = embedding_plots([given, replace(given, points=given.points[::-1]), others])
+    assert len(decode_images(page)) == 2
     assert re.findall('<image id="(.*?)"', page) == ["sheet1", "sheet3"]
     assert re.findall('data-sheet="(.*?)"', page) == ["sheet1", "sheet1", "sheet3"]
 
 
 def test_classes_can_be_hidden_and_are_named_on_the_map():
-    page = projection(made(), 1, {})
+    page = embedding_plot(projection(), 1, {})
     assert re.findall(r'data-class="(c\d)" checked>(.*?)<', page) == [
         ("c0", "cat"),
         ("c1", "dog"),
@@ -66,18 +70,18 @@ def test_classes_can_be_hidden_and_are_named_on_the_map():
 
 def test_names_do_not_cover_each_other():
     """All classes in one place."""
-    given = replace(made(), points=np.zeros((12, 2)))
+    given = replace(projection(), points=np.zeros((12, 2)))
     heights = [
         float(y)
-        for y in re.findall(r'<text class="c\d" x="\S+" y="(.*?)"', projection(given, 1, {}))
+        for y in re.findall(r'<text class="c\d" x="\S+" y="(.*?)"', embedding_plot(given, 1, {}))
     ]
     assert len(heights) == 3
     assert min(np.diff(sorted(heights))) >= 24
 
 
 def test_without_labels_and_images_there_are_dots_alone():
-    given = replace(made(), labels=None, label_names=(), images=None)
-    page = projection(given, 1, {})
+    given = replace(projection(), labels=None, label_names=(), images=None)
+    page = embedding_plot(given, 1, {})
     assert len(places(page)[""]) == 12
     assert "<input" not in page
     assert "<image" not in page
@@ -85,7 +89,7 @@ def test_without_labels_and_images_there_are_dots_alone():
 
 
 def test_many_classes_have_colours_of_their_own():
-    assert len({colour_of(index) for index in range(100)}) == 100
+    assert len({class_style(index) for index in range(100)}) == 100
 
 
 @pytest.mark.parametrize(
@@ -94,9 +98,9 @@ def test_many_classes_have_colours_of_their_own():
         ({"points": np.full((12, 2), np.nan)}, "expected finite ones"),
         ({"points": np.zeros((12, 3))}, r"expected finite ones, \[N, 2\]"),
         ({"labels": np.zeros(5, int)}, "5 labels of 12 points"),
-        ({"images": made(3).images}, "3 images of 12 points"),
+        ({"images": projection(3).images}, "3 images of 12 points"),
     ],
 )
 def test_what_does_not_fit_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        projection(replace(made(), **change), 1, {})
+        embedding_plot(replace(projection(), **change), 1, {})

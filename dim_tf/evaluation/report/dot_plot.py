@@ -1,0 +1,117 @@
+"""Values on one axis: a run's metrics beside its references, the paper's or other runs' values."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from dim_tf.evaluation.report import paper
+from dim_tf.evaluation.report.formatting import (
+    confidence_interval,
+    format_value,
+    is_number,
+    label,
+)
+from dim_tf.evaluation.report.rendering import render
+from dim_tf.evaluation.report.results import Results
+
+# The style class of each reference's dots.
+_REFERENCE_CSS = {"random_encoder": "random", "start_weights": "start", "pixels": "pixels"}
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One value.
+
+    Attributes:
+        value: Its position on the axis.
+        text: Its name and value, for the tooltip.
+        css: The style class of its shape and colour.
+        letter: Inside of it; empty for none.
+        interval: The 95% interval; None where it is unknown.
+    """
+
+    value: float
+    text: str
+    css: str
+    letter: str = ""
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """The values of one metric.
+
+    Attributes:
+        title: Of the metric.
+        dots: Its values; the last dot is drawn above the others.
+        summary: At the end of the line.
+    """
+
+    title: str
+    dots: Sequence[Dot]
+    summary: str
+
+
+def run_dot_plot(experiment: dict[str, Any], results: Results) -> Markup:
+    """The metrics of the global feature on one axis; empty where there are fewer than two values.
+
+    Args:
+        experiment: The run's settings.
+        results: Its metrics.
+    """
+    lines = []
+    legend_texts: dict[str, str] = {}
+    rows = paper.rows(experiment)[:1]
+    for measure in results.ranking:
+        info = results.measures[measure]
+        value = results.values(measure)["global"]
+        compared: dict[str, tuple[str, Any]] = {}  # style class -> name and value
+        for name, values in results.references(measure).items():
+            css = _REFERENCE_CSS.get(name, "random")
+            compared[css] = label(name), values.get("global", values.get("pixels"))
+        for row in rows:
+            percent = row.values.get(measure, {}).get("global")
+            is_comparable = row.objective != paper.SUPERVISED and info.unit == "share"
+            if is_comparable and percent is not None:
+                compared["paper"] = f"the paper, {row.objective}", percent / 100
+        dots = [
+            Dot(number, f"{name}: {format_value(number, info.unit)}", css)
+            for css, (name, number) in compared.items()
+            if is_number(number)
+        ]
+        legend_texts |= {dot.css: compared[dot.css][0] for dot in dots}
+        interval = confidence_interval(results.uncertainty(measure, "global"))
+        text = format_value(value, info.unit)
+        dots.append(Dot(value, f"this run: {text}", "run", interval=interval))
+        lines.append(Line(info.title, dots, text))
+    if sum(len(line.dots) for line in lines) < 2:
+        return Markup()
+    texts = {"run": "this run, with its 95% interval where it is known", **legend_texts}
+    return Markup("<h3>Global feature</h3>{}{}").format(dot_plot(lines), legend(texts.items()))
+
+
+def legend(entries: Iterable[tuple[str, str]]) -> Markup:
+    """The legend of a dot plot.
+
+    Args:
+        entries: The style class and the text of each kind of dot.
+    """
+    return render("dot_legend.html", entries=entries)
+
+
+def dot_plot(lines: Sequence[Line]) -> Markup:
+    """The lines over one axis from a multiple of 10% to another, with labelled ticks."""
+    values = [v for line in lines for dot in line.dots for v in (dot.value, *(dot.interval or ()))]
+    low, high = math.floor(10 * min(values)) / 10, math.ceil(10 * max(values)) / 10
+    low, high = max(low, -1.0), max(high, low + 0.1)
+    step = 0.1 if high - low <= 0.61 else 0.2
+    count = round((high - low) / step + 1e-9)
+    ticks = [low + step * index for index in range(count + 1) if low + step * index <= high + 1e-9]
+
+    def position(value: float) -> str:
+        return f"{100 * min(max((value - low) / (high - low), 0), 1):.2f}%"
+
+    return render("dot_plot.html", lines=lines, ticks=ticks, position=position)

@@ -1,0 +1,112 @@
+"""Values and names as text. Imports nothing else of the package, so that any stage can use it."""
+
+import json
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any, TypeGuard
+
+_WORDS = {"knn": "kNN", "tsne": "t-SNE"} | {
+    word: word.upper()
+    for word in ("auc", "mi", "mine", "mlp", "ms", "ndm", "nmi", "pca", "ssim", "svm")
+}
+_LABELS = {
+    "random_encoder": "random weights",
+    "pixels": "raw pixels",
+    "ci95": "95% interval",
+}
+
+
+# Larger than any float32, and its square is finite.
+LARGEST = 1e100
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether `value` is a finite real number of at most `LARGEST`."""
+    if not isinstance(value, Real):
+        return False
+    size: Any = abs(value)
+    return bool(size <= LARGEST)  # which NaN is not
+
+
+def format_number(value: float) -> str:
+    """Four significant digits; an exponent only for very large and very small numbers."""
+    text = f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"
+    return text.replace("-", "−")
+
+
+def format_value(value: Any, unit: str = "", percent: str = "%") -> str:
+    """A metric's value in its unit.
+
+    Args:
+        value: The value; anything but a finite number becomes a dash.
+        unit: As in `MetricInfo.unit`: fractions are shown in percent with one decimal, AUCs with
+            three decimals, all others by `format_number`.
+        percent: Follows a percentage.
+    """
+    if not is_number(value):
+        return "–"
+    if unit == "auc":
+        return f"{value:.3f}"
+    if unit == "share":
+        return f"{100 * value:.1f}{percent}".replace("-", "−")
+    return format_number(value)
+
+
+def format_std(uncertainty: dict[str, Any], unit: str = "") -> str:
+    """' ± std'; empty without a standard deviation, or with one repetition only."""
+    known = is_number(uncertainty.get("std")) and (uncertainty.get("n") or 0) > 1
+    return f" ± {format_value(uncertainty['std'], unit, percent='')}" if known else ""
+
+
+def confidence_interval(uncertainty: dict[str, Any]) -> tuple[float, float] | None:
+    """The 95% interval; None where it is unknown."""
+    ends = uncertainty.get("ci95")
+    if not ends or not all(is_number(end) for end in ends):
+        return None
+    return ends[0], ends[1]
+
+
+def format_interval(interval: tuple[float, float] | None, unit: str = "") -> str:
+    """The 95% interval in words; empty for None."""
+    if interval is None:
+        return ""
+    low, high = (format_value(end, unit) for end in interval)
+    return f"95% interval {low} to {high}"
+
+
+def format_uncertainty(uncertainty: dict[str, Any], unit: str = "") -> str:
+    """The number of repetitions and the 95% interval, each where it is known."""
+    repetitions = f"n = {uncertainty['n']}" if uncertainty.get("n") else ""
+    interval = format_interval(confidence_interval(uncertainty), unit)
+    return ", ".join(filter(None, [repetitions, interval]))
+
+
+def format_duration(seconds: float) -> str:
+    """Hours, minutes or seconds, with one decimal."""
+    if seconds >= 3600:
+        return f"{seconds / 3600:.1f} h"
+    if seconds >= 100:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds:.1f} s"
+
+
+def label(name: str) -> str:
+    """A name with underscores in words: "mlp_probe" becomes "MLP probe"."""
+    words = [_WORDS.get(word, word) for word in name.split("_")]
+    return _LABELS.get(name, " ".join(words))
+
+
+def join_with_and(items: Sequence[str]) -> str:
+    """The items as a sentence lists them: "a, b and c"."""
+    *first, last = items or [""]
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def capitalize_first(text: str) -> str:
+    """`text` with a capital first letter; the others stay as they are."""
+    return text[:1].upper() + text[1:]
+
+
+def format_setting(value: Any) -> str:
+    """A setting as text: strings as they are, everything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

@@ -1,0 +1,137 @@
+"""A table as an HTML page in the style of the runs' reports."""
+
+from collections.abc import Sequence
+from string import ascii_uppercase
+from typing import Any
+
+from markupsafe import Markup
+
+from dim_tf import metrics_file
+from dim_tf.evaluation.report import charts
+from dim_tf.evaluation.report.dot_plot import Dot, Line, dot_plot, legend
+from dim_tf.evaluation.report.formatting import format_duration, format_number, format_value
+from dim_tf.evaluation.report.metric_tables import definition_list, settings_table
+from dim_tf.evaluation.report.page import write_page
+from dim_tf.evaluation.report.rendering import render
+from dim_tf.tables import words
+from dim_tf.tables.summary import Summary
+
+
+def write_table_page(summary: Summary) -> None:
+    """Writes the page into the table's folder."""
+    plan = summary.plan
+    num_measured = sum(1 for line in summary.lines if line.records)
+    sections = {
+        "Table": _rows_table(summary),
+        "Beside the paper": _dot_plots(summary),
+        "Order": _list([words.order_told(order) for order in summary.orders]),
+        "Gaps": _list(summary.gaps),
+        "Training": _training_curves(summary),
+        "Notes": _list(words.notes(summary)),
+        "Cost": _cost_table(summary),
+        "Protocol": definition_list(_protocol(summary)),
+        "Command": render("usage.html", code=words.command(summary), folder=""),
+        "Settings": settings_table(words.shared_settings(plan)),
+    }
+    write_page(
+        plan.folder / f"{plan.name}.html",
+        plan.table.title,
+        f"{plan.dataset} · {plan.experiment.epochs:,} epochs",
+        Markup("<strong>{}</strong> of {} rows have figures. {}").format(
+            num_measured, len(summary.lines), words.units(summary)
+        ),
+        sections,
+    )
+
+
+def _rows_table(summary: Summary) -> Markup:
+    letters = _letters(summary)
+    rows = []
+    for line in summary.lines:
+        name, *cells = words.row_cells(summary, line)
+        heading = f"{letters[line.row.key]} {name}" if line.row.key in letters else name
+        if line.records:
+            rows.append({"heading": heading, "cells": cells})
+            continue
+        paper_values = [
+            f"{column.title} {words.paper_cell(column, value)}"
+            for column, value in zip(summary.columns, line.paper, strict=True)
+            if value is not None
+        ]
+        gap = "; ".join(line.gaps)
+        gap += f" (the paper: {', '.join(paper_values)})" if paper_values else ""
+        rows.append({"heading": heading, "cells": [], "gap": gap})
+    return render(
+        "paper_table.html",
+        title=summary.plan.table.title,
+        columns=[h for c in summary.columns for h in (c.title, "paper")] + ["seeds", "training"],
+        rows=rows,
+        references={
+            name: [*words.floor_cells(summary, values), "", ""]
+            for name, values in summary.floors.items()
+        },
+    )
+
+
+def _letters(summary: Summary) -> dict[str, str]:
+    """The letters of the rows with values, for the curves."""
+    keys = [line.row.key for line in summary.lines if line.records]
+    return dict(zip(keys, ascii_uppercase, strict=False))
+
+
+def _dot_plots(summary: Summary) -> Markup:
+    """A plot for each column of fractions: our value and the paper's, row by row."""
+    plots = Markup()
+    for index, column in enumerate(summary.columns):
+        lines = []
+        for line in summary.lines:
+            figure, paper_value = line.figures[index], line.paper[index]
+            if column.unit != "share" or figure is None:
+                continue
+            text = format_value(figure.mean, column.unit)
+            dots = [Dot(figure.mean, f"here: {text}", "run")]
+            if paper_value is not None:
+                paper_text = f"the paper: {format_value(paper_value, column.unit)}"
+                dots.insert(0, Dot(paper_value, paper_text, "paper"))
+            lines.append(Line(line.row.name, dots, text))
+        if lines:
+            plots += Markup("<h3>{}</h3>{}").format(column.title, dot_plot(lines))
+    entries = [("run", "here"), ("paper", "the paper, at its own budget")]
+    return plots + legend(entries) if plots else plots
+
+
+def _training_curves(summary: Summary) -> Markup:
+    """Of the first seed of each row whose run folder is on this machine."""
+    runs = []
+    for key, letter in _letters(summary).items():
+        line = next(line for line in summary.lines if line.row.key == key)
+        run_path = summary.plan.job(line.row, line.seeds[0]).experiment.run_path
+        if metrics := metrics_file.read(run_path / "metrics.jsonl"):
+            runs.append(charts.Run(letter, metrics))
+    return charts.training_curves(runs) if runs else Markup()
+
+
+def _list(items: Sequence[str]) -> Markup:
+    return render("list.html", items=items) if items else Markup()
+
+
+def _cost_table(summary: Summary) -> Markup:
+    if not summary.records:
+        return Markup()
+    rows = []
+    for line in summary.lines:
+        if not line.records:
+            continue
+        speeds = [v for r in line.records if (v := r.cost.get("images_per_second"))]
+        times = [format_duration(line.seconds(stage)) for stage in ("train", "evaluate")]
+        speed = format_number(sum(speeds) / len(speeds)) if speeds else "–"
+        rows.append((line.row.name, [*times, speed]))
+    return render("row_costs.html", rows=rows, note=words.cost(summary))
+
+
+def _protocol(summary: Summary) -> dict[str, Any]:
+    """The protocol of the first row that has values."""
+    if not summary.records:
+        return {}
+    protocol = summary.records[0].evaluation.get("protocol", {})
+    return {name: text for name, text in protocol.items() if name not in ("step", "seed")}
