@@ -203,16 +203,16 @@ def _summary(runs: Sequence[Run]) -> str:
 
 def _warning(runs: Sequence[Run]) -> str:
     """Why the runs' values are not comparable; empty where they are."""
-    for name, values in _data_identity(runs).items():
+    for name, values in _evaluation_data(runs).items():
         if len(different := dict.fromkeys(values)) > 1:
             return (
-                f"These runs are of different {name} ({', '.join(different)}); their figures are "
+                f"These runs are of different {name} ({', '.join(different)}); their values are "
                 "not comparable."
             )  # the later differences follow from the first
     return ""
 
 
-def _data_identity(runs: Sequence[Run]) -> dict[str, list[str]]:
+def _evaluation_data(runs: Sequence[Run]) -> dict[str, list[str]]:
     """What comparable runs have in common: each run's, where it is known."""
     fractions = [float(run.experiment.get("holdout", 0)) for run in runs]
     protocols = [run.results.evaluation.get("protocol", {}) for run in runs]

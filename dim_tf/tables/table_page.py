@@ -23,7 +23,7 @@ def write_table_page(summary: Summary) -> None:
     num_measured = sum(1 for line in summary.lines if line.records)
     sections = {
         "Table": _rows_table(summary),
-        "Beside the paper": _dot_plots(summary),
+        "Comparison with the paper": _dot_plots(summary),
         "Order": _list([words.order_told(order) for order in summary.orders]),
         "Gaps": _list(summary.gaps),
         "Training": _training_curves(summary),
@@ -37,7 +37,7 @@ def write_table_page(summary: Summary) -> None:
         plan.folder / f"{plan.name}.html",
         plan.table.title,
         f"{plan.dataset} · {plan.experiment.epochs:,} epochs",
-        Markup("<strong>{}</strong> of {} rows have figures. {}").format(
+        Markup("<strong>{}</strong> of {} rows have values. {}").format(
             num_measured, len(summary.lines), words.units(summary)
         ),
         sections,

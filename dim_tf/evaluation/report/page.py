@@ -57,7 +57,7 @@ def write_page(
 def describe_training(experiment: dict[str, Any]) -> str:
     """What was trained, in a few words: model, data set, encoder and, for dim, the estimator."""
     if experiment.get("encoder_path"):
-        parts = ["an encoder from elsewhere", experiment.get("dataset")]
+        parts = ["external encoder", experiment.get("dataset")]
     else:
         keys = ["model", "dataset", "encoder"]
         keys += ["estimator"] if experiment.get("model", "dim") == "dim" else []

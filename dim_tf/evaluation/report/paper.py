@@ -69,7 +69,7 @@ def objective(experiment: dict[str, Any]) -> str | None:
     """The paper's name of the run's objective; None where the paper has no such row."""
     model = experiment.get("model", "dim")
     if experiment.get("encoder_path"):
-        return None  # an encoder from elsewhere
+        return None  # an external encoder
     if model != "dim":
         return _BASELINES.get(model)
     if experiment.get("views", 1) != 1:

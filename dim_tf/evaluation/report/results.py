@@ -193,7 +193,5 @@ class Results:
         return Markup(sentence).format(
             f"{name} ({detail})" if colon else name,
             value,
-            f"beside {join_with_and(references)}"
-            if references
-            else "no floor was measured beside it",
+            f"beside {join_with_and(references)}" if references else "no reference was measured",
         )

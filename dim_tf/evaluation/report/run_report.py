@@ -93,8 +93,8 @@ def _figure_sections(figures: Sequence[Picture]) -> dict[str, Markup]:
     return {
         "Reconstructions": draw_all(Reconstructions, image_panels.reconstructions),
         "Nearest neighbours": grid(draw_all(NeighbourPanel, image_panels.neighbours)),
-        "Map of features": grid(embedding_plots(projections)),
-        "Confusions": grid(draw_all(ConfusionMatrix, confusion_matrix)),
+        "Embeddings": grid(embedding_plots(projections)),
+        "Confusion matrices": grid(draw_all(ConfusionMatrix, confusion_matrix)),
         "Distributions": grid(draw_all(Histogram, charts.histogram), css="histograms"),
         "Samples": draw_all(SampleGrid, image_panels.samples),
     }

@@ -140,7 +140,7 @@ def test_curves_are_overlaid(page):
 
 def test_other_data_are_not_comparable(tmp_path, make):
     a, b = make("a", evaluation(0.5)), make("b", evaluation(0.4), dataset="digits")
-    assert "figures are not comparable" in compared(tmp_path, a, b)
+    assert "values are not comparable" in compared(tmp_path, a, b)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_measures_by_other_labels_are_not_comparable(tmp_path, make):
     first["protocol"] |= {"images": "the same", "labels_seen": "fingerprint a"}
     second["protocol"] |= {"images": "the same", "labels_seen": "fingerprint b"}
     text = compared(tmp_path, make("a", first), make("b", second))
-    assert "different labels (fingerprint a, fingerprint b); their figures are not" in text
+    assert "different labels (fingerprint a, fingerprint b); their values are not" in text
 
 
 def test_names_are_escaped(tmp_path, make):

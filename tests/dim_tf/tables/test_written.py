@@ -152,6 +152,18 @@ def test_the_page_has_the_table_and_loads_nothing(tmp_path):
     assert not re.findall(r'(?:src|href)="(?!#|data:)', page)
 
 
+def test_no_text_of_a_record_becomes_markup_on_the_page(tmp_path):
+    hostile = "<script>alert(1)</script>"
+    plan = plan_of(tmp_path)
+    protocol = {"step": 1, hostile: hostile}
+    failed = {"mlp_probe": hostile}
+    finish(plan, "dim_l_jsd", 0, {**probes(0.62), "protocol": protocol}, failed)
+    write(plan)
+    page = (tmp_path / "table1.html").read_text(encoding="utf-8")
+    assert "<script>alert" not in page
+    assert page.count("&lt;script&gt;alert(1)") == 3  # a gap; a name in the protocol and its text
+
+
 def test_no_folder_of_this_machine_is_told(tmp_path):
     plan = plan_of(tmp_path, data_dir="/secret/data", epochs=2)
     finish(plan, "dim_l_jsd", 0, probes(0.62))

@@ -85,19 +85,19 @@ def test_the_policy_stops_what_is_not_of_the_page(browser, pages):
 
 
 def view(browser):
-    box = browser.run("document.querySelector('.map svg').getAttribute('viewBox')")
+    box = browser.run("document.querySelector('.embedding svg').getAttribute('viewBox')")
     return [float(part) for part in box.split()]
 
 
 def thumbs(browser):
-    return browser.run("document.querySelectorAll('.thumbs .frame').length")
+    return browser.run("document.querySelectorAll('.thumbnails .frame').length")
 
 
 def test_a_map_is_enlarged_by_keys_until_dots_become_images(browser, pages):
     browser.open(pages["report"], 1280)
     assert view(browser) == [0, 0, 1000, 1000]
     assert thumbs(browser) == 0
-    browser.run("document.querySelector('.map svg').focus()")
+    browser.run("document.querySelector('.embedding svg').focus()")
     browser.press("+")
     browser.run(FRAME)
     x, y, width, _ = view(browser)
@@ -115,10 +115,10 @@ def test_a_map_is_enlarged_by_keys_until_dots_become_images(browser, pages):
 
 def test_a_map_is_enlarged_by_its_buttons(browser, pages):
     browser.open(pages["report"], WIDTHS["phone"])
-    browser.run("document.querySelector('[data-do=in]').click()")
+    browser.run("document.querySelector('[data-action=in]').click()")
     browser.run(FRAME)
     assert view(browser)[2] < 1000
-    browser.run("document.querySelector('[data-do=reset]').click()")
+    browser.run("document.querySelector('[data-action=reset]').click()")
     browser.run(FRAME)
     assert view(browser)[2] == 1000
 
@@ -126,10 +126,10 @@ def test_a_map_is_enlarged_by_its_buttons(browser, pages):
 def test_the_pointer_tells_a_dot_by_its_own_image(browser, pages):
     """The first dot of the last class: the images in the sheet are in the order of the classes."""
     browser.open(pages["report"], 1280)
-    browser.run("document.querySelector('.map').scrollIntoView({behavior: 'instant'})")
+    browser.run("document.querySelector('.embedding').scrollIntoView({behavior: 'instant'})")
     x, y = browser.run(
         """(() => {
-          const svg = document.querySelector(".map svg"), box = svg.getBoundingClientRect();
+          const svg = document.querySelector(".embedding svg"), box = svg.getBoundingClientRect();
           const path = document.querySelector('.dots path[data-name="frog"]').getAttribute("d");
           const [x, y] = path.slice(1).split("h0")[0].split(" ").map(Number);
           return [box.left + x * box.width / 1000, box.top + y * box.height / 1000];
@@ -147,7 +147,7 @@ def test_the_pointer_tells_a_dot_by_its_own_image(browser, pages):
 
 def test_a_class_is_hidden_with_its_images(browser, pages):
     browser.open(pages["report"], 1280)
-    browser.run("document.querySelector('[data-do=in]').click()")
+    browser.run("document.querySelector('[data-action=in]').click()")
     browser.run(FRAME)
     before = thumbs(browser)
     browser.run("document.querySelectorAll('.keys input').forEach(box => box.click())")

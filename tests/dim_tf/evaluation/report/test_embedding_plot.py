@@ -43,7 +43,7 @@ def test_images_are_in_the_order_of_the_paths():
     page = embedding_plot(given, 1, {})
     (sheet,) = decode_images(page)
     order = [i for label in range(3) for i in np.flatnonzero(given.labels == label)]
-    assert re.search('data-across="4" data-width="5" data-height="6"', page)
+    assert re.search('data-columns="4" data-width="5" data-height="6"', page)
     for n, i in enumerate(order):
         top, left = 6 * (n // 4), 5 * (n % 4)
         np.testing.assert_array_equal(sheet[top : top + 6, left : left + 5], given.images[i])

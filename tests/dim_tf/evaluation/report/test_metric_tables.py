@@ -69,7 +69,7 @@ def test_the_paper_stands_beside_ours(tmp_path):
 
 def test_no_table_of_the_paper_for_other_data(tmp_path):
     page = write(tmp_path, experiment={**EXPERIMENT, "dataset": "digits"}, evaluation=EVALUATION)
-    assert "Beside the paper" not in page
+    assert "Comparison with the paper" not in page
 
 
 def test_attributes_are_sorted_by_auc(tmp_path):
@@ -81,7 +81,7 @@ def test_attributes_are_sorted_by_auc(tmp_path):
 def test_costs_are_told_with_their_sum(tmp_path):
     table = section(write(tmp_path, evaluation=EVALUATION), "Cost")
     assert row(table, "Features")[-1] == "30.0 s"
-    assert row(table, "Together")[-1] == "2.0 min"
+    assert row(table, "Total")[-1] == "2.0 min"
     assert 'style="width:100.0%"' in table
 
 
@@ -131,7 +131,7 @@ def test_start_weights_stand_between_random_ones_and_pixels(tmp_path):
         (one_measure({"conv": 0.5}), "No accuracy of the global feature was measured."),
         (one_measure({"global": math.nan}), "No accuracy of the global feature was measured."),
         (one_measure({"global": 0.5}, better=None), "No accuracy of the global"),
-        (one_measure({"global": 0.5}), "<strong>50.0%</strong>, no floor was measured beside it."),
+        (one_measure({"global": 0.5}), "<strong>50.0%</strong>, no reference was measured."),
     ],
 )
 def test_summary_says_what_is_missing(tmp_path, evaluation, sentence):

@@ -88,8 +88,8 @@ def test_sections_stand_in_their_order_and_can_be_reached(full):
         "Training",
         "Reconstructions",
         "Nearest neighbours",
-        "Map of features",
-        "Confusions",
+        "Embeddings",
+        "Confusion matrices",
         "Distributions",
         "Samples",
         "Attributes",
@@ -169,7 +169,7 @@ def test_a_generator_has_samples_and_no_measures(tmp_path):
 def test_an_encoder_from_elsewhere_was_not_trained_here(tmp_path):
     experiment = {**EXPERIMENT, "encoder_path": "models/theirs"}
     page = write(tmp_path, experiment=experiment, evaluation=EVALUATION)
-    assert "an encoder from elsewhere · cifar10" in page
+    assert "external encoder · cifar10" in page
     assert "<h2>Training</h2>" not in page
     assert 'tf.saved_model.load("models/theirs")' in unescape(section(page, "Use the encoder"))
     assert "paper, DIM" not in page
@@ -209,9 +209,9 @@ def test_failing_write_leaves_the_previous_file(tmp_path, monkeypatch):
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
 
 
-def test_maps_are_numbered(tmp_path):
+def test_embedding_plots_are_numbered(tmp_path):
     page = write(tmp_path, figures=[projection(), projection()])
-    assert re.findall(r'id="(map\d|sheet\d)"', page) == ["map1", "sheet1", "map2"]
+    assert re.findall(r'id="(embedding\d|sheet\d)"', page) == ["embedding1", "sheet1", "embedding2"]
 
 
 HOSTILE = "<script>alert('1')</script>\"><img src=x onerror=alert(1)>&amp;{{ 7 * 7 }}"
