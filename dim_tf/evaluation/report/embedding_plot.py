@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,16 @@ from dim_tf.evaluation.report.rendering import render
 SIZE, MARGIN = 1000, 30
 LETTER_WIDTH, LINE_HEIGHT = 15, 30  # of class names, in units of the plot
 MAX_NAMES = 20  # classes whose names stand on the plot
+
+
+@dataclass(frozen=True)
+class _ClassDots:
+    """The dots of a class: `path` has a stroke of no length for each."""
+
+    index: int
+    name: str
+    style: str
+    path: str
 
 
 def embedding_plots(projections: Sequence[Projection]) -> Markup:
@@ -48,18 +59,18 @@ def embedding_plot(projection: Projection, number: int, sheet_ids: dict[str, str
     order = np.argsort(labels, kind="stable")  # a path a class; the images in the paths' order
     points, labels = _to_plot(points)[order], labels[order]
     classes = [
-        {
-            "index": index,
-            "name": name,
-            "style": class_style(index),
-            "path": "".join(f"M{x:.2f} {y:.2f}h0" for x, y in points[labels == index]),
-        }
+        _ClassDots(
+            index,
+            name,
+            class_style(index),
+            "".join(f"M{x:.2f} {y:.2f}h0" for x, y in points[labels == index]),
+        )
         for index, name in enumerate(projection.label_names if has_labels else ("",))
         if (labels == index).any()
     ]
     names = []
     if has_labels and len(projection.label_names) <= MAX_NAMES:
-        centers = {c["index"]: np.median(points[labels == c["index"]], axis=0) for c in classes}
+        centers = {c.index: np.median(points[labels == c.index], axis=0) for c in classes}
         names = _place_names(centers, projection.label_names)
     sheet_id, sheet = _sheet(projection.images, order, f"sheet{number}", sheet_ids)
     return render(

@@ -6,6 +6,7 @@ the one script, which enlarges embedding plots, runs because its hash is listed.
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def write_page(
     title: str,
     kicker: str,
     summary: str,
-    sections: dict[str, str],
+    sections: Mapping[str, str],
     warning: str = "",
 ) -> None:
     """Writes a page; a write that fails leaves the file that was there.
