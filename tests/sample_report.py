@@ -1,4 +1,4 @@
-"""What the tests of the report write into it, and how they read it."""
+"""A sample run for the tests of the reports, and functions that read its page."""
 
 import base64
 import io
@@ -56,17 +56,17 @@ EVALUATION = {
 }
 
 
-def one_measure(values, unit="share", better="higher", **beside):
+def one_measure(values, unit="share", better="higher", **entries):
     """An evaluation of one measure, `m`."""
-    kind = {"unit": unit, "better": better, "title": "measure m"}
-    return {"m": values, "measures": {"m": kind}, **beside}
+    info = {"unit": unit, "better": better, "title": "measure m"}
+    return {"m": values, "measures": {"m": info}, **entries}
 
 
-def write(folder, **given):
-    """Writes a report of what the test gives and returns the page."""
+def write(folder, **arguments):
+    """Writes the report of the arguments, by default of an empty run, and returns the page."""
     content = {"experiment": EXPERIMENT, "evaluation": {}, "metrics": [], "figures": []}
     path = folder / "report.html"
-    write_run_report(path, **{**content, "versions": {"keras": "3.1"}, **given})
+    write_run_report(path, **{**content, "versions": {"keras": "3.1"}, **arguments})
     return path.read_text(encoding="utf-8")
 
 
@@ -77,11 +77,11 @@ def row(page, heading):
 
 
 def section(page, heading):
-    """What stands under a heading."""
+    """The content below a heading."""
     return re.search(rf"<h2>{heading}</h2>(.*?)</section>", page, re.DOTALL).group(1)
 
 
-def lines(steps, **values):
+def metrics_lines(steps, **values):
     """Lines of metrics.jsonl; each value is a function of the step."""
     return [
         {"step": s, "epoch": 1, **{name: value(s) for name, value in values.items()}}
@@ -100,11 +100,11 @@ def neighbours(channels=3, same_label=None):
 
 
 def projection(points=12, with_images=True):
-    """Points of three classes, one class after the other around."""
-    places = np.random.default_rng(0).normal(size=(points, 2))
-    shown = random_images(points) if with_images else None
+    """Points of three classes in turn."""
+    positions = np.random.default_rng(0).normal(size=(points, 2))
+    images = random_images(points) if with_images else None
     labels = np.arange(points) % 3
-    return pictures.Projection("global, PCA", places, labels, ("cat", "dog", "frog"), shown)
+    return pictures.Projection("global, PCA", positions, labels, ("cat", "dog", "frog"), images)
 
 
 def every_figure():
@@ -122,6 +122,6 @@ def every_figure():
 
 
 def decode_images(page):
-    """The pictures of the page, decode_images, in their order."""
+    """The images of the page, in their order."""
     files = re.findall(r'<im(?:g|age) [^>]*?(?:src|href)="data:image/png;base64,([^"]*)"', page)
     return [np.asarray(Image.open(io.BytesIO(base64.b64decode(file)))) for file in files]

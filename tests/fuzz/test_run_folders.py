@@ -6,7 +6,7 @@ from pathlib import Path
 
 import fuzzing
 from hypothesis import strategies as st
-from sample_report import EVALUATION, EXPERIMENT, lines
+from sample_report import EVALUATION, EXPERIMENT, metrics_lines
 
 from dim_tf import metrics_file
 from dim_tf.errors import InputError, one_line
@@ -16,7 +16,7 @@ from dim_tf.export import card
 from dim_tf.files import read_json
 
 SETTINGS = EXPERIMENT | {"run_dir": "runs/a", "model": "dim"}
-RECORDED = lines(5, loss=lambda step: 1 / step, online_probe=lambda step: 0.1 * step)
+RECORDED = metrics_lines(5, loss=lambda step: 1 / step, online_probe=lambda step: 0.1 * step)
 
 
 @st.composite

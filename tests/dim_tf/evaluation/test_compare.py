@@ -5,7 +5,7 @@ import math
 import re
 
 import pytest
-from sample_report import EXPERIMENT, lines, row, section, write
+from sample_report import EXPERIMENT, metrics_lines, row, section, write
 
 from dim_tf import preconditions
 from dim_tf.errors import InputError
@@ -44,7 +44,7 @@ def make(tmp_path):
         (folder / "experiment.json").write_text(json.dumps(experiment))
         if measured is not None:
             (folder / "evaluation.json").write_text(json.dumps(measured))
-        recorded = lines(9, loss=lambda s: 1 / s)
+        recorded = metrics_lines(9, loss=lambda s: 1 / s)
         text = "".join(json.dumps(line) + "\n" for line in recorded)
         (folder / "metrics.jsonl").write_text(text + '{"step": 10, "lo')
         return folder

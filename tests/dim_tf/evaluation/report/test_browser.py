@@ -5,7 +5,7 @@ import json
 import chromium
 import numpy as np
 import pytest
-from sample_report import EVALUATION, EXPERIMENT, every_figure, lines, random_images, write
+from sample_report import EVALUATION, EXPERIMENT, every_figure, metrics_lines, random_images, write
 
 from dim_tf.evaluation import compare
 
@@ -36,7 +36,7 @@ def browser(tmp_path_factory):
 def pages(tmp_path_factory):
     """A report and a comparison."""
     folders = []
-    metrics = lines(50, loss=lambda s: 1 / s, online_probe=lambda s: s / 50)
+    metrics = metrics_lines(50, loss=lambda s: 1 / s, online_probe=lambda s: s / 50)
     for name in ("first_of_two_runs_with_a_long_name", "second_of_two_runs_with_a_long_name"):
         folder = tmp_path_factory.mktemp(name)
         experiment = {**EXPERIMENT, "name": name, "epochs": len(folders) + 1}

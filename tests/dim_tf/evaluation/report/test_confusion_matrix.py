@@ -19,15 +19,15 @@ def test_a_matrix_is_in_percent_of_the_true_class():
     assert "Most often taken for another: dog for cat (25%), cat for dog (20%)." in table
 
 
-def test_a_large_matrix_is_a_picture():
+def test_a_large_matrix_is_an_image():
     counts = np.eye(30, dtype=int) * 3
     counts[4, 7] = 1
     names = tuple(f"class {i}" for i in range(30))
     panel = confusion_matrix(ConfusionMatrix("probe", counts, names))
-    (picture,) = decode_images(panel)
-    assert picture.shape == (30, 30)
-    assert picture[0, 0] == 0
-    assert picture[7, 4] == 255
-    assert picture[4, 7] == int(255 * (1 - np.sqrt(0.25)))
+    (image,) = decode_images(panel)
+    assert image.shape == (30, 30)
+    assert image[0, 0] == 0
+    assert image[7, 4] == 255
+    assert image[4, 7] == int(255 * (1 - np.sqrt(0.25)))
     assert "class 4 for class 7 (25%)" in panel
     assert not re.search("<table", panel)

@@ -1,4 +1,4 @@
-"""Figures on one axis stand where their values are."""
+"""The dots stand at their values."""
 
 import re
 
@@ -9,15 +9,15 @@ from dim_tf.evaluation.report import dot_plot
 from dim_tf.evaluation.report.results import Results
 
 
-def placed(page):
-    """Text of each mark → its place, in percent of the axis."""
-    found = re.findall(r'<i class="dot [^"]*" style="left:([\d.]+)%"[^>]*title="(.*?)"', page)
-    return {text: float(place) for place, text in found}
+def dot_positions(page):
+    """Text of each dot -> its position, in percent of the axis."""
+    dots = re.findall(r'<i class="dot [^"]*" style="left:([\d.]+)%"[^>]*title="(.*?)"', page)
+    return {text: float(position) for position, text in dots}
 
 
-def test_marks_stand_at_their_values():
+def test_dots_stand_at_their_values():
     """MLP probe: 0.4987, random 0.3512, pixels 0.3834, paper 0.6696; AUC 0.8512: 0.3 to 0.9."""
-    found = placed(dot_plot.run_dot_plot(EXPERIMENT, Results(EVALUATION)))
+    positions = dot_positions(dot_plot.run_dot_plot(EXPERIMENT, Results(EVALUATION)))
     expected = {
         "this run: 49.9%": 0.4987,
         "random weights: 35.1%": 0.3512,
@@ -25,12 +25,12 @@ def test_marks_stand_at_their_values():
         "the paper, DIM(L) JSD: 67.0%": 0.6696,
         "this run: 0.851": 0.8512,
     }
-    assert found.keys() == expected.keys()
+    assert positions.keys() == expected.keys()
     for text, value in expected.items():
-        assert found[text] == pytest.approx(100 * (value - 0.3) / 0.6, abs=0.01)
+        assert positions[text] == pytest.approx(100 * (value - 0.3) / 0.6, abs=0.01)
 
 
-def test_each_floor_has_a_mark_of_its_own():
+def test_each_reference_has_a_style_of_its_own():
     floors = {
         "random_encoder": {"m": {"global": 0.2}},
         "start_weights": {"m": {"global": 0.35}},
@@ -38,8 +38,8 @@ def test_each_floor_has_a_mark_of_its_own():
     }
     evaluation = one_measure({"global": 0.5}, floors=floors)
     page = dot_plot.run_dot_plot({**EXPERIMENT, "dataset": "digits"}, Results(evaluation))
-    found = re.findall(r'<i class="dot ([^"]*)" style="left:[^>]*title="(.*?)"', page)
-    assert found == [
+    dots = re.findall(r'<i class="dot ([^"]*)" style="left:[^>]*title="(.*?)"', page)
+    assert dots == [
         ("random", "random weights: 20.0%"),
         ("start", "start weights: 35.0%"),
         ("pixels", "raw pixels: 30.0%"),
@@ -54,17 +54,17 @@ def test_the_interval_reaches_from_end_to_end():
     evaluation = one_measure({"global": 0.5}, uncertainty=uncertainty, floors=floors)
     page = dot_plot.run_dot_plot({**EXPERIMENT, "dataset": "digits"}, Results(evaluation))
     whisker = re.search(r'whisker run" style="left:([\d.]+)%;width:calc\(([\d.]+)%', page)
-    begin, end = (float(place) for place in whisker.groups())  # the axis: 20 % to 60 %
+    begin, end = (float(position) for position in whisker.groups())  # the axis: 20 % to 60 %
     assert (begin, end) == (pytest.approx(100 * 0.22 / 0.4), pytest.approx(100 * 0.38 / 0.4))
 
 
-def test_what_ranks_nothing_or_is_no_share_is_left_out():
+def test_only_fractions_and_aucs_that_rank_are_drawn():
     page = dot_plot.run_dot_plot(EXPERIMENT, Results(EVALUATION))
     assert "Neural dependency" not in page
     assert "Effective rank" not in page
 
 
-def test_one_figure_alone_is_no_picture():
+def test_a_single_value_is_not_drawn():
     assert (
         dot_plot.run_dot_plot(
             {**EXPERIMENT, "dataset": "digits"}, Results(one_measure({"global": 0.5}))

@@ -1,4 +1,4 @@
-"""Pictures have the pixels that were given; matrices tell what is confused."""
+"""The images on the page have the pixels of the figures."""
 
 import numpy as np
 import pytest
@@ -13,15 +13,15 @@ from dim_tf.evaluation.report import image_panels
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_neighbours_have_the_given_pixels(channels):
-    given = neighbours(channels)
-    pixels = np.concatenate([given.queries[:, None], given.neighbours], axis=1)
+def test_neighbours_have_the_pixels_of_the_figure(channels):
+    figure = neighbours(channels)
+    pixels = np.concatenate([figure.queries[:, None], figure.neighbours], axis=1)
     expected = pixels.reshape(8, 6, 5, channels)
-    found = [p.reshape(6, 5, channels) for p in decode_images(image_panels.neighbours(given))]
-    np.testing.assert_array_equal(found, expected)
+    images = [p.reshape(6, 5, channels) for p in decode_images(image_panels.neighbours(figure))]
+    np.testing.assert_array_equal(images, expected)
 
 
-def test_labels_of_neighbours_are_told_without_colour():
+def test_labels_of_neighbours_can_be_read_without_colour():
     same = np.array([[True, False, False], [True, True, False]])
     panel = image_panels.neighbours(neighbours(3, same))
     assert panel.count(', same label"') == 3
@@ -30,7 +30,7 @@ def test_labels_of_neighbours_are_told_without_colour():
 
 
 @pytest.mark.parametrize(("dtype", "channels"), [(np.float32, 3), (np.uint8, 4)])
-def test_wrong_pictures_are_refused(dtype, channels):
+def test_wrong_images_are_refused(dtype, channels):
     wrong = np.zeros((1, 2, 8, 8, channels), dtype)
     with pytest.raises(ValueError, match="expected uint8"):
         image_panels.neighbours(NeighbourPanel("wrong", wrong[:, 0], wrong, None))
@@ -39,14 +39,14 @@ def test_wrong_pictures_are_refused(dtype, channels):
 
 
 @pytest.mark.parametrize("count", [9, 10])
-def test_samples_are_one_picture_of_all(count):
+def test_samples_are_one_image_of_all(count):
     """Row by row, one white pixel between images and below the last."""
-    given = random_images(count)
-    panel = image_panels.samples(SampleGrid("generated images", given))
+    samples = random_images(count)
+    panel = image_panels.samples(SampleGrid("generated images", samples))
     (sheet,) = decode_images(panel)
     across = 3 if count == 9 else 4
     assert sheet.shape == (7 * 3, 6 * across, 3)
-    for i, image in enumerate(given):
+    for i, image in enumerate(samples):
         top, left = 7 * (i // across), 6 * (i % across)
         np.testing.assert_array_equal(sheet[top : top + 6, left : left + 5], image)
     assert (sheet[6::7] == 255).all()
@@ -54,12 +54,12 @@ def test_samples_are_one_picture_of_all(count):
 
 
 def test_reconstructions_stand_under_their_originals():
-    originals, made = random_images(3), random_images(3, seed=1)
-    panel = image_panels.reconstructions(Reconstructions("from global", originals, made))
-    found = decode_images(panel)
-    np.testing.assert_array_equal(found[0::2], originals)
-    np.testing.assert_array_equal(found[1::2], made)
-    error = np.mean((originals / 255 - made / 255) ** 2)
+    originals, reconstructed = random_images(3), random_images(3, seed=1)
+    panel = image_panels.reconstructions(Reconstructions("from global", originals, reconstructed))
+    images = decode_images(panel)
+    np.testing.assert_array_equal(images[0::2], originals)
+    np.testing.assert_array_equal(images[1::2], reconstructed)
+    error = np.mean((originals / 255 - reconstructed / 255) ** 2)
     assert f"{error:.4f}" in panel
 
 

@@ -1,4 +1,4 @@
-"""The page: self-contained, in its order, everything escaped, written atomically."""
+"""The page: self-contained, in order, everything escaped, written atomically."""
 
 import base64
 import dataclasses
@@ -14,7 +14,7 @@ from sample_report import (
     EVALUATION,
     EXPERIMENT,
     every_figure,
-    lines,
+    metrics_lines,
     neighbours,
     one_measure,
     projection,
@@ -33,7 +33,7 @@ VOID = {"meta", "link", "img", "input", "br"}
 @pytest.fixture
 def full(tmp_path):
     """A page with everything."""
-    metrics = lines(9, loss=lambda s: 1 / s, online_probe=lambda s: s / 9)
+    metrics = metrics_lines(9, loss=lambda s: 1 / s, online_probe=lambda s: s / 9)
     return write(tmp_path, evaluation=EVALUATION, metrics=metrics, figures=every_figure())
 
 
@@ -121,7 +121,7 @@ def test_everything_is_escaped(tmp_path):
             "protocol": {bad: bad},
             "cost": {bad: 1.0},
         },
-        metrics=lines(3, **{bad: float}),
+        metrics=metrics_lines(3, **{bad: float}),
         figures=[
             pictures.NeighbourPanel(bad, neighbours().queries, neighbours().neighbours, None),
             pictures.SampleGrid(bad, random_images(2)),
@@ -146,10 +146,10 @@ def test_empty_run(tmp_path):
 
 
 def test_without_labels_the_neighbours_come_first(tmp_path):
-    evaluation = one_measure({"global": 0.5}, better=None)
-    lacking = evaluation | {"protocol": {"linear": f"left out: {NO_LABELS}"}}
-    for given, first in ((evaluation, "All measures"), (lacking, "Nearest neighbours")):
-        page = write(tmp_path, evaluation=given, figures=[neighbours()])
+    unranked = one_measure({"global": 0.5}, better=None)
+    unlabelled = unranked | {"protocol": {"linear": f"left out: {NO_LABELS}"}}
+    for evaluation, first in ((unranked, "All measures"), (unlabelled, "Nearest neighbours")):
+        page = write(tmp_path, evaluation=evaluation, figures=[neighbours()])
         headings = re.findall("<h2>(.*?)</h2>", page)
         assert headings[0] == first
         assert headings.count("Nearest neighbours") == 1
@@ -166,12 +166,12 @@ def test_a_generator_has_samples_and_no_measures(tmp_path):
     assert headings == ["Training", "Samples", "Settings", "Versions"]
 
 
-def test_an_encoder_from_elsewhere_was_not_trained_here(tmp_path):
-    experiment = {**EXPERIMENT, "encoder_path": "models/theirs"}
+def test_an_external_encoder_has_no_training_curves(tmp_path):
+    experiment = {**EXPERIMENT, "encoder_path": "models/external"}
     page = write(tmp_path, experiment=experiment, evaluation=EVALUATION)
     assert "external encoder · cifar10" in page
     assert "<h2>Training</h2>" not in page
-    assert 'tf.saved_model.load("models/theirs")' in unescape(section(page, "Use the encoder"))
+    assert 'tf.saved_model.load("models/external")' in unescape(section(page, "Use the encoder"))
     assert "paper, DIM" not in page
 
 
@@ -191,9 +191,9 @@ def test_the_code_loads_the_newest_version(tmp_path, monkeypatch):
     code = unescape(re.search("<code>(from .*?)</code>", usage, re.DOTALL).group(1))
     code = code.split("encoder =")[0].replace("import tensorflow as tf", "")
     monkeypatch.chdir(tmp_path)
-    found = {}
-    exec(code, found)
-    assert found["newest"].name == "10"
+    variables = {}
+    exec(code, variables)
+    assert variables["newest"].name == "10"
 
 
 def test_failing_write_leaves_the_previous_file(tmp_path, monkeypatch):
@@ -219,20 +219,20 @@ HOSTILE = "<script>alert('1')</script>\"><img src=x onerror=alert(1)>&amp;{{ 7 *
 
 def test_no_name_or_label_or_path_becomes_markup(tmp_path):
     """Names of runs, classes and measures come from flagfiles, folders and data sets."""
-    made = every_figure()
-    for at, picture in enumerate(made):
-        named = {f.name for f in dataclasses.fields(picture)}
-        new = {"title": HOSTILE} if "title" in named else {}
-        if "label_names" in named:
+    figures = every_figure()
+    for index, figure in enumerate(figures):
+        fields = {f.name for f in dataclasses.fields(figure)}
+        new = {"title": HOSTILE} if "title" in fields else {}
+        if "label_names" in fields:
             new["label_names"] = (HOSTILE,) * 3
-        if "series" in named:
-            new["series"] = {HOSTILE: next(iter(picture.series.values()))}
-        made[at] = dataclasses.replace(picture, **new)
+        if "series" in fields:
+            new["series"] = {HOSTILE: next(iter(figure.series.values()))}
+        figures[index] = dataclasses.replace(figure, **new)
     experiment = dict.fromkeys(EXPERIMENT, HOSTILE) | {"dataset": "cifar10", "epochs": 1}
-    kind = {"unit": "share", "better": "higher", "title": HOSTILE}
+    info = {"unit": "share", "better": "higher", "title": HOSTILE}
     evaluation = {
         HOSTILE: {HOSTILE: 0.5, "global": 0.5},
-        "measures": {HOSTILE: kind},
+        "measures": {HOSTILE: info},
         "floors": {HOSTILE: {HOSTILE: {"global": 0.1}}, "pixels": {HOSTILE: {"pixels": 0.2}}},
         "attributes": {HOSTILE: {HOSTILE: {HOSTILE: 0.5}}},
         "protocol": {HOSTILE: HOSTILE},
@@ -243,15 +243,15 @@ def test_no_name_or_label_or_path_becomes_markup(tmp_path):
             tmp_path,
             experiment=experiment | {"encoder_path": path},
             evaluation=evaluation,
-            metrics=lines(3, **{HOSTILE: lambda step: step, "loss": lambda step: step}),
-            figures=made,
+            metrics=metrics_lines(3, **{HOSTILE: lambda step: step, "loss": lambda step: step}),
+            figures=figures,
             versions={HOSTILE: HOSTILE},
         )
-        found = _Tags()
-        found.feed(page)
-        assert found.scripts == 1
-        assert not found.handlers
-        assert found.sources <= {"data"}
+        tags = _Tags()
+        tags.feed(page)
+        assert tags.scripts == 1
+        assert not tags.handlers
+        assert tags.sources <= {"data"}
         assert page.count("<script") == 1
         assert "alert(&#39;1&#39;)" in page
         assert "{{ 7 * 7 }}" in page  # no value is a template
