@@ -1,4 +1,4 @@
-"""Several runs on one page: ordered, the best marked, differences told, errors in words."""
+"""Several runs on one page: ordered, the best marked, differences listed, errors in words."""
 
 import json
 import math
@@ -75,10 +75,10 @@ def test_the_best_run_comes_first(page):
 
 def test_the_best_of_each_row_is_marked_where_something_ranks(page):
     table = section(page, "All measures")
-    found = re.findall(r'<th scope="row">([^<]*).*?</th>(.*?)</tr>', table)
+    rows = re.findall(r'<th scope="row">([^<]*).*?</th>(.*?)</tr>', table)
     best = {
         (heading.strip(), n): re.sub("<[^>]*>", "", cell)
-        for n, (heading, cells) in enumerate(found)
+        for n, (heading, cells) in enumerate(rows)
         for cell in re.findall("<td.*?</td>", cells)
         if 'class="best"' in cell
     }
@@ -97,21 +97,21 @@ def test_start_weights_are_those_of_the_runs_that_have_them(tmp_path, make):
     assert row(section(page, "All measures"), "start weights, global") == ["42.0%", "–"]
 
 
-@pytest.mark.parametrize(("half", "told"), [(0.02, True), (0.005, False)])
-def test_what_the_intervals_do_not_tell_apart_is_marked(tmp_path, make, half, told):
+@pytest.mark.parametrize(("half", "overlap"), [(0.02, True), (0.005, False)])
+def test_values_whose_interval_overlaps_the_best_ones_are_marked(tmp_path, make, half, overlap):
     a, b = make("a", evaluation(0.50, half=half)), make("b", evaluation(0.52, half=half))
     table = section(compared(tmp_path, a, b), "All measures")
-    assert row(table, "global") == ["52.0%", "≈ 50.0%" if told else "50.0%"]
+    assert row(table, "global") == ["52.0%", "≈ 50.0%" if overlap else "50.0%"]
 
 
-def test_measures_that_one_run_has_alone_are_dashes_in_the_others(tmp_path, make):
+def test_measures_of_one_run_are_dashes_in_the_other_runs(tmp_path, make):
     more = evaluation(0.5) | {"svm": {"fc": 0.6}}
     more["measures"] = KINDS | {"svm": {"unit": "share", "better": "higher", "title": "SVM"}}
     page = compared(tmp_path, make("a", more), make("b", evaluation(0.4)))
     assert row(section(page, "All measures"), "fc") == ["60.0%", "–"]
 
 
-def test_different_settings_are_told_and_no_others(page):
+def test_only_the_settings_that_differ_are_listed(page):
     table = section(page, "Different settings")
     assert row(table, "estimator") == ["jsd", "infonce"]
     assert row(table, "epochs") == ["40", "20"]
@@ -138,13 +138,13 @@ def test_curves_are_overlaid(page):
     assert re.findall('<text class="mark"[^>]*>(.)<', figure) == ["A", "B"]
 
 
-def test_other_data_are_not_comparable(tmp_path, make):
+def test_different_data_sets_are_not_comparable(tmp_path, make):
     a, b = make("a", evaluation(0.5)), make("b", evaluation(0.4), dataset="digits")
     assert "values are not comparable" in compared(tmp_path, a, b)
 
 
 @pytest.mark.parametrize(
-    ("settings", "images", "told"),
+    ("settings", "images", "reason"),
     [
         ({}, "fingerprint a", ""),
         (
@@ -156,18 +156,18 @@ def test_other_data_are_not_comparable(tmp_path, make):
         ({}, None, ""),  # of an earlier version, which does not tell
     ],
 )
-def test_other_images_are_not_comparable(tmp_path, make, settings, images, told):
+def test_different_images_are_not_comparable(tmp_path, make, settings, images, reason):
     first, second = evaluation(0.6), evaluation(0.5)
     first["protocol"]["images"] = "fingerprint a"
     if images:
         second["protocol"]["images"] = images
     text = compared(tmp_path, make("a", first), make("b", second, **settings))
-    found = re.findall(r'<p class="warning">(.*?)</p>', text, re.DOTALL)
-    assert len(found) == bool(told)
-    assert told in "".join(found)
+    warnings = re.findall(r'<p class="warning">(.*?)</p>', text, re.DOTALL)
+    assert len(warnings) == bool(reason)
+    assert reason in "".join(warnings)
 
 
-def test_measures_by_other_labels_are_not_comparable(tmp_path, make):
+def test_measures_by_different_labels_are_not_comparable(tmp_path, make):
     """As where images were moved between class folders."""
     first, second = evaluation(0.6), evaluation(0.5)
     first["protocol"] |= {"images": "the same", "labels_seen": "fingerprint a"}
@@ -197,12 +197,12 @@ def test_the_mode_writes_the_page_and_stands_alone(tmp_path, make, capsys):
 def test_runs_are_found_by_name_and_by_path(tmp_path, make, monkeypatch):
     a, b = make("a", None), make("b", None)
     monkeypatch.chdir(tmp_path)
-    found = compare.run_folders(f"a, {b}")
-    assert [path.resolve() for path in found] == [a, b]
+    folders = compare.run_folders(f"a, {b}")
+    assert [path.resolve() for path in folders] == [a, b]
     monkeypatch.setenv("HOME", str(tmp_path))
     assert compare.run_folders("~/runs/a,~/runs/b") == [a, b]
-    assert str(compare.page_path(found, "")) == "runs/compare-a-b/report.html"
-    assert str(compare.page_path(found, "here")) == "here/report.html"
+    assert str(compare.page_path(folders, "")) == "runs/compare-a-b/report.html"
+    assert str(compare.page_path(folders, "here")) == "here/report.html"
 
 
 @pytest.mark.parametrize(
@@ -266,13 +266,13 @@ def test_an_evaluation_that_cannot_be_read_is_refused(tmp_path, make):
         ({"protocol": 5}, "'protocol' is not as"),
     ],
 )
-def test_an_evaluation_of_another_form_is_told(tmp_path, make, change, says):
+def test_an_evaluation_of_another_form_is_an_error(tmp_path, make, change, says):
     good, bad = make("good", evaluation(0.5)), make("bad", evaluation(0.5) | change)
     with pytest.raises(InputError, match=f"bad/evaluation.json: .*{says}"):
         compared(tmp_path, good, bad)
 
 
-def test_an_experiment_without_a_name_is_told(tmp_path, make):
+def test_an_experiment_without_a_name_is_an_error(tmp_path, make):
     good, bad = make("good", evaluation(0.5)), make("bad", evaluation(0.5))
     (bad / "experiment.json").write_text('{"name": ["a"]}')
     with pytest.raises(InputError, match=r"bad/experiment.json has no name"):

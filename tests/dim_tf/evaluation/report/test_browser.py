@@ -1,4 +1,4 @@
-"""The pages in a browser: no error, no request, nothing empty, nothing too wide, maps that move."""
+"""The pages in a browser: no error, no request, nothing empty or too wide, plots that zoom."""
 
 import json
 
@@ -79,7 +79,7 @@ def test_the_policy_stops_what_is_not_of_the_page(browser, pages):
     added = "const i = new Image(); i.src = 'http://127.0.0.1:9/a.png'; document.body.append(i)"
     browser.run(f"{{{added}}}")
     browser.run("new Promise(done => setTimeout(done, 200))")
-    assert any("Content Security Policy" in str(told) for told in browser.complaints)
+    assert any("Content Security Policy" in str(complaint) for complaint in browser.complaints)
     sent = browser.requests[before:]
     assert sent in ([], ["http://127.0.0.1:9/a.png"])  # asked for and stopped before it left
 
@@ -93,7 +93,7 @@ def thumbs(browser):
     return browser.run("document.querySelectorAll('.thumbnails .frame').length")
 
 
-def test_a_map_is_enlarged_by_keys_until_dots_become_images(browser, pages):
+def test_a_plot_is_zoomed_by_keys_until_dots_become_images(browser, pages):
     browser.open(pages["report"], 1280)
     assert view(browser) == [0, 0, 1000, 1000]
     assert thumbs(browser) == 0
@@ -113,7 +113,7 @@ def test_a_map_is_enlarged_by_keys_until_dots_become_images(browser, pages):
     assert thumbs(browser) == 0
 
 
-def test_a_map_is_enlarged_by_its_buttons(browser, pages):
+def test_a_plot_is_zoomed_by_its_buttons(browser, pages):
     browser.open(pages["report"], WIDTHS["phone"])
     browser.run("document.querySelector('[data-action=in]').click()")
     browser.run(FRAME)
@@ -123,7 +123,7 @@ def test_a_map_is_enlarged_by_its_buttons(browser, pages):
     assert view(browser)[2] == 1000
 
 
-def test_the_pointer_tells_a_dot_by_its_own_image(browser, pages):
+def test_the_tooltip_shows_the_image_of_the_dot(browser, pages):
     """The first dot of the last class: the images in the sheet are in the order of the classes."""
     browser.open(pages["report"], 1280)
     browser.run("document.querySelector('.embedding').scrollIntoView({behavior: 'instant'})")

@@ -1,4 +1,4 @@
-"""Tables: honest numbers, the paper's beside ours, what is missing is said."""
+"""Tables: rounded values, their uncertainty, references, the paper's values, missing values."""
 
 import math
 import re
@@ -13,25 +13,25 @@ def measures(page):
     return section(page, "All measures")
 
 
-def test_numbers_are_rounded_and_have_their_spread(tmp_path):
+def test_values_are_rounded_and_have_their_standard_deviation(tmp_path):
     page = measures(write(tmp_path, evaluation=EVALUATION))
     up = ' <span class="arrow">↑</span>'
-    assert row(page, "MLP probe" + up) == ["65.5% ± 0.2", "64.1%", "49.9%"]  # n = 1: no spread
+    assert row(page, "MLP probe" + up) == ["65.5% ± 0.2", "64.1%", "49.9%"]  # n = 1: no deviation
     assert row(page, "Attributes: mean AUC" + up)[-1] == "0.851"
     assert "n = 2, 95% interval 64.6% to 66.4%" in page
 
 
-def test_a_measure_tells_its_unit_and_which_way_is_better(tmp_path):
+def test_a_measure_shows_its_unit_and_direction(tmp_path):
     page = measures(write(tmp_path, evaluation=EVALUATION))
     assert row(page, 'Neural dependency (nats) <span class="arrow">↓</span>')[-1] == "12.35"
     assert row(page, "Effective rank")[-1] == "37.4"
 
 
-def test_floors_stand_under_their_measure(tmp_path):
+def test_references_stand_below_their_measure(tmp_path):
     page = measures(write(tmp_path, evaluation=EVALUATION))
     assert row(page, "random weights") == ["51.2%", "–", "35.1%"]
     assert row(page, "raw pixels") == ["38.3%"]
-    assert page.count("raw pixels</th>") == 1  # the other measures have no floors
+    assert page.count("raw pixels</th>") == 1  # the other measures have no references
 
 
 def test_missing_and_nan_are_dashes_that_say_why(tmp_path):
@@ -43,24 +43,24 @@ def test_missing_and_nan_are_dashes_that_say_why(tmp_path):
 @pytest.mark.parametrize(
     ("better", "best"), [("higher", ["50.0%"]), ("lower", ["30.0%"]), (None, [])]
 )
-def test_best_may_be_a_floor_and_is_marked_where_something_ranks(tmp_path, better, best):
-    floors = {"pixels": {"m": {"pixels": 0.5}}}
-    evaluation = one_measure({"conv": 0.4, "global": 0.3}, better=better, floors=floors)
+def test_the_best_may_be_a_reference_and_is_marked_where_the_measure_ranks(tmp_path, better, best):
+    references = {"pixels": {"m": {"pixels": 0.5}}}
+    evaluation = one_measure({"conv": 0.4, "global": 0.3}, better=better, floors=references)
     page = write(tmp_path, evaluation=evaluation)
     assert re.findall('<strong class="best">(.*?)</strong>', page) == best
 
 
-def test_equal_figures_have_no_best(tmp_path):
+def test_equal_values_have_no_best(tmp_path):
     page = write(tmp_path, evaluation=one_measure({"conv": 0.4, "global": 0.4}))
     assert '<strong class="best">' not in page
 
 
-def test_an_evaluation_of_an_older_version_is_to_be_made_again(tmp_path):
+def test_an_evaluation_of_an_older_version_must_be_repeated(tmp_path):
     page = write(tmp_path, evaluation={"knn": {"global": 0.5}, "protocol": {}})
     assert page.count("evaluate it again by --mode=evaluate") == 2  # in the summary and the table
 
 
-def test_the_paper_stands_beside_ours(tmp_path):
+def test_the_papers_rows_stand_below_the_runs(tmp_path):
     page = section(write(tmp_path, evaluation=EVALUATION), "Results")
     assert row(page, "paper, DIM(L) JSD") == ["73.25%", "73.62%", "66.96%"]
     assert row(page, "paper, fully supervised") == ["75.39%", "–", "–"]
@@ -78,7 +78,7 @@ def test_attributes_are_sorted_by_auc(tmp_path):
     assert row(table, "Bald") == ["–", "90.0%"]
 
 
-def test_costs_are_told_with_their_sum(tmp_path):
+def test_costs_are_listed_with_their_sum(tmp_path):
     table = section(write(tmp_path, evaluation=EVALUATION), "Cost")
     assert row(table, "Features")[-1] == "30.0 s"
     assert row(table, "Total")[-1] == "2.0 min"
@@ -89,7 +89,7 @@ def summary(page):
     return re.search(r'<p class="summary">(.*?)</p>', page, re.DOTALL)[1]
 
 
-def test_summary_names_the_probe_of_global_and_its_floors(tmp_path):
+def test_summary_names_the_probe_of_global_and_its_references(tmp_path):
     assert summary(write(tmp_path, evaluation=EVALUATION)) == (
         "The MLP probe on the global feature reaches <strong>49.9%</strong>, "
         "beside 35.1% with random weights and 38.3% with raw pixels."
@@ -97,14 +97,13 @@ def test_summary_names_the_probe_of_global_and_its_floors(tmp_path):
 
 
 def test_start_weights_stand_between_random_ones_and_pixels(tmp_path):
-    floors = EVALUATION["floors"]
-    of_start = {"mlp_probe": {"conv": 0.61, "global": 0.42}}
-    floors = {
-        "random_encoder": floors["random_encoder"],
-        "start_weights": of_start,
-        "pixels": floors["pixels"],
+    before = EVALUATION["floors"]
+    references = {
+        "random_encoder": before["random_encoder"],
+        "start_weights": {"mlp_probe": {"conv": 0.61, "global": 0.42}},
+        "pixels": before["pixels"],
     }
-    page = write(tmp_path, evaluation={**EVALUATION, "floors": floors})
+    page = write(tmp_path, evaluation={**EVALUATION, "floors": references})
     assert (
         "beside 35.1% with random weights, 42.0% with start weights and 38.3% with raw pixels."
         in summary(page)
@@ -149,5 +148,5 @@ def test_summary_of_attributes_is_an_auc_not_the_majority_answer(tmp_path):
         for name in values
     }
     evaluation = {f"linear_probe_{m}": {"global": v} for m, v in values.items()}
-    told = summary(write(tmp_path, evaluation={**evaluation, "measures": kinds}))
-    assert told.startswith("The linear probe (auc) on the global feature reaches <strong>0.700")
+    sentence = summary(write(tmp_path, evaluation={**evaluation, "measures": kinds}))
+    assert sentence.startswith("The linear probe (auc) on the global feature reaches <strong>0.700")

@@ -26,46 +26,46 @@ LOCAL = {"estimator": "jsd", "alpha": 0.0, "beta": 1.0, "occlusion": False}
         ({"model": "vae"}, "VAE"),
         ({"model": "supervised"}, "fully supervised"),
         ({"model": "simclr"}, None),
-        ({"encoder_path": "theirs"}, None),
+        ({"encoder_path": "external"}, None),
     ],
 )
 def test_objective_has_the_papers_name(change, expected):
     assert paper.objective({**LOCAL, **change}) == expected
 
 
-def test_every_setting_that_is_read_is_one():
+def test_the_settings_that_are_read_exist():
     assert LOCAL.keys() <= Experiment.__dataclass_fields__.keys()
     assert paper.rows(vars(Experiment(name="a", dataset="cifar10", estimator="infonce")))
 
 
 def test_rows_are_the_objective_and_full_supervision():
-    found = paper.rows({**LOCAL, "dataset": "stl10"})
-    assert [row.objective for row in found] == ["DIM(L) JSD", "fully supervised"]
-    assert found[0].values["mlp_probe"] == {"conv": 72.86, "fc": 70.85, "global": 65.93}
+    rows = paper.rows({**LOCAL, "dataset": "stl10"})
+    assert [row.objective for row in rows] == ["DIM(L) JSD", "fully supervised"]
+    assert rows[0].values["mlp_probe"] == {"conv": 72.86, "fc": 70.85, "global": 65.93}
 
 
-def test_second_hand_figures_say_so():
-    found = paper.rows({**LOCAL, "estimator": "dv", "dataset": "cifar10"})
-    assert found[0].objective == "DIM(L) DV*"
+def test_second_hand_values_are_marked():
+    rows = paper.rows({**LOCAL, "estimator": "dv", "dataset": "cifar10"})
+    assert rows[0].objective == "DIM(L) DV*"
 
 
-def test_what_is_measured_otherwise_here_is_left_out():
+def test_measures_with_another_definition_here_are_left_out():
     for table in paper._TABLES.values():
-        for figures in table.values():
-            assert {"mine", "ndm", "ndm_sigmoid", "ms_ssim"}.isdisjoint(figures)
+        for values in table.values():
+            assert {"mine", "ndm", "ndm_sigmoid", "ms_ssim"}.isdisjoint(values)
 
 
-def test_other_data_have_no_rows():
+def test_data_sets_without_values_of_the_paper_have_no_rows():
     assert paper.rows({**LOCAL, "dataset": "digits"}) == []
 
 
-def test_every_share_is_in_percent():
+def test_every_fraction_is_in_percent():
     for table in paper._TABLES.values():
-        for figures in table.values():
+        for values in table.values():
             for measure in ("mlp_probe", "svm", "fine_tuned", "fully_supervised"):
-                assert all(1 < value < 100 for value in figures.get(measure, {}).values())
+                assert all(1 < value < 100 for value in values.get(measure, {}).values())
 
 
-def test_images_that_are_held_out_are_not_the_papers():
+def test_a_validation_split_has_no_rows_of_the_paper():
     assert paper.rows({**LOCAL, "dataset": "cifar10"})
     assert paper.rows({**LOCAL, "dataset": "cifar10", "holdout": 0.1}) == []

@@ -41,8 +41,8 @@ def test_page_loads_nothing(full):
     assert "https:" not in full
     namespaces = full.count("http://www.w3.org/2000/svg")  # a name, not an address to load
     assert full.count("http:") == namespaces == 1
-    found = re.findall(r'(?:src|href)="([^"]*)"', full)
-    assert all(source.startswith(("data:", "#")) for source in found)
+    sources = re.findall(r'(?:src|href)="([^"]*)"', full)
+    assert all(source.startswith(("data:", "#")) for source in sources)
     assert not re.search(r"url\(|@import|\son\w+=", full)
 
 
