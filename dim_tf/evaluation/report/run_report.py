@@ -67,7 +67,7 @@ def write_run_report(
         "Use the encoder": "" if is_generator else _usage(experiment),
     }
     summary = (
-        "Images made of samples of the prior, by prior matching alone."
+        "Images generated from samples of the prior, by prior matching alone."
         if is_generator
         else results.summary()
     )

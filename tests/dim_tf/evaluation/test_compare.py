@@ -135,7 +135,7 @@ def test_each_run_has_its_summary_and_a_link_to_its_report(page, tmp_path):
 def test_curves_are_overlaid(page):
     figure = section(page, "Training")
     assert figure.count("<polyline") == 2
-    assert re.findall('<text class="mark"[^>]*>(.)<', figure) == ["A", "B"]
+    assert re.findall('<text class="run-letter"[^>]*>(.)<', figure) == ["A", "B"]
 
 
 def test_different_data_sets_are_not_comparable(tmp_path, make):

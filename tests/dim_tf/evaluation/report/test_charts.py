@@ -96,7 +96,7 @@ def test_runs_share_their_axes_and_have_their_letters():
     assert first[:, 0].max() == pytest.approx(charts.WIDTH)
     assert second[:, 0].max() == pytest.approx(charts.WIDTH * 19 / 39, abs=0.1)
     assert first[0, 1] > second[0, 1]  # of the screen: lower values stand lower
-    assert re.findall(r'<text class="mark"[^>]*>(.)<', chart) == ["A", "B", "B"]
+    assert re.findall(r'<text class="run-letter"[^>]*>(.)<', chart) == ["A", "B", "B"]
 
 
 def test_without_metrics_there_is_a_sentence():
