@@ -8,7 +8,7 @@ import re
 import numpy as np
 from PIL import Image
 
-from dim_tf.evaluation import pictures, report
+from dim_tf.evaluation import figures, report
 
 EXPERIMENT = {
     "name": "cifar10_jsd",
@@ -27,8 +27,8 @@ EVALUATION = {
     "ndm": {"global": 12.3456},
     "effective_rank": {"global": 37.4},
     "measures": {
-        "knn": {"unit": "share", "better": "higher", "title": "neighbour vote"},
-        "mlp_probe": {"unit": "share", "better": "higher", "title": "MLP probe"},
+        "knn": {"unit": "fraction", "better": "higher", "title": "neighbour vote"},
+        "mlp_probe": {"unit": "fraction", "better": "higher", "title": "MLP probe"},
         "attribute_auc": {"unit": "auc", "better": "higher", "title": "attributes: mean AUC"},
         "ndm": {"unit": "nats", "better": "lower", "title": "neural dependency"},
         "effective_rank": {"unit": "", "better": None, "title": "effective rank"},
@@ -39,7 +39,7 @@ EVALUATION = {
             "global": {"std": 0.0349, "n": 1},
         }
     },
-    "floors": {
+    "references": {
         "random_encoder": {"mlp_probe": {"conv": 0.5123, "global": 0.3512}},
         "pixels": {"mlp_probe": {"pixels": 0.3834}},
     },
@@ -55,7 +55,7 @@ EVALUATION = {
 }
 
 
-def one_measure(values, unit="share", better="higher", **beside):
+def one_measure(values, unit="fraction", better="higher", **beside):
     """An evaluation of one measure, `m`."""
     kind = {"unit": unit, "better": better, "title": "measure m"}
     return {"m": values, "measures": {"m": kind}, **beside}
@@ -95,7 +95,7 @@ def images(count, channels=3, seed=0):
 
 def neighbours(channels=3, same_label=None):
     pixels = images(8, channels).reshape(2, 4, 6, 5, channels)
-    return pictures.NeighbourPanel("global, L1", pixels[:, 0], pixels[:, 1:], same_label)
+    return figures.NeighbourPanel("global, L1", pixels[:, 0], pixels[:, 1:], same_label)
 
 
 def projection(points=12, with_images=True):
@@ -103,7 +103,7 @@ def projection(points=12, with_images=True):
     places = np.random.default_rng(0).normal(size=(points, 2))
     shown = images(points) if with_images else None
     labels = np.arange(points) % 3
-    return pictures.Projection("global, PCA", places, labels, ("cat", "dog", "frog"), shown)
+    return figures.Projection("global, PCA", places, labels, ("cat", "dog", "frog"), shown)
 
 
 def every_picture():
@@ -112,11 +112,11 @@ def every_picture():
     densities = {"encoder": np.array([0.2, 0.8]), "prior": np.array([0.5, 0.5])}
     return [
         neighbours(3, np.array([[True, False, False], [True, True, False]])),
-        pictures.SampleGrid("generated images", images(9)),
-        pictures.Reconstructions("from global, L2", images(4), images(4, seed=1)),
+        figures.SampleGrid("generated images", images(9)),
+        figures.Reconstructions("from global, L2", images(4), images(4, seed=1)),
         projection(),
-        pictures.ConfusionMatrix("MLP probe", counts, ("cat", "dog", "frog")),
-        pictures.Histogram("units of global", np.array([0.0, 1.0, 2.0]), densities),
+        figures.ConfusionMatrix("MLP probe", counts, ("cat", "dog", "frog")),
+        figures.Histogram("units of global", np.array([0.0, 1.0, 2.0]), densities),
     ]
 
 

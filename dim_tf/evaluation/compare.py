@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from dim_tf import metrics_file
 from dim_tf.errors import InputError
-from dim_tf.evaluation.measure import Kind
+from dim_tf.evaluation.measure import MetricInfo
 from dim_tf.evaluation.report import charts, marks, page, tables
 from dim_tf.evaluation.report.results import Results, check
 from dim_tf.evaluation.report.values import amount, interval, is_number, label, plain
@@ -235,7 +235,7 @@ def _axis(runs: Sequence[Run]) -> str:
     return f'{marks.axis(lines)}<p class="note">{note}</p>'
 
 
-def _kind(runs: Sequence[Run], measure: str) -> Kind:
+def _kind(runs: Sequence[Run], measure: str) -> MetricInfo:
     return next(run.results.kinds[measure] for run in runs if measure in run.results.kinds)
 
 
@@ -265,16 +265,20 @@ def _measure(runs: Sequence[Run], measure: str) -> str:
         values = [run.results.values(measure).get(endpoint) for run in runs]
         doubts = [interval(run.results.uncertainty(measure, endpoint)) for run in runs]
         rows += tables.row(escape(endpoint), _cells(kind, values, doubts), css="member")
-    for floor in dict.fromkeys(name for run in runs for name in run.results.floors(measure)):
-        of_runs = [run.results.floors(measure).get(floor, {}) for run in runs]
+    for reference in dict.fromkeys(
+        name for run in runs for name in run.results.references(measure)
+    ):
+        of_runs = [run.results.references(measure).get(reference, {}) for run in runs]
         values = [values.get("global", values.get("pixels")) for values in of_runs]
-        where = "" if floor == "pixels" else ", global"
+        where = "" if reference == "pixels" else ", global"
         cells = [f"<td>{amount(kind, value)}</td>" for value in values]
-        rows += tables.row(label(floor) + where, cells, css="floor")
+        rows += tables.row(label(reference) + where, cells, css="floor")
     return f"<tbody>{rows}</tbody>"
 
 
-def _cells(kind: Kind, values: list[Any], doubts: list[tuple[float, float] | None]) -> list[str]:
+def _cells(
+    kind: MetricInfo, values: list[Any], doubts: list[tuple[float, float] | None]
+) -> list[str]:
     best = tables.best_of(values, kind)
     around = next((d for v, d in zip(values, doubts, strict=True) if v == best and d), None)
     cells = []

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from dim_tf.evaluation.measure import Kind
+from dim_tf.evaluation.measure import MetricInfo
 from dim_tf.evaluation.report import values
 from dim_tf.export import backbone_file
 
@@ -116,7 +116,7 @@ _RANGES = """
 
 Files of int8 or uint8 numbers compute in int8. Its ranges come from {calibrated} images of the
 training split; the scales of input and output are in the file."""
-_FLOORS = {
+_REFERENCES = {
     "random_encoder": "random weights",
     "start_weights": "start weights",
     "pixels": "raw pixels",
@@ -288,31 +288,36 @@ def evaluation_table(evaluation: dict[str, Any]) -> str:
     """The measures of an evaluation.json, Markdown; where it is empty, a sentence that says so."""
     if not evaluation:
         return "Not measured: the export was made without an evaluation of the same training step."
-    floors = {title: evaluation.get("floors", {}).get(name) for name, title in _FLOORS.items()}
-    floors = {title: floor for title, floor in floors.items() if floor}
+    references = {
+        title: evaluation.get("references", {}).get(name) for name, title in _REFERENCES.items()
+    }
+    references = {title: reference for title, reference in references.items() if reference}
     uncertainty = evaluation.get("uncertainty", {})
-    titles = ["measure", "endpoint", "this encoder", "95 % interval", *floors]
+    titles = ["measure", "endpoint", "this encoder", "95 % interval", *references]
     lines = [_row(titles), "|---" * len(titles) + "|"]
     for measure, described in evaluation.get("measures", {}).items():
-        kind = Kind(**described)
+        kind = MetricInfo(**described)
         for endpoint, value in evaluation.get(measure, {}).items():
             spread = (uncertainty.get(measure) or {}).get(endpoint) or {}
-            beside = [_of_floor(floor.get(measure, {}), endpoint) for floor in floors.values()]
+            beside = [
+                _of_reference(reference.get(measure, {}), endpoint)
+                for reference in references.values()
+            ]
             figures = [_figure(kind, one) for one in (value, *beside)]
             figures.insert(1, _interval(kind, spread))
             lines.append(_row([text(measure), text(endpoint), *figures]))
-    lines += ["", _notes(evaluation, floors)]
+    lines += ["", _notes(evaluation, references)]
     return "\n".join(lines)
 
 
-def _notes(evaluation, floors):
+def _notes(evaluation, references):
     protocol = evaluation.get("protocol", {})
     sentences = []
     if count := protocol.get("test_images"):
         sentences.append(f"Measured on {text(str(count))} test images.")
     if any(evaluation.get("uncertainty", {}).values()):
         sentences.append("Interval: how far another test set of this size might move the figure.")
-    if _FLOORS["start_weights"] in floors:
+    if _REFERENCES["start_weights"] in references:
         weights = text(str(protocol.get("start_weights") or "weights from elsewhere"))
         sentences.append(f"Start weights: training began with {weights}.")
     if pooled := protocol.get("pooled"):
@@ -320,7 +325,7 @@ def _notes(evaluation, floors):
     return "\n".join([*sentences, "Protocol: `assets/metadata.json`."])
 
 
-def _of_floor(values_, endpoint):
+def _of_reference(values_, endpoint):
     """Raw pixels are one endpoint, which stands beside all of an encoder's."""
     return values_.get(endpoint, values_.get("pixels"))
 
@@ -329,10 +334,10 @@ def _row(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _figure(kind: Kind, value: float | None) -> str:
+def _figure(kind: MetricInfo, value: float | None) -> str:
     return "" if value is None else values.amount(kind, value, " %")
 
 
-def _interval(kind: Kind, uncertainty: dict[str, Any]) -> str:
+def _interval(kind: MetricInfo, uncertainty: dict[str, Any]) -> str:
     ends = values.interval(uncertainty)
     return f"{values.amount(kind, ends[0], '')} to {_figure(kind, ends[1])}" if ends else ""

@@ -6,7 +6,7 @@ from string import ascii_uppercase
 from typing import Any
 
 from dim_tf import metrics_file
-from dim_tf.evaluation.measure import Kind
+from dim_tf.evaluation.measure import MetricInfo
 from dim_tf.evaluation.report import charts, marks, tables
 from dim_tf.evaluation.report import page as report_page
 from dim_tf.evaluation.report.values import amount, duration, label, number
@@ -63,8 +63,8 @@ def _html_table(summary: Summary) -> str:
             told = escape("; ".join(line.gaps) + known)
             found = [f'<td class="text" colspan="{len(columns)}">{told}</td>']
         body += tables.row(letter + escape(name), found)
-    for name, values in summary.floors.items():
-        found = [f"<td>{escape(c)}</td>" for c in [*words.floor_cells(summary, values), "", ""]]
+    for name, values in summary.references.items():
+        found = [f"<td>{escape(c)}</td>" for c in [*words.reference_cells(summary, values), "", ""]]
         body += tables.row(label(name), found, css="floor")
     return tables.table(summary.plan.table.title, columns, f"<tbody>{body}</tbody>")
 
@@ -82,9 +82,9 @@ def _axes(summary: Summary) -> str:
         lines = []
         for line in summary.lines:
             figure, theirs = line.figures[index], line.paper[index]
-            if column.unit != "share" or figure is None:
+            if column.unit != "fraction" or figure is None:
                 continue
-            of = Kind("share", "higher", line.row.name)
+            of = MetricInfo("fraction", "higher", line.row.name)
             ours = marks.Mark(figure.mean, f"here: {amount(of, figure.mean)}", "run")
             beside = []
             if theirs is not None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dim_tf.evaluation.pictures import Histogram
+from dim_tf.evaluation.figures import Histogram
 from dim_tf.evaluation.report.values import PLAIN, amount, capitalised, is_number, label, number
 
 CURVE_POINTS = 300  # of one run

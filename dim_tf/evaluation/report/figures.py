@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 from PIL import Image
 
-from dim_tf.evaluation.pictures import (
+from dim_tf.evaluation.figures import (
     ConfusionMatrix,
     NeighbourPanel,
     Reconstructions,

@@ -6,7 +6,7 @@ from html import escape
 
 import numpy as np
 
-from dim_tf.evaluation.pictures import Projection
+from dim_tf.evaluation.figures import Projection
 from dim_tf.evaluation.report.charts import COLOURS
 from dim_tf.evaluation.report.figures import source, tiled
 from dim_tf.evaluation.report.values import capitalised

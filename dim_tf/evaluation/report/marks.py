@@ -1,4 +1,4 @@
-"""Figures on one axis: what was reached, beside its floors, the paper or other runs."""
+"""Figures on one axis: what was reached, beside its references, the paper or other runs."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from dim_tf.evaluation.measure import Kind
+from dim_tf.evaluation.measure import MetricInfo
 from dim_tf.evaluation.report import paper
 from dim_tf.evaluation.report.results import Results
 from dim_tf.evaluation.report.values import amount, capitalised, interval, is_number, label
 
-# The class of each floor's mark.
-_FLOOR_CSS = {"random_encoder": "random", "start_weights": "start", "pixels": "pixels"}
+# The class of each reference's mark.
+_REFERENCE_CSS = {"random_encoder": "random", "start_weights": "start", "pixels": "pixels"}
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Mark:
 class Line:
     """A measure and its figures; the last figure stands above the others."""
 
-    kind: Kind
+    kind: MetricInfo
     marks: Sequence[Mark]
     told: str  # at the end of the line: HTML
 
@@ -52,13 +52,13 @@ def of_run(experiment: dict[str, Any], results: Results) -> str:
         kind = results.kinds[measure]
         value = results.values(measure)["global"]
         others = {}
-        for name, values in results.floors(measure).items():
-            others[_FLOOR_CSS.get(name, "random")] = (
+        for name, values in results.references(measure).items():
+            others[_REFERENCE_CSS.get(name, "random")] = (
                 values.get("global", values.get("pixels")),
                 label(name),
             )
         for row in rows:
-            if row.objective != paper.SUPERVISED and kind.unit == "share":
+            if row.objective != paper.SUPERVISED and kind.unit == "fraction":
                 theirs = row.figures.get(measure, {}).get("global")
                 share = None if theirs is None else theirs / 100
                 others["paper"] = (share, f"the paper, {escape(row.objective)}")

@@ -12,11 +12,11 @@ from html import escape
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dim_tf.evaluation.pictures import (
+from dim_tf.evaluation.figures import (
     ConfusionMatrix,
+    Figure,
     Histogram,
     NeighbourPanel,
-    Picture,
     Projection,
     Reconstructions,
     SampleGrid,
@@ -35,7 +35,7 @@ def write(
     experiment: dict[str, Any],
     evaluation: dict[str, Any],
     metrics: list[dict[str, Any]],
-    panels: Sequence[Picture],
+    panels: Sequence[Figure],
     versions: dict[str, str],
 ) -> None:
     """Writes the report; a write that fails leaves the file that was there.
@@ -44,7 +44,7 @@ def write(
         path: of the page.
         experiment: the settings.
         evaluation: {measure: {endpoint: value}}, as in evaluation.json, and beside the measures
-            `measures` (how each is read), `uncertainty`, `floors`, `attributes`, `protocol` and
+            `measures` (how each is read), `uncertainty`, `references`, `attributes`, `protocol` and
             `cost`, each of which may be missing.
         metrics: the lines of metrics.jsonl, in their order.
         panels: the pictures.
@@ -130,7 +130,7 @@ def _training(experiment: dict[str, Any], metrics: list[dict[str, Any]]) -> str:
     return charts.curves([charts.Run("", metrics)])
 
 
-def _pictures(panels: Sequence[Picture]) -> dict[str, str]:
+def _pictures(panels: Sequence[Figure]) -> dict[str, str]:
     """The sections of each kind of pictures."""
 
     def drawn(kind: type, draw: Callable[[Any], str]) -> str:

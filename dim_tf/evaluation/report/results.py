@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dim_tf.errors import InputError
-from dim_tf.evaluation.measure import NO_LABELS, Kind
+from dim_tf.evaluation.measure import NO_LABELS, MetricInfo
 from dim_tf.evaluation.report.values import (
     amount,
     interval,
@@ -22,7 +22,7 @@ from dim_tf.evaluation.report.values import (
 # and for attributes the AUC, which the majority answer cannot reach.
 _HEADLINES = ("mlp_probe_auc", "linear_probe_auc", "mlp_probe", "linear_probe", "svm", "knn")
 _FIRST_ENDPOINTS = ("conv", "fc", "global")
-_UNITS, _DIRECTIONS = ("share", "auc", "nats", ""), ("higher", "lower", None)
+_UNITS, _DIRECTIONS = ("fraction", "auc", "nats", ""), ("higher", "lower", None)
 
 
 def check(evaluation: dict[str, Any], path: Path) -> None:
@@ -39,7 +39,7 @@ def check(evaluation: dict[str, Any], path: Path) -> None:
     tables: dict[str, Callable[[Any], bool]] = {
         "measures": _is_table(_is_kind),
         "uncertainty": _is_table(_is_table(_is_uncertainty)),
-        "floors": _is_table(_is_table(_is_table(_is_figure))),
+        "references": _is_table(_is_table(_is_table(_is_figure))),
         "attributes": _is_table(_is_table(_is_table(_is_figure))),
         "protocol": _is_table(lambda value: True),
         "cost": _is_table(lambda seconds: is_number(seconds) and seconds >= 0),
@@ -50,14 +50,14 @@ def check(evaluation: dict[str, Any], path: Path) -> None:
     doubts = evaluation.get("uncertainty", {})
     for name, kind in kinds.items():
         rows = [evaluation.get(name, {})]
-        rows += [floor.get(name, {}) for floor in evaluation.get("floors", {}).values()]
+        rows += [reference.get(name, {}) for reference in evaluation.get("references", {}).values()]
         for row in rows:
             if name in tables or not _is_table(_is_figure)(row):
                 raise _unknown_form(path, name)
             ends = [interval(of_one or {}) for of_one in doubts.get(name, {}).values()]
             figures = [one for one in row.values() if is_number(one)]
             figures += [end for pair in ends for end in pair or ()]
-            if kind["unit"] in ("share", "auc") and any(abs(figure) > 1 for figure in figures):
+            if kind["unit"] in ("fraction", "auc") and any(abs(figure) > 1 for figure in figures):
                 raise InputError(f"{path}: {name!r} is no {kind['unit']}, it exceeds 1; {_REMEDY}")
 
 
@@ -107,9 +107,11 @@ class Results:
     evaluation: dict[str, Any]
 
     @property
-    def kinds(self) -> dict[str, Kind]:
+    def kinds(self) -> dict[str, MetricInfo]:
         """Of each measure, in their order."""
-        return {name: Kind(**kind) for name, kind in self.evaluation.get("measures", {}).items()}
+        return {
+            name: MetricInfo(**kind) for name, kind in self.evaluation.get("measures", {}).items()
+        }
 
     @property
     def is_outdated(self) -> bool:
@@ -126,16 +128,16 @@ class Results:
         of_measure = self.evaluation.get("uncertainty", {}).get(measure, {})
         return of_measure.get(endpoint) or {}
 
-    def floors(self, measure: str) -> dict[str, dict[str, Any]]:
-        """Floor → endpoint → value, of the floors that have the measure."""
-        floors = self.evaluation.get("floors", {})
-        return {name: values[measure] for name, values in floors.items() if values.get(measure)}
+    def references(self, measure: str) -> dict[str, dict[str, Any]]:
+        """Reference → endpoint → value, of the references that have the measure."""
+        references = self.evaluation.get("references", {})
+        return {name: values[measure] for name, values in references.items() if values.get(measure)}
 
     def endpoints(self, *measures: str) -> list[str]:
         """Those of the encoder that the measures were taken of, the usual ones first."""
         found: dict[str, None] = {}
         for measure in measures:
-            for values in (self.values(measure), *self.floors(measure).values()):
+            for values in (self.values(measure), *self.references(measure).values()):
                 found |= dict.fromkeys(values)
         first = [endpoint for endpoint in _FIRST_ENDPOINTS if endpoint in found]
         return first + [e for e in found if e not in (*first, "pixels")]
@@ -147,7 +149,7 @@ class Results:
             name
             for name, kind in self.kinds.items()
             if kind.better == "higher"
-            and kind.unit in ("share", "auc")
+            and kind.unit in ("fraction", "auc")
             and is_number(self.values(name).get("global"))
         ]
 
@@ -165,7 +167,7 @@ class Results:
         return self.headline is None and any(NO_LABELS in str(told) for told in protocol.values())
 
     def summary(self) -> str:
-        """One sentence, as HTML: the headline of the global feature beside its floors."""
+        """One sentence, as HTML: the headline of the global feature beside its references."""
         measure = self.headline
         if self.is_outdated:
             return "An older version measured this run; evaluate it again by --mode=evaluate."
@@ -183,12 +185,14 @@ class Results:
         kind = self.kinds[measure]
         value = amount(kind, self.values(measure)["global"])
         value += spread(kind, self.uncertainty(measure, "global"))
-        floors = [
-            f"{amount(kind, floor)} with {label(name)}"
-            for name, values in self.floors(measure).items()
-            if is_number(floor := values.get("global", values.get("pixels")))
+        references = [
+            f"{amount(kind, reference)} with {label(name)}"
+            for name, values in self.references(measure).items()
+            if is_number(reference := values.get("global", values.get("pixels")))
         ]
-        beside = f"beside {listed(floors)}" if floors else "no floor was measured beside it"
+        beside = (
+            f"beside {listed(references)}" if references else "no reference was measured beside it"
+        )
         name, colon, what = kind.title.partition(": ")
         title = escape(f"{name} ({what})" if colon else name)
         return f"The {title} on the global feature reaches <strong>{value}</strong>, {beside}."

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from dim_tf.evaluation import attributes
-from dim_tf.evaluation.measure import Kind
+from dim_tf.evaluation import attribute_metrics
+from dim_tf.evaluation.measure import MetricInfo
 from dim_tf.evaluation.report import paper
 from dim_tf.evaluation.report.results import Results
 from dim_tf.evaluation.report.values import (
@@ -27,7 +27,7 @@ ARROWS = {"higher": "↑", "lower": "↓", None: ""}
 
 
 def measures(results: Results) -> str:
-    """Measure × endpoint, and under each measure its floors."""
+    """Measure × endpoint, and under each measure its references."""
     kinds = results.kinds
     if not kinds:
         why = results.summary() if results.is_outdated else "This run was not evaluated."
@@ -37,7 +37,7 @@ def measures(results: Results) -> str:
     note = (
         "Columns: the encoder's endpoints. ↑ higher is better, ↓ lower is better; where there is "
         'no arrow, the measure ranks nothing. <span class="best">Bold on colour</span>: the best '
-        "of a measure, its floors included. ±: the standard deviation over repetitions."
+        "of a measure, its references included. ±: the standard deviation over repetitions."
     )
     if pooled := results.evaluation.get("protocol", {}).get("pooled"):
         note += f" Large endpoints were averaged: {escape(str(pooled))}."
@@ -46,26 +46,26 @@ def measures(results: Results) -> str:
 
 def _measure_rows(results: Results, measure: str, columns: list[str]) -> str:
     kind = results.kinds[measure]
-    trained, floors = results.values(measure), results.floors(measure)
-    best = best_of([v for row in (trained, *floors.values()) for v in row.values()], kind)
+    trained, references = results.values(measure), results.references(measure)
+    best = best_of([v for row in (trained, *references.values()) for v in row.values()], kind)
     cells = [_cell(kind, trained.get(e), best, results.uncertainty(measure, e)) for e in columns]
     rows = row(title(kind), cells)
-    for name, floor in floors.items():
-        cells = [_cell(kind, floor.get(e), best, {}) for e in columns]
-        if "pixels" in floor:  # no endpoint of an encoder
-            cells = [_cell(kind, floor["pixels"], best, {}, span=max(len(columns), 1))]
+    for name, reference in references.items():
+        cells = [_cell(kind, reference.get(e), best, {}) for e in columns]
+        if "pixels" in reference:  # no endpoint of an encoder
+            cells = [_cell(kind, reference["pixels"], best, {}, span=max(len(columns), 1))]
         rows += row(label(name), cells, css="floor")
     return f"<tbody>{rows}</tbody>"
 
 
-def title(kind: Kind) -> str:
+def title(kind: MetricInfo) -> str:
     """Of a measure, with its unit and which way is better."""
     unit = " (nats)" if kind.unit == "nats" else ""
     arrow = f' <span class="arrow">{ARROWS[kind.better]}</span>' if kind.better else ""
     return capitalised(escape(kind.title)) + unit + arrow
 
 
-def best_of(values: Iterable[Any], kind: Kind) -> float | None:
+def best_of(values: Iterable[Any], kind: MetricInfo) -> float | None:
     """The best of several values; None where nothing ranks them, or they are all the same."""
     finite = [value for value in values if is_number(value)]
     if kind.better is None or len(set(finite)) < 2:
@@ -97,8 +97,8 @@ def beside_the_paper(experiment: dict[str, Any], results: Results) -> str:
     return f'<h3>Beside the paper</h3>{found}<p class="note">{note}</p>'
 
 
-def _paper_cell(kind: Kind, value: float | None) -> str:
-    text = "–" if value is None else f"{value:g}" + ("%" if kind.unit == "share" else "")
+def _paper_cell(kind: MetricInfo, value: float | None) -> str:
+    text = "–" if value is None else f"{value:g}" + ("%" if kind.unit == "fraction" else "")
     why = ' title="not in the paper"' if value is None else ""
     return f"<td{why}>{text}</td>"
 
@@ -125,7 +125,7 @@ def attribute_tables(found: dict[str, dict[str, dict[str, Any]]]) -> str:
         for name, cells in sorted(
             rows.items(), key=lambda item: -np.nan_to_num(item[1].get("auc") or 0)
         ):
-            kinds = [attributes.KINDS.get(column, PLAIN) for column in columns]
+            kinds = [attribute_metrics.METRICS.get(column, PLAIN) for column in columns]
             body += row(
                 label(name),
                 [_cell(k, cells.get(c), None, {}) for k, c in zip(kinds, columns, strict=True)],
@@ -171,7 +171,7 @@ def _text(value: Any) -> str:
 
 
 def _cell(
-    kind: Kind, value: Any, best: float | None, uncertainty: dict[str, Any], span: int = 1
+    kind: MetricInfo, value: Any, best: float | None, uncertainty: dict[str, Any], span: int = 1
 ) -> str:
     if not is_number(value):
         why = "not measured" if value is None else "not a finite number"

@@ -6,9 +6,9 @@ from html import escape
 from numbers import Real
 from typing import Any, TypeGuard
 
-from dim_tf.evaluation.measure import Kind
+from dim_tf.evaluation.measure import MetricInfo
 
-PLAIN = Kind("", None, "")
+PLAIN = MetricInfo("", None, "")
 
 _WORDS = {"knn": "kNN", "tsne": "t-SNE"} | {
     word: word.upper()
@@ -39,18 +39,18 @@ def number(value: float) -> str:
     return text.replace("-", "−")
 
 
-def amount(kind: Kind, value: Any, percent: str = "%") -> str:
+def amount(kind: MetricInfo, value: Any, percent: str = "%") -> str:
     """A value as its kind is read: shares in percent with one decimal, AUC with three."""
     if not is_number(value):
         return "–"
     if kind.unit == "auc":
         return f"{value:.3f}"
-    if kind.unit == "share":
+    if kind.unit == "fraction":
         return f"{100 * value:.1f}{percent}".replace("-", "−")
     return number(value)
 
 
-def spread(kind: Kind, uncertainty: dict[str, Any]) -> str:
+def spread(kind: MetricInfo, uncertainty: dict[str, Any]) -> str:
     """' ± std'; empty where there is none, or one repetition only."""
     shown = is_number(uncertainty.get("std")) and (uncertainty.get("n") or 0) > 1
     return f" ± {amount(kind, uncertainty['std'], percent='')}" if shown else ""
@@ -64,7 +64,7 @@ def interval(uncertainty: dict[str, Any]) -> tuple[float, float] | None:
     return ends[0], ends[1]
 
 
-def doubt(kind: Kind, uncertainty: dict[str, Any]) -> str:
+def doubt(kind: MetricInfo, uncertainty: dict[str, Any]) -> str:
     """What is known of a value's error, in words."""
     notes = [f"n = {uncertainty['n']}"] if uncertainty.get("n") else []
     if ends := interval(uncertainty):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from made_report import lines
 
-from dim_tf.evaluation.pictures import Histogram
+from dim_tf.evaluation.figures import Histogram
 from dim_tf.evaluation.report import charts
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from made_report import decoded, images, neighbours, row
 
-from dim_tf.evaluation.pictures import (
+from dim_tf.evaluation.figures import (
     ConfusionMatrix,
     NeighbourPanel,
     Reconstructions,

@@ -30,13 +30,13 @@ def test_marks_stand_at_their_values():
         assert found[text] == pytest.approx(100 * (value - 0.3) / 0.6, abs=0.01)
 
 
-def test_each_floor_has_a_mark_of_its_own():
-    floors = {
+def test_each_reference_has_a_mark_of_its_own():
+    references = {
         "random_encoder": {"m": {"global": 0.2}},
         "start_weights": {"m": {"global": 0.35}},
         "pixels": {"m": {"pixels": 0.3}},
     }
-    evaluation = one_measure({"global": 0.5}, floors=floors)
+    evaluation = one_measure({"global": 0.5}, references=references)
     page = marks.of_run({**EXPERIMENT, "dataset": "digits"}, Results(evaluation))
     found = re.findall(r'<i class="dot ([^"]*)" style="left:[^>]*title="(.*?)"', page)
     assert found == [
@@ -50,8 +50,8 @@ def test_each_floor_has_a_mark_of_its_own():
 
 def test_the_interval_reaches_from_end_to_end():
     uncertainty = {"m": {"global": {"std": None, "n": 1, "ci95": [0.42, 0.58]}}}
-    floors = {"pixels": {"m": {"pixels": 0.2}}}
-    evaluation = one_measure({"global": 0.5}, uncertainty=uncertainty, floors=floors)
+    references = {"pixels": {"m": {"pixels": 0.2}}}
+    evaluation = one_measure({"global": 0.5}, uncertainty=uncertainty, references=references)
     page = marks.of_run({**EXPERIMENT, "dataset": "digits"}, Results(evaluation))
     whisker = re.search(r'whisker run" style="left:([\d.]+)%;width:calc\(([\d.]+)%', page)
     begin, end = (float(place) for place in whisker.groups())  # the axis: 20 % to 60 %

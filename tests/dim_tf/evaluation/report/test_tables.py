@@ -27,11 +27,11 @@ def test_a_measure_tells_its_unit_and_which_way_is_better(tmp_path):
     assert row(page, "Effective rank")[-1] == "37.4"
 
 
-def test_floors_stand_under_their_measure(tmp_path):
+def test_references_stand_under_their_measure(tmp_path):
     page = measures(write(tmp_path, evaluation=EVALUATION))
     assert row(page, "random weights") == ["51.2%", "–", "35.1%"]
     assert row(page, "raw pixels") == ["38.3%"]
-    assert page.count("raw pixels</th>") == 1  # the other measures have no floors
+    assert page.count("raw pixels</th>") == 1  # the other measures have no references
 
 
 def test_missing_and_nan_are_dashes_that_say_why(tmp_path):
@@ -43,9 +43,9 @@ def test_missing_and_nan_are_dashes_that_say_why(tmp_path):
 @pytest.mark.parametrize(
     ("better", "best"), [("higher", ["50.0%"]), ("lower", ["30.0%"]), (None, [])]
 )
-def test_best_may_be_a_floor_and_is_marked_where_something_ranks(tmp_path, better, best):
-    floors = {"pixels": {"m": {"pixels": 0.5}}}
-    evaluation = one_measure({"conv": 0.4, "global": 0.3}, better=better, floors=floors)
+def test_best_may_be_a_reference_and_is_marked_where_something_ranks(tmp_path, better, best):
+    references = {"pixels": {"m": {"pixels": 0.5}}}
+    evaluation = one_measure({"conv": 0.4, "global": 0.3}, better=better, references=references)
     page = write(tmp_path, evaluation=evaluation)
     assert re.findall('<strong class="best">(.*?)</strong>', page) == best
 
@@ -89,7 +89,7 @@ def summary(page):
     return re.search(r'<p class="summary">(.*?)</p>', page, re.DOTALL)[1]
 
 
-def test_summary_names_the_probe_of_global_and_its_floors(tmp_path):
+def test_summary_names_the_probe_of_global_and_its_references(tmp_path):
     assert summary(write(tmp_path, evaluation=EVALUATION)) == (
         "The MLP probe on the global feature reaches <strong>49.9%</strong>, "
         "beside 35.1% with random weights and 38.3% with raw pixels."
@@ -97,14 +97,14 @@ def test_summary_names_the_probe_of_global_and_its_floors(tmp_path):
 
 
 def test_start_weights_stand_between_random_ones_and_pixels(tmp_path):
-    floors = EVALUATION["floors"]
+    references = EVALUATION["references"]
     of_start = {"mlp_probe": {"conv": 0.61, "global": 0.42}}
-    floors = {
-        "random_encoder": floors["random_encoder"],
+    references = {
+        "random_encoder": references["random_encoder"],
         "start_weights": of_start,
-        "pixels": floors["pixels"],
+        "pixels": references["pixels"],
     }
-    page = write(tmp_path, evaluation={**EVALUATION, "floors": floors})
+    page = write(tmp_path, evaluation={**EVALUATION, "references": references})
     assert (
         "beside 35.1% with random weights, 42.0% with start weights and 38.3% with raw pixels."
         in summary(page)
@@ -131,7 +131,10 @@ def test_start_weights_stand_between_random_ones_and_pixels(tmp_path):
         (one_measure({"conv": 0.5}), "No accuracy of the global feature was measured."),
         (one_measure({"global": math.nan}), "No accuracy of the global feature was measured."),
         (one_measure({"global": 0.5}, better=None), "No accuracy of the global"),
-        (one_measure({"global": 0.5}), "<strong>50.0%</strong>, no floor was measured beside it."),
+        (
+            one_measure({"global": 0.5}),
+            "<strong>50.0%</strong>, no reference was measured beside it.",
+        ),
     ],
 )
 def test_summary_says_what_is_missing(tmp_path, evaluation, sentence):
@@ -142,7 +145,7 @@ def test_summary_of_attributes_is_an_auc_not_the_majority_answer(tmp_path):
     values = {"accuracy": 0.81, "majority": 0.82, "auc": 0.70}
     kinds = {
         f"linear_probe_{name}": {
-            "unit": "auc" if name == "auc" else "share",
+            "unit": "auc" if name == "auc" else "fraction",
             "better": None if name == "majority" else "higher",
             "title": f"linear probe: {name}",
         }
