@@ -29,7 +29,7 @@ class Geometry:
     and of full rank.
 
     Attributes:
-        representation: whose test images are measured.
+        representation: its test images are measured.
         encode: images -> their representation, by the same encoder; None leaves out alignment,
             which needs features of augmented images.
         seed: of the augmentations.

@@ -24,7 +24,7 @@ class NearestNeighbours:
     labels there are figures alone.
 
     Attributes:
-        representation: whose training images are the neighbours of its test images.
+        representation: the neighbours of its test images are training images.
         k: neighbours that vote.
         temperature: of the votes.
     """

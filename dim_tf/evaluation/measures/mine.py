@@ -39,8 +39,7 @@ class ImageFeatureInformation:
     log 100,000 nats (see `kl_divergence`). Only "global" is measured.
 
     Attributes:
-        representation: whose training images the discriminator is trained on; measured on its test
-            images.
+        representation: its training images train the discriminator, its test images are measured.
         steps: of training.
         batch_size: images in a step, or all where there are fewer.
         seeds: trainings to average; seeds count from 0.

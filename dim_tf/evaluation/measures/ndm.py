@@ -29,15 +29,14 @@ CHUNK_SIZE = 8192  # features scored at once
 class NeuralDependencyMeasure:
     """Total correlation of the global feature's numbers, by the Donsker-Varadhan bound.
 
-    KL(joint distribution of the numbers ‖ product of their marginals). A sample of the product is a
-    feature each of whose numbers comes from another image. 0 where the numbers are independent,
+    KL(joint distribution of the numbers ‖ product of their marginals). In a sample of the
+    product each number comes from another image. 0 where the numbers are independent,
     also where they are constant, so it does not rank representations. A map of each number by
     itself, as the sigmoid, does not change the true value, only how well a discriminator estimates
     it; the paper gives both values. Only "global" is measured.
 
     Attributes:
-        representation: whose training images the discriminator is trained on; measured on its test
-            images.
+        representation: its training images train the discriminator, its test images are measured.
         steps: of training.
         batch_size: features in a step, or all where there are fewer.
         seeds: trainings to average; seeds count from 0.

@@ -52,7 +52,7 @@ class PriorMatch:
     def metrics(self) -> dict[str, MetricInfo]:
         return {
             "prior_discriminator": MetricInfo(
-                "fraction", "lower", "told from the prior (50 %: matched)"
+                "fraction", "lower", "distinguished from the prior (50 %: matched)"
             ),
             "prior_distance": MetricInfo("", "lower", "distance of the dimensions from the prior"),
         }

@@ -30,7 +30,7 @@ class PlaneProjections:
     in the feature space. Only "global" is measured.
 
     Attributes:
-        representation: whose first test images are shown.
+        representation: its first test images are shown.
         max_images: how many of them.
         seed: of t-SNE.
     """

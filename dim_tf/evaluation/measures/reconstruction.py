@@ -37,8 +37,7 @@ class Reconstruction:
     with the squared error on the frozen features of the training images. Only "global" is measured.
 
     Attributes:
-        representation: whose training images the decoder is trained on; measured on its test
-            images.
+        representation: its training images train the decoder, its test images are measured.
         steps: of training.
         batch_size: images in a step, or all where there are fewer.
         width_divisor: of the paper's numbers of filters.

@@ -117,7 +117,7 @@ def test_start_weights_stand_between_random_ones_and_pixels(tmp_path):
     [
         ({}, "No accuracy of the global feature was measured."),
         (
-            {"protocol": {"knn": f"pictures alone: the vote {NO_LABELS}"}, "measures": {}},
+            {"protocol": {"knn": f"figures alone: the vote {NO_LABELS}"}, "measures": {}},
             "look at the nearest neighbours",
         ),
         (
