@@ -16,14 +16,14 @@ import numpy as np
 from scipy.optimize import brentq
 
 from dim_tf.evaluation.fitting import Recipe
-from dim_tf.evaluation.mine import MutualInformation, mutual_information
-from dim_tf.evaluation.ndm import NeuralDependencyMeasure, total_correlation
+from dim_tf.evaluation.measures.mine import ImageFeatureInformation, mutual_information
+from dim_tf.evaluation.measures.ndm import NeuralDependencyMeasure, total_correlation
 from dim_tf.files import replace_text
 
 SAMPLES, TRAINING = 50_000, 40_000
 NATS = (0.5, 1.0, 2.0)
 DIMS = {"mine": (1, 2, 4, 8), "ndm": (2, 4, 8)}
-MEASURES = {"mine": MutualInformation, "ndm": NeuralDependencyMeasure}
+MEASURES = {"mine": ImageFeatureInformation, "ndm": NeuralDependencyMeasure}
 
 
 def dependent(count: int, dim: int, nats: float, seed: int = 0) -> np.ndarray:
@@ -57,7 +57,7 @@ def pairs(count: int, dim: int, nats: float, seed: int = 0) -> tuple[np.ndarray,
 def estimate(measure: str, dim: int, nats: float) -> float:
     """By the measure, "mine" or "ndm", with its default settings."""
     settings = MEASURES[measure]
-    recipe = Recipe(settings.steps, settings.batch, settings.learning_rate)
+    recipe = Recipe(settings.steps, settings.batch_size, settings.learning_rate)
     if measure == "ndm":
         samples = dependent(SAMPLES, dim, nats)
         return total_correlation(samples[:TRAINING], samples[TRAINING:], recipe)

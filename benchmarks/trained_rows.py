@@ -35,9 +35,10 @@ def figures(settings: Mapping[str, Any], probe_seeds: int) -> dict[str, float]:
     """
     from dim_tf import data, metrics_file
     from dim_tf.data import holdout
-    from dim_tf.evaluation import excerpt, representation
-    from dim_tf.evaluation.neighbours import NearestNeighbours
-    from dim_tf.evaluation.probes import Probe
+    from dim_tf.evaluation import representation
+    from dim_tf.evaluation.evaluation_data import EvaluationData
+    from dim_tf.evaluation.measures.knn import NearestNeighbours
+    from dim_tf.evaluation.measures.probes import Probe
     from dim_tf.experiment import Experiment
     from dim_tf.training import loop
     from dim_tf.training.budget import last_step
@@ -49,7 +50,7 @@ def figures(settings: Mapping[str, Any], probe_seeds: int) -> dict[str, float]:
     model, step = load_trained(experiment, splits)
     if step != (last := last_step(experiment, splits)):
         raise SystemExit(f"{experiment.run_path} is at step {step}, not {last}; give another --out")
-    features = representation.of_encoder(model.encoder, excerpt.of(splits))
+    features = representation.from_encoder(model.encoder, EvaluationData.from_splits(splits))
     # Of all steps, those before an interruption too.
     lines = metrics_file.read(experiment.run_path / "metrics.jsonl", step)
     seconds = seconds_of(lines, experiment.batch_size)

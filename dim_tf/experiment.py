@@ -773,7 +773,7 @@ class Experiment:
     def measure_names(self) -> tuple[str, ...]:
         """What `measures` lists."""
         if self.measures == "all":
-            return MEASURES
+            return tuple(MEASURES)
         return tuple(name.strip() for name in self.measures.split(","))
 
     @property

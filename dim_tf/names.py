@@ -53,20 +53,25 @@ CROP_ENCODERS = {32: "crops32x32", 64: "crops64x64"}  # those of cpc, by image s
 DIM_PAIRS = ("global-local",)
 AMDIM_PAIRS = ("global-local", "global-conv", "conv-conv")
 ENDPOINTS = ("local", "conv", "fc", "global")
-# Those of dim_tf.evaluation.evaluate.
+# "module:object" of each measure's `MeasureSpec`, imported when it is used; the report's order.
+MEASURES = {
+    "knn": "dim_tf.evaluation.measures.knn:SPEC",
+    "linear": "dim_tf.evaluation.measures.probes:LINEAR",
+    "mlp": "dim_tf.evaluation.measures.probes:MLP",
+    "few_labels": "dim_tf.evaluation.measures.few_labels:SPEC",
+    "svm": "dim_tf.evaluation.measures.svm:SPEC",
+    "fine_tuning": "dim_tf.evaluation.measures.fine_tuning:SPEC",
+    "clusters": "dim_tf.evaluation.measures.clusters:SPEC",
+    "geometry": "dim_tf.evaluation.measures.geometry:SPEC",
+    "projection": "dim_tf.evaluation.measures.projection:SPEC",
+    "reconstruction": "dim_tf.evaluation.measures.reconstruction:SPEC",
+    "prior_match": "dim_tf.evaluation.measures.prior_match:SPEC",
+    "ndm": "dim_tf.evaluation.measures.ndm:SPEC",
+    "mine": "dim_tf.evaluation.measures.mine:SPEC",
+}
 DEFAULT_MEASURES = ("knn", "linear", "mlp", "clusters", "geometry", "projection")
-MEASURES = (
-    *DEFAULT_MEASURES,
-    "few_labels",
-    "svm",
-    "fine_tuning",
-    "reconstruction",
-    "prior_match",
-    "ndm",
-    "mine",
-)
-# Those that are measured of random weights and of pixels too (dim_tf.evaluation.evaluate).
-FLOOR_MEASURES = ("knn", "linear", "mlp", "clusters", "geometry")
+# The quick ones, taken of the references too (random weights, start weights, raw pixels).
+REFERENCE_MEASURES = ("knn", "linear", "mlp", "clusters", "geometry")
 MAX_FEATURES = 2**14  # of an endpoint, that measures take: 50,000 images of so many are 3.3 GB
 # Those of dim_tf.export.lite.
 TFLITE = ("float32", "float16", "dynamic", "int8", "float32_batch1", "uint8_batch1")

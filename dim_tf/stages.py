@@ -17,14 +17,15 @@ from dim_tf.data.splits import Splits
 from dim_tf.errors import InputError, MeasureError
 from dim_tf.evaluation import (
     compare,
+    evaluation_file,
+    generated_samples,
     projector,
     representation,
-    samples,
     saved_encoder,
 )
-from dim_tf.evaluation.evaluate import Networks
-from dim_tf.evaluation.evaluate import evaluate as measure
-from dim_tf.evaluation.evaluate import write as write_evaluation
+from dim_tf.evaluation.evaluate import run_measures
+from dim_tf.evaluation.measure_spec import TrainableEncoders
+from dim_tf.evaluation.references import references
 from dim_tf.evaluation.report import results
 from dim_tf.evaluation.report.run_report import write_run_report
 from dim_tf.experiment import Experiment, refused_elsewhere
@@ -50,25 +51,22 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
         RunError: there is no good checkpoint, or the files cannot be written.
     """
     model, step = load_trained(experiment, splits)
-    of_encoder = partial(representation.of_encoder, max_features=experiment.max_features)
     untrained = random_encoder(experiment, splits.train.images)
-    floors = {"random_encoder": partial(of_encoder, untrained)}
+    start_encoder = None
     if experiment.floors and start_weights.exists(experiment.run_path):
         start_encoder = random_encoder(experiment, splits.train.images)
         start_weights.restore(start_encoder, experiment.run_path)
-        floors["start_weights"] = partial(of_encoder, start_encoder)
     elif experiment.floors and start_weights.begins_with_given_weights(experiment):
         say(
             "evaluate: the weights that training began with are not measured: "
             f"{start_weights.FILE} is missing in {experiment.run_path}; put a copy back"
         )
-    floors["pixels"] = _of_pixels(experiment)
     protocol: dict[str, Any] = {
         "step": step,
         "budget_steps": last_step(experiment, splits),
         "seed": experiment.seed,
     }
-    if "start_weights" in floors:
+    if start_encoder is not None:
         protocol["start_weights"] = start_weights.described(experiment)
     before = images_seen.begun_on(experiment.run_path)
     changed = before.differences(images_seen.Seen.of(splits))
@@ -79,15 +77,11 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
     _evaluate(
         experiment,
         splits,
-        partial(of_encoder, model.encoder),
-        floors if experiment.floors else {},
-        Networks(model.encoder, untrained),
+        partial(representation.from_encoder, model.encoder, max_features=experiment.max_features),
+        references(experiment.max_features, untrained, start_encoder) if experiment.floors else {},
+        TrainableEncoders(model.encoder, untrained),
         protocol,
     )
-
-
-def _of_pixels(experiment):
-    return partial(representation.of_pixels, max_features=experiment.max_features)
 
 
 def evaluate_saved(experiment: Experiment, splits: Splits) -> None:
@@ -110,30 +104,30 @@ def evaluate_saved(experiment: Experiment, splits: Splits) -> None:
     _evaluate(
         experiment,
         splits,
-        partial(representation.of_saved, encoder, max_features=experiment.max_features),
-        {"pixels": _of_pixels(experiment)} if experiment.floors else {},
+        partial(representation.from_saved_encoder, encoder, max_features=experiment.max_features),
+        references(experiment.max_features) if experiment.floors else {},
         None,
         {"encoder": encoder.description},
     )
 
 
-def _evaluate(experiment, splits, encode, floors, networks, protocol):
+def _evaluate(experiment, splits, encode, references, encoders, protocol):
     if splits.report:
         with _writing("the report of the data", experiment.run_path):
             splits.report.write(experiment.run_path)
     say("evaluate: whose features, measure, endpoint, value")
-    found = measure(encode, floors, splits, experiment, networks)
-    found.figures["protocol"] |= protocol | {"test_images": len(splits.test.images)}
+    evaluation = run_measures(encode, references, splits, experiment, encoders)
+    evaluation.content["protocol"] |= protocol | {"test_images": len(splits.test.images)}
     folder = experiment.run_path
     with _writing("evaluation.json", folder):
-        write_evaluation(folder, found.figures)
-    if found.projected is not None:
+        evaluation_file.write(folder, evaluation.content)
+    if evaluation.projected is not None:
         with _writing("TensorBoard's projection", folder):
-            projector.write(folder / "tensorboard", found.projected)
-    _write_report(experiment, protocol.get("step", 0), found.figures, found.pictures)
-    if found.failed:
-        told = "; ".join(f"{name}: {why}" for name, why in found.failed.items())
-        raise MeasureError(f"all was written but the figures of what failed: {told}")
+            projector.write(folder / "tensorboard", evaluation.projected)
+    _write_report(experiment, protocol.get("step", 0), evaluation.content, evaluation.figures)
+    if evaluation.failed:
+        reasons = "; ".join(f"{name}: {why}" for name, why in evaluation.failed.items())
+        raise MeasureError(f"all was written but the values of what failed: {reasons}")
 
 
 def show_samples(experiment: Experiment, splits: Splits) -> None:
@@ -141,12 +135,13 @@ def show_samples(experiment: Experiment, splits: Splits) -> None:
     generator, step = load_trained(experiment, splits)
     evaluation = {"protocol": {"data": splits.note, "step": step, "seed": experiment.seed}}
     with _writing("evaluation.json", experiment.run_path):
-        write_evaluation(experiment.run_path, evaluation)
-    pictures = samples.panels(generator.samples(samples.COUNT, experiment.seed), splits)
-    _write_report(experiment, step, evaluation, pictures)
+        evaluation_file.write(experiment.run_path, evaluation)
+    generated = generator.samples(generated_samples.COUNT, experiment.seed)
+    figures = generated_samples.sample_grids(generated, splits)
+    _write_report(experiment, step, evaluation, figures)
 
 
-def _write_report(experiment, step, evaluation, pictures):
+def _write_report(experiment, step, evaluation, figures):
     path = experiment.run_path / "report.html"
     with _writing("report.html", experiment.run_path):
         write_run_report(
@@ -154,7 +149,7 @@ def _write_report(experiment, step, evaluation, pictures):
             experiment=dataclasses.asdict(experiment),
             evaluation=evaluation,
             metrics=metrics_file.read(experiment.run_path / "metrics.jsonl", step),
-            figures=pictures,
+            figures=figures,
             versions=versions(),
         )
     say(f"report: {path}")
@@ -258,8 +253,10 @@ def _reference(
     if where == "train":
         images = splits.train.images
         batches = [
-            saved_model.expected(encoder, _pixels(images[first : first + representation.BATCH]))
-            for first in range(0, len(images), representation.BATCH)
+            saved_model.expected(
+                encoder, _pixels(images[first : first + representation.BATCH_SIZE])
+            )
+            for first in range(0, len(images), representation.BATCH_SIZE)
         ]
         features = np.concatenate(batches)
         ids = tuple(f"train:{number}" for number in range(len(images)))

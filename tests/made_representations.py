@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dim_tf.evaluation.excerpt import Excerpt, Part
+from dim_tf.evaluation.evaluation_data import EvaluationData, EvaluationSplit
 from dim_tf.evaluation.representation import Representation
 
 CLASSES = 4
@@ -16,9 +16,9 @@ def splits(train=256, test=128, *, multi_label=False, labelled=True):
         labels = np.eye(CLASSES, dtype=np.int64)[classes] if multi_label else classes
         if not labelled:
             labels = np.zeros((count, 0), np.int64)
-        return Part(rng.integers(0, 256, (count, 4, 4, 1), np.uint8), labels)
+        return EvaluationSplit(rng.integers(0, 256, (count, 4, 4, 1), np.uint8), labels)
 
-    return Excerpt(split(train), split(test), tuple("abcd") if labelled else (), "made")
+    return EvaluationData(split(train), split(test), tuple("abcd") if labelled else (), "made")
 
 
 def representation(kind, data):
@@ -41,7 +41,7 @@ def representation(kind, data):
 def measured(kind, make, **kwargs):
     """The results of the measure that `make` builds of such a representation, by name."""
     data = splits(**kwargs)
-    return {r.measure: r for r in make(representation(kind, data)).run()}
+    return {r.metric: r for r in make(representation(kind, data)).run()}
 
 
 class Elsewhere:

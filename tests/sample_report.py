@@ -8,7 +8,7 @@ import re
 import numpy as np
 from PIL import Image
 
-from dim_tf.evaluation import pictures
+from dim_tf.evaluation import figures
 from dim_tf.evaluation.report.run_report import write_run_report
 
 EXPERIMENT = {
@@ -28,8 +28,8 @@ EVALUATION = {
     "ndm": {"global": 12.3456},
     "effective_rank": {"global": 37.4},
     "measures": {
-        "knn": {"unit": "share", "better": "higher", "title": "neighbour vote"},
-        "mlp_probe": {"unit": "share", "better": "higher", "title": "MLP probe"},
+        "knn": {"unit": "fraction", "better": "higher", "title": "neighbour vote"},
+        "mlp_probe": {"unit": "fraction", "better": "higher", "title": "MLP probe"},
         "attribute_auc": {"unit": "auc", "better": "higher", "title": "attributes: mean AUC"},
         "ndm": {"unit": "nats", "better": "lower", "title": "neural dependency"},
         "effective_rank": {"unit": "", "better": None, "title": "effective rank"},
@@ -40,7 +40,7 @@ EVALUATION = {
             "global": {"std": 0.0349, "n": 1},
         }
     },
-    "floors": {
+    "references": {
         "random_encoder": {"mlp_probe": {"conv": 0.5123, "global": 0.3512}},
         "pixels": {"mlp_probe": {"pixels": 0.3834}},
     },
@@ -56,7 +56,7 @@ EVALUATION = {
 }
 
 
-def one_measure(values, unit="share", better="higher", **entries):
+def one_measure(values, unit="fraction", better="higher", **entries):
     """An evaluation of one measure, `m`."""
     info = {"unit": unit, "better": better, "title": "measure m"}
     return {"m": values, "measures": {"m": info}, **entries}
@@ -96,7 +96,7 @@ def random_images(count, channels=3, seed=0):
 
 def neighbours(channels=3, same_label=None):
     pixels = random_images(8, channels).reshape(2, 4, 6, 5, channels)
-    return pictures.NeighbourPanel("global, L1", pixels[:, 0], pixels[:, 1:], same_label)
+    return figures.NeighbourPanel("global, L1", pixels[:, 0], pixels[:, 1:], same_label)
 
 
 def projection(points=12, with_images=True):
@@ -104,7 +104,7 @@ def projection(points=12, with_images=True):
     positions = np.random.default_rng(0).normal(size=(points, 2))
     images = random_images(points) if with_images else None
     labels = np.arange(points) % 3
-    return pictures.Projection("global, PCA", positions, labels, ("cat", "dog", "frog"), images)
+    return figures.Projection("global, PCA", positions, labels, ("cat", "dog", "frog"), images)
 
 
 def every_figure():
@@ -113,11 +113,11 @@ def every_figure():
     densities = {"encoder": np.array([0.2, 0.8]), "prior": np.array([0.5, 0.5])}
     return [
         neighbours(3, np.array([[True, False, False], [True, True, False]])),
-        pictures.SampleGrid("generated images", random_images(9)),
-        pictures.Reconstructions("from global, L2", random_images(4), random_images(4, seed=1)),
+        figures.SampleGrid("generated images", random_images(9)),
+        figures.Reconstructions("from global, L2", random_images(4), random_images(4, seed=1)),
         projection(),
-        pictures.ConfusionMatrix("MLP probe", counts, ("cat", "dog", "frog")),
-        pictures.Histogram("units of global", np.array([0.0, 1.0, 2.0]), densities),
+        figures.ConfusionMatrix("MLP probe", counts, ("cat", "dog", "frog")),
+        figures.Histogram("units of global", np.array([0.0, 1.0, 2.0]), densities),
     ]
 
 

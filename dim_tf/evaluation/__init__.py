@@ -1,1 +1,1 @@
-"""Measures of a representation, one file each, and the report. Sees encoders, no training."""
+"""Measures a representation and reports on it. Sees encoders, not their training."""

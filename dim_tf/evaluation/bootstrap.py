@@ -1,6 +1,7 @@
-"""95 % intervals by the bootstrap over test images (Efron 1979): percentiles of resampled figures.
+"""95 % intervals by the bootstrap over test images (Efron 1979): percentiles of resampled values.
 
-A resample draws as many images as there are, with replacement; here it is how often each was drawn.
+A resample draws as many images as there are, with replacement. It is represented by how often each
+image was drawn.
 """
 
 from collections.abc import Callable, Iterator
@@ -8,25 +9,25 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 RESAMPLES = 500
-CHUNK = 50  # resamples in memory at once
+CHUNK_SIZE = 50  # resamples in memory at once
 
 Interval = tuple[float, float]
 
 
-def interval(images: int, figure: Callable[[np.ndarray], np.ndarray]) -> Interval:
-    """Where 95 % of a figure's resampled values lie.
+def interval(num_images: int, statistic: Callable[[np.ndarray], np.ndarray]) -> Interval:
+    """The interval in which 95 % of a statistic's resampled values lie.
 
     Args:
-        images: N, how many there are.
-        figure: float32 [R, N], how often each image was drawn in R resamples -> its values [R].
+        num_images: N.
+        statistic: float32 [R, N], how often each image was drawn in R resamples -> its values [R].
     """
-    values = np.concatenate([figure(counts) for counts in _resamples(images)])
+    values = np.concatenate([statistic(counts) for counts in _resamples(num_images)])
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return float(low), float(high)
 
 
-def of_mean(values: np.ndarray) -> Interval:
-    """Of the mean of one number an image [N]."""
+def mean_interval(values: np.ndarray) -> Interval:
+    """The interval of the mean of one number an image [N]."""
     return interval(len(values), lambda counts: counts @ values / len(values))
 
 
@@ -49,13 +50,16 @@ def auc(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np.ndarra
     # Negatives of an equal score count half.
     first = np.searchsorted(ordered, ordered, side="left")
     after = np.searchsorted(ordered, ordered, side="right")
-    won = np.sum(positive * (below[:, first] + below[:, after]) / 2, axis=1)
+    pairs_won = np.sum(positive * (below[:, first] + below[:, after]) / 2, axis=1)
     with np.errstate(invalid="ignore"):
-        return won / (positive.sum(axis=1) * negative.sum(axis=1))
+        return pairs_won / (positive.sum(axis=1) * negative.sum(axis=1))
 
 
-def _resamples(images: int) -> Iterator[np.ndarray]:
+def _resamples(num_images: int) -> Iterator[np.ndarray]:
+    """float32 [CHUNK_SIZE, N]: how often each image was drawn."""
     rng = np.random.default_rng(0)
-    for _ in range(0, RESAMPLES, CHUNK):
-        drawn = [rng.integers(0, images, images) for _ in range(CHUNK)]
-        yield np.stack([np.bincount(rows, minlength=images) for rows in drawn]).astype(np.float32)
+    for _ in range(0, RESAMPLES, CHUNK_SIZE):
+        drawn = [rng.integers(0, num_images, num_images) for _ in range(CHUNK_SIZE)]
+        yield np.stack([np.bincount(indices, minlength=num_images) for indices in drawn]).astype(
+            np.float32
+        )

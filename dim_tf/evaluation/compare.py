@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from dim_tf import metrics_file
 from dim_tf.errors import InputError
-from dim_tf.evaluation.measure import Kind
+from dim_tf.evaluation.measure import MetricInfo
 from dim_tf.evaluation.report import charts
 from dim_tf.evaluation.report.dot_plot import Dot, Line, dot_plot
 from dim_tf.evaluation.report.formatting import (
@@ -254,7 +254,7 @@ def _dot_plot(runs: Sequence[Run]) -> Markup:
     return Markup('{}<p class="note">{}</p>').format(dot_plot(lines), note)
 
 
-def _measure_info(runs: Sequence[Run], measure: str) -> Kind:
+def _measure_info(runs: Sequence[Run], measure: str) -> MetricInfo:
     return next(run.results.measures[measure] for run in runs if measure in run.results.measures)
 
 
@@ -297,7 +297,7 @@ def _measure_rows(runs: Sequence[Run], measure: str) -> dict[str, Any]:
 
 
 def _cells(
-    info: Kind, values: list[Any], intervals: list[tuple[float, float] | None]
+    info: MetricInfo, values: list[Any], intervals: list[tuple[float, float] | None]
 ) -> list[_Cell]:
     best = best_value(values, info)
     best_interval = next(

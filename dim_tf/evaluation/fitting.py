@@ -1,6 +1,6 @@
-"""How the discriminators and the decoder of the measures are trained.
+"""Trains the discriminators and the decoder of the measures.
 
-Probes are not: theirs is the authors' recipe, in `probes`.
+Probes are trained by the authors' recipe, see `measures.probes`.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,35 +13,35 @@ import tensorflow as tf
 from dim_tf.errors import RunError
 from keras_models.distribute.randomness import StepRandom, derive_seed
 
-AVERAGED = 0.1  # share of the steps that the running means of the weights look back on
+EMA_FRACTION = 0.1  # of the steps, that the moving averages of the weights look back on
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Adam, whose rate falls to 0 along half a cosine; the weights end as their running means.
+    """Adam, whose rate falls to 0 along half a cosine; the weights end as their moving averages.
 
-    These look back on about a tenth of the steps: they are less noisy than the last weights.
+    These look back on about a tenth of the steps and are less noisy than the last weights.
 
     Attributes:
         steps: of training.
-        batch: samples in a step.
+        batch_size: samples in a step.
         learning_rate: at the first step.
-        seed: of the first weights and of all that is drawn.
+        seed: of the initial weights and of all random numbers.
     """
 
     steps: int
-    batch: int
+    batch_size: int
     learning_rate: float
     seed: int = 0
 
     def __str__(self):
         return (
-            f"{self.steps:,} steps of Adam on batches of {self.batch:,}, learning rate "
+            f"{self.steps:,} steps of Adam on batches of {self.batch_size:,}, learning rate "
             f"{self.learning_rate:g} falling to 0 along half a cosine, running means of the weights"
         )
 
     def seed_weights(self, purpose: str) -> None:
-        """Makes the weights of the layers that are made next a function of the seed."""
+        """Makes the weights of the layers that are built next a function of the seed."""
         keras.utils.set_random_seed(derive_seed(self.seed, purpose))
 
 
@@ -53,32 +53,32 @@ def minimise(
     """Trains the variables.
 
     Args:
-        variables: that are trained; they end as their running means.
-        loss: of one step's batch, drawn by the numbers that it is given; a scalar.
-        recipe: how.
+        variables: the trained ones; they end as their moving averages.
+        loss: random numbers of a step -> the loss of a batch drawn with them, a scalar.
+        recipe: optimizer, steps and seed.
 
     Raises:
         RunError: the loss is not finite.
     """
-    kept = max(1.0 - 1.0 / (AVERAGED * recipe.steps), 0.0)
-    rate = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, recipe.steps)
-    optimizer = keras.optimizers.Adam(rate, use_ema=True, ema_momentum=kept)
+    momentum = max(1.0 - 1.0 / (EMA_FRACTION * recipe.steps), 0.0)
+    learning_rate = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, recipe.steps)
+    optimizer = keras.optimizers.Adam(learning_rate, use_ema=True, ema_momentum=momentum)
     optimizer.build(variables)
 
     @tf.function
-    def step(number):
+    def train_step(step):
         with tf.GradientTape() as tape:
-            reached = loss(StepRandom(recipe.seed, number))
-        gradients = tape.gradient(reached, [v.value for v in variables])
+            step_loss = loss(StepRandom(recipe.seed, step))
+        gradients = tape.gradient(step_loss, [v.value for v in variables])
         optimizer.apply(gradients, variables)
-        return reached
+        return step_loss
 
-    for number in tf.range(recipe.steps):
-        reached = step(number)
-    if not np.isfinite(reached):
+    for step in tf.range(recipe.steps):
+        last_loss = train_step(step)
+    if not np.isfinite(last_loss):
         raise RunError(
-            f"the training of a measure diverged: its loss is {reached:.4g} after {recipe.steps:,} "
-            "steps; see whether the features are finite and not huge, or leave the measure out of "
-            "--measures"
+            f"the training of a measure diverged: its loss is {last_loss:.4g} after "
+            f"{recipe.steps:,} steps; see whether the features are finite and not huge, or leave "
+            "the measure out of --measures"
         )
     optimizer.finalize_variable_values(variables)

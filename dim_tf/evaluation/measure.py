@@ -1,4 +1,4 @@
-"""What a measure is: built from a representation; `run` yields results, `pictures` shows some."""
+"""What a measure is: built from a representation; `run` yields results, `figures` shows some."""
 
 import statistics
 from collections.abc import Iterator, Sequence
@@ -8,37 +8,36 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 
 from dim_tf.evaluation import bootstrap
-from dim_tf.evaluation.pictures import Picture
+from dim_tf.evaluation.figures import Figure
 
 NO_LABELS = "needs labels; these images have none"  # in the protocol of what was not measured
 
 
 @dataclass(frozen=True)
-class Kind:
-    """How the figures of a measure are read.
+class MetricInfo:
+    """How the values of a metric are read.
 
     Attributes:
-        unit: "share" of a whole, in [0, 1], shown in percent; "auc", an area under the ROC curve;
-            "nats"; or "" for a plain number.
-        better: which figures are those of a better representation; None where the measure ranks
-            nothing.
+        unit: "fraction", in [0, 1], shown in percent; "auc", an area under the ROC curve; "nats";
+            or "" for a plain number.
+        better: which values a better representation has; None where the metric ranks nothing.
         title: in words, for a table's row.
     """
 
-    unit: Literal["share", "auc", "nats", ""]
+    unit: Literal["fraction", "auc", "nats", ""]
     better: Literal["higher", "lower"] | None
     title: str
 
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """Of a measured value.
+    """Uncertainty of a measured value.
 
     Attributes:
         std: standard deviation over `n` trainings that differ in their seed; None for n = 1.
-        n: how many trainings were averaged.
-        ci95: 95 % interval of the mean over test sets of this size, by the bootstrap; None if not
-            known.
+        n: number of trainings averaged.
+        ci95: 95 % interval of the mean over test sets of this size, by the bootstrap; None where
+            it is not known.
     """
 
     std: float | None
@@ -48,17 +47,17 @@ class Uncertainty:
 
 @dataclass(frozen=True)
 class Result:
-    """One figure.
+    """The value of one metric on one endpoint.
 
     Attributes:
-        measure: its name in evaluation.json.
+        metric: its name in evaluation.json.
         endpoint: of the encoder.
-        value: the figure.
-        uncertainty: of it.
-        attributes: where the value is a mean over attributes, each one's measures, by name.
+        value: what was measured.
+        uncertainty: of the value.
+        attributes: where the value is a mean over attributes, the metrics of each, by its name.
     """
 
-    measure: str
+    metric: str
     endpoint: str
     value: float
     uncertainty: Uncertainty | None = None
@@ -69,12 +68,12 @@ class Measure(Protocol):
     """A measure of a representation."""
 
     @property
-    def kinds(self) -> dict[str, Kind]:
-        """Of each measure's name that `run` yields."""
+    def metrics(self) -> dict[str, MetricInfo]:
+        """The metrics that `run` yields, by name."""
 
     @property
     def protocol(self) -> dict[str, str]:
-        """Names of what it measures, with a sentence each on how; read after `run`."""
+        """How each metric was measured, one sentence each, by name; read after `run`."""
 
     def run(self) -> Iterator[Result]:
         """Measures every endpoint."""
@@ -82,28 +81,28 @@ class Measure(Protocol):
 
 @runtime_checkable
 class Illustrated(Protocol):
-    """A measure that shows something beside its figures."""
+    """A measure that has figures beside its values."""
 
-    def pictures(self) -> list[Picture]:
-        """Asked for after `run`."""
+    def figures(self) -> list[Figure]:
+        """Called after `run`."""
 
 
-def of_hits(hits: Sequence[np.ndarray]) -> tuple[float, Uncertainty]:
-    """The mean accuracy of several trainings, with its spread and its sampling error.
+def mean_accuracy(correct: Sequence[np.ndarray]) -> tuple[float, Uncertainty]:
+    """The mean accuracy over several trainings, with its standard deviation and interval.
 
     Args:
-        hits: one a training: bool [N], whether each test image was told right.
+        correct: for each training bool [N], whether each test image was classified correctly.
 
     Returns:
-        The mean; its uncertainty.
+        The mean and its uncertainty.
     """
-    accuracies = [float(np.mean(hit)) for hit in hits]
+    accuracies = [float(np.mean(of_training)) for of_training in correct]
     return float(np.mean(accuracies)), Uncertainty(
-        spread(accuracies), len(accuracies), bootstrap.of_mean(np.mean(hits, axis=0))
+        sample_std(accuracies), len(accuracies), bootstrap.mean_interval(np.mean(correct, axis=0))
     )
 
 
-def spread(figures: Sequence[float]) -> float | None:
-    """Standard deviation over trainings; None for one."""
-    # Of equal figures exactly 0, which NumPy's is not.
-    return statistics.stdev(figures) if len(figures) > 1 else None
+def sample_std(values: Sequence[float]) -> float | None:
+    """Standard deviation over trainings; None for a single one."""
+    # Exactly 0 for equal values, which NumPy's is not.
+    return statistics.stdev(values) if len(values) > 1 else None

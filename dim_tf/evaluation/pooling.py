@@ -1,4 +1,4 @@
-"""Large endpoints are averaged over their locations, so that their features fit into memory."""
+"""Averages large endpoints over their locations, so that their features fit into memory."""
 
 import math
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ import tensorflow as tf
 from dim_tf.errors import InputError
 
 
-def pooled(x: tf.Tensor, most: int, endpoint: str) -> tf.Tensor:
-    """An endpoint, averaged to the largest grid that fits where it has too many numbers.
+def pool_to_limit(x: tf.Tensor, max_features: int, endpoint: str) -> tf.Tensor:
+    """Averages an endpoint of too many numbers to the largest grid that fits.
 
     The grid keeps the map's proportions. Its cells are the regions of PyTorch's AdaptiveAvgPool2d
     (https://docs.pytorch.org/docs/stable/generated/torch.nn.AdaptiveAvgPool2d.html), which overlap
@@ -18,63 +18,63 @@ def pooled(x: tf.Tensor, most: int, endpoint: str) -> tf.Tensor:
 
     Args:
         x: float [N, H, W, C] or [N, F], of a known shape but for N.
-        most: numbers that an image may have (`--max_features`).
+        max_features: numbers that an image may have.
         endpoint: its name, for the error.
 
     Returns:
-        float32 [N, h, w, C] of at most `most` numbers an image; `x` in float32 if it fits.
+        float32 [N, h, w, C] of at most `max_features` numbers an image; `x` in float32 if it fits.
 
     Raises:
         InputError: not even the mean over all locations fits, or there are no locations.
     """
     x = tf.cast(x, tf.float32)
     shape = tuple(x.shape[1:])
-    if math.prod(shape) <= most:
+    if math.prod(shape) <= max_features:
         return x
-    height, width = _grid(shape, most, endpoint)
-    rows, columns = _averages(shape[0], height), _averages(shape[1], width)
+    height, width = _grid(shape, max_features, endpoint)
+    rows, columns = _averaging_weights(shape[0], height), _averaging_weights(shape[1], width)
     return tf.einsum("gh,nhwc,kw->ngkc", rows, x, columns)
 
 
-def description(shape: Sequence[int], most: int, endpoint: str) -> str:
-    """What `pooled` does with an endpoint, as "7x7x2048 pooled to 2x2x2048"; empty: nothing.
+def describe_pooling(shape: Sequence[int], max_features: int, endpoint: str) -> str:
+    """What `pool_to_limit` does, as "7x7x2048 pooled to 2x2x2048"; empty where it does nothing.
 
     Args:
         shape: of the endpoint, of one image.
-        most: as for `pooled`.
-        endpoint: as for `pooled`.
+        max_features: as for `pool_to_limit`.
+        endpoint: as for `pool_to_limit`.
 
     Raises:
-        InputError: as `pooled`.
+        InputError: as `pool_to_limit`.
     """
-    if math.prod(shape) <= most:
+    if math.prod(shape) <= max_features:
         return ""
-    grid = _grid(shape, most, endpoint)
-    return f"{_by(shape)} pooled to {_by((*grid, shape[-1]))}"
+    grid = _grid(shape, max_features, endpoint)
+    return f"{_format_shape(shape)} pooled to {_format_shape((*grid, shape[-1]))}"
 
 
-def _grid(shape, most, endpoint) -> tuple[int, int]:
+def _grid(shape, max_features, endpoint) -> tuple[int, int]:
     """(h, w) of the largest grid of the map's proportions that fits."""
     if len(shape) != 3:
         raise InputError(
             f"the endpoint {endpoint} has {math.prod(shape):,} numbers an image and no locations "
-            f"to average them over, more than --max_features={most}; give "
+            f"to average them over, more than --max_features={max_features}; give "
             f"--max_features={math.prod(shape)}"
         )
     height, width, channels = shape
     longest = max(height, width)
     for side in range(longest - 1, 0, -1):
         grid = max(height * side // longest, 1), max(width * side // longest, 1)
-        if math.prod(grid) * channels <= most:
+        if math.prod(grid) * channels <= max_features:
             return grid
     raise InputError(
         f"the endpoint {endpoint} has {channels:,} numbers at each location, more than "
-        f"--max_features={most}; give --max_features={channels} or more"
+        f"--max_features={max_features}; give --max_features={channels} or more"
     )
 
 
-def _averages(size: int, cells: int) -> np.ndarray:
-    """float32 [cells, size]: times a row of `size` numbers, the means of its regions."""
+def _averaging_weights(size: int, cells: int) -> np.ndarray:
+    """float32 [cells, size]: its product with `size` numbers is the means of their regions."""
     weights = np.zeros((cells, size), np.float32)
     for cell in range(cells):
         first, end = cell * size // cells, -(-(cell + 1) * size // cells)
@@ -82,5 +82,5 @@ def _averages(size: int, cells: int) -> np.ndarray:
     return weights
 
 
-def _by(shape):
+def _format_shape(shape):
     return "x".join(map(str, shape))

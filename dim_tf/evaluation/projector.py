@@ -1,4 +1,4 @@
-"""Files for TensorBoard's embedding projector: features to turn, search and zoom in the browser."""
+"""Files for TensorBoard's embedding projector."""
 
 import math
 from pathlib import Path
@@ -8,8 +8,8 @@ from google.protobuf import text_format
 from PIL import Image
 from tensorboard.plugins.projector import projector_config_pb2
 
-from dim_tf.evaluation.excerpt import Excerpt
-from dim_tf.evaluation.projection import ENDPOINT, IMAGES, thumbnails
+from dim_tf.evaluation.evaluation_data import EvaluationData
+from dim_tf.evaluation.measures.projection import ENDPOINT, MAX_IMAGES, thumbnails
 from dim_tf.evaluation.representation import Representation
 from dim_tf.files import remove_unfinished, replace_text, replacing
 
@@ -17,29 +17,29 @@ TENSORS, METADATA, SPRITE = "tensors.tsv", "metadata.tsv", "sprite.png"
 CONFIG = "projector_config.pbtxt"  # the name that the plug-in looks for
 
 
-def shown(representation: Representation, images: int = IMAGES) -> Representation:
-    """What `write` needs of it, which keeps the other features from staying in memory."""
-    few = representation.test[ENDPOINT][:images].copy()  # a view would keep all
-    return Representation({}, {ENDPOINT: few}, representation.splits)
+def reduce(representation: Representation, max_images: int = MAX_IMAGES) -> Representation:
+    """Copies what `write` needs, so that the other features do not stay in memory."""
+    features = representation.test[ENDPOINT][:max_images].copy()  # a view would keep all
+    return Representation({}, {ENDPOINT: features}, representation.data)
 
 
-def write(folder: Path, representation: Representation, images: int = IMAGES) -> None:
-    """Writes the global feature of the first test images, with their labels and pictures.
+def write(folder: Path, representation: Representation, max_images: int = MAX_IMAGES) -> None:
+    """Writes the global feature of the first test images, with their labels and thumbnails.
 
     Args:
-        folder: TensorBoard's log folder of the run; made if there is none.
-        representation: what is shown.
-        images: how many, at most.
+        folder: TensorBoard's log folder of the run; created if it is missing.
+        representation: the features.
+        max_images: how many of the test images.
     """
     folder.mkdir(parents=True, exist_ok=True)
     remove_unfinished(folder)
-    features = representation.test[ENDPOINT][:images]
-    pictures = thumbnails(representation.splits.test.images[:images])
-    rows = ("\t".join(f"{number:.6g}" for number in row) for row in features)
-    replace_text(folder / TENSORS, "\n".join(rows) + "\n")
-    replace_text(folder / METADATA, _metadata(representation.splits, len(features)))
+    features = representation.test[ENDPOINT][:max_images]
+    images = thumbnails(representation.data.test.images[:max_images])
+    lines = ("\t".join(f"{number:.6g}" for number in feature) for feature in features)
+    replace_text(folder / TENSORS, "\n".join(lines) + "\n")
+    replace_text(folder / METADATA, _metadata(representation.data, len(features)))
     with replacing(folder / SPRITE) as temporary:
-        _sprite(pictures).save(temporary, format="PNG")
+        _sprite(images).save(temporary, format="PNG")
     config = projector_config_pb2.ProjectorConfig()
     embedding = config.embeddings.add(
         tensor_name=f"{ENDPOINT} feature, test images",
@@ -48,18 +48,18 @@ def write(folder: Path, representation: Representation, images: int = IMAGES) ->
         tensor_shape=features.shape,
     )
     embedding.sprite.image_path = SPRITE
-    embedding.sprite.single_image_dim.extend([pictures.shape[2], pictures.shape[1]])
-    # Last: it tells of the others.
+    embedding.sprite.single_image_dim.extend([images.shape[2], images.shape[1]])
+    # Last, as it refers to the others.
     replace_text(folder / CONFIG, text_format.MessageToString(config))
 
 
-def _metadata(splits: Excerpt, count: int) -> str:
+def _metadata(data: EvaluationData, count: int) -> str:
     """A line of column names, which the plug-in expects of more than one column, and the rows."""
-    if not splits.labelled:
+    if not data.has_labels:
         return "".join(f"{i}\n" for i in range(count))
-    names = [" ".join(name.split()) for name in splits.label_names]
-    labels = splits.test.labels[:count]
-    if splits.has_classes:
+    names = [" ".join(name.split()) for name in data.label_names]
+    labels = data.test.labels[:count]
+    if data.has_classes:
         header, columns = ["label"], [[names[label]] for label in labels]
     else:
         header, columns = names, [[str(value) for value in row] for row in labels]

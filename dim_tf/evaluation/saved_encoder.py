@@ -1,4 +1,4 @@
-"""Encoders from their files: SavedModels, of ours or of anyone, and Keras files."""
+"""Loads encoders from files: SavedModels, of this program or any other, and Keras files."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ from keras_models.encoders import keras_file
 
 @dataclass(frozen=True)
 class SavedEncoder:
-    """What can be measured of it.
+    """An encoder that was loaded from a file.
 
     Attributes:
-        image_shape: (height, width, channels) that it takes; None where it takes any.
+        image_shape: (height, width, channels) of its input; None where any size will do.
         endpoints: float32 [N, H, W, C] in [0, 1] -> features by endpoint. Ours have conv, fc and
-            global; others give one, which is called global.
-        description: which file, and how it is called.
+            global; others give one, which is named global.
+        description: the file, and how the model is called.
     """
 
     image_shape: tuple[int | None, int | None, int]
@@ -35,8 +35,8 @@ class SavedEncoder:
 def load(path: str) -> SavedEncoder:
     """Loads an encoder.
 
-    Of a SavedModel, what is called is the signature `endpoints` if it gives "global", as ours does,
-    else `serving_default`, else the model itself, as TF Hub's are.
+    A SavedModel is called by its signature `endpoints` if that gives "global", as ours does, else
+    by `serving_default`, else directly, as TF Hub's are.
 
     Args:
         path: a folder with saved_model.pb, or a .keras file.
@@ -46,7 +46,7 @@ def load(path: str) -> SavedEncoder:
             float32 tensor of images or gives something else than one tensor.
     """
     if path.endswith(".keras") and Path(path).is_file():
-        return _of_keras(path)
+        return _from_keras(path)
     if not Path(path, "saved_model.pb").is_file():
         raise InputError(
             f"--encoder_path={path} is no SavedModel (no saved_model.pb) and no .keras file; give "
@@ -55,13 +55,13 @@ def load(path: str) -> SavedEncoder:
     verify.check(path, "--encoder_path")
     try:
         loaded = tf.saved_model.load(path)
-    except Exception as error:  # a file from elsewhere makes its parser fail in every way
+    except Exception as error:  # a file from elsewhere makes its parser fail in any way
         raise _cannot_load(path, error) from error
     signatures = loaded.signatures
     if "endpoints" in signatures and "global" in signatures["endpoints"].structured_outputs:
-        return _of_signature(path, loaded, "endpoints")
+        return _from_signature(path, loaded, "endpoints")
     if "serving_default" in signatures:
-        return _of_signature(path, loaded, "serving_default")
+        return _from_signature(path, loaded, "serving_default")
     if not callable(loaded):
         raise InputError(
             f"the SavedModel in --encoder_path={path} has no signature serving_default and cannot "
@@ -69,18 +69,18 @@ def load(path: str) -> SavedEncoder:
         )
     called = loaded.__call__.concrete_functions[0]
     specs = tf.nest.flatten(called.structured_input_signature[0][:1])
-    pick = _picker(path, called.structured_outputs)
+    get_tensor = _tensor_getter(path, called.structured_outputs)
     return SavedEncoder(
         _image_shape(path, specs),
-        lambda images: {"global": _vector(pick(loaded(images)))},
+        lambda images: {"global": _vector(get_tensor(loaded(images)))},
         f"SavedModel {path}, called",
     )
 
 
-def _of_keras(path):
+def _from_keras(path):
     try:
         model = keras_file.load(path)
-    except Exception as error:  # a file from elsewhere makes its parser fail in every way
+    except Exception as error:  # a file from elsewhere makes its parser fail in any way
         raise _cannot_load(path, error) from error
     if getattr(model, "inputs", None) is None:
         raise InputError(
@@ -89,24 +89,24 @@ def _of_keras(path):
             "wrap it in a functional one"
         )
     specs = [tf.TensorSpec(x.shape, x.dtype) for x in tf.nest.flatten(model.inputs)]
-    pick = _picker(path, model.output)
+    get_tensor = _tensor_getter(path, model.output)
     return SavedEncoder(
         _image_shape(path, specs),
-        lambda images: {"global": _vector(pick(model(images, training=False)))},
+        lambda images: {"global": _vector(get_tensor(model(images, training=False)))},
         f"Keras model {path}",
     )
 
 
-def _of_signature(path, loaded, name):
+def _from_signature(path, loaded, name):
     signature = loaded.signatures[name]
     inputs = signature.structured_input_signature[1]
     image_shape = _image_shape(path, list(inputs.values()))
-    pick = _picker(path, signature.structured_outputs)
+    get_tensor = _tensor_getter(path, signature.structured_outputs)
 
     def endpoints(images):
         # Through `loaded`: a signature does not keep its model's variables alive.
-        found = loaded.signatures[name](**{next(iter(inputs)): images})
-        return found if name == "endpoints" else {"global": _vector(pick(found))}
+        outputs = loaded.signatures[name](**{next(iter(inputs)): images})
+        return outputs if name == "endpoints" else {"global": _vector(get_tensor(outputs))}
 
     return SavedEncoder(image_shape, endpoints, f"SavedModel {path}, {name}")
 
@@ -119,9 +119,9 @@ def _cannot_load(path, error):
 
 def _image_shape(path, specs: list[tf.TensorSpec]) -> tuple[int | None, int | None, int]:
     if len(specs) != 1 or specs[0].dtype != tf.float32 or len(specs[0].shape) != 4:
-        given = ", ".join(f"{spec.dtype.name} {spec.shape}" for spec in specs)
+        inputs = ", ".join(f"{spec.dtype.name} {spec.shape}" for spec in specs)
         raise InputError(
-            f"the encoder in --encoder_path={path} takes {given or 'nothing'}; expected one "
+            f"the encoder in --encoder_path={path} takes {inputs or 'nothing'}; expected one "
             "float32 tensor of images [N, H, W, C]"
         )
     height, width, channels = specs[0].shape[1:]
@@ -133,15 +133,15 @@ def _image_shape(path, specs: list[tf.TensorSpec]) -> tuple[int | None, int | No
     return height, width, channels or 3
 
 
-def _picker(path, outputs: Any) -> Callable[[Any], tf.Tensor]:
-    """What takes the one tensor from a structure like `outputs`."""
+def _tensor_getter(path, outputs: Any) -> Callable[[Any], tf.Tensor]:
+    """Returns a function that gets the one tensor from a structure like `outputs`."""
     if not isinstance(outputs, dict):
         if len(tf.nest.flatten(outputs)) != 1:
             raise InputError(
                 f"the encoder in --encoder_path={path} gives {len(tf.nest.flatten(outputs))} "
                 "tensors; expected one"
             )
-        return lambda found: tf.nest.flatten(found)[0]
+        return lambda structure: tf.nest.flatten(structure)[0]
     named = [name for name in ("global", "default") if name in outputs]
     if len(outputs) > 1 and not named:
         raise InputError(
@@ -149,9 +149,9 @@ def _picker(path, outputs: Any) -> Callable[[Any], tf.Tensor]:
             "one tensor, or one that is named global or default"
         )
     name = named[0] if named else next(iter(outputs))
-    return lambda found: found[name]
+    return lambda structure: structure[name]
 
 
 def _vector(features: tf.Tensor) -> tf.Tensor:
-    """The mean over the places of a map [N, h, w, C]."""
+    """The mean over the locations of a map [N, h, w, C]."""
     return tf.reduce_mean(features, [1, 2]) if len(features.shape) == 4 else features

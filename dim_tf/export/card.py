@@ -115,7 +115,7 @@ _RANGES = """
 
 Files of int8 or uint8 numbers compute in int8. Its ranges come from {calibrated} images of the
 training split; the scales of input and output are in the file."""
-_FLOORS = {
+_REFERENCES = {
     "random_encoder": "random weights",
     "start_weights": "start weights",
     "pixels": "raw pixels",
@@ -287,31 +287,36 @@ def evaluation_table(evaluation: dict[str, Any]) -> str:
     """The measures of an evaluation.json, Markdown; where it is empty, a sentence that says so."""
     if not evaluation:
         return "Not measured: the export was made without an evaluation of the same training step."
-    floors = {title: evaluation.get("floors", {}).get(name) for name, title in _FLOORS.items()}
-    floors = {title: floor for title, floor in floors.items() if floor}
+    references = {
+        title: evaluation.get("references", {}).get(name) for name, title in _REFERENCES.items()
+    }
+    references = {title: reference for title, reference in references.items() if reference}
     uncertainty = evaluation.get("uncertainty", {})
-    titles = ["measure", "endpoint", "this encoder", "95 % interval", *floors]
+    titles = ["measure", "endpoint", "this encoder", "95 % interval", *references]
     lines = [_row(titles), "|---" * len(titles) + "|"]
     for measure, described in evaluation.get("measures", {}).items():
         unit = described["unit"]
         for endpoint, value in evaluation.get(measure, {}).items():
             spread = (uncertainty.get(measure) or {}).get(endpoint) or {}
-            beside = [_of_floor(floor.get(measure, {}), endpoint) for floor in floors.values()]
+            beside = [
+                _of_reference(reference.get(measure, {}), endpoint)
+                for reference in references.values()
+            ]
             figures = [_figure(one, unit) for one in (value, *beside)]
             figures.insert(1, _interval(spread, unit))
             lines.append(_row([text(measure), text(endpoint), *figures]))
-    lines += ["", _notes(evaluation, floors)]
+    lines += ["", _notes(evaluation, references)]
     return "\n".join(lines)
 
 
-def _notes(evaluation, floors):
+def _notes(evaluation, references):
     protocol = evaluation.get("protocol", {})
     sentences = []
     if count := protocol.get("test_images"):
         sentences.append(f"Measured on {text(str(count))} test images.")
     if any(evaluation.get("uncertainty", {}).values()):
         sentences.append("Interval: how far another test set of this size might move the figure.")
-    if _FLOORS["start_weights"] in floors:
+    if _REFERENCES["start_weights"] in references:
         weights = text(str(protocol.get("start_weights") or "weights from elsewhere"))
         sentences.append(f"Start weights: training began with {weights}.")
     if pooled := protocol.get("pooled"):
@@ -319,7 +324,7 @@ def _notes(evaluation, floors):
     return "\n".join([*sentences, "Protocol: `assets/metadata.json`."])
 
 
-def _of_floor(values_, endpoint):
+def _of_reference(values_, endpoint):
     """Raw pixels are one endpoint, which stands beside all of an encoder's."""
     return values_.get(endpoint, values_.get("pixels"))
 

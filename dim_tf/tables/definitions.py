@@ -55,14 +55,14 @@ class Column:
         measure: its name in evaluation.json.
         endpoint: of the encoder.
         title: its heading.
-        unit: "share", shown in percent, "nats", or "" for a plain number.
+        unit: "fraction", shown in percent, "nats", or "" for a plain number.
         apart: why the paper's figure does not compare with ours; empty: it does.
     """
 
     measure: str
     endpoint: str
     title: str
-    unit: Literal["share", "nats", ""] = "share"
+    unit: Literal["fraction", "nats", ""] = "fraction"
     apart: str = ""
 
     @property

@@ -67,8 +67,8 @@ def _rows_table(summary: Summary) -> Markup:
         columns=[h for c in summary.columns for h in (c.title, "paper")] + ["seeds", "training"],
         rows=rows,
         references={
-            name: [*words.floor_cells(summary, values), "", ""]
-            for name, values in summary.floors.items()
+            name: [*words.reference_cells(summary, values), "", ""]
+            for name, values in summary.references.items()
         },
     )
 
@@ -86,7 +86,7 @@ def _dot_plots(summary: Summary) -> Markup:
         lines = []
         for line in summary.lines:
             figure, paper_value = line.figures[index], line.paper[index]
-            if column.unit != "share" or figure is None:
+            if column.unit != "fraction" or figure is None:
                 continue
             text = format_value(figure.mean, column.unit)
             dots = [Dot(figure.mean, f"here: {text}", "run")]

@@ -145,7 +145,7 @@ def used_versions(summary: Summary) -> dict[str, list[str]]:
 
 def units(summary: Summary) -> str:
     """How the figures are written."""
-    shares = any(column.unit == "share" for column in summary.columns)
+    shares = any(column.unit == "fraction" for column in summary.columns)
     text = "Shares in percent; " if shares else ""
     return (
         f"{text}mean ± standard deviation over the seeds, without ± where there is one seed; "
@@ -165,8 +165,8 @@ def row_cells(summary: Summary, line: Line) -> list[str]:
     return [*cells, seeds, format_duration(line.seconds("train")) if line.records else ""]
 
 
-def floor_cells(summary: Summary, values: Sequence[float | None]) -> list[str]:
-    """Of a floor, without its name."""
+def reference_cells(summary: Summary, values: Sequence[float | None]) -> list[str]:
+    """Of a reference, without its name."""
     cells = []
     for column, value in zip(summary.columns, values, strict=True):
         cells += ["" if value is None else format_value(value, column.unit, percent=""), ""]
@@ -182,7 +182,7 @@ def paper_cell(column: Column, value: float | None) -> str:
     """As it is printed there; in brackets where it does not compare."""
     if value is None:
         return ""
-    text = f"{round(100 * value, 2):g}" if column.unit == "share" else f"{value:g}"
+    text = f"{round(100 * value, 2):g}" if column.unit == "fraction" else f"{value:g}"
     return f"({text})" if column.apart else text
 
 

@@ -29,7 +29,7 @@ def good_record(job):
     evaluation = {
         "measures": {},
         "protocol": {"step": 2, "budget_steps": 2},
-        "floors": {"pixels": {"mlp_probe": {"pixels": 0.25}}},
+        "references": {"pixels": {"mlp_probe": {"pixels": 0.25}}},
         "mlp_probe": {"conv": 0.5, "fc": 0.5, "global": None},
         "svm": {"conv": 0.5},
     }
@@ -64,9 +64,9 @@ DAMAGED = [
     {"evaluation": {"mlp_probe": [0.5]}},
     {"evaluation": {"mlp_probe": "0.5"}},
     {"evaluation": {"protocol": []}},
-    {"evaluation": {"floors": [1]}},
-    {"evaluation": {"floors": {"pixels": [1]}}},
-    {"evaluation": {"floors": {"pixels": {"mlp_probe": {"pixels": "x"}}}}},
+    {"evaluation": {"references": [1]}},
+    {"evaluation": {"references": {"pixels": [1]}}},
+    {"evaluation": {"references": {"pixels": {"mlp_probe": {"pixels": "x"}}}}},
     {"evaluation": {}},
     {"failed": []},
     {"failed": {"train": 1}},
@@ -117,7 +117,7 @@ def test_a_record_of_another_form_is_told_when_it_is_asked_for(changed, tmp_path
 def test_and_is_a_gap_in_the_table_when_it_is_not(changed, tmp_path):
     written_record(plan_of(tmp_path), **changed)
     plan = plan_of(tmp_path, "dim_l_infonce")
-    plan.jobs[:] = records.without_known_floors(plan)
+    plan.jobs[:] = records.without_known_references(plan)
     write(plan)
     table = json.loads((tmp_path / "table1.json").read_text())
     row = next(row for row in table["rows"] if row["row"] == ROW)

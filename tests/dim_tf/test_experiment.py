@@ -62,7 +62,7 @@ def test_an_objective_without_a_term_is_refused():
 
 def test_measures_are_a_list_or_all():
     assert Experiment(name="a", measures="svm,knn").measure_names == ("svm", "knn")
-    assert Experiment(name="a", measures="all").measure_names == MEASURES
+    assert Experiment(name="a", measures="all").measure_names == tuple(MEASURES)
     assert Experiment(name="a").measure_names == DEFAULT_MEASURES
 
 

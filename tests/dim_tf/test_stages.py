@@ -56,8 +56,8 @@ def test_another_persons_encoder_is_pooled_as_the_flag_says(tmp_path, monkeypatc
     monkeypatch.setattr(stages, "_evaluate", lambda *given: calls.append(given))
     settings = Experiment(name="a", run_dir=str(tmp_path), encoder_path="b", max_features=100)
     stages.evaluate_saved(settings, None)
-    _, _, encode, floors, _, _ = calls[0]
-    assert encode.keywords == floors["pixels"].keywords == {"max_features": 100}
+    _, _, encode, references, _, _ = calls[0]
+    assert encode.keywords == references["pixels"].keywords == {"max_features": 100}
 
 
 def test_an_export_reads_16_bits_as_the_training_did(tmp_path, monkeypatch):

@@ -24,6 +24,8 @@ import pytest
 from dim_tf.data.splits import Split, Splits
 from dim_tf.errors import InputError
 from dim_tf.evaluation import evaluate, representation
+from dim_tf.evaluation.evaluation_data import EvaluationData
+from dim_tf.evaluation.measure_spec import MeasureContext
 from dim_tf.experiment import Experiment
 from dim_tf.training import baselines, objectives
 from dim_tf.training.model import make_encoder
@@ -170,7 +172,7 @@ def test_every_list_of_the_index_gets_a_line_of_its_page():
         row = next(line for line in index.splitlines() if f"({page}.md)" in line)
         named = {name.split(".")[-1] for name in re.findall(r"`([\w.]+)`", row.split("|")[-2])}
         lists = {b.place for b in blocks_of(page)} - {"", IMPORTS}
-        assert named == lists - {"FLOOR_MEASURES"}, page
+        assert named == lists - {"REFERENCE_MEASURES"}, page
 
 
 def test_add_a_term(apply, tmp_path):
@@ -206,14 +208,13 @@ def test_add_a_measure(apply, tmp_path):
     page = apply("add-a-measure")
     assert run_tests(page, tmp_path) == 5
     name = "intrinsic_dimension"
-    splits = images()
-    features = representation.of_pixels(splits)
-    subject = evaluate.Subject(features, representation.of_pixels, Experiment(name="t"), 1, None)
-    entry = evaluate.MEASURES[name]
-    assert entry.lacks(subject) == ""
-    measure = entry.make(subject)
+    features = representation.from_pixels(EvaluationData.from_splits(images()))
+    context = MeasureContext(features, representation.from_pixels, Experiment(name="t"), 1, None)
+    spec = evaluate.spec(name)
+    assert spec.unmet_requirement(context) == ""
+    measure = spec.build(context)
     assert [result.endpoint for result in measure.run()] == ["pixels"]
-    assert set(measure.protocol) == set(measure.kinds) == {name}
+    assert set(measure.protocol) == set(measure.metrics) == {name}
 
 
 def test_add_a_data_source(apply, tmp_path):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from markupsafe import Markup
 
-from dim_tf.evaluation.pictures import Histogram
+from dim_tf.evaluation.figures import Histogram
 from dim_tf.evaluation.report.formatting import format_number, format_value, is_number, label
 from dim_tf.evaluation.report.rendering import render
 

@@ -3,7 +3,7 @@
 import numpy as np
 from markupsafe import Markup
 
-from dim_tf.evaluation.pictures import ConfusionMatrix
+from dim_tf.evaluation.figures import ConfusionMatrix
 from dim_tf.evaluation.report.image_panels import data_uri
 from dim_tf.evaluation.report.rendering import render
 

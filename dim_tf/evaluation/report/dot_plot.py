@@ -74,7 +74,7 @@ def run_dot_plot(experiment: dict[str, Any], results: Results) -> Markup:
             compared[css] = label(name), values.get("global", values.get("pixels"))
         for row in rows:
             percent = row.values.get(measure, {}).get("global")
-            is_comparable = row.objective != paper.SUPERVISED and info.unit == "share"
+            is_comparable = row.objective != paper.SUPERVISED and info.unit == "fraction"
             if is_comparable and percent is not None:
                 compared["paper"] = f"the paper, {row.objective}", percent / 100
         dots = [

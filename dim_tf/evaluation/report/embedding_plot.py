@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from dim_tf.evaluation.pictures import Projection
+from dim_tf.evaluation.figures import Projection
 from dim_tf.evaluation.report.charts import NUM_COLORS
 from dim_tf.evaluation.report.image_panels import data_uri, tile
 from dim_tf.evaluation.report.rendering import render

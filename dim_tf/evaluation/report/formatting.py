@@ -47,7 +47,7 @@ def format_value(value: Any, unit: str = "", percent: str = "%") -> str:
         return "–"
     if unit == "auc":
         return f"{value:.3f}"
-    if unit == "share":
+    if unit == "fraction":
         return f"{100 * value:.1f}{percent}".replace("-", "−")
     return format_number(value)
 

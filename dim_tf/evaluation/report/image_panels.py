@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from dim_tf.evaluation.pictures import NeighbourPanel, Reconstructions, SampleGrid
+from dim_tf.evaluation.figures import NeighbourPanel, Reconstructions, SampleGrid
 from dim_tf.evaluation.report.rendering import render
 
 

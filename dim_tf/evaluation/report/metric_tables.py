@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from dim_tf.evaluation import attributes
-from dim_tf.evaluation.measure import Kind
+from dim_tf.evaluation import attribute_metrics
+from dim_tf.evaluation.measure import MetricInfo
 from dim_tf.evaluation.report import paper
 from dim_tf.evaluation.report.formatting import (
     capitalize_first,
@@ -77,7 +77,7 @@ def _measure_rows(results: Results, measure: str, columns: list[str]) -> dict[st
     }
 
 
-def best_value(values: Iterable[Any], info: Kind) -> float | None:
+def best_value(values: Iterable[Any], info: MetricInfo) -> float | None:
     """The best of several values; None if the measure ranks nothing or all values are equal."""
     finite = [value for value in values if is_number(value)]
     if info.better is None or len(set(finite)) < 2:
@@ -119,7 +119,7 @@ def paper_comparison(experiment: dict[str, Any], results: Results) -> Markup:
 def _paper_cell(percent: float | None, unit: str) -> MetricCell:
     if percent is None:
         return MetricCell("–", title="not in the paper")
-    return MetricCell(f"{percent:g}" + ("%" if unit == "share" else ""))
+    return MetricCell(f"{percent:g}" + ("%" if unit == "fraction" else ""))
 
 
 def attribute_tables(endpoints: dict[str, dict[str, dict[str, Any]]]) -> Markup:
@@ -127,7 +127,10 @@ def attribute_tables(endpoints: dict[str, dict[str, dict[str, Any]]]) -> Markup:
     tables = []
     for endpoint, metrics in endpoints.items():
         columns = list(dict.fromkeys(column for values in metrics.values() for column in values))
-        units = [attributes.KINDS[c].unit if c in attributes.KINDS else "" for c in columns]
+        units = [
+            attribute_metrics.METRICS[c].unit if c in attribute_metrics.METRICS else ""
+            for c in columns
+        ]
         rows = [
             (name, [_cell(values.get(c), unit) for c, unit in zip(columns, units, strict=True)])
             for name, values in sorted(

@@ -4,7 +4,7 @@ By data set, objective, measure and endpoint; fractions in percent, as printed t
 objective: its values are quoted second-hand, from later work that repeats them. The paper's column
 MS-SSIM is left out: it is single-scale, so that no measure here compares with it. So are MINE and
 NDM: the paper's bound has no limit and reaches 101 nats, the one here at most 11.5
-(`dim_tf.evaluation.divergence`).
+(`dim_tf.evaluation.kl_divergence`).
 """
 
 from dataclasses import dataclass

@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from dim_tf.errors import InputError
-from dim_tf.evaluation.measure import NO_LABELS, Kind
+from dim_tf.evaluation.measure import NO_LABELS, MetricInfo
 from dim_tf.evaluation.report.formatting import (
     confidence_interval,
     format_std,
@@ -23,7 +23,7 @@ from dim_tf.evaluation.report.formatting import (
 # for attributes the AUC, which a constant answer cannot raise.
 _HEADLINES = ("mlp_probe_auc", "linear_probe_auc", "mlp_probe", "linear_probe", "svm", "knn")
 _FIRST_ENDPOINTS = ("conv", "fc", "global")
-_UNITS, _DIRECTIONS = ("share", "auc", "nats", ""), ("higher", "lower", None)
+_UNITS, _DIRECTIONS = ("fraction", "auc", "nats", ""), ("higher", "lower", None)
 
 
 def check(evaluation: dict[str, Any], path: Path) -> None:
@@ -40,7 +40,7 @@ def check(evaluation: dict[str, Any], path: Path) -> None:
     tables: dict[str, Callable[[Any], bool]] = {
         "measures": _is_table(_is_metric_info),
         "uncertainty": _is_table(_is_table(_is_uncertainty)),
-        "floors": _is_table(_is_table(_is_table(_is_value))),
+        "references": _is_table(_is_table(_is_table(_is_value))),
         "attributes": _is_table(_is_table(_is_table(_is_value))),
         "protocol": _is_table(lambda value: True),
         "cost": _is_table(lambda seconds: is_number(seconds) and seconds >= 0),
@@ -51,14 +51,14 @@ def check(evaluation: dict[str, Any], path: Path) -> None:
     uncertainties = evaluation.get("uncertainty", {})
     for name, info in measures.items():
         rows = [evaluation.get(name, {})]
-        rows += [reference.get(name, {}) for reference in evaluation.get("floors", {}).values()]
+        rows += [reference.get(name, {}) for reference in evaluation.get("references", {}).values()]
         intervals = [confidence_interval(u or {}) for u in uncertainties.get(name, {}).values()]
         for row in rows:
             if name in tables or not _is_table(_is_value)(row):
                 raise _wrong_form(path, name)
             values = [value for value in row.values() if is_number(value)]
             values += [end for interval in intervals for end in interval or ()]
-            if info["unit"] in ("share", "auc") and any(abs(value) > 1 for value in values):
+            if info["unit"] in ("fraction", "auc") and any(abs(value) > 1 for value in values):
                 raise InputError(f"{path}: {name!r} is no {info['unit']}, it exceeds 1; {_REMEDY}")
 
 
@@ -108,9 +108,11 @@ class Results:
     evaluation: dict[str, Any]
 
     @property
-    def measures(self) -> dict[str, Kind]:
+    def measures(self) -> dict[str, MetricInfo]:
         """Unit, direction and title of each measure, in their order."""
-        return {name: Kind(**info) for name, info in self.evaluation.get("measures", {}).items()}
+        return {
+            name: MetricInfo(**info) for name, info in self.evaluation.get("measures", {}).items()
+        }
 
     @property
     def is_outdated(self) -> bool:
@@ -128,7 +130,7 @@ class Results:
 
     def references(self, measure: str) -> dict[str, dict[str, Any]]:
         """Value by reference and endpoint, of the references that have the measure."""
-        references = self.evaluation.get("floors", {})
+        references = self.evaluation.get("references", {})
         return {name: values[measure] for name, values in references.items() if values.get(measure)}
 
     def endpoints(self, *measures: str) -> list[str]:
@@ -147,7 +149,7 @@ class Results:
             name
             for name, info in self.measures.items()
             if info.better == "higher"
-            and info.unit in ("share", "auc")
+            and info.unit in ("fraction", "auc")
             and is_number(self.values(name).get("global"))
         ]
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from dim_tf.evaluation.pictures import (
+from dim_tf.evaluation.figures import (
     ConfusionMatrix,
+    Figure,
     Histogram,
     NeighbourPanel,
-    Picture,
     Projection,
     Reconstructions,
     SampleGrid,
@@ -30,7 +30,7 @@ def write_run_report(
     experiment: dict[str, Any],
     evaluation: dict[str, Any],
     metrics: list[dict[str, Any]],
-    figures: Sequence[Picture],
+    figures: Sequence[Figure],
     versions: dict[str, str],
 ) -> None:
     """Writes the report; a write that fails leaves the file that was there.
@@ -38,9 +38,9 @@ def write_run_report(
     Args:
         path: Of the page.
         experiment: The settings.
-        evaluation: {measure: {endpoint: value}}, as in evaluation.json, and beside the measures
-            `measures` (their units and titles), `uncertainty`, `floors`, `attributes`, `protocol`
-            and `cost`, each of which may be missing.
+        evaluation: The content of evaluation.json: {measure: {endpoint: value}}, and beside them
+            `measures` (units and titles), `uncertainty`, `references`, `attributes`, `protocol` and
+            `cost`, each of which may be missing.
         metrics: The lines of metrics.jsonl, in their order.
         figures: Images, projections, matrices and histograms of the measures.
         versions: Of the libraries.
@@ -80,7 +80,7 @@ def _training_curves(experiment: dict[str, Any], metrics: list[dict[str, Any]]) 
     return charts.training_curves([charts.Run("", metrics)])
 
 
-def _figure_sections(figures: Sequence[Picture]) -> dict[str, Markup]:
+def _figure_sections(figures: Sequence[Figure]) -> dict[str, Markup]:
     """A section for each kind of figure."""
 
     def draw_all(kind: type, draw: Callable[[Any], Markup]) -> Markup:

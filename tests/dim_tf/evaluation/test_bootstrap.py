@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from dim_tf.evaluation import attributes, bootstrap
+from dim_tf.evaluation import attribute_metrics, bootstrap
 
 
 def test_the_interval_of_a_proportion_is_the_normal_one():
     hits = np.arange(2000) % 5 > 0  # 0.8
-    low, high = bootstrap.of_mean(hits)
+    low, high = bootstrap.mean_interval(hits)
     half = 1.96 * (0.8 * 0.2 / 2000) ** 0.5
     assert (low, high) == pytest.approx((0.8 - half, 0.8 + half), abs=0.2 * half)
-    assert bootstrap.of_mean(hits) == (low, high)
+    assert bootstrap.mean_interval(hits) == (low, high)
 
 
 def test_the_auc_of_resamples_is_that_of_repeated_images():
@@ -30,10 +30,13 @@ def test_intervals_of_attributes_hold_the_means():
     labels = rng.integers(0, 2, (300, 3))
     labels[:, 2] = 0
     predictions = [np.clip(labels * 0.3 + rng.random((300, 3)) * 0.7, 0, 1) for _ in range(2)]
-    found = attributes.intervals(predictions, labels)
-    tables = [attributes.means(attributes.measure(p, labels, tuple("abc"))) for p in predictions]
+    found = attribute_metrics.intervals(predictions, labels)
+    tables = [
+        attribute_metrics.means(attribute_metrics.by_attribute(p, labels, tuple("abc")))
+        for p in predictions
+    ]
     for name in ("auc", "balanced_accuracy"):
         low, high = found[name]
         assert low < np.mean([table[name] for table in tables]) < high
         assert high - low < 0.1
-    assert set(found) < set(attributes.KINDS)
+    assert set(found) < set(attribute_metrics.METRICS)

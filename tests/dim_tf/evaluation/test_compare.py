@@ -14,7 +14,7 @@ from dim_tf.experiment import Experiment
 from dim_tf.run import run_stages
 
 KINDS = {
-    "mlp_probe": {"unit": "share", "better": "higher", "title": "MLP probe"},
+    "mlp_probe": {"unit": "fraction", "better": "higher", "title": "MLP probe"},
     "ndm": {"unit": "nats", "better": "lower", "title": "dependence"},
     "rank": {"unit": "", "better": None, "title": "rank"},
 }
@@ -28,7 +28,7 @@ def evaluation(accuracy, ndm=1.0, half=0.01):
         "rank": {"global": 10 * accuracy},
         "measures": KINDS,
         "uncertainty": {"mlp_probe": {"global": interval}},
-        "floors": {"random_encoder": {"mlp_probe": {"global": 0.3}}},
+        "references": {"random_encoder": {"mlp_probe": {"global": 0.3}}},
         "protocol": {"data": "10 images", "step": 5},
     }
 
@@ -92,7 +92,7 @@ def test_the_best_of_each_row_is_marked_where_something_ranks(page):
 
 def test_start_weights_are_those_of_the_runs_that_have_them(tmp_path, make):
     begun = evaluation(0.5)
-    begun["floors"] = {**begun["floors"], "start_weights": {"mlp_probe": {"global": 0.42}}}
+    begun["references"] = {**begun["references"], "start_weights": {"mlp_probe": {"global": 0.42}}}
     page = compared(tmp_path, make("begun", begun), make("drawn", evaluation(0.4)))
     assert row(section(page, "All measures"), "start weights, global") == ["42.0%", "–"]
 
@@ -106,7 +106,7 @@ def test_values_whose_interval_overlaps_the_best_ones_are_marked(tmp_path, make,
 
 def test_measures_of_one_run_are_dashes_in_the_other_runs(tmp_path, make):
     more = evaluation(0.5) | {"svm": {"fc": 0.6}}
-    more["measures"] = KINDS | {"svm": {"unit": "share", "better": "higher", "title": "SVM"}}
+    more["measures"] = KINDS | {"svm": {"unit": "fraction", "better": "higher", "title": "SVM"}}
     page = compared(tmp_path, make("a", more), make("b", evaluation(0.4)))
     assert row(section(page, "All measures"), "fc") == ["60.0%", "–"]
 
@@ -254,14 +254,14 @@ def test_an_evaluation_that_cannot_be_read_is_refused(tmp_path, make):
     [
         ({"measures": []}, "'measures' is not as"),
         ({"measures": {"knn": {"unit": "percent", "better": None, "title": ""}}}, "'measures'"),
-        ({"measures": {"knn": {"unit": "share", "title": ""}}}, "'measures' is not as"),
+        ({"measures": {"knn": {"unit": "fraction", "title": ""}}}, "'measures' is not as"),
         ({"mlp_probe": [1]}, "'mlp_probe' is not as"),
         ({"mlp_probe": {"global": "0.5"}}, "'mlp_probe' is not as"),
         ({"mlp_probe": {"global": 10**400}}, "'mlp_probe' is not as"),
-        ({"mlp_probe": {"global": 1e9}}, "'mlp_probe' is no share, it exceeds 1"),
-        ({"uncertainty": {"mlp_probe": {"global": {"ci95": [0, 1e9]}}}}, "is no share"),
+        ({"mlp_probe": {"global": 1e9}}, "'mlp_probe' is no fraction, it exceeds 1"),
+        ({"uncertainty": {"mlp_probe": {"global": {"ci95": [0, 1e9]}}}}, "is no fraction"),
         ({"uncertainty": {"mlp_probe": {"global": {"ci95": "ab"}}}}, "'uncertainty' is not as"),
-        ({"floors": {"pixels": 3}}, "'floors' is not as"),
+        ({"references": {"pixels": 3}}, "'references' is not as"),
         ({"cost": {"knn": -1}}, "'cost' is not as"),
         ({"protocol": 5}, "'protocol' is not as"),
     ],

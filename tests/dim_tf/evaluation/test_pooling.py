@@ -15,8 +15,9 @@ from small_backbone import small_backbone_encoder
 from dim_tf import stages
 from dim_tf.data.splits import Split, Splits
 from dim_tf.errors import InputError
-from dim_tf.evaluation import evaluate, excerpt, representation
-from dim_tf.evaluation.pooling import description, pooled
+from dim_tf.evaluation import evaluate, representation
+from dim_tf.evaluation.evaluation_data import EvaluationData, EvaluationSplit
+from dim_tf.evaluation.pooling import describe_pooling, pool_to_limit
 from dim_tf.experiment import Experiment
 
 FITS_2X2 = 2 * 2 * 8  # numbers of conv of the small backbone, whose map is 4x4x8
@@ -47,22 +48,22 @@ def adaptive_means(x, height, width):
 )
 def test_a_map_becomes_the_adaptive_means_of_the_largest_grid_that_fits(shape, most, grid):
     x = np.random.default_rng(0).normal(3.0, 1.0, (2, *shape)).astype(np.float32)
-    found = pooled(tf.constant(x), most, "conv")
+    found = pool_to_limit(tf.constant(x), most, "conv")
     assert found.shape[1:] == (*grid, shape[-1])
     np.testing.assert_allclose(found, adaptive_means(x, *grid), rtol=1e-6, atol=1e-6)
 
 
 def test_what_fits_stays_as_it_is():
     x = tf.random.stateless_uniform([2, 7, 7, 3], [1, 2], dtype=tf.bfloat16)
-    np.testing.assert_array_equal(pooled(x, 7 * 7 * 3, "conv"), tf.cast(x, tf.float32))
+    np.testing.assert_array_equal(pool_to_limit(x, 7 * 7 * 3, "conv"), tf.cast(x, tf.float32))
     vector = tf.random.stateless_uniform([2, 5], [1, 2])
-    np.testing.assert_array_equal(pooled(vector, 5, "fc"), vector)
-    assert description((7, 7, 3), 7 * 7 * 3, "conv") == ""
+    np.testing.assert_array_equal(pool_to_limit(vector, 5, "fc"), vector)
+    assert describe_pooling((7, 7, 3), 7 * 7 * 3, "conv") == ""
 
 
 def test_a_resnet50s_map_at_224_pixels_by_the_default():
     most = Experiment(name="a").max_features
-    assert description((7, 7, 2048), most, "conv") == "7x7x2048 pooled to 2x2x2048"
+    assert describe_pooling((7, 7, 2048), most, "conv") == "7x7x2048 pooled to 2x2x2048"
 
 
 @pytest.mark.parametrize(
@@ -74,9 +75,9 @@ def test_a_resnet50s_map_at_224_pixels_by_the_default():
 )
 def test_what_cannot_be_averaged_is_refused(shape, told):
     with pytest.raises(InputError, match=told):
-        pooled(tf.zeros([1, *shape]), 2047, "conv")
+        pool_to_limit(tf.zeros([1, *shape]), 2047, "conv")
     with pytest.raises(InputError, match=told):
-        description(shape, 2047, "conv")
+        describe_pooling(shape, 2047, "conv")
 
 
 def images(count, size=16):
@@ -92,11 +93,11 @@ def splits():
 def test_features_of_a_large_endpoint_are_its_means(splits):
     """Over several batches; the endpoints that fit are the same as without a limit."""
     encoder = small_backbone_encoder()
-    whole = representation.of_encoder(encoder, splits)
-    found = representation.of_encoder(encoder, splits, FITS_2X2)
-    assert whole.pooled == {}
-    assert found.pooled == {"conv": "4x4x8 pooled to 2x2x8"}
-    assert "conv 32 (4x4x8 pooled to 2x2x8), fc 8, global 5" in found.described
+    whole = representation.from_encoder(encoder, splits)
+    found = representation.from_encoder(encoder, splits, FITS_2X2)
+    assert whole.pooling == {}
+    assert found.pooling == {"conv": "4x4x8 pooled to 2x2x8"}
+    assert "conv 32 (4x4x8 pooled to 2x2x8), fc 8, global 5" in found.endpoint_summary
     for mine, theirs in ((found.train, whole.train), (found.test, whole.test)):
         maps = theirs["conv"].reshape(-1, 4, 4, 8)
         means = adaptive_means(maps, 2, 2).reshape(-1, FITS_2X2)
@@ -115,19 +116,21 @@ def test_the_whole_of_a_large_endpoint_is_never_in_memory(splits, monkeypatch):
         return empty(shape, dtype)
 
     monkeypatch.setattr(representation.np, "empty", spy)
-    representation.of_encoder(small_backbone_encoder(), splits, FITS_2X2)
+    representation.from_encoder(small_backbone_encoder(), splits, FITS_2X2)
     assert sorted(set(made)) == [(n, f) for n in (30, 300) for f in (5, 8, FITS_2X2)]
 
 
 def test_an_evaluation_tells_what_was_pooled(splits, capsys):
     settings = Experiment(name="a", measures="knn", max_features=100)
     encoder = small_backbone_encoder()
-    of_encoder = partial(representation.of_encoder, max_features=100)
-    floors = {
+    of_encoder = partial(representation.from_encoder, max_features=100)
+    references = {
         "random_encoder": partial(of_encoder, small_backbone_encoder(1)),
-        "pixels": partial(representation.of_pixels, max_features=100),
+        "pixels": partial(representation.from_pixels, max_features=100),
     }
-    found = evaluate.evaluate(partial(of_encoder, encoder), floors, splits, settings).figures
+    found = evaluate.run_measures(
+        partial(of_encoder, encoder), references, splits, settings
+    ).content
     protocol = found["protocol"]
     assert "conv 72 (4x4x8 pooled to 3x3x8)" in protocol["endpoints"]
     assert protocol["pooled"] == (
@@ -139,14 +142,14 @@ def test_an_evaluation_tells_what_was_pooled(splits, capsys):
     assert printed.count("conv: 4x4x8 pooled to 3x3x8 (--max_features=100)") == 1
     assert printed.count("pixels: 16x16x3 pooled to 5x5x3") == 1
     unlimited = dataclasses.replace(settings, max_features=2**14)
-    without = evaluate.evaluate(
-        partial(representation.of_encoder, encoder), {}, splits, unlimited
-    ).figures
+    without = evaluate.run_measures(
+        partial(representation.from_encoder, encoder), {}, splits, unlimited
+    ).content
     assert "pooled" not in without["protocol"]
 
 
 def test_the_report_tells_what_was_pooled(tmp_path):
-    kind = {"unit": "share", "better": "higher", "title": "kNN"}
+    kind = {"unit": "fraction", "better": "higher", "title": "kNN"}
     figures = {"knn": {"conv": 0.5}, "measures": {"knn": kind}, "protocol": {"step": 1}}
     settings = Experiment(name="a", run_dir=str(tmp_path))
     pages = []
@@ -172,13 +175,13 @@ def test_another_persons_large_vector_is_refused_before_all_features_are_made(sp
             seen.append(rows)
             return super().__getitem__(rows)
 
-    of_model = excerpt.Excerpt(
-        excerpt.Part(Watched(splits.train.images), splits.train.labels),
-        excerpt.Part(splits.test.images, splits.test.labels),
+    of_model = EvaluationData(
+        EvaluationSplit(Watched(splits.train.images), splits.train.labels),
+        EvaluationSplit(splits.test.images, splits.test.labels),
         ("a", "b"),
         "",
     )
     with pytest.raises(InputError, match="768 numbers an image and no locations"):
-        representation.of_saved(saved, of_model, 767)
+        representation.from_saved_encoder(saved, of_model, 767)
     assert len(seen) == 1
-    assert representation.of_saved(saved, splits, 768).pooled == {}
+    assert representation.from_saved_encoder(saved, splits, 768).pooling == {}

@@ -15,7 +15,7 @@ def test_files(tmp_path, multi_label):
     data = splits(test=60, multi_label=multi_label)
     r = representation("random", data)
     folder = tmp_path / "tensorboard"
-    projector.write(folder, r, images=50)
+    projector.write(folder, r, max_images=50)
 
     text = (folder / "projector_config.pbtxt").read_text()
     config = text_format.Parse(text, projector_config_pb2.ProjectorConfig())

@@ -13,9 +13,9 @@ import tensorflow as tf
 
 from dim_tf.data import Request, image_ops, load
 from dim_tf.errors import InputError
-from dim_tf.evaluation import excerpt, representation, saved_encoder
-from dim_tf.evaluation.excerpt import Excerpt, Part
-from dim_tf.evaluation.neighbours import NearestNeighbours
+from dim_tf.evaluation import representation, saved_encoder
+from dim_tf.evaluation.evaluation_data import EvaluationData, EvaluationSplit
+from dim_tf.evaluation.measures.knn import NearestNeighbours
 from keras_models.encoders import keras_file
 
 
@@ -24,16 +24,16 @@ def splits(size=8, channels=1):
 
     def split(count):
         images = rng.integers(0, 256, (count, size, size, channels), np.uint8)
-        return Part(images, np.arange(count) % 2)
+        return EvaluationSplit(images, np.arange(count) % 2)
 
-    return Excerpt(split(6), split(4), ("a", "b"), "made")
+    return EvaluationData(split(6), split(4), ("a", "b"), "made")
 
 
 def test_ours_has_the_endpoints_of_the_encoder(small_model):
     path, encoder = small_model
     data = splits()
-    found = representation.of_saved(saved_encoder.load(str(path)), data)
-    wanted = representation.of_encoder(encoder, data)
+    found = representation.from_saved_encoder(saved_encoder.load(str(path)), data)
+    wanted = representation.from_encoder(encoder, data)
     assert list(found.test) == ["conv", "fc", "global"]
     for endpoint, features in wanted.test.items():
         small_export.close(found.test[endpoint], features)
@@ -60,18 +60,18 @@ def test_that_of_others_gives_one_global_feature(tmp_path, signature):
     """Images come in [0, 1], with three channels, at the size that it takes."""
     path = save_function(tmp_path, means_of_channels, 12, 12, 3, signature=signature)
     data = splits(size=6)
-    found = representation.of_saved(saved_encoder.load(path), data)
+    found = representation.from_saved_encoder(saved_encoder.load(path), data)
     assert list(found.train) == ["global"]
     mean = data.train.images.mean((1, 2, 3)) / 255
     np.testing.assert_allclose(found.train["global"][:, 0], mean, atol=0.02)
     np.testing.assert_array_equal(found.train["global"][:, 3], 12)
-    assert found.described == "flattened: global 4; missing in this encoder: conv, fc"
+    assert found.endpoint_summary == "flattened: global 4; missing in this encoder: conv, fc"
 
 
 def test_one_of_any_size_gets_the_images_as_they_are(tmp_path):
     path = save_function(tmp_path, lambda x: x, None, None, 3)
     data = splits(channels=3)
-    found = representation.of_saved(saved_encoder.load(path), data)
+    found = representation.from_saved_encoder(saved_encoder.load(path), data)
     expected = data.test.images.mean((1, 2)) / 255  # a map is averaged over its places
     np.testing.assert_allclose(found.test["global"], expected, rtol=1e-5)
 
@@ -81,7 +81,7 @@ def test_a_keras_file(tmp_path):
     model = keras.Model(inputs, keras.layers.GlobalMaxPooling2D()(inputs))
     model.save(tmp_path / "a.keras")
     data = splits(channels=3)
-    found = representation.of_saved(saved_encoder.load(str(tmp_path / "a.keras")), data)
+    found = representation.from_saved_encoder(saved_encoder.load(str(tmp_path / "a.keras")), data)
     np.testing.assert_allclose(found.test["global"], data.test.images.max((1, 2)) / 255, rtol=1e-6)
 
 
@@ -91,7 +91,7 @@ def test_what_cannot_be_measured_is_refused(tmp_path):
 
     def check(path, message):
         with pytest.raises(InputError, match=message):
-            representation.of_saved(saved_encoder.load(str(path)), splits())
+            representation.from_saved_encoder(saved_encoder.load(str(path)), splits())
 
     check(tmp_path, "no SavedModel")
     (tmp_path / "broken.keras").write_text("nothing")
@@ -153,7 +153,7 @@ def test_a_keras_application_is_measured_by_the_command(tmp_path):
         (96, 96, 3), include_top=False, pooling="avg", weights=None
     )
     model = keras.Model(inputs, application(scaled))
-    digits = excerpt.of(load("digits", Request()))
+    digits = EvaluationData.from_splits(load("digits", Request()))
     images = image_ops.with_channels(image_ops.to_unit(digits.train.images[:64]), 3)
     images = tf.image.resize(images, [96, 96], antialias=True)
     for layer in application.layers:
@@ -179,9 +179,11 @@ def test_a_keras_application_is_measured_by_the_command(tmp_path):
     evaluation = json.loads((run_dir / "evaluation.json").read_text())
     assert evaluation["protocol"]["endpoints"].endswith("missing in this encoder: conv, fc")
     assert evaluation["protocol"]["encoder"].endswith("theirs, serving_default")
-    assert set(evaluation["floors"]) == {"pixels"}
+    assert set(evaluation["references"]) == {"pixels"}
     # A deep network of random weights hardly tells digits apart, so by the features themselves.
-    features = representation.of_saved(saved_encoder.load(str(tmp_path / "theirs")), digits)
+    features = representation.from_saved_encoder(
+        saved_encoder.load(str(tmp_path / "theirs")), digits
+    )
     (expected,) = NearestNeighbours(features).run()
     assert expected.value > 0.12  # chance: 0.1
     np.testing.assert_allclose(evaluation["knn"]["global"], expected.value, atol=0.005)

@@ -45,10 +45,12 @@ def published(few_variants, tmp_path_factory):
         experiment={"seed": 5},
         evaluation={
             "linear_probe": {"global": 0.75, "fc": None},
-            "measures": {"linear_probe": {"unit": "share", "better": "higher", "title": "linear"}},
+            "measures": {
+                "linear_probe": {"unit": "fraction", "better": "higher", "title": "linear"}
+            },
             "cost": {"linear": 3.0},
             "uncertainty": {},
-            "floors": {"random_encoder": {"linear_probe": {"global": 0.5}}},
+            "references": {"random_encoder": {"linear_probe": {"global": 0.5}}},
             "protocol": {"step": 1234},
         },
         label_names=("cat", "dog"),
@@ -343,7 +345,7 @@ METADATA = {
         "signatures": {},
     },
     "evaluation": {
-        "measures": {"<i>": {"unit": "share", "better": "higher", "title": ""}},
+        "measures": {"<i>": {"unit": "fraction", "better": "higher", "title": ""}},
         "<i>": {"global": None},
         "knn": {},
     },

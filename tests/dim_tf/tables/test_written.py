@@ -10,7 +10,7 @@ from dim_tf.tables.records import Record, path_of
 from dim_tf.tables.summary import summarise
 from dim_tf.tables.written import write
 
-KINDS = {"mlp_probe": {"unit": "share", "better": "higher", "title": "MLP probe"}}
+KINDS = {"mlp_probe": {"unit": "fraction", "better": "higher", "title": "MLP probe"}}
 
 
 def plan_of(folder, table="1", **others):

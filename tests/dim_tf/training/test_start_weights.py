@@ -151,26 +151,26 @@ def test_the_references_of_a_run_are_random_start_weights_and_pixels(
     start_weights.save(other, tmp_path)
     stages.evaluate(settings, splits)
     stages.evaluate(dataclasses.replace(settings, floors=False), splits)
-    _, _, encode, floors, networks, _ = calls[1]
-    assert list(floors) == ["random_encoder", "start_weights", "pixels"]
-    assert_same(floors["start_weights"].args[0], began)
-    assert networks.random_encoder is floors["random_encoder"].args[0]
-    assert not np.array_equal(networks.random_encoder.get_weights()[0], began[0])
-    for of in (encode, *floors.values()):
+    _, _, encode, references, encoders, _ = calls[1]
+    assert list(references) == ["random_encoder", "start_weights", "pixels"]
+    assert_same(references["start_weights"].args[0], began)
+    assert encoders.random is references["random_encoder"].args[0]
+    assert not np.array_equal(encoders.random.get_weights()[0], began[0])
+    for of in (encode, *references.values()):
         assert of.keywords == {"max_features": 100}
     assert calls[2][3] == {}
 
 
-SHARE = {"unit": "share", "better": "higher", "title": ""}
+FRACTION = {"unit": "fraction", "better": "higher", "title": ""}
 
 
-def test_the_card_has_percent_intervals_and_all_floors():
+def test_the_card_has_percent_intervals_and_all_references():
     evaluation = {
         "knn": {"conv": 0.52, "global": 0.5},
         "knn_auc": {"global": 0.75},
         "uncertainty": {"knn": {"global": {"std": None, "n": 1, "ci95": [0.344, 0.651]}}},
-        "measures": {"knn": SHARE, "knn_auc": SHARE | {"unit": "auc"}},
-        "floors": {
+        "measures": {"knn": FRACTION, "knn_auc": FRACTION | {"unit": "auc"}},
+        "references": {
             "random_encoder": {"knn": {"global": 0.25}},
             "pixels": {"knn": {"pixels": 0.3}},
         },
@@ -185,7 +185,7 @@ def test_the_card_has_percent_intervals_and_all_floors():
     assert "Measured on 40 test images." in told
     assert "averaged: conv: 7x7x2048 pooled to 2x2x2048." in told
     assert "tart weights" not in told
-    evaluation["floors"]["start_weights"] = {"knn": {"global": 0.375}}
+    evaluation["references"]["start_weights"] = {"knn": {"global": 0.375}}
     evaluation["protocol"]["start_weights"] = "the weights of net.keras"
     told = card.evaluation_table(evaluation)
     assert titles + "start weights | raw pixels |" in told
@@ -287,28 +287,28 @@ def test_start_weights_stand_beside_random_ones_wherever_those_are_shown(
     settings = experiment(tmp_path, init_from="before")
     loop.train(settings, splits)
     seen = {}
-    measure = stages.measure
+    run_measures = stages.run_measures
 
-    def spy(encode, floors, *more):
-        seen.update({name: getattr(of, "args", None) for name, of in floors.items()})
-        seen["networks"] = more[-1]
-        return measure(encode, floors, *more)
+    def spy(encode, references, *more):
+        seen.update({name: getattr(of, "args", None) for name, of in references.items()})
+        seen["encoders"] = more[-1]
+        return run_measures(encode, references, *more)
 
-    monkeypatch.setattr(stages, "measure", spy)
+    monkeypatch.setattr(stages, "run_measures", spy)
     stages.evaluate(settings, splits)
     began = weights_of_files(with_files_weights[-1])
     random_encoder, start_encoder = seen["random_encoder"][0], seen["start_weights"][0]
     assert_same(start_encoder, began)
     assert not np.array_equal(random_encoder.get_weights()[0], began[0])
-    assert seen["networks"].random_encoder is random_encoder
+    assert seen["encoders"].random is random_encoder
 
     evaluation = json.loads((tmp_path / "evaluation.json").read_text())
-    floors = evaluation["floors"]
-    assert list(floors) == ["random_encoder", "start_weights", "pixels"]
-    assert set(floors["start_weights"]["knn"]) == {"conv", "fc", "global"}
+    references = evaluation["references"]
+    assert list(references) == ["random_encoder", "start_weights", "pixels"]
+    assert set(references["start_weights"]["knn"]) == {"conv", "fc", "global"}
     assert (
         "of the encoder with random weights, of the encoder with the weights that training began "
-        "with and of the raw pixels" in evaluation["protocol"]["floors"]
+        "with and of the raw pixels" in evaluation["protocol"]["references"]
     )
     assert f"{'start_weights':>14}  knn " in capsys.readouterr().out
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
@@ -322,7 +322,7 @@ def test_start_weights_stand_beside_random_ones_wherever_those_are_shown(
 
 
 @pytest.mark.slow
-def test_without_floors_and_of_random_weights_there_is_no_such_reference(
+def test_there_are_no_start_weights_without_references_or_of_random_weights(
     tmp_path, splits, with_files_weights
 ):
     random, none = tmp_path / "random", tmp_path / "none"
@@ -330,9 +330,9 @@ def test_without_floors_and_of_random_weights_there_is_no_such_reference(
     stages.evaluate(experiment(random), splits)
     assert not start_weights.exists(random)
     evaluation = json.loads((random / "evaluation.json").read_text())
-    assert list(evaluation["floors"]) == ["random_encoder", "pixels"]
+    assert list(evaluation["references"]) == ["random_encoder", "pixels"]
     begun = experiment(none, init_from="before", floors=False)
     loop.train(begun, splits)
     (none / start_weights.FILE).write_bytes(b"damaged")
     stages.evaluate(begun, splits)
-    assert json.loads((none / "evaluation.json").read_text())["floors"] == {}
+    assert json.loads((none / "evaluation.json").read_text())["references"] == {}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sample_report import metrics_lines
 
-from dim_tf.evaluation.pictures import Histogram
+from dim_tf.evaluation.figures import Histogram
 from dim_tf.evaluation.report import charts
 
 

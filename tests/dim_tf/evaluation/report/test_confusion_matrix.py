@@ -5,7 +5,7 @@ import re
 import numpy as np
 from sample_report import decode_images, row
 
-from dim_tf.evaluation.pictures import ConfusionMatrix
+from dim_tf.evaluation.figures import ConfusionMatrix
 from dim_tf.evaluation.report.confusion_matrix import confusion_matrix
 
 

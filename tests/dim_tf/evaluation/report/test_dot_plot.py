@@ -36,7 +36,7 @@ def test_each_reference_has_a_style_of_its_own():
         "start_weights": {"m": {"global": 0.35}},
         "pixels": {"m": {"pixels": 0.3}},
     }
-    evaluation = one_measure({"global": 0.5}, floors=references)
+    evaluation = one_measure({"global": 0.5}, references=references)
     page = dot_plot.run_dot_plot({**EXPERIMENT, "dataset": "digits"}, Results(evaluation))
     dots = re.findall(r'<i class="dot ([^"]*)" style="left:[^>]*title="(.*?)"', page)
     assert dots == [
@@ -51,7 +51,7 @@ def test_each_reference_has_a_style_of_its_own():
 def test_the_interval_reaches_from_end_to_end():
     uncertainty = {"m": {"global": {"std": None, "n": 1, "ci95": [0.42, 0.58]}}}
     references = {"pixels": {"m": {"pixels": 0.2}}}
-    evaluation = one_measure({"global": 0.5}, uncertainty=uncertainty, floors=references)
+    evaluation = one_measure({"global": 0.5}, uncertainty=uncertainty, references=references)
     page = dot_plot.run_dot_plot({**EXPERIMENT, "dataset": "digits"}, Results(evaluation))
     whisker = re.search(r'whisker run" style="left:([\d.]+)%;width:calc\(([\d.]+)%', page)
     begin, end = (float(position) for position in whisker.groups())  # the axis: 20 % to 60 %

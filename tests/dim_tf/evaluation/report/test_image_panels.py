@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sample_report import decode_images, neighbours, random_images
 
-from dim_tf.evaluation.pictures import (
+from dim_tf.evaluation.figures import (
     NeighbourPanel,
     Reconstructions,
     SampleGrid,

@@ -45,7 +45,7 @@ def test_missing_and_nan_are_dashes_that_say_why(tmp_path):
 )
 def test_the_best_may_be_a_reference_and_is_marked_where_the_measure_ranks(tmp_path, better, best):
     references = {"pixels": {"m": {"pixels": 0.5}}}
-    evaluation = one_measure({"conv": 0.4, "global": 0.3}, better=better, floors=references)
+    evaluation = one_measure({"conv": 0.4, "global": 0.3}, better=better, references=references)
     page = write(tmp_path, evaluation=evaluation)
     assert re.findall('<strong class="best">(.*?)</strong>', page) == best
 
@@ -97,13 +97,13 @@ def test_summary_names_the_probe_of_global_and_its_references(tmp_path):
 
 
 def test_start_weights_stand_between_random_ones_and_pixels(tmp_path):
-    before = EVALUATION["floors"]
+    before = EVALUATION["references"]
     references = {
         "random_encoder": before["random_encoder"],
         "start_weights": {"mlp_probe": {"conv": 0.61, "global": 0.42}},
         "pixels": before["pixels"],
     }
-    page = write(tmp_path, evaluation={**EVALUATION, "floors": references})
+    page = write(tmp_path, evaluation={**EVALUATION, "references": references})
     assert (
         "beside 35.1% with random weights, 42.0% with start weights and 38.3% with raw pixels."
         in summary(page)
@@ -116,7 +116,7 @@ def test_start_weights_stand_between_random_ones_and_pixels(tmp_path):
     [
         ({}, "No accuracy of the global feature was measured."),
         (
-            {"protocol": {"knn": f"pictures alone: the vote {NO_LABELS}"}, "measures": {}},
+            {"protocol": {"knn": f"figures alone: the vote {NO_LABELS}"}, "measures": {}},
             "look at the nearest neighbours",
         ),
         (
@@ -141,7 +141,7 @@ def test_summary_of_attributes_is_an_auc_not_the_majority_answer(tmp_path):
     values = {"accuracy": 0.81, "majority": 0.82, "auc": 0.70}
     kinds = {
         f"linear_probe_{name}": {
-            "unit": "auc" if name == "auc" else "share",
+            "unit": "auc" if name == "auc" else "fraction",
             "better": None if name == "majority" else "higher",
             "title": f"linear probe: {name}",
         }

@@ -24,7 +24,7 @@ from sample_report import (
     write,
 )
 
-from dim_tf.evaluation import pictures
+from dim_tf.evaluation import figures
 from dim_tf.evaluation.measure import NO_LABELS
 
 VOID = {"meta", "link", "img", "input", "br"}
@@ -114,8 +114,8 @@ def test_everything_is_escaped(tmp_path):
         experiment={**EXPERIMENT, "name": bad, "encoder": bad, "export_dir": bad, bad: bad},
         evaluation={
             **result,
-            "measures": {bad: {"unit": "share", "better": "higher", "title": bad}},
-            "floors": {bad: result},
+            "measures": {bad: {"unit": "fraction", "better": "higher", "title": bad}},
+            "references": {bad: result},
             "uncertainty": {bad: {bad: {"std": 0.1, "n": 2, "ci95": [0, 1]}}},
             "attributes": {bad: {bad: {"auc": 0.5, bad: 0.5}}},
             "protocol": {bad: bad},
@@ -123,12 +123,12 @@ def test_everything_is_escaped(tmp_path):
         },
         metrics=metrics_lines(3, **{bad: float}),
         figures=[
-            pictures.NeighbourPanel(bad, neighbours().queries, neighbours().neighbours, None),
-            pictures.SampleGrid(bad, random_images(2)),
-            pictures.Reconstructions(bad, random_images(2), random_images(2)),
-            pictures.Projection(bad, places, np.arange(2), (bad, bad), None),
-            pictures.ConfusionMatrix(bad, counts, (bad, bad)),
-            pictures.Histogram(bad, np.arange(3.0), {bad: np.ones(2)}),
+            figures.NeighbourPanel(bad, neighbours().queries, neighbours().neighbours, None),
+            figures.SampleGrid(bad, random_images(2)),
+            figures.Reconstructions(bad, random_images(2), random_images(2)),
+            figures.Projection(bad, places, np.arange(2), (bad, bad), None),
+            figures.ConfusionMatrix(bad, counts, (bad, bad)),
+            figures.Histogram(bad, np.arange(3.0), {bad: np.ones(2)}),
         ],
         versions={bad: bad},
     )
@@ -159,7 +159,7 @@ def test_a_generator_has_samples_and_no_measures(tmp_path):
     page = write(
         tmp_path,
         experiment={**EXPERIMENT, "model": "generator"},
-        figures=[pictures.SampleGrid("generated images", random_images(4, 1))],
+        figures=[figures.SampleGrid("generated images", random_images(4, 1))],
     )
     assert "<h2>Samples</h2>" in page
     headings = re.findall("<h2>(.*?)</h2>", page)
@@ -229,11 +229,11 @@ def test_no_name_or_label_or_path_becomes_markup(tmp_path):
             new["series"] = {HOSTILE: next(iter(figure.series.values()))}
         figures[index] = dataclasses.replace(figure, **new)
     experiment = dict.fromkeys(EXPERIMENT, HOSTILE) | {"dataset": "cifar10", "epochs": 1}
-    info = {"unit": "share", "better": "higher", "title": HOSTILE}
+    info = {"unit": "fraction", "better": "higher", "title": HOSTILE}
     evaluation = {
         HOSTILE: {HOSTILE: 0.5, "global": 0.5},
         "measures": {HOSTILE: info},
-        "floors": {HOSTILE: {HOSTILE: {"global": 0.1}}, "pixels": {HOSTILE: {"pixels": 0.2}}},
+        "references": {HOSTILE: {HOSTILE: {"global": 0.1}}, "pixels": {HOSTILE: {"pixels": 0.2}}},
         "attributes": {HOSTILE: {HOSTILE: {HOSTILE: 0.5}}},
         "protocol": {HOSTILE: HOSTILE},
         "cost": {HOSTILE: 1.0},

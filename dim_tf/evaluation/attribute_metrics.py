@@ -1,0 +1,101 @@
+"""Metrics of predicted attributes: several yes/no labels an image, as CelebA's 40."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from sklearn import metrics
+
+from dim_tf.evaluation import bootstrap
+from dim_tf.evaluation.measure import MetricInfo
+
+METRICS = {
+    "auc": MetricInfo("auc", "higher", "AUC, mean of attributes"),
+    "balanced_accuracy": MetricInfo("fraction", "higher", "balanced accuracy, mean of attributes"),
+    "accuracy": MetricInfo("fraction", "higher", "accuracy, mean of attributes"),
+    "majority": MetricInfo("fraction", None, "majority answer, no model"),
+}
+
+
+def by_attribute(
+    scores: np.ndarray, labels: np.ndarray, names: tuple[str, ...]
+) -> dict[str, dict[str, float]]:
+    """The metrics of each attribute.
+
+    Args:
+        scores: float [N, A], the predicted probabilities.
+        labels: int [N, A], 0 or 1.
+        names: of the A attributes.
+
+    Returns:
+        By name, a dict of "auc" (area under the ROC curve; NaN where all labels are equal),
+        "balanced_accuracy" and "accuracy" at probability ½, and "majority", the accuracy of always
+        predicting the more frequent value.
+    """
+    table = {}
+    for column, name in enumerate(names):
+        score, label = scores[:, column], labels[:, column]
+        positive = float(np.mean(label))
+        has_both = 0.0 < positive < 1.0
+        predicted = score > 0.5
+        table[name] = {
+            "auc": float(metrics.roc_auc_score(label, score)) if has_both else float("nan"),
+            "balanced_accuracy": (
+                float(metrics.balanced_accuracy_score(label, predicted))
+                if has_both
+                else float("nan")
+            ),
+            "accuracy": float(np.mean(predicted == label)),
+            "majority": max(positive, 1 - positive),
+        }
+    return table
+
+
+def means(table: dict[str, dict[str, float]]) -> dict[str, float]:
+    """The mean of each metric over the attributes that have a value.
+
+    Args:
+        table: of `by_attribute`.
+    """
+    return {
+        name: float(np.nanmean([values[name] for values in table.values()])) for name in METRICS
+    }
+
+
+def intervals(
+    predictions: Sequence[np.ndarray], labels: np.ndarray
+) -> dict[str, bootstrap.Interval]:
+    """95 % intervals of the means over attributes and trainings, by metric.
+
+    Args:
+        predictions: for each training float [N, A], the predicted probabilities.
+        labels: int [N, A], 0 or 1.
+    """
+
+    def interval(metric: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]):
+        def mean(counts):
+            values = [
+                metric(scores[:, column], label, counts)
+                for scores in predictions
+                for column, label in enumerate(labels.T)
+                if 0 < label.sum() < len(label)
+            ]
+            return np.nanmean(values, axis=0)
+
+        return bootstrap.interval(len(labels), mean)
+
+    return {
+        "auc": interval(bootstrap.auc),
+        "accuracy": interval(_accuracy),
+        "balanced_accuracy": interval(_balanced_accuracy),
+    }
+
+
+def _accuracy(scores, labels, counts):
+    return counts @ ((scores > 0.5) == labels) / len(labels)
+
+
+def _balanced_accuracy(scores, labels, counts):
+    predicted = scores > 0.5
+    sensitivity = (counts @ (predicted & (labels == 1))) / (counts @ (labels == 1))
+    specificity = (counts @ (~predicted & (labels == 0))) / (counts @ (labels == 0))
+    return (sensitivity + specificity) / 2

@@ -1,0 +1,102 @@
+"""What is measured on: images in memory, with labels where there are some."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from dim_tf.data.splits import Split, Splits
+
+# Limits for images that are not in memory, whose features would not fit into it either.
+MAX_TRAIN_IMAGES = 50_000
+MAX_TEST_IMAGES = 10_000
+
+
+@dataclass(frozen=True)
+class EvaluationSplit:
+    """Images and their labels.
+
+    Attributes:
+        images: uint8 [N, H, W, C], C = 1 or 3.
+        labels: int64 [N], class numbers; or int64 [N, A], attributes 0 or 1, A = 0 where there are
+            no labels.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self):
+        return len(self.images)
+
+
+@dataclass(frozen=True)
+class EvaluationData:
+    """The images that probes are trained on and those that are measured.
+
+    Attributes:
+        train: what probes are trained on, and where neighbours are looked for.
+        test: what is measured.
+        label_names: of the classes, or of the attributes; empty without labels.
+        note: where the images come from, and how many of them these are.
+    """
+
+    train: EvaluationSplit
+    test: EvaluationSplit
+    label_names: tuple[str, ...]
+    note: str
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether there are labels of any kind."""
+        return bool(self.label_names)
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether an image has one class, rather than attributes or nothing."""
+        return self.has_labels and self.test.labels.ndim == 1
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels)."""
+        _, height, width, channels = self.train.images.shape
+        return height, width, channels
+
+    @classmethod
+    def from_splits(
+        cls,
+        splits: Splits,
+        max_train_images: int = MAX_TRAIN_IMAGES,
+        max_test_images: int = MAX_TEST_IMAGES,
+    ) -> Self:
+        """Takes the training images, or the labelled ones where only those have labels.
+
+        Images that are in memory are all taken; of others a random sample, always the same one.
+
+        Args:
+            splits: the data set.
+            max_train_images: size of the sample of training images.
+            max_test_images: size of the sample of test images.
+        """
+        train = splits.train if splits.labelled is None else splits.labelled
+        train_sample = _sample(train, max_train_images)
+        test_sample = _sample(splits.test, max_test_images)
+        sampled = [
+            f"{len(sample):,} of the {len(split):,} {name} images, drawn at random"
+            for name, sample, split in (
+                ("training", train_sample, train),
+                ("test", test_sample, splits.test),
+            )
+            if len(sample) < len(split)
+        ]
+        note = splits.note + (f" Measured on {' and '.join(sampled)}." if sampled else "")
+        return cls(train_sample, test_sample, splits.label_names, note)
+
+
+def _sample(split: Split, max_images: int) -> EvaluationSplit:
+    labels = np.zeros((len(split), 0), np.int64) if split.labels is None else split.labels
+    if isinstance(split.images, np.ndarray):
+        return EvaluationSplit(split.images, labels)
+    if len(split) <= max_images:
+        return EvaluationSplit(split.images[:], labels)
+    indices = np.sort(np.random.default_rng(0).choice(len(split), max_images, replace=False))
+    return EvaluationSplit(split.images[indices], labels[indices])

@@ -1,0 +1,24 @@
+"""Generated images beside real ones, as figures."""
+
+import numpy as np
+import tensorflow as tf
+
+from dim_tf.data import image_ops
+from dim_tf.data.splits import Splits
+from dim_tf.evaluation.figures import SampleGrid
+
+COUNT = 64
+
+
+def sample_grids(generated: tf.Tensor, splits: Splits) -> list[SampleGrid]:
+    """Grids of generated images and of as many test images.
+
+    Args:
+        generated: float32 [N, H, W, C] in [-1, 1].
+        splits: the data set that the generator was trained on.
+    """
+    pixels: np.ndarray = image_ops.to_bytes((generated + 1.0) * 127.5).numpy()
+    return [
+        SampleGrid("generated images", pixels),
+        SampleGrid("test images", splits.test.images[: len(pixels)]),
+    ]

@@ -1,0 +1,83 @@
+"""How the evaluation builds a measure, and what the measure requires."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+
+from dim_tf.evaluation.evaluation_data import EvaluationData
+from dim_tf.evaluation.measure import NO_LABELS, Measure
+from dim_tf.evaluation.representation import Representation
+from dim_tf.experiment import Experiment
+
+Encode = Callable[[EvaluationData], Representation]
+
+
+@dataclass(frozen=True)
+class TrainableEncoders:
+    """The Keras models that fine-tuning starts from.
+
+    Attributes:
+        trained: the encoder that is measured.
+        random: the same architecture with random weights.
+    """
+
+    trained: keras.Model
+    random: keras.Model
+
+
+@dataclass(frozen=True)
+class MeasureContext:
+    """What a measure is built from.
+
+    Attributes:
+        representation: the features that are measured.
+        encode: images -> their representation, by the same encoder.
+        experiment: the settings of the measures.
+        seeds: trainings of a probe to average.
+        encoders: the encoder itself; None where it cannot be trained.
+    """
+
+    representation: Representation
+    encode: Encode
+    experiment: Experiment
+    seeds: int
+    encoders: TrainableEncoders | None
+
+
+# Says why it is not met; empty where it is.
+Requirement = Callable[[MeasureContext], str]
+
+
+@dataclass(frozen=True)
+class MeasureSpec:
+    """A measure that --measures can ask for.
+
+    Attributes:
+        build: context -> the measure.
+        requires: what has to hold, in the order in which it is checked.
+    """
+
+    build: Callable[[MeasureContext], Measure]
+    requires: tuple[Requirement, ...] = ()
+
+    def unmet_requirement(self, context: MeasureContext) -> str:
+        """Why it cannot be measured; empty where it can."""
+        return next(filter(None, (requirement(context) for requirement in self.requires)), "")
+
+
+def needs_labels(context: MeasureContext) -> str:
+    """Labels of any kind are required."""
+    return "" if context.representation.data.has_labels else NO_LABELS
+
+
+def needs_classes(context: MeasureContext) -> str:
+    """One class an image is required."""
+    if context.representation.data.has_classes:
+        return ""
+    return needs_labels(context) or "needs one class an image; these labels are attributes"
+
+
+def needs_trainable_encoder(context: MeasureContext) -> str:
+    """The encoder itself is required."""
+    return "" if context.encoders else "needs an encoder that can be trained: that of a run"

@@ -1,0 +1,106 @@
+"""Linear probes that see few labels."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from dim_tf.evaluation.measure import MetricInfo, Result, mean_accuracy
+from dim_tf.evaluation.measure_spec import MeasureContext, MeasureSpec, needs_classes
+from dim_tf.evaluation.measures.probes import Probe
+from dim_tf.evaluation.representation import Representation
+
+
+@dataclass(frozen=True)
+class FewLabels:
+    """The linear probe of `probes`, on few percent of the training images.
+
+    The images are drawn class by class with each seed, at least one of each. The probe takes as
+    many steps as on all of them.
+
+    Attributes:
+        representation: what it is trained on; its labels are classes.
+        epochs: of all training images; they decide the number of steps.
+        seeds: draws and trainings to average; seeds count from 0.
+        learning_rate: before the drop.
+        percentages: of each class.
+    """
+
+    representation: Representation
+    epochs: int
+    seeds: int
+    learning_rate: float = 1e-4
+    percentages: tuple[int, ...] = (1, 10)
+
+    @property
+    def metrics(self) -> dict[str, MetricInfo]:
+        return {
+            _name(percent): MetricInfo("fraction", "higher", f"linear probe, {percent} % of labels")
+            for percent in self.percentages
+        }
+
+    @property
+    def protocol(self) -> dict[str, str]:
+        labels = self.representation.data.train.labels
+        return {
+            _name(percent): (
+                f"the linear probe on {len(stratified_indices(labels, percent, 0)):,} training "
+                "images, drawn class by class, with as many steps as on all "
+                f"{len(labels):,}; mean of {self.seeds} draws"
+            )
+            for percent in self.percentages
+        }
+
+    def run(self) -> Iterator[Result]:
+        probe = Probe(self.representation, False, self.epochs, self.seeds, self.learning_rate)
+        labels = self.representation.data.train.labels
+        test_labels = self.representation.data.test.labels
+        for percent in self.percentages:
+            for endpoint, features in self.representation.train.items():
+                test_features = self.representation.test[endpoint]
+                correct = []
+                for seed in range(self.seeds):
+                    # Repeated to the length of an epoch of all images.
+                    indices = np.resize(stratified_indices(labels, percent, seed), len(labels))
+                    probabilities = probe.predict(
+                        features[indices], labels[indices], test_features, seed
+                    )
+                    correct.append(probabilities.argmax(1) == test_labels)
+                yield Result(_name(percent), endpoint, *mean_accuracy(correct))
+
+
+def _build(context: MeasureContext) -> FewLabels:
+    settings = context.experiment
+    return FewLabels(
+        context.representation,
+        settings.probe_epochs,
+        context.seeds,
+        settings.probe_learning_rate,
+    )
+
+
+SPEC = MeasureSpec(_build, requires=(needs_classes,))
+
+
+def _name(percent):
+    return f"linear_probe_{percent}_percent"
+
+
+def stratified_indices(labels: np.ndarray, percent: float, seed: int) -> np.ndarray:
+    """Indices of the same percentage of each class, at least one, in random order.
+
+    Args:
+        labels: int [N], classes.
+        percent: of each class, rounded.
+        seed: of the draw and the order.
+
+    Returns:
+        int [K].
+    """
+    rng = np.random.default_rng(seed)
+    drawn = []
+    for label in np.unique(labels):
+        of_class = np.flatnonzero(labels == label)
+        count = max(round(len(of_class) * percent / 100), 1)
+        drawn.append(rng.choice(of_class, count, replace=False))
+    return rng.permutation(np.concatenate(drawn))

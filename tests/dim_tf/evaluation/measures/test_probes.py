@@ -1,0 +1,136 @@
+"""Probes, neighbours, SVM: an ideal representation scores high, a constant one low."""
+
+import keras
+import numpy as np
+import pytest
+from made_representations import CLASSES, measured, representation, splits
+
+from dim_tf.errors import RunError
+from dim_tf.evaluation.measures.few_labels import FewLabels
+from dim_tf.evaluation.measures.knn import NearestNeighbours
+from dim_tf.evaluation.measures.probes import Probe
+from dim_tf.evaluation.measures.svm import SupportVectorMachine
+from dim_tf.evaluation.representation import Representation
+
+MAKERS = {
+    "linear_probe": lambda r: Probe(r, hidden=False, epochs=20, seeds=1, learning_rate=5e-2),
+    "mlp_probe": lambda r: Probe(r, hidden=True, epochs=15, seeds=1, learning_rate=3e-3),
+    "knn": NearestNeighbours,
+    "svm": SupportVectorMachine,
+    "linear_probe_10_percent": lambda r: FewLabels(r, 15, 1, 5e-2, percentages=(10,)),
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_ideal_and_random(name):
+    assert measured("ideal", MAKERS[name])[name].value == 1.0
+    assert measured("random", MAKERS[name])[name].value < 0.45
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "linear_probe",
+        "knn",
+        "svm",
+        pytest.param("mlp_probe", marks=pytest.mark.slow),
+        pytest.param("linear_probe_10_percent", marks=pytest.mark.slow),
+    ],
+)
+def test_duplicated_and_constant(name):
+    assert measured("duplicated", MAKERS[name])[name].value == 1.0
+    assert measured("constant", MAKERS[name])[name].value < 0.45
+
+
+@pytest.mark.parametrize(
+    "name", ["linear_probe", pytest.param("mlp_probe", marks=pytest.mark.slow)]
+)
+def test_attributes(name):
+    ideal = measured("ideal", MAKERS[name], multi_label=True)
+    assert ideal[f"{name}_auc"].value == 1.0
+    assert ideal[f"{name}_balanced_accuracy"].value == 1.0
+    assert {row["auc"] for row in ideal[f"{name}_auc"].attributes.values()} == {1.0}
+    assert list(ideal[f"{name}_auc"].attributes) == list("abcd")
+    constant = measured("constant", MAKERS[name], multi_label=True)
+    # Equal features get scores that may differ in the last digit from batch to batch.
+    assert constant[f"{name}_auc"].value == pytest.approx(0.5, abs=0.01)
+    assert constant[f"{name}_accuracy"].value == constant[f"{name}_majority"].value
+
+
+def test_the_scale_of_features_does_not_change_a_linear_probe():
+    """Else random weights, whose features are small, would look worse than they are."""
+    data = splits()
+    ideal = representation("ideal", data)
+    noise = np.random.default_rng(2).normal(0, 0.5, (2, 256, CLASSES)).astype(np.float32)
+
+    def probed(scale, shift):
+        def features(found, noise):
+            return {"global": (found["global"] + noise[: len(found["global"])]) * scale + shift}
+
+        r = Representation(features(ideal.train, noise[0]), features(ideal.test, noise[1]), data)
+        return next(iter(Probe(r, hidden=False, epochs=5, seeds=1, learning_rate=2e-2).run())).value
+
+    plain = probed(1.0, 0.0)
+    assert 0.45 < plain < 0.9
+    assert probed(2.0**-7, 0.0) == plain
+    assert probed(2.0**-7, 0.25) == pytest.approx(plain, abs=0.02)
+
+
+@pytest.mark.slow
+def test_seeds_are_averaged_and_repeatable():
+    def make(r):
+        return Probe(r, hidden=True, epochs=3, seeds=3)
+
+    first, again = (measured("random", make)["mlp_probe"] for _ in range(2))
+    assert first == again
+    assert first.uncertainty.n == 3
+    assert first.uncertainty.std > 0
+    low, high = first.uncertainty.ci95
+    assert low < first.value < high
+
+
+def test_a_probe_that_diverges_is_an_error():
+    diverging = Probe(representation("random", splits()), True, 2, 1, learning_rate=1e38)
+    with pytest.raises(RunError, match="lower --probe_learning_rate"):
+        list(diverging.run())
+
+
+def test_the_learning_rate_drops_after_two_thirds(monkeypatch):
+    rates = []
+
+    class Spy:
+        def __init__(self, schedule):
+            rates.extend(schedule(epoch) for epoch in range(9))
+
+    monkeypatch.setattr("keras.callbacks.LearningRateScheduler", Spy)
+    monkeypatch.setattr("keras.Sequential.fit", lambda *args, **kwargs: None)
+    next(iter(Probe(representation("ideal", splits()), False, epochs=9, seeds=1).run()))
+    assert rates == pytest.approx([1e-4] * 6 + [1e-5] * 3)
+
+
+def test_the_last_epoch_is_measured_not_the_best(monkeypatch):
+    """One that knew all, and forgets it in its last epoch, scores what it then knows: nothing."""
+
+    class Forget(keras.callbacks.Callback):
+        def __init__(self, schedule):
+            super().__init__()
+
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 19:
+                self.model.set_weights([0 * w for w in self.model.get_weights()])
+
+    data = splits()
+    probe = MAKERS["linear_probe"](representation("ideal", data))
+    monkeypatch.setattr("keras.callbacks.LearningRateScheduler", Forget)
+    of_first_class = np.mean(data.test.labels == 0)
+    assert next(iter(probe.run())).value == pytest.approx(of_first_class)
+
+
+def test_the_confusion_matrix_counts_the_answers(monkeypatch):
+    data = splits()
+    probe = MAKERS["linear_probe"](representation("ideal", data))
+    monkeypatch.setattr(Probe, "predict", lambda *_: np.eye(CLASSES)[data.test.labels])
+    list(probe.run())
+    (matrix,) = probe.figures()
+    np.testing.assert_array_equal(matrix.counts, np.diag(np.bincount(data.test.labels)))
+    assert matrix.title == "linear probe on the global feature"

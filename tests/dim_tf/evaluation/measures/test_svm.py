@@ -1,0 +1,43 @@
+"""Linear SVMs: their runs, and what did not converge."""
+
+import numpy as np
+from made_representations import CLASSES, representation, splits
+
+from dim_tf.evaluation.measures.svm import SupportVectorMachine
+from dim_tf.evaluation.representation import Representation
+
+
+def test_svm_runs_differ_in_the_images_drawn(monkeypatch):
+    """Where all images are taken there is one solution, so one run."""
+    monkeypatch.setattr("dim_tf.evaluation.measures.svm.MAX_CONV_IMAGES", 100)
+    data = splits()
+    ideal = representation("ideal", data)
+    noise = np.random.default_rng(2).normal(0, 0.7, (2, 256, CLASSES)).astype(np.float32)
+
+    def noisy(found, noise):
+        features = found["global"] + noise[: len(found["global"])]
+        return {"conv": features, "global": features}
+
+    r = Representation(noisy(ideal.train, noise[0]), noisy(ideal.test, noise[1]), data)
+    svm = SupportVectorMachine(r, runs=3)
+    found = {result.endpoint: result for result in svm.run()}
+    assert found["conv"].uncertainty.n == 3
+    assert found["conv"].uncertainty.std > 0
+    assert found["global"].uncertainty.n == 1
+    assert ", mean of 3 drawings; global: " in svm.protocol["svm"]
+    assert f"global: {len(data.train)} images, all converged" in svm.protocol["svm"]
+
+
+def test_the_svm_tells_what_did_not_converge(monkeypatch):
+    monkeypatch.setattr("dim_tf.evaluation.measures.svm.MAX_CONV_IMAGES", 100)
+    noise = representation("random", splits())
+    r = Representation({"conv": noise.train["global"]}, {"conv": noise.test["global"]}, noise.data)
+    cut_short, whole = SupportVectorMachine(r, 3, 1), SupportVectorMachine(r, 3)
+    (result,) = cut_short.run()
+    assert result.uncertainty.n == 3
+    assert result.uncertainty.std > 0  # each seed draws other images
+    assert "conv: 100 images, 3 of 3 not converged in 1 iterations" in cut_short.protocol["svm"]
+    list(whole.run())
+    assert "conv: 100 images, all converged, in " in whole.protocol["svm"]
+    list(cut_short.run())
+    assert "3 of 3 not converged" in cut_short.protocol["svm"]
