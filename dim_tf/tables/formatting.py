@@ -1,4 +1,4 @@
-"""What is told of a table in words, on its page as in Markdown."""
+"""Texts and cells of a table, for its page as for Markdown."""
 
 import shlex
 from collections.abc import Sequence
@@ -7,11 +7,13 @@ from typing import Any
 from dim_tf.evaluation.report import paper
 from dim_tf.evaluation.report.values import amount, duration
 from dim_tf.experiment import Experiment
+from dim_tf.tables.commands import to_flags
 from dim_tf.tables.definitions import Column
-from dim_tf.tables.plan import PATHS, Plan, as_flags, identity
-from dim_tf.tables.summary import Figure, Line, Order, Summary, kind
+from dim_tf.tables.plan import PATH_SETTINGS, Plan, result_settings
+from dim_tf.tables.summary import Ranking, RowSummary, SeedStats, Summary, metric_info
 
-_SHARED = (
+# Shown even where they have their defaults.
+_ALWAYS_SHOWN = (
     "dataset",
     "encoder",
     "image_size",
@@ -27,175 +29,185 @@ _SHARED = (
 )
 
 
-def command(summary: Summary) -> str:
-    """That makes the table, without this machine's folders: the rows and seeds that have figures.
+def table_command(summary: Summary) -> str:
+    """The command that reproduces the table's rows and seeds, without this machine's paths.
 
-    Several commands may have made it, each some of the rows; before there are figures, it is the
-    one that was given.
+    Several commands may have run some of the rows each; this one names all that have metrics.
+    Before there are any, it is the command that was run.
     """
     plan = summary.plan
-    given = {name: v for name, v in plan.given.items() if name not in (*PATHS, "name")}
+    settings = {
+        name: value
+        for name, value in plan.explicit_settings.items()
+        if name not in (*PATH_SETTINGS, "name")
+    }
     if summary.records:
-        given |= _rows_and_seeds(summary)
-    return shlex.join(["python", "-m", "dim_tf.main", "--mode=table", *as_flags(given)])
+        settings |= _rows_and_seeds(summary)
+    return shlex.join(["python", "-m", "dim_tf.main", "--mode=table", *to_flags(settings)])
 
 
 def _rows_and_seeds(summary: Summary) -> dict[str, str]:
-    """As --rows and --table_seeds have them; a row whose seeds are not the first has them all."""
-    lines = [line for line in summary.lines if line.records]
-    seeds = sorted({seed for line in lines for seed in line.seeds})
-    rows = [
-        line.row.key
-        if (count := len(line.seeds)) == len(seeds) or line.seeds != seeds[:count]
-        else f"{line.row.key}:{count}"
-        for line in lines
+    """Values of --rows and --table_seeds; a row without the first seeds is given all of them."""
+    rows = [row for row in summary.rows if row.records]
+    seeds = sorted({seed for row in rows for seed in row.seeds})
+    entries = [
+        row.definition.key
+        if (count := len(row.seeds)) == len(seeds) or row.seeds != seeds[:count]
+        else f"{row.definition.key}:{count}"
+        for row in rows
     ]
-    return {"rows": ",".join(rows), "table_seeds": ",".join(map(str, seeds))}
+    return {"rows": ",".join(entries), "table_seeds": ",".join(map(str, seeds))}
 
 
 def shared_settings(plan: Plan) -> dict[str, Any]:
-    """The budget and what else all rows share: what a reader asks for, and what is no default."""
-    rows = [row for row in plan.table.rows if row.key not in plan.gaps]
-    every = [identity(plan.job(row, plan.seeds[0]).experiment) for row in rows]
-    if not every:
+    """The settings that all rows share: those always shown, and those that are no defaults."""
+    rows = [row for row in plan.table.rows if row.key not in plan.unavailable]
+    by_row = [result_settings(plan.job(row, plan.seeds[0]).experiment) for row in rows]
+    if not by_row:
         return {}
     shared = {
         name: value
-        for name, value in every[0].items()
-        if all(other.get(name) == value for other in every)
+        for name, value in by_row[0].items()
+        if all(settings.get(name) == value for settings in by_row)
     }
-    names = [name for name in _SHARED if shared.get(name) not in (None, "", 0)]
-    others = [
+    names = [name for name in _ALWAYS_SHOWN if shared.get(name) not in (None, "", 0)]
+    changed = [
         name
         for name, value in shared.items()
-        if name not in (*_SHARED, "seed") and value != getattr(Experiment, name)
+        if name not in (*_ALWAYS_SHOWN, "seed") and value != getattr(Experiment, name)
     ]
-    return {name: shared[name] for name in (*names, *others)}
+    return {name: shared[name] for name in (*names, *changed)}
 
 
-def date(summary: Summary) -> str:
-    """Of the newest figures; empty where there are none."""
+def newest_date(summary: Summary) -> str:
+    """Date of the newest record; empty if there is none."""
     return max((record.date for record in summary.records), default="")
 
 
 def notes(summary: Summary) -> list[str]:
-    """What a reader has to know beside the figures."""
+    """What a reader has to know about the values."""
     plan = summary.plan
-    shown = any(value is not None for line in summary.lines for value in line.paper)
-    has_figures = any(row.figures for row in plan.table.rows)
-    told = list(plan.table.notes) if shown or not has_figures else []
-    if held_out := plan.experiment.holdout:
-        told.append(
-            f"Measured on {100 * held_out:g} % of the training images, held out, and not on the "
-            "test images, which the paper's figures are of."
+    paper_shown = any(value is not None for row in summary.rows for value in row.paper)
+    paper_has_table = any(row.paper for row in plan.table.rows)
+    sentences = list(plan.table.notes) if paper_shown or not paper_has_table else []
+    if fraction := plan.experiment.holdout:
+        sentences.append(
+            f"Measured on {100 * fraction:g} % of the training images, held out, and not on the "
+            "test images, on which the paper measures."
         )
-    elif has_figures and not shown:
-        told.append(f"The paper has no figures of {plan.dataset} in this table.")
-    if shown:
-        told.append(
-            f"The paper trains for {paper.EPOCHS[plan.dataset]:,} epochs; figures of another "
-            "budget do not stand for its own."
+    elif paper_has_table and not paper_shown:
+        sentences.append(f"The paper has no values for {plan.dataset} in this table.")
+    if paper_shown:
+        sentences.append(
+            f"The paper trains for {paper.EPOCHS[plan.dataset]:,} epochs; a shorter run does not "
+            "reproduce its values."
         )
-    apart = {c.apart: c.title for c in summary.columns if c.apart}
-    for why in apart:
-        titles = ", ".join(c.title for c in summary.columns if c.apart == why)
-        told.append(f"{titles}: not comparable with the paper's, {why}.")
-    return told + _other_images(summary)
+    titles: dict[str, list[str]] = {}
+    for column in summary.columns:
+        if column.not_comparable:
+            titles.setdefault(column.not_comparable, []).append(column.title)
+    for reason, names in titles.items():
+        sentences.append(f"{', '.join(names)}: not comparable with the paper's, {reason}.")
+    return sentences + _different_images(summary)
 
 
-def _other_images(summary: Summary) -> list[str]:
-    """Copies of a data set may differ, as one that was encoded again does."""
+def _different_images(summary: Summary) -> list[str]:
+    """Copies of a data set may differ, as after another JPEG encoding."""
     rows: dict[str, list[str]] = {}
-    for line in summary.lines:
-        found = {r.evaluation.get("protocol", {}).get("images") for r in line.records}
-        for seen in sorted(found - {None}):  # records of earlier versions tell none
-            rows.setdefault(seen, []).append(line.row.name)
+    for row in summary.rows:
+        fingerprints = {r.evaluation.get("protocol", {}).get("images") for r in row.records}
+        for fingerprint in sorted(fingerprints - {None}):  # records of earlier versions have none
+            rows.setdefault(fingerprint, []).append(row.definition.name)
     if len(rows) < 2:
         return []
     groups = "; ".join(", ".join(names) for names in rows.values())
-    return [f"Not all rows saw the same images, so that they do not compare: {groups}."]
+    return [f"Not all rows used the same images, so that they do not compare: {groups}."]
 
 
 def cost(summary: Summary) -> str:
-    """What all runs took together, on what, when."""
-    seconds = [sum(line.seconds(s) for line in summary.lines) for s in ("train", "evaluate")]
-    on = "; ".join(machines(summary))
-    by = ", ".join(f"{n} {'/'.join(v)}" for n, v in used_versions(summary).items() if any(v))
+    """Time, hardware, versions and date of all runs."""
+    train, evaluate = (
+        duration(sum(row.seconds(stage) for row in summary.rows)) for stage in ("train", "evaluate")
+    )
+    hardware = "; ".join(machines(summary))
+    software = ", ".join(
+        f"{name} {'/'.join(numbers)}"
+        for name, numbers in used_versions(summary).items()
+        if any(numbers)
+    )
     return (
-        f"{duration(seconds[0])} of training and {duration(seconds[1])} of measuring in "
-        f"{len(summary.records)} runs, on {on}; {by}; newest figures: {date(summary)}"
+        f"{train} of training and {evaluate} of measuring in {len(summary.records)} runs, on "
+        f"{hardware}; {software}; newest values: {newest_date(summary)}"
     )
 
 
 def machines(summary: Summary) -> list[str]:
-    """All that the runs were on."""
+    """The machines of all runs."""
     records = summary.records
     trained = {record.trained["machine"] for record in records if record.trained}
     return sorted(trained | {record.machine for record in records})
 
 
 def used_versions(summary: Summary) -> dict[str, list[str]]:
-    """By library, all that the runs had."""
+    """The versions of all runs, by library."""
     names = dict.fromkeys(name for record in summary.records for name in record.versions)
-    found = {name: {r.versions.get(name, "") for r in summary.records} for name in names}
+    used = {name: {r.versions.get(name, "") for r in summary.records} for name in names}
     if trained := {record.trained["commit"] for record in summary.records if record.trained}:
-        found["commit"] = found.get("commit", set()) | trained
-    return {name: sorted(values) for name, values in found.items()}
+        used["commit"] = used.get("commit", set()) | trained
+    return {name: sorted(numbers) for name, numbers in used.items()}
 
 
 def units(summary: Summary) -> str:
-    """How the figures are written."""
-    shares = any(column.unit == "share" for column in summary.columns)
-    text = "Shares in percent; " if shares else ""
+    """How the values are written."""
+    percent = any(column.unit == "share" for column in summary.columns)
     return (
-        f"{text}mean ± standard deviation over the seeds, without ± where there is one seed; "
-        "beside each figure the paper's."
+        f"{'Percent; ' if percent else ''}mean ± standard deviation over the seeds, without ± for "
+        "one seed; beside each value the paper's."
     )
 
 
-def row_cells(summary: Summary, line: Line) -> list[str]:
-    """Of a row in Markdown; a row without figures tells why in its first cell."""
-    cells = [line.row.name]
-    nothing = not line.records
+def row_cells(summary: Summary, row: RowSummary) -> list[str]:
+    """Cells of a row in Markdown; without values the first one says why."""
+    cells = [row.definition.name]
     for index, column in enumerate(summary.columns):
-        figure, theirs = line.figures[index], line.paper[index]
-        told = line.gaps[0] if nothing and index == 0 else "–"
-        cells += [_amount(column, figure) if figure else told, paper_cell(column, theirs)]
-    seeds = ", ".join(map(str, line.seeds))
-    return [*cells, seeds, duration(line.seconds("train")) if line.records else ""]
+        stats, paper_value = row.stats[index], row.paper[index]
+        absent = row.gaps[0] if not row.records and index == 0 else "–"
+        cells += [_stats_cell(column, stats) if stats else absent, paper_cell(column, paper_value)]
+    seeds = ", ".join(map(str, row.seeds))
+    return [*cells, seeds, duration(row.seconds("train")) if row.records else ""]
 
 
-def floor_cells(summary: Summary, values: Sequence[float | None]) -> list[str]:
-    """Of a floor, without its name."""
+def reference_cells(summary: Summary, values: Sequence[float | None]) -> list[str]:
+    """Cells of a reference, without its name."""
     cells = []
     for column, value in zip(summary.columns, values, strict=True):
-        cells += ["" if value is None else amount(kind(column), value, percent=""), ""]
+        cells += ["" if value is None else amount(metric_info(column), value, percent=""), ""]
     return cells
 
 
-def _amount(column: Column, figure: Figure) -> str:
-    of = kind(column)
-    around = "" if figure.std is None else f" ± {amount(of, figure.std, percent='')}"
-    return amount(of, figure.mean, percent="") + around
+def _stats_cell(column: Column, stats: SeedStats) -> str:
+    info = metric_info(column)
+    mean = amount(info, stats.mean, percent="")
+    return mean if stats.std is None else f"{mean} ± {amount(info, stats.std, percent='')}"
 
 
 def paper_cell(column: Column, value: float | None) -> str:
-    """As it is printed there; in brackets where it does not compare."""
+    """The paper's value as it is printed there, in brackets if it does not compare with ours."""
     if value is None:
         return ""
     text = f"{round(100 * value, 2):g}" if column.unit == "share" else f"{value:g}"
-    return f"({text})" if column.apart else text
+    return f"({text})" if column.not_comparable else text
 
 
-def order_told(order: Order) -> str:
-    """In a few sentences."""
-    alike = order.pairs - len(order.different)
+def describe_ranking(ranking: Ranking) -> str:
+    """A ranking in a few sentences."""
+    concordant = ranking.pairs - len(ranking.discordant)
     text = (
-        f"{order.column.title}: {alike} of {order.pairs} pairs of rows stand as in the paper. "
-        f"Ours, the best first: {', '.join(order.ours)}. "
-        f"The paper's: {', '.join(order.papers)}."
+        f"{ranking.column.title}: {concordant} of {ranking.pairs} pairs of rows are ranked as in "
+        f"the paper. Ours, the best first: {', '.join(ranking.ours)}. "
+        f"The paper's: {', '.join(ranking.paper)}."
     )
-    if order.different:
-        pairs = "; ".join(f"{better} above {worse}" for better, worse in order.different)
+    if ranking.discordant:
+        pairs = "; ".join(f"{better} above {worse}" for better, worse in ranking.discordant)
         text += f" Only in the paper: {pairs}."
     return text

@@ -1,9 +1,13 @@
-"""Who works on what, told by files in a folder that several machines may share.
+"""Which process runs which row: leases, as files in a folder that several machines may share.
 
-A claim on NAME is the file NAME.claimN with the highest N. It is never removed: who takes over
-makes the next one, which only one process can, as a file is created by one alone. It is whole when
-it appears. A holder shows that it lives by the file's time, and on its own machine by a lock on the
-file, which ends with the process and with those that it started, however they end.
+The lease on NAME is the file NAME.leaseN with the highest N. It is never removed: a successor
+creates the next one, which only one process can do, and its content is complete when it appears.
+On one machine the lease lasts as long as a lock on the file (`filelock`), which ends with the last
+process that inherited it, however that ends. For other machines the holder renews the file's time.
+
+The files are ours because `filelock.SoftFileLease` does not fit: it ends with the process that
+acquired it, while a row's own process may still be saving, and a new process has to watch a stale
+lease for its whole duration before it may take over.
 """
 
 import contextlib
@@ -20,118 +24,119 @@ from dim_tf import file_lock
 from dim_tf.errors import InputError
 from dim_tf.files import descriptor_of, json_object, read_text, replace_text, unfinished
 
-STALE_SECONDS = 600.0
-BEAT_SECONDS = 15.0
+EXPIRY_SECONDS = 600.0
+RENEWAL_SECONDS = 15.0
 
 
-class ClaimLost(Exception):
-    """Another process has taken over, as this one seemed dead."""
+class LeaseLost(Exception):
+    """Another process has taken over, because this one seemed dead."""
 
 
-class Claim:
-    """A claim that this process holds.
+class Lease:
+    """A lease that this process holds.
 
     Attributes:
-        descriptor: of its file, for a process that is to hold it too.
+        descriptor: of its file; a child process that inherits it holds the lease too.
     """
 
     def __init__(self, path: Path, successor: Path, descriptor: int):
         self._path = path
         self._successor = successor
-        self._beaten = time.monotonic()
+        self._renewed = time.monotonic()
         self.descriptor = descriptor
 
-    def beat(self) -> bool:
-        """Says that the holder is alive, if it is time to; returns whether it was.
+    def renew(self) -> bool:
+        """Renews the lease if `RENEWAL_SECONDS` have passed; returns whether it did.
 
         Raises:
-            ClaimLost: another process took over.
+            LeaseLost: another process took over.
         """
-        if time.monotonic() - self._beaten < BEAT_SECONDS:
+        if time.monotonic() - self._renewed < RENEWAL_SECONDS:
             return False
-        self._beaten = time.monotonic()
+        self._renewed = time.monotonic()
         if self._successor.exists():
-            raise ClaimLost(f"{self._path} was taken over")
+            raise LeaseLost(f"{self._path} was taken over")
         os.utime(self._path, follow_symlinks=False)
         return True
 
     def release(self) -> None:
-        """Lets others take it at once."""
+        """Ends the lease, so that another process can acquire it at once."""
         if not self._successor.exists():
             replace_text(self._path, json.dumps({"released": True}))
         os.close(self.descriptor)
 
 
-class Claims:
-    """The claims in a folder.
+class LeaseFolder:
+    """The leases in a folder.
 
     Args:
-        folder: is made.
-        stale_seconds: after which another machine's holder counts as dead; its clock is not asked.
+        folder: is created.
+        expiry_seconds: after which another machine's lease ends if it is not renewed, by the clock
+            of the folder's file system.
     """
 
-    def __init__(self, folder: Path, stale_seconds: float = STALE_SECONDS):
+    def __init__(self, folder: Path, expiry_seconds: float = EXPIRY_SECONDS):
         self._folder = folder
-        self._stale_seconds = stale_seconds
+        self._expiry_seconds = expiry_seconds
 
-    def take(self, name: str) -> Claim | None:
-        """Takes what nobody holds; None where somebody does, or was quicker.
+    def acquire(self, name: str) -> Lease | None:
+        """Acquires the lease on a name; None if a living process holds it or was quicker.
 
         Raises:
-            InputError: a claim is no file, or cannot be read.
+            InputError: a lease is not a regular file, or cannot be read.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        last = self._last(name)
-        if last and not self._is_free(self._path(name, last)):
+        last = self._last_generation(name)
+        if last and not self._has_ended(self._path(name, last)):
             return None
         path = self._path(name, last + 1)
         try:
-            descriptor = _made(path)
+            descriptor = _create_locked(path)
         except FileExistsError:
             return None
-        return Claim(path, self._path(name, last + 2), descriptor)
+        return Lease(path, self._path(name, last + 2), descriptor)
 
     def is_held(self, name: str) -> bool:
-        """Whether a living process holds it.
+        """Whether a living process holds the lease on a name.
 
         Raises:
-            InputError: a claim is no file, or cannot be read.
+            InputError: a lease is not a regular file, or cannot be read.
         """
-        last = self._last(name)
-        return bool(last) and not self._is_free(self._path(name, last))
+        last = self._last_generation(name)
+        return bool(last) and not self._has_ended(self._path(name, last))
 
     def _path(self, name: str, generation: int) -> Path:
-        return self._folder / f"{name}.claim{generation}"
+        return self._folder / f"{name}.lease{generation}"
 
-    def _last(self, name: str) -> int:
-        """The highest generation; 0: none yet."""
-        begin = f"{name}.claim"
-        found = self._folder.glob("*") if self._folder.is_dir() else ()
-        numbers = [p.name[len(begin) :] for p in found if p.name.startswith(begin)]
+    def _last_generation(self, name: str) -> int:
+        """The highest number of a lease's files; 0 if there are none."""
+        prefix = f"{name}.lease"
+        paths = self._folder.glob("*") if self._folder.is_dir() else ()
+        numbers = [p.name[len(prefix) :] for p in paths if p.name.startswith(prefix)]
         return max(
             (int(number) for number in numbers if number.isascii() and number.isdecimal()),
             default=0,
         )
 
-    def _is_free(self, path: Path) -> bool:
+    def _has_ended(self, path: Path) -> bool:
         try:
-            told = json_object(read_text(path))
-            machine = told.get("machine")
-            if told.get("released") is True:
+            holder = json_object(read_text(path))
+            machine = holder.get("machine")
+            if holder.get("released") is True:
                 return True
-        except ValueError:  # damaged; what this version writes is whole when it appears
-            machine = this_machine()
+        except ValueError:  # damaged; a lease is complete when it appears
+            machine = machine_id()
         except OSError as error:
             raise InputError(
                 f"{path} cannot be read ({error.strerror}), so that nobody knows who holds its "
                 "row; remove it"
             ) from error
-        if machine is not None and machine == this_machine():
+        if machine is not None and machine == machine_id():
             return not _is_locked(path)
-        return self._age(path) > self._stale_seconds
+        return self._age(path) > self._expiry_seconds
 
     def _age(self, path: Path) -> float:
-        """Seconds since its holder's last beat, by the clock of the folder's file system."""
+        """Seconds since the last renewal, by the clock of the folder's file system."""
         now = self._folder / f".now-{uuid.uuid4().hex}"
         now.touch()
         try:
@@ -140,34 +145,34 @@ class Claims:
             now.unlink()
 
 
-def this_machine() -> str | None:
-    """This machine since its last start; None where the system does not tell."""
+def machine_id() -> str | None:
+    """Identifies this machine until its next boot; None if the system has no boot ID."""
     try:
-        start = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return None
-    return f"{platform.node()} {start}"
+    return f"{platform.node()} {boot}"
 
 
-def _made(path: Path) -> int:
-    """Makes a claim, locked, with who holds it.
+def _create_locked(path: Path) -> int:
+    """Creates a lease that names its holder, and locks it.
 
     Returns:
         Its descriptor.
 
     Raises:
-        FileExistsError: another process has made it.
+        FileExistsError: another process has created it.
     """
     hidden = unfinished(path)
     descriptor = descriptor_of(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL)
     try:
-        machine = None  # on a file system without locks only the file's time tells
+        machine = None  # on a file system without locks only the file's time counts
         with contextlib.suppress(OSError):
             filelock.lock_descriptor(descriptor, blocking=False)  # nobody else has opened it
-            machine = this_machine()
-        told = {"machine": machine, "host": platform.node(), "process": os.getpid()}
-        os.write(descriptor, json.dumps(told).encode())
-        _appear(hidden, path)
+            machine = machine_id()
+        holder = {"machine": machine, "host": platform.node(), "process": os.getpid()}
+        os.write(descriptor, json.dumps(holder).encode())
+        _publish(hidden, path)
     except BaseException:
         os.close(descriptor)
         raise
@@ -176,7 +181,7 @@ def _made(path: Path) -> int:
     return descriptor
 
 
-def _appear(hidden: Path, path: Path) -> None:
+def _publish(hidden: Path, path: Path) -> None:
     try:
         os.link(hidden, path)  # unlike renaming, it replaces nothing
     except FileExistsError:

@@ -1,4 +1,4 @@
-"""A table as Markdown, JSON and a page, each written whole or not at all."""
+"""Writes a table as Markdown, JSON and a page."""
 
 import json
 from collections.abc import Sequence
@@ -6,110 +6,111 @@ from typing import Any
 
 from dim_tf.evaluation.report.values import label
 from dim_tf.files import replace_text
-from dim_tf.tables import page, words
+from dim_tf.tables import formatting, page
 from dim_tf.tables.plan import Plan
 from dim_tf.tables.summary import Summary, summarise
 
 
 def write(plan: Plan) -> None:
-    """Writes the table as its rows' files tell, into its folder and that of its results.
+    """Writes the table of all records into its folder and that of its results.
 
-    Again, where a row was finished meanwhile by another process, whose table may have been
-    overwritten by this one, older one.
+    Each file is written whole or not at all. The table is written again if another process has
+    finished a row meanwhile, because that process's newer table may have been overwritten.
     """
-    before: Any = None
-    while (summary := summarise(plan)) != before:
-        before = summary
-        for folder in filter(None, (plan.folder, plan.results)):
+    written: Summary | None = None
+    while (summary := summarise(plan)) != written:
+        written = summary
+        for folder in filter(None, (plan.folder, plan.results_folder)):
             folder.mkdir(parents=True, exist_ok=True)
-            text = json.dumps(as_json(summary), indent=1, ensure_ascii=False)
-            replace_text(folder / f"{plan.name}.json", text + "\n")
-            replace_text(folder / f"{plan.name}.md", as_markdown(summary))
+            text = json.dumps(to_json(summary), indent=1, ensure_ascii=False)
+            replace_text(folder / f"{plan.file_stem}.json", text + "\n")
+            replace_text(folder / f"{plan.file_stem}.md", to_markdown(summary))
         page.write(summary)
 
 
-def as_json(summary: Summary) -> dict[str, Any]:
-    """All that the table tells; shares in [0, 1], the paper's too."""
-    keys = [f"{column.measure}/{column.endpoint}" for column in summary.columns]
+def to_json(summary: Summary) -> dict[str, Any]:
+    """The whole table; fractions in [0, 1], the paper's too."""
+    keys = [f"{column.metric}/{column.endpoint}" for column in summary.columns]
     return {
         "table": summary.plan.key,
         "title": summary.plan.table.title,
-        "command": words.command(summary),
-        "date": words.date(summary),
-        "settings": words.shared_settings(summary.plan),
+        "command": formatting.table_command(summary),
+        "date": formatting.newest_date(summary),
+        "settings": formatting.shared_settings(summary.plan),
         "columns": {
-            key: {"title": c.title, "unit": c.unit, "not comparable": c.apart}
+            key: {"title": c.title, "unit": c.unit, "not comparable": c.not_comparable}
             for key, c in zip(keys, summary.columns, strict=True)
         },
         "rows": [
             {
-                "row": line.row.key,
-                "name": line.row.name,
-                "settings": dict(line.row.settings),
-                "seeds": line.seeds,
-                "figures": {
-                    key: {"mean": f.mean, "std": f.std, "values": f.values}
-                    for key, f in zip(keys, line.figures, strict=True)
-                    if f
+                "row": row.definition.key,
+                "name": row.definition.name,
+                "settings": dict(row.definition.settings),
+                "seeds": row.seeds,
+                "metrics": {
+                    key: {"mean": stats.mean, "std": stats.std, "values": stats.values}
+                    for key, stats in zip(keys, row.stats, strict=True)
+                    if stats
                 },
                 "paper": {
                     key: value
-                    for key, value in zip(keys, line.paper, strict=True)
+                    for key, value in zip(keys, row.paper, strict=True)
                     if value is not None
                 },
-                "gaps": line.gaps,
-                "seconds": {stage: line.seconds(stage) for stage in ("train", "evaluate")},
+                "gaps": row.gaps,
+                "seconds": {stage: row.seconds(stage) for stage in ("train", "evaluate")},
             }
-            for line in summary.lines
+            for row in summary.rows
         ],
-        "floors": {
+        "references": {
             name: {k: v for k, v in zip(keys, values, strict=True) if v is not None}
-            for name, values in summary.floors.items()
+            for name, values in summary.references.items()
         },
-        "order": [
+        "rankings": [
             {
-                "column": f"{order.column.measure}/{order.column.endpoint}",
-                "ours": order.ours,
-                "paper": order.papers,
-                "pairs": order.pairs,
-                "different": order.different,
+                "column": f"{ranking.column.metric}/{ranking.column.endpoint}",
+                "ours": ranking.ours,
+                "paper": ranking.paper,
+                "pairs": ranking.pairs,
+                "discordant": ranking.discordant,
             }
-            for order in summary.orders
+            for ranking in summary.rankings
         ],
-        "notes": words.notes(summary),
-        "machines": words.machines(summary),
-        "versions": words.used_versions(summary),
+        "notes": formatting.notes(summary),
+        "machines": formatting.machines(summary),
+        "versions": formatting.used_versions(summary),
     }
 
 
-def as_markdown(summary: Summary) -> str:
+def to_markdown(summary: Summary) -> str:
     """The table for a repository's pages."""
     plan = summary.plan
-    settings = ", ".join(f"{name} {value}" for name, value in words.shared_settings(plan).items())
-    heads = [head for c in summary.columns for head in (c.title, "paper")]
+    shared = formatting.shared_settings(plan)
+    settings = ", ".join(f"{name} {value}" for name, value in shared.items())
+    headings = [heading for c in summary.columns for heading in (c.title, "paper")]
     lines = [
         f"# {plan.table.title}, {plan.dataset}",
         "",
-        f"{settings}. {words.units(summary)}",
+        f"{settings}. {formatting.units(summary)}",
         "",
         "```",
-        words.command(summary),
+        formatting.table_command(summary),
         "```",
         "",
-        _markdown_row(["", *heads, "seeds", "training"]),
-        "|---" * (len(heads) + 3) + "|",
-        *(_markdown_row(words.row_cells(summary, line)) for line in summary.lines),
+        _markdown_row(["", *headings, "seeds", "training"]),
+        "|---" * (len(headings) + 3) + "|",
+        *(_markdown_row(formatting.row_cells(summary, row)) for row in summary.rows),
         *(
-            _markdown_row([label(name), *words.floor_cells(summary, values), "", ""])
-            for name, values in summary.floors.items()
+            _markdown_row([label(name), *formatting.reference_cells(summary, values), "", ""])
+            for name, values in summary.references.items()
         ),
         "",
     ]
     for heading, items in (
-        ("The paper's order", [words.order_told(order) for order in summary.orders]),
+        ("Ranking", [formatting.describe_ranking(ranking) for ranking in summary.rankings]),
         ("Gaps", summary.gaps),
-        ("Notes", words.notes(summary)),
-        ("Cost", [words.cost(summary)] if summary.records else []),
+        ("Notes", formatting.notes(summary)),
+        ("Cost", [formatting.cost(summary)] if summary.records else []),
     ):
         if items:
             lines += [f"## {heading}", "", *(f"- {item}" for item in items), ""]
