@@ -99,8 +99,8 @@ def notes(summary: Summary) -> list[str]:
         sentences.append(f"The paper has no values for {plan.dataset} in this table.")
     if paper_shown:
         sentences.append(
-            f"The paper trains for {paper.EPOCHS[plan.dataset]:,} epochs; a shorter run does not "
-            "reproduce its values."
+            f"The paper trains for {paper.EPOCHS[plan.dataset]:,} epochs; values from another "
+            "number of epochs are not a reproduction."
         )
     titles: dict[str, list[str]] = {}
     for column in summary.columns:
