@@ -4,7 +4,7 @@ import json
 import os
 import sys
 
-import fake_row
+import fake_program
 import pytest
 
 from dim_tf.errors import InputError, RunError
@@ -15,7 +15,7 @@ from dim_tf.tables.plan import make_plan, result_settings
 from dim_tf.tables.runner import Runner, raise_if_failed
 from dim_tf.tables.writers import write
 
-PROGRAM = (sys.executable, "-S", fake_row.__file__)
+PROGRAM = (sys.executable, "-S", fake_program.__file__)
 ROW = "dim_l_jsd"
 
 

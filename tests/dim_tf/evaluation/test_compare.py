@@ -5,7 +5,7 @@ import math
 import re
 
 import pytest
-from made_report import EXPERIMENT, lines, row, section, write
+from sample_report import EXPERIMENT, lines, row, section, write
 
 from dim_tf import preconditions
 from dim_tf.errors import InputError

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from made_representations import measured, representation, splits
+from sample_representations import measured, representation, splits
 
 from dim_tf.evaluation import geometry
 from dim_tf.evaluation.excerpt import Excerpt, Part

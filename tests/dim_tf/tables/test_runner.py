@@ -1,4 +1,4 @@
-"""Rows as processes: resumed, shared, stopped, failed. `fake_row` replaces the program."""
+"""Rows as processes: resumed, shared, stopped, failed. `fake_program` replaces the program."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-import fake_row
+import fake_program
 import pytest
 
 from dim_tf.errors import InputError, RunError
@@ -23,7 +23,7 @@ from dim_tf.tables.runner import Runner, raise_if_failed
 from dim_tf.tables.summary import summarise
 from dim_tf.tables.writers import write
 
-PROGRAM = (sys.executable, "-S", fake_row.__file__)
+PROGRAM = (sys.executable, "-S", fake_program.__file__)
 OTHER_PROCESS = """
 import sys
 from dim_tf.experiment import Experiment
@@ -208,7 +208,7 @@ def test_a_table_whose_measures_have_no_references_measures_none(tmp_path):
 
 
 def test_a_failed_reference_is_reported_and_retried(tmp_path, monkeypatch):
-    monkeypatch.setenv("FAKE_LACKS_FLOOR", "mlp")
+    monkeypatch.setenv("FAKE_LACKS_REFERENCE", "mlp")
     results = tmp_path / "results"
     table = run_table(tmp_path, rows="dim_l_jsd", results=str(results))
     assert row(table, "dim_l_jsd")["gaps"] == ["references failed: mlp of raw pixels: it diverged"]
@@ -216,7 +216,7 @@ def test_a_failed_reference_is_reported_and_retried(tmp_path, monkeypatch):
     with pytest.raises(RunError, match="mlp of raw pixels"):
         raise_if_failed(plan_of(tmp_path, rows="dim_l_jsd"))
     assert not (results / tmp_path.name / "rows").exists()
-    monkeypatch.delenv("FAKE_LACKS_FLOOR")
+    monkeypatch.delenv("FAKE_LACKS_REFERENCE")
     table = run_table(tmp_path, rows="dim_l_jsd")
     assert row(table, "dim_l_jsd")["gaps"] == []
     assert table["references"]

@@ -5,7 +5,7 @@ import json
 import chromium
 import numpy as np
 import pytest
-from made_report import EVALUATION, EXPERIMENT, every_picture, images, lines, write
+from sample_report import EVALUATION, EXPERIMENT, every_picture, images, lines, write
 
 from dim_tf.evaluation import compare
 

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from made_report import lines
+from sample_report import lines
 
 from dim_tf.evaluation.pictures import Histogram
 from dim_tf.evaluation.report import charts

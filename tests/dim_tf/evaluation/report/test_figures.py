@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from made_report import decoded, images, neighbours, row
+from sample_report import decoded, images, neighbours, row
 
 from dim_tf.evaluation.pictures import (
     ConfusionMatrix,

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_report import decoded
-from made_report import projection as made
+from sample_report import decoded
+from sample_report import projection as made
 
 from dim_tf.evaluation.report.maps import SIZE, colour_of, projection, projections
 

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from made_report import EVALUATION, EXPERIMENT, one_measure
+from sample_report import EVALUATION, EXPERIMENT, one_measure
 
 from dim_tf.evaluation.report import marks
 from dim_tf.evaluation.report.results import Results

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from made_report import (
+from sample_report import (
     EVALUATION,
     EXPERIMENT,
     every_picture,

@@ -4,7 +4,7 @@ import math
 import re
 
 import pytest
-from made_report import EVALUATION, EXPERIMENT, one_measure, row, section, write
+from sample_report import EVALUATION, EXPERIMENT, one_measure, row, section, write
 
 from dim_tf.evaluation.measure import NO_LABELS
 

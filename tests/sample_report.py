@@ -1,4 +1,4 @@
-"""What the tests of the report write into it, and how they read it."""
+"""Content for the tests of the report, and functions that read the page."""
 
 import base64
 import io
@@ -61,11 +61,11 @@ def one_measure(values, unit="share", better="higher", **beside):
     return {"m": values, "measures": {"m": kind}, **beside}
 
 
-def write(folder, **given):
-    """Writes a report of what the test gives and returns the page."""
+def write(folder, **parts):
+    """Writes a report with the given parts; returns the page."""
     content = {"experiment": EXPERIMENT, "evaluation": {}, "metrics": [], "panels": []}
     path = folder / "report.html"
-    report.write(path, **{**content, "versions": {"keras": "3.1"}, **given})
+    report.write(path, **{**content, "versions": {"keras": "3.1"}, **parts})
     return path.read_text(encoding="utf-8")
 
 
@@ -76,7 +76,7 @@ def row(page, heading):
 
 
 def section(page, heading):
-    """What stands under a heading."""
+    """The content below a heading."""
     return re.search(rf"<h2>{heading}</h2>(.*?)</section>", page, re.DOTALL).group(1)
 
 
@@ -99,7 +99,7 @@ def neighbours(channels=3, same_label=None):
 
 
 def projection(points=12, with_images=True):
-    """Points of three classes, one class after the other around."""
+    """Points of three classes in turn."""
     places = np.random.default_rng(0).normal(size=(points, 2))
     shown = images(points) if with_images else None
     labels = np.arange(points) % 3
@@ -121,6 +121,6 @@ def every_picture():
 
 
 def decoded(page):
-    """The pictures of the page, decoded, in their order."""
+    """The images of the page as arrays, in their order."""
     files = re.findall(r'<im(?:g|age) [^>]*?(?:src|href)="data:image/png;base64,([^"]*)"', page)
     return [np.asarray(Image.open(io.BytesIO(base64.b64decode(file)))) for file in files]
