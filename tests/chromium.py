@@ -24,7 +24,7 @@ FLAGS = (
 
 
 def path():
-    """Of the program; None where there is none."""
+    """Path of the browser; None if it is not installed."""
     names = ("chromium", "chromium-browser", "google-chrome")
     return next(filter(None, map(shutil.which, names)), None)
 
@@ -33,12 +33,12 @@ class Chromium:
     """A browser with one page.
 
     Attributes:
-        complaints: what the page's console said: errors, warnings, broken rules of its policy.
-        requests: addresses that were asked for, the page's own the first.
+        complaints: Errors, warnings and policy violations of the page's console.
+        requests: Addresses that the page requested, its own first.
     """
 
     def __init__(self, profile):
-        """Starts it with the profile in an empty folder."""
+        """Starts the browser with its profile in an empty folder."""
         read_commands, self._commands = os.pipe()
         self._answers, write_answers = os.pipe()
 
@@ -90,7 +90,7 @@ class Chromium:
             self._receive(end)
 
     def run(self, script):
-        """The value of a JavaScript expression in the page, waited for if it is a promise."""
+        """The value of a JavaScript expression in the page; a promise is awaited."""
         answer = self.ask(
             "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
         )
@@ -99,31 +99,31 @@ class Chromium:
         return answer["result"].get("value")
 
     def press(self, key):
-        """A key, as on a keyboard."""
+        """Presses a key of the keyboard."""
         text = {"text": key} if len(key) == 1 else {}
         for kind in ("keyDown", "keyUp"):
             self.ask("Input.dispatchKeyEvent", type=kind, key=key, **text)
 
     def screenshot(self, file):
-        """Of the whole page, as PNG."""
+        """Writes the whole page as PNG."""
         answer = self.ask("Page.captureScreenshot", captureBeyondViewport=True)
         file.write_bytes(base64.b64decode(answer["data"]))
 
     def pdf(self, file):
-        """The page in print."""
+        """Writes the page as printed."""
         self.ask("Emulation.setEmulatedMedia", media="", features=[])
         answer = self.ask("Page.printToPDF", preferCSSPageSize=True, printBackground=False)
         file.write_bytes(base64.b64decode(answer["data"]))
 
     def close(self):
-        """Ends it."""
+        """Ends the browser."""
         self._process.terminate()
         self._process.wait(SECONDS)
         os.close(self._commands)
         os.close(self._answers)
 
     def ask(self, method, **parameters):
-        """The result of a method of the protocol."""
+        """Calls a method of the protocol; returns its result."""
         number = next(self._numbers)
         message = {"id": number, "method": method, "params": parameters}
         if self._session:
@@ -150,14 +150,14 @@ class Chromium:
         self._note(message.get("method"), message.get("params"))
         return message
 
-    def _note(self, event, told):
+    def _note(self, event, parameters):
         if event == "Page.loadEventFired":
             self._loaded = True
         elif event == "Runtime.exceptionThrown":
-            self.complaints.append(told["exceptionDetails"])
+            self.complaints.append(parameters["exceptionDetails"])
         elif event == "Runtime.consoleAPICalled":
-            self.complaints.append(told["args"])
+            self.complaints.append(parameters["args"])
         elif event == "Log.entryAdded":
-            self.complaints.append(told["entry"]["text"])
+            self.complaints.append(parameters["entry"]["text"])
         elif event == "Network.requestWillBeSent":
-            self.requests.append(told["request"]["url"])
+            self.requests.append(parameters["request"]["url"])

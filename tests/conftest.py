@@ -1,4 +1,4 @@
-"""Two logical CPU devices for the tests on replicas; must come before TensorFlow uses the CPU."""
+"""Fixtures; two logical CPU devices for replicas, set before TensorFlow uses the CPU."""
 
 import gc
 import os
@@ -15,14 +15,14 @@ tf.config.set_logical_device_configuration(
 
 
 def pytest_collection_finish():
-    """Of the million objects of the imported modules none is garbage: no search looks at them."""
+    """Keeps the garbage collector from searching the million objects of imported modules."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
 
 
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory):
-    """The path of a small encoder's SavedModel and the encoder, for all tests that only read it."""
+    """Path of a small encoder's SavedModel and the encoder, for tests that only read it."""
     import small_export
 
     path = tmp_path_factory.mktemp("small") / "1"
@@ -31,15 +31,15 @@ def small_model(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def two_replicas():
-    """A MirroredStrategy over two logical CPU replicas, one for all tests.
+    """A MirroredStrategy over two logical CPU replicas, shared by all tests.
 
-    Every new strategy counts its collectives from the same number, under which those of an earlier
-    strategy, with other shapes, are remembered.
+    Every new strategy numbers its collectives from the same start, and TensorFlow remembers those
+    of an earlier strategy, with other shapes, by their numbers.
     """
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
 @pytest.fixture(autouse=True)
 def seed():
-    """New weights do not depend on which tests the process ran before."""
+    """Makes new weights independent of the tests that ran before."""
     keras.utils.set_random_seed(0)

@@ -1,4 +1,4 @@
-"""Property-based tests in two sizes: some cases in every run, thousands with a record of them."""
+"""Property-based tests in two sizes: a few cases in every run, or thousands that are recorded."""
 
 import collections
 import datetime
@@ -19,19 +19,19 @@ COMMAND = "python -m pytest tests/fuzz -m long -n 0"
 
 
 def sizes(many):
-    """The argument `cases` of a test: a few, and in the tier `long` many."""
+    """Parametrizes a test's `cases`: a few, and `many` with the marker `long`."""
     return pytest.mark.parametrize("cases", [SMALL, pytest.param(many, marks=pytest.mark.long)])
 
 
 def run(target, strategy, check, cases):
-    """Calls `check` with the same `cases` values of `strategy` each time; records a long run.
+    """Calls `check` with `cases` values of `strategy`, always the same; records a long run.
 
     Args:
-        target: its name in the record.
-        strategy: of Hypothesis.
-        check: fails where the program does; returns the outcome in a word, which is
-            counted; one that begins with "badly" is a failure too.
-        cases: how many.
+        target: Name in the record.
+        strategy: Hypothesis strategy.
+        check: Fails where the program does; returns the outcome as a word, which is counted. An
+            outcome that begins with "badly" is a failure too.
+        cases: Number of values.
     """
     outcomes = collections.Counter()
 
@@ -51,30 +51,30 @@ def run(target, strategy, check, cases):
 
     began = time.perf_counter()
     # Hypothesis also tries constants of the modules that the process has loaded. It asks each for
-    # its file, by which TensorFlow's packages load what they put off, for most of a minute; and the
-    # cases would depend on which tests ran before.
+    # its file, which makes TensorFlow's packages import their lazy modules, for most of a minute;
+    # and the cases would depend on the tests that ran before.
     with mock.patch.object(providers, "_get_local_constants", Constants):
         checked()
     if cases > SMALL:
         _record(target, outcomes, time.perf_counter() - began)
 
 
-def is_told(message):
-    """Whether an error's message is what a terminal gets: one line of bounded length."""
+def is_one_line(message):
+    """Whether an error message is one printable line of bounded length."""
     return message.isprintable() and 10 < len(message) < 1500
 
 
 def _record(target, outcomes, seconds):
-    found = json.loads(RECORD.read_text()) if RECORD.exists() else {"targets": {}}
-    found["command"] = COMMAND
-    found["targets"][target] = {
+    record = json.loads(RECORD.read_text()) if RECORD.exists() else {"targets": {}}
+    record["command"] = COMMAND
+    record["targets"][target] = {
         "cases": outcomes.total(),
         "outcomes": dict(sorted(outcomes.items())),
         "seconds": round(seconds, 1),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
-    found["targets"] = dict(sorted(found["targets"].items()))
-    RECORD.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    record["targets"] = dict(sorted(record["targets"].items()))
+    RECORD.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 HOSTILE = (
@@ -112,9 +112,9 @@ deep = st.integers(1, 3000).map(lambda depth: "[" * depth + "]" * depth)
 @st.composite
 def mutated(draw, base):
     """A copy of a JSON object in which some entries are replaced, removed or renamed."""
-    found = json.loads(json.dumps(base))
+    tree = json.loads(json.dumps(base))
     for _ in range(draw(st.integers(0, 3))):
-        holder, key = draw(st.sampled_from(_places(found)))
+        holder, key = draw(st.sampled_from(_entries(tree)))
         action = draw(st.sampled_from(["replace", "replace", "replace", "remove", "rename"]))
         if action == "replace":
             holder[key] = draw(json_values)
@@ -122,26 +122,26 @@ def mutated(draw, base):
             del holder[key]
         else:
             holder[draw(texts)] = holder.pop(key)
-        if not found:
+        if not tree:
             break
-    return found
+    return tree
 
 
-def _places(tree):
-    """Where an entry is: (container, key), of the whole tree."""
-    found = []
+def _entries(tree):
+    """The (container, key) of every entry of the tree."""
+    entries = []
     containers = [tree]
     for holder in containers:
         for key in holder if isinstance(holder, dict) else range(len(holder)):
-            found.append((holder, key))
+            entries.append((holder, key))
             if isinstance(holder[key], dict | list):
                 containers.append(holder[key])
-    return found
+    return entries
 
 
 @st.composite
 def json_texts(draw, base):
-    """A text: of a mutated object, of any JSON, of one nested deeply, or hardly JSON."""
+    """A text: a mutated object, any JSON, deeply nested JSON, or damaged JSON."""
     kind = draw(st.sampled_from(["mutated"] * 6 + ["any", "text", "deep", "edited", "double"]))
     if kind == "any":
         return json.dumps(draw(json_values))
@@ -160,23 +160,23 @@ def json_texts(draw, base):
 
 @st.composite
 def mutated_bytes(draw, bases):
-    """A file in which bits are flipped, parts are cut out, doubled, filled, or another's."""
-    found = bytearray(draw(st.sampled_from(bases)))
+    """A file with flipped bits, or parts that are cut out, doubled, filled or another file's."""
+    octets = bytearray(draw(st.sampled_from(bases)))
     for _ in range(draw(st.integers(0, 6))):
-        place = draw(st.integers(0, max(len(found) - 1, 0)))
+        start = draw(st.integers(0, max(len(octets) - 1, 0)))
         length = draw(st.sampled_from([1, 2, 4, 16, 256]))
         action = draw(st.sampled_from(["flip", "flip", "set", "cut", "end", "double", "splice"]))
-        if action == "flip" and found:
-            found[place] ^= 1 << draw(st.integers(0, 7))
+        if action == "flip" and octets:
+            octets[start] ^= 1 << draw(st.integers(0, 7))
         elif action == "set":
-            found[place : place + length] = draw(st.binary(min_size=1, max_size=length))
+            octets[start : start + length] = draw(st.binary(min_size=1, max_size=length))
         elif action == "cut":
-            del found[place : place + length]
+            del octets[start : start + length]
         elif action == "end":
-            del found[place:]
+            del octets[start:]
         elif action == "double":
-            found[place:place] = found[place : place + length]
+            octets[start:start] = octets[start : start + length]
         elif action == "splice":
             other = draw(st.sampled_from(bases))
-            found[place : place + length] = other[place : place + length]
-    return bytes(found)
+            octets[start : start + length] = other[start : start + length]
+    return bytes(octets)

@@ -1,4 +1,4 @@
-"""The checks that every encoder, critic, term and model must pass, in one place."""
+"""The checks that every encoder, critic, term and model must pass."""
 
 import keras
 import numpy as np
@@ -16,7 +16,7 @@ def in_bfloat16(make):
 
 
 def assert_close(actual, expected, rtol=1e-4, atol=1e-4):
-    """Compares two nests of tensors; prints which part differs."""
+    """Compares two nests of tensors; the error names the part that differs."""
     tf.nest.assert_same_structure(actual, expected)
     pairs = zip(tf.nest.flatten(actual), tf.nest.flatten(expected), strict=True)
     for i, (x, y) in enumerate(pairs):
@@ -32,14 +32,14 @@ def with_random_weights(layer, seed=0):
 
 
 def check(make, call, *inputs, bfloat16=0.1, xla=True):
-    """Eager = graph or XLA, float32 ≈ bfloat16, and `get_config` and the weights restore it all.
+    """Eager equals graph or XLA, float32 is near bfloat16, `get_config` and weights restore it.
 
     Args:
         make: () -> a built layer or model, always of the same architecture.
-        call: (layer, *inputs) -> nest of tensors; must not depend on anything else.
+        call: (layer, *inputs) -> nest of tensors; must depend on nothing else.
         *inputs: tensors.
-        bfloat16: absolute tolerance of bfloat16; None where it is not checked.
-        xla: whether XLA compiles the graph, which takes seconds; else TensorFlow runs it.
+        bfloat16: absolute tolerance of bfloat16; None: not checked.
+        xla: whether XLA compiles the graph (takes seconds); else TensorFlow runs it.
     """
     layer = with_random_weights(make())
     weights = layer.get_weights()

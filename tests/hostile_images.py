@@ -1,7 +1,7 @@
-"""Encoded images made to take memory or time: bombs in chunks and segments, lies, broken files.
+"""Images that exhaust memory or time: bombs in chunks and segments, false sizes, broken files.
 
 `python tests/hostile_images.py` sends 500 of them through `serving_bytes_valid` of a small export
-and prints the memory that they took beyond the largest good images, and the longest time.
+and prints the memory that they take beyond the largest valid images, and the longest time.
 """
 
 import functools
@@ -35,7 +35,7 @@ def chunk(name, content=b""):
 
 
 def png(*before, width=SIDE, height=SIDE, depth=8, colours=2, interlaced=0, body=None, after=b""):
-    """A PNG of chunks; `before` and `after` stand around its pixels, which are black."""
+    """A black PNG with the chunks `before` and `after` around its pixels."""
     channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colours]
     header = struct.pack(">IIBBBBB", width, height, depth, colours, 0, 0, interlaced)
     if body is None:
@@ -47,7 +47,7 @@ def png(*before, width=SIDE, height=SIDE, depth=8, colours=2, interlaced=0, body
 
 @functools.cache
 def packed(count, octet=b"\0"):
-    """So many equal bytes, compressed."""
+    """`count` equal bytes, compressed."""
     packer = zlib.compressobj(9)
     block = octet * 2**20
     parts = [packer.compress(block) for _ in range(count // 2**20)]
@@ -80,16 +80,16 @@ def flat_jpeg(height, width, **options):
 
 
 def with_scans(jpeg, count):
-    """The last scan of a progressive JPEG again and again."""
+    """A progressive JPEG with its last scan repeated `count` times."""
     last = jpeg.rindex(b"\xff\xda")
     return jpeg[:-2] + jpeg[last:-2] * count + jpeg[-2:]
 
 
 def bombs(size: int) -> dict[str, Callable[[np.random.Generator], bytes]]:
-    """What makes an image of each kind, by its name.
+    """Functions that create an image of each kind, by its name.
 
     Args:
-        size: bytes of a file, about; a bomb in it unpacks to more.
+        size: Approximate bytes of a file; a bomb in it unpacks to more.
     """
     # libpng keeps texts of less than 8 MB each, up to their first zero.
     texts = packed(7_900_000, b"A")
@@ -184,7 +184,7 @@ def bombs(size: int) -> dict[str, Callable[[np.random.Generator], bytes]]:
 
 
 def mutated(rng):
-    """A good image in which bits are flipped, parts are cut out, doubled or set."""
+    """A valid image with flipped bits, or parts that are cut out, doubled or set."""
     bases = [JPEG, PROGRESSIVE, encode("PNG"), png(depth=16), jpeg_with(segment(0xE1, b"Exif\0\0"))]
     octets = bytearray(bases[rng.integers(len(bases))])
     for _ in range(rng.integers(1, 6)):
@@ -202,7 +202,7 @@ def mutated(rng):
 
 
 def hostile(count: int, size: int, seed: int = 0):
-    """`count` images as (kind, file): some of each kind of bomb, and as many that are mutated."""
+    """`count` images as (kind, file): bombs of each kind in turn with as many mutated images."""
     kinds = itertools.cycle(bombs(size).items())
     for number in range(count):
         rng = np.random.default_rng([seed, number])
@@ -213,8 +213,8 @@ def hostile(count: int, size: int, seed: int = 0):
             yield name, make(rng)
 
 
-def largest_good():
-    """Images of as many pixels as may be made of one, in the formats that take the most memory."""
+def largest_valid():
+    """Images of the most pixels allowed, in the formats that take the most memory."""
     ImageFile.MAXBLOCK = 2**28  # Pillow's buffer for what it encodes
     width, height = 8192, MAX_PIXELS // 8192
     noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
@@ -226,7 +226,7 @@ def largest_good():
 
 
 def peak_memory():
-    """The process's largest memory since `forget_peak_memory`, in MiB."""
+    """The process's peak memory since `forget_peak_memory`, in MiB."""
     status = Path("/proc/self/status").read_text()
     return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) // 1024
 
@@ -239,8 +239,8 @@ def served(serve, encoded):
     """Sends an image to `serving_bytes_valid`.
 
     Returns:
-        Whether it was answered as good; the process's largest memory meanwhile, in MiB; seconds of
-        the processors, which do not depend on what else the machine does.
+        Whether it was accepted; the peak memory of the process meanwhile, in MiB; CPU seconds,
+        which do not depend on other work of the machine.
     """
     import tensorflow as tf
 
@@ -262,7 +262,7 @@ def main():
     serve = loaded.signatures["serving_bytes_valid"]
     print(f"{SIDE} x {SIDE}: {served(serve, JPEG)[1]} MiB", flush=True)
     allowed = 0
-    for name, encoded in largest_good().items():
+    for name, encoded in largest_valid().items():
         valid, peak, seconds = served(serve, encoded)
         assert valid, name
         allowed = max(allowed, peak)
@@ -272,12 +272,12 @@ def main():
         valid, peak, seconds = served(serve, encoded)
         outcomes.append((seconds, peak, valid, f"{name}, {len(encoded):,} bytes"))
     for column in (0, 1):
-        for seconds, peak, _, told in sorted(outcomes, key=lambda row: -row[column])[:8]:
-            print(f"{told}: {peak} MiB, {seconds:.2f} s")
-    good = sum(valid for _, _, valid, _ in outcomes)
-    print(f"{len(outcomes)} hostile images, {good} of them answered as good; at most")
-    most = max(peak for _, peak, _, _ in outcomes)
-    print(f"MiB {most - allowed} beyond the largest good image, seconds {max(outcomes)[0]:.2f}")
+        for seconds, peak, _, name in sorted(outcomes, key=lambda row: -row[column])[:8]:
+            print(f"{name}: {peak} MiB, {seconds:.2f} s")
+    accepted = sum(valid for _, _, valid, _ in outcomes)
+    print(f"{len(outcomes)} hostile images, {accepted} of them accepted; at most")
+    highest = max(peak for _, peak, _, _ in outcomes)
+    print(f"MiB {highest - allowed} beyond the largest valid image, seconds {max(outcomes)[0]:.2f}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""A process that takes SGD steps on given devices and saves the weights: of test_scaling.py.
+"""The program of test_scaling.py: takes SGD steps on some devices and saves the weights.
 
     python tests/sgd_steps.py OUT.npz --replicas=R --steps=S [--checkpoints=FOLDER]
 
---replicas=0: one of several workers, as TF_CONFIG says. With --checkpoints, it goes on from the
-newest checkpoint there, and leaves one.
+--replicas=0: one of several workers, as in TF_CONFIG. With --checkpoints it resumes from the newest
+checkpoint there, and saves one.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from keras_models import DeepInfoMax, encoders, terms
 from keras_models.views import Views
 
 BATCH = 64
-ESTIMATORS = ("infonce", "dv")  # whose losses are over the pairs of all replicas
+ESTIMATORS = ("infonce", "dv")  # their losses use the pairs of all replicas
 
 
 def model_of(estimator: str, synchronized: bool, **compile_arguments) -> DeepInfoMax:

@@ -1,4 +1,4 @@
-"""A small Keras model, as users bring them: batch norm and dropout, maps of 8x8 and 4x4."""
+"""A small Keras model like those of users: batch norm and dropout, maps of 8x8 and 4x4."""
 
 import keras
 
@@ -9,7 +9,7 @@ CHANNELS = 8  # of conv, whose map is 4x4
 
 
 def net(shape=(SIZE, SIZE, 3), filters=6, dropout=0.0):
-    """A functional model, its weights drawn from Keras' seed."""
+    """A functional model with weights drawn from Keras' seed."""
     images = keras.Input(shape)
     x = keras.layers.Conv2D(filters, 3, 2, "same", name="stem")(images)
     x = keras.layers.BatchNormalization(name="stem_norm")(x)
@@ -21,7 +21,7 @@ def net(shape=(SIZE, SIZE, 3), filters=6, dropout=0.0):
 
 
 def write(path, seed=0, **arguments):
-    """Writes a net to a .keras file; the net."""
+    """Writes a net to a .keras file; returns the net."""
     keras.utils.set_random_seed(seed)
     model = net(**arguments)
     model.save(path)

@@ -1,4 +1,4 @@
-"""One tiny encoder and its images, and what every baseline's test does with them."""
+"""A tiny encoder, its images, and the checks that the test of every baseline runs."""
 
 import dataclasses
 import re
@@ -97,7 +97,7 @@ def amdim(encoder):
 
 
 def crops_encoder(image_shape=(SIDE, SIDE, 1), synchronized=False):
-    """Of crops of half the side, half of that apart; 3 x 3 of them in a square image."""
+    """Crops of half the side at strides of a quarter: 3 x 3 of them in a square image."""
     size = min(image_shape[:2]) // 2 if image_shape[0] == image_shape[1] else 8
     return StridedCropsNet(
         image_shape,
@@ -112,7 +112,7 @@ def crops_encoder(image_shape=(SIDE, SIDE, 1), synchronized=False):
 
 
 def cpc(encoder):
-    """It needs an encoder of its own."""
+    """CPC on an encoder of crops, which it needs."""
     return CPC(crops_encoder(encoder.image_shape, encoder.synchronized), units=6, ahead=2)
 
 
@@ -138,8 +138,8 @@ def of_models(argument="make", without=(), **parametrize):
     return lambda test: pytest.mark.slow(of_each(test))
 
 
-def made(make, learning_rate=1e-2, synchronized=False, **compile_arguments):
-    """The model that `make` makes of the encoder, compiled and built; always the same weights."""
+def build(make, learning_rate=1e-2, synchronized=False, **compile_arguments):
+    """The model that `make` creates for a new encoder, compiled and built; always equal weights."""
     keras.utils.set_random_seed(1)
     encoder = ConvNet((SIDE, SIDE, 1), ((4, 4, 2, 1), (8, 4, 2, 1)), (16,), 0, LATENT, synchronized)
     model = make(encoder)
@@ -149,13 +149,13 @@ def made(make, learning_rate=1e-2, synchronized=False, **compile_arguments):
 
 
 def losses(model, steps, batch=BATCH):
-    """The loss of each of some steps on the same batch."""
+    """The losses of some steps on the same batch."""
     step = tf.function(model.train_step)
     return [float(step(batch)["loss"]) for _ in range(steps)]
 
 
 def sgd(rate=0.05):
-    """Arguments of `made`: Adam would hide a gradient that is off by a factor."""
+    """Arguments of `build`: Adam would hide a gradient that is off by a factor."""
     return {
         "optimizer": keras.optimizers.SGD(rate),
         "adversary_optimizer": keras.optimizers.SGD(rate),
@@ -164,19 +164,19 @@ def sgd(rate=0.05):
 
 @dataclasses.dataclass
 class Steps:
-    """Steps of a graph on one device: what all other ways to take them must give.
+    """Steps of a graph on one device: the reference for eager, XLA and replicated steps.
 
     Attributes:
-        make: what makes the model.
-        model: after the steps.
-        begun: its weights before them.
-        after_one: its weights after the first.
-        metrics: of each step.
+        make: Creates the model.
+        model: After the steps.
+        initial: Weights before the steps.
+        after_one: Weights after the first step.
+        metrics: Of each step.
     """
 
     make: Callable
     model: keras.Model
-    begun: list[np.ndarray]
+    initial: list[np.ndarray]
     after_one: list[np.ndarray]
     metrics: list[dict[str, float]]
 
@@ -190,14 +190,14 @@ class Steps:
 
 def steps(make, count=40):
     """The first steps of a model on the same batch."""
-    model = made(make, **sgd())
-    begun = model.get_weights()
+    model = build(make, **sgd())
+    initial = model.get_weights()
     step = tf.function(model.train_step)
     metrics, after_one = [], None
     for _ in range(count):
         metrics.append({name: float(value) for name, value in step(BATCH).items()})
         after_one = after_one or model.get_weights()
-    return Steps(make, model, begun, after_one, metrics)
+    return Steps(make, model, initial, after_one, metrics)
 
 
 def check_training(of, falls=True):
@@ -206,35 +206,35 @@ def check_training(of, falls=True):
     assert np.isfinite(losses).all()
     if falls:
         assert np.mean(losses[-5:]) < np.mean(losses[:5])
-    before = dict(zip((v.path for v in of.model.weights), of.begun, strict=True))
+    before = dict(zip((v.path for v in of.model.weights), of.initial, strict=True))
     for variable in of.model.trainable_variables:
-        # A batch norm after these takes them off.
+        # The batch norm after these cancels them.
         if not re.search(r"global/dense/bias$|/decoder\w*/conv0/bias$", variable.path):
             assert not np.array_equal(variable, before[variable.path]), variable.path
 
 
 def check_config(of):
-    """The configuration and the weights are all of the model; it steps eagerly as in a graph."""
+    """Configuration and weights restore the model; its eager step equals the graph's."""
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(of.model))
     assert again.get_config() == of.model.get_config()
     again.compile(1e-2, **sgd())
     again.build()
-    again.set_weights(of.begun)
+    again.set_weights(of.initial)
     of.assert_metrics_equal(again.train_step(BATCH))
 
 
 def check_xla(of):
-    """Two steps compiled by XLA have the metrics of a graph's."""
-    model = made(of.make, **sgd())
+    """Two steps compiled by XLA have the metrics of the graph's."""
+    model = build(of.make, **sgd())
     step = tf.function(model.train_step, jit_compile=True)
     for i in range(2):
         of.assert_metrics_equal(step(BATCH), i, rtol=1e-3)
 
 
 def check_replicas(of, two_replicas):
-    """A step on two halves is that on the whole batch."""
+    """A step on two halves equals a step on the whole batch."""
     with two_replicas.scope():
-        two = made(of.make, synchronized=True, **sgd(), jit_compile=False)
+        two = build(of.make, synchronized=True, **sgd(), jit_compile=False)
     halves = two_replicas.experimental_distribute_values_from_function(
         lambda context: Batch(*(tf.split(x, 2)[context.replica_id_in_sync_group] for x in BATCH))
     )

@@ -1,4 +1,4 @@
-"""A small encoder, images and exports for the tests of what is exported."""
+"""A small encoder, images and exports for the tests of exports."""
 
 import keras
 import numpy as np
@@ -25,7 +25,7 @@ def images(count=6):
 
 
 def save(path, encoder=None, **extent):
-    """Writes the SavedModel of an encoder, without what is published beside it; its encoder."""
+    """Writes an encoder's SavedModel, without the other exported files; returns the encoder."""
     from dim_tf.export import saved_model
 
     encoder = encoder or small_encoder()
@@ -33,5 +33,5 @@ def save(path, encoder=None, **extent):
     return encoder
 
 
-def close(found, wanted):
-    np.testing.assert_allclose(np.asarray(found), wanted, rtol=1e-4, atol=1e-5)
+def close(actual, expected):
+    np.testing.assert_allclose(np.asarray(actual), expected, rtol=1e-4, atol=1e-5)

@@ -1,23 +1,23 @@
-"""The paper's tables: their rows trained, measured and written, by --mode=table."""
+"""The paper's tables: `--mode=table` trains, measures and writes their rows."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from dim_tf.console import say
 from dim_tf.experiment import Experiment
-from dim_tf.tables import records, written
+from dim_tf.tables import records, writers
 from dim_tf.tables.plan import make_plan
-from dim_tf.tables.work import Stopped, Worker, check_all_ran
+from dim_tf.tables.runner import Runner, Stopped, raise_if_failed
 
 __all__ = ["make_table"]
 
 
-def make_table(experiment: Experiment, given: Mapping[str, Any]) -> bool:
+def make_table(experiment: Experiment, explicit_settings: Mapping[str, Any]) -> bool:
     """Runs the rows that are not finished, and writes the table after each.
 
     Args:
-        experiment: the command line's settings.
-        given: those of them that it gives itself, without the defaults.
+        experiment: The command line's settings.
+        explicit_settings: Those that it gives itself, without the defaults.
 
     Returns:
         Whether a signal stopped it.
@@ -26,18 +26,18 @@ def make_table(experiment: Experiment, given: Mapping[str, Any]) -> bool:
         InputError: wrong settings, or finished rows of other settings.
         RunError: a row failed; all others were run.
     """
-    plan = make_plan(experiment, given)
+    plan = make_plan(experiment, explicit_settings)
     plan.jobs[:] = records.without_known_references(plan)
 
-    def write():
-        written.write(plan)
+    def write_table():
+        writers.write(plan)
 
     try:
-        Worker(plan, write).work()
+        Runner(plan, write_table).run()
     except Stopped as stopped:
-        write()
+        write_table()
         say(stopped)
         return True
-    say(f"table: {plan.folder / plan.name}.html")
-    check_all_ran(plan)
+    say(f"table: {plan.folder / plan.file_stem}.html")
+    raise_if_failed(plan)
     return False

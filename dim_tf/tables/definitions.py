@@ -1,9 +1,9 @@
-"""The tables as data: their rows, what each row is measured by, and the paper's figures.
+"""The tables as data: their rows, columns and measures, and the paper's values.
 
 Hjelm et al. 2019 (arXiv 1808.06670): tables 1 to 4, the comparison with CPC, and ablations over the
-objective's weights and the number of negatives. A row is the settings in which it differs; the rest
-comes from the command line. The same settings have the same `key` in every table, so that tables in
-one folder share their runs.
+objective's weights and the number of negatives. A row holds the settings in which it differs from
+the others; the rest comes from the command line. The same settings have the same `key` in every
+table, so that tables in one folder share their runs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,45 +30,45 @@ class Row:
     """A row.
 
     Attributes:
-        key: names its files and is what --rows lists.
-        name: as the paper has it.
-        settings: of `Experiment`, in which it differs from the other rows.
-        figures: the paper's, by data set; shares in percent, as they are printed there.
-        lacks: by data set, why the row cannot be run there.
-        has_order: whether its figures are of the same kind as the paper's, so that it has a place
-            in the order of the rows.
+        key: Name in --rows and in file names.
+        name: Name in the paper.
+        settings: Of `Experiment`, in which it differs from the other rows.
+        paper: The paper's values, by data set; fractions in percent, as they are printed there.
+        unavailable: Why the row cannot be run, by data set.
+        is_ranked: Whether its metrics are of the same kind as the paper's, so that it counts in
+            the comparison of the rankings.
     """
 
     key: str
     name: str
     settings: Settings
-    figures: Mapping[str, PaperValues] = field(default_factory=dict)
-    lacks: Mapping[str, str] = field(default_factory=dict)
-    has_order: bool = True
+    paper: Mapping[str, PaperValues] = field(default_factory=dict)
+    unavailable: Mapping[str, str] = field(default_factory=dict)
+    is_ranked: bool = True
 
 
 @dataclass(frozen=True)
 class Column:
-    """A figure of each row.
+    """A metric of each row.
 
     Attributes:
-        measure: its name in evaluation.json.
-        endpoint: of the encoder.
-        title: its heading.
+        metric: Name in evaluation.json.
+        endpoint: Of the encoder.
+        title: Heading.
         unit: "fraction", shown in percent, "nats", or "" for a plain number.
-        apart: why the paper's figure does not compare with ours; empty: it does.
+        not_comparable: Why the paper's values do not compare with ours; empty if they do.
     """
 
-    measure: str
+    metric: str
     endpoint: str
     title: str
     unit: Literal["fraction", "nats", ""] = "fraction"
-    apart: str = ""
+    not_comparable: str = ""
 
     @property
-    def asked(self) -> str:
-        """What --measures calls it."""
-        return _MEASURES[self.measure]
+    def measure(self) -> str:
+        """The name in --measures of the measure that computes the metric."""
+        return _MEASURES[self.metric]
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,12 @@ class Table:
     """A table.
 
     Attributes:
-        title: its heading.
-        rows: in the order in which they are shown, and run where --rows is empty.
-        measures: what --measures calls them; each row's.
-        columns: in their order.
-        settings: of all rows, by data set; "" for those not named. The command line overrides.
-        notes: what a reader has to know.
+        title: Heading.
+        rows: In the order in which they are shown, and run if --rows is empty.
+        measures: Names in --measures, of each row.
+        columns: In their order.
+        settings: Of all rows, by data set; "" for those not named. The command line overrides them.
+        notes: What a reader has to know.
     """
 
     title: str
@@ -92,64 +92,62 @@ class Table:
     notes: tuple[str, ...] = ()
 
     def settings_for(self, dataset: str) -> Settings:
-        """Of all rows, on that data set."""
+        """The settings that all rows share on a data set."""
         return self.settings.get(dataset, self.settings.get("", {}))
 
 
-def _dim(estimator: str, alpha: float, beta: float, gamma: float, **others: Any) -> Settings:
+def _dim(estimator: str, alpha: float, beta: float, gamma: float, **settings: Any) -> Settings:
     weights = {"alpha": alpha, "beta": beta, "gamma": gamma}
-    return {"model": "dim", "estimator": estimator, **weights, "prior": "uniform", **others}
+    return {"model": "dim", "estimator": estimator, **weights, "prior": "uniform", **settings}
 
 
-def _figures(name: str) -> dict[str, PaperValues]:
-    return {dataset: found for dataset in paper.EPOCHS if (found := paper.values(dataset, name))}
+def _paper_row(key: str, name: str, settings: Settings) -> Row:
+    """A row with the paper's values, found by its name there."""
+    values = {dataset: paper.values(dataset, name) for dataset in paper.EPOCHS}
+    return Row(key, name, settings, {dataset: v for dataset, v in values.items() if v})
 
 
-def _row(key: str, name: str, settings: Settings) -> Row:
-    return Row(key, name, settings, _figures(name))
+def _baseline(model: str, name: str, **settings: Any) -> Row:
+    return _paper_row(model, name, {"model": model, **settings})
 
 
-def _rival(model: str, name: str, **others: Any) -> Row:
-    return _row(model, name, {"model": model, **others})
+def _local_dim(key: str, name: str, estimator: str, **settings: Any) -> Row:
+    return _paper_row(key, name, _dim(estimator, 0.0, 1.0, 0.1, **settings))
 
 
-def _local(key: str, name: str, estimator: str, **others: Any) -> Row:
-    return _row(key, name, _dim(estimator, 0.0, 1.0, 0.1, **others))
-
-
-_SUPERVISED = replace(_rival("supervised", paper.SUPERVISED), has_order=False)
+_SUPERVISED = replace(_baseline("supervised", paper.SUPERVISED), is_ranked=False)
 _VAE, _AAE, _BIGAN, _NAT = (
-    _rival("vae", "VAE"),
-    _rival("aae", "AAE", prior="gaussian"),
-    _rival("bigan", "BiGAN", prior="gaussian"),
-    _rival("nat", "NAT"),
+    _baseline("vae", "VAE"),
+    _baseline("aae", "AAE", prior="gaussian"),
+    _baseline("bigan", "BiGAN", prior="gaussian"),
+    _baseline("nat", "NAT"),
 )
-_DIM_G = _row("dim_g_jsd", "DIM(G)", _dim("jsd", 1.0, 0.0, 1.0))
-_DIM_LG = _row("dim_lg_jsd", "DIM(L+G)", _dim("jsd", 0.5, 0.1, 0.1))
-_DIM_L_DV = _local("dim_l_dv", "DIM(L) DV*", "dv")
-_DIM_L_JSD = _local("dim_l_jsd", "DIM(L) JSD", "jsd")
-_DIM_L_INFONCE = _local("dim_l_infonce", "DIM(L) infoNCE", "infonce")
-_TODAY = (
-    _rival("simclr", "SimCLR, not in the paper"),
-    _rival("vicreg", "VICReg, not in the paper"),
+_DIM_G = _paper_row("dim_g_jsd", "DIM(G)", _dim("jsd", 1.0, 0.0, 1.0))
+_DIM_LG = _paper_row("dim_lg_jsd", "DIM(L+G)", _dim("jsd", 0.5, 0.1, 0.1))
+_DIM_L_DV = _local_dim("dim_l_dv", "DIM(L) DV*", "dv")
+_DIM_L_JSD = _local_dim("dim_l_jsd", "DIM(L) JSD", "jsd")
+_DIM_L_INFONCE = _local_dim("dim_l_infonce", "DIM(L) infoNCE", "infonce")
+_NEWER = (
+    _baseline("simclr", "SimCLR, not in the paper"),
+    _baseline("vicreg", "VICReg, not in the paper"),
 )
 
 _PROBE = tuple(
     Column("mlp_probe", endpoint, title)
     for endpoint, title in (("conv", "conv"), ("fc", "fc"), ("global", "Y"))
 )
-_SECOND_HAND = "* The paper's figure is quoted second-hand, from later work."
-_NO_ESTIMATOR = "The paper does not say by which estimator DIM(G) and DIM(L+G) are; here JSD."
+_SECOND_HAND = "* The paper's value is quoted second-hand, from later work."
+_NO_ESTIMATOR = "The paper does not name the estimator of DIM(G) and DIM(L+G); these rows use JSD."
 _OWN_CLASSIFIER = (
-    "Fully supervised: the paper's figure is the accuracy of the network itself; ours are probes "
-    "of its features. So it has no place in the order of the rows."
+    "Fully supervised: the paper's value is the accuracy of the network itself, ours are probes of "
+    "its features. The row is excluded from the ranking."
 )
 
 
-def _extended(
+def _table3_values(
     ms_ssim: float, mine: float, ndm: float, ndm_plain: float | None = None
 ) -> PaperValues:
-    """The columns of the paper's third table that have no counterpart in `paper`."""
+    """Columns of the paper's Table 3 that `paper` does not have."""
     plain = {} if ndm_plain is None else {"ndm": {"global": ndm_plain}}
     return {
         "ms_ssim": {"global": ms_ssim},
@@ -159,46 +157,48 @@ def _extended(
     }
 
 
-def _with(row: Row, name: str, dataset: str, figures: PaperValues) -> Row:
-    """The row with more of the paper's figures."""
-    of_dataset = {**row.figures.get(dataset, {}), **figures}
-    return replace(row, name=name, figures={**row.figures, dataset: of_dataset})
+def _with_paper(row: Row, name: str, dataset: str, values: PaperValues) -> Row:
+    """The row by another name, with more of the paper's values."""
+    of_dataset = {**row.paper.get(dataset, {}), **values}
+    return replace(row, name=name, paper={**row.paper, dataset: of_dataset})
 
 
 _SINGLE_SCALE = "the paper's MS-SSIM is single-scale"
-_NO_LIMIT = "the paper's bound has no limit, ours ends at 11.5 nats (docs/EVALUATION.md)"
+_UNBOUNDED = "the paper's bound has no limit, ours is at most 11.5 nats (docs/EVALUATION.md)"
 
 
-def _structure(key: str, tasks: str, **settings: Any) -> Row:
+def _with_tasks(key: str, tasks: str, **settings: Any) -> Row:
     name = f"DIM(L) infoNCE + {tasks}"
-    return _local(key, name, "infonce", **settings)
+    return _local_dim(key, name, "infonce", **settings)
 
 
-def _probe_figures(conv: float, fc: float, latent: float) -> PaperValues:
+def _probe_values(conv: float, fc: float, latent: float) -> PaperValues:
     return {"mlp_probe": {"conv": conv, "fc": fc, "global": latent}}
 
 
-def _one_figure(value: float) -> PaperValues:
-    return _probe_figures(value, value, value)
-
-
-def _against_cpc(
-    key: str, name: str, settings: Settings, cifar10: float, stl10: float, **beside: Any
+def _cpc_row(
+    key: str,
+    name: str,
+    settings: Settings,
+    cifar10: float,
+    stl10: float,
+    unavailable: Mapping[str, str] | None = None,
 ) -> Row:
-    figures = {"cifar10": _one_figure(cifar10), "stl10": _one_figure(stl10)}
-    return Row(key, name, settings, figures, **beside)
+    values = {"cifar10": cifar10, "stl10": stl10}
+    paper_values = {dataset: _probe_values(v, v, v) for dataset, v in values.items()}
+    return Row(key, name, settings, paper_values, unavailable or {})
 
 
 _NO_MAP_OF_GLOBALS = (
-    "of this version's encoders with a map of globals, none for 32x32 images is like the row's: "
+    "this version has no encoder with a map of globals for 32x32 images that is like the row's: "
     "crops32x32 is CPC's"
 )
 
 
 def _weights(alpha: float, beta: float, gamma: float) -> Row:
     settings = _dim("jsd", alpha, beta, gamma)
-    known = next((r for r in (_DIM_L_JSD, _DIM_LG) if r.settings == settings), None)
-    key = known.key if known else f"jsd_alpha{alpha:g}_beta{beta:g}_gamma{gamma:g}"
+    same = next((r for r in (_DIM_L_JSD, _DIM_LG) if r.settings == settings), None)
+    key = same.key if same else f"jsd_alpha{alpha:g}_beta{beta:g}_gamma{gamma:g}"
     return Row(key, f"α {alpha:g}, β {beta:g}, γ {gamma:g}", settings)
 
 
@@ -210,7 +210,7 @@ def _negatives(row: Row, estimator: str, count: int) -> Row:
     return Row(f"{row.key}_negatives{count}", f"{estimator}, {images}", settings)
 
 
-_NO_FIGURES = "No figures of the paper's stand beside this ablation."
+_NO_PAPER_VALUES = "The paper has no values for this ablation."
 _CPC_32 = {"encoder": "foldresnet19_32x32", "mi_units": 1024}
 _CPC_64 = {"encoder": "foldalex64x64", "image_size": 64, "mi_units": 1024}
 _ALEX_64 = {"encoder": "alex64x64", "image_size": 64}
@@ -222,8 +222,8 @@ TABLES: dict[str, Table] = {
         (
             _SUPERVISED,
             _VAE,
-            _rival("ae", "AE*"),
-            _rival("beta_vae", "β-VAE*"),
+            _baseline("ae", "AE*"),
+            _baseline("beta_vae", "β-VAE*"),
             _AAE,
             _BIGAN,
             _NAT,
@@ -231,7 +231,7 @@ TABLES: dict[str, Table] = {
             _DIM_L_DV,
             _DIM_L_JSD,
             _DIM_L_INFONCE,
-            *_TODAY,
+            *_NEWER,
         ),
         ("mlp",),
         _PROBE,
@@ -248,13 +248,13 @@ TABLES: dict[str, Table] = {
     "3": Table(
         "Table 3: SVM, reconstruction, information and dependence",
         (
-            _with(_VAE, "VAE", "cifar10", _extended(0.72, 93.02, 1.62)),
-            _with(_AAE, "AAE", "cifar10", _extended(0.67, 87.48, 0.03)),
-            _with(_BIGAN, "BiGAN", "cifar10", _extended(0.46, 37.69, 24.49)),
-            _with(_NAT, "NAT", "cifar10", _extended(0.29, 6.04, 0.02)),
-            _with(_DIM_G, "DIM(G)", "cifar10", _extended(0.49, 49.63, 0.35, 9.96)),
-            _with(_DIM_LG, "DIM(L+G)", "cifar10", _extended(0.53, 101.65, 0.5, 22.89)),
-            _with(_DIM_L_JSD, "DIM(L)", "cifar10", _extended(0.37, 45.09, 0.18, 9.18)),
+            _with_paper(_VAE, "VAE", "cifar10", _table3_values(0.72, 93.02, 1.62)),
+            _with_paper(_AAE, "AAE", "cifar10", _table3_values(0.67, 87.48, 0.03)),
+            _with_paper(_BIGAN, "BiGAN", "cifar10", _table3_values(0.46, 37.69, 24.49)),
+            _with_paper(_NAT, "NAT", "cifar10", _table3_values(0.29, 6.04, 0.02)),
+            _with_paper(_DIM_G, "DIM(G)", "cifar10", _table3_values(0.49, 49.63, 0.35, 9.96)),
+            _with_paper(_DIM_LG, "DIM(L+G)", "cifar10", _table3_values(0.53, 101.65, 0.5, 22.89)),
+            _with_paper(_DIM_L_JSD, "DIM(L)", "cifar10", _table3_values(0.37, 45.09, 0.18, 9.18)),
         ),
         ("svm", "reconstruction", "mine", "ndm"),
         (
@@ -262,31 +262,31 @@ TABLES: dict[str, Table] = {
             Column("svm", "fc", "SVM fc"),
             Column("svm", "global", "SVM Y"),
             Column("ms_ssim", "global", "MS-SSIM", "", _SINGLE_SCALE),
-            Column("mine", "global", "MINE", "nats", _NO_LIMIT),
-            Column("ndm_sigmoid", "global", "NDM", "nats", _NO_LIMIT),
-            Column("ndm", "global", "NDM without sigmoid", "nats", _NO_LIMIT),
+            Column("mine", "global", "MINE", "nats", _UNBOUNDED),
+            Column("ndm_sigmoid", "global", "NDM", "nats", _UNBOUNDED),
+            Column("ndm", "global", "NDM without sigmoid", "nats", _UNBOUNDED),
         ),
-        notes=("The paper does not say by which estimator its DIM rows are; here JSD.",),
+        notes=("The paper does not name the estimator of its DIM rows; these rows use JSD.",),
     ),
     "4": Table(
         "Table 4: infoNCE with structure tasks",
         (
-            _with(
-                _with(
-                    _DIM_L_INFONCE, "DIM(L) infoNCE", "cifar10", _probe_figures(77.46, 73.33, 70.65)
+            _with_paper(
+                _with_paper(
+                    _DIM_L_INFONCE, "DIM(L) infoNCE", "cifar10", _probe_values(77.46, 73.33, 70.65)
                 ),
                 "DIM(L) infoNCE",
                 "cifar100",
-                _probe_figures(49.90, 47.96, 44.27),
+                _probe_values(49.90, 47.96, 44.27),
             ),
-            _structure(
+            _with_tasks(
                 "dim_l_infonce_coordinates",
                 "coordinates",
                 coordinates=1.0,
                 relative_coordinates=1.0,
             ),
-            _structure("dim_l_infonce_occlusion", "occlusion", occlusion=True),
-            _structure(
+            _with_tasks("dim_l_infonce_occlusion", "occlusion", occlusion=True),
+            _with_tasks(
                 "dim_l_infonce_coordinates_occlusion",
                 "coordinates + occlusion",
                 coordinates=1.0,
@@ -296,26 +296,26 @@ TABLES: dict[str, Table] = {
         ),
         ("mlp",),
         _PROBE,
-        notes=("The weights of both coordinate tasks are 1; the paper does not tell its own.",),
+        notes=("The weights of both coordinate tasks are 1; the paper does not state its own.",),
     ),
     "cpc": Table(
         "Comparison with CPC, on strided crops",
         (
-            _against_cpc(
+            _cpc_row(
                 "dim_one_global",
                 "DIM(L), one global*",
                 _dim("infonce", 0.0, 1.0, 0.1),
                 80.95,
                 76.97,
             ),
-            _against_cpc("cpc", "CPC*", {"model": "cpc", "encoder": ""}, 77.45, 77.81),
-            _against_cpc(
+            _cpc_row("cpc", "CPC*", {"model": "cpc", "encoder": ""}, 77.45, 77.81),
+            _cpc_row(
                 "dim_many_globals",
                 "DIM(L), many globals*",
                 _dim("infonce", 0.0, 1.0, 0.1, encoder="foldmultialex64x64"),
                 77.51,
                 78.21,
-                lacks=dict.fromkeys(("cifar10", "cifar100"), _NO_MAP_OF_GLOBALS),
+                unavailable=dict.fromkeys(("cifar10", "cifar100"), _NO_MAP_OF_GLOBALS),
             ),
         ),
         ("mlp",),
@@ -328,7 +328,7 @@ TABLES: dict[str, Table] = {
         },
         (
             _SECOND_HAND,
-            "Of the paper's one figure a row is known, not its endpoint; it stands beside each.",
+            "The paper has one value a row and does not name its endpoint; it is shown with each.",
         ),
     ),
     "alpha": Table(
@@ -336,21 +336,21 @@ TABLES: dict[str, Table] = {
         [_weights(alpha, 0.1, 0.1) for alpha in (0.0, 0.1, 0.5, 1.0, 2.0)],
         ("mlp",),
         _PROBE,
-        notes=(_NO_FIGURES,),
+        notes=(_NO_PAPER_VALUES,),
     ),
     "beta": Table(
         "Ablation over β, the weight of local mutual information",
         [_weights(0.5, beta, 0.1) for beta in (0.0, 0.1, 0.5, 1.0, 2.0)],
         ("mlp",),
         _PROBE,
-        notes=(_NO_FIGURES,),
+        notes=(_NO_PAPER_VALUES,),
     ),
     "gamma": Table(
         "Ablation over γ, the weight of prior matching",
         [_weights(0.0, 1.0, gamma) for gamma in (0.0, 0.01, 0.1, 1.0, 10.0)],
         ("mlp",),
         _PROBE,
-        notes=(_NO_FIGURES,),
+        notes=(_NO_PAPER_VALUES,),
     ),
     "negatives": Table(
         "Ablation over the number of other images that each is paired with",
@@ -365,6 +365,6 @@ TABLES: dict[str, Table] = {
         ],
         ("mlp",),
         _PROBE,
-        notes=(_NO_FIGURES,),
+        notes=(_NO_PAPER_VALUES,),
     ),
 }

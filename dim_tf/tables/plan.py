@@ -1,4 +1,4 @@
-"""`Plan`: from the command line to the runs of a table, in their order."""
+"""`Plan`: the runs that a command line asks for, in their order."""
 
 import dataclasses
 import os
@@ -12,8 +12,8 @@ from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment, refused_elsewhere
 from dim_tf.tables.definitions import TABLES, Row, Table
 
-# What makes other figures of the same experiment.
-_BUDGET = (
+# On which results depend besides the hyperparameters.
+_BUDGET_SETTINGS = (
     "epochs",
     "steps",
     "probe_epochs",
@@ -23,11 +23,11 @@ _BUDGET = (
     "fine_tuning_share",
     "max_features",
 )
-# Those of a table, which its runs do not have.
-_OF_TABLE = ("table", "rows", "table_seeds", "results")
+# A table's, which its runs do not have.
+_TABLE_SETTINGS = ("table", "rows", "table_seeds", "results")
 _FIELDS = {field.name: field for field in dataclasses.fields(Experiment)}
-# What names files and folders of one machine; no row and no table tells it.
-PATHS = tuple(name for name, field in _FIELDS.items() if field.metadata["is_path"])
+# Paths of this machine, which no record and no table contains.
+PATH_SETTINGS = tuple(name for name, field in _FIELDS.items() if field.metadata["is_path"])
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Job:
     """A run of a row with one seed.
 
     Attributes:
-        row: of the table.
-        experiment: its settings, with its run folder and all that is measured.
+        row: Row of the table.
+        experiment: Settings, with the run folder and the measures.
     """
 
     row: Row
@@ -53,28 +53,28 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be run, and where it goes.
+    """What to run, and where its files go.
 
     Attributes:
-        key: of the table, as --table has it.
-        table: its definition.
-        experiment: the command line's settings.
-        given: those of them that are not defaults left alone.
-        folder: of the table and its runs.
-        results: a copy of what is finished; None: none is made.
-        jobs: in their order.
-        gaps: why a row cannot be run, by its key.
-        seeds: of the table.
+        key: Value of --table.
+        table: Definition.
+        experiment: The command line's settings.
+        explicit_settings: Those that the command line gives itself, without the defaults.
+        folder: Folder of the table and its runs.
+        results_folder: Folder for copies of finished rows; None: no copies.
+        jobs: Runs in their order.
+        unavailable: Why a row cannot be run, by its key.
+        seeds: Values of --table_seeds.
     """
 
     key: str
     table: Table
     experiment: Experiment
-    given: Mapping[str, Any]
+    explicit_settings: Mapping[str, Any]
     folder: Path
-    results: Path | None
+    results_folder: Path | None
     jobs: list[Job]
-    gaps: dict[str, str]
+    unavailable: dict[str, str]
     seeds: list[int]
 
     @property
@@ -82,111 +82,113 @@ class Plan:
         return self.experiment.dataset
 
     @property
-    def name(self) -> str:
-        """Of the table's own files."""
+    def file_stem(self) -> str:
+        """Name of the table's files, without their suffix."""
         return f"table{self.key}"
 
     def job(self, row: Row, seed: int) -> Job:
-        """The run of any row.
+        """The run of any row with one seed.
 
         Raises:
-            InputError: its settings do not fit together, or this version does not know them.
+            InputError: its settings conflict, or this version does not know them.
         """
-        settings = _settings(self.table, row, self.experiment, self.given)
+        settings = _row_settings(self.table, row, self.experiment, self.explicit_settings)
         name = f"{row.key}-seed{seed}"
         run_dir = str(self.folder / "runs" / name)
         return Job(row, Experiment(**settings, name=name, run_dir=run_dir, seed=seed))
 
 
-def make_plan(experiment: Experiment, given: Mapping[str, Any]) -> Plan:
-    """The plan that the command line describes.
+def make_plan(experiment: Experiment, explicit_settings: Mapping[str, Any]) -> Plan:
+    """The plan of a command line.
 
     Args:
-        experiment: its settings.
-        given: those of them that it gives itself, without the defaults.
+        experiment: The command line's settings.
+        explicit_settings: Those that it gives itself, without the defaults.
 
     Raises:
-        InputError: no such table, row or seed, a flag that the rows set themselves, a row of --rows
-            that cannot be run, or no row that can.
+        InputError: an unknown table, row or seed, a flag that the rows set themselves, a row of
+            --rows that cannot be run, or no row that can.
     """
     if not experiment.table:
         raise InputError(f"--mode=table needs --table, one of {', '.join(TABLES)}")
     table = TABLES[experiment.table]
-    _check_given(table, experiment, given)
-    seeds = _seeds(experiment.table_seeds)
-    of_data = folder_name(experiment.dataset, experiment.data_dir)
-    folder = Path(experiment.run_dir or f"runs/table{experiment.table}-{of_data}")
-    results = Path(experiment.results) / folder.name if experiment.results else None
-    plan = Plan(experiment.table, table, experiment, given, folder, results, [], {}, seeds)
-    chosen = _chosen(table, experiment.rows, len(seeds))
+    _check_explicit_settings(table, experiment, explicit_settings)
+    seeds = _parse_seeds(experiment.table_seeds)
+    data_name = folder_name(experiment.dataset, experiment.data_dir)
+    folder = Path(experiment.run_dir or f"runs/table{experiment.table}-{data_name}")
+    plan = Plan(
+        key=experiment.table,
+        table=table,
+        experiment=experiment,
+        explicit_settings=explicit_settings,
+        folder=folder,
+        results_folder=Path(experiment.results) / folder.name if experiment.results else None,
+        jobs=[],
+        unavailable={},
+        seeds=seeds,
+    )
+    selection = _parse_rows(table, experiment.rows, len(seeds))
     for row in table.rows:
-        if gap := _gap(plan, row):
-            plan.gaps[row.key] = gap
+        if reason := _unavailable_reason(plan, row):
+            plan.unavailable[row.key] = reason
     for index, seed in enumerate(seeds):
         plan.jobs.extend(
             plan.job(row, seed)
-            for row, count in chosen
-            if index < count and row.key not in plan.gaps
+            for row, count in selection
+            if index < count and row.key not in plan.unavailable
         )
-    if not plan.jobs or (experiment.rows and plan.gaps.keys() & {row.key for row, _ in chosen}):
-        key = next(row.key for row, _ in chosen if row.key in plan.gaps)
-        raise InputError(f"the row {key} of --table={plan.key} cannot be run: {plan.gaps[key]}")
-    plan.jobs[:] = _with_references_once(plan.jobs)
+    missing = [row.key for row, _ in selection if row.key in plan.unavailable]
+    if missing and (experiment.rows or not plan.jobs):
+        reason = plan.unavailable[missing[0]]
+        raise InputError(f"the row {missing[0]} of --table={plan.key} cannot be run: {reason}")
+    plan.jobs[:] = _measure_references_once(plan.jobs)
     return plan
 
 
-def without_folders(text: str, plan: Plan) -> str:
-    """The text with this machine's folders by their flags' names, as it goes into the table.
+def redact_paths(text: str, plan: Plan) -> str:
+    """Replaces this machine's folders by their flags' names, for texts that a table contains.
 
-    The user's home, below which libraries have their default folders, becomes ~.
+    The user's home, which holds the default folders of libraries, becomes ~.
     """
     folders = {os.path.expanduser("~"): "~"}
-    folders |= {getattr(plan.experiment, name).rstrip("/"): name.upper() for name in PATHS}
-    folders |= {str(plan.folder): "RUN_DIR", str(plan.results or ""): "RESULTS"}
-    for folder in sorted(folders, key=len, reverse=True):  # before the one in which it lies
+    folders |= {getattr(plan.experiment, name).rstrip("/"): name.upper() for name in PATH_SETTINGS}
+    folders |= {str(plan.folder): "RUN_DIR", str(plan.results_folder or ""): "RESULTS"}
+    for folder in sorted(folders, key=len, reverse=True):  # inner folders first
         if "/" in folder and folder != "/":
             text = text.replace(folder, folders[folder])
     return text
 
 
-def as_flags(settings: Mapping[str, Any]) -> list[str]:
-    """Settings as the command line has them."""
-    return [
-        f"--{name}={str(value).lower() if isinstance(value, bool) else value}"
-        for name, value in settings.items()
-    ]
-
-
-def identity(experiment: Experiment) -> dict[str, Any]:
-    """The settings on which a run's figures depend."""
-    budget = {name: getattr(experiment, name) for name in _BUDGET}
+def result_settings(experiment: Experiment) -> dict[str, Any]:
+    """The settings on which a run's metrics depend."""
+    budget = {name: getattr(experiment, name) for name in _BUDGET_SETTINGS}
     return {**experiment.identity, **budget}
 
 
-def differences(before: Mapping[str, Any], experiment: Experiment) -> list[str]:
-    """How a finished row's settings differ from an experiment's, as 'name: theirs -> mine'.
+def differences(recorded: Mapping[str, Any], experiment: Experiment) -> list[str]:
+    """How a finished row's settings differ from an experiment's, as 'name: recorded -> wanted'.
 
     Args:
-        before: what `identity` gave, of this or an earlier version; settings that it lacks had
-            their default.
-        experiment: the one that is wanted.
+        recorded: `result_settings` of this or an earlier version; missing settings had their
+            default.
+        experiment: The wanted settings.
     """
-    now = identity(experiment)
-    unknown = [f"{name}: unknown to this version" for name in before if name not in now]
+    wanted = result_settings(experiment)
+    unknown = [f"{name}: unknown to this version" for name in recorded if name not in wanted]
     return unknown + [
-        f"{name}: {theirs!r} -> {mine!r}"
-        for name, mine in now.items()
-        if mine != (theirs := before.get(name, _FIELDS[name].default))
+        f"{name}: {old!r} -> {new!r}"
+        for name, new in wanted.items()
+        if new != (old := recorded.get(name, _FIELDS[name].default))
     ]
 
 
-def _settings(
-    table: Table, row: Row, experiment: Experiment, given: Mapping[str, Any]
+def _row_settings(
+    table: Table, row: Row, experiment: Experiment, explicit: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Of a row's experiment, without its seed and its place."""
-    common = {k: v for k, v in table.settings_for(experiment.dataset).items() if k not in given}
-    settings = {**given, "dataset": experiment.dataset, **common, **row.settings}
-    for name in (*_OF_TABLE, "name", "run_dir"):
+    """The settings of a row's runs, without seed and folder."""
+    common = {k: v for k, v in table.settings_for(experiment.dataset).items() if k not in explicit}
+    settings = {**explicit, "dataset": experiment.dataset, **common, **row.settings}
+    for name in (*_TABLE_SETTINGS, "name", "run_dir"):
         settings.pop(name, None)
     for name, models in refused_elsewhere().items():
         if name not in row.settings and settings.get("model", Experiment.model) not in models:
@@ -198,19 +200,21 @@ def _settings(
         choices = _FIELDS[name].metadata["choices"]
         if choices and value not in choices:
             raise InputError(f"this version has no --{name}={value}")
-    return settings | {"measures": ",".join(measures(table, experiment, given))}
+    return settings | {"measures": ",".join(_measure_names(table, experiment, explicit))}
 
 
-def measures(table: Table, experiment: Experiment, given: Mapping[str, Any]) -> tuple[str, ...]:
-    """The table's, and what --measures names besides."""
-    besides = experiment.measure_names if "measures" in given else ()
-    return tuple(dict.fromkeys([*table.measures, *besides]))
+def _measure_names(
+    table: Table, experiment: Experiment, explicit: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """The table's measures, and those that --measures adds."""
+    added = experiment.measure_names if "measures" in explicit else ()
+    return tuple(dict.fromkeys([*table.measures, *added]))
 
 
-def _gap(plan: Plan, row: Row) -> str:
+def _unavailable_reason(plan: Plan, row: Row) -> str:
     """Why the row cannot be run; empty if it can."""
-    if lack := row.lacks.get(plan.dataset):
-        return lack
+    if reason := row.unavailable.get(plan.dataset):
+        return reason
     try:
         plan.job(row, plan.seeds[0])
     except InputError as error:
@@ -218,81 +222,83 @@ def _gap(plan: Plan, row: Row) -> str:
     return ""
 
 
-def _with_references_once(jobs: list[Job]) -> list[Job]:
-    """References for the first run of each encoder: those of the others would be the same."""
-    seen: set[str] = set()
-    found = []
+def _measure_references_once(jobs: list[Job]) -> list[Job]:
+    """Each encoder's first job measures the references; the others' would be the same."""
+    encoders: set[str] = set()
+    once = []
     for job in jobs:
         encoder = job.experiment.encoder
-        experiment = dataclasses.replace(job.experiment, floors=encoder not in seen)
-        found.append(Job(job.row, experiment))
-        seen.add(encoder)
-    return found
+        experiment = dataclasses.replace(job.experiment, floors=encoder not in encoders)
+        once.append(Job(job.row, experiment))
+        encoders.add(encoder)
+    return once
 
 
-def _check_given(table: Table, experiment: Experiment, given: Mapping[str, Any]) -> None:
-    """Raises InputError where a flag would be overridden or makes no sense for a table."""
-    for name, value in given.items():
-        theirs = [row.settings[name] for row in table.rows if name in row.settings]
-        everyones = len(theirs) == len(table.rows) and all(mine == value for mine in theirs)
-        if theirs and not everyones:  # one row's value would leak into those that lack it
+def _check_explicit_settings(
+    table: Table, experiment: Experiment, explicit: Mapping[str, Any]
+) -> None:
+    """Raises InputError if a flag would be overridden or makes no sense for a table."""
+    for name, value in explicit.items():
+        row_values = [row.settings[name] for row in table.rows if name in row.settings]
+        shared = len(row_values) == len(table.rows) and all(v == value for v in row_values)
+        if row_values and not shared:  # the flag would leak into the rows that do not set it
             raise InputError(
                 f"--{name}={value}: the rows of --table={experiment.table} set it themselves; "
                 "leave it out, of the flagfile too"
             )
     models = {row.settings.get("model", experiment.model) for row in table.rows}
-    for name, takers in refused_elsewhere().items():
-        if name in given and not models & set(takers):
+    for name, supported in refused_elsewhere().items():
+        if name in explicit and not models & set(supported):
             raise InputError(
-                f"--{name} is for --model={' or '.join(takers)}, of which --table="
+                f"--{name} is for --model={' or '.join(supported)}, of which --table="
                 f"{experiment.table} has no row; leave it out"
             )
-    for name, instead in {
+    for name, remedy in {
         "seed": "give --table_seeds",
         "resume": "give another --run_dir to start anew",
         "encoder_path": "a table trains its own encoders",
-        "floors": "a table has each encoder's references once",
+        "floors": "a table measures each encoder's references once",
     }.items():
-        if name in given:
-            raise InputError(f"--{name} is not for --mode=table; {instead}")
+        if name in explicit:
+            raise InputError(f"--{name} is not for --mode=table; {remedy}")
     if experiment.strategy == "multi_worker":
         raise InputError(
             "--strategy=multi_worker is not for --mode=table; start the same command on each "
             "machine with a --run_dir that all of them share"
         )
     if (Path(experiment.run_dir) / "experiment.json").exists() and experiment.run_dir:
-        raise InputError(f"--run_dir={experiment.run_dir} holds a run; give the table another one")
+        raise InputError(f"--run_dir={experiment.run_dir} holds a run; give another folder")
 
 
-def _seeds(text: str) -> list[int]:
+def _parse_seeds(text: str) -> list[int]:
     try:
         seeds = [int(seed) for seed in text.split(",")]
     except ValueError:
         seeds = []
-    most = _FIELDS["seed"].metadata["maximum"]
-    if not seeds or min(seeds) < 0 or max(seeds) > most or len(set(seeds)) < len(seeds):
+    maximum = _FIELDS["seed"].metadata["maximum"]
+    if not seeds or min(seeds) < 0 or max(seeds) > maximum or len(set(seeds)) < len(seeds):
         raise InputError(
-            f"--table_seeds={text}; expected different whole numbers up to {most} with commas "
+            f"--table_seeds={text}; expected different whole numbers up to {maximum} with commas "
             "between, as 0,1"
         )
     return seeds
 
 
-def _chosen(table: Table, text: str, seeds: int) -> list[tuple[Row, int]]:
-    """The rows of --rows, each with how many of the seeds it is run."""
+def _parse_rows(table: Table, text: str, seeds: int) -> list[tuple[Row, int]]:
+    """The rows of --rows, each with its number of seeds."""
     if not text:
         return [(row, seeds) for row in table.rows]
     by_key = {row.key: row for row in table.rows}
-    chosen: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for entry in text.split(","):
         key, colon, number = entry.strip().partition(":")
         if key not in by_key:
             raise InputError(f"--rows has no {key!r}; expected a list of {', '.join(by_key)}")
         count = int(number) if number.isdecimal() else 0 if colon else seeds
-        if not 1 <= count <= seeds or key in chosen:
+        if not 1 <= count <= seeds or key in counts:
             raise InputError(
                 f"--rows={entry.strip()}: expected each row once, as NAME or as NAME:N with N from "
                 f"1 to {seeds}, as many as --table_seeds has; give more seeds or a lower N"
             )
-        chosen[key] = count
-    return [(by_key[key], count) for key, count in chosen.items()]
+        counts[key] = count
+    return [(by_key[key], count) for key, count in counts.items()]

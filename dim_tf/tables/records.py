@@ -1,8 +1,8 @@
-"""`Record`: what is known of a run of a row, as a JSON file of its own."""
+"""`Record`: the outcome of a run of a row, a JSON file each."""
 
 import dataclasses
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from dim_tf.files import json_object, read_text, replace_text
 from dim_tf.names import MEASURES, REFERENCE_MEASURES
 from dim_tf.tables.plan import Job, Plan, differences
 
-REFERENCES = "references"  # in `Record.failed`: what failed is a measure of a reference
-# On which the figures of references depend.
+REFERENCES = "references"  # in `Record.failed`: a measure of a reference failed
+# On which the metrics of references depend.
 _REFERENCE_SETTINGS = (
     "dataset",
     "image_size",
@@ -34,22 +34,22 @@ _REFERENCE_SETTINGS = (
 
 @dataclass(frozen=True)
 class Record:
-    """A run that was finished, or that failed.
+    """A run that finished or failed.
 
     Attributes:
-        row: its key.
-        seed: of the run.
-        settings: on which the figures depend.
-        measures: what was measured, by the names of --measures.
-        evaluation: of evaluation.json.
-        failed: why, by the name of the stage or the measure that failed, or `REFERENCES`.
-        cost: seconds of each stage, "images_per_second" of training.
-        versions: of what ran last.
-        machine: on which.
-        date: when it was finished.
-        command: that gives the same figures, in a process of its own.
-        attempt: another one at each writing.
-        trained: "commit", "machine" and "date" of the first figures of these weights, where others
+        row: Key of the row.
+        seed: Seed of the run.
+        settings: On which the metrics depend (`result_settings`).
+        measures: Finished measures, by their names in --measures.
+        evaluation: Content of evaluation.json.
+        failed: Reasons, by the name of the stage or measure that failed, or `REFERENCES`.
+        cost: Seconds of each stage, and "images_per_second" of training.
+        versions: Of the software of the last attempt.
+        machine: Of the last attempt.
+        date: When the last attempt ended.
+        command: Reproduces the metrics by itself.
+        attempt: Unique ID of the last attempt.
+        trained: "commit", "machine" and "date" of the first metrics of these weights, if others
             were added later.
     """
 
@@ -67,55 +67,53 @@ class Record:
     attempt: str = field(default="")
     trained: dict[str, str] = field(default_factory=dict)
 
-    def has(self, job: Job) -> bool:
-        """Whether all that the job measures was measured."""
+    def covers(self, job: Job) -> bool:
+        """Whether all of the job's measures are finished."""
         return set(job.experiment.measure_names) <= set(self.measures)
 
     def failures(self, job: Job) -> dict[str, str]:
-        """Of `failed`, those that are the job's: of its stages and of what it measures."""
-        others = {*MEASURES, REFERENCES} - asked(job)
-        return {name: why for name, why in self.failed.items() if name not in others}
+        """Those of `failed` that concern the job: its stages and what it measures."""
+        unrelated = {*MEASURES, REFERENCES} - requested(job)
+        return {name: reason for name, reason in self.failed.items() if name not in unrelated}
 
-    def origin(self) -> dict[str, str]:
-        """What `trained` tells, of this record."""
+    def provenance(self) -> dict[str, str]:
+        """The content of `trained` for this record's metrics."""
         commit = self.versions.get("commit", "")
         return {"commit": commit, "machine": self.machine, "date": self.date}
 
     def write(self, path: Path) -> None:
-        """Writes it, whole or not at all."""
+        """Writes the file, whole or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False)
         replace_text(path, text + "\n")
 
 
-def asked(job: Job) -> set[str]:
-    """What a job measures, by the names of --measures, and `REFERENCES` if it measures those."""
+def requested(job: Job) -> set[str]:
+    """A job's measures, by their names in --measures, and `REFERENCES` if it measures those."""
     return {*job.experiment.measure_names, *([REFERENCES] if job.experiment.floors else [])}
 
 
-def path_of(folder: Path, name: str) -> Path:
-    """Of a run's record in the table's folder, or in that of its results."""
+def record_path(folder: Path, name: str) -> Path:
+    """Path of a run's record in the table's folder, or in that of its results."""
     return folder / "rows" / f"{name}.json"
 
 
 def read(plan: Plan, job: Job) -> Record | None:
-    """The run's record; None if there is none.
-
-    The table's folder goes before that of its results.
+    """The run's record, from the table's folder, else from that of its results; None if absent.
 
     Raises:
-        InputError: it has figures of other settings, or it is no record.
+        InputError: its metrics are of other settings, or it is not a valid record.
     """
-    for folder in (plan.folder, plan.results):
-        if folder is None or not path_of(folder, job.name).exists():
+    for folder in (plan.folder, plan.results_folder):
+        if folder is None or not record_path(folder, job.name).exists():
             continue
-        path = path_of(folder, job.name)
+        path = record_path(folder, job.name)
         record = _read(path)
-        if found := differences(record.settings, job.experiment):
+        if changes := differences(record.settings, job.experiment):
             if not record.measures:
-                continue  # it failed and has no figures that could be mixed
+                continue  # it failed, so that no metrics would be mixed
             raise InputError(
-                f"{path} is of other settings ({'; '.join(found)}); give another --run_dir"
+                f"{path} is of other settings ({'; '.join(changes)}); give another --run_dir"
             )
         return record
     return None
@@ -125,7 +123,7 @@ def _read(path: Path) -> Record:
     """The record in a file.
 
     Raises:
-        InputError: it cannot be read, or is no record.
+        InputError: it cannot be read, or is not a valid record.
     """
     try:
         content = json_object(read_text(path))
@@ -134,71 +132,71 @@ def _read(path: Path) -> Record:
     except (OSError, ValueError, TypeError, InputError) as error:
         reason = error.strerror if isinstance(error, OSError) else one_line(error, 300)
         raise InputError(
-            f"{path} is no row's figures ({reason}); remove it, or give another --run_dir"
+            f"{path} is not a valid record ({reason}); remove it, or give another --run_dir"
         ) from error
 
 
 def _check(content: Mapping[str, Any], path: Path) -> None:
-    """Raises ValueError or InputError where an entry is not as `Record.write` writes it."""
-    for name, fits in _ENTRIES.items():
-        if name in content and not fits(content[name]):
+    """Raises ValueError or InputError if an entry is not as `Record.write` writes it."""
+    for name, is_valid in _ENTRIES.items():
+        if name in content and not is_valid(content[name]):
             raise ValueError(f"{name!r} is not as this version writes it")
     evaluation = content.get("evaluation", {})
     results.check(evaluation, path)
     if content.get("measures") and not evaluation:
-        raise ValueError("it names measures and has no evaluation")
+        raise ValueError("it has measures but no evaluation")
 
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _is_table_of(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda found: isinstance(found, dict) and all(map(fits, found.values()))
+def _is_dict_of(is_valid: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, dict) and all(map(is_valid, value.values()))
 
 
 _ENTRIES: dict[str, Callable[[Any], bool]] = {
-    "seed": lambda found: type(found) is int,
-    "settings": _is_table_of(lambda value: isinstance(value, str | int | float | bool)),
-    "measures": lambda found: isinstance(found, list) and all(map(_is_text, found)),
-    # Tables by endpoint, and what `results.check` looks into.
-    "evaluation": _is_table_of(lambda value: value is None or isinstance(value, dict)),
-    "failed": _is_table_of(_is_text),
-    "cost": _is_table_of(lambda value: is_number(value) and value >= 0),
-    "versions": _is_table_of(_is_text),
-    "trained": lambda found: (
-        found == {}
-        or (_is_table_of(_is_text)(found) and found.keys() >= {"commit", "machine", "date"})
+    "seed": lambda value: type(value) is int,
+    "settings": _is_dict_of(lambda value: isinstance(value, str | int | float | bool)),
+    "measures": lambda value: isinstance(value, list) and all(map(_is_text, value)),
+    # Metrics by endpoint, and what `results.check` looks into.
+    "evaluation": _is_dict_of(lambda value: value is None or isinstance(value, dict)),
+    "failed": _is_dict_of(_is_text),
+    "cost": _is_dict_of(lambda value: is_number(value) and value >= 0),
+    "versions": _is_dict_of(_is_text),
+    "trained": lambda value: (
+        value == {}
+        or (_is_dict_of(_is_text)(value) and value.keys() >= {"commit", "machine", "date"})
     ),
     **dict.fromkeys(("row", "machine", "date", "command", "attempt"), _is_text),
 }
 
 
 def without_known_references(plan: Plan) -> list[Job]:
-    """The plan's jobs, without references that another run has or that none of its measures has."""
-    known = list(_all_records(plan))
-    shown = {column.measure for column in plan.table.columns if column.asked in REFERENCE_MEASURES}
-    found = []
+    """The plan's jobs, without references that are measured already, or that no measure has."""
+    records = list(_all_records(plan))
+    shown = {column.metric for column in plan.table.columns if column.measure in REFERENCE_MEASURES}
+    jobs = []
     for job in plan.jobs:
         experiment = job.experiment
-        wanted = {name for name in experiment.measure_names if name in REFERENCE_MEASURES}
-        has_them = not wanted or any(
+        needed = {name for name in experiment.measure_names if name in REFERENCE_MEASURES}
+        known = not needed or any(
             (record.row, record.seed) != (job.row.key, job.seed)
             and _has_references_of(record, experiment)
             and shown <= record.evaluation["references"].get("random_encoder", {}).keys()
-            and wanted <= set(record.measures)
-            for record in known
+            and needed <= set(record.measures)
+            for record in records
         )
-        references = experiment.floors and not has_them
-        found.append(
-            dataclasses.replace(job, experiment=dataclasses.replace(experiment, floors=references))
+        floors = experiment.floors and not known
+        jobs.append(
+            dataclasses.replace(job, experiment=dataclasses.replace(experiment, floors=floors))
         )
-    return found
+    return jobs
 
 
-def with_references(plan: Plan) -> list[Record]:
-    """Those with references of the table's encoders, of the rows of other tables too."""
-    rows = [row for row in plan.table.rows if row.key not in plan.gaps]
+def records_with_references(plan: Plan) -> list[Record]:
+    """The records with references of the table's encoders, also of rows of other tables."""
+    rows = [row for row in plan.table.rows if row.key not in plan.unavailable]
     experiments = [plan.job(row, plan.seeds[0]).experiment for row in rows]
     return [
         record
@@ -214,9 +212,9 @@ def _has_references_of(record: Record, experiment: Experiment) -> bool:
     )
 
 
-def _all_records(plan):
-    """Of all rows, whatever their settings; what is no record is told when its row is read."""
-    for folder in filter(None, (plan.folder, plan.results)):
+def _all_records(plan: Plan) -> Iterator[Record]:
+    """Of all rows and settings; `read` reports the invalid ones, which are skipped here."""
+    for folder in filter(None, (plan.folder, plan.results_folder)):
         for path in sorted((folder / "rows").glob("*.json")):
             try:
                 yield _read(path)
@@ -224,63 +222,65 @@ def _all_records(plan):
                 continue
 
 
-def seeds_of(plan: Plan, key: str) -> list[int]:
-    """The seeds of which a row has records."""
-    found = set()
-    begin = f"{key}-seed"
-    for folder in (plan.folder, plan.results):
+def recorded_seeds(plan: Plan, key: str) -> list[int]:
+    """The seeds of a row's records."""
+    seeds = set()
+    prefix = f"{key}-seed"
+    for folder in (plan.folder, plan.results_folder):
         for path in (folder / "rows").glob("*.json") if folder else ():
-            number = path.stem.removeprefix(begin)
-            if path.stem.startswith(begin) and number.isdecimal():
-                found.add(int(number))
-    return sorted(found)
+            number = path.stem.removeprefix(prefix)
+            if path.stem.startswith(prefix) and number.isdecimal():
+                seeds.add(int(number))
+    return sorted(seeds)
 
 
-def after(before: Record | None, now: Record, asked: Collection[str], anew: bool) -> Record:
-    """What is known of a run after an attempt. Figures are replaced, but never lost.
+def merge(
+    before: Record | None, now: Record, requested: Collection[str], retrained: bool
+) -> Record:
+    """The record of a run after an attempt. Metrics are replaced, but never lost.
 
     Args:
-        before: what was known; None: nothing.
-        now: of the attempt alone.
-        asked: what it was to measure, by the names of --measures, and `REFERENCES`.
-        anew: whether it trained other weights than those of `before`, whose figures then cannot
-            stand beside its own: it replaces them where it has all that they have.
+        before: Record of the earlier attempts; None: there were none.
+        now: Record of the last attempt alone.
+        requested: What it was to measure, by the names of --measures, and `REFERENCES`.
+        retrained: Whether it trained other weights than those of `before`. Metrics of both are
+            never mixed: the new ones replace the old ones if none of those is missing.
     """
     if before is None or not before.measures:
         return now
-    others = {name: why for name, why in before.failed.items() if name in {*MEASURES, REFERENCES}}
-    failed = {name: why for name, why in others.items() if name not in asked} | now.failed
+    earlier = {n: why for n, why in before.failed.items() if n in {*MEASURES, REFERENCES}}
+    failed = {n: why for n, why in earlier.items() if n not in requested} | now.failed
     kept = dataclasses.replace(before, failed=failed, attempt=now.attempt)
-    if anew:
+    if retrained:
         return now if set(before.measures) <= set(now.measures) else kept
     if not now.evaluation:
         return kept
-    if why := _apart(before.evaluation, now.evaluation):
-        return dataclasses.replace(kept, failed=failed | {"evaluate": why})
+    if mismatch := _mismatch(before.evaluation, now.evaluation):
+        return dataclasses.replace(kept, failed=failed | {"evaluate": mismatch})
     return dataclasses.replace(
         now,
         measures=list(dict.fromkeys([*before.measures, *now.measures])),
-        evaluation=_united(before.evaluation, now.evaluation),
+        evaluation=_merge_nested(before.evaluation, now.evaluation),
         failed=failed,
-        trained=before.trained or before.origin(),
+        trained=before.trained or before.provenance(),
     )
 
 
-def _apart(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def _mismatch(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Why two evaluations are not of the same weights and images; empty if they are."""
     for name in ("step", "images"):
-        first, second = (found.get("protocol", {}).get(name) for found in (before, now))
-        if None not in (first, second) and first != second:
+        old, new = (evaluation.get("protocol", {}).get(name) for evaluation in (before, now))
+        if None not in (old, new) and old != new:
             return (
-                f"its other figures are of {name} {first!r} and not {second!r}, so that they "
-                "cannot stand together; give another --run_dir"
+                f"its earlier metrics are of {name} {old!r} and not {new!r}, so that they cannot "
+                "be combined; give another --run_dir"
             )
     return ""
 
 
-def _united(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    both = {**before, **now}
+def _merge_nested(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    merged = {**before, **now}
     for name in before.keys() & now.keys():
         if isinstance(before[name], Mapping) and isinstance(now[name], Mapping):
-            both[name] = _united(before[name], now[name])
-    return both
+            merged[name] = _merge_nested(before[name], now[name])
+    return merged

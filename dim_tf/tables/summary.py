@@ -1,4 +1,4 @@
-"""`Summary`: a table's figures over its seeds, beside the paper's, with its gaps."""
+"""`Summary`: a table's metrics over the seeds, the paper's values, and what is missing."""
 
 import statistics
 from collections.abc import Sequence
@@ -10,22 +10,22 @@ from dim_tf.errors import InputError, one_line
 from dim_tf.evaluation.measure import sample_std
 from dim_tf.evaluation.report.formatting import is_number
 from dim_tf.tables import records
-from dim_tf.tables.claims import Claims
 from dim_tf.tables.definitions import Column, Row
-from dim_tf.tables.plan import Job, Plan, without_folders
+from dim_tf.tables.leases import LeaseFolder
+from dim_tf.tables.plan import Job, Plan, redact_paths
 from dim_tf.tables.records import Record
 
 REFERENCES = ("random_encoder", "start_weights", "pixels")
 
 
 @dataclass(frozen=True)
-class Figure:
-    """What was reached.
+class SeedStats:
+    """A metric over the seeds of a row.
 
     Attributes:
-        mean: over the seeds.
-        std: standard deviation over the seeds; None for one.
-        values: each seed's.
+        mean: Over the seeds.
+        std: Standard deviation over the seeds; None for one seed.
+        values: Of each seed.
     """
 
     mean: float
@@ -34,20 +34,20 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Line:
-    """A row of the table.
+class RowSummary:
+    """A row with its metrics.
 
     Attributes:
-        row: its definition.
-        records: of its seeds that have figures.
-        figures: by column, in their order; None where there is none.
-        paper: likewise, the paper's in our units.
-        gaps: what is missing and why, in words; empty: nothing.
+        definition: Of the row.
+        records: Of the seeds that have metrics.
+        stats: By column, in their order; None where there is no metric.
+        paper: The paper's values in our units, by column likewise.
+        gaps: Sentences on what is missing and why; empty if nothing is.
     """
 
-    row: Row
+    definition: Row
     records: list[Record]
-    figures: list[Figure | None]
+    stats: list[SeedStats | None]
     paper: list[float | None]
     gaps: list[str]
 
@@ -56,191 +56,194 @@ class Line:
         return [record.seed for record in self.records]
 
     def seconds(self, stage: str) -> float:
-        """Of a stage, over the seeds."""
+        """Seconds of a stage, over all seeds."""
         return sum(record.cost.get(stage, 0.0) for record in self.records)
 
 
 @dataclass(frozen=True)
-class Order:
-    """How far the rows stand in the paper's order, by one column.
+class Ranking:
+    """How far one column ranks the rows as the paper does.
 
     Attributes:
-        column: its figures.
-        ours: names, the best first; of the rows that both have.
-        papers: likewise, by the paper's figures.
-        pairs: of rows whose figures differ in the paper.
-        different: names of the pairs that stand the other way round here, the paper's better first.
+        column: Of the table.
+        ours: Names of the rows that have both values, the best first.
+        paper: The same rows in the paper's order.
+        pairs: Number of pairs of rows whose values differ in the paper.
+        discordant: The pairs that are ranked the other way round here, the paper's better first.
     """
 
     column: Column
     ours: list[str]
-    papers: list[str]
+    paper: list[str]
     pairs: int
-    different: list[tuple[str, str]]
+    discordant: list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A table as it stands.
+    """A table with all metrics that it has so far.
 
     Attributes:
-        plan: of the table.
-        columns: in their order.
-        lines: its rows.
-        references: by name, the figures by column.
-        orders: one a column that compares with the paper's.
+        plan: Of the table.
+        columns: In their order.
+        rows: In their order.
+        references: Values by column, by the reference's name.
+        rankings: One for each column that compares with the paper's.
     """
 
     plan: Plan
     columns: Sequence[Column]
-    lines: list[Line]
+    rows: list[RowSummary]
     references: dict[str, list[float | None]]
-    orders: list[Order]
+    rankings: list[Ranking]
 
     @property
     def records(self) -> list[Record]:
-        return [record for line in self.lines for record in line.records]
+        return [record for row in self.rows for record in row.records]
 
     @property
     def gaps(self) -> list[str]:
-        """All of them, each with its row's name."""
-        return [f"{line.row.name}: {gap}" for line in self.lines for gap in line.gaps]
+        """Those of all rows, each with its row's name."""
+        return [f"{row.definition.name}: {gap}" for row in self.rows for gap in row.gaps]
 
 
 def summarise(plan: Plan) -> Summary:
-    """The table as its rows' files tell."""
+    """The summary of a table's records."""
     columns = plan.table.columns
-    lines = [_line(plan, row, columns) for row in plan.table.rows]
-    every = [record for line in lines for record in line.records] + records.with_references(plan)
-    references = {name: _reference(name, every, columns) for name in REFERENCES}
+    rows = [_summarise_row(plan, row, columns) for row in plan.table.rows]
+    all_records = [record for row in rows for record in row.records]
+    all_records += records.records_with_references(plan)
+    references = {name: _reference(name, all_records, columns) for name in REFERENCES}
     references = {
-        name: found for name, found in references.items() if any(v is not None for v in found)
+        name: values for name, values in references.items() if any(v is not None for v in values)
     }
-    orders = [
-        order
+    rankings = [
+        ranking
         for index, column in enumerate(columns)
-        if not column.apart and (order := _order(lines, index, column))
+        if not column.not_comparable and (ranking := _rank(rows, index, column))
     ]
-    return Summary(plan, columns, lines, references, orders)
+    return Summary(plan, columns, rows, references, rankings)
 
 
-def _line(plan: Plan, row: Row, columns: Sequence[Column]) -> Line:
-    papers = [_paper(plan, row, column) for column in columns]
-    if row.key in plan.gaps:
-        return Line(row, [], [None] * len(columns), papers, [plan.gaps[row.key]])
+def _summarise_row(plan: Plan, row: Row, columns: Sequence[Column]) -> RowSummary:
+    paper = [_paper_value(plan, row, column) for column in columns]
+    if row.key in plan.unavailable:
+        return RowSummary(row, [], [None] * len(columns), paper, [plan.unavailable[row.key]])
     planned = [job.seed for job in plan.jobs if job.row.key == row.key]
-    seeds = sorted({*planned, *records.seeds_of(plan, row.key)}) or plan.seeds[:1]
-    found: list[Record] = []
+    seeds = sorted({*planned, *records.recorded_seeds(plan, row.key)}) or plan.seeds[:1]
+    measured: list[Record] = []
     gaps: list[str] = []
     for seed in seeds:
-        record, gap = _record(plan, plan.job(row, seed))
-        if record and seed not in planned and not any(_has(record, c) for c in columns):
-            continue  # another table measured it, and this one was not asked for it
+        record, gap = _read_seed(plan, plan.job(row, seed))
+        if record and seed not in planned and not any(_has_value(record, c) for c in columns):
+            continue  # another table measured it, and this command does not ask for it
         if record:
-            found.append(record)
+            measured.append(record)
         if gap:
             gaps.append(gap if len(seeds) == 1 else f"seed {seed}: {gap}")
-    figures = [_figure(found, column) for column in columns]
-    if found:
-        gaps += _missing(found, figures, columns)
-    return Line(row, found, figures, papers, gaps)
+    stats = [_seed_stats(measured, column) for column in columns]
+    if measured:
+        gaps += _missing_metrics(measured, stats, columns)
+    return RowSummary(row, measured, stats, paper, gaps)
 
 
-def _record(plan: Plan, job: Job) -> tuple[Record | None, str]:
-    """What a seed has, and why it has no more."""
+def _read_seed(plan: Plan, job: Job) -> tuple[Record | None, str]:
+    """The record of a seed, and why it is missing or incomplete."""
     try:
         record = records.read(plan, job)
     except InputError as error:
-        return None, f"not shown: {one_line(without_folders(str(error), plan))}"
+        return None, f"not shown: {one_line(redact_paths(str(error), plan))}"
     if record is None:
-        if Claims(plan.folder / "claims").is_held(job.name):
-            return None, "not finished: it is being run"
+        if LeaseFolder(plan.folder / "leases").is_held(job.name):
+            return None, "not finished: it is running"
         begun = (job.experiment.run_path / "checkpoints").is_dir()
         return None, "not finished: it was stopped" if begun else "not run"
     failed = "; ".join(f"{name} failed: {why}" for name, why in record.failures(job).items())
     if record.evaluation:
         return record, failed
-    return None, failed or "not shown: its record has no figures"
+    return None, failed or "not shown: its record has no metrics"
 
 
 def _value(record: Record, column: Column) -> float | None:
-    value = (record.evaluation.get(column.measure) or {}).get(column.endpoint)
+    value = (record.evaluation.get(column.metric) or {}).get(column.endpoint)
     return float(value) if is_number(value) else None
 
 
-def _has(record: Record, column: Column) -> bool:
+def _has_value(record: Record, column: Column) -> bool:
     return _value(record, column) is not None
 
 
-def _figure(found: Sequence[Record], column: Column) -> Figure | None:
-    values = [value for record in found if (value := _value(record, column)) is not None]
-    return Figure(statistics.fmean(values), sample_std(values), values) if values else None
+def _seed_stats(measured: Sequence[Record], column: Column) -> SeedStats | None:
+    values = [value for record in measured if (value := _value(record, column)) is not None]
+    return SeedStats(statistics.fmean(values), sample_std(values), values) if values else None
 
 
-def _missing(
-    found: Sequence[Record], figures: Sequence[Figure | None], columns: Sequence[Column]
+def _missing_metrics(
+    measured: Sequence[Record], stats: Sequence[SeedStats | None], columns: Sequence[Column]
 ) -> list[str]:
-    """Of rows with some figures, why others are not there."""
+    """Why some columns of a row have no value, though others have one."""
     gaps = []
-    for column, figure in zip(columns, figures, strict=True):
-        for record in found:
-            if _value(record, column) is not None or column.asked in record.failed:
+    for column, seed_stats in zip(columns, stats, strict=True):
+        for record in measured:
+            if _has_value(record, column) or column.measure in record.failed:
                 continue
-            told = record.evaluation.get("protocol", {}).get(column.asked, "")
-            if not str(told).startswith("left out"):
-                measured = column.asked in record.measures
-                told = "this encoder has no such figure" if measured else "not measured"
-            seed = f" of seed {record.seed}" if figure else ""
-            gaps.append(f"{column.title}{seed}: {told}")
-            if figure is None:
-                break  # the same of all seeds
+            reason = str(record.evaluation.get("protocol", {}).get(column.measure, ""))
+            if not reason.startswith("left out"):
+                finished = column.measure in record.measures
+                reason = "this encoder has no such metric" if finished else "not measured"
+            seed = f" of seed {record.seed}" if seed_stats else ""
+            gaps.append(f"{column.title}{seed}: {reason}")
+            if seed_stats is None:
+                break  # the same for all seeds
     return gaps
 
 
-def _paper(plan: Plan, row: Row, column: Column) -> float | None:
-    """The paper's figure in our unit; None where ours are of other images than the test images."""
-    figures = {} if plan.experiment.holdout else row.figures.get(plan.dataset, {})
-    value = figures.get(column.measure, {}).get(column.endpoint)
+def _paper_value(plan: Plan, row: Row, column: Column) -> float | None:
+    """The paper's value in our unit; None where ours is not of the test images."""
+    values = {} if plan.experiment.holdout else row.paper.get(plan.dataset, {})
+    value = values.get(column.metric, {}).get(column.endpoint)
     if value is None:
         return None
     return value / 100 if column.unit == "fraction" else value
 
 
-def _reference(name: str, every: Sequence[Record], columns: Sequence[Column]) -> list[float | None]:
-    """Of random weights by endpoint; of pixels, which have none, in a measure's first column."""
+def _reference(
+    name: str, all_records: Sequence[Record], columns: Sequence[Column]
+) -> list[float | None]:
+    """A reference's values by column; pixels have no endpoints and fill a metric's first column."""
     values: list[float | None] = []
     filled: set[str] = set()
     for column in columns:
         value = None
-        for record in every:
-            of_reference: dict[str, Any] = record.evaluation.get("references", {}).get(name, {})
-            measured = of_reference.get(column.measure) or {}
+        for record in all_records:
+            metrics: dict[str, Any] = record.evaluation.get("references", {}).get(name, {})
+            by_endpoint = metrics.get(column.metric) or {}
             endpoint = "pixels" if name == "pixels" else column.endpoint
-            if endpoint in measured and (name != "pixels" or column.measure not in filled):
-                value = measured[endpoint]
+            if endpoint in by_endpoint and (name != "pixels" or column.metric not in filled):
+                value = by_endpoint[endpoint]
                 break
         if value is not None:
-            filled.add(column.measure)
+            filled.add(column.metric)
         values.append(value)
     return values
 
 
-def _order(lines: Sequence[Line], index: int, column: Column) -> Order | None:
-    """None where fewer than two rows have both figures."""
-    both = [
-        (line.row.name, figure.mean, theirs)
-        for line in lines
-        if line.row.has_order
-        and (figure := line.figures[index]) is not None
-        and (theirs := line.paper[index]) is not None
+def _rank(rows: Sequence[RowSummary], index: int, column: Column) -> Ranking | None:
+    """The ranking by one column; None if it has no pair of rows to compare."""
+    ranked = [
+        (row.definition.name, stats.mean, paper)
+        for row in rows
+        if row.definition.is_ranked
+        and (stats := row.stats[index]) is not None
+        and (paper := row.paper[index]) is not None
     ]
-    pairs = [(a, b) if a[2] > b[2] else (b, a) for a, b in combinations(both, 2) if a[2] != b[2]]
+    pairs = [(a, b) if a[2] > b[2] else (b, a) for a, b in combinations(ranked, 2) if a[2] != b[2]]
     if not pairs:
         return None
-    return Order(
+    return Ranking(
         column,
-        [name for name, _, _ in sorted(both, key=lambda item: -item[1])],
-        [name for name, _, _ in sorted(both, key=lambda item: -item[2])],
-        len(pairs),
-        [(better[0], worse[0]) for better, worse in pairs if better[1] <= worse[1]],
+        ours=[name for name, _, _ in sorted(ranked, key=lambda item: -item[1])],
+        paper=[name for name, _, _ in sorted(ranked, key=lambda item: -item[2])],
+        pairs=len(pairs),
+        discordant=[(better[0], worse[0]) for better, worse in pairs if better[1] <= worse[1]],
     )

@@ -13,32 +13,32 @@ from dim_tf.evaluation.report.formatting import format_duration, format_number, 
 from dim_tf.evaluation.report.metric_tables import definition_list, settings_table
 from dim_tf.evaluation.report.page import write_page
 from dim_tf.evaluation.report.rendering import render
-from dim_tf.tables import words
+from dim_tf.tables import formatting
 from dim_tf.tables.summary import Summary
 
 
 def write_table_page(summary: Summary) -> None:
     """Writes the page into the table's folder."""
     plan = summary.plan
-    num_measured = sum(1 for line in summary.lines if line.records)
+    num_measured = sum(1 for line in summary.rows if line.records)
     sections = {
         "Table": _rows_table(summary),
         "Comparison with the paper": _dot_plots(summary),
-        "Order": _list([words.order_told(order) for order in summary.orders]),
+        "Ranking": _list([formatting.describe_ranking(ranking) for ranking in summary.rankings]),
         "Gaps": _list(summary.gaps),
         "Training": _training_curves(summary),
-        "Notes": _list(words.notes(summary)),
+        "Notes": _list(formatting.notes(summary)),
         "Cost": _cost_table(summary),
         "Protocol": definition_list(_protocol(summary)),
-        "Command": render("usage.html", code=words.command(summary), folder=""),
-        "Settings": settings_table(words.shared_settings(plan)),
+        "Command": render("usage.html", code=formatting.table_command(summary), folder=""),
+        "Settings": settings_table(formatting.shared_settings(plan)),
     }
     write_page(
-        plan.folder / f"{plan.name}.html",
+        plan.folder / f"{plan.file_stem}.html",
         plan.table.title,
         f"{plan.dataset} · {plan.experiment.epochs:,} epochs",
         Markup("<strong>{}</strong> of {} rows have values. {}").format(
-            num_measured, len(summary.lines), words.units(summary)
+            num_measured, len(summary.rows), formatting.units(summary)
         ),
         sections,
     )
@@ -47,14 +47,16 @@ def write_table_page(summary: Summary) -> None:
 def _rows_table(summary: Summary) -> Markup:
     letters = _letters(summary)
     rows = []
-    for line in summary.lines:
-        name, *cells = words.row_cells(summary, line)
-        heading = f"{letters[line.row.key]} {name}" if line.row.key in letters else name
+    for line in summary.rows:
+        name, *cells = formatting.row_cells(summary, line)
+        heading = (
+            f"{letters[line.definition.key]} {name}" if line.definition.key in letters else name
+        )
         if line.records:
             rows.append({"heading": heading, "cells": cells})
             continue
         paper_values = [
-            f"{column.title} {words.paper_cell(column, value)}"
+            f"{column.title} {formatting.paper_cell(column, value)}"
             for column, value in zip(summary.columns, line.paper, strict=True)
             if value is not None
         ]
@@ -67,7 +69,7 @@ def _rows_table(summary: Summary) -> Markup:
         columns=[h for c in summary.columns for h in (c.title, "paper")] + ["seeds", "training"],
         rows=rows,
         references={
-            name: [*words.reference_cells(summary, values), "", ""]
+            name: [*formatting.reference_cells(summary, values), "", ""]
             for name, values in summary.references.items()
         },
     )
@@ -75,7 +77,7 @@ def _rows_table(summary: Summary) -> Markup:
 
 def _letters(summary: Summary) -> dict[str, str]:
     """The letters of the rows with values, for the curves."""
-    keys = [line.row.key for line in summary.lines if line.records]
+    keys = [line.definition.key for line in summary.rows if line.records]
     return dict(zip(keys, ascii_uppercase, strict=False))
 
 
@@ -84,16 +86,16 @@ def _dot_plots(summary: Summary) -> Markup:
     plots = Markup()
     for index, column in enumerate(summary.columns):
         lines = []
-        for line in summary.lines:
-            figure, paper_value = line.figures[index], line.paper[index]
-            if column.unit != "fraction" or figure is None:
+        for line in summary.rows:
+            stats, paper_value = line.stats[index], line.paper[index]
+            if column.unit != "fraction" or stats is None:
                 continue
-            text = format_value(figure.mean, column.unit)
-            dots = [Dot(figure.mean, f"here: {text}", "run")]
+            text = format_value(stats.mean, column.unit)
+            dots = [Dot(stats.mean, f"here: {text}", "run")]
             if paper_value is not None:
                 paper_text = f"the paper: {format_value(paper_value, column.unit)}"
                 dots.insert(0, Dot(paper_value, paper_text, "paper"))
-            lines.append(Line(line.row.name, dots, text))
+            lines.append(Line(line.definition.name, dots, text))
         if lines:
             plots += Markup("<h3>{}</h3>{}").format(column.title, dot_plot(lines))
     entries = [("run", "here"), ("paper", "the paper, at its own budget")]
@@ -104,8 +106,8 @@ def _training_curves(summary: Summary) -> Markup:
     """Of the first seed of each row whose run folder is on this machine."""
     runs = []
     for key, letter in _letters(summary).items():
-        line = next(line for line in summary.lines if line.row.key == key)
-        run_path = summary.plan.job(line.row, line.seeds[0]).experiment.run_path
+        line = next(line for line in summary.rows if line.definition.key == key)
+        run_path = summary.plan.job(line.definition, line.seeds[0]).experiment.run_path
         if metrics := metrics_file.read(run_path / "metrics.jsonl"):
             runs.append(charts.Run(letter, metrics))
     return charts.training_curves(runs) if runs else Markup()
@@ -119,14 +121,14 @@ def _cost_table(summary: Summary) -> Markup:
     if not summary.records:
         return Markup()
     rows = []
-    for line in summary.lines:
+    for line in summary.rows:
         if not line.records:
             continue
         speeds = [v for r in line.records if (v := r.cost.get("images_per_second"))]
         times = [format_duration(line.seconds(stage)) for stage in ("train", "evaluate")]
         speed = format_number(sum(speeds) / len(speeds)) if speeds else "–"
-        rows.append((line.row.name, [*times, speed]))
-    return render("row_costs.html", rows=rows, note=words.cost(summary))
+        rows.append((line.definition.name, [*times, speed]))
+    return render("row_costs.html", rows=rows, note=formatting.cost(summary))
 
 
 def _protocol(summary: Summary) -> dict[str, Any]:

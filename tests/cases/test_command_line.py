@@ -103,7 +103,7 @@ for name in ("tensorflow", "keras", "fcntl"):  # the last is not there on Window
     sys.modules[name] = None  # an import of it fails
 from absl import flags
 from dim_tf import main, run_lock
-from dim_tf.tables import claims
+from dim_tf.tables import leases
 def told(words):
     values = flags.FlagValues()
     main.dim_flags.define(values)

@@ -5,9 +5,9 @@ import struct
 import time
 import zipfile
 
-import made_files
 import numpy as np
 import pytest
+import sample_files
 
 from dim_tf.data import Request, celeb_a_files, fashion_mnist, idx
 from dim_tf.data.file_tree import FileTree
@@ -63,7 +63,7 @@ def test_millions_of_tiny_images_are_refused_before_they_are_read(tmp_path):
 
 
 def test_labels_are_as_many_as_images_before_they_are_read(tmp_path):
-    images = made_files.idx(np.zeros((4, 28, 28)))
+    images = sample_files.idx(np.zeros((4, 28, 28)))
     request = fashion(tmp_path, images, head(2**30) + bytes(10))
     with pytest.raises(InputError, match="has 1073741824 values; expected 4") as caught:
         fashion_mnist.load(request)
@@ -82,7 +82,7 @@ def test_labels_are_as_many_as_images_before_they_are_read(tmp_path):
 )
 def test_damaged_gzip_is_refused(tmp_path, damage):
     rng = np.random.default_rng(0)
-    whole = gzip.compress(made_files.idx(rng.integers(0, 256, (4, 28, 28))))
+    whole = gzip.compress(sample_files.idx(rng.integers(0, 256, (4, 28, 28))))
     path = tmp_path / "images.gz"
     path.write_bytes(damage(whole))
     with pytest.raises(InputError, match="broken") as caught:

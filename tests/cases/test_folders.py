@@ -8,8 +8,8 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from made_images import pixels, save, tree
 from PIL import Image
+from sample_images import pixels, save, tree
 
 from dim_tf import data
 from dim_tf.data import image_files

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_images import chunk, pixels, tiff_of, webp_of, with_png_chunks
 from PIL import Image
+from sample_images import chunk, pixels, tiff_of, webp_of, with_png_chunks
 
 from dim_tf.data import image_files
 from dim_tf.data.image_faults import Fault, UndecodableError

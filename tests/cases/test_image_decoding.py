@@ -8,7 +8,8 @@ import zlib
 
 import numpy as np
 import pytest
-from made_images import (
+from PIL import Image, ImageFile, features
+from sample_images import (
     chunk,
     netpbm,
     pixels,
@@ -17,7 +18,6 @@ from made_images import (
     with_png_chunks,
     with_webp_chunks,
 )
-from PIL import Image, ImageFile, features
 
 from dim_tf.data import image_files
 from dim_tf.data.image_faults import Fault, UndecodableError

@@ -7,18 +7,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-import made_files
 import pytest
+import sample_files
 
 from dim_tf.data import Request, folder
 
-SYSTEM_FOLDERS = 8  # `made_files.mixed_folder` makes
+SYSTEM_FOLDERS = 8  # `sample_files.mixed_folder` makes
 
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "mixed"
-    return path, made_files.mixed_folder(path)
+    return path, sample_files.mixed_folder(path)
 
 
 def listed(path: Path) -> dict[str, str]:

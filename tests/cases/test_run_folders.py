@@ -14,8 +14,8 @@ from dim_tf.errors import InputError, RunError
 from dim_tf.experiment import Experiment
 from dim_tf.files import read_json
 from dim_tf.run_lock import locked
-from dim_tf.tables import work
-from dim_tf.tables.claims import Claims
+from dim_tf.tables.leases import LeaseFolder
+from dim_tf.tables.run_folder import StageSeconds
 from dim_tf.training import checkpoint_files, images_seen, monitors
 from dim_tf.training.model import check_same_experiment
 from dim_tf.training.nan_restores import NanRestores
@@ -137,8 +137,8 @@ READERS = {
     "evaluation.json": lambda path: read_json(path, "run it again"),
     "metrics.jsonl": metrics_file.read,
     "nan_restores.json": lambda path: NanRestores(path.parent, 0, 3),
-    "seconds.json": lambda path: work._Seconds(path).read(),
-    "row.claim1": lambda path: Claims(path.parent).take("row"),
+    "seconds.json": lambda path: StageSeconds(path).read(),
+    "row.lease1": lambda path: LeaseFolder(path.parent).acquire("row"),
     "ckpt-3.json": lambda path: checkpoint_files.newest_good(path.parent),
     "ckpt-3.index": lambda path: checkpoint_files.newest_good(path.parent),
 }

@@ -6,8 +6,8 @@ import struct
 import numpy as np
 import pytest
 import tensorflow as tf
-from made_images import chunk
 from PIL import Image, ImageChops
+from sample_images import chunk
 
 from dim_tf.data import encoded_images, image_files
 from dim_tf.data.image_faults import Fault, UndecodableError

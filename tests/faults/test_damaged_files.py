@@ -3,13 +3,13 @@
 import random
 import shutil
 
-import fault_runs
+import fault_injection as faults
 import pytest
 
 pytestmark = pytest.mark.long
 
-TO_20 = [*fault_runs.TRAIN, "--steps=20"]
-TO_30 = [*fault_runs.TRAIN, "--steps=30"]
+TO_20 = [*faults.TRAIN, "--steps=20"]
+TO_30 = [*faults.TRAIN, "--steps=30"]
 PLACES = 3
 
 
@@ -17,8 +17,8 @@ PLACES = 3
 def begun(tmp_path_factory):
     """A run of 20 steps with the checkpoints 10 and 20, evaluated."""
     folder = tmp_path_factory.mktemp("begun") / "run"
-    fault_runs.complete(folder, *TO_20)
-    fault_runs.complete(folder, *fault_runs.EVALUATE)
+    faults.run_to_success(folder, *TO_20)
+    faults.run_to_success(folder, *faults.EVALUATE)
     return folder
 
 
@@ -26,14 +26,14 @@ def begun(tmp_path_factory):
 def straight(begun, tmp_path_factory):
     folder = tmp_path_factory.mktemp("straight") / "run"
     shutil.copytree(begun, folder)
-    fault_runs.complete(folder, *TO_30)
+    faults.run_to_success(folder, *TO_30)
     return folder
 
 
 def damaged(begun, folder, name, number):
     """A copy of the run with one bit flipped, at a random place of a file; the place."""
     shutil.copytree(begun, folder)
-    path = fault_runs.run_folder(folder) / name
+    path = faults.run_folder(folder) / name
     content = bytearray(path.read_bytes())
     place = random.Random(f"{name} {number}").randrange(len(content))
     content[place] ^= 1 << random.Random(number).randrange(8)
@@ -46,36 +46,36 @@ def damaged(begun, folder, name, number):
 def test_newest_checkpoint(begun, straight, tmp_path, ending, number):
     folder = tmp_path / "run"
     place = damaged(begun, folder, f"checkpoints/ckpt-20.{ending}", number)
-    printed = fault_runs.complete(folder, *TO_30)
+    printed = faults.run_to_success(folder, *TO_30)
     (told,) = [line for line in printed.splitlines() if line.startswith("checkpoints: ")]
     assert f"ckpt-20.{ending} is damaged" in told or ending == "json"
     assert "ckpt-10 is used instead" in told
     assert "from step 10 to step 30" in printed
-    assert fault_runs.losses(folder) == fault_runs.losses(straight)
+    assert faults.losses(folder) == faults.losses(straight)
     name = f"flipped bit in ckpt-20.{ending}, {number}"
-    fault_runs.note(name, byte=place, printed=told, losses="as undisturbed")
+    faults.record_fault(name, byte=place, printed=told, losses="as undisturbed")
 
 
 def test_every_checkpoint(begun, tmp_path):
     folder = tmp_path / "run"
     damaged(begun, folder, "checkpoints/ckpt-20.index", 0)
-    older = fault_runs.run_folder(folder) / "checkpoints/ckpt-10.data-00000-of-00001"
+    older = faults.run_folder(folder) / "checkpoints/ckpt-10.data-00000-of-00001"
     older.write_bytes(older.read_bytes()[:-1])
-    before = fault_runs.files_of(fault_runs.run_folder(folder))
+    before = faults.files_of(faults.run_folder(folder))
     found = {}
-    for stage, arguments in (("train", TO_30), ("evaluate", fault_runs.EVALUATE)):
-        status, _, errors = fault_runs.run(folder, *arguments)
-        error = fault_runs.the_error(errors)
+    for stage, arguments in (("train", TO_30), ("evaluate", faults.EVALUATE)):
+        status, _, errors = faults.run(folder, *arguments)
+        error = faults.error_line(errors)
         assert status == 1
         assert "ckpt-20.index is damaged" in error
         assert "ckpt-10.data-00000-of-00001 is damaged" in error
         assert "--noresume" in error
         found[stage] = error
-    after = fault_runs.files_of(fault_runs.run_folder(folder))
+    after = faults.files_of(faults.run_folder(folder))
     assert before.keys() == after.keys()
     changed = {name for name in before if before[name] != after[name]}
     assert changed <= {"experiment.json"}  # which has the new --steps
-    fault_runs.note("all checkpoints damaged", errors=found)
+    faults.record_fault("all checkpoints damaged", errors=found)
 
 
 @pytest.mark.parametrize("number", range(PLACES))
@@ -83,15 +83,15 @@ def test_metrics(begun, straight, tmp_path, number):
     """A digit that is another digit is not seen; all else is."""
     folder = tmp_path / "run"
     place = damaged(begun, folder, "metrics.jsonl", number)
-    printed = fault_runs.complete(folder, *TO_30)
-    path = fault_runs.run_folder(folder) / "metrics.jsonl"
+    printed = faults.run_to_success(folder, *TO_30)
+    path = faults.run_folder(folder) / "metrics.jsonl"
     lines = path.read_text().splitlines()
-    wanted = (fault_runs.run_folder(straight) / "metrics.jsonl").read_text().splitlines()
+    wanted = (faults.run_folder(straight) / "metrics.jsonl").read_text().splitlines()
     assert len(wanted) - 2 <= len(lines) <= len(wanted)
     if len(lines) < len(wanted):
         assert f"{path.relative_to(folder)}: " in printed
         assert "damaged lines are left out" in printed
-    fault_runs.note(
+    faults.record_fault(
         f"flipped bit in metrics.jsonl, {number}", byte=place, lines_left_out=30 - len(lines)
     )
 
@@ -100,25 +100,25 @@ def test_metrics(begun, straight, tmp_path, number):
 def test_experiment(begun, straight, tmp_path, number):
     folder = tmp_path / "run"
     place = damaged(begun, folder, "experiment.json", number)
-    status, _, errors = fault_runs.run(folder, *TO_30)
+    status, _, errors = faults.run(folder, *TO_30)
     if status == 0:  # a setting that does not make it another experiment
-        assert fault_runs.losses(folder) == fault_runs.losses(straight)
+        assert faults.losses(folder) == faults.losses(straight)
         outcome = "losses as undisturbed"
     else:
-        outcome = fault_runs.the_error(errors)
+        outcome = faults.error_line(errors)
         assert status == 2
         assert "cannot be read" in outcome or "holds another experiment" in outcome
-    fault_runs.note(f"flipped bit in experiment.json, {number}", byte=place, outcome=outcome)
+    faults.record_fault(f"flipped bit in experiment.json, {number}", byte=place, outcome=outcome)
 
 
 @pytest.mark.parametrize("number", range(PLACES))
 def test_evaluation(begun, tmp_path, number):
     folder = tmp_path / "run"
     place = damaged(begun, folder, "evaluation.json", number)
-    status, _, errors = fault_runs.run(folder, *fault_runs.EXPORT)
-    error = fault_runs.the_error(errors)
+    status, _, errors = faults.run(folder, *faults.EXPORT)
+    error = faults.error_line(errors)
     assert status == 2
     assert "evaluation.json cannot be read (" in error
-    fault_runs.complete(folder, *fault_runs.EVALUATE)
-    assert fault_runs.figures(folder) == fault_runs.figures(begun)
-    fault_runs.note(f"flipped bit in evaluation.json, {number}", byte=place, error=error)
+    faults.run_to_success(folder, *faults.EVALUATE)
+    assert faults.metrics(folder) == faults.metrics(begun)
+    faults.record_fault(f"flipped bit in evaluation.json, {number}", byte=place, error=error)

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 
-import fault_runs
+import fault_injection as faults
 import pytest
 import tensorflow as tf
 
@@ -14,7 +14,7 @@ from dim_tf.export import embed
 pytestmark = pytest.mark.long
 
 MIB = 2**20
-SHORT = [*fault_runs.TRAIN, "--steps=40"]
+SHORT = [*faults.TRAIN, "--steps=40"]
 
 
 class Disk:
@@ -57,13 +57,13 @@ def disk(tmp_path):
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory):
     folder = tmp_path_factory.mktemp("straight") / "run"
-    fault_runs.complete(folder, *SHORT)
+    faults.run_to_success(folder, *SHORT)
     return folder
 
 
 def failed(folder, *arguments, says):
-    status, _, errors = fault_runs.run(folder, *arguments)
-    error = fault_runs.the_error(errors)
+    status, _, errors = faults.run(folder, *arguments)
+    error = faults.error_line(errors)
     assert status == 1, error
     assert says in error
     assert "could not be written" in error
@@ -79,72 +79,72 @@ def test_checkpoint(disk, straight, tmp_path):
     disk.resize(2.5 * size)  # two are kept, there is no place for a third
     error = failed(folder, *flags, says="the checkpoint of step 30")
     assert "ckpt-20, is intact" in error
-    assert fault_runs.leftovers(disk.folder) == []
+    assert faults.leftovers(disk.folder) == []
     disk.resize(4 * size)
-    printed = fault_runs.complete(folder, *flags)
+    printed = faults.run_to_success(folder, *flags)
     assert "from step 20 to step 40" in printed
     (folder / "runs").symlink_to(disk.folder)
-    assert fault_runs.losses(folder) == fault_runs.losses(straight)
-    fault_runs.note("full disk, checkpoint", error=error, losses="as undisturbed")
+    assert faults.losses(folder) == faults.losses(straight)
+    faults.record_fault("full disk, checkpoint", error=error, losses="as undisturbed")
 
 
 def test_metrics(disk, straight, tmp_path):
     folder = tmp_path / "run"
     flags = [*SHORT, f"--run_dir={disk.folder}/small", "--checkpoint_every=1000"]
-    fault_runs.complete(folder, *flags, "--steps=3")
+    faults.run_to_success(folder, *flags, "--steps=3")
     disk.leave(12 * 1024)
     error = failed(folder, *flags, says="metrics.jsonl or TensorBoard's events of step")
     disk.make_room()
-    printed = fault_runs.complete(folder, *flags)
+    printed = faults.run_to_success(folder, *flags)
     assert "from step 3 to step 40" in printed
     (folder / "runs").symlink_to(disk.folder)
-    assert fault_runs.losses(folder) == fault_runs.losses(straight)
-    fault_runs.note("full disk, metrics", error=error, losses="as undisturbed")
+    assert faults.losses(folder) == faults.losses(straight)
+    faults.record_fault("full disk, metrics", error=error, losses="as undisturbed")
 
 
 @pytest.mark.parametrize(("left", "says"), [(8, "evaluation.json"), (128, "report.html")])
 def test_evaluation(disk, straight, tmp_path, left, says):
     folder = tmp_path / "run"
     shutil.copytree(straight / "runs/small", disk.folder / "small")
-    flags = [*fault_runs.EVALUATE, f"--run_dir={disk.folder}/small"]
+    flags = [*faults.EVALUATE, f"--run_dir={disk.folder}/small"]
     flags = [flag.replace(",projection", "") for flag in flags]  # TensorBoard's files come between
-    fault_runs.complete(folder, *flags)
-    before = fault_runs.files_of(disk.folder / "small")
+    faults.run_to_success(folder, *flags)
+    before = faults.files_of(disk.folder / "small")
     disk.leave(left * 1024)
     error = failed(folder, *flags, "--probe_learning_rate=1e-3", says=says)
-    after = fault_runs.files_of(disk.folder / "small")
+    after = faults.files_of(disk.folder / "small")
     changed = {name for name in before if before[name] != after.get(name)}
     assert changed <= {"evaluation.json"}  # which is whole, where the report has no place
     assert before.keys() == after.keys()
     disk.make_room()
-    fault_runs.complete(folder, *flags)
-    fault_runs.note(f"full disk, {says}", error=error, files_before="whole")
+    faults.run_to_success(folder, *flags)
+    faults.record_fault(f"full disk, {says}", error=error, files_before="whole")
 
 
 def test_export(disk, straight, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(straight, folder)
-    flags = [*fault_runs.EXPORT, f"--export_dir={disk.folder}"]
-    fault_runs.complete(folder, *flags)
-    before = fault_runs.files_of(disk.folder)
+    flags = [*faults.EXPORT, f"--export_dir={disk.folder}"]
+    faults.run_to_success(folder, *flags)
+    before = faults.files_of(disk.folder)
     size = sum(len(content) for content in before.values())
     errors = []
     for share in (0.1, 0.5, 0.9):
         disk.leave(round(share * size))
         errors.append(failed(folder, *flags, says=f"the export to {disk.folder}/small"))
         disk.make_room()
-        assert fault_runs.files_of(disk.folder) == before
-        assert fault_runs.leftovers(disk.folder) == []
-    fault_runs.complete(folder, *flags)
+        assert faults.files_of(disk.folder) == before
+        assert faults.leftovers(disk.folder) == []
+    faults.run_to_success(folder, *flags)
     assert (disk.folder / "small/2/saved_model.pb").exists()
-    fault_runs.note("full disk, export", errors=errors, versions_before="whole")
+    faults.record_fault("full disk, export", errors=errors, versions_before="whole")
 
 
 @pytest.mark.parametrize("format", ["parquet", "tfrecord"])
 def test_embedding(disk, straight, tmp_path, format):
     folder = tmp_path / "run"
     shutil.copytree(straight, folder)
-    fault_runs.complete(folder, *fault_runs.EXPORT)
+    faults.run_to_success(folder, *faults.EXPORT)
     images = folder / "images"
     images.mkdir()
     for number, image in enumerate(data.load("digits", data.Request()).train.images[:600]):
@@ -153,12 +153,12 @@ def test_embedding(disk, straight, tmp_path, format):
     flags += ["--embed_shard=200", f"--embed_format={format}"]
     disk.leave(130 * 1024)  # a file of 200 embeddings takes about 55 KiB
     error = failed(folder, *flags, says=f"{disk.folder}/out/embeddings-0000")
-    there = fault_runs.files_of(disk.folder / "out")
+    there = faults.files_of(disk.folder / "out")
     assert "embeddings-00000." + format in there
-    assert fault_runs.leftovers(disk.folder) == []
+    assert faults.leftovers(disk.folder) == []
     disk.make_room()
-    fault_runs.complete(folder, *flags)
-    after = fault_runs.files_of(disk.folder / "out")
+    faults.run_to_success(folder, *flags)
+    after = faults.files_of(disk.folder / "out")
     assert all(after[name] == there[name] for name in there if name != "embeddings.json")
     assert embed.read(disk.folder / "out")[0] == sorted(os.listdir(images))
-    fault_runs.note(f"full disk, embeddings as {format}", error=error, files_before="whole")
+    faults.record_fault(f"full disk, embeddings as {format}", error=error, files_before="whole")

@@ -2,35 +2,35 @@
 
 import resource
 
-import fault_runs
+import fault_injection as faults
 import pytest
 
 pytestmark = pytest.mark.long
 
 MEMORY = 12 * 2**30
-TOO_FAST = [*fault_runs.TRAIN, "--learning_rate=1e30", "--checkpoint_every=1"]
+TOO_FAST = [*faults.TRAIN, "--learning_rate=1e30", "--checkpoint_every=1"]
 
 
 @pytest.mark.parametrize("flags", [[], ["--on_nan=restore", "--nan_restores=2"]])
 def test_a_learning_rate_that_leads_to_nan(tmp_path, flags):
-    status, printed, errors = fault_runs.run(tmp_path, *TOO_FAST, *flags)
-    error = fault_runs.the_error(errors)
+    status, printed, errors = faults.run(tmp_path, *TOO_FAST, *flags)
+    error = faults.error_line(errors)
     assert status == 1
     assert "not finite" in error or " is nan" in error or " is inf" in error
     assert "A lower --learning_rate may help" in error
     assert printed.count("with the images in another order") == (2 if flags else 0)
     assert ("after going back 2 times" in error) == bool(flags)
-    fault_runs.losses(tmp_path)  # each step stands once, all of them finite
-    assert fault_runs.leftovers(tmp_path) == []
-    fault_runs.note(f"learning rate 1e30 {' '.join(flags)}".strip(), error=error)
+    faults.losses(tmp_path)  # each step stands once, all of them finite
+    assert faults.leftovers(tmp_path) == []
+    faults.record_fault(f"learning rate 1e30 {' '.join(flags)}".strip(), error=error)
 
 
 def test_more_than_the_memory_holds(tmp_path):
-    flags = [*fault_runs.TRAIN, "--mi_units=65536", "--batch_size=1024"]
-    process = fault_runs.start(tmp_path, *flags)
+    flags = [*faults.TRAIN, "--mi_units=65536", "--batch_size=1024"]
+    process = faults.start(tmp_path, *flags)
     resource.prlimit(process.pid, resource.RLIMIT_AS, (MEMORY, MEMORY))
     assert process.wait(timeout=600) == 1
-    error = fault_runs.the_error((tmp_path / "errors.txt").read_text())
+    error = faults.error_line((tmp_path / "errors.txt").read_text())
     assert "the memory does not suffice" in error
     assert "--mi_units" in error
-    fault_runs.note("more units than the memory holds", error=error)
+    faults.record_fault("more units than the memory holds", error=error)

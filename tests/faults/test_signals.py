@@ -7,7 +7,7 @@ import signal
 import time
 from pathlib import Path
 
-import fault_runs
+import fault_injection as faults
 import pytest
 import tensorflow as tf
 
@@ -22,8 +22,8 @@ MOMENTS = 4
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained") / "run"
-    fault_runs.complete(folder, *fault_runs.TRAIN, "--steps=20")
-    fault_runs.complete(folder, *fault_runs.EXPORT)
+    faults.run_to_success(folder, *faults.TRAIN, "--steps=20")
+    faults.run_to_success(folder, *faults.EXPORT)
     images = folder / "images"
     images.mkdir()
     for number, image in enumerate(data.load("digits", data.Request()).train.images[:200]):
@@ -31,18 +31,18 @@ def trained(tmp_path_factory):
     return folder
 
 
-def stopped_times(folder, seconds, *arguments, line=fault_runs.DATA_LINE):
+def stopped_times(folder, seconds, *arguments, line=faults.DATA_LINE):
     """Signals a run at random moments after a line; how it ended, and how long each took to end."""
     found = []
     for n in range(MOMENTS):
         moment = random.Random(n).uniform(0, seconds)
         number = (signal.SIGTERM, signal.SIGINT)[n % 2]
-        process = fault_runs.start(folder, *arguments)
-        fault_runs.wait_for(process, folder, line)
+        process = faults.start(folder, *arguments)
+        faults.wait_for(process, folder, line)
         time.sleep(moment)
         began = time.monotonic()
         process.send_signal(number)
-        status = process.wait(timeout=fault_runs.END_SECONDS)
+        status = process.wait(timeout=faults.END_SECONDS)
         took = time.monotonic() - began
         printed = (folder / "printed.txt").read_text()
         assert status == 143, (folder / "errors.txt").read_text()[-3000:]
@@ -66,29 +66,29 @@ def test_before_anything_is_there(tmp_path):
     """While TensorFlow is imported."""
     found = []
     for n in range(MOMENTS):
-        process = fault_runs.start(tmp_path, *fault_runs.TRAIN)
+        process = faults.start(tmp_path, *faults.TRAIN)
         while not catches_sigterm(process.pid):
             time.sleep(0.005)
         moment = random.Random(n).uniform(0, 3)
         time.sleep(moment)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=fault_runs.END_SECONDS) == 143
+        assert process.wait(timeout=faults.END_SECONDS) == 143
         found.append({"seconds": round(moment, 2)})
-        assert not fault_runs.leftovers(tmp_path)
-    fault_runs.note("SIGTERM while TensorFlow is imported", signals=found, status=143)
+        assert not faults.leftovers(tmp_path)
+    faults.record_fault("SIGTERM while TensorFlow is imported", signals=found, status=143)
 
 
 def test_training(tmp_path):
-    arguments = [*fault_runs.TRAIN, "--checkpoint_every=1000"]
+    arguments = [*faults.TRAIN, "--checkpoint_every=1000"]
     before = stopped_times(tmp_path / "run", 0.5, *arguments)  # while the model is made
     found = stopped_times(tmp_path / "run", 2, *arguments, line="train: ")
-    step = fault_runs.newest_step(tmp_path / "run")
-    assert fault_runs.losses(tmp_path / "run")[-1]["step"] == step
+    step = faults.newest_step(tmp_path / "run")
+    assert faults.losses(tmp_path / "run")[-1]["step"] == step
     for folder in ("run", "straight"):
-        fault_runs.complete(tmp_path / folder, *arguments)
-    assert fault_runs.losses(tmp_path / "run") == fault_runs.losses(tmp_path / "straight")
-    assert fault_runs.leftovers(tmp_path) == []
-    fault_runs.note(
+        faults.run_to_success(tmp_path / folder, *arguments)
+    assert faults.losses(tmp_path / "run") == faults.losses(tmp_path / "straight")
+    assert faults.leftovers(tmp_path) == []
+    faults.record_fault(
         "signals in training", signals=before + found, status=143, losses="as undisturbed"
     )
 
@@ -96,27 +96,29 @@ def test_training(tmp_path):
 def test_evaluation(trained, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(trained, folder)
-    seconds = fault_runs.timed(folder, *fault_runs.EVALUATE)
-    before = fault_runs.files_of(fault_runs.run_folder(folder))
-    wanted = fault_runs.figures(folder)
-    found = stopped_times(folder, 0.7 * seconds, *fault_runs.EVALUATE)
-    assert fault_runs.files_of(fault_runs.run_folder(folder)) == before
-    fault_runs.complete(folder, *fault_runs.EVALUATE)
-    assert fault_runs.figures(folder) == wanted
-    fault_runs.note("signals in evaluation", signals=found, status=143, figures="as undisturbed")
+    seconds = faults.run_timed(folder, *faults.EVALUATE)
+    before = faults.files_of(faults.run_folder(folder))
+    wanted = faults.metrics(folder)
+    found = stopped_times(folder, 0.7 * seconds, *faults.EVALUATE)
+    assert faults.files_of(faults.run_folder(folder)) == before
+    faults.run_to_success(folder, *faults.EVALUATE)
+    assert faults.metrics(folder) == wanted
+    faults.record_fault(
+        "signals in evaluation", signals=found, status=143, figures="as undisturbed"
+    )
 
 
 def test_export(trained, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(trained, folder)
-    seconds = fault_runs.timed(folder, *fault_runs.EXPORT)
-    before = fault_runs.files_of(folder / "exported")
-    found = stopped_times(folder, 0.7 * seconds, *fault_runs.EXPORT)
-    assert fault_runs.files_of(folder / "exported") == before
-    assert fault_runs.leftovers(folder) == []
-    fault_runs.complete(folder, *fault_runs.EXPORT)
+    seconds = faults.run_timed(folder, *faults.EXPORT)
+    before = faults.files_of(folder / "exported")
+    found = stopped_times(folder, 0.7 * seconds, *faults.EXPORT)
+    assert faults.files_of(folder / "exported") == before
+    assert faults.leftovers(folder) == []
+    faults.run_to_success(folder, *faults.EXPORT)
     assert (folder / "exported/small/3/saved_model.pb").exists()
-    fault_runs.note("signals in export", signals=found, status=143, versions="as before")
+    faults.record_fault("signals in export", signals=found, status=143, versions="as before")
 
 
 def test_embedding(trained, tmp_path):
@@ -125,14 +127,16 @@ def test_embedding(trained, tmp_path):
     arguments = ["--mode=embed", "--embed_input=images", "--embed_output=out", "--embed_shard=1"]
     found = []
     for files, number in ((3, signal.SIGTERM), (40, signal.SIGINT)):
-        process = fault_runs.start(folder, *arguments)
+        process = faults.start(folder, *arguments)
         while len(list((folder / "out").glob("*.parquet"))) < files:
             assert process.poll() is None
             time.sleep(0.005)
         process.send_signal(number)
-        assert process.wait(timeout=fault_runs.END_SECONDS) == 143
-        assert fault_runs.leftovers(folder) == []
+        assert process.wait(timeout=faults.END_SECONDS) == 143
+        assert faults.leftovers(folder) == []
         found.append({"files": len(list((folder / "out").glob("*.parquet")))})
-    fault_runs.complete(folder, *arguments)
+    faults.run_to_success(folder, *arguments)
     assert embed.read(folder / "out")[0] == sorted(os.listdir(folder / "images"))
-    fault_runs.note("signals in embedding", signals=found, status=143, embeddings="each id once")
+    faults.record_fault(
+        "signals in embedding", signals=found, status=143, embeddings="each id once"
+    )

@@ -1,6 +1,6 @@
 """Two runs on one run folder: the second is refused, the first does not notice."""
 
-import fault_runs
+import fault_injection as faults
 import pytest
 
 pytestmark = pytest.mark.long
@@ -8,32 +8,38 @@ pytestmark = pytest.mark.long
 
 def test_the_second_is_refused(tmp_path):
     one, straight = tmp_path / "one", tmp_path / "straight"
-    first = fault_runs.start(one, *fault_runs.TRAIN, "--steps=1500")
-    fault_runs.wait_for(first, one, "train: ")
-    run_dir = f"--run_dir={fault_runs.run_folder(one)}"
+    first = faults.start(one, *faults.TRAIN, "--steps=1500")
+    faults.wait_for(first, one, "train: ")
+    run_dir = f"--run_dir={faults.run_folder(one)}"
     found = {}
-    for mode in (fault_runs.TRAIN, [*fault_runs.TRAIN, "--noresume"], fault_runs.EVALUATE):
-        status, _, errors = fault_runs.run(tmp_path / "two", *mode, run_dir)
-        error = fault_runs.the_error(errors)
+    for mode in (
+        faults.TRAIN,
+        [*faults.TRAIN, "--noresume"],
+        faults.EVALUATE,
+    ):
+        status, _, errors = faults.run(tmp_path / "two", *mode, run_dir)
+        error = faults.error_line(errors)
         assert status == 2
         assert f"is in use by another run (process {first.pid} on " in error
         found[" ".join(mode)] = error
     first.terminate()
-    assert first.wait(timeout=fault_runs.END_SECONDS) == 143
-    step = fault_runs.newest_step(one)
-    fault_runs.complete(straight, *fault_runs.TRAIN, f"--steps={step}")
-    assert fault_runs.losses(one) == fault_runs.losses(straight)
-    fault_runs.note("two runs on one folder", errors=found, losses_of_the_first="as undisturbed")
+    assert first.wait(timeout=faults.END_SECONDS) == 143
+    step = faults.newest_step(one)
+    faults.run_to_success(straight, *faults.TRAIN, f"--steps={step}")
+    assert faults.losses(one) == faults.losses(straight)
+    faults.record_fault(
+        "two runs on one folder", errors=found, losses_of_the_first="as undisturbed"
+    )
 
 
 def test_an_export_beside_training(tmp_path):
     """It writes another folder."""
-    first = fault_runs.start(tmp_path, *fault_runs.TRAIN, "--steps=3000")
-    fault_runs.wait_for(first, tmp_path, "train: ")
+    first = faults.start(tmp_path, *faults.TRAIN, "--steps=3000")
+    faults.wait_for(first, tmp_path, "train: ")
     while not list(tmp_path.glob("runs/small/checkpoints/ckpt-*.json")):
         assert first.poll() is None
-    run_dir = f"--run_dir={fault_runs.run_folder(tmp_path)}"
-    fault_runs.complete(tmp_path / "other", *fault_runs.EXPORT, run_dir)
+    run_dir = f"--run_dir={faults.run_folder(tmp_path)}"
+    faults.run_to_success(tmp_path / "other", *faults.EXPORT, run_dir)
     first.kill()
     first.wait()
-    fault_runs.note("export beside training", outcome="both go on")
+    faults.record_fault("export beside training", outcome="both go on")

@@ -40,7 +40,7 @@ def outcome(folder, format, manifest, content):
         with pytest.raises(InputError, match="other weights"):
             embed.check_encoder(folder, [])
     except InputError as error:
-        return "refused" if fuzzing.is_told(one_line(error)) else f"badly told: {error!r}"
+        return "refused" if fuzzing.is_one_line(one_line(error)) else f"badly told: {error!r}"
     assert rows.ndim == 2
     assert len(ids) == len(rows)
     assert np.isfinite(rows).all()

@@ -14,7 +14,7 @@ def outcome(text):
     try:
         experiment = Experiment.from_json(text)
     except InputError as error:
-        return "refused" if fuzzing.is_told(one_line(error)) else f"badly told: {error!r}"
+        return "refused" if fuzzing.is_one_line(one_line(error)) else f"badly told: {error!r}"
     for field in dataclasses.fields(Experiment):
         assert type(getattr(experiment, field.name)) is field.type
     assert Experiment.from_json(experiment.to_json()) == experiment

@@ -6,8 +6,8 @@ import resource
 import fuzzing
 import numpy as np
 from hypothesis import strategies as st
-from made_images import netpbm, pixels, png_16, tiff_16
 from PIL import Image, features
+from sample_images import netpbm, pixels, png_16, tiff_16
 
 from dim_tf.data import image_files
 from dim_tf.data.image_faults import Fault

@@ -45,7 +45,7 @@ def outcome(folder, given):
         measured = read_json(folder / "evaluation.json", "")
         results.check(measured, folder / "evaluation.json")
     except InputError as error:
-        return "refused" if fuzzing.is_told(one_line(error)) else f"badly told: {error!r}"
+        return "refused" if fuzzing.is_one_line(one_line(error)) else f"badly told: {error!r}"
     text = page.read_text(encoding="utf-8")
     assert text.count("<script") == 1
     assert "<img src=x" not in text

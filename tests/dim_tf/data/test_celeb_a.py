@@ -3,9 +3,9 @@
 import csv
 import zipfile
 
-import made_files
 import numpy as np
 import pytest
+import sample_files
 import tensorflow as tf
 
 from dim_tf import data
@@ -15,7 +15,7 @@ from dim_tf.errors import InputError
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("celeb_a_files")
-    return folder, made_files.celeb_a(folder)
+    return folder, sample_files.celeb_a(folder)
 
 
 def load(folder, size=64):
@@ -24,12 +24,12 @@ def load(folder, size=64):
 
 def test_files_and_tfds_give_identical_tensors_and_splits(files, tmp_path, monkeypatch):
     folder, downloads = files
-    made_files.build(monkeypatch, "celeb_a", tmp_path, downloads, num_shards=3)
+    sample_files.build(monkeypatch, "celeb_a", tmp_path, downloads, num_shards=3)
     raw, made = load(folder), load(tmp_path)
-    made_files.same(raw, made)
+    sample_files.same(raw, made)
     assert (len(raw.train), len(raw.test)) == (18, 7)
     assert raw.train.labels.shape == (18, 40)
-    assert raw.label_names == tuple(sorted(made_files.ATTRIBUTES))
+    assert raw.label_names == tuple(sorted(sample_files.ATTRIBUTES))
     assert raw.multi_label
 
 
@@ -41,7 +41,7 @@ def test_labels_belong_to_their_images(files):
     smiling = lines[1].split().index("Smiling")
     truth = {}
     for number, line in enumerate(lines[2:]):
-        pixels = tf.io.decode_jpeg(made_files.jpeg(number, 218, 178)).numpy()[20:198]
+        pixels = tf.io.decode_jpeg(sample_files.jpeg(number, 218, 178)).numpy()[20:198]
         truth[pixels.tobytes()] = int(line.split()[1 + smiling] == "1")
     place = splits.label_names.index("Smiling")
     found = [truth[image.tobytes()] for image in splits.train.images]
@@ -69,8 +69,8 @@ def test_kaggles_layout_and_the_authors_folders_are_the_same(files, tmp_path):
         (authors / at).mkdir()
         (authors / at / f"{name}.txt").write_text(downloads[name].read_text())
     expected = load(folder, 16)
-    made_files.same(load(kaggle, 16), expected)
-    made_files.same(load(authors.parent, 16), expected)
+    sample_files.same(load(kaggle, 16), expected)
+    sample_files.same(load(authors.parent, 16), expected)
 
 
 def test_missing_pieces_are_named_in_one_error(files, tmp_path):
@@ -109,8 +109,8 @@ def test_broken_lists_are_refused(files, tmp_path, name, old, new, says):
     [
         (None, "has no file 000004.jpg"),
         (b"no image", "000004.jpg in .* is no JPEG of 178x218"),
-        (made_files.jpeg(1, 30, 20), "000004.jpg in .* is no JPEG of 178x218"),
-        (made_files.jpeg(1, 218, 178)[:-3000], "000004.jpg in .* is no JPEG of 178x218"),
+        (sample_files.jpeg(1, 30, 20), "000004.jpg in .* is no JPEG of 178x218"),
+        (sample_files.jpeg(1, 218, 178)[:-3000], "000004.jpg in .* is no JPEG of 178x218"),
     ],
 )
 def test_a_broken_image_is_named(files, tmp_path, image, says):

@@ -6,8 +6,8 @@ import shutil
 
 import numpy as np
 import pytest
-from made_images import pixels, save, tree
 from PIL import Image
+from sample_images import pixels, save, tree
 
 from dim_tf import data
 from dim_tf.data import decoded_cache, folder, image_files, pipeline

@@ -3,15 +3,15 @@
 import gzip
 import struct
 
-import made_files
 import numpy as np
 import pytest
+import sample_files
 
 from dim_tf.data import idx
 from dim_tf.errors import InputError
 
 VALUES = np.arange(24).reshape(2, 3, 4)
-FILE = made_files.idx(VALUES)
+FILE = sample_files.idx(VALUES)
 
 
 def written(folder, data, name="file"):
@@ -32,7 +32,7 @@ def test_plain_and_compressed(tmp_path):
         (b"", "begins with nothing"),
         (FILE[:9], "no idx file"),
         (b"\x00\x00\x0d\x03" + FILE[4:], "no idx file"),
-        (made_files.idx(VALUES[0]), "expected 00000803"),
+        (sample_files.idx(VALUES[0]), "expected 00000803"),
         (FILE[:-1], "has 23 values, its head says 24"),
         (FILE + b"x", "has more values, its head says 24"),
         (struct.pack(">4B3I", 0, 0, 8, 3, *[2**32 - 1] * 3), "allowed: 1073741824"),

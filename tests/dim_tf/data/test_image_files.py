@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from made_files import mixed_folder
-from made_images import pixels, save
 from PIL import Image
+from sample_files import mixed_folder
+from sample_images import pixels, save
 
 from dim_tf.data import encoded_images, image_bounds, image_files, image_ops
 from dim_tf.data.image_faults import Fault, UndecodableError

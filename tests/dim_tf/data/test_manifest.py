@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 import pytest
-from made_images import save, tree
+from sample_images import save, tree
 
 from dim_tf.data import image_files, manifest
 from dim_tf.data.image_faults import Fault

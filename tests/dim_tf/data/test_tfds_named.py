@@ -2,9 +2,9 @@
 
 from typing import ClassVar
 
-import made_files
 import numpy as np
 import pytest
+import sample_files
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
@@ -188,7 +188,7 @@ def test_no_labels_and_a_slice_to_test_on(tmp_path):
 
 
 def test_the_order_is_that_of_the_keys_and_not_of_the_files(tmp_path, monkeypatch):
-    made_files.build(monkeypatch, "made_many", tmp_path, None, num_shards=2)
+    sample_files.build(monkeypatch, "made_many", tmp_path, None, num_shards=2)
     train = load("made_many", tmp_path).train
     found = [int(image[0, 0, 0]) for image in train.images]
     assert found == tfds_files.order(range(60), "train")

@@ -2,9 +2,9 @@
 
 import gzip
 
-import made_files
 import numpy as np
 import pytest
+import sample_files
 from tensorflow_datasets.image_classification import mnist
 
 from dim_tf import data
@@ -30,7 +30,7 @@ def test_cifar100_has_its_fine_labels(tmp_path, monkeypatch):
     for kind, count in (("fine", 100), ("coarse", 20)):
         names = "\n".join(f"{kind}{number}" for number in range(count))
         (folder / f"{kind}_label_names.txt").write_text(names)
-    made_files.build(monkeypatch, "cifar100", tmp_path, folder.parent)
+    sample_files.build(monkeypatch, "cifar100", tmp_path, folder.parent)
     splits = load("cifar100", tmp_path)
     assert splits.image_shape == (32, 32, 3)
     assert (len(splits.train), len(splits.test), len(splits.label_names)) == (6, 3, 100)
@@ -56,7 +56,7 @@ def test_stl10_trains_without_labels_on_windows(tmp_path, monkeypatch):
         (folder / f"{name}_X.bin").write_bytes(images.tobytes())
         (folder / f"{name}_y.bin").write_bytes(bytes(range(1, count + 1)))
     (folder / "class_names.txt").write_text("\n".join(f"class{n}" for n in range(10)) + "\n")
-    made_files.build(monkeypatch, "stl10", tmp_path, folder.parent)
+    sample_files.build(monkeypatch, "stl10", tmp_path, folder.parent)
     splits = load("stl10", tmp_path)
     assert splits.image_shape == (64, 64, 3)
     assert splits.train.labels is None
@@ -80,8 +80,8 @@ def idx_files(tmp_path):
     folder.mkdir()
     downloads = {}
     for split, prefix, count in (("train", "train", 9), ("test", "t10k", 4)):
-        images = made_files.idx(RNG.integers(0, 256, (count, 28, 28)))
-        labels = made_files.idx(np.arange(count) % 10)
+        images = sample_files.idx(RNG.integers(0, 256, (count, 28, 28)))
+        labels = sample_files.idx(np.arange(count) % 10)
         (folder / f"{prefix}-images-idx3-ubyte.gz").write_bytes(gzip.compress(images))
         (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(labels)
         for kind, content in (("data", images), ("labels", labels)):
@@ -95,19 +95,19 @@ def test_fashion_mnist_from_idx_files_is_that_of_tfds(idx_files, tmp_path, monke
     folder, downloads = idx_files
     monkeypatch.setattr(mnist, "_TRAIN_EXAMPLES", 9)
     monkeypatch.setattr(mnist, "_TEST_EXAMPLES", 4)
-    made_files.build(monkeypatch, "fashion_mnist", tmp_path, downloads)
+    sample_files.build(monkeypatch, "fashion_mnist", tmp_path, downloads)
     raw = load("fashion_mnist", folder)
-    made_files.same(raw, load("fashion_mnist", tmp_path))
+    sample_files.same(raw, load("fashion_mnist", tmp_path))
     assert raw.image_shape == (28, 28, 1)
     assert (len(raw.train), len(raw.test)) == (9, 4)
 
 
 def test_fashion_mnists_files_must_fit_together(idx_files):
     folder, _ = idx_files
-    (folder / "t10k-labels-idx1-ubyte").write_bytes(made_files.idx(np.zeros(3)))
+    (folder / "t10k-labels-idx1-ubyte").write_bytes(sample_files.idx(np.zeros(3)))
     with pytest.raises(InputError, match="has 3 values; expected 4; get"):
         load("fashion_mnist", folder, 8)
-    (folder / "t10k-labels-idx1-ubyte").write_bytes(made_files.idx(np.full(4, 10)))
+    (folder / "t10k-labels-idx1-ubyte").write_bytes(sample_files.idx(np.full(4, 10)))
     with pytest.raises(InputError, match="label 10; expected 0 to 9"):
         load("fashion_mnist", folder, 8)
     (folder / "t10k-labels-idx1-ubyte").unlink()

@@ -2,9 +2,9 @@
 
 import zipfile
 
-import made_files
 import numpy as np
 import pytest
+import sample_files
 
 from dim_tf import data
 from dim_tf.data import tiny_imagenet
@@ -14,7 +14,7 @@ from dim_tf.errors import InputError
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
     path = tmp_path_factory.mktemp("tiny_imagenet") / "tiny-imagenet-200.zip"
-    made_files.tiny_imagenet(path)
+    sample_files.tiny_imagenet(path)
     return path
 
 
@@ -32,10 +32,10 @@ def test_archive_folder_and_tfds_builder_give_the_same(archive, tmp_path, monkey
     assert expected.label_names[1] == "n10000007 word n10000007"
     with zipfile.ZipFile(archive) as packed:
         packed.extractall(tmp_path / "unpacked")
-    made_files.same(load(tmp_path / "unpacked"), expected)
-    made_files.same(load(tmp_path / "unpacked" / "tiny-imagenet-200"), expected)
-    made_files.build(monkeypatch, "tiny_imagenet", tmp_path / "tfds", archive)
-    made_files.same(load(tmp_path / "tfds"), expected)
+    sample_files.same(load(tmp_path / "unpacked"), expected)
+    sample_files.same(load(tmp_path / "unpacked" / "tiny-imagenet-200"), expected)
+    sample_files.build(monkeypatch, "tiny_imagenet", tmp_path / "tfds", archive)
+    sample_files.same(load(tmp_path / "tfds"), expected)
 
 
 def test_the_download_is_checked():
@@ -47,7 +47,7 @@ def test_the_download_is_checked():
 
 @pytest.mark.slow
 def test_gray_images_become_three_channels(tmp_path):
-    made_files.tiny_imagenet(tmp_path / "tiny-imagenet-200.zip", per_class=2)
+    sample_files.tiny_imagenet(tmp_path / "tiny-imagenet-200.zip", per_class=2)
     images = load(tmp_path, 8).train.images
     gray = (images == images[..., :1]).all(axis=(1, 2, 3))
     assert np.count_nonzero(gray) == 200

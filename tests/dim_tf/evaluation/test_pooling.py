@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from made_representations import Elsewhere
+from sample_representations import LazyImages
 from small_backbone import small_backbone_encoder
 
 from dim_tf import stages
@@ -170,7 +170,7 @@ def test_another_persons_large_vector_is_refused_before_all_features_are_made(sp
     )
     seen = []
 
-    class Watched(Elsewhere):
+    class Watched(LazyImages):
         def __getitem__(self, rows):
             seen.append(rows)
             return super().__getitem__(rows)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from google.protobuf import text_format
-from made_representations import representation, splits
 from PIL import Image
+from sample_representations import representation, splits
 from tensorboard.plugins.projector import projector_config_pb2
 
 from dim_tf.evaluation import projector

@@ -1,4 +1,4 @@
-"""A table as a user makes it: real rows of a few steps, in processes of their own."""
+"""A table from the command line: real rows of a few steps, in processes of their own."""
 
 import json
 import subprocess
@@ -29,7 +29,7 @@ def test_two_rows_of_digits(tmp_path, monkeypatch):
     table = json.loads((folder / "table1.json").read_text())
     rows = {row["row"]: row for row in table["rows"]}
     for key in ("dim_l_jsd", "dim_g_jsd"):
-        assert set(rows[key]["figures"]) == {"mlp_probe/conv", "mlp_probe/fc", "mlp_probe/global"}
+        assert set(rows[key]["metrics"]) == {"mlp_probe/conv", "mlp_probe/fc", "mlp_probe/global"}
         assert rows[key]["gaps"] == []
         assert rows[key]["seconds"]["train"] > 0
         record = json.loads((folder / f"rows/{key}-seed0.json").read_text())
@@ -45,4 +45,4 @@ def test_two_rows_of_digits(tmp_path, monkeypatch):
         "dim_l_jsd-seed0.json",
         "dim_g_jsd-seed0.json",
     }
-    assert "evaluate" not in run(tmp_path, monkeypatch)  # all is finished
+    assert "evaluate" not in run(tmp_path, monkeypatch)  # all rows are finished

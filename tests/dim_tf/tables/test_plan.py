@@ -9,37 +9,44 @@ from dim_tf import names
 from dim_tf.errors import InputError
 from dim_tf.evaluation.report import paper
 from dim_tf.experiment import Experiment
+from dim_tf.tables.commands import job_command
 from dim_tf.tables.definitions import TABLES, Row
-from dim_tf.tables.plan import PATHS, differences, identity, make_plan, without_folders
-from dim_tf.tables.work import command_of
+from dim_tf.tables.plan import (
+    PATH_SETTINGS,
+    differences,
+    make_plan,
+    redact_paths,
+    result_settings,
+)
 
 FLAGS = Path(__file__).parents[3] / "flags"
 OCCLUSION = {"conv": 76.77, "fc": 74.45, "global": 72.87}
 
 
-def planned(**given):
-    experiment = Experiment(name="t", **given)
-    return make_plan(experiment, given)
+def plan_of(**settings):
+    return make_plan(Experiment(name="t", **settings), settings)
 
 
-def test_the_flag_has_the_tables():
+def test_the_flag_lists_the_tables():
     assert tuple(TABLES) == names.TABLES
 
 
 @pytest.mark.parametrize("key", TABLES)
-def test_every_row_is_a_run_or_a_gap_that_says_why(key):
-    plan = planned(table=key, dataset="cifar10")
+def test_every_row_can_be_run_or_says_why_not(key):
+    plan = plan_of(table=key, dataset="cifar10")
     keys = [row.key for row in plan.table.rows]
     assert len(set(keys)) == len(keys)
     assert plan.jobs
-    assert {job.row.key for job in plan.jobs} | plan.gaps.keys() == set(keys)
+    assert {job.row.key for job in plan.jobs} | plan.unavailable.keys() == set(keys)
     models = Experiment.__dataclass_fields__["model"].metadata["choices"]
     for row in plan.table.rows:
         if row.settings.get("model", "dim") not in models:
-            assert plan.gaps[row.key] == f"this version has no --model={row.settings['model']}"
+            assert (
+                plan.unavailable[row.key] == f"this version has no --model={row.settings['model']}"
+            )
 
 
-def test_a_key_stands_for_the_same_settings_in_every_table():
+def test_a_key_has_the_same_settings_in_every_table():
     seen = {}
     for table in TABLES.values():
         for row in table.rows:
@@ -47,7 +54,7 @@ def test_a_key_stands_for_the_same_settings_in_every_table():
 
 
 @pytest.mark.parametrize(
-    ("table", "row", "measure", "figures"),
+    ("table", "row", "metric", "values"),
     [
         ("1", "dim_l_infonce", "mlp_probe", {"conv": 75.21, "fc": 75.57, "global": 69.13}),
         ("1", "ae", "mlp_probe", {"conv": 62.19, "fc": 55.78, "global": 54.47}),
@@ -58,21 +65,21 @@ def test_a_key_stands_for_the_same_settings_in_every_table():
         ("cpc", "cpc", "mlp_probe", {"conv": 77.45, "fc": 77.45, "global": 77.45}),
     ],
 )
-def test_the_papers_figures(table, row, measure, figures):
-    found = next(r for r in TABLES[table].rows if r.key == row)
-    assert found.figures["cifar10"][measure] == figures
+def test_rows_have_the_papers_values(table, row, metric, values):
+    definition = next(r for r in TABLES[table].rows if r.key == row)
+    assert definition.paper["cifar10"][metric] == values
 
 
 def test_names_are_those_of_the_papers_rows():
     for key in ("1", "2"):
         for row in TABLES[key].rows:
-            assert row.figures or "not in the paper" in row.name
+            assert row.paper or "not in the paper" in row.name
     assert paper.values("cifar10", "DIM(L) DV*")
     assert paper.values("digits", "VAE") == {}
 
 
 def test_all_rows_come_with_the_first_seed_before_any_with_the_next():
-    plan = planned(table="1", rows="dim_l_infonce,dim_l_jsd:1", table_seeds="3,5")
+    plan = plan_of(table="1", rows="dim_l_infonce,dim_l_jsd:1", table_seeds="3,5")
     assert [job.name for job in plan.jobs] == [
         "dim_l_infonce-seed3",
         "dim_l_jsd-seed3",
@@ -81,8 +88,8 @@ def test_all_rows_come_with_the_first_seed_before_any_with_the_next():
     assert [job.seed for job in plan.jobs] == [3, 3, 5]
 
 
-def test_flags_pass_through_and_rows_add_theirs():
-    plan = planned(table="1", dataset="cifar10", epochs=7, mi_units=512, precision="bfloat16")
+def test_flags_apply_to_all_rows_and_rows_add_their_own():
+    plan = plan_of(table="1", dataset="cifar10", epochs=7, mi_units=512, precision="bfloat16")
     job = next(job for job in plan.jobs if job.row.key == "dim_g_jsd")
     e = job.experiment
     assert (e.epochs, e.mi_units, e.precision) == (7, 512, "bfloat16")
@@ -91,39 +98,39 @@ def test_flags_pass_through_and_rows_add_theirs():
     assert (e.measure_names, e.table) == (("mlp",), "")
 
 
-def test_a_flag_that_is_every_rows_value_is_no_contradiction():
-    assert planned(table="4", estimator="infonce").jobs
+def test_a_flag_with_the_value_of_all_rows_is_accepted():
+    assert plan_of(table="4", estimator="infonce").jobs
 
 
-def test_a_setting_of_some_models_goes_to_their_rows():
-    plan = planned(table="1", kl_weight=2.0, temperature=0.1)
-    found = {j.row.key: (j.experiment.kl_weight, j.experiment.temperature) for j in plan.jobs}
-    assert not plan.gaps
-    assert (found["beta_vae"], found["simclr"], found["vae"]) == (
+def test_a_setting_of_some_models_applies_to_their_rows():
+    plan = plan_of(table="1", kl_weight=2.0, temperature=0.1)
+    by_row = {j.row.key: (j.experiment.kl_weight, j.experiment.temperature) for j in plan.jobs}
+    assert not plan.unavailable
+    assert (by_row["beta_vae"], by_row["simclr"], by_row["vae"]) == (
         (2.0, 0.5),
         (4.0, 0.1),
         (4.0, 0.5),
     )
 
 
-def test_a_tables_own_settings_give_way_to_flags():
-    assert planned(table="2", rows="dim_l_jsd").jobs[0].experiment.encoder == "alex64x64"
-    small = planned(table="2", rows="dim_l_jsd", encoder="basic64x64").jobs[0].experiment
+def test_flags_override_a_tables_settings():
+    assert plan_of(table="2", rows="dim_l_jsd").jobs[0].experiment.encoder == "alex64x64"
+    small = plan_of(table="2", rows="dim_l_jsd", encoder="basic64x64").jobs[0].experiment
     assert (small.encoder, small.image_size) == ("basic64x64", 64)
 
 
-def test_measures_that_are_named_come_besides():
-    plan = planned(table="1", rows="dim_l_jsd", measures="svm,mlp")
+def test_measures_that_are_named_are_added():
+    plan = plan_of(table="1", rows="dim_l_jsd", measures="svm,mlp")
     assert plan.jobs[0].experiment.measure_names == ("mlp", "svm")
 
 
 def test_references_are_measured_once():
-    plan = planned(table="1", rows="dim_l_dv,dim_l_jsd", table_seeds="0,1")
+    plan = plan_of(table="1", rows="dim_l_dv,dim_l_jsd", table_seeds="0,1")
     assert [job.experiment.floors for job in plan.jobs] == [True, False, False, False]
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("settings", "message"),
     [
         ({}, "--mode=table needs --table"),
         ({"table": "1", "rows": "vea"}, "--rows has no 'vea'"),
@@ -144,53 +151,55 @@ def test_references_are_measured_once():
         ({"table": "1", "resume": False}, "--resume is not for"),
     ],
 )
-def test_what_does_not_fit_is_refused(given, says):
-    with pytest.raises(InputError, match=says):
-        planned(**given)
+def test_wrong_flags_are_refused(settings, message):
+    with pytest.raises(InputError, match=message):
+        plan_of(**settings)
 
 
-def test_a_data_sets_name_becomes_one_folder():
-    named = {dataset: planned(table="1", dataset=dataset) for dataset in ("cifar10", "tfds:x/y")}
-    assert [str(plan.folder) for plan in named.values()] == [
+def test_a_data_sets_name_becomes_one_folder_name():
+    plans = {dataset: plan_of(table="1", dataset=dataset) for dataset in ("cifar10", "tfds:x/y")}
+    assert [str(plan.folder) for plan in plans.values()] == [
         "runs/table1-cifar10",
         "runs/table1-tfds-x-y",
     ]
 
 
-def test_no_folder_of_a_machine_is_told(monkeypatch):
+def test_paths_of_the_machine_are_redacted(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     folders = {name: f"/disk/{name}" for name in ("run_dir", "results", "data_dir", "cache_dir")}
     folders["export_dir"] = "/disk/run_dir/exported/"
-    plan = planned(table="1", dataset="cifar10", **folders)
-    told = without_folders(" ".join([*folders.values(), "/home/me/.cache/a", "a/b"]), plan)
-    assert told == "RUN_DIR RESULTS DATA_DIR CACHE_DIR EXPORT_DIR/ ~/.cache/a a/b"
-    assert set(folders) <= set(PATHS)
-    assert "disk" not in command_of(plan.jobs[0])
+    plan = plan_of(table="1", dataset="cifar10", **folders)
+    text = redact_paths(" ".join([*folders.values(), "/home/me/.cache/a", "a/b"]), plan)
+    assert text == "RUN_DIR RESULTS DATA_DIR CACHE_DIR EXPORT_DIR/ ~/.cache/a a/b"
+    assert set(folders) <= set(PATH_SETTINGS)
+    assert "disk" not in job_command(plan.jobs[0])
 
 
-def test_a_run_is_no_folder_for_a_table(tmp_path):
+def test_a_runs_folder_is_refused_for_a_table(tmp_path):
     (tmp_path / "experiment.json").touch()
     with pytest.raises(InputError, match="holds a run"):
-        planned(table="1", run_dir=str(tmp_path))
+        plan_of(table="1", run_dir=str(tmp_path))
 
 
-def test_a_row_that_lacks_something_is_a_gap_but_where_it_is_asked_for():
-    plan = planned(table="cpc", dataset="cifar10")
+def test_an_unavailable_row_is_refused_only_where_it_is_asked_for():
+    plan = plan_of(table="cpc", dataset="cifar10")
     assert [job.row.key for job in plan.jobs] == ["dim_one_global", "cpc"]
-    assert "map of globals" in plan.gaps["dim_many_globals"]
+    assert "map of globals" in plan.unavailable["dim_many_globals"]
     with pytest.raises(InputError, match=r"dim_many_globals .* cannot be run: .*map of globals"):
-        planned(table="cpc", dataset="cifar10", rows="dim_one_global,dim_many_globals")
+        plan_of(table="cpc", dataset="cifar10", rows="dim_one_global,dim_many_globals")
 
 
-def test_a_table_of_which_nothing_can_be_run_is_refused(monkeypatch):
-    monkeypatch.setattr("dim_tf.tables.plan._gap", lambda plan, row: "no such encoder")
+def test_a_table_without_available_rows_is_refused(monkeypatch):
+    monkeypatch.setattr(
+        "dim_tf.tables.plan._unavailable_reason", lambda plan, row: "no such encoder"
+    )
     with pytest.raises(InputError, match="of --table=1 cannot be run: no such encoder"):
-        planned(table="1")
+        plan_of(table="1")
 
 
 @pytest.mark.parametrize("dataset", ["cifar10", "stl10"])
-def test_cpc_has_an_encoder_of_crops_of_its_own(dataset):
-    plan = planned(table="cpc", dataset=dataset)
+def test_cpc_has_its_own_encoder_of_crops(dataset):
+    plan = plan_of(table="cpc", dataset=dataset)
     encoders = {job.row.key: job.experiment.encoder for job in plan.jobs}
     assert encoders["cpc"] == ""  # by the image size
     assert encoders["dim_one_global"].startswith("fold")
@@ -200,37 +209,41 @@ def test_cpc_has_an_encoder_of_crops_of_its_own(dataset):
 
 @pytest.mark.parametrize("key", ["2", "cpc"])
 def test_stl10_is_augmented(key):
-    assert {j.experiment.augment for j in planned(table=key, dataset="stl10").jobs} == {"crop_flip"}
-    others = planned(table=key, dataset="tiny_imagenet").jobs
+    assert {j.experiment.augment for j in plan_of(table=key, dataset="stl10").jobs} == {"crop_flip"}
+    others = plan_of(table=key, dataset="tiny_imagenet").jobs
     assert {job.experiment.augment for job in others} == {"auto"}
 
 
-def test_rows_are_what_their_flagfiles_are():
-    plan = planned(table="1", dataset="cifar10", encoder="basic32x32", epochs=1000, log_every=50)
+def test_rows_equal_their_flagfiles():
+    plan = plan_of(table="1", dataset="cifar10", encoder="basic32x32", epochs=1000, log_every=50)
     checked = set()
     for job in plan.jobs:
         flagfile = FLAGS / f"{job.row.key}_cifar10.cfg"
         if flagfile.exists():
             lines = flagfile.read_text(encoding="utf-8").splitlines()
-            told = dict(line[2:].split("=", 1) for line in lines if line.startswith("--"))
-            mine = {name: getattr(job.experiment, name) for name in told}
-            assert mine == {name: type(mine[name])(value) for name, value in told.items()}
+            flags = dict(line[2:].split("=", 1) for line in lines if line.startswith("--"))
+            row_settings = {name: getattr(job.experiment, name) for name in flags}
+            assert row_settings == {
+                name: type(row_settings[name])(value) for name, value in flags.items()
+            }
             checked.add(job.row.key)
-    rivals = {row.key for row in plan.table.rows if row.settings["model"] != "dim"}
-    assert checked == rivals
-    assert {job.experiment.prior for job in plan.jobs if job.row.key not in rivals} == {"uniform"}
+    baselines = {row.key for row in plan.table.rows if row.settings["model"] != "dim"}
+    assert checked == baselines
+    assert {job.experiment.prior for job in plan.jobs if job.row.key not in baselines} == {
+        "uniform"
+    }
 
 
-def test_a_setting_that_this_version_does_not_know_is_a_gap():
-    plan = planned(table="1")
+def test_a_setting_that_this_version_does_not_know_is_refused():
+    plan = plan_of(table="1")
     with pytest.raises(InputError, match="this version has no --wings"):
         plan.job(Row("a", "A", {"wings": 2}), 0)
 
 
-def test_differences_are_of_what_figures_depend_on():
+def test_differences_are_those_on_which_metrics_depend():
     before = Experiment(name="a", epochs=1, data_dir="here", estimator="dv")
-    told = identity(before)
-    del told["precision"]  # of a version that had no such setting
+    recorded = result_settings(before)
+    del recorded["precision"]  # of a version that had no such setting
     now = dataclasses.replace(before, epochs=2, data_dir="there", name="b")
-    assert differences(told, now) == ["epochs: 1 -> 2"]
-    assert differences({**told, "wings": 2}, before) == ["wings: unknown to this version"]
+    assert differences(recorded, now) == ["epochs: 1 -> 2"]
+    assert differences({**recorded, "wings": 2}, before) == ["wings: unknown to this version"]

@@ -1,75 +1,79 @@
-"""What is known of a run after an attempt: figures are replaced, but never lost."""
+"""The record of a run after an attempt: metrics are replaced, but never lost."""
 
 import pytest
 
-from dim_tf.tables.records import REFERENCES, Record, after
+from dim_tf.tables.records import REFERENCES, Record, merge
 
-ASKED = {"mlp", "svm"}
+REQUESTED = {"mlp", "svm"}
 
 
-def record(figures, failed=None, step=1, images="a"):
-    """Of measures by name with their figures."""
-    evaluation = {f"{name}_figure": {"conv": value} for name, value in figures.items()}
-    if figures:
-        evaluation |= {"protocol": {"step": step, "images": images}, "cost": dict(figures)}
+def record(values, failed=None, step=1, images="a"):
+    """A record of measures with one value each."""
+    evaluation = {f"{name}_metric": {"conv": value} for name, value in values.items()}
+    if values:
+        evaluation |= {"protocol": {"step": step, "images": images}, "cost": dict(values)}
     facts = {"row": "a", "seed": 0, "settings": {}, "cost": {}}
-    facts["versions"] = {"commit": f"c{figures}"}
-    told = {"machine": "", "date": "", "command": "", "attempt": str(figures)}
+    facts["versions"] = {"commit": f"c{values}"}
+    provenance = {"machine": "", "date": "", "command": "", "attempt": str(values)}
     return Record(
-        measures=list(figures), evaluation=evaluation, failed=failed or {}, **facts, **told
+        measures=list(values), evaluation=evaluation, failed=failed or {}, **facts, **provenance
     )
 
 
-def figures(found):
-    end = "_figure"
-    every = {k.removesuffix(end): v for k, v in found.evaluation.items() if k.endswith(end)}
-    assert list(every) == found.measures
-    return {name: endpoints["conv"] for name, endpoints in every.items()}
+def values_of(record):
+    suffix = "_metric"
+    by_measure = {
+        k.removesuffix(suffix): v for k, v in record.evaluation.items() if k.endswith(suffix)
+    }
+    assert list(by_measure) == record.measures
+    return {name: endpoints["conv"] for name, endpoints in by_measure.items()}
 
 
-def test_figures_of_the_same_weights_stand_together():
-    found = after(record({"mlp": 1}), record({"svm": 2}), ASKED, anew=False)
-    assert figures(found) == {"mlp": 1, "svm": 2}
-    assert found.evaluation["cost"] == {"mlp": 1, "svm": 2}
-    assert found.trained == {"commit": "c{'mlp': 1}", "machine": "", "date": ""}
-    third = after(found, record({"ndm": 3}), {"ndm"}, anew=False)
-    assert third.trained == found.trained
-    assert found.failed == {}
+def test_metrics_of_the_same_weights_are_combined():
+    merged = merge(record({"mlp": 1}), record({"svm": 2}), REQUESTED, retrained=False)
+    assert values_of(merged) == {"mlp": 1, "svm": 2}
+    assert merged.evaluation["cost"] == {"mlp": 1, "svm": 2}
+    assert merged.trained == {"commit": "c{'mlp': 1}", "machine": "", "date": ""}
+    third = merge(merged, record({"ndm": 3}), {"ndm"}, retrained=False)
+    assert third.trained == merged.trained
+    assert merged.failed == {}
 
 
-def test_the_first_attempt_is_all_that_is_known():
+def test_the_first_attempt_is_the_record():
     now = record({"mlp": 1}, {"svm": "no"})
-    assert after(None, now, ASKED, anew=False) is now
-    assert after(record({}, {"train": "no"}), now, ASKED, anew=False) is now
+    assert merge(None, now, REQUESTED, retrained=False) is now
+    assert merge(record({}, {"train": "no"}), now, REQUESTED, retrained=False) is now
 
 
-@pytest.mark.parametrize("anew", [False, True])
-def test_an_attempt_without_figures_leaves_those_before(anew):
+@pytest.mark.parametrize("retrained", [False, True])
+def test_an_attempt_without_metrics_leaves_the_earlier_ones(retrained):
     now = record({}, {"train": "no"})
-    found = after(record({"mlp": 1}), now, ASKED, anew)
-    assert figures(found) == {"mlp": 1}
-    assert found.failed == {"train": "no"}
-    assert found.attempt == now.attempt
+    merged = merge(record({"mlp": 1}), now, REQUESTED, retrained)
+    assert values_of(merged) == {"mlp": 1}
+    assert merged.failed == {"train": "no"}
+    assert merged.attempt == now.attempt
 
 
 @pytest.mark.parametrize(("name", "value"), [("step", 2), ("images", "b")])
-def test_what_cannot_stand_together_is_told_and_left_out(name, value):
+def test_metrics_of_other_weights_or_images_are_reported_and_left_out(name, value):
     now = record({"svm": 2}, **{name: value})
-    found = after(record({"mlp": 1}), now, ASKED, anew=False)
-    assert figures(found) == {"mlp": 1}
-    assert f"are of {name} " in found.failed["evaluate"]
+    merged = merge(record({"mlp": 1}), now, REQUESTED, retrained=False)
+    assert values_of(merged) == {"mlp": 1}
+    assert f"are of {name} " in merged.failed["evaluate"]
 
 
-def test_new_weights_replace_what_they_have_all_figures_of():
+def test_metrics_of_new_weights_replace_old_ones_if_none_is_missing():
     before = record({"mlp": 1})
-    assert figures(after(before, record({"svm": 2}, {"mlp": "no"}), ASKED, anew=True)) == {"mlp": 1}
+    assert values_of(
+        merge(before, record({"svm": 2}, {"mlp": "no"}), REQUESTED, retrained=True)
+    ) == {"mlp": 1}
     both = record({"mlp": 3, "svm": 2})
-    assert after(before, both, ASKED, anew=True) is both
+    assert merge(before, both, REQUESTED, retrained=True) is both
 
 
 def test_failures_are_those_of_the_last_attempt_at_each_measure():
     before = record({"mlp": 1}, {"svm": "no", "ndm": "diverged", REFERENCES: "no", "train": "no"})
-    found = after(before, record({"svm": 2}), ASKED, anew=False)
-    assert found.failed == {"ndm": "diverged", REFERENCES: "no"}
-    found = after(before, record({"svm": 2}), {*ASKED, REFERENCES}, anew=False)
-    assert found.failed == {"ndm": "diverged"}
+    merged = merge(before, record({"svm": 2}), REQUESTED, retrained=False)
+    assert merged.failed == {"ndm": "diverged", REFERENCES: "no"}
+    merged = merge(before, record({"svm": 2}), {*REQUESTED, REFERENCES}, retrained=False)
+    assert merged.failed == {"ndm": "diverged"}

@@ -4,7 +4,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from made_representations import measured, representation, splits
+from sample_representations import measured, representation, splits
 from sklearn.cluster import KMeans
 
 from dim_tf.evaluation.measures.clusters import Clusters, assign_classes

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from made_representations import CLASSES, representation, splits
+from sample_representations import CLASSES, representation, splits
 
 from dim_tf.evaluation.measures.few_labels import FewLabels, stratified_indices
 from dim_tf.evaluation.measures.probes import Probe

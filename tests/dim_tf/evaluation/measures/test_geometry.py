@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from made_representations import measured, representation, splits
+from sample_representations import measured, representation, splits
 
 from dim_tf.evaluation.evaluation_data import EvaluationData, EvaluationSplit
 from dim_tf.evaluation.measures import geometry

@@ -1,7 +1,7 @@
 """Nearest neighbours: as a classifier and as figures."""
 
 import numpy as np
-from made_representations import measured, representation, splits
+from sample_representations import measured, representation, splits
 
 from dim_tf.evaluation.evaluation_data import EvaluationData, EvaluationSplit
 from dim_tf.evaluation.measures import knn

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from made_representations import representation, splits
+from sample_representations import representation, splits
 
 from dim_tf.evaluation.measures.prior_match import PriorMatch
 from dim_tf.evaluation.representation import Representation

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from made_representations import CLASSES, measured, representation, splits
+from sample_representations import CLASSES, measured, representation, splits
 
 from dim_tf.errors import RunError
 from dim_tf.evaluation.measures.few_labels import FewLabels

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from made_representations import representation, splits
+from sample_representations import representation, splits
 from threadpoolctl import threadpool_limits
 
 from dim_tf.evaluation.measures.projection import (

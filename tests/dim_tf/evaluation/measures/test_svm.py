@@ -1,7 +1,7 @@
 """Linear SVMs: their runs, and what did not converge."""
 
 import numpy as np
-from made_representations import CLASSES, representation, splits
+from sample_representations import CLASSES, representation, splits
 
 from dim_tf.evaluation.measures.svm import SupportVectorMachine
 from dim_tf.evaluation.representation import Representation

@@ -1,4 +1,4 @@
-"""Small files as people have them: laid out as real data sets, or everything in one folder."""
+"""Small files in the layout of real data sets, and a folder of files as people have them."""
 
 import importlib.util
 import io
@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from made_images import (
+from PIL import Image, features
+from sample_images import (
     chunk,
     netpbm,
     pixels,
@@ -21,7 +22,6 @@ from made_images import (
     with_png_chunks,
     with_webp_chunks,
 )
-from PIL import Image, features
 from tensorflow_datasets.datasets.celeb_a import celeb_a_dataset_builder
 
 from dim_tf.data.image_faults import Fault
@@ -31,7 +31,7 @@ ATTRIBUTES = tuple(reversed(celeb_a_dataset_builder.ATTR_HEADINGS))
 
 
 def jpeg(seed: int, height: int, width: int, channels: int = 3) -> bytes:
-    """A JPEG of coloured blocks and noise, another for each seed."""
+    """A JPEG of coloured blocks and noise, a different one for each seed."""
     rng = np.random.default_rng(seed)
     blocks = rng.integers(0, 256, (4, 4, channels)).astype(np.float32)
     noisy = tf.image.resize(blocks, [height, width]) + rng.normal(0, 30, (height, width, channels))
@@ -40,14 +40,14 @@ def jpeg(seed: int, height: int, width: int, channels: int = 3) -> bytes:
 
 
 def build(monkeypatch, name: str, data_dir: Path, downloads, **config) -> None:
-    """Lets TFDS's own builder make a data set of files that lie here instead of downloaded ones.
+    """Lets TFDS's own builder prepare a data set from local files instead of downloads.
 
     Args:
         monkeypatch: pytest's.
-        name: of the data set.
+        name: Data set.
         data_dir: TFDS's folder.
-        downloads: what the builder gets for what it would download, and unpack.
-        config: of `DownloadConfig`.
+        downloads: Files that the builder receives in place of its downloads.
+        config: Arguments of `DownloadConfig`.
     """
     manager = tfds.download.DownloadManager
     for method in ("download", "download_and_extract"):
@@ -132,10 +132,10 @@ def mixed_folder(folder: Path) -> dict[str, str]:
     """Some 200 files as phones, cameras, microscopes, NAS and attackers leave them in one folder.
 
     Args:
-        folder: is made.
+        folder: Is created.
 
     Returns:
-        For each file's name, relative to the folder, what has to become of it: "image",
+        For each file's name, relative to the folder, the expected outcome: "image",
         "duplicate of NAME", "tiny", "unreadable: REASON" (`Fault.told`), "other", "hidden" or
         "system folder".
     """
@@ -143,11 +143,11 @@ def mixed_folder(folder: Path) -> dict[str, str]:
     mixed.write_photographs()
     mixed.write_formats()
     mixed.write_16_bits()
-    mixed.write_what_phones_add()
+    mixed.write_phone_files()
     mixed.write_orientations()
     mixed.write_duplicates()
     mixed.write_unreadable()
-    mixed.write_what_is_not_asked_for()
+    mixed.write_other_files()
     mixed.write_names()
     return mixed.fates
 
@@ -168,7 +168,7 @@ class _MixedFolder:
         self.write(name, octets, f"unreadable: {fault.told}")
 
     def picture(self) -> Image.Image:
-        """One that no other file has."""
+        """A different image at each call."""
         self.number += 1
         return Image.fromarray(pixels(self.number, 48 + self.number % 24, 80))
 
@@ -236,7 +236,7 @@ class _MixedFolder:
         self.write("microscope/planes.tif", tiff_16(values(), planar=True))
         self.write("microscope/a.pgm", netpbm(5, values()[..., 0], 65535))
 
-    def write_what_phones_add(self):
+    def write_phone_files(self):
         self.write("phone/motion.jpg", self.encoded("JPEG") + b"\xff\xda" * 65)
         self.write("phone/burst.jpg", self.encoded("JPEG") + self.encoded("JPEG") * 70)
         panorama = {"save_all": True, "append_images": [self.picture()]}
@@ -329,7 +329,7 @@ class _MixedFolder:
         (self.folder / link).symlink_to("nowhere.jpg")
         self.fates[link] = f"unreadable: {Fault.UNREADABLE.told}"
 
-    def write_what_is_not_asked_for(self):
+    def write_other_files(self):
         for name, octets in (
             ("README.txt", b"photos of 2019"),
             ("labels.csv", b"name,label\n000.jpg,cat\n"),

@@ -1,4 +1,4 @@
-"""A tiny experiment that is disturbed, in processes of their own, and the record of how it went."""
+"""A tiny experiment in processes that faults are injected into, and a record of the outcomes."""
 
 import datetime
 import fcntl
@@ -25,12 +25,12 @@ SMALL += ["--probe_epochs=1", "--probe_seeds=1"]
 TRAIN = ["--mode=train", "--steps=160", "--checkpoint_every=10"]
 EVALUATE = ["--mode=evaluate", "--measures=knn,linear,clusters,projection"]
 EXPORT = ["--mode=export"]
-DATA_LINE = "data: "  # what a run prints when TensorFlow is imported and the images are there
+DATA_LINE = "data: "  # printed once TensorFlow is imported and the images are loaded
 END_SECONDS = 60  # within which a signal ends a run, on a busy machine
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen:
-    """Starts the program in `folder`; what it prints goes to printed.txt and errors.txt there."""
+    """Starts the program in `folder`; its output goes to printed.txt and errors.txt there."""
     folder.mkdir(exist_ok=True)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     with (
@@ -54,7 +54,7 @@ def wait_for(process: subprocess.Popen, folder: Path, text: str) -> None:
 
 
 def run(folder: Path, *arguments: str) -> tuple[int, str, str]:
-    """Runs the program to its end; its exit status, what it printed, and its errors."""
+    """Runs the program to its end; returns its exit status, output and errors."""
     process = start(folder, *arguments)
     process.wait(timeout=600)
     return process.returncode, *(
@@ -62,15 +62,15 @@ def run(folder: Path, *arguments: str) -> tuple[int, str, str]:
     )
 
 
-def complete(folder: Path, *arguments: str) -> str:
-    """Runs the program, which must succeed; what it printed."""
+def run_to_success(folder: Path, *arguments: str) -> str:
+    """Runs the program, which must succeed; returns its output."""
     status, printed, errors = run(folder, *arguments)
     assert status == 0, errors[-3000:]
     return printed
 
 
-def timed(folder: Path, *arguments: str) -> float:
-    """Runs the program, which must succeed; seconds after its images were there."""
+def run_timed(folder: Path, *arguments: str) -> float:
+    """Runs the program, which must succeed; returns the seconds after its images were loaded."""
     process = start(folder, *arguments)
     wait_for(process, folder, DATA_LINE)
     began = time.monotonic()
@@ -78,8 +78,8 @@ def timed(folder: Path, *arguments: str) -> float:
     return time.monotonic() - began
 
 
-def signalled(folder: Path, number: int, seconds: float, *arguments: str) -> int:
-    """Starts the program and signals it so long after its images are there; its exit status."""
+def run_and_signal(folder: Path, number: int, seconds: float, *arguments: str) -> int:
+    """Signals the program some seconds after its images are loaded; returns its exit status."""
     process = start(folder, *arguments)
     wait_for(process, folder, DATA_LINE)
     time.sleep(seconds)
@@ -87,8 +87,8 @@ def signalled(folder: Path, number: int, seconds: float, *arguments: str) -> int
     return process.wait(timeout=END_SECONDS)
 
 
-def the_error(errors: str) -> str:
-    """The one line that says what failed; there must be one and no traceback."""
+def error_line(errors: str) -> str:
+    """The one line that says what failed; fails if there is none, or a traceback."""
     assert "Traceback" not in errors, errors[-3000:]
     lines = [line for line in errors.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1, errors[-3000:]
@@ -106,14 +106,14 @@ def losses(folder: Path) -> list[dict]:
     return [{k: v for k, v in entry.items() if k != "images_per_second"} for entry in entries]
 
 
-def figures(folder: Path) -> dict:
-    """evaluation.json without what depends on the speed."""
-    found = json.loads((run_folder(folder) / "evaluation.json").read_text())
-    return {name: value for name, value in found.items() if name not in ("cost", "sha256")}
+def metrics(folder: Path) -> dict:
+    """evaluation.json without the entries that depend on the speed."""
+    evaluation = json.loads((run_folder(folder) / "evaluation.json").read_text())
+    return {name: value for name, value in evaluation.items() if name not in ("cost", "sha256")}
 
 
 def newest_step(folder: Path) -> int:
-    """Of the good checkpoints."""
+    """Step of the newest valid checkpoint."""
     return checkpoint_files.newest_good(run_folder(folder) / "checkpoints").step
 
 
@@ -124,7 +124,7 @@ def leftovers(folder: Path) -> list[Path]:
 
 
 def features(folder: Path) -> list[np.ndarray]:
-    """Those that each published version gives of the same images."""
+    """The features that each published version computes for the same images."""
     exported = folder / "exported/small"
     pixels = data.load("digits", data.Request()).test.images[:8].repeat(3, -1)
     images = tf.constant(pixels.astype(np.float32) / 255)
@@ -135,7 +135,7 @@ def features(folder: Path) -> list[np.ndarray]:
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    """Name → content, of everything in a folder but the events of TensorBoard."""
+    """Content by name of all files in a folder, without TensorBoard's events."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -143,12 +143,12 @@ def files_of(folder: Path) -> dict[str, bytes]:
     }
 
 
-def note(fault: str, **found) -> None:
-    """Writes how a fault went into docs/results/faults.json, beside the others."""
+def record_fault(fault: str, **outcome) -> None:
+    """Adds the outcome of a fault to docs/results/faults.json."""
     with open(RESULT.parent / "objectives.json") as lock:  # two processes may run the tests
         fcntl.flock(lock, fcntl.LOCK_EX)
-        known = json.loads(RESULT.read_text())["faults"] if RESULT.exists() else {}
-        known[fault] = {"date": datetime.date.today().isoformat(), **found}
-        told = {"command": COMMAND, "faults": dict(sorted(known.items()))}
-        text = re.sub(r"/[^ ]*/test_[^/ ]*/", "", json.dumps(told, indent=1))
+        faults = json.loads(RESULT.read_text())["faults"] if RESULT.exists() else {}
+        faults[fault] = {"date": datetime.date.today().isoformat(), **outcome}
+        content = {"command": COMMAND, "faults": dict(sorted(faults.items()))}
+        text = re.sub(r"/[^ ]*/test_[^/ ]*/", "", json.dumps(content, indent=1))
         RESULT.write_text(text + "\n")

@@ -1,9 +1,13 @@
-"""Stands for `python -m dim_tf.main` in the tests of tables: trains in "steps", measures nothing.
+"""Replaces `python -m dim_tf.main` in the tests of tables: it neither trains nor measures.
 
-Environment: FAKE_STEPS, of 0.02 s each; FAKE_STEP, that of the checkpoint; FAKE_SAVES, seconds that
-stopping takes; FAKE_FAILS, a stage that fails; FAKE_LACKS, a measure that fails;
-FAKE_LACKS_REFERENCE, one that fails of pixels; FAKE_DAMAGES, not empty: evaluation.json is cut off.
-A step is a line of steps.txt, so that what was done twice shows.
+A step is a line of steps.txt, so that repeated steps show. Environment variables:
+    FAKE_STEPS: number of steps, of 0.02 s each.
+    FAKE_STEP: step of the checkpoint.
+    FAKE_SAVES: seconds that stopping takes.
+    FAKE_FAILS: stage that fails.
+    FAKE_LACKS: measure that fails.
+    FAKE_LACKS_REFERENCE: measure that fails for raw pixels.
+    FAKE_DAMAGES: if not empty, evaluation.json is cut off.
 """
 
 import json
@@ -28,11 +32,11 @@ def main(flags):
 
 
 def train(folder):
-    stopped = []
-    signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
+    signals = []
+    signal.signal(signal.SIGTERM, lambda number, frame: signals.append(number))
     (folder / "checkpoints").mkdir(exist_ok=True)
-    alone = folder / "in_use"
-    os.close(os.open(alone, os.O_CREAT | os.O_EXCL))  # two at once would fail here
+    in_use = folder / "in_use"
+    os.close(os.open(in_use, os.O_CREAT | os.O_EXCL))  # two at once would fail here
     try:
         steps = folder / "steps.txt"
         done = len(steps.read_text().splitlines()) if steps.exists() else 0
@@ -40,37 +44,37 @@ def train(folder):
             time.sleep(0.02)
             with steps.open("a") as file:
                 file.write(f"{step}\n")
-            if stopped:
+            if signals:
                 time.sleep(float(os.environ.get("FAKE_SAVES", "0")))
                 return 143
     finally:
-        alone.unlink()
+        in_use.unlink()
     return 0
 
 
 def evaluate(folder, flags):
     lacks = os.environ.get("FAKE_LACKS", "")
-    wanted = [name for name in flags["measures"].split(",") if name in ENDPOINTS]
+    measures = [name for name in flags["measures"].split(",") if name in ENDPOINTS]
     protocol = {"step": int(os.environ.get("FAKE_STEP", "2")), "budget_steps": 2}
     evaluation = {"measures": {}, "protocol": protocol, "references": {}}
-    for name in wanted:
+    for name in measures:
         if name == lacks:
             evaluation["protocol"][name] = "failed: it diverged"
             continue
-        measure, endpoints = ENDPOINTS[name]
+        metric, endpoints = ENDPOINTS[name]
         value = 0.5 + 0.1 * int(flags.get("seed", "0"))
-        evaluation[measure] = dict.fromkeys(endpoints, value)
+        evaluation[metric] = dict.fromkeys(endpoints, value)
         if os.environ.get("FAKE_LACKS_REFERENCE") == name:
             evaluation["protocol"][f"{name} of raw pixels"] = "failed: it diverged"
         elif flags.get("floors") != "false":
-            of_weights = dict.fromkeys(endpoints, 0.125)
+            random_values = dict.fromkeys(endpoints, 0.125)
             evaluation["references"] = {
-                "random_encoder": {measure: of_weights},
-                "pixels": {measure: {"pixels": 0.25}},
+                "random_encoder": {metric: random_values},
+                "pixels": {metric: {"pixels": 0.25}},
             }
     text = json.dumps(evaluation)
     (folder / "evaluation.json").write_text(text[:-1] if os.environ.get("FAKE_DAMAGES") else text)
-    return 1 if {lacks, os.environ.get("FAKE_LACKS_REFERENCE")} & set(wanted) else 0
+    return 1 if {lacks, os.environ.get("FAKE_LACKS_REFERENCE")} & set(measures) else 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Representations whose worth is known, for the tests of the measures."""
+"""Representations of known quality, for the tests of the measures."""
 
 import numpy as np
 
@@ -18,34 +18,34 @@ def splits(train=256, test=128, *, multi_label=False, labelled=True):
             labels = np.zeros((count, 0), np.int64)
         return EvaluationSplit(rng.integers(0, 256, (count, 4, 4, 1), np.uint8), labels)
 
-    return EvaluationData(split(train), split(test), tuple("abcd") if labelled else (), "made")
+    return EvaluationData(split(train), split(test), tuple("abcd") if labelled else (), "sample")
 
 
 def representation(kind, data):
-    """Features that tell all about the label, also twice, nothing, or are noise alone."""
+    """Features that are the label ("ideal"), the label twice, constant, or random."""
     rng = np.random.default_rng(1)
 
     def features(split):
         one_hot = np.eye(CLASSES)[split.labels] if data.has_classes else split.labels
-        made = {
+        values = {
             "ideal": one_hot,
             "duplicated": np.concatenate([one_hot, one_hot], axis=1),
             "constant": np.ones((len(split), 3)),
             "random": rng.normal(size=(len(split), 8)),
         }[kind]
-        return {"global": made.astype(np.float32)}
+        return {"global": values.astype(np.float32)}
 
     return Representation(features(data.train), features(data.test), data)
 
 
 def measured(kind, make, **kwargs):
-    """The results of the measure that `make` builds of such a representation, by name."""
+    """The results, by name, of the measure that `make` builds for a representation."""
     data = splits(**kwargs)
     return {r.metric: r for r in make(representation(kind, data)).run()}
 
 
-class Elsewhere:
-    """Images that are not in memory, as those of a folder."""
+class LazyImages:
+    """Images that are read when they are indexed, like those of a folder."""
 
     def __init__(self, images):
         self._images = images
@@ -54,5 +54,5 @@ class Elsewhere:
     def __len__(self):
         return len(self._images)
 
-    def __getitem__(self, rows):
-        return self._images[rows]
+    def __getitem__(self, indices):
+        return self._images[indices]

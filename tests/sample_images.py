@@ -1,4 +1,4 @@
-"""Image files for the tests: of folders, and of kinds that Pillow does not write."""
+"""Image files for the tests: folders of them, and kinds that Pillow cannot write."""
 
 import struct
 import zlib
@@ -8,7 +8,7 @@ from PIL import Image
 
 
 def pixels(number, height=24, width=24):
-    """An image that no other number has: smooth, so that JPEG keeps it."""
+    """A different image for each number; smooth, so that JPEG preserves it."""
     y, x = np.mgrid[0:height, 0:width]
     waves = np.sin(x / (2 + number % 7)) + np.cos(y / (2 + number % 11))
     colour = np.array([number * 37 % 256, number * 91 % 256, number * 151 % 256])
@@ -16,33 +16,33 @@ def pixels(number, height=24, width=24):
 
 
 def save(path, number=0, image=None, **options):
-    """Writes an image file, its format by the suffix; returns its path."""
+    """Writes an image file in the format of the suffix; returns its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    made = Image.fromarray(pixels(number)) if image is None else image
-    made.save(path, **options)
+    image = Image.fromarray(pixels(number)) if image is None else image
+    image.save(path, **options)
     return path
 
 
 def tree(folder, count, name="{:03d}.png"):
-    """That many images; `name` may have folders."""
+    """Writes `count` images; `name` may contain folders. Returns the folder."""
     for number in range(count):
         save(folder / name.format(number), number)
     return folder
 
 
 def chunk(kind, content):
-    """A PNG's chunk."""
+    """A chunk of a PNG."""
     crc = struct.pack(">I", zlib.crc32(kind + content))
     return struct.pack(">I", len(content)) + kind + content + crc
 
 
 def with_png_chunks(png, *chunks):
-    """A PNG with more chunks behind its header."""
+    """A PNG with more chunks after its header."""
     return png[:33] + b"".join(chunks) + png[33:]
 
 
 def with_webp_chunks(webp, size, *chunks, flags=0x0C):
-    """A simple WebP made an extended one, with more chunks (name, content) behind its image."""
+    """A simple WebP as an extended one, with more chunks (name, content) after its image."""
     extended = bytes((flags, 0, 0, 0)) + b"".join((n - 1).to_bytes(3, "little") for n in size)
     image = (webp[12:16], webp[20:])
     return webp_of((b"VP8X", extended), image, *chunks)
@@ -86,9 +86,9 @@ def tiff_16(values, order="<", planar=False, deflate=False, photometric=None):
 
 
 def tiff_of(tags, pixels, order="<", strips=None):
-    """A TIFF of tags with whole numbers; with `strips`, their lengths, tag 273 says where each is.
+    """A TIFF with tags of integers; `strips`: lengths of the strips that tag 273 locates.
 
-    Numbers of which a tag has several are behind the directory, before the pixels.
+    Several numbers of one tag are stored between the directory and the pixels.
     """
     if strips:
         tags = {**tags, 273: [0] * len(strips)}

@@ -1,21 +1,21 @@
-"""What a table tells: figures over seeds, the paper's beside them, order, gaps."""
+"""Written tables: metrics over seeds, the paper's values, ranking, gaps."""
 
 import json
 import re
 
 from dim_tf.experiment import Experiment
-from dim_tf.tables import written
-from dim_tf.tables.plan import identity, make_plan
-from dim_tf.tables.records import Record, path_of
+from dim_tf.tables import formatting
+from dim_tf.tables.plan import make_plan, result_settings
+from dim_tf.tables.records import Record, record_path
 from dim_tf.tables.summary import summarise
-from dim_tf.tables.written import write
+from dim_tf.tables.writers import write
 
 KINDS = {"mlp_probe": {"unit": "fraction", "better": "higher", "title": "MLP probe"}}
 
 
-def plan_of(folder, table="1", **others):
-    given = {"table": table, "dataset": "cifar10", "run_dir": str(folder), **others}
-    return make_plan(Experiment(name="t", **given), given)
+def plan_of(folder, table="1", **changes):
+    settings = {"table": table, "dataset": "cifar10", "run_dir": str(folder), **changes}
+    return make_plan(Experiment(name="t", **settings), settings)
 
 
 def finish(plan, key, seed, evaluation, failed=None):
@@ -24,7 +24,7 @@ def finish(plan, key, seed, evaluation, failed=None):
     record = Record(
         row=key,
         seed=seed,
-        settings=identity(job.experiment),
+        settings=result_settings(job.experiment),
         measures=list(job.experiment.measure_names),
         evaluation={"measures": KINDS, "protocol": {"step": 1}, **evaluation},
         failed=failed or {},
@@ -34,16 +34,16 @@ def finish(plan, key, seed, evaluation, failed=None):
         date=f"2026-01-0{seed + 1}T00:00:00+00:00",
         command="python",
     )
-    record.write(path_of(plan.folder, job.name))
+    record.write(record_path(plan.folder, job.name))
 
 
 def probes(conv, fc=0.5, latent=0.4):
     return {"mlp_probe": {"conv": conv, "fc": fc, "global": latent}}
 
 
-def told(plan):
+def markdown_of(plan):
     write(plan)
-    return (plan.folder / f"{plan.name}.md").read_text(encoding="utf-8")
+    return (plan.folder / f"{plan.file_stem}.md").read_text(encoding="utf-8")
 
 
 def cells(markdown, name):
@@ -51,42 +51,42 @@ def cells(markdown, name):
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
-def test_figures_are_means_over_seeds_with_the_papers_beside(tmp_path):
+def test_values_are_means_over_seeds_beside_the_papers(tmp_path):
     plan = plan_of(tmp_path, table_seeds="0,1")
     finish(plan, "dim_l_jsd", 0, probes(0.62))
     finish(plan, "dim_l_jsd", 1, probes(0.64))
     finish(plan, "dim_l_infonce", 0, probes(0.66))
-    text = told(plan)
-    found = cells(text, "DIM(L) JSD")
-    assert found[1:3] == ["63.0 ± 1.4", "73.25"]
-    assert found[-2:] == ["0, 1", "2.0 min"]
+    text = markdown_of(plan)
+    row = cells(text, "DIM(L) JSD")
+    assert row[1:3] == ["63.0 ± 1.4", "73.25"]
+    assert row[-2:] == ["0, 1", "2.0 min"]
     assert cells(text, "DIM(L) infoNCE")[1:3] == ["66.0", "75.21"]
     assert "- DIM(L) infoNCE: seed 1: not run" in text
     assert cells(text, "DIM(L) DV*")[1:3] == ["seed 0: not run", "72.66"]
 
 
-def test_order_is_compared_with_the_papers(tmp_path):
+def test_the_ranking_is_compared_with_the_papers(tmp_path):
     plan = plan_of(tmp_path)
     finish(plan, "dim_l_jsd", 0, probes(0.60, fc=0.60))
     finish(plan, "dim_l_infonce", 0, probes(0.65, fc=0.55))
     finish(plan, "dim_g_jsd", 0, probes(0.50, fc=0.50))
-    orders = {order.column.endpoint: order for order in summarise(plan).orders}
-    assert (orders["conv"].pairs, orders["conv"].different) == (3, [])
-    assert orders["conv"].ours == ["DIM(L) infoNCE", "DIM(L) JSD", "DIM(G)"]
-    assert orders["fc"].different == [("DIM(L) infoNCE", "DIM(L) JSD")]
-    text = told(plan)
-    assert "fc: 2 of 3 pairs of rows stand as in the paper." in text
+    rankings = {ranking.column.endpoint: ranking for ranking in summarise(plan).rankings}
+    assert (rankings["conv"].pairs, rankings["conv"].discordant) == (3, [])
+    assert rankings["conv"].ours == ["DIM(L) infoNCE", "DIM(L) JSD", "DIM(G)"]
+    assert rankings["fc"].discordant == [("DIM(L) infoNCE", "DIM(L) JSD")]
+    text = markdown_of(plan)
+    assert "fc: 2 of 3 pairs of rows are ranked as in the paper." in text
     assert "Only in the paper: DIM(L) infoNCE above DIM(L) JSD." in text
 
 
-def test_full_supervision_has_no_place_in_the_order(tmp_path):
-    """The paper's figure is the network's accuracy, ours a probe's."""
+def test_full_supervision_is_excluded_from_the_ranking(tmp_path):
+    """The paper's value is the network's accuracy, ours a probe's."""
     plan = plan_of(tmp_path)
     for key, conv in (("dim_l_jsd", 0.60), ("dim_g_jsd", 0.50), ("supervised", 0.40)):
         finish(plan, key, 0, probes(conv))
-    orders = {order.column.endpoint: order for order in summarise(plan).orders}
-    assert orders["conv"].ours == ["DIM(L) JSD", "DIM(G)"]
-    assert "it has no place in the order" in told(plan)
+    rankings = {ranking.column.endpoint: ranking for ranking in summarise(plan).rankings}
+    assert rankings["conv"].ours == ["DIM(L) JSD", "DIM(G)"]
+    assert "excluded from the ranking" in markdown_of(plan)
 
 
 def test_gaps_say_why(tmp_path):
@@ -95,50 +95,52 @@ def test_gaps_say_why(tmp_path):
     measured = {"svm": {"conv": 0.6}, "measures": kinds}
     protocol = {"step": 1, "reconstruction": "left out: needs pictures"}
     finish(plan, "dim_g_jsd", 0, {**measured, "protocol": protocol}, {"mine": "it diverged"})
-    line = next(line for line in summarise(plan).lines if line.row.key == "dim_g_jsd")
-    assert line.gaps == [
+    row = next(row for row in summarise(plan).rows if row.definition.key == "dim_g_jsd")
+    assert row.gaps == [
         "mine failed: it diverged",
-        "SVM fc: this encoder has no such figure",
-        "SVM Y: this encoder has no such figure",
+        "SVM fc: this encoder has no such metric",
+        "SVM Y: this encoder has no such metric",
         "MS-SSIM: left out: needs pictures",
-        "NDM: this encoder has no such figure",
-        "NDM without sigmoid: this encoder has no such figure",
+        "NDM: this encoder has no such metric",
+        "NDM without sigmoid: this encoder has no such metric",
     ]
 
 
-def test_what_does_not_compare_stands_in_brackets_and_has_no_order(tmp_path):
+def test_what_does_not_compare_is_in_brackets_and_is_not_ranked(tmp_path):
     plan = plan_of(tmp_path, table="3")
     for key, value in (("dim_g_jsd", 3.0), ("dim_l_jsd", 4.0)):
         finish(plan, key, 0, {"mine": {"global": value}, "ms_ssim": {"global": 0.5}})
-    text = told(plan)
+    text = markdown_of(plan)
     assert cells(text, "DIM(G)")[7:11] == ["0.5", "(0.49)", "3", "(49.63)"]
     assert "pairs of rows" not in text
     assert "MINE, NDM, NDM without sigmoid: not comparable with the paper's" in text
 
 
-def test_rows_of_other_images_are_told(tmp_path):
+def test_rows_of_other_images_are_named(tmp_path):
     plan = plan_of(tmp_path)
     for key, seen in (("dim_l_jsd", "1"), ("vae", "2"), ("ae", "1")):
         finish(plan, key, 0, {**probes(0.5), "protocol": {"step": 1, "images": seen}})
-    assert "Not all rows saw the same images" in told(plan)
-    assert "do not compare: VAE; AE*, DIM(L) JSD." in told(plan)
+    assert "Not all rows used the same images" in markdown_of(plan)
+    assert "do not compare: VAE; AE*, DIM(L) JSD." in markdown_of(plan)
     finish(plan, "vae", 0, {**probes(0.5), "protocol": {"step": 1, "images": "1"}})
-    assert "same images" not in told(plan)
+    assert "same images" not in markdown_of(plan)
 
 
-def test_figures_of_other_settings_are_not_shown(tmp_path):
+def test_metrics_of_other_settings_are_not_shown(tmp_path):
     finish(plan_of(tmp_path, epochs=3), "dim_l_jsd", 0, probes(0.9))
-    line = next(row for row in summarise(plan_of(tmp_path)).lines if row.row.key == "dim_l_jsd")
+    line = next(
+        row for row in summarise(plan_of(tmp_path)).rows if row.definition.key == "dim_l_jsd"
+    )
     assert line.records == []
     assert "epochs: 3 -> 20" in line.gaps[0]
 
 
-def test_a_data_set_that_the_paper_does_not_have(tmp_path):
+def test_a_data_set_that_the_paper_lacks(tmp_path):
     plan = plan_of(tmp_path, dataset="digits")
     finish(plan, "dim_l_jsd", 0, probes(0.9))
-    text = told(plan)
+    text = markdown_of(plan)
     assert cells(text, "DIM(L) JSD")[1:3] == ["90.0", ""]
-    assert "The paper has no figures of digits in this table." in text
+    assert "The paper has no values for digits in this table." in text
 
 
 def test_the_page_has_the_table_and_loads_nothing(tmp_path):
@@ -153,6 +155,15 @@ def test_the_page_has_the_table_and_loads_nothing(tmp_path):
     assert not re.findall(r'(?:src|href)="(?!#|data:)', page)
 
 
+def test_no_path_of_this_machine_is_written(tmp_path):
+    plan = plan_of(tmp_path, data_dir="/secret/data", epochs=2)
+    finish(plan, "dim_l_jsd", 0, probes(0.62))
+    text = markdown_of(plan) + (tmp_path / "table1.json").read_text(encoding="utf-8")
+    assert "/secret" not in text
+    assert str(tmp_path) not in text
+    assert "--mode=table --table=1 --dataset=cifar10 --epochs=2" in text
+
+
 def test_no_text_of_a_record_becomes_markup_on_the_page(tmp_path):
     hostile = "<script>alert(1)</script>"
     plan = plan_of(tmp_path)
@@ -165,16 +176,7 @@ def test_no_text_of_a_record_becomes_markup_on_the_page(tmp_path):
     assert page.count("&lt;script&gt;alert(1)") == 3  # a gap; a name in the protocol and its text
 
 
-def test_no_folder_of_this_machine_is_told(tmp_path):
-    plan = plan_of(tmp_path, data_dir="/secret/data", epochs=2)
-    finish(plan, "dim_l_jsd", 0, probes(0.62))
-    text = told(plan) + (tmp_path / "table1.json").read_text(encoding="utf-8")
-    assert "/secret" not in text
-    assert str(tmp_path) not in text
-    assert "--mode=table --table=1 --dataset=cifar10 --epochs=2" in text
-
-
-def test_a_row_that_is_finished_while_the_table_is_written_is_in_it(tmp_path, monkeypatch):
+def test_a_row_that_finishes_while_the_table_is_written_is_in_it(tmp_path, monkeypatch):
     plan = plan_of(tmp_path)
     from dim_tf.tables import table_page
 
@@ -188,49 +190,49 @@ def test_a_row_that_is_finished_while_the_table_is_written_is_in_it(tmp_path, mo
     monkeypatch.setattr(table_page, "write_table_page", slow)
     write(plan)
     table = json.loads((tmp_path / "table1.json").read_text(encoding="utf-8"))
-    found = {row["row"]: row["figures"] for row in table["rows"] if row["figures"]}
-    assert set(found) == {"dim_l_jsd", "dim_l_dv"}
+    by_row = {row["row"]: row["metrics"] for row in table["rows"] if row["metrics"]}
+    assert set(by_row) == {"dim_l_jsd", "dim_l_dv"}
 
 
-def test_figures_of_held_out_images_stand_without_the_papers(tmp_path):
+def test_metrics_of_held_out_images_are_not_compared_with_the_papers(tmp_path):
     plan = plan_of(tmp_path, holdout=0.1)
     finish(plan, "dim_l_jsd", 0, probes(0.62))
-    text = told(plan)
+    text = markdown_of(plan)
     assert cells(text, "DIM(L) JSD")[1:3] == ["62.0", ""]
     assert "Measured on 10 % of the training images, held out" in text
-    assert "The paper has no figures" not in text
+    assert "The paper has no values" not in text
 
 
-def test_settings_that_are_no_defaults_are_told(tmp_path):
+def test_settings_that_differ_from_their_defaults_are_shown(tmp_path):
     plan = plan_of(tmp_path, schedule="cosine", holdout=0.1, augment="crop_flip")
-    found = written.words.shared_settings(plan)
-    assert found["schedule"] == "cosine"
-    assert found["holdout"] == 0.1
-    assert found["augment"] == "crop_flip"
-    assert "estimator" not in found  # each row's own
-    assert "weight_decay" not in found
+    settings = formatting.shared_settings(plan)
+    assert settings["schedule"] == "cosine"
+    assert settings["holdout"] == 0.1
+    assert settings["augment"] == "crop_flip"
+    assert "estimator" not in settings  # each row's own
+    assert "weight_decay" not in settings
 
 
-def test_the_command_is_that_of_the_rows_that_have_figures(tmp_path):
-    """Whoever wrote it last: several commands may each have run some of the rows."""
+def test_the_command_names_the_rows_that_have_metrics(tmp_path):
+    """Whichever command wrote it last: each of several may have run some of the rows."""
     plan = plan_of(tmp_path, table_seeds="0,1", rows="dim_l_infonce:2,vae:1")
-    assert "--rows=dim_l_infonce:2,vae:1" in told(plan)
+    assert "--rows=dim_l_infonce:2,vae:1" in markdown_of(plan)
     for key, seed in (("dim_l_infonce", 0), ("dim_l_infonce", 1), ("vae", 0), ("ae", 1)):
         finish(plan, key, seed, probes(0.6))
     for writer in (plan, plan_of(tmp_path, rows="vae")):
-        text = told(writer)
+        text = markdown_of(writer)
         # ae has the second seed alone, which NAME:1 would not be.
         assert "--rows=vae:1,ae,dim_l_infonce" in text
         assert "--table_seeds=0,1" in text
 
 
-def test_a_seed_that_another_table_measured_is_shown_only_where_it_has_figures(tmp_path):
+def test_a_seed_that_another_table_measured_is_shown_only_where_it_has_metrics(tmp_path):
     finish(plan_of(tmp_path), "dim_l_jsd", 0, {**probes(0.6), "svm": {"conv": 0.5}})
     finish(plan_of(tmp_path, table_seeds="1"), "dim_l_jsd", 1, probes(0.7))
-    text = told(plan_of(tmp_path, table="3", rows="dim_l_jsd"))
+    text = markdown_of(plan_of(tmp_path, table="3", rows="dim_l_jsd"))
     assert cells(text, "DIM(L)")[1] == "50.0"
     assert "of seed 1" not in text
     assert "--table_seeds=0,1" not in text
-    assert "SVM conv of seed 1: not measured" in told(
+    assert "SVM conv of seed 1: not measured" in markdown_of(
         plan_of(tmp_path, table="3", rows="dim_l_jsd", table_seeds="0,1")
     )

@@ -1,0 +1,44 @@
+"""Settings as command lines."""
+
+import dataclasses
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dim_tf.experiment import Experiment
+from dim_tf.tables.plan import PATH_SETTINGS, Job
+
+
+def to_flags(settings: Mapping[str, Any]) -> list[str]:
+    """Flags that give these settings, one each."""
+    return [
+        f"--{name}={str(value).lower() if isinstance(value, bool) else value}"
+        for name, value in settings.items()
+    ]
+
+
+def experiment_flags(experiment: Experiment, measures: Sequence[str] = ()) -> list[str]:
+    """The flags of an experiment: each setting that differs from its default.
+
+    Args:
+        experiment: Settings.
+        measures: Names that replace the experiment's --measures, unless empty.
+    """
+    fields = dataclasses.fields(experiment)
+    settings = {field.name: getattr(experiment, field.name) for field in fields}
+    if measures:
+        settings["measures"] = ",".join(measures)
+    defaults = {field.name: field.default for field in fields}
+    return to_flags({name: v for name, v in settings.items() if v != defaults[name]})
+
+
+def job_command(job: Job, measures: Sequence[str] = ()) -> str:
+    """The command that reproduces a job by itself, without this machine's paths.
+
+    Args:
+        job: Run of a row.
+        measures: Names that replace the job's --measures, unless empty.
+    """
+    flags = experiment_flags(job.experiment, measures)
+    flags = [f for f in flags if f[2:].partition("=")[0] not in PATH_SETTINGS]
+    return shlex.join(["python", "-m", "dim_tf.main", "--mode=train,evaluate", *flags])
