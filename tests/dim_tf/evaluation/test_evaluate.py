@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from joblib.externals.loky.process_executor import TerminatedWorkerError
-from made_representations import Elsewhere
+from synthetic_representations import ImagesOnDisk
 
 from dim_tf import stages
 from dim_tf.data.splits import Split, Splits
@@ -264,7 +264,7 @@ def test_without_labels_the_rest_is_measured(splits, monkeypatch, tmp_path):
 def test_measures_see_as_many_images_as_fit_into_memory(splits):
     """Of those that are on disk; with their labels."""
     on_disk = dataclasses.replace(
-        splits, train=Split(Elsewhere(splits.train.images), splits.train.labels)
+        splits, train=Split(ImagesOnDisk(splits.train.images), splits.train.labels)
     )
     found = EvaluationData.from_splits(on_disk, max_train_images=50, max_test_images=20)
     assert (len(found.train), len(found.test)) == (50, 30)  # the test images are in memory

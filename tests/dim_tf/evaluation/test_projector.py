@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from google.protobuf import text_format
-from made_representations import representation, splits
 from PIL import Image
+from synthetic_representations import evaluation_data, representation
 from tensorboard.plugins.projector import projector_config_pb2
 
 from dim_tf.evaluation import projector
@@ -12,7 +12,7 @@ from dim_tf.evaluation import projector
 
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_files(tmp_path, multi_label):
-    data = splits(test=60, multi_label=multi_label)
+    data = evaluation_data(test=60, multi_label=multi_label)
     r = representation("random", data)
     folder = tmp_path / "tensorboard"
     projector.write(folder, r, max_images=50)
@@ -46,12 +46,12 @@ def test_files(tmp_path, multi_label):
 
 def test_without_labels_rows_have_numbers_and_no_header(tmp_path):
     """The plug-in takes the first line of one column for an image's."""
-    projector.write(tmp_path, representation("random", splits(test=4, labelled=False)))
+    projector.write(tmp_path, representation("random", evaluation_data(test=4, labelled=False)))
     assert (tmp_path / "metadata.tsv").read_text().splitlines() == ["0", "1", "2", "3"]
 
 
 def test_names_that_would_break_a_line(tmp_path):
-    data = splits(test=4)
+    data = evaluation_data(test=4)
     object.__setattr__(data, "label_names", ("a\tb", "c\nd", "e", "f"))
     projector.write(tmp_path, representation("random", data))
     lines = (tmp_path / "metadata.tsv").read_text().splitlines()

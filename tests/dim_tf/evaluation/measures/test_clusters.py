@@ -4,8 +4,8 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from made_representations import measured, representation, splits
 from sklearn.cluster import KMeans
+from synthetic_representations import evaluation_data, measured, representation
 
 from dim_tf.evaluation.measures.clusters import Clusters, assign_classes
 
@@ -21,11 +21,11 @@ def test_what_tells_nothing():
     noise = measured("random", Clusters)
     assert noise["cluster_accuracy"].value < 0.4
     assert noise["cluster_nmi"].value < 0.1
-    labels = splits().test.labels
+    labels = evaluation_data().test.labels
     constant = measured("constant", Clusters)
     # One cluster: it is taken for the class most frequent in training.
     assert constant["cluster_accuracy"].value == np.mean(
-        labels == np.bincount(splits().train.labels).argmax()
+        labels == np.bincount(evaluation_data().train.labels).argmax()
     )
     assert constant["cluster_nmi"].value == 0.0
 
@@ -46,12 +46,12 @@ def test_of_many_images_some_are_drawn_by_each_seed(monkeypatch):
     assert [len(features) for features in seen] == [60] * 3
     assert not np.array_equal(seen[0], seen[1])
     assert measured("random", Clusters)["cluster_nmi"].value != plain
-    told = Clusters(representation("ideal", splits())).protocol["cluster_accuracy"]
+    told = Clusters(representation("ideal", evaluation_data())).protocol["cluster_accuracy"]
     assert "of 60 training images drawn by each seed, best of" in told
 
 
 def test_to_double_the_features_changes_nothing():
-    data = splits()
+    data = evaluation_data()
     plain, twice = representation("random", data), representation("random", data)
     for features in (twice.train, twice.test):
         features["global"] = np.concatenate([features["global"]] * 2, axis=1)

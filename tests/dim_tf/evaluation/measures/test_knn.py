@@ -1,7 +1,7 @@
 """Nearest neighbours: as a classifier and as figures."""
 
 import numpy as np
-from made_representations import measured, representation, splits
+from synthetic_representations import evaluation_data, measured, representation
 
 from dim_tf.evaluation.evaluation_data import EvaluationData, EvaluationSplit
 from dim_tf.evaluation.measures import knn
@@ -54,7 +54,7 @@ def test_votes_are_weighted_by_similarity():
 
 
 def test_panels_show_the_nearest_images():
-    data = splits()
+    data = evaluation_data()
     r = representation("ideal", data)
     for panel in neighbour_panels(r, num_queries=5, k=3):
         assert panel.neighbours.shape == (5, 3, 4, 4, 1)

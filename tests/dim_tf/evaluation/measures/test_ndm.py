@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 from information import DIMS, NATS, dependent, estimate
-from made_representations import representation, splits
+from synthetic_representations import evaluation_data, representation
 
 from dim_tf.evaluation.fitting import Recipe
 from dim_tf.evaluation.measures.ndm import NeuralDependencyMeasure, total_correlation
 
-DATA = splits(train=2048, test=512)
+DATA = evaluation_data(train=2048, test=512)
 
 
 def measure(kind, steps=60, batch_size=128, seeds=1):

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from made_representations import representation, splits
+from synthetic_representations import evaluation_data, representation
 
 from dim_tf.evaluation.measures.prior_match import PriorMatch
 from dim_tf.evaluation.representation import Representation
 from keras_models import priors
 
-DATA = splits(train=2048, test=1024)
+DATA = evaluation_data(train=2048, test=1024)
 SHORT = {"steps": 60, "batch_size": 256}
 
 
