@@ -1,9 +1,12 @@
 """Representations of known quality, for the tests of the measures."""
 
+import keras
 import numpy as np
 
+from dim_tf.data.splits import Split, Splits
 from dim_tf.evaluation.evaluation_data import EvaluationData, EvaluationSplit
 from dim_tf.evaluation.representation import Representation
+from keras_models import encoders
 
 NUM_CLASSES = 4
 
@@ -57,3 +60,21 @@ class ImagesOnDisk:
 
     def __getitem__(self, indices):
         return self._images[indices]
+
+
+def random_splits(train=300, test=30):
+    """A data set of random images of 8x8 pixels and three classes."""
+    rng = np.random.default_rng(0)
+
+    def split(count):
+        return Split(rng.integers(0, 256, (count, 8, 8, 1), np.uint8), np.arange(count) % 3)
+
+    return Splits("random", split(train), split(test), ("a", "b", "c"), "a note")
+
+
+def small_encoder(seed, channels=1):
+    """An encoder of images of 8x8 pixels, with the endpoints conv, fc and global."""
+    keras.utils.set_random_seed(seed)
+    encoder = encoders.ConvNet((8, 8, channels), ((4, 4, 2, 1),), (8,), 0, 5)
+    encoder.build()
+    return encoder

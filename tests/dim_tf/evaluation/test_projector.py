@@ -28,11 +28,11 @@ def test_files(tmp_path, multi_label):
     rows = [line.split("\t") for line in lines]
     assert rows[0] == ([*"abcd", "image"] if multi_label else ["label", "image"])
     assert len(rows) == 51
-    told = [row[:-1] for row in rows[1:]]
+    labels = [row[:-1] for row in rows[1:]]
     if multi_label:
-        np.testing.assert_array_equal(np.array(told, int), data.test.labels[:50])
+        np.testing.assert_array_equal(np.array(labels, int), data.test.labels[:50])
     else:
-        assert told == [[data.label_names[label]] for label in data.test.labels[:50]]
+        assert labels == [[data.label_names[label]] for label in data.test.labels[:50]]
 
     width, height = embedding.sprite.single_image_dim
     sprite = np.asarray(Image.open(folder / embedding.sprite.image_path))

@@ -1,4 +1,4 @@
-"""Clusters: the classes found again, nothing found, and the assignment."""
+"""Clusters: how well they match classes, and their assignment to classes."""
 
 from itertools import permutations
 
@@ -12,9 +12,9 @@ from dim_tf.evaluation.measures.clusters import Clusters, assign_classes
 
 @pytest.mark.parametrize("kind", ["ideal", "duplicated"])
 def test_classes_are_found(kind):
-    found = measured(kind, Clusters)
-    assert found["cluster_accuracy"].value == 1.0
-    assert found["cluster_nmi"].value == pytest.approx(1.0)
+    results = measured(kind, Clusters)
+    assert results["cluster_accuracy"].value == 1.0
+    assert results["cluster_nmi"].value == pytest.approx(1.0)
 
 
 def test_what_tells_nothing():
@@ -41,13 +41,13 @@ def test_of_many_images_some_are_drawn_by_each_seed(monkeypatch):
         return fit(self, features)
 
     monkeypatch.setattr(KMeans, "fit_predict", spy)
-    found = measured("ideal", Clusters)
-    assert found["cluster_accuracy"].value == 1.0
+    results = measured("ideal", Clusters)
+    assert results["cluster_accuracy"].value == 1.0
     assert [len(features) for features in seen] == [60] * 3
     assert not np.array_equal(seen[0], seen[1])
     assert measured("random", Clusters)["cluster_nmi"].value != plain
-    told = Clusters(representation("ideal", evaluation_data())).protocol["cluster_accuracy"]
-    assert "of 60 training images drawn by each seed, best of" in told
+    protocol = Clusters(representation("ideal", evaluation_data())).protocol["cluster_accuracy"]
+    assert "of 60 training images drawn by each seed, best of" in protocol
 
 
 def test_to_double_the_features_changes_nothing():
@@ -62,10 +62,10 @@ def test_to_double_the_features_changes_nothing():
 def test_the_assignment_is_the_best_of_all():
     rng = np.random.default_rng(0)
     clusters, labels = rng.integers(0, 4, (2, 50))
-    found = assign_classes(clusters, labels, 4)
-    assert sorted(found) == [0, 1, 2, 3]
+    class_of = assign_classes(clusters, labels, 4)
+    assert sorted(class_of) == [0, 1, 2, 3]
     best = max(np.sum(np.array(p)[clusters] == labels) for p in permutations(range(4)))
-    assert np.sum(found[clusters] == labels) == best
+    assert np.sum(class_of[clusters] == labels) == best
 
 
 def test_seeds_are_averaged_and_repeatable():

@@ -11,8 +11,8 @@ from dim_tf.evaluation.representation import Representation
 
 
 def of(kind):
-    found = measured(kind, lambda r: Geometry(r, None))
-    return found["uniformity"].value, found["effective_rank"].value
+    results = measured(kind, lambda r: Geometry(r, None))
+    return results["uniformity"].value, results["effective_rank"].value
 
 
 def noise(n=400, dim=16, seed=0):
@@ -80,7 +80,7 @@ def views(encode):
     """Alignment as measured by an encoder of images: uint8 [N, H, W, C] -> [N, F]."""
     rng = np.random.default_rng(0)
     split = EvaluationSplit(rng.integers(0, 256, (600, 8, 8, 1), np.uint8), np.zeros(600, np.int64))
-    data = EvaluationData(split, split, ("a",), "made")
+    data = EvaluationData(split, split, ("a",), "synthetic")
 
     def representation_of(splits):
         return Representation(

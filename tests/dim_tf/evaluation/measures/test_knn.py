@@ -47,7 +47,7 @@ def test_votes_are_weighted_by_similarity():
     near, far = [1.0, 0.0], [0.0, 1.0]
     train = EvaluationSplit(np.zeros((3, 1, 1, 1), np.uint8), np.array([0, 1, 1]))
     test = EvaluationSplit(np.zeros((1, 1, 1, 1), np.uint8), np.array([0]))
-    data = EvaluationData(train, test, ("a", "b"), "made")
+    data = EvaluationData(train, test, ("a", "b"), "synthetic")
     features = {"global": np.array([near, far, far], np.float32)}
     r = Representation(features, {"global": np.array([near], np.float32)}, data)
     assert next(NearestNeighbours(r, k=3).run()).value == 1.0

@@ -64,8 +64,8 @@ def test_the_scale_of_features_does_not_change_a_linear_probe():
     noise = np.random.default_rng(2).normal(0, 0.5, (2, 256, NUM_CLASSES)).astype(np.float32)
 
     def probed(scale, shift):
-        def features(found, noise):
-            return {"global": (found["global"] + noise[: len(found["global"])]) * scale + shift}
+        def features(one_hot, noise):
+            return {"global": (one_hot["global"] + noise[: len(one_hot["global"])]) * scale + shift}
 
         r = Representation(features(ideal.train, noise[0]), features(ideal.test, noise[1]), data)
         return next(iter(Probe(r, hidden=False, epochs=5, seeds=1, learning_rate=2e-2).run())).value

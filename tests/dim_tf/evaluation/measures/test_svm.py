@@ -14,16 +14,16 @@ def test_svm_runs_differ_in_the_images_drawn(monkeypatch):
     ideal = representation("ideal", data)
     noise = np.random.default_rng(2).normal(0, 0.7, (2, 256, NUM_CLASSES)).astype(np.float32)
 
-    def noisy(found, noise):
-        features = found["global"] + noise[: len(found["global"])]
+    def noisy(one_hot, noise):
+        features = one_hot["global"] + noise[: len(one_hot["global"])]
         return {"conv": features, "global": features}
 
     r = Representation(noisy(ideal.train, noise[0]), noisy(ideal.test, noise[1]), data)
     svm = SupportVectorMachine(r, runs=3)
-    found = {result.endpoint: result for result in svm.run()}
-    assert found["conv"].uncertainty.n == 3
-    assert found["conv"].uncertainty.std > 0
-    assert found["global"].uncertainty.n == 1
+    results = {result.endpoint: result for result in svm.run()}
+    assert results["conv"].uncertainty.n == 3
+    assert results["conv"].uncertainty.std > 0
+    assert results["global"].uncertainty.n == 1
     assert ", mean of 3 drawings; global: " in svm.protocol["svm"]
     assert f"global: {len(data.train)} images, all converged" in svm.protocol["svm"]
 
