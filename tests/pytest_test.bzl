@@ -25,7 +25,7 @@ def pytest_tests(deps, data = []):
                 "//tests:made_files.py",
                 "//tests:made_images.py",
                 "//tests:made_report.py",
-                "//tests:synthetic_representations.py",
+                "//tests:sample_representations.py",
                 "//tests:run_pytest.py",
                 "//tests:small_backbone.py",
                 "//tests:small_baseline.py",

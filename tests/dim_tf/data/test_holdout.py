@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from synthetic_representations import ImagesOnDisk
+from sample_representations import LazyImages
 
 from dim_tf.data import holdout, pipeline
 from dim_tf.data.splits import Split, Splits
@@ -21,7 +21,7 @@ def numbers(part):
     return part.images[:][:, 0, 0, 0].tolist()
 
 
-@pytest.mark.parametrize("kind", [np.asarray, ImagesOnDisk])
+@pytest.mark.parametrize("kind", [np.asarray, LazyImages])
 def test_images_are_on_one_side_or_the_other_with_their_labels(kind):
     splits = Splits("a", split(0, COUNT, kind, surround=True), split(100, 5), ("x",), "Images.")
     found = holdout.of(splits, 0.25)

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
-from synthetic_representations import ImagesOnDisk
+from sample_representations import LazyImages
 
 from dim_tf.data import pipeline
 from dim_tf.data.crops import CentreCrops
@@ -81,7 +81,7 @@ def test_images_elsewhere_come_in_the_same_order():
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (11, 8, 8, 3), np.uint8)
     inside = batches(Split(images, None), 7, augment="crop_flip", channels=3)
-    outside = batches(Split(ImagesOnDisk(images), None), 7, augment="crop_flip", channels=3)
+    outside = batches(Split(LazyImages(images), None), 7, augment="crop_flip", channels=3)
     np.testing.assert_array_equal(inside, outside)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from joblib.externals.loky.process_executor import TerminatedWorkerError
-from synthetic_representations import random_splits, small_encoder
+from sample_representations import random_splits, small_encoder
 
 from dim_tf import stages
 from dim_tf.data.splits import Split

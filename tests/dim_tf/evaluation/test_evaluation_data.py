@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from synthetic_representations import ImagesOnDisk, random_splits
+from sample_representations import LazyImages, random_splits
 
 from dim_tf.data.splits import Split
 from dim_tf.evaluation.evaluation_data import EvaluationData
@@ -18,7 +18,7 @@ def splits():
 def test_measures_see_as_many_images_as_fit_into_memory(splits):
     """Of those that are on disk; with their labels."""
     on_disk = dataclasses.replace(
-        splits, train=Split(ImagesOnDisk(splits.train.images), splits.train.labels)
+        splits, train=Split(LazyImages(splits.train.images), splits.train.labels)
     )
     data = EvaluationData.from_splits(on_disk, max_train_images=50, max_test_images=20)
     assert (len(data.train), len(data.test)) == (50, 30)  # the test images are in memory

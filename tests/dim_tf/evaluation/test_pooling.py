@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from sample_representations import LazyImages
 from small_backbone import small_backbone_encoder
-from synthetic_representations import ImagesOnDisk
 
 from dim_tf import stages
 from dim_tf.data.splits import Split, Splits
@@ -170,7 +170,7 @@ def test_another_persons_large_vector_is_refused_before_all_features_are_made(sp
     )
     seen = []
 
-    class Watched(ImagesOnDisk):
+    class Watched(LazyImages):
         def __getitem__(self, rows):
             seen.append(rows)
             return super().__getitem__(rows)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from google.protobuf import text_format
 from PIL import Image
-from synthetic_representations import evaluation_data, representation
+from sample_representations import evaluation_data, representation
 from tensorboard.plugins.projector import projector_config_pb2
 
 from dim_tf.evaluation import projector

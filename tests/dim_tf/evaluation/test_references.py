@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from synthetic_representations import random_splits, small_encoder
+from sample_representations import random_splits, small_encoder
 
 from dim_tf.evaluation import evaluate
 from dim_tf.evaluation.evaluation_data import EvaluationData

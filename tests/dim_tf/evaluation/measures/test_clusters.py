@@ -4,8 +4,8 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from sample_representations import evaluation_data, measured, representation
 from sklearn.cluster import KMeans
-from synthetic_representations import evaluation_data, measured, representation
 
 from dim_tf.evaluation.measures.clusters import Clusters, assign_classes
 

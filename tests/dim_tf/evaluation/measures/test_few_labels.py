@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from synthetic_representations import NUM_CLASSES, evaluation_data, representation
+from sample_representations import NUM_CLASSES, evaluation_data, representation
 
 from dim_tf.evaluation.measures.few_labels import FewLabels, stratified_indices
 from dim_tf.evaluation.measures.probes import Probe

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from synthetic_representations import evaluation_data, measured, representation
+from sample_representations import evaluation_data, measured, representation
 
 from dim_tf.evaluation.evaluation_data import EvaluationData, EvaluationSplit
 from dim_tf.evaluation.measures import geometry

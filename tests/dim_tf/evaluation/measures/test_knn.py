@@ -1,7 +1,7 @@
 """Nearest neighbours: as a classifier and as figures."""
 
 import numpy as np
-from synthetic_representations import evaluation_data, measured, representation
+from sample_representations import evaluation_data, measured, representation
 
 from dim_tf.evaluation.evaluation_data import EvaluationData, EvaluationSplit
 from dim_tf.evaluation.measures import knn

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from information import DIMS, NATS, dependent, estimate
-from synthetic_representations import evaluation_data, representation
+from sample_representations import evaluation_data, representation
 
 from dim_tf.evaluation.fitting import Recipe
 from dim_tf.evaluation.measures.ndm import NeuralDependencyMeasure, total_correlation

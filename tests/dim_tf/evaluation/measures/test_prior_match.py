@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from synthetic_representations import evaluation_data, representation, small_encoder
+from sample_representations import evaluation_data, representation, small_encoder
 
 from dim_tf.evaluation.measure_spec import MeasureContext, TrainableEncoders
 from dim_tf.evaluation.measures.prior_match import SPEC, PriorMatch

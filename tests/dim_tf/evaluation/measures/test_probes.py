@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from synthetic_representations import NUM_CLASSES, evaluation_data, measured, representation
+from sample_representations import NUM_CLASSES, evaluation_data, measured, representation
 
 from dim_tf.errors import RunError
 from dim_tf.evaluation.measures.few_labels import FewLabels

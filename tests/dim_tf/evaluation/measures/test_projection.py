@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from synthetic_representations import evaluation_data, representation
+from sample_representations import evaluation_data, representation
 from threadpoolctl import threadpool_limits
 
 from dim_tf.evaluation.measures.projection import (

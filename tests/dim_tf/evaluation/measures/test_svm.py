@@ -1,7 +1,7 @@
 """Linear SVMs: their runs, and what did not converge."""
 
 import numpy as np
-from synthetic_representations import NUM_CLASSES, evaluation_data, representation
+from sample_representations import NUM_CLASSES, evaluation_data, representation
 
 from dim_tf.evaluation.measures.svm import SupportVectorMachine
 from dim_tf.evaluation.representation import Representation

@@ -48,8 +48,8 @@ def measured(quality, build, **kwargs):
     return {r.metric: r for r in build(representation(quality, data)).run()}
 
 
-class ImagesOnDisk:
-    """Images that are not in memory, as those of a folder."""
+class LazyImages:
+    """Images that are read when they are indexed, like those of a folder."""
 
     def __init__(self, images):
         self._images = images
