@@ -1,9 +1,9 @@
 """Stands for `python -m dim_tf.main` in the tests of tables: trains in "steps", measures nothing.
 
 Environment: FAKE_STEPS, of 0.02 s each; FAKE_STEP, that of the checkpoint; FAKE_SAVES, seconds that
-stopping takes; FAKE_FAILS, a stage that fails; FAKE_LACKS, a measure that fails; FAKE_LACKS_FLOOR,
-one that fails of pixels; FAKE_DAMAGES, not empty: evaluation.json is cut off. A step is a line of
-steps.txt, so that what was done twice shows.
+stopping takes; FAKE_FAILS, a stage that fails; FAKE_LACKS, a measure that fails;
+FAKE_LACKS_REFERENCE, one that fails of pixels; FAKE_DAMAGES, not empty: evaluation.json is cut off.
+A step is a line of steps.txt, so that what was done twice shows.
 """
 
 import json
@@ -60,7 +60,7 @@ def evaluate(folder, flags):
         measure, endpoints = ENDPOINTS[name]
         value = 0.5 + 0.1 * int(flags.get("seed", "0"))
         evaluation[measure] = dict.fromkeys(endpoints, value)
-        if os.environ.get("FAKE_LACKS_FLOOR") == name:
+        if os.environ.get("FAKE_LACKS_REFERENCE") == name:
             evaluation["protocol"][f"{name} of raw pixels"] = "failed: it diverged"
         elif flags.get("floors") != "false":
             of_weights = dict.fromkeys(endpoints, 0.125)
@@ -70,7 +70,7 @@ def evaluate(folder, flags):
             }
     text = json.dumps(evaluation)
     (folder / "evaluation.json").write_text(text[:-1] if os.environ.get("FAKE_DAMAGES") else text)
-    return 1 if {lacks, os.environ.get("FAKE_LACKS_FLOOR")} & set(wanted) else 0
+    return 1 if {lacks, os.environ.get("FAKE_LACKS_REFERENCE")} & set(wanted) else 0
 
 
 if __name__ == "__main__":

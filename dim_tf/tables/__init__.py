@@ -27,7 +27,7 @@ def make_table(experiment: Experiment, given: Mapping[str, Any]) -> bool:
         RunError: a row failed; all others were run.
     """
     plan = make_plan(experiment, given)
-    plan.jobs[:] = records.without_known_floors(plan)
+    plan.jobs[:] = records.without_known_references(plan)
 
     def write():
         written.write(plan)

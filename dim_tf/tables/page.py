@@ -63,8 +63,8 @@ def _html_table(summary: Summary) -> str:
             told = escape("; ".join(line.gaps) + known)
             found = [f'<td class="text" colspan="{len(columns)}">{told}</td>']
         body += tables.row(letter + escape(name), found)
-    for name, values in summary.floors.items():
-        found = [f"<td>{escape(c)}</td>" for c in [*words.floor_cells(summary, values), "", ""]]
+    for name, values in summary.references.items():
+        found = [f"<td>{escape(c)}</td>" for c in [*words.reference_cells(summary, values), "", ""]]
         body += tables.row(label(name), found, css="floor")
     return tables.table(summary.plan.table.title, columns, f"<tbody>{body}</tbody>")
 

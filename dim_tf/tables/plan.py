@@ -131,7 +131,7 @@ def make_plan(experiment: Experiment, given: Mapping[str, Any]) -> Plan:
     if not plan.jobs or (experiment.rows and plan.gaps.keys() & {row.key for row, _ in chosen}):
         key = next(row.key for row, _ in chosen if row.key in plan.gaps)
         raise InputError(f"the row {key} of --table={plan.key} cannot be run: {plan.gaps[key]}")
-    plan.jobs[:] = _with_floors_once(plan.jobs)
+    plan.jobs[:] = _with_references_once(plan.jobs)
     return plan
 
 
@@ -218,8 +218,8 @@ def _gap(plan: Plan, row: Row) -> str:
     return ""
 
 
-def _with_floors_once(jobs: list[Job]) -> list[Job]:
-    """Floors for the first run of each encoder: those of the others would be the same."""
+def _with_references_once(jobs: list[Job]) -> list[Job]:
+    """References for the first run of each encoder: those of the others would be the same."""
     seen: set[str] = set()
     found = []
     for job in jobs:
@@ -251,7 +251,7 @@ def _check_given(table: Table, experiment: Experiment, given: Mapping[str, Any])
         "seed": "give --table_seeds",
         "resume": "give another --run_dir to start anew",
         "encoder_path": "a table trains its own encoders",
-        "floors": "a table has each encoder's floors once",
+        "floors": "a table has each encoder's references once",
     }.items():
         if name in given:
             raise InputError(f"--{name} is not for --mode=table; {instead}")

@@ -15,9 +15,9 @@ from dim_tf.files import json_object, read_text, replace_text
 from dim_tf.names import MEASURES, REFERENCE_MEASURES
 from dim_tf.tables.plan import Job, Plan, differences
 
-FLOORS = "floors"  # in `Record.failed`: what failed is a measure of a floor
-# On which the figures of floors depend.
-_FLOOR_SETTINGS = (
+REFERENCES = "references"  # in `Record.failed`: what failed is a measure of a reference
+# On which the figures of references depend.
+_REFERENCE_SETTINGS = (
     "dataset",
     "image_size",
     "holdout",
@@ -42,7 +42,7 @@ class Record:
         settings: on which the figures depend.
         measures: what was measured, by the names of --measures.
         evaluation: of evaluation.json.
-        failed: why, by the name of the stage or the measure that failed, or `FLOORS`.
+        failed: why, by the name of the stage or the measure that failed, or `REFERENCES`.
         cost: seconds of each stage, "images_per_second" of training.
         versions: of what ran last.
         machine: on which.
@@ -73,7 +73,7 @@ class Record:
 
     def failures(self, job: Job) -> dict[str, str]:
         """Of `failed`, those that are the job's: of its stages and of what it measures."""
-        others = {*MEASURES, FLOORS} - asked(job)
+        others = {*MEASURES, REFERENCES} - asked(job)
         return {name: why for name, why in self.failed.items() if name not in others}
 
     def origin(self) -> dict[str, str]:
@@ -89,8 +89,8 @@ class Record:
 
 
 def asked(job: Job) -> set[str]:
-    """What a job measures, by the names of --measures, and `FLOORS` if it measures those."""
-    return {*job.experiment.measure_names, *([FLOORS] if job.experiment.floors else [])}
+    """What a job measures, by the names of --measures, and `REFERENCES` if it measures those."""
+    return {*job.experiment.measure_names, *([REFERENCES] if job.experiment.floors else [])}
 
 
 def path_of(folder: Path, name: str) -> Path:
@@ -174,8 +174,8 @@ _ENTRIES: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def without_known_floors(plan: Plan) -> list[Job]:
-    """The plan's jobs, without floors that another run has or that none of its measures has."""
+def without_known_references(plan: Plan) -> list[Job]:
+    """The plan's jobs, without references that another run has or that none of its measures has."""
     known = list(_all_records(plan))
     shown = {column.measure for column in plan.table.columns if column.asked in REFERENCE_MEASURES}
     found = []
@@ -184,33 +184,33 @@ def without_known_floors(plan: Plan) -> list[Job]:
         wanted = {name for name in experiment.measure_names if name in REFERENCE_MEASURES}
         has_them = not wanted or any(
             (record.row, record.seed) != (job.row.key, job.seed)
-            and _has_floors_of(record, experiment)
+            and _has_references_of(record, experiment)
             and shown <= record.evaluation["references"].get("random_encoder", {}).keys()
             and wanted <= set(record.measures)
             for record in known
         )
-        floors = experiment.floors and not has_them
+        references = experiment.floors and not has_them
         found.append(
-            dataclasses.replace(job, experiment=dataclasses.replace(experiment, floors=floors))
+            dataclasses.replace(job, experiment=dataclasses.replace(experiment, floors=references))
         )
     return found
 
 
-def with_floors(plan: Plan) -> list[Record]:
-    """Those with floors of the table's encoders, of the rows of other tables too."""
+def with_references(plan: Plan) -> list[Record]:
+    """Those with references of the table's encoders, of the rows of other tables too."""
     rows = [row for row in plan.table.rows if row.key not in plan.gaps]
     experiments = [plan.job(row, plan.seeds[0]).experiment for row in rows]
     return [
         record
         for record in _all_records(plan)
-        if any(_has_floors_of(record, experiment) for experiment in experiments)
+        if any(_has_references_of(record, experiment) for experiment in experiments)
     ]
 
 
-def _has_floors_of(record: Record, experiment: Experiment) -> bool:
+def _has_references_of(record: Record, experiment: Experiment) -> bool:
     return bool(record.evaluation.get("references")) and all(
         record.settings.get(name, getattr(Experiment, name)) == getattr(experiment, name)
-        for name in _FLOOR_SETTINGS
+        for name in _REFERENCE_SETTINGS
     )
 
 
@@ -242,13 +242,13 @@ def after(before: Record | None, now: Record, asked: Collection[str], anew: bool
     Args:
         before: what was known; None: nothing.
         now: of the attempt alone.
-        asked: what it was to measure, by the names of --measures, and `FLOORS`.
+        asked: what it was to measure, by the names of --measures, and `REFERENCES`.
         anew: whether it trained other weights than those of `before`, whose figures then cannot
             stand beside its own: it replaces them where it has all that they have.
     """
     if before is None or not before.measures:
         return now
-    others = {name: why for name, why in before.failed.items() if name in {*MEASURES, FLOORS}}
+    others = {name: why for name, why in before.failed.items() if name in {*MEASURES, REFERENCES}}
     failed = {name: why for name, why in others.items() if name not in asked} | now.failed
     kept = dataclasses.replace(before, failed=failed, attempt=now.attempt)
     if anew:

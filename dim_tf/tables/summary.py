@@ -15,7 +15,7 @@ from dim_tf.tables.definitions import Column, Row
 from dim_tf.tables.plan import Job, Plan, without_folders
 from dim_tf.tables.records import Record
 
-FLOORS = ("random_encoder", "start_weights", "pixels")
+REFERENCES = ("random_encoder", "start_weights", "pixels")
 
 
 @dataclass(frozen=True)
@@ -87,14 +87,14 @@ class Summary:
         plan: of the table.
         columns: in their order.
         lines: its rows.
-        floors: by name, the figures by column.
+        references: by name, the figures by column.
         orders: one a column that compares with the paper's.
     """
 
     plan: Plan
     columns: Sequence[Column]
     lines: list[Line]
-    floors: dict[str, list[float | None]]
+    references: dict[str, list[float | None]]
     orders: list[Order]
 
     @property
@@ -111,15 +111,17 @@ def summarise(plan: Plan) -> Summary:
     """The table as its rows' files tell."""
     columns = plan.table.columns
     lines = [_line(plan, row, columns) for row in plan.table.rows]
-    every = [record for line in lines for record in line.records] + records.with_floors(plan)
-    floors = {name: _floor(name, every, columns) for name in FLOORS}
-    floors = {name: found for name, found in floors.items() if any(v is not None for v in found)}
+    every = [record for line in lines for record in line.records] + records.with_references(plan)
+    references = {name: _reference(name, every, columns) for name in REFERENCES}
+    references = {
+        name: found for name, found in references.items() if any(v is not None for v in found)
+    }
     orders = [
         order
         for index, column in enumerate(columns)
         if not column.apart and (order := _order(lines, index, column))
     ]
-    return Summary(plan, columns, lines, floors, orders)
+    return Summary(plan, columns, lines, references, orders)
 
 
 def kind(column: Column) -> MetricInfo:
@@ -209,15 +211,15 @@ def _paper(plan: Plan, row: Row, column: Column) -> float | None:
     return value / 100 if column.unit == "fraction" else value
 
 
-def _floor(name: str, every: Sequence[Record], columns: Sequence[Column]) -> list[float | None]:
+def _reference(name: str, every: Sequence[Record], columns: Sequence[Column]) -> list[float | None]:
     """Of random weights by endpoint; of pixels, which have none, in a measure's first column."""
     values: list[float | None] = []
     filled: set[str] = set()
     for column in columns:
         value = None
         for record in every:
-            of_floor: dict[str, Any] = record.evaluation.get("references", {}).get(name, {})
-            measured = of_floor.get(column.measure) or {}
+            of_reference: dict[str, Any] = record.evaluation.get("references", {}).get(name, {})
+            measured = of_reference.get(column.measure) or {}
             endpoint = "pixels" if name == "pixels" else column.endpoint
             if endpoint in measured and (name != "pixels" or column.measure not in filled):
                 value = measured[endpoint]

@@ -165,8 +165,8 @@ def row_cells(summary: Summary, line: Line) -> list[str]:
     return [*cells, seeds, duration(line.seconds("train")) if line.records else ""]
 
 
-def floor_cells(summary: Summary, values: Sequence[float | None]) -> list[str]:
-    """Of a floor, without its name."""
+def reference_cells(summary: Summary, values: Sequence[float | None]) -> list[str]:
+    """Of a reference, without its name."""
     cells = []
     for column, value in zip(summary.columns, values, strict=True):
         cells += ["" if value is None else amount(kind(column), value, percent=""), ""]

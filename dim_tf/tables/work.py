@@ -130,7 +130,7 @@ class Worker:
         wanted = list(job.experiment.measure_names)
         if anew.is_on and before:
             wanted = list(dict.fromkeys([*before.measures, *wanted]))
-        elif before:  # of floors alone that failed: all of them again
+        elif before:  # of references alone that failed: all of them again
             wanted = [name for name in wanted if name not in before.measures] or wanted
         now = self._attempt(job, claim, wanted)
         asked = {*wanted, *records.asked(job)}
@@ -388,16 +388,16 @@ def _other_budget(evaluation: dict[str, Any]) -> str:
 
 
 def _failed_measures(evaluation: dict[str, Any]) -> dict[str, str]:
-    """Why, by the name of each measure of the encoder that failed; all of floors as one."""
+    """Why, by the name of each measure of the encoder that failed; all of references as one."""
     begin = "failed: "
     failed = {
         name: str(told).removeprefix(begin)
         for name, told in evaluation.get("protocol", {}).items()
         if str(told).startswith(begin)
     }
-    of_floors = [f"{name}: {why}" for name, why in failed.items() if name not in MEASURES]
+    of_references = [f"{name}: {why}" for name, why in failed.items() if name not in MEASURES]
     found = {name: why for name, why in failed.items() if name in MEASURES}
-    return found | ({records.FLOORS: "; ".join(of_floors)} if of_floors else {})
+    return found | ({records.REFERENCES: "; ".join(of_references)} if of_references else {})
 
 
 def _speed(folder: Path) -> dict[str, float]:

@@ -62,9 +62,9 @@ def as_json(summary: Summary) -> dict[str, Any]:
             }
             for line in summary.lines
         ],
-        "floors": {
+        "references": {
             name: {k: v for k, v in zip(keys, values, strict=True) if v is not None}
-            for name, values in summary.floors.items()
+            for name, values in summary.references.items()
         },
         "order": [
             {
@@ -100,8 +100,8 @@ def as_markdown(summary: Summary) -> str:
         "|---" * (len(heads) + 3) + "|",
         *(_markdown_row(words.row_cells(summary, line)) for line in summary.lines),
         *(
-            _markdown_row([label(name), *words.floor_cells(summary, values), "", ""])
-            for name, values in summary.floors.items()
+            _markdown_row([label(name), *words.reference_cells(summary, values), "", ""])
+            for name, values in summary.references.items()
         ),
         "",
     ]

@@ -117,7 +117,7 @@ def test_a_record_of_another_form_is_told_when_it_is_asked_for(changed, tmp_path
 def test_and_is_a_gap_in_the_table_when_it_is_not(changed, tmp_path):
     written_record(plan_of(tmp_path), **changed)
     plan = plan_of(tmp_path, "dim_l_infonce")
-    plan.jobs[:] = records.without_known_floors(plan)
+    plan.jobs[:] = records.without_known_references(plan)
     write(plan)
     table = json.loads((tmp_path / "table1.json").read_text())
     row = next(row for row in table["rows"] if row["row"] == ROW)

@@ -37,7 +37,7 @@ def test_two_rows_of_digits(tmp_path, monkeypatch):
         assert (protocol["step"], protocol["budget_steps"]) == (4, 4)
         assert ("random_encoder" in record["evaluation"]["references"]) == (key == "dim_l_jsd")
     assert rows["dim_l_infonce"]["gaps"] == ["not run"]
-    assert table["floors"]["random_encoder"]
+    assert table["references"]["random_encoder"]
     page = (folder / "table1.html").read_text()
     assert "DIM(L) JSD" in page
     results = tmp_path / "results/table1-digits"

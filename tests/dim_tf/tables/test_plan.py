@@ -117,7 +117,7 @@ def test_measures_that_are_named_come_besides():
     assert plan.jobs[0].experiment.measure_names == ("mlp", "svm")
 
 
-def test_floors_are_measured_once():
+def test_references_are_measured_once():
     plan = planned(table="1", rows="dim_l_dv,dim_l_jsd", table_seeds="0,1")
     assert [job.experiment.floors for job in plan.jobs] == [True, False, False, False]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dim_tf.tables.records import FLOORS, Record, after
+from dim_tf.tables.records import REFERENCES, Record, after
 
 ASKED = {"mlp", "svm"}
 
@@ -68,8 +68,8 @@ def test_new_weights_replace_what_they_have_all_figures_of():
 
 
 def test_failures_are_those_of_the_last_attempt_at_each_measure():
-    before = record({"mlp": 1}, {"svm": "no", "ndm": "diverged", FLOORS: "no", "train": "no"})
+    before = record({"mlp": 1}, {"svm": "no", "ndm": "diverged", REFERENCES: "no", "train": "no"})
     found = after(before, record({"svm": 2}), ASKED, anew=False)
-    assert found.failed == {"ndm": "diverged", FLOORS: "no"}
-    found = after(before, record({"svm": 2}), {*ASKED, FLOORS}, anew=False)
+    assert found.failed == {"ndm": "diverged", REFERENCES: "no"}
+    found = after(before, record({"svm": 2}), {*ASKED, REFERENCES}, anew=False)
     assert found.failed == {"ndm": "diverged"}

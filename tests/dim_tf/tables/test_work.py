@@ -87,8 +87,8 @@ def test_each_row_is_trained_and_measured_once(tmp_path):
     assert figure["values"] == [0.5, 0.6]
     assert found["paper"]["mlp_probe/fc"] == pytest.approx(0.7362)
     assert row(table, "vae")["gaps"][0].startswith(("not run", "this version has no --model=vae"))
-    assert table["floors"]["pixels"] == {"mlp_probe/conv": 0.25}
-    assert table["floors"]["random_encoder"]["mlp_probe/fc"] == 0.125
+    assert table["references"]["pixels"] == {"mlp_probe/conv": 0.25}
+    assert table["references"]["random_encoder"]["mlp_probe/fc"] == 0.125
     work(tmp_path, table_seeds="0,1")
     assert stages(tmp_path, "dim_l_jsd-seed1") == ["train mlp", "evaluate mlp"]
     copies = tmp_path / "results" / tmp_path.name
@@ -152,68 +152,70 @@ def test_a_failure_after_the_weights_are_gone_leaves_the_figures(tmp_path, monke
     assert stages(tmp_path, "dim_l_jsd-seed0")[-1] == "evaluate knn"
 
 
-def test_floors_are_measured_once_for_all_commands(tmp_path):
+def test_references_are_measured_once_for_all_commands(tmp_path):
     results = str(tmp_path / "results")
     work(tmp_path / "table", rows="dim_l_jsd", results=results)
     for folder in (tmp_path / "table", tmp_path / "elsewhere" / "table"):
-        floors = [
+        references = [
             job.experiment.floors
             for measures in ("mlp", "mlp,svm", "mlp,knn")
-            for job in records.without_known_floors(
+            for job in records.without_known_references(
                 plan_of(folder, rows="dim_l_dv,dim_l_jsd", measures=measures, results=results)
             )
         ]
-        # Nothing has floors of svm, and nobody has those of knn.
-        assert floors == [False, False, False, False, True, False]
-    alone = records.without_known_floors(plan_of(tmp_path / "table", rows="dim_l_jsd"))
+        # Nothing has references of svm, and nobody has those of knn.
+        assert references == [False, False, False, False, True, False]
+    alone = records.without_known_references(plan_of(tmp_path / "table", rows="dim_l_jsd"))
     assert alone[0].experiment.floors  # its own
-    others = records.without_known_floors(
+    others = records.without_known_references(
         plan_of(tmp_path / "table", rows="dim_l_dv", probe_epochs=5, results=results)
     )
     assert others[0].experiment.floors  # of another probe
 
 
-def test_floors_are_those_of_the_same_start_weights(tmp_path):
+def test_references_are_those_of_the_same_start_weights(tmp_path):
     results = str(tmp_path / "results")
     work(tmp_path / "table", rows="dim_l_jsd", results=results)
     for other in ({"max_features": 1000}, {"init_from": "runs/before"}):
         plan = plan_of(tmp_path / "other", rows="dim_l_dv", results=results, **other)
-        assert records.without_known_floors(plan)[0].experiment.floors, other
+        assert records.without_known_references(plan)[0].experiment.floors, other
 
 
-def test_a_table_shows_the_floors_that_another_one_measured(tmp_path):
+def test_a_table_shows_the_references_that_another_one_measured(tmp_path):
     work(tmp_path, rows="supervised")
     plan = plan_of(tmp_path, table="gamma", rows="")
-    assert not any(job.experiment.floors for job in records.without_known_floors(plan))
-    assert summarise(plan).floors["pixels"][0] == 0.25
-    assert summarise(plan_of(tmp_path, table="gamma", rows="", precision="bfloat16")).floors == {}
+    assert not any(job.experiment.floors for job in records.without_known_references(plan))
+    assert summarise(plan).references["pixels"][0] == 0.25
+    assert (
+        summarise(plan_of(tmp_path, table="gamma", rows="", precision="bfloat16")).references == {}
+    )
 
 
-def test_a_table_without_measures_of_floors_leaves_them_to_others(tmp_path):
+def test_a_table_without_measures_of_references_leaves_them_to_others(tmp_path):
     """A row that was measured first by such a table does not count as having them."""
     plan = plan_of(tmp_path, table="3", rows="dim_l_jsd")
-    assert not records.without_known_floors(plan)[0].experiment.floors
+    assert not records.without_known_references(plan)[0].experiment.floors
     work(tmp_path, rows="dim_l_jsd")
     path = tmp_path / "rows/dim_l_jsd-seed0.json"
     record = json.loads(path.read_text())
     record["evaluation"]["references"] = {"random_encoder": {}, "pixels": {}}
     path.write_text(json.dumps(record))
-    assert records.without_known_floors(plan_of(tmp_path, rows="vae"))[0].experiment.floors
+    assert records.without_known_references(plan_of(tmp_path, rows="vae"))[0].experiment.floors
 
 
-def test_a_failed_floor_is_told_and_tried_again(tmp_path, monkeypatch):
-    monkeypatch.setenv("FAKE_LACKS_FLOOR", "mlp")
+def test_a_failed_reference_is_told_and_tried_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("FAKE_LACKS_REFERENCE", "mlp")
     results = tmp_path / "results"
     table = work(tmp_path, rows="dim_l_jsd", results=str(results))
-    assert row(table, "dim_l_jsd")["gaps"] == ["floors failed: mlp of raw pixels: it diverged"]
+    assert row(table, "dim_l_jsd")["gaps"] == ["references failed: mlp of raw pixels: it diverged"]
     assert row(table, "dim_l_jsd")["figures"]
     with pytest.raises(RunError, match="mlp of raw pixels"):
         check_all_ran(plan_of(tmp_path, rows="dim_l_jsd"))
     assert not (results / tmp_path.name / "rows").exists()
-    monkeypatch.delenv("FAKE_LACKS_FLOOR")
+    monkeypatch.delenv("FAKE_LACKS_REFERENCE")
     table = work(tmp_path, rows="dim_l_jsd")
     assert row(table, "dim_l_jsd")["gaps"] == []
-    assert table["floors"]
+    assert table["references"]
 
 
 def test_what_is_missing_is_measured_on_the_same_run(tmp_path):
