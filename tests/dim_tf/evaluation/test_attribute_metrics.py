@@ -10,18 +10,18 @@ from dim_tf.evaluation import attribute_metrics
 def test_measures_of_one_attribute():
     labels = np.array([[1], [1], [0], [0], [0]])
     scores = np.array([[0.9], [0.3], [0.6], [0.2], [0.1]])
-    found = attribute_metrics.by_attribute(scores, labels, ("a",))["a"]
+    values = attribute_metrics.by_attribute(scores, labels, ("a",))["a"]
     # Of 2x3 pairs of a positive and a negative one, 5 are in the right order.
-    assert math.isclose(found["auc"], 5 / 6)
-    assert math.isclose(found["accuracy"], 3 / 5)
-    assert math.isclose(found["balanced_accuracy"], (1 / 2 + 2 / 3) / 2)
-    assert math.isclose(found["majority"], 3 / 5)
+    assert math.isclose(values["auc"], 5 / 6)
+    assert math.isclose(values["accuracy"], 3 / 5)
+    assert math.isclose(values["balanced_accuracy"], (1 / 2 + 2 / 3) / 2)
+    assert math.isclose(values["majority"], 3 / 5)
 
 
 def test_an_attribute_without_both_values_is_left_out_of_the_mean():
     labels = np.array([[1, 0], [0, 0]])
     scores = np.array([[0.9, 0.1], [0.1, 0.1]])
-    found = attribute_metrics.by_attribute(scores, labels, ("a", "b"))
-    assert math.isnan(found["b"]["auc"])
-    assert attribute_metrics.means(found)["auc"] == 1.0
-    assert attribute_metrics.means(found)["majority"] == 0.75
+    table = attribute_metrics.by_attribute(scores, labels, ("a", "b"))
+    assert math.isnan(table["b"]["auc"])
+    assert attribute_metrics.means(table)["auc"] == 1.0
+    assert attribute_metrics.means(table)["majority"] == 0.75

@@ -3,63 +3,33 @@
 import dataclasses
 import gc
 import json
-import math
 import weakref
 from functools import partial
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from joblib.externals.loky.process_executor import TerminatedWorkerError
-from sample_representations import LazyImages
+from sample_representations import random_splits, small_encoder
 
 from dim_tf import stages
-from dim_tf.data.splits import Split, Splits
+from dim_tf.data.splits import Split
 from dim_tf.errors import RunError
 from dim_tf.evaluation import evaluate, evaluation_file, representation
 from dim_tf.evaluation.evaluation_data import EvaluationData
 from dim_tf.evaluation.figures import NeighbourPanel
-from dim_tf.evaluation.measure_spec import MeasureContext, MeasureSpec, TrainableEncoders
+from dim_tf.evaluation.measure_spec import MeasureSpec
 from dim_tf.evaluation.measures import projection
 from dim_tf.evaluation.measures.knn import NearestNeighbours
 from dim_tf.evaluation.measures.probes import Probe
 from dim_tf.evaluation.measures.projection import PlaneProjections
 from dim_tf.experiment import Experiment
-from dim_tf.files import read_checked
 from dim_tf.names import DEFAULT_MEASURES, MEASURES, REFERENCE_MEASURES
-from keras_models import encoders
-
-
-def small_encoder(seed, channels=1):
-    keras.utils.set_random_seed(seed)
-    made = encoders.ConvNet((8, 8, channels), ((4, 4, 2, 1),), (8,), 0, 5)
-    made.build()
-    return made
 
 
 @pytest.fixture
 def splits():
-    rng = np.random.default_rng(0)
-
-    def split(count):
-        return Split(rng.integers(0, 256, (count, 8, 8, 1), np.uint8), np.arange(count) % 3)
-
-    return Splits("made", split(300), split(30), ("a", "b", "c"), "a note")
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_features_are_those_of_the_encoder(splits, channels):
-    """Over several batches, with batch norm's moving statistics."""
-    encoder = small_encoder(0, channels)
-    found = representation.from_encoder(encoder, splits)
-    images = splits.train.images.astype(np.float32) / 255 * 2 - 1
-    wanted = encoder(np.repeat(images, channels, -1), training=False)
-    assert list(found.train) == ["conv", "fc", "global"]
-    for endpoint, features in found.train.items():
-        flat = wanted[endpoint].numpy().reshape(300, -1)
-        np.testing.assert_allclose(features, flat, atol=1e-5)
-    assert found.test["conv"].shape == (30, 4 * 4 * 4)
+    return random_splits()
 
 
 def test_an_evaluation_has_references_and_a_protocol(splits, tmp_path, monkeypatch):
@@ -77,44 +47,44 @@ def test_an_evaluation_has_references_and_a_protocol(splits, tmp_path, monkeypat
         splits,
         Experiment(name="a", measures="knn,linear", probe_epochs=1, probe_seeds=1),
     )
-    found = evaluation.content
+    content = evaluation.content
     endpoints = {"conv", "fc", "global"}
     for measure in ("knn", "linear_probe"):
-        assert set(found[measure]) == endpoints
-        assert set(found["references"]["random_encoder"][measure]) == endpoints
-        assert set(found["references"]["pixels"][measure]) == {"pixels"}
-        assert measure in found["protocol"]
-        assert found["measures"][measure]["unit"] == "fraction"
-        low, high = found["uncertainty"][measure]["conv"]["ci95"]
-        assert low < found[measure]["conv"] < high
-    assert found["uncertainty"]["linear_probe"]["conv"]["n"] == 1
-    assert found["protocol"]["data"] == "a note"
-    assert found["protocol"]["endpoints"] == "flattened: conv 64, fc 8, global 5"
-    assert found["knn"]["conv"] != found["references"]["random_encoder"]["knn"]["conv"]
-    assert list(found["cost"]) == ["features", "knn", "linear", "references"]
+        assert set(content[measure]) == endpoints
+        assert set(content["references"]["random_encoder"][measure]) == endpoints
+        assert set(content["references"]["pixels"][measure]) == {"pixels"}
+        assert measure in content["protocol"]
+        assert content["measures"][measure]["unit"] == "fraction"
+        low, high = content["uncertainty"][measure]["conv"]["ci95"]
+        assert low < content[measure]["conv"] < high
+    assert content["uncertainty"]["linear_probe"]["conv"]["n"] == 1
+    assert content["protocol"]["data"] == "a note"
+    assert content["protocol"]["endpoints"] == "flattened: conv 64, fc 8, global 5"
+    assert content["knn"]["conv"] != content["references"]["random_encoder"]["knn"]["conv"]
+    assert list(content["cost"]) == ["features", "knn", "linear", "references"]
     assert [type(figure) for figure in evaluation.figures].count(NeighbourPanel) == 2
-    evaluation_file.write(tmp_path, found)
-    assert json.loads((tmp_path / "evaluation.json").read_text())["knn"] == found["knn"]
+    evaluation_file.write(tmp_path, content)
+    assert json.loads((tmp_path / "evaluation.json").read_text())["knn"] == content["knn"]
 
 
 def test_features_end_before_the_next_are_made(splits, monkeypatch):
     """CelebA's take gigabytes; also where a measure failed."""
     alive = []
 
-    def encode(given):
+    def encode(data):
         assert [ref() for ref in alive] == [None] * len(alive)
-        made = representation.from_pixels(given)
-        made = representation.Representation(
-            {"global": made.train["pixels"]}, {"global": made.test["pixels"]}, given
+        pixels = representation.from_pixels(data)
+        features = representation.Representation(
+            {"global": pixels.train["pixels"]}, {"global": pixels.test["pixels"]}, data
         )
-        alive.extend([weakref.ref(made), weakref.ref(made.train["global"])])
-        alive.append(weakref.ref(made.test["global"]))
-        return made
+        alive.extend([weakref.ref(features), weakref.ref(features.train["global"])])
+        alive.append(weakref.ref(features.test["global"]))
+        return features
 
     monkeypatch.setattr(PlaneProjections, "run", lambda self: iter(()))  # t-SNE takes seconds
     gc.disable()  # it must not take a collection
     try:
-        found = evaluate.run_measures(
+        evaluation = evaluate.run_measures(
             encode,
             {"random_encoder": encode, "pixels": encode},
             splits,
@@ -123,9 +93,9 @@ def test_features_end_before_the_next_are_made(splits, monkeypatch):
         assert [ref() for ref in alive] == [None] * 9
     finally:
         gc.enable()
-    assert set(found.content["references"]["pixels"]) == {"knn"}
-    assert found.projected.test["global"].shape == (30, 64)
-    assert found.projected.train == {}
+    assert set(evaluation.content["references"]["pixels"]) == {"knn"}
+    assert evaluation.projected.test["global"].shape == (30, 64)
+    assert evaluation.projected.train == {}
 
 
 def test_one_that_fails_does_not_take_the_others_with_it(splits, monkeypatch):
@@ -134,20 +104,20 @@ def test_one_that_fails_does_not_take_the_others_with_it(splits, monkeypatch):
         raise RunError("it diverged")
 
     monkeypatch.setattr(NearestNeighbours, "run", fail)
-    found = evaluate.run_measures(
+    evaluation = evaluate.run_measures(
         representation.from_pixels,
         {"pixels": representation.from_pixels},
         splits,
         Experiment(name="a", measures="knn,clusters"),
     )
-    assert found.failed == {"knn": "it diverged", "knn of the raw pixels": "it diverged"}
-    assert found.content["protocol"]["knn"] == "failed: it diverged"
-    assert found.content["protocol"]["knn of the raw pixels"] == "failed: it diverged"
-    assert "knn" not in found.content["measures"]
-    assert "knn" not in found.content["references"]["pixels"]
-    assert 0 < found.content["cluster_accuracy"]["pixels"] <= 1
-    assert "cluster_accuracy" in found.content["references"]["pixels"]
-    assert found.projected is None
+    assert evaluation.failed == {"knn": "it diverged", "knn of the raw pixels": "it diverged"}
+    assert evaluation.content["protocol"]["knn"] == "failed: it diverged"
+    assert evaluation.content["protocol"]["knn of the raw pixels"] == "failed: it diverged"
+    assert "knn" not in evaluation.content["measures"]
+    assert "knn" not in evaluation.content["references"]["pixels"]
+    assert 0 < evaluation.content["cluster_accuracy"]["pixels"] <= 1
+    assert "cluster_accuracy" in evaluation.content["references"]["pixels"]
+    assert evaluation.projected is None
 
 
 def test_results_that_came_before_a_failure_stay(splits, monkeypatch):
@@ -159,15 +129,15 @@ def test_results_that_came_before_a_failure_stay(splits, monkeypatch):
 
     monkeypatch.setattr(NearestNeighbours, "run", fail_after_one)
     settings = Experiment(name="a", measures="knn")
-    found = evaluate.run_measures(representation.from_pixels, {}, splits, settings)
-    assert found.failed == {"knn": "it diverged"}
-    assert 0 <= found.content["knn"]["pixels"] <= 1
-    assert found.content["measures"]["knn"]["unit"] == "fraction"
-    assert found.content["protocol"]["knn"] == "failed: it diverged"
+    evaluation = evaluate.run_measures(representation.from_pixels, {}, splits, settings)
+    assert evaluation.failed == {"knn": "it diverged"}
+    assert 0 <= evaluation.content["knn"]["pixels"] <= 1
+    assert evaluation.content["measures"]["knn"]["unit"] == "fraction"
+    assert evaluation.content["protocol"]["knn"] == "failed: it diverged"
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "reason"),
     [
         (MemoryError(), "MemoryError"),
         (ValueError("first\nsecond"), "first"),
@@ -175,16 +145,16 @@ def test_results_that_came_before_a_failure_stay(splits, monkeypatch):
         (tf.errors.ResourceExhaustedError(None, None, "{{function_node f}} OOM"), "OOM"),
     ],
 )
-def test_what_a_machine_makes_fail_is_a_failed_measure(splits, monkeypatch, error, told):
+def test_what_a_machine_makes_fail_is_a_failed_measure(splits, monkeypatch, error, reason):
     def fail(self):
         yield from ()
         raise error
 
     monkeypatch.setattr(NearestNeighbours, "run", fail)
     settings = Experiment(name="a", measures="knn")
-    found = evaluate.run_measures(representation.from_pixels, {}, splits, settings)
-    assert found.failed == {"knn": told}
-    assert found.content["protocol"]["knn"] == f"failed: {told}"
+    evaluation = evaluate.run_measures(representation.from_pixels, {}, splits, settings)
+    assert evaluation.failed == {"knn": reason}
+    assert evaluation.content["protocol"]["knn"] == f"failed: {reason}"
 
 
 def test_all_else_is_written_before_the_failure_is_told(tmp_path, splits, monkeypatch):
@@ -219,14 +189,14 @@ def test_what_cannot_be_measured_is_named(splits):
         test=dataclasses.replace(splits.test, labels=np.eye(3, dtype=int)[splits.test.labels]),
     )
     settings = Experiment(name="a", measures="knn,svm,few_labels,fine_tuning")
-    found = evaluate.run_measures(representation.from_pixels, {}, of_attributes, settings).content
-    assert set(found["measures"]) == {"knn_auc"}
+    content = evaluate.run_measures(representation.from_pixels, {}, of_attributes, settings).content
+    assert set(content["measures"]) == {"knn_auc"}
     for name in ("svm", "few_labels", "fine_tuning"):
-        assert "left out: needs one class an image" in found["protocol"][name]
-    assert "missing in this encoder: conv, fc, global" in found["protocol"]["endpoints"]
+        assert "left out: needs one class an image" in content["protocol"][name]
+    assert "missing in this encoder: conv, fc, global" in content["protocol"]["endpoints"]
     settings = Experiment(name="a", measures="fine_tuning")
-    found = evaluate.run_measures(representation.from_pixels, {}, splits, settings).content
-    assert "left out: needs an encoder that can be trained" in found["protocol"]["fine_tuning"]
+    content = evaluate.run_measures(representation.from_pixels, {}, splits, settings).content
+    assert "left out: needs an encoder that can be trained" in content["protocol"]["fine_tuning"]
 
 
 def test_without_labels_the_rest_is_measured(splits, monkeypatch, tmp_path):
@@ -238,83 +208,24 @@ def test_without_labels_the_rest_is_measured(splits, monkeypatch, tmp_path):
     )
     wanted = ("knn", "linear", "mlp", "clusters", "geometry", "projection")
     monkeypatch.setattr(projection, "neighbour_embedding", lambda _, start, *rest: start)  # seconds
-    found = evaluate.run_measures(
+    evaluation = evaluate.run_measures(
         partial(representation.from_encoder, small_encoder(0)),
         {"pixels": representation.from_pixels},
         bare,
         Experiment(name="a", measures=",".join(wanted)),
     )
-    assert not found.failed
-    content = found.content
+    assert not evaluation.failed
+    content = evaluation.content
     for name in ("linear", "mlp", "clusters"):
         assert content["protocol"][name] == "left out: needs labels; these images have none"
     assert "figures alone" in content["protocol"]["knn"]
     assert {"uniformity", "alignment", "pca_trustworthiness"} <= set(content)
     assert "alignment" in content["references"]["pixels"]
     assert "attributes" not in content
-    panels = [p for p in found.figures if isinstance(p, NeighbourPanel)]
+    panels = [p for p in evaluation.figures if isinstance(p, NeighbourPanel)]
     assert len(panels) == 2
     assert all(panel.same_label is None for panel in panels)
     settings = Experiment(name="a", run_dir=str(tmp_path))
-    stages._write_report(settings, 0, content, found.figures)
+    stages._write_report(settings, 0, content, evaluation.figures)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Without labels no accuracy can be measured" in page
-
-
-def test_measures_see_as_many_images_as_fit_into_memory(splits):
-    """Of those that are on disk; with their labels."""
-    on_disk = dataclasses.replace(
-        splits, train=Split(LazyImages(splits.train.images), splits.train.labels)
-    )
-    found = EvaluationData.from_splits(on_disk, max_train_images=50, max_test_images=20)
-    assert (len(found.train), len(found.test)) == (50, 30)  # the test images are in memory
-    assert found.note == "a note Measured on 50 of the 300 training images, drawn at random."
-    indices = [
-        next(i for i, one in enumerate(splits.train.images) if np.array_equal(one, image))
-        for image in found.train.images
-    ]
-    assert len(set(indices)) == 50
-    np.testing.assert_array_equal(found.train.labels, splits.train.labels[indices])
-    again = EvaluationData.from_splits(on_disk, max_train_images=50, max_test_images=20)
-    np.testing.assert_array_equal(again.train.images, found.train.images)
-    assert EvaluationData.from_splits(on_disk).note == "a note"
-
-
-def test_probes_are_trained_on_the_images_that_have_labels(splits):
-    unlabelled = Split(np.zeros((7, 8, 8, 1), np.uint8), None)
-    found = EvaluationData.from_splits(
-        dataclasses.replace(splits, train=unlabelled, labelled=splits.train)
-    )
-    assert found.train.images is splits.train.images
-    assert found.has_classes
-
-
-@pytest.mark.parametrize(
-    ("trained", "gamma", "dim", "lack"),
-    [
-        (True, 0.1, 5, ""),
-        (True, 0.0, 5, "--model=dim or aae with --gamma"),
-        (False, 0.1, 5, "--model=dim or aae with --gamma"),
-        (True, 0.1, 4 * 5, "has a map of them"),
-    ],
-)
-def test_prior_match_is_of_one_global_feature_that_was_matched(splits, trained, gamma, dim, lack):
-    encoder = small_encoder(0)
-    data = EvaluationData.from_splits(splits)
-    features = representation.Representation({}, {"global": np.ones((30, dim))}, data)
-    context = MeasureContext(
-        features,
-        representation.from_pixels,
-        Experiment(name="a", gamma=gamma),
-        1,
-        TrainableEncoders(encoder, encoder) if trained else None,
-    )
-    told = evaluate.spec("prior_match").unmet_requirement(context)
-    assert lack in told
-    assert bool(told) == bool(lack)
-
-
-def test_what_is_not_finite_is_written_as_null(tmp_path):
-    evaluation_file.write(tmp_path, {"a": {"b": math.nan, "c": 1.0}, "d": [math.inf, -math.inf]})
-    written = read_checked(tmp_path / "evaluation.json")
-    assert written == {"a": {"b": None, "c": 1.0}, "d": [None, None]}

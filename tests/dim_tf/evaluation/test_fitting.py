@@ -41,13 +41,13 @@ def test_each_step_has_its_own_numbers():
 
 
 def test_weights_are_a_function_of_the_seed():
-    def made(seed, purpose="a"):
+    def random_weights(seed, purpose="a"):
         Recipe(1, 1, 0.1, seed).seed_weights(purpose)
         return keras.initializers.RandomUniform()((3,)).numpy().tolist()
 
-    assert made(0) == made(0)
-    assert made(0) != made(1)
-    assert made(0) != made(0, "b")
+    assert random_weights(0) == random_weights(0)
+    assert random_weights(0) != random_weights(1)
+    assert random_weights(0) != random_weights(0, "b")
 
 
 def test_a_loss_that_is_not_finite_is_an_error():

@@ -1,4 +1,4 @@
-"""Endpoints that are too large: to which grid they are averaged, and what is told of it."""
+"""Endpoints that are too large: the grid to which they are averaged, and where that is said."""
 
 import dataclasses
 import itertools
@@ -48,9 +48,9 @@ def adaptive_means(x, height, width):
 )
 def test_a_map_becomes_the_adaptive_means_of_the_largest_grid_that_fits(shape, most, grid):
     x = np.random.default_rng(0).normal(3.0, 1.0, (2, *shape)).astype(np.float32)
-    found = pool_to_limit(tf.constant(x), most, "conv")
-    assert found.shape[1:] == (*grid, shape[-1])
-    np.testing.assert_allclose(found, adaptive_means(x, *grid), rtol=1e-6, atol=1e-6)
+    pooled = pool_to_limit(tf.constant(x), most, "conv")
+    assert pooled.shape[1:] == (*grid, shape[-1])
+    np.testing.assert_allclose(pooled, adaptive_means(x, *grid), rtol=1e-6, atol=1e-6)
 
 
 def test_what_fits_stays_as_it_is():
@@ -67,16 +67,16 @@ def test_a_resnet50s_map_at_224_pixels_by_the_default():
 
 
 @pytest.mark.parametrize(
-    ("shape", "told"),
+    ("shape", "message"),
     [
         ((7, 7, 2048), "conv has 2,048 numbers at each location.*give --max_features=2048 or more"),
         ((25088,), "conv has 25,088 numbers an image and no locations.*--max_features=25088"),
     ],
 )
-def test_what_cannot_be_averaged_is_refused(shape, told):
-    with pytest.raises(InputError, match=told):
+def test_what_cannot_be_averaged_is_refused(shape, message):
+    with pytest.raises(InputError, match=message):
         pool_to_limit(tf.zeros([1, *shape]), 2047, "conv")
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         describe_pooling(shape, 2047, "conv")
 
 
@@ -87,18 +87,18 @@ def images(count, size=16):
 
 @pytest.fixture(scope="module")
 def splits():
-    return Splits("made", images(300), images(30), ("a", "b"), "a note")
+    return Splits("synthetic", images(300), images(30), ("a", "b"), "a note")
 
 
 def test_features_of_a_large_endpoint_are_its_means(splits):
     """Over several batches; the endpoints that fit are the same as without a limit."""
     encoder = small_backbone_encoder()
     whole = representation.from_encoder(encoder, splits)
-    found = representation.from_encoder(encoder, splits, FITS_2X2)
+    limited = representation.from_encoder(encoder, splits, FITS_2X2)
     assert whole.pooling == {}
-    assert found.pooling == {"conv": "4x4x8 pooled to 2x2x8"}
-    assert "conv 32 (4x4x8 pooled to 2x2x8), fc 8, global 5" in found.endpoint_summary
-    for mine, theirs in ((found.train, whole.train), (found.test, whole.test)):
+    assert limited.pooling == {"conv": "4x4x8 pooled to 2x2x8"}
+    assert "conv 32 (4x4x8 pooled to 2x2x8), fc 8, global 5" in limited.endpoint_summary
+    for mine, theirs in ((limited.train, whole.train), (limited.test, whole.test)):
         maps = theirs["conv"].reshape(-1, 4, 4, 8)
         means = adaptive_means(maps, 2, 2).reshape(-1, FITS_2X2)
         np.testing.assert_allclose(mine["conv"], means, atol=1e-6)
@@ -107,17 +107,17 @@ def test_features_of_a_large_endpoint_are_its_means(splits):
 
 
 def test_the_whole_of_a_large_endpoint_is_never_in_memory(splits, monkeypatch):
-    """Only a batch's: arrays of features are made for what is left of each."""
-    made = []
+    """Only a batch's: arrays of features are allocated for the averages alone."""
+    shapes = []
     empty = np.empty
 
     def spy(shape, dtype):
-        made.append(shape)
+        shapes.append(shape)
         return empty(shape, dtype)
 
     monkeypatch.setattr(representation.np, "empty", spy)
     representation.from_encoder(small_backbone_encoder(), splits, FITS_2X2)
-    assert sorted(set(made)) == [(n, f) for n in (30, 300) for f in (5, 8, FITS_2X2)]
+    assert sorted(set(shapes)) == [(n, f) for n in (30, 300) for f in (5, 8, FITS_2X2)]
 
 
 def test_an_evaluation_tells_what_was_pooled(splits, capsys):
@@ -128,10 +128,10 @@ def test_an_evaluation_tells_what_was_pooled(splits, capsys):
         "random_encoder": partial(of_encoder, small_backbone_encoder(1)),
         "pixels": partial(representation.from_pixels, max_features=100),
     }
-    found = evaluate.run_measures(
+    content = evaluate.run_measures(
         partial(of_encoder, encoder), references, splits, settings
     ).content
-    protocol = found["protocol"]
+    protocol = content["protocol"]
     assert "conv 72 (4x4x8 pooled to 3x3x8)" in protocol["endpoints"]
     assert protocol["pooled"] == (
         "conv: 4x4x8 pooled to 3x3x8; pixels: 16x16x3 pooled to 5x5x3: means over the locations, "

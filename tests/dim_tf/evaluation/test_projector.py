@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from google.protobuf import text_format
 from PIL import Image
-from sample_representations import representation, splits
+from sample_representations import evaluation_data, representation
 from tensorboard.plugins.projector import projector_config_pb2
 
 from dim_tf.evaluation import projector
@@ -12,7 +12,7 @@ from dim_tf.evaluation import projector
 
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_files(tmp_path, multi_label):
-    data = splits(test=60, multi_label=multi_label)
+    data = evaluation_data(test=60, multi_label=multi_label)
     r = representation("random", data)
     folder = tmp_path / "tensorboard"
     projector.write(folder, r, max_images=50)
@@ -28,11 +28,11 @@ def test_files(tmp_path, multi_label):
     rows = [line.split("\t") for line in lines]
     assert rows[0] == ([*"abcd", "image"] if multi_label else ["label", "image"])
     assert len(rows) == 51
-    told = [row[:-1] for row in rows[1:]]
+    labels = [row[:-1] for row in rows[1:]]
     if multi_label:
-        np.testing.assert_array_equal(np.array(told, int), data.test.labels[:50])
+        np.testing.assert_array_equal(np.array(labels, int), data.test.labels[:50])
     else:
-        assert told == [[data.label_names[label]] for label in data.test.labels[:50]]
+        assert labels == [[data.label_names[label]] for label in data.test.labels[:50]]
 
     width, height = embedding.sprite.single_image_dim
     sprite = np.asarray(Image.open(folder / embedding.sprite.image_path))
@@ -46,12 +46,12 @@ def test_files(tmp_path, multi_label):
 
 def test_without_labels_rows_have_numbers_and_no_header(tmp_path):
     """The plug-in takes the first line of one column for an image's."""
-    projector.write(tmp_path, representation("random", splits(test=4, labelled=False)))
+    projector.write(tmp_path, representation("random", evaluation_data(test=4, labelled=False)))
     assert (tmp_path / "metadata.tsv").read_text().splitlines() == ["0", "1", "2", "3"]
 
 
 def test_names_that_would_break_a_line(tmp_path):
-    data = splits(test=4)
+    data = evaluation_data(test=4)
     object.__setattr__(data, "label_names", ("a\tb", "c\nd", "e", "f"))
     projector.write(tmp_path, representation("random", data))
     lines = (tmp_path / "metadata.tsv").read_text().splitlines()

@@ -26,17 +26,17 @@ def splits(size=8, channels=1):
         images = rng.integers(0, 256, (count, size, size, channels), np.uint8)
         return EvaluationSplit(images, np.arange(count) % 2)
 
-    return EvaluationData(split(6), split(4), ("a", "b"), "made")
+    return EvaluationData(split(6), split(4), ("a", "b"), "synthetic")
 
 
 def test_ours_has_the_endpoints_of_the_encoder(small_model):
     path, encoder = small_model
     data = splits()
-    found = representation.from_saved_encoder(saved_encoder.load(str(path)), data)
+    measured = representation.from_saved_encoder(saved_encoder.load(str(path)), data)
     wanted = representation.from_encoder(encoder, data)
-    assert list(found.test) == ["conv", "fc", "global"]
+    assert list(measured.test) == ["conv", "fc", "global"]
     for endpoint, features in wanted.test.items():
-        small_export.close(found.test[endpoint], features)
+        small_export.close(measured.test[endpoint], features)
 
 
 def means_of_channels(images):
@@ -60,20 +60,20 @@ def test_that_of_others_gives_one_global_feature(tmp_path, signature):
     """Images come in [0, 1], with three channels, at the size that it takes."""
     path = save_function(tmp_path, means_of_channels, 12, 12, 3, signature=signature)
     data = splits(size=6)
-    found = representation.from_saved_encoder(saved_encoder.load(path), data)
-    assert list(found.train) == ["global"]
+    measured = representation.from_saved_encoder(saved_encoder.load(path), data)
+    assert list(measured.train) == ["global"]
     mean = data.train.images.mean((1, 2, 3)) / 255
-    np.testing.assert_allclose(found.train["global"][:, 0], mean, atol=0.02)
-    np.testing.assert_array_equal(found.train["global"][:, 3], 12)
-    assert found.endpoint_summary == "flattened: global 4; missing in this encoder: conv, fc"
+    np.testing.assert_allclose(measured.train["global"][:, 0], mean, atol=0.02)
+    np.testing.assert_array_equal(measured.train["global"][:, 3], 12)
+    assert measured.endpoint_summary == "flattened: global 4; missing in this encoder: conv, fc"
 
 
 def test_one_of_any_size_gets_the_images_as_they_are(tmp_path):
     path = save_function(tmp_path, lambda x: x, None, None, 3)
     data = splits(channels=3)
-    found = representation.from_saved_encoder(saved_encoder.load(path), data)
+    measured = representation.from_saved_encoder(saved_encoder.load(path), data)
     expected = data.test.images.mean((1, 2)) / 255  # a map is averaged over its places
-    np.testing.assert_allclose(found.test["global"], expected, rtol=1e-5)
+    np.testing.assert_allclose(measured.test["global"], expected, rtol=1e-5)
 
 
 def test_a_keras_file(tmp_path):
@@ -81,8 +81,12 @@ def test_a_keras_file(tmp_path):
     model = keras.Model(inputs, keras.layers.GlobalMaxPooling2D()(inputs))
     model.save(tmp_path / "a.keras")
     data = splits(channels=3)
-    found = representation.from_saved_encoder(saved_encoder.load(str(tmp_path / "a.keras")), data)
-    np.testing.assert_allclose(found.test["global"], data.test.images.max((1, 2)) / 255, rtol=1e-6)
+    measured = representation.from_saved_encoder(
+        saved_encoder.load(str(tmp_path / "a.keras")), data
+    )
+    np.testing.assert_allclose(
+        measured.test["global"], data.test.images.max((1, 2)) / 255, rtol=1e-6
+    )
 
 
 def test_what_cannot_be_measured_is_refused(tmp_path):
@@ -138,10 +142,10 @@ def test_endpoints_of_others_are_not_taken_for_ours(tmp_path):
 
     signatures = {"endpoints": gives(theirs=2.0), "serving_default": gives(anything=3.0)}
     tf.saved_model.save(module, str(tmp_path), signatures=signatures)
-    found = saved_encoder.load(str(tmp_path))
-    assert found.description.endswith(", serving_default")
-    given = found.endpoints(tf.ones([1, 8, 8, 3]))
-    np.testing.assert_array_equal(given["global"], np.full((1, 3), 3.0))
+    encoder = saved_encoder.load(str(tmp_path))
+    assert encoder.description.endswith(", serving_default")
+    outputs = encoder.endpoints(tf.ones([1, 8, 8, 3]))
+    np.testing.assert_array_equal(outputs["global"], np.full((1, 3), 3.0))
 
 
 @pytest.mark.slow
@@ -166,8 +170,8 @@ def test_a_keras_application_is_measured_by_the_command(tmp_path):
     wanted = model(images[:8], training=False).numpy()
     assert wanted.std(axis=0).max() > 0.1
     for path in ("theirs", "theirs.keras"):
-        found = saved_encoder.load(str(tmp_path / path)).endpoints(images[:8])["global"]
-        np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-3)
+        measured = saved_encoder.load(str(tmp_path / path)).endpoints(images[:8])["global"]
+        np.testing.assert_allclose(measured, wanted, rtol=1e-3, atol=1e-3)
 
     run_dir = tmp_path / "run"
     command = [sys.executable, "-m", "dim_tf.main", "--mode=evaluate", "--measures=knn,linear"]

@@ -76,20 +76,20 @@ def test_a_keras_model_passes_through_every_measure(tmp_path):
     encode = partial(of_encoder, model.encoder)
     stages._evaluate(settings, splits, encode, references, encoders, {"step": 3})
 
-    found = json.loads((tmp_path / "evaluation.json").read_text())
-    assert set(MEASURES) <= set(found["cost"])  # none was left out
+    content = json.loads((tmp_path / "evaluation.json").read_text())
+    assert set(MEASURES) <= set(content["cost"])  # none was left out
     for measure in OF_ENDPOINTS:
-        assert set(found[measure]) == {"conv", "fc", "global"}, measure
+        assert set(content[measure]) == {"conv", "fc", "global"}, measure
     for measure in OF_GLOBAL:
-        assert set(found[measure]) == {"global"}, measure
+        assert set(content[measure]) == {"global"}, measure
     for measure in ("fine_tuned", "fully_supervised"):
-        assert set(found[measure]) == {"conv"}
-    figures = [figure for measure in found["measures"] for figure in found[measure].values()]
+        assert set(content[measure]) == {"conv"}
+    figures = [figure for measure in content["measures"] for figure in content[measure].values()]
     assert np.isfinite(figures).all()
-    assert found["knn"]["global"] > 0.9
-    assert set(found["references"]["start_weights"]["linear_probe"]) == {"conv", "fc", "global"}
-    assert "conv: 4x4x8 pooled to 3x3x8" in found["protocol"]["pooled"]
+    assert content["knn"]["global"] > 0.9
+    assert set(content["references"]["start_weights"]["linear_probe"]) == {"conv", "fc", "global"}
+    assert "conv: 4x4x8 pooled to 3x3x8" in content["protocol"]["pooled"]
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "start weights" in page
     assert "conv: 4x4x8 pooled to 3x3x8" in page
-    assert "start weights" in card.evaluation_table(found)
+    assert "start weights" in card.evaluation_table(content)

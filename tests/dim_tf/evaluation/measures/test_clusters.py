@@ -1,10 +1,10 @@
-"""Clusters: the classes found again, nothing found, and the assignment."""
+"""Clusters: how well they match classes, and their assignment to classes."""
 
 from itertools import permutations
 
 import numpy as np
 import pytest
-from sample_representations import measured, representation, splits
+from sample_representations import evaluation_data, measured, representation
 from sklearn.cluster import KMeans
 
 from dim_tf.evaluation.measures.clusters import Clusters, assign_classes
@@ -12,20 +12,20 @@ from dim_tf.evaluation.measures.clusters import Clusters, assign_classes
 
 @pytest.mark.parametrize("kind", ["ideal", "duplicated"])
 def test_classes_are_found(kind):
-    found = measured(kind, Clusters)
-    assert found["cluster_accuracy"].value == 1.0
-    assert found["cluster_nmi"].value == pytest.approx(1.0)
+    results = measured(kind, Clusters)
+    assert results["cluster_accuracy"].value == 1.0
+    assert results["cluster_nmi"].value == pytest.approx(1.0)
 
 
 def test_what_tells_nothing():
     noise = measured("random", Clusters)
     assert noise["cluster_accuracy"].value < 0.4
     assert noise["cluster_nmi"].value < 0.1
-    labels = splits().test.labels
+    labels = evaluation_data().test.labels
     constant = measured("constant", Clusters)
     # One cluster: it is taken for the class most frequent in training.
     assert constant["cluster_accuracy"].value == np.mean(
-        labels == np.bincount(splits().train.labels).argmax()
+        labels == np.bincount(evaluation_data().train.labels).argmax()
     )
     assert constant["cluster_nmi"].value == 0.0
 
@@ -41,17 +41,17 @@ def test_of_many_images_some_are_drawn_by_each_seed(monkeypatch):
         return fit(self, features)
 
     monkeypatch.setattr(KMeans, "fit_predict", spy)
-    found = measured("ideal", Clusters)
-    assert found["cluster_accuracy"].value == 1.0
+    results = measured("ideal", Clusters)
+    assert results["cluster_accuracy"].value == 1.0
     assert [len(features) for features in seen] == [60] * 3
     assert not np.array_equal(seen[0], seen[1])
     assert measured("random", Clusters)["cluster_nmi"].value != plain
-    told = Clusters(representation("ideal", splits())).protocol["cluster_accuracy"]
-    assert "of 60 training images drawn by each seed, best of" in told
+    protocol = Clusters(representation("ideal", evaluation_data())).protocol["cluster_accuracy"]
+    assert "of 60 training images drawn by each seed, best of" in protocol
 
 
 def test_to_double_the_features_changes_nothing():
-    data = splits()
+    data = evaluation_data()
     plain, twice = representation("random", data), representation("random", data)
     for features in (twice.train, twice.test):
         features["global"] = np.concatenate([features["global"]] * 2, axis=1)
@@ -62,10 +62,10 @@ def test_to_double_the_features_changes_nothing():
 def test_the_assignment_is_the_best_of_all():
     rng = np.random.default_rng(0)
     clusters, labels = rng.integers(0, 4, (2, 50))
-    found = assign_classes(clusters, labels, 4)
-    assert sorted(found) == [0, 1, 2, 3]
+    class_of = assign_classes(clusters, labels, 4)
+    assert sorted(class_of) == [0, 1, 2, 3]
     best = max(np.sum(np.array(p)[clusters] == labels) for p in permutations(range(4)))
-    assert np.sum(found[clusters] == labels) == best
+    assert np.sum(class_of[clusters] == labels) == best
 
 
 def test_seeds_are_averaged_and_repeatable():

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sample_representations import CLASSES, representation, splits
+from sample_representations import NUM_CLASSES, evaluation_data, representation
 
 from dim_tf.evaluation.measures.few_labels import FewLabels, stratified_indices
 from dim_tf.evaluation.measures.probes import Probe
@@ -21,10 +21,10 @@ def test_few_labels_see_only_those(monkeypatch):
 
     def predict(self, features, labels, test_features, seed):
         seen.append((features, labels))
-        return np.zeros((len(test_features), CLASSES))
+        return np.zeros((len(test_features), NUM_CLASSES))
 
     monkeypatch.setattr(Probe, "predict", predict)
-    r = representation("random", splits())
+    r = representation("random", evaluation_data())
     list(FewLabels(r, epochs=1, seeds=1).run())
     for (features, labels), count in zip(seen, (4, 26), strict=True):
         assert len(features) == len(labels) == 256

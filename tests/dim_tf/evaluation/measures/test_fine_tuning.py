@@ -24,7 +24,9 @@ def test_both_networks_learn_and_the_encoders_stay():
     encoder, random_encoder = small_encoder(), small_encoder()
     random_encoder.set_weights([w + 0.1 for w in encoder.get_weights()])
     before = [w.copy() for w in encoder.get_weights() + random_encoder.get_weights()]
-    data = EvaluationData(bright_and_dark(128), bright_and_dark(50), ("dark", "bright"), "made")
+    data = EvaluationData(
+        bright_and_dark(128), bright_and_dark(50), ("dark", "bright"), "synthetic"
+    )
     measure = FineTuning(
         TrainableEncoders(encoder, random_encoder),
         data,
@@ -32,9 +34,9 @@ def test_both_networks_learn_and_the_encoders_stay():
         label_fraction=0.25,
         learning_rate=1e-3,
     )
-    found = {r.metric: r for r in measure.run()}
-    assert set(found) == set(measure.metrics)
-    for result in found.values():
+    results = {r.metric: r for r in measure.run()}
+    assert set(results) == set(measure.metrics)
+    for result in results.values():
         assert result.endpoint == "conv"
         assert result.value == 1.0
     assert "32 labelled images" in measure.protocol["fine_tuned"]
@@ -44,26 +46,26 @@ def test_both_networks_learn_and_the_encoders_stay():
 
 
 def test_every_weight_of_the_encoder_below_the_head_is_trained(monkeypatch):
-    made, starts = [], []
+    classifiers, initial_weights = [], []
     make = fine_tuning.EncoderClassifier
 
     def spy(*arguments):
-        made.append(make(*arguments))
-        starts.append(made[-1].encoder.get_weights())
-        return made[-1]
+        classifiers.append(make(*arguments))
+        initial_weights.append(classifiers[-1].encoder.get_weights())
+        return classifiers[-1]
 
     monkeypatch.setattr(fine_tuning, "EncoderClassifier", spy)
     encoder, random_encoder = small_encoder(), small_encoder()
     random_encoder.set_weights([w + 0.125 for w in encoder.get_weights()])
-    data = EvaluationData(bright_and_dark(64), bright_and_dark(8), ("dark", "bright"), "made")
+    data = EvaluationData(bright_and_dark(64), bright_and_dark(8), ("dark", "bright"), "synthetic")
     encoders = TrainableEncoders(encoder, random_encoder)
     list(FineTuning(encoders, data, epochs=1, learning_rate=1e-2).run())
-    kernels = [v for v in made[0].encoder.variables if v.name == "kernel"]
+    kernels = [v for v in classifiers[0].encoder.variables if v.name == "kernel"]
     theirs = [v for v in encoder.variables if v.name == "kernel"]
     changed = [not np.array_equal(a, b) for a, b in zip(kernels, theirs, strict=True)]
     assert changed == [True, False, False]  # fc and global are above conv
-    for given, of in zip(starts, (encoder, random_encoder), strict=True):
-        for weight, expected in zip(given, of.get_weights(), strict=True):
+    for weights, of in zip(initial_weights, (encoder, random_encoder), strict=True):
+        for weight, expected in zip(weights, of.get_weights(), strict=True):
             np.testing.assert_array_equal(weight, expected)
 
 
@@ -95,7 +97,7 @@ def test_a_large_map_is_averaged_under_the_head():
     hidden = model.head.layers[1]
     assert hidden.kernel.shape == (2 * 2 * 8, 200)
     data = EvaluationData(
-        bright_and_dark(4, 16), bright_and_dark(4, 16), ("dark", "bright"), "made"
+        bright_and_dark(4, 16), bright_and_dark(4, 16), ("dark", "bright"), "synthetic"
     )
     encoders = TrainableEncoders(encoder, encoder)
     measure = FineTuning(encoders, data, epochs=1, max_features=35)
@@ -106,24 +108,24 @@ def test_a_large_map_is_averaged_under_the_head():
 
 @pytest.mark.slow
 def test_every_weight_of_a_keras_model_below_the_head_is_trained(monkeypatch):
-    made = []
+    classifiers = []
     make = fine_tuning.EncoderClassifier
 
     def spy(*arguments):
-        made.append(make(*arguments))
-        return made[-1]
+        classifiers.append(make(*arguments))
+        return classifiers[-1]
 
     monkeypatch.setattr(fine_tuning, "EncoderClassifier", spy)
     encoder = small_backbone_encoder()
     data = EvaluationData(
-        bright_and_dark(256, 16), bright_and_dark(50, 16), ("dark", "bright"), "made"
+        bright_and_dark(256, 16), bright_and_dark(50, 16), ("dark", "bright"), "synthetic"
     )
     encoders = TrainableEncoders(encoder, small_backbone_encoder(1))
     measure = FineTuning(encoders, data, epochs=20, learning_rate=1e-2, max_features=35)
-    found = {result.metric: result for result in measure.run()}
-    assert set(found) == {"fine_tuned", "fully_supervised"}
-    assert all(result.endpoint == "conv" for result in found.values())
-    assert all(result.value > 0.9 for result in found.values())
-    for mine, theirs in zip(made[0].encoder.weights, encoder.weights, strict=True):
+    results = {result.metric: result for result in measure.run()}
+    assert set(results) == {"fine_tuned", "fully_supervised"}
+    assert all(result.endpoint == "conv" for result in results.values())
+    assert all(result.value > 0.9 for result in results.values())
+    for mine, theirs in zip(classifiers[0].encoder.weights, encoder.weights, strict=True):
         of_head = "global" in mine.path  # above conv
         assert np.array_equal(mine, theirs) == of_head, mine.path

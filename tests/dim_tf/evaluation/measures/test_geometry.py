@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sample_representations import measured, representation, splits
+from sample_representations import evaluation_data, measured, representation
 
 from dim_tf.evaluation.evaluation_data import EvaluationData, EvaluationSplit
 from dim_tf.evaluation.measures import geometry
@@ -11,8 +11,8 @@ from dim_tf.evaluation.representation import Representation
 
 
 def of(kind):
-    found = measured(kind, lambda r: Geometry(r, None))
-    return found["uniformity"].value, found["effective_rank"].value
+    results = measured(kind, lambda r: Geometry(r, None))
+    return results["uniformity"].value, results["effective_rank"].value
 
 
 def noise(n=400, dim=16, seed=0):
@@ -23,7 +23,7 @@ def test_constant_ideal_and_random():
     assert of("constant") == (pytest.approx(0.0, abs=1e-6), 1.0)
     spread, rank = of("ideal")
     # Images of different classes are √2 apart, the others fall together.
-    labels = splits().test.labels
+    labels = evaluation_data().test.labels
     together = (np.mean(labels[:, np.newaxis] == labels) * 128 - 1) / 127
     assert spread == pytest.approx(np.log(together + (1 - together) * np.exp(-4)), abs=1e-4)
     assert rank == pytest.approx(3, abs=0.05)  # four one-hot numbers less their mean
@@ -80,7 +80,7 @@ def views(encode):
     """Alignment as measured by an encoder of images: uint8 [N, H, W, C] -> [N, F]."""
     rng = np.random.default_rng(0)
     split = EvaluationSplit(rng.integers(0, 256, (600, 8, 8, 1), np.uint8), np.zeros(600, np.int64))
-    data = EvaluationData(split, split, ("a",), "made")
+    data = EvaluationData(split, split, ("a",), "synthetic")
 
     def representation_of(splits):
         return Representation(
@@ -109,6 +109,6 @@ def test_alignment_of_two_views():
 
 
 def test_without_an_encoder_there_is_no_alignment():
-    measure = Geometry(representation("ideal", splits()), None)
+    measure = Geometry(representation("ideal", evaluation_data()), None)
     assert {r.metric for r in measure.run()} == {"uniformity", "effective_rank"}
     assert set(measure.protocol) == set(measure.metrics) == {"uniformity", "effective_rank"}

@@ -21,7 +21,7 @@ def shades(train=1024, test=512):
             (shade + rng.integers(0, 20, (count, 8, 8, 1))).astype(np.uint8), labels
         )
 
-    return EvaluationData(split(train), split(test), tuple("abcd"), "made")
+    return EvaluationData(split(train), split(test), tuple("abcd"), "synthetic")
 
 
 def measured(kind, steps=60):
@@ -30,13 +30,13 @@ def measured(kind, steps=60):
 
     def features(split):
         shade = np.eye(4)[split.labels]
-        made = {
+        vectors = {
             "ideal": shade,
             "duplicated": np.concatenate([shade, shade], axis=1),
             "constant": np.ones((len(split), 3)),
             "random": rng.normal(size=(len(split), 4)),
         }[kind]
-        return {"global": made.astype(np.float32)}
+        return {"global": vectors.astype(np.float32)}
 
     representation = Representation(features(data.train), features(data.test), data)
     return next(ImageFeatureInformation(representation, steps, batch_size=128).run()).value

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 from information import DIMS, NATS, dependent, estimate
-from sample_representations import representation, splits
+from sample_representations import evaluation_data, representation
 
 from dim_tf.evaluation.fitting import Recipe
 from dim_tf.evaluation.measures.ndm import NeuralDependencyMeasure, total_correlation
 
-DATA = splits(train=2048, test=512)
+DATA = evaluation_data(train=2048, test=512)
 
 
 def measure(kind, steps=60, batch_size=128, seeds=1):
@@ -26,9 +26,9 @@ def one_hot_dependence(copies):
 @pytest.mark.slow
 def test_discrete_dependences():
     """A map of each number by itself, the sigmoid, changes nothing of their dependence."""
-    found = {result.metric: result.value for result in measure("ideal").run()}
-    assert found["ndm"] == pytest.approx(one_hot_dependence(1), rel=0.1)
-    assert found["ndm_sigmoid"] == pytest.approx(one_hot_dependence(1), rel=0.1)
+    values = {result.metric: result.value for result in measure("ideal").run()}
+    assert values["ndm"] == pytest.approx(one_hot_dependence(1), rel=0.1)
+    assert values["ndm_sigmoid"] == pytest.approx(one_hot_dependence(1), rel=0.1)
 
 
 @pytest.mark.slow
@@ -52,8 +52,8 @@ def test_seeds_repeat_and_are_averaged():
 @pytest.mark.slow
 def test_a_gaussian():
     samples = dependent(50_000, 3, 1.0)
-    found = total_correlation(samples[:40_000], samples[40_000:], Recipe(200, 512, 1e-3))
-    assert found == pytest.approx(1.0, rel=0.1)
+    nats = total_correlation(samples[:40_000], samples[40_000:], Recipe(200, 512, 1e-3))
+    assert nats == pytest.approx(1.0, rel=0.1)
 
 
 @pytest.mark.long

@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from sample_representations import representation, splits
+from sample_representations import evaluation_data, representation, small_encoder
 
-from dim_tf.evaluation.measures.prior_match import PriorMatch
-from dim_tf.evaluation.representation import Representation
+from dim_tf.evaluation.measure_spec import MeasureContext, TrainableEncoders
+from dim_tf.evaluation.measures.prior_match import SPEC, PriorMatch
+from dim_tf.evaluation.representation import Representation, from_pixels
+from dim_tf.experiment import Experiment
 from keras_models import priors
 
-DATA = splits(train=2048, test=1024)
+DATA = evaluation_data(train=2048, test=1024)
 SHORT = {"steps": 60, "batch_size": 256}
 
 
@@ -34,9 +36,9 @@ def measured(r, prior):
 
 @pytest.mark.parametrize("prior", ["uniform", "gaussian", "sphere"])
 def test_what_follows_the_prior(prior):
-    found, measure = measured(matched(prior), prior)
-    assert found["prior_discriminator"] == pytest.approx(0.5, abs=0.05)
-    assert found["prior_distance"] < 0.06
+    values, measure = measured(matched(prior), prior)
+    assert values["prior_discriminator"] == pytest.approx(0.5, abs=0.05)
+    assert values["prior_distance"] < 0.06
     for figure in measure.figures():
         widths = np.diff(figure.edges)
         for density in figure.series.values():
@@ -46,18 +48,18 @@ def test_what_follows_the_prior(prior):
 
 
 def test_what_does_not():
-    found, measure = measured(representation("constant", DATA), "uniform")
-    assert found["prior_discriminator"] > 0.9
-    assert found["prior_distance"] > 0.6
+    values, measure = measured(representation("constant", DATA), "uniform")
+    assert values["prior_discriminator"] > 0.9
+    assert values["prior_distance"] > 0.6
     assert len(measure.figures()) == 1 + 3
-    found, _ = measured(representation("ideal", DATA), "gaussian")
-    assert found["prior_discriminator"] > 0.9
+    values, _ = measured(representation("ideal", DATA), "gaussian")
+    assert values["prior_discriminator"] > 0.9
 
 
 def test_copies_match_in_each_dimension_and_not_together():
-    found, _ = measured(matched("uniform", copies=2), "uniform")
-    assert found["prior_distance"] < 0.06
-    assert found["prior_discriminator"] > 0.6
+    values, _ = measured(matched("uniform", copies=2), "uniform")
+    assert values["prior_distance"] < 0.06
+    assert values["prior_discriminator"] > 0.6
 
 
 def test_the_best_and_the_worst_dimensions_are_shown():
@@ -76,3 +78,27 @@ def test_seeds_repeat():
     first, figures = list(measure.run()), measure.figures()
     assert list(measure.run()) == first
     assert len(measure.figures()) == len(figures) == 1 + 4
+
+
+@pytest.mark.parametrize(
+    ("trained", "gamma", "dim", "unmet"),
+    [
+        (True, 0.1, 5, ""),
+        (True, 0.0, 5, "--model=dim or aae with --gamma"),
+        (False, 0.1, 5, "--model=dim or aae with --gamma"),
+        (True, 0.1, 4 * 5, "has a map of them"),
+    ],
+)
+def test_one_global_feature_that_was_matched_is_required(trained, gamma, dim, unmet):
+    encoder = small_encoder(0)
+    features = Representation({}, {"global": np.ones((30, dim))}, DATA)
+    context = MeasureContext(
+        features,
+        from_pixels,
+        Experiment(name="a", gamma=gamma),
+        1,
+        TrainableEncoders(encoder, encoder) if trained else None,
+    )
+    reason = SPEC.unmet_requirement(context)
+    assert unmet in reason
+    assert bool(reason) == bool(unmet)

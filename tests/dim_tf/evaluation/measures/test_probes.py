@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from sample_representations import CLASSES, measured, representation, splits
+from sample_representations import NUM_CLASSES, evaluation_data, measured, representation
 
 from dim_tf.errors import RunError
 from dim_tf.evaluation.measures.few_labels import FewLabels
@@ -59,13 +59,13 @@ def test_attributes(name):
 
 def test_the_scale_of_features_does_not_change_a_linear_probe():
     """Else random weights, whose features are small, would look worse than they are."""
-    data = splits()
+    data = evaluation_data()
     ideal = representation("ideal", data)
-    noise = np.random.default_rng(2).normal(0, 0.5, (2, 256, CLASSES)).astype(np.float32)
+    noise = np.random.default_rng(2).normal(0, 0.5, (2, 256, NUM_CLASSES)).astype(np.float32)
 
     def probed(scale, shift):
-        def features(found, noise):
-            return {"global": (found["global"] + noise[: len(found["global"])]) * scale + shift}
+        def features(one_hot, noise):
+            return {"global": (one_hot["global"] + noise[: len(one_hot["global"])]) * scale + shift}
 
         r = Representation(features(ideal.train, noise[0]), features(ideal.test, noise[1]), data)
         return next(iter(Probe(r, hidden=False, epochs=5, seeds=1, learning_rate=2e-2).run())).value
@@ -90,7 +90,7 @@ def test_seeds_are_averaged_and_repeatable():
 
 
 def test_a_probe_that_diverges_is_an_error():
-    diverging = Probe(representation("random", splits()), True, 2, 1, learning_rate=1e38)
+    diverging = Probe(representation("random", evaluation_data()), True, 2, 1, learning_rate=1e38)
     with pytest.raises(RunError, match="lower --probe_learning_rate"):
         list(diverging.run())
 
@@ -104,7 +104,7 @@ def test_the_learning_rate_drops_after_two_thirds(monkeypatch):
 
     monkeypatch.setattr("keras.callbacks.LearningRateScheduler", Spy)
     monkeypatch.setattr("keras.Sequential.fit", lambda *args, **kwargs: None)
-    next(iter(Probe(representation("ideal", splits()), False, epochs=9, seeds=1).run()))
+    next(iter(Probe(representation("ideal", evaluation_data()), False, epochs=9, seeds=1).run()))
     assert rates == pytest.approx([1e-4] * 6 + [1e-5] * 3)
 
 
@@ -119,7 +119,7 @@ def test_the_last_epoch_is_measured_not_the_best(monkeypatch):
             if epoch == 19:
                 self.model.set_weights([0 * w for w in self.model.get_weights()])
 
-    data = splits()
+    data = evaluation_data()
     probe = MAKERS["linear_probe"](representation("ideal", data))
     monkeypatch.setattr("keras.callbacks.LearningRateScheduler", Forget)
     of_first_class = np.mean(data.test.labels == 0)
@@ -127,9 +127,9 @@ def test_the_last_epoch_is_measured_not_the_best(monkeypatch):
 
 
 def test_the_confusion_matrix_counts_the_answers(monkeypatch):
-    data = splits()
+    data = evaluation_data()
     probe = MAKERS["linear_probe"](representation("ideal", data))
-    monkeypatch.setattr(Probe, "predict", lambda *_: np.eye(CLASSES)[data.test.labels])
+    monkeypatch.setattr(Probe, "predict", lambda *_: np.eye(NUM_CLASSES)[data.test.labels])
     list(probe.run())
     (matrix,) = probe.figures()
     np.testing.assert_array_equal(matrix.counts, np.diag(np.bincount(data.test.labels)))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sample_representations import representation, splits
+from sample_representations import evaluation_data, representation
 from threadpoolctl import threadpool_limits
 
 from dim_tf.evaluation.measures.projection import (
@@ -12,7 +12,7 @@ from dim_tf.evaluation.measures.projection import (
     thumbnails,
 )
 
-DATA = splits(test=120)
+DATA = evaluation_data(test=120)
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +76,7 @@ def test_constant_features_give_finite_figures():
 
 
 def test_attributes_have_no_classes():
-    data = splits(test=40, multi_label=True)
+    data = evaluation_data(test=40, multi_label=True)
     measure = PlaneProjections(representation("ideal", data))
     list(measure.run())
     assert all(p.labels is None and p.label_names == () for p in measure.figures())

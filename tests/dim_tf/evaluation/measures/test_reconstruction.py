@@ -23,7 +23,7 @@ def patterns(shape, train=128, test=64):
         labels = rng.integers(0, CLASSES, count)
         return EvaluationSplit(kinds[labels].astype(np.uint8), labels)
 
-    return EvaluationData(split(train), split(test), tuple("abcd"), "made")
+    return EvaluationData(split(train), split(test), tuple("abcd"), "synthetic")
 
 
 def measured(kind, shape=(16, 16, 1), **settings):
@@ -32,13 +32,13 @@ def measured(kind, shape=(16, 16, 1), **settings):
 
     def features(split):
         one_hot = np.eye(CLASSES)[split.labels]
-        made = {
+        vectors = {
             "ideal": one_hot,
             "duplicated": np.concatenate([one_hot, one_hot], axis=1),
             "constant": np.ones((len(split), 3)),
             "random": rng.normal(size=(len(split), 4)),
         }[kind]
-        return {"global": made.astype(np.float32)}
+        return {"global": vectors.astype(np.float32)}
 
     settings = {"steps": 60, "batch_size": 32, "width_divisor": 8, **settings}
     measure = Reconstruction(
@@ -55,11 +55,11 @@ def variance(data):
 
 @pytest.mark.parametrize("kind", ["ideal", pytest.param("duplicated", marks=pytest.mark.slow)])
 def test_what_tells_the_image_gives_it_back(kind):
-    found, measure, data = measured(kind)
-    assert found["ms_ssim"].value > 0.9
-    assert found["reconstruction_error"].value < 0.25 * variance(data)
-    low, high = found["ms_ssim"].uncertainty.ci95
-    assert low <= found["ms_ssim"].value <= high
+    results, measure, data = measured(kind)
+    assert results["ms_ssim"].value > 0.9
+    assert results["reconstruction_error"].value < 0.25 * variance(data)
+    low, high = results["ms_ssim"].uncertainty.ci95
+    assert low <= results["ms_ssim"].value <= high
     (figure,) = measure.figures()
     np.testing.assert_array_equal(figure.originals, data.test.images[:16])
     assert figure.reconstructed.dtype == np.uint8
@@ -68,15 +68,15 @@ def test_what_tells_the_image_gives_it_back(kind):
 
 @pytest.mark.parametrize("kind", ["constant", "random"])
 def test_what_tells_nothing_gives_the_mean_image(kind):
-    found, _, data = measured(kind)
-    assert found["reconstruction_error"].value > 0.8 * variance(data)
-    assert found["ms_ssim"].value < 0.7
+    results, _, data = measured(kind)
+    assert results["reconstruction_error"].value > 0.8 * variance(data)
+    assert results["ms_ssim"].value < 0.7
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3), (64, 64, 3)])
 def test_shapes(shape):
-    found, measure, _ = measured("ideal", shape, steps=2, batch_size=4, width_divisor=16)
-    assert 0 <= found["ms_ssim"].value <= 1
+    results, measure, _ = measured("ideal", shape, steps=2, batch_size=4, width_divisor=16)
+    assert 0 <= results["ms_ssim"].value <= 1
     assert measure.figures()[0].reconstructed.shape == (16, *shape)
     weights = measure.protocol["ms_ssim"]
     assert "0.071, 0.453, 0.476" in weights
@@ -107,7 +107,7 @@ def test_ms_ssim_is_multi_scale():
     rng = np.random.default_rng(0)
     x = rng.uniform(size=(1, 28, 28, 1)).astype(np.float32)
     y = np.clip(x + 0.1 * rng.normal(size=x.shape), 0, 1).astype(np.float32)
-    found = ms_ssim(tf.constant(x), tf.constant(y)).numpy()
+    value = ms_ssim(tf.constant(x), tf.constant(y)).numpy()
     at = np.arange(7) - 3
     window = np.exp(-(at[:, None] ** 2 + at**2) / (2 * 1.5**2))
     window /= window.sum()
@@ -125,7 +125,7 @@ def test_ms_ssim_is_multi_scale():
         last = scale == len(weights) - 1
         expected *= (structure * luminance if last else structure).mean() ** weight
         x, y = (tf.nn.avg_pool2d(z, 2, 2, "VALID").numpy() for z in (x, y))
-    assert found == pytest.approx([expected], abs=1e-4)
+    assert value == pytest.approx([expected], abs=1e-4)
 
 
 def test_scales_that_fit():

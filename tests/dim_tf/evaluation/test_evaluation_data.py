@@ -1,0 +1,43 @@
+"""What is measured on: which images of a data set, and their labels."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from sample_representations import LazyImages, random_splits
+
+from dim_tf.data.splits import Split
+from dim_tf.evaluation.evaluation_data import EvaluationData
+
+
+@pytest.fixture
+def splits():
+    return random_splits()
+
+
+def test_measures_see_as_many_images_as_fit_into_memory(splits):
+    """Of those that are on disk; with their labels."""
+    on_disk = dataclasses.replace(
+        splits, train=Split(LazyImages(splits.train.images), splits.train.labels)
+    )
+    data = EvaluationData.from_splits(on_disk, max_train_images=50, max_test_images=20)
+    assert (len(data.train), len(data.test)) == (50, 30)  # the test images are in memory
+    assert data.note == "a note Measured on 50 of the 300 training images, drawn at random."
+    indices = [
+        next(i for i, one in enumerate(splits.train.images) if np.array_equal(one, image))
+        for image in data.train.images
+    ]
+    assert len(set(indices)) == 50
+    np.testing.assert_array_equal(data.train.labels, splits.train.labels[indices])
+    again = EvaluationData.from_splits(on_disk, max_train_images=50, max_test_images=20)
+    np.testing.assert_array_equal(again.train.images, data.train.images)
+    assert EvaluationData.from_splits(on_disk).note == "a note"
+
+
+def test_probes_are_trained_on_the_images_that_have_labels(splits):
+    unlabelled = Split(np.zeros((7, 8, 8, 1), np.uint8), None)
+    data = EvaluationData.from_splits(
+        dataclasses.replace(splits, train=unlabelled, labelled=splits.train)
+    )
+    assert data.train.images is splits.train.images
+    assert data.has_classes
