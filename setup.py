@@ -65,7 +65,7 @@ setup(
         # google-crc32c: Beam reads and writes TFRecords by it and does not install it.
         "beam": ["apache-beam>=2.60", "google-crc32c>=1.5", "pyarrow>=15.0"],
         "docs": ["matplotlib>=3.8"],  # for examples/
-        "torch": ["torch>=2.6"],  # the rival of benchmarks/train_speed.py
+        "torch": ["torch>=2.6"],  # the baseline of benchmarks/train_speed.py
     },
     entry_points={"console_scripts": ["dim-tf=dim_tf.main:run"]},
     classifiers=[

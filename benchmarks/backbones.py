@@ -1,14 +1,14 @@
-r"""Can this program train, resume, measure and export any Keras model?
+r"""Trains, resumes, measures and exports Keras models from the command line.
 
     python benchmarks/backbones.py --out=/tmp/backbones --file=net.keras --file_scaling=127,128
 
-Each row is a backbone with random weights (the file: its own) on a folder of drawn images, from the
-command line: 20 steps without a stop; 20 steps that are killed at step 10 or soon after and
-resumed, whose losses must be equal to those; --mode=evaluate (kNN); --mode=export. Then the
-SavedModel and the TFLite files are compared with the Keras encoder of the run's checkpoint. Writes
-OUT/ROW.json for each row and OUT/backbones.md; a row that has its JSON is not run again.
+Each row is a backbone with random weights (the file: its own) on a folder of drawn images: 20 steps
+without interruption; 20 steps that are killed at or soon after step 10 and resumed, whose losses
+must be the same; --mode=evaluate (kNN); --mode=export. Then the SavedModel and the TFLite files are
+compared with the Keras encoder of the run's checkpoint. Writes OUT/ROW.json for each row and
+OUT/backbones.md; a row that has its JSON is not run again.
 
-The row vit needs keras-hub, and is left out without it. Speeds are of the machine as it was.
+The row vit needs keras-hub and is left out without it. Speeds depend on other work of the machine.
 """
 
 import argparse
@@ -56,7 +56,7 @@ COLUMNS = (
 
 
 def draw_images(folder: Path) -> None:
-    """Writes drawn images of three classes, a folder each; does nothing if they are there."""
+    """Writes drawn images of three classes, a folder each, unless they exist."""
     if folder.is_dir():
         return
     rng = np.random.default_rng(0)
@@ -79,7 +79,7 @@ def draw_images(folder: Path) -> None:
 
 
 def write_vit(path: Path) -> None:
-    """Writes a ViT of KerasHub with random weights, made from its configuration."""
+    """Writes a KerasHub ViT with random weights, from its configuration."""
     import keras_hub
 
     vit = keras_hub.models.ViTBackbone(
@@ -97,9 +97,9 @@ class Command:
     """The command line of a row.
 
     Args:
-        out: folder of all rows.
-        name: of the run.
-        encoder: the flags of the backbone.
+        out: Folder of all rows.
+        name: Of the run.
+        encoder: Flags of the backbone.
     """
 
     def __init__(self, out: Path, name: str, encoder: list[str]):
@@ -123,7 +123,7 @@ class Command:
         ]
 
     def start(self, mode: str, *flags: str) -> subprocess.Popen:
-        """Starts a stage; what it says goes into a file of OUT."""
+        """Starts a stage; its output goes to a file in OUT."""
         with self._log.open("a", encoding="utf-8") as file:
             return subprocess.Popen(
                 [sys.executable, "-m", "dim_tf.main", f"--mode={mode}", *self._flags, *flags],
@@ -144,13 +144,13 @@ class Command:
             raise RuntimeError(f"--mode={mode} ended with {status}: {_last_line(self._log)}")
 
     def lines(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl that are whole."""
+        """The complete lines of metrics.jsonl."""
         path = self.run / "metrics.jsonl"
         text = path.read_text(encoding="utf-8") if path.exists() else ""
         return [json.loads(line) for line in text.splitlines(keepends=True) if line[-1:] == "\n"]
 
     def resumed_from(self) -> int:
-        """The step from which the run last went on."""
+        """The step from which the run was last resumed."""
         log = self._log.read_text(encoding="utf-8")
         return int(re.findall(r"^train: from step (\d+) ", log, re.MULTILINE)[-1])
 
@@ -165,7 +165,7 @@ def _last_line(path: Path) -> str:
 
 
 def kill_at(command: Command, step: int) -> int:
-    """Trains and kills the process when it has written that step; the last step that it wrote."""
+    """Trains, kills the process after it has written a step, and returns the last step written."""
     process = command.start("train")
     while process.poll() is None and len(command.lines()) < step:
         time.sleep(0.05)
@@ -175,17 +175,16 @@ def kill_at(command: Command, step: int) -> int:
 
 
 def row(out: Path, name: str, encoder: list[str]) -> dict[str, Any]:
-    """Everything that is measured of a backbone."""
+    """All measurements of a backbone."""
     straight = Command(out, f"{name}-straight", encoder)
     straight.finish("train", "--noresume")
     killed = Command(out, name, encoder)
-    shutil.rmtree(killed.run, ignore_errors=True)  # where this script was stopped itself
+    shutil.rmtree(killed.run, ignore_errors=True)  # if this script was stopped before
     killed_at = kill_at(killed, KILL_AT)
     killed.finish("train")
-    numbers = {"images_per_second"}
-    ours, theirs = (
-        [{k: v for k, v in line.items() if k not in numbers} for line in one.lines()]
-        for one in (killed, straight)
+    resumed_lines, straight_lines = (
+        [{k: v for k, v in line.items() if k != "images_per_second"} for line in command.lines()]
+        for command in (killed, straight)
     )
     if not KILL_AT <= killed_at < STEPS:
         raise RuntimeError(f"the run was killed at step {killed_at}; give the same command again")
@@ -202,7 +201,7 @@ def row(out: Path, name: str, encoder: list[str]) -> dict[str, Any]:
     return {
         "killed_at": killed_at,
         "resumed_from": killed.resumed_from(),
-        "resume_is_exact": ours == theirs,
+        "resume_is_exact": resumed_lines == straight_lines,
         "images_per_second": statistics.median(
             line["images_per_second"] for line in straight.lines()[STEPS // 2 :]
         ),
@@ -213,7 +212,7 @@ def row(out: Path, name: str, encoder: list[str]) -> dict[str, Any]:
 
 
 def parity(command: Command, exported: Path) -> dict[str, Any]:
-    """How the newest export compares with the encoder of the run's checkpoint."""
+    """Compares the newest export with the encoder of the run's checkpoint."""
     import tensorflow as tf
 
     from dim_tf import data
@@ -228,46 +227,46 @@ def parity(command: Command, exported: Path) -> dict[str, Any]:
     splits = data.load(experiment.dataset, experiment.data_request)
     encoder = load_trained(experiment, splits)[0].encoder
     pixels = image_ops.to_unit(tf.constant(splits.test.images[:32])).numpy()
-    wanted = saved_model.expected(encoder, pixels)
+    expected = saved_model.expected(encoder, pixels)
     version = exported / str(max(published(exported)))
-    found = tf.saved_model.load(str(version))(tf.constant(pixels)).numpy()
+    exported_features = tf.saved_model.load(str(version))(tf.constant(pixels)).numpy()
     cosines = {}
     for precision in ("float32", "int8"):
         file = version / f"encoder_{precision}.tflite"
         if not file.exists():
             continue
         features = lite.run(file, pixels)
-        cosines[precision] = float(lite.cosines(features, wanted).mean())
+        cosines[precision] = float(lite.cosines(features, expected).mean())
     local = encoder.endpoint_shapes()["local"][1:]
     return {
         "parameters": int(encoder.count_params()),
         "local_map": list(local),
         "local_layer": encoder.local_layer,
         "conv_layer": encoder.conv_layer,
-        "saved_model": float(np.abs(found - wanted).max() / np.abs(wanted).max()),
+        "saved_model": float(np.abs(exported_features - expected).max() / np.abs(expected).max()),
         "tflite_float32": cosines["float32"],
         "tflite_int8": cosines.get("int8"),
     }
 
 
 def table(rows: dict[str, dict[str, Any]]) -> str:
-    """Markdown: a line a backbone."""
+    """A Markdown table with a row for each backbone."""
     lines = ["| backbone | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
-    for name, found in rows.items():
-        if "failed" in found:
-            lines.append(f"| {name} | {found['failed']}" + " |" * len(COLUMNS))
+    for name, measured in rows.items():
+        if "failed" in measured:
+            lines.append(f"| {name} | {measured['failed']}" + " |" * len(COLUMNS))
             continue
-        height, width, channels = found["local_map"]
-        exact = "exactly" if found["resume_is_exact"] else "NOT exactly"
+        height, width, channels = measured["local_map"]
+        exact = "exactly" if measured["resume_is_exact"] else "NOT exactly"
         cells = (
-            f"{found['parameters']:,}",
-            f"{height}x{width}x{channels}, `{found['local_layer']}`",
-            f"{found['images_per_second']:.1f}",
-            f"{exact}, from step {found['resumed_from']}",
-            f"{100 * found['knn']:.1f} %",
-            f"{found['saved_model']:.0e}",
-            f"{found['tflite_float32']:.6f}",
-            found["int8_refused"] or f"{found['tflite_int8']:.4f}",
+            f"{measured['parameters']:,}",
+            f"{height}x{width}x{channels}, `{measured['local_layer']}`",
+            f"{measured['images_per_second']:.1f}",
+            f"{exact}, from step {measured['resumed_from']}",
+            f"{100 * measured['knn']:.1f} %",
+            f"{measured['saved_model']:.0e}",
+            f"{measured['tflite_float32']:.6f}",
+            measured["int8_refused"] or f"{measured['tflite_int8']:.4f}",
         )
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
@@ -275,8 +274,8 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--out", type=Path, required=True, help="folder of all that is written")
-    parser.add_argument("--rows", default="", help="with commas between; empty: all")
+    parser.add_argument("--out", type=Path, required=True, help="folder of all outputs")
+    parser.add_argument("--rows", default="", help="names separated by commas; empty: all")
     parser.add_argument("--file", type=Path, help="a .keras file, for the row 'file'")
     parser.add_argument("--file_scaling", default="-1..1", help="its --input_scaling")
     arguments = parser.parse_args()
@@ -289,14 +288,14 @@ def main() -> None:
         rows[FILE] = [f"--encoder={path}", f"--input_scaling={arguments.file_scaling}"]
     if importlib.util.find_spec("keras_hub"):
         rows[VIT] = [f"--encoder={out / 'vit.keras'}", "--input_scaling=-1..1"]
-    chosen = arguments.rows.split(",") if arguments.rows else list(rows)
-    unknown = [name for name in chosen if name not in rows]
+    selected = arguments.rows.split(",") if arguments.rows else list(rows)
+    unknown = [name for name in selected if name not in rows]
     if unknown:
         parser.error(f"no row {unknown[0]!r}; there are {', '.join(rows)}")
-    if VIT in chosen and not (out / "vit.keras").exists():
+    if VIT in selected and not (out / "vit.keras").exists():
         write_vit(out / "vit.keras")
     results: dict[str, dict[str, Any]] = {}
-    for name in chosen:
+    for name in selected:
         path = out / f"{name}.json"
         if path.exists():
             results[name] = json.loads(path.read_text(encoding="utf-8"))

@@ -1,14 +1,13 @@
-r"""Images/s of an exported encoder in each way of calling it.
+r"""Images/s of an exported encoder for each way of calling it.
 
     python benchmarks/encode_speed.py --saved_model=exported/cifar10/1
 
-Prints one table: a row for Keras' `predict`, for a call of the SavedModel and for the TFLite files
-of float32 and int8 (ai_edge_litert), a column for each batch size. All ways take and return float32
+Prints one table with a row for Keras' `predict`, a call of the SavedModel and the float32 and int8
+TFLite files (ai_edge_litert), and a column for each batch size. All of them take and return float32
 in the host's memory, are measured in turns in one process, and use all cores (TFLite: --threads).
-The Keras encoder is made from the export's metadata and has its weights; the table shows by how
-much each way's features differ from it, as a mean cosine.
-Each figure is the median of --repetitions turns, with its ratio to the SavedModel's (the median of
-the turns' ratios).
+The Keras encoder is built from the export's metadata and has its weights; the table has the mean
+cosine of each row's features with it. Each value is the median of --repetitions turns, with its
+ratio to the SavedModel's (the median of the turns' ratios).
 """
 
 import argparse
@@ -33,7 +32,7 @@ COMPARED_IMAGES = 64
 
 
 def keras_encoder(loaded, metadata: dict):
-    """The encoder that was exported, with the export's weights."""
+    """The exported encoder as a Keras model, with the export's weights."""
     size = metadata["image_size"]
     overrides = {}
     if not encoders.PRESETS[metadata["encoder"]].several_globals:
@@ -47,8 +46,8 @@ def keras_encoder(loaded, metadata: dict):
     return encoder
 
 
-def ways(path: Path, threads: int) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-    """Each takes float32 [N, H, W, 3] in [0, 1] and returns features [N, D]."""
+def callers(path: Path, threads: int) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    """Functions by name: float32 [N, H, W, 3] in [0, 1] -> features [N, D]."""
     loaded = tf.saved_model.load(str(path))
     metadata = json.loads((path / "assets/metadata.json").read_text(encoding="utf-8"))
     encoder = keras_encoder(loaded, metadata)
@@ -56,10 +55,10 @@ def ways(path: Path, threads: int) -> dict[str, Callable[[np.ndarray], np.ndarra
 
     def predict(pixels):
         images = image_ops.encoder_input(pixels, channels)
-        found = encoder.predict(images, batch_size=len(pixels), verbose=0)
-        return saved_model.global_features(found)
+        outputs = encoder.predict(images, batch_size=len(pixels), verbose=0)
+        return saved_model.global_features(outputs)
 
-    made = {
+    functions = {
         "Keras predict": lambda pixels: np.asarray(predict(pixels)),
         BASE: lambda pixels: loaded(tf.constant(pixels)).numpy(),
     }
@@ -69,8 +68,8 @@ def ways(path: Path, threads: int) -> dict[str, Callable[[np.ndarray], np.ndarra
             print(f"not timed: the export has no {file.name}", flush=True)
             continue
         run = lite.runner(file, threads)
-        made[f"TFLite {precision}"] = lambda pixels, run=run: run(pixels)["global"]
-    return made
+        functions[f"TFLite {precision}"] = lambda pixels, run=run: run(pixels)["global"]
+    return functions
 
 
 def table(rows: dict[str, dict], batches: list[int]) -> str:
@@ -81,8 +80,8 @@ def table(rows: dict[str, dict], batches: list[int]) -> str:
     for name, row in rows.items():
         cells = [name, f"{row['cosine']:.4f}"]
         for n in batches:
-            figures = row[str(n)]
-            cells += [f"{figures['images_per_second']:.0f}", f"{figures['ratio']:.2f}"]
+            timing = row[str(n)]
+            cells += [f"{timing['images_per_second']:.0f}", f"{timing['ratio']:.2f}"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -100,12 +99,12 @@ def main() -> None:
     print(load(), flush=True)
     size = json.loads((arguments.saved_model / "assets/metadata.json").read_text())["image_size"]
     rng = np.random.default_rng(0)
-    calls = ways(arguments.saved_model, arguments.threads)
+    calls = callers(arguments.saved_model, arguments.threads)
     compared = rng.random((COMPARED_IMAGES, size, size, 3), np.float32)
     features = {name: call(compared) for name, call in calls.items()}
     rows = {
-        name: {"cosine": float(lite.cosines(found, features["Keras predict"]).mean())}
-        for name, found in features.items()
+        name: {"cosine": float(lite.cosines(x, features["Keras predict"]).mean())}
+        for name, x in features.items()
     }
     for n in arguments.batches:
         pixels = compared[:n] if n <= COMPARED_IMAGES else rng.random((n, size, size, 3), "f4")
@@ -119,7 +118,7 @@ def main() -> None:
             pairs = zip(seconds[BASE], seconds[name], strict=True)
             rows[name][str(n)] = {
                 "images_per_second": n / median,
-                "ratio": statistics.median(base / own for base, own in pairs),
+                "ratio": statistics.median(base / this for base, this in pairs),
                 "seconds": seconds[name],
             }
     print(table(rows, arguments.batches))

@@ -1,14 +1,14 @@
-r"""Does an export answer as the encoder that was trained, wherever it is used?
+r"""Compares an export with the trained encoder in every way of using it.
 
     python benchmarks/export_parity.py --run_dir=runs/cifar10 --saved_model=exported/cifar10/1 \
         --data_dir=$TFDS_DATA_DIR
 
-Calls the export in every way that users do, compares each with the Keras model restored from the
-run folder on test images, and prints Markdown tables; a way whose library is not installed is named
-as not run. For the TFLite files, a linear probe (logistic regression on standardised features) that
-was trained on the Keras model's features is applied unchanged to the file's features, and another
-is trained on these. Also fine-tunes the export for one epoch as a Keras layer, saves that model,
-loads it again and compares the two.
+Calls the export in every way that users do, compares the features on test images with those of the
+Keras model restored from the run folder, and prints Markdown tables; ways whose library is not
+installed are listed as not run. For the TFLite files, a linear probe (logistic regression on
+standardised features) trained on the Keras model's features is applied unchanged to the file's
+features, and another one is trained on these. Also fine-tunes the export for one epoch as a Keras
+layer, saves that model, loads it again and compares the two.
 """
 
 import argparse
@@ -64,8 +64,8 @@ class Ways:
     """Each method calls the export in one way: float32 [N, H, W, 3] -> [N, D].
 
     Args:
-        path: of the export.
-        folder: for files.
+        path: Of the export.
+        folder: For temporary files.
     """
 
     def __init__(self, path: Path, folder: Path):
@@ -118,15 +118,15 @@ class Ways:
     def c_api_serving_bytes(self, pixels):
         return self._by_c_api("serving_bytes", saved_model.png_images(pixels))
 
-    def _by_c_api(self, signature, given):
+    def _by_c_api(self, signature, inputs):
         graph = saved_model_pb2.SavedModel.FromString((self.path / "saved_model.pb").read_bytes())
         signature = graph.meta_graphs[0].signature_def[signature]
         ((_, tensor),) = signature.inputs.items()
-        file = self.folder / ("given.json" if isinstance(given, list) else "given.npy")
-        if isinstance(given, list):
-            file.write_text(json.dumps([base64.b64encode(one).decode() for one in given]))
+        file = self.folder / ("inputs.json" if isinstance(inputs, list) else "inputs.npy")
+        if isinstance(inputs, list):
+            file.write_text(json.dumps([base64.b64encode(image).decode() for image in inputs]))
         else:
-            np.save(file, given)
+            np.save(file, inputs)
         request = {
             "inputs": {tensor.name: str(file)},
             "outputs": {"global": signature.outputs["global"].name},
@@ -211,58 +211,58 @@ WAYS = {
 }
 
 
-def print_ways(path: Path, pixels: np.ndarray, wanted: np.ndarray) -> None:
-    """The table of ways to call the export."""
-    print("| way | largest difference, as a share of the largest feature |")
+def print_ways(path: Path, pixels: np.ndarray, expected: np.ndarray) -> None:
+    """Prints the table of ways to call the export."""
+    print("| way | largest difference, as a fraction of the largest feature |")
     print("|---|---|", flush=True)
     for name, way in WAYS.items():
         with tempfile.TemporaryDirectory() as folder:
             try:
-                found = np.asarray(way(Ways(path, Path(folder)), pixels))
+                features = np.asarray(way(Ways(path, Path(folder)), pixels))
             except ModuleNotFoundError as error:
                 print(f"| {name} | not run: {error.name} is not installed |", flush=True)
                 continue
             except FileNotFoundError as error:
                 print(f"| {name} | not run: {error} |", flush=True)
                 continue
-        share = np.abs(found - wanted).max() / np.abs(wanted).max()
-        print(f"| {name} | {share:.1e} |", flush=True)
+        difference = np.abs(features - expected).max() / np.abs(expected).max()
+        print(f"| {name} | {difference:.1e} |", flush=True)
 
 
 def probe(features: np.ndarray, labels: np.ndarray) -> Callable:
-    """A logistic regression on standardised features; a function of features and labels."""
+    """Trains a logistic regression on standardised features; returns its accuracy as a function."""
     mean, deviation = features.mean(axis=0), features.std(axis=0) + 1e-6
     trained = LogisticRegression(max_iter=500).fit((features - mean) / deviation, labels)
     return lambda x, y: 100 * trained.score((x - mean) / deviation, y)
 
 
 def print_lite(path: Path, encoder, train: Split, test: Split) -> None:
-    """The table of TFLite files: cosines and the accuracy of linear probes."""
-    wanted = [
+    """Prints the table of TFLite files: cosines and accuracies of linear probes."""
+    expected = [
         in_batches(lambda x: saved_model.expected(encoder, x), s.images) for s in (train, test)
     ]
-    unchanged = probe(wanted[0], train.labels)
-    print("| file | mean cosine | least cosine | probe of the Keras model's | probe of its own |")
+    unchanged = probe(expected[0], train.labels)
+    print("| file | mean cosine | smallest cosine | probe of the Keras model | probe of the file |")
     print("|---|---|---|---|---|")
-    right = unchanged(wanted[1], test.labels)
-    print(f"| Keras model | 1 | 1 | {right:.2f} | {right:.2f} |", flush=True)
+    accuracy = unchanged(expected[1], test.labels)
+    print(f"| Keras model | 1 | 1 | {accuracy:.2f} | {accuracy:.2f} |", flush=True)
     for variant in lite.VARIANTS:
         if not (path / variant.file).exists():
             print(f"| `{variant.file}` | not of this export | | | |", flush=True)
             continue
         run = lite.runner(path / variant.file, threads=os.cpu_count() or 1)
-        found = [in_batches(lambda x: run(x)["global"], s.images) for s in (train, test)]  # noqa: B023
-        cosines = lite.cosines(found[1], wanted[1])
-        own = probe(found[0], train.labels)(found[1], test.labels)
+        features = [in_batches(lambda x: run(x)["global"], s.images) for s in (train, test)]  # noqa: B023
+        cosines = lite.cosines(features[1], expected[1])
+        own = probe(features[0], train.labels)(features[1], test.labels)
         print(
             f"| `{variant.file}` | {cosines.mean():.5f} | {cosines.min():.4f} "
-            f"| {unchanged(found[1], test.labels):.2f} | {own:.2f} |",
+            f"| {unchanged(features[1], test.labels):.2f} | {own:.2f} |",
             flush=True,
         )
 
 
 def print_fine_tuned(path: Path, train: Split, test: Split) -> None:
-    """One epoch of fine-tuning as a Keras layer, saved and loaded."""
+    """Prints the result of one epoch of fine-tuning as a Keras layer, saved and loaded."""
     classes = int(train.labels.max()) + 1
     shape = pixels_of(train.images[:1]).shape[1:]
     accuracies = {}
@@ -277,9 +277,9 @@ def print_fine_tuned(path: Path, train: Split, test: Split) -> None:
         accuracies[trainable] = 100 * model.evaluate(pixels, test.labels, verbose=0)[1]
     with tempfile.TemporaryDirectory() as folder:
         model.save(f"{folder}/model.keras")
-        again = keras.models.load_model(f"{folder}/model.keras", safe_mode=True)
+        loaded = keras.models.load_model(f"{folder}/model.keras", safe_mode=True)
     few = pixels[:IMAGES]
-    answers = [m.predict(few, verbose=0) for m in (model, again)]
+    answers = [m.predict(few, verbose=0) for m in (model, loaded)]
     print(
         f"EncoderLayer and a dense layer on it, 1 epoch, test accuracy: {accuracies[False]:.2f} % "
         f"frozen, {accuracies[True]:.2f} % fine-tuned; saved and loaded again, the fine-tuned "
@@ -295,9 +295,9 @@ def main() -> None:
     parser.add_argument("--saved_model", type=Path, required=True)
     parser.add_argument("--data_dir", default="")
     arguments = parser.parse_args()
-    written = Experiment.from_json((arguments.run_dir / "experiment.json").read_text())
-    splits = data.load(written.dataset, data.Request(arguments.data_dir, written.image_size))
-    experiment = Experiment(**written.identity, name=written.name, run_dir=str(arguments.run_dir))
+    saved = Experiment.from_json((arguments.run_dir / "experiment.json").read_text())
+    splits = data.load(saved.dataset, data.Request(arguments.data_dir, saved.image_size))
+    experiment = Experiment(**saved.identity, name=saved.name, run_dir=str(arguments.run_dir))
     model, _ = load_trained(experiment, splits)
     pixels = pixels_of(splits.test.images[:IMAGES])
     print_ways(arguments.saved_model, pixels, saved_model.expected(model.encoder, pixels))

@@ -1,17 +1,17 @@
-"""Images/s of each step from a folder of JPEGs to batches, and the memory that it takes.
+"""Images/s of each step from a folder of JPEGs to batches, and the memory.
 
     python benchmarks/folder_speed.py --images=20000
     python benchmarks/folder_speed.py --images=100000 --out=folder.json
 
-Makes a folder of small JPEGs (smooth random colours, --side pixels, in folders of 1,000), then,
-each in a process of its own:
+Writes a folder of small JPEGs (smooth random colours, --side pixels, in folders of 1,000), then
+runs in separate processes:
 
     first    scans, splits and decodes the folder into an empty cache, and takes an epoch of batches
-    second   opens the same folder again, as a second run does, and takes two epochs
-    memory   as many random images in memory, as CIFAR-10 is, and two epochs
+    second   opens the same folder again, like a second run, and takes two epochs
+    memory   takes two epochs of as many random images in memory, like CIFAR-10
 
-Prints a table of images/s, and each process's resident memory at its end, less that of TensorFlow
-and what maps files. Batches are `dim_tf.data.pipeline.training_batches`, without augmentation
+Prints a table of images/s, and each process's resident memory at its end, without TensorFlow's and
+mapped files. Batches are `dim_tf.data.pipeline.training_batches`, without augmentation
 unless --augment says so; files are read from the page cache, since they were just written.
 """
 
@@ -33,16 +33,16 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-A_FOLDER = 1000
+PER_FOLDER = 1000
 SIZE = 32  # as CIFAR-10's
 BATCH = 64
 
 
-def make(folder: Path, count: int, side: int) -> None:
-    """Writes that many JPEGs of side x side pixels; those that are there stay."""
+def write_images(folder: Path, count: int, side: int) -> None:
+    """Writes `count` JPEGs of side x side pixels; existing ones stay."""
 
     def write(number):
-        path = folder / f"{number // A_FOLDER:03d}" / f"{number:07d}.jpg"
+        path = folder / f"{number // PER_FOLDER:03d}" / f"{number:07d}.jpg"
         if path.exists():
             return
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,28 +55,28 @@ def make(folder: Path, count: int, side: int) -> None:
 
 
 def resident() -> int:
-    """Bytes of this process in memory, without those of files that are mapped into it."""
+    """Resident bytes of this process, without mapped files."""
     _, pages, shared = Path("/proc/self/statm").read_text().split()[:3]
     return (int(pages) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
 
 
 def epochs(split, augment: str, count: int) -> list[float]:
-    """Images/s of that many epochs of batches, one after the other."""
+    """Images/s of each of `count` epochs of batches."""
     from dim_tf.data import pipeline
 
     batches = iter(pipeline.training_batches(split, BATCH, 3, 0, 0, augment))
     steps = pipeline.steps_per_epoch(len(split), BATCH)
-    found = []
+    speeds = []
     for _ in range(count):
         began = time.perf_counter()
         for _ in range(steps):
             next(batches)
-        found.append(steps * BATCH / (time.perf_counter() - began))
-    return found
+        speeds.append(steps * BATCH / (time.perf_counter() - began))
+    return speeds
 
 
-def measure(what: str, folder: Path, cache: Path, count: int, augment: str) -> dict:
-    """One of the three processes."""
+def measure(process: str, folder: Path, cache: Path, count: int, augment: str) -> dict:
+    """The results of one of the three processes."""
     import tensorflow as tf
 
     from dim_tf.data import Request, manifest
@@ -85,28 +85,28 @@ def measure(what: str, folder: Path, cache: Path, count: int, augment: str) -> d
 
     next(iter(tf.data.Dataset.range(1)))
     before = resident()
-    found: dict = {}
-    if what == "memory":
+    results: dict = {}
+    if process == "memory":
         images = np.random.default_rng(0).integers(0, 256, (count, SIZE, SIZE, 3), np.uint8)
-        found["epochs"] = epochs(Split(images, None), augment, 2)
+        results["epochs"] = epochs(Split(images, None), augment, 2)
     else:
         request = Request(str(folder), SIZE, cache_dir=str(cache))
         began = time.perf_counter()
         manifest.scan(folder, cache / "manifests")
-        found["scan"] = count / (time.perf_counter() - began)
+        results["scan"] = count / (time.perf_counter() - began)
         began = time.perf_counter()
         splits = load_data("folder", request)
-        found["split_and_cache"] = count / (time.perf_counter() - began)
-        found["images"] = len(splits.train) + len(splits.test)
-        found["after_load_mib"] = (resident() - before) / 2**20
-        found["epochs"] = epochs(splits.train, augment, 1 if what == "first" else 2)
-    found["mib"] = (resident() - before) / 2**20
-    return found
+        results["split_and_cache"] = count / (time.perf_counter() - began)
+        results["images"] = len(splits.train) + len(splits.test)
+        results["after_load_mib"] = (resident() - before) / 2**20
+        results["epochs"] = epochs(splits.train, augment, 1 if process == "first" else 2)
+    results["mib"] = (resident() - before) / 2**20
+    return results
 
 
-def table(found: dict[str, dict]) -> str:
-    """The figures in Markdown."""
-    first, second, memory = found["first"], found["second"], found["memory"]
+def table(results: dict[str, dict]) -> str:
+    """The results in Markdown."""
+    first, second, memory = results["first"], results["second"], results["memory"]
     rows = {
         "scan: hash and decode each file": first["scan"],
         "split, decode, write the cache": first["split_and_cache"],
@@ -119,7 +119,7 @@ def table(found: dict[str, dict]) -> str:
     lines = ["| step | images/s |", "|---|---|"]
     lines += [f"| {name} | {value:,.0f} |" for name, value in rows.items()]
     lines += ["", "| process | resident memory, MiB more than TensorFlow's |", "|---|---|"]
-    lines += [f"| {name} | {one['mib']:,.0f} |" for name, one in found.items()]
+    lines += [f"| {name} | {process['mib']:,.0f} |" for name, process in results.items()]
     return "\n".join(lines)
 
 
@@ -134,32 +134,34 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="JSON")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--cache", type=Path, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.worker:
-        one = measure(given.worker, given.folder, given.cache, given.images, given.augment)
-        print(json.dumps(one))
+    arguments = parser.parse_args()
+    if arguments.worker:
+        results = measure(
+            arguments.worker, arguments.folder, arguments.cache, arguments.images, arguments.augment
+        )
+        print(json.dumps(results))
         return
     with tempfile.TemporaryDirectory() as temporary:
-        folder, cache = given.folder or Path(temporary) / "images", Path(temporary) / "cache"
+        folder, cache = arguments.folder or Path(temporary) / "images", Path(temporary) / "cache"
         began = time.perf_counter()
-        make(folder, given.images, given.side)
-        print(f"{given.images:,} JPEGs in {time.perf_counter() - began:.0f} s", flush=True)
-        found = {}
-        for what in ("first", "second", "memory"):
-            command = [sys.executable, __file__, f"--worker={what}", f"--folder={folder}"]
+        write_images(folder, arguments.images, arguments.side)
+        print(f"{arguments.images:,} JPEGs in {time.perf_counter() - began:.0f} s", flush=True)
+        results = {}
+        for process in ("first", "second", "memory"):
+            command = [sys.executable, __file__, f"--worker={process}", f"--folder={folder}"]
             command += [
                 f"--cache={cache}",
-                f"--images={given.images}",
-                f"--augment={given.augment}",
+                f"--images={arguments.images}",
+                f"--augment={arguments.augment}",
             ]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-            found[what] = json.loads(done.stdout.splitlines()[-1])
+            results[process] = json.loads(done.stdout.splitlines()[-1])
         free = shutil.disk_usage(temporary).free / 2**30
-        print(table(found))
+        print(table(results))
         print(f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores, {free:.0f} GiB free")
-    if given.out:
-        given.out.parent.mkdir(parents=True, exist_ok=True)
-        given.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if arguments.out:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        arguments.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

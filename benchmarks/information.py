@@ -1,10 +1,10 @@
-"""How well MINE and NDM tell a dependence that is known.
+"""Accuracy of MINE and NDM on known dependence.
 
     python benchmarks/information.py --out=docs/results/information.json
 
-Normal numbers of known mutual information, or total correlation: 50,000 samples, of which 40,000
-train the discriminator and 10,000 are measured on; the settings are the measures' defaults. Adds
-each row to the file; stopped at any point, it goes on with the next one.
+Draws 50,000 samples of normal variables with known mutual information or total correlation: 40,000
+train the discriminator and 10,000 are measured on, with the measures' default settings. Adds each
+row to the file; the same command resumes after an interruption.
 """
 
 import argparse
@@ -26,8 +26,8 @@ DIMS = {"mine": (1, 2, 4, 8), "ndm": (2, 4, 8)}
 MEASURES = {"mine": ImageFeatureInformation, "ndm": NeuralDependencyMeasure}
 
 
-def dependent(count: int, dim: int, nats: float, seed: int = 0) -> np.ndarray:
-    """Standard normal numbers, all pairs equally correlated, of that total correlation.
+def correlated_normals(count: int, dim: int, nats: float, seed: int = 0) -> np.ndarray:
+    """Standard normal variables with equal correlations and the given total correlation.
 
     Returns:
         float32 [count, dim]; -½ log det of their correlation matrix is `nats`.
@@ -42,11 +42,13 @@ def dependent(count: int, dim: int, nats: float, seed: int = 0) -> np.ndarray:
     return rng.multivariate_normal(np.zeros(dim), matrix, count).astype(np.float32)
 
 
-def pairs(count: int, dim: int, nats: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """A and B, each of `dim` independent standard normal numbers, of that mutual information.
+def correlated_pairs(
+    count: int, dim: int, nats: float, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """A and B, `dim` independent standard normal variables each, with the given mutual information.
 
     Returns:
-        float32 [count, dim] each; number i of A is correlated with number i of B.
+        float32 [count, dim] each; variable i of A is correlated with variable i of B.
     """
     rho = np.sqrt(1 - np.exp(-2 * nats / dim))
     a, noise = np.random.default_rng(seed).normal(size=(2, count, dim))
@@ -55,20 +57,20 @@ def pairs(count: int, dim: int, nats: float, seed: int = 0) -> tuple[np.ndarray,
 
 
 def estimate(measure: str, dim: int, nats: float) -> float:
-    """By the measure, "mine" or "ndm", with its default settings."""
+    """The estimate of the measure "mine" or "ndm" with its default settings, in nats."""
     settings = MEASURES[measure]
     recipe = Recipe(settings.steps, settings.batch_size, settings.learning_rate)
     if measure == "ndm":
-        samples = dependent(SAMPLES, dim, nats)
+        samples = correlated_normals(SAMPLES, dim, nats)
         return total_correlation(samples[:TRAINING], samples[TRAINING:], recipe)
-    a, b = pairs(SAMPLES, dim, nats)
+    a, b = correlated_pairs(SAMPLES, dim, nats)
     return mutual_information((a[:TRAINING], b[:TRAINING]), (a[TRAINING:], b[TRAINING:]), recipe)
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True, help="the file of the results")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file of the results")
     out = parser.parse_args().out
     rows = json.loads(out.read_text())["rows"] if out.exists() else []
     done = {(row["measure"], row["dim"], row["nats"]) for row in rows}

@@ -1,14 +1,14 @@
-"""Images/s of the training pipeline, beside what training consumes.
+"""Images/s of the training pipeline, compared with those that training consumes.
 
     python benchmarks/input_speed.py
     python benchmarks/input_speed.py --training=600
 
-Prints one table: a row for each augmentation of `dim_tf.data.pipeline.training_batches`, with the
-images/s it delivers of 60,000 images of 32x32 pixels in memory, and how many times that is what
-training consumes: --training images/s, or by default a training step of basic32x32 (jsd, U=512, in
---precision), measured in the same turns by a worker of train_speed.py. The pipeline runs alone,
-with all cores; its CPU time tells what share of a core it takes from training.
-Each figure is the median of --repetitions turns, each ratio the median of the turns' ratios.
+Prints one table with a row for each augmentation of `dim_tf.data.pipeline.training_batches`: the
+images/s that it delivers from 60,000 images of 32x32 pixels in memory, and their ratio to those
+that training consumes: --training images/s, or by default a training step of basic32x32 (jsd,
+U=512, in --precision), measured in the same turns by a worker of train_speed.py. The pipeline runs
+alone, with all cores; its CPU time shows the fraction of a core that it takes from training.
+Each value is the median of --repetitions turns, each ratio the median of the turns' ratios.
 """
 
 import argparse
@@ -42,16 +42,17 @@ class Pipeline:
     """An endless pipeline of one augmentation.
 
     Attributes:
-        cpu_seconds: of all threads for each batch, in the turns so far.
+        cpu_seconds: Of all threads for each batch, in the turns so far.
     """
 
     def __init__(self, split: Split, batch: int, augment: str):
-        made = pipeline.training_batches(split, batch, 3, seed=0, start_step=0, augment=augment)
-        self._batches = made
+        self._batches = pipeline.training_batches(
+            split, batch, 3, seed=0, start_step=0, augment=augment
+        )
         self.cpu_seconds: list[float] = []
 
     def seconds(self) -> float:
-        """Seconds for a batch. The iterator lives in this turn alone, else it would fill up."""
+        """Seconds of a batch. The iterator is new in each turn, or its buffers would fill up."""
         batches = iter(self._batches)
         for _ in range(100):  # the number of threads is tuned in the first batches
             next(batches)
@@ -91,7 +92,7 @@ def main() -> None:
     images = np.random.default_rng(0).integers(0, 256, (IMAGES, SIDE, SIDE, 3), np.uint8)
     split = Split(images, np.zeros(IMAGES, np.int64))
     pipelines = {name: Pipeline(split, arguments.batch, name) for name in pipeline.AUGMENTATIONS}
-    measures = {name: one.seconds for name, one in pipelines.items()}
+    measures = {name: pipe.seconds for name, pipe in pipelines.items()}
     worker = None
     if not arguments.training:
         cell = {**TRAINING_CELL, "precision": arguments.precision, "batch": arguments.batch}
@@ -109,7 +110,7 @@ def main() -> None:
             "images_per_second": arguments.batch / median,
             "cpu_seconds": statistics.median(pipelines[name].cpu_seconds) / arguments.batch,
             "ratio": statistics.median(
-                step / own for step, own in zip(trained, seconds[name], strict=True)
+                step / batch for step, batch in zip(trained, seconds[name], strict=True)
             ),
             "seconds": seconds[name],
         }

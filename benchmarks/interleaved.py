@@ -1,12 +1,12 @@
-"""Timings that can be compared: taken in turns, A B A B, each the median of several.
+"""Comparable timings: taken in turns, A B A B, each the median of several.
 
-A machine drifts, by other work, heat and neighbours. What is measured in turns drifts alike,
-so that ratios hold where the seconds do not. Programs that cannot live in one process (another
-library, another policy of precision) are workers: each waits until it is its turn.
+The speed of a machine drifts with other work, heat and neighbours. Measurements in turns drift
+together, so that their ratios hold even if the seconds do not. Programs that cannot share a process
+(another library, another precision policy) are workers, each of which waits for its turn.
 
-A worker prints a line of JSON, its facts, when it is ready; for each line it reads, the name of a
-task, it does the task for `SECONDS` and prints a line with the seconds of one call. Needs Python's
-standard library alone, so that any interpreter can run a worker.
+A worker prints a line of JSON, its facts, when it is ready. For each line that it reads, the name
+of a task, it repeats the task for `SECONDS` and prints the seconds of one call. It needs only
+Python's standard library, so that any interpreter can run a worker.
 """
 
 import json
@@ -19,11 +19,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 SECONDS = 1.0  # how long a task is repeated for one timing
-PAUSE = 0.2  # before each: the threads of the one before spin for a while and then sleep
+PAUSE = 0.2  # before each timing: the threads of the previous one spin for a while
 
 
 def seconds_of(call: Callable[[], object], at_least: float = SECONDS) -> float:
-    """Seconds of one call: the mean of as many as take `at_least` seconds."""
+    """Mean seconds of a call, over as many calls as take `at_least` seconds."""
     calls, began = 0, time.perf_counter()
     while True:
         call()
@@ -36,23 +36,24 @@ def seconds_of(call: Callable[[], object], at_least: float = SECONDS) -> float:
 def in_turns(
     measures: Mapping[str, Callable[[], float]], repetitions: int
 ) -> dict[str, list[float]]:
-    """Calls the measures in turns, `repetitions` times each; what each gave, by its name."""
-    found: dict[str, list[float]] = {name: [] for name in measures}
+    """Calls the measures in turns, `repetitions` times each; returns their values by name."""
+    values: dict[str, list[float]] = {name: [] for name in measures}
     for _ in range(repetitions):
         for name, measure in measures.items():
             time.sleep(PAUSE)
-            found[name].append(measure())
-    return found
+            values[name].append(measure())
+    return values
 
 
-def medians(found: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    return {name: statistics.median(values) for name, values in found.items()}
+def medians(values: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """The median of each list, by its name."""
+    return {name: statistics.median(turns) for name, turns in values.items()}
 
 
 def milliseconds_of_both(
     plain: Callable[[], object], fast: Callable[[], object], repetitions: int
 ) -> tuple[float, float]:
-    """The median milliseconds of a call of each, taken in turns after one call of each."""
+    """Median milliseconds of a call of each function, in turns after one call of each."""
     calls = {"plain": plain, "fast": fast}
     for call in calls.values():
         call()
@@ -66,7 +67,7 @@ def milliseconds_of_both(
 
 
 def peak_memory() -> int:
-    """The most bytes that this process has held in memory (VmHWM, Linux)."""
+    """Peak resident bytes of this process (VmHWM, Linux)."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return 1024 * int(line.split()[1])
@@ -74,28 +75,28 @@ def peak_memory() -> int:
 
 
 def load() -> str:
-    """How busy the machine is, to be printed beside figures."""
+    """How busy the machine is, to be printed with timings."""
     return f"{os.cpu_count()} CPU cores, load average {os.getloadavg()[0]:.1f}"
 
 
 def serve(facts: dict, tasks: Mapping[str, Callable[[], object]]) -> None:
-    """The worker's side: does tasks in their turns until its input ends."""
+    """The worker's side: runs the tasks that it reads until its input ends."""
     print(json.dumps(facts), flush=True)
     for line in sys.stdin:
         print(json.dumps(seconds_of(tasks[line.strip()])), flush=True)
 
 
 class Worker:
-    """A process that does tasks when it is asked to.
+    """A process that runs tasks on request.
 
     Args:
-        command: starts it.
+        command: Starts the process.
 
     Attributes:
-        facts: what it told of itself.
+        facts: Printed by the process when it was ready.
 
     Raises:
-        RuntimeError: it ended before it was ready; its errors stand on stderr.
+        RuntimeError: it ended before it was ready; its errors are on stderr.
     """
 
     def __init__(self, command: Sequence[str]):
@@ -105,7 +106,7 @@ class Worker:
         self.facts = self._answer()
 
     def seconds(self, task: str) -> float:
-        """Seconds of one call of that task."""
+        """Seconds of one call of a task."""
         assert self._process.stdin
         self._process.stdin.write(task + "\n")
         self._process.stdin.flush()

@@ -1,14 +1,14 @@
-"""Gradients of 4x4 convolutions of stride 2, by TensorFlow and by keras_models.nn.kernels.
+"""Times the gradients of 4x4 convolutions of stride 2 by TensorFlow and by keras_models.nn.kernels.
 
     python benchmarks/kernel_gradient.py
     python benchmarks/kernel_gradient.py --precisions float32 bfloat16 --batch=64
     python benchmarks/kernel_gradient.py --models dim simclr vae bigan
 
-Prints a table: a row for each layer of basic32x32 and of its decoder and each precision, with the
-milliseconds of the layer and its gradients (of input and kernel) in both ways and their ratio, and
-whether the layers take ours (`kernels.has_faster_gradient`). With --models a row is a whole
-training step of a model (infonce, U = 512) in bfloat16, once with TensorFlow's alone, once as it
-is. Each figure is the median of --repetitions turns, each ratio the median of the turns' ratios.
+Prints a table with a row for each layer of basic32x32 and of its decoder and each precision: the
+milliseconds of the layer and its gradients (of input and kernel) with both, their ratio, and
+whether layers use ours (`kernels.has_faster_gradient`). With --models a row is a whole training
+step of a model (infonce, U = 512) in bfloat16, with TensorFlow's gradients only and by default.
+Each value is the median of --repetitions turns, each ratio the median of the turns' ratios.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from dim_tf.training.model import make_model
 from keras_models.nn import kernels, layers
 from keras_models.nn.decoders import Conv2DTranspose
 
-# Name, maker, height and width of the input, its channels.
+# Name, layer, height and width of the input, its channels.
 LAYERS = (
     ("convolution 32 to 16", lambda: layers.Conv2D(64, 4, 2, 1, use_bias=False), 32, 3),
     ("convolution 16 to 8", lambda: layers.Conv2D(128, 4, 2, 1, use_bias=False), 16, 64),
@@ -40,18 +40,18 @@ POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
 def traced(function, is_faster):
-    """The compiled function, traced with that for `kernels.has_faster_gradient`."""
-    chosen = kernels.has_faster_gradient
+    """The compiled function, traced with `is_faster` as `kernels.has_faster_gradient`."""
+    original = kernels.has_faster_gradient
     kernels.has_faster_gradient = is_faster
     try:
         function()
     finally:
-        kernels.has_faster_gradient = chosen
+        kernels.has_faster_gradient = original
     return function
 
 
-def layer_of(make, side: int, channels: int, precision: str):
-    """The layer, built for such maps."""
+def build_layer(make, side: int, channels: int, precision: str):
+    """A layer, built for maps of the given size."""
     layer = make()
     layer.dtype_policy = POLICIES[precision]
     layer.build((None, side, side, channels))
@@ -59,8 +59,8 @@ def layer_of(make, side: int, channels: int, precision: str):
 
 
 def gradients(make, side: int, channels: int, batch: int, precision: str):
-    """The layer with both gradients, as a compiled function of nothing."""
-    layer = layer_of(make, side, channels, precision)
+    """A layer with both gradients, as a compiled function without arguments."""
+    layer = build_layer(make, side, channels, precision)
     maps = tf.random.stateless_normal([batch, side, side, channels], [0, 0])
     maps = tf.cast(maps, layer.compute_dtype)
 
@@ -75,7 +75,7 @@ def gradients(make, side: int, channels: int, batch: int, precision: str):
 
 
 def step(name: str, batch: int):
-    """A training step of the model, as a compiled function of nothing."""
+    """A training step of a model, as a compiled function without arguments."""
     images = np.random.default_rng(0).integers(0, 256, (batch, 32, 32, 3), np.uint8)
     split = Split(images, None)
     experiment = Experiment(
@@ -94,32 +94,39 @@ def step(name: str, batch: int):
     return tf.function(lambda: model.train_step(batch_of))
 
 
-def compared(theirs, ours, repetitions: int) -> list[str]:
-    """Milliseconds of both, and their ratio."""
-    ways = {"tensorflow": theirs, "ours": ours}
-    found = in_turns({way: lambda f=f: seconds_of(f) for way, f in ways.items()}, repetitions)
-    ratio = statistics.median(a / b for a, b in zip(*found.values(), strict=True))
-    return [*(f"{1000 * seconds:.1f}" for seconds in medians(found).values()), f"{ratio:.2f}"]
-
-
-def of_layer(layer, batch: int, precision: str, repetitions: int) -> list[str]:
-    """The table's cells of a layer."""
-    name, make, side, channels = layer
-    theirs, ours = (
-        traced(gradients(make, side, channels, batch, precision), lambda *_, taken=taken: taken)
-        for taken in (False, True)
+def compare(tensorflow, ours, repetitions: int) -> list[str]:
+    """Cells: milliseconds of both functions, and their ratio."""
+    functions = {"tensorflow": tensorflow, "ours": ours}
+    seconds = in_turns(
+        {name: lambda f=f: seconds_of(f) for name, f in functions.items()}, repetitions
     )
-    built = layer_of(make, side, channels, precision)
+    ratio = statistics.median(a / b for a, b in zip(*seconds.values(), strict=True))
+    return [*(f"{1000 * median:.1f}" for median in medians(seconds).values()), f"{ratio:.2f}"]
+
+
+def layer_row(layer, batch: int, precision: str, repetitions: int) -> list[str]:
+    """The cells of a layer."""
+    name, make, side, channels = layer
+    tensorflow, ours = (
+        traced(gradients(make, side, channels, batch, precision), lambda *_, used=used: used)
+        for used in (False, True)
+    )
+    built = build_layer(make, side, channels, precision)
     small = side if "transposed" in name else side // 2
-    taken = "yes" if kernels.has_faster_gradient(built, (small, small)) else "no"
-    return [name, precision, *compared(theirs, ours, repetitions), taken]
+    used = "yes" if kernels.has_faster_gradient(built, (small, small)) else "no"
+    return [name, precision, *compare(tensorflow, ours, repetitions), used]
 
 
-def of_model(name: str, batch: int, repetitions: int) -> list[str]:
-    """The table's cells of a model's step."""
-    theirs = traced(step(name, batch), lambda *_: False)
+def model_row(name: str, batch: int, repetitions: int) -> list[str]:
+    """The cells of a model's training step."""
+    tensorflow = traced(step(name, batch), lambda *_: False)
     ours = traced(step(name, batch), kernels.has_faster_gradient)
-    return [f"a step of {name}", "bfloat16", *compared(theirs, ours, repetitions), "where faster"]
+    return [
+        f"a step of {name}",
+        "bfloat16",
+        *compare(tensorflow, ours, repetitions),
+        "where faster",
+    ]
 
 
 def main() -> None:
@@ -137,10 +144,10 @@ def main() -> None:
     head = ["of", "precision", "TensorFlow, ms", "ours, ms", "ratio", "taken"]
     print("| " + " | ".join(head) + " |", "|---" * len(head) + "|", sep="\n")
     if arguments.models:
-        rows = (of_model(name, batch, repetitions) for name in arguments.models)
+        rows = (model_row(name, batch, repetitions) for name in arguments.models)
     else:
         rows = (
-            of_layer(layer, batch, precision, repetitions)
+            layer_row(layer, batch, precision, repetitions)
             for precision in arguments.precisions
             for layer in LAYERS
         )

@@ -1,11 +1,11 @@
-"""The kernels of keras_models/nn/kernels.py beside their plain twins, in a training step's shapes.
+"""Times the kernels of keras_models/nn/kernels.py and their plain twins in a step's shapes.
 
     python benchmarks/kernels.py
 
 Adam's update of all weights of basic32x32 and its critic; batch norm, forward and backward, of its
 first map; the sum of squares and its gradient of the critic's codes. Float32, one graph each, timed
-in turns. Prints a Markdown table; a ratio above 1 says that the kernel is faster. The convolutions'
-gradients have benchmarks/kernel_gradient.py.
+in turns. Prints a Markdown table; a ratio above 1 means that the kernel is faster. For the
+gradients of convolutions, see benchmarks/kernel_gradient.py.
 """
 
 import argparse

@@ -1,19 +1,19 @@
-"""What each estimator, critic and task of the objective reaches on CIFAR-10, at one small budget.
+"""Compares estimators, critics and tasks of the objective on CIFAR-10, at a small budget.
 
     python benchmarks/objectives.py --data_dir=$TFDS_DATA_DIR --out=runs/objectives
 
-Trains basic32x32 for each row in a process of its own, measures conv, fc and global by an MLP
-probe (the authors' recipe, one seed) and global by nearest neighbours, collects the rows in
-results.json and prints a Markdown table. Stopped at any point, it goes on where it was: a begun row
-from its checkpoint, a finished one not at all. --rows gives the names of some rows.
+Trains basic32x32 for each row in a separate process, measures conv, fc and global by an MLP probe
+(the authors' recipe, one seed) and global by nearest neighbours, collects the rows in results.json
+and prints a Markdown table. The same command resumes after an interruption: a finished row is not
+trained again, and an unfinished one resumes from its checkpoint. --rows selects rows by name.
 """
 
 import argparse
 import json
 from pathlib import Path
 
-import trained_rows
-from trained_rows import MEASURES
+import training_rows
+from training_rows import METRICS
 
 from dim_tf.files import replace_text
 
@@ -45,21 +45,21 @@ ROWS = {
 }
 
 
-def row_of(name: str) -> trained_rows.Row:
-    """What is trained and measured for a row of the table."""
+def row_of(name: str) -> training_rows.Row:
+    """The training and the measures of a row of the table."""
     folder = name.replace(" ", "_").replace(",", "")
-    return trained_rows.Row(folder, folder, {**COMMON, **ROWS[name]})
+    return training_rows.Row(folder, folder, {**COMMON, **ROWS[name]})
 
 
 def table(results: dict) -> str:
-    """The finished rows in Markdown, in percent; a row that is not finished is named as such."""
+    """The rows in Markdown, in percent; unfinished rows say "not run"."""
     lines = [
         "| objective | epochs | MLP conv | MLP fc | MLP global | kNN global |",
         "|---|---|---|---|---|---|",
     ]
     for name, settings in ROWS.items():
         row = results.get(name)
-        cells = [f"{100 * row[m]:.1f}" for m in MEASURES] if row else ["not run"] * len(MEASURES)
+        cells = [f"{100 * row[m]:.1f}" for m in METRICS] if row else ["not run"] * len(METRICS)
         lines.append(f"| {name} | {settings['epochs']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -73,8 +73,8 @@ def main() -> None:
     arguments = parser.parse_args()
     failed = 0
     for name in arguments.rows:
-        failed += not trained_rows.run([row_of(name)], arguments.out, arguments.data_dir)
-        results = {name: figures for name in ROWS if (figures := row_of(name).read(arguments.out))}
+        failed += not training_rows.run_rows([row_of(name)], arguments.out, arguments.data_dir)
+        results = {n: metrics for n in ROWS if (metrics := row_of(n).read(arguments.out))}
         replace_text(arguments.out / "results.json", json.dumps(results, indent=1) + "\n")
     print(table(results))
     raise SystemExit(min(failed, 1))

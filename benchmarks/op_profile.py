@@ -1,4 +1,4 @@
-"""The operations of a call by their time, from the TensorFlow profiler's trace."""
+"""Times of the operations of a call, from TensorFlow's profiler."""
 
 import collections
 import tempfile
@@ -14,10 +14,10 @@ class OpTime(NamedTuple):
     """All operations of one type in a call.
 
     Attributes:
-        op: the type, as `MatMul`.
-        count: how often a call runs it.
-        milliseconds: of a call, added up over threads: operations that run beside each other can
-            add up to more than the call takes.
+        op: Type, such as `MatMul`.
+        count: How often a call runs it.
+        milliseconds: Per call, summed over threads: concurrent operations can add up to more than
+            the call takes.
     """
 
     op: str
@@ -26,7 +26,7 @@ class OpTime(NamedTuple):
 
 
 def trace(call: Callable[[], object], calls: int) -> xplane_pb2.XSpace:
-    """What the profiler records while `call` runs `calls` times."""
+    """The profiler's trace of `calls` runs of `call`."""
     space = xplane_pb2.XSpace()
     with tempfile.TemporaryDirectory() as folder:
         with tf.profiler.experimental.Profile(folder):
@@ -40,8 +40,8 @@ def trace(call: Callable[[], object], calls: int) -> xplane_pb2.XSpace:
 def op_times(space: xplane_pb2.XSpace, calls: int) -> list[OpTime]:
     """The CPU's operations in a trace of `calls` calls, the longest first.
 
-    The executor names an event NODE:TYPE; what else is traced has spaces or "::" in its name. The
-    whole traced function is such an event too, and left out.
+    The executor names an event NODE:TYPE; other events have spaces or "::" in their names. The
+    whole traced function is an event too, and left out.
     """
     counts: collections.Counter[str] = collections.Counter()
     picoseconds: collections.Counter[str] = collections.Counter()

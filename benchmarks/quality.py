@@ -1,19 +1,18 @@
-"""What an encoder is worth after so many epochs and so many seconds, for recipes with a name.
+"""Measures encoders after some epochs and seconds of training, for named recipes.
 
     python benchmarks/quality.py --data_dir=$TFDS_DATA_DIR --holdout=0.1 --out=runs/quality
     python benchmarks/quality.py --data_dir=$TFDS_DATA_DIR --recipes authors --epochs 10 --seeds 0 1
 
-Trains basic32x32 on CIFAR-10 by recipes of `RECIPES`, those of `SHOWN` unless --recipes names
-others, for each number of epochs, each in a process of its own, and measures conv, fc and global by
-the MLP probe (the authors' recipe) and global by nearest neighbours. Collects the rows of OUT with
-this --holdout, those of earlier commands too, in OUT/quality.json, prints them as a Markdown table,
-and draws OUT/minutes.png and OUT/epochs.png: accuracy against minutes of training and epochs.
-With --holdout=0.1 figures are of training images that are held out: recipes are chosen by these.
-Seconds are those of the training steps, without the start, checkpoints and measuring; they count
-where nothing else runs.
+Trains basic32x32 on CIFAR-10 by recipes of `RECIPES` (by default those of `SHOWN`) for each number
+of epochs, in separate processes, and measures conv, fc and global by the MLP probe (the authors'
+recipe) and global by nearest neighbours. Collects the rows of OUT with this --holdout, including
+those of earlier commands, in OUT/quality.json, prints them as a Markdown table, and draws
+OUT/minutes.png and OUT/epochs.png: accuracy against minutes of training and epochs. With
+--holdout=0.1 it measures on held-out training images, by which recipes are chosen. Seconds are
+those of the training steps, without start, checkpoints and measuring; they need a quiet machine.
 
-A recipe whose learning rate is constant is one run that goes on from budget to budget. Stopped at
-any point, the command goes on where it was; several processes with the same --out share the rows.
+A recipe with a constant learning rate is one run that is continued from budget to budget. The same
+command resumes after an interruption; several processes with the same --out share the rows.
 """
 
 import argparse
@@ -22,8 +21,8 @@ import json
 import statistics
 from pathlib import Path
 
-import trained_rows
-from trained_rows import MEASURES, TITLES
+import training_rows
+from training_rows import METRICS, TITLES
 
 from dim_tf.evaluation.report import paper
 from dim_tf.files import replace_text
@@ -42,7 +41,7 @@ LARGE = {**COSINE, "batch_size": 256, "learning_rate": 1e-3}
 HALF = {"colours": 0.5}
 CROPS = {"smallest_crop": 0.2}
 DECAY = {"weight_decay": 0.05}
-PLACES = {"locations": 16}  # a quarter of basic32x32's
+QUARTER = {"locations": 16}  # of the 64 locations of basic32x32's local map
 T02, T01, T005, T002 = ({"critic_temperature": t} for t in (0.2, 0.1, 0.05, 0.02))
 U128, U64 = ({"mi_units": units} for units in (128, 64))
 SIMCLR = {**LARGE, "model": "simclr", "temperature": 0.2}
@@ -52,7 +51,7 @@ AMDIM = {**DIM, **LARGE, "views": 2, "pairs": ",".join(AMDIM_PAIRS)}
 GLOBAL = {**AMDIM, **HALF, "pairs": "global-global"}
 BOTH = {**AMDIM, "batch_size": 128, "pairs": "global-global,global-local"}
 BOTH_HALF = {**BOTH, **HALF}
-BOTH_256 = {**BOTH_HALF, **PLACES, "batch_size": 256}
+BOTH_256 = {**BOTH_HALF, **QUARTER, "batch_size": 256}
 TWO_VIEWS = {**DIM, **COSINE, "batch_size": 128, "views": 2, "symmetric": False}
 TWO_VIEWS_T02 = {**TWO_VIEWS, **HALF, **T02, "learning_rate": 1e-3}
 BOTH_128 = {**BOTH_256, **T02, **U128}
@@ -76,7 +75,7 @@ RECIPES = {
     "bfloat16, temperature 0.02": {**DIM, **BFLOAT16, **T002},
     "cosine": {**DIM, **COSINE, "learning_rate": 3e-4},
     "crops": {**DIM, **COSINE, "learning_rate": 3e-4, "augment": "crop_flip"},
-    # Two views by SimCLR and VICReg, in batches of 256 unless told.
+    # Two views by SimCLR and VICReg, in batches of 256 unless stated otherwise.
     "simclr": SIMCLR,
     "simclr, temperature 0.5": {**SIMCLR, "temperature": 0.5},
     "simclr, temperature 0.5, batch 128": {**SIMCLR, "temperature": 0.5, "batch_size": 128},
@@ -94,22 +93,22 @@ RECIPES = {
     "simclr, C": {**SIMCLR_B, **DECAY},
     "vicreg": VICREG,
     "vicreg, C": {**VICREG, **HALF, **CROPS, **DECAY},
-    # Two views by Deep InfoMax's infoNCE and dot-product critic: all colours, in batches of 128.
+    # Two views by Deep InfoMax's infoNCE and dot-product critic: full colours, batches of 128.
     "two views": {**TWO_VIEWS, "learning_rate": 5e-4},
     "multi-scale": {**AMDIM, "batch_size": 128},
     "global to both": BOTH,
-    # By half the colours.
+    # With half the colours.
     "global to both, half": BOTH_HALF,
     "global to both, half, temperature 0.2": {**BOTH_HALF, **T02},
     "global to both, half, temperature 0.1": {**BOTH_HALF, **T01},
     "global to both, half, temperature 0.2, crops, decay": {**BOTH_HALF, **T02, **CROPS, **DECAY},
-    "global to both, half, fewer places": {**BOTH_HALF, **PLACES},
+    "global to both, half, fewer places": {**BOTH_HALF, **QUARTER},
     "global to local, half, temperature 0.2": {**BOTH_HALF, **T02, "pairs": "global-local"},
     "global to global, half, temperature 0.2": {**BOTH_HALF, **T02, "pairs": "global-global"},
     "V": TWO_VIEWS_T02,
     "V, coordinates": {**TWO_VIEWS_T02, **tasks(1.0, 0.0)},
     "V, both tasks": {**TWO_VIEWS_T02, **tasks(1.0, 1.0)},
-    # By half the colours, in batches of 256; to a quarter of the places unless told.
+    # With half the colours and batches of 256; a quarter of the locations unless stated otherwise.
     "global to both, 256": BOTH_256,
     "global to both, 256, temperature 0.2": {**BOTH_256, **T02},
     "global to both, 256, temperature 0.1": {**BOTH_256, **T01},
@@ -156,7 +155,7 @@ SHOWN = ["authors", "authors, jsd", "simclr, C", "fast"]
 
 
 def folder_of(row: dict) -> str:
-    """Of a row's run; one whose learning rate is constant goes on in the same."""
+    """Name of the run folder of a row; budgets with a constant learning rate share it."""
     name = row["recipe"].replace(" ", "_").replace(",", "")
     length = f"-{row['epochs']}" if "schedule" in RECIPES[row["recipe"]] else ""
     held_out = f"-holdout{row['holdout']:g}" if row["holdout"] else ""
@@ -164,24 +163,24 @@ def folder_of(row: dict) -> str:
 
 
 def settings_of(row: dict) -> dict:
-    """Of the row's `Experiment`, without its places."""
+    """Settings of the row's `Experiment`, without paths."""
     settings = {**COMMON, **RECIPES[row["recipe"]]}
     return settings | {name: row[name] for name in ("epochs", "seed", "holdout")}
 
 
-def row_of(row: dict) -> trained_rows.Row:
-    """What is trained and measured for a row of the table."""
+def row_of(row: dict) -> training_rows.Row:
+    """The training and the measures of a row of the table."""
     folder = folder_of(row)
     name = f"{folder}-{row['epochs']}epochs"
-    return trained_rows.Row(name, folder, settings_of(row), probe_seeds=2)
+    return training_rows.Row(name, folder, settings_of(row), probe_seeds=2)
 
 
 def finished(out: Path, holdout: float) -> list[dict]:
-    """The rows that are done, by whichever command, with their figures; in the order of `RECIPES`.
+    """The finished rows of all commands with their metrics, in the order of `RECIPES`.
 
     Args:
-        out: of all rows; those that are of no recipe are left out.
-        holdout: of the rows; figures of other images are not to be compared with them.
+        out: Folder of all rows; rows that are of no recipe are left out.
+        holdout: Of the rows; metrics of other images do not compare with them.
 
     Raises:
         SystemExit: a row's recipe had other settings.
@@ -191,35 +190,35 @@ def finished(out: Path, holdout: float) -> list[dict]:
         for path in (out / "rows").glob("*.json")
     ]
     files.sort(key=lambda file: (file[1].get("seed", 0), file[1].get("epochs", 0)))
-    found = []
+    rows = []
     for recipe in RECIPES:
         for name, settings in files:
-            of_run = {key: settings.get(key) for key in ("epochs", "seed")}
-            row = {"recipe": recipe, "holdout": holdout, **of_run}
-            if row_of(row).name == name and (figures := row_of(row).read(out)):
-                found.append({**row, **figures})
-    return found
+            budget = {key: settings.get(key) for key in ("epochs", "seed")}
+            row = {"recipe": recipe, "holdout": holdout, **budget}
+            if row_of(row).name == name and (metrics := row_of(row).read(out)):
+                rows.append({**row, **metrics})
+    return rows
 
 
 def table(rows: list[dict]) -> str:
-    """In Markdown, in percent."""
+    """The rows in Markdown, in percent."""
     lines = [
         "| recipe | epochs | seed | seconds | " + " | ".join(TITLES) + " |",
         "|---" * (4 + len(TITLES)) + "|",
     ]
     for row in rows:
         cells = [row["recipe"], row["epochs"], row["seed"], row["seconds"]]
-        cells += [f"{100 * row[measure]:.1f}" for measure in MEASURES]
+        cells += [f"{100 * row[metric]:.1f}" for metric in METRICS]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
 
 
 def means(rows: list[dict]) -> list[dict]:
-    """Over the seeds of each budget, in the order of the budgets."""
+    """Means over the seeds of each budget, in the order of the budgets."""
     budgets: dict[int, list[dict]] = {}
     for row in sorted(rows, key=lambda row: row["epochs"]):
         budgets.setdefault(row["epochs"], []).append(row)
-    names = ("epochs", "seconds", *MEASURES)
+    names = ("epochs", "seconds", *METRICS)
     return [
         {name: statistics.fmean(row[name] for row in of_budget) for name in names}
         for of_budget in budgets.values()
@@ -227,30 +226,30 @@ def means(rows: list[dict]) -> list[dict]:
 
 
 def draw(rows: list[dict], over: str, holdout: float, path: Path) -> None:
-    """A panel for each measure, a line for each recipe; of several seeds it is their mean.
+    """Draws a panel for each metric with a line for each recipe, the mean over its seeds.
 
     Args:
-        rows: of `finished`.
+        rows: From `finished`.
         over: "minutes" of training or "epochs".
-        holdout: of the rows; where it is 0, they are of the test images as the paper's figures are,
-            which are shown too.
-        path: of the PNG.
+        holdout: Of the rows; 0: they are of the test images, like the paper's values, which are
+            then shown too.
+        path: Of the PNG.
     """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    theirs = {} if holdout else paper.values("cifar10", "DIM(L) infoNCE")["mlp_probe"]
-    figure, panels = pyplot.subplots(1, len(MEASURES), figsize=(14, 3.4), layout="constrained")
-    for panel, name, title in zip(panels, MEASURES, TITLES, strict=True):
+    paper_values = {} if holdout else paper.values("cifar10", "DIM(L) infoNCE")["mlp_probe"]
+    figure, panels = pyplot.subplots(1, len(METRICS), figsize=(14, 3.4), layout="constrained")
+    for panel, name, title in zip(panels, METRICS, TITLES, strict=True):
         for recipe in dict.fromkeys(row["recipe"] for row in rows):
             budgets = means([row for row in rows if row["recipe"] == recipe])
             x = [b["epochs"] if over == "epochs" else b["seconds"] / 60 for b in budgets]
             panel.plot(x, [100 * b[name] for b in budgets], "o-", markersize=4, label=recipe)
-        if name in theirs:
+        if name in paper_values:
             label = f"the paper's infoNCE, {paper.EPOCHS['cifar10']:,} epochs"
-            panel.axhline(theirs[name], color="gray", linestyle="--", label=label)
+            panel.axhline(paper_values[name], color="gray", linestyle="--", label=label)
         panel.set(xlabel="minutes of training" if over == "minutes" else over, title=title)
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("accuracy, %")
@@ -270,19 +269,19 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--holdout", type=float, default=0.0)
     arguments = parser.parse_args()
-    wanted = [
+    requested = [
         {"recipe": recipe, "epochs": epochs, "seed": seed, "holdout": arguments.holdout}
         for seed in arguments.seeds
         for recipe in arguments.recipes
         for epochs in sorted(arguments.epochs)
     ]
     failed = 0
-    for _, rows in itertools.groupby(wanted, folder_of):
-        failed += not trained_rows.run(map(row_of, rows), arguments.out, arguments.data_dir)
-        done = finished(arguments.out, arguments.holdout)
-        replace_text(arguments.out / "quality.json", json.dumps(done, indent=1) + "\n")
+    for _, rows in itertools.groupby(requested, folder_of):
+        failed += not training_rows.run_rows(map(row_of, rows), arguments.out, arguments.data_dir)
+        rows_so_far = finished(arguments.out, arguments.holdout)
+        replace_text(arguments.out / "quality.json", json.dumps(rows_so_far, indent=1) + "\n")
         for over in ("minutes", "epochs"):
-            draw(done, over, arguments.holdout, arguments.out / f"{over}.png")
+            draw(rows_so_far, over, arguments.holdout, arguments.out / f"{over}.png")
     print(table(finished(arguments.out, arguments.holdout)))
     raise SystemExit(min(failed, 1))
 

@@ -1,17 +1,17 @@
-r"""The cost of a training step on many devices: a model, and what the program really exchanges.
+r"""The cost of a training step on many devices: a model, and the bytes really exchanged.
 
     python benchmarks/scaling.py
     python benchmarks/scaling.py --devices 1,8,64,512 --batch 64 --units 2048 --estimator infonce
 
 Prints two tables, for the encoder basic32x32 and the dot-product critic with all negatives.
 
-First, what every device gives to all-reduces in a step, in bytes, on 2, 4 and 8 replicas (logical
-CPU devices, each count in a process of its own): as the formulas of `exchanged` say, and as the
-real `train_step` asks for while it is traced. They must be equal, else the command fails.
+First, the bytes that every device gives to all-reduces in a step, on 2, 4 and 8 replicas (logical
+CPU devices, each number in a separate process): by the formulas of `exchanged_bytes`, and by
+tracing the real `train_step`. If they differ, the command fails.
 
 Second, by the same formulas, the arithmetic, the exchange, the memory of the scores and the time of
-a step on the numbers of devices asked for. Times are arithmetic, not measurements: operations over
---flops, bytes of a ring over --bandwidth and --latency for each all-reduce, added up.
+a step on --devices. Times are computed, not measured: the sum of operations over --flops, bytes of
+a ring over --bandwidth, and --latency for each all-reduce.
 """
 
 import argparse
@@ -30,15 +30,15 @@ TRACED_BATCH, TRACED_UNITS = 4, 32
 LATENT = 64
 FLOAT = 4
 ENCODER_PARAMETERS = 4_921_280
-ALL_REDUCES = 12  # in a step, but for those of batch norm
+ALL_REDUCES = 12  # in a step, without those of batch norm
 
 
 class Setting(NamedTuple):
-    """Of a step.
+    """Settings of a step.
 
     Attributes:
-        estimator: a name of `estimators.NAMES`.
-        batch: images of a device, N.
+        estimator: A name of `estimators.NAMES`.
+        batch: N, images per device.
         units: U.
     """
 
@@ -47,26 +47,26 @@ class Setting(NamedTuple):
     units: int
 
 
-def exchanged(setting: Setting, devices: int, parameters: int) -> dict[str, int]:
+def exchanged_bytes(setting: Setting, devices: int, parameters: int) -> dict[str, int]:
     """Bytes that one device gives to all-reduces in a step, by purpose; without batch norm's.
 
-    N images and one global a device, R devices, L places, U units, P parameters:
+    N images per device and one global per image, R devices, L locations, U units, P parameters:
 
     - gradients: P.
-    - globals: what is scored with them is gathered by an all-reduce of R·N·(U + 1) floats, of which
-      all but the device's own are 0; and so are their gradients.
-    - states of the estimator: infonce needs one of each image from each device, R·(R·N) of two
-      floats; the others need one of each device: R·2 floats, for dv R·(1 + L). Their gradients
-      (of all but the counts, which have none) are exchanged too.
+    - globals: their codes are gathered by an all-reduce of R·N·(U + 1) floats, of which all but the
+      device's own are 0; so are their gradients.
+    - states of the estimator: infonce needs one for each image from each device, R·(R·N) of two
+      floats; the others need one for each device: R·2 floats, for dv R·(1 + L). Their gradients
+      (except those of the counts, which have none) are exchanged too.
     """
-    places, _ = step_flops.local_map("basic32x32")
+    locations, _ = step_flops.local_map("basic32x32")
     images = devices * setting.batch
     globals_ = images * (setting.units + 1)
     counts, totals = devices, devices
     if setting.estimator == "infonce":
         counts = totals = devices * images
     elif setting.estimator == "dv":
-        totals = devices * places
+        totals = devices * locations
     return {
         "gradients": FLOAT * parameters,
         "globals": FLOAT * 2 * globals_,
@@ -74,8 +74,8 @@ def exchanged(setting: Setting, devices: int, parameters: int) -> dict[str, int]
     }
 
 
-def traced(setting: Setting, devices: int) -> dict[str, int]:
-    """What the real step asks of all-reduces, in bytes; call it in a process of its own."""
+def traced_bytes(setting: Setting, devices: int) -> dict[str, int]:
+    """Bytes of the all-reduces of the real step; call it in a separate process."""
     from dim_tf.training import strategy
 
     replicas = strategy.get("mirrored", devices)  # before anything uses the CPU
@@ -85,14 +85,14 @@ def traced(setting: Setting, devices: int) -> dict[str, int]:
 
     from keras_models import DeepInfoMax, encoders, terms
 
-    asked: dict[str, list] = {}  # thread -> what it asked for
+    reduced: dict[str, list] = {}  # by thread
     all_reduce = distribute_lib.ReplicaContextBase.all_reduce
 
-    def noted(self, reduce_op, value, options=None):
-        asked.setdefault(threading.current_thread().name, []).append(value)
+    def recording(self, reduce_op, value, options=None):
+        reduced.setdefault(threading.current_thread().name, []).append(value)
         return all_reduce(self, reduce_op, value, options)
 
-    distribute_lib.ReplicaContextBase.all_reduce = noted
+    distribute_lib.ReplicaContextBase.all_reduce = recording
     with replicas.scope():
         model = DeepInfoMax(
             encoders.get("basic32x32", latent_dim=LATENT),
@@ -104,21 +104,21 @@ def traced(setting: Setting, devices: int) -> dict[str, int]:
     values = replicas.experimental_distribute_values_from_function(lambda context: images)
     tf.function(lambda x: replicas.run(model.train_step, [x])).get_concrete_function(values)
 
-    of_one_replica = next(iter(asked.values()))  # each traces in a thread of its own
-    found = {"gradients": 0, "globals and states": 0, "metrics": 0}
+    of_one_replica = next(iter(reduced.values()))  # each replica is traced in its own thread
+    traced = {"gradients": 0, "globals and states": 0, "metrics": 0}
     for value in of_one_replica:
         for tensor in tf.nest.flatten(value):
             if isinstance(value, list):
                 purpose = "gradients"
             else:
                 purpose = "globals and states" if tensor.shape.rank else "metrics"
-            found[purpose] += FLOAT * tensor.shape.num_elements()
-    found["parameters"] = sum(math.prod(v.shape) for v in model.trainable_variables)
-    return found
+            traced[purpose] += FLOAT * tensor.shape.num_elements()
+    traced["parameters"] = sum(math.prod(v.shape) for v in model.trainable_variables)
+    return traced
 
 
 def check(estimator: str) -> None:
-    """Prints formulas beside what was traced; ends the program where they differ."""
+    """Prints the bytes of formulas and traces; exits if they differ."""
     print(f"\n{estimator}:\n\n| devices | purpose | formula, bytes | traced, bytes |")
     print("|---|---|---|---|")
     for devices in TRACED:
@@ -126,42 +126,42 @@ def check(estimator: str) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             sys.exit(done.stderr[-2000:])
-        found = json.loads(done.stdout.splitlines()[-1])
+        traced = json.loads(done.stdout.splitlines()[-1])
         setting = Setting(estimator, TRACED_BATCH, TRACED_UNITS)
-        formula = exchanged(setting, devices, found["parameters"])
+        formula = exchanged_bytes(setting, devices, traced["parameters"])
         pairs = {
             "gradients": formula["gradients"],
             "globals and states": formula["globals"] + formula["states"],
         }
-        for purpose, wanted in pairs.items():
-            print(f"| {devices} | {purpose} | {wanted:,} | {found[purpose]:,} |")
-            if wanted != found[purpose]:
+        for purpose, expected in pairs.items():
+            print(f"| {devices} | {purpose} | {expected:,} | {traced[purpose]:,} |")
+            if expected != traced[purpose]:
                 sys.exit(f"the formula of {purpose} is wrong")
 
 
 def model_table(setting: Setting, device_counts: list[int], speed: "Speed") -> list[str]:
     """Rows of Markdown: the cost of a step on each number of devices."""
-    places, channels = step_flops.local_map("basic32x32")
+    locations, channels = step_flops.local_map("basic32x32")
     rows = [
         "| devices | images a step | GFLOP a device | globals, MB | states, MB | gradients, MB | "
         "scores, MB | computing, ms | exchange, ms | efficiency |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    encoder = sum(p.step for p in step_flops.of_encoder("basic32x32"))
+    encoder = sum(p.step for p in step_flops.encoder_products("basic32x32"))
     parameters = ENCODER_PARAMETERS + critic_parameters(channels, setting.units)
-    alone = None
+    single = None
     for devices in device_counts:
         images = devices * setting.batch
-        critic = step_flops.of_dot_critic(images, places, channels, LATENT, setting.units)
+        critic = step_flops.dot_critic_products(images, locations, channels, LATENT, setting.units)
         flops = 2 * setting.batch * (encoder + sum(p.step for p in critic))
-        given = exchanged(setting, devices, parameters) if devices > 1 else {}
+        exchanged = exchanged_bytes(setting, devices, parameters) if devices > 1 else {}
         ring = 2 * (devices - 1) / devices
         computing = flops / speed.flops
-        exchange = ring * sum(given.values()) / speed.bandwidth
+        exchange = ring * sum(exchanged.values()) / speed.bandwidth
         exchange += ALL_REDUCES * speed.latency * (devices > 1)
-        alone = alone or computing
-        scores = FLOAT * images * setting.batch * places
-        megabytes = [given.get(x, 0) / 1e6 for x in ("globals", "states", "gradients")]
+        single = single or computing
+        scores = FLOAT * images * setting.batch * locations
+        megabytes = [exchanged.get(x, 0) / 1e6 for x in ("globals", "states", "gradients")]
         cells = [
             f"{devices}",
             f"{images:,}",
@@ -170,19 +170,19 @@ def model_table(setting: Setting, device_counts: list[int], speed: "Speed") -> l
             f"{scores / 1e6:,.0f}",
             f"{1e3 * computing:.2f}",
             f"{1e3 * exchange:.2f}",
-            f"{alone / (computing + exchange):.0%}",
+            f"{single / (computing + exchange):.0%}",
         ]
         rows.append(f"| {' | '.join(cells)} |")
     return rows
 
 
 def critic_parameters(channels: int, units: int) -> int:
-    """Of both projections of the dot-product critic."""
+    """Parameters of both projections of the dot-product critic."""
     return sum(2 * c * units + units * units + 5 * units for c in (channels, LATENT))
 
 
 class Speed(NamedTuple):
-    """Of a device and of the network: operations and bytes a second, seconds an all-reduce."""
+    """Operations a second of a device, bytes a second of the network, seconds per all-reduce."""
 
     flops: float
     bandwidth: float
@@ -193,23 +193,23 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--devices", default="1,8,64,512")
     parser.add_argument("--estimator", default="infonce", choices=ESTIMATORS)
-    parser.add_argument("--batch", type=int, default=64, help="images of a device")
+    parser.add_argument("--batch", type=int, default=64, help="images per device")
     parser.add_argument("--units", type=int, default=2048)
-    parser.add_argument("--flops", type=float, default=100e12, help="of a device, a second")
-    parser.add_argument("--bandwidth", type=float, default=100e9, help="bytes a second")
-    parser.add_argument("--latency", type=float, default=50e-6, help="seconds an all-reduce")
+    parser.add_argument("--flops", type=float, default=100e12, help="operations per second")
+    parser.add_argument("--bandwidth", type=float, default=100e9, help="bytes per second")
+    parser.add_argument("--latency", type=float, default=50e-6, help="seconds per all-reduce")
     parser.add_argument("--trace", type=int, default=0, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.trace:
-        setting = Setting(given.estimator, TRACED_BATCH, TRACED_UNITS)
-        print(json.dumps(traced(setting, given.trace)))
+    arguments = parser.parse_args()
+    if arguments.trace:
+        setting = Setting(arguments.estimator, TRACED_BATCH, TRACED_UNITS)
+        print(json.dumps(traced_bytes(setting, arguments.trace)))
         return
     for estimator in ESTIMATORS:
         check(estimator)
     print()
-    setting = Setting(given.estimator, given.batch, given.units)
-    speed = Speed(given.flops, given.bandwidth, given.latency)
-    counts = [int(count) for count in given.devices.split(",")]
+    setting = Setting(arguments.estimator, arguments.batch, arguments.units)
+    speed = Speed(arguments.flops, arguments.bandwidth, arguments.latency)
+    counts = [int(count) for count in arguments.devices.split(",")]
     print("\n".join(model_table(setting, counts, speed)))
 
 

@@ -4,15 +4,15 @@ r"""The time from the command to the first training step, and its parts.
     python benchmarks/startup.py --flagfile=flags/cifar10.cfg --data_dir=$TFDS_DATA_DIR
     python benchmarks/startup.py --imports
 
-Runs `python -m dim_tf.main --mode=train` in processes of their own, with all flags given here, each
-in a new run folder. Prints one table: the whole, which is the time until a process that nobody
-looks into has written its first line of metrics.jsonl; and the parts, which another process tells
-of itself and which follow each other, so that they add up to a whole of their own. Both take turns;
-each figure is the median of --repetitions. The data's files are in the system's cache: a first
-process that is not counted has read them.
+Runs `python -m dim_tf.main --mode=train` in separate processes, with all flags given here, each in
+a new run folder. Prints one table: the whole, which is the time until an unmodified process has
+written its first line of metrics.jsonl; and the parts, which another, instrumented process reports
+and which add up to its own whole. The two take turns; each value is the median of --repetitions.
+The data's files are in the system's cache, because a first process that is not counted has read
+them.
 
---imports prints the packages that the process imports instead, by the time that their own modules
-take (python -X importtime, which makes imports slower).
+--imports prints the imported packages instead, by the time that their own modules take (python -X
+importtime, which makes imports slower).
 """
 
 import argparse
@@ -46,18 +46,18 @@ SHOWN = 0.02  # seconds of imports
 
 
 class Parts:
-    """Seconds of parts of a program; of one that lies in another, only in the inner one.
+    """Seconds of the parts of a program; nested parts count only in the inner one.
 
     Attributes:
-        seconds: of each part so far, in the order of their ends.
+        seconds: Of each part so far, in the order of their ends.
     """
 
     def __init__(self):
         self.seconds: dict[str, float] = {}
-        self._inner = [0.0]  # of each part that has not ended: seconds of the parts inside it
+        self._inner = [0.0]  # for each unfinished part: seconds of the parts inside it
 
     def timed(self, name: str, function: Callable) -> Callable:
-        """The function, its time counted as that part."""
+        """The function, with its time counted as a part."""
 
         @functools.wraps(function)
         def call(*arguments, **keywords):
@@ -75,15 +75,15 @@ class Parts:
 
 
 class FirstStepEnded(BaseException):
-    """Ends training; no error that the program would report."""
+    """Ends training without an error that the program would report."""
 
 
-def tell_parts(began: float, command: list[str]) -> None:
+def report_parts(began: float, command: list[str]) -> None:
     """Runs the command up to its first step and prints its parts as JSON.
 
     Args:
-        began: `time.time()` when this process was asked for.
-        command: of dim_tf.main.
+        began: `time.time()` when this process was started.
+        command: Arguments of dim_tf.main.
     """
     parts = Parts()
     parts.seconds["start Python"] = time.time() - began
@@ -128,7 +128,7 @@ def _defined_flags():
 
 
 def _time_imports(parts):
-    """Counts the first import of each library as a part, whoever imports it."""
+    """Counts the first import of each library as a part, from wherever it is imported."""
     real = builtins.__import__
     timed = {name: parts.timed(f"import {name}", real) for name in LIBRARIES}
 
@@ -139,7 +139,8 @@ def _time_imports(parts):
     builtins.__import__ = importing
 
 
-def command_of(flags: list[str], run_dir: str) -> list[str]:
+def train_command(flags: list[str], run_dir: str) -> list[str]:
+    """Arguments that train one step in a run folder."""
     return [*flags, "--mode=train", "--steps=1", "--log_every=1", f"--run_dir={run_dir}"]
 
 
@@ -149,7 +150,7 @@ def whole_seconds(flags: list[str]) -> float:
         metrics = Path(folder, "metrics.jsonl")
         began = time.perf_counter()
         process = subprocess.Popen(
-            [sys.executable, "-m", "dim_tf.main", *command_of(flags, folder)],
+            [sys.executable, "-m", "dim_tf.main", *train_command(flags, folder)],
             stdout=subprocess.DEVNULL,
         )
         try:
@@ -164,20 +165,20 @@ def whole_seconds(flags: list[str]) -> float:
 
 
 def part_seconds(flags: list[str]) -> dict[str, float]:
-    """Seconds of the parts of another such process."""
+    """Seconds of the parts of an instrumented process."""
     with tempfile.TemporaryDirectory() as folder:
-        told = _output_of(
-            sys.executable, __file__, f"--tell={time.time()}", *command_of(flags, folder)
+        done = _run(
+            sys.executable, __file__, f"--report_parts={time.time()}", *train_command(flags, folder)
         )
-    return json.loads(told.stdout.splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def import_seconds(flags: list[str]) -> dict[str, float]:
     """Package -> seconds that its own modules took to import, the longest first."""
     with tempfile.TemporaryDirectory() as folder:
-        command = ["-X", "importtime", "-m", "dim_tf.main", *command_of(flags, folder)]
-        told = _output_of(sys.executable, *command)
-    return by_package(told.stderr)
+        command = ["-X", "importtime", "-m", "dim_tf.main", *train_command(flags, folder)]
+        done = _run(sys.executable, *command)
+    return by_package(done.stderr)
 
 
 def by_package(import_times: str) -> dict[str, float]:
@@ -191,16 +192,16 @@ def by_package(import_times: str) -> dict[str, float]:
     return dict(seconds.most_common())
 
 
-def _output_of(*command):
+def _run(*command):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr[-2000:])
     return done
 
 
-def table(of_what: str, seconds: dict[str, float]) -> str:
+def table(heading: str, seconds: dict[str, float]) -> str:
     """The rows in Markdown."""
-    lines = [f"| {of_what} | s |", "|---|---|"]
+    lines = [f"| {heading} | s |", "|---|---|"]
     return "\n".join(lines + [f"| {name} | {value:.2f} |" for name, value in seconds.items()])
 
 
@@ -212,16 +213,16 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--imports", action="store_true")
     parser.add_argument("--out", type=Path, help="JSON with all timings")
-    parser.add_argument("--tell", type=float, help=argparse.SUPPRESS)
-    arguments, others = parser.parse_known_args()
-    flags = [f"--flagfile={arguments.flagfile}", *others]
-    if arguments.tell:
-        tell_parts(arguments.tell, flags)
+    parser.add_argument("--report_parts", type=float, help=argparse.SUPPRESS)
+    arguments, train_flags = parser.parse_known_args()
+    flags = [f"--flagfile={arguments.flagfile}", *train_flags]
+    if arguments.report_parts:
+        report_parts(arguments.report_parts, flags)
         return
     print(load(), flush=True)
     if arguments.imports:
-        found = import_seconds(flags)
-        print(table("package", {name: s for name, s in found.items() if s >= SHOWN}))
+        seconds = import_seconds(flags)
+        print(table("package", {name: s for name, s in seconds.items() if s >= SHOWN}))
     else:
         whole_seconds(flags)
         parts: list[dict] = []
@@ -234,15 +235,14 @@ def main() -> None:
             {WHOLE: lambda: whole_seconds(flags), "whole, of its parts": parts_turn},
             arguments.repetitions,
         )
-        of_parts = {name: [turn[name] for turn in parts] for name in parts[0]}
-        found = medians(turns | of_parts)
-        print(table("part", found))
-        turns |= of_parts
+        part_turns = {name: [turn[name] for turn in parts] for name in parts[0]}
+        print(table("part", medians(turns | part_turns)))
+        turns |= part_turns
     print(load())
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        written = found if arguments.imports else turns
-        arguments.out.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+        timings = seconds if arguments.imports else turns
+        arguments.out.write_text(json.dumps(timings, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""How many multiply-adds a training step needs: its matrix products and convolutions.
+"""Multiply-adds of a training step: its matrix products and convolutions.
 
-Counted from the layers' shapes, not from what the program does: work that could be left out is not
-counted, so that doing it lowers the fraction of the peak. Everything else in a step (normalisation,
-activations, the optimizer) is no matrix product and counts as nothing.
+They are counted from the layers' shapes and not from what the program does: unnecessary work is not
+counted, so that it lowers the fraction of the peak. Everything else in a step (normalisation,
+activations, the optimizer) is not a matrix product and is not counted.
 
-Forward, a convolution takes (output places · kernel places · inputs · outputs) multiply-adds an
-image, a dense layer (rows · inputs · outputs). Backward, each takes that again for its kernel's
-gradient and again for its input's, but for the first convolution, whose input are the images.
+Forward, a convolution takes (output locations · kernel locations · inputs · outputs) multiply-adds
+per image, a dense layer (rows · inputs · outputs). Backward, each takes as many for the gradient of
+its kernel and for that of its input, except the first convolution, whose inputs are the images.
 A multiply-add is two floating-point operations.
 """
 
@@ -23,9 +23,9 @@ class Product(NamedTuple):
     """A matrix product or convolution of the forward pass.
 
     Attributes:
-        name: of the layer.
-        forward: multiply-adds of one image.
-        gradients: how many of its two operands have a gradient.
+        name: Of the layer.
+        forward: Multiply-adds of one image.
+        gradients: How many of its two operands have a gradient.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Product(NamedTuple):
         return self.forward * (1 + self.gradients)
 
 
-def of_encoder(name: str, latent_dim: int = 64) -> list[Product]:
+def encoder_products(name: str, latent_dim: int = 64) -> list[Product]:
     """The products of a plain convolutional encoder.
 
     Raises:
@@ -46,12 +46,14 @@ def of_encoder(name: str, latent_dim: int = 64) -> list[Product]:
     """
     preset = encoders.PRESETS[name]
     if preset.family is not ConvNet or not preset.arguments:
-        raise ValueError(f"{name} is no plain convolutional encoder of one size; give basic32x32")
+        raise ValueError(
+            f"{name} is not a plain convolutional encoder of one size; give basic32x32"
+        )
     return [product for product, _ in _encoder_layers(preset.arguments, latent_dim)]
 
 
 def local_map(name: str) -> tuple[int, int]:
-    """(L, C): places and channels of the encoder's local map."""
+    """(L, C): locations and channels of the encoder's local map."""
     arguments = encoders.PRESETS[name].arguments
     _, shape = list(_encoder_layers(arguments, 0))[arguments["local_layer"]]
     return shape[0] * shape[1], shape[2]
@@ -73,17 +75,17 @@ def _encoder_layers(arguments, latent_dim) -> Iterator[tuple[Product, tuple[int,
         yield Product(f"dense{i}", products), shape
 
 
-def of_dot_critic(
-    batch: int, places: int, channels: int, latent_dim: int, units: int, layer_norm: bool = True
+def dot_critic_products(
+    batch: int, locations: int, channels: int, latent_dim: int, units: int, layer_norm: bool = True
 ) -> list[Product]:
     """The products of an encode-and-dot-product critic that scores all pairs of a batch.
 
-    Without layer norm a score is a bilinear form, and each global code is multiplied by the local
-    side's last kernels first: no U x U product at every place.
+    Without layer norm a score is a bilinear form, and each global code is first multiplied by the
+    local side's last kernels: there is no U x U product at every location.
 
     Args:
         batch: N images.
-        places: L, of the local map that are scored.
+        locations: L, scored locations of the local map.
         channels: C, of the local map.
         latent_dim: D, of the global feature.
         units: U.
@@ -94,25 +96,25 @@ def of_dot_critic(
         Product("global out", units * units),
         Product("global shortcut", latent_dim * units),
     ]
-    hidden = Product("local hidden", places * channels * units)
+    hidden = Product("local hidden", locations * channels * units)
     if layer_norm:
         return [
             *global_side,
             hidden,
-            Product("local out", places * units * units),
-            Product("local shortcut", places * channels * units),
-            Product("scores", batch * places * units),
+            Product("local out", locations * units * units),
+            Product("local shortcut", locations * channels * units),
+            Product("scores", batch * locations * units),
         ]
     return [
         *global_side,
         hidden,
         Product("local out by globals", units * units),
         Product("local shortcut by globals", channels * units),
-        Product("scores", batch * places * (units + channels)),
+        Product("scores", batch * locations * (units + channels)),
     ]
 
 
-def of_step(
+def floating_point_operations(
     encoder: str,
     units: int,
     batch: int,
@@ -126,12 +128,12 @@ def of_step(
         encoder: a plain convolutional preset.
         units: U.
         batch: N images.
-        locations: how many places of the local map are scored; 0: all.
+        locations: Scored locations of the local map; 0: all.
         latent_dim: D.
         layer_norm: of the critic.
     """
-    places, channels = local_map(encoder)
-    products = of_encoder(encoder, latent_dim) + of_dot_critic(
-        batch, locations or places, channels, latent_dim, units, layer_norm
+    all_locations, channels = local_map(encoder)
+    products = encoder_products(encoder, latent_dim) + dot_critic_products(
+        batch, locations or all_locations, channels, latent_dim, units, layer_norm
     )
     return 2 * batch * sum(product.step for product in products)

@@ -1,15 +1,15 @@
-"""A training step of Deep InfoMax in plain PyTorch: the rival of benchmarks/train_speed.py.
+"""A training step of Deep InfoMax in plain PyTorch: the baseline of benchmarks/train_speed.py.
 
     PYTHON_WITH_TORCH benchmarks/torch_step.py \
         '{"estimator": "jsd", "units": 512, "precision": "float32", "batch": 64}'
 
 Written for this benchmark from the paper's equations, without any of our code: basic32x32 (Hjelm et
 al. 2019, Table 1), the encode-and-dot-product critic with U units on all pairs of a batch (appendix
-A), JSD (eq. 4) or infoNCE (eq. 5) with the global feature as anchor, no prior matching, Adam with
-the authors' betas (0.5, 0.999). As fast as we know how to write it without a compiler: local
+A), JSD (eq. 4) or infoNCE (eq. 5) with the global feature as the query, no prior matching, Adam
+with the authors' betas (0.5, 0.999). It is as fast as we can write it without a compiler: local
 features are rows, so that 1x1 convolutions are matrix products, and convolutions are channels last.
 
-A worker of `interleaved`: prints its facts, then does a step whenever it reads "step".
+A worker of `interleaved`: prints its facts, then takes a step whenever it reads "step".
 """
 
 import json
@@ -18,10 +18,10 @@ import sys
 import torch
 from interleaved import peak_memory, serve
 from torch import nn
-from torch.nn import functional as F  # noqa: N812, PyTorch's own custom
+from torch.nn import functional as F  # noqa: N812, PyTorch's convention
 
 LEARNING_RATE = 1e-4
-PLACES, CHANNELS, GLOBAL = 64, 128, 64  # of basic32x32's local map and global feature
+LOCATIONS, CHANNELS, GLOBAL = 64, 128, 64  # of basic32x32's local map and global feature
 
 
 def convolution(inputs: int, filters: int) -> nn.Sequential:
@@ -92,31 +92,31 @@ class DeepInfoMax(nn.Module):
         global_codes = self.project_global(y).float()  # [N, U]
         with torch.autocast("cpu", enabled=False):
             scores = global_codes @ local_codes.T
-            return -self.estimate(scores.view(len(images), len(images), PLACES))
+            return -self.estimate(scores.view(len(images), len(images), LOCATIONS))
 
 
-def own_and_others(scores):
-    """Scores [N, N, L], rows of a global -> those with its own image [N, L], and the rest."""
+def joint_and_product(scores):
+    """Scores [N, N, L] -> joint [N, L], of a global with its own image, and product, the others."""
     n = len(scores)
-    own = scores.diagonal().T
-    others = scores.reshape(n * n, -1)[1:].reshape(n - 1, n + 1, -1)[:, :-1].reshape(n, n - 1, -1)
-    return own, others
+    joint = scores.diagonal().T
+    product = scores.reshape(n * n, -1)[1:].reshape(n - 1, n + 1, -1)[:, :-1].reshape(n, n - 1, -1)
+    return joint, product
 
 
 def jensen_shannon(scores):
-    own, others = own_and_others(scores)
-    return -F.softplus(-own).mean() - F.softplus(others).mean()
+    joint, product = joint_and_product(scores)
+    return -F.softplus(-joint).mean() - F.softplus(product).mean()
 
 
 def info_nce(scores):
-    own, others = own_and_others(scores)
-    negatives = others.flatten(1).logsumexp(1, keepdim=True)  # [N, 1], shared by all places
-    count = 1 + others[0].numel()
-    return (own - torch.logaddexp(own, negatives)).mean() + torch.tensor(float(count)).log()
+    joint, product = joint_and_product(scores)
+    negatives = product.flatten(1).logsumexp(1, keepdim=True)  # [N, 1], shared by all locations
+    count = 1 + product[0].numel()
+    return (joint - torch.logaddexp(joint, negatives)).mean() + torch.tensor(float(count)).log()
 
 
 def make_step(estimator: str, units: int, precision: str, batch: int):
-    """A function without arguments that does a step on the same images and returns the loss."""
+    """A function that takes a step on the same images and returns the loss."""
     torch.manual_seed(0)
     model = DeepInfoMax(estimator, units).to(memory_format=torch.channels_last)
     images = (2 * torch.rand(batch, 3, 32, 32) - 1).to(memory_format=torch.channels_last)

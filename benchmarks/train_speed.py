@@ -1,22 +1,22 @@
-r"""Images/s, memory and the fraction of this machine's peak of a training step.
+r"""Images/s and memory of a training step, and its fraction of this machine's peak.
 
     python benchmarks/train_speed.py
     python benchmarks/train_speed.py --torch_python=PYTHON_WITH_TORCH --out=runs/train_speed.json
     python benchmarks/train_speed.py --profile --estimators jsd --units 512 --precisions float32
 
-Prints one table with a row for each combination of the estimators, units, precisions, batches and
-locations given. Every row is a process of its own; those that differ in the estimator alone, and
-their rivals, are measured in turns. A row shows
+Prints one table with a row for each combination of the given estimators, units, precisions, batches
+and locations. Every row has its own process; rows that differ only in the estimator, and their
+PyTorch baselines, are measured in turns. A row has
 - images/s, and their ratio to the first estimator's;
-- the most memory the process held in its first steps (TensorFlow itself takes about 0.6 GiB of it);
-- the step's floating-point operations, as `step_flops` counts them, and how many a second;
-- how many a second this machine does in matrix products, measured in the same process, precision
-  and turn: of 4096x2048 by 2048x2048, and the step's own largest, (batch·locations)xU by UxU;
-- the first as a fraction of the faster of those products.
-With --torch_python, the same step in plain PyTorch (torch_step.py) beside it. It counts as a rival
-only if it reaches 95 % of what the authors' code did on a machine of 2 cores (AMD EPYC with
-AVX512-BF16): told below the table, for that machine.
-Each figure is the median of --repetitions turns, each ratio the median of the turns' ratios.
+- the peak memory of the process in its first steps (TensorFlow itself takes about 0.6 GiB of it);
+- the step's floating-point operations, as counted by `step_flops`, and operations per second;
+- operations per second of this machine in matrix products, measured in the same process, precision
+  and turn: 4096x2048 by 2048x2048, and the step's own largest, (batch·locations)xU by UxU;
+- the step's speed as a fraction of the faster of these products.
+With --torch_python the table has the same step in plain PyTorch (torch_step.py). It counts as a
+baseline only if it reaches 95 % of the authors' code on a machine of 2 cores (AMD EPYC with
+AVX512-BF16); a line below the table says so, which is valid for that machine.
+Each value is the median of --repetitions turns, each ratio the median of the turns' ratios.
 
 --profile prints the operations of a step by their time instead, a table for each row.
 """
@@ -33,8 +33,8 @@ from pathlib import Path
 from interleaved import Worker, in_turns, load, medians, peak_memory, serve
 
 PEAK_SHAPE = (4096, 2048, 2048)  # rows, inputs, outputs
-RIVAL = Path(__file__).with_name("torch_step.py")
-RIVAL_ESTIMATORS = ("jsd", "infonce")
+TORCH_STEP = Path(__file__).with_name("torch_step.py")
+TORCH_ESTIMATORS = ("jsd", "infonce")
 # (precision, U) -> images/s of the authors' PyTorch code, JSD, batch 64, basic32x32, 2 cores.
 AUTHORS_JSD = {
     ("float32", 512): 373,
@@ -42,13 +42,13 @@ AUTHORS_JSD = {
     ("bfloat16", 512): 521,
     ("bfloat16", 2048): 103,
 }
-RIVAL_REACHES = 0.95
+BASELINE_FRACTION = 0.95
 PROFILED_STEPS = 5
 WARM_UP = 3
 
 
 def no_images(side: int):
-    """A data set without images, whose shape is all that a model of Deep InfoMax takes of it."""
+    """A data set without images: Deep InfoMax only needs their shape."""
     import numpy as np
 
     from dim_tf.data.splits import Split, Splits
@@ -58,7 +58,7 @@ def no_images(side: int):
 
 
 def make_step(cell: dict):
-    """A function without arguments that does a training step and returns the loss."""
+    """A function that takes a training step and returns the loss."""
     import numpy as np
     import tensorflow as tf
 
@@ -86,7 +86,7 @@ def make_step(cell: dict):
 
 
 def make_product(shape: tuple[int, int, int], precision: str):
-    """A function without arguments that multiplies [rows, inputs] by [inputs, outputs]."""
+    """A function that multiplies [rows, inputs] by [inputs, outputs]."""
     import tensorflow as tf
 
     rows, inputs, outputs = shape
@@ -96,18 +96,18 @@ def make_product(shape: tuple[int, int, int], precision: str):
     return lambda: product(a, b)[0, 0].numpy()
 
 
-def work(cell: dict) -> None:
-    """The worker of a row."""
+def serve_cell(cell: dict) -> None:
+    """Serves the step and the products of a row as a worker."""
     import step_flops
 
     step = make_step(cell)
     for _ in range(WARM_UP):
         step()
     memory = peak_memory()
-    places, _ = step_flops.local_map(cell["encoder"])
-    places = cell["locations"] or places
-    own_shape = (cell["batch"] * places, cell["units"], cell["units"])
-    flops = step_flops.of_step(
+    all_locations, _ = step_flops.local_map(cell["encoder"])
+    locations = cell["locations"] or all_locations
+    own_shape = (cell["batch"] * locations, cell["units"], cell["units"])
+    flops = step_flops.floating_point_operations(
         cell["encoder"],
         cell["units"],
         cell["batch"],
@@ -133,13 +133,13 @@ def profile(cell: dict) -> None:
         step()
     times = op_profile.op_times(op_profile.trace(step, PROFILED_STEPS), PROFILED_STEPS)
     total = sum(time.milliseconds for time in times)
-    print(f"\n{json.dumps(cell)}: {total:.1f} ms of operations a step, added up over threads\n")
+    print(f"\n{json.dumps(cell)}: {total:.1f} ms of operations a step, summed over threads\n")
     print("| operation | a step | ms | % |")
     print("|---|---|---|---|")
     for time in times:
         if time.milliseconds >= 0.001 * total:
-            share = 100 * time.milliseconds / total
-            print(f"| {time.op} | {time.count:.0f} | {time.milliseconds:.2f} | {share:.1f} |")
+            percent = 100 * time.milliseconds / total
+            print(f"| {time.op} | {time.count:.0f} | {time.milliseconds:.2f} | {percent:.1f} |")
 
 
 def product_flops(shape) -> int:
@@ -148,22 +148,22 @@ def product_flops(shape) -> int:
 
 
 def measure(cells: list[dict], torch_python: str, repetitions: int) -> list[dict]:
-    """Measures in turns the rows that differ in their estimator alone, and their rivals."""
+    """Measures in turns rows that differ only in the estimator, and their PyTorch baselines."""
     workers, measures = {}, {}
     for i, cell in enumerate(cells):
         command = [sys.executable, __file__, f"--worker={json.dumps(cell)}"]
         workers[i] = Worker(command)
         for task in ("step", "peak", "own"):
             measures[i, task] = lambda i=i, task=task: workers[i].seconds(task)
-    rivals = {}
+    torch_workers = {}
     if torch_python:
         for i, cell in enumerate(cells):
-            if cell["estimator"] in RIVAL_ESTIMATORS and _same_as_rival(cell):
+            if cell["estimator"] in TORCH_ESTIMATORS and _has_torch_step(cell):
                 settings = {n: cell[n] for n in ("estimator", "units", "precision", "batch")}
-                rivals[i] = Worker([torch_python, str(RIVAL), json.dumps(settings)])
-                measures[i, "rival"] = lambda i=i: rivals[i].seconds("step")
+                torch_workers[i] = Worker([torch_python, str(TORCH_STEP), json.dumps(settings)])
+                measures[i, "torch"] = lambda i=i: torch_workers[i].seconds("step")
     seconds = in_turns(measures, repetitions)
-    for worker in (*workers.values(), *rivals.values()):
+    for worker in (*workers.values(), *torch_workers.values()):
         worker.close()
     return [
         row(
@@ -171,13 +171,13 @@ def measure(cells: list[dict], torch_python: str, repetitions: int) -> list[dict
             workers[i].facts,
             {task: turns for (j, task), turns in seconds.items() if j == i},
             first_steps=seconds[0, "step"],
-            rival_facts=rivals[i].facts if i in rivals else None,
+            torch_facts=torch_workers[i].facts if i in torch_workers else None,
         )
         for i, cell in enumerate(cells)
     ]
 
 
-def _same_as_rival(cell):
+def _has_torch_step(cell):
     return (
         cell["encoder"] == "basic32x32"
         and not cell["locations"]
@@ -191,51 +191,51 @@ def row(
     facts: dict,
     seconds: dict[str, list[float]],
     first_steps: list[float],
-    rival_facts: dict | None = None,
+    torch_facts: dict | None = None,
 ) -> dict:
-    """The figures of a row.
+    """The results of a row.
 
     Args:
-        cell: its settings.
-        facts: of its worker.
-        seconds: of a "step", of the products "peak" and "own", and of a step of the "rival" if
-            there is one; one in each turn.
-        first_steps: seconds of a step by the first estimator in each turn.
-        rival_facts: of the rival's worker.
+        cell: Settings.
+        facts: Of its worker.
+        seconds: By turn, of a "step", of the products "peak" and "own", and of a step in "torch" if
+            there is one.
+        first_steps: Seconds of a step by the first estimator in each turn.
+        torch_facts: Of the PyTorch worker.
     """
-    middle = medians(seconds)
+    median = medians(seconds)
     speed = {
-        "peak": product_flops(PEAK_SHAPE) / middle["peak"],
-        "own": product_flops(facts["own_shape"]) / middle["own"],
+        "peak": product_flops(PEAK_SHAPE) / median["peak"],
+        "own": product_flops(facts["own_shape"]) / median["own"],
     }
     fractions = []
     for step, peak, own in zip(seconds["step"], seconds["peak"], seconds["own"], strict=True):
         fastest = max(product_flops(PEAK_SHAPE) / peak, product_flops(facts["own_shape"]) / own)
         fractions.append(facts["flops"] / step / fastest)
-    found = {
+    results = {
         **cell,
-        "images_per_second": cell["batch"] / middle["step"],
+        "images_per_second": cell["batch"] / median["step"],
         "of_first_estimator": _ratio(first_steps, seconds["step"]),
         "memory": facts["memory"],
         "step_flops": facts["flops"],
-        "flops_per_second": facts["flops"] / middle["step"],
+        "flops_per_second": facts["flops"] / median["step"],
         "peak_product": speed["peak"],
         "own_shape": facts["own_shape"],
         "own_product": speed["own"],
         "fraction_of_peak": statistics.median(fractions),
         "seconds": seconds,
     }
-    if rival_facts:
-        found["rival_images_per_second"] = cell["batch"] / middle["rival"]
-        found["of_rival"] = _ratio(seconds["rival"], seconds["step"])
-        found["rival_memory"] = rival_facts["memory"]
-        found["rival_version"] = rival_facts["version"]
-    return found
+    if torch_facts:
+        results["torch_images_per_second"] = cell["batch"] / median["torch"]
+        results["of_torch"] = _ratio(seconds["torch"], seconds["step"])
+        results["torch_memory"] = torch_facts["memory"]
+        results["torch_version"] = torch_facts["version"]
+    return results
 
 
-def _ratio(others: list[float], mine: list[float]) -> float:
-    """How many times as fast I am, by the turns' seconds."""
-    return statistics.median(other / own for other, own in zip(others, mine, strict=True))
+def _ratio(baseline: list[float], seconds: list[float]) -> float:
+    """The speed relative to a baseline: the median of the turns' ratios."""
+    return statistics.median(b / s for b, s in zip(baseline, seconds, strict=True))
 
 
 def table(rows: list[dict]) -> str:
@@ -275,11 +275,11 @@ def table(rows: list[dict]) -> str:
             f"{r['own_product'] / 1e9:.0f}",
             f"{100 * r['fraction_of_peak']:.0f} %",
         ]
-        if "of_rival" in r:
+        if "of_torch" in r:
             cells += [
-                f"{r['rival_images_per_second']:.0f}",
-                f"{r['of_rival']:.2f}",
-                f"{r['rival_memory'] / 2**20:.0f}",
+                f"{r['torch_images_per_second']:.0f}",
+                f"{r['of_torch']:.2f}",
+                f"{r['torch_memory'] / 2**20:.0f}",
             ]
         else:
             cells += ["not run"] * 3
@@ -287,16 +287,16 @@ def table(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def rival_check(rows: list[dict]) -> list[str]:
-    """Whether the rival is as fast as the authors' code, a line for each figure of theirs."""
+def check_baseline(rows: list[dict]) -> list[str]:
+    """Lines that say whether PyTorch is as fast as the authors' code, so that it counts."""
     lines = []
     for r in rows:
         authors = AUTHORS_JSD.get((r["precision"], r["units"]))
-        if r["estimator"] == "jsd" and r["batch"] == 64 and authors and "of_rival" in r:
-            share = r["rival_images_per_second"] / authors
-            verdict = "counts" if share >= RIVAL_REACHES else "does not count"
+        if r["estimator"] == "jsd" and r["batch"] == 64 and authors and "of_torch" in r:
+            fraction = r["torch_images_per_second"] / authors
+            verdict = "counts" if fraction >= BASELINE_FRACTION else "does not count"
             lines.append(
-                f"rival, jsd, U={r['units']}, {r['precision']}: {share:.0%} of the authors' "
+                f"PyTorch, jsd, U={r['units']}, {r['precision']}: {fraction:.0%} of the authors' "
                 f"{authors} images/s: {verdict}"
             )
     return lines
@@ -314,7 +314,7 @@ def main() -> None:
     parser.add_argument("--locations", nargs="+", type=int, default=[0], help="0: all")
     parser.add_argument("--no_layer_norm", action="store_true", help="of the critic")
     parser.add_argument("--jit_compile", action="store_true", help="XLA for the whole step")
-    parser.add_argument("--torch_python", default="", help="an interpreter that has torch")
+    parser.add_argument("--torch_python", default="", help="interpreter with torch")
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--out", type=Path, help="JSON with all timings")
@@ -322,7 +322,7 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if arguments.worker:
-        (profile if arguments.profile else work)(arguments.worker)
+        (profile if arguments.profile else serve_cell)(arguments.worker)
         return
     groups = [
         [
@@ -353,7 +353,7 @@ def main() -> None:
         rows += measure(cells, arguments.torch_python, arguments.repetitions)
         print(f"measured: {json.dumps(cells[0])}", file=sys.stderr, flush=True)
     print(table(rows))
-    print("\n".join(rival_check(rows)))
+    print("\n".join(check_baseline(rows)))
     print(load())
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)

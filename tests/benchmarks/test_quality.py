@@ -32,7 +32,7 @@ def test_no_two_recipes_are_one():
     assert len(set(settings)) == len(recipes)
 
 
-def figures(**changes):
+def metrics(**changes):
     return {
         "steps": 1,
         "seconds": 60,
@@ -45,10 +45,10 @@ def figures(**changes):
 
 
 def test_figures_become_a_table_and_means():
-    rows = [{**row("authors"), **figures()}, {**row("crops", 2), **figures(seconds=90)}]
+    rows = [{**row("authors"), **metrics()}, {**row("crops", 2), **metrics(seconds=90)}]
     assert "| crops | 2 | 0 | 90 | 50.0 | 40.0 | 30.0 | 25.0 |" in quality.table(rows).splitlines()
     seeds = [row("authors", 2), row("authors", 1), row("authors", 1, seed=1)]
-    seeds = [{**one, **figures(conv=c)} for one, c in zip(seeds, (0.6, 0.5, 0.7), strict=True)]
+    seeds = [{**one, **metrics(conv=c)} for one, c in zip(seeds, (0.6, 0.5, 0.7), strict=True)]
     assert [point["epochs"] for point in quality.means(seeds)] == [1, 2]
     assert [point["conv"] for point in quality.means(seeds)] == pytest.approx([0.6, 0.6])
 
@@ -57,8 +57,8 @@ def test_figures_become_a_table_and_means():
 @pytest.mark.parametrize(("holdout", "papers"), [(0.0, [75.21, 75.57, 69.13]), (0.1, [])])
 def test_figures_become_a_picture(tmp_path, monkeypatch, over, x, holdout, papers):
     rows = [
-        {**row("authors", 2, holdout=holdout), **figures()},
-        {**row("authors", 7, holdout=holdout), **figures(seconds=180, conv=0.6)},
+        {**row("authors", 2, holdout=holdout), **metrics()},
+        {**row("authors", 7, holdout=holdout), **metrics(seconds=180, conv=0.6)},
     ]
     drawn = []
     monkeypatch.setattr(pyplot, "close", drawn.append)
@@ -74,15 +74,15 @@ def test_figures_become_a_picture(tmp_path, monkeypatch, over, x, holdout, paper
 
 def test_rows_of_earlier_commands_are_found_again(tmp_path):
     def write(row, name=None, **changes):
-        told = {"settings": quality.settings_of(row) | changes, "figures": figures_of[str(row)]}
+        content = {"settings": quality.settings_of(row) | changes, "metrics": metrics_of[str(row)]}
         path = tmp_path / "rows" / f"{name or quality.row_of(row).name}.json"
         path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(told))
-        return {**row, **told["figures"]}
+        path.write_text(json.dumps(content))
+        return {**row, **content["metrics"]}
 
     rows = [row("authors", 5), row("authors", 10), row("authors", 5, seed=1), row("fast", 8)]
     held_out = row("fast", 20, holdout=0.1)
-    figures_of = {str(one): figures(steps=i) for i, one in enumerate([*rows, held_out])}
+    metrics_of = {str(one): metrics(steps=i) for i, one in enumerate([*rows, held_out])}
     written = [write(one) for one in reversed(rows)]
     write(rows[3], name="older_name-8-seed0-8epochs")
     (tmp_path / "rows" / "other.json").write_text('{"settings": {"epochs": 1}}')

@@ -1,4 +1,4 @@
-"""What devices exchange, beside counts by hand."""
+"""Bytes that devices exchange, compared with counts by hand."""
 
 import pytest
 import scaling
@@ -13,8 +13,9 @@ import scaling
     ],
 )
 def test_exchange_of_two_devices_by_hand(estimator, states):
-    found = scaling.exchanged(scaling.Setting(estimator, batch=8, units=32), 2, parameters=1000)
-    assert found == {"gradients": 4000, "globals": 2 * 4 * 16 * 33, "states": states}
+    setting = scaling.Setting(estimator, batch=8, units=32)
+    exchanged = scaling.exchanged_bytes(setting, 2, parameters=1000)
+    assert exchanged == {"gradients": 4000, "globals": 2 * 4 * 16 * 33, "states": states}
 
 
 def test_parameters_of_the_critic_are_the_papers():
@@ -31,8 +32,8 @@ def test_the_table_of_one_device_exchanges_nothing():
 
 
 @pytest.mark.slow
-def test_the_formulas_are_what_the_step_asks_for(monkeypatch, capsys):
-    """Ends the program where they are not."""
+def test_the_formulas_equal_the_bytes_of_the_traced_step(monkeypatch, capsys):
+    """`check` exits if they differ."""
     monkeypatch.setattr(scaling, "TRACED", (2,))
     for estimator in scaling.ESTIMATORS:
         scaling.check(estimator)

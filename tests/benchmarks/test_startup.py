@@ -36,7 +36,7 @@ def test_a_part_that_fails_counts(monkeypatch):
 
 
 def test_imports_are_added_up_by_package():
-    told = "\n".join(
+    output = "\n".join(
         [
             "import time: self [us] | cumulative | imported package",
             "import time:       500 |        500 |     numpy.core",
@@ -45,4 +45,4 @@ def test_imports_are_added_up_by_package():
             "import time:   3000000 |    3002000 | tensorflow",
         ]
     )
-    assert startup.by_package(told) == {"tensorflow": 3.0, "numpy": 0.002}
+    assert startup.by_package(output) == {"tensorflow": 3.0, "numpy": 0.002}

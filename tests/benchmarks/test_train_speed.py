@@ -1,4 +1,4 @@
-"""The figures of a row of the training benchmark, and the rival's step beside ours."""
+"""The results of a row of the training benchmark, and PyTorch's step compared with ours."""
 
 import pytest
 import train_speed
@@ -26,16 +26,16 @@ def row(step, peak_speed, own_speed, **more):
         **more,
     }
     facts = {"memory": 2**30, "flops": 10e9, "own_shape": OWN_SHAPE}
-    rival = {"memory": 2**29, "version": "2"} if "rival" in more else None
-    return train_speed.row(CELL, facts, seconds, [0.1] * len(step), rival)
+    torch_facts = {"memory": 2**29, "version": "2"} if "torch" in more else None
+    return train_speed.row(CELL, facts, seconds, [0.1] * len(step), torch_facts)
 
 
 def test_a_turn_is_compared_with_its_own_peak():
     # The machine is twice as slow in the second turn: the fraction is the same in all.
-    found = row([0.1, 0.2, 0.1], [200e9, 100e9, 200e9], [150e9, 75e9, 150e9])
-    assert found["fraction_of_peak"] == pytest.approx(0.5)
-    assert found["images_per_second"] == pytest.approx(640)
-    assert found["flops_per_second"] == pytest.approx(100e9)
+    results = row([0.1, 0.2, 0.1], [200e9, 100e9, 200e9], [150e9, 75e9, 150e9])
+    assert results["fraction_of_peak"] == pytest.approx(0.5)
+    assert results["images_per_second"] == pytest.approx(640)
+    assert results["flops_per_second"] == pytest.approx(100e9)
 
 
 def test_the_peak_is_the_faster_product():
@@ -44,16 +44,16 @@ def test_the_peak_is_the_faster_product():
 
 
 @pytest.mark.parametrize(("seconds", "verdict"), [(64 / 360, "counts"), (64 / 350, "does not")])
-def test_a_slow_rival_does_not_count(seconds, verdict):
-    found = row([0.1], [1e11], [1e11], rival=[seconds])
-    assert found["of_rival"] == pytest.approx(seconds / 0.1)
-    (line,) = train_speed.rival_check([found])
+def test_a_slow_baseline_does_not_count(seconds, verdict):
+    results = row([0.1], [1e11], [1e11], torch=[seconds])
+    assert results["of_torch"] == pytest.approx(seconds / 0.1)
+    (line,) = train_speed.check_baseline([results])
     assert f": {verdict}" in line
 
 
-def test_the_table_has_a_cell_for_each_head():
-    with_rival = row([0.1], [1e11], [1e11], rival=[0.2])
-    lines = train_speed.table([with_rival, row([0.1], [1e11], [1e11])]).splitlines()
+def test_the_table_has_a_cell_for_each_heading():
+    with_torch = row([0.1], [1e11], [1e11], torch=[0.2])
+    lines = train_speed.table([with_torch, row([0.1], [1e11], [1e11])]).splitlines()
     assert len({line.count("|") for line in lines}) == 1
     assert "| 640 |" in lines[2]
     assert "not run" not in lines[2]
@@ -62,7 +62,7 @@ def test_the_table_has_a_cell_for_each_head():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("estimator", ["jsd", "infonce"])
-def test_the_rival_computes_the_same_loss(estimator):
+def test_pytorch_computes_the_same_loss(estimator):
     torch = pytest.importorskip("torch")
     import numpy as np
     import tensorflow as tf
@@ -77,10 +77,10 @@ def test_the_rival_computes_the_same_loss(estimator):
         name="x", gamma=0.0, encoder="basic32x32", estimator=estimator, mi_units=256
     )
     model = make_model(experiment, train_speed.no_images(32))
-    rival = torch_step.DeepInfoMax(estimator, 256)
+    baseline = torch_step.DeepInfoMax(estimator, 256)
 
     def copy(ours, theirs):
-        """Kernels and biases of our layer into theirs."""
+        """Copies kernels and biases of our layer into a PyTorch layer."""
         weights = [np.array(w) for w in ours.weights]
         with torch.no_grad():
             axes = (3, 2, 0, 1) if weights[0].ndim == 4 else (1, 0)
@@ -89,21 +89,23 @@ def test_the_rival_computes_the_same_loss(estimator):
                 theirs.bias.copy_(torch.tensor(weights[1]))
 
     stages = model.encoder.stages
-    for stage, theirs in zip(stages[:3], (*rival.encoder.local, rival.encoder.top[0]), strict=True):
+    for stage, theirs in zip(
+        stages[:3], (*baseline.encoder.local, baseline.encoder.top[0]), strict=True
+    ):
         copy(stage.conv, theirs[0])
     # Ours flattens height, width, channels; theirs channels, height, width.
     kernel = np.array(stages[3].dense.kernel).reshape(4, 4, 256, 1024)
     stages[3].dense.kernel.assign(kernel.transpose(2, 0, 1, 3).reshape(4096, 1024))
-    copy(stages[3].dense, rival.encoder.top[2])
+    copy(stages[3].dense, baseline.encoder.top[2])
     stages[3].dense.kernel.assign(kernel.reshape(4096, 1024))
-    copy(stages[4].dense, rival.encoder.top[5])
+    copy(stages[4].dense, baseline.encoder.top[5])
     critic = model.terms[0].critic
     for side in ("local", "global"):
-        ours, theirs = getattr(critic, f"project_{side}"), getattr(rival, f"project_{side}")
+        ours, theirs = getattr(critic, f"project_{side}"), getattr(baseline, f"project_{side}")
         for layer in ("hidden", "out", "shortcut"):
             copy(getattr(ours, layer), getattr(theirs, layer))
 
     images = np.random.default_rng(0).uniform(-1, 1, (8, 32, 32, 3)).astype("float32")
-    wanted = rival(torch.tensor(images.transpose(0, 3, 1, 2))).item()
-    found = model.objective(Batch(tf.constant(images)), StepRandom(0, tf.constant(0))).loss
-    assert float(found) == pytest.approx(wanted, rel=1e-5)
+    expected = baseline(torch.tensor(images.transpose(0, 3, 1, 2))).item()
+    loss = model.objective(Batch(tf.constant(images)), StepRandom(0, tf.constant(0))).loss
+    assert float(loss) == pytest.approx(expected, rel=1e-5)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from information import DIMS, NATS, estimate, pairs
+from information import DIMS, NATS, correlated_pairs, estimate
 
 from dim_tf.evaluation.evaluation_data import EvaluationData, EvaluationSplit
 from dim_tf.evaluation.fitting import Recipe
@@ -76,7 +76,7 @@ def test_the_test_images_are_measured(monkeypatch):
 
 @pytest.mark.slow
 def test_seeds_repeat():
-    a, b = pairs(300, 1, 1.0)
+    a, b = correlated_pairs(300, 1, 1.0)
 
     def run(seed):
         return mutual_information((a[:200], b[:200]), (a[200:], b[200:]), Recipe(3, 64, 1e-3, seed))
@@ -97,7 +97,7 @@ def test_what_is_learned_by_heart_does_not_count():
 
 @pytest.mark.slow
 def test_a_gaussian():
-    a, b = pairs(50_000, 2, 1.0)
+    a, b = correlated_pairs(50_000, 2, 1.0)
     train, test = (a[:40_000], b[:40_000]), (a[40_000:], b[40_000:])
     assert mutual_information(train, test, Recipe(200, 512, 1e-3)) == pytest.approx(1.0, rel=0.1)
 

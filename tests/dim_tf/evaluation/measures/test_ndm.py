@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from information import DIMS, NATS, dependent, estimate
+from information import DIMS, NATS, correlated_normals, estimate
 from sample_representations import evaluation_data, representation
 
 from dim_tf.evaluation.fitting import Recipe
@@ -51,7 +51,7 @@ def test_seeds_repeat_and_are_averaged():
 
 @pytest.mark.slow
 def test_a_gaussian():
-    samples = dependent(50_000, 3, 1.0)
+    samples = correlated_normals(50_000, 3, 1.0)
     nats = total_correlation(samples[:40_000], samples[40_000:], Recipe(200, 512, 1e-3))
     assert nats == pytest.approx(1.0, rel=0.1)
 

@@ -1,7 +1,8 @@
-"""Rows of a benchmark that each train an encoder: a process, a run folder and a file for each.
+"""Rows of a benchmark that each train an encoder in a process, with a run folder and a JSON file.
 
-Stopped at any point, the same command goes on where it was: a begun row from its checkpoint, a
-finished one not at all. Several processes may run the same command, each does other rows.
+The same command resumes after an interruption: a finished row is not trained again, and an
+unfinished one resumes from its checkpoint. Several processes may run the same command and share the
+rows.
 """
 
 import itertools
@@ -17,21 +18,21 @@ from typing import Any
 from dim_tf import file_lock
 from dim_tf.files import replace_text
 
-MEASURES = ("conv", "fc", "global", "knn")
-TRACING = 10  # times the median: no step takes as long
+METRICS = ("conv", "fc", "global", "knn")
+TRACING = 10  # a first step that takes this many times the median was traced
 TITLES = ("MLP probe of conv", "MLP probe of fc", "MLP probe of global", "kNN of global")
 
 
-def figures(settings: Mapping[str, Any], probe_seeds: int) -> dict[str, float]:
+def train_and_measure(settings: Mapping[str, Any], probe_seeds: int) -> dict[str, float]:
     """Trains an experiment and measures its encoder.
 
     Args:
-        settings: of the `Experiment`.
-        probe_seeds: MLP probes to average.
+        settings: Of the `Experiment`.
+        probe_seeds: Number of MLP probes to average.
 
     Returns:
-        Steps and seconds of training, the shares that the MLP probe of the authors' recipe tells
-        right by conv, fc and global, and that the nearest neighbours of global do ("knn").
+        Steps and seconds of training, the accuracies of the MLP probe (the authors' recipe) on
+        conv, fc and global, and of the nearest neighbours by global ("knn").
     """
     from dim_tf import data, metrics_file
     from dim_tf.data import holdout
@@ -51,27 +52,27 @@ def figures(settings: Mapping[str, Any], probe_seeds: int) -> dict[str, float]:
     if step != (last := last_step(experiment, splits)):
         raise SystemExit(f"{experiment.run_path} is at step {step}, not {last}; give another --out")
     features = representation.from_encoder(model.encoder, EvaluationData.from_splits(splits))
-    # Of all steps, those before an interruption too.
+    # Including the steps before an interruption.
     lines = metrics_file.read(experiment.run_path / "metrics.jsonl", step)
     seconds = seconds_of(lines, experiment.batch_size)
-    found = {"steps": step, "seconds": round(seconds)}
+    metrics = {"steps": step, "seconds": round(seconds)}
     for result in Probe(features, True, 10, probe_seeds).run():
-        found[result.endpoint] = round(result.value, 5)
+        metrics[result.endpoint] = round(result.value, 5)
     for result in NearestNeighbours(features).run():
         if result.endpoint == "global":
-            found["knn"] = round(result.value, 5)
-    return found
+            metrics["knn"] = round(result.value, 5)
+    return metrics
 
 
 def seconds_of(lines: Sequence[Mapping[str, float]], batch_size: int) -> float:
-    """Of training, without what is no step of it.
+    """Seconds of the training steps, without tracing.
 
     The first step of each process traces its graph, which takes as long as a hundred steps; it
-    counts as the median step does. Where not every step has a line, one is for those before it too.
+    counts as a median step. If not every step has a line, a line also stands for those before it.
 
     Args:
-        lines: of metrics.jsonl, from the first step on.
-        batch_size: images in a step.
+        lines: Of metrics.jsonl, from the first step on.
+        batch_size: Images per step.
     """
     steps = [batch_size / line["images_per_second"] for line in lines]
     median = statistics.median(steps)
@@ -81,39 +82,39 @@ def seconds_of(lines: Sequence[Mapping[str, float]], batch_size: int) -> float:
     return sum(count * step for count, step in zip(counts, typical, strict=True))
 
 
-def run(rows: Iterable["Row"], out: Path, data_dir: str) -> bool:
-    """Does rows of one run folder, where nobody is at it; returns whether none failed.
+def run_rows(rows: Iterable["Row"], out: Path, data_dir: str) -> bool:
+    """Runs the rows of one run folder, unless another process does; returns whether none failed.
 
     Args:
-        rows: in the order in which the run reaches them.
-        out: of all rows.
-        data_dir: of the data set.
+        rows: In the order in which the run reaches them.
+        out: Folder of all rows.
+        data_dir: Of the data set.
     """
     rows = list(rows)
     (folder,) = {row.folder for row in rows}
     lock = out / "rows" / f".{folder}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     try:
-        held = file_lock.take(lock)
+        descriptor = file_lock.take(lock)
     except BlockingIOError:
         return True
     try:
-        # Not past one that failed, which could then never be measured.
-        return all(row.read(out) is not None or row.do(out, data_dir) for row in rows)
+        # A failed row ends the loop: once the run is past it, it could never be measured.
+        return all(row.read(out) is not None or row.run(out, data_dir) for row in rows)
     finally:
         lock.unlink()
-        os.close(held)
+        os.close(descriptor)
 
 
 @dataclass(frozen=True)
 class Row:
-    """A training and its figures.
+    """A training and its metrics.
 
     Attributes:
-        name: of OUT/rows/NAME.json, its figures.
-        folder: of its run in OUT, which goes on from row to row.
-        settings: of its `Experiment`, without places.
-        probe_seeds: MLP probes to average.
+        name: Of OUT/rows/NAME.json, which has its metrics.
+        folder: Of its run in OUT, which is continued from row to row.
+        settings: Of its `Experiment`, without paths.
+        probe_seeds: Number of MLP probes to average.
     """
 
     name: str
@@ -122,25 +123,25 @@ class Row:
     probe_seeds: int = 1
 
     def read(self, out: Path) -> dict[str, float] | None:
-        """Its figures; None where it is not finished.
+        """The row's metrics; None if it is not finished.
 
         Raises:
-            SystemExit: those there are of other settings.
+            SystemExit: its file is of other settings.
         """
         path = self._path(out)
         if not path.exists():
             return None
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["settings"] != dict(self.settings):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["settings"] != dict(self.settings):
             raise SystemExit(f"{path} is of other settings; give another --out")
-        return found["figures"]
+        return content["metrics"]
 
     def _path(self, out):
         return out / "rows" / f"{self.name}.json"
 
-    def do(self, out: Path, data_dir: str) -> bool:
-        """Trains and measures it; returns whether it did not fail."""
-        # A fresh process has no graphs of the row before; spawned: TensorFlow cannot be forked.
+    def run(self, out: Path, data_dir: str) -> bool:
+        """Trains and measures the row; returns whether that succeeded."""
+        # A new process has no graphs of the previous row; TensorFlow cannot be forked.
         target = multiprocessing.get_context("spawn").Process(
             target=self._write, args=(out, data_dir)
         )
@@ -153,7 +154,7 @@ class Row:
         return True
 
     def _write(self, out, data_dir):
-        places = {"name": self.folder, "run_dir": str(out / self.folder), "data_dir": data_dir}
-        found = figures({**places, **self.settings}, self.probe_seeds)
-        told = {"settings": dict(self.settings), "figures": found}
-        replace_text(self._path(out), json.dumps(told) + "\n")
+        paths = {"name": self.folder, "run_dir": str(out / self.folder), "data_dir": data_dir}
+        metrics = train_and_measure({**paths, **self.settings}, self.probe_seeds)
+        content = {"settings": dict(self.settings), "metrics": metrics}
+        replace_text(self._path(out), json.dumps(content) + "\n")
