@@ -100,7 +100,7 @@ class DeepInfoMax(EncoderModel):
         if query_images is context_images:
             query = context
         else:
-            query = self.encoder(query_images, training=training, random=random.another(VIEWS[1]))
+            query = self.encoder(query_images, training=training, random=random.fold_in(VIEWS[1]))
 
         loss, adversary_losses, metrics = tf.constant(0.0), [], {}
         for term in self.terms:

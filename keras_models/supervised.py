@@ -6,7 +6,7 @@ import tensorflow as tf
 from keras_models import classification
 from keras_models.distribute.randomness import StepRandom
 from keras_models.encoder_model import EncoderModel
-from keras_models.encoders.stages import DenseStage, Linear
+from keras_models.encoders.blocks import DenseBlock, FlattenDense
 from keras_models.nn import layers
 from keras_models.objective_model import Batch, Losses
 
@@ -36,10 +36,10 @@ class Supervised(EncoderModel):
         super().__init__(encoder, seed, **kwargs)
         self.labels = labels
         self.multi_label = multi_label
-        self.hidden = DenseStage(
+        self.hidden = DenseBlock(
             HIDDEN_UNITS, DROPOUT, synchronized=encoder.synchronized, name="hidden"
         )
-        self.classifier = Linear(labels, name="classifier")
+        self.classifier = FlattenDense(labels, name="classifier")
 
     def build_heads(self, shapes):
         self.hidden.build(shapes["global"])
@@ -53,7 +53,7 @@ class Supervised(EncoderModel):
     def objective(self, batch: Batch, random: StepRandom, training: bool = True) -> Losses:
         features = self.encoder(batch.images, training=training, random=random)["global"]
         logits = self.logits(features, training, random)
-        losses, hits = classification.losses_and_hits(logits, batch.labels, self.multi_label)
+        losses, hits = classification.losses_and_correct(logits, batch.labels, self.multi_label)
         accuracy = tf.reduce_mean(tf.cast(hits, tf.float32))
         return Losses(tf.reduce_mean(losses), None, {"accuracy": accuracy}, features)
 

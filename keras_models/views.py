@@ -17,16 +17,16 @@ from keras_models.distribute.randomness import StepRandom
 from keras_models.nn import layers
 
 VIEWS = ("local view", "global view")  # names of the context's and the query's noise
-OCCLUDED_SHARE = 0.5  # of each side
+OCCLUDED_FRACTION = 0.5  # of each side
 
 # AMDIM's transformations, in its published code those for STL-10 and ImageNet.
-FLIPPED_SHARE = 0.5
-SMALLEST_CROP = 0.3  # of the image's area
+FLIP_PROBABILITY = 0.5
+MIN_CROP_SCALE = 0.3  # of the image's area
 CROP_ASPECT = (0.7, 1.4)  # width / height
-JITTERED_SHARE = 0.8
+JITTER_PROBABILITY = 0.8
 BRIGHTNESS = CONTRAST = SATURATION = 0.4  # factors are uniform in 1 ± this
 HUE = 0.2  # of a full turn, to either side
-GRAYSCALE_SHARE = 0.25
+GRAYSCALE_PROBABILITY = 0.25
 
 # Rows: Y, which is the luma of Rec. 601, and the chroma, I and Q.
 YIQ = np.array(
@@ -51,7 +51,7 @@ class Augmentation:
         ValueError: a smallest crop outside of (0, 1], or colours outside of [0, 2].
     """
 
-    def __init__(self, smallest_crop: float = SMALLEST_CROP, colours: float = 1.0):
+    def __init__(self, smallest_crop: float = MIN_CROP_SCALE, colours: float = 1.0):
         if not 0 < smallest_crop <= 1:
             raise ValueError(
                 f"a crop of {smallest_crop} of the image's area; give more than 0, at most 1"
@@ -71,7 +71,7 @@ class Augmentation:
         """
         if self.smallest_crop < 1:
             images = random_resized_crop(images, random, view, self.smallest_crop)
-        return random_colours(images, random, view, self.colours) if self.colours else images
+        return random_color_jitter(images, random, view, self.colours) if self.colours else images
 
     def get_config(self):
         return {"smallest_crop": self.smallest_crop, "colours": self.colours}
@@ -118,7 +118,7 @@ class Views:
             if self.shared_flip:
                 sides = [flip(images, random)] * 2
             else:
-                sides = [flip(images, random.another(view)) for view in VIEWS]
+                sides = [flip(images, random.fold_in(view)) for view in VIEWS]
             context, query = (
                 self.augmentation(side, random, view)
                 for side, view in zip(sides, VIEWS, strict=True)
@@ -143,7 +143,7 @@ class Views:
         return cls(**{**config, "augmentation": augmentation})
 
 
-def occlude(images: tf.Tensor, random: StepRandom, share: float = OCCLUDED_SHARE) -> tf.Tensor:
+def occlude(images: tf.Tensor, random: StepRandom, share: float = OCCLUDED_FRACTION) -> tf.Tensor:
     """Sets a random block of each image to 0, mid-grey.
 
     Args:
@@ -172,12 +172,12 @@ def occlude(images: tf.Tensor, random: StepRandom, share: float = OCCLUDED_SHARE
 
 def flip(images: tf.Tensor, random: StepRandom) -> tf.Tensor:
     """Mirrors each image [H, W, C] left to right with probability 1/2."""
-    flipped = _happens(FLIPPED_SHARE, tf.shape(images)[0], "flip", random)
+    flipped = _happens(FLIP_PROBABILITY, tf.shape(images)[0], "flip", random)
     return tf.where(flipped[:, tf.newaxis, tf.newaxis, tf.newaxis], images[:, :, ::-1], images)
 
 
 def random_resized_crop(
-    images: tf.Tensor, random: StepRandom, view: str, smallest: float = SMALLEST_CROP
+    images: tf.Tensor, random: StepRandom, view: str, smallest: float = MIN_CROP_SCALE
 ) -> tf.Tensor:
     """A random part of each image, resized to H x W; its place, area and shape are random."""
     noise = random.uniform(f"{view}: crop", tf.shape(images)[0], (4,))
@@ -185,7 +185,7 @@ def random_resized_crop(
 
 
 def crop_boxes(
-    noise: tf.Tensor, height: int, width: int, smallest: float = SMALLEST_CROP
+    noise: tf.Tensor, height: int, width: int, smallest: float = MIN_CROP_SCALE
 ) -> tf.Tensor:
     """Random boxes within an image.
 
@@ -247,22 +247,22 @@ def _interpolation(first, length, size):
     return tf.nn.relu(1 - tf.abs(source[:, :, tf.newaxis] - pixel))
 
 
-def random_colours(
+def random_color_jitter(
     images: tf.Tensor, random: StepRandom, view: str, strength: float = 1.0
 ) -> tf.Tensor:
     """Colour jitter of each image with probability 0.8, then grayscale with probability 1/4.
 
     The jitter's factors are uniform in 0.6 to 1.4, the turn of the hue in ±0.2; the strength
     multiplies these ranges, and the probability of grayscale. Grayscale is no saturation, which
-    leaves the luma of Rec. 601. See `adjust_colours`.
+    leaves the luma of Rec. 601. See `adjust_colors`.
     """
     n = tf.shape(images)[0]
-    jittered = _happens(JITTERED_SHARE, n, f"{view}: jittered", random)
+    jittered = _happens(JITTER_PROBABILITY, n, f"{view}: jittered", random)
     noise = _between(-strength, strength, random.uniform(f"{view}: colours", n, (4,)))
     change = tf.where(jittered[:, tf.newaxis], noise, tf.zeros_like(noise))
     saturation = 1 + SATURATION * change[:, 2]
-    gray = _happens(strength * GRAYSCALE_SHARE, n, f"{view}: grayscale", random)
-    return adjust_colours(
+    gray = _happens(strength * GRAYSCALE_PROBABILITY, n, f"{view}: grayscale", random)
+    return adjust_colors(
         images,
         brightness=1 + BRIGHTNESS * change[:, 0],
         contrast=1 + CONTRAST * change[:, 1],
@@ -271,7 +271,7 @@ def random_colours(
     )
 
 
-def adjust_colours(images, brightness, contrast, saturation, hue) -> tf.Tensor:
+def adjust_colors(images, brightness, contrast, saturation, hue) -> tf.Tensor:
     """Changes brightness, contrast, saturation and hue, in that order.
 
     On the scale [0, 1], where black is 0: brightness multiplies the pixels; contrast multiplies

@@ -40,7 +40,7 @@ def kl_bound(scores_p: tf.Tensor, scores_q: tf.Tensor) -> tf.Tensor:
         float32 scalar, nats.
     """
     weight = SHARE / (1 - SHARE) * scores_q.shape[0] / scores_p.shape[0]
-    mixture = _summed(scores_q).merge(_summed(scores_p).times(weight))
+    mixture = _summed(scores_q).merge(_summed(scores_p).scale(weight))
     joint = donsker_varadhan.joint(scores_p[:, tf.newaxis, tf.newaxis])
     return donsker_varadhan.value(joint, mixture)
 

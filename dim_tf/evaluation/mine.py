@@ -16,7 +16,7 @@ from dim_tf.evaluation.fitting import Recipe, minimise
 from dim_tf.evaluation.measure import Kind, Result, Uncertainty, spread
 from dim_tf.evaluation.probes import moments, standardised
 from dim_tf.evaluation.representation import Representation
-from keras_models.critics import GlobalCritic, PairScores, following
+from keras_models.critics import GlobalCritic, PairScores, shifted_negatives
 from keras_models.nn import layers
 
 ENDPOINT = "global"
@@ -154,7 +154,8 @@ def mutual_information(
     order = np.random.default_rng(recipe.seed).permutation(len(test[0]))
     codes = tf.gather(tf.concat(codes, axis=0), order)
     ours = tf.gather(standardised(test[1], mean, variance), order)[:, tf.newaxis]  # [M, 1, D]
-    product = [critic.pair_scores(c, ours) for c in following(codes, _held_out(len(order)))]
+    shifted = shifted_negatives(codes, _held_out(len(order)))
+    product = [critic.pair_scores(c, ours) for c in shifted]
     scores = PairScores(critic.pair_scores(codes, ours), tf.stack(product, axis=1))
     return float(_bound(scores))
 

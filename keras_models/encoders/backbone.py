@@ -165,7 +165,7 @@ class BackboneEncoder(Encoder):
     def encode(self, images, training, random):
         return self._encode(self._scaled(images, 127.5, 127.5), training)
 
-    def encode_unit(self, images, training=False):
+    def encode_unit_range(self, images, training=False):
         # One multiplication and one addition, not two: TFLite rounds to int8 after each.
         return self._encode(self._scaled(images, 255.0, 0.0), training)
 
@@ -183,14 +183,14 @@ class BackboneEncoder(Encoder):
         return {"local": local, "conv": conv, "fc": pooled, "global": self.projection(x)}
 
     @property
-    def layers_of_maps(self) -> dict[str, tuple[str, tuple[int, int, int]]]:
+    def endpoint_layers(self) -> dict[str, tuple[str, tuple[int, int, int]]]:
         """Of "local" and "conv": the layer's name and (height, width, channels) of its map."""
         names = {"local": self.local_layer, "conv": self.conv_layer}
         grids = zip(names.items(), self._grids, strict=True)
         return {endpoint: (name, grid) for (endpoint, name), grid in grids}
 
     @property
-    def cut_off_weights(self) -> int:
+    def unused_weights(self) -> int:
         """How many numbers of the backbone's layers of maps no endpoint depends on.
 
         Layers after a global pooling or on flat features, as a classifier's, do not count.
@@ -198,7 +198,7 @@ class BackboneEncoder(Encoder):
         return self._cut_off
 
     @property
-    def still_weights(self) -> int:
+    def frozen_weights(self) -> int:
         """How many numbers an endpoint depends on that are of layers with trainable=False.
 
         The backbone came with them so. Those of batch norms do not count.

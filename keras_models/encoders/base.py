@@ -86,7 +86,7 @@ class Encoder(keras.Model, abc.ABC):
             )
         return self.encode(images, training, random)
 
-    def encode_unit(self, images, training=False) -> dict:
+    def encode_unit_range(self, images, training=False) -> dict:
         """As `call`, of images in [0, 1], which exported encoders take."""
         return self(images * 2.0 - 1.0, training=training)
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import keras
 
 from keras_models.encoders.base import serializable
+from keras_models.encoders.blocks import DenseBlock, FlattenDense, conv_blocks
 from keras_models.encoders.staged import StagedEncoder
-from keras_models.encoders.stages import DenseStage, Linear, conv_stages
 
 SMALLEST_MAP = 4
 
@@ -47,13 +47,13 @@ class ConvNet(StagedEncoder):
                 "counted from 0"
             )
         stages: list[keras.layers.Layer] = [
-            *conv_stages(convolutions, "conv", synchronized=synchronized)
+            *conv_blocks(convolutions, "conv", synchronized=synchronized)
         ]
         stages += [
-            DenseStage(units, synchronized=synchronized, name=f"fc{i}")
+            DenseBlock(units, synchronized=synchronized, name=f"fc{i}")
             for i, units in enumerate(dense_units)
         ]
-        stages.append(Linear(latent_dim, name="global"))
+        stages.append(FlattenDense(latent_dim, name="global"))
         endpoints = {"local": local_layer, "conv": len(convolutions) - 1}
         if dense_units:
             endpoints["fc"] = len(stages) - 2

@@ -6,8 +6,8 @@ import keras
 import tensorflow as tf
 
 from keras_models.encoders.base import serializable
+from keras_models.encoders.blocks import ConvBlock, FlattenDense, FlattenLayerNorm
 from keras_models.encoders.staged import StagedEncoder
-from keras_models.encoders.stages import ConvStage, FlatLayerNorm, Linear
 from keras_models.nn import layers
 
 
@@ -89,7 +89,7 @@ class ResidualNet(StagedEncoder):
         **kwargs,
     ):
         stages: list[keras.layers.Layer] = [
-            ConvStage(first_filters, 3, use_bias=True, norm=False, name="conv0")
+            ConvBlock(first_filters, 3, use_bias=True, norm=False, name="conv0")
         ]
         for i, (filters, kernel, stride) in enumerate(blocks):
             stages.append(ResidualBlock(filters, kernel, stride, synchronized, name=f"block{i}"))
@@ -101,8 +101,8 @@ class ResidualNet(StagedEncoder):
                 f"{len(stages)} convolutional stages, counted from 0"
             )
         if layer_norm:
-            stages.append(FlatLayerNorm(name="norm"))
-        stages.append(Linear(latent_dim, name="global"))
+            stages.append(FlattenLayerNorm(name="norm"))
+        stages.append(FlattenDense(latent_dim, name="global"))
         endpoints = {"local": local_layer, "conv": conv_layer, "global": len(stages) - 1}
         super().__init__(image_shape, stages, endpoints, latent_dim, synchronized, **kwargs)
         self.first_filters = first_filters

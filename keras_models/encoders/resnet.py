@@ -6,8 +6,8 @@ import keras
 import tensorflow as tf
 
 from keras_models.encoders.base import serializable
+from keras_models.encoders.blocks import ConvBlock, DenseBlock, FlattenDense, Fold, StridedCrops
 from keras_models.encoders.staged import StagedEncoder
-from keras_models.encoders.stages import ConvStage, DenseStage, Fold, Linear, StridedCrops
 from keras_models.nn import layers
 
 GROWTH = 4
@@ -135,17 +135,17 @@ class ResNet(StagedEncoder):
                 f"local_group is {local_group}; there are {len(groups)} groups, counted from 0"
             )
         cut = [StridedCrops(*crops, name="crops")] if crops else []
-        stem = ConvStage(stem_filters, 3, 2, 1, synchronized=synchronized, name="stem")
+        stem = ConvBlock(stem_filters, 3, 2, 1, synchronized=synchronized, name="stem")
         body = [
             BottleneckGroup(filters, stride, count, synchronized, name=f"group{i}")
             for i, (filters, stride, count) in enumerate(groups)
         ]
         fold = [Fold(cut[0].grid(*image_shape[:2]), name="fold")] if cut else []
         hidden = [
-            DenseStage(units, synchronized=synchronized, name=f"fc{i}")
+            DenseBlock(units, synchronized=synchronized, name=f"fc{i}")
             for i, units in enumerate(dense_units)
         ]
-        stages = [*cut, stem, *body, *fold, *hidden, Linear(latent_dim, name="global")]
+        stages = [*cut, stem, *body, *fold, *hidden, FlattenDense(latent_dim, name="global")]
         last_map = len(cut) + len(body) + len(fold)
         endpoints = {"local": last_map if cut else 1 + local_group, "conv": last_map}
         if hidden:

@@ -14,7 +14,7 @@ class StagedEncoder(Encoder):
 
     Args:
         image_shape: (height, width, channels) of an image.
-        stages: layers of `keras_models.encoders.stages` and of the families, in their order.
+        stages: layers of `keras_models.encoders.blocks` and of the families, in their order.
         endpoints: name -> which stage's output it is, from 0; "local" and "global" must be there,
             "conv" and "fc" where the encoder has them.
         global_dim: D, the size of a global feature.

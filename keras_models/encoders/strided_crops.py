@@ -6,15 +6,15 @@ from typing import Any
 import keras
 
 from keras_models.encoders.base import serializable
-from keras_models.encoders.staged import StagedEncoder
-from keras_models.encoders.stages import (
-    DenseStage,
+from keras_models.encoders.blocks import (
+    DenseBlock,
+    FlattenDense,
     Fold,
-    Linear,
-    LinearPlaces,
+    LocationDense,
     StridedCrops,
-    conv_stages,
+    conv_blocks,
 )
+from keras_models.encoders.staged import StagedEncoder
 
 
 @serializable
@@ -74,16 +74,16 @@ class StridedCropsNet(StagedEncoder):
             )
         cut = StridedCrops(*crops, name="crops")
         shared: dict[str, Any] = {"kernel_stddev": kernel_stddev, "synchronized": synchronized}
-        on_crops = conv_stages(convolutions, "conv", use_bias=use_bias, norm=norm, **shared)
+        on_crops = conv_blocks(convolutions, "conv", use_bias=use_bias, norm=norm, **shared)
         fold = Fold(cut.grid(*image_shape[:2]), name="fold")
-        on_map = conv_stages(top_convolutions, "top_conv", dropout=dropout, norm=norm, **shared)
+        on_map = conv_blocks(top_convolutions, "top_conv", dropout=dropout, norm=norm, **shared)
         hidden = [
-            DenseStage(units, dropout, use_bias, name=f"fc{i}", **shared)
+            DenseBlock(units, dropout, use_bias, name=f"fc{i}", **shared)
             for i, units in enumerate(dense_units)
         ]
         last: list[keras.layers.Layer] = []
         if latent_dim or crop_dim:
-            kind = Linear if latent_dim else LinearPlaces
+            kind = FlattenDense if latent_dim else LocationDense
             last = [kind(latent_dim or crop_dim, name="global")]
         stages = [cut, *on_crops, fold, *on_map, *hidden, *last]
         folded = len(on_crops) + 1

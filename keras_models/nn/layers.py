@@ -16,7 +16,8 @@ NORM_EPSILON = 1e-5
 BATCH_NORM_MOMENTUM = 0.9
 
 
-def _fan_in_bias(fan_in: int) -> keras.initializers.Initializer:
+def fan_in_bias(fan_in: int) -> keras.initializers.Initializer:
+    """Uniform in ±1/√fan_in, the authors' initialisation of every bias."""
     limit = fan_in**-0.5
     return keras.initializers.RandomUniform(-limit, limit)
 
@@ -35,7 +36,7 @@ class Dense(keras.layers.Dense):
         super().__init__(units, kernel_initializer=kernel_initializer or fan_in_kernel(), **kwargs)
 
     def build(self, input_shape):
-        self.bias_initializer = _fan_in_bias(input_shape[-1])
+        self.bias_initializer = fan_in_bias(input_shape[-1])
         super().build(input_shape)
 
 
@@ -102,7 +103,7 @@ class Conv2D(keras.layers.Conv2D):
 
     def build(self, input_shape):
         kernel_height, kernel_width = self.kernel_size
-        self.bias_initializer = _fan_in_bias(kernel_height * kernel_width * input_shape[-1])
+        self.bias_initializer = fan_in_bias(kernel_height * kernel_width * input_shape[-1])
         super().build(self._padded(input_shape))
 
     def compute_output_shape(self, input_shape):

@@ -189,7 +189,7 @@ def _places(local_map):
 
 def _global_everywhere(global_features, local_map):
     """Y at each location: [N, D] or [N, g, g, D] -> [N, L, D]."""
-    mean = tf.reduce_mean(critics.flat_globals(global_features), axis=1, keepdims=True)
+    mean = tf.reduce_mean(critics.flatten_globals(global_features), axis=1, keepdims=True)
     return tf.repeat(
         tf.cast(mean, local_map.dtype), local_map.shape[1] * local_map.shape[2], axis=1
     )

@@ -282,14 +282,14 @@ def test_where_joint_and_product_are_one_distribution_the_optimum_is_that_of_no_
     np.testing.assert_allclose(np.sum(of_joint) + np.sum(of_product), 0, atol=1e-6)
 
 
-@pytest.mark.parametrize("stands_for", [1.0, 4.0])
+@pytest.mark.parametrize("sample_weight", [1.0, 4.0])
 @pytest.mark.parametrize("name", GOLDEN)
-def test_a_sample_that_stands_for_several_equals_its_repetition(name, stands_for):
+def test_a_sample_that_stands_for_several_equals_its_repetition(name, sample_weight):
     joint, product = (tf.constant(x, tf.float32) for x in random_scores((4, 3, 2, 2)))
     estimator = estimators.get(name)
-    value = estimator(PairScores(joint, product), stands_for)
+    value = estimator(PairScores(joint, product), sample_weight)
     repeated = PairScores(
-        tf.repeat(joint, int(stands_for), axis=1), tf.repeat(product, int(stands_for), axis=2)
+        tf.repeat(joint, int(sample_weight), axis=1), tf.repeat(product, int(sample_weight), axis=2)
     )
     np.testing.assert_allclose(value, estimator(repeated), rtol=1e-5)
 

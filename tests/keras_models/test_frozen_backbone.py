@@ -157,7 +157,7 @@ def test_two_replicas_are_one_device_before_and_after(two_replicas):
     )
     for step in range(2):
         for model in (one, two):
-            model.follow_frozen_steps()
+            model.apply_frozen_steps()
         one.train_step(tf.constant(IMAGES))
         tf.function(lambda images: two_replicas.run(two.train_step, [images]))(halves)
         assert bool(changed(one.encoder.backbone.variables, before)) is (step == 1)

@@ -63,11 +63,11 @@ def test_an_augmentation_is_a_crop_and_then_colours():
     images = make_images()
     crops = views.random_resized_crop(images, RANDOM, "v", 0.3)
     np.testing.assert_array_equal(
-        Augmentation()(images, RANDOM, "v"), views.random_colours(crops, RANDOM, "v")
+        Augmentation()(images, RANDOM, "v"), views.random_color_jitter(crops, RANDOM, "v")
     )
     crops = views.random_resized_crop(images, RANDOM, "v", 0.9)
     np.testing.assert_array_equal(Augmentation(0.9, 0.0)(images, RANDOM, "v"), crops)
-    coloured = views.random_colours(images, RANDOM, "v", 0.5)
+    coloured = views.random_color_jitter(images, RANDOM, "v", 0.5)
     np.testing.assert_array_equal(Augmentation(1.0, 0.5)(images, RANDOM, "v"), coloured)
     assert Augmentation(1.0, 0.0)(images, RANDOM, "v") is images
 
@@ -244,7 +244,7 @@ def test_adjusted_colours(channels):
     images = make_images(channels=channels)
     rng = np.random.default_rng(1)
     factors = rng.uniform([0.6, 0.6, 0, -0.2], [1.4, 1.4, 1.4, 0.2], (8, 4)).astype(np.float32)
-    adjusted = views.adjust_colours(images, *factors.T)
+    adjusted = views.adjust_colors(images, *factors.T)
     for image, numbers, result in zip(images, factors, adjusted, strict=True):
         np.testing.assert_allclose(result, golden_colours(image, *numbers), atol=1e-5)
     assert np.abs(adjusted).max() == 1  # some were clipped
@@ -254,7 +254,7 @@ def adjusted(pixel, brightness=1.0, contrast=1.0, saturation=1.0, hue=0.0):
     """A pixel in [0, 1], of an image with a black and a white one beside it."""
     image = np.array([[[pixel, [0, 0, 0], [1, 1, 1]]]], np.float32) * 2 - 1
     factors = [np.array([x], np.float32) for x in (brightness, contrast, saturation, hue)]
-    return (views.adjust_colours(image, *factors).numpy() + 1)[0, 0] / 2
+    return (views.adjust_colors(image, *factors).numpy() + 1)[0, 0] / 2
 
 
 def test_no_change_of_the_colours():
@@ -293,7 +293,7 @@ def test_random_colours(strength):
     colour = np.array([0.1, 0.0, -0.05], np.float32)
     dark, bright = np.full((n, 1, 1, 3), -0.2, np.float32), np.full((n, 1, 1, 3), 0.0, np.float32)
     images = np.concatenate([dark, bright, bright + colour], axis=2)
-    changed = views.random_colours(images, RANDOM, "local view", strength).numpy()
+    changed = views.random_color_jitter(images, RANDOM, "local view", strength).numpy()
     same = np.abs(changed - images).max((1, 2, 3)) < 1e-6
     dark, bright, coloured = np.moveaxis(changed[:, 0], 1, 0)
 
@@ -328,7 +328,7 @@ def test_random_colours(strength):
 
 def test_one_channel_knows_brightness_and_contrast_alone():
     images = make_images(200, channels=1)
-    changed = views.random_colours(images, RANDOM, "local view")
+    changed = views.random_color_jitter(images, RANDOM, "local view")
     assert changed.shape == images.shape
     same = np.abs(changed - images).max((1, 2, 3)) < 1e-6
     assert 0.1 < same.mean() < 0.3

@@ -44,7 +44,7 @@ def test_pair_scores_equal_loops(global_shape):
     n, locations, globals_ = 5, 9, global_codes.shape[1]
     assert scores.joint.shape == (n, locations, globals_)
     assert scores.product.shape == (n, n - 1, locations, globals_)
-    assert scores.foreign is None
+    assert scores.cross_replica is None
 
     joint, product = np.zeros(scores.joint.shape), np.zeros(scores.product.shape)
     for i in range(n):
@@ -63,7 +63,7 @@ def test_no_product_score_depends_on_its_own_image():
     local_codes, global_codes = random_features((4, 4, 6)), random_features((4, 1, 6), seed=1)
     with tf.GradientTape() as tape:
         tape.watch(local_codes)
-        scores = critics.without_own(critics.all_dot_products(local_codes, global_codes))
+        scores = critics.drop_positives(critics.all_dot_products(local_codes, global_codes))
         of_image_2 = tf.reduce_sum(scores[2])
     gradient = tape.gradient(of_image_2, local_codes).numpy()
     np.testing.assert_array_equal(gradient[2], 0)
@@ -76,7 +76,7 @@ def test_no_product_score_depends_on_its_own_image():
 def test_without_own_drops_the_diagonal_and_keeps_the_order(n, rest):
     scores = np.random.default_rng(0).normal(size=(n, n, *rest)).astype(np.float32)
     expected = np.array([np.delete(row, i, axis=0) for i, row in enumerate(scores)])
-    np.testing.assert_array_equal(critics.without_own(tf.constant(scores)), expected)
+    np.testing.assert_array_equal(critics.drop_positives(tf.constant(scores)), expected)
 
 
 def test_all_dot_products_equals_einsum():
@@ -226,10 +226,10 @@ def test_following_goes_on_with_the_next_replica(two_replicas):
 
     @tf.function
     def on_replicas(x):
-        rows = two_replicas.run(lambda y: critics.following(y, 2), [x])
+        rows = two_replicas.run(lambda y: critics.shifted_negatives(y, 2), [x])
         return [two_replicas.experimental_local_results(row) for row in rows]
 
-    on_one = critics.following(features, 2)
+    on_one = critics.shifted_negatives(features, 2)
     for found, expected in zip(on_replicas(halves), on_one, strict=True):
         np.testing.assert_array_equal(np.concatenate(found), expected)
     np.testing.assert_array_equal(on_one[1], np.roll(features, -2, axis=0))
@@ -333,15 +333,15 @@ def test_replicas_score_their_globals_and_the_others_with_their_own_locals(
         scores = two_replicas.run(critic, [local_features, global_features])
         return [two_replicas.experimental_local_results(x) for x in scores]
 
-    _, product, foreign = on_replicas(
+    _, product, cross_replica = on_replicas(
         two_replicas.experimental_distribute_values_from_function(mine(local_features)),
         two_replicas.experimental_distribute_values_from_function(mine(global_features)),
     )
     images = np.arange(6).reshape(2, 3)
     for replica in (0, 1):
         own, others = images[replica], images[1 - replica]
-        np.testing.assert_allclose(foreign[replica], expected[np.ix_(others, own)], atol=1e-5)
-        in_own = critics.without_own(tf.constant(expected[np.ix_(own, own)]))
+        np.testing.assert_allclose(cross_replica[replica], expected[np.ix_(others, own)], atol=1e-5)
+        in_own = critics.drop_positives(tf.constant(expected[np.ix_(own, own)]))
         np.testing.assert_allclose(product[replica], in_own, atol=1e-5)
 
 

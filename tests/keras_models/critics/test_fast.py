@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_models import DeepInfoMax, critics, encoders, estimators, terms
-from keras_models.critics.fast import folded
+from keras_models.critics.fast import fold_batch_norm
 from keras_models.nn import layers
 
 LOCAL_SHAPE, UNITS = (5, 3, 3, 4), 6
@@ -156,7 +156,7 @@ def test_a_folded_dense_layer_is_the_dense_layer_and_its_batch_norm(training):
     x = tf.random.stateless_normal([4, 3, 5], [0, 1], mean=10.0)
 
     def with_folding(x):
-        matrix, bias = folded(ours, x, kernel, training)
+        matrix, bias = fold_batch_norm(ours, x, kernel, training)
         return x @ matrix + bias
 
     def one_after_the_other(x):

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_models import critics, estimators
 from keras_models.critics.fast import _largest_chunk
-from keras_models.critics.scores import without_own
+from keras_models.critics.scores import drop_positives
 from keras_models.distribute import replicas
 
 LOCAL_SHAPE, UNITS = (6, 2, 2, 3), 8
@@ -32,7 +32,7 @@ def value_and_gradients(critic, name, inputs):
     with tf.GradientTape() as tape:
         tape.watch(inputs)
         scores = critic(*inputs, training=True)
-        value = estimators.get(name)(scores, stands_for=2.0)
+        value = estimators.get(name)(scores, sample_weight=2.0)
     return scores, value, tape.gradient(value, [*inputs, *critic.trainable_variables])
 
 
@@ -91,10 +91,10 @@ def test_foreign_scores_count_for_the_chunks(monkeypatch):
 
 def test_without_own_of_a_part_of_the_rows():
     scores = np.random.default_rng(0).normal(size=(5, 5, 3)).astype(np.float32)
-    whole = without_own(tf.constant(scores))
+    whole = drop_positives(tf.constant(scores))
     for first, count in ((0, 2), (2, 2), (4, 1)):
         rows = slice(first, first + count)
-        part = without_own(tf.constant(scores[rows]), first)
+        part = drop_positives(tf.constant(scores[rows]), first)
         np.testing.assert_array_equal(part, whole[rows])
 
 
@@ -103,7 +103,7 @@ def test_gradient_of_without_own():
     weights = tf.random.stateless_normal([3, 4, 2], [0, 1])
     with tf.GradientTape() as tape:
         tape.watch(scores)
-        value = tf.reduce_sum(without_own(scores, 1) * weights)
+        value = tf.reduce_sum(drop_positives(scores, 1) * weights)
     expected = np.zeros((3, 5, 2), np.float32)
     for i in range(3):
         expected[i, [j for j in range(5) if j != i + 1]] = weights[i]

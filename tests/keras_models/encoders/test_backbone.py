@@ -105,7 +105,7 @@ def sequential():
 def test_a_sequential_is_a_backbone():
     net = sequential()
     encoder = built(net, latent_dim=5)
-    assert encoder.layers_of_maps == {"local": ("norm1", (8, 8, 4)), "conv": ("norm2", (4, 4, 4))}
+    assert encoder.endpoint_layers == {"local": ("norm1", (8, 8, 4)), "conv": ("norm2", (4, 4, 4))}
     np.testing.assert_allclose(encoder(IMAGES)["conv"], net(IMAGES), atol=1e-6)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(encoder))
     again.set_weights(encoder.get_weights())
@@ -126,7 +126,7 @@ def shared_net():
 def test_a_layer_that_is_called_twice_is_computed_twice_and_cannot_be_named():
     net = shared_net()
     encoder = built(net)
-    assert encoder.layers_of_maps == {"local": ("stem", (8, 8, 6)), "conv": ("end", (3, 3, 6))}
+    assert encoder.endpoint_layers == {"local": ("stem", (8, 8, 6)), "conv": ("end", (3, 3, 6))}
     np.testing.assert_allclose(encoder(IMAGES)["conv"], net(IMAGES), atol=1e-6)
     with pytest.raises(ValueError, match="'shared' of net is called 2 times"):
         BackboneEncoder(net, conv_layer="shared")
@@ -145,7 +145,7 @@ def nested_net(layers_before=True):
 def test_a_model_in_a_model_is_one_layer():
     outer = nested_net()
     encoder = built(outer)
-    assert encoder.layers_of_maps == {"local": ("first", (16, 16, 3)), "conv": ("net", (4, 4, 8))}
+    assert encoder.endpoint_layers == {"local": ("first", (16, 16, 3)), "conv": ("net", (4, 4, 8))}
     wanted = keras.Model(outer.inputs, outer.layers[-2].input)(IMAGES)
     np.testing.assert_allclose(encoder(IMAGES)["conv"], wanted, atol=1e-6)
     encoder.freeze_above("conv")
@@ -179,7 +179,7 @@ def narrow_net(image_size, pooling):
 @pytest.mark.parametrize("pooling", [keras.layers.GlobalAveragePooling2D(keepdims=True), mean])
 @pytest.mark.parametrize(("image_size", "weights"), [(16, 2 * 2 * 4 * 4 + 4 * 4), (32, 0)])
 def test_weights_that_are_cut_off_are_counted_but_for_a_classifiers(image_size, weights, pooling):
-    assert BackboneEncoder(narrow_net(image_size, pooling)).cut_off_weights == weights
+    assert BackboneEncoder(narrow_net(image_size, pooling)).unused_weights == weights
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int32"])
@@ -242,7 +242,7 @@ def test_a_backbone_gets_the_pixels_that_it_was_trained_on(scaling, expected):
     encoder.build()
     pixel = np.float32([1.0, 0.0, 0.5])
     encoder(np.tile(pixel * 2 - 1, (1, *encoder.image_shape[:2], 1)))
-    encoder.encode_unit(np.tile(pixel, (1, *encoder.image_shape[:2], 1)))
+    encoder.encode_unit_range(np.tile(pixel, (1, *encoder.image_shape[:2], 1)))
     assert len(backbone.images) == 2
     for images in backbone.images:
         np.testing.assert_allclose(np.ravel(images[0, 0, 0]), expected, rtol=1e-4, atol=1e-5)

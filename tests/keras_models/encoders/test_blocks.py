@@ -74,7 +74,7 @@ def test_dropout_on_replicas_is_that_of_one_device(two_replicas):
 
 
 def test_dropout_is_for_training_alone_and_before_batch_norm():
-    for stage in (stages.ConvStage(4, 1, dropout=0.5), stages.DenseStage(4, dropout=0.5)):
+    for stage in (stages.ConvBlock(4, 1, dropout=0.5), stages.DenseBlock(4, dropout=0.5)):
         x = random_map((8, 2, 2, 3))
         stage.build(x.shape)
         np.testing.assert_array_equal(stage(x), stage(x))
@@ -85,7 +85,7 @@ def test_dropout_is_for_training_alone_and_before_batch_norm():
 
 def test_convolutions_drop_whole_channels_and_scale_the_rest():
     x = random_map((50, 3, 3, 3))
-    stage = stages.ConvStage(8, 1, dropout=0.5, norm=False)
+    stage = stages.ConvBlock(8, 1, dropout=0.5, norm=False)
     stage.build(x.shape)
     whole = stage(x).numpy()
     found = stage(x, training=True, random=StepRandom(0, 3)).numpy()
@@ -95,14 +95,14 @@ def test_convolutions_drop_whole_channels_and_scale_the_rest():
 
 
 def test_relu_stands_before_the_max_pool_too():
-    stage = stages.ConvStage(2, 1, pool=True, norm=False)
+    stage = stages.ConvBlock(2, 1, pool=True, norm=False)
     stage.build((1, 5, 5, 3))
     stage.conv.kernel.assign(-np.ones((1, 1, 3, 2)))
     np.testing.assert_array_equal(stage(tf.ones([1, 5, 5, 3])), np.zeros((1, 2, 2, 2)))
 
 
 def test_max_pool_has_no_padding():
-    stage = stages.ConvStage(2, 1, pool=True, norm=False)
+    stage = stages.ConvBlock(2, 1, pool=True, norm=False)
     x = random_map((1, 8, 7, 3))
     stage.build(x.shape)
     before = np.maximum(stage.conv(x), 0)

@@ -33,7 +33,7 @@ def dropped(x, rate: float, random, purpose: str, whole_channels: bool = False):
     return tf.where(noise < rate, tf.zeros_like(x), x / tf.cast(1 - rate, x.dtype))
 
 
-class ConvStage(keras.layers.Layer):
+class ConvBlock(keras.layers.Layer):
     """Convolution -> dropout of channels -> batch norm -> ReLU -> max pool 3x3/2 without padding.
 
     Args:
@@ -93,23 +93,23 @@ class ConvStage(keras.layers.Layer):
         return tf.nn.max_pool2d(x, POOL, POOL_STRIDE, "VALID") if self.pool else x
 
 
-def conv_stages(convolutions: Sequence[Sequence[int]], prefix: str, **shared) -> list[ConvStage]:
+def conv_blocks(convolutions: Sequence[Sequence[int]], prefix: str, **shared) -> list[ConvBlock]:
     """A stage for each (filters, kernel, stride, padding) and, as a fifth, whether to pool.
 
     Args:
         convolutions: those.
         prefix: of the stages' names, which end in their number.
-        **shared: other arguments of `ConvStage`.
+        **shared: other arguments of `ConvBlock`.
     """
     names = ("filters", "kernel", "stride", "pad", "pool")
     made = []
     for i, convolution in enumerate(convolutions):
         arguments: dict[str, Any] = dict(zip(names, convolution, strict=False))
-        made.append(ConvStage(**arguments, **shared, name=f"{prefix}{i}"))
+        made.append(ConvBlock(**arguments, **shared, name=f"{prefix}{i}"))
     return made
 
 
-class DenseStage(keras.layers.Layer):
+class DenseBlock(keras.layers.Layer):
     """Flatten -> dense -> dropout -> batch norm -> ReLU.
 
     Args:
@@ -149,7 +149,7 @@ class DenseStage(keras.layers.Layer):
         return tf.nn.relu(self.norm(x, training=training))
 
 
-class FlatLayerNorm(keras.layers.Layer):
+class FlattenLayerNorm(keras.layers.Layer):
     """Flatten -> layer norm."""
 
     def __init__(self, **kwargs):
@@ -167,7 +167,7 @@ class FlatLayerNorm(keras.layers.Layer):
         return self.norm(flat(x))
 
 
-class Linear(keras.layers.Layer):
+class FlattenDense(keras.layers.Layer):
     """Flatten -> dense with a bias: the global feature.
 
     Args:
@@ -189,7 +189,7 @@ class Linear(keras.layers.Layer):
         return self.dense(flat(x))
 
 
-class LinearPlaces(keras.layers.Layer):
+class LocationDense(keras.layers.Layer):
     """Dense with a bias at each place of a map: a global feature for each.
 
     Args:
