@@ -13,7 +13,7 @@ import small_backbone
 from harness import in_bfloat16
 
 from keras_models import encoders
-from keras_models.encoders import backbones
+from keras_models.encoders import backbone_config, backbone_weights, backbones
 
 SHAPE = (16, 16, 3)
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (4, *SHAPE)).astype(np.float32)
@@ -88,8 +88,8 @@ def test_a_layer_with_a_policy_of_its_own_keeps_it(tmp_path):
     x = keras.layers.Conv2D(4, 3, 2, "same")(images)
     x = keras.layers.BatchNormalization()(x)
     x = keras.layers.Softmax(dtype="float64", name="exact")(x)
-    description = backbones.description(keras.Model(images, x))
-    half = in_bfloat16(lambda: backbones.from_description(description))
+    description = backbone_config.serialize(keras.Model(images, x))
+    half = in_bfloat16(lambda: backbone_config.deserialize(description))
     assert half.get_layer("exact").compute_dtype == "float64"
     assert half.layers[1].compute_dtype == "bfloat16"
 
@@ -111,8 +111,8 @@ def sequential():
 def test_a_description_and_weights_are_all_of_it(tmp_path, make):
     make().save(tmp_path / "net.keras")
     backbone = backbones.load(str(tmp_path / "net.keras"), SHAPE)
-    written = json.loads(json.dumps(backbones.description(backbone)))
-    again = backbones.from_description(written)
+    written = json.loads(json.dumps(backbone_config.serialize(backbone)))
+    again = backbone_config.deserialize(written)
     again.set_weights(backbone.get_weights())
     np.testing.assert_array_equal(again(IMAGES), backbone(IMAGES))
     assert [v.path for v in again.variables] == [v.path for v in backbone.variables]
@@ -194,9 +194,11 @@ def test_a_file_that_lacks_some_weights_is_refused(file, tmp_path):
 
 def test_the_first_difference_of_variables():
     some = [("a", (1,)), ("b", (2, 3))]
-    assert backbones.first_difference(some, some) == ""
-    assert "2 variables here, 1 there, b only here" in backbones.first_difference(some, some[:1])
-    assert "b only there" in backbones.first_difference(some[:1], some)
+    assert backbone_weights.first_difference(some, some) == ""
+    assert "2 variables here, 1 there, b only here" in backbone_weights.first_difference(
+        some, some[:1]
+    )
+    assert "b only there" in backbone_weights.first_difference(some[:1], some)
 
 
 def lambda_net(path):
@@ -266,7 +268,7 @@ def test_the_scaling_of_each_class_is_its_preprocess_input():
     pixels = np.random.default_rng(1).uniform(0, 255, (1, 3, 3, 3)).astype(np.float32)
     compared = set()
     for name, maker in applications().items():
-        scaling = backbones._scaling_of(f"keras:{name}", None)
+        scaling = backbones._default_scaling(f"keras:{name}", None)
         wanted = importlib.import_module(maker.__module__).preprocess_input(pixels.copy())
         if np.array_equal(wanted, pixels):
             continue
@@ -292,7 +294,7 @@ def test_the_scaling_is_what_the_layers_do_that_are_left_out(name):
         if all(isinstance(one, kinds | keras.layers.InputLayer) for one in inner):
             x = layer(x)
     assert not np.array_equal(x, pixels)
-    scaling = backbones._scaling_of(f"keras:{name}", None)
+    scaling = backbones._default_scaling(f"keras:{name}", None)
     net = encoders.BackboneEncoder(small_backbone.net(), input_scaling=scaling)
     np.testing.assert_allclose(net._scaled(pixels, 1.0, 0.0), x, atol=1e-4)
 
@@ -304,7 +306,7 @@ def test_a_class_made_again_from_its_description_is_the_same(name):
     encoder = encoders.get(f"keras:{name}", image_shape=shape, latent_dim=8)
     encoder.build()
     config = json.loads(json.dumps(encoder.get_config()))
-    backbone = backbones.from_description(config["backbone"])
+    backbone = backbone_config.deserialize(config["backbone"])
     again = encoders.BackboneEncoder(**{**config, "backbone": backbone})
     again.build()
     again.set_weights(encoder.get_weights())
