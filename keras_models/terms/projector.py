@@ -1,4 +1,4 @@
-"""The projector that losses of two views put on an encoder's feature."""
+"""The projector between an encoder's feature and a loss of two views."""
 
 from collections.abc import Sequence
 

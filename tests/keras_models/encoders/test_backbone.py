@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_models import DeepInfoMax, terms
-from keras_models.encoders import BackboneEncoder, backbone
+from keras_models.encoders import BackboneEncoder, feature_maps
 
 SHAPE = (16, 16, 3)
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (4, *SHAPE)).astype(np.float32)
@@ -90,7 +90,7 @@ def test_tokens_are_folded_into_their_grid(extra):
     ("tokens", "side"), [(1, None), (3, None), (5, 2), (7, None), (41, 6), (73, None), (197, 14)]
 )
 def test_more_tokens_than_rows_before_a_grid_are_none(tokens, side):
-    assert backbone._grid((None, tokens, 3)) == (side and (side, side, 3))
+    assert feature_maps._grid((None, tokens, 3)) == (side and (side, side, 3))
 
 
 def sequential():
