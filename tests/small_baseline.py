@@ -138,7 +138,7 @@ def of_models(argument="make", without=(), **parametrize):
     return lambda test: pytest.mark.slow(of_each(test))
 
 
-def made(make, learning_rate=1e-2, synchronized=False, **compile_arguments):
+def built(make, learning_rate=1e-2, synchronized=False, **compile_arguments):
     """The model that `make` makes of the encoder, compiled and built; always the same weights."""
     keras.utils.set_random_seed(1)
     encoder = ConvNet((SIDE, SIDE, 1), ((4, 4, 2, 1), (8, 4, 2, 1)), (16,), 0, LATENT, synchronized)
@@ -190,7 +190,7 @@ class Steps:
 
 def steps(make, count=40):
     """The first steps of a model on the same batch."""
-    model = made(make, **sgd())
+    model = built(make, **sgd())
     begun = model.get_weights()
     step = tf.function(model.train_step)
     metrics, after_one = [], None
@@ -225,7 +225,7 @@ def check_config(of):
 
 def check_xla(of):
     """Two steps compiled by XLA have the metrics of a graph's."""
-    model = made(of.make, **sgd())
+    model = built(of.make, **sgd())
     step = tf.function(model.train_step, jit_compile=True)
     for i in range(2):
         of.assert_metrics_equal(step(BATCH), i, rtol=1e-3)
@@ -234,7 +234,7 @@ def check_xla(of):
 def check_replicas(of, two_replicas):
     """A step on two halves is that on the whole batch."""
     with two_replicas.scope():
-        two = made(of.make, synchronized=True, **sgd(), jit_compile=False)
+        two = built(of.make, synchronized=True, **sgd(), jit_compile=False)
     halves = two_replicas.experimental_distribute_values_from_function(
         lambda context: Batch(*(tf.split(x, 2)[context.replica_id_in_sync_group] for x in BATCH))
     )

@@ -1,4 +1,4 @@
-"""Labels told from logits, against the equations."""
+"""Losses and accuracy of predicted labels, compared with the equations."""
 
 import numpy as np
 import pytest

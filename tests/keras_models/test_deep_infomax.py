@@ -438,8 +438,8 @@ def test_micro_batches_average_the_gradients_of_their_parts():
         metrics = model.train_step(part)
         after.append((metrics["loss"], [v.numpy() for v in model.trainable_variables]))
     model = mutual_information_alone(micro_batches=2)
-    found = tf.function(model.train_step)(IMAGES[:8])
-    np.testing.assert_allclose(found["loss"], np.mean([loss for loss, _ in after]), rtol=1e-5)
+    result = tf.function(model.train_step)(IMAGES[:8])
+    np.testing.assert_allclose(result["loss"], np.mean([loss for loss, _ in after]), rtol=1e-5)
     for variable, *parts in zip(model.trainable_variables, *(w for _, w in after), strict=True):
         np.testing.assert_allclose(variable, np.mean(parts, axis=0), rtol=1e-4, atol=1e-6)
 

@@ -234,8 +234,8 @@ def test_info_nce_counts_its_own_pair_once_and_no_other_pair_of_its_image():
     joint, product = random_scores((3, 2, 4, 1))
     _, of_joint, _ = evaluate("infonce", joint, product)
     negatives = np.exp(product).sum((1, 2))[:, None]
-    share = np.exp(joint) / (np.exp(joint) + negatives)
-    np.testing.assert_allclose(of_joint, (1 - share) / joint.size, rtol=1e-4)
+    posterior = np.exp(joint) / (np.exp(joint) + negatives)
+    np.testing.assert_allclose(of_joint, (1 - posterior) / joint.size, rtol=1e-4)
 
 
 def test_info_nce_anchors_at_the_global_feature():
@@ -284,7 +284,7 @@ def test_where_joint_and_product_are_one_distribution_the_optimum_is_that_of_no_
 
 @pytest.mark.parametrize("sample_weight", [1.0, 4.0])
 @pytest.mark.parametrize("name", GOLDEN)
-def test_a_sample_that_stands_for_several_equals_its_repetition(name, sample_weight):
+def test_a_weighted_sample_equals_its_repetition(name, sample_weight):
     joint, product = (tf.constant(x, tf.float32) for x in random_scores((4, 3, 2, 2)))
     estimator = estimators.get(name)
     value = estimator(PairScores(joint, product), sample_weight)
@@ -409,7 +409,7 @@ def test_best_critic_reaches_the_divergence_of_gaussians(name, nats, dim):
     joint, product = (critic_of_ratio(name, r) for r in ratios)
     value, *_ = evaluate(name, joint, product)
     # The standard error of what is averaged over 1000 images, those of the product samples by
-    # image, twice because each stands in the pairs of both places.
+    # image, twice because each is in the pairs of both locations.
     golden = GOLDEN.get(name)
     if name in ("infonce", "dv"):
         terms = joint[:, 0, 0] - np.exp(product[:, :, 0, 0]).mean(1)

@@ -31,7 +31,7 @@ def test_step_on_two_replicas_equals_one_device(steps, two_replicas):
 
 @small.of_models("steps", indirect=True)
 def test_bfloat16_is_close_to_float32(steps):
-    metrics = harness.in_bfloat16(lambda: small.made(steps.make, **small.sgd())).train_step(
+    metrics = harness.in_bfloat16(lambda: small.built(steps.make, **small.sgd())).train_step(
         small.BATCH
     )
     assert {value.dtype.name for value in metrics.values()} == {"float32"}

@@ -17,10 +17,10 @@ def logits(model):
 
 
 def test_loss_is_the_cross_entropy_of_the_classes():
-    model = small.made(small.supervised)
+    model = small.built(small.supervised)
     scores = logits(model)
     log_p = scores - np.log(np.exp(scores).sum(1, keepdims=True))
-    metrics = small.made(small.supervised).train_step(small.BATCH)
+    metrics = small.built(small.supervised).train_step(small.BATCH)
     expected = -log_p[np.arange(16), small.LABELS].mean()
     np.testing.assert_allclose(metrics["loss"], expected, rtol=1e-5)
     np.testing.assert_allclose(metrics["accuracy"], np.mean(scores.argmax(1) == small.LABELS))
@@ -30,9 +30,9 @@ def test_loss_is_the_mean_cross_entropy_of_the_attributes():
     def make(encoder):
         return Supervised(encoder, labels=4, multi_label=True)
 
-    p = 1 / (1 + np.exp(-logits(small.made(make))))
+    p = 1 / (1 + np.exp(-logits(small.built(make))))
     batch = Batch(small.IMAGES, ATTRIBUTES)
-    metrics = small.made(make).train_step(batch)
+    metrics = small.built(make).train_step(batch)
     likelihood = np.where(ATTRIBUTES == 1, p, 1 - p)
     np.testing.assert_allclose(metrics["loss"], -np.log(likelihood).mean(), rtol=1e-5)
     np.testing.assert_allclose(metrics["accuracy"], np.mean(likelihood > 0.5))
@@ -40,25 +40,25 @@ def test_loss_is_the_mean_cross_entropy_of_the_attributes():
 
 @pytest.mark.slow
 def test_it_learns_the_labels_of_random_images():
-    model = small.made(small.supervised, learning_rate=1e-2)
+    model = small.built(small.supervised, learning_rate=1e-2)
     small.losses(model, 40)
-    found = model.logits(model.encoder(small.IMAGES)["global"])
-    assert np.mean(np.argmax(found, 1) == small.LABELS) > 0.8
+    result = model.logits(model.encoder(small.IMAGES)["global"])
+    assert np.mean(np.argmax(result, 1) == small.LABELS) > 0.8
 
 
 def test_images_without_labels_are_refused():
     with pytest.raises(ValueError, match="give Batch\\(images, labels=labels\\)"):
-        small.made(small.supervised).train_step(small.BATCH.images)
+        small.built(small.supervised).train_step(small.BATCH.images)
 
 
 @pytest.mark.slow
 def test_a_step_of_two_micro_batches_shares_the_labels_out():
     parts = []
     for part in (slice(0, 8), slice(8, 16)):
-        one = small.made(small.supervised)
+        one = small.built(small.supervised)
         one.hidden.dropout = 0.0
         parts.append(one.train_step(Batch(*(x[part] for x in small.BATCH)))["loss"])
-    model = small.made(small.supervised, micro_batches=2)
+    model = small.built(small.supervised, micro_batches=2)
     model.hidden.dropout = 0.0
     metrics = model.train_step(small.BATCH)
     np.testing.assert_allclose(metrics["loss"], np.mean(parts), rtol=1e-5)

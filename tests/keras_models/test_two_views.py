@@ -48,7 +48,7 @@ def mutual_information(term, query, context):
 def test_the_query_of_one_view_meets_the_context_of_the_other(symmetric):
     """Both ways round, averaged; without symmetry the second view's query alone."""
     make = of_pairs(*PAIRS, symmetric=symmetric, weight=0.7)
-    model = small.made(make)
+    model = small.built(make)
     first, second = endpoints_of_both_views(model)
     ways = [(second, first), (first, second)] if symmetric else [(second, first)]
     expected = {
@@ -56,7 +56,7 @@ def test_the_query_of_one_view_meets_the_context_of_the_other(symmetric):
         for term in model.terms
     }
     assert list(expected) == ["local_mi", "global_conv_mi", "conv_conv_mi", "fc_global_mi"]
-    metrics = small.made(make).train_step(small.BATCH.images)
+    metrics = small.built(make).train_step(small.BATCH.images)
     for name, value in expected.items():
         np.testing.assert_allclose(metrics[name], value, rtol=1e-4, err_msg=name)
     np.testing.assert_allclose(metrics["loss"], -0.7 * sum(expected.values()), rtol=1e-4)
@@ -67,17 +67,17 @@ def test_the_query_of_one_view_meets_the_context_of_the_other(symmetric):
 
 
 def test_a_query_map_is_compared_location_by_location():
-    model = small.made(of_pairs(("conv", "conv")))
+    model = small.built(of_pairs(("conv", "conv")))
     maps = model.encoder(small.IMAGES)["conv"]  # [16, 2, 2, 8]
     assert model.terms[0].critic(maps, maps, training=True).joint.shape == (16, 4, 4)
 
 
-def test_coordinates_are_told_of_one_view_by_the_global_feature_of_the_other():
+def test_coordinates_in_one_view_are_predicted_from_the_global_feature_of_the_other():
     def make(encoder):
         tasks = [terms.Coordinates((8,), 0.25), terms.RelativeCoordinates((8,), 0.5)]
         return of_pairs(("global", "global"), more=tasks)(encoder)
 
-    model = small.made(make)
+    model = small.built(make)
     first, second = endpoints_of_both_views(model)
     rows, columns = np.divmod(np.arange(16), 4)  # the local map is of 4 x 4
     partner = RANDOM.choice("relative coordinates", 16, 16).numpy()
@@ -89,15 +89,15 @@ def test_coordinates_are_told_of_one_view_by_the_global_feature_of_the_other():
     absolute = relative = 0.0
     for context, query in ((first, second), (second, first)):
         local = tf.reshape(context["local"], [16, 16, -1])
-        everywhere = tf.repeat(query["global"][:, None], 16, axis=1)
-        logits = model.terms[1].predictor(tf.concat([local, everywhere], -1))
+        repeated = tf.repeat(query["global"][:, None], 16, axis=1)
+        logits = model.terms[1].predictor(tf.concat([local, repeated], -1))
         absolute += 0.5 * sum(map(cross_entropy, logits, (rows, columns)))
-        both = [local, tf.gather(local, partner, axis=1), everywhere]
+        both = [local, tf.gather(local, partner, axis=1), repeated]
         logits = model.terms[2].predictor(tf.concat(both, -1))
         relative += 0.5 * sum(
             map(cross_entropy, logits, (x[partner] - x + 3 for x in (rows, columns)))
         )
-    metrics = small.made(make).train_step(small.BATCH.images)
+    metrics = small.built(make).train_step(small.BATCH.images)
     np.testing.assert_allclose(metrics["coordinates_loss"], absolute, rtol=1e-4)
     np.testing.assert_allclose(metrics["relative_coordinates_loss"], relative, rtol=1e-4)
     total = 0.25 * absolute + 0.5 * relative - metrics["global_global_mi"]
@@ -109,11 +109,11 @@ def test_a_prior_is_matched_with_both_views():
         matching = terms.prior_matching("gaussian", small.LATENT, weight=0.3)
         return DeepInfoMax(encoder, [matching], Views(Augmentation()))
 
-    model = small.made(make)
+    model = small.built(make)
     first, second = endpoints_of_both_views(model)
     term = model.terms[0]
     ways = [term(view, {}, random=RANDOM) for view in (first, second)]
-    metrics = small.made(make).train_step(small.BATCH.images)
+    metrics = small.built(make).train_step(small.BATCH.images)
     adversary_loss = model.objective(small.BATCH, RANDOM).adversary_loss
     np.testing.assert_allclose(
         adversary_loss, np.mean([way.adversary_loss for way in ways]), rtol=1e-4
@@ -127,7 +127,7 @@ def test_a_prior_is_matched_with_both_views():
 
 @pytest.mark.parametrize("make", [small.simclr, small.vicreg, small.barlow_twins])
 def test_a_loss_between_views_is_taken_once_with_its_weight(make, monkeypatch):
-    model = small.made(make)
+    model = small.built(make)
     term, calls = model.terms[0], []
     term.weight = 0.5
     compare = term.compare
@@ -145,7 +145,7 @@ def test_a_loss_between_views_is_taken_once_with_its_weight(make, monkeypatch):
 
 
 def test_the_encoder_sees_two_other_views_of_each_image():
-    model = small.made(small.simclr)
+    model = small.built(small.simclr)
     seen = []
     call = model.encoder.call
     model.encoder.call = lambda x, **more: seen.append(x.numpy()) or call(x, **more)
@@ -162,7 +162,7 @@ def test_coordinates_take_all_locations_whatever_the_pairs_take():
             tasks = [terms.Coordinates((8,), 0.25)]
             return of_pairs(("global", "local"), more=tasks, locations=locations)(encoder)
 
-        return small.made(model).train_step(small.BATCH.images)
+        return small.built(model).train_step(small.BATCH.images)
 
     some, every = make(3), make(0)
     np.testing.assert_allclose(some["coordinates_loss"], every["coordinates_loss"], rtol=1e-5)
@@ -222,9 +222,9 @@ def test_the_probe_sees_the_querys_global_feature(occluded):
         views = Views(None if occluded else Augmentation(), occluded)
         return DeepInfoMax(encoder, parts, views, symmetric=False)
 
-    model = small.made(make)
+    model = small.built(make)
     _, second = endpoints_of_both_views(model)
-    features = small.made(make).objective(small.BATCH, RANDOM).features
+    features = small.built(make).objective(small.BATCH, RANDOM).features
     np.testing.assert_allclose(features, second["global"], rtol=1e-4, atol=1e-5)
 
 
@@ -234,7 +234,7 @@ def test_a_model_without_terms_is_refused():
 
 
 def test_a_model_of_two_views_comes_back_from_its_config():
-    model = small.made(small.barlow_twins)
+    model = small.built(small.barlow_twins)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(model))
     assert again.get_config() == model.get_config()
     assert not again.views.shared_flip

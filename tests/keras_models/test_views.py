@@ -59,7 +59,7 @@ def test_augmented_and_occluded_occludes_the_second_augmentation():
     np.testing.assert_array_equal(both[1], views.occlude(global_images, RANDOM))
 
 
-def test_an_augmentation_is_a_crop_and_then_colours():
+def test_an_augmentation_is_a_crop_and_then_color_jitter():
     images = make_images()
     crops = views.random_resized_crop(images, RANDOM, "v", 0.3)
     np.testing.assert_array_equal(
@@ -89,32 +89,32 @@ def test_an_augmentation_that_cannot_be_raises(wrong, message):
 # Occlusion.
 
 
-@pytest.mark.parametrize("share", [0.5, 0.3, 0.0, 1.0])
-def test_occluded_is_one_block_of_mid_grey(share):
+@pytest.mark.parametrize("fraction", [0.5, 0.3, 0.0, 1.0])
+def test_occluded_is_one_block_of_mid_grey(fraction):
     images = np.full((40, 12, 10, 3), 0.7, np.float32)
-    occluded = views.occlude(images, RANDOM, share).numpy()
+    occluded = views.occlude(images, RANDOM, fraction).numpy()
     assert set(np.unique(occluded)) <= {np.float32(0), np.float32(0.7)}
     covered = occluded == 0
     assert (covered.all(-1) == covered.any(-1)).all()
     for mask in covered[..., 0]:
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        assert (len(rows), len(columns)) == (round(share * 12), round(share * 10))
+        assert (len(rows), len(columns)) == (round(fraction * 12), round(fraction * 10))
         assert mask.sum() == len(rows) * len(columns)
         assert (np.diff(rows) == 1).all()
         assert (np.diff(columns) == 1).all()
 
 
-def test_the_block_is_uniform_over_all_places_where_it_fits():
+def test_the_block_is_uniform_over_all_positions_where_it_fits():
     occluded = views.occlude(np.ones((4000, 6, 4, 1), np.float32), RANDOM).numpy()[..., 0] == 0
     corners = occluded.any(2).argmax(1), occluded.any(1).argmax(1)
-    places = np.histogram2d(*corners, bins=[range(5), range(4)])[0]
-    np.testing.assert_allclose(places / 4000, 1 / 12, atol=0.02)
+    positions = np.histogram2d(*corners, bins=[range(5), range(4)])[0]
+    np.testing.assert_allclose(positions / 4000, 1 / 12, atol=0.02)
 
 
-@pytest.mark.parametrize("share", [-0.1, 1.1])
-def test_a_block_larger_than_the_image_raises(share):
-    with pytest.raises(ValueError, match=f"{share}.*give 0 to 1"):
-        views.occlude(make_images(), RANDOM, share)
+@pytest.mark.parametrize("fraction", [-0.1, 1.1])
+def test_a_block_larger_than_the_image_raises(fraction):
+    with pytest.raises(ValueError, match=f"{fraction}.*give 0 to 1"):
+        views.occlude(make_images(), RANDOM, fraction)
 
 
 # Crops.
@@ -172,21 +172,23 @@ def test_crop_boxes():
     small = area < 0.5
     np.testing.assert_allclose(np.median(np.log(aspect[small])), math.log(0.98) / 2, atol=0.03)
     slack = top[whole] / (40 - height[whole]), left[whole] / (30 - width[whole])
-    for share in slack:
-        np.testing.assert_allclose(np.quantile(share, [0.1, 0.5, 0.9]), [0.1, 0.5, 0.9], atol=0.03)
+    for fraction in slack:
+        np.testing.assert_allclose(
+            np.quantile(fraction, [0.1, 0.5, 0.9]), [0.1, 0.5, 0.9], atol=0.03
+        )
     correlations = np.corrcoef(np.array([*slack, area, aspect])[:, small])
     np.testing.assert_allclose(correlations, np.eye(4), atol=0.12)
 
 
-@pytest.mark.parametrize("smallest", [0.08, 0.8])
-def test_the_smallest_crop(smallest):
+@pytest.mark.parametrize("min_scale", [0.08, 0.8])
+def test_the_smallest_crop(min_scale):
     """Of the widest aspects sides may be cut; of the others the area is uniform up to the whole."""
     noise = RANDOM.uniform("crop", 4000, (4,))
-    _, _, height, width = views.crop_boxes(noise, 40, 40, smallest).numpy().T
+    _, _, height, width = views.crop_boxes(noise, 40, 40, min_scale).numpy().T
     whole = (height < 40) & (width < 40)
     area = (height * width / 1600)[whole]
-    assert smallest <= area.min() < smallest + 0.02
-    expected = smallest + (1 - smallest) * noise[:, 0].numpy()[whole]
+    assert min_scale <= area.min() < min_scale + 0.02
+    expected = min_scale + (1 - min_scale) * noise[:, 0].numpy()[whole]
     np.testing.assert_allclose(area, expected, rtol=1e-4)
 
 
@@ -219,7 +221,7 @@ def test_flip_mirrors_half_of_the_images_left_to_right():
 # Colours.
 
 
-def golden_colours(image, brightness, contrast, saturation, hue):
+def golden_colors(image, brightness, contrast, saturation, hue):
     """One image, one step after the other, on [0, 1]."""
     x = (image.astype(np.float64) + 1) / 2
     x = x * brightness
@@ -240,13 +242,13 @@ def golden_colours(image, brightness, contrast, saturation, hue):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_adjusted_colours(channels):
+def test_adjusted_colors(channels):
     images = make_images(channels=channels)
     rng = np.random.default_rng(1)
     factors = rng.uniform([0.6, 0.6, 0, -0.2], [1.4, 1.4, 1.4, 0.2], (8, 4)).astype(np.float32)
     adjusted = views.adjust_colors(images, *factors.T)
     for image, numbers, result in zip(images, factors, adjusted, strict=True):
-        np.testing.assert_allclose(result, golden_colours(image, *numbers), atol=1e-5)
+        np.testing.assert_allclose(result, golden_colors(image, *numbers), atol=1e-5)
     assert np.abs(adjusted).max() == 1  # some were clipped
 
 
@@ -257,7 +259,7 @@ def adjusted(pixel, brightness=1.0, contrast=1.0, saturation=1.0, hue=0.0):
     return (views.adjust_colors(image, *factors).numpy() + 1)[0, 0] / 2
 
 
-def test_no_change_of_the_colours():
+def test_no_change_of_the_colors():
     np.testing.assert_allclose(adjusted([0.2, 0.4, 0.9])[0], [0.2, 0.4, 0.9], atol=1e-6)
 
 
@@ -287,7 +289,7 @@ def test_hue_turns_about_as_far_as_in_hsv():
 
 
 @pytest.mark.parametrize("strength", [1.0, 0.5])
-def test_random_colours(strength):
+def test_random_color_jitter(strength):
     """The factors' ranges and shares, read off the pixels of images that are never clipped."""
     n = 2000
     colour = np.array([0.1, 0.0, -0.05], np.float32)

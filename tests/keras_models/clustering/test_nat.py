@@ -18,13 +18,13 @@ def test_assignment_is_the_best_of_all():
     rng = np.random.default_rng(0)
     for _ in range(5):
         features, targets = unit(rng, 5), unit(rng, 5)
-        found = assign_targets(tf.constant(features), tf.constant(targets)).numpy()
-        assert {tuple(row) for row in found} == {tuple(row) for row in targets}
+        result = assign_targets(tf.constant(features), tf.constant(targets)).numpy()
+        assert {tuple(row) for row in result} == {tuple(row) for row in targets}
         best = min(
             np.sum((features - targets[list(order)]) ** 2)
             for order in itertools.permutations(range(5))
         )
-        np.testing.assert_allclose(np.sum((features - found) ** 2), best, rtol=1e-5)
+        np.testing.assert_allclose(np.sum((features - result) ** 2), best, rtol=1e-5)
 
 
 def test_features_that_are_not_finite_leave_the_targets():
@@ -34,24 +34,24 @@ def test_features_that_are_not_finite_leave_the_targets():
 
 
 def test_targets_are_on_the_unit_sphere_and_depend_on_the_seed():
-    targets = small.made(small.nat).targets.numpy()
+    targets = small.built(small.nat).targets.numpy()
     np.testing.assert_allclose(np.linalg.norm(targets, axis=1), 1, rtol=1e-5)
-    np.testing.assert_array_equal(small.made(small.nat).targets.numpy(), targets)
-    other = small.made(lambda encoder: NoiseAsTargets(encoder, 20, seed=1)).targets.numpy()
+    np.testing.assert_array_equal(small.built(small.nat).targets.numpy(), targets)
+    other = small.built(lambda encoder: NoiseAsTargets(encoder, 20, seed=1)).targets.numpy()
     assert not np.allclose(other, targets)
-    many = small.made(lambda encoder: small.nat(encoder, 5000)).targets.numpy()
+    many = small.built(lambda encoder: small.nat(encoder, 5000)).targets.numpy()
     np.testing.assert_allclose(many.mean(0), 0, atol=0.03)
     np.testing.assert_allclose(np.cov(many.T), np.eye(5) / 5, atol=0.02)
 
 
 def test_a_step_exchanges_the_targets_of_its_images_alone():
-    model = small.made(small.nat)
+    model = small.built(small.nat)
     before = model.targets.numpy()
     indices = np.array([3, 19, 7, 0, 12, 5])
     batch = Batch(small.BATCH.images[:6], None, tf.constant(indices))
     features = model.encoder(batch.images, training=True)["global"].numpy()
     features /= np.linalg.norm(features, axis=1, keepdims=True)
-    metrics = small.made(small.nat).train_step(batch)
+    metrics = small.built(small.nat).train_step(batch)
     model.train_step(batch)
     after = model.targets.numpy()
     others = np.setdiff1d(np.arange(20), indices)
@@ -64,11 +64,11 @@ def test_a_step_exchanges_the_targets_of_its_images_alone():
 
 
 def test_targets_are_state_and_no_weights_of_an_optimizer():
-    model = small.made(small.nat)
+    model = small.built(small.nat)
     assert any(v is model.targets for v in model.variables)
     assert not any(v is model.targets for v in model.trainable_variables)
 
 
 def test_images_without_their_rows_are_refused():
     with pytest.raises(ValueError, match="give Batch\\(images, indices=indices\\)"):
-        small.made(small.nat).train_step(small.BATCH.images)
+        small.built(small.nat).train_step(small.BATCH.images)

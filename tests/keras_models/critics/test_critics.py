@@ -28,7 +28,7 @@ def make_critic(local_shape, global_shape, units=6, temperature=0.0):
 
 
 def codes(projection, features):
-    """The projection's own outputs as [N, places, U]."""
+    """The projection's own outputs as [N, locations, U]."""
     out = projection(features, training=True).numpy()
     return out.reshape(out.shape[0], -1, out.shape[-1]).astype(np.float64)
 
@@ -73,7 +73,7 @@ def test_no_product_score_depends_on_its_own_image():
 
 @pytest.mark.parametrize("rest", [(), (3,), (3, 2)])
 @pytest.mark.parametrize("n", [2, 3, 5])
-def test_without_own_drops_the_diagonal_and_keeps_the_order(n, rest):
+def test_drop_positives_drops_the_diagonal_and_keeps_the_order(n, rest):
     scores = np.random.default_rng(0).normal(size=(n, n, *rest)).astype(np.float32)
     expected = np.array([np.delete(row, i, axis=0) for i, row in enumerate(scores)])
     np.testing.assert_array_equal(critics.drop_positives(tf.constant(scores)), expected)
@@ -167,9 +167,9 @@ def test_network_critics_score_each_pair_as_the_equations(critic, global_shape):
         ]
         return np.array(out)
 
-    def score(image, place, other, g):
+    def score(image, location, other, g):
         if critic.startswith("concat"):
-            local = maps[image].reshape(25, 3)[place]
+            local = maps[image].reshape(25, 3)[location]
         else:
             x = maps[image]
             for i, conv in enumerate(made.convs):
@@ -178,18 +178,18 @@ def test_network_critics_score_each_pair_as_the_equations(critic, global_shape):
             local = x.ravel()
         return network(np.concatenate([local, ours[other, g]]))
 
-    def close(found, expected):  # some scores nearly vanish, by sums of larger numbers
-        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6)
+    def close(result, expected):  # some scores nearly vanish, by sums of larger numbers
+        np.testing.assert_allclose(result, expected, rtol=1e-3, atol=1e-6)
 
     locations, globals_ = (25 if critic.startswith("concat") else 1), ours.shape[1]
     negatives = 2 if "two" in critic else 1
     assert scores.joint.shape == (5, locations, globals_)
     assert scores.product.shape == (5, negatives, locations, globals_)
-    for n, place, g in np.ndindex(5, locations, globals_):
-        close(scores.joint[n, place, g], score(n, place, n, g))
+    for n, location, g in np.ndindex(5, locations, globals_):
+        close(scores.joint[n, location, g], score(n, location, n, g))
         for k in range(negatives):
-            expected = score((n + k + 1) % 5, place, n, g)
-            close(scores.product[n, k, place, g], expected)
+            expected = score((n + k + 1) % 5, location, n, g)
+            close(scores.product[n, k, location, g], expected)
 
 
 @pytest.mark.parametrize("count", [1, 3, 4])
@@ -206,8 +206,10 @@ def test_sampled_negatives_are_among_all_others(count):
     for n in range(5):
         for k in range(count):
             other = (n + k + 1) % 5
-            place = other if other < n else other - 1
-            np.testing.assert_allclose(few.product[n, k], all_scores.product[n, place], atol=1e-5)
+            location = other if other < n else other - 1
+            np.testing.assert_allclose(
+                few.product[n, k], all_scores.product[n, location], atol=1e-5
+            )
 
 
 @pytest.mark.parametrize("count", [5, 6])
@@ -218,7 +220,7 @@ def test_more_negatives_than_other_images_raises(count):
         critic(tf.zeros([5, 2, 2, 3]), tf.zeros([5, 5]))
 
 
-def test_following_goes_on_with_the_next_replica(two_replicas):
+def test_shifted_negatives_continue_with_the_next_replica(two_replicas):
     features = tf.reshape(tf.range(12.0), [6, 2])
     halves = two_replicas.experimental_distribute_values_from_function(
         lambda context: tf.split(features, 2)[context.replica_id_in_sync_group]
@@ -230,8 +232,8 @@ def test_following_goes_on_with_the_next_replica(two_replicas):
         return [two_replicas.experimental_local_results(row) for row in rows]
 
     on_one = critics.shifted_negatives(features, 2)
-    for found, expected in zip(on_replicas(halves), on_one, strict=True):
-        np.testing.assert_array_equal(np.concatenate(found), expected)
+    for result, expected in zip(on_replicas(halves), on_one, strict=True):
+        np.testing.assert_array_equal(np.concatenate(result), expected)
     np.testing.assert_array_equal(on_one[1], np.roll(features, -2, axis=0))
 
 
@@ -258,11 +260,11 @@ def test_scores_at_a_temperature_are_correlations_over_it():
     maps, vectors = random_features((5, 5, 5, 3)), random_features((5, 7))
     scores = critic(maps, vectors)
     # The codes before layer norm do not know of a temperature.
-    places = plain_codes(critic.project_local, np.reshape(maps, (5, 25, 3)))
+    local_codes = plain_codes(critic.project_local, np.reshape(maps, (5, 25, 3)))
     codes = plain_codes(critic.project_global, np.array(vectors))
-    for i, place in np.ndindex(5, 25):
-        expected = np.corrcoef(places[i, place], codes[i])[0, 1] / 0.5
-        np.testing.assert_allclose(scores.joint[i, place, 0], expected, rtol=1e-3, atol=1e-4)
+    for i, location in np.ndindex(5, 25):
+        expected = np.corrcoef(local_codes[i, location], codes[i])[0, 1] / 0.5
+        np.testing.assert_allclose(scores.joint[i, location, 0], expected, rtol=1e-3, atol=1e-4)
     learned_scale = len(get_built("dot").trainable_variables)
     assert len(critic.trainable_variables) == learned_scale - 4  # γ and β of both sides
 
@@ -431,8 +433,8 @@ def test_projection_norms(projection_class):
 
 
 @BOTH
-def test_projection_treats_a_map_as_its_places(projection_class):
-    """A 1x1 convolution: the same as the dense layers on each place."""
+def test_projection_treats_a_map_as_its_locations(projection_class):
+    """A 1x1 convolution: equal to the dense layers at each location."""
     projection, of_places = projection_class(6), projection_class(6)
     projection.build((None, 2, 2, 4))
     of_places.build((None, 4))

@@ -35,20 +35,20 @@ def test_count_and_index(two_replicas):
     np.testing.assert_array_equal(run(two_replicas, both, tf.zeros([2])), [[2, 0], [2, 1]])
 
 
-def test_stack_is_in_the_replicas_order_on_every_replica(two_replicas):
+def test_all_gather_is_in_the_replicas_order_on_every_replica(two_replicas):
     batch = tf.constant([[1.5, -2.0], [3.0, 1e30]])
     for stacked in run(two_replicas, replicas.all_gather, batch):
         np.testing.assert_array_equal(stacked, batch[:, tf.newaxis])
 
 
-def test_stack_gathers_the_gradients_of_all_replicas(two_replicas):
+def test_all_gather_adds_up_the_gradients_of_all_replicas(two_replicas):
     weights = tf.constant([[1.0, 10.0], [100.0, 1000.0]])  # [reader, source]
 
     def gradient(x):
         with tf.GradientTape() as tape:
             tape.watch(x)
-            everywhere = replicas.all_gather(x)[:, 0]
-            value = tf.reduce_sum(weights[replicas.index()] * everywhere**2)
+            gathered = replicas.all_gather(x)[:, 0]
+            value = tf.reduce_sum(weights[replicas.index()] * gathered**2)
         return tape.gradient(value, x)
 
     # Replica 0's x = 1 is read with weights 1 and 100, replica 1's x = 2 with 10 and 1000.

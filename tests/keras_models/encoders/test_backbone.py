@@ -178,12 +178,12 @@ def narrow_net(image_size, pooling):
 
 @pytest.mark.parametrize("pooling", [keras.layers.GlobalAveragePooling2D(keepdims=True), mean])
 @pytest.mark.parametrize(("image_size", "weights"), [(16, 2 * 2 * 4 * 4 + 4 * 4), (32, 0)])
-def test_weights_that_are_cut_off_are_counted_but_for_a_classifiers(image_size, weights, pooling):
+def test_unused_weights_are_counted_except_a_classifiers(image_size, weights, pooling):
     assert BackboneEncoder(narrow_net(image_size, pooling)).unused_weights == weights
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int32"])
-def test_a_backbone_of_whole_numbers_gets_rounded_pixels(dtype):
+def test_a_backbone_with_integer_inputs_gets_rounded_pixels(dtype):
     net = of_dtype(dtype)
     with pytest.raises(ValueError, match=rf"whole takes whole numbers \({dtype}\).*0..255"):
         BackboneEncoder(net)
@@ -196,7 +196,7 @@ def test_a_backbone_of_whole_numbers_gets_rounded_pixels(dtype):
     np.testing.assert_allclose(encoder(images)["conv"], net(pixels.astype(dtype)), rtol=1e-5)
 
 
-def test_a_backbone_that_stands_still_computes_as_in_inference():
+def test_a_frozen_backbone_computes_as_in_inference():
     images = keras.Input(SHAPE)
     x = keras.layers.SpectralNormalization(keras.layers.Conv2D(4, 3, 2), name="normed")(images)
     encoder = built(keras.Model(images, keras.layers.Dropout(0.5)(x)))
@@ -376,7 +376,7 @@ def flat():
 
 
 @pytest.mark.parametrize(
-    ("make", "settings", "says"),
+    ("make", "settings", "message"),
     [
         (lambda: Subclassed(name="mine"), {}, "mine is no functional Keras model"),
         (two_inputs, {}, r"two takes inputs of shape \(None, 16, 16, 3\), \(None"),
@@ -406,8 +406,8 @@ def flat():
         (lambda: named("a.b c:1"), {}, "TensorFlow takes no layer of the name 'a.b c:1'"),
     ],
 )
-def test_what_does_not_fit_is_refused_by_name(make, settings, says):
-    with pytest.raises(ValueError, match=says):
+def test_what_does_not_fit_is_refused_by_name(make, settings, message):
+    with pytest.raises(ValueError, match=message):
         BackboneEncoder(make(), **settings)
 
 

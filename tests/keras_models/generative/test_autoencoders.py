@@ -13,10 +13,10 @@ from keras_models.nn.decoders import Decoder
 
 
 def test_autoencoder_minimises_the_squared_error_of_the_pixels():
-    model = small.made(small.autoencoder)
+    model = small.built(small.autoencoder)
     codes = model.encoder(small.IMAGES, training=True)["global"]
     wrong = model.decoder(codes, training=True) - small.IMAGES
-    loss = small.made(small.autoencoder).train_step(small.BATCH.images)["loss"]
+    loss = small.built(small.autoencoder).train_step(small.BATCH.images)["loss"]
     np.testing.assert_allclose(loss, np.mean(np.square(wrong)), rtol=1e-5)
 
 
@@ -26,7 +26,7 @@ def test_vae_maximises_the_evidence_lower_bound():
     def make(encoder):
         return small.vae(encoder, kl_weight=4.0)
 
-    model = small.made(make)
+    model = small.built(make)
     endpoints = model.encoder(small.IMAGES, training=True)
     mean = np.float64(endpoints["global"])
     log_variance = np.float64(model.log_variance(endpoints["fc"]))
@@ -37,7 +37,7 @@ def test_vae_maximises_the_evidence_lower_bound():
     wrong = np.float64(model.decoder(codes, training=True)) - small.IMAGES
     likelihood = -0.5 * np.sum(wrong**2 + np.log(2 * np.pi), axis=(1, 2, 3))
 
-    metrics = small.made(make).train_step(small.BATCH.images)
+    metrics = small.built(make).train_step(small.BATCH.images)
     np.testing.assert_allclose(metrics["kl_divergence"], divergence.mean(), rtol=1e-4)
     np.testing.assert_allclose(metrics["log_likelihood"], likelihood.mean(), rtol=1e-4)
     expected = np.mean(4.0 * divergence - likelihood)
@@ -45,7 +45,7 @@ def test_vae_maximises_the_evidence_lower_bound():
 
 
 def test_posterior_is_around_the_global_feature():
-    model = small.made(small.vae)
+    model = small.built(small.vae)
     endpoints = model.encoder(small.IMAGES)
     posterior = model.posterior(endpoints)
     np.testing.assert_array_equal(posterior.mean(), endpoints["global"])
@@ -55,7 +55,7 @@ def test_posterior_is_around_the_global_feature():
 
 @pytest.mark.parametrize("prior", ["uniform", pytest.param("gaussian", marks=pytest.mark.slow)])
 def test_aae_decodes_what_it_matches_with_the_prior(prior):
-    model = small.made(lambda encoder: small.aae(encoder, prior=prior))
+    model = small.built(lambda encoder: small.aae(encoder, prior=prior))
     seen = []
     matching_call, decode = model.matching.discriminator.call, model.decoder.call
     model.matching.discriminator.call = lambda x: seen.append(x) or matching_call(x)
@@ -74,7 +74,7 @@ def test_aae_decodes_what_it_matches_with_the_prior(prior):
 
 @pytest.mark.slow
 def test_the_discriminator_of_aae_has_its_own_optimizer():
-    model = small.made(small.aae)
+    model = small.built(small.aae)
     owned = {id(v) for v in model.adversary_variables}
     assert owned == {id(v) for v in model.matching.discriminator.trainable_variables}
     assert owned.isdisjoint(id(v) for v in model.main_variables)
@@ -82,9 +82,9 @@ def test_the_discriminator_of_aae_has_its_own_optimizer():
 
 def test_settings_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="--gamma"):
-        small.made(lambda encoder: small.aae(encoder, weight=0.0))
+        small.built(lambda encoder: small.aae(encoder, weight=0.0))
     with pytest.raises(ValueError, match="the decoder makes \\(16, 16, 1\\)"):
-        small.made(lambda encoder: Autoencoder(encoder, Decoder((16, 16, 1), 5, (8, 4))))
+        small.built(lambda encoder: Autoencoder(encoder, Decoder((16, 16, 1), 5, (8, 4))))
     several = StridedCropsNet((8, 8, 1), (4, 2), ((4, 3, 1, 1),), ((5, 2, 1, 0),), latent_dim=0)
     model = small.autoencoder(several)
     with pytest.raises(ValueError, match="one global feature an image; this encoder has 2x2"):

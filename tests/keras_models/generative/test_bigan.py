@@ -14,25 +14,25 @@ def pairs(model):
 
 
 def test_the_discriminator_sees_images_with_their_codes_and_codes_with_their_images():
-    model = small.made(small.bigan)
+    model = small.built(small.bigan)
     seen = []
     call = model.discriminator.call
     model.discriminator.call = lambda pair: seen.append(pair) or call(pair)
     model.train_step(small.BATCH)
-    encoded, generated = pairs(small.made(small.bigan))
+    encoded, generated = pairs(small.built(small.bigan))
     assert len(seen) == 4  # both kinds for each player
-    for found, expected in zip(seen, (encoded, generated, generated, encoded), strict=True):
-        for part, wanted in zip(found, expected, strict=True):
+    for result, expected in zip(seen, (encoded, generated, generated, encoded), strict=True):
+        for part, wanted in zip(result, expected, strict=True):
             np.testing.assert_allclose(part, wanted, atol=1e-5)
 
 
 def test_losses_are_those_of_two_players():
-    model = small.made(lambda encoder: small.bigan(encoder, penalty=0.0))
+    model = small.built(lambda encoder: small.bigan(encoder, penalty=0.0))
     encoded, generated = pairs(model)
     p_encoded, p_generated = (
         1 / (1 + np.exp(-np.float64(model.discriminator(pair)))) for pair in (encoded, generated)
     )
-    metrics = small.made(lambda encoder: small.bigan(encoder, penalty=0.0)).train_step(small.BATCH)
+    metrics = small.built(lambda encoder: small.bigan(encoder, penalty=0.0)).train_step(small.BATCH)
     value = np.mean(np.log(p_encoded)) + np.mean(np.log(1 - p_generated))
     np.testing.assert_allclose(metrics["pair_divergence"], value, rtol=1e-4)
     exchanged = np.mean(np.log(1 - p_encoded)) + np.mean(np.log(p_generated))
@@ -44,7 +44,7 @@ def test_each_player_moves_its_own_weights_the_other_way():
     """The discriminator alone raises the divergence, encoder and generator alone lower it."""
 
     def after_a_step(**rates):
-        model = small.made(lambda encoder: small.bigan(encoder, penalty=0.0), **small.sgd(0.0))
+        model = small.built(lambda encoder: small.bigan(encoder, penalty=0.0), **small.sgd(0.0))
         model.optimizer.learning_rate = rates.get("makers", 0.0)
         model.adversary_optimizer.learning_rate = rates.get("discriminator", 0.0)
         before = [v.numpy() for v in (*model.main_variables, *model.adversary_variables)]
@@ -66,7 +66,7 @@ def test_each_player_moves_its_own_weights_the_other_way():
 
 def test_gradient_penalty_is_of_image_and_code():
     """Of a discriminator that is linear, the gradient is known."""
-    model = small.made(small.bigan)
+    model = small.built(small.bigan)
     model.discriminator.call = lambda pair: (
         3.0 * pair[0][:, 0, 0, 0] + 4.0 * tf.cast(pair[1], tf.float32)[:, 0]
     )
@@ -75,7 +75,7 @@ def test_gradient_penalty_is_of_image_and_code():
 
 
 def test_the_discriminator_scores_pairs_and_not_images_alone():
-    model = small.made(small.bigan)
+    model = small.built(small.bigan)
     codes = np.random.default_rng(0).uniform(size=(16, 5)).astype(np.float32)
     scores = model.discriminator((small.IMAGES, codes))
     assert scores.shape == (16,)
@@ -89,7 +89,7 @@ def test_it_learns_codes_that_decode_to_their_images():
     shade = np.where(np.arange(64) % 2, 0.9, -0.9)
     noise = np.random.default_rng(0).normal(0, 0.02, (64, 8, 8, 1))
     images = tf.constant(shade[:, None, None, None] + noise, tf.float32)
-    model = small.made(small.bigan, learning_rate=2e-3)
+    model = small.built(small.bigan, learning_rate=2e-3)
     small.losses(model, 400, images)
     codes = model.prior.to_support(model.encoder(images)["global"])
     again = np.mean(model.generator(codes), axis=(1, 2, 3))

@@ -72,7 +72,7 @@ def test_at_least_one_row_ahead():
 
 def test_an_encoder_without_a_feature_for_each_crop_is_refused():
     with pytest.raises(ValueError, match="take --encoder=crops32x32"):
-        small.made(CPC)
+        small.built(CPC)
 
 
 def test_the_recurrent_cell_is_the_equations():
