@@ -15,8 +15,10 @@ def pytest_tests(deps, data = []):
             size = "medium",
             srcs = [
                 file,
+                "//tests:backbone_nets.py",
                 "//tests:chromium.py",
                 "//tests:conftest.py",
+                "//tests:estimator_equations.py",
                 "//tests:fault_runs.py",
                 "//tests:fake_row.py",
                 "//tests:fuzzing.py",
@@ -30,6 +32,7 @@ def pytest_tests(deps, data = []):
                 "//tests:small_backbone.py",
                 "//tests:small_baseline.py",
                 "//tests:small_export.py",
+                "//tests:small_infomax.py",
             ],
             args = ["$(location {})".format(file)],
             data = [file, "//:pyproject.toml"] + data,
