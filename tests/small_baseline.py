@@ -155,7 +155,7 @@ def losses(model, steps, batch=BATCH):
 
 
 def sgd(rate=0.05):
-    """Arguments of `made`: Adam would hide a gradient that is off by a factor."""
+    """Arguments of `built`: Adam would hide a gradient that is off by a factor."""
     return {
         "optimizer": keras.optimizers.SGD(rate),
         "adversary_optimizer": keras.optimizers.SGD(rate),

@@ -56,8 +56,8 @@ class FastProjection(reference.Projection):
             codes += tf.cast(self.norm.beta, tf.float32)
         return codes
 
-    def local_codes(self, features, training=False) -> LocalCodes:
-        """Local features [N, L, C] -> codes that are scored with `global_codes`."""
+    def to_local_codes(self, features, training=False) -> LocalCodes:
+        """Local features [N, L, C] -> codes to be scored with those of `to_global_codes`."""
         features = tf.cast(features, self.compute_dtype)
         hidden = self._hidden(features, training)
         if self.layer_norm:
@@ -66,8 +66,8 @@ class FastProjection(reference.Projection):
         # Without layer norm everything after the ReLU is linear and acts on the global codes.
         return LocalCodes((tf.cast(hidden, tf.float32), tf.cast(features, tf.float32)), None)
 
-    def global_codes(self, codes) -> GlobalCodes:
-        """Projected global features, float32 [N, G, U] -> codes scored with `local_codes`."""
+    def to_global_codes(self, codes) -> GlobalCodes:
+        """Projected globals, float32 [N, G, U] -> codes to be scored with `to_local_codes`."""
         if self.norm and self.affine:
             scaled = codes * tf.cast(self.norm.gamma, tf.float32)
             offset = tf.linalg.matvec(codes, tf.cast(self.norm.beta, tf.float32))
@@ -172,8 +172,10 @@ class FastDotProductCritic(reference.DotProductCritic):
 
     def call(self, local_features, global_features, training=False) -> PairScores | ChunkedScores:
         """Scores joint and product pairs; arguments and errors as the reference."""
-        local_codes = self.project_local.local_codes(self.locations(local_features), training)
-        global_codes = self.project_local.global_codes(self.global_codes(global_features, training))
+        local_codes = self.project_local.to_local_codes(self.locations(local_features), training)
+        global_codes = self.project_local.to_global_codes(
+            self.global_codes(global_features, training)
+        )
         joint = paired_scores(local_codes, global_codes)
         if self.negatives:
             return PairScores(joint, self._sampled_scores(local_codes, global_codes))

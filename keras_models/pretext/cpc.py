@@ -95,10 +95,11 @@ class CPC(EncoderModel):
 
 
 def _gru_cell(units: int, name: str) -> keras.layers.GRUCell:
-    """A GRU cell as in the paper by Cho et al., initialised uniformly in ±1/√fan_in.
+    """A GRU cell as in Cho et al. 2014, with weights uniform in ±1/√fan_in.
 
-    Inputs and state, `units` numbers each, enter one dense layer of both gates and another of the
-    candidate, so the fan-in is 2·units and two kernels of that many rows are drawn.
+    The gates and the candidate are dense layers on the concatenated inputs and state, `units`
+    numbers each. The fan-in is therefore 2·units; the upper halves of their kernels are the cell's
+    kernel, the lower halves its recurrent kernel.
     """
     gates, candidate = layers.fan_in_kernel(), layers.fan_in_kernel()
 
@@ -117,7 +118,7 @@ def _gru_cell(units: int, name: str) -> keras.layers.GRUCell:
         recurrent_initializer=lambda shape, dtype=None: kernels(dtype)[units:],
         bias_initializer=bias,
         reset_after=False,
-        seed=0,  # of dropout, which the cell does not use
+        seed=0,  # for dropout, which the cell does not have
         name=name,
     )
 
