@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from keras_models import encoders
+from keras_models.encoders.blocks import POOL, POOL_STRIDE
 from keras_models.encoders.convnet import ConvNet
-from keras_models.encoders.stages import POOL, POOL_STRIDE
 
 
 class Product(NamedTuple):

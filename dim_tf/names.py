@@ -24,7 +24,7 @@ ENCODERS = (
     "residual64x64_wide",
 )
 ESTIMATORS = ("jsd", "infonce", "dv", "nwj", "gan", "rkl", "hellinger", "chi2", "w1")
-# Those of keras_models.encoders.backbone.
+# Those of keras_models.encoders.input_scaling and .backbone.
 INPUT_SCALINGS = ("-1..1", "0..1", "0..255", "torch", "caffe")
 ENCODER_HEADS = ("linear", "mlp")
 BATCH_NORM = ("train", "frozen")

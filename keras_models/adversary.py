@@ -1,4 +1,4 @@
-"""The game of prior matching: a discriminator against the network that gives fake samples.
+"""The two-player game of prior matching: a discriminator against a generator of fake samples.
 
 The same two losses match encoded features with a prior (Hjelm et al. 2019, section 3.3) and
 generated images with real ones (its appendix).
@@ -12,14 +12,14 @@ from keras_models.estimators import Estimator
 
 
 class AdversarialLosses(NamedTuple):
-    """Losses of both players, and the adversary's parts.
+    """Losses of both players, and the parts of the adversary's.
 
     Attributes:
-        generator_loss: float32 scalar, of the network that gives the fake samples.
+        generator_loss: float32 scalar, loss of the network that makes the fake samples.
         adversary_loss: float32 scalar, penalty - divergence; its gradient does not reach the
             samples.
         divergence: float32 scalar, the discriminator's estimate.
-        penalty: float32 scalar, of the discriminator's gradient.
+        penalty: float32 scalar, penalty on the discriminator's gradient.
     """
 
     generator_loss: tf.Tensor
@@ -40,11 +40,11 @@ def losses(
     Args:
         discriminator: [N, ...] -> float32 [N].
         real: float32 [N, ...], or a tuple of such.
-        fake: Like `real`; the generator loss reaches the network that gives them.
+        fake: Like `real`; the generator loss reaches the network that makes them.
         estimator: Of the divergence; real samples are the joint and fake ones the product.
         weight: λ of the gradient penalty.
-        both_learn: Whether the network that gives the real samples is trained too, by
-            -E[joint(-D(real))] (BiGAN); for the estimators "gan" and "jsd", whose sides can be
+        both_learn: Whether the network that makes the real samples is trained too, by
+            -E[joint(-D(real))] (BiGAN); only for the estimators "gan" and "jsd", whose sides can be
             exchanged.
 
     Raises:

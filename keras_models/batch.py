@@ -1,16 +1,11 @@
-"""What a step of training or evaluation is given, and the checks of it."""
+"""The input of a training or evaluation step, and the checks that a step can make of it."""
 
-import itertools
-import math
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
 from keras_models.distribute import replicas
 
-EDGE = 1.01  # of [-1, 1], with room for rounding in bfloat16
 TOO_FEW = (
     "a batch does not give each replica and each micro-batch the same number of images, at least "
     "2: batch norm, and an objective against other images, need two. Give another batch_size, or "
@@ -19,40 +14,40 @@ TOO_FEW = (
 
 
 class Batch(NamedTuple):
-    """What a training step is given; on replicas, this one's part of it.
+    """The input of a training step; on replicas, this replica's part of it.
 
     Attributes:
         images: float32 [N, H, W, C] in [-1, 1].
-        labels: int64 [N], or [N, A] of attributes; None where nobody asked for them.
-        rows: int64 [N], each image's row among the training images; None likewise.
+        labels: int64 [N], or [N, A] for attributes; None if the objective needs none.
+        indices: int64 [N], each image's index among the training images; None likewise.
     """
 
     images: tf.Tensor
     labels: tf.Tensor | None = None
-    rows: tf.Tensor | None = None
+    indices: tf.Tensor | None = None
 
     @classmethod
-    def of(cls, data: Any) -> "Batch":
-        """From what Keras hands to a step: images, or a tuple of a batch's first parts.
+    def from_data(cls, data: Any) -> "Batch":
+        """The batch in what Keras passes to a step: images, or a tuple of a batch's first fields.
 
         Raises:
-            ValueError: it is something else.
+            ValueError: `data` is neither.
         """
         if isinstance(data, tuple | list) and len(data) == 1:
-            return cls.of(data[0])
+            return cls.from_data(data[0])
         if isinstance(data, dict) or (isinstance(data, tuple | list) and not 1 <= len(data) <= 3):
             raise ValueError(
                 f"a batch is a {type(data).__name__} of {len(data)}; expected images, "
-                "(images, labels), or a Batch of images, labels and rows"
+                "(images, labels), or a Batch of images, labels and indices"
             )
         return cls(*data) if isinstance(data, tuple | list) else cls(data)
 
 
 def as_float32(images: Any, image_shape: tuple[int, int, int]) -> tf.Tensor:
-    """The images, of the dtype that is trained on.
+    """Casts images to float32.
 
     Raises:
-        ValueError: they are no floating-point images of that shape.
+        ValueError: The images are not floating-point, or have another shape than [N, *image_shape].
     """
     dtype = tf.as_dtype(images.dtype)
     if not dtype.is_floating:
@@ -68,97 +63,16 @@ def as_float32(images: Any, image_shape: tuple[int, int, int]) -> tf.Tensor:
     return tf.cast(images, tf.float32)
 
 
-def check_range(images: Any) -> None:
-    """Raises ValueError where images [N, H, W, C] are not in [-1, 1]; looks at the values."""
-    low, high = (float(bound(images)) for bound in (np.min, np.max))
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise ValueError("the images hold NaN or infinite numbers; expected [-1, 1]")
-    if low < -EDGE or high > EDGE:
-        bytes_ = low >= 0 and high <= 255
-        remedy = ": give images / 127.5 - 1" if bytes_ else ""
-        raise ValueError(f"the images reach from {low:g} to {high:g}; expected [-1, 1]{remedy}")
-
-
-def first_batch(data: Any, batch_size: int) -> tuple[Any, Any]:
-    """What the first step will see, and the data with nothing missing.
+def assert_enough_images(batch: Batch, parts: int, compiled: bool) -> Batch:
+    """The batch, with an assertion that each replica and micro-batch gets enough images.
 
     Args:
-        data: the `x` of Keras' `fit`.
-        batch_size: of data that have no batches.
-
-    Returns:
-        The batch, or None where it cannot be looked at (on other workers), and data like `data`.
-    """
-    if isinstance(data, Batch | tuple | list):
-        parts = [None if part is None else part[:batch_size] for part in data]
-        return (Batch(*parts) if isinstance(data, Batch) else tuple(parts)), data
-    if isinstance(data, tf.data.Dataset | tf.distribute.DistributedDataset):
-        first = next(iter(data), None)
-        return first, data
-    if isinstance(data, Iterator):
-        first = next(data, None)
-        whole = itertools.chain([] if first is None else [first], data)
-        return first, (batch for batch in whole)  # Keras knows generators only
-    if hasattr(data, "shape"):
-        return data[:batch_size], data
-    if hasattr(data, "__getitem__") and hasattr(data, "__len__"):  # PyDataset
-        return data[0], data
-    return None, data
-
-
-def checked(data: Any, image_shape: tuple[int, int, int]) -> list[Batch]:
-    """The batches of all replicas here, from a batch of `first_batch`.
+        batch: Batch of this replica.
+        parts: Number of micro-batches.
+        compiled: Whether XLA compiles the step, which drops assertions.
 
     Raises:
-        ValueError: the images are not what is expected.
-    """
-    batches = [Batch.of(part) for part in _of_replicas(data)]
-    for batch in batches:
-        images = as_float32(_array(batch.images), image_shape)
-        if images.shape[0]:
-            check_range(images.numpy())
-    return batches
-
-
-def _of_replicas(batch):
-    """The batch of each replica here: one, or the parts of a distributed one."""
-    leaves = tf.nest.flatten(batch)
-    local = [getattr(x, "values", None) for x in leaves]
-    if not any(isinstance(x, tf.distribute.DistributedValues) for x in leaves):
-        return [batch]
-    return [tf.nest.pack_sequence_as(batch, parts) for parts in zip(*local, strict=True)]
-
-
-def _array(images):
-    return images if hasattr(images, "dtype") else np.asarray(images)
-
-
-def check_sizes(images: int, batch_size: int, parts: int) -> None:
-    """Raises ValueError where images in memory leave a batch that cannot be trained on.
-
-    Args:
-        images: how many there are.
-        batch_size: of each step but the last.
-        parts: replicas times micro-batches, among which a batch is shared out.
-    """
-    last = images % batch_size
-    for size in (min(images, batch_size), last):
-        if size and (size % parts or size < 2 * parts):
-            raise ValueError(
-                f"{images} images in batches of {batch_size} make one of {size}, but {TOO_FEW}"
-            )
-
-
-def with_enough_images(batch: Batch, parts: int, compiled: bool) -> Batch:
-    """The batch; a step on it fails where replicas or micro-batches do not get enough images.
-
-    Args:
-        batch: of this replica.
-        parts: micro-batches.
-        compiled: whether XLA compiles the step, which then cannot fail by this.
-
-    Raises:
-        ValueError: the number of images is known already.
+        ValueError: The number of images is known, and wrong.
     """
     count = batch.images.shape[0]
     if count is not None:
@@ -167,10 +81,10 @@ def with_enough_images(batch: Batch, parts: int, compiled: bool) -> Batch:
         return batch
     if compiled:
         return batch
-    here = tf.shape(batch.images)[0]
-    enough = tf.logical_and(here >= 2 * parts, here % parts == 0)
+    size = tf.shape(batch.images)[0]
+    enough = tf.logical_and(size >= 2 * parts, size % parts == 0)
     if replicas.count() > 1:
-        number = tf.cast(here, tf.float32)
+        number = tf.cast(size, tf.float32)
         enough = tf.logical_and(enough, tf.equal(replicas.mean(number), number))
     with tf.control_dependencies([tf.debugging.Assert(enough, [TOO_FEW])]):
         return batch._replace(images=tf.identity(batch.images))

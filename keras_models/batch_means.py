@@ -1,15 +1,15 @@
-"""The metrics of an evaluation: the mean over its images of what each batch gives."""
+"""The metrics of an evaluation: means over its images of each batch's metrics."""
 
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
-IMAGES = "images of the batch"  # the entry of a step's metrics with their number
+BATCH_SIZE = "images of the batch"  # key of a step's metrics: the number of its images
 
 
 class BatchMeans:
-    """Means that go on from batch to batch until they are reset."""
+    """Running means over batches, until they are reset."""
 
     def __init__(self):
         self.reset()
@@ -19,37 +19,37 @@ class BatchMeans:
         self._sums: dict[str, Any] = {}
         self._images: Any = 0.0
 
-    def after(self, metrics: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """The means after one more batch.
+    def update(self, metrics: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Adds a batch and returns the means.
 
         Args:
-            metrics: of that batch, with its number of images as `IMAGES`.
+            metrics: Metrics of the batch, with its number of images as `BATCH_SIZE`.
         """
-        images = metrics[IMAGES]
+        images = metrics[BATCH_SIZE]
         self._images = self._images + images
         for name, value in metrics.items():
-            if name != IMAGES:
+            if name != BATCH_SIZE:
                 self._sums[name] = self._sums.get(name, 0.0) + value * images
         return {name: total / self._images for name, total in self._sums.items()}
 
-    def of(self, function: Callable, steps: int) -> Callable:
-        """Keras' test function, giving the means after it.
+    def averaged(self, function: Callable, steps: int) -> Callable:
+        """A test function for Keras that returns the running means.
 
         Args:
-            function: iterator -> the metrics of the next batch.
-            steps: how many batches one call takes.
+            function: Iterator -> the metrics of the next batch.
+            steps: Batches per call.
         """
 
-        def averaged(iterator):
+        def test_function(iterator):
             means = {}
             several = isinstance(iterator, tf.data.Iterator | tf.distribute.DistributedIterator)
             for _ in range(steps if several else 1):
                 try:
-                    means = self.after(function(iterator))
+                    means = self.update(function(iterator))
                 except (StopIteration, tf.errors.OutOfRangeError):
                     if not means:
                         raise
                     break
             return means
 
-        return averaged
+        return test_function

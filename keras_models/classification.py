@@ -1,20 +1,20 @@
-"""Labels told from logits: of one class an image, or of attributes."""
+"""Losses and accuracy of predicted labels: one class per image, or several attributes."""
 
 import tensorflow as tf
 
 
-def losses_and_hits(
+def losses_and_correct(
     logits: tf.Tensor, labels: tf.Tensor, multi_label: bool
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The cross-entropy of each label, and whether it is told right.
+    """The cross-entropy of each label, and whether its prediction is correct.
 
     Args:
         logits: float32 [N, C], of classes or of attributes.
-        labels: int [N], or [N, C] of attributes, of which those above 0 are there.
-        multi_label: whether they are attributes.
+        labels: Classes, int [N]; or attributes, int [N, C], present where above 0.
+        multi_label: Whether the labels are attributes.
 
     Returns:
-        float32 and bool, [N] or [N, C] of attributes.
+        Losses (float32) and correctness (bool): [N], or [N, C] for attributes.
     """
     if multi_label:
         truth = labels > 0

@@ -1,16 +1,16 @@
-"""Which arguments of Keras' `compile` and of its optimizers a model with its own step can obey."""
+"""Checks of `compile`'s arguments: which of them a model with its own training step supports."""
 
 from typing import Any
 
 import keras
 
-_OF_A_LOSS = ("loss", "loss_weights", "metrics", "weighted_metrics")
+_LOSS_ARGUMENTS = ("loss", "loss_weights", "metrics", "weighted_metrics")
 _CLIPPING = ("clipnorm", "global_clipnorm", "clipvalue")
 
 
 def check_arguments(model: str, arguments: dict[str, Any]) -> None:
-    """Raises ValueError at arguments of `compile` that are about labels and predictions."""
-    for name in _OF_A_LOSS:
+    """Raises ValueError if arguments of `compile` are about labels and predictions."""
+    for name in _LOSS_ARGUMENTS:
         if arguments.get(name) is not None:
             raise ValueError(
                 f"compile({name}=...): {model} has an objective of its own, with its own metrics; "
@@ -19,7 +19,7 @@ def check_arguments(model: str, arguments: dict[str, Any]) -> None:
 
 
 def check_weights(model: str, **weights: Any) -> None:
-    """Raises ValueError at weights of examples or classes."""
+    """Raises ValueError if there are weights of examples or classes."""
     for name, value in weights.items():
         if value is not None:
             raise ValueError(
@@ -29,7 +29,7 @@ def check_weights(model: str, **weights: Any) -> None:
 
 
 def check_learning_rate(learning_rate: Any) -> None:
-    """Raises ValueError at the name of an optimizer, which is Keras' first argument."""
+    """Raises ValueError if the learning rate is an optimizer, Keras' first argument."""
     if isinstance(learning_rate, str | keras.optimizers.Optimizer):
         raise ValueError(
             f"compile({learning_rate!r}): the first argument is the learning rate; give "
@@ -38,12 +38,12 @@ def check_learning_rate(learning_rate: Any) -> None:
 
 
 def check_optimizers(main, adversary, replicas: int) -> None:
-    """Raises ValueError at optimizers that would not do what they say.
+    """Raises ValueError if optimizers would not work as configured.
 
     Args:
-        main: of all but the adversary's variables.
-        adversary: of those.
-        replicas: how many train together.
+        main: Optimizer of all but the adversary's variables.
+        adversary: Optimizer of the adversary's variables.
+        replicas: Number of replicas that train together.
     """
     if main is adversary:
         raise ValueError("optimizer and adversary_optimizer are one object; make two of them")
@@ -66,18 +66,18 @@ def check_optimizers(main, adversary, replicas: int) -> None:
 def check_backbone(
     has_backbone: bool, frozen_steps: int, steps_per_execution: int, scale: float, optimizer
 ) -> None:
-    """Raises ValueError at what is asked of a backbone and cannot be done.
+    """Raises ValueError if settings of a backbone cannot be applied.
 
     Args:
-        has_backbone: whether the encoder has one.
-        frozen_steps: for which it stands still.
-        steps_per_execution: of `compile`.
-        scale: of its learning rate.
-        optimizer: that is given; None: the default.
+        has_backbone: Whether the encoder has a backbone.
+        frozen_steps: Number of first steps in which it is frozen.
+        steps_per_execution: Argument of `compile`.
+        scale: Factor of its learning rate.
+        optimizer: Main optimizer; None: the default.
     """
-    for name, asked in (("frozen_steps", frozen_steps), ("backbone_learning_rate_scale", scale)):
-        if asked < 0:
-            raise ValueError(f"{name}={asked}; expected at least 0")
+    for name, value in (("frozen_steps", frozen_steps), ("backbone_learning_rate_scale", scale)):
+        if value < 0:
+            raise ValueError(f"{name}={value}; expected at least 0")
     if (frozen_steps or scale != 1) and not has_backbone:
         raise ValueError(
             "frozen_steps and backbone_learning_rate_scale are of an encoder with a backbone, as "
@@ -94,8 +94,8 @@ def check_backbone(
         )
 
 
-def scaled(optimizer, name: str):
-    """The optimizer with dynamic loss scaling around it, as Keras makes it for float16."""
+def with_loss_scaling(optimizer, name: str):
+    """Wraps an optimizer in dynamic loss scaling, as Keras does for float16."""
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return optimizer
     return keras.optimizers.LossScaleOptimizer(optimizer, name=name)

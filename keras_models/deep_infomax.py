@@ -1,4 +1,4 @@
-"""Deep InfoMax: an encoder and the terms that hold features of one view or two together."""
+"""Deep InfoMax: an encoder and terms that compare features of one view or of two."""
 
 import keras
 import tensorflow as tf
@@ -30,13 +30,13 @@ class DeepInfoMax(EncoderModel):
         terms: Of `keras_models.terms`.
         views: Makes the context's and the query's images; by default both are the images.
         symmetric: With two views, average each term over both directions: query from the second
-            view and context from the first, and the reverse; both draw the same noise. False: the
-            first direction only. Of no effect with one view.
+            view and context from the first, and the reverse, with the same noise. False: the first
+            direction only. It has no effect with one view.
         seed: Seed of the random numbers drawn in training.
 
     Raises:
-        ValueError: No term, or two of one name; a term that reads an endpoint that the encoder
-            lacks; with one view, a term that compares two, or a feature with itself;
+        ValueError: No term, or two of the same name; a term reads an endpoint that the encoder
+            lacks; with one view, a term compares two views, or an endpoint with itself;
             symmetric=True with occluded augmentations, since only the query's view is occluded.
     """
 
@@ -94,13 +94,13 @@ class DeepInfoMax(EncoderModel):
         return [v for term in self.terms for v in term.adversary_variables]
 
     def objective(self, batch: Batch, random: StepRandom, training: bool = True) -> Losses:
-        """The weighted sum of the terms, of features taken from the views of the images."""
+        """The weighted sum of the terms, on features of the images' views."""
         context_images, query_images = self.views(batch.images, random)
         context = self.encoder(context_images, training=training, random=random)
         if query_images is context_images:
             query = context
         else:
-            query = self.encoder(query_images, training=training, random=random.another(VIEWS[1]))
+            query = self.encoder(query_images, training=training, random=random.fold_in(VIEWS[1]))
 
         loss, adversary_losses, metrics = tf.constant(0.0), [], {}
         for term in self.terms:

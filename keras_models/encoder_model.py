@@ -1,4 +1,4 @@
-"""What the models around one encoder share."""
+"""The base class of models that train one encoder."""
 
 import keras
 
@@ -6,10 +6,10 @@ from keras_models.objective_model import ObjectiveModel
 
 
 def one_global(shapes: dict[str, tuple]) -> tuple:
-    """The shape of the global feature, of which each image has one.
+    """The shape of the global feature, one per image.
 
     Raises:
-        ValueError: it has a map of them.
+        ValueError: The encoder has several globals per image.
     """
     shape = shapes["global"]
     if len(shape) != 2:
@@ -21,7 +21,7 @@ def one_global(shapes: dict[str, tuple]) -> tuple:
 
 
 def check_makes_images_of(encoder, decoder) -> None:
-    """Raises ValueError where a decoder or generator makes images of another shape."""
+    """Raises ValueError if a decoder or generator outputs images of another shape."""
     if tuple(decoder.image_shape) != tuple(encoder.image_shape):
         raise ValueError(
             f"the encoder takes images of shape {encoder.image_shape}, the decoder makes "
@@ -30,14 +30,14 @@ def check_makes_images_of(encoder, decoder) -> None:
 
 
 class EncoderModel(ObjectiveModel):
-    """A model whose objective trains an encoder, together with parts that only training needs.
+    """A model whose objective trains an encoder, and heads that only training needs.
 
-    Subclasses make their other parts in the constructor, build them in `build_heads`, and tell
-    their own arguments in `config`; arguments that are Keras objects are restored as such.
+    Subclasses create their heads in the constructor, build them in `build_heads`, and return their
+    own arguments from `config`, where Keras objects are allowed.
 
     Args:
-        encoder: images -> endpoints.
-        seed: of the random numbers drawn in training.
+        encoder: Images -> endpoints.
+        seed: Seed of the random numbers drawn in training.
     """
 
     def __init__(self, encoder, seed: int = 0, **kwargs):
@@ -64,7 +64,7 @@ class EncoderModel(ObjectiveModel):
         """Builds all parts but the encoder.
 
         Args:
-            shapes: of the encoder's endpoints, the batch's size being None.
+            shapes: Shapes of the encoder's endpoints; batch size None.
         """
 
     def call(self, images, training=False):
@@ -72,15 +72,15 @@ class EncoderModel(ObjectiveModel):
         return self.encoder(images, training=training)
 
     def config(self) -> dict:
-        """The arguments of the constructor beside `encoder`, `seed` and `name`."""
+        """Arguments of the constructor other than `encoder`, `seed` and `name`."""
         return {}
 
     def get_config(self):
-        own = {"encoder": self.encoder, **self.config()}
+        arguments = {"encoder": self.encoder, **self.config()}
         return {
             "name": self.name,
             "seed": self.seed,
-            **{name: _serialized(value) for name, value in own.items()},
+            **{name: _serialized(value) for name, value in arguments.items()},
         }
 
     @classmethod
@@ -89,14 +89,14 @@ class EncoderModel(ObjectiveModel):
 
 
 def _serialized(value):
-    """A Keras object's configuration, also of those in a list; other values as they are."""
+    """The configuration of a Keras object or of a list of them; other values unchanged."""
     if isinstance(value, list):
         return [_serialized(item) for item in value]
     return keras.saving.serialize_keras_object(value) if hasattr(value, "get_config") else value
 
 
 def _restored(value):
-    """What `_serialized` was given."""
+    """The value from which `_serialized` made its result."""
     if isinstance(value, list):
         return [_restored(item) for item in value]
     return keras.saving.deserialize_keras_object(value) if isinstance(value, dict) else value

@@ -1,9 +1,9 @@
-"""Estimators: from a critic's scores to what is maximised (Hjelm et al. 2019, section 3).
+"""Estimators: from a critic's scores to a value to be maximised (Hjelm et al. 2019, section 3).
 
-Each is three pure functions. `joint` is an elementwise function of the joint scores. `reduce` sums
-up the product scores of each global feature's image, as a state that merges with that of other
-product samples: of another chunk of a batch, of another replica. `value` puts both together.
-Everything is float32 and finite for scores of ±1e4.
+An estimator is three pure functions. `joint` maps the joint scores, element by element. `reduce`
+sums the product scores of each image's globals into a state, which merges with the states of other
+product samples: of another chunk of the batch, of another replica. `value` combines the two.
+Everything is float32, and finite for scores of ±1e4.
 
 The f-divergences D_f(P ‖ Q) = E_Q[f(dP/dQ)] of the joint distribution P from the product of the
 marginals Q are bounded by their Fenchel duals, E_P[g(t)] - E_Q[f*(g(t'))], with the output
@@ -25,11 +25,11 @@ from keras_models.distribute import replicas
 
 
 class Sums(NamedTuple):
-    """Summed product samples, for expectations of the scores.
+    """Sums of product samples, for expectations of the scores.
 
     Attributes:
-        count: float32 [N], how many samples were summed.
-        total: float32 [N].
+        count: float32 [N], the number of samples in each sum.
+        total: float32 [N], the sums.
     """
 
     count: tf.Tensor
@@ -38,21 +38,21 @@ class Sums(NamedTuple):
     def merge(self, other: "Sums") -> "Sums":
         return Sums(self.count + other.count, self.total + other.total)
 
-    def pooled(self) -> "Sums":
-        """All images as one: [1]."""
+    def sum_over_images(self) -> "Sums":
+        """The sum over the images: one state of shape [1]."""
         return Sums(*(tf.reduce_sum(x, axis=0, keepdims=True) for x in self))
 
-    def times(self, factor: float) -> "Sums":
-        """The state if each sample had stood for `factor` samples."""
+    def scale(self, factor: float) -> "Sums":
+        """The state in which each sample counts `factor` times."""
         return Sums(self.count * factor, self.total * factor)
 
 
 class LogSums(NamedTuple):
-    """Summed exponentials of product samples, kept as a logarithm.
+    """Sums of exponentials of product samples, kept as logarithms.
 
     Attributes:
-        count: float32 [N], how many samples each logarithm sums.
-        log_total: float32 [N, ...].
+        count: float32 [N], the number of samples in each sum.
+        log_total: float32 [N, ...], the logarithms of the sums.
     """
 
     count: tf.Tensor
@@ -62,15 +62,15 @@ class LogSums(NamedTuple):
         both = tf.stack([self.log_total, other.log_total])
         return LogSums(self.count + other.count, tf.reduce_logsumexp(both, axis=0))
 
-    def pooled(self) -> "LogSums":
-        """All images as one: [1, ...]."""
+    def sum_over_images(self) -> "LogSums":
+        """The sum over the images: one state of shape [1, ...]."""
         return LogSums(
             tf.reduce_sum(self.count, axis=0, keepdims=True),
             tf.reduce_logsumexp(self.log_total, axis=0, keepdims=True),
         )
 
-    def times(self, factor: float) -> "LogSums":
-        """The state if each sample had stood for `factor` samples."""
+    def scale(self, factor: float) -> "LogSums":
+        """The state in which each sample counts `factor` times."""
         return LogSums(self.count * factor, self.log_total + math.log(factor))
 
 
@@ -78,7 +78,7 @@ EXP_LIMIT = 40.0
 
 
 def bounded_exp(t: tf.Tensor) -> tf.Tensor:
-    """Exp t up to t = `EXP_LIMIT`, beyond it the tangent there: convex, smooth, finite.
+    """exp(t) up to t = `EXP_LIMIT`, its tangent beyond: convex, smooth and finite.
 
     Densities do not differ by a factor of e^40, so no score of a sensible critic is that large.
     """
@@ -88,18 +88,18 @@ def bounded_exp(t: tf.Tensor) -> tf.Tensor:
 
 @dataclass(frozen=True)
 class Estimator:
-    """Of a divergence between the joint distribution and the product of the marginals.
+    """An estimator of a divergence of the joint distribution from the product of the marginals.
 
     Attributes:
-        name: the flag's.
+        name: Its name in `NAMES`.
         joint: float32 [N, L, G] -> [N, L, G].
-        reduce: float32 [N, K, L, G] -> state, one row for each of the N images.
-        value: ([N, L, G], state) -> scalar. The state's first N rows are those images'; if not
-            `by_image`, it may also be one row for all.
-        log_ratio: a score of the best possible critic -> log p(x, y) / (p(x)·p(y)), elementwise;
-            up to a constant for dv, and up to a function of the global feature for infonce. None
-            where the score tells no density ratio.
-        by_image: whether `value` tells the images' states apart.
+        reduce: float32 [N, K, L, G] -> state with one row for each of the N images.
+        value: ([N, L, G], state) -> scalar. The state's first N rows belong to these images; if not
+            `per_image`, it may also be one row for all of them.
+        log_ratio: Score of the optimal critic -> log p(x, y) / (p(x)·p(y)), elementwise; up to a
+            constant for dv, and up to a function of the global feature for infonce. None if the
+            score does not determine the density ratio.
+        per_image: Whether `value` uses each image's state separately.
     """
 
     name: str
@@ -107,83 +107,86 @@ class Estimator:
     reduce: Callable[[tf.Tensor], Sums | LogSums]
     value: Callable[[tf.Tensor, Sums | LogSums], tf.Tensor]
     log_ratio: Callable[[tf.Tensor], tf.Tensor] | None
-    by_image: bool = False
+    per_image: bool = False
 
-    def __call__(self, scores: PairScores | ChunkedScores, stands_for: float = 1.0) -> tf.Tensor:
+    def __call__(self, scores: PairScores | ChunkedScores, sample_weight: float = 1.0) -> tf.Tensor:
         """The scalar to be maximised.
 
-        On replicas, each one's value uses the product samples of all, and the mean of the
-        replicas' values is the value of the whole batch.
+        Each replica's value uses the product samples of all replicas, and the mean of the replicas'
+        values is the value of the whole batch.
 
         Args:
-            scores: of all locations, or of some drawn at random, the same ones in all images.
-            stands_for: how many locations each of those stands for. The expected value is that of
-                all locations, but for infonce: the logarithm of a smaller sum, made larger, is on
-                average too small, so the value is too high, by about half the relative variance
-                of that sum (section 3.1's estimators; see docs/METHOD.md).
+            scores: Scores of all locations, or of a random sample, the same in all images.
+            sample_weight: Number of locations that each scored location represents. The value is
+                unbiased, except infonce's: the logarithm of a rescaled smaller sum is on average
+                too small, so the value is too high by about half the relative variance of that sum
+                (see docs/METHOD.md).
         """
-        own, foreign = scores.reduced(self.reduce)
-        return self.value(self.joint(scores.joint), self._of_all(own, foreign).times(stands_for))
+        local, cross_replica = scores.reduced(self.reduce)
+        state = self._merge_all_replicas(local, cross_replica).scale(sample_weight)
+        return self.value(self.joint(scores.joint), state)
 
     def of_samples(self, joint_scores: tf.Tensor, product_scores: tf.Tensor) -> tf.Tensor:
-        """The scalar to be maximised, of samples that are in no pairs.
+        """The scalar to be maximised, for unpaired samples.
 
-        Each joint sample is held against all product samples, those of the other replicas too.
+        Each joint sample is compared with all product samples, including other replicas'.
 
         Args:
-            joint_scores: float32 [N], of the joint distribution's samples.
-            product_scores: float32 [K], of the product's.
+            joint_scores: float32 [N], scores of samples of the joint distribution.
+            product_scores: float32 [K], scores of samples of the product.
         """
         row = self.reduce(product_scores[tf.newaxis, :, tf.newaxis, tf.newaxis])
-        merged = _merge_stacked(tf.nest.map_structure(replicas.stack, row))  # [1, ...]
+        merged = _merge_stacked(tf.nest.map_structure(replicas.all_gather, row))  # [1, ...]
         count = tf.shape(joint_scores)[0]
-        every_row = tf.nest.map_structure(lambda x: tf.repeat(x, count, axis=0), merged)
-        return self.value(self.joint(joint_scores[:, tf.newaxis, tf.newaxis]), every_row)
+        repeated = tf.nest.map_structure(lambda x: tf.repeat(x, count, axis=0), merged)
+        return self.value(self.joint(joint_scores[:, tf.newaxis, tf.newaxis]), repeated)
 
-    def _of_all(self, own, foreign):
-        """The state of all replicas' product samples: of this replica's images, or of all as one.
+    def _merge_all_replicas(self, local, cross_replica):
+        """Merges the states of all replicas, for this replica's images or summed over all images.
 
         Args:
-            own: state of the product samples of this replica's N images.
-            foreign: state that this replica has of the (R-1)·N images of the others; None where it
-                has none of them.
+            local: State of the product samples of this replica's N images.
+            cross_replica: State that this replica computed for the (R-1)·N images of the other
+                replicas, or None.
         """
-        if self.by_image:
-            return own if foreign is None else _merge_replicas(own, foreign)
+        if self.per_image:
+            return local if cross_replica is None else _merge_per_image(local, cross_replica)
         if replicas.count() == 1:
-            return own
-        pooled = own.pooled() if foreign is None else own.pooled().merge(foreign.pooled())
-        return _merge_stacked(tf.nest.map_structure(replicas.stack, pooled))
+            return local
+        total = local.sum_over_images()
+        if cross_replica is not None:
+            total = total.merge(cross_replica.sum_over_images())
+        return _merge_stacked(tf.nest.map_structure(replicas.all_gather, total))
 
 
 def _merge_stacked(states):
-    """The merged state of the replicas' states [R, ...]."""
-    return tf.nest.map_structure(lambda x: x[0], states.pooled())
+    """Merges the replicas' states, stacked as [R, ...]."""
+    return tf.nest.map_structure(lambda x: x[0], states.sum_over_images())
 
 
-def _merge_replicas(own, foreign):
-    """Merges the states that all replicas have of all images.
+def _merge_per_image(local, cross_replica):
+    """Merges the states that all replicas computed for each image.
 
     Args:
-        own: state of this replica's N images.
-        foreign: state of the (R-1)·N images of the others, cyclically from the next replica on.
+        local: State of this replica's N images.
+        cross_replica: State of the other replicas' (R-1)·N images, cyclically from the next one on.
 
     Returns:
         The merged state of all R·N images, this replica's first.
     """
-    first = replicas.index() * tf.shape(own.count)[0]
+    first = replicas.index() * tf.shape(local.count)[0]
 
-    def in_global_order(mine, others):
-        return tf.roll(tf.concat([mine, others], 0), first, axis=0)
+    def in_global_order(local, cross_replica):
+        return tf.roll(tf.concat([local, cross_replica], 0), first, axis=0)
 
-    of_all_images = tf.nest.map_structure(in_global_order, own, foreign)
-    stacked = tf.nest.map_structure(replicas.stack, of_all_images)  # [R, R·N, ...]
+    all_images = tf.nest.map_structure(in_global_order, local, cross_replica)
+    stacked = tf.nest.map_structure(replicas.all_gather, all_images)  # [R, R·N, ...]
     merged = _merge_stacked(stacked)
     return tf.nest.map_structure(lambda x: tf.roll(x, -first, axis=0), merged)
 
 
-def _samples(scores: tf.Tensor, axes: tuple[int, ...]) -> tf.Tensor:
-    """float32 [N]: how many scores of each image stand along `axes`."""
+def _sample_count(scores: tf.Tensor, axes: tuple[int, ...]) -> tf.Tensor:
+    """float32 [N]: the number of scores per image along `axes`."""
     shape = tf.shape(scores)
     count = tf.reduce_prod(tf.gather(shape, axes))
     return tf.fill([shape[0]], tf.cast(count, tf.float32))
@@ -202,7 +205,7 @@ def _expectations(name, joint, product, log_ratio):
 
     def reduce(scores):
         axes = (1, 2, 3)
-        return Sums(_samples(scores, axes), tf.reduce_sum(product(scores), axes))
+        return Sums(_sample_count(scores, axes), tf.reduce_sum(product(scores), axes))
 
     return Estimator(name, joint, reduce, _difference_of_means, log_ratio)
 
@@ -223,8 +226,8 @@ samples hardly matters. f-GAN's "Jensen-Shannon" form adds 2·log 2.
 gan = _expectations("gan", _negative_softplus_of_negative, tf.nn.softplus, log_ratio=_identity)
 """E[log σ(t)] - E[-log(1 - σ(t'))], f-GAN's "GAN" divergence: f(u) = u log u - (1+u) log(1+u).
 
-Bounds 2·JSD(P ‖ Q) - 2·log 2. With softplus for the logarithms it is `jensen_shannon` under the
-name by which adversarial training knows it.
+Bounds 2·JSD(P ‖ Q) - 2·log 2. With softplus for the logarithms it is `jensen_shannon` under its
+name in adversarial training.
 """
 
 nguyen_wainwright_jordan = _expectations(
@@ -266,13 +269,13 @@ The authors' code has the sign of the square wrong and is unbounded.
 wasserstein = _expectations("w1", _identity, _identity, log_ratio=None)
 """E[t] - E[t'] (Arjovsky et al. 2017).
 
-Bounds the Wasserstein-1 distance for a 1-Lipschitz critic, and nothing for others: without the
-dot-product critic's layer norm, or a penalty on its gradient, it grows for ever.
+Bounds the Wasserstein-1 distance if the critic is 1-Lipschitz; otherwise it bounds nothing, and
+grows without limit unless the critic has a layer norm or a gradient penalty.
 """
 
 
 def _donsker_varadhan_reduce(scores):
-    return LogSums(_samples(scores, (1,)), tf.reduce_logsumexp(scores, axis=1))  # [N, L, G]
+    return LogSums(_sample_count(scores, (1,)), tf.reduce_logsumexp(scores, axis=1))  # [N, L, G]
 
 
 def _donsker_varadhan_value(joint, state):
@@ -294,7 +297,7 @@ locations.)
 
 def _info_nce_reduce(scores):
     axes = (1, 2)
-    return LogSums(_samples(scores, axes), tf.reduce_logsumexp(scores, axes))  # [N, G]
+    return LogSums(_sample_count(scores, axes), tf.reduce_logsumexp(scores, axes))  # [N, G]
 
 
 def _info_nce_value(joint, state):
@@ -315,18 +318,18 @@ def info_nce_of_vectors(
     >>> bool(loss < 1e-6), float(accuracy)
     (True, 1.0)
 
-    `info_nce` without its logarithm of the number of samples, for pairs that are no local and
-    global features (van den Oord et al. 2018, eq. 4; Chen et al. 2020, eq. 1).
+    `info_nce` without the logarithm of the number of samples, for pairs other than local and global
+    features (van den Oord et al. 2018, eq. 4; Chen et al. 2020, eq. 1).
 
     Args:
-        queries: float32 [P, D], this replica's.
-        keys: float32 [K, D], of all replicas.
-        positive: int32 [P], row of each query's own key.
+        queries: float32 [P, D], this replica's queries.
+        keys: float32 [K, D], the keys of all replicas.
+        positive: int32 [P], row of each query's positive key.
         excluded: int32 [P], row of a key that the sum leaves out, such as the query itself; None:
             the sum has all keys.
 
     Returns:
-        The loss, and how often the query's own key has the highest score.
+        The loss, and how often the positive key has the highest score.
     """
     scores = tf.matmul(queries, keys, transpose_b=True)  # [P, K]
     rows = tf.range(tf.shape(keys)[0])
@@ -339,12 +342,12 @@ def info_nce_of_vectors(
 
 
 info_nce = Estimator(
-    "infonce", _identity, _info_nce_reduce, _info_nce_value, log_ratio=_identity, by_image=True
+    "infonce", _identity, _info_nce_reduce, _info_nce_value, log_ratio=_identity, per_image=True
 )
 """E[t - log((exp t + Σ exp t') / (1 + K·L))] (section 3.1, eq. 5).
 
-The anchor is the global feature: against each joint pair stand the same global with all K·L local
-features of other images, so one log-sum-exp serves all locations of an image. Bounds mutual
+The anchor is the global feature: the negatives of each joint pair are the same global with all K·L
+local features of other images, so one log-sum-exp serves all locations of an image. Bounds mutual
 information from below (nats) and is at most log(1 + K·L).
 """
 
@@ -365,10 +368,10 @@ _ESTIMATORS = {e.name: e for e in _ALL}
 
 
 def get(name: str) -> Estimator:
-    """The estimator of that name, one of `NAMES` or `ALIASES`.
+    """The estimator of that name, a member of `NAMES` or a key of `ALIASES`.
 
     Raises:
-        ValueError: unknown name.
+        ValueError: Unknown name.
     """
     name = ALIASES.get(name, name)
     if name not in _ESTIMATORS:

@@ -1,4 +1,4 @@
-"""Which of Keras' settings the models need: those of a user may be for other programs.
+"""Keras settings that the models need; a user's may be meant for other programs.
 
 Keras reads KERAS_BACKEND and keras.json (https://keras.io/api/utils/config_utils/) when it is first
 imported. Importing this module imports neither Keras nor TensorFlow.
@@ -15,7 +15,7 @@ NEEDED = {"floatx": "float32", "image_data_format": "channels_last"}
 
 
 def check_backend(environ: Mapping[str, str] = os.environ) -> None:
-    """Raises ImportError where Keras has, or is going to have, another backend than TensorFlow."""
+    """Raises ImportError if Keras has, or will have, another backend than TensorFlow."""
     keras = sys.modules.get("keras")
     if keras is not None and hasattr(keras, "config"):
         backend, source = keras.config.backend(), "Keras is imported already"
@@ -29,17 +29,17 @@ def check_backend(environ: Mapping[str, str] = os.environ) -> None:
 
 
 def configured_backend(environ: Mapping[str, str]) -> tuple[str, str]:
-    """The backend that Keras will have, and who says so.
+    """The backend that Keras will have, and where it is configured.
 
     Args:
-        environ: the environment.
+        environ: Environment variables.
     """
     if environ.get("KERAS_BACKEND"):
         return environ["KERAS_BACKEND"], "the environment's KERAS_BACKEND"
     file = config_file(environ)
     try:
         settings = json.loads(file.read_text())
-    except (OSError, ValueError):  # as Keras takes it: nothing is said
+    except (OSError, ValueError):  # Keras ignores such a file
         settings = {}
     if isinstance(settings, dict) and "backend" in settings:
         return str(settings["backend"]), str(file)
@@ -47,10 +47,10 @@ def configured_backend(environ: Mapping[str, str]) -> tuple[str, str]:
 
 
 def config_file(environ: Mapping[str, str]) -> Path:
-    """Where Keras looks for keras.json."""
+    """The path where Keras looks for keras.json."""
     if "KERAS_HOME" in environ:
         return Path(os.path.expanduser(os.path.join(environ["KERAS_HOME"], "keras.json")))
-    # Not pathlib's, which raises an error where the user has no home folder.
+    # Not Path.home, which raises an error if the user has no home folder.
     home = environ.get("HOME") or os.path.expanduser("~")
     if not os.access(home, os.W_OK):
         home = "/tmp"
@@ -58,7 +58,7 @@ def config_file(environ: Mapping[str, str]) -> Path:
 
 
 def check_numbers() -> None:
-    """Raises ValueError where layers would compute in other numbers or read images otherwise."""
+    """Raises ValueError if Keras has another float type or image data format."""
     import keras
 
     for name, needed in NEEDED.items():

@@ -1,29 +1,30 @@
 """The training step that every model shares: one objective, two players, two optimizers."""
 
 import abc
-import contextlib
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 import tensorflow as tf
 from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_models import batch as batches
-from keras_models import compiling, keras_settings
+from keras_models import (
+    compiling,
+    data_checks,
+    frozen_backbone,
+    gradients,
+    keras_settings,
+    optimizers,
+)
 from keras_models.batch import Batch
-from keras_models.batch_means import IMAGES, BatchMeans
-from keras_models.critics.pairs import TOO_FEW_OTHERS
+from keras_models.batch_means import BATCH_SIZE, BatchMeans
 from keras_models.distribute import replicas
 from keras_models.distribute.randomness import StepRandom, derive_seed
 from keras_models.nn.kernels import FusedAdam
-from keras_models.optimizers import adam
 
 __all__ = ["Batch", "Losses", "ObjectiveModel"]
-
-KERAS_BATCH = 32  # the batch_size of Keras' fit and evaluate, where none is given
 
 
 class Losses(NamedTuple):
@@ -32,8 +33,8 @@ class Losses(NamedTuple):
     Attributes:
         loss: float32 scalar, minimised by all variables that are not the adversary's.
         adversary_loss: float32 scalar, minimised by the adversary's variables; None without one.
-        metrics: float32 scalars to be logged beside the loss.
-        features: the batch's global feature, for a probe; None where there is none.
+        metrics: float32 scalars, logged beside the loss.
+        features: The batch's global features, for a probe; None if there are none.
     """
 
     loss: tf.Tensor
@@ -43,26 +44,27 @@ class Losses(NamedTuple):
 
 
 class ObjectiveModel(keras.Model, abc.ABC):
-    """A model that is trained by an objective, and maybe against an adversary.
+    """A model trained by an objective, possibly against an adversary.
 
-    It sees images alone, but for what `needs_labels` and `needs_rows` ask for. Keras' `fit`,
-    `evaluate`, `predict`, callbacks, `save` and `load_model` work; what has no meaning for an
-    objective without labels (`loss=`, `metrics=`, weights of examples and classes) is refused.
+    The objective sees images only, unless `needs_labels` or `needs_indices`. Keras' `fit`,
+    `evaluate`, `predict`, callbacks, `save` and `load_model` work; arguments that have no meaning
+    for an objective without labels (`loss=`, `metrics=`, weights of examples and classes) are
+    refused.
 
     Args:
-        seed: of the random numbers drawn in training.
+        seed: Seed of the random numbers drawn in training.
 
     Attributes:
-        probe: watches training on batches with labels: (features, labels) -> more metrics. Its
-            weights are its own; None: there is none.
-        needs_labels: whether the objective needs the images' labels.
-        needs_rows: whether it needs to know which images they are.
-        compiles: whether XLA can compile a step.
-        evaluates: whether other images than those trained on have an objective.
+        probe: Monitors training on batches with labels: (features, labels) -> more metrics. The
+            model does not train the probe's weights. None: no probe.
+        needs_labels: Whether the objective needs the images' labels.
+        needs_indices: Whether it needs the images' indices in the training set.
+        compiles: Whether XLA can compile a step.
+        evaluates: Whether the objective is defined on images outside the training set.
     """
 
     needs_labels = False
-    needs_rows = False
+    needs_indices = False
     compiles = True
     evaluates = True
     steps_per_execution: int
@@ -84,25 +86,25 @@ class ObjectiveModel(keras.Model, abc.ABC):
         """The losses of this replica's images.
 
         Args:
-            batch: the images.
-            random: the step's random numbers.
-            training: whether batch norm uses the batch's statistics and moves its own, and dropout
-                drops. Without, nothing of the model changes.
+            batch: The images.
+            random: The step's random numbers.
+            training: Whether batch norm uses the batch's statistics and updates the moving ones,
+                and dropout drops. If False, no variable changes.
         """
 
     @property
     @abc.abstractmethod
     def image_shape(self) -> tuple[int, int, int]:
-        """(height, width, channels) of the images it is trained on."""
+        """(height, width, channels) of the training images."""
 
     @property
     @abc.abstractmethod
     def adversary_variables(self) -> list:
-        """What the adversary's optimizer owns."""
+        """Variables trained by the adversary's optimizer."""
 
     @property
     def main_variables(self) -> list:
-        """What the main optimizer owns: all trainable variables but the adversary's."""
+        """Variables trained by the main optimizer: all trainable ones but the adversary's."""
         adversary = {id(v) for v in self.adversary_variables}
         return [v for v in self.trainable_variables if id(v) not in adversary]
 
@@ -119,26 +121,28 @@ class ObjectiveModel(keras.Model, abc.ABC):
     ):
         """Sets the two optimizers: of the encoder with its critics, and of the adversaries.
 
-        Under the policy mixed_float16 both get dynamic loss scaling, as Keras' own.
+        Under the policy mixed_float16 both get dynamic loss scaling, as in Keras.
 
         Args:
-            learning_rate: of the default, Adam with the authors' betas (0.5, 0.999).
-            optimizer: another one for all but the adversaries, or Keras' name of one.
-            adversary_optimizer: another one for the adversaries (the discriminators).
-            micro_batches: into how many equal parts a step splits its images, to use less memory;
+            learning_rate: Learning rate of the default optimizer, Adam with the authors' betas
+                (0.5, 0.999).
+            optimizer: Optimizer of all but the adversaries, or its Keras name; None: the default.
+            adversary_optimizer: Optimizer of the adversaries (discriminators), likewise.
+            micro_batches: Number of equal parts into which a step splits its images to save memory;
                 their gradients are averaged. Product samples, batch norm's statistics and
-                logarithms of sums are then a part's: another objective than the whole batch's.
-            weight_decay: of the default optimizer's matrices and kernels, of all but the
-                adversaries; biases and the scales of norms have none.
-            frozen_steps: for how many first steps the encoder's backbone stands still, while its
-                head and the rest learn: `fit` and `train_on_batch` see to it, a loop of one's own
-                calls `follow_frozen_steps`. Of a multiple of `steps_per_execution`.
-            backbone_learning_rate_scale: of the backbone's learning rate, by the default optimizer.
-            **kw: for `keras.Model.compile`, such as `jit_compile`.
+                logarithms of sums are then per part, so the objective differs from the batch's.
+            weight_decay: Weight decay of the default main optimizer, on matrices and kernels;
+                biases and the scales of norms have none.
+            frozen_steps: Number of first steps in which the encoder's backbone is frozen while its
+                head and the rest learn, a multiple of `steps_per_execution`. `fit` and
+                `train_on_batch` apply it; a custom loop calls `apply_frozen_steps`.
+            backbone_learning_rate_scale: Factor of the backbone's learning rate, for the default
+                optimizer.
+            **kw: Arguments of `keras.Model.compile`, such as `jit_compile`.
 
         Raises:
-            ValueError: arguments about labels and predictions (`loss`, `metrics`), or optimizers
-                that would not do what they say.
+            ValueError: Arguments about labels and predictions (`loss`, `metrics`), or optimizers
+                that would not work as configured.
         """
         compiling.check_arguments(type(self).__name__, kw)
         compiling.check_learning_rate(learning_rate)
@@ -159,13 +163,14 @@ class ObjectiveModel(keras.Model, abc.ABC):
             backbone_learning_rate_scale=backbone_learning_rate_scale,
             **kw,
         )
-        main = arguments["optimizer"] or adam(learning_rate, "adam", weight_decay)
-        adversary = arguments["adversary_optimizer"] or adam(learning_rate, "adversary_adam")
-        count = self.distribute_strategy.num_replicas_in_sync
-        compiling.check_optimizers(main, adversary, count)
+        main = arguments["optimizer"] or optimizers.adam(learning_rate, "adam", weight_decay)
+        adversary = arguments["adversary_optimizer"] or optimizers.adam(
+            learning_rate, "adversary_adam"
+        )
+        compiling.check_optimizers(main, adversary, self.distribute_strategy.num_replicas_in_sync)
         super().compile(optimizer=main, **kw)
         if self.dtype_policy.name == "mixed_float16" and kw.get("auto_scale_loss", True):
-            adversary = compiling.scaled(adversary, "adversary_loss_scale_optimizer")
+            adversary = compiling.with_loss_scaling(adversary, "adversary_loss_scale_optimizer")
         self.adversary_optimizer = adversary
         self.micro_batches = micro_batches
         self._weight_decay = 0.0 if optimizer else weight_decay
@@ -177,17 +182,17 @@ class ObjectiveModel(keras.Model, abc.ABC):
             self._build_optimizers()
 
     def get_compile_config(self):
-        """The arguments of `compile`, with which a loaded model trains on."""
+        """The arguments of `compile`, with which a loaded model continues training."""
         if not self.compiled:
             return None
         return keras.saving.serialize_keras_object(self._compile_arguments)
 
     def compile_from_config(self, config):
-        """Compiles as `get_compile_config` says."""
+        """Compiles the model with a config of `get_compile_config`."""
         self.compile(**keras.saving.deserialize_keras_object(config))
 
     def build(self, input_shape=None):
-        """Makes all variables, those of the optimizers too; `fit` does so where nobody has."""
+        """Creates all variables, including the optimizers'; `fit` calls it if needed."""
         self.build_parts()
         self.built = True
         if hasattr(self, "adversary_optimizer"):
@@ -195,48 +200,42 @@ class ObjectiveModel(keras.Model, abc.ABC):
 
     @abc.abstractmethod
     def build_parts(self) -> None:
-        """Builds those parts of the model that are not built yet."""
+        """Builds the parts of the model that are not built yet."""
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        """Keras' `fit` would look at a batch to build what `build` has built already.
+        """Does nothing: `build` has built everything.
 
-        Between several workers it cannot: it averages the labels with the images.
+        Keras' `fit` would build from a batch, which fails on several workers: it averages the
+        labels together with the images.
         """
 
     def _build_optimizers(self):
-        self._set_frozen(False)  # an optimizer knows all variables from its first step on
+        self._set_frozen(False)  # an optimizer has slots for all variables from its first step
         for optimizer, variables in (
             (self.optimizer, self.main_variables),
             (self.adversary_optimizer, self.adversary_variables),
         ):
-            if optimizer.built:
-                continue
-            if optimizer is self.optimizer and self._weight_decay:
-                vectors = [v for v in variables if len(v.shape) < 2]
-                # Loss scaling knows nothing of weight decay; what is inside does.
-                inner = getattr(optimizer, "inner_optimizer", optimizer)
-                inner.exclude_from_weight_decay(vectors)
-            optimizer.build(variables)
-        adam_ = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        if isinstance(adam_, FusedAdam):
-            of_backbone = {id(v) for v in self.backbone_variables}
-            variables = [v for v in self.main_variables if id(v) in of_backbone]
-            adam_.set_rate(variables, self._backbone_rate, self._frozen_steps)
+            decayed = optimizer is self.optimizer and self._weight_decay > 0
+            optimizers.build(optimizer, variables, decayed)
+        main = optimizers.inner(self.optimizer)
+        if isinstance(main, FusedAdam):
+            backbone = {id(v) for v in self.backbone_variables}
+            variables = [v for v in self.main_variables if id(v) in backbone]
+            main.set_rate(variables, self._backbone_rate, self._frozen_steps)
 
     @property
     def backbone_variables(self) -> list:
-        """Those of the encoder's backbone; empty where it has none."""
+        """Variables of the encoder's backbone; empty if it has none."""
         encoder = getattr(self, "encoder", None)
         return encoder.backbone_variables if encoder is not None else []
 
-    def follow_frozen_steps(self) -> None:
-        """Keeps the backbone still, or lets it learn, as `frozen_steps` has it for the next step.
+    def apply_frozen_steps(self) -> None:
+        """Freezes or unfreezes the backbone for the next step, according to `frozen_steps`.
 
-        Where that changes, the training function is made anew: a step of the other kind has other
-        gradients.
+        A change rebuilds the training function, because the gradients change.
         """
         if self._frozen_steps:
-            step = int(keras.ops.convert_to_numpy(self._steps()))
+            step = int(keras.ops.convert_to_numpy(optimizers.steps_taken(self.optimizer)))
             self._set_frozen(step < self._frozen_steps)
 
     def _set_frozen(self, frozen):
@@ -245,309 +244,147 @@ class ObjectiveModel(keras.Model, abc.ABC):
             self.encoder.set_backbone_trainable(not frozen)
             self.make_train_function(force=True)
 
-    def _ready(self):
-        """Builds what is not built, where variables can still be made."""
+    def _ensure_built(self):
+        """Builds the model unless it is built, while variables can still be created."""
         if not self.built:
             with self.distribute_strategy.scope():
                 self.build()
 
     def fit(self, *args, **kwargs):
-        """Trains as `keras.Model.fit` does, whose arguments it has.
+        """Trains the model; arguments as `keras.Model.fit`.
 
-        Before the first step the first batch is looked at.
+        The first batch is checked before the first step.
 
         Raises:
-            ValueError: weights of examples or classes; images that are not in [-1, 1] or do not fit
-                the model; batches that leave too few images; validation of a model without.
+            ValueError: Weights of examples or classes; images that are not in [-1, 1] or do not fit
+                the model; batches with too few images; validation of a model without evaluation.
         """
         arguments = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs).arguments
         del arguments["self"]
-        x = arguments.get("x")
         compiling.check_weights(
             type(self).__name__,
             sample_weight=arguments.get("sample_weight"),
             class_weight=arguments.get("class_weight"),
         )
-        self._ready()
-        batch_size = arguments.get("batch_size") or KERAS_BATCH
-        split = arguments.get("validation_split") or 0.0
-        validation = arguments.get("validation_data")
-        if split or validation is not None:
-            self._check_evaluates("validation")
-        parts = self.distribute_strategy.num_replicas_in_sync
-        if _in_memory(x):
-            trained = int(len(x) * (1 - split)) if validation is None else len(x)
-            if not arguments.get("steps_per_epoch"):
-                batches.check_sizes(trained, batch_size, parts * self.micro_batches)
-            if trained < len(x):
-                size = arguments.get("validation_batch_size") or batch_size
-                batches.check_sizes(len(x) - trained, size, parts)
-        arguments["x"] = self._checked(x, batch_size, arguments.get("y"))
-        if validation is not None:
-            size = arguments.get("validation_batch_size") or batch_size
-            arguments["validation_data"] = self._checked_validation(validation, size, parts)
+        self._ensure_built()
+        data_checks.check_fit(self, arguments)
         if self._frozen_steps:
-            arguments["callbacks"] = _with_callback(arguments.get("callbacks"), _Unfreezing())
-        with _too_few_images_as_value_error():
+            arguments["callbacks"] = frozen_backbone.with_callback(
+                arguments.get("callbacks"), frozen_backbone.FreezeBackbone()
+            )
+        with data_checks.too_few_images_as_value_error():
             return super().fit(**arguments)
 
-    def _checked_validation(self, validation, batch_size, parts):
-        if not isinstance(validation, tuple | list):
-            return self._checked(validation, batch_size)
-        compiling.check_weights(type(self).__name__, sample_weight=[*validation, None, None][2])
-        if _in_memory(validation[0]):
-            batches.check_sizes(len(validation[0]), batch_size, parts)
-        self._checked(validation[0], batch_size, [*validation, None][1])
-        return validation
-
-    def _checked(self, x, batch_size, labels=None):
-        """The data, whose first batch has been looked at."""
-        first, x = batches.first_batch(x, batch_size)
-        if first is not None:
-            self._check_first(first, labels)
-        return x
-
-    def _check_first(self, data, labels=None):
-        for batch in batches.checked(data, self.image_shape):
-            self._check(batch if labels is None else batch._replace(labels=labels))
-
-    def _check_evaluates(self, purpose):
-        if not self.evaluates:
-            raise ValueError(
-                f"{purpose}: the objective of {type(self).__name__} is about its training images "
-                "alone; measure what predict() gives instead"
-            )
-
     def evaluate(self, *args, **kwargs):
-        """The objective and its metrics without training, as `keras.Model.evaluate`.
+        """The objective and its metrics without training; arguments as `keras.Model.evaluate`.
 
         Batch norm uses its moving statistics, nothing is dropped, nothing changes. The metrics are
         means over the images; every call draws the same random numbers.
 
         Raises:
-            ValueError: as of `fit`.
+            ValueError: As `fit`.
         """
-        self._check_evaluates("evaluate()")
+        data_checks.check_evaluates(self, "evaluate()")
         arguments = inspect.signature(keras.Model.evaluate).bind(self, *args, **kwargs).arguments
         del arguments["self"]
-        more = arguments.pop("kwargs", {})
+        internal = arguments.pop("kwargs", {})  # not empty in calls from Keras' own `fit`
         compiling.check_weights(type(self).__name__, sample_weight=arguments.get("sample_weight"))
-        self._ready()
-        if not more:  # Keras' own call in `fit`, which has looked at the images
-            x, batch_size = arguments.get("x"), arguments.get("batch_size") or KERAS_BATCH
-            if _in_memory(x) and not arguments.get("steps"):
-                count = self.distribute_strategy.num_replicas_in_sync
-                batches.check_sizes(len(x), batch_size, count)
-            arguments["x"] = self._checked(x, batch_size, arguments.get("y"))
-        with _too_few_images_as_value_error():
-            return super().evaluate(**arguments, **more)
+        self._ensure_built()
+        if not internal:  # `fit` has checked its data already
+            data_checks.check_evaluate(self, arguments)
+        with data_checks.too_few_images_as_value_error():
+            return super().evaluate(**arguments, **internal)
 
     def predict(self, *args, **kwargs):
-        """What the model gives for images, as `keras.Model.predict`."""
-        self._ready()
+        """The model's outputs for images; arguments as `keras.Model.predict`."""
+        self._ensure_built()
         return super().predict(*args, **kwargs)
 
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
-        """One step, as `keras.Model.train_on_batch`; the first one looks at the images."""
+        """One step, as `keras.Model.train_on_batch`; the first call checks the images."""
         compiling.check_weights(
             type(self).__name__, sample_weight=sample_weight, class_weight=class_weight
         )
-        self._ready()
+        self._ensure_built()
         if not self._images_checked:
-            self._check_first(x, y)
+            data_checks.check_first(self, x, y)
             self._images_checked = True
-        self.follow_frozen_steps()
-        with _too_few_images_as_value_error():
+        self.apply_frozen_steps()
+        with data_checks.too_few_images_as_value_error():
             return super().train_on_batch(x, y, return_dict=return_dict)
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
         """The metrics of one batch, as `keras.Model.test_on_batch`."""
-        self._check_evaluates("test_on_batch()")
+        data_checks.check_evaluates(self, "test_on_batch()")
         compiling.check_weights(type(self).__name__, sample_weight=sample_weight)
-        self._ready()
-        self._check_first(x, y)
-        with _too_few_images_as_value_error():
+        self._ensure_built()
+        data_checks.check_first(self, x, y)
+        with data_checks.too_few_images_as_value_error():
             return super().test_on_batch(x, y, return_dict=return_dict)
 
     def make_test_function(self, force=False):
-        """Keras' test function, which gives the last batch's metrics, made to give their means."""
+        """Keras' test function, which returns the last batch's metrics, changed to their means."""
         if self.test_function is None or force:
             super().make_test_function(force=True)
             function, steps = self.test_function, self.steps_per_execution
 
             def one_batch(iterator):
-                self.steps_per_execution = 1  # Keras looks at it when it traces
+                self.steps_per_execution = 1  # Keras reads it when it traces
                 try:
                     return function(iterator)
                 finally:
                     self.steps_per_execution = steps
 
-            self.test_function = self._means.of(one_batch, steps)
+            self.test_function = self._means.averaged(one_batch, steps)
         return self.test_function
 
     def reset_metrics(self):
-        """Begins an evaluation anew."""
+        """Resets the means at the start of an evaluation."""
         super().reset_metrics()
         self._means.reset()
 
     def _get_metrics_result_or_logs(self, logs):
-        """Keras would take its own mean of the loss, which nobody has told the loss."""
+        """The metrics of the step; Keras would add its loss tracker, which is never updated."""
         return logs
 
     def train_step(self, data):
         """One step of both optimizers.
 
-        A batch is a `Batch`, a tuple of its first parts, or float32 images [N, H, W, C] in [-1, 1].
-
-        A pure function of the weights, the optimizers' state, the step number, the seed and the
-        batch. Returns this step's loss and metrics, averaged over replicas and micro-batches;
-        between several workers of shape [1], because their `fit` averages over an axis.
+        It is a pure function of the weights, the optimizers' state, the step number, the seed and
+        the batch: a `Batch`, a tuple of its first fields, or float32 images [N, H, W, C] in
+        [-1, 1]. Returns the loss and metrics, averaged over replicas and micro-batches; on several
+        workers they have shape [1], because their `fit` averages over an axis.
         """
         batch = self._batch(data, self.micro_batches)
-        random = StepRandom(self.seed, self._steps())
-        gradients = self._gradients(batch, random)
-        self._apply(self.optimizer, gradients.main, self.main_variables)
+        random = StepRandom(self.seed, optimizers.steps_taken(self.optimizer))
+        result = gradients.compute(self, batch, random)
+        gradients.apply(self.optimizer, result.main, self.main_variables)
         if self.adversary_variables:
-            self._apply(self.adversary_optimizer, gradients.adversary, self.adversary_variables)
-        metrics = gradients.metrics
+            gradients.apply(self.adversary_optimizer, result.adversary, self.adversary_variables)
+        metrics = result.metrics
         if self.probe is not None and batch.labels is not None:
-            metrics |= self.probe(gradients.features, batch.labels)
-        return _of_all_replicas(metrics)
+            metrics |= self.probe(result.features, batch.labels)
+        return replicas.mean_metrics(metrics)
 
     def test_step(self, data):
-        """The objective of a batch, given as to `train_step`, by the moving statistics."""
+        """The objective of a batch as in `train_step`, with batch norm's moving statistics."""
         batch = self._batch(data, 1)
         random = StepRandom(derive_seed(self.seed, "evaluation"), tf.constant(0))
         losses = self.objective(batch, random, training=False)
         images = tf.cast(tf.shape(batch.images)[0], tf.float32)
-        return _of_all_replicas({"loss": losses.loss, **losses.metrics, IMAGES: images})
-
-    def _steps(self):
-        """How many steps were taken; an optimizer that accumulates gradients counts its own."""
-        optimizer: Any = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        if optimizer.gradient_accumulation_steps:
-            return optimizer.variables[0]
-        return optimizer.iterations
+        return replicas.mean_metrics({"loss": losses.loss, **losses.metrics, BATCH_SIZE: images})
 
     def _batch(self, data: Any, parts: int) -> Batch:
-        """The batch, checked as far as it can be without looking at its numbers.
+        """The batch, checked as far as possible without reading its values.
 
         Raises:
-            ValueError: the model is not built, or the batch is not what it expects.
+            ValueError: The model is not built, or the batch does not fit it.
         """
         if not self.built:
             raise ValueError(
                 f"{self.name} is not built, and a step cannot make variables; call build() first"
             )
-        batch = Batch.of(data)
+        batch = Batch.from_data(data)
         batch = batch._replace(images=batches.as_float32(batch.images, self.image_shape))
-        self._check(batch)
-        return batches.with_enough_images(batch, parts, bool(self.jit_compile))
-
-    def _apply(self, optimizer, gradients, variables):
-        """A step of an optimizer."""
-        scaling = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-        if scaling and replicas.count() > 1:
-            # Keras lets each replica, or the first one, say whether a step was too large.
-            sums = tf.add_n([tf.reduce_sum(g * 0) for g in gradients if g is not None])
-            poison = replicas.mean(sums)  # 0, or NaN where any replica's gradient is not finite
-            gradients = [None if g is None else g + poison for g in gradients]
-        optimizer.apply(gradients, variables)
-
-    def _check(self, batch: Batch):
-        for name in ("labels", "rows"):
-            if getattr(self, f"needs_{name}") and getattr(batch, name) is None:
-                raise ValueError(
-                    f"{type(self).__name__} is trained on images with their {name}, and the batch "
-                    f"has none; give Batch(images, {name}={name})"
-                )
-
-    def _gradients(self, batch: Batch, random: StepRandom) -> "_Gradients":
-        """Of the mean over the micro-batches, one after the other, so that memory is one's."""
-        if self.micro_batches == 1:
-            return self._micro_gradients(batch, random)
-        of_parts: list[_Gradients] = []
-        sums: list[tf.Tensor | None] = []  # None: of a variable that the objective does not use
-        parts = [
-            [None] * self.micro_batches if x is None else tf.split(x, self.micro_batches)
-            for x in batch
-        ]
-        for number, part in enumerate(map(Batch, *parts)):
-            of_part = random.another(f"micro-batch {number}")
-            with tf.control_dependencies([x for x in sums if x is not None]):
-                part = part._replace(images=tf.identity(part.images))
-                of_parts.append(self._micro_gradients(part, of_part))
-                gradients = of_parts[-1].main + of_parts[-1].adversary
-                pairs = zip(sums or [None] * len(gradients), gradients, strict=True)
-                sums = [b if a is None else a + b for a, b in pairs]
-        means = [None if x is None else x / self.micro_batches for x in sums]
-        main = len(of_parts[0].main)
-        metrics = {
-            name: tf.add_n([x.metrics[name] for x in of_parts]) / self.micro_batches
-            for name in of_parts[0].metrics
-        }
-        features = None
-        if of_parts[0].features is not None:
-            features = tf.concat([x.features for x in of_parts], 0)
-        return _Gradients(means[:main], means[main:], metrics, features)
-
-    def _micro_gradients(self, batch: Batch, random: StepRandom) -> "_Gradients":
-        with tf.GradientTape(persistent=True) as tape:
-            losses = self.objective(batch, random)
-            # Optimizers add up the replicas' gradients; the objective is the replicas' mean.
-            loss = losses.loss / replicas.count()
-            if losses.adversary_loss is not None:
-                adversary_loss = losses.adversary_loss / replicas.count()
-                adversary_loss = self.adversary_optimizer.scale_loss(adversary_loss)
-            loss = self.optimizer.scale_loss(loss)
-        adversary = []
-        if losses.adversary_loss is not None:
-            adversary = tape.gradient(adversary_loss, self.adversary_variables)
-        main = tape.gradient(loss, self.main_variables)
-        return _Gradients(main, adversary, {"loss": losses.loss, **losses.metrics}, losses.features)
-
-
-class _Unfreezing(keras.callbacks.Callback):
-    """Lets the backbone of a model learn when its frozen steps are over."""
-
-    def on_train_batch_begin(self, batch, logs=None):
-        self.model.follow_frozen_steps()
-
-
-def _with_callback(callbacks, one):
-    """What `fit` takes as `callbacks`, and one more."""
-    if isinstance(callbacks, keras.callbacks.CallbackList):
-        callbacks.append(one)
-        return callbacks
-    given = callbacks if isinstance(callbacks, list | tuple) else [callbacks] * bool(callbacks)
-    return [*given, one]
-
-
-class _Gradients(NamedTuple):
-    main: list[tf.Tensor | None]
-    adversary: list[tf.Tensor | None]
-    metrics: dict[str, tf.Tensor]
-    features: tf.Tensor | None
-
-
-def _of_all_replicas(metrics: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    metrics = replicas.mean(metrics)
-    if replicas.between_workers():
-        metrics = {name: x[tf.newaxis] for name, x in metrics.items()}
-    return metrics
-
-
-def _in_memory(x: Any) -> TypeGuard[np.ndarray]:
-    return isinstance(x, np.ndarray | tf.Tensor)
-
-
-@contextlib.contextmanager
-def _too_few_images_as_value_error():
-    """Raises ValueError, of one line, where a step says in the graph that images are missing."""
-    try:
-        yield
-    except tf.errors.InvalidArgumentError as error:
-        for message in (batches.TOO_FEW, TOO_FEW_OTHERS):
-            if message in error.message:
-                raise ValueError(message) from None
-        raise
+        data_checks.check_fields(self, batch)
+        return batches.assert_enough_images(batch, parts, bool(self.jit_compile))

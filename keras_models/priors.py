@@ -1,7 +1,7 @@
 """Target distributions of the global feature (Hjelm et al. 2019, section 3.3).
 
-Each is sampled by inversion from uniform noise [N, D] in [0, 1), so that the noise decides the
-samples, on any number of replicas.
+Each is sampled by inversion of uniform noise [N, D] in [0, 1), so the noise determines the samples
+on any number of replicas.
 """
 
 import math
@@ -15,15 +15,15 @@ from keras_models.nn import layers
 
 
 def distributions():
-    """TFP's distributions."""
-    # Its import takes most of a second, which a run without a prior need not wait for.
+    """The module `tfp.distributions`."""
+    # Its import takes most of a second, which runs without a prior need not spend.
     import tensorflow_probability as tfp
 
     return tfp.distributions
 
 
 class _Prior:
-    """What all share: the number of dimensions, saved and restored."""
+    """The number of dimensions, saved and restored."""
 
     def __init__(self, dim: int):
         self.dim = dim
@@ -46,11 +46,11 @@ class UniformPrior(_Prior):
 
     def __init__(self, dim: int):
         super().__init__(dim)
-        self.distribution = distributions().Uniform(0.0, 1.0)  # of each number
+        self.distribution = distributions().Uniform(0.0, 1.0)  # of each dimension
 
     @property
     def mean_squared_distance(self) -> float:
-        """E‖x - y‖² of two samples: each number's variance is 1/12."""
+        """E‖x - y‖² of two samples: the variance of each dimension is 1/12."""
         return self.dim / 6
 
     def sample(self, noise: tf.Tensor) -> tf.Tensor:
@@ -72,16 +72,16 @@ class GaussianPrior(_Prior):
 
     def __init__(self, dim: int):
         super().__init__(dim)
-        self.distribution = distributions().Normal(0.0, 1.0)  # of each number
+        self.distribution = distributions().Normal(0.0, 1.0)  # of each dimension
 
     @property
     def mean_squared_distance(self) -> float:
-        """E‖x - y‖² of two samples: each number's variance is 1."""
+        """E‖x - y‖² of two samples: the variance of each dimension is 1."""
         return 2.0 * self.dim
 
     def sample(self, noise: tf.Tensor) -> tf.Tensor:
         """Uniform noise [N, D] -> samples [N, D]."""
-        # Off 0 and 1, where the inverse is infinite: 2^-23 to 1 - 3·2^-24.
+        # Excludes 0 and 1, where the inverse is infinite: 2^-23 to 1 - 3·2^-24.
         inside = noise * (1 - 2.0**-22) + 2.0**-23
         return self.distribution.quantile(inside)
 
@@ -92,7 +92,7 @@ class GaussianPrior(_Prior):
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
 class SpherePrior(_Prior):
-    """Uniform on the unit sphere in D dimensions: a normal sample over its length.
+    """Uniform on the unit sphere in D dimensions: a normalised Gaussian sample.
 
     Args:
         dim: D, at least 2.
@@ -112,7 +112,7 @@ class SpherePrior(_Prior):
         return tf.math.l2_normalize(self._normal.sample(noise), axis=-1)
 
     def to_support(self, features: tf.Tensor) -> tf.Tensor:
-        """The features over their length."""
+        """The normalised features."""
         return tf.math.l2_normalize(features, axis=-1)
 
 
@@ -120,9 +120,9 @@ class SpherePrior(_Prior):
 class BallPrior(_Prior):
     """Uniform in the unit ball in D dimensions.
 
-    A point of the sphere times a radius whose D-th power is uniform. That power is taken of the
-    squared length of the normal sample that gave the point, which is independent of it: a gamma
-    variable of shape D/2, so that D uniform numbers are enough.
+    A sample is a point on the sphere times a radius whose D-th power is uniform. The point is a
+    normalised Gaussian sample; the squared length of that sample, a gamma variable of shape D/2, is
+    independent of the point and determines the radius, so D uniform numbers are enough.
 
     Args:
         dim: D, at least 2.
@@ -165,7 +165,7 @@ def get(name: str, dim: int) -> Prior:
     """The prior of that name in `dim` dimensions.
 
     Raises:
-        ValueError: unknown name.
+        ValueError: Unknown name.
     """
     if name not in _PRIORS:
         raise ValueError(f"unknown prior {name!r}; expected one of {', '.join(_PRIORS)}")
@@ -173,7 +173,7 @@ def get(name: str, dim: int) -> Prior:
 
 
 def check_dim(prior: Prior, dim: int) -> None:
-    """Raises ValueError where the prior has other dimensions than a global feature of `dim`."""
+    """Raises ValueError if the prior has another number of dimensions than `dim`."""
     if dim != prior.dim:
         raise ValueError(
             f"the prior has {prior.dim} dimensions, the global feature {dim}; make it with "
@@ -184,12 +184,12 @@ def check_dim(prior: Prior, dim: int) -> None:
 def samples_and_features(
     prior: Prior, global_features: tf.Tensor, random: StepRandom
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Samples of the prior, and as many global features mapped into its support.
+    """Samples of the prior, and as many global features, mapped into the prior's support.
 
     Args:
         prior: Target distribution, of D dimensions.
         global_features: [N, D], or [N, g, g, D] for G = g·g globals of an image.
-        random: Decides the samples.
+        random: Random numbers of the step, which determine the samples.
 
     Returns:
         float32 [N·G, D] twice.

@@ -1,4 +1,4 @@
-"""Full supervision: the encoder and a small classifier on it, trained on labels."""
+"""Full supervision: the encoder and a small classifier, trained on labels."""
 
 import keras
 import tensorflow as tf
@@ -6,7 +6,7 @@ import tensorflow as tf
 from keras_models import classification
 from keras_models.distribute.randomness import StepRandom
 from keras_models.encoder_model import EncoderModel
-from keras_models.encoders.stages import DenseStage, Linear
+from keras_models.encoders.blocks import DenseBlock, FlattenDense
 from keras_models.nn import layers
 from keras_models.objective_model import Batch, Losses
 
@@ -18,16 +18,16 @@ DROPOUT = 0.1
 class Supervised(EncoderModel):
     """The fully supervised reference (Hjelm et al. 2019, section 4.1).
 
-    The classifier has a hidden layer of 200 units: dense -> dropout 0.1 -> batch norm -> ReLU, the
-    order of the encoders' dense layers; the MLP probe has its dropout after the ReLU. It stands on
-    the global feature, so that all of the encoder is trained. The loss is the cross-entropy of the
-    classes, or the mean over attributes.
+    The classifier has a hidden layer of 200 units: dense -> dropout 0.1 -> batch norm -> ReLU, as
+    the encoders' dense layers (the MLP probe has its dropout after the ReLU). Its input is the
+    global feature, so the whole encoder is trained. The loss is the cross-entropy of the classes,
+    or its mean over the attributes.
 
     Args:
-        encoder: images -> endpoints.
-        labels: classes, or attributes.
-        multi_label: whether the labels are attributes, of which an image can have several.
-        seed: of the random numbers drawn in training.
+        encoder: Images -> endpoints.
+        labels: Number of classes or attributes.
+        multi_label: Whether the labels are attributes, of which an image can have several.
+        seed: Seed of the random numbers drawn in training.
     """
 
     needs_labels = True
@@ -36,10 +36,10 @@ class Supervised(EncoderModel):
         super().__init__(encoder, seed, **kwargs)
         self.labels = labels
         self.multi_label = multi_label
-        self.hidden = DenseStage(
+        self.hidden = DenseBlock(
             HIDDEN_UNITS, DROPOUT, synchronized=encoder.synchronized, name="hidden"
         )
-        self.classifier = Linear(labels, name="classifier")
+        self.classifier = FlattenDense(labels, name="classifier")
 
     def build_heads(self, shapes):
         self.hidden.build(shapes["global"])
@@ -53,8 +53,8 @@ class Supervised(EncoderModel):
     def objective(self, batch: Batch, random: StepRandom, training: bool = True) -> Losses:
         features = self.encoder(batch.images, training=training, random=random)["global"]
         logits = self.logits(features, training, random)
-        losses, hits = classification.losses_and_hits(logits, batch.labels, self.multi_label)
-        accuracy = tf.reduce_mean(tf.cast(hits, tf.float32))
+        losses, correct = classification.losses_and_correct(logits, batch.labels, self.multi_label)
+        accuracy = tf.reduce_mean(tf.cast(correct, tf.float32))
         return Losses(tf.reduce_mean(losses), None, {"accuracy": accuracy}, features)
 
     def config(self):

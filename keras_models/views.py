@@ -1,10 +1,10 @@
-"""Views: from a batch, the images that a term's context and its query are taken from.
+"""Views of a batch: the images from which a term's context and its query are encoded.
 
-Whole images by default; occluded (Hjelm et al. 2019, section on structure) or augmented twice
-(AMDIM: Bachman et al. 2019) on demand. Everything is computed for the batch at once, can be
-compiled by XLA and draws its noise from `StepRandom`.
+By default both are the images themselves; the query's may be occluded (Hjelm et al. 2019, section
+on structure), and both may be augmented (AMDIM: Bachman et al. 2019). Views are computed for the
+whole batch at once, can be compiled by XLA and draw their noise from `StepRandom`.
 
-Images are float32 [N, H, W, C] in [-1, 1] with C = 1 or 3; H and W are known before the graph is.
+Images are float32 [N, H, W, C] in [-1, 1] with C = 1 or 3 and static H and W.
 """
 
 import math
@@ -17,16 +17,16 @@ from keras_models.distribute.randomness import StepRandom
 from keras_models.nn import layers
 
 VIEWS = ("local view", "global view")  # names of the context's and the query's noise
-OCCLUDED_SHARE = 0.5  # of each side
+OCCLUDED_FRACTION = 0.5  # of each of the image's sides
 
-# AMDIM's transformations, in its published code those for STL-10 and ImageNet.
-FLIPPED_SHARE = 0.5
-SMALLEST_CROP = 0.3  # of the image's area
+# Parameters of AMDIM's published code for STL-10 and ImageNet.
+FLIP_PROBABILITY = 0.5
+MIN_CROP_SCALE = 0.3  # of the image's area
 CROP_ASPECT = (0.7, 1.4)  # width / height
-JITTERED_SHARE = 0.8
+JITTER_PROBABILITY = 0.8
 BRIGHTNESS = CONTRAST = SATURATION = 0.4  # factors are uniform in 1 ± this
 HUE = 0.2  # of a full turn, to either side
-GRAYSCALE_SHARE = 0.25
+GRAYSCALE_PROBABILITY = 0.25
 
 # Rows: Y, which is the luma of Rec. 601, and the chroma, I and Q.
 YIQ = np.array(
@@ -40,41 +40,48 @@ LUMA = YIQ[0]
 class Augmentation:
     """One view in the manner of AMDIM: a resized crop, then colour jitter, then maybe grayscale.
 
-    AMDIM's crops are interpolated bicubically, and its CIFAR images shifted instead of cropped.
+    AMDIM interpolates its crops bicubically, and shifts its CIFAR images instead of cropping them.
 
     Args:
-        smallest_crop: the least share of the image's area that a crop has, before sides that are
-            longer than the image's are cut; 1: no crops.
-        colours: multiplies the ranges of the jitter and the share of grayscale images; 0: neither.
+        min_crop_scale: The smallest area of a crop as a fraction of the image's, before sides
+            longer than the image's are clipped; 1: no crops.
+        color_jitter_strength: Factor of the jitter's ranges and of the probability of grayscale; 0:
+            neither.
 
     Raises:
-        ValueError: a smallest crop outside of (0, 1], or colours outside of [0, 2].
+        ValueError: `min_crop_scale` outside of (0, 1], or `color_jitter_strength` outside of
+            [0, 2].
     """
 
-    def __init__(self, smallest_crop: float = SMALLEST_CROP, colours: float = 1.0):
-        if not 0 < smallest_crop <= 1:
+    def __init__(self, min_crop_scale: float = MIN_CROP_SCALE, color_jitter_strength: float = 1.0):
+        if not 0 < min_crop_scale <= 1:
             raise ValueError(
-                f"a crop of {smallest_crop} of the image's area; give more than 0, at most 1"
+                f"a crop of {min_crop_scale} of the image's area; give more than 0, at most 1"
             )
-        if not 0 <= colours <= 2:
-            raise ValueError(f"colour jitter {colours} times as strong; give 0 to 2")
-        self.smallest_crop = smallest_crop
-        self.colours = colours
+        if not 0 <= color_jitter_strength <= 2:
+            raise ValueError(f"colour jitter {color_jitter_strength} times as strong; give 0 to 2")
+        self.min_crop_scale = min_crop_scale
+        self.color_jitter_strength = color_jitter_strength
 
     def __call__(self, images: tf.Tensor, random: StepRandom, view: str) -> tf.Tensor:
         """A view of each image.
 
         Args:
             images: float32 [N, H, W, C] in [-1, 1].
-            random: decides the crops and the colours.
-            view: the view's name; other views get other noise.
+            random: Random numbers of the step.
+            view: Name of the view; each view has its own noise.
         """
-        if self.smallest_crop < 1:
-            images = random_resized_crop(images, random, view, self.smallest_crop)
-        return random_colours(images, random, view, self.colours) if self.colours else images
+        if self.min_crop_scale < 1:
+            images = random_resized_crop(images, random, view, self.min_crop_scale)
+        if self.color_jitter_strength:
+            images = random_color_jitter(images, random, view, self.color_jitter_strength)
+        return images
 
     def get_config(self):
-        return {"smallest_crop": self.smallest_crop, "colours": self.colours}
+        return {
+            "min_crop_scale": self.min_crop_scale,
+            "color_jitter_strength": self.color_jitter_strength,
+        }
 
     @classmethod
     def from_config(cls, config):
@@ -83,13 +90,13 @@ class Augmentation:
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
 class Views:
-    """Makes the images that the context is taken from and those of the query.
+    """Makes the images of the context and those of the query.
 
     Args:
-        augmentation: Each is an augmentation of its own of the image (AMDIM); None: the image.
+        augmentation: Applied to context and query independently (AMDIM); None: no augmentation.
         occluded: Whether a block of the query's image is occluded.
-        shared_flip: Whether both augmentations are of the same side of the image, as in AMDIM's
-            code; else each is mirrored or not by itself, as in SimCLR's.
+        shared_flip: Whether context and query are flipped together, as in AMDIM's code; else each
+            is flipped independently, as in SimCLR's.
     """
 
     def __init__(
@@ -107,21 +114,20 @@ class Views:
 
         Args:
             images: float32 [N, H, W, C] in [-1, 1].
-            random: Decides the views.
+            random: Random numbers of the step.
 
         Returns:
-            Two tensors like `images`; where both see the same, the same tensor twice, so that the
-            encoder needs to run only once.
+            Two tensors like `images`. They are the same tensor if the views are equal, so that the
+            encoder need run only once.
         """
         context = query = images
         if self.augmentation:
             if self.shared_flip:
-                sides = [flip(images, random)] * 2
+                flipped = [flip(images, random)] * 2
             else:
-                sides = [flip(images, random.another(view)) for view in VIEWS]
+                flipped = [flip(images, random.fold_in(view)) for view in VIEWS]
             context, query = (
-                self.augmentation(side, random, view)
-                for side, view in zip(sides, VIEWS, strict=True)
+                self.augmentation(x, random, view) for x, view in zip(flipped, VIEWS, strict=True)
             )
         if self.occluded:
             query = occlude(query, random)
@@ -143,65 +149,68 @@ class Views:
         return cls(**{**config, "augmentation": augmentation})
 
 
-def occlude(images: tf.Tensor, random: StepRandom, share: float = OCCLUDED_SHARE) -> tf.Tensor:
+def occlude(
+    images: tf.Tensor, random: StepRandom, fraction: float = OCCLUDED_FRACTION
+) -> tf.Tensor:
     """Sets a random block of each image to 0, mid-grey.
 
     Args:
         images: float32 [N, H, W, C].
-        random: decides the place, uniform over all where the block fits.
-        share: the block is share·H high and share·W wide, rounded.
+        random: Random numbers of the step. The position is uniform over those where the block fits.
+        fraction: The block is fraction·H high and fraction·W wide, rounded.
 
     Raises:
-        ValueError: a share outside of [0, 1].
+        ValueError: `fraction` is outside of [0, 1].
     """
-    if not 0 <= share <= 1:
-        raise ValueError(f"a block of {share} of the image's sides is no block; give 0 to 1")
-    place = random.uniform("occlusion", tf.shape(images)[0], (2,))
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"a block of {fraction} of the image's sides is no block; give 0 to 1")
+    position = random.uniform("occlusion", tf.shape(images)[0], (2,))
 
     def covered(noise, size):
         """[N] in [0, 1) -> bool [N, size]."""
-        block = round(share * size)
+        block = round(fraction * size)
         first = tf.floor(noise * (size - block + 1))[:, tf.newaxis]
         pixel = tf.range(size, dtype=tf.float32)
         return (pixel >= first) & (pixel < first + block)
 
-    rows = covered(place[:, 0], images.shape[1])[:, :, tf.newaxis, tf.newaxis]
-    columns = covered(place[:, 1], images.shape[2])[:, tf.newaxis, :, tf.newaxis]
+    rows = covered(position[:, 0], images.shape[1])[:, :, tf.newaxis, tf.newaxis]
+    columns = covered(position[:, 1], images.shape[2])[:, tf.newaxis, :, tf.newaxis]
     return tf.where(rows & columns, tf.zeros_like(images), images)
 
 
 def flip(images: tf.Tensor, random: StepRandom) -> tf.Tensor:
     """Mirrors each image [H, W, C] left to right with probability 1/2."""
-    flipped = _happens(FLIPPED_SHARE, tf.shape(images)[0], "flip", random)
+    flipped = _bernoulli(FLIP_PROBABILITY, tf.shape(images)[0], "flip", random)
     return tf.where(flipped[:, tf.newaxis, tf.newaxis, tf.newaxis], images[:, :, ::-1], images)
 
 
 def random_resized_crop(
-    images: tf.Tensor, random: StepRandom, view: str, smallest: float = SMALLEST_CROP
+    images: tf.Tensor, random: StepRandom, view: str, min_scale: float = MIN_CROP_SCALE
 ) -> tf.Tensor:
-    """A random part of each image, resized to H x W; its place, area and shape are random."""
+    """A crop of each image, of random position, area and shape, resized to H x W."""
     noise = random.uniform(f"{view}: crop", tf.shape(images)[0], (4,))
-    return resized_crop(images, crop_boxes(noise, images.shape[1], images.shape[2], smallest))
+    return resized_crop(images, crop_boxes(noise, images.shape[1], images.shape[2], min_scale))
 
 
 def crop_boxes(
-    noise: tf.Tensor, height: int, width: int, smallest: float = SMALLEST_CROP
+    noise: tf.Tensor, height: int, width: int, min_scale: float = MIN_CROP_SCALE
 ) -> tf.Tensor:
     """Random boxes within an image.
 
-    The area is uniform in `smallest` to 1 of the image's, the aspect ratio log-uniform in 0.7 to
-    1.4; a side longer than the image's is cut to it. The place is uniform where the box fits.
+    The area is uniform between `min_scale` and 1 times the image's, the aspect ratio log-uniform
+    between 0.7 and 1.4; a side longer than the image's is clipped. The position is uniform over
+    those where the box fits.
 
     Args:
         noise: float32 [N, 4], uniform in [0, 1).
-        height: H of the image.
-        width: W.
-        smallest: the least share of the image's area, before sides are cut.
+        height: H, the image's height.
+        width: W, the image's width.
+        min_scale: The smallest area as a fraction of the image's, before sides are clipped.
 
     Returns:
-        float32 [N, 4]: top, left, height, width in pixels, not whole ones.
+        float32 [N, 4]: top, left, height, width in (fractional) pixels.
     """
-    area = height * width * _between(smallest, 1.0, noise[:, 0])
+    area = height * width * _between(min_scale, 1.0, noise[:, 0])
     log_aspect = _between(math.log(CROP_ASPECT[0]), math.log(CROP_ASPECT[1]), noise[:, 1])
     box_height = tf.clip_by_value(tf.sqrt(area * tf.exp(-log_aspect)), 1.0, height)
     box_width = tf.clip_by_value(tf.sqrt(area * tf.exp(log_aspect)), 1.0, width)
@@ -213,56 +222,56 @@ def crop_boxes(
 def resized_crop(images: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
     """Crops each image to its box and resizes that bilinearly to the image's size.
 
-    Resizing is linear in the pixels, rows and columns apart: two batched matrix products. On boxes
-    of whole pixels it is `tf.image.resize` of the crop.
+    Resizing is linear in the pixels and separable: two batched matrix products. For boxes of whole
+    pixels it equals `tf.image.resize` of the crop.
 
     Args:
         images: float32 [N, H, W, C].
         boxes: float32 [N, 4]: top, left, height, width in pixels, within the image and with sides
-            of 1 pixel at least.
+            of at least 1 pixel.
 
     Returns:
         float32 [N, H, W, C].
     """
     n = tf.shape(images)[0]
     height, width, channels = images.shape[1:]
-    of_rows = _interpolation(boxes[:, 0], boxes[:, 2], height)
-    of_columns = _interpolation(boxes[:, 1], boxes[:, 3], width)
-    x = of_rows @ tf.reshape(images, [n, height, width * channels])
+    row_weights = _interpolation(boxes[:, 0], boxes[:, 2], height)
+    column_weights = _interpolation(boxes[:, 1], boxes[:, 3], width)
+    x = row_weights @ tf.reshape(images, [n, height, width * channels])
     x = tf.transpose(tf.reshape(x, [n, height, width, channels]), [0, 2, 1, 3])
-    x = of_columns @ tf.reshape(x, [n, width, height * channels])
+    x = column_weights @ tf.reshape(x, [n, width, height * channels])
     return tf.transpose(tf.reshape(x, [n, width, height, channels]), [0, 2, 1, 3])
 
 
 def _interpolation(first, length, size):
     """Weights [N, size, size] that stretch pixels first ... first + length - 1 to `size` pixels.
 
-    Row i holds the weights of the source pixels of pixel i.
+    Row i holds the weights of pixel i's source pixels.
     """
     first, length = first[:, tf.newaxis], length[:, tf.newaxis]
     pixel = tf.range(size, dtype=tf.float32)
-    # Pixel i covers i to i + 1, so its centre is at i + 1/2, here and in the source.
+    # Pixel i covers i to i + 1, so its centre is at i + 1/2, in the target and in the source.
     source = first + (pixel + 0.5) * (length / size) - 0.5
-    source = tf.clip_by_value(source, first, first + length - 1)  # nothing from outside the box
+    source = tf.clip_by_value(source, first, first + length - 1)  # no pixels from outside the box
     return tf.nn.relu(1 - tf.abs(source[:, :, tf.newaxis] - pixel))
 
 
-def random_colours(
+def random_color_jitter(
     images: tf.Tensor, random: StepRandom, view: str, strength: float = 1.0
 ) -> tf.Tensor:
-    """Colour jitter of each image with probability 0.8, then grayscale with probability 1/4.
+    """Color jitter of each image with probability 0.8, then grayscale with probability 1/4.
 
-    The jitter's factors are uniform in 0.6 to 1.4, the turn of the hue in ±0.2; the strength
-    multiplies these ranges, and the probability of grayscale. Grayscale is no saturation, which
-    leaves the luma of Rec. 601. See `adjust_colours`.
+    The jitter's factors are uniform in 0.6 to 1.4, the hue's rotation in ±0.2 turns; the strength
+    scales these ranges and the probability of grayscale. Grayscale means saturation 0, which leaves
+    the luma of Rec. 601. See `adjust_colors`.
     """
     n = tf.shape(images)[0]
-    jittered = _happens(JITTERED_SHARE, n, f"{view}: jittered", random)
+    jittered = _bernoulli(JITTER_PROBABILITY, n, f"{view}: jittered", random)
     noise = _between(-strength, strength, random.uniform(f"{view}: colours", n, (4,)))
     change = tf.where(jittered[:, tf.newaxis], noise, tf.zeros_like(noise))
     saturation = 1 + SATURATION * change[:, 2]
-    gray = _happens(strength * GRAYSCALE_SHARE, n, f"{view}: grayscale", random)
-    return adjust_colours(
+    gray = _bernoulli(strength * GRAYSCALE_PROBABILITY, n, f"{view}: grayscale", random)
+    return adjust_colors(
         images,
         brightness=1 + BRIGHTNESS * change[:, 0],
         contrast=1 + CONTRAST * change[:, 1],
@@ -271,12 +280,12 @@ def random_colours(
     )
 
 
-def adjust_colours(images, brightness, contrast, saturation, hue) -> tf.Tensor:
+def adjust_colors(images, brightness, contrast, saturation, hue) -> tf.Tensor:
     """Changes brightness, contrast, saturation and hue, in that order.
 
-    On the scale [0, 1], where black is 0: brightness multiplies the pixels; contrast multiplies
-    their difference from the image's mean luma; saturation multiplies the chroma (I and Q of YIQ)
-    and hue turns it. The result is clipped, once. Images with one channel have no chroma.
+    On the scale [0, 1], where black is 0, brightness multiplies the pixels, contrast their
+    difference from the image's mean luma, saturation the chroma (I and Q of YIQ), which hue
+    rotates. The result is clipped once. Images with one channel have no chroma.
 
     Args:
         images: float32 [N, H, W, C] in [-1, 1].
@@ -293,7 +302,7 @@ def adjust_colours(images, brightness, contrast, saturation, hue) -> tf.Tensor:
     pixels = tf.reshape(images, [n, height * width, channels])
     mean = tf.reduce_mean(pixels, axis=1)  # [N, C]
     # All four are one affine map of the pixels. With u = (x + 1) / 2 in [0, 1] and luma m, contrast
-    # makes m + c·(b·u - m) of b·u, and what is done to the chroma leaves m.
+    # maps b·u to m + c·(b·u - m), and changes of the chroma leave m.
     scale = contrast * brightness
     if channels == 3:
         change = scale[:, tf.newaxis, tf.newaxis] * _chroma_change(saturation, hue)
@@ -307,7 +316,7 @@ def adjust_colours(images, brightness, contrast, saturation, hue) -> tf.Tensor:
 
 
 def _chroma_change(saturation, hue):
-    """Matrices [N, 3, 3] on RGB that scale and turn I and Q of YIQ and leave Y."""
+    """Matrices [N, 3, 3] on RGB that scale and rotate I and Q of YIQ and leave Y."""
     angle = 2 * math.pi * hue
     one, zero = tf.ones_like(angle), tf.zeros_like(angle)
     cosine, sine = saturation * tf.cos(angle), saturation * tf.sin(angle)
@@ -316,9 +325,9 @@ def _chroma_change(saturation, hue):
     return np.linalg.inv(YIQ) @ change @ YIQ
 
 
-def _happens(share, n, purpose, random):
-    """Bool [n], true with probability `share`."""
-    return random.uniform(purpose, n, ()) < share
+def _bernoulli(probability, n, purpose, random):
+    """Bool [n], true with that probability."""
+    return random.uniform(purpose, n, ()) < probability
 
 
 def _between(low, high, noise):

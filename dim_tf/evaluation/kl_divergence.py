@@ -40,7 +40,7 @@ def kl_bound(scores_p: tf.Tensor, scores_q: tf.Tensor) -> tf.Tensor:
         float32 scalar, nats.
     """
     weight = MIXTURE_WEIGHT / (1 - MIXTURE_WEIGHT) * scores_q.shape[0] / scores_p.shape[0]
-    mixture = _log_sums(scores_q).merge(_log_sums(scores_p).times(weight))
+    mixture = _log_sums(scores_q).merge(_log_sums(scores_p).scale(weight))
     joint = donsker_varadhan.joint(scores_p[:, tf.newaxis, tf.newaxis])
     return donsker_varadhan.value(joint, mixture)
 

@@ -120,7 +120,7 @@ def root_object(encoder: keras.Model) -> tf.train.Checkpoint:
     height, width, channels = encoder.image_shape
 
     def endpoints(pixels, training=False):
-        return encoder.encode_unit(image_ops.with_channels(pixels, channels), training)
+        return encoder.encode_unit_range(image_ops.with_channels(pixels, channels), training)
 
     def call(images, training=False):
         return global_features(endpoints(images, training))

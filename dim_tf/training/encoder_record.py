@@ -13,7 +13,7 @@ from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
 from dim_tf.files import read_json, replace_text, sha256_of, with_checksum
 from dim_tf.training import checkpoint_files
-from keras_models.encoders import BackboneEncoder, Encoder, backbones
+from keras_models.encoders import BackboneEncoder, Encoder, backbone_config
 
 FILE = "encoder.json"
 
@@ -37,7 +37,7 @@ class EncoderRecord:
             InputError: this version of Keras cannot make it.
         """
         try:
-            backbone = backbones.from_description(self.encoder["backbone"])
+            backbone = backbone_config.deserialize(self.encoder["backbone"])
             config = {**self.encoder, "backbone": backbone, "synchronized": synchronized}
             return BackboneEncoder(**config)
         except Exception as error:  # of Keras, all kinds

@@ -58,20 +58,20 @@ def begun_on(folder: Path) -> Seen:
     return Seen()
 
 
-def check(folder: Path, splits: Splits, needs_rows: bool, needs_labels: bool) -> None:
+def check(folder: Path, splits: Splits, needs_indices: bool, needs_labels: bool) -> None:
     """For a model that keeps something of each image by its row, or of each class.
 
     Args:
         folder: of the run.
         splits: what it goes on with.
-        needs_rows: whether it keeps something of each image.
+        needs_indices: whether it keeps something of each image.
         needs_labels: whether it learns, or a probe beside it, to tell classes apart.
 
     Raises:
         InputError: the run was begun on others.
     """
     before, now = begun_on(folder), Seen.of(splits)
-    if needs_rows and before.images and before.images != now.images:
+    if needs_indices and before.images and before.images != now.images:
         raise InputError(
             f"{folder} was begun on other images (fingerprint {before.images}, now {now.images}), "
             "and this model keeps a target for each; give those, or another --run_dir"

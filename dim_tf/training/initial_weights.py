@@ -21,8 +21,8 @@ from dim_tf.training.checkpoint import restore_encoder
 from dim_tf.training.model import encoder_name, make_encoder
 from dim_tf.writing import reason
 from keras_models.encoders import BackboneEncoder, Encoder
-from keras_models.encoders.backbone import INPUT_SCALINGS
-from keras_models.encoders.backbones import first_difference
+from keras_models.encoders.backbone_weights import first_difference
+from keras_models.encoders.input_scaling import INPUT_SCALINGS
 
 # What the checkpoint in a SavedModel of ours calls the encoder's variables, in their order.
 _EXPORTED = "variables/{}/.ATTRIBUTES/VARIABLE_VALUE"

@@ -142,7 +142,7 @@ def train(
         folder = experiment.run_path
         if experiment.resume:
             learns_labels = model.probe is not None or model.needs_labels
-            images_seen.check(folder, splits, model.needs_rows, learns_labels)
+            images_seen.check(folder, splits, model.needs_indices, learns_labels)
         if chief:  # only now: settings that do not fit leave no trace
             open_run_folder(experiment, splits)
             if experiment.model != "generator":
@@ -194,18 +194,18 @@ def features_of(encoder: BackboneEncoder) -> str:
     """Which layers of a Keras model are its features, what it takes, and what is not used of it."""
     maps = ", ".join(
         f"{endpoint} {layer} {'x'.join(map(str, grid))}"
-        for endpoint, (layer, grid) in encoder.layers_of_maps.items()
+        for endpoint, (layer, grid) in encoder.endpoint_layers.items()
     )
     scaling = backbone_file.scaling_flag(encoder.input_scaling)
-    cut_off, all_of_it = encoder.cut_off_weights, encoder.backbone.count_params()
+    cut_off, all_of_it = encoder.unused_weights, encoder.backbone.count_params()
     warning = (
         f"; {cut_off:,} of its {all_of_it:,} weights come after conv and are neither used nor "
         "trained: give a larger --image_size or another --conv_layer"
     ) * bool(cut_off)
-    if encoder.still_weights:
+    if encoder.frozen_weights:
         warning += (
-            f"; {encoder.still_weights:,} weights are of layers that came with trainable=False and "
-            "are not trained"
+            f"; {encoder.frozen_weights:,} weights are of layers that came with trainable=False "
+            "and are not trained"
         )
     return f"{encoder.backbone.name}: {maps}, --input_scaling={scaling}{warning}"
 
@@ -359,7 +359,7 @@ def _fit(run, segment, step, callbacks):
         step,
         experiment.augmentation,
         labelled=model.probe is not None or model.needs_labels,
-        numbered=model.needs_rows,
+        numbered=model.needs_indices,
     )
     model.fit(
         batches,

@@ -66,7 +66,7 @@ class OnlineProbe:
             features = tf.reduce_mean(features, [1, 2])
         with tf.GradientTape() as tape:
             logits = self._linear(self._norm(features, training=True))
-            losses, hits = classification.losses_and_hits(logits, labels, self._multi_label)
+            losses, hits = classification.losses_and_correct(logits, labels, self._multi_label)
             loss = tf.reduce_mean(losses) / replicas.count()
         variables = self.trainable_variables
         self._optimizer.apply(tape.gradient(loss, variables), variables)

@@ -15,27 +15,27 @@ from keras_models.objective_model import Batch, Losses
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
 class NoiseAsTargets(EncoderModel):
-    """Each image's feature is drawn to a point on the unit sphere (Bojanowski & Joulin 2017).
+    """Each image's feature is pulled to a point on the unit sphere (Bojanowski & Joulin 2017).
 
-    There are as many random targets as training images, one for each, fixed at first. In every step
-    the batch's images exchange theirs so that the sum of ½‖f - y‖² is the least (their algorithm 1;
-    the Hungarian assignment), f being the global feature over its length; then the encoder
-    minimises the mean of that. Which image has which target is part of the weights. The batch is
-    that of all replicas. The original looks at the images' gradients; here it is the images.
+    Each training image has a random target y. In every step the images of the batch, over all
+    replicas, exchange targets to minimise the sum of ½‖f - y‖² (their algorithm 1, the Hungarian
+    assignment), where f is the normalised global feature; then the encoder minimises the mean. The
+    assignment is part of the weights. The original encodes the images' gradients instead of the
+    images.
 
     Args:
-        encoder: images -> endpoints.
-        images: how many training images there are.
-        seed: of the targets, and of the random numbers drawn in training.
+        encoder: Images -> endpoints.
+        images: Number of training images.
+        seed: Seed of the targets, and of the random numbers drawn in training.
 
     Attributes:
         targets: float32 variable [images, D]; row i is the target of training image i.
 
     Raises:
-        ValueError: when built, the encoder has several globals.
+        ValueError: When built, the encoder has several globals.
     """
 
-    needs_rows = True
+    needs_indices = True
     evaluates = False  # a target belongs to a training image
     compiles = False  # XLA cannot call SciPy
 
@@ -63,19 +63,18 @@ class NoiseAsTargets(EncoderModel):
         endpoints = self.encoder(batch.images, training=training, random=random)
         features = tf.cast(endpoints["global"], tf.float32)
         unit = tf.math.l2_normalize(features, axis=1)  # [N, D]
-        everywhere = tf.stop_gradient(unit)
-        every = tf.reshape(replicas.stack(everywhere), [-1, unit.shape[1]])  # [R·N, D]
-        rows = tf.reshape(replicas.stack(batch.rows), [-1])  # [R·N]
+        gathered = replicas.concat(tf.stop_gradient(unit))  # [R·N, D]
+        indices = tf.reshape(replicas.all_gather(batch.indices), [-1])  # [R·N]
 
-        before = tf.gather(self.targets.value, rows)
-        after = assigned(every, before)
+        before = tf.gather(self.targets.value, indices)
+        after = assign_targets(gathered, before)
         self.targets.assign(
-            tf.tensor_scatter_nd_update(self.targets.value, rows[:, tf.newaxis], after)
+            tf.tensor_scatter_nd_update(self.targets.value, indices[:, tf.newaxis], after)
         )
         count = tf.shape(unit)[0]
         first = replicas.index() * count
-        own_targets = after[first : first + count]
-        loss = tf.reduce_mean(0.5 * tf.reduce_sum((unit - own_targets) ** 2, axis=1))
+        local_targets = after[first : first + count]
+        loss = tf.reduce_mean(0.5 * tf.reduce_sum((unit - local_targets) ** 2, axis=1))
         exchanged = tf.reduce_any(tf.not_equal(before, after), axis=1)
         metrics = {"reassigned": tf.reduce_mean(tf.cast(exchanged, tf.float32))}
         return Losses(loss, None, metrics, features)
@@ -84,22 +83,22 @@ class NoiseAsTargets(EncoderModel):
         return {"images": self.images}
 
 
-def assigned(features: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-    """The targets, exchanged so that the sum of squared distances to the features is the least.
+def assign_targets(features: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """Permutes the targets to minimise the sum of squared distances to the features.
 
     Args:
         features: float32 [N, D], of length 1.
         targets: float32 [N, D], of length 1.
 
     Returns:
-        float32 [N, D]: row i is the target of feature i. Where a feature is not finite, as they
-        came: the loss is not finite either, and training ends by that.
+        float32 [N, D]: row i is the target of feature i. The targets are unchanged if a feature is
+        not finite: then the loss is not finite either, which stops training.
     """
 
     def permutation(f, t):
-        # Among vectors of length 1 the least squared distance is the largest product.
+        # For vectors of length 1 the least squared distance is the largest product.
         products = np.matmul(f, t.T)
-        if not np.isfinite(products).all():  # SciPy would raise before the loss tells it
+        if not np.isfinite(products).all():  # else SciPy raises before the loss is checked
             return np.arange(len(f), dtype=np.int32)
         return linear_sum_assignment(products, maximize=True)[1].astype(np.int32)
 

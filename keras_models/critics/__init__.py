@@ -1,4 +1,4 @@
-"""Critics T: they score pairs of a local and a global feature (Hjelm et al. 2019, appendix A)."""
+"""Critics T, which score pairs of a local and a global feature (Hjelm et al. 2019, appendix A)."""
 
 import functools
 from collections.abc import Callable
@@ -7,13 +7,13 @@ import keras
 
 from keras_models.critics.fast import FastDotProductCritic, FastProjection
 from keras_models.critics.pair_networks import ConcatCritic, GlobalCritic
-from keras_models.critics.pairs import flat_globals, following
+from keras_models.critics.pairs import flatten_globals, shifted_negatives
 from keras_models.critics.reference import DotProductCritic, NoisyIdentity, Projection
 from keras_models.critics.scores import (
     ChunkedScores,
     PairScores,
     all_dot_products,
-    without_own,
+    drop_positives,
 )
 
 __all__ = [
@@ -30,13 +30,13 @@ __all__ = [
     "PairScores",
     "Projection",
     "all_dot_products",
-    "flat_globals",
-    "following",
+    "drop_positives",
+    "flatten_globals",
     "get",
-    "without_own",
+    "shifted_negatives",
 ]
 
-# The encode-and-dot-product critic as the paper has it, and with less work.
+# The encode-and-dot-product critic: as in the paper, and the same with less work.
 DOT_PRODUCT: dict[str, Callable[..., keras.Model]] = {
     "fast": FastDotProductCritic,
     "reference": DotProductCritic,
@@ -51,16 +51,16 @@ GLOBAL_NAMES = ("conv", "dense", "dot")
 
 
 def get(name: str, /, *, implementation: str = "fast", **arguments) -> keras.Model:
-    """Makes the critic of that name: `critics.get("dot", units=512)`.
+    """The critic of that name: `critics.get("dot", units=512)`.
 
     Args:
-        name: of `LOCAL_NAMES`, critics of single places, or of `GLOBAL_NAMES`, critics of whole
-            maps ("dot" is one with `whole_map=True`).
-        implementation: of "dot", a name of `DOT_PRODUCT`.
-        **arguments: of its constructor.
+        name: One of `LOCAL_NAMES`, critics of single locations, or of `GLOBAL_NAMES`, critics of
+            whole maps ("dot" is one with `whole_map=True`).
+        implementation: A key of `DOT_PRODUCT`, for "dot".
+        **arguments: Arguments of the critic's constructor.
 
     Raises:
-        ValueError: unknown name or implementation.
+        ValueError: Unknown name or implementation.
     """
     critics = _CRITICS
     if name == "dot":

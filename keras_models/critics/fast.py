@@ -1,7 +1,7 @@
-"""The critic of `reference.py`, the same numbers with less work.
+"""The critic of `reference.py`: the same numbers with less work.
 
-Nearly all of a step's arithmetic is matrix products of the codes of all N·L locations. What is
-linear is taken away from those and given to the few global features, or to the scores:
+Matrix products of the codes of all N·L locations are nearly all of a step's arithmetic. Linear
+operations move from those codes to the few global codes, or to the scores:
 
 1. Batch norm folds into the dense layer before it. With y = xW, batch norm gives (y - μ)·s + β,
    where s = γ / √(σ² + ε). The statistics of y follow from those of x: μ = E[x]W and
@@ -11,37 +11,37 @@ linear is taken away from those and given to the few global features, or to the 
    kernels and bias less their mean over U give centred codes c.
 3. Layer norm's scale stays with the scores. It is one number r = 1/√(mean c² + ε) a location, and
    ⟨r·c·γ + β, g⟩ = r·⟨c, γg⟩ + ⟨β, g⟩: γ and β act on the globals g, r on the scores.
-4. Without layer norm all behind the ReLU is linear: ⟨hW₂ + xS + b, g⟩ = ⟨h, W₂g⟩ + ⟨x, Sg⟩ +
+4. Without layer norm everything after the ReLU is linear: ⟨hW₂ + xS + b, g⟩ = ⟨h, W₂g⟩ + ⟨x, Sg⟩ +
    ⟨b, g⟩. No location meets a U x U product.
-5. Scores that would not fit into memory are made a chunk at a time, and again in the backward pass
+5. Scores that would not fit into memory are computed chunk by chunk, and again in the backward pass
    (`scores.ChunkedScores`).
 
-benchmarks/critics.py measures it against the reference; docs/PERFORMANCE.md has the figures.
+benchmarks/critics.py measures it against the reference; results are in docs/PERFORMANCE.md.
 """
 
 import keras
 import tensorflow as tf
 
 from keras_models.critics import reference
-from keras_models.critics.pairs import following
+from keras_models.critics.pairs import shifted_negatives
 from keras_models.critics.scores import (
-    Anchors,
     ChunkedScores,
+    GlobalCodes,
+    LocalCodes,
     PairScores,
-    Places,
     all_scores,
-    own_scores,
-    without_own,
+    drop_positives,
+    paired_scores,
 )
 from keras_models.distribute import replicas
 from keras_models.nn import kernels, layers
 
-MAX_SCORES = 2**24  # at once, in 64 MiB
+MAX_SCORES = 2**24  # at once: 64 MiB
 
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
 class FastProjection(reference.Projection):
-    """`reference.Projection` with batch norm folded and what is linear left to the scores."""
+    """`reference.Projection` with batch norm folded and linear operations left to the scores."""
 
     BATCH_NORM = kernels.FusedBatchNormalization
 
@@ -56,39 +56,41 @@ class FastProjection(reference.Projection):
             codes += tf.cast(self.norm.beta, tf.float32)
         return codes
 
-    def places(self, features, training=False) -> Places:
-        """The side of a score that has many places: [N, L, C] -> what `anchors` is scored with."""
+    def to_local_codes(self, features, training=False) -> LocalCodes:
+        """Local features [N, L, C] -> codes to be scored with those of `to_global_codes`."""
         features = tf.cast(features, self.compute_dtype)
         hidden = self._hidden(features, training)
         if self.layer_norm:
             codes = self._linear(features, hidden)
-            return Places((codes,), self._scale(codes))
-        # Without layer norm all that comes after the ReLU is linear: it acts on the anchors.
-        return Places((tf.cast(hidden, tf.float32), tf.cast(features, tf.float32)), None)
+            return LocalCodes((codes,), self._scale(codes))
+        # Without layer norm everything after the ReLU is linear and acts on the global codes.
+        return LocalCodes((tf.cast(hidden, tf.float32), tf.cast(features, tf.float32)), None)
 
-    def anchors(self, codes) -> Anchors:
-        """The other side: float32 codes [N, G, U], whose dot products with ours are the scores."""
+    def to_global_codes(self, codes) -> GlobalCodes:
+        """Projected globals, float32 [N, G, U] -> codes to be scored with `to_local_codes`."""
         if self.norm and self.affine:
-            part = codes * tf.cast(self.norm.gamma, tf.float32)
+            scaled = codes * tf.cast(self.norm.gamma, tf.float32)
             offset = tf.linalg.matvec(codes, tf.cast(self.norm.beta, tf.float32))
-            return Anchors((part,), offset)
+            return GlobalCodes((scaled,), offset)
         if self.layer_norm:
-            return Anchors((codes,), None)
+            return GlobalCodes((codes,), None)
         kernels = (self.out.kernel, self.shortcut.kernel)
         parts = [tf.matmul(codes, tf.cast(k, tf.float32), transpose_b=True) for k in kernels]
-        return Anchors(tuple(parts), tf.linalg.matvec(codes, tf.cast(self.out.bias, tf.float32)))
+        return GlobalCodes(
+            tuple(parts), tf.linalg.matvec(codes, tf.cast(self.out.bias, tf.float32))
+        )
 
     def _hidden(self, features, training):
         """[..., C] -> [..., U] after batch norm and ReLU."""
-        if features.shape[-1] <= self.units:  # else folding would cost more than it saves
-            kernel, bias = folded(self.hidden_norm, features, self.hidden.kernel, training)
+        if features.shape[-1] <= self.units:  # else folding costs more than it saves
+            kernel, bias = fold_batch_norm(self.hidden_norm, features, self.hidden.kernel, training)
             return tf.nn.relu(_dense(features, kernel, bias))
         hidden = _dense(features, self.hidden.kernel)
         rows = self.hidden_norm(tf.reshape(hidden, [-1, self.units]), training=training)
         return tf.nn.relu(tf.reshape(rows, tf.shape(hidden)))
 
     def _linear(self, features, hidden):
-        """The codes before layer norm, float32 [..., U]; with layer norm, less their mean."""
+        """The codes before layer norm, float32 [..., U]; with layer norm, minus their mean."""
         kernel, shortcut, bias = (
             tf.cast(x, tf.float32) for x in (self.out.kernel, self.shortcut.kernel, self.out.bias)
         )
@@ -100,21 +102,21 @@ class FastProjection(reference.Projection):
         return tf.cast(codes, tf.float32)
 
     def _scale(self, centred):
-        """One over the standard deviation over U, of codes whose mean is 0."""
+        """1 / (standard deviation over U) of codes with mean 0."""
         variance = kernels.sum_of_squares(centred) / self.units
         return tf.math.rsqrt(variance + layers.NORM_EPSILON)
 
 
-def folded(
+def fold_batch_norm(
     norm: keras.layers.BatchNormalization, inputs: tf.Tensor, kernel: tf.Tensor, training: bool
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """A dense layer without bias and the batch norm after it, as one dense layer.
+    """Folds a batch norm into the dense layer without bias before it.
 
     Args:
-        norm: the batch norm, over the last axis.
-        inputs: of the dense layer, [..., C].
-        kernel: of the dense layer, [C, U].
-        training: whether the statistics are the batch's, which move the norm's moving ones.
+        norm: Batch norm over the last axis.
+        inputs: Inputs of the dense layer, [..., C].
+        kernel: Kernel of the dense layer, [C, U].
+        training: Whether to use the batch's statistics, and update the moving ones.
 
     Returns:
         float32 kernel [C, U] and bias [U].
@@ -129,7 +131,7 @@ def folded(
         covariance = over_replicas(products / tf.cast(tf.shape(rows)[0], tf.float32))
         mean = tf.linalg.matvec(kernel, mean, transpose_a=True)
         variance = tf.reduce_sum(kernel * tf.matmul(covariance, kernel), axis=0)
-        variance = tf.maximum(variance, 0.0)  # what is 0 may come out below it
+        variance = tf.maximum(variance, 0.0)  # rounding may make a 0 negative
         for moving, value in ((norm.moving_mean, mean), (norm.moving_variance, variance)):
             moving.assign(moving * norm.momentum + value * (1.0 - norm.momentum))
     else:
@@ -139,7 +141,7 @@ def folded(
 
 
 def _dense(x, kernel, bias=None):
-    """[..., F] by float32 [F, U] in the precision of x; one matrix product of all rows."""
+    """[..., F] times float32 [F, U] in the precision of x, as one matrix product."""
     rows = tf.reshape(x, [-1, x.shape[-1]])
     out = tf.matmul(rows, tf.cast(kernel, x.dtype))
     if bias is not None:
@@ -149,17 +151,17 @@ def _dense(x, kernel, bias=None):
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
 class FastDotProductCritic(reference.DotProductCritic):
-    """`reference.DotProductCritic` with less work, and with scores by chunks.
+    """`reference.DotProductCritic` with less work, and with scores in chunks.
 
     Args:
         units: U, the paper's 2048.
-        chunk: images whose globals are scored at once, with all places of the batch; the backward
-            pass scores them again, so that memory does not grow with the square of the batch. 0:
-            as many as give `MAX_SCORES` scores, and no chunks where all images give no more.
-        **kwargs: the other arguments of the reference.
+        chunk: Images whose globals are scored at once with all locations of the batch. The backward
+            pass computes these scores again, so memory does not grow with the square of the batch.
+            0: as many images as give `MAX_SCORES` scores; one chunk if all images give no more.
+        **kwargs: Other arguments of the reference.
 
     Raises:
-        ValueError: as of the reference.
+        ValueError: As the reference.
     """
 
     PROJECTION = FastProjection
@@ -169,40 +171,42 @@ class FastDotProductCritic(reference.DotProductCritic):
         self.chunk = chunk
 
     def call(self, local_features, global_features, training=False) -> PairScores | ChunkedScores:
-        """As the reference's, which has arguments and errors."""
-        places = self.project_local.places(self.locations(local_features), training)
-        anchors = self.project_local.anchors(self.global_codes(global_features, training))
-        joint = own_scores(places, anchors)
+        """Scores joint and product pairs; arguments and errors as the reference."""
+        local_codes = self.project_local.to_local_codes(self.locations(local_features), training)
+        global_codes = self.project_local.to_global_codes(
+            self.global_codes(global_features, training)
+        )
+        joint = paired_scores(local_codes, global_codes)
         if self.negatives:
-            return PairScores(joint, self._sampled_scores(places, anchors))
-        foreign = self._foreign_anchors(anchors)
+            return PairScores(joint, self._sampled_scores(local_codes, global_codes))
+        cross_replica = self._cross_replica_codes(global_codes)
         chunk = self.chunk or _largest_chunk(joint.shape)
         if chunk:
-            return ChunkedScores(joint, places, anchors, foreign, chunk)
+            return ChunkedScores(joint, local_codes, global_codes, cross_replica, chunk)
         return PairScores(
             joint,
-            without_own(all_scores(places, anchors)),
-            None if foreign is None else all_scores(places, foreign),
+            drop_positives(all_scores(local_codes, global_codes)),
+            None if cross_replica is None else all_scores(local_codes, cross_replica),
         )
 
-    def _sampled_scores(self, places, anchors):
-        """With the places of the `negatives` images that follow: [N, K, L, G]."""
-        shifted = [following(part, self.negatives) for part in places.parts]
+    def _sampled_scores(self, local_codes, global_codes):
+        """Scores of the globals with `negatives` other images' local codes: [N, K, L, G]."""
+        shifted = [shifted_negatives(part, self.negatives) for part in local_codes.parts]
         scales = [None] * self.negatives
-        if places.scale is not None:
-            scales = following(places.scale, self.negatives)
+        if local_codes.scale is not None:
+            scales = shifted_negatives(local_codes.scale, self.negatives)
         product = [
-            own_scores(Places(tuple(parts), scale), anchors)
+            paired_scores(LocalCodes(tuple(parts), scale), global_codes)
             for *parts, scale in zip(*shifted, scales, strict=True)
         ]
         return tf.stack(product, axis=1)
 
-    def _foreign_anchors(self, anchors):
-        """Those of the other replicas' images; None on one device."""
+    def _cross_replica_codes(self, global_codes):
+        """Global codes of the other replicas' images; None on one device."""
         if replicas.count() == 1:
             return None
         return tf.nest.map_structure(
-            lambda x: None if x is None else replicas.of_the_others(x), anchors
+            lambda x: None if x is None else replicas.gather_other_replicas(x), global_codes
         )
 
     def get_config(self):
@@ -210,10 +214,10 @@ class FastDotProductCritic(reference.DotProductCritic):
 
 
 def _largest_chunk(shape) -> int:
-    """Images a chunk, so that their scores with all N·L places are few enough; 0: no need.
+    """The most images per chunk that give at most `MAX_SCORES` scores; 0: no chunks needed.
 
     Args:
-        shape: (N, L, G) of this replica.
+        shape: (N, L, G) of this replica's joint scores.
     """
     n, locations, globals_ = shape
     if n is None or replicas.count() * n * n * locations * globals_ <= MAX_SCORES:

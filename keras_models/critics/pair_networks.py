@@ -11,16 +11,16 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from keras_models.critics.pairs import check_images, flat_globals, following
+from keras_models.critics.pairs import check_images, flatten_globals, shifted_negatives
 from keras_models.critics.scores import PairScores
 from keras_models.nn import layers
 
 
 class _PairCritic(keras.Model, abc.ABC):
-    """A critic that is a network on one pair: it scores each pair by itself.
+    """A critic that is a network on one pair, so that each pair is scored on its own.
 
     Args:
-        negatives: K; 0: 1.
+        negatives: K; 0 means 1.
     """
 
     def __init__(self, negatives: int = 0, **kwargs):
@@ -31,26 +31,26 @@ class _PairCritic(keras.Model, abc.ABC):
         """Scores joint and product pairs.
 
         Args:
-            local_features: [N, M, M, C], or S places of the map as [N, S, 1, C].
+            local_features: [N, M, M, C], or S locations of the map as [N, S, 1, C].
             global_features: [N, D], or [N, g, g, D] for G = g x g globals an image.
-            training: of no effect, there is no batch norm.
+            training: Has no effect: there is no batch norm.
 
         Raises:
-            ValueError: fewer than two images, or not as many others as `negatives`.
+            ValueError: Fewer than two images, or fewer other images than `negatives`.
         """
         del training
         check_images(local_features)
-        ours = flat_globals(global_features)
-        joint = tf.cast(self.pair_scores(local_features, ours), tf.float32)
+        globals_ = flatten_globals(global_features)
+        joint = tf.cast(self.pair_scores(local_features, globals_), tf.float32)
         product = [
-            tf.cast(self.pair_scores(others, ours), tf.float32)
-            for others in following(local_features, self.negatives)
+            tf.cast(self.pair_scores(shifted, globals_), tf.float32)
+            for shifted in shifted_negatives(local_features, self.negatives)
         ]
         return PairScores(joint, tf.stack(product, axis=1))
 
     @abc.abstractmethod
     def pair_scores(self, local_features, global_features):
-        """Row by row: local features [N, ..., C] and globals [N, G, D] -> [N, L, G]."""
+        """Scores of each image's local features [N, ..., C] and globals [N, G, D]: [N, L, G]."""
 
     def get_config(self):
         return {"name": self.name, "negatives": self.negatives}
@@ -63,8 +63,8 @@ class ConcatCritic(_PairCritic):
     The convolutions are dense layers on the concatenated channels.
 
     Args:
-        hidden_units: of each hidden layer, with ReLU; the paper's 512, 512.
-        negatives: K; 0: 1.
+        hidden_units: Units of each hidden layer, with ReLU; the paper's 512, 512.
+        negatives: K; 0 means 1.
     """
 
     def __init__(self, hidden_units: Sequence[int] = (512, 512), negatives: int = 0, **kwargs):
@@ -78,14 +78,14 @@ class ConcatCritic(_PairCritic):
 
     def pair_scores(self, local_features, global_features):
         n, channels = tf.shape(local_features)[0], local_features.shape[-1]
-        places = tf.reshape(local_features, [n, -1, 1, channels])  # [N, L, 1, C]
-        ours = global_features[:, tf.newaxis]  # [N, 1, G, D]
-        shape = tf.stack([n, tf.shape(places)[1], tf.shape(ours)[2]])
-        ours = tf.cast(ours, places.dtype)
+        locals_ = tf.reshape(local_features, [n, -1, 1, channels])  # [N, L, 1, C]
+        globals_ = global_features[:, tf.newaxis]  # [N, 1, G, D]
+        shape = tf.stack([n, tf.shape(locals_)[1], tf.shape(globals_)[2]])
+        globals_ = tf.cast(globals_, locals_.dtype)
         pairs = tf.concat(
             [
-                tf.broadcast_to(places, tf.concat([shape, [channels]], 0)),
-                tf.broadcast_to(ours, tf.concat([shape, [ours.shape[-1]]], 0)),
+                tf.broadcast_to(locals_, tf.concat([shape, [channels]], 0)),
+                tf.broadcast_to(globals_, tf.concat([shape, [globals_.shape[-1]]], 0)),
             ],
             axis=-1,
         )
@@ -103,12 +103,12 @@ class GlobalCritic(_PairCritic):
     the map flattened as it is. Then concatenated with Y, dense 512, ReLU, dense 512, ReLU, 1.
 
     Args:
-        filters: of the 3x3 convolutions, without padding, ReLU between them; none: no convolution.
-        hidden_units: of each hidden dense layer.
-        negatives: K; 0: 1.
+        filters: Filters of the 3x3 convolutions, without padding, ReLU between them; empty: none.
+        hidden_units: Units of each hidden dense layer.
+        negatives: K; 0 means 1.
 
     Raises:
-        ValueError: when built on a map too small for its convolutions.
+        ValueError: When built, the map is too small for the convolutions.
     """
 
     def __init__(
@@ -147,9 +147,9 @@ class GlobalCritic(_PairCritic):
         for conv in self.convs:
             x = conv(x)
         x = tf.reshape(x, [tf.shape(x)[0], 1, math.prod(x.shape[1:])])
-        ours = tf.cast(global_features, x.dtype)  # [N, G, D]
-        maps = tf.repeat(x, tf.shape(ours)[1], axis=1)
-        return self.stack(tf.concat([maps, ours], axis=-1))[:, tf.newaxis, :, 0]
+        globals_ = tf.cast(global_features, x.dtype)  # [N, G, D]
+        maps = tf.repeat(x, tf.shape(globals_)[1], axis=1)
+        return self.stack(tf.concat([maps, globals_], axis=-1))[:, tf.newaxis, :, 0]
 
     def get_config(self):
         return {

@@ -1,55 +1,54 @@
-"""Which features are paired: globals of an image, and images that follow each other in a batch.
+"""Which features are paired: the globals of an image, and the negatives of each image.
 
 N images, G global features of an image, R replicas with N images each, K product samples of each
-global feature. With K sampled negatives, an image's globals are paired with the local features of
-the K images that follow in the batch, which is in random order (the last are followed by the first,
-on replicas by the next replica's).
+global feature. The K sampled negatives of an image are the next K images of the global batch, which
+is in random order: replica after replica, and cyclically from the last image to the first.
 """
 
 import tensorflow as tf
 
 from keras_models.distribute import replicas
 
-TOO_FEW_OTHERS = (
+TOO_FEW_NEGATIVES = (
     "a batch has fewer other images than each image is to be paired with (--negatives); give fewer "
     "negatives, another batch_size, or leave the last batch of an epoch out (tf.data: "
     "drop_remainder=True)"
 )
 
 
-def following(features: tf.Tensor, count: int) -> list[tf.Tensor]:
-    """The features of the images that follow each image in the global batch.
+def shifted_negatives(features: tf.Tensor, count: int) -> list[tf.Tensor]:
+    """The features of each image's negatives: the global batch shifted by 1 to K images.
 
     Args:
-        features: [N, ...] of this replica's images.
-        count: K, less than all replicas' images and at most N.
+        features: Features of this replica's images, [N, ...].
+        count: K; fewer than all replicas' images and at most N.
 
     Returns:
-        K tensors [N, ...]; row n of the k-th, from 0, is of the (n + k + 1)-th image of the global
-        batch, from this replica's first; after the last comes the first.
+        K tensors [N, ...]. Row n of the k-th, from 0, is image n + k + 1 of the global batch,
+        counted cyclically from this replica's first image.
 
     Raises:
-        ValueError: there are not as many images.
-        tf.errors.InvalidArgumentError: the same, where that is known in the step only.
+        ValueError: There are too few images.
+        tf.errors.InvalidArgumentError: The same, where only the step knows their number.
     """
-    n, everywhere = features.shape[0], replicas.count()
-    if n is not None and not 1 <= count <= min(n, n * everywhere - 1):
+    n, replica_count = features.shape[0], replicas.count()
+    if n is not None and not 1 <= count <= min(n, n * replica_count - 1):
         raise ValueError(
             f"each image is to be paired with {count} others (--negatives); with {n} images on "
-            f"each of {everywhere} replicas, give at most {min(n, n * everywhere - 1)}"
+            f"each of {replica_count} replicas, give at most {min(n, n * replica_count - 1)}"
         )
     if n is None:
-        rows = tf.shape(features)[0]
-        enough = count <= tf.minimum(rows, rows * everywhere - 1)
-        with tf.control_dependencies([tf.debugging.Assert(enough, [TOO_FEW_OTHERS])]):
+        size = tf.shape(features)[0]
+        enough = count <= tf.minimum(size, size * replica_count - 1)
+        with tf.control_dependencies([tf.debugging.Assert(enough, [TOO_FEW_NEGATIVES])]):
             features = tf.identity(features)
-    after = replicas.stack(features[:count])[(replicas.index() + 1) % everywhere]
-    row = tf.concat([features, after], 0)
-    rows = tf.shape(features)[0]
-    return [row[k + 1 : k + 1 + rows] for k in range(count)]
+    next_replica = (replicas.index() + 1) % replica_count
+    extended = tf.concat([features, replicas.all_gather(features[:count])[next_replica]], 0)
+    size = tf.shape(features)[0]
+    return [extended[k + 1 : k + 1 + size] for k in range(count)]
 
 
-def flat_globals(global_features: tf.Tensor) -> tf.Tensor:
+def flatten_globals(global_features: tf.Tensor) -> tf.Tensor:
     """[N, D] or [N, g, g, D] -> [N, G, D] with G = 1 or g·g."""
     return tf.reshape(
         global_features, [tf.shape(global_features)[0], -1, global_features.shape[-1]]

@@ -3,8 +3,8 @@
 N images, L = M x M locations of a local map, G global features of an image, C channels, U units,
 K product samples. https://arxiv.org/abs/1808.06670
 
-Layer by layer and score by score, so that it can be read beside the paper. `fast.py` computes the
-same numbers with less work; a test holds the two against each other.
+Written layer by layer and score by score, to be read beside the paper. `fast.py` computes the same
+numbers with less work; a test compares the two.
 """
 
 import math
@@ -12,12 +12,12 @@ import math
 import keras
 import tensorflow as tf
 
-from keras_models.critics.pairs import check_images, flat_globals, following
+from keras_models.critics.pairs import check_images, flatten_globals, shifted_negatives
 from keras_models.critics.scores import (
     ChunkedScores,
     PairScores,
     all_dot_products,
-    without_own,
+    drop_positives,
 )
 from keras_models.distribute import replicas
 from keras_models.nn import layers
@@ -27,7 +27,7 @@ from keras_models.nn import layers
 class NoisyIdentity(keras.initializers.Initializer):
     """Kernel [inputs, units] of a shortcut: uniform in ±0.01, with ones on the diagonal.
 
-    Where there are fewer units than inputs no identity fits, and it is that of any dense layer.
+    With fewer units than inputs no identity fits; the kernel is then that of any dense layer.
     """
 
     def __call__(self, shape, dtype=None):
@@ -40,7 +40,7 @@ class NoisyIdentity(keras.initializers.Initializer):
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
 class Projection(keras.layers.Layer):
-    """One side of the critic: features to codes, whose dot products are the scores.
+    """One side of the critic: features -> codes, whose dot products are the scores.
 
     [dense U without bias -> batch norm -> ReLU -> dense U] + a linear shortcut without bias, then
     layer norm over U. A 1x1 convolution is a dense layer on the channels, so one class serves
@@ -48,9 +48,9 @@ class Projection(keras.layers.Layer):
 
     Args:
         units: U.
-        layer_norm: whether there is a layer norm.
-        synchronized: whether batch norm takes its statistics over all replicas.
-        affine: whether the layer norm has a learned scale and offset.
+        layer_norm: Whether there is a layer norm.
+        synchronized: Whether batch norm takes its statistics over all replicas.
+        affine: Whether the layer norm has a learned scale and offset.
     """
 
     BATCH_NORM = keras.layers.BatchNormalization
@@ -126,21 +126,21 @@ class DotProductCritic(keras.Model):
     """Encode-and-dot-product critic (Hjelm et al. 2019, section 3.2 and appendix A).
 
     Local and global features each go through a `Projection`; the score is the dot product. At a
-    temperature τ it is the correlation of the two codes over their units, over τ: what SimCLR's
-    cosine is (Chen et al. 2020, section 2.1), between -1/τ and 1/τ. Without, the layer norms' scale
-    is learned, and begins at τ = 1/U.
+    temperature τ it is the correlation of the two codes over their units divided by τ, between -1/τ
+    and 1/τ, like SimCLR's cosine (Chen et al. 2020, section 2.1). Without a temperature, the layer
+    norms' scale is learned, and starts at τ = 1/U.
 
     Args:
         units: U, the paper's 2048.
-        layer_norm: whether each code passes a layer norm.
+        layer_norm: Whether each code passes a layer norm.
         negatives: K; 0: all other images of the batch, on all replicas.
-        whole_map: whether the local map is scored as a whole, as one feature of M·M·C numbers:
+        whole_map: Whether the local map is scored as a whole, as one feature of M·M·C numbers:
             the critic of global mutual information. L is then 1.
-        synchronized: whether batch norm takes its statistics over all replicas.
+        synchronized: Whether batch norm takes its statistics over all replicas.
         temperature: τ; 0: none.
 
     Raises:
-        ValueError: a negative temperature, or one without layer norm.
+        ValueError: A negative temperature, or a temperature without layer norm.
     """
 
     PROJECTION: type[Projection] = Projection
@@ -182,7 +182,7 @@ class DotProductCritic(keras.Model):
         self.built = True
 
     def call(self, local_features, global_features, training=False) -> PairScores | ChunkedScores:
-        """Scores joint and product pairs; all at once (`fast.py` also by chunks).
+        """Scores joint and product pairs, all at once (`fast.py` also in chunks).
 
         Args:
             local_features: [N, M, M, C], or S locations of the map as [N, S, 1, C].
@@ -190,19 +190,19 @@ class DotProductCritic(keras.Model):
             training: whether batch norm uses the batch's statistics.
 
         Raises:
-            ValueError: fewer than two images, or not as many others as `negatives`.
+            ValueError: Fewer than two images, or fewer other images than `negatives`.
         """
         local_codes = self.project_local(self.locations(local_features), training=training)
         global_codes = self.global_codes(global_features, training)
         joint = tf.einsum("nlu,ngu->nlg", local_codes, global_codes)
         if self.negatives:
-            of_others = tf.stack(following(local_codes, self.negatives), axis=1)
-            return PairScores(joint, tf.einsum("nklu,ngu->nklg", of_others, global_codes))
-        product = without_own(all_dot_products(local_codes, global_codes))
+            shifted = tf.stack(shifted_negatives(local_codes, self.negatives), axis=1)
+            return PairScores(joint, tf.einsum("nklu,ngu->nklg", shifted, global_codes))
+        product = drop_positives(all_dot_products(local_codes, global_codes))
         if replicas.count() == 1:
             return PairScores(joint, product)
-        foreign_codes = replicas.of_the_others(global_codes)
-        return PairScores(joint, product, all_dot_products(local_codes, foreign_codes))
+        cross_replica_codes = replicas.gather_other_replicas(global_codes)
+        return PairScores(joint, product, all_dot_products(local_codes, cross_replica_codes))
 
     def locations(self, local_features):
         """[N, M, M, C] -> [N, L, C], or with `whole_map` [N, 1, M·M·C]."""
@@ -212,8 +212,8 @@ class DotProductCritic(keras.Model):
         return tf.reshape(local_features, [-1, *per_image])
 
     def global_codes(self, global_features, training):
-        """[N, D] or [N, g, g, D] -> [N, G, U], divided by what the temperature asks for."""
-        codes = self.project_global(flat_globals(global_features), training=training)
+        """[N, D] or [N, g, g, D] -> [N, G, U], divided by U·τ if there is a temperature τ."""
+        codes = self.project_global(flatten_globals(global_features), training=training)
         return codes / (self.units * self.temperature) if self.temperature else codes
 
     def get_config(self):

@@ -1,1 +1,1 @@
-"""What a step on several replicas needs: their tensors and their random numbers."""
+"""Steps on several replicas: exchange of tensors, and random numbers."""

@@ -1,7 +1,8 @@
 """Stateless random numbers of one training step.
 
-Noise belongs to the example: the global batch's is drawn from (seed, purpose, step) and each
-replica takes its own rows, so that a step is the same on any number of replicas.
+The noise of the global batch is drawn from (seed, purpose, step), and each replica takes the rows
+of its examples, so a step is the same on any number of replicas. A purpose is part of the seed: to
+rename it is to change the numbers.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ from keras_models.distribute import replicas
 
 
 def derive_seed(seed: int, purpose: str) -> int:
-    """A 31-bit seed for one purpose: different purposes and seeds give unrelated numbers."""
+    """A 31-bit seed for one purpose; other purposes and seeds give unrelated numbers."""
     digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
     return int.from_bytes(digest[:4], "big") & 0x7FFFFFFF
 
@@ -23,8 +24,8 @@ class StepRandom:
     """The random numbers of one step.
 
     Attributes:
-        seed: the experiment's.
-        step: int scalar (tensor), the number of the step.
+        seed: Seed of the experiment.
+        step: Number of the step, an int scalar tensor.
     """
 
     seed: int
@@ -34,33 +35,33 @@ class StepRandom:
         """Uniform numbers in [0, 1) for this replica's examples.
 
         Args:
-            purpose: what they are for; equal purposes in one step give equal numbers.
-            examples: int or int scalar tensor, how many examples this replica has.
-            shape: of one example's numbers.
+            purpose: What the numbers are for; equal purposes in one step give equal numbers.
+            examples: Number of this replica's examples, an int or an int scalar tensor.
+            shape: Shape of one example's numbers.
 
         Returns:
             float32 [examples, *shape].
         """
-        numbers = self._numbers(purpose, [examples * replicas.count(), *shape])
+        numbers = self._uniform(purpose, [examples * replicas.count(), *shape])
         first = replicas.index() * examples
         return numbers[first : first + examples]
 
     def choice(self, purpose: str, total: int, size: int) -> tf.Tensor:
-        """`size` different numbers of 0 ... total - 1, the same on every replica: int32 [size].
+        """`size` distinct numbers from 0 ... total - 1, the same on every replica: int32 [size].
 
         Raises:
-            ValueError: more are asked for than there are.
+            ValueError: `size` is less than 1 or more than `total`.
         """
         if not 1 <= size <= total:
             raise ValueError(f"cannot choose {size} of {total}; give a number from 1 to {total}")
-        return tf.math.top_k(self._numbers(purpose, [total]), size).indices
+        return tf.math.top_k(self._uniform(purpose, [total]), size).indices
 
-    def another(self, purpose: str) -> "StepRandom":
-        """Other numbers for everything that is drawn a second time in the step."""
+    def fold_in(self, purpose: str) -> "StepRandom":
+        """Independent random numbers of the same step, for what is drawn more than once."""
         return StepRandom(derive_seed(self.seed, purpose), self.step)
 
-    def _numbers(self, purpose, shape):
-        # XLA and the other kernels draw the same bits by Philox, but make other floats of them.
+    def _uniform(self, purpose, shape):
+        # XLA's Philox draws the same bits as other kernels, but converts them to other floats.
         bits = tf.random.stateless_uniform(
             shape,
             seed=[derive_seed(self.seed, purpose), tf.cast(self.step, tf.int32)],

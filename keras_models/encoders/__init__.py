@@ -1,4 +1,4 @@
-"""Encoders E: images -> endpoints, made by name: `encoders.get("basic32x32", latent_dim=64)`."""
+"""Encoders E: images -> endpoints, by name: `encoders.get("basic32x32", latent_dim=64)`."""
 
 from keras_models.encoders import backbones
 from keras_models.encoders.backbone import BackboneEncoder
@@ -31,16 +31,16 @@ _EXACT = ("basic28x28", "basic32x32", "basic64x64")
 
 
 def get(name: str, /, **overrides) -> Encoder:
-    """Makes the encoder of that name.
+    """The encoder of that name.
 
     Args:
-        name: a key of `PRESETS`; or keras:CLASS, keras_hub:PRESET or FILE.keras, a Keras model.
-        **overrides: constructor arguments that replace the preset's. "basic" needs `image_shape`,
-            from which its layers follow. Of a Keras model, the arguments of `backbones.get`.
+        name: A key of `PRESETS`; or a Keras model: keras:CLASS, keras_hub:PRESET or FILE.keras.
+        **overrides: Constructor arguments in place of the preset's; "basic" needs `image_shape`,
+            which determines its layers. For a Keras model, arguments of `backbones.get`.
 
     Raises:
-        ValueError: unknown name, "basic" without an image shape or with too small a one, or what
-            `backbones.get` raises.
+        ValueError: Unknown name; "basic" with no image shape or too small a one; or an error of
+            `backbones.get`.
         ImportError: keras_hub is not installed.
     """
     if backbones.is_backbone(name):
@@ -65,7 +65,7 @@ def for_image_size(size: int) -> str:
     """The name of the preset for square images of `size` pixels a side.
 
     Raises:
-        ValueError: the images are too small for any.
+        ValueError: The images are too small.
     """
     for name in _EXACT:
         if PRESETS[name].image_size == size:

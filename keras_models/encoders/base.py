@@ -1,4 +1,4 @@
-"""What every encoder is to the rest of the program: images in, named endpoints out."""
+"""The interface of every encoder: images in, named endpoints out."""
 
 import abc
 from collections.abc import Sequence
@@ -8,18 +8,18 @@ import keras
 from keras_models import keras_settings
 from keras_models.nn import layers
 
-NAMES = ("local", "conv", "fc", "global")  # endpoints, from the images up
+NAMES = ("local", "conv", "fc", "global")  # endpoints, from input to output
 
 
 class Encoder(keras.Model, abc.ABC):
     """Encoder E = f ∘ C of Deep InfoMax (Hjelm et al. 2019, section 3): images -> endpoints.
 
-    Nothing outside of `keras_models.encoders` knows more of an encoder than this class.
+    Code outside of `keras_models.encoders` uses only this interface.
 
     Args:
         image_shape: (height, width, channels) of an image.
         global_dim: D, the size of a global feature.
-        synchronized: whether batch norm takes its statistics over all replicas.
+        synchronized: Whether batch norm takes its statistics over all replicas.
     """
 
     def __init__(self, image_shape: Sequence[int], global_dim: int, synchronized: bool, **kwargs):
@@ -32,34 +32,33 @@ class Encoder(keras.Model, abc.ABC):
     @property
     @abc.abstractmethod
     def endpoint_names(self) -> tuple[str, ...]:
-        """Those of `NAMES` that it has, in their order; "local" and "global" always."""
+        """The encoder's endpoints, in the order of `NAMES`; always "local" and "global"."""
 
     @abc.abstractmethod
     def encode(self, images, training, random) -> dict:
-        """The endpoints of images whose shape has been checked; arguments as `call`."""
+        """The endpoints of images of the right shape; arguments as `call`."""
 
     @abc.abstractmethod
     def freeze_above(self, endpoint: str) -> None:
-        """Makes all that the endpoint does not depend on untrainable."""
+        """Makes the layers on which the endpoint does not depend untrainable."""
 
     @property
     def backbone_variables(self) -> list:
-        """Those of the backbone, which can be kept still and learn at a rate of their own.
+        """Variables of the backbone, which can be frozen or have a learning rate of their own.
 
-        Empty for an encoder that is one piece.
+        Empty for an encoder without a backbone.
         """
         return []
 
     def set_backbone_trainable(self, trainable: bool) -> None:
-        """Keeps the backbone still, or lets those parts of it learn that did before.
+        """Freezes the backbone, or unfreezes the layers that were trainable before.
 
-        A backbone that stands still has no gradient and computes as in inference: no dropout, and
-        batch norms use and keep their moving statistics. An encoder that is one piece has none, and
-        is not changed.
+        A frozen backbone has no gradient and computes as in inference: no dropout, and batch norms
+        use and keep their moving statistics. An encoder without a backbone does not change.
         """
 
     def endpoint_shapes(self) -> dict[str, tuple]:
-        """The shapes of the endpoints, without running it; the batch's size is None."""
+        """Shapes of the endpoints, inferred without running the encoder; batch size None."""
         images = keras.KerasTensor((None, *self.image_shape))
         return {name: x.shape for name, x in self(images).items()}
 
@@ -68,17 +67,16 @@ class Encoder(keras.Model, abc.ABC):
 
         Args:
             images: float32 [N, height, width, channels] in [-1, 1].
-            training: whether batch norm uses the batch's statistics, and dropout drops.
-            random: `StepRandom` of the training step, for dropout; without it the numbers are
-                TensorFlow's.
+            training: Whether batch norm uses the batch's statistics, and dropout drops.
+            random: `StepRandom` of the training step, for dropout; None: TensorFlow's random
+                numbers.
 
         Returns:
-            A dict of the endpoints that the encoder has: "local" [N, M, M, C], "conv" [N, m, m, c]
-            (the last convolution), "fc" [N, F] (the last hidden layer), "global" [N, D] or
-            [N, g, g, D].
+            The encoder's endpoints by name: "local" [N, M, M, C], "conv" [N, m, m, c] (the last
+            convolution), "fc" [N, F] (the last hidden layer), "global" [N, D] or [N, g, g, D].
 
         Raises:
-            ValueError: the images have another shape than `image_shape`.
+            ValueError: The images do not have the shape `image_shape`.
         """
         if tuple(images.shape[1:]) != self.image_shape:
             raise ValueError(
@@ -86,11 +84,11 @@ class Encoder(keras.Model, abc.ABC):
             )
         return self.encode(images, training, random)
 
-    def encode_unit(self, images, training=False) -> dict:
-        """As `call`, of images in [0, 1], which exported encoders take."""
+    def encode_unit_range(self, images, training=False) -> dict:
+        """Like `call`, but for images in [0, 1], the input of exported encoders."""
         return self(images * 2.0 - 1.0, training=training)
 
 
 def serializable(encoder_class):
-    """Registers a family with Keras, so that saved models find it."""
+    """Registers an encoder class with Keras, so that saved models find it."""
     return keras.saving.register_keras_serializable(layers.PACKAGE)(encoder_class)

@@ -1,12 +1,12 @@
-"""The plain convolutional encoders: convolutions, dense layers, a linear global feature."""
+"""Plain convolutional encoders: convolutions, dense layers, a linear global feature."""
 
 from collections.abc import Sequence
 
 import keras
 
 from keras_models.encoders.base import serializable
+from keras_models.encoders.blocks import DenseBlock, FlattenDense, conv_blocks
 from keras_models.encoders.staged import StagedEncoder
-from keras_models.encoders.stages import DenseStage, Linear, conv_stages
 
 SMALLEST_MAP = 4
 
@@ -20,15 +20,15 @@ class ConvNet(StagedEncoder):
 
     Args:
         image_shape: (height, width, channels) of an image.
-        convolutions: (filters, kernel, stride, padding) of each convolution; with a fifth entry,
-            True, a max pool 3x3/2 follows.
-        dense_units: units of each hidden dense layer.
-        local_layer: which convolution, from 0, gives the local feature map.
-        latent_dim: units of the global feature.
-        synchronized: whether batch norm takes its statistics over all replicas.
+        convolutions: (filters, kernel, stride, padding) of each convolution; a fifth entry, True,
+            adds a max pool 3x3/2.
+        dense_units: Units of each hidden dense layer.
+        local_layer: Index of the convolution that outputs the local map.
+        latent_dim: Units of the global feature.
+        synchronized: Whether batch norm takes its statistics over all replicas.
 
     Raises:
-        ValueError: `local_layer` is not one of the convolutions.
+        ValueError: `local_layer` is not the index of a convolution.
     """
 
     def __init__(
@@ -47,13 +47,13 @@ class ConvNet(StagedEncoder):
                 "counted from 0"
             )
         stages: list[keras.layers.Layer] = [
-            *conv_stages(convolutions, "conv", synchronized=synchronized)
+            *conv_blocks(convolutions, "conv", synchronized=synchronized)
         ]
         stages += [
-            DenseStage(units, synchronized=synchronized, name=f"fc{i}")
+            DenseBlock(units, synchronized=synchronized, name=f"fc{i}")
             for i, units in enumerate(dense_units)
         ]
-        stages.append(Linear(latent_dim, name="global"))
+        stages.append(FlattenDense(latent_dim, name="global"))
         endpoints = {"local": local_layer, "conv": len(convolutions) - 1}
         if dense_units:
             endpoints["fc"] = len(stages) - 2
@@ -69,16 +69,16 @@ class ConvNet(StagedEncoder):
 
 
 def for_any_size(image_shape: Sequence[int]) -> dict:
-    """The arguments of a ConvNet for images of any size, basic32x32 and basic64x64 carried on.
+    """Arguments of a `ConvNet` for images of any size, a continuation of basic32x32 and basic64x64.
 
     Convolutions 4x4/2 with padding 1 and 64, 128, 256, 512, 512, ... filters, as long as the
-    shorter side stays at least 4; the local map is that of the last but one.
+    shorter side stays at least 4; the local map is the output of the last but one.
 
     Args:
         image_shape: (height, width, channels).
 
     Raises:
-        ValueError: fewer than 16 pixels a side, which leaves less than two convolutions.
+        ValueError: Fewer than 16 pixels a side, too few for two convolutions.
     """
     side = min(image_shape[:2])
     convolutions: list[tuple[int, ...]] = []

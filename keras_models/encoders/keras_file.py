@@ -1,27 +1,59 @@
-"""`.keras` files, which may come from anywhere, read without running a program that is in them."""
+"""`.keras` files from untrusted sources, read without running programs in them."""
 
+import os
 import zipfile
 
 import keras
 
-MAX_UNPACKED = 2**34  # bytes in a .keras file, whose weights are not compressed
+MAX_UNPACKED = 2**34  # bytes of a .keras file, whose weights are not compressed
 
 
 def load(path: str) -> keras.Model:
     """The model in a .keras file, not compiled.
 
-    It is loaded in safe mode: no Lambda layer, which is a program, is made of it
+    It is loaded in safe mode: Lambda layers, which are programs, are refused
     (https://keras.io/api/models/model_saving_apis/model_saving_and_loading/).
 
     Args:
-        path: of the file.
+        path: Path of the file.
 
     Raises:
-        ValueError: it would unpack to elsewhere, or to more than a disk. A damaged file makes
-            Keras and its parsers raise all kinds of errors beside.
+        ValueError: It would unpack to elsewhere, or to too many bytes. On a damaged file, Keras and
+            its parsers raise errors of many other types.
     """
     _check_archive(path)
     return keras.models.load_model(path, compile=False, safe_mode=True)
+
+
+def load_or_value_error(path: str) -> keras.Model:
+    """The model in a .keras file as by `load`; every failure is a ValueError of one line.
+
+    Args:
+        path: Path of the file.
+
+    Raises:
+        ValueError: There is no such file, or it cannot be loaded.
+    """
+    if not os.path.isfile(path):
+        raise ValueError(f"there is no file {path!r}")
+    try:
+        return load(path)
+    except Exception as error:  # damaged or hostile files raise errors of every type
+        inner: BaseException = error
+        while deeper := inner.__cause__ or (not inner.__suppress_context__ and inner.__context__):
+            inner = deeper  # Keras wraps the cause once for each level
+        raise ValueError(f"{path} cannot be loaded ({first_line(inner)})") from error
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, at most 300 characters."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    if len(lines) > 1 and lines[0].endswith(":"):  # Keras' "Example error message for object X:"
+        lines[0] += " " + lines[1]
+    line = lines[0].partition(" Target variable:")[0]  # Keras prints the variable's values there
+    return line if len(line) <= 300 else f"{line[:297]}..."
 
 
 def _check_archive(path):

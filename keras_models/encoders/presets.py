@@ -15,12 +15,11 @@ class Preset:
     """A named encoder.
 
     Attributes:
-        family: its class.
-        arguments: of the constructor; none for the preset that fits every image.
-        parameters: how many the authors' code counts, with a global feature of 64 units
-            (trainable ones: the moving statistics of batch norm are no parameters there); None
-            where they depend on the image.
-        source: where the architecture stands.
+        family: The encoder's class.
+        arguments: Arguments of its constructor; empty for the preset that fits all images.
+        parameters: Number of trainable parameters, as the authors' code counts them, with a global
+            feature of 64 units; None if it depends on the image.
+        source: Where the architecture is from.
     """
 
     family: type[StagedEncoder]
@@ -30,12 +29,12 @@ class Preset:
 
     @property
     def image_size(self) -> int | None:
-        """Pixels a side; None: any."""
+        """The images' side in pixels; None: any."""
         return self.arguments["image_shape"][0] if self.arguments else None
 
     @property
     def several_globals(self) -> bool:
-        """Whether its global feature is a map, which has no latent_dim to choose."""
+        """Whether the global feature is a map, whose size `latent_dim` does not set."""
         return self.arguments.get("latent_dim") == 0
 
 
@@ -50,8 +49,8 @@ _ALEX_CONVOLUTIONS = (
 # (filters, stride, blocks)
 _RESNET19 = ((64, 1, 2), (128, 2, 1), (128, 1, 1), (256, 2, 1), (256, 1, 1))
 _RESNET34 = ((64, 1, 3), (128, 2, 1), (128, 1, 5), (256, 2, 1), (256, 1, 2))
-# A linear feature of each crop and nothing above; no batch norm, by which one would see the others.
-_OF_CROPS = {
+# A linear feature of each crop and nothing above; no batch norm, which would mix the crops.
+_CROP_FEATURES = {
     "top_convolutions": (),
     "latent_dim": 0,
     "crop_dim": 64,
@@ -98,7 +97,7 @@ PRESETS = {
         ConvNet,
         {},
         parameters=None,
-        source="ours: basic32x32 and basic64x64 carried on to images of any size",
+        source="ours: basic32x32 and basic64x64 continued to images of any size",
     ),
     "alex64x64": Preset(
         ConvNet,
@@ -144,7 +143,7 @@ PRESETS = {
             "image_shape": (32, 32, 3),
             "crops": (8, 4),
             "convolutions": ((64, 3, 1, 1), (128, 4, 2, 1), (256, 4, 2, 1)),
-            **_OF_CROPS,
+            **_CROP_FEATURES,
         },
         parameters=723_136,
         source="ours: a feature of each crop for CPC, without batch norm",
@@ -155,7 +154,7 @@ PRESETS = {
             "image_shape": (64, 64, 3),
             "crops": (16, 8),
             "convolutions": ((64, 4, 2, 1), (128, 4, 2, 1), (256, 4, 2, 1)),
-            **_OF_CROPS,
+            **_CROP_FEATURES,
         },
         parameters=724_480,
         source="ours: crops32x32 on crops of twice the size",

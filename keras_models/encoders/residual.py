@@ -6,8 +6,8 @@ import keras
 import tensorflow as tf
 
 from keras_models.encoders.base import serializable
+from keras_models.encoders.blocks import ConvBlock, FlattenDense, FlattenLayerNorm
 from keras_models.encoders.staged import StagedEncoder
-from keras_models.encoders.stages import ConvStage, FlatLayerNorm, Linear
 from keras_models.nn import layers
 
 
@@ -18,10 +18,10 @@ class ResidualBlock(keras.layers.Layer):
     is a convolution of the same kernel and stride with batch norm and ReLU, or for 1x1 the input.
 
     Args:
-        filters: of all convolutions.
+        filters: Filters of all convolutions.
         kernel: k.
-        stride: of the first convolution.
-        synchronized: whether batch norm takes its statistics over all replicas.
+        stride: Stride of the first convolution.
+        synchronized: Whether batch norm takes its statistics over all replicas.
     """
 
     def __init__(self, filters: int, kernel: int, stride: int, synchronized: bool, **kwargs):
@@ -61,19 +61,19 @@ class ResidualBlock(keras.layers.Layer):
 class ResidualNet(StagedEncoder):
     """A convolution 3x3 with bias and ReLU, then residual blocks without padding.
 
-    After each block but the last follows a block of two 1x1 convolutions. There is no hidden dense
-    layer, so no endpoint "fc".
+    A block of two 1x1 convolutions follows each block but the last. There is no hidden dense layer,
+    so there is no endpoint "fc".
 
     Args:
         image_shape: (height, width, channels) of an image.
-        first_filters: of the first convolution.
+        first_filters: Filters of the first convolution.
         blocks: (filters, kernel, stride) of each block.
-        local_layer: which stage gives the local map: 0 is the first convolution, then two for each
-            block.
-        conv_layer: which stage is the endpoint "conv".
-        layer_norm: whether the last map, flattened, passes a layer norm.
-        latent_dim: units of the global feature.
-        synchronized: whether batch norm takes its statistics over all replicas.
+        local_layer: Index of the stage that outputs the local map: 0 is the first convolution, then
+            each block has two stages.
+        conv_layer: Index of the stage that outputs "conv".
+        layer_norm: Whether the flattened last map passes a layer norm.
+        latent_dim: Units of the global feature.
+        synchronized: Whether batch norm takes its statistics over all replicas.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class ResidualNet(StagedEncoder):
         **kwargs,
     ):
         stages: list[keras.layers.Layer] = [
-            ConvStage(first_filters, 3, use_bias=True, norm=False, name="conv0")
+            ConvBlock(first_filters, 3, use_bias=True, norm=False, name="conv0")
         ]
         for i, (filters, kernel, stride) in enumerate(blocks):
             stages.append(ResidualBlock(filters, kernel, stride, synchronized, name=f"block{i}"))
@@ -101,8 +101,8 @@ class ResidualNet(StagedEncoder):
                 f"{len(stages)} convolutional stages, counted from 0"
             )
         if layer_norm:
-            stages.append(FlatLayerNorm(name="norm"))
-        stages.append(Linear(latent_dim, name="global"))
+            stages.append(FlattenLayerNorm(name="norm"))
+        stages.append(FlattenDense(latent_dim, name="global"))
         endpoints = {"local": local_layer, "conv": conv_layer, "global": len(stages) - 1}
         super().__init__(image_shape, stages, endpoints, latent_dim, synchronized, **kwargs)
         self.first_filters = first_filters

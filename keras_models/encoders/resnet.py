@@ -6,8 +6,8 @@ import keras
 import tensorflow as tf
 
 from keras_models.encoders.base import serializable
+from keras_models.encoders.blocks import ConvBlock, DenseBlock, FlattenDense, Fold, StridedCrops
 from keras_models.encoders.staged import StagedEncoder
-from keras_models.encoders.stages import ConvStage, DenseStage, Fold, Linear, StridedCrops
 from keras_models.nn import layers
 
 GROWTH = 4
@@ -20,9 +20,9 @@ class Bottleneck(keras.layers.Layer):
     changes, the input passes a 1x1 convolution of that stride and batch norm.
 
     Args:
-        filters: of the first two convolutions.
-        stride: of the second.
-        synchronized: whether batch norm takes its statistics over all replicas.
+        filters: Filters of the first two convolutions.
+        stride: Stride of the second.
+        synchronized: Whether batch norm takes its statistics over all replicas.
     """
 
     def __init__(self, filters: int, stride: int, synchronized: bool, **kwargs):
@@ -69,10 +69,10 @@ class BottleneckGroup(keras.layers.Layer):
     """Several bottleneck blocks, the first with the stride.
 
     Args:
-        filters: of each block.
-        stride: of the first block.
-        count: blocks.
-        synchronized: whether batch norm takes its statistics over all replicas.
+        filters: Filters of each block.
+        stride: Stride of the first block.
+        count: Number of blocks.
+        synchronized: Whether batch norm takes its statistics over all replicas.
     """
 
     def __init__(self, filters: int, stride: int, count: int, synchronized: bool, **kwargs):
@@ -106,16 +106,16 @@ class ResNet(StagedEncoder):
     Args:
         image_shape: (height, width, channels) of an image.
         groups: (filters, stride of the first block, blocks) of each group.
-        local_group: which group, from 0, gives the local map; without crops.
-        crops: (side of a crop, stride from one to the next); then the folded map is local map and
-            last convolution. None: the image as a whole.
-        stem_filters: of the first convolution, 3x3/2.
-        dense_units: of each hidden dense layer.
-        latent_dim: units of the global feature.
-        synchronized: whether batch norm takes its statistics over all replicas.
+        local_group: Index of the group that outputs the local map; has no effect with crops.
+        crops: (side of a crop, stride from one to the next); the folded map is then both "local"
+            and "conv". None: the whole image.
+        stem_filters: Filters of the first convolution, 3x3/2.
+        dense_units: Units of each hidden dense layer.
+        latent_dim: Units of the global feature.
+        synchronized: Whether batch norm takes its statistics over all replicas.
 
     Raises:
-        ValueError: `local_group` is not one of the groups, or the crops do not cover the image.
+        ValueError: `local_group` is not the index of a group, or the crops do not cover the image.
     """
 
     def __init__(
@@ -134,20 +134,20 @@ class ResNet(StagedEncoder):
             raise ValueError(
                 f"local_group is {local_group}; there are {len(groups)} groups, counted from 0"
             )
-        cut = [StridedCrops(*crops, name="crops")] if crops else []
-        stem = ConvStage(stem_filters, 3, 2, 1, synchronized=synchronized, name="stem")
+        crop = [StridedCrops(*crops, name="crops")] if crops else []
+        stem = ConvBlock(stem_filters, 3, 2, 1, synchronized=synchronized, name="stem")
         body = [
             BottleneckGroup(filters, stride, count, synchronized, name=f"group{i}")
             for i, (filters, stride, count) in enumerate(groups)
         ]
-        fold = [Fold(cut[0].grid(*image_shape[:2]), name="fold")] if cut else []
+        fold = [Fold(crop[0].grid(*image_shape[:2]), name="fold")] if crop else []
         hidden = [
-            DenseStage(units, synchronized=synchronized, name=f"fc{i}")
+            DenseBlock(units, synchronized=synchronized, name=f"fc{i}")
             for i, units in enumerate(dense_units)
         ]
-        stages = [*cut, stem, *body, *fold, *hidden, Linear(latent_dim, name="global")]
-        last_map = len(cut) + len(body) + len(fold)
-        endpoints = {"local": last_map if cut else 1 + local_group, "conv": last_map}
+        stages = [*crop, stem, *body, *fold, *hidden, FlattenDense(latent_dim, name="global")]
+        last_map = len(crop) + len(body) + len(fold)
+        endpoints = {"local": last_map if crop else 1 + local_group, "conv": last_map}
         if hidden:
             endpoints["fc"] = len(stages) - 2
         endpoints["global"] = len(stages) - 1

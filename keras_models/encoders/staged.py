@@ -1,4 +1,4 @@
-"""Encoders that are a row of stages, some of whose outputs are the endpoints."""
+"""Encoders that are a sequence of stages, some of whose outputs are the endpoints."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,17 +8,18 @@ from keras_models.encoders.base import Encoder
 
 
 class StagedEncoder(Encoder):
-    """An encoder of stages one after the other.
+    """An encoder of stages, one after another.
 
-    Its families build the stages from their arguments, which are their configuration.
+    Subclasses build the stages from their arguments, which are their configuration.
 
     Args:
         image_shape: (height, width, channels) of an image.
-        stages: layers of `keras_models.encoders.stages` and of the families, in their order.
-        endpoints: name -> which stage's output it is, from 0; "local" and "global" must be there,
-            "conv" and "fc" where the encoder has them.
+        stages: Layers called with (x, training, random), such as those of
+            `keras_models.encoders.blocks`.
+        endpoints: Endpoint name -> index of the stage that outputs it; "local" and "global" are
+            required.
         global_dim: D, the size of a global feature.
-        synchronized: whether batch norm takes its statistics over all replicas.
+        synchronized: Whether batch norm takes its statistics over all replicas.
     """
 
     def __init__(
@@ -58,6 +59,6 @@ class StagedEncoder(Encoder):
             stage.trainable = False
 
     def config_of(self, *arguments: str) -> dict:
-        """Those constructor arguments, with the ones that all encoders have."""
+        """The configuration: these constructor arguments, and those of all encoders."""
         shared = ("name", "image_shape", "synchronized")
         return {name: getattr(self, name) for name in (*shared, *arguments)}

@@ -1,4 +1,4 @@
-"""Encoders of an image's crops, each encoded by itself, and of the map that they make."""
+"""Encoders that map an image's crops separately and fold their features into one map."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,40 +6,41 @@ from typing import Any
 import keras
 
 from keras_models.encoders.base import serializable
-from keras_models.encoders.staged import StagedEncoder
-from keras_models.encoders.stages import (
-    DenseStage,
+from keras_models.encoders.blocks import (
+    DenseBlock,
+    FlattenDense,
     Fold,
-    Linear,
-    LinearPlaces,
+    LocationDense,
     StridedCrops,
-    conv_stages,
+    conv_blocks,
 )
+from keras_models.encoders.staged import StagedEncoder
 
 
 @serializable
 class StridedCropsNet(StagedEncoder):
-    """Convolutions on strided crops; their outputs folded into the local map; layers on that.
+    """Convolutions on strided crops, whose outputs are folded into the local map; layers on that.
 
     Args:
         image_shape: (height, width, channels) of an image.
         crops: (side of a crop, stride from one to the next) in pixels.
-        convolutions: on each crop: (filters, kernel, stride, padding), and True for a max pool.
-        top_convolutions: on the folded map, likewise.
-        dense_units: of each hidden dense layer.
-        latent_dim: units of the global feature; 0: the last map is the globals, one at each place.
-        crop_dim: units of a global for each crop, a linear map of its features; instead of layers
-            on the folded map. 0: none.
-        dropout: after the fold, of convolutions (whole channels) and dense layers.
-        use_bias: whether the crops' convolutions and the dense layers have biases.
-        norm: whether batch norm follows the convolutions.
-        kernel_stddev: of the normal initialisation of all but the global layer; None: uniform.
-        synchronized: whether batch norm takes its statistics over all replicas.
+        convolutions: Convolutions on each crop: (filters, kernel, stride, padding), and True for a
+            max pool.
+        top_convolutions: Convolutions on the folded map, likewise.
+        dense_units: Units of each hidden dense layer.
+        latent_dim: Units of the global feature; 0: the last map's locations are the globals.
+        crop_dim: Units of one global per crop, a linear map of its features, in place of layers on
+            the folded map; 0: none.
+        dropout: Dropout rate after the fold, of convolutions (whole channels) and dense layers.
+        use_bias: Whether the crops' convolutions and the dense layers have biases.
+        norm: Whether batch norm follows the convolutions.
+        kernel_stddev: Standard deviation of the normal initialisation of all but the global layer;
+            None: uniform.
+        synchronized: Whether batch norm takes its statistics over all replicas.
 
     Raises:
-        ValueError: the crops do not cover the image, `latent_dim` without dense layers (the
-            globals are then the last map's places), dense layers without `latent_dim`, or
-            `crop_dim` with any of them.
+        ValueError: The crops do not cover the image; `latent_dim` without dense layers, dense
+            layers without `latent_dim`, or `crop_dim` with either.
     """
 
     def __init__(
@@ -65,27 +66,27 @@ class StridedCropsNet(StagedEncoder):
             )
         if not crop_dim and not dense_units and (latent_dim or not top_convolutions):
             raise ValueError(
-                f"latent_dim is {latent_dim}; without dense layers the globals are the places of "
+                f"latent_dim is {latent_dim}; without dense layers the globals are locations of "
                 "the last of the top convolutions, whose filters are their size: give latent_dim=0"
             )
         if dense_units and not latent_dim:
             raise ValueError(
                 "latent_dim is 0, which makes the last map the globals; leave dense_units out"
             )
-        cut = StridedCrops(*crops, name="crops")
+        crop = StridedCrops(*crops, name="crops")
         shared: dict[str, Any] = {"kernel_stddev": kernel_stddev, "synchronized": synchronized}
-        on_crops = conv_stages(convolutions, "conv", use_bias=use_bias, norm=norm, **shared)
-        fold = Fold(cut.grid(*image_shape[:2]), name="fold")
-        on_map = conv_stages(top_convolutions, "top_conv", dropout=dropout, norm=norm, **shared)
+        on_crops = conv_blocks(convolutions, "conv", use_bias=use_bias, norm=norm, **shared)
+        fold = Fold(crop.grid(*image_shape[:2]), name="fold")
+        on_map = conv_blocks(top_convolutions, "top_conv", dropout=dropout, norm=norm, **shared)
         hidden = [
-            DenseStage(units, dropout, use_bias, name=f"fc{i}", **shared)
+            DenseBlock(units, dropout, use_bias, name=f"fc{i}", **shared)
             for i, units in enumerate(dense_units)
         ]
         last: list[keras.layers.Layer] = []
         if latent_dim or crop_dim:
-            kind = Linear if latent_dim else LinearPlaces
-            last = [kind(latent_dim or crop_dim, name="global")]
-        stages = [cut, *on_crops, fold, *on_map, *hidden, *last]
+            layer = FlattenDense if latent_dim else LocationDense
+            last = [layer(latent_dim or crop_dim, name="global")]
+        stages = [crop, *on_crops, fold, *on_map, *hidden, *last]
         folded = len(on_crops) + 1
         endpoints = {"local": folded, "conv": folded}
         if hidden:

@@ -13,18 +13,19 @@ from keras_models.objective_model import Batch, Losses
 class AdversarialAutoencoder(Autoencoder):
     """An autoencoder whose codes are matched with a prior (Makhzani et al. 2016).
 
-    The codes are the global feature mapped into the prior's support, for discriminator and decoder
-    alike, so that samples of the prior can be decoded. The encoder is deterministic. Both phases of
-    the paper, reconstruction and regularisation, are one step on the sum of their losses.
+    The codes are the global feature mapped into the prior's support, for both discriminator and
+    decoder, so samples of the prior can be decoded. The encoder is deterministic. The paper's two
+    phases, reconstruction and regularisation, are one step on the sum of their losses.
 
     Args:
-        encoder: images -> endpoints.
-        decoder: codes [N, D] -> images in [-1, 1], of the encoder's shape.
-        matching: `terms.PriorMatching`, with its weight beside the squared error.
-        seed: of the random numbers drawn in training.
+        encoder: Images -> endpoints.
+        decoder: Codes [N, D] -> images in [-1, 1], of the encoder's shape.
+        matching: `terms.PriorMatching`, weighted relative to the squared error.
+        seed: Seed of the random numbers drawn in training.
 
     Raises:
-        ValueError: as of `Autoencoder`; a weight of 0, which leaves an autoencoder.
+        ValueError: As `Autoencoder`; or the weight of `matching` is 0, which leaves an
+            autoencoder.
     """
 
     def __init__(self, encoder, decoder, matching, seed: int = 0, **kwargs):

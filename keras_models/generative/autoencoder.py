@@ -1,4 +1,4 @@
-"""The autoencoder: the global feature is what an image can be decoded from."""
+"""The autoencoder: images are decoded from their global feature."""
 
 import keras
 import tensorflow as tf
@@ -15,15 +15,15 @@ from keras_models.objective_model import Batch, Losses
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
 class Autoencoder(EncoderModel):
-    """Minimises the squared error of the decoded image, the mean over pixels and channels.
+    """Minimises the squared error of the decoded image, averaged over pixels and channels.
 
     Args:
-        encoder: images -> endpoints; the global feature is the code.
-        decoder: codes [N, D] -> images in [-1, 1], of the encoder's shape.
-        seed: of the random numbers drawn in training.
+        encoder: Images -> endpoints; the global feature is the code.
+        decoder: Codes [N, D] -> images in [-1, 1], of the encoder's shape.
+        seed: Seed of the random numbers drawn in training.
 
     Raises:
-        ValueError: the decoder makes images of another shape; when built, the encoder has several
+        ValueError: The decoder outputs images of another shape; when built, the encoder has several
             globals.
     """
 
@@ -38,7 +38,7 @@ class Autoencoder(EncoderModel):
             self.decoder.build()
 
     def squared_error(self, images, codes, training: bool = True) -> tf.Tensor:
-        """float32 scalar: the mean over all numbers of (images - decoded codes)²."""
+        """float32 scalar: the mean of (images - decoded codes)²."""
         return tf.reduce_mean((images - self.decoder(codes, training=training)) ** 2)
 
     def objective(self, batch: Batch, random: StepRandom, training: bool = True) -> Losses:

@@ -14,22 +14,22 @@ from keras_models.objective_model import Batch, Losses
 class BiGAN(EncoderModel):
     """An encoder and a generator against a discriminator of pairs (Donahue et al. 2017, eq. 3).
 
-    The discriminator tells encoded pairs (x, E(x)), of images, from generated ones (G(z), z), of
-    samples of the prior; it maximises E[log D(x, E(x))] + E[log(1 - D(G(z), z))] less the gradient
-    penalty of `adversary.losses`. Encoder and generator together minimise the loss with the two
-    sides exchanged, -E[log(1 - D(x, E(x)))] - E[log D(G(z), z)], which does not saturate (section
-    3.4 there). The encoder is deterministic; a stochastic one is ALI (Dumoulin et al. 2017).
+    The discriminator distinguishes encoded pairs (x, E(x)) of images from generated pairs (G(z), z)
+    of samples of the prior. It maximises E[log D(x, E(x))] + E[log(1 - D(G(z), z))] minus the
+    gradient penalty of `adversary.losses`. Encoder and generator together minimise the loss with
+    the sides exchanged, -E[log(1 - D(x, E(x)))] - E[log D(G(z), z)], which does not saturate (their
+    section 3.4). The encoder is deterministic; ALI (Dumoulin et al. 2017) has a stochastic one.
 
     Args:
-        encoder: images -> endpoints; E(x) is the global feature mapped into the prior's support.
-        generator: codes [N, D] -> images in [-1, 1], of the encoder's shape.
+        encoder: Images -> endpoints; E(x) is the global feature mapped into the prior's support.
+        generator: Codes [N, D] -> images in [-1, 1], of the encoder's shape.
         discriminator: (images, codes) -> logits.
-        prior: of the codes.
+        prior: Distribution of the codes.
         penalty: λ of the gradient penalty; the original has none.
-        seed: of the random numbers drawn in training.
+        seed: Seed of the random numbers drawn in training.
 
     Raises:
-        ValueError: the generator makes images of another shape; when built, the encoder has
+        ValueError: The generator outputs images of another shape; when built, the encoder has
             several globals.
     """
 

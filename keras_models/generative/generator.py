@@ -12,18 +12,18 @@ from keras_models.objective_model import Batch, Losses, ObjectiveModel
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
 class Generator(ObjectiveModel):
-    """Prior matching turned around: noise is decoded, and the target is the images.
+    """Prior matching reversed: noise is decoded, and the target distribution is the images'.
 
-    Where Deep InfoMax matches encoded images with a prior, here samples of the prior are decoded
-    and matched with images, by the same losses.
+    Deep InfoMax matches encoded images with a prior; here decoded samples of a prior are matched
+    with images, by the same losses.
 
     Args:
-        decoder: codes [N, D] -> images in [-1, 1].
-        discriminator: images -> logits.
-        prior: of the codes.
-        divergence: a name of `estimators.NAMES`.
+        decoder: Codes [N, D] -> images in [-1, 1].
+        discriminator: Images -> logits.
+        prior: Distribution of the codes.
+        divergence: A name of `estimators.NAMES`.
         penalty: λ of the gradient penalty.
-        seed: of the random numbers drawn in training.
+        seed: Seed of the random numbers drawn in training.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Generator(ObjectiveModel):
         return self.decoder(codes, training=training)
 
     def samples(self, count: int, seed: int = 0) -> tf.Tensor:
-        """`count` generated images [count, H, W, C] in [-1, 1]; the seed decides the codes."""
+        """Generated images [count, H, W, C] in [-1, 1]; the seed determines the codes."""
         return self(self._codes(StepRandom(seed, tf.constant(0)), "samples", count))
 
     def _codes(self, random, purpose, count):
@@ -110,10 +110,10 @@ def image_generator(
     seed: int = 0,
     synchronized: bool = False,
 ) -> Generator:
-    """A generator of such images from a prior made by name, with the authors' decoder.
+    """A generator of images of that shape, with the authors' decoder and a prior by name.
 
     Raises:
-        ValueError: sides that the decoder cannot make, an unknown prior or divergence.
+        ValueError: Sides that the decoder cannot output; unknown prior or divergence.
     """
     filters = decoders.filters_for(image_shape)
     decoder = decoders.Decoder(image_shape, latent_dim, filters, synchronized, name="decoder")

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from keras_models import priors
 from keras_models.distribute.randomness import StepRandom
-from keras_models.encoders.stages import Linear
+from keras_models.encoders.blocks import FlattenDense
 from keras_models.generative.autoencoder import Autoencoder
 from keras_models.nn import layers
 from keras_models.objective_model import Batch, Losses
@@ -13,43 +13,42 @@ from keras_models.objective_model import Batch, Losses
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
 class VAE(Autoencoder):
-    """Maximises the evidence lower bound (Kingma & Welling 2014, eq. 3), in nats an image.
+    """Maximises the evidence lower bound (Kingma & Welling 2014, eq. 3), in nats per image.
 
     ELBO = E[log p(x|z)] - β KL(q(z|x) ‖ p(z)), with p(z) = N(0, I), p(x|z) = N(decoded z, I) and
     q(z|x) = N(Y, diag σ²), from which one z is drawn. The mean Y is the global feature, which is
-    what is measured and exported; log σ² is another linear map of what Y is a linear map of, the
-    endpoint fc (of Y itself, where the encoder lacks it). β is 1; more makes it a β-VAE (Higgins et
-    al. 2017, eq. 4).
+    evaluated and exported; log σ² is a linear map of the endpoint fc, or of Y if there is no fc.
+    β = 1; a larger β gives a β-VAE (Higgins et al. 2017, eq. 4).
 
     Args:
-        encoder: images -> endpoints.
-        decoder: codes [N, D] -> images in [-1, 1], of the encoder's shape.
+        encoder: Images -> endpoints.
+        decoder: Codes [N, D] -> images in [-1, 1], of the encoder's shape.
         kl_weight: β.
-        seed: of the random numbers drawn in training.
+        seed: Seed of the random numbers drawn in training.
 
     Raises:
-        ValueError: as of `Autoencoder`.
+        ValueError: As `Autoencoder`.
     """
 
     def __init__(self, encoder, decoder, kl_weight: float = 1.0, seed: int = 0, **kwargs):
         super().__init__(encoder, decoder, seed, **kwargs)
         self.kl_weight = kl_weight
-        self.log_variance = Linear(encoder.global_dim, name="log_variance")
+        self.log_variance = FlattenDense(encoder.global_dim, name="log_variance")
         self._normal = priors.GaussianPrior(encoder.global_dim)
 
     def build_heads(self, shapes):
         super().build_heads(shapes)
-        self.log_variance.build(shapes[self._below(shapes)])
+        self.log_variance.build(shapes[self._input_of_variance(shapes)])
 
     @staticmethod
-    def _below(endpoints):
+    def _input_of_variance(endpoints):
         return "fc" if "fc" in endpoints else "global"
 
     def posterior(self, endpoints: dict):
-        """q(z|x) of each image: a distribution of TFP over [N, D]."""
+        """q(z|x) of each image: a TFP distribution over [N, D]."""
         tfd = priors.distributions()
         mean = tf.cast(endpoints["global"], tf.float32)
-        log_variance = self.log_variance(endpoints[self._below(endpoints)])
+        log_variance = self.log_variance(endpoints[self._input_of_variance(endpoints)])
         stddev = tf.exp(0.5 * tf.cast(log_variance, tf.float32))
         return tfd.Independent(tfd.Normal(mean, stddev), 1)
 

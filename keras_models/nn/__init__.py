@@ -1,3 +1,3 @@
-"""Layers and networks that encoders, critics and decoders are made of."""
+"""Layers and networks of which encoders, critics and decoders consist."""
 
-PACKAGE = "keras_models"  # under which Keras registers what can be saved
+PACKAGE = "keras_models"  # Keras' package name of our serializable classes

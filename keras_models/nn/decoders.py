@@ -1,4 +1,4 @@
-"""Decoders: from a vector to an image."""
+"""Decoders: a vector to an image."""
 
 import math
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
     """
 
     def __init__(self, filters: int, **kwargs):
-        for given in ("kernel_size", "strides", "padding"):
-            kwargs.pop(given, None)  # come back from get_config; always the same
+        for fixed in ("kernel_size", "strides", "padding"):
+            kwargs.pop(fixed, None)  # from get_config; always the same
         limit = (4 * 4 * filters) ** -0.5
         kwargs["kernel_initializer"] = keras.initializers.RandomUniform(-limit, limit)
         kwargs["bias_initializer"] = keras.initializers.RandomUniform(-limit, limit)
@@ -41,15 +41,15 @@ class Decoder(keras.Model):
     numbers, has 3,296,256 parameters.
 
     Args:
-        image_shape: (height, width, channels); the sides divide by 2 for each transposed
+        image_shape: (height, width, channels); each side is divisible by 2 once per transposed
             convolution.
-        latent_dim: D.
-        filters: of the dense layer's map and of each transposed convolution; the map doubles with
-            each of these.
-        synchronized: whether batch norm takes its statistics over all replicas.
+        latent_dim: D, units of a code.
+        filters: Filters of the dense layer's map and of each transposed convolution, which doubles
+            the map's sides.
+        synchronized: Whether batch norm takes its statistics over all replicas.
 
     Raises:
-        ValueError: sides that cannot be reached by doubling.
+        ValueError: Doubling cannot give these sides.
     """
 
     def __init__(
@@ -111,10 +111,10 @@ class Decoder(keras.Model):
 
 
 def filters_for(image_shape: Sequence[int]) -> tuple[int, ...]:
-    """The filters with which `Decoder` makes images of that shape, from a map of at least 4x4.
+    """The filters with which `Decoder` outputs images of that shape, from a map of at least 4x4.
 
     Raises:
-        ValueError: no number of doublings of a map of 4 to 7 pixels a side gives such sides.
+        ValueError: Doubling a map of 4 to 7 pixels a side cannot give these sides.
     """
     height, width = image_shape[:2]
     doublings = 0

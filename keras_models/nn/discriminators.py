@@ -1,4 +1,4 @@
-"""Discriminators D: is this a sample of the prior, is this a real image?"""
+"""Discriminators D of samples of the prior, of real images, and of pairs of image and code."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ class Discriminator(keras.Model):
     """Dense layers with ReLU and one logit (Hjelm et al. 2019, appendix A: 1000 -> 200 -> 1).
 
     Args:
-        hidden_units: units of each hidden layer.
+        hidden_units: Units of each hidden layer.
     """
 
     def __init__(self, hidden_units: Sequence[int] = (1000, 200), **kwargs):
@@ -29,7 +29,7 @@ class Discriminator(keras.Model):
         self.built = True
 
     def call(self, features):
-        """[N, D] -> float32 [N], the logit of being a sample of the prior."""
+        """[N, D] -> float32 [N], logits of being a sample of the prior."""
         return tf.cast(self.stack(features)[:, 0], tf.float32)
 
     def get_config(self):
@@ -38,12 +38,12 @@ class Discriminator(keras.Model):
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
 class ImageDiscriminator(keras.Model):
-    """Is this a real image? Strided convolutions with leaky ReLU (slope 0.2) and one logit.
+    """Real or generated image: strided convolutions with leaky ReLU (slope 0.2) and one logit.
 
-    No batch norm: the gradient penalty is of each image alone.
+    There is no batch norm, because the gradient penalty is defined per image.
 
     Args:
-        filters: of the 4x4 convolutions of stride 2.
+        filters: Filters of the 4x4 convolutions of stride 2.
     """
 
     def __init__(self, filters: Sequence[int] = (64, 128, 256), **kwargs):
@@ -53,12 +53,12 @@ class ImageDiscriminator(keras.Model):
         self.logit = layers.Dense(1, name="logit")
 
     def build(self, input_shape):
-        self.logit.build((None, _build(self.convs, input_shape)))
+        self.logit.build((None, _build_convs(self.convs, input_shape)))
         self.built = True
 
     def call(self, images):
-        """[N, H, W, C] -> float32 [N], the logit of being real."""
-        return tf.cast(self.logit(_seen(self.convs, images))[:, 0], tf.float32)
+        """[N, H, W, C] -> float32 [N], logits of being real."""
+        return tf.cast(self.logit(_features(self.convs, images))[:, 0], tf.float32)
 
     def get_config(self):
         return {"name": self.name, "filters": self.filters}
@@ -66,14 +66,14 @@ class ImageDiscriminator(keras.Model):
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
 class PairDiscriminator(keras.Model):
-    """Do this image and this code belong to the data's side? The discriminator of BiGAN.
+    """Encoded or generated pair of image and code: the discriminator of BiGAN.
 
-    The convolutions of `ImageDiscriminator`; their output, flattened, beside the code; a dense
-    layer with leaky ReLU (slope 0.2); one logit. No batch norm, for the same reason.
+    The convolutions of `ImageDiscriminator`, their flattened output concatenated with the code, a
+    dense layer with leaky ReLU (slope 0.2), and one logit. No batch norm, for the same reason.
 
     Args:
-        filters: of the 4x4 convolutions of stride 2.
-        hidden_units: of the dense layer.
+        filters: Filters of the 4x4 convolutions of stride 2.
+        hidden_units: Units of the dense layer.
     """
 
     def __init__(self, filters: Sequence[int] = (64, 128, 256), hidden_units: int = 1024, **kwargs):
@@ -85,16 +85,16 @@ class PairDiscriminator(keras.Model):
         self.logit = layers.Dense(1, name="logit")
 
     def build(self, input_shape):
-        """Of the shapes of images and codes."""
+        """Builds the layers for (shape of the images, shape of the codes)."""
         images, codes = input_shape
-        self.hidden.build((None, _build(self.convs, images) + codes[-1]))
+        self.hidden.build((None, _build_convs(self.convs, images) + codes[-1]))
         self.logit.build((None, self.hidden_units))
         self.built = True
 
     def call(self, pair):
         """(images [N, H, W, C], codes [N, D]) -> float32 [N]."""
         images, codes = pair
-        x = _seen(self.convs, images)
+        x = _features(self.convs, images)
         x = tf.concat([x, tf.cast(codes, x.dtype)], axis=1)
         x = tf.nn.leaky_relu(self.hidden(x), LEAK)
         return tf.cast(self.logit(x)[:, 0], tf.float32)
@@ -107,8 +107,8 @@ def _convs(filters):
     return [layers.Conv2D(f, 4, 2, 1, name=f"conv{i}") for i, f in enumerate(filters)]
 
 
-def _build(convs, input_shape) -> int:
-    """Builds the convolutions; how many numbers come out."""
+def _build_convs(convs, input_shape) -> int:
+    """Builds the convolutions and returns the size of their flattened output."""
     shape = tuple(input_shape)
     for conv in convs:
         conv.build(shape)
@@ -116,7 +116,7 @@ def _build(convs, input_shape) -> int:
     return math.prod(shape[1:])
 
 
-def _seen(convs, images):
+def _features(convs, images):
     """[N, H, W, C] -> [N, F]."""
     x = images
     for conv in convs:

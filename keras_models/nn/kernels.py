@@ -1,13 +1,13 @@
-"""What is here for its speed. Each has a plain twin, which a test holds it against.
+"""Operations that exist for speed. A test compares each with its plain equivalent.
 
-| here | plain twin | equality | benchmarks/ |
+| fast | plain | test | benchmarks/ |
 |---|---|---|---|
-| `FusedAdam`, also of several rates | `keras.optimizers.Adam` | test_optimizers.py | kernels.py |
+| `FusedAdam`, also with several rates | `keras.optimizers.Adam` | test_optimizers.py | kernels.py |
 | `FusedBatchNormalization` | `keras.layers.BatchNormalization` | test_layers.py | kernels.py |
 | `sum_of_squares` | `tf.reduce_sum(x**2, axis=-1)` | test_layers.py | kernels.py |
 | `conv2d`, `conv2d_transpose` | TensorFlow's | test_kernels.py | kernel_gradient.py |
 
-docs/PERFORMANCE.md has the figures.
+Results are in docs/PERFORMANCE.md.
 """
 
 from collections.abc import Sequence
@@ -18,39 +18,39 @@ import tensorflow as tf
 from keras_models.nn import PACKAGE
 
 KERNEL, STRIDE = 4, 2
-LARGEST_SIDE = 8  # of the smaller map; on larger ones TensorFlow's gradient is as fast
-FEWEST_CHANNELS = 16  # of the larger map, likewise
+MAX_SIDE = 8  # of the smaller map; on larger maps TensorFlow's gradient is as fast
+MIN_CHANNELS = 16  # of the larger map, likewise
 
 
 def has_faster_gradient(layer: keras.layers.Layer, small_sides: Sequence[int | None]) -> bool:
-    """Whether `conv2d` or `conv2d_transpose` can replace a layer's operation and is faster here.
+    """Whether `conv2d` or `conv2d_transpose` can replace a layer's operation and is faster.
 
     Args:
-        layer: a Keras convolution or transposed convolution, built.
-        small_sides: of the smaller of its two maps; None: not known, or not half of the larger's.
+        layer: A built Keras convolution or transposed convolution.
+        small_sides: Sides of the smaller of its two maps; None: unknown, or not half the larger's.
     """
     return (
         layer.kernel_size == (KERNEL, KERNEL)
         and layer.strides == (STRIDE, STRIDE)
         and layer.dilation_rate == (1, 1)
         and layer.data_format == "channels_last"
-        and getattr(layer, "groups", 1) == 1  # a transposed one has none
-        and getattr(layer, "output_padding", None) is None  # only that has it
+        and getattr(layer, "groups", 1) == 1  # transposed convolutions have none
+        and getattr(layer, "output_padding", None) is None  # only they have it
         and layer.compute_dtype == "bfloat16"
-        and layer.kernel.shape[2] >= FEWEST_CHANNELS
-        and all(side is not None and side <= LARGEST_SIDE for side in small_sides)
+        and layer.kernel.shape[2] >= MIN_CHANNELS
+        and all(side is not None and side <= MAX_SIDE for side in small_sides)
         and all(device.device_type == "CPU" for device in tf.config.list_logical_devices())
     )
 
 
 def halved(padded_side: int | None) -> int | None:
-    """A side after `conv2d`; None where it is not known or `conv2d` does not take it."""
+    """The side of `conv2d`'s output; None if it is unknown or `conv2d` does not support it."""
     return None if padded_side is None or padded_side % 2 else padded_side // STRIDE - 1
 
 
 @tf.custom_gradient
 def conv2d(maps: tf.Tensor, kernel: tf.Tensor):
-    """Convolution with stride 2, without padding.
+    """Convolution of stride 2 without padding.
 
     Args:
         maps: [N, H, W, C], H and W even.
@@ -61,15 +61,15 @@ def conv2d(maps: tf.Tensor, kernel: tf.Tensor):
     """
 
     def gradient(upstream):
-        of_maps = tf.nn.conv2d_transpose(upstream, kernel, tf.shape(maps), STRIDE, "VALID")
-        return tf.ensure_shape(of_maps, maps.shape), _of_kernel(maps, upstream)
+        maps_gradient = tf.nn.conv2d_transpose(upstream, kernel, tf.shape(maps), STRIDE, "VALID")
+        return tf.ensure_shape(maps_gradient, maps.shape), _kernel_gradient(maps, upstream)
 
     return tf.nn.conv2d(maps, kernel, STRIDE, "VALID"), gradient
 
 
 @tf.custom_gradient
 def conv2d_transpose(maps: tf.Tensor, kernel: tf.Tensor):
-    """Transposed convolution that doubles the sides: of stride 2 and padding 1.
+    """Transposed convolution of stride 2 and padding 1, which doubles the sides.
 
     Args:
         maps: [N, H, W, F].
@@ -82,15 +82,15 @@ def conv2d_transpose(maps: tf.Tensor, kernel: tf.Tensor):
     shape = [tf.shape(maps)[0], STRIDE * height, STRIDE * width, kernel.shape[2]]
 
     def gradient(upstream):
-        of_maps = tf.nn.conv2d(upstream, kernel, STRIDE, "SAME")
+        maps_gradient = tf.nn.conv2d(upstream, kernel, STRIDE, "SAME")
         padded = tf.pad(upstream, [[0, 0], [1, 1], [1, 1], [0, 0]])
-        return tf.ensure_shape(of_maps, maps.shape), _of_kernel(padded, maps)
+        return tf.ensure_shape(maps_gradient, maps.shape), _kernel_gradient(padded, maps)
 
     return tf.nn.conv2d_transpose(maps, kernel, shape, STRIDE, "SAME"), gradient
 
 
-def _of_kernel(large, small):
-    """Σ over images and places of (4x4 patch of the large map) ⊗ (small map).
+def _kernel_gradient(large, small):
+    """Σ over images and locations of (4x4 patch of the large map) ⊗ (small map).
 
     Args:
         large: [N, H, W, C], padded.
@@ -101,14 +101,14 @@ def _of_kernel(large, small):
     """
     channels = large.shape[3]
     height, width, filters = small.shape[1:]
-    # Blocks of 2x2 pixels as channels: a patch is then 2x2 of these.
+    # Blocks of 2x2 pixels become channels: a patch is then 2x2 blocks.
     blocks = tf.nn.space_to_depth(large, STRIDE)
     patches = tf.concat(
         [blocks[:, i : i + height, j : j + width] for i in (0, 1) for j in (0, 1)], axis=3
     )
     patches = tf.reshape(patches, [-1, KERNEL * KERNEL * channels])
     product = tf.matmul(patches, tf.reshape(small, [-1, filters]), transpose_a=True)
-    # Its rows are (block's row, block's column, row in it, column in it, channel).
+    # Rows are ordered by (block's row, block's column, row in block, column in block, channel).
     product = tf.reshape(product, [2, 2, 2, 2, channels, filters])
     product = tf.transpose(product, [0, 2, 1, 3, 4, 5])
     return tf.reshape(product, [KERNEL, KERNEL, channels, filters])
@@ -118,31 +118,31 @@ def _of_kernel(large, small):
 class FusedAdam(keras.optimizers.Adam):
     """Keras' Adam with TensorFlow's fused kernel.
 
-    The same numbers up to rounding and the same variables; Keras' own takes an operation, and a
-    pass over the variable's memory, for each step of the equations.
+    The results are equal up to rounding, and the variables are the same; Keras' implementation runs
+    one operation, and one pass over the variable's memory, per step of the equations.
 
-    Some variables can learn at another rate than the rest (`set_rate`), which of Adam no weight of
-    the loss and no factor of the gradient can do: its step does not depend on their size.
+    `set_rate` gives some variables another learning rate. Scaling the loss or the gradient would
+    not: Adam's step does not depend on the gradient's scale.
 
     Raises:
-        ValueError: `amsgrad`, which the kernel does not know.
+        ValueError: `amsgrad`, which the kernel does not support.
     """
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         if self.amsgrad:
             raise ValueError("FusedAdam knows no amsgrad; take keras.optimizers.Adam")
-        self._rates: dict[str, tuple[float, int]] = {}  # by the variable's index
+        self._rates: dict[str, tuple[float, int]] = {}  # by index: (scale, first step)
 
     def set_rate(self, variables: Sequence, scale: float, first_step: int = 0) -> None:
-        """Makes variables learn at another rate, or from a later step on.
+        """Sets another learning rate, or a later first step, for some variables.
 
         Args:
-            variables: of those that the optimizer is built on.
-            scale: of their learning rate, and so of their weight decay.
-            first_step: of their first update, from 0. Adam divides its moving averages by 1 - β^t,
-                because they begin at 0 (Kingma & Ba 2015, section 3): t counts from here. Counted
-                from the optimizer's first step, the first updates of variables that waited would be
+            variables: Variables that the optimizer is built on.
+            scale: Factor of their learning rate, and therefore of their weight decay.
+            first_step: Step of their first update, from 0. Adam divides its moving averages by
+                1 - β^t, because they start at 0 (Kingma & Ba 2015, section 3), and t counts from
+                this step. Counted from step 0, the first updates of later variables would be
                 (1 - β1) / √(1 - β2) times too large: 16 times with betas of 0.5 and 0.999.
         """
         for variable in variables:
@@ -158,8 +158,8 @@ class FusedAdam(keras.optimizers.Adam):
         scales = [self._rate(variable)[0] for variable in variables]
         for scale in sorted(set(scales)):
             self.weight_decay = decay * scale
-            of_scale = [v for v, one in zip(variables, scales, strict=True) if one == scale]
-            super()._apply_weight_decay(of_scale)
+            group = [v for v, s in zip(variables, scales, strict=True) if s == scale]
+            super()._apply_weight_decay(group)
         self.weight_decay = decay
 
     def update_step(self, gradient, variable, learning_rate):
@@ -185,7 +185,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     """Keras' batch norm over all axes but the last, with less work in training."""
 
     def call(self, inputs, training=None, mask=None):
-        """The batch's statistics and their use in one operation, where one device has the batch."""
+        """Normalises with the batch's statistics in one operation, if one device has the batch."""
         if not (training and self.trainable) or self.synchronized:
             return super().call(inputs, training=training, mask=mask)
         maps = tf.cast(inputs, self.compute_dtype)
@@ -194,19 +194,19 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             maps, self.gamma, self.beta, epsilon=self.epsilon, is_training=True
         )
-        # It gives the unbiased variance; the moving one is of the batch, as Keras has it.
+        # The operation returns the unbiased variance; Keras' moving variance is the biased one.
         count = tf.cast(tf.size(maps) // inputs.shape[-1], tf.float32)
-        self._move(mean, variance * (count - 1.0) / count)
+        self._update_moving(mean, variance * (count - 1.0) / count)
         return tf.reshape(outputs, tf.shape(inputs))
 
-    def _move(self, mean, variance):
+    def _update_moving(self, mean, variance):
         for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + value * (1.0 - self.momentum))
 
 
 @tf.custom_gradient
 def sum_of_squares(x: tf.Tensor):
-    """Over the last axis: [..., U] -> [...]. Its gradient, 2x, is made in one pass."""
+    """Sum of squares over the last axis, [..., U] -> [...], with a gradient in one pass, 2x."""
 
     def gradient(upstream):
         return (2.0 * upstream)[..., tf.newaxis] * x

@@ -1,6 +1,6 @@
 """Dense, convolution and normalisation layers with the numerics of the authors' code.
 
-The authors used PyTorch's defaults, which are not Keras': kernels and biases uniform in
+The authors used PyTorch's defaults, which differ from Keras': kernels and biases uniform in
 ±1/√fan_in, batch norm with epsilon 1e-5 and momentum 0.9, layer norm with epsilon 1e-5, and
 explicit symmetric padding. Results depend on them.
 """
@@ -16,7 +16,8 @@ NORM_EPSILON = 1e-5
 BATCH_NORM_MOMENTUM = 0.9
 
 
-def _fan_in_bias(fan_in: int) -> keras.initializers.Initializer:
+def fan_in_bias(fan_in: int) -> keras.initializers.Initializer:
+    """Uniform in ±1/√fan_in, the authors' initialisation of every bias."""
     limit = fan_in**-0.5
     return keras.initializers.RandomUniform(-limit, limit)
 
@@ -29,13 +30,13 @@ def fan_in_kernel() -> keras.initializers.Initializer:
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class Dense(keras.layers.Dense):
-    """Dense layer on the last axis; the bias, and by default the kernel, uniform in ±1/√fan_in."""
+    """Dense layer on the last axis; bias, and kernel by default, uniform in ±1/√fan_in."""
 
     def __init__(self, units, kernel_initializer=None, **kwargs):
         super().__init__(units, kernel_initializer=kernel_initializer or fan_in_kernel(), **kwargs)
 
     def build(self, input_shape):
-        self.bias_initializer = _fan_in_bias(input_shape[-1])
+        self.bias_initializer = fan_in_bias(input_shape[-1])
         super().build(input_shape)
 
 
@@ -44,8 +45,8 @@ class DenseStack(keras.layers.Layer):
     """Dense layers with ReLU, then one without.
 
     Args:
-        hidden_units: units of each layer with ReLU.
-        outputs: units of the last one.
+        hidden_units: Units of each layer with ReLU.
+        outputs: Units of the last layer.
     """
 
     def __init__(self, hidden_units: Sequence[int], outputs: int, **kwargs):
@@ -81,11 +82,11 @@ class DenseStack(keras.layers.Layer):
 class Conv2D(keras.layers.Conv2D):
     """Convolution after zero padding of `pad` pixels on all four sides.
 
-    Keras' "same" pads unsymmetrically for an odd kernel with stride 2, the authors' code does not.
+    Keras' "same" pads asymmetrically for an odd kernel with stride 2; the authors' code does not.
     """
 
     def __init__(self, filters, kernel_size, strides=1, pad=0, **kwargs):
-        kwargs.pop("padding", None)  # comes back from get_config; always "valid" here
+        kwargs.pop("padding", None)  # from get_config; always "valid" here
         kwargs.setdefault("kernel_initializer", fan_in_kernel())
         super().__init__(filters, kernel_size, strides=strides, padding="valid", **kwargs)
         self.pad = pad
@@ -102,7 +103,7 @@ class Conv2D(keras.layers.Conv2D):
 
     def build(self, input_shape):
         kernel_height, kernel_width = self.kernel_size
-        self.bias_initializer = _fan_in_bias(kernel_height * kernel_width * input_shape[-1])
+        self.bias_initializer = fan_in_bias(kernel_height * kernel_width * input_shape[-1])
         super().build(self._padded(input_shape))
 
     def compute_output_shape(self, input_shape):
@@ -125,7 +126,7 @@ class Conv2D(keras.layers.Conv2D):
 
 
 def batch_norm(synchronized: bool, name: str) -> kernels.FusedBatchNormalization:
-    """Batch norm with epsilon 1e-5 and momentum 0.9; `synchronized`: over all replicas."""
+    """Batch norm with epsilon 1e-5 and momentum 0.9, over all replicas if `synchronized`."""
     return kernels.FusedBatchNormalization(
         momentum=BATCH_NORM_MOMENTUM, epsilon=NORM_EPSILON, synchronized=synchronized, name=name
     )

@@ -1,4 +1,4 @@
-"""Contrastive predictive coding of an image's crops, row by row."""
+"""Contrastive predictive coding (CPC) of an image's crops, row by row."""
 
 import keras
 import tensorflow as tf
@@ -13,23 +13,25 @@ from keras_models.objective_model import Batch, Losses
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
 class CPC(EncoderModel):
-    """What is seen above predicts the crops below (van den Oord et al. 2018, sections 2 and 3.3).
+    """Upper rows of crops predict lower ones (van den Oord et al. 2018, sections 2 and 3.3).
 
-    The encoder gives a feature z of each of an image's overlapping crops, by itself. A context c of
-    row i is made from the rows down to i: a convolution over three neighbours in each row, and a
-    gated recurrent unit that goes down each column. From c at (i, j), one linear map for each k
-    predicts z at (i + k, j), k = 1, ..., `ahead`; infoNCE picks that z out of the features of all
-    images in the rows from k on. The encoder must have no batch norm, through which what is
-    predicted would be seen.
+    https://arxiv.org/abs/1807.03748
+
+    The encoder maps each of an image's overlapping crops to a feature z, independently. The context
+    c of row i sees rows 0 to i: a convolution over three neighbours in each row, then a gated
+    recurrent unit (Cho et al. 2014, eq. 5 to 8) down each column. From c at (i, j), one linear map
+    for each k = 1, ..., `ahead` predicts z at (i + k, j); infoNCE picks that z out of the features
+    of all images in the rows from k on. The encoder must have no batch norm, which would leak the
+    predicted features.
 
     Args:
-        encoder: images -> endpoints; "global" is a map [N, R, W, D] of the crops' features.
-        units: of the context.
-        ahead: the most rows to look ahead, of those that there are; 1 or more.
-        seed: of the random numbers drawn in training.
+        encoder: Images -> endpoints; "global" is a map [N, R, W, D] of the crops' features.
+        units: Units of the context.
+        ahead: The most rows to predict ahead, at least 1; at most R - 1 are used.
+        seed: Seed of the random numbers drawn in training.
 
     Raises:
-        ValueError: no row to look ahead; when built, the encoder has no feature for each crop.
+        ValueError: `ahead` is less than 1; when built, the encoder has no feature for each crop.
     """
 
     def __init__(self, encoder, units: int = 256, ahead: int = 5, seed: int = 0, **kwargs):
@@ -41,7 +43,7 @@ class CPC(EncoderModel):
         self.row = keras.layers.Conv2D(
             units, (1, 3), padding="same", kernel_initializer=layers.fan_in_kernel(), name="row"
         )
-        self.down = GatedUnit(units, name="down")
+        self.down = _gru_cell(units, "down")
 
     def build_heads(self, shapes):
         shape = shapes["global"]
@@ -51,7 +53,7 @@ class CPC(EncoderModel):
                 "--encoder=crops32x32 or crops64x64"
             )
         self.row.build(shape)
-        self.down.build((None, self.units), (None, self.units))
+        self.down.build((None, self.units))
         self.predictions = []
         for k in range(1, min(self.ahead, shape[1] - 1) + 1):
             prediction = layers.Dense(shape[-1], name=f"prediction{k}")
@@ -59,13 +61,13 @@ class CPC(EncoderModel):
             self.predictions.append(prediction)
 
     def contexts(self, features) -> tf.Tensor:
-        """[N, R, W, D] -> [N, R, W, units]: each row's from the rows down to it."""
+        """Features [N, R, W, D] -> contexts [N, R, W, units]; row i sees rows 0 to i."""
         _, rows, width, _ = features.shape
         inputs = tf.nn.relu(self.row(features))
         state = tf.zeros([tf.shape(features)[0] * width, self.units], inputs.dtype)
         states = []
         for i in range(rows):
-            state = self.down(tf.reshape(inputs[:, i], [-1, self.units]), state)
+            state, _ = self.down(tf.reshape(inputs[:, i], [-1, self.units]), state)
             states.append(tf.reshape(state, [-1, width, self.units]))
         return tf.stack(states, axis=1)
 
@@ -75,12 +77,12 @@ class CPC(EncoderModel):
         losses, accuracies = [], []
         for k, prediction in enumerate(self.predictions, 1):
             predicted = prediction(contexts[:, :-k])
-            keys = _flat(features[:, k:])
-            rows = tf.shape(keys)[0]
+            keys = _flatten(features[:, k:])
+            size = tf.shape(keys)[0]
             loss, accuracy = estimators.info_nce_of_vectors(
-                _flat(predicted),
+                _flatten(predicted),
                 replicas.concat(keys),
-                positive=replicas.index() * rows + tf.range(rows),
+                positive=replicas.index() * size + tf.range(size),
             )
             losses.append(loss)
             accuracies.append(accuracy)
@@ -92,39 +94,36 @@ class CPC(EncoderModel):
         return {"units": self.units, "ahead": self.ahead}
 
 
-@keras.saving.register_keras_serializable(layers.PACKAGE)
-class GatedUnit(keras.layers.Layer):
-    """A gated recurrent unit (Cho et al. 2014, eq. 5 to 8): one step.
+def _gru_cell(units: int, name: str) -> keras.layers.GRUCell:
+    """A GRU cell as in Cho et al. 2014, with weights uniform in ±1/√fan_in.
 
-    Keras' cell has a random seed among its variables, whose name tells how many there were before.
-
-    Args:
-        units: of the state.
+    The gates and the candidate are dense layers on the concatenated inputs and state, `units`
+    numbers each. The fan-in is therefore 2·units; the upper halves of their kernels are the cell's
+    kernel, the lower halves its recurrent kernel.
     """
+    gates, candidate = layers.fan_in_kernel(), layers.fan_in_kernel()
 
-    def __init__(self, units: int, **kwargs):
-        super().__init__(**kwargs)
-        self.units = units
-        self.gates = layers.Dense(2 * units, name="gates")
-        self.candidate = layers.Dense(units, name="candidate")
+    def kernels(dtype):
+        shapes = (2 * units, 2 * units), (2 * units, units)
+        return tf.concat([gates(shapes[0], dtype), candidate(shapes[1], dtype)], axis=1)
 
-    def build(self, input_shape, state_shape):
-        for layer in (self.gates, self.candidate):
-            layer.build((None, input_shape[-1] + state_shape[-1]))
-        self.built = True
+    def bias(shape, dtype=None):
+        del shape
+        sizes = (2 * units, units)
+        return tf.concat([layers.fan_in_bias(2 * units)((size,), dtype) for size in sizes], axis=0)
 
-    def call(self, inputs, state):
-        """Inputs [N, F] and state [N, units] -> the next state."""
-        gates = tf.sigmoid(self.gates(tf.concat([inputs, state], 1)))
-        keep, reset = tf.split(gates, 2, axis=1)
-        candidate = tf.tanh(self.candidate(tf.concat([inputs, reset * state], 1)))
-        return keep * state + (1 - keep) * candidate
-
-    def get_config(self):
-        return {**super().get_config(), "units": self.units}
+    return keras.layers.GRUCell(
+        units,
+        kernel_initializer=lambda shape, dtype=None: kernels(dtype)[:units],
+        recurrent_initializer=lambda shape, dtype=None: kernels(dtype)[units:],
+        bias_initializer=bias,
+        reset_after=False,
+        seed=0,  # for dropout, which the cell does not have
+        name=name,
+    )
 
 
-def _flat(maps):
+def _flatten(maps):
     """[N, R, W, D] -> float32 [N·R·W, D]."""
     size = maps.shape[-1]
     return tf.reshape(tf.cast(maps, tf.float32), [-1, size])

@@ -12,11 +12,12 @@ from keras_models.terms.projected import ProjectedTerm
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
 class BarlowTwins(ProjectedTerm):
-    """The cross-correlation of two views is made the identity (Zbontar et al. 2021, eq. 1).
+    """Pulls the cross-correlation of two views to the identity (Zbontar et al. 2021, eq. 1).
 
-    https://arxiv.org/abs/2103.03230. The loss is Σ_i (1 - C_ii)² + λ Σ_{i≠j} C_ij², where C_ij is
-    the correlation, over the images of all replicas, of dimension i of one view's projection with
-    dimension j of the other's (eq. 2).
+    https://arxiv.org/abs/2103.03230
+
+    The loss is Σ_i (1 - C_ii)² + λ Σ_{i≠j} C_ij², where C_ij is the correlation, over the images of
+    all replicas, of dimension i of one view's projection with dimension j of the other's (eq. 2).
 
     Args:
         hidden_units: Units of each hidden layer of the projector; the paper's layers have 8192.
@@ -50,7 +51,7 @@ class BarlowTwins(ProjectedTerm):
 
 
 def cross_correlation(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-    """Correlation of each dimension of one batch with each of another: [B, P] twice -> [P, P]."""
+    """Correlations of the dimensions of two batches, [B, P] each: [P, P]."""
 
     def standardised(x):
         mean, variance = tf.nn.moments(x, axes=[0])

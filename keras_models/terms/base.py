@@ -1,4 +1,4 @@
-"""What a term of the objective is: endpoints of one view or two in, a loss out."""
+"""The interface of a term of the objective: endpoints of one view or two in, a loss out."""
 
 import abc
 from typing import NamedTuple
@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras_models.distribute.randomness import StepRandom
 
 Endpoints = dict[str, tf.Tensor]  # an encoder's outputs for one view of the images
-Shapes = dict[str, tuple]  # of the endpoints; the batch's size is None
+Shapes = dict[str, tuple]  # of the endpoints; batch size None
 
 
 class TermOutput(NamedTuple):
@@ -20,7 +20,7 @@ class TermOutput(NamedTuple):
             not the adversary's.
         adversary_loss: float32 scalar, minimised by the term's `adversary_variables`; None where
             there are none. Its gradient does not reach the encoder.
-        metrics: float32 scalars to be logged.
+        metrics: float32 scalars, logged.
     """
 
     encoder_loss: tf.Tensor
@@ -39,9 +39,9 @@ class Term(keras.layers.Layer, abc.ABC):
 
     Attributes:
         endpoints: Names of the encoder's endpoints that the term reads.
-        compares_views: Whether the loss compares two views and stays the same if they are
-            exchanged. Such a term is called once a step and refuses a single view; others are
-            called both ways where the model is symmetric.
+        compares_views: Whether the loss compares two views symmetrically. Such a term is called
+            once per step and needs two views; a symmetric model calls other terms in both
+            directions.
     """
 
     compares_views = False
@@ -62,7 +62,7 @@ class Term(keras.layers.Layer, abc.ABC):
 
     @abc.abstractmethod
     def build(self, shapes: Shapes) -> None:
-        """Makes the term's variables for endpoints of these shapes."""
+        """Creates the term's variables for endpoints of these shapes."""
 
     @abc.abstractmethod
     def call(
@@ -71,8 +71,8 @@ class Term(keras.layers.Layer, abc.ABC):
         """The loss of this replica's images.
 
         Args:
-            query: Endpoints of the view that the query is taken from.
-            context: Endpoints of the view that the context is taken from.
+            query: Endpoints of the query's view.
+            context: Endpoints of the context's view.
             random: Random numbers of the step.
             training: Whether batch norm uses the batch's statistics.
         """
@@ -82,7 +82,7 @@ class Term(keras.layers.Layer, abc.ABC):
 
 
 def as_map(features: tf.Tensor) -> tf.Tensor:
-    """[N, M, M', C] as it is, and [N, C] as the map [N, 1, 1, C] of one location."""
+    """[N, M, M', C] unchanged, or [N, C] as the map [N, 1, 1, C] of one location."""
     return features if features.shape.rank == 4 else features[:, tf.newaxis, tf.newaxis]
 
 

@@ -1,9 +1,9 @@
-"""Coordinates: where in the image a local feature stands, to be told from it and Y.
+"""Coordinates: the position of a local feature in the image, predicted from it and Y.
 
 Two of the structure tasks of Hjelm et al. 2019 (section on structure): absolute coordinates, and
-the offset of one local feature from another.
+the offset between two local features.
 
-N images, L = M x M' locations of a local map, C channels, D numbers of the global feature Y.
+N images, L = M x M' locations of a local map, C channels, D units of the global feature Y.
 """
 
 from collections.abc import Sequence
@@ -22,9 +22,9 @@ class CoordinatePredictor(keras.Model):
     """Dense layers with ReLU, then the logits of a row and of a column.
 
     Args:
-        rows: how many classes of rows there are.
-        columns: how many of columns.
-        hidden_units: units of each hidden layer.
+        rows: Number of row classes.
+        columns: Number of column classes.
+        hidden_units: Units of each hidden layer.
     """
 
     def __init__(self, rows: int, columns: int, hidden_units: Sequence[int] = (512, 512), **kwargs):
@@ -53,9 +53,9 @@ class CoordinatePredictor(keras.Model):
 
 
 class _CoordinateTerm(Term):
-    """Cross-entropy of a predictor of rows and columns; which ones, the subclass says.
+    """Cross-entropy of a predictor of rows and columns.
 
-    The local feature is the context's, the global one the query's.
+    The local features are the context's, the global feature is the query's.
     """
 
     def __init__(self, hidden_units: Sequence[int] = (512, 512), weight: float = 1.0, **kwargs):
@@ -72,15 +72,21 @@ class _CoordinateTerm(Term):
         self.built = True
 
     def _output(self, features, rows, columns) -> TermOutput:
-        """Of the predictions from features, a list of [N, L, ...]; rows and columns int32 [L]."""
+        """Loss and metrics of the predictions.
+
+        Args:
+            features: Inputs of the predictor, to be concatenated: [N, L, ...] each.
+            rows: int32 [L], the correct rows.
+            columns: int32 [L], the correct columns.
+        """
         row_logits, column_logits = self.predictor(tf.concat(features, axis=-1))
-        losses, rights = [], []
-        for logits, places in ((row_logits, rows), (column_logits, columns)):
-            labels = tf.broadcast_to(places, tf.shape(logits)[:2])
+        losses, correct = [], []
+        for logits, classes in ((row_logits, rows), (column_logits, columns)):
+            labels = tf.broadcast_to(classes, tf.shape(logits)[:2])
             losses.append(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-            rights.append(tf.argmax(logits, axis=-1, output_type=tf.int32) == labels)
+            correct.append(tf.argmax(logits, axis=-1, output_type=tf.int32) == labels)
         loss = tf.reduce_mean(tf.add_n(losses))
-        accuracy = tf.reduce_mean(tf.cast(rights[0] & rights[1], tf.float32))
+        accuracy = tf.reduce_mean(tf.cast(correct[0] & correct[1], tf.float32))
         metrics = {f"{self.name}_loss": loss, f"{self.name}_accuracy": accuracy}
         return TermOutput(loss, None, metrics)
 
@@ -90,16 +96,16 @@ class _CoordinateTerm(Term):
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
 class Coordinates(_CoordinateTerm):
-    """Row and column of each local feature, told from it and Y.
+    """Row and column of each local feature, predicted from it and Y.
 
-    The loss is the mean over images and locations of the cross-entropy of the row (M classes) and
-    that of the column (M'), added. Of several globals of an image the mean is taken.
+    The loss is the cross-entropy of the row (M classes) plus that of the column (M'), averaged over
+    images and locations. Several globals of an image are averaged.
 
     Args:
-        hidden_units: of the predictor.
-        weight: of the term.
-        name: of the term; its metrics are NAME_loss and NAME_accuracy, the share of locations
-            whose row and column are both right.
+        hidden_units: Units of the predictor's hidden layers.
+        weight: Weight of the term.
+        name: Name of the term; its metrics are NAME_loss and NAME_accuracy, the fraction of
+            locations whose row and column are both correct.
     """
 
     def __init__(
@@ -118,24 +124,23 @@ class Coordinates(_CoordinateTerm):
     def call(self, query, context, random: StepRandom, training: bool = True) -> TermOutput:
         del random, training
         local_map = context["local"]
-        features = [_flat(local_map), _global_everywhere(query["global"], local_map)]
-        return self._output(features, *_places(local_map))
+        features = [_flatten(local_map), _repeat_global(query["global"], local_map)]
+        return self._output(features, *_coordinates(local_map))
 
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
 class RelativeCoordinates(_CoordinateTerm):
-    """Offset in rows and columns of one local feature from another, told from both and Y.
+    """Offset in rows and columns between two local features, predicted from both and Y.
 
-    Each location p has one partner q: those of a step are a random permutation of the locations,
-    the same in all images. The loss is the mean over images and locations of the cross-entropy of
-    row(q) - row(p) (2M - 1 classes) and that of the columns (2M' - 1), added. Of several globals of
-    an image the mean is taken.
+    Each location p has a partner q: a random permutation of the locations in each step, the same in
+    all images. The loss is the cross-entropy of row(q) - row(p) (2M - 1 classes) plus that of the
+    columns (2M' - 1), averaged over images and locations. Several globals of an image are averaged.
 
     Args:
-        hidden_units: of the predictor.
-        weight: of the term.
-        name: of the term; its metrics are NAME_loss and NAME_accuracy, the share of locations for
-            which both offsets are right.
+        hidden_units: Units of the predictor's hidden layers.
+        weight: Weight of the term.
+        name: Name of the term; its metrics are NAME_loss and NAME_accuracy, the fraction of
+            locations whose offsets are both correct.
     """
 
     def __init__(
@@ -155,41 +160,41 @@ class RelativeCoordinates(_CoordinateTerm):
     def call(self, query, context, random: StepRandom, training: bool = True) -> TermOutput:
         del training
         local_map = context["local"]
-        places = _flat(local_map)
-        partner = random.choice("relative coordinates", places.shape[1], places.shape[1])
+        locals_ = _flatten(local_map)
+        partner = random.choice("relative coordinates", locals_.shape[1], locals_.shape[1])
         features = [
-            places,
-            tf.gather(places, partner, axis=1),
-            _global_everywhere(query["global"], local_map),
+            locals_,
+            tf.gather(locals_, partner, axis=1),
+            _repeat_global(query["global"], local_map),
         ]
         rows, columns = (
-            # The least offset, -(M - 1), is class 0.
-            tf.gather(of, partner) - of + size - 1
-            for of, size in zip(_places(local_map), local_map.shape[1:3], strict=True)
+            # The smallest offset, -(M - 1), is class 0.
+            tf.gather(x, partner) - x + size - 1
+            for x, size in zip(_coordinates(local_map), local_map.shape[1:3], strict=True)
         )
         return self._output(features, rows, columns)
 
 
 def coordinate_tasks(coordinates: float, relative_coordinates: float) -> list:
-    """The two tasks by their weights; one of weight 0 is left out."""
+    """The two tasks with these weights, except those of weight 0."""
     weights = ((Coordinates, coordinates), (RelativeCoordinates, relative_coordinates))
     return [task(weight=weight) for task, weight in weights if weight]
 
 
-def _flat(local_map):
+def _flatten(local_map):
     """[N, M, M', C] -> [N, L, C]."""
     return tf.reshape(local_map, [-1, local_map.shape[1] * local_map.shape[2], local_map.shape[3]])
 
 
-def _places(local_map):
-    """Row and column of each location in the order of `_flat`: two of int32 [L]."""
-    place = tf.range(local_map.shape[1] * local_map.shape[2])
-    return place // local_map.shape[2], place % local_map.shape[2]
+def _coordinates(local_map):
+    """Row and column of each location in the order of `_flatten`: int32 [L] each."""
+    location = tf.range(local_map.shape[1] * local_map.shape[2])
+    return location // local_map.shape[2], location % local_map.shape[2]
 
 
-def _global_everywhere(global_features, local_map):
+def _repeat_global(global_features, local_map):
     """Y at each location: [N, D] or [N, g, g, D] -> [N, L, D]."""
-    mean = tf.reduce_mean(critics.flat_globals(global_features), axis=1, keepdims=True)
+    mean = tf.reduce_mean(critics.flatten_globals(global_features), axis=1, keepdims=True)
     return tf.repeat(
         tf.cast(mean, local_map.dtype), local_map.shape[1] * local_map.shape[2], axis=1
     )

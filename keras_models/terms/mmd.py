@@ -22,8 +22,8 @@ class MaximumMeanDiscrepancy(Term):
 
     Minimises the unbiased estimate of MMD² between features, mapped into the prior's support, and
     as many samples of the prior, over the images of all replicas. The estimate may be negative; its
-    expectation is 0 where both distributions are equal. With several globals an image the features
-    are dependent, and the estimate is biased upwards. No discriminator is trained.
+    expectation is 0 if both distributions are equal. With several globals per image the features
+    are dependent and the estimate is biased upwards. No discriminator is trained.
 
     >>> from keras_models import DeepInfoMax, encoders, priors, terms
     >>> mutual_information = terms.local_mutual_information("dot", "jsd", units=64)
@@ -91,13 +91,13 @@ def squared_mmd(x: tf.Tensor, y: tf.Tensor, widths: Sequence[float]) -> tf.Tenso
     Args:
         x: float32 [B, D], B at least 2.
         y: float32 [B, D].
-        widths: w of the kernels exp(-‖x - y‖² / w), whose mean is taken.
+        widths: w of the kernels exp(-‖x - y‖² / w), which are averaged.
 
     Returns:
         float32 scalar.
 
     Raises:
-        ValueError: fewer than two rows.
+        ValueError: Fewer than two rows.
     """
     if x.shape[0] is not None and x.shape[0] < 2:
         raise ValueError(f"MMD² needs at least 2 samples, got {x.shape[0]}")
@@ -108,14 +108,14 @@ def squared_mmd(x: tf.Tensor, y: tf.Tensor, widths: Sequence[float]) -> tf.Tenso
         return tf.add_n([tf.exp(-distances / width) for width in widths]) / len(widths)
 
     def within(a):  # the mean over pairs of different rows
-        of_pairs = tf.linalg.set_diag(kernel(a, a), tf.zeros_like(a[:, 0]))
-        return tf.reduce_sum(of_pairs) / (count * (count - 1))
+        pairs = tf.linalg.set_diag(kernel(a, a), tf.zeros_like(a[:, 0]))
+        return tf.reduce_sum(pairs) / (count * (count - 1))
 
     return within(x) + within(y) - 2 * tf.reduce_mean(kernel(x, y))
 
 
 def squared_distances(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     """‖x_i - y_j‖² of all rows, as ‖x‖² + ‖y‖² - 2⟨x, y⟩: [M, D], [N, D] -> [M, N]."""
-    of_x, of_y = (tf.reduce_sum(z**2, axis=1) for z in (x, y))
+    x_norms, y_norms = (tf.reduce_sum(z**2, axis=1) for z in (x, y))
     products = tf.matmul(x, y, transpose_b=True)
-    return tf.nn.relu(of_x[:, tf.newaxis] + of_y - 2 * products)
+    return tf.nn.relu(x_norms[:, tf.newaxis] + y_norms - 2 * products)

@@ -1,4 +1,4 @@
-"""Mutual information of two features of an image, estimated from a critic's scores."""
+"""Mutual information between two features of an image, estimated from a critic's scores."""
 
 from typing import Any
 
@@ -13,11 +13,11 @@ from keras_models.terms.base import Term, TermOutput, as_map, map_shape
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
 class MutualInformation(Term):
-    """Mutual information of a query and a context.
+    """Mutual information between a query and a context.
 
-    Of the global feature and each location of the local map it is DIM(L), the mean over locations
-    (Hjelm et al. 2019, section 3.2, eq. 6); of the global feature and the whole local map, which a
-    critic of whole maps scores, DIM(G) (section 3.1). Other pairs of endpoints are AMDIM's n-to-m
+    DIM(L): between the global feature and each location of the local map, averaged over locations
+    (Hjelm et al. 2019, section 3.2, eq. 6). DIM(G): between the global feature and the whole local
+    map, with a critic of whole maps (section 3.1). Other pairs of endpoints are AMDIM's n-to-m
     tasks (Bachman et al. 2019, multiscale mutual information); a vector is a map of one location.
 
     Args:
@@ -26,8 +26,8 @@ class MutualInformation(Term):
         weight: β of local mutual information, α of global.
         query: Endpoint that is compared with all locations of the context.
         context: Endpoint whose locations are scored.
-        locations: S, how many locations of the context are scored in a step, drawn at random, the
-            same in all images; 0: all.
+        locations: S, number of the context's locations scored in a step, drawn at random, the same
+            in all images; 0: all.
         name: Name of the term; its metrics are NAME_mi, NAME_joint_score and NAME_product_score.
 
     Raises:
@@ -68,9 +68,9 @@ class MutualInformation(Term):
         self.built = True
 
     def call(self, query, context, random: StepRandom, training: bool = True) -> TermOutput:
-        features, scale = self._some_locations(as_map(context[self.context]), random)
+        features, sample_weight = self._sample_locations(as_map(context[self.context]), random)
         scores = self.critic(features, query[self.query], training=training)
-        value = self.estimator(scores, scale)
+        value = self.estimator(scores, sample_weight)
         metrics = {
             f"{self.name}_mi": value,
             f"{self.name}_joint_score": tf.reduce_mean(scores.joint),
@@ -78,8 +78,8 @@ class MutualInformation(Term):
         }
         return TermOutput(-value, None, metrics)
 
-    def _some_locations(self, features, random):
-        """[N, M, M', C] as it is or [N, S, 1, C]; how many locations each of those stands for."""
+    def _sample_locations(self, features, random):
+        """All locations [N, M, M', C] or a sample [N, S, 1, C], and the weight of each."""
         if not self.locations:
             return features, 1.0
         total = features.shape[1] * features.shape[2]
@@ -113,7 +113,7 @@ def local_mutual_information(
     locations: int = 0,
     **critic_arguments: Any,
 ) -> MutualInformation:
-    """DIM(L)'s term (section 3.2, eq. 6), or that of another pair of endpoints.
+    """The term of DIM(L) (section 3.2, eq. 6), or of another pair of endpoints.
 
     Args:
         critic: A name of `critics.LOCAL_NAMES`.
@@ -126,7 +126,7 @@ def local_mutual_information(
             `critics.ConcatCritic` for "concat".
 
     Returns:
-        The term, called "local" for the paper's pair and QUERY_CONTEXT for others.
+        The term, called "local" for the paper's pair and QUERY_CONTEXT otherwise.
 
     Raises:
         ValueError: Unknown critic or estimator, or an argument that this critic does not have.
@@ -140,14 +140,14 @@ def local_mutual_information(
 def global_mutual_information(
     critic: str, estimator: str, weight: float = 1.0, **critic_arguments: Any
 ) -> MutualInformation:
-    """DIM(G)'s term (section 3.1): of the global feature and the whole local map.
+    """The term of DIM(G) (section 3.1): global feature and whole local map.
 
     Args:
         critic: A name of `critics.GLOBAL_NAMES`.
         estimator: A name of `estimators.NAMES`.
         weight: α.
-        **critic_arguments: Arguments of `critics.DotProductCritic` but `whole_map` for "dot", of
-            `critics.GlobalCritic` for the others.
+        **critic_arguments: Arguments of `critics.DotProductCritic` except `whole_map` for "dot", of
+            `critics.GlobalCritic` otherwise.
 
     Raises:
         ValueError: Unknown critic or estimator, or an argument that this critic does not have.

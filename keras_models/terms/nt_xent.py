@@ -52,17 +52,17 @@ def nt_xent(
 ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     """The mean over all views i of -log(exp(s_ij / τ) / Σ_{k≠i} exp(s_ik / τ)).
 
-    j is the other view of i's image, k runs over all other views of the batch, those of the other
-    replicas too; s is the cosine.
+    j is the other view of i's image, k runs over all other views of the global batch, and s is the
+    cosine similarity.
 
     Args:
-        first: float32 [N, P], this replica's projections of one view.
-        second: float32 [N, P], of the other view.
+        first: float32 [N, P], this replica's projections of the first view.
+        second: float32 [N, P], its projections of the second view.
         temperature: τ.
 
     Returns:
-        The loss of this replica's views, and as "accuracy" how often the other view of
-        the image is the nearest one.
+        The loss of this replica's views, and "accuracy": how often the nearest view is of the same
+        image.
     """
     first, second = (tf.math.l2_normalize(x, axis=1) for x in (first, second))
     queries = tf.concat([first, second], 0) / temperature  # [2N, P]

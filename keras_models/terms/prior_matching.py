@@ -1,4 +1,4 @@
-"""Prior matching: the global feature's distribution is made that of a prior, adversarially."""
+"""Prior matching: adversarial training makes the global feature's distribution a prior's."""
 
 import keras
 
@@ -13,13 +13,13 @@ from keras_models.terms.base import Term, TermOutput
 class PriorMatching(Term):
     """Adversarial matching of the global feature with a prior (section 3.3, eq. 7).
 
-    Both players' losses are those of `adversary.losses`. Only the discriminator sees the feature
-    mapped into the prior's support. Several globals of an image are samples like any other.
+    The losses of both players are those of `adversary.losses`. Only the discriminator sees the
+    feature mapped into the prior's support. Several globals of an image are separate samples.
 
     Args:
-        prior: target distribution.
+        prior: Target distribution.
         discriminator: D.
-        divergence: a name of `estimators.NAMES`, what the discriminator estimates.
+        divergence: A name of `estimators.NAMES`, which the discriminator estimates.
         penalty: λ of the gradient penalty.
         weight: γ.
     """
@@ -91,12 +91,12 @@ def prior_matching(
     penalty: float = 1.0,
     weight: float = 1.0,
 ) -> PriorMatching:
-    """Prior matching with the paper's discriminator, the prior made by name.
+    """Prior matching with the paper's discriminator and a prior by name.
 
     Args:
-        prior: a name of `priors.NAMES`.
-        dim: D of the global feature.
-        divergence: a name of `estimators.NAMES`.
+        prior: A name of `priors.NAMES`.
+        dim: D, units of the global feature.
+        divergence: A name of `estimators.NAMES`.
         penalty: λ.
         weight: γ.
     """

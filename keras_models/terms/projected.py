@@ -1,4 +1,4 @@
-"""Losses between the projections of two views."""
+"""The base class of losses between the projections of two views."""
 
 import abc
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from keras_models.terms.projector import Projector
 
 
 class ProjectedTerm(Term):
-    """A loss between the projections of an endpoint of two views.
+    """A loss between the projections of two views of one endpoint.
 
     Its metrics are called NAME_METRIC.
 
@@ -63,7 +63,7 @@ class ProjectedTerm(Term):
     def compare(
         self, first: tf.Tensor, second: tf.Tensor
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """The loss and metrics of this replica's projections of both views, float32 [N, P]."""
+        """Loss and metrics of this replica's projections of both views, float32 [N, P] each."""
 
     def get_config(self):
         return {

@@ -1,11 +1,11 @@
-"""The projector that losses of two views put on an encoder's feature."""
+"""The projector between an encoder's feature and a loss of two views."""
 
 from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
-from keras_models.encoders.stages import DenseStage
+from keras_models.encoders.blocks import DenseBlock
 from keras_models.nn import layers
 
 
@@ -30,7 +30,7 @@ class Projector(keras.layers.Layer):
         self.units = units
         self.synchronized = synchronized
         self.hidden = [
-            DenseStage(size, synchronized=synchronized, name=f"hidden{i}")
+            DenseBlock(size, synchronized=synchronized, name=f"hidden{i}")
             for i, size in enumerate(self.hidden_units)
         ]
         self.output_layer = layers.Dense(units, use_bias=False, name="projection")

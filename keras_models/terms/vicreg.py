@@ -14,14 +14,14 @@ VARIANCE_EPSILON = 1e-4
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
 class VICReg(ProjectedTerm):
-    """VICReg's three terms of two views (Bardes et al. 2022, eq. 6).
+    """The three terms of VICReg on two views (Bardes et al. 2022, eq. 6).
 
     https://arxiv.org/abs/2105.04906
 
-    The invariance is the mean squared difference over images and dimensions, to which the paper's
-    weights belong in its published code; its eq. 5 has the sum over dimensions. The variance is the
-    mean of both views', as in that code; eq. 6 has their sum. Variance and covariance are over the
-    images of all replicas.
+    The invariance is the mean squared difference over images and dimensions, as in the published
+    code, for which the paper's weights are tuned; eq. 5 has the sum over dimensions. The variance
+    is the mean over both views, as in that code; eq. 6 has the sum. Variance and covariance are
+    over the images of all replicas.
 
     Args:
         hidden_units: Units of each hidden layer of the projector, the paper's expander.
@@ -70,8 +70,8 @@ class VICReg(ProjectedTerm):
 def covariance_matrix(x: tf.Tensor) -> tf.Tensor:
     """[B, P] -> [P, P], unbiased (eq. 3)."""
     centred = x - tf.reduce_mean(x, axis=0)
-    rows = tf.cast(tf.shape(x)[0], tf.float32)
-    return tf.matmul(centred, centred, transpose_a=True) / (rows - 1)
+    images = tf.cast(tf.shape(x)[0], tf.float32)
+    return tf.matmul(centred, centred, transpose_a=True) / (images - 1)
 
 
 def variance_hinge(covariance: tf.Tensor) -> tf.Tensor:
@@ -81,7 +81,7 @@ def variance_hinge(covariance: tf.Tensor) -> tf.Tensor:
 
 
 def off_diagonal(covariance: tf.Tensor) -> tf.Tensor:
-    """The sum of the squares off the diagonal, over P (eq. 4)."""
+    """The sum of squares off the diagonal, divided by P (eq. 4)."""
     squares = covariance**2
     size = tf.cast(tf.shape(covariance)[0], tf.float32)
     return (tf.reduce_sum(squares) - tf.reduce_sum(tf.linalg.diag_part(squares))) / size

@@ -473,8 +473,8 @@ def test_other_classes_are_refused_by_what_tells_them_apart(tmp_path, load, move
     images_seen.note(run, before)
     shutil.move(tmp_path / "images/dog", tmp_path / "images/bird")
     with pytest.raises(InputError, match="begun on other classes than bird, cat"):
-        images_seen.check(run, load(), needs_rows=False, needs_labels=True)
-    images_seen.check(run, load(), needs_rows=False, needs_labels=False)
+        images_seen.check(run, load(), needs_indices=False, needs_labels=True)
+    images_seen.check(run, load(), needs_indices=False, needs_labels=False)
 
 
 def test_images_that_were_trained_on_are_not_tested_on_when_they_are_moved(tmp_path, load):

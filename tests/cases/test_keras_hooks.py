@@ -6,7 +6,7 @@ import pytest
 import small_baseline
 import tensorflow as tf
 
-from keras_models import DeepInfoMax, batch, priors, terms
+from keras_models import DeepInfoMax, batch, gradients, priors, terms
 from keras_models.critics import pairs
 from keras_models.encoders import ConvNet
 from keras_models.nn.discriminators import Discriminator
@@ -286,7 +286,7 @@ def test_a_last_batch_of_one_image_is_said():
     with pytest.raises(ValueError, match="at least 2: batch norm, and an objective"):
         make_model(micro_batches=2).train_on_batch(IMAGES[:7])
     enough = tf.function(
-        lambda x: batch.with_enough_images(batch.Batch(x), 1, False).images,
+        lambda x: batch.assert_enough_images(batch.Batch(x), 1, False).images,
         input_signature=[tf.TensorSpec([None, 8, 8, 1])],
     )
     assert len(enough(IMAGES[:2])) == 2
@@ -306,7 +306,7 @@ def test_a_last_batch_that_is_too_small_in_a_data_set_is_said(negatives):
 def test_an_image_is_never_its_own_negative():
     """2 images, each paired with the 2 that follow."""
     following = tf.function(
-        lambda x: pairs.following(x, 2), input_signature=[tf.TensorSpec([None, 3])]
+        lambda x: pairs.shifted_negatives(x, 2), input_signature=[tf.TensorSpec([None, 3])]
     )
     assert len(following(tf.zeros([3, 3]))) == 2
     with pytest.raises(tf.errors.InvalidArgumentError, match="fewer other images"):
@@ -359,23 +359,24 @@ def test_no_batch_of_a_generator_is_lost_by_looking_at_the_first():
 
 
 @pytest.mark.slow
-def test_on_two_replicas(two_replicas, float16):
+def test_on_two_replicas(two_replicas, float16, monkeypatch):
     """One replica's overflow is a step that both leave out; what does not fit is said."""
     with two_replicas.scope():
         model = make_model(run_eagerly=False, jit_compile=False, **scaled(2.0**8))
         model.build()
-    gradients = model._micro_gradients
+    compute = gradients.compute
 
-    def overflown(batch, random):
-        found = gradients(batch, random)
+    def overflown(model, batch, random):
+        result = compute(model, batch, random)
         second = tf.distribute.get_replica_context().replica_id_in_sync_group == 1
         factor = tf.where(second, np.inf, 1.0)
-        return found._replace(main=[x * tf.cast(factor, x.dtype) for x in found.main])
+        return result._replace(main=[x * tf.cast(factor, x.dtype) for x in result.main])
 
     data = tf.data.Dataset.from_tensor_slices(IMAGES[:16]).batch(16)
     before = [v.numpy() for v in model.main_variables]
-    model._micro_gradients = overflown
-    model.fit(data, verbose=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(gradients, "compute", overflown)
+        model.fit(data, verbose=0)
     for variable, value in zip(model.main_variables, before, strict=True):
         np.testing.assert_array_equal(variable, value)
     assert (model.optimizer.iterations.numpy(), model.optimizer.dynamic_scale.numpy()) == (0, 128)

@@ -9,12 +9,12 @@ from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
 from dim_tf.names import ENCODERS
 from keras_models import encoders
-from keras_models.encoders import backbone, backbones
+from keras_models.encoders import backbone, backbones, input_scaling
 
 
 def test_names_are_those_of_keras_models():
     assert tuple(encoders.PRESETS) == ENCODERS
-    assert tuple(backbone.INPUT_SCALINGS) == names.INPUT_SCALINGS
+    assert tuple(input_scaling.INPUT_SCALINGS) == names.INPUT_SCALINGS
     assert backbone.HEADS == names.ENCODER_HEADS
     assert backbone.BATCH_NORM == names.BATCH_NORM
     for name in ("keras:VGG16", "keras_hub:a", "a.keras", "basic", "keras", ""):

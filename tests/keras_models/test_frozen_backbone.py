@@ -47,7 +47,7 @@ def changed(variables, before):
     return {v.path for v in variables if not np.array_equal(v.numpy(), before[v.path])}
 
 
-def test_it_stands_still_for_the_first_steps_and_then_learns():
+def test_it_is_frozen_for_the_first_steps_and_then_learns():
     model = make(frozen_steps=2)
     backbone = model.encoder.backbone.variables
     before = values(model.variables)
@@ -74,7 +74,7 @@ def test_within_one_fit_it_is_the_same():
         np.testing.assert_allclose(a.numpy(), c.numpy(), rtol=1e-4, atol=1e-6)
 
 
-def test_the_first_update_after_standing_still_is_no_larger_than_adams_first():
+def test_the_first_update_after_being_frozen_is_no_larger_than_adams_first():
     """Counted from step 0, it would be 16 times the learning rate."""
     model = make(frozen_steps=3)
     train(model, 3)
@@ -85,7 +85,7 @@ def test_the_first_update_after_standing_still_is_no_larger_than_adams_first():
     np.testing.assert_allclose(step.max(), RATE, rtol=1e-3)
 
 
-def test_layers_that_stood_still_before_do_so_afterwards():
+def test_layers_frozen_before_are_frozen_afterwards():
     model = make(frozen_steps=1, batch_norm="frozen")
     before = values(model.variables)
     train(model, 3)
@@ -96,7 +96,7 @@ def test_layers_that_stood_still_before_do_so_afterwards():
 
 
 @pytest.mark.parametrize("scale", [0.25, 0.0])
-def test_the_rate_of_the_backbone_is_that_part_of_the_others(scale):
+def test_the_backbones_rate_is_that_fraction_of_the_rest(scale):
     model = make(backbone_learning_rate_scale=scale)
     before = values(model.variables)
     train(model, 1)
@@ -119,19 +119,19 @@ def test_weight_decay_is_by_the_backbones_rate():
         return {v.path: (before[v.path], v.numpy()) for v in variables}
 
     model = make(weight_decay=10.0, backbone_learning_rate_scale=0.25)
-    found = without_gradients(model)
+    result = without_gradients(model)
     for path, factor in {
         "down/kernel": 1 - 0.25 * 10 * RATE,
         "global/kernel": 1 - 10 * RATE,
     }.items():
-        before, after = next(pair for name, pair in found.items() if name.endswith(path))
+        before, after = next(pair for name, pair in result.items() if name.endswith(path))
         np.testing.assert_allclose(after, before * factor, rtol=1e-5)
-    before, after = found["stem/bias"]
+    before, after = result["stem/bias"]
     np.testing.assert_array_equal(after, before)
 
 
 @pytest.mark.slow
-def test_a_model_saved_while_its_backbone_stands_still_learns_later(tmp_path):
+def test_a_model_saved_while_its_backbone_is_frozen_learns_later(tmp_path):
     model = make(frozen_steps=2, **GRAPH)
     train(model, 1)
     assert not model.encoder.backbone.trainable_variables
@@ -157,7 +157,7 @@ def test_two_replicas_are_one_device_before_and_after(two_replicas):
     )
     for step in range(2):
         for model in (one, two):
-            model.follow_frozen_steps()
+            model.apply_frozen_steps()
         one.train_step(tf.constant(IMAGES))
         tf.function(lambda images: two_replicas.run(two.train_step, [images]))(halves)
         assert bool(changed(one.encoder.backbone.variables, before)) is (step == 1)
@@ -166,7 +166,7 @@ def test_two_replicas_are_one_device_before_and_after(two_replicas):
 
 
 @pytest.mark.parametrize(
-    ("settings", "says"),
+    ("settings", "message"),
     [
         ({"frozen_steps": -1}, "frozen_steps=-1; expected at least 0"),
         ({"backbone_learning_rate_scale": -1.0}, "expected at least 0"),
@@ -177,13 +177,13 @@ def test_two_replicas_are_one_device_before_and_after(two_replicas):
         ),
     ],
 )
-def test_what_cannot_be_done_is_refused(settings, says):
-    with pytest.raises(ValueError, match=says):
+def test_impossible_settings_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
         make(**settings)
 
 
 @pytest.mark.parametrize("setting", [{"frozen_steps": 1}, {"backbone_learning_rate_scale": 0.5}])
-def test_an_encoder_of_one_piece_has_no_backbone_to_keep_still(setting):
+def test_an_encoder_without_a_backbone_has_nothing_to_freeze(setting):
     encoder = encoders.get("basic28x28", latent_dim=4)
     model = DeepInfoMax(encoder, [terms.local_mutual_information("dot", "infonce", units=8)])
     with pytest.raises(ValueError, match="of an encoder with a backbone"):

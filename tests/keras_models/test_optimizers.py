@@ -26,15 +26,15 @@ def by_the_equations(rates=(RATE, RATE, RATE, RATE), decay=0.0):
 
 def assert_by_the_equations(optimizer, weight):
     state = {v.name.split("_")[-1]: np.array(v) for v in optimizer.variables}
-    found = (np.array(weight), state["momentum"], state["velocity"])
-    for value, expected in zip(found, by_the_equations(), strict=True):
+    result = (np.array(weight), state["momentum"], state["velocity"])
+    for value, expected in zip(result, by_the_equations(), strict=True):
         # 1 - 0.999 has float32's rounding of 0.999, as the bias correction of the same moment.
         np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(weight, by_the_equations()[0], rtol=2e-6)
     assert np.array(optimizer.iterations) == len(GRADIENTS)
 
 
-def made(weight):
+def build_adam(weight):
     adam = optimizers.adam(RATE, "adam")
     adam.build([weight])
     return adam
@@ -42,7 +42,7 @@ def made(weight):
 
 def test_fused_adam_equals_the_equations():
     weight = keras.Variable(np.ones((3, 2)), dtype="float32", name="weight")
-    adam = made(weight)
+    adam = build_adam(weight)
     step = tf.function(lambda gradient: adam.apply([gradient], [weight]))
     for gradient in GRADIENTS:
         step(tf.constant(gradient))
@@ -60,7 +60,7 @@ def in_parts(replicas, gradient):
 def test_fused_adam_adds_up_the_gradients_of_replicas(two_replicas):
     with two_replicas.scope():
         weight = keras.Variable(np.ones((3, 2)), dtype="float32", name="weight")
-        adam = made(weight)
+        adam = build_adam(weight)
     step = tf.function(lambda g: two_replicas.run(lambda x: adam.apply([x], [weight]), [g]))
     for gradient in GRADIENTS:
         step(in_parts(two_replicas, gradient))
@@ -70,7 +70,7 @@ def test_fused_adam_adds_up_the_gradients_of_replicas(two_replicas):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_fused_adam_takes_gradients_of_any_precision(dtype):
     weight = keras.Variable([1.0, 2.0], dtype="float32")
-    adam = made(weight)
+    adam = build_adam(weight)
     adam.apply([tf.constant([1.0, -1.0], dtype)], [weight])
     # The first step of Adam is the learning rate, whatever the gradient.
     np.testing.assert_allclose(weight, [0.9, 2.1], rtol=1e-5)

@@ -42,8 +42,8 @@ def test_loss_is_the_mean_cross_entropy_of_the_attributes():
 def test_it_learns_the_labels_of_random_images():
     model = small.build(small.supervised, learning_rate=1e-2)
     small.losses(model, 40)
-    found = model.logits(model.encoder(small.IMAGES)["global"])
-    assert np.mean(np.argmax(found, 1) == small.LABELS) > 0.8
+    result = model.logits(model.encoder(small.IMAGES)["global"])
+    assert np.mean(np.argmax(result, 1) == small.LABELS) > 0.8
 
 
 def test_images_without_labels_are_refused():

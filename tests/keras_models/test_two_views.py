@@ -72,7 +72,7 @@ def test_a_query_map_is_compared_location_by_location():
     assert model.terms[0].critic(maps, maps, training=True).joint.shape == (16, 4, 4)
 
 
-def test_coordinates_are_told_of_one_view_by_the_global_feature_of_the_other():
+def test_coordinates_in_one_view_are_predicted_from_the_global_feature_of_the_other():
     def make(encoder):
         tasks = [terms.Coordinates((8,), 0.25), terms.RelativeCoordinates((8,), 0.5)]
         return of_pairs(("global", "global"), more=tasks)(encoder)
@@ -89,10 +89,10 @@ def test_coordinates_are_told_of_one_view_by_the_global_feature_of_the_other():
     absolute = relative = 0.0
     for context, query in ((first, second), (second, first)):
         local = tf.reshape(context["local"], [16, 16, -1])
-        everywhere = tf.repeat(query["global"][:, None], 16, axis=1)
-        logits = model.terms[1].predictor(tf.concat([local, everywhere], -1))
+        repeated = tf.repeat(query["global"][:, None], 16, axis=1)
+        logits = model.terms[1].predictor(tf.concat([local, repeated], -1))
         absolute += 0.5 * sum(map(cross_entropy, logits, (rows, columns)))
-        both = [local, tf.gather(local, partner, axis=1), everywhere]
+        both = [local, tf.gather(local, partner, axis=1), repeated]
         logits = model.terms[2].predictor(tf.concat(both, -1))
         relative += 0.5 * sum(
             map(cross_entropy, logits, (x[partner] - x + 3 for x in (rows, columns)))

@@ -1,4 +1,3 @@
-import colorsys
 import math
 
 import keras
@@ -11,6 +10,8 @@ from keras_models.distribute.randomness import StepRandom
 from keras_models.views import Augmentation, Views
 
 RANDOM = StepRandom(seed=0, step=3)
+
+
 ALL_VIEWS = [Views(occluded=True), Views(Augmentation()), Views(Augmentation(), occluded=True)]
 
 
@@ -22,9 +23,6 @@ def name_of(views):
 def make_images(n=8, height=12, width=10, channels=3, seed=0):
     rng = np.random.default_rng(seed)
     return rng.uniform(-1, 1, (n, height, width, channels)).astype(np.float32)
-
-
-# Which images.
 
 
 def test_by_default_both_see_the_same_tensor():
@@ -59,15 +57,15 @@ def test_augmented_and_occluded_occludes_the_second_augmentation():
     np.testing.assert_array_equal(both[1], views.occlude(global_images, RANDOM))
 
 
-def test_an_augmentation_is_a_crop_and_then_colours():
+def test_an_augmentation_is_a_crop_and_then_color_jitter():
     images = make_images()
     crops = views.random_resized_crop(images, RANDOM, "v", 0.3)
     np.testing.assert_array_equal(
-        Augmentation()(images, RANDOM, "v"), views.random_colours(crops, RANDOM, "v")
+        Augmentation()(images, RANDOM, "v"), views.random_color_jitter(crops, RANDOM, "v")
     )
     crops = views.random_resized_crop(images, RANDOM, "v", 0.9)
     np.testing.assert_array_equal(Augmentation(0.9, 0.0)(images, RANDOM, "v"), crops)
-    coloured = views.random_colours(images, RANDOM, "v", 0.5)
+    coloured = views.random_color_jitter(images, RANDOM, "v", 0.5)
     np.testing.assert_array_equal(Augmentation(1.0, 0.5)(images, RANDOM, "v"), coloured)
     assert Augmentation(1.0, 0.0)(images, RANDOM, "v") is images
 
@@ -86,38 +84,32 @@ def test_an_augmentation_that_cannot_be_raises(wrong, message):
         Augmentation(*wrong)
 
 
-# Occlusion.
-
-
-@pytest.mark.parametrize("share", [0.5, 0.3, 0.0, 1.0])
-def test_occluded_is_one_block_of_mid_grey(share):
+@pytest.mark.parametrize("fraction", [0.5, 0.3, 0.0, 1.0])
+def test_occluded_is_one_block_of_mid_grey(fraction):
     images = np.full((40, 12, 10, 3), 0.7, np.float32)
-    occluded = views.occlude(images, RANDOM, share).numpy()
+    occluded = views.occlude(images, RANDOM, fraction).numpy()
     assert set(np.unique(occluded)) <= {np.float32(0), np.float32(0.7)}
     covered = occluded == 0
     assert (covered.all(-1) == covered.any(-1)).all()
     for mask in covered[..., 0]:
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        assert (len(rows), len(columns)) == (round(share * 12), round(share * 10))
+        assert (len(rows), len(columns)) == (round(fraction * 12), round(fraction * 10))
         assert mask.sum() == len(rows) * len(columns)
         assert (np.diff(rows) == 1).all()
         assert (np.diff(columns) == 1).all()
 
 
-def test_the_block_is_uniform_over_all_places_where_it_fits():
+def test_the_block_is_uniform_over_all_positions_where_it_fits():
     occluded = views.occlude(np.ones((4000, 6, 4, 1), np.float32), RANDOM).numpy()[..., 0] == 0
     corners = occluded.any(2).argmax(1), occluded.any(1).argmax(1)
-    places = np.histogram2d(*corners, bins=[range(5), range(4)])[0]
-    np.testing.assert_allclose(places / 4000, 1 / 12, atol=0.02)
+    positions = np.histogram2d(*corners, bins=[range(5), range(4)])[0]
+    np.testing.assert_allclose(positions / 4000, 1 / 12, atol=0.02)
 
 
-@pytest.mark.parametrize("share", [-0.1, 1.1])
-def test_a_block_larger_than_the_image_raises(share):
-    with pytest.raises(ValueError, match=f"{share}.*give 0 to 1"):
-        views.occlude(make_images(), RANDOM, share)
-
-
-# Crops.
+@pytest.mark.parametrize("fraction", [-0.1, 1.1])
+def test_a_block_larger_than_the_image_raises(fraction):
+    with pytest.raises(ValueError, match=f"{fraction}.*give 0 to 1"):
+        views.occlude(make_images(), RANDOM, fraction)
 
 
 def test_the_identity_crop_is_the_image():
@@ -172,21 +164,23 @@ def test_crop_boxes():
     small = area < 0.5
     np.testing.assert_allclose(np.median(np.log(aspect[small])), math.log(0.98) / 2, atol=0.03)
     slack = top[whole] / (40 - height[whole]), left[whole] / (30 - width[whole])
-    for share in slack:
-        np.testing.assert_allclose(np.quantile(share, [0.1, 0.5, 0.9]), [0.1, 0.5, 0.9], atol=0.03)
+    for fraction in slack:
+        np.testing.assert_allclose(
+            np.quantile(fraction, [0.1, 0.5, 0.9]), [0.1, 0.5, 0.9], atol=0.03
+        )
     correlations = np.corrcoef(np.array([*slack, area, aspect])[:, small])
     np.testing.assert_allclose(correlations, np.eye(4), atol=0.12)
 
 
-@pytest.mark.parametrize("smallest", [0.08, 0.8])
-def test_the_smallest_crop(smallest):
+@pytest.mark.parametrize("min_scale", [0.08, 0.8])
+def test_the_smallest_crop(min_scale):
     """Of the widest aspects sides may be cut; of the others the area is uniform up to the whole."""
     noise = RANDOM.uniform("crop", 4000, (4,))
-    _, _, height, width = views.crop_boxes(noise, 40, 40, smallest).numpy().T
+    _, _, height, width = views.crop_boxes(noise, 40, 40, min_scale).numpy().T
     whole = (height < 40) & (width < 40)
     area = (height * width / 1600)[whole]
-    assert smallest <= area.min() < smallest + 0.02
-    expected = smallest + (1 - smallest) * noise[:, 0].numpy()[whole]
+    assert min_scale <= area.min() < min_scale + 0.02
+    expected = min_scale + (1 - min_scale) * noise[:, 0].numpy()[whole]
     np.testing.assert_allclose(area, expected, rtol=1e-4)
 
 
@@ -204,9 +198,6 @@ def test_random_crops_are_those_boxes_of_the_images():
     )
 
 
-# Flips.
-
-
 def test_flip_mirrors_half_of_the_images_left_to_right():
     images = make_images(1000, 4, 6)
     flipped = views.flip(images, RANDOM).numpy()
@@ -214,127 +205,6 @@ def test_flip_mirrors_half_of_the_images_left_to_right():
     same = (flipped == images).all((1, 2, 3))
     assert (mirrored ^ same).all()
     assert 0.45 < mirrored.mean() < 0.55
-
-
-# Colours.
-
-
-def golden_colours(image, brightness, contrast, saturation, hue):
-    """One image, one step after the other, on [0, 1]."""
-    x = (image.astype(np.float64) + 1) / 2
-    x = x * brightness
-    luma = x @ [0.299, 0.587, 0.114] if x.shape[-1] == 3 else x[..., 0]
-    x = luma.mean() + (x - luma.mean()) * contrast
-    if x.shape[-1] == 3:
-        yiq = np.array(
-            [
-                [0.299, 0.587, 0.114],
-                [0.595716, -0.274453, -0.321263],
-                [0.211456, -0.522591, 0.311135],
-            ]
-        )
-        luma, *chroma = np.moveaxis(x @ yiq.T, -1, 0)
-        turned = saturation * (chroma[0] + 1j * chroma[1]) * np.exp(2j * np.pi * hue)
-        x = np.stack([luma, turned.real, turned.imag], -1) @ np.linalg.inv(yiq).T
-    return np.clip(x, 0, 1) * 2 - 1
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_adjusted_colours(channels):
-    images = make_images(channels=channels)
-    rng = np.random.default_rng(1)
-    factors = rng.uniform([0.6, 0.6, 0, -0.2], [1.4, 1.4, 1.4, 0.2], (8, 4)).astype(np.float32)
-    adjusted = views.adjust_colours(images, *factors.T)
-    for image, numbers, result in zip(images, factors, adjusted, strict=True):
-        np.testing.assert_allclose(result, golden_colours(image, *numbers), atol=1e-5)
-    assert np.abs(adjusted).max() == 1  # some were clipped
-
-
-def adjusted(pixel, brightness=1.0, contrast=1.0, saturation=1.0, hue=0.0):
-    """A pixel in [0, 1], of an image with a black and a white one beside it."""
-    image = np.array([[[pixel, [0, 0, 0], [1, 1, 1]]]], np.float32) * 2 - 1
-    factors = [np.array([x], np.float32) for x in (brightness, contrast, saturation, hue)]
-    return (views.adjust_colours(image, *factors).numpy() + 1)[0, 0] / 2
-
-
-def test_no_change_of_the_colours():
-    np.testing.assert_allclose(adjusted([0.2, 0.4, 0.9])[0], [0.2, 0.4, 0.9], atol=1e-6)
-
-
-def test_brightness_multiplies():
-    np.testing.assert_allclose(adjusted([0.2, 0.4, 0.9], 0.5)[0], [0.1, 0.2, 0.45], atol=1e-6)
-    np.testing.assert_allclose(adjusted([0.2, 0.4, 0.9], 1.4)[0], [0.28, 0.56, 1], atol=1e-6)
-
-
-def test_without_contrast_all_is_the_mean_luma():
-    """Of a grey image: with chroma, that stays with the mean's, which is no colour."""
-    np.testing.assert_allclose(adjusted([0.5] * 3, contrast=0.0), np.full((3, 3), 0.5), atol=1e-6)
-    np.testing.assert_allclose(adjusted([0.2] * 3, contrast=0.5)[0], [0.3] * 3, atol=1e-6)
-
-
-def test_without_saturation_all_is_its_luma():
-    luma = 0.299 * 0.2 + 0.587 * 0.4 + 0.114 * 0.9
-    np.testing.assert_allclose(adjusted([0.2, 0.4, 0.9], saturation=0.0)[0], luma, atol=1e-6)
-
-
-def test_hue_turns_about_as_far_as_in_hsv():
-    """And grey stays grey."""
-    before = [0.6, 0.4, 0.4]
-    after = adjusted(before, hue=-0.1)
-    turned = colorsys.rgb_to_hsv(*after[0])[0] - colorsys.rgb_to_hsv(*before)[0]
-    assert abs(abs((turned + 0.5) % 1 - 0.5) - 0.1) < 0.05
-    np.testing.assert_allclose(after[1:], [[0] * 3, [1] * 3], atol=1e-6)
-
-
-@pytest.mark.parametrize("strength", [1.0, 0.5])
-def test_random_colours(strength):
-    """The factors' ranges and shares, read off the pixels of images that are never clipped."""
-    n = 2000
-    colour = np.array([0.1, 0.0, -0.05], np.float32)
-    dark, bright = np.full((n, 1, 1, 3), -0.2, np.float32), np.full((n, 1, 1, 3), 0.0, np.float32)
-    images = np.concatenate([dark, bright, bright + colour], axis=2)
-    changed = views.random_colours(images, RANDOM, "local view", strength).numpy()
-    same = np.abs(changed - images).max((1, 2, 3)) < 1e-6
-    dark, bright, coloured = np.moveaxis(changed[:, 0], 1, 0)
-
-    chroma = (coloured - bright) @ (views.YIQ.T @ [[0, 0], [1, 0], [0, 1]])
-    was = colour @ (views.YIQ.T @ [[0, 0], [1, 0], [0, 1]])
-    length = np.linalg.norm(chroma, axis=1) / np.linalg.norm(was)
-    gray = length < 1e-4
-    np.testing.assert_allclose(gray.mean(), 0.25 * strength, atol=0.03)
-    np.testing.assert_allclose(np.ptp(changed[gray], axis=-1), 0, atol=1e-6)
-    assert 0.17 < same[~gray].mean() < 0.23
-
-    jittered = ~gray & ~same
-    scale = (bright - dark)[:, 0] / 0.2  # brightness · contrast
-    luma = views.LUMA
-    mean = (images @ luma).mean()
-    brightness = ((changed @ luma).mean((1, 2)) + 1) / (mean + 1)
-    contrast = scale / brightness
-    saturation = length / scale
-    hue = np.angle((chroma @ [1, 1j]) / (was @ [1, 1j])) / (2 * np.pi)
-    for name, factor, middle, most in [
-        ("brightness", brightness, 1, 0.4),
-        ("contrast", contrast, 1, 0.4),
-        ("saturation", saturation, 1, 0.4),
-        ("hue", hue, 0, 0.2),
-    ]:
-        quantiles = np.quantile(factor[jittered], [0, 0.25, 0.5, 0.75, 1])
-        expected = middle + strength * most * np.array([-1, -0.5, 0, 0.5, 1])
-        np.testing.assert_allclose(quantiles, expected, atol=0.03, err_msg=name)
-    factors = np.array([brightness, contrast, saturation, hue])[:, jittered]
-    np.testing.assert_allclose(np.corrcoef(factors), np.eye(4), atol=0.12)
-
-
-def test_one_channel_knows_brightness_and_contrast_alone():
-    images = make_images(200, channels=1)
-    changed = views.random_colours(images, RANDOM, "local view")
-    assert changed.shape == images.shape
-    same = np.abs(changed - images).max((1, 2, 3)) < 1e-6
-    assert 0.1 < same.mean() < 0.3
-
-
-# Noise.
 
 
 @pytest.mark.parametrize("of", ALL_VIEWS, ids=name_of)

@@ -17,7 +17,7 @@ from dim_tf.evaluation.measure import MetricInfo, Result, Uncertainty, sample_st
 from dim_tf.evaluation.measure_spec import MeasureSpec
 from dim_tf.evaluation.representation import Representation
 from dim_tf.evaluation.standardisation import moments, standardise
-from keras_models.critics import GlobalCritic, PairScores, following
+from keras_models.critics import GlobalCritic, PairScores, shifted_negatives
 from keras_models.nn import layers
 
 ENDPOINT = "global"
@@ -161,7 +161,7 @@ def mutual_information(
     order = np.random.default_rng(recipe.seed).permutation(len(test[0]))
     codes = tf.gather(tf.concat(codes, axis=0), order)
     features = tf.gather(standardise(test[1], mean, variance), order)[:, tf.newaxis]  # [M, 1, D]
-    negatives = following(codes, _held_out_negatives(len(order)))
+    negatives = shifted_negatives(codes, _held_out_negatives(len(order)))
     product = [critic.pair_scores(negative, features) for negative in negatives]
     scores = PairScores(critic.pair_scores(codes, features), tf.stack(product, axis=1))
     return float(_bound(scores))

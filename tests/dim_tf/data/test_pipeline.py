@@ -64,7 +64,7 @@ def test_labels_come_beside_the_same_images():
     for images, batch in zip(plain, itertools.islice(made, 3), strict=True):
         np.testing.assert_array_equal(images, batch.images.numpy())
         np.testing.assert_array_equal(numbers_of(images), batch.labels.numpy())
-        assert batch.rows is None
+        assert batch.indices is None
 
 
 def test_rows_tell_which_images_they_are():
@@ -74,7 +74,7 @@ def test_rows_tell_which_images_they_are():
     batch = next(iter(made))
     assert batch.labels is None
     pixels = np.round((batch.images.numpy() + 1) * 127.5)
-    np.testing.assert_array_equal(pixels, split.images[batch.rows.numpy()])
+    np.testing.assert_array_equal(pixels, split.images[batch.indices.numpy()])
 
 
 def test_images_elsewhere_come_in_the_same_order():

@@ -7,12 +7,12 @@ import pytest
 import small_backbone
 
 from dim_tf.training.architecture import first_difference
-from keras_models.encoders.backbones import description
+from keras_models.encoders.backbone_config import serialize
 
 
 @pytest.fixture(scope="module")
 def net():
-    return description(small_backbone.net())
+    return serialize(small_backbone.net())
 
 
 def residual(second="a", activation="relu", size=16):
@@ -22,7 +22,7 @@ def residual(second="a", activation="relu", size=16):
     b = keras.layers.Conv2D(4, 3, padding="same")(a)
     c = keras.layers.Conv2D(4, 3, padding="same")({"a": a, "b": b}[second])
     inner = keras.Sequential([keras.layers.ReLU()])
-    return description(keras.Model(images, inner(b + c)))
+    return serialize(keras.Model(images, inner(b + c)))
 
 
 def test_names_sizes_policies_and_what_acts_in_training_do_not_count(net):
@@ -30,10 +30,10 @@ def test_names_sizes_policies_and_what_acts_in_training_do_not_count(net):
     other.trainable = False
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        again = description(small_backbone.net())
+        again = serialize(small_backbone.net())
     finally:
         keras.config.set_dtype_policy("float32")
-    assert first_difference(net, description(other)) == ""
+    assert first_difference(net, serialize(other)) == ""
     assert first_difference(net, again) == ""
     assert first_difference(residual(), residual(size=32)) == ""
 

@@ -16,7 +16,7 @@ from dim_tf.experiment import Experiment
 from dim_tf.training import encoder_record, initial_weights, loop
 from dim_tf.training.model import load_trained, make_encoder, make_model, random_encoder
 from keras_models import encoders
-from keras_models.encoders import BackboneEncoder
+from keras_models.encoders import BackboneEncoder, backbone_config
 
 SHAPE = (16, 16, 3)
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, *SHAPE), np.uint8)
@@ -196,10 +196,10 @@ def test_weights_that_learned_from_other_pixels_are_refused(tmp_path, file, begu
 
 
 def test_weights_of_a_model_with_another_activation_are_refused(tmp_path, file, begun):
-    config = encoders.backbones.description(small_backbone.net())
+    config = backbone_config.serialize(small_backbone.net())
     config["config"]["layers"][3]["config"]["negative_slope"] = 0.5
     other = tmp_path / "other.keras"
-    encoders.backbones.from_description(config).save(other)
+    backbone_config.deserialize(config).save(other)
     says = (
         r"another encoder than this run \(negative_slope of layer 'early' is 0.5 here, 0.0 there\);"
         rf" give --encoder={file} and the settings"

@@ -117,7 +117,7 @@ def broken_batch(monkeypatch, step, seeds=(0,)):
 
     monkeypatch.setattr(loop.pipeline, "training_batches", with_nan)
     # `fit` refuses such images before its first step; here they stand for a loss that is NaN.
-    monkeypatch.setattr("keras_models.batch.check_range", lambda images: None)
+    monkeypatch.setattr("keras_models.data_checks.check_range", lambda images: None)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, splits, monkeypatch):

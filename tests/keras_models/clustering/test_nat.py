@@ -5,7 +5,7 @@ import pytest
 import small_baseline as small
 import tensorflow as tf
 
-from keras_models.clustering.nat import NoiseAsTargets, assigned
+from keras_models.clustering.nat import NoiseAsTargets, assign_targets
 from keras_models.objective_model import Batch
 
 
@@ -18,19 +18,19 @@ def test_assignment_is_the_best_of_all():
     rng = np.random.default_rng(0)
     for _ in range(5):
         features, targets = unit(rng, 5), unit(rng, 5)
-        found = assigned(tf.constant(features), tf.constant(targets)).numpy()
-        assert {tuple(row) for row in found} == {tuple(row) for row in targets}
+        result = assign_targets(tf.constant(features), tf.constant(targets)).numpy()
+        assert {tuple(row) for row in result} == {tuple(row) for row in targets}
         best = min(
             np.sum((features - targets[list(order)]) ** 2)
             for order in itertools.permutations(range(5))
         )
-        np.testing.assert_allclose(np.sum((features - found) ** 2), best, rtol=1e-5)
+        np.testing.assert_allclose(np.sum((features - result) ** 2), best, rtol=1e-5)
 
 
 def test_features_that_are_not_finite_leave_the_targets():
     targets = tf.constant(unit(np.random.default_rng(0), 5))
     features = tf.tensor_scatter_nd_update(targets, [[1, 2]], [np.nan])
-    np.testing.assert_array_equal(assigned(features, targets).numpy(), targets.numpy())
+    np.testing.assert_array_equal(assign_targets(features, targets).numpy(), targets.numpy())
 
 
 def test_targets_are_on_the_unit_sphere_and_depend_on_the_seed():
@@ -47,19 +47,19 @@ def test_targets_are_on_the_unit_sphere_and_depend_on_the_seed():
 def test_a_step_exchanges_the_targets_of_its_images_alone():
     model = small.build(small.nat)
     before = model.targets.numpy()
-    rows = np.array([3, 19, 7, 0, 12, 5])
-    batch = Batch(small.BATCH.images[:6], None, tf.constant(rows))
+    indices = np.array([3, 19, 7, 0, 12, 5])
+    batch = Batch(small.BATCH.images[:6], None, tf.constant(indices))
     features = model.encoder(batch.images, training=True)["global"].numpy()
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     metrics = small.build(small.nat).train_step(batch)
     model.train_step(batch)
     after = model.targets.numpy()
-    others = np.setdiff1d(np.arange(20), rows)
+    others = np.setdiff1d(np.arange(20), indices)
     np.testing.assert_array_equal(after[others], before[others])
-    assert {tuple(x) for x in after[rows]} == {tuple(x) for x in before[rows]}
-    expected = np.mean(0.5 * np.sum((features - after[rows]) ** 2, axis=1))
+    assert {tuple(x) for x in after[indices]} == {tuple(x) for x in before[indices]}
+    expected = np.mean(0.5 * np.sum((features - after[indices]) ** 2, axis=1))
     np.testing.assert_allclose(metrics["loss"], expected, rtol=1e-4)
-    moved = np.any(after[rows] != before[rows], axis=1)
+    moved = np.any(after[indices] != before[indices], axis=1)
     np.testing.assert_allclose(metrics["reassigned"], moved.mean())
 
 
@@ -70,5 +70,5 @@ def test_targets_are_state_and_no_weights_of_an_optimizer():
 
 
 def test_images_without_their_rows_are_refused():
-    with pytest.raises(ValueError, match="give Batch\\(images, rows=rows\\)"):
+    with pytest.raises(ValueError, match="give Batch\\(images, indices=indices\\)"):
         small.build(small.nat).train_step(small.BATCH.images)

@@ -7,12 +7,7 @@ from keras_models import critics
 from keras_models.critics import (
     DotProductCritic,
     FastDotProductCritic,
-    FastProjection,
-    NoisyIdentity,
-    Projection,
 )
-
-BOTH = pytest.mark.parametrize("projection_class", [Projection, FastProjection])
 
 
 def random_features(shape, seed=0):
@@ -28,7 +23,7 @@ def make_critic(local_shape, global_shape, units=6, temperature=0.0):
 
 
 def codes(projection, features):
-    """The projection's own outputs as [N, places, U]."""
+    """The projection's own outputs as [N, locations, U]."""
     out = projection(features, training=True).numpy()
     return out.reshape(out.shape[0], -1, out.shape[-1]).astype(np.float64)
 
@@ -44,7 +39,7 @@ def test_pair_scores_equal_loops(global_shape):
     n, locations, globals_ = 5, 9, global_codes.shape[1]
     assert scores.joint.shape == (n, locations, globals_)
     assert scores.product.shape == (n, n - 1, locations, globals_)
-    assert scores.foreign is None
+    assert scores.cross_replica is None
 
     joint, product = np.zeros(scores.joint.shape), np.zeros(scores.product.shape)
     for i in range(n):
@@ -63,7 +58,7 @@ def test_no_product_score_depends_on_its_own_image():
     local_codes, global_codes = random_features((4, 4, 6)), random_features((4, 1, 6), seed=1)
     with tf.GradientTape() as tape:
         tape.watch(local_codes)
-        scores = critics.without_own(critics.all_dot_products(local_codes, global_codes))
+        scores = critics.drop_positives(critics.all_dot_products(local_codes, global_codes))
         of_image_2 = tf.reduce_sum(scores[2])
     gradient = tape.gradient(of_image_2, local_codes).numpy()
     np.testing.assert_array_equal(gradient[2], 0)
@@ -73,10 +68,10 @@ def test_no_product_score_depends_on_its_own_image():
 
 @pytest.mark.parametrize("rest", [(), (3,), (3, 2)])
 @pytest.mark.parametrize("n", [2, 3, 5])
-def test_without_own_drops_the_diagonal_and_keeps_the_order(n, rest):
+def test_drop_positives_drops_the_diagonal_and_keeps_the_order(n, rest):
     scores = np.random.default_rng(0).normal(size=(n, n, *rest)).astype(np.float32)
     expected = np.array([np.delete(row, i, axis=0) for i, row in enumerate(scores)])
-    np.testing.assert_array_equal(critics.without_own(tf.constant(scores)), expected)
+    np.testing.assert_array_equal(critics.drop_positives(tf.constant(scores)), expected)
 
 
 def test_all_dot_products_equals_einsum():
@@ -98,6 +93,8 @@ CRITICS = {
     "conv": {"name": "conv", "filters": (4, 3), "hidden_units": (7, 5)},
     "dense": {"name": "dense", "hidden_units": (7, 5)},
 }
+
+
 GLOBAL_SHAPES = {"one_global": (5, 7), "four_globals": (5, 2, 2, 7)}
 
 
@@ -167,9 +164,9 @@ def test_network_critics_score_each_pair_as_the_equations(critic, global_shape):
         ]
         return np.array(out)
 
-    def score(image, place, other, g):
+    def score(image, location, other, g):
         if critic.startswith("concat"):
-            local = maps[image].reshape(25, 3)[place]
+            local = maps[image].reshape(25, 3)[location]
         else:
             x = maps[image]
             for i, conv in enumerate(made.convs):
@@ -178,18 +175,18 @@ def test_network_critics_score_each_pair_as_the_equations(critic, global_shape):
             local = x.ravel()
         return network(np.concatenate([local, ours[other, g]]))
 
-    def close(found, expected):  # some scores nearly vanish, by sums of larger numbers
-        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6)
+    def close(result, expected):  # some scores nearly vanish, by sums of larger numbers
+        np.testing.assert_allclose(result, expected, rtol=1e-3, atol=1e-6)
 
     locations, globals_ = (25 if critic.startswith("concat") else 1), ours.shape[1]
     negatives = 2 if "two" in critic else 1
     assert scores.joint.shape == (5, locations, globals_)
     assert scores.product.shape == (5, negatives, locations, globals_)
-    for n, place, g in np.ndindex(5, locations, globals_):
-        close(scores.joint[n, place, g], score(n, place, n, g))
+    for n, location, g in np.ndindex(5, locations, globals_):
+        close(scores.joint[n, location, g], score(n, location, n, g))
         for k in range(negatives):
-            expected = score((n + k + 1) % 5, place, n, g)
-            close(scores.product[n, k, place, g], expected)
+            expected = score((n + k + 1) % 5, location, n, g)
+            close(scores.product[n, k, location, g], expected)
 
 
 @pytest.mark.parametrize("count", [1, 3, 4])
@@ -206,8 +203,10 @@ def test_sampled_negatives_are_among_all_others(count):
     for n in range(5):
         for k in range(count):
             other = (n + k + 1) % 5
-            place = other if other < n else other - 1
-            np.testing.assert_allclose(few.product[n, k], all_scores.product[n, place], atol=1e-5)
+            location = other if other < n else other - 1
+            np.testing.assert_allclose(
+                few.product[n, k], all_scores.product[n, location], atol=1e-5
+            )
 
 
 @pytest.mark.parametrize("count", [5, 6])
@@ -218,7 +217,7 @@ def test_more_negatives_than_other_images_raises(count):
         critic(tf.zeros([5, 2, 2, 3]), tf.zeros([5, 5]))
 
 
-def test_following_goes_on_with_the_next_replica(two_replicas):
+def test_shifted_negatives_continue_with_the_next_replica(two_replicas):
     features = tf.reshape(tf.range(12.0), [6, 2])
     halves = two_replicas.experimental_distribute_values_from_function(
         lambda context: tf.split(features, 2)[context.replica_id_in_sync_group]
@@ -226,12 +225,12 @@ def test_following_goes_on_with_the_next_replica(two_replicas):
 
     @tf.function
     def on_replicas(x):
-        rows = two_replicas.run(lambda y: critics.following(y, 2), [x])
+        rows = two_replicas.run(lambda y: critics.shifted_negatives(y, 2), [x])
         return [two_replicas.experimental_local_results(row) for row in rows]
 
-    on_one = critics.following(features, 2)
-    for found, expected in zip(on_replicas(halves), on_one, strict=True):
-        np.testing.assert_array_equal(np.concatenate(found), expected)
+    on_one = critics.shifted_negatives(features, 2)
+    for result, expected in zip(on_replicas(halves), on_one, strict=True):
+        np.testing.assert_array_equal(np.concatenate(result), expected)
     np.testing.assert_array_equal(on_one[1], np.roll(features, -2, axis=0))
 
 
@@ -258,11 +257,11 @@ def test_scores_at_a_temperature_are_correlations_over_it():
     maps, vectors = random_features((5, 5, 5, 3)), random_features((5, 7))
     scores = critic(maps, vectors)
     # The codes before layer norm do not know of a temperature.
-    places = plain_codes(critic.project_local, np.reshape(maps, (5, 25, 3)))
+    local_codes = plain_codes(critic.project_local, np.reshape(maps, (5, 25, 3)))
     codes = plain_codes(critic.project_global, np.array(vectors))
-    for i, place in np.ndindex(5, 25):
-        expected = np.corrcoef(places[i, place], codes[i])[0, 1] / 0.5
-        np.testing.assert_allclose(scores.joint[i, place, 0], expected, rtol=1e-3, atol=1e-4)
+    for i, location in np.ndindex(5, 25):
+        expected = np.corrcoef(local_codes[i, location], codes[i])[0, 1] / 0.5
+        np.testing.assert_allclose(scores.joint[i, location, 0], expected, rtol=1e-3, atol=1e-4)
     learned_scale = len(get_built("dot").trainable_variables)
     assert len(critic.trainable_variables) == learned_scale - 4  # γ and β of both sides
 
@@ -333,15 +332,15 @@ def test_replicas_score_their_globals_and_the_others_with_their_own_locals(
         scores = two_replicas.run(critic, [local_features, global_features])
         return [two_replicas.experimental_local_results(x) for x in scores]
 
-    _, product, foreign = on_replicas(
+    _, product, cross_replica = on_replicas(
         two_replicas.experimental_distribute_values_from_function(mine(local_features)),
         two_replicas.experimental_distribute_values_from_function(mine(global_features)),
     )
     images = np.arange(6).reshape(2, 3)
     for replica in (0, 1):
         own, others = images[replica], images[1 - replica]
-        np.testing.assert_allclose(foreign[replica], expected[np.ix_(others, own)], atol=1e-5)
-        in_own = critics.without_own(tf.constant(expected[np.ix_(own, own)]))
+        np.testing.assert_allclose(cross_replica[replica], expected[np.ix_(others, own)], atol=1e-5)
+        in_own = critics.drop_positives(tf.constant(expected[np.ix_(own, own)]))
         np.testing.assert_allclose(product[replica], in_own, atol=1e-5)
 
 
@@ -355,99 +354,3 @@ def test_get():
         critics.get("convolve")
     with pytest.raises(ValueError, match="'slow'; expected one of fast, reference"):
         critics.get("dot", implementation="slow")
-
-
-@pytest.mark.parametrize(("inputs", "units"), [(4, 4), (4, 9)])
-def test_noisy_identity(inputs, units):
-    kernel = NoisyIdentity()((inputs, units)).numpy()
-    diagonal = np.eye(inputs, units) == 1
-    np.testing.assert_array_equal(kernel[diagonal], 1)
-    noise = kernel[~diagonal]
-    assert np.abs(noise).max() <= 0.01
-    assert noise.std() > 0.003  # a uniform distribution's is 0.0058
-
-
-@BOTH
-def test_projection_starts_from_a_noisy_identity_where_no_input_is_dropped(projection_class):
-    projection = projection_class(8)
-    projection.build((None, 2, 2, 6))
-    np.testing.assert_array_equal(np.diag(projection.shortcut.kernel), 1)
-    # The other layers, and a shortcut to fewer units, start as every dense layer.
-    smaller = projection_class(6)
-    smaller.build((None, 2, 2, 8))
-    for kernel in (smaller.shortcut.kernel, smaller.hidden.kernel, projection.hidden.kernel):
-        limit = kernel.shape[0] ** -0.5
-        assert 0.5 * limit < np.abs(kernel).max() <= limit
-        assert (np.diag(kernel) != 1).all()
-
-
-@BOTH
-def test_projection_parameters(projection_class):
-    projection = projection_class(2048)
-    projection.build((None, 8, 8, 128))
-    assert sum(v.numpy().size for v in projection.trainable_variables) == 4_728_832
-    assert projection.hidden.bias is None
-    assert projection.shortcut.bias is None
-    assert projection.out.bias is not None
-
-
-@BOTH
-@pytest.mark.parametrize("shape", [(5, 4), (5, 2, 2, 4)])
-def test_projection_equals_the_equations_in_training(projection_class, shape):
-    projection = projection_class(6)
-    projection.build((None, *shape[1:]))
-    rng = np.random.default_rng(0)
-    projection.set_weights([w + rng.uniform(0.1, 0.5, w.shape) for w in projection.get_weights()])
-    features = rng.normal(size=shape)
-    # As the variables are, before the moving averages change.
-    batch_norm, layer_norm = projection.hidden_norm, projection.norm
-    before = batch_norm.moving_mean.numpy()
-
-    hidden = features @ projection.hidden.kernel.numpy()
-    axes = tuple(range(hidden.ndim - 1))
-    mean, variance = hidden.mean(axes), hidden.var(axes)
-    hidden = (hidden - mean) / np.sqrt(variance + 1e-5)
-    hidden = np.maximum(hidden * batch_norm.gamma.numpy() + batch_norm.beta.numpy(), 0)
-    out = hidden @ projection.out.kernel.numpy() + projection.out.bias.numpy()
-    out = out + features @ projection.shortcut.kernel.numpy()
-    centred = out - out.mean(-1, keepdims=True)
-    expected = centred / np.sqrt(out.var(-1, keepdims=True) + 1e-5)
-    expected = expected * layer_norm.gamma.numpy() + layer_norm.beta.numpy()
-
-    np.testing.assert_allclose(
-        projection(tf.constant(features, tf.float32), training=True), expected, atol=1e-4
-    )
-    np.testing.assert_allclose(batch_norm.moving_mean, 0.9 * before + 0.1 * mean, atol=1e-5)
-
-
-@BOTH
-def test_projection_norms(projection_class):
-    projection = projection_class(6, synchronized=True)
-    projection.build((None, 4))
-    assert (projection.hidden_norm.epsilon, projection.hidden_norm.momentum) == (1e-5, 0.9)
-    assert projection.hidden_norm.synchronized
-    assert projection.norm.epsilon == 1e-5
-    assert not projection_class(6).hidden_norm.synchronized
-
-
-@BOTH
-def test_projection_treats_a_map_as_its_places(projection_class):
-    """A 1x1 convolution: the same as the dense layers on each place."""
-    projection, of_places = projection_class(6), projection_class(6)
-    projection.build((None, 2, 2, 4))
-    of_places.build((None, 4))
-    of_places.set_weights(projection.get_weights())
-    features = random_features((5, 2, 2, 4))
-    np.testing.assert_allclose(
-        tf.reshape(projection(features, training=True), [20, 6]),
-        of_places(tf.reshape(features, [20, 4]), training=True),
-        atol=1e-5,
-    )
-    assert projection.compute_output_shape((None, 2, 2, 4)) == (None, 2, 2, 6)
-
-
-@BOTH
-def test_projection_config_round_trip(projection_class):
-    projection = projection_class(6, synchronized=True, name="side")
-    config = projection.get_config()
-    assert projection_class.from_config(config).get_config() == config

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_models import DeepInfoMax, critics, encoders, estimators, terms
-from keras_models.critics.fast import folded
+from keras_models.critics.fast import fold_batch_norm
 from keras_models.nn import layers
 
 LOCAL_SHAPE, UNITS = (5, 3, 3, 4), 6
@@ -61,15 +61,15 @@ def test_fast_equals_reference(arguments, global_shape, training):
 
 def test_fast_equals_reference_where_a_hidden_unit_is_constant():
     """Its variance is 0, so that epsilon alone is under the root."""
-    found = []
+    result = []
     for name in ("fast", "reference"):
         critic = built(name, (5, 7))
         kernel = critic.project_local.hidden.kernel
         column = np.zeros(kernel.shape, np.float32)
         column[2, 1] = 1.0  # unit 1 sees channel 2 alone, which is constant
         kernel.assign(np.where(np.arange(UNITS) == 1, column, kernel.numpy()))
-        found.append(outcome(critic, features((5, 7), constant_channel=True), training=True))
-    for ours, expected in zip(*found, strict=True):
+        result.append(outcome(critic, features((5, 7), constant_channel=True), training=True))
+    for ours, expected in zip(*result, strict=True):
         assert np.isfinite(ours).all()
         # The gradient of that unit's kernel is a difference of large numbers over root epsilon.
         scale = max(1.0, float(np.abs(expected).max()))
@@ -156,7 +156,7 @@ def test_a_folded_dense_layer_is_the_dense_layer_and_its_batch_norm(training):
     x = tf.random.stateless_normal([4, 3, 5], [0, 1], mean=10.0)
 
     def with_folding(x):
-        matrix, bias = folded(ours, x, kernel, training)
+        matrix, bias = fold_batch_norm(ours, x, kernel, training)
         return x @ matrix + bias
 
     def one_after_the_other(x):

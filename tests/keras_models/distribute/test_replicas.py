@@ -19,7 +19,7 @@ def run(strategy, function, batch):
 def test_one_device_is_one_replica():
     x = tf.constant([1.0, 2.0])
     assert (replicas.count(), replicas.index()) == (1, 0)
-    np.testing.assert_array_equal(replicas.stack(x), [[1.0, 2.0]])
+    np.testing.assert_array_equal(replicas.all_gather(x), [[1.0, 2.0]])
     assert replicas.mean({"loss": x})["loss"] is x
 
 
@@ -35,20 +35,20 @@ def test_count_and_index(two_replicas):
     np.testing.assert_array_equal(run(two_replicas, both, tf.zeros([2])), [[2, 0], [2, 1]])
 
 
-def test_stack_is_in_the_replicas_order_on_every_replica(two_replicas):
+def test_all_gather_is_in_the_replicas_order_on_every_replica(two_replicas):
     batch = tf.constant([[1.5, -2.0], [3.0, 1e30]])
-    for stacked in run(two_replicas, replicas.stack, batch):
+    for stacked in run(two_replicas, replicas.all_gather, batch):
         np.testing.assert_array_equal(stacked, batch[:, tf.newaxis])
 
 
-def test_stack_gathers_the_gradients_of_all_replicas(two_replicas):
+def test_all_gather_adds_up_the_gradients_of_all_replicas(two_replicas):
     weights = tf.constant([[1.0, 10.0], [100.0, 1000.0]])  # [reader, source]
 
     def gradient(x):
         with tf.GradientTape() as tape:
             tape.watch(x)
-            everywhere = replicas.stack(x)[:, 0]
-            value = tf.reduce_sum(weights[replicas.index()] * everywhere**2)
+            gathered = replicas.all_gather(x)[:, 0]
+            value = tf.reduce_sum(weights[replicas.index()] * gathered**2)
         return tape.gradient(value, x)
 
     # Replica 0's x = 1 is read with weights 1 and 100, replica 1's x = 2 with 10 and 1000.
@@ -66,27 +66,27 @@ def test_mean(two_replicas):
 def simulate(monkeypatch, count, function):
     """Each replica's output, with more replicas than there are devices.
 
-    Runs the replicas one after another, time and again: what each gave to `replicas.stack` in one
-    round is what all of them get in the next, until they give the same again.
+    Runs the replicas one after another, repeatedly: what each passes to `replicas.all_gather` in
+    one round is what all of them receive in the next, until nothing changes.
     """
     monkeypatch.setattr(replicas, "count", lambda: count)
-    given = {}
+    sent = {}
     for _ in range(5):
-        last, given, outputs = given, {}, []
+        last, sent, outputs = sent, {}, []
         for index in range(count):
             calls = iter(range(100))
 
-            def stack(x, index=index, calls=calls, last=last, given=given):
+            def all_gather(x, index=index, calls=calls, last=last, sent=sent):
                 call = next(calls)
-                given[call, index] = x
-                return tf.stack([last.get((call, other), x) for other in range(count)])
+                sent[call, index] = x
+                return tf.stack([last.get((call, sender), x) for sender in range(count)])
 
             monkeypatch.setattr(replicas, "index", lambda index=index: index)
-            monkeypatch.setattr(replicas, "stack", stack)
+            monkeypatch.setattr(replicas, "all_gather", all_gather)
             outputs.append(function(index))
-        if last and all(np.array_equal(x, last[place]) for place, x in given.items()):
+        if last and all(np.array_equal(x, last[key]) for key, x in sent.items()):
             return outputs
-    raise AssertionError("what the replicas give goes on changing")
+    raise AssertionError("the replicas' tensors keep changing")
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def simulate(monkeypatch, count, function):
 @pytest.mark.parametrize("name", ["jsd", "infonce", "dv", "nwj"])
 @pytest.mark.parametrize("count", [2, 3, pytest.param(4, marks=pytest.mark.slow)])
 def test_estimators_on_any_number_of_replicas_equal_one_device(monkeypatch, count, name, arguments):
-    """The cyclic order of the foreign scores matters from three replicas on."""
+    """The cyclic order of the cross-replica scores matters from three replicas on."""
     per_replica = 2
     n = count * per_replica
     critic = critics.FastDotProductCritic(6, **arguments)
@@ -106,8 +106,8 @@ def test_estimators_on_any_number_of_replicas_equal_one_device(monkeypatch, coun
     expected = estimator(critic(local_features, global_features))
 
     def replica(index):
-        mine = slice(index * per_replica, (index + 1) * per_replica)
-        return estimator(critic(local_features[mine], global_features[mine]))
+        local = slice(index * per_replica, (index + 1) * per_replica)
+        return estimator(critic(local_features[local], global_features[local]))
 
     values = simulate(monkeypatch, count, replica)
     np.testing.assert_allclose(np.mean(values), expected, rtol=1e-5)

@@ -4,26 +4,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from backbone_nets import SHAPE, of_any_size, of_dtype, residual_net
 
 from keras_models import DeepInfoMax, terms
-from keras_models.encoders import BackboneEncoder, backbone
+from keras_models.encoders import BackboneEncoder, feature_maps
 
-SHAPE = (16, 16, 3)
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (4, *SHAPE)).astype(np.float32)
-
-
-def residual_net(shape=SHAPE):
-    """8x8 maps in a residual block, then 4x4 ones."""
-    images = keras.Input(shape)
-    x = keras.layers.Conv2D(6, 3, 2, "same", name="stem")(images)
-    y = keras.layers.BatchNormalization(name="norm")(x)
-    y = keras.layers.Conv2D(6, 3, 1, "same", name="branch")(y)
-    x = keras.layers.Add(name="sum")([x, y])
-    y = keras.layers.ReLU(name="inner")(x)
-    y = keras.layers.Conv2D(8, 3, 2, "same", name="down")(y)
-    shortcut = keras.layers.Conv2D(8, 1, 2, name="shortcut")(x)
-    x = keras.layers.Add(name="sum2")([shortcut, y])
-    return keras.Model(images, keras.layers.ReLU(name="last")(x), name="net")
 
 
 def tokens_net(extra, shape=SHAPE):
@@ -90,7 +76,7 @@ def test_tokens_are_folded_into_their_grid(extra):
     ("tokens", "side"), [(1, None), (3, None), (5, 2), (7, None), (41, 6), (73, None), (197, 14)]
 )
 def test_more_tokens_than_rows_before_a_grid_are_none(tokens, side):
-    assert backbone._grid((None, tokens, 3)) == (side and (side, side, 3))
+    assert feature_maps._grid((None, tokens, 3)) == (side and (side, side, 3))
 
 
 def sequential():
@@ -105,7 +91,7 @@ def sequential():
 def test_a_sequential_is_a_backbone():
     net = sequential()
     encoder = built(net, latent_dim=5)
-    assert encoder.layers_of_maps == {"local": ("norm1", (8, 8, 4)), "conv": ("norm2", (4, 4, 4))}
+    assert encoder.endpoint_layers == {"local": ("norm1", (8, 8, 4)), "conv": ("norm2", (4, 4, 4))}
     np.testing.assert_allclose(encoder(IMAGES)["conv"], net(IMAGES), atol=1e-6)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(encoder))
     again.set_weights(encoder.get_weights())
@@ -126,7 +112,7 @@ def shared_net():
 def test_a_layer_that_is_called_twice_is_computed_twice_and_cannot_be_named():
     net = shared_net()
     encoder = built(net)
-    assert encoder.layers_of_maps == {"local": ("stem", (8, 8, 6)), "conv": ("end", (3, 3, 6))}
+    assert encoder.endpoint_layers == {"local": ("stem", (8, 8, 6)), "conv": ("end", (3, 3, 6))}
     np.testing.assert_allclose(encoder(IMAGES)["conv"], net(IMAGES), atol=1e-6)
     with pytest.raises(ValueError, match="'shared' of net is called 2 times"):
         BackboneEncoder(net, conv_layer="shared")
@@ -145,7 +131,7 @@ def nested_net(layers_before=True):
 def test_a_model_in_a_model_is_one_layer():
     outer = nested_net()
     encoder = built(outer)
-    assert encoder.layers_of_maps == {"local": ("first", (16, 16, 3)), "conv": ("net", (4, 4, 8))}
+    assert encoder.endpoint_layers == {"local": ("first", (16, 16, 3)), "conv": ("net", (4, 4, 8))}
     wanted = keras.Model(outer.inputs, outer.layers[-2].input)(IMAGES)
     np.testing.assert_allclose(encoder(IMAGES)["conv"], wanted, atol=1e-6)
     encoder.freeze_above("conv")
@@ -178,12 +164,12 @@ def narrow_net(image_size, pooling):
 
 @pytest.mark.parametrize("pooling", [keras.layers.GlobalAveragePooling2D(keepdims=True), mean])
 @pytest.mark.parametrize(("image_size", "weights"), [(16, 2 * 2 * 4 * 4 + 4 * 4), (32, 0)])
-def test_weights_that_are_cut_off_are_counted_but_for_a_classifiers(image_size, weights, pooling):
-    assert BackboneEncoder(narrow_net(image_size, pooling)).cut_off_weights == weights
+def test_unused_weights_are_counted_except_a_classifiers(image_size, weights, pooling):
+    assert BackboneEncoder(narrow_net(image_size, pooling)).unused_weights == weights
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int32"])
-def test_a_backbone_of_whole_numbers_gets_rounded_pixels(dtype):
+def test_a_backbone_with_integer_inputs_gets_rounded_pixels(dtype):
     net = of_dtype(dtype)
     with pytest.raises(ValueError, match=rf"whole takes whole numbers \({dtype}\).*0..255"):
         BackboneEncoder(net)
@@ -196,7 +182,7 @@ def test_a_backbone_of_whole_numbers_gets_rounded_pixels(dtype):
     np.testing.assert_allclose(encoder(images)["conv"], net(pixels.astype(dtype)), rtol=1e-5)
 
 
-def test_a_backbone_that_stands_still_computes_as_in_inference():
+def test_a_frozen_backbone_computes_as_in_inference():
     images = keras.Input(SHAPE)
     x = keras.layers.SpectralNormalization(keras.layers.Conv2D(4, 3, 2), name="normed")(images)
     encoder = built(keras.Model(images, keras.layers.Dropout(0.5)(x)))
@@ -242,7 +228,7 @@ def test_a_backbone_gets_the_pixels_that_it_was_trained_on(scaling, expected):
     encoder.build()
     pixel = np.float32([1.0, 0.0, 0.5])
     encoder(np.tile(pixel * 2 - 1, (1, *encoder.image_shape[:2], 1)))
-    encoder.encode_unit(np.tile(pixel, (1, *encoder.image_shape[:2], 1)))
+    encoder.encode_unit_range(np.tile(pixel, (1, *encoder.image_shape[:2], 1)))
     assert len(backbone.images) == 2
     for images in backbone.images:
         np.testing.assert_allclose(np.ravel(images[0, 0, 0]), expected, rtol=1e-4, atol=1e-5)
@@ -327,88 +313,6 @@ def test_synchronized_batch_norm_makes_two_replicas_one_device(two_replicas):
     one.train_step(tf.constant(IMAGES))
     for weight, expected in zip(two.get_weights(), one.get_weights(), strict=True):
         np.testing.assert_allclose(weight, expected, rtol=1e-4, atol=1e-5)
-
-
-class Subclassed(keras.Model):
-    def call(self, images):
-        return images
-
-
-def two_inputs():
-    images = [keras.Input(SHAPE), keras.Input(SHAPE)]
-    return keras.Model(images, keras.layers.Add()(images), name="two")
-
-
-def of_any_size():
-    images = keras.Input((None, None, 3))
-    return keras.Model(images, keras.layers.Conv2D(4, 3, 2)(images), name="any")
-
-
-def named(name):
-    images = keras.Input(SHAPE)
-    return keras.Model(images, keras.layers.Conv2D(4, 3, 2, name=name)(images), name="named")
-
-
-def of_dtype(dtype):
-    images = keras.Input(SHAPE, dtype=dtype)
-    x = keras.layers.Rescaling(1 / 255)(images)
-    return keras.Model(images, keras.layers.Conv2D(4, 3, 2)(x), name="whole")
-
-
-def of_four_channels():
-    images = keras.Input((16, 16, 4))
-    return keras.Model(images, keras.layers.Conv2D(4, 3, 2)(images), name="four")
-
-
-def of_batches():
-    images = keras.Input(batch_shape=(4, *SHAPE))
-    return keras.Model(images, keras.layers.Conv2D(4, 3, 2)(images), name="batches")
-
-
-def nothing():
-    images = keras.Input(SHAPE)
-    return keras.Model(images, images, name="nothing")
-
-
-def flat():
-    images = keras.Input(SHAPE)
-    return keras.Model(images, keras.layers.Dense(3)(keras.layers.Flatten()(images)), name="flat")
-
-
-@pytest.mark.parametrize(
-    ("make", "settings", "says"),
-    [
-        (lambda: Subclassed(name="mine"), {}, "mine is no functional Keras model"),
-        (two_inputs, {}, r"two takes inputs of shape \(None, 16, 16, 3\), \(None"),
-        (of_any_size, {}, "any takes images of any size; give image_shape"),
-        (
-            residual_net,
-            {"image_shape": (32, 32, 3)},
-            "net takes images of 16x16 pixels and 3 channels, not of 32x32 .*--image_size=16",
-        ),
-        (flat, {}, "no layer of flat has a map"),
-        (residual_net, {"local_layer": "stam"}, "has no layer 'stam' with a map; .*last"),
-        (residual_net, {"head": "deep"}, "head 'deep'; expected one of linear, mlp"),
-        (residual_net, {"batch_norm": "eval"}, "batch_norm 'eval'; expected one of"),
-        (residual_net, {"input_scaling": "bgr"}, "input_scaling 'bgr'; expected one of"),
-        (residual_net, {"input_scaling": (1, 2, 3)}, "expected .offset, scale"),
-        (residual_net, {"input_scaling": ([1, 2], 1)}, "expected a number or 3"),
-        (residual_net, {"input_scaling": (0, 0)}, "a scale of 0"),
-        *(
-            (residual_net, {"input_scaling": scaling}, "input_scaling .*; expected .*numbers")
-            for scaling in (5, None, ("a", "b"), (np.nan, 1), (0, np.inf), (1e39, 1), (1, 1e-50))
-        ),
-        (of_four_channels, {}, "'-1..1' is for images of 1 or 3 channels, not 4"),
-        (lambda: of_dtype("int8"), {}, "whole takes int8, which does not hold pixels of 0..255"),
-        (of_batches, {}, "batches takes batches of 4 images; build it for any number"),
-        (nothing, {}, "no layer of nothing has a map"),
-        (lambda: keras.Sequential([keras.layers.Conv2D(4, 3)]), {}, "build it from keras.Input"),
-        (lambda: named("a.b c:1"), {}, "TensorFlow takes no layer of the name 'a.b c:1'"),
-    ],
-)
-def test_what_does_not_fit_is_refused_by_name(make, settings, says):
-    with pytest.raises(ValueError, match=says):
-        BackboneEncoder(make(), **settings)
 
 
 def test_a_name_that_tensorflow_refuses_is_the_models_own_alone():

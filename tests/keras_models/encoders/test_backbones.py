@@ -13,7 +13,7 @@ import small_backbone
 from harness import in_bfloat16
 
 from keras_models import encoders
-from keras_models.encoders import backbones
+from keras_models.encoders import backbone_config, backbone_weights, backbones
 
 SHAPE = (16, 16, 3)
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (4, *SHAPE)).astype(np.float32)
@@ -88,8 +88,8 @@ def test_a_layer_with_a_policy_of_its_own_keeps_it(tmp_path):
     x = keras.layers.Conv2D(4, 3, 2, "same")(images)
     x = keras.layers.BatchNormalization()(x)
     x = keras.layers.Softmax(dtype="float64", name="exact")(x)
-    description = backbones.description(keras.Model(images, x))
-    half = in_bfloat16(lambda: backbones.from_description(description))
+    description = backbone_config.serialize(keras.Model(images, x))
+    half = in_bfloat16(lambda: backbone_config.deserialize(description))
     assert half.get_layer("exact").compute_dtype == "float64"
     assert half.layers[1].compute_dtype == "bfloat16"
 
@@ -111,8 +111,8 @@ def sequential():
 def test_a_description_and_weights_are_all_of_it(tmp_path, make):
     make().save(tmp_path / "net.keras")
     backbone = backbones.load(str(tmp_path / "net.keras"), SHAPE)
-    written = json.loads(json.dumps(backbones.description(backbone)))
-    again = backbones.from_description(written)
+    written = json.loads(json.dumps(backbone_config.serialize(backbone)))
+    again = backbone_config.deserialize(written)
     again.set_weights(backbone.get_weights())
     np.testing.assert_array_equal(again(IMAGES), backbone(IMAGES))
     assert [v.path for v in again.variables] == [v.path for v in backbone.variables]
@@ -133,7 +133,7 @@ def test_weights_that_are_not_finite_are_refused(file, tmp_path, number, ending)
             backbones.load(target, SHAPE)
 
 
-def test_a_file_of_a_model_of_whole_numbers_takes_pixels(tmp_path):
+def test_a_file_of_a_model_with_integer_inputs_takes_pixels(tmp_path):
     images = keras.Input(SHAPE, dtype="uint8")
     x = keras.layers.Conv2D(4, 3, 2)(keras.layers.Rescaling(1 / 255)(images))
     keras.Model(images, x).save(tmp_path / "whole.keras")
@@ -148,16 +148,16 @@ def of_four_channels():
 
 
 @pytest.mark.parametrize(
-    ("make", "says"),
+    ("make", "message"),
     [
         (lambda: keras.Sequential([keras.layers.Conv2D(4, 3)]), "build it from keras.Input"),
         (of_four_channels, "four takes images of 4 channels; images have 1 or 3"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:You are saving a model that has not yet been built")
-def test_a_file_whose_model_is_no_backbone_is_refused(tmp_path, make, says):
+def test_a_file_whose_model_is_no_backbone_is_refused(tmp_path, make, message):
     make().save(tmp_path / "net.keras")
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(ValueError, match=message):
         encoders.get(
             str(tmp_path / "net.keras"), image_shape=(16, 16, None), input_scaling=(127, 128)
         )
@@ -173,12 +173,12 @@ def wider(tmp_path):
 
 @pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
 def test_weights_of_another_model_are_refused(file, wider, ending):
-    says = {
+    message = {
         ".keras": r"of another backbone than net: variable 1 is stem/kernel of shape "
         r"\[3, 3, 3, 6\] here, stem/kernel of shape \[3, 3, 3, 7\] there",
         ".weights.h5": r"holds no weights of this net \(.*name=stem.*shape=\(3, 3, 3, 7\)\.\)$",
     }[ending]
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(ValueError, match=message):
         backbones.load(file[0], SHAPE, wider.replace(".keras", ending))
 
 
@@ -194,9 +194,11 @@ def test_a_file_that_lacks_some_weights_is_refused(file, tmp_path):
 
 def test_the_first_difference_of_variables():
     some = [("a", (1,)), ("b", (2, 3))]
-    assert backbones.first_difference(some, some) == ""
-    assert "2 variables here, 1 there, b only here" in backbones.first_difference(some, some[:1])
-    assert "b only there" in backbones.first_difference(some[:1], some)
+    assert backbone_weights.first_difference(some, some) == ""
+    assert "2 variables here, 1 there, b only here" in backbone_weights.first_difference(
+        some, some[:1]
+    )
+    assert "b only there" in backbone_weights.first_difference(some[:1], some)
 
 
 def lambda_net(path):
@@ -205,7 +207,7 @@ def lambda_net(path):
 
 
 @pytest.mark.parametrize(
-    ("name", "settings", "says"),
+    ("name", "settings", "message"),
     [
         ("no.keras", {"input_scaling": "0..1"}, "no file 'no.keras'"),
         ("a" * 300 + ".keras", {"input_scaling": "0..1"}, "no file 'aaa"),
@@ -224,12 +226,12 @@ def lambda_net(path):
         ("resnet50", {}, "unknown encoder 'resnet50'; .*keras:CLASS"),
     ],
 )
-def test_what_is_not_there_is_refused_by_name(file, tmp_path, name, settings, says):
+def test_missing_models_and_weights_are_refused_by_name(file, tmp_path, name, settings, message):
     lambda_net(tmp_path / "lambda.keras")
     (tmp_path / "text.keras").write_text("no archive")
     files = {"FILE": file[0], "LAMBDA": tmp_path / "lambda.keras"}
     files["TEXT.keras"] = tmp_path / "text.keras"
-    with pytest.raises(ValueError, match=says) as error:
+    with pytest.raises(ValueError, match=message) as error:
         encoders.get(str(files.get(name, name)), image_shape=SHAPE, **settings)
     assert "\n" not in str(error.value)
 
@@ -246,7 +248,7 @@ def test_imagenet_weights_without_a_network_say_where_to_get_and_put_them(monkey
         assert part in str(error.value)
 
 
-def test_keras_hub_that_is_not_installed_is_told_of(monkeypatch):
+def test_keras_hub_that_is_not_installed_is_reported(monkeypatch):
     monkeypatch.setitem(sys.modules, "keras_hub", None)
     with pytest.raises(ImportError, match="pip install keras-hub"):
         encoders.get("keras_hub:resnet_18_imagenet", image_shape=SHAPE)
@@ -266,7 +268,7 @@ def test_the_scaling_of_each_class_is_its_preprocess_input():
     pixels = np.random.default_rng(1).uniform(0, 255, (1, 3, 3, 3)).astype(np.float32)
     compared = set()
     for name, maker in applications().items():
-        scaling = backbones._scaling_of(f"keras:{name}", None)
+        scaling = backbones._default_scaling(f"keras:{name}", None)
         wanted = importlib.import_module(maker.__module__).preprocess_input(pixels.copy())
         if np.array_equal(wanted, pixels):
             continue
@@ -292,19 +294,19 @@ def test_the_scaling_is_what_the_layers_do_that_are_left_out(name):
         if all(isinstance(one, kinds | keras.layers.InputLayer) for one in inner):
             x = layer(x)
     assert not np.array_equal(x, pixels)
-    scaling = backbones._scaling_of(f"keras:{name}", None)
+    scaling = backbones._default_scaling(f"keras:{name}", None)
     net = encoders.BackboneEncoder(small_backbone.net(), input_scaling=scaling)
     np.testing.assert_allclose(net._scaled(pixels, 1.0, 0.0), x, atol=1e-4)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["MobileNetV3Small", "ConvNeXtTiny", "InceptionV3"])
-def test_a_class_made_again_from_its_description_is_the_same(name):
+def test_a_class_rebuilt_from_its_config_is_the_same(name):
     shape = (96, 96, 3)
     encoder = encoders.get(f"keras:{name}", image_shape=shape, latent_dim=8)
     encoder.build()
     config = json.loads(json.dumps(encoder.get_config()))
-    backbone = backbones.from_description(config["backbone"])
+    backbone = backbone_config.deserialize(config["backbone"])
     again = encoders.BackboneEncoder(**{**config, "backbone": backbone})
     again.build()
     again.set_weights(encoder.get_weights())

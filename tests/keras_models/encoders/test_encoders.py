@@ -130,9 +130,9 @@ def test_endpoints(family):
     encoder = make(family)
     assert encoder.global_dim == ENDPOINTS[family]["global"][-1]
     for training in (False, True):
-        found = encoder(images_for(encoder), training=training)
-        assert {key: tuple(x.shape[1:]) for key, x in found.items()} == ENDPOINTS[family]
-        assert all(x.shape[0] == 6 for x in found.values())
+        result = encoder(images_for(encoder), training=training)
+        assert {key: tuple(x.shape[1:]) for key, x in result.items()} == ENDPOINTS[family]
+        assert all(x.shape[0] == 6 for x in result.values())
 
 
 @pytest.mark.parametrize("family", SMALL)
@@ -154,8 +154,8 @@ def test_bfloat16_is_close_to_float32_in_inference(family):
 def test_the_gradient_reaches_every_variable(family):
     encoder = make(family)
     with tf.GradientTape() as tape:
-        found = encode(encoder, images_for(encoder, 16))
-        loss = sum(tf.reduce_sum(tf.sin(7 * x)) for x in found.values())
+        result = encode(encoder, images_for(encoder, 16))
+        loss = sum(tf.reduce_sum(tf.sin(7 * x)) for x in result.values())
     gradients = tape.gradient(loss, encoder.trainable_variables)
     for variable, gradient in zip(encoder.trainable_variables, gradients, strict=True):
         assert gradient is not None, variable.path
@@ -295,8 +295,8 @@ def test_foldresnet34_has_its_strides_and_returns_each_image_once():
     """The authors' drops its stride-2 blocks and returns 16 times the batch."""
     encoder = encoders.get("foldresnet34_32x32")
     encoder.build()
-    found = encoder(keras.KerasTensor((3, 32, 32, 3)))
-    shapes = {name: tuple(x.shape) for name, x in found.items()}
+    result = encoder(keras.KerasTensor((3, 32, 32, 3)))
+    shapes = {name: tuple(x.shape) for name, x in result.items()}
     assert shapes["local"] == shapes["conv"] == (3, 7, 7, 1024)
     assert shapes["fc"] == (3, 1024)
     assert shapes["global"] == (3, 64)
@@ -318,10 +318,10 @@ def test_foldresnet34_has_its_strides_and_returns_each_image_once():
 )
 def test_basic_fits_any_size(size, local, conv):
     encoder = encoders.get("basic", image_shape=(*size, 3), dense_units=(8,))
-    found = encoder(tf.zeros([2, *size, 3]))
-    assert found["local"].shape == (2, *local)
-    assert found["conv"].shape == (2, *conv)
-    assert found["global"].shape == (2, 64)
+    result = encoder(tf.zeros([2, *size, 3]))
+    assert result["local"].shape == (2, *local)
+    assert result["conv"].shape == (2, *conv)
+    assert result["global"].shape == (2, 64)
 
 
 @pytest.mark.parametrize("size", [32, 64])

@@ -21,8 +21,8 @@ def test_the_discriminator_sees_images_with_their_codes_and_codes_with_their_ima
     model.train_step(small.BATCH)
     encoded, generated = pairs(small.build(small.bigan))
     assert len(seen) == 4  # both kinds for each player
-    for found, expected in zip(seen, (encoded, generated, generated, encoded), strict=True):
-        for part, wanted in zip(found, expected, strict=True):
+    for result, expected in zip(seen, (encoded, generated, generated, encoded), strict=True):
+        for part, wanted in zip(result, expected, strict=True):
             np.testing.assert_allclose(part, wanted, atol=1e-5)
 
 

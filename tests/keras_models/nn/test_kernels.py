@@ -51,8 +51,8 @@ def gradients(function, maps, kernel):
 
 @pytest.mark.parametrize(("ours", "tensorflows", "maps"), PAIRS.values(), ids=PAIRS)
 def test_outputs_and_gradients_are_tensorflows(ours, tensorflows, maps):
-    found, expected = gradients(ours, maps, KERNEL), gradients(tensorflows, maps, KERNEL)
-    for a, b in zip(found, expected, strict=True):
+    result, expected = gradients(ours, maps, KERNEL), gradients(tensorflows, maps, KERNEL)
+    for a, b in zip(result, expected, strict=True):
         assert a.shape == b.shape
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
 
@@ -79,9 +79,9 @@ def test_a_graph_of_a_batch_of_unknown_size(ours, tensorflows, maps, jit_compile
 
     @tf.function(input_signature=signature, jit_compile=jit_compile)
     def compiled(maps, kernel):
-        found = gradients(ours, maps, kernel)
-        assert found[1].shape.as_list() == [None, *maps.shape[1:]]
-        return found
+        result = gradients(ours, maps, kernel)
+        assert result[1].shape.as_list() == [None, *maps.shape[1:]]
+        return result
 
     for a, b in zip(compiled(maps, KERNEL), gradients(tensorflows, maps, KERNEL), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
@@ -146,10 +146,10 @@ def test_a_layer_in_bfloat16_is_that_in_float32_up_to_rounding(name, how, used):
     assert used == []
     rounded.build(shape)
     rounded.set_weights(exact.get_weights())
-    found = HOW[how](lambda x: of_layer(rounded, x))(maps)
+    result = HOW[how](lambda x: of_layer(rounded, x))(maps)
     assert set(used) == {name}
-    assert len(found) == 7  # outputs, and twice of the maps, the kernel and the bias
-    for a, b in zip(found, expected, strict=True):
+    assert len(result) == 7  # outputs, and twice of the maps, the kernel and the bias
+    for a, b in zip(result, expected, strict=True):
         a = tf.cast(a, tf.float32)
         np.testing.assert_allclose(a, b, atol=0.04 * np.abs(b).max())
 
@@ -207,6 +207,6 @@ def test_maps_of_unknown_sides_keep_tensorflows(name, dtype, used):
     layer = make(dtype=dtype)
     layer.build((None, None, None, shape[-1]))
     signature = [tf.TensorSpec([None, None, None, shape[-1]])]
-    found = tf.function(layer, input_signature=signature)(tensor(*shape))
+    result = tf.function(layer, input_signature=signature)(tensor(*shape))
     assert used == []
-    assert found.shape == layer.compute_output_shape(shape)
+    assert result.shape == layer.compute_output_shape(shape)

@@ -9,14 +9,14 @@ from keras_models.nn import kernels, layers
 def test_dense_stack_has_relu_everywhere_but_at_the_end():
     stack = layers.DenseStack((7, 5), 3)
     x = np.random.default_rng(0).normal(size=(4, 6, 9)).astype(np.float32)
-    found = stack(x)
+    result = stack(x)
     wanted = x
     for layer in stack.layers[:-1]:
         wanted = np.maximum(wanted @ layer.kernel.numpy() + layer.bias.numpy(), 0)
     last = stack.layers[-1]
     wanted = wanted @ last.kernel.numpy() + last.bias.numpy()
     assert wanted.min() < 0
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    np.testing.assert_allclose(result, wanted, atol=1e-5)
     again = layers.DenseStack.from_config(stack.get_config())
     again.build((None, 9))
     assert [w.shape for w in again.weights] == [w.shape for w in stack.weights]
@@ -155,14 +155,14 @@ def outputs_and_gradients(function, x, variables):
 def test_batch_norm_equals_keras(shape, training):
     ours, keras_own = both_norms(shape)
     x = tf.random.stateless_normal(shape, [0, 1], mean=2.0)
-    found, expected = (
+    result, expected = (
         outputs_and_gradients(
             lambda x, norm=norm: norm(x, training=training), x, norm.trainable_variables
         )
         for norm in (ours, keras_own)
     )
-    np.testing.assert_allclose(found[0], expected[0], atol=1e-5)
-    for gradient, wanted in zip(found[1], expected[1], strict=True):
+    np.testing.assert_allclose(result[0], expected[0], atol=1e-5)
+    for gradient, wanted in zip(result[1], expected[1], strict=True):
         np.testing.assert_allclose(gradient, wanted, atol=1e-4)
     for weight, wanted in zip(ours.get_weights(), keras_own.get_weights(), strict=True):
         np.testing.assert_allclose(weight, wanted, rtol=1e-5, atol=1e-6)

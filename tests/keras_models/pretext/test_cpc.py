@@ -4,13 +4,13 @@ import pytest
 import small_baseline as small
 import tensorflow as tf
 
-from keras_models.pretext.cpc import CPC, GatedUnit
+from keras_models.pretext.cpc import CPC
 
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (3, 16, 12, 1)).astype(np.float32)
 
 
 def cpc(ahead=2, enlarged=1.0):
-    """The same weights every time; enlarged ones make scores that differ much."""
+    """A model with the same weights every time; enlarged weights spread the scores."""
     keras.utils.set_random_seed(1)
     model = CPC(small.crops_encoder((16, 12, 1)), units=6, ahead=ahead)
     model.compile(1e-2)
@@ -45,15 +45,15 @@ def test_context_depends_on_nothing_below():
     assert not any("norm" in v.path for v in model.encoder.variables)
 
 
-def test_each_place_predicts_those_below_it_in_its_column():
+def test_each_crop_predicts_those_below_it_in_its_column():
     model = cpc(enlarged=4.0)
     features = model.encoder(IMAGES, training=True)["global"].numpy()  # [3, 3, 2, D]
     contexts = model.contexts(tf.constant(features)).numpy()
     losses = []
     for k, prediction in enumerate(model.predictions, 1):
-        places = [(n, i, j) for n in range(3) for i in range(3 - k) for j in range(2)]
-        z = np.stack([features[n, i + k, j] for n, i, j in places])
-        predicted = np.stack([prediction(contexts[n : n + 1, i, j])[0] for n, i, j in places])
+        crops = [(n, i, j) for n in range(3) for i in range(3 - k) for j in range(2)]
+        z = np.stack([features[n, i + k, j] for n, i, j in crops])
+        predicted = np.stack([prediction(contexts[n : n + 1, i, j])[0] for n, i, j in crops])
         scores = predicted @ z.T
         losses.append(np.mean(np.log(np.exp(scores).sum(1)) - np.diag(scores)))
     assert len(losses) == 2
@@ -75,15 +75,24 @@ def test_an_encoder_without_a_feature_for_each_crop_is_refused():
         small.build(CPC)
 
 
-def test_gated_unit_is_the_equations():
+def test_the_recurrent_cell_is_the_equations():
+    """Cho et al. 2014, eq. 5 to 8: the reset gate acts on the state before its product."""
     rng = np.random.default_rng(0)
-    unit = GatedUnit(3)
-    unit.build((None, 2), (None, 3))
-    x, h = rng.normal(size=(4, 2)), rng.normal(size=(4, 3))
-    (gates, gates_bias), (candidate, bias) = (
-        [np.float64(w) for w in layer.get_weights()] for layer in (unit.gates, unit.candidate)
+    cell = cpc().down
+    x, h = rng.normal(size=(2, 4, 6))
+    kernel, recurrent, bias = (np.float64(w) for w in cell.get_weights())
+    (kz, kr, kh), (rz, rr, rh), (bz, br, bh) = (
+        np.split(w, 3, axis=-1) for w in (kernel, recurrent, bias)
     )
-    z, r = np.split(1 / (1 + np.exp(-(np.concatenate([x, h], 1) @ gates + gates_bias))), 2, axis=1)
-    new = np.tanh(np.concatenate([x, r * h], 1) @ candidate + bias)
-    found = unit(tf.constant(x, tf.float32), tf.constant(h, tf.float32))
-    np.testing.assert_allclose(found, z * h + (1 - z) * new, rtol=1e-5, atol=1e-6)
+    z = 1 / (1 + np.exp(-(x @ kz + h @ rz + bz)))
+    r = 1 / (1 + np.exp(-(x @ kr + h @ rr + br)))
+    new = np.tanh(x @ kh + (r * h) @ rh + bh)
+    state, _ = cell(tf.constant(x, tf.float32), tf.constant(h, tf.float32))
+    np.testing.assert_allclose(state, z * h + (1 - z) * new, rtol=1e-5, atol=1e-6)
+
+
+def test_the_recurrent_cell_is_initialised_by_its_fan_in():
+    kernel, recurrent, bias = cpc().down.get_weights()
+    for weights in (kernel, recurrent, bias):
+        assert 0.9 * 12**-0.5 < np.abs(weights).max() < 12**-0.5
+        assert len(np.unique(weights)) == weights.size

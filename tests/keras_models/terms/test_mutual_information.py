@@ -90,11 +90,11 @@ def test_passes_the_harness(locations):
     )
 
 
-def test_sampled_locations_are_those_drawn_and_each_stands_for_several():
+def test_sampled_locations_are_those_drawn_and_are_weighted():
     term, endpoints = make_local_mutual_information("infonce", locations=3), random_endpoints()
     chosen = RANDOM.choice("local locations", 4, 3).numpy()
-    places = tf.gather(tf.reshape(endpoints["local"], [6, 4, 1, 4]), chosen, axis=1)
-    scores = term.critic(places, endpoints["global"], training=True)
+    sample = tf.gather(tf.reshape(endpoints["local"], [6, 4, 1, 4]), chosen, axis=1)
+    scores = term.critic(sample, endpoints["global"], training=True)
     assert scores.joint.shape == (6, 3, 1)
     out = term(endpoints, endpoints, random=RANDOM)
     np.testing.assert_allclose(
@@ -116,7 +116,7 @@ def test_more_locations_than_the_map_has_raises():
         make_local_mutual_information(locations=5)
 
 
-def test_local_made_by_name():
+def test_local_by_name():
     of_critic = {"units": 16, "negatives": 3, "synchronized": True, "temperature": 0.1}
     term = terms.local_mutual_information("dot", "infonce", 0.5, locations=2, **of_critic)
     assert (term.critic.units, term.critic.negatives, term.critic.layer_norm) == (16, 3, True)
@@ -130,7 +130,7 @@ def test_local_made_by_name():
 
 
 @pytest.mark.parametrize("name", critics.GLOBAL_NAMES)
-def test_global_made_by_name(name):
+def test_global_by_name(name):
     of_critic = {"units": 16, "temperature": 0.5} if name == "dot" else {"negatives": 2}
     term = terms.global_mutual_information(name, "dv", 0.5, **of_critic)
     shapes = {"local": (None, 5, 5, 4), "global": (None, 3)}

@@ -218,27 +218,27 @@ def test_every_prior_passes_the_harness(prior):
 
 @pytest.mark.parametrize("divergence", estimators.NAMES)
 def test_any_divergence_of_the_estimators(divergence):
-    """Of real samples from made ones, for the discriminator; the maker raises its joint part."""
+    """The discriminator's divergence of real from fake samples, and the generator's joint part."""
     term, endpoints = make_prior_matching(penalty=0.0, divergence=divergence), random_endpoints()
     weights, noise, features = golden_inputs(term, endpoints)
     real = np.array([score_and_gradient(weights, x)[0] for x in noise])
-    made = np.array([score_and_gradient(weights, x)[0] for x in sigmoid(features)])
-    gan = np.mean(-softplus(-real)) - np.mean(softplus(made))
+    fake = np.array([score_and_gradient(weights, x)[0] for x in sigmoid(features)])
+    gan = np.mean(-softplus(-real)) - np.mean(softplus(fake))
     expected = {
-        "jsd": (gan, -softplus(-made)),
-        "gan": (gan, -softplus(-made)),
-        "dv": (np.mean(real) - np.log(np.mean(np.exp(made))), made),
-        "nwj": (np.mean(real) - np.mean(np.exp(made - 1)), made),
-        "rkl": (np.mean(-np.exp(-real)) - np.mean(made - 1), -np.exp(-made)),
+        "jsd": (gan, -softplus(-fake)),
+        "gan": (gan, -softplus(-fake)),
+        "dv": (np.mean(real) - np.log(np.mean(np.exp(fake))), fake),
+        "nwj": (np.mean(real) - np.mean(np.exp(fake - 1)), fake),
+        "rkl": (np.mean(-np.exp(-real)) - np.mean(fake - 1), -np.exp(-fake)),
         "hellinger": (
-            np.mean(1 - np.exp(-real)) - np.mean(np.exp(made) - 1),
-            1 - np.exp(-made),
+            np.mean(1 - np.exp(-real)) - np.mean(np.exp(fake) - 1),
+            1 - np.exp(-fake),
         ),
-        "chi2": (np.mean(real) - np.mean(made + made**2 / 4), made),
-        "w1": (np.mean(real) - np.mean(made), made),
+        "chi2": (np.mean(real) - np.mean(fake + fake**2 / 4), fake),
+        "w1": (np.mean(real) - np.mean(fake), fake),
         "infonce": (
-            np.mean([r - np.log((np.exp(r) + np.exp(made).sum()) / (1 + len(made))) for r in real]),
-            made,
+            np.mean([r - np.log((np.exp(r) + np.exp(fake).sum()) / (1 + len(fake))) for r in real]),
+            fake,
         ),
     }[divergence]
     out = term(endpoints, endpoints, random=RANDOM)

@@ -1,4 +1,4 @@
-"""The stages of the encoders; each is called with (x, training, random)."""
+"""Building blocks of staged encoders, called with (x, training, random)."""
 
 import math
 from collections.abc import Sequence
@@ -12,16 +12,16 @@ from keras_models.nn import layers
 POOL, POOL_STRIDE = 3, 2
 
 
-def dropped(x, rate: float, random, purpose: str, whole_channels: bool = False):
-    """Dropout: each number is zero with probability `rate`, the others grow by 1/(1 - rate).
+def dropout(x, rate: float, random, purpose: str, whole_channels: bool = False):
+    """Dropout: zeroes each number with probability `rate` and scales the rest by 1/(1 - rate).
 
     Args:
         x: [N, ..., C].
-        rate: below 1.
-        random: `StepRandom` of the training step: the noise belongs to the example. None: numbers
+        rate: Probability, below 1.
+        random: `StepRandom` of the training step, whose noise belongs to the example; None: numbers
             of TensorFlow's global generator.
-        purpose: of the numbers.
-        whole_channels: whether a channel is dropped everywhere or nowhere in an image.
+        purpose: Purpose of the random numbers.
+        whole_channels: Whether a channel of an image is dropped at all locations or at none.
     """
     shape = x.shape[-1:] if whole_channels else x.shape[1:]
     if random is None:
@@ -33,20 +33,21 @@ def dropped(x, rate: float, random, purpose: str, whole_channels: bool = False):
     return tf.where(noise < rate, tf.zeros_like(x), x / tf.cast(1 - rate, x.dtype))
 
 
-class ConvStage(keras.layers.Layer):
+class ConvBlock(keras.layers.Layer):
     """Convolution -> dropout of channels -> batch norm -> ReLU -> max pool 3x3/2 without padding.
 
     Args:
-        filters: of the convolution.
-        kernel: its side.
-        stride: its stride.
-        pad: pixels of padding on all sides.
-        pool: whether there is the max pool.
-        dropout: rate; 0: none.
-        use_bias: whether the convolution has a bias.
-        norm: whether there is batch norm.
-        kernel_stddev: of the kernel's normal initialisation; None: uniform in ±1/√fan_in.
-        synchronized: whether batch norm takes its statistics over all replicas.
+        filters: Filters of the convolution.
+        kernel: Side of its kernel.
+        stride: Its stride.
+        pad: Pixels of zero padding on each side.
+        pool: Whether there is a max pool.
+        dropout: Dropout rate; 0: no dropout.
+        use_bias: Whether the convolution has a bias.
+        norm: Whether there is batch norm.
+        kernel_stddev: Standard deviation of the normal initialisation of the kernel; None: uniform
+            in ±1/√fan_in.
+        synchronized: Whether batch norm takes its statistics over all replicas.
     """
 
     def __init__(
@@ -65,7 +66,13 @@ class ConvStage(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         self.conv = layers.Conv2D(
-            filters, kernel, stride, pad, use_bias=use_bias, name="conv", **_kernel(kernel_stddev)
+            filters,
+            kernel,
+            stride,
+            pad,
+            use_bias=use_bias,
+            name="conv",
+            **_kernel_initializer(kernel_stddev),
         )
         self.norm = layers.batch_norm(synchronized, "norm") if norm else None
         self.pool = pool
@@ -86,38 +93,38 @@ class ConvStage(keras.layers.Layer):
     def call(self, x, training=False, random=None):
         x = self.conv(x)
         if self.dropout and training:
-            x = dropped(x, self.dropout, random, f"dropout of {self.name}", whole_channels=True)
+            x = dropout(x, self.dropout, random, f"dropout of {self.name}", whole_channels=True)
         if self.norm:
             x = self.norm(x, training=training)
         x = tf.nn.relu(x)
         return tf.nn.max_pool2d(x, POOL, POOL_STRIDE, "VALID") if self.pool else x
 
 
-def conv_stages(convolutions: Sequence[Sequence[int]], prefix: str, **shared) -> list[ConvStage]:
-    """A stage for each (filters, kernel, stride, padding) and, as a fifth, whether to pool.
+def conv_blocks(convolutions: Sequence[Sequence[int]], prefix: str, **shared) -> list[ConvBlock]:
+    """A `ConvBlock` for each convolution.
 
     Args:
-        convolutions: those.
-        prefix: of the stages' names, which end in their number.
-        **shared: other arguments of `ConvStage`.
+        convolutions: (filters, kernel, stride, padding) of each; a fifth entry, True, adds a pool.
+        prefix: Prefix of the blocks' names, which end in their number.
+        **shared: Other arguments of `ConvBlock`.
     """
     names = ("filters", "kernel", "stride", "pad", "pool")
-    made = []
+    blocks = []
     for i, convolution in enumerate(convolutions):
         arguments: dict[str, Any] = dict(zip(names, convolution, strict=False))
-        made.append(ConvStage(**arguments, **shared, name=f"{prefix}{i}"))
-    return made
+        blocks.append(ConvBlock(**arguments, **shared, name=f"{prefix}{i}"))
+    return blocks
 
 
-class DenseStage(keras.layers.Layer):
+class DenseBlock(keras.layers.Layer):
     """Flatten -> dense -> dropout -> batch norm -> ReLU.
 
     Args:
-        units: of the dense layer.
-        dropout: rate; 0: none.
-        use_bias: whether the dense layer has a bias.
-        kernel_stddev: of the kernel's normal initialisation; None: uniform in ±1/√fan_in.
-        synchronized: whether batch norm takes its statistics over all replicas.
+        units: Units of the dense layer.
+        dropout: Dropout rate; 0: no dropout.
+        use_bias: Whether the dense layer has a bias.
+        kernel_stddev: As in `ConvBlock`.
+        synchronized: Whether batch norm takes its statistics over all replicas.
     """
 
     def __init__(
@@ -130,7 +137,9 @@ class DenseStage(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.dense = layers.Dense(units, use_bias=use_bias, name="dense", **_kernel(kernel_stddev))
+        self.dense = layers.Dense(
+            units, use_bias=use_bias, name="dense", **_kernel_initializer(kernel_stddev)
+        )
         self.norm = layers.batch_norm(synchronized, "norm")
         self.dropout = dropout
 
@@ -143,13 +152,13 @@ class DenseStage(keras.layers.Layer):
         return (input_shape[0], self.dense.units)
 
     def call(self, x, training=False, random=None):
-        x = self.dense(flat(x))
+        x = self.dense(flatten(x))
         if self.dropout and training:
-            x = dropped(x, self.dropout, random, f"dropout of {self.name}")
+            x = dropout(x, self.dropout, random, f"dropout of {self.name}")
         return tf.nn.relu(self.norm(x, training=training))
 
 
-class FlatLayerNorm(keras.layers.Layer):
+class FlattenLayerNorm(keras.layers.Layer):
     """Flatten -> layer norm."""
 
     def __init__(self, **kwargs):
@@ -164,14 +173,14 @@ class FlatLayerNorm(keras.layers.Layer):
         return (input_shape[0], math.prod(input_shape[1:]))
 
     def call(self, x, training=False, random=None):
-        return self.norm(flat(x))
+        return self.norm(flatten(x))
 
 
-class Linear(keras.layers.Layer):
-    """Flatten -> dense with a bias: the global feature.
+class FlattenDense(keras.layers.Layer):
+    """Flatten -> dense with a bias, as for the global feature.
 
     Args:
-        units: D.
+        units: Units of the dense layer.
     """
 
     def __init__(self, units: int, **kwargs):
@@ -186,14 +195,14 @@ class Linear(keras.layers.Layer):
         return (input_shape[0], self.dense.units)
 
     def call(self, x, training=False, random=None):
-        return self.dense(flat(x))
+        return self.dense(flatten(x))
 
 
-class LinearPlaces(keras.layers.Layer):
-    """Dense with a bias at each place of a map: a global feature for each.
+class LocationDense(keras.layers.Layer):
+    """Dense with a bias at each location of a map: one global feature per location.
 
     Args:
-        units: D.
+        units: Units of the dense layer.
     """
 
     def __init__(self, units: int, **kwargs):
@@ -215,8 +224,8 @@ class StridedCrops(keras.layers.Layer):
     """Cuts images into overlapping square crops (the authors' "unfold").
 
     Args:
-        size: s, pixels of a crop's side.
-        stride: pixels from one crop to the next.
+        size: s, the crop's side in pixels.
+        stride: Pixels from one crop to the next.
     """
 
     def __init__(self, size: int, stride: int, **kwargs):
@@ -225,10 +234,10 @@ class StridedCrops(keras.layers.Layer):
         self.stride = stride
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
-        """How many crops lie below and beside each other.
+        """Number of crops in a column and in a row.
 
         Raises:
-            ValueError: they do not cover an image of that size, or stand out of it.
+            ValueError: The crops do not exactly cover an image of that size.
         """
         size, stride = self.size, self.stride
         if any(side < size or (side - size) % stride for side in (height, width)):
@@ -245,7 +254,7 @@ class StridedCrops(keras.layers.Layer):
         return (count, self.size, self.size, channels)
 
     def call(self, x, training=False, random=None):
-        """[N, H, W, C] -> [N·g·g, s, s, C], an image's crops row by row."""
+        """[N, H, W, C] -> [N·g·g, s, s, C], each image's crops row by row."""
         size, stride = self.size, self.stride
         patches = tf.image.extract_patches(
             x, [1, size, size, 1], [1, stride, stride, 1], [1, 1, 1, 1], "VALID"
@@ -254,10 +263,10 @@ class StridedCrops(keras.layers.Layer):
 
 
 class Fold(keras.layers.Layer):
-    """Puts the features of an image's crops into one map: the inverse of `StridedCrops`.
+    """Arranges the features of an image's crops in one map, the inverse of `StridedCrops`.
 
     Args:
-        grid: (crops below each other, crops beside each other).
+        grid: Number of crops in (a column, a row).
     """
 
     def __init__(self, grid: tuple[int, int], **kwargs):
@@ -273,12 +282,12 @@ class Fold(keras.layers.Layer):
         return tf.reshape(x, [-1, *self.grid, math.prod(x.shape[1:])])
 
 
-def flat(x):
+def flatten(x):
     """[N, ...] -> [N, F]."""
     return tf.reshape(x, [tf.shape(x)[0], math.prod(x.shape[1:])])
 
 
-def _kernel(stddev):
+def _kernel_initializer(stddev):
     if stddev is None:
         return {}
     return {"kernel_initializer": keras.initializers.RandomNormal(stddev=stddev)}

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from keras_models.distribute.randomness import StepRandom
-from keras_models.encoders import stages
+from keras_models.encoders import blocks
 from keras_models.encoders.residual import ResidualBlock
 from keras_models.encoders.resnet import Bottleneck
 
@@ -14,29 +14,29 @@ def random_map(shape, seed=0):
 
 def test_crops_are_slices_row_by_row():
     images = random_map((2, 32, 32, 3))
-    crops = stages.StridedCrops(8, 4)
-    found = crops(images).numpy()
-    assert found.shape == (98, 8, 8, 3)
+    crops = blocks.StridedCrops(8, 4)
+    result = crops(images).numpy()
+    assert result.shape == (98, 8, 8, 3)
     for n, i, j in np.ndindex(2, 7, 7):
         expected = images[n, 4 * i : 4 * i + 8, 4 * j : 4 * j + 8]
-        np.testing.assert_array_equal(found[49 * n + 7 * i + j], expected)
+        np.testing.assert_array_equal(result[49 * n + 7 * i + j], expected)
     assert crops.compute_output_shape((2, 32, 32, 3)) == (98, 8, 8, 3)
 
 
-def test_fold_puts_each_crop_in_its_place():
+def test_fold_puts_each_crop_at_its_location():
     features = random_map((2 * 6, 2, 1, 3))
-    found = stages.Fold((2, 3))(features).numpy()
-    assert found.shape == (2, 2, 3, 6)
+    result = blocks.Fold((2, 3))(features).numpy()
+    assert result.shape == (2, 2, 3, 6)
     for n, i, j in np.ndindex(2, 2, 3):
-        np.testing.assert_array_equal(found[n, i, j], np.ravel(features[6 * n + 3 * i + j]))
+        np.testing.assert_array_equal(result[n, i, j], np.ravel(features[6 * n + 3 * i + j]))
 
 
 def draw(x, step=3, rate=0.25, whole_channels=False, random=StepRandom):
     random = random(0, step) if random else None
-    return stages.dropped(x, rate, random, "test", whole_channels).numpy()
+    return blocks.dropout(x, rate, random, "test", whole_channels).numpy()
 
 
-def test_dropout_drops_a_share_and_scales_the_rest():
+def test_dropout_drops_a_fraction_and_scales_the_rest():
     dropped = draw(tf.ones([200, 50]))
     assert set(np.unique(dropped)) == {0.0, np.float32(1 / 0.75)}
     assert np.mean(dropped == 0) == pytest.approx(0.25, abs=0.02)
@@ -67,14 +67,14 @@ def test_dropout_on_replicas_is_that_of_one_device(two_replicas):
 
     @tf.function
     def on_replicas(part):
-        return two_replicas.run(lambda y: stages.dropped(y, 0.25, StepRandom(0, 3), "test"), [part])
+        return two_replicas.run(lambda y: blocks.dropout(y, 0.25, StepRandom(0, 3), "test"), [part])
 
-    found = two_replicas.experimental_local_results(on_replicas(halves))
-    np.testing.assert_array_equal(np.concatenate(found), draw(x))
+    result = two_replicas.experimental_local_results(on_replicas(halves))
+    np.testing.assert_array_equal(np.concatenate(result), draw(x))
 
 
 def test_dropout_is_for_training_alone_and_before_batch_norm():
-    for stage in (stages.ConvStage(4, 1, dropout=0.5), stages.DenseStage(4, dropout=0.5)):
+    for stage in (blocks.ConvBlock(4, 1, dropout=0.5), blocks.DenseBlock(4, dropout=0.5)):
         x = random_map((8, 2, 2, 3))
         stage.build(x.shape)
         np.testing.assert_array_equal(stage(x), stage(x))
@@ -85,32 +85,32 @@ def test_dropout_is_for_training_alone_and_before_batch_norm():
 
 def test_convolutions_drop_whole_channels_and_scale_the_rest():
     x = random_map((50, 3, 3, 3))
-    stage = stages.ConvStage(8, 1, dropout=0.5, norm=False)
+    stage = blocks.ConvBlock(8, 1, dropout=0.5, norm=False)
     stage.build(x.shape)
     whole = stage(x).numpy()
-    found = stage(x, training=True, random=StepRandom(0, 3)).numpy()
-    kept = found.any((1, 2))[:, np.newaxis, np.newaxis]
-    np.testing.assert_allclose(found, 2 * whole * kept, rtol=1e-5)
+    result = stage(x, training=True, random=StepRandom(0, 3)).numpy()
+    kept = result.any((1, 2))[:, np.newaxis, np.newaxis]
+    np.testing.assert_allclose(result, 2 * whole * kept, rtol=1e-5)
     assert 0.35 < kept.mean() < 0.65
 
 
-def test_relu_stands_before_the_max_pool_too():
-    stage = stages.ConvStage(2, 1, pool=True, norm=False)
+def test_relu_comes_before_the_max_pool():
+    stage = blocks.ConvBlock(2, 1, pool=True, norm=False)
     stage.build((1, 5, 5, 3))
     stage.conv.kernel.assign(-np.ones((1, 1, 3, 2)))
     np.testing.assert_array_equal(stage(tf.ones([1, 5, 5, 3])), np.zeros((1, 2, 2, 2)))
 
 
 def test_max_pool_has_no_padding():
-    stage = stages.ConvStage(2, 1, pool=True, norm=False)
+    stage = blocks.ConvBlock(2, 1, pool=True, norm=False)
     x = random_map((1, 8, 7, 3))
     stage.build(x.shape)
     before = np.maximum(stage.conv(x), 0)
-    found = stage(x).numpy()
-    assert found.shape == (1, 3, 3, 2) == stage.compute_output_shape(x.shape)
+    result = stage(x).numpy()
+    assert result.shape == (1, 3, 3, 2) == stage.compute_output_shape(x.shape)
     for i, j in np.ndindex(3, 3):
         expected = before[0, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3].max((0, 1))
-        np.testing.assert_array_equal(found[0, i, j], expected)
+        np.testing.assert_array_equal(result[0, i, j], expected)
 
 
 def scrambled(layer, shape):
