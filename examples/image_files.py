@@ -1,13 +1,13 @@
-"""Writes a data set's images as people have theirs: mixed formats and sizes, nested, no labels.
+"""Writes a data set's images like a user's folder: mixed formats and sizes, nested, no labels.
 
     python examples/image_files.py --data_dir=$TFDS_DATA_DIR --out=photos
 
-What docs/TUTORIAL.md trains on: each training image of CIFAR-10, or the first --count of them, as a
-JPEG, PNG or WebP file of 32 to 56 pixels a side, one side longer in two thirds of them (the centred
-square is the image, what is beside it its mirrored edges), some JPEGs turned and with the EXIF
-orientation that says so, in folders of 1,000 by number; and five files that are broken. Each file's
-class is written to --labels, outside of the folder, to look at the neighbours by. All of it is a
-function of the image's number.
+The folder of docs/TUTORIAL.md: each training image of CIFAR-10, or the first --count of them, as a
+JPEG, PNG or WebP file of 32 to 56 pixels a side, in folders of 1,000. In two thirds of the files
+one side is longer: the centred square is the image, with mirrored edges beside it. Some JPEGs are
+rotated and have the EXIF orientation that undoes it. Five files are broken. The file --labels,
+outside the folder, has each file's class, to judge the neighbours. Everything is a function of the
+image's number.
 """
 
 import argparse
@@ -25,52 +25,52 @@ from dim_tf.errors import InputError
 from dim_tf.files import replace_text
 
 FORMATS = {"jpg": {"quality": 92}, "png": {}, "webp": {"quality": 92}}
-# Written size for a size of 1: more wide than high, more high than wide, square.
+# Width and height for a side of 1: landscape, portrait, square.
 EXTENTS = ((4 / 3, 1), (1, 3 / 2), (1, 1))
-# How the pixels are turned, with the number of EXIF's orientation that turns them back.
+# Rotations of the pixels, and the EXIF orientation that undoes them.
 TURNS = ((None, None), (Image.Transpose.ROTATE_90, 6), (Image.Transpose.ROTATE_180, 3))
 ORIENTATION = 0x0112
 
 
-def path_of(number: int) -> str:
-    """Of an image's file below the folder, with "/"."""
+def image_path(number: int) -> str:
+    """Path of an image's file below the folder, with "/"."""
     suffix = list(FORMATS)[number % len(FORMATS)]
     return f"album {number // 10_000}/día {number % 10_000 // 1_000}/IMG_{number:05d}.{suffix}"
 
 
-def spread(image: np.ndarray, number: int) -> Image.Image:
-    """The image at its number's size, with mirrored edges beside it.
+def pad(image: np.ndarray, number: int) -> Image.Image:
+    """Resizes an image to its number's size and pads it with mirrored edges.
 
     Args:
         image: uint8 [H, W, 1 or 3], H = W.
-        number: of the image.
+        number: Of the image.
     """
     side = int(np.random.default_rng(number).integers(32, 57))
     wide, high = EXTENTS[number // len(FORMATS) % len(EXTENTS)]
     colours = Image.fromarray(np.broadcast_to(image, (*image.shape[:2], 3)).copy())
     resized = colours.resize((side, side), Image.Resampling.BICUBIC)
-    across, down = (round(side * (share - 1) / 2) for share in (wide, high))
+    across, down = (round(side * (factor - 1) / 2) for factor in (wide, high))
     edges = ((down, down), (across, across), (0, 0))
     return Image.fromarray(np.pad(np.asarray(resized), edges, mode="symmetric"))
 
 
 def write(folder: Path, image: np.ndarray, number: int) -> None:
-    """Writes the image's file; one that is there is written anew."""
-    path = folder / path_of(number)
+    """Writes an image's file, or replaces it."""
+    path = folder / image_path(number)
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture, options = spread(image, number), dict(FORMATS[path.suffix[1:]])
+    padded, options = pad(image, number), dict(FORMATS[path.suffix[1:]])
     if path.suffix == ".jpg":
         turn, orientation = TURNS[number // 9 % len(TURNS)]
         if turn is not None:
-            picture = picture.transpose(turn)
+            padded = padded.transpose(turn)
             options["exif"] = Image.Exif()
             options["exif"][ORIENTATION] = orientation
-    picture.save(path, **options)
+    padded.save(path, **options)
 
 
 def write_broken(folder: Path) -> None:
-    """Five files that are no whole image, and one of another kind."""
-    whole = (folder / path_of(0)).read_bytes()
+    """Writes five broken images and one file of another kind."""
+    whole = (folder / image_path(0)).read_bytes()
     broken = {
         "empty.jpg": b"",
         "cut off.jpg": whole[: len(whole) // 2],
@@ -89,8 +89,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--dataset", default="cifar10", help="as for dim_tf")
-    parser.add_argument("--data_dir", default="", help="where its files are")
-    parser.add_argument("--count", type=int, help="of images; all of them where left out")
+    parser.add_argument("--data_dir", default="", help="folder of the data set")
+    parser.add_argument("--count", type=int, help="number of images; default: all")
     parser.add_argument("--out", type=Path, default=Path("photos"), help="the folder")
     parser.add_argument("--labels", type=Path, default=Path("photos.csv"), help="file, class")
     arguments = parser.parse_args()
@@ -107,7 +107,7 @@ def main() -> None:
     with ThreadPoolExecutor(os.cpu_count()) as workers:
         list(workers.map(partial(write, arguments.out), images, range(len(images))))
     write_broken(arguments.out)
-    lines = [f"{path_of(n)},{train.labels[n]}" for n in range(len(images))]
+    lines = [f"{image_path(n)},{train.labels[n]}" for n in range(len(images))]
     replace_text(arguments.labels, "\n".join(["file,class", *lines]) + "\n")
     print(f"{len(images)} images in {arguments.out}, their classes in {arguments.labels}")
 

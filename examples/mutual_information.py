@@ -1,19 +1,18 @@
-"""How well does each estimator tell a mutual information that is known?
+"""Compares estimators on known mutual information.
 
-Trains the encode-and-dot-product critic on pairs (x, y) drawn anew at every step, for each
-estimator, distribution, dimension, batch size and true value, and writes estimates.json and
-estimates.png:
+Trains the encode-and-dot-product critic for each estimator, distribution, dimension, batch size and
+true value, on new pairs (x, y) in every step, and writes estimates.json and estimates.png:
 
     pip install -e '.[docs]'
     python examples/mutual_information.py --out=runs/estimates
 
-dv, nwj and infonce bound mutual information and are plotted as they are. The others bound another
-divergence; their critic is read out through the density ratio that the best critic would tell,
-as the mean of log p(x, y) / (p(x)·p(y)) over joint samples. w1's tells none and is left out.
+dv, nwj and infonce bound mutual information and are plotted directly. The others bound another
+divergence: their estimate is the mean of log p(x, y) / (p(x)·p(y)) over joint samples, from the
+density ratio of their best critic. w1's best critic has no density ratio, so w1 is left out.
 
-The pairs: "gaussian", D pairs of correlated standard normal numbers; "uniform", the same with
-uniform margins (a monotonous map of each number, which changes no information); "bimodal", for
-D = 1: x and y share a sign and each has normal noise around it, its information by quadrature.
+Pairs: "gaussian", D pairs of correlated standard normal variables; "uniform", the same with uniform
+margins (a monotonic map of each variable, which does not change the information); "bimodal", for
+D = 1: x and y share a sign, and each has normal noise; the true value is computed by quadrature.
 """
 
 import argparse
@@ -43,7 +42,7 @@ TEST_BATCHES = 20
 
 
 def correlation(nats: float, dim: int) -> float:
-    """Of each of `dim` pairs of normal numbers with that mutual information together."""
+    """Correlation of each of `dim` pairs of normal variables with this total mutual information."""
     return float(np.sqrt(1 - np.exp(-2 * nats / dim)))
 
 
@@ -54,19 +53,19 @@ def gaussian_pairs(rho, dim, batch, seed):
 
 
 def uniform_pairs(rho, dim, batch, seed):
-    """Normal pairs, each number through √3·(2Φ - 1): uniform with variance 1."""
+    """Normal pairs mapped by √3·(2Φ - 1): uniform with variance 1."""
     normal = gaussian_pairs(rho, dim, batch, seed)
     return tuple(3**0.5 * tf.math.erf(x / 2**0.5) for x in normal)
 
 
-def bimodal_pairs(spread, dim, batch, seed):
-    """X and y are one sign plus normal noise of standard deviation `spread` each."""
+def bimodal_pairs(std, dim, batch, seed):
+    """X and y are a common sign plus normal noise of standard deviation `std` each."""
     noise = tf.random.stateless_normal([3, batch, dim], seed)
     sign = tf.sign(noise[0])
-    return sign + spread * noise[1], sign + spread * noise[2]
+    return sign + std * noise[1], sign + std * noise[2]
 
 
-def bimodal_information(spread: float) -> float:
+def bimodal_information(std: float) -> float:
     """Nats, at most log 2: H(x) + H(y) - H(x, y), each by quadrature."""
 
     def entropy(density, *grid):
@@ -77,8 +76,8 @@ def bimodal_information(spread: float) -> float:
             total = integrate.simpson(total, x=line, axis=-1)
         return -total
 
-    line = np.linspace(-1 - 8 * spread, 1 + 8 * spread, 801)
-    normal = stats.norm(scale=spread).pdf
+    line = np.linspace(-1 - 8 * std, 1 + 8 * std, 801)
+    normal = stats.norm(scale=std).pdf
 
     def margin(x):
         return 0.5 * normal(x - 1) + 0.5 * normal(x + 1)
@@ -89,18 +88,17 @@ def bimodal_information(spread: float) -> float:
     return 2 * entropy(margin, line) - entropy(joint, *np.meshgrid(line, line))
 
 
-def spread_of(nats: float) -> float:
-    """The `spread` of bimodal pairs with that mutual information, less than log 2."""
+def bimodal_std(nats: float) -> float:
+    """The `std` of bimodal pairs with this mutual information, less than log 2."""
     return float(optimize.brentq(lambda s: bimodal_information(s) - nats, 0.1, 10))
 
 
 def sampler(kind: str, nats: float, dim: int):
-    """(batch, seed) -> x, y with that mutual information."""
+    """A function (batch, seed) -> x, y with this mutual information."""
     if kind == "bimodal":
         if dim != 1 or nats >= np.log(2):
             raise ValueError(f"bimodal pairs have D = 1 and under log 2 nats, not {dim}, {nats}")
-        spread = spread_of(nats)
-        return partial(bimodal_pairs, spread, dim)
+        return partial(bimodal_pairs, bimodal_std(nats), dim)
     pairs = {"gaussian": gaussian_pairs, "uniform": uniform_pairs}[kind]
     rho = correlation(nats, dim)
     return partial(pairs, rho, dim)
@@ -109,17 +107,17 @@ def sampler(kind: str, nats: float, dim: int):
 def estimate(
     name: str, kind: str, nats: float, dim: int, batch: int, steps: int, units: int, seed: int = 0
 ) -> float:
-    """Trains a critic and returns its estimate in nats, on pairs that it has not seen.
+    """Trains a critic and returns its estimate in nats on new pairs.
 
     Args:
-        name: of the estimator.
+        name: Of the estimator.
         kind: "gaussian", "uniform" or "bimodal".
-        nats: the true mutual information.
+        nats: True mutual information.
         dim: D.
-        batch: pairs in a step; the product samples are all of its other combinations.
-        steps: of Adam.
-        units: of the critic.
-        seed: of the critic's weights and of the pairs.
+        batch: Pairs per step; the product samples are all other combinations of them.
+        steps: Of Adam.
+        units: Of the critic.
+        seed: Of the critic's weights and of the pairs.
     """
     keras.utils.set_random_seed(seed)
     draw = sampler(kind, nats, dim)
@@ -133,7 +131,7 @@ def estimate(
 
     def scores(step, training):
         x, y = draw(batch, tf.stack([data_seed, step]))
-        # Each variable once for the local and once for the global side; the critic sees 1x1 maps.
+        # x is the local side, as 1x1 maps, and y the global side.
         return critic(x[:, tf.newaxis, tf.newaxis], y, training=training)
 
     @tf.function(jit_compile=True)
@@ -147,10 +145,10 @@ def estimate(
 
     @tf.function(jit_compile=True)
     def measure(step):
-        found = scores(step, False)
+        pair_scores = scores(step, False)
         if name in BOUNDS:
-            return estimator(found)
-        return tf.reduce_mean(estimator.log_ratio(found.joint))
+            return estimator(pair_scores)
+        return tf.reduce_mean(estimator.log_ratio(pair_scores.joint))
 
     for step in range(steps):
         train(tf.constant(step))
@@ -158,7 +156,7 @@ def estimate(
 
 
 def plot(rows: list[dict], path: Path) -> None:
-    """Estimate against truth, a panel for each distribution, dimension and batch size."""
+    """Plots estimates against the truth, a panel for each kind, dimension and batch size."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -178,13 +176,13 @@ def plot(rows: list[dict], path: Path) -> None:
         axis.plot(truths, truths, color="black", linewidth=1, label="truth")
         axis.axhline(np.log(batch), color="gray", linewidth=1, linestyle=":", label="log batch")
         for name in dict.fromkeys(r["estimator"] for r in here):
-            of_name = sorted(
+            points = sorted(
                 (r["nats"], np.nan if r["estimate"] is None else r["estimate"])
                 for r in here
                 if r["estimator"] == name
             )
             axis.plot(
-                *zip(*of_name, strict=True),
+                *zip(*points, strict=True),
                 marker="o",
                 markersize=4,
                 linestyle="-" if name in BOUNDS else "--",
@@ -201,7 +199,7 @@ def plot(rows: list[dict], path: Path) -> None:
 
 
 def settings(arguments):
-    """The runs asked for: dicts of `estimate`'s arguments."""
+    """Arguments of `estimate` for each requested run."""
     grid = itertools.product(arguments.dims, arguments.batches, arguments.nats, READABLE)
     for dim, batch, nats, name in grid:
         for kind in arguments.kinds:
@@ -236,12 +234,12 @@ def main() -> None:
             continue
         began = time.perf_counter()
         value = estimate(**run, **training)
-        # A critic whose training diverged tells nothing.
+        # None: the critic's training diverged.
         rows.append({**key, "estimate": value if np.isfinite(value) else None})
         print(key, f"{value:.3f}", f"{time.perf_counter() - began:.1f} s", flush=True)
-        replace_text(results, json.dumps(rows, indent=1) + "\n")  # goes on where it was stopped
-    alike = [row for row in rows if training.items() <= row.items()]
-    plot(alike, arguments.out / "estimates.png")
+        replace_text(results, json.dumps(rows, indent=1) + "\n")  # to resume
+    same_training = [row for row in rows if training.items() <= row.items()]
+    plot(same_training, arguments.out / "estimates.png")
 
 
 if __name__ == "__main__":

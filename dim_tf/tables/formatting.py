@@ -163,7 +163,7 @@ def units(summary: Summary) -> str:
     percent = any(column.unit == "fraction" for column in summary.columns)
     return (
         f"{'Percent; ' if percent else ''}mean ± standard deviation over the seeds, without ± for "
-        "one seed; beside each value the paper's."
+        "one seed; the paper's value is next to each."
     )
 
 

@@ -255,7 +255,7 @@ def _check_explicit_settings(
             )
     for name, remedy in {
         "seed": "give --table_seeds",
-        "resume": "give another --run_dir to start anew",
+        "resume": "give another --run_dir to start again",
         "encoder_path": "a table trains its own encoders",
         "floors": "a table measures each encoder's references once",
     }.items():

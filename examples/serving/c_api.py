@@ -2,9 +2,9 @@
 
     python c_api.py SAVED_MODEL REQUESTS.json
 
-As TensorFlow Serving's loader does: the graph with the tag "serve" is restored by the library
-libtensorflow_cc and run by tensor names. REQUESTS.json is a list of requests, which are answered
-in their order by one process: {"inputs": {tensor name: file}, "outputs": {key: tensor name},
+Like TensorFlow Serving's loader, it restores the graph with the tag "serve" with libtensorflow_cc
+and runs it by tensor names. REQUESTS.json is a list of requests, which one process answers in
+order: {"inputs": {tensor name: file}, "outputs": {key: tensor name},
 "answer": file}. An input is a .npy file, or a .json file with a list of strings in base64. An
 answer is a .npz file. Prints a line for each request: "ok" or the error's message.
 """
@@ -26,7 +26,7 @@ NUMBERS = {np.dtype(kind): number for number, kind in TYPES.items()}
 
 
 class Output(ctypes.Structure):
-    """TF_Output: an operation and which of its outputs."""
+    """TF_Output: an operation and the index of an output."""
 
     _fields_ = [("operation", c_void_p), ("index", c_int)]
 
@@ -68,38 +68,38 @@ class Session:
             raise RuntimeError(self.tf.TF_Message(self.status).decode(errors="replace"))
 
     def run(self, inputs, outputs):
-        """Answers one request: {tensor name: array or list of bytes} -> arrays of `outputs`."""
-        given = (Output * len(inputs))(*[self._place(name) for name in inputs])
+        """Runs the graph: {tensor name: array or list of bytes} -> arrays of `outputs`."""
+        input_slots = (Output * len(inputs))(*[self._output(name) for name in inputs])
         values = (c_void_p * len(inputs))(*[self._tensor(value) for value in inputs.values()])
-        wanted = (Output * len(outputs))(*[self._place(name) for name in outputs])
-        found = (c_void_p * len(outputs))()
+        output_slots = (Output * len(outputs))(*[self._output(name) for name in outputs])
+        tensors = (c_void_p * len(outputs))()
         self.tf.TF_SessionRun(
             *(self.session, None),
-            *(given, values, len(inputs)),
-            *(wanted, found, len(outputs)),
+            *(input_slots, values, len(inputs)),
+            *(output_slots, tensors, len(outputs)),
             *(None, 0, None, self.status),
         )
         for value in values:
             self.tf.TF_DeleteTensor(c_void_p(value))
         self._check()
-        return [self._array(c_void_p(tensor)) for tensor in found]
+        return [self._array(c_void_p(tensor)) for tensor in tensors]
 
-    def _place(self, name):
+    def _output(self, name):
         operation, index = name.split(":")
-        found = self.tf.TF_GraphOperationByName(self.graph, operation.encode())
-        if not found:
+        pointer = self.tf.TF_GraphOperationByName(self.graph, operation.encode())
+        if not pointer:
             raise RuntimeError(f"the graph has no operation {operation}")
-        return Output(found, int(index))
+        return Output(pointer, int(index))
 
     def _tensor(self, value):
         if isinstance(value, list):
             dims = (c_int64 * 1)(len(value))
             tensor = self.tf.TF_AllocateTensor(STRING, dims, 1, STRING_BYTES * len(value))
             first = self.tf.TF_TensorData(c_void_p(tensor))
-            for number, one in enumerate(value):
-                place = c_void_p(first + STRING_BYTES * number)
-                self.tf.TF_StringInit(place)
-                self.tf.TF_StringCopy(place, c_char_p(one), c_size_t(len(one)))
+            for number, octets in enumerate(value):
+                pointer = c_void_p(first + STRING_BYTES * number)
+                self.tf.TF_StringInit(pointer)
+                self.tf.TF_StringCopy(pointer, c_char_p(octets), c_size_t(len(octets)))
             return tensor
         value = np.ascontiguousarray(value)
         dims = (c_int64 * value.ndim)(*value.shape)
@@ -113,14 +113,14 @@ class Session:
         first, size = self.tf.TF_TensorData(tensor), self.tf.TF_TensorByteSize(tensor)
         kind = self.tf.TF_TensorType(tensor)
         if kind == STRING:
-            found = np.array([self._string(first, n) for n in range(int(np.prod(shape)))])
-            return found.reshape(shape)
+            strings = [self._string(first, n) for n in range(int(np.prod(shape)))]
+            return np.array(strings).reshape(shape)
         return np.frombuffer(ctypes.string_at(first, size), TYPES[kind]).reshape(shape)
 
     def _string(self, first, number):
-        place = c_void_p(first + STRING_BYTES * number)
+        pointer = c_void_p(first + STRING_BYTES * number)
         return ctypes.string_at(
-            self.tf.TF_StringGetDataPointer(place), self.tf.TF_StringGetSize(place)
+            self.tf.TF_StringGetDataPointer(pointer), self.tf.TF_StringGetSize(pointer)
         )
 
 
@@ -135,11 +135,11 @@ def main(path, requests):
     for request in json.loads(Path(requests).read_text()):
         inputs = {name: read(file) for name, file in request["inputs"].items()}
         try:
-            found = session.run(inputs, list(request["outputs"].values()))
+            answers = session.run(inputs, list(request["outputs"].values()))
         except RuntimeError as error:
             print(" ".join(str(error).split()))
         else:
-            np.savez(request["answer"], **dict(zip(request["outputs"], found, strict=True)))
+            np.savez(request["answer"], **dict(zip(request["outputs"], answers, strict=True)))
             print("ok")
     assert "tensorflow" not in sys.modules
 

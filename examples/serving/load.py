@@ -1,12 +1,12 @@
-"""Loads a served encoder with requests and tells how many it answers, and how fast.
+"""Sends load to a served encoder and prints throughput and latency.
 
     python examples/serving/load.py --model=cifar10 --protocol=grpc --concurrency=8 cat.png
 
---concurrency threads send one request after another for --seconds. All requests are alike: the
-files, begun again from the first until there are --images_per_request. A first request, which may
-have to wait for the model, is not counted. A latency is the time from sending to the decoded
-answer; over REST each request opens a connection, over gRPC all share one. The threads are those of
-one Python process: where it is busy all the time, it is what is measured.
+--concurrency threads send one request after another for --seconds. All requests are equal: the
+files, repeated until there are --images_per_request. A first request, which may have to wait for
+the model, is not counted. A latency is the time from sending to the decoded answer; over REST each
+request opens a connection, over gRPC all share one. The threads are those of one Python process: if
+it is always busy, the client itself limits the result.
 """
 
 import argparse
@@ -26,12 +26,12 @@ URLS = {"rest": "http://localhost:8501", "grpc": "localhost:8500"}
 
 @dataclass
 class Result:
-    """Of some seconds of load.
+    """The answers to some seconds of load.
 
     Attributes:
-        seconds: until the last request was answered.
-        latencies: in seconds, of each request that was answered.
-        errors: how often each message came.
+        seconds: Until the last request was answered.
+        latencies: In seconds, of each answered request.
+        errors: How often each message came.
     """
 
     seconds: float = 0.0
@@ -49,7 +49,7 @@ def load(send: Callable[[], object], concurrency: int, seconds: float) -> Result
     result = Result()
     began = time.perf_counter()
 
-    def work():
+    def send_until_end():
         while (sent := time.perf_counter()) - began < seconds:
             try:
                 send()
@@ -60,7 +60,7 @@ def load(send: Callable[[], object], concurrency: int, seconds: float) -> Result
                 result.latencies.append(time.perf_counter() - sent)
 
     lock = threading.Lock()
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(concurrency)]
+    threads = [threading.Thread(target=send_until_end, daemon=True) for _ in range(concurrency)]
     for thread in threads:
         thread.start()
     for thread in threads:

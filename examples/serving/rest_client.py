@@ -2,9 +2,9 @@
 
     python examples/serving/rest_client.py --model=cifar10 cat.png dog.jpg
 
-Prints a line for each file. The signatures that take encoded images need nothing but Python:
-serving_bytes fails as a whole if one image cannot be decoded; serving_bytes_valid tells which
-could. serving_default takes arrays, which are made here, with TensorFlow and dim_tf.
+Prints a line for each file. The signatures that take encoded images need only Python: serving_bytes
+fails as a whole if one image cannot be decoded; serving_bytes_valid says which can.
+serving_default takes arrays, which this client computes with TensorFlow and dim_tf.
 """
 
 import argparse
@@ -28,19 +28,19 @@ class Failed(Exception):
 
 
 def read_images(paths: Sequence[Path], signature: str, size: int | None) -> list[Any]:
-    """What a signature takes of image files.
+    """The input of a signature for image files.
 
     Args:
-        paths: of the files.
-        signature: whose input is made.
-        size: pixels a side of the encoder's images; only arrays need it.
+        paths: Image files.
+        signature: Name of the signature.
+        size: Side of the encoder's images in pixels; only arrays need it.
 
     Returns:
-        The files' bytes, or float32 arrays [size, size, 3] in [0, 1], as the other signatures
-        make them on the server.
+        The files' bytes, or float32 arrays [size, size, 3] in [0, 1], equal to those that the other
+        signatures compute on the server.
 
     Raises:
-        Failed: a file cannot be read, or not decoded where an array is made of it.
+        Failed: a file cannot be read, or not decoded to an array.
     """
     try:
         encoded = [path.read_bytes() for path in paths]
@@ -70,7 +70,7 @@ def prepare(
     version: int | None = None,
     timeout: float = 60,
 ) -> Callable[[], list[dict[str, Any]]]:
-    """A request, which is made of the images once and can be sent many times, from any thread.
+    """A request that can be sent many times, from any thread.
 
     Args:
         url: of the server, such as http://localhost:8501.

@@ -37,7 +37,7 @@ def test_folder_holds_the_images_whatever_their_format_size_and_orientation(exam
     originals = load("digits", Request()).train.images
     kinds = set()
     for number in range(COUNT):
-        path = written / "photos" / example.path_of(number)
+        path = written / "photos" / example.image_path(number)
         with Image.open(path) as image:
             kinds.add((path.suffix, image.width > image.height, image.getexif().get(0x0112)))
         read = image_files.decode_to_size(path, 28)
@@ -66,7 +66,7 @@ def test_classes_are_told_beside_the_folder(example, written):
     lines = (written / "photos.csv").read_text().splitlines()
     classes = load("digits", Request()).train.labels
     assert lines[0] == "file,class"
-    assert lines[1:] == [f"{example.path_of(n)},{classes[n]}" for n in range(COUNT)]
+    assert lines[1:] == [f"{example.image_path(n)},{classes[n]}" for n in range(COUNT)]
 
 
 def test_what_is_there_is_left_alone(example, written, tmp_path, monkeypatch):

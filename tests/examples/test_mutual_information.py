@@ -36,7 +36,7 @@ def test_pairs_have_the_information_that_they_should(example):
 def test_bimodal_information_is_between_nothing_and_one_bit(example):
     assert example.bimodal_information(0.1) == pytest.approx(np.log(2), abs=1e-4)
     assert example.bimodal_information(5.0) == pytest.approx(0, abs=1e-2)
-    assert example.bimodal_information(example.spread_of(0.3)) == pytest.approx(0.3, abs=1e-6)
+    assert example.bimodal_information(example.bimodal_std(0.3)) == pytest.approx(0.3, abs=1e-6)
 
 
 @pytest.mark.slow
