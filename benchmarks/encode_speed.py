@@ -25,7 +25,7 @@ import tensorflow as tf
 from interleaved import in_turns, load, medians, seconds_of
 
 from dim_tf.data import image_ops
-from dim_tf.export import lite, saved_model
+from dim_tf.export import saved_model, tflite
 from keras_models import encoders
 
 BASE = "SavedModel"
@@ -68,7 +68,7 @@ def ways(path: Path, threads: int) -> dict[str, Callable[[np.ndarray], np.ndarra
         if not file.exists():
             print(f"not timed: the export has no {file.name}", flush=True)
             continue
-        run = lite.runner(file, threads)
+        run = tflite.runner(file, threads)
         made[f"TFLite {precision}"] = lambda pixels, run=run: run(pixels)["global"]
     return made
 
@@ -104,7 +104,7 @@ def main() -> None:
     compared = rng.random((COMPARED_IMAGES, size, size, 3), np.float32)
     features = {name: call(compared) for name, call in calls.items()}
     rows = {
-        name: {"cosine": float(lite.cosines(found, features["Keras predict"]).mean())}
+        name: {"cosine": float(tflite.cosines(found, features["Keras predict"]).mean())}
         for name, found in features.items()
     }
     for n in arguments.batches:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dim_tf.export import lite, verify
+from dim_tf.export import tflite, verify
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "exported" / "dim_cifar10" / "1"
@@ -55,7 +55,7 @@ def test_the_cards_python_runs(monkeypatch):
     assert loaded.shape == (4, 64)
     np.testing.assert_allclose(scope["named"]["global"], loaded, rtol=1e-4, atol=1e-5)
     # Noise is none of the images that int8's ranges come from.
-    quantized = lite.runner(FOLDER / "encoder_int8.tflite")(images)["global"]
+    quantized = tflite.runner(FOLDER / "encoder_int8.tflite")(images)["global"]
     cosine = tf.reduce_sum(tf.math.l2_normalize(loaded, 1) * tf.math.l2_normalize(quantized, 1), 1)
     assert tf.reduce_min(cosine) > 0.9
 

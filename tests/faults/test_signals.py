@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from dim_tf import data
-from dim_tf.export import embed
+from dim_tf.collection import embeddings
 
 pytestmark = pytest.mark.long
 
@@ -134,5 +134,5 @@ def test_embedding(trained, tmp_path):
         assert fault_runs.leftovers(folder) == []
         found.append({"files": len(list((folder / "out").glob("*.parquet")))})
     fault_runs.complete(folder, *arguments)
-    assert embed.read(folder / "out")[0] == sorted(os.listdir(folder / "images"))
+    assert embeddings.read(folder / "out")[0] == sorted(os.listdir(folder / "images"))
     fault_runs.note("signals in embedding", signals=found, status=143, embeddings="each id once")

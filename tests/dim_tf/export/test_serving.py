@@ -26,7 +26,7 @@ def test_warm_up_requests_are_answered(small_model, tmp_path):
     ]
     assert 0 < len(logs) <= 1000
     seen = set()
-    wanted = saved_model.expected(encoder, images())
+    wanted = saved_model.keras_features(encoder, images())
     for log in logs:
         request = log.predict_log.request
         assert request.model_spec.name == "small"

@@ -22,7 +22,7 @@ from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 from apache_beam.testing import util
 from apache_beam.testing.test_pipeline import TestPipeline
 
-from dim_tf.export import beam as export_beam
+from dim_tf.collection import beam as collection_beam
 
 COUNT = 30
 # Without it Beam first looks on the network for a runner that is written in Go.
@@ -37,7 +37,7 @@ def close(found, wanted):
 def exported(tmp_path_factory):
     """An exported encoder's path."""
     path = tmp_path_factory.mktemp("exported") / "1"
-    saved_model.save(small_export.small_encoder(), path, saved_model.Extent({}))
+    saved_model.save(small_export.small_encoder(), path, saved_model.SavedModelOptions({}))
     return str(path)
 
 
@@ -123,13 +123,13 @@ def check_rows(rows, wanted):
 
 
 def run(exported, output, *flags):
-    return export_beam.main(
+    return collection_beam.main(
         [f"--saved_model={exported}", f"--output={output}/out", RUNNER, "--batch_size=4", *flags]
     )
 
 
 def test_the_handler_is_light_and_answers_as_the_saved_model(exported, encoded, wanted):
-    handler = pickle.loads(pickle.dumps(export_beam.EncoderHandler(exported, 2, 8)))
+    handler = pickle.loads(pickle.dumps(collection_beam.EncoderHandler(exported, 2, 8)))
     assert handler.batch_elements_kwargs() == {"min_batch_size": 2, "max_batch_size": 8}
     assert handler.get_num_bytes([b"12", b"345"]) == 5
     assert handler.get_metrics_namespace() == "dim_tf"
@@ -143,7 +143,7 @@ def test_the_handler_is_light_and_answers_as_the_saved_model(exported, encoded, 
 
 @pytest.mark.parametrize("keyed", [False, True])
 def test_the_handler_in_run_inference(exported, encoded, keyed):
-    handler, examples = export_beam.EncoderHandler(exported), [*encoded.values()]
+    handler, examples = collection_beam.EncoderHandler(exported), [*encoded.values()]
     if keyed:
         handler, examples = KeyedModelHandler(handler), [*encoded.items()]
     with TestPipeline(argv=[RUNNER]) as pipeline:
@@ -158,7 +158,7 @@ def test_embed_as_a_transform(exported, encoded, wanted):
         assert all(type(x) is float for _, embedding in rows for x in embedding)
 
     with TestPipeline(argv=[RUNNER]) as pipeline:
-        found = pipeline | beam.Create(encoded.items()) | export_beam.Embed(exported, 7)
+        found = pipeline | beam.Create(encoded.items()) | collection_beam.Embed(exported, 7)
         util.assert_that(found.embedded, check)
         util.assert_that(found.invalid, util.equal_to(["a/cut.png", "empty.png"]), label="invalid")
 
@@ -214,13 +214,13 @@ def test_the_file_of_invalid_ids_replaces_an_older_one(exported, image_files, tm
     ],
 )
 def test_fixed_folder(pattern, folder):
-    assert export_beam.fixed_folder(pattern) == folder
+    assert collection_beam.fixed_folder(pattern) == folder
 
 
 def test_an_integer_feature_as_id(record_files):
-    reader = export_beam._ReadRecords("", "picture", "number")
+    reader = collection_beam._ReadRecords("", "picture", "number")
     with (record_files[0] / "0.tfrecord").open("rb") as stream:
-        ids = [reader.example(r, "place")[0] for r in export_beam.records(stream, "0")]
+        ids = [reader.example(r, "place")[0] for r in collection_beam.records(stream, "0")]
     assert ids == [str(i + 1) for i in range(16)]
 
 
@@ -276,7 +276,7 @@ def test_an_unknown_runner(exported, image_files, tmp_path, capsys):
 
 
 def test_an_id_that_is_no_text():
-    reader = export_beam._ReadRecords("", "picture", "name")
+    reader = collection_beam._ReadRecords("", "picture", "name")
     features = {"picture": bytes_feature(b"image"), "name": bytes_feature(b"\xff")}
     record = tf.train.Example(features={"feature": features}).SerializeToString()
     with pytest.raises(InputError, match=r"0:0: the feature 'name' is no text in UTF-8"):
@@ -296,7 +296,7 @@ def test_a_saved_model_without_the_signature(tmp_path):
     module.f = tf.function(lambda x: x, input_signature=[tf.TensorSpec([None])])
     tf.saved_model.save(module, str(tmp_path), signatures={"other": module.f})
     with pytest.raises(InputError, match="has the signatures other and not serving_bytes_valid"):
-        export_beam.EncoderHandler(str(tmp_path)).load_model()
+        collection_beam.EncoderHandler(str(tmp_path)).load_model()
 
 
 def test_without_beam_one_line_says_what_to_install(tmp_path):
@@ -304,7 +304,7 @@ def test_without_beam_one_line_says_what_to_install(tmp_path):
         "raise ModuleNotFoundError('no', name='apache_beam')\n", encoding="utf-8"
     )
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import runpy; "
-    code += "runpy.run_module('dim_tf.export.beam', run_name='__main__')"
+    code += "runpy.run_module('dim_tf.collection.beam', run_name='__main__')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 2
     last = done.stderr.splitlines()[-1]
