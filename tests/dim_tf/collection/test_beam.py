@@ -23,6 +23,7 @@ from apache_beam.testing import util
 from apache_beam.testing.test_pipeline import TestPipeline
 
 from dim_tf.collection import beam as collection_beam
+from dim_tf.collection import beam_io
 
 COUNT = 30
 # Without it Beam first looks on the network for a runner that is written in Go.
@@ -214,13 +215,13 @@ def test_the_file_of_invalid_ids_replaces_an_older_one(exported, image_files, tm
     ],
 )
 def test_fixed_folder(pattern, folder):
-    assert collection_beam.fixed_folder(pattern) == folder
+    assert beam_io.fixed_folder(pattern) == folder
 
 
 def test_an_integer_feature_as_id(record_files):
-    reader = collection_beam._ReadRecords("", "picture", "number")
+    reader = beam_io.ExampleReader("", "picture", "number")
     with (record_files[0] / "0.tfrecord").open("rb") as stream:
-        ids = [reader.example(r, "place")[0] for r in collection_beam.records(stream, "0")]
+        ids = [reader.parse(r, "0:0")[0] for r in beam_io.read_records(stream, "0")]
     assert ids == [str(i + 1) for i in range(16)]
 
 
@@ -276,11 +277,11 @@ def test_an_unknown_runner(exported, image_files, tmp_path, capsys):
 
 
 def test_an_id_that_is_no_text():
-    reader = collection_beam._ReadRecords("", "picture", "name")
+    reader = beam_io.ExampleReader("", "picture", "name")
     features = {"picture": bytes_feature(b"image"), "name": bytes_feature(b"\xff")}
     record = tf.train.Example(features={"feature": features}).SerializeToString()
     with pytest.raises(InputError, match=r"0:0: the feature 'name' is no text in UTF-8"):
-        reader.example(record, "0:0")
+        reader.parse(record, "0:0")
 
 
 def test_a_damaged_copy_embeds_nothing(exported, image_files, tmp_path, capsys):
