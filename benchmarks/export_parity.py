@@ -213,7 +213,7 @@ WAYS = {
 
 def print_ways(path: Path, pixels: np.ndarray, wanted: np.ndarray) -> None:
     """The table of ways to call the export."""
-    print("| way | largest difference, as a share of the largest feature |")
+    print("| way | largest difference, relative to the largest feature |")
     print("|---|---|", flush=True)
     for name, way in WAYS.items():
         with tempfile.TemporaryDirectory() as folder:
