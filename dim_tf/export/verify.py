@@ -119,8 +119,8 @@ def _read_sums(path: Path) -> dict[str, str]:
         lines = read_text(path).splitlines()
     except FileNotFoundError as error:
         raise InputError(
-            f"there is no {path}: the folder is no version of an exported encoder, was exported "
-            "before versions had one, or was copied in part"
+            f"there is no {path}: the folder is no version of an exported encoder, or was copied "
+            "in part"
         ) from error
     except ValueError as error:
         raise InputError(f"{path} is no list of SHA-256 sums: {error}") from error
