@@ -30,8 +30,8 @@ COUNT = 30
 RUNNER = "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 
 
-def close(found, wanted):
-    np.testing.assert_allclose(np.asarray(found), wanted, rtol=1e-4, atol=1e-5)
+def close(actual, wanted):
+    np.testing.assert_allclose(np.asarray(actual), wanted, rtol=1e-4, atol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -71,21 +71,21 @@ def image_files(encoded, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def record_files(encoded, tmp_path_factory):
-    """Two TFRecord files, the second one compressed, and the place of each id in them."""
+    """Two TFRecord files, the second one compressed, and the location of each id in them."""
     folder = tmp_path_factory.mktemp("records")
-    places = {}
+    locations = {}
     for file, compression in (("0.tfrecord", ""), ("1.tfrecord.gz", "GZIP")):
         names = [n for i, n in enumerate(encoded) if i % 2 == int(file[0])]
         with tf.io.TFRecordWriter(str(folder / file), compression) as writer:
             for number, name in enumerate(names):
-                places[name] = f"{file}:{number}"
+                locations[name] = f"{file}:{number}"
                 features = {
                     "picture": bytes_feature(encoded[name]),
                     "name": bytes_feature(name.encode()),
-                    "number": tf.train.Feature(int64_list={"value": [len(places)]}),
+                    "number": tf.train.Feature(int64_list={"value": [len(locations)]}),
                 }
                 writer.write(tf.train.Example(features={"feature": features}).SerializeToString())
-    return folder, places
+    return folder, locations
 
 
 def bytes_feature(value):
@@ -135,9 +135,9 @@ def test_the_handler_is_light_and_answers_as_the_saved_model(exported, encoded, 
     assert handler.get_num_bytes([b"12", b"345"]) == 5
     assert handler.get_metrics_namespace() == "dim_tf"
     model = handler.load_model()
-    found = dict(zip(encoded, handler.run_inference([*encoded.values()], model), strict=True))
-    assert {name for name, x in found.items() if x.valid} == set(wanted)
-    for name, result in found.items():
+    results = dict(zip(encoded, handler.run_inference([*encoded.values()], model), strict=True))
+    assert {name for name, x in results.items() if x.valid} == set(wanted)
+    for name, result in results.items():
         assert result.embedding.dtype == np.float32
         close(result.embedding, wanted.get(name, np.zeros(5)))
 
@@ -148,8 +148,8 @@ def test_the_handler_in_run_inference(exported, encoded, keyed):
     if keyed:
         handler, examples = KeyedModelHandler(handler), [*encoded.items()]
     with TestPipeline(argv=[RUNNER]) as pipeline:
-        found = pipeline | beam.Create(examples) | RunInference(handler)
-        valid = found | beam.Map(lambda x: (x[1] if keyed else x).valid)
+        results = pipeline | beam.Create(examples) | RunInference(handler)
+        valid = results | beam.Map(lambda x: (x[1] if keyed else x).valid)
         util.assert_that(valid, util.equal_to([True] * COUNT + [False] * 2))
 
 
@@ -159,9 +159,11 @@ def test_embed_as_a_transform(exported, encoded, wanted):
         assert all(type(x) is float for _, embedding in rows for x in embedding)
 
     with TestPipeline(argv=[RUNNER]) as pipeline:
-        found = pipeline | beam.Create(encoded.items()) | collection_beam.Embed(exported, 7)
-        util.assert_that(found.embedded, check)
-        util.assert_that(found.invalid, util.equal_to(["a/cut.png", "empty.png"]), label="invalid")
+        outputs = pipeline | beam.Create(encoded.items()) | collection_beam.Embed(exported, 7)
+        util.assert_that(outputs.embedded, check)
+        util.assert_that(
+            outputs.invalid, util.equal_to(["a/cut.png", "empty.png"]), label="invalid"
+        )
 
 
 def test_image_files_to_parquet(exported, image_files, wanted, tmp_path, capsys):
@@ -173,12 +175,12 @@ def test_image_files_to_parquet(exported, image_files, wanted, tmp_path, capsys)
     assert "2 images could not be decoded" in printed
 
 
-def test_tfrecord_to_tfrecord_with_ids_by_place(exported, record_files, wanted, tmp_path):
-    folder, places = record_files
+def test_tfrecord_to_tfrecord_with_ids_by_location(exported, record_files, wanted, tmp_path):
+    folder, locations = record_files
     flags = ["--input_format=tfrecord", "--image_feature=picture", "--output_format=tfrecord"]
     assert run(exported, tmp_path, f"--input={folder}/*", *flags) == 0
-    check_rows(rows_of_tfrecord(tmp_path), {places[name]: x for name, x in wanted.items()})
-    assert invalid_ids(tmp_path) == sorted([places["a/cut.png"], places["empty.png"]])
+    check_rows(rows_of_tfrecord(tmp_path), {locations[name]: x for name, x in wanted.items()})
+    assert invalid_ids(tmp_path) == sorted([locations["a/cut.png"], locations["empty.png"]])
 
 
 def test_tfrecord_to_parquet_with_an_id_feature(exported, record_files, wanted, tmp_path):

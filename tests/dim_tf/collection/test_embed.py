@@ -30,21 +30,21 @@ def exported(small_model):
 
 
 def encoded():
-    found = saved_model.png_images(small_export.images(COUNT))
-    for place in BROKEN:
-        found[place] = found[place][:50]
-    return found
+    files = saved_model.png_images(small_export.images(COUNT))
+    for index in BROKEN:
+        files[index] = files[index][:50]
+    return files
 
 
 @pytest.fixture
 def folder(tmp_path):
-    made = tmp_path / "images"
+    root = tmp_path / "images"
     for number, one in enumerate(encoded()):
-        path = made / f"class {number % 2}" / f"{number:03d}.png"
+        path = root / f"class {number % 2}" / f"{number:03d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(one)
-    (made / "notes.txt").write_text("no image")
-    return made
+    (root / "notes.txt").write_text("no image")
+    return root
 
 
 @pytest.fixture
@@ -64,8 +64,8 @@ def move_a_weight(path):
     reader = tf.train.load_checkpoint(prefix)
     names = sorted(reader.get_variable_to_shape_map())
     values = [tf.constant(reader.get_tensor(name)) for name in names]
-    place = next(n for n, x in enumerate(values) if x.dtype == tf.float32)
-    values[place] = values[place] + 1
+    index = next(n for n, x in enumerate(values) if x.dtype == tf.float32)
+    values[index] = values[index] + 1
     tf.raw_ops.SaveV2(
         prefix=prefix, tensor_names=names, shape_and_slices=[""] * len(names), tensors=values
     )
@@ -84,17 +84,17 @@ def wanted(encoder):
 
 def check(out, ids_by_number, encoder, shard=5):
     """All but the broken images once, with the encoder's features."""
-    found, rows = embeddings.read(out)
+    ids, rows = embeddings.read(out)
     kept = [n for n in ids_by_number if n not in BROKEN]
-    assert found == [ids_by_number[n] for n in kept]
+    assert ids == [ids_by_number[n] for n in kept]
     close(rows, wanted(encoder)[kept])
     refused = [
         line for path in sorted(out.glob("refused-*")) for line in path.read_text().splitlines()
     ]
     assert refused == [ids_by_number[n] for n in ids_by_number if n in BROKEN]
-    told = json.loads((out / "embeddings.json").read_text())
-    assert told["complete"]
-    assert (told["images"], told["refused"]) == (COUNT, len(BROKEN))
+    manifest = json.loads((out / "embeddings.json").read_text())
+    assert manifest["complete"]
+    assert (manifest["images"], manifest["refused"]) == (COUNT, len(BROKEN))
     assert len(list(out.glob("embeddings-0*"))) == -(-COUNT // shard)
 
 
@@ -123,8 +123,8 @@ def test_files_of_other_formats_and_with_wrong_names(exported, tmp_path):
     (folder / "5.gif").write_bytes(b"")
     images = image_collection.open_collection(str(folder))
     embed.embed(path, images, tmp_path / "out", "parquet", 5)
-    found, rows = embeddings.read(tmp_path / "out")
-    assert found == ["0.webp", "1.bmp", "2.tif", "3.jpg"]
+    ids, rows = embeddings.read(tmp_path / "out")
+    assert ids == ["0.webp", "1.bmp", "2.tif", "3.jpg"]
     close(rows, wanted(encoder)[[0, 0, 0, 0]])
     refused = sorted((tmp_path / "out").glob("refused-*"))
     assert "".join(file.read_text() for file in refused).split() == ["4.webp", "5.gif"]
@@ -248,8 +248,8 @@ def test_all_refused(exported, tmp_path):
     for number in range(3):
         (tmp_path / "images" / f"{number}.jpg").write_bytes(b"no")
     images = image_collection.open_collection(str(tmp_path / "images"))
-    told = embed.embed(path, images, tmp_path / "out", "parquet", 2)
-    assert (told["images"], told["refused"]) == (3, 3)
+    summary = embed.embed(path, images, tmp_path / "out", "parquet", 2)
+    assert (summary["images"], summary["refused"]) == (3, 3)
     with pytest.raises(InputError, match="every image was refused"):
         embeddings.read(tmp_path / "out")
     assert np.size(list((tmp_path / "out").glob("*.parquet"))) == 2

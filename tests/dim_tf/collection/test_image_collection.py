@@ -29,9 +29,11 @@ def test_the_files_are_those_that_training_takes(tmp_path):
     Image.new("RGB", (9, 9)).save(tmp_path / "elsewhere/linked.png")
     (folder / "link").symlink_to(tmp_path / "elsewhere")
     (folder / "nowhere.png").symlink_to(tmp_path / "nothing")
-    found = manifest.scan(folder, tmp_path / "cache")
+    scanned = manifest.scan(folder, tmp_path / "cache")
     training = [
-        name for name, fault in zip(found.names, found.faults, strict=True) if fault != Fault.OTHER
+        name
+        for name, fault in zip(scanned.names, scanned.faults, strict=True)
+        if fault != Fault.OTHER
     ]
     ids, encoded = next(image_collection.open_collection(str(folder)).batches_from(0, 99))
     assert ids == training
@@ -65,8 +67,8 @@ def test_splits_of_tfds():
         (49_998, ["train:49998", "train:49999", "test:0"]),
         (59_999, ["test:9999"]),
     ):
-        found, encoded = next(images.batches_from(first, 3))
-        assert found == ids
+        actual_ids, encoded = next(images.batches_from(first, 3))
+        assert actual_ids == ids
         assert all(one[:2] == b"\xff\xd8" for one in encoded.numpy())
     assert next(images.batches_from(60_000, 3), None) is None
     with pytest.raises(InputError, match="no split 'none'; it has"):
@@ -112,11 +114,11 @@ def test_an_empty_folder(tmp_path):
 
 def test_names_that_are_no_text_are_ids_too(tmp_path):
     """A file system's names are bytes; ids are text, and a line each."""
-    made = tmp_path / "images"
-    made.mkdir()
+    folder = tmp_path / "images"
+    folder.mkdir()
     for name in (b"\xff.png", b"a\nb.png"):
-        Path(os.fsdecode(os.fsencode(made) + b"/" + name)).write_bytes(PNG)
-    collection = image_collection.open_collection(str(made))
+        Path(os.fsdecode(os.fsencode(folder) + b"/" + name)).write_bytes(PNG)
+    collection = image_collection.open_collection(str(folder))
     [(ids, images)] = list(collection.batches_from(0, 9))
     assert sorted(ids) == ["\\xff.png", "a\nb.png"]
     assert images.numpy().tolist() == [PNG] * 2

@@ -80,13 +80,13 @@ def test_beam_embeds_by_it(exported):
 def test_tflite_float32_and_int8_give_its_features(exported):
     path, encoder = exported
     wanted = saved_model.keras_features(encoder, PIXELS)
-    found = {
+    cosines = {
         variant.name: tflite.cosines(tflite.encode(path / variant.file, PIXELS), wanted)
         for variant in tflite.VARIANTS
         if variant.name in ("float32", "int8")
     }
-    assert found["float32"].min() > 0.99999
-    assert found["int8"].mean() > 1 - tflite.MAX_COSINE_LOSS["int8"]
+    assert cosines["float32"].min() > 0.99999
+    assert cosines["int8"].mean() > 1 - tflite.MAX_COSINE_LOSS["int8"]
 
 
 @pytest.mark.parametrize("scaling", ["0..255", "caffe", (127, 128)])

@@ -67,7 +67,7 @@ def published(few_variants, tmp_path_factory):
 
 
 def test_everything_a_team_needs_is_there(published):
-    found = {str(p.relative_to(published)) for p in published.rglob("*") if p.is_file()}
+    files = {str(p.relative_to(published)) for p in published.rglob("*") if p.is_file()}
     wanted = {
         "README.md",
         "SHA256SUMS",
@@ -79,7 +79,7 @@ def test_everything_a_team_needs_is_there(published):
         tflite.ENDPOINTS.file,
         *(variant.file for variant in tflite.VARIANTS),
     }
-    assert wanted <= found
+    assert wanted <= files
     assert published.stat().st_mode & 0o777 == 0o755  # a server may be another user
     serving = {p.name for p in (published.parent.parent / "serving").iterdir()}
     assert serving == {"models.config", "batching.config", "monitoring.config", "compose.yaml"}
@@ -93,10 +93,10 @@ def test_a_version_is_as_its_sums_say_until_a_file_changes(published, tmp_path):
 
 
 def test_metadata_name_the_versions_that_exported(published):
-    told = json.loads((published / "assets/metadata.json").read_text())["versions"]
-    assert told["tensorflow"] == tf.__version__
-    assert told["keras"] == keras.__version__
-    assert told["dim_tf"] == dim_tf.__version__
+    versions = json.loads((published / "assets/metadata.json").read_text())["versions"]
+    assert versions["tensorflow"] == tf.__version__
+    assert versions["keras"] == keras.__version__
+    assert versions["dim_tf"] == dim_tf.__version__
 
 
 def test_the_card_tells_what_is_in_the_folder(published):
@@ -132,9 +132,9 @@ def test_the_cards_keras_layer_works_under_a_head_that_learns(published, monkeyp
     code = (published / "README.md").read_text().split("import keras\n")[1].split("# TFLite")[0]
     scope = {"keras": keras}
     exec(code.replace("VERSION", "1"), scope)
-    taken = keras.Input([8, 8, 3])
+    inputs = keras.Input([8, 8, 3])
     head = keras.layers.Dense(2)
-    model = keras.Model(taken, head(scope["layer"](taken)["global"]))
+    model = keras.Model(inputs, head(scope["layer"](inputs)["global"]))
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     before = head.kernel.numpy()
     model.fit(images(), np.array([0, 1] * 3), verbose=0)
@@ -142,13 +142,13 @@ def test_the_cards_keras_layer_works_under_a_head_that_learns(published, monkeyp
 
 
 def test_metadata_hold_the_settings_and_the_quantization(published):
-    told = json.loads((published / "assets/metadata.json").read_text())
-    assert told["experiment"] == {"seed": 5}
-    assert told["pixel_range"] == [0, 4095]
-    assert told["parameters"] == small_encoder().count_params()
+    metadata = json.loads((published / "assets/metadata.json").read_text())
+    assert metadata["experiment"] == {"seed": 5}
+    assert metadata["pixel_range"] == [0, 4095]
+    assert metadata["parameters"] == small_encoder().count_params()
     loaded = tf.saved_model.load(str(published))
     stored = loaded.signatures["quantized"](images=tf.constant(images()))["global_bytes"].numpy()
-    scale, offset = (np.array(told["quantization"][name]) for name in ("scale", "offset"))
+    scale, offset = (np.array(metadata["quantization"][name]) for name in ("scale", "offset"))
     wanted = loaded(images()).numpy()
     assert (np.abs(offset + scale * stored - wanted) <= 0.51 * scale).all()
 
@@ -180,13 +180,13 @@ def test_versions_count_up(tmp_path, monkeypatch):
 def test_two_at_a_time_get_two_versions(tmp_path):
     folders = []
     for number in range(8):
-        hidden = tmp_path / f".unpublished-{number}"
-        hidden.mkdir()
-        (hidden / "saved_model.pb").write_text(str(number))
-        folders.append(hidden)
+        staging = tmp_path / f".unpublished-{number}"
+        staging.mkdir()
+        (staging / "saved_model.pb").write_text(str(number))
+        folders.append(staging)
     threads = [
-        threading.Thread(target=publish._rename_to_next, args=(hidden, tmp_path))
-        for hidden in folders
+        threading.Thread(target=publish._rename_to_next, args=(staging, tmp_path))
+        for staging in folders
     ]
     for thread in threads:
         thread.start()
@@ -249,7 +249,7 @@ def test_int8_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(tflite, "VARIANTS", ALL_VARIANTS)
     options = publish.ExportOptions(tflite=("int8",))
     path, _ = publish.publish(small_encoder(), tmp_path / "small", images(), options=options)
-    assert [found.name for found in path.glob("*.tflite")] == ["encoder_int8.tflite"]
+    assert [file.name for file in path.glob("*.tflite")] == ["encoder_int8.tflite"]
     text = (path / "README.md").read_text()
     assert "float32_batch1" not in text
     assert f"come from {len(images())} images" in text
@@ -314,9 +314,9 @@ def test_an_encoder_serves_images_of_its_own_size(tmp_path):
 def publish_again(model, folder, count):
     """Publishes a finished SavedModel `count` times, as fast as it can be copied."""
     for number in range(count):
-        hidden = folder / f".unpublished-{number}"
-        shutil.copytree(model, hidden)
-        publish._rename_to_next(hidden, folder)
+        staging = folder / f".unpublished-{number}"
+        shutil.copytree(model, staging)
+        publish._rename_to_next(staging, folder)
         publish.remove_old_versions(folder, 3)
         time.sleep(0.05)
 

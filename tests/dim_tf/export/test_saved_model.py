@@ -65,9 +65,11 @@ def test_encoded_images_of_any_size(exported, signature):
         for encode in (tf.io.encode_png, tf.io.encode_jpeg)
         for size in ((30, 20), (8, 8), (5, 40))
     ]
-    called = loaded.signatures[signature]
-    found = called(image_bytes=tf.constant(encoded))["global"]
-    close(found, saved_model.keras_features(encoder, np.full((6, SIZE, SIZE, 3), 0.2, np.float32)))
+    signature_function = loaded.signatures[signature]
+    features = signature_function(image_bytes=tf.constant(encoded))["global"]
+    close(
+        features, saved_model.keras_features(encoder, np.full((6, SIZE, SIZE, 3), 0.2, np.float32))
+    )
 
 
 def test_one_bad_image_among_good_ones(exported):
@@ -75,9 +77,9 @@ def test_one_bad_image_among_good_ones(exported):
     encoded = saved_model.png_images(images())
     encoded[2] = encoded[2][:40]
     signatures = loaded.signatures
-    found = signatures["serving_bytes_valid"](image_bytes=tf.constant(encoded))
-    assert found["valid"].numpy().tolist() == [True, True, False, True, True, True]
-    close(found["global"], np.where(np.arange(6)[:, np.newaxis] == 2, 0, wanted))
+    outputs = signatures["serving_bytes_valid"](image_bytes=tf.constant(encoded))
+    assert outputs["valid"].numpy().tolist() == [True, True, False, True, True, True]
+    close(outputs["global"], np.where(np.arange(6)[:, np.newaxis] == 2, 0, wanted))
     with pytest.raises(tf.errors.InvalidArgumentError):
         signatures["serving_bytes"](image_bytes=tf.constant(encoded))
 
@@ -160,12 +162,14 @@ def extended(tmp_path_factory):
 
 def test_quantized_features_are_within_half_a_step(extended):
     loaded, wanted = extended.loaded, extended.wanted
-    found = loaded.signatures["quantized"](images=tf.constant(images(20)))["global_bytes"].numpy()
-    assert found.dtype == np.uint8
-    assert (found.min(axis=0) == 0).all()
-    assert (found.max(axis=0) == 255).all()
+    quantized = loaded.signatures["quantized"](images=tf.constant(images(20)))[
+        "global_bytes"
+    ].numpy()
+    assert quantized.dtype == np.uint8
+    assert (quantized.min(axis=0) == 0).all()
+    assert (quantized.max(axis=0) == 255).all()
     step = (wanted.max(axis=0) - wanted.min(axis=0)) / 255
-    assert (np.abs(wanted.min(axis=0) + step * found - wanted) <= 0.51 * step).all()
+    assert (np.abs(wanted.min(axis=0) + step * quantized - wanted) <= 0.51 * step).all()
 
 
 def test_a_feature_that_never_changes_has_a_step():
@@ -174,15 +178,15 @@ def test_a_feature_that_never_changes_has_a_step():
     np.testing.assert_array_equal(quantization.offset, [2, 1])
 
 
-def test_neighbours_of_a_reference_set(extended):
-    loaded, reference = extended.loaded, extended.wanted
-    found = loaded.signatures["neighbours"](images=tf.constant(images(20)))
-    assert [row[0].decode() for row in found["id"].numpy()] == list(IDS)  # each its own
-    unit = reference / np.linalg.norm(reference, axis=1, keepdims=True)
+def test_neighbours_of_an_index(extended):
+    loaded, features = extended.loaded, extended.wanted
+    outputs = loaded.signatures["neighbours"](images=tf.constant(images(20)))
+    assert [row[0].decode() for row in outputs["id"].numpy()] == list(IDS)  # each its own
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     order = np.argsort(-unit @ unit.T, axis=1)[:, :3]
-    assert found["id"].numpy().tolist() == [[IDS[n].encode() for n in row] for row in order]
-    close(found["similarity"], np.take_along_axis(unit @ unit.T, order, axis=1))
-    # Fine-tuning leaves the set alone.
+    assert outputs["id"].numpy().tolist() == [[IDS[n].encode() for n in row] for row in order]
+    close(outputs["similarity"], np.take_along_axis(unit @ unit.T, order, axis=1))
+    # Fine-tuning leaves the index alone.
     assert len(loaded.variables) == len(extended.encoder.variables)
 
 

@@ -38,12 +38,12 @@ def written(small_model, tmp_path_factory):
 def test_features(written, variant):
     folder, pixels, endpoints = written
     wanted = endpoints["global"]
-    found = tflite.encode(folder / variant.file, pixels)
+    features = tflite.encode(folder / variant.file, pixels)
     if variant.precision == "float32":
-        close(found, wanted)
+        close(features, wanted)
     else:
         near = {"float16": 0.002, "dynamic": 0.02, "int8": 0.03}[variant.precision]
-        assert np.abs(found - wanted).max() <= near * np.abs(wanted).max()
+        assert np.abs(features - wanted).max() <= near * np.abs(wanted).max()
     assert tflite.check(folder / variant.file, variant, pixels, endpoints) > 0.999
 
 
@@ -52,8 +52,8 @@ def test_any_batch(written, file):
     folder, pixels, endpoints = written
     wanted = endpoints["global"]
     for count in (6, 1, 4):
-        found = tflite.encode(folder / file, pixels[:count])
-        np.testing.assert_allclose(found, wanted[:count], atol=0.03 * np.abs(wanted).max())
+        features = tflite.encode(folder / file, pixels[:count])
+        np.testing.assert_allclose(features, wanted[:count], atol=0.03 * np.abs(wanted).max())
 
 
 def test_int8_takes_and_gives_int8(written):
@@ -95,12 +95,12 @@ def test_an_operation_that_tflite_lacks_is_named_in_one_line(variant, tmp_path, 
     )
     tf.saved_model.save(model, tmp_path, signatures={variant.signature: model.call})
     capfd.readouterr()
-    with pytest.raises(RunError, match=r"has no operation Erfinv\(tensor<.*published") as told:
+    with pytest.raises(RunError, match=r"has no operation Erfinv\(tensor<.*published") as error:
         tflite.write(tmp_path, [variant], images(), "small", "")
-    assert str(told.value).startswith(f"{variant.file}: the encoder cannot be converted")
-    assert ("leave float32 out of --tflite" in str(told.value)) == (variant.name == "float32")
-    assert ("leave --tflite_endpoints out" in str(told.value)) == (variant == tflite.ENDPOINTS)
-    assert "\n" not in str(told.value)
+    assert str(error.value).startswith(f"{variant.file}: the encoder cannot be converted")
+    assert ("leave float32 out of --tflite" in str(error.value)) == (variant.name == "float32")
+    assert ("leave --tflite_endpoints out" in str(error.value)) == (variant == tflite.ENDPOINTS)
+    assert "\n" not in str(error.value)
     assert capfd.readouterr().err == ""
 
 
@@ -147,10 +147,10 @@ def test_int8_is_written_without_a_remark(small_model, tmp_path, capfd):
 
 def test_endpoints(written):
     folder, pixels, wanted = written
-    found = tflite.runner(folder / tflite.ENDPOINTS.file)(pixels)
-    assert set(found) == set(wanted) == {"local", "conv", "fc", "global"}
+    outputs = tflite.runner(folder / tflite.ENDPOINTS.file)(pixels)
+    assert set(outputs) == set(wanted) == {"local", "conv", "fc", "global"}
     for name, x in wanted.items():
-        close(found[name], x)
+        close(outputs[name], x)
 
 
 @pytest.mark.parametrize("variant", tflite.VARIANTS, ids=lambda v: v.file)
@@ -224,17 +224,17 @@ def test_metadata_say_how_an_image_becomes_the_input(written, variant):
     assert root.text(0) == "small"
     assert root.text(5) == "Apache-2.0"
     assert root.text(7) == "1.0.0"
-    taken = root.only(3).only(2)
-    content = taken.inner(3)
+    model_input = root.only(3).only(2)
+    content = model_input.inner(3)
     assert content.number(0, number_types.Uint8Flags) == 2  # ImageProperties
     properties = content.inner(1)
     assert properties.number(0, number_types.Int8Flags) == 1  # RGB
     size = properties.inner(1)
     assert [size.number(n, number_types.Uint32Flags) for n in (0, 1)] == [8, 8]
-    unit = taken.only(4)
+    unit = model_input.only(4)
     assert unit.number(0, number_types.Uint8Flags) == 1  # NormalizationOptions
     assert (unit.inner(1).floats(0), unit.inner(1).floats(1)) == ([0.0], [255.0])
-    assert (taken.inner(5).floats(0), taken.inner(5).floats(1)) == ([1.0], [0.0])
+    assert (model_input.inner(5).floats(0), model_input.inner(5).floats(1)) == ([1.0], [0.0])
     assert root.only(3).only(3).text(0) == "embedding"
 
 
@@ -250,7 +250,7 @@ def test_mediapipe_embeds_an_image(written, variant):
     with vision.ImageEmbedder.create_from_options(options) as embedder:
         for one, features in zip((pixels[:3] * 255).round().astype(np.uint8), wanted, strict=False):
             image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=one)
-            found = np.array(embedder.embed(image).embeddings[0].embedding)
+            embedding = np.array(embedder.embed(image).embeddings[0].embedding)
             if variant.precision == "float32":
-                close(found, features)
-            assert tflite.cosines(found[np.newaxis], features[np.newaxis])[0] > 0.99
+                close(embedding, features)
+            assert tflite.cosines(embedding[np.newaxis], features[np.newaxis])[0] > 0.99
