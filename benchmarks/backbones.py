@@ -218,8 +218,8 @@ def parity(command: Command, exported: Path) -> dict[str, Any]:
     from dim_tf import data
     from dim_tf.data import image_ops
     from dim_tf.experiment import Experiment
-    from dim_tf.export import lite, saved_model
-    from dim_tf.export.version_folders import published
+    from dim_tf.export import saved_model, tflite
+    from dim_tf.export.version_folders import published_versions
     from dim_tf.files import read_text
     from dim_tf.training.model import load_trained
 
@@ -227,16 +227,16 @@ def parity(command: Command, exported: Path) -> dict[str, Any]:
     splits = data.load(experiment.dataset, experiment.data_request)
     encoder = load_trained(experiment, splits)[0].encoder
     pixels = image_ops.to_unit(tf.constant(splits.test.images[:32])).numpy()
-    expected = saved_model.expected(encoder, pixels)
-    version = exported / str(max(published(exported)))
+    expected = saved_model.keras_features(encoder, pixels)
+    version = exported / str(max(published_versions(exported)))
     exported_features = tf.saved_model.load(str(version))(tf.constant(pixels)).numpy()
     cosines = {}
     for precision in ("float32", "int8"):
         file = version / f"encoder_{precision}.tflite"
         if not file.exists():
             continue
-        features = lite.run(file, pixels)
-        cosines[precision] = float(lite.cosines(features, expected).mean())
+        features = tflite.run(file, pixels)
+        cosines[precision] = float(tflite.cosines(features, expected).mean())
     local = encoder.endpoint_shapes()["local"][1:]
     return {
         "parameters": int(encoder.count_params()),

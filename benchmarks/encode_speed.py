@@ -24,7 +24,7 @@ import tensorflow as tf
 from interleaved import in_turns, load, medians, seconds_of
 
 from dim_tf.data import image_ops
-from dim_tf.export import lite, saved_model
+from dim_tf.export import saved_model, tflite
 from keras_models import encoders
 
 BASE = "SavedModel"
@@ -67,7 +67,7 @@ def callers(path: Path, threads: int) -> dict[str, Callable[[np.ndarray], np.nda
         if not file.exists():
             print(f"not timed: the export has no {file.name}", flush=True)
             continue
-        run = lite.runner(file, threads)
+        run = tflite.runner(file, threads)
         functions[f"TFLite {precision}"] = lambda pixels, run=run: run(pixels)["global"]
     return functions
 
@@ -103,7 +103,7 @@ def main() -> None:
     compared = rng.random((COMPARED_IMAGES, size, size, 3), np.float32)
     features = {name: call(compared) for name, call in calls.items()}
     rows = {
-        name: {"cosine": float(lite.cosines(x, features["Keras predict"]).mean())}
+        name: {"cosine": float(tflite.cosines(x, features["Keras predict"]).mean())}
         for name, x in features.items()
     }
     for n in arguments.batches:

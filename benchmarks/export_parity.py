@@ -31,7 +31,7 @@ from dim_tf import data
 from dim_tf.data import image_ops
 from dim_tf.data.splits import Split
 from dim_tf.experiment import Experiment
-from dim_tf.export import EncoderLayer, lite, saved_model
+from dim_tf.export import EncoderLayer, saved_model, tflite
 from dim_tf.training.model import load_trained
 
 IMAGES = 256  # for the comparison of features
@@ -146,7 +146,7 @@ class Ways:
             (images / f"{number:05d}.png").write_bytes(one)
         out = self.folder / "embedded"
         self._process(
-            *("-m", "dim_tf.export.beam", f"--saved_model={self.path}", f"--output={out}"),
+            *("-m", "dim_tf.collection.beam", f"--saved_model={self.path}", f"--output={out}"),
             *(f"--input={images}/*.png", "--runner=DirectRunner"),
         )
         rows = {}
@@ -239,20 +239,21 @@ def probe(features: np.ndarray, labels: np.ndarray) -> Callable:
 def print_lite(path: Path, encoder, train: Split, test: Split) -> None:
     """Prints the table of TFLite files: cosines and accuracies of linear probes."""
     expected = [
-        in_batches(lambda x: saved_model.expected(encoder, x), s.images) for s in (train, test)
+        in_batches(lambda x: saved_model.keras_features(encoder, x), s.images)
+        for s in (train, test)
     ]
     unchanged = probe(expected[0], train.labels)
     print("| file | mean cosine | smallest cosine | probe of the Keras model | probe of the file |")
     print("|---|---|---|---|---|")
     accuracy = unchanged(expected[1], test.labels)
     print(f"| Keras model | 1 | 1 | {accuracy:.2f} | {accuracy:.2f} |", flush=True)
-    for variant in lite.VARIANTS:
+    for variant in tflite.VARIANTS:
         if not (path / variant.file).exists():
             print(f"| `{variant.file}` | not of this export | | | |", flush=True)
             continue
-        run = lite.runner(path / variant.file, threads=os.cpu_count() or 1)
+        run = tflite.runner(path / variant.file, threads=os.cpu_count() or 1)
         features = [in_batches(lambda x: run(x)["global"], s.images) for s in (train, test)]  # noqa: B023
-        cosines = lite.cosines(features[1], expected[1])
+        cosines = tflite.cosines(features[1], expected[1])
         own = probe(features[0], train.labels)(features[1], test.labels)
         print(
             f"| `{variant.file}` | {cosines.mean():.5f} | {cosines.min():.4f} "
@@ -300,7 +301,7 @@ def main() -> None:
     experiment = Experiment(**saved.identity, name=saved.name, run_dir=str(arguments.run_dir))
     model, _ = load_trained(experiment, splits)
     pixels = pixels_of(splits.test.images[:IMAGES])
-    print_ways(arguments.saved_model, pixels, saved_model.expected(model.encoder, pixels))
+    print_ways(arguments.saved_model, pixels, saved_model.keras_features(model.encoder, pixels))
     print()
     print_lite(arguments.saved_model, model.encoder, splits.train, splits.test)
     print()

@@ -73,7 +73,7 @@ DEFAULT_MEASURES = ("knn", "linear", "mlp", "clusters", "geometry", "projection"
 # The quick ones, taken of the references too (random weights, start weights, raw pixels).
 REFERENCE_MEASURES = ("knn", "linear", "mlp", "clusters", "geometry")
 MAX_FEATURES = 2**14  # of an endpoint, that measures take: 50,000 images of so many are 3.3 GB
-# Those of dim_tf.export.lite.
+# Those of dim_tf.export.tflite.
 TFLITE = ("float32", "float16", "dynamic", "int8", "float32_batch1", "uint8_batch1")
 # Those of dim_tf.tables.
 TABLES = ("1", "2", "3", "4", "cpc", "alpha", "beta", "gamma", "negatives")

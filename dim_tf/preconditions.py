@@ -5,7 +5,7 @@ from pathlib import Path
 from dim_tf.data import image_folder
 from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
-from dim_tf.export.version_folders import published
+from dim_tf.export.version_folders import published_versions
 from dim_tf.training import workers
 
 _ON_DATA = {"train", "evaluate", "export"}
@@ -119,7 +119,7 @@ def _check_exported(experiment: Experiment) -> None:
             )
         return
     folder = Path(experiment.export_dir) / experiment.name
-    if not any((folder / str(n) / "saved_model.pb").is_file() for n in published(folder)):
+    if not any((folder / str(n) / "saved_model.pb").is_file() for n in published_versions(folder)):
         raise InputError(
             f"{folder} holds no exported encoder; run --mode=export first, or give --saved_model"
         )

@@ -11,11 +11,13 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf import metrics_file
+from dim_tf.collection import embed, embeddings, image_collection
 from dim_tf.console import say
 from dim_tf.data import image_ops
 from dim_tf.data.splits import Splits
 from dim_tf.errors import InputError, MeasureError
 from dim_tf.evaluation import (
+    card_metrics,
     compare,
     evaluation_file,
     generated_samples,
@@ -29,8 +31,9 @@ from dim_tf.evaluation.references import references
 from dim_tf.evaluation.report import results
 from dim_tf.evaluation.report.run_report import write_run_report
 from dim_tf.experiment import Experiment, refused_elsewhere
-from dim_tf.export import embed, image_collection, publish, saved_model
-from dim_tf.export.version_folders import published
+from dim_tf.export import publish, saved_model
+from dim_tf.export.card import ModelCardInfo
+from dim_tf.export.version_folders import published_versions
 from dim_tf.files import read_json, replace_text
 from dim_tf.names import MODELS
 from dim_tf.training import images_seen, start_weights
@@ -165,35 +168,39 @@ def export(experiment: Experiment, splits: Splits) -> None:
     """Publishes the trained encoder as SavedModel and TFLite."""
     model, step = load_trained(experiment, splits)
     pixels = _pixels(splits.test.images[:CHECKED_IMAGES])
-    details = publish.Details(
-        data=splits.note,
-        learned=MODELS[experiment.model],
+    evaluation = _evaluation_of(experiment, step)
+    info = ModelCardInfo(
+        training_data=splits.note,
+        method=MODELS[experiment.model],
         objective=_objective(experiment),
         encoder=encoder_name(experiment, splits.image_shape[0]),
-        began_with=_began_with(experiment, step),
+        initial_weights=_initial_weights(experiment, step),
         steps=step,
         batch_size=experiment.batch_size,
-        licence=experiment.license,
+        license=experiment.license,
         note=experiment.card_note,
         experiment=experiment.identity,
-        evaluation=_evaluation_of(experiment, step),
+        evaluation=evaluation,
+        metrics=card_metrics.render(evaluation),
+    )
+    options = publish.ExportOptions(
         label_names=splits.label_names,
         calibration=_pixels(splits.train.images[:CALIBRATION_IMAGES]),
         max_pixels=experiment.max_pixels,
         pixel_range=splits.pixel_range,
         quantized=experiment.quantized,
-        reference=_reference(experiment, model.encoder, splits),
+        neighbours=_neighbours_index(experiment, model.encoder, splits),
         tflite=experiment.tflite_names,
         tflite_endpoints=experiment.tflite_endpoints,
-        keep=experiment.keep_versions,
+        keep_versions=experiment.keep_versions,
     )
     folder = Path(experiment.export_dir) / experiment.name
-    target, worst = publish.publish(model.encoder, folder, pixels, details)
-    say(f"exported: {target} (largest difference from the Keras model {worst:.1e})")
+    target, difference = publish.publish(model.encoder, folder, pixels, info, options)
+    say(f"exported: {target} (largest difference from the Keras model {difference:.1e})")
 
 
-def _began_with(experiment: Experiment, step: int) -> str:
-    """A line of the card: the weights that training began with; empty where they were random."""
+def _initial_weights(experiment: Experiment, step: int) -> str:
+    """A line of the card: the weights before training; empty where they were random."""
     weights = start_weights.described(experiment)
     return f"{weights}{start_weights.schedule(experiment, step)}" if weights else ""
 
@@ -243,33 +250,32 @@ def _evaluation_of(experiment: Experiment, step: int) -> dict[str, Any]:
     return found if found.get("protocol", {}).get("step") == step else {}
 
 
-def _reference(
+def _neighbours_index(
     experiment: Experiment, encoder: keras.Model, splits: Splits
-) -> saved_model.Reference | None:
-    """The embeddings among which the signature `neighbours` looks; None without one."""
+) -> saved_model.NeighboursIndex | None:
+    """The embeddings that the signature `neighbours` searches; None without the signature."""
     where = experiment.neighbours_index
     if not where:
         return None
     if where == "train":
         images = splits.train.images
         batches = [
-            saved_model.expected(
+            saved_model.keras_features(
                 encoder, _pixels(images[first : first + representation.BATCH_SIZE])
             )
             for first in range(0, len(images), representation.BATCH_SIZE)
         ]
         features = np.concatenate(batches)
-        ids = tuple(f"train:{number}" for number in range(len(images)))
+        ids = [f"train:{number}" for number in range(len(images))]
     else:
-        found, features = embed.read(Path(where))
-        ids = tuple(found)
-        embed.check_encoder(Path(where), encoder.variables)
+        ids, features = embeddings.read(Path(where))
+        embeddings.check_encoder(Path(where), encoder.variables)
         if features.shape[1] != encoder.global_dim:
             raise InputError(
                 f"the embeddings in {where} have {features.shape[1]} numbers, the encoder's "
                 f"{encoder.global_dim}; embed the images by an export of this run"
             )
-    return saved_model.Reference(ids, features, min(experiment.neighbours, len(ids)))
+    return saved_model.NeighboursIndex(tuple(ids), features, min(experiment.neighbours, len(ids)))
 
 
 def compare_runs(experiment: Experiment) -> None:
@@ -290,8 +296,8 @@ def embed_collection(experiment: Experiment) -> None:
         experiment.max_pixels,
     )
     folder = Path(experiment.export_dir) / experiment.name
-    path = Path(experiment.saved_model or folder / str(max(published(folder), default=1)))
+    path = Path(experiment.saved_model or folder / str(max(published_versions(folder), default=1)))
     out = Path(experiment.embed_output or experiment.run_path / "embeddings")
     say(f"embed: {images.description}, by {path}")
-    found = embed.embed(path, images, out, experiment.embed_format, experiment.embed_shard)
-    say(f"embed: {found['images']:,} images, {found['refused']:,} refused: {out}")
+    summary = embed.embed(path, images, out, experiment.embed_format, experiment.embed_shard)
+    say(f"embed: {summary['images']:,} images, {summary['refused']:,} refused: {out}")

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf import data, metrics_file
-from dim_tf.export.version_folders import published
+from dim_tf.export.version_folders import published_versions
 from dim_tf.training import checkpoint_files
 
 ROOT = Path(__file__).parents[1]
@@ -130,7 +130,7 @@ def features(folder: Path) -> list[np.ndarray]:
     images = tf.constant(pixels.astype(np.float32) / 255)
     return [
         tf.saved_model.load(str(exported / str(version)))(images).numpy()
-        for version in published(exported)
+        for version in published_versions(exported)
     ]
 
 

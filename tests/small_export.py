@@ -24,12 +24,12 @@ def images(count=6):
     return (np.random.default_rng(0).integers(0, 256, (count, SIZE, SIZE, 3)) / 255).astype("f4")
 
 
-def save(path, encoder=None, **extent):
-    """Writes an encoder's SavedModel, without the other exported files; returns the encoder."""
+def save(path, encoder=None, **options):
+    """Writes the SavedModel of an encoder, without what is published beside it; its encoder."""
     from dim_tf.export import saved_model
 
     encoder = encoder or small_encoder()
-    saved_model.save(encoder, path, saved_model.Extent({}, **extent))
+    saved_model.save(encoder, path, saved_model.SavedModelOptions({}, **options))
     return encoder
 
 

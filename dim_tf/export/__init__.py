@@ -9,7 +9,7 @@ __all__ = ["EncoderLayer", "encoder_at"]
 
 
 def __getattr__(name: str) -> Any:
-    """The Keras layer: imported when it is asked for, as TensorFlow takes seconds."""
+    """Imports the Keras layer when it is used, because TensorFlow takes seconds."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import keras_models  # noqa: F401  refuses other backends before Keras is imported

@@ -1,4 +1,4 @@
-"""The trained Keras model of an encoder, as a .keras file of its own."""
+"""The trained Keras model inside a `BackboneEncoder`, as a .keras file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,14 +16,14 @@ FILE = "backbone.keras"
 
 
 def settings(encoder: BackboneEncoder) -> dict[str, Any]:
-    """What metadata.json tells of an encoder's Keras model, as JSON has it."""
+    """The settings of an encoder's Keras model in metadata.json, as JSON has them."""
     config = encoder.get_config()
     names = ("input_scaling", "local_layer", "conv_layer", "head", "batch_norm")
     return {name: config[name] for name in names}
 
 
 def scaling_flag(scaling: str | Sequence[float | Sequence[float]]) -> str:
-    """--input_scaling of a scaling as the settings have it: a name, or (offset, scale)."""
+    """The value of --input_scaling for a scaling in the settings: a name, or (offset, scale)."""
     if isinstance(scaling, str):
         return scaling
     parts = [list(part) if isinstance(part, Sequence) else [part] for part in scaling]
@@ -35,22 +35,21 @@ def scaling_flag(scaling: str | Sequence[float | Sequence[float]]) -> str:
 def write(encoder: BackboneEncoder, folder: Path) -> None:
     """Writes the encoder's Keras model into a folder, without the head.
 
-    All its layers are trainable in the file, as in a new model: which of them the encoder trained
-    is its own affair.
+    All its layers are trainable in the file, as in a new model, whichever the encoder trained.
 
     Args:
         encoder: built, in float32.
         folder: of the version.
     """
     backbone = encoder.backbone
-    layers = list(backbone._flatten_layers())  # those that hold others come before them
-    before = [layer.trainable for layer in layers]
+    layers = list(backbone._flatten_layers())  # parents before children
+    trainable_before = [layer.trainable for layer in layers]
     try:
-        for layer in layers:  # the model's own setter passes over them if it is trainable
+        for layer in layers:  # a trainable model's own setter would skip them
             layer.trainable = True
         backbone.save(folder / FILE)
     finally:
-        for layer, trainable in zip(layers, before, strict=True):
+        for layer, trainable in zip(layers, trainable_before, strict=True):
             layer.trainable = trainable
 
 
@@ -58,12 +57,12 @@ def check(encoder: BackboneEncoder, folder: Path, pixels: np.ndarray) -> float:
     """Loads the file and compares its maps with the encoder's.
 
     Args:
-        encoder: that it was written from.
+        encoder: that was written.
         folder: of the version.
         pixels: float32 [N, H, W, 3] in [0, 1].
 
     Returns:
-        The largest difference, as a share of the largest feature.
+        The largest difference, relative to the largest feature.
 
     Raises:
         RunError: it cannot be loaded in Keras' safe mode, or differs by more than
@@ -71,18 +70,20 @@ def check(encoder: BackboneEncoder, folder: Path, pixels: np.ndarray) -> float:
     """
     try:
         backbone = keras_file.load(str(folder / FILE))
-    except Exception as error:  # of Keras, all kinds
+    except Exception as error:  # Keras raises any kind
         line = str(error).strip().partition("\n")[0][:300]
         raise RunError(
             f"{FILE} cannot be loaded again ({line}); nothing was published: register the classes "
             "of its layers with keras.saving.register_keras_serializable, and use no Lambda layer"
         ) from error
     config = encoder.get_config() | {"backbone": backbone, "name": None}
-    again = BackboneEncoder(**config)
-    again.build()
+    loaded = BackboneEncoder(**config)
+    loaded.build()
     images = image_ops.encoder_input(tf.constant(pixels), encoder.image_shape[-1])
-    wanted, features = encoder(images, training=False), again(images, training=False)
+    expected, actual = encoder(images, training=False), loaded(images, training=False)
     return max(
-        saved_model.difference(f"{FILE}, {name}", features[name].numpy(), wanted[name].numpy())
+        saved_model.check_difference(
+            f"{FILE}, {name}", actual[name].numpy(), expected[name].numpy()
+        )
         for name in ("local", "conv")
     )

@@ -1,48 +1,47 @@
-"""The model card: README.md of an export, for people who were sent the folder and nothing else."""
+"""The model card: README.md of an export, for people who have only the folder."""
 
 import json
-import re
 import shlex
 import string
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from dim_tf.evaluation.report.formatting import confidence_interval, format_value
+from dim_tf import markdown
 from dim_tf.export import backbone_file
 
 if TYPE_CHECKING:
-    from dim_tf.export.lite import Variant
+    from dim_tf.export.tflite import Variant
 
 _CARD = string.Template("""\
 # $name
 
-An image encoder, learned $learned, with dim_tf.
+An image encoder, learned $method, with dim_tf.
 
-- **Learned from**: $data
+- **Training data**: $training_data
 - **Objective**: $objective
 - **Encoder**: $encoder, $parameters parameters; $steps steps of $batch_size images.
-$began_with- **Licence**: $licence
+$initial_weights- **Licence**: $license
 $note
 ## Input and output
 
-Images, RGB, float32 [N, $size, $size, 3] in [0, 1]. To fit another image: its largest centred
-square, resized with antialiasing (what the signatures that take encoded images do).
+Images, RGB, float32 [N, $size, $size, 3] in [0, 1]. Crop other images to the largest centred square
+and resize it with antialiasing, as the signatures for encoded images do.
 
-| signature | takes | gives |
+| signature | input | output |
 |---|---|---|
 $signatures
 
 Encoded images are JPEG (grayscale, RGB, CMYK; larger ones at a reduced scale) or PNG (any; alpha is
 dropped; of 16 bits a channel, the values $low to $high become 0 to 255) of at most $max_pixels
-pixels, turned as EXIF or XMP says. Others are refused with an error; by `serving_bytes_valid`, with
+pixels, turned as EXIF or XMP says. Other images are an error; with `serving_bytes_valid` they have
 `valid` false.
 
-## What it reached
+## Evaluation
 
-$evaluation
+$metrics
 
-## How to load it
+## Usage
 
 VERSION is the number of the folder that this file is in.
 
@@ -51,7 +50,7 @@ import tensorflow as tf
 
 encoder = tf.saved_model.load($quoted)  # or tensorflow_hub.load
 features = encoder(images)  # [N, $dimension]
-named = encoder.signatures["endpoints"](images=images)  # all endpoints
+endpoints = encoder.signatures["endpoints"](images=images)  # all endpoints
 
 # In Keras 3, also to fine-tune:
 from dim_tf.export import EncoderLayer
@@ -64,10 +63,10 @@ import keras
 layer = keras.layers.TFSMLayer(
     $quoted, call_endpoint="serving_default", trainable=False
 )
-$backbone_code$lite_code```
+$backbone_code$tflite_code```
 
-TensorFlow Serving, from the folder above $name (`serving/compose.yaml`, which each export writes
-there, is for all encoders of the folder):
+TensorFlow Serving, from the folder above $name (to serve all encoders of that folder, use its
+`serving/compose.yaml`):
 
 ```
 docker run --rm -p 8501:8501 -v "$$PWD":/models:ro -e $model_name tensorflow/serving
@@ -75,80 +74,109 @@ echo '{"signature_name": "serving_bytes", "instances": [{"b64": "'$$(base64 -w0 
     curl $address -d @-
 ```
 
-${lite_files}## Whether it is whole
+${tflite_section}## Integrity
 
-As it was exported, to the last byte? In the folder itself without dim_tf, or with it, which also
-sees files that do not belong there:
+To check that the files are as they were exported, in this folder without dim_tf, or from the folder
+above $name with it, which also finds extra files:
 
 ```
 sha256sum --check SHA256SUMS
 python -m dim_tf.export.verify $word
 ```
 
-Other settings and all figures: `assets/metadata.json`.
+All settings and metrics: `assets/metadata.json`.
 """)
 
-_AGAIN = string.Template("""
+_KNN_COMMAND = string.Template("""
 
-The kNN figures again, by this SavedModel, with dim_tf and from the folder above $name (VERSION is
-the number of the folder that this file is in; `--data_dir`: where the data set is):
+To measure kNN again with this SavedModel and dim_tf, from the folder above $name (VERSION is the
+number of the folder that this file is in; add `--data_dir` if the data set is elsewhere):
 
 ```
 $command
 ```""")
 
-_LITE_FILES = string.Template("""\
+_TFLITE_SECTION = string.Template("""\
 ## TFLite files
 
-Compared with the Keras model on $checked images of the test split; time of one image on one thread
-of the machine that exported.
+The cosine is that of the features with the Keras model's, on $checked images of the test split; the
+time is of one image on one thread of the machine that exported.
 
-| file | size, MB | mean cosine | ms an image | images | numbers | MediaPipe | TensorFlow Lite |
+| file | size, MB | mean cosine | ms an image | batch | dtype | MediaPipe | TensorFlow Lite |
 |---|---|---|---|---|---|---|---|
 $files
 
-Images: how many at once. Numbers: of input and output. MediaPipe: whether its ImageEmbedder loads
-the file. TensorFlow Lite: the oldest that does.$ranges
+Dtype: of input and output. MediaPipe: whether its ImageEmbedder loads the file. TensorFlow Lite:
+the oldest version that loads it.$ranges
 
 """)
+_NOT_MEASURED = "Not measured: there is no evaluation of the same training step."
 _RANGES = """
 
-Files of int8 or uint8 numbers compute in int8. Its ranges come from {calibrated} images of the
+Files of dtype int8 or uint8 compute in int8. The ranges come from {calibrated} images of the
 training split; the scales of input and output are in the file."""
-_REFERENCES = {
-    "random_encoder": "random weights",
-    "start_weights": "start weights",
-    "pixels": "raw pixels",
-}
 _BACKBONE_CODE = """
-# The trained Keras model alone; it takes pixels as --input_scaling={scaling} says, not in [0, 1]:
+# The trained Keras model alone; it takes pixels scaled by --input_scaling={scaling}, not in [0, 1]:
 backbone = keras.models.load_model({file})
 """
-_LITE_CODE = """
+_TFLITE_CODE = """
 # TFLite, without TensorFlow:
 from ai_edge_litert.interpreter import Interpreter
 
 run = Interpreter({file}).get_signature_runner()
 features = run(images=images)["global"]
 """
-_LITE_CODE_OF_ONE_IMAGE = """
-# TFLite, image by image, from and to float32 by the file's scales:
-from dim_tf.export import lite
+_TFLITE_CODE_SINGLE_IMAGE = """
+# TFLite, image by image; input and output are float32, converted by the file's scales:
+from dim_tf.export import tflite
 
-features = lite.runner({file})(images)["global"]
+features = tflite.runner({file})(images)["global"]
 """
 
 
 @dataclass(frozen=True)
-class LiteFile:
-    """What is said of a TFLite file.
+class ModelCardInfo:
+    """What a model card and metadata.json say about an encoder.
 
     Attributes:
-        variant: what it is.
+        training_data: one sentence on the training images.
+        method: completes "learned ...": from which kind of data, by which method.
+        objective: one line on the objective.
+        encoder: the preset's name; empty: that of the class.
+        initial_weights: one line on the weights before training; empty: random.
+        steps: of training.
+        batch_size: images in a step.
+        license: of the encoder's weights; empty: not stated.
+        note: one sentence for the card; empty: none.
+        experiment: the settings of training.
+        evaluation: the content of evaluation.json; empty: not measured.
+        metrics: Markdown of the evaluation's metrics, for the card; empty: not measured.
+    """
+
+    training_data: str = ""
+    method: str = "from unlabelled images by Deep InfoMax (Hjelm et al. 2019)"
+    objective: str = ""
+    encoder: str = ""
+    initial_weights: str = ""
+    steps: int = 0
+    batch_size: int = 0
+    license: str = ""
+    note: str = ""
+    experiment: dict[str, Any] = field(default_factory=dict)
+    evaluation: dict[str, Any] = field(default_factory=dict)
+    metrics: str = ""
+
+
+@dataclass(frozen=True)
+class TFLiteFile:
+    """A row of the card's table of TFLite files.
+
+    Attributes:
+        variant: of the file.
         size: in bytes.
-        cosine: the mean one of its features and the Keras model's.
-        milliseconds: an image.
-        runtime: the oldest TensorFlow Lite that loads it; empty: it does not say.
+        cosine: the mean cosine of its features with the Keras model's.
+        milliseconds: for one image.
+        runtime: the oldest TensorFlow Lite that loads it; empty: not stated.
     """
 
     variant: "Variant"
@@ -158,11 +186,18 @@ class LiteFile:
     runtime: str
 
 
-def render(metadata: dict[str, Any], files: list[LiteFile], checked: int, calibrated: int) -> str:
+def render(
+    metadata: dict[str, Any],
+    metrics: str,
+    files: list[TFLiteFile],
+    checked: int,
+    calibrated: int,
+) -> str:
     """The card, Markdown.
 
     Args:
-        metadata: what assets/metadata.json tells.
+        metadata: the content of assets/metadata.json.
+        metrics: Markdown of the evaluation's metrics; empty: not measured.
         files: the TFLite files.
         checked: images that they were compared on.
         calibrated: images that gave int8 its ranges.
@@ -170,24 +205,25 @@ def render(metadata: dict[str, Any], files: list[LiteFile], checked: int, calibr
     signatures = metadata["signatures"]
     name = metadata["name"]
     return _CARD.substitute(
-        name=text(name),
+        name=markdown.escape(name),
         quoted=json.dumps(f"{name}/VERSION", ensure_ascii=False),
         word=shlex.quote(f"{name}/VERSION"),
         backbone_code=_backbone_code(metadata),
-        lite_code=_lite_code(name, files),
-        lite_files=_lite_files(files, checked, calibrated),
+        tflite_code=_tflite_code(name, files),
+        tflite_section=_tflite_section(files, checked, calibrated),
         model_name=shlex.quote(f"MODEL_NAME={name}"),
         address=shlex.quote(f"http://localhost:8501/v1/models/{quote(name)}:predict"),
-        data=text(metadata["data"]) or "not stated",
-        learned=text(metadata["learned"]),
-        objective=text(metadata["objective"]) or "not stated",
+        training_data=markdown.escape(metadata["training_data"]) or "not stated",
+        method=markdown.escape(metadata["method"]),
+        objective=markdown.escape(metadata["objective"]) or "not stated",
         encoder=metadata["encoder"],
         parameters=f"{metadata['parameters']:,}",
-        began_with=_began_with(metadata),
+        initial_weights=_initial_weights(metadata),
         steps=f"{metadata['steps']:,}",
         batch_size=metadata["batch_size"],
-        licence=text(metadata["licence"]) or "not stated; ask whoever gave you this folder",
-        note=f"- **Note**: {text(metadata['note'])}\n" if metadata["note"] else "",
+        license=markdown.escape(metadata["license"])
+        or "not stated; ask whoever gave you this folder",
+        note=f"- **Note**: {markdown.escape(metadata['note'])}\n" if metadata["note"] else "",
         size=metadata["image_size"],
         dimension=metadata["dimension"],
         max_pixels=f"{metadata['max_pixels']:,}",
@@ -197,14 +233,14 @@ def render(metadata: dict[str, Any], files: list[LiteFile], checked: int, calibr
             f"| `{name}` | {_tensors(s['inputs'])} | {_tensors(s['outputs'])} |"
             for name, s in signatures.items()
         ),
-        evaluation=evaluation_table(metadata["evaluation"]) + _again(metadata),
+        metrics=(metrics or _NOT_MEASURED) + _knn_command(metadata),
     )
 
 
-def _again(metadata):
-    """The command that measures kNN by the SavedModel.
+def _knn_command(metadata):
+    """How to measure kNN with the SavedModel.
 
-    Nothing where it was not measured, and of a folder, which those who read the card have not.
+    Empty where kNN was not measured, or on a folder, which readers of the card do not have.
     """
     dataset = metadata["experiment"].get("dataset", "folder")
     if dataset == "folder" or not {"knn", "knn_auc"} & metadata["evaluation"].keys():
@@ -221,22 +257,22 @@ def _again(metadata):
         "--nofloors",
     ]
     command = shlex.join(["python", "-m", "dim_tf.main", "--mode=evaluate", *flags])
-    return _AGAIN.substitute(command=command, name=text(metadata["name"]))
+    return _KNN_COMMAND.substitute(command=command, name=markdown.escape(metadata["name"]))
 
 
-def _began_with(metadata):
-    """A line of the weights that training began with; nothing where they were random."""
-    weights = metadata.get("began_with")
+def _initial_weights(metadata):
+    """A line on the weights before training; empty where they were random."""
+    weights = metadata["initial_weights"]
     if not weights:
         return ""
     return (
-        f"- **Began with**: {text(weights)}. These weights may have been learned with labels, and "
-        "have a licence of their own.\n"
+        f"- **Initial weights**: {markdown.escape(weights)}. These weights may have been trained "
+        "with labels, and have a licence of their own.\n"
     )
 
 
 def _backbone_code(metadata):
-    """How to load the Keras model, where the encoder has one."""
+    """How to load the Keras model; empty where the encoder is none."""
     settings = metadata.get("backbone")
     if not settings:
         return ""
@@ -246,97 +282,33 @@ def _backbone_code(metadata):
     )
 
 
-def _lite_code(name, files):
-    """How to run one of the files, of those that take any batch if there is one."""
+def _tflite_code(name, files):
+    """How to run one of the files, preferably one for any batch size."""
     if not files:
         return ""
-    any_batch = [f.variant.file for f in files if not f.variant.fixed]
+    any_batch = [f.variant.file for f in files if not f.variant.single_image]
     file = (any_batch or [files[0].variant.file])[0]
-    code = _LITE_CODE if any_batch else _LITE_CODE_OF_ONE_IMAGE
+    code = _TFLITE_CODE if any_batch else _TFLITE_CODE_SINGLE_IMAGE
     return code.format(file=json.dumps(f"{name}/VERSION/{file}", ensure_ascii=False))
 
 
-def _lite_files(files, checked, calibrated):
-    """Their table; nothing without any."""
+def _tflite_section(files, checked, calibrated):
+    """The table of the TFLite files; empty without any."""
     if not files:
         return ""
     lines = (
         f"| `{f.variant.file}` | {f.size / 1e6:.2f} | {f.cosine:.5f} | {f.milliseconds:.2f} "
-        f"| {'one' if f.variant.fixed else 'any'} | {f.variant.type} "
+        f"| {'one' if f.variant.single_image else 'any'} | {f.variant.dtype} "
         f"| {'yes' if f.variant.for_mediapipe else 'no'} | {f.runtime or 'not stated'} |"
         for f in files
     )
     is_quantized = any(f.variant.precision == "int8" for f in files)
-    return _LITE_FILES.substitute(
+    return _TFLITE_SECTION.substitute(
         checked=checked,
         files="\n".join(lines),
         ranges=_RANGES.format(calibrated=calibrated) if is_quantized else "",
     )
 
 
-def text(told: str) -> str:
-    """A name or a sentence from elsewhere as Markdown shows it: no tag, link or code of its own."""
-    return re.sub(r"([\\`*\[\]<>|#])", r"\\\1", " ".join(told.split()))
-
-
-def _tensors(described: dict[str, str]) -> str:
-    return ", ".join(f"`{name}` {what}" for name, what in described.items())
-
-
-def evaluation_table(evaluation: dict[str, Any]) -> str:
-    """The measures of an evaluation.json, Markdown; where it is empty, a sentence that says so."""
-    if not evaluation:
-        return "Not measured: the export was made without an evaluation of the same training step."
-    references = {
-        title: evaluation.get("references", {}).get(name) for name, title in _REFERENCES.items()
-    }
-    references = {title: reference for title, reference in references.items() if reference}
-    uncertainty = evaluation.get("uncertainty", {})
-    titles = ["measure", "endpoint", "this encoder", "95 % interval", *references]
-    lines = [_row(titles), "|---" * len(titles) + "|"]
-    for measure, described in evaluation.get("measures", {}).items():
-        unit = described["unit"]
-        for endpoint, value in evaluation.get(measure, {}).items():
-            spread = (uncertainty.get(measure) or {}).get(endpoint) or {}
-            beside = [
-                _of_reference(reference.get(measure, {}), endpoint)
-                for reference in references.values()
-            ]
-            figures = [_figure(one, unit) for one in (value, *beside)]
-            figures.insert(1, _interval(spread, unit))
-            lines.append(_row([text(measure), text(endpoint), *figures]))
-    lines += ["", _notes(evaluation, references)]
-    return "\n".join(lines)
-
-
-def _notes(evaluation, references):
-    protocol = evaluation.get("protocol", {})
-    sentences = []
-    if count := protocol.get("test_images"):
-        sentences.append(f"Measured on {text(str(count))} test images.")
-    if any(evaluation.get("uncertainty", {}).values()):
-        sentences.append("Interval: how far another test set of this size might move the figure.")
-    if _REFERENCES["start_weights"] in references:
-        weights = text(str(protocol.get("start_weights") or "weights from elsewhere"))
-        sentences.append(f"Start weights: training began with {weights}.")
-    if pooled := protocol.get("pooled"):
-        sentences.append(f"Large endpoints were averaged: {text(str(pooled))}.")
-    return "\n".join([*sentences, "Protocol: `assets/metadata.json`."])
-
-
-def _of_reference(values_, endpoint):
-    """Raw pixels are one endpoint, which stands beside all of an encoder's."""
-    return values_.get(endpoint, values_.get("pixels"))
-
-
-def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _figure(value: float | None, unit: str) -> str:
-    return "" if value is None else format_value(value, unit, " %")
-
-
-def _interval(uncertainty: dict[str, Any], unit: str) -> str:
-    ends = confidence_interval(uncertainty)
-    return f"{format_value(ends[0], unit, '')} to {_figure(ends[1], unit)}" if ends else ""
+def _tensors(specs: dict[str, str]) -> str:
+    return ", ".join(f"`{name}` {spec}" for name, spec in specs.items())

@@ -10,17 +10,17 @@ import keras
 import tensorflow as tf
 from keras.src.saving import serialization_lib  # in_safe_mode has no public name
 
-PARTS = ("__call__", "variables", "trainable_variables")
+REQUIRED_ATTRIBUTES = ("__call__", "variables", "trainable_variables")
 
-_given_path: contextvars.ContextVar[str | None] = contextvars.ContextVar("path", default=None)
+_path_override: contextvars.ContextVar[str | None] = contextvars.ContextVar("path", default=None)
 
 
 @contextlib.contextmanager
 def encoder_at(path: str) -> Iterator[None]:
-    """Within it, each `EncoderLayer` of a loaded Keras file calls the SavedModel at `path`.
+    """Keras files that are loaded within it use the SavedModel at `path` in their `EncoderLayer`s.
 
-    The path that the file names is not looked at, so the SavedModel may have moved, and the file
-    may be a stranger's: what runs is the model that you name. The weights are the file's.
+    The path in a file is ignored, so the SavedModel may have moved, and the file need not be
+    trusted: only the model that you name runs. The weights are the file's.
 
         with encoder_at("exported/cifar10/1"):
             model = keras.models.load_model("classifier.keras")
@@ -28,45 +28,45 @@ def encoder_at(path: str) -> Iterator[None]:
     Args:
         path: of the SavedModel.
     """
-    token = _given_path.set(str(path))
+    token = _path_override.set(str(path))
     try:
         yield
     finally:
-        _given_path.reset(token)
+        _path_override.reset(token)
 
 
 @keras.saving.register_keras_serializable("dim_tf")
 class EncoderLayer(keras.layers.Layer):
-    """A SavedModel that can be called, as a layer: one that we exported or any of TF Hub's kind.
+    """A callable SavedModel as a layer: one of dim_tf's exports or any reusable one of TF Hub's.
 
     Its variables are the layer's weights: optimizers train them, `trainable` freezes them, and a
-    saved Keras model keeps their values. What it computes stays in the SavedModel. A graph can do
-    what a program can, so Keras' safe mode does not load one that a file names: tell by
-    `encoder_at(path)` where it is, or trust the file by `load_model(..., safe_mode=False)`.
+    saved Keras model keeps their values. The computation stays in the SavedModel. A graph can do
+    what a program can, so Keras' safe mode does not load one that a file names: name it with
+    `encoder_at(path)`, or trust the file with `load_model(..., safe_mode=False)`.
 
         encoder = EncoderLayer("exported/cifar10/1", trainable=True)
         classifier = keras.Sequential([keras.Input([32, 32, 3]), encoder, keras.layers.Dense(10)])
 
     Args:
         path: of the SavedModel.
-        trainable: whether its trainable variables are trained. Where they are not, the SavedModel
-            is called with training=False, so that batch norm keeps its statistics.
+        trainable: whether its trainable variables are trained. If not, the SavedModel is called
+            with training=False, so that batch norm keeps its statistics.
         regularization: whether the SavedModel's regularization losses are added to the loss.
 
     Input:
-        what the SavedModel takes; ours: images, float32 [N, H, W, 3] in [0, 1].
+        as of the SavedModel; dim_tf's: images, float32 [N, H, W, 3] in [0, 1].
 
     Output:
-        what it gives; ours: the global feature, float32 [N, D].
+        as of the SavedModel; dim_tf's: the global feature, float32 [N, D].
 
     Raises:
-        ValueError: there is no SavedModel at `path`, or it cannot be called as TF Hub asks for.
+        ValueError: there is no SavedModel at `path`, or it is not callable as TF Hub requires.
     """
 
     def __init__(
         self, path: str, trainable: bool = True, regularization: bool = False, **kwargs: Any
     ):
-        # What is called takes the numbers that it was made for, whatever policy the model has.
+        # The SavedModel takes its own dtype, whatever policy the Keras model has.
         super().__init__(trainable=trainable, **{"dtype": "float32"} | kwargs)
         self.saved_model_path = path = str(path)
         self.regularization = regularization
@@ -77,20 +77,20 @@ class EncoderLayer(keras.layers.Layer):
                 "within dim_tf.export.encoder_at(PATH)"
             )
         self._loaded = tf.saved_model.load(path)
-        missing = [part for part in PARTS if not hasattr(self._loaded, part)]
+        missing = [name for name in REQUIRED_ATTRIBUTES if not hasattr(self._loaded, name)]
         if missing:
             raise ValueError(
                 f"the SavedModel in {path} lacks {', '.join(missing)}; a reusable SavedModel of TF "
                 "Hub's kind is expected (keras.layers.TFSMLayer calls others)"
             )
         self._has_training = "training" in self._loaded.__call__.function_spec.arg_names
-        trained = {v.ref() for v in self._loaded.trainable_variables}
+        trainable_refs = {v.ref() for v in self._loaded.trainable_variables}
         for variable in self._loaded.variables:
-            self._adopt(variable, variable.ref() in trained)
+            self._track_tf_variable(variable, variable.ref() in trainable_refs)
         self.built = True
 
-    def _adopt(self, variable: tf.Variable, trainable: bool) -> None:
-        # Keras has no public way to take over a variable of TensorFlow; its TFSMLayer does this.
+    def _track_tf_variable(self, variable: tf.Variable, trainable: bool) -> None:
+        # Keras has no public way to wrap a variable of TensorFlow; its TFSMLayer does the same.
         weight = keras.Variable(
             initializer=variable,
             trainable=trainable,
@@ -104,18 +104,18 @@ class EncoderLayer(keras.layers.Layer):
         arguments = {}
         if self._has_training:
             arguments["training"] = bool(training) and self.trainable
-        found = self._loaded(images, **arguments)
+        outputs = self._loaded(images, **arguments)
         if self.regularization:
             for loss in self._loaded.regularization_losses:
                 self.add_loss(loss())
-        return found
+        return outputs
 
     def compute_output_spec(self, images: keras.KerasTensor, training: bool | None = None):
         spec = tf.TensorSpec(images.shape, images.dtype)
         arguments = {"training": False} if self._has_training else {}
         concrete = self._loaded.__call__.get_concrete_function(spec, **arguments)
-        found = concrete.structured_outputs
-        return keras.KerasTensor(found.shape, found.dtype.name)
+        outputs = concrete.structured_outputs
+        return keras.KerasTensor(outputs.shape, outputs.dtype.name)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]):
         return self.compute_output_spec(keras.KerasTensor(input_shape, "float32")).shape
@@ -129,14 +129,14 @@ class EncoderLayer(keras.layers.Layer):
         """The layer of a saved Keras model.
 
         Raises:
-            ValueError: the file names the SavedModel, and Keras' safe mode is on or it is remote;
-                or as of the constructor.
+            ValueError: the file names the SavedModel and Keras' safe mode is on, the SavedModel is
+                remote, or the constructor refuses it.
         """
-        path = _given_path.get()
+        path = _path_override.get()
         if path is not None:
             return cls(**{**config, "path": path})
         path = str(config.get("path"))
-        # As Keras' TFSMLayer: safe unless somebody has said otherwise.
+        # Safe unless switched off, as in Keras' TFSMLayer.
         if serialization_lib.in_safe_mode() is not False:
             raise ValueError(
                 f"the Keras file names the SavedModel {path!r} for its EncoderLayer, and a "

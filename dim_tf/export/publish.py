@@ -1,4 +1,4 @@
-"""Publishes an encoder as exported/<name>/<version>/, checked and whole, or not at all."""
+"""Publishes an encoder as exported/<name>/<version>/, complete and checked, or not at all."""
 
 import contextlib
 import errno
@@ -9,9 +9,8 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import filelock
 import keras
@@ -20,9 +19,10 @@ import numpy as np
 from dim_tf.data import image_bounds
 from dim_tf.data.pixel_range import ALL_16_BITS, PixelRange
 from dim_tf.errors import InputError, RunError
-from dim_tf.export import backbone_file, card, lite, lite_metadata, saved_model, serving, verify
-from dim_tf.export.saved_model import Extent, Quantization, Reference
-from dim_tf.export.version_folders import published
+from dim_tf.export import backbone_file, card, saved_model, serving, tflite, tflite_metadata, verify
+from dim_tf.export.card import ModelCardInfo
+from dim_tf.export.saved_model import NeighboursIndex, Quantization, SavedModelOptions
+from dim_tf.export.version_folders import published_versions
 from dim_tf.versions import versions
 from dim_tf.writing import writing
 from keras_models.encoders import BackboneEncoder
@@ -30,141 +30,124 @@ from keras_models.encoders import BackboneEncoder
 CARD_FILE = "README.md"
 WARMUP_IMAGES = 8
 TIMED_RUNS = 30
-# A reader that began to load a version may go on for so long after a newer one was published.
-GRACE_SECONDS = 600
+GRACE_SECONDS = 600  # in which a reader may finish loading a version that was replaced
 
 
 @dataclass(frozen=True)
-class Details:
-    """What is told of an encoder, and what is published beside what every export has.
+class ExportOptions:
+    """What is published beside the encoder, and how many versions are kept.
 
     Attributes:
-        data: one sentence on the images that it learned from.
-        learned: from what, and by which method.
-        objective: one line on the objective.
-        encoder: the preset's name.
-        began_with: weights, where they were not drawn from the run's seed; empty: they were.
-        steps: steps of training.
-        batch_size: images in a step.
-        licence: of the encoder's weights; empty: not stated.
-        note: a sentence for the model card; empty: none.
-        experiment: the settings that it was trained with.
-        evaluation: of evaluation.json; empty: not measured.
         label_names: of the data set.
-        calibration: float32 [N, H, W, 3] in [0, 1], training images from which int8 and
-            quantization take their ranges; None: the images that the export is checked on.
+        calibration: float32 [N, H, W, 3] in [0, 1], training images that give the ranges of int8
+            and of `quantized`; None: the images that the export is checked on.
         max_pixels: larger encoded images are refused.
-        pixel_range: of encoded images of 16 bits, as the encoder learned from them.
-        quantized: whether there is a signature with features as bytes.
-        reference: among which the signature `neighbours` looks; None: without.
-        tflite: names of the TFLite files, of `lite.VARIANTS`; None: all.
-        tflite_endpoints: whether there is a TFLite file of all endpoints.
-        keep: newest versions that stay; 0: all.
+        pixel_range: of encoded images of 16 bits, as in training.
+        quantized: whether to add a signature with features as bytes.
+        neighbours: searched by the signature `neighbours`; None: without the signature.
+        tflite: names of the TFLite files, of `tflite.VARIANTS`; None: all.
+        tflite_endpoints: whether to add a TFLite file of all endpoints.
+        keep_versions: newest versions that are kept; 0: all.
     """
 
-    data: str = ""
-    learned: str = "from unlabelled images by Deep InfoMax (Hjelm et al. 2019)"
-    objective: str = ""
-    encoder: str = ""
-    began_with: str = ""
-    steps: int = 0
-    batch_size: int = 0
-    licence: str = ""
-    note: str = ""
-    experiment: dict[str, Any] = field(default_factory=dict)
-    evaluation: dict[str, Any] = field(default_factory=dict)
     label_names: tuple[str, ...] = ()
     calibration: np.ndarray | None = None
     max_pixels: int = image_bounds.MAX_PIXELS
     pixel_range: PixelRange = ALL_16_BITS
     quantized: bool = False
-    reference: Reference | None = None
+    neighbours: NeighboursIndex | None = None
     tflite: tuple[str, ...] | None = None
     tflite_endpoints: bool = False
-    keep: int = 0
+    keep_versions: int = 0
 
 
 def publish(
-    encoder: keras.Model, folder: Path, pixels: np.ndarray, details: Details | None = None
+    encoder: keras.Model,
+    folder: Path,
+    pixels: np.ndarray,
+    info: ModelCardInfo | None = None,
+    options: ExportOptions | None = None,
 ) -> tuple[Path, float]:
     """Writes the next version of an exported encoder.
 
     The SavedModel and the TFLite files are written to a hidden folder, loaded again, compared with
     the Keras model on real images, and only then renamed to the version's number, which a polling
-    server looks for. What was published before stays as it is, but for the versions that
-    `details.keep` lets go. SHA256SUMS, written last, lists the version's files (`verify`).
+    server looks for. Earlier versions stay as they are, except those that `options.keep_versions`
+    removes. SHA256SUMS, written last, lists the version's files (`verify`).
 
     Args:
         encoder: built, in float32.
         folder: exported/<name>.
         pixels: float32 [N, H, W, 3] in [0, 1], real images of the encoder's size.
-        details: what is told of it; None: nothing.
+        info: for the model card; None: the defaults.
+        options: None: the defaults.
 
     Returns:
-        The version's folder, and the largest difference from the Keras model as a share of the
+        The version's folder, and the largest difference from the Keras model, relative to the
         largest feature.
 
     Raises:
-        InputError: the folder cannot be written, or `details.max_pixels` is too small.
+        InputError: the folder cannot be written, or `options.max_pixels` is too small.
         RunError: the export differs from the Keras model, TFLite cannot convert it, the disk is
             full, or an old version could not be removed, after the new one was published.
     """
-    details = details or Details()
+    info, options = info or ModelCardInfo(), options or ExportOptions()
     height, width, _ = encoder.image_shape
-    if details.max_pixels < height * width:
+    if options.max_pixels < height * width:
         raise InputError(
-            f"--max_pixels={details.max_pixels} refuses images of the encoder's own size, {height} "
+            f"--max_pixels={options.max_pixels} refuses images of the encoder's own size, {height} "
             f"x {width}; give at least {height * width}"
         )
-    with _hidden(folder) as hidden:
-        again = "what was published before is intact; make room and run --mode=export again"
-        with writing(f"the export to {folder}", folder, again):
-            worst = _write(hidden, encoder, folder.name, pixels, details)
-            hidden.chmod(0o755)  # mkdtemp makes it for this user alone; a server may be another
-            target = _rename_to_next(hidden, folder)
-    settings = folder.parent / serving.CONFIG_FOLDER
-    with writing(str(settings), folder.parent, f"{target} is published; make room, export again"):
+    with _staging_folder(folder) as staging:
+        advice = "what was published before is intact; make room and run --mode=export again"
+        with writing(f"the export to {folder}", folder, advice):
+            difference = _write_version(staging, encoder, folder.name, pixels, info, options)
+            staging.chmod(0o755)  # mkdtemp makes it for this user alone; a server may be another
+            target = _rename_to_next(staging, folder)
+    config = folder.parent / serving.CONFIG_FOLDER
+    with writing(str(config), folder.parent, f"{target} is published; make room, export again"):
         serving.write_config(folder.parent)
     try:
-        remove_old(folder, details.keep)
+        remove_old_versions(folder, options.keep_versions)
     except OSError as error:
         raise RunError(
             f"{target} is published; {error.filename}, which is older than the newest "
-            f"{details.keep} of --keep_versions, could not be removed: {error.strerror}; remove it "
-            "by hand"
+            f"{options.keep_versions} of --keep_versions, could not be removed: "
+            f"{error.strerror}; remove it by hand"
         ) from error
-    return target, worst
+    return target, difference
 
 
 @contextlib.contextmanager
-def _hidden(folder: Path) -> Iterator[Path]:
-    """A new hidden folder in `folder`, removed at the end; those of killed processes go too.
+def _staging_folder(folder: Path) -> Iterator[Path]:
+    """A new hidden folder in `folder`, removed at the end, as are those of killed processes.
 
-    A `folder` that is new and stays empty is removed too.
+    If `folder` is new and stays empty, it is removed too.
 
     Raises:
-        InputError: it cannot be made.
+        InputError: the folder cannot be created.
     """
     is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder) as alone:  # else another's might be removed before it is locked
-            for left in folder.glob(".unpublished-*") if alone else ():
-                with _locked(left, wait=False) as unused:
-                    if unused:
-                        shutil.rmtree(left, ignore_errors=True)
-            hidden = Path(tempfile.mkdtemp(prefix=".unpublished-", dir=folder))
-            in_use = contextlib.ExitStack()
-            in_use.enter_context(_locked(hidden))
+        # Locked, so that no process removes a folder that another has not locked yet.
+        with _locked(folder) as is_locked:
+            for abandoned in folder.glob(".unpublished-*") if is_locked else ():
+                with _locked(abandoned, wait=False) as is_unused:
+                    if is_unused:
+                        shutil.rmtree(abandoned, ignore_errors=True)
+            staging = Path(tempfile.mkdtemp(prefix=".unpublished-", dir=folder))
+            staging_lock = contextlib.ExitStack()
+            staging_lock.enter_context(_locked(staging))
     except OSError as error:
         raise InputError(
             f"{folder} cannot be written ({error.strerror}); give another --export_dir"
         ) from error
-    with in_use:
+    with staging_lock:
         try:
-            yield hidden
+            yield staging
         finally:
-            shutil.rmtree(hidden, ignore_errors=True)
+            shutil.rmtree(staging, ignore_errors=True)
             if is_new:
                 with contextlib.suppress(OSError):  # it is not empty
                     folder.rmdir()
@@ -172,7 +155,7 @@ def _hidden(folder: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _locked(folder: Path, wait: bool = True) -> Iterator[bool]:
-    """Whether the folder could be locked; it is held until the end, that of the process too."""
+    """Yields whether the folder could be locked; the lock ends with the context or the process."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         try:
@@ -184,140 +167,147 @@ def _locked(folder: Path, wait: bool = True) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def _write(hidden, encoder, name, pixels, details):
-    calibration = pixels if details.calibration is None else details.calibration
+def _write_version(folder, encoder, name, pixels, info, options):
+    """Writes and checks everything in a version's folder; returns the largest difference."""
+    calibration = pixels if options.calibration is None else options.calibration
     quantization = None
-    if details.quantized:
-        quantization = Quantization.of(saved_model.expected(encoder, calibration))
-    extent = Extent(
-        _metadata(encoder, name, details, quantization),
-        details.label_names,
-        details.max_pixels,
+    if options.quantized:
+        quantization = Quantization.fit(saved_model.keras_features(encoder, calibration))
+    saved_model_options = SavedModelOptions(
+        _metadata(encoder, name, info, options, quantization),
+        options.label_names,
+        options.max_pixels,
         quantization,
-        details.reference,
-        details.pixel_range,
+        options.neighbours,
+        options.pixel_range,
     )
-    metadata = saved_model.save(encoder, hidden, extent)
-    worst = saved_model.check(hidden, encoder, pixels, extent)
+    metadata = saved_model.save(encoder, folder, saved_model_options)
+    difference = saved_model.check(folder, encoder, pixels, saved_model_options)
     if isinstance(encoder, BackboneEncoder):
-        backbone_file.write(encoder, hidden)
-        worst = max(worst, backbone_file.check(encoder, hidden, pixels))
-    wanted = saved_model.expected_endpoints(encoder, pixels)
-    variants = list(_variants(details))
-    lite.write(hidden, variants, calibration, name, details.licence)
+        backbone_file.write(encoder, folder)
+        difference = max(difference, backbone_file.check(encoder, folder, pixels))
+    files = _write_tflite(folder, encoder, name, pixels, calibration, info.license, options)
+    serving.write_warmup(folder, name, pixels[:WARMUP_IMAGES])
+    text = card.render(metadata, info.metrics, files, len(pixels), len(calibration))
+    (folder / CARD_FILE).write_text(text, encoding="utf-8")
+    verify.write_sums(folder)
+    return difference
+
+
+def _write_tflite(folder, encoder, name, pixels, calibration, license, options):
+    """Writes and checks the TFLite files; returns the card's rows."""
+    variants = list(_variants(options))
+    tflite.write(folder, variants, calibration, name, license)
+    expected = saved_model.keras_endpoints(encoder, pixels)
     files = []
     for variant in variants:
-        path = hidden / variant.file
-        cosine = lite.check(path, variant, pixels, wanted)
-        milliseconds = _milliseconds(lite.runner(path), pixels[:1])
-        runtime = lite_metadata.min_runtime(path.read_bytes())
-        files.append(card.LiteFile(variant, path.stat().st_size, cosine, milliseconds, runtime))
-    serving.write_warmup(hidden, name, pixels[:WARMUP_IMAGES])
-    text = card.render(metadata, files, len(pixels), len(calibration))
-    (hidden / CARD_FILE).write_text(text, encoding="utf-8")
-    verify.write_sums(hidden)
-    return worst
+        path = folder / variant.file
+        cosine = tflite.check(path, variant, pixels, expected)
+        milliseconds = _median_milliseconds(tflite.runner(path), pixels[:1])
+        runtime = tflite_metadata.min_runtime(path.read_bytes())
+        files.append(card.TFLiteFile(variant, path.stat().st_size, cosine, milliseconds, runtime))
+    return files
 
 
-def _variants(details: Details) -> Iterator[lite.Variant]:
-    for variant in lite.VARIANTS:
-        if details.tflite is None or variant.name in details.tflite:
+def _variants(options: ExportOptions) -> Iterator[tflite.Variant]:
+    for variant in tflite.VARIANTS:
+        if options.tflite is None or variant.name in options.tflite:
             yield variant
-    if details.tflite_endpoints:
-        yield lite.ENDPOINTS
+    if options.tflite_endpoints:
+        yield tflite.ENDPOINTS
 
 
-def _metadata(encoder, name, details, quantization):
-    told = {
+def _metadata(encoder, name, info, options, quantization):
+    metadata = {
         "name": name,
         "versions": versions(),
-        "data": details.data,
-        "learned": details.learned,
-        "objective": details.objective,
-        "encoder": details.encoder or type(encoder).__name__,
-        "began_with": details.began_with,
+        "training_data": info.training_data,
+        "method": info.method,
+        "objective": info.objective,
+        "encoder": info.encoder or type(encoder).__name__,
+        "initial_weights": info.initial_weights,
         "parameters": int(encoder.count_params()),
         "image_size": encoder.image_shape[0],
         "dimension": encoder.global_dim,
-        "steps": details.steps,
-        "batch_size": details.batch_size,
-        "licence": details.licence,
-        "note": details.note,
-        "max_pixels": details.max_pixels,
-        "pixel_range": [details.pixel_range.low, details.pixel_range.high],
-        "experiment": details.experiment,
-        "evaluation": details.evaluation,
+        "steps": info.steps,
+        "batch_size": info.batch_size,
+        "license": info.license,
+        "note": info.note,
+        "max_pixels": options.max_pixels,
+        "pixel_range": [options.pixel_range.low, options.pixel_range.high],
+        "experiment": info.experiment,
+        "evaluation": info.evaluation,
     }
     if isinstance(encoder, BackboneEncoder):
-        told["backbone"] = backbone_file.settings(encoder)
+        metadata["backbone"] = backbone_file.settings(encoder)
     if quantization is not None:
-        told["quantization"] = {
+        metadata["quantization"] = {
             "global": "offset + scale * byte",
             "offset": quantization.offset.tolist(),
             "scale": quantization.scale.tolist(),
         }
-    return told
+    return metadata
 
 
-def _milliseconds(run, one):
-    """The median time of one image."""
-    run(one)
+def _median_milliseconds(run, image):
+    """The median time of one image, after a first call that does not count."""
+    run(image)
     times = []
     for _ in range(TIMED_RUNS):
-        began = time.perf_counter()
-        run(one)
-        times.append(time.perf_counter() - began)
+        start = time.perf_counter()
+        run(image)
+        times.append(time.perf_counter() - start)
     return 1e3 * float(np.median(times))
 
 
-def _rename_to_next(hidden: Path, folder: Path) -> Path:
-    """Renames a folder to the next version's number, also where another run does the same."""
+def _rename_to_next(staging: Path, folder: Path) -> Path:
+    """Renames a folder to the next version's number, even while another run does the same."""
     while True:
-        target = folder / str(max(published(folder), default=0) + 1)
+        target = folder / str(max(published_versions(folder), default=0) + 1)
         try:
-            os.rename(hidden, target)
+            os.rename(staging, target)
             return target
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
 
 
-def remove_old(folder: Path, keep: int) -> None:
-    """Removes all but the newest versions, of those that no reader can still be loading.
+def remove_old_versions(folder: Path, keep: int) -> None:
+    """Removes all but the newest versions, except those that a reader may still be loading.
 
     Args:
         folder: exported/<name>.
-        keep: newest versions that stay; 0: all.
+        keep: newest versions that are kept; 0: all.
 
     Raises:
-        OSError: one cannot be renamed and is whole; the rest were removed.
+        OSError: a version cannot be renamed and stays as it is; the rest were removed.
     """
     if not keep:
         return
-    pairs = list(itertools.pairwise(published(folder)))
-    kept = []
+    pairs = list(itertools.pairwise(published_versions(folder)))
+    errors = []
     for version, successor in pairs[: max(0, len(pairs) + 1 - keep)]:
         try:
             replaced = (folder / str(successor)).stat().st_ctime
             if time.time() - replaced >= GRACE_SECONDS:
-                # No half a version is seen while it is deleted. A name that none has: of a stopped
-                # run the same number may still lie there, after all versions had been removed.
-                doomed = folder / f".removed-{version}-{uuid.uuid4().hex}"
-                os.rename(folder / str(version), doomed)
+                # Renamed first, so that nobody sees half a version. The name is unique, because a
+                # stopped run may have left a folder for the same number.
+                removed = folder / f".removed-{version}-{uuid.uuid4().hex}"
+                os.rename(folder / str(version), removed)
         except FileNotFoundError:  # another run may do the same
             pass
         except OSError as error:
-            kept.append(error)
-    for doomed in folder.glob(".removed-*"):  # also one that a stopped run left half deleted
-        _remove(doomed)
-    if kept:
-        raise kept[0]
+            errors.append(error)
+    for removed in folder.glob(".removed-*"):  # also those that a stopped run left half deleted
+        _delete(removed)
+    if errors:
+        raise errors[0]
 
 
-def _remove(doomed: Path) -> None:
-    """Removes a folder, or a file in its place; what cannot be removed stays, under its name."""
-    if doomed.is_dir() and not doomed.is_symlink():
-        shutil.rmtree(doomed, ignore_errors=True)
+def _delete(path: Path) -> None:
+    """Deletes a folder, or a file in its place; anything that cannot be deleted stays."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
     else:
         with contextlib.suppress(OSError):
-            doomed.unlink()
+            path.unlink()

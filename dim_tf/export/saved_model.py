@@ -1,4 +1,4 @@
-"""The encoder as a reusable SavedModel: callable, with signatures for serving."""
+"""An encoder as a reusable SavedModel: callable, with signatures for serving."""
 
 import functools
 import hashlib
@@ -20,42 +20,43 @@ from dim_tf.errors import InputError, RunError
 from dim_tf.export import verify
 from dim_tf.writing import reason
 
-TOLERANCE = 1e-4  # of the largest feature; a graph may add up in another order than eager code
+# Relative to the largest feature; a graph may add in another order than eager code.
+TOLERANCE = 1e-4
 
 Signatures = dict[str, tf.types.experimental.GenericFunction]
 
 
 @dataclass(frozen=True)
 class Quantization:
-    """How features become bytes: global ≈ offset + scale · byte, for each feature by itself.
+    """How features become bytes: global ≈ offset + scale · byte, per feature.
 
     Attributes:
-        offset: float32 [D], the feature of byte 0.
-        scale: float32 [D], of one step.
+        offset: float32 [D], the value of byte 0.
+        scale: float32 [D], the step between bytes.
     """
 
     offset: np.ndarray
     scale: np.ndarray
 
     @classmethod
-    def of(cls, features: np.ndarray) -> "Quantization":
-        """The one whose 256 steps reach from the least to the largest of features [N, D]."""
+    def fit(cls, features: np.ndarray) -> "Quantization":
+        """The quantization whose 256 values span the range of each of the features [N, D]."""
         low, high = features.min(axis=0), features.max(axis=0)
-        # A feature that never changes is byte 0, whatever the step.
+        # A constant feature is byte 0 with any step.
         return cls(low, np.where(high > low, (high - low) / 255, 1).astype(np.float32))
 
 
 @dataclass(frozen=True)
-class Reference:
-    """A set of embeddings among which neighbours are looked for.
+class NeighboursIndex:
+    """The embeddings that the signature `neighbours` searches.
 
     Attributes:
-        ids: one for each.
+        ids: of the R embeddings.
         features: float32 [R, D].
         count: neighbours that are returned, at most R.
 
     Raises:
-        InputError: two have one id, or an embedding is zero, which has no direction.
+        InputError: two embeddings have one id, or an embedding is zero, which has no direction.
     """
 
     ids: tuple[str, ...]
@@ -71,22 +72,23 @@ class Reference:
                 "give embeddings of an encoder that has learned"
             )
         if len(set(self.ids)) < len(self.ids):
-            twice = next(one for one, count in Counter(self.ids).items() if count > 1)
+            duplicate = next(x for x, count in Counter(self.ids).items() if count > 1)
             raise InputError(
-                f"--neighbours_index: {twice!r} is the id of several embeddings; give each its own"
+                f"--neighbours_index: {duplicate!r} is the id of several embeddings; give each "
+                "its own"
             )
 
 
 @dataclass(frozen=True)
-class Extent:
-    """What a SavedModel has beside the encoder.
+class SavedModelOptions:
+    """The contents of a SavedModel beside the encoder.
 
     Attributes:
-        metadata: what assets/metadata.json tells; its values go into JSON.
+        metadata: of assets/metadata.json; its values go into JSON.
         label_names: lines of assets/labels.txt.
-        max_pixels: larger encoded images are refused, or of a JPEG decoded at a reduced scale.
-        quantization: for the signature `quantized`; None: without.
-        reference: for the signature `neighbours`; None: without.
+        max_pixels: larger PNGs are refused, larger JPEGs decoded at a reduced scale.
+        quantization: of the signature `quantized`; None: without the signature.
+        neighbours: searched by the signature `neighbours`; None: without the signature.
         pixel_range: the values of encoded images of 16 bits that become 0 and 255.
     """
 
@@ -94,25 +96,25 @@ class Extent:
     label_names: tuple[str, ...] = ()
     max_pixels: int = image_bounds.MAX_PIXELS
     quantization: Quantization | None = None
-    reference: Reference | None = None
+    neighbours: NeighboursIndex | None = None
     pixel_range: PixelRange = ALL_16_BITS
 
 
 def global_features(endpoints: Mapping[str, tf.Tensor | np.ndarray]) -> tf.Tensor:
-    """The global feature [N, D]; several globals [N, g, g, D] are averaged."""
-    found = tf.convert_to_tensor(endpoints["global"])
-    return tf.reduce_mean(found, [1, 2]) if len(found.shape) == 4 else found
+    """The global feature [N, D]; the average of several ones [N, g, g, D]."""
+    features = tf.convert_to_tensor(endpoints["global"])
+    return tf.reduce_mean(features, [1, 2]) if len(features.shape) == 4 else features
 
 
-# Nothing here has Python's control flow over tensors, and AutoGraph takes seconds to find out.
-traced = functools.partial(tf.function, autograph=False)
+# AutoGraph takes seconds, and nothing here has Python's control flow over tensors.
+graph_function = functools.partial(tf.function, autograph=False)
 
 
 def root_object(encoder: keras.Model) -> tf.train.Checkpoint:
     """The object that is saved.
 
-    Its call takes images, float32 [N, H, W, 3] in [0, 1], and gives the global feature [N, D].
-    It has `variables`, `trainable_variables` and `regularization_losses`, as TF Hub asks for.
+    Its call maps images, float32 [N, H, W, 3] in [0, 1], to the global feature [N, D]. It has
+    `variables`, `trainable_variables` and `regularization_losses`, as TF Hub requires.
 
     Args:
         encoder: built, in float32.
@@ -127,63 +129,65 @@ def root_object(encoder: keras.Model) -> tf.train.Checkpoint:
 
     spec = tf.TensorSpec([None, height, width, 3], tf.float32, name="images")
     root = tf.train.Checkpoint()
-    root.__call__ = traced(call)
+    root.__call__ = graph_function(call)
     for arguments in ({}, {"training": True}, {"training": False}):
         root.__call__.get_concrete_function(spec, **arguments)
-    root.endpoints = traced(endpoints, input_signature=[spec])
+    root.endpoints = graph_function(endpoints, input_signature=[spec])
     root.variables = [v.value for v in encoder.variables]
     root.trainable_variables = [v.value for v in encoder.trainable_variables]
     root.regularization_losses = []
     return root
 
 
-def signatures(root: tf.train.Checkpoint, size: int, extent: Extent) -> Signatures:
+def signatures(root: tf.train.Checkpoint, size: int, options: SavedModelOptions) -> Signatures:
     """The signatures of an exported encoder for images of size x size pixels.
 
     serving_default: images -> global; endpoints: images -> all endpoints; serving_bytes:
-    image_bytes, encoded images of any size -> global; serving_bytes_valid: likewise, and whether
-    each image could be decoded (features of one that could not are 0). On request, quantized:
+    image_bytes, encoded images of any size -> global; serving_bytes_valid: the same, and whether
+    each image could be decoded (features of one that could not are 0). Optional are quantized:
     images -> global_bytes, uint8 [N, D]; neighbours: images -> id and cosine similarity [N, k].
     """
     spec = tf.TensorSpec([None, size, size, 3], tf.float32, name="images")
     bytes_spec = tf.TensorSpec([None], tf.string, name="image_bytes")
 
-    @traced(input_signature=[spec])
+    @graph_function(input_signature=[spec])
     def serving_default(images):
         return {"global": root.__call__(images)}
 
-    @traced(input_signature=[spec])
+    @graph_function(input_signature=[spec])
     def endpoints(images):
         return root.endpoints(images)
 
-    @traced(input_signature=[bytes_spec])
+    @graph_function(input_signature=[bytes_spec])
     def serving_bytes(image_bytes):
-        pixels = encoded_images.decode_all(image_bytes, size, extent.max_pixels, extent.pixel_range)
+        pixels = encoded_images.decode_all(
+            image_bytes, size, options.max_pixels, options.pixel_range
+        )
         return {"global": root.__call__(image_ops.to_unit(pixels))}
 
-    @traced(input_signature=[bytes_spec])
+    @graph_function(input_signature=[bytes_spec])
     def serving_bytes_valid(image_bytes):
         pixels, valid = encoded_images.decode_valid(
-            image_bytes, size, extent.max_pixels, extent.pixel_range
+            image_bytes, size, options.max_pixels, options.pixel_range
         )
         features = root.__call__(image_ops.to_unit(pixels))
         return {"global": tf.where(valid[:, tf.newaxis], features, 0.0), "valid": valid}
 
-    made: Signatures = {
+    functions: Signatures = {
         "serving_default": serving_default,
         "endpoints": endpoints,
         "serving_bytes": serving_bytes,
         "serving_bytes_valid": serving_bytes_valid,
     }
-    if extent.quantization is not None:
-        made["quantized"] = _quantized(root, spec, extent.quantization)
-    if extent.reference is not None:
-        made["neighbours"] = _neighbours(root, spec, extent.reference)
-    return made
+    if options.quantization is not None:
+        functions["quantized"] = _quantized(root, spec, options.quantization)
+    if options.neighbours is not None:
+        functions["neighbours"] = _neighbours(root, spec, options.neighbours)
+    return functions
 
 
 def _quantized(root, spec, quantization):
-    @traced(input_signature=[spec])
+    @graph_function(input_signature=[spec])
     def quantized(images):
         steps = (root.__call__(images) - quantization.offset) / quantization.scale
         return {"global_bytes": image_ops.to_bytes(steps)}
@@ -191,38 +195,38 @@ def _quantized(root, spec, quantization):
     return quantized
 
 
-def _neighbours(root, spec, reference):
+def _neighbours(root, spec, index):
     # Variables of the root, not of its `variables`: fine-tuning must not touch them.
-    root.reference_features = tf.Variable(_normalized(reference.features), trainable=False)
-    root.reference_ids = tf.Variable(list(reference.ids), trainable=False)
+    root.index_features = tf.Variable(_normalized(index.features), trainable=False)
+    root.index_ids = tf.Variable(list(index.ids), trainable=False)
 
-    @traced(input_signature=[spec])
+    @graph_function(input_signature=[spec])
     def neighbours(images):
         features = tf.math.l2_normalize(root.__call__(images), axis=-1)
-        similarities = tf.matmul(features, root.reference_features, transpose_b=True)
-        similarity, places = tf.math.top_k(similarities, k=reference.count)
-        return {"id": tf.gather(root.reference_ids, places), "similarity": similarity}
+        similarities = tf.matmul(features, root.index_features, transpose_b=True)
+        similarity, indices = tf.math.top_k(similarities, k=index.count)
+        return {"id": tf.gather(root.index_ids, indices), "similarity": similarity}
 
     return neighbours
 
 
 def _normalized(features):
-    wide = features.astype(np.float64)  # in which the square of any float32 is finite
-    lengths = np.linalg.norm(wide, axis=-1, keepdims=True)
-    return (wide / np.maximum(lengths, 1e-12)).astype(np.float32)
+    features = features.astype(np.float64)  # in which the square of any float32 is finite
+    lengths = np.linalg.norm(features, axis=-1, keepdims=True)
+    return (features / np.maximum(lengths, 1e-12)).astype(np.float32)
 
 
 def load(path: str, signature: str) -> Any:
-    """A SavedModel with a signature; whoever calls the signature must keep the whole.
+    """Loads a SavedModel with a signature, which is valid only as long as the whole is kept.
 
     Raises:
-        InputError: there is none at `path`, its files are not those of its SHA256SUMS, or it lacks
-            the signature.
+        InputError: there is no SavedModel at `path`, its files differ from its SHA256SUMS, or it
+            lacks the signature.
     """
     verify.check(path, "--saved_model")
     try:
         loaded = tf.saved_model.load(path)
-    except Exception as error:  # a file from elsewhere makes its parser fail in every way
+    except Exception as error:  # a foreign file makes the parser fail in any way
         raise InputError(
             f"--saved_model={path} cannot be loaded ({reason(error)}); give one version of an "
             "exported encoder, as exported/cifar10/1"
@@ -236,39 +240,43 @@ def load(path: str, signature: str) -> Any:
 
 
 def weights_fingerprint(variables: Iterable[Any]) -> str:
-    """A hash of the values of `variables`: the same for an encoder and for what is made of it."""
-    found = hashlib.sha256()
+    """A hash of the values of `variables`, the same for an encoder and for its exports."""
+    digest = hashlib.sha256()
     for variable in variables:
-        found.update(variable.numpy().tobytes())
-    return found.hexdigest()
+        digest.update(variable.numpy().tobytes())
+    return digest.hexdigest()
 
 
-def save(encoder: keras.Model, path: Path, extent: Extent) -> dict[str, Any]:
+def save(encoder: keras.Model, path: Path, options: SavedModelOptions) -> dict[str, Any]:
     """Writes the SavedModel of a built float32 encoder to `path`.
 
-    Assets: metadata.json and labels.txt (one a line; empty where labels have no names).
+    Its assets are metadata.json and labels.txt (a name a line; empty where labels have no names).
 
     Returns:
-        What metadata.json tells: the extent's metadata, and each signature's inputs and outputs.
+        The content of metadata.json: `options.metadata`, and the inputs and outputs of each
+        signature.
     """
     root = root_object(encoder)
-    made = signatures(root, encoder.image_shape[0], extent)
-    told = extent.metadata | {"signatures": {n: described(f) for n, f in made.items()}}
+    functions = signatures(root, encoder.image_shape[0], options)
+    described = {name: describe_signature(function) for name, function in functions.items()}
+    content = options.metadata | {"signatures": described}
     with tempfile.TemporaryDirectory() as folder:
         metadata, labels = Path(folder, "metadata.json"), Path(folder, "labels.txt")
-        metadata.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-        labels.write_text(label_lines(extent.label_names), encoding="utf-8")
+        metadata.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        labels.write_text(label_lines(options.label_names), encoding="utf-8")
         root.metadata, root.labels = tf.saved_model.Asset(metadata), tf.saved_model.Asset(labels)
-        tf.saved_model.save(root, str(path), signatures=made)
-    return told
+        tf.saved_model.save(root, str(path), signatures=functions)
+    return content
 
 
 def label_lines(names: Iterable[str]) -> str:
-    """A name a line; one that has line ends, as a folder's may, stays one."""
+    """A name a line; line ends in a name, which a folder's may have, become spaces."""
     return "".join(" ".join(name.splitlines()) + "\n" for name in names)
 
 
-def described(signature: tf.types.experimental.GenericFunction) -> dict[str, dict[str, str]]:
+def describe_signature(
+    signature: tf.types.experimental.GenericFunction,
+) -> dict[str, dict[str, str]]:
     """{"inputs": {"images": "float32 [N, 32, 32, 3]"}, "outputs": {...}} of a signature."""
     concrete = signature.get_concrete_function()
 
@@ -281,70 +289,80 @@ def described(signature: tf.types.experimental.GenericFunction) -> dict[str, dic
     return {"inputs": inputs, "outputs": outputs}
 
 
-def expected_endpoints(encoder: keras.Model, pixels: np.ndarray) -> dict[str, np.ndarray]:
-    """What the signature endpoints must answer: the Keras model's, of images in [0, 1]."""
-    channels = encoder.image_shape[-1]
-    x = image_ops.encoder_input(tf.constant(pixels), channels)
-    return {name: found.numpy() for name, found in encoder(x, training=False).items()}
+def keras_endpoints(encoder: keras.Model, pixels: np.ndarray) -> dict[str, np.ndarray]:
+    """The Keras model's endpoints for images in [0, 1]: the expected output of `endpoints`."""
+    x = image_ops.encoder_input(tf.constant(pixels), encoder.image_shape[-1])
+    return {name: endpoint.numpy() for name, endpoint in encoder(x, training=False).items()}
 
 
-def expected(encoder: keras.Model, pixels: np.ndarray) -> np.ndarray:
-    """What an export must answer: the Keras model's global features of images in [0, 1]."""
-    return global_features(expected_endpoints(encoder, pixels)).numpy()
+def keras_features(encoder: keras.Model, pixels: np.ndarray) -> np.ndarray:
+    """The Keras model's global features [N, D] for images in [0, 1]: expected of an export."""
+    return global_features(keras_endpoints(encoder, pixels)).numpy()
 
 
-def check(path: Path, encoder: keras.Model, pixels: np.ndarray, extent: Extent) -> float:
+def check(
+    path: Path, encoder: keras.Model, pixels: np.ndarray, options: SavedModelOptions
+) -> float:
     """Loads the SavedModel and compares every way to call it with the Keras model.
 
     Args:
         path: of the SavedModel.
-        encoder: that it was made from.
+        encoder: that was saved.
         pixels: float32 [N, H, W, 3] in [0, 1], multiples of 1/255: real images.
-        extent: what it was saved with.
+        options: that it was saved with.
 
     Returns:
-        The largest difference, as a share of the largest feature.
+        The largest difference, relative to the largest feature.
 
     Raises:
         RunError: it exceeds `TOLERANCE`.
     """
     loaded = tf.saved_model.load(str(path))
-    called: dict[str, Callable] = dict(loaded.signatures)
-    wanted_endpoints = expected_endpoints(encoder, pixels)
-    wanted = global_features(wanted_endpoints).numpy()
+    call: dict[str, Callable] = dict(loaded.signatures)
+    expected_endpoints = keras_endpoints(encoder, pixels)
+    expected = global_features(expected_endpoints).numpy()
     images = tf.constant(pixels)
     encoded = tf.constant(png_images(pixels))
-    endpoints = called["endpoints"](images=images)
-    worst = max(
-        difference(f"endpoint {name}", endpoints[name].numpy(), x)
-        for name, x in wanted_endpoints.items()
-    )
-    answers = {
+    endpoints = call["endpoints"](images=images)
+    differences = [
+        check_difference(f"endpoint {name}", endpoints[name].numpy(), x)
+        for name, x in expected_endpoints.items()
+    ]
+    outputs = {
         "call": loaded(images),
-        "serving_default": called["serving_default"](images=images)["global"],
-        "serving_bytes": called["serving_bytes"](image_bytes=encoded)["global"],
-        "serving_bytes_valid": called["serving_bytes_valid"](image_bytes=encoded)["global"],
+        "serving_default": call["serving_default"](images=images)["global"],
+        "serving_bytes": call["serving_bytes"](image_bytes=encoded)["global"],
+        "serving_bytes_valid": call["serving_bytes_valid"](image_bytes=encoded)["global"],
     }
-    for name, x in answers.items():
-        worst = max(worst, difference(name, x.numpy(), wanted))
-    if extent.quantization is not None:
-        steps = called["quantized"](images=images)["global_bytes"].numpy()
-        scale, offset = extent.quantization.scale, extent.quantization.offset
-        inside = np.clip(wanted, offset, offset + 255 * scale)
-        largest = np.abs((offset + scale * steps - inside) / scale).max()
-        if not largest <= 0.51:
-            raise RunError(f"quantized differs by {largest:.2f} steps, more than half a step")
-    if extent.reference is not None:
-        found = called["neighbours"](images=images)
-        cosines = _normalized(wanted) @ _normalized(extent.reference.features).T
-        best = np.sort(cosines, axis=1)[:, ::-1][:, : extent.reference.count]
-        worst = max(worst, difference("neighbours", found["similarity"].numpy(), best))
-        # Neighbours that are equally near may be named in any order; each must be as near as told.
-        rows = {one.encode(): row for row, one in enumerate(extent.reference.ids)}
-        places = np.vectorize(rows.__getitem__)(found["id"].numpy())
-        named = np.take_along_axis(cosines, places, axis=1)
-        worst = max(worst, difference("neighbours' ids", named, best))
-    return worst
+    differences += [check_difference(name, x.numpy(), expected) for name, x in outputs.items()]
+    if options.quantization is not None:
+        quantized = call["quantized"](images=images)["global_bytes"].numpy()
+        _check_quantized(quantized, expected, options.quantization)
+    if options.neighbours is not None:
+        neighbours = call["neighbours"](images=images)
+        differences += _check_neighbours(neighbours, expected, options.neighbours)
+    return max(differences)
+
+
+def _check_quantized(quantized, expected, quantization):
+    scale, offset = quantization.scale, quantization.offset
+    representable = np.clip(expected, offset, offset + 255 * scale)
+    steps = np.abs((offset + scale * quantized - representable) / scale).max()
+    if not steps <= 0.51:
+        raise RunError(f"quantized differs by {steps:.2f} steps, more than half a step")
+
+
+def _check_neighbours(neighbours, expected, index):
+    cosines = _normalized(expected) @ _normalized(index.features).T
+    best = np.sort(cosines, axis=1)[:, ::-1][:, : index.count]
+    # Equally near neighbours may come in any order; each must be as near as it is said to be.
+    rows = {image_id.encode(): row for row, image_id in enumerate(index.ids)}
+    columns = np.vectorize(rows.__getitem__)(neighbours["id"].numpy())
+    of_ids = np.take_along_axis(cosines, columns, axis=1)
+    return [
+        check_difference("neighbours", neighbours["similarity"].numpy(), best),
+        check_difference("neighbours' ids", of_ids, best),
+    ]
 
 
 def png_images(pixels: np.ndarray) -> list[bytes]:
@@ -352,16 +370,16 @@ def png_images(pixels: np.ndarray) -> list[bytes]:
     return [tf.io.encode_png((p * 255.0).round().astype(np.uint8)).numpy() for p in pixels]
 
 
-def difference(name: str, features: np.ndarray, wanted: np.ndarray) -> float:
-    """The largest difference of features, as a share of the largest feature.
+def check_difference(name: str, features: np.ndarray, expected: np.ndarray) -> float:
+    """The largest difference of features, relative to the largest feature.
 
     Raises:
         RunError: it exceeds `TOLERANCE`.
     """
-    share = float(np.abs(features - wanted).max() / np.abs(wanted).max())
-    if not share <= TOLERANCE:
+    relative = float(np.abs(features - expected).max() / np.abs(expected).max())
+    if not relative <= TOLERANCE:
         raise RunError(
-            f"the exported {name} differs from the Keras model by {share:.1e} of its largest "
+            f"the exported {name} differs from the Keras model by {relative:.1e} of its largest "
             f"feature, more than {TOLERANCE}; nothing was published"
         )
-    return share
+    return relative

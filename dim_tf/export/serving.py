@@ -1,4 +1,4 @@
-"""What TensorFlow Serving needs beside a SavedModel: warm-up requests and its configuration."""
+"""Files for TensorFlow Serving beside a SavedModel: warm-up requests and configuration."""
 
 import json
 from pathlib import Path
@@ -7,44 +7,44 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf.export import saved_model
-from dim_tf.export.version_folders import published
+from dim_tf.export.version_folders import published_versions
 from dim_tf.files import replace_text
 
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 CONFIG_FOLDER = "serving"
 
-MAX_REQUEST = 4096  # images; a larger request is refused by a server that batches
-EXECUTED = 64  # images at once
-# BatchingParameters of TensorFlow Serving's session_bundle_config.proto. max_batch_size is the
-# largest request where large ones are split, and of what is executed at once where they are not.
-BATCHING = f"""\
-# For --batching_parameters_file: waits up to 2 ms for requests of one signature to put together.
-# A request of more than {EXECUTED} images is split; one of more than {MAX_REQUEST} is refused.
-max_batch_size {{ value: {MAX_REQUEST} }}
+MAX_REQUEST_IMAGES = 4096  # a server that batches refuses larger requests
+MAX_EXECUTED_IMAGES = 64  # at once
+# BatchingParameters of TensorFlow Serving's session_bundle_config.proto. With splitting,
+# max_batch_size is the largest request; without, the largest batch that is executed.
+BATCHING_CONFIG = f"""\
+# For --batching_parameters_file: waits up to 2 ms to merge requests of one signature.
+# Larger requests than {MAX_EXECUTED_IMAGES} images are split, than {MAX_REQUEST_IMAGES} refused.
+max_batch_size {{ value: {MAX_REQUEST_IMAGES} }}
 enable_large_batch_splitting {{ value: true }}
-max_execution_batch_size {{ value: {EXECUTED} }}
+max_execution_batch_size {{ value: {MAX_EXECUTED_IMAGES} }}
 batch_timeout_micros {{ value: 2000 }}
 max_enqueued_batches {{ value: 256 }}
 num_batch_threads {{ value: 4 }}
 """
-MODELS_HEAD = """\
+MODELS_CONFIG_HEADER = """\
 # For --model_config_file: the newest version of each encoder is served. To serve an older one, or
 # several, keep a copy of this file under another name and write into its config { ... }:
 #   model_version_policy { specific { versions: 2 } }    version 2 alone (a rollback)
 #   model_version_policy { latest { num_versions: 2 } }  the newest two
 #   model_version_policy { all {} }                      every version that is there
 """
-MONITORING = """\
+MONITORING_CONFIG = """\
 # For --monitoring_config_file: metrics for Prometheus.
 prometheus_config { enable: true path: "/monitoring/prometheus/metrics" }
 """
-COMPOSE = """\
+COMPOSE_FILE = """\
 # Serves every encoder of the folder above: docker compose up
 #
-# "encoder" takes every signature and batches none: an image that cannot be decoded fails its own
-# request and no other. "encoder-batched" (docker compose --profile batched up) puts the requests of
-# several clients together, which suits arrays (serving_default) and serving_bytes_valid; do not
-# send serving_bytes there, where one broken image fails the requests that it is put together with.
+# "encoder" serves every signature and batches none: an image that cannot be decoded fails only its
+# own request. "encoder-batched" (docker compose --profile batched up) merges the requests of
+# several clients, which suits arrays (serving_default) and serving_bytes_valid; do not send
+# serving_bytes there, where one broken image fails every request that it is merged with.
 services:
   encoder:
     image: ${TF_SERVING_IMAGE:-tensorflow/serving:latest}
@@ -71,9 +71,9 @@ services:
 
 
 def write_warmup(path: Path, name: str, pixels: np.ndarray) -> None:
-    """Writes a SavedModel's warm-up requests, which a server answers before it takes any other.
+    """Writes a SavedModel's warm-up requests, which a server answers before it serves others.
 
-    Real images, one and all of them, through each signature that takes images or encoded images.
+    Each signature gets two requests of real images: one image, and all of them.
 
     Args:
         path: of the SavedModel.
@@ -103,35 +103,37 @@ def write_warmup(path: Path, name: str, pixels: np.ndarray) -> None:
 
 
 def models_config(names: list[str]) -> str:
-    """The ModelServerConfig, as text, of models that lie in /models."""
+    """The ModelServerConfig, as text, of models in /models."""
     entries = [
         f"  config {{ name: {json.dumps(name)} base_path: {json.dumps('/models/' + name)} "
         'model_platform: "tensorflow" }\n'
         for name in names
     ]
-    return MODELS_HEAD + "model_config_list {\n" + "".join(entries) + "}\n"
+    return MODELS_CONFIG_HEADER + "model_config_list {\n" + "".join(entries) + "}\n"
 
 
 def write_config(export_dir: Path) -> None:
     """Writes the configuration of a server of all encoders in a folder of exports.
 
     Args:
-        export_dir: its folder `serving` gets models.config, batching.config, monitoring.config and
-            compose.yaml; what was there is replaced.
+        export_dir: models.config, batching.config, monitoring.config and compose.yaml in its
+            folder `serving` are replaced.
     """
     folder = export_dir / CONFIG_FOLDER
     folder.mkdir(exist_ok=True)
-    replace_text(folder / "batching.config", BATCHING)
-    replace_text(folder / "monitoring.config", MONITORING)
-    replace_text(folder / "compose.yaml", COMPOSE)
+    replace_text(folder / "batching.config", BATCHING_CONFIG)
+    replace_text(folder / "monitoring.config", MONITORING_CONFIG)
+    replace_text(folder / "compose.yaml", COMPOSE_FILE)
     written = None
-    while written != (names := _names(export_dir)):  # another export may end meanwhile
+    while written != (names := _encoder_names(export_dir)):  # another export may end meanwhile
         replace_text(folder / "models.config", models_config(names))
         written = names
 
 
-def _names(export_dir: Path) -> list[str]:
+def _encoder_names(export_dir: Path) -> list[str]:
     """The encoders that have a version."""
     return sorted(
-        folder.name for folder in export_dir.iterdir() if folder.is_dir() and published(folder)
+        folder.name
+        for folder in export_dir.iterdir()
+        if folder.is_dir() and published_versions(folder)
     )

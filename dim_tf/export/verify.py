@@ -1,11 +1,11 @@
-"""Tells whether a published version is whole: its files against its SHA256SUMS.
+"""Compares the files of a published version with its SHA256SUMS.
 
     python -m dim_tf.export.verify exported/digits/2
     python -m dim_tf.export.verify exported/digits
 
-The second looks at each version of the encoder. Neither needs TensorFlow; in a version's folder
-`sha256sum --check SHA256SUMS` compares too, but sees no extra file. The sums show damage, not
-intent: whoever may replace a file may replace them.
+The second checks every version of the encoder. Neither needs TensorFlow. In a version's folder
+`sha256sum --check SHA256SUMS` compares too, but misses extra files. The sums show damage, not
+intent: whoever can replace a file can replace them.
 """
 
 import argparse
@@ -20,13 +20,13 @@ from pathlib import Path, PurePosixPath
 from dim_tf import console
 from dim_tf.console import say
 from dim_tf.errors import InputError, one_line
-from dim_tf.export.version_folders import published
+from dim_tf.export.version_folders import published_versions
 from dim_tf.files import read_text, replace_text, sha256_of
 
 SUMS_FILE = "SHA256SUMS"
 DIFFERENT, WRONG_INPUT = 1, 2
 _LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](.+)")
-_NAMED = 3  # files of each kind that an error names
+_MAX_LISTED = 3  # files of each kind that an error lists
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Differences:
     """How the files of a version differ from its SHA256SUMS; paths relative to the version.
 
     Attributes:
-        missing: listed, and not there.
-        changed: listed, and of another content, or no file.
-        extra: there, and not listed. Hidden files, which no loader reads, do not count.
+        missing: listed, but absent.
+        changed: listed, but of other content or no file.
+        extra: present, but not listed. Hidden files, which no loader reads, do not count.
     """
 
     missing: tuple[str, ...] = ()
@@ -47,7 +47,7 @@ class Differences:
         return bool(self.missing or self.changed or self.extra)
 
     def by_kind(self) -> dict[str, tuple[str, ...]]:
-        """The paths by what is said of them."""
+        """The paths by "missing", "changed" and "extra"."""
         return {"missing": self.missing, "changed": self.changed, "extra": self.extra}
 
 
@@ -55,7 +55,7 @@ def write_sums(version: Path) -> None:
     """Writes SHA256SUMS, as `sha256sum --check` reads it, of every other file of a version.
 
     Args:
-        version: its folder, all of whose other files are written.
+        version: its folder, complete but for this file.
     """
     lines = (f"{sha256_of(version / name)}  {name}\n" for name in sorted(_files(version)))
     replace_text(version / SUMS_FILE, "".join(lines))
@@ -65,42 +65,42 @@ def differences(version: Path) -> Differences:
     """Compares the files of a version with its SHA256SUMS.
 
     Raises:
-        InputError: there is no SHA256SUMS, it is no list of sums, or a file cannot be read.
+        InputError: there is no valid SHA256SUMS, or a file cannot be read.
     """
     try:
-        return _compared(version, _listed(version / SUMS_FILE))
+        return _compare(version, _read_sums(version / SUMS_FILE))
     except OSError as error:
         raise InputError(f"{error.filename} cannot be read: {error.strerror}") from error
 
 
-def _compared(version, listed):
+def _compare(version, digests):
     missing, changed = [], []
-    for name, digest in listed.items():
+    for name, digest in digests.items():
         path = version / name
         if not os.path.lexists(path):
             missing.append(name)
         elif not _is_file(path) or sha256_of(path) != digest:
             changed.append(name)
     visible = (name for name in _files(version) if not _is_hidden(name))
-    extra = sorted(set(visible) - listed.keys() - {SUMS_FILE})
+    extra = sorted(set(visible) - digests.keys() - {SUMS_FILE})
     return Differences(tuple(missing), tuple(changed), tuple(extra))
 
 
 def check(path: str, flag: str) -> None:
-    """Checks a SavedModel that has a SHA256SUMS before it is loaded; one that has none is not.
+    """Checks a SavedModel before it is loaded, if it has a SHA256SUMS.
 
     Args:
         path: its folder.
-        flag: that names it, for messages.
+        flag: with which it was given, for messages.
 
     Raises:
-        InputError: its files are not those that were published, or cannot be read.
+        InputError: its files differ from those that were published, or cannot be read.
     """
     if not os.path.lexists(Path(path, SUMS_FILE)):
         return
-    different = differences(Path(path))
-    if different:
-        kinds = different.by_kind().items()
+    mismatches = differences(Path(path))
+    if mismatches:
+        kinds = mismatches.by_kind().items()
         listed = "; ".join(_first_names(kind, names) for kind, names in kinds if names)
         raise InputError(
             f"{flag}={path} is not as it was published ({listed}, by its {SUMS_FILE}); copy the "
@@ -109,18 +109,18 @@ def check(path: str, flag: str) -> None:
 
 
 def _first_names(kind, names):
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{kind}: {', '.join(names[:_NAMED])}{more}"
+    more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
+    return f"{kind}: {', '.join(names[:_MAX_LISTED])}{more}"
 
 
-def _listed(path: Path) -> dict[str, str]:
+def _read_sums(path: Path) -> dict[str, str]:
     """The SHA-256 of each file of a SHA256SUMS, by its path."""
     try:
         lines = read_text(path).splitlines()
     except FileNotFoundError as error:
         raise InputError(
-            f"there is no {path}: the folder is no version of an exported encoder, was exported "
-            "before versions had one, or was copied in part"
+            f"there is no {path}: the folder is no version of an exported encoder, or was copied "
+            "in part"
         ) from error
     except ValueError as error:
         raise InputError(f"{path} is no list of SHA-256 sums: {error}") from error
@@ -155,47 +155,47 @@ def _is_file(path: Path) -> bool:
 
 
 def _files(folder: Path) -> Iterator[str]:
-    """The paths, relative and with slashes, of all that is no folder, but for SHA256SUMS itself."""
-    for where, folders, names in os.walk(folder, onerror=_raise):
-        links = [name for name in folders if os.path.islink(os.path.join(where, name))]
+    """The relative paths, with slashes, of everything but folders and SHA256SUMS itself."""
+    for parent, folders, names in os.walk(folder, onerror=_raise):
+        links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
         for name in (*links, *names):
-            found = Path(where, name).relative_to(folder).as_posix()
-            if found != SUMS_FILE:
-                yield found
+            path = Path(parent, name).relative_to(folder).as_posix()
+            if path != SUMS_FILE:
+                yield path
 
 
 def _raise(error):
     raise error
 
 
-def versions(folder: Path) -> list[Path]:
-    """The folders to look at: `folder` itself if it is a version, else the versions in it.
+def version_paths(folder: Path) -> list[Path]:
+    """`folder` itself if it is a version, else the versions in it.
 
     Raises:
         InputError: there are none.
     """
     if (folder / SUMS_FILE).exists() or (folder / "saved_model.pb").exists():
         return [folder]
-    found = [folder / str(number) for number in published(folder)]
-    if not found:
+    paths = [folder / str(number) for number in published_versions(folder)]
+    if not paths:
         raise InputError(
             f"{folder} is no version of an exported encoder and has none; give one, as "
             "exported/cifar10/1, or the folder of all, exported/cifar10"
         )
-    return sorted(found, key=lambda version: int(version.name))
+    return paths
 
 
 def _verify(version: Path) -> int:
     """Prints how a version differs from its sums; returns the exit status."""
     try:
-        different = differences(version)
+        mismatches = differences(version)
     except InputError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return WRONG_INPUT
-    if not different:
+    if not mismatches:
         say(f"{version}: whole")
         return 0
-    for kind, names in different.by_kind().items():
+    for kind, names in mismatches.by_kind().items():
         for name in names:
             say(f"{version / name}: {kind}")
     return DIFFERENT
@@ -205,8 +205,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line.
 
     Returns:
-        The exit status: 0 if all is as it was published, 1 if a file is missing, changed or extra,
-        2 if a folder cannot be compared.
+        The exit status: 0 if every file is as it was published, 1 if a file is missing, changed or
+        extra, 2 if a folder cannot be compared.
     """
     parser = argparse.ArgumentParser(
         prog="python -m dim_tf.export.verify",
@@ -218,7 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="a version, or the folder of several versions")
     folder = parser.parse_args(arguments).folder
     try:
-        statuses = [_verify(version) for version in versions(folder)]
+        statuses = [_verify(version) for version in version_paths(folder)]
     except (InputError, OSError) as error:  # OSError also of the output, as of a closed pipe
         print(f"error: {one_line(error)}", file=sys.stderr)
         return WRONG_INPUT

@@ -1,12 +1,12 @@
-"""Which versions of an exported encoder are there: the folders that TensorFlow Serving takes."""
+"""The versions of an exported encoder: numbered folders, as TensorFlow Serving expects."""
 
 from pathlib import Path
 
 
-def published(folder: Path) -> list[int]:
-    """The versions in exported/<name>, in their order.
+def published_versions(folder: Path) -> list[int]:
+    """The version numbers in exported/<name>, ascending.
 
     Args:
-        folder: exported/<name>; one that is not there has none.
+        folder: exported/<name>; it need not exist.
     """
     return sorted(int(child.name) for child in folder.glob("*") if child.name.isdecimal())

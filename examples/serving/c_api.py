@@ -68,23 +68,23 @@ class Session:
             raise RuntimeError(self.tf.TF_Message(self.status).decode(errors="replace"))
 
     def run(self, inputs, outputs):
-        """Runs the graph: {tensor name: array or list of bytes} -> arrays of `outputs`."""
-        input_slots = (Output * len(inputs))(*[self._output(name) for name in inputs])
-        values = (c_void_p * len(inputs))(*[self._tensor(value) for value in inputs.values()])
-        output_slots = (Output * len(outputs))(*[self._output(name) for name in outputs])
-        tensors = (c_void_p * len(outputs))()
+        """Answers one request: {tensor name: array or list of bytes} -> arrays of `outputs`."""
+        input_ports = (Output * len(inputs))(*[self._port(name) for name in inputs])
+        input_values = (c_void_p * len(inputs))(*[self._tensor(x) for x in inputs.values()])
+        output_ports = (Output * len(outputs))(*[self._port(name) for name in outputs])
+        output_values = (c_void_p * len(outputs))()
         self.tf.TF_SessionRun(
             *(self.session, None),
-            *(input_slots, values, len(inputs)),
-            *(output_slots, tensors, len(outputs)),
+            *(input_ports, input_values, len(inputs)),
+            *(output_ports, output_values, len(outputs)),
             *(None, 0, None, self.status),
         )
-        for value in values:
+        for value in input_values:
             self.tf.TF_DeleteTensor(c_void_p(value))
         self._check()
-        return [self._array(c_void_p(tensor)) for tensor in tensors]
+        return [self._array(c_void_p(tensor)) for tensor in output_values]
 
-    def _output(self, name):
+    def _port(self, name):
         operation, index = name.split(":")
         pointer = self.tf.TF_GraphOperationByName(self.graph, operation.encode())
         if not pointer:
@@ -96,38 +96,38 @@ class Session:
             dims = (c_int64 * 1)(len(value))
             tensor = self.tf.TF_AllocateTensor(STRING, dims, 1, STRING_BYTES * len(value))
             first = self.tf.TF_TensorData(c_void_p(tensor))
-            for number, octets in enumerate(value):
-                pointer = c_void_p(first + STRING_BYTES * number)
-                self.tf.TF_StringInit(pointer)
-                self.tf.TF_StringCopy(pointer, c_char_p(octets), c_size_t(len(octets)))
+            for number, text in enumerate(value):
+                address = c_void_p(first + STRING_BYTES * number)
+                self.tf.TF_StringInit(address)
+                self.tf.TF_StringCopy(address, c_char_p(text), c_size_t(len(text)))
             return tensor
         value = np.ascontiguousarray(value)
         dims = (c_int64 * value.ndim)(*value.shape)
-        kind = NUMBERS[value.dtype]
-        tensor = self.tf.TF_AllocateTensor(kind, dims, value.ndim, c_size_t(value.nbytes))
+        dtype = NUMBERS[value.dtype]
+        tensor = self.tf.TF_AllocateTensor(dtype, dims, value.ndim, c_size_t(value.nbytes))
         ctypes.memmove(self.tf.TF_TensorData(c_void_p(tensor)), value.ctypes.data, value.nbytes)
         return tensor
 
     def _array(self, tensor):
         shape = [self.tf.TF_Dim(tensor, n) for n in range(self.tf.TF_NumDims(tensor))]
         first, size = self.tf.TF_TensorData(tensor), self.tf.TF_TensorByteSize(tensor)
-        kind = self.tf.TF_TensorType(tensor)
-        if kind == STRING:
+        dtype = self.tf.TF_TensorType(tensor)
+        if dtype == STRING:
             strings = [self._string(first, n) for n in range(int(np.prod(shape)))]
             return np.array(strings).reshape(shape)
-        return np.frombuffer(ctypes.string_at(first, size), TYPES[kind]).reshape(shape)
+        return np.frombuffer(ctypes.string_at(first, size), TYPES[dtype]).reshape(shape)
 
     def _string(self, first, number):
-        pointer = c_void_p(first + STRING_BYTES * number)
+        address = c_void_p(first + STRING_BYTES * number)
         return ctypes.string_at(
-            self.tf.TF_StringGetDataPointer(pointer), self.tf.TF_StringGetSize(pointer)
+            self.tf.TF_StringGetDataPointer(address), self.tf.TF_StringGetSize(address)
         )
 
 
 def read(file):
     if file.endswith(".npy"):
         return np.load(file, allow_pickle=False)
-    return [base64.b64decode(one) for one in json.loads(Path(file).read_text())]
+    return [base64.b64decode(text) for text in json.loads(Path(file).read_text())]
 
 
 def main(path, requests):
@@ -135,11 +135,11 @@ def main(path, requests):
     for request in json.loads(Path(requests).read_text()):
         inputs = {name: read(file) for name, file in request["inputs"].items()}
         try:
-            answers = session.run(inputs, list(request["outputs"].values()))
+            arrays = session.run(inputs, list(request["outputs"].values()))
         except RuntimeError as error:
             print(" ".join(str(error).split()))
         else:
-            np.savez(request["answer"], **dict(zip(request["outputs"], answers, strict=True)))
+            np.savez(request["answer"], **dict(zip(request["outputs"], arrays, strict=True)))
             print("ok")
     assert "tensorflow" not in sys.modules
 

@@ -29,9 +29,9 @@ def prepare(
     version: int | None = None,
     timeout: float = 60,
 ) -> Callable[[], list[dict[str, Any]]]:
-    """As `rest_client.prepare`, by gRPC: `url` is host:port, and all sending shares a connection.
+    """As `rest_client.prepare`, over gRPC: `url` is host:port, and all calls share a connection.
 
-    The answers' values are NumPy arrays.
+    The values of the outputs are NumPy arrays.
     """
     request = predict_pb2.PredictRequest()
     request.model_spec.name = model
@@ -49,7 +49,7 @@ def prepare(
         try:
             answer = stub.Predict(request, timeout=timeout)
         except grpc.RpcError as error:
-            raise rest_client.Failed(f"{error.code().name}: {error.details()}") from error
+            raise rest_client.RequestError(f"{error.code().name}: {error.details()}") from error
         outputs = {name: tf.make_ndarray(tensor) for name, tensor in answer.outputs.items()}
         return [{name: x[i] for name, x in outputs.items()} for i in range(len(images))]
 

@@ -1,12 +1,12 @@
-"""Sends load to a served encoder and prints throughput and latency.
+"""Measures how many requests a served encoder answers, and how fast.
 
     python examples/serving/load.py --model=cifar10 --protocol=grpc --concurrency=8 cat.png
 
---concurrency threads send one request after another for --seconds. All requests are equal: the
+--concurrency threads send one request after another for --seconds. All requests are alike: the
 files, repeated until there are --images_per_request. A first request, which may have to wait for
 the model, is not counted. A latency is the time from sending to the decoded answer; over REST each
-request opens a connection, over gRPC all share one. The threads are those of one Python process: if
-it is always busy, the client itself limits the result.
+request opens a connection, over gRPC all share one. All threads belong to one Python process: if it
+is busy all the time, the script measures itself.
 """
 
 import argparse
@@ -26,12 +26,12 @@ URLS = {"rest": "http://localhost:8501", "grpc": "localhost:8500"}
 
 @dataclass
 class Result:
-    """The answers to some seconds of load.
+    """The answers to some seconds of requests.
 
     Attributes:
-        seconds: Until the last request was answered.
-        latencies: In seconds, of each answered request.
-        errors: How often each message came.
+        seconds: until the last request was answered.
+        latencies: of the answered requests, in seconds.
+        errors: the count of each error message.
     """
 
     seconds: float = 0.0
@@ -40,37 +40,37 @@ class Result:
 
 
 def load(send: Callable[[], object], concurrency: int, seconds: float) -> Result:
-    """Calls `send` from `concurrency` threads, which begin no new call after `seconds`.
+    """Calls `send` from `concurrency` threads, which start no new call after `seconds`.
 
     Raises:
-        Failed: the first call did, which is not counted.
+        RequestError: of the first call, which is not counted.
     """
     send()
     result = Result()
-    began = time.perf_counter()
+    start = time.perf_counter()
 
-    def send_until_end():
-        while (sent := time.perf_counter()) - began < seconds:
+    def work():
+        while (sent := time.perf_counter()) - start < seconds:
             try:
                 send()
-            except rest_client.Failed as error:
+            except rest_client.RequestError as error:
                 with lock:
                     result.errors[str(error)] += 1
             else:
                 result.latencies.append(time.perf_counter() - sent)
 
     lock = threading.Lock()
-    threads = [threading.Thread(target=send_until_end, daemon=True) for _ in range(concurrency)]
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(concurrency)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    result.seconds = time.perf_counter() - began
+    result.seconds = time.perf_counter() - start
     return result
 
 
 def report(result: Result, images_per_request: int) -> str:
-    """What is printed: rates and latencies of the answered requests, and the errors."""
+    """The printed text: rates and latencies of the answered requests, and the errors."""
     rate = len(result.latencies) / result.seconds
     lines = [
         f"requests {len(result.latencies)} in {result.seconds:.1f} s",
@@ -111,11 +111,11 @@ def main(arguments: list[str] | None = None) -> int:
         prepare = grpc_client.prepare
     try:
         images = rest_client.read_images(flags.images, flags.signature, flags.size)
-        chosen = list(itertools.islice(itertools.cycle(images), flags.images_per_request))
+        repeated = list(itertools.islice(itertools.cycle(images), flags.images_per_request))
         url = flags.url or URLS[flags.protocol]
-        send = prepare(url, flags.model, chosen, flags.signature, flags.version, flags.timeout)
+        send = prepare(url, flags.model, repeated, flags.signature, flags.version, flags.timeout)
         result = load(send, flags.concurrency, flags.seconds)
-    except rest_client.Failed as error:
+    except rest_client.RequestError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(report(result, flags.images_per_request))

@@ -2,9 +2,9 @@
 
     python examples/serving/rest_client.py --model=cifar10 cat.png dog.jpg
 
-Prints a line for each file. The signatures that take encoded images need only Python: serving_bytes
-fails as a whole if one image cannot be decoded; serving_bytes_valid says which can.
-serving_default takes arrays, which this client computes with TensorFlow and dim_tf.
+Prints a line for each file. The signatures that take encoded images need nothing but Python:
+serving_bytes fails as a whole if one image cannot be decoded; serving_bytes_valid answers for the
+others. serving_default takes arrays, which this script makes with TensorFlow and dim_tf.
 """
 
 import argparse
@@ -23,29 +23,29 @@ ENCODED = ("serving_bytes", "serving_bytes_valid")  # their input: image_bytes
 ARRAYS = "serving_default"  # its input: images
 
 
-class Failed(Exception):
-    """There is no answer; the message says why."""
+class RequestError(Exception):
+    """A request has no answer; the message says why."""
 
 
 def read_images(paths: Sequence[Path], signature: str, size: int | None) -> list[Any]:
-    """The input of a signature for image files.
+    """Reads image files as the input of a signature.
 
     Args:
-        paths: Image files.
-        signature: Name of the signature.
-        size: Side of the encoder's images in pixels; only arrays need it.
+        paths: of the files.
+        signature: that is called with them.
+        size: pixels a side of the encoder's images; only for arrays.
 
     Returns:
         The files' bytes, or float32 arrays [size, size, 3] in [0, 1], equal to those that the other
         signatures compute on the server.
 
     Raises:
-        Failed: a file cannot be read, or not decoded to an array.
+        RequestError: a file cannot be read, or not be decoded to an array.
     """
     try:
         encoded = [path.read_bytes() for path in paths]
     except OSError as error:
-        raise Failed(f"{error.filename} cannot be read: {error.strerror}") from error
+        raise RequestError(f"{error.filename} cannot be read: {error.strerror}") from error
     if signature in ENCODED:
         return encoded
     import tensorflow as tf
@@ -57,7 +57,7 @@ def read_images(paths: Sequence[Path], signature: str, size: int | None) -> list
         try:
             pixels = encoded_images.decode_to_size(tf.constant(image), size)
         except tf.errors.InvalidArgumentError as error:
-            raise Failed(f"{path} cannot be decoded: {error.message}") from error
+            raise RequestError(f"{path} cannot be decoded: {error.message}") from error
         arrays.append(image_ops.to_unit(pixels).numpy())
     return arrays
 
@@ -70,22 +70,24 @@ def prepare(
     version: int | None = None,
     timeout: float = 60,
 ) -> Callable[[], list[dict[str, Any]]]:
-    """A request that can be sent many times, from any thread.
+    """Prepares a request, which can be sent many times, from any thread.
 
     Args:
         url: of the server, such as http://localhost:8501.
         model: its name there.
-        images: encoded images or arrays, as the signature takes.
+        images: encoded images or arrays, as of `read_images`.
         signature: to call.
         version: of the model; None: the newest that the server has.
-        timeout: seconds that one answer may take.
+        timeout: for an answer, in seconds.
 
     Returns:
-        A function that sends it and returns {output's name: value} for each image. It raises
-        Failed.
+        A function that sends the request and returns {output's name: value} for each image. It
+        raises RequestError.
     """
-    which = f"/versions/{version}" if version is not None else ""
-    address = f"{url.rstrip('/')}/v1/models/{urllib.parse.quote(model, safe='')}{which}:predict"
+    path = urllib.parse.quote(model, safe="")
+    if version is not None:
+        path += f"/versions/{version}"
+    address = f"{url.rstrip('/')}/v1/models/{path}:predict"
     if signature in ENCODED:
         instances = [{"b64": base64.b64encode(image).decode()} for image in images]
     else:
@@ -98,11 +100,11 @@ def prepare(
             with urllib.request.urlopen(request, timeout=timeout) as answer:
                 predictions = json.load(answer)["predictions"]
         except urllib.error.HTTPError as error:
-            raise Failed(f"{error.code}: {_message(error)}") from error
+            raise RequestError(f"{error.code}: {_message(error)}") from error
         except urllib.error.URLError as error:
-            raise Failed(f"{address}: {error.reason}") from error
+            raise RequestError(f"{address}: {error.reason}") from error
         except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
-            raise Failed(f"{address}: {type(error).__name__}: {error}") from error
+            raise RequestError(f"{address}: {type(error).__name__}: {error}") from error
         # The server leaves out the name of an output that is the only one.
         return [row if isinstance(row, dict) else {"global": row} for row in predictions]
 
@@ -113,7 +115,7 @@ def _message(error):
     text = error.read().decode(errors="replace")
     try:
         return json.loads(text)["error"]
-    except (ValueError, KeyError, TypeError):  # not of TensorFlow Serving: a proxy's page
+    except (ValueError, KeyError, TypeError):  # a proxy's page, not TensorFlow Serving's JSON
         return text[:500] or error.reason
 
 
@@ -139,7 +141,7 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argpa
 
 
 def line(path: Path, row: dict[str, Any]) -> str:
-    """What is printed of an image's answer."""
+    """The printed line for an image."""
     if not row.get("valid", True):
         return f"{path} cannot be decoded"
     features = row["global"]
@@ -157,7 +159,7 @@ def run(doc: str, url: str, prepare: Callable, arguments: list[str] | None) -> i
         rows = prepare(
             flags.url, flags.model, images, flags.signature, flags.version, flags.timeout
         )()
-    except Failed as error:
+    except RequestError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     for path, row in zip(flags.images, rows, strict=True):

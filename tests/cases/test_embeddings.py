@@ -10,8 +10,9 @@ import small_export
 import tensorflow as tf
 from PIL import Image
 
+from dim_tf.collection import embed, embeddings, image_collection
 from dim_tf.errors import InputError
-from dim_tf.export import embed, image_collection, saved_model
+from dim_tf.export import saved_model
 
 COUNT = 8
 
@@ -100,12 +101,12 @@ def test_a_file_that_is_not_as_it_was_written_is_made_again(
             else:
                 (out / name).write_bytes(damaged)
             with pytest.raises(InputError, match=rf"{name} is missing or not as it was written"):
-                embed.read(out)
+                embeddings.read(out)
             run(exported, folder, out, format)
             shard = f"embeddings-{name.split('-')[1][:5]}.{format}"
             assert f"{shard} is not as it was written; making it again" in capsys.readouterr().out
             assert written(out).keys() == whole.keys()
-            ids, _ = embed.read(out)
+            ids, _ = embeddings.read(out)
             assert ids == [f"{number}.bmp" for number in range(COUNT - 1)]
     run(exported, folder, out, format)
     assert "again" not in capsys.readouterr().out
@@ -116,9 +117,9 @@ def test_files_of_a_version_that_recorded_none_are_read_to_know_whether_they_are
 ):
     out = tmp_path / "out"
     run(exported, folder, out)
-    told = json.loads((out / embed.MANIFEST_FILE).read_text())
+    told = json.loads((out / embeddings.MANIFEST_FILE).read_text())
     without = {key: value for key, value in told.items() if key not in ("files", "sha256")}
-    (out / embed.MANIFEST_FILE).write_text(json.dumps(without))
+    (out / embeddings.MANIFEST_FILE).write_text(json.dumps(without))
     first, second = out / "embeddings-00000.parquet", out / "embeddings-00001.parquet"
     second.write_bytes(second.read_bytes()[:-10])
     before = first.stat().st_mtime_ns
@@ -126,15 +127,15 @@ def test_files_of_a_version_that_recorded_none_are_read_to_know_whether_they_are
     run(exported, folder, out)
     assert first.stat().st_mtime_ns == before
     assert capsys.readouterr().out.count("making it again") == 1
-    assert len(embed.read(out)[0]) == COUNT - 1
+    assert len(embeddings.read(out)[0]) == COUNT - 1
 
 
 def test_a_record_of_other_files_is_refused(tmp_path):
     for files in ({"../../etc/passwd": "0"}, {"embeddings-00000.parquet": 1}, ["a"]):
         manifest = {"complete": True, "format": "parquet", "files": files}
-        (tmp_path / embed.MANIFEST_FILE).write_text(json.dumps(manifest))
+        (tmp_path / embeddings.MANIFEST_FILE).write_text(json.dumps(manifest))
         with pytest.raises(InputError, match="records files of other names"):
-            embed.read(tmp_path)
+            embeddings.read(tmp_path)
 
 
 def index(folder, ids, rows, kind=None):
@@ -143,7 +144,7 @@ def index(folder, ids, rows, kind=None):
     import pyarrow.parquet as pq
 
     folder.mkdir(exist_ok=True)
-    (folder / embed.MANIFEST_FILE).write_text('{"complete": true, "format": "parquet"}')
+    (folder / embeddings.MANIFEST_FILE).write_text('{"complete": true, "format": "parquet"}')
     flat = pa.array(np.ravel(rows), kind or pa.float32())
     column = pa.FixedSizeListArray.from_arrays(flat, len(rows[0]))
     table = pa.table({"id": pa.array(ids), "embedding": column})
@@ -157,32 +158,34 @@ def test_an_index_says_what_is_wrong_with_it(tmp_path):
     ones = np.ones([2, 3])
     for ids in ([1, 2], ["a", None], [None, None], [b"a", b"b"], [1.5, 2.5]):
         with pytest.raises(InputError, match="an id is no text"):
-            embed.read(index(tmp_path, ids, ones))
+            embeddings.read(index(tmp_path, ids, ones))
     for number in (1e300, np.inf, np.nan):
         rows = [[1.0, 2.0, 3.0], [number, 1.0, 1.0]]
         with pytest.raises(InputError, match="finite as float32"):
-            embed.read(index(tmp_path, ["a", "b"], rows, pa.float64()))
-    _, wide = embed.read(index(tmp_path, ["a", "b"], ones, pa.float64()))
+            embeddings.read(index(tmp_path, ["a", "b"], rows, pa.float64()))
+    _, wide = embeddings.read(index(tmp_path, ["a", "b"], ones, pa.float64()))
     assert wide.dtype == np.float32
 
 
 def test_neighbours_are_of_rows_that_have_a_direction_and_a_name():
     rows = np.eye(3, dtype=np.float32)
     with pytest.raises(InputError, match=r"the embedding of 'b' is zero, as are 1 of 3"):
-        saved_model.Reference(("a", "b", "c"), rows * [[1], [0], [1]], 2)
+        saved_model.NeighboursIndex(("a", "b", "c"), rows * [[1], [0], [1]], 2)
     with pytest.raises(InputError, match="'b' is the id of several"):
-        saved_model.Reference(("a", "b", "b"), rows, 2)
+        saved_model.NeighboursIndex(("a", "b", "b"), rows, 2)
 
 
 def test_neighbours_of_the_largest_numbers_are_found(tmp_path, small_model):
     """Their squares are no float32: all cosines would be 0."""
     _, encoder = small_model
     images = small_export.images(4)
-    rows = saved_model.expected(encoder, images).astype(np.float64)
+    rows = saved_model.keras_features(encoder, images).astype(np.float64)
     rows = (rows / np.abs(rows).max() * 3e38).astype(np.float32)
     ids = tuple("abcd")
-    extent = saved_model.Extent({}, reference=saved_model.Reference(ids, rows, 1))
-    saved_model.save(encoder, tmp_path / "1", extent)
+    options = saved_model.SavedModelOptions(
+        {}, neighbours=saved_model.NeighboursIndex(ids, rows, 1)
+    )
+    saved_model.save(encoder, tmp_path / "1", options)
     loaded = tf.saved_model.load(str(tmp_path / "1"))
     found = loaded.signatures["neighbours"](images=tf.constant(images))
     assert found["id"].numpy()[:, 0].tolist() == [b"a", b"b", b"c", b"d"]

@@ -7,7 +7,7 @@ import pytest
 
 from dim_tf.errors import RunError
 from dim_tf.export import publish
-from dim_tf.export.version_folders import published
+from dim_tf.export.version_folders import published_versions
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def names(folder):
 def test_a_version_1_again_after_a_killed_removal(tmp_path):
     """Numbers begin anew after all versions were removed."""
     make(tmp_path, ".removed-1", "1", "2")
-    publish.remove_old(tmp_path, 1)
+    publish.remove_old_versions(tmp_path, 1)
     assert names(tmp_path) == ["2"]
 
 
@@ -35,22 +35,22 @@ def test_a_version_1_again_where_the_first_cannot_be_removed(tmp_path, monkeypat
     """As one whose files are of another user."""
     make(tmp_path, ".removed-1", "1", "2")
     monkeypatch.setattr(publish.shutil, "rmtree", lambda *_, **__: None)
-    publish.remove_old(tmp_path, 1)
-    assert published(tmp_path) == [2]
+    publish.remove_old_versions(tmp_path, 1)
+    assert published_versions(tmp_path) == [2]
     assert len(names(tmp_path)) == 3
 
 
 def test_a_file_of_that_name(tmp_path):
     make(tmp_path, "1", "2")
     (tmp_path / ".removed-1").write_text("")
-    publish.remove_old(tmp_path, 1)
+    publish.remove_old_versions(tmp_path, 1)
     assert names(tmp_path) == ["2"]
 
 
 def test_a_file_with_a_version_for_a_name(tmp_path):
     make(tmp_path, "2", "3", ".removed-1")
     (tmp_path / "1").write_text("")
-    publish.remove_old(tmp_path, 1)
+    publish.remove_old_versions(tmp_path, 1)
     assert names(tmp_path) == ["3"]
 
 
@@ -61,14 +61,14 @@ def test_a_link_goes_and_what_it_names_stays(tmp_path):
     make(folder, "2")
     (folder / "1").symlink_to(elsewhere)
     (folder / ".removed-0").symlink_to(elsewhere)
-    publish.remove_old(folder, 1)
+    publish.remove_old_versions(folder, 1)
     assert names(folder) == ["2"]
     assert names(elsewhere) == ["kept"]
 
 
 def test_a_version_that_cannot_be_removed_is_named_after_the_export(tmp_path, monkeypatch):
     """Others are removed; the export is there and served."""
-    monkeypatch.setattr(publish, "_write", lambda *_: 0.0)
+    monkeypatch.setattr(publish, "_write_version", lambda *_: 0.0)
     folder = tmp_path / "small"
     make(folder, "1", "2", "3")
     rename = os.rename
@@ -83,12 +83,12 @@ def test_a_version_that_cannot_be_removed_is_named_after_the_export(tmp_path, mo
     class Encoder:
         image_shape = (8, 8, 3)
 
-    details = publish.Details(keep=1)
+    options = publish.ExportOptions(keep_versions=1)
     with pytest.raises(RunError) as error:
-        publish.publish(Encoder(), folder, None, details)
+        publish.publish(Encoder(), folder, None, options=options)
     assert str(error.value) == (
         f"{folder}/4 is published; {folder}/1, which is older than the newest 1 of "
         "--keep_versions, could not be removed: Permission denied; remove it by hand"
     )
-    assert published(folder) == [1, 4]
+    assert published_versions(folder) == [1, 4]
     assert '"small"' in (tmp_path / "serving/models.config").read_text()

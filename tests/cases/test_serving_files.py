@@ -14,7 +14,7 @@ from dim_tf.export import serving
 
 def parameters():
     """The numbers of batching.config, by name."""
-    pairs = re.findall(r"^(\w+) \{ value: (\w+) \}$", serving.BATCHING, re.MULTILINE)
+    pairs = re.findall(r"^(\w+) \{ value: (\w+) \}$", serving.BATCHING_CONFIG, re.MULTILINE)
     return {name: int(value) if value.isdecimal() else value == "true" for name, value in pairs}
 
 

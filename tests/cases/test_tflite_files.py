@@ -8,14 +8,14 @@ from ai_edge_litert.interpreter import Interpreter
 from small_export import SIZE, images
 from tensorflow.lite.python import schema_py_generated as schema
 
-from dim_tf.export import lite, saved_model
+from dim_tf.export import saved_model, tflite
 
 FIXED = ("encoder_int8.tflite", "encoder_uint8_batch1.tflite")
 
 
 def write(folder, pixels, *files):
-    chosen = [variant for variant in lite.VARIANTS if variant.file in files]
-    lite.write(folder, chosen, pixels, "small", "Apache-2.0")
+    chosen = [variant for variant in tflite.VARIANTS if variant.file in files]
+    tflite.write(folder, chosen, pixels, "small", "Apache-2.0")
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def written(small_model, tmp_path_factory):
     folder = shutil.copytree(exported, tmp_path_factory.mktemp("exported") / "1")
     pixels = images(32)
     write(folder, pixels, *FIXED)
-    return folder, pixels, saved_model.expected(encoder, pixels)
+    return folder, pixels, saved_model.keras_features(encoder, pixels)
 
 
 def entries(path):
@@ -55,13 +55,13 @@ def test_files_of_integers_have_static_shapes(written, file):
 def test_files_of_integers_answer_as_the_keras_model(written, file):
     folder, pixels, wanted = written
     for count in (32, 1, 3):
-        found = lite.run(folder / file, pixels[:count])
-        assert lite.cosines(found, wanted[:count]).min() > 0.99
+        found = tflite.encode(folder / file, pixels[:count])
+        assert tflite.cosines(found, wanted[:count]).min() > 0.99
 
 
 def test_both_files_of_integers_are_one_model(written):
     folder, pixels, _ = written
-    first, second = (lite.run(folder / file, pixels) for file in FIXED)
+    first, second = (tflite.encode(folder / file, pixels) for file in FIXED)
     np.testing.assert_allclose(first, second, atol=1e-6)
 
 

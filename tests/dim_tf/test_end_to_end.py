@@ -19,9 +19,9 @@ import tensorflow as tf
 from PIL import Image
 
 from dim_tf import data, stages
+from dim_tf.collection import embeddings
 from dim_tf.errors import InputError
-from dim_tf.export import embed
-from dim_tf.export.version_folders import published
+from dim_tf.export.version_folders import published_versions
 from dim_tf.training import checkpoint_files
 
 pytestmark = pytest.mark.slow
@@ -123,7 +123,7 @@ def digit_files(tmp_path_factory):
 def test_embedding_killed_twice_goes_on_to_an_index(whole_way, digit_files):
     folder, _ = whole_way
     out = folder / "embedded"
-    newest = f"small/{max(published(folder / 'exported/small'))}"
+    newest = f"small/{max(published_versions(folder / 'exported/small'))}"
     flags = ["--mode=embed", f"--embed_input={digit_files}", f"--embed_output={out}"]
     for shards in (2, 5):
         process = subprocess.Popen(
@@ -142,7 +142,7 @@ def test_embedding_killed_twice_goes_on_to_an_index(whole_way, digit_files):
     assert "301 images, 1 refused" in done.stdout
     assert "files are there; going on" in done.stdout
     assert json.loads((out / "embeddings.json").read_text())["saved_model"] == f"exported/{newest}"
-    ids, embeddings = embed.read(out)
+    ids, features = embeddings.read(out)
     assert ids == [f"{number:03d}.png" for number in range(300)]
     assert (out / "refused-00300.txt").read_text() == "broken.png\n"
 
@@ -153,7 +153,7 @@ def test_embedding_killed_twice_goes_on_to_an_index(whole_way, digit_files):
     pixels = (
         data.load("digits", data.Request()).train.images[:20].repeat(3, -1).astype(np.float32) / 255
     )
-    np.testing.assert_allclose(loaded(pixels), embeddings[:20], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(loaded(pixels), features[:20], rtol=1e-3, atol=1e-4)
     found = loaded.signatures["neighbours"](images=tf.constant(pixels))
     assert found["similarity"].shape == (20, 3)
     assert [row[0].decode() for row in found["id"].numpy()] == ids[:20]

@@ -7,7 +7,7 @@ import pytest
 
 from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
-from dim_tf.export import lite
+from dim_tf.export import tflite
 from dim_tf.names import DEFAULT_MEASURES, MEASURES, TFLITE
 from dim_tf.training import workers
 from keras_models import critics
@@ -75,7 +75,7 @@ def test_values_that_stand_elsewhere_too():
 
 def test_tflite_files_are_a_list_or_all_or_none():
     assert Experiment(name="a").tflite_names == TFLITE
-    assert tuple(variant.name for variant in lite.VARIANTS) == TFLITE
+    assert tuple(variant.name for variant in tflite.VARIANTS) == TFLITE
     assert Experiment(name="a", tflite="none").tflite_names == ()
     assert Experiment(name="a", tflite="int8, dynamic").tflite_names == ("int8", "dynamic")
     with pytest.raises(InputError, match="--tflite has no 'int4'; expected all, none, or"):

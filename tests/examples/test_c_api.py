@@ -24,13 +24,13 @@ def exported(tmp_path_factory):
     """An export with every signature that there is."""
     path = tmp_path_factory.mktemp("exported") / "1"
     encoder = small_export.small_encoder()
-    wanted = saved_model.expected(encoder, images(20))
+    wanted = saved_model.keras_features(encoder, images(20))
     ids = tuple(f"number {n}" for n in range(20))
     small_export.save(
         path,
         encoder,
-        quantization=saved_model.Quantization.of(wanted),
-        reference=saved_model.Reference(ids, wanted, 3),
+        quantization=saved_model.Quantization.fit(wanted),
+        neighbours=saved_model.NeighboursIndex(ids, wanted, 3),
     )
     return path
 

@@ -327,7 +327,7 @@ def test_load_counts_answers(protocol, clients, stand_in, pictures, capsys):
 
 
 def test_load_counts_errors_by_message(clients):
-    load, failed = clients["load"], clients["rest"].Failed
+    load, failed = clients["load"], clients["rest"].RequestError
     calls = iter(range(1000))
 
     def send():

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dim_tf.export import lite, verify
+from dim_tf.export import tflite, verify
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "exported" / "dim_cifar10" / "1"
@@ -50,33 +50,33 @@ def test_the_cards_python_runs(monkeypatch):
     monkeypatch.chdir(ROOT / "exported")
     scope = {"images": images}
     exec(card().split("```python\n")[1].split("```")[0].replace("VERSION", "1"), scope)
-    assert scope["named"]["fc"].shape == (4, 1024)
+    assert scope["endpoints"]["fc"].shape == (4, 1024)
     loaded = tf.saved_model.load(str(FOLDER))(images)
     assert loaded.shape == (4, 64)
-    np.testing.assert_allclose(scope["named"]["global"], loaded, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(scope["endpoints"]["global"], loaded, rtol=1e-4, atol=1e-5)
     # Noise is none of the images that int8's ranges come from.
-    quantized = lite.runner(FOLDER / "encoder_int8.tflite")(images)["global"]
+    quantized = tflite.runner(FOLDER / "encoder_int8.tflite")(images)["global"]
     cosine = tf.reduce_sum(tf.math.l2_normalize(loaded, 1) * tf.math.l2_normalize(quantized, 1), 1)
     assert tf.reduce_min(cosine) > 0.9
 
 
-def test_the_card_has_the_figures_and_they_are_above_the_papers():
+def test_the_card_has_the_accuracies_and_they_are_above_the_papers():
     """Hjelm et al. 2019, table 1: infonce, conv, fc and Y."""
-    found = evaluation()["mlp_probe"]
-    for endpoint, papers in (("conv", 0.7521), ("fc", 0.7557), ("global", 0.6913)):
-        assert found[endpoint] > papers
-        assert f"| mlp_probe | {endpoint} | {found[endpoint]:.4f} |" in card()
+    accuracies = evaluation()["mlp_probe"]
+    for endpoint, of_paper in (("conv", 0.7521), ("fc", 0.7557), ("global", 0.6913)):
+        assert accuracies[endpoint] > of_paper
+        assert f"| mlp_probe | {endpoint} | {100 * accuracies[endpoint]:.1f} % |" in card()
     assert "re-encoding" in card()
 
 
 @pytest.mark.slow
 @pytest.mark.skipif("TFDS_DATA_DIR" not in os.environ, reason="TFDS_DATA_DIR is not set")
 def test_the_cards_command_gives_its_neighbours_again(tmp_path):
-    told = re.search(r"^python -m dim_tf.main .*", card(), re.MULTILINE).group()
-    words = shlex.split(told.replace("dim_cifar10/VERSION", str(FOLDER)))[1:]
+    command = re.search(r"^python -m dim_tf.main .*", card(), re.MULTILINE).group()
+    words = shlex.split(command.replace("dim_cifar10/VERSION", str(FOLDER)))[1:]
     data = ["--nodownload", f"--data_dir={os.environ['TFDS_DATA_DIR']}"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, *words, *data], cwd=tmp_path, env=environment, check=True)
-    found = json.loads((tmp_path / "runs/again/evaluation.json").read_text(encoding="utf-8"))
-    for endpoint, share in evaluation()["knn"].items():
-        assert found["knn"][endpoint] == pytest.approx(share, abs=2e-3)
+    measured = json.loads((tmp_path / "runs/again/evaluation.json").read_text(encoding="utf-8"))
+    for endpoint, accuracy in evaluation()["knn"].items():
+        assert measured["knn"][endpoint] == pytest.approx(accuracy, abs=2e-3)

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from dim_tf import data
-from dim_tf.export import embed
+from dim_tf.collection import embeddings
 
 pytestmark = pytest.mark.long
 
@@ -160,5 +160,5 @@ def test_embedding(disk, straight, tmp_path, format):
     faults.run_to_success(folder, *flags)
     after = faults.files_of(disk.folder / "out")
     assert all(after[name] == there[name] for name in there if name != "embeddings.json")
-    assert embed.read(disk.folder / "out")[0] == sorted(os.listdir(images))
+    assert embeddings.read(disk.folder / "out")[0] == sorted(os.listdir(images))
     faults.record_fault(f"full disk, embeddings as {format}", error=error, files_before="whole")

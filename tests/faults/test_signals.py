@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from dim_tf import data
-from dim_tf.export import embed
+from dim_tf.collection import embeddings
 
 pytestmark = pytest.mark.long
 
@@ -136,7 +136,7 @@ def test_embedding(trained, tmp_path):
         assert faults.leftovers(folder) == []
         found.append({"files": len(list((folder / "out").glob("*.parquet")))})
     faults.run_to_success(folder, *arguments)
-    assert embed.read(folder / "out")[0] == sorted(os.listdir(folder / "images"))
+    assert embeddings.read(folder / "out")[0] == sorted(os.listdir(folder / "images"))
     faults.record_fault(
         "signals in embedding", signals=found, status=143, embeddings="each id once"
     )

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from dim_tf.collection import embeddings, shard_formats
 from dim_tf.errors import InputError, one_line
-from dim_tf.export import embed
 
 MANIFEST = {
     "collection": "10 image files in a",
@@ -27,18 +27,18 @@ MANIFEST = {
 def shard(folder, format):
     """The bytes of a good file of two rows."""
     path = folder / f"made.{format}"
-    embed.writer(format)(path, ["a", "b"], np.ones([2, 3], np.float32))
+    shard_formats.get(format).write(path, ["a", "b"], np.ones([2, 3], np.float32))
     return path.read_bytes()
 
 
 def outcome(folder, format, manifest, content):
-    (folder / embed.MANIFEST_FILE).write_bytes(manifest.encode("utf-8", "surrogatepass"))
+    (folder / embeddings.MANIFEST_FILE).write_bytes(manifest.encode("utf-8", "surrogatepass"))
     (folder / f"embeddings-00000.{format}").write_bytes(content)
     try:
-        ids, rows = embed.read(folder)
-        embed.check_same(folder / embed.MANIFEST_FILE, MANIFEST | {"format": format})
+        ids, rows = embeddings.read(folder)
+        embeddings.check_same_origin(folder, MANIFEST | {"format": format})
         with pytest.raises(InputError, match="other weights"):
-            embed.check_encoder(folder, [])
+            embeddings.check_encoder(folder, [])
     except InputError as error:
         return "refused" if fuzzing.is_one_line(one_line(error)) else f"badly told: {error!r}"
     assert rows.ndim == 2

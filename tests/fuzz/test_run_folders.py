@@ -10,9 +10,8 @@ from sample_report import EVALUATION, EXPERIMENT, metrics_lines
 
 from dim_tf import metrics_file
 from dim_tf.errors import InputError, one_line
-from dim_tf.evaluation import compare
+from dim_tf.evaluation import card_metrics, compare
 from dim_tf.evaluation.report import results
-from dim_tf.export import card
 from dim_tf.files import read_json
 
 SETTINGS = EXPERIMENT | {"run_dir": "runs/a", "model": "dim"}
@@ -50,7 +49,7 @@ def outcome(folder, given):
     assert text.count("<script") == 1
     assert "<img src=x" not in text
     assert len(text) < 10**6
-    told = card.evaluation_table(measured)
+    told = card_metrics.render(measured)
     assert not re.search(r"(?<!\\)[<>]", told)
     return "accepted"
 

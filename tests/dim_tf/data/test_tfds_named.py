@@ -9,9 +9,9 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from dim_tf import data
+from dim_tf.collection import image_collection
 from dim_tf.data import check_name, tfds_files
 from dim_tf.errors import InputError
-from dim_tf.export import image_collection
 
 LABEL = tfds.features.ClassLabel
 

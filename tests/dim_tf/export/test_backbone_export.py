@@ -6,7 +6,7 @@ import pytest
 import small_backbone
 import tensorflow as tf
 
-from dim_tf.export import EncoderLayer, lite, publish, saved_model
+from dim_tf.export import EncoderLayer, publish, saved_model, tflite
 from keras_models.encoders import BackboneEncoder
 
 pytestmark = pytest.mark.slow
@@ -23,8 +23,10 @@ def exported(tmp_path_factory):
     for _ in range(10):  # so that the head's moving statistics are not those of a new model
         encoder(PIXELS * 2 - 1, training=True)
     folder = tmp_path_factory.mktemp("exported") / "net"
-    path, worst = publish.publish(encoder, folder, PIXELS, publish.Details(quantized=True))
-    assert worst < 1e-4
+    path, difference = publish.publish(
+        encoder, folder, PIXELS, options=publish.ExportOptions(quantized=True)
+    )
+    assert difference < 1e-4
     return path, encoder
 
 
@@ -43,7 +45,7 @@ def test_the_cards_python_gives_the_trained_keras_model(exported, monkeypatch):
 def test_as_a_layer_it_is_fine_tuned(exported):
     path, encoder = exported
     layer = EncoderLayer(str(path))
-    wanted = saved_model.expected(encoder, PIXELS)
+    wanted = saved_model.keras_features(encoder, PIXELS)
     np.testing.assert_allclose(layer(PIXELS), wanted, rtol=1e-4, atol=1e-4)
     assert len(layer.trainable_variables) == len(encoder.trainable_variables)
     model = keras.Sequential([keras.Input(PIXELS.shape[1:]), layer, keras.layers.Dense(2)])
@@ -59,32 +61,32 @@ def test_bytes_of_images_give_its_features(exported):
     encoded = saved_model.png_images(PIXELS)
     answer = loaded.signatures["serving_bytes_valid"](image_bytes=tf.constant([*encoded, b"no"]))
     assert answer["valid"].numpy().tolist() == [True] * 8 + [False]
-    wanted = saved_model.expected(encoder, PIXELS)
+    wanted = saved_model.keras_features(encoder, PIXELS)
     np.testing.assert_allclose(answer["global"][:8], wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_beam_embeds_by_it(exported):
     pytest.importorskip("apache_beam")
-    from dim_tf.export.beam import EncoderHandler
+    from dim_tf.collection.beam import EncoderHandler
 
     path, encoder = exported
     handler = EncoderHandler(str(path))
     embedded = list(handler.run_inference(saved_model.png_images(PIXELS), handler.load_model()))
-    wanted = saved_model.expected(encoder, PIXELS)
+    wanted = saved_model.keras_features(encoder, PIXELS)
     features = np.stack([np.asarray(one.embedding) for one in embedded])
     np.testing.assert_allclose(features, wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_tflite_float32_and_int8_give_its_features(exported):
     path, encoder = exported
-    wanted = saved_model.expected(encoder, PIXELS)
-    found = {
-        variant.name: lite.cosines(lite.run(path / variant.file, PIXELS), wanted)
-        for variant in lite.VARIANTS
+    wanted = saved_model.keras_features(encoder, PIXELS)
+    cosines = {
+        variant.name: tflite.cosines(tflite.encode(path / variant.file, PIXELS), wanted)
+        for variant in tflite.VARIANTS
         if variant.name in ("float32", "int8")
     }
-    assert found["float32"].min() > 0.99999
-    assert found["int8"].mean() > 1 - lite.LOST["int8"]
+    assert cosines["float32"].min() > 0.99999
+    assert cosines["int8"].mean() > 1 - tflite.MAX_COSINE_LOSS["int8"]
 
 
 @pytest.mark.parametrize("scaling", ["0..255", "caffe", (127, 128)])
@@ -92,9 +94,9 @@ def test_int8_keeps_features_whatever_the_model_takes_pixels_in(scaling, tmp_pat
     keras.utils.set_random_seed(0)
     encoder = BackboneEncoder(small_backbone.net(), 5, input_scaling=scaling)
     encoder.build()
-    wanted = saved_model.expected(encoder, PIXELS)
-    saved_model.save(encoder, tmp_path, saved_model.Extent({}))
-    (int8,) = (variant for variant in lite.VARIANTS if variant.name == "int8")
-    lite.write(tmp_path, [int8], PIXELS, "net", "")
-    features = lite.run(tmp_path / int8.file, PIXELS)
+    wanted = saved_model.keras_features(encoder, PIXELS)
+    saved_model.save(encoder, tmp_path, saved_model.SavedModelOptions({}))
+    (int8,) = (variant for variant in tflite.VARIANTS if variant.name == "int8")
+    tflite.write(tmp_path, [int8], PIXELS, "net", "")
+    features = tflite.encode(tmp_path / int8.file, PIXELS)
     assert np.abs(features - wanted).max() < 0.02 * np.abs(wanted).max()

@@ -51,9 +51,9 @@ def test_a_model_that_safe_mode_refuses_is_one_line(tmp_path):
     net = keras.Model(images, keras.layers.Lambda(lambda x: x * 2, name="late")(x))
     encoder = encoder_of(net)
     backbone_file.write(encoder, tmp_path)
-    with pytest.raises(RunError, match=r"cannot be loaded again .*no Lambda layer") as told:
+    with pytest.raises(RunError, match=r"cannot be loaded again .*no Lambda layer") as error:
         backbone_file.check(encoder, tmp_path, PIXELS)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(

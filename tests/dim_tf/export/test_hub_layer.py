@@ -36,7 +36,7 @@ def values(layer):
 def test_features_as_the_encoder(exported):
     path, encoder = exported
     layer = EncoderLayer(path)
-    wanted = saved_model.expected(encoder, images())
+    wanted = saved_model.keras_features(encoder, images())
     close(layer(images()), wanted)
     assert layer.compute_output_spec(keras.KerasTensor((None, 8, 8, 3))).shape == (None, 5)
     assert len(layer.trainable_variables) == len(encoder.trainable_variables)
@@ -102,7 +102,7 @@ def test_in_a_model_of_mixed_precision(exported, tmp_path):
         close(again(images()), model(images()))
     finally:
         keras.config.set_dtype_policy("float32")
-    close(EncoderLayer(path)(images().astype("f8")), saved_model.expected(encoder, images()))
+    close(EncoderLayer(path)(images().astype("f8")), saved_model.keras_features(encoder, images()))
 
 
 def test_other_models_of_tf_hubs_kind(tmp_path):

@@ -1,15 +1,11 @@
 """A version is published whole and checked, or not at all."""
 
-import ast
 import json
 import os
-import re
-import shlex
 import shutil
 import threading
 import time
 from multiprocessing import Process
-from urllib.parse import quote
 
 import keras
 import numpy as np
@@ -20,51 +16,54 @@ from small_export import images, small_encoder
 import dim_tf
 from dim_tf.data.pixel_range import PixelRange
 from dim_tf.errors import InputError, RunError
-from dim_tf.export import card, lite, publish, saved_model, verify, version_folders
+from dim_tf.evaluation import card_metrics
+from dim_tf.export import card, publish, saved_model, tflite, verify, version_folders
 
-ALL_VARIANTS = lite.VARIANTS
+ALL_VARIANTS = tflite.VARIANTS
 
 
 @pytest.fixture(scope="module", autouse=True)
 def few_variants():
     """Each TFLite file takes seconds, and has tests of its own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lite, "VARIANTS", (lite.VARIANTS[0], lite.VARIANTS[4]))
+        patch.setattr(tflite, "VARIANTS", (tflite.VARIANTS[0], tflite.VARIANTS[4]))
         yield
 
 
 @pytest.fixture(scope="module")
 def published(few_variants, tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported") / "small"
-    details = publish.Details(
-        data="drawn images",
+    evaluation = {
+        "linear_probe": {"global": 0.75, "fc": None},
+        "measures": {"linear_probe": {"unit": "fraction", "better": "higher", "title": "linear"}},
+        "cost": {"linear": 3.0},
+        "uncertainty": {},
+        "references": {"random_encoder": {"linear_probe": {"global": 0.5}}},
+        "protocol": {"step": 1234},
+    }
+    info = card.ModelCardInfo(
+        training_data="drawn images",
         objective="jsd",
-        licence="CC0-1.0",
+        license="CC0-1.0",
         note="Drawn by <hand>.",
         steps=1234,
         experiment={"seed": 5},
-        evaluation={
-            "linear_probe": {"global": 0.75, "fc": None},
-            "measures": {
-                "linear_probe": {"unit": "fraction", "better": "higher", "title": "linear"}
-            },
-            "cost": {"linear": 3.0},
-            "uncertainty": {},
-            "references": {"random_encoder": {"linear_probe": {"global": 0.5}}},
-            "protocol": {"step": 1234},
-        },
+        evaluation=evaluation,
+        metrics=card_metrics.render(evaluation),
+    )
+    options = publish.ExportOptions(
         label_names=("cat", "dog"),
         pixel_range=PixelRange(0, 4095),
         quantized=True,
         tflite_endpoints=True,
     )
-    path, worst = publish.publish(small_encoder(), folder, images(), details)
-    assert worst < 1e-5
+    path, difference = publish.publish(small_encoder(), folder, images(), info, options)
+    assert difference < 1e-5
     return path
 
 
 def test_everything_a_team_needs_is_there(published):
-    found = {str(p.relative_to(published)) for p in published.rglob("*") if p.is_file()}
+    files = {str(p.relative_to(published)) for p in published.rglob("*") if p.is_file()}
     wanted = {
         "README.md",
         "SHA256SUMS",
@@ -73,10 +72,10 @@ def test_everything_a_team_needs_is_there(published):
         "assets/metadata.json",
         "assets/labels.txt",
         "assets.extra/tf_serving_warmup_requests",
-        lite.ENDPOINTS.file,
-        *(variant.file for variant in lite.VARIANTS),
+        tflite.ENDPOINTS.file,
+        *(variant.file for variant in tflite.VARIANTS),
     }
-    assert wanted <= found
+    assert wanted <= files
     assert published.stat().st_mode & 0o777 == 0o755  # a server may be another user
     serving = {p.name for p in (published.parent.parent / "serving").iterdir()}
     assert serving == {"models.config", "batching.config", "monitoring.config", "compose.yaml"}
@@ -85,26 +84,26 @@ def test_everything_a_team_needs_is_there(published):
 def test_a_version_is_as_its_sums_say_until_a_file_changes(published, tmp_path):
     assert not verify.differences(published)
     copied = shutil.copytree(published, tmp_path / "1")
-    (copied / lite.ENDPOINTS.file).unlink()
-    assert verify.differences(copied).missing == (lite.ENDPOINTS.file,)
+    (copied / tflite.ENDPOINTS.file).unlink()
+    assert verify.differences(copied).missing == (tflite.ENDPOINTS.file,)
 
 
 def test_metadata_name_the_versions_that_exported(published):
-    told = json.loads((published / "assets/metadata.json").read_text())["versions"]
-    assert told["tensorflow"] == tf.__version__
-    assert told["keras"] == keras.__version__
-    assert told["dim_tf"] == dim_tf.__version__
+    versions = json.loads((published / "assets/metadata.json").read_text())["versions"]
+    assert versions["tensorflow"] == tf.__version__
+    assert versions["keras"] == keras.__version__
+    assert versions["dim_tf"] == dim_tf.__version__
 
 
 def test_the_card_tells_what_is_in_the_folder(published):
     card = (published / "README.md").read_text()
-    for said in ("# small", "drawn images", "CC0-1.0", "1,234 steps", "| `quantized` |"):
-        assert said in card
+    for line in ("# small", "drawn images", "CC0-1.0", "1,234 steps", "| `quantized` |"):
+        assert line in card
     assert "CC0-1.0\n- **Note**: Drawn by \\<hand\\>.\n\n## Input" in card
     assert "| linear_probe | global | 75.0 % |  | 50.0 % |" in card
     assert "| linear_probe | fc |  |  |" in card
     assert "the values 0 to 4095 become 0 to 255" in card
-    for variant in (*lite.VARIANTS, lite.ENDPOINTS):
+    for variant in (*tflite.VARIANTS, tflite.ENDPOINTS):
         size = (published / variant.file).stat().st_size / 1e6
         assert f"| `{variant.file}` | {size:.2f} |" in card
     for path in published.rglob("*.tflite"):
@@ -121,7 +120,7 @@ def test_the_cards_python_runs(published, monkeypatch):
     wanted = tf.saved_model.load(str(published))(images())
     np.testing.assert_allclose(scope["features"], wanted, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(scope["layer"](images())["global"], wanted, rtol=1e-4, atol=1e-5)
-    assert set(scope["named"]) == {"local", "conv", "fc", "global"}
+    assert set(scope["endpoints"]) == {"local", "conv", "fc", "global"}
 
 
 def test_the_cards_keras_layer_works_under_a_head_that_learns(published, monkeypatch):
@@ -129,9 +128,9 @@ def test_the_cards_keras_layer_works_under_a_head_that_learns(published, monkeyp
     code = (published / "README.md").read_text().split("import keras\n")[1].split("# TFLite")[0]
     scope = {"keras": keras}
     exec(code.replace("VERSION", "1"), scope)
-    taken = keras.Input([8, 8, 3])
+    inputs = keras.Input([8, 8, 3])
     head = keras.layers.Dense(2)
-    model = keras.Model(taken, head(scope["layer"](taken)["global"]))
+    model = keras.Model(inputs, head(scope["layer"](inputs)["global"]))
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     before = head.kernel.numpy()
     model.fit(images(), np.array([0, 1] * 3), verbose=0)
@@ -139,19 +138,19 @@ def test_the_cards_keras_layer_works_under_a_head_that_learns(published, monkeyp
 
 
 def test_metadata_hold_the_settings_and_the_quantization(published):
-    told = json.loads((published / "assets/metadata.json").read_text())
-    assert told["experiment"] == {"seed": 5}
-    assert told["pixel_range"] == [0, 4095]
-    assert told["parameters"] == small_encoder().count_params()
+    metadata = json.loads((published / "assets/metadata.json").read_text())
+    assert metadata["experiment"] == {"seed": 5}
+    assert metadata["pixel_range"] == [0, 4095]
+    assert metadata["parameters"] == small_encoder().count_params()
     loaded = tf.saved_model.load(str(published))
     stored = loaded.signatures["quantized"](images=tf.constant(images()))["global_bytes"].numpy()
-    scale, offset = (np.array(told["quantization"][name]) for name in ("scale", "offset"))
+    scale, offset = (np.array(metadata["quantization"][name]) for name in ("scale", "offset"))
     wanted = loaded(images()).numpy()
     assert (np.abs(offset + scale * stored - wanted) <= 0.51 * scale).all()
 
 
 def test_an_unmeasured_encoder_has_a_card_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(lite, "VARIANTS", ())
+    monkeypatch.setattr(tflite, "VARIANTS", ())
     monkeypatch.setattr(saved_model, "check", lambda *_: 0.0)
     path, _ = publish.publish(small_encoder(), tmp_path / "small", images())
     card = (path / "README.md").read_text()
@@ -162,7 +161,7 @@ def test_an_unmeasured_encoder_has_a_card_too(tmp_path, monkeypatch):
 
 
 def test_versions_count_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(publish, "_write", lambda *_: 0.0)  # only folders matter
+    monkeypatch.setattr(publish, "_write_version", lambda *_: 0.0)  # only folders matter
     encoder = small_encoder()
     for wanted in ("1", "2"):
         path, _ = publish.publish(encoder, tmp_path / "name", images())
@@ -171,25 +170,25 @@ def test_versions_count_up(tmp_path, monkeypatch):
     (tmp_path / "name" / "notes").mkdir()
     path, _ = publish.publish(encoder, tmp_path / "name", images())
     assert path.name == "11"
-    assert version_folders.published(tmp_path / "name") == [1, 2, 10, 11]
+    assert version_folders.published_versions(tmp_path / "name") == [1, 2, 10, 11]
 
 
 def test_two_at_a_time_get_two_versions(tmp_path):
     folders = []
     for number in range(8):
-        hidden = tmp_path / f".unpublished-{number}"
-        hidden.mkdir()
-        (hidden / "saved_model.pb").write_text(str(number))
-        folders.append(hidden)
+        staging = tmp_path / f".unpublished-{number}"
+        staging.mkdir()
+        (staging / "saved_model.pb").write_text(str(number))
+        folders.append(staging)
     threads = [
-        threading.Thread(target=publish._rename_to_next, args=(hidden, tmp_path))
-        for hidden in folders
+        threading.Thread(target=publish._rename_to_next, args=(staging, tmp_path))
+        for staging in folders
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert version_folders.published(tmp_path) == list(range(1, 9))
+    assert version_folders.published_versions(tmp_path) == list(range(1, 9))
     read = {(tmp_path / str(n) / "saved_model.pb").read_text() for n in range(1, 9)}
     assert read == {str(n) for n in range(8)}
 
@@ -201,46 +200,52 @@ def old_versions(folder, count):
 
 def test_old_versions_go_when_no_reader_can_be_at_them(tmp_path, monkeypatch):
     old_versions(tmp_path, 5)
-    publish.remove_old(tmp_path, 0)
-    publish.remove_old(tmp_path, 2)
-    assert version_folders.published(tmp_path) == [1, 2, 3, 4, 5]  # all were replaced a moment ago
+    publish.remove_old_versions(tmp_path, 0)
+    publish.remove_old_versions(tmp_path, 2)
+    assert version_folders.published_versions(tmp_path) == [
+        1,
+        2,
+        3,
+        4,
+        5,
+    ]  # all were replaced a moment ago
     now = time.time()
     monkeypatch.setattr(publish.time, "time", lambda: now + publish.GRACE_SECONDS + 1)
-    publish.remove_old(tmp_path, 7)
-    assert version_folders.published(tmp_path) == [1, 2, 3, 4, 5]
-    publish.remove_old(tmp_path, 2)
-    assert version_folders.published(tmp_path) == [4, 5]
-    publish.remove_old(tmp_path, 1)
-    assert version_folders.published(tmp_path) == [5]
+    publish.remove_old_versions(tmp_path, 7)
+    assert version_folders.published_versions(tmp_path) == [1, 2, 3, 4, 5]
+    publish.remove_old_versions(tmp_path, 2)
+    assert version_folders.published_versions(tmp_path) == [4, 5]
+    publish.remove_old_versions(tmp_path, 1)
+    assert version_folders.published_versions(tmp_path) == [5]
     assert [p.name for p in tmp_path.iterdir()] == ["5"]
 
 
 def test_what_a_stopped_run_left_half_deleted_goes_too(tmp_path):
     old_versions(tmp_path, 2)
     (tmp_path / ".removed-0" / "variables").mkdir(parents=True)
-    publish.remove_old(tmp_path, 2)
+    publish.remove_old_versions(tmp_path, 2)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["1", "2"]
 
 
 def test_two_runs_may_remove_old_versions(tmp_path, monkeypatch):
     """Another run has just removed what this one has listed."""
     old_versions(tmp_path, 5)
-    listed = version_folders.published(tmp_path)
+    listed = version_folders.published_versions(tmp_path)
     for version in (1, 2, 3):
         (tmp_path / str(version)).rmdir()
     now = time.time()
     monkeypatch.setattr(publish.time, "time", lambda: now + publish.GRACE_SECONDS + 1)
-    monkeypatch.setattr(publish, "versions", lambda _: listed)
-    publish.remove_old(tmp_path, 1)
+    monkeypatch.setattr(publish, "published_versions", lambda _: listed)
+    publish.remove_old_versions(tmp_path, 1)
     assert [p.name for p in tmp_path.iterdir()] == ["5"]
 
 
 @pytest.mark.slow
 def test_int8_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(lite, "VARIANTS", ALL_VARIANTS)
-    details = publish.Details(tflite=("int8",))
-    path, _ = publish.publish(small_encoder(), tmp_path / "small", images(), details)
-    assert [found.name for found in path.glob("*.tflite")] == ["encoder_int8.tflite"]
+    monkeypatch.setattr(tflite, "VARIANTS", ALL_VARIANTS)
+    options = publish.ExportOptions(tflite=("int8",))
+    path, _ = publish.publish(small_encoder(), tmp_path / "small", images(), options=options)
+    assert [file.name for file in path.glob("*.tflite")] == ["encoder_int8.tflite"]
     text = (path / "README.md").read_text()
     assert "float32_batch1" not in text
     assert f"come from {len(images())} images" in text
@@ -252,22 +257,22 @@ def test_int8_alone(tmp_path, monkeypatch):
     lost = 1 - np.sum(scope["features"] * wanted, 1) / (
         np.linalg.norm(scope["features"], axis=1) * np.linalg.norm(wanted, axis=1)
     )
-    assert lost.mean() < lite.LOST["int8"]
+    assert lost.mean() < tflite.MAX_COSINE_LOSS["int8"]
 
 
 def test_a_wrong_export_is_not_published(published, tmp_path, monkeypatch):
     """Not even one that was right a moment ago."""
     encoder = small_encoder()
 
-    def copied(encoder, path, extent):
+    def copied(encoder, path, options):
         shutil.copytree(published, path, dirs_exist_ok=True)
 
     monkeypatch.setattr(saved_model, "save", copied)
-    monkeypatch.setattr(lite, "VARIANTS", ())  # which are checked too
+    monkeypatch.setattr(tflite, "VARIANTS", ())  # which are checked too
     (tmp_path / "1").mkdir()
-    right = saved_model.expected_endpoints(encoder, images())
+    right = saved_model.keras_endpoints(encoder, images())
     wrong = right | {"global": right["global"] + 0.01}
-    monkeypatch.setattr(saved_model, "expected_endpoints", lambda *_: wrong)
+    monkeypatch.setattr(saved_model, "keras_endpoints", lambda *_: wrong)
     with pytest.raises(RunError, match="nothing was published"):
         publish.publish(encoder, tmp_path, images())
     assert [child.name for child in tmp_path.iterdir()] == ["1"]
@@ -275,7 +280,7 @@ def test_a_wrong_export_is_not_published(published, tmp_path, monkeypatch):
 
 def test_what_a_killed_export_left_goes_and_what_another_writes_stays(tmp_path):
     (tmp_path / ".unpublished-killed" / "variables").mkdir(parents=True)
-    with publish._hidden(tmp_path) as first, publish._hidden(tmp_path) as second:
+    with publish._staging_folder(tmp_path) as first, publish._staging_folder(tmp_path) as second:
         assert set(tmp_path.iterdir()) == {first, second}
         os.rename(second, tmp_path / "1")
     assert [child.name for child in tmp_path.iterdir()] == ["1"]
@@ -284,7 +289,7 @@ def test_what_a_killed_export_left_goes_and_what_another_writes_stays(tmp_path):
 def test_an_export_that_fails_leaves_no_empty_folder(tmp_path):
     (tmp_path / "old" / "1").mkdir(parents=True)
     for name in ("old", "new"):
-        with pytest.raises(RunError), publish._hidden(tmp_path / name):
+        with pytest.raises(RunError), publish._staging_folder(tmp_path / name):
             raise RunError("TFLite cannot")
     assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["old", "old/1"]
 
@@ -296,18 +301,19 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 
 
 def test_an_encoder_serves_images_of_its_own_size(tmp_path):
+    options = publish.ExportOptions(max_pixels=63)
     with pytest.raises(InputError, match=r"--max_pixels=63 .* give at least 64"):
-        publish.publish(small_encoder(), tmp_path, images(), publish.Details(max_pixels=63))
+        publish.publish(small_encoder(), tmp_path, images(), options=options)
     assert not list(tmp_path.iterdir())
 
 
 def publish_again(model, folder, count):
     """Publishes a finished SavedModel `count` times, as fast as it can be copied."""
     for number in range(count):
-        hidden = folder / f".unpublished-{number}"
-        shutil.copytree(model, hidden)
-        publish._rename_to_next(hidden, folder)
-        publish.remove_old(folder, 3)
+        staging = folder / f".unpublished-{number}"
+        shutil.copytree(model, staging)
+        publish._rename_to_next(staging, folder)
+        publish.remove_old_versions(folder, 3)
         time.sleep(0.05)
 
 
@@ -322,71 +328,12 @@ def test_a_reader_of_the_newest_never_meets_half_a_version(published, tmp_path):
     wanted = tf.saved_model.load(str(published))(images()).numpy()
     loaded = []
     while writer.is_alive():
-        newest = version_folders.published(folder)[-1]
+        newest = version_folders.published_versions(folder)[-1]
         model = tf.saved_model.load(str(folder / str(newest)))
         np.testing.assert_array_equal(model(images()), wanted)
         loaded.append(newest)
     writer.join()
     assert writer.exitcode == 0
-    assert version_folders.published(folder) == list(range(1, 101))
+    assert version_folders.published_versions(folder) == list(range(1, 101))
     assert len(set(loaded)) > 3
     assert not [name for name in os.listdir(folder) if name.startswith(".")]
-
-
-METADATA = {
-    **dict.fromkeys(["parameters", "steps", "batch_size", "image_size", "dimension"], 1),
-    **{"name": "small", "licence": "[x](javascript:1)", "data": "<b>|\n# b", "encoder": "e"},
-    **{
-        "note": "",
-        "max_pixels": 1,
-        "pixel_range": [0, 9],
-        "learned": "",
-        "objective": "",
-        "signatures": {},
-    },
-    "evaluation": {
-        "measures": {"<i>": {"unit": "fraction", "better": "higher", "title": ""}},
-        "<i>": {"global": None},
-        "knn": {},
-    },
-    "experiment": {"dataset": "cifar10", "image_size": 0, "holdout": 0.1},
-}
-CHOICES = [(), *[(variant,) for variant in ALL_VARIANTS], ALL_VARIANTS, ALL_VARIANTS[::-1]]
-
-
-@pytest.mark.parametrize("variants", CHOICES, ids=lambda variants: f"{len(variants)} files")
-def test_the_card_loads_only_files_that_are_there(variants):
-    files = [card.LiteFile(variant, 10**6, 0.99, 1.0, "1.14.0") for variant in variants]
-    text = card.render(METADATA, files, 1, 256)
-    assert set(re.findall(r"encoder_\w+\.tflite", text)) == {v.file for v in variants}
-    code = re.search(r"```python\n(.*?)```\n", text, re.DOTALL).group(1)
-    loaded = re.findall(r"VERSION/(encoder_\w+\.tflite)", code)
-    assert len(loaded) == min(1, len(variants))
-    # get_signature_runner takes [N, H, W, 3] where the file does.
-    by_name = {variant.file: variant for variant in variants}
-    assert all(by_name[file].fixed != ("get_signature_runner" in code) for file in loaded)
-    assert ("come from 256 images" in text) == any(v.precision == "int8" for v in variants)
-    assert ("| any | float32 | yes | 1.14.0 |" in text) == any(not v.fixed for v in variants)
-
-
-def test_the_card_says_names_and_runs_none_of_them():
-    name = 'a"); print(1) # <script>`$(id)`'
-    metadata = METADATA | {"name": name}
-    text = card.render(metadata, [], 1, 1)
-    assert r"\<script\>\`" in text
-    assert r"\[x\](javascript:1)" in text
-    assert r"**Learned from**: \<b\>\| \# b" in text
-    assert r"| \<i\> | global |" in text
-    block = re.search(r"```python\n(.*?)```\n", text, re.DOTALL).group(1)
-    loaded = [n.value for n in ast.walk(ast.parse(block)) if isinstance(n, ast.Constant)]
-    assert f"{name}/VERSION" in loaded
-    command = re.search(r"^python -m dim_tf.main .*", text, re.MULTILINE).group()
-    words = ["--mode=evaluate", "--dataset=cifar10", "--holdout=0.1"]
-    words += [f"--encoder_path={name}/VERSION", "--name=again", "--measures=knn", "--nofloors"]
-    assert shlex.split(command)[3:] == words
-    server = re.search(r"^docker run .*", text, re.MULTILINE).group()
-    verified = re.search(r"^python -m dim_tf.export.verify .*", text, re.MULTILINE).group()
-    assert shlex.split(verified)[3:] == [f"{name}/VERSION"]
-    assert shlex.split(server)[-3:] == ["-e", f"MODEL_NAME={name}", "tensorflow/serving"]
-    address = re.search(r"curl (.*) -d", text).group(1)
-    assert shlex.split(address) == [f"http://localhost:8501/v1/models/{quote(name)}:predict"]

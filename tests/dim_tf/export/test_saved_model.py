@@ -24,13 +24,13 @@ def exported(request, small_model, tmp_path_factory):
         path, encoder = tmp_path_factory.mktemp("exported") / "1", small_encoder(1)
         small_export.save(path, encoder)
     loaded = tf.saved_model.load(str(path))
-    return loaded, str(path), encoder, saved_model.expected(encoder, images())
+    return loaded, str(path), encoder, saved_model.keras_features(encoder, images())
 
 
-def test_expected_is_the_encoder_on_signed_images():
+def test_keras_features_are_the_encoders_on_signed_images():
     encoder = small_encoder()
     wanted = encoder(images() * 2 - 1, training=False)["global"]
-    close(saved_model.expected(encoder, images()), wanted)
+    close(saved_model.keras_features(encoder, images()), wanted)
 
 
 def test_saved_model_load(exported):
@@ -65,9 +65,11 @@ def test_encoded_images_of_any_size(exported, signature):
         for encode in (tf.io.encode_png, tf.io.encode_jpeg)
         for size in ((30, 20), (8, 8), (5, 40))
     ]
-    called = loaded.signatures[signature]
-    found = called(image_bytes=tf.constant(encoded))["global"]
-    close(found, saved_model.expected(encoder, np.full((6, SIZE, SIZE, 3), 0.2, np.float32)))
+    signature_function = loaded.signatures[signature]
+    features = signature_function(image_bytes=tf.constant(encoded))["global"]
+    close(
+        features, saved_model.keras_features(encoder, np.full((6, SIZE, SIZE, 3), 0.2, np.float32))
+    )
 
 
 def test_one_bad_image_among_good_ones(exported):
@@ -75,9 +77,9 @@ def test_one_bad_image_among_good_ones(exported):
     encoded = saved_model.png_images(images())
     encoded[2] = encoded[2][:40]
     signatures = loaded.signatures
-    found = signatures["serving_bytes_valid"](image_bytes=tf.constant(encoded))
-    assert found["valid"].numpy().tolist() == [True, True, False, True, True, True]
-    close(found["global"], np.where(np.arange(6)[:, np.newaxis] == 2, 0, wanted))
+    outputs = signatures["serving_bytes_valid"](image_bytes=tf.constant(encoded))
+    assert outputs["valid"].numpy().tolist() == [True, True, False, True, True, True]
+    close(outputs["global"], np.where(np.arange(6)[:, np.newaxis] == 2, 0, wanted))
     with pytest.raises(tf.errors.InvalidArgumentError):
         signatures["serving_bytes"](image_bytes=tf.constant(encoded))
 
@@ -116,11 +118,11 @@ def test_tf_hub_keras_and_tf_data(exported):
 
 
 def test_assets(extended):
-    loaded, told = extended.loaded, extended.told
+    loaded, metadata = extended.loaded, extended.metadata
     assert Path(loaded.labels.asset_path.numpy().decode()).read_text() == "cat\ndog\n"
-    assert json.loads(Path(loaded.metadata.asset_path.numpy().decode()).read_text()) == told
-    assert told["name"] == "é"
-    assert told["signatures"]["endpoints"] == {
+    assert json.loads(Path(loaded.metadata.asset_path.numpy().decode()).read_text()) == metadata
+    assert metadata["name"] == "é"
+    assert metadata["signatures"]["endpoints"] == {
         "inputs": {"images": "float32 [N, 8, 8, 3]"},
         "outputs": {
             "local": "float32 [N, 4, 4, 4]",
@@ -129,7 +131,7 @@ def test_assets(extended):
             "global": "float32 [N, 5]",
         },
     }
-    assert told["signatures"]["serving_bytes_valid"] == {
+    assert metadata["signatures"]["serving_bytes_valid"] == {
         "inputs": {"image_bytes": "string [N]"},
         "outputs": {"global": "float32 [N, 5]", "valid": "bool [N]"},
     }
@@ -143,68 +145,76 @@ def extended(tmp_path_factory):
     """An export with all signatures, assets and a limit, and what was asked for."""
     path = tmp_path_factory.mktemp("exported") / "1"
     encoder = small_encoder()
-    wanted = saved_model.expected(encoder, images(20))
-    extent = saved_model.Extent(
+    wanted = saved_model.keras_features(encoder, images(20))
+    options = saved_model.SavedModelOptions(
         {"name": "é"},
         ("cat", "dog"),
         max_pixels=100,
-        quantization=saved_model.Quantization.of(wanted),
-        reference=saved_model.Reference(IDS, wanted, 3),
+        quantization=saved_model.Quantization.fit(wanted),
+        neighbours=saved_model.NeighboursIndex(IDS, wanted, 3),
     )
-    told = saved_model.save(encoder, path, extent)
+    metadata = saved_model.save(encoder, path, options)
     loaded = tf.saved_model.load(str(path))
     return SimpleNamespace(
-        path=path, encoder=encoder, wanted=wanted, extent=extent, told=told, loaded=loaded
+        path=path, encoder=encoder, wanted=wanted, options=options, metadata=metadata, loaded=loaded
     )
 
 
 def test_quantized_features_are_within_half_a_step(extended):
     loaded, wanted = extended.loaded, extended.wanted
-    found = loaded.signatures["quantized"](images=tf.constant(images(20)))["global_bytes"].numpy()
-    assert found.dtype == np.uint8
-    assert (found.min(axis=0) == 0).all()
-    assert (found.max(axis=0) == 255).all()
+    quantized = loaded.signatures["quantized"](images=tf.constant(images(20)))[
+        "global_bytes"
+    ].numpy()
+    assert quantized.dtype == np.uint8
+    assert (quantized.min(axis=0) == 0).all()
+    assert (quantized.max(axis=0) == 255).all()
     step = (wanted.max(axis=0) - wanted.min(axis=0)) / 255
-    assert (np.abs(wanted.min(axis=0) + step * found - wanted) <= 0.51 * step).all()
+    assert (np.abs(wanted.min(axis=0) + step * quantized - wanted) <= 0.51 * step).all()
 
 
 def test_a_feature_that_never_changes_has_a_step():
-    quantization = saved_model.Quantization.of(np.float32([[2, 1], [2, 3]]))
+    quantization = saved_model.Quantization.fit(np.float32([[2, 1], [2, 3]]))
     np.testing.assert_allclose(quantization.scale, [1, 2 / 255], rtol=1e-6)
     np.testing.assert_array_equal(quantization.offset, [2, 1])
 
 
-def test_neighbours_of_a_reference_set(extended):
-    loaded, reference = extended.loaded, extended.wanted
-    found = loaded.signatures["neighbours"](images=tf.constant(images(20)))
-    assert [row[0].decode() for row in found["id"].numpy()] == list(IDS)  # each its own
-    unit = reference / np.linalg.norm(reference, axis=1, keepdims=True)
+def test_neighbours_of_an_index(extended):
+    loaded, features = extended.loaded, extended.wanted
+    outputs = loaded.signatures["neighbours"](images=tf.constant(images(20)))
+    assert [row[0].decode() for row in outputs["id"].numpy()] == list(IDS)  # each its own
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     order = np.argsort(-unit @ unit.T, axis=1)[:, :3]
-    assert found["id"].numpy().tolist() == [[IDS[n].encode() for n in row] for row in order]
-    close(found["similarity"], np.take_along_axis(unit @ unit.T, order, axis=1))
-    # Fine-tuning leaves the set alone.
+    assert outputs["id"].numpy().tolist() == [[IDS[n].encode() for n in row] for row in order]
+    close(outputs["similarity"], np.take_along_axis(unit @ unit.T, order, axis=1))
+    # Fine-tuning leaves the index alone.
     assert len(loaded.variables) == len(extended.encoder.variables)
 
 
 def test_a_wrong_signature_is_found(extended, monkeypatch):
     path, encoder, wanted = extended.path, extended.encoder, extended.wanted
     monkeypatch.setattr(tf.saved_model, "load", lambda _: extended.loaded)
-    saved_model.check(path, encoder, images(), extended.extent)
-    right = saved_model.Quantization.of(wanted)
+    saved_model.check(path, encoder, images(), extended.options)
+    right = saved_model.Quantization.fit(wanted)
     other = saved_model.Quantization(right.offset + right.scale, right.scale)  # by one step
     with pytest.raises(RunError, match="quantized differs by"):
-        saved_model.check(path, encoder, images(), saved_model.Extent({}, quantization=other))
-    turned = saved_model.Reference(IDS, wanted[:, ::-1], 3)
+        saved_model.check(
+            path, encoder, images(), saved_model.SavedModelOptions({}, quantization=other)
+        )
+    turned = saved_model.NeighboursIndex(IDS, wanted[:, ::-1], 3)
     with pytest.raises(RunError, match="exported neighbours differs"):
-        saved_model.check(path, encoder, images(), saved_model.Extent({}, reference=turned))
-    misnamed = saved_model.Reference(IDS[::-1], wanted, 3)
+        saved_model.check(
+            path, encoder, images(), saved_model.SavedModelOptions({}, neighbours=turned)
+        )
+    misnamed = saved_model.NeighboursIndex(IDS[::-1], wanted, 3)
     with pytest.raises(RunError, match="exported neighbours' ids differs"):
-        saved_model.check(path, encoder, images(), saved_model.Extent({}, reference=misnamed))
-    endpoints = saved_model.expected_endpoints(encoder, images())
+        saved_model.check(
+            path, encoder, images(), saved_model.SavedModelOptions({}, neighbours=misnamed)
+        )
+    endpoints = saved_model.keras_endpoints(encoder, images())
     endpoints["local"] = endpoints["local"][::-1]
-    monkeypatch.setattr(saved_model, "expected_endpoints", lambda *_: endpoints)
+    monkeypatch.setattr(saved_model, "keras_endpoints", lambda *_: endpoints)
     with pytest.raises(RunError, match="exported endpoint local differs"):
-        saved_model.check(path, encoder, images(), extended.extent)
+        saved_model.check(path, encoder, images(), extended.options)
 
 
 def test_a_label_is_a_line():

@@ -26,7 +26,7 @@ def test_warm_up_requests_are_answered(small_model, tmp_path):
     ]
     assert 0 < len(logs) <= 1000
     seen = set()
-    wanted = saved_model.expected(encoder, images())
+    wanted = saved_model.keras_features(encoder, images())
     for log in logs:
         request = log.predict_log.request
         assert request.model_spec.name == "small"
@@ -45,8 +45,8 @@ def test_config_names_every_encoder_that_has_a_version(tmp_path):
     serving.write_config(tmp_path)
     config = model_server_config_pb2.ModelServerConfig()
     text_format.Parse((tmp_path / "serving/models.config").read_text(), config)
-    found = {model.name: model.base_path for model in config.model_config_list.config}
-    assert found == {"digits": "/models/digits", "faces": "/models/faces"}
+    paths = {model.name: model.base_path for model in config.model_config_list.config}
+    assert paths == {"digits": "/models/digits", "faces": "/models/faces"}
     assert {model.model_platform for model in config.model_config_list.config} == {"tensorflow"}
     (tmp_path / "new/1").mkdir(parents=True)
     serving.write_config(tmp_path)

@@ -14,8 +14,8 @@ from small_backbone import small_backbone_encoder
 from dim_tf import stages
 from dim_tf.data.splits import Split, Splits
 from dim_tf.errors import InputError, RunError
+from dim_tf.evaluation import card_metrics
 from dim_tf.experiment import Experiment
-from dim_tf.export import card
 from dim_tf.training import encoder_record, initial_weights, loop, start_weights
 
 SHAPE = (32, 32, 3)
@@ -176,7 +176,7 @@ def test_the_card_has_percent_intervals_and_all_references():
         },
         "protocol": {"pooled": "conv: 7x7x2048 pooled to 2x2x2048", "test_images": 40},
     }
-    told = card.evaluation_table(evaluation)
+    told = card_metrics.render(evaluation)
     titles = "| measure | endpoint | this encoder | 95 % interval | random weights | "
     assert titles + "raw pixels |" in told
     assert "| knn | conv | 52.0 % |  |  | 30.0 % |" in told
@@ -187,7 +187,7 @@ def test_the_card_has_percent_intervals_and_all_references():
     assert "tart weights" not in told
     evaluation["references"]["start_weights"] = {"knn": {"global": 0.375}}
     evaluation["protocol"]["start_weights"] = "the weights of net.keras"
-    told = card.evaluation_table(evaluation)
+    told = card_metrics.render(evaluation)
     assert titles + "start weights | raw pixels |" in told
     assert "|---|---|---|---|---|---|---|" in told
     assert "| knn | global | 50.0 % | 34.4 to 65.1 % | 25.0 % | 37.5 % | 30.0 % |" in told
@@ -314,7 +314,7 @@ def test_start_weights_stand_beside_random_ones_wherever_those_are_shown(
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert '<th scope="row">start weights</th>' in page
     assert 'class="dot start"' in page
-    told = card.evaluation_table(evaluation)
+    told = card_metrics.render(evaluation)
     assert "| random weights | start weights | raw pixels |" in told
     assert "Start weights: training began with the weights of step 7 of the run before" in told
     assert "Measured on 8 test images." in told

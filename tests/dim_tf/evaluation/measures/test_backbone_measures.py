@@ -9,10 +9,9 @@ from small_backbone import SIZE, small_backbone_encoder
 
 from dim_tf import stages
 from dim_tf.data.splits import Split, Splits
-from dim_tf.evaluation import representation
+from dim_tf.evaluation import card_metrics, representation
 from dim_tf.evaluation.measure_spec import TrainableEncoders
 from dim_tf.experiment import Experiment
-from dim_tf.export import card
 from dim_tf.names import MEASURES
 from keras_models import DeepInfoMax, terms
 
@@ -92,4 +91,4 @@ def test_a_keras_model_passes_through_every_measure(tmp_path):
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "start weights" in page
     assert "conv: 4x4x8 pooled to 3x3x8" in page
-    assert "start weights" in card.evaluation_table(content)
+    assert "start weights" in card_metrics.render(content)

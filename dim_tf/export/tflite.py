@@ -15,16 +15,16 @@ from tensorflow.lite.python.convert_phase import ConverterError
 from tensorflow.lite.python.util import modify_model_io_type
 
 from dim_tf.errors import RunError
-from dim_tf.export import lite_metadata, saved_model
+from dim_tf.export import saved_model, tflite_metadata
 from dim_tf.writing import reason
 
-# Largest share of the direction of a feature vector that a file may lose: 1 - mean cosine.
-LOST = {"float16": 1e-4, "dynamic": 0.02, "int8": 0.1}
+# The largest loss 1 - mean cosine of the features, by precision.
+MAX_COSINE_LOSS = {"float16": 1e-4, "dynamic": 0.02, "int8": 0.1}
 # How the converter's error lists each operation that TFLite lacks, with its operands' types.
-_LACKING = re.compile(r"^\s+tf\.(\w+\(.*?\)) -> ", re.MULTILINE)
-_LISTED = 3  # operations that an error lists
-# What TFLite writes to stderr, whatever the log level, where nothing is wrong.
-_REMARK = re.compile(rb"fully_quantize: |INFO: Created TensorFlow Lite ")
+_MISSING_OPERATION = re.compile(r"^\s+tf\.(\w+\(.*?\)) -> ", re.MULTILINE)
+_MAX_LISTED = 3  # operations that an error lists
+# Lines that TFLite writes to stderr at any log level where nothing is wrong.
+_HARMLESS_LINE = re.compile(rb"fully_quantize: |INFO: Created TensorFlow Lite ")
 
 
 @dataclass(frozen=True)
@@ -33,35 +33,34 @@ class Variant:
 
     Attributes:
         file: its name.
-        signature: of the SavedModel that it is made from.
+        signature: of the SavedModel that is converted.
         precision: float32, float16 (weights), dynamic (int8 weights) or int8 (all).
-        fixed: whether it takes one image at a time and all its shapes are static, as delegates ask
-            for.
-        type: of its input and its output: float32, int8 or uint8.
-        min_runtime: the oldest TensorFlow Lite that loads it; empty: the one that the converter
-            writes into the file.
+        single_image: whether it takes one image at a time, so that all its shapes are static, as
+            delegates require.
+        dtype: of its input and its output: float32, int8 or uint8.
+        min_runtime: the oldest TensorFlow Lite that loads it; empty: as the converter states.
     """
 
     file: str
     signature: str = "serving_default"
     precision: str = "float32"
-    fixed: bool = False
-    type: str = "float32"
+    single_image: bool = False
+    dtype: str = "float32"
     min_runtime: str = ""
 
     @property
     def name(self) -> str:
-        """What --tflite calls it."""
+        """Its name in --tflite."""
         return self.file.removeprefix("encoder_").removesuffix(".tflite")
 
     @property
     def for_mediapipe(self) -> bool:
-        """Whether it has the metadata by which MediaPipe's ImageEmbedder loads it."""
-        return self.signature == "serving_default" and self.type != "int8"
+        """Whether it has the metadata that MediaPipe's ImageEmbedder needs."""
+        return self.signature == "serving_default" and self.dtype != "int8"
 
     @property
     def remedy(self) -> str:
-        """What to do where it cannot be made."""
+        """What to do when the conversion fails."""
         if self == ENDPOINTS:
             return "nothing was published: leave --tflite_endpoints out"
         return f"nothing was published: leave {self.name} out of --tflite"
@@ -73,9 +72,9 @@ VARIANTS = (
     # The converter says 2.17.0. TensorFlow 2.13 and 2.16 cannot load it, nor, by a public report,
     # 2.17; 2.20 can.
     Variant("encoder_dynamic.tflite", precision="dynamic", min_runtime="2.20.0"),
-    Variant("encoder_int8.tflite", precision="int8", fixed=True, type="int8"),
-    Variant("encoder_float32_batch1.tflite", fixed=True),
-    Variant("encoder_uint8_batch1.tflite", precision="int8", fixed=True, type="uint8"),
+    Variant("encoder_int8.tflite", precision="int8", single_image=True, dtype="int8"),
+    Variant("encoder_float32_batch1.tflite", single_image=True),
+    Variant("encoder_uint8_batch1.tflite", precision="int8", single_image=True, dtype="uint8"),
 )
 ENDPOINTS = Variant("encoder_endpoints.tflite", signature="endpoints")
 
@@ -85,12 +84,12 @@ def write(
 ) -> None:
     """Converts the SavedModel in `folder` to TFLite files beside it.
 
-    Files that differ in the type of input and output alone come of one conversion.
+    Files that differ only in the dtype of input and output share one conversion.
 
     Args:
         folder: of the SavedModel.
-        variants: which files.
-        pixels: float32 [N, H, W, 3] in [0, 1], real images, from which int8 takes its ranges.
+        variants: the files.
+        pixels: float32 [N, H, W, 3] in [0, 1], real images that calibrate the ranges of int8.
         name: of the model, for the metadata.
         license: of the model, for the metadata.
 
@@ -99,14 +98,14 @@ def write(
     """
     converted: dict[tuple, bytes] = {}
     for variant in variants:
-        graph = (variant.signature, variant.precision, variant.fixed)
+        graph = (variant.signature, variant.precision, variant.single_image)
         if graph not in converted:
             converted[graph] = _convert(folder, variant, pixels)
-        # float32 becomes the type that the graph has inside, and that another's sign.
-        kind = tf.dtypes.as_dtype(variant.type)
-        model = modify_model_io_type(converted[graph], kind, kind)
+        # From float32 to the graph's own dtype, and from int8 to uint8.
+        dtype = tf.dtypes.as_dtype(variant.dtype)
+        model = modify_model_io_type(converted[graph], dtype, dtype)
         if variant.for_mediapipe:
-            model = lite_metadata.with_image_metadata(
+            model = tflite_metadata.with_image_metadata(
                 model,
                 name=name,
                 description="Image encoder: an image to its global feature",
@@ -116,7 +115,7 @@ def write(
                 size=pixels.shape[1],
             )
         if variant.min_runtime:
-            model = lite_metadata.with_min_runtime(model, variant.min_runtime)
+            model = tflite_metadata.with_min_runtime(model, variant.min_runtime)
         (folder / variant.file).write_bytes(model)
 
 
@@ -128,78 +127,78 @@ def _convert(folder, variant, pixels):
     if variant.precision == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if variant.precision == "int8":
-        converter.representative_dataset = lambda: _one_by_one(pixels)
+        converter.representative_dataset = lambda: _calibration_inputs(pixels)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     with warnings.catch_warnings():
-        # Of what the converter itself calibrates with.
+        # The converter calibrates with an interpreter of its own.
         warnings.filterwarnings("ignore", r"\s*Warning: tf\.lite\.Interpreter is deprecated")
         try:
-            with _without_remarks():
+            with _without_harmless_lines():
                 return converter.convert()
         except (ConverterError, RuntimeError, ValueError, TypeError) as error:
             raise RunError(
-                f"{variant.file}: the encoder cannot be converted ({_refusal(error)}); "
+                f"{variant.file}: the encoder cannot be converted ({_failure(error)}); "
                 f"{variant.remedy}, or give --tflite=none"
             ) from error
 
 
-def _refusal(error):
+def _failure(error):
     """Why the converter failed: the operations that TFLite lacks, if the error lists them."""
-    lacking = list(dict.fromkeys(_LACKING.findall(str(error))))
-    if not lacking:
+    missing = list(dict.fromkeys(_MISSING_OPERATION.findall(str(error))))
+    if not missing:
         return reason(error)
-    more = f" and {len(lacking) - _LISTED} more" if len(lacking) > _LISTED else ""
-    return f"TFLite has no operation {', '.join(lacking[:_LISTED])}{more}"
+    more = f" and {len(missing) - _MAX_LISTED} more" if len(missing) > _MAX_LISTED else ""
+    return f"TFLite has no operation {', '.join(missing[:_MAX_LISTED])}{more}"
 
 
 @contextlib.contextmanager
-def _without_remarks() -> Iterator[None]:
-    """Within it, what goes to file descriptor 2 is held back; then it appears, but for remarks.
+def _without_harmless_lines() -> Iterator[None]:
+    """Holds back output to file descriptor 2, then writes it without the harmless lines.
 
-    Nothing of it appears where the converter fails: the error repeats it.
+    When the converter fails nothing is written: the error repeats it.
     """
     try:
         stderr = os.dup(2)
     except OSError:  # it is closed
         yield
         return
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
+    with tempfile.TemporaryFile() as output:
+        os.dup2(output.fileno(), 2)
         try:
             yield
         except ConverterError:
-            held.truncate(0)
+            output.truncate(0)
             raise
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
-            held.seek(0)
-            for line in held:
-                if not _REMARK.match(line):
+            output.seek(0)
+            for line in output:
+                if not _HARMLESS_LINE.match(line):
                     os.write(2, line)
 
 
 def _converter(folder, variant):
-    if not variant.fixed:
+    if not variant.single_image:
         return tf.lite.TFLiteConverter.from_saved_model(
             str(folder), signature_keys=[variant.signature]
         )
     loaded = tf.saved_model.load(str(folder))
     spec = loaded.signatures[variant.signature].structured_input_signature[1]["images"]
-    one = tf.function(lambda images: {"global": loaded(images)}).get_concrete_function(
+    function = tf.function(lambda images: {"global": loaded(images)}).get_concrete_function(
         tf.TensorSpec([1, *spec.shape[1:]], tf.float32, name="images")
     )
-    return tf.lite.TFLiteConverter.from_concrete_functions([one], loaded)
+    return tf.lite.TFLiteConverter.from_concrete_functions([function], loaded)
 
 
-def _one_by_one(pixels: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+def _calibration_inputs(pixels: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
     for image in pixels:
         yield {"images": image[np.newaxis]}
-    # The input's range is [0, 1] whatever range the images use: a byte is then the pixel's, as
-    # MediaPipe feeds it.
-    ends = pixels[:1].copy()
-    ends[0, 0, 0], ends[0, -1, -1] = 0, 1
-    yield {"images": ends}
+    # Makes the input's range [0, 1] whatever range the images use, so that an input byte is the
+    # pixel's byte, which is what MediaPipe feeds.
+    full_range = pixels[:1].copy()
+    full_range[0, 0, 0], full_range[0, -1, -1] = 0, 1
+    yield {"images": full_range}
 
 
 def runner(path: Path, threads: int = 1) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
@@ -207,33 +206,33 @@ def runner(path: Path, threads: int = 1) -> Callable[[np.ndarray], dict[str, np.
 
     Args:
         path: of the file.
-        threads: that it may use.
+        threads: of the interpreter.
 
     Returns:
-        images, float32 [N, H, W, 3] in [0, 1] -> its outputs as float32; of int8 and uint8 files,
-        input and output are converted by their scales.
+        images, float32 [N, H, W, 3] in [0, 1] -> the file's outputs as float32. For int8 and uint8
+        files, input and output are converted by their scales.
     """
     from ai_edge_litert.interpreter import Interpreter
 
-    with _without_remarks():
+    with _without_harmless_lines():
         interpreter = Interpreter(model_path=str(path), num_threads=threads)
-        interpreter.allocate_tensors()  # which makes the delegate that a remark is on
+        interpreter.allocate_tensors()  # which logs that it creates a delegate
     signature = interpreter.get_signature_runner(next(iter(interpreter.get_signature_list())))
-    given, answered = signature.get_input_details()["images"], signature.get_output_details()
-    fixed = given["shape_signature"][0] == 1
+    input_details = signature.get_input_details()["images"]
+    output_details = signature.get_output_details()
 
-    def run_once(pixels):
-        found = signature(images=_to_stored(pixels, given))
-        return {name: _from_stored(x, answered[name]) for name, x in found.items()}
+    def run_batch(pixels):
+        outputs = signature(images=_quantize(pixels, input_details))
+        return {name: _dequantize(x, output_details[name]) for name, x in outputs.items()}
 
     def run_one_by_one(pixels):
-        found = [run_once(image[np.newaxis]) for image in pixels]
-        return {name: np.concatenate([one[name] for one in found]) for name in answered}
+        outputs = [run_batch(image[np.newaxis]) for image in pixels]
+        return {name: np.concatenate([x[name] for x in outputs]) for name in output_details}
 
-    return run_one_by_one if fixed else run_once
+    return run_one_by_one if input_details["shape_signature"][0] == 1 else run_batch
 
 
-def _to_stored(values, details):
+def _quantize(values, details):
     scale, zero = details["quantization"]
     if details["dtype"] == np.float32:
         return values
@@ -242,15 +241,15 @@ def _to_stored(values, details):
     return np.clip(steps, limits.min, limits.max).astype(details["dtype"])
 
 
-def _from_stored(values, details):
+def _dequantize(values, details):
     scale, zero = details["quantization"]
     if details["dtype"] == np.float32:
         return values
     return ((values.astype(np.float32) - zero) * scale).astype(np.float32)
 
 
-def run(path: Path, pixels: np.ndarray) -> np.ndarray:
-    """The global features [N, D] of images, float32 [N, H, W, 3] in [0, 1]."""
+def encode(path: Path, pixels: np.ndarray) -> np.ndarray:
+    """The global features [N, D] of images, float32 [N, H, W, 3] in [0, 1], by a TFLite file."""
     return _global(runner(path)(pixels))
 
 
@@ -258,47 +257,49 @@ def _global(endpoints: dict[str, np.ndarray]) -> np.ndarray:
     return saved_model.global_features(endpoints).numpy()
 
 
-def cosines(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """The cosine [N] of each of two rows of features [N, D]."""
-    lengths = np.linalg.norm(found, axis=-1) * np.linalg.norm(wanted, axis=-1)
-    return np.sum(found * wanted, axis=-1) / np.maximum(lengths, 1e-12)
+def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The cosine similarity [N] of each row of a [N, D] and that of b [N, D]."""
+    lengths = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
+    return np.sum(a * b, axis=-1) / np.maximum(lengths, 1e-12)
 
 
-def check(path: Path, variant: Variant, pixels: np.ndarray, wanted: dict[str, np.ndarray]) -> float:
+def check(
+    path: Path, variant: Variant, pixels: np.ndarray, expected: dict[str, np.ndarray]
+) -> float:
     """Runs a TFLite file on images and compares it with the Keras model's features.
 
     Args:
         path: of the file.
-        variant: what it is.
+        variant: that the file was converted as.
         pixels: float32 [N, H, W, 3] in [0, 1].
-        wanted: the Keras model's endpoints, float32.
+        expected: the Keras model's endpoints, float32.
 
     Returns:
         The mean cosine of its global features and the Keras model's.
 
     Raises:
-        RunError: a float32 file differs by more than `saved_model.TOLERANCE`, another one loses
-            more of the direction than `LOST` allows, or a uint8 file does not take a pixel's byte.
+        RunError: a float32 file differs by more than `saved_model.TOLERANCE`, another file loses
+            more than `MAX_COSINE_LOSS`, or a uint8 file does not take the pixels' bytes.
     """
-    if variant.type == "uint8":
-        _check_takes_bytes(path)
-    found = runner(path)(pixels)
-    features, wanted_features = _global(found), _global(wanted)
-    cosine = float(cosines(features, wanted_features).mean())
+    if variant.dtype == "uint8":
+        _check_byte_input(path)
+    outputs = runner(path)(pixels)
+    features, expected_features = _global(outputs), _global(expected)
+    cosine = float(cosines(features, expected_features).mean())
     if variant.precision == "float32":
-        saved_model.difference(variant.file, features, wanted_features)
-        for name in set(found) - {"global"}:
-            saved_model.difference(f"{variant.file}, {name}", found[name], wanted[name])
-    elif not cosine >= 1 - LOST[variant.precision]:
+        saved_model.check_difference(variant.file, features, expected_features)
+        for name in set(outputs) - {"global"}:
+            saved_model.check_difference(f"{variant.file}, {name}", outputs[name], expected[name])
+    elif not cosine >= 1 - MAX_COSINE_LOSS[variant.precision]:
         raise RunError(
             f"{variant.file}: its features' mean cosine with the Keras model's is {cosine:.4f}, "
-            f"less than {1 - LOST[variant.precision]}; {variant.remedy}"
+            f"less than {1 - MAX_COSINE_LOSS[variant.precision]}; {variant.remedy}"
         )
     return cosine
 
 
-def _check_takes_bytes(path):
-    """MediaPipe feeds bytes as they are, whatever scale the file states."""
+def _check_byte_input(path):
+    """Checks the input's scale, as MediaPipe feeds bytes whatever scale the file states."""
     from ai_edge_litert.interpreter import Interpreter
 
     scale, zero = Interpreter(model_path=str(path)).get_input_details()[0]["quantization"]

@@ -1,8 +1,8 @@
-"""TFLite Metadata, by which MediaPipe's ImageEmbedder knows what to feed a model.
+"""TFLite Metadata, which tell MediaPipe's ImageEmbedder what to feed a model.
 
 The metadata are a flatbuffer of their own (schema: metadata_schema.fbs of TFLite Support, root
-table ModelMetadata) that is stored in the model as the buffer "TFLITE_METADATA". The numbers below
-are the schema's: the place of a field in its table, or of a member in its union.
+table ModelMetadata), stored in the model as the buffer "TFLITE_METADATA". The numbers below are the
+schema's: the index of a field in its table, or of a member in its union.
 """
 
 from collections.abc import Callable
@@ -38,11 +38,11 @@ def with_image_metadata(
         description: of the model.
         license: of the model.
         mean: the model takes (pixel - mean) / std, pixels from 0 to 255.
-        std: likewise.
+        std: see `mean`.
         size: H and W.
 
     Returns:
-        The model, what else it has unchanged.
+        The model, otherwise unchanged.
     """
     return _with_entry(model, BUFFER, _metadata(name, description, license, mean, std, size))
 
@@ -51,37 +51,37 @@ def with_min_runtime(model: bytes, version: str) -> bytes:
     """A TFLite model that states the oldest TensorFlow Lite that loads it.
 
     Args:
-        model: what else it has stays.
-        version: such as "2.20.0"; at most 15 characters, as the converter has room for.
+        model: it is otherwise unchanged.
+        version: such as "2.20.0"; at most 15 characters, as in the converter.
     """
     return _with_entry(model, MIN_RUNTIME, version.encode().ljust(16, b"\0"))
 
 
 def min_runtime(model: bytes) -> str:
-    """The oldest TensorFlow Lite that loads a model, as it states; empty: it states none.
+    """The oldest TensorFlow Lite that loads a model, as the model states; empty: not stated.
 
     https://github.com/tensorflow/tensorflow/blob/master/tensorflow/compiler/mlir/lite/tools/versioning/runtime_version.cc
     """
-    read = schema.Model.GetRootAs(model, 0)
-    for entry in map(read.Metadata, range(read.MetadataLength())):
+    root = schema.Model.GetRootAs(model, 0)
+    for entry in map(root.Metadata, range(root.MetadataLength())):
         if entry.Name() == MIN_RUNTIME.encode():
-            stored = read.Buffers(entry.Buffer()).DataAsNumpy()
+            stored = root.Buffers(entry.Buffer()).DataAsNumpy()
             return stored.tobytes().rstrip(b"\0").decode()
     return ""
 
 
 def _with_entry(model, name, data):
-    """The model with an entry of its metadata, in place of one of that name."""
-    read = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
+    """The model with a metadata entry, which replaces one of that name."""
+    model_t = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
     buffer = schema.BufferT()
     buffer.data = list(data)
-    read.buffers.append(buffer)
+    model_t.buffers.append(buffer)
     entry = schema.MetadataT()
-    entry.name, entry.buffer = name.encode(), len(read.buffers) - 1
-    kept = [other for other in read.metadata or [] if other.name != entry.name]
-    read.metadata = [*kept, entry]
+    entry.name, entry.buffer = name.encode(), len(model_t.buffers) - 1
+    others = [metadata for metadata in model_t.metadata or [] if metadata.name != entry.name]
+    model_t.metadata = [*others, entry]
     builder = flatbuffers.Builder(len(model) + 4096)
-    builder.Finish(read.Pack(builder), file_identifier=b"TFL3")
+    builder.Finish(model_t.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
 
 
@@ -93,7 +93,7 @@ def _metadata(name, description, license, mean, std, size) -> bytes:
     normalization = _table(builder, {0: _floats(builder, mean), 1: _floats(builder, std)})
     unit = _table(builder, {0: ("Uint8", NORMALIZATION), 1: normalization})
     statistics = _table(builder, {0: _floats(builder, high), 1: _floats(builder, low)})
-    taken = _table(
+    model_input = _table(
         builder,
         {
             0: builder.CreateString("image"),
@@ -104,7 +104,7 @@ def _metadata(name, description, license, mean, std, size) -> bytes:
         },
     )
     features = _table(builder, {})
-    given = _table(
+    model_output = _table(
         builder,
         {
             0: builder.CreateString("embedding"),
@@ -112,7 +112,9 @@ def _metadata(name, description, license, mean, std, size) -> bytes:
             3: _table(builder, {0: ("Uint8", FEATURE_PROPERTIES), 1: features}),
         },
     )
-    subgraph = _table(builder, {2: _tables(builder, taken), 3: _tables(builder, given)})
+    subgraph = _table(
+        builder, {2: _tables(builder, model_input), 3: _tables(builder, model_output)}
+    )
     root = _table(
         builder,
         {
@@ -128,15 +130,15 @@ def _metadata(name, description, license, mean, std, size) -> bytes:
 
 
 def _table(builder: flatbuffers.Builder, fields: dict[int, int | tuple[str, int]]) -> int:
-    """A table of fields by their place: a number with its type, or the offset of what is made."""
+    """A table of fields by their index: (type, number), or the offset of an object."""
     builder.StartObject(max(fields, default=-1) + 1)
-    for place, value in fields.items():
+    for index, value in fields.items():
         if isinstance(value, tuple):
-            kind, number = value
-            prepend: Callable = getattr(builder, f"Prepend{kind}Slot")
-            prepend(place, number, 0)
+            type_name, number = value
+            prepend: Callable = getattr(builder, f"Prepend{type_name}Slot")
+            prepend(index, number, 0)
         else:
-            builder.PrependUOffsetTRelativeSlot(place, value, 0)
+            builder.PrependUOffsetTRelativeSlot(index, value, 0)
     return builder.EndObject()
 
 

@@ -1,4 +1,4 @@
-"""Large collections of encoded images, one after the other, each with an id."""
+"""Large collections of encoded images: folders, TFRecord files, splits of TFDS."""
 
 import hashlib
 import os
@@ -19,15 +19,15 @@ IMAGE_FEATURES = ("image", "image/encoded", "image_raw")
 
 
 @dataclass(frozen=True)
-class Collection:
-    """Encoded images in a fixed order.
+class ImageCollection:
+    """Encoded images in a fixed order, each with an id.
 
     Attributes:
-        description: what it is, for people.
-        fingerprint: another one means that images were added, removed or replaced, also by some of
-            the same size, or changed places.
-        images_from: from a number n, a data set of (id, encoded image), string scalars, that
-            begins with the n-th.
+        description: one line for people.
+        fingerprint: changes when images are added, removed, reordered or replaced, even by images
+            of the same size.
+        images_from: n -> the data set of (id, encoded image), string scalars, from image number n
+            on.
     """
 
     description: str
@@ -38,44 +38,46 @@ class Collection:
         """The ids and the images, `size` at a time, from image number `first` on."""
         for ids, encoded in self.images_from(first).batch(size).prefetch(2):
             # A file's name may be bytes of any kind.
-            yield [one.decode(errors="backslashreplace") for one in ids.numpy()], encoded
+            yield [name.decode(errors="backslashreplace") for name in ids.numpy()], encoded
 
 
 def open_collection(
-    where: str,
+    source: str,
     data_dir: str = "",
     download: bool = False,
     max_pixels: int = image_bounds.MAX_PIXELS,
-) -> Collection:
-    """A collection by its description on the command line.
+) -> ImageCollection:
+    """Opens a collection by its description on the command line.
 
     Args:
-        where: a folder, of which the files below are taken that training would look at
-            (`manifest.listed`, `image_files.is_meant`; what is not JPEG or PNG by its content is
-            made PNG), ids their relative paths with "/"; a pattern of TFRecord files (ending in
-            .tfrecord or .tfrecords, with or without what TFDS appends) of tf.train.Example with the
-            encoded image in one of `IMAGE_FEATURES`, ids <file>:<number in the file>; or
-            tfds:NAME:SPLIT or tfds:NAME:SPLIT+SPLIT, ids SPLIT:<number>.
+        source: one of
+            - a folder: the files below it that training reads (`manifest.listed`,
+              `image_files.is_meant`); contents other than JPEG and PNG are converted to PNG; ids
+              are relative paths with "/".
+            - a glob of TFRecord files of tf.train.Example with the encoded image in one of
+              `IMAGE_FEATURES`; names contain .tfrecord or .tfrecords; ids are
+              <file>:<number in the file>.
+            - tfds:NAME:SPLIT or tfds:NAME:SPLIT+SPLIT; ids are SPLIT:<number>.
         data_dir: TFDS's folder.
         download: whether TFDS may download.
-        max_pixels: of a folder's image that has to be made PNG; larger ones are refused.
+        max_pixels: of a folder's images that are converted to PNG; larger ones are refused.
 
     Raises:
-        InputError: nothing is there, it cannot be told what it is, or it holds no images.
+        InputError: the source does not exist, is of another kind, or holds no images.
     """
-    if not where:
+    if not source:
         raise InputError(
             "--mode=embed needs --embed_input: a folder of images, a pattern of TFRecord files "
             "(images-*.tfrecord), or tfds:NAME:SPLIT"
         )
-    if where.startswith("tfds:"):
-        return _of_tfds(where, data_dir, download)
-    if Path(where).is_dir():
-        return _of_folder(Path(where), max_pixels)
-    return _of_records(where)
+    if source.startswith("tfds:"):
+        return _from_tfds(source, data_dir, download)
+    if Path(source).is_dir():
+        return _from_folder(Path(source), max_pixels)
+    return _from_tfrecords(source)
 
 
-def _nothing() -> tf.data.Dataset:
+def _no_images() -> tf.data.Dataset:
     # Not a constant: an import must leave the CPU alone, which --replicas divides first.
     return tf.data.Dataset.from_tensor_slices((tf.constant([], tf.string),) * 2)
 
@@ -84,47 +86,49 @@ def _fingerprint(lines: list[str]) -> str:
     return hashlib.sha256(os.fsencode("\n".join(lines))).hexdigest()
 
 
-def _of_folder(folder: Path, max_pixels: int) -> Collection:
-    names, sizes_of_all, times = manifest.listed(folder)[:3]
-    chosen = [row for row, name in enumerate(names) if _is_image(folder / name, times[row] < 0)]
-    if not chosen:
+def _from_folder(folder: Path, max_pixels: int) -> ImageCollection:
+    names, all_sizes, times = manifest.listed(folder)[:3]
+    indices = [i for i, name in enumerate(names) if _is_image(folder / name, times[i] < 0)]
+    if not indices:
         raise InputError(
             f"--embed_input={folder} holds no image: no file ending in "
             f"{', '.join(image_files.SUFFIXES)}, and none that begins as an image does"
         )
-    ids, sizes = [names[row] for row in chosen], sizes_of_all[chosen].tolist()
-    lines = [f"{names[row]} {sizes_of_all[row]} {times[row]}" for row in chosen]
+    ids, sizes = [names[i] for i in indices], all_sizes[indices].tolist()
+    lines = [f"{names[i]} {all_sizes[i]} {times[i]}" for i in indices]
 
-    # Nothing, which is refused, of what is too large to be held or cannot be decoded.
-    def as_png(path):
+    # Files that are too large or cannot be decoded become empty strings, which are refused.
+    def to_png(path):
         try:
             return image_files.to_png(os.fsdecode(path.numpy()), max_pixels=max_pixels)
         except UndecodableError:
             return b""
 
-    def whole(path):
-        octets = tf.io.read_file(path)
+    def read_image(path):
+        content = tf.io.read_file(path)
         return tf.cond(
-            encoded_images.is_jpeg(octets) | encoded_images.is_png(octets),
-            lambda: octets,
-            lambda: tf.ensure_shape(tf.py_function(as_png, [path], tf.string), []),
+            encoded_images.is_jpeg(content) | encoded_images.is_png(content),
+            lambda: content,
+            lambda: tf.ensure_shape(tf.py_function(to_png, [path], tf.string), []),
         )
 
-    def content(one, size):
-        path = tf.strings.join([str(folder), "/", one])
-        sensible = (size > 0) & (size <= image_bounds.MAX_BYTES)
-        return tf.cond(sensible, lambda: whole(path), lambda: b"")
+    def image_of(name, size):
+        path = tf.strings.join([str(folder), "/", name])
+        is_readable = (size > 0) & (size <= image_bounds.MAX_BYTES)
+        return tf.cond(is_readable, lambda: read_image(path), lambda: b"")
 
     def images_from(first):
-        names = tf.constant([os.fsencode(one) for one in ids[first:]], tf.string)
-        pairs = tf.data.Dataset.from_tensor_slices((names, tf.constant(sizes[first:], tf.int64)))
-        return pairs.map(lambda one, size: (one, content(one, size)), num_parallel_calls=4)
+        names = tf.constant([os.fsencode(name) for name in ids[first:]], tf.string)
+        files = tf.data.Dataset.from_tensor_slices((names, tf.constant(sizes[first:], tf.int64)))
+        return files.map(lambda name, size: (name, image_of(name, size)), num_parallel_calls=4)
 
-    return Collection(f"{len(ids):,} image files in {folder}", _fingerprint(lines), images_from)
+    return ImageCollection(
+        f"{len(ids):,} image files in {folder}", _fingerprint(lines), images_from
+    )
 
 
 def _is_image(path: Path, unreadable: bool) -> bool:
-    """Whether training would take it, or tell why it cannot; a link to nowhere is refused later."""
+    """Whether training would read or report the file; a broken link is refused later."""
     if unreadable and path.is_dir():
         raise InputError(f"the folder {path} cannot be read; mend its permissions, or move it away")
     try:
@@ -136,24 +140,24 @@ def _is_image(path: Path, unreadable: bool) -> bool:
         ) from error
 
 
-def _of_records(pattern: str) -> Collection:
-    files = sorted(tf.io.gfile.glob(pattern))
-    known = [f for f in files if any(suffix in Path(f).name for suffix in RECORD_SUFFIXES)]
-    if not known:
+def _from_tfrecords(pattern: str) -> ImageCollection:
+    matches = sorted(tf.io.gfile.glob(pattern))
+    files = [f for f in matches if any(suffix in Path(f).name for suffix in RECORD_SUFFIXES)]
+    if not files:
         raise InputError(
             f"--embed_input={pattern} is no folder and matches no file with "
             f"{' or '.join(RECORD_SUFFIXES)} in its name"
         )
-    _check_first_record(known[0])
+    _check_first_record(files[0])
     features = {name: tf.io.FixedLenFeature([], tf.string, "") for name in IMAGE_FEATURES}
 
     def image_of(record):
-        found = tf.io.parse_single_example(record, features)
-        return tf.strings.join([found[name] for name in IMAGE_FEATURES])  # all but one are empty
+        parsed = tf.io.parse_single_example(record, features)
+        return tf.strings.join([parsed[name] for name in IMAGE_FEATURES])  # all but one are empty
 
-    # Of two files of one name in two folders, the records need two ids.
-    folder = os.path.commonpath([os.path.dirname(file) for file in known])
-    names = [Path(os.path.relpath(file, folder)).as_posix() for file in known]
+    # Paths, not names: two folders may hold files of one name.
+    folder = os.path.commonpath([os.path.dirname(file) for file in files])
+    names = [Path(os.path.relpath(file, folder)).as_posix() for file in files]
 
     def images_of(file, name):
         records = tf.data.TFRecordDataset(file).enumerate()
@@ -165,25 +169,25 @@ def _of_records(pattern: str) -> Collection:
         )
 
     def images_from(first):
-        images = _nothing()
-        for file, name in zip(known, names, strict=True):
+        images = _no_images()
+        for file, name in zip(files, names, strict=True):
             images = images.concatenate(images_of(file, name))
         return images.skip(first)
 
-    described = [_described(file) for file in known]
-    return Collection(
-        f"{len(known):,} TFRecord files {pattern}", _fingerprint(described), images_from
+    states = [_file_state(file) for file in files]
+    return ImageCollection(
+        f"{len(files):,} TFRecord files {pattern}", _fingerprint(states), images_from
     )
 
 
-def _described(file: str) -> str:
-    """Its path, size and time of change, by which a file that replaced another is known."""
+def _file_state(file: str) -> str:
+    """A file's path, size and time of change, which show that it was replaced."""
     status = tf.io.gfile.stat(file)
     return f"{file} {status.length} {status.mtime_nsec}"
 
 
 def _check_first_record(file: str) -> None:
-    """Looks whether images can be found, which would else all be refused as broken."""
+    """Checks for a feature with images; without it every record would be refused as broken."""
     try:
         first = next(iter(tf.data.TFRecordDataset(file).take(1)), None)
         features = tf.train.Example.FromString(b"" if first is None else first.numpy()).features
@@ -199,20 +203,20 @@ def _check_first_record(file: str) -> None:
         )
 
 
-def _of_tfds(where: str, data_dir: str, download: bool) -> Collection:
+def _from_tfds(source: str, data_dir: str, download: bool) -> ImageCollection:
     import tensorflow_datasets as tfds
 
     from dim_tf.data import tfds_files
 
-    parts = where.split(":")
+    parts = source.split(":")
     if len(parts) != 3 or not all(parts):
-        raise InputError(f"--embed_input={where}; expected tfds:NAME:SPLIT, as tfds:cifar10:test")
-    _, name, asked = parts
-    by_hand = "Give --data_dir, or --download to fetch it."
+        raise InputError(f"--embed_input={source}; expected tfds:NAME:SPLIT, as tfds:cifar10:test")
+    _, name, splits = parts
+    advice = "Give --data_dir, or --download to fetch it."
     request = Request(data_dir, download=download)
-    builder = tfds_files.prepare(tfds_files.find(name, request), request, by_hand)
+    builder = tfds_files.prepare(tfds_files.find(name, request), request, advice)
     counts = {}
-    for split in asked.split("+"):
+    for split in splits.split("+"):
         if split not in builder.info.splits:
             raise InputError(
                 f"{name} has no split {split!r}; it has {', '.join(builder.info.splits)}"
@@ -235,13 +239,13 @@ def _of_tfds(where: str, data_dir: str, download: bool) -> Collection:
         )
 
     def images_from(first):
-        images = _nothing()
+        images = _no_images()
         for split, count in counts.items():
             if first < count:  # TFDS refuses to read nothing
                 images = images.concatenate(images_of(split, first))
             first = max(first - count, 0)
         return images
 
-    description = f"{sum(counts.values()):,} images of {name}, {asked}"
-    fingerprint = _fingerprint([builder.info.full_name, asked, str(counts)])
-    return Collection(description, fingerprint, images_from)
+    description = f"{sum(counts.values()):,} images of {name}, {splits}"
+    fingerprint = _fingerprint([builder.info.full_name, splits, str(counts)])
+    return ImageCollection(description, fingerprint, images_from)

@@ -22,22 +22,23 @@ from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 from apache_beam.testing import util
 from apache_beam.testing.test_pipeline import TestPipeline
 
-from dim_tf.export import beam as export_beam
+from dim_tf.collection import beam as collection_beam
+from dim_tf.collection import beam_io
 
 COUNT = 30
 # Without it Beam first looks on the network for a runner that is written in Go.
 RUNNER = "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 
 
-def close(found, wanted):
-    np.testing.assert_allclose(np.asarray(found), wanted, rtol=1e-4, atol=1e-5)
+def close(actual, wanted):
+    np.testing.assert_allclose(np.asarray(actual), wanted, rtol=1e-4, atol=1e-5)
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     """An exported encoder's path."""
     path = tmp_path_factory.mktemp("exported") / "1"
-    saved_model.save(small_export.small_encoder(), path, saved_model.Extent({}))
+    saved_model.save(small_export.small_encoder(), path, saved_model.SavedModelOptions({}))
     return str(path)
 
 
@@ -70,21 +71,21 @@ def image_files(encoded, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def record_files(encoded, tmp_path_factory):
-    """Two TFRecord files, the second one compressed, and the place of each id in them."""
+    """Two TFRecord files, the second one compressed, and the location of each id in them."""
     folder = tmp_path_factory.mktemp("records")
-    places = {}
+    locations = {}
     for file, compression in (("0.tfrecord", ""), ("1.tfrecord.gz", "GZIP")):
         names = [n for i, n in enumerate(encoded) if i % 2 == int(file[0])]
         with tf.io.TFRecordWriter(str(folder / file), compression) as writer:
             for number, name in enumerate(names):
-                places[name] = f"{file}:{number}"
+                locations[name] = f"{file}:{number}"
                 features = {
                     "picture": bytes_feature(encoded[name]),
                     "name": bytes_feature(name.encode()),
-                    "number": tf.train.Feature(int64_list={"value": [len(places)]}),
+                    "number": tf.train.Feature(int64_list={"value": [len(locations)]}),
                 }
                 writer.write(tf.train.Example(features={"feature": features}).SerializeToString())
-    return folder, places
+    return folder, locations
 
 
 def bytes_feature(value):
@@ -123,32 +124,32 @@ def check_rows(rows, wanted):
 
 
 def run(exported, output, *flags):
-    return export_beam.main(
+    return collection_beam.main(
         [f"--saved_model={exported}", f"--output={output}/out", RUNNER, "--batch_size=4", *flags]
     )
 
 
 def test_the_handler_is_light_and_answers_as_the_saved_model(exported, encoded, wanted):
-    handler = pickle.loads(pickle.dumps(export_beam.EncoderHandler(exported, 2, 8)))
+    handler = pickle.loads(pickle.dumps(collection_beam.EncoderHandler(exported, 2, 8)))
     assert handler.batch_elements_kwargs() == {"min_batch_size": 2, "max_batch_size": 8}
     assert handler.get_num_bytes([b"12", b"345"]) == 5
     assert handler.get_metrics_namespace() == "dim_tf"
     model = handler.load_model()
-    found = dict(zip(encoded, handler.run_inference([*encoded.values()], model), strict=True))
-    assert {name for name, x in found.items() if x.valid} == set(wanted)
-    for name, result in found.items():
+    results = dict(zip(encoded, handler.run_inference([*encoded.values()], model), strict=True))
+    assert {name for name, x in results.items() if x.valid} == set(wanted)
+    for name, result in results.items():
         assert result.embedding.dtype == np.float32
         close(result.embedding, wanted.get(name, np.zeros(5)))
 
 
 @pytest.mark.parametrize("keyed", [False, True])
 def test_the_handler_in_run_inference(exported, encoded, keyed):
-    handler, examples = export_beam.EncoderHandler(exported), [*encoded.values()]
+    handler, examples = collection_beam.EncoderHandler(exported), [*encoded.values()]
     if keyed:
         handler, examples = KeyedModelHandler(handler), [*encoded.items()]
     with TestPipeline(argv=[RUNNER]) as pipeline:
-        found = pipeline | beam.Create(examples) | RunInference(handler)
-        valid = found | beam.Map(lambda x: (x[1] if keyed else x).valid)
+        results = pipeline | beam.Create(examples) | RunInference(handler)
+        valid = results | beam.Map(lambda x: (x[1] if keyed else x).valid)
         util.assert_that(valid, util.equal_to([True] * COUNT + [False] * 2))
 
 
@@ -158,9 +159,11 @@ def test_embed_as_a_transform(exported, encoded, wanted):
         assert all(type(x) is float for _, embedding in rows for x in embedding)
 
     with TestPipeline(argv=[RUNNER]) as pipeline:
-        found = pipeline | beam.Create(encoded.items()) | export_beam.Embed(exported, 7)
-        util.assert_that(found.embedded, check)
-        util.assert_that(found.invalid, util.equal_to(["a/cut.png", "empty.png"]), label="invalid")
+        outputs = pipeline | beam.Create(encoded.items()) | collection_beam.Embed(exported, 7)
+        util.assert_that(outputs.embedded, check)
+        util.assert_that(
+            outputs.invalid, util.equal_to(["a/cut.png", "empty.png"]), label="invalid"
+        )
 
 
 def test_image_files_to_parquet(exported, image_files, wanted, tmp_path, capsys):
@@ -172,12 +175,12 @@ def test_image_files_to_parquet(exported, image_files, wanted, tmp_path, capsys)
     assert "2 images could not be decoded" in printed
 
 
-def test_tfrecord_to_tfrecord_with_ids_by_place(exported, record_files, wanted, tmp_path):
-    folder, places = record_files
+def test_tfrecord_to_tfrecord_with_ids_by_location(exported, record_files, wanted, tmp_path):
+    folder, locations = record_files
     flags = ["--input_format=tfrecord", "--image_feature=picture", "--output_format=tfrecord"]
     assert run(exported, tmp_path, f"--input={folder}/*", *flags) == 0
-    check_rows(rows_of_tfrecord(tmp_path), {places[name]: x for name, x in wanted.items()})
-    assert invalid_ids(tmp_path) == sorted([places["a/cut.png"], places["empty.png"]])
+    check_rows(rows_of_tfrecord(tmp_path), {locations[name]: x for name, x in wanted.items()})
+    assert invalid_ids(tmp_path) == sorted([locations["a/cut.png"], locations["empty.png"]])
 
 
 def test_tfrecord_to_parquet_with_an_id_feature(exported, record_files, wanted, tmp_path):
@@ -214,13 +217,13 @@ def test_the_file_of_invalid_ids_replaces_an_older_one(exported, image_files, tm
     ],
 )
 def test_fixed_folder(pattern, folder):
-    assert export_beam.fixed_folder(pattern) == folder
+    assert beam_io.fixed_folder(pattern) == folder
 
 
 def test_an_integer_feature_as_id(record_files):
-    reader = export_beam._ReadRecords("", "picture", "number")
+    reader = beam_io.ExampleReader("", "picture", "number")
     with (record_files[0] / "0.tfrecord").open("rb") as stream:
-        ids = [reader.example(r, "place")[0] for r in export_beam.records(stream, "0")]
+        ids = [reader.parse(r, "0:0")[0] for r in beam_io.read_records(stream, "0")]
     assert ids == [str(i + 1) for i in range(16)]
 
 
@@ -276,11 +279,11 @@ def test_an_unknown_runner(exported, image_files, tmp_path, capsys):
 
 
 def test_an_id_that_is_no_text():
-    reader = export_beam._ReadRecords("", "picture", "name")
+    reader = beam_io.ExampleReader("", "picture", "name")
     features = {"picture": bytes_feature(b"image"), "name": bytes_feature(b"\xff")}
     record = tf.train.Example(features={"feature": features}).SerializeToString()
     with pytest.raises(InputError, match=r"0:0: the feature 'name' is no text in UTF-8"):
-        reader.example(record, "0:0")
+        reader.parse(record, "0:0")
 
 
 def test_a_damaged_copy_embeds_nothing(exported, image_files, tmp_path, capsys):
@@ -296,7 +299,7 @@ def test_a_saved_model_without_the_signature(tmp_path):
     module.f = tf.function(lambda x: x, input_signature=[tf.TensorSpec([None])])
     tf.saved_model.save(module, str(tmp_path), signatures={"other": module.f})
     with pytest.raises(InputError, match="has the signatures other and not serving_bytes_valid"):
-        export_beam.EncoderHandler(str(tmp_path)).load_model()
+        collection_beam.EncoderHandler(str(tmp_path)).load_model()
 
 
 def test_without_beam_one_line_says_what_to_install(tmp_path):
@@ -304,7 +307,7 @@ def test_without_beam_one_line_says_what_to_install(tmp_path):
         "raise ModuleNotFoundError('no', name='apache_beam')\n", encoding="utf-8"
     )
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import runpy; "
-    code += "runpy.run_module('dim_tf.export.beam', run_name='__main__')"
+    code += "runpy.run_module('dim_tf.collection.beam', run_name='__main__')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 2
     last = done.stderr.splitlines()[-1]

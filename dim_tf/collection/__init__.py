@@ -1,0 +1,1 @@
+"""Uses of an encoder on a collection of images: embeddings of all of them."""

@@ -1,0 +1,275 @@
+"""Embeds many images with an exported encoder in an Apache Beam pipeline, on any runner.
+
+python -m dim_tf.collection.beam --saved_model=exported/digits/1 --input='images/**' --output=all
+    [any pipeline options of Beam, such as --runner=DataflowRunner]
+
+Every path may be one of a file system that Beam (`--input`, `--output`) or TensorFlow
+(`--saved_model`) knows, such as gs://. A runner with workers of its own needs this package there:
+give Beam's --setup_file or --sdk_container_image.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dim_tf import tensorflow_import
+from dim_tf.console import say
+from dim_tf.errors import InputError, RunError, one_line
+
+if __name__ == "__main__":
+    try:
+        tensorflow_import.quietly()
+    except InputError as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        sys.exit(2)
+
+from dim_tf.collection.embed import SIGNATURE
+from dim_tf.export import saved_model
+
+try:
+    import apache_beam as beam
+    from apache_beam.io import tfrecordio
+    from apache_beam.io.filesystems import FileSystems
+    from apache_beam.metrics import Metrics, MetricsFilter
+    from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, RunInference
+    from apache_beam.options.pipeline_options import PipelineOptions
+    from apache_beam.runners.runner import PipelineState
+
+    from dim_tf.collection import beam_io
+except ModuleNotFoundError as error:
+    if (error.name or "").split(".")[0] not in ("apache_beam", "pyarrow"):
+        raise
+    missing = f"{error.name} is not installed; pip install 'dim_tf[beam]'"
+    if __name__ != "__main__":
+        raise ModuleNotFoundError(missing, name=error.name) from error
+    print(f"error: {missing}", file=sys.stderr)
+    sys.exit(2)
+
+FAILED, WRONG_INPUT = 1, 2
+NAMESPACE = "dim_tf"  # of the counters
+EMBEDDED, INVALID = "embedded", "invalid"  # the outputs of Embed, and their counters
+
+
+class Embedding(NamedTuple):
+    """The encoder's output for one encoded image.
+
+    Attributes:
+        valid: whether it could be decoded.
+        embedding: float32 [D]; zeros if it could not.
+    """
+
+    valid: bool
+    embedding: np.ndarray
+
+
+class EncoderHandler(ModelHandler[bytes, Embedding, Any]):
+    """Beam's RunInference for an exported encoder: encoded images to `Embedding`.
+
+    For examples (id, encoded image), wrap it in Beam's KeyedModelHandler, as `Embed` does. The
+    threads of a worker's process share one model, which is Beam's default.
+
+    Args:
+        saved_model: path of a SavedModel that `dim_tf.export.publish` wrote.
+        min_batch_size: images that are embedded at once; fewer only where a bundle ends.
+        max_batch_size: images that are embedded at once, at most.
+    """
+
+    def __init__(self, saved_model: str, min_batch_size: int = 1, max_batch_size: int = 64):
+        super().__init__()
+        self.saved_model = saved_model
+        self.min_batch_size = min_batch_size
+        self.max_batch_size = max_batch_size
+
+    def load_model(self) -> Any:
+        """The loaded SavedModel.
+
+        Raises:
+            InputError: there is none at the path, or it lacks the signature.
+        """
+        return saved_model.load(self.saved_model, SIGNATURE)
+
+    def run_inference(
+        self,
+        batch: Sequence[bytes],
+        model: Any,
+        inference_args: dict[str, Any] | None = None,
+    ) -> Iterable[Embedding]:
+        """One `Embedding` for each encoded image of the batch, in its order."""
+        import tensorflow as tf
+
+        outputs = model.signatures[SIGNATURE](image_bytes=tf.constant(list(batch), tf.string))
+        valid, embeddings = outputs["valid"].numpy(), outputs["global"].numpy()
+        return [Embedding(bool(v), e) for v, e in zip(valid, embeddings, strict=True)]
+
+    def get_num_bytes(self, batch: Sequence[bytes]) -> int:
+        """The encoded images' size, in bytes."""
+        return sum(len(encoded) for encoded in batch)
+
+    def get_metrics_namespace(self) -> str:
+        """Under which RunInference counts and times."""
+        return NAMESPACE
+
+    def batch_elements_kwargs(self) -> Mapping[str, Any]:
+        """For beam.BatchElements."""
+        return {"min_batch_size": self.min_batch_size, "max_batch_size": self.max_batch_size}
+
+
+class Embed(beam.PTransform):
+    """(id, encoded image) to (id, embedding), and the ids of images that cannot be decoded.
+
+    Ids are strings, embeddings lists of D floats: `embedded, invalid = examples | Embed(path)`.
+    The outputs are named `embedded` and `invalid`, as are the counters in namespace `dim_tf`.
+
+    Args:
+        saved_model: path of an exported encoder.
+        batch_size: images that are embedded at once; fewer where a bundle ends.
+    """
+
+    def __init__(self, saved_model: str, batch_size: int = 64):
+        super().__init__()
+        self.handler = EncoderHandler(saved_model, batch_size, batch_size)
+
+    def expand(self, examples):
+        """Applies it to a PCollection."""
+        return (
+            examples
+            | "Encode" >> RunInference(KeyedModelHandler(self.handler))
+            | "Partition" >> beam.ParDo(_Partition()).with_outputs(INVALID, main=EMBEDDED)
+        )
+
+
+class _Partition(beam.DoFn):
+    """(id, Embedding) to (id, embedding) or, if invalid, to the id on the other output."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedded = Metrics.counter(NAMESPACE, EMBEDDED)
+        self.invalid = Metrics.counter(NAMESPACE, INVALID)
+
+    def process(self, element):
+        image_id, result = element
+        if result.valid:
+            self.embedded.inc()
+            yield image_id, result.embedding.tolist()
+        else:
+            self.invalid.inc()
+            yield beam.pvalue.TaggedOutput(INVALID, image_id)
+
+
+def parse(arguments: Sequence[str] | None = None) -> tuple[argparse.Namespace, list[str]]:
+    """The pipeline's own flags, and the rest, which is for Beam."""
+    parser = argparse.ArgumentParser(
+        prog="python -m dim_tf.collection.beam",
+        description="Embeds many images with an exported encoder. Flags that are not listed are "
+        "Beam's pipeline options.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--saved_model", required=True, help="an exported encoder: exported/<name>/<version>")
+    add("--input", required=True, help="glob: * within a folder, ** through folders")
+    add("--input_format", choices=("images", "tfrecord"), default="images", help="of the files")
+    add("--image_feature", default="image", help="in a TFRecord's tf.train.Example; default: image")
+    add("--id_feature", default="", help="likewise; default: <file>:<number of the record>")
+    add("--output", required=True, help="what the written files' names begin with")
+    add("--output_format", choices=("parquet", "tfrecord"), default="parquet", help="of the output")
+    add("--batch_size", type=int, default=64, help="images that are embedded at once; default: 64")
+    flags, beam_flags = parser.parse_known_args(arguments)
+    if flags.batch_size < 1:
+        parser.error(f"--batch_size={flags.batch_size} is less than 1")
+    if not beam_io.fixed_folder(flags.input):
+        flags.input = f"./{flags.input}"  # Beam lists no folder without a name
+    return flags, beam_flags
+
+
+def check(flags: argparse.Namespace) -> int | None:
+    """Checks what can be checked before the pipeline runs; returns the embeddings' size D.
+
+    Raises:
+        InputError: no file matches, the first record is not as the flags say, the SavedModel
+            lacks the signature, or checksums of TFRecord files cannot be computed.
+    """
+    first = beam_io.first_match(flags.input)
+    if "tfrecord" in (flags.input_format, flags.output_format):
+        try:
+            tfrecordio._TFRecordUtil._masked_crc32c(b"")
+        except RuntimeError as error:
+            raise InputError("TFRecord files need google-crc32c; pip install it") from error
+    if flags.input_format == "tfrecord":
+        with FileSystems.open(first) as stream:
+            record = next(beam_io.read_records(stream, first), None)
+        if record is not None:
+            reader = beam_io.ExampleReader("", flags.image_feature, flags.id_feature)
+            reader.parse(record, f"{first}:0")
+    model = EncoderHandler(flags.saved_model).load_model()
+    return model.signatures[SIGNATURE].structured_outputs["global"].shape[-1]
+
+
+def embed_files(flags: argparse.Namespace, options: PipelineOptions) -> dict[str, int]:
+    """Runs the pipeline.
+
+    Returns:
+        The numbers of images that were embedded and that were invalid.
+
+    Raises:
+        InputError: as `check`, or there is no such runner.
+        RunError: the pipeline did not finish.
+    """
+    try:
+        # Before the check: file systems take its options.
+        pipeline = beam.Pipeline(options=options)
+    except ValueError as error:
+        raise InputError(f"Beam's options cannot be used: {error}") from error
+    size = check(flags)
+    read: beam.PTransform = beam_io.ReadImages(flags.input)
+    if flags.input_format == "tfrecord":
+        read = beam_io.ReadExamples(flags.input, flags.image_feature, flags.id_feature)
+    write: beam.PTransform = beam_io.WriteParquet(flags.output, size)
+    if flags.output_format == "tfrecord":
+        write = beam_io.WriteExamples(flags.output)
+    embedded, invalid = pipeline | read | Embed(flags.saved_model, flags.batch_size)
+    embedded | write
+    # Written when there are none, too: it replaces that of an earlier run.
+    invalid | beam.io.WriteToText(f"{flags.output}-invalid", file_name_suffix=".txt")
+    try:
+        result = pipeline.run()
+        state = result.wait_until_finish()
+    except (RuntimeError, OSError) as error:  # RuntimeError: of a worker, with its traceback
+        lines = str(error).strip().splitlines()
+        raise RunError(
+            f"the pipeline failed: {lines[-1] if lines else type(error).__name__}"
+        ) from error
+    if state != PipelineState.DONE:
+        raise RunError(f"the pipeline ended as {state}; its runner's log says why")
+    return {name: counter_value(result, name) for name in (EMBEDDED, INVALID)}
+
+
+def counter_value(result, name: str) -> int:
+    """The value of a counter of this pipeline."""
+    counters = MetricsFilter().with_namespace(NAMESPACE).with_name(name)
+    return sum(counter.result for counter in result.metrics().query(counters)["counters"])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status: 0, 1 for a failed run, 2 for wrong input."""
+    flags, beam_flags = parse(arguments)
+    try:
+        counts = embed_files(flags, PipelineOptions(beam_flags))
+    except InputError as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        return WRONG_INPUT
+    except (RunError, OSError) as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        return FAILED
+    say(f"{counts[EMBEDDED]} images embedded: {flags.output}-*")
+    say(f"{counts[INVALID]} images could not be decoded: {flags.output}-invalid*.txt")
+    return 0
+
+
+if __name__ == "__main__":
+    # Of the module under its own name, by which the workers find its classes.
+    from dim_tf.collection import beam as module
+
+    sys.exit(module.main())

@@ -1,0 +1,99 @@
+"""The two file formats of embeddings, one shard a file: Parquet and TFRecord."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from dim_tf.errors import InputError
+
+
+@dataclass(frozen=True)
+class ShardFormat:
+    """How one file of embeddings is written and read.
+
+    Attributes:
+        write: writes ids and embeddings, float32 [N, D], to a path.
+        read: reads them.
+        count: counts them.
+    """
+
+    write: Callable[[Path, list[str], np.ndarray], None]
+    read: Callable[[Path], tuple[list[str], np.ndarray]]
+    count: Callable[[Path], int]
+
+
+def get(name: str) -> ShardFormat:
+    """The format with a name of `FORMATS`.
+
+    Raises:
+        InputError: it needs a package that is not installed.
+    """
+    if name == "parquet":
+        try:
+            import pyarrow  # noqa: F401
+        except ImportError as error:
+            raise InputError(
+                "Parquet needs pyarrow: pip install 'dim_tf[embed]', or give "
+                "--embed_format=tfrecord"
+            ) from error
+    return FORMATS[name]
+
+
+def _write_parquet(path, ids, embeddings):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    flat = pa.array(np.ascontiguousarray(embeddings, np.float32).reshape(-1), pa.float32())
+    column = pa.FixedSizeListArray.from_arrays(flat, embeddings.shape[1])
+    pq.write_table(pa.table({"id": pa.array(ids, pa.string()), "embedding": column}), path)
+
+
+def _read_parquet(path):
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    column = table["embedding"].combine_chunks()
+    size = column.type.list_size
+    return table["id"].to_pylist(), column.flatten().to_numpy().reshape(len(column), size)
+
+
+def _count_parquet(path):
+    import pyarrow.parquet as pq
+
+    return pq.ParquetFile(path).metadata.num_rows
+
+
+def _write_tfrecord(path, ids, embeddings):
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for image_id, embedding in zip(ids, embeddings, strict=True):
+            writer.write(serialized_example(image_id, embedding))
+
+
+def serialized_example(image_id: str, embedding: Iterable[float]) -> bytes:
+    """A tf.train.Example with the features id, bytes, and embedding, floats [D]."""
+    example = tf.train.Example()
+    example.features.feature["id"].bytes_list.value.append(image_id.encode())
+    example.features.feature["embedding"].float_list.value.extend(embedding)
+    return example.SerializeToString()
+
+
+def _read_tfrecord(path):
+    ids, embeddings = [], []
+    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+        features = tf.train.Example.FromString(record).features.feature
+        ids.append(features["id"].bytes_list.value[0].decode())
+        embeddings.append(np.array(features["embedding"].float_list.value, np.float32))
+    return ids, np.array(embeddings, np.float32)
+
+
+def _count_tfrecord(path):
+    return sum(1 for _ in tf.data.TFRecordDataset(str(path)))
+
+
+FORMATS = {
+    "parquet": ShardFormat(_write_parquet, _read_parquet, _count_parquet),
+    "tfrecord": ShardFormat(_write_tfrecord, _read_tfrecord, _count_tfrecord),
+}

@@ -1,0 +1,19 @@
+"""Markdown of text from elsewhere, and tables."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+
+def escape(text: str) -> str:
+    """Text of one line that Markdown shows as it is, without tags, links or code of its own."""
+    return re.sub(r"([\\`*\[\]<>|#])", r"\\\1", " ".join(text.split()))
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table; the cells are Markdown."""
+    rule = "|---" * len(header) + "|"
+    return "\n".join([_row(header), rule, *map(_row, rows)])
+
+
+def _row(cells):
+    return f"| {' | '.join(cells)} |"
