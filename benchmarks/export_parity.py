@@ -296,7 +296,7 @@ def main() -> None:
     parser.add_argument("--data_dir", default="")
     arguments = parser.parse_args()
     written = Experiment.from_json((arguments.run_dir / "experiment.json").read_text())
-    splits = data.load(written.dataset, data.Request(arguments.data_dir, written.image_size))
+    splits = data.load(written.dataset, data.DataRequest(arguments.data_dir, written.image_size))
     experiment = Experiment(**written.identity, name=written.name, run_dir=str(arguments.run_dir))
     model, _ = load_trained(experiment, splits)
     pixels = pixels_of(splits.test.images[:IMAGES])

@@ -34,7 +34,7 @@ def figures(settings: Mapping[str, Any], probe_seeds: int) -> dict[str, float]:
         right by conv, fc and global, and that the nearest neighbours of global do ("knn").
     """
     from dim_tf import data, metrics_file
-    from dim_tf.data import holdout
+    from dim_tf.data import validation_split
     from dim_tf.evaluation import excerpt, representation
     from dim_tf.evaluation.neighbours import NearestNeighbours
     from dim_tf.evaluation.probes import Probe
@@ -44,7 +44,9 @@ def figures(settings: Mapping[str, Any], probe_seeds: int) -> dict[str, float]:
     from dim_tf.training.model import load_trained
 
     experiment = Experiment(**settings)
-    splits = holdout.of(data.load(experiment.dataset, experiment.data_request), experiment.holdout)
+    splits = validation_split.hold_out(
+        data.load(experiment.dataset, experiment.data_request), experiment.holdout
+    )
     loop.train(experiment, splits)
     model, step = load_trained(experiment, splits)
     if step != (last := last_step(experiment, splits)):

@@ -136,8 +136,8 @@ def mixed_folder(folder: Path) -> dict[str, str]:
 
     Returns:
         For each file's name, relative to the folder, what has to become of it: "image",
-        "duplicate of NAME", "tiny", "unreadable: REASON" (`Fault.told`), "other", "hidden" or
-        "system folder".
+        "duplicate of NAME", "tiny", "unreadable: REASON" (`Fault.description`), "other",
+        "hidden" or "system folder".
     """
     mixed = _MixedFolder(folder)
     mixed.write_photographs()
@@ -327,7 +327,7 @@ class _MixedFolder:
         self.write("broken/line.png", self.encoded("PNG", Image.new("RGB", (200, 7))), "tiny")
         link = "broken/link.jpg"
         (self.folder / link).symlink_to("nowhere.jpg")
-        self.fates[link] = f"unreadable: {Fault.UNREADABLE.told}"
+        self.fates[link] = f"unreadable: {Fault.UNREADABLE.description}"
 
     def write_what_is_not_asked_for(self):
         for name, octets in (

@@ -1,4 +1,4 @@
-"""Why a file is no image to learn from."""
+"""Why a file cannot be used as an image."""
 
 import enum
 
@@ -8,10 +8,10 @@ MIN_SIDE = 8  # pixels; less shows nothing
 
 
 class Fault(enum.IntEnum):
-    """Why a file is no image to learn from. The numbers are kept in manifests."""
+    """Why a file cannot be used as an image. The numbers are kept in manifests."""
 
     NONE = 0
-    OTHER = 1  # by its name and its first bytes no image: not asked for
+    OTHER = 1  # no image by its name and its first bytes
     UNREADABLE = 2
     EMPTY = 3
     NOT_AN_IMAGE = 4
@@ -28,9 +28,9 @@ class Fault(enum.IntEnum):
     FORMAT = 15
 
     @property
-    def told(self) -> str:
-        """In words."""
-        return _TOLD[self]
+    def description(self) -> str:
+        """The fault in words."""
+        return _DESCRIPTIONS[self]
 
     @property
     def is_bad(self) -> bool:
@@ -38,7 +38,7 @@ class Fault(enum.IntEnum):
         return self not in (Fault.NONE, Fault.OTHER, Fault.TINY, Fault.CHANGED)
 
 
-_TOLD = {
+_DESCRIPTIONS = {
     Fault.NONE: "",
     Fault.OTHER: "another kind of file",
     Fault.UNREADABLE: "cannot be opened",
@@ -62,5 +62,5 @@ class UndecodableError(Exception):
     """A file cannot be used, for `fault`."""
 
     def __init__(self, fault: Fault):
-        super().__init__(fault.told)
+        super().__init__(fault.description)
         self.fault = fault

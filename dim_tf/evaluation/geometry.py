@@ -85,7 +85,7 @@ class Geometry:
         def view(number):
             seed = derive_seed(self.seed, f"view {number}")
             images = [
-                pipeline.augmented(
+                pipeline.apply_augmentation(
                     tf.constant(test.images[i : i + ROWS]),
                     AUGMENTATION,
                     tf.constant([seed, i], tf.int64),

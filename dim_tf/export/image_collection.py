@@ -9,7 +9,9 @@ from pathlib import Path
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from dim_tf.data import Request, encoded_images, image_bounds, image_files, manifest
+from dim_tf.data import DataRequest, encoded_images, image_bounds
+from dim_tf.data.folder import decoding, file_bytes
+from dim_tf.data.folder.listing import list_files
 from dim_tf.data.image_faults import UndecodableError
 from dim_tf.errors import InputError
 from dim_tf.writing import reason
@@ -51,8 +53,8 @@ def open_collection(
 
     Args:
         where: a folder, of which the files below are taken that training would look at
-            (`manifest.listed`, `image_files.is_meant`; what is not JPEG or PNG by its content is
-            made PNG), ids their relative paths with "/"; a pattern of TFRecord files (ending in
+            (`listing.list_files`, `file_bytes.is_image_file`; what is not JPEG or PNG by its
+            content is made PNG), ids their relative paths with "/"; a pattern of TFRecord files (ending in
             .tfrecord or .tfrecords, with or without what TFDS appends) of tf.train.Example with the
             encoded image in one of `IMAGE_FEATURES`, ids <file>:<number in the file>; or
             tfds:NAME:SPLIT or tfds:NAME:SPLIT+SPLIT, ids SPLIT:<number>.
@@ -85,12 +87,12 @@ def _fingerprint(lines: list[str]) -> str:
 
 
 def _of_folder(folder: Path, max_pixels: int) -> Collection:
-    names, sizes_of_all, times = manifest.listed(folder)[:3]
+    names, sizes_of_all, times = list_files(folder)[:3]
     chosen = [row for row, name in enumerate(names) if _is_image(folder / name, times[row] < 0)]
     if not chosen:
         raise InputError(
             f"--embed_input={folder} holds no image: no file ending in "
-            f"{', '.join(image_files.SUFFIXES)}, and none that begins as an image does"
+            f"{', '.join(file_bytes.SUFFIXES)}, and none that begins as an image does"
         )
     ids, sizes = [names[row] for row in chosen], sizes_of_all[chosen].tolist()
     lines = [f"{names[row]} {sizes_of_all[row]} {times[row]}" for row in chosen]
@@ -98,7 +100,7 @@ def _of_folder(folder: Path, max_pixels: int) -> Collection:
     # Nothing, which is refused, of what is too large to be held or cannot be decoded.
     def as_png(path):
         try:
-            return image_files.to_png(os.fsdecode(path.numpy()), max_pixels=max_pixels)
+            return decoding.to_png(os.fsdecode(path.numpy()), max_pixels=max_pixels)
         except UndecodableError:
             return b""
 
@@ -128,7 +130,7 @@ def _is_image(path: Path, unreadable: bool) -> bool:
     if unreadable and path.is_dir():
         raise InputError(f"the folder {path} cannot be read; mend its permissions, or move it away")
     try:
-        return unreadable or image_files.is_meant(path)
+        return unreadable or file_bytes.is_image_file(path)
     except OSError as error:
         raise InputError(
             f"{path} cannot be read ({error.strerror}), so that nobody knows whether it is an "
@@ -202,15 +204,15 @@ def _check_first_record(file: str) -> None:
 def _of_tfds(where: str, data_dir: str, download: bool) -> Collection:
     import tensorflow_datasets as tfds
 
-    from dim_tf.data import tfds_files
+    from dim_tf.data.sources import tfds_files
 
     parts = where.split(":")
     if len(parts) != 3 or not all(parts):
         raise InputError(f"--embed_input={where}; expected tfds:NAME:SPLIT, as tfds:cifar10:test")
     _, name, asked = parts
     by_hand = "Give --data_dir, or --download to fetch it."
-    request = Request(data_dir, download=download)
-    builder = tfds_files.prepare(tfds_files.find(name, request), request, by_hand)
+    request = DataRequest(data_dir, download=download)
+    builder = tfds_files.prepared_builder(name, request, by_hand)
     counts = {}
     for split in asked.split("+"):
         if split not in builder.info.splits:

@@ -65,15 +65,15 @@ def read(encoded: tf.Tensor, max_scans: int) -> JpegHeader:
     frame = tf.where(is_frame & (first_scan > 0))[:1, 0]
     kind = tf.reduce_sum(tf.gather(words, frame))
     place = tf.reduce_sum(tf.gather(starts, frame))
-    octets = byte_string.octets_at(padded, place, 10) * tf.cast(tf.size(frame), tf.int64)
-    scan = byte_string.octets_at(padded, first_scan, 5)
+    data = byte_string.bytes_at(padded, place, 10) * tf.cast(tf.size(frame), tf.int64)
+    scan = byte_string.bytes_at(padded, first_scan, 5)
     begin = first_scan + 2 + scan[2] * 256 + scan[3]
     scans, end, is_walked = _scans(encoded, padded, first_scan, begin, max_scans)
     return JpegHeader(
-        size=octets[5:9:2] * 256 + octets[6:10:2],
-        components=octets[9],
+        size=data[5:9:2] * 256 + data[6:10:2],
+        components=data[9],
         scans=scans,
-        is_buffered=(scans > 1) | (scan[4] < octets[9]) | (kind & 3 == 2),
+        is_buffered=(scans > 1) | (scan[4] < data[9]) | (kind & 3 == 2),
         is_walked=is_header & is_walked,
         orientation=_orientation(encoded, starts, words, sizes),
         content=tf.strings.join(
@@ -97,11 +97,11 @@ def _segments(encoded, padded):
     outside = tf.constant([_HEADER_WINDOW], tf.int64)
 
     def step(place, going, taken, starts):
-        octets = byte_string.octets_at(padded, place, _HEADER_WINDOW + 3)
-        seconds = octets[1:-2]
+        data = byte_string.bytes_at(padded, place, _HEADER_WINDOW + 3)
+        seconds = data[1:-2]
         # Others are no place where a segment begins: bytes that fill up, or belong to none.
-        is_segment = (octets[:-3] == 0xFF) & (seconds >= 0xC0) & (seconds != 0xFF)
-        ends = numbers + tf.where(is_segment, 2 + octets[2:-1] * 256 + octets[3:], 1)
+        is_segment = (data[:-3] == 0xFF) & (seconds >= 0xC0) & (seconds != 0xFF)
+        ends = numbers + tf.where(is_segment, 2 + data[2:-1] * 256 + data[3:], 1)
         ends = tf.where(is_segment & (seconds == _SOS & 0xFF), numbers, ends)
         # From each place to where the next segment would begin, which is doubled.
         jump = tf.concat([tf.minimum(ends, _HEADER_WINDOW), outside], axis=0)
@@ -141,13 +141,13 @@ def _scans(encoded, padded, first, begin, max_scans):
     max_steps = MAX_STEPS + length // _SCAN_WINDOW
 
     def step(place, going, taken, scans):
-        octets = tf.io.decode_raw(tf.strings.substr(encoded, place, _SCAN_WINDOW), tf.uint8)
-        marks = tf.where(octets[:-1] == 0xFF)[:, 0]
-        seconds = tf.gather(octets, marks + 1)
+        data = tf.io.decode_raw(tf.strings.substr(encoded, place, _SCAN_WINDOW), tf.uint8)
+        marks = tf.where(data[:-1] == 0xFF)[:, 0]
+        seconds = tf.gather(data, marks + 1)
         is_marker = (seconds >= 0xC0) & (seconds != 0xFF) & (seconds & 0xF8 != _RST0 & 0xFF)
-        last = tf.size(octets, tf.int64) - 1
+        last = tf.size(data, tf.int64) - 1
         place += tf.concat([tf.gather(marks, tf.where(is_marker)[:1, 0]), [last]], axis=0)[0]
-        head = byte_string.octets_at(padded, place, 4)
+        head = byte_string.bytes_at(padded, place, 4)
         word = tf.where(tf.reduce_any(is_marker), head[0] * 256 + head[1], 0)
         size = tf.where(word > 0, 2 + head[2] * 256 + head[3], 0)
         # Without a marker the last byte may be the first half of one.

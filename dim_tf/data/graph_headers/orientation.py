@@ -23,13 +23,13 @@ def of_tiff(encoded: tf.Tensor) -> tf.Tensor:
     Returns:
         int64 scalar, 1 to 8; 0 where it has none.
     """
-    octets = tf.io.decode_raw(encoded, tf.uint8)
+    data = tf.io.decode_raw(encoded, tf.uint8)
     length, padded = byte_string.length(encoded), byte_string.padded(encoded, 8)
-    order = byte_string.octets_at(padded, tf.constant(0, tf.int64), 2)
+    order = byte_string.bytes_at(padded, tf.constant(0, tf.int64), 2)
     little = order[0] == ord("I")
 
     def number(place, size):
-        digits = byte_string.octets_at(padded, tf.minimum(place, length), size)
+        digits = byte_string.bytes_at(padded, tf.minimum(place, length), size)
         digits = tf.where(little, digits[::-1], digits)
         return tf.reduce_sum(digits * [256 ** (size - 1 - i) for i in range(size)])
 
@@ -37,7 +37,7 @@ def of_tiff(encoded: tf.Tensor) -> tf.Tensor:
     room = tf.maximum((length - directory - 2) // 12, 0)
     count = tf.minimum(number(directory, 2), room)
     begin = tf.minimum(directory + 2, length)
-    entries = tf.cast(tf.reshape(octets[begin : begin + 12 * count], [-1, 12]), tf.int64)
+    entries = tf.cast(tf.reshape(data[begin : begin + 12 * count], [-1, 12]), tf.int64)
 
     def column(first):
         low, high = entries[:, first], entries[:, first + 1]

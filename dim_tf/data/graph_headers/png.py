@@ -64,11 +64,11 @@ def read(encoded: tf.Tensor) -> PngHeader:
     kept = tf.where((names < _LOWER) & (names != _IEND))[:, 0]
     slices = tf.strings.substr(encoded, tf.gather(starts, kept), tf.gather(sizes, kept))
     first = byte_string.padded(tf.strings.substr(encoded, 0, _FIRST), _FIRST)
-    octets = byte_string.octets_at(first, tf.constant(16, tf.int64), 10)
-    size = tf.reduce_sum(tf.reshape(octets[:8], [2, 4]) * [2**24, 2**16, 2**8, 1], axis=1)[::-1]
+    data = byte_string.bytes_at(first, tf.constant(16, tf.int64), 10)
+    size = tf.reduce_sum(tf.reshape(data[:8], [2, 4]) * [2**24, 2**16, 2**8, 1], axis=1)[::-1]
     size = tf.minimum(size, 2**31)  # PNG allows less; the product of both must not overflow
-    depth = octets[8]
-    channels = tf.gather(tf.constant(_CHANNELS, tf.int64), tf.minimum(octets[9], 6))
+    depth = data[8]
+    channels = tf.gather(tf.constant(_CHANNELS, tf.int64), tf.minimum(data[9], 6))
     return PngHeader(
         size=size,
         depth=depth,

@@ -14,9 +14,9 @@ from dim_tf.data.image_faults import Fault, UndecodableError
 from dim_tf.data.image_headers import bmp, gif, jpeg, jpeg2000, netpbm, png, tiff, webp
 from dim_tf.data.image_headers.header import Header
 
-__all__ = ["BEGINNING", "FORMATS", "Header", "format_of", "read"]
+__all__ = ["FORMATS", "SIGNATURE_BYTES", "Header", "format_of", "read"]
 
-BEGINNING = 64  # bytes of a file that tell its format
+SIGNATURE_BYTES = 64  # bytes of a file that tell its format
 _HEIF_BRANDS = frozenset(
     (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
 )
@@ -27,7 +27,7 @@ _OTHER_IMAGES = (b"\xff\x0a", b"\x00\x00\x00\x0cJXL \r\n\x87\n", b"8BPS", b"\x00
 
 def _bounded_by_its_library(name):
     """AVIF's and HEIC's libraries tell the size before they decode, and have their own bounds."""
-    return lambda octets, max_pixels: Header(name, octets)
+    return lambda data, max_pixels: Header(name, data)
 
 
 _READERS: dict[str, Callable[[bytes, int], Header]] = {
@@ -46,7 +46,7 @@ FORMATS = tuple(_READERS)  # their places are kept in manifests: new ones come l
 
 
 def format_of(begin: bytes) -> str:
-    """The format that a file's first `BEGINNING` bytes tell; "" if none of `FORMATS`."""
+    """The format that a file's first `SIGNATURE_BYTES` bytes tell; "" if none of `FORMATS`."""
     for beginnings, name in (
         ((b"\xff\xd8\xff",), "JPEG"),
         ((b"\x89PNG\r\n\x1a\n",), "PNG"),
@@ -68,11 +68,11 @@ def format_of(begin: bytes) -> str:
     return ""
 
 
-def read(octets: bytes, max_pixels: int) -> Header:
+def read(data: bytes, max_pixels: int) -> Header:
     """Walks a file's structure.
 
     Args:
-        octets: the file.
+        data: the file.
         max_pixels: more are refused. Of a JPEG, which is decoded at a reduced scale, 8 times as
             many are allowed, or where a decoder has to hold all coefficients (progressive, or one
             component after the other) 6 times as many of these; and all scans together may touch
@@ -81,11 +81,11 @@ def read(octets: bytes, max_pixels: int) -> Header:
     Raises:
         UndecodableError: it is none of `FORMATS`, broken, or out of bounds.
     """
-    name = format_of(octets[:BEGINNING])
+    name = format_of(data[:SIGNATURE_BYTES])
     if not name:
-        other = octets.startswith(_OTHER_IMAGES)
+        other = data.startswith(_OTHER_IMAGES)
         raise UndecodableError(Fault.FORMAT if other else Fault.NOT_AN_IMAGE)
     try:
-        return _READERS[name](octets, max_pixels)
+        return _READERS[name](data, max_pixels)
     except (struct.error, IndexError, ZeroDivisionError) as error:  # it ends too early, or is none
         raise UndecodableError(Fault.BROKEN) from error

@@ -18,7 +18,7 @@ class Header(NamedTuple):
 
     Attributes:
         format: of `image_headers.FORMATS`.
-        octets: the file as its decoder is to see it; of a PBM, PGM or PPM the pixels alone.
+        data: the file as its decoder is to see it; of a PBM, PGM or PPM the pixels alone.
         width: pixels, as stored; 0 where the decoder tells it before it decodes.
         height: likewise.
         orientation: as `orientation.orientation_of` has it.
@@ -31,7 +31,7 @@ class Header(NamedTuple):
     """
 
     format: str
-    octets: bytes
+    data: bytes
     width: int = 0
     height: int = 0
     orientation: int = 1
@@ -51,13 +51,11 @@ def check_pixels(width: int, height: int, max_pixels: int) -> None:
         raise UndecodableError(Fault.TOO_LARGE)
 
 
-def chunks(
-    octets: bytes, place: int, layout: str, trailing: int
-) -> Iterator[tuple[int, bytes, int]]:
+def chunks(data: bytes, place: int, layout: str, trailing: int) -> Iterator[tuple[int, bytes, int]]:
     """The chunks of a PNG or of a RIFF file, as WebP is one.
 
     Args:
-        octets: the file.
+        data: the file.
         place: of the first.
         layout: of a chunk's head, for `struct`.
         trailing: bytes behind a chunk's content; 0: of an odd length one.
@@ -69,9 +67,9 @@ def chunks(
         UndecodableError: there are more than `MAX_CHUNKS`.
     """
     for _ in range(MAX_CHUNKS):
-        if place + 8 > len(octets):
+        if place + 8 > len(data):
             return
-        first, second = struct.unpack_from(layout, octets, place)
+        first, second = struct.unpack_from(layout, data, place)
         kind, length = (second, first) if layout == ">I4s" else (first, second)
         yield place, kind, length
         place += 8 + length + (trailing or length % 2)

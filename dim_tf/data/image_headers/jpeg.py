@@ -25,9 +25,9 @@ _IS_MARKER = np.ones(256, bool)
 _IS_MARKER[[0x00, *range(0xD0, 0xD8), 0xFF]] = False
 
 
-def read(octets: bytes, max_pixels: int) -> Header:
+def read(data: bytes, max_pixels: int) -> Header:
     """As `image_headers.read`, of a JPEG."""
-    view = memoryview(octets)
+    view = memoryview(data)
     kept: list[bytes | memoryview] = [view[:2]]
     exif: bytes | None = None
     xmp: bytes | None = None
@@ -35,13 +35,13 @@ def read(octets: bytes, max_pixels: int) -> Header:
     progressive, samples, is_adobes = False, 0, False
     place, segments, scans = 2, 0, 0
     while True:
-        place = octets.find(b"\xff", place)
+        place = data.find(b"\xff", place)
         if place < 0:
             break
-        place = _end_of_fill(octets, place)
-        if place >= len(octets):
+        place = _end_of_fill(data, place)
+        if place >= len(data):
             break
-        marker = octets[place]
+        marker = data[place]
         place += 1
         if marker in _STANDALONE:
             continue
@@ -53,9 +53,9 @@ def read(octets: bytes, max_pixels: int) -> Header:
         segments += 1
         if segments > MAX_SEGMENTS:
             raise UndecodableError(Fault.HEADER)
-        if place + 2 > len(octets):
+        if place + 2 > len(data):
             break
-        (length,) = struct.unpack_from(">H", octets, place)
+        (length,) = struct.unpack_from(">H", data, place)
         if length < 2:
             raise UndecodableError(Fault.BROKEN)
         segment = view[place + 2 : place + length]
@@ -104,9 +104,9 @@ def read(octets: bytes, max_pixels: int) -> Header:
     return header._replace(inverted=len(size.samples) == 4 and not is_adobes)
 
 
-def _end_of_fill(octets, place):
+def _end_of_fill(data, place):
     """Behind 0xFF, of which there may be any number before a marker (B.1.1.2)."""
-    fill = _FILL.match(octets, place)
+    fill = _FILL.match(data, place)
     return fill.end() if fill else place
 
 

@@ -11,14 +11,14 @@ _MAX_TILES, _MAX_LAYERS = 2**12, 256
 _MAX_CODE_BLOCKS = 2**19  # 2**25 pixels in three components and blocks of 16 x 16 are fewer
 
 
-def read(octets: bytes, max_pixels: int) -> Header:
+def read(data: bytes, max_pixels: int) -> Header:
     """As `image_headers.read`, of a JPEG 2000."""
-    place = 0 if octets.startswith(_SOC_SIZ) else _codestream(octets, 0, len(octets))
-    if octets[place : place + 4] != _SOC_SIZ:
+    place = 0 if data.startswith(_SOC_SIZ) else _codestream(data, 0, len(data))
+    if data[place : place + 4] != _SOC_SIZ:
         raise UndecodableError(Fault.BROKEN)
-    right, bottom, left, top = struct.unpack_from(">4I", octets, place + 8)
-    tile_width, tile_height, tile_left, tile_top = struct.unpack_from(">4I", octets, place + 24)
-    (components,) = struct.unpack_from(">H", octets, place + 40)
+    right, bottom, left, top = struct.unpack_from(">4I", data, place + 8)
+    tile_width, tile_height, tile_left, tile_top = struct.unpack_from(">4I", data, place + 24)
+    (components,) = struct.unpack_from(">H", data, place + 40)
     width, height = right - left, bottom - top
     check_pixels(width, height, max_pixels)
     tiles = -(-(right - tile_left) // tile_width) * -(-(bottom - tile_top) // tile_height)
@@ -27,14 +27,14 @@ def read(octets: bytes, max_pixels: int) -> Header:
     if not 1 <= tiles <= _MAX_TILES:
         raise UndecodableError(Fault.HEADER)
     place, segments, tile_end = place + 2, 0, 0
-    while place + 4 <= len(octets):
-        marker, length = struct.unpack_from(">HH", octets, place)
+    while place + 4 <= len(data):
+        marker, length = struct.unpack_from(">HH", data, place)
         segments += 1
         if segments > 16 * MAX_SEGMENTS:
             raise UndecodableError(Fault.HEADER)
         if marker == _SOT:
-            (size,) = struct.unpack_from(">I", octets, place + 6)
-            tile_end = place + size if size else len(octets)
+            (size,) = struct.unpack_from(">I", data, place + 6)
+            tile_end = place + size if size else len(data)
         elif marker == _SOD:
             if tile_end <= place:
                 raise UndecodableError(Fault.BROKEN)
@@ -43,32 +43,32 @@ def read(octets: bytes, max_pixels: int) -> Header:
         elif marker in (_COD, _COC):
             # Style; of COC after the component's number, of COD before 4 bytes for all components.
             at = place + 4 + (marker == _COC)
-            if marker == _COD and struct.unpack_from(">H", octets, at + 2)[0] > _MAX_LAYERS:
+            if marker == _COD and struct.unpack_from(">H", data, at + 2)[0] > _MAX_LAYERS:
                 raise UndecodableError(Fault.HEADER)
-            parameters = octets[at + 1 + 4 * (marker == _COD) : place + 2 + length]
-            _check_blocks(octets[at], parameters, width, height, components)
+            parameters = data[at + 1 + 4 * (marker == _COD) : place + 2 + length]
+            _check_blocks(data[at], parameters, width, height, components)
         elif marker < 0xFF00 or length < 2:
             break  # the end, or what the decoder will refuse
         place += 2 + length
-    return Header("JPEG2000", octets, width, height)
+    return Header("JPEG2000", data, width, height)
 
 
-def _codestream(octets, place, end, depth=0):
+def _codestream(data, place, end, depth=0):
     """Where the codestream begins; boxes are a length, a name and a content."""
     for _ in range(MAX_SEGMENTS):
         if place + 8 > end:
             break
-        length, kind = struct.unpack_from(">I4s", octets, place)
+        length, kind = struct.unpack_from(">I4s", data, place)
         begin = place + 8
         if length == 1:
-            (length,) = struct.unpack_from(">Q", octets, begin)
+            (length,) = struct.unpack_from(">Q", data, begin)
             begin += 8
         if kind == b"jp2c":
             return begin
         if length < begin - place:
             raise UndecodableError(Fault.BROKEN)
         if kind == b"jp2h" and not depth:
-            _codestream(octets, begin, min(place + length, end), 1)
+            _codestream(data, begin, min(place + length, end), 1)
         place += length
     else:
         raise UndecodableError(Fault.HEADER)

@@ -11,10 +11,10 @@ _BITMAP = re.compile(rb"P[14]" + 2 * (_BETWEEN + rb"(\d{1,10})") + rb"\s")
 _PIXMAP = re.compile(rb"P[2356]" + 3 * (_BETWEEN + rb"(\d{1,10})") + rb"\s")
 
 
-def read(octets: bytes, max_pixels: int) -> Header:
+def read(data: bytes, max_pixels: int) -> Header:
     """As `image_headers.read`, of a PBM, PGM or PPM."""
-    kind = octets[1] - ord("0")
-    match = (_BITMAP if kind in (1, 4) else _PIXMAP).match(octets[: 2**12])
+    kind = data[1] - ord("0")
+    match = (_BITMAP if kind in (1, 4) else _PIXMAP).match(data[: 2**12])
     if not match:
         raise UndecodableError(Fault.BROKEN)
     width, height, *rest = map(int, match.groups())
@@ -24,7 +24,7 @@ def read(octets: bytes, max_pixels: int) -> Header:
         raise UndecodableError(Fault.BROKEN)
     channels = 3 if kind in (3, 6) else 1
     samples = channels * width * height
-    pixels = octets[match.end() :]
+    pixels = data[match.end() :]
     if kind <= 3:
         if samples > MAX_PLAIN_SAMPLES:
             raise UndecodableError(Fault.HEADER)

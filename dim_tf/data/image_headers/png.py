@@ -9,18 +9,18 @@ from dim_tf.data.image_headers.orientation import orientation_of
 _PNG_XMP = b"XML:com.adobe.xmp\0\0"  # the keyword, and that the text is not compressed
 
 
-def read(octets: bytes, max_pixels: int) -> Header:
+def read(data: bytes, max_pixels: int) -> Header:
     """As `image_headers.read`, of a PNG."""
-    if octets[8:16] != b"\0\0\0\rIHDR":
+    if data[8:16] != b"\0\0\0\rIHDR":
         raise UndecodableError(Fault.BROKEN)
-    width, height, bits, colour = struct.unpack_from(">IIBB", octets, 16)
+    width, height, bits, colour = struct.unpack_from(">IIBB", data, 16)
     check_pixels(width, height, max_pixels)
-    view = memoryview(octets)
+    view = memoryview(data)
     kept = [view[:33]]
     exif: bytes | None = None
     xmp: bytes | None = None
     critical = 0
-    for place, kind, length in chunks(octets, 33, ">I4s", 4):
+    for place, kind, length in chunks(data, 33, ">I4s", 4):
         chunk = view[place : place + 12 + length]
         content = chunk[8 : 8 + length]
         if kind == b"eXIf":

@@ -37,10 +37,10 @@ _PREDICTOR, _INTEGERS = 317, (1, 3, 4, 13, 16)
 class _Tiff:
     """The entries of a TIFF's first directory that make pixels."""
 
-    def __init__(self, octets: bytes):
-        self.octets = octets
-        self.order = "<" if octets[:2] == b"II" else ">"
-        self.is_big = octets[2:4] in (b"+\0", b"\0+")
+    def __init__(self, data: bytes):
+        self.data = data
+        self.order = "<" if data[:2] == b"II" else ">"
+        self.is_big = data[2:4] in (b"+\0", b"\0+")
         # A directory's length, an entry, an offset.
         self.layouts = ("Q", "HHQ8s", "Q", 8) if self.is_big else ("H", "HHI4s", "I", 4)
         length, entry, offset, self.inline = self.layouts
@@ -49,7 +49,7 @@ class _Tiff:
         begin, size = place + struct.calcsize("<" + length), struct.calcsize("<" + entry)
         if count > 2**12:
             raise UndecodableError(Fault.HEADER)
-        if begin + count * size > len(octets):
+        if begin + count * size > len(data):
             raise UndecodableError(Fault.BROKEN)
         self.entries: dict[int, tuple[int, int, bytes]] = {}
         self.turn, self.xmp = 0, b""
@@ -67,14 +67,14 @@ class _Tiff:
                 self.entries[tag] = kind, values, self._content(kind, values, field)
 
     def _unpack(self, layout, place):
-        return struct.unpack_from(self.order + layout, self.octets, place)
+        return struct.unpack_from(self.order + layout, self.data, place)
 
     def _content(self, kind, values, field):
         size = values * struct.calcsize("<" + _TIFF_TYPES[kind])
         if size <= self.inline:
             return field[:size]
         (place,) = struct.unpack(self.order + self.layouts[2], field)
-        content = self.octets[place : place + size]
+        content = self.data[place : place + size]
         if len(content) < size:
             raise UndecodableError(Fault.BROKEN)
         return content
@@ -100,8 +100,8 @@ class _Tiff:
             kind = 16 if self.is_big else 4
             packed = struct.pack(f"{self.order}{len(numbers)}{_TIFF_TYPES[kind]}", *numbers)
             entries[tag] = kind, len(numbers), packed
-        first = len(self.octets) + len(self.octets) % 2
-        head = self.octets[: 8 if self.is_big else 4] + struct.pack(self.order + offset, first)
+        first = len(self.data) + len(self.data) % 2
+        head = self.data[: 8 if self.is_big else 4] + struct.pack(self.order + offset, first)
         directory = struct.pack(self.order + length, len(entries))
         place = first + len(directory) + len(entries) * struct.calcsize("<" + entry) + inline
         contents = []
@@ -113,13 +113,13 @@ class _Tiff:
                 place += len(contents[-1])
             directory += struct.pack(self.order + entry, tag, kind, values, field)
         end = struct.pack(self.order + offset, 0)  # no other directory
-        fill = bytes(first - len(self.octets))
-        return b"".join((head, self.octets[len(head) :], fill, directory, end, *contents))
+        fill = bytes(first - len(self.data))
+        return b"".join((head, self.data[len(head) :], fill, directory, end, *contents))
 
 
-def read(octets: bytes, max_pixels: int) -> Header:
+def read(data: bytes, max_pixels: int) -> Header:
     """As `image_headers.read`, of a TIFF."""
-    tiff = _Tiff(octets)
+    tiff = _Tiff(data)
     width, height = tiff.value(_WIDTH), tiff.value(_HEIGHT)
     check_pixels(width, height, max_pixels)
     samples = tiff.value(_SAMPLES, 1)
@@ -140,7 +140,7 @@ def read(octets: bytes, max_pixels: int) -> Header:
     if len(tiff.values(offsets)) > pieces * (samples if is_planar else 1):
         raise UndecodableError(Fault.HEADER)  # Pillow would decode each
     if tiff.value(_COMPRESSION, 1) in _JPEG_IN_TIFF:
-        _check_jpegs_in_tiff(octets, tiff.values(offsets), tiff.values(counts))
+        _check_jpegs_in_tiff(data, tiff.values(offsets), tiff.values(counts))
     xmp = b"" if 1 <= tiff.turn <= 8 else tiff.xmp
     turn = tiff.turn if 1 <= tiff.turn <= 8 else orientation_of(b"", xmp)
     photometric = tiff.value(_PHOTOMETRIC)
@@ -148,22 +148,22 @@ def read(octets: bytes, max_pixels: int) -> Header:
     header = Header("TIFF", b"", width, height, turn, channels=samples)
     if is_16_bits and samples == 1 and photometric in (0, 1):
         written = tiff.written({_PHOTOMETRIC: (1,)})  # Pillow takes 0 for black in both
-        return header._replace(octets=written, bits=16, inverted=photometric == 0)
+        return header._replace(data=written, bits=16, inverted=photometric == 0)
     if is_16_bits and photometric == 2 and samples in (3, 4):
         if is_planar:  # of which Pillow takes the upper 8 bits, or bytes for pixels
             return header._replace(bits=16, planes=_planes(tiff, pieces, offsets, counts))
         has_premultiplied = tiff.value(_EXTRA, 2) == 1
-        return header._replace(octets=tiff.written({}), bits=8 if has_premultiplied else 16)
+        return header._replace(data=tiff.written({}), bits=8 if has_premultiplied else 16)
     if is_planar and max(bits) > 8:
         raise UndecodableError(Fault.PIXELS)
-    return header._replace(octets=tiff.written({}))
+    return header._replace(data=tiff.written({}))
 
 
-def _check_jpegs_in_tiff(octets, places, lengths):
+def _check_jpegs_in_tiff(data, places, lengths):
     """Strips or tiles that are JPEGs: each once, with few scans more than one each."""
-    if len(set(places)) < len(places) or sum(lengths) > 2 * len(octets):
+    if len(set(places)) < len(places) or sum(lengths) > 2 * len(data):
         raise UndecodableError(Fault.HEADER)
-    if octets.count(b"\xff\xda") > len(places) + MAX_SCANS:
+    if data.count(b"\xff\xda") > len(places) + MAX_SCANS:
         raise UndecodableError(Fault.HEADER)
 
 

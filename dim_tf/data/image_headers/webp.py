@@ -7,22 +7,22 @@ from dim_tf.data.image_headers.header import MAX_XMP, Header, check_pixels, chun
 from dim_tf.data.image_headers.orientation import orientation_of
 
 
-def read(octets: bytes, max_pixels: int) -> Header:
+def read(data: bytes, max_pixels: int) -> Header:
     """As `image_headers.read`, of a WebP."""
-    end = min(8 + int.from_bytes(octets[4:8], "little"), len(octets))
-    octets = octets[:end]
+    end = min(8 + int.from_bytes(data[4:8], "little"), len(data))
+    data = data[:end]
     exif = xmp = b""
     canvas = animation = image = None
     flags = 0
-    for place, kind, length in chunks(octets, 12, "<4sI", 0):
-        content = octets[place + 8 : place + 8 + min(length, MAX_XMP)]
+    for place, kind, length in chunks(data, 12, "<4sI", 0):
+        content = data[place + 8 : place + 8 + min(length, MAX_XMP)]
         if kind == b"VP8X" and canvas is None:
             flags = content[0]
             canvas = tuple(_little(content[at : at + 3]) + 1 for at in (4, 7))
         elif kind == b"ANIM":
-            animation = octets[place : place + 8 + length]
+            animation = data[place : place + 8 + length]
         elif kind in (b"VP8 ", b"VP8L", b"ANMF") and image is None:
-            image = octets[place : place + 8 + length + length % 2]
+            image = data[place : place + 8 + length + length % 2]
             if kind == b"ANMF":
                 size = tuple(_little(content[at : at + 3]) + 1 for at in (6, 9))
                 inner = [one for one in chunks(image, 24, "<4sI", 0) if one[1] != b"ALPH"]

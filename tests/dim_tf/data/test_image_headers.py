@@ -34,7 +34,7 @@ def test_size_format_and_a_file_that_its_decoder_reads(format):
     assert (header.format, header.width, header.height) == (format, 88, 60)
     assert (header.orientation, header.bits) == (1, 8)
     if format != "PPM":
-        same = Image.open(io.BytesIO(header.octets)).convert("RGB")
+        same = Image.open(io.BytesIO(header.data)).convert("RGB")
         assert same.tobytes() == Image.open(io.BytesIO(octets)).convert("RGB").tobytes()
 
 
@@ -65,11 +65,11 @@ def test_a_decoder_gets_what_makes_pixels_alone():
     for format in ("JPEG", "PNG", "WEBP"):
         plain, whole = encoded(format), encoded(format, **profile)
         assert len(whole) > len(plain) + 8000
-        assert len(read(whole).octets) <= len(plain)
+        assert len(read(whole).data) <= len(plain)
     frames = [Image.fromarray(pixels(number, 60, 88)) for number in range(5)]
     for format in ("PNG", "GIF", "WEBP"):
         animation = encoded(format, frames[0], save_all=True, append_images=frames[1:])
-        first = Image.open(io.BytesIO(read(animation).octets))
+        first = Image.open(io.BytesIO(read(animation).data))
         assert getattr(first, "n_frames", 1) == 1
         assert first.convert("RGB").tobytes() == (
             Image.open(io.BytesIO(animation)).convert("RGB").tobytes()
@@ -79,7 +79,7 @@ def test_a_decoder_gets_what_makes_pixels_alone():
 def test_a_tiffs_other_directories_and_tags_are_left_out():
     frames = {"save_all": True, "append_images": [PHOTO] * 3}
     header = read(encoded("TIFF", tiffinfo={270: "words", 315: "somebody"}, **frames))
-    image = Image.open(io.BytesIO(header.octets))
+    image = Image.open(io.BytesIO(header.data))
     assert image.n_frames == 1
     assert not {270, 315} & set(image.tag_v2)
 

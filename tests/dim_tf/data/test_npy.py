@@ -26,7 +26,7 @@ def written(array, **settings):
     ids=["2d", "scalar", "empty", "float"],
 )
 def test_what_numpy_writes(array):
-    found = npy.array(written(array))
+    found = npy.read_array(written(array))
     np.testing.assert_array_equal(found, array)
     assert (found.dtype, found.shape) == (array.dtype, array.shape)
 
@@ -46,14 +46,14 @@ def test_what_numpy_writes(array):
 )
 def test_anything_else_is_one_error(content):
     with pytest.raises(ValueError, match=r"\.npy|header"):
-        npy.array(content)
+        npy.read_array(content)
 
 
 def test_files_are_bounded_and_regular(tmp_path):
     (tmp_path / "a").write_bytes(b"12345")
-    assert npy.octets(tmp_path / "a", 5) == b"12345"
+    assert npy.read_bytes(tmp_path / "a", 5) == b"12345"
     with pytest.raises(ValueError, match="more than 4 bytes"):
-        npy.octets(tmp_path / "a", 4)
+        npy.read_bytes(tmp_path / "a", 4)
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="no regular file"):
-        npy.octets(tmp_path / "pipe", 5)
+        npy.read_bytes(tmp_path / "pipe", 5)

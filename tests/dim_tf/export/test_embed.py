@@ -13,7 +13,8 @@ import tensorflow as tf
 from PIL import Image
 from small_export import close
 
-from dim_tf.data import encoded_images, manifest
+from dim_tf.data import encoded_images
+from dim_tf.data.folder import scan
 from dim_tf.data.image_faults import Fault
 from dim_tf.errors import InputError, RunError
 from dim_tf.export import embed, image_collection, saved_model
@@ -143,7 +144,7 @@ def test_the_files_are_those_that_training_takes(tmp_path):
     Image.new("RGB", (9, 9)).save(tmp_path / "elsewhere/linked.png")
     (folder / "link").symlink_to(tmp_path / "elsewhere")
     (folder / "nowhere.png").symlink_to(tmp_path / "nothing")
-    found = manifest.scan(folder, tmp_path / "cache")
+    found = scan.scan_folder(folder, tmp_path / "cache")
     training = [
         name for name, fault in zip(found.names, found.faults, strict=True) if fault != Fault.OTHER
     ]
