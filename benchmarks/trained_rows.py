@@ -44,9 +44,8 @@ def figures(settings: Mapping[str, Any], probe_seeds: int) -> dict[str, float]:
     from dim_tf.training.model import load_trained
 
     experiment = Experiment(**settings)
-    splits = validation_split.hold_out(
-        data.load(experiment.dataset, experiment.data_request), experiment.holdout
-    )
+    splits = data.load(experiment.dataset, experiment.data_request)
+    splits = validation_split.hold_out(splits, experiment.holdout)
     loop.train(experiment, splits)
     model, step = load_trained(experiment, splits)
     if step != (last := last_step(experiment, splits)):

@@ -54,9 +54,8 @@ def _run_stages(experiment, modes):
 
 
 def _run_on_data(experiment, modes, devices):
-    splits = validation_split.hold_out(
-        data.load(experiment.dataset, experiment.data_request), experiment.holdout
-    )
+    splits = data.load(experiment.dataset, experiment.data_request)
+    splits = validation_split.hold_out(splits, experiment.holdout)
     say(f"data: {splits.note}")
     if "train" in modes:
         try:

@@ -165,7 +165,7 @@ class _MixedFolder:
         self.fates[name] = fate
 
     def unreadable(self, name: str, octets: bytes, fault: Fault) -> None:
-        self.write(name, octets, f"unreadable: {fault.told}")
+        self.write(name, octets, f"unreadable: {fault.description}")
 
     def picture(self) -> Image.Image:
         """One that no other file has."""

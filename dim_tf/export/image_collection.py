@@ -54,10 +54,10 @@ def open_collection(
     Args:
         where: a folder, of which the files below are taken that training would look at
             (`listing.list_files`, `file_bytes.is_image_file`; what is not JPEG or PNG by its
-            content is made PNG), ids their relative paths with "/"; a pattern of TFRecord files (ending in
-            .tfrecord or .tfrecords, with or without what TFDS appends) of tf.train.Example with the
-            encoded image in one of `IMAGE_FEATURES`, ids <file>:<number in the file>; or
-            tfds:NAME:SPLIT or tfds:NAME:SPLIT+SPLIT, ids SPLIT:<number>.
+            content is made PNG), ids their relative paths with "/"; a pattern of TFRecord files
+            (ending in .tfrecord or .tfrecords, with or without what TFDS appends) of
+            tf.train.Example with the encoded image in one of `IMAGE_FEATURES`, ids <file>:<number
+            in the file>; or tfds:NAME:SPLIT or tfds:NAME:SPLIT+SPLIT, ids SPLIT:<number>.
         data_dir: TFDS's folder.
         download: whether TFDS may download.
         max_pixels: of a folder's image that has to be made PNG; larger ones are refused.

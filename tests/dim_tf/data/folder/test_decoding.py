@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from dim_tf.data.folder.decode import FORMATS
 from made_files import mixed_folder
 from made_images import pixels, save
 from PIL import Image
@@ -11,6 +10,7 @@ from PIL import Image
 from dim_tf.data import encoded_images, image_bounds, image_ops
 from dim_tf.data.folder import decoding, inspection, pillow_decoder
 from dim_tf.data.image_faults import Fault, UndecodableError
+from dim_tf.data.image_headers import FORMATS
 from dim_tf.data.pixel_range import ALL_16_BITS
 
 PHOTO = Image.fromarray(pixels(5, 90, 131))

@@ -137,7 +137,7 @@ def test_columns_of_other_shapes_are_damage(tmp_path, capsys):
     [
         {"count": np.array(10**15)},
         {"count": np.array("many")},
-        {"sizes": np.full(2, 1e300)},
+        {"file_sizes": np.full(2, 1e300)},
         {"names": np.zeros(5, np.uint8)},
         {"highs": np.full(2, -1, np.int32)},
         {"bits": np.full(2, 9, np.uint8)},

@@ -4,6 +4,8 @@ import doctest
 
 import pytest
 
+from dim_tf.data.folder import split_names
+from dim_tf.data.folder.split_folders import ambiguous_folders, find_split_folders
 from dim_tf.data.folder.split_names import Role
 
 
