@@ -15,6 +15,7 @@ from dim_tf import data
 from dim_tf.data.folder import cache_entry, manifest
 from dim_tf.data.folder.decoded_cache import GIB, DecodedCache
 from dim_tf.data.image_faults import Fault
+from dim_tf.data.sources import folder as folder_source
 from dim_tf.errors import RunError
 
 
@@ -48,7 +49,7 @@ def test_a_file_that_changes_between_scan_and_decoding_is_never_kept(
 ):
     folder = tree(tmp_path / "images", 30)
     victim = folder / "007.png"
-    original, scan = victim.read_bytes(), manifest.scan
+    original, scan = victim.read_bytes(), folder_source.scan_folder
 
     def scan_and_change(*arguments):
         found = scan(*arguments)
@@ -56,7 +57,7 @@ def test_a_file_that_changes_between_scan_and_decoding_is_never_kept(
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(manifest, "scan", scan_and_change)
+        patch.setattr(folder_source, "scan_folder", scan_and_change)
         with pytest.raises(RunError, match=r"007\.png .* has changed while it was in use"):
             wrong(load(image_size=24, cache_gib=cache_gib))
     victim.write_bytes(original)

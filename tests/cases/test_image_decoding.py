@@ -209,8 +209,8 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch, octets, format, packa
     monkeypatch.setattr(features, "check", lambda name: False)
     fault = look(tmp_path, octets + bytes(100), f"a.{suffix}").fault
     assert fault.is_bad
-    assert fault.told.startswith(f"{format}, which ")
-    assert f" {package}" in fault.told
+    assert fault.description.startswith(f"{format}, which ")
+    assert f" {package}" in fault.description
 
 
 def test_formats_that_are_not_read_are_named_so(tmp_path):
@@ -378,11 +378,11 @@ def test_8_bits_have_a_range_too(tmp_path):
 def test_what_is_decoded_is_what_was_looked_at(tmp_path):
     path = written(tmp_path, "a.png", PNG)
     digest = inspection.inspect_file(path).digest
-    assert decoding.decode_to_size(path, 16, digest=digest).shape == (16, 16, 3)
-    assert decoding.to_png(path, digest=digest)
+    assert decoding.decode_to_size(path, 16, expected_digest=digest).shape == (16, 16, 3)
+    assert decoding.to_png(path, expected_digest=digest)
     written(tmp_path, "a.png", encoded("PNG", Image.new("RGB", (88, 60))))
-    for decode in (lambda: decoding.decode_to_size(path, 16, digest=digest),) + (
-        lambda: decoding.to_png(path, digest=digest),
+    for decode in (lambda: decoding.decode_to_size(path, 16, expected_digest=digest),) + (
+        lambda: decoding.to_png(path, expected_digest=digest),
     ):
         with pytest.raises(UndecodableError, match="has changed since it was looked at") as error:
             decode()

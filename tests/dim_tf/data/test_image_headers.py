@@ -165,6 +165,6 @@ def test_what_is_wrong(octets, fault):
 
 
 def test_faults_say_what_they_are():
-    assert len({fault.told for fault in Fault}) == len(Fault)
+    assert len({fault.description for fault in Fault}) == len(Fault)
     unusable = {fault for fault in Fault if fault.is_bad}
     assert set(Fault) - unusable == {Fault.NONE, Fault.OTHER, Fault.TINY, Fault.CHANGED}

@@ -19,7 +19,7 @@ def files(tmp_path_factory):
 
 
 def load(folder, size=64):
-    return data.load("celeb_a", data.Request(str(folder), size, download=False))
+    return data.load("celeb_a", data.DataRequest(str(folder), size, download=False))
 
 
 def test_files_and_tfds_give_identical_tensors_and_splits(files, tmp_path, monkeypatch):

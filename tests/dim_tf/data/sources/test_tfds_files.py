@@ -35,13 +35,13 @@ def server():
 
 
 def test_a_server_that_answers_is_reachable(server):
-    assert tfds_files.unreachable(f"{server}/file") == ""
-    assert tfds_files.unreachable(f"{server}/busy") == "HTTP status 503"
-    assert tfds_files.unreachable("ftp://host/file") == ""
+    assert tfds_files.why_unreachable(f"{server}/file") == ""
+    assert tfds_files.why_unreachable(f"{server}/busy") == "HTTP status 503"
+    assert tfds_files.why_unreachable("ftp://host/file") == ""
 
 
 def test_a_closed_port_is_not():
-    assert tfds_files.unreachable("http://127.0.0.1:9/file") == "ConnectionError"
+    assert tfds_files.why_unreachable("http://127.0.0.1:9/file") == "ConnectionError"
 
 
 def no_network(*arguments, **settings):
@@ -95,7 +95,7 @@ def test_files_that_are_there_need_no_network(tmp_path, monkeypatch):
 
 
 def test_a_failed_download_says_why(tmp_path, monkeypatch):
-    monkeypatch.setattr(tfds_files, "unreachable", lambda url: "")
+    monkeypatch.setattr(tfds_files, "why_unreachable", lambda url: "")
     request = data.DataRequest(str(tmp_path))
     builder = tfds_files.find_builder("cifar10", request)
 

@@ -14,7 +14,7 @@ RNG = np.random.default_rng(0)
 
 
 def load(name, folder, size=0):
-    return data.load(name, data.Request(str(folder), size, download=False))
+    return data.load(name, data.DataRequest(str(folder), size, download=False))
 
 
 def test_cifar100_has_its_fine_labels(tmp_path, monkeypatch):
