@@ -1,4 +1,4 @@
-"""Decodes encoded images inside a graph, also those that nobody has looked at.
+"""Decodes encoded images inside a graph, hostile ones too.
 
 An image from outside may be cut off, may not be an image, or may claim billions of pixels. Its
 header is read before its pixels: what is not JPEG or PNG, or is too large, is refused before memory
@@ -35,7 +35,7 @@ def decode(
 
     JPEG (grayscale, RGB, CMYK; of a file that holds several, or a film, the first image) and PNG
     (any bit depth and colour type; alpha is dropped). Both are turned as EXIF's orientation says,
-    or where there is none XMP's (`orientation.chosen`). A JPEG of more than `max_pixels` is
+    or where there is none XMP's (`orientation.choose`). A JPEG of more than `max_pixels` is
     decoded at 1/2, 1/4 or 1/8, as libjpeg can without making all pixels: up to 8 times as many
     pixels; where a decoder has to hold all coefficients (progressive, several scans) twice as many
     of three channels, 6 times as many of one.
@@ -54,23 +54,25 @@ def decode(
     bytes_of_file = byte_string.length(encoded)
     with tf.control_dependencies(
         [
-            _required(
+            _assert(
                 is_jpeg(encoded) | is_png(encoded),
                 ["an image is not JPEG or PNG; its bytes:", bytes_of_file],
             ),
-            _required(
+            _assert(
                 bytes_of_file <= MAX_BYTES,
                 ["an image has", bytes_of_file, "bytes; allowed:", MAX_BYTES],
             ),
         ]
     ):
         encoded = tf.identity(encoded)
-    image, turned = tf.cond(
+    image, stored_orientation = tf.cond(
         is_jpeg(encoded),
         lambda: _decode_jpeg(encoded, max_pixels),
         lambda: _decode_png(encoded, max_pixels, pixel_range),
     )
-    return orientation.upright(tf.ensure_shape(image, [None, None, 3]), turned)
+    return orientation.apply_orientation(
+        tf.ensure_shape(image, [None, None, 3]), stored_orientation
+    )
 
 
 def _decode_jpeg(encoded, max_pixels):
@@ -84,9 +86,9 @@ def _decode_jpeg(encoded, max_pixels):
     fits = (sides[0] * sides[1] <= max_pixels) & is_bounded
     max_scans = tf.minimum(JPEG_PASSES * max_pixels // tf.maximum(pixels, 1), MAX_SCANS)
     checks = [
-        _required(header.is_walked, ["a JPEG has more segments than", jpeg.MAX_STEPS]),
+        _assert(header.is_walked, ["a JPEG has more segments than", jpeg.MAX_STEPS]),
         _sizes_are_allowed(header.size, tf.reduce_any(fits), max_pixels),
-        _required(
+        _assert(
             header.scans <= max_scans, ["a JPEG has", header.scans, "scans; allowed:", max_scans]
         ),
     ]
@@ -107,8 +109,8 @@ def _decode_png(encoded, max_pixels, pixel_range):
     allowed = 2 * header.raw_bytes + 2**16
     checks = [
         _sizes_are_allowed(header.size, fits, max_pixels),
-        _required(header.is_walked, ["a PNG is broken, or has too many chunks"]),
-        _required(
+        _assert(header.is_walked, ["a PNG is broken, or has too many chunks"]),
+        _assert(
             header.pixel_bytes <= allowed,
             ["a PNG has", header.pixel_bytes, "bytes of pixels; allowed of its size:", allowed],
         ),
@@ -123,14 +125,14 @@ def _decode_png(encoded, max_pixels, pixel_range):
     return image, header.orientation
 
 
-def _required(condition, message):
+def _assert(condition, message):
     # tf.debugging.Assert is a branch as well, which takes longer than a small image's decoding.
     data = [tf.convert_to_tensor(part) for part in message]
     return tf.raw_ops.Assert(condition=condition, data=data, summarize=4)
 
 
 def _sizes_are_allowed(size, fits, max_pixels):
-    return _required(
+    return _assert(
         tf.reduce_all(size > 0) & fits,
         ["an image has height and width", size, "; pixels allowed:", max_pixels],
     )
@@ -237,7 +239,7 @@ def decode_valid(
     last = tf.data.Dataset.from_tensors((count, tf.zeros([size, size, 3], tf.uint8)))
     images = images.concatenate(last).batch(tf.cast(count, tf.int64) + 1)
     numbers, pixels = images.get_single_element()
-    places = numbers[:, tf.newaxis]
-    decoded = tf.scatter_nd(places, pixels, [count + 1, size, size, 3])[:count]
-    valid = tf.scatter_nd(places, tf.ones_like(numbers), [count + 1])[:count] > 0
+    indices = numbers[:, tf.newaxis]
+    decoded = tf.scatter_nd(indices, pixels, [count + 1, size, size, 3])[:count]
+    valid = tf.scatter_nd(indices, tf.ones_like(numbers), [count + 1])[:count] > 0
     return decoded, valid

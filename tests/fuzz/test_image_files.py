@@ -56,7 +56,9 @@ def test_any_bytes(cases, tmp_path):
         if seen.fault not in (Fault.NONE, Fault.TINY):
             assert seen.fault.is_bad
             return seen.fault.name
-        decoded = decoding.decode_to_size(path, 8, max_pixels=MAX_PIXELS, expected_digest=seen.digest)
+        decoded = decoding.decode_to_size(
+            path, 8, max_pixels=MAX_PIXELS, expected_digest=seen.digest
+        )
         assert decoded.shape == (8, 8, 3)
         assert 0 < seen.width * seen.height <= 8 * MAX_PIXELS
         assert 0 <= seen.low <= seen.high < 2**seen.bits

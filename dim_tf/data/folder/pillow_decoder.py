@@ -86,7 +86,7 @@ def decode_upright(
     with _errors_as_faults():
         image: Image.Image | np.ndarray
         orientation, full_size = header.orientation, (header.width, header.height)
-        if header.ppm:
+        if header.netpbm:
             image = _decode_netpbm(header)
         elif header.planes:
             image = np.stack(
@@ -226,13 +226,13 @@ def _decode_netpbm(header):
     shape = (header.height, header.width, header.channels)
     count = header.height * header.width * header.channels
     data = header.data
-    if header.ppm == 1:
+    if header.netpbm == 1:
         digits = np.frombuffer(data.translate(None, b" \t\n\v\f\r"), "u1", count)
         pixels = ord("1") - digits  # 1 is black
-    elif header.ppm == 4:
+    elif header.netpbm == 4:
         rows = np.frombuffer(data, "u1", header.height * -(-header.width // 8))
         pixels = 1 - np.unpackbits(rows.reshape(header.height, -1), axis=1)[:, : header.width]
-    elif header.ppm in (2, 3):
+    elif header.netpbm in (2, 3):
         pixels = np.fromiter(map(int, data.split(None, count)[:count]), np.int32, count)
     else:
         pixels = np.frombuffer(data, ">u2" if header.bits == 16 else "u1", count)

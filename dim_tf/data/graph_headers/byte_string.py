@@ -1,4 +1,4 @@
-"""Numbers inside a byte string, in a graph: a few bytes are copied and never the whole."""
+"""Numbers inside a byte string, in a graph: a few bytes are copied, never the whole string."""
 
 import tensorflow as tf
 
@@ -21,36 +21,38 @@ def big_endian(data: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     return tf.cast(tf.io.decode_raw(data, dtype, little_endian=False), tf.int64)
 
 
-def bytes_at(data: tf.Tensor, place: tf.Tensor, count: int) -> tf.Tensor:
-    """Bytes from a place on.
+def bytes_at(data: tf.Tensor, offset: tf.Tensor, count: int) -> tf.Tensor:
+    """Bytes from an offset on.
 
     Args:
-        data: string scalar that does not end before; `padded` sees to it.
-        place: int64 scalar, not negative.
+        data: string scalar that is long enough, as by `padded`.
+        offset: int64 scalar, not negative.
         count: how many.
 
     Returns:
         int64 [count], 0 to 255.
     """
-    piece = tf.strings.substr(data, place, tf.constant(count, tf.int64))
+    piece = tf.strings.substr(data, offset, tf.constant(count, tf.int64))
     return tf.ensure_shape(big_endian(piece, tf.uint8), [count])
 
 
 def padded(data: tf.Tensor, count: int) -> tf.Tensor:
-    """A string scalar, and so many zeros behind it."""
+    """A string scalar with `count` zero bytes appended."""
     return tf.strings.join([data, b"\0" * count])
 
 
-def pieces(data: tf.Tensor, places: tf.Tensor, count: int) -> tf.Tensor:
-    """Parts of one size of a string; those that reach over its end are shorter.
+def substrings(data: tf.Tensor, offsets: tf.Tensor, count: int) -> tf.Tensor:
+    """Substrings of one size; those that reach beyond the end are shorter.
 
     Args:
         data: string scalar.
-        places: int64 [N], not negative.
+        offsets: int64 [N], not negative.
         count: bytes of each.
 
     Returns:
         string [N].
     """
-    places = tf.minimum(places, length(data))
-    return tf.strings.substr(data, places, tf.fill(tf.shape(places), tf.constant(count, tf.int64)))
+    offsets = tf.minimum(offsets, length(data))
+    return tf.strings.substr(
+        data, offsets, tf.fill(tf.shape(offsets), tf.constant(count, tf.int64))
+    )

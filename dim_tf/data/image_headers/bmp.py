@@ -5,7 +5,7 @@ import struct
 from dim_tf.data.image_faults import Fault, UndecodableError
 from dim_tf.data.image_headers.header import Header, check_pixels
 
-MAX_RLE_BYTES = 2**20  # that are decoded in Python: as much as takes about a second
+MAX_RLE_BYTES = 2**20  # decoded in Python: about a second
 
 
 def read(data: bytes, max_pixels: int) -> Header:

@@ -16,7 +16,7 @@ CASES = 300
     input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.string)], autograph=False
 )
 def in_graph(exif, xmp):
-    return orientation.chosen(orientation.of_tiff(exif), orientation.of_xmp(xmp))
+    return orientation.choose(orientation.exif_orientation(exif), orientation.xmp_orientation(xmp))
 
 
 def random_tiff(rng: random.Random) -> bytes:
