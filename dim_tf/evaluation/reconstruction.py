@@ -93,7 +93,7 @@ class Reconstruction:
             similarity.append(ms_ssim(originals, images).numpy())
             error.append(tf.reduce_mean((originals - images) ** 2, axis=(1, 2, 3)).numpy())
             if not made:
-                made.append(image_ops.to_bytes(images[:SHOWN] * 255.0).numpy())
+                made.append(image_ops.to_uint8(images[:SHOWN] * 255.0).numpy())
         self._pictures.append(
             Reconstructions(
                 f"from the {ENDPOINT} feature, by a decoder trained with the squared error",

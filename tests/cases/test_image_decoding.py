@@ -130,22 +130,22 @@ def test_larger_jpegs_are_decoded_at_a_reduced_scale(tmp_path):
     served = Image.open(io.BytesIO(decoding.to_png(tmp_path / "a.jpg", max_pixels=80_000)))
     assert served.size == (320, 240)
     seen = look(tmp_path, jpeg, max_pixels=30_000)
-    assert seen.fault == Fault.TOO_LARGE
+    assert seen.fault == Fault.TOO_MANY_PIXELS
     assert "--max_pixels" in seen.fault.description
-    assert look(tmp_path, png, max_pixels=80_000).fault == Fault.TOO_LARGE
+    assert look(tmp_path, png, max_pixels=80_000).fault == Fault.TOO_MANY_PIXELS
     assert look(tmp_path, png, max_pixels=640 * 480).fault == Fault.NONE
 
 
 def test_all_scans_together_are_bounded(tmp_path):
     octets = encoded("JPEG", Image.new("RGB", (640, 480)), progressive=True)
-    assert look(tmp_path, octets, max_pixels=80_000).fault == Fault.TOO_LARGE  # 10 scans
+    assert look(tmp_path, octets, max_pixels=80_000).fault == Fault.TOO_MANY_PIXELS  # 10 scans
 
 
 def test_what_a_progressive_jpeg_keeps_in_memory_is_bounded(tmp_path):
     """All coefficients, 2 bytes each; so of one whose components come one after the other."""
     image = Image.new("RGB", (640, 480))
     progressive = encoded("JPEG", image, progressive=True, subsampling=0)
-    assert look(tmp_path, progressive, max_pixels=100_000).fault == Fault.TOO_LARGE
+    assert look(tmp_path, progressive, max_pixels=100_000).fault == Fault.TOO_MANY_PIXELS
     assert look(tmp_path, encoded("JPEG", image, subsampling=0), max_pixels=100_000).fault == 0
     assert look(tmp_path, progressive, max_pixels=160_000).fault == Fault.NONE
 
@@ -354,7 +354,7 @@ def test_16_bits_are_kept_until_their_range_is_known(tmp_path, name, make, chann
     assert seen.low == np.quantile(wanted, 0.001, method="inverted_cdf")
     assert seen.high == np.quantile(wanted, 0.999, method="inverted_cdf")
     decoded = decoding.decode_to_size(path, 40, PixelRange(0, 999))
-    np.testing.assert_array_equal(decoded, PixelRange(0, 999).to_bytes(wanted[:, 6:46]))
+    np.testing.assert_array_equal(decoded, PixelRange(0, 999).to_uint8(wanted[:, 6:46]))
     import tensorflow as tf
 
     served = tf.io.decode_png(decoding.to_png(path), channels=3, dtype=tf.uint16)

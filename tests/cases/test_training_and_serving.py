@@ -133,4 +133,4 @@ def test_a_tiffs_strips_are_not_one_jpeg_again_and_again(tmp_path):
     lengths = struct.pack("<I", len(jpeg.getvalue())) * rows
     tiff = head + directory + bytes(4) + jpeg.getvalue() + places + lengths
     (tmp_path / "a.tif").write_bytes(tiff)
-    assert inspection.inspect_file(tmp_path / "a.tif").fault == Fault.HEADER
+    assert inspection.inspect_file(tmp_path / "a.tif").fault == Fault.TOO_MANY_SEGMENTS

@@ -42,6 +42,6 @@ def is_low_contrast(
     """
 
     def to_8_bits(values):
-        return np.where(bits == 16, pixel_range.to_bytes(values), values).astype(np.int64)
+        return np.where(bits == 16, pixel_range.to_uint8(values), values).astype(np.int64)
 
     return to_8_bits(highs) - to_8_bits(lows) < MIN_LEVELS

@@ -24,7 +24,7 @@ def decode_to_size(
     max_pixels: int = MAX_PIXELS,
     expected_digest: bytes | None = None,
 ) -> np.ndarray:
-    """An image upright, its largest centered square resized, as `image_ops.fit` does it.
+    """An image upright, resized as by `image_ops.resize_center_square`.
 
     Transparency is dropped; of an animation the first frame is taken.
 
@@ -97,6 +97,6 @@ def _center_square(image):
 
 def _to_rgb(image, pixel_range=ALL_16_BITS):
     if isinstance(image, np.ndarray):
-        pixels = pixel_range.to_bytes(np.arange(DEPTH, dtype=np.uint16))[image]
+        pixels = pixel_range.to_uint8(np.arange(DEPTH, dtype=np.uint16))[image]
         return Image.fromarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
     return image.convert("RGB")

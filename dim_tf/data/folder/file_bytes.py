@@ -51,7 +51,7 @@ def read_image_file(path: Path | str, expected_digest: bytes | None = None) -> b
         if not _is_image(path, file.read(SIGNATURE_BYTES)):
             raise UndecodableError(Fault.OTHER)
         if size > MAX_BYTES:
-            raise UndecodableError(Fault.BYTES)
+            raise UndecodableError(Fault.TOO_MANY_BYTES)
         file.seek(0)
         data = file.read(MAX_BYTES + 1)  # bounded, even if the file grows meanwhile
     if expected_digest is not None and digest_of(data) != bytes(expected_digest):

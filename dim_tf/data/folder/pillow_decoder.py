@@ -100,7 +100,7 @@ def decode_upright(
                 or full_size[0] * full_size[1]
                 > (JPEG_PIXELS if header.format == "JPEG" else 1) * max_pixels
             ):
-                raise UndecodableError(Fault.TOO_LARGE)
+                raise UndecodableError(Fault.TOO_MANY_PIXELS)
             if header.format == "JPEG":
                 _reduce(opened, min(preview_pixels or max_pixels, max_pixels), min_side)
             if header.format == "AVIF":  # Pillow reports its orientation as EXIF
@@ -136,7 +136,7 @@ _PILLOW_WARNINGS = ("ignore", None, Warning, re.compile(r"PIL\b"), 0)
 
 def _fault_of(error):
     is_unsupported = "unknown pixel mode" in str(error) or "Unsupported" in str(error)
-    return Fault.PIXELS if is_unsupported else Fault.BROKEN
+    return Fault.UNSUPPORTED_PIXELS if is_unsupported else Fault.BROKEN
 
 
 def _open(header, data):
@@ -164,7 +164,7 @@ def _image_class(format_name):
 
 def _load(image):
     if image.mode not in _MODES and (image.mode, image.format) != ("I", "PNG"):
-        raise UndecodableError(Fault.PIXELS)
+        raise UndecodableError(Fault.UNSUPPORTED_PIXELS)
     image.load()
     return image
 

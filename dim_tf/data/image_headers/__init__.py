@@ -85,7 +85,7 @@ def read(data: bytes, max_pixels: int) -> Header:
     name = format_of(data[:SIGNATURE_BYTES])
     if not name:
         other = data.startswith(_OTHER_IMAGES)
-        raise UndecodableError(Fault.FORMAT if other else Fault.NOT_AN_IMAGE)
+        raise UndecodableError(Fault.UNSUPPORTED_FORMAT if other else Fault.NOT_AN_IMAGE)
     try:
         return _READERS[name](data, max_pixels)
     except (struct.error, IndexError, ZeroDivisionError) as error:  # truncated, or not this format

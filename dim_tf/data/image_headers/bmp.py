@@ -18,7 +18,7 @@ def read(data: bytes, max_pixels: int) -> Header:
         width, height, _, _, compression = struct.unpack_from("<iiHHI", data, 18)
     check_pixels(width, abs(height), max_pixels)
     if compression in (1, 2) and (len(data) > MAX_RLE_BYTES or width > 2**15):
-        raise UndecodableError(Fault.HEADER)  # Pillow decodes run lengths in Python
+        raise UndecodableError(Fault.TOO_MANY_SEGMENTS)  # Pillow decodes run lengths in Python
     if compression in (4, 5):  # a JPEG or PNG, for printers
-        raise UndecodableError(Fault.FORMAT)
+        raise UndecodableError(Fault.UNSUPPORTED_FORMAT)
     return Header("BMP", data, width, abs(height))

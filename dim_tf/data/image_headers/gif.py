@@ -30,7 +30,7 @@ def read(data: bytes, max_pixels: int) -> Header:
             return Header("GIF", header + control + data[offset:end] + b";", width, height)
         else:
             raise UndecodableError(Fault.BROKEN)
-    raise UndecodableError(Fault.HEADER)
+    raise UndecodableError(Fault.TOO_MANY_SEGMENTS)
 
 
 def _color_table_bytes(flags):
@@ -43,4 +43,4 @@ def _end_of_blocks(data, offset):
         offset += 1 + length
         if not length:
             return offset
-    raise UndecodableError(Fault.HEADER)
+    raise UndecodableError(Fault.TOO_MANY_SEGMENTS)

@@ -48,7 +48,7 @@ def check_pixels(width: int, height: int, max_pixels: int) -> None:
     if width <= 0 or height <= 0:
         raise UndecodableError(Fault.BROKEN)
     if width * height > max_pixels or max(width, height) > MAX_SIDE:
-        raise UndecodableError(Fault.TOO_LARGE)
+        raise UndecodableError(Fault.TOO_MANY_PIXELS)
 
 
 def chunks(
@@ -75,4 +75,4 @@ def chunks(
         chunk_type, length = (second, first) if head_format == ">I4s" else (first, second)
         yield offset, chunk_type, length
         offset += 8 + length + (trailing_bytes or length % 2)
-    raise UndecodableError(Fault.HEADER)
+    raise UndecodableError(Fault.TOO_MANY_SEGMENTS)

@@ -52,7 +52,7 @@ def read(data: bytes, max_pixels: int) -> Header:
             raise UndecodableError(Fault.BROKEN)
         segments += 1
         if segments > MAX_SEGMENTS:
-            raise UndecodableError(Fault.HEADER)
+            raise UndecodableError(Fault.TOO_MANY_SEGMENTS)
         if offset + 2 > len(data):
             break
         (length,) = struct.unpack_from(">H", data, offset)
@@ -87,9 +87,9 @@ def read(data: bytes, max_pixels: int) -> Header:
             if scans == 1:
                 _check_jpeg_memory(size, progressive or segment[0] < len(size.samples), max_pixels)
             if scans > MAX_SCANS:
-                raise UndecodableError(Fault.HEADER)
+                raise UndecodableError(Fault.TOO_MANY_SEGMENTS)
             if scans * size.width * size.height > JPEG_PASSES * max_pixels:
-                raise UndecodableError(Fault.TOO_LARGE)
+                raise UndecodableError(Fault.TOO_MANY_PIXELS)
             is_kept = True
         if is_kept:
             kept += [bytes((0xFF, marker)), view[offset : offset + length]]
@@ -98,7 +98,7 @@ def read(data: bytes, max_pixels: int) -> Header:
             end = _end_of_scan(view, offset)
             # The longest Huffman codes take 27 bits a sample; arithmetic ones are shorter.
             if end - offset > 4 * samples + 2**20:
-                raise UndecodableError(Fault.HEADER)
+                raise UndecodableError(Fault.TOO_MANY_SEGMENTS)
             kept.append(view[offset:end])
             offset = end
     if not scans or size is None:
@@ -124,7 +124,7 @@ class _JpegSize(NamedTuple):
 def _jpeg_frame(segment, max_pixels):
     bits, height, width, components = struct.unpack_from(">BHHB", segment)
     if bits != 8 or components not in (1, 3, 4):
-        raise UndecodableError(Fault.PIXELS)
+        raise UndecodableError(Fault.UNSUPPORTED_PIXELS)
     check_pixels(width, height, JPEG_PIXELS * max_pixels)
     factors = [divmod(segment[7 + 3 * index], 16) for index in range(components)]
     max_horizontal, max_vertical = (max(factor[axis] for factor in factors) for axis in (0, 1))
@@ -144,7 +144,7 @@ def _check_jpeg_memory(size, is_buffered, max_pixels):
     per component and pixel, and so refuses some images that pass here.
     """
     if is_buffered and sum(size.samples) > JPEG_COEFFICIENTS * max_pixels:
-        raise UndecodableError(Fault.TOO_LARGE)
+        raise UndecodableError(Fault.TOO_MANY_PIXELS)
 
 
 def _end_of_scan(view, offset):

@@ -23,15 +23,15 @@ def read(data: bytes, max_pixels: int) -> Header:
     check_pixels(width, height, max_pixels)
     tiles = -(-(right - tile_left) // tile_width) * -(-(bottom - tile_top) // tile_height)
     if not 1 <= components <= 4:
-        raise UndecodableError(Fault.PIXELS)
+        raise UndecodableError(Fault.UNSUPPORTED_PIXELS)
     if not 1 <= tiles <= _MAX_TILES:
-        raise UndecodableError(Fault.HEADER)
+        raise UndecodableError(Fault.TOO_MANY_SEGMENTS)
     offset, segments, tile_end = offset + 2, 0, 0
     while offset + 4 <= len(data):
         marker, length = struct.unpack_from(">HH", data, offset)
         segments += 1
         if segments > 16 * MAX_SEGMENTS:
-            raise UndecodableError(Fault.HEADER)
+            raise UndecodableError(Fault.TOO_MANY_SEGMENTS)
         if marker == _SOT:
             (size,) = struct.unpack_from(">I", data, offset + 6)
             tile_end = offset + size if size else len(data)
@@ -44,7 +44,7 @@ def read(data: bytes, max_pixels: int) -> Header:
             # Style; of COC after the component's number, of COD before 4 bytes for all components.
             style_offset = offset + 4 + (marker == _COC)
             if marker == _COD and struct.unpack_from(">H", data, style_offset + 2)[0] > _MAX_LAYERS:
-                raise UndecodableError(Fault.HEADER)
+                raise UndecodableError(Fault.TOO_MANY_SEGMENTS)
             parameters = data[style_offset + 1 + 4 * (marker == _COD) : offset + 2 + length]
             _check_blocks(data[style_offset], parameters, width, height, components)
         elif marker < 0xFF00 or length < 2:
@@ -71,7 +71,7 @@ def _codestream(data, offset, end, depth=0):
             _codestream(data, begin, min(offset + length, end), 1)
         offset += length
     else:
-        raise UndecodableError(Fault.HEADER)
+        raise UndecodableError(Fault.TOO_MANY_SEGMENTS)
     if depth:
         return end
     raise UndecodableError(Fault.BROKEN)
@@ -97,4 +97,4 @@ def _check_blocks(style, parameters, width, height, components):
         )
         total += -(-subband_width >> wide) * -(-subband_height >> high)
     if total * components > _MAX_CODE_BLOCKS:
-        raise UndecodableError(Fault.HEADER)
+        raise UndecodableError(Fault.TOO_MANY_SEGMENTS)

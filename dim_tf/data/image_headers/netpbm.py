@@ -27,7 +27,7 @@ def read(data: bytes, max_pixels: int) -> Header:
     pixels = data[match.end() :]
     if number <= 3:
         if samples > MAX_PLAIN_SAMPLES:
-            raise UndecodableError(Fault.HEADER)
+            raise UndecodableError(Fault.TOO_MANY_SEGMENTS)
         pixels = _COMMENT.sub(b"", pixels[: 16 * samples + 2**16])
     bits = 16 if maximum > 255 else 8
     return Header("PPM", pixels, width, height, 1, bits, channels, maximum, netpbm=number)

@@ -32,7 +32,7 @@ def read(data: bytes, max_pixels: int) -> Header:
         elif not chunk_type[0] & 0x20:  # any other critical chunk
             critical += 1
             if critical > 8 or length > 768:  # bytes of the largest palette
-                raise UndecodableError(Fault.HEADER if critical > 8 else Fault.BROKEN)
+                raise UndecodableError(Fault.TOO_MANY_SEGMENTS if critical > 8 else Fault.BROKEN)
             kept.append(chunk)
         if chunk_type == b"IEND":
             break

@@ -49,7 +49,7 @@ class _Tiff:
         begin = offset + struct.calcsize("<" + count_format)
         size = struct.calcsize("<" + entry_format)
         if count > 2**12:
-            raise UndecodableError(Fault.HEADER)
+            raise UndecodableError(Fault.TOO_MANY_SEGMENTS)
         if begin + count * size > len(data):
             raise UndecodableError(Fault.BROKEN)
         self.entries: dict[int, tuple[int, int, bytes]] = {}
@@ -64,7 +64,7 @@ class _Tiff:
                 self.xmp = self._content(value_type, min(values, MAX_XMP), field)
             elif tag in _TIFF_VALUES:
                 if values > _TIFF_VALUES[tag]:
-                    raise UndecodableError(Fault.HEADER)
+                    raise UndecodableError(Fault.TOO_MANY_SEGMENTS)
                 self.entries[tag] = value_type, values, self._content(value_type, values, field)
 
     def _unpack(self, format_, offset):
@@ -128,19 +128,19 @@ def read(data: bytes, max_pixels: int) -> Header:
     bits = tiff.values(_BITS, (1,))
     is_planar = tiff.value(_PLANAR, 1) == 2
     if not 1 <= samples <= 8:
-        raise UndecodableError(Fault.PIXELS)
+        raise UndecodableError(Fault.UNSUPPORTED_PIXELS)
     if _TILE_WIDTH in tiff.entries:
         tile_width, tile_height = tiff.value(_TILE_WIDTH), tiff.value(_TILE_HEIGHT)
         columns, rows = -(-width // tile_width), -(-height // tile_height)
         if columns * rows * tile_width * tile_height > max(_TILE_PIXELS, 4 * width * height):
-            raise UndecodableError(Fault.HEADER)
+            raise UndecodableError(Fault.TOO_MANY_SEGMENTS)
         offsets, counts = _TILES, _TILE_BYTES
     else:
         columns, rows = 1, -(-height // min(tiff.value(_ROWS, height), height))
         offsets, counts = _STRIPS, _STRIP_BYTES
     segments = columns * rows
     if len(tiff.values(offsets)) > segments * (samples if is_planar else 1):
-        raise UndecodableError(Fault.HEADER)  # Pillow would decode each
+        raise UndecodableError(Fault.TOO_MANY_SEGMENTS)  # Pillow would decode each
     if tiff.value(_COMPRESSION, 1) in _JPEG_IN_TIFF:
         _check_jpegs_in_tiff(data, tiff.values(offsets), tiff.values(counts))
     xmp = b"" if 1 <= tiff.orientation <= 8 else tiff.xmp
@@ -157,16 +157,16 @@ def read(data: bytes, max_pixels: int) -> Header:
         has_premultiplied = tiff.value(_EXTRA, 2) == 1
         return header._replace(data=tiff.rewrite({}), bits=8 if has_premultiplied else 16)
     if is_planar and max(bits) > 8:
-        raise UndecodableError(Fault.PIXELS)
+        raise UndecodableError(Fault.UNSUPPORTED_PIXELS)
     return header._replace(data=tiff.rewrite({}))
 
 
 def _check_jpegs_in_tiff(data, segment_offsets, lengths):
     """Bounds strips or tiles that are JPEGs: each used once, with few scans in total."""
     if len(set(segment_offsets)) < len(segment_offsets) or sum(lengths) > 2 * len(data):
-        raise UndecodableError(Fault.HEADER)
+        raise UndecodableError(Fault.TOO_MANY_SEGMENTS)
     if data.count(b"\xff\xda") > len(segment_offsets) + MAX_SCANS:
-        raise UndecodableError(Fault.HEADER)
+        raise UndecodableError(Fault.TOO_MANY_SEGMENTS)
 
 
 def _planes(tiff, segments, offsets, counts):

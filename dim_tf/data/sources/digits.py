@@ -17,7 +17,7 @@ def load(request: DataRequest) -> Splits:
     digits = load_digits()
     sixteenths = digits.images[..., np.newaxis].astype(np.float32)  # 0 to 16
     resized = tf.data.Dataset.from_tensor_slices(sixteenths * (255 / 16)).map(
-        lambda image: image_ops.to_bytes(image_ops.fit(image, size))
+        lambda image: image_ops.to_uint8(image_ops.resize_center_square(image, size))
     )
     pixels = np.stack(list(resized.as_numpy_iterator()))
     labels = digits.target.astype(np.int64)

@@ -84,7 +84,7 @@ def _read(split, files, size):
         )
     order = tfds_files.tfds_order(range(len(images)), split)
     pixels = tf.data.Dataset.from_tensor_slices(images[order][..., np.newaxis]).map(
-        lambda image: (image_ops.to_bytes(image_ops.fit(image, size)),),
+        lambda image: (image_ops.to_uint8(image_ops.resize_center_square(image, size)),),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
     return Split(collect(pixels, len(images)).images, labels[order].astype(np.int64))

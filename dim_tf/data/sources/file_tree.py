@@ -8,7 +8,7 @@ import tensorflow as tf
 from dim_tf.data import image_ops
 from dim_tf.data.sources.in_memory import collect
 from dim_tf.data.splits import Images
-from dim_tf.data.zip_archive import ZipArchive, ZipDamaged
+from dim_tf.data.zip_archive import DamagedZipError, ZipArchive
 from dim_tf.errors import InputError
 from dim_tf.files import open_to_read
 
@@ -33,7 +33,7 @@ class FileTree:
         if not path.is_dir():
             try:
                 self._archive = ZipArchive(path)
-            except ZipDamaged as error:
+            except DamagedZipError as error:
                 raise InputError(f"{path} is no zip archive ({error}); get it anew") from error
             except OSError as error:
                 raise InputError(
@@ -64,7 +64,7 @@ class FileTree:
                     data = file.read(MAX_BYTES + 1)
         except (KeyError, FileNotFoundError) as error:
             raise InputError(f"{self.path} has no file {name}") from error
-        except ZipDamaged as error:
+        except DamagedZipError as error:
             raise InputError(f"{name} in {self.path} is broken ({error}); get it anew") from error
         except OSError as error:
             raise InputError(
@@ -115,7 +115,7 @@ class FileTree:
 
         def decode(image):
             pixels = _decode(image, height, width)
-            return (image_ops.to_bytes(image_ops.fit(pixels, image_size)),)
+            return (image_ops.to_uint8(image_ops.resize_center_square(pixels, image_size)),)
 
         files = tf.data.Dataset.from_generator(
             read_all, output_signature=tf.TensorSpec([], tf.string)

@@ -130,7 +130,7 @@ def read_split(
     split: str,
     image_size: int,
     labels: Callable | None,
-    fit: Callable = image_ops.fit,
+    fit: Callable = image_ops.resize_center_square,
     image: str = "image",
     features: dict | None = None,
 ) -> Split:
@@ -151,7 +151,7 @@ def read_split(
     import tensorflow_datasets as tfds
 
     def parse(example):
-        pixels = image_ops.to_bytes(fit(example[image], image_size))
+        pixels = image_ops.to_uint8(fit(example[image], image_size))
         return (pixels,) if labels is None else (pixels, labels(example))
 
     try:

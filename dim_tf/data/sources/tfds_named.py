@@ -150,5 +150,5 @@ def _has_labels(builder, split, label):
 
 
 def _fit_color(image, size):
-    """As `image_ops.fit`, without transparency."""
-    return image_ops.fit(image[..., :3], size)
+    """As `image_ops.resize_center_square`, without transparency."""
+    return image_ops.resize_center_square(image[..., :3], size)

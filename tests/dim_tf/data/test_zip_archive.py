@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from dim_tf.data.zip_archive import ZipArchive, ZipDamaged
+from dim_tf.data.zip_archive import DamagedZipError, ZipArchive
 
 
 @pytest.fixture
@@ -29,14 +29,14 @@ def test_its_members(path):
 def test_what_may_grow_is_not_read_as_stored(path):
     with ZipArchive(path) as archive:
         assert archive.read_stored("stored.txt") == b"stored"
-        with pytest.raises(ZipDamaged, match="compressed"):
+        with pytest.raises(DamagedZipError, match="compressed"):
             archive.read_stored("small.txt")
 
 
 def test_what_is_no_archive(tmp_path):
     (tmp_path / "words").write_text("words")
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ZipDamaged):
+    with pytest.raises(DamagedZipError):
         ZipArchive(tmp_path / "words")
     with pytest.raises(OSError, match="no regular file"):
         ZipArchive(tmp_path / "pipe")
@@ -63,5 +63,5 @@ def test_a_directory_that_tells_otherwise(tmp_path, where, behind, value):
     begin = octets.index(where) + behind
     octets[begin : begin + len(value)] = value
     (tmp_path / "a.zip").write_bytes(octets)
-    with pytest.raises(ZipDamaged), ZipArchive(tmp_path / "a.zip") as archive:
+    with pytest.raises(DamagedZipError), ZipArchive(tmp_path / "a.zip") as archive:
         archive.read_stored("a.txt")

@@ -19,7 +19,7 @@ PHOTO = Image.fromarray(pixels(5, 90, 131))
 def fitted(image, size=16):
     """As training and serving fit an image that is decoded already."""
     upright = tf.constant(np.asarray(image.convert("RGB")))
-    return image_ops.to_bytes(image_ops.fit(upright, size)).numpy().astype(int)
+    return image_ops.to_uint8(image_ops.resize_center_square(upright, size)).numpy().astype(int)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_all_16_bits_become_8(tmp_path, name):
     values = np.linspace(0, 65535, 32 * 32).astype(np.uint16).reshape(32, 32)
     path = save(tmp_path / name, image=Image.fromarray(values))
     assert inspection.inspect_file(path).fault == Fault.NONE
-    wanted = ALL_16_BITS.to_bytes(values)
+    wanted = ALL_16_BITS.to_uint8(values)
     np.testing.assert_array_equal(decoding.decode_to_size(path, 32)[..., 0], wanted)
 
 
@@ -153,21 +153,21 @@ def test_bombs_are_refused_before_memory_is_taken(tmp_path, monkeypatch):
     large = save(tmp_path / "large.png", image=Image.new("1", (6000, 6000)))
     monkeypatch.setattr(pillow_decoder, "_load", None)
     assert bomb.stat().st_size < 100_000
-    assert inspection.inspect_file(bomb).fault == Fault.TOO_LARGE
-    assert inspection.inspect_file(large).fault == Fault.TOO_LARGE
+    assert inspection.inspect_file(bomb).fault == Fault.TOO_MANY_PIXELS
+    assert inspection.inspect_file(large).fault == Fault.TOO_MANY_PIXELS
 
 
 def test_files_of_gigabytes_are_not_read(tmp_path):
     path = tmp_path / "large.jpg"
     with open(path, "wb") as file:
         file.truncate(image_bounds.MAX_BYTES + 17)
-    assert inspection.inspect_file(path).fault == Fault.BYTES
+    assert inspection.inspect_file(path).fault == Fault.TOO_MANY_BYTES
 
 
 def test_pixels_that_are_not_supported(tmp_path):
     for image in (Image.fromarray(np.ones((16, 16), np.float32)), Image.new("LAB", (16, 16))):
         path = save(tmp_path / "a.tif", image=image)
-        assert inspection.inspect_file(path).fault == Fault.PIXELS
+        assert inspection.inspect_file(path).fault == Fault.UNSUPPORTED_PIXELS
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 77])

@@ -167,12 +167,12 @@ def test_bad_images_are_left_out_and_listed(tmp_path, load):
     assert len(splits.train) + len(splits.test) == 152
     bad = bad_lines(tmp_path)
     assert {name: why for name, why in bad.items() if name.startswith("bad/")} == {
-        "bad/bomb.png": Fault.TOO_LARGE.description,
+        "bad/bomb.png": Fault.TOO_MANY_PIXELS.description,
         "bad/cut.jpg": "broken or cut off",
         "bad/cut.png": "broken or cut off",
         "bad/empty.jpg": "empty file",
         "bad/flipped.png": "broken or cut off",
-        "bad/float.tif": Fault.PIXELS.description,
+        "bad/float.tif": Fault.UNSUPPORTED_PIXELS.description,
         "bad/gone.png": "cannot be opened",
         "bad/text.webp": "not an image",
     }
