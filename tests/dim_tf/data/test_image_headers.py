@@ -1,4 +1,4 @@
-"""What the headers of image files say, and what a decoder is given of each file."""
+"""The headers of image files, and the part of each file that a decoder sees."""
 
 import io
 
@@ -18,24 +18,24 @@ PHOTO = Image.fromarray(pixels(5, 60, 88))
 
 
 def encoded(format, image=PHOTO, **options):
-    octets = io.BytesIO()
-    image.save(octets, format, **options)
-    return octets.getvalue()
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    return file.getvalue()
 
 
-def read(octets):
-    return image_headers.read(octets, MAX_PIXELS)
+def read(content):
+    return image_headers.read(content, MAX_PIXELS)
 
 
 @pytest.mark.parametrize("format", FORMATS[:-2])
 def test_size_format_and_a_file_that_its_decoder_reads(format):
-    octets = encoded(format)
-    header = read(octets)
+    content = encoded(format)
+    header = read(content)
     assert (header.format, header.width, header.height) == (format, 88, 60)
     assert (header.orientation, header.bits) == (1, 8)
     if format != "PPM":
         same = Image.open(io.BytesIO(header.data)).convert("RGB")
-        assert same.tobytes() == Image.open(io.BytesIO(octets)).convert("RGB").tobytes()
+        assert same.tobytes() == Image.open(io.BytesIO(content)).convert("RGB").tobytes()
 
 
 @pytest.mark.parametrize(
@@ -93,13 +93,13 @@ def test_channels_of_16_bits_that_a_tiff_keeps_apart():
         np.testing.assert_array_equal(decoded, values[..., channel])
 
 
-def tiff(tag=0x0112, kind=3, value=6, order="<"):
-    octets = tiff_of({tag: [value]}, b"", order)
-    place = 8 + 2 + 2
-    field = kind.to_bytes(2, "little" if order == "<" else "big")
-    if order == ">" and kind == 3:  # 16 bits stand first
-        octets = octets[:18] + value.to_bytes(2, "big") + bytes(2) + octets[22:]
-    return octets[:place] + field + octets[place + 2 :]
+def tiff(tag=0x0112, value_type=3, value=6, order="<"):
+    content = tiff_of({tag: [value]}, b"", order)
+    offset = 8 + 2 + 2
+    field = value_type.to_bytes(2, "little" if order == "<" else "big")
+    if order == ">" and value_type == 3:  # 16 bits stand first
+        content = content[:18] + value.to_bytes(2, "big") + bytes(2) + content[22:]
+    return content[:offset] + field + content[offset + 2 :]
 
 
 XMP = b'<rdf:Description tiff:Orientation="8"/>'
@@ -114,7 +114,7 @@ XMP = b'<rdf:Description tiff:Orientation="8"/>'
         (tiff(), XMP, 6),
         (tiff(value=0), XMP, 8),
         (tiff(value=9), XMP, 8),
-        (tiff(kind=4), XMP, 8),  # LONG
+        (tiff(value_type=4), XMP, 8),  # LONG
         (tiff(tag=0x0113), XMP, 8),
         (tiff()[:15], XMP, 8),
         (b"words", XMP, 8),
@@ -132,7 +132,7 @@ def test_orientation(exif, xmp, wanted):
 
 
 @pytest.mark.parametrize(
-    ("octets", "fault"),
+    ("content", "fault"),
     [
         (b"words", Fault.NOT_AN_IMAGE),
         (b"8BPS\0\1", Fault.UNSUPPORTED_FORMAT),
@@ -161,9 +161,9 @@ def test_orientation(exif, xmp, wanted):
         (encoded("JPEG2000")[:40], Fault.BROKEN),
     ],
 )
-def test_what_is_wrong(octets, fault):
+def test_what_is_wrong(content, fault):
     with pytest.raises(UndecodableError) as caught:
-        read(octets)
+        read(content)
     assert caught.value.fault == fault
 
 

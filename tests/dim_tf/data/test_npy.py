@@ -9,7 +9,7 @@ import pytest
 from dim_tf.data import npy
 
 
-def written(array, **settings):
+def npy_bytes(array, **settings):
     file = io.BytesIO()
     np.save(file, array, **settings)
     return file.getvalue()
@@ -26,9 +26,9 @@ def written(array, **settings):
     ids=["2d", "scalar", "empty", "float"],
 )
 def test_what_numpy_writes(array):
-    found = npy.read_array(written(array))
-    np.testing.assert_array_equal(found, array)
-    assert (found.dtype, found.shape) == (array.dtype, array.shape)
+    loaded = npy.read_array(npy_bytes(array))
+    np.testing.assert_array_equal(loaded, array)
+    assert (loaded.dtype, loaded.shape) == (array.dtype, array.shape)
 
 
 @pytest.mark.parametrize(
@@ -36,9 +36,9 @@ def test_what_numpy_writes(array):
     [
         b"",
         b"words",
-        written(np.arange(6))[:-1],
-        written(np.arange(6)) + b"x",
-        written(np.array([{}], object), allow_pickle=True),
+        npy_bytes(np.arange(6))[:-1],
+        npy_bytes(np.arange(6)) + b"x",
+        npy_bytes(np.array([{}], object), allow_pickle=True),
         b"\x93NUMPY\x01\x00\x10\x00" + b"{" * 16,
         b"\x93NUMPY\x01\x00\xff\xff" + b"[" * 65535,
         b"\x93NUMPY\x03\x00\x10\x00\x00\x00" + b" " * 16,

@@ -20,8 +20,8 @@ def numbered(count):
 
 
 def batches(split, count, *, start=0, seed=0, augment="none", channels=1, size=4):
-    made = pipeline.training_batches(split, size, channels, seed, start, augment)
-    return [x.numpy() for x in itertools.islice(made, count)]
+    dataset = pipeline.training_batches(split, size, channels, seed, start, augment)
+    return [x.numpy() for x in itertools.islice(dataset, count)]
 
 
 def numbers_of(batch):
@@ -60,8 +60,8 @@ def test_scale_and_channels():
 def test_labels_come_beside_the_same_images():
     split = numbered(12)
     plain = batches(split, 3, augment="crop_flip")
-    made = pipeline.training_batches(split, 4, 1, 0, 0, "crop_flip", with_labels=True)
-    for images, batch in zip(plain, itertools.islice(made, 3), strict=True):
+    dataset = pipeline.training_batches(split, 4, 1, 0, 0, "crop_flip", with_labels=True)
+    for images, batch in zip(plain, itertools.islice(dataset, 3), strict=True):
         np.testing.assert_array_equal(images, batch.images.numpy())
         np.testing.assert_array_equal(numbers_of(images), batch.labels.numpy())
         assert batch.rows is None
@@ -70,8 +70,8 @@ def test_labels_come_beside_the_same_images():
 def test_rows_tell_which_images_they_are():
     """Of images without labels too."""
     split = Split(numbered(12).images, None)
-    made = pipeline.training_batches(split, 4, 1, 0, 3, "none", with_indices=True)
-    batch = next(iter(made))
+    dataset = pipeline.training_batches(split, 4, 1, 0, 3, "none", with_indices=True)
+    batch = next(iter(dataset))
     assert batch.labels is None
     pixels = np.round((batch.images.numpy() + 1) * 127.5)
     np.testing.assert_array_equal(pixels, split.images[batch.rows.numpy()])
@@ -97,8 +97,8 @@ def test_crops_are_shifts_and_flips_are_flips():
     padded = np.pad(image, ((2, 2), (2, 2), (0, 0)), mode="reflect")
     shifts = {padded[y : y + 16, x : x + 16].tobytes(): (y, x) for y in range(5) for x in range(5)}
     cropped = pipeline.apply_augmentation(many, "crop", tf.constant([1, 2], tf.int64)).numpy()
-    found = {shifts[crop.tobytes()] for crop in cropped}  # a KeyError: no shift at all
-    assert len(found) > 15
+    seen = {shifts[crop.tobytes()] for crop in cropped}  # a KeyError: no shift at all
+    assert len(seen) > 15
 
     both = pipeline.apply_augmentation(many, "crop_flip", tf.constant([1, 2], tf.int64)).numpy()
     flips = [np.array_equal(b, c[:, ::-1]) for b, c in zip(both, cropped, strict=True)]

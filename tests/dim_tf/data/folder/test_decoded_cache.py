@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import zlib
 
 import numpy as np
 import pytest
@@ -95,6 +96,9 @@ def test_those_not_used_for_longest_are_removed_first(tmp_path):
         lambda entry: (entry / "pixels.npy").unlink(),
         lambda entry: flip(entry / "pixels.npy", 3),
         lambda entry: flip(entry / "pixels.npy", 1000),
+        lambda entry: reshape(entry, (10, 3, SIZE, SIZE), np.uint8),
+        lambda entry: reshape(entry, (10, SIZE, SIZE, 3), np.int8),
+        lambda entry: reshape(entry, (11, SIZE, SIZE, 3), np.uint8),
         lambda entry: (entry / "entry.json").write_text("{"),
         lambda entry: (entry / "entry.json").write_text("[]"),
         lambda entry: (entry / "entry.json").write_text('{"shape": [1, 2], "checksums": []}'),
@@ -119,10 +123,16 @@ def record(entry, checksums):
     (entry / "entry.json").write_text(json.dumps(values | {"checksums": checksums}))
 
 
-def flip(path, place):
-    octets = bytearray(path.read_bytes())
-    octets[place] ^= 1
-    path.write_bytes(octets)
+def reshape(entry, shape, dtype):
+    """Other pixels, of which the record has the right checksums."""
+    np.save(entry / "pixels.npy", np.zeros(shape, dtype))
+    record(entry, [zlib.crc32((entry / "pixels.npy").read_bytes())])
+
+
+def flip(path, offset):
+    content = bytearray(path.read_bytes())
+    content[offset] ^= 1
+    path.write_bytes(content)
 
 
 def test_an_entry_that_was_not_finished_is_gone_on_with(tmp_path, monkeypatch, capsys):

@@ -1,4 +1,4 @@
-"""Image files of every kind: what is seen of them, and what is wrong with them."""
+"""Image files of every kind: inspected and decoded, and their faults."""
 
 import numpy as np
 import pytest
@@ -36,9 +36,9 @@ def fitted(image, size=16):
 )
 def test_formats(tmp_path, name, format, options, off):
     path = save(tmp_path / name, image=PHOTO, format=format, **options)
-    found = inspection.inspect_file(path)
-    assert (found.fault, found.width, found.height) == (Fault.NONE, 131, 90)
-    assert FORMATS[found.format] == format
+    inspected = inspection.inspect_file(path)
+    assert (inspected.fault, inspected.width, inspected.height) == (Fault.NONE, 131, 90)
+    assert FORMATS[inspected.format] == format
     decoded = decoding.decode_to_size(path, 16).astype(int)
     assert np.abs(decoded - fitted(PHOTO)).max() <= off
 
@@ -50,8 +50,8 @@ def test_exif_turns_images_upright(tmp_path, suffix, orientation):
     exif[0x0112] = orientation
     path = save(tmp_path / f"a.{suffix}", image=PHOTO, exif=exif, quality=95)
     turned = PHOTO.transpose(pillow_decoder._TRANSPOSES[orientation]) if orientation > 1 else PHOTO
-    found = inspection.inspect_file(path)
-    assert (found.width, found.height) == turned.size
+    inspected = inspection.inspect_file(path)
+    assert (inspected.width, inspected.height) == turned.size
     decoded = decoding.decode_to_size(path, 16).astype(int)
     assert np.abs(decoded - fitted(turned)).mean() < 2
     served = encoded_images.decode_to_size(decoding.to_png(path), 16).numpy().astype(int)
@@ -176,8 +176,8 @@ def test_an_orientation_that_is_none(tmp_path, orientation):
     exif[0x0112] = orientation
     path = tmp_path / "a.jpg"
     PHOTO.save(path, exif=exif)
-    found = inspection.inspect_file(path)
-    assert (found.fault, found.width, found.height) == (Fault.NONE, 131, 90)
+    inspected = inspection.inspect_file(path)
+    assert (inspected.fault, inspected.width, inspected.height) == (Fault.NONE, 131, 90)
     assert decoding.decode_to_size(path, 16).shape == (16, 16, 3)
 
 
@@ -189,19 +189,19 @@ def test_tiny_and_missing(tmp_path):
 
 
 def test_of_a_folder_of_everything_each_file_is_seen_for_what_it_is(tmp_path):
-    fates = mixed_folder(tmp_path)
-    assert 190 < len(fates) < 260
+    outcomes = mixed_folder(tmp_path)
+    assert 190 < len(outcomes) < 260
     of_pixels = {}
-    for name, fate in fates.items():
+    for name, outcome in outcomes.items():
         seen = inspection.inspect_file(tmp_path / name)
-        if fate == "image" or fate.startswith("duplicate"):
+        if outcome == "image" or outcome.startswith("duplicate"):
             assert not seen.fault, (name, seen)
-            first = fate.removeprefix("duplicate of ") if fate != "image" else name
+            first = outcome.removeprefix("duplicate of ") if outcome != "image" else name
             assert of_pixels.setdefault(seen.pixel_digest, first) == first
-        elif fate in ("tiny", "other"):
-            assert seen.fault.name == fate.upper(), name
-        elif fate.startswith("unreadable"):
-            assert fate == f"unreadable: {seen.fault.description}", name
+        elif outcome in ("tiny", "other"):
+            assert seen.fault.name == outcome.upper(), name
+        elif outcome.startswith("unreadable"):
+            assert outcome == f"unreadable: {seen.fault.description}", name
             assert seen.fault.is_bad
         else:
-            assert fate in ("hidden", "system folder")
+            assert outcome in ("hidden", "system folder")

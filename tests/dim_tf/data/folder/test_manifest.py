@@ -13,15 +13,15 @@ from dim_tf.data.image_faults import Fault
 @pytest.fixture
 def inspected(monkeypatch):
     """The files that were looked at."""
-    found = []
+    names = []
     real = scan.inspect_file
 
     def inspect(path, **settings):
-        found.append(path.name)
+        names.append(path.name)
         return real(path, **settings)
 
     monkeypatch.setattr(scan, "inspect_file", inspect)
-    return found
+    return names
 
 
 def test_a_second_scan_looks_at_what_changed(tmp_path, inspected):
@@ -72,9 +72,9 @@ def test_what_is_no_image_is_left_out(tmp_path):
     (folder / "notes.txt").write_text("words")
     os.mkfifo(folder / "pipe.png")
     cache = save(folder / "cache" / "a.png").parent
-    found = scan.scan_folder(folder, cache, (cache,))
-    assert found.names == ["000.png", "001.png", "notes.txt"]
-    assert list(found.faults) == [Fault.NONE, Fault.NONE, Fault.OTHER]
+    scanned = scan.scan_folder(folder, cache, (cache,))
+    assert scanned.names == ["000.png", "001.png", "notes.txt"]
+    assert list(scanned.faults) == [Fault.NONE, Fault.NONE, Fault.OTHER]
 
 
 def test_links_are_followed_and_circles_end(tmp_path):
@@ -86,10 +86,10 @@ def test_links_are_followed_and_circles_end(tmp_path):
     (folder / "broken.png").symlink_to(tmp_path / "nothing")
     (folder / "itself.png").symlink_to(folder / "itself.png")
     (folder / "broken").symlink_to(tmp_path / "nothing")
-    found = scan.scan_folder(folder, tmp_path / "cache")
-    assert found.names == ["broken.png", "file.png", "itself.png", "linked/000.png", "z/0.png"]
-    wanted = [Fault.UNREADABLE, Fault.NONE, Fault.UNREADABLE, Fault.NONE, Fault.NONE]
-    assert list(found.faults) == wanted
+    scanned = scan.scan_folder(folder, tmp_path / "cache")
+    assert scanned.names == ["broken.png", "file.png", "itself.png", "linked/000.png", "z/0.png"]
+    expected = [Fault.UNREADABLE, Fault.NONE, Fault.UNREADABLE, Fault.NONE, Fault.NONE]
+    assert list(scanned.faults) == expected
 
 
 def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch, inspected):
@@ -104,9 +104,9 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch, inspected)
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "scandir", scandir)
-        found = scan.scan_folder(folder, tmp_path / "cache")
-    assert found.names == ["a.png", "closed"]
-    assert list(found.faults) == [Fault.NONE, Fault.UNREADABLE]
+        scanned = scan.scan_folder(folder, tmp_path / "cache")
+    assert scanned.names == ["a.png", "closed"]
+    assert list(scanned.faults) == [Fault.NONE, Fault.UNREADABLE]
     assert scan.scan_folder(folder, tmp_path / "cache").names == ["a.png", "closed/0.png"]
 
 
@@ -118,15 +118,15 @@ def test_a_damaged_manifest_is_made_again(tmp_path, inspected, capsys):
     for damage in (whole[:100], b"", whole[:90] + b"\xff" * 60 + whole[150:], b"PK words"):
         kept.write_bytes(damage)
         inspected.clear()
-        found = scan.scan_folder(folder, cache)
+        scanned = scan.scan_folder(folder, cache)
         assert len(inspected) == 3
         assert "damaged" in capsys.readouterr().out
-        np.testing.assert_array_equal(found.digests, first.digests)
+        np.testing.assert_array_equal(scanned.digests, first.digests)
 
 
 def test_columns_of_other_shapes_are_damage(tmp_path, capsys):
-    made = manifest.Manifest.unscanned(["a", "b"])
-    short = manifest.Manifest(["a", "b"], **{n: c[:1] for n, c in made.columns.items()})
+    whole = manifest.Manifest.unscanned(["a", "b"])
+    short = manifest.Manifest(["a", "b"], **{n: c[:1] for n, c in whole.columns.items()})
     manifest.write_manifest(tmp_path / "m.npz", short)
     assert len(manifest.read_manifest(tmp_path / "m.npz")) == 0
     assert "damaged" in capsys.readouterr().out

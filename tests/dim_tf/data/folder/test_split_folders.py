@@ -31,9 +31,9 @@ def roles(*folders):
     ],
 )
 def test_which_is_the_test(folders, test):
-    found = roles(*folders)
-    assert [name for name, role in found.items() if role == "TEST"] == [test]
-    assert "VALIDATION" not in found.values()
+    role_of = roles(*folders)
+    assert [name for name, role in role_of.items() if role == "TEST"] == [test]
+    assert "VALIDATION" not in role_of.values()
 
 
 @pytest.mark.parametrize(
@@ -236,14 +236,14 @@ def test_what_images_are_for_and_what_is_below(files, expected):
 
 
 def test_folders_that_are_not_taken_for_splits_are_named():
-    def doubtful(files):
+    def ambiguous(files):
         names = [f"{folder}/1.png" for folder in files.split()]
         return ambiguous_folders(names, find_split_folders(names))
 
-    assert doubtful("test_tube a/valid_x latest mask") == ["test_tube", "valid_x"]
-    assert doubtful("train pred") == ["pred"]
-    assert doubtful("train/train/mask test/test/mask test_pred") == []
-    assert doubtful("train/cat/test_x test/cat") == ["test_x"]
+    assert ambiguous("test_tube a/valid_x latest mask") == ["test_tube", "valid_x"]
+    assert ambiguous("train pred") == ["pred"]
+    assert ambiguous("train/train/mask test/test/mask test_pred") == []
+    assert ambiguous("train/cat/test_x test/cat") == ["test_x"]
 
 
 def test_no_files_have_no_splits():

@@ -25,8 +25,8 @@ def load(folder, size=64):
 def test_files_and_tfds_give_identical_tensors_and_splits(files, tmp_path, monkeypatch):
     folder, downloads = files
     made_files.build(monkeypatch, "celeb_a", tmp_path, downloads, num_shards=3)
-    raw, made = load(folder), load(tmp_path)
-    made_files.same(raw, made)
+    raw, prepared = load(folder), load(tmp_path)
+    made_files.same(raw, prepared)
     assert (len(raw.train), len(raw.test)) == (18, 7)
     assert raw.train.labels.shape == (18, 40)
     assert raw.label_names == tuple(sorted(made_files.ATTRIBUTES))
@@ -43,10 +43,10 @@ def test_labels_belong_to_their_images(files):
     for number, line in enumerate(lines[2:]):
         pixels = tf.io.decode_jpeg(made_files.jpeg(number, 218, 178)).numpy()[20:198]
         truth[pixels.tobytes()] = int(line.split()[1 + smiling] == "1")
-    place = splits.label_names.index("Smiling")
-    found = [truth[image.tobytes()] for image in splits.train.images]
-    assert found == list(splits.train.labels[:, place])
-    assert len(set(found)) == 2
+    column = splits.label_names.index("Smiling")
+    smiling = [truth[image.tobytes()] for image in splits.train.images]
+    assert smiling == list(splits.train.labels[:, column])
+    assert len(set(smiling)) == 2
 
 
 @pytest.mark.slow

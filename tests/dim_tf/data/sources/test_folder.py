@@ -13,8 +13,6 @@ from dim_tf import data
 from dim_tf.data import pipeline
 from dim_tf.data.folder import decoding, scan
 from dim_tf.data.folder.decoded_cache import GIB
-from dim_tf.data.folder.labels import label_by_folder
-from dim_tf.data.folder.split import count_test_images
 from dim_tf.data.image_faults import Fault
 from dim_tf.data.sources import folder
 from dim_tf.errors import InputError, RunError
@@ -25,7 +23,7 @@ from dim_tf.training.model import load_trained
 
 @pytest.fixture
 def load(tmp_path):
-    """Loads tmp_path/images, with all that is kept in tmp_path, and reports in tmp_path/run."""
+    """Loads tmp_path/images, with its cache in tmp_path and its report in tmp_path/run."""
     (tmp_path / "run").mkdir()
 
     def of(**settings):
@@ -41,7 +39,7 @@ def load(tmp_path):
     return of
 
 
-def told(tmp_path):
+def summary(tmp_path):
     return json.loads((tmp_path / "run/data.json").read_text())
 
 
@@ -65,7 +63,7 @@ def test_a_flat_folder(tmp_path, load):
     assert len(contents(splits.train.images) | contents(splits.test.images)) == 40
     assert "40 images of the folder images" in splits.note
     assert "labels: none: some images are in no folder." in splits.note
-    report = told(tmp_path)
+    report = summary(tmp_path)
     assert report["images"] == report["formats"]["PNG"] == 40
     assert report["pixels"]["width"] == {"min": 24, "median": 24, "max": 24}
     assert bad_lines(tmp_path) == {}
@@ -79,34 +77,10 @@ def test_folders_are_classes(tmp_path, load):
     assert splits.label_names == ("cats", "dogs ä")
     counts = np.bincount(np.concatenate([splits.train.labels, splits.test.labels]))
     assert list(counts) == [30, 20]
-    assert told(tmp_path)["classes"] == {"cats": 30, "dogs ä": 20}
+    assert summary(tmp_path)["classes"] == {"cats": 30, "dogs ä": 20}
     of_train = dict(zip(splits.train.images.names, splits.train.labels, strict=True))
     assert all((label == 0) == name.startswith("cats/") for name, label in of_train.items())
     assert load(labels="none").train.labels is None
-
-
-def test_which_folders_are_classes():
-    def labels(*names, mode="auto"):
-        return label_by_folder(list(names), mode)
-
-    def many(*names):
-        return [f"{name}/{number}" for name in names for number in range(10)]
-
-    assert labels(*many("a", "b")).names == ("a", "b")
-    assert list(labels("b/1", "a/x/2", mode="folders").classes) == [1, 0]
-    for names, why in (
-        ([*many("a", "b"), "c"], "in no folder"),
-        (many("a"), "no two folders"),
-        (many("a/x", "b/y"), "have folders in them"),
-        (many("train", "Test"), "Test and train are splits"),
-        ([*many("a"), "b/1"], "less than 10 images"),
-    ):
-        no_labels = labels(*names)
-        assert no_labels.classes is None
-        assert no_labels.names == ()
-        assert why in no_labels.reason
-    with pytest.raises(InputError, match=r"--labels=folders .* in no folder"):
-        labels("a/1", "b/2", "c", mode="folders")
 
 
 def test_more_images_move_none(tmp_path, load):
@@ -122,24 +96,12 @@ def test_more_images_move_none(tmp_path, load):
     assert not before[0] & contents(after.test.images)
 
 
-def test_the_fraction_of_test_images():
-    rng = np.random.default_rng(0)
-
-    def tests(count):
-        digests = rng.integers(0, 256, (count, 16), np.uint8)
-        return count_test_images(digests[np.lexsort(digests.T[::-1])])
-
-    assert tests(20) == 10
-    assert 900 < tests(10_000) < 1100
-    assert tests(150_000) == 10_000
-
-
 def test_train_and_test_share_no_image(tmp_path, load):
     tree(tmp_path / "images", 30, "a/{}.png")
     shutil.copytree(tmp_path / "images/a", tmp_path / "images/b")
     splits = load()
     assert len(splits.train) + len(splits.test) == 30
-    assert told(tmp_path)["duplicates"] == 30
+    assert summary(tmp_path)["duplicates"] == 30
     assert bad_lines(tmp_path)["b/7.png"] == "same as a/7.png"
 
 
@@ -177,7 +139,7 @@ def test_bad_images_are_left_out_and_listed(tmp_path, load):
         "bad/text.webp": "not an image",
     }
     assert bad["tiny.gif"].startswith("tiny")
-    report = told(tmp_path)
+    report = summary(tmp_path)
     assert sum(report["unreadable"].values()) == 8
     assert report["other_files"] == {".nef": 1}
     assert "left out: 8 unreadable, 1 tiny." in splits.note
@@ -276,7 +238,7 @@ def test_a_run_whose_images_changed_says_so(tmp_path, load, capsys):
     (tmp_path / "run/checkpoints").mkdir()
     load().report.check(tmp_path / "run")
     assert "not those that" not in capsys.readouterr().out
-    before = told(tmp_path)
+    before = summary(tmp_path)
     save(tmp_path / "images/new.png", 99)
     changed = load(image_size=32)
     (tmp_path / "run/data.json").write_text(json.dumps(before))
@@ -291,7 +253,7 @@ def test_a_run_on_other_images_is_not_gone_on_with(tmp_path, load):
     experiment = Experiment(**settings)
     loop.open_run_folder(experiment, load())
     (tmp_path / "run/checkpoints").mkdir()
-    before = told(tmp_path)
+    before = summary(tmp_path)
     shutil.rmtree(tmp_path / "images")
     for number in range(50, 80):
         save(tmp_path / "images" / f"{number}.png", number)
@@ -300,7 +262,7 @@ def test_a_run_on_other_images_is_not_gone_on_with(tmp_path, load):
     for refused in (loop.train, load_trained):
         with pytest.raises(InputError, match=r"on other images: of 20 .*--name .*--noresume"):
             refused(experiment, others)
-    assert told(tmp_path) == before
+    assert summary(tmp_path) == before
     loop.open_run_folder(Experiment(**settings, resume=False))
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["experiment.json"]
 
@@ -360,12 +322,12 @@ def test_an_epoch_of_batches(tmp_path, load):
     for number in range(30, 60):
         save(tmp_path / "images/b" / f"{number}.png", number)
     splits = load(labels="folders", image_size=24)
-    made = pipeline.training_batches(splits.train, 10, 3, 0, 0, "none", with_labels=True)
+    batches = pipeline.training_batches(splits.train, 10, 3, 0, 0, "none", with_labels=True)
     seen = []
-    for images, labels, _ in itertools.islice(made, 5):
+    for images, labels, _ in itertools.islice(batches, 5):
         for image, label in zip(images.numpy(), labels.numpy(), strict=True):
-            found = np.round((image + 1) / 2 * 255).astype(np.uint8)
-            (number,) = (n for n in range(60) if np.array_equal(found, pixels(n)))
+            decoded = np.round((image + 1) / 2 * 255).astype(np.uint8)
+            (number,) = (n for n in range(60) if np.array_equal(decoded, pixels(n)))
             assert label == (number >= 30)
             seen.append(number)
     assert len(set(seen)) == len(splits.train) == 50

@@ -1,12 +1,15 @@
 """Every source gives the same kind of `Splits`."""
 
+import importlib
+import inspect
 import os
 
 import numpy as np
 import pytest
 
 from dim_tf import data
-from dim_tf.data.sources import tfds_files
+from dim_tf.data.pipeline import AUGMENTATIONS
+from dim_tf.data.sources import SOURCES, tfds_files
 from dim_tf.errors import InputError
 
 FILES = os.environ.get("TFDS_DATA_DIR", "")
@@ -37,6 +40,14 @@ def test_digits():
 def test_an_unknown_source_is_named():
     with pytest.raises(InputError, match="unknown data set 'nothing'"):
         data.load("nothing", data.DataRequest())
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_every_source_has_its_loader(name):
+    module, _, function = SOURCES[name].loader.partition(":")
+    loader = getattr(importlib.import_module(module), function)
+    assert list(inspect.signature(loader).parameters) == ["request"]
+    assert SOURCES[name].augment in AUGMENTATIONS
 
 
 @pytest.mark.parametrize(("name", "says"), [("cifar10", "copy FOLDER"), ("celeb_a", "By hand")])

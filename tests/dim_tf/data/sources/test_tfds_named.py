@@ -1,4 +1,4 @@
-"""`tfds:NAME`: what is found in data sets of several schemas, and what is refused."""
+"""`tfds:NAME`: data sets of several schemas, and which are refused."""
 
 from typing import ClassVar
 
@@ -41,14 +41,14 @@ class Made(tfds.core.GeneratorBasedBuilder):
             yield row, self.example(row)
 
     def example(self, row):
-        made = {}
+        example = {}
         for name, feature in self.features.items():
             if isinstance(feature, tfds.features.Image):
                 shape = [side or 12 for side in feature.shape]
-                made[name] = np.full(shape, row, feature.np_dtype)
+                example[name] = np.full(shape, row, feature.np_dtype)
             else:
-                made[name] = -1 if row >= 100 else row % 3
-        return made
+                example[name] = -1 if row >= 100 else row % 3
+        return example
 
 
 class MadePlain(Made):
@@ -62,7 +62,7 @@ class MadePlain(Made):
 
 
 class MadeHeldBack(Made):
-    """Two labels; those of the test split are not given."""
+    """Two labels; the test split's are withheld."""
 
     features: ClassVar[dict] = {
         "photo": tfds.features.Image(shape=(None, None, 3)),
@@ -153,11 +153,11 @@ def test_image_and_label(tmp_path):
 
 def test_it_can_be_embedded(tmp_path):
     where = "tfds:made_plain:test+train"
-    found = image_collection.open_collection(where, str(tmp_path), download=True)
-    assert found.description == "9 images of made_plain, test+train"
-    named = [one for ids, _ in found.batches_from(1, 4) for one in ids]
+    collection = image_collection.open_collection(where, str(tmp_path), download=True)
+    assert collection.description == "9 images of made_plain, test+train"
+    named = [one for ids, _ in collection.batches_from(1, 4) for one in ids]
     assert named == ["test:1", "test:2", *(f"train:{number}" for number in range(6))]
-    _, encoded = next(found.batches_from(0, 9))
+    _, encoded = next(collection.batches_from(0, 9))
     pixels = [int(tf.io.decode_png(image)[0, 0, 0]) for image in encoded]
     assert (sorted(pixels[:3]), sorted(pixels[3:])) == ([50, 51, 52], [*range(6)])
     with pytest.raises(InputError, match="no split 'tset'"):
@@ -190,9 +190,9 @@ def test_no_labels_and_a_slice_to_test_on(tmp_path):
 def test_the_order_is_that_of_the_keys_and_not_of_the_files(tmp_path, monkeypatch):
     made_files.build(monkeypatch, "made_many", tmp_path, None, num_shards=2)
     train = load("made_many", tmp_path).train
-    found = [int(image[0, 0, 0]) for image in train.images]
-    assert found == tfds_files.tfds_order(range(60), "train")
-    assert found != sorted(found)
+    order = [int(image[0, 0, 0]) for image in train.images]
+    assert order == tfds_files.tfds_order(range(60), "train")
+    assert order != sorted(order)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""CIFAR-100, STL-10 and Fashion-MNIST, made by TFDS's own builders of small files."""
+"""CIFAR-100, STL-10 and Fashion-MNIST, which TFDS's own builders make of small files."""
 
 import gzip
 
@@ -27,9 +27,9 @@ def test_cifar100_has_its_fine_labels(tmp_path, monkeypatch):
     )
     (folder / "train.bin").write_bytes(rows[:6].tobytes())
     (folder / "test.bin").write_bytes(rows[6:].tobytes())
-    for kind, count in (("fine", 100), ("coarse", 20)):
-        names = "\n".join(f"{kind}{number}" for number in range(count))
-        (folder / f"{kind}_label_names.txt").write_text(names)
+    for level, count in (("fine", 100), ("coarse", 20)):
+        names = "\n".join(f"{level}{number}" for number in range(count))
+        (folder / f"{level}_label_names.txt").write_text(names)
     made_files.build(monkeypatch, "cifar100", tmp_path, folder.parent)
     splits = load("cifar100", tmp_path)
     assert splits.image_shape == (32, 32, 3)
@@ -40,9 +40,9 @@ def test_cifar100_has_its_fine_labels(tmp_path, monkeypatch):
         for image, label in zip(split.images, split.labels, strict=True):
             assert truth[image.transpose(2, 0, 1).tobytes()] == label
     (record,) = (tmp_path / "cifar100").rglob("*train.tfrecord*")
-    octets = bytearray(record.read_bytes())
-    octets[len(octets) // 2] ^= 1
-    record.write_bytes(octets)
+    content = bytearray(record.read_bytes())
+    content[len(content) // 2] ^= 1
+    record.write_bytes(content)
     with pytest.raises(InputError, match=r"cifar100 in .* are damaged \(DataLoss.*prepare"):
         load("cifar100", tmp_path)
 
@@ -75,7 +75,7 @@ def test_stl10_trains_without_labels_on_windows(tmp_path, monkeypatch):
 
 @pytest.fixture
 def idx_files(tmp_path):
-    """Four idx files, half of them compressed, and what TFDS gets in their place."""
+    """Four idx files, half of them compressed, and the files that TFDS downloads."""
     folder = tmp_path / "idx"
     folder.mkdir()
     downloads = {}
@@ -84,9 +84,9 @@ def idx_files(tmp_path):
         labels = made_files.idx(np.arange(count) % 10)
         (folder / f"{prefix}-images-idx3-ubyte.gz").write_bytes(gzip.compress(images))
         (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(labels)
-        for kind, content in (("data", images), ("labels", labels)):
-            downloads[f"{split}_{kind}"] = tmp_path / f"{split}_{kind}"
-            downloads[f"{split}_{kind}"].write_bytes(content)
+        for part, content in (("data", images), ("labels", labels)):
+            downloads[f"{split}_{part}"] = tmp_path / f"{split}_{part}"
+            downloads[f"{split}_{part}"].write_bytes(content)
     return folder, downloads
 
 
