@@ -84,7 +84,8 @@ def test_bytes_around_a_jpegs_pixels_do_not_count_as_scans(tmp_path, octets):
 
 def test_scans_of_the_picture_itself_count(tmp_path):
     begin = JPEG.index(b"\xff\xda")
-    assert look(tmp_path, JPEG[:-2] + JPEG[begin:-2] * 65 + JPEG[-2:]).fault.name == "HEADER"
+    scans = JPEG[:-2] + JPEG[begin:-2] * 65 + JPEG[-2:]
+    assert look(tmp_path, scans).fault == Fault.TOO_MANY_SEGMENTS
 
 
 PNG = encoded("PNG")
