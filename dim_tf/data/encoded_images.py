@@ -166,14 +166,14 @@ def decode_to_size(
     Args:
         encoded: string scalar.
         size: pixels a side.
-        max_pixels: as of `decode`.
+        max_pixels: as for `decode`.
         pixel_range: likewise.
 
     Returns:
         uint8 [size, size, 3].
 
     Raises:
-        tf.errors.InvalidArgumentError: as `decode`.
+        tf.errors.InvalidArgumentError: as for `decode`.
     """
     return image_ops.to_uint8(
         image_ops.resize_center_square(decode(encoded, max_pixels, pixel_range), size)
@@ -191,14 +191,14 @@ def decode_all(
     Args:
         encoded: string [N].
         size: pixels a side.
-        max_pixels: of each image, as of `decode`.
+        max_pixels: of each image, as for `decode`.
         pixel_range: likewise.
 
     Returns:
         uint8 [N, size, size, 3].
 
     Raises:
-        tf.errors.InvalidArgumentError: as `decode`.
+        tf.errors.InvalidArgumentError: as for `decode`.
     """
     return tf.map_fn(
         lambda one: decode_to_size(one, size, max_pixels, pixel_range),
@@ -222,7 +222,7 @@ def decode_valid(
     Args:
         encoded: string [N].
         size: pixels a side.
-        max_pixels: of each image, as of `decode`.
+        max_pixels: of each image, as for `decode`.
         pixel_range: likewise.
 
     Returns:

@@ -288,7 +288,7 @@ def _read_trained(folder):
         if digests.dtype != np.uint8 or digests.shape[1:] != (DIGEST_BYTES,):
             raise ValueError("other values")
         return _as_keys(digests)
-    except FileNotFoundError:  # of a run that has not begun
+    except FileNotFoundError:  # the run has not started
         pass
     except (OSError, ValueError):
         say(f"data: {path} is damaged; nothing tells whether test images were trained on")

@@ -1,6 +1,6 @@
 """A JPEG's segments, walked in a graph before a decoder sees the file.
 
-Cameras and telephones put megabytes before the pixels (previews, depth maps) and behind them
+Cameras and phones put megabytes before the pixels (previews, depth maps) and behind them
 (films, further images). A decoder is given the first image alone: the segments that its pixels
 need, and its scans. https://www.w3.org/Graphics/JPEG/itu-t81.pdf, Annex B
 """

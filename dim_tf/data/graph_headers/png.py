@@ -1,6 +1,6 @@
 """A PNG's chunks, walked in a graph before a decoder sees the file.
 
-libpng unpacks compressed texts and colour profiles of any number and size, and inflates pixels
+libpng unpacks compressed texts and color profiles of any number and size, and inflates pixels
 beyond those of the header. A decoder is given the critical chunks alone, those that the picture
 needs. https://www.w3.org/TR/png-3/#5Chunk-layout
 """
@@ -21,7 +21,7 @@ _END = b"\0\0\0\0IEND\xaeB`\x82"
 _FIRST = 33  # bytes up to the end of the first chunk, IHDR
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _XMP = b"XML:com.adobe.xmp\0\0"  # the keyword, and that the text is not compressed
-# Channels of colour types 0 to 6; of 1 and 5, which do not exist, a decoder says so.
+# Channels of color types 0 to 6; a decoder refuses 1 and 5, which do not exist.
 _CHANNELS = (1, 4, 3, 1, 2, 4, 4)
 
 
