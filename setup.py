@@ -20,7 +20,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["dim_tf", "dim_tf.*", "keras_models", "keras_models.*"]),
     package_data={
-        "dim_tf.data": ["checksums.tsv"],  # of the TFDS builder there
+        "dim_tf.data.sources": ["checksums.tsv"],  # of the TFDS builder there
         "dim_tf.evaluation.report": ["page.css", "page.js", "templates/*.html"],
     },
     # The folder that setuptools would use, "build", is the file BUILD where names ignore case.

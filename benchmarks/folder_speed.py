@@ -79,8 +79,9 @@ def measure(process: str, folder: Path, cache: Path, count: int, augment: str) -
     """The results of one of the three processes."""
     import tensorflow as tf
 
-    from dim_tf.data import Request, manifest
+    from dim_tf.data import DataRequest
     from dim_tf.data import load as load_data
+    from dim_tf.data.folder.scan import scan_folder
     from dim_tf.data.splits import Split
 
     next(iter(tf.data.Dataset.range(1)))
@@ -90,9 +91,9 @@ def measure(process: str, folder: Path, cache: Path, count: int, augment: str) -
         images = np.random.default_rng(0).integers(0, 256, (count, SIZE, SIZE, 3), np.uint8)
         results["epochs"] = epochs(Split(images, None), augment, 2)
     else:
-        request = Request(str(folder), SIZE, cache_dir=str(cache))
+        request = DataRequest(str(folder), SIZE, cache_dir=str(cache))
         began = time.perf_counter()
-        manifest.scan(folder, cache / "manifests")
+        scan_folder(folder, cache / "manifests")
         results["scan"] = count / (time.perf_counter() - began)
         began = time.perf_counter()
         splits = load_data("folder", request)

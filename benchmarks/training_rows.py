@@ -35,7 +35,7 @@ def train_and_measure(settings: Mapping[str, Any], probe_seeds: int) -> dict[str
         conv, fc and global, and of the nearest neighbours by global ("knn").
     """
     from dim_tf import data, metrics_file
-    from dim_tf.data import holdout
+    from dim_tf.data import validation_split
     from dim_tf.evaluation import representation
     from dim_tf.evaluation.evaluation_data import EvaluationData
     from dim_tf.evaluation.measures.knn import NearestNeighbours
@@ -46,7 +46,8 @@ def train_and_measure(settings: Mapping[str, Any], probe_seeds: int) -> dict[str
     from dim_tf.training.model import load_trained
 
     experiment = Experiment(**settings)
-    splits = holdout.of(data.load(experiment.dataset, experiment.data_request), experiment.holdout)
+    splits = data.load(experiment.dataset, experiment.data_request)
+    splits = validation_split.hold_out(splits, experiment.holdout)
     loop.train(experiment, splits)
     model, step = load_trained(experiment, splits)
     if step != (last := last_step(experiment, splits)):

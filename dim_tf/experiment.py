@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from dim_tf import backbone_settings
-from dim_tf.data import SOURCES, Request, check_name, check_request
+from dim_tf.data import DataRequest, check_request
 from dim_tf.data.image_bounds import MAX_PIXELS
+from dim_tf.data.sources import SOURCES, check_name
 from dim_tf.errors import InputError
 from dim_tf.files import json_object
 from dim_tf.names import (
@@ -743,8 +744,8 @@ class Experiment:
         return self.model in ("dim", "aae") and self.gamma > 0
 
     @property
-    def data_request(self) -> Request:
-        return Request(
+    def data_request(self) -> DataRequest:
+        return DataRequest(
             self.data_dir,
             self.image_size,
             self.download,

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from dim_tf import data
 from dim_tf.console import say
-from dim_tf.data import holdout
+from dim_tf.data import validation_split
 from dim_tf.errors import MeasureError, RunError
 from dim_tf.experiment import Experiment
 from dim_tf.run_lock import locked
@@ -54,7 +54,8 @@ def _run_stages(experiment, modes):
 
 
 def _run_on_data(experiment, modes, devices):
-    splits = holdout.of(data.load(experiment.dataset, experiment.data_request), experiment.holdout)
+    splits = data.load(experiment.dataset, experiment.data_request)
+    splits = validation_split.hold_out(splits, experiment.holdout)
     say(f"data: {splits.note}")
     if "train" in modes:
         try:

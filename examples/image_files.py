@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dim_tf.data import Request, load
+from dim_tf.data import DataRequest, load
 from dim_tf.errors import InputError
 from dim_tf.files import replace_text
 
@@ -98,7 +98,7 @@ def main() -> None:
         if path.exists():
             sys.exit(f"error: {path} exists; remove it or give another {option}")
     try:
-        train = load(arguments.dataset, Request(data_dir=arguments.data_dir)).train
+        train = load(arguments.dataset, DataRequest(data_dir=arguments.data_dir)).train
     except InputError as error:
         sys.exit(f"error: {error}")
     if train.labels is None:

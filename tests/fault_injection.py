@@ -126,7 +126,7 @@ def leftovers(folder: Path) -> list[Path]:
 def features(folder: Path) -> list[np.ndarray]:
     """The features that each published version computes for the same images."""
     exported = folder / "exported/small"
-    pixels = data.load("digits", data.Request()).test.images[:8].repeat(3, -1)
+    pixels = data.load("digits", data.DataRequest()).test.images[:8].repeat(3, -1)
     images = tf.constant(pixels.astype(np.float32) / 255)
     return [
         tf.saved_model.load(str(exported / str(version)))(images).numpy()

@@ -165,7 +165,7 @@ class _MixedFolder:
         self.fates[name] = fate
 
     def unreadable(self, name: str, octets: bytes, fault: Fault) -> None:
-        self.write(name, octets, f"unreadable: {fault.told}")
+        self.write(name, octets, f"unreadable: {fault.description}")
 
     def picture(self) -> Image.Image:
         """A different image at each call."""
@@ -304,11 +304,11 @@ class _MixedFolder:
             ("video.jpg", b"\0\0\0\x20ftypisom" + bytes(99)),
         ):
             self.unreadable(f"broken/{name}", octets, Fault.NOT_AN_IMAGE)
-        self.unreadable("broken/jxl.jpg", b"\xff\x0a" + bytes(99), Fault.FORMAT)
+        self.unreadable("broken/jxl.jpg", b"\xff\x0a" + bytes(99), Fault.UNSUPPORTED_FORMAT)
         depth = Image.fromarray(np.ones((48, 48), np.float32))
-        self.unreadable("broken/float.tif", self.encoded("TIFF", depth), Fault.PIXELS)
+        self.unreadable("broken/float.tif", self.encoded("TIFF", depth), Fault.UNSUPPORTED_PIXELS)
         large = self.encoded("PNG", Image.new("1", (20_000, 20_000)))
-        self.unreadable("broken/large.png", large, Fault.TOO_LARGE)
+        self.unreadable("broken/large.png", large, Fault.TOO_MANY_PIXELS)
         jpeg, gif = self.encoded("JPEG"), self.encoded("GIF")
         tile = {256: [64], 257: [64], 258: [8], 259: [8], 262: [1], 277: [1]}
         tile |= {322: [40_000], 323: [40_000], 324: [8], 325: [9]}
@@ -322,12 +322,12 @@ class _MixedFolder:
                 with_png_chunks(self.encoded("PNG"), *[chunk(b"tEXt", b"k\0v")] * 2**17),
             ),
         ):
-            self.unreadable(f"broken/{name}", octets, Fault.HEADER)
+            self.unreadable(f"broken/{name}", octets, Fault.TOO_MANY_SEGMENTS)
         self.write("broken/dot.gif", self.encoded("GIF", Image.new("L", (1, 1))), "tiny")
         self.write("broken/line.png", self.encoded("PNG", Image.new("RGB", (200, 7))), "tiny")
         link = "broken/link.jpg"
         (self.folder / link).symlink_to("nowhere.jpg")
-        self.fates[link] = f"unreadable: {Fault.UNREADABLE.told}"
+        self.fates[link] = f"unreadable: {Fault.UNREADABLE.description}"
 
     def write_other_files(self):
         for name, octets in (

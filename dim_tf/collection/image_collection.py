@@ -9,7 +9,9 @@ from pathlib import Path
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from dim_tf.data import Request, encoded_images, image_bounds, image_files, manifest
+from dim_tf.data import DataRequest, encoded_images, image_bounds
+from dim_tf.data.folder import decoding, file_bytes
+from dim_tf.data.folder.listing import list_files
 from dim_tf.data.image_faults import UndecodableError
 from dim_tf.errors import InputError
 from dim_tf.writing import reason
@@ -51,9 +53,9 @@ def open_collection(
 
     Args:
         source: one of
-            - a folder: the files below it that training reads (`manifest.listed`,
-              `image_files.is_meant`); contents other than JPEG and PNG are converted to PNG; ids
-              are relative paths with "/".
+            - a folder: the files below it that training reads (`listing.list_files`,
+              `file_bytes.is_image_file`); contents other than JPEG and PNG are converted to PNG;
+              ids are relative paths with "/".
             - a glob of TFRecord files of tf.train.Example with the encoded image in one of
               `IMAGE_FEATURES`; names contain .tfrecord or .tfrecords; ids are
               <file>:<number in the file>.
@@ -87,12 +89,12 @@ def _fingerprint(lines: list[str]) -> str:
 
 
 def _from_folder(folder: Path, max_pixels: int) -> ImageCollection:
-    names, all_sizes, times = manifest.listed(folder)[:3]
+    names, all_sizes, times = list_files(folder)[:3]
     indices = [i for i, name in enumerate(names) if _is_image(folder / name, times[i] < 0)]
     if not indices:
         raise InputError(
             f"--embed_input={folder} holds no image: no file ending in "
-            f"{', '.join(image_files.SUFFIXES)}, and none that begins as an image does"
+            f"{', '.join(file_bytes.SUFFIXES)}, and none that begins as an image does"
         )
     ids, sizes = [names[i] for i in indices], all_sizes[indices].tolist()
     lines = [f"{names[i]} {all_sizes[i]} {times[i]}" for i in indices]
@@ -100,7 +102,7 @@ def _from_folder(folder: Path, max_pixels: int) -> ImageCollection:
     # Files that are too large or cannot be decoded become empty strings, which are refused.
     def to_png(path):
         try:
-            return image_files.to_png(os.fsdecode(path.numpy()), max_pixels=max_pixels)
+            return decoding.to_png(os.fsdecode(path.numpy()), max_pixels=max_pixels)
         except UndecodableError:
             return b""
 
@@ -132,7 +134,7 @@ def _is_image(path: Path, unreadable: bool) -> bool:
     if unreadable and path.is_dir():
         raise InputError(f"the folder {path} cannot be read; mend its permissions, or move it away")
     try:
-        return unreadable or image_files.is_meant(path)
+        return unreadable or file_bytes.is_image_file(path)
     except OSError as error:
         raise InputError(
             f"{path} cannot be read ({error.strerror}), so that nobody knows whether it is an "
@@ -206,15 +208,15 @@ def _check_first_record(file: str) -> None:
 def _from_tfds(source: str, data_dir: str, download: bool) -> ImageCollection:
     import tensorflow_datasets as tfds
 
-    from dim_tf.data import tfds_files
+    from dim_tf.data.sources import tfds_files
 
     parts = source.split(":")
     if len(parts) != 3 or not all(parts):
         raise InputError(f"--embed_input={source}; expected tfds:NAME:SPLIT, as tfds:cifar10:test")
     _, name, splits = parts
     advice = "Give --data_dir, or --download to fetch it."
-    request = Request(data_dir, download=download)
-    builder = tfds_files.prepare(tfds_files.find(name, request), request, advice)
+    request = DataRequest(data_dir, download=download)
+    builder = tfds_files.prepared_builder(name, request, advice)
     counts = {}
     for split in splits.split("+"):
         if split not in builder.info.splits:

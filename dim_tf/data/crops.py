@@ -1,4 +1,4 @@
-"""Windows of larger images: the centre to measure on, random ones to train on."""
+"""Crops of larger images: the center for evaluation, random ones for training."""
 
 import numpy as np
 import tensorflow as tf
@@ -6,11 +6,11 @@ import tensorflow as tf
 from dim_tf.data.splits import Images
 
 
-class CentreCrops:
-    """The centres of images, cut out when they are asked for."""
+class CenterCrops:
+    """The centers of images, cropped when they are asked for."""
 
     def __init__(self, images: Images, size: int):
-        """Cuts nothing yet.
+        """Crops nothing yet.
 
         Args:
             images: uint8 [N, H, W, C] with H, W ≥ `size`.
@@ -25,17 +25,17 @@ class CentreCrops:
     def __len__(self) -> int:
         return len(self._images)
 
-    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(self._images[rows][:, *self._window])
+    def __getitem__(self, indices: slice | np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(self._images[indices][:, *self._window])
 
 
-def random_windows(images: tf.Tensor, size: int, seed: tf.Tensor) -> tf.Tensor:
-    """A window of each image, anywhere inside it, all places equally likely.
+def random_crops(images: tf.Tensor, size: int, seed: tf.Tensor) -> tf.Tensor:
+    """A crop of each image, anywhere inside it, all positions equally likely.
 
     Args:
         images: [B, H, W, C] with H, W ≥ `size`, known but for B.
         size: pixels a side.
-        seed: int [2], decides the places.
+        seed: int [2], decides the positions.
 
     Returns:
         [B, size, size, C] of the same dtype.
@@ -43,13 +43,13 @@ def random_windows(images: tf.Tensor, size: int, seed: tf.Tensor) -> tf.Tensor:
     _, height, width, channels = images.shape
     count = tf.shape(images)[0]
 
-    def begin(extent, purpose):
+    def first_pixel(extent, purpose):
         return tf.random.stateless_uniform(
             [count, 1], seed + [purpose, 0], maxval=extent - size + 1, dtype=tf.int32
         )
 
-    rows = begin(height, 2) + tf.range(size)  # [B, size]: which of the image's rows
-    columns = begin(width, 3) + tf.range(size)
+    rows = first_pixel(height, 2) + tf.range(size)  # [B, size]: of each image
+    columns = first_pixel(width, 3) + tf.range(size)
     image = tf.range(count)[:, tf.newaxis, tf.newaxis] * (height * width)
-    places = image + rows[:, :, tf.newaxis] * width + columns[:, tf.newaxis]
-    return tf.gather(tf.reshape(images, [-1, channels]), places)
+    pixels = image + rows[:, :, tf.newaxis] * width + columns[:, tf.newaxis]
+    return tf.gather(tf.reshape(images, [-1, channels]), pixels)

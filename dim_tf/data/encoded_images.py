@@ -1,8 +1,8 @@
-"""Decodes encoded images inside a graph, also those that nobody has looked at.
+"""Decodes encoded images inside a graph, hostile ones too.
 
-An image from outside may be cut off, may not be an image, or may claim billions of pixels. Its
-header is read before its pixels: what is not JPEG or PNG, or is too large, is refused before memory
-is taken for it. A decoder then sees only the parts of the file that make the picture.
+An image from outside may be truncated, may not be an image, or may claim billions of pixels. Its
+header is read first: files that are not JPEG or PNG, or too large, are refused before memory is
+allocated. A decoder then sees only the parts of the file that make pixels.
 """
 
 import numpy as np
@@ -24,8 +24,7 @@ from dim_tf.data.image_bounds import (
 from dim_tf.data.pixel_range import ALL_16_BITS, DEPTH, PixelRange
 
 _RATIOS = (1, 2, 4, 8)
-# Values of 16 bits that are mapped at once.
-_BLOCK = 2**22
+_BLOCK = 2**22  # values of 16 bits that are mapped at a time
 
 
 def decode(
@@ -33,44 +32,46 @@ def decode(
 ) -> tf.Tensor:
     """An encoded image's pixels, upright.
 
-    JPEG (grayscale, RGB, CMYK; of a file that holds several, or a film, the first image) and PNG
-    (any bit depth and colour type; alpha is dropped). Both are turned as EXIF's orientation says,
-    or where there is none XMP's (`orientation.chosen`). A JPEG of more than `max_pixels` is
-    decoded at 1/2, 1/4 or 1/8, as libjpeg can without making all pixels: up to 8 times as many
-    pixels; where a decoder has to hold all coefficients (progressive, several scans) twice as many
-    of three channels, 6 times as many of one.
+    Reads JPEG (grayscale, RGB, CMYK; the first image of several, or of a film) and PNG (any bit
+    depth and color type; alpha is dropped). Both are turned by EXIF's orientation, or else XMP's
+    (`orientation.choose`). A JPEG of more than `max_pixels` is decoded at 1/2, 1/4 or 1/8, which
+    libjpeg does without making all pixels: up to 8 times as many pixels; if a decoder has to hold
+    all coefficients (progressive, several scans), twice as many of three channels, 6 times as many
+    of one.
 
     Args:
         encoded: string scalar, the file.
-        max_pixels: more are not made; of a PNG, more are refused.
+        max_pixels: of the decoded image; a PNG of more is refused.
         pixel_range: the values of a PNG of 16 bits that become 0 and 255.
 
     Returns:
         uint8 [H, W, 3].
 
     Raises:
-        tf.errors.InvalidArgumentError: not JPEG or PNG, broken, cut off, or too large.
+        tf.errors.InvalidArgumentError: it is not JPEG or PNG, broken, truncated or too large.
     """
-    bytes_of_file = byte_string.length(encoded)
+    file_bytes = byte_string.length(encoded)
     with tf.control_dependencies(
         [
-            _required(
+            _assert(
                 is_jpeg(encoded) | is_png(encoded),
-                ["an image is not JPEG or PNG; its bytes:", bytes_of_file],
+                ["an image is not JPEG or PNG; its bytes:", file_bytes],
             ),
-            _required(
-                bytes_of_file <= MAX_BYTES,
-                ["an image has", bytes_of_file, "bytes; allowed:", MAX_BYTES],
+            _assert(
+                file_bytes <= MAX_BYTES,
+                ["an image has", file_bytes, "bytes; allowed:", MAX_BYTES],
             ),
         ]
     ):
         encoded = tf.identity(encoded)
-    image, turned = tf.cond(
+    image, stored_orientation = tf.cond(
         is_jpeg(encoded),
         lambda: _decode_jpeg(encoded, max_pixels),
         lambda: _decode_png(encoded, max_pixels, pixel_range),
     )
-    return orientation.upright(tf.ensure_shape(image, [None, None, 3]), turned)
+    return orientation.apply_orientation(
+        tf.ensure_shape(image, [None, None, 3]), stored_orientation
+    )
 
 
 def _decode_jpeg(encoded, max_pixels):
@@ -84,9 +85,9 @@ def _decode_jpeg(encoded, max_pixels):
     fits = (sides[0] * sides[1] <= max_pixels) & is_bounded
     max_scans = tf.minimum(JPEG_PASSES * max_pixels // tf.maximum(pixels, 1), MAX_SCANS)
     checks = [
-        _required(header.is_walked, ["a JPEG has more segments than", jpeg.MAX_STEPS]),
+        _assert(header.is_walked, ["a JPEG has more segments than", jpeg.MAX_STEPS]),
         _sizes_are_allowed(header.size, tf.reduce_any(fits), max_pixels),
-        _required(
+        _assert(
             header.scans <= max_scans, ["a JPEG has", header.scans, "scans; allowed:", max_scans]
         ),
     ]
@@ -102,13 +103,13 @@ def _decode_png(encoded, max_pixels, pixel_range):
     """As `_decode_jpeg`."""
     header = png.read(encoded)
     fits = (header.size[0] * header.size[1] <= max_pixels) & tf.reduce_all(header.size <= MAX_SIDE)
-    # Pixels that cannot be compressed grow by less than a thousandth. What is left over when the
-    # picture is full would be inflated all the same, to up to a thousand times as much.
+    # Incompressible pixels grow by less than a thousandth. Data beyond the last pixel would be
+    # inflated all the same, to up to a thousand times its size.
     allowed = 2 * header.raw_bytes + 2**16
     checks = [
         _sizes_are_allowed(header.size, fits, max_pixels),
-        _required(header.is_walked, ["a PNG is broken, or has too many chunks"]),
-        _required(
+        _assert(header.is_walked, ["a PNG is broken, or has too many chunks"]),
+        _assert(
             header.pixel_bytes <= allowed,
             ["a PNG has", header.pixel_bytes, "bytes of pixels; allowed of its size:", allowed],
         ),
@@ -123,22 +124,22 @@ def _decode_png(encoded, max_pixels, pixel_range):
     return image, header.orientation
 
 
-def _required(condition, message):
+def _assert(condition, message):
     # tf.debugging.Assert is a branch as well, which takes longer than a small image's decoding.
     data = [tf.convert_to_tensor(part) for part in message]
     return tf.raw_ops.Assert(condition=condition, data=data, summarize=4)
 
 
 def _sizes_are_allowed(size, fits, max_pixels):
-    return _required(
+    return _assert(
         tf.reduce_all(size > 0) & fits,
         ["an image has height and width", size, "; pixels allowed:", max_pixels],
     )
 
 
 def _to_bytes(pixels, pixel_range):
-    """uint16 [H, W, 3] as `PixelRange.to_bytes` maps them, a block after the other."""
-    table = tf.constant(pixel_range.to_bytes(np.arange(DEPTH, dtype=np.uint16)))
+    """uint16 [H, W, 3] as `PixelRange.to_uint8` maps them, a block after the other."""
+    table = tf.constant(pixel_range.to_uint8(np.arange(DEPTH, dtype=np.uint16)))
     flat = tf.reshape(pixels, [-1])
     blocks = -(-tf.size(flat) // _BLOCK)
 
@@ -160,21 +161,23 @@ def decode_to_size(
     max_pixels: int = MAX_PIXELS,
     pixel_range: PixelRange = ALL_16_BITS,
 ) -> tf.Tensor:
-    """Decodes an image and fits it to size x size, as images of training are.
+    """Decodes an image and resizes its center square, as images are in training.
 
     Args:
         encoded: string scalar.
         size: pixels a side.
-        max_pixels: as of `decode`.
+        max_pixels: as for `decode`.
         pixel_range: likewise.
 
     Returns:
         uint8 [size, size, 3].
 
     Raises:
-        tf.errors.InvalidArgumentError: as `decode`.
+        tf.errors.InvalidArgumentError: as for `decode`.
     """
-    return image_ops.to_bytes(image_ops.fit(decode(encoded, max_pixels, pixel_range), size))
+    return image_ops.to_uint8(
+        image_ops.resize_center_square(decode(encoded, max_pixels, pixel_range), size)
+    )
 
 
 def decode_all(
@@ -183,19 +186,19 @@ def decode_all(
     max_pixels: int = MAX_PIXELS,
     pixel_range: PixelRange = ALL_16_BITS,
 ) -> tf.Tensor:
-    """Decodes and fits several images; one that is refused fails them all.
+    """Decodes and resizes several images; one that is refused fails them all.
 
     Args:
         encoded: string [N].
         size: pixels a side.
-        max_pixels: of each image, as of `decode`.
+        max_pixels: of each image, as for `decode`.
         pixel_range: likewise.
 
     Returns:
         uint8 [N, size, size, 3].
 
     Raises:
-        tf.errors.InvalidArgumentError: as `decode`.
+        tf.errors.InvalidArgumentError: as for `decode`.
     """
     return tf.map_fn(
         lambda one: decode_to_size(one, size, max_pixels, pixel_range),
@@ -211,7 +214,7 @@ def decode_valid(
     max_pixels: int = MAX_PIXELS,
     pixel_range: PixelRange = ALL_16_BITS,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Decodes and fits several images; one that is refused becomes black.
+    """Decodes and resizes several images; one that is refused becomes black.
 
     A graph has no exceptions to catch, but a tf.data pipeline inside it can leave out the elements
     that fail.
@@ -219,7 +222,7 @@ def decode_valid(
     Args:
         encoded: string [N].
         size: pixels a side.
-        max_pixels: of each image, as of `decode`.
+        max_pixels: of each image, as for `decode`.
         pixel_range: likewise.
 
     Returns:
@@ -237,7 +240,7 @@ def decode_valid(
     last = tf.data.Dataset.from_tensors((count, tf.zeros([size, size, 3], tf.uint8)))
     images = images.concatenate(last).batch(tf.cast(count, tf.int64) + 1)
     numbers, pixels = images.get_single_element()
-    places = numbers[:, tf.newaxis]
-    decoded = tf.scatter_nd(places, pixels, [count + 1, size, size, 3])[:count]
-    valid = tf.scatter_nd(places, tf.ones_like(numbers), [count + 1])[:count] > 0
+    indices = numbers[:, tf.newaxis]
+    decoded = tf.scatter_nd(indices, pixels, [count + 1, size, size, 3])[:count]
+    valid = tf.scatter_nd(indices, tf.ones_like(numbers), [count + 1])[:count] > 0
     return decoded, valid

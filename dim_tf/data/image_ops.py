@@ -1,13 +1,12 @@
-"""The geometry and the scale of images, the same in training and in serving."""
+"""Size, channels and scale of images, the same in training and in serving."""
 
 import tensorflow as tf
 
 
-def fit(image: tf.Tensor, size: int) -> tf.Tensor:
-    """The largest centred square of an image, resized to size x size.
+def resize_center_square(image: tf.Tensor, size: int) -> tf.Tensor:
+    """The largest centered square of an image, resized to size x size.
 
-    Bilinear with antialiasing, so that shrinking does not alias. An image that is known to have
-    that size already keeps its pixels.
+    Bilinear with antialiasing. An image of a known shape of that size keeps its pixels.
 
     Args:
         image: any real dtype, [H, W, C] with H, W ≥ 1.
@@ -26,15 +25,15 @@ def fit(image: tf.Tensor, size: int) -> tf.Tensor:
     return tf.ensure_shape(resized, [size, size, image.shape[-1]])
 
 
-def to_bytes(image: tf.Tensor) -> tf.Tensor:
+def to_uint8(image: tf.Tensor) -> tf.Tensor:
     """Float in [0, 255] -> uint8, rounded."""
     return tf.cast(tf.clip_by_value(tf.round(image), 0.0, 255.0), tf.uint8)
 
 
 def with_channels(images: tf.Tensor, channels: int) -> tf.Tensor:
-    """Gives images the number of channels that an encoder takes.
+    """Converts images to gray or RGB.
 
-    One channel is repeated to three; three become the luma of Rec. 601 for an encoder of one.
+    One channel is repeated three times; three become the luma of Rec. 601.
 
     Args:
         images: float32 [..., 1 or 3].
@@ -43,8 +42,7 @@ def with_channels(images: tf.Tensor, channels: int) -> tf.Tensor:
     Returns:
         float32 [..., channels].
     """
-    given = images.shape[-1]
-    if given == channels:
+    if images.shape[-1] == channels:
         return images
     if channels == 3:
         return tf.repeat(images, 3, axis=-1)
@@ -57,7 +55,7 @@ def to_unit(pixels: tf.Tensor) -> tf.Tensor:
 
 
 def encoder_input(images: tf.Tensor, channels: int) -> tf.Tensor:
-    """Images in [0, 1] to what an encoder of `channels` channels takes: in [-1, 1].
+    """Converts images in [0, 1] to an encoder's input, in [-1, 1].
 
     Args:
         images: float32 [..., 1 or 3].

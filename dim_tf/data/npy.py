@@ -1,63 +1,77 @@
-"""Reads .npy files, as NumPy writes them, from bytes: no larger than these, without pickles.
+"""Reads .npy files that anyone may have written; `np.lib.format` parses their headers. No pickles.
 
-`np.load` allocates what a header claims before it looks at what is there.
+The bounds are ours: `np.load` and `np.lib.format.read_array` allocate what a header claims before
+they know how many bytes follow.
 """
 
 import io
 import math
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from dim_tf.files import open_to_read
 
-MOST_HEADER = 10_000  # bytes; NumPy's own bound
+MAX_HEADER_BYTES = 10_000  # NumPy's own bound
 
 
-def octets(path: Path, most: int) -> bytes:
+def read_bytes(path: Path, max_bytes: int) -> bytes:
     """The bytes of a regular file.
 
     Args:
         path: of the file.
-        most: how many bytes it may have.
+        max_bytes: how many it may have.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is larger, or no regular file.
+        ValueError: it is larger, or not a regular file.
     """
     with open_to_read(path) as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise ValueError(f"it has more than {most:,} bytes")
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise ValueError(f"it has more than {max_bytes:,} bytes")
     return content
 
 
-def array(content: bytes) -> np.ndarray:
-    """The array that a .npy file of version 1.0 holds.
+def read_header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and dtype of a .npy file of version 1.0, in C order; the values follow in `file`.
 
     The format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
+
+    Raises:
+        ValueError: it is not such a file, or it holds Python objects.
+    """
+    try:
+        if np.lib.format.read_magic(file) != (1, 0):
+            raise ValueError("another version of .npy")
+        shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(
+            file, max_header_size=MAX_HEADER_BYTES
+        )
+    except Exception as error:  # NumPy parses a Python literal, whose parser raises anything
+        raise ValueError(f"no header of .npy ({type(error).__name__})") from error
+    if dtype.hasobject or is_fortran:
+        raise ValueError("its header is not that of numbers in C order")
+    return shape, dtype
+
+
+def read_array(content: bytes) -> np.ndarray:
+    """The array of a .npy file of version 1.0.
 
     Args:
         content: of the file.
 
     Returns:
-        The array, not to be written to.
+        The array, read-only.
 
     Raises:
-        ValueError: it is not such a file, or its values are not as many as its header says.
+        ValueError: it is not such a file, or has more or fewer values than its header says.
     """
     file = io.BytesIO(content)
-    try:
-        if np.lib.format.read_magic(file) != (1, 0):
-            raise ValueError("another version of .npy")
-        shape, by_columns, dtype = np.lib.format.read_array_header_1_0(
-            file, max_header_size=MOST_HEADER
-        )
-    except Exception as error:  # of a literal's parser, which raises what it likes
-        raise ValueError(f"no header of .npy ({type(error).__name__})") from error
-    begin = file.tell()
-    if dtype.hasobject or by_columns or len(content) - begin != math.prod(shape) * dtype.itemsize:
-        raise ValueError("its values are not those that its header tells of")
+    shape, dtype = read_header(file)
+    offset = file.tell()
+    if len(content) - offset != math.prod(shape) * dtype.itemsize:
+        raise ValueError("it has more or fewer values than its header says")
     if not math.prod(shape):
         return np.empty(shape, dtype)
-    return np.frombuffer(content, dtype, offset=begin).reshape(shape)
+    return np.frombuffer(content, dtype, offset=offset).reshape(shape)

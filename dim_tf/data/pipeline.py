@@ -1,20 +1,20 @@
 """The training pipeline: a batch is a pure function of the global step.
 
-So there is no iterator state to save, and a run goes on from any step exactly.
+So there is no iterator state to save, and a run resumes exactly from any step.
 """
 
 import numpy as np
 import tensorflow as tf
 
 from dim_tf.data import image_ops
-from dim_tf.data.crops import random_windows
+from dim_tf.data.crops import random_crops
 from dim_tf.data.splits import Images, Split
 from dim_tf.errors import InputError
 from keras_models.distribute.randomness import derive_seed
 from keras_models.objective_model import Batch
 
 AUGMENTATIONS = ("none", "crop", "flip", "crop_flip")
-AT_A_TIME = 1024  # images that are asked for of a source that is not in memory
+PREFETCH_IMAGES = 1024  # read at a time from a source that is not in memory
 CROP_FRACTION = 8  # a random crop moves by up to 1/8 of the side, padded by reflection
 
 
@@ -39,38 +39,38 @@ def training_batches(
     seed: int,
     start_step: int,
     augment: str,
-    labelled: bool = False,
-    numbered: bool = False,
+    with_labels: bool = False,
+    with_indices: bool = False,
 ) -> tf.data.Dataset:
     """Endless batches from global step `start_step` on.
 
-    Each epoch is another permutation of the images; what does not fill a batch is left out.
+    Each epoch is another permutation of the images; an incomplete last batch is left out.
 
     Args:
-        split: the images, uint8 [N, H, W, C]; those of an array are kept in TensorFlow's memory,
-            others are asked for batch by batch.
+        split: the images, uint8 [N, H, W, C]; an array is kept in TensorFlow's memory, others are
+            read while training.
         batch_size: B.
-        channels: that the encoder takes.
+        channels: of the encoder's input.
         seed: of the permutations and the augmentation.
         start_step: the number of the first batch.
         augment: one of `AUGMENTATIONS`.
-        labelled: whether the labels come beside the images, which then have some.
-        numbered: whether the images' rows do.
+        with_labels: whether to give the images' labels, which they then must have.
+        with_indices: whether to give the images' indices in `split`.
 
     Returns:
-        A data set of float32 [B, H, W, channels] in [-1, 1]; labelled or numbered: of `Batch`.
+        A data set of float32 [B, H, W, channels] in [-1, 1]; with labels or indices: of `Batch`.
     """
     per_epoch = steps_per_epoch(len(split), batch_size)
-    # Where there is something around the images, a random crop is a window of it.
-    images, change, windows = split.images, augment, False
-    if split.surround is not None and "crop" in augment:
-        images, change, windows = split.surround, "flip" if "flip" in augment else "none", True
+    # Uncropped images are cropped at random; others are shifted, and padded by reflection.
+    images, remaining, crops = split.images, augment, False
+    if split.uncropped is not None and "crop" in augment:
+        images, remaining, crops = split.uncropped, "flip" if "flip" in augment else "none", True
     with tf.device("CPU"):
-        labels = tf.constant(split.labels) if labelled else None
+        labels = tf.constant(split.labels) if with_labels else None
     order_seed = derive_seed(seed, "order")
     augment_seed = derive_seed(seed, "augment")
 
-    def rows_of(step):
+    def indices_of(step):
         epoch = step // per_epoch
         positions = step % per_epoch * batch_size + tf.range(batch_size, dtype=tf.int64)
         key = tf.stack([tf.constant(order_seed, tf.int64), epoch, tf.constant(0, tf.int64)])
@@ -81,15 +81,16 @@ def training_batches(
             rounds=4,
         )
 
-    def batch(step, rows, x):
-        noise = tf.stack([tf.cast(augment_seed, tf.int64), step])
-        if windows:
-            x = random_windows(x, split.images.shape[1], noise)
-        x = augmented(x, change, noise)
+    def make_batch(step, indices, x):
+        step_seed = tf.stack([tf.cast(augment_seed, tf.int64), step])
+        if crops:
+            x = random_crops(x, split.images.shape[1], step_seed)
+        x = apply_augmentation(x, remaining, step_seed)
         x = image_ops.encoder_input(image_ops.to_unit(x), channels)
-        if not labelled and not numbered:
+        if not with_labels and not with_indices:
             return x
-        return Batch(x, tf.gather(labels, rows) if labelled else None, rows if numbered else None)
+        batch_labels = tf.gather(labels, indices) if with_labels else None
+        return Batch(x, batch_labels, indices if with_indices else None)
 
     steps = tf.data.Dataset.counter(start=start_step)
     if isinstance(images, np.ndarray):
@@ -97,39 +98,39 @@ def training_batches(
             pixels = tf.constant(images)
 
         def from_memory(step):
-            rows = rows_of(step)
-            return batch(step, rows, tf.gather(pixels, rows))
+            indices = indices_of(step)
+            return make_batch(step, indices, tf.gather(pixels, indices))
 
         dataset = steps.map(from_memory, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     else:
-        counted = steps.map(lambda step: (step, rows_of(step)))
-        found = _from_elsewhere(counted, images, max(AT_A_TIME // batch_size, 1))
-        dataset = found.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        indexed = steps.map(lambda step: (step, indices_of(step)))
+        batches = _read_images(indexed, images, max(PREFETCH_IMAGES // batch_size, 1))
+        dataset = batches.map(make_batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     options = tf.data.Options()
-    # Replicas get slices of one batch, those of another worker too: each makes all and takes its.
+    # Replicas get slices of one batch, on all workers: each worker makes it and takes its part.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
-def _from_elsewhere(numbered: tf.data.Dataset, images: Images, steps: int) -> tf.data.Dataset:
-    """Puts the images beside (step, rows, int64 [B]): uint8 [B, H, W, C].
+def _read_images(indexed: tf.data.Dataset, images: Images, steps: int) -> tf.data.Dataset:
+    """Adds the images, uint8 [B, H, W, C], to each step's number and indices, int64 [B].
 
     Args:
-        numbered: data set of these pairs.
-        images: asked for those of several steps at a time, since each time Python is waited for.
-        steps: how many.
+        indexed: data set of (step, indices).
+        images: of a source that is not in memory.
+        steps: how many to read at a time, since each call enters Python.
     """
 
-    def ask(step, rows):
-        flat = tf.reshape(rows, [-1])
-        found = tf.numpy_function(lambda wanted: images[wanted], [flat], tf.uint8, stateful=False)
-        return step, rows, tf.reshape(found, [steps, rows.shape[1], *images.shape[1:]])
+    def read(step, indices):
+        flat = tf.reshape(indices, [-1])
+        pixels = tf.numpy_function(lambda i: images[i], [flat], tf.uint8, stateful=False)
+        return step, indices, tf.reshape(pixels, [steps, indices.shape[1], *images.shape[1:]])
 
-    pairs = numbered.batch(steps, drop_remainder=True)  # endless: nothing remains
-    return pairs.map(ask, num_parallel_calls=2, deterministic=True).unbatch()
+    pairs = indexed.batch(steps, drop_remainder=True)  # endless: nothing remains
+    return pairs.map(read, num_parallel_calls=2, deterministic=True).unbatch()
 
 
-def augmented(batch: tf.Tensor, augment: str, seed: tf.Tensor) -> tf.Tensor:
+def apply_augmentation(batch: tf.Tensor, augment: str, seed: tf.Tensor) -> tf.Tensor:
     """Random crops and horizontal flips of a batch [B, H, W, C], of its dtype.
 
     A crop is as large as the image, which is padded by reflection.
@@ -143,32 +144,32 @@ def augmented(batch: tf.Tensor, augment: str, seed: tf.Tensor) -> tf.Tensor:
         return batch
     _, height, width, channels = batch.shape
     n = tf.shape(batch)[0]
-    rows = tf.tile(tf.range(height)[tf.newaxis], [n, 1])  # [B, H]: which of the image's rows
+    rows = tf.tile(tf.range(height)[tf.newaxis], [n, 1])  # [B, H]: of each image
     columns = tf.tile(tf.range(width)[tf.newaxis], [n, 1])
     if "crop" in augment:
-        rows = _shifted(rows, seed, 2)
-        columns = _shifted(columns, seed, 3)
+        rows = _shift(rows, seed, 2)
+        columns = _shift(columns, seed, 3)
     if "flip" in augment:
         flip = tf.random.stateless_uniform([n, 1], seed + [1, 0]) < 0.5
         columns = tf.where(flip, columns[:, ::-1], columns)
-    # One gather of pixels: copies of whole images for each step of the way take ten times as long.
+    # One gather of pixels: copying whole images for crop and flip takes ten times as long.
     image = tf.range(n)[:, tf.newaxis, tf.newaxis] * (height * width)
-    places = image + rows[:, :, tf.newaxis] * width + columns[:, tf.newaxis]  # [B, H, W]
-    return tf.gather(tf.reshape(batch, [-1, channels]), places)
+    pixels = image + rows[:, :, tf.newaxis] * width + columns[:, tf.newaxis]  # [B, H, W]
+    return tf.gather(tf.reshape(batch, [-1, channels]), pixels)
 
 
-def _shifted(places, seed, purpose):
-    """The rows or columns of each image, [B, S], moved at random and reflected at the edges.
+def _shift(lines, seed, purpose):
+    """Shifts the rows or columns of each image at random, reflected at the edges.
 
     Args:
-        places: those.
+        lines: int [B, S].
         seed: int [2].
-        purpose: of the random numbers.
+        purpose: separates the random numbers of rows and columns.
     """
-    n, size = tf.shape(places)[0], places.shape[1]
+    n, size = tf.shape(lines)[0], lines.shape[1]
     margin = size // CROP_FRACTION
     shift = tf.random.stateless_uniform(
         [n, 1], seed + [purpose, 0], maxval=2 * margin + 1, dtype=tf.int32
     )
-    moved = tf.abs(places + shift - margin)
-    return tf.minimum(moved, 2 * (size - 1) - moved)
+    shifted = tf.abs(lines + shift - margin)
+    return tf.minimum(shifted, 2 * (size - 1) - shifted)

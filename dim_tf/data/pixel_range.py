@@ -1,7 +1,7 @@
 """Which values of 16-bit images become black and white.
 
-Cameras and microscopes store 8, 10 or 12 bits in files of 16: by the upper 8 bits alone such images
-would be black.
+Cameras and microscopes store 8, 10 or 12 bits in files of 16: the upper 8 bits of such images are
+almost all 0.
 """
 
 import re
@@ -13,7 +13,7 @@ from dim_tf.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
-DEPTH = 2**16  # values that a pixel of 16 bits can have
+DEPTH = 2**16  # number of values of a 16-bit pixel
 AUTO, DTYPE = "auto", "dtype"
 
 
@@ -22,8 +22,8 @@ class PixelRange:
     """The values of a 16-bit image that become 0 and 255; images of 8 bits are never changed.
 
     Attributes:
-        low: becomes 0, as does what is below.
-        high: becomes 255, as does what is above; by default the largest value of 16 bits.
+        low: the largest value that becomes 0.
+        high: the smallest value that becomes 255; by default the largest of 16 bits.
     """
 
     low: int = 0
@@ -35,11 +35,11 @@ class PixelRange:
                 f"--pixel_range={self.low},{self.high}: expected 0 <= LOW < HIGH <= {DEPTH - 1}"
             )
 
-    def to_bytes(self, pixels: "np.ndarray") -> "np.ndarray":
-        """Pixels of 16 bits as pixels of 8, linear from `low` to `high` and rounded down.
+    def to_uint8(self, pixels: "np.ndarray") -> "np.ndarray":
+        """Maps pixels of 16 bits to 8, linearly from `low` to `high`, rounded down.
 
         >>> import numpy as np
-        >>> PixelRange(0, 1023).to_bytes(np.array([0, 4, 5, 512, 1023, 4095], np.uint16))
+        >>> PixelRange(0, 1023).to_uint8(np.array([0, 4, 5, 512, 1023, 4095], np.uint16))
         array([  0,   0,   1, 127, 255, 255], dtype=uint8)
 
         Args:
@@ -58,13 +58,13 @@ ALL_16_BITS = PixelRange()
 
 
 def parse(text: str) -> PixelRange | None:
-    """The range that a flag names; None: "auto", which is chosen by the images.
+    """Parses the flag --pixel_range; None: "auto", which the images determine.
 
     Args:
         text: "auto", "dtype" (all 16 bits) or "LOW,HIGH".
 
     Raises:
-        InputError: neither of these.
+        InputError: it is none of these.
     """
     if text == AUTO:
         return None

@@ -1,4 +1,4 @@
-"""Reads zip archives that anyone may have made: every damage is one error."""
+"""Reads zip archives that anyone may have written: any damage is one error."""
 
 import os
 import zipfile
@@ -8,15 +8,15 @@ from types import TracebackType
 from dim_tf.files import open_to_read
 
 
-class ZipDamaged(ValueError):
+class DamagedZipError(ValueError):
     """An archive or a member of it cannot be read."""
 
 
 class ZipArchive:
     """The members of a zip archive.
 
-    `zipfile` lets pass what zlib, lzma, struct and the decoders of names raise, beside its own
-    errors for what is damaged, encrypted or of a later version. Here all of them are `ZipDamaged`.
+    Beside its own errors for damaged, encrypted or newer archives, `zipfile` passes on those of
+    zlib, lzma, struct and of the decoding of names. Here all of them are `DamagedZipError`.
     """
 
     def __init__(self, path: Path):
@@ -27,7 +27,7 @@ class ZipArchive:
 
         Raises:
             OSError: the file cannot be opened, or is no regular file.
-            ZipDamaged: it is no zip archive, or a broken one.
+            DamagedZipError: it is no zip archive, or a broken one.
         """
         self._file = open_to_read(path)
         try:
@@ -35,38 +35,38 @@ class ZipArchive:
         except BaseException as error:
             self._file.close()
             if isinstance(error, Exception):
-                raise ZipDamaged(_reason(error)) from error
+                raise DamagedZipError(_reason(error)) from error
             raise
 
     def names(self) -> list[str]:
-        """The members that are no folders, in the archive's order."""
+        """The members that are files, in the archive's order."""
         return [name for name in self._archive.namelist() if not name.endswith("/")]
 
-    def read(self, name: str, most: int) -> bytes:
-        """A member's bytes, at most `most` + 1 of them; what more there is, is not unpacked.
+    def read(self, name: str, max_bytes: int) -> bytes:
+        """A member's bytes, at most `max_bytes` + 1: the rest is not unpacked.
 
         Raises:
-            KeyError: there is none of this name.
-            ZipDamaged: it is broken, encrypted, or compressed in a way that is not known.
+            KeyError: there is no such member.
+            DamagedZipError: it is broken, encrypted, or compressed by an unknown method.
         """
         member = self._archive.getinfo(name)
         try:
             with self._archive.open(member) as file:
-                return file.read(most + 1)
+                return file.read(max_bytes + 1)
         except Exception as error:
-            raise ZipDamaged(_reason(error)) from error
+            raise DamagedZipError(_reason(error)) from error
 
     def read_stored(self, name: str) -> bytes:
-        """The bytes of a member that is not compressed, and so no larger than the archive.
+        """The bytes of an uncompressed member, which is no larger than the archive.
 
         Raises:
-            KeyError: there is none of this name.
-            ZipDamaged: it is broken, or compressed.
+            KeyError: there is no such member.
+            DamagedZipError: it is broken, or compressed.
         """
         member = self._archive.getinfo(name)
         size = os.fstat(self._file.fileno()).st_size
         if member.compress_type != zipfile.ZIP_STORED or member.file_size > size:
-            raise ZipDamaged(f"{name} is compressed, or larger than the archive")
+            raise DamagedZipError(f"{name} is compressed, or larger than the archive")
         return self.read(name, member.file_size)
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ def sample_grids(generated: tf.Tensor, splits: Splits) -> list[SampleGrid]:
         generated: float32 [N, H, W, C] in [-1, 1].
         splits: the data set that the generator was trained on.
     """
-    pixels: np.ndarray = image_ops.to_bytes((generated + 1.0) * 127.5).numpy()
+    pixels: np.ndarray = image_ops.to_uint8((generated + 1.0) * 127.5).numpy()
     return [
         SampleGrid("generated images", pixels),
         SampleGrid("test images", splits.test.images[: len(pixels)]),

@@ -190,7 +190,7 @@ def _quantized(root, spec, quantization):
     @graph_function(input_signature=[spec])
     def quantized(images):
         steps = (root.__call__(images) - quantization.offset) / quantization.scale
-        return {"global_bytes": image_ops.to_bytes(steps)}
+        return {"global_bytes": image_ops.to_uint8(steps)}
 
     return quantized
 

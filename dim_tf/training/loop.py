@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from dim_tf import metrics_file
 from dim_tf.console import say
-from dim_tf.data import folder_report, pipeline
+from dim_tf.data import pipeline
+from dim_tf.data.folder import report
 from dim_tf.data.splits import Split, Splits
 from dim_tf.ending import Signals
 from dim_tf.errors import InputError, NotFinite, RunError
@@ -47,9 +48,9 @@ _FILES = (
     "metrics.jsonl",
     "evaluation.json",
     "report.html",
-    folder_report.REPORT,
-    folder_report.BAD_IMAGES,
-    folder_report.TRAINED,
+    report.SUMMARY_FILE,
+    report.BAD_IMAGES_FILE,
+    report.TRAINED_IMAGES_FILE,
     images_seen.FILE,
     nan_restores.FILE,
     encoder_record.FILE,
@@ -88,7 +89,7 @@ def open_run_folder(experiment: Experiment, splits: Splits | None = None) -> Pat
             images_seen.note(folder, splits)
             if splits.report:
                 splits.report.write(folder)
-                splits.report.note_training(folder)
+                splits.report.record_training_images(folder)
     except OSError as error:
         raise InputError(
             f"the run folder {folder} cannot be written ({error.strerror}); give another --run_dir"
@@ -358,8 +359,8 @@ def _fit(run, segment, step, callbacks):
         run.data_seed,
         step,
         experiment.augmentation,
-        labelled=model.probe is not None or model.needs_labels,
-        numbered=model.needs_indices,
+        with_labels=model.probe is not None or model.needs_labels,
+        with_indices=model.needs_indices,
     )
     model.fit(
         batches,

@@ -14,7 +14,8 @@ from absl import flags
 
 import dim_tf
 from dim_tf import ending, main
-from dim_tf.data import Request, folder, tfds_files
+from dim_tf.data import DataRequest
+from dim_tf.data.sources import folder, tfds_files
 from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
 from dim_tf.training import images_seen
@@ -276,7 +277,7 @@ def test_without_a_home_what_is_needed_is_told(no_home, monkeypatch):
         tfds.core.constants, "DATA_DIR", os.path.expanduser("~/tensorflow_datasets")
     )
     with pytest.raises(InputError, match=r"no home folder.*--data_dir, or set HOME"):
-        tfds_files.find("mnist", Request())
+        tfds_files.find_builder("mnist", DataRequest())
     assert Experiment(name="a", run_dir="~nobody-there/x").run_dir == "~nobody-there/x"
 
 

@@ -12,9 +12,10 @@ from PIL import Image
 from sample_images import pixels, save, tree
 
 from dim_tf import data
-from dim_tf.data import decoded_cache, manifest
-from dim_tf.data.decoded_cache import DecodedCache
+from dim_tf.data.folder import cache_entry, manifest
+from dim_tf.data.folder.decoded_cache import GIB, DecodedCache
 from dim_tf.data.image_faults import Fault
+from dim_tf.data.sources import folder as folder_source
 from dim_tf.errors import RunError
 
 
@@ -24,7 +25,7 @@ def load(tmp_path):
 
     def of(**settings):
         folder, cache = str(tmp_path / "images"), str(tmp_path / "cache")
-        return data.load("folder", data.Request(data_dir=folder, cache_dir=cache, **settings))
+        return data.load("folder", data.DataRequest(data_dir=folder, cache_dir=cache, **settings))
 
     return of
 
@@ -48,7 +49,7 @@ def test_a_file_that_changes_between_scan_and_decoding_is_never_kept(
 ):
     folder = tree(tmp_path / "images", 30)
     victim = folder / "007.png"
-    original, scan = victim.read_bytes(), manifest.scan
+    original, scan = victim.read_bytes(), folder_source.scan_folder
 
     def scan_and_change(*arguments):
         found = scan(*arguments)
@@ -56,7 +57,7 @@ def test_a_file_that_changes_between_scan_and_decoding_is_never_kept(
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(manifest, "scan", scan_and_change)
+        patch.setattr(folder_source, "scan_folder", scan_and_change)
         with pytest.raises(RunError, match=r"007\.png .* has changed while it was in use"):
             wrong(load(image_size=24, cache_gib=cache_gib))
     victim.write_bytes(original)
@@ -65,7 +66,7 @@ def test_a_file_that_changes_between_scan_and_decoding_is_never_kept(
 
 def test_a_file_beyond_the_cache_that_changes_in_an_epoch_is_told(tmp_path, load):
     folder = tree(tmp_path / "images", 30)
-    splits = load(image_size=24, cache_gib=15 * 24 * 24 * 3 / decoded_cache.GIB)
+    splits = load(image_size=24, cache_gib=15 * 24 * 24 * 3 / GIB)
     assert wrong(splits) == []
     save(folder / splits.train.images.names[-1], 99)
     with pytest.raises(RunError, match="has changed while it was in use"):
@@ -107,7 +108,7 @@ def test_pixels_of_an_earlier_version_are_not_taken_over(tmp_path, monkeypatch):
         )
 
     with monkeypatch.context() as patch:
-        patch.setattr(decoded_cache, "VERSION", 1)
+        patch.setattr(cache_entry, "VERSION", 1)
         assert (open_with(1, 1) == 1).all()
     assert (open_with(2, 2) == 2).all()
 
@@ -144,7 +145,7 @@ DEEP = "[" * 100_000
     ("file", "content"),
     [
         ("entry.json", DEEP),
-        ("entry.json", '{"version": 2, "shape": ' + DEEP),
+        ("entry.json", '{"version": 3, "shape": ' + DEEP),
         ("partial.json", DEEP),
     ],
     ids=["deep", "deep inside", "deep note"],
@@ -210,9 +211,9 @@ def with_member(kept, name, content, **settings):
 DAMAGES = {
     "a fault that there is not": lambda kept: other_values(kept, "faults", 77),
     "a format that there is not": lambda kept: other_values(kept, "formats", 200),
-    "extents below 0": lambda kept: other_values(kept, "extents", -5),
+    "sizes below 0": lambda kept: other_values(kept, "image_sizes", -5),
     "a terabyte claimed": lambda kept: with_member(
-        kept, "sizes.npy", npy_header("<i8", (2**37,)) + bytes(100)
+        kept, "file_sizes.npy", npy_header("<i8", (2**37,)) + bytes(100)
     ),
     "another compression": lambda kept: with_member(
         kept, "names.npy", b"x" * 1000, compress_type=zipfile.ZIP_LZMA
@@ -233,7 +234,7 @@ def test_a_damaged_manifest_is_made_again(tmp_path, load, damage, capsys):
     output = capsys.readouterr().out
     assert f"{kept} is damaged" in output
     assert output.count("\n") == 1
-    np.testing.assert_array_equal(manifest.read(kept).faults, Fault.NONE)
+    np.testing.assert_array_equal(manifest.read_manifest(kept).faults, Fault.NONE)
 
 
 def test_a_pipe_in_place_of_a_manifest_is_not_waited_for(tmp_path, load):

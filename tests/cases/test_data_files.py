@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import sample_files
 
-from dim_tf.data import Request, celeb_a_files, fashion_mnist, idx
-from dim_tf.data.file_tree import FileTree
+from dim_tf.data import DataRequest
+from dim_tf.data.sources import celeb_a_files, fashion_mnist, idx
+from dim_tf.data.sources.file_tree import FileTree
 from dim_tf.errors import InputError
 
 
@@ -30,7 +31,7 @@ def fashion(folder, images, labels, suffix=".gz"):
         for kind, content in (("images-idx3", images), ("labels-idx1", labels)):
             octets = gzip.compress(content) if suffix else content
             (folder / f"{prefix}-{kind}-ubyte{suffix}").write_bytes(octets)
-    return Request(data_dir=str(folder), image_size=28)
+    return DataRequest(data_dir=str(folder), image_size=28)
 
 
 @pytest.mark.parametrize("suffix", [".gz", ""])
@@ -86,14 +87,14 @@ def test_damaged_gzip_is_refused(tmp_path, damage):
     path = tmp_path / "images.gz"
     path.write_bytes(damage(whole))
     with pytest.raises(InputError, match="broken") as caught:
-        idx.read(path, (None, 28, 28))
+        idx.read_idx(path, (None, 28, 28))
     one_line(caught, path)
 
 
 def test_a_folder_in_a_files_place_is_told(tmp_path):
     (tmp_path / "images").mkdir()
     with pytest.raises(InputError, match="cannot be read") as caught:
-        idx.read(tmp_path / "images", (None, 28, 28))
+        idx.read_idx(tmp_path / "images", (None, 28, 28))
     one_line(caught, tmp_path / "images")
 
 
@@ -190,5 +191,5 @@ def test_a_table_that_csv_cannot_read_is_refused(tmp_path, file, line):
     (tmp_path / "list_eval_partition.csv").write_text(parts)
     (tmp_path / file).write_text((tmp_path / file).read_text() + line + "\n")
     with pytest.raises(InputError, match="is no table of commas") as caught:
-        celeb_a_files.find(str(tmp_path))
+        celeb_a_files.find_files(str(tmp_path))
     one_line(caught, tmp_path / file)

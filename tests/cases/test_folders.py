@@ -13,7 +13,7 @@ from sample_images import pixels, save, tree
 
 from dim_tf import data
 from dim_tf.collection import image_collection
-from dim_tf.data import image_files
+from dim_tf.data.folder import pillow_decoder
 from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
 from dim_tf.training import images_seen, loop
@@ -25,7 +25,7 @@ def load(tmp_path):
 
     def of(**settings):
         folder, cache = str(tmp_path / "images"), str(tmp_path / "cache")
-        return data.load("folder", data.Request(data_dir=folder, cache_dir=cache, **settings))
+        return data.load("folder", data.DataRequest(data_dir=folder, cache_dir=cache, **settings))
 
     return of
 
@@ -72,7 +72,7 @@ def test_16_bit_images_of_few_levels_are_not_black(tmp_path, load, low, high, su
     assert shown in splits.note
     report = told(splits, tmp_path / "run")
     assert report["pixel_range"] == [splits.pixel_range.low, splits.pixel_range.high]
-    assert report["flat"] == 0
+    assert report["low_contrast"] == 0
 
 
 def test_images_that_fill_16_bits_keep_their_upper_8(tmp_path, load):
@@ -106,7 +106,7 @@ def test_a_few_that_show_nothing_are_counted_and_listed(tmp_path, load):
         save(tmp_path / "images" / f"black{number}.png", image=black)
     splits = load()
     assert "; 3 with almost no contrast;" in splits.note
-    assert told(splits, tmp_path / "run")["flat"] == 3
+    assert told(splits, tmp_path / "run")["low_contrast"] == 3
     assert "almost no contrast" in listed_by_report(tmp_path / "run")["black1.png"]
 
 
@@ -483,7 +483,7 @@ def test_images_that_were_trained_on_are_not_tested_on_when_they_are_moved(tmp_p
     run = tmp_path / "run"
     (run / "checkpoints").mkdir(parents=True)
     load().report.write(run)
-    load().report.note_training(run)
+    load().report.record_training_images(run)
     save(tmp_path / "images/test/new.png", 1000)
     load().report.check(run)  # more test images do no harm
     moved = sorted((tmp_path / "images/train").iterdir())[0]
@@ -496,7 +496,7 @@ def test_a_package_that_was_installed_is_seen(tmp_path, load, monkeypatch):
     tree(tmp_path / "images", 30)
     save(tmp_path / "images/a.avif", 99)
     with monkeypatch.context() as without:
-        without.setattr(image_files.features, "check", lambda name: False)
+        without.setattr(pillow_decoder.features, "check", lambda name: False)
         told(load(), tmp_path / "run")
     why = listed_by_report(tmp_path / "run")["a.avif"]
     assert "AVIF, which this Pillow was built without" in why

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from sample_images import chunk, pixels, tiff_of, webp_of, with_png_chunks
 
-from dim_tf.data import image_files
+from dim_tf.data.folder import decoding, inspection
 from dim_tf.data.image_faults import Fault, UndecodableError
 
 MORE_MIB = 300
@@ -159,7 +159,7 @@ def test_bombs_take_neither_memory_nor_time(tmp_path, name):
     octets = (REFUSED | READ)[name]()
     path.write_bytes(octets)
     size_mib = len(octets) / 2**20
-    seen, seconds, mib = measured(lambda: image_files.inspect(path))
+    seen, seconds, mib = measured(lambda: inspection.inspect_file(path))
     assert seconds < MOST_SECONDS
     assert mib < MORE_MIB + size_mib
     if name in READ:
@@ -169,7 +169,7 @@ def test_bombs_take_neither_memory_nor_time(tmp_path, name):
         if name != "metadata.tif":
             Image.fromarray(pixels(1, 64, 64)).save(plain, lossless=True)
             np.testing.assert_array_equal(
-                image_files.decode_to_size(path, 16), image_files.decode_to_size(plain, 16)
+                decoding.decode_to_size(path, 16), decoding.decode_to_size(plain, 16)
             )
         return
     assert seen.fault.is_bad
@@ -180,7 +180,7 @@ def test_bombs_take_neither_memory_nor_time(tmp_path, name):
 
 def refused(path):
     with pytest.raises(UndecodableError):
-        image_files.decode_to_size(path, 32)
+        decoding.decode_to_size(path, 32)
 
 
 def test_pixels_that_unpack_to_more_than_the_image_has(tmp_path):
@@ -188,7 +188,7 @@ def test_pixels_that_unpack_to_more_than_the_image_has(tmp_path):
     bomb = png[:33] + chunk(b"IDAT", zlib.compress(bytes(2**26), 9)) + chunk(b"IEND", b"")
     path = tmp_path / "a.png"
     path.write_bytes(bomb)
-    seen, seconds, mib = measured(lambda: image_files.inspect(path))
+    seen, seconds, mib = measured(lambda: inspection.inspect_file(path))
     assert (seen.fault, seen.width, seen.height) == (Fault.NONE, 64, 64)
     assert seconds < MOST_SECONDS
     assert mib < 50

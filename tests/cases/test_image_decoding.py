@@ -19,7 +19,8 @@ from sample_images import (
     with_webp_chunks,
 )
 
-from dim_tf.data import image_files
+from dim_tf.data import image_headers
+from dim_tf.data.folder import decoding, inspection, pillow_decoder
 from dim_tf.data.image_faults import Fault, UndecodableError
 from dim_tf.data.pixel_range import PixelRange
 
@@ -40,17 +41,15 @@ def written(folder, name, octets):
 
 
 def look(folder, octets, name="a.jpg", **options):
-    return image_files.inspect(written(folder, name, octets), **options)
+    return inspection.inspect_file(written(folder, name, octets), **options)
 
 
 def is_as(folder, octets, wanted, name="a.jpg"):
     """Whether a file is read as another is: its size and its pixels, as they are shown."""
     path, other = written(folder, name, octets), written(folder, "wanted.png", wanted)
-    one, two = image_files.inspect(path), image_files.inspect(other)
+    one, two = inspection.inspect_file(path), inspection.inspect_file(other)
     assert one.fault == two.fault == Fault.NONE
-    same = np.array_equal(
-        image_files.decode_to_size(path, 16), image_files.decode_to_size(other, 16)
-    )
+    same = np.array_equal(decoding.decode_to_size(path, 16), decoding.decode_to_size(other, 16))
     return same and one[2:4] == two[2:4]
 
 
@@ -85,7 +84,8 @@ def test_bytes_around_a_jpegs_pixels_do_not_count_as_scans(tmp_path, octets):
 
 def test_scans_of_the_picture_itself_count(tmp_path):
     begin = JPEG.index(b"\xff\xda")
-    assert look(tmp_path, JPEG[:-2] + JPEG[begin:-2] * 65 + JPEG[-2:]).fault.name == "HEADER"
+    scans = JPEG[:-2] + JPEG[begin:-2] * 65 + JPEG[-2:]
+    assert look(tmp_path, scans).fault == Fault.TOO_MANY_SEGMENTS
 
 
 PNG = encoded("PNG")
@@ -114,7 +114,7 @@ def test_long_text_in_a_png_is_left_out(tmp_path, chunks):
 def test_a_photograph_of_50_megapixels(tmp_path):
     large = encoded("JPEG", Image.new("RGB", (8160, 6120), (90, 80, 60)))
     assert look(tmp_path, large)[::2][:2] == (Fault.NONE, 8160)
-    assert np.abs(image_files.decode_to_size(tmp_path / "a.jpg", 16) - (90, 80, 60)).max() < 3
+    assert np.abs(decoding.decode_to_size(tmp_path / "a.jpg", 16) - (90, 80, 60)).max() < 3
     assert look(tmp_path, large[: len(large) // 2]).fault == Fault.BROKEN
 
 
@@ -125,28 +125,28 @@ def test_larger_jpegs_are_decoded_at_a_reduced_scale(tmp_path):
     for octets in (encoded("JPEG", image, progressive=True), jpeg):
         seen = look(tmp_path, octets, max_pixels=100_000)
         assert (seen.fault, seen.width, seen.height) == (Fault.NONE, 640, 480)
-    decoded = image_files.decode_to_size(tmp_path / "a.jpg", 200, max_pixels=80_000)
-    whole = image_files.decode_to_size(tmp_path / "a.jpg", 200)
+    decoded = decoding.decode_to_size(tmp_path / "a.jpg", 200, max_pixels=80_000)
+    whole = decoding.decode_to_size(tmp_path / "a.jpg", 200)
     assert np.abs(decoded.astype(int) - whole).mean() < 4
-    served = Image.open(io.BytesIO(image_files.to_png(tmp_path / "a.jpg", max_pixels=80_000)))
+    served = Image.open(io.BytesIO(decoding.to_png(tmp_path / "a.jpg", max_pixels=80_000)))
     assert served.size == (320, 240)
     seen = look(tmp_path, jpeg, max_pixels=30_000)
-    assert seen.fault == Fault.TOO_LARGE
-    assert "--max_pixels" in seen.fault.told
-    assert look(tmp_path, png, max_pixels=80_000).fault == Fault.TOO_LARGE
+    assert seen.fault == Fault.TOO_MANY_PIXELS
+    assert "--max_pixels" in seen.fault.description
+    assert look(tmp_path, png, max_pixels=80_000).fault == Fault.TOO_MANY_PIXELS
     assert look(tmp_path, png, max_pixels=640 * 480).fault == Fault.NONE
 
 
 def test_all_scans_together_are_bounded(tmp_path):
     octets = encoded("JPEG", Image.new("RGB", (640, 480)), progressive=True)
-    assert look(tmp_path, octets, max_pixels=80_000).fault == Fault.TOO_LARGE  # 10 scans
+    assert look(tmp_path, octets, max_pixels=80_000).fault == Fault.TOO_MANY_PIXELS  # 10 scans
 
 
 def test_what_a_progressive_jpeg_keeps_in_memory_is_bounded(tmp_path):
     """All coefficients, 2 bytes each; so of one whose components come one after the other."""
     image = Image.new("RGB", (640, 480))
     progressive = encoded("JPEG", image, progressive=True, subsampling=0)
-    assert look(tmp_path, progressive, max_pixels=100_000).fault == Fault.TOO_LARGE
+    assert look(tmp_path, progressive, max_pixels=100_000).fault == Fault.TOO_MANY_PIXELS
     assert look(tmp_path, encoded("JPEG", image, subsampling=0), max_pixels=100_000).fault == 0
     assert look(tmp_path, progressive, max_pixels=160_000).fault == Fault.NONE
 
@@ -178,10 +178,10 @@ def test_formats_of_phones_and_cameras(tmp_path, format, name, off):
         octets = encoded(format, **({"quality": 95} if format == "AVIF" else {}))
     seen = look(tmp_path, octets, name)
     assert (seen.fault, seen.width, seen.height) == (Fault.NONE, 88, 60)
-    assert image_files.FORMATS[seen.format] == format
+    assert image_headers.FORMATS[seen.format] == format
     png = written(tmp_path, "wanted.png", PNG)
-    decoded = image_files.decode_to_size(tmp_path / name, 16).astype(int)
-    assert np.abs(decoded - image_files.decode_to_size(png, 16)).max() <= off
+    decoded = decoding.decode_to_size(tmp_path / name, 16).astype(int)
+    assert np.abs(decoded - decoding.decode_to_size(png, 16)).max() <= off
 
 
 @pytest.mark.parametrize("kind", range(1, 7))
@@ -190,8 +190,8 @@ def test_netpbm_of_every_kind(tmp_path, kind, maximum):
     values = np.arange(20 * 12).reshape(12, 20) * 7919 % (2 if kind in (1, 4) else maximum + 1)
     path = written(tmp_path, "a.pnm", netpbm(kind, values, maximum))
     shown = 1 - values if kind in (1, 4) else values / maximum
-    decoded = image_files.decode_to_size(path, 12)
-    assert image_files.inspect(path).fault == Fault.NONE
+    decoded = decoding.decode_to_size(path, 12)
+    assert inspection.inspect_file(path).fault == Fault.NONE
     assert np.abs(decoded - (255 * shown)[:, 4:16, np.newaxis]).max() <= 1
 
 
@@ -210,12 +210,14 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch, octets, format, packa
     monkeypatch.setattr(features, "check", lambda name: False)
     fault = look(tmp_path, octets + bytes(100), f"a.{suffix}").fault
     assert fault.is_bad
-    assert fault.told.startswith(f"{format}, which ")
-    assert f" {package}" in fault.told
+    assert fault.description.startswith(f"{format}, which ")
+    assert f" {package}" in fault.description
 
 
 def test_formats_that_are_not_read_are_named_so(tmp_path):
-    assert look(tmp_path, b"\xff\x0a" + bytes(99)).fault.told.startswith("an image format that")
+    assert look(tmp_path, b"\xff\x0a" + bytes(99)).fault.description.startswith(
+        "an image format that"
+    )
     assert look(tmp_path, b"\0\0\0\x20ftypisom" + bytes(99)).fault == Fault.NOT_AN_IMAGE
 
 
@@ -270,7 +272,7 @@ def oriented(format, exif_block=b"", xmp_block=b""):
 def test_orientation(tmp_path, format, exif_block, xmp_block, wanted):
     octets = oriented(format, exif_block, xmp_block)
     whole = Image.open(io.BytesIO(oriented(format))).convert("RGB")
-    upright = whole.transpose(image_files._TURNS[wanted]) if wanted > 1 else whole
+    upright = whole.transpose(pillow_decoder._TRANSPOSES[wanted]) if wanted > 1 else whole
     assert is_as(tmp_path, octets, encoded("PNG", upright), f"a.{format.lower()}")
 
 
@@ -348,22 +350,22 @@ DARK = np.random.default_rng(0).integers(0, 1000, (40, 52, 3)).astype(np.uint16)
 def test_16_bits_are_kept_until_their_range_is_known(tmp_path, name, make, channels):
     path = written(tmp_path, name, make())
     wanted = np.broadcast_to(DARK[..., :channels], DARK.shape)
-    seen = image_files.inspect(path)
+    seen = inspection.inspect_file(path)
     assert (seen.fault, seen.bits) == (Fault.NONE, 16)
     assert seen.low == np.quantile(wanted, 0.001, method="inverted_cdf")
     assert seen.high == np.quantile(wanted, 0.999, method="inverted_cdf")
-    decoded = image_files.decode_to_size(path, 40, PixelRange(0, 999))
-    np.testing.assert_array_equal(decoded, PixelRange(0, 999).to_bytes(wanted[:, 6:46]))
+    decoded = decoding.decode_to_size(path, 40, PixelRange(0, 999))
+    np.testing.assert_array_equal(decoded, PixelRange(0, 999).to_uint8(wanted[:, 6:46]))
     import tensorflow as tf
 
-    served = tf.io.decode_png(image_files.to_png(path), channels=3, dtype=tf.uint16)
+    served = tf.io.decode_png(decoding.to_png(path), channels=3, dtype=tf.uint16)
     np.testing.assert_array_equal(served.numpy(), wanted)
 
 
 def test_white_may_be_0(tmp_path):
     path = written(tmp_path, "a.tif", tiff_16(DARK[..., :1], photometric=0))
-    assert image_files.inspect(path).low > 64_000
-    assert image_files.decode_to_size(path, 40).min() > 200
+    assert inspection.inspect_file(path).low > 64_000
+    assert decoding.decode_to_size(path, 40).min() > 200
 
 
 def test_8_bits_have_a_range_too(tmp_path):
@@ -376,12 +378,12 @@ def test_8_bits_have_a_range_too(tmp_path):
 
 def test_what_is_decoded_is_what_was_looked_at(tmp_path):
     path = written(tmp_path, "a.png", PNG)
-    digest = image_files.inspect(path).digest
-    assert image_files.decode_to_size(path, 16, digest=digest).shape == (16, 16, 3)
-    assert image_files.to_png(path, digest=digest)
+    digest = inspection.inspect_file(path).digest
+    assert decoding.decode_to_size(path, 16, expected_digest=digest).shape == (16, 16, 3)
+    assert decoding.to_png(path, expected_digest=digest)
     written(tmp_path, "a.png", encoded("PNG", Image.new("RGB", (88, 60))))
-    for decode in (lambda: image_files.decode_to_size(path, 16, digest=digest),) + (
-        lambda: image_files.to_png(path, digest=digest),
+    for decode in (lambda: decoding.decode_to_size(path, 16, expected_digest=digest),) + (
+        lambda: decoding.to_png(path, expected_digest=digest),
     ):
         with pytest.raises(UndecodableError, match="has changed since it was looked at") as error:
             decode()
@@ -406,7 +408,7 @@ def test_pillow_warns_nobody(tmp_path, monkeypatch):
             look(tmp_path, octets)
         look(tmp_path, with_segments(JPEG, segment(0xE1, b"Exif\0\0" + exif_block)))
         look(tmp_path, with_segments(JPEG, segment(0xE2, b"MPF\0" + bytes(8))))
-        image_files.decode_to_size(written(tmp_path, "a.png", PNG), 16)
+        decoding.decode_to_size(written(tmp_path, "a.png", PNG), 16)
     assert [str(one.message) for one in caught] == []
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
 

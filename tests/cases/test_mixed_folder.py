@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import sample_files
 
-from dim_tf.data import Request, folder
+from dim_tf.data import DataRequest
+from dim_tf.data.sources import folder
 
 SYSTEM_FOLDERS = 8  # `sample_files.mixed_folder` makes
 
@@ -60,7 +61,7 @@ def check_note(note, fates):
 def test_what_becomes_of_each_file(mixed, tmp_path):
     path, fates = mixed
     assert len(fates) >= 200
-    splits = folder.load(Request(str(path), cache_dir=str(tmp_path), bad_images=0.2))
+    splits = folder.load(DataRequest(str(path), cache_dir=str(tmp_path), bad_images=0.2))
     assert len(splits.train) + len(splits.test) == list(fates.values()).count("image")
     splits.report.write(tmp_path)
     check_lines(listed(tmp_path / "bad_images.txt"), fates)
@@ -70,7 +71,7 @@ def test_what_becomes_of_each_file(mixed, tmp_path):
 def test_as_many_faults_are_refused_without_a_flag(mixed, tmp_path):
     path, fates = mixed
     with pytest.raises(folder.InputError, match=r"more than --bad_images=0\.05"):
-        folder.load(Request(str(path), cache_dir=str(tmp_path)))
+        folder.load(DataRequest(str(path), cache_dir=str(tmp_path)))
     check_lines(listed(tmp_path / "bad_images.txt"), fates)
 
 

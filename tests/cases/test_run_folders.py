@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from dim_tf import metrics_file
-from dim_tf.data import folder_report
+from dim_tf.data.folder import report
 from dim_tf.errors import InputError, RunError
 from dim_tf.experiment import Experiment
 from dim_tf.files import read_json
@@ -155,13 +155,13 @@ def test_what_is_no_file_is_not_read(folder, name, kind):
 
 @pytest.mark.parametrize("kind", ["fifo", "endless"])
 def test_what_is_known_of_the_images_is_then_unknown(folder, kind, capsys):
-    for name in (images_seen.FILE, folder_report.REPORT):
+    for name in (images_seen.FILE, report.SUMMARY_FILE):
         path = folder / name
         os.mkfifo(path) if kind == "fifo" else path.symlink_to("/dev/zero")
     assert images_seen.begun_on(folder) == images_seen.Seen()
-    assert folder_report._before(folder) == {}
+    assert report._read_summary(folder) == {}
     said = capsys.readouterr().out
-    for name in (images_seen.FILE, folder_report.REPORT):
+    for name in (images_seen.FILE, report.SUMMARY_FILE):
         assert f"{name} is damaged" in said
 
 

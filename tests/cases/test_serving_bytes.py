@@ -214,7 +214,7 @@ def test_16_bits_become_8_as_in_training():
             pixels[0, :4, 0] = [0, 65535, 199, 200]
             found = decode(tf.constant(deep_png(pixels, colours)))
             kept = np.broadcast_to(pixels[..., : 1 if channels < 3 else 3], (9, 11, 3))
-            np.testing.assert_array_equal(found, pixel_range.to_bytes(kept), str(colours))
+            np.testing.assert_array_equal(found, pixel_range.to_uint8(kept), str(colours))
         np.testing.assert_array_equal(decode(flat), BLOCKS)  # of 8 bits nothing is changed
 
 
@@ -223,7 +223,7 @@ def test_the_range_of_16_bits_is_part_of_the_export(tmp_path):
     pixel_range = PixelRange(0, 199)
     encoder = small_export.save(tmp_path / "1", pixel_range=pixel_range)
     loaded = tf.saved_model.load(str(tmp_path / "1"))
-    images = np.repeat(pixel_range.to_bytes(pixels), 3, axis=-1)[np.newaxis] / np.float32(255)
+    images = np.repeat(pixel_range.to_uint8(pixels), 3, axis=-1)[np.newaxis] / np.float32(255)
     wanted = loaded(tf.constant(images))
     for name in ("serving_bytes", "serving_bytes_valid"):
         found = loaded.signatures[name](image_bytes=tf.constant([deep_png(pixels, 0)]))["global"]

@@ -9,7 +9,8 @@ import tensorflow as tf
 from PIL import Image, ImageChops
 from sample_images import chunk
 
-from dim_tf.data import encoded_images, image_files
+from dim_tf.data import encoded_images
+from dim_tf.data.folder import decoding, inspection
 from dim_tf.data.image_faults import Fault, UndecodableError
 
 WIDE = np.zeros((40, 64, 3), np.uint8)
@@ -90,7 +91,7 @@ def serve():
 def test_training_and_serving_see_the_same(name, tmp_path, serve):
     octets = FILES[name]()
     (tmp_path / "a").write_bytes(octets)
-    trained = image_files.decode_to_size(tmp_path / "a", 32).astype(int)
+    trained = decoding.decode_to_size(tmp_path / "a", 32).astype(int)
     served = serve(octets).numpy()
     assert np.abs(trained - served).max() < 20
     assert np.ptp(trained) > 100  # neither is black
@@ -103,7 +104,7 @@ def test_an_image_of_an_endless_side_is_refused_in_both(sides, tmp_path, serve):
     png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
     (tmp_path / "a.png").write_bytes(png)
     with pytest.raises(UndecodableError, match="1,048,576 a side"):
-        image_files.decode_to_size(tmp_path / "a.png", 32)
+        decoding.decode_to_size(tmp_path / "a.png", 32)
     with pytest.raises(tf.errors.InvalidArgumentError, match="pixels"):
         serve(png)
 
@@ -132,4 +133,4 @@ def test_a_tiffs_strips_are_not_one_jpeg_again_and_again(tmp_path):
     lengths = struct.pack("<I", len(jpeg.getvalue())) * rows
     tiff = head + directory + bytes(4) + jpeg.getvalue() + places + lengths
     (tmp_path / "a.tif").write_bytes(tiff)
-    assert image_files.inspect(tmp_path / "a.tif").fault == Fault.HEADER
+    assert inspection.inspect_file(tmp_path / "a.tif").fault == Fault.TOO_MANY_SEGMENTS

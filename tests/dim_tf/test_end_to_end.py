@@ -87,7 +87,8 @@ def test_saved_model_cli_gives_the_same_features(whole_way, tmp_path):
     folder, _ = whole_way
     export = folder / "exported/small/1"
     pixels = (
-        data.load("digits", data.Request()).test.images[:5].repeat(3, -1).astype(np.float32) / 255
+        data.load("digits", data.DataRequest()).test.images[:5].repeat(3, -1).astype(np.float32)
+        / 255
     )
     np.save(tmp_path / "images.npy", pixels)
     cli = os.path.join(os.path.dirname(sys.executable), "saved_model_cli")
@@ -114,7 +115,7 @@ def test_stages_run_again_by_themselves(whole_way):
 def digit_files(tmp_path_factory):
     """A folder of 300 PNG files and one that is cut off."""
     folder = tmp_path_factory.mktemp("digits")
-    for number, image in enumerate(data.load("digits", data.Request()).train.images[:300]):
+    for number, image in enumerate(data.load("digits", data.DataRequest()).train.images[:300]):
         (folder / f"{number:03d}.png").write_bytes(tf.io.encode_png(image).numpy())
     (folder / "broken.png").write_bytes((folder / "000.png").read_bytes()[:60])
     return folder
@@ -151,7 +152,8 @@ def test_embedding_killed_twice_goes_on_to_an_index(whole_way, digit_files):
     newest = max((folder / "exported/small").glob("[0-9]*"), key=lambda path: int(path.name))
     loaded = tf.saved_model.load(str(newest))
     pixels = (
-        data.load("digits", data.Request()).train.images[:20].repeat(3, -1).astype(np.float32) / 255
+        data.load("digits", data.DataRequest()).train.images[:20].repeat(3, -1).astype(np.float32)
+        / 255
     )
     np.testing.assert_allclose(loaded(pixels), features[:20], rtol=1e-3, atol=1e-4)
     found = loaded.signatures["neighbours"](images=tf.constant(pixels))

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dim_tf.data import Request, image_files, load
+from dim_tf.data import DataRequest, load
+from dim_tf.data.folder import decoding
 from dim_tf.data.splits import Split
 
 FILE = Path(__file__).parents[2] / "examples/image_files.py"
@@ -34,13 +35,13 @@ def written(example, tmp_path_factory):
 
 
 def test_folder_holds_the_images_whatever_their_format_size_and_orientation(example, written):
-    originals = load("digits", Request()).train.images
+    originals = load("digits", DataRequest()).train.images
     kinds = set()
     for number in range(COUNT):
         path = written / "photos" / example.image_path(number)
         with Image.open(path) as image:
             kinds.add((path.suffix, image.width > image.height, image.getexif().get(0x0112)))
-        read = image_files.decode_to_size(path, 28)
+        read = decoding.decode_to_size(path, 28)
         difference = read.astype(float) - originals[number]
         assert np.sqrt(np.mean(difference**2)) < 16, path
     assert {
@@ -52,7 +53,7 @@ def test_folder_holds_the_images_whatever_their_format_size_and_orientation(exam
 
 
 def test_project_takes_the_folder_without_labels_and_names_what_is_broken(written, tmp_path):
-    request = Request(data_dir=str(written / "photos"), image_size=32, cache_dir=str(tmp_path))
+    request = DataRequest(data_dir=str(written / "photos"), image_size=32, cache_dir=str(tmp_path))
     splits = load("folder", request)
     assert len(splits.train) + len(splits.test) == COUNT
     assert splits.train.labels is None
@@ -64,7 +65,7 @@ def test_project_takes_the_folder_without_labels_and_names_what_is_broken(writte
 
 def test_classes_are_told_beside_the_folder(example, written):
     lines = (written / "photos.csv").read_text().splitlines()
-    classes = load("digits", Request()).train.labels
+    classes = load("digits", DataRequest()).train.labels
     assert lines[0] == "file,class"
     assert lines[1:] == [f"{example.image_path(n)},{classes[n]}" for n in range(COUNT)]
 

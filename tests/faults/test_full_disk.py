@@ -147,7 +147,7 @@ def test_embedding(disk, straight, tmp_path, format):
     faults.run_to_success(folder, *faults.EXPORT)
     images = folder / "images"
     images.mkdir()
-    for number, image in enumerate(data.load("digits", data.Request()).train.images[:600]):
+    for number, image in enumerate(data.load("digits", data.DataRequest()).train.images[:600]):
         (images / f"{number:03d}.png").write_bytes(tf.io.encode_png(image).numpy())
     flags = ["--mode=embed", "--embed_input=images", f"--embed_output={disk.folder}/out"]
     flags += ["--embed_shard=200", f"--embed_format={format}"]

@@ -26,7 +26,7 @@ def trained(tmp_path_factory):
     faults.run_to_success(folder, *faults.EXPORT)
     images = folder / "images"
     images.mkdir()
-    for number, image in enumerate(data.load("digits", data.Request()).train.images[:200]):
+    for number, image in enumerate(data.load("digits", data.DataRequest()).train.images[:200]):
         (images / f"{number:03d}.png").write_bytes(tf.io.encode_png(image).numpy())
     return folder
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image, features
 from sample_images import netpbm, pixels, png_16, tiff_16
 
-from dim_tf.data import image_files
+from dim_tf.data.folder import decoding, inspection
 from dim_tf.data.image_faults import Fault
 
 MAX_PIXELS = 2**18
@@ -52,11 +52,13 @@ def test_any_bytes(cases, tmp_path):
 
     def outcome(octets):
         path.write_bytes(octets)
-        seen = image_files.inspect(path, MAX_PIXELS)
+        seen = inspection.inspect_file(path, MAX_PIXELS)
         if seen.fault not in (Fault.NONE, Fault.TINY):
             assert seen.fault.is_bad
             return seen.fault.name
-        decoded = image_files.decode_to_size(path, 8, max_pixels=MAX_PIXELS, digest=seen.digest)
+        decoded = decoding.decode_to_size(
+            path, 8, max_pixels=MAX_PIXELS, expected_digest=seen.digest
+        )
         assert decoded.shape == (8, 8, 3)
         assert 0 < seen.width * seen.height <= 8 * MAX_PIXELS
         assert 0 <= seen.low <= seen.high < 2**seen.bits

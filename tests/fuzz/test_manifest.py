@@ -2,16 +2,16 @@
 
 import fuzzing
 
-from dim_tf.data import manifest
+from dim_tf.data.folder import manifest
 
 
 def outcome(path, content):
     path.write_bytes(content)
-    return "read" if len(manifest.read(path)) else "empty"
+    return "read" if len(manifest.read_manifest(path)) else "empty"
 
 
 def good(path):
-    manifest.write(path, manifest.Manifest.empty(["a.png", "b/c.jpg", "\udcff.png"]))
+    manifest.write_manifest(path, manifest.Manifest.unscanned(["a.png", "b/c.jpg", "\udcff.png"]))
     return path.read_bytes()
 
 

@@ -23,7 +23,7 @@ from absl import flags
 
 from dim_tf import flagfiles
 from dim_tf import flags as dim_flags
-from dim_tf.data import SOURCES
+from dim_tf.data.sources import SOURCES
 from dim_tf.data.splits import Split, Splits
 from dim_tf.experiment import Experiment
 from dim_tf.names import ESTIMATORS

@@ -21,7 +21,7 @@ CRITICS = [("dot", "conv"), ("concat", "dense"), ("dot", "dot")]
 
 @pytest.fixture(scope="module")
 def digits():
-    images = data.load("digits", data.Request()).train.images[: 8 * BATCH]
+    images = data.load("digits", data.DataRequest()).train.images[: 8 * BATCH]
     return np.split(images.astype(np.float32) / 127.5 - 1, 8)
 
 

@@ -1,58 +1,58 @@
-"""Numbers inside a byte string, in a graph: a few bytes are copied and never the whole."""
+"""Numbers inside a byte string, in a graph: a few bytes are copied, never the whole string."""
 
 import tensorflow as tf
 
 
-def length(octets: tf.Tensor) -> tf.Tensor:
+def length(data: tf.Tensor) -> tf.Tensor:
     """The bytes of a string scalar; int64 scalar."""
-    return tf.cast(tf.strings.length(octets), tf.int64)
+    return tf.cast(tf.strings.length(data), tf.int64)
 
 
-def big_endian(octets: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+def big_endian(data: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     """Strings of one length as numbers.
 
     Args:
-        octets: string [...].
+        data: string [...].
         dtype: of a number, such as tf.uint16.
 
     Returns:
         int64 [..., n].
     """
-    return tf.cast(tf.io.decode_raw(octets, dtype, little_endian=False), tf.int64)
+    return tf.cast(tf.io.decode_raw(data, dtype, little_endian=False), tf.int64)
 
 
-def octets_at(octets: tf.Tensor, place: tf.Tensor, count: int) -> tf.Tensor:
-    """Bytes from a place on.
+def bytes_at(data: tf.Tensor, offset: tf.Tensor, count: int) -> tf.Tensor:
+    """Bytes from an offset on.
 
     Args:
-        octets: string scalar that does not end before; `padded` sees to it.
-        place: int64 scalar, not negative.
+        data: string scalar that is long enough, as by `padded`.
+        offset: int64 scalar, not negative.
         count: how many.
 
     Returns:
         int64 [count], 0 to 255.
     """
-    piece = tf.strings.substr(octets, place, tf.constant(count, tf.int64))
+    piece = tf.strings.substr(data, offset, tf.constant(count, tf.int64))
     return tf.ensure_shape(big_endian(piece, tf.uint8), [count])
 
 
-def padded(octets: tf.Tensor, count: int) -> tf.Tensor:
-    """A string scalar, and so many zeros behind it."""
-    return tf.strings.join([octets, b"\0" * count])
+def padded(data: tf.Tensor, count: int) -> tf.Tensor:
+    """A string scalar with `count` zero bytes appended."""
+    return tf.strings.join([data, b"\0" * count])
 
 
-def pieces(octets: tf.Tensor, places: tf.Tensor, count: int) -> tf.Tensor:
-    """Parts of one size of a string; those that reach over its end are shorter.
+def substrings(data: tf.Tensor, offsets: tf.Tensor, count: int) -> tf.Tensor:
+    """Substrings of one size; those that reach beyond the end are shorter.
 
     Args:
-        octets: string scalar.
-        places: int64 [N], not negative.
+        data: string scalar.
+        offsets: int64 [N], not negative.
         count: bytes of each.
 
     Returns:
         string [N].
     """
-    places = tf.minimum(places, length(octets))
+    offsets = tf.minimum(offsets, length(data))
     return tf.strings.substr(
-        octets, places, tf.fill(tf.shape(places), tf.constant(count, tf.int64))
+        data, offsets, tf.fill(tf.shape(offsets), tf.constant(count, tf.int64))
     )

@@ -1,6 +1,6 @@
 """A JPEG's segments, walked in a graph before a decoder sees the file.
 
-Cameras and telephones put megabytes before the pixels (previews, depth maps) and behind them
+Cameras and phones put megabytes before the pixels (previews, depth maps) and behind them
 (films, further images). A decoder is given the first image alone: the segments that its pixels
 need, and its scans. https://www.w3.org/Graphics/JPEG/itu-t81.pdf, Annex B
 """
@@ -11,9 +11,9 @@ import tensorflow as tf
 
 from dim_tf.data.graph_headers import byte_string, orientation
 
-# Of the walk to the first scan, and of that over the scans.
+# Of the walk to the first scan, and of the walk over the scans.
 MAX_STEPS = 512
-# Bytes that a step to the first scan looks at, in which it follows up to 16 segments.
+# Bytes that a step to the first scan reads, following up to 16 segments.
 _HEADER_WINDOW, _DOUBLINGS = 2**10, 4
 _SCAN_WINDOW = 2**16  # bytes of a scan that are searched at once
 _SOF0, _RST0, _SOI, _EOI, _SOS = 0xFFC0, 0xFFD0, 0xFFD8, 0xFFD9, 0xFFDA
@@ -22,7 +22,7 @@ _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 
 
 class JpegHeader(NamedTuple):
-    """What a JPEG says before its pixels are decoded.
+    """A JPEG's header, read before its pixels are decoded.
 
     Attributes:
         size: height and width, int64 [2]; zeros where no scan begins.
@@ -56,26 +56,28 @@ def read(encoded: tf.Tensor, max_scans: int) -> JpegHeader:
         max_scans: the walk ends when it meets more.
     """
     padded = byte_string.padded(encoded, _HEADER_WINDOW + 3)
-    starts, words, sizes, first_scan, is_header = _segments(encoded, padded)
-    is_needed = (words < _APP1) | (words == _APP14) | ((words > _APP15) & (words != _COMMENT))
-    needed = tf.where(is_needed & (words != _SOS))[:, 0]
+    starts, markers, sizes, first_scan, is_header = _segments(encoded, padded)
+    is_needed = (
+        (markers < _APP1) | (markers == _APP14) | ((markers > _APP15) & (markers != _COMMENT))
+    )
+    needed = tf.where(is_needed & (markers != _SOS))[:, 0]
     slices = tf.strings.substr(encoded, tf.gather(starts, needed), tf.gather(sizes, needed))
-    is_frame = (words == _SOF0) | ((words & 0xFFF0 == _SOF0) & (words & 3 != 0))
-    # Where no scan begins nothing is decoded.
+    is_frame = (markers == _SOF0) | ((markers & 0xFFF0 == _SOF0) & (markers & 3 != 0))
+    # Without a scan nothing is decoded.
     frame = tf.where(is_frame & (first_scan > 0))[:1, 0]
-    kind = tf.reduce_sum(tf.gather(words, frame))
-    place = tf.reduce_sum(tf.gather(starts, frame))
-    octets = byte_string.octets_at(padded, place, 10) * tf.cast(tf.size(frame), tf.int64)
-    scan = byte_string.octets_at(padded, first_scan, 5)
+    frame_marker = tf.reduce_sum(tf.gather(markers, frame))
+    offset = tf.reduce_sum(tf.gather(starts, frame))
+    data = byte_string.bytes_at(padded, offset, 10) * tf.cast(tf.size(frame), tf.int64)
+    scan = byte_string.bytes_at(padded, first_scan, 5)
     begin = first_scan + 2 + scan[2] * 256 + scan[3]
     scans, end, is_walked = _scans(encoded, padded, first_scan, begin, max_scans)
     return JpegHeader(
-        size=octets[5:9:2] * 256 + octets[6:10:2],
-        components=octets[9],
+        size=data[5:9:2] * 256 + data[6:10:2],
+        components=data[9],
         scans=scans,
-        is_buffered=(scans > 1) | (scan[4] < octets[9]) | (kind & 3 == 2),
+        is_buffered=(scans > 1) | (scan[4] < data[9]) | (frame_marker & 3 == 2),
         is_walked=is_header & is_walked,
-        orientation=_orientation(encoded, starts, words, sizes),
+        orientation=_orientation(encoded, starts, markers, sizes),
         content=tf.strings.join(
             [
                 b"\xff\xd8",
@@ -87,98 +89,101 @@ def read(encoded: tf.Tensor, max_scans: int) -> JpegHeader:
 
 
 def _segments(encoded, padded):
-    """What stands before the first scan, where that is, and whether the walk came to its end.
+    """The segments before the first scan, its offset, and whether the walk is complete.
 
     Returns:
-        Starts, markers and sizes, int64 [S]. The scan's place, 0 where none begins.
+        Starts, markers and sizes, int64 [S]; the scan's offset, 0: none; whether it is complete.
     """
     length = byte_string.length(encoded)
     numbers = tf.range(_HEADER_WINDOW, dtype=tf.int64)
     outside = tf.constant([_HEADER_WINDOW], tf.int64)
 
-    def step(place, going, taken, starts):
-        octets = byte_string.octets_at(padded, place, _HEADER_WINDOW + 3)
-        seconds = octets[1:-2]
-        # Others are no place where a segment begins: bytes that fill up, or belong to none.
-        is_segment = (octets[:-3] == 0xFF) & (seconds >= 0xC0) & (seconds != 0xFF)
-        ends = numbers + tf.where(is_segment, 2 + octets[2:-1] * 256 + octets[3:], 1)
+    def step(offset, is_running, steps, starts):
+        data = byte_string.bytes_at(padded, offset, _HEADER_WINDOW + 3)
+        seconds = data[1:-2]
+        # Elsewhere no segment begins: at fill bytes, and at bytes of no segment.
+        is_segment = (data[:-3] == 0xFF) & (seconds >= 0xC0) & (seconds != 0xFF)
+        ends = numbers + tf.where(is_segment, 2 + data[2:-1] * 256 + data[3:], 1)
         ends = tf.where(is_segment & (seconds == _SOS & 0xFF), numbers, ends)
-        # From each place to where the next segment would begin, which is doubled.
+        # From each offset to that of the next segment; then doubled.
         jump = tf.concat([tf.minimum(ends, _HEADER_WINDOW), outside], axis=0)
         path = tf.constant([0], tf.int64)
         for _ in range(_DOUBLINGS):
             path = tf.concat([path, tf.gather(jump, path)], axis=0)
             jump = tf.gather(jump, jump)
         last = tf.reduce_max(tf.where(path < _HEADER_WINDOW, path, 0))
-        end = place + tf.gather(ends, last)
+        end = offset + tf.gather(ends, last)
         is_scan = tf.gather(ends, last) == last
-        starts = starts.write(taken, tf.where(path < _HEADER_WINDOW, place + path, length))
-        return end, ~is_scan & (end + 4 <= length), taken + 1, starts
+        starts = starts.write(steps, tf.where(path < _HEADER_WINDOW, offset + path, length))
+        return end, ~is_scan & (end + 4 <= length), steps + 1, starts
 
     starts = tf.TensorArray(tf.int64, 0, dynamic_size=True, element_shape=[2**_DOUBLINGS])
-    _, going, _, starts = tf.while_loop(
-        lambda place, going, taken, starts: going & (taken < MAX_STEPS),
+    _, is_running, _, starts = tf.while_loop(
+        lambda offset, is_running, steps, starts: is_running & (steps < MAX_STEPS),
         step,
         [tf.constant(2, tf.int64), length >= 6, tf.constant(0), starts],
     )
     starts = tf.unique(starts.concat()).y
     starts = tf.gather(starts, tf.where(starts + 4 <= length)[:, 0])
-    heads = byte_string.pieces(encoded, starts, 4)
+    heads = byte_string.substrings(encoded, starts, 4)
     pairs = tf.reshape(byte_string.big_endian(heads, tf.uint16), [-1, 2])
     segments = tf.where((pairs[:, 0] >= _SOF0) & (pairs[:, 0] != 0xFFFF))[:, 0]
     starts, pairs = tf.gather(starts, segments), tf.gather(pairs, segments)
-    words = pairs[:, 0]
-    scan = tf.reduce_sum(tf.where(words == _SOS, starts, 0))
-    return starts, words, 2 + pairs[:, 1], scan, ~going
+    markers = pairs[:, 0]
+    scan = tf.reduce_sum(tf.where(markers == _SOS, starts, 0))
+    return starts, markers, 2 + pairs[:, 1], scan, ~is_running
 
 
 def _scans(encoded, padded, first, begin, max_scans):
-    """The scans from the first on, the first image's end, and whether the walk came to it.
+    """The number of scans, the first image's end, and whether the walk reached it.
 
-    In the pixels' code 0xFF is followed by 0 or a restart's mark: all else is a segment (B.1.1.5).
+    In entropy-coded data 0xFF is followed by 0 or a restart marker; all else is a segment
+    (B.1.1.5).
     """
     length = byte_string.length(encoded)
     max_steps = MAX_STEPS + length // _SCAN_WINDOW
 
-    def step(place, going, taken, scans):
-        octets = tf.io.decode_raw(tf.strings.substr(encoded, place, _SCAN_WINDOW), tf.uint8)
-        marks = tf.where(octets[:-1] == 0xFF)[:, 0]
-        seconds = tf.gather(octets, marks + 1)
+    def step(offset, is_running, steps, scans):
+        data = tf.io.decode_raw(tf.strings.substr(encoded, offset, _SCAN_WINDOW), tf.uint8)
+        candidates = tf.where(data[:-1] == 0xFF)[:, 0]
+        seconds = tf.gather(data, candidates + 1)
         is_marker = (seconds >= 0xC0) & (seconds != 0xFF) & (seconds & 0xF8 != _RST0 & 0xFF)
-        last = tf.size(octets, tf.int64) - 1
-        place += tf.concat([tf.gather(marks, tf.where(is_marker)[:1, 0]), [last]], axis=0)[0]
-        head = byte_string.octets_at(padded, place, 4)
-        word = tf.where(tf.reduce_any(is_marker), head[0] * 256 + head[1], 0)
-        size = tf.where(word > 0, 2 + head[2] * 256 + head[3], 0)
+        last = tf.size(data, tf.int64) - 1
+        offset += tf.concat([tf.gather(candidates, tf.where(is_marker)[:1, 0]), [last]], axis=0)[0]
+        head = byte_string.bytes_at(padded, offset, 4)
+        marker = tf.where(tf.reduce_any(is_marker), head[0] * 256 + head[1], 0)
+        size = tf.where(marker > 0, 2 + head[2] * 256 + head[3], 0)
         # Without a marker the last byte may be the first half of one.
-        end = place + tf.where((word != _SOI) & (word != _EOI), size, 2)
-        scans += tf.cast(word == _SOS, tf.int64)
-        return end, (word != _EOI) & (end + 2 <= length), taken + 1, scans
+        end = offset + tf.where((marker != _SOI) & (marker != _EOI), size, 2)
+        scans += tf.cast(marker == _SOS, tf.int64)
+        return end, (marker != _EOI) & (end + 2 <= length), steps + 1, scans
 
     one = tf.cast(first > 0, tf.int64)
-    place, going, _, scans = tf.while_loop(
-        lambda place, going, taken, scans: going & (taken < max_steps) & (scans <= max_scans),
+    offset, is_running, _, scans = tf.while_loop(
+        lambda offset, is_running, steps, scans: (
+            is_running & (steps < max_steps) & (scans <= max_scans)
+        ),
         step,
         [begin, (first > 0) & (begin + 2 <= length), tf.constant(0, tf.int64), one],
     )
-    return scans, tf.minimum(place, length), ~going | (scans > max_scans)
+    return scans, tf.minimum(offset, length), ~is_running | (scans > max_scans)
 
 
-def _orientation(encoded, starts, words, sizes):
-    def first(places, ends, name):
-        """What the first of these segments holds behind its name; empty without one."""
-        begins = byte_string.pieces(encoded, places + 4, len(name))
+def _orientation(encoded, starts, markers, sizes):
+    def first(offsets, ends, name):
+        """The content of the first of these segments behind its name; empty: there is none."""
+        begins = byte_string.substrings(encoded, offsets + 4, len(name))
         segment = tf.where(begins == name)[:1, 0]
-        place = tf.reduce_sum(tf.gather(places, segment)) + 4 + len(name)
-        size = tf.maximum(tf.reduce_sum(tf.gather(ends, segment)) - place, 0)
-        return tf.strings.substr(encoded, tf.where(size > 0, place, 0), size)
+        offset = tf.reduce_sum(tf.gather(offsets, segment)) + 4 + len(name)
+        size = tf.maximum(tf.reduce_sum(tf.gather(ends, segment)) - offset, 0)
+        return tf.strings.substr(encoded, tf.where(size > 0, offset, 0), size)
 
     def searched():
-        rows = tf.where(words == _APP1)[:, 0]
-        places = tf.gather(starts, rows)
-        ends = places + tf.gather(sizes, rows)
-        exif = orientation.of_tiff(first(places, ends, _EXIF))
-        return orientation.chosen(exif, orientation.of_xmp(first(places, ends, _XMP)))
+        rows = tf.where(markers == _APP1)[:, 0]
+        offsets = tf.gather(starts, rows)
+        ends = offsets + tf.gather(sizes, rows)
+        exif = orientation.exif_orientation(first(offsets, ends, _EXIF))
+        return orientation.choose(exif, orientation.xmp_orientation(first(offsets, ends, _XMP)))
 
     one = tf.constant(1, tf.int64)
-    return tf.cond(tf.reduce_any(words == _APP1), searched, lambda: one)
+    return tf.cond(tf.reduce_any(markers == _APP1), searched, lambda: one)

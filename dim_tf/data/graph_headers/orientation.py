@@ -1,6 +1,6 @@
-"""Which side of an encoded image is up, by its EXIF or its XMP, and images turned by it.
+"""The orientation of an encoded image, by its EXIF or its XMP, and images turned upright by it.
 
-In graphs, by the rule of `image_headers.orientation.orientation_of`, with which a test compares it
+In graphs, by the rule of `image_headers.orientation.orientation_of`; a test compares both
 (tests/dim_tf/data/test_orientation.py).
 """
 
@@ -9,13 +9,13 @@ import tensorflow as tf
 from dim_tf.data.graph_headers import byte_string
 
 _TAG = 0x0112
-# Of a TIFF structure and of an XMP packet; what stands behind is not looked at.
+# Of a TIFF structure and of an XMP packet; the rest is ignored.
 MAX_TIFF_BYTES = 2**16
 MAX_XMP_BYTES = 2**20
 
 
-def of_tiff(encoded: tf.Tensor) -> tf.Tensor:
-    """The orientation in the first directory of a TIFF structure, as EXIF is (Exif 2.3, 4.6.4).
+def exif_orientation(encoded: tf.Tensor) -> tf.Tensor:
+    """The orientation in the first directory of a TIFF structure, which EXIF is (Exif 2.3, 4.6.4).
 
     Args:
         encoded: string scalar.
@@ -23,13 +23,13 @@ def of_tiff(encoded: tf.Tensor) -> tf.Tensor:
     Returns:
         int64 scalar, 1 to 8; 0 where it has none.
     """
-    octets = tf.io.decode_raw(encoded, tf.uint8)
+    data = tf.io.decode_raw(encoded, tf.uint8)
     length, padded = byte_string.length(encoded), byte_string.padded(encoded, 8)
-    order = byte_string.octets_at(padded, tf.constant(0, tf.int64), 2)
+    order = byte_string.bytes_at(padded, tf.constant(0, tf.int64), 2)
     little = order[0] == ord("I")
 
-    def number(place, size):
-        digits = byte_string.octets_at(padded, tf.minimum(place, length), size)
+    def number(offset, size):
+        digits = byte_string.bytes_at(padded, tf.minimum(offset, length), size)
         digits = tf.where(little, digits[::-1], digits)
         return tf.reduce_sum(digits * [256 ** (size - 1 - i) for i in range(size)])
 
@@ -37,7 +37,7 @@ def of_tiff(encoded: tf.Tensor) -> tf.Tensor:
     room = tf.maximum((length - directory - 2) // 12, 0)
     count = tf.minimum(number(directory, 2), room)
     begin = tf.minimum(directory + 2, length)
-    entries = tf.cast(tf.reshape(octets[begin : begin + 12 * count], [-1, 12]), tf.int64)
+    entries = tf.cast(tf.reshape(data[begin : begin + 12 * count], [-1, 12]), tf.int64)
 
     def column(first):
         low, high = entries[:, first], entries[:, first + 1]
@@ -50,7 +50,7 @@ def of_tiff(encoded: tf.Tensor) -> tf.Tensor:
     return tf.where(is_tiff, value, 0)
 
 
-def of_xmp(packet: tf.Tensor) -> tf.Tensor:
+def xmp_orientation(packet: tf.Tensor) -> tf.Tensor:
     """The first tiff:Orientation in an XMP packet, an attribute or an element (XMP 2, 3.2).
 
     Args:
@@ -68,7 +68,7 @@ def of_xmp(packet: tf.Tensor) -> tf.Tensor:
     return _valid(tf.cast(digit, tf.int64) - ord("0"))
 
 
-def chosen(exif: tf.Tensor, xmp: tf.Tensor) -> tf.Tensor:
+def choose(exif: tf.Tensor, xmp: tf.Tensor) -> tf.Tensor:
     """EXIF's orientation where it has one, else XMP's, else 1, upright.
 
     Args:
@@ -81,8 +81,8 @@ def chosen(exif: tf.Tensor, xmp: tf.Tensor) -> tf.Tensor:
     return tf.maximum(tf.where(exif > 0, exif, xmp), 1)
 
 
-def upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
-    """Turns an image as EXIF's orientation says (Exif 2.3, 4.6.4 A).
+def apply_orientation(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+    """Turns an image upright (Exif 2.3, 4.6.4 A).
 
     Args:
         image: [H, W, C].

@@ -1,6 +1,6 @@
 """A PNG's chunks, walked in a graph before a decoder sees the file.
 
-libpng unpacks compressed texts and colour profiles of any number and size, and inflates pixels
+libpng unpacks compressed texts and color profiles of any number and size, and inflates pixels
 beyond those of the header. A decoder is given the critical chunks alone, those that the picture
 needs. https://www.w3.org/TR/png-3/#5Chunk-layout
 """
@@ -21,12 +21,12 @@ _END = b"\0\0\0\0IEND\xaeB`\x82"
 _FIRST = 33  # bytes up to the end of the first chunk, IHDR
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _XMP = b"XML:com.adobe.xmp\0\0"  # the keyword, and that the text is not compressed
-# Channels of colour types 0 to 6; of 1 and 5, which do not exist, a decoder says so.
+# Channels of color types 0 to 6; a decoder refuses 1 and 5, which do not exist.
 _CHANNELS = (1, 4, 3, 1, 2, 4, 4)
 
 
 class PngHeader(NamedTuple):
-    """What a PNG says before its pixels are decoded.
+    """A PNG's header, read before its pixels are decoded.
 
     Attributes:
         size: height and width, int64 [2].
@@ -59,16 +59,16 @@ def read(encoded: tf.Tensor) -> PngHeader:
         encoded: string scalar, for which `is_png`.
     """
     starts, sizes, is_walked = _runs(encoded)
-    names = byte_string.big_endian(byte_string.pieces(encoded, starts + 4, 4), tf.int32)[:, 0]
+    names = byte_string.big_endian(byte_string.substrings(encoded, starts + 4, 4), tf.int32)[:, 0]
     is_pixels = names == _IDAT
     kept = tf.where((names < _LOWER) & (names != _IEND))[:, 0]
     slices = tf.strings.substr(encoded, tf.gather(starts, kept), tf.gather(sizes, kept))
     first = byte_string.padded(tf.strings.substr(encoded, 0, _FIRST), _FIRST)
-    octets = byte_string.octets_at(first, tf.constant(16, tf.int64), 10)
-    size = tf.reduce_sum(tf.reshape(octets[:8], [2, 4]) * [2**24, 2**16, 2**8, 1], axis=1)[::-1]
+    data = byte_string.bytes_at(first, tf.constant(16, tf.int64), 10)
+    size = tf.reduce_sum(tf.reshape(data[:8], [2, 4]) * [2**24, 2**16, 2**8, 1], axis=1)[::-1]
     size = tf.minimum(size, 2**31)  # PNG allows less; the product of both must not overflow
-    depth = octets[8]
-    channels = tf.gather(tf.constant(_CHANNELS, tf.int64), tf.minimum(octets[9], 6))
+    depth = data[8]
+    channels = tf.gather(tf.constant(_CHANNELS, tf.int64), tf.minimum(data[9], 6))
     return PngHeader(
         size=size,
         depth=depth,
@@ -83,57 +83,59 @@ def read(encoded: tf.Tensor) -> PngHeader:
 
 
 def _runs(encoded):
-    """Starts and sizes, int64 [R], of chunks behind IHDR; IDATs of one size are together.
+    """Starts and sizes, int64 [R], of chunks behind IHDR, and whether these are all.
 
-    And whether these are all. The last one, of no more bytes than IEND has, is not looked at.
+    IDATs of one size are grouped. A last chunk of no more bytes than IEND has is ignored.
     """
     length = byte_string.length(encoded)
     # One more than a run has, which is never taken.
     numbers = tf.range(_RUN + 1, dtype=tf.int64)
-    is_taken = tf.constant([True] * _RUN + [False])
+    is_allowed = tf.constant([True] * _RUN + [False])
 
-    def step(place, going, taken, starts, sizes):
-        head = tf.strings.substr(encoded, place, 8)
+    def step(offset, is_running, steps, starts, sizes):
+        head = tf.strings.substr(encoded, offset, 8)
         pair = byte_string.big_endian(head, tf.int32)
         size, name = pair[0] + 12, pair[1]
-        places = place + size * numbers
-        inside = is_taken & (places >= 0) & (places + 8 <= length)
-        heads = byte_string.pieces(encoded, tf.where(inside, places, 0), 8)
+        offsets = offset + size * numbers
+        inside = is_allowed & (offsets >= 0) & (offsets + 8 <= length)
+        heads = byte_string.substrings(encoded, tf.where(inside, offsets, 0), 8)
         alike = tf.argmin(tf.cast(inside & (heads == head), tf.int32))
         run = tf.where(name == _IDAT, size * alike, size)
-        end = place + run
-        going = (name != _IEND) & (size >= 12) & (end + len(_END) < length)
-        return end, going, taken + 1, starts.write(taken, place), sizes.write(taken, run)
+        end = offset + run
+        is_running = (name != _IEND) & (size >= 12) & (end + len(_END) < length)
+        return end, is_running, steps + 1, starts.write(steps, offset), sizes.write(steps, run)
 
     def array():
         return tf.TensorArray(tf.int64, 0, dynamic_size=True, element_shape=[])
 
     first = tf.constant(_FIRST, tf.int64)
-    _, going, _, starts, sizes = tf.while_loop(
-        lambda place, going, taken, starts, sizes: going & (taken < MAX_STEPS),
+    _, is_running, _, starts, sizes = tf.while_loop(
+        lambda offset, is_running, steps, starts, sizes: is_running & (steps < MAX_STEPS),
         step,
         [first, first + 8 <= length, tf.constant(0), array(), array()],
     )
     sizes = sizes.stack()
     # 31 bits are allowed; a longer chunk has a negative size.
-    return starts.stack(), tf.maximum(sizes, 0), ~going & tf.reduce_all(sizes >= 12)
+    return starts.stack(), tf.maximum(sizes, 0), ~is_running & tf.reduce_all(sizes >= 12)
 
 
 def _orientation(encoded, starts, sizes, names):
-    def content(which, longest):
-        """Of the first of these chunks; empty without one."""
-        first = tf.where(which)[:1, 0]
-        place = tf.reduce_sum(tf.gather(starts, first)) + 8
-        size = tf.minimum(tf.reduce_sum(tf.gather(sizes, first)) - 12, longest)
-        return tf.strings.substr(encoded, place, tf.maximum(size, 0))
+    def content(is_wanted, max_bytes):
+        """The content of the first of these chunks; empty: there is none."""
+        first = tf.where(is_wanted)[:1, 0]
+        offset = tf.reduce_sum(tf.gather(starts, first)) + 8
+        size = tf.minimum(tf.reduce_sum(tf.gather(sizes, first)) - 12, max_bytes)
+        return tf.strings.substr(encoded, offset, tf.maximum(size, 0))
 
     def searched():
         exif = content(is_exif, orientation.MAX_TIFF_BYTES)
-        # Some writers repeat what stands before EXIF in a JPEG.
+        # Some writers add the prefix that EXIF has in a JPEG.
         exif = tf.strings.regex_replace(exif, r"^Exif\x00\x00", "")
-        is_xmp = is_text & (byte_string.pieces(encoded, starts + 8, len(_XMP)) == _XMP)
+        is_xmp = is_text & (byte_string.substrings(encoded, starts + 8, len(_XMP)) == _XMP)
         xmp = content(is_xmp, orientation.MAX_XMP_BYTES)
-        return orientation.chosen(orientation.of_tiff(exif), orientation.of_xmp(xmp))
+        return orientation.choose(
+            orientation.exif_orientation(exif), orientation.xmp_orientation(xmp)
+        )
 
     is_exif, is_text = names == _EXIF, names == _TEXT
     one = tf.constant(1, tf.int64)

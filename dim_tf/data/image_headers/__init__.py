@@ -1,9 +1,9 @@
 """The headers of image files, read and bounded before any decoder sees the file.
 
-A decoder's memory and time follow from what a header claims, and from how much there is of it: text
-that unpacks to gigabytes, tiles that are larger than the image, millions of empty segments. So each
-format's structure is walked here, and the decoder is given what makes pixels and nothing else:
-metadata, thumbnails, colour profiles, later frames and bytes behind the image's end are left out.
+A decoder's memory and time depend on what a header claims, and on how much of it there is: text
+that unpacks to gigabytes, tiles larger than the image, millions of empty segments. So each format's
+structure is walked here, and the decoder is given only what makes pixels: metadata, thumbnails,
+color profiles, later frames and bytes behind the image's end are left out.
 """
 
 import re
@@ -14,9 +14,9 @@ from dim_tf.data.image_faults import Fault, UndecodableError
 from dim_tf.data.image_headers import bmp, gif, jpeg, jpeg2000, netpbm, png, tiff, webp
 from dim_tf.data.image_headers.header import Header
 
-__all__ = ["BEGINNING", "FORMATS", "Header", "format_of", "read"]
+__all__ = ["FORMATS", "SIGNATURE_BYTES", "Header", "format_of", "read"]
 
-BEGINNING = 64  # bytes of a file that tell its format
+SIGNATURE_BYTES = 64  # at the beginning of a file, by which its format is recognized
 _HEIF_BRANDS = frozenset(
     (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
 )
@@ -25,9 +25,9 @@ _JP2 = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
 _OTHER_IMAGES = (b"\xff\x0a", b"\x00\x00\x00\x0cJXL \r\n\x87\n", b"8BPS", b"\x00\x00\x01\x00")
 
 
-def _bounded_by_its_library(name):
-    """AVIF's and HEIC's libraries tell the size before they decode, and have their own bounds."""
-    return lambda octets, max_pixels: Header(name, octets)
+def _unchecked(name):
+    """AVIF's and HEIC's libraries report the size before they decode, and have their own bounds."""
+    return lambda data, max_pixels: Header(name, data)
 
 
 _READERS: dict[str, Callable[[bytes, int], Header]] = {
@@ -39,15 +39,15 @@ _READERS: dict[str, Callable[[bytes, int], Header]] = {
     "TIFF": tiff.read,
     "PPM": netpbm.read,
     "JPEG2000": jpeg2000.read,
-    "AVIF": _bounded_by_its_library("AVIF"),
-    "HEIF": _bounded_by_its_library("HEIF"),
+    "AVIF": _unchecked("AVIF"),
+    "HEIF": _unchecked("HEIF"),
 }
-FORMATS = tuple(_READERS)  # their places are kept in manifests: new ones come last
+FORMATS = tuple(_READERS)  # manifests keep their indices: new ones come last
 
 
-def format_of(begin: bytes) -> str:
-    """The format that a file's first `BEGINNING` bytes tell; "" if none of `FORMATS`."""
-    for beginnings, name in (
+def format_of(beginning: bytes) -> str:
+    """The format by a file's first `SIGNATURE_BYTES` bytes; "": none of `FORMATS`."""
+    for signatures, name in (
         ((b"\xff\xd8\xff",), "JPEG"),
         ((b"\x89PNG\r\n\x1a\n",), "PNG"),
         ((b"GIF87a", b"GIF89a"), "GIF"),
@@ -55,24 +55,25 @@ def format_of(begin: bytes) -> str:
         ((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "TIFF"),
         ((_JP2, b"\xff\x4f\xff\x51"), "JPEG2000"),
     ):
-        if begin.startswith(beginnings):
+        if beginning.startswith(signatures):
             return name
-    if begin[:4] == b"RIFF" and begin[8:12] == b"WEBP":
+    if beginning[:4] == b"RIFF" and beginning[8:12] == b"WEBP":
         return "WEBP"
-    if begin[4:8] == b"ftyp":  # ISO/IEC 14496-12, 4.3: a size, the brand, a version, more brands
-        end = min(int.from_bytes(begin[:4], "big"), len(begin))
-        brands = {begin[8:12], *(begin[place : place + 4] for place in range(16, end, 4))}
+    if beginning[4:8] == b"ftyp":
+        # ISO/IEC 14496-12, 4.3: a size, the brand, a version, more brands.
+        end = min(int.from_bytes(beginning[:4], "big"), len(beginning))
+        brands = {beginning[8:12], *(beginning[i : i + 4] for i in range(16, end, 4))}
         return "AVIF" if brands & _AVIF_BRANDS else "HEIF" if brands & _HEIF_BRANDS else ""
-    if re.match(rb"P[1-6][\s#]", begin):
+    if re.match(rb"P[1-6][\s#]", beginning):
         return "PPM"
     return ""
 
 
-def read(octets: bytes, max_pixels: int) -> Header:
+def read(data: bytes, max_pixels: int) -> Header:
     """Walks a file's structure.
 
     Args:
-        octets: the file.
+        data: the file.
         max_pixels: more are refused. Of a JPEG, which is decoded at a reduced scale, 8 times as
             many are allowed, or where a decoder has to hold all coefficients (progressive, or one
             component after the other) 6 times as many of these; and all scans together may touch
@@ -81,11 +82,11 @@ def read(octets: bytes, max_pixels: int) -> Header:
     Raises:
         UndecodableError: it is none of `FORMATS`, broken, or out of bounds.
     """
-    name = format_of(octets[:BEGINNING])
+    name = format_of(data[:SIGNATURE_BYTES])
     if not name:
-        other = octets.startswith(_OTHER_IMAGES)
-        raise UndecodableError(Fault.FORMAT if other else Fault.NOT_AN_IMAGE)
+        other = data.startswith(_OTHER_IMAGES)
+        raise UndecodableError(Fault.UNSUPPORTED_FORMAT if other else Fault.NOT_AN_IMAGE)
     try:
-        return _READERS[name](octets, max_pixels)
-    except (struct.error, IndexError, ZeroDivisionError) as error:  # it ends too early, or is none
+        return _READERS[name](data, max_pixels)
+    except (struct.error, IndexError, ZeroDivisionError) as error:  # truncated, or not this format
         raise UndecodableError(Fault.BROKEN) from error

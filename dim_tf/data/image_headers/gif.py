@@ -5,40 +5,42 @@ import struct
 from dim_tf.data.image_faults import Fault, UndecodableError
 from dim_tf.data.image_headers.header import MAX_SEGMENTS, Header, check_pixels
 
-MAX_BLOCKS = 2**21  # of 255 bytes, in which a GIF keeps its pixels
+MAX_BLOCKS = 2**21  # of up to 255 bytes, in which a GIF stores its pixels
 
 
-def read(octets: bytes, max_pixels: int) -> Header:
+def read(data: bytes, max_pixels: int) -> Header:
     """As `image_headers.read`, of a GIF."""
-    width, height, flags = struct.unpack_from("<HHB", octets, 6)
-    place = 13 + _colours(flags)
-    head, control = octets[:place], b""
+    width, height, flags = struct.unpack_from("<HHB", data, 6)
+    offset = 13 + _color_table_bytes(flags)
+    header, control = data[:offset], b""
     for _ in range(MAX_SEGMENTS):
-        kind = octets[place]
-        if kind == 0x21:
-            end = _end_of_blocks(octets, place + 2)
-            if octets[place + 1] == 0xF9 and end - place == 8:
-                control = octets[place:end]  # of the picture that follows
-            place = end
-        elif kind == 0x2C:
-            left, top, across, down, flags = struct.unpack_from("<HHHHB", octets, place + 1)
-            width, height = max(width, left + across), max(height, top + down)
+        block_type = data[offset]
+        if block_type == 0x21:
+            end = _end_of_blocks(data, offset + 2)
+            if data[offset + 1] == 0xF9 and end - offset == 8:
+                control = data[offset:end]  # of the frame that follows
+            offset = end
+        elif block_type == 0x2C:
+            left, top, frame_width, frame_height, flags = struct.unpack_from(
+                "<HHHHB", data, offset + 1
+            )
+            width, height = max(width, left + frame_width), max(height, top + frame_height)
             check_pixels(width, height, max_pixels)
-            end = _end_of_blocks(octets, place + 11 + _colours(flags))
-            return Header("GIF", head + control + octets[place:end] + b";", width, height)
+            end = _end_of_blocks(data, offset + 11 + _color_table_bytes(flags))
+            return Header("GIF", header + control + data[offset:end] + b";", width, height)
         else:
             raise UndecodableError(Fault.BROKEN)
-    raise UndecodableError(Fault.HEADER)
+    raise UndecodableError(Fault.TOO_MANY_SEGMENTS)
 
 
-def _colours(flags):
+def _color_table_bytes(flags):
     return 6 << (flags & 7) if flags & 0x80 else 0
 
 
-def _end_of_blocks(octets, place):
+def _end_of_blocks(data, offset):
     for _ in range(MAX_BLOCKS):
-        length = octets[place]
-        place += 1 + length
+        length = data[offset]
+        offset += 1 + length
         if not length:
-            return place
-    raise UndecodableError(Fault.HEADER)
+            return offset
+    raise UndecodableError(Fault.TOO_MANY_SEGMENTS)

@@ -1,4 +1,4 @@
-"""What the readers of all formats give, and what they share."""
+"""The header that the readers of all formats return, and what they share."""
 
 import struct
 from collections.abc import Iterator
@@ -14,24 +14,24 @@ MAX_XMP = 2**20  # bytes that are searched for an orientation
 
 
 class Header(NamedTuple):
-    """What is known of an image before it is decoded.
+    """An image file's header, read before it is decoded.
 
     Attributes:
         format: of `image_headers.FORMATS`.
-        octets: the file as its decoder is to see it; of a PBM, PGM or PPM the pixels alone.
-        width: pixels, as stored; 0 where the decoder tells it before it decodes.
+        data: the file as its decoder is to see it; of a PBM, PGM or PPM the pixels alone.
+        width: pixels, as stored; 0 where the decoder reports it before it decodes.
         height: likewise.
-        orientation: as `orientation.orientation_of` has it.
-        bits: 16 if a channel's pixels have 16 bits and the file may use any part of their range.
+        orientation: of `orientation.orientation_of`.
+        bits: 16 if a channel has 16 bits, of which the file may use any part; else 8.
         channels: of a PNG, TIFF, PBM, PGM or PPM.
         maximum: the value of white in a PGM or PPM, of black in a PBM; else 0.
         inverted: whether the pixels, as a decoder gives them, have to be inverted.
-        ppm: which of P1 to P6 it is; else 0.
+        netpbm: the number N of a PBM, PGM or PPM of type PN, 1 to 6; else 0.
         planes: of a TIFF that keeps its channels of 16 bits apart, each as a TIFF.
     """
 
     format: str
-    octets: bytes
+    data: bytes
     width: int = 0
     height: int = 0
     orientation: int = 1
@@ -39,7 +39,7 @@ class Header(NamedTuple):
     channels: int = 0
     maximum: int = 0
     inverted: bool = False
-    ppm: int = 0
+    netpbm: int = 0
     planes: tuple[bytes, ...] = ()
 
 
@@ -48,31 +48,31 @@ def check_pixels(width: int, height: int, max_pixels: int) -> None:
     if width <= 0 or height <= 0:
         raise UndecodableError(Fault.BROKEN)
     if width * height > max_pixels or max(width, height) > MAX_SIDE:
-        raise UndecodableError(Fault.TOO_LARGE)
+        raise UndecodableError(Fault.TOO_MANY_PIXELS)
 
 
 def chunks(
-    octets: bytes, place: int, layout: str, trailing: int
+    data: bytes, offset: int, head_format: str, trailing_bytes: int
 ) -> Iterator[tuple[int, bytes, int]]:
     """The chunks of a PNG or of a RIFF file, as WebP is one.
 
     Args:
-        octets: the file.
-        place: of the first.
-        layout: of a chunk's head, for `struct`.
-        trailing: bytes behind a chunk's content; 0: of an odd length one.
+        data: the file.
+        offset: of the first.
+        head_format: of a chunk's head, for `struct`.
+        trailing_bytes: behind a chunk's content; 0: one where its length is odd.
 
     Yields:
-        Place, name and length of each; the last may be longer than what is left.
+        Offset, type and length of each; the last may reach beyond the end.
 
     Raises:
         UndecodableError: there are more than `MAX_CHUNKS`.
     """
     for _ in range(MAX_CHUNKS):
-        if place + 8 > len(octets):
+        if offset + 8 > len(data):
             return
-        first, second = struct.unpack_from(layout, octets, place)
-        kind, length = (second, first) if layout == ">I4s" else (first, second)
-        yield place, kind, length
-        place += 8 + length + (trailing or length % 2)
-    raise UndecodableError(Fault.HEADER)
+        first, second = struct.unpack_from(head_format, data, offset)
+        chunk_type, length = (second, first) if head_format == ">I4s" else (first, second)
+        yield offset, chunk_type, length
+        offset += 8 + length + (trailing_bytes or length % 2)
+    raise UndecodableError(Fault.TOO_MANY_SEGMENTS)

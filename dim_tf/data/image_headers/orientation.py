@@ -1,4 +1,4 @@
-"""Which side of an image is up, by its EXIF or its XMP."""
+"""The orientation of an image, by its EXIF or its XMP."""
 
 import re
 import struct
@@ -7,7 +7,7 @@ from dim_tf.data.image_headers.header import MAX_XMP
 
 
 def orientation_of(exif: bytes, xmp: bytes) -> int:
-    """How an image is to be turned, 1 to 8 (Exif 2.3, 4.6.4 A).
+    """The orientation of an image, 1 to 8 (Exif 2.3, 4.6.4 A).
 
     The first of these that says 1 to 8; if none does, 1:
 
@@ -20,7 +20,7 @@ def orientation_of(exif: bytes, xmp: bytes) -> int:
        XML:com.adobe.xmp that is not compressed (XMP part 3, 1.1.5, allows no other; a compressed
        one is ignored), a WebP's XMP chunk, or a TIFF's tag 700.
 
-    AVIF and HEIC are turned by their decoders, as these formats have turns of their own. In graphs
+    AVIF and HEIC have transformations of their own, which their decoders apply. In graphs
     `dim_tf.data.graph_headers.orientation` has the same rule
     (tests/dim_tf/data/test_orientation.py compares).
     https://developer.adobe.com/xmp/docs/XMPSpecifications/
@@ -40,17 +40,17 @@ _XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:=[\"']|>)(\d)[\"'<]")
 
 
 def _exif_orientation(tiff):
-    """1 to 8; 0 where it says nothing, or something else."""
+    """1 to 8; 0: none, or an invalid one."""
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
     if order is None or len(tiff) < 10:
         return 0
-    (place,) = struct.unpack_from(order + "I", tiff, 4)
-    if place + 2 > len(tiff):
+    (offset,) = struct.unpack_from(order + "I", tiff, 4)
+    if offset + 2 > len(tiff):
         return 0
-    (count,) = struct.unpack_from(order + "H", tiff, place)
-    count = min(count, (len(tiff) - place - 2) // 12)
-    entries = memoryview(tiff)[place + 2 : place + 2 + 12 * count]
-    for tag, kind, _, value, _ in struct.iter_unpack(order + "HHIHH", entries):
-        if tag == 0x0112 and kind == 3:
+    (count,) = struct.unpack_from(order + "H", tiff, offset)
+    count = min(count, (len(tiff) - offset - 2) // 12)
+    entries = memoryview(tiff)[offset + 2 : offset + 2 + 12 * count]
+    for tag, value_type, _, value, _ in struct.iter_unpack(order + "HHIHH", entries):
+        if tag == 0x0112 and value_type == 3:
             return value if 1 <= value <= 8 else 0
     return 0

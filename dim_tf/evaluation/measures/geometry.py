@@ -86,7 +86,7 @@ class Geometry:
         def view(number):
             seed = derive_seed(self.seed, f"view {number}")
             chunks = [
-                pipeline.augmented(
+                pipeline.apply_augmentation(
                     tf.constant(images[first : first + CHUNK_SIZE]),
                     AUGMENTATION,
                     tf.constant([seed, first], tf.int64),

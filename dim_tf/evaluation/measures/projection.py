@@ -141,5 +141,5 @@ def thumbnails(images: np.ndarray) -> np.ndarray:
     if longest <= THUMBNAIL:
         return images
     size = [max(height * THUMBNAIL // longest, 1), max(width * THUMBNAIL // longest, 1)]
-    small: np.ndarray = image_ops.to_bytes(tf.image.resize(images, size, antialias=True)).numpy()
+    small: np.ndarray = image_ops.to_uint8(tf.image.resize(images, size, antialias=True)).numpy()
     return small

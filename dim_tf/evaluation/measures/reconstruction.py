@@ -95,7 +95,7 @@ class Reconstruction:
             similarity.append(ms_ssim(originals, reconstructed).numpy())
             error.append(tf.reduce_mean((originals - reconstructed) ** 2, axis=(1, 2, 3)).numpy())
             if not shown:
-                shown.append(image_ops.to_bytes(reconstructed[:NUM_SHOWN] * 255.0).numpy())
+                shown.append(image_ops.to_uint8(reconstructed[:NUM_SHOWN] * 255.0).numpy())
         self._figures.append(
             Reconstructions(
                 f"from the {ENDPOINT} feature, by a decoder trained with the squared error",

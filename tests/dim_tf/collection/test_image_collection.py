@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from dim_tf.collection import image_collection
-from dim_tf.data import encoded_images, manifest
+from dim_tf.data import encoded_images
 from dim_tf.data.image_faults import Fault
 from dim_tf.errors import InputError
 from dim_tf.export import saved_model
@@ -29,7 +29,7 @@ def test_the_files_are_those_that_training_takes(tmp_path):
     Image.new("RGB", (9, 9)).save(tmp_path / "elsewhere/linked.png")
     (folder / "link").symlink_to(tmp_path / "elsewhere")
     (folder / "nowhere.png").symlink_to(tmp_path / "nothing")
-    scanned = manifest.scan(folder, tmp_path / "cache")
+    scanned = scan.scan_folder(folder, tmp_path / "cache")
     training = [
         name
         for name, fault in zip(scanned.names, scanned.faults, strict=True)

@@ -33,10 +33,10 @@ decode_valid = tf.function(
 )
 
 
-def encode(pixels, kind, **options):
+def encode(pixels, format, **options):
     out = io.BytesIO()
     image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
-    image.save(out, kind, **options)
+    image.save(out, format, **options)
     return out.getvalue()
 
 
@@ -65,29 +65,29 @@ def as_pillow(encoded):
 
 
 def exif(orientation, endian="<", others=True):
-    found = Image.Exif()
-    found.endian = endian
+    tags = Image.Exif()
+    tags.endian = endian
     if others:
-        found[0x010F] = "a maker"
-        found[0x0131] = "a program"
-    found[0x0112] = orientation
-    return found.tobytes()
+        tags[0x010F] = "a maker"
+        tags[0x0131] = "a program"
+    tags[0x0112] = orientation
+    return tags.tobytes()
 
 
 @pytest.mark.parametrize("endian", "<>")
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_as_pillow_does(orientation, endian):
     encoded = encode(BLOCKS, "JPEG", quality=95, exif=exif(orientation, endian))
-    found, wanted = decode(encoded).numpy(), as_pillow(encoded)
-    assert found.shape == wanted.shape
-    assert np.abs(found.astype(int) - wanted).max() <= 8  # two decoders of JPEG
+    decoded, expected = decode(encoded).numpy(), as_pillow(encoded)
+    assert decoded.shape == expected.shape
+    assert np.abs(decoded.astype(int) - expected).max() <= 8  # two decoders of JPEG
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
 def test_no_such_orientation_is_upright(orientation):
     plain = decode(encode(BLOCKS, "JPEG"))
-    found = decode(encode(BLOCKS, "JPEG", exif=exif(orientation)))
-    np.testing.assert_array_equal(found, plain)
+    decoded = decode(encode(BLOCKS, "JPEG", exif=exif(orientation)))
+    np.testing.assert_array_equal(decoded, plain)
 
 
 def test_exif_that_is_cut_off_or_lies_is_upright():
@@ -99,8 +99,8 @@ def test_exif_that_is_cut_off_or_lies_is_upright():
         whole[:14] + b"\xff\xff" + whole[16:20],  # 65,535 entries in 4 bytes
         b"Exif\0\0" + bytes(40),
     ):
-        found = decode(encode(BLOCKS, "JPEG", exif=broken)).numpy()
-        assert found.shape in (plain.shape, (*plain.shape[1::-1], 3))  # it may still be readable
+        decoded = decode(encode(BLOCKS, "JPEG", exif=broken)).numpy()
+        assert decoded.shape in (plain.shape, (*plain.shape[1::-1], 3))  # it may still be readable
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK", "RGB"])
@@ -108,9 +108,9 @@ def test_exif_that_is_cut_off_or_lies_is_upright():
 def test_jpeg_of_each_kind(mode, progressive):
     image = Image.fromarray(BLOCKS).convert(mode)
     encoded = encode(image, "JPEG", quality=95, progressive=progressive)
-    found = decode(encoded).numpy()
-    assert found.shape == BLOCKS.shape
-    assert np.abs(found.astype(int) - as_pillow(encoded)).max() <= 8
+    decoded = decode(encoded).numpy()
+    assert decoded.shape == BLOCKS.shape
+    assert np.abs(decoded.astype(int) - as_pillow(encoded)).max() <= 8
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
@@ -118,16 +118,16 @@ def test_png_of_each_kind(mode):
     image = Image.fromarray(BLOCKS).convert(mode)
     if mode.endswith("A"):
         image.putalpha(Image.fromarray(BLOCKS[..., 0]))
-    found = decode(encode(image, "PNG"))
+    decoded = decode(encode(image, "PNG"))
     without_alpha = image.convert(mode.rstrip("A")) if mode.endswith("A") else image
-    np.testing.assert_array_equal(found, np.asarray(without_alpha.convert("RGB")))
+    np.testing.assert_array_equal(decoded, np.asarray(without_alpha.convert("RGB")))
 
 
 def test_16_bits_are_mapped_as_in_training():
     deep = rng.integers(0, 65536, (20, 30)).astype(np.uint16)
-    found = decode(encode(Image.fromarray(deep), "PNG"))
-    wanted = ALL_16_BITS.to_bytes(deep)
-    np.testing.assert_array_equal(found, np.repeat(wanted[..., np.newaxis], 3, axis=-1))
+    decoded = decode(encode(Image.fromarray(deep), "PNG"))
+    expected = ALL_16_BITS.to_uint8(deep)
+    np.testing.assert_array_equal(decoded, np.repeat(expected[..., np.newaxis], 3, axis=-1))
 
 
 REFUSED = {
@@ -184,8 +184,8 @@ def test_too_many_scans():
 
 def test_fitted_as_images_of_training_are():
     encoded = encode(BLOCKS, "PNG")
-    wanted = image_ops.to_bytes(image_ops.fit(BLOCKS, SIZE))
-    np.testing.assert_array_equal(decode_all([encoded, encoded])[1], wanted)
+    expected = image_ops.to_uint8(image_ops.resize_center_square(BLOCKS, SIZE))
+    np.testing.assert_array_equal(decode_all([encoded, encoded])[1], expected)
 
 
 def test_valid_ones_come_through_beside_others():
@@ -215,17 +215,17 @@ def malformed(seed):
     whole_png = encode(noise, "PNG")
 
     def flipped(encoded, count):
-        found = bytearray(encoded)
-        for place in rng.integers(2, len(found), count):
-            found[place] ^= 1 << rng.integers(8)
-        return bytes(found)
+        damaged = bytearray(encoded)
+        for offset in rng.integers(2, len(damaged), count):
+            damaged[offset] ^= 1 << rng.integers(8)
+        return bytes(damaged)
 
     def cut(encoded):
         return encoded[: rng.integers(1, len(encoded) - 20)]
 
     def jpeg_that_claims(height, width):
-        place = jpeg.index(b"\xff\xc0") + 5
-        return jpeg[:place] + struct.pack(">HH", height, width) + jpeg[place + 4 :]
+        offset = jpeg.index(b"\xff\xc0") + 5
+        return jpeg[:offset] + struct.pack(">HH", height, width) + jpeg[offset + 4 :]
 
     def bomb_in_a_chunk():
         content = b"text\0\0" + zlib.compress(bytes(2**27), 9)  # 128 MB of zeros
@@ -235,7 +235,7 @@ def malformed(seed):
 
     first_scan = progressive.index(b"\xff\xda")
     chunk_bomb = bomb_in_a_chunk()
-    kinds = [
+    makers = [
         lambda: cut(jpeg),
         lambda: cut(progressive),
         lambda: cut(whole_png),
@@ -247,7 +247,7 @@ def malformed(seed):
         lambda: rng.choice([encode(noise, k) for k in ("GIF", "BMP", "WEBP", "TIFF")]),
         lambda: chunk_bomb if rng.random() < 0.5 else rng.bytes(rng.integers(1, 10_000)),
     ]
-    return [kind() for kind in kinds for _ in range(50)]
+    return [make() for make in makers for _ in range(50)]
 
 
 def serve_malformed():
@@ -255,7 +255,7 @@ def serve_malformed():
     import resource
 
     good = encode(BLOCKS, "PNG")
-    wanted = decode_all([good]).numpy()
+    expected = decode_all([good]).numpy()
     decode_valid([good, b"bad"])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     refused = 0
@@ -268,7 +268,7 @@ def serve_malformed():
         except tf.errors.InvalidArgumentError:
             refused += 1
             assert not valid[0]
-        np.testing.assert_array_equal(decode_all([good]), wanted)
+        np.testing.assert_array_equal(decode_all([good]), expected)
     taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     print(f"refused {refused} MiB {taken // 1024}")
 

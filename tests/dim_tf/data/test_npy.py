@@ -9,7 +9,7 @@ import pytest
 from dim_tf.data import npy
 
 
-def written(array, **settings):
+def npy_bytes(array, **settings):
     file = io.BytesIO()
     np.save(file, array, **settings)
     return file.getvalue()
@@ -26,9 +26,9 @@ def written(array, **settings):
     ids=["2d", "scalar", "empty", "float"],
 )
 def test_what_numpy_writes(array):
-    found = npy.array(written(array))
-    np.testing.assert_array_equal(found, array)
-    assert (found.dtype, found.shape) == (array.dtype, array.shape)
+    loaded = npy.read_array(npy_bytes(array))
+    np.testing.assert_array_equal(loaded, array)
+    assert (loaded.dtype, loaded.shape) == (array.dtype, array.shape)
 
 
 @pytest.mark.parametrize(
@@ -36,9 +36,9 @@ def test_what_numpy_writes(array):
     [
         b"",
         b"words",
-        written(np.arange(6))[:-1],
-        written(np.arange(6)) + b"x",
-        written(np.array([{}], object), allow_pickle=True),
+        npy_bytes(np.arange(6))[:-1],
+        npy_bytes(np.arange(6)) + b"x",
+        npy_bytes(np.array([{}], object), allow_pickle=True),
         b"\x93NUMPY\x01\x00\x10\x00" + b"{" * 16,
         b"\x93NUMPY\x01\x00\xff\xff" + b"[" * 65535,
         b"\x93NUMPY\x03\x00\x10\x00\x00\x00" + b" " * 16,
@@ -46,14 +46,14 @@ def test_what_numpy_writes(array):
 )
 def test_anything_else_is_one_error(content):
     with pytest.raises(ValueError, match=r"\.npy|header"):
-        npy.array(content)
+        npy.read_array(content)
 
 
 def test_files_are_bounded_and_regular(tmp_path):
     (tmp_path / "a").write_bytes(b"12345")
-    assert npy.octets(tmp_path / "a", 5) == b"12345"
+    assert npy.read_bytes(tmp_path / "a", 5) == b"12345"
     with pytest.raises(ValueError, match="more than 4 bytes"):
-        npy.octets(tmp_path / "a", 4)
+        npy.read_bytes(tmp_path / "a", 4)
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="no regular file"):
-        npy.octets(tmp_path / "pipe", 5)
+        npy.read_bytes(tmp_path / "pipe", 5)

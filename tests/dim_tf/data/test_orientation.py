@@ -16,7 +16,7 @@ CASES = 300
     input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.string)], autograph=False
 )
 def in_graph(exif, xmp):
-    return orientation.chosen(orientation.of_tiff(exif), orientation.of_xmp(xmp))
+    return orientation.choose(orientation.exif_orientation(exif), orientation.xmp_orientation(xmp))
 
 
 def random_tiff(rng: random.Random) -> bytes:
@@ -33,15 +33,15 @@ def random_tiff(rng: random.Random) -> bytes:
         )
         for _ in range(rng.randint(0, 4))
     )
-    place = rng.choice([8, 8, 8, 9, 2**32 - 1])
+    offset = rng.choice([8, 8, 8, 9, 2**32 - 1])
     count = rng.choice([len(entries) // 12, len(entries) // 12, 0, 2**16 - 1])
     magic = b"II*\0" if order == "<" else b"MM\0*"
-    octets = bytearray(magic + struct.pack(f"{order}IH", place, count) + entries)
+    tiff = bytearray(magic + struct.pack(f"{order}IH", offset, count) + entries)
     if rng.random() < 0.3:
-        del octets[rng.randint(0, len(octets)) :]
-    if octets and rng.random() < 0.2:
-        octets[rng.randrange(len(octets))] = rng.randrange(256)
-    return bytes(octets)
+        del tiff[rng.randint(0, len(tiff)) :]
+    if tiff and rng.random() < 0.2:
+        tiff[rng.randrange(len(tiff))] = rng.randrange(256)
+    return bytes(tiff)
 
 
 def random_xmp(rng: random.Random) -> bytes:

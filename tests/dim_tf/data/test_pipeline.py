@@ -8,7 +8,7 @@ import tensorflow as tf
 from sample_representations import LazyImages
 
 from dim_tf.data import pipeline
-from dim_tf.data.crops import CentreCrops
+from dim_tf.data.crops import CenterCrops
 from dim_tf.data.splits import Split
 from dim_tf.errors import InputError
 
@@ -20,8 +20,8 @@ def numbered(count):
 
 
 def batches(split, count, *, start=0, seed=0, augment="none", channels=1, size=4):
-    made = pipeline.training_batches(split, size, channels, seed, start, augment)
-    return [x.numpy() for x in itertools.islice(made, count)]
+    dataset = pipeline.training_batches(split, size, channels, seed, start, augment)
+    return [x.numpy() for x in itertools.islice(dataset, count)]
 
 
 def numbers_of(batch):
@@ -60,8 +60,8 @@ def test_scale_and_channels():
 def test_labels_come_beside_the_same_images():
     split = numbered(12)
     plain = batches(split, 3, augment="crop_flip")
-    made = pipeline.training_batches(split, 4, 1, 0, 0, "crop_flip", labelled=True)
-    for images, batch in zip(plain, itertools.islice(made, 3), strict=True):
+    dataset = pipeline.training_batches(split, 4, 1, 0, 0, "crop_flip", with_labels=True)
+    for images, batch in zip(plain, itertools.islice(dataset, 3), strict=True):
         np.testing.assert_array_equal(images, batch.images.numpy())
         np.testing.assert_array_equal(numbers_of(images), batch.labels.numpy())
         assert batch.indices is None
@@ -70,8 +70,8 @@ def test_labels_come_beside_the_same_images():
 def test_rows_tell_which_images_they_are():
     """Of images without labels too."""
     split = Split(numbered(12).images, None)
-    made = pipeline.training_batches(split, 4, 1, 0, 3, "none", numbered=True)
-    batch = next(iter(made))
+    dataset = pipeline.training_batches(split, 4, 1, 0, 3, "none", with_indices=True)
+    batch = next(iter(dataset))
     assert batch.labels is None
     pixels = np.round((batch.images.numpy() + 1) * 127.5)
     np.testing.assert_array_equal(pixels, split.images[batch.indices.numpy()])
@@ -96,16 +96,16 @@ def test_crops_are_shifts_and_flips_are_flips():
     many = tf.constant(np.repeat(image[np.newaxis], 64, 0))
     padded = np.pad(image, ((2, 2), (2, 2), (0, 0)), mode="reflect")
     shifts = {padded[y : y + 16, x : x + 16].tobytes(): (y, x) for y in range(5) for x in range(5)}
-    cropped = pipeline.augmented(many, "crop", tf.constant([1, 2], tf.int64)).numpy()
-    found = {shifts[crop.tobytes()] for crop in cropped}  # a KeyError: no shift at all
-    assert len(found) > 15
+    cropped = pipeline.apply_augmentation(many, "crop", tf.constant([1, 2], tf.int64)).numpy()
+    seen = {shifts[crop.tobytes()] for crop in cropped}  # a KeyError: no shift at all
+    assert len(seen) > 15
 
-    both = pipeline.augmented(many, "crop_flip", tf.constant([1, 2], tf.int64)).numpy()
+    both = pipeline.apply_augmentation(many, "crop_flip", tf.constant([1, 2], tf.int64)).numpy()
     flips = [np.array_equal(b, c[:, ::-1]) for b, c in zip(both, cropped, strict=True)]
     assert all(f or np.array_equal(b, c) for f, b, c in zip(flips, both, cropped, strict=True))
     assert 16 < sum(flips) < 48
 
-    flipped = pipeline.augmented(many, "flip", tf.constant([1, 2], tf.int64)).numpy()
+    flipped = pipeline.apply_augmentation(many, "flip", tf.constant([1, 2], tf.int64)).numpy()
     is_flipped = [np.array_equal(f, image[:, ::-1]) for f in flipped]
     assert all(a or np.array_equal(f, image) for a, f in zip(is_flipped, flipped, strict=True))
     assert 16 < sum(is_flipped) < 48
@@ -127,14 +127,14 @@ def test_augmented_pixels_stay_the_same():
     wanted = tf.gather(tf.gather(padded, rows, batch_dims=1), columns, axis=2, batch_dims=1)
     flip = tf.random.stateless_uniform([16, 1, 1, 1], seed + [1, 0]) < 0.5
     wanted = tf.where(flip, wanted[:, :, ::-1], wanted)
-    np.testing.assert_array_equal(pipeline.augmented(images, "crop_flip", seed), wanted)
+    np.testing.assert_array_equal(pipeline.apply_augmentation(images, "crop_flip", seed), wanted)
 
 
 def test_random_crops_are_windows_of_what_is_around():
     """Each pixel says its row and column; the windows go to the edges."""
     places = np.arange(12)[:, None] * 12 + np.arange(12)
     around = np.broadcast_to(places[None, ..., None], (4, 12, 12, 1)).astype(np.uint8)
-    split = Split(CentreCrops(around, 8), None, surround=around)
+    split = Split(CenterCrops(around, 8), None, uncropped=around)
     corners, flipped = set(), 0
     for batch in batches(split, 60, augment="crop_flip"):
         for image in np.round((batch[..., 0] + 1) * 127.5).astype(int):

@@ -12,13 +12,13 @@ from dim_tf.errors import InputError
 
 def test_8_bits_stored_as_16_are_what_they_were():
     pixels = np.arange(256, dtype=np.uint16)
-    np.testing.assert_array_equal(PixelRange().to_bytes(257 * pixels), pixels)
+    np.testing.assert_array_equal(PixelRange().to_uint8(257 * pixels), pixels)
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1023), (100, 101), (7, 4095), (65534, 65535)])
 def test_a_narrow_range_uses_all_of_8_bits_and_keeps_their_order(low, high):
     pixels = np.arange(2**16, dtype=np.uint16)
-    decoded = PixelRange(low, high).to_bytes(pixels).astype(int)
+    decoded = PixelRange(low, high).to_uint8(pixels).astype(int)
     assert (decoded[: low + 1] == 0).all()
     assert (decoded[high:] == 255).all()
     assert (np.diff(decoded) >= 0).all()

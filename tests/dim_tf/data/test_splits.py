@@ -22,12 +22,12 @@ def test_fingerprint_is_that_of_the_pixels_of_both_splits():
 
 def test_fingerprint_is_of_the_images_that_probes_are_trained_on_too():
     images = np.random.default_rng(0).integers(0, 256, (30, 6, 6, 3), np.uint8)
-    found = set()
+    fingerprints = set()
     for labelled in (images[20:], 255 - images[20:], None):
         split = None if labelled is None else Split(labelled, np.arange(10))
         parts = Split(images[:10], None), Split(images[10:20], None)
-        found.add(Splits("a", *parts, ("a",), "a", labelled=split).fingerprint)
-    assert len(found) == 3
+        fingerprints.add(Splits("a", *parts, ("a",), "a", labelled=split).fingerprint)
+    assert len(fingerprints) == 3
 
 
 def test_fingerprint_of_many_images_is_of_some():

@@ -11,7 +11,7 @@ import pytest
 import small_export
 import tensorflow as tf
 
-from dim_tf.data import Request, image_ops, load
+from dim_tf.data import DataRequest, image_ops, load
 from dim_tf.errors import InputError
 from dim_tf.evaluation import representation, saved_encoder
 from dim_tf.evaluation.evaluation_data import EvaluationData, EvaluationSplit
@@ -157,7 +157,7 @@ def test_a_keras_application_is_measured_by_the_command(tmp_path):
         (96, 96, 3), include_top=False, pooling="avg", weights=None
     )
     model = keras.Model(inputs, application(scaled))
-    digits = EvaluationData.from_splits(load("digits", Request()))
+    digits = EvaluationData.from_splits(load("digits", DataRequest()))
     images = image_ops.with_channels(image_ops.to_unit(digits.train.images[:64]), 3)
     images = tf.image.resize(images, [96, 96], antialias=True)
     for layer in application.layers:

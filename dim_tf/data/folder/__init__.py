@@ -1,0 +1,1 @@
+"""A folder of images: scanned, split, labelled, decoded, cached and reported."""

@@ -1,0 +1,259 @@
+"""One entry of the cache of decoded images: a folder that is written once and then mapped.
+
+It holds a .npy file of the pixels, the digests of the files that they come from, and a record with
+checksums, written last. An entry that a killed process left incomplete is continued.
+"""
+
+import contextlib
+import errno
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dim_tf.console import say
+from dim_tf.data import npy
+from dim_tf.files import json_object, open_to_read, read_text, replace_text
+
+VERSION = 3  # of the files, and of how images are decoded
+CHUNK = 512  # images decoded and written at a time
+BLOCK = 2**24  # bytes of pixels per checksum
+CHECKED_BLOCKS = 64  # of a large entry, when it is opened
+SAVE_EVERY = 10.0  # seconds between records of progress
+REPORT_EVERY = 15.0
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+PIXELS, DIGESTS, RECORD = "pixels.npy", "digests.npy", "entry.json"
+PARTIAL, PROGRESS = "pixels.partial", "partial.json"
+
+_COUNT = re.compile(r"(\d{1,12})\n?")
+
+Decode = Callable[[np.ndarray], np.ndarray]
+
+
+def entry_name(digests: np.ndarray, size: int) -> str:
+    """The name of an entry: a hash of its content.
+
+    Args:
+        digests: uint8 [N, D], of what is decoded and how.
+        size: pixels a side.
+    """
+    digest = hashlib.sha256(f"{VERSION} {size} {len(digests)} ".encode())
+    digest.update(digests.tobytes())
+    return digest.hexdigest()[:32]
+
+
+def open_entry(entry: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The pixels of a complete entry, mapped; None: it is incomplete, or damaged, with a message.
+
+    Args:
+        entry: its folder.
+        shape: of the pixels.
+    """
+    if not (entry / RECORD).exists():
+        return None
+    damage = _find_damage(entry, shape)
+    if damage:
+        say(f"data: {entry} is damaged ({damage}); decoding its images again")
+        return None
+    return _map_pixels(entry)
+
+
+def read_entry(entry: Path, size: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """The digests and pixels of any entry; None: it has another size or version.
+
+    Args:
+        entry: its folder.
+        size: pixels a side.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is damaged.
+    """
+    record = json_object(read_text(entry / RECORD))
+    shape = record.get("shape")
+    if record.get("version") != VERSION or not isinstance(shape, list):
+        return None
+    if shape[1:] != [size, size, 3]:
+        return None
+    path = entry / DIGESTS
+    digests = npy.read_array(npy.read_bytes(path, path.stat().st_size))
+    is_valid = digests.ndim == 2 and digests.dtype == np.uint8
+    if not is_valid or entry_name(digests, size) != entry.name:
+        raise ValueError("its digests are not its own")
+    damage = _find_damage(entry, (len(digests), size, size, 3))
+    if damage:
+        raise ValueError(damage)
+    return digests, _map_pixels(entry)
+
+
+def _map_pixels(entry):
+    """The pixels, of an entry without damage."""
+    return np.lib.format.open_memmap(entry / PIXELS, mode="r").view(np.ndarray)
+
+
+def _find_damage(entry, shape):
+    """What is wrong with an entry; empty: nothing."""
+    try:
+        record = json_object(read_text(entry / RECORD))
+        if record.get("version") != VERSION or record.get("shape") != list(shape):
+            return "its record is of other images"
+        path = entry / PIXELS
+        with open_to_read(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if npy.read_header(file) != (shape, np.dtype(np.uint8)):
+                return "its header is wrong"
+            if size != file.tell() + int(np.prod(shape)):
+                return "its size is wrong"
+        checksums = record.get("checksums")
+        if not isinstance(checksums, list) or len(checksums) != -(-size // BLOCK):
+            return "its record has no checksums"
+        blocks = np.unique(np.linspace(0, len(checksums) - 1, CHECKED_BLOCKS).astype(int))
+        if _checksums(path, blocks.tolist()) != [checksums[block] for block in blocks]:
+            return "its checksum is wrong"
+    except (OSError, ValueError) as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def _checksums(path, blocks=None):
+    """CRC-32 of blocks of a file; None: of all."""
+    if blocks is None:
+        blocks = range(-(-path.stat().st_size // BLOCK))
+    checksums = []
+    with open(path, "rb") as file:
+        for block in blocks:
+            file.seek(block * BLOCK)
+            checksums.append(zlib.crc32(file.read(BLOCK)))
+    return checksums
+
+
+@dataclass(frozen=True)
+class EntryWriter:
+    """Writes an entry chunk by chunk.
+
+    Not through a map: on a full disk that would end the process instead of raising an error.
+
+    Attributes:
+        entry: its folder, which exists.
+        digests: uint8 [N, D], of what is decoded and how.
+        shape: of the pixels, (N, S, S, 3).
+    """
+
+    entry: Path
+    digests: np.ndarray
+    shape: tuple[int, ...]
+
+    def write(self, decode: Decode) -> None:
+        """Decodes and writes the images that an earlier process has not written.
+
+        Args:
+            decode: indices, int [M] -> uint8 [M, S, S, 3].
+
+        Raises:
+            OSError: it cannot be written; on a full disk nothing of it is left.
+        """
+        for name in (RECORD, PIXELS, DIGESTS):
+            (self.entry / name).unlink(missing_ok=True)
+        try:
+            checksums = self._write_pixels(decode)
+            with open(self.entry / DIGESTS, "wb") as file:
+                np.save(file, self.digests, allow_pickle=False)
+                _flush_to_disk(file)
+            os.replace(self.entry / PARTIAL, self.entry / PIXELS)
+            (self.entry / PROGRESS).unlink(missing_ok=True)
+            record = {"version": VERSION, "shape": list(self.shape), "checksums": checksums}
+            replace_text(self.entry / RECORD, json.dumps(record) + "\n")
+        except OSError as error:
+            if error.errno in DISK_FULL:  # others need the space
+                shutil.rmtree(self.entry, ignore_errors=True)
+            raise
+
+    def _write_pixels(self, decode):
+        count = self.shape[0]
+        image_bytes = int(np.prod(self.shape[1:]))
+        header = _npy_header(self.shape)
+        start = self._count_written(header, image_bytes)
+        if start:
+            say(f"data: {start:,} of {count:,} images are decoded; going on")
+        mode = "r+b" if start else "wb"
+        saved = reported = time.monotonic()
+        with open(self.entry / PARTIAL, mode) as file:
+            if not start:
+                file.write(header)
+            file.truncate(len(header) + start * image_bytes)
+            file.seek(0, os.SEEK_END)
+            _check_free_space(self.entry, (count - start) * image_bytes)
+            for first in range(start, count, CHUNK):
+                indices = np.arange(first, min(first + CHUNK, count))
+                file.write(np.ascontiguousarray(decode(indices)))
+                now = time.monotonic()
+                if now - reported > REPORT_EVERY:
+                    say(f"data: decoded {indices[-1] + 1:,} of {count:,} images")
+                    reported = now
+                if now - saved > SAVE_EVERY:
+                    _flush_to_disk(file)
+                    replace_text(self.entry / PROGRESS, f"{indices[-1] + 1}\n")
+                    saved = now
+            _flush_to_disk(file)
+        return _checksums(self.entry / PARTIAL)
+
+    def _count_written(self, header, image_bytes):
+        """How many images another process has written here."""
+        try:
+            progress = _COUNT.fullmatch(read_text(self.entry / PROGRESS))
+            with open(self.entry / PARTIAL, "rb") as file:
+                has_header = file.read(len(header)) == header
+                size = os.fstat(file.fileno()).st_size
+        except (OSError, ValueError):
+            return 0
+        count = int(progress[1]) if progress else 0
+        fits = 0 < count <= self.shape[0] and size >= len(header) + count * image_bytes
+        return count if fits and has_header else 0
+
+
+def _npy_header(shape):
+    """The first bytes of a .npy file of uint8."""
+    file = io.BytesIO()
+    header = {"descr": "|u1", "fortran_order": False, "shape": tuple(shape)}
+    np.lib.format.write_array_header_1_0(file, header)
+    return file.getvalue()
+
+
+def _check_free_space(folder, size):
+    """Raises OSError where the disk has fewer bytes."""
+    if shutil.disk_usage(folder).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+
+
+def _flush_to_disk(file):
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def size_on_disk(entry: Path) -> int:
+    """The bytes of an entry's files."""
+    return sum(status.st_size for _, status in _files_of(entry))
+
+
+def last_use(entry: Path) -> float:
+    """When an entry was last opened, in seconds since the epoch; 0: never."""
+    times = [status.st_mtime for path, status in _files_of(entry) if path.suffix == ".json"]
+    return max(times, default=0.0)
+
+
+def _files_of(entry: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """The files of an entry, in which another process may write."""
+    with contextlib.suppress(FileNotFoundError):
+        for path in list(entry.iterdir()):
+            with contextlib.suppress(FileNotFoundError):
+                yield path, path.stat()

@@ -1,0 +1,102 @@
+"""Decodes image files one by one, by Pillow and outside graphs, as exported models decode them."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from dim_tf.data import image_headers
+from dim_tf.data.folder.file_bytes import read_image_file
+from dim_tf.data.folder.pillow_decoder import decode_upright, size_of
+from dim_tf.data.image_bounds import MAX_PIXELS
+from dim_tf.data.pixel_range import ALL_16_BITS, DEPTH, PixelRange
+
+# A JPEG may be decoded at 1/2, 1/4 or 1/8, as long as it still is so many times too large.
+_OVERSAMPLING = 4
+
+
+def decode_to_size(
+    path: Path | str,
+    size: int,
+    pixel_range: PixelRange = ALL_16_BITS,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    expected_digest: bytes | None = None,
+) -> np.ndarray:
+    """An image upright, resized as by `image_ops.resize_center_square`.
+
+    Transparency is dropped; of an animation the first frame is taken.
+
+    Args:
+        path: of the file.
+        size: pixels a side.
+        pixel_range: which values of 16 bits become 0 and 255.
+        max_pixels: as for `inspection.inspect_file`.
+        expected_digest: of the file when it was inspected; None: any content.
+
+    Returns:
+        uint8 [size, size, 3].
+
+    Raises:
+        UndecodableError: it cannot be decoded, or has changed.
+        OSError: it cannot be read.
+    """
+    header = _read_header(path, max_pixels, expected_digest)
+    image, _ = decode_upright(header, max_pixels, min_side=_OVERSAMPLING * size)
+    square = _to_rgb(_center_square(image), pixel_range)
+    return np.asarray(square.resize((size, size), Image.Resampling.BILINEAR))
+
+
+def to_png(
+    path: Path | str, *, max_pixels: int = MAX_PIXELS, expected_digest: bytes | None = None
+) -> bytes:
+    """An image upright, as a PNG file of RGB, for readers of no other format.
+
+    Its pixels are those that `decode_to_size` crops and resizes: an image of 16 bits stays so,
+    since the reader chooses the range that becomes 8 bits.
+
+    Args:
+        path: of the file.
+        max_pixels: as for `inspection.inspect_file`; a JPEG of more is reduced to 1/2, 1/4 or 1/8.
+        expected_digest: as for `decode_to_size`.
+
+    Raises:
+        UndecodableError: it cannot be decoded, or has changed.
+        OSError: it cannot be read.
+    """
+    header = _read_header(path, max_pixels, expected_digest)
+    image, _ = decode_upright(header, max_pixels)
+    if isinstance(image, np.ndarray):
+        import tensorflow as tf  # Pillow writes 16 bits of gray alone
+
+        return tf.io.encode_png(image, compression=1).numpy()
+    encoded = io.BytesIO()
+    _to_rgb(image).save(encoded, "PNG", compress_level=1)
+    return encoded.getvalue()
+
+
+def _read_header(path, max_pixels, expected_digest):
+    """The header, which holds what the decoder needs: the file's bytes are freed here."""
+    return image_headers.read(read_image_file(path, expected_digest), max_pixels)
+
+
+def _center_square(image):
+    """Before colors are converted: of a panorama only what is seen is."""
+    width, height = size_of(image)
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    if isinstance(image, np.ndarray):
+        return image[top : top + side, left : left + side]
+    if side == width == height:
+        return image
+    # Not `crop`, which has Pillow's own bound of pixels.
+    box = (left, top, left + side, top + side)
+    return image.transform((side, side), Image.Transform.EXTENT, box)
+
+
+def _to_rgb(image, pixel_range=ALL_16_BITS):
+    if isinstance(image, np.ndarray):
+        pixels = pixel_range.to_uint8(np.arange(DEPTH, dtype=np.uint16))[image]
+        return Image.fromarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
+    return image.convert("RGB")

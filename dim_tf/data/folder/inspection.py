@@ -1,0 +1,98 @@
+"""Inspects one image file: whether it can be decoded, its size and digests, its range of values."""
+
+import hashlib
+import struct
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from dim_tf.data import image_headers
+from dim_tf.data.folder.file_bytes import DIGEST_BYTES, digest_of, read_image_file
+from dim_tf.data.folder.pillow_decoder import decode_upright, size_of
+from dim_tf.data.image_bounds import MAX_PIXELS
+from dim_tf.data.image_faults import MIN_SIDE, Fault, UndecodableError
+from dim_tf.data.image_headers import FORMATS
+
+_INSPECTED_PIXELS = 2**20  # of an inspected JPEG; as many at 1/8 if it is larger than 64 times that
+_BAND_PIXELS = 2**17  # pixels that are hashed and counted at a time
+
+
+class InspectedFile(NamedTuple):
+    """The result of inspecting a file.
+
+    Attributes:
+        fault: why it cannot be used.
+        digest: of its bytes; zeros where they were not read.
+        width: pixels, upright; 0 where unknown.
+        height: likewise.
+        format: its index in `FORMATS`.
+        pixel_digest: of the decoded pixels, upright, and their width and height: the same for one
+            image in several formats, whether its colors are a palette's, gray or RGB, transparent
+            or not. For a JPEG of more than 2**20 pixels, of the image at the largest of 1/2, 1/4
+            and 1/8 that has no more. An image of 16 bits differs from its copy of 8.
+        bits: per channel, 8 or 16; 0 where the pixels were not decoded.
+        low: the 0.1th percentile of all channels' pixels, in values of the file (those of a PGM or
+            PPM are first scaled so that its own white is that of 8 or 16 bits).
+        high: the 99.9th percentile.
+    """
+
+    fault: Fault
+    digest: bytes = bytes(DIGEST_BYTES)
+    width: int = 0
+    height: int = 0
+    format: int = 0
+    pixel_digest: bytes = bytes(DIGEST_BYTES)
+    bits: int = 0
+    low: int = 0
+    high: int = 0
+
+
+def inspect_file(path: Path | str, max_pixels: int = MAX_PIXELS) -> InspectedFile:
+    """Reads and decodes a file, so that a truncated one is found.
+
+    Args:
+        path: of the file.
+        max_pixels: larger images are refused, JPEGs from 8 times as many on
+            (`image_headers.read`).
+    """
+    digest = bytes(DIGEST_BYTES)
+    try:
+        data = read_image_file(path)
+        digest = digest_of(data)
+        header = image_headers.read(data, max_pixels)
+        del data
+        image, full_size = decode_upright(header, max_pixels, _INSPECTED_PIXELS)
+    except UndecodableError as error:
+        return InspectedFile(error.fault, digest)
+    except OSError:
+        return InspectedFile(Fault.UNREADABLE)
+    fault = Fault.TINY if min(full_size) < MIN_SIDE else Fault.NONE
+    bits, pixel_digest, low, high = _pixel_statistics(image)
+    format_index = FORMATS.index(header.format)
+    return InspectedFile(fault, digest, *full_size, format_index, pixel_digest, bits, low, high)
+
+
+def _pixel_statistics(image):
+    """Bits, digest of the pixels, and the 0.1th and 99.9th percentiles."""
+    width, height = size_of(image)
+    is_16_bits = isinstance(image, np.ndarray)
+    bits = 16 if is_16_bits else 8
+    digest = hashlib.blake2b(struct.pack("<3Q", bits, width, height), digest_size=DIGEST_BYTES)
+    counts = np.zeros(2**bits, np.int64)
+    rows = max(_BAND_PIXELS // width, 1)
+    for top in range(0, height, rows):
+        if is_16_bits:
+            band = image[top : top + rows]
+            counts += np.bincount(band.ravel(), minlength=2**bits)
+            digest.update(np.broadcast_to(band, (*band.shape[:2], 3)).astype("<u2").tobytes())
+        else:
+            band = image
+            if rows < height:
+                band = image.crop((0, top, width, min(top + rows, height)))
+            pixels = (band if band.mode == "RGB" else band.convert("RGB")).tobytes()
+            counts += np.bincount(np.frombuffer(pixels, np.uint8), minlength=2**bits)
+            digest.update(pixels)
+    cumulative = np.cumsum(counts)
+    low, high = np.searchsorted(cumulative, [cumulative[-1] * 0.001, cumulative[-1] * 0.999])
+    return bits, digest.digest(), int(low), int(high)

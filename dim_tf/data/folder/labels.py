@@ -1,0 +1,107 @@
+"""Labels of a folder's images: the names of the folders that they are in."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dim_tf.data.folder.report import printable
+from dim_tf.data.folder.split_folders import SplitLayout, find_split_folders
+from dim_tf.data.folder.split_names import Role
+from dim_tf.errors import InputError
+
+IMAGES_PER_CLASS = 10  # on average; with fewer, folders are taken for albums
+
+
+@dataclass(frozen=True)
+class FolderLabels:
+    """Labels of some images.
+
+    Attributes:
+        classes: int64 [N]; -1: an image of a folder without labels, as unlabeled; None: no labels.
+        names: of the classes.
+        reason: why these, for the `data:` line.
+    """
+
+    classes: np.ndarray | None
+    names: tuple[str, ...]
+    reason: str
+
+
+def label_by_folder(names: list[str], mode: str, layout: SplitLayout | None = None) -> FolderLabels:
+    """Labels by the folders at the top, or by those within split folders.
+
+    Args:
+        names: of the images.
+        mode: "folders": the first folder is the class; "none"; "auto": folders, if all images are
+            directly in one of several, which have ten images on average.
+        layout: of these images; None: it is found by their names.
+
+    Raises:
+        InputError: "folders" is not possible.
+    """
+    if mode == "none":
+        return FolderLabels(None, (), "none, as --labels=none says")
+    layout = layout or find_split_folders(names)
+    paths = [name.split("/") for name in (layout.names if layout else names)]
+    roles = layout.roles if layout else [Role.TRAINING] * len(names)
+    # Folders of extra images that are no classes elsewhere are no classes.
+    classes = {p[0] for p, r in zip(paths, roles, strict=True) if r == Role.TRAINING and p[1:]}
+    has_label = [
+        len(path) > 1 and path[0] in (classes or path)
+        if role == Role.EXTRA
+        else role != Role.UNLABELLED
+        for path, role in zip(paths, roles, strict=True)
+    ]
+    candidates = [path for path, labelled in zip(paths, has_label, strict=True) if labelled]
+    folders = sorted({path[0] for path in candidates if len(path) > 1})
+    why_not = _why_folders_are_no_classes(candidates, folders, mode, layout)
+    if why_not:
+        return FolderLabels(None, (), f"none: {why_not}")
+    class_of = {name: number for number, name in enumerate(folders)}
+    numbers = [
+        class_of[path[0]] if labelled else -1
+        for path, labelled in zip(paths, has_label, strict=True)
+    ]
+    where = ""
+    if layout:
+        no_labels = Role.UNLABELLED, Role.LEFT_OUT
+        splits = [name for name, role in layout.folders.items() if role not in no_labels]
+        where = f" in {' and '.join(splits)}"
+    return FolderLabels(
+        np.array(numbers, np.int64),
+        tuple(printable(name) for name in folders),
+        f"the {len(folders):,} folders{where}",
+    )
+
+
+def _why_folders_are_no_classes(candidates, folders, mode, layout):
+    """Empty: they are.
+
+    Args:
+        candidates: of each image that may have a label, the parts of its path.
+        folders: the first folders of these.
+        mode: "folders" or "auto".
+        layout: of the images; None: no folder is a split.
+
+    Raises:
+        InputError: "folders" is not possible.
+    """
+    why_not = ""
+    if any(len(path) == 1 for path in candidates):
+        why_not = "some images are in no folder"
+    elif len(folders) < 2:
+        why_not = "there are no two folders of images"
+    if layout and why_not:
+        verb = "are splits" if " and " in layout.listed else "is a split"
+        why_not += f" of a class: {layout.listed} {verb}"
+    if mode == "folders" and why_not:
+        raise InputError(
+            f"--labels=folders takes the first folder of each image as its label, but {why_not}; "
+            "leave --labels out"
+        )
+    if mode == "auto" and not why_not:
+        if any(len(path) > 2 for path in candidates):
+            why_not = "some folders have folders in them"
+        elif len(candidates) < IMAGES_PER_CLASS * len(folders):
+            why_not = f"the folders have less than {IMAGES_PER_CLASS} images on average"
+    return why_not

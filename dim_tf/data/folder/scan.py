@@ -1,0 +1,103 @@
+"""Scans a folder of images: each file is inspected once, and again when it has changed."""
+
+import dataclasses
+import hashlib
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+
+from dim_tf.console import say
+from dim_tf.data.folder.inspection import inspect_file
+from dim_tf.data.folder.listing import list_files
+from dim_tf.data.folder.manifest import Manifest, read_manifest, write_manifest
+from dim_tf.data.folder.thread_pool import cpu_pool
+from dim_tf.data.image_bounds import MAX_PIXELS
+from dim_tf.data.image_faults import Fault
+
+CHUNK = 64  # files inspected in a row by one thread
+SAVE_EVERY = 120.0  # seconds: what a scan that is killed may lose
+REPORT_EVERY = 15.0
+# A file whose stamps are the same is unchanged. Not mtime alone: programs that copy a file over
+# another, as rsync does, often keep it.
+_STAMPS = ("file_sizes", "mtimes", "ctimes")
+# Faults that may be gone by now: of permissions, and of packages that were missing.
+_TRANSIENT = (Fault.UNREADABLE, Fault.NO_HEIF, Fault.NO_AVIF, Fault.NO_JPEG2000)
+
+
+def scan_folder(
+    folder: Path,
+    cache: Path,
+    excluded: tuple[Path, ...] = (),
+    max_pixels: int = MAX_PIXELS,
+) -> Manifest:
+    """Inspects each file below a folder that is new or has changed since the last scan.
+
+    Hidden files and folders, those that systems make (`system_folders`), run folders and `excluded`
+    are left out. Links are followed, wherever they lead; a folder that several lead to is entered
+    once.
+
+    Args:
+        folder: the images.
+        cache: where manifests are kept, a file for each folder of images and `max_pixels`.
+        excluded: folders that are not entered.
+        max_pixels: as for `inspection.inspect_file`.
+
+    Raises:
+        OSError: `cache` cannot be written.
+    """
+    key = os.fsencode(os.path.realpath(folder)) + b"\0" + str(max_pixels).encode()
+    path = cache / f"{hashlib.sha256(key).hexdigest()[:16]}.npz"
+    listing = list_files(folder, excluded)
+    manifest = dataclasses.replace(
+        Manifest.unscanned(listing.names), system_folders=listing.system_folders
+    )
+    for stamp in _STAMPS:
+        getattr(manifest, stamp)[:] = getattr(listing, stamp)
+    previous = read_manifest(path)
+    unchanged = _copy_unchanged(previous, manifest)
+    changed = np.flatnonzero(~unchanged & (manifest.mtimes >= 0))
+    if len(changed) or len(previous) != len(manifest):
+        _inspect_files(folder, manifest, changed, unchanged, path, max_pixels)
+    return manifest
+
+
+def _copy_unchanged(previous, manifest):
+    """Copies the columns of unchanged files; returns which these are, bool [N]."""
+    index_of = {name: index for index, name in enumerate(previous.names)}
+    indices = np.array([index_of.get(name, -1) for name in manifest.names], np.int64)
+    unchanged = indices >= 0
+    for stamp in _STAMPS:
+        before, now = getattr(previous, stamp), getattr(manifest, stamp)
+        unchanged[unchanged] = before[indices[unchanged]] == now[unchanged]
+    unchanged[unchanged] &= ~np.isin(previous.faults[indices[unchanged]], _TRANSIENT)
+    for name, column in manifest.columns.items():
+        column[unchanged] = previous.columns[name][indices[unchanged]]
+    return unchanged
+
+
+def _inspect_files(folder, manifest, changed, done, path, max_pixels):
+    """Fills in the files `changed` and saves all, on the way those that are `done`."""
+
+    def inspect_chunk(indices):
+        names = [manifest.names[index] for index in indices]
+        return indices, [inspect_file(folder / name, max_pixels=max_pixels) for name in names]
+
+    saved = reported = time.monotonic()
+    with cpu_pool() as workers:
+        chunks = [changed[start : start + CHUNK] for start in range(0, len(changed), CHUNK)]
+        count = 0
+        for indices, results in workers.map(inspect_chunk, chunks):
+            for index, result in zip(indices, results, strict=True):
+                manifest.fill(index, result)
+            done[indices] = True
+            count += len(indices)
+            now = time.monotonic()
+            if now - reported > REPORT_EVERY:
+                say(f"data: looked at {count:,} of {len(changed):,} files")
+                reported = now
+            if now - saved > SAVE_EVERY:
+                write_manifest(path, manifest.select(done))
+                saved = time.monotonic()
+    write_manifest(path, manifest)

@@ -1,0 +1,14 @@
+"""CIFAR-10 (Krizhevsky 2009), from TensorFlow Datasets."""
+
+from dim_tf.data import DataRequest
+from dim_tf.data.sources import tfds_files
+from dim_tf.data.splits import Splits
+
+
+def load(request: DataRequest) -> Splits:
+    """CIFAR-10's 50,000 training and 10,000 test images.
+
+    Raises:
+        InputError: the files are missing and could not be downloaded.
+    """
+    return tfds_files.load_labelled("cifar10", "CIFAR-10", request)

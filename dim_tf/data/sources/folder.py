@@ -1,0 +1,219 @@
+"""Anyone's images: all image files below a folder, with labels or without.
+
+docs/DATA.md states the rules.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from dim_tf.console import say
+from dim_tf.data import DataRequest, image_folder, pixel_range
+from dim_tf.data.folder import contrast, report
+from dim_tf.data.folder.decoded_cache import DecodedCache
+from dim_tf.data.folder.images import FolderImages, ImageFiles
+from dim_tf.data.folder.report import FolderReport
+from dim_tf.data.folder.scan import scan_folder
+from dim_tf.data.folder.split import MIN_IMAGES, FolderSplit, check_split, split_images
+from dim_tf.data.image_headers import FORMATS
+from dim_tf.data.splits import Split, Splits
+from dim_tf.errors import InputError
+from dim_tf.files import replace_text
+
+SIZES = (32, 64)  # the default sizes: those of the encoders
+# Images whose short side is less than this fraction of a size are given a smaller one.
+MIN_SIDE_FRACTION = 0.75
+MAX_LOW_CONTRAST = 0.5  # a larger fraction of images that show almost nothing is an error
+
+
+def load(request: DataRequest) -> Splits:
+    """The images below a folder.
+
+    Args:
+        request: its `data_dir` is the folder.
+
+    Raises:
+        InputError: there is no such folder, or too few images in it, or too many of its files are
+            unreadable or show nothing, or there is no room for the decoded images; or its folders
+            are not those that `split` or `labels` needs, or it has no images for `pixel_range`.
+    """
+    requested_range = pixel_range.parse(request.pixel_range)
+    folder = image_folder(request.data_dir)
+    cache = Path(os.path.expanduser(request.cache_dir)) if request.cache_dir else default_cache()
+    manifest = _scan(folder, cache, request.max_pixels)
+    split = split_images(request, manifest)
+    images = manifest.select(split.indices)
+    is_16_bits = images.bits == 16
+    auto_range = contrast.range_of(images.lows[is_16_bits], images.highs[is_16_bits])
+    chosen_range = requested_range or auto_range
+    low_contrast = contrast.is_low_contrast(images.bits, images.lows, images.highs, chosen_range)
+    size = request.image_size or default_size(images.image_sizes)
+    summary = {
+        **split.counts,
+        "image_size": size,
+        "images_of_16_bits": int(is_16_bits.sum()),
+        "pixel_range": [chosen_range.low, chosen_range.high] if is_16_bits.any() else None,
+        "low_contrast": int(low_contrast.sum()),
+        **report.count_files(manifest, split.duplicates),
+    }
+    low_contrast_names = [images.names[index] for index in np.flatnonzero(low_contrast)]
+    lines = (
+        *report.bad_image_lines(manifest, split.duplicates),
+        *report.low_contrast_lines(low_contrast_names),
+    )
+    _check_files(request, folder, cache, summary, lines)
+    check_split(split, str(folder))
+    if request.pixel_range not in (pixel_range.AUTO, pixel_range.DTYPE) and not is_16_bits.any():
+        raise InputError(
+            f"--pixel_range={request.pixel_range} is of 16-bit images, and {folder} has none; "
+            "leave it out"
+        )
+    if low_contrast.sum() > MAX_LOW_CONTRAST * len(images):
+        listed = _list_files(folder, cache, lines)
+        suggestion = auto_range if (low_contrast & is_16_bits).any() else None
+        raise _low_contrast_error(folder, summary, listed, suggestion)
+    files = ImageFiles(folder, images.names, images.digests, size, chosen_range, request.max_pixels)
+    keys = files.cache_keys(images.bits, images.image_sizes)
+    cached = DecodedCache(cache / "images", request.cache_gib).open(keys, size, files.decode)
+    if len(cached) < len(images):
+        say(
+            f"data: {len(cached):,} of {len(images):,} decoded images fit into --cache_gib="
+            f"{request.cache_gib:g}; the others are decoded each time"
+        )
+    return _make_splits(
+        split,
+        FolderImages(cached, files),
+        note=report.describe(folder, summary),
+        report=FolderReport(
+            folder,
+            summary,
+            lines,
+            _sort_digests(images.pixel_digests),
+            images.pixel_digests[: split.test_count],
+        ),
+        pixel_range=chosen_range,
+    )
+
+
+def _make_splits(split: FolderSplit, images: FolderImages, **fields) -> Splits:
+    def part(start, stop, labels):
+        return Split(images.subset(start, stop), None if labels is None else labels[start:stop])
+
+    tests, count = split.test_count, len(images)
+    labelled = count - split.unlabelled_count  # the others come last
+    return Splits(
+        name="folder",
+        train=part(tests, count, None if split.unlabelled_count else split.labels),
+        test=part(0, tests, split.labels),
+        label_names=split.label_names,
+        labelled=part(tests, labelled, split.labels) if split.unlabelled_count else None,
+        **fields,
+    )
+
+
+def _sort_digests(digests):
+    numbers = np.ascontiguousarray(digests).view(">u8")
+    return digests[np.lexsort((numbers[:, 1], numbers[:, 0]))]
+
+
+def default_cache() -> Path:
+    """The user's cache folder, by the XDG base directory specification.
+
+    Raises:
+        InputError: the user has no home folder.
+    """
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if os.path.isabs(base):  # the specification says of a relative path: ignore it
+        return Path(base) / "dim_tf"
+    try:
+        return Path.home() / ".cache" / "dim_tf"
+    except RuntimeError as error:
+        raise InputError(
+            "this user has no home folder, in which decoded images would be kept; give "
+            "--cache_dir, or set HOME"
+        ) from error
+
+
+def default_size(image_sizes: np.ndarray) -> int:
+    """Pixels a side: the largest of `SIZES` to which most images are shrunk.
+
+    Args:
+        image_sizes: int [N, 2].
+    """
+    short = np.median(image_sizes.min(axis=1)) if len(image_sizes) else 0
+    return max((size for size in SIZES if short >= MIN_SIDE_FRACTION * size), default=SIZES[0])
+
+
+def _scan(folder, cache, max_pixels):
+    try:
+        return scan_folder(folder, cache / "manifests", (cache,), max_pixels)
+    except OSError as error:
+        raise _cache_error(folder, cache, error) from error
+
+
+def _cache_error(folder, cache, error):
+    return InputError(
+        f"what is found in {folder} cannot be kept in {cache} ({error.strerror or error}); "
+        "give another --cache_dir"
+    )
+
+
+def _check_files(request, folder, cache, summary, lines):
+    """Raises InputError where too many files are bad, or too few are left; lists the bad ones."""
+    bad = sum(summary["unreadable"].values())
+    is_bad = bad > request.bad_images * summary["image_files"]
+    is_small = summary["images"] < MIN_IMAGES
+    listed = _list_files(folder, cache, lines) if bad and (is_bad or is_small) else ""
+    if is_bad:
+        raise InputError(
+            f"{bad:,} of {summary['image_files']:,} image files in {folder} cannot be read, more "
+            f"than --bad_images={request.bad_images:g} of them (most often: "
+            f"{max(summary['unreadable'], key=summary['unreadable'].get)}); {listed}: mend or "
+            "remove them, or give a larger --bad_images"
+        )
+    if is_small:
+        other = ", ".join(f"{n:,} {suffix}" for suffix, n in summary["other_files"].items())
+        raise InputError(
+            f"{folder} has {summary['images']} different images; at least {MIN_IMAGES} are "
+            f"needed, of {', '.join(FORMATS)}"
+            + (f" (there are also {other})" if other else "")
+            + (f"; {bad} cannot be read, {listed}" if bad else "")
+        )
+
+
+def _list_files(folder, cache, lines):
+    """Writes the list of bad files for an error; returns where it is.
+
+    Not in the run folder, which may be another run's.
+    """
+    path = cache / report.BAD_IMAGES_FILE
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        replace_text(path, "".join(lines))
+    except OSError as error:
+        raise _cache_error(folder, cache, error) from error
+    return f"they are listed in {path}"
+
+
+def _low_contrast_error(folder, summary, listed, auto_range):
+    """The error where most images have low contrast.
+
+    Args:
+        folder: of the images.
+        summary: for data.json.
+        listed: where they are listed.
+        auto_range: of 16-bit images; None: they have 8 bits.
+    """
+    remedy = "remove them, or stretch their contrast"
+    if auto_range:
+        low, high = summary["pixel_range"]
+        remedy = (
+            f"of 16-bit images the values {low} to {high} become black to white: give "
+            f"--pixel_range=LOW,HIGH by what they show (auto: {auto_range.low},{auto_range.high}), "
+            "or remove them"
+        )
+    return InputError(
+        f"{summary['low_contrast']:,} of {summary['images']:,} images in {folder} have almost no "
+        f"contrast, fewer than {contrast.MIN_LEVELS} of 255 levels; {listed}; {remedy}"
+    )
