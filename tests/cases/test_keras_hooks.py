@@ -194,7 +194,7 @@ def test_an_evaluation_of_several_steps_at_once_counts_all():
 
 
 def test_targets_of_training_images_cannot_be_validated_which_is_said_before_training():
-    model = small_baseline.made(small_baseline.nat, run_eagerly=True)
+    model = small_baseline.built(small_baseline.nat, run_eagerly=True)
     data = tf.data.Dataset.from_tensors(small_baseline.BATCH)
     with pytest.raises(ValueError, match="NoiseAsTargets is about its training images alone"):
         model.fit(data, validation_data=data, verbose=0)
@@ -204,7 +204,7 @@ def test_targets_of_training_images_cannot_be_validated_which_is_said_before_tra
 
 
 def test_validation_without_the_labels_that_are_needed_is_refused_before_training():
-    model = small_baseline.made(small_baseline.supervised, run_eagerly=True)
+    model = small_baseline.built(small_baseline.supervised, run_eagerly=True)
     images, labels = small_baseline.IMAGES, small_baseline.LABELS
     with pytest.raises(ValueError, match="Supervised is trained on images with their labels"):
         model.fit(images, labels, validation_data=(images,), verbose=0)
@@ -215,7 +215,7 @@ def test_validation_without_the_labels_that_are_needed_is_refused_before_trainin
 
 @small_baseline.of_models(without=(small_baseline.nat,))
 def test_every_baseline_is_evaluated_without_change(make):
-    model = small_baseline.made(make, run_eagerly=True)
+    model = small_baseline.built(make, run_eagerly=True)
     before = state(model)
     found = model.evaluate(
         tf.data.Dataset.from_tensors(small_baseline.BATCH), return_dict=True, verbose=0
@@ -226,7 +226,7 @@ def test_every_baseline_is_evaluated_without_change(make):
 
 def test_a_loss_without_other_metrics_is_logged_as_it_is():
     """Keras took its own mean of it, which nobody had told it: 0."""
-    model = small_baseline.made(small_baseline.autoencoder, run_eagerly=True)
+    model = small_baseline.built(small_baseline.autoencoder, run_eagerly=True)
     assert model.fit(small_baseline.IMAGES, batch_size=8, verbose=0).history["loss"][0] > 0.1
 
 
