@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from made_representations import Elsewhere
+from sample_representations import LazyImages
 
 from dim_tf.data import pipeline, validation_split
 from dim_tf.data.splits import Split, Splits
@@ -21,7 +21,7 @@ def numbers(part):
     return part.images[:][:, 0, 0, 0].tolist()
 
 
-@pytest.mark.parametrize("container", [np.asarray, Elsewhere])
+@pytest.mark.parametrize("container", [np.asarray, LazyImages])
 def test_images_are_on_one_side_or_the_other_with_their_labels(container):
     splits = Splits(
         "a", split(0, COUNT, container, uncropped=True), split(100, 5), ("x",), "Images."
