@@ -163,7 +163,7 @@ def test_embedding_killed_twice_goes_on_to_an_index(whole_way, digit_files):
     other = small_export.small_encoder()
     wanted = SimpleNamespace(neighbours_index=str(out), neighbours=3)
     with pytest.raises(InputError, match="an encoder of other weights"):
-        stages._reference(wanted, other, None)
+        stages._neighbours_index(wanted, other, None)
 
     refused = run(*flags, "--embed_shard=7", cwd=folder)
     assert refused.returncode == 2
