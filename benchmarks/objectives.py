@@ -15,7 +15,7 @@ from pathlib import Path
 import trained_rows
 from trained_rows import MEASURES
 
-from dim_tf.files import replace_text
+from dim_tf.system.files import atomic_write_text
 
 COMMON = {
     "dataset": "cifar10",
@@ -75,7 +75,7 @@ def main() -> None:
     for name in arguments.rows:
         failed += not trained_rows.run([row_of(name)], arguments.out, arguments.data_dir)
         results = {name: figures for name in ROWS if (figures := row_of(name).read(arguments.out))}
-        replace_text(arguments.out / "results.json", json.dumps(results, indent=1) + "\n")
+        atomic_write_text(arguments.out / "results.json", json.dumps(results, indent=1) + "\n")
     print(table(results))
     raise SystemExit(min(failed, 1))
 

@@ -26,8 +26,8 @@ import trained_rows
 from trained_rows import MEASURES, TITLES
 
 from dim_tf.evaluation.report import paper
-from dim_tf.files import replace_text
 from dim_tf.names import AMDIM_PAIRS
+from dim_tf.system.files import atomic_write_text
 
 COMMON = {
     "dataset": "cifar10",
@@ -280,7 +280,7 @@ def main() -> None:
     for _, rows in itertools.groupby(wanted, folder_of):
         failed += not trained_rows.run(map(row_of, rows), arguments.out, arguments.data_dir)
         done = finished(arguments.out, arguments.holdout)
-        replace_text(arguments.out / "quality.json", json.dumps(done, indent=1) + "\n")
+        atomic_write_text(arguments.out / "quality.json", json.dumps(done, indent=1) + "\n")
         for over in ("minutes", "epochs"):
             draw(done, over, arguments.holdout, arguments.out / f"{over}.png")
     print(table(finished(arguments.out, arguments.holdout)))

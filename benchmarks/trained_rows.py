@@ -4,18 +4,18 @@ Stopped at any point, the same command goes on where it was: a begun row from it
 finished one not at all. Several processes may run the same command, each does other rows.
 """
 
+import contextlib
 import itertools
 import json
 import multiprocessing
-import os
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dim_tf import file_lock
-from dim_tf.files import replace_text
+from dim_tf.system.files import atomic_write_text
+from dim_tf.system.locks import locked_file
 
 MEASURES = ("conv", "fc", "global", "knn")
 TRACING = 10  # times the median: no step takes as long
@@ -33,15 +33,15 @@ def figures(settings: Mapping[str, Any], probe_seeds: int) -> dict[str, float]:
         Steps and seconds of training, the shares that the MLP probe of the authors' recipe tells
         right by conv, fc and global, and that the nearest neighbours of global do ("knn").
     """
-    from dim_tf import data, metrics_file
+    from dim_tf import data
     from dim_tf.data import holdout
     from dim_tf.evaluation import excerpt, representation
     from dim_tf.evaluation.neighbours import NearestNeighbours
     from dim_tf.evaluation.probes import Probe
     from dim_tf.experiment import Experiment
-    from dim_tf.training import loop
-    from dim_tf.training.budget import last_step
+    from dim_tf.training import loop, metrics_file
     from dim_tf.training.model import load_trained
+    from dim_tf.training.schedule import last_step
 
     experiment = Experiment(**settings)
     splits = holdout.of(data.load(experiment.dataset, experiment.data_request), experiment.holdout)
@@ -92,16 +92,14 @@ def run(rows: Iterable["Row"], out: Path, data_dir: str) -> bool:
     (folder,) = {row.folder for row in rows}
     lock = out / "rows" / f".{folder}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        held = file_lock.take(lock)
-    except BlockingIOError:
-        return True
-    try:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked_file(lock))
+        except BlockingIOError:
+            return True
+        stack.callback(lock.unlink)
         # Not past one that failed, which could then never be measured.
         return all(row.read(out) is not None or row.do(out, data_dir) for row in rows)
-    finally:
-        lock.unlink()
-        os.close(held)
 
 
 @dataclass(frozen=True)
@@ -155,4 +153,4 @@ class Row:
         places = {"name": self.folder, "run_dir": str(out / self.folder), "data_dir": data_dir}
         found = figures({**places, **self.settings}, self.probe_seeds)
         told = {"settings": dict(self.settings), "figures": found}
-        replace_text(self._path(out), json.dumps(told) + "\n")
+        atomic_write_text(self._path(out), json.dumps(told) + "\n")

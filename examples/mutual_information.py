@@ -23,7 +23,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from dim_tf import tensorflow_import
+from dim_tf.system import tensorflow_import
 
 if __name__ == "__main__":
     tensorflow_import.quietly()
@@ -33,7 +33,7 @@ import numpy as np
 import tensorflow as tf
 from scipy import integrate, optimize, stats
 
-from dim_tf.files import replace_text
+from dim_tf.system.files import atomic_write_text
 from keras_models import critics, estimators
 from keras_models.distribute.randomness import derive_seed
 
@@ -239,7 +239,9 @@ def main() -> None:
         # A critic whose training diverged tells nothing.
         rows.append({**key, "estimate": value if np.isfinite(value) else None})
         print(key, f"{value:.3f}", f"{time.perf_counter() - began:.1f} s", flush=True)
-        replace_text(results, json.dumps(rows, indent=1) + "\n")  # goes on where it was stopped
+        atomic_write_text(
+            results, json.dumps(rows, indent=1) + "\n"
+        )  # goes on where it was stopped
     alike = [row for row in rows if training.items() <= row.items()]
     plot(alike, arguments.out / "estimates.png")
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from dim_tf import data, metrics_file
+from dim_tf import data
 from dim_tf.export.version_folders import published
-from dim_tf.training import checkpoint_files
+from dim_tf.training import checkpoint_files, metrics_file
 
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "docs/results/faults.json"
@@ -114,7 +114,7 @@ def figures(folder: Path) -> dict:
 
 def newest_step(folder: Path) -> int:
     """Of the good checkpoints."""
-    return checkpoint_files.newest_good(run_folder(folder) / "checkpoints").step
+    return checkpoint_files.newest_intact(run_folder(folder) / "checkpoints").step
 
 
 def leftovers(folder: Path) -> list[Path]:

@@ -20,11 +20,12 @@ from pathlib import Path
 
 import numpy as np
 
-from dim_tf import file_lock
-from dim_tf.console import say
 from dim_tf.data import npy
-from dim_tf.errors import InputError
-from dim_tf.files import json_object, read_text, replace_text
+from dim_tf.system.console import say
+from dim_tf.system.errors import InputError
+from dim_tf.system.files import atomic_write_text, read_text
+from dim_tf.system.json_files import parse_json_object
+from dim_tf.system.locks import locked_file
 
 VERSION = 2  # of the files, and of how images are decoded
 ROWS = 512  # images decoded and written at a time
@@ -143,7 +144,7 @@ def _whole(entry, size):
         OSError: it cannot be read.
         ValueError: it is damaged.
     """
-    record = json_object(read_text(entry / RECORD))
+    record = parse_json_object(read_text(entry / RECORD))
     shape = record.get("shape")
     if record.get("version") != VERSION or not isinstance(shape, list):
         return None, None
@@ -206,7 +207,7 @@ class _Writing:
             os.replace(self.entry / PARTIAL, self.entry / PIXELS)
             (self.entry / PARTIAL_RECORD).unlink(missing_ok=True)
             record = {"version": VERSION, "shape": list(self.shape), "checksums": checksums}
-            replace_text(self.entry / RECORD, json.dumps(record) + "\n")
+            atomic_write_text(self.entry / RECORD, json.dumps(record) + "\n")
         except OSError as error:
             if error.errno in FULL:  # the room is needed for something else
                 shutil.rmtree(self.entry, ignore_errors=True)
@@ -236,7 +237,7 @@ class _Writing:
                     told = now
                 if now - saved > SAVE_EVERY:
                     _to_disk(file)
-                    replace_text(self.entry / PARTIAL_RECORD, f"{rows[-1] + 1}\n")
+                    atomic_write_text(self.entry / PARTIAL_RECORD, f"{rows[-1] + 1}\n")
                     saved = now
             _to_disk(file)
         return _checksums(self.entry / PARTIAL, None)
@@ -276,7 +277,7 @@ def _mapped(entry, shape):
 def _damage(entry, shape):
     """What is wrong with an entry; empty if nothing is."""
     try:
-        record = json_object(read_text(entry / RECORD))
+        record = parse_json_object(read_text(entry / RECORD))
         if record.get("version") != VERSION or record.get("shape") != list(shape):
             return "its record is of other images"
         header = _header(shape)
@@ -364,11 +365,8 @@ def _locked(path: Path, wait: bool = True) -> Iterator[None]:
         where = path.with_suffix("")
         say(f"data: another process writes to {where}; waiting for it")
 
-    descriptor = file_lock.take(path, tell if wait else None)
-    try:
+    with locked_file(path, tell if wait else None):
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _told(error, folder, size):

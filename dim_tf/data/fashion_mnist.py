@@ -8,7 +8,7 @@ import tensorflow as tf
 from dim_tf.data import Request, idx, image_ops, tfds_files
 from dim_tf.data.in_memory import collect
 from dim_tf.data.splits import Split, Splits
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 CLASSES = (
     "T-shirt/top",

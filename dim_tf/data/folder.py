@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from dim_tf.console import say
 from dim_tf.data import (
     Request,
     contrast,
@@ -28,8 +27,9 @@ from dim_tf.data.image_faults import Fault
 from dim_tf.data.manifest import Manifest
 from dim_tf.data.split_folders import Layout, Role
 from dim_tf.data.splits import Split, Splits
-from dim_tf.errors import InputError
-from dim_tf.files import replace_text
+from dim_tf.system.console import say
+from dim_tf.system.errors import InputError
+from dim_tf.system.files import atomic_write_text
 
 TEST_SHARE = 0.1
 LEAST_TEST, MOST_TEST = 10, 10_000
@@ -529,7 +529,7 @@ def _listed(folder, cache, lines):
     path = cache / folder_report.BAD_IMAGES
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        replace_text(path, "".join(lines))
+        atomic_write_text(path, "".join(lines))
     except OSError as error:
         raise _not_kept(folder, cache, error) from error
     return f"they are listed in {path}"

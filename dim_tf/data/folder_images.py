@@ -10,7 +10,7 @@ from dim_tf.data import folder_report, image_files, threads
 from dim_tf.data.image_faults import UndecodableError
 from dim_tf.data.image_files import DIGEST_BYTES
 from dim_tf.data.pixel_range import PixelRange
-from dim_tf.errors import RunError
+from dim_tf.system.errors import RunError
 
 
 @dataclass(frozen=True)

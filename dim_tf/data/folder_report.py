@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from dim_tf.console import say
 from dim_tf.data import npy
 from dim_tf.data.image_faults import Fault
 from dim_tf.data.image_files import DIGEST_BYTES, FORMATS
 from dim_tf.data.manifest import Manifest
-from dim_tf.errors import InputError
-from dim_tf.files import json_object, read_text, replace_text, replacing
+from dim_tf.system.console import say
+from dim_tf.system.errors import InputError
+from dim_tf.system.files import atomic_replace, atomic_write_text, read_text
+from dim_tf.system.json_files import parse_json_object
 
 REPORT, BAD_IMAGES = "data.json", "bad_images.txt"
 TRAINED = "trained_images.npy"  # digests of all images that a run has had for training
@@ -123,8 +124,8 @@ class FolderReport:
             "fingerprint": self._fingerprint,
             "sample": sample,
         }
-        replace_text(folder / BAD_IMAGES, "".join(self.lines))
-        replace_text(folder / REPORT, json.dumps(told, indent=2) + "\n")
+        atomic_write_text(folder / BAD_IMAGES, "".join(self.lines))
+        atomic_write_text(folder / REPORT, json.dumps(told, indent=2) + "\n")
 
     def note_training(self, folder: Path) -> None:
         """Adds the images for training to those that the run has had.
@@ -135,7 +136,7 @@ class FolderReport:
         training = np.setdiff1d(_names(self.digests), _names(self.test_digests))
         names = np.union1d(_trained(folder), training)
         rows = np.frombuffer(names.tobytes(), np.uint8).reshape(len(names), -1)
-        with replacing(folder / TRAINED) as temporary, open(temporary, "wb") as file:
+        with atomic_replace(folder / TRAINED) as temporary, open(temporary, "wb") as file:
             np.save(file, rows, allow_pickle=False)
 
     @property
@@ -208,7 +209,7 @@ def _before(folder):
     """What a run has told of its images; nothing, which is said, where its file is damaged."""
     path = folder / REPORT
     try:
-        return json_object(read_text(path))
+        return parse_json_object(read_text(path))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError):

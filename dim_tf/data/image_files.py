@@ -34,7 +34,7 @@ from dim_tf.data.image_bounds import JPEG_PIXELS, MAX_BYTES, MAX_PIXELS, MAX_SID
 from dim_tf.data.image_faults import MIN_SIDE, Fault, UndecodableError
 from dim_tf.data.image_headers import BEGINNING, FORMATS, Header
 from dim_tf.data.pixel_range import ALL_16_BITS, DEPTH, PixelRange
-from dim_tf.files import open_to_read
+from dim_tf.system.files import open_for_reading
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp"),
@@ -209,13 +209,13 @@ def is_meant(path: Path | str) -> bool:
     """
     if _has_suffix(path):
         return True
-    with open_to_read(Path(path)) as file:
+    with open_for_reading(Path(path)) as file:
         return _is_meant(path, file.read(BEGINNING))
 
 
 def _read(path) -> bytes:
     """Its bytes, if they may be an image's."""
-    with open_to_read(Path(path)) as file:
+    with open_for_reading(Path(path)) as file:
         size = os.fstat(file.fileno()).st_size
         if size == 0:
             raise UndecodableError(Fault.EMPTY if _has_suffix(path) else Fault.OTHER)

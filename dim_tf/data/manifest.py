@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dim_tf.console import say
 from dim_tf.data import image_bounds, image_files, npy, system_folders, threads
 from dim_tf.data.image_faults import Fault
 from dim_tf.data.image_files import DIGEST_BYTES, FORMATS
 from dim_tf.data.pixel_range import DEPTH
 from dim_tf.data.zip_archive import ZipArchive
-from dim_tf.files import replacing
+from dim_tf.system.console import say
+from dim_tf.system.files import atomic_replace
 
 VERSION = 2  # of what is remembered, and of how files are judged
 CHUNK = 64  # files looked at in a row by one thread
@@ -267,7 +267,7 @@ def write(path: Path, manifest: Manifest) -> None:
     # Of names, which may be any bytes but 0: one string.
     names = np.frombuffer(b"\0".join(map(os.fsencode, manifest.names)), np.uint8)
     columns: dict[str, Any] = {"names": names, **manifest.columns}
-    with replacing(path) as temporary, open(temporary, "wb") as file:
+    with atomic_replace(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, version=VERSION, count=len(manifest), **columns)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dim_tf.files import open_to_read
+from dim_tf.system.files import open_for_reading
 
 MOST_HEADER = 10_000  # bytes; NumPy's own bound
 
@@ -25,7 +25,7 @@ def octets(path: Path, most: int) -> bytes:
         OSError: it cannot be read.
         ValueError: it is larger, or no regular file.
     """
-    with open_to_read(path) as file:
+    with open_for_reading(path) as file:
         content = file.read(most + 1)
     if len(content) > most:
         raise ValueError(f"it has more than {most:,} bytes")

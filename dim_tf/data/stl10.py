@@ -3,7 +3,7 @@
 from dim_tf.data import Request, tfds_files
 from dim_tf.data.crops import CentreCrops
 from dim_tf.data.splits import Split, Splits
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 SIDE = 96
 

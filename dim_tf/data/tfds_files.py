@@ -13,7 +13,7 @@ import tensorflow as tf
 from dim_tf.data import Request, image_ops
 from dim_tf.data.in_memory import collect
 from dim_tf.data.splits import Split, Splits
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 ANSWER_SECONDS = 5
 # What a server, or a proxy before it, says where a download has no chance.

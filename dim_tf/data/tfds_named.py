@@ -6,7 +6,7 @@ import numpy as np
 
 from dim_tf.data import TFDS, Request, image_ops, tfds_files
 from dim_tf.data.splits import Split, Splits
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 DEFAULT_SIZE = 64
 LARGEST_DEFAULT_SIZE = 96

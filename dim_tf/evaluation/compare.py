@@ -10,14 +10,15 @@ from string import ascii_uppercase
 from typing import Any
 from urllib.parse import quote
 
-from dim_tf import metrics_file
-from dim_tf.errors import InputError
 from dim_tf.evaluation.measure import Kind
 from dim_tf.evaluation.report import charts, marks, page, tables
 from dim_tf.evaluation.report.results import Results, check
 from dim_tf.evaluation.report.values import amount, interval, is_number, label, plain
 from dim_tf.experiment import LONGEST_NAME
-from dim_tf.files import make_folder, read_json
+from dim_tf.system.errors import InputError
+from dim_tf.system.files import make_folder
+from dim_tf.system.json_files import read_json
+from dim_tf.training import metrics_file
 
 RUNS = Path("runs")
 _NO_DIFFERENCE = ("name", "run_dir", "export_dir")

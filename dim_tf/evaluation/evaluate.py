@@ -10,9 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from dim_tf.console import say
 from dim_tf.data.splits import Splits
-from dim_tf.errors import RunError
 from dim_tf.evaluation import bootstrap, excerpt, projector
 from dim_tf.evaluation.clusters import Clusters
 from dim_tf.evaluation.few_labels import FewLabels
@@ -31,8 +29,11 @@ from dim_tf.evaluation.report.values import listed
 from dim_tf.evaluation.representation import Representation
 from dim_tf.evaluation.svm import SupportVectorMachine
 from dim_tf.experiment import Experiment
-from dim_tf.files import replace_text, with_checksum
-from dim_tf.writing import reason
+from dim_tf.system.console import say
+from dim_tf.system.errors import RunError
+from dim_tf.system.files import atomic_write_text
+from dim_tf.system.io_errors import reason
+from dim_tf.system.json_files import json_with_checksum
 
 Encode = Callable[[excerpt.Excerpt], Representation]
 
@@ -349,7 +350,7 @@ def _nested(results: Iterable[Result]) -> dict[str, Any]:
 
 def write(folder: Path, evaluation: dict[str, Any]) -> None:
     """Writes evaluation.json, whole or not at all; what is not finite becomes null."""
-    replace_text(folder / "evaluation.json", with_checksum(_finite(evaluation)))
+    atomic_write_text(folder / "evaluation.json", json_with_checksum(_finite(evaluation)))
 
 
 def _finite(value):

@@ -7,7 +7,6 @@ import keras
 import numpy as np
 
 from dim_tf.data import image_ops
-from dim_tf.errors import RunError
 from dim_tf.evaluation.excerpt import Excerpt
 from dim_tf.evaluation.few_labels import labelled
 from dim_tf.evaluation.measure import Kind, Result, of_hits
@@ -15,6 +14,7 @@ from dim_tf.evaluation.pooling import description, pooled
 from dim_tf.evaluation.probes import hidden_layers, train
 from dim_tf.evaluation.representation import BATCH, ENDPOINTS
 from dim_tf.names import MAX_FEATURES
+from dim_tf.system.errors import RunError
 from keras_models.nn import layers
 
 

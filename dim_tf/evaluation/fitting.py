@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dim_tf.errors import RunError
+from dim_tf.system.errors import RunError
 from keras_models.distribute.randomness import StepRandom, derive_seed
 
 AVERAGED = 0.1  # share of the steps that the running means of the weights look back on

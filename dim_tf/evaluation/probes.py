@@ -7,11 +7,11 @@ import keras
 import numpy as np
 from sklearn import metrics
 
-from dim_tf.errors import RunError
 from dim_tf.evaluation import attributes
 from dim_tf.evaluation.measure import Kind, Result, Uncertainty, of_hits, spread
 from dim_tf.evaluation.pictures import ConfusionMatrix
 from dim_tf.evaluation.representation import Representation
+from dim_tf.system.errors import RunError
 from keras_models.nn import layers
 from keras_models.optimizers import adam
 

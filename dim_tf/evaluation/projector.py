@@ -11,7 +11,7 @@ from tensorboard.plugins.projector import projector_config_pb2
 from dim_tf.evaluation.excerpt import Excerpt
 from dim_tf.evaluation.projection import ENDPOINT, IMAGES, thumbnails
 from dim_tf.evaluation.representation import Representation
-from dim_tf.files import remove_unfinished, replace_text, replacing
+from dim_tf.system.files import atomic_replace, atomic_write_text, remove_temporary_files
 
 TENSORS, METADATA, SPRITE = "tensors.tsv", "metadata.tsv", "sprite.png"
 CONFIG = "projector_config.pbtxt"  # the name that the plug-in looks for
@@ -32,13 +32,13 @@ def write(folder: Path, representation: Representation, images: int = IMAGES) ->
         images: how many, at most.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    remove_unfinished(folder)
+    remove_temporary_files(folder)
     features = representation.test[ENDPOINT][:images]
     pictures = thumbnails(representation.splits.test.images[:images])
     rows = ("\t".join(f"{number:.6g}" for number in row) for row in features)
-    replace_text(folder / TENSORS, "\n".join(rows) + "\n")
-    replace_text(folder / METADATA, _metadata(representation.splits, len(features)))
-    with replacing(folder / SPRITE) as temporary:
+    atomic_write_text(folder / TENSORS, "\n".join(rows) + "\n")
+    atomic_write_text(folder / METADATA, _metadata(representation.splits, len(features)))
+    with atomic_replace(folder / SPRITE) as temporary:
         _sprite(pictures).save(temporary, format="PNG")
     config = projector_config_pb2.ProjectorConfig()
     embedding = config.embeddings.add(
@@ -50,7 +50,7 @@ def write(folder: Path, representation: Representation, images: int = IMAGES) ->
     embedding.sprite.image_path = SPRITE
     embedding.sprite.single_image_dim.extend([pictures.shape[2], pictures.shape[1]])
     # Last: it tells of the others.
-    replace_text(folder / CONFIG, text_format.MessageToString(config))
+    atomic_write_text(folder / CONFIG, text_format.MessageToString(config))
 
 
 def _metadata(splits: Excerpt, count: int) -> str:

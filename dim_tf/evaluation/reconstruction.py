@@ -11,13 +11,13 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf.data import image_ops
-from dim_tf.errors import RunError
 from dim_tf.evaluation import bootstrap
 from dim_tf.evaluation.fitting import Recipe, minimise
 from dim_tf.evaluation.measure import Kind, Result, Uncertainty
 from dim_tf.evaluation.pictures import Reconstructions
 from dim_tf.evaluation.probes import moments, standardised
 from dim_tf.evaluation.representation import Representation
+from dim_tf.system.errors import RunError
 from keras_models.nn.decoders import Decoder, filters_for
 
 ENDPOINT = "global"

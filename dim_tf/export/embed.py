@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from dim_tf.console import say
-from dim_tf.errors import InputError, RunError
 from dim_tf.export import saved_model
 from dim_tf.export.image_collection import Collection
-from dim_tf.files import read_json, replace_text, replacing, sha256_of, with_checksum
-from dim_tf.run_lock import locked
-from dim_tf.writing import reason, writing
+from dim_tf.system.console import say
+from dim_tf.system.errors import InputError, RunError
+from dim_tf.system.files import atomic_replace, atomic_write_text, sha256_of
+from dim_tf.system.io_errors import reason, translate_write_errors
+from dim_tf.system.json_files import json_with_checksum, read_json
+from dim_tf.system.locks import locked_folder
 
 SIGNATURE = "serving_bytes_valid"
 MANIFEST_FILE = "embeddings.json"
@@ -56,7 +57,7 @@ def embed(
     """
     write = writer(format)
     encoder = saved_model.load(str(saved_model_path), SIGNATURE)
-    with locked(out, "--embed_output"):
+    with locked_folder(out, "--embed_output"):
         return _embed(saved_model_path, encoder, collection, out, format, write, shard_size)
 
 
@@ -317,19 +318,19 @@ def _write_shard(out, format, write, shard, rows):
     with _writing(path):
         if refused:  # before the embeddings, whose file says that the shard is done
             lines = "".join(one.replace("\n", "\\n") + "\n" for one in refused)
-            replace_text(_refused_path(path), lines)
-        with replacing(path) as temporary:
+            atomic_write_text(_refused_path(path), lines)
+        with atomic_replace(path) as temporary:
             write(temporary, embedded, rows.features[rows.valid])
         return {one.name: sha256_of(one) for one in [path, *[_refused_path(path)] * bool(refused)]}
 
 
 def _write_manifest(out, told):
     with _writing(out / MANIFEST_FILE):
-        replace_text(out / MANIFEST_FILE, with_checksum(told))
+        atomic_write_text(out / MANIFEST_FILE, json_with_checksum(told))
 
 
 def _writing(path: Path) -> AbstractContextManager[None]:
-    return writing(
+    return translate_write_errors(
         str(path), path.parent, "the files before are whole; make room and call again to go on"
     )
 

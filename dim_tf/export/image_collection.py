@@ -11,8 +11,8 @@ from google.protobuf.message import DecodeError
 
 from dim_tf.data import Request, encoded_images, image_bounds, image_files, manifest
 from dim_tf.data.image_faults import UndecodableError
-from dim_tf.errors import InputError
-from dim_tf.writing import reason
+from dim_tf.system.errors import InputError
+from dim_tf.system.io_errors import reason
 
 RECORD_SUFFIXES = (".tfrecord", ".tfrecords")
 IMAGE_FEATURES = ("image", "image/encoded", "image_raw")

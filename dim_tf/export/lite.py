@@ -14,9 +14,9 @@ import tensorflow as tf
 from tensorflow.lite.python.convert_phase import ConverterError
 from tensorflow.lite.python.util import modify_model_io_type
 
-from dim_tf.errors import RunError
 from dim_tf.export import lite_metadata, saved_model
-from dim_tf.writing import reason
+from dim_tf.system.errors import RunError
+from dim_tf.system.io_errors import reason
 
 # Largest share of the direction of a feature vector that a file may lose: 1 - mean cosine.
 LOST = {"float16": 1e-4, "dynamic": 0.02, "int8": 0.1}

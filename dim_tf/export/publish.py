@@ -19,12 +19,12 @@ import numpy as np
 
 from dim_tf.data import image_bounds
 from dim_tf.data.pixel_range import ALL_16_BITS, PixelRange
-from dim_tf.errors import InputError, RunError
 from dim_tf.export import backbone_file, card, lite, lite_metadata, saved_model, serving, verify
 from dim_tf.export.saved_model import Extent, Quantization, Reference
 from dim_tf.export.version_folders import published
-from dim_tf.versions import versions
-from dim_tf.writing import writing
+from dim_tf.system.errors import InputError, RunError
+from dim_tf.system.io_errors import translate_write_errors
+from dim_tf.system.versions import versions
 from keras_models.encoders import BackboneEncoder
 
 CARD_FILE = "README.md"
@@ -118,12 +118,14 @@ def publish(
         )
     with _hidden(folder) as hidden:
         again = "what was published before is intact; make room and run --mode=export again"
-        with writing(f"the export to {folder}", folder, again):
+        with translate_write_errors(f"the export to {folder}", folder, again):
             worst = _write(hidden, encoder, folder.name, pixels, details)
             hidden.chmod(0o755)  # mkdtemp makes it for this user alone; a server may be another
             target = _rename_to_next(hidden, folder)
     settings = folder.parent / serving.CONFIG_FOLDER
-    with writing(str(settings), folder.parent, f"{target} is published; make room, export again"):
+    with translate_write_errors(
+        str(settings), folder.parent, f"{target} is published; make room, export again"
+    ):
         serving.write_config(folder.parent)
     try:
         remove_old(folder, details.keep)

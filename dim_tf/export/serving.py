@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from dim_tf.export import saved_model
 from dim_tf.export.version_folders import published
-from dim_tf.files import replace_text
+from dim_tf.system.files import atomic_write_text
 
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 CONFIG_FOLDER = "serving"
@@ -121,12 +121,12 @@ def write_config(export_dir: Path) -> None:
     """
     folder = export_dir / CONFIG_FOLDER
     folder.mkdir(exist_ok=True)
-    replace_text(folder / "batching.config", BATCHING)
-    replace_text(folder / "monitoring.config", MONITORING)
-    replace_text(folder / "compose.yaml", COMPOSE)
+    atomic_write_text(folder / "batching.config", BATCHING)
+    atomic_write_text(folder / "monitoring.config", MONITORING)
+    atomic_write_text(folder / "compose.yaml", COMPOSE)
     written = None
     while written != (names := _names(export_dir)):  # another export may end meanwhile
-        replace_text(folder / "models.config", models_config(names))
+        atomic_write_text(folder / "models.config", models_config(names))
         written = names
 
 

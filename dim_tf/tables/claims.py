@@ -16,9 +16,10 @@ from pathlib import Path
 
 import filelock
 
-from dim_tf import file_lock
-from dim_tf.errors import InputError
-from dim_tf.files import descriptor_of, json_object, read_text, replace_text, unfinished
+from dim_tf.system.errors import InputError
+from dim_tf.system.files import atomic_write_text, open_regular_file, read_text, temporary_path
+from dim_tf.system.json_files import parse_json_object
+from dim_tf.system.locks import is_locked
 
 STALE_SECONDS = 600.0
 BEAT_SECONDS = 15.0
@@ -58,7 +59,7 @@ class Claim:
     def release(self) -> None:
         """Lets others take it at once."""
         if not self._successor.exists():
-            replace_text(self._path, json.dumps({"released": True}))
+            atomic_write_text(self._path, json.dumps({"released": True}))
         os.close(self.descriptor)
 
 
@@ -115,7 +116,7 @@ class Claims:
 
     def _is_free(self, path: Path) -> bool:
         try:
-            told = json_object(read_text(path))
+            told = parse_json_object(read_text(path))
             machine = told.get("machine")
             if told.get("released") is True:
                 return True
@@ -158,8 +159,8 @@ def _made(path: Path) -> int:
     Raises:
         FileExistsError: another process has made it.
     """
-    hidden = unfinished(path)
-    descriptor = descriptor_of(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    hidden = temporary_path(path)
+    descriptor = open_regular_file(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL)
     try:
         machine = None  # on a file system without locks only the file's time tells
         with contextlib.suppress(OSError):
@@ -188,6 +189,6 @@ def _appear(hidden: Path, path: Path) -> None:
 
 def _is_locked(path: Path) -> bool:
     try:
-        return file_lock.is_taken(path)
+        return is_locked(path)
     except FileNotFoundError:
         return False

@@ -5,13 +5,13 @@ from html import escape
 from string import ascii_uppercase
 from typing import Any
 
-from dim_tf import metrics_file
 from dim_tf.evaluation.measure import Kind
 from dim_tf.evaluation.report import charts, marks, tables
 from dim_tf.evaluation.report import page as report_page
 from dim_tf.evaluation.report.values import amount, duration, label, number
 from dim_tf.tables import words
 from dim_tf.tables.summary import Summary
+from dim_tf.training import metrics_file
 
 
 def write(summary: Summary) -> None:

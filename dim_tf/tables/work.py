@@ -18,20 +18,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dim_tf import metrics_file
-from dim_tf.console import say
-from dim_tf.ending import Signals
-from dim_tf.errors import InputError, RunError, one_line
 from dim_tf.evaluation.report import results
 from dim_tf.evaluation.report.values import is_number
 from dim_tf.experiment import Experiment
-from dim_tf.files import open_to_append, open_to_read, read_checked, read_json, replace_text
 from dim_tf.names import MEASURES
+from dim_tf.system.console import say
+from dim_tf.system.errors import InputError, RunError, one_line
+from dim_tf.system.files import atomic_write_text, open_for_appending, open_for_reading
+from dim_tf.system.json_files import read_json, read_json_with_checksum
+from dim_tf.system.signals import StopSignal
+from dim_tf.system.versions import commit, versions
 from dim_tf.tables import records
 from dim_tf.tables.claims import Claim, ClaimLost, Claims
 from dim_tf.tables.plan import PATHS, Job, Plan, as_flags, identity, without_folders
 from dim_tf.tables.records import Record
-from dim_tf.versions import commit, versions
+from dim_tf.training import metrics_file
 
 PROGRAM = (sys.executable, "-m", "dim_tf.main")
 POLL_SECONDS = 0.2
@@ -65,7 +66,7 @@ class Worker:
         self._wrote = wrote
         self._program = program
         self._claims = claims or Claims(plan.folder / "claims")
-        self._signals = Signals()
+        self._signals = StopSignal()
 
     def work(self) -> None:
         """Runs what is not finished.
@@ -197,7 +198,7 @@ class Worker:
         """
         log = self._plan.folder / "logs" / f"{name}.txt"
         log.parent.mkdir(parents=True, exist_ok=True)
-        with open_to_append(log) as file:
+        with open_for_appending(log) as file:
             begin = file.seek(0, os.SEEK_END)
             process = subprocess.Popen(
                 [*self._program, f"--mode={stage}", *flags],
@@ -269,7 +270,7 @@ class _Seconds:
         if self._path.parent.is_dir():  # a run that did not begin has no folder
             seconds = self._before + time.monotonic() - self._began
             now = {**self.read(), self._stage: round(seconds, 1)}
-            replace_text(self._path, json.dumps(now) + "\n")
+            atomic_write_text(self._path, json.dumps(now) + "\n")
 
 
 class _Anew:
@@ -291,7 +292,7 @@ class _Anew:
 
     def begin(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        replace_text(self._path, "The row's figures are of other weights.\n")
+        atomic_write_text(self._path, "The row's figures are of other weights.\n")
 
     def end(self) -> None:
         self._path.unlink(missing_ok=True)
@@ -347,7 +348,7 @@ def _reason(status: int, log: Path, begin: int) -> str:
         return ""
     if status < 0:
         return f"ended by {signal.Signals(-status).name}"
-    with open_to_read(log) as file:
+    with open_for_reading(log) as file:
         file.seek(begin)
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
@@ -363,7 +364,7 @@ def _measured(path: Path) -> dict[str, Any]:
         ValueError: it is damaged.
         InputError: an entry is not as this version writes it.
     """
-    found = read_checked(path)
+    found = read_json_with_checksum(path)
     results.check(found, path)
     steps = [found.get("protocol", {}).get(name) for name in ("step", "budget_steps")]
     if any(type(step) is not int for step in steps):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dim_tf.evaluation.report.values import label
-from dim_tf.files import replace_text
+from dim_tf.system.files import atomic_write_text
 from dim_tf.tables import page, words
 from dim_tf.tables.plan import Plan
 from dim_tf.tables.summary import Summary, summarise
@@ -23,8 +23,8 @@ def write(plan: Plan) -> None:
         for folder in filter(None, (plan.folder, plan.results)):
             folder.mkdir(parents=True, exist_ok=True)
             text = json.dumps(as_json(summary), indent=1, ensure_ascii=False)
-            replace_text(folder / f"{plan.name}.json", text + "\n")
-            replace_text(folder / f"{plan.name}.md", as_markdown(summary))
+            atomic_write_text(folder / f"{plan.name}.json", text + "\n")
+            atomic_write_text(folder / f"{plan.name}.md", as_markdown(summary))
         page.write(summary)
 
 

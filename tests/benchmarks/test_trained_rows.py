@@ -6,7 +6,7 @@ import os
 import pytest
 from trained_rows import Row, run, seconds_of
 
-from dim_tf import file_lock
+from dim_tf.system.locks import locked_file
 
 SETTINGS = {
     "dataset": "digits",
@@ -46,9 +46,8 @@ def test_figures_of_other_settings_are_refused(broken, tmp_path):
 def test_a_row_of_a_run_that_another_process_is_at_is_left(broken, tmp_path, monkeypatch):
     monkeypatch.setattr(Row, "do", lambda *_: False)
     (tmp_path / "rows").mkdir()
-    held = file_lock.take(tmp_path / "rows/.a.lock")
-    assert run([broken], tmp_path, "")
-    os.close(held)
+    with locked_file(tmp_path / "rows/.a.lock"):
+        assert run([broken], tmp_path, "")
     assert not run([broken], tmp_path, "")  # it was tried
 
 
@@ -57,8 +56,9 @@ def test_budgets_of_a_run_are_done_in_their_order(tmp_path, monkeypatch):
     done = []
 
     def do(row, out, data_dir):
-        with pytest.raises(BlockingIOError):  # no other process does one of them meanwhile
-            file_lock.take(out / "rows/.a.lock")
+        # No other process does one of them meanwhile.
+        with pytest.raises(BlockingIOError), locked_file(out / "rows/.a.lock"):
+            pass
         done.append(row.name)
         return row.name != "a-5epochs"
 

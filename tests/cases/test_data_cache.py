@@ -15,7 +15,7 @@ from dim_tf import data
 from dim_tf.data import decoded_cache, manifest
 from dim_tf.data.decoded_cache import DecodedCache
 from dim_tf.data.image_faults import Fault
-from dim_tf.errors import RunError
+from dim_tf.system.errors import RunError
 
 
 @pytest.fixture

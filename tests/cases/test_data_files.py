@@ -11,7 +11,7 @@ import pytest
 
 from dim_tf.data import Request, celeb_a_files, fashion_mnist, idx
 from dim_tf.data.file_tree import FileTree
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 
 def one_line(caught, path):

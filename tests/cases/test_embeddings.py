@@ -10,8 +10,8 @@ import small_export
 import tensorflow as tf
 from PIL import Image
 
-from dim_tf.errors import InputError
 from dim_tf.export import embed, image_collection, saved_model
+from dim_tf.system.errors import InputError
 
 COUNT = 8
 

@@ -8,15 +8,14 @@ from types import SimpleNamespace
 import pytest
 import tensorflow as tf
 
-from dim_tf import metrics_file
 from dim_tf.data import folder_report
-from dim_tf.errors import InputError, RunError
 from dim_tf.experiment import Experiment
-from dim_tf.files import read_json
-from dim_tf.run_lock import locked
+from dim_tf.system.errors import InputError, RunError
+from dim_tf.system.json_files import read_json
+from dim_tf.system.locks import locked_folder
 from dim_tf.tables import work
 from dim_tf.tables.claims import Claims
-from dim_tf.training import checkpoint_files, images_seen, monitors
+from dim_tf.training import callbacks, checkpoint_files, data_fingerprint, metrics_file
 from dim_tf.training.model import check_same_experiment
 from dim_tf.training.nan_restores import NanRestores
 
@@ -51,7 +50,7 @@ def folder(tmp_path):
 
 
 def lock(folder):
-    with locked(folder, "--run_dir"):
+    with locked_folder(folder, "--run_dir"):
         pass
 
 
@@ -76,7 +75,7 @@ def test_a_lock_that_is_no_file_is_refused(folder, kind):
 
 
 def recorded(folder, step=0):
-    recorder = monitors.Recorder(monitors.Progress(step, 10), folder, 4, log_every=1)
+    recorder = callbacks.MetricsLogger(callbacks.StepCounter(step, 10), folder, 4, log_every=1)
     recorder.on_epoch_begin(0)
     recorder.on_train_batch_begin(0)
     recorder.on_train_batch_end(0, {"loss": 1.0})
@@ -90,7 +89,7 @@ def test_metrics_are_not_appended_through_a_link(folder, victim, tmp_path, exist
     with pytest.raises(RunError, match="it is a link"):
         recorded(folder)
     assert target.exists() == exists
-    metrics_file.cut_back(folder / "metrics.jsonl", 0)  # as each start does
+    metrics_file.truncate_after(folder / "metrics.jsonl", 0)  # as each start does
     recorded(folder)
     assert [line["step"] for line in metrics_file.read(folder / "metrics.jsonl")] == [1]
 
@@ -104,12 +103,12 @@ def test_metrics_that_are_a_fifo_are_refused(folder):
 def test_events_are_not_written_through_a_link_of_a_name_that_can_be_foreseen(
     folder, victim, monkeypatch
 ):
-    monkeypatch.setattr(monitors, "time", SimpleNamespace(time=lambda: 7.0, perf_counter=float))
+    monkeypatch.setattr(callbacks, "time", SimpleNamespace(time=lambda: 7.0, perf_counter=float))
     tensorboard = folder / "tensorboard"
     tensorboard.mkdir()
     name = f"events.out.tfevents.{7:010d}.{socket.gethostname()}.{os.getpid()}-start"
     (tensorboard / name).symlink_to(victim)
-    monitors._tell_tensorboard_of_start(tensorboard, 3)
+    callbacks._purge_later_steps(tensorboard, 3)
     assert len(list(tensorboard.iterdir())) == 2
 
 
@@ -139,8 +138,8 @@ READERS = {
     "nan_restores.json": lambda path: NanRestores(path.parent, 0, 3),
     "seconds.json": lambda path: work._Seconds(path).read(),
     "row.claim1": lambda path: Claims(path.parent).take("row"),
-    "ckpt-3.json": lambda path: checkpoint_files.newest_good(path.parent),
-    "ckpt-3.index": lambda path: checkpoint_files.newest_good(path.parent),
+    "ckpt-3.json": lambda path: checkpoint_files.newest_intact(path.parent),
+    "ckpt-3.index": lambda path: checkpoint_files.newest_intact(path.parent),
 }
 
 
@@ -155,24 +154,24 @@ def test_what_is_no_file_is_not_read(folder, name, kind):
 
 @pytest.mark.parametrize("kind", ["fifo", "endless"])
 def test_what_is_known_of_the_images_is_then_unknown(folder, kind, capsys):
-    for name in (images_seen.FILE, folder_report.REPORT):
+    for name in (data_fingerprint.FILE, folder_report.REPORT):
         path = folder / name
         os.mkfifo(path) if kind == "fifo" else path.symlink_to("/dev/zero")
-    assert images_seen.begun_on(folder) == images_seen.Seen()
+    assert data_fingerprint.read(folder) == data_fingerprint.DataFingerprint()
     assert folder_report._before(folder) == {}
     said = capsys.readouterr().out
-    for name in (images_seen.FILE, folder_report.REPORT):
+    for name in (data_fingerprint.FILE, folder_report.REPORT):
         assert f"{name} is damaged" in said
 
 
 def test_a_log_of_a_tables_row_is_not_appended_through_a_link(folder, victim):
-    from dim_tf.files import open_to_append
+    from dim_tf.system.files import open_for_appending
 
     (folder / "row.txt").symlink_to(victim)
     with pytest.raises(OSError, match="it is a link"):
-        open_to_append(folder / "row.txt")
-    with open_to_append(folder / "new.txt") as file:
+        open_for_appending(folder / "row.txt")
+    with open_for_appending(folder / "new.txt") as file:
         file.write(b"a")
-    with open_to_append(folder / "new.txt") as file:
+    with open_for_appending(folder / "new.txt") as file:
         file.write(b"b")
     assert (folder / "new.txt").read_text() == "ab"

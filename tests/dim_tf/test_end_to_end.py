@@ -19,9 +19,9 @@ import tensorflow as tf
 from PIL import Image
 
 from dim_tf import data, stages
-from dim_tf.errors import InputError
 from dim_tf.export import embed
 from dim_tf.export.version_folders import published
+from dim_tf.system.errors import InputError
 from dim_tf.training import checkpoint_files
 
 pytestmark = pytest.mark.slow
@@ -259,7 +259,7 @@ def test_sigterm_saves_and_ends_with_143(tmp_path):
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=120) == 143
     stopped = entries(tmp_path / "runs/small")[-1]["step"]
-    found = checkpoint_files.newest_good(tmp_path / "runs/small/checkpoints")
+    found = checkpoint_files.newest_intact(tmp_path / "runs/small/checkpoints")
     assert found == (stopped, [])
 
 

@@ -23,7 +23,7 @@ from dim_tf.evaluation.pictures import (
 )
 from dim_tf.evaluation.report import charts, figures, maps, marks, tables
 from dim_tf.evaluation.report.results import Results
-from dim_tf.files import replace_text
+from dim_tf.system.files import atomic_write_text
 
 _STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 _SCRIPT = Path(__file__).with_name("page.js").read_text(encoding="utf-8")
@@ -106,7 +106,7 @@ def write_page(path: Path, title: str, kicker: str, summary: str, sections: dict
         script=_SCRIPT,
         digest=digest,
     )
-    replace_text(path, page)
+    atomic_write_text(path, page)
 
 
 def kicker(experiment: dict[str, Any]) -> str:

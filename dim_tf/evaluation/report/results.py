@@ -7,7 +7,6 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from dim_tf.errors import InputError
 from dim_tf.evaluation.measure import NO_LABELS, Kind
 from dim_tf.evaluation.report.values import (
     amount,
@@ -17,6 +16,7 @@ from dim_tf.evaluation.report.values import (
     listed,
     spread,
 )
+from dim_tf.system.errors import InputError
 
 # What a run is summed up by, the first that was measured on the global feature: the paper's probe,
 # and for attributes the AUC, which the majority answer cannot reach.

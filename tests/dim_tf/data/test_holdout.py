@@ -4,7 +4,7 @@ from made_representations import Elsewhere
 
 from dim_tf.data import holdout, pipeline
 from dim_tf.data.splits import Split, Splits
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 COUNT = 40
 

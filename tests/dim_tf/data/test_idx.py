@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dim_tf.data import idx
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 VALUES = np.arange(24).reshape(2, 3, 4)
 FILE = made_files.idx(VALUES)

@@ -10,8 +10,8 @@ import tensorflow_datasets as tfds
 
 from dim_tf import data
 from dim_tf.data import check_name, tfds_files
-from dim_tf.errors import InputError
 from dim_tf.export import image_collection
+from dim_tf.system.errors import InputError
 
 LABEL = tfds.features.ClassLabel
 

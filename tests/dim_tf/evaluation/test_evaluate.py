@@ -11,20 +11,20 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from dim_tf.system.json_files import read_json_with_checksum
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from made_representations import Elsewhere
 
 from dim_tf import stages
 from dim_tf.data.splits import Split, Splits
-from dim_tf.errors import RunError
 from dim_tf.evaluation import evaluate, excerpt, projection, representation
 from dim_tf.evaluation.neighbours import NearestNeighbours
 from dim_tf.evaluation.pictures import NeighbourPanel
 from dim_tf.evaluation.probes import Probe
 from dim_tf.evaluation.projection import PlaneProjections
 from dim_tf.experiment import Experiment
-from dim_tf.files import read_checked
 from dim_tf.names import FLOOR_MEASURES, MEASURES
+from dim_tf.system.errors import RunError
 from keras_models import encoders
 
 
@@ -306,5 +306,5 @@ def test_prior_match_is_of_one_global_feature_that_was_matched(splits, trained, 
 
 def test_what_is_not_finite_is_written_as_null(tmp_path):
     evaluate.write(tmp_path, {"a": {"b": math.nan, "c": 1.0}, "d": [math.inf, -math.inf]})
-    written = read_checked(tmp_path / "evaluation.json")
+    written = read_json_with_checksum(tmp_path / "evaluation.json")
     assert written == {"a": {"b": None, "c": 1.0}, "d": [None, None]}

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from made_representations import CLASSES, measured, representation, splits
 
-from dim_tf.errors import RunError
 from dim_tf.evaluation import few_labels, neighbours
 from dim_tf.evaluation.excerpt import Excerpt, Part
 from dim_tf.evaluation.few_labels import FewLabels
@@ -13,6 +12,7 @@ from dim_tf.evaluation.neighbours import NearestNeighbours, cosine_neighbours, p
 from dim_tf.evaluation.probes import Probe, moments
 from dim_tf.evaluation.representation import Representation
 from dim_tf.evaluation.svm import SupportVectorMachine
+from dim_tf.system.errors import RunError
 
 MAKERS = {
     "linear_probe": lambda r: Probe(r, hidden=False, epochs=20, seeds=1, learning_rate=5e-2),

@@ -12,10 +12,10 @@ import small_export
 import tensorflow as tf
 
 from dim_tf.data import Request, image_ops, load
-from dim_tf.errors import InputError
 from dim_tf.evaluation import excerpt, representation, saved_encoder
 from dim_tf.evaluation.excerpt import Excerpt, Part
 from dim_tf.evaluation.neighbours import NearestNeighbours
+from dim_tf.system.errors import InputError
 from keras_models.encoders import keras_file
 
 

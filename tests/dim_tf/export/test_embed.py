@@ -15,8 +15,8 @@ from small_export import close
 
 from dim_tf.data import encoded_images, manifest
 from dim_tf.data.image_faults import Fault
-from dim_tf.errors import InputError, RunError
 from dim_tf.export import embed, image_collection, saved_model
+from dim_tf.system.errors import InputError, RunError
 
 COUNT = 23
 BROKEN = (4, 11)

@@ -15,8 +15,8 @@ from flatbuffers import encode, number_types, packer, table
 from small_export import close, images
 from tensorflow.lite.python import schema_py_generated as schema
 
-from dim_tf.errors import RunError
 from dim_tf.export import lite, lite_metadata, saved_model
+from dim_tf.system.errors import RunError
 
 ALL = (*lite.VARIANTS, lite.ENDPOINTS)
 embedded = pytest.mark.parametrize(
@@ -128,8 +128,8 @@ def test_what_tensorflow_remarks_where_nothing_is_wrong_is_held_back(capfd):
 def test_a_process_that_runs_a_file_writes_nothing_to_stderr(written):
     """The remark on the delegate comes once a process."""
     program = (
-        "import sys; from dim_tf import tensorflow_import as t; t.quietly(); import numpy as np; "
-        "from pathlib import Path; from dim_tf.export import lite; "
+        "import sys; from dim_tf.system import tensorflow_import as t; t.quietly(); "
+        "import numpy as np; from pathlib import Path; from dim_tf.export import lite; "
         "print(lite.run(Path(sys.argv[1]), np.zeros([2, 8, 8, 3], 'f4')).shape)"
     )
     command = [sys.executable, "-c", program, str(written[0] / "encoder_float32.tflite")]

@@ -19,8 +19,8 @@ from small_export import images, small_encoder
 
 import dim_tf
 from dim_tf.data.pixel_range import PixelRange
-from dim_tf.errors import InputError, RunError
 from dim_tf.export import card, lite, publish, saved_model, verify, version_folders
+from dim_tf.system.errors import InputError, RunError
 
 ALL_VARIANTS = lite.VARIANTS
 

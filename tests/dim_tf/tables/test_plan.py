@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from dim_tf import names
-from dim_tf.errors import InputError
 from dim_tf.evaluation.report import paper
 from dim_tf.experiment import Experiment
+from dim_tf.system.errors import InputError
 from dim_tf.tables.definitions import TABLES, Row
 from dim_tf.tables.plan import PATHS, differences, identity, make_plan, without_folders
 from dim_tf.tables.work import command_of

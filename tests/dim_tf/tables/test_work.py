@@ -12,8 +12,8 @@ from pathlib import Path
 import fake_row
 import pytest
 
-from dim_tf.errors import InputError, RunError
 from dim_tf.experiment import Experiment
+from dim_tf.system.errors import InputError, RunError
 from dim_tf.tables import records
 from dim_tf.tables.claims import Claim, ClaimLost, Claims
 from dim_tf.tables.plan import make_plan

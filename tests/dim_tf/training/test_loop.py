@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dim_tf import files
 from dim_tf.data import pipeline
 from dim_tf.data.splits import Split, Splits
-from dim_tf.errors import InputError, RunError
 from dim_tf.experiment import Experiment
-from dim_tf.training import budget, loop, monitors, objectives
+from dim_tf.system import files
+from dim_tf.system.errors import InputError, RunError
+from dim_tf.training import callbacks, loop, objectives, run_folder, schedule
 from dim_tf.training.loop import Segment, segments
 from dim_tf.training.model import load_trained, make_encoder, make_model
 
@@ -71,14 +71,14 @@ def test_a_run_that_a_signal_stopped_has_the_losses_of_one_that_none_did(
     tmp_path, splits, straight, monkeypatch
 ):
     """In mid-epoch; its checkpoint is older than the last line."""
-    begin = monitors.Recorder.on_train_batch_begin
+    begin = callbacks.MetricsLogger.on_train_batch_begin
 
     def begin_and_signal(self, batch, logs=None):
         begin(self, batch, logs)
         if batch == 1:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(monitors.Recorder, "on_train_batch_begin", begin_and_signal)
+    monkeypatch.setattr(callbacks.MetricsLogger, "on_train_batch_begin", begin_and_signal)
     resumed = experiment(tmp_path, gamma=0.1)
     with pytest.raises(loop.Stopped, match="stopped at step 2"):
         loop.train(resumed, splits)
@@ -137,7 +137,7 @@ def test_after_nan_a_run_goes_back_to_the_checkpoint_with_other_images(
     told = r"step [68]: .* is (nan|not finite); back to step 4 with the images .* \(1 of at most 3 "
     assert re.search(told, capsys.readouterr().out)
     assert len(losses(tmp_path / "run")) == 10
-    restores = files.read_checked(tmp_path / "run/nan_restores.json")
+    restores = files.read_json_with_checksum(tmp_path / "run/nan_restores.json")
     assert restores == {"back_to_steps": [4]}
 
 
@@ -162,7 +162,7 @@ def test_nan_before_the_first_checkpoint_leads_back_to_the_start(tmp_path, split
     run = experiment(tmp_path, steps=3, on_nan="restore")
     loop.train(run, splits)
     assert len(losses(tmp_path)) == 3
-    assert files.read_checked(tmp_path / "nan_restores.json") == {"back_to_steps": [0]}
+    assert files.read_json_with_checksum(tmp_path / "nan_restores.json") == {"back_to_steps": [0]}
 
 
 @pytest.mark.slow
@@ -172,7 +172,9 @@ def test_a_run_goes_back_so_often_and_no_more(tmp_path, splits, monkeypatch):
     for _ in range(2):  # a second call does not begin to count anew
         with pytest.raises(RunError, match=r"step 2: .* after going back 2 times; .*ckpt-1"):
             loop.train(run, splits)
-        assert files.read_checked(tmp_path / "nan_restores.json") == {"back_to_steps": [1, 1]}
+        assert files.read_json_with_checksum(tmp_path / "nan_restores.json") == {
+            "back_to_steps": [1, 1]
+        }
 
 
 def test_a_changed_experiment_is_refused_with_the_differences(tmp_path, splits, straight):
@@ -362,10 +364,10 @@ def test_a_supervised_model_is_trained_on_what_has_labels(tmp_path, splits):
     wanted = experiment(tmp_path, model="supervised")
     unlabelled = dataclasses.replace(splits.train, labels=None)
     few = Split(splits.train.images[:8], splits.train.labels[:8])
-    assert budget.trained_on(wanted, dataclasses.replace(splits, labelled=few)) is few
-    assert budget.trained_on(wanted, splits) is splits.train
+    assert schedule.training_split(wanted, dataclasses.replace(splits, labelled=few)) is few
+    assert schedule.training_split(wanted, splits) is splits.train
     dim = dataclasses.replace(wanted, model="dim")
-    assert budget.trained_on(dim, dataclasses.replace(splits, labelled=few)) is splits.train
+    assert schedule.training_split(dim, dataclasses.replace(splits, labelled=few)) is splits.train
     with pytest.raises(InputError, match="random has none for its training images"):
         loop.train(wanted, dataclasses.replace(splits, train=unlabelled))
     with pytest.raises(InputError, match="nothing to tell apart: random has 1 labels"):
@@ -380,10 +382,10 @@ def test_a_folder_that_is_no_run_is_not_emptied(tmp_path):
     kept.write_text("")
     experiment = Experiment(name="a", run_dir=str(tmp_path), resume=False)
     with pytest.raises(InputError, match=r"is no run folder: it has no experiment.json"):
-        loop.open_run_folder(experiment)
+        run_folder.prepare(experiment)
     assert kept.exists()
     (tmp_path / "experiment.json").write_text("{}")
-    loop.open_run_folder(experiment)
+    run_folder.prepare(experiment)
     assert not kept.exists()
 
 
@@ -392,5 +394,5 @@ def test_a_step_that_fails_is_told_in_a_line():
     error = tf.errors.InvalidArgumentError(None, None, said)
     told = r"^a step failed \(InvalidArgumentError\): sizes differ$"
     devices = tf.distribute.get_strategy()
-    with pytest.raises(RunError, match=told), loop._tensorflow_may_fail(devices):
+    with pytest.raises(RunError, match=told), loop._translate_tensorflow_errors(devices):
         raise error

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from dim_tf.data.splits import Split, Splits
-from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
+from dim_tf.system.errors import InputError
 from dim_tf.training import objectives
 from dim_tf.training.model import make_encoder, make_model
 from keras_models import critics, terms

@@ -76,7 +76,7 @@ def test_without_labels_to_tell_apart_there_is_none():
     encoder = small_encoder()
 
     def made(data, split=None):
-        return online_probe.of_encoder(encoder, data, split or data.train, False)
+        return online_probe.for_encoder(encoder, data, split or data.train, False)
 
     assert made(splits(("one",))) is None
     attribute = splits(("one",))

@@ -13,10 +13,10 @@ from small_backbone import small_backbone_encoder
 
 from dim_tf import stages
 from dim_tf.data.splits import Split, Splits
-from dim_tf.errors import InputError, RunError
 from dim_tf.experiment import Experiment
 from dim_tf.export import card
-from dim_tf.training import encoder_record, initial_weights, loop, start_weights
+from dim_tf.system.errors import InputError, RunError
+from dim_tf.training import encoder_config, init_from, loop, start_weights
 
 SHAPE = (32, 32, 3)
 
@@ -51,9 +51,9 @@ def with_files_weights(monkeypatch):
     def assign(encoder, experiment):
         encoder.set_weights(weights_of_files(encoder))
         encoders.append(encoder)
-        return initial_weights.Source(Path(experiment.init_from), 7)
+        return init_from.WeightsSource(Path(experiment.init_from), 7)
 
-    monkeypatch.setattr(initial_weights, "assign", assign)
+    monkeypatch.setattr(init_from, "assign", assign)
     return encoders
 
 
@@ -81,7 +81,7 @@ def assert_same(encoder, weights):
 )
 def test_which_encoders_begin_with_weights_from_elsewhere(encoder, weights, init_from, given):
     settings = SimpleNamespace(encoder=encoder, encoder_weights=weights, init_from=init_from)
-    assert start_weights.begins_with_given_weights(settings) == given
+    assert start_weights.begins_pretrained(settings) == given
 
 
 @pytest.mark.parametrize("make", [small_export.small_encoder, small_backbone_encoder])
@@ -222,25 +222,25 @@ SHA = "0123456789abcdef" * 4
 def test_which_weights_training_began_with_is_told_without_folders(
     settings, weights, tmp_path, monkeypatch
 ):
-    record = encoder_record.EncoderRecord({}, {"encoder": SHA, "encoder_weights": SHA})
-    monkeypatch.setattr(encoder_record, "read", lambda _: record)
+    config = encoder_config.EncoderConfig({}, {"encoder": SHA, "encoder_weights": SHA})
+    monkeypatch.setattr(encoder_config, "read", lambda _: config)
     run = experiment(tmp_path, **settings)
     if run.init_from:
-        source = initial_weights.Source(Path(run.init_from), 30)
+        source = init_from.WeightsSource(Path(run.init_from), 30)
         start_weights.save(small_export.small_encoder(), tmp_path, source)
-    assert start_weights.described(run) == weights
+    assert start_weights.describe(run) == weights
 
 
 def test_a_run_whose_source_was_not_kept_names_the_folder(tmp_path):
     run = experiment(tmp_path, init_from="/home/me/net")
-    assert start_weights.described(run) == "the weights of net (--init_from)"
+    assert start_weights.describe(run) == "the weights of net (--init_from)"
     (tmp_path / start_weights.SOURCE_FILE).write_text("{")
     with pytest.raises(InputError, match=r"start_weights.json cannot be read"):
-        start_weights.described(run)
+        start_weights.describe(run)
 
 
 def test_an_exports_weights_are_named_by_its_version():
-    source = initial_weights.Source(Path("/home/me/exported/digits/3"))
+    source = init_from.WeightsSource(Path("/home/me/exported/digits/3"))
     assert source.name == "the exported encoder digits, version 3"
     assert str(source) == "of the exported encoder /home/me/exported/digits/3"
 
@@ -258,7 +258,7 @@ def test_an_exports_weights_are_named_by_its_version():
 def test_how_a_backbone_learned_is_told(tmp_path, frozen_steps, scale, told):
     own = {"frozen_steps": frozen_steps, "backbone_learning_rate_scale": scale}
     run = experiment(tmp_path, encoder="keras:VGG16", **own)
-    assert start_weights.schedule(run, 1000) == told
+    assert start_weights.describe_freezing(run, 1000) == told
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""That a run goes on with other images, or is measured on others, is told."""
+"""A run that continues on other images, or is measured on others, says so."""
 
 import dataclasses
 import json
@@ -8,9 +8,9 @@ import pytest
 
 from dim_tf import stages
 from dim_tf.data.splits import Split, Splits
-from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
-from dim_tf.training import images_seen, loop
+from dim_tf.system.errors import InputError
+from dim_tf.training import data_fingerprint, loop, run_folder
 
 
 @pytest.fixture
@@ -30,36 +30,35 @@ def experiment(folder, **settings):
 
 
 def test_a_run_that_goes_on_with_other_images_says_so(tmp_path, splits, others, capsys):
-    loop.open_run_folder(experiment(tmp_path), splits)
-    loop.open_run_folder(experiment(tmp_path), splits)
+    run_folder.prepare(experiment(tmp_path), splits)
+    run_folder.prepare(experiment(tmp_path), splits)
     assert capsys.readouterr().out == ""
-    loop.open_run_folder(experiment(tmp_path), others)
+    run_folder.prepare(experiment(tmp_path), others)
     told = capsys.readouterr().out
     assert f"fingerprint {splits.fingerprint}, now {others.fingerprint}" in told
-    assert images_seen.begun_on(tmp_path).images == splits.fingerprint
-    loop.open_run_folder(experiment(tmp_path, resume=False), others)  # anew
-    assert images_seen.begun_on(tmp_path).images == others.fingerprint
+    assert data_fingerprint.read(tmp_path).images == splits.fingerprint
+    run_folder.prepare(experiment(tmp_path, resume=False), others)  # anew
+    assert data_fingerprint.read(tmp_path).images == others.fingerprint
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"\x1b[2J\n", b"", b"0123456789abcdef\nno\n"])
 def test_a_damaged_file_is_made_again(tmp_path, splits, content):
-    (tmp_path / images_seen.FILE).write_bytes(content)
-    assert images_seen.begun_on(tmp_path) == images_seen.Seen()
-    loop.open_run_folder(experiment(tmp_path), splits)
-    assert images_seen.begun_on(tmp_path).images == splits.fingerprint
+    (tmp_path / data_fingerprint.FILE).write_bytes(content)
+    assert data_fingerprint.read(tmp_path) == data_fingerprint.DataFingerprint()
+    run_folder.prepare(experiment(tmp_path), splits)
+    assert data_fingerprint.read(tmp_path).images == splits.fingerprint
 
 
-def test_a_file_of_an_earlier_version_is_completed(tmp_path, splits):
-    """It knew of the images alone."""
-    (tmp_path / images_seen.FILE).write_text(splits.fingerprint + "\n")
-    loop.open_run_folder(experiment(tmp_path), splits)
-    assert images_seen.begun_on(tmp_path) == images_seen.Seen.of(splits)
+def test_labels_that_are_added_later_are_recorded(tmp_path, splits):
+    (tmp_path / data_fingerprint.FILE).write_text(splits.fingerprint + "\n")
+    run_folder.prepare(experiment(tmp_path), splits)
+    assert data_fingerprint.read(tmp_path) == data_fingerprint.DataFingerprint.of(splits)
 
 
 def test_other_labels_of_the_same_images_are_told(tmp_path, splits, capsys):
-    loop.open_run_folder(experiment(tmp_path), splits)
+    run_folder.prepare(experiment(tmp_path), splits)
     flipped = Split(splits.train.images, 1 - splits.train.labels)
-    loop.open_run_folder(experiment(tmp_path), dataclasses.replace(splits, train=flipped))
+    run_folder.prepare(experiment(tmp_path), dataclasses.replace(splits, train=flipped))
     printed = capsys.readouterr().out
     assert "not the labels that" in printed
     assert "not the images that" not in printed
@@ -67,7 +66,7 @@ def test_other_labels_of_the_same_images_are_told(tmp_path, splits, capsys):
 
 def test_a_model_with_a_target_for_each_image_needs_the_same(tmp_path, splits, others):
     wanted = experiment(tmp_path, model="nat", batch_size=4, steps=1)
-    loop.open_run_folder(wanted, splits)
+    run_folder.prepare(wanted, splits)
     with pytest.raises(InputError, match=r"begun on other images .* give those, or another"):
         loop.train(wanted, others)
 
@@ -75,7 +74,7 @@ def test_a_model_with_a_target_for_each_image_needs_the_same(tmp_path, splits, o
 @pytest.mark.slow
 def test_any_other_model_goes_on(tmp_path, splits, others):
     dim = experiment(tmp_path, batch_size=4, mi_units=8, steps=1)
-    loop.open_run_folder(dim, splits)
+    run_folder.prepare(dim, splits)
     loop.train(dim, others)
 
 
