@@ -177,7 +177,7 @@ def test_a_write_that_fails_leaves_those_before(copied, monkeypatch, place):
     if place == "write":
         monkeypatch.setattr(tf.train.Checkpoint, "write", fail)
     else:
-        monkeypatch.setattr(checkpoint_files, "_to_disk", fail)
+        monkeypatch.setattr(checkpoint_files, "_flush_to_disk", fail)
     with pytest.raises(RunError, match=r"of step 3 .*No space left.*MiB are free.*ckpt-2, is int"):
         checkpoints.save(3)
     assert {path.name: path.read_bytes() for path in copied.iterdir()} == before

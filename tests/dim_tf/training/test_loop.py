@@ -64,7 +64,7 @@ def losses(folder):
     ],
 )
 def test_segments(step, last, expected):
-    assert segments(step, last, per_epoch=5) == expected
+    assert segments(step, last, steps_per_epoch=5) == expected
 
 
 def test_a_run_that_a_signal_stopped_has_the_losses_of_one_that_none_did(

@@ -53,7 +53,7 @@ def with_files_weights(monkeypatch):
         encoders.append(encoder)
         return init_from.WeightsSource(Path(experiment.init_from), 7)
 
-    monkeypatch.setattr(init_from, "assign", assign)
+    monkeypatch.setattr(init_from, "load_weights", assign)
     return encoders
 
 
