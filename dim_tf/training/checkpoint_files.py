@@ -132,7 +132,7 @@ def _damage(folder: Path, step: int) -> str:
             return f"{path} is damaged (it is of another checkpoint)"
         for name in names:
             if recorded.get(name) != actual.get(name):
-                return f"{folder / name} is damaged (it is not the file that {path.name} tells of)"
+                return f"{folder / name} is damaged (it is not the file that {path.name} describes)"
     except OSError as error:
         return f"{prefix(folder, step)} cannot be read ({error.strerror})"
     except (ValueError, KeyError, TypeError, AttributeError):

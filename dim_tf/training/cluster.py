@@ -76,7 +76,7 @@ def from_environment() -> Cluster:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else error
         reason = reason if text else "it is not set"
-        raise InputError(f"TF_CONFIG tells of no cluster ({reason}); {TF_CONFIG_HINT}") from error
+        raise InputError(f"TF_CONFIG describes no cluster ({reason}); {TF_CONFIG_HINT}") from error
 
 
 def from_jobs(jobs: Mapping[str, Any], task_type: Any, task_index: Any) -> Cluster:

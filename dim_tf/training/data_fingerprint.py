@@ -80,7 +80,7 @@ def check(folder: Path, splits: Splits, needs_rows: bool, needs_labels: bool) ->
     if needs_labels and begun.classes and begun.classes != current.classes:
         raise InputError(
             f"{folder} was begun on other classes than {_listed(splits.label_names)}, and its "
-            "model tells them apart; give those, or another --run_dir"
+            "model classifies them; give those, or another --run_dir"
         )
 
 

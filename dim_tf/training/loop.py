@@ -71,7 +71,7 @@ def train(
     run, step = _prepare(experiment, splits, devices)
     last = last_step(experiment, splits)
     if experiment.frozen_steps >= last and experiment.frozen_steps:
-        say(f"train: the backbone stands still for all {last} steps (--frozen_steps)")
+        say(f"train: the backbone stays frozen for all {last} steps (--frozen_steps)")
     begin = f"from step {step} " if step else ""
     say(f"train: {begin}to step {last}, {run.steps_per_epoch} steps an epoch")
     with StopSignal() as stop_signal:

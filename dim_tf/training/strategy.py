@@ -77,7 +77,7 @@ def _multi_worker(name, timeout):
         processes = cluster.from_jobs(jobs, resolver.task_type, resolver.task_id)
     except (KeyError, ValueError, TypeError, AttributeError, RuntimeError, ImportError) as error:
         raise InputError(
-            f"--cluster={name} tells of no cluster ({error}); {_CLUSTER_HINTS[name]}"
+            f"--cluster={name} describes no cluster ({error}); {_CLUSTER_HINTS[name]}"
         ) from error
     cluster.wait_for_peers(processes, timeout)
     with _exit_after(timeout, processes):

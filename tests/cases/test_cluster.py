@@ -39,10 +39,10 @@ WRONG = {
     tf_config(["a:1", "\x1b[31m"]): r"the address of worker 1 is '\x1b[31m'",
     tf_config("a:1"): "'worker' is no list of addresses",
     tf_config([]): "no workers are named",
-    "[]": "tells of no cluster",
+    "[]": "describes no cluster",
     "{}": "it has no 'cluster'",
     "{": "Expecting property name",
-    "[" * 10_000: "tells of no cluster",
+    "[" * 10_000: "describes no cluster",
     "": "it is not set",
 }
 
@@ -60,9 +60,9 @@ def test_the_peers_of_a_process(monkeypatch):
     jobs = {"chief": ["h:1"], "worker": ["[::1]:2", "w:3"], "ps": ["p:4"]}
     task = {"type": "worker", "index": "1"}
     monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": jobs, "task": task}))
-    found = cluster.from_environment()
-    assert found.own == Address("worker 1", "w", 3)
-    assert found.peers == (Address("chief 0", "h", 1), Address("worker 0", "::1", 2))
+    processes = cluster.from_environment()
+    assert processes.own == Address("worker 1", "w", 3)
+    assert processes.peers == (Address("chief 0", "h", 1), Address("worker 0", "::1", 2))
 
 
 def free_addresses(count):

@@ -37,11 +37,11 @@ def test_a_flipped_bit_of_a_checked_file_is_seen_or_changes_nothing(tmp_path):
         damaged[place] ^= 1 << place % 8
         file.write_bytes(damaged)
         try:
-            found = read_json_with_checksum(file)
+            read = read_json_with_checksum(file)
         except ValueError:
             continue
         # The name of the checksum may be hit, and spaces: the content is the same.
-        assert {name: found[name] for name in content} == content
+        assert {name: read[name] for name in content} == content
 
 
 def test_a_file_without_a_checksum_is_not_checked(tmp_path):

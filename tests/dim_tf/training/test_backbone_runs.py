@@ -315,9 +315,9 @@ def _built(encoder):
 def test_a_backbone_that_never_learns_is_said(tmp_path, file, splits, capsys):
     run = experiment(tmp_path / "run", file, steps=2, frozen_steps=2)
     loop.train(run, splits)
-    assert "train: the backbone stands still for all 2 steps" in capsys.readouterr().out
+    assert "train: the backbone stays frozen for all 2 steps" in capsys.readouterr().out
     loop.train(dataclasses.replace(run, steps=3), splits)
-    assert "stands still" not in capsys.readouterr().out
+    assert "stays frozen" not in capsys.readouterr().out
 
 
 @pytest.mark.slow

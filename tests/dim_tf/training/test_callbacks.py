@@ -37,7 +37,7 @@ def test_tensorboard_shows_each_step_once_after_a_resume(tmp_path):
         time.sleep(1.1)  # the files are ordered by their second
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
-    found = [
+    losses = [
         (event.step, tf.make_ndarray(event.tensor_proto).item()) for event in events.Tensors("loss")
     ]
-    assert found == [(1, 0.5), (2, 0.5), (3, 2.5), (4, 2.5)]
+    assert losses == [(1, 0.5), (2, 0.5), (3, 2.5), (4, 2.5)]

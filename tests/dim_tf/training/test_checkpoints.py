@@ -118,15 +118,15 @@ def test_a_damaged_one_is_passed_over_and_named(copied, capsys, ending, damage):
         flip(path, len(path.read_bytes()) // 2)
     else:
         path.write_bytes(path.read_bytes()[:-3])
-    found = checkpoint_files.newest_intact(copied)
-    told = capsys.readouterr().out
+    checkpoint = checkpoint_files.newest_intact(copied)
+    printed = capsys.readouterr().out
     if (ending, damage) == ("json", "removed"):  # killed just before: it is whole all the same
-        assert found == (2, [])
-        assert told == ""
+        assert checkpoint == (2, [])
+        assert printed == ""
     else:
-        assert found == (1, [2])
-        assert re.search(rf"ckpt-2\S* is damaged.*{copied}/ckpt-1 is used instead\n$", told)
-        assert str(path) in told or ending == "json"
+        assert checkpoint == (1, [2])
+        assert re.search(rf"ckpt-2\S* is damaged.*{copied}/ckpt-1 is used instead\n$", printed)
+        assert str(path) in printed or ending == "json"
 
 
 @pytest.mark.parametrize("ending", ["index", "data-00000-of-00001"])

@@ -21,7 +21,7 @@ def splits():
 
 
 @pytest.fixture
-def others(splits):
+def other_splits(splits):
     return dataclasses.replace(splits, train=Split(255 - splits.train.images, splits.train.labels))
 
 
@@ -29,16 +29,16 @@ def experiment(folder, **settings):
     return Experiment(name="t", run_dir=str(folder), **settings)
 
 
-def test_a_run_that_goes_on_with_other_images_says_so(tmp_path, splits, others, capsys):
+def test_a_run_that_goes_on_with_other_images_says_so(tmp_path, splits, other_splits, capsys):
     run_folder.prepare(experiment(tmp_path), splits)
     run_folder.prepare(experiment(tmp_path), splits)
     assert capsys.readouterr().out == ""
-    run_folder.prepare(experiment(tmp_path), others)
-    told = capsys.readouterr().out
-    assert f"fingerprint {splits.fingerprint}, now {others.fingerprint}" in told
+    run_folder.prepare(experiment(tmp_path), other_splits)
+    printed = capsys.readouterr().out
+    assert f"fingerprint {splits.fingerprint}, now {other_splits.fingerprint}" in printed
     assert data_fingerprint.read(tmp_path).images == splits.fingerprint
-    run_folder.prepare(experiment(tmp_path, resume=False), others)  # anew
-    assert data_fingerprint.read(tmp_path).images == others.fingerprint
+    run_folder.prepare(experiment(tmp_path, resume=False), other_splits)  # anew
+    assert data_fingerprint.read(tmp_path).images == other_splits.fingerprint
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"\x1b[2J\n", b"", b"0123456789abcdef\nno\n"])
@@ -64,27 +64,27 @@ def test_other_labels_of_the_same_images_are_told(tmp_path, splits, capsys):
     assert "not the images that" not in printed
 
 
-def test_a_model_with_a_target_for_each_image_needs_the_same(tmp_path, splits, others):
-    wanted = experiment(tmp_path, model="nat", batch_size=4, steps=1)
-    run_folder.prepare(wanted, splits)
+def test_a_model_with_a_target_for_each_image_needs_the_same(tmp_path, splits, other_splits):
+    settings = experiment(tmp_path, model="nat", batch_size=4, steps=1)
+    run_folder.prepare(settings, splits)
     with pytest.raises(InputError, match=r"begun on other images .* give those, or another"):
-        loop.train(wanted, others)
+        loop.train(settings, other_splits)
 
 
 @pytest.mark.slow
-def test_any_other_model_goes_on(tmp_path, splits, others):
+def test_any_other_model_goes_on(tmp_path, splits, other_splits):
     dim = experiment(tmp_path, batch_size=4, mi_units=8, steps=1)
     run_folder.prepare(dim, splits)
-    loop.train(dim, others)
+    loop.train(dim, other_splits)
 
 
 @pytest.mark.slow
-def test_an_encoder_that_is_measured_on_other_images_says_so(tmp_path, splits, others):
-    settings = {"batch_size": 4, "mi_units": 8, "steps": 2, "measures": "geometry"}
-    wanted = experiment(tmp_path, floors=False, **settings)
-    loop.train(wanted, splits)
-    for seen, told in ((splits, None), (others, splits.fingerprint)):
-        stages.evaluate(wanted, seen)
+def test_an_encoder_that_is_measured_on_other_images_says_so(tmp_path, splits, other_splits):
+    sizes = {"batch_size": 4, "mi_units": 8, "steps": 2}
+    settings = experiment(tmp_path, floors=False, measures="geometry", **sizes)
+    loop.train(settings, splits)
+    for measured, fingerprint in ((splits, ""), (other_splits, splits.fingerprint)):
+        stages.evaluate(settings, measured)
         protocol = json.loads((tmp_path / "evaluation.json").read_text())["protocol"]
-        assert ("trained_on" in protocol) == bool(told)
-        assert (told or "") in protocol.get("trained_on", "")
+        assert ("trained_on" in protocol) == bool(fingerprint)
+        assert fingerprint in protocol.get("trained_on", "")
