@@ -107,7 +107,7 @@ def locked_folder(folder: Path, flag: str) -> Iterator[None]:
         finally:
             with contextlib.suppress(PermissionError):  # Windows removes no file that is open
                 path.unlink(missing_ok=True)
-            stack.close()
+            stack.close()  # before the folder goes: on Windows the release removes the file
             for created in missing:
                 with contextlib.suppress(OSError):  # it is not empty
                     created.rmdir()

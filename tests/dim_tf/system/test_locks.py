@@ -1,6 +1,7 @@
 """Locks on files: one holder, and a removed file locks nothing. Locks on folders."""
 
 import contextlib
+import errno
 import os
 import subprocess
 import sys
@@ -51,11 +52,23 @@ def test_no_descriptor_is_left(tmp_path):
 
 def test_a_lock_whose_holder_cannot_be_written_is_released(tmp_path):
     def full(descriptor):
-        raise OSError(28, "No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(OSError, match="No space left"), locked_file(tmp_path / "lock", None, full):
         pass
     assert not is_locked(tmp_path / "lock")
+
+
+def test_a_file_system_without_locks_is_an_error(tmp_path, monkeypatch):
+    """FileLock would use a file that outlives a killed process."""
+    fcntl = pytest.importorskip("fcntl")
+
+    def missing(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", missing)
+    with pytest.raises(OSError, match="not implemented"), locked_file(tmp_path / "lock"):
+        pass
 
 
 def test_a_second_one_is_refused_and_told_who_the_first_is(tmp_path):
