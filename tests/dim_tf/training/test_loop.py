@@ -15,7 +15,7 @@ import tensorflow as tf
 from dim_tf.data import pipeline
 from dim_tf.data.splits import Split, Splits
 from dim_tf.experiment import Experiment
-from dim_tf.system import files
+from dim_tf.system import json_files
 from dim_tf.system.errors import InputError, RunError
 from dim_tf.training import callbacks, loop, objectives, run_folder, schedule
 from dim_tf.training.loop import Segment, segments
@@ -137,7 +137,7 @@ def test_after_nan_a_run_goes_back_to_the_checkpoint_with_other_images(
     says = r"step [68]: .* is (nan|not finite); back to step 4 with the images .* \(1 of at most 3 "
     assert re.search(says, capsys.readouterr().out)
     assert len(losses(tmp_path / "run")) == 10
-    restores = files.read_json_with_checksum(tmp_path / "run/nan_restores.json")
+    restores = json_files.read_json_with_checksum(tmp_path / "run/nan_restores.json")
     assert restores == {"back_to_steps": [4]}
 
 
@@ -162,7 +162,9 @@ def test_nan_before_the_first_checkpoint_leads_back_to_the_start(tmp_path, split
     run = experiment(tmp_path, steps=3, on_nan="restore")
     loop.train(run, splits)
     assert len(losses(tmp_path)) == 3
-    assert files.read_json_with_checksum(tmp_path / "nan_restores.json") == {"back_to_steps": [0]}
+    assert json_files.read_json_with_checksum(tmp_path / "nan_restores.json") == {
+        "back_to_steps": [0]
+    }
 
 
 @pytest.mark.slow
@@ -172,7 +174,7 @@ def test_a_run_goes_back_so_often_and_no_more(tmp_path, splits, monkeypatch):
     for _ in range(2):  # a second call does not begin to count anew
         with pytest.raises(RunError, match=r"step 2: .* after going back 2 times; .*ckpt-1"):
             loop.train(run, splits)
-        assert files.read_json_with_checksum(tmp_path / "nan_restores.json") == {
+        assert json_files.read_json_with_checksum(tmp_path / "nan_restores.json") == {
             "back_to_steps": [1, 1]
         }
 
