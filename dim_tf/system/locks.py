@@ -24,8 +24,9 @@ def locked_file(
 ) -> Iterator[None]:
     """Holds the lock file at `path`, which is created and stays; its holder may remove it.
 
-    The umask says who may lock the file later: members of a group share a folder. On network file
-    systems the lock is as good as their locks.
+    The umask says who may lock the file later: members of a group share a folder. In a sticky
+    folder, such as /tmp, filelock 4 refuses another user's file. On network file systems the lock
+    is as good as their locks.
 
     Args:
         path: Of the lock file.
