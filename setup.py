@@ -28,7 +28,7 @@ setup(
     install_requires=[
         "absl-py>=2.1",
         "ai-edge-litert>=2.0",  # runs the exported TFLite file, to compare it with the encoder
-        "filelock>=3.30",  # lock_descriptor
+        "filelock>=3.30",  # FileLock(on_acquired=), lock_descriptor
         "importlib_resources>=6.0",  # tensorflow-datasets needs it and does not say so
         "jinja2>=3.1",  # the HTML pages
         "keras>=3.12",  # before, safe_mode could be passed by in a .keras file

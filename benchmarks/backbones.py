@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from dim_tf.files import replace_text
+from dim_tf.system.files import atomic_write_text
 
 ROOT = Path(__file__).parents[1]
 SIZE, STEPS, BATCH, KILL_AT = 96, 20, 16, 10
@@ -220,7 +220,7 @@ def parity(command: Command, exported: Path) -> dict[str, Any]:
     from dim_tf.experiment import Experiment
     from dim_tf.export import saved_model, tflite
     from dim_tf.export.version_folders import published_versions
-    from dim_tf.files import read_text
+    from dim_tf.system.files import read_text
     from dim_tf.training.model import load_trained
 
     experiment = Experiment.from_json(read_text(command.run / "experiment.json"))
@@ -302,12 +302,12 @@ def main() -> None:
             continue
         try:
             results[name] = row(out, name, rows[name])
-            replace_text(path, json.dumps(results[name], indent=2) + "\n")
+            atomic_write_text(path, json.dumps(results[name], indent=2) + "\n")
         except RuntimeError as error:
             results[name] = {"failed": str(error)}
         print(f"{name}: {results[name]}", flush=True)
     text = table(results)
-    replace_text(out / "backbones.md", text)
+    atomic_write_text(out / "backbones.md", text)
     print(text)
 
 

@@ -18,7 +18,7 @@ from scipy.optimize import brentq
 from dim_tf.evaluation.fitting import Recipe
 from dim_tf.evaluation.measures.mine import ImageFeatureInformation, mutual_information
 from dim_tf.evaluation.measures.ndm import NeuralDependencyMeasure, total_correlation
-from dim_tf.files import replace_text
+from dim_tf.system.files import atomic_write_text
 
 SAMPLES, TRAINING = 50_000, 40_000
 NATS = (0.5, 1.0, 2.0)
@@ -92,7 +92,7 @@ def main() -> None:
             "date": time.strftime("%Y-%m-%d"),
             "samples": f"{TRAINING} to train on, {SAMPLES - TRAINING} to measure on",
         }
-        replace_text(out, json.dumps({**head, "rows": rows}, indent=1) + "\n")
+        atomic_write_text(out, json.dumps({**head, "rows": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

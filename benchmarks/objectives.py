@@ -15,7 +15,7 @@ from pathlib import Path
 import training_rows
 from training_rows import METRICS
 
-from dim_tf.files import replace_text
+from dim_tf.system.files import atomic_write_text
 
 COMMON = {
     "dataset": "cifar10",
@@ -75,7 +75,7 @@ def main() -> None:
     for name in arguments.rows:
         failed += not training_rows.run_rows([row_of(name)], arguments.out, arguments.data_dir)
         results = {n: metrics for n in ROWS if (metrics := row_of(n).read(arguments.out))}
-        replace_text(arguments.out / "results.json", json.dumps(results, indent=1) + "\n")
+        atomic_write_text(arguments.out / "results.json", json.dumps(results, indent=1) + "\n")
     print(table(results))
     raise SystemExit(min(failed, 1))
 

@@ -25,8 +25,8 @@ import training_rows
 from training_rows import METRICS, TITLES
 
 from dim_tf.evaluation.report import paper
-from dim_tf.files import replace_text
 from dim_tf.names import AMDIM_PAIRS
+from dim_tf.system.files import atomic_write_text
 
 COMMON = {
     "dataset": "cifar10",
@@ -279,7 +279,7 @@ def main() -> None:
     for _, rows in itertools.groupby(requested, folder_of):
         failed += not training_rows.run_rows(map(row_of, rows), arguments.out, arguments.data_dir)
         rows_so_far = finished(arguments.out, arguments.holdout)
-        replace_text(arguments.out / "quality.json", json.dumps(rows_so_far, indent=1) + "\n")
+        atomic_write_text(arguments.out / "quality.json", json.dumps(rows_so_far, indent=1) + "\n")
         for over in ("minutes", "epochs"):
             draw(rows_so_far, over, arguments.holdout, arguments.out / f"{over}.png")
     print(table(finished(arguments.out, arguments.holdout)))

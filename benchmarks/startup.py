@@ -96,15 +96,15 @@ def report_parts(began: float, command: list[str]) -> None:
     import keras
 
     from dim_tf import data
-    from dim_tf.training import loop, monitors
+    from dim_tf.training import callbacks, loop
     from keras_models.objective_model import ObjectiveModel
 
     def batch_ends(*arguments, **keywords):
         recorded(*arguments, **keywords)
         raise FirstStepEnded
 
-    recorded, monitors.Recorder.on_train_batch_end = (
-        monitors.Recorder.on_train_batch_end,
+    recorded, callbacks.MetricsLogger.on_train_batch_end = (
+        callbacks.MetricsLogger.on_train_batch_end,
         batch_ends,
     )
     ObjectiveModel.train_step = parts.timed("trace the step", ObjectiveModel.train_step)

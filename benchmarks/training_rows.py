@@ -5,18 +5,18 @@ unfinished one resumes from its checkpoint. Several processes may run the same c
 rows.
 """
 
+import contextlib
 import itertools
 import json
 import multiprocessing
-import os
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dim_tf import file_lock
-from dim_tf.files import replace_text
+from dim_tf.system.files import atomic_write_text
+from dim_tf.system.locks import locked_file
 
 METRICS = ("conv", "fc", "global", "knn")
 TRACING = 10  # a first step that takes this many times the median was traced
@@ -34,16 +34,16 @@ def train_and_measure(settings: Mapping[str, Any], probe_seeds: int) -> dict[str
         Steps and seconds of training, the accuracies of the MLP probe (the authors' recipe) on
         conv, fc and global, and of the nearest neighbours by global ("knn").
     """
-    from dim_tf import data, metrics_file
+    from dim_tf import data
     from dim_tf.data import validation_split
     from dim_tf.evaluation import representation
     from dim_tf.evaluation.evaluation_data import EvaluationData
     from dim_tf.evaluation.measures.knn import NearestNeighbours
     from dim_tf.evaluation.measures.probes import Probe
     from dim_tf.experiment import Experiment
-    from dim_tf.training import loop
-    from dim_tf.training.budget import last_step
+    from dim_tf.training import loop, metrics_file
     from dim_tf.training.model import load_trained
+    from dim_tf.training.schedule import last_step
 
     experiment = Experiment(**settings)
     splits = data.load(experiment.dataset, experiment.data_request)
@@ -95,16 +95,14 @@ def run_rows(rows: Iterable["Row"], out: Path, data_dir: str) -> bool:
     (folder,) = {row.folder for row in rows}
     lock = out / "rows" / f".{folder}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        descriptor = file_lock.take(lock)
-    except BlockingIOError:
-        return True
-    try:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked_file(lock))
+        except BlockingIOError:
+            return True
+        stack.callback(lock.unlink)
         # A failed row ends the loop: once the run is past it, it could never be measured.
         return all(row.read(out) is not None or row.run(out, data_dir) for row in rows)
-    finally:
-        lock.unlink()
-        os.close(descriptor)
 
 
 @dataclass(frozen=True)
@@ -158,4 +156,4 @@ class Row:
         paths = {"name": self.folder, "run_dir": str(out / self.folder), "data_dir": data_dir}
         metrics = train_and_measure({**paths, **self.settings}, self.probe_seeds)
         content = {"settings": dict(self.settings), "metrics": metrics}
-        replace_text(self._path(out), json.dumps(content) + "\n")
+        atomic_write_text(self._path(out), json.dumps(content) + "\n")

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dim_tf.errors import InputError
 from dim_tf.names import ENCODERS, INPUT_SCALINGS
 from dim_tf.setting import LARGEST, check_file_names, told
+from dim_tf.system.errors import InputError
 
 if TYPE_CHECKING:
     from dim_tf.experiment import Experiment

@@ -14,8 +14,6 @@ from dim_tf import backbone_settings
 from dim_tf.data import DataRequest, check_request
 from dim_tf.data.image_bounds import MAX_PIXELS
 from dim_tf.data.sources import SOURCES, check_name
-from dim_tf.errors import InputError
-from dim_tf.files import json_object
 from dim_tf.names import (
     AMDIM_PAIRS,
     BATCH_NORM,
@@ -35,6 +33,8 @@ from dim_tf.names import (
     TWO_VIEWS,
 )
 from dim_tf.setting import BY_TWO_VIEWS, checked, setting, told
+from dim_tf.system.errors import InputError
+from dim_tf.system.json_files import parse_json_object
 
 LONGEST_NAME = 200  # bytes of a folder's name; file systems take 255
 
@@ -810,7 +810,7 @@ class Experiment:
                 is not of its type or not allowed.
         """
         try:
-            values = json_object(text)
+            values = parse_json_object(text)
         except ValueError as error:
             raise InputError(f"not an experiment.json of this version: {error}") from error
         unknown = set(values) - {field.name for field in dataclasses.fields(cls)}

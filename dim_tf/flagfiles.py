@@ -3,7 +3,7 @@
 import os
 import re
 
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 MAX_BYTES = 2**20
 # Each time that one is named counts, so that files that name others twice do not multiply.

@@ -8,8 +8,8 @@ from typing import Any
 from absl import flags
 
 from dim_tf import data
-from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
+from dim_tf.system.errors import InputError
 
 _DEFINING: dict[Any, Callable] = {
     bool: flags.DEFINE_boolean,

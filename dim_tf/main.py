@@ -6,9 +6,10 @@ import sys
 
 from absl import flags, logging
 
-from dim_tf import console, ending, flagfiles, preconditions, tensorflow_import
+from dim_tf import flagfiles, preconditions
 from dim_tf import flags as dim_flags
-from dim_tf.errors import InputError, RunError, one_line
+from dim_tf.system import console, signals, tensorflow_import
+from dim_tf.system.errors import InputError, RunError, one_line
 
 FAILED, WRONG_INPUT = 1, 2
 
@@ -63,21 +64,21 @@ def main(arguments: list[str], values: flags.FlagValues) -> int:
         if "table" in modes:
             from dim_tf.tables import make_table  # its rows are processes: no TensorFlow here
 
-            return ending.STOPPED if make_table(experiment, dim_flags.given(values)) else 0
+            return signals.EXIT_STATUS if make_table(experiment, dim_flags.given(values)) else 0
         tensorflow_import.quietly()  # only now, so that --help is quick
         from dim_tf.run import run_stages
 
-        with ending.raising():
-            return ending.STOPPED if run_stages(experiment, modes) else 0
+        with signals.raise_on_signal():
+            return signals.EXIT_STATUS if run_stages(experiment, modes) else 0
     except InputError as error:
         return _failed(error, WRONG_INPUT)
     except RunError as error:
         return _failed(error, FAILED)
     except OSError as error:  # a file that cannot be read, say
         return _failed(_of_output(error), FAILED)
-    except ending.Ended as ended:
+    except signals.Terminated as ended:
         console.say(f"{ended}; what is written is whole, and the same command does the rest")
-        return ending.STOPPED
+        return signals.EXIT_STATUS
 
 
 def _of_output(error: OSError) -> object:
@@ -101,7 +102,7 @@ def run() -> None:
     console.open_streams()
     with contextlib.suppress(OSError, ValueError):  # where standard error is no file
         faulthandler.enable()
-    ending.end_at_once()  # nothing is written while TensorFlow is imported
+    signals.exit_on_signal()  # nothing is written while TensorFlow is imported
     # Apart from those that absl and every imported library define for all programs, some of which
     # open a debugger or write to a file.
     values = flags.FlagValues()

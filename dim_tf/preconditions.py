@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from dim_tf.data import image_folder
-from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
 from dim_tf.export.version_folders import published_versions
-from dim_tf.training import workers
+from dim_tf.system.errors import InputError
+from dim_tf.training import cluster
 
 _ON_DATA = {"train", "evaluate", "export"}
 _ALONE = {
@@ -64,7 +64,7 @@ def _check_stages(experiment: Experiment, modes: list[str]) -> None:
                 "process --mode=evaluate,export without --strategy"
             )
         if experiment.cluster == "tf_config":
-            workers.of_environment()
+            cluster.from_environment()
 
 
 def _check_beginning(experiment: Experiment) -> None:

@@ -7,13 +7,13 @@ from types import ModuleType
 import tensorflow as tf
 
 from dim_tf import data
-from dim_tf.console import say
 from dim_tf.data import validation_split
-from dim_tf.errors import MeasureError, RunError
 from dim_tf.experiment import Experiment
-from dim_tf.run_lock import locked
+from dim_tf.system.console import say
+from dim_tf.system.errors import MeasureError, RunError
+from dim_tf.system.io_errors import reason
+from dim_tf.system.locks import locked_folder
 from dim_tf.training import loop, strategy
-from dim_tf.writing import reason
 
 _WRITING = {"train", "evaluate"}  # into the run folder
 
@@ -49,7 +49,7 @@ def _run_stages(experiment, modes):
         strategy.make_logical_cpus(experiment.replicas)  # before anything uses the CPU
     with contextlib.ExitStack() as held:
         if _WRITING & set(modes) and (devices is None or strategy.is_chief(devices)):
-            held.enter_context(locked(experiment.run_path, "--run_dir or --name"))
+            held.enter_context(locked_folder(experiment.run_path, "--run_dir or --name"))
         return _run_on_data(experiment, modes, devices)
 
 

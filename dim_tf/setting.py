@@ -6,7 +6,7 @@ import os
 import unicodedata
 from typing import Any
 
-from dim_tf.errors import InputError, one_line
+from dim_tf.system.errors import InputError, one_line
 
 # Every number has a bound, that of TensorFlow: sizes of 32 bits, float32.
 LARGEST = {int: 2**31 - 1, float: 1e30}

@@ -10,12 +10,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dim_tf import metrics_file
 from dim_tf.collection import embed, embeddings, image_collection
-from dim_tf.console import say
 from dim_tf.data import image_ops
 from dim_tf.data.splits import Splits
-from dim_tf.errors import InputError, MeasureError
 from dim_tf.evaluation import (
     card_metrics,
     compare,
@@ -34,13 +31,16 @@ from dim_tf.experiment import Experiment, refused_elsewhere
 from dim_tf.export import publish, saved_model
 from dim_tf.export.card import ModelCardInfo
 from dim_tf.export.version_folders import published_versions
-from dim_tf.files import read_json, replace_text
 from dim_tf.names import MODELS
-from dim_tf.training import images_seen, start_weights
-from dim_tf.training.budget import last_step
+from dim_tf.system.console import say
+from dim_tf.system.errors import InputError, MeasureError
+from dim_tf.system.files import atomic_write_text
+from dim_tf.system.io_errors import translate_write_errors
+from dim_tf.system.json_files import read_json
+from dim_tf.system.versions import versions
+from dim_tf.training import data_fingerprint, metrics_file, start_weights
 from dim_tf.training.model import encoder_name, load_trained, random_encoder
-from dim_tf.versions import versions
-from dim_tf.writing import writing
+from dim_tf.training.schedule import last_step
 
 CHECKED_IMAGES = 32
 CALIBRATION_IMAGES = 256
@@ -59,7 +59,7 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
     if experiment.floors and start_weights.exists(experiment.run_path):
         start_encoder = random_encoder(experiment, splits.train.images)
         start_weights.restore(start_encoder, experiment.run_path)
-    elif experiment.floors and start_weights.begins_with_given_weights(experiment):
+    elif experiment.floors and start_weights.begins_pretrained(experiment):
         say(
             "evaluate: the weights that training began with are not measured: "
             f"{start_weights.FILE} is missing in {experiment.run_path}; put a copy back"
@@ -70,9 +70,9 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
         "seed": experiment.seed,
     }
     if start_encoder is not None:
-        protocol["start_weights"] = start_weights.described(experiment)
-    before = images_seen.begun_on(experiment.run_path)
-    changed = before.differences(images_seen.Seen.of(splits))
+        protocol["start_weights"] = start_weights.describe(experiment)
+    before = data_fingerprint.read(experiment.run_path)
+    changed = before.differences(data_fingerprint.DataFingerprint.of(splits))
     if changed:
         what = " and ".join(f"{one}, fingerprint {getattr(before, one)}" for one in changed)
         protocol["trained_on"] = f"other data than those measured here: {what}"
@@ -103,7 +103,7 @@ def evaluate_saved(experiment: Experiment, splits: Splits) -> None:
         )
     encoder = saved_encoder.load(experiment.encoder_path)
     with _writing("experiment.json", folder):
-        replace_text(folder / "experiment.json", experiment.to_json())
+        atomic_write_text(folder / "experiment.json", experiment.to_json())
     _evaluate(
         experiment,
         splits,
@@ -159,7 +159,7 @@ def _write_report(experiment, step, evaluation, figures):
 
 
 def _writing(name: str, folder: Path) -> AbstractContextManager[None]:
-    return writing(
+    return translate_write_errors(
         name, folder, "the file before, if there was one, is intact; make room and evaluate again"
     )
 
@@ -201,8 +201,8 @@ def export(experiment: Experiment, splits: Splits) -> None:
 
 def _initial_weights(experiment: Experiment, step: int) -> str:
     """A line of the card: the weights before training; empty where they were random."""
-    weights = start_weights.described(experiment)
-    return f"{weights}{start_weights.schedule(experiment, step)}" if weights else ""
+    weights = start_weights.describe(experiment)
+    return f"{weights}{start_weights.describe_freezing(experiment, step)}" if weights else ""
 
 
 def _pixels(images: np.ndarray) -> np.ndarray:
@@ -282,7 +282,9 @@ def compare_runs(experiment: Experiment) -> None:
     """Writes one page on the runs of --runs."""
     folders = compare.run_folders(experiment.runs)
     path = compare.page_path(folders, experiment.run_dir)
-    with writing(str(path), path.parent, "the runs are intact; make room and compare again"):
+    with translate_write_errors(
+        str(path), path.parent, "the runs are intact; make room and compare again"
+    ):
         compare.write_comparison(path, folders)
     say(f"comparison: {path}")
 

@@ -21,8 +21,8 @@ import numpy as np
 from PIL import Image
 
 from dim_tf.data import DataRequest, load
-from dim_tf.errors import InputError
-from dim_tf.files import replace_text
+from dim_tf.system.errors import InputError
+from dim_tf.system.files import atomic_write_text
 
 FORMATS = {"jpg": {"quality": 92}, "png": {}, "webp": {"quality": 92}}
 # Width and height for a side of 1: landscape, portrait, square.
@@ -108,7 +108,7 @@ def main() -> None:
         list(workers.map(partial(write, arguments.out), images, range(len(images))))
     write_broken(arguments.out)
     lines = [f"{image_path(n)},{train.labels[n]}" for n in range(len(images))]
-    replace_text(arguments.labels, "\n".join(["file,class", *lines]) + "\n")
+    atomic_write_text(arguments.labels, "\n".join(["file,class", *lines]) + "\n")
     print(f"{len(images)} images in {arguments.out}, their classes in {arguments.labels}")
 
 

@@ -22,7 +22,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from dim_tf import tensorflow_import
+from dim_tf.system import tensorflow_import
 
 if __name__ == "__main__":
     tensorflow_import.quietly()
@@ -32,7 +32,7 @@ import numpy as np
 import tensorflow as tf
 from scipy import integrate, optimize, stats
 
-from dim_tf.files import replace_text
+from dim_tf.system.files import atomic_write_text
 from keras_models import critics, estimators
 from keras_models.distribute.randomness import derive_seed
 
@@ -237,7 +237,7 @@ def main() -> None:
         # None: the critic's training diverged.
         rows.append({**key, "estimate": value if np.isfinite(value) else None})
         print(key, f"{value:.3f}", f"{time.perf_counter() - began:.1f} s", flush=True)
-        replace_text(results, json.dumps(rows, indent=1) + "\n")  # to resume
+        atomic_write_text(results, json.dumps(rows, indent=1) + "\n")  # to resume
     same_training = [row for row in rows if training.items() <= row.items()]
     plot(same_training, arguments.out / "estimates.png")
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from dim_tf import data, metrics_file
+from dim_tf import data
 from dim_tf.export.version_folders import published_versions
-from dim_tf.training import checkpoint_files
+from dim_tf.training import checkpoint_files, metrics_file
 
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "docs/results/faults.json"

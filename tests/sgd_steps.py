@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf.training import strategy
-from dim_tf.training.checkpoint import Checkpoints
+from dim_tf.training.checkpoints import Checkpoints
 from keras_models import DeepInfoMax, encoders, terms
 from keras_models.views import Views
 

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dim_tf import tensorflow_import
-from dim_tf.console import say
-from dim_tf.errors import InputError, RunError, one_line
+from dim_tf.system import tensorflow_import
+from dim_tf.system.console import say
+from dim_tf.system.errors import InputError, RunError, one_line
 
 if __name__ == "__main__":
     try:

@@ -11,7 +11,7 @@ from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
 from dim_tf.collection.shard_formats import serialized_example
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 
 def fixed_folder(pattern: str) -> str:

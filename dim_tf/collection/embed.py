@@ -11,11 +11,11 @@ import tensorflow as tf
 
 from dim_tf.collection import embeddings, shard_formats
 from dim_tf.collection.image_collection import ImageCollection
-from dim_tf.console import say
-from dim_tf.errors import RunError
 from dim_tf.export import saved_model
-from dim_tf.run_lock import locked
-from dim_tf.writing import reason
+from dim_tf.system.console import say
+from dim_tf.system.errors import RunError
+from dim_tf.system.io_errors import reason
+from dim_tf.system.locks import locked_folder
 
 SIGNATURE = "serving_bytes_valid"
 BATCH = 256
@@ -53,7 +53,7 @@ def embed(
     """
     shard_formats.get(format_name)  # refuses one whose package is missing
     encoder = saved_model.load(str(saved_model_path), SIGNATURE)
-    with locked(folder, "--embed_output"):
+    with locked_folder(folder, "--embed_output"):
         return _embed(saved_model_path, encoder, collection, folder, format_name, shard_size)
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from dim_tf.collection import shard_formats
-from dim_tf.errors import InputError
 from dim_tf.export import saved_model
-from dim_tf.files import read_json, replace_text, replacing, sha256_of, with_checksum
-from dim_tf.writing import reason, writing
+from dim_tf.system.errors import InputError
+from dim_tf.system.files import atomic_replace, atomic_write_text, sha256_of
+from dim_tf.system.io_errors import reason, translate_write_errors
+from dim_tf.system.json_files import json_with_checksum, read_json
 
 MANIFEST_FILE = "embeddings.json"
 _RECORDED_NAME = re.compile(r"(embeddings|refused)-\d{5,}\.(parquet|tfrecord|txt)")
@@ -129,7 +130,7 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
         RunError: it cannot be written.
     """
     with _writing(folder / MANIFEST_FILE):
-        replace_text(folder / MANIFEST_FILE, with_checksum(manifest))
+        atomic_write_text(folder / MANIFEST_FILE, json_with_checksum(manifest))
 
 
 def recorded_digests(folder: Path) -> dict[str, str]:
@@ -211,9 +212,9 @@ def write_shard(
     with _writing(path):
         if refused_ids:  # before the embeddings, whose file says that the shard is done
             lines = "".join(image_id.replace("\n", "\\n") + "\n" for image_id in refused_ids)
-            replace_text(_refused_path(path), lines)
+            atomic_write_text(_refused_path(path), lines)
             written.append(_refused_path(path))
-        with replacing(path) as temporary:
+        with atomic_replace(path) as temporary:
             shard_formats.FORMATS[path.suffix[1:]].write(temporary, valid_ids, embeddings[valid])
         return {file.name: sha256_of(file) for file in written}
 
@@ -231,6 +232,6 @@ def _count_lines(path: Path) -> int:
 
 
 def _writing(path: Path) -> AbstractContextManager[None]:
-    return writing(
+    return translate_write_errors(
         str(path), path.parent, "the files before are whole; make room and call again to go on"
     )

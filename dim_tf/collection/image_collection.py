@@ -13,8 +13,8 @@ from dim_tf.data import DataRequest, encoded_images, image_bounds
 from dim_tf.data.folder import decoding, file_bytes
 from dim_tf.data.folder.listing import list_files
 from dim_tf.data.image_faults import UndecodableError
-from dim_tf.errors import InputError
-from dim_tf.writing import reason
+from dim_tf.system.errors import InputError
+from dim_tf.system.io_errors import reason
 
 RECORD_SUFFIXES = (".tfrecord", ".tfrecords")
 IMAGE_FEATURES = ("image", "image/encoded", "image_raw")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from dim_tf.data import pixel_range
 from dim_tf.data.image_bounds import MAX_PIXELS
 from dim_tf.data.sources import SOURCES, TFDS_PREFIX, check_name
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 if TYPE_CHECKING:
     from dim_tf.data.splits import Splits

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from dim_tf.files import open_to_read
+from dim_tf.system.files import open_for_reading
 
 MAX_HEADER_BYTES = 10_000  # NumPy's own bound
 
@@ -27,7 +27,7 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
         OSError: it cannot be read.
         ValueError: it is larger, or not a regular file.
     """
-    with open_to_read(path) as file:
+    with open_for_reading(path) as file:
         content = file.read(max_bytes + 1)
     if len(content) > max_bytes:
         raise ValueError(f"it has more than {max_bytes:,} bytes")

@@ -9,7 +9,7 @@ import tensorflow as tf
 from dim_tf.data import image_ops
 from dim_tf.data.crops import random_crops
 from dim_tf.data.splits import Images, Split
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 from keras_models.distribute.randomness import derive_seed
 from keras_models.objective_model import Batch
 

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dim_tf.data.splits import Images, Split, Splits
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 _SEED = 0  # of the choice; the same images are held out from every run
 

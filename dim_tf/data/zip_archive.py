@@ -5,7 +5,7 @@ import zipfile
 from pathlib import Path
 from types import TracebackType
 
-from dim_tf.files import open_to_read
+from dim_tf.system.files import open_for_reading
 
 
 class DamagedZipError(ValueError):
@@ -29,7 +29,7 @@ class ZipArchive:
             OSError: the file cannot be opened, or is no regular file.
             DamagedZipError: it is no zip archive, or a broken one.
         """
-        self._file = open_to_read(path)
+        self._file = open_for_reading(path)
         try:
             self._archive = zipfile.ZipFile(self._file)
         except BaseException as error:

@@ -11,8 +11,6 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from dim_tf import metrics_file
-from dim_tf.errors import InputError
 from dim_tf.evaluation.measure import MetricInfo
 from dim_tf.evaluation.report import charts
 from dim_tf.evaluation.report.dot_plot import Dot, Line, dot_plot
@@ -28,7 +26,10 @@ from dim_tf.evaluation.report.page import describe_training, write_page
 from dim_tf.evaluation.report.rendering import render
 from dim_tf.evaluation.report.results import Results, check
 from dim_tf.experiment import LONGEST_NAME
-from dim_tf.files import make_folder, read_json
+from dim_tf.system.errors import InputError
+from dim_tf.system.files import make_folder
+from dim_tf.system.json_files import read_json
+from dim_tf.training import metrics_file
 
 RUNS = Path("runs")
 _UNCOMPARED_SETTINGS = ("name", "run_dir", "export_dir")

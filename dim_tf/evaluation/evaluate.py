@@ -9,9 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from dim_tf.console import say
 from dim_tf.data.splits import Splits
-from dim_tf.errors import RunError
 from dim_tf.evaluation import bootstrap, evaluation_file, projector
 from dim_tf.evaluation.evaluation_data import EvaluationData
 from dim_tf.evaluation.figures import Figure
@@ -22,7 +20,9 @@ from dim_tf.evaluation.report.formatting import join_with_and
 from dim_tf.evaluation.representation import Representation
 from dim_tf.experiment import Experiment
 from dim_tf.names import MEASURES, REFERENCE_MEASURES
-from dim_tf.writing import reason
+from dim_tf.system.console import say
+from dim_tf.system.errors import RunError
+from dim_tf.system.io_errors import reason
 
 # Reasons why a measure may fail: its own numbers, the memory, or a process of the SVM that was
 # killed, which joblib raises as a RuntimeError.

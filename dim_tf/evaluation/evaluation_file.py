@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from dim_tf.evaluation.measure import Result
-from dim_tf.files import replace_text, with_checksum
+from dim_tf.system.files import atomic_write_text
+from dim_tf.system.json_files import json_with_checksum
 
 FILE = "evaluation.json"
 
@@ -34,7 +35,7 @@ def write(folder: Path, content: dict[str, Any]) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    replace_text(folder / FILE, with_checksum(_finite(content)))
+    atomic_write_text(folder / FILE, json_with_checksum(_finite(content)))
 
 
 def _finite(value):

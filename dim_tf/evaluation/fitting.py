@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dim_tf.errors import RunError
+from dim_tf.system.errors import RunError
 from keras_models.distribute.randomness import StepRandom, derive_seed
 
 EMA_FRACTION = 0.1  # of the steps, that the moving averages of the weights look back on

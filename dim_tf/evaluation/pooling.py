@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 
 def pool_to_limit(x: tf.Tensor, max_features: int, endpoint: str) -> tf.Tensor:

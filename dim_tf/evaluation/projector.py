@@ -11,7 +11,7 @@ from tensorboard.plugins.projector import projector_config_pb2
 from dim_tf.evaluation.evaluation_data import EvaluationData
 from dim_tf.evaluation.measures.projection import ENDPOINT, MAX_IMAGES, thumbnails
 from dim_tf.evaluation.representation import Representation
-from dim_tf.files import remove_unfinished, replace_text, replacing
+from dim_tf.system.files import atomic_replace, atomic_write_text, remove_temporary_files
 
 TENSORS, METADATA, SPRITE = "tensors.tsv", "metadata.tsv", "sprite.png"
 CONFIG = "projector_config.pbtxt"  # the name that the plug-in looks for
@@ -32,13 +32,13 @@ def write(folder: Path, representation: Representation, max_images: int = MAX_IM
         max_images: how many of the test images.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    remove_unfinished(folder)
+    remove_temporary_files(folder)
     features = representation.test[ENDPOINT][:max_images]
     images = thumbnails(representation.data.test.images[:max_images])
     lines = ("\t".join(f"{number:.6g}" for number in feature) for feature in features)
-    replace_text(folder / TENSORS, "\n".join(lines) + "\n")
-    replace_text(folder / METADATA, _metadata(representation.data, len(features)))
-    with replacing(folder / SPRITE) as temporary:
+    atomic_write_text(folder / TENSORS, "\n".join(lines) + "\n")
+    atomic_write_text(folder / METADATA, _metadata(representation.data, len(features)))
+    with atomic_replace(folder / SPRITE) as temporary:
         _sprite(images).save(temporary, format="PNG")
     config = projector_config_pb2.ProjectorConfig()
     embedding = config.embeddings.add(
@@ -50,7 +50,7 @@ def write(folder: Path, representation: Representation, max_images: int = MAX_IM
     embedding.sprite.image_path = SPRITE
     embedding.sprite.single_image_dim.extend([images.shape[2], images.shape[1]])
     # Last, as it refers to the others.
-    replace_text(folder / CONFIG, text_format.MessageToString(config))
+    atomic_write_text(folder / CONFIG, text_format.MessageToString(config))
 
 
 def _metadata(data: EvaluationData, count: int) -> str:

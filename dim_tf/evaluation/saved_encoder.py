@@ -7,12 +7,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from dim_tf.errors import InputError
 from dim_tf.export import (
     hub_layer,  # noqa: F401  so that Keras knows the layer, which refuses
     verify,
 )
-from dim_tf.writing import reason
+from dim_tf.system.errors import InputError
+from dim_tf.system.io_errors import reason
 from keras_models.encoders import keras_file
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf.data import image_ops
-from dim_tf.errors import RunError
 from dim_tf.export import saved_model
+from dim_tf.system.errors import RunError
 from keras_models.encoders import BackboneEncoder, keras_file
 
 FILE = "backbone.keras"

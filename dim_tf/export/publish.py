@@ -18,13 +18,13 @@ import numpy as np
 
 from dim_tf.data import image_bounds
 from dim_tf.data.pixel_range import ALL_16_BITS, PixelRange
-from dim_tf.errors import InputError, RunError
 from dim_tf.export import backbone_file, card, saved_model, serving, tflite, tflite_metadata, verify
 from dim_tf.export.card import ModelCardInfo
 from dim_tf.export.saved_model import NeighboursIndex, Quantization, SavedModelOptions
 from dim_tf.export.version_folders import published_versions
-from dim_tf.versions import versions
-from dim_tf.writing import writing
+from dim_tf.system.errors import InputError, RunError
+from dim_tf.system.io_errors import translate_write_errors
+from dim_tf.system.versions import versions
 from keras_models.encoders import BackboneEncoder
 
 CARD_FILE = "README.md"
@@ -100,12 +100,14 @@ def publish(
         )
     with _staging_folder(folder) as staging:
         advice = "what was published before is intact; make room and run --mode=export again"
-        with writing(f"the export to {folder}", folder, advice):
+        with translate_write_errors(f"the export to {folder}", folder, advice):
             difference = _write_version(staging, encoder, folder.name, pixels, info, options)
             staging.chmod(0o755)  # mkdtemp makes it for this user alone; a server may be another
             target = _rename_to_next(staging, folder)
     config = folder.parent / serving.CONFIG_FOLDER
-    with writing(str(config), folder.parent, f"{target} is published; make room, export again"):
+    with translate_write_errors(
+        str(config), folder.parent, f"{target} is published; make room, export again"
+    ):
         serving.write_config(folder.parent)
     try:
         remove_old_versions(folder, options.keep_versions)

@@ -16,9 +16,9 @@ import tensorflow as tf
 
 from dim_tf.data import encoded_images, image_bounds, image_ops
 from dim_tf.data.pixel_range import ALL_16_BITS, PixelRange
-from dim_tf.errors import InputError, RunError
 from dim_tf.export import verify
-from dim_tf.writing import reason
+from dim_tf.system.errors import InputError, RunError
+from dim_tf.system.io_errors import reason
 
 # Relative to the largest feature; a graph may add in another order than eager code.
 TOLERANCE = 1e-4

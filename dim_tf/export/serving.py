@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from dim_tf.export import saved_model
 from dim_tf.export.version_folders import published_versions
-from dim_tf.files import replace_text
+from dim_tf.system.files import atomic_write_text
 
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 CONFIG_FOLDER = "serving"
@@ -121,12 +121,12 @@ def write_config(export_dir: Path) -> None:
     """
     folder = export_dir / CONFIG_FOLDER
     folder.mkdir(exist_ok=True)
-    replace_text(folder / "batching.config", BATCHING_CONFIG)
-    replace_text(folder / "monitoring.config", MONITORING_CONFIG)
-    replace_text(folder / "compose.yaml", COMPOSE_FILE)
+    atomic_write_text(folder / "batching.config", BATCHING_CONFIG)
+    atomic_write_text(folder / "monitoring.config", MONITORING_CONFIG)
+    atomic_write_text(folder / "compose.yaml", COMPOSE_FILE)
     written = None
     while written != (names := _encoder_names(export_dir)):  # another export may end meanwhile
-        replace_text(folder / "models.config", models_config(names))
+        atomic_write_text(folder / "models.config", models_config(names))
         written = names
 
 

@@ -14,9 +14,9 @@ import tensorflow as tf
 from tensorflow.lite.python.convert_phase import ConverterError
 from tensorflow.lite.python.util import modify_model_io_type
 
-from dim_tf.errors import RunError
 from dim_tf.export import saved_model, tflite_metadata
-from dim_tf.writing import reason
+from dim_tf.system.errors import RunError
+from dim_tf.system.io_errors import reason
 
 # The largest loss 1 - mean cosine of the features, by precision.
 MAX_COSINE_LOSS = {"float16": 1e-4, "dynamic": 0.02, "int8": 0.1}

@@ -17,11 +17,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from dim_tf import console
-from dim_tf.console import say
-from dim_tf.errors import InputError, one_line
 from dim_tf.export.version_folders import published_versions
-from dim_tf.files import read_text, replace_text, sha256_of
+from dim_tf.system import console
+from dim_tf.system.console import say
+from dim_tf.system.errors import InputError, one_line
+from dim_tf.system.files import atomic_write_text, read_text, sha256_of
 
 SUMS_FILE = "SHA256SUMS"
 DIFFERENT, WRONG_INPUT = 1, 2
@@ -58,7 +58,7 @@ def write_sums(version: Path) -> None:
         version: its folder, complete but for this file.
     """
     lines = (f"{sha256_of(version / name)}  {name}\n" for name in sorted(_files(version)))
-    replace_text(version / SUMS_FILE, "".join(lines))
+    atomic_write_text(version / SUMS_FILE, "".join(lines))
 
 
 def differences(version: Path) -> Differences:

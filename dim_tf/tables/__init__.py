@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dim_tf.console import say
 from dim_tf.experiment import Experiment
+from dim_tf.system.console import say
 from dim_tf.tables import records, writers
 from dim_tf.tables.plan import make_plan
 from dim_tf.tables.runner import Runner, Stopped, raise_if_failed

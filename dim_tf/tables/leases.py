@@ -20,9 +20,10 @@ from pathlib import Path
 
 import filelock
 
-from dim_tf import file_lock
-from dim_tf.errors import InputError
-from dim_tf.files import descriptor_of, json_object, read_text, replace_text, unfinished
+from dim_tf.system import locks
+from dim_tf.system.errors import InputError
+from dim_tf.system.files import atomic_write_text, open_regular_file, read_text, temporary_path
+from dim_tf.system.json_files import parse_json_object
 
 EXPIRY_SECONDS = 600.0
 RENEWAL_SECONDS = 15.0
@@ -62,7 +63,7 @@ class Lease:
     def release(self) -> None:
         """Ends the lease, so that another process can acquire it at once."""
         if not self._successor.exists():
-            replace_text(self._path, json.dumps({"released": True}))
+            atomic_write_text(self._path, json.dumps({"released": True}))
         os.close(self.descriptor)
 
 
@@ -120,7 +121,7 @@ class LeaseFolder:
 
     def _has_ended(self, path: Path) -> bool:
         try:
-            holder = json_object(read_text(path))
+            holder = parse_json_object(read_text(path))
             machine = holder.get("machine")
             if holder.get("released") is True:
                 return True
@@ -163,8 +164,8 @@ def _create_locked(path: Path) -> int:
     Raises:
         FileExistsError: another process has created it.
     """
-    hidden = unfinished(path)
-    descriptor = descriptor_of(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    hidden = temporary_path(path)
+    descriptor = open_regular_file(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL)
     try:
         machine = None  # on a file system without locks only the file's time counts
         with contextlib.suppress(OSError):
@@ -193,6 +194,6 @@ def _publish(hidden: Path, path: Path) -> None:
 
 def _is_locked(path: Path) -> bool:
     try:
-        return file_lock.is_taken(path)
+        return locks.is_locked(path)
     except FileNotFoundError:
         return False

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from dim_tf.data import folder_name
-from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment, refused_elsewhere
+from dim_tf.system.errors import InputError
 from dim_tf.tables.definitions import TABLES, Row, Table
 
 # On which results depend besides the hyperparameters.

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dim_tf.errors import InputError, one_line
 from dim_tf.evaluation.report import results
 from dim_tf.evaluation.report.formatting import is_number
 from dim_tf.experiment import Experiment
-from dim_tf.files import json_object, read_text, replace_text
 from dim_tf.names import MEASURES, REFERENCE_MEASURES
+from dim_tf.system.errors import InputError, one_line
+from dim_tf.system.files import atomic_write_text, read_text
+from dim_tf.system.json_files import parse_json_object
 from dim_tf.tables.plan import Job, Plan, differences
 
 REFERENCES = "references"  # in `Record.failed`: a measure of a reference failed
@@ -85,7 +86,7 @@ class Record:
         """Writes the file, whole or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False)
-        replace_text(path, text + "\n")
+        atomic_write_text(path, text + "\n")
 
 
 def requested(job: Job) -> set[str]:
@@ -126,7 +127,7 @@ def _read(path: Path) -> Record:
         InputError: it cannot be read, or is not a valid record.
     """
     try:
-        content = json_object(read_text(path))
+        content = parse_json_object(read_text(path))
         _check(content, path)
         return Record(**content)
     except (OSError, ValueError, TypeError, InputError) as error:

@@ -6,13 +6,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from dim_tf import metrics_file
-from dim_tf.errors import InputError
 from dim_tf.evaluation.report import results
 from dim_tf.evaluation.report.formatting import is_number
-from dim_tf.files import read_checked, read_json, replace_text
 from dim_tf.names import MEASURES
+from dim_tf.system.errors import InputError
+from dim_tf.system.files import atomic_write_text
+from dim_tf.system.json_files import read_json, read_json_with_checksum
 from dim_tf.tables.records import REFERENCES
+from dim_tf.training import metrics_file
 
 
 class StageSeconds:
@@ -49,7 +50,7 @@ class StageSeconds:
         if self._path.parent.is_dir():  # a run that did not begin has no folder
             seconds = self._before + time.monotonic() - self._began
             now = {**self.read(), self._stage: round(seconds, 1)}
-            replace_text(self._path, json.dumps(now) + "\n")
+            atomic_write_text(self._path, json.dumps(now) + "\n")
 
 
 class RetrainingMarker:
@@ -67,7 +68,7 @@ class RetrainingMarker:
 
     def create(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        replace_text(self._path, "The row's record has metrics of other weights.\n")
+        atomic_write_text(self._path, "The row's record has metrics of other weights.\n")
 
     def remove(self) -> None:
         self._path.unlink(missing_ok=True)
@@ -86,7 +87,7 @@ def read_evaluation(path: Path) -> dict[str, Any]:
         ValueError: it is damaged.
         InputError: an entry is not as this version writes it.
     """
-    evaluation = read_checked(path)
+    evaluation = read_json_with_checksum(path)
     results.check(evaluation, path)
     steps = [evaluation.get("protocol", {}).get(name) for name in ("step", "budget_steps")]
     if any(type(step) is not int for step in steps):

@@ -7,9 +7,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from dim_tf.console import say
-from dim_tf.ending import Signals
-from dim_tf.errors import InputError, RunError, one_line
+from dim_tf.system.console import say
+from dim_tf.system.errors import InputError, RunError, one_line
+from dim_tf.system.signals import StopSignal
+from dim_tf.system.versions import commit, versions
 from dim_tf.tables import records
 from dim_tf.tables.commands import experiment_flags, job_command
 from dim_tf.tables.hardware import describe_machine
@@ -26,7 +27,6 @@ from dim_tf.tables.run_folder import (
     training_speed,
 )
 from dim_tf.tables.stage_process import run_stage
-from dim_tf.versions import commit, versions
 
 PROGRAM = (sys.executable, "-m", "dim_tf.main")
 _STAGES = ("train", "evaluate")
@@ -57,7 +57,7 @@ class Runner:
         self._write_table = write_table
         self._program = program
         self._leases = leases or LeaseFolder(plan.folder / "leases")
-        self._signals = Signals()
+        self._signals = StopSignal()
 
     def run(self) -> None:
         """Runs the jobs that are not finished.

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dim_tf.files import open_to_append, open_to_read
+from dim_tf.system.files import open_for_appending, open_for_reading
 
 POLL_SECONDS = 0.2
 _PR_SET_PDEATHSIG = 1
@@ -35,7 +35,7 @@ def run_stage(
         Why the process failed, in one line; empty if it did not.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    with open_to_append(log) as file:
+    with open_for_appending(log) as file:
         begin = file.seek(0, os.SEEK_END)
         process = subprocess.Popen(
             command,
@@ -83,7 +83,7 @@ def _failure(status: int, log: Path, begin: int) -> str:
         return ""
     if status < 0:
         return f"ended by {signal.Signals(-status).name}"
-    with open_to_read(log) as file:
+    with open_for_reading(log) as file:
         file.seek(begin)
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from dim_tf.errors import InputError, one_line
 from dim_tf.evaluation.measure import sample_std
 from dim_tf.evaluation.report.formatting import is_number
+from dim_tf.system.errors import InputError, one_line
 from dim_tf.tables import records
 from dim_tf.tables.definitions import Column, Row
 from dim_tf.tables.leases import LeaseFolder

@@ -6,7 +6,6 @@ from typing import Any
 
 from markupsafe import Markup
 
-from dim_tf import metrics_file
 from dim_tf.evaluation.report import charts
 from dim_tf.evaluation.report.dot_plot import Dot, Line, dot_plot, legend
 from dim_tf.evaluation.report.formatting import format_duration, format_number, format_value
@@ -15,6 +14,7 @@ from dim_tf.evaluation.report.page import write_page
 from dim_tf.evaluation.report.rendering import render
 from dim_tf.tables import formatting
 from dim_tf.tables.summary import Summary
+from dim_tf.training import metrics_file
 
 
 def write_table_page(summary: Summary) -> None:

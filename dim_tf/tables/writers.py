@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dim_tf.evaluation.report.formatting import label
-from dim_tf.files import replace_text
+from dim_tf.system.files import atomic_write_text
 from dim_tf.tables import formatting, table_page
 from dim_tf.tables.plan import Plan
 from dim_tf.tables.summary import Summary, summarise
@@ -23,8 +23,8 @@ def write(plan: Plan) -> None:
         for folder in filter(None, (plan.folder, plan.results_folder)):
             folder.mkdir(parents=True, exist_ok=True)
             text = json.dumps(to_json(summary), indent=1, ensure_ascii=False)
-            replace_text(folder / f"{plan.file_stem}.json", text + "\n")
-            replace_text(folder / f"{plan.file_stem}.md", to_markdown(summary))
+            atomic_write_text(folder / f"{plan.file_stem}.json", text + "\n")
+            atomic_write_text(folder / f"{plan.file_stem}.md", to_markdown(summary))
         table_page.write_table_page(summary)
 
 

@@ -1,1 +1,1 @@
-"""Training: devices, the loop, checkpoints and what watches a run."""
+"""Training: devices, the loop, its callbacks and checkpoints."""

@@ -1,6 +1,6 @@
-"""Where two Keras models differ, so that weights of one mean nothing in the other.
+"""Compares two Keras models: weights of one mean nothing in another architecture.
 
-Equal shapes of variables do not tell: an activation has none.
+Equal shapes of variables do not suffice: an activation has none.
 """
 
 from collections.abc import Iterable
@@ -30,75 +30,85 @@ _IGNORED = {
     "rate",
     "noise_shape",
 }
-_OF_TRAINING = ("_initializer", "_regularizer", "_constraint")
-_OF_SIZE = ("ZeroPadding2D", "Cropping2D")  # keras.applications pads by the parity of a side
+_TRAINING_SUFFIXES = ("_initializer", "_regularizer", "_constraint")
+_SIZE_LAYERS = ("ZeroPadding2D", "Cropping2D")  # keras.applications pads by the parity of a side
 
 
 def first_difference(here: dict[str, Any], there: dict[str, Any]) -> str:
-    """Where two models first differ, in words; empty: nowhere.
+    """Describes where two models first differ; empty: they do not.
 
     Args:
-        here: description of a Keras model, as `keras.saving.serialize_keras_object` gives it.
-        there: likewise.
+        here: Description of a Keras model, as `keras.saving.serialize_keras_object` gives it.
+        there: Likewise.
     """
-    return _of_values(here, there, "", "", ({}, {}))
+    return _compare(here, there, "", "", ({}, {}))
 
 
-def _of_values(here: Any, there: Any, key: str, layer: str, numbers: tuple[dict, dict]) -> str:
+def _compare(here: Any, there: Any, key: str, layer: str, indices: tuple[dict, dict]) -> str:
+    """Compares two values.
+
+    Args:
+        here: A value of the first description.
+        there: That of the second.
+        key: Of both values.
+        layer: That they belong to.
+        indices: Of layers, by name, in each of the models.
+    """
     if isinstance(here, dict) and isinstance(there, dict):
-        return _of_dicts(here, there, key, layer, numbers)
+        return _compare_dicts(here, there, key, layer, indices)
     if _is_list(here) and _is_list(there):
         if key == "keras_history":  # [layer, node, tensor]
             here, there = (
-                [of.get(one[0]), *one[1:]] for of, one in zip(numbers, (here, there), strict=True)
+                [index.get(history[0]), *history[1:]]
+                for index, history in zip(indices, (here, there), strict=True)
             )
             return "" if here == there else f"layer {layer!r} has another input"
         differences = (
-            _of_values(one, other, key, layer, numbers)
-            for one, other in zip(here, there, strict=False)
+            _compare(first, second, key, layer, indices)
+            for first, second in zip(here, there, strict=False)
         )
-        different = next(filter(None, differences), "")
-        if different or len(here) == len(there):
-            return different
+        difference = next(filter(None, differences), "")
+        if difference or len(here) == len(there):
+            return difference
         here, there = f"{len(here)} entries", len(there)
     if here == there:
         return ""
-    whose = f"layer {layer!r}" if layer else "the model"
-    return f"{key} of {whose} is {here} here, {there} there"
+    owner = f"layer {layer!r}" if layer else "the model"
+    return f"{key} of {owner} is {here} here, {there} there"
 
 
-def _of_dicts(here, there, key, layer, numbers):
-    if all(_is_list(one.get("layers")) for one in (here, there)):
-        numbers = _numbers(here["layers"]), _numbers(there["layers"])
+def _compare_dicts(here, there, key, layer, indices):
+    if all(_is_list(config.get("layers")) for config in (here, there)):
+        indices = _layer_indices(here["layers"]), _layer_indices(there["layers"])
     if "class_name" in here and "config" in here:
         if here["class_name"] != there.get("class_name"):
             key = "class" if key == "layers" else key
-            return _of_values(
-                here["class_name"], there.get("class_name"), key, _name(here) or layer, numbers
+            return _compare(
+                here["class_name"], there.get("class_name"), key, _name(here) or layer, indices
             )
         if key == "layers":
             layer = _name(here)
-            if here["class_name"] in _OF_SIZE:
+            if here["class_name"] in _SIZE_LAYERS:
                 here = {**here, "config": {}}
                 there = {**there, "config": {}}
     differences = (
-        _of_values(here.get(one), there.get(one), key if one == "config" else one, layer, numbers)
-        for one in _compared({**here, **there})
+        _compare(here.get(name), there.get(name), key if name == "config" else name, layer, indices)
+        for name in _compared_keys({**here, **there})
     )
     return next(filter(None, differences), "")
 
 
-def _compared(keys: Iterable[str]):
+def _compared_keys(keys: Iterable[str]):
     return (
         key
         for key in keys
-        if key not in _IGNORED and not key.endswith(_OF_TRAINING) and "drop" not in key
+        if key not in _IGNORED and not key.endswith(_TRAINING_SUFFIXES) and "drop" not in key
     )
 
 
-def _numbers(layers):
-    """Layers' names, which differ from one making of a model to the next -> their places."""
-    return {_name(one): number for number, one in enumerate(layers) if isinstance(one, dict)}
+def _layer_indices(layers) -> dict[str, int]:
+    """Index of each layer by its name, as names differ whenever a model is made anew."""
+    return {_name(layer): index for index, layer in enumerate(layers) if isinstance(layer, dict)}
 
 
 def _name(layer):

@@ -1,4 +1,4 @@
-"""From an experiment to its model, new or trained."""
+"""Makes the model of an experiment, new or trained."""
 
 import dataclasses
 from typing import Any
@@ -9,13 +9,13 @@ import tensorflow as tf
 from dim_tf import backbone_settings
 from dim_tf.data import image_ops
 from dim_tf.data.splits import Images, Splits
-from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
-from dim_tf.files import read_text
 from dim_tf.names import CROP_ENCODERS
-from dim_tf.training import baselines, budget, encoder_record, objectives, strategy
-from dim_tf.training.checkpoint import restore_weights
-from dim_tf.training.encoder_record import EncoderRecord
+from dim_tf.system.errors import InputError
+from dim_tf.system.files import read_text
+from dim_tf.training import baselines, encoder_config, objectives, schedule, strategy
+from dim_tf.training.checkpoints import restore_weights
+from dim_tf.training.encoder_config import EncoderConfig
 from keras_models import encoders, optimizers
 from keras_models.distribute.randomness import derive_seed
 from keras_models.encoders import Encoder
@@ -23,42 +23,42 @@ from keras_models.generative.generator import image_generator
 from keras_models.objective_model import ObjectiveModel
 
 ImageShape = tuple[int, int, int]
-SETTLING_IMAGES = 64
+BATCH_NORM_IMAGES = 64
 
 
 def make_encoder(
     experiment: Experiment,
     image_shape: ImageShape,
     replicas: int = 1,
-    record: EncoderRecord | None = None,
+    config: EncoderConfig | None = None,
 ) -> Encoder:
     """The experiment's encoder, its random weights drawn from its seed.
 
     Args:
-        experiment: the settings.
-        image_shape: of the data.
-        replicas: that train together.
-        record: of the run's encoder if it is a Keras model, which is then made from it, all weights
-            being random; None: it is made as the settings say, with the weights that they name.
+        experiment: The settings.
+        image_shape: Of the data.
+        replicas: That train together.
+        config: Of the run's encoder, if that is a Keras model: it is made from it, with random
+            weights. None: it is made from the settings, with the weights that they name.
 
     Raises:
-        InputError: the images do not fit the encoder, no encoder fits them, or a Keras model or its
-            weights are not there.
+        InputError: The images do not fit the encoder, no encoder fits them, or a Keras model or its
+            weights are missing.
     """
     synchronized = experiment.sync_batch_norm and replicas > 1
     if backbone_settings.is_backbone(experiment.encoder):
         keras.utils.set_random_seed(experiment.seed)
-        if record:
-            return record.make(synchronized)
+        if config:
+            return config.make_encoder(synchronized)
         return _backbone_encoder(experiment, image_shape, synchronized)
     size = image_shape[0]
     name = encoder_name(experiment, size)
     preset = encoders.PRESETS[name]
-    takes = preset.image_size
-    if takes not in (size, None):
+    preset_size = preset.image_size
+    if preset_size not in (size, None):
         raise InputError(
-            f"--encoder={name} takes images of {takes}x{takes} pixels, the images have "
-            f"{size}x{size}; give --image_size={takes} or leave --encoder out"
+            f"--encoder={name} takes images of {preset_size}x{preset_size} pixels, the images have "
+            f"{size}x{size}; give --image_size={preset_size} or leave --encoder out"
         )
     overrides: dict[str, Any] = {"synchronized": synchronized}
     if not preset.several_globals:
@@ -68,7 +68,7 @@ def make_encoder(
             f"--encoder={name} has a map of globals, whose size is fixed; leave --latent_dim out "
             f"or give --latent_dim={Experiment.latent_dim}"
         )
-    if takes is None:
+    if preset_size is None:
         overrides["image_shape"] = (*image_shape[:2], 3)
     keras.utils.set_random_seed(experiment.seed)
     return encoders.get(name, **overrides)
@@ -95,32 +95,32 @@ def _backbone_encoder(experiment, image_shape, synchronized):
 
 
 def random_encoder(experiment: Experiment, images: Images) -> Encoder:
-    """The run's encoder with random weights of another seed than its own, built.
+    """The run's encoder with random weights of another seed than the run's, built.
 
-    They are random where the run began with others. The batch norms of a Keras model have the
-    statistics of these images: with those of a new model, 0 and 1, a deep one's features vanish.
+    The batch norms of a Keras model have the statistics of these images: with those of a new model,
+    0 and 1, the features of a deep one vanish.
 
     Args:
-        experiment: of the run.
+        experiment: Of the run.
         images: uint8 [N, H, W, C].
     """
     is_backbone = backbone_settings.is_backbone(experiment.encoder)
-    other = dataclasses.replace(
+    settings = dataclasses.replace(
         experiment,
         seed=derive_seed(experiment.seed, "random encoder"),
         encoder_weights="random" if is_backbone else experiment.encoder_weights,
     )
-    record = encoder_record.read(experiment.run_path)
+    config = encoder_config.read(experiment.run_path)
     _, height, width, channels = images.shape
-    encoder = make_encoder(other, (height, width, channels), record=record)
+    encoder = make_encoder(settings, (height, width, channels), config=config)
     encoder.build()
     if is_backbone:
-        _settle_batch_norms(encoder, images[:SETTLING_IMAGES])
+        _set_batch_norm_statistics(encoder, images[:BATCH_NORM_IMAGES])
     return encoder
 
 
-def _settle_batch_norms(encoder, images):
-    """Gives batch norms the statistics of these images as their moving ones."""
+def _set_batch_norm_statistics(encoder, images):
+    """Sets the moving statistics of batch norms to those of these images."""
     norms = [
         layer
         for layer in encoder._flatten_layers()
@@ -136,12 +136,14 @@ def _settle_batch_norms(encoder, images):
 
 
 def encoder_name(experiment: Experiment, size: int) -> str:
-    """The encoder that is given, or the one for images of that many pixels a side.
+    """The name of the experiment's encoder; of a .keras file, its name without the folder.
 
-    Of a .keras file it is the file's name, without its folder.
+    Args:
+        experiment: The settings.
+        size: Pixels a side of the images, for which an encoder is chosen if none is given.
 
     Raises:
-        InputError: none is given, and there is none for that size.
+        InputError: None is given, and there is none for that size.
     """
     if "encoder" in experiment.encoder_files:
         return experiment.encoder_files["encoder"].name
@@ -165,29 +167,29 @@ def make_model(
     experiment: Experiment,
     splits: Splits,
     replicas: int = 1,
-    record: EncoderRecord | None = None,
+    config: EncoderConfig | None = None,
 ) -> ObjectiveModel:
     """The experiment's model for that data, built and compiled; call it in the strategy's scope.
 
     Args:
-        experiment: the settings.
-        splits: the data.
-        replicas: that train together.
-        record: as of `make_encoder`.
+        experiment: The settings.
+        splits: The data.
+        replicas: That train together.
+        config: As of `make_encoder`.
 
     Raises:
-        InputError: settings that do not fit the data or each other.
+        InputError: Settings that do not fit the data or each other.
     """
     image_shape = splits.image_shape
     policy = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[experiment.precision]
     keras.mixed_precision.set_global_policy(policy)
-    # Else float32 products have 10 bits of mantissa on GPUs that can do so, those of scores too.
+    # With TensorFloat-32, GPUs would round factors of products, also of scores, to 10 bits.
     tf.config.experimental.enable_tensor_float_32_execution(False)
     model: ObjectiveModel
     if experiment.model == "generator":
         model = _generator(experiment, image_shape, replicas)
     else:
-        encoder = make_encoder(experiment, image_shape, replicas, record)
+        encoder = make_encoder(experiment, image_shape, replicas, config)
         try:
             if experiment.model in objectives.TERMS:
                 model = objectives.make(experiment, encoder)
@@ -209,16 +211,16 @@ def make_model(
     )
     try:
         model.build()
-    except ValueError as error:  # a critic or a sampling that the local map is too small for
+    except ValueError as error:  # the local map is too small for a critic or a sampling
         raise InputError(f"--model={experiment.model}: {error}") from error
     return model
 
 
 def _learning_rate(experiment, splits):
-    """A number, or its schedule over all of the experiment's steps."""
+    """A number, or a schedule over all steps of the experiment."""
     if experiment.schedule == "constant":
         return experiment.learning_rate
-    steps = budget.last_step(experiment, splits)
+    steps = schedule.last_step(experiment, splits)
     try:
         return optimizers.cosine(experiment.learning_rate, steps, experiment.warmup_steps)
     except ValueError as error:
@@ -242,25 +244,25 @@ def _generator(experiment, image_shape, replicas):
 
 
 def check_same_experiment(experiment: Experiment, splits: Splits) -> None:
-    """Compares with the experiment that the run folder holds, if it holds one; writes nothing.
+    """Compares the experiment with that of the run folder, if there is one; writes nothing.
 
     Args:
-        experiment: the settings.
-        splits: the data.
+        experiment: The settings.
+        splits: The data.
 
     Raises:
-        InputError: it is another one or on other images, or its file cannot be read.
+        InputError: It differs or is on other images, or its file cannot be read.
     """
-    saved = experiment.run_path / "experiment.json"
-    if not saved.exists():
+    path = experiment.run_path / "experiment.json"
+    if not path.exists():
         return
     try:
-        before = Experiment.from_json(read_text(saved))
+        begun = Experiment.from_json(read_text(path))
     except (InputError, OSError, ValueError) as error:
         raise InputError(
-            f"{saved} cannot be read ({error}); give another --run_dir, or --noresume to start anew"
+            f"{path} cannot be read ({error}); give another --run_dir, or --noresume to start anew"
         ) from error
-    differences = experiment.differences(before)
+    differences = experiment.differences(begun)
     if differences:
         raise InputError(
             f"{experiment.run_path} holds another experiment ({'; '.join(differences)}); give the "
@@ -268,27 +270,26 @@ def check_same_experiment(experiment: Experiment, splits: Splits) -> None:
         )
     if splits.report:
         splits.report.check(experiment.run_path)
-    record = encoder_record.read(experiment.run_path)
-    if record:
-        record.check(experiment)
+    config = encoder_config.read(experiment.run_path)
+    if config:
+        config.check_files(experiment)
 
 
 def load_trained(experiment: Experiment, splits: Splits) -> tuple[ObjectiveModel, int]:
     """The model of the newest checkpoint in the run folder, in float32, and its step.
 
     Raises:
-        InputError: there is no checkpoint, or it is another experiment's.
-        RunError: it cannot be restored.
+        InputError: There is no checkpoint, or it is another experiment's.
+        RunError: It cannot be restored.
     """
     folder = experiment.run_path
     if not (folder / "checkpoints").is_dir():
         raise InputError(f"{folder} has no checkpoint; run --mode=train first")
     check_same_experiment(experiment, splits)
     # Weights are float32 in every precision; measured and exported encoders compute in it too.
-    record = encoder_record.read(folder)
     float32 = dataclasses.replace(experiment, precision="float32")
-    model = make_model(float32, splits, record=record)
+    model = make_model(float32, splits, config=encoder_config.read(folder))
     step = restore_weights(model, folder / "checkpoints")
-    if not step:  # that of step 0 holds no trained encoder
+    if not step:  # that of step 0 has no trained encoder
         raise InputError(f"{folder} has no checkpoint; run --mode=train first")
     return model, step

@@ -1,31 +1,32 @@
-"""How often a run went back because of a number that is not finite: `--on_nan=restore`."""
+"""--on_nan=restore: how often a run went back to a checkpoint because of a non-finite number."""
 
 from pathlib import Path
 from typing import Any
 
-from dim_tf.console import say
-from dim_tf.errors import NotFinite, RunError
-from dim_tf.files import read_checked, replace_text, with_checksum
-from dim_tf.writing import writing
+from dim_tf.system.console import say
+from dim_tf.system.errors import NonFiniteError, RunError
+from dim_tf.system.files import atomic_write_text
+from dim_tf.system.io_errors import reason, translate_write_errors
+from dim_tf.system.json_files import json_with_checksum, read_json_with_checksum
 from keras_models.distribute.randomness import derive_seed
 
 FILE = "nan_restores.json"
 
 
 class NanRestores:
-    """The steps that a run went back to, in the run folder, so that a kill does not lose them.
+    """The steps that a run went back to, kept in the run folder, as the run may be killed.
 
-    Each time the data get another seed, a function of the run's seed and of how often it went back:
-    a run that is repeated goes back in the same places, to the same data.
+    Each time the data get another seed, a function of the run's seed and the number of restores: a
+    run that is repeated goes back to the same steps, and continues on the same data.
 
     Args:
-        folder: the run's.
-        seed: the experiment's.
-        limit: how often it may go back.
-        writes: whether this process writes; of several workers one does.
+        folder: The run's.
+        seed: The experiment's.
+        limit: How often the run may go back.
+        writes: Whether this process writes; of several workers one does.
 
     Raises:
-        RunError: the file is damaged.
+        RunError: The file is damaged.
     """
 
     def __init__(self, folder: Path, seed: int, limit: int, writes: bool = True):
@@ -36,40 +37,46 @@ class NanRestores:
         self._steps: list[int] = []
         if self._path.exists():
             try:
-                self._steps = _whole_numbers(read_checked(self._path)["back_to_steps"])
+                content = read_json_with_checksum(self._path)
+                self._steps = _whole_numbers(content["back_to_steps"])
             except (OSError, ValueError, KeyError) as error:
                 raise RunError(
-                    f"{self._path} is damaged ({_reason(error)}), and with it which images come "
+                    f"{self._path} is damaged ({reason(error)}), and with it which images come "
                     "next; put a copy back, or train anew with --noresume"
                 ) from error
 
     @property
     def data_seed(self) -> int:
-        """Of the order and the augmentation of the images."""
+        """The seed of the images' order and augmentation."""
         count = len(self._steps)
         return derive_seed(self._seed, f"back {count} times") if count else self._seed
 
-    def cut_back(self, step: int) -> None:
-        """Forgets what came after `step`, from which the run goes on: it will come again."""
-        kept = [one for one in self._steps if one <= step]
+    def forget_after(self, step: int) -> None:
+        """Forgets the restores after `step`, from which the run resumes: they will recur."""
+        kept = [restored for restored in self._steps if restored <= step]
         if kept != self._steps:
             self._steps = kept
             self._write()
 
-    def allow(self, error: NotFinite, latest: str | None) -> None:
-        """Raises RunError where the run may not go back once more."""
+    def check_limit(self, error: NonFiniteError, latest: str | None) -> None:
+        """Raises RunError if the run may not go back once more.
+
+        Args:
+            error: That it would go back for.
+            latest: Path of the newest checkpoint, for the message.
+        """
         if len(self._steps) < self._limit:
             return
         times = f", after going back {len(self._steps)} times" if self._steps else ""
-        other = "more --nan_restores" if self._limit else "--on_nan=restore"
+        remedy = "more --nan_restores" if self._limit else "--on_nan=restore"
         raise RunError(
             f"{error}{times}; the last good checkpoint is {latest or 'none'}. A lower "
-            f"--learning_rate may help, with another --name or --noresume; or {other}, which goes "
+            f"--learning_rate may help, with another --name or --noresume; or {remedy}, which goes "
             "back to that checkpoint and on with the images in another order"
         ) from error
 
-    def went_back(self, error: NotFinite, step: int) -> None:
-        """Notes it, and says so."""
+    def record(self, error: NonFiniteError, step: int) -> None:
+        """Records that the run went back to `step`, and prints it."""
         self._steps.append(step)
         self._write()
         say(
@@ -79,15 +86,13 @@ class NanRestores:
 
     def _write(self):
         if self._writes:
-            with writing(FILE, self._path.parent, "make room and give the same command again"):
-                replace_text(self._path, with_checksum({"back_to_steps": self._steps}))
+            advice = "make room and give the same command again"
+            with translate_write_errors(FILE, self._path.parent, advice):
+                content = json_with_checksum({"back_to_steps": self._steps})
+                atomic_write_text(self._path, content)
 
 
-def _reason(error: Exception) -> str:
-    return str(error.strerror if isinstance(error, OSError) else error)
-
-
-def _whole_numbers(found: Any) -> list[int]:
-    if not isinstance(found, list) or any(type(one) is not int for one in found):
+def _whole_numbers(value: Any) -> list[int]:
+    if not isinstance(value, list) or any(type(entry) is not int for entry in value):
         raise ValueError("its back_to_steps are no list of whole numbers")
-    return found
+    return value

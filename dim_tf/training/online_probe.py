@@ -1,4 +1,4 @@
-"""A linear probe that is trained beside the encoder, so that its progress is seen."""
+"""A linear probe trained beside the encoder, whose accuracy shows the encoder's progress."""
 
 import keras
 import tensorflow as tf
@@ -15,14 +15,14 @@ LEARNING_RATE = 1e-3
 class OnlineProbe:
     """A linear classifier of the batch's global feature, standardised by batch norm.
 
-    Nothing of it reaches the encoder: no gradient passes, its weights are not the model's, and it
-    draws no random numbers, its first weights being 0. Make it in the strategy's scope.
+    It does not influence the encoder: it passes no gradient, its weights are not the model's, and
+    it draws no random numbers, as its initial weights are 0. Make it in the strategy's scope.
 
     Args:
-        features: the size of a global feature.
-        labels: classes, or attributes.
-        multi_label: whether the labels are attributes.
-        synchronized: whether batch norm takes its statistics over all replicas.
+        features: Size of a global feature.
+        labels: Number of classes, or of attributes.
+        multi_label: Whether the labels are attributes.
+        synchronized: Whether batch norm takes its statistics over all replicas.
     """
 
     def __init__(self, features: int, labels: int, multi_label: bool, synchronized: bool):
@@ -47,19 +47,19 @@ class OnlineProbe:
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """All of its state."""
+        """Weights, moving statistics and the optimizer's state."""
         return self._norm.variables + self._linear.variables + self._optimizer.variables
 
     def __call__(self, features: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
         """Takes one step.
 
         Args:
-            features: float [N, D], or [N, g, g, D] of several globals, which are averaged.
-            labels: int [N], or [N, A] of attributes.
+            features: Float [N, D], or [N, g, g, D] of several globals, which are averaged.
+            labels: Int [N], or [N, A] of attributes.
 
         Returns:
-            "online_probe": the accuracy on this batch before the step, a float32 scalar; of
-            attributes their mean.
+            "online_probe": The accuracy on this batch before the step, a float32 scalar; the mean
+            over attributes.
         """
         features = tf.stop_gradient(tf.cast(features, tf.float32))
         if len(features.shape) == 4:
@@ -73,16 +73,16 @@ class OnlineProbe:
         return {"online_probe": tf.reduce_mean(tf.cast(hits, tf.float32))}
 
 
-def of_encoder(
+def for_encoder(
     encoder: keras.Model, splits: Splits, split: Split, synchronized: bool
 ) -> OnlineProbe | None:
-    """A probe of the encoder's global feature; None where there are no labels to tell apart.
+    """A probe of the encoder's global feature; None if there are no labels to classify.
 
     Args:
-        encoder: is trained.
-        splits: the data set.
-        split: the images of it that the encoder is trained on.
-        synchronized: as for `OnlineProbe`.
+        encoder: That is trained.
+        splits: The data set.
+        split: Its images that the encoder is trained on.
+        synchronized: As of `OnlineProbe`.
     """
     labels = len(splits.label_names)
     if split.labels is None or labels < (1 if splits.multi_label else 2):

@@ -1,7 +1,7 @@
-"""The weights that training began with, where they are no function of the seed.
+"""The weights that training began with, where they are not drawn from the seed.
 
-Evaluation measures them beside random ones: what training added is then seen apart from what was
-there before. The run keeps them, so that it never asks for the file that they came from again.
+Evaluation measures them beside random ones, which separates what training added from what was there
+before. The run keeps a copy, so that it needs the file or run that they came from only once.
 """
 
 import json
@@ -10,54 +10,57 @@ import shutil
 from pathlib import Path
 
 from dim_tf import backbone_settings
-from dim_tf.errors import RunError
 from dim_tf.experiment import Experiment
-from dim_tf.files import read_json, replace_text, unfinished
-from dim_tf.training import encoder_record
-from dim_tf.training.initial_weights import Source
-from dim_tf.writing import reason, writing
+from dim_tf.system.errors import RunError
+from dim_tf.system.files import atomic_write_text, temporary_path
+from dim_tf.system.io_errors import reason, translate_write_errors
+from dim_tf.system.json_files import read_json
+from dim_tf.training import encoder_config
+from dim_tf.training.init_from import WeightsSource
 from keras_models.encoders import Encoder
 
 FILE = "start_weights.weights.h5"
 SOURCE_FILE = "start_weights.json"  # of --init_from
 
 
-def begins_with_given_weights(experiment: Experiment) -> bool:
+def begins_pretrained(experiment: Experiment) -> bool:
     """Whether its encoder begins with weights that are not drawn from its seed alone."""
     weights, encoder = experiment.encoder_weights, experiment.encoder
     if weights == backbone_settings.AUTO:
-        brings_its_own = encoder.startswith(backbone_settings.HUB)
-        return bool(experiment.init_from) or brings_its_own or backbone_settings.is_file(encoder)
+        has_weights = encoder.startswith(backbone_settings.HUB) or backbone_settings.is_file(
+            encoder
+        )
+        return bool(experiment.init_from) or has_weights
     return bool(experiment.init_from) or weights != backbone_settings.RANDOM
 
 
-def save(encoder: Encoder, run_path: Path, source: Source | None = None) -> None:
+def save(encoder: Encoder, run_path: Path, source: WeightsSource | None = None) -> None:
     """Writes an encoder's weights into the run folder, whole or not at all.
 
     Args:
-        encoder: built, before its first step of training.
-        run_path: of the run.
-        source: whose weights they are, of --init_from; None: of others.
+        encoder: Built, before its first step of training.
+        run_path: Of the run.
+        source: Where --init_from took them from; None: they are not by --init_from.
 
     Raises:
-        RunError: they cannot be written.
+        RunError: They cannot be written.
     """
-    # A folder of its own: Keras writes to names that end in .weights.h5 alone.
-    hidden = unfinished(run_path / FILE)
-    with writing(FILE, run_path, "make room and give the same command again"):
+    # A temporary folder, since Keras only writes to names that end in .weights.h5.
+    hidden = temporary_path(run_path / FILE)
+    with translate_write_errors(FILE, run_path, "make room and give the same command again"):
         hidden.mkdir()
         try:
             encoder.save_weights(hidden / FILE)
             if source:
                 content = {"init_from": source.name}
-                replace_text(run_path / SOURCE_FILE, json.dumps(content, indent=2) + "\n")
+                atomic_write_text(run_path / SOURCE_FILE, json.dumps(content, indent=2) + "\n")
             os.replace(hidden / FILE, run_path / FILE)
         finally:
             shutil.rmtree(hidden, ignore_errors=True)
 
 
 def exists(run_path: Path) -> bool:
-    """Whether the run keeps weights that it began with."""
+    """Whether the run keeps the weights that it began with."""
     return (run_path / FILE).is_file()
 
 
@@ -65,11 +68,11 @@ def restore(encoder: Encoder, run_path: Path) -> None:
     """Gives an encoder the weights that the run began with.
 
     Args:
-        encoder: built, of the run's architecture.
-        run_path: of the run.
+        encoder: Built, of the run's architecture.
+        run_path: Of the run.
 
     Raises:
-        RunError: the file is damaged, or of another architecture.
+        RunError: The file is damaged, or of another architecture.
     """
     path = run_path / FILE
     try:
@@ -81,19 +84,19 @@ def restore(encoder: Encoder, run_path: Path) -> None:
         ) from error
 
 
-def described(experiment: Experiment) -> str:
-    """Which weights a run began with, without folders: for those who get the encoder alone.
+def describe(experiment: Experiment) -> str:
+    """Describes the weights that a run began with, without folders: for an exported encoder.
 
     Args:
-        experiment: of a run that has a checkpoint.
+        experiment: Of a run that has a checkpoint.
 
     Returns:
-        As "the weights of net.keras (SHA-256 0123456789ab...)"; empty where they were random.
+        Text such as "the weights of net.keras (SHA-256 0123456789ab...)"; empty: random weights.
 
     Raises:
-        InputError: a file of the run folder is damaged.
+        InputError: A file of the run folder is damaged.
     """
-    if not begins_with_given_weights(experiment):
+    if not begins_pretrained(experiment):
         return ""
     path = experiment.run_path / SOURCE_FILE
     if experiment.init_from:
@@ -107,15 +110,15 @@ def described(experiment: Experiment) -> str:
     setting = "encoder_weights" if "encoder_weights" in files else "encoder"
     if setting not in files:
         return f"the weights of {experiment.encoder}"
-    record = encoder_record.read(experiment.run_path)
-    digest = record.sha256.get(setting, "") if record else ""
+    config = encoder_config.read(experiment.run_path)
+    digest = config.sha256.get(setting, "") if config else ""
     return f"the weights of {files[setting].name}" + (
         f" (SHA-256 {digest[:12]}...)" if digest else ""
     )
 
 
-def schedule(experiment: Experiment, step: int) -> str:
-    """How the weights of a Keras model were trained until `step`; empty: as all others."""
+def describe_freezing(experiment: Experiment, step: int) -> str:
+    """Describes how a Keras model's weights were trained until `step`; empty: as all others."""
     steps, scale = experiment.frozen_steps, experiment.backbone_learning_rate_scale
     if steps >= step:
         return ", frozen throughout"

@@ -1,4 +1,4 @@
-"""On which devices a run trains."""
+"""The devices that a run trains on: tf.distribute's strategies."""
 
 import contextlib
 import faulthandler
@@ -9,12 +9,12 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from dim_tf.errors import InputError, RunError
-from dim_tf.training import workers
-from dim_tf.writing import reason
+from dim_tf.system.errors import InputError, RunError
+from dim_tf.system.io_errors import reason
+from dim_tf.training import cluster
 
 _CLUSTER_HINTS = {
-    "tf_config": workers.TF_CONFIG_HINT,
+    "tf_config": cluster.TF_CONFIG_HINT,
     "slurm": "start the processes by srun",
     "kubernetes": "install the package kubernetes, and start the processes as an indexed Job whose "
     "pods have the label job-name=worker",
@@ -39,7 +39,7 @@ def make_logical_cpus(count: int) -> None:
 
 
 def get(
-    name: str, replicas: int, cluster: str = "tf_config", timeout: float = workers.TIMEOUT
+    name: str, replicas: int, resolver: str = "tf_config", timeout: float = cluster.TIMEOUT
 ) -> tf.distribute.Strategy:
     """The strategy of that name.
 
@@ -47,17 +47,17 @@ def get(
         name: "one", "mirrored" (all visible GPUs, or the logical CPUs), "multi_worker" (with the
             devices of other processes; must be made before TensorFlow does anything else), or
             "auto": mirrored where there are several GPUs or logical CPUs.
-        replicas: logical CPU devices to train on; 0: none.
-        cluster: who knows the other processes: "tf_config", "slurm" or "kubernetes".
-        timeout: seconds to wait for them, at the start and in each exchange.
+        replicas: Logical CPU devices to train on; 0: none.
+        resolver: Which cluster resolver lists the processes: "tf_config", "slurm", "kubernetes".
+        timeout: Seconds to wait for them, at the start and in each exchange.
 
     Raises:
-        InputError: "mirrored" without a GPU and without `replicas`; "multi_worker" where `cluster`
-            names no processes, or this process' port is used by another program.
-        RunError: another process does not come in time.
+        InputError: "mirrored" without a GPU and without `replicas`; "multi_worker" where `resolver`
+            lists no processes, or this process' port is used by another program.
+        RunError: Another process does not answer in time.
     """
     if name == "multi_worker":
-        return _multi_worker(cluster, timeout)
+        return _multi_worker(resolver, timeout)
     if replicas:
         make_logical_cpus(replicas)
         return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
@@ -69,43 +69,43 @@ def get(
     return tf.distribute.get_strategy()
 
 
-def _multi_worker(cluster, timeout):
+def _multi_worker(name, timeout):
     options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=timeout)
     try:
-        resolver = _RESOLVERS[cluster]()
+        resolver = _RESOLVERS[name]()
         jobs = resolver.cluster_spec().as_dict()
-        everyone = workers.of_jobs(jobs, resolver.task_type, resolver.task_id)
+        processes = cluster.from_jobs(jobs, resolver.task_type, resolver.task_id)
     except (KeyError, ValueError, TypeError, AttributeError, RuntimeError, ImportError) as error:
         raise InputError(
-            f"--cluster={cluster} tells of no cluster ({error}); {_CLUSTER_HINTS[cluster]}"
+            f"--cluster={name} describes no cluster ({error}); {_CLUSTER_HINTS[name]}"
         ) from error
-    workers.wait(everyone, timeout)
-    with _bounded(everyone, timeout):
+    cluster.wait_for_peers(processes, timeout)
+    with _exit_after(timeout, processes):
         try:
             return tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
         except (ValueError, RuntimeError, tf.errors.OpError) as error:
-            raise RunError(f"{everyone.own} cannot join the others ({reason(error)})") from error
+            raise RunError(f"{processes.own} cannot join the others ({reason(error)})") from error
 
 
 @contextlib.contextmanager
-def _bounded(everyone: workers.Workers, timeout: float) -> Iterator[None]:
-    """Ends the process after `timeout` seconds inside a call of TensorFlow's.
+def _exit_after(timeout: float, processes: cluster.Cluster) -> Iterator[None]:
+    """Ends the process after `timeout` seconds inside a call to TensorFlow, with a message.
 
-    The call waits for processes that were there just now and may have ended since. It lets no
-    Python run meanwhile and takes SIGTERM for itself, so another process says why this one ends,
-    and faulthandler's timer, which is none of Python's threads, ends it. Nothing is being written.
+    The call waits for processes that answered just now and may have ended since. Meanwhile it lets
+    no Python run and takes SIGTERM for itself. So a child process prints the message, and
+    faulthandler's timer, which is no Python thread, ends this one. Nothing is being written.
     """
-    named = ", ".join(map(str, everyone.others))
+    peers = ", ".join(map(str, processes.peers))
     message = (
-        f"error: in {timeout:g} s TensorFlow has not connected {everyone.own.task} with {named}; "
+        f"error: in {timeout:g} s TensorFlow has not connected {processes.own.task} with {peers}; "
         "start all of them again"
     )
-    teller = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _TELL_LATER, str(timeout), message],
+    printer = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _PRINT_LATER, str(timeout), message],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
     )
-    with teller, open(os.devnull, "w") as null:  # leaving it closes its input and waits for it
+    with printer, open(os.devnull, "w") as null:  # on exit its input is closed, and it ends
         faulthandler.dump_traceback_later(timeout + 1, exit=True, file=null)
         try:
             yield
@@ -113,8 +113,8 @@ def _bounded(everyone: workers.Workers, timeout: float) -> Iterator[None]:
             faulthandler.cancel_dump_traceback_later()
 
 
-# Says the second argument after as many seconds as the first, unless its input ends before.
-_TELL_LATER = """
+# Prints the second argument after as many seconds as the first, unless its input ends before.
+_PRINT_LATER = """
 import select, sys
 if not select.select([sys.stdin], [], [], float(sys.argv[1]))[0]:
     print(sys.argv[2], file=sys.stderr)
@@ -123,7 +123,7 @@ if not select.select([sys.stdin], [], [], float(sys.argv[1]))[0]:
 
 def _slurm():
     gpus = len(tf.config.list_physical_devices("GPU"))
-    # Else it asks nvidia-smi, which a machine without GPUs does not have.
+    # Without these numbers it asks nvidia-smi, which a machine without GPUs does not have.
     return tf.distribute.cluster_resolver.SlurmClusterResolver(
         gpus_per_node=gpus, gpus_per_task=gpus, tasks_per_node=1, auto_set_gpu=False
     )
@@ -133,7 +133,7 @@ def _kubernetes():
     resolver = tf.distribute.cluster_resolver.KubernetesClusterResolver(
         {"worker": ["job-name=worker"]}
     )
-    # It does not tell which of the pods this is; an indexed Job does, in the order of its pods.
+    # It does not know which of the pods this is; an indexed Job does, in the order of its pods.
     resolver.task_type, resolver.task_id = "worker", int(os.environ["JOB_COMPLETION_INDEX"])
     return resolver
 
@@ -151,29 +151,29 @@ def is_multi_worker(devices: tf.distribute.Strategy) -> bool:
 
 
 def is_chief(devices: tf.distribute.Strategy) -> bool:
-    """Whether this process is the one that writes: the chief, or the first worker without one."""
+    """Whether this process writes the files: the chief, or without one the first worker."""
     if not is_multi_worker(devices):
         return True
     resolver = devices.cluster_resolver
-    with_chief = "chief" in resolver.cluster_spec().jobs
-    return resolver.task_type == "chief" or (not with_chief and resolver.task_id == 0)
+    has_chief = "chief" in resolver.cluster_spec().jobs
+    return resolver.task_type == "chief" or (not has_chief and resolver.task_id == 0)
 
 
-def mean_of_processes(devices: tf.distribute.Strategy, value: float) -> float:
-    """The mean over all replicas of a number; no process goes on before all have come here."""
+def mean_over_replicas(devices: tf.distribute.Strategy, value: float) -> float:
+    """The mean of a number over all replicas; also a barrier for the processes."""
     if not is_multi_worker(devices):
         return value
 
-    def of_replicas():
+    def mean():
         context = tf.distribute.get_replica_context()
         return context.all_reduce(tf.distribute.ReduceOp.MEAN, tf.constant([value], tf.float64))
 
-    found = tf.function(lambda: devices.run(of_replicas))()
-    return float(devices.experimental_local_results(found)[0][0])
+    means = tf.function(lambda: devices.run(mean))()
+    return float(devices.experimental_local_results(means)[0][0])
 
 
 def jit_compile(setting: str, replicas: int) -> bool:
-    """Whether XLA compiles the step; "auto": on GPUs. It cannot on logical CPU replicas."""
+    """Whether XLA compiles the step; "auto": on GPUs. It cannot for logical CPU replicas."""
     if setting == "auto":
         return not replicas and bool(tf.config.list_logical_devices("GPU"))
     return setting == "true"

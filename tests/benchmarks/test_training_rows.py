@@ -6,7 +6,7 @@ import os
 import pytest
 from training_rows import Row, run_rows, seconds_of
 
-from dim_tf import file_lock
+from dim_tf.system.locks import locked_file
 
 SETTINGS = {
     "dataset": "digits",
@@ -46,9 +46,8 @@ def test_metrics_of_other_settings_are_refused(broken, tmp_path):
 def test_a_row_is_left_to_the_process_that_runs_it(broken, tmp_path, monkeypatch):
     monkeypatch.setattr(Row, "run", lambda *_: False)
     (tmp_path / "rows").mkdir()
-    descriptor = file_lock.take(tmp_path / "rows/.a.lock")
-    assert run_rows([broken], tmp_path, "")
-    os.close(descriptor)
+    with locked_file(tmp_path / "rows/.a.lock"):
+        assert run_rows([broken], tmp_path, "")
     assert not run_rows([broken], tmp_path, "")  # it was tried
 
 
@@ -57,8 +56,9 @@ def test_budgets_of_a_run_are_run_in_order(tmp_path, monkeypatch):
     names_run = []
 
     def run(row, out, data_dir):
-        with pytest.raises(BlockingIOError):  # no other process runs one of them meanwhile
-            file_lock.take(out / "rows/.a.lock")
+        # No other process runs one of them meanwhile.
+        with pytest.raises(BlockingIOError), locked_file(out / "rows/.a.lock"):
+            pass
         names_run.append(row.name)
         return row.name != "a-5epochs"
 

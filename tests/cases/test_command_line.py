@@ -13,12 +13,13 @@ import pytest
 from absl import flags
 
 import dim_tf
-from dim_tf import ending, main
+from dim_tf import main
 from dim_tf.data import DataRequest
 from dim_tf.data.sources import folder, tfds_files
-from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
-from dim_tf.training import images_seen
+from dim_tf.system import signals
+from dim_tf.system.errors import InputError
+from dim_tf.training import data_fingerprint
 from dim_tf.training.model import check_same_experiment
 
 ROOT = Path(dim_tf.__file__).parents[1]
@@ -28,7 +29,7 @@ ROOT = Path(dim_tf.__file__).parents[1]
 def ended(monkeypatch, tmp_path, capsys):
     """Runs the console script in this process; returns its status and what it said."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(ending, "end_at_once", lambda: None)  # pytest's handlers stay
+    monkeypatch.setattr(signals, "exit_on_signal", lambda: None)  # pytest's handlers stay
 
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["dim-tf", *words])
@@ -103,7 +104,8 @@ import contextlib, io, json, sys
 for name in ("tensorflow", "keras", "fcntl"):  # the last is not there on Windows
     sys.modules[name] = None  # an import of it fails
 from absl import flags
-from dim_tf import main, run_lock
+from dim_tf import main
+from dim_tf.system import locks
 from dim_tf.tables import leases
 def told(words):
     values = flags.FlagValues()
@@ -138,8 +140,8 @@ HOSTILE = "\033]0;pwned\007\033[31mRED" + "A" * 5_000_000 + "\u202e\r\n\x9b2J"
 
 
 def test_what_a_run_folder_holds_is_shown_and_not_obeyed(tmp_path, capsys):
-    (tmp_path / images_seen.FILE).write_text(HOSTILE)
-    assert images_seen.begun_on(tmp_path) == images_seen.Seen()
+    (tmp_path / data_fingerprint.FILE).write_text(HOSTILE)
+    assert data_fingerprint.read(tmp_path) == data_fingerprint.DataFingerprint()
     (tmp_path / "experiment.json").write_text(HOSTILE)
     with pytest.raises(InputError) as caught:
         check_same_experiment(Experiment(name="a", run_dir=str(tmp_path)), None)
@@ -150,7 +152,7 @@ def test_what_a_run_folder_holds_is_shown_and_not_obeyed(tmp_path, capsys):
 
 
 def test_a_line_on_standard_output_is_one_line(capsys):
-    from dim_tf.console import say
+    from dim_tf.system.console import say
 
     say(HOSTILE)
     say("фото: β × 3")
@@ -162,7 +164,7 @@ def test_a_line_on_standard_output_is_one_line(capsys):
 
 PREPARED = """
 import os, sys
-from dim_tf import console
+from dim_tf.system import console
 console.open_streams()
 with open("data", "w") as file:
     os.write(1, b"said by a library")
@@ -214,7 +216,8 @@ def without_a_reader():
 
 
 def test_an_output_whose_reader_has_ended_is_told_in_one_line(monkeypatch, tmp_path, capsys):
-    from dim_tf import console, run
+    from dim_tf import run
+    from dim_tf.system import console
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(run, "run_stages", lambda *_: console.say("data: x"))
@@ -234,7 +237,7 @@ def test_an_output_whose_reader_has_ended_is_told_in_one_line(monkeypatch, tmp_p
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
 def test_an_output_on_a_full_disk_is_told_in_one_line(monkeypatch, capsys):
-    monkeypatch.setattr(ending, "end_at_once", lambda: None)
+    monkeypatch.setattr(signals, "exit_on_signal", lambda: None)
     monkeypatch.setattr(main, "main", lambda *_: print("done") or 0)
     monkeypatch.setattr(sys, "argv", ["dim-tf"])
     with (
@@ -248,7 +251,7 @@ def test_an_output_on_a_full_disk_is_told_in_one_line(monkeypatch, capsys):
 
 
 def test_help_that_nobody_reads_to_its_end_is_no_traceback(monkeypatch):
-    monkeypatch.setattr(ending, "end_at_once", lambda: None)
+    monkeypatch.setattr(signals, "exit_on_signal", lambda: None)
     monkeypatch.setattr(sys, "argv", ["dim-tf", "--help"])
     with without_a_reader(), pytest.raises(SystemExit):
         main.run()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dim_tf.errors import InputError
 from dim_tf.evaluation import saved_encoder
+from dim_tf.system.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 SHARD = "variables/variables.data-00000-of-00001"

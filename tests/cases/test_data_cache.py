@@ -16,7 +16,7 @@ from dim_tf.data.folder import cache_entry, manifest
 from dim_tf.data.folder.decoded_cache import GIB, DecodedCache
 from dim_tf.data.image_faults import Fault
 from dim_tf.data.sources import folder as folder_source
-from dim_tf.errors import RunError
+from dim_tf.system.errors import RunError
 
 
 @pytest.fixture

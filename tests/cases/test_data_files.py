@@ -12,7 +12,7 @@ import sample_files
 from dim_tf.data import DataRequest
 from dim_tf.data.sources import celeb_a_files, fashion_mnist, idx
 from dim_tf.data.sources.file_tree import FileTree
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 
 def one_line(caught, path):

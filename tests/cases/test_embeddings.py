@@ -11,8 +11,8 @@ import tensorflow as tf
 from PIL import Image
 
 from dim_tf.collection import embed, embeddings, image_collection
-from dim_tf.errors import InputError
 from dim_tf.export import saved_model
+from dim_tf.system.errors import InputError
 
 COUNT = 8
 

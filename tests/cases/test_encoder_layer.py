@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 from small_export import close, images
 
-from dim_tf.errors import InputError
 from dim_tf.evaluation import saved_encoder
 from dim_tf.export import EncoderLayer, card, encoder_at
+from dim_tf.system.errors import InputError
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ from sample_images import pixels, save, tree
 from dim_tf import data
 from dim_tf.collection import image_collection
 from dim_tf.data.folder import pillow_decoder
-from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
-from dim_tf.training import images_seen, loop
+from dim_tf.system.errors import InputError
+from dim_tf.training import data_fingerprint, run_folder
 
 
 @pytest.fixture
@@ -459,10 +459,10 @@ def test_other_labels_are_told_when_a_run_goes_on(tmp_path, moved, capsys):
     experiment = Experiment(
         name="a", dataset="folder", run_dir=str(tmp_path / "run"), model="supervised"
     )
-    loop.open_run_folder(experiment, before)
-    loop.open_run_folder(experiment, before)
+    run_folder.prepare(experiment, before)
+    run_folder.prepare(experiment, before)
     assert "labels" not in capsys.readouterr().out
-    loop.open_run_folder(experiment, after)
+    run_folder.prepare(experiment, after)
     assert "not the labels that" in capsys.readouterr().out
 
 
@@ -470,11 +470,11 @@ def test_other_classes_are_refused_by_what_tells_them_apart(tmp_path, load, move
     before, _ = moved
     run = tmp_path / "run"
     run.mkdir()
-    images_seen.note(run, before)
+    data_fingerprint.record(run, before)
     shutil.move(tmp_path / "images/dog", tmp_path / "images/bird")
     with pytest.raises(InputError, match="begun on other classes than bird, cat"):
-        images_seen.check(run, load(), needs_indices=False, needs_labels=True)
-    images_seen.check(run, load(), needs_indices=False, needs_labels=False)
+        data_fingerprint.check(run, load(), needs_indices=False, needs_labels=True)
+    data_fingerprint.check(run, load(), needs_indices=False, needs_labels=False)
 
 
 def test_images_that_were_trained_on_are_not_tested_on_when_they_are_moved(tmp_path, load):

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 import dim_tf
-from dim_tf import file_lock
-from dim_tf.run_lock import locked
+from dim_tf.system.locks import locked_file, locked_folder
 from dim_tf.tables.leases import LeaseFolder
 
 ROOT = Path(dim_tf.__file__).parents[1]
@@ -28,11 +27,10 @@ def mode(path):
 
 def test_whom_the_umask_lets_write_may_take_the_locks_of_another_user(umask, tmp_path):
     """Of a run folder, of the cache (which takes the same lock), and a table's leases."""
-    with locked(tmp_path, "--run_dir"):
+    with locked_folder(tmp_path, "--run_dir"):
         assert mode(tmp_path / ".lock") == 0o666 & ~umask
-    held = file_lock.take(tmp_path / "entry.lock")
-    assert mode(tmp_path / "entry.lock") == 0o666 & ~umask
-    os.close(held)
+    with locked_file(tmp_path / "entry.lock"):
+        assert mode(tmp_path / "entry.lock") == 0o666 & ~umask
     lease = LeaseFolder(tmp_path).acquire("row")
     assert mode(tmp_path / "row.lease1") == 0o666 & ~umask
     lease.release()
@@ -50,7 +48,8 @@ def test_a_lock_that_was_left_is_opened_and_not_made(tmp_path, monkeypatch):
         return opened(path, flags, *mode)
 
     monkeypatch.setattr(os, "open", protected)
-    os.close(file_lock.take(tmp_path / "lock"))
+    with locked_file(tmp_path / "lock"):
+        pass
 
 
 def test_no_module_needs_fcntl():

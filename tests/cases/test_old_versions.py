@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from dim_tf.errors import RunError
 from dim_tf.export import publish
 from dim_tf.export.version_folders import published_versions
+from dim_tf.system.errors import RunError
 
 
 @pytest.fixture(autouse=True)

@@ -8,15 +8,14 @@ from types import SimpleNamespace
 import pytest
 import tensorflow as tf
 
-from dim_tf import metrics_file
 from dim_tf.data.folder import report
-from dim_tf.errors import InputError, RunError
 from dim_tf.experiment import Experiment
-from dim_tf.files import read_json
-from dim_tf.run_lock import locked
+from dim_tf.system.errors import InputError, RunError
+from dim_tf.system.json_files import read_json
+from dim_tf.system.locks import locked_folder
 from dim_tf.tables.leases import LeaseFolder
 from dim_tf.tables.run_folder import StageSeconds
-from dim_tf.training import checkpoint_files, images_seen, monitors
+from dim_tf.training import callbacks, checkpoint_files, data_fingerprint, metrics_file
 from dim_tf.training.model import check_same_experiment
 from dim_tf.training.nan_restores import NanRestores
 
@@ -51,7 +50,7 @@ def folder(tmp_path):
 
 
 def lock(folder):
-    with locked(folder, "--run_dir"):
+    with locked_folder(folder, "--run_dir"):
         pass
 
 
@@ -76,7 +75,7 @@ def test_a_lock_that_is_no_file_is_refused(folder, kind):
 
 
 def recorded(folder, step=0):
-    recorder = monitors.Recorder(monitors.Progress(step, 10), folder, 4, log_every=1)
+    recorder = callbacks.MetricsLogger(callbacks.StepCounter(step, 10), folder, 4, log_every=1)
     recorder.on_epoch_begin(0)
     recorder.on_train_batch_begin(0)
     recorder.on_train_batch_end(0, {"loss": 1.0})
@@ -90,7 +89,7 @@ def test_metrics_are_not_appended_through_a_link(folder, victim, tmp_path, exist
     with pytest.raises(RunError, match="it is a link"):
         recorded(folder)
     assert target.exists() == exists
-    metrics_file.cut_back(folder / "metrics.jsonl", 0)  # as each start does
+    metrics_file.truncate_after(folder / "metrics.jsonl", 0)  # as each start does
     recorded(folder)
     assert [line["step"] for line in metrics_file.read(folder / "metrics.jsonl")] == [1]
 
@@ -104,12 +103,12 @@ def test_metrics_that_are_a_fifo_are_refused(folder):
 def test_events_are_not_written_through_a_link_of_a_name_that_can_be_foreseen(
     folder, victim, monkeypatch
 ):
-    monkeypatch.setattr(monitors, "time", SimpleNamespace(time=lambda: 7.0, perf_counter=float))
+    monkeypatch.setattr(callbacks, "time", SimpleNamespace(time=lambda: 7.0, perf_counter=float))
     tensorboard = folder / "tensorboard"
     tensorboard.mkdir()
     name = f"events.out.tfevents.{7:010d}.{socket.gethostname()}.{os.getpid()}-start"
     (tensorboard / name).symlink_to(victim)
-    monitors._tell_tensorboard_of_start(tensorboard, 3)
+    callbacks._tell_tensorboard_of_start(tensorboard, 3)
     assert len(list(tensorboard.iterdir())) == 2
 
 
@@ -155,24 +154,24 @@ def test_what_is_no_file_is_not_read(folder, name, kind):
 
 @pytest.mark.parametrize("kind", ["fifo", "endless"])
 def test_what_is_known_of_the_images_is_then_unknown(folder, kind, capsys):
-    for name in (images_seen.FILE, report.SUMMARY_FILE):
+    for name in (data_fingerprint.FILE, report.SUMMARY_FILE):
         path = folder / name
         os.mkfifo(path) if kind == "fifo" else path.symlink_to("/dev/zero")
-    assert images_seen.begun_on(folder) == images_seen.Seen()
+    assert data_fingerprint.read(folder) == data_fingerprint.DataFingerprint()
     assert report._read_summary(folder) == {}
     said = capsys.readouterr().out
-    for name in (images_seen.FILE, report.SUMMARY_FILE):
+    for name in (data_fingerprint.FILE, report.SUMMARY_FILE):
         assert f"{name} is damaged" in said
 
 
 def test_a_log_of_a_tables_row_is_not_appended_through_a_link(folder, victim):
-    from dim_tf.files import open_to_append
+    from dim_tf.system.files import open_for_appending
 
     (folder / "row.txt").symlink_to(victim)
     with pytest.raises(OSError, match="it is a link"):
-        open_to_append(folder / "row.txt")
-    with open_to_append(folder / "new.txt") as file:
+        open_for_appending(folder / "row.txt")
+    with open_for_appending(folder / "new.txt") as file:
         file.write(b"a")
-    with open_to_append(folder / "new.txt") as file:
+    with open_for_appending(folder / "new.txt") as file:
         file.write(b"b")
     assert (folder / "new.txt").read_text() == "ab"

@@ -7,8 +7,8 @@ import sys
 import fake_program
 import pytest
 
-from dim_tf.errors import InputError, RunError
 from dim_tf.experiment import Experiment
+from dim_tf.system.errors import InputError, RunError
 from dim_tf.tables import records
 from dim_tf.tables.leases import LeaseFolder
 from dim_tf.tables.plan import make_plan, result_settings

@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 
 from dim_tf import backbone_settings, names
-from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
 from dim_tf.names import ENCODERS
+from dim_tf.system.errors import InputError
 from keras_models import encoders
 from keras_models.encoders import backbone, backbones, input_scaling
 

@@ -20,8 +20,8 @@ from PIL import Image
 
 from dim_tf import data, stages
 from dim_tf.collection import embeddings
-from dim_tf.errors import InputError
 from dim_tf.export.version_folders import published_versions
+from dim_tf.system.errors import InputError
 from dim_tf.training import checkpoint_files
 
 pytestmark = pytest.mark.slow

@@ -5,11 +5,11 @@ import math
 
 import pytest
 
-from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
 from dim_tf.export import tflite
 from dim_tf.names import DEFAULT_MEASURES, MEASURES, TFLITE
-from dim_tf.training import workers
+from dim_tf.system.errors import InputError
+from dim_tf.training import cluster
 from keras_models import critics
 
 
@@ -68,7 +68,7 @@ def test_measures_are_a_list_or_all():
 
 def test_values_that_stand_elsewhere_too():
     fields = {field.name: field for field in dataclasses.fields(Experiment)}
-    assert fields["worker_timeout"].default == workers.TIMEOUT
+    assert fields["worker_timeout"].default == cluster.TIMEOUT
     choices = fields["critic_implementation"].metadata["choices"]
     assert set(choices) == set(critics.DOT_PRODUCT)
 

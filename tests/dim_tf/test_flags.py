@@ -9,8 +9,8 @@ from dim_tf import flags as dim_flags
 from dim_tf import main
 from dim_tf.data.pipeline import AUGMENTATIONS
 from dim_tf.data.sources import SOURCES
-from dim_tf.errors import InputError, one_line
 from dim_tf.experiment import Experiment
+from dim_tf.system.errors import InputError, one_line
 from keras_models import critics, estimators, priors
 
 

@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 
 from dim_tf import run
-from dim_tf.errors import InputError, MeasureError, RunError
 from dim_tf.experiment import Experiment
-from dim_tf.run_lock import locked
+from dim_tf.system.errors import InputError, MeasureError, RunError
+from dim_tf.system.locks import locked_folder
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_too_little_memory_is_told_in_a_line(stages, tmp_path, error):
 
 def test_a_run_folder_takes_one_run_that_writes_to_it(stages, tmp_path):
     experiment = Experiment(name="a", run_dir=str(tmp_path))
-    with locked(tmp_path, "--run_dir"):
+    with locked_folder(tmp_path, "--run_dir"):
         with pytest.raises(InputError, match="is in use by another run"):
             run.run_stages(experiment, ["evaluate"])
         run.run_stages(experiment, ["export"])

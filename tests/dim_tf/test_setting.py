@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from dim_tf.errors import InputError
 from dim_tf.setting import checked, setting
+from dim_tf.system.errors import InputError
 
 
 @dataclasses.dataclass

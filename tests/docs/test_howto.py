@@ -22,11 +22,11 @@ import numpy as np
 import pytest
 
 from dim_tf.data.splits import Split, Splits
-from dim_tf.errors import InputError
 from dim_tf.evaluation import evaluate, representation
 from dim_tf.evaluation.evaluation_data import EvaluationData
 from dim_tf.evaluation.measure_spec import MeasureContext
 from dim_tf.experiment import Experiment
+from dim_tf.system.errors import InputError
 from dim_tf.training import baselines, objectives
 from dim_tf.training.model import make_encoder
 

@@ -8,7 +8,7 @@ import fault_injection as faults
 import numpy as np
 import pytest
 
-from dim_tf import metrics_file
+from dim_tf.training import metrics_file
 
 pytestmark = pytest.mark.long
 

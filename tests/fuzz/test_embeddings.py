@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 
 from dim_tf.collection import embeddings, shard_formats
-from dim_tf.errors import InputError, one_line
+from dim_tf.system.errors import InputError, one_line
 
 MANIFEST = {
     "collection": "10 image files in a",

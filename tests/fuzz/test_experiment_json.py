@@ -4,8 +4,8 @@ import dataclasses
 
 import fuzzing
 
-from dim_tf.errors import InputError, one_line
 from dim_tf.experiment import Experiment
+from dim_tf.system.errors import InputError, one_line
 
 BASE = dataclasses.asdict(Experiment(name="a", gamma=0.5))
 

@@ -8,11 +8,11 @@ import fuzzing
 from hypothesis import strategies as st
 from sample_report import EVALUATION, EXPERIMENT, metrics_lines
 
-from dim_tf import metrics_file
-from dim_tf.errors import InputError, one_line
 from dim_tf.evaluation import card_metrics, compare
 from dim_tf.evaluation.report import results
-from dim_tf.files import read_json
+from dim_tf.system.errors import InputError, one_line
+from dim_tf.system.json_files import read_json
+from dim_tf.training import metrics_file
 
 SETTINGS = EXPERIMENT | {"run_dir": "runs/a", "model": "dim"}
 RECORDED = metrics_lines(5, loss=lambda step: 1 / step, online_probe=lambda step: 0.1 * step)
@@ -35,7 +35,7 @@ def outcome(folder, given):
     names = ("experiment.json", "evaluation.json", "metrics.jsonl")
     for name, text in zip(names, given, strict=True):
         (folder / name).write_bytes(text.encode("utf-8", "surrogatepass"))
-    metrics_file.cut_back(folder / "metrics.jsonl", 3)
+    metrics_file.truncate_after(folder / "metrics.jsonl", 3)
     assert all(entry["step"] <= 3 for entry in metrics_file.read(folder / "metrics.jsonl", 9))
     (folder / "metrics.jsonl").write_bytes(given[-1].encode("utf-8", "surrogatepass"))
     page = folder / "page.html"

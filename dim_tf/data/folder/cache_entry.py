@@ -20,9 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-from dim_tf.console import say
 from dim_tf.data import npy
-from dim_tf.files import json_object, open_to_read, read_text, replace_text
+from dim_tf.system.console import say
+from dim_tf.system.files import atomic_write_text, open_for_reading, read_text
+from dim_tf.system.json_files import parse_json_object
 
 VERSION = 3  # of the files, and of how images are decoded
 CHUNK = 512  # images decoded and written at a time
@@ -79,7 +80,7 @@ def read_entry(entry: Path, size: int) -> tuple[np.ndarray, np.ndarray] | None:
         OSError: it cannot be read.
         ValueError: it is damaged.
     """
-    record = json_object(read_text(entry / RECORD))
+    record = parse_json_object(read_text(entry / RECORD))
     shape = record.get("shape")
     if record.get("version") != VERSION or not isinstance(shape, list):
         return None
@@ -104,11 +105,11 @@ def _map_pixels(entry):
 def _find_damage(entry, shape):
     """What is wrong with an entry; empty: nothing."""
     try:
-        record = json_object(read_text(entry / RECORD))
+        record = parse_json_object(read_text(entry / RECORD))
         if record.get("version") != VERSION or record.get("shape") != list(shape):
             return "its record is of other images"
         path = entry / PIXELS
-        with open_to_read(path) as file:
+        with open_for_reading(path) as file:
             size = os.fstat(file.fileno()).st_size
             if npy.read_header(file) != (shape, np.dtype(np.uint8)):
                 return "its header is wrong"
@@ -172,7 +173,7 @@ class EntryWriter:
             os.replace(self.entry / PARTIAL, self.entry / PIXELS)
             (self.entry / PROGRESS).unlink(missing_ok=True)
             record = {"version": VERSION, "shape": list(self.shape), "checksums": checksums}
-            replace_text(self.entry / RECORD, json.dumps(record) + "\n")
+            atomic_write_text(self.entry / RECORD, json.dumps(record) + "\n")
         except OSError as error:
             if error.errno in DISK_FULL:  # others need the space
                 shutil.rmtree(self.entry, ignore_errors=True)
@@ -202,7 +203,7 @@ class EntryWriter:
                     reported = now
                 if now - saved > SAVE_EVERY:
                     _flush_to_disk(file)
-                    replace_text(self.entry / PROGRESS, f"{indices[-1] + 1}\n")
+                    atomic_write_text(self.entry / PROGRESS, f"{indices[-1] + 1}\n")
                     saved = now
             _flush_to_disk(file)
         return _checksums(self.entry / PARTIAL)

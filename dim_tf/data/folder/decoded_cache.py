@@ -13,8 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from dim_tf import file_lock
-from dim_tf.console import say
 from dim_tf.data.folder.cache_entry import (
     DISK_FULL,
     PIXELS,
@@ -27,7 +25,9 @@ from dim_tf.data.folder.cache_entry import (
     read_entry,
     size_on_disk,
 )
-from dim_tf.errors import InputError
+from dim_tf.system.console import say
+from dim_tf.system.errors import InputError
+from dim_tf.system.locks import locked_file
 
 GIB = 2**30
 
@@ -163,11 +163,8 @@ def _locked(path: Path, wait: bool = True) -> Iterator[None]:
         entry = path.with_suffix("")
         say(f"data: another process writes to {entry}; waiting for it")
 
-    descriptor = file_lock.take(path, report_waiting if wait else None)
-    try:
+    with locked_file(path, report_waiting if wait else None):
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _error_message(error, folder, size):

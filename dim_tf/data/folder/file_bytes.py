@@ -8,7 +8,7 @@ from dim_tf.data import image_headers
 from dim_tf.data.image_bounds import MAX_BYTES
 from dim_tf.data.image_faults import Fault, UndecodableError
 from dim_tf.data.image_headers import SIGNATURE_BYTES
-from dim_tf.files import open_to_read
+from dim_tf.system.files import open_for_reading
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp"),
@@ -29,7 +29,7 @@ def is_image_file(path: Path | str) -> bool:
     """
     if has_image_suffix(path):
         return True
-    with open_to_read(Path(path)) as file:
+    with open_for_reading(Path(path)) as file:
         return _is_image(path, file.read(SIGNATURE_BYTES))
 
 
@@ -44,7 +44,7 @@ def read_image_file(path: Path | str, expected_digest: bytes | None = None) -> b
         UndecodableError: it is empty, too large, not an image, or has changed.
         OSError: it cannot be read.
     """
-    with open_to_read(Path(path)) as file:
+    with open_for_reading(Path(path)) as file:
         size = os.fstat(file.fileno()).st_size
         if size == 0:
             raise UndecodableError(Fault.EMPTY if has_image_suffix(path) else Fault.OTHER)

@@ -12,7 +12,7 @@ from dim_tf.data.folder.report import printable
 from dim_tf.data.folder.thread_pool import cpu_pool
 from dim_tf.data.image_faults import UndecodableError
 from dim_tf.data.pixel_range import PixelRange
-from dim_tf.errors import RunError
+from dim_tf.system.errors import RunError
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 from dim_tf.data.folder.report import printable
 from dim_tf.data.folder.split_folders import SplitLayout, find_split_folders
 from dim_tf.data.folder.split_names import Role
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 IMAGES_PER_CLASS = 10  # on average; with fewer, folders are taken for albums
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from dim_tf.console import say
 from dim_tf.data import npy
 from dim_tf.data.folder.file_bytes import DIGEST_BYTES
 from dim_tf.data.folder.inspection import InspectedFile
@@ -15,7 +14,8 @@ from dim_tf.data.image_faults import Fault
 from dim_tf.data.image_headers import FORMATS
 from dim_tf.data.pixel_range import DEPTH
 from dim_tf.data.zip_archive import ZipArchive
-from dim_tf.files import replacing
+from dim_tf.system.console import say
+from dim_tf.system.files import atomic_replace
 
 VERSION = 3  # of the file, and of how images are inspected
 
@@ -105,7 +105,7 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
     # Names may hold any bytes but 0: one string.
     names = np.frombuffer(b"\0".join(map(os.fsencode, manifest.names)), np.uint8)
     columns: dict[str, Any] = {"names": names, **manifest.columns}
-    with replacing(path) as temporary, open(temporary, "wb") as file:
+    with atomic_replace(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, version=VERSION, count=len(manifest), **columns)
 
 

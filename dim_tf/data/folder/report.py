@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from dim_tf.console import say
 from dim_tf.data import npy
 from dim_tf.data.folder.file_bytes import DIGEST_BYTES
 from dim_tf.data.folder.manifest import Manifest
 from dim_tf.data.image_faults import Fault
 from dim_tf.data.image_headers import FORMATS
-from dim_tf.errors import InputError
-from dim_tf.files import json_object, read_text, replace_text, replacing
+from dim_tf.system.console import say
+from dim_tf.system.errors import InputError
+from dim_tf.system.files import atomic_replace, atomic_write_text, read_text
+from dim_tf.system.json_files import parse_json_object
 
 SUMMARY_FILE, BAD_IMAGES_FILE = "data.json", "bad_images.txt"
 TRAINED_IMAGES_FILE = "trained_images.npy"  # digests of all images that a run has trained on
@@ -125,8 +126,8 @@ class FolderReport:
             "fingerprint": self._fingerprint,
             "sample": sample,
         }
-        replace_text(folder / BAD_IMAGES_FILE, "".join(self.lines))
-        replace_text(folder / SUMMARY_FILE, json.dumps(summary, indent=2) + "\n")
+        atomic_write_text(folder / BAD_IMAGES_FILE, "".join(self.lines))
+        atomic_write_text(folder / SUMMARY_FILE, json.dumps(summary, indent=2) + "\n")
 
     def record_training_images(self, folder: Path) -> None:
         """Adds the training images to those that the run has trained on.
@@ -137,7 +138,10 @@ class FolderReport:
         training = np.setdiff1d(_as_keys(self.digests), _as_keys(self.test_digests))
         keys = np.union1d(_read_trained(folder), training)
         digests = np.frombuffer(keys.tobytes(), np.uint8).reshape(len(keys), -1)
-        with replacing(folder / TRAINED_IMAGES_FILE) as temporary, open(temporary, "wb") as file:
+        with (
+            atomic_replace(folder / TRAINED_IMAGES_FILE) as temporary,
+            open(temporary, "wb") as file,
+        ):
             np.save(file, digests, allow_pickle=False)
 
     @property
@@ -267,7 +271,7 @@ def _read_summary(folder):
     """What a run has recorded of its images; nothing, with a message, where its file is damaged."""
     path = folder / SUMMARY_FILE
     try:
-        return json_object(read_text(path))
+        return parse_json_object(read_text(path))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError):

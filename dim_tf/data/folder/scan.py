@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from dim_tf.console import say
 from dim_tf.data.folder.inspection import inspect_file
 from dim_tf.data.folder.listing import list_files
 from dim_tf.data.folder.manifest import Manifest, read_manifest, write_manifest
 from dim_tf.data.folder.thread_pool import cpu_pool
 from dim_tf.data.image_bounds import MAX_PIXELS
 from dim_tf.data.image_faults import Fault
+from dim_tf.system.console import say
 
 CHUNK = 64  # files inspected in a row by one thread
 SAVE_EVERY = 120.0  # seconds: what a scan that is killed may lose

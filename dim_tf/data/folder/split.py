@@ -15,7 +15,7 @@ from dim_tf.data.folder.report import list_some, printable
 from dim_tf.data.folder.split_folders import SplitLayout, ambiguous_folders, find_split_folders
 from dim_tf.data.folder.split_names import Role
 from dim_tf.data.image_faults import Fault
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 TEST_FRACTION = 0.1
 MIN_TEST, MAX_TEST = 10, 10_000

@@ -7,7 +7,7 @@ import difflib
 import re
 from dataclasses import dataclass
 
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 
 @dataclass(frozen=True)

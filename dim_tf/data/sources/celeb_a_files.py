@@ -14,7 +14,7 @@ import numpy as np
 from dim_tf.data.sources import tfds_files
 from dim_tf.data.sources.file_tree import FileTree
 from dim_tf.data.splits import Split
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 # Under --data_dir, or under celeba/ in it, which is torchvision's.
 FOLDERS = ("", "celeba")

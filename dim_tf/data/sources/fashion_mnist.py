@@ -9,7 +9,7 @@ from dim_tf.data import DataRequest, image_ops
 from dim_tf.data.sources import idx, tfds_files
 from dim_tf.data.sources.in_memory import collect
 from dim_tf.data.splits import Split, Splits
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 CLASSES = (
     "T-shirt/top",

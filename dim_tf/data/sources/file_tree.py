@@ -9,8 +9,8 @@ from dim_tf.data import image_ops
 from dim_tf.data.sources.in_memory import collect
 from dim_tf.data.splits import Images
 from dim_tf.data.zip_archive import DamagedZipError, ZipArchive
-from dim_tf.errors import InputError
-from dim_tf.files import open_to_read
+from dim_tf.system.errors import InputError
+from dim_tf.system.files import open_for_reading
 
 # Of one file: an archive may claim any size. The largest list, CelebA's attributes, has 27 MB.
 MAX_BYTES = 2**26
@@ -60,7 +60,7 @@ class FileTree:
             if self._archive:
                 data = self._archive.read(name, MAX_BYTES)
             else:
-                with open_to_read(self.path / name) as file:
+                with open_for_reading(self.path / name) as file:
                     data = file.read(MAX_BYTES + 1)
         except (KeyError, FileNotFoundError) as error:
             raise InputError(f"{self.path} has no file {name}") from error

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from dim_tf.console import say
 from dim_tf.data import DataRequest, image_folder, pixel_range
 from dim_tf.data.folder import contrast, report
 from dim_tf.data.folder.decoded_cache import DecodedCache
@@ -18,8 +17,9 @@ from dim_tf.data.folder.scan import scan_folder
 from dim_tf.data.folder.split import MIN_IMAGES, FolderSplit, check_split, split_images
 from dim_tf.data.image_headers import FORMATS
 from dim_tf.data.splits import Split, Splits
-from dim_tf.errors import InputError
-from dim_tf.files import replace_text
+from dim_tf.system.console import say
+from dim_tf.system.errors import InputError
+from dim_tf.system.files import atomic_write_text
 
 SIZES = (32, 64)  # the default sizes: those of the encoders
 # Images whose short side is less than this fraction of a size are given a smaller one.
@@ -190,7 +190,7 @@ def _list_files(folder, cache, lines):
     path = cache / report.BAD_IMAGES_FILE
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        replace_text(path, "".join(lines))
+        atomic_write_text(path, "".join(lines))
     except OSError as error:
         raise _cache_error(folder, cache, error) from error
     return f"they are listed in {path}"

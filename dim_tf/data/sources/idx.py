@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 MAX_BYTES = 2**30
 

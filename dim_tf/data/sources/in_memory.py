@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf.data.splits import Split
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 _BATCH = 1024
 

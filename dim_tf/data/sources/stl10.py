@@ -4,7 +4,7 @@ from dim_tf.data import DataRequest
 from dim_tf.data.crops import CenterCrops
 from dim_tf.data.sources import tfds_files
 from dim_tf.data.splits import Split, Splits
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 SIDE = 96
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 from dim_tf.data import DataRequest, image_ops
 from dim_tf.data.sources.in_memory import collect
 from dim_tf.data.splits import Split, Splits
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 TIMEOUT_SECONDS = 5
 # HTTP status of a server, or of a proxy before it, from which no download succeeds.

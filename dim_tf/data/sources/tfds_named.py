@@ -7,7 +7,7 @@ import numpy as np
 from dim_tf.data import DataRequest, image_ops
 from dim_tf.data.sources import TFDS_PREFIX, tfds_files
 from dim_tf.data.splits import Split, Splits
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 DEFAULT_SIZE = 64
 MAX_OWN_SIZE = 96

@@ -12,7 +12,7 @@ from dim_tf.data import DataRequest
 from dim_tf.data.sources import tfds_files
 from dim_tf.data.sources.file_tree import FileTree
 from dim_tf.data.splits import Split, Splits
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"  # size and SHA-256: checksums.tsv
 ROOT = "tiny-imagenet-200"

@@ -7,7 +7,6 @@ import keras
 import numpy as np
 
 from dim_tf.data import image_ops
-from dim_tf.errors import RunError
 from dim_tf.evaluation.evaluation_data import EvaluationData
 from dim_tf.evaluation.measure import MetricInfo, Result, mean_accuracy
 from dim_tf.evaluation.measure_spec import (
@@ -22,6 +21,7 @@ from dim_tf.evaluation.measures.probes import fit_classifier, mlp_hidden_layers
 from dim_tf.evaluation.pooling import describe_pooling, pool_to_limit
 from dim_tf.evaluation.representation import BATCH_SIZE, ENDPOINTS
 from dim_tf.names import MAX_FEATURES
+from dim_tf.system.errors import RunError
 from keras_models.nn import layers
 
 

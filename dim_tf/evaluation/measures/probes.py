@@ -7,7 +7,6 @@ import keras
 import numpy as np
 from sklearn.metrics import confusion_matrix
 
-from dim_tf.errors import RunError
 from dim_tf.evaluation import attribute_metrics
 from dim_tf.evaluation.figures import ConfusionMatrix
 from dim_tf.evaluation.measure import (
@@ -20,6 +19,7 @@ from dim_tf.evaluation.measure import (
 from dim_tf.evaluation.measure_spec import MeasureContext, MeasureSpec, needs_labels
 from dim_tf.evaluation.representation import Representation
 from dim_tf.evaluation.standardisation import moments
+from dim_tf.system.errors import RunError
 from keras_models.nn import layers
 from keras_models.optimizers import adam
 

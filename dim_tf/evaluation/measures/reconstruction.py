@@ -11,7 +11,6 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf.data import image_ops
-from dim_tf.errors import RunError
 from dim_tf.evaluation import bootstrap
 from dim_tf.evaluation.figures import Reconstructions
 from dim_tf.evaluation.fitting import Recipe, minimise
@@ -19,6 +18,7 @@ from dim_tf.evaluation.measure import MetricInfo, Result, Uncertainty
 from dim_tf.evaluation.measure_spec import MeasureSpec
 from dim_tf.evaluation.representation import Representation
 from dim_tf.evaluation.standardisation import moments, standardise
+from dim_tf.system.errors import RunError
 from keras_models.nn.decoders import Decoder, filters_for
 
 ENDPOINT = "global"

@@ -13,7 +13,7 @@ from typing import Any
 from markupsafe import Markup
 
 from dim_tf.evaluation.report.rendering import render
-from dim_tf.files import replace_text
+from dim_tf.system.files import atomic_write_text
 
 _STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 _SCRIPT = Path(__file__).with_name("page.js").read_text(encoding="utf-8")
@@ -52,7 +52,7 @@ def write_page(
         script=Markup(_SCRIPT),
         script_hash=digest,
     )
-    replace_text(path, page + "\n")
+    atomic_write_text(path, page + "\n")
 
 
 def describe_training(experiment: dict[str, Any]) -> str:

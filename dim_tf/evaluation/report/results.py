@@ -8,7 +8,6 @@ from typing import Any
 
 from markupsafe import Markup
 
-from dim_tf.errors import InputError
 from dim_tf.evaluation.measure import NO_LABELS, MetricInfo
 from dim_tf.evaluation.report.formatting import (
     confidence_interval,
@@ -18,6 +17,7 @@ from dim_tf.evaluation.report.formatting import (
     join_with_and,
     label,
 )
+from dim_tf.system.errors import InputError
 
 # The first of these that was measured on the global feature sums up a run: the paper's probe, and
 # for attributes the AUC, which a constant answer cannot raise.

@@ -10,8 +10,8 @@ import pytest
 import small_export
 import tensorflow as tf
 
-from dim_tf.errors import InputError
 from dim_tf.export import saved_model, verify
+from dim_tf.system.errors import InputError
 
 pytest.importorskip("apache_beam")
 

@@ -14,8 +14,8 @@ from PIL import Image
 from small_export import close
 
 from dim_tf.collection import embed, embeddings, image_collection, shard_formats
-from dim_tf.errors import InputError, RunError
 from dim_tf.export import saved_model
+from dim_tf.system.errors import InputError, RunError
 
 COUNT = 23
 BROKEN = (4, 11)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dim_tf.collection import embeddings, shard_formats
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 
 @pytest.mark.parametrize(

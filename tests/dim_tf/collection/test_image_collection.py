@@ -12,8 +12,8 @@ from dim_tf.collection import image_collection
 from dim_tf.data import encoded_images
 from dim_tf.data.folder import scan
 from dim_tf.data.image_faults import Fault
-from dim_tf.errors import InputError
 from dim_tf.export import saved_model
+from dim_tf.system.errors import InputError
 
 [PNG] = saved_model.png_images(small_export.images(1))
 

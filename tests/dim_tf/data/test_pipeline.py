@@ -10,7 +10,7 @@ from sample_representations import LazyImages
 from dim_tf.data import pipeline
 from dim_tf.data.crops import CenterCrops
 from dim_tf.data.splits import Split
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 
 def numbered(count):

@@ -7,7 +7,7 @@ import pytest
 
 from dim_tf.data import pixel_range
 from dim_tf.data.pixel_range import PixelRange
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 
 def test_8_bits_stored_as_16_are_what_they_were():

@@ -4,7 +4,7 @@ from sample_representations import LazyImages
 
 from dim_tf.data import pipeline, validation_split
 from dim_tf.data.splits import Split, Splits
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 COUNT = 40
 

@@ -8,10 +8,10 @@ import pytest
 from sample_report import EXPERIMENT, metrics_lines, row, section, write
 
 from dim_tf import preconditions
-from dim_tf.errors import InputError
 from dim_tf.evaluation import compare
 from dim_tf.experiment import Experiment
 from dim_tf.run import run_stages
+from dim_tf.system.errors import InputError
 
 KINDS = {
     "mlp_probe": {"unit": "fraction", "better": "higher", "title": "MLP probe"},

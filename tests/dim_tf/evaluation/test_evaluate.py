@@ -14,7 +14,6 @@ from sample_representations import random_splits, small_encoder
 
 from dim_tf import stages
 from dim_tf.data.splits import Split
-from dim_tf.errors import RunError
 from dim_tf.evaluation import evaluate, evaluation_file, representation
 from dim_tf.evaluation.evaluation_data import EvaluationData
 from dim_tf.evaluation.figures import NeighbourPanel
@@ -25,6 +24,7 @@ from dim_tf.evaluation.measures.probes import Probe
 from dim_tf.evaluation.measures.projection import PlaneProjections
 from dim_tf.experiment import Experiment
 from dim_tf.names import DEFAULT_MEASURES, MEASURES, REFERENCE_MEASURES
+from dim_tf.system.errors import RunError
 
 
 @pytest.fixture

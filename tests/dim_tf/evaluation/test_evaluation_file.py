@@ -4,7 +4,7 @@ import math
 
 from dim_tf.evaluation import evaluation_file
 from dim_tf.evaluation.measure import Result, Uncertainty
-from dim_tf.files import read_checked
+from dim_tf.system.json_files import read_json_with_checksum
 
 
 def test_values_are_by_metric_and_endpoint_with_their_uncertainty():
@@ -18,5 +18,5 @@ def test_values_are_by_metric_and_endpoint_with_their_uncertainty():
 
 def test_what_is_not_finite_is_written_as_null(tmp_path):
     evaluation_file.write(tmp_path, {"a": {"b": math.nan, "c": 1.0}, "d": [math.inf, -math.inf]})
-    written = read_checked(tmp_path / "evaluation.json")
+    written = read_json_with_checksum(tmp_path / "evaluation.json")
     assert written == {"a": {"b": None, "c": 1.0}, "d": [None, None]}

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dim_tf.errors import RunError
 from dim_tf.evaluation.fitting import Recipe, minimise
+from dim_tf.system.errors import RunError
 
 
 def test_the_running_mean_of_the_weights_is_what_remains():

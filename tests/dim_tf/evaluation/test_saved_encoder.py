@@ -12,10 +12,10 @@ import small_export
 import tensorflow as tf
 
 from dim_tf.data import DataRequest, image_ops, load
-from dim_tf.errors import InputError
 from dim_tf.evaluation import representation, saved_encoder
 from dim_tf.evaluation.evaluation_data import EvaluationData, EvaluationSplit
 from dim_tf.evaluation.measures.knn import NearestNeighbours
+from dim_tf.system.errors import InputError
 from keras_models.encoders import keras_file
 
 

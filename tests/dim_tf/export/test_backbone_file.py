@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import small_backbone
 
-from dim_tf.errors import RunError
 from dim_tf.export import backbone_file
+from dim_tf.system.errors import RunError
 from keras_models.encoders import BackboneEncoder
 
 PIXELS = (np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3)) / 255).astype("f4")

@@ -15,9 +15,9 @@ from small_export import images, small_encoder
 
 import dim_tf
 from dim_tf.data.pixel_range import PixelRange
-from dim_tf.errors import InputError, RunError
 from dim_tf.evaluation import card_metrics
 from dim_tf.export import card, publish, saved_model, tflite, verify, version_folders
+from dim_tf.system.errors import InputError, RunError
 
 ALL_VARIANTS = tflite.VARIANTS
 

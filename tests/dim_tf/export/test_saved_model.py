@@ -11,8 +11,8 @@ import small_export
 import tensorflow as tf
 from small_export import SIZE, close, images, small_encoder
 
-from dim_tf.errors import RunError
 from dim_tf.export import saved_model
+from dim_tf.system.errors import RunError
 
 SIGNATURES = ["endpoints", "serving_bytes", "serving_bytes_valid", "serving_default"]
 

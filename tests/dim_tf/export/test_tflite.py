@@ -15,8 +15,8 @@ from flatbuffers import encode, number_types, packer, table
 from small_export import close, images
 from tensorflow.lite.python import schema_py_generated as schema
 
-from dim_tf.errors import RunError
 from dim_tf.export import saved_model, tflite, tflite_metadata
+from dim_tf.system.errors import RunError
 
 ALL = (*tflite.VARIANTS, tflite.ENDPOINTS)
 embedded = pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from dim_tf import names
-from dim_tf.errors import InputError
 from dim_tf.evaluation.report import paper
 from dim_tf.experiment import Experiment
+from dim_tf.system.errors import InputError
 from dim_tf.tables.commands import job_command
 from dim_tf.tables.definitions import TABLES, Row
 from dim_tf.tables.plan import (

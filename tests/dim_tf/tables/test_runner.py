@@ -12,8 +12,8 @@ from pathlib import Path
 import fake_program
 import pytest
 
-from dim_tf.errors import InputError, RunError
 from dim_tf.experiment import Experiment
+from dim_tf.system.errors import InputError, RunError
 from dim_tf.tables import records
 from dim_tf.tables.commands import experiment_flags, job_command
 from dim_tf.tables.hardware import describe_machine

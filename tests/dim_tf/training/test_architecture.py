@@ -41,8 +41,8 @@ def test_names_sizes_policies_and_what_acts_in_training_do_not_count(net):
 def test_a_setting_of_a_layer_is_named_with_both_values(net):
     other = copy.deepcopy(net)
     other["config"]["layers"][2]["config"]["epsilon"] = 0.1
-    told = first_difference(net, other)
-    assert told == "epsilon of layer 'stem_norm' is 0.001 here, 0.1 there"
+    difference = first_difference(net, other)
+    assert difference == "epsilon of layer 'stem_norm' is 0.001 here, 0.1 there"
     assert "activation of layer 'conv2d" in first_difference(residual(), residual("a", "gelu"))
 
 

@@ -11,9 +11,9 @@ import small_backbone
 
 from dim_tf import preconditions, stages
 from dim_tf.data.splits import Split, Splits
-from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
-from dim_tf.training import encoder_record, initial_weights, loop
+from dim_tf.system.errors import InputError
+from dim_tf.training import encoder_config, init_from, loop
 from dim_tf.training.model import load_trained, make_encoder, make_model, random_encoder
 from keras_models import encoders
 from keras_models.encoders import BackboneEncoder, backbone_config
@@ -46,7 +46,7 @@ def record_of(settings):
     """Writes what a run folder with a checkpoint has of the encoder."""
     encoder = make_encoder(settings, SHAPE)
     (settings.run_path / "checkpoints").mkdir(parents=True)
-    encoder_record.write(settings.run_path, settings, encoder)
+    encoder_config.write(settings.run_path, settings, encoder)
     (settings.run_path / "checkpoints" / "ckpt-1.index").write_text("")
     return encoder
 
@@ -60,8 +60,8 @@ def test_a_run_folder_has_all_of_the_encoder_but_its_weights(tmp_path, file):
     settings = experiment(tmp_path / "run", file, encoder_head="mlp", precision="bfloat16")
     encoder = record_of(settings)
     file.unlink()
-    record = encoder_record.read(tmp_path / "run")
-    again = make_encoder(settings, SHAPE, record=record)
+    config = encoder_config.read(tmp_path / "run")
+    again = make_encoder(settings, SHAPE, config=config)
     for one in (encoder, again):
         one.build()
     assert again.get_config() == encoder.get_config()
@@ -73,23 +73,23 @@ def test_a_run_folder_has_all_of_the_encoder_but_its_weights(tmp_path, file):
 def test_another_file_under_the_same_path_is_noticed(tmp_path, file):
     settings = experiment(tmp_path / "run", file)
     record_of(settings)
-    record = encoder_record.read(settings.run_path)
-    record.check(settings)
+    config = encoder_config.read(settings.run_path)
+    config.check_files(settings)
     elsewhere = tmp_path / "elsewhere.keras"
     shutil.copy(file, elsewhere)
-    record.check(dataclasses.replace(settings, encoder=str(elsewhere)))
+    config.check_files(dataclasses.replace(settings, encoder=str(elsewhere)))
     small_backbone.write(file, seed=1)
     with pytest.raises(InputError, match=r"began with another file than --encoder=.*SHA-256"):
-        record.check(settings)
+        config.check_files(settings)
 
 
 def test_a_damaged_record_is_refused(tmp_path, file):
     settings = experiment(tmp_path / "run", file)
     record_of(settings)
-    path = settings.run_path / encoder_record.FILE
+    path = settings.run_path / encoder_config.FILE
     path.write_text(path.read_text().replace('"latent_dim": 4', '"latent_dim": 5'))
     with pytest.raises(InputError, match=r"encoder.json cannot be read .*sha256"):
-        encoder_record.read(settings.run_path)
+        encoder_config.read(settings.run_path)
 
 
 def test_random_weights_are_random_where_the_run_began_with_others(tmp_path, file):
@@ -143,7 +143,7 @@ def test_training_says_which_layers_it_uses_and_what_is_cut_off(tmp_path):
     net.get_layer("stem").trainable = False
     net.save(tmp_path / "net.keras")
     encoder = make_encoder(experiment(tmp_path, tmp_path / "net.keras"), SHAPE)
-    assert loop.features_of(encoder) == (
+    assert loop.describe_backbone(encoder) == (
         "net: local stem 8x8x4, conv stem 8x8x4, --input_scaling=127,128; 1,024 of its "
         "1,151 weights come after conv and are neither used nor trained: give a larger "
         "--image_size or another --conv_layer; 112 weights are of layers that came with "
@@ -161,18 +161,18 @@ def test_an_export_gives_its_weights_to_a_run_that_begins(small_model):
     path, exported = small_model
     settings = Experiment(name="t", init_from=str(path))
     encoder = of_exports_kind()
-    source = initial_weights.assign(encoder, settings)
+    source = init_from.load_weights(encoder, settings)
     assert str(source) == f"of the exported encoder {path}"
     for ours, theirs in zip(encoder.variables, exported.variables, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     with pytest.raises(InputError, match=r"another encoder .*of shape \[8, 6\] here, .*\[8, 5\]"):
-        initial_weights.assign(of_exports_kind(latent_dim=6), settings)
+        init_from.load_weights(of_exports_kind(latent_dim=6), settings)
 
 
 @pytest.fixture
 def begun(tmp_path, file, monkeypatch):
     """The folder of a run of that file that has trained two steps."""
-    monkeypatch.setattr(initial_weights, "restore_encoder", lambda *_: 2)
+    monkeypatch.setattr(init_from, "restore_encoder", lambda *_: 2)
     settings = experiment(tmp_path / "begun", file)
     record_of(settings)
     (settings.run_path / "experiment.json").write_text(settings.to_json())
@@ -182,7 +182,7 @@ def begun(tmp_path, file, monkeypatch):
 def assigned(settings):
     encoder = make_encoder(settings, SHAPE)
     encoder.build()
-    return initial_weights.assign(encoder, settings)
+    return init_from.load_weights(encoder, settings)
 
 
 def test_weights_that_learned_from_other_pixels_are_refused(tmp_path, file, begun):
@@ -218,12 +218,12 @@ def test_a_run_of_another_kind_of_encoder_is_named(tmp_path, begun):
     encoder = encoders.ConvNet((64, 64, 3), ((4, 4, 2, 1),), (8,), 0, 5)
     says = r"that encoder is net.keras, this run's basic64x64; give --encoder=/.*net.keras, or"
     with pytest.raises(InputError, match=says):
-        initial_weights.assign(encoder, settings)
+        init_from.load_weights(encoder, settings)
 
 
 def test_an_export_of_another_kind_or_scaling_is_refused(small_model, tmp_path, file, monkeypatch):
     path, exported = small_model
-    weights = initial_weights._of_export(path)
+    weights = init_from._read_export(path)
     encoder = small_backbone.small_backbone_encoder(input_scaling="0..1")
     kept = dataclasses.replace(
         weights,
@@ -232,19 +232,19 @@ def test_an_export_of_another_kind_or_scaling_is_refused(small_model, tmp_path, 
         shapes=[(v.path, tuple(v.shape)) for v in encoder.variables],
         settings={"input_scaling": "torch"},
     )
-    monkeypatch.setattr(initial_weights, "_of_export", lambda _: kept)
+    monkeypatch.setattr(init_from, "_read_export", lambda _: kept)
     settings = experiment(tmp_path / "new", file, init_from=str(path))
     with pytest.raises(InputError, match=r"takes 0..1; give --input_scaling=torch"):
-        initial_weights.assign(encoder, settings)
+        init_from.load_weights(encoder, settings)
     preset = Experiment(name="t", encoder="basic64x64", init_from=str(path))
     with pytest.raises(InputError, match=r"is net.keras, this run's basic64x64; give --enc.*=net"):
-        initial_weights.assign(exported, preset)
+        init_from.load_weights(exported, preset)
 
 
 def test_what_gives_no_weights_is_one_line(tmp_path, file):
     settings = experiment(tmp_path / "new", file, init_from=str(tmp_path))
     with pytest.raises(InputError, match=r"no run folder .* and no exported encoder"):
-        initial_weights.assign(make_encoder(settings, SHAPE), settings)
+        init_from.load_weights(make_encoder(settings, SHAPE), settings)
 
 
 def test_what_training_begins_with_is_looked_for_before_tensorflow_is(tmp_path, file):
@@ -292,7 +292,7 @@ def test_a_run_gives_its_encoders_weights_to_another(tmp_path, file, splits):
         tmp_path / "second", file, model="simclr", init_from=str(tmp_path / "first"), steps=1
     )
     model = make_model(second, splits)
-    source = initial_weights.assign(model.encoder, second)
+    source = init_from.load_weights(model.encoder, second)
     assert str(source) == f"of step 2 of {tmp_path / 'first'}"
     for ours, theirs in zip(model.encoder.variables, first.encoder.variables, strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -300,7 +300,7 @@ def test_a_run_gives_its_encoders_weights_to_another(tmp_path, file, splits):
     shutil.rmtree(tmp_path / "first")  # a run that goes on does not need it
     loop.train(dataclasses.replace(second, steps=2), splits)
     with pytest.raises(InputError, match=r"another encoder than this run .*hidden"):
-        initial_weights.assign(
+        init_from.load_weights(
             _built(make_encoder(experiment(tmp_path / "x", file, encoder_head="mlp"), SHAPE)),
             dataclasses.replace(second, init_from=str(tmp_path / "second")),
         )
@@ -315,9 +315,9 @@ def _built(encoder):
 def test_a_backbone_that_never_learns_is_said(tmp_path, file, splits, capsys):
     run = experiment(tmp_path / "run", file, steps=2, frozen_steps=2)
     loop.train(run, splits)
-    assert "train: the backbone stands still for all 2 steps" in capsys.readouterr().out
+    assert "train: the backbone stays frozen for all 2 steps" in capsys.readouterr().out
     loop.train(dataclasses.replace(run, steps=3), splits)
-    assert "stands still" not in capsys.readouterr().out
+    assert "stays frozen" not in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -359,8 +359,8 @@ def test_it_is_exported_with_everything(tmp_path, file, splits):
     version = tmp_path / "exported" / "t" / "1"
     assert len(list(version.glob("*.tflite"))) == 6
     card = (version / "README.md").read_text()
-    digest = encoder_record.read(run.run_path).sha256["encoder"][:12]
-    assert f"- **Initial weights**: the weights of net.keras (SHA-256 {digest}...). These" in card
+    digest = encoder_config.read(run.run_path).sha256["encoder"][:12]
+    assert f"- **Began with**: the weights of net.keras (SHA-256 {digest}...). These" in card
     assert "as --input_scaling=127,128 says" in card
     assert str(tmp_path) not in card
     metadata = json.loads((version / "assets" / "metadata.json").read_text())
@@ -371,7 +371,7 @@ def test_it_is_exported_with_everything(tmp_path, file, splits):
         "head": "linear",
         "batch_norm": "train",
     }
-    weights = initial_weights._of_export(version)
+    weights = init_from._read_export(version)
     assert weights.name == "net.keras"
     again = experiment(tmp_path / "again", version / "backbone.keras", init_from=str(version))
     source = assigned(again)
@@ -381,6 +381,6 @@ def test_it_is_exported_with_everything(tmp_path, file, splits):
     with pytest.raises(
         InputError, match=r"that encoder is net.keras, .*give --.*/1/backbone.keras"
     ):
-        initial_weights.assign(
+        init_from.load_weights(
             of_exports_kind(), Experiment(name="t", encoder="basic32x32", init_from=str(version))
         )

@@ -10,11 +10,11 @@ import small_baseline as small
 import tensorflow as tf
 
 from dim_tf.data.splits import Split, Splits
-from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment, refused_elsewhere
 from dim_tf.names import MODELS
+from dim_tf.system.errors import InputError
 from dim_tf.training import baselines, loop, objectives
-from dim_tf.training.checkpoint import Checkpoints
+from dim_tf.training.checkpoints import Checkpoints
 from dim_tf.training.model import load_trained, make_encoder, make_model
 from keras_models import DeepInfoMax
 from keras_models.distribute.randomness import StepRandom

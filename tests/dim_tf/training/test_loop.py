@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dim_tf import files
 from dim_tf.data import pipeline
 from dim_tf.data.splits import Split, Splits
-from dim_tf.errors import InputError, RunError
 from dim_tf.experiment import Experiment
-from dim_tf.training import budget, loop, monitors, objectives
+from dim_tf.system import json_files
+from dim_tf.system.errors import InputError, RunError
+from dim_tf.training import callbacks, loop, objectives, run_folder, schedule
 from dim_tf.training.loop import Segment, segments
 from dim_tf.training.model import load_trained, make_encoder, make_model
 
@@ -64,21 +64,21 @@ def losses(folder):
     ],
 )
 def test_segments(step, last, expected):
-    assert segments(step, last, per_epoch=5) == expected
+    assert segments(step, last, steps_per_epoch=5) == expected
 
 
 def test_a_run_that_a_signal_stopped_has_the_losses_of_one_that_none_did(
     tmp_path, splits, straight, monkeypatch
 ):
     """In mid-epoch; its checkpoint is older than the last line."""
-    begin = monitors.Recorder.on_train_batch_begin
+    begin = callbacks.MetricsLogger.on_train_batch_begin
 
     def begin_and_signal(self, batch, logs=None):
         begin(self, batch, logs)
         if batch == 1:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(monitors.Recorder, "on_train_batch_begin", begin_and_signal)
+    monkeypatch.setattr(callbacks.MetricsLogger, "on_train_batch_begin", begin_and_signal)
     resumed = experiment(tmp_path, gamma=0.1)
     with pytest.raises(loop.Stopped, match="stopped at step 2"):
         loop.train(resumed, splits)
@@ -104,16 +104,16 @@ def broken_batch(monkeypatch, step, seeds=(0,)):
     batches = pipeline.training_batches
 
     def with_nan(split, batch_size, channels, seed, start_step, *more, **labelled):
-        made = batches(split, batch_size, channels, seed, start_step, *more, **labelled)
+        dataset = batches(split, batch_size, channels, seed, start_step, *more, **labelled)
         if seeds and seed not in seeds:
-            return made
+            return dataset
         bad = step - 1
 
         def at(number, batch):
             images = batch[0] * tf.where(number == bad, np.nan, 1.0)
             return images, batch[1]
 
-        return made.enumerate(start_step).map(at)
+        return dataset.enumerate(start_step).map(at)
 
     monkeypatch.setattr(loop.pipeline, "training_batches", with_nan)
     # `fit` refuses such images before its first step; here they stand for a loss that is NaN.
@@ -134,10 +134,10 @@ def test_after_nan_a_run_goes_back_to_the_checkpoint_with_other_images(
     run = experiment(tmp_path / "run", checkpoint_every=4, on_nan="restore")
     loop.train(run, splits)
     # ReLU may make 0 of NaN: then the weights tell, when they are to be saved.
-    told = r"step [68]: .* is (nan|not finite); back to step 4 with the images .* \(1 of at most 3 "
-    assert re.search(told, capsys.readouterr().out)
+    says = r"step [68]: .* is (nan|not finite); back to step 4 with the images .* \(1 of at most 3 "
+    assert re.search(says, capsys.readouterr().out)
     assert len(losses(tmp_path / "run")) == 10
-    restores = files.read_checked(tmp_path / "run/nan_restores.json")
+    restores = json_files.read_json_with_checksum(tmp_path / "run/nan_restores.json")
     assert restores == {"back_to_steps": [4]}
 
 
@@ -162,7 +162,9 @@ def test_nan_before_the_first_checkpoint_leads_back_to_the_start(tmp_path, split
     run = experiment(tmp_path, steps=3, on_nan="restore")
     loop.train(run, splits)
     assert len(losses(tmp_path)) == 3
-    assert files.read_checked(tmp_path / "nan_restores.json") == {"back_to_steps": [0]}
+    assert json_files.read_json_with_checksum(tmp_path / "nan_restores.json") == {
+        "back_to_steps": [0]
+    }
 
 
 @pytest.mark.slow
@@ -172,7 +174,9 @@ def test_a_run_goes_back_so_often_and_no_more(tmp_path, splits, monkeypatch):
     for _ in range(2):  # a second call does not begin to count anew
         with pytest.raises(RunError, match=r"step 2: .* after going back 2 times; .*ckpt-1"):
             loop.train(run, splits)
-        assert files.read_checked(tmp_path / "nan_restores.json") == {"back_to_steps": [1, 1]}
+        assert json_files.read_json_with_checksum(tmp_path / "nan_restores.json") == {
+            "back_to_steps": [1, 1]
+        }
 
 
 def test_a_changed_experiment_is_refused_with_the_differences(tmp_path, splits, straight):
@@ -226,8 +230,8 @@ def test_each_critic_has_its_own_settings():
     dot = {"units": 9, "temperature": 0.5, "negatives": 2}
     for local, whole in (("concat", "dot"), ("dot", "dense")):
         critics = {"local_critic": local, "global_critic": whole}
-        made = experiment("", **settings, **critics)
-        terms = objectives.make(made, make_encoder(made, SHAPE)).terms[:2]
+        chosen = experiment("", **settings, **critics)
+        terms = objectives.make(chosen, make_encoder(chosen, SHAPE)).terms[:2]
         for term, name in zip(terms, (local, whole), strict=True):
             expected = dot if name == "dot" else {"negatives": 2}
             assert expected.items() <= term.critic.get_config().items()
@@ -308,9 +312,9 @@ def test_several_steps_an_execution_are_the_same_steps(tmp_path, splits):
     loop.train(experiment(tmp_path / "two", steps=2, **settings), splits)
     loop.train(experiment(tmp_path / "two", **settings), splits)
     lines = (tmp_path / "two/metrics.jsonl").read_text().splitlines()
-    found = [json.loads(line) for line in lines]
-    assert [entry.pop("images_per_second") > 0 for entry in found] == [True, True]
-    assert found == [losses(tmp_path / "one")[i] for i in (1, 3)]
+    entries = [json.loads(line) for line in lines]
+    assert [entry.pop("images_per_second") > 0 for entry in entries] == [True, True]
+    assert entries == [losses(tmp_path / "one")[i] for i in (1, 3)]
 
 
 @pytest.mark.parametrize(
@@ -333,9 +337,9 @@ def test_settings_that_do_not_divide_are_refused_before_anything_is_written(
 def test_a_run_that_began_without_the_online_probe_goes_on_with_it(tmp_path, splits, straight):
     loop.train(experiment(tmp_path, gamma=0.1, online_probe=False, steps=5), splits)
     loop.train(experiment(tmp_path, gamma=0.1), splits)
-    found, expected = losses(tmp_path), losses(straight)
-    assert ["online_probe" in entry for entry in found] == [False] * 5 + [True] * 5
-    assert [entry["loss"] for entry in found] == [entry["loss"] for entry in expected]
+    actual, expected = losses(tmp_path), losses(straight)
+    assert ["online_probe" in entry for entry in actual] == [False] * 5 + [True] * 5
+    assert [entry["loss"] for entry in actual] == [entry["loss"] for entry in expected]
 
 
 @pytest.mark.slow
@@ -359,17 +363,17 @@ def test_a_cosine_schedule_goes_on_where_it_was_and_belongs_to_the_run(tmp_path,
 
 
 def test_a_supervised_model_is_trained_on_what_has_labels(tmp_path, splits):
-    wanted = experiment(tmp_path, model="supervised")
+    supervised = experiment(tmp_path, model="supervised")
     unlabelled = dataclasses.replace(splits.train, labels=None)
     few = Split(splits.train.images[:8], splits.train.labels[:8])
-    assert budget.trained_on(wanted, dataclasses.replace(splits, labelled=few)) is few
-    assert budget.trained_on(wanted, splits) is splits.train
-    dim = dataclasses.replace(wanted, model="dim")
-    assert budget.trained_on(dim, dataclasses.replace(splits, labelled=few)) is splits.train
+    assert schedule.training_split(supervised, dataclasses.replace(splits, labelled=few)) is few
+    assert schedule.training_split(supervised, splits) is splits.train
+    dim = dataclasses.replace(supervised, model="dim")
+    assert schedule.training_split(dim, dataclasses.replace(splits, labelled=few)) is splits.train
     with pytest.raises(InputError, match="random has none for its training images"):
-        loop.train(wanted, dataclasses.replace(splits, train=unlabelled))
+        loop.train(supervised, dataclasses.replace(splits, train=unlabelled))
     with pytest.raises(InputError, match="nothing to tell apart: random has 1 labels"):
-        loop.train(wanted, dataclasses.replace(splits, label_names=("one",)))
+        loop.train(supervised, dataclasses.replace(splits, label_names=("one",)))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -380,17 +384,17 @@ def test_a_folder_that_is_no_run_is_not_emptied(tmp_path):
     kept.write_text("")
     experiment = Experiment(name="a", run_dir=str(tmp_path), resume=False)
     with pytest.raises(InputError, match=r"is no run folder: it has no experiment.json"):
-        loop.open_run_folder(experiment)
+        run_folder.prepare(experiment)
     assert kept.exists()
     (tmp_path / "experiment.json").write_text("{}")
-    loop.open_run_folder(experiment)
+    run_folder.prepare(experiment)
     assert not kept.exists()
 
 
 def test_a_step_that_fails_is_told_in_a_line():
     said = "{{function_node __wrapped__MatMul}} sizes differ [Op:MatMul]\nmore"
     error = tf.errors.InvalidArgumentError(None, None, said)
-    told = r"^a step failed \(InvalidArgumentError\): sizes differ$"
+    message = r"^a step failed \(InvalidArgumentError\): sizes differ$"
     devices = tf.distribute.get_strategy()
-    with pytest.raises(RunError, match=told), loop._tensorflow_may_fail(devices):
+    with pytest.raises(RunError, match=message), loop._translate_tensorflow_errors(devices):
         raise error

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from dim_tf.data.splits import Split, Splits
-from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
+from dim_tf.system.errors import InputError
 from dim_tf.training import objectives
 from dim_tf.training.model import make_encoder, make_model
 from keras_models import critics, terms
@@ -68,10 +68,10 @@ def test_amdim_is_a_name_for_pairs_of_two_views(encoder):
     [("simclr", terms.NTXent), ("vicreg", terms.VICReg), ("barlow_twins", terms.BarlowTwins)],
 )
 def test_a_loss_between_views_is_one_term(encoder, model, term):
-    made = objectives.make(experiment(model), encoder)
-    assert [type(x) for x in made.terms] == [term]
-    assert made.views.augmentation
-    assert not made.views.shared_flip
+    deep_infomax = objectives.make(experiment(model), encoder)
+    assert [type(x) for x in deep_infomax.terms] == [term]
+    assert deep_infomax.views.augmentation
+    assert not deep_infomax.views.shared_flip
 
 
 def test_the_prior_is_matched_with_or_without_an_adversary(encoder):

@@ -23,10 +23,10 @@ def splits(names=("a", "b", "c")):
 
 
 def lines(folder):
-    found = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    for line in found:
-        del line["images_per_second"]
-    return found
+    entries = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    for entry in entries:
+        del entry["images_per_second"]
+    return entries
 
 
 @pytest.mark.slow
@@ -41,9 +41,9 @@ def test_a_run_is_the_same_with_and_without_it(tmp_path):
     without, beside = train("without", online_probe=False), train("beside")
     for mine, theirs in zip(beside.variables, without.variables, strict=True):
         np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
-    found = lines(tmp_path / "beside")
-    accuracies = [line.pop("online_probe") for line in found]
-    assert found == lines(tmp_path / "without")
+    entries = lines(tmp_path / "beside")
+    accuracies = [entry.pop("online_probe") for entry in entries]
+    assert entries == lines(tmp_path / "without")
     assert all(0 <= accuracy <= 1 for accuracy in accuracies)
 
 
@@ -52,8 +52,8 @@ def taught(features, labels, multi_label, steps=300):
     probe = OnlineProbe(features.shape[-1], 3, multi_label, synchronized=False)
     step = tf.function(probe)
     for _ in range(steps):
-        found = step(tf.constant(features, tf.float32), tf.constant(labels))
-    return float(found["online_probe"])
+        metrics = step(tf.constant(features, tf.float32), tf.constant(labels))
+    return float(metrics["online_probe"])
 
 
 @pytest.mark.parametrize("multi_label", [False, True])
@@ -75,17 +75,17 @@ def test_several_globals_are_averaged():
 def test_without_labels_to_tell_apart_there_is_none():
     encoder = small_encoder()
 
-    def made(data, split=None):
-        return online_probe.of_encoder(encoder, data, split or data.train, False)
+    def probe_for(data, split=None):
+        return online_probe.for_encoder(encoder, data, split or data.train, False)
 
-    assert made(splits(("one",))) is None
+    assert probe_for(splits(("one",))) is None
     attribute = splits(("one",))
     split = dataclasses.replace(attribute.train, labels=np.zeros((20, 1), int))
     attribute = dataclasses.replace(attribute, train=split, test=split)
-    assert made(attribute) is not None
+    assert probe_for(attribute) is not None
     bare = dataclasses.replace(splits(), train=dataclasses.replace(split, labels=None))
-    assert made(bare) is None
-    assert made(bare, splits().train) is not None  # a supervised model's, of few labels
+    assert probe_for(bare) is None
+    assert probe_for(bare, splits().train) is not None  # a supervised model's, of few labels
 
 
 def test_a_step_on_two_replicas_is_that_on_one(two_replicas):

@@ -66,10 +66,10 @@ def one_device(tmp_path_factory):
     return np.load(out)
 
 
-def assert_equal_weights(found, expected):
-    assert set(found) == set(expected)
+def assert_equal_weights(actual, expected):
+    assert set(actual) == set(expected)
     for name in expected:
-        np.testing.assert_allclose(found[name], expected[name], rtol=1e-5, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(actual[name], expected[name], rtol=1e-5, atol=1e-5, err_msg=name)
 
 
 def test_steps_of_two_workers_equal_one_device(tmp_path, one_device):
@@ -126,9 +126,9 @@ def test_a_killed_worker_ends_the_other_and_all_go_on_from_the_checkpoint(
     assert "Traceback" not in output
 
     finish(start_workers(train_flags(killed, "--steps=16")))
-    found = lines(killed)
-    assert [e["step"] for e in found] == list(range(1, len(found) + 1))
-    assert found[:16] == undisturbed
+    entries = lines(killed)
+    assert [e["step"] for e in entries] == list(range(1, len(entries) + 1))
+    assert entries[:16] == undisturbed
 
 
 def test_workers_without_a_cluster_are_refused():

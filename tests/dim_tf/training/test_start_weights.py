@@ -13,10 +13,10 @@ from small_backbone import small_backbone_encoder
 
 from dim_tf import stages
 from dim_tf.data.splits import Split, Splits
-from dim_tf.errors import InputError, RunError
-from dim_tf.evaluation import card_metrics
 from dim_tf.experiment import Experiment
-from dim_tf.training import encoder_record, initial_weights, loop, start_weights
+from dim_tf.export import card
+from dim_tf.system.errors import InputError, RunError
+from dim_tf.training import encoder_config, init_from, loop, start_weights
 
 SHAPE = (32, 32, 3)
 
@@ -51,9 +51,9 @@ def with_files_weights(monkeypatch):
     def assign(encoder, experiment):
         encoder.set_weights(weights_of_files(encoder))
         encoders.append(encoder)
-        return initial_weights.Source(Path(experiment.init_from), 7)
+        return init_from.WeightsSource(Path(experiment.init_from), 7)
 
-    monkeypatch.setattr(initial_weights, "assign", assign)
+    monkeypatch.setattr(init_from, "load_weights", assign)
     return encoders
 
 
@@ -63,7 +63,7 @@ def assert_same(encoder, weights):
 
 
 @pytest.mark.parametrize(
-    ("encoder", "weights", "init_from", "given"),
+    ("encoder", "weights", "init_from", "expected"),
     [
         ("", "auto", "", False),
         ("basic32x32", "auto", "", False),
@@ -79,9 +79,9 @@ def assert_same(encoder, weights):
         ("mine.keras", "random", "", False),
     ],
 )
-def test_which_encoders_begin_with_weights_from_elsewhere(encoder, weights, init_from, given):
+def test_which_encoders_begin_with_weights_from_elsewhere(encoder, weights, init_from, expected):
     settings = SimpleNamespace(encoder=encoder, encoder_weights=weights, init_from=init_from)
-    assert start_weights.begins_with_given_weights(settings) == given
+    assert start_weights.begins_pretrained(settings) == expected
 
 
 @pytest.mark.parametrize("make", [small_export.small_encoder, small_backbone_encoder])
@@ -100,13 +100,13 @@ def test_a_file_that_does_not_fit_is_told_in_a_line(tmp_path):
     encoder = small_export.small_encoder()
     start_weights.save(encoder, tmp_path)
     path = tmp_path / start_weights.FILE
-    with pytest.raises(RunError, match=r"start_weights.* cannot be restored .*--nofloors") as told:
+    with pytest.raises(RunError, match=r"start_weights.* cannot be restored .*--nofloors") as error:
         start_weights.restore(small_backbone_encoder(), tmp_path)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(RunError, match=r"cannot be restored .*--nofloors") as told:
+    with pytest.raises(RunError, match=r"cannot be restored .*--nofloors") as error:
         start_weights.restore(encoder, tmp_path)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
 def test_a_write_that_fails_leaves_the_file_that_was_there(tmp_path, monkeypatch):
@@ -139,7 +139,7 @@ def test_the_references_of_a_run_are_random_start_weights_and_pixels(
 
     monkeypatch.setattr(stages, "load_trained", lambda *_: (SimpleNamespace(encoder=trained), 3))
     monkeypatch.setattr(stages, "random_encoder", random_encoder)
-    monkeypatch.setattr(stages, "_evaluate", lambda *given: calls.append(given))
+    monkeypatch.setattr(stages, "_evaluate", lambda *arguments: calls.append(arguments))
     settings = experiment(tmp_path, init_from="before", seed=4, max_features=100)
     stages.evaluate(settings, splits)
     assert list(calls[0][3]) == ["random_encoder", "pixels"]
@@ -176,22 +176,22 @@ def test_the_card_has_percent_intervals_and_all_references():
         },
         "protocol": {"pooled": "conv: 7x7x2048 pooled to 2x2x2048", "test_images": 40},
     }
-    told = card_metrics.render(evaluation)
+    table = card.evaluation_table(evaluation)
     titles = "| measure | endpoint | this encoder | 95 % interval | random weights | "
-    assert titles + "raw pixels |" in told
-    assert "| knn | conv | 52.0 % |  |  | 30.0 % |" in told
-    assert "| knn | global | 50.0 % | 34.4 to 65.1 % | 25.0 % | 30.0 % |" in told
-    assert "| knn_auc | global | 0.750 |" in told
-    assert "Measured on 40 test images." in told
-    assert "averaged: conv: 7x7x2048 pooled to 2x2x2048." in told
-    assert "tart weights" not in told
-    evaluation["references"]["start_weights"] = {"knn": {"global": 0.375}}
+    assert titles + "raw pixels |" in table
+    assert "| knn | conv | 52.0 % |  |  | 30.0 % |" in table
+    assert "| knn | global | 50.0 % | 34.4 to 65.1 % | 25.0 % | 30.0 % |" in table
+    assert "| knn_auc | global | 0.750 |" in table
+    assert "Measured on 40 test images." in table
+    assert "averaged: conv: 7x7x2048 pooled to 2x2x2048." in table
+    assert "tart weights" not in table
+    evaluation["floors"]["start_weights"] = {"knn": {"global": 0.375}}
     evaluation["protocol"]["start_weights"] = "the weights of net.keras"
-    told = card_metrics.render(evaluation)
-    assert titles + "start weights | raw pixels |" in told
-    assert "|---|---|---|---|---|---|---|" in told
-    assert "| knn | global | 50.0 % | 34.4 to 65.1 % | 25.0 % | 37.5 % | 30.0 % |" in told
-    assert "Start weights: training began with the weights of net.keras." in told
+    table = card.evaluation_table(evaluation)
+    assert titles + "start weights | raw pixels |" in table
+    assert "|---|---|---|---|---|---|---|" in table
+    assert "| knn | global | 50.0 % | 34.4 to 65.1 % | 25.0 % | 37.5 % | 30.0 % |" in table
+    assert "Start weights: training began with the weights of net.keras." in table
 
 
 SHA = "0123456789abcdef" * 4
@@ -222,31 +222,31 @@ SHA = "0123456789abcdef" * 4
 def test_which_weights_training_began_with_is_told_without_folders(
     settings, weights, tmp_path, monkeypatch
 ):
-    record = encoder_record.EncoderRecord({}, {"encoder": SHA, "encoder_weights": SHA})
-    monkeypatch.setattr(encoder_record, "read", lambda _: record)
+    config = encoder_config.EncoderConfig({}, {"encoder": SHA, "encoder_weights": SHA})
+    monkeypatch.setattr(encoder_config, "read", lambda _: config)
     run = experiment(tmp_path, **settings)
     if run.init_from:
-        source = initial_weights.Source(Path(run.init_from), 30)
+        source = init_from.WeightsSource(Path(run.init_from), 30)
         start_weights.save(small_export.small_encoder(), tmp_path, source)
-    assert start_weights.described(run) == weights
+    assert start_weights.describe(run) == weights
 
 
 def test_a_run_whose_source_was_not_kept_names_the_folder(tmp_path):
     run = experiment(tmp_path, init_from="/home/me/net")
-    assert start_weights.described(run) == "the weights of net (--init_from)"
+    assert start_weights.describe(run) == "the weights of net (--init_from)"
     (tmp_path / start_weights.SOURCE_FILE).write_text("{")
     with pytest.raises(InputError, match=r"start_weights.json cannot be read"):
-        start_weights.described(run)
+        start_weights.describe(run)
 
 
 def test_an_exports_weights_are_named_by_its_version():
-    source = initial_weights.Source(Path("/home/me/exported/digits/3"))
+    source = init_from.WeightsSource(Path("/home/me/exported/digits/3"))
     assert source.name == "the exported encoder digits, version 3"
     assert str(source) == "of the exported encoder /home/me/exported/digits/3"
 
 
 @pytest.mark.parametrize(
-    ("frozen_steps", "scale", "told"),
+    ("frozen_steps", "scale", "expected"),
     [
         (0, 1.0, ""),
         (500, 0.1, ", frozen for the first 500 steps, then trained at 0.1 times the learning rate"),
@@ -255,10 +255,10 @@ def test_an_exports_weights_are_named_by_its_version():
         (1000, 0.1, ", frozen throughout"),
     ],
 )
-def test_how_a_backbone_learned_is_told(tmp_path, frozen_steps, scale, told):
+def test_the_description_of_a_frozen_backbone(tmp_path, frozen_steps, scale, expected):
     own = {"frozen_steps": frozen_steps, "backbone_learning_rate_scale": scale}
     run = experiment(tmp_path, encoder="keras:VGG16", **own)
-    assert start_weights.schedule(run, 1000) == told
+    assert start_weights.describe_freezing(run, 1000) == expected
 
 
 @pytest.mark.slow
@@ -314,10 +314,10 @@ def test_start_weights_stand_beside_random_ones_wherever_those_are_shown(
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert '<th scope="row">start weights</th>' in page
     assert 'class="dot start"' in page
-    told = card_metrics.render(evaluation)
-    assert "| random weights | start weights | raw pixels |" in told
-    assert "Start weights: training began with the weights of step 7 of the run before" in told
-    assert "Measured on 8 test images." in told
+    table = card.evaluation_table(evaluation)
+    assert "| random weights | start weights | raw pixels |" in table
+    assert "Start weights: training began with the weights of step 7 of the run before" in table
+    assert "Measured on 8 test images." in table
     assert "the weights of step 7 of the run before (--init_from)" in page
 
 

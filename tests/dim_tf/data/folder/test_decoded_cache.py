@@ -10,7 +10,7 @@ import pytest
 
 from dim_tf.data.folder import cache_entry, decoded_cache
 from dim_tf.data.folder.decoded_cache import GIB, DecodedCache
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 SIZE = 8
 ROW = SIZE * SIZE * 3

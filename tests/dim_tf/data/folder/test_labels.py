@@ -3,7 +3,7 @@
 import pytest
 
 from dim_tf.data.folder.labels import label_by_folder
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 
 def test_which_folders_are_classes():

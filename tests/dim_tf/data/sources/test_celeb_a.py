@@ -9,7 +9,7 @@ import sample_files
 import tensorflow as tf
 
 from dim_tf import data
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,9 @@ from dim_tf.data.folder import decoding, scan
 from dim_tf.data.folder.decoded_cache import GIB
 from dim_tf.data.image_faults import Fault
 from dim_tf.data.sources import folder
-from dim_tf.errors import InputError, RunError
 from dim_tf.experiment import Experiment
-from dim_tf.training import loop
+from dim_tf.system.errors import InputError, RunError
+from dim_tf.training import loop, run_folder
 from dim_tf.training.model import load_trained
 
 
@@ -251,7 +251,7 @@ def test_a_run_on_other_images_is_not_gone_on_with(tmp_path, load):
     tree(tmp_path / "images", 20)
     settings = {"name": "a", "run_dir": str(tmp_path / "run"), "dataset": "folder", "batch_size": 4}
     experiment = Experiment(**settings)
-    loop.open_run_folder(experiment, load())
+    run_folder.prepare(experiment, load())
     (tmp_path / "run/checkpoints").mkdir()
     before = summary(tmp_path)
     shutil.rmtree(tmp_path / "images")
@@ -263,7 +263,7 @@ def test_a_run_on_other_images_is_not_gone_on_with(tmp_path, load):
         with pytest.raises(InputError, match=r"on other images: of 20 .*--name .*--noresume"):
             refused(experiment, others)
     assert summary(tmp_path) == before
-    loop.open_run_folder(Experiment(**settings, resume=False))
+    run_folder.prepare(Experiment(**settings, resume=False))
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["experiment.json"]
 
 

@@ -8,7 +8,7 @@ import pytest
 import sample_files
 
 from dim_tf.data.sources import idx
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 VALUES = np.arange(24).reshape(2, 3, 4)
 FILE = sample_files.idx(VALUES)

@@ -10,7 +10,7 @@ import pytest
 from dim_tf import data
 from dim_tf.data.pipeline import AUGMENTATIONS
 from dim_tf.data.sources import SOURCES, tfds_files
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 FILES = os.environ.get("TFDS_DATA_DIR", "")
 

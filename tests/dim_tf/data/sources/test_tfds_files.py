@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from dim_tf import data
 from dim_tf.data.sources import in_memory, tfds_files
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 from dim_tf import data
 from dim_tf.collection import image_collection
 from dim_tf.data.sources import check_name, tfds_files
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 LABEL = tfds.features.ClassLabel
 

@@ -8,7 +8,7 @@ import sample_files
 from tensorflow_datasets.image_classification import mnist
 
 from dim_tf import data
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 RNG = np.random.default_rng(0)
 

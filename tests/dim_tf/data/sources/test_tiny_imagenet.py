@@ -8,7 +8,7 @@ import sample_files
 
 from dim_tf import data
 from dim_tf.data.sources import tiny_imagenet
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 
 @pytest.fixture(scope="module")

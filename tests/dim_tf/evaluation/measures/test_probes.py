@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from sample_representations import NUM_CLASSES, evaluation_data, measured, representation
 
-from dim_tf.errors import RunError
 from dim_tf.evaluation.measures.few_labels import FewLabels
 from dim_tf.evaluation.measures.knn import NearestNeighbours
 from dim_tf.evaluation.measures.probes import Probe
 from dim_tf.evaluation.measures.svm import SupportVectorMachine
 from dim_tf.evaluation.representation import Representation
+from dim_tf.system.errors import RunError
 
 MAKERS = {
     "linear_probe": lambda r: Probe(r, hidden=False, epochs=20, seeds=1, learning_rate=5e-2),

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dim_tf.errors import RunError
 from dim_tf.evaluation.evaluation_data import EvaluationData, EvaluationSplit
 from dim_tf.evaluation.measures.reconstruction import Reconstruction, ms_ssim, scale_weights
 from dim_tf.evaluation.representation import Representation
+from dim_tf.system.errors import RunError
 
 CLASSES = 4
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from dim_tf import ending
+from dim_tf.system import signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -25,7 +25,10 @@ def test_a_signal_ends_what_is_done_and_its_files_go(number, tmp_path):
         finally:
             half.unlink()
 
-    with pytest.raises(ending.Ended, match=f"stopped by {number.name}"), ending.raising():
+    with (
+        pytest.raises(signals.Terminated, match=f"stopped by {number.name}"),
+        signals.raise_on_signal(),
+    ):
         work()
     assert list(tmp_path.iterdir()) == []
     assert signal.getsignal(number) is before
@@ -33,9 +36,9 @@ def test_a_signal_ends_what_is_done_and_its_files_go(number, tmp_path):
 
 def test_before_anything_is_written_a_signal_ends_the_process():
     code = (
-        "import os, signal; from dim_tf import ending; ending.end_at_once()\n"
+        "import os, signal; from dim_tf.system import signals; signals.exit_on_signal()\n"
         "print('printed'); os.kill(os.getpid(), signal.SIGTERM); print('it went on')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == ending.STOPPED
+    assert done.returncode == signals.EXIT_STATUS
     assert done.stdout == "printed\n"

@@ -9,25 +9,25 @@ class RunError(Exception):
     """A run that began and failed (exit status 1)."""
 
 
-class NotFinite(RunError):
+class NonFiniteError(RunError):
     """A loss or a weight is NaN or infinite."""
 
 
 class MeasureError(RunError):
-    """Measures failed; all others were taken and written."""
+    """Some measures failed; all others were taken and written."""
 
 
-def one_line(told: object, longest: int = 1000) -> str:
+def one_line(message: object, max_chars: int = 1000) -> str:
     """A message as one line that a terminal shows and does not obey.
 
-    What was given may hold line ends, control characters or a whole file.
+    It may quote line ends, control characters or a whole file.
 
     Args:
-        told: the message, or the error that holds it.
-        longest: characters; of more the middle is left out.
+        message: The text, or the error that holds it.
+        max_chars: Of a longer message the middle is left out.
     """
-    text = str(told)
-    if len(text) > longest:
-        half = longest // 2
+    text = str(message)
+    if len(text) > max_chars:
+        half = max_chars // 2
         text = f"{text[:half]} ... {len(text) - 2 * half:,} characters ... {text[-half:]}"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,4 +1,4 @@
-"""Which versions made a figure. Free of TensorFlow: the installed packages' metadata are read."""
+"""Versions of the software that computed a result, from package metadata, without TensorFlow."""
 
 import platform
 import subprocess
@@ -11,13 +11,13 @@ PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "tensorflow-probabilit
 
 
 def versions() -> dict[str, str]:
-    """Of this package, Python and the libraries that figures depend on."""
-    ours = {"dim_tf": __version__, "python": platform.python_version()}
-    return ours | {name: version(name) for name in PACKAGES}
+    """Versions of this package, Python and the libraries that results depend on, by name."""
+    own = {"dim_tf": __version__, "python": platform.python_version()}
+    return own | {name: version(name) for name in PACKAGES}
 
 
 def commit() -> str:
-    """The commit of the checkout that runs, "-dirty" where files differ; empty: no checkout."""
+    """The commit of the running checkout, with "-dirty" if files differ; empty: no checkout."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dim_tf.errors import NotFinite, RunError
-from dim_tf.training import checkpoint, checkpoint_files
+from dim_tf.system.errors import NonFiniteError, RunError
+from dim_tf.training import checkpoint_files
+from dim_tf.training.checkpoints import Checkpoints, all_variables, restore_weights
 from keras_models import DeepInfoMax, encoders, terms
 
 
@@ -41,10 +42,10 @@ def trained_model():
 
 def test_every_variable_comes_back(tmp_path):
     model = trained_model()
-    checkpoint.Checkpoints(model, tmp_path, 2).save(2)
+    Checkpoints(model, tmp_path, 2).save(2)
     other = small_model(seed=1)
-    assert checkpoint.Checkpoints(other, tmp_path, 2).restore() == 2
-    before, after = (checkpoint.all_variables(m) for m in (model, other))
+    assert Checkpoints(other, tmp_path, 2).restore() == 2
+    before, after = (all_variables(m) for m in (model, other))
     counted = [*model.variables, *model.optimizer.variables, *model.adversary_optimizer.variables]
     assert len(before) == len(after) == len(counted)
     for mine, theirs in zip(before.values(), after.values(), strict=True):
@@ -53,36 +54,36 @@ def test_every_variable_comes_back(tmp_path):
 
 def test_weights_alone_come_back_without_the_optimizers(tmp_path):
     model = trained_model()
-    checkpoint.Checkpoints(model, tmp_path, 2).save(2)
+    Checkpoints(model, tmp_path, 2).save(2)
     other = small_model(seed=1)
-    assert checkpoint.restore_weights(other, tmp_path) == 2
+    assert restore_weights(other, tmp_path) == 2
     for mine, theirs in zip(model.variables, other.variables, strict=True):
         np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
-    assert checkpoint.restore_weights(other, tmp_path / "empty") is None
+    assert restore_weights(other, tmp_path / "empty") is None
 
 
 def test_a_weight_that_is_not_finite_is_not_saved(tmp_path):
     model = trained_model()
-    checkpoints = checkpoint.Checkpoints(model, tmp_path, 2)
-    assert checkpoint.Checkpoints(model, tmp_path, 2, writes=False).save(1) is None
+    checkpoints = Checkpoints(model, tmp_path, 2)
+    assert Checkpoints(model, tmp_path, 2, writes=False).save(1) is None
     good = checkpoints.save(1)
     model.encoder.stages[-1].dense.bias.assign(np.full(4, np.nan, np.float32))
-    with pytest.raises(NotFinite, match=r"step 2: .*global.dense.bias is not finite"):
+    with pytest.raises(NonFiniteError, match=r"step 2: .*global.dense.bias is not finite"):
         checkpoints.save(2)
     assert checkpoints.latest == good
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):
-    checkpoint.Checkpoints(trained_model(), tmp_path, 2).save(1)
+    Checkpoints(trained_model(), tmp_path, 2).save(1)
     with pytest.raises(RunError, match="cannot be restored"):
-        checkpoint.Checkpoints(small_model(latent_dim=5), tmp_path, 2).restore()
+        Checkpoints(small_model(latent_dim=5), tmp_path, 2).restore()
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     """A folder with the checkpoints 1 and 2."""
     folder = tmp_path_factory.mktemp("saved")
-    checkpoints = checkpoint.Checkpoints(trained_model(), folder, 2)
+    checkpoints = Checkpoints(trained_model(), folder, 2)
     for step in (1, 2):
         checkpoints.save(step)
     return folder
@@ -117,50 +118,48 @@ def test_a_damaged_one_is_passed_over_and_named(copied, capsys, ending, damage):
         flip(path, len(path.read_bytes()) // 2)
     else:
         path.write_bytes(path.read_bytes()[:-3])
-    found = checkpoint_files.newest_good(copied)
-    told = capsys.readouterr().out
+    checkpoint = checkpoint_files.newest_intact(copied)
+    printed = capsys.readouterr().out
     if (ending, damage) == ("json", "removed"):  # killed just before: it is whole all the same
-        assert found == (2, [])
-        assert told == ""
+        assert checkpoint == (2, [])
+        assert printed == ""
     else:
-        assert found == (1, [2])
-        assert re.search(rf"ckpt-2\S* is damaged.*{copied}/ckpt-1 is used instead\n$", told)
-        assert str(path) in told or ending == "json"
+        assert checkpoint == (1, [2])
+        assert re.search(rf"ckpt-2\S* is damaged.*{copied}/ckpt-1 is used instead\n$", printed)
+        assert str(path) in printed or ending == "json"
 
 
 @pytest.mark.parametrize("ending", ["index", "data-00000-of-00001"])
 def test_without_a_record_it_is_checked_by_reading(copied, ending):
-    """As earlier versions wrote it, with a list that is not looked at."""
     for step in (1, 2):
         (copied / f"ckpt-{step}.json").unlink()
-    (copied / "checkpoint").write_bytes(b"\xff damaged")
-    assert checkpoint_files.newest_good(copied) == (2, [])
+    assert checkpoint_files.newest_intact(copied) == (2, [])
     flip(copied / f"ckpt-2.{ending}", 100)
-    assert checkpoint_files.newest_good(copied) == (1, [2])
+    assert checkpoint_files.newest_intact(copied) == (1, [2])
 
 
 def test_where_none_is_good_each_is_named(copied):
     flip(copied / "ckpt-1.index")
     flip(copied / "ckpt-2.data-00000-of-00001")
     with pytest.raises(RunError, match=r"(?s)ckpt-2\.data.*ckpt-1\.index.*--noresume") as error:
-        checkpoint.restore_weights(small_model(), copied)
+        restore_weights(small_model(), copied)
     assert "\n" not in str(error.value)
 
 
 def test_it_goes_on_from_the_good_one_over_the_damaged_one(copied):
     flip(copied / "ckpt-2.index")
-    checkpoints = checkpoint.Checkpoints(small_model(), copied, 2)
+    checkpoints = Checkpoints(small_model(), copied, 2)
     assert checkpoints.restore() == 1
     assert checkpoints.latest == str(copied / "ckpt-1")
     checkpoints.save(2)
-    assert checkpoint_files.newest_good(copied) == (2, [])
+    assert checkpoint_files.newest_intact(copied) == (2, [])
     checkpoints.save(3)
     assert checkpoint_files.steps(copied) == [2, 3]
 
 
 def test_a_damaged_one_goes_with_the_next_that_is_saved(copied):
     flip(copied / "ckpt-2.index")
-    checkpoints = checkpoint.Checkpoints(small_model(), copied, 1)
+    checkpoints = Checkpoints(small_model(), copied, 1)
     checkpoints.restore()
     checkpoints.save(4)
     assert checkpoint_files.steps(copied) == [4]
@@ -169,7 +168,7 @@ def test_a_damaged_one_goes_with_the_next_that_is_saved(copied):
 
 @pytest.mark.parametrize("place", ["write", "record"])
 def test_a_write_that_fails_leaves_those_before(copied, monkeypatch, place):
-    checkpoints = checkpoint.Checkpoints(trained_model(), copied, 2)
+    checkpoints = Checkpoints(trained_model(), copied, 2)
     before = {path.name: path.read_bytes() for path in copied.iterdir()}
 
     def fail(*_):
@@ -178,7 +177,7 @@ def test_a_write_that_fails_leaves_those_before(copied, monkeypatch, place):
     if place == "write":
         monkeypatch.setattr(tf.train.Checkpoint, "write", fail)
     else:
-        monkeypatch.setattr(checkpoint_files, "_to_disk", fail)
+        monkeypatch.setattr(checkpoint_files, "_flush_to_disk", fail)
     with pytest.raises(RunError, match=r"of step 3 .*No space left.*MiB are free.*ckpt-2, is int"):
         checkpoints.save(3)
     assert {path.name: path.read_bytes() for path in copied.iterdir()} == before

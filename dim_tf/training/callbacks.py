@@ -1,4 +1,10 @@
-"""Callbacks that watch a run: the record of its steps, checkpoints, NaN guard."""
+"""Keras callbacks of a run: metrics.jsonl and TensorBoard, checkpoints, the check for NaN.
+
+Keras' own lack what a run that stops anywhere and resumes exactly needs: CSVLogger and TensorBoard
+do not cut their files back to the step that training resumes from, nor report a full disk in a
+line; ModelCheckpoint saves by epoch or batch, not when a signal asks to stop; TerminateOnNaN stops
+as if training were done. The progress bar is Keras'.
+"""
 
 import json
 import math
@@ -12,19 +18,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dim_tf.ending import Signals
-from dim_tf.errors import NotFinite
-from dim_tf.files import open_to_append
-from dim_tf.training.checkpoint import Checkpoints
-from dim_tf.writing import writing
+from dim_tf.system.errors import NonFiniteError
+from dim_tf.system.files import open_for_appending
+from dim_tf.system.io_errors import translate_write_errors
+from dim_tf.system.signals import StopSignal
+from dim_tf.training.checkpoints import Checkpoints
 
 
-class Progress:
-    """Where a run stands: shared by the callbacks.
+class StepCounter:
+    """The current step of a run, which `MetricsLogger` counts for the other callbacks.
 
     Attributes:
-        step: how many steps the weights have seen.
-        steps_per_epoch: of the data.
+        step: Steps that the weights have been trained for.
+        steps_per_epoch: Of the data.
     """
 
     def __init__(self, step: int, steps_per_epoch: int):
@@ -37,33 +43,33 @@ class Progress:
         return (self.step - 1) // self.steps_per_epoch + 1
 
 
-class Recorder(keras.callbacks.Callback):
+class MetricsLogger(keras.callbacks.Callback):
     """Counts steps, stops at a loss that is not finite, and writes metrics.jsonl and TensorBoard.
 
-    Must be the first callback: it makes the logs plain numbers and adds images/s to them.
+    Must be the first callback: it turns the logs into plain numbers and adds images per second.
 
     Args:
-        progress: counted on here.
-        folder: the run's; None: nothing is written, another process does.
-        batch_size: images in a step.
-        log_every: steps between lines.
-        steps_per_execution: steps between two calls; the logs are the last one's.
+        counter: Is counted up here.
+        folder: The run's; None: nothing is written, another process does.
+        batch_size: Images per step, over all replicas.
+        log_every: Steps between lines.
+        steps_per_execution: Steps between two calls; the logs are those of the last one.
     """
 
     def __init__(
         self,
-        progress: Progress,
+        counter: StepCounter,
         folder: Path | None,
         batch_size: int,
         log_every: int,
         steps_per_execution: int = 1,
     ):
         super().__init__()
-        self._progress = progress
+        self._counter = counter
         self._batch_size = batch_size
         self._log_every = log_every
         self._steps_per_execution = steps_per_execution
-        self._files = _Files(folder, progress.step) if folder else None
+        self._files = _LogFiles(folder, counter.step) if folder else None
 
     def on_train_batch_begin(self, batch, logs=None):
         self._began = time.perf_counter()
@@ -76,16 +82,16 @@ class Recorder(keras.callbacks.Callback):
         for name in logs:
             logs[name] = np.asarray(logs[name]).item()
         seconds = (time.perf_counter() - self._began) / self._steps_per_execution
-        self._progress.step += self._steps_per_execution
+        self._counter.step += self._steps_per_execution
         for name, value in logs.items():
             if not math.isfinite(value):
-                raise NotFinite(f"step {self._progress.step}: {name} is {value}")
+                raise NonFiniteError(f"step {self._counter.step}: {name} is {value}")
         logs["images_per_second"] = self._batch_size / seconds
         for name, value in logs.items():
             self._epoch_sums[name] = self._epoch_sums.get(name, 0.0) + value
         self._epoch_steps += 1
-        if self._files and self._progress.step % self._log_every == 0:
-            self._files.write(self._progress.step, self._progress.epoch, logs)
+        if self._files and self._counter.step % self._log_every == 0:
+            self._files.write(self._counter.step, self._counter.epoch, logs)
 
     def on_epoch_end(self, epoch, logs=None):
         # The progress bar and the history show the epoch's means, not its last step.
@@ -97,23 +103,23 @@ class Recorder(keras.callbacks.Callback):
             self._files.close()
 
 
-class _Files:
+class _LogFiles:
     """metrics.jsonl and TensorBoard's events of a run folder."""
 
     def __init__(self, folder: Path, step: int):
         self._folder = folder
         self._step = step
-        with self._writing(step):
-            _tell_tensorboard_of_start(folder / "tensorboard", step)
-            self._lines = open_to_append(folder / "metrics.jsonl")
-            # TensorFlow opens what bears the name, a link too: nobody shall know it before.
-            end = f".{uuid.uuid4().hex}.v2"
+        with self._translate_write_errors(step):
+            _purge_later_steps(folder / "tensorboard", step)
+            self._lines = open_for_appending(folder / "metrics.jsonl")
+            # TensorFlow also opens a link of that name, so nobody may know the name before.
+            suffix = f".{uuid.uuid4().hex}.v2"
             self._writer = tf.summary.create_file_writer(
-                str(folder / "tensorboard"), filename_suffix=end
+                str(folder / "tensorboard"), filename_suffix=suffix
             )
 
     def write(self, step, epoch, logs):
-        with self._writing(step):
+        with self._translate_write_errors(step):
             line = json.dumps({"step": step, "epoch": epoch, **logs}) + "\n"
             self._lines.write(line.encode())
             self._lines.flush()
@@ -123,14 +129,14 @@ class _Files:
         self._step = step
 
     def close(self):
-        with self._writing(self._step):
+        with self._translate_write_errors(self._step):
             try:
                 self._lines.close()
             finally:
                 self._writer.close()
 
-    def _writing(self, step):
-        return writing(
+    def _translate_write_errors(self, step):
+        return translate_write_errors(
             f"metrics.jsonl or TensorBoard's events of step {step}",
             self._folder,
             "the checkpoints are intact; make room and give the same command again, which goes on "
@@ -138,12 +144,12 @@ class _Files:
         )
 
 
-def _tell_tensorboard_of_start(folder: Path, step: int) -> None:
-    """The second and every later start make TensorBoard forget the steps after `step`."""
+def _purge_later_steps(folder: Path, step: int) -> None:
+    """Makes TensorBoard drop the steps after `step`, from the second start of a run on."""
     folder.mkdir(exist_ok=True)
     now = time.time()
     started = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
-    # Files are read in the order of their names: this one before that of the events to come.
+    # TensorBoard reads files in the order of their names: this one before that of later events.
     name = f"events.out.tfevents.{int(now):010d}.{socket.gethostname()}.{os.getpid()}-start"
     name += f".{uuid.uuid4().hex}"  # TensorFlow would write through a link of a known name
     with tf.io.TFRecordWriter(str(folder / name)) as file:
@@ -154,32 +160,38 @@ def _tell_tensorboard_of_start(folder: Path, step: int) -> None:
             file.write(event.SerializeToString())
 
 
-class Saver(keras.callbacks.Callback):
-    """Saves a checkpoint every `every` steps and when a signal asks to stop.
+class CheckpointCallback(keras.callbacks.Callback):
+    """Saves a checkpoint every `every` steps, and when a signal asks to stop.
 
     Args:
-        progress: of the run.
-        checkpoints: to save to.
-        every: steps.
-        signals: asks to stop.
+        counter: Of the run's steps.
+        checkpoints: Where to save.
+        every: Steps between checkpoints.
+        stop_signal: Asks to stop.
     """
 
-    def __init__(self, progress: Progress, checkpoints: Checkpoints, every: int, signals: Signals):
+    def __init__(
+        self,
+        counter: StepCounter,
+        checkpoints: Checkpoints,
+        every: int,
+        stop_signal: StopSignal,
+    ):
         super().__init__()
-        self._progress = progress
+        self._counter = counter
         self._checkpoints = checkpoints
         self._every = every
-        self._signals = signals
-        self._saved = progress.step
+        self._stop_signal = stop_signal
+        self._saved_step = counter.step
 
     def on_train_batch_end(self, batch, logs=None):
-        if self._signals.received or self._progress.step % self._every == 0:
+        if self._stop_signal.received or self._counter.step % self._every == 0:
             self.save()
-        if self._signals.received:
+        if self._stop_signal.received:
             self.model.stop_training = True
 
     def save(self):
-        """Saves this step, if it is not saved yet."""
-        if self._saved != self._progress.step:
-            self._checkpoints.save(self._progress.step)
-            self._saved = self._progress.step
+        """Saves this step, unless it is saved already."""
+        if self._saved_step != self._counter.step:
+            self._checkpoints.save(self._counter.step)
+            self._saved_step = self._counter.step

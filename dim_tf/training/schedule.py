@@ -1,16 +1,16 @@
-"""What an experiment trains on, and for how long."""
+"""Which images an experiment trains on, and for how many steps."""
 
 from dim_tf.data import pipeline
 from dim_tf.data.splits import Split, Splits
-from dim_tf.errors import InputError
 from dim_tf.experiment import Experiment
+from dim_tf.system.errors import InputError
 
 
-def trained_on(experiment: Experiment, splits: Splits) -> Split:
-    """The images of training; of a supervised model, those that have labels.
+def training_split(experiment: Experiment, splits: Splits) -> Split:
+    """The training images; of a supervised model, those with labels.
 
     Raises:
-        InputError: it needs labels and there are none.
+        InputError: The model needs labels and there are none.
     """
     if experiment.model != "supervised":
         return splits.train
@@ -24,7 +24,7 @@ def trained_on(experiment: Experiment, splits: Splits) -> Split:
 
 
 def last_step(experiment: Experiment, splits: Splits) -> int:
-    """At which training ends, by the experiment's budget."""
-    images = len(trained_on(experiment, splits))
+    """The step at which training ends, by --epochs and --steps."""
+    images = len(training_split(experiment, splits))
     last = experiment.epochs * pipeline.steps_per_epoch(images, experiment.batch_size)
     return min(last, experiment.steps) if experiment.steps else last

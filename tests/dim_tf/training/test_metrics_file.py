@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from dim_tf import metrics_file
+from dim_tf.training import metrics_file
 
 
 def lines(*steps):
@@ -15,7 +15,7 @@ def lines(*steps):
 def test_cut_back_keeps_each_step_once(tmp_path, step, kept):
     file = tmp_path / "metrics.jsonl"
     file.write_text("\n".join(lines(1, 2, 3)) + "\n")
-    metrics_file.cut_back(file, step)
+    metrics_file.truncate_after(file, step)
     assert file.read_text().splitlines() == lines(*kept)
 
 
@@ -23,7 +23,7 @@ def test_a_line_that_was_not_finished_is_no_damage(tmp_path, capsys):
     file = tmp_path / "metrics.jsonl"
     assert metrics_file.read(file) == []
     file.write_text(lines(1)[0] + '\n{"step": 2, "lo')
-    metrics_file.cut_back(file, 5)
+    metrics_file.truncate_after(file, 5)
     assert file.read_text().splitlines() == lines(1)
     assert capsys.readouterr().out == ""
 
@@ -44,7 +44,7 @@ def test_a_line_that_was_not_finished_is_no_damage(tmp_path, capsys):
 def test_damaged_lines_are_left_out_and_told(tmp_path, capsys, damaged):
     file = tmp_path / "metrics.jsonl"
     file.write_text("\n".join([*lines(1), damaged, *lines(3, 4)]))
-    metrics_file.cut_back(file, 3)
+    metrics_file.truncate_after(file, 3)
     assert file.read_text().splitlines() == lines(1, 3)
     assert capsys.readouterr().out == f"{file}: 1 damaged lines are left out\n"
 

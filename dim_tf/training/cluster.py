@@ -1,7 +1,7 @@
 """The processes of --strategy=multi_worker: their addresses, and waiting for them.
 
-TensorFlow waits for the others inside a call that no signal ends and that tells nobody for whom.
-So they are waited for here, before it is asked. Free of TensorFlow.
+TensorFlow waits for the other processes inside a call that no signal ends, and does not say for
+which. So this module waits for them before TensorFlow does. It does not import TensorFlow.
 """
 
 import contextlib
@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dim_tf.console import say
-from dim_tf.errors import InputError, RunError, one_line
+from dim_tf.system.console import say
+from dim_tf.system.errors import InputError, RunError, one_line
 
 JOBS = ("chief", "worker")
-TIMEOUT = 120.0  # seconds to wait for the others, where --worker_timeout does not say
-CONNECT_SECONDS = 2.0  # for one attempt: a machine that is switched off does not answer at all
-BETWEEN_SECONDS = 0.2
-TELL_EVERY = 30.0
+TIMEOUT = 120.0  # seconds to wait for the other processes, the default of --worker_timeout
+CONNECT_SECONDS = 2.0  # per attempt: a machine that is switched off does not answer at all
+RETRY_SECONDS = 0.2
+PRINT_SECONDS = 30.0  # between lines that say who is missing
 
 _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[^\s:\[\]/]+):(?P<port>[0-9]{1,5})")
 TF_CONFIG_HINT = (
@@ -36,9 +36,9 @@ class Address:
     """Where a process listens.
 
     Attributes:
-        task: its job and index, as "worker 0".
-        host: its name or IP address.
-        port: of its server.
+        task: Its job and index, such as "worker 0".
+        host: Name or IP address of its machine.
+        port: Of its server.
     """
 
     task: str
@@ -50,45 +50,45 @@ class Address:
 
 
 @dataclass(frozen=True)
-class Workers:
+class Cluster:
     """All processes that train together.
 
     Attributes:
-        own: this one's address.
-        others: those of all others.
+        own: Address of this process.
+        peers: Addresses of all other processes.
     """
 
     own: Address
-    others: tuple[Address, ...]
+    peers: tuple[Address, ...]
 
 
-def of_environment() -> Workers:
-    """The processes that TF_CONFIG names.
+def from_environment() -> Cluster:
+    """The cluster that the environment variable TF_CONFIG describes.
 
     Raises:
-        InputError: it is not set, or not as TensorFlow reads it.
+        InputError: TF_CONFIG is not set, or TensorFlow could not read it.
     """
     text = os.environ.get("TF_CONFIG", "")
     try:
         config = json.loads(text)
         jobs, task = config["cluster"], config["task"]
-        return of_jobs(jobs, task["type"], task["index"])
+        return from_jobs(jobs, task["type"], task["index"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        why = f"it has no {error}" if isinstance(error, KeyError) else error
-        why = why if text else "it is not set"
-        raise InputError(f"TF_CONFIG tells of no cluster ({why}); {TF_CONFIG_HINT}") from error
+        reason = f"it has no {error}" if isinstance(error, KeyError) else error
+        reason = reason if text else "it is not set"
+        raise InputError(f"TF_CONFIG describes no cluster ({reason}); {TF_CONFIG_HINT}") from error
 
 
-def of_jobs(jobs: Mapping[str, Any], task_type: Any, task_index: Any) -> Workers:
-    """The processes of a cluster.
+def from_jobs(jobs: Mapping[str, Any], task_type: Any, task_index: Any) -> Cluster:
+    """The cluster of these jobs.
 
     Args:
-        jobs: lists of addresses HOST:PORT by job; those of "chief" and "worker" take part.
-        task_type: this process' job.
-        task_index: its place in that job's list.
+        jobs: Lists of addresses HOST:PORT by job; those of "chief" and "worker" take part.
+        task_type: This process' job.
+        task_index: Its index in that job's list.
 
     Raises:
-        ValueError: an address is none, or two are the same, or this process is not among them.
+        ValueError: An address is malformed, two are the same, or this process is not listed.
     """
     if not isinstance(jobs, Mapping) or not any(jobs.get(job) for job in JOBS):
         raise ValueError("no workers are named")
@@ -101,9 +101,9 @@ def of_jobs(jobs: Mapping[str, Any], task_type: Any, task_index: Any) -> Workers
             raise ValueError(f"{job!r} is no list of addresses HOST:PORT")
         for index, text in enumerate(listed):
             addresses[job, index] = _address(f"{job} {index}", text)
-    places = [(address.host, address.port) for address in addresses.values()]
-    for place, address in zip(places, addresses.values(), strict=True):
-        if places.count(place) > 1:
+    sockets = [(address.host, address.port) for address in addresses.values()]
+    for address in addresses.values():
+        if sockets.count((address.host, address.port)) > 1:
             raise ValueError(f"{address} has the address of another one")
     own = addresses.get((task_type, task_index)) if isinstance(task_index, int) else None
     if own is None:
@@ -111,7 +111,7 @@ def of_jobs(jobs: Mapping[str, Any], task_type: Any, task_index: Any) -> Workers
         raise ValueError(
             f"this process is {one_line(f'{task_type} {task_index}', 100)}, and there are {named}"
         )
-    return Workers(own, tuple(a for a in addresses.values() if a is not own))
+    return Cluster(own, tuple(a for a in addresses.values() if a is not own))
 
 
 def _address(task: str, text: Any) -> Address:
@@ -124,29 +124,28 @@ def _address(task: str, text: Any) -> Address:
     return Address(task, match["host"].strip("[]"), int(match["port"]))
 
 
-def wait(workers: Workers, timeout: float) -> None:
-    """Waits until every other process is there, and says for whom.
+def wait_for_peers(cluster: Cluster, timeout: float) -> None:
+    """Waits until every other process answers, and prints for which it waits.
 
-    Each listens at its own address meanwhile, and each connects to the others' until they answer,
-    be it from here or already from TensorFlow's server.
+    Meanwhile each process listens at its own address. Those that have already gone on answer by
+    TensorFlow's server.
 
     Args:
-        workers: all of them.
-        timeout: seconds.
+        cluster: This process and its peers.
+        timeout: Seconds.
 
     Raises:
-        InputError: this process' port is used by another program.
-        RunError: one does not answer within the time.
+        InputError: This process' port is used by another program.
+        RunError: A peer does not answer in time.
     """
-    with contextlib.ExitStack() as listening:
-        listening.enter_context(_listening(workers.own))
-        _wait(list(workers.others), workers.own, timeout, _answers)
+    with _listening(cluster.own):
+        _wait(list(cluster.peers), cluster.own, timeout, _answers)
 
 
 def _wait(
     missing: list[Address], own: Address, timeout: float, answers: Callable[[Address, float], bool]
 ) -> None:
-    began = told = time.monotonic()
+    began = printed = time.monotonic()
     first = True
     while True:
         for address in list(missing):
@@ -164,10 +163,10 @@ def _wait(
                 f"{own.task} has waited {timeout:g} s for {named}; start all workers within this "
                 "time, see that they reach each other's ports, or give a larger --worker_timeout"
             )
-        if first or now - told >= TELL_EVERY:
+        if first or now - printed >= PRINT_SECONDS:
             say(f"train: {own.task} waits for {named}, up to {timeout:g} s")
-            first, told = False, now
-        time.sleep(BETWEEN_SECONDS)
+            first, printed = False, now
+        time.sleep(RETRY_SECONDS)
 
 
 def _answers(address: Address, seconds: float) -> bool:
@@ -191,9 +190,9 @@ def _listening(own: Address) -> Iterator[None]:
         )
     except OSError as error:
         in_use = error.errno == errno.EADDRINUSE
-        why = "is in use by another program" if in_use else f"cannot be had ({error.strerror})"
+        reason = "is in use by another program" if in_use else f"cannot be had ({error.strerror})"
         raise InputError(
-            f"port {own.port} of {own} {why}; end that program, or give the worker another port"
+            f"port {own.port} of {own} {reason}; end that program, or give the worker another port"
         ) from error
     with server:
         yield

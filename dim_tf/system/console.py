@@ -1,42 +1,41 @@
-"""What the programs print on standard output: a line at a time, shown and never obeyed."""
+"""Standard output: printed line by line, as text that a terminal shows and does not obey."""
 
 import contextlib
 import os
 import sys
 
-from dim_tf.errors import one_line
+from dim_tf.system.errors import one_line
 
-# Characters: a path may have thousands, a stranger's file millions.
-LONGEST = 10_000
+MAX_CHARS = 10_000  # a path may have thousands, a stranger's file millions
 
 
 def say(message: object) -> None:
     """Prints a message as one line that a terminal shows and does not obey.
 
-    All that the programs print on standard output goes through here, but for --help, since file
+    All that the programs print on standard output, except --help, goes through here, since file
     names, labels and the files of a run folder may hold anything.
 
     Args:
-        message: the line; of a longer one than `LONGEST` characters the middle is left out.
+        message: The line; of more than `MAX_CHARS` characters the middle is left out.
 
     Raises:
-        OSError: the output takes nothing more, as a pipe whose reader has ended.
+        OSError: The output is closed, as a pipe whose reader has ended.
     """
-    print(one_line(message, LONGEST), flush=True)
+    print(one_line(message, MAX_CHARS), flush=True)
 
 
 def open_streams() -> None:
     """Makes standard input, output and error usable however the process was started.
 
-    Daemons and cron jobs start with some of them closed. Then the next file that is opened takes
-    the number, and what a library prints goes into that file. Those that are closed are opened on
-    the null device. Characters that the output's encoding lacks are written as escapes.
+    Daemons and cron jobs start with some of them closed. The next file that is opened would take
+    the number, and receive what a library prints. Closed ones are opened on the null device.
+    Characters that the output's encoding lacks are written as escapes.
     """
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
         except OSError:
-            # The lowest free number, which is this one, as those below it are open.
+            # It takes the lowest free number, which is this one, as those below are open.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     if sys.stdin is None:
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
@@ -54,11 +53,11 @@ def _writer(descriptor):
 
 
 def flush() -> OSError | None:
-    """Writes out what is still held back.
+    """Writes out what is buffered for standard output.
 
     Returns:
-        Why that failed; None where it did not. Then nothing more is tried, so that Python does not
-        tell of it again as it ends.
+        The error; None: it is written. After an error the output goes to the null device, so that
+        Python does not report it again as it ends.
     """
     try:
         sys.stdout.flush()

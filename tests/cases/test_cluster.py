@@ -14,35 +14,35 @@ import pytest
 
 import dim_tf
 from dim_tf import preconditions
-from dim_tf.errors import InputError, RunError
 from dim_tf.experiment import Experiment
-from dim_tf.training import workers
-from dim_tf.training.workers import Address, Workers
+from dim_tf.system.errors import InputError, RunError
+from dim_tf.training import cluster
+from dim_tf.training.cluster import Address, Cluster
 
 ROOT = Path(dim_tf.__file__).parents[1]
 
 
-def cluster(addresses, index=0, job="worker"):
+def tf_config(addresses, index=0, job="worker"):
     return json.dumps({"cluster": {"worker": addresses}, "task": {"type": job, "index": index}})
 
 
 WRONG = {
-    cluster(["a:abc", "b:1"]): "the address of worker 0 is 'a:abc'; expected HOST:PORT",
-    cluster(["a:1", "b"]): "the address of worker 1 is 'b'; expected HOST:PORT",
-    cluster(["a:1", "b:70000"]): "the address of worker 1 is 'b:70000'",
-    cluster(["a:1", "b:0"]): "the address of worker 1 is 'b:0'",
-    cluster(["a:1", 5]): "the address of worker 1 is 5",
-    cluster(["a:1", "a:1"]): "worker 0 at a:1 has the address of another one",
-    cluster(["a:1", "b:1"], 2): "this process is worker 2, and there are worker 0, worker 1",
-    cluster(["a:1", "b:1"], -1): "this process is worker -1",
-    cluster(["a:1", "b:1"], 0, "ps"): "this process is ps 0",
-    cluster(["a:1", "\x1b[31m"]): r"the address of worker 1 is '\x1b[31m'",
-    cluster("a:1"): "'worker' is no list of addresses",
-    cluster([]): "no workers are named",
-    "[]": "tells of no cluster",
+    tf_config(["a:abc", "b:1"]): "the address of worker 0 is 'a:abc'; expected HOST:PORT",
+    tf_config(["a:1", "b"]): "the address of worker 1 is 'b'; expected HOST:PORT",
+    tf_config(["a:1", "b:70000"]): "the address of worker 1 is 'b:70000'",
+    tf_config(["a:1", "b:0"]): "the address of worker 1 is 'b:0'",
+    tf_config(["a:1", 5]): "the address of worker 1 is 5",
+    tf_config(["a:1", "a:1"]): "worker 0 at a:1 has the address of another one",
+    tf_config(["a:1", "b:1"], 2): "this process is worker 2, and there are worker 0, worker 1",
+    tf_config(["a:1", "b:1"], -1): "this process is worker -1",
+    tf_config(["a:1", "b:1"], 0, "ps"): "this process is ps 0",
+    tf_config(["a:1", "\x1b[31m"]): r"the address of worker 1 is '\x1b[31m'",
+    tf_config("a:1"): "'worker' is no list of addresses",
+    tf_config([]): "no workers are named",
+    "[]": "describes no cluster",
     "{}": "it has no 'cluster'",
     "{": "Expecting property name",
-    "[" * 10_000: "tells of no cluster",
+    "[" * 10_000: "describes no cluster",
     "": "it is not set",
 }
 
@@ -56,13 +56,13 @@ def test_a_wrong_cluster_is_told_before_tensorflow_is_imported(text, monkeypatch
     assert "TF_CONFIG" in str(caught.value)
 
 
-def test_the_others_of_a_cluster(monkeypatch):
+def test_the_peers_of_a_process(monkeypatch):
     jobs = {"chief": ["h:1"], "worker": ["[::1]:2", "w:3"], "ps": ["p:4"]}
     task = {"type": "worker", "index": "1"}
     monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": jobs, "task": task}))
-    found = workers.of_environment()
-    assert found.own == Address("worker 1", "w", 3)
-    assert found.others == (Address("chief 0", "h", 1), Address("worker 0", "::1", 2))
+    processes = cluster.from_environment()
+    assert processes.own == Address("worker 1", "w", 3)
+    assert processes.peers == (Address("chief 0", "h", 1), Address("worker 0", "::1", 2))
 
 
 def free_addresses(count):
@@ -76,7 +76,7 @@ def free_addresses(count):
 def test_who_does_not_come_is_named(capsys):
     own, other = free_addresses(2)
     with pytest.raises(RunError, match=rf"waited 0.3 s for worker 1 at 127.0.0.1:{other.port}; st"):
-        workers.wait(Workers(own, (other,)), 0.3)
+        cluster.wait_for_peers(Cluster(own, (other,)), 0.3)
     assert f"train: worker 0 waits for {other}, up to 0.3 s" in capsys.readouterr().out
 
 
@@ -86,7 +86,7 @@ def test_those_that_come_find_each_other():
 
     def wait(own):
         try:
-            workers.wait(Workers(own, tuple(a for a in addresses if a != own)), 10)
+            cluster.wait_for_peers(Cluster(own, tuple(a for a in addresses if a != own)), 10)
         except (InputError, RunError) as error:
             failed.append(error)
 
@@ -114,7 +114,7 @@ def test_a_port_in_use_is_told():
         socket.create_server(("", own.port)),
         pytest.raises(InputError, match=rf"port {own.port} of {own} is in use by another program"),
     ):
-        workers.wait(Workers(own, (other,)), 1)
+        cluster.wait_for_peers(Cluster(own, (other,)), 1)
 
 
 def started(own, other, *more):
@@ -122,7 +122,7 @@ def started(own, other, *more):
     return subprocess.Popen(
         [sys.executable, "-m", "dim_tf.main", "--name=m", "--mode=train", "--steps=3"]
         + ["--strategy=multi_worker", *more],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CONFIG": cluster(words)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CONFIG": tf_config(words)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -7,8 +7,8 @@ import sys
 import keras
 import pytest
 
-from dim_tf import tensorflow_import
-from dim_tf.errors import InputError
+from dim_tf.system import tensorflow_import
+from dim_tf.system.errors import InputError
 
 REMARK = "WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\n"
 INFO = "I0000 00:00:1795915465.183341   12706 cudart_stub.cc:31] Could not find cuda drivers\n"
@@ -19,7 +19,7 @@ def run(code):
     """What a process writes to stderr in which that code runs within the filter."""
     lines = [
         "import os",
-        "from dim_tf.tensorflow_import import without_start_up_lines",
+        "from dim_tf.system.tensorflow_import import without_start_up_lines",
         "with without_start_up_lines():",
         *(f"    {line}" for line in code),
         "os.write(2, b'I0000 after\\n')",
@@ -50,7 +50,7 @@ def test_nothing_is_lost_where_the_import_ends_the_process_or_fails():
 def test_stderr_that_is_closed_stays_so():
     done = run(["os.close(2)"])
     assert done.returncode in (0, 1, 120)  # Python's, where it could not write to it either
-    code = "import os; os.close(2)\nfrom dim_tf import tensorflow_import as t\n"
+    code = "import os; os.close(2)\nfrom dim_tf.system import tensorflow_import as t\n"
     code += "with t.without_start_up_lines(): print('inside')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "inside\n")

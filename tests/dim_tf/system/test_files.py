@@ -4,25 +4,24 @@ import json
 
 import pytest
 
-from dim_tf import files
-from dim_tf.errors import InputError, one_line
-from dim_tf.files import (
-    read_checked,
-    remove_unfinished,
-    replace_text,
-    replacing,
-    unfinished,
-    with_checksum,
+from dim_tf.system import files, json_files
+from dim_tf.system.errors import InputError, one_line
+from dim_tf.system.files import (
+    atomic_replace,
+    atomic_write_text,
+    remove_temporary_files,
+    temporary_path,
 )
+from dim_tf.system.json_files import json_with_checksum, read_json_with_checksum
 
 
 def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path):
     file = tmp_path / "a.json"
-    replace_text(file, "first")
+    atomic_write_text(file, "first")
     with pytest.raises(UnicodeEncodeError):
-        replace_text(file, "second \ud800")
+        atomic_write_text(file, "second \ud800")
     assert file.read_text() == "first"
-    replace_text(file, "third")
+    atomic_write_text(file, "third")
     assert file.read_text() == "third"
     assert list(tmp_path.iterdir()) == [file]
 
@@ -30,38 +29,38 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path):
 def test_a_flipped_bit_of_a_checked_file_is_seen_or_changes_nothing(tmp_path):
     file = tmp_path / "a.json"
     content = {"mlp_probe": {"conv": 0.1 + 0.2}, "n": [1, None, "é"]}
-    whole = with_checksum(content).encode()
+    whole = json_with_checksum(content).encode()
     file.write_bytes(whole)
-    assert read_checked(file) == content
+    assert read_json_with_checksum(file) == content
     for place in range(len(whole)):
         damaged = bytearray(whole)
         damaged[place] ^= 1 << place % 8
         file.write_bytes(damaged)
         try:
-            found = read_checked(file)
+            read = read_json_with_checksum(file)
         except ValueError:
             continue
         # The name of the checksum may be hit, and spaces: the content is the same.
-        assert {name: found[name] for name in content} == content
+        assert {name: read[name] for name in content} == content
 
 
-def test_a_file_of_before_has_no_checksum(tmp_path):
+def test_a_file_without_a_checksum_is_not_checked(tmp_path):
     file = tmp_path / "a.json"
     file.write_text(json.dumps({"knn": 1}))
-    assert read_checked(file) == {"knn": 1}
+    assert read_json_with_checksum(file) == {"knn": 1}
     file.write_text("[1]")
     with pytest.raises(ValueError, match="no object"):
-        read_checked(file)
+        read_json_with_checksum(file)
 
 
 def test_what_a_killed_process_left_goes_away(tmp_path):
     keep = tmp_path / "a.json"
     keep.write_text("whole")
-    unfinished(keep).write_text("half")
-    folder = unfinished(tmp_path / "ckpt-1")
+    temporary_path(keep).write_text("half")
+    folder = temporary_path(tmp_path / "ckpt-1")
     folder.mkdir()
     (folder / "ckpt-1.index").write_text("half")
-    remove_unfinished(tmp_path)
+    remove_temporary_files(tmp_path)
     assert list(tmp_path.iterdir()) == [keep]
 
 
@@ -70,16 +69,16 @@ def test_a_strangers_hidden_files_stay(tmp_path):
     (tmp_path / f".x.{'A' * 32}.tmp").mkdir()
     (tmp_path / f".{'0' * 32}.tmp").mkdir()
     before = sorted(tmp_path.iterdir())
-    remove_unfinished(tmp_path)
+    remove_temporary_files(tmp_path)
     assert sorted(tmp_path.iterdir()) == before
 
 
 def test_two_writers_of_one_file_do_not_meet(tmp_path):
     """The slower one writes over a whole file, never into the quicker one's."""
     file = tmp_path / "a.json"
-    with replacing(file) as slow:
+    with atomic_replace(file) as slow:
         slow.write_text("half")
-        replace_text(file, "quick")
+        atomic_write_text(file, "quick")
         assert file.read_text() == "quick"
         slow.write_text("slow")
     assert file.read_text() == "slow"
@@ -95,10 +94,10 @@ def test_a_json_file_that_is_none_is_told_with_what_to_do(tmp_path, monkeypatch)
         if content is not None:
             file.write_bytes(content)
         with pytest.raises(InputError, match=rf"a.json cannot be read \(.*{says}.*\); mend it"):
-            files.read_json(file, "mend it")
+            json_files.read_json(file, "mend it")
         file.unlink(missing_ok=True)
     with pytest.raises(InputError, match="Is a directory"):
-        files.read_json(tmp_path, "mend it")
+        json_files.read_json(tmp_path, "mend it")
 
 
 def test_a_file_is_no_folder(tmp_path):

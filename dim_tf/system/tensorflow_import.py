@@ -1,6 +1,6 @@
 """Imports TensorFlow and Keras for our programs, without start-up lines and a user's settings.
 
-Not for libraries: whoever imports `keras_models` or `dim_tf` keeps the settings that they made.
+Not for libraries: a program that imports `keras_models` or `dim_tf` keeps its own settings.
 """
 
 import contextlib
@@ -10,35 +10,34 @@ import signal
 import traceback
 from collections.abc import Iterator
 
-from dim_tf.errors import InputError
+from dim_tf.system.errors import InputError
 
 NVIDIA_DRIVER = "/dev/nvidiactl"
 ERRORS, NOTHING = "2", "3"  # as values of TF_CPP_MIN_LOG_LEVEL
 
-_ENDS_OR_CHANGES_TRAINING = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED")
-# absl's lines of level INFO, and its remark that they come before a log is set up:
+_CHANGE_TRAINING = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED")
+# absl's lines of level INFO, and its warning that they come before a log is set up:
 # https://github.com/abseil/abseil-cpp/blob/master/absl/log/internal/log_format.cc
 _START_UP = re.compile(rb"I\d{4} |WARNING: All log messages before absl::InitializeLog\(\)")
 _END = b"\0the import is over"
 
 
 def quietly() -> None:
-    """Imports them, once.
+    """Imports both, once.
 
-    What they write to stderr appears, but for absl's lines of level INFO, which
+    What they write to stderr appears, except absl's lines of level INFO, which
     TF_CPP_MIN_LOG_LEVEL does not reach while the libraries are loaded. Afterwards TensorFlow logs
-    nothing, as errors come as exceptions; but where there is an NVIDIA driver it logs errors, so
-    that one hears why a GPU is not used. A TF_CPP_MIN_LOG_LEVEL that is set is kept. Keras computes
-    with TensorFlow, in float32, with channels last, whatever KERAS_BACKEND, keras.json and
-    KERAS_MAX_EPOCHS say.
+    nothing, as errors come as exceptions; with an NVIDIA driver it logs errors, such as why a GPU
+    is not used. A TF_CPP_MIN_LOG_LEVEL that is set is kept. Keras computes with TensorFlow, in
+    float32, with channels last, whatever KERAS_BACKEND, keras.json and KERAS_MAX_EPOCHS say.
 
     Raises:
-        InputError: keras.json holds what Keras cannot use.
+        InputError: Keras cannot use keras.json.
     """
     level = ERRORS if os.path.exists(NVIDIA_DRIVER) else NOTHING
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", level)
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    for name in _ENDS_OR_CHANGES_TRAINING:
+    for name in _CHANGE_TRAINING:
         os.environ.pop(name, None)
     try:
         with without_start_up_lines():
@@ -63,10 +62,10 @@ def _config_file_of(error: Exception) -> str:
 
 @contextlib.contextmanager
 def without_start_up_lines() -> Iterator[None]:
-    """Within it, what goes to file descriptor 2 appears without absl's lines of level INFO.
+    """Within it, file descriptor 2 drops absl's lines of level INFO.
 
-    A child process passes the other lines on, so that they appear even if this process is aborted
-    in the middle, as TensorFlow does on a CPU that it was not built for.
+    A child process passes the other lines on, so that they appear even if this process is aborted,
+    as TensorFlow does on a CPU that it was not built for.
     """
     try:
         stderr = os.dup(2)
@@ -96,9 +95,9 @@ def without_start_up_lines() -> Iterator[None]:
 
 
 def _pass_on(reading: int, stderr: int) -> None:
-    """Of the child: copies lines until the last, and ends the process."""
+    """In the child: copies lines until the last, and ends the process."""
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):  # its parent's end is its own
+        for number in (signal.SIGINT, signal.SIGTERM):  # it ends when its parent does
             signal.signal(number, signal.SIG_IGN)
         rest = b""
         over = False

@@ -1,0 +1,50 @@
+"""Errors of writing files, a full disk above all, as one line that says what to do."""
+
+import contextlib
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import tensorflow as tf
+
+from dim_tf.system.errors import RunError
+
+_OPERATION = re.compile(r"\{\{.*?\}\} ?| ?\[Op:.*")
+_OUT_OF_MEMORY = "OOM"  # TensorFlow has one class of errors for a full disk and a full memory
+
+
+@contextlib.contextmanager
+def translate_write_errors(file: str, folder: Path, advice: str) -> Iterator[None]:
+    """Raises RunError, of one line, where a write fails.
+
+    Args:
+        file: What is written, such as "the checkpoint of step 3".
+        folder: Where; the message says how much is free there.
+        advice: What is intact, and what to do.
+
+    Raises:
+        RunError: A write failed.
+    """
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        if isinstance(error, tf.errors.OpError) and _OUT_OF_MEMORY in error.message:
+            raise
+        raise RunError(
+            f"{file} could not be written: {reason(error)} ({_free_space(folder)}); {advice}"
+        ) from error
+
+
+def reason(error: Exception) -> str:
+    """An error's message in one line, without the names of TensorFlow's operations."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    lines = _OPERATION.sub("", str(error)).splitlines()
+    return next(iter(lines), "") or type(error).__name__
+
+
+def _free_space(folder: Path) -> str:
+    while not folder.exists():
+        folder = folder.parent
+    return f"{shutil.disk_usage(folder).free / 2**20:,.1f} MiB are free in {folder}"

@@ -1,0 +1,82 @@
+"""SIGTERM and SIGINT: stop at once, by an exception, or at the end of a step."""
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+
+EXIT_STATUS = 143  # as a shell shows a process that SIGTERM ended
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Terminated(BaseException):
+    """A signal asks to stop. No Exception: code that continues after errors must not catch it."""
+
+
+def exit_on_signal() -> None:
+    """From now on a signal ends the process at once: for while nothing is being written."""
+    _set_handler(_exit)
+
+
+@contextlib.contextmanager
+def raise_on_signal() -> Iterator[None]:
+    """Within it the first signal raises `Terminated`, so that half-written files are removed.
+
+    A second signal ends the process at once.
+    """
+    with _restored_handlers():
+        _set_handler(_raise)
+        yield
+
+
+class StopSignal:
+    """A context that records the first signal, for a loop that stops at the end of a step.
+
+    A second signal ends the process at once.
+
+    Attributes:
+        received: The signal's number; None: there was none.
+    """
+
+    def __init__(self):
+        self.received: int | None = None
+
+    def __enter__(self):
+        self._stack = contextlib.ExitStack()
+        self._stack.enter_context(_restored_handlers())
+        _set_handler(self._record)
+        return self
+
+    def __exit__(self, *exception):
+        self._stack.close()
+
+    def _record(self, number, frame):
+        _set_handler(_exit)
+        self.received = number
+
+
+@contextlib.contextmanager
+def _restored_handlers() -> Iterator[None]:
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _set_handler(handler):
+    for number in _SIGNALS:
+        signal.signal(number, handler)
+
+
+def _raise(number, frame):
+    _set_handler(_exit)
+    raise Terminated(f"stopped by {signal.Signals(number).name}")
+
+
+def _exit(number, frame):
+    with contextlib.suppress(RuntimeError):  # the signal came while something was printed
+        sys.stdout.flush()
+    os._exit(EXIT_STATUS)

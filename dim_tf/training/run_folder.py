@@ -1,0 +1,69 @@
+"""The run folder: its files at the start of training."""
+
+import shutil
+from pathlib import Path
+
+from dim_tf.data.folder import report
+from dim_tf.data.splits import Splits
+from dim_tf.experiment import Experiment
+from dim_tf.system.errors import InputError
+from dim_tf.system.files import atomic_write_text
+from dim_tf.training import data_fingerprint, encoder_config, nan_restores, start_weights
+
+_FOLDERS = ("checkpoints", "tensorboard")
+_FILES = (
+    "experiment.json",
+    "metrics.jsonl",
+    "evaluation.json",
+    "report.html",
+    report.SUMMARY_FILE,
+    report.BAD_IMAGES_FILE,
+    report.TRAINED_IMAGES_FILE,
+    data_fingerprint.FILE,
+    nan_restores.FILE,
+    encoder_config.FILE,
+    start_weights.FILE,
+    start_weights.SOURCE_FILE,
+)
+
+
+def prepare(experiment: Experiment, splits: Splits | None = None) -> None:
+    """Creates the run folder and its first files; without --resume, empties it before.
+
+    Args:
+        experiment: For experiment.json.
+        splits: The data, for their fingerprint and their report, if there is one; None: neither is
+            written.
+
+    Raises:
+        InputError: It cannot be written, or is to be emptied and is no run folder.
+    """
+    folder = experiment.run_path
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not experiment.resume:
+            _empty(folder)
+        atomic_write_text(folder / "experiment.json", experiment.to_json())
+        if splits:
+            data_fingerprint.record(folder, splits)
+            if splits.report:
+                splits.report.write(folder)
+                splits.report.record_training_images(folder)
+    except OSError as error:
+        raise InputError(
+            f"the run folder {folder} cannot be written ({error.strerror}); give another --run_dir"
+        ) from error
+
+
+def _empty(folder: Path) -> None:
+    """Removes the files of a run, but not somebody's own `checkpoints`, whatever --run_dir says."""
+    folders = [folder / name for name in _FOLDERS if (folder / name).exists()]
+    if folders and not (folder / "experiment.json").is_file():
+        raise InputError(
+            f"--noresume would remove {folders[0]}, but {folder} is no run folder: it has "
+            "no experiment.json; give another --run_dir"
+        )
+    for path in folders:
+        shutil.rmtree(path)
+    for name in _FILES:
+        (folder / name).unlink(missing_ok=True)
