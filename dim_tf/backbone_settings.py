@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 from dim_tf.errors import InputError
 from dim_tf.names import ENCODERS, INPUT_SCALINGS
-from dim_tf.setting import LARGEST, check_file_names, told
+from dim_tf.settings.config_field import LARGEST, check_file_names, told
 
 if TYPE_CHECKING:
-    from dim_tf.experiment import Experiment
+    from dim_tf.settings import Experiment
 
 KERAS, HUB, FILE = "keras:", "keras_hub:", ".keras"
 AUTO, RANDOM, IMAGENET = "auto", "random", "imagenet"

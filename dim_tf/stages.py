@@ -27,7 +27,7 @@ from dim_tf.evaluation.evaluate import Networks
 from dim_tf.evaluation.evaluate import evaluate as measure
 from dim_tf.evaluation.evaluate import write as write_evaluation
 from dim_tf.evaluation.report import results
-from dim_tf.experiment import Experiment, refused_elsewhere
+from dim_tf.settings import Experiment, refused_elsewhere
 from dim_tf.export import embed, image_collection, publish, saved_model
 from dim_tf.export.version_folders import published
 from dim_tf.files import read_json, replace_text

@@ -9,7 +9,7 @@ from typing import Any
 
 from dim_tf.data import folder_name
 from dim_tf.errors import InputError
-from dim_tf.experiment import Experiment, refused_elsewhere
+from dim_tf.settings import Experiment, refused_elsewhere
 from dim_tf.tables.definitions import TABLES, Row, Table
 
 # What makes other figures of the same experiment.

@@ -10,7 +10,7 @@ from typing import Any
 from dim_tf.errors import InputError, one_line
 from dim_tf.evaluation.report import results
 from dim_tf.evaluation.report.values import is_number
-from dim_tf.experiment import Experiment
+from dim_tf.settings import Experiment
 from dim_tf.files import json_object, read_text, replace_text
 from dim_tf.names import FLOOR_MEASURES, MEASURES
 from dim_tf.tables.plan import Job, Plan, differences

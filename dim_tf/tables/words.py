@@ -6,7 +6,7 @@ from typing import Any
 
 from dim_tf.evaluation.report import paper
 from dim_tf.evaluation.report.values import amount, duration
-from dim_tf.experiment import Experiment
+from dim_tf.settings import Experiment
 from dim_tf.tables.definitions import Column
 from dim_tf.tables.plan import PATHS, Plan, as_flags, identity
 from dim_tf.tables.summary import Figure, Line, Order, Summary, kind

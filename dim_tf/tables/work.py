@@ -24,7 +24,7 @@ from dim_tf.ending import Signals
 from dim_tf.errors import InputError, RunError, one_line
 from dim_tf.evaluation.report import results
 from dim_tf.evaluation.report.values import is_number
-from dim_tf.experiment import Experiment
+from dim_tf.settings import Experiment
 from dim_tf.files import open_to_append, open_to_read, read_checked, read_json, replace_text
 from dim_tf.names import MEASURES
 from dim_tf.tables import records

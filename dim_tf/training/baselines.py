@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from dim_tf.data.splits import Splits
 from dim_tf.errors import InputError
-from dim_tf.experiment import Experiment
+from dim_tf.settings import Experiment
 from dim_tf.training import objectives
 from keras_models import priors
 from keras_models.clustering.nat import NoiseAsTargets

@@ -10,7 +10,7 @@ from dim_tf import backbone_settings
 from dim_tf.data import image_ops
 from dim_tf.data.splits import Images, Splits
 from dim_tf.errors import InputError
-from dim_tf.experiment import Experiment
+from dim_tf.settings import Experiment
 from dim_tf.files import read_text
 from dim_tf.names import CROP_ENCODERS
 from dim_tf.training import baselines, budget, encoder_record, objectives, strategy

@@ -7,7 +7,7 @@ A name is a list of terms. To add one: its line in `TERMS`, and its line in `TWO
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dim_tf.experiment import Experiment
+from dim_tf.settings import Experiment
 from dim_tf.names import AMDIM_PAIRS, DIM_PAIRS, TWO_VIEWS
 from keras_models import DeepInfoMax, priors, terms
 from keras_models.encoders import Encoder

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dim_tf import backbone_settings
 from dim_tf.errors import RunError
-from dim_tf.experiment import Experiment
+from dim_tf.settings import Experiment
 from dim_tf.files import read_json, replace_text, unfinished
 from dim_tf.training import encoder_record
 from dim_tf.training.initial_weights import Source

@@ -1,0 +1,291 @@
+"""`Experiment`: every setting of a run, validated, in frozen dataclasses by what reads them."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dim_tf import registry
+from dim_tf.errors import InputError
+from dim_tf.files import json_object
+from dim_tf.models.base import ModelSettings
+from dim_tf.models.dim import DIM
+from dim_tf.settings.config_field import Settings, config_field, quoted
+from dim_tf.settings.data import DataSettings
+from dim_tf.settings.encoder import EncoderSettings
+from dim_tf.settings.evaluation import EvaluationSettings
+from dim_tf.settings.export import CollectionSettings, ExportSettings
+from dim_tf.settings.table import TableSettings
+from dim_tf.settings.training import TrainingSettings
+
+LONGEST_NAME = 200  # bytes of a folder's name; file systems take 255
+
+
+@dataclass(frozen=True)
+class Experiment(Settings):
+    """The settings of a run.
+
+    >>> experiment = Experiment.of(name="tiny", model="simclr", **{"simclr.temperature": 0.2})
+    >>> experiment.model.temperature, experiment.training.batch_size
+    (0.2, 64)
+
+    Attributes:
+        data: Which images.
+        encoder: The network that is trained.
+        model: How it is trained: the settings of one of `registry.MODELS`.
+        training: How long, and on which devices.
+        evaluation: What is measured.
+        export: What is exported.
+        collection: What --mode=embed embeds.
+        table: Of --mode=table.
+    """
+
+    name: str = config_field(
+        "",
+        "Name of the run and of the export; empty: the flagfile's stem, or the name of the folder "
+        "of images.",
+        common=True,
+        hyperparameter=False,
+    )
+    run_dir: str = config_field(
+        "", "Run folder; empty: runs/NAME.", common=True, is_path=True, hyperparameter=False
+    )
+    data: DataSettings = field(default_factory=DataSettings)
+    encoder: EncoderSettings = field(default_factory=EncoderSettings)
+    model: ModelSettings = field(default_factory=DIM)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    export: ExportSettings = field(default_factory=ExportSettings)
+    collection: CollectionSettings = field(default_factory=CollectionSettings)
+    table: TableSettings = field(default_factory=TableSettings)
+
+    @classmethod
+    def of(cls, **settings: Any) -> "Experiment":
+        """The experiment of those settings, the others being their defaults.
+
+        Args:
+            **settings: By the names of their flags, as batch_size or simclr.temperature; "model"
+                names the model.
+
+        Raises:
+            InputError: A setting that does not exist or that the model does not have, or a value
+                that is not allowed.
+        """
+        settings = dict(settings)
+        model = model_settings(settings.pop("model", DIM.NAME))
+        groups = groups_of(model)
+        check_known(settings, model)
+        own = {name: settings[name] for name in cls.flags() if name in settings}
+        return cls(
+            **own,
+            **{
+                attribute: group(
+                    **{
+                        flag_field.name: settings[flag]
+                        for flag, flag_field in group.flags().items()
+                        if flag in settings
+                    }
+                )
+                for attribute, group in groups.items()
+            },
+        )
+
+    def replace(self, **settings: Any) -> "Experiment":
+        """The experiment with other values of those settings, by the names of their flags."""
+        before = self.to_dict()
+        if settings.get("model", self.model.NAME) != self.model.NAME:  # has settings of its own
+            before = {name: value for name, value in before.items() if name not in self.model.flags()}
+        return self.of(**{**before, **settings})
+
+    def check(self):
+        """Checks the name and the run folder, and what groups must have in common."""
+        if not self.name:
+            raise InputError("--name is empty and no --flagfile gives one; give a name")
+        if self.name == "serving":
+            raise InputError("--name=serving is the folder of the server's configuration; rename")
+        _check_name(self.name)
+        _check_no_pattern("run_dir" if self.run_dir else "name", str(self.run_path))
+        self.model.check_encoder(self.encoder)
+        self.training.check_multiple("frozen_steps", self.encoder.frozen_steps)
+
+    @property
+    def run_path(self) -> Path:
+        """The run folder."""
+        return Path(self.run_dir or Path("runs") / self.name)
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """The settings that make it this experiment: no folders, no devices, no lengths."""
+        fields, values = self._fields(), self.to_dict()
+        hyperparameters = {"model": self.model.NAME} | {
+            name: values[name]
+            for name, setting in fields.items()
+            if setting.metadata["hyperparameter"]
+        }
+        for name, path in self.encoder.files.items():  # wherever it is; its hash is compared
+            hyperparameters[name] = f"FILE{path.suffix}"
+        if self.training.schedule != "constant":  # the learning rate falls over the run's length
+            hyperparameters |= {"epochs": self.training.epochs, "steps": self.training.steps}
+        return hyperparameters | {"augment": self.data.augmentation}
+
+    def differences(self, other: "Experiment") -> list[str]:
+        """Settings that make `other` another experiment, as 'name: theirs -> mine'."""
+        mine, theirs = self.hyperparameters, other.hyperparameters
+        return [
+            f"{name}: {theirs[name]!r} -> {mine[name]!r}"
+            for name in mine  # one that either lacks depends on another that is different
+            if name in theirs and mine[name] != theirs[name]
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All values by the names of their flags; `of` makes the experiment of it."""
+        values = {"model": self.model.NAME, **self.values()}
+        for group in self._groups().values():
+            values |= group.values()
+        return values
+
+    def to_json(self) -> str:
+        """All values by groups, as JSON."""
+        groups = {
+            attribute: {"name": group.NAME, **dataclasses.asdict(group)}
+            if isinstance(group, ModelSettings)
+            else dataclasses.asdict(group)
+            for attribute, group in self._groups().items()
+        }
+        return json.dumps({**self.values(), **groups}, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Experiment":
+        """Reads what `to_json` wrote; settings that are missing get their default.
+
+        Raises:
+            InputError: Not such a text, a setting that this version does not know, or a value that
+                is not of its type or not allowed.
+        """
+        try:
+            return cls(**_from_json(json_object(text)))
+        except ValueError as error:
+            raise InputError(f"not an experiment.json of this version: {error}") from error
+
+    def _groups(self) -> dict[str, Settings]:
+        return {name: getattr(self, name) for name in groups_of(type(self.model))}
+
+    def _fields(self) -> dict[str, dataclasses.Field]:
+        fields = self.flags()
+        for group in self._groups().values():
+            fields |= group.flags()
+        return fields
+
+
+def groups_of(model: type[ModelSettings]) -> dict[str, type[Settings]]:
+    """The groups of an experiment of that model, by their attributes, in the order of --help."""
+    return {
+        "data": DataSettings,
+        "encoder": EncoderSettings,
+        "model": model,
+        "training": TrainingSettings,
+        "evaluation": EvaluationSettings,
+        "export": ExportSettings,
+        "collection": CollectionSettings,
+        "table": TableSettings,
+    }
+
+
+def model_settings(name: str) -> type[ModelSettings]:
+    """The settings of the model of that name.
+
+    Raises:
+        InputError: There is no such model.
+    """
+    if name not in registry.MODELS:
+        raise InputError(
+            f"--model={quoted(name)}; expected one of {', '.join(map(repr, registry.MODELS))}"
+        )
+    return registry.load(registry.MODELS[name])
+
+
+def check_known(settings: Mapping[str, Any], model: type[ModelSettings]) -> None:
+    """Checks that an experiment of that model has all those settings.
+
+    Args:
+        settings: By the names of their flags.
+        model: Its settings.
+
+    Raises:
+        InputError: One is unknown, or another model's.
+    """
+    known = set(Experiment.flags())
+    for group in groups_of(model).values():
+        known |= set(group.flags())
+    for name in settings:
+        if name in known:
+            continue
+        owners = [other for other in registry.MODELS if name in model_settings(other).flags()]
+        if not owners:
+            raise InputError(f"there is no setting {quoted(name)}; see --helpfull")
+        own = ", ".join(f"--{flag}" for flag in model.flags()) or "none of its own"
+        raise InputError(
+            f"--{name} is a setting of --model={owners[0]}, not of {model.NAME}, which has {own}"
+        )
+
+
+def _from_json(values: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of `Experiment`.
+
+    Raises:
+        InputError: A value that is not allowed.
+        ValueError: A setting that is unknown, or something else than an object.
+    """
+    arguments: dict[str, Any] = {}
+    model = _object(values.get("model", {}), "model")
+    groups = groups_of(model_settings(str(model.get("name", DIM.NAME))))
+    for name, value in values.items():
+        if name in groups:
+            group, fields = groups[name], dict(_object(value, name))
+            if name == "model":
+                fields.pop("name", None)
+            unknown = set(fields) - {known.name for known in group.flags().values()}
+            if unknown:
+                raise ValueError(f"it has the setting {name}.{min(unknown)}, which is unknown here")
+            arguments[name] = group(**fields)
+        elif name in Experiment.flags():
+            arguments[name] = value
+        else:
+            raise ValueError(f"it has the setting {name!r}, which is unknown here")
+    if "model" not in arguments:
+        arguments["model"] = groups["model"]()
+    return arguments
+
+
+def _object(value, name):
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} is {quoted(value)}; expected an object of settings")
+    return value
+
+
+def _check_no_pattern(name, path):
+    """Checkpoints are found, and old ones removed, by patterns that begin with the run folder."""
+    signs = [sign for sign in path if sign in "*?[]\\"]
+    if signs:
+        raise InputError(
+            f"--{name}: the run folder {quoted(path)} has {signs[0]!r} in its path, which stands "
+            "for other files where TensorFlow looks for checkpoints; leave it out"
+        )
+
+
+def _check_name(name):
+    """A name is a folder's, in runs/ and in EXPORT_DIR, and one of the list --runs."""
+    reason = ""
+    if any(sign in name for sign in "/,"):
+        reason = "is a folder's name, and one of a list in --runs; leave out '/' and ','"
+    elif name.startswith("."):
+        reason = "is the name of a hidden folder; leave out the '.' before it"
+    elif name != name.strip():
+        reason = "begins or ends with a space; leave it out"
+    elif len(os.fsencode(name)) > LONGEST_NAME:
+        reason = f"has more than {LONGEST_NAME} bytes; give a shorter one"
+    if reason:
+        raise InputError(f"--name={quoted(name)} {reason}")
