@@ -22,7 +22,7 @@ import tensorflow as tf
 from interleaved import in_turns, load, medians, seconds_of
 
 from dim_tf.data.splits import Split, Splits
-from dim_tf.experiment import Experiment
+from dim_tf.settings import Experiment
 from dim_tf.training.model import make_model
 from keras_models.nn import kernels, layers
 from keras_models.nn.decoders import Conv2DTranspose
@@ -78,12 +78,12 @@ def step(name: str, batch: int):
     """A training step of the model, as a compiled function of nothing."""
     images = np.random.default_rng(0).integers(0, 256, (batch, 32, 32, 3), np.uint8)
     split = Split(images, None)
-    experiment = Experiment(
+    experiment = Experiment.of(
         name="t",
         model=name,
         batch_size=batch,
         estimator="infonce",
-        mi_units=512,
+        critic_units=512,
         gamma=0.0,
         prior="gaussian",
         encoder="basic32x32",

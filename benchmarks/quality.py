@@ -1,14 +1,14 @@
 """What an encoder is worth after so many epochs and so many seconds, for recipes with a name.
 
-    python benchmarks/quality.py --data_dir=$TFDS_DATA_DIR --holdout=0.1 --out=runs/quality
+    python benchmarks/quality.py --data_dir=$TFDS_DATA_DIR --validation_fraction=0.1 --out=runs/quality
     python benchmarks/quality.py --data_dir=$TFDS_DATA_DIR --recipes authors --epochs 10 --seeds 0 1
 
 Trains basic32x32 on CIFAR-10 by recipes of `RECIPES`, those of `SHOWN` unless --recipes names
 others, for each number of epochs, each in a process of its own, and measures conv, fc and global by
 the MLP probe (the authors' recipe) and global by nearest neighbours. Collects the rows of OUT with
-this --holdout, those of earlier commands too, in OUT/quality.json, prints them as a Markdown table,
+this --validation_fraction, those of earlier commands too, in OUT/quality.json, prints them as a Markdown table,
 and draws OUT/minutes.png and OUT/epochs.png: accuracy against minutes of training and epochs.
-With --holdout=0.1 figures are of training images that are held out: recipes are chosen by these.
+With --validation_fraction=0.1 figures are of training images that are held out: recipes are chosen by these.
 Seconds are those of the training steps, without the start, checkpoints and measuring; they count
 where nothing else runs.
 
@@ -27,7 +27,7 @@ from trained_rows import MEASURES, TITLES
 
 from dim_tf.evaluation.report import paper
 from dim_tf.files import replace_text
-from dim_tf.names import AMDIM_PAIRS
+from dim_tf.registry import AMDIM_PAIRS
 
 COMMON = {
     "dataset": "cifar10",
@@ -35,16 +35,16 @@ COMMON = {
     "batch_size": 64,
     "checkpoint_every": 400,
 }
-DIM = {"estimator": "infonce", "gamma": 0.0, "mi_units": 512}
+DIM = {"estimator": "infonce", "gamma": 0.0, "critic_units": 512}
 BFLOAT16 = {"precision": "bfloat16"}
 COSINE = {**BFLOAT16, "schedule": "cosine", "warmup_steps": 200}
 LARGE = {**COSINE, "batch_size": 256, "learning_rate": 1e-3}
-HALF = {"colours": 0.5}
-CROPS = {"smallest_crop": 0.2}
+HALF = {"color_jitter_strength": 0.5}
+CROPS = {"min_crop_scale": 0.2}
 DECAY = {"weight_decay": 0.05}
 PLACES = {"locations": 16}  # a quarter of basic32x32's
 T02, T01, T005, T002 = ({"critic_temperature": t} for t in (0.2, 0.1, 0.05, 0.02))
-U128, U64 = ({"mi_units": units} for units in (128, 64))
+U128, U64 = ({"critic_units": units} for units in (128, 64))
 SIMCLR = {**LARGE, "model": "simclr", "temperature": 0.2}
 SIMCLR_B = {**SIMCLR, **HALF, **CROPS}
 VICREG = {**LARGE, "model": "vicreg"}
@@ -81,9 +81,9 @@ RECIPES = {
     "simclr, temperature 0.5": {**SIMCLR, "temperature": 0.5},
     "simclr, temperature 0.5, batch 128": {**SIMCLR, "temperature": 0.5, "batch_size": 128},
     "simclr, batch 512": {**SIMCLR, "batch_size": 512, "learning_rate": 2e-3},
-    "simclr, smaller crops": {**SIMCLR, "smallest_crop": 0.15},
+    "simclr, smaller crops": {**SIMCLR, "min_crop_scale": 0.15},
     "simclr, weight decay": {**SIMCLR, **DECAY},
-    "simclr, a quarter of the colours": {**SIMCLR, "colours": 0.25},
+    "simclr, a quarter of the colours": {**SIMCLR, "color_jitter_strength": 0.25},
     "simclr, half the colours": {**SIMCLR, **HALF},  # A of docs/EXPERIMENTS.md
     "simclr, half the colours, temperature 0.5": {**SIMCLR, **HALF, "temperature": 0.5},
     "simclr, half the colours, temperature 0.1": {**SIMCLR, **HALF, "temperature": 0.1},
@@ -268,7 +268,7 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="+", default=SHOWN, choices=list(RECIPES))
     parser.add_argument("--epochs", nargs="+", type=int, default=[1, 2, 5, 10])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--holdout", type=float, default=0.0)
+    parser.add_argument("--validation_fraction", type=float, default=0.0)
     arguments = parser.parse_args()
     wanted = [
         {"recipe": recipe, "epochs": epochs, "seed": seed, "holdout": arguments.holdout}

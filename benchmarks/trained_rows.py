@@ -38,13 +38,13 @@ def figures(settings: Mapping[str, Any], probe_seeds: int) -> dict[str, float]:
     from dim_tf.evaluation import excerpt, representation
     from dim_tf.evaluation.neighbours import NearestNeighbours
     from dim_tf.evaluation.probes import Probe
-    from dim_tf.experiment import Experiment
+    from dim_tf.settings import Experiment
     from dim_tf.training import loop
     from dim_tf.training.budget import last_step
     from dim_tf.training.model import load_trained
 
-    experiment = Experiment(**settings)
-    splits = holdout.of(data.load(experiment.dataset, experiment.data_request), experiment.holdout)
+    experiment = Experiment.of(**settings)
+    splits = holdout.of(data.load(experiment.data.dataset, experiment.data.request), experiment.data.validation_fraction)
     loop.train(experiment, splits)
     model, step = load_trained(experiment, splits)
     if step != (last := last_step(experiment, splits)):
@@ -52,7 +52,7 @@ def figures(settings: Mapping[str, Any], probe_seeds: int) -> dict[str, float]:
     features = representation.of_encoder(model.encoder, excerpt.of(splits))
     # Of all steps, those before an interruption too.
     lines = metrics_file.read(experiment.run_path / "metrics.jsonl", step)
-    seconds = seconds_of(lines, experiment.batch_size)
+    seconds = seconds_of(lines, experiment.training.batch_size)
     found = {"steps": step, "seconds": round(seconds)}
     for result in Probe(features, True, 10, probe_seeds).run():
         found[result.endpoint] = round(result.value, 5)

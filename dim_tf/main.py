@@ -13,6 +13,7 @@ from dim_tf.errors import InputError, RunError, one_line
 
 FAILED, WRONG_INPUT = 1, 2
 
+
 def parse_flags(arguments: list[str], values: flags.FlagValues) -> None:
     """Parses the flags; ends the program with 0 after --help and with 2 at a wrong flag.
 

@@ -1,6 +1,5 @@
 """The stages beside training. They meet in the run folder."""
 
-import dataclasses
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -27,11 +26,10 @@ from dim_tf.evaluation.evaluate import Networks
 from dim_tf.evaluation.evaluate import evaluate as measure
 from dim_tf.evaluation.evaluate import write as write_evaluation
 from dim_tf.evaluation.report import results
-from dim_tf.settings import Experiment, refused_elsewhere
 from dim_tf.export import embed, image_collection, publish, saved_model
 from dim_tf.export.version_folders import published
 from dim_tf.files import read_json, replace_text
-from dim_tf.names import MODELS
+from dim_tf.settings import Experiment
 from dim_tf.training import images_seen, start_weights
 from dim_tf.training.budget import last_step
 from dim_tf.training.model import encoder_name, load_trained, random_encoder
@@ -50,14 +48,14 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
         RunError: there is no good checkpoint, or the files cannot be written.
     """
     model, step = load_trained(experiment, splits)
-    of_encoder = partial(representation.of_encoder, max_features=experiment.max_features)
+    of_encoder = partial(representation.of_encoder, max_features=experiment.evaluation.max_features)
     untrained = random_encoder(experiment, splits.train.images)
     floors = {"random_encoder": partial(of_encoder, untrained)}
-    if experiment.floors and start_weights.exists(experiment.run_path):
+    if experiment.evaluation.references and start_weights.exists(experiment.run_path):
         start_encoder = random_encoder(experiment, splits.train.images)
         start_weights.restore(start_encoder, experiment.run_path)
         floors["start_weights"] = partial(of_encoder, start_encoder)
-    elif experiment.floors and start_weights.begins_with_given_weights(experiment):
+    elif experiment.evaluation.references and start_weights.begins_with_given_weights(experiment):
         say(
             "evaluate: the weights that training began with are not measured: "
             f"{start_weights.FILE} is missing in {experiment.run_path}; put a copy back"
@@ -66,7 +64,7 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
     protocol: dict[str, Any] = {
         "step": step,
         "budget_steps": last_step(experiment, splits),
-        "seed": experiment.seed,
+        "seed": experiment.training.seed,
     }
     if "start_weights" in floors:
         protocol["start_weights"] = start_weights.described(experiment)
@@ -80,14 +78,14 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
         experiment,
         splits,
         partial(of_encoder, model.encoder),
-        floors if experiment.floors else {},
+        floors if experiment.evaluation.references else {},
         Networks(model.encoder, untrained),
         protocol,
     )
 
 
 def _of_pixels(experiment):
-    return partial(representation.of_pixels, max_features=experiment.max_features)
+    return partial(representation.of_pixels, max_features=experiment.evaluation.max_features)
 
 
 def evaluate_saved(experiment: Experiment, splits: Splits) -> None:
@@ -104,14 +102,14 @@ def evaluate_saved(experiment: Experiment, splits: Splits) -> None:
             f"{folder} holds a run, whose evaluation would be lost; give another --name or "
             "--run_dir for --encoder_path"
         )
-    encoder = saved_encoder.load(experiment.encoder_path)
+    encoder = saved_encoder.load(experiment.evaluation.encoder_path)
     with _writing("experiment.json", folder):
         replace_text(folder / "experiment.json", experiment.to_json())
     _evaluate(
         experiment,
         splits,
-        partial(representation.of_saved, encoder, max_features=experiment.max_features),
-        {"pixels": _of_pixels(experiment)} if experiment.floors else {},
+        partial(representation.of_saved, encoder, max_features=experiment.evaluation.max_features),
+        {"pixels": _of_pixels(experiment)} if experiment.evaluation.references else {},
         None,
         {"encoder": encoder.description},
     )
@@ -139,10 +137,10 @@ def _evaluate(experiment, splits, encode, floors, networks, protocol):
 def show_samples(experiment: Experiment, splits: Splits) -> None:
     """Draws images from the trained generator; writes evaluation.json and report.html."""
     generator, step = load_trained(experiment, splits)
-    evaluation = {"protocol": {"data": splits.note, "step": step, "seed": experiment.seed}}
+    evaluation = {"protocol": {"data": splits.note, "step": step, "seed": experiment.training.seed}}
     with _writing("evaluation.json", experiment.run_path):
         write_evaluation(experiment.run_path, evaluation)
-    pictures = samples.panels(generator.samples(samples.COUNT, experiment.seed), splits)
+    pictures = samples.panels(generator.samples(samples.COUNT, experiment.training.seed), splits)
     _write_report(experiment, step, evaluation, pictures)
 
 
@@ -151,7 +149,7 @@ def _write_report(experiment, step, evaluation, pictures):
     with _writing("report.html", experiment.run_path):
         report.write(
             path,
-            experiment=dataclasses.asdict(experiment),
+            experiment=experiment.to_dict(),
             evaluation=evaluation,
             metrics=metrics_file.read(experiment.run_path / "metrics.jsonl", step),
             panels=pictures,
@@ -172,27 +170,27 @@ def export(experiment: Experiment, splits: Splits) -> None:
     pixels = _pixels(splits.test.images[:CHECKED_IMAGES])
     details = publish.Details(
         data=splits.note,
-        learned=MODELS[experiment.model],
-        objective=_objective(experiment),
+        learned=experiment.model.LEARNED,
+        objective=experiment.model.summary,
         encoder=encoder_name(experiment, splits.image_shape[0]),
         began_with=_began_with(experiment, step),
         steps=step,
-        batch_size=experiment.batch_size,
-        licence=experiment.license,
-        note=experiment.card_note,
-        experiment=experiment.identity,
+        batch_size=experiment.training.batch_size,
+        licence=experiment.export.license,
+        note=experiment.export.card_note,
+        experiment=experiment.hyperparameters,
         evaluation=_evaluation_of(experiment, step),
         label_names=splits.label_names,
         calibration=_pixels(splits.train.images[:CALIBRATION_IMAGES]),
-        max_pixels=experiment.max_pixels,
+        max_pixels=experiment.data.max_pixels,
         pixel_range=splits.pixel_range,
-        quantized=experiment.quantized,
+        quantized=experiment.export.quantized,
         reference=_reference(experiment, model.encoder, splits),
-        tflite=experiment.tflite_names,
-        tflite_endpoints=experiment.tflite_endpoints,
-        keep=experiment.keep_versions,
+        tflite=experiment.export.tflite_names,
+        tflite_endpoints=experiment.export.tflite_endpoints,
+        keep=experiment.export.keep_versions,
     )
-    folder = Path(experiment.export_dir) / experiment.name
+    folder = Path(experiment.export.export_dir) / experiment.name
     target, worst = publish.publish(model.encoder, folder, pixels, details)
     say(f"exported: {target} (largest difference from the Keras model {worst:.1e})")
 
@@ -206,32 +204,6 @@ def _began_with(experiment: Experiment, step: int) -> str:
 def _pixels(images: np.ndarray) -> np.ndarray:
     """uint8 [N, H, W, 1 or 3] as exported models take it: float32 [N, H, W, 3] in [0, 1]."""
     return image_ops.with_channels(image_ops.to_unit(tf.constant(images)), 3).numpy()
-
-
-def _objective(experiment: Experiment) -> str:
-    """A line of the card: the model (of dim, its estimator), its weights and temperature."""
-    fields = Experiment.__dataclass_fields__
-    names = ("alpha", "beta", "gamma", "coordinates", "relative_coordinates", "critic_temperature")
-    numbers = [
-        f"{name} {value:g}"
-        for name in names
-        if experiment.model in fields[name].metadata["read_by"]
-        and (value := getattr(experiment, name))
-    ]
-    if experiment.model == "dim":
-        also = [f"pairs {experiment.pairs}"] if experiment.pairs else []
-        also += ["matched by mmd"] * (experiment.gamma > 0 and experiment.prior_matching == "mmd")
-        also += ["occlusion"] * experiment.occlusion
-        if experiment.views == 2:
-            also.append("two views" if experiment.symmetric else "two views, one way round")
-        return f"estimator {experiment.estimator}; " + ", ".join([*numbers, *also])
-    own = {
-        name: getattr(experiment, name)
-        for name, models in refused_elsewhere().items()
-        if experiment.model in models
-    }
-    told = (f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in own.items())
-    return ", ".join([experiment.model, *told, *numbers])
 
 
 def _evaluation_of(experiment: Experiment, step: int) -> dict[str, Any]:
@@ -252,7 +224,7 @@ def _reference(
     experiment: Experiment, encoder: keras.Model, splits: Splits
 ) -> saved_model.Reference | None:
     """The embeddings among which the signature `neighbours` looks; None without one."""
-    where = experiment.neighbours_index
+    where = experiment.export.neighbours_index
     if not where:
         return None
     if where == "train":
@@ -272,12 +244,12 @@ def _reference(
                 f"the embeddings in {where} have {features.shape[1]} numbers, the encoder's "
                 f"{encoder.global_dim}; embed the images by an export of this run"
             )
-    return saved_model.Reference(ids, features, min(experiment.neighbours, len(ids)))
+    return saved_model.Reference(ids, features, min(experiment.export.neighbours, len(ids)))
 
 
 def compare_runs(experiment: Experiment) -> None:
     """Writes one page on the runs of --runs."""
-    folders = compare.folders(experiment.runs)
+    folders = compare.folders(experiment.evaluation.runs)
     path = compare.target(folders, experiment.run_dir)
     with writing(str(path), path.parent, "the runs are intact; make room and compare again"):
         compare.write(path, folders)
@@ -287,14 +259,18 @@ def compare_runs(experiment: Experiment) -> None:
 def embed_collection(experiment: Experiment) -> None:
     """Writes the embeddings of --embed_input by an exported encoder."""
     images = image_collection.open_collection(
-        experiment.embed_input,
-        experiment.data_dir,
-        experiment.download,
-        experiment.max_pixels,
+        experiment.collection.input,
+        experiment.data.data_dir,
+        experiment.data.download,
+        experiment.data.max_pixels,
     )
-    folder = Path(experiment.export_dir) / experiment.name
-    path = Path(experiment.saved_model or folder / str(max(published(folder), default=1)))
-    out = Path(experiment.embed_output or experiment.run_path / "embeddings")
+    folder = Path(experiment.export.export_dir) / experiment.name
+    path = Path(
+        experiment.collection.saved_model or folder / str(max(published(folder), default=1))
+    )
+    out = Path(experiment.collection.output or experiment.run_path / "embeddings")
     say(f"embed: {images.description}, by {path}")
-    found = embed.embed(path, images, out, experiment.embed_format, experiment.embed_shard)
+    found = embed.embed(
+        path, images, out, experiment.collection.format, experiment.collection.shard_size
+    )
     say(f"embed: {found['images']:,} images, {found['refused']:,} refused: {out}")

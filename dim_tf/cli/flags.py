@@ -1,6 +1,5 @@
 """The command line: one flag for each setting of `Experiment`, and --mode."""
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,13 +7,13 @@ from typing import Any
 from absl import flags
 
 from dim_tf import registry
+from dim_tf.console import say
 from dim_tf.data import folder_name
 from dim_tf.errors import InputError
 from dim_tf.settings import Experiment
 from dim_tf.settings.config_field import kind_of
 from dim_tf.settings.data import DataSettings
-from dim_tf.settings.experiment import groups_of, model_settings
-from dim_tf.console import say
+from dim_tf.settings.experiment import all_fields, known_settings, model_settings
 
 MODES = ("train", "evaluate", "export", "embed", "compare", "table")
 DEFAULT_MODES = MODES[:3]
@@ -72,16 +71,6 @@ def define(values: flags.FlagValues) -> None:
         flags.DEFINE_alias(alias, name, flag_values=values)
 
 
-def all_fields() -> dict[str, dataclasses.Field]:
-    """The fields of all settings, those of every model too, by the names of their flags."""
-    fields = Experiment.flags()
-    for group in groups_of(model_settings("dim")).values():
-        fields |= group.flags()
-    for model in registry.MODELS:
-        fields |= model_settings(model).flags()
-    return fields
-
-
 def _define(values, name, field):
     kind, text = kind_of(field), field.metadata["help"]
     choices = list(field.metadata["choices"])
@@ -113,10 +102,8 @@ def experiment(values: flags.FlagValues, arguments: list[str]) -> Experiment:
     settings = present(values)
     settings["model"] = values["model"].value
     if "table" in modes(values):  # its rows are of several models
-        others = set(registry.MODELS) - {settings["model"]}
-        for other in others:
-            for name in model_settings(other).flags():
-                settings.pop(name, None)
+        known = known_settings(model_settings(settings["model"]))
+        settings = {name: value for name, value in settings.items() if name in known}
     if settings.get("data_dir") and "dataset" not in settings:
         settings["dataset"] = "folder"
         say(f"--data_dir={settings['data_dir']} implies --dataset=folder")
@@ -152,7 +139,7 @@ def modes(values: flags.FlagValues) -> list[str]:
     Raises:
         InputError: An unknown stage, or none.
     """
-    text = values["mode"].value
+    text = str(values["mode"].value)
     wanted = [mode.strip() for mode in text.split(",")]
     if any(mode not in MODES for mode in wanted):
         raise InputError(

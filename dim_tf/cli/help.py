@@ -2,12 +2,13 @@
 
 import dataclasses
 import textwrap
+from dataclasses import dataclass
 
 from dim_tf import registry
 from dim_tf.cli.flags import ALIASES, DEFAULT_MODES, MODE_HELP, MODEL_HELP
 from dim_tf.errors import InputError
 from dim_tf.settings import Experiment
-from dim_tf.settings.config_field import kind_of
+from dim_tf.settings.config_field import Settings, config_field, kind_of
 from dim_tf.settings.experiment import groups_of, model_settings
 
 WIDTH = 100
@@ -57,19 +58,24 @@ def text(section: str) -> str:
 
 def _sections() -> dict[str, dict[str, dataclasses.Field]]:
     """The flags of each section; a model's own are its."""
-    mode = dataclasses.field(default=",".join(DEFAULT_MODES), metadata=_common(MODE_HELP))
-    model = dataclasses.field(default="dim", metadata=_common(MODEL_HELP))
-    mode.type = model.type = str
-    sections = {"run": {"mode": mode, **Experiment.flags()}}
+    sections = {"run": {**_Stages.flags(), **Experiment.flags()}}
     for name, group in groups_of(model_settings("dim")).items():
-        sections[name] = {"model": model} if name == "model" else group.flags()
         if name == "model":
-            sections |= {other: model_settings(other).flags() for other in registry.MODELS}
+            sections[name] = _Model.flags()
+            sections |= {model: model_settings(model).flags() for model in registry.MODELS}
+        else:
+            sections[name] = group.flags()
     return {name: fields for name, fields in sections.items() if fields}
 
 
-def _common(help_text):
-    return {"help": help_text, "common": True, "choices": ()}
+@dataclass(frozen=True)
+class _Stages(Settings):
+    mode: str = config_field(",".join(DEFAULT_MODES), MODE_HELP, common=True)
+
+
+@dataclass(frozen=True)
+class _Model(Settings):
+    model: str = config_field("dim", MODEL_HELP, common=True)
 
 
 def _section(name, fields, is_full):
@@ -103,5 +109,7 @@ def _flag(name, field):
 
 
 def _more(sections):
-    listing = textwrap.fill(", ".join(sections), WIDTH - 2, initial_indent="  ", subsequent_indent="  ")
+    listing = textwrap.fill(
+        ", ".join(sections), WIDTH - 2, initial_indent="  ", subsequent_indent="  "
+    )
     return f"--helpfull shows all flags, --help=SECTION those of a section or model:\n{listing}"

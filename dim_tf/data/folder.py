@@ -508,9 +508,9 @@ def _check(request, folder, cache, report, lines):
     if bad > request.bad_images * report["image_files"]:
         raise InputError(
             f"{bad:,} of {report['image_files']:,} image files in {folder} cannot be read, more "
-            f"than --bad_images={request.bad_images:g} of them (most often: "
+            f"than --max_unreadable_fraction={request.bad_images:g} of them (most often: "
             f"{max(report['unreadable'], key=report['unreadable'].get)}); {listed}: mend or remove "
-            "them, or give a larger --bad_images"
+            "them, or give a larger --max_unreadable_fraction"
         )
     if report["images"] < LEAST_IMAGES:
         others = ", ".join(f"{n:,} {suffix}" for suffix, n in report["other_files"].items())

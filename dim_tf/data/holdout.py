@@ -54,8 +54,8 @@ def of(splits: Splits, share: float) -> Splits:
     count = round(share * len(whole))
     if not 0 < count < len(whole):
         raise InputError(
-            f"--holdout={share} of {len(whole)} training images are {count}; give a share that "
-            "leaves some on both sides"
+            f"--validation_fraction={share} of {len(whole)} training images are {count}; give one "
+            "that leaves some on both sides"
         )
     order = np.random.default_rng(_SEED).permutation(len(whole))
     test, rest = (_part(whole, np.sort(rows)) for rows in (order[:count], order[count:]))

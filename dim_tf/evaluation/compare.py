@@ -16,8 +16,8 @@ from dim_tf.evaluation.measure import Kind
 from dim_tf.evaluation.report import charts, marks, page, tables
 from dim_tf.evaluation.report.results import Results, check
 from dim_tf.evaluation.report.values import amount, interval, is_number, label, plain
-from dim_tf.experiment import LONGEST_NAME
 from dim_tf.files import make_folder, read_json
+from dim_tf.settings.experiment import LONGEST_NAME
 
 RUNS = Path("runs")
 _NO_DIFFERENCE = ("name", "run_dir", "export_dir")

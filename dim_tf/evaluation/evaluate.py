@@ -30,8 +30,8 @@ from dim_tf.evaluation.reconstruction import Reconstruction
 from dim_tf.evaluation.report.values import listed
 from dim_tf.evaluation.representation import Representation
 from dim_tf.evaluation.svm import SupportVectorMachine
-from dim_tf.settings import Experiment
 from dim_tf.files import replace_text, with_checksum
+from dim_tf.settings import Experiment
 from dim_tf.writing import reason
 
 Encode = Callable[[excerpt.Excerpt], Representation]
@@ -102,7 +102,7 @@ class Entry:
         if self.networks and subject.networks is None:
             return "needs an encoder that can be trained: that of a run"
         if self.prior:
-            if subject.networks is None or not subject.experiment.matches_prior:
+            if subject.networks is None or not subject.experiment.model.matched_prior:
                 return (
                     "needs an encoder that prior matching trained: that of a run of --model=dim or "
                     "aae with --gamma"
@@ -154,7 +154,9 @@ MEASURES: dict[str, Entry] = {
     "geometry": Entry(lambda s: Geometry(s.features, s.encode), floor=True),
     "projection": Entry(lambda s: PlaneProjections(s.features)),
     "reconstruction": Entry(lambda s: Reconstruction(s.features)),
-    "prior_match": Entry(lambda s: PriorMatch(s.features, s.experiment.prior), prior=True),
+    "prior_match": Entry(
+        lambda s: PriorMatch(s.features, s.experiment.model.matched_prior), prior=True
+    ),
     "ndm": Entry(lambda s: NeuralDependencyMeasure(s.features)),
     "mine": Entry(lambda s: MutualInformation(s.features)),
 }
@@ -240,8 +242,8 @@ def evaluate(
     if pooled:
         told = "; ".join(f"{endpoint}: {how}" for endpoint, how in pooled.items())
         protocol["pooled"] = (
-            f"{told}: means over the locations, for at most {experiment.max_features:,} numbers "
-            "an image (--max_features)"
+            f"{told}: means over the locations, for at most "
+            f"{experiment.evaluation.max_features:,} numbers an image (--max_features)"
         )
     protocol["uncertainty"] = (
         "std: over seeds; ci95: bootstrap over the test images, percentiles of "
@@ -262,14 +264,16 @@ def evaluate(
 
 def _of_encoder(encode, images, experiment, networks) -> _Taken:
     began = time.perf_counter()
-    subject = Subject(encode(images), encode, experiment, experiment.probe_seeds, networks)
+    subject = Subject(
+        encode(images), encode, experiment, experiment.evaluation.probe_seeds, networks
+    )
     seconds = time.perf_counter() - began
     pooled = _told_of_pooling(subject.features, experiment)
     taken = _take("encoder", subject, MEASURES)
     taken.cost = {"features": seconds, **taken.cost}
     taken.protocol = {"endpoints": subject.features.described, **taken.protocol}
     taken.pooled = pooled
-    if "projection" in experiment.measure_names:
+    if "projection" in experiment.evaluation.measure_names:
         taken.projected = projector.shown(subject.features)
     return taken
 
@@ -286,7 +290,7 @@ def _of_floor(whose, encode, images, experiment) -> _Taken:
 def _told_of_pooling(features: Representation, experiment: Experiment) -> dict[str, str]:
     """What was averaged over its locations; says so."""
     for endpoint, how in features.pooled.items():
-        say(f"evaluate: {endpoint}: {how} (--max_features={experiment.max_features})")
+        say(f"evaluate: {endpoint}: {how} (--max_features={experiment.evaluation.max_features})")
     return features.pooled
 
 
@@ -294,7 +298,7 @@ def _take(whose: str, subject: Subject, entries: dict[str, Entry]) -> _Taken:
     """Those of the measures that were asked for."""
     taken = _Taken()
     for name, entry in entries.items():
-        if name not in subject.experiment.measure_names:
+        if name not in subject.experiment.evaluation.measure_names:
             continue
         if lack := entry.lacks(subject):
             taken.protocol[name] = f"left out: {lack}"

@@ -14,7 +14,7 @@ from dim_tf.evaluation.measure import Kind, Result, of_hits
 from dim_tf.evaluation.pooling import description, pooled
 from dim_tf.evaluation.probes import hidden_layers, train
 from dim_tf.evaluation.representation import BATCH, ENDPOINTS
-from dim_tf.names import MAX_FEATURES
+from dim_tf.registry import MAX_FEATURES
 from keras_models.nn import layers
 
 

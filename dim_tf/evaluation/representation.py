@@ -11,7 +11,7 @@ from dim_tf.data import image_ops
 from dim_tf.evaluation.excerpt import Excerpt, Part
 from dim_tf.evaluation.pooling import description, pooled
 from dim_tf.evaluation.saved_encoder import SavedEncoder
-from dim_tf.names import MAX_FEATURES
+from dim_tf.registry import MAX_FEATURES
 
 ENDPOINTS = ("conv", "fc", "global")
 BATCH = 256

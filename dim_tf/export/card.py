@@ -219,7 +219,7 @@ def _again(metadata):
         f"--encoder_path={metadata['name']}/VERSION",
         "--name=again",
         "--measures=knn",
-        "--nofloors",
+        "--noreferences",
     ]
     command = shlex.join(["python", "-m", "dim_tf.main", "--mode=evaluate", *flags])
     return _AGAIN.substitute(command=command, name=text(metadata["name"]))

@@ -30,6 +30,6 @@ class AdversarialAutoencoderModel(WithPriorDivergence):
         )
 
     @property
-    def matches_prior(self):
-        """Always."""
-        return True
+    def matched_prior(self):
+        """Its prior."""
+        return self.prior

@@ -31,12 +31,12 @@ class ModelSettings(Settings):
     NEEDS_LABELS: ClassVar[bool] = False
 
     def make(
-        self, encoder: "Encoder", splits: "Splits", experiment: "Experiment"
+        self, encoder: "Encoder | None", splits: "Splits", experiment: "Experiment"
     ) -> "ObjectiveModel":
         """The Keras model around that encoder, not built.
 
         Args:
-            encoder: Not built.
+            encoder: Not built; None of a model that has none.
             splits: The data.
             experiment: All settings.
 
@@ -53,10 +53,20 @@ class ModelSettings(Settings):
             InputError: It cannot.
         """
 
+    def check_batch(self, images: int) -> None:
+        """Checks that a step compares enough images.
+
+        Args:
+            images: Others that an image can be compared with.
+
+        Raises:
+            InputError: They are too few.
+        """
+
     @property
-    def matches_prior(self) -> bool:
-        """Whether the encoder's features are trained to be distributed like a prior."""
-        return False
+    def matched_prior(self) -> str:
+        """The prior that the encoder's features are trained to be distributed like; "": none."""
+        return ""
 
     @property
     def without_effect(self) -> dict[str, str]:

@@ -16,9 +16,7 @@ class ContrastivePredictiveCoding(ModelSettings):
     PREFIX = "cpc."
     LEARNED = "from unlabelled images by contrastive predictive coding (van den Oord et al. 2018)"
 
-    units: int = config_field(
-        256, "Units of the recurrent context.", minimum=1, maximum=2**16
-    )
+    units: int = config_field(256, "Units of the recurrent context.", minimum=1, maximum=2**16)
     ahead: int = config_field(5, "Largest number of rows ahead that are predicted.", minimum=1)
 
     def make(self, encoder, splits, experiment):

@@ -31,9 +31,7 @@ class DIM(AugmentedViews, WithPriorDivergence):
     )
     alpha: float = config_field(0.0, "Weight of global mutual information.", minimum=0)
     beta: float = config_field(1.0, "Weight of local mutual information.", minimum=0)
-    gamma: float = config_field(
-        0.1, "Weight of prior matching; 0: none.", common=True, minimum=0
-    )
+    gamma: float = config_field(0.1, "Weight of prior matching; 0: none.", common=True, minimum=0)
     views: int = config_field(
         1,
         "Views of each image: 1, the image; 2, two augmentations, one for the query and one for "
@@ -51,9 +49,7 @@ class DIM(AugmentedViews, WithPriorDivergence):
         True,
         "With two views, average over both directions: query of one view, context of the other.",
     )
-    local_critic: str = config_field(
-        "dot", "Critic of --pairs.", choices=("dot", "concat")
-    )
+    local_critic: str = config_field("dot", "Critic of --pairs.", choices=("dot", "concat"))
     global_critic: str = config_field(
         "conv",
         "Critic of the global feature and the whole local map, for --alpha.",
@@ -78,7 +74,8 @@ class DIM(AugmentedViews, WithPriorDivergence):
     )
     negatives: int = config_field(
         0,
-        "Other images that each is paired with; 0: the critic's default, all for dot, 1 for others.",
+        "Other images that each is paired with; 0: the critic's default, all for dot, 1 for the "
+        "others.",
         minimum=0,
     )
     locations: int = config_field(
@@ -169,9 +166,17 @@ class DIM(AugmentedViews, WithPriorDivergence):
         return {critic for critic, weight in weights if weight}
 
     @property
-    def matches_prior(self):
-        """Whether prior matching has a weight."""
-        return self.gamma > 0
+    def matched_prior(self):
+        """Its prior, where prior matching has a weight."""
+        return self.prior if self.gamma else ""
+
+    def check_batch(self, images):
+        """Checks that there are as many negatives as asked for."""
+        if self.negatives > images:
+            raise InputError(
+                f"--negatives={self.negatives}: a step has {images} other images to compare with; "
+                "give fewer, or a larger --batch_size"
+            )
 
     @property
     def without_effect(self):

@@ -1,4 +1,4 @@
-"""The variational autoencoder (Kingma & Welling 2014, https://arxiv.org/abs/1312.6114) and β-VAE."""
+"""The VAE (Kingma & Welling 2014, https://arxiv.org/abs/1312.6114) and the β-VAE."""
 
 from dataclasses import dataclass
 

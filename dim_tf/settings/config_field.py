@@ -1,4 +1,4 @@
-"""`config_field`: a setting with its default, its help and its allowed values; `Settings`: a group."""
+"""`config_field`: a setting with its default, help and allowed values; `Settings`: a group."""
 
 import dataclasses
 import math

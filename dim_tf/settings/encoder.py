@@ -135,7 +135,7 @@ class EncoderSettings(Settings):
     @property
     def is_backbone(self) -> bool:
         """Whether the encoder is a Keras model, and not a preset of ours."""
-        return self.name.startswith((KERAS, HUB)) or self.name.endswith(FILE)
+        return is_backbone(self.name)
 
     @property
     def _has_weights_file(self):
@@ -150,6 +150,11 @@ class EncoderSettings(Settings):
         if self._has_weights_file:
             files["encoder_weights"] = Path(self.weights)
         return files
+
+
+def is_backbone(name: str) -> bool:
+    """Whether an encoder of that name is a Keras model, and not a preset of ours."""
+    return name.startswith((KERAS, HUB)) or name.endswith(FILE)
 
 
 def scaling(text: str) -> str | tuple[Sequence[float], Sequence[float]] | None:

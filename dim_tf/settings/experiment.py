@@ -4,7 +4,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +53,14 @@ class Experiment(Settings):
     run_dir: str = config_field(
         "", "Run folder; empty: runs/NAME.", common=True, is_path=True, hyperparameter=False
     )
-    data: DataSettings = field(default_factory=DataSettings)
-    encoder: EncoderSettings = field(default_factory=EncoderSettings)
-    model: ModelSettings = field(default_factory=DIM)
-    training: TrainingSettings = field(default_factory=TrainingSettings)
-    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
-    export: ExportSettings = field(default_factory=ExportSettings)
-    collection: CollectionSettings = field(default_factory=CollectionSettings)
-    table: TableSettings = field(default_factory=TableSettings)
+    data: DataSettings = dataclasses.field(default_factory=DataSettings)
+    encoder: EncoderSettings = dataclasses.field(default_factory=EncoderSettings)
+    model: ModelSettings = dataclasses.field(default_factory=DIM)
+    training: TrainingSettings = dataclasses.field(default_factory=TrainingSettings)
+    evaluation: EvaluationSettings = dataclasses.field(default_factory=EvaluationSettings)
+    export: ExportSettings = dataclasses.field(default_factory=ExportSettings)
+    collection: CollectionSettings = dataclasses.field(default_factory=CollectionSettings)
+    table: TableSettings = dataclasses.field(default_factory=TableSettings)
 
     @classmethod
     def of(cls, **settings: Any) -> "Experiment":
@@ -78,26 +78,18 @@ class Experiment(Settings):
         model = model_settings(settings.pop("model", DIM.NAME))
         groups = groups_of(model)
         check_known(settings, model)
-        own = {name: settings[name] for name in cls.flags() if name in settings}
-        return cls(
-            **own,
-            **{
-                attribute: group(
-                    **{
-                        flag_field.name: settings[flag]
-                        for flag, flag_field in group.flags().items()
-                        if flag in settings
-                    }
-                )
-                for attribute, group in groups.items()
-            },
-        )
+        arguments: dict[str, Any] = _of_flags(cls, settings)
+        for attribute, group in groups.items():
+            arguments[attribute] = group(**_of_flags(group, settings))
+        return cls(**arguments)
 
     def replace(self, **settings: Any) -> "Experiment":
         """The experiment with other values of those settings, by the names of their flags."""
         before = self.to_dict()
         if settings.get("model", self.model.NAME) != self.model.NAME:  # has settings of its own
-            before = {name: value for name, value in before.items() if name not in self.model.flags()}
+            before = {
+                name: value for name, value in before.items() if name not in self.model.flags()
+            }
         return self.of(**{**before, **settings})
 
     def check(self):
@@ -180,6 +172,11 @@ class Experiment(Settings):
         return fields
 
 
+def _of_flags(group: type[Settings], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the settings that are the group's, by the names of its fields."""
+    return {field.name: settings[flag] for flag, field in group.flags().items() if flag in settings}
+
+
 def groups_of(model: type[ModelSettings]) -> dict[str, type[Settings]]:
     """The groups of an experiment of that model, by their attributes, in the order of --help."""
     return {
@@ -207,6 +204,24 @@ def model_settings(name: str) -> type[ModelSettings]:
     return registry.load(registry.MODELS[name])
 
 
+def all_fields() -> dict[str, dataclasses.Field]:
+    """The fields of all settings, those of every model too, by the names of their flags."""
+    fields = Experiment.flags()
+    for group in groups_of(DIM).values():
+        fields |= group.flags()
+    for model in registry.MODELS:
+        fields |= model_settings(model).flags()
+    return fields
+
+
+def known_settings(model: type[ModelSettings]) -> set[str]:
+    """The settings of an experiment of that model, by the names of their flags."""
+    known = {"model", *Experiment.flags()}
+    for group in groups_of(model).values():
+        known |= set(group.flags())
+    return known
+
+
 def check_known(settings: Mapping[str, Any], model: type[ModelSettings]) -> None:
     """Checks that an experiment of that model has all those settings.
 
@@ -217,9 +232,7 @@ def check_known(settings: Mapping[str, Any], model: type[ModelSettings]) -> None
     Raises:
         InputError: One is unknown, or another model's.
     """
-    known = set(Experiment.flags())
-    for group in groups_of(model).values():
-        known |= set(group.flags())
+    known = known_settings(model)
     for name in settings:
         if name in known:
             continue

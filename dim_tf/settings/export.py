@@ -19,13 +19,17 @@ class ExportSettings(Settings):
         hyperparameter=False,
     )
     keep_versions: int = config_field(
-        0, "Number of newest exported versions that are kept; 0: all.", minimum=0,
+        0,
+        "Number of newest exported versions that are kept; 0: all.",
+        minimum=0,
         hyperparameter=False,
     )
-    license: str = config_field("", "License of the weights, for the model card.",
-        hyperparameter=False)
-    card_note: str = config_field("", "A sentence of your own, for the model card.",
-        hyperparameter=False)
+    license: str = config_field(
+        "", "License of the weights, for the model card.", hyperparameter=False
+    )
+    card_note: str = config_field(
+        "", "A sentence of your own, for the model card.", hyperparameter=False
+    )
     quantized: bool = config_field(
         False, "Export the signature quantized: features as bytes.", hyperparameter=False
     )
@@ -37,7 +41,10 @@ class ExportSettings(Settings):
         hyperparameter=False,
     )
     neighbours: int = config_field(
-        10, "Neighbours that the signature returns.", minimum=1, maximum=10**6,
+        10,
+        "Neighbours that the signature returns.",
+        minimum=1,
+        maximum=10**6,
         hyperparameter=False,
     )
     tflite: str = config_field(

@@ -100,12 +100,16 @@ class TrainingSettings(Settings):
     )
     steps_per_execution: int = config_field(
         1,
-        "Steps that TensorFlow runs before control returns to Python; must divide an epoch's steps.",
+        "Steps that TensorFlow runs before control returns to Python; must divide the steps of an "
+        "epoch.",
         minimum=1,
         hyperparameter=False,
     )
     checkpoint_every: int = config_field(
-        500, "Steps between checkpoints; the last step has one too.", minimum=1, hyperparameter=False
+        500,
+        "Steps between checkpoints; the last step has one too.",
+        minimum=1,
+        hyperparameter=False,
     )
     keep_checkpoints: int = config_field(
         2, "Number of newest checkpoints that are kept.", minimum=1, hyperparameter=False

@@ -120,8 +120,8 @@ def _local(key: str, name: str, estimator: str, **others: Any) -> Row:
 _SUPERVISED = replace(_rival("supervised", paper.SUPERVISED), has_order=False)
 _VAE, _AAE, _BIGAN, _NAT = (
     _rival("vae", "VAE"),
-    _rival("aae", "AAE", prior="gaussian"),
-    _rival("bigan", "BiGAN", prior="gaussian"),
+    _rival("aae", "AAE", **{"aae.prior": "gaussian"}),
+    _rival("bigan", "BiGAN", **{"bigan.prior": "gaussian"}),
     _rival("nat", "NAT"),
 )
 _DIM_G = _row("dim_g_jsd", "DIM(G)", _dim("jsd", 1.0, 0.0, 1.0))
@@ -209,8 +209,8 @@ def _negatives(row: Row, estimator: str, count: int) -> Row:
 
 
 _NO_FIGURES = "No figures of the paper's stand beside this ablation."
-_CPC_32 = {"encoder": "foldresnet19_32x32", "mi_units": 1024}
-_CPC_64 = {"encoder": "foldalex64x64", "image_size": 64, "mi_units": 1024}
+_CPC_32 = {"encoder": "foldresnet19_32x32", "critic_units": 1024}
+_CPC_64 = {"encoder": "foldalex64x64", "image_size": 64, "critic_units": 1024}
 _ALEX_64 = {"encoder": "alex64x64", "image_size": 64}
 _STL10 = {"augment": "crop_flip"}  # random windows and flips, as in flags/stl10.cfg
 

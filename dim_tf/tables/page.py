@@ -37,7 +37,7 @@ def write(summary: Summary) -> None:
     report_page.write_page(
         plan.folder / f"{plan.name}.html",
         plan.table.title,
-        f"{plan.dataset} · {plan.experiment.epochs:,} epochs",
+        f"{plan.dataset} · {plan.experiment.training.epochs:,} epochs",
         told,
         sections,
     )

@@ -1,6 +1,5 @@
 """`Plan`: from the command line to the runs of a table, in their order."""
 
-import dataclasses
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +8,8 @@ from typing import Any
 
 from dim_tf.data import folder_name
 from dim_tf.errors import InputError
-from dim_tf.settings import Experiment, refused_elsewhere
+from dim_tf.settings import Experiment
+from dim_tf.settings.experiment import all_fields, known_settings, model_settings
 from dim_tf.tables.definitions import TABLES, Row, Table
 
 # What makes other figures of the same experiment.
@@ -20,12 +20,12 @@ _BUDGET = (
     "probe_seeds",
     "probe_learning_rate",
     "fine_tuning_epochs",
-    "fine_tuning_share",
+    "fine_tuning_fraction",
     "max_features",
 )
 # Those of a table, which its runs do not have.
 _OF_TABLE = ("table", "rows", "table_seeds", "results")
-_FIELDS = {field.name: field for field in dataclasses.fields(Experiment)}
+_FIELDS = all_fields()
 # What names files and folders of one machine; no row and no table tells it.
 PATHS = tuple(name for name, field in _FIELDS.items() if field.metadata["is_path"])
 
@@ -48,7 +48,7 @@ class Job:
 
     @property
     def seed(self) -> int:
-        return self.experiment.seed
+        return self.experiment.training.seed
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Plan:
 
     @property
     def dataset(self) -> str:
-        return self.experiment.dataset
+        return self.experiment.data.dataset
 
     @property
     def name(self) -> str:
@@ -95,7 +95,7 @@ class Plan:
         settings = _settings(self.table, row, self.experiment, self.given)
         name = f"{row.key}-seed{seed}"
         run_dir = str(self.folder / "runs" / name)
-        return Job(row, Experiment(**settings, name=name, run_dir=run_dir, seed=seed))
+        return Job(row, Experiment.of(**settings, name=name, run_dir=run_dir, seed=seed))
 
 
 def make_plan(experiment: Experiment, given: Mapping[str, Any]) -> Plan:
@@ -109,16 +109,16 @@ def make_plan(experiment: Experiment, given: Mapping[str, Any]) -> Plan:
         InputError: no such table, row or seed, a flag that the rows set themselves, a row of --rows
             that cannot be run, or no row that can.
     """
-    if not experiment.table:
+    if not experiment.table.name:
         raise InputError(f"--mode=table needs --table, one of {', '.join(TABLES)}")
-    table = TABLES[experiment.table]
+    table = TABLES[experiment.table.name]
     _check_given(table, experiment, given)
-    seeds = _seeds(experiment.table_seeds)
-    of_data = folder_name(experiment.dataset, experiment.data_dir)
-    folder = Path(experiment.run_dir or f"runs/table{experiment.table}-{of_data}")
-    results = Path(experiment.results) / folder.name if experiment.results else None
-    plan = Plan(experiment.table, table, experiment, given, folder, results, [], {}, seeds)
-    chosen = _chosen(table, experiment.rows, len(seeds))
+    seeds = _seeds(experiment.table.seeds)
+    of_data = folder_name(experiment.data.dataset, experiment.data.data_dir)
+    folder = Path(experiment.run_dir or f"runs/table{experiment.table.name}-{of_data}")
+    results = Path(experiment.table.results) / folder.name if experiment.table.results else None
+    plan = Plan(experiment.table.name, table, experiment, given, folder, results, [], {}, seeds)
+    chosen = _chosen(table, experiment.table.rows, len(seeds))
     for row in table.rows:
         if gap := _gap(plan, row):
             plan.gaps[row.key] = gap
@@ -128,7 +128,9 @@ def make_plan(experiment: Experiment, given: Mapping[str, Any]) -> Plan:
             for row, count in chosen
             if index < count and row.key not in plan.gaps
         )
-    if not plan.jobs or (experiment.rows and plan.gaps.keys() & {row.key for row, _ in chosen}):
+    if not plan.jobs or (
+        experiment.table.rows and plan.gaps.keys() & {row.key for row, _ in chosen}
+    ):
         key = next(row.key for row, _ in chosen if row.key in plan.gaps)
         raise InputError(f"the row {key} of --table={plan.key} cannot be run: {plan.gaps[key]}")
     plan.jobs[:] = _with_floors_once(plan.jobs)
@@ -141,7 +143,7 @@ def without_folders(text: str, plan: Plan) -> str:
     The user's home, below which libraries have their default folders, becomes ~.
     """
     folders = {os.path.expanduser("~"): "~"}
-    folders |= {getattr(plan.experiment, name).rstrip("/"): name.upper() for name in PATHS}
+    folders |= {plan.experiment.to_dict()[name].rstrip("/"): name.upper() for name in PATHS}
     folders |= {str(plan.folder): "RUN_DIR", str(plan.results or ""): "RESULTS"}
     for folder in sorted(folders, key=len, reverse=True):  # before the one in which it lies
         if "/" in folder and folder != "/":
@@ -151,16 +153,20 @@ def without_folders(text: str, plan: Plan) -> str:
 
 def as_flags(settings: Mapping[str, Any]) -> list[str]:
     """Settings as the command line has them."""
-    return [
-        f"--{name}={str(value).lower() if isinstance(value, bool) else value}"
-        for name, value in settings.items()
-    ]
+    return [f"--{name}={_flag_value(value)}" for name, value in settings.items()]
+
+
+def _flag_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
 
 def identity(experiment: Experiment) -> dict[str, Any]:
     """The settings on which a run's figures depend."""
-    budget = {name: getattr(experiment, name) for name in _BUDGET}
-    return {**experiment.identity, **budget}
+    settings = experiment.to_dict()
+    budget = {name: settings[name] for name in _BUDGET}
+    return {**experiment.hyperparameters, **budget}
 
 
 def differences(before: Mapping[str, Any], experiment: Experiment) -> list[str]:
@@ -184,26 +190,22 @@ def _settings(
     table: Table, row: Row, experiment: Experiment, given: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Of a row's experiment, without its seed and its place."""
-    common = {k: v for k, v in table.settings_for(experiment.dataset).items() if k not in given}
-    settings = {**given, "dataset": experiment.dataset, **common, **row.settings}
+    common = {
+        k: v for k, v in table.settings_for(experiment.data.dataset).items() if k not in given
+    }
+    settings = {**given, "dataset": experiment.data.dataset, **common, **row.settings}
     for name in (*_OF_TABLE, "name", "run_dir"):
         settings.pop(name, None)
-    for name, models in refused_elsewhere().items():
-        if name not in row.settings and settings.get("model", Experiment.model) not in models:
+    known = known_settings(model_settings(settings.get("model", experiment.model.NAME)))
+    for name in given:  # of another row's model
+        if name not in known:
             settings.pop(name, None)
-    unknown = [name for name in settings if name not in _FIELDS]
-    if unknown:
-        raise InputError(f"this version has no --{unknown[0]}")
-    for name, value in row.settings.items():
-        choices = _FIELDS[name].metadata["choices"]
-        if choices and value not in choices:
-            raise InputError(f"this version has no --{name}={value}")
     return settings | {"measures": ",".join(measures(table, experiment, given))}
 
 
 def measures(table: Table, experiment: Experiment, given: Mapping[str, Any]) -> tuple[str, ...]:
     """The table's, and what --measures names besides."""
-    besides = experiment.measure_names if "measures" in given else ()
+    besides = experiment.evaluation.measure_names if "measures" in given else ()
     return tuple(dict.fromkeys([*table.measures, *besides]))
 
 
@@ -223,8 +225,8 @@ def _with_floors_once(jobs: list[Job]) -> list[Job]:
     seen: set[str] = set()
     found = []
     for job in jobs:
-        encoder = job.experiment.encoder
-        experiment = dataclasses.replace(job.experiment, floors=encoder not in seen)
+        encoder = job.experiment.encoder.name
+        experiment = job.experiment.replace(references=encoder not in seen)
         found.append(Job(job.row, experiment))
         seen.add(encoder)
     return found
@@ -237,25 +239,26 @@ def _check_given(table: Table, experiment: Experiment, given: Mapping[str, Any])
         everyones = len(theirs) == len(table.rows) and all(mine == value for mine in theirs)
         if theirs and not everyones:  # one row's value would leak into those that lack it
             raise InputError(
-                f"--{name}={value}: the rows of --table={experiment.table} set it themselves; "
+                f"--{name}={value}: the rows of --table={experiment.table.name} set it themselves; "
                 "leave it out, of the flagfile too"
             )
-    models = {row.settings.get("model", experiment.model) for row in table.rows}
-    for name, takers in refused_elsewhere().items():
-        if name in given and not models & set(takers):
+    models = {row.settings.get("model", experiment.model.NAME) for row in table.rows}
+    known = set().union(*(known_settings(model_settings(model)) for model in models))
+    for name in given:
+        if name not in known:
             raise InputError(
-                f"--{name} is for --model={' or '.join(takers)}, of which --table="
-                f"{experiment.table} has no row; leave it out"
+                f"--{name} is a setting of a model of which --table={experiment.table.name} has no "
+                f"row; its models are {', '.join(sorted(models))}; leave it out"
             )
     for name, instead in {
         "seed": "give --table_seeds",
         "resume": "give another --run_dir to start anew",
         "encoder_path": "a table trains its own encoders",
-        "floors": "a table has each encoder's floors once",
+        "references": "a table has each encoder's floors once",
     }.items():
         if name in given:
             raise InputError(f"--{name} is not for --mode=table; {instead}")
-    if experiment.strategy == "multi_worker":
+    if experiment.training.strategy == "multi_worker":
         raise InputError(
             "--strategy=multi_worker is not for --mode=table; start the same command on each "
             "machine with a --run_dir that all of them share"

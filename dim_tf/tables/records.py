@@ -10,9 +10,10 @@ from typing import Any
 from dim_tf.errors import InputError, one_line
 from dim_tf.evaluation.report import results
 from dim_tf.evaluation.report.values import is_number
-from dim_tf.settings import Experiment
 from dim_tf.files import json_object, read_text, replace_text
-from dim_tf.names import FLOOR_MEASURES, MEASURES
+from dim_tf.registry import FLOOR_MEASURES, MEASURES
+from dim_tf.settings import Experiment
+from dim_tf.settings.experiment import all_fields
 from dim_tf.tables.plan import Job, Plan, differences
 
 FLOORS = "floors"  # in `Record.failed`: what failed is a measure of a floor
@@ -69,7 +70,7 @@ class Record:
 
     def has(self, job: Job) -> bool:
         """Whether all that the job measures was measured."""
-        return set(job.experiment.measure_names) <= set(self.measures)
+        return set(job.experiment.evaluation.measure_names) <= set(self.measures)
 
     def failures(self, job: Job) -> dict[str, str]:
         """Of `failed`, those that are the job's: of its stages and of what it measures."""
@@ -90,7 +91,10 @@ class Record:
 
 def asked(job: Job) -> set[str]:
     """What a job measures, by the names of --measures, and `FLOORS` if it measures those."""
-    return {*job.experiment.measure_names, *([FLOORS] if job.experiment.floors else [])}
+    return {
+        *job.experiment.evaluation.measure_names,
+        *([FLOORS] if job.experiment.evaluation.references else []),
+    }
 
 
 def path_of(folder: Path, name: str) -> Path:
@@ -181,7 +185,7 @@ def without_known_floors(plan: Plan) -> list[Job]:
     found = []
     for job in plan.jobs:
         experiment = job.experiment
-        wanted = {name for name in experiment.measure_names if name in FLOOR_MEASURES}
+        wanted = {name for name in experiment.evaluation.measure_names if name in FLOOR_MEASURES}
         has_them = not wanted or any(
             (record.row, record.seed) != (job.row.key, job.seed)
             and _has_floors_of(record, experiment)
@@ -189,10 +193,8 @@ def without_known_floors(plan: Plan) -> list[Job]:
             and wanted <= set(record.measures)
             for record in known
         )
-        floors = experiment.floors and not has_them
-        found.append(
-            dataclasses.replace(job, experiment=dataclasses.replace(experiment, floors=floors))
-        )
+        floors = experiment.evaluation.references and not has_them
+        found.append(dataclasses.replace(job, experiment=experiment.replace(references=floors)))
     return found
 
 
@@ -208,8 +210,9 @@ def with_floors(plan: Plan) -> list[Record]:
 
 
 def _has_floors_of(record: Record, experiment: Experiment) -> bool:
+    settings, fields = experiment.to_dict(), all_fields()
     return bool(record.evaluation.get("floors")) and all(
-        record.settings.get(name, getattr(Experiment, name)) == getattr(experiment, name)
+        record.settings.get(name, fields[name].default) == settings[name]
         for name in _FLOOR_SETTINGS
     )
 

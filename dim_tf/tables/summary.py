@@ -202,7 +202,7 @@ def _missing(
 
 def _paper(plan: Plan, row: Row, column: Column) -> float | None:
     """The paper's figure in our unit; None where ours are of other images than the test images."""
-    figures = {} if plan.experiment.holdout else row.figures.get(plan.dataset, {})
+    figures = {} if plan.experiment.data.validation_fraction else row.figures.get(plan.dataset, {})
     value = figures.get(column.measure, {}).get(column.endpoint)
     if value is None:
         return None

@@ -84,7 +84,7 @@ def notes(summary: Summary) -> list[str]:
     shown = any(value is not None for line in summary.lines for value in line.paper)
     has_figures = any(row.figures for row in plan.table.rows)
     told = list(plan.table.notes) if shown or not has_figures else []
-    if held_out := plan.experiment.holdout:
+    if held_out := plan.experiment.data.validation_fraction:
         told.append(
             f"Measured on {100 * held_out:g} % of the training images, held out, and not on the "
             "test images, which the paper's figures are of."

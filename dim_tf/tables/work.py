@@ -24,9 +24,9 @@ from dim_tf.ending import Signals
 from dim_tf.errors import InputError, RunError, one_line
 from dim_tf.evaluation.report import results
 from dim_tf.evaluation.report.values import is_number
-from dim_tf.settings import Experiment
 from dim_tf.files import open_to_append, open_to_read, read_checked, read_json, replace_text
-from dim_tf.names import MEASURES
+from dim_tf.registry import MEASURES
+from dim_tf.settings import Experiment
 from dim_tf.tables import records
 from dim_tf.tables.claims import Claim, ClaimLost, Claims
 from dim_tf.tables.plan import PATHS, Job, Plan, as_flags, identity, without_folders
@@ -127,7 +127,7 @@ class Worker:
         anew = _Anew(job.experiment.run_path)
         if before and before.measures and not anew.has_weights():
             anew.begin()
-        wanted = list(job.experiment.measure_names)
+        wanted = list(job.experiment.evaluation.measure_names)
         if anew.is_on and before:
             wanted = list(dict.fromkeys([*before.measures, *wanted]))
         elif before:  # of floors alone that failed: all of them again

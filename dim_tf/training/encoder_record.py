@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dim_tf import backbone_settings
 from dim_tf.errors import InputError
-from dim_tf.settings import Experiment
 from dim_tf.files import read_json, replace_text, sha256_of, with_checksum
+from dim_tf.settings import Experiment
 from dim_tf.training import checkpoint_files
 from keras_models.encoders import BackboneEncoder, Encoder, backbones
 
@@ -49,7 +48,7 @@ class EncoderRecord:
 
     def check(self, experiment: Experiment) -> None:
         """Raises InputError where a file of the settings is there and is another one."""
-        for name, path in experiment.encoder_files.items():
+        for name, path in experiment.encoder.files.items():
             begun, now = self.sha256.get(name), _sha256(path) if path.is_file() else None
             if now and begun and now != begun:
                 raise InputError(
@@ -82,12 +81,12 @@ def write(folder: Path, experiment: Experiment, encoder: Encoder) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    if not backbone_settings.is_backbone(experiment.encoder):
+    if not experiment.encoder.is_backbone:
         return
     before = read(folder)
     if before:  # of a run that goes on, whose files may be gone
         return
-    files = {name: _sha256(path) for name, path in experiment.encoder_files.items()}
+    files = {name: _sha256(path) for name, path in experiment.encoder.files.items()}
     record = {"encoder": encoder.get_config(), "files": files}
     replace_text(folder / FILE, with_checksum(record))
 

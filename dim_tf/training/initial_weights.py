@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from dim_tf import backbone_settings
 from dim_tf.errors import InputError, RunError
-from dim_tf.settings import Experiment
 from dim_tf.export import backbone_file, verify
 from dim_tf.files import json_object, read_text
+from dim_tf.settings import Experiment
+from dim_tf.settings.encoder import is_backbone
 from dim_tf.training import architecture, encoder_record
 from dim_tf.training.checkpoint import restore_encoder
 from dim_tf.training.model import encoder_name, make_encoder
@@ -98,7 +98,7 @@ def assign(encoder: Encoder, experiment: Experiment) -> Source:
         InputError: there is no such run or export; or its encoder has another architecture, or
             takes pixels in another scaling.
     """
-    path = Path(experiment.init_from)
+    path = Path(experiment.encoder.init_from)
     if (path / "saved_model.pb").is_file():
         weights = _of_export(path)
         _check_kind(path, experiment, encoder, weights.name, weights.flag)
@@ -129,7 +129,7 @@ def assign(encoder: Encoder, experiment: Experiment) -> Source:
 
 def _check_kind(path, experiment, encoder, name, flag):
     """Raises InputError where one of the two encoders is a Keras model and the other is not."""
-    if name and backbone_settings.is_backbone(name) != isinstance(encoder, BackboneEncoder):
+    if name and is_backbone(name) != isinstance(encoder, BackboneEncoder):
         mine = encoder_name(experiment, encoder.image_shape[0])
         raise InputError(
             f"--init_from={path}: that encoder is {name}, this run's {mine}; give "
@@ -197,11 +197,11 @@ def _of_run(path, experiment, own) -> _Weights:
             "exported encoder (no saved_model.pb); give one, as exported/dim_cifar10/1"
         ) from error
     try:
-        theirs = dataclasses.replace(Experiment.from_json(text), run_dir=str(path), init_from="")
+        theirs = Experiment.from_json(text).replace(run_dir=str(path), init_from="")
         name = encoder_name(theirs, own.image_shape[0])
     except InputError as error:
         raise InputError(f"--init_from={path}: {error}") from error
-    flag = theirs.encoder or name
+    flag = theirs.encoder.name or name
     _check_kind(path, experiment, own, name, flag)
     try:
         record = encoder_record.read(path)

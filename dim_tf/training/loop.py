@@ -14,9 +14,9 @@ from dim_tf.data import folder_report, pipeline
 from dim_tf.data.splits import Split, Splits
 from dim_tf.ending import Signals
 from dim_tf.errors import InputError, NotFinite, RunError
-from dim_tf.settings import Experiment
 from dim_tf.export import backbone_file
 from dim_tf.files import replace_text
+from dim_tf.settings import Experiment
 from dim_tf.training import (
     checkpoint_files,
     encoder_record,
@@ -76,7 +76,7 @@ def open_run_folder(experiment: Experiment, splits: Splits | None = None) -> Pat
     folder = experiment.run_path
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not experiment.resume:
+        if not experiment.training.resume:
             _check_is_a_run(folder)
             for stage in _FOLDERS:
                 if (folder / stage).exists():
@@ -123,29 +123,32 @@ def train(
         Stopped: by SIGTERM or SIGINT, after saving a checkpoint.
     """
     split = trained_on(experiment, splits)
-    per_epoch = pipeline.steps_per_epoch(len(split), experiment.batch_size)
+    per_epoch = pipeline.steps_per_epoch(len(split), experiment.training.batch_size)
     if devices is None:
         devices = strategy.get(
-            experiment.strategy, experiment.replicas, experiment.cluster, experiment.worker_timeout
+            experiment.training.strategy,
+            experiment.training.replicas,
+            experiment.training.cluster,
+            experiment.training.worker_timeout,
         )
     replicas = devices.num_replicas_in_sync
     chief = strategy.is_chief(devices)
     _check(experiment, replicas, per_epoch)
-    if experiment.resume:
+    if experiment.training.resume:
         check_same_experiment(experiment, splits)
-    record = encoder_record.read(experiment.run_path) if experiment.resume else None
+    record = encoder_record.read(experiment.run_path) if experiment.training.resume else None
     with devices.scope():
         model = make_model(experiment, splits, replicas, record)
         begins_with = _init(model, experiment)
-        if experiment.online_probe and experiment.model != "generator":
+        if experiment.training.online_probe and experiment.model.HAS_ENCODER:
             model.probe = online_probe.of_encoder(model.encoder, splits, split, replicas > 1)
         folder = experiment.run_path
-        if experiment.resume:
+        if experiment.training.resume:
             learns_labels = model.probe is not None or model.needs_labels
             images_seen.check(folder, splits, model.needs_rows, learns_labels)
         if chief:  # only now: settings that do not fit leave no trace
             open_run_folder(experiment, splits)
-            if experiment.model != "generator":
+            if experiment.model.HAS_ENCODER:
                 with writing(
                     encoder_record.FILE, folder, "make room and give the same command again"
                 ):
@@ -153,29 +156,28 @@ def train(
         with _tensorflow_may_fail(devices):
             strategy.mean_of_processes(devices, 0.0)  # the others look into it after the chief
             checkpoints = Checkpoints(
-                model, folder / "checkpoints", experiment.keep_checkpoints, chief
+                model, folder / "checkpoints", experiment.training.keep_checkpoints, chief
             )
             step = _restore(checkpoints, devices, folder)
             if chief and not step and start_weights.begins_with_given_weights(experiment):
                 start_weights.save(model.encoder, folder, begins_with)
             restores = nan_restores.NanRestores(
-                folder, experiment.seed, _allowed_restores(experiment), chief
+                folder, experiment.training.seed, _allowed_restores(experiment), chief
             )
-    if experiment.unread:
-        named = ", ".join(f"--{name}" for name in experiment.unread)
-        say(f"train: {experiment.reader} does not read {named}")
+    for name, why in experiment.model.without_effect.items():
+        say(f"train: --{name} has no effect: {why}")
     last = last_step(experiment, splits)
     if begins_with:
         say(f"train: the encoder begins with the weights {begins_with}")
     encoder = getattr(model, "encoder", None)
     if isinstance(encoder, BackboneEncoder):
         say(f"train: {features_of(encoder)}")
-    if experiment.frozen_steps >= last and experiment.frozen_steps:
+    if experiment.encoder.frozen_steps >= last and experiment.encoder.frozen_steps:
         say(f"train: the backbone stands still for all {last} steps (--frozen_steps)")
     begin = f"from step {step} " if step else ""
     say(f"train: {begin}to step {last}, {per_epoch} steps an epoch")
     with Signals() as signals:
-        if experiment.on_nan == "restore" and checkpoints.latest is None:
+        if experiment.training.on_nan == "restore" and checkpoints.latest is None:
             checkpoints.save(0)  # so that there is one to go back to
         while True:
             restores.cut_back(step)
@@ -212,14 +214,16 @@ def features_of(encoder: BackboneEncoder) -> str:
 
 def _init(model, experiment) -> initial_weights.Source | None:
     """Gives the encoder of a run that begins the weights of --init_from; says whose."""
-    goes_on = experiment.resume and checkpoint_files.steps(experiment.run_path / "checkpoints")
-    if not experiment.init_from or goes_on:
+    goes_on = experiment.training.resume and checkpoint_files.steps(
+        experiment.run_path / "checkpoints"
+    )
+    if not experiment.encoder.init_from or goes_on:
         return None
     return initial_weights.assign(model.encoder, experiment)
 
 
 def _allowed_restores(experiment):
-    return experiment.nan_restores if experiment.on_nan == "restore" else 0
+    return experiment.training.nan_restores if experiment.training.on_nan == "restore" else 0
 
 
 def _restore(checkpoints, devices, folder) -> int:
@@ -261,11 +265,11 @@ def _train_on(run: _Run, step: int, last: int, per_epoch: int) -> None:
     recorder = monitors.Recorder(
         progress,
         folder if chief else None,
-        experiment.batch_size,
-        experiment.log_every,
-        experiment.steps_per_execution,
+        experiment.training.batch_size,
+        experiment.training.log_every,
+        experiment.training.steps_per_execution,
     )
-    every = experiment.checkpoint_every
+    every = experiment.training.checkpoint_every
     saver = monitors.Saver(progress, run.checkpoints, every, run.signals)
     try:
         for segment in segments(step, last, per_epoch):
@@ -283,25 +287,21 @@ def _train_on(run: _Run, step: int, last: int, per_epoch: int) -> None:
 
 def _check(experiment, replicas, per_epoch):
     """Raises InputError where the settings do not fit the devices or the data."""
-    parts = replicas * experiment.micro_batches
-    kinds = f"{replicas} replicas" + f" x {experiment.micro_batches} micro-batches" * (
-        experiment.micro_batches > 1
+    parts = replicas * experiment.training.micro_batches
+    kinds = f"{replicas} replicas" + f" x {experiment.training.micro_batches} micro-batches" * (
+        experiment.training.micro_batches > 1
     )
-    if experiment.batch_size % parts or experiment.batch_size < 2 * parts:
+    if experiment.training.batch_size % parts or experiment.training.batch_size < 2 * parts:
         raise InputError(
-            f"--batch_size={experiment.batch_size} must give each of {kinds} the same "
+            f"--batch_size={experiment.training.batch_size} must give each of {kinds} the same "
             "number of images, at least 2"
         )
-    images = experiment.batch_size // parts
-    if experiment.negatives > images - (replicas == 1):
-        raise InputError(
-            f"--negatives={experiment.negatives} asks for more other images than there are "
-            f"in the {images} that are scored at once; give fewer, or a larger --batch_size"
-        )
-    if per_epoch % experiment.steps_per_execution:
+    images = experiment.training.batch_size // parts
+    experiment.model.check_batch(images - (replicas == 1))
+    if per_epoch % experiment.training.steps_per_execution:
         divisors = [str(n) for n in range(1, 101) if per_epoch % n == 0]
         raise InputError(
-            f"--steps_per_execution={experiment.steps_per_execution} does not divide the "
+            f"--steps_per_execution={experiment.training.steps_per_execution} does not divide the "
             f"{per_epoch} steps of an epoch; give one of {', '.join(divisors)}"
         )
 
@@ -353,11 +353,11 @@ def _fit(run, segment, step, callbacks):
     model, experiment = run.model, run.experiment
     batches = pipeline.training_batches(
         run.split,
-        experiment.batch_size,
+        experiment.training.batch_size,
         model.image_shape[-1],
         run.data_seed,
         step,
-        experiment.augmentation,
+        experiment.data.augmentation,
         labelled=model.probe is not None or model.needs_labels,
         numbered=model.needs_rows,
     )

@@ -9,10 +9,10 @@ import os
 import shutil
 from pathlib import Path
 
-from dim_tf import backbone_settings
 from dim_tf.errors import RunError
-from dim_tf.settings import Experiment
 from dim_tf.files import read_json, replace_text, unfinished
+from dim_tf.settings import Experiment
+from dim_tf.settings.encoder import AUTO, HUB, IMAGENET, RANDOM
 from dim_tf.training import encoder_record
 from dim_tf.training.initial_weights import Source
 from dim_tf.writing import reason, writing
@@ -24,11 +24,12 @@ SOURCE_FILE = "start_weights.json"  # of --init_from
 
 def begins_with_given_weights(experiment: Experiment) -> bool:
     """Whether its encoder begins with weights that are not drawn from its seed alone."""
-    weights, encoder = experiment.encoder_weights, experiment.encoder
-    if weights == backbone_settings.AUTO:
-        brings_its_own = encoder.startswith(backbone_settings.HUB)
-        return bool(experiment.init_from) or brings_its_own or backbone_settings.is_file(encoder)
-    return bool(experiment.init_from) or weights != backbone_settings.RANDOM
+    encoder = experiment.encoder
+    if encoder.init_from:
+        return True
+    if encoder.weights == AUTO:
+        return encoder.name.startswith(HUB) or "encoder" in encoder.files
+    return encoder.weights != RANDOM
 
 
 def save(encoder: Encoder, run_path: Path, source: Source | None = None) -> None:
@@ -76,8 +77,8 @@ def restore(encoder: Encoder, run_path: Path) -> None:
         encoder.load_weights(path)
     except (OSError, ValueError, KeyError) as error:
         raise RunError(
-            f"{path} cannot be restored ({reason(error)}); put a copy back, or give --nofloors, "
-            "which measures the trained encoder alone"
+            f"{path} cannot be restored ({reason(error)}); put a copy back, or give "
+            "--noreferences, which measures the trained encoder alone"
         ) from error
 
 
@@ -96,17 +97,17 @@ def described(experiment: Experiment) -> str:
     if not begins_with_given_weights(experiment):
         return ""
     path = experiment.run_path / SOURCE_FILE
-    if experiment.init_from:
+    if experiment.encoder.init_from:
         if not path.is_file():
-            return f"the weights of {Path(experiment.init_from).name} (--init_from)"
+            return f"the weights of {Path(experiment.encoder.init_from).name} (--init_from)"
         name = read_json(path, "remove it: it serves the model card alone").get("init_from")
         return f"the weights of {name} (--init_from)"
-    if experiment.encoder_weights == backbone_settings.IMAGENET:
-        return f"ImageNet weights of {experiment.encoder}"
-    files = experiment.encoder_files
+    if experiment.encoder.weights == IMAGENET:
+        return f"ImageNet weights of {experiment.encoder.name}"
+    files = experiment.encoder.files
     setting = "encoder_weights" if "encoder_weights" in files else "encoder"
     if setting not in files:
-        return f"the weights of {experiment.encoder}"
+        return f"the weights of {experiment.encoder.name}"
     record = encoder_record.read(experiment.run_path)
     digest = record.sha256.get(setting, "") if record else ""
     return f"the weights of {files[setting].name}" + (
@@ -116,7 +117,7 @@ def described(experiment: Experiment) -> str:
 
 def schedule(experiment: Experiment, step: int) -> str:
     """How the weights of a Keras model were trained until `step`; empty: as all others."""
-    steps, scale = experiment.frozen_steps, experiment.backbone_learning_rate_scale
+    steps, scale = experiment.encoder.frozen_steps, experiment.encoder.backbone_learning_rate_scale
     if steps >= step:
         return ", frozen throughout"
     frozen = f", frozen for the first {steps:,} steps" * (steps > 0)

@@ -9,18 +9,18 @@ from absl import flags as absl_flags
 from matplotlib import pyplot
 
 from dim_tf import flagfiles, flags
-from dim_tf.experiment import Experiment
+from dim_tf.settings import Experiment
 
 
-def row(recipe, epochs=5, seed=0, holdout=0.0):
+def row(recipe, epochs=5, seed=0, validation_fraction=0.0):
     return {"recipe": recipe, "epochs": epochs, "seed": seed, "holdout": holdout}
 
 
 def test_runs_share_a_folder_only_where_one_goes_on_as_the_other():
     for recipe in quality.RECIPES:
         first = row(recipe)
-        for other in (row(recipe, epochs=9), row(recipe, seed=1), row(recipe, holdout=0.1)):
-            runs = [Experiment(name="a", **quality.settings_of(r)) for r in (first, other)]
+        for other in (row(recipe, epochs=9), row(recipe, seed=1), row(recipe, validation_fraction=0.1)):
+            runs = [Experiment.of(name="a", **quality.settings_of(r)) for r in (first, other)]
             share = quality.folder_of(first) == quality.folder_of(other)
             assert share == (not runs[1].differences(runs[0])), other
 
@@ -57,8 +57,8 @@ def test_figures_become_a_table_and_means():
 @pytest.mark.parametrize(("holdout", "papers"), [(0.0, [75.21, 75.57, 69.13]), (0.1, [])])
 def test_figures_become_a_picture(tmp_path, monkeypatch, over, x, holdout, papers):
     rows = [
-        {**row("authors", 2, holdout=holdout), **figures()},
-        {**row("authors", 7, holdout=holdout), **figures(seconds=180, conv=0.6)},
+        {**row("authors", 2, validation_fraction=holdout), **figures()},
+        {**row("authors", 7, validation_fraction=holdout), **figures(seconds=180, conv=0.6)},
     ]
     drawn = []
     monkeypatch.setattr(pyplot, "close", drawn.append)
@@ -81,7 +81,7 @@ def test_rows_of_earlier_commands_are_found_again(tmp_path):
         return {**row, **told["figures"]}
 
     rows = [row("authors", 5), row("authors", 10), row("authors", 5, seed=1), row("fast", 8)]
-    held_out = row("fast", 20, holdout=0.1)
+    held_out = row("fast", 20, validation_fraction=0.1)
     figures_of = {str(one): figures(steps=i) for i, one in enumerate([*rows, held_out])}
     written = [write(one) for one in reversed(rows)]
     write(rows[3], name="older_name-8-seed0-8epochs")
@@ -104,6 +104,6 @@ def test_the_flagfiles_train_as_the_recipes(recipe, other):
     values(["main", *flagfiles.expanded([f"--flagfile={path}"])])
     shipped = flags.experiment(values, ["main"])
     settings = [quality.settings_of(row(name, epochs=shipped.epochs)) for name in (recipe, other)]
-    same, changed = (Experiment(name="a", **one) for one in settings)
+    same, changed = (Experiment.of(name="a", **one) for one in settings)
     assert not shipped.differences(same)
     assert shipped.differences(changed)

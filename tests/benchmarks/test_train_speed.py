@@ -68,13 +68,13 @@ def test_the_rival_computes_the_same_loss(estimator):
     import tensorflow as tf
     import torch_step
 
-    from dim_tf.experiment import Experiment
+    from dim_tf.settings import Experiment
     from dim_tf.training.model import make_model
     from keras_models.distribute.randomness import StepRandom
     from keras_models.objective_model import Batch
 
-    experiment = Experiment(
-        name="x", gamma=0.0, encoder="basic32x32", estimator=estimator, mi_units=256
+    experiment = Experiment.of(
+        name="x", gamma=0.0, encoder="basic32x32", estimator=estimator, critic_units=256
     )
     model = make_model(experiment, train_speed.no_images(32))
     rival = torch_step.DeepInfoMax(estimator, 256)

@@ -8,7 +8,7 @@ import fake_row
 import pytest
 
 from dim_tf.errors import InputError, RunError
-from dim_tf.experiment import Experiment
+from dim_tf.settings import Experiment
 from dim_tf.tables import records
 from dim_tf.tables.claims import Claims
 from dim_tf.tables.plan import identity, make_plan
@@ -21,7 +21,7 @@ ROW = "dim_l_jsd"
 
 def plan_of(folder, rows=ROW):
     given = {"table": "1", "rows": rows, "dataset": "cifar10", "run_dir": str(folder)}
-    return make_plan(Experiment(name="t", **given), given)
+    return make_plan(Experiment.of(name="t", **given), given)
 
 
 def good_record(job):
@@ -38,7 +38,7 @@ def good_record(job):
         "row": job.row.key,
         "seed": 0,
         "settings": identity(job.experiment),
-        "measures": list(job.experiment.measure_names),
+        "measures": list(job.experiment.evaluation.measure_names),
         "evaluation": evaluation,
         "failed": {},
         "cost": {"train": 2.5},

@@ -15,7 +15,7 @@ import pytest
 import dim_tf
 from dim_tf import preconditions
 from dim_tf.errors import InputError, RunError
-from dim_tf.experiment import Experiment
+from dim_tf.settings import Experiment
 from dim_tf.training import workers
 from dim_tf.training.workers import Address, Workers
 
@@ -51,7 +51,7 @@ WRONG = {
 def test_a_wrong_cluster_is_told_before_tensorflow_is_imported(text, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(InputError) as caught:
-        preconditions.check(Experiment(name="a", strategy="multi_worker"), ["train"])
+        preconditions.check(Experiment.of(name="a", strategy="multi_worker"), ["train"])
     assert WRONG[text] in str(caught.value)
     assert "TF_CONFIG" in str(caught.value)
 

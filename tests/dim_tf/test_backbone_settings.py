@@ -6,8 +6,8 @@ import pytest
 
 from dim_tf import backbone_settings, names
 from dim_tf.errors import InputError
-from dim_tf.experiment import Experiment
-from dim_tf.names import ENCODERS
+from dim_tf.settings import Experiment
+from dim_tf.registry import ENCODERS
 from keras_models import encoders
 from keras_models.encoders import backbone, backbones
 
@@ -40,7 +40,7 @@ def test_a_scaling_is_a_name_or_numbers(text, meaning):
 )
 def test_another_scaling_is_refused(text):
     with pytest.raises(InputError, match=r"--input_scaling='.*'; expected auto, -1..1, .*OFFSET"):
-        Experiment(name="a", encoder="keras:VGG16", input_scaling=text)
+        Experiment.of(name="a", encoder="keras:VGG16", input_scaling=text)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_another_scaling_is_refused(text):
 )
 def test_what_does_not_fit_is_refused_by_name(settings, says):
     with pytest.raises(InputError, match=says):
-        Experiment(name="a", **settings)
+        Experiment.of(name="a", **settings)
 
 
 @pytest.mark.parametrize("encoder", ["", "basic32x32"])
@@ -83,16 +83,16 @@ def test_settings_of_backbones_are_refused_for_presets(encoder):
     assert set(another) == set(backbone_settings.OF_BACKBONES)
     for name, value in another.items():
         with pytest.raises(InputError, match=f"--{name} is for --encoder=keras:CLASS"):
-            Experiment(name="a", encoder=encoder, **{name: value})
-        Experiment(name="a", encoder="keras:VGG16", **{name: value})
+            Experiment.of(name="a", encoder=encoder, **{name: value})
+        Experiment.of(name="a", encoder="keras:VGG16", **{name: value})
 
 
 def test_a_file_is_the_same_encoder_wherever_it_is(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
-    one = Experiment(name="a", encoder="~/net.keras", encoder_weights="w.weights.h5")
+    one = Experiment.of(name="a", encoder="~/net.keras", encoder_weights="w.weights.h5")
     assert one.encoder == "/home/me/net.keras"
     other = dataclasses.replace(one, encoder="b/c.keras", encoder_weights="d/e.weights.h5")
     assert not one.differences(other)
-    assert Experiment(**one.identity, name="a").identity == one.identity
+    assert Experiment.of(**one.identity, name="a").identity == one.identity
     assert one.differences(dataclasses.replace(one, encoder="keras:VGG16"))
     assert one.differences(dataclasses.replace(one, encoder_weights="random"))

@@ -10,7 +10,7 @@ from dim_tf import main
 from dim_tf.data import SOURCES
 from dim_tf.data.pipeline import AUGMENTATIONS
 from dim_tf.errors import InputError, one_line
-from dim_tf.experiment import Experiment
+from dim_tf.settings import Experiment
 from keras_models import critics, estimators, priors
 
 
@@ -29,14 +29,14 @@ def parsed(*arguments):
 
 def test_every_default_works():
     experiment = dim_flags.experiment(parsed(), ["main"])
-    assert experiment == Experiment(name="digits")
+    assert experiment == Experiment.of(name="digits")
 
 
 def test_every_setting_is_a_flag():
     values = parsed("--estimator=dv", "--nodownload", "--batch_size=8", "--gamma=2")
     experiment = dim_flags.experiment(values, ["main"])
-    assert (experiment.estimator, experiment.download) == ("dv", False)
-    assert (experiment.batch_size, experiment.gamma) == (8, 2.0)
+    assert (experiment.model.estimator, experiment.data.download) == ("dv", False)
+    assert (experiment.training.batch_size, experiment.model.gamma) == (8, 2.0)
     assert {field.name for field in dataclasses.fields(Experiment)} <= set(values)
 
 
@@ -199,7 +199,7 @@ def test_choices_are_those_of_the_libraries():
 
 def test_any_data_set_of_tfds_has_a_name_of_its_own():
     experiment = dim_flags.experiment(parsed("--dataset=tfds:x/y:1.0.0"), ["main"])
-    assert (experiment.dataset, experiment.name) == ("tfds:x/y:1.0.0", "tfds-x-y-1.0.0")
+    assert (experiment.data.dataset, experiment.name) == ("tfds:x/y:1.0.0", "tfds-x-y-1.0.0")
     for wrong in ("tfds:", "tfds:../x", "cifar-10"):
         with pytest.raises(InputError, match="tfds:NAME"):
             dim_flags.experiment(parsed(f"--dataset={wrong}"), ["main"])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dim_tf import flags as dim_flags
 from dim_tf import main
 from dim_tf.errors import InputError, one_line
-from dim_tf.experiment import Experiment
+from dim_tf.settings import Experiment
 
 FIELDS = {field.name: field for field in dataclasses.fields(Experiment)}
 FILES = ("a.cfg", "b.cfg", "c.cfg")

@@ -5,9 +5,9 @@ import dataclasses
 import fuzzing
 
 from dim_tf.errors import InputError, one_line
-from dim_tf.experiment import Experiment
+from dim_tf.settings import Experiment
 
-BASE = dataclasses.asdict(Experiment(name="a", gamma=0.5))
+BASE = dataclasses.asdict(Experiment.of(name="a", gamma=0.5))
 
 
 def outcome(text):

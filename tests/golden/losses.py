@@ -25,8 +25,8 @@ from dim_tf import flagfiles
 from dim_tf import flags as dim_flags
 from dim_tf.data import SOURCES
 from dim_tf.data.splits import Split, Splits
-from dim_tf.experiment import Experiment
-from dim_tf.names import ESTIMATORS
+from dim_tf.settings import Experiment
+from dim_tf.registry import ESTIMATORS
 from dim_tf.training.model import make_model
 from keras_models import DeepInfoMax, encoders, terms
 from keras_models.objective_model import Batch, ObjectiveModel

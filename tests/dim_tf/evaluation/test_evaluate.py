@@ -22,9 +22,9 @@ from dim_tf.evaluation.neighbours import NearestNeighbours
 from dim_tf.evaluation.pictures import NeighbourPanel
 from dim_tf.evaluation.probes import Probe
 from dim_tf.evaluation.projection import PlaneProjections
-from dim_tf.experiment import Experiment
+from dim_tf.settings import Experiment
 from dim_tf.files import read_checked
-from dim_tf.names import FLOOR_MEASURES, MEASURES
+from dim_tf.registry import FLOOR_MEASURES, MEASURES
 from keras_models import encoders
 
 
@@ -72,7 +72,7 @@ def test_an_evaluation_has_floors_and_a_protocol(splits, tmp_path, monkeypatch):
             "pixels": representation.of_pixels,
         },
         splits,
-        Experiment(name="a", measures="knn,linear", probe_epochs=1, probe_seeds=1),
+        Experiment.of(name="a", measures="knn,linear", probe_epochs=1, probe_seeds=1),
     )
     found = evaluation.figures
     endpoints = {"conv", "fc", "global"}
@@ -115,7 +115,7 @@ def test_features_end_before_the_next_are_made(splits, monkeypatch):
             encode,
             {"random_encoder": encode, "pixels": encode},
             splits,
-            Experiment(name="a", measures="knn,projection"),
+            Experiment.of(name="a", measures="knn,projection"),
         )
         assert [ref() for ref in alive] == [None] * 9
     finally:
@@ -135,7 +135,7 @@ def test_one_that_fails_does_not_take_the_others_with_it(splits, monkeypatch):
         representation.of_pixels,
         {"pixels": representation.of_pixels},
         splits,
-        Experiment(name="a", measures="knn,clusters"),
+        Experiment.of(name="a", measures="knn,clusters"),
     )
     assert found.failed == {"knn": "it diverged", "knn of the raw pixels": "it diverged"}
     assert found.figures["protocol"]["knn"] == "failed: it diverged"
@@ -155,7 +155,7 @@ def test_figures_that_came_before_a_failure_stay(splits, monkeypatch):
         raise RunError("it diverged")
 
     monkeypatch.setattr(NearestNeighbours, "run", fail_after_one)
-    settings = Experiment(name="a", measures="knn")
+    settings = Experiment.of(name="a", measures="knn")
     found = evaluate.evaluate(representation.of_pixels, {}, splits, settings)
     assert found.failed == {"knn": "it diverged"}
     assert 0 <= found.figures["knn"]["pixels"] <= 1
@@ -178,7 +178,7 @@ def test_what_a_machine_makes_fail_is_a_failed_measure(splits, monkeypatch, erro
         raise error
 
     monkeypatch.setattr(NearestNeighbours, "run", fail)
-    settings = Experiment(name="a", measures="knn")
+    settings = Experiment.of(name="a", measures="knn")
     found = evaluate.evaluate(representation.of_pixels, {}, splits, settings)
     assert found.failed == {"knn": told}
     assert found.figures["protocol"]["knn"] == f"failed: {told}"
@@ -189,7 +189,7 @@ def test_all_else_is_written_before_the_failure_is_told(tmp_path, splits, monkey
     features = representation.Representation({}, {"global": np.ones((30, 2))}, splits)
     made = evaluate.Evaluation(figures, [], features, {"knn": "it diverged"})
     monkeypatch.setattr(stages, "measure", lambda *_: made)
-    settings = Experiment(name="a", run_dir=str(tmp_path))
+    settings = Experiment.of(name="a", run_dir=str(tmp_path))
     with pytest.raises(RunError, match="knn: it diverged"):
         stages._evaluate(settings, splits, None, {}, None, {"step": 3})
     written = json.loads((tmp_path / "evaluation.json").read_text())
@@ -211,13 +211,13 @@ def test_what_cannot_be_measured_is_named(splits):
         train=dataclasses.replace(splits.train, labels=np.eye(3, dtype=int)[splits.train.labels]),
         test=dataclasses.replace(splits.test, labels=np.eye(3, dtype=int)[splits.test.labels]),
     )
-    settings = Experiment(name="a", measures="knn,svm,few_labels,fine_tuning")
+    settings = Experiment.of(name="a", measures="knn,svm,few_labels,fine_tuning")
     found = evaluate.evaluate(representation.of_pixels, {}, of_attributes, settings).figures
     assert set(found["measures"]) == {"knn_auc"}
     for name in ("svm", "few_labels", "fine_tuning"):
         assert "left out: needs one class an image" in found["protocol"][name]
     assert "missing in this encoder: conv, fc, global" in found["protocol"]["endpoints"]
-    settings = Experiment(name="a", measures="fine_tuning")
+    settings = Experiment.of(name="a", measures="fine_tuning")
     found = evaluate.evaluate(representation.of_pixels, {}, splits, settings).figures
     assert "left out: needs an encoder that can be trained" in found["protocol"]["fine_tuning"]
 
@@ -235,7 +235,7 @@ def test_without_labels_the_rest_is_measured(splits, monkeypatch, tmp_path):
         partial(representation.of_encoder, small_encoder(0)),
         {"pixels": representation.of_pixels},
         bare,
-        Experiment(name="a", measures=",".join(wanted)),
+        Experiment.of(name="a", measures=",".join(wanted)),
     )
     assert not found.failed
     figures = found.figures
@@ -248,7 +248,7 @@ def test_without_labels_the_rest_is_measured(splits, monkeypatch, tmp_path):
     panels = [p for p in found.pictures if isinstance(p, NeighbourPanel)]
     assert len(panels) == 2
     assert all(panel.same_label is None for panel in panels)
-    settings = Experiment(name="a", run_dir=str(tmp_path))
+    settings = Experiment.of(name="a", run_dir=str(tmp_path))
     stages._write_report(settings, 0, figures, found.pictures)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Without labels no accuracy can be measured" in page
@@ -295,7 +295,7 @@ def test_prior_match_is_of_one_global_feature_that_was_matched(splits, trained, 
     subject = evaluate.Subject(
         features,
         representation.of_pixels,
-        Experiment(name="a", gamma=gamma),
+        Experiment.of(name="a", gamma=gamma),
         1,
         evaluate.Networks(encoder, encoder) if trained else None,
     )

@@ -17,7 +17,7 @@ from dim_tf.data.splits import Split, Splits
 from dim_tf.errors import InputError
 from dim_tf.evaluation import evaluate, excerpt, representation
 from dim_tf.evaluation.pooling import description, pooled
-from dim_tf.experiment import Experiment
+from dim_tf.settings import Experiment
 
 FITS_2X2 = 2 * 2 * 8  # numbers of conv of the small backbone, whose map is 4x4x8
 
@@ -61,7 +61,7 @@ def test_what_fits_stays_as_it_is():
 
 
 def test_a_resnet50s_map_at_224_pixels_by_the_default():
-    most = Experiment(name="a").max_features
+    most = Experiment.of(name="a").max_features
     assert description((7, 7, 2048), most, "conv") == "7x7x2048 pooled to 2x2x2048"
 
 
@@ -120,7 +120,7 @@ def test_the_whole_of_a_large_endpoint_is_never_in_memory(splits, monkeypatch):
 
 
 def test_an_evaluation_tells_what_was_pooled(splits, capsys):
-    settings = Experiment(name="a", measures="knn", max_features=100)
+    settings = Experiment.of(name="a", measures="knn", max_features=100)
     encoder = small_backbone_encoder()
     of_encoder = partial(representation.of_encoder, max_features=100)
     floors = {
@@ -148,7 +148,7 @@ def test_an_evaluation_tells_what_was_pooled(splits, capsys):
 def test_the_report_tells_what_was_pooled(tmp_path):
     kind = {"unit": "share", "better": "higher", "title": "kNN"}
     figures = {"knn": {"conv": 0.5}, "measures": {"knn": kind}, "protocol": {"step": 1}}
-    settings = Experiment(name="a", run_dir=str(tmp_path))
+    settings = Experiment.of(name="a", run_dir=str(tmp_path))
     pages = []
     for protocol in ({}, {"pooled": "conv: 4x4x8 pooled to 2x2x8"}):
         figures["protocol"] = protocol

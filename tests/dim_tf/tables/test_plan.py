@@ -8,7 +8,7 @@ import pytest
 from dim_tf import names
 from dim_tf.errors import InputError
 from dim_tf.evaluation.report import paper
-from dim_tf.experiment import Experiment
+from dim_tf.settings import Experiment
 from dim_tf.tables.definitions import TABLES, Row
 from dim_tf.tables.plan import PATHS, differences, identity, make_plan, without_folders
 from dim_tf.tables.work import command_of
@@ -18,7 +18,7 @@ OCCLUSION = {"conv": 76.77, "fc": 74.45, "global": 72.87}
 
 
 def planned(**given):
-    experiment = Experiment(name="t", **given)
+    experiment = Experiment.of(name="t", **given)
     return make_plan(experiment, given)
 
 
@@ -82,7 +82,7 @@ def test_all_rows_come_with_the_first_seed_before_any_with_the_next():
 
 
 def test_flags_pass_through_and_rows_add_theirs():
-    plan = planned(table="1", dataset="cifar10", epochs=7, mi_units=512, precision="bfloat16")
+    plan = planned(table="1", dataset="cifar10", epochs=7, critic_units=512, precision="bfloat16")
     job = next(job for job in plan.jobs if job.row.key == "dim_g_jsd")
     e = job.experiment
     assert (e.epochs, e.mi_units, e.precision) == (7, 512, "bfloat16")
@@ -97,7 +97,7 @@ def test_a_flag_that_is_every_rows_value_is_no_contradiction():
 
 def test_a_setting_of_some_models_goes_to_their_rows():
     plan = planned(table="1", kl_weight=2.0, temperature=0.1)
-    found = {j.row.key: (j.experiment.kl_weight, j.experiment.temperature) for j in plan.jobs}
+    found = {j.row.key: (j.experiment.model.kl_weight, j.experiment.model.temperature) for j in plan.jobs}
     assert not plan.gaps
     assert (found["beta_vae"], found["simclr"], found["vae"]) == (
         (2.0, 0.5),
@@ -107,19 +107,19 @@ def test_a_setting_of_some_models_goes_to_their_rows():
 
 
 def test_a_tables_own_settings_give_way_to_flags():
-    assert planned(table="2", rows="dim_l_jsd").jobs[0].experiment.encoder == "alex64x64"
+    assert planned(table="2", rows="dim_l_jsd").jobs[0].experiment.encoder.name == "alex64x64"
     small = planned(table="2", rows="dim_l_jsd", encoder="basic64x64").jobs[0].experiment
     assert (small.encoder, small.image_size) == ("basic64x64", 64)
 
 
 def test_measures_that_are_named_come_besides():
     plan = planned(table="1", rows="dim_l_jsd", measures="svm,mlp")
-    assert plan.jobs[0].experiment.measure_names == ("mlp", "svm")
+    assert plan.jobs[0].experiment.evaluation.measure_names == ("mlp", "svm")
 
 
 def test_floors_are_measured_once():
     plan = planned(table="1", rows="dim_l_dv,dim_l_jsd", table_seeds="0,1")
-    assert [job.experiment.floors for job in plan.jobs] == [True, False, False, False]
+    assert [job.experiment.evaluation.references for job in plan.jobs] == [True, False, False, False]
 
 
 @pytest.mark.parametrize(
@@ -191,18 +191,18 @@ def test_a_table_of_which_nothing_can_be_run_is_refused(monkeypatch):
 @pytest.mark.parametrize("dataset", ["cifar10", "stl10"])
 def test_cpc_has_an_encoder_of_crops_of_its_own(dataset):
     plan = planned(table="cpc", dataset=dataset)
-    encoders = {job.row.key: job.experiment.encoder for job in plan.jobs}
+    encoders = {job.row.key: job.experiment.encoder.name for job in plan.jobs}
     assert encoders["cpc"] == ""  # by the image size
     assert encoders["dim_one_global"].startswith("fold")
     with pytest.raises(InputError, match="take --encoder=crops32x32 or crops64x64"):
-        Experiment(name="t", model="cpc", encoder="basic32x32")
+        Experiment.of(name="t", model="cpc", encoder="basic32x32")
 
 
 @pytest.mark.parametrize("key", ["2", "cpc"])
 def test_stl10_is_augmented(key):
-    assert {j.experiment.augment for j in planned(table=key, dataset="stl10").jobs} == {"crop_flip"}
+    assert {j.experiment.data.augment for j in planned(table=key, dataset="stl10").jobs} == {"crop_flip"}
     others = planned(table=key, dataset="tiny_imagenet").jobs
-    assert {job.experiment.augment for job in others} == {"auto"}
+    assert {job.experiment.data.augment for job in others} == {"auto"}
 
 
 def test_rows_are_what_their_flagfiles_are():
@@ -218,7 +218,7 @@ def test_rows_are_what_their_flagfiles_are():
             checked.add(job.row.key)
     rivals = {row.key for row in plan.table.rows if row.settings["model"] != "dim"}
     assert checked == rivals
-    assert {job.experiment.prior for job in plan.jobs if job.row.key not in rivals} == {"uniform"}
+    assert {job.experiment.model.prior for job in plan.jobs if job.row.key not in rivals} == {"uniform"}
 
 
 def test_a_setting_that_this_version_does_not_know_is_a_gap():
@@ -228,7 +228,7 @@ def test_a_setting_that_this_version_does_not_know_is_a_gap():
 
 
 def test_differences_are_of_what_figures_depend_on():
-    before = Experiment(name="a", epochs=1, data_dir="here", estimator="dv")
+    before = Experiment.of(name="a", epochs=1, data_dir="here", estimator="dv")
     told = identity(before)
     del told["precision"]  # of a version that had no such setting
     now = dataclasses.replace(before, epochs=2, data_dir="there", name="b")

@@ -13,7 +13,7 @@ import fake_row
 import pytest
 
 from dim_tf.errors import InputError, RunError
-from dim_tf.experiment import Experiment
+from dim_tf.settings import Experiment
 from dim_tf.tables import records
 from dim_tf.tables.claims import Claim, ClaimLost, Claims
 from dim_tf.tables.plan import make_plan
@@ -24,11 +24,11 @@ from dim_tf.tables.written import write
 PROGRAM = (sys.executable, "-S", fake_row.__file__)
 OTHER_PROCESS = """
 import sys
-from dim_tf.experiment import Experiment
+from dim_tf.settings import Experiment
 from dim_tf.tables import work, written
 from dim_tf.tables.plan import make_plan
 given = eval(sys.argv[1])
-plan = make_plan(Experiment(name="t", **given), given)
+plan = make_plan(Experiment.of(name="t", **given), given)
 try:
     work.Worker(plan, lambda: written.write(plan), sys.argv[2:]).work()
 except work.Stopped:
@@ -48,7 +48,7 @@ def given(folder, **others):
 
 def plan_of(folder, **others):
     settings = given(folder, **others)
-    return make_plan(Experiment(name="t", **settings), settings)
+    return make_plan(Experiment.of(name="t", **settings), settings)
 
 
 def work(folder, **others):
@@ -157,7 +157,7 @@ def test_floors_are_measured_once_for_all_commands(tmp_path):
     work(tmp_path / "table", rows="dim_l_jsd", results=results)
     for folder in (tmp_path / "table", tmp_path / "elsewhere" / "table"):
         floors = [
-            job.experiment.floors
+            job.experiment.evaluation.references
             for measures in ("mlp", "mlp,svm", "mlp,knn")
             for job in records.without_known_floors(
                 plan_of(folder, rows="dim_l_dv,dim_l_jsd", measures=measures, results=results)
@@ -166,11 +166,11 @@ def test_floors_are_measured_once_for_all_commands(tmp_path):
         # Nothing has floors of svm, and nobody has those of knn.
         assert floors == [False, False, False, False, True, False]
     alone = records.without_known_floors(plan_of(tmp_path / "table", rows="dim_l_jsd"))
-    assert alone[0].experiment.floors  # its own
+    assert alone[0].experiment.evaluation.references  # its own
     others = records.without_known_floors(
         plan_of(tmp_path / "table", rows="dim_l_dv", probe_epochs=5, results=results)
     )
-    assert others[0].experiment.floors  # of another probe
+    assert others[0].experiment.evaluation.references  # of another probe
 
 
 def test_floors_are_those_of_the_same_start_weights(tmp_path):
@@ -178,13 +178,13 @@ def test_floors_are_those_of_the_same_start_weights(tmp_path):
     work(tmp_path / "table", rows="dim_l_jsd", results=results)
     for other in ({"max_features": 1000}, {"init_from": "runs/before"}):
         plan = plan_of(tmp_path / "other", rows="dim_l_dv", results=results, **other)
-        assert records.without_known_floors(plan)[0].experiment.floors, other
+        assert records.without_known_floors(plan)[0].experiment.evaluation.references, other
 
 
 def test_a_table_shows_the_floors_that_another_one_measured(tmp_path):
     work(tmp_path, rows="supervised")
     plan = plan_of(tmp_path, table="gamma", rows="")
-    assert not any(job.experiment.floors for job in records.without_known_floors(plan))
+    assert not any(job.experiment.evaluation.references for job in records.without_known_floors(plan))
     assert summarise(plan).floors["pixels"][0] == 0.25
     assert summarise(plan_of(tmp_path, table="gamma", rows="", precision="bfloat16")).floors == {}
 
@@ -192,13 +192,13 @@ def test_a_table_shows_the_floors_that_another_one_measured(tmp_path):
 def test_a_table_without_measures_of_floors_leaves_them_to_others(tmp_path):
     """A row that was measured first by such a table does not count as having them."""
     plan = plan_of(tmp_path, table="3", rows="dim_l_jsd")
-    assert not records.without_known_floors(plan)[0].experiment.floors
+    assert not records.without_known_floors(plan)[0].experiment.evaluation.references
     work(tmp_path, rows="dim_l_jsd")
     path = tmp_path / "rows/dim_l_jsd-seed0.json"
     record = json.loads(path.read_text())
     record["evaluation"]["floors"] = {"random_encoder": {}, "pixels": {}}
     path.write_text(json.dumps(record))
-    assert records.without_known_floors(plan_of(tmp_path, rows="vae"))[0].experiment.floors
+    assert records.without_known_floors(plan_of(tmp_path, rows="vae"))[0].experiment.evaluation.references
 
 
 def test_a_failed_floor_is_told_and_tried_again(tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 import json
 import re
 
-from dim_tf.experiment import Experiment
+from dim_tf.settings import Experiment
 from dim_tf.tables import written
 from dim_tf.tables.plan import identity, make_plan
 from dim_tf.tables.records import Record, path_of
@@ -15,7 +15,7 @@ KINDS = {"mlp_probe": {"unit": "share", "better": "higher", "title": "MLP probe"
 
 def plan_of(folder, table="1", **others):
     given = {"table": table, "dataset": "cifar10", "run_dir": str(folder), **others}
-    return make_plan(Experiment(name="t", **given), given)
+    return make_plan(Experiment.of(name="t", **given), given)
 
 
 def finish(plan, key, seed, evaluation, failed=None):
@@ -25,7 +25,7 @@ def finish(plan, key, seed, evaluation, failed=None):
         row=key,
         seed=seed,
         settings=identity(job.experiment),
-        measures=list(job.experiment.measure_names),
+        measures=list(job.experiment.evaluation.measure_names),
         evaluation={"measures": KINDS, "protocol": {"step": 1}, **evaluation},
         failed=failed or {},
         cost={"train": 60.0, "evaluate": 5.0, "images_per_second": 400.0},
@@ -180,7 +180,7 @@ def test_a_row_that_is_finished_while_the_table_is_written_is_in_it(tmp_path, mo
 
 
 def test_figures_of_held_out_images_stand_without_the_papers(tmp_path):
-    plan = plan_of(tmp_path, holdout=0.1)
+    plan = plan_of(tmp_path, validation_fraction=0.1)
     finish(plan, "dim_l_jsd", 0, probes(0.62))
     text = told(plan)
     assert cells(text, "DIM(L) JSD")[1:3] == ["62.0", ""]
@@ -189,7 +189,7 @@ def test_figures_of_held_out_images_stand_without_the_papers(tmp_path):
 
 
 def test_settings_that_are_no_defaults_are_told(tmp_path):
-    plan = plan_of(tmp_path, schedule="cosine", holdout=0.1, augment="crop_flip")
+    plan = plan_of(tmp_path, schedule="cosine", validation_fraction=0.1, augment="crop_flip")
     found = written.words.shared_settings(plan)
     assert found["schedule"] == "cosine"
     assert found["holdout"] == 0.1

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from dim_tf.data.splits import Split, Splits
 from dim_tf.errors import InputError
-from dim_tf.experiment import Experiment, refused_elsewhere
-from dim_tf.names import MODELS
+from dim_tf.settings import Experiment, refused_elsewhere
+from dim_tf.registry import MODELS
 from dim_tf.training import baselines, loop, objectives
 from dim_tf.training.checkpoint import Checkpoints
 from dim_tf.training.model import load_trained, make_encoder, make_model
@@ -32,10 +32,10 @@ def splits(side=16):
 
 
 def experiment(model, folder="", **settings):
-    sizes = {"batch_size": 4, "mi_units": 8, "latent_dim": 4}
+    sizes = {"batch_size": 4, "critic_units": 8, "latent_dim": 4}
     if model == "cpc":
         sizes |= {"latent_dim": 64}  # the encoder is that of crops
-    return Experiment(name="t", run_dir=str(folder), model=model, **{**sizes, **settings})
+    return Experiment.of(name="t", run_dir=str(folder), model=model, **{**sizes, **settings})
 
 
 def test_every_model_is_made():
@@ -70,8 +70,8 @@ OTHERS = {
     "occlusion": True,
     "views": 2,
     "symmetric": False,
-    "smallest_crop": 0.5,
-    "colours": 0.5,
+    "min_crop_scale": 0.5,
+    "color_jitter_strength": 0.5,
     "prior": "gaussian",
     "prior_divergence": "jsd",
     "prior_penalty": 0.5,
@@ -91,7 +91,7 @@ IDLE = (  # settings of dim that its other settings leave without effect
 
 @pytest.fixture(scope="module")
 def encoder():
-    return make_encoder(Experiment(name="t", encoder="crops32x32"), (32, 32, 3))
+    return make_encoder(Experiment.of(name="t", encoder="crops32x32"), (32, 32, 3))
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_what_a_model_does_not_read_is_told(model, settings, encoder, monkeypatc
     for made in (DeepInfoMax, Generator):
         monkeypatch.setattr(made, "build", lambda model: None)
     data = splits(32)
-    wanted = Watched(name="t", model=model, mi_units=8, latent_dim=64, **settings)
+    wanted = Watched(name="t", model=model, critic_units=8, latent_dim=64, **settings)
     Watched.read.clear()
     if model == "generator":
         make_model(wanted, data)
@@ -123,7 +123,7 @@ def test_the_coordinate_tasks_have_their_weights(tasks, encoder):
     names = ("coordinates", "relative_coordinates")
     settings = dict(zip(names, tasks, strict=True))
     one_view, two_views = (
-        objectives.make(Experiment(name="t", model=model, **settings), encoder).terms
+        objectives.make(Experiment.of(name="t", model=model, **settings), encoder).terms
         for model in ("dim", "amdim")
     )
     wanted = {name: weight for name, weight in settings.items() if weight}
@@ -132,11 +132,11 @@ def test_the_coordinate_tasks_have_their_weights(tasks, encoder):
 
 
 def test_what_makes_views_is_not_read_where_there_is_one():
-    of_views = {"smallest_crop": 0.5, "colours": 0.5}
-    one = Experiment(name="t", views=1, **of_views)
+    of_views = {"min_crop_scale": 0.5, "color_jitter_strength": 0.5}
+    one = Experiment.of(name="t", views=1, **of_views)
     assert one.unread == list(of_views)
     assert one.reader == "--model=dim --views=1"
-    two = Experiment(name="t", views=2, **of_views)
+    two = Experiment.of(name="t", views=2, **of_views)
     assert two.unread == []
     assert two.reader == "--model=dim --views=2"
 
@@ -158,8 +158,8 @@ def test_settings_of_views_reach_the_images_that_are_encoded(model, views, monke
     images = np.random.default_rng(0).uniform(-1, 1, (4, 32, 32, 3)).astype(np.float32)
     sides = np.stack([images, images[:, :, ::-1]])
     for crop, colours in ((1.0, 0.0), (0.5, 0.0), (1.0, 0.5)):
-        wanted = Experiment(
-            name="t", model=model, views=views, mi_units=8, smallest_crop=crop, colours=colours
+        wanted = Experiment.of(
+            name="t", model=model, views=views, critic_units=8, min_crop_scale=crop, color_jitter_strength=colours
         )
         made = make_model(wanted, splits(32))
         encoded.clear()
@@ -182,7 +182,7 @@ def test_what_some_models_alone_have_is_refused_elsewhere():
 def test_settings_that_are_not_read_are_told_in_training(tmp_path, capsys):
     wanted = experiment("ae", tmp_path, steps=1, online_probe=False, occlusion=True)
     loop.train(wanted, splits())
-    assert "train: --model=ae does not read --mi_units, --occlusion\n" in capsys.readouterr().out
+    assert "train: --model=ae does not read --critic_units, --occlusion\n" in capsys.readouterr().out
 
 
 @pytest.mark.slow

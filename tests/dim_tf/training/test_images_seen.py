@@ -9,7 +9,7 @@ import pytest
 from dim_tf import stages
 from dim_tf.data.splits import Split, Splits
 from dim_tf.errors import InputError
-from dim_tf.experiment import Experiment
+from dim_tf.settings import Experiment
 from dim_tf.training import images_seen, loop
 
 
@@ -26,7 +26,7 @@ def others(splits):
 
 
 def experiment(folder, **settings):
-    return Experiment(name="t", run_dir=str(folder), **settings)
+    return Experiment.of(name="t", run_dir=str(folder), **settings)
 
 
 def test_a_run_that_goes_on_with_other_images_says_so(tmp_path, splits, others, capsys):
@@ -74,15 +74,15 @@ def test_a_model_with_a_target_for_each_image_needs_the_same(tmp_path, splits, o
 
 @pytest.mark.slow
 def test_any_other_model_goes_on(tmp_path, splits, others):
-    dim = experiment(tmp_path, batch_size=4, mi_units=8, steps=1)
+    dim = experiment(tmp_path, batch_size=4, critic_units=8, steps=1)
     loop.open_run_folder(dim, splits)
     loop.train(dim, others)
 
 
 @pytest.mark.slow
 def test_an_encoder_that_is_measured_on_other_images_says_so(tmp_path, splits, others):
-    settings = {"batch_size": 4, "mi_units": 8, "steps": 2, "measures": "geometry"}
-    wanted = experiment(tmp_path, floors=False, **settings)
+    settings = {"batch_size": 4, "critic_units": 8, "steps": 2, "measures": "geometry"}
+    wanted = experiment(tmp_path, references=False, **settings)
     loop.train(wanted, splits)
     for seen, told in ((splits, None), (others, splits.fingerprint)):
         stages.evaluate(wanted, seen)

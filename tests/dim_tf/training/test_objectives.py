@@ -6,7 +6,7 @@ import pytest
 
 from dim_tf.data.splits import Split, Splits
 from dim_tf.errors import InputError
-from dim_tf.experiment import Experiment
+from dim_tf.settings import Experiment
 from dim_tf.training import objectives
 from dim_tf.training.model import make_encoder, make_model
 from keras_models import critics, terms
@@ -15,11 +15,11 @@ from keras_models import critics, terms
 @pytest.fixture(scope="module")
 def encoder():
     keras.mixed_precision.set_global_policy("float32")
-    return make_encoder(Experiment(name="t"), (16, 16, 3))
+    return make_encoder(Experiment.of(name="t"), (16, 16, 3))
 
 
 def experiment(model="dim", **settings):
-    return Experiment(name="t", model=model, mi_units=8, **settings)
+    return Experiment.of(name="t", model=model, critic_units=8, **settings)
 
 
 def names(encoder, model="dim", **settings):

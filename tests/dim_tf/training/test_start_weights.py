@@ -14,7 +14,7 @@ from small_backbone import small_backbone_encoder
 from dim_tf import stages
 from dim_tf.data.splits import Split, Splits
 from dim_tf.errors import InputError, RunError
-from dim_tf.experiment import Experiment
+from dim_tf.settings import Experiment
 from dim_tf.export import card
 from dim_tf.training import encoder_record, initial_weights, loop, start_weights
 
@@ -33,8 +33,8 @@ def splits():
 
 
 def experiment(folder, **settings):
-    defaults = {"batch_size": 4, "mi_units": 8, "steps": 2, "latent_dim": 4, "measures": "knn"}
-    return Experiment(name="t", run_dir=str(folder), **{**defaults, **settings})
+    defaults = {"batch_size": 4, "critic_units": 8, "steps": 2, "latent_dim": 4, "measures": "knn"}
+    return Experiment.of(name="t", run_dir=str(folder), **{**defaults, **settings})
 
 
 def weights_of_files(encoder):
@@ -51,7 +51,7 @@ def with_files_weights(monkeypatch):
     def assign(encoder, experiment):
         encoder.set_weights(weights_of_files(encoder))
         encoders.append(encoder)
-        return initial_weights.Source(Path(experiment.init_from), 7)
+        return initial_weights.Source(Path(experiment.encoder.init_from), 7)
 
     monkeypatch.setattr(initial_weights, "assign", assign)
     return encoders
@@ -100,11 +100,11 @@ def test_a_file_that_does_not_fit_is_told_in_a_line(tmp_path):
     encoder = small_export.small_encoder()
     start_weights.save(encoder, tmp_path)
     path = tmp_path / start_weights.FILE
-    with pytest.raises(RunError, match=r"start_weights.* cannot be restored .*--nofloors") as told:
+    with pytest.raises(RunError, match=r"start_weights.* cannot be restored .*--noreferences") as told:
         start_weights.restore(small_backbone_encoder(), tmp_path)
     assert "\n" not in str(told.value)
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(RunError, match=r"cannot be restored .*--nofloors") as told:
+    with pytest.raises(RunError, match=r"cannot be restored .*--noreferences") as told:
         start_weights.restore(encoder, tmp_path)
     assert "\n" not in str(told.value)
 
@@ -150,7 +150,7 @@ def test_the_references_of_a_run_are_random_start_weights_and_pixels(
     other.set_weights(began)
     start_weights.save(other, tmp_path)
     stages.evaluate(settings, splits)
-    stages.evaluate(dataclasses.replace(settings, floors=False), splits)
+    stages.evaluate(dataclasses.replace(settings, references=False), splits)
     _, _, encode, floors, networks, _ = calls[1]
     assert list(floors) == ["random_encoder", "start_weights", "pixels"]
     assert_same(floors["start_weights"].args[0], began)
@@ -331,7 +331,7 @@ def test_without_floors_and_of_random_weights_there_is_no_such_reference(
     assert not start_weights.exists(random)
     evaluation = json.loads((random / "evaluation.json").read_text())
     assert list(evaluation["floors"]) == ["random_encoder", "pixels"]
-    begun = experiment(none, init_from="before", floors=False)
+    begun = experiment(none, init_from="before", references=False)
     loop.train(begun, splits)
     (none / start_weights.FILE).write_bytes(b"damaged")
     stages.evaluate(begun, splits)

@@ -36,7 +36,7 @@ def test_each_floor_has_a_mark_of_its_own():
         "start_weights": {"m": {"global": 0.35}},
         "pixels": {"m": {"pixels": 0.3}},
     }
-    evaluation = one_measure({"global": 0.5}, floors=floors)
+    evaluation = one_measure({"global": 0.5}, references=floors)
     page = marks.of_run({**EXPERIMENT, "dataset": "digits"}, Results(evaluation))
     found = re.findall(r'<i class="dot ([^"]*)" style="left:[^>]*title="(.*?)"', page)
     assert found == [
@@ -51,7 +51,7 @@ def test_each_floor_has_a_mark_of_its_own():
 def test_the_interval_reaches_from_end_to_end():
     uncertainty = {"m": {"global": {"std": None, "n": 1, "ci95": [0.42, 0.58]}}}
     floors = {"pixels": {"m": {"pixels": 0.2}}}
-    evaluation = one_measure({"global": 0.5}, uncertainty=uncertainty, floors=floors)
+    evaluation = one_measure({"global": 0.5}, uncertainty=uncertainty, references=floors)
     page = marks.of_run({**EXPERIMENT, "dataset": "digits"}, Results(evaluation))
     whisker = re.search(r'whisker run" style="left:([\d.]+)%;width:calc\(([\d.]+)%', page)
     begin, end = (float(place) for place in whisker.groups())  # the axis: 20 % to 60 %

@@ -45,7 +45,7 @@ def test_missing_and_nan_are_dashes_that_say_why(tmp_path):
 )
 def test_best_may_be_a_floor_and_is_marked_where_something_ranks(tmp_path, better, best):
     floors = {"pixels": {"m": {"pixels": 0.5}}}
-    evaluation = one_measure({"conv": 0.4, "global": 0.3}, better=better, floors=floors)
+    evaluation = one_measure({"conv": 0.4, "global": 0.3}, better=better, references=floors)
     page = write(tmp_path, evaluation=evaluation)
     assert re.findall('<strong class="best">(.*?)</strong>', page) == best
 
