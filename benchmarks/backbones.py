@@ -218,7 +218,7 @@ def parity(command: Command, exported: Path) -> dict[str, Any]:
 
     from dim_tf import data
     from dim_tf.data import image_ops
-    from dim_tf.settings import Experiment
+    from dim_tf.experiment import Experiment
     from dim_tf.export import lite, saved_model
     from dim_tf.export.version_folders import published
     from dim_tf.files import read_text

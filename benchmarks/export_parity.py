@@ -30,7 +30,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from dim_tf import data
 from dim_tf.data import image_ops
 from dim_tf.data.splits import Split
-from dim_tf.settings import Experiment
+from dim_tf.experiment import Experiment
 from dim_tf.export import EncoderLayer, lite, saved_model
 from dim_tf.training.model import load_trained
 
@@ -297,7 +297,9 @@ def main() -> None:
     arguments = parser.parse_args()
     written = Experiment.from_json((arguments.run_dir / "experiment.json").read_text())
     splits = data.load(written.dataset, data.Request(arguments.data_dir, written.image_size))
-    experiment = Experiment.of(**written.identity, name=written.name, run_dir=str(arguments.run_dir))
+    experiment = Experiment.of(
+        **written.identity, name=written.name, run_dir=str(arguments.run_dir)
+    )
     model, _ = load_trained(experiment, splits)
     pixels = pixels_of(splits.test.images[:IMAGES])
     print_ways(arguments.saved_model, pixels, saved_model.expected(model.encoder, pixels))

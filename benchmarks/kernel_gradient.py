@@ -22,7 +22,7 @@ import tensorflow as tf
 from interleaved import in_turns, load, medians, seconds_of
 
 from dim_tf.data.splits import Split, Splits
-from dim_tf.settings import Experiment
+from dim_tf.experiment import Experiment
 from dim_tf.training.model import make_model
 from keras_models.nn import kernels, layers
 from keras_models.nn.decoders import Conv2DTranspose

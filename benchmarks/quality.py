@@ -27,7 +27,6 @@ from trained_rows import MEASURES, TITLES
 
 from dim_tf.evaluation.report import paper
 from dim_tf.files import replace_text
-from dim_tf.registry import AMDIM_PAIRS
 
 COMMON = {
     "dataset": "cifar10",
@@ -48,7 +47,7 @@ U128, U64 = ({"critic_units": units} for units in (128, 64))
 SIMCLR = {**LARGE, "model": "simclr", "temperature": 0.2}
 SIMCLR_B = {**SIMCLR, **HALF, **CROPS}
 VICREG = {**LARGE, "model": "vicreg"}
-AMDIM = {**DIM, **LARGE, "views": 2, "pairs": ",".join(AMDIM_PAIRS)}
+AMDIM = {**DIM, **LARGE, "views": 2, "pairs": "global-local,global-conv,conv-conv"}
 GLOBAL = {**AMDIM, **HALF, "pairs": "global-global"}
 BOTH = {**AMDIM, "batch_size": 128, "pairs": "global-global,global-local"}
 BOTH_HALF = {**BOTH, **HALF}
@@ -152,6 +151,14 @@ RECIPES = {
     },
 }
 
+
+def flags_of(recipe: dict) -> dict:
+    """A recipe by the names of flags: settings of another model than dim begin with its name."""
+    model = recipe.get("model", "dim")
+    own = ("temperature", *HALF, *CROPS) if model != "dim" else ()
+    return {f"{model}.{name}" if name in own else name: value for name, value in recipe.items()}
+
+
 SHOWN = ["authors", "authors, jsd", "simclr, C", "fast"]
 
 
@@ -159,14 +166,14 @@ def folder_of(row: dict) -> str:
     """Of a row's run; one whose learning rate is constant goes on in the same."""
     name = row["recipe"].replace(" ", "_").replace(",", "")
     length = f"-{row['epochs']}" if "schedule" in RECIPES[row["recipe"]] else ""
-    held_out = f"-holdout{row['holdout']:g}" if row["holdout"] else ""
+    held_out = f"-holdout{row['validation_fraction']:g}" if row["validation_fraction"] else ""
     return f"{name}{length}{held_out}-seed{row['seed']}"
 
 
 def settings_of(row: dict) -> dict:
     """Of the row's `Experiment`, without its places."""
-    settings = {**COMMON, **RECIPES[row["recipe"]]}
-    return settings | {name: row[name] for name in ("epochs", "seed", "holdout")}
+    settings = {**COMMON, **flags_of(RECIPES[row["recipe"]])}
+    return settings | {name: row[name] for name in ("epochs", "seed", "validation_fraction")}
 
 
 def row_of(row: dict) -> trained_rows.Row:
@@ -176,12 +183,12 @@ def row_of(row: dict) -> trained_rows.Row:
     return trained_rows.Row(name, folder, settings_of(row), probe_seeds=2)
 
 
-def finished(out: Path, holdout: float) -> list[dict]:
+def finished(out: Path, validation_fraction: float) -> list[dict]:
     """The rows that are done, by whichever command, with their figures; in the order of `RECIPES`.
 
     Args:
         out: of all rows; those that are of no recipe are left out.
-        holdout: of the rows; figures of other images are not to be compared with them.
+        validation_fraction: of the rows; figures of other images are not to be compared with them.
 
     Raises:
         SystemExit: a row's recipe had other settings.
@@ -195,7 +202,7 @@ def finished(out: Path, holdout: float) -> list[dict]:
     for recipe in RECIPES:
         for name, settings in files:
             of_run = {key: settings.get(key) for key in ("epochs", "seed")}
-            row = {"recipe": recipe, "holdout": holdout, **of_run}
+            row = {"recipe": recipe, "validation_fraction": validation_fraction, **of_run}
             if row_of(row).name == name and (figures := row_of(row).read(out)):
                 found.append({**row, **figures})
     return found
@@ -226,13 +233,13 @@ def means(rows: list[dict]) -> list[dict]:
     ]
 
 
-def draw(rows: list[dict], over: str, holdout: float, path: Path) -> None:
+def draw(rows: list[dict], over: str, validation_fraction: float, path: Path) -> None:
     """A panel for each measure, a line for each recipe; of several seeds it is their mean.
 
     Args:
         rows: of `finished`.
         over: "minutes" of training or "epochs".
-        holdout: of the rows; where it is 0, they are of the test images as the paper's figures are,
+        validation_fraction: of the rows; where it is 0, they are of the test images as the paper's figures are,
             which are shown too.
         path: of the PNG.
     """
@@ -241,7 +248,7 @@ def draw(rows: list[dict], over: str, holdout: float, path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    theirs = {} if holdout else paper.figures("cifar10", "DIM(L) infoNCE")["mlp_probe"]
+    theirs = {} if validation_fraction else paper.figures("cifar10", "DIM(L) infoNCE")["mlp_probe"]
     figure, panels = pyplot.subplots(1, len(MEASURES), figsize=(14, 3.4), layout="constrained")
     for panel, name, title in zip(panels, MEASURES, TITLES, strict=True):
         for recipe in dict.fromkeys(row["recipe"] for row in rows):
@@ -271,7 +278,12 @@ def main() -> None:
     parser.add_argument("--validation_fraction", type=float, default=0.0)
     arguments = parser.parse_args()
     wanted = [
-        {"recipe": recipe, "epochs": epochs, "seed": seed, "holdout": arguments.holdout}
+        {
+            "recipe": recipe,
+            "epochs": epochs,
+            "seed": seed,
+            "validation_fraction": arguments.validation_fraction,
+        }
         for seed in arguments.seeds
         for recipe in arguments.recipes
         for epochs in sorted(arguments.epochs)
@@ -279,11 +291,11 @@ def main() -> None:
     failed = 0
     for _, rows in itertools.groupby(wanted, folder_of):
         failed += not trained_rows.run(map(row_of, rows), arguments.out, arguments.data_dir)
-        done = finished(arguments.out, arguments.holdout)
+        done = finished(arguments.out, arguments.validation_fraction)
         replace_text(arguments.out / "quality.json", json.dumps(done, indent=1) + "\n")
         for over in ("minutes", "epochs"):
-            draw(done, over, arguments.holdout, arguments.out / f"{over}.png")
-    print(table(finished(arguments.out, arguments.holdout)))
+            draw(done, over, arguments.validation_fraction, arguments.out / f"{over}.png")
+    print(table(finished(arguments.out, arguments.validation_fraction)))
     raise SystemExit(min(failed, 1))
 
 

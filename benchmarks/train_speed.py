@@ -62,7 +62,7 @@ def make_step(cell: dict):
     import numpy as np
     import tensorflow as tf
 
-    from dim_tf.settings import Experiment
+    from dim_tf.experiment import Experiment
     from dim_tf.training.model import make_model
 
     experiment = Experiment.of(

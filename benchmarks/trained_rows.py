@@ -38,13 +38,16 @@ def figures(settings: Mapping[str, Any], probe_seeds: int) -> dict[str, float]:
     from dim_tf.evaluation import excerpt, representation
     from dim_tf.evaluation.neighbours import NearestNeighbours
     from dim_tf.evaluation.probes import Probe
-    from dim_tf.settings import Experiment
+    from dim_tf.experiment import Experiment
     from dim_tf.training import loop
     from dim_tf.training.budget import last_step
     from dim_tf.training.model import load_trained
 
     experiment = Experiment.of(**settings)
-    splits = holdout.of(data.load(experiment.data.dataset, experiment.data.request), experiment.data.validation_fraction)
+    splits = holdout.of(
+        data.load(experiment.data.dataset, experiment.data.request),
+        experiment.data.validation_fraction,
+    )
     loop.train(experiment, splits)
     model, step = load_trained(experiment, splits)
     if step != (last := last_step(experiment, splits)):

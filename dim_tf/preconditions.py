@@ -4,8 +4,8 @@ from pathlib import Path
 
 from dim_tf.data import image_folder
 from dim_tf.errors import InputError
+from dim_tf.experiment import Experiment
 from dim_tf.export.version_folders import published
-from dim_tf.settings import Experiment
 from dim_tf.training import workers
 
 _ON_DATA = {"train", "evaluate", "export"}

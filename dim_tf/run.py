@@ -10,8 +10,8 @@ from dim_tf import data
 from dim_tf.console import say
 from dim_tf.data import holdout
 from dim_tf.errors import MeasureError, RunError
+from dim_tf.experiment import Experiment
 from dim_tf.run_lock import locked
-from dim_tf.settings import Experiment
 from dim_tf.training import loop, strategy
 from dim_tf.writing import reason
 

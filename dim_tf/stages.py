@@ -26,10 +26,10 @@ from dim_tf.evaluation.evaluate import Networks
 from dim_tf.evaluation.evaluate import evaluate as measure
 from dim_tf.evaluation.evaluate import write as write_evaluation
 from dim_tf.evaluation.report import results
+from dim_tf.experiment import Experiment
 from dim_tf.export import embed, image_collection, publish, saved_model
 from dim_tf.export.version_folders import published
 from dim_tf.files import read_json, replace_text
-from dim_tf.settings import Experiment
 from dim_tf.training import images_seen, start_weights
 from dim_tf.training.budget import last_step
 from dim_tf.training.model import encoder_name, load_trained, random_encoder

@@ -10,10 +10,9 @@ from dim_tf import registry
 from dim_tf.console import say
 from dim_tf.data import folder_name
 from dim_tf.errors import InputError
-from dim_tf.settings import Experiment
+from dim_tf.experiment import Experiment, all_fields, known_settings, model_settings
 from dim_tf.settings.config_field import kind_of
 from dim_tf.settings.data import DataSettings
-from dim_tf.settings.experiment import all_fields, known_settings, model_settings
 
 MODES = ("train", "evaluate", "export", "embed", "compare", "table")
 DEFAULT_MODES = MODES[:3]

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from dim_tf import registry
 from dim_tf.cli.flags import ALIASES, DEFAULT_MODES, MODE_HELP, MODEL_HELP
 from dim_tf.errors import InputError
-from dim_tf.settings import Experiment
+from dim_tf.experiment import Experiment, groups_of, model_settings
 from dim_tf.settings.config_field import Settings, config_field, kind_of
-from dim_tf.settings.experiment import groups_of, model_settings
 
 WIDTH = 100
 _INDENT = 26
@@ -82,11 +81,11 @@ def _section(name, fields, is_full):
     lines = [f"{name}:"]
     for flag, field in fields.items():
         if is_full or field.metadata["common"]:
-            lines += _flag(flag, field)
+            lines += _flag(flag, field, is_full)
     return "\n".join(lines)
 
 
-def _flag(name, field):
+def _flag(name, field, is_full):
     kind, default = kind_of(field), field.default
     if kind is bool:
         head = f"  --[no]{name}"
@@ -95,6 +94,8 @@ def _flag(name, field):
     else:
         head = f"  --{name}={default:g}" if kind is float else f"  --{name}={default}"
     sentence = field.metadata["help"]
+    if is_full and field.metadata["details"]:
+        sentence += f" {field.metadata['details']}"
     if kind is bool:
         sentence += f" Default: {str(default).lower()}."
     if field.metadata["choices"] and ":" not in sentence:

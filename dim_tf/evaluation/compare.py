@@ -16,8 +16,8 @@ from dim_tf.evaluation.measure import Kind
 from dim_tf.evaluation.report import charts, marks, page, tables
 from dim_tf.evaluation.report.results import Results, check
 from dim_tf.evaluation.report.values import amount, interval, is_number, label, plain
+from dim_tf.experiment import LONGEST_NAME
 from dim_tf.files import make_folder, read_json
-from dim_tf.settings.experiment import LONGEST_NAME
 
 RUNS = Path("runs")
 _NO_DIFFERENCE = ("name", "run_dir", "export_dir")
@@ -186,7 +186,7 @@ def _summary(runs: Sequence[Run]) -> str:
 
 def _of_images(runs: Sequence[Run]) -> dict[str, list[str]]:
     """What must be the same for figures to be comparable: each run's, where it tells."""
-    held_out = [float(run.experiment.get("holdout", 0)) for run in runs]
+    held_out = [float(run.experiment.get("validation_fraction", 0)) for run in runs]
     protocols = [run.results.evaluation.get("protocol", {}) for run in runs]
     return {
         "data sets": [str(run.experiment.get("dataset")) for run in runs],

@@ -30,8 +30,8 @@ from dim_tf.evaluation.reconstruction import Reconstruction
 from dim_tf.evaluation.report.values import listed
 from dim_tf.evaluation.representation import Representation
 from dim_tf.evaluation.svm import SupportVectorMachine
+from dim_tf.experiment import Experiment
 from dim_tf.files import replace_text, with_checksum
-from dim_tf.settings import Experiment
 from dim_tf.writing import reason
 
 Encode = Callable[[excerpt.Excerpt], Representation]

@@ -212,7 +212,7 @@ def _again(metadata):
         return ""
     flags = [
         f"--{setting}={metadata['experiment'][setting]}"
-        for setting in ("dataset", "image_size", "holdout")
+        for setting in ("dataset", "image_size", "validation_fraction")
         if metadata["experiment"].get(setting)
     ]
     flags += [

@@ -8,7 +8,7 @@ from dim_tf.settings.encoder import EncoderSettings
 
 if TYPE_CHECKING:
     from dim_tf.data.splits import Splits
-    from dim_tf.settings.experiment import Experiment
+    from dim_tf.experiment import Experiment
     from keras_models.encoders import Encoder
     from keras_models.objective_model import ObjectiveModel
     from keras_models.views import Views

@@ -1,8 +1,4 @@
-"""The settings of a run, in groups by what reads them; `Experiment` composes them.
+"""The settings of a run, in groups by what reads them.
 
-Importing this package needs no TensorFlow.
+`dim_tf.experiment` composes them with those of a model. Importing this package needs no TensorFlow.
 """
-
-from dim_tf.settings.experiment import Experiment
-
-__all__ = ["Experiment"]

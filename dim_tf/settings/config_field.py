@@ -19,6 +19,7 @@ def config_field(
     default,
     help,
     *,
+    details="",
     flag="",
     common=False,
     choices=(),
@@ -32,7 +33,8 @@ def config_field(
 
     Args:
         default: The value where none is given.
-        help: Its line in --help.
+        help: A sentence for --help.
+        details: More, for --helpfull and --help=SECTION.
         flag: The flag's name; empty: the field's.
         common: Whether --help shows it; --helpfull shows all.
         choices: The allowed values; empty: any.
@@ -44,6 +46,7 @@ def config_field(
     """
     metadata = {
         "help": help,
+        "details": details,
         "flag": flag,
         "common": common,
         "choices": choices,

@@ -31,8 +31,9 @@ class EncoderSettings(Settings):
 
     name: str = config_field(
         "",
-        f"Encoder: {', '.join(ENCODERS)}; or any Keras model: keras:CLASS of keras.applications, "
-        "as keras:ResNet50V2; keras_hub:PRESET; or FILE.keras; empty: chosen from the image size.",
+        "Encoder: any Keras model, as keras:MobileNetV3Small of keras.applications, "
+        "keras_hub:PRESET, or FILE.keras; or a preset; empty: a preset by the image size.",
+        details=f"Presets: {', '.join(ENCODERS)}.",
         flag="encoder",
         common=True,
     )

@@ -13,14 +13,14 @@ class EvaluationSettings(Settings):
 
     measures: str = config_field(
         ",".join(DEFAULT_MEASURES),
-        f"Measures: all, or a list of {', '.join(MEASURES)}.",
+        "Measures, with commas between; or all.",
+        details=f"All: {', '.join(MEASURES)}.",
         common=True,
         hyperparameter=False,
     )
     encoder_path: str = config_field(
         "",
         "Encoder to measure with --mode=evaluate: any SavedModel or .keras file; empty: the run's.",
-        common=True,
         is_path=True,
         hyperparameter=False,
     )

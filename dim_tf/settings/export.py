@@ -49,7 +49,8 @@ class ExportSettings(Settings):
     )
     tflite: str = config_field(
         "all",
-        f"TFLite files of the export: all, none, or a list of {', '.join(TFLITE)}.",
+        "TFLite files of the export, with commas between; or all, or none.",
+        details=f"All: {', '.join(TFLITE)}.",
         common=True,
         hyperparameter=False,
     )

@@ -120,7 +120,6 @@ class TrainingSettings(Settings):
     resume: bool = config_field(
         True,
         "Resume from the run folder's checkpoint; false: start anew.",
-        common=True,
         hyperparameter=False,
     )
     on_nan: str = config_field(

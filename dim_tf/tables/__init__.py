@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dim_tf.console import say
-from dim_tf.settings import Experiment
+from dim_tf.experiment import Experiment
 from dim_tf.tables import records, written
 from dim_tf.tables.plan import make_plan
 from dim_tf.tables.work import Stopped, Worker, check_all_ran

@@ -8,8 +8,7 @@ from typing import Any
 
 from dim_tf.data import folder_name
 from dim_tf.errors import InputError
-from dim_tf.settings import Experiment
-from dim_tf.settings.experiment import all_fields, known_settings, model_settings
+from dim_tf.experiment import Experiment, all_fields, default_of, known_settings, model_settings
 from dim_tf.tables.definitions import TABLES, Row, Table
 
 # What makes other figures of the same experiment.
@@ -182,7 +181,7 @@ def differences(before: Mapping[str, Any], experiment: Experiment) -> list[str]:
     return unknown + [
         f"{name}: {theirs!r} -> {mine!r}"
         for name, mine in now.items()
-        if mine != (theirs := before.get(name, _FIELDS[name].default))
+        if mine != (theirs := before.get(name, default_of(name)))
     ]
 
 
@@ -197,8 +196,8 @@ def _settings(
     for name in (*_OF_TABLE, "name", "run_dir"):
         settings.pop(name, None)
     known = known_settings(model_settings(settings.get("model", experiment.model.NAME)))
-    for name in given:  # of another row's model
-        if name not in known:
+    for name in (*given, *common):  # of other rows' models
+        if name not in known and name not in row.settings:
             settings.pop(name, None)
     return settings | {"measures": ",".join(measures(table, experiment, given))}
 

@@ -10,10 +10,9 @@ from typing import Any
 from dim_tf.errors import InputError, one_line
 from dim_tf.evaluation.report import results
 from dim_tf.evaluation.report.values import is_number
+from dim_tf.experiment import Experiment, default_of
 from dim_tf.files import json_object, read_text, replace_text
 from dim_tf.registry import FLOOR_MEASURES, MEASURES
-from dim_tf.settings import Experiment
-from dim_tf.settings.experiment import all_fields
 from dim_tf.tables.plan import Job, Plan, differences
 
 FLOORS = "floors"  # in `Record.failed`: what failed is a measure of a floor
@@ -21,7 +20,7 @@ FLOORS = "floors"  # in `Record.failed`: what failed is a measure of a floor
 _FLOOR_SETTINGS = (
     "dataset",
     "image_size",
-    "holdout",
+    "validation_fraction",
     "encoder",
     "encoder_weights",
     "init_from",
@@ -163,7 +162,7 @@ def _is_table_of(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 _ENTRIES: dict[str, Callable[[Any], bool]] = {
     "seed": lambda found: type(found) is int,
-    "settings": _is_table_of(lambda value: isinstance(value, str | int | float | bool)),
+    "settings": _is_table_of(lambda value: isinstance(value, str | int | float | bool | list)),
     "measures": lambda found: isinstance(found, list) and all(map(_is_text, found)),
     # Tables by endpoint, and what `results.check` looks into.
     "evaluation": _is_table_of(lambda value: value is None or isinstance(value, dict)),
@@ -210,9 +209,9 @@ def with_floors(plan: Plan) -> list[Record]:
 
 
 def _has_floors_of(record: Record, experiment: Experiment) -> bool:
-    settings, fields = experiment.to_dict(), all_fields()
+    settings = experiment.to_dict()
     return bool(record.evaluation.get("floors")) and all(
-        record.settings.get(name, fields[name].default) == settings[name]
+        record.settings.get(name, default_of(name)) == settings[name]
         for name in _FLOOR_SETTINGS
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from dim_tf.evaluation.report import paper
 from dim_tf.evaluation.report.values import amount, duration
-from dim_tf.settings import Experiment
+from dim_tf.experiment import default_of
 from dim_tf.tables.definitions import Column
 from dim_tf.tables.plan import PATHS, Plan, as_flags, identity
 from dim_tf.tables.summary import Figure, Line, Order, Summary, kind
@@ -68,7 +68,7 @@ def shared_settings(plan: Plan) -> dict[str, Any]:
     others = [
         name
         for name, value in shared.items()
-        if name not in (*_SHARED, "seed") and value != getattr(Experiment, name)
+        if name not in (*_SHARED, "seed") and value != default_of(name)
     ]
     return {name: shared[name] for name in (*names, *others)}
 

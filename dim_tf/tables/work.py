@@ -13,7 +13,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,9 @@ from dim_tf.ending import Signals
 from dim_tf.errors import InputError, RunError, one_line
 from dim_tf.evaluation.report import results
 from dim_tf.evaluation.report.values import is_number
+from dim_tf.experiment import Experiment, default_of
 from dim_tf.files import open_to_append, open_to_read, read_checked, read_json, replace_text
 from dim_tf.registry import MEASURES
-from dim_tf.settings import Experiment
 from dim_tf.tables import records
 from dim_tf.tables.claims import Claim, ClaimLost, Claims
 from dim_tf.tables.plan import PATHS, Job, Plan, as_flags, identity, without_folders
@@ -304,11 +304,10 @@ def flags_of(experiment: Experiment, measures: Sequence[str] = ()) -> list[str]:
         experiment: the settings.
         measures: instead of the experiment's, if there are any.
     """
-    settings = {f.name: getattr(experiment, f.name) for f in fields(experiment)}
+    settings = experiment.to_dict()
     if measures:
         settings["measures"] = ",".join(measures)
-    defaults = {f.name: f.default for f in fields(experiment)}
-    return as_flags({name: v for name, v in settings.items() if v != defaults[name]})
+    return as_flags({name: v for name, v in settings.items() if v != default_of(name)})
 
 
 def command_of(job: Job, measures: Sequence[str] = ()) -> str:

@@ -3,7 +3,7 @@
 from dim_tf.data import pipeline
 from dim_tf.data.splits import Split, Splits
 from dim_tf.errors import InputError
-from dim_tf.settings import Experiment
+from dim_tf.experiment import Experiment
 
 
 def trained_on(experiment: Experiment, splits: Splits) -> Split:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from dim_tf.errors import InputError
+from dim_tf.experiment import Experiment
 from dim_tf.files import read_json, replace_text, sha256_of, with_checksum
-from dim_tf.settings import Experiment
 from dim_tf.training import checkpoint_files
 from keras_models.encoders import BackboneEncoder, Encoder, backbones
 

@@ -12,9 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf.errors import InputError, RunError
+from dim_tf.experiment import Experiment
 from dim_tf.export import backbone_file, verify
 from dim_tf.files import json_object, read_text
-from dim_tf.settings import Experiment
 from dim_tf.settings.encoder import is_backbone
 from dim_tf.training import architecture, encoder_record
 from dim_tf.training.checkpoint import restore_encoder

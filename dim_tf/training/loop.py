@@ -14,9 +14,9 @@ from dim_tf.data import folder_report, pipeline
 from dim_tf.data.splits import Split, Splits
 from dim_tf.ending import Signals
 from dim_tf.errors import InputError, NotFinite, RunError
+from dim_tf.experiment import Experiment
 from dim_tf.export import backbone_file
 from dim_tf.files import replace_text
-from dim_tf.settings import Experiment
 from dim_tf.training import (
     checkpoint_files,
     encoder_record,

@@ -8,9 +8,9 @@ import tensorflow as tf
 from dim_tf.data import image_ops
 from dim_tf.data.splits import Images, Splits
 from dim_tf.errors import InputError
+from dim_tf.experiment import Experiment
 from dim_tf.files import read_text
 from dim_tf.registry import CROP_ENCODERS
-from dim_tf.settings import Experiment
 from dim_tf.settings.encoder import AUTO, RANDOM, EncoderSettings, scaling
 from dim_tf.training import budget, encoder_record, strategy
 from dim_tf.training.checkpoint import restore_weights

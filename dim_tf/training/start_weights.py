@@ -10,8 +10,8 @@ import shutil
 from pathlib import Path
 
 from dim_tf.errors import RunError
+from dim_tf.experiment import Experiment
 from dim_tf.files import read_json, replace_text, unfinished
-from dim_tf.settings import Experiment
 from dim_tf.settings.encoder import AUTO, HUB, IMAGENET, RANDOM
 from dim_tf.training import encoder_record
 from dim_tf.training.initial_weights import Source

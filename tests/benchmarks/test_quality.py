@@ -8,18 +8,27 @@ import quality
 from absl import flags as absl_flags
 from matplotlib import pyplot
 
-from dim_tf import flagfiles, flags
-from dim_tf.settings import Experiment
+from dim_tf.cli import flagfiles, flags
+from dim_tf.experiment import Experiment
 
 
 def row(recipe, epochs=5, seed=0, validation_fraction=0.0):
-    return {"recipe": recipe, "epochs": epochs, "seed": seed, "holdout": holdout}
+    return {
+        "recipe": recipe,
+        "epochs": epochs,
+        "seed": seed,
+        "validation_fraction": validation_fraction,
+    }
 
 
 def test_runs_share_a_folder_only_where_one_goes_on_as_the_other():
     for recipe in quality.RECIPES:
         first = row(recipe)
-        for other in (row(recipe, epochs=9), row(recipe, seed=1), row(recipe, validation_fraction=0.1)):
+        for other in (
+            row(recipe, epochs=9),
+            row(recipe, seed=1),
+            row(recipe, validation_fraction=0.1),
+        ):
             runs = [Experiment.of(name="a", **quality.settings_of(r)) for r in (first, other)]
             share = quality.folder_of(first) == quality.folder_of(other)
             assert share == (not runs[1].differences(runs[0])), other
@@ -54,15 +63,20 @@ def test_figures_become_a_table_and_means():
 
 
 @pytest.mark.parametrize(("over", "x"), [("minutes", [1, 3]), ("epochs", [2, 7])])
-@pytest.mark.parametrize(("holdout", "papers"), [(0.0, [75.21, 75.57, 69.13]), (0.1, [])])
-def test_figures_become_a_picture(tmp_path, monkeypatch, over, x, holdout, papers):
+@pytest.mark.parametrize(
+    ("validation_fraction", "papers"), [(0.0, [75.21, 75.57, 69.13]), (0.1, [])]
+)
+def test_figures_become_a_picture(tmp_path, monkeypatch, over, x, validation_fraction, papers):
     rows = [
-        {**row("authors", 2, validation_fraction=holdout), **figures()},
-        {**row("authors", 7, validation_fraction=holdout), **figures(seconds=180, conv=0.6)},
+        {**row("authors", 2, validation_fraction=validation_fraction), **figures()},
+        {
+            **row("authors", 7, validation_fraction=validation_fraction),
+            **figures(seconds=180, conv=0.6),
+        },
     ]
     drawn = []
     monkeypatch.setattr(pyplot, "close", drawn.append)
-    quality.draw(rows, over, holdout, tmp_path / "a.png")
+    quality.draw(rows, over, validation_fraction, tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     panels = drawn[0].axes
     monkeypatch.undo()

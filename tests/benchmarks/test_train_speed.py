@@ -68,7 +68,7 @@ def test_the_rival_computes_the_same_loss(estimator):
     import tensorflow as tf
     import torch_step
 
-    from dim_tf.settings import Experiment
+    from dim_tf.experiment import Experiment
     from dim_tf.training.model import make_model
     from keras_models.distribute.randomness import StepRandom
     from keras_models.objective_model import Batch

@@ -16,7 +16,7 @@ import dim_tf
 from dim_tf import ending, main
 from dim_tf.data import Request, folder, tfds_files
 from dim_tf.errors import InputError
-from dim_tf.settings import Experiment
+from dim_tf.experiment import Experiment
 from dim_tf.training import images_seen
 from dim_tf.training.model import check_same_experiment
 

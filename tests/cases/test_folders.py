@@ -14,7 +14,7 @@ from PIL import Image
 from dim_tf import data
 from dim_tf.data import image_files
 from dim_tf.errors import InputError
-from dim_tf.settings import Experiment
+from dim_tf.experiment import Experiment
 from dim_tf.export import image_collection
 from dim_tf.training import images_seen, loop
 

@@ -78,7 +78,9 @@ def test_as_many_faults_are_refused_without_a_flag(mixed, tmp_path):
 def test_the_folder_goes_the_whole_way_by_one_command(mixed, tmp_path):
     path, fates = mixed
     command = [sys.executable, "-m", "dim_tf.main", "--dataset=folder", f"--data_dir={path}"]
-    small = "--max_unreadable_fraction=0.2 --image_size=32 --steps=4 --batch_size=32 --critic_units=16"
+    small = (
+        "--max_unreadable_fraction=0.2 --image_size=32 --steps=4 --batch_size=32 --critic_units=16"
+    )
     fast = "--measures=knn --noreferences --tflite=none --cache_dir=cache"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     environment.pop("TF_CPP_MIN_LOG_LEVEL", None)  # set for the tests

@@ -11,7 +11,7 @@ import tensorflow as tf
 from dim_tf import metrics_file
 from dim_tf.data import folder_report
 from dim_tf.errors import InputError, RunError
-from dim_tf.settings import Experiment
+from dim_tf.experiment import Experiment
 from dim_tf.files import read_json
 from dim_tf.run_lock import locked
 from dim_tf.tables import work

@@ -8,7 +8,7 @@ import fake_row
 import pytest
 
 from dim_tf.errors import InputError, RunError
-from dim_tf.settings import Experiment
+from dim_tf.experiment import Experiment
 from dim_tf.tables import records
 from dim_tf.tables.claims import Claims
 from dim_tf.tables.plan import identity, make_plan

@@ -15,7 +15,7 @@ import pytest
 import dim_tf
 from dim_tf import preconditions
 from dim_tf.errors import InputError, RunError
-from dim_tf.settings import Experiment
+from dim_tf.experiment import Experiment
 from dim_tf.training import workers
 from dim_tf.training.workers import Address, Workers
 

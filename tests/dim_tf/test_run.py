@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from dim_tf import run
 from dim_tf.errors import InputError, MeasureError, RunError
-from dim_tf.settings import Experiment
+from dim_tf.experiment import Experiment
 from dim_tf.run_lock import locked
 
 

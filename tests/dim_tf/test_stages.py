@@ -6,7 +6,7 @@ import pytest
 from dim_tf import stages
 from dim_tf.data.pixel_range import PixelRange
 from dim_tf.data.splits import Split, Splits
-from dim_tf.settings import Experiment
+from dim_tf.experiment import Experiment
 from dim_tf.export import publish
 
 

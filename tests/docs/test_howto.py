@@ -24,7 +24,7 @@ import pytest
 from dim_tf.data.splits import Split, Splits
 from dim_tf.errors import InputError
 from dim_tf.evaluation import evaluate, representation
-from dim_tf.settings import Experiment
+from dim_tf.experiment import Experiment
 from dim_tf.training import baselines, objectives
 from dim_tf.training.model import make_encoder
 

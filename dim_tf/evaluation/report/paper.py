@@ -43,7 +43,7 @@ def rows(experiment: dict[str, Any]) -> list[Row]:
         experiment: the run's settings. Where images are held out there are none: the paper's
             figures are of the test images.
     """
-    if experiment.get("holdout"):
+    if experiment.get("validation_fraction"):
         return []
     table = _TABLES.get(experiment.get("dataset", ""), {})
     names = dict.fromkeys([objective(experiment), SUPERVISED])

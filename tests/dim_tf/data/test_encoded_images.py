@@ -40,7 +40,7 @@ def encode(pixels, kind, **options):
     return out.getvalue()
 
 
-def png(width, height, *, depth=8, color_jitter_strength=2, body=None, extra=b""):
+def png(width, height, *, depth=8, colours=2, body=None, extra=b""):
     """A PNG file made by hand, so that its header may say what it wants."""
 
     def chunk(name, content):

@@ -13,7 +13,7 @@ from dim_tf import data
 from dim_tf.data import decoded_cache, folder, image_files, pipeline
 from dim_tf.data.image_faults import Fault
 from dim_tf.errors import InputError, RunError
-from dim_tf.settings import Experiment
+from dim_tf.experiment import Experiment
 from dim_tf.training import loop
 from dim_tf.training.model import load_trained
 

@@ -11,7 +11,7 @@ from dim_tf import stages
 from dim_tf.data.splits import Split, Splits
 from dim_tf.evaluation import representation
 from dim_tf.evaluation.evaluate import MEASURES, Networks
-from dim_tf.settings import Experiment
+from dim_tf.experiment import Experiment
 from dim_tf.export import card
 from keras_models import DeepInfoMax, terms
 

@@ -10,7 +10,7 @@ from made_report import EXPERIMENT, lines, row, section, write
 from dim_tf import preconditions
 from dim_tf.errors import InputError
 from dim_tf.evaluation import compare
-from dim_tf.settings import Experiment
+from dim_tf.experiment import Experiment
 from dim_tf.run import run_stages
 
 KINDS = {

@@ -22,7 +22,7 @@ from dim_tf.evaluation.neighbours import NearestNeighbours
 from dim_tf.evaluation.pictures import NeighbourPanel
 from dim_tf.evaluation.probes import Probe
 from dim_tf.evaluation.projection import PlaneProjections
-from dim_tf.settings import Experiment
+from dim_tf.experiment import Experiment
 from dim_tf.files import read_checked
 from dim_tf.registry import FLOOR_MEASURES, MEASURES
 from keras_models import encoders

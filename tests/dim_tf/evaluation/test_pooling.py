@@ -17,7 +17,7 @@ from dim_tf.data.splits import Split, Splits
 from dim_tf.errors import InputError
 from dim_tf.evaluation import evaluate, excerpt, representation
 from dim_tf.evaluation.pooling import description, pooled
-from dim_tf.settings import Experiment
+from dim_tf.experiment import Experiment
 
 FITS_2X2 = 2 * 2 * 8  # numbers of conv of the small backbone, whose map is 4x4x8
 

@@ -13,7 +13,7 @@ import fake_row
 import pytest
 
 from dim_tf.errors import InputError, RunError
-from dim_tf.settings import Experiment
+from dim_tf.experiment import Experiment
 from dim_tf.tables import records
 from dim_tf.tables.claims import Claim, ClaimLost, Claims
 from dim_tf.tables.plan import make_plan
@@ -24,7 +24,7 @@ from dim_tf.tables.written import write
 PROGRAM = (sys.executable, "-S", fake_row.__file__)
 OTHER_PROCESS = """
 import sys
-from dim_tf.settings import Experiment
+from dim_tf.experiment import Experiment
 from dim_tf.tables import work, written
 from dim_tf.tables.plan import make_plan
 given = eval(sys.argv[1])
@@ -184,7 +184,9 @@ def test_floors_are_those_of_the_same_start_weights(tmp_path):
 def test_a_table_shows_the_floors_that_another_one_measured(tmp_path):
     work(tmp_path, rows="supervised")
     plan = plan_of(tmp_path, table="gamma", rows="")
-    assert not any(job.experiment.evaluation.references for job in records.without_known_floors(plan))
+    assert not any(
+        job.experiment.evaluation.references for job in records.without_known_floors(plan)
+    )
     assert summarise(plan).floors["pixels"][0] == 0.25
     assert summarise(plan_of(tmp_path, table="gamma", rows="", precision="bfloat16")).floors == {}
 
@@ -198,7 +200,9 @@ def test_a_table_without_measures_of_floors_leaves_them_to_others(tmp_path):
     record = json.loads(path.read_text())
     record["evaluation"]["floors"] = {"random_encoder": {}, "pixels": {}}
     path.write_text(json.dumps(record))
-    assert records.without_known_floors(plan_of(tmp_path, rows="vae"))[0].experiment.evaluation.references
+    assert records.without_known_floors(plan_of(tmp_path, rows="vae"))[
+        0
+    ].experiment.evaluation.references
 
 
 def test_a_failed_floor_is_told_and_tried_again(tmp_path, monkeypatch):

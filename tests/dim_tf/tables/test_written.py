@@ -3,7 +3,7 @@
 import json
 import re
 
-from dim_tf.settings import Experiment
+from dim_tf.experiment import Experiment
 from dim_tf.tables import written
 from dim_tf.tables.plan import identity, make_plan
 from dim_tf.tables.records import Record, path_of

@@ -12,7 +12,7 @@ import small_backbone
 from dim_tf import preconditions, stages
 from dim_tf.data.splits import Split, Splits
 from dim_tf.errors import InputError
-from dim_tf.settings import Experiment
+from dim_tf.experiment import Experiment
 from dim_tf.training import encoder_record, initial_weights, loop
 from dim_tf.training.model import load_trained, make_encoder, make_model, random_encoder
 from keras_models import encoders

@@ -9,7 +9,7 @@ import pytest
 from dim_tf import stages
 from dim_tf.data.splits import Split, Splits
 from dim_tf.errors import InputError
-from dim_tf.settings import Experiment
+from dim_tf.experiment import Experiment
 from dim_tf.training import images_seen, loop
 
 

@@ -16,7 +16,7 @@ from dim_tf import files
 from dim_tf.data import pipeline
 from dim_tf.data.splits import Split, Splits
 from dim_tf.errors import InputError, RunError
-from dim_tf.settings import Experiment
+from dim_tf.experiment import Experiment
 from dim_tf.training import budget, loop, monitors, objectives
 from dim_tf.training.loop import Segment, segments
 from dim_tf.training.model import load_trained, make_encoder, make_model

@@ -10,7 +10,7 @@ import tensorflow as tf
 from small_export import small_encoder
 
 from dim_tf.data.splits import Split, Splits
-from dim_tf.settings import Experiment
+from dim_tf.experiment import Experiment
 from dim_tf.training import loop, online_probe
 from dim_tf.training.online_probe import OnlineProbe
 

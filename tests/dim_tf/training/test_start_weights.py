@@ -14,7 +14,7 @@ from small_backbone import small_backbone_encoder
 from dim_tf import stages
 from dim_tf.data.splits import Split, Splits
 from dim_tf.errors import InputError, RunError
-from dim_tf.settings import Experiment
+from dim_tf.experiment import Experiment
 from dim_tf.export import card
 from dim_tf.training import encoder_record, initial_weights, loop, start_weights
 
@@ -100,7 +100,9 @@ def test_a_file_that_does_not_fit_is_told_in_a_line(tmp_path):
     encoder = small_export.small_encoder()
     start_weights.save(encoder, tmp_path)
     path = tmp_path / start_weights.FILE
-    with pytest.raises(RunError, match=r"start_weights.* cannot be restored .*--noreferences") as told:
+    with pytest.raises(
+        RunError, match=r"start_weights.* cannot be restored .*--noreferences"
+    ) as told:
         start_weights.restore(small_backbone_encoder(), tmp_path)
     assert "\n" not in str(told.value)
     path.write_bytes(path.read_bytes()[:2000])

@@ -3,7 +3,7 @@
 import pytest
 
 from dim_tf.evaluation.report import paper
-from dim_tf.settings import Experiment
+from dim_tf.experiment import Experiment, all_fields
 
 LOCAL = {"estimator": "jsd", "alpha": 0.0, "beta": 1.0, "occlusion": False}
 
@@ -34,7 +34,7 @@ def test_objective_has_the_papers_name(change, expected):
 
 
 def test_every_setting_that_is_read_is_one():
-    assert LOCAL.keys() <= Experiment.__dataclass_fields__.keys()
+    assert LOCAL.keys() <= all_fields().keys()
     assert paper.rows(vars(Experiment.of(name="a", dataset="cifar10", estimator="infonce")))
 
 

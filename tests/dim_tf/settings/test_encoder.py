@@ -1,24 +1,22 @@
 """Settings of an encoder that is a Keras model: which there are, and whose they are."""
 
-import dataclasses
-
 import pytest
 
-from dim_tf import backbone_settings, names
+from dim_tf import registry
 from dim_tf.errors import InputError
-from dim_tf.settings import Experiment
-from dim_tf.registry import ENCODERS
+from dim_tf.experiment import Experiment
+from dim_tf.settings.encoder import BACKBONE_FLAGS, is_backbone, scaling
 from keras_models import encoders
 from keras_models.encoders import backbone, backbones
 
 
 def test_names_are_those_of_keras_models():
-    assert tuple(encoders.PRESETS) == ENCODERS
-    assert tuple(backbone.INPUT_SCALINGS) == names.INPUT_SCALINGS
-    assert backbone.HEADS == names.ENCODER_HEADS
-    assert backbone.BATCH_NORM == names.BATCH_NORM
+    assert tuple(encoders.PRESETS) == registry.ENCODERS
+    assert tuple(backbone.INPUT_SCALINGS) == registry.INPUT_SCALINGS
+    assert backbone.HEADS == registry.ENCODER_HEADS
+    assert backbone.BATCH_NORM == registry.BATCH_NORM
     for name in ("keras:VGG16", "keras_hub:a", "a.keras", "basic", "keras", ""):
-        assert backbone_settings.is_backbone(name) is backbones.is_backbone(name)
+        assert is_backbone(name) is backbones.is_backbone(name)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +30,7 @@ def test_names_are_those_of_keras_models():
     ],
 )
 def test_a_scaling_is_a_name_or_numbers(text, meaning):
-    assert backbone_settings.scaling(text) == meaning
+    assert scaling(text) == meaning
 
 
 @pytest.mark.parametrize(
@@ -80,7 +78,7 @@ def test_settings_of_backbones_are_refused_for_presets(encoder):
         "frozen_steps": 2,
         "backbone_learning_rate_scale": 0.5,
     }
-    assert set(another) == set(backbone_settings.OF_BACKBONES)
+    assert set(another) == set(BACKBONE_FLAGS)
     for name, value in another.items():
         with pytest.raises(InputError, match=f"--{name} is for --encoder=keras:CLASS"):
             Experiment.of(name="a", encoder=encoder, **{name: value})
@@ -90,9 +88,9 @@ def test_settings_of_backbones_are_refused_for_presets(encoder):
 def test_a_file_is_the_same_encoder_wherever_it_is(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     one = Experiment.of(name="a", encoder="~/net.keras", encoder_weights="w.weights.h5")
-    assert one.encoder == "/home/me/net.keras"
-    other = dataclasses.replace(one, encoder="b/c.keras", encoder_weights="d/e.weights.h5")
+    assert one.encoder.name == "/home/me/net.keras"
+    other = one.replace(encoder="b/c.keras", encoder_weights="d/e.weights.h5")
     assert not one.differences(other)
-    assert Experiment.of(**one.identity, name="a").identity == one.identity
-    assert one.differences(dataclasses.replace(one, encoder="keras:VGG16"))
-    assert one.differences(dataclasses.replace(one, encoder_weights="random"))
+    assert Experiment.of(**one.hyperparameters, name="a").hyperparameters == one.hyperparameters
+    assert one.differences(one.replace(encoder="keras:VGG16"))
+    assert one.differences(one.replace(encoder_weights="random"))

@@ -214,6 +214,11 @@ def all_fields() -> dict[str, dataclasses.Field]:
     return fields
 
 
+def default_of(flag: str) -> Any:
+    """The default of any setting, and of --model."""
+    return DIM.NAME if flag == "model" else all_fields()[flag].default
+
+
 def known_settings(model: type[ModelSettings]) -> set[str]:
     """The settings of an experiment of that model, by the names of their flags."""
     known = {"model", *Experiment.flags()}

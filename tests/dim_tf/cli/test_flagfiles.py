@@ -2,8 +2,8 @@
 
 import pytest
 
+from dim_tf.cli.flagfiles import MAX_BYTES, expanded
 from dim_tf.errors import InputError
-from dim_tf.flagfiles import MAX_BYTES, expanded
 
 
 @pytest.fixture(autouse=True)

@@ -5,28 +5,29 @@ import dataclasses
 import pytest
 
 from dim_tf.errors import InputError
-from dim_tf.setting import checked, setting
+from dim_tf.settings.config_field import Settings, checked, config_field
 
 
-@dataclasses.dataclass
-class Settings:
-    flag: bool = setting(True, "")
-    count: int = setting(4, "", minimum=2, maximum=8)
-    steps: int = setting(0, "")
-    share: float = setting(0.5, "", above=0, maximum=1)
-    weight: float = setting(0.0, "")
-    text: str = setting("", "")
-    choice: str = setting("a", "", choices=("a", "b"))
-    path: str = setting("", "", is_path=True)
+@dataclasses.dataclass(frozen=True)
+class Group(Settings):
+    flag: bool = config_field(True, "")
+    count: int = config_field(4, "", minimum=2, maximum=8)
+    steps: int = config_field(0, "")
+    share: float = config_field(0.5, "", above=0, maximum=1)
+    weight: float = config_field(0.0, "")
+    text: str = config_field("", "")
+    choice: str = config_field("a", "", choices=("a", "b"))
+    path: str = config_field("", "", is_path=True)
+    units: tuple[int, ...] = config_field((4,), "", minimum=1, flag="layer_units")
 
 
-FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
+FIELDS = {field.name: field for field in dataclasses.fields(Group)}
 
 
 def refusal(name, value):
     """The message for a value of the setting `name`."""
     with pytest.raises(InputError) as caught:
-        checked(FIELDS[name], value)
+        checked(f"--{name}", FIELDS[name], value)
     message = str(caught.value)
     assert message.isprintable()  # one line, without what a terminal obeys
     assert len(message) < 1000
@@ -35,7 +36,7 @@ def refusal(name, value):
 
 def test_defaults_and_bounds_are_taken():
     for field in FIELDS.values():
-        assert checked(field, field.default) == field.default
+        assert checked("--a", field, field.default) == field.default
     taken = {
         "count": (2, 8),
         "steps": (-1, 2**31 - 1),
@@ -45,7 +46,7 @@ def test_defaults_and_bounds_are_taken():
     taken |= {"text": ("a" * 4096, "ü\u3000'"), "path": ("x" * 255, "a/~", "a/~b/c")}
     for name, values in taken.items():
         for value in values:
-            assert checked(FIELDS[name], value) == value
+            assert checked("--a", FIELDS[name], value) == value
 
 
 @pytest.mark.parametrize(
@@ -88,9 +89,9 @@ def test_another_type_is_refused(name, values, expected):
     ],
 )
 def test_a_value_that_is_not_allowed_is_refused(name, value, message):
-    told = refusal(name, value)
-    assert told.startswith(f"--{name}=")
-    assert message in told
+    text = refusal(name, value)
+    assert text.startswith(f"--{name}=")
+    assert message in text
 
 
 def test_text_is_one_line_of_characters():
@@ -101,15 +102,35 @@ def test_text_is_one_line_of_characters():
 
 
 def test_a_whole_number_is_a_number():
-    assert type(checked(FIELDS["weight"], 2)) is float
+    assert type(checked("--a", FIELDS["weight"], 2)) is float
 
 
 def test_a_path_begins_at_home(monkeypatch):
     monkeypatch.setenv("HOME", "/home/a")
-    assert checked(FIELDS["path"], "~/b") == "/home/a/b"
-    assert checked(FIELDS["text"], "~/b") == "~/b"
+    assert checked("--a", FIELDS["path"], "~/b") == "/home/a/b"
+    assert checked("--a", FIELDS["text"], "~/b") == "~/b"
 
 
 def test_a_path_of_a_user_without_a_home_is_refused(monkeypatch):
     monkeypatch.setattr("os.path.expanduser", lambda path: path)
     assert "this user has no home folder; set HOME" in refusal("path", "~/b")
+
+
+def test_a_list_of_whole_numbers_is_a_tuple():
+    assert checked("--a", FIELDS["units"], [1, 2]) == (1, 2)
+    assert checked("--a", FIELDS["units"], ()) == ()
+    for value in (3, "3", [True], [1.0], ["1"], None):
+        assert "expected whole numbers with commas between" in refusal("units", value)
+    assert refusal("units", (4, 0)) == "--units=0; expected at least 1"
+    assert "--units has 17 numbers; expected at most 16" in refusal("units", [1] * 17)
+
+
+def test_a_group_checks_its_values_and_names_its_flags():
+    group = Group(count=3, units=[5])
+    assert group.values()["layer_units"] == (5,)
+    assert Group.default("layer_units") == (4,)
+    assert "units" not in Group.flags()
+    with pytest.raises(InputError, match="--layer_units=0; expected at least 1"):
+        Group(units=(0,))
+    with pytest.raises(InputError, match="--count=1; expected at least 2"):
+        Group(count=1)
