@@ -73,3 +73,13 @@ def test_files_one_in_the_other_have_an_end(folder):
 def test_the_largest_file_is_read(folder):
     (folder / "a.cfg").write_text("#" * (MAX_BYTES - 6) + "\n--a=1")
     assert expanded(["--flagfile=a.cfg"]) == ["--a=1"]
+
+
+def test_a_flagfile_that_is_not_there_is_the_shipped_one(folder):
+    assert "--dataset=digits" in expanded(["--flagfile=flags/digits.cfg"])
+    (folder / "flags").mkdir()
+    (folder / "flags/digits.cfg").write_text("--a=1")
+    assert expanded(["--flagfile=flags/digits.cfg"]) == ["--a=1"]
+    for path in ("digits.cfg", "flags/no.cfg", "x/flags/digits.cfg", "flags/../flags/x/digits.cfg"):
+        with pytest.raises(InputError, match="cannot be read"):
+            expanded([f"--flagfile={path}"])
