@@ -18,8 +18,13 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(include=["dim_tf", "dim_tf.*", "keras_models", "keras_models.*"]),
+    packages=[
+        *find_packages(include=["dim_tf", "dim_tf.*", "keras_models", "keras_models.*"]),
+        "dim_tf.flagfiles",
+    ],
+    package_dir={"dim_tf.flagfiles": "flags"},  # found as --flagfile=flags/NAME.cfg
     package_data={
+        "dim_tf.flagfiles": ["*.cfg"],
         "dim_tf.data.sources": ["checksums.tsv"],  # of the TFDS builder there
         "dim_tf.evaluation.report": ["page.css", "page.js", "templates/*.html"],
     },

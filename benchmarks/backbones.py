@@ -117,7 +117,7 @@ class Command:
             f"--batch_size={BATCH}",
             f"--steps={STEPS}",
             "--epochs=100",
-            "--mi_units=64",
+            "--critic_units=64",
             "--checkpoint_every=5",
             *encoder,
         ]
@@ -188,7 +188,7 @@ def row(out: Path, name: str, encoder: list[str]) -> dict[str, Any]:
     )
     if not KILL_AT <= killed_at < STEPS:
         raise RuntimeError(f"the run was killed at step {killed_at}; give the same command again")
-    killed.finish("evaluate", "--measures=knn", "--nofloors")
+    killed.finish("evaluate", "--measures=knn", "--noreferences")
     int8 = ""
     try:
         killed.finish("export", "--tflite=float32,int8")
@@ -224,7 +224,7 @@ def parity(command: Command, exported: Path) -> dict[str, Any]:
     from dim_tf.training.model import load_trained
 
     experiment = Experiment.from_json(read_text(command.run / "experiment.json"))
-    splits = data.load(experiment.dataset, experiment.data_request)
+    splits = data.load(experiment.data.dataset, experiment.data.request)
     encoder = load_trained(experiment, splits)[0].encoder
     pixels = image_ops.to_unit(tf.constant(splits.test.images[:32])).numpy()
     expected = saved_model.keras_features(encoder, pixels)

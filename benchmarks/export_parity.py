@@ -298,7 +298,7 @@ def main() -> None:
     arguments = parser.parse_args()
     saved = Experiment.from_json((arguments.run_dir / "experiment.json").read_text())
     splits = data.load(saved.dataset, data.DataRequest(arguments.data_dir, saved.image_size))
-    experiment = Experiment(**saved.identity, name=saved.name, run_dir=str(arguments.run_dir))
+    experiment = Experiment.of(**saved.identity, name=saved.name, run_dir=str(arguments.run_dir))
     model, _ = load_trained(experiment, splits)
     pixels = pixels_of(splits.test.images[:IMAGES])
     print_ways(arguments.saved_model, pixels, saved_model.keras_features(model.encoder, pixels))

@@ -78,12 +78,12 @@ def step(name: str, batch: int):
     """A training step of a model, as a compiled function without arguments."""
     images = np.random.default_rng(0).integers(0, 256, (batch, 32, 32, 3), np.uint8)
     split = Split(images, None)
-    experiment = Experiment(
+    experiment = Experiment.of(
         name="t",
         model=name,
         batch_size=batch,
         estimator="infonce",
-        mi_units=512,
+        critic_units=512,
         gamma=0.0,
         prior="gaussian",
         encoder="basic32x32",

@@ -21,7 +21,7 @@ COMMON = {
     "dataset": "cifar10",
     "encoder": "basic32x32",
     "gamma": 0.0,
-    "mi_units": 512,
+    "critic_units": 512,
     "batch_size": 64,
     "learning_rate": 1e-4,
     "checkpoint_every": 400,

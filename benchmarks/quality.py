@@ -1,15 +1,16 @@
 """Measures encoders after some epochs and seconds of training, for named recipes.
 
-    python benchmarks/quality.py --data_dir=$TFDS_DATA_DIR --holdout=0.1 --out=runs/quality
+    python benchmarks/quality.py --data_dir=$TFDS_DATA_DIR --validation_fraction=0.1
     python benchmarks/quality.py --data_dir=$TFDS_DATA_DIR --recipes authors --epochs 10 --seeds 0 1
 
 Trains basic32x32 on CIFAR-10 by recipes of `RECIPES` (by default those of `SHOWN`) for each number
 of epochs, in separate processes, and measures conv, fc and global by the MLP probe (the authors'
-recipe) and global by nearest neighbours. Collects the rows of OUT with this --holdout, including
-those of earlier commands, in OUT/quality.json, prints them as a Markdown table, and draws
+recipe) and global by nearest neighbours. Collects the rows of OUT with this --validation_fraction,
+including those of earlier commands, in OUT/quality.json, prints them as a Markdown table, and draws
 OUT/minutes.png and OUT/epochs.png: accuracy against minutes of training and epochs. With
---holdout=0.1 it measures on held-out training images, by which recipes are chosen. Seconds are
-those of the training steps, without start, checkpoints and measuring; they need a quiet machine.
+--validation_fraction=0.1 it measures on held-out training images, by which recipes are chosen.
+Seconds are those of the training steps, without start, checkpoints and measuring; they need a quiet
+machine.
 
 A recipe with a constant learning rate is one run that is continued from budget to budget. The same
 command resumes after an interruption; several processes with the same --out share the rows.
@@ -25,7 +26,6 @@ import training_rows
 from training_rows import METRICS, TITLES
 
 from dim_tf.evaluation.report import paper
-from dim_tf.names import AMDIM_PAIRS
 from dim_tf.system.files import atomic_write_text
 
 COMMON = {
@@ -34,20 +34,20 @@ COMMON = {
     "batch_size": 64,
     "checkpoint_every": 400,
 }
-DIM = {"estimator": "infonce", "gamma": 0.0, "mi_units": 512}
+DIM = {"estimator": "infonce", "gamma": 0.0, "critic_units": 512}
 BFLOAT16 = {"precision": "bfloat16"}
 COSINE = {**BFLOAT16, "schedule": "cosine", "warmup_steps": 200}
 LARGE = {**COSINE, "batch_size": 256, "learning_rate": 1e-3}
-HALF = {"colours": 0.5}
-CROPS = {"smallest_crop": 0.2}
+HALF = {"color_jitter_strength": 0.5}
+CROPS = {"min_crop_scale": 0.2}
 DECAY = {"weight_decay": 0.05}
 QUARTER = {"locations": 16}  # of the 64 locations of basic32x32's local map
 T02, T01, T005, T002 = ({"critic_temperature": t} for t in (0.2, 0.1, 0.05, 0.02))
-U128, U64 = ({"mi_units": units} for units in (128, 64))
+U128, U64 = ({"critic_units": units} for units in (128, 64))
 SIMCLR = {**LARGE, "model": "simclr", "temperature": 0.2}
 SIMCLR_B = {**SIMCLR, **HALF, **CROPS}
 VICREG = {**LARGE, "model": "vicreg"}
-AMDIM = {**DIM, **LARGE, "views": 2, "pairs": ",".join(AMDIM_PAIRS)}
+AMDIM = {**DIM, **LARGE, "views": 2, "pairs": "global-local,global-conv,conv-conv"}
 GLOBAL = {**AMDIM, **HALF, "pairs": "global-global"}
 BOTH = {**AMDIM, "batch_size": 128, "pairs": "global-global,global-local"}
 BOTH_HALF = {**BOTH, **HALF}
@@ -80,9 +80,9 @@ RECIPES = {
     "simclr, temperature 0.5": {**SIMCLR, "temperature": 0.5},
     "simclr, temperature 0.5, batch 128": {**SIMCLR, "temperature": 0.5, "batch_size": 128},
     "simclr, batch 512": {**SIMCLR, "batch_size": 512, "learning_rate": 2e-3},
-    "simclr, smaller crops": {**SIMCLR, "smallest_crop": 0.15},
+    "simclr, smaller crops": {**SIMCLR, "min_crop_scale": 0.15},
     "simclr, weight decay": {**SIMCLR, **DECAY},
-    "simclr, a quarter of the colours": {**SIMCLR, "colours": 0.25},
+    "simclr, a quarter of the colours": {**SIMCLR, "color_jitter_strength": 0.25},
     "simclr, half the colours": {**SIMCLR, **HALF},  # A of docs/EXPERIMENTS.md
     "simclr, half the colours, temperature 0.5": {**SIMCLR, **HALF, "temperature": 0.5},
     "simclr, half the colours, temperature 0.1": {**SIMCLR, **HALF, "temperature": 0.1},
@@ -151,6 +151,14 @@ RECIPES = {
     },
 }
 
+
+def flags_of(recipe: dict) -> dict:
+    """A recipe by the names of flags: settings of another model than dim begin with its name."""
+    model = recipe.get("model", "dim")
+    own = ("temperature", *HALF, *CROPS) if model != "dim" else ()
+    return {f"{model}.{name}" if name in own else name: value for name, value in recipe.items()}
+
+
 SHOWN = ["authors", "authors, jsd", "simclr, C", "fast"]
 
 
@@ -158,14 +166,14 @@ def folder_of(row: dict) -> str:
     """Name of the run folder of a row; budgets with a constant learning rate share it."""
     name = row["recipe"].replace(" ", "_").replace(",", "")
     length = f"-{row['epochs']}" if "schedule" in RECIPES[row["recipe"]] else ""
-    held_out = f"-holdout{row['holdout']:g}" if row["holdout"] else ""
+    held_out = f"-holdout{row['validation_fraction']:g}" if row["validation_fraction"] else ""
     return f"{name}{length}{held_out}-seed{row['seed']}"
 
 
 def settings_of(row: dict) -> dict:
     """Settings of the row's `Experiment`, without paths."""
-    settings = {**COMMON, **RECIPES[row["recipe"]]}
-    return settings | {name: row[name] for name in ("epochs", "seed", "holdout")}
+    settings = {**COMMON, **flags_of(RECIPES[row["recipe"]])}
+    return settings | {name: row[name] for name in ("epochs", "seed", "validation_fraction")}
 
 
 def row_of(row: dict) -> training_rows.Row:
@@ -175,12 +183,12 @@ def row_of(row: dict) -> training_rows.Row:
     return training_rows.Row(name, folder, settings_of(row), probe_seeds=2)
 
 
-def finished(out: Path, holdout: float) -> list[dict]:
+def finished(out: Path, validation_fraction: float) -> list[dict]:
     """The finished rows of all commands with their metrics, in the order of `RECIPES`.
 
     Args:
         out: Folder of all rows; rows that are of no recipe are left out.
-        holdout: Of the rows; metrics of other images do not compare with them.
+        validation_fraction: Of the rows; metrics of other images do not compare with them.
 
     Raises:
         SystemExit: a row's recipe had other settings.
@@ -194,7 +202,7 @@ def finished(out: Path, holdout: float) -> list[dict]:
     for recipe in RECIPES:
         for name, settings in files:
             budget = {key: settings.get(key) for key in ("epochs", "seed")}
-            row = {"recipe": recipe, "holdout": holdout, **budget}
+            row = {"recipe": recipe, "validation_fraction": validation_fraction, **budget}
             if row_of(row).name == name and (metrics := row_of(row).read(out)):
                 rows.append({**row, **metrics})
     return rows
@@ -225,14 +233,14 @@ def means(rows: list[dict]) -> list[dict]:
     ]
 
 
-def draw(rows: list[dict], over: str, holdout: float, path: Path) -> None:
+def draw(rows: list[dict], over: str, validation_fraction: float, path: Path) -> None:
     """Draws a panel for each metric with a line for each recipe, the mean over its seeds.
 
     Args:
         rows: From `finished`.
         over: "minutes" of training or "epochs".
-        holdout: Of the rows; 0: they are of the test images, like the paper's values, which are
-            then shown too.
+        validation_fraction: Of the rows; 0: they are of the test images, like the paper's values,
+            which are then shown too.
         path: Of the PNG.
     """
     import matplotlib
@@ -240,7 +248,9 @@ def draw(rows: list[dict], over: str, holdout: float, path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    paper_values = {} if holdout else paper.values("cifar10", "DIM(L) infoNCE")["mlp_probe"]
+    paper_values = (
+        {} if validation_fraction else paper.values("cifar10", "DIM(L) infoNCE")["mlp_probe"]
+    )
     figure, panels = pyplot.subplots(1, len(METRICS), figsize=(14, 3.4), layout="constrained")
     for panel, name, title in zip(panels, METRICS, TITLES, strict=True):
         for recipe in dict.fromkeys(row["recipe"] for row in rows):
@@ -267,10 +277,15 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="+", default=SHOWN, choices=list(RECIPES))
     parser.add_argument("--epochs", nargs="+", type=int, default=[1, 2, 5, 10])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--holdout", type=float, default=0.0)
+    parser.add_argument("--validation_fraction", type=float, default=0.0)
     arguments = parser.parse_args()
     requested = [
-        {"recipe": recipe, "epochs": epochs, "seed": seed, "holdout": arguments.holdout}
+        {
+            "recipe": recipe,
+            "epochs": epochs,
+            "seed": seed,
+            "validation_fraction": arguments.validation_fraction,
+        }
         for seed in arguments.seeds
         for recipe in arguments.recipes
         for epochs in sorted(arguments.epochs)
@@ -278,11 +293,11 @@ def main() -> None:
     failed = 0
     for _, rows in itertools.groupby(requested, folder_of):
         failed += not training_rows.run_rows(map(row_of, rows), arguments.out, arguments.data_dir)
-        rows_so_far = finished(arguments.out, arguments.holdout)
+        rows_so_far = finished(arguments.out, arguments.validation_fraction)
         atomic_write_text(arguments.out / "quality.json", json.dumps(rows_so_far, indent=1) + "\n")
         for over in ("minutes", "epochs"):
-            draw(rows_so_far, over, arguments.holdout, arguments.out / f"{over}.png")
-    print(table(finished(arguments.out, arguments.holdout)))
+            draw(rows_so_far, over, arguments.validation_fraction, arguments.out / f"{over}.png")
+    print(table(finished(arguments.out, arguments.validation_fraction)))
     raise SystemExit(min(failed, 1))
 
 

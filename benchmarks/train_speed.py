@@ -65,12 +65,12 @@ def make_step(cell: dict):
     from dim_tf.experiment import Experiment
     from dim_tf.training.model import make_model
 
-    experiment = Experiment(
+    experiment = Experiment.of(
         name="train_speed",
         gamma=0.0,
         encoder=cell["encoder"],
         estimator=cell["estimator"],
-        mi_units=cell["units"],
+        critic_units=cell["units"],
         precision=cell["precision"],
         batch_size=cell["batch"],
         locations=cell["locations"],

@@ -45,9 +45,9 @@ def train_and_measure(settings: Mapping[str, Any], probe_seeds: int) -> dict[str
     from dim_tf.training.model import load_trained
     from dim_tf.training.schedule import last_step
 
-    experiment = Experiment(**settings)
-    splits = data.load(experiment.dataset, experiment.data_request)
-    splits = validation_split.hold_out(splits, experiment.holdout)
+    experiment = Experiment.of(**settings)
+    splits = data.load(experiment.data.dataset, experiment.data.request)
+    splits = validation_split.hold_out(splits, experiment.data.validation_fraction)
     loop.train(experiment, splits)
     model, step = load_trained(experiment, splits)
     if step != (last := last_step(experiment, splits)):
@@ -55,7 +55,7 @@ def train_and_measure(settings: Mapping[str, Any], probe_seeds: int) -> dict[str
     features = representation.from_encoder(model.encoder, EvaluationData.from_splits(splits))
     # Including the steps before an interruption.
     lines = metrics_file.read(experiment.run_path / "metrics.jsonl", step)
-    seconds = seconds_of(lines, experiment.batch_size)
+    seconds = seconds_of(lines, experiment.training.batch_size)
     metrics = {"steps": step, "seconds": round(seconds)}
     for result in Probe(features, True, 10, probe_seeds).run():
         metrics[result.endpoint] = round(result.value, 5)

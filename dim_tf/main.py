@@ -6,19 +6,13 @@ import sys
 
 from absl import flags, logging
 
-from dim_tf import flagfiles, preconditions
-from dim_tf import flags as dim_flags
+from dim_tf import preconditions
+from dim_tf.cli import flagfiles, help
+from dim_tf.cli import flags as settings_flags
 from dim_tf.system import console, signals, tensorflow_import
 from dim_tf.system.errors import InputError, RunError, one_line
 
 FAILED, WRONG_INPUT = 1, 2
-
-USAGE = """Deep InfoMax: images in, a measured, exported encoder out.
-
-usage: python -m dim_tf.main --flagfile=flags/NAME.cfg [flags]
-
-Later flags override. Flags:
-"""
 
 
 def parse_flags(arguments: list[str], values: flags.FlagValues) -> None:
@@ -29,24 +23,19 @@ def parse_flags(arguments: list[str], values: flags.FlagValues) -> None:
         values: the flags, defined; no others are accepted but --flagfile, --undefok and help.
     """
     try:
-        given = arguments[1:]
-        if not _asks_for_help(given):
-            given = flagfiles.expanded(given)
-        if _asks_for_help(given):
-            print(USAGE + values.module_help(dim_flags.__name__))
+        own = arguments[1:]
+        if help.requested(own) is None:
+            own = flagfiles.expanded(own)
+        section = help.requested(own)
+        if section is not None:
+            print(help.text(section))
             sys.exit(0)
-        rest = values([*arguments[:1], *given])
+        rest = values([*arguments[:1], *own])
         if len(rest) > 1:
             raise InputError(f"unexpected argument {rest[1]!r}")
     except (flags.Error, InputError) as error:
         print(f"error: {one_line(error)}; see --help", file=sys.stderr)
         sys.exit(WRONG_INPUT)
-
-
-def _asks_for_help(arguments):
-    # absl's own help flags would end the program with status 1.
-    names = {a.lstrip("-").partition("=")[0] for a in arguments if a.startswith("-")}
-    return bool(names & {"h", "help", "helpshort", "helpfull", "helpxml", "?"})
 
 
 def main(arguments: list[str], values: flags.FlagValues) -> int:
@@ -57,14 +46,16 @@ def main(arguments: list[str], values: flags.FlagValues) -> int:
         values: its flags, parsed.
     """
     try:
-        experiment = dim_flags.experiment(values, arguments)
-        modes = dim_flags.modes(values)
+        experiment = settings_flags.experiment(values, arguments)
+        modes = settings_flags.modes(values)
         preconditions.check(experiment, modes)
         logging.set_verbosity(logging.ERROR)
         if "table" in modes:
             from dim_tf.tables import make_table  # its rows are processes: no TensorFlow here
 
-            return signals.EXIT_STATUS if make_table(experiment, dim_flags.given(values)) else 0
+            return (
+                signals.EXIT_STATUS if make_table(experiment, settings_flags.present(values)) else 0
+            )
         tensorflow_import.quietly()  # only now, so that --help is quick
         from dim_tf.run import run_stages
 
@@ -106,7 +97,7 @@ def run() -> None:
     # Apart from those that absl and every imported library define for all programs, some of which
     # open a debugger or write to a file.
     values = flags.FlagValues()
-    dim_flags.define(values)
+    settings_flags.define(values)
     flags.FLAGS.mark_as_parsed()  # for a library that asks for its own: they have their defaults
     try:
         parse_flags(sys.argv, values)

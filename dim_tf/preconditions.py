@@ -33,13 +33,13 @@ def check(experiment: Experiment, modes: list[str]) -> None:
     if "compare" in modes:
         from dim_tf.evaluation import compare
 
-        compare.page_path(compare.run_folders(experiment.runs), experiment.run_dir)
+        compare.page_path(compare.run_folders(experiment.evaluation.runs), experiment.run_dir)
         return
     _check_stages(experiment, modes)
-    if experiment.dataset == "folder" and _ON_DATA & set(modes):
-        image_folder(experiment.data_dir)
-    if experiment.encoder_path:
-        _check_encoder(experiment.encoder_path)
+    if experiment.data.dataset == "folder" and _ON_DATA & set(modes):
+        image_folder(experiment.data.data_dir)
+    if experiment.evaluation.encoder_path:
+        _check_encoder(experiment.evaluation.encoder_path)
     elif modes[0] in ("evaluate", "export") and not (experiment.run_path / "checkpoints").is_dir():
         raise InputError(f"{experiment.run_path} has no checkpoint; run --mode=train first")
     if "train" in modes:
@@ -48,36 +48,42 @@ def check(experiment: Experiment, modes: list[str]) -> None:
         _check_collection(experiment)
         if "export" not in modes:
             _check_exported(experiment)
-    if "export" in modes and experiment.neighbours_index not in ("", "train"):
-        _check_embeddings(experiment.neighbours_index)
+    if "export" in modes and experiment.export.neighbours_index not in ("", "train"):
+        _check_embeddings(experiment.export.neighbours_index)
 
 
 def _check_stages(experiment: Experiment, modes: list[str]) -> None:
-    if experiment.model == "generator" and "export" in modes:
-        raise InputError("--model=generator has no encoder to export; give --mode=train,evaluate")
-    if experiment.encoder_path and modes != ["evaluate"]:
+    if not experiment.model.HAS_ENCODER and "export" in modes:
+        raise InputError(
+            f"--model={experiment.model.NAME} has no encoder to export; give --mode=train,evaluate"
+        )
+    if experiment.evaluation.encoder_path and modes != ["evaluate"]:
         raise InputError("--encoder_path is for --mode=evaluate alone; give that --mode")
-    if experiment.strategy == "multi_worker" and modes != ["embed"]:
+    if experiment.training.strategy == "multi_worker" and modes != ["embed"]:
         if modes != ["train"]:
             raise InputError(
                 "--strategy=multi_worker is for --mode=train alone; give that, and afterwards one "
                 "process --mode=evaluate,export without --strategy"
             )
-        if experiment.cluster == "tf_config":
+        if experiment.training.cluster == "tf_config":
             cluster.from_environment()
 
 
 def _check_beginning(experiment: Experiment) -> None:
     """What training begins with must be there, unless it goes on from a checkpoint."""
-    if experiment.resume and (experiment.run_path / "encoder.json").exists():
+    if experiment.training.resume and (experiment.run_path / "encoder.json").exists():
         return  # whether there is a checkpoint is looked at later
-    for name, path in experiment.encoder_files.items():
+    for name, path in experiment.encoder.files.items():
         if not path.is_file():
             raise InputError(f"--{name}={path} is no file; give one that is there")
-    start = Path(experiment.init_from)
+    start = Path(experiment.encoder.init_from)
     files = ("saved_model.pb", "experiment.json")
-    goes_on = experiment.resume and (experiment.run_path / "checkpoints").is_dir()
-    if experiment.init_from and not goes_on and not any((start / f).is_file() for f in files):
+    goes_on = experiment.training.resume and (experiment.run_path / "checkpoints").is_dir()
+    if (
+        experiment.encoder.init_from
+        and not goes_on
+        and not any((start / f).is_file() for f in files)
+    ):
         raise InputError(
             f"--init_from={start} is no run folder (no experiment.json) and no exported encoder "
             "(no saved_model.pb); give one, as exported/dim_cifar10/1"
@@ -94,7 +100,7 @@ def _check_encoder(path: str) -> None:
 
 
 def _check_collection(experiment: Experiment) -> None:
-    where = experiment.embed_input
+    where = experiment.collection.input
     if not where:
         raise InputError(
             "--mode=embed needs --embed_input: a folder of images, a pattern of TFRecord files "
@@ -109,8 +115,8 @@ def _check_collection(experiment: Experiment) -> None:
 
 
 def _check_exported(experiment: Experiment) -> None:
-    if experiment.saved_model:
-        path = experiment.saved_model
+    if experiment.collection.saved_model:
+        path = experiment.collection.saved_model
         # TensorFlow reads other places, too, as gs://.
         if "://" not in path and not Path(path, "saved_model.pb").is_file():
             raise InputError(
@@ -118,7 +124,7 @@ def _check_exported(experiment: Experiment) -> None:
                 "version's folder, as exported/cifar10/1"
             )
         return
-    folder = Path(experiment.export_dir) / experiment.name
+    folder = Path(experiment.export.export_dir) / experiment.name
     if not any((folder / str(n) / "saved_model.pb").is_file() for n in published_versions(folder)):
         raise InputError(
             f"{folder} holds no exported encoder; run --mode=export first, or give --saved_model"

@@ -41,12 +41,15 @@ def _run_stages(experiment, modes):
         _others().compare_runs(experiment)
         return False
     devices = None
-    if experiment.strategy == "multi_worker":
+    if experiment.training.strategy == "multi_worker":
         devices = strategy.get(
-            experiment.strategy, 0, experiment.cluster, experiment.worker_timeout
+            experiment.training.strategy,
+            0,
+            experiment.training.cluster,
+            experiment.training.worker_timeout,
         )
-    if experiment.replicas:
-        strategy.make_logical_cpus(experiment.replicas)  # before anything uses the CPU
+    if experiment.training.replicas:
+        strategy.make_logical_cpus(experiment.training.replicas)  # before anything uses the CPU
     with contextlib.ExitStack() as held:
         if _WRITING & set(modes) and (devices is None or strategy.is_chief(devices)):
             held.enter_context(locked_folder(experiment.run_path, "--run_dir or --name"))
@@ -54,8 +57,8 @@ def _run_stages(experiment, modes):
 
 
 def _run_on_data(experiment, modes, devices):
-    splits = data.load(experiment.dataset, experiment.data_request)
-    splits = validation_split.hold_out(splits, experiment.holdout)
+    splits = data.load(experiment.data.dataset, experiment.data.request)
+    splits = validation_split.hold_out(splits, experiment.data.validation_fraction)
     say(f"data: {splits.note}")
     if "train" in modes:
         try:
@@ -79,9 +82,9 @@ def _run_on_data(experiment, modes, devices):
 
 
 def _evaluate(experiment, splits):
-    if experiment.encoder_path:
+    if experiment.evaluation.encoder_path:
         _others().evaluate_saved(experiment, splits)
-    elif experiment.model == "generator":
+    elif not experiment.model.HAS_ENCODER:
         _others().show_samples(experiment, splits)
     else:
         _others().evaluate(experiment, splits)
@@ -95,7 +98,8 @@ def _memory_may_end() -> Iterator[None]:
     except (MemoryError, tf.errors.ResourceExhaustedError) as error:
         raise RunError(
             f"the memory does not suffice ({reason(error)}); in training give a smaller "
-            "--batch_size or --mi_units, or more --micro_batches; in evaluation fewer --measures"
+            "--batch_size or --critic_units, or more --micro_batches; in evaluation fewer "
+            "--measures"
         ) from error
 
 

@@ -1,6 +1,5 @@
 """The stages beside training. They meet in the run folder."""
 
-import dataclasses
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -27,11 +26,10 @@ from dim_tf.evaluation.measure_spec import TrainableEncoders
 from dim_tf.evaluation.references import references
 from dim_tf.evaluation.report import results
 from dim_tf.evaluation.report.run_report import write_run_report
-from dim_tf.experiment import Experiment, refused_elsewhere
+from dim_tf.experiment import Experiment
 from dim_tf.export import publish, saved_model
 from dim_tf.export.card import ModelCardInfo
 from dim_tf.export.version_folders import published_versions
-from dim_tf.names import MODELS
 from dim_tf.system.console import say
 from dim_tf.system.errors import InputError, MeasureError
 from dim_tf.system.files import atomic_write_text
@@ -56,10 +54,10 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
     model, step = load_trained(experiment, splits)
     untrained = random_encoder(experiment, splits.train.images)
     start_encoder = None
-    if experiment.floors and start_weights.exists(experiment.run_path):
+    if experiment.evaluation.references and start_weights.exists(experiment.run_path):
         start_encoder = random_encoder(experiment, splits.train.images)
         start_weights.restore(start_encoder, experiment.run_path)
-    elif experiment.floors and start_weights.begins_pretrained(experiment):
+    elif experiment.evaluation.references and start_weights.begins_pretrained(experiment):
         say(
             "evaluate: the weights that training began with are not measured: "
             f"{start_weights.FILE} is missing in {experiment.run_path}; put a copy back"
@@ -67,7 +65,7 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
     protocol: dict[str, Any] = {
         "step": step,
         "budget_steps": last_step(experiment, splits),
-        "seed": experiment.seed,
+        "seed": experiment.training.seed,
     }
     if start_encoder is not None:
         protocol["start_weights"] = start_weights.describe(experiment)
@@ -80,8 +78,14 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
     _evaluate(
         experiment,
         splits,
-        partial(representation.from_encoder, model.encoder, max_features=experiment.max_features),
-        references(experiment.max_features, untrained, start_encoder) if experiment.floors else {},
+        partial(
+            representation.from_encoder,
+            model.encoder,
+            max_features=experiment.evaluation.max_features,
+        ),
+        references(experiment.evaluation.max_features, untrained, start_encoder)
+        if experiment.evaluation.references
+        else {},
         TrainableEncoders(model.encoder, untrained),
         protocol,
     )
@@ -101,14 +105,18 @@ def evaluate_saved(experiment: Experiment, splits: Splits) -> None:
             f"{folder} holds a run, whose evaluation would be lost; give another --name or "
             "--run_dir for --encoder_path"
         )
-    encoder = saved_encoder.load(experiment.encoder_path)
+    encoder = saved_encoder.load(experiment.evaluation.encoder_path)
     with _writing("experiment.json", folder):
         atomic_write_text(folder / "experiment.json", experiment.to_json())
     _evaluate(
         experiment,
         splits,
-        partial(representation.from_saved_encoder, encoder, max_features=experiment.max_features),
-        references(experiment.max_features) if experiment.floors else {},
+        partial(
+            representation.from_saved_encoder,
+            encoder,
+            max_features=experiment.evaluation.max_features,
+        ),
+        references(experiment.evaluation.max_features) if experiment.evaluation.references else {},
         None,
         {"encoder": encoder.description},
     )
@@ -136,10 +144,10 @@ def _evaluate(experiment, splits, encode, references, encoders, protocol):
 def show_samples(experiment: Experiment, splits: Splits) -> None:
     """Draws images from the trained generator; writes evaluation.json and report.html."""
     generator, step = load_trained(experiment, splits)
-    evaluation = {"protocol": {"data": splits.note, "step": step, "seed": experiment.seed}}
+    evaluation = {"protocol": {"data": splits.note, "step": step, "seed": experiment.training.seed}}
     with _writing("evaluation.json", experiment.run_path):
         evaluation_file.write(experiment.run_path, evaluation)
-    generated = generator.samples(generated_samples.COUNT, experiment.seed)
+    generated = generator.samples(generated_samples.COUNT, experiment.training.seed)
     figures = generated_samples.sample_grids(generated, splits)
     _write_report(experiment, step, evaluation, figures)
 
@@ -149,7 +157,7 @@ def _write_report(experiment, step, evaluation, figures):
     with _writing("report.html", experiment.run_path):
         write_run_report(
             path,
-            experiment=dataclasses.asdict(experiment),
+            experiment=experiment.to_dict(),
             evaluation=evaluation,
             metrics=metrics_file.read(experiment.run_path / "metrics.jsonl", step),
             figures=figures,
@@ -171,30 +179,30 @@ def export(experiment: Experiment, splits: Splits) -> None:
     evaluation = _evaluation_of(experiment, step)
     info = ModelCardInfo(
         training_data=splits.note,
-        method=MODELS[experiment.model],
-        objective=_objective(experiment),
+        method=experiment.model.LEARNED,
+        objective=experiment.model.summary,
         encoder=encoder_name(experiment, splits.image_shape[0]),
         initial_weights=_initial_weights(experiment, step),
         steps=step,
-        batch_size=experiment.batch_size,
-        license=experiment.license,
-        note=experiment.card_note,
-        experiment=experiment.identity,
+        batch_size=experiment.training.batch_size,
+        license=experiment.export.license,
+        note=experiment.export.card_note,
+        experiment=experiment.hyperparameters,
         evaluation=evaluation,
         metrics=card_metrics.render(evaluation),
     )
     options = publish.ExportOptions(
         label_names=splits.label_names,
         calibration=_pixels(splits.train.images[:CALIBRATION_IMAGES]),
-        max_pixels=experiment.max_pixels,
+        max_pixels=experiment.data.max_pixels,
         pixel_range=splits.pixel_range,
-        quantized=experiment.quantized,
+        quantized=experiment.export.quantized,
         neighbours=_neighbours_index(experiment, model.encoder, splits),
-        tflite=experiment.tflite_names,
-        tflite_endpoints=experiment.tflite_endpoints,
-        keep_versions=experiment.keep_versions,
+        tflite=experiment.export.tflite_names,
+        tflite_endpoints=experiment.export.tflite_endpoints,
+        keep_versions=experiment.export.keep_versions,
     )
-    folder = Path(experiment.export_dir) / experiment.name
+    folder = Path(experiment.export.export_dir) / experiment.name
     target, difference = publish.publish(model.encoder, folder, pixels, info, options)
     say(f"exported: {target} (largest difference from the Keras model {difference:.1e})")
 
@@ -208,32 +216,6 @@ def _initial_weights(experiment: Experiment, step: int) -> str:
 def _pixels(images: np.ndarray) -> np.ndarray:
     """uint8 [N, H, W, 1 or 3] as exported models take it: float32 [N, H, W, 3] in [0, 1]."""
     return image_ops.with_channels(image_ops.to_unit(tf.constant(images)), 3).numpy()
-
-
-def _objective(experiment: Experiment) -> str:
-    """A line of the card: the model (of dim, its estimator), its weights and temperature."""
-    fields = Experiment.__dataclass_fields__
-    names = ("alpha", "beta", "gamma", "coordinates", "relative_coordinates", "critic_temperature")
-    numbers = [
-        f"{name} {value:g}"
-        for name in names
-        if experiment.model in fields[name].metadata["read_by"]
-        and (value := getattr(experiment, name))
-    ]
-    if experiment.model == "dim":
-        also = [f"pairs {experiment.pairs}"] if experiment.pairs else []
-        also += ["matched by mmd"] * (experiment.gamma > 0 and experiment.prior_matching == "mmd")
-        also += ["occlusion"] * experiment.occlusion
-        if experiment.views == 2:
-            also.append("two views" if experiment.symmetric else "two views, one way round")
-        return f"estimator {experiment.estimator}; " + ", ".join([*numbers, *also])
-    own = {
-        name: getattr(experiment, name)
-        for name, models in refused_elsewhere().items()
-        if experiment.model in models
-    }
-    told = (f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in own.items())
-    return ", ".join([experiment.model, *told, *numbers])
 
 
 def _evaluation_of(experiment: Experiment, step: int) -> dict[str, Any]:
@@ -254,7 +236,7 @@ def _neighbours_index(
     experiment: Experiment, encoder: keras.Model, splits: Splits
 ) -> saved_model.NeighboursIndex | None:
     """The embeddings that the signature `neighbours` searches; None without the signature."""
-    where = experiment.neighbours_index
+    where = experiment.export.neighbours_index
     if not where:
         return None
     if where == "train":
@@ -275,12 +257,14 @@ def _neighbours_index(
                 f"the embeddings in {where} have {features.shape[1]} numbers, the encoder's "
                 f"{encoder.global_dim}; embed the images by an export of this run"
             )
-    return saved_model.NeighboursIndex(tuple(ids), features, min(experiment.neighbours, len(ids)))
+    return saved_model.NeighboursIndex(
+        tuple(ids), features, min(experiment.export.neighbours, len(ids))
+    )
 
 
 def compare_runs(experiment: Experiment) -> None:
     """Writes one page on the runs of --runs."""
-    folders = compare.run_folders(experiment.runs)
+    folders = compare.run_folders(experiment.evaluation.runs)
     path = compare.page_path(folders, experiment.run_dir)
     with translate_write_errors(
         str(path), path.parent, "the runs are intact; make room and compare again"
@@ -292,14 +276,19 @@ def compare_runs(experiment: Experiment) -> None:
 def embed_collection(experiment: Experiment) -> None:
     """Writes the embeddings of --embed_input by an exported encoder."""
     images = image_collection.open_collection(
-        experiment.embed_input,
-        experiment.data_dir,
-        experiment.download,
-        experiment.max_pixels,
+        experiment.collection.input,
+        experiment.data.data_dir,
+        experiment.data.download,
+        experiment.data.max_pixels,
     )
-    folder = Path(experiment.export_dir) / experiment.name
-    path = Path(experiment.saved_model or folder / str(max(published_versions(folder), default=1)))
-    out = Path(experiment.embed_output or experiment.run_path / "embeddings")
+    folder = Path(experiment.export.export_dir) / experiment.name
+    path = Path(
+        experiment.collection.saved_model
+        or folder / str(max(published_versions(folder), default=1))
+    )
+    out = Path(experiment.collection.output or experiment.run_path / "embeddings")
     say(f"embed: {images.description}, by {path}")
-    summary = embed.embed(path, images, out, experiment.embed_format, experiment.embed_shard)
+    summary = embed.embed(
+        path, images, out, experiment.collection.format, experiment.collection.shard_size
+    )
     say(f"embed: {summary['images']:,} images, {summary['refused']:,} refused: {out}")

@@ -80,7 +80,7 @@ def barlow_twins(encoder):
     return of_two_views(encoder, terms.BarlowTwins((8,), 6, synchronized=encoder.synchronized))
 
 
-def amdim(encoder):
+def two_views(encoder):
     pairs = (("global", "local"), ("conv", "conv"))
     parts = [
         terms.local_mutual_information(
@@ -126,7 +126,7 @@ MODELS = (
     simclr,
     vicreg,
     barlow_twins,
-    amdim,
+    two_views,
     supervised,
 )
 

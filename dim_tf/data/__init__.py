@@ -28,7 +28,7 @@ class DataRequest:
         download: whether missing files may be downloaded.
         cache_dir: where decoded images of a folder are kept; empty: the user's cache folder.
         cache_gib: the size of that cache at most, in GiB.
-        bad_images: the fraction of the files, in [0, 1], that may be unreadable.
+        max_unreadable_fraction: the fraction of the files, in [0, 1], that may be unreadable.
         labels: for a folder of images: "auto", "none" or "folders".
         split: for a folder of images: "auto", "folders" or "hash".
         pixel_range: for a folder's 16-bit images: "auto", "dtype" or "LOW,HIGH".
@@ -40,7 +40,7 @@ class DataRequest:
     download: bool = True
     cache_dir: str = ""
     cache_gib: float = 20.0
-    bad_images: float = 0.05
+    max_unreadable_fraction: float = 0.05
     labels: str = "auto"
     split: str = "auto"
     pixel_range: str = "auto"

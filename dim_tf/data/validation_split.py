@@ -54,8 +54,8 @@ def hold_out(splits: Splits, fraction: float) -> Splits:
     count = round(fraction * len(training))
     if not 0 < count < len(training):
         raise InputError(
-            f"--holdout={fraction} of {len(training)} training images are {count}; give a fraction "
-            "that leaves some on both sides"
+            f"--validation_fraction={fraction} of {len(training)} training images are {count}; "
+            "give a fraction that leaves some on both sides"
         )
     order = np.random.default_rng(_SEED).permutation(len(training))
     held_out, rest = (_select(training, np.sort(part)) for part in (order[:count], order[count:]))

@@ -215,7 +215,7 @@ def _warning(runs: Sequence[Run]) -> str:
 
 def _evaluation_data(runs: Sequence[Run]) -> dict[str, list[str]]:
     """What comparable runs have in common: each run's, where it is known."""
-    fractions = [float(run.experiment.get("holdout", 0)) for run in runs]
+    fractions = [float(run.experiment.get("validation_fraction", 0)) for run in runs]
     protocols = [run.results.evaluation.get("protocol", {}) for run in runs]
     return {
         "data sets": [str(run.experiment.get("dataset")) for run in runs],

@@ -19,7 +19,7 @@ from dim_tf.evaluation.references import DESCRIPTIONS
 from dim_tf.evaluation.report.formatting import join_with_and
 from dim_tf.evaluation.representation import Representation
 from dim_tf.experiment import Experiment
-from dim_tf.names import MEASURES, REFERENCE_MEASURES
+from dim_tf.registry import MEASURES, REFERENCE_MEASURES
 from dim_tf.system.console import say
 from dim_tf.system.errors import RunError
 from dim_tf.system.io_errors import reason
@@ -157,8 +157,8 @@ def _protocol(
     if pooling:
         endpoints = "; ".join(f"{endpoint}: {text}" for endpoint, text in pooling.items())
         protocol["pooled"] = (
-            f"{endpoints}: means over the locations, for at most {experiment.max_features:,} "
-            "numbers an image (--max_features)"
+            f"{endpoints}: means over the locations, for at most "
+            f"{experiment.evaluation.max_features:,} numbers an image (--max_features)"
         )
     protocol["uncertainty"] = (
         "std: over seeds; ci95: bootstrap over the test images, percentiles of "
@@ -179,7 +179,9 @@ def _without_uncertainty(results: Iterable[Result]) -> dict[str, Any]:
 
 def _run_on_encoder(encode, data, experiment, encoders) -> MeasureOutputs:
     began = time.perf_counter()
-    context = MeasureContext(encode(data), encode, experiment, experiment.probe_seeds, encoders)
+    context = MeasureContext(
+        encode(data), encode, experiment, experiment.evaluation.probe_seeds, encoders
+    )
     seconds = time.perf_counter() - began
     _say_pooling(context.representation, experiment)
     outputs = _run("encoder", context, MEASURES)
@@ -189,7 +191,7 @@ def _run_on_encoder(encode, data, experiment, encoders) -> MeasureOutputs:
         **outputs.protocol,
     }
     outputs.pooling = context.representation.pooling
-    if "projection" in experiment.measure_names:
+    if "projection" in experiment.evaluation.measure_names:
         outputs.projected = projector.reduce(context.representation)
     return outputs
 
@@ -207,7 +209,7 @@ def _run_on_reference(name, encode, data, experiment) -> MeasureOutputs:
 
 def _say_pooling(representation: Representation, experiment: Experiment) -> None:
     for endpoint, text in representation.pooling.items():
-        say(f"evaluate: {endpoint}: {text} (--max_features={experiment.max_features})")
+        say(f"evaluate: {endpoint}: {text} (--max_features={experiment.evaluation.max_features})")
 
 
 def _run(owner: str, context: MeasureContext, names: Iterable[str]) -> MeasureOutputs:
@@ -220,7 +222,7 @@ def _run(owner: str, context: MeasureContext, names: Iterable[str]) -> MeasureOu
     """
     outputs = MeasureOutputs()
     for name in names:
-        if name not in context.experiment.measure_names:
+        if name not in context.experiment.evaluation.measure_names:
             continue
         measure_spec = spec(name)
         if unmet := measure_spec.unmet_requirement(context):

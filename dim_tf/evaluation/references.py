@@ -1,7 +1,7 @@
 """What a representation is compared with: random weights, start weights, raw pixels.
 
 A measure knows nothing of references: `evaluate` runs the quick ones, `REFERENCE_MEASURES` of
-`dim_tf.names`, on each of them.
+`dim_tf.registry`, on each of them.
 """
 
 from collections.abc import Mapping

@@ -11,7 +11,7 @@ from dim_tf.data import image_ops
 from dim_tf.evaluation.evaluation_data import EvaluationData, EvaluationSplit
 from dim_tf.evaluation.pooling import describe_pooling, pool_to_limit
 from dim_tf.evaluation.saved_encoder import SavedEncoder
-from dim_tf.names import MAX_FEATURES
+from dim_tf.registry import MAX_FEATURES
 
 ENDPOINTS = ("conv", "fc", "global")
 BATCH_SIZE = 256

@@ -247,14 +247,14 @@ def _knn_command(metadata):
         return ""
     flags = [
         f"--{setting}={metadata['experiment'][setting]}"
-        for setting in ("dataset", "image_size", "holdout")
+        for setting in ("dataset", "image_size", "validation_fraction")
         if metadata["experiment"].get(setting)
     ]
     flags += [
         f"--encoder_path={metadata['name']}/VERSION",
         "--name=again",
         "--measures=knn",
-        "--nofloors",
+        "--noreferences",
     ]
     command = shlex.join(["python", "-m", "dim_tf.main", "--mode=evaluate", *flags])
     return _KNN_COMMAND.substitute(command=command, name=markdown.escape(metadata["name"]))

@@ -1,20 +1,22 @@
 """Settings as command lines."""
 
-import dataclasses
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dim_tf.experiment import Experiment
+from dim_tf.experiment import Experiment, default_of
 from dim_tf.tables.plan import PATH_SETTINGS, Job
 
 
 def to_flags(settings: Mapping[str, Any]) -> list[str]:
     """Flags that give these settings, one each."""
-    return [
-        f"--{name}={str(value).lower() if isinstance(value, bool) else value}"
-        for name, value in settings.items()
-    ]
+    return [f"--{name}={_flag_value(value)}" for name, value in settings.items()]
+
+
+def _flag_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
 
 def experiment_flags(experiment: Experiment, measures: Sequence[str] = ()) -> list[str]:
@@ -24,12 +26,10 @@ def experiment_flags(experiment: Experiment, measures: Sequence[str] = ()) -> li
         experiment: Settings.
         measures: Names that replace the experiment's --measures, unless empty.
     """
-    fields = dataclasses.fields(experiment)
-    settings = {field.name: getattr(experiment, field.name) for field in fields}
+    settings = experiment.to_dict()
     if measures:
         settings["measures"] = ",".join(measures)
-    defaults = {field.name: field.default for field in fields}
-    return to_flags({name: v for name, v in settings.items() if v != defaults[name]})
+    return to_flags({name: v for name, v in settings.items() if v != default_of(name)})
 
 
 def job_command(job: Job, measures: Sequence[str] = ()) -> str:

@@ -118,8 +118,8 @@ def _local_dim(key: str, name: str, estimator: str, **settings: Any) -> Row:
 _SUPERVISED = replace(_baseline("supervised", paper.SUPERVISED), is_ranked=False)
 _VAE, _AAE, _BIGAN, _NAT = (
     _baseline("vae", "VAE"),
-    _baseline("aae", "AAE", prior="gaussian"),
-    _baseline("bigan", "BiGAN", prior="gaussian"),
+    _baseline("aae", "AAE", **{"aae.prior": "gaussian"}),
+    _baseline("bigan", "BiGAN", **{"bigan.prior": "gaussian"}),
     _baseline("nat", "NAT"),
 )
 _DIM_G = _paper_row("dim_g_jsd", "DIM(G)", _dim("jsd", 1.0, 0.0, 1.0))
@@ -211,8 +211,8 @@ def _negatives(row: Row, estimator: str, count: int) -> Row:
 
 
 _NO_PAPER_VALUES = "The paper has no values for this ablation."
-_CPC_32 = {"encoder": "foldresnet19_32x32", "mi_units": 1024}
-_CPC_64 = {"encoder": "foldalex64x64", "image_size": 64, "mi_units": 1024}
+_CPC_32 = {"encoder": "foldresnet19_32x32", "critic_units": 1024}
+_CPC_64 = {"encoder": "foldalex64x64", "image_size": 64, "critic_units": 1024}
 _ALEX_64 = {"encoder": "alex64x64", "image_size": 64}
 _STL10 = {"augment": "crop_flip"}  # random windows and flips, as in flags/stl10.cfg
 

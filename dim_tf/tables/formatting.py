@@ -6,7 +6,7 @@ from typing import Any
 
 from dim_tf.evaluation.report import paper
 from dim_tf.evaluation.report.formatting import format_duration, format_value
-from dim_tf.experiment import Experiment
+from dim_tf.experiment import default_of
 from dim_tf.tables.commands import to_flags
 from dim_tf.tables.definitions import Column
 from dim_tf.tables.plan import PATH_SETTINGS, Plan, result_settings
@@ -65,16 +65,17 @@ def shared_settings(plan: Plan) -> dict[str, Any]:
     by_row = [result_settings(plan.job(row, plan.seeds[0]).experiment) for row in rows]
     if not by_row:
         return {}
-    shared = {
+    every = {name: value for settings in by_row for name, value in settings.items()}
+    shared = {  # by all rows whose models have it
         name: value
-        for name, value in by_row[0].items()
-        if all(settings.get(name) == value for settings in by_row)
+        for name, value in every.items()
+        if all(settings.get(name, value) == value for settings in by_row)
     }
     names = [name for name in _ALWAYS_SHOWN if shared.get(name) not in (None, "", 0)]
     changed = [
         name
         for name, value in shared.items()
-        if name not in (*_ALWAYS_SHOWN, "seed") and value != getattr(Experiment, name)
+        if name not in (*_ALWAYS_SHOWN, "seed") and value != default_of(name)
     ]
     return {name: shared[name] for name in (*names, *changed)}
 
@@ -90,7 +91,7 @@ def notes(summary: Summary) -> list[str]:
     paper_shown = any(value is not None for row in summary.rows for value in row.paper)
     paper_has_table = any(row.paper for row in plan.table.rows)
     sentences = list(plan.table.notes) if paper_shown or not paper_has_table else []
-    if fraction := plan.experiment.holdout:
+    if fraction := plan.experiment.data.validation_fraction:
         sentences.append(
             f"Measured on {100 * fraction:g} % of the training images, held out, and not on the "
             "test images, on which the paper measures."

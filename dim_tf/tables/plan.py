@@ -1,6 +1,5 @@
 """`Plan`: the runs that a command line asks for, in their order."""
 
-import dataclasses
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from dim_tf.data import folder_name
-from dim_tf.experiment import Experiment, refused_elsewhere
+from dim_tf.experiment import (
+    Experiment,
+    all_fields,
+    default_of,
+    known_settings,
+    model_settings,
+)
 from dim_tf.system.errors import InputError
 from dim_tf.tables.definitions import TABLES, Row, Table
 
@@ -20,12 +25,12 @@ _BUDGET_SETTINGS = (
     "probe_seeds",
     "probe_learning_rate",
     "fine_tuning_epochs",
-    "fine_tuning_share",
+    "fine_tuning_fraction",
     "max_features",
 )
 # A table's, which its runs do not have.
 _TABLE_SETTINGS = ("table", "rows", "table_seeds", "results")
-_FIELDS = {field.name: field for field in dataclasses.fields(Experiment)}
+_FIELDS = all_fields()
 # Paths of this machine, which no record and no table contains.
 PATH_SETTINGS = tuple(name for name, field in _FIELDS.items() if field.metadata["is_path"])
 
@@ -48,7 +53,7 @@ class Job:
 
     @property
     def seed(self) -> int:
-        return self.experiment.seed
+        return self.experiment.training.seed
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ class Plan:
 
     @property
     def dataset(self) -> str:
-        return self.experiment.dataset
+        return self.experiment.data.dataset
 
     @property
     def file_stem(self) -> str:
@@ -95,7 +100,7 @@ class Plan:
         settings = _row_settings(self.table, row, self.experiment, self.explicit_settings)
         name = f"{row.key}-seed{seed}"
         run_dir = str(self.folder / "runs" / name)
-        return Job(row, Experiment(**settings, name=name, run_dir=run_dir, seed=seed))
+        return Job(row, Experiment.of(**settings, name=name, run_dir=run_dir, seed=seed))
 
 
 def make_plan(experiment: Experiment, explicit_settings: Mapping[str, Any]) -> Plan:
@@ -109,25 +114,27 @@ def make_plan(experiment: Experiment, explicit_settings: Mapping[str, Any]) -> P
         InputError: an unknown table, row or seed, a flag that the rows set themselves, a row of
             --rows that cannot be run, or no row that can.
     """
-    if not experiment.table:
+    if not experiment.table.name:
         raise InputError(f"--mode=table needs --table, one of {', '.join(TABLES)}")
-    table = TABLES[experiment.table]
+    table = TABLES[experiment.table.name]
     _check_explicit_settings(table, experiment, explicit_settings)
-    seeds = _parse_seeds(experiment.table_seeds)
-    data_name = folder_name(experiment.dataset, experiment.data_dir)
-    folder = Path(experiment.run_dir or f"runs/table{experiment.table}-{data_name}")
+    seeds = _parse_seeds(experiment.table.seeds)
+    data_name = folder_name(experiment.data.dataset, experiment.data.data_dir)
+    folder = Path(experiment.run_dir or f"runs/table{experiment.table.name}-{data_name}")
     plan = Plan(
-        key=experiment.table,
+        key=experiment.table.name,
         table=table,
         experiment=experiment,
         explicit_settings=explicit_settings,
         folder=folder,
-        results_folder=Path(experiment.results) / folder.name if experiment.results else None,
+        results_folder=Path(experiment.table.results) / folder.name
+        if experiment.table.results
+        else None,
         jobs=[],
         unavailable={},
         seeds=seeds,
     )
-    selection = _parse_rows(table, experiment.rows, len(seeds))
+    selection = _parse_rows(table, experiment.table.rows, len(seeds))
     for row in table.rows:
         if reason := _unavailable_reason(plan, row):
             plan.unavailable[row.key] = reason
@@ -138,7 +145,7 @@ def make_plan(experiment: Experiment, explicit_settings: Mapping[str, Any]) -> P
             if index < count and row.key not in plan.unavailable
         )
     missing = [row.key for row, _ in selection if row.key in plan.unavailable]
-    if missing and (experiment.rows or not plan.jobs):
+    if missing and (experiment.table.rows or not plan.jobs):
         reason = plan.unavailable[missing[0]]
         raise InputError(f"the row {missing[0]} of --table={plan.key} cannot be run: {reason}")
     plan.jobs[:] = _measure_references_once(plan.jobs)
@@ -151,7 +158,8 @@ def redact_paths(text: str, plan: Plan) -> str:
     The user's home, which holds the default folders of libraries, becomes ~.
     """
     folders = {os.path.expanduser("~"): "~"}
-    folders |= {getattr(plan.experiment, name).rstrip("/"): name.upper() for name in PATH_SETTINGS}
+    settings = plan.experiment.to_dict()
+    folders |= {settings[name].rstrip("/"): name.upper() for name in PATH_SETTINGS}
     folders |= {str(plan.folder): "RUN_DIR", str(plan.results_folder or ""): "RESULTS"}
     for folder in sorted(folders, key=len, reverse=True):  # inner folders first
         if "/" in folder and folder != "/":
@@ -161,8 +169,9 @@ def redact_paths(text: str, plan: Plan) -> str:
 
 def result_settings(experiment: Experiment) -> dict[str, Any]:
     """The settings on which a run's metrics depend."""
-    budget = {name: getattr(experiment, name) for name in _BUDGET_SETTINGS}
-    return {**experiment.identity, **budget}
+    settings = experiment.to_dict()
+    budget = {name: settings[name] for name in _BUDGET_SETTINGS}
+    return {**experiment.hyperparameters, **budget}
 
 
 def differences(recorded: Mapping[str, Any], experiment: Experiment) -> list[str]:
@@ -178,7 +187,7 @@ def differences(recorded: Mapping[str, Any], experiment: Experiment) -> list[str
     return unknown + [
         f"{name}: {old!r} -> {new!r}"
         for name, new in wanted.items()
-        if new != (old := recorded.get(name, _FIELDS[name].default))
+        if new != (old := recorded.get(name, default_of(name)))
     ]
 
 
@@ -186,20 +195,16 @@ def _row_settings(
     table: Table, row: Row, experiment: Experiment, explicit: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The settings of a row's runs, without seed and folder."""
-    common = {k: v for k, v in table.settings_for(experiment.dataset).items() if k not in explicit}
-    settings = {**explicit, "dataset": experiment.dataset, **common, **row.settings}
+    common = {
+        k: v for k, v in table.settings_for(experiment.data.dataset).items() if k not in explicit
+    }
+    settings = {**explicit, "dataset": experiment.data.dataset, **common, **row.settings}
     for name in (*_TABLE_SETTINGS, "name", "run_dir"):
         settings.pop(name, None)
-    for name, models in refused_elsewhere().items():
-        if name not in row.settings and settings.get("model", Experiment.model) not in models:
+    known = known_settings(model_settings(settings.get("model", experiment.model.NAME)))
+    for name in (*explicit, *common):  # of other rows' models
+        if name not in known and name not in row.settings:
             settings.pop(name, None)
-    unknown = [name for name in settings if name not in _FIELDS]
-    if unknown:
-        raise InputError(f"this version has no --{unknown[0]}")
-    for name, value in row.settings.items():
-        choices = _FIELDS[name].metadata["choices"]
-        if choices and value not in choices:
-            raise InputError(f"this version has no --{name}={value}")
     return settings | {"measures": ",".join(_measure_names(table, experiment, explicit))}
 
 
@@ -207,7 +212,7 @@ def _measure_names(
     table: Table, experiment: Experiment, explicit: Mapping[str, Any]
 ) -> tuple[str, ...]:
     """The table's measures, and those that --measures adds."""
-    added = experiment.measure_names if "measures" in explicit else ()
+    added = experiment.evaluation.measure_names if "measures" in explicit else ()
     return tuple(dict.fromkeys([*table.measures, *added]))
 
 
@@ -227,8 +232,8 @@ def _measure_references_once(jobs: list[Job]) -> list[Job]:
     encoders: set[str] = set()
     once = []
     for job in jobs:
-        encoder = job.experiment.encoder
-        experiment = dataclasses.replace(job.experiment, floors=encoder not in encoders)
+        encoder = job.experiment.encoder.name
+        experiment = job.experiment.replace(references=encoder not in encoders)
         once.append(Job(job.row, experiment))
         encoders.add(encoder)
     return once
@@ -243,25 +248,26 @@ def _check_explicit_settings(
         shared = len(row_values) == len(table.rows) and all(v == value for v in row_values)
         if row_values and not shared:  # the flag would leak into the rows that do not set it
             raise InputError(
-                f"--{name}={value}: the rows of --table={experiment.table} set it themselves; "
+                f"--{name}={value}: the rows of --table={experiment.table.name} set it themselves; "
                 "leave it out, of the flagfile too"
             )
-    models = {row.settings.get("model", experiment.model) for row in table.rows}
-    for name, supported in refused_elsewhere().items():
-        if name in explicit and not models & set(supported):
+    models = {row.settings.get("model", experiment.model.NAME) for row in table.rows}
+    known = set().union(*(known_settings(model_settings(model)) for model in models))
+    for name in explicit:
+        if name not in known:
             raise InputError(
-                f"--{name} is for --model={' or '.join(supported)}, of which --table="
-                f"{experiment.table} has no row; leave it out"
+                f"--{name} is a setting of a model of which --table={experiment.table.name} has no "
+                f"row; its models are {', '.join(sorted(models))}; leave it out"
             )
     for name, remedy in {
         "seed": "give --table_seeds",
         "resume": "give another --run_dir to start again",
         "encoder_path": "a table trains its own encoders",
-        "floors": "a table measures each encoder's references once",
+        "references": "a table measures each encoder's references once",
     }.items():
         if name in explicit:
             raise InputError(f"--{name} is not for --mode=table; {remedy}")
-    if experiment.strategy == "multi_worker":
+    if experiment.training.strategy == "multi_worker":
         raise InputError(
             "--strategy=multi_worker is not for --mode=table; start the same command on each "
             "machine with a --run_dir that all of them share"

@@ -9,8 +9,8 @@ from typing import Any
 
 from dim_tf.evaluation.report import results
 from dim_tf.evaluation.report.formatting import is_number
-from dim_tf.experiment import Experiment
-from dim_tf.names import MEASURES, REFERENCE_MEASURES
+from dim_tf.experiment import Experiment, default_of
+from dim_tf.registry import MEASURES, REFERENCE_MEASURES
 from dim_tf.system.errors import InputError, one_line
 from dim_tf.system.files import atomic_write_text, read_text
 from dim_tf.system.json_files import parse_json_object
@@ -21,7 +21,7 @@ REFERENCES = "references"  # in `Record.failed`: a measure of a reference failed
 _REFERENCE_SETTINGS = (
     "dataset",
     "image_size",
-    "holdout",
+    "validation_fraction",
     "encoder",
     "encoder_weights",
     "init_from",
@@ -70,7 +70,7 @@ class Record:
 
     def covers(self, job: Job) -> bool:
         """Whether all of the job's measures are finished."""
-        return set(job.experiment.measure_names) <= set(self.measures)
+        return set(job.experiment.evaluation.measure_names) <= set(self.measures)
 
     def failures(self, job: Job) -> dict[str, str]:
         """Those of `failed` that concern the job: its stages and what it measures."""
@@ -91,7 +91,10 @@ class Record:
 
 def requested(job: Job) -> set[str]:
     """A job's measures, by their names in --measures, and `REFERENCES` if it measures those."""
-    return {*job.experiment.measure_names, *([REFERENCES] if job.experiment.floors else [])}
+    return {
+        *job.experiment.evaluation.measure_names,
+        *([REFERENCES] if job.experiment.evaluation.references else []),
+    }
 
 
 def record_path(folder: Path, name: str) -> Path:
@@ -158,7 +161,7 @@ def _is_dict_of(is_valid: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 _ENTRIES: dict[str, Callable[[Any], bool]] = {
     "seed": lambda value: type(value) is int,
-    "settings": _is_dict_of(lambda value: isinstance(value, str | int | float | bool)),
+    "settings": _is_dict_of(lambda value: isinstance(value, str | int | float | bool | list)),
     "measures": lambda value: isinstance(value, list) and all(map(_is_text, value)),
     # Metrics by endpoint, and what `results.check` looks into.
     "evaluation": _is_dict_of(lambda value: value is None or isinstance(value, dict)),
@@ -180,7 +183,9 @@ def without_known_references(plan: Plan) -> list[Job]:
     jobs = []
     for job in plan.jobs:
         experiment = job.experiment
-        needed = {name for name in experiment.measure_names if name in REFERENCE_MEASURES}
+        needed = {
+            name for name in experiment.evaluation.measure_names if name in REFERENCE_MEASURES
+        }
         known = not needed or any(
             (record.row, record.seed) != (job.row.key, job.seed)
             and _has_references_of(record, experiment)
@@ -188,10 +193,8 @@ def without_known_references(plan: Plan) -> list[Job]:
             and needed <= set(record.measures)
             for record in records
         )
-        floors = experiment.floors and not known
-        jobs.append(
-            dataclasses.replace(job, experiment=dataclasses.replace(experiment, floors=floors))
-        )
+        floors = experiment.evaluation.references and not known
+        jobs.append(dataclasses.replace(job, experiment=experiment.replace(references=floors)))
     return jobs
 
 
@@ -207,8 +210,9 @@ def records_with_references(plan: Plan) -> list[Record]:
 
 
 def _has_references_of(record: Record, experiment: Experiment) -> bool:
+    settings = experiment.to_dict()
     return bool(record.evaluation.get("references")) and all(
-        record.settings.get(name, getattr(Experiment, name)) == getattr(experiment, name)
+        record.settings.get(name, default_of(name)) == settings[name]
         for name in _REFERENCE_SETTINGS
     )
 

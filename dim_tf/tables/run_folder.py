@@ -8,7 +8,7 @@ from typing import Any
 
 from dim_tf.evaluation.report import results
 from dim_tf.evaluation.report.formatting import is_number
-from dim_tf.names import MEASURES
+from dim_tf.registry import MEASURES
 from dim_tf.system.errors import InputError
 from dim_tf.system.files import atomic_write_text
 from dim_tf.system.json_files import read_json, read_json_with_checksum

@@ -119,7 +119,7 @@ class Runner:
         marker = RetrainingMarker(job.experiment.run_path)
         if before and before.measures and not has_weights(job.experiment.run_path):
             marker.create()
-        measures = list(job.experiment.measure_names)
+        measures = list(job.experiment.evaluation.measure_names)
         if marker.exists() and before:
             measures = list(dict.fromkeys([*before.measures, *measures]))
         elif before:  # if only a reference failed, all are repeated

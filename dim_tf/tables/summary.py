@@ -200,7 +200,7 @@ def _missing_metrics(
 
 def _paper_value(plan: Plan, row: Row, column: Column) -> float | None:
     """The paper's value in our unit; None where ours is not of the test images."""
-    values = {} if plan.experiment.holdout else row.paper.get(plan.dataset, {})
+    values = {} if plan.experiment.data.validation_fraction else row.paper.get(plan.dataset, {})
     value = values.get(column.metric, {}).get(column.endpoint)
     if value is None:
         return None

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dim_tf import backbone_settings
 from dim_tf.experiment import Experiment
 from dim_tf.system.errors import InputError
 from dim_tf.system.files import atomic_write_text, sha256_of
@@ -50,7 +49,7 @@ class EncoderConfig:
 
     def check_files(self, experiment: Experiment) -> None:
         """Raises InputError if a file that the settings name has changed; it may be missing."""
-        for name, path in experiment.encoder_files.items():
+        for name, path in experiment.encoder.files.items():
             begun, current = self.sha256.get(name), _sha256(path) if path.is_file() else None
             if current and begun and current != begun:
                 raise InputError(
@@ -83,11 +82,11 @@ def write(folder: Path, experiment: Experiment, encoder: Encoder) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    if not backbone_settings.is_backbone(experiment.encoder):
+    if not experiment.encoder.is_backbone:
         return
     if read(folder):  # the run continues, and its files may be gone
         return
-    files = {name: _sha256(path) for name, path in experiment.encoder_files.items()}
+    files = {name: _sha256(path) for name, path in experiment.encoder.files.items()}
     content = {"encoder": encoder.get_config(), "files": files}
     atomic_write_text(folder / FILE, json_with_checksum(content))
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from dim_tf import backbone_settings
 from dim_tf.experiment import Experiment
 from dim_tf.export import backbone_file, verify
+from dim_tf.settings.encoder import is_backbone
 from dim_tf.system.errors import InputError, RunError
 from dim_tf.system.files import read_text
 from dim_tf.system.io_errors import reason
@@ -100,7 +100,7 @@ def load_weights(encoder: Encoder, experiment: Experiment) -> WeightsSource:
         InputError: There is no such run or export, or its encoder has another architecture or
             input scaling.
     """
-    path = Path(experiment.init_from)
+    path = Path(experiment.encoder.init_from)
     if (path / "saved_model.pb").is_file():
         weights = _read_export(path)
         _check_kind(path, experiment, encoder, weights.name, weights.flag)
@@ -131,7 +131,7 @@ def load_weights(encoder: Encoder, experiment: Experiment) -> WeightsSource:
 
 def _check_kind(path, experiment, encoder, name, flag):
     """Raises InputError where one of the two encoders is a Keras model and the other is not."""
-    if name and backbone_settings.is_backbone(name) != isinstance(encoder, BackboneEncoder):
+    if name and is_backbone(name) != isinstance(encoder, BackboneEncoder):
         own_name = encoder_name(experiment, encoder.image_shape[0])
         raise InputError(
             f"--init_from={path}: that encoder is {name}, this run's {own_name}; give "
@@ -202,13 +202,11 @@ def _read_run(path, experiment, own_encoder) -> _Weights:
             "exported encoder (no saved_model.pb); give one, as exported/dim_cifar10/1"
         ) from error
     try:
-        run_experiment = dataclasses.replace(
-            Experiment.from_json(text), run_dir=str(path), init_from=""
-        )
+        run_experiment = Experiment.from_json(text).replace(run_dir=str(path), init_from="")
         name = encoder_name(run_experiment, own_encoder.image_shape[0])
     except InputError as error:
         raise InputError(f"--init_from={path}: {error}") from error
-    flag = run_experiment.encoder or name
+    flag = run_experiment.encoder.name or name
     _check_kind(path, experiment, own_encoder, name, flag)
     try:
         config = encoder_config.read(path)

@@ -66,16 +66,19 @@ def train(
     """
     if devices is None:
         devices = strategy.get(
-            experiment.strategy, experiment.replicas, experiment.cluster, experiment.worker_timeout
+            experiment.training.strategy,
+            experiment.training.replicas,
+            experiment.training.cluster,
+            experiment.training.worker_timeout,
         )
     run, step = _prepare(experiment, splits, devices)
     last = last_step(experiment, splits)
-    if experiment.frozen_steps >= last and experiment.frozen_steps:
+    if experiment.encoder.frozen_steps >= last and experiment.encoder.frozen_steps:
         say(f"train: the backbone stays frozen for all {last} steps (--frozen_steps)")
     begin = f"from step {step} " if step else ""
     say(f"train: {begin}to step {last}, {run.steps_per_epoch} steps an epoch")
     with StopSignal() as stop_signal:
-        if experiment.on_nan == "restore" and run.checkpoints.latest is None:
+        if experiment.training.on_nan == "restore" and run.checkpoints.latest is None:
             run.checkpoints.save(0)  # to go back to
         while True:
             try:
@@ -114,46 +117,48 @@ def _prepare(
 ) -> tuple[_Run, int]:
     """Makes the model, opens the run folder and restores the step to continue from."""
     split = training_split(experiment, splits)
-    steps_per_epoch = pipeline.steps_per_epoch(len(split), experiment.batch_size)
+    steps_per_epoch = pipeline.steps_per_epoch(len(split), experiment.training.batch_size)
     replicas = devices.num_replicas_in_sync
     is_chief = strategy.is_chief(devices)
     folder = experiment.run_path
     _check_batch(experiment, replicas, steps_per_epoch)
     config = None
-    if experiment.resume:
+    if experiment.training.resume:
         check_same_experiment(experiment, splits)
         config = encoder_config.read(folder)
     with devices.scope():
         model = make_model(experiment, splits, replicas, config)
         source = _load_init_from(model, experiment)
-        if experiment.online_probe and experiment.model != "generator":
+        if experiment.training.online_probe and experiment.model.HAS_ENCODER:
             model.probe = online_probe.for_encoder(model.encoder, splits, split, replicas > 1)
-        if experiment.resume:
+        if experiment.training.resume:
             learns_labels = model.probe is not None or model.needs_labels
             data_fingerprint.check(folder, splits, model.needs_indices, learns_labels)
         if is_chief:  # only now: settings that do not fit leave no trace
             run_folder.prepare(experiment, splits)
-            if experiment.model != "generator":
+            if experiment.model.HAS_ENCODER:
                 with translate_write_errors(encoder_config.FILE, folder, _ADVICE):
                     encoder_config.write(folder, experiment, model.encoder)
         with _translate_tensorflow_errors(devices):
             strategy.mean_over_replicas(devices, 0.0)  # workers read the folder after the chief
             checkpoints = Checkpoints(
-                model, folder / "checkpoints", experiment.keep_checkpoints, is_chief
+                model, folder / "checkpoints", experiment.training.keep_checkpoints, is_chief
             )
             step = _restore(checkpoints, experiment, devices)
             if is_chief and not step and start_weights.begins_pretrained(experiment):
                 start_weights.save(model.encoder, folder, source)
-        limit = experiment.nan_restores if experiment.on_nan == "restore" else 0
-        nan_restores = NanRestores(folder, experiment.seed, limit, is_chief)
+        limit = experiment.training.nan_restores if experiment.training.on_nan == "restore" else 0
+        nan_restores = NanRestores(folder, experiment.training.seed, limit, is_chief)
     _print_settings(experiment, model, source)
     return _Run(experiment, model, split, steps_per_epoch, checkpoints, nan_restores), step
 
 
 def _load_init_from(model, experiment) -> init_from.WeightsSource | None:
     """Loads the weights of --init_from into the encoder of a new run."""
-    resumes = experiment.resume and checkpoint_files.steps(experiment.run_path / "checkpoints")
-    if not experiment.init_from or resumes:
+    resumes = experiment.training.resume and checkpoint_files.steps(
+        experiment.run_path / "checkpoints"
+    )
+    if not experiment.encoder.init_from or resumes:
         return None
     return init_from.load_weights(model.encoder, experiment)
 
@@ -170,9 +175,8 @@ def _restore(checkpoints, experiment, devices) -> int:
 
 
 def _print_settings(experiment, model, source):
-    if experiment.unread:
-        flags = ", ".join(f"--{name}" for name in experiment.unread)
-        say(f"train: {experiment.reader} does not read {flags}")
+    for name, why in experiment.model.without_effect.items():
+        say(f"train: --{name} has no effect: {why}")
     if source:
         say(f"train: the encoder begins with the weights {source}")
     encoder = getattr(model, "encoder", None)
@@ -219,21 +223,23 @@ def _fit(run: _Run, step: int, last: int, stop_signal: StopSignal) -> None:
     logger = MetricsLogger(
         counter,
         folder if is_chief else None,
-        experiment.batch_size,
-        experiment.log_every,
-        experiment.steps_per_execution,
+        experiment.training.batch_size,
+        experiment.training.log_every,
+        experiment.training.steps_per_execution,
     )
-    saver = CheckpointCallback(counter, run.checkpoints, experiment.checkpoint_every, stop_signal)
+    saver = CheckpointCallback(
+        counter, run.checkpoints, experiment.training.checkpoint_every, stop_signal
+    )
     try:
         for segment in segments(step, last, run.steps_per_epoch):
             with _translate_tensorflow_errors(devices):
                 batches = pipeline.training_batches(
                     run.split,
-                    experiment.batch_size,
+                    experiment.training.batch_size,
                     model.image_shape[-1],
                     run.nan_restores.data_seed,
                     counter.step,
-                    experiment.augmentation,
+                    experiment.data.augmentation,
                     with_labels=model.probe is not None or model.needs_labels,
                     with_indices=model.needs_indices,
                 )
@@ -289,25 +295,21 @@ def segments(step: int, last: int, steps_per_epoch: int) -> list[Segment]:
 
 def _check_batch(experiment, replicas, steps_per_epoch):
     """Raises InputError where the batch does not fit the devices or the data."""
-    parts = replicas * experiment.micro_batches
-    divisions = f"{replicas} replicas" + f" x {experiment.micro_batches} micro-batches" * (
-        experiment.micro_batches > 1
+    parts = replicas * experiment.training.micro_batches
+    divisions = f"{replicas} replicas" + f" x {experiment.training.micro_batches} micro-batches" * (
+        experiment.training.micro_batches > 1
     )
-    if experiment.batch_size % parts or experiment.batch_size < 2 * parts:
+    if experiment.training.batch_size % parts or experiment.training.batch_size < 2 * parts:
         raise InputError(
-            f"--batch_size={experiment.batch_size} must give each of {divisions} the same "
+            f"--batch_size={experiment.training.batch_size} must give each of {divisions} the same "
             "number of images, at least 2"
         )
-    images = experiment.batch_size // parts
-    if experiment.negatives > images - (replicas == 1):
-        raise InputError(
-            f"--negatives={experiment.negatives} asks for more other images than there are "
-            f"in the {images} that are scored at once; give fewer, or a larger --batch_size"
-        )
-    if steps_per_epoch % experiment.steps_per_execution:
+    images = experiment.training.batch_size // parts
+    experiment.model.check_batch(images - (replicas == 1))
+    if steps_per_epoch % experiment.training.steps_per_execution:
         divisors = [str(n) for n in range(1, 101) if steps_per_epoch % n == 0]
         raise InputError(
-            f"--steps_per_execution={experiment.steps_per_execution} does not divide the "
+            f"--steps_per_execution={experiment.training.steps_per_execution} does not divide the "
             f"{steps_per_epoch} steps of an epoch; give one of {', '.join(divisors)}"
         )
 

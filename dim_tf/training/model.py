@@ -1,25 +1,23 @@
 """Makes the model of an experiment, new or trained."""
 
-import dataclasses
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from dim_tf import backbone_settings
 from dim_tf.data import image_ops
 from dim_tf.data.splits import Images, Splits
 from dim_tf.experiment import Experiment
-from dim_tf.names import CROP_ENCODERS
+from dim_tf.registry import CROP_ENCODERS
+from dim_tf.settings.encoder import AUTO, RANDOM, EncoderSettings, scaling
 from dim_tf.system.errors import InputError
 from dim_tf.system.files import read_text
-from dim_tf.training import baselines, encoder_config, objectives, schedule, strategy
+from dim_tf.training import encoder_config, schedule, strategy
 from dim_tf.training.checkpoints import restore_weights
 from dim_tf.training.encoder_config import EncoderConfig
 from keras_models import encoders, optimizers
 from keras_models.distribute.randomness import derive_seed
 from keras_models.encoders import Encoder
-from keras_models.generative.generator import image_generator
 from keras_models.objective_model import ObjectiveModel
 
 ImageShape = tuple[int, int, int]
@@ -45,9 +43,9 @@ def make_encoder(
         InputError: The images do not fit the encoder, no encoder fits them, or a Keras model or its
             weights are missing.
     """
-    synchronized = experiment.sync_batch_norm and replicas > 1
-    if backbone_settings.is_backbone(experiment.encoder):
-        keras.utils.set_random_seed(experiment.seed)
+    synchronized = experiment.training.sync_batch_norm and replicas > 1
+    if experiment.encoder.is_backbone:
+        keras.utils.set_random_seed(experiment.training.seed)
         if config:
             return config.make_encoder(synchronized)
         return _backbone_encoder(experiment, image_shape, synchronized)
@@ -62,36 +60,36 @@ def make_encoder(
         )
     overrides: dict[str, Any] = {"synchronized": synchronized}
     if not preset.several_globals:
-        overrides["latent_dim"] = experiment.latent_dim
-    elif experiment.latent_dim != Experiment.latent_dim:
+        overrides["latent_dim"] = experiment.encoder.latent_dim
+    elif experiment.encoder.latent_dim != (default := EncoderSettings.default("latent_dim")):
         raise InputError(
             f"--encoder={name} has a map of globals, whose size is fixed; leave --latent_dim out "
-            f"or give --latent_dim={Experiment.latent_dim}"
+            f"or give --latent_dim={default}"
         )
     if preset_size is None:
         overrides["image_shape"] = (*image_shape[:2], 3)
-    keras.utils.set_random_seed(experiment.seed)
+    keras.utils.set_random_seed(experiment.training.seed)
     return encoders.get(name, **overrides)
 
 
 def _backbone_encoder(experiment, image_shape, synchronized):
-    weights = experiment.encoder_weights
+    weights = experiment.encoder.weights
     try:
         return encoders.get(
-            experiment.encoder,
+            experiment.encoder.name,
             image_shape=(*image_shape[:2], None),
-            weights=None if weights == backbone_settings.AUTO else weights,
-            input_scaling=backbone_settings.scaling(experiment.input_scaling),
-            latent_dim=experiment.latent_dim,
-            local_layer=experiment.local_layer,
-            conv_layer=experiment.conv_layer,
-            head=experiment.encoder_head,
-            batch_norm=experiment.backbone_batch_norm,
+            weights=None if weights == AUTO else weights,
+            input_scaling=scaling(experiment.encoder.input_scaling),
+            latent_dim=experiment.encoder.latent_dim,
+            local_layer=experiment.encoder.local_layer,
+            conv_layer=experiment.encoder.conv_layer,
+            head=experiment.encoder.head,
+            batch_norm=experiment.encoder.backbone_batch_norm,
             synchronized=synchronized,
             name="encoder",
         )
     except (ValueError, ImportError) as error:
-        raise InputError(f"--encoder={experiment.encoder}: {error}") from error
+        raise InputError(f"--encoder={experiment.encoder.name}: {error}") from error
 
 
 def random_encoder(experiment: Experiment, images: Images) -> Encoder:
@@ -104,17 +102,15 @@ def random_encoder(experiment: Experiment, images: Images) -> Encoder:
         experiment: Of the run.
         images: uint8 [N, H, W, C].
     """
-    is_backbone = backbone_settings.is_backbone(experiment.encoder)
-    settings = dataclasses.replace(
-        experiment,
-        seed=derive_seed(experiment.seed, "random encoder"),
-        encoder_weights="random" if is_backbone else experiment.encoder_weights,
+    settings = experiment.replace(
+        seed=derive_seed(experiment.training.seed, "random encoder"),
+        encoder_weights=RANDOM if experiment.encoder.is_backbone else AUTO,
     )
     config = encoder_config.read(experiment.run_path)
     _, height, width, channels = images.shape
     encoder = make_encoder(settings, (height, width, channels), config=config)
     encoder.build()
-    if is_backbone:
+    if experiment.encoder.is_backbone:
         _set_batch_norm_statistics(encoder, images[:BATCH_NORM_IMAGES])
     return encoder
 
@@ -145,11 +141,11 @@ def encoder_name(experiment: Experiment, size: int) -> str:
     Raises:
         InputError: None is given, and there is none for that size.
     """
-    if "encoder" in experiment.encoder_files:
-        return experiment.encoder_files["encoder"].name
-    if experiment.encoder:
-        return experiment.encoder
-    if experiment.model == "cpc":
+    if "encoder" in experiment.encoder.files:
+        return experiment.encoder.files["encoder"].name
+    if experiment.encoder.name:
+        return experiment.encoder.name
+    if experiment.model.NAME == "cpc":
         if size not in CROP_ENCODERS:
             sizes = " or ".join(map(str, CROP_ENCODERS))
             raise InputError(
@@ -180,67 +176,51 @@ def make_model(
     Raises:
         InputError: Settings that do not fit the data or each other.
     """
-    image_shape = splits.image_shape
-    policy = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[experiment.precision]
+    policy = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[experiment.training.precision]
     keras.mixed_precision.set_global_policy(policy)
     # With TensorFloat-32, GPUs would round factors of products, also of scores, to 10 bits.
     tf.config.experimental.enable_tensor_float_32_execution(False)
-    model: ObjectiveModel
-    if experiment.model == "generator":
-        model = _generator(experiment, image_shape, replicas)
-    else:
-        encoder = make_encoder(experiment, image_shape, replicas, config)
-        try:
-            if experiment.model in objectives.TERMS:
-                model = objectives.make(experiment, encoder)
-            else:
-                model = baselines.make(experiment, encoder, splits)
-        except ValueError as error:
-            raise InputError(f"--model={experiment.model}: {error}") from error
-    jit_compile = strategy.jit_compile(experiment.jit_compile, experiment.replicas)
-    if experiment.jit_compile == "true" and not model.compiles:
-        raise InputError(f"XLA cannot compile --model={experiment.model}; leave --jit_compile out")
+    encoder = None
+    if experiment.model.HAS_ENCODER:
+        encoder = make_encoder(experiment, splits.image_shape, replicas, config)
+    try:
+        model = experiment.model.make(encoder, splits, experiment)
+    except ValueError as error:
+        raise InputError(f"--model={experiment.model.NAME}: {error}") from error
+    jit_compile = strategy.jit_compile(
+        experiment.training.jit_compile, experiment.training.replicas
+    )
+    if experiment.training.jit_compile == "true" and not model.compiles:
+        raise InputError(
+            f"XLA cannot compile --model={experiment.model.NAME}; leave --jit_compile out"
+        )
     model.compile(
         _learning_rate(experiment, splits),
-        weight_decay=experiment.weight_decay,
-        micro_batches=experiment.micro_batches,
-        frozen_steps=experiment.frozen_steps,
-        backbone_learning_rate_scale=experiment.backbone_learning_rate_scale,
-        steps_per_execution=experiment.steps_per_execution,
+        weight_decay=experiment.training.weight_decay,
+        micro_batches=experiment.training.micro_batches,
+        frozen_steps=experiment.encoder.frozen_steps,
+        backbone_learning_rate_scale=experiment.encoder.backbone_learning_rate_scale,
+        steps_per_execution=experiment.training.steps_per_execution,
         jit_compile=jit_compile and model.compiles,
     )
     try:
         model.build()
     except ValueError as error:  # the local map is too small for a critic or a sampling
-        raise InputError(f"--model={experiment.model}: {error}") from error
+        raise InputError(f"--model={experiment.model.NAME}: {error}") from error
     return model
 
 
 def _learning_rate(experiment, splits):
     """A number, or a schedule over all steps of the experiment."""
-    if experiment.schedule == "constant":
-        return experiment.learning_rate
+    if experiment.training.schedule == "constant":
+        return experiment.training.learning_rate
     steps = schedule.last_step(experiment, splits)
     try:
-        return optimizers.cosine(experiment.learning_rate, steps, experiment.warmup_steps)
-    except ValueError as error:
-        raise InputError(f"--warmup_steps: {error}; give fewer") from error
-
-
-def _generator(experiment, image_shape, replicas):
-    keras.utils.set_random_seed(experiment.seed)
-    try:
-        return image_generator(
-            image_shape,
-            experiment.prior,
-            experiment.latent_dim,
-            experiment.prior_divergence,
-            experiment.prior_penalty,
-            experiment.seed,
-            synchronized=experiment.sync_batch_norm and replicas > 1,
+        return optimizers.cosine(
+            experiment.training.learning_rate, steps, experiment.training.warmup_steps
         )
     except ValueError as error:
-        raise InputError(str(error)) from error
+        raise InputError(f"--warmup_steps: {error}; give fewer") from error
 
 
 def check_same_experiment(experiment: Experiment, splits: Splits) -> None:
@@ -287,7 +267,7 @@ def load_trained(experiment: Experiment, splits: Splits) -> tuple[ObjectiveModel
         raise InputError(f"{folder} has no checkpoint; run --mode=train first")
     check_same_experiment(experiment, splits)
     # Weights are float32 in every precision; measured and exported encoders compute in it too.
-    float32 = dataclasses.replace(experiment, precision="float32")
+    float32 = experiment.replace(precision="float32")
     model = make_model(float32, splits, config=encoder_config.read(folder))
     step = restore_weights(model, folder / "checkpoints")
     if not step:  # that of step 0 has no trained encoder

@@ -41,7 +41,7 @@ def prepare(experiment: Experiment, splits: Splits | None = None) -> None:
     folder = experiment.run_path
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not experiment.resume:
+        if not experiment.training.resume:
             _empty(folder)
         atomic_write_text(folder / "experiment.json", experiment.to_json())
         if splits:

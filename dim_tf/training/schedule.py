@@ -12,13 +12,13 @@ def training_split(experiment: Experiment, splits: Splits) -> Split:
     Raises:
         InputError: The model needs labels and there are none.
     """
-    if experiment.model != "supervised":
+    if not experiment.model.NEEDS_LABELS:
         return splits.train
     split = splits.labelled or splits.train
     if split.labels is None:
         raise InputError(
-            f"--model=supervised learns from labels, and {splits.name} has none for its training "
-            "images; give another --dataset or --model"
+            f"--model={experiment.model.NAME} learns from labels, and {splits.name} has none "
+            "for its training images; give another --dataset or --model"
         )
     return split
 
@@ -26,5 +26,7 @@ def training_split(experiment: Experiment, splits: Splits) -> Split:
 def last_step(experiment: Experiment, splits: Splits) -> int:
     """The step at which training ends, by --epochs and --steps."""
     images = len(training_split(experiment, splits))
-    last = experiment.epochs * pipeline.steps_per_epoch(images, experiment.batch_size)
-    return min(last, experiment.steps) if experiment.steps else last
+    last = experiment.training.epochs * pipeline.steps_per_epoch(
+        images, experiment.training.batch_size
+    )
+    return min(last, experiment.training.steps) if experiment.training.steps else last

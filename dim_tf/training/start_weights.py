@@ -9,8 +9,8 @@ import os
 import shutil
 from pathlib import Path
 
-from dim_tf import backbone_settings
 from dim_tf.experiment import Experiment
+from dim_tf.settings.encoder import AUTO, HUB, IMAGENET, RANDOM
 from dim_tf.system.errors import RunError
 from dim_tf.system.files import atomic_write_text, temporary_path
 from dim_tf.system.io_errors import reason, translate_write_errors
@@ -25,13 +25,12 @@ SOURCE_FILE = "start_weights.json"  # of --init_from
 
 def begins_pretrained(experiment: Experiment) -> bool:
     """Whether its encoder begins with weights that are not drawn from its seed alone."""
-    weights, encoder = experiment.encoder_weights, experiment.encoder
-    if weights == backbone_settings.AUTO:
-        has_weights = encoder.startswith(backbone_settings.HUB) or backbone_settings.is_file(
-            encoder
-        )
-        return bool(experiment.init_from) or has_weights
-    return bool(experiment.init_from) or weights != backbone_settings.RANDOM
+    encoder = experiment.encoder
+    if encoder.init_from:
+        return True
+    if encoder.weights == AUTO:
+        return encoder.name.startswith(HUB) or "encoder" in encoder.files
+    return encoder.weights != RANDOM
 
 
 def save(encoder: Encoder, run_path: Path, source: WeightsSource | None = None) -> None:
@@ -79,8 +78,8 @@ def restore(encoder: Encoder, run_path: Path) -> None:
         encoder.load_weights(path)
     except (OSError, ValueError, KeyError) as error:
         raise RunError(
-            f"{path} cannot be restored ({reason(error)}); put a copy back, or give --nofloors, "
-            "which measures the trained encoder alone"
+            f"{path} cannot be restored ({reason(error)}); put a copy back, or give "
+            "--noreferences, which measures the trained encoder alone"
         ) from error
 
 
@@ -99,17 +98,17 @@ def describe(experiment: Experiment) -> str:
     if not begins_pretrained(experiment):
         return ""
     path = experiment.run_path / SOURCE_FILE
-    if experiment.init_from:
+    if experiment.encoder.init_from:
         if not path.is_file():
-            return f"the weights of {Path(experiment.init_from).name} (--init_from)"
+            return f"the weights of {Path(experiment.encoder.init_from).name} (--init_from)"
         name = read_json(path, "remove it: it serves the model card alone").get("init_from")
         return f"the weights of {name} (--init_from)"
-    if experiment.encoder_weights == backbone_settings.IMAGENET:
-        return f"ImageNet weights of {experiment.encoder}"
-    files = experiment.encoder_files
+    if experiment.encoder.weights == IMAGENET:
+        return f"ImageNet weights of {experiment.encoder.name}"
+    files = experiment.encoder.files
     setting = "encoder_weights" if "encoder_weights" in files else "encoder"
     if setting not in files:
-        return f"the weights of {experiment.encoder}"
+        return f"the weights of {experiment.encoder.name}"
     config = encoder_config.read(experiment.run_path)
     digest = config.sha256.get(setting, "") if config else ""
     return f"the weights of {files[setting].name}" + (
@@ -119,7 +118,7 @@ def describe(experiment: Experiment) -> str:
 
 def describe_freezing(experiment: Experiment, step: int) -> str:
     """Describes how a Keras model's weights were trained until `step`; empty: as all others."""
-    steps, scale = experiment.frozen_steps, experiment.backbone_learning_rate_scale
+    steps, scale = experiment.encoder.frozen_steps, experiment.encoder.backbone_learning_rate_scale
     if steps >= step:
         return ", frozen throughout"
     frozen = f", frozen for the first {steps:,} steps" * (steps > 0)

@@ -8,19 +8,28 @@ import quality
 from absl import flags as absl_flags
 from matplotlib import pyplot
 
-from dim_tf import flagfiles, flags
+from dim_tf.cli import flagfiles, flags
 from dim_tf.experiment import Experiment
 
 
-def row(recipe, epochs=5, seed=0, holdout=0.0):
-    return {"recipe": recipe, "epochs": epochs, "seed": seed, "holdout": holdout}
+def row(recipe, epochs=5, seed=0, validation_fraction=0.0):
+    return {
+        "recipe": recipe,
+        "epochs": epochs,
+        "seed": seed,
+        "validation_fraction": validation_fraction,
+    }
 
 
 def test_runs_share_a_folder_only_where_one_goes_on_as_the_other():
     for recipe in quality.RECIPES:
         first = row(recipe)
-        for other in (row(recipe, epochs=9), row(recipe, seed=1), row(recipe, holdout=0.1)):
-            runs = [Experiment(name="a", **quality.settings_of(r)) for r in (first, other)]
+        for other in (
+            row(recipe, epochs=9),
+            row(recipe, seed=1),
+            row(recipe, held_out=0.1),
+        ):
+            runs = [Experiment.of(name="a", **quality.settings_of(r)) for r in (first, other)]
             share = quality.folder_of(first) == quality.folder_of(other)
             assert share == (not runs[1].differences(runs[0])), other
 
@@ -54,15 +63,18 @@ def test_figures_become_a_table_and_means():
 
 
 @pytest.mark.parametrize(("over", "x"), [("minutes", [1, 3]), ("epochs", [2, 7])])
-@pytest.mark.parametrize(("holdout", "papers"), [(0.0, [75.21, 75.57, 69.13]), (0.1, [])])
-def test_figures_become_a_picture(tmp_path, monkeypatch, over, x, holdout, papers):
+@pytest.mark.parametrize(("held_out", "papers"), [(0.0, [75.21, 75.57, 69.13]), (0.1, [])])
+def test_figures_become_a_picture(tmp_path, monkeypatch, over, x, held_out, papers):
     rows = [
-        {**row("authors", 2, holdout=holdout), **metrics()},
-        {**row("authors", 7, holdout=holdout), **metrics(seconds=180, conv=0.6)},
+        {**row("authors", 2, held_out=held_out), **metrics()},
+        {
+            **row("authors", 7, held_out=held_out),
+            **metrics(seconds=180, conv=0.6),
+        },
     ]
     drawn = []
     monkeypatch.setattr(pyplot, "close", drawn.append)
-    quality.draw(rows, over, holdout, tmp_path / "a.png")
+    quality.draw(rows, over, held_out, tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     panels = drawn[0].axes
     monkeypatch.undo()
@@ -81,7 +93,7 @@ def test_rows_of_earlier_commands_are_found_again(tmp_path):
         return {**row, **content["metrics"]}
 
     rows = [row("authors", 5), row("authors", 10), row("authors", 5, seed=1), row("fast", 8)]
-    held_out = row("fast", 20, holdout=0.1)
+    held_out = row("fast", 20, held_out=0.1)
     metrics_of = {str(one): metrics(steps=i) for i, one in enumerate([*rows, held_out])}
     written = [write(one) for one in reversed(rows)]
     write(rows[3], name="older_name-8-seed0-8epochs")
@@ -103,7 +115,9 @@ def test_the_flagfiles_train_as_the_recipes(recipe, other):
     path = Path(quality.__file__).parent.parent / "flags" / f"cifar10_{recipe}.cfg"
     values(["main", *flagfiles.expanded([f"--flagfile={path}"])])
     shipped = flags.experiment(values, ["main"])
-    settings = [quality.settings_of(row(name, epochs=shipped.epochs)) for name in (recipe, other)]
-    same, changed = (Experiment(name="a", **one) for one in settings)
+    settings = [
+        quality.settings_of(row(name, epochs=shipped.training.epochs)) for name in (recipe, other)
+    ]
+    same, changed = (Experiment.of(name="a", **one) for one in settings)
     assert not shipped.differences(same)
     assert shipped.differences(changed)

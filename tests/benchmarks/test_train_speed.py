@@ -73,8 +73,8 @@ def test_pytorch_computes_the_same_loss(estimator):
     from keras_models.distribute.randomness import StepRandom
     from keras_models.objective_model import Batch
 
-    experiment = Experiment(
-        name="x", gamma=0.0, encoder="basic32x32", estimator=estimator, mi_units=256
+    experiment = Experiment.of(
+        name="x", gamma=0.0, encoder="basic32x32", estimator=estimator, critic_units=256
     )
     model = make_model(experiment, train_speed.no_images(32))
     baseline = torch_step.DeepInfoMax(estimator, 256)

@@ -10,7 +10,7 @@ from dim_tf.system.locks import locked_file
 
 SETTINGS = {
     "dataset": "digits",
-    "mi_units": 8,
+    "critic_units": 8,
     "epochs": 1,
     "steps": 2,
     "online_probe": False,

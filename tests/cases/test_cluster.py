@@ -51,7 +51,7 @@ WRONG = {
 def test_a_wrong_cluster_is_told_before_tensorflow_is_imported(text, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(InputError) as caught:
-        preconditions.check(Experiment(name="a", strategy="multi_worker"), ["train"])
+        preconditions.check(Experiment.of(name="a", strategy="multi_worker"), ["train"])
     assert WRONG[text] in str(caught.value)
     assert "TF_CONFIG" in str(caught.value)
 

@@ -144,7 +144,7 @@ def test_what_a_run_folder_holds_is_shown_and_not_obeyed(tmp_path, capsys):
     assert data_fingerprint.read(tmp_path) == data_fingerprint.DataFingerprint()
     (tmp_path / "experiment.json").write_text(HOSTILE)
     with pytest.raises(InputError) as caught:
-        check_same_experiment(Experiment(name="a", run_dir=str(tmp_path)), None)
+        check_same_experiment(Experiment.of(name="a", run_dir=str(tmp_path)), None)
     main._failed(caught.value, 2)
     error = capsys.readouterr().err
     assert error.removesuffix("\n").isprintable()
@@ -273,7 +273,7 @@ def test_without_a_home_what_is_needed_is_told(no_home, monkeypatch):
     with pytest.raises(InputError, match=r"no home folder.*--cache_dir, or set HOME"):
         folder.default_cache()
     with pytest.raises(InputError, match=r"--run_dir='~/a': this user has no home folder"):
-        Experiment(name="a", run_dir="~/a")
+        Experiment.of(name="a", run_dir="~/a")
     import tensorflow_datasets as tfds
 
     monkeypatch.setattr(
@@ -281,7 +281,7 @@ def test_without_a_home_what_is_needed_is_told(no_home, monkeypatch):
     )
     with pytest.raises(InputError, match=r"no home folder.*--data_dir, or set HOME"):
         tfds_files.find_builder("mnist", DataRequest())
-    assert Experiment(name="a", run_dir="~nobody-there/x").run_dir == "~nobody-there/x"
+    assert Experiment.of(name="a", run_dir="~nobody-there/x").run_dir == "~nobody-there/x"
 
 
 AS_A_DAEMON = """
@@ -312,7 +312,7 @@ runpy.run_module("dim_tf.main", run_name="__main__", alter_sys=True)
 @pytest.mark.slow
 def test_a_daemon_trains(tmp_path):
     """All at once: no streams, no home, the C locale, an install that nobody may write to."""
-    flags = [f"--run_dir={tmp_path}/фото", "--mode=train", "--batch_size=16", "--mi_units=16"]
+    flags = [f"--run_dir={tmp_path}/фото", "--mode=train", "--batch_size=16", "--critic_units=16"]
     environment = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
     done = subprocess.run(
         [sys.executable, "-c", AS_A_DAEMON, str(ROOT), *flags, "--steps=2"],

@@ -252,5 +252,5 @@ def test_another_max_pixels_looks_again(tmp_path, load):
     large = np.random.default_rng(0).integers(0, 256, (60, 60, 3), np.uint8)
     save(tmp_path / "images/large.png", image=Image.fromarray(large))
     for max_pixels, count in ((1000, 25), (2**20, 26), (1000, 25)):
-        splits = load(max_pixels=max_pixels, bad_images=0.1)
+        splits = load(max_pixels=max_pixels, max_unreadable_fraction=0.1)
         assert len(splits.train) + len(splits.test) == count

@@ -115,9 +115,9 @@ def test_a_range_is_a_flag_of_folders_with_16_bits(tmp_path, load):
     with pytest.raises(InputError, match=r"16-bit images, and .* has none; leave it out"):
         load(pixel_range="0,4095")
     with pytest.raises(InputError, match="--pixel_range=dtype is of --dataset=folder"):
-        Experiment(name="a", dataset="digits", pixel_range="dtype")
+        Experiment.of(name="a", dataset="digits", pixel_range="dtype")
     with pytest.raises(InputError, match="--pixel_range=12bit: expected auto, dtype or LOW,HIGH"):
-        Experiment(name="a", dataset="folder", pixel_range="12bit")
+        Experiment.of(name="a", dataset="folder", pixel_range="12bit")
 
 
 def test_another_range_does_not_take_the_pixels_that_are_cached(tmp_path, load):
@@ -229,7 +229,7 @@ def test_folders_that_are_no_splits_are_refused_as_such(tmp_path, load):
     with pytest.raises(InputError, match=r"--split=folders .* no folder is called train"):
         load(split="folders")
     with pytest.raises(InputError, match="--split=hash is of --dataset=folder"):
-        Experiment(name="a", dataset="digits", split="hash")
+        Experiment.of(name="a", dataset="digits", split="hash")
 
 
 def test_validation_images_are_left_out_beside_test_images(tmp_path, load):
@@ -456,7 +456,7 @@ def moved(tmp_path, load):
 def test_other_labels_are_told_when_a_run_goes_on(tmp_path, moved, capsys):
     before, after = moved
     assert before.fingerprint == after.fingerprint
-    experiment = Experiment(
+    experiment = Experiment.of(
         name="a", dataset="folder", run_dir=str(tmp_path / "run"), model="supervised"
     )
     run_folder.prepare(experiment, before)

@@ -118,7 +118,7 @@ def test_a_run_is_the_same_whatever_the_user_has_set_for_keras(home):
             "--dataset=digits",
             "--steps=2",
             "--batch_size=8",
-            "--mi_units=8",
+            "--critic_units=8",
             "--log_every=1",
             f"--run_dir={home / name}",
             f"--name={name}",

@@ -61,7 +61,9 @@ def check_note(note, fates):
 def test_what_becomes_of_each_file(mixed, tmp_path):
     path, fates = mixed
     assert len(fates) >= 200
-    splits = folder.load(DataRequest(str(path), cache_dir=str(tmp_path), bad_images=0.2))
+    splits = folder.load(
+        DataRequest(str(path), cache_dir=str(tmp_path), max_unreadable_fraction=0.2)
+    )
     assert len(splits.train) + len(splits.test) == list(fates.values()).count("image")
     splits.report.write(tmp_path)
     check_lines(listed(tmp_path / "bad_images.txt"), fates)
@@ -70,7 +72,7 @@ def test_what_becomes_of_each_file(mixed, tmp_path):
 
 def test_as_many_faults_are_refused_without_a_flag(mixed, tmp_path):
     path, fates = mixed
-    with pytest.raises(folder.InputError, match=r"more than --bad_images=0\.05"):
+    with pytest.raises(folder.InputError, match=r"more than --max_unreadable_fraction=0\.05"):
         folder.load(DataRequest(str(path), cache_dir=str(tmp_path)))
     check_lines(listed(tmp_path / "bad_images.txt"), fates)
 
@@ -79,8 +81,10 @@ def test_as_many_faults_are_refused_without_a_flag(mixed, tmp_path):
 def test_the_folder_goes_the_whole_way_by_one_command(mixed, tmp_path):
     path, fates = mixed
     command = [sys.executable, "-m", "dim_tf.main", "--dataset=folder", f"--data_dir={path}"]
-    small = "--bad_images=0.2 --image_size=32 --steps=4 --batch_size=32 --mi_units=16"
-    fast = "--measures=knn --nofloors --tflite=none --cache_dir=cache"
+    small = (
+        "--max_unreadable_fraction=0.2 --image_size=32 --steps=4 --batch_size=32 --critic_units=16"
+    )
+    fast = "--measures=knn --noreferences --tflite=none --cache_dir=cache"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     environment.pop("TF_CPP_MIN_LOG_LEVEL", None)  # set for the tests
     done = subprocess.run(

@@ -131,7 +131,7 @@ def test_no_name_of_events_is_used_twice(folder, monkeypatch):
 
 READERS = {
     "experiment.json": lambda path: check_same_experiment(
-        Experiment(name="a", run_dir=str(path.parent)), None
+        Experiment.of(name="a", run_dir=str(path.parent)), None
     ),
     "evaluation.json": lambda path: read_json(path, "run it again"),
     "metrics.jsonl": metrics_file.read,

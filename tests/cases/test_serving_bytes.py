@@ -201,7 +201,13 @@ def deep_png(pixels, colours):
     height, width = pixels.shape[:2]
     rows = pixels.astype(">u2").reshape(height, -1)
     body = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
-    return png(width=width, height=height, depth=16, colours=colours, body=chunk(b"IDAT", body))
+    return png(
+        width=width,
+        height=height,
+        depth=16,
+        color_jitter_strength=colours,
+        body=chunk(b"IDAT", body),
+    )
 
 
 def test_16_bits_become_8_as_in_training():

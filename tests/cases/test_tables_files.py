@@ -21,7 +21,7 @@ ROW = "dim_l_jsd"
 
 def plan_of(folder, rows=ROW):
     settings = {"table": "1", "rows": rows, "dataset": "cifar10", "run_dir": str(folder)}
-    return make_plan(Experiment(name="t", **settings), settings)
+    return make_plan(Experiment.of(name="t", **settings), settings)
 
 
 def valid_record(job):
@@ -38,7 +38,7 @@ def valid_record(job):
         "row": job.row.key,
         "seed": 0,
         "settings": result_settings(job.experiment),
-        "measures": list(job.experiment.measure_names),
+        "measures": list(job.experiment.evaluation.measure_names),
         "evaluation": evaluation,
         "failed": {},
         "cost": {"train": 2.5},

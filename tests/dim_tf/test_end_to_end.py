@@ -26,7 +26,13 @@ from dim_tf.training import checkpoint_files
 
 pytestmark = pytest.mark.slow
 
-SMALL = ["--batch_size=16", "--mi_units=16", "--probe_epochs=1", "--probe_seeds=1", "--name=small"]
+SMALL = [
+    "--batch_size=16",
+    "--critic_units=16",
+    "--probe_epochs=1",
+    "--probe_seeds=1",
+    "--name=small",
+]
 
 
 @pytest.fixture(scope="module", autouse=True)

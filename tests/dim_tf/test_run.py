@@ -32,14 +32,14 @@ def fail(error):
 def test_a_failed_measure_does_not_keep_the_export_away(stages, tmp_path):
     stages.evaluate = fail(MeasureError("knn: it diverged"))
     with pytest.raises(MeasureError, match="it diverged"):
-        run.run_stages(Experiment(name="a", run_dir=str(tmp_path)), ["evaluate", "export"])
+        run.run_stages(Experiment.of(name="a", run_dir=str(tmp_path)), ["evaluate", "export"])
     assert stages.ran == ["export"]
 
 
 def test_without_a_good_checkpoint_nothing_follows(stages, tmp_path):
     stages.evaluate = fail(RunError("no checkpoint is good"))
     with pytest.raises(RunError, match="no checkpoint"):
-        run.run_stages(Experiment(name="a", run_dir=str(tmp_path)), ["evaluate", "export"])
+        run.run_stages(Experiment.of(name="a", run_dir=str(tmp_path)), ["evaluate", "export"])
     assert stages.ran == []
 
 
@@ -53,13 +53,13 @@ def test_without_a_good_checkpoint_nothing_follows(stages, tmp_path):
 )
 def test_too_little_memory_is_told_in_a_line(stages, tmp_path, error):
     stages.evaluate = fail(error)
-    expected = r"^the memory does not suffice \(.*Unable to allocate 9 TiB.*--mi_units"
+    expected = r"^the memory does not suffice \(.*Unable to allocate 9 TiB.*--critic_units"
     with pytest.raises(RunError, match=expected):
-        run.run_stages(Experiment(name="a", run_dir=str(tmp_path)), ["evaluate"])
+        run.run_stages(Experiment.of(name="a", run_dir=str(tmp_path)), ["evaluate"])
 
 
 def test_a_run_folder_takes_one_run_that_writes_to_it(stages, tmp_path):
-    experiment = Experiment(name="a", run_dir=str(tmp_path))
+    experiment = Experiment.of(name="a", run_dir=str(tmp_path))
     with locked_folder(tmp_path, "--run_dir"):
         with pytest.raises(InputError, match="is in use by another run"):
             run.run_stages(experiment, ["evaluate"])

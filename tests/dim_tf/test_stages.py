@@ -45,7 +45,7 @@ from dim_tf.export import publish
     ],
 )
 def test_the_card_tells_what_makes_the_objective(settings, told):
-    assert stages._objective(Experiment(name="a", **settings)) == told
+    assert stages._objective(Experiment.of(name="a", **settings)) == told
 
 
 def test_another_persons_encoder_is_pooled_as_the_flag_says(tmp_path, monkeypatch):
@@ -54,7 +54,7 @@ def test_another_persons_encoder_is_pooled_as_the_flag_says(tmp_path, monkeypatc
         stages.saved_encoder, "load", lambda _: types.SimpleNamespace(description="")
     )
     monkeypatch.setattr(stages, "_evaluate", lambda *given: calls.append(given))
-    settings = Experiment(name="a", run_dir=str(tmp_path), encoder_path="b", max_features=100)
+    settings = Experiment.of(name="a", run_dir=str(tmp_path), encoder_path="b", max_features=100)
     stages.evaluate_saved(settings, None)
     _, _, encode, references, _, _ = calls[0]
     assert encode.keywords == references["pixels"].keywords == {"max_features": 100}
@@ -66,5 +66,5 @@ def test_an_export_reads_16_bits_as_the_training_did(tmp_path, monkeypatch):
     details = []
     monkeypatch.setattr(stages, "load_trained", lambda *_: (types.SimpleNamespace(encoder=None), 1))
     monkeypatch.setattr(publish, "publish", lambda *given: details.append(given[-1]) or ("1", 0.0))
-    stages.export(Experiment(name="a", run_dir=str(tmp_path)), splits)
+    stages.export(Experiment.of(name="a", run_dir=str(tmp_path)), splits)
     assert details[0].pixel_range == splits.pixel_range

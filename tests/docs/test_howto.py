@@ -178,8 +178,8 @@ def test_every_list_of_the_index_gets_a_line_of_its_page():
 def test_add_a_term(apply, tmp_path):
     page = apply("add-a-term")
     assert run_tests(page, tmp_path) >= 4
-    encoder = make_encoder(Experiment(name="t", latent_dim=8), (16, 16, 3))
-    (term,) = objectives.TERMS["align_uniform"](Experiment(name="t"), encoder)
+    encoder = make_encoder(Experiment.of(name="t", latent_dim=8), (16, 16, 3))
+    (term,) = objectives.TERMS["align_uniform"](Experiment.of(name="t"), encoder)
     assert term.compares_views
     mixed = sys.modules["example"].model
     assert [term.weight for term in mixed.terms] == [1.0, 0.1]
@@ -188,9 +188,9 @@ def test_add_a_term(apply, tmp_path):
 def test_add_a_model(apply, tmp_path):
     page = apply("add-a-model")
     assert run_tests(page, tmp_path) >= 4
-    encoder = make_encoder(Experiment(name="t", latent_dim=8), (16, 16, 3))
+    encoder = make_encoder(Experiment.of(name="t", latent_dim=8), (16, 16, 3))
     make = baselines._MODELS["dae"]
-    model = make(Experiment(name="t", seed=5), encoder, images())
+    model = make(Experiment.of(name="t", seed=5), encoder, images())
     assert (model.name, model.seed) == ("dae", 5)
 
 
@@ -209,7 +209,7 @@ def test_add_a_measure(apply, tmp_path):
     assert run_tests(page, tmp_path) == 5
     name = "intrinsic_dimension"
     features = representation.from_pixels(EvaluationData.from_splits(images()))
-    context = MeasureContext(features, representation.from_pixels, Experiment(name="t"), 1, None)
+    context = MeasureContext(features, representation.from_pixels, Experiment.of(name="t"), 1, None)
     spec = evaluate.spec(name)
     assert spec.unmet_requirement(context) == ""
     measure = spec.build(context)
@@ -291,7 +291,7 @@ SETTINGS = {  # that each page's command needs, and that is refused without the 
     "add-a-measure": ("measures", "knn,intrinsic_dimension"),
     "add-a-data-source": ("dataset", "medmnist"),
 }
-QUICK = ["--steps=2", "--batch_size=16", "--mode=train,evaluate", "--nofloors", "--nodownload"]
+QUICK = ["--steps=2", "--batch_size=16", "--mode=train,evaluate", "--noreferences", "--nodownload"]
 
 
 @pytest.mark.slow
@@ -299,7 +299,7 @@ QUICK = ["--steps=2", "--batch_size=16", "--mode=train,evaluate", "--nofloors", 
 def test_the_command_of_a_page_runs_where_the_pages_were_followed(repository, breastmnist, page):
     setting, value = SETTINGS[page]
     with pytest.raises(InputError, match=value.split(",")[-1]):
-        Experiment(name="t", **{setting: value})
+        Experiment.of(name="t", **{setting: value})
     folder = repository / "runs" / page
     measures = [] if setting == "measures" else ["--measures=knn"]
     run(page, repository, *QUICK, *measures, f"--run_dir={folder}")

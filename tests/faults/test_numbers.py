@@ -26,11 +26,11 @@ def test_a_learning_rate_that_leads_to_nan(tmp_path, flags):
 
 
 def test_more_than_the_memory_holds(tmp_path):
-    flags = [*faults.TRAIN, "--mi_units=65536", "--batch_size=1024"]
+    flags = [*faults.TRAIN, "--critic_units=65536", "--batch_size=1024"]
     process = faults.start(tmp_path, *flags)
     resource.prlimit(process.pid, resource.RLIMIT_AS, (MEMORY, MEMORY))
     assert process.wait(timeout=600) == 1
     error = faults.error_line((tmp_path / "errors.txt").read_text())
     assert "the memory does not suffice" in error
-    assert "--mi_units" in error
+    assert "--critic_units" in error
     faults.record_fault("more units than the memory holds", error=error)

@@ -11,7 +11,6 @@ and every estimator with every critic (a small encoder).
 """
 
 import argparse
-import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,12 +20,11 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from dim_tf import flagfiles
-from dim_tf import flags as dim_flags
-from dim_tf.data.sources import SOURCES
+from dim_tf.cli import flagfiles
+from dim_tf.cli import flags as settings_flags
 from dim_tf.data.splits import Split, Splits
 from dim_tf.experiment import Experiment
-from dim_tf.names import ESTIMATORS
+from dim_tf.registry import ESTIMATORS, SOURCES
 from dim_tf.training.model import make_model
 from keras_models import DeepInfoMax, encoders, terms
 from keras_models.objective_model import Batch, ObjectiveModel
@@ -68,12 +66,11 @@ def losses(case: str) -> Losses:
 def of_flagfile(name: str) -> tuple[ObjectiveModel, Batch]:
     """The model of a flagfile and a batch for it."""
     values = flags.FlagValues()
-    dim_flags.define(values)
+    settings_flags.define(values)
     path = str(ROOT / "flags" / f"{name}.cfg")
     values(["", *flagfiles.expanded([f"--flagfile={path}", "--name=golden"])])
-    settings = dim_flags.experiment(values, [])
-    settings = dataclasses.replace(
-        settings,
+    settings = settings_flags.experiment(values, [])
+    settings = settings.replace(
         precision="float32",
         batch_size=BATCH,
         schedule="constant",
@@ -89,8 +86,8 @@ def of_flagfile(name: str) -> tuple[ObjectiveModel, Batch]:
 
 def random_images(settings: Experiment) -> Splits:
     """Smooth random images of the data set's size, the same ones always."""
-    size = settings.image_size or SOURCES[settings.dataset].image_size or 32
-    channels = 1 if settings.dataset in ("digits", "fashion_mnist") else 3
+    size = settings.data.image_size or SOURCES[settings.data.dataset].image_size or 32
+    channels = 1 if settings.data.dataset in ("digits", "fashion_mnist") else 3
     coarse = np.random.default_rng(0).uniform(0, 255, (2 * BATCH, 4, 4, channels))
     images = tf.image.resize(coarse, [size, size], "bicubic").numpy().clip(0, 255).astype(np.uint8)
     split = Split(images, np.arange(2 * BATCH) % CLASSES)

@@ -1,40 +1,15 @@
-"""Data sources: the list of their names. Free of TensorFlow.
+"""Data sources, a module each, and the check of their names. Free of TensorFlow.
 
 Each source is a module with `load(request: DataRequest) -> Splits`, imported when it is used.
+`dim_tf.registry.SOURCES` lists them.
 """
 
 import difflib
 import re
-from dataclasses import dataclass
 
+from dim_tf.registry import SOURCES
 from dim_tf.system.errors import InputError
 
-
-@dataclass(frozen=True)
-class SourceSpec:
-    """A data source and its defaults.
-
-    Attributes:
-        loader: "module:function", a function from a `DataRequest` to `Splits`.
-        image_size: pixels a side; 0: chosen by the images.
-        augment: one of `pipeline.AUGMENTATIONS`.
-    """
-
-    loader: str
-    image_size: int
-    augment: str = "none"
-
-
-SOURCES = {
-    "digits": SourceSpec("dim_tf.data.sources.digits:load", 28),
-    "cifar10": SourceSpec("dim_tf.data.sources.cifar10:load", 32),
-    "cifar100": SourceSpec("dim_tf.data.sources.cifar100:load", 32),
-    "stl10": SourceSpec("dim_tf.data.sources.stl10:load", 64),
-    "tiny_imagenet": SourceSpec("dim_tf.data.sources.tiny_imagenet:load", 64),
-    "celeb_a": SourceSpec("dim_tf.data.sources.celeb_a:load", 64),
-    "fashion_mnist": SourceSpec("dim_tf.data.sources.fashion_mnist:load", 28),
-    "folder": SourceSpec("dim_tf.data.sources.folder:load", 0, "crop_flip"),
-}
 TFDS_PREFIX = "tfds:"
 # As TFDS writes them. Names become folders: nothing else gets through.
 _TFDS_NAME = re.compile(r"[A-Za-z]\w*(/[\w+-][\w+.-]*)?(:\d+\.\d+\.\d+)?")

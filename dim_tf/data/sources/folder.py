@@ -162,15 +162,15 @@ def _cache_error(folder, cache, error):
 def _check_files(request, folder, cache, summary, lines):
     """Raises InputError where too many files are bad, or too few are left; lists the bad ones."""
     bad = sum(summary["unreadable"].values())
-    is_bad = bad > request.bad_images * summary["image_files"]
+    is_bad = bad > request.max_unreadable_fraction * summary["image_files"]
     is_small = summary["images"] < MIN_IMAGES
     listed = _list_files(folder, cache, lines) if bad and (is_bad or is_small) else ""
     if is_bad:
         raise InputError(
             f"{bad:,} of {summary['image_files']:,} image files in {folder} cannot be read, more "
-            f"than --bad_images={request.bad_images:g} of them (most often: "
-            f"{max(summary['unreadable'], key=summary['unreadable'].get)}); {listed}: mend or "
-            "remove them, or give a larger --bad_images"
+            f"than --max_unreadable_fraction={request.max_unreadable_fraction:g} of them (most "
+            f"often: {max(summary['unreadable'], key=summary['unreadable'].get)}); {listed}: "
+            "mend or remove them, or give a larger --max_unreadable_fraction"
         )
     if is_small:
         other = ", ".join(f"{n:,} {suffix}" for suffix, n in summary["other_files"].items())

@@ -1,1 +1,1 @@
-"""The measures, a file each, listed by name in `dim_tf.names.MEASURES`."""
+"""The measures, a file each, listed by name in `dim_tf.registry.MEASURES`."""

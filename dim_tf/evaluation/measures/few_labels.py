@@ -70,7 +70,7 @@ class FewLabels:
 
 
 def _build(context: MeasureContext) -> FewLabels:
-    settings = context.experiment
+    settings = context.experiment.evaluation
     return FewLabels(
         context.representation,
         settings.probe_epochs,

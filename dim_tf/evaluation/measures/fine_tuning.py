@@ -20,7 +20,7 @@ from dim_tf.evaluation.measures.few_labels import stratified_indices
 from dim_tf.evaluation.measures.probes import fit_classifier, mlp_hidden_layers
 from dim_tf.evaluation.pooling import describe_pooling, pool_to_limit
 from dim_tf.evaluation.representation import BATCH_SIZE, ENDPOINTS
-from dim_tf.names import MAX_FEATURES
+from dim_tf.registry import MAX_FEATURES
 from dim_tf.system.errors import RunError
 from keras_models.nn import layers
 
@@ -109,15 +109,15 @@ class FineTuning:
 
 
 def _build(context: MeasureContext) -> FineTuning:
-    settings = context.experiment
+    settings = context.experiment.evaluation
     assert context.encoders is not None  # needs_trainable_encoder
     return FineTuning(
         context.encoders,
         context.representation.data,
         settings.fine_tuning_epochs,
-        settings.fine_tuning_share,
-        settings.learning_rate,
-        settings.seed,
+        settings.fine_tuning_fraction,
+        context.experiment.training.learning_rate,
+        context.experiment.training.seed,
         settings.max_features,
     )
 

@@ -137,7 +137,7 @@ class PriorMatch:
 
 def _needs_matched_vector(context: MeasureContext) -> str:
     """One global feature an image, matched with the prior in training, is required."""
-    if context.encoders is None or not context.experiment.matches_prior:
+    if context.encoders is None or not context.experiment.model.matched_prior:
         return (
             "needs an encoder that prior matching trained: that of a run of --model=dim or aae "
             "with --gamma"
@@ -151,6 +151,6 @@ def _needs_matched_vector(context: MeasureContext) -> str:
 
 
 SPEC = MeasureSpec(
-    lambda context: PriorMatch(context.representation, context.experiment.prior),
+    lambda context: PriorMatch(context.representation, context.experiment.model.matched_prior),
     requires=(_needs_matched_vector,),
 )

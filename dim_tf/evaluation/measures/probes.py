@@ -174,7 +174,7 @@ class Probe:
 
 def _spec(hidden: bool) -> MeasureSpec:
     def build(context: MeasureContext) -> Probe:
-        settings = context.experiment
+        settings = context.experiment.evaluation
         return Probe(
             context.representation,
             hidden,

@@ -43,7 +43,7 @@ def rows(experiment: dict[str, Any]) -> list[Row]:
         experiment: The run's settings. With a validation split there are no rows: the paper's
             values are of the test images.
     """
-    if experiment.get("holdout"):
+    if experiment.get("validation_fraction"):
         return []
     table = _TABLES.get(experiment.get("dataset", ""), {})
     names = dict.fromkeys([objective(experiment), SUPERVISED])

@@ -52,5 +52,7 @@ def test_nothing_is_held_out_without_a_share_and_neither_none_nor_all_with_one()
     splits = Splits("a", split(0, COUNT), split(100, 5), ("x",), "")
     assert validation_split.hold_out(splits, 0.0) is splits
     for fraction in (0.01, 0.99):
-        with pytest.raises(InputError, match=f"--holdout={fraction} of 40 training images are"):
+        with pytest.raises(
+            InputError, match=f"--validation_fraction={fraction} of 40 training images are"
+        ):
             validation_split.hold_out(splits, fraction)

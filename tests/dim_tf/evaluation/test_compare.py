@@ -186,7 +186,7 @@ def test_names_are_escaped(tmp_path, make):
 
 def test_the_mode_writes_the_page_and_stands_alone(tmp_path, make, capsys):
     runs = f"{make('a', evaluation(0.5))},{make('b', evaluation(0.4))}"
-    experiment = Experiment(name="both", runs=runs, run_dir=str(tmp_path / "both"))
+    experiment = Experiment.of(name="both", runs=runs, run_dir=str(tmp_path / "both"))
     assert not run_stages(experiment, ["compare"])
     assert "2 runs compared" in (tmp_path / "both/report.html").read_text(encoding="utf-8")
     assert "both/report.html" in capsys.readouterr().out

@@ -23,7 +23,7 @@ from dim_tf.evaluation.measures.knn import NearestNeighbours
 from dim_tf.evaluation.measures.probes import Probe
 from dim_tf.evaluation.measures.projection import PlaneProjections
 from dim_tf.experiment import Experiment
-from dim_tf.names import DEFAULT_MEASURES, MEASURES, REFERENCE_MEASURES
+from dim_tf.registry import DEFAULT_MEASURES, MEASURES, REFERENCE_MEASURES
 from dim_tf.system.errors import RunError
 
 
@@ -45,7 +45,7 @@ def test_an_evaluation_has_references_and_a_protocol(splits, tmp_path, monkeypat
             "pixels": representation.from_pixels,
         },
         splits,
-        Experiment(name="a", measures="knn,linear", probe_epochs=1, probe_seeds=1),
+        Experiment.of(name="a", measures="knn,linear", probe_epochs=1, probe_seeds=1),
     )
     content = evaluation.content
     endpoints = {"conv", "fc", "global"}
@@ -88,7 +88,7 @@ def test_features_end_before_the_next_are_made(splits, monkeypatch):
             encode,
             {"random_encoder": encode, "pixels": encode},
             splits,
-            Experiment(name="a", measures="knn,projection"),
+            Experiment.of(name="a", measures="knn,projection"),
         )
         assert [ref() for ref in alive] == [None] * 9
     finally:
@@ -108,7 +108,7 @@ def test_one_that_fails_does_not_take_the_others_with_it(splits, monkeypatch):
         representation.from_pixels,
         {"pixels": representation.from_pixels},
         splits,
-        Experiment(name="a", measures="knn,clusters"),
+        Experiment.of(name="a", measures="knn,clusters"),
     )
     assert evaluation.failed == {"knn": "it diverged", "knn of the raw pixels": "it diverged"}
     assert evaluation.content["protocol"]["knn"] == "failed: it diverged"
@@ -128,7 +128,7 @@ def test_results_that_came_before_a_failure_stay(splits, monkeypatch):
         raise RunError("it diverged")
 
     monkeypatch.setattr(NearestNeighbours, "run", fail_after_one)
-    settings = Experiment(name="a", measures="knn")
+    settings = Experiment.of(name="a", measures="knn")
     evaluation = evaluate.run_measures(representation.from_pixels, {}, splits, settings)
     assert evaluation.failed == {"knn": "it diverged"}
     assert 0 <= evaluation.content["knn"]["pixels"] <= 1
@@ -151,7 +151,7 @@ def test_what_a_machine_makes_fail_is_a_failed_measure(splits, monkeypatch, erro
         raise error
 
     monkeypatch.setattr(NearestNeighbours, "run", fail)
-    settings = Experiment(name="a", measures="knn")
+    settings = Experiment.of(name="a", measures="knn")
     evaluation = evaluate.run_measures(representation.from_pixels, {}, splits, settings)
     assert evaluation.failed == {"knn": reason}
     assert evaluation.content["protocol"]["knn"] == f"failed: {reason}"
@@ -163,7 +163,7 @@ def test_all_else_is_written_before_the_failure_is_told(tmp_path, splits, monkey
     features = representation.Representation({}, {"global": np.ones((30, 2))}, data)
     evaluation = evaluate.Evaluation(content, [], features, {"knn": "it diverged"})
     monkeypatch.setattr(stages, "run_measures", lambda *_: evaluation)
-    settings = Experiment(name="a", run_dir=str(tmp_path))
+    settings = Experiment.of(name="a", run_dir=str(tmp_path))
     with pytest.raises(RunError, match="knn: it diverged"):
         stages._evaluate(settings, splits, None, {}, None, {"step": 3})
     written = json.loads((tmp_path / "evaluation.json").read_text())
@@ -188,13 +188,13 @@ def test_what_cannot_be_measured_is_named(splits):
         train=dataclasses.replace(splits.train, labels=np.eye(3, dtype=int)[splits.train.labels]),
         test=dataclasses.replace(splits.test, labels=np.eye(3, dtype=int)[splits.test.labels]),
     )
-    settings = Experiment(name="a", measures="knn,svm,few_labels,fine_tuning")
+    settings = Experiment.of(name="a", measures="knn,svm,few_labels,fine_tuning")
     content = evaluate.run_measures(representation.from_pixels, {}, of_attributes, settings).content
     assert set(content["measures"]) == {"knn_auc"}
     for name in ("svm", "few_labels", "fine_tuning"):
         assert "left out: needs one class an image" in content["protocol"][name]
     assert "missing in this encoder: conv, fc, global" in content["protocol"]["endpoints"]
-    settings = Experiment(name="a", measures="fine_tuning")
+    settings = Experiment.of(name="a", measures="fine_tuning")
     content = evaluate.run_measures(representation.from_pixels, {}, splits, settings).content
     assert "left out: needs an encoder that can be trained" in content["protocol"]["fine_tuning"]
 
@@ -212,7 +212,7 @@ def test_without_labels_the_rest_is_measured(splits, monkeypatch, tmp_path):
         partial(representation.from_encoder, small_encoder(0)),
         {"pixels": representation.from_pixels},
         bare,
-        Experiment(name="a", measures=",".join(wanted)),
+        Experiment.of(name="a", measures=",".join(wanted)),
     )
     assert not evaluation.failed
     content = evaluation.content
@@ -225,7 +225,7 @@ def test_without_labels_the_rest_is_measured(splits, monkeypatch, tmp_path):
     panels = [p for p in evaluation.figures if isinstance(p, NeighbourPanel)]
     assert len(panels) == 2
     assert all(panel.same_label is None for panel in panels)
-    settings = Experiment(name="a", run_dir=str(tmp_path))
+    settings = Experiment.of(name="a", run_dir=str(tmp_path))
     stages._write_report(settings, 0, content, evaluation.figures)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Without labels no accuracy can be measured" in page

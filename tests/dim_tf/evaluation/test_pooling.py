@@ -62,7 +62,7 @@ def test_what_fits_stays_as_it_is():
 
 
 def test_a_resnet50s_map_at_224_pixels_by_the_default():
-    most = Experiment(name="a").max_features
+    most = Experiment.of(name="a").max_features
     assert describe_pooling((7, 7, 2048), most, "conv") == "7x7x2048 pooled to 2x2x2048"
 
 
@@ -121,7 +121,7 @@ def test_the_whole_of_a_large_endpoint_is_never_in_memory(splits, monkeypatch):
 
 
 def test_an_evaluation_tells_what_was_pooled(splits, capsys):
-    settings = Experiment(name="a", measures="knn", max_features=100)
+    settings = Experiment.of(name="a", measures="knn", max_features=100)
     encoder = small_backbone_encoder()
     of_encoder = partial(representation.from_encoder, max_features=100)
     references = {
@@ -151,7 +151,7 @@ def test_an_evaluation_tells_what_was_pooled(splits, capsys):
 def test_the_report_tells_what_was_pooled(tmp_path):
     kind = {"unit": "fraction", "better": "higher", "title": "kNN"}
     figures = {"knn": {"conv": 0.5}, "measures": {"knn": kind}, "protocol": {"step": 1}}
-    settings = Experiment(name="a", run_dir=str(tmp_path))
+    settings = Experiment.of(name="a", run_dir=str(tmp_path))
     pages = []
     for protocol in ({}, {"pooled": "conv: 4x4x8 pooled to 2x2x8"}):
         figures["protocol"] = protocol

@@ -61,8 +61,8 @@ def test_the_card_says_names_and_runs_none_of_them():
     loaded = [n.value for n in ast.walk(ast.parse(block)) if isinstance(n, ast.Constant)]
     assert f"{name}/VERSION" in loaded
     command = re.search(r"^python -m dim_tf.main .*", text, re.MULTILINE).group()
-    words = ["--mode=evaluate", "--dataset=cifar10", "--holdout=0.1"]
-    words += [f"--encoder_path={name}/VERSION", "--name=again", "--measures=knn", "--nofloors"]
+    words = ["--mode=evaluate", "--dataset=cifar10", "--validation_fraction=0.1"]
+    words += [f"--encoder_path={name}/VERSION", "--name=again", "--measures=knn", "--noreferences"]
     assert shlex.split(command)[3:] == words
     server = re.search(r"^docker run .*", text, re.MULTILINE).group()
     verified = re.search(r"^python -m dim_tf.export.verify .*", text, re.MULTILINE).group()

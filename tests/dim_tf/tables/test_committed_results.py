@@ -34,7 +34,7 @@ def test_a_committed_table_is_written_anew_from_its_records(tmp_path, path):
         "run_dir": str(tmp_path / path.parent.name),
         "results": str(copies.parent),
     }
-    write(make_plan(Experiment(name="t", **settings), settings))
+    write(make_plan(Experiment.of(name="t", **settings), settings))
     for file in (path, path.with_suffix(".md")):
         written = (copies / file.name).read_text(encoding="utf-8")
         assert written == file.read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 COMMAND = [sys.executable, "-m", "dim_tf.main", "--mode=table", "--table=1", "--dataset=digits"]
-SMALL = ["--steps=4", "--batch_size=16", "--mi_units=16", "--probe_epochs=1", "--probe_seeds=1"]
+SMALL = ["--steps=4", "--batch_size=16", "--critic_units=16", "--probe_epochs=1", "--probe_seeds=1"]
 ROWS = ["--rows=dim_l_jsd,dim_g_jsd", "--results=results"]
 
 

@@ -24,7 +24,7 @@ OCCLUSION = {"conv": 76.77, "fc": 74.45, "global": 72.87}
 
 
 def plan_of(**settings):
-    return make_plan(Experiment(name="t", **settings), settings)
+    return make_plan(Experiment.of(name="t", **settings), settings)
 
 
 def test_the_flag_lists_the_tables():
@@ -89,7 +89,7 @@ def test_all_rows_come_with_the_first_seed_before_any_with_the_next():
 
 
 def test_flags_apply_to_all_rows_and_rows_add_their_own():
-    plan = plan_of(table="1", dataset="cifar10", epochs=7, mi_units=512, precision="bfloat16")
+    plan = plan_of(table="1", dataset="cifar10", epochs=7, critic_units=512, precision="bfloat16")
     job = next(job for job in plan.jobs if job.row.key == "dim_g_jsd")
     e = job.experiment
     assert (e.epochs, e.mi_units, e.precision) == (7, 512, "bfloat16")
@@ -104,7 +104,9 @@ def test_a_flag_with_the_value_of_all_rows_is_accepted():
 
 def test_a_setting_of_some_models_applies_to_their_rows():
     plan = plan_of(table="1", kl_weight=2.0, temperature=0.1)
-    by_row = {j.row.key: (j.experiment.kl_weight, j.experiment.temperature) for j in plan.jobs}
+    by_row = {
+        j.row.key: (j.experiment.model.kl_weight, j.experiment.model.temperature) for j in plan.jobs
+    }
     assert not plan.unavailable
     assert (by_row["beta_vae"], by_row["simclr"], by_row["vae"]) == (
         (2.0, 0.5),
@@ -114,19 +116,24 @@ def test_a_setting_of_some_models_applies_to_their_rows():
 
 
 def test_flags_override_a_tables_settings():
-    assert plan_of(table="2", rows="dim_l_jsd").jobs[0].experiment.encoder == "alex64x64"
+    assert plan_of(table="2", rows="dim_l_jsd").jobs[0].experiment.encoder.name == "alex64x64"
     small = plan_of(table="2", rows="dim_l_jsd", encoder="basic64x64").jobs[0].experiment
     assert (small.encoder, small.image_size) == ("basic64x64", 64)
 
 
 def test_measures_that_are_named_are_added():
     plan = plan_of(table="1", rows="dim_l_jsd", measures="svm,mlp")
-    assert plan.jobs[0].experiment.measure_names == ("mlp", "svm")
+    assert plan.jobs[0].experiment.evaluation.measure_names == ("mlp", "svm")
 
 
 def test_references_are_measured_once():
     plan = plan_of(table="1", rows="dim_l_dv,dim_l_jsd", table_seeds="0,1")
-    assert [job.experiment.floors for job in plan.jobs] == [True, False, False, False]
+    assert [job.experiment.evaluation.references for job in plan.jobs] == [
+        True,
+        False,
+        False,
+        False,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -200,18 +207,20 @@ def test_a_table_without_available_rows_is_refused(monkeypatch):
 @pytest.mark.parametrize("dataset", ["cifar10", "stl10"])
 def test_cpc_has_its_own_encoder_of_crops(dataset):
     plan = plan_of(table="cpc", dataset=dataset)
-    encoders = {job.row.key: job.experiment.encoder for job in plan.jobs}
+    encoders = {job.row.key: job.experiment.encoder.name for job in plan.jobs}
     assert encoders["cpc"] == ""  # by the image size
     assert encoders["dim_one_global"].startswith("fold")
     with pytest.raises(InputError, match="take --encoder=crops32x32 or crops64x64"):
-        Experiment(name="t", model="cpc", encoder="basic32x32")
+        Experiment.of(name="t", model="cpc", encoder="basic32x32")
 
 
 @pytest.mark.parametrize("key", ["2", "cpc"])
 def test_stl10_is_augmented(key):
-    assert {j.experiment.augment for j in plan_of(table=key, dataset="stl10").jobs} == {"crop_flip"}
+    assert {j.experiment.data.augment for j in plan_of(table=key, dataset="stl10").jobs} == {
+        "crop_flip"
+    }
     others = plan_of(table=key, dataset="tiny_imagenet").jobs
-    assert {job.experiment.augment for job in others} == {"auto"}
+    assert {job.experiment.data.augment for job in others} == {"auto"}
 
 
 def test_rows_equal_their_flagfiles():
@@ -229,7 +238,7 @@ def test_rows_equal_their_flagfiles():
             checked.add(job.row.key)
     baselines = {row.key for row in plan.table.rows if row.settings["model"] != "dim"}
     assert checked == baselines
-    assert {job.experiment.prior for job in plan.jobs if job.row.key not in baselines} == {
+    assert {job.experiment.model.prior for job in plan.jobs if job.row.key not in baselines} == {
         "uniform"
     }
 
@@ -241,7 +250,7 @@ def test_a_setting_that_this_version_does_not_know_is_refused():
 
 
 def test_differences_are_those_on_which_metrics_depend():
-    before = Experiment(name="a", epochs=1, data_dir="here", estimator="dv")
+    before = Experiment.of(name="a", epochs=1, data_dir="here", estimator="dv")
     recorded = result_settings(before)
     del recorded["precision"]  # of a version that had no such setting
     now = dataclasses.replace(before, epochs=2, data_dir="there", name="b")

@@ -30,7 +30,7 @@ from dim_tf.experiment import Experiment
 from dim_tf.tables import runner, writers
 from dim_tf.tables.plan import make_plan
 settings = eval(sys.argv[1])
-plan = make_plan(Experiment(name="t", **settings), settings)
+plan = make_plan(Experiment.of(name="t", **settings), settings)
 try:
     runner.Runner(plan, lambda: writers.write(plan), sys.argv[2:]).run()
 except runner.Stopped:
@@ -50,7 +50,7 @@ def settings_of(folder, **changes):
 
 def plan_of(folder, **changes):
     settings = settings_of(folder, **changes)
-    return make_plan(Experiment(name="t", **settings), settings)
+    return make_plan(Experiment.of(name="t", **settings), settings)
 
 
 def run_table(folder, **settings):
@@ -161,7 +161,7 @@ def test_references_are_measured_once_for_all_commands(tmp_path):
     run_table(tmp_path / "table", rows="dim_l_jsd", results=results)
     for folder in (tmp_path / "table", tmp_path / "elsewhere" / "table"):
         floors = [
-            job.experiment.floors
+            job.experiment.evaluation.references
             for measures in ("mlp", "mlp,svm", "mlp,knn")
             for job in records.without_known_references(
                 plan_of(folder, rows="dim_l_dv,dim_l_jsd", measures=measures, results=results)
@@ -170,11 +170,11 @@ def test_references_are_measured_once_for_all_commands(tmp_path):
         # svm has no references, and those of knn are not measured yet.
         assert floors == [False, False, False, False, True, False]
     own = records.without_known_references(plan_of(tmp_path / "table", rows="dim_l_jsd"))
-    assert own[0].experiment.floors  # its own
+    assert own[0].experiment.evaluation.references  # its own
     others = records.without_known_references(
         plan_of(tmp_path / "table", rows="dim_l_dv", probe_epochs=5, results=results)
     )
-    assert others[0].experiment.floors  # of another probe
+    assert others[0].experiment.evaluation.references  # of another probe
 
 
 def test_references_belong_to_the_same_start_weights(tmp_path):
@@ -182,13 +182,15 @@ def test_references_belong_to_the_same_start_weights(tmp_path):
     run_table(tmp_path / "table", rows="dim_l_jsd", results=results)
     for other in ({"max_features": 1000}, {"init_from": "runs/before"}):
         plan = plan_of(tmp_path / "other", rows="dim_l_dv", results=results, **other)
-        assert records.without_known_references(plan)[0].experiment.floors, other
+        assert records.without_known_references(plan)[0].experiment.evaluation.references, other
 
 
 def test_a_table_shows_the_references_that_another_one_measured(tmp_path):
     run_table(tmp_path, rows="supervised")
     plan = plan_of(tmp_path, table="gamma", rows="")
-    assert not any(job.experiment.floors for job in records.without_known_references(plan))
+    assert not any(
+        job.experiment.evaluation.references for job in records.without_known_references(plan)
+    )
     assert summarise(plan).references["pixels"][0] == 0.25
     assert (
         summarise(plan_of(tmp_path, table="gamma", rows="", precision="bfloat16")).references == {}
@@ -198,13 +200,15 @@ def test_a_table_shows_the_references_that_another_one_measured(tmp_path):
 def test_a_table_whose_measures_have_no_references_measures_none(tmp_path):
     """A row that such a table measured first does not count as having them."""
     plan = plan_of(tmp_path, table="3", rows="dim_l_jsd")
-    assert not records.without_known_references(plan)[0].experiment.floors
+    assert not records.without_known_references(plan)[0].experiment.evaluation.references
     run_table(tmp_path, rows="dim_l_jsd")
     path = tmp_path / "rows/dim_l_jsd-seed0.json"
     record = json.loads(path.read_text())
     record["evaluation"]["references"] = {"random_encoder": {}, "pixels": {}}
     path.write_text(json.dumps(record))
-    assert records.without_known_references(plan_of(tmp_path, rows="vae"))[0].experiment.floors
+    assert records.without_known_references(plan_of(tmp_path, rows="vae"))[
+        0
+    ].experiment.evaluation.references
 
 
 def test_a_failed_reference_is_reported_and_retried(tmp_path, monkeypatch):

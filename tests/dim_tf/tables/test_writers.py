@@ -15,7 +15,7 @@ KINDS = {"mlp_probe": {"unit": "fraction", "better": "higher", "title": "MLP pro
 
 def plan_of(folder, table="1", **changes):
     settings = {"table": table, "dataset": "cifar10", "run_dir": str(folder), **changes}
-    return make_plan(Experiment(name="t", **settings), settings)
+    return make_plan(Experiment.of(name="t", **settings), settings)
 
 
 def finish(plan, key, seed, evaluation, failed=None):
@@ -25,7 +25,7 @@ def finish(plan, key, seed, evaluation, failed=None):
         row=key,
         seed=seed,
         settings=result_settings(job.experiment),
-        measures=list(job.experiment.measure_names),
+        measures=list(job.experiment.evaluation.measure_names),
         evaluation={"measures": KINDS, "protocol": {"step": 1}, **evaluation},
         failed=failed or {},
         cost={"train": 60.0, "evaluate": 5.0, "images_per_second": 400.0},
@@ -195,7 +195,7 @@ def test_a_row_that_finishes_while_the_table_is_written_is_in_it(tmp_path, monke
 
 
 def test_metrics_of_held_out_images_are_not_compared_with_the_papers(tmp_path):
-    plan = plan_of(tmp_path, holdout=0.1)
+    plan = plan_of(tmp_path, validation_fraction=0.1)
     finish(plan, "dim_l_jsd", 0, probes(0.62))
     text = markdown_of(plan)
     assert cells(text, "DIM(L) JSD")[1:3] == ["62.0", ""]
@@ -204,7 +204,7 @@ def test_metrics_of_held_out_images_are_not_compared_with_the_papers(tmp_path):
 
 
 def test_settings_that_differ_from_their_defaults_are_shown(tmp_path):
-    plan = plan_of(tmp_path, schedule="cosine", holdout=0.1, augment="crop_flip")
+    plan = plan_of(tmp_path, schedule="cosine", validation_fraction=0.1, augment="crop_flip")
     settings = formatting.shared_settings(plan)
     assert settings["schedule"] == "cosine"
     assert settings["holdout"] == 0.1

@@ -36,10 +36,10 @@ def file(tmp_path):
 
 
 def experiment(folder, file, **settings):
-    defaults = {"batch_size": 4, "mi_units": 8, "epochs": 2, "latent_dim": 4}
+    defaults = {"batch_size": 4, "critic_units": 8, "epochs": 2, "latent_dim": 4}
     defaults |= {"input_scaling": "127,128", "jit_compile": "false", "online_probe": False}
     own = {**defaults, **settings}
-    return Experiment(name="t", run_dir=str(folder), encoder=str(file), **own)
+    return Experiment.of(name="t", run_dir=str(folder), encoder=str(file), **own)
 
 
 def record_of(settings):
@@ -159,7 +159,7 @@ def of_exports_kind(latent_dim=5):
 
 def test_an_export_gives_its_weights_to_a_run_that_begins(small_model):
     path, exported = small_model
-    settings = Experiment(name="t", init_from=str(path))
+    settings = Experiment.of(name="t", init_from=str(path))
     encoder = of_exports_kind()
     source = init_from.load_weights(encoder, settings)
     assert str(source) == f"of the exported encoder {path}"
@@ -214,7 +214,7 @@ def test_other_layers_for_endpoints_are_said(tmp_path, file, begun):
 
 
 def test_a_run_of_another_kind_of_encoder_is_named(tmp_path, begun):
-    settings = Experiment(name="t", encoder="basic64x64", init_from=str(begun))
+    settings = Experiment.of(name="t", encoder="basic64x64", init_from=str(begun))
     encoder = encoders.ConvNet((64, 64, 3), ((4, 4, 2, 1),), (8,), 0, 5)
     says = r"that encoder is net.keras, this run's basic64x64; give --encoder=/.*net.keras, or"
     with pytest.raises(InputError, match=says):
@@ -236,7 +236,7 @@ def test_an_export_of_another_kind_or_scaling_is_refused(small_model, tmp_path, 
     settings = experiment(tmp_path / "new", file, init_from=str(path))
     with pytest.raises(InputError, match=r"takes 0..1; give --input_scaling=torch"):
         init_from.load_weights(encoder, settings)
-    preset = Experiment(name="t", encoder="basic64x64", init_from=str(path))
+    preset = Experiment.of(name="t", encoder="basic64x64", init_from=str(path))
     with pytest.raises(InputError, match=r"is net.keras, this run's basic64x64; give --enc.*=net"):
         init_from.load_weights(exported, preset)
 
@@ -382,5 +382,5 @@ def test_it_is_exported_with_everything(tmp_path, file, splits):
         InputError, match=r"that encoder is net.keras, .*give --.*/1/backbone.keras"
     ):
         init_from.load_weights(
-            of_exports_kind(), Experiment(name="t", encoder="basic32x32", init_from=str(version))
+            of_exports_kind(), Experiment.of(name="t", encoder="basic32x32", init_from=str(version))
         )

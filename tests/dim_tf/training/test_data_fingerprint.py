@@ -26,7 +26,7 @@ def other_splits(splits):
 
 
 def experiment(folder, **settings):
-    return Experiment(name="t", run_dir=str(folder), **settings)
+    return Experiment.of(name="t", run_dir=str(folder), **settings)
 
 
 def test_a_run_that_goes_on_with_other_images_says_so(tmp_path, splits, other_splits, capsys):
@@ -73,15 +73,15 @@ def test_a_model_with_a_target_for_each_image_needs_the_same(tmp_path, splits, o
 
 @pytest.mark.slow
 def test_any_other_model_goes_on(tmp_path, splits, other_splits):
-    dim = experiment(tmp_path, batch_size=4, mi_units=8, steps=1)
+    dim = experiment(tmp_path, batch_size=4, critic_units=8, steps=1)
     run_folder.prepare(dim, splits)
     loop.train(dim, other_splits)
 
 
 @pytest.mark.slow
 def test_an_encoder_that_is_measured_on_other_images_says_so(tmp_path, splits, other_splits):
-    sizes = {"batch_size": 4, "mi_units": 8, "steps": 2}
-    settings = experiment(tmp_path, floors=False, measures="geometry", **sizes)
+    sizes = {"batch_size": 4, "critic_units": 8, "steps": 2}
+    settings = experiment(tmp_path, references=False, measures="geometry", **sizes)
     loop.train(settings, splits)
     for measured, fingerprint in ((splits, ""), (other_splits, splits.fingerprint)):
         stages.evaluate(settings, measured)

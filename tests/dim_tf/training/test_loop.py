@@ -32,8 +32,8 @@ def splits():
 
 
 def experiment(folder, **settings):
-    defaults = {"batch_size": 4, "mi_units": 8, "epochs": 2, "latent_dim": 4}
-    return Experiment(name="t", run_dir=str(folder), **{**defaults, **settings})
+    defaults = {"batch_size": 4, "critic_units": 8, "epochs": 2, "latent_dim": 4}
+    return Experiment.of(name="t", run_dir=str(folder), **{**defaults, **settings})
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +226,7 @@ def test_float32_is_not_tensor_float_32(splits):
 
 
 def test_each_critic_has_its_own_settings():
-    settings = {"alpha": 0.5, "negatives": 2, "mi_units": 9, "critic_temperature": 0.5}
+    settings = {"alpha": 0.5, "negatives": 2, "critic_units": 9, "critic_temperature": 0.5}
     dot = {"units": 9, "temperature": 0.5, "negatives": 2}
     for local, whole in (("concat", "dot"), ("dot", "dense")):
         critics = {"local_critic": local, "global_critic": whole}
@@ -382,7 +382,7 @@ def test_a_folder_that_is_no_run_is_not_emptied(tmp_path):
     kept = tmp_path / "checkpoints" / "theirs"
     kept.parent.mkdir()
     kept.write_text("")
-    experiment = Experiment(name="a", run_dir=str(tmp_path), resume=False)
+    experiment = Experiment.of(name="a", run_dir=str(tmp_path), resume=False)
     with pytest.raises(InputError, match=r"is no run folder: it has no experiment.json"):
         run_folder.prepare(experiment)
     assert kept.exists()

@@ -35,8 +35,8 @@ def test_a_run_is_the_same_with_and_without_it(tmp_path):
 
     def train(folder, **settings):
         run_dir = str(tmp_path / folder)
-        sizes = {"batch_size": 4, "mi_units": 8, "latent_dim": 4, "steps": 7}
-        return loop.train(Experiment(name="t", run_dir=run_dir, **sizes, **settings), splits())
+        sizes = {"batch_size": 4, "critic_units": 8, "latent_dim": 4, "steps": 7}
+        return loop.train(Experiment.of(name="t", run_dir=run_dir, **sizes, **settings), splits())
 
     without, beside = train("without", online_probe=False), train("beside")
     for mine, theirs in zip(beside.variables, without.variables, strict=True):

@@ -14,7 +14,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[3]
-SMALL = ["--name=t", "--mode=train", "--mi_units=16", "--strategy=multi_worker"]
+SMALL = ["--name=t", "--mode=train", "--critic_units=16", "--strategy=multi_worker"]
 
 
 def start(arguments, environment=None):

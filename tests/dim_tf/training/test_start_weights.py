@@ -33,8 +33,8 @@ def splits():
 
 
 def experiment(folder, **settings):
-    defaults = {"batch_size": 4, "mi_units": 8, "steps": 2, "latent_dim": 4, "measures": "knn"}
-    return Experiment(name="t", run_dir=str(folder), **{**defaults, **settings})
+    defaults = {"batch_size": 4, "critic_units": 8, "steps": 2, "latent_dim": 4, "measures": "knn"}
+    return Experiment.of(name="t", run_dir=str(folder), **{**defaults, **settings})
 
 
 def weights_of_files(encoder):
@@ -51,7 +51,7 @@ def with_files_weights(monkeypatch):
     def assign(encoder, experiment):
         encoder.set_weights(weights_of_files(encoder))
         encoders.append(encoder)
-        return init_from.WeightsSource(Path(experiment.init_from), 7)
+        return init_from.WeightsSource(Path(experiment.encoder.init_from), 7)
 
     monkeypatch.setattr(init_from, "load_weights", assign)
     return encoders
@@ -100,11 +100,13 @@ def test_a_file_that_does_not_fit_is_told_in_a_line(tmp_path):
     encoder = small_export.small_encoder()
     start_weights.save(encoder, tmp_path)
     path = tmp_path / start_weights.FILE
-    with pytest.raises(RunError, match=r"start_weights.* cannot be restored .*--nofloors") as error:
+    with pytest.raises(
+        RunError, match=r"start_weights.* cannot be restored .*--noreferences"
+    ) as error:
         start_weights.restore(small_backbone_encoder(), tmp_path)
     assert "\n" not in str(error.value)
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(RunError, match=r"cannot be restored .*--nofloors") as error:
+    with pytest.raises(RunError, match=r"cannot be restored .*--noreferences") as error:
         start_weights.restore(encoder, tmp_path)
     assert "\n" not in str(error.value)
 
@@ -150,7 +152,7 @@ def test_the_references_of_a_run_are_random_start_weights_and_pixels(
     other.set_weights(began)
     start_weights.save(other, tmp_path)
     stages.evaluate(settings, splits)
-    stages.evaluate(dataclasses.replace(settings, floors=False), splits)
+    stages.evaluate(dataclasses.replace(settings, references=False), splits)
     _, _, encode, references, encoders, _ = calls[1]
     assert list(references) == ["random_encoder", "start_weights", "pixels"]
     assert_same(references["start_weights"].args[0], began)
@@ -331,7 +333,7 @@ def test_there_are_no_start_weights_without_references_or_of_random_weights(
     assert not start_weights.exists(random)
     evaluation = json.loads((random / "evaluation.json").read_text())
     assert list(evaluation["references"]) == ["random_encoder", "pixels"]
-    begun = experiment(none, init_from="before", floors=False)
+    begun = experiment(none, init_from="before", references=False)
     loop.train(begun, splits)
     (none / start_weights.FILE).write_bytes(b"damaged")
     stages.evaluate(begun, splits)

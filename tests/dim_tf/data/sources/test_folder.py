@@ -152,12 +152,12 @@ def test_too_many_bad_images_are_an_error_that_names_the_list(tmp_path, load):
     message = str(caught.value)
     listed = tmp_path / "cache/bad_images.txt"
     assert "8 of 39 image files" in message
-    assert "--bad_images=0.05" in message
-    assert f"{listed}: mend or remove them, or give a larger --bad_images" in message
+    assert "--max_unreadable_fraction=0.05" in message
+    assert f"{listed}: mend or remove them, or give a larger --max_unreadable_fraction" in message
     assert "\n" not in message
     assert len(listed.read_text().splitlines()) == 9
     assert list((tmp_path / "run").iterdir()) == []
-    assert len(load(bad_images=0.3).train) == 20
+    assert len(load(max_unreadable_fraction=0.3).train) == 20
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_a_file_that_changes_while_it_is_used_is_told(tmp_path, load):
     (tmp_path / "images" / splits.train.images.names[3]).write_bytes(b"")
     with pytest.raises(RunError, match="has changed while it was in use"):
         splits.train.images[np.arange(5)]
-    assert len(load(bad_images=0.1).train) == 19
+    assert len(load(max_unreadable_fraction=0.1).train) == 19
 
 
 def test_a_run_whose_images_changed_says_so(tmp_path, load, capsys):
@@ -250,7 +250,7 @@ def test_a_run_on_other_images_is_not_gone_on_with(tmp_path, load):
     """Nor measured; and what was refused has written nothing."""
     tree(tmp_path / "images", 20)
     settings = {"name": "a", "run_dir": str(tmp_path / "run"), "dataset": "folder", "batch_size": 4}
-    experiment = Experiment(**settings)
+    experiment = Experiment.of(**settings)
     run_folder.prepare(experiment, load())
     (tmp_path / "run/checkpoints").mkdir()
     before = summary(tmp_path)
@@ -263,7 +263,7 @@ def test_a_run_on_other_images_is_not_gone_on_with(tmp_path, load):
         with pytest.raises(InputError, match=r"on other images: of 20 .*--name .*--noresume"):
             refused(experiment, others)
     assert summary(tmp_path) == before
-    run_folder.prepare(Experiment(**settings, resume=False))
+    run_folder.prepare(Experiment.of(**settings, resume=False))
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["experiment.json"]
 
 

@@ -12,7 +12,7 @@ from dim_tf.data.splits import Split, Splits
 from dim_tf.evaluation import card_metrics, representation
 from dim_tf.evaluation.measure_spec import TrainableEncoders
 from dim_tf.experiment import Experiment
-from dim_tf.names import MEASURES
+from dim_tf.registry import MEASURES
 from keras_models import DeepInfoMax, terms
 
 OF_ENDPOINTS = (
@@ -53,7 +53,7 @@ def test_a_keras_model_passes_through_every_measure(tmp_path):
     for _ in range(3):
         model.train_on_batch(images)
 
-    settings = Experiment(
+    settings = Experiment.of(
         name="a",
         run_dir=str(tmp_path),
         measures="all",

@@ -95,7 +95,7 @@ def test_one_global_feature_that_was_matched_is_required(trained, gamma, dim, un
     context = MeasureContext(
         features,
         from_pixels,
-        Experiment(name="a", gamma=gamma),
+        Experiment.of(name="a", gamma=gamma),
         1,
         TrainableEncoders(encoder, encoder) if trained else None,
     )

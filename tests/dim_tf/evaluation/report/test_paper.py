@@ -35,7 +35,7 @@ def test_objective_has_the_papers_name(change, expected):
 
 def test_the_settings_that_are_read_exist():
     assert LOCAL.keys() <= Experiment.__dataclass_fields__.keys()
-    assert paper.rows(vars(Experiment(name="a", dataset="cifar10", estimator="infonce")))
+    assert paper.rows(vars(Experiment.of(name="a", dataset="cifar10", estimator="infonce")))
 
 
 def test_rows_are_the_objective_and_full_supervision():

@@ -1,7 +1,39 @@
-"""The names that settings choose from: encoders, estimators, models, measures, tables.
+"""The names that settings choose from: data sets, encoders, models, measures, tables.
 
-Those of parts that need TensorFlow stand here again, for --help needs none; tests compare them.
+Importing this module needs no TensorFlow, so that --help is quick. A value "module:object" is
+imported when it is used (`pkgutil.resolve_name`). Names that keras_models has too are compared by
+tests.
 """
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """A data source and its defaults.
+
+    Attributes:
+        loader: "module:function", a function from a `DataRequest` to `Splits`.
+        image_size: pixels a side; 0: chosen by the images.
+        augment: one of `pipeline.AUGMENTATIONS`.
+    """
+
+    loader: str
+    image_size: int
+    augment: str = "none"
+
+
+SOURCES = {
+    "digits": SourceSpec("dim_tf.data.sources.digits:load", 28),
+    "cifar10": SourceSpec("dim_tf.data.sources.cifar10:load", 32),
+    "cifar100": SourceSpec("dim_tf.data.sources.cifar100:load", 32),
+    "stl10": SourceSpec("dim_tf.data.sources.stl10:load", 64),
+    "tiny_imagenet": SourceSpec("dim_tf.data.sources.tiny_imagenet:load", 64),
+    "celeb_a": SourceSpec("dim_tf.data.sources.celeb_a:load", 64),
+    "fashion_mnist": SourceSpec("dim_tf.data.sources.fashion_mnist:load", 28),
+    "folder": SourceSpec("dim_tf.data.sources.folder:load", 0, "crop_flip"),
+}
+
 
 # Those of keras_models.
 ENCODERS = (
@@ -24,34 +56,28 @@ ENCODERS = (
     "residual64x64_wide",
 )
 ESTIMATORS = ("jsd", "infonce", "dv", "nwj", "gan", "rkl", "hellinger", "chi2", "w1")
-# Those of keras_models.encoders.input_scaling and .backbone.
+# Those of keras_models.encoders.backbone.
 INPUT_SCALINGS = ("-1..1", "0..1", "0..255", "torch", "caffe")
 ENCODER_HEADS = ("linear", "mlp")
 BATCH_NORM = ("train", "frozen")
-# How each model's encoder learns, in a sentence that begins "An image encoder, learned".
-# Those that always take two views of an image stand apart.
-TWO_VIEWS = {
-    "simclr": "from unlabelled images by SimCLR (Chen et al. 2020)",
-    "vicreg": "from unlabelled images by VICReg (Bardes et al. 2022)",
-    "barlow_twins": "from unlabelled images by Barlow Twins (Zbontar et al. 2021)",
-    "amdim": "from unlabelled images by Deep InfoMax across two views (Bachman et al. 2019)",
-}
+PRIORS = ("uniform", "gaussian", "ball", "sphere")
+# --model -> its settings, which make it.
 MODELS = {
-    "dim": "from unlabelled images by Deep InfoMax (Hjelm et al. 2019)",
-    "ae": "from unlabelled images as an autoencoder",
-    "vae": "from unlabelled images as a variational autoencoder (Kingma & Welling 2014)",
-    "beta_vae": "from unlabelled images as a β-VAE (Higgins et al. 2017)",
-    "aae": "from unlabelled images as an adversarial autoencoder (Makhzani et al. 2016)",
-    "bigan": "from unlabelled images by BiGAN (Donahue et al. 2017)",
-    "nat": "from unlabelled images by Noise As Targets (Bojanowski & Joulin 2017)",
-    "cpc": "from unlabelled images by contrastive predictive coding (van den Oord et al. 2018)",
-    **TWO_VIEWS,
-    "supervised": "from images and their labels by cross-entropy: full supervision",
+    "dim": "dim_tf.models.dim:DIM",
+    "ae": "dim_tf.models.autoencoder:AutoencoderModel",
+    "vae": "dim_tf.models.vae:VariationalAutoencoder",
+    "beta_vae": "dim_tf.models.vae:BetaVAE",
+    "aae": "dim_tf.models.aae:AdversarialAutoencoderModel",
+    "bigan": "dim_tf.models.bigan:BiGANModel",
+    "nat": "dim_tf.models.nat:NAT",
+    "cpc": "dim_tf.models.cpc:ContrastivePredictiveCoding",
+    "simclr": "dim_tf.models.simclr:SimCLR",
+    "vicreg": "dim_tf.models.vicreg:VICReg",
+    "barlow_twins": "dim_tf.models.barlow_twins:BarlowTwins",
+    "supervised": "dim_tf.models.supervised:SupervisedModel",
+    "generator": "dim_tf.models.generator:Generator",
 }
 CROP_ENCODERS = {32: "crops32x32", 64: "crops64x64"}  # those of cpc, by image size
-# QUERY-CONTEXT pairs of endpoints whose mutual information is learned, where --pairs is not given.
-DIM_PAIRS = ("global-local",)
-AMDIM_PAIRS = ("global-local", "global-conv", "conv-conv")
 ENDPOINTS = ("local", "conv", "fc", "global")
 # "module:object" of each measure's `MeasureSpec`, imported when it is used; the report's order.
 MEASURES = {

@@ -1,7 +1,8 @@
-"""Flagfiles: files whose lines stand for arguments. Bounded, as they may come from anybody."""
+"""Flagfiles: files whose lines are arguments. Bounded, for anybody may have written them."""
 
 import os
 import re
+from pathlib import Path
 
 from dim_tf.system.errors import InputError
 
@@ -10,16 +11,20 @@ MAX_BYTES = 2**20
 MAX_FILES = 100
 MAX_DEPTH = 10
 
+# In a wheel flags/ of the repository is the folder flagfiles of the package.
+_PACKAGE = Path(__file__).parents[1]
+SHIPPED = (_PACKAGE / "flagfiles", _PACKAGE.parent / "flags")
 _DIRECTIVES = ("--flagfile", "-flagfile")
 _FLAG = re.compile(r"--?[^\s=-][^\s=]*(=|$)")
 
 
 def expanded(arguments: list[str]) -> list[str]:
-    """The arguments, with those of its file in the place of each --flagfile.
+    """The arguments, each --flagfile replaced by the arguments of its file.
 
     A line is --NAME=VALUE or --NAME, empty, or a comment that begins with # or //. A line
-    --flagfile=FILE stands for another file's; relative paths begin at the working folder. absl
-    reads the same; here what is no flagfile is told, and nothing is read without end.
+    --flagfile=FILE stands for another file's. Relative paths begin at the working folder; a
+    flags/NAME.cfg that it lacks is the one that this package ships. absl reads the same lines; here
+    errors name the file and the line, and the size is bounded.
 
     Args:
         arguments: the command line without the program's name.
@@ -78,9 +83,20 @@ class _Reader:
         return self._of_file(value) if name in _DIRECTIVES else [line]
 
 
+def _found(path: str) -> str:
+    """The flagfile of that path; if there is none, of flags/NAME the one that is shipped."""
+    own = os.path.expanduser(path)
+    folder, name = os.path.split(os.path.normpath(path))
+    if folder == "flags" and not os.path.exists(own):
+        for shipped in SHIPPED:
+            if (shipped / name).is_file():
+                return str(shipped / name)
+    return own
+
+
 def _lines(path, told):
     try:
-        with open(os.path.expanduser(path), "rb") as file:
+        with open(_found(path), "rb") as file:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise InputError(f"{told} is larger than {MAX_BYTES:,} bytes; is it a flagfile?")

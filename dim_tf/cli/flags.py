@@ -1,0 +1,147 @@
+"""The command line: one flag for each setting of `Experiment`, and --mode."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from dim_tf import registry
+from dim_tf.data import folder_name
+from dim_tf.experiment import Experiment, all_fields, known_settings, model_settings
+from dim_tf.settings.config_field import kind_of
+from dim_tf.settings.data import DataSettings
+from dim_tf.system.console import say
+from dim_tf.system.errors import InputError
+
+MODES = ("train", "evaluate", "export", "embed", "compare", "table")
+DEFAULT_MODES = MODES[:3]
+MODE_HELP = f"Stages to run, a list of {', '.join(MODES)}."
+MODEL_HELP = f"Model, how the encoder is trained: {', '.join(registry.MODELS)}."
+ALIASES = {"mi_units": "critic_units"}
+
+
+class _Parser(flags.ArgumentParser):
+    """A parser whose error says what is expected; absl's message is that of Python's int().
+
+    Args:
+        parse: Of text, or of a value of the right type; raises ValueError.
+        flag_type: For absl's help.
+        expected: The message.
+    """
+
+    def __init__(self, parse: Callable[[Any], Any], flag_type: str, expected: str):
+        self._parse = parse
+        self._flag_type = flag_type
+        self._expected = f"expected {expected}"
+
+    def parse(self, argument):
+        try:
+            return self._parse(argument)
+        except ValueError:
+            raise ValueError(self._expected) from None
+
+    def flag_type(self):
+        return self._flag_type
+
+
+def _numbers(value: Any) -> tuple[int, ...]:
+    parts = value.split(",") if isinstance(value, str) else value
+    return tuple(flags.IntegerParser().parse(part) for part in parts)
+
+
+_PARSERS: dict[type, _Parser] = {
+    bool: _Parser(
+        flags.BooleanParser().parse, "bool", "true or false, or the flag alone, or no before it"
+    ),
+    int: _Parser(flags.IntegerParser().parse, "int", "a whole number, in digits alone"),
+    float: _Parser(flags.FloatParser().parse, "float", "a number, as 0.1 or 1e-4"),
+    tuple: _Parser(_numbers, "whole numbers", "whole numbers with commas between, as 512,512"),
+}
+
+
+def define(values: flags.FlagValues) -> None:
+    """Defines all flags in `values`, those of every model too."""
+    flags.DEFINE_string("mode", ",".join(DEFAULT_MODES), MODE_HELP, flag_values=values)
+    flags.DEFINE_enum("model", "dim", list(registry.MODELS), MODEL_HELP, flag_values=values)
+    for name, field in all_fields().items():
+        _define(values, name, field)
+    for alias, name in ALIASES.items():
+        flags.DEFINE_alias(alias, name, flag_values=values)
+
+
+def _define(values, name, field):
+    kind, text = kind_of(field), field.metadata["help"]
+    choices = list(field.metadata["choices"])
+    default: Any = field.default
+    if choices and kind is str:
+        flags.DEFINE_enum(name, default, choices, text, flag_values=values)
+    elif kind is bool:
+        flags.DEFINE_boolean(name, default, text, flag_values=values)
+        values[name].parser = _PARSERS[bool]
+    elif kind is str:
+        flags.DEFINE_string(name, default, text, flag_values=values)
+    else:
+        flags.DEFINE(
+            _PARSERS[kind], name, default, text, values, serializer=flags.ArgumentSerializer()
+        )
+
+
+def experiment(values: flags.FlagValues, arguments: list[str]) -> Experiment:
+    """The experiment that the command line describes.
+
+    Args:
+        values: The parsed flags.
+        arguments: The command line. Its flagfile names a run without --name, but not a run on a
+            folder of images, which the folder names.
+
+    Raises:
+        InputError: Settings that are wrong or do not fit together.
+    """
+    settings = present(values)
+    settings["model"] = values["model"].value
+    if "table" in modes(values):  # its rows are of several models
+        known = known_settings(model_settings(settings["model"]))
+        settings = {name: value for name, value in settings.items() if name in known}
+    if settings.get("data_dir") and "dataset" not in settings:
+        settings["dataset"] = "folder"
+        say(f"--data_dir={settings['data_dir']} implies --dataset=folder")
+    if not settings.get("name"):
+        dataset = settings.get("dataset", DataSettings.default("dataset"))
+        data_dir = settings.get("data_dir", "")
+        of_data = folder_name(dataset, data_dir)
+        # A flagfile of --dataset=folder serves many folders, whose runs are not one.
+        is_own_folder = dataset == "folder" and data_dir
+        settings["name"] = of_data if is_own_folder else _last_flagfile_stem(arguments) or of_data
+    return Experiment.of(**settings)
+
+
+def present(values: flags.FlagValues) -> dict[str, Any]:
+    """The settings that the command line or its flagfiles give, without the defaults."""
+    names = [*all_fields(), "model"]
+    return {name: values[name].value for name in names if values[name].present}
+
+
+def _last_flagfile_stem(arguments):
+    # absl replaces --flagfile by the file's lines and does not keep its name.
+    stem = ""
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, equals, value = argument.partition("=")
+        if name in ("--flagfile", "-flagfile"):
+            stem = Path(value if equals else following).stem
+    return stem
+
+
+def modes(values: flags.FlagValues) -> list[str]:
+    """The stages to run, in their order.
+
+    Raises:
+        InputError: An unknown stage, or none.
+    """
+    text = str(values["mode"].value)
+    wanted = [mode.strip() for mode in text.split(",")]
+    if any(mode not in MODES for mode in wanted):
+        raise InputError(
+            f"--mode={text}; expected a list of {', '.join(MODES)}, with commas between"
+        )
+    return [mode for mode in MODES if mode in wanted]

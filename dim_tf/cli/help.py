@@ -1,0 +1,116 @@
+"""--help: the flags that most runs need, by section; --help=SECTION; --helpfull."""
+
+import dataclasses
+import textwrap
+from dataclasses import dataclass
+
+from dim_tf import registry
+from dim_tf.cli.flags import ALIASES, DEFAULT_MODES, MODE_HELP, MODEL_HELP
+from dim_tf.experiment import Experiment, groups_of, model_settings
+from dim_tf.settings.config_field import Settings, config_field, kind_of
+from dim_tf.system.errors import InputError
+
+WIDTH = 100
+_INDENT = 26
+_NAMES = ("h", "help", "helpshort", "helpfull", "helpxml", "?")
+
+_USAGE = """Deep InfoMax: images in, a measured, exported encoder out.
+
+usage: python -m dim_tf.main --data_dir=FOLDER_OF_IMAGES [flags]
+       python -m dim_tf.main --flagfile=flags/NAME.cfg [flags]
+
+A later flag overrides an earlier one and the flagfile's."""
+
+
+def requested(arguments: list[str]) -> str | None:
+    """What help the command line asks for: a section, "full", or "" for the short one; None: none.
+
+    Args:
+        arguments: Without the program's name.
+    """
+    for argument in arguments:
+        name, _, value = argument.lstrip("-").partition("=")
+        if argument.startswith("-") and name in _NAMES:
+            return "full" if name == "helpfull" else value
+    return None
+
+
+def text(section: str) -> str:
+    """The help of that section; "" is the short one, "full" all.
+
+    Raises:
+        InputError: There is no such section.
+    """
+    sections = _sections()
+    if section in ("", "full"):
+        is_full = section == "full"
+        shown = [
+            _section(name, fields, is_full)
+            for name, fields in sections.items()
+            if is_full or any(field.metadata["common"] for field in fields.values())
+        ]
+        return "\n\n".join([_USAGE, *shown, *([] if is_full else [_more(sections)])])
+    if section not in sections:
+        raise InputError(f"--help={section}; expected one of {', '.join(sections)}; or --helpfull")
+    return _section(section, sections[section], is_full=True)
+
+
+def _sections() -> dict[str, dict[str, dataclasses.Field]]:
+    """The flags of each section; a model's own are its."""
+    sections = {"run": {**_Stages.flags(), **Experiment.flags()}}
+    for name, group in groups_of(model_settings("dim")).items():
+        if name == "model":
+            sections[name] = _Model.flags()
+            sections |= {model: model_settings(model).flags() for model in registry.MODELS}
+        else:
+            sections[name] = group.flags()
+    return {name: fields for name, fields in sections.items() if fields}
+
+
+@dataclass(frozen=True)
+class _Stages(Settings):
+    mode: str = config_field(",".join(DEFAULT_MODES), MODE_HELP, common=True)
+
+
+@dataclass(frozen=True)
+class _Model(Settings):
+    model: str = config_field("dim", MODEL_HELP, common=True)
+
+
+def _section(name, fields, is_full):
+    lines = [f"{name}:"]
+    for flag, field in fields.items():
+        if is_full or field.metadata["common"]:
+            lines += _flag(flag, field, is_full)
+    return "\n".join(lines)
+
+
+def _flag(name, field, is_full):
+    kind, default = kind_of(field), field.default
+    if kind is bool:
+        head = f"  --[no]{name}"
+    elif kind is tuple:
+        head = f"  --{name}={','.join(map(str, default))}"
+    else:
+        head = f"  --{name}={default:g}" if kind is float else f"  --{name}={default}"
+    sentence = field.metadata["help"]
+    if is_full and field.metadata["details"]:
+        sentence += f" {field.metadata['details']}"
+    if kind is bool:
+        sentence += f" Default: {str(default).lower()}."
+    if field.metadata["choices"] and ":" not in sentence:
+        sentence += f" One of {', '.join(map(str, field.metadata['choices']))}."
+    for alias, original in ALIASES.items():
+        if original == name:
+            sentence += f" Also --{alias}."
+    body = textwrap.wrap(sentence, WIDTH - _INDENT)
+    if len(head) < _INDENT - 1:
+        head, body = head.ljust(_INDENT) + body[0], body[1:]
+    return [head, *(" " * _INDENT + line for line in body)]
+
+
+def _more(sections):
+    listing = textwrap.fill(
+        ", ".join(sections), WIDTH - 2, initial_indent="  ", subsequent_indent="  "
+    )
+    return f"--helpfull shows all flags, --help=SECTION those of a section or model:\n{listing}"

@@ -1,0 +1,35 @@
+"""The adversarial autoencoder (Makhzani et al. 2016, https://arxiv.org/abs/1511.05644)."""
+
+from dataclasses import dataclass
+
+from dim_tf.models.adversarial import WithPriorDivergence
+from dim_tf.models.autoencoder import decoder_of
+from dim_tf.settings.config_field import config_field
+
+
+@dataclass(frozen=True)
+class AdversarialAutoencoderModel(WithPriorDivergence):
+    """Reconstruction, and codes matched with a prior."""
+
+    NAME = "aae"
+    PREFIX = "aae."
+    LEARNED = "from unlabelled images as an adversarial autoencoder (Makhzani et al. 2016)"
+
+    gamma: float = config_field(0.1, "Weight of prior matching.", above=0)
+
+    def make(self, encoder, splits, experiment):
+        """The adversarial autoencoder of images as large as the encoder's."""
+        from keras_models.generative.aae import AdversarialAutoencoder
+
+        return AdversarialAutoencoder(
+            encoder,
+            decoder_of(encoder, "decoder"),
+            self.prior_matching(encoder, self.gamma),
+            experiment.training.seed,
+            name="aae",
+        )
+
+    @property
+    def matched_prior(self):
+        """Its prior."""
+        return self.prior

@@ -1,0 +1,120 @@
+"""What each model of --model is: a group of settings that can make its Keras model."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from dim_tf.settings.config_field import Settings, config_field
+from dim_tf.settings.encoder import EncoderSettings
+
+if TYPE_CHECKING:
+    from dim_tf.data.splits import Splits
+    from dim_tf.experiment import Experiment
+    from keras_models.encoders import Encoder
+    from keras_models.objective_model import ObjectiveModel
+    from keras_models.views import Views
+
+
+@dataclass(frozen=True)
+class ModelSettings(Settings):
+    """Settings of a model.
+
+    Attributes:
+        NAME: What --model calls it.
+        LEARNED: How its encoder learns, in words that follow "An image encoder, learned".
+        HAS_ENCODER: Whether it trains an encoder.
+        NEEDS_LABELS: Whether it learns from labels.
+    """
+
+    NAME: ClassVar[str]
+    LEARNED: ClassVar[str]
+    HAS_ENCODER: ClassVar[bool] = True
+    NEEDS_LABELS: ClassVar[bool] = False
+
+    def make(
+        self, encoder: "Encoder | None", splits: "Splits", experiment: "Experiment"
+    ) -> "ObjectiveModel":
+        """The Keras model around that encoder, not built.
+
+        Args:
+            encoder: Not built; None of a model that has none.
+            splits: The data.
+            experiment: All settings.
+
+        Raises:
+            InputError: The data do not fit the model.
+            ValueError: The encoder does not fit the model.
+        """
+        raise NotImplementedError
+
+    def check_encoder(self, encoder: EncoderSettings) -> None:
+        """Checks that the model can train that encoder.
+
+        Raises:
+            InputError: It cannot.
+        """
+
+    def check_batch(self, images: int) -> None:
+        """Checks that a step compares enough images.
+
+        Args:
+            images: Others that an image can be compared with.
+
+        Raises:
+            InputError: They are too few.
+        """
+
+    @property
+    def matched_prior(self) -> str:
+        """The prior that the encoder's features are trained to be distributed like; "": none."""
+        return ""
+
+    @property
+    def without_effect(self) -> dict[str, str]:
+        """Its settings that others leave without effect: flag -> why."""
+        return {}
+
+    @property
+    def summary(self) -> str:
+        """The model and its settings in a line, for the model card."""
+        settings = [
+            f"{name.removeprefix(self.PREFIX)} {_text(value)}"
+            for name, value in self.values().items()
+        ]
+        return ", ".join([self.NAME, *settings])
+
+
+def _text(value) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+@dataclass(frozen=True)
+class AugmentedViews(ModelSettings):
+    """Settings of a model that compares two augmentations of each image."""
+
+    min_crop_scale: float = config_field(
+        0.3,
+        "Least fraction of the image's area that a random crop of a view shows, before sides "
+        "longer than the image's are cut; 1: no crops.",
+        above=0,
+        maximum=1,
+    )
+    color_jitter_strength: float = config_field(
+        1.0,
+        "Strength of the color jitter of a view, which includes grayscale; 0: none.",
+        minimum=0,
+        maximum=2,
+    )
+
+    def two_views(self, occluded: bool = False, shared_flip: bool = False) -> "Views":
+        """What makes two augmented views of each image.
+
+        Args:
+            occluded: Whether the query's view has a random block occluded.
+            shared_flip: Whether both views are flipped, or neither.
+        """
+        from keras_models.views import Augmentation, Views
+
+        augmentation = Augmentation(self.min_crop_scale, self.color_jitter_strength)
+        return Views(augmentation, occluded, shared_flip=shared_flip)

@@ -1,0 +1,30 @@
+"""Full supervision."""
+
+from dataclasses import dataclass
+
+from dim_tf.models.base import ModelSettings
+from dim_tf.system.errors import InputError
+
+
+@dataclass(frozen=True)
+class SupervisedModel(ModelSettings):
+    """Cross-entropy of a linear classifier of the global feature."""
+
+    NAME = "supervised"
+    PREFIX = "supervised."
+    LEARNED = "from images and their labels by cross-entropy: full supervision"
+    NEEDS_LABELS = True
+
+    def make(self, encoder, splits, experiment):
+        """The classifier of the data's labels."""
+        from keras_models.supervised import Supervised
+
+        labels = len(splits.label_names)
+        if labels < (1 if splits.multi_label else 2):
+            raise InputError(
+                f"--model=supervised has nothing to tell apart: {splits.name} has {labels} labels; "
+                "give another --dataset or --model"
+            )
+        return Supervised(
+            encoder, labels, splits.multi_label, experiment.training.seed, name="supervised"
+        )

@@ -1,0 +1,119 @@
+"""Settings of the images."""
+
+from dataclasses import dataclass
+
+from dim_tf.data import DataRequest, check_request
+from dim_tf.data.image_bounds import MAX_PIXELS
+from dim_tf.data.sources import check_name
+from dim_tf.registry import SOURCES
+from dim_tf.settings.config_field import Settings, config_field
+
+
+@dataclass(frozen=True)
+class DataSettings(Settings):
+    """Which images are read, and how they are prepared."""
+
+    dataset: str = config_field(
+        "digits",
+        f"Data set: {', '.join(SOURCES)}; or tfds:NAME[/CONFIG][:VERSION], any data set of "
+        "TensorFlow Datasets that has images.",
+        common=True,
+    )
+    data_dir: str = config_field(
+        "",
+        "Folder of your images, which implies --dataset=folder; or of the data set's files; empty: "
+        "where its library keeps them.",
+        common=True,
+        is_path=True,
+        hyperparameter=False,
+    )
+    image_size: int = config_field(
+        0, "Pixels a side; 0: the data set's default.", common=True, minimum=0, maximum=4096
+    )
+    download: bool = config_field(True, "Download missing data.", hyperparameter=False)
+    cache_dir: str = config_field(
+        "",
+        "Folder for decoded images of --dataset=folder; empty: $XDG_CACHE_HOME/dim_tf or "
+        "~/.cache/dim_tf.",
+        is_path=True,
+        hyperparameter=False,
+    )
+    cache_gib: float = config_field(
+        20.0, "Largest size of the cache, in GiB; 0: no cache.", minimum=0, hyperparameter=False
+    )
+    max_unreadable_fraction: float = config_field(
+        0.05,
+        "Fraction of the image files that may be unreadable.",
+        minimum=0,
+        maximum=1,
+        hyperparameter=False,
+    )
+    labels: str = config_field(
+        "auto",
+        "Labels of --dataset=folder: folders, the first folder of each image; none; auto: folders, "
+        "if all images are in folders that look like classes.",
+        choices=("auto", "none", "folders"),
+        hyperparameter=False,
+    )
+    split: str = config_field(
+        "auto",
+        "Training and test images of --dataset=folder: folders, those named train, test and the "
+        "like; hash, by the hash of each image's pixels; auto: folders, if there are such.",
+        choices=("auto", "folders", "hash"),
+        hyperparameter=False,  # the resulting split is compared: data.json
+    )
+    pixel_range: str = config_field(
+        "auto",
+        "Values of the 16-bit images of --dataset=folder that become black and white: LOW,HIGH; "
+        "dtype, all 16 bits; auto, those that the images use.",
+        hyperparameter=False,  # the resulting range is compared: data.json
+    )
+    max_pixels: int = config_field(
+        MAX_PIXELS,
+        "Images of more pixels are refused, in serving and in --dataset=folder, whose JPEGs are "
+        "decoded at a reduced scale instead.",
+        minimum=1,
+        maximum=2**28,
+        hyperparameter=False,
+    )
+    validation_fraction: float = config_field(
+        0.0,
+        "Fraction of the training images that is held out and measured instead of the test images, "
+        "to choose settings by; 0: none.",
+        minimum=0,
+        maximum=0.9,
+    )
+    augment: str = config_field(
+        "auto",
+        "Random crops (shifts by up to 1/8 of the side) and horizontal flips in training; auto: "
+        "crop_flip for --dataset=folder, none for others.",
+        choices=("auto", "none", "crop", "flip", "crop_flip"),
+    )
+
+    def check(self):
+        """Checks the data set's name and what is asked of it."""
+        check_name(self.dataset)
+        check_request(self.dataset, self.request)
+
+    @property
+    def request(self) -> DataRequest:
+        """Which images are loaded."""
+        return DataRequest(
+            self.data_dir,
+            self.image_size,
+            self.download,
+            self.cache_dir,
+            self.cache_gib,
+            self.max_unreadable_fraction,
+            self.labels,
+            self.split,
+            self.pixel_range,
+            self.max_pixels,
+        )
+
+    @property
+    def augmentation(self) -> str:
+        """What `augment` means for this data set."""
+        if self.augment != "auto":
+            return self.augment
+        return SOURCES[self.dataset].augment if self.dataset in SOURCES else "none"

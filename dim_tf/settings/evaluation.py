@@ -1,0 +1,88 @@
+"""Settings of evaluation."""
+
+from dataclasses import dataclass
+
+from dim_tf.registry import DEFAULT_MEASURES, MAX_FEATURES, MEASURES
+from dim_tf.settings.config_field import Settings, config_field
+from dim_tf.system.errors import InputError
+
+
+@dataclass(frozen=True)
+class EvaluationSettings(Settings):
+    """What is measured, of which encoder, and how."""
+
+    measures: str = config_field(
+        ",".join(DEFAULT_MEASURES),
+        "Measures, with commas between; or all.",
+        details=f"All: {', '.join(MEASURES)}.",
+        common=True,
+        hyperparameter=False,
+    )
+    encoder_path: str = config_field(
+        "",
+        "Encoder to measure with --mode=evaluate: any SavedModel or .keras file; empty: the run's.",
+        is_path=True,
+        hyperparameter=False,
+    )
+    references: bool = config_field(
+        True,
+        "Measure random weights, the weights that training began with, and raw pixels as well.",
+        hyperparameter=False,
+    )
+    probe_epochs: int = config_field(
+        10, "Epochs of each probe's training.", minimum=1, maximum=10**6, hyperparameter=False
+    )
+    probe_seeds: int = config_field(
+        2,
+        "Probes trained for each value of the encoder.",
+        minimum=1,
+        maximum=1000,
+        hyperparameter=False,
+    )
+    probe_learning_rate: float = config_field(
+        1e-4, "Learning rate of each probe; the authors' is 1e-4.", above=0, hyperparameter=False
+    )
+    max_features: int = config_field(
+        MAX_FEATURES,
+        "Largest size of an endpoint; larger ones are averaged over their locations.",
+        minimum=3,  # a pixel's
+        hyperparameter=False,
+    )
+    fine_tuning_epochs: int = config_field(
+        10,
+        "Epochs of the measure fine_tuning, at --learning_rate.",
+        minimum=1,
+        maximum=10**6,
+        hyperparameter=False,
+    )
+    fine_tuning_fraction: float = config_field(
+        1.0,
+        "Fraction of the training images whose labels fine_tuning sees.",
+        above=0,
+        maximum=1,
+        hyperparameter=False,
+    )
+    runs: str = config_field(
+        "",
+        "Runs that --mode=compare compares: folders or names under runs/, with commas between; the "
+        "page goes to --run_dir, or to runs/compare-NAMES.",
+        hyperparameter=False,
+    )
+
+    def check(self):
+        """Checks the names of the measures."""
+        unknown = [name for name in self.measure_names if name not in MEASURES]
+        if unknown:
+            raise InputError(
+                f"--measures has no {unknown[0]!r}; expected all, or a list of "
+                f"{', '.join(MEASURES)}, with commas between"
+            )
+        if len(set(self.measure_names)) < len(self.measure_names):
+            raise InputError(f"--measures={self.measures} names a measure twice; name it once")
+
+    @property
+    def measure_names(self) -> tuple[str, ...]:
+        """What `measures` lists."""
+        if self.measures == "all":
+            return tuple(MEASURES)
+        return tuple(name.strip() for name in self.measures.split(","))

@@ -1,0 +1,117 @@
+"""Settings of the export and of the collection that an exported encoder embeds."""
+
+from dataclasses import dataclass
+
+from dim_tf.registry import TFLITE
+from dim_tf.settings.config_field import Settings, config_field
+from dim_tf.system.errors import InputError
+
+
+@dataclass(frozen=True)
+class ExportSettings(Settings):
+    """What is exported, and where."""
+
+    export_dir: str = config_field(
+        "exported",
+        "Folder of exported models.",
+        common=True,
+        is_path=True,
+        hyperparameter=False,
+    )
+    keep_versions: int = config_field(
+        0,
+        "Number of newest exported versions that are kept; 0: all.",
+        minimum=0,
+        hyperparameter=False,
+    )
+    license: str = config_field(
+        "", "License of the weights, for the model card.", hyperparameter=False
+    )
+    card_note: str = config_field(
+        "", "A sentence of your own, for the model card.", hyperparameter=False
+    )
+    quantized: bool = config_field(
+        False, "Export the signature quantized: features as bytes.", hyperparameter=False
+    )
+    neighbours_index: str = config_field(
+        "",
+        "Export the signature neighbours, which finds an image's neighbours among: train, the "
+        "training images; or a folder that --mode=embed wrote.",
+        is_path=True,
+        hyperparameter=False,
+    )
+    neighbours: int = config_field(
+        10,
+        "Neighbours that the signature returns.",
+        minimum=1,
+        maximum=10**6,
+        hyperparameter=False,
+    )
+    tflite: str = config_field(
+        "all",
+        "TFLite files of the export, with commas between; or all, or none.",
+        details=f"All: {', '.join(TFLITE)}.",
+        common=True,
+        hyperparameter=False,
+    )
+    tflite_endpoints: bool = config_field(
+        False, "Export a TFLite file of all endpoints as well.", hyperparameter=False
+    )
+
+    def check(self):
+        """Checks the names of the TFLite files."""
+        unknown = [name for name in self.tflite_names if name not in TFLITE]
+        if unknown:
+            raise InputError(
+                f"--tflite has no {unknown[0]!r}; expected all, none, or a list of "
+                f"{', '.join(TFLITE)}"
+            )
+
+    @property
+    def tflite_names(self) -> tuple[str, ...]:
+        """What `tflite` lists."""
+        if self.tflite in ("all", "none"):
+            return TFLITE if self.tflite == "all" else ()
+        return tuple(name.strip() for name in self.tflite.split(","))
+
+
+@dataclass(frozen=True)
+class CollectionSettings(Settings):
+    """Which images --mode=embed embeds, by which encoder."""
+
+    saved_model: str = config_field(
+        "",
+        "Exported encoder of --mode=embed; empty: the newest of EXPORT_DIR/NAME.",
+        is_path=True,
+        hyperparameter=False,
+    )
+    input: str = config_field(
+        "",
+        "Images to embed: a folder, a pattern of TFRecord files, or tfds:NAME:SPLIT.",
+        flag="embed_input",
+        common=True,
+        is_path=True,
+        hyperparameter=False,
+    )
+    output: str = config_field(
+        "",
+        "Folder of embeddings; empty: RUN_DIR/embeddings.",
+        flag="embed_output",
+        is_path=True,
+        hyperparameter=False,
+    )
+    format: str = config_field(
+        "parquet",
+        "Format of embeddings.",
+        flag="embed_format",
+        choices=("parquet", "tfrecord"),
+        hyperparameter=False,
+    )
+    shard_size: int = config_field(
+        4096,
+        "Images per file of embeddings.",
+        flag="embed_shard",
+        minimum=1,
+        maximum=10**7,
+        hyperparameter=False,
+    )

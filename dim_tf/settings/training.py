@@ -1,0 +1,164 @@
+"""Settings of training."""
+
+from dataclasses import dataclass
+
+from dim_tf.settings.config_field import Settings, config_field
+from dim_tf.system.errors import InputError
+
+
+@dataclass(frozen=True)
+class TrainingSettings(Settings):
+    """How long training runs, its optimizer, its devices, and what it writes."""
+
+    epochs: int = config_field(
+        20, "Epochs of training.", common=True, minimum=1, maximum=10**6, hyperparameter=False
+    )
+    steps: int = config_field(
+        0, "Largest number of training steps; 0: no limit.", minimum=0, hyperparameter=False
+    )
+    batch_size: int = config_field(
+        64, "Images per step, over all replicas.", common=True, minimum=2, maximum=2**20
+    )
+    learning_rate: float = config_field(
+        1e-4, "Learning rate of Adam, for both optimizers.", common=True, above=0
+    )
+    schedule: str = config_field(
+        "constant",
+        "Learning rate schedule: constant; cosine, falling to 0 at the end of training, whose "
+        "length is then fixed and cannot be extended.",
+        choices=("constant", "cosine"),
+    )
+    warmup_steps: int = config_field(
+        0,
+        "First steps over which the learning rate of --schedule=cosine rises from 0.",
+        minimum=0,
+    )
+    weight_decay: float = config_field(
+        0.0,
+        "Decoupled weight decay: a step shrinks matrices and kernels, but the discriminators', by "
+        "this times the learning rate; 0: none.",
+        minimum=0,
+    )
+    seed: int = config_field(
+        0, "Seed of all random numbers.", common=True, minimum=0, maximum=2**32 - 1
+    )
+    precision: str = config_field(
+        "float32",
+        "Precision of layers; scores and losses are always float32.",
+        common=True,
+        choices=("float32", "bfloat16"),
+    )
+    strategy: str = config_field(
+        "auto",
+        "Devices: auto (mirrored where there are several GPUs or --replicas), one, mirrored, "
+        "multi_worker (this is one of several processes; --cluster says which).",
+        choices=("auto", "one", "mirrored", "multi_worker"),
+        hyperparameter=False,
+    )
+    replicas: int = config_field(
+        0,
+        "Logical CPU replicas, to try out replicas without GPUs; 0: none.",
+        minimum=0,
+        maximum=64,
+        hyperparameter=False,
+    )
+    cluster: str = config_field(
+        "tf_config",
+        "Where --strategy=multi_worker learns of the other processes: the environment variable "
+        "TF_CONFIG, Slurm's variables, or Kubernetes (an indexed Job whose pods have the label "
+        "job-name=worker).",
+        choices=("tf_config", "slurm", "kubernetes"),
+        hyperparameter=False,
+    )
+    worker_timeout: float = config_field(
+        120.0,
+        "Seconds that a process of --strategy=multi_worker waits for the others, at the start and "
+        "in each exchange.",
+        above=0,
+        maximum=86_400,
+        hyperparameter=False,
+    )
+    micro_batches: int = config_field(
+        1,
+        "Parts of a step's images that are processed one after another, to save memory; negatives "
+        "and batch norm are then those of a part.",
+        minimum=1,
+        maximum=2**20,
+    )
+    sync_batch_norm: bool = config_field(True, "Batch norm statistics over all replicas.")
+    jit_compile: str = config_field(
+        "auto",
+        "XLA: auto (on GPUs), true, false.",
+        choices=("auto", "true", "false"),
+        hyperparameter=False,
+    )
+    online_probe: bool = config_field(
+        True,
+        "Train a linear probe of the global feature beside the encoder, where there are labels; "
+        "the encoder is the same without it.",
+        hyperparameter=False,
+    )
+    steps_per_execution: int = config_field(
+        1,
+        "Steps that TensorFlow runs before control returns to Python; must divide the steps of an "
+        "epoch.",
+        minimum=1,
+        hyperparameter=False,
+    )
+    checkpoint_every: int = config_field(
+        500,
+        "Steps between checkpoints; the last step has one too.",
+        minimum=1,
+        hyperparameter=False,
+    )
+    keep_checkpoints: int = config_field(
+        2, "Number of newest checkpoints that are kept.", minimum=1, hyperparameter=False
+    )
+    log_every: int = config_field(
+        1, "Steps between lines of metrics.jsonl.", minimum=1, hyperparameter=False
+    )
+    resume: bool = config_field(
+        True,
+        "Resume from the run folder's checkpoint; false: start anew.",
+        hyperparameter=False,
+    )
+    on_nan: str = config_field(
+        "stop",
+        "When a loss or a weight is not finite: stop; restore, go back to the last checkpoint and "
+        "on with the images in another order.",
+        choices=("stop", "restore"),
+        hyperparameter=False,
+    )
+    nan_restores: int = config_field(
+        3, "How often --on_nan=restore may go back.", minimum=1, hyperparameter=False
+    )
+
+    def check(self):
+        """Checks devices, schedule, and the multiples of `steps_per_execution`."""
+        if self.replicas and self.batch_size % self.replicas:
+            raise InputError(
+                f"--batch_size={self.batch_size} does not divide by --replicas={self.replicas}"
+            )
+        if self.replicas and self.strategy not in ("auto", "mirrored"):
+            raise InputError(f"--replicas needs --strategy=auto or mirrored, not {self.strategy}")
+        if self.replicas and self.jit_compile == "true":
+            raise InputError("XLA cannot compile --replicas on the CPU; leave --jit_compile out")
+        if self.warmup_steps and self.schedule == "constant":
+            raise InputError("--warmup_steps is for --schedule=cosine; give that or leave it out")
+        for name in ("checkpoint_every", "log_every", "steps"):
+            value = getattr(self, name)
+            is_every_execution = value == 1 and name != "steps"
+            if not is_every_execution:
+                self.check_multiple(name, value)
+
+    def check_multiple(self, flag: str, steps: int) -> None:
+        """Checks that a number of steps ends where control returns to Python.
+
+        Raises:
+            InputError: It is not a multiple of `steps_per_execution`.
+        """
+        if steps % self.steps_per_execution:
+            raise InputError(
+                f"--{flag}={steps} is not a multiple of --steps_per_execution="
+                f"{self.steps_per_execution}; nothing can be done between its steps"
+            )
