@@ -6,7 +6,7 @@ import pytest
 
 from dim_tf import registry
 from dim_tf.experiment import Experiment, all_fields, groups_of, model_settings
-from dim_tf.export import lite
+from dim_tf.export import tflite
 from dim_tf.registry import DEFAULT_MEASURES, MEASURES, TFLITE
 from dim_tf.settings.config_field import kind_of
 from dim_tf.system.errors import InputError
@@ -78,7 +78,7 @@ def test_values_that_stand_elsewhere_too():
 
 def test_tflite_files_are_a_list_or_all_or_none():
     assert Experiment.of(name="a").export.tflite_names == TFLITE
-    assert tuple(variant.name for variant in lite.VARIANTS) == TFLITE
+    assert tuple(variant.name for variant in tflite.VARIANTS) == TFLITE
     assert Experiment.of(name="a", tflite="none").export.tflite_names == ()
     assert Experiment.of(name="a", tflite="int8, dynamic").export.tflite_names == (
         "int8",

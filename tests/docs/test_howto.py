@@ -27,7 +27,6 @@ from dim_tf.evaluation.evaluation_data import EvaluationData
 from dim_tf.evaluation.measure_spec import MeasureContext
 from dim_tf.experiment import Experiment
 from dim_tf.system.errors import InputError
-from dim_tf.training import baselines, objectives
 from dim_tf.training.model import make_encoder
 
 ROOT = Path(__file__).parents[2]
@@ -179,8 +178,9 @@ def test_add_a_term(apply, tmp_path):
     page = apply("add-a-term")
     assert run_tests(page, tmp_path) >= 4
     encoder = make_encoder(Experiment.of(name="t", latent_dim=8), (16, 16, 3))
-    (term,) = objectives.TERMS["align_uniform"](Experiment.of(name="t"), encoder)
-    assert term.compares_views
+    settings = Experiment.of(name="t", model="align_uniform", **{"align_uniform.uniformity": 0.3})
+    (term,) = settings.model.make(encoder, None, settings).terms
+    assert (term.uniformity, term.compares_views) == (0.3, True)
     mixed = sys.modules["example"].model
     assert [term.weight for term in mixed.terms] == [1.0, 0.1]
 
@@ -189,9 +189,9 @@ def test_add_a_model(apply, tmp_path):
     page = apply("add-a-model")
     assert run_tests(page, tmp_path) >= 4
     encoder = make_encoder(Experiment.of(name="t", latent_dim=8), (16, 16, 3))
-    make = baselines._MODELS["dae"]
-    model = make(Experiment.of(name="t", seed=5), encoder, images())
-    assert (model.name, model.seed) == ("dae", 5)
+    settings = Experiment.of(name="t", model="dae", seed=5, **{"dae.masked": 0.5})
+    model = settings.model.make(encoder, images(), settings)
+    assert (model.name, model.seed, model.masked) == ("dae", 5, 0.5)
 
 
 def test_add_an_encoder_preset(apply, tmp_path):

@@ -5,10 +5,10 @@ import subprocess
 import sys
 
 import pytest
-from dim_tf.settings.experiment import all_fields
 
 from dim_tf import registry
 from dim_tf.cli import help
+from dim_tf.experiment import all_fields
 from dim_tf.registry import SOURCES
 from dim_tf.system.errors import InputError
 

@@ -17,7 +17,7 @@ from dim_tf.data.splits import Split, Splits
 from dim_tf.experiment import Experiment
 from dim_tf.system import json_files
 from dim_tf.system.errors import InputError, RunError
-from dim_tf.training import callbacks, loop, objectives, run_folder, schedule
+from dim_tf.training import callbacks, loop, run_folder, schedule
 from dim_tf.training.loop import Segment, segments
 from dim_tf.training.model import load_trained, make_encoder, make_model
 
@@ -231,7 +231,7 @@ def test_each_critic_has_its_own_settings():
     for local, whole in (("concat", "dot"), ("dot", "dense")):
         critics = {"local_critic": local, "global_critic": whole}
         chosen = experiment("", **settings, **critics)
-        terms = objectives.make(chosen, make_encoder(chosen, SHAPE)).terms[:2]
+        terms = chosen.model.make(make_encoder(chosen, SHAPE), None, chosen).terms[:2]
         for term, name in zip(terms, (local, whole), strict=True):
             expected = dot if name == "dot" else {"negatives": 2}
             assert expected.items() <= term.critic.get_config().items()
