@@ -267,6 +267,7 @@ def random_color_jitter(
     """
     n = tf.shape(images)[0]
     jittered = _bernoulli(JITTER_PROBABILITY, n, f"{view}: jittered", random)
+    # The purpose "colours" is part of the seed, whatever the setting is called.
     noise = _between(-strength, strength, random.uniform(f"{view}: colours", n, (4,)))
     change = tf.where(jittered[:, tf.newaxis], noise, tf.zeros_like(noise))
     saturation = 1 + SATURATION * change[:, 2]

@@ -1,3 +1,5 @@
+import types
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -58,3 +60,26 @@ def test_batches_with_too_few_images_are_refused(images, batch_size, parts, wron
         return
     with pytest.raises(ValueError, match=f"make one of {wrong}, but"):
         data_checks.check_sizes(images, batch_size, parts)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"x": IMAGES, "validation_data": (IMAGES[:1],)},
+        {"x": IMAGES, "validation_split": 0.25},
+        {"x": IMAGES[:1]},
+    ],
+    ids=["validation data", "validation split", "training data"],
+)
+def test_training_and_validation_on_one_image_are_refused(arguments):
+    strategy = types.SimpleNamespace(num_replicas_in_sync=1)
+    model = types.SimpleNamespace(
+        evaluates=True,
+        micro_batches=1,
+        distribute_strategy=strategy,
+        image_shape=(2, 2, 3),
+        needs_labels=False,
+        needs_indices=False,
+    )
+    with pytest.raises(ValueError, match="1 images in batches of 32 make one of 1"):
+        data_checks.check_fit(model, arguments)

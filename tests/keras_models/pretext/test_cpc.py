@@ -96,3 +96,4 @@ def test_the_recurrent_cell_is_initialised_by_its_fan_in():
     for weights in (kernel, recurrent, bias):
         assert 0.9 * 12**-0.5 < np.abs(weights).max() < 12**-0.5
         assert len(np.unique(weights)) == weights.size
+    assert not np.array_equal(kernel, recurrent)
