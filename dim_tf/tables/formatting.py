@@ -21,7 +21,7 @@ _ALWAYS_SHOWN = (
     "steps",
     "batch_size",
     "learning_rate",
-    "mi_units",
+    "critic_units",
     "precision",
     "probe_epochs",
     "probe_seeds",

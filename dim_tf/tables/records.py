@@ -193,8 +193,8 @@ def without_known_references(plan: Plan) -> list[Job]:
             and needed <= set(record.measures)
             for record in records
         )
-        floors = experiment.evaluation.references and not known
-        jobs.append(dataclasses.replace(job, experiment=experiment.replace(references=floors)))
+        references = experiment.evaluation.references and not known
+        jobs.append(dataclasses.replace(job, experiment=experiment.replace(references=references)))
     return jobs
 
 

@@ -10,8 +10,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from absl import flags
 
-from dim_tf.experiment import Experiment
+from dim_tf.cli import flags as settings_flags
 from dim_tf.tables.plan import make_plan
 from dim_tf.tables.writers import write
 
@@ -19,22 +20,17 @@ RESULTS = Path(__file__).parents[3] / "docs/results"
 TABLES = sorted(RESULTS.glob("table*/table*.json"))
 
 
-def settings_of(command):
-    """The settings of a table's command."""
-    flags = [word[2:].split("=", 1) for word in shlex.split(command) if "=" in word]
-    defaults = Experiment.__dataclass_fields__
-    return {name: type(defaults[name].default)(text) for name, text in flags if name != "mode"}
-
-
 @pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
 def test_a_committed_table_is_written_anew_from_its_records(tmp_path, path):
     copies = tmp_path / "results" / path.parent.name
     shutil.copytree(path.parent / "rows", copies / "rows")
-    settings = settings_of(json.loads(path.read_text(encoding="utf-8"))["command"]) | {
-        "run_dir": str(tmp_path / path.parent.name),
-        "results": str(copies.parent),
-    }
-    write(make_plan(Experiment.of(name="t", **settings), settings))
+    words = shlex.split(json.loads(path.read_text(encoding="utf-8"))["command"])
+    values = flags.FlagValues()
+    settings_flags.define(values)
+    folders = [f"--run_dir={tmp_path / path.parent.name}", f"--results={copies.parent}"]
+    values(["main", *words[words.index("--mode=table") :], *folders])
+    experiment = settings_flags.experiment(values, [])
+    write(make_plan(experiment, settings_flags.present(values)))
     for file in (path, path.with_suffix(".md")):
         written = (copies / file.name).read_text(encoding="utf-8")
         assert written == file.read_text(encoding="utf-8")

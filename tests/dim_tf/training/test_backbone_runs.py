@@ -359,7 +359,7 @@ def test_it_is_exported_with_everything(tmp_path, file, splits):
     version = tmp_path / "exported" / "t" / "1"
     assert len(list(version.glob("*.tflite"))) == 6
     card = (version / "README.md").read_text()
-    digest = encoder_record.read(run.run_path).sha256["encoder"][:12]
+    digest = encoder_config.read(run.run_path).sha256["encoder"][:12]
     assert f"- **Initial weights**: the weights of net.keras (SHA-256 {digest}...). These" in card
     assert "scaled by --input_scaling=127,128, not in [0, 1]" in card
     assert str(tmp_path) not in card
