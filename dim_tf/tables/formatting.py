@@ -65,11 +65,15 @@ def shared_settings(plan: Plan) -> dict[str, Any]:
     by_row = [result_settings(plan.job(row, plan.seeds[0]).experiment) for row in rows]
     if not by_row:
         return {}
-    every = {name: value for settings in by_row for name, value in settings.items()}
-    shared = {  # by all rows whose models have it
-        name: value
-        for name, value in every.items()
-        if all(settings.get(name, value) == value for settings in by_row)
+    values: dict[str, list[Any]] = {}
+    for settings in by_row:
+        for name, value in settings.items():
+            values.setdefault(name, []).append(value)
+    several = min(2, len(by_row))
+    shared = {  # by all rows whose models have it, if there are several
+        name: of_rows[0]
+        for name, of_rows in values.items()
+        if len(of_rows) >= several and all(value == of_rows[0] for value in of_rows)
     }
     names = [name for name in _ALWAYS_SHOWN if shared.get(name) not in (None, "", 0)]
     changed = [
