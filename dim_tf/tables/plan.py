@@ -171,7 +171,10 @@ def result_settings(experiment: Experiment) -> dict[str, Any]:
     """The settings on which a run's metrics depend."""
     settings = experiment.to_dict()
     budget = {name: settings[name] for name in _BUDGET_SETTINGS}
-    return {**experiment.hyperparameters, **budget}
+    return {
+        name: ",".join(map(str, value)) if isinstance(value, tuple) else value
+        for name, value in (experiment.hyperparameters | budget).items()
+    }
 
 
 def differences(recorded: Mapping[str, Any], experiment: Experiment) -> list[str]:

@@ -108,7 +108,7 @@ def test_events_are_not_written_through_a_link_of_a_name_that_can_be_foreseen(
     tensorboard.mkdir()
     name = f"events.out.tfevents.{7:010d}.{socket.gethostname()}.{os.getpid()}-start"
     (tensorboard / name).symlink_to(victim)
-    callbacks._tell_tensorboard_of_start(tensorboard, 3)
+    callbacks._purge_later_steps(tensorboard, 3)
     assert len(list(tensorboard.iterdir())) == 2
 
 
@@ -138,8 +138,8 @@ READERS = {
     "nan_restores.json": lambda path: NanRestores(path.parent, 0, 3),
     "seconds.json": lambda path: StageSeconds(path).read(),
     "row.lease1": lambda path: LeaseFolder(path.parent).acquire("row"),
-    "ckpt-3.json": lambda path: checkpoint_files.newest_good(path.parent),
-    "ckpt-3.index": lambda path: checkpoint_files.newest_good(path.parent),
+    "ckpt-3.json": lambda path: checkpoint_files.newest_intact(path.parent),
+    "ckpt-3.index": lambda path: checkpoint_files.newest_intact(path.parent),
 }
 
 
