@@ -205,7 +205,7 @@ def deep_png(pixels, colours):
         width=width,
         height=height,
         depth=16,
-        color_jitter_strength=colours,
+        colours=colours,
         body=chunk(b"IDAT", body),
     )
 

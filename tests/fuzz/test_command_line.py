@@ -135,7 +135,7 @@ def outcome(values, words, files):
         return "accepted"
     assert told.startswith("error: ")
     assert told.endswith("\n")
-    assert fuzzing.is_told(told[:-1])
+    assert fuzzing.is_one_line(told[:-1])
     return "refused"
 
 

@@ -120,10 +120,13 @@ def test_only_the_settings_that_differ_are_listed(page):
     assert "Different protocols" not in page
 
 
-def test_a_setting_that_a_run_does_not_know_is_a_dash(tmp_path, make):
-    a, b = make("a", evaluation(0.5), views=1), make("b", evaluation(0.4))
+def test_a_setting_that_a_runs_model_does_not_have_is_a_dash(tmp_path, make):
+    a, b = make("a", evaluation(0.5)), make("b", evaluation(0.4))
+    vae = Experiment.of(name="b", model="beta_vae", **{"beta_vae.kl_weight": 3.0})
+    (b / "experiment.json").write_text(vae.to_json())
     table = section(compared(tmp_path, a, b), "Different settings")
-    assert row(table, "views") == ["1", "–"]
+    assert row(table, "estimator") == ["jsd", "–"]
+    assert row(table, "beta_vae.kl_weight") == ["–", "3.0"]
 
 
 def test_each_run_has_its_summary_and_a_link_to_its_report(page, tmp_path):

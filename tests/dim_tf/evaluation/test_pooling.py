@@ -61,7 +61,7 @@ def test_what_fits_stays_as_it_is():
 
 
 def test_a_resnet50s_map_at_224_pixels_by_the_default():
-    most = Experiment.of(name="a").max_features
+    most = Experiment.of(name="a").evaluation.max_features
     assert describe_pooling((7, 7, 2048), most, "conv") == "7x7x2048 pooled to 2x2x2048"
 
 

@@ -28,7 +28,7 @@ METADATA = {
         "<i>": {"global": None},
         "knn": {},
     },
-    "experiment": {"dataset": "cifar10", "image_size": 0, "holdout": 0.1},
+    "experiment": {"dataset": "cifar10", "image_size": 0, "validation_fraction": 0.1},
 }
 CHOICES = [(), *[(variant,) for variant in VARIANTS], VARIANTS, VARIANTS[::-1]]
 
