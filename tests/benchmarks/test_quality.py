@@ -1,4 +1,4 @@
-"""Recipes, and what is made of their figures."""
+"""Recipes, and the tables of their results."""
 
 import json
 from pathlib import Path

@@ -93,7 +93,7 @@ GIVEN = st.lists(arguments(), max_size=4)
 
 
 def command_lines():
-    """Words, and what stands in the files."""
+    """Arguments, and the contents of the files."""
     words = GIVEN.map(lambda given: [word for of_one in given for word in of_one])
     return st.tuples(words, CONTENTS)
 

@@ -1,4 +1,4 @@
-"""The model card names only files of its folder, and shows foreign names without running them."""
+"""The model card names only files of its folder, and escapes names from elsewhere."""
 
 import ast
 import re
