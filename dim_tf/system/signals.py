@@ -4,10 +4,15 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 
 EXIT_STATUS = 143  # as a shell shows a process that SIGTERM ended
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Stopped(Exception):
+    """A signal ended training, after a checkpoint."""
 
 
 class Terminated(BaseException):
@@ -33,7 +38,8 @@ def raise_on_signal() -> Iterator[None]:
 class StopSignal:
     """A context that records the first signal, for a loop that stops at the end of a step.
 
-    A second signal ends the process at once.
+    A second signal ends the process at once. In another thread than the main one, which alone can
+    handle signals, nothing is recorded.
 
     Attributes:
         received: The signal's number; None: there was none.
@@ -62,13 +68,15 @@ def _restored_handlers() -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
 
 
 def _set_handler(handler):
-    for number in _SIGNALS:
-        signal.signal(number, handler)
+    if threading.current_thread() is threading.main_thread():
+        for number in _SIGNALS:
+            signal.signal(number, handler)
 
 
 def _raise(number, frame):

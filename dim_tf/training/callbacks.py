@@ -190,8 +190,12 @@ class CheckpointCallback(keras.callbacks.Callback):
         if self._stop_signal.received:
             self.model.stop_training = True
 
-    def save(self):
-        """Saves this step, unless it is saved already."""
-        if self._saved_step != self._counter.step:
+    def save(self, again: bool = False):
+        """Saves this step, unless it is saved already.
+
+        Args:
+            again: Whether to save it even then.
+        """
+        if again or self._saved_step != self._counter.step:
             self._checkpoints.save(self._counter.step)
             self._saved_step = self._counter.step
