@@ -123,7 +123,7 @@ def _defined_flags():
     from dim_tf import main
 
     values = main.flags.FlagValues()
-    main.dim_flags.define(values)
+    main.settings_flags.define(values)
     return main, values
 
 

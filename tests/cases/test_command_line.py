@@ -109,7 +109,7 @@ from dim_tf.system import locks
 from dim_tf.tables import leases
 def told(words):
     values = flags.FlagValues()
-    main.dim_flags.define(values)
+    main.settings_flags.define(values)
     main.parse_flags(["main", *words], values)
     with contextlib.redirect_stderr(io.StringIO()) as said:
         status = main.main(["main", *words], values)
@@ -220,9 +220,9 @@ def test_an_output_whose_reader_has_ended_is_told_in_one_line(monkeypatch, tmp_p
     from dim_tf.system import console
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run, "run_stages", lambda *_: console.say("data: x"))
+    monkeypatch.setattr(run.Run, "train", lambda _: console.say("data: x"))
     values = flags.FlagValues()
-    main.dim_flags.define(values)
+    main.settings_flags.define(values)
     main.parse_flags(["main", "--mode=train"], values)
     with without_a_reader():
         status = main.main(["main", "--mode=train"], values)
