@@ -26,6 +26,7 @@ from dim_tf.training import (
     run_folder,
     start_weights,
     strategy,
+    trackers,
 )
 from dim_tf.training.callbacks import CheckpointCallback, MetricsLogger, StepCounter
 from dim_tf.training.checkpoints import Checkpoints
@@ -255,15 +256,13 @@ def _recorded(
         counter, run.checkpoints, experiment.training.checkpoint_every, stop_signal
     )
     model.stop_training = False
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(logger.close)
+        tracking = stack.enter_context(trackers.opened(experiment, counter)) if is_chief else []
         with _translate_tensorflow_errors(devices):
-            yield counter, [logger, saver, own]
-        if own.end():
-            saver.save(again=True)  # a callback may have set other weights
-        else:
-            saver.save()
-    finally:
-        logger.close()
+            yield counter, [logger, *tracking, saver, own]
+        # A callback may have set other weights at the end.
+        saver.save(again=own.end())
     if stop_signal.received:
         saved = f"which is saved in {folder}" if is_chief else "the chief saves"
         raise Stopped(f"stopped at step {counter.step}, {saved}")
