@@ -32,6 +32,7 @@ from dim_tf.system.json_files import read_json
 from dim_tf.training.callbacks import StepCounter
 
 FILE = "trackers.json"  # of a run folder: the ids of its runs in the services
+MLFLOW_FILE = "mlflow.db"  # likewise
 PROJECT = "dim_tf"
 _METRICS_A_REQUEST = 500  # MLflow takes 1,000
 _SECONDS_A_REQUEST = 5.0
@@ -217,16 +218,16 @@ class WeightsAndBiases(_Service):
 class MLflow(_Service):
     """Sends the metrics to MLflow: https://mlflow.org/docs/latest/ml/tracking.
 
-    To the server of MLFLOW_TRACKING_URI; without it, to files in the run folder, which `mlflow ui
-    --backend-store-uri runs/NAME/mlruns` shows.
+    To the server of MLFLOW_TRACKING_URI; without it, to a database in the run folder, which `mlflow
+    ui --backend-store-uri sqlite:///runs/NAME/mlflow.db` shows.
     """
 
     NAME = "mlflow"
-    REMEDY = "check MLFLOW_TRACKING_URI, or unset it to write files in the run folder"
+    REMEDY = "check MLFLOW_TRACKING_URI, or unset it to write to the run folder"
 
     def open(self, package, experiment, run_id):
-        uri = os.environ.get("MLFLOW_TRACKING_URI")
-        uri = uri or (experiment.run_path.absolute() / "mlruns").as_uri()
+        folder = experiment.run_path.absolute()
+        uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / MLFLOW_FILE}"
         self._entities = package.entities
         self._client = package.MlflowClient(tracking_uri=uri)  # not MLflow's active run
         self._metrics: list[Any] = []

@@ -15,7 +15,7 @@ from dim_tf.system.json_files import read_json
 from dim_tf.system.locks import locked_folder
 from dim_tf.tables.leases import LeaseFolder
 from dim_tf.tables.run_folder import StageSeconds
-from dim_tf.training import callbacks, checkpoint_files, data_fingerprint, metrics_file
+from dim_tf.training import callbacks, checkpoint_files, data_fingerprint, metrics_file, trackers
 from dim_tf.training.model import check_same_experiment
 from dim_tf.training.nan_restores import NanRestores
 
@@ -139,8 +139,8 @@ READERS = {
     "nan_restores.json": lambda path: NanRestores(path.parent, 0, 3),
     "seconds.json": lambda path: StageSeconds(path).read(),
     "row.lease1": lambda path: LeaseFolder(path.parent).acquire("row"),
-    "ckpt-3.json": lambda path: checkpoint_files.newest_good(path.parent),
-    "ckpt-3.index": lambda path: checkpoint_files.newest_good(path.parent),
+    "ckpt-3.json": lambda path: checkpoint_files.newest_intact(path.parent),
+    "ckpt-3.index": lambda path: checkpoint_files.newest_intact(path.parent),
 }
 
 

@@ -283,7 +283,8 @@ def test_keras_own_callbacks_work(tmp_path, random_images):
     )
     assert len(losses(tmp_path)) == 15  # the first epoch, and two of patience
     rows = (tmp_path / "log.csv").read_text().splitlines()
-    assert rows[0].startswith("epoch,") and "online_probe" in rows[0]
+    assert rows[0].startswith("epoch,")
+    assert "online_probe" in rows[0]
     assert [row.split(",")[0] for row in rows[1:]] == ["0", "1", "2"]
     assert len(list(tmp_path.glob("*.keras"))) == 3
     assert list(tmp_path.glob("own/train/events*"))

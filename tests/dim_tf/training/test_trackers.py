@@ -142,13 +142,15 @@ def test_wandb_writes_offline(tmp_path, monkeypatch):
 
 def test_mlflow_writes_to_the_run_folder(tmp_path, monkeypatch):
     mlflow = pytest.importorskip("mlflow", exc_type=ImportError)
+    pytest.importorskip("sqlalchemy")
+    monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     before = mlflow.get_tracking_uri()
     track(tmp_path, "mlflow", [1, 2])
     track(tmp_path, "mlflow", [3])
     assert mlflow.get_tracking_uri() == before
     assert mlflow.active_run() is None
-    client = mlflow.MlflowClient(tracking_uri=(tmp_path / "mlruns").as_uri())
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{tmp_path / trackers.MLFLOW_FILE}")
     run_id = json.loads((tmp_path / trackers.FILE).read_text())["mlflow"]
     history = client.get_metric_history(run_id, "loss")
     assert [(metric.step, metric.value) for metric in history] == [(1, 0.1), (2, 0.2), (3, 0.3)]
