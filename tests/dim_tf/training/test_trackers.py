@@ -132,12 +132,10 @@ def test_wandb_writes_offline(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     track(tmp_path, "wandb", [1, 2])
     track(tmp_path, "wandb", [3])
-    runs = list((tmp_path / "wandb").glob("offline-run-*/*.wandb"))
-    assert runs
-    assert {path.parent.name.split("-")[-1] for path in runs} == {
-        json.loads((tmp_path / trackers.FILE).read_text())["wandb"]
-    }
-    assert all(path.stat().st_size for path in runs)
+    files = list((tmp_path / "wandb").glob("offline-run-*/*.wandb"))
+    run_id = json.loads((tmp_path / trackers.FILE).read_text())["wandb"]
+    assert len(files) == 2  # `wandb sync` makes one run of them
+    assert all(run_id in file.name and file.stat().st_size for file in files)
 
 
 def test_mlflow_writes_to_the_run_folder(tmp_path, monkeypatch):
