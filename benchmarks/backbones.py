@@ -235,7 +235,7 @@ def parity(command: Command, exported: Path) -> dict[str, Any]:
         file = version / f"encoder_{precision}.tflite"
         if not file.exists():
             continue
-        features = tflite.run(file, pixels)
+        features = tflite.encode(file, pixels)
         cosines[precision] = float(tflite.cosines(features, expected).mean())
     local = encoder.endpoint_shapes()["local"][1:]
     return {

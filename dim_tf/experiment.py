@@ -245,9 +245,9 @@ def check_known(settings: Mapping[str, Any], model: type[ModelSettings]) -> None
         owners = [other for other in registry.MODELS if name in model_settings(other).flags()]
         if not owners:
             raise InputError(f"there is no setting {quoted(name)}; see --helpfull")
-        own = ", ".join(f"--{flag}" for flag in model.flags()) or "none of its own"
+        flags = ", ".join(f"--{flag}" for flag in model.flags()) or "none of its own"
         raise InputError(
-            f"--{name} is a setting of --model={owners[0]}, not of {model.NAME}, which has {own}"
+            f"--{name} is a setting of --model={owners[0]}, not of {model.NAME}, which has {flags}"
         )
 
 

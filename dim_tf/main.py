@@ -28,14 +28,14 @@ def parse_flags(arguments: list[str], values: flags.FlagValues) -> None:
         values: the flags, defined; no others are accepted but --flagfile, --undefok and help.
     """
     try:
-        own = arguments[1:]
-        if help.requested(own) is None:
-            own = flagfiles.expanded(own)
-        section = help.requested(own)
+        words = arguments[1:]
+        if help.requested(words) is None:
+            words = flagfiles.expanded(words)
+        section = help.requested(words)
         if section is not None:
             print(help.text(section))
             sys.exit(0)
-        rest = values([*arguments[:1], *own])
+        rest = values([*arguments[:1], *words])
         if len(rest) > 1:
             raise InputError(f"unexpected argument {rest[1]!r}")
     except (flags.Error, InputError) as error:

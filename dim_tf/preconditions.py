@@ -1,15 +1,19 @@
 """What must be there before a stage begins. Free of TensorFlow, whose import takes seconds."""
 
 import importlib.util
+from itertools import islice
 from pathlib import Path
 
 from dim_tf.data import image_folder
 from dim_tf.experiment import Experiment
 from dim_tf.export.version_folders import published_versions
+from dim_tf.registry import SOURCES
+from dim_tf.settings.data import DataSettings
 from dim_tf.system.errors import InputError
 from dim_tf.training import cluster
 
 _ON_DATA = {"train", "evaluate", "export"}
+_LOOKED_AT = 100  # folders, and files in each
 _ALONE = {
     "compare": "run the other stages first",
     "table": "it trains and measures its rows",
@@ -37,8 +41,8 @@ def check(experiment: Experiment, modes: list[str]) -> None:
         compare.page_path(compare.run_folders(experiment.evaluation.runs), experiment.run_dir)
         return
     _check_stages(experiment, modes)
-    if experiment.data.dataset == "folder" and _ON_DATA & set(modes):
-        image_folder(experiment.data.data_dir)
+    if _ON_DATA & set(modes):
+        _check_data_dir(experiment.data)
     if experiment.evaluation.encoder_path:
         _check_encoder(experiment.evaluation.encoder_path)
     elif modes[0] in ("evaluate", "export") and not (experiment.run_path / "checkpoints").is_dir():
@@ -52,6 +56,27 @@ def check(experiment: Experiment, modes: list[str]) -> None:
             _check_exported(experiment)
     if "export" in modes and experiment.export.neighbours_index not in ("", "train"):
         _check_embeddings(experiment.export.neighbours_index)
+
+
+def _check_data_dir(data: DataSettings) -> None:
+    """A folder of images is not the folder of another data set, which would be trained on."""
+    if data.dataset == "folder":
+        image_folder(data.data_dir)
+        return
+    source = SOURCES.get(data.dataset)
+    if not data.data_dir or (source and source.reads_image_files):
+        return
+    from dim_tf.data.folder.file_bytes import has_image_suffix  # imports NumPy
+
+    folders = [Path(data.data_dir), *islice(Path(data.data_dir).glob("*/"), _LOOKED_AT)]
+    for folder in folders:
+        for path in islice(folder.glob("*"), _LOOKED_AT):
+            if has_image_suffix(path):
+                raise InputError(
+                    f"--data_dir={data.data_dir} holds images ({path.name}), and "
+                    f"--dataset={data.dataset} does not read them; leave --dataset out to train on "
+                    "them, or --data_dir"
+                )
 
 
 def _check_stages(experiment: Experiment, modes: list[str]) -> None:

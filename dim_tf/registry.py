@@ -16,11 +16,13 @@ class SourceSpec:
         loader: "module:function", a function from a `DataRequest` to `Splits`.
         image_size: pixels a side; 0: chosen by the images.
         augment: one of `pipeline.AUGMENTATIONS`.
+        reads_image_files: whether --data_dir may hold it as image files.
     """
 
     loader: str
     image_size: int
     augment: str = "none"
+    reads_image_files: bool = False
 
 
 SOURCES = {
@@ -28,10 +30,12 @@ SOURCES = {
     "cifar10": SourceSpec("dim_tf.data.sources.cifar10:load", 32),
     "cifar100": SourceSpec("dim_tf.data.sources.cifar100:load", 32),
     "stl10": SourceSpec("dim_tf.data.sources.stl10:load", 64),
-    "tiny_imagenet": SourceSpec("dim_tf.data.sources.tiny_imagenet:load", 64),
-    "celeb_a": SourceSpec("dim_tf.data.sources.celeb_a:load", 64),
+    "tiny_imagenet": SourceSpec(
+        "dim_tf.data.sources.tiny_imagenet:load", 64, reads_image_files=True
+    ),
+    "celeb_a": SourceSpec("dim_tf.data.sources.celeb_a:load", 64, reads_image_files=True),
     "fashion_mnist": SourceSpec("dim_tf.data.sources.fashion_mnist:load", 28),
-    "folder": SourceSpec("dim_tf.data.sources.folder:load", 0, "crop_flip"),
+    "folder": SourceSpec("dim_tf.data.sources.folder:load", 0, "crop_flip", reads_image_files=True),
 }
 
 

@@ -346,7 +346,7 @@ info_nce = Estimator(
 )
 """E[t - log((exp t + Σ exp t') / (1 + K·L))] (section 3.1, eq. 5).
 
-The anchor is the global feature: the negatives of each joint pair are the same global with all K·L
+The query is the global feature: the negatives of each joint pair are the same global with all K·L
 local features of other images, so one log-sum-exp serves all locations of an image. Bounds mutual
 information from below (nats) and is at most log(1 + K·L).
 """

@@ -66,7 +66,7 @@ def evaluate(folder, flags):
         evaluation[metric] = dict.fromkeys(endpoints, value)
         if os.environ.get("FAKE_LACKS_REFERENCE") == name:
             evaluation["protocol"][f"{name} of raw pixels"] = "failed: it diverged"
-        elif flags.get("floors") != "false":
+        elif flags.get("references") != "false":
             random_values = dict.fromkeys(endpoints, 0.125)
             evaluation["references"] = {
                 "random_encoder": {metric: random_values},

@@ -37,72 +37,72 @@ def expanded(arguments: list[str]) -> list[str]:
 
 class _Reader:
     def __init__(self):
-        self._read = 0
+        self._files_read = 0
         self._open: list[str] = []
 
     def of_arguments(self, arguments):
-        found: list[str] = []
+        expanded_arguments: list[str] = []
         rest = iter(arguments)
         for argument in rest:
             name, equals, value = argument.partition("=")
-            if argument == "--":  # what follows are no flags
-                found += [argument, *rest]
+            if argument == "--":  # no flags follow
+                expanded_arguments += [argument, *rest]
             elif name in _DIRECTIVES:
-                found += self._of_file(value if equals else next(rest, ""))
+                expanded_arguments += self._of_file(value if equals else next(rest, ""))
             else:
-                found.append(argument)
-        return found
+                expanded_arguments.append(argument)
+        return expanded_arguments
 
     def _of_file(self, path):
         if not path:
             raise InputError("--flagfile= names no file; give one, as --flagfile=flags/digits.cfg")
-        told = f"--flagfile={path}"
+        flag = f"--flagfile={path}"
         if path in self._open:
-            raise InputError(f"{told} names itself, by {' and '.join(self._open)}; take one out")
-        self._read += 1
-        if len(self._open) == MAX_DEPTH or self._read > MAX_FILES:
+            raise InputError(f"{flag} names itself, by {' and '.join(self._open)}; take one out")
+        self._files_read += 1
+        if len(self._open) == MAX_DEPTH or self._files_read > MAX_FILES:
             raise InputError(
-                f"{told}: too many flagfiles; expected at most {MAX_FILES}, and {MAX_DEPTH} one in "
+                f"{flag}: too many flagfiles; expected at most {MAX_FILES}, and {MAX_DEPTH} one in "
                 "the other"
             )
-        lines = _lines(path, told)
+        lines = _lines(path, flag)
         self._open.append(path)
-        found = [self._of_line(f"{path}:{n}", line) for n, line in enumerate(lines, start=1)]
+        arguments = [self._of_line(f"{path}:{n}", line) for n, line in enumerate(lines, start=1)]
         self._open.pop()
-        return [argument for of_line in found for argument in of_line]
+        return [argument for of_line in arguments for argument in of_line]
 
-    def _of_line(self, place, line):
+    def _of_line(self, location, line):
         line = line.strip()
         if not line or line.startswith(("#", "//")):
             return []
         if not _FLAG.match(line):
             raise InputError(
-                f"{place}: {line!r} is no flag; expected --NAME=VALUE, or # before a comment"
+                f"{location}: {line!r} is no flag; expected --NAME=VALUE, or # before a comment"
             )
         name, _, value = line.partition("=")
         return self._of_file(value) if name in _DIRECTIVES else [line]
 
 
-def _found(path: str) -> str:
+def _locate(path: str) -> str:
     """The flagfile of that path; if there is none, of flags/NAME the one that is shipped."""
-    own = os.path.expanduser(path)
+    expanded_path = os.path.expanduser(path)
     folder, name = os.path.split(os.path.normpath(path))
-    if folder == "flags" and not os.path.exists(own):
+    if folder == "flags" and not os.path.exists(expanded_path):
         for shipped in SHIPPED:
             if (shipped / name).is_file():
                 return str(shipped / name)
-    return own
+    return expanded_path
 
 
-def _lines(path, told):
+def _lines(path, flag):
     try:
-        with open(_found(path), "rb") as file:
+        with open(_locate(path), "rb") as file:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
-            raise InputError(f"{told} is larger than {MAX_BYTES:,} bytes; is it a flagfile?")
+            raise InputError(f"{flag} is larger than {MAX_BYTES:,} bytes; is it a flagfile?")
         return content.decode("utf-8-sig").splitlines()  # without the mark that Windows puts first
     except UnicodeDecodeError as error:
-        raise InputError(f"{told} is no text in UTF-8 ({error}); is it a flagfile?") from error
+        raise InputError(f"{flag} is no text in UTF-8 ({error}); is it a flagfile?") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{told} cannot be read ({reason}); give a flagfile's path") from error
+        raise InputError(f"{flag} cannot be read ({reason}); give a flagfile's path") from error

@@ -1,5 +1,6 @@
 """The command line: one flag for each setting of `Experiment`, and --mode."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -125,10 +126,10 @@ def present(values: flags.FlagValues) -> dict[str, Any]:
 def _last_flagfile_stem(arguments):
     # absl replaces --flagfile by the file's lines and does not keep its name.
     stem = ""
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, successor in itertools.pairwise([*arguments, ""]):
         name, equals, value = argument.partition("=")
         if name in ("--flagfile", "-flagfile"):
-            stem = Path(value if equals else following).stem
+            stem = Path(value if equals else successor).stem
     return stem
 
 

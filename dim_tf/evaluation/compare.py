@@ -25,9 +25,9 @@ from dim_tf.evaluation.report.metric_tables import best_value
 from dim_tf.evaluation.report.page import describe_training, write_page
 from dim_tf.evaluation.report.rendering import render
 from dim_tf.evaluation.report.results import Results, check
-from dim_tf.experiment import LONGEST_NAME
-from dim_tf.system.errors import InputError
-from dim_tf.system.files import make_folder
+from dim_tf.experiment import LONGEST_NAME, Experiment
+from dim_tf.system.errors import InputError, one_line
+from dim_tf.system.files import make_folder, read_text
 from dim_tf.system.json_files import read_json
 from dim_tf.training import metrics_file
 
@@ -151,16 +151,17 @@ def write_comparison(path: Path, folders: Sequence[Path]) -> None:
 
 
 def _read(folder: Path) -> Run:
-    contents = {}
     for name in ("experiment.json", "evaluation.json"):
-        file = folder / name
-        if not file.exists():
+        if not (folder / name).exists():
             raise InputError(f"{folder} has no {name}; run it with --mode=train,evaluate first")
-        contents[name] = read_json(file, "run --mode=evaluate again")
-    experiment = contents["experiment.json"]
-    if not isinstance(experiment.get("name"), str):
-        raise InputError(f"{folder / 'experiment.json'} has no name; is {folder} a run folder?")
-    results = Results(contents["evaluation.json"])
+    file = folder / "experiment.json"
+    try:
+        experiment = Experiment.from_json(read_text(file)).to_dict()
+    except (InputError, OSError, ValueError) as error:
+        raise InputError(
+            f"{file} cannot be read ({one_line(error)}); train it again, or leave it out"
+        ) from error
+    results = Results(read_json(folder / "evaluation.json", "run --mode=evaluate again"))
     if not results.is_outdated:
         check(results.evaluation, folder / "evaluation.json")
     if results.is_outdated or not results.measures:

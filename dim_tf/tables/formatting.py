@@ -9,7 +9,7 @@ from dim_tf.evaluation.report.formatting import format_duration, format_value
 from dim_tf.experiment import default_of
 from dim_tf.tables.commands import to_flags
 from dim_tf.tables.definitions import Column
-from dim_tf.tables.plan import PATH_SETTINGS, Plan, result_settings
+from dim_tf.tables.plan import PATH_SETTINGS, Plan, result_settings, scalar
 from dim_tf.tables.summary import Ranking, RowSummary, SeedStats, Summary
 
 # Shown even where they have their defaults.
@@ -79,7 +79,7 @@ def shared_settings(plan: Plan) -> dict[str, Any]:
     changed = [
         name
         for name, value in shared.items()
-        if name not in (*_ALWAYS_SHOWN, "seed") and value != default_of(name)
+        if name not in (*_ALWAYS_SHOWN, "seed") and value != scalar(default_of(name))
     ]
     return {name: shared[name] for name in (*names, *changed)}
 

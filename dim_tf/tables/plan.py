@@ -171,7 +171,12 @@ def result_settings(experiment: Experiment) -> dict[str, Any]:
     """The settings on which a run's metrics depend."""
     settings = experiment.to_dict()
     budget = {name: settings[name] for name in _BUDGET_SETTINGS}
-    return {**experiment.hyperparameters, **budget}
+    return {name: scalar(value) for name, value in (experiment.hyperparameters | budget).items()}
+
+
+def scalar(value: Any) -> str | int | float | bool:
+    """A setting's value as records have it: a list of numbers is text."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else value
 
 
 def differences(recorded: Mapping[str, Any], experiment: Experiment) -> list[str]:
@@ -187,7 +192,7 @@ def differences(recorded: Mapping[str, Any], experiment: Experiment) -> list[str
     return unknown + [
         f"{name}: {old!r} -> {new!r}"
         for name, new in wanted.items()
-        if new != (old := recorded.get(name, default_of(name)))
+        if new != (old := recorded.get(name, scalar(default_of(name))))
     ]
 
 

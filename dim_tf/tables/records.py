@@ -161,7 +161,7 @@ def _is_dict_of(is_valid: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 _ENTRIES: dict[str, Callable[[Any], bool]] = {
     "seed": lambda value: type(value) is int,
-    "settings": _is_dict_of(lambda value: isinstance(value, str | int | float | bool | list)),
+    "settings": _is_dict_of(lambda value: isinstance(value, str | int | float | bool)),
     "measures": lambda value: isinstance(value, list) and all(map(_is_text, value)),
     # Metrics by endpoint, and what `results.check` looks into.
     "evaluation": _is_dict_of(lambda value: value is None or isinstance(value, dict)),

@@ -1,4 +1,4 @@
-"""Recipes, and what is made of their figures."""
+"""Recipes, and the tables of their results."""
 
 import json
 from pathlib import Path
@@ -12,12 +12,12 @@ from dim_tf.cli import flagfiles, flags
 from dim_tf.experiment import Experiment
 
 
-def row(recipe, epochs=5, seed=0, validation_fraction=0.0):
+def row(recipe, epochs=5, seed=0, held_out=0.0):
     return {
         "recipe": recipe,
         "epochs": epochs,
         "seed": seed,
-        "validation_fraction": validation_fraction,
+        "validation_fraction": held_out,
     }
 
 

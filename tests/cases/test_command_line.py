@@ -95,7 +95,7 @@ WITHOUT_TENSORFLOW = {
     "--mode=embed --embed_input=. --saved_model=no": "--saved_model=no is no exported encoder",
     "--mode=train,export --neighbours_index=no": "--neighbours_index=no holds no embeddings",
     "--mode=compare --runs=a,b": "there is no run folder 'a'",
-    "--mode=train --strategy=multi_worker": "TF_CONFIG tells of no cluster (it is not set)",
+    "--mode=train --strategy=multi_worker": "TF_CONFIG describes no cluster (it is not set)",
     "--mode=compare,train": "--mode=compare stands alone",
     "--model=generator": "--model=generator has no encoder to export",
 }

@@ -1,4 +1,4 @@
-"""A version that was copied in part, cut off or changed is told of, and is not measured."""
+"""A version that was copied in part, cut off or changed is reported, and is not measured."""
 
 import hashlib
 import os

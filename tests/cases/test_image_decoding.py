@@ -311,7 +311,7 @@ def test_one_picture_has_one_digest_of_its_pixels_in_every_lossless_format(tmp_p
     assert len({one.pixel_digest for one in seen.values()}) == 1
     assert len({one.digest for one in seen.values()}) == len(files)
     assert look(tmp_path, encoded("PNG", turned)).pixel_digest != seen["a.png"].pixel_digest
-    # Fewer rows of more pixels are another picture.
+    # Fewer rows of more pixels are another image.
     flat = Image.new("RGB", (40, 20)), Image.new("RGB", (20, 40))
     first, second = (look(tmp_path, encoded("PNG", one)) for one in flat)
     assert first.pixel_digest != second.pixel_digest

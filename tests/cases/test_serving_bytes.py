@@ -205,7 +205,7 @@ def deep_png(pixels, colours):
         width=width,
         height=height,
         depth=16,
-        color_jitter_strength=colours,
+        colours=colours,
         body=chunk(b"IDAT", body),
     )
 
@@ -237,7 +237,7 @@ def test_the_range_of_16_bits_is_part_of_the_export(tmp_path):
     assert encoder.image_shape == (8, 8, 3)
 
 
-# Bombs that are around a picture and not in it: what is left is a good image.
+# Bombs that are around an image and not in it: what is left is a good image.
 AROUND = {
     *("png zTXt", "png iTXt", "png iCCP", "png eXIf", "png eXIf of zeros", "png XMP"),
     *("jpeg APP2 of 64 kB", "jpeg EXIFs", "jpeg XMP", "jpeg trailer"),

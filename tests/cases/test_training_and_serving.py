@@ -110,7 +110,7 @@ def test_an_image_of_an_endless_side_is_refused_in_both(sides, tmp_path, serve):
 
 
 def test_a_tiffs_strips_are_not_one_jpeg_again_and_again(tmp_path):
-    """131,072 strips of one row that all lie at the same place took 8 s of a processor."""
+    """131,072 strips of one row that all lie at the same offset took 8 s of a processor."""
     jpeg = io.BytesIO()
     Image.new("RGB", (16, 1)).save(jpeg, "JPEG", progressive=True)
     rows = 4096

@@ -65,7 +65,7 @@ def test_an_objective_without_a_term_is_refused():
 
 def test_measures_are_a_list_or_all():
     assert Experiment.of(name="a", measures="svm,knn").evaluation.measure_names == ("svm", "knn")
-    assert Experiment.of(name="a", measures="all").evaluation.measure_names == MEASURES
+    assert Experiment.of(name="a", measures="all").evaluation.measure_names == tuple(MEASURES)
     assert Experiment.of(name="a").evaluation.measure_names == DEFAULT_MEASURES
 
 

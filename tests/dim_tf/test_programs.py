@@ -60,9 +60,9 @@ def test_nothing_runs_data():
 
 
 def test_what_is_printed_is_one_line_that_a_terminal_does_not_obey():
-    """`dim_tf.console.say` sees to it; the command line prints its help and errors itself."""
+    """`dim_tf.system.console.say` sees to it; the command line prints help and errors itself."""
     root = Path(dim_tf.__file__).parent
-    own = {root / "console.py", root / "main.py", root / "training/strategy.py"}
+    own = {root / "system/console.py", root / "main.py", root / "training/strategy.py"}
     own |= {root / "collection/beam.py", root / "export/verify.py"}
     for file in set(root.rglob("*.py")) - own:
         calls = [n.func for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.Call)]

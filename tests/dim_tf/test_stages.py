@@ -1,37 +1,12 @@
 import types
 
 import numpy as np
-import pytest
 
 from dim_tf import stages
 from dim_tf.data.pixel_range import PixelRange
 from dim_tf.data.splits import Split, Splits
 from dim_tf.experiment import Experiment
 from dim_tf.export import publish
-
-
-@pytest.mark.parametrize(
-    ("settings", "expected"),
-    [
-        ({}, "estimator jsd; beta 1, gamma 0.1"),
-        (
-            {"alpha": 0.5, "coordinates": 2.0, "occlusion": True, "views": 2, "symmetric": False},
-            "estimator jsd; alpha 0.5, beta 1, gamma 0.1, coordinates 2, occlusion, two views, "
-            "one way round",
-        ),
-        (
-            {"views": 2, "pairs": "global-global", "prior_matching": "mmd"},
-            "estimator jsd; beta 1, gamma 0.1, pairs global-global, matched by mmd, two views",
-        ),
-        ({"model": "beta_vae"}, "beta_vae, kl_weight 4"),
-        (
-            {"gamma": 0.0, "relative_coordinates": 0.5},
-            "estimator jsd; beta 1, relative_coordinates 0.5",
-        ),
-    ],
-)
-def test_the_summary_of_a_model_has_what_makes_its_objective(settings, expected):
-    assert Experiment.of(name="a", **settings).model.summary == expected
 
 
 def test_another_persons_encoder_is_pooled_as_the_flag_says(tmp_path, monkeypatch):

@@ -76,7 +76,7 @@ def test_checkpoint(disk, straight, tmp_path):
     flags = [*SHORT, f"--run_dir={disk.folder}/small"]
     files = (straight / "runs/small/checkpoints").glob("ckpt-40*")
     size = sum(file.stat().st_size for file in files) / MIB
-    disk.resize(2.5 * size)  # two are kept, there is no place for a third
+    disk.resize(2.5 * size)  # two are kept, there is no room for a third
     error = failed(folder, *flags, says="the checkpoint of step 30")
     assert "ckpt-20, is intact" in error
     assert faults.leftovers(disk.folder) == []
@@ -114,7 +114,7 @@ def test_evaluation(disk, straight, tmp_path, left, says):
     error = failed(folder, *flags, "--probe_learning_rate=1e-3", says=says)
     after = faults.files_of(disk.folder / "small")
     changed = {name for name in before if before[name] != after.get(name)}
-    assert changed <= {"evaluation.json"}  # which is whole, where the report has no place
+    assert changed <= {"evaluation.json"}  # which is whole, where the report has no room
     assert before.keys() == after.keys()
     disk.make_room()
     faults.run_to_success(folder, *flags)

@@ -60,7 +60,7 @@ def test_training(piece, trained, tmp_path):
             step = faults.newest_step(folder)
         return {"step": lines[-1]["step"] if lines else 0, "checkpoint": step}
 
-    # A share of the time, so that all kills come before the end.
+    # A fraction of the time, so that all kills come before the end.
     found = kills(folder, piece, seconds / 3, faults.TRAIN, check)
     faults.run_to_success(folder, *faults.TRAIN)
     assert faults.losses(folder) == faults.losses(straight)

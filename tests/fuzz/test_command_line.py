@@ -93,7 +93,7 @@ GIVEN = st.lists(arguments(), max_size=4)
 
 
 def command_lines():
-    """Words, and what stands in the files."""
+    """Arguments, and the contents of the files."""
     words = GIVEN.map(lambda given: [word for of_one in given for word in of_one])
     return st.tuples(words, CONTENTS)
 
@@ -135,7 +135,7 @@ def outcome(values, words, files):
         return "accepted"
     assert told.startswith("error: ")
     assert told.endswith("\n")
-    assert fuzzing.is_told(told[:-1])
+    assert fuzzing.is_one_line(told[:-1])
     return "refused"
 
 

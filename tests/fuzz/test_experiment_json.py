@@ -15,7 +15,7 @@ def outcome(text):
     try:
         experiment = Experiment.from_json(text)
     except InputError as error:
-        return "refused" if fuzzing.is_told(one_line(error)) else f"badly told: {error!r}"
+        return "refused" if fuzzing.is_one_line(one_line(error)) else f"badly told: {error!r}"
     fields = all_fields()
     for name, value in experiment.to_dict().items():
         assert name == "model" or type(value) is kind_of(fields[name])

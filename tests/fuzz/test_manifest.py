@@ -1,4 +1,4 @@
-"""Any file as the manifest of a folder: what it holds, or nothing, and then it is told."""
+"""Any file as the manifest of a folder: its entries, or none and a line that says so."""
 
 import fuzzing
 

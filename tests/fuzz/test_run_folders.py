@@ -10,11 +10,12 @@ from sample_report import EVALUATION, EXPERIMENT, metrics_lines
 
 from dim_tf.evaluation import card_metrics, compare
 from dim_tf.evaluation.report import results
+from dim_tf.experiment import Experiment
 from dim_tf.system.errors import InputError, one_line
 from dim_tf.system.json_files import read_json
 from dim_tf.training import metrics_file
 
-SETTINGS = EXPERIMENT | {"run_dir": "runs/a", "model": "dim"}
+SETTINGS = json.loads(Experiment.of(**EXPERIMENT, run_dir="runs/a").to_json())
 RECORDED = metrics_lines(5, loss=lambda step: 1 / step, online_probe=lambda step: 0.1 * step)
 
 

@@ -69,7 +69,7 @@ def of_flagfile(name: str) -> tuple[ObjectiveModel, Batch]:
     settings_flags.define(values)
     path = str(ROOT / "flags" / f"{name}.cfg")
     values(["", *flagfiles.expanded([f"--flagfile={path}", "--name=golden"])])
-    settings = settings_flags.experiment(values, [])
+    settings = settings_flags.experiment(values, [""])
     settings = settings.replace(
         precision="float32",
         batch_size=BATCH,

@@ -85,7 +85,7 @@ def test_hue_turns_about_as_far_as_in_hsv():
 
 @pytest.mark.parametrize("strength", [1.0, 0.5])
 def test_random_color_jitter(strength):
-    """The factors' ranges and shares, read off the pixels of images that are never clipped."""
+    """The factors' ranges and fractions, read off the pixels of images that are never clipped."""
     n = 2000
     colour = np.array([0.1, 0.0, -0.05], np.float32)
     dark, bright = np.full((n, 1, 1, 3), -0.2, np.float32), np.full((n, 1, 1, 3), 0.0, np.float32)

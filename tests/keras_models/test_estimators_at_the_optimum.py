@@ -57,7 +57,7 @@ def closed_form(name, nats, dim):
     }[name]
 
 
-# χ² averages squared density ratios, whose spread is endless for strong dependence.
+# χ² averages squared density ratios, whose variance is infinite for strong dependence.
 KNOWN = [
     *itertools.product(["infonce", "dv", "nwj", "rkl", "hellinger"], [0.5, 1.0]),
     ("chi2", 0.05),

@@ -1,4 +1,4 @@
-"""What every model must do: train, compile, share a batch out, be saved.
+"""What every model must do: train, compile, split a batch over replicas, be saved.
 
 Each takes its steps in a graph once, and all other ways are compared with these.
 """

@@ -47,7 +47,7 @@ def test_sphere_samples_are_uniform_on_the_unit_sphere(noise):
 
 @pytest.mark.parametrize("dim", [2, 3, 64])
 def test_ball_samples_are_uniform_in_the_unit_ball(dim):
-    """The share within radius r is r^D, and the radius says nothing of the direction."""
+    """The fraction within radius r is r^D, and the radius says nothing of the direction."""
     samples = priors.get("ball", dim).sample(tf.random.stateless_uniform([4000, dim], [1, 0]))
     radius = np.linalg.norm(samples, axis=1)
     assert radius.max() <= 1 + 1e-6

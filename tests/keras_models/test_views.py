@@ -160,7 +160,7 @@ def test_crop_boxes():
     assert area.max() > 0.95
     assert 0.7 - 1e-4 <= aspect.min() < 0.71
     assert 1.39 < aspect.max() <= 1.4 + 1e-4
-    # Small boxes always fit, so that their shapes and places show how they are drawn.
+    # Small boxes always fit, so that their shapes and positions show how they are drawn.
     small = area < 0.5
     np.testing.assert_allclose(np.median(np.log(aspect[small])), math.log(0.98) / 2, atol=0.03)
     slack = top[whole] / (40 - height[whole]), left[whole] / (30 - width[whole])

@@ -1,7 +1,7 @@
 """A PNG's chunks, walked in a graph before a decoder sees the file.
 
 libpng unpacks compressed texts and color profiles of any number and size, and inflates pixels
-beyond those of the header. A decoder is given the critical chunks alone, those that the picture
+beyond those of the header. A decoder is given the critical chunks alone, those that the image
 needs. https://www.w3.org/TR/png-3/#5Chunk-layout
 """
 
@@ -14,7 +14,7 @@ from dim_tf.data.graph_headers import byte_string, orientation
 # Of one walk; a step takes up to `_RUN` chunks of one kind and size, as encoders write pixels.
 MAX_STEPS = 4096
 _RUN = 64
-# Names of chunks as numbers. One that begins with a capital is needed for the picture.
+# Names of chunks as numbers. One that begins with a capital is needed for the image.
 _IDAT, _IEND, _EXIF, _TEXT = (int.from_bytes(n) for n in (b"IDAT", b"IEND", b"eXIf", b"iTXt"))
 _LOWER = int.from_bytes(b"a\0\0\0")
 _END = b"\0\0\0\0IEND\xaeB`\x82"
@@ -35,7 +35,7 @@ class PngHeader(NamedTuple):
         pixel_bytes: of the compressed pixels with their chunks' frames, int64 scalar.
         is_walked: whether all chunks were seen, bool scalar.
         orientation: 1 to 8, int64 scalar.
-        content: the file without all chunks that do not make its picture, string scalar.
+        content: the file without all chunks that do not make its image, string scalar.
     """
 
     size: tf.Tensor

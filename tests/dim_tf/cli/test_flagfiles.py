@@ -1,4 +1,4 @@
-"""Flagfiles: read as absl reads them, and told where they are none."""
+"""Flagfiles: read as absl reads them, and refused where they are none."""
 
 import pytest
 

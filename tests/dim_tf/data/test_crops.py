@@ -26,7 +26,7 @@ def test_random_crops_are_whole_and_everywhere():
     top, left = windows[:, 0, 0, 0], windows[:, 0, 0, 1]
     for n, window in enumerate(windows):
         np.testing.assert_array_equal(window, IMAGES[n, top[n] : top[n] + 5, left[n] : left[n] + 5])
-    # 15 places, 400 / 15 windows at each: chi-squared of 14 degrees of freedom, 36 at p = 0.001.
+    # 15 positions, 400 / 15 windows at each: chi-squared of 14 degrees of freedom, 36 at p = 0.001.
     counts = np.histogram2d(top, left, bins=(range(6), range(4)))[0]
     assert ((counts - 400 / 15) ** 2).sum() / (400 / 15) < 36
     again = random_crops(tf.constant(IMAGES), 5, tf.constant([1, 2])).numpy()

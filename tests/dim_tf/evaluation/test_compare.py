@@ -41,8 +41,9 @@ def make(tmp_path):
     def _make(name, measured, **settings):
         folder = tmp_path / "runs" / name
         folder.mkdir(parents=True)
-        experiment = {**EXPERIMENT, "name": name, "run_dir": str(folder), **settings}
-        (folder / "experiment.json").write_text(json.dumps(experiment))
+        own = {"name": name, "run_dir": str(folder)}
+        experiment = Experiment.of(**{**EXPERIMENT, **own, **settings})
+        (folder / "experiment.json").write_text(experiment.to_json())
         if measured is not None:
             (folder / "evaluation.json").write_text(json.dumps(measured))
         recorded = metrics_lines(9, loss=lambda s: 1 / s)
@@ -120,10 +121,13 @@ def test_only_the_settings_that_differ_are_listed(page):
     assert "Different protocols" not in page
 
 
-def test_a_setting_that_a_run_does_not_know_is_a_dash(tmp_path, make):
-    a, b = make("a", evaluation(0.5), views=1), make("b", evaluation(0.4))
+def test_a_setting_that_a_runs_model_does_not_have_is_a_dash(tmp_path, make):
+    a, b = make("a", evaluation(0.5)), make("b", evaluation(0.4))
+    vae = Experiment.of(name="b", model="beta_vae", **{"beta_vae.kl_weight": 3.0})
+    (b / "experiment.json").write_text(vae.to_json())
     table = section(compared(tmp_path, a, b), "Different settings")
-    assert row(table, "views") == ["1", "–"]
+    assert row(table, "estimator") == ["jsd", "–"]
+    assert row(table, "beta_vae.kl_weight") == ["–", "3.0"]
 
 
 def test_each_run_has_its_summary_and_a_link_to_its_report(page, tmp_path):
@@ -149,7 +153,7 @@ def test_different_data_sets_are_not_comparable(tmp_path, make):
     [
         ({}, "fingerprint a", ""),
         (
-            {"holdout": 0.1},
+            {"validation_fraction": 0.1},
             "fingerprint b",
             "different test images (the data set&#39;s, 10 % held out)",
         ),
@@ -179,7 +183,8 @@ def test_measures_by_different_labels_are_not_comparable(tmp_path, make):
 
 def test_names_are_escaped(tmp_path, make):
     bad = "<script>alert(1)"
-    runs = make("a", evaluation(0.5)), make("b", evaluation(0.4), estimator=bad, encoder=bad)
+    settings = {"card_note": bad, "encoder": f"{bad}.keras"}
+    runs = make("a", evaluation(0.5)), make("b", evaluation(0.4), **settings)
     page = compared(tmp_path, *runs)
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert" in section(page, "Different settings")
@@ -276,7 +281,7 @@ def test_an_evaluation_of_another_form_is_an_error(tmp_path, make, change, says)
 def test_an_experiment_without_a_name_is_an_error(tmp_path, make):
     good, bad = make("good", evaluation(0.5)), make("bad", evaluation(0.5))
     (bad / "experiment.json").write_text('{"name": ["a"]}')
-    with pytest.raises(InputError, match=r"bad/experiment.json has no name"):
+    with pytest.raises(InputError, match=r"bad/experiment.json cannot be read \(--name="):
         compared(tmp_path, good, bad)
 
 

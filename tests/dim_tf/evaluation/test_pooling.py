@@ -1,6 +1,5 @@
 """Endpoints that are too large: the grid to which they are averaged, and where that is said."""
 
-import dataclasses
 import itertools
 import math
 from functools import partial
@@ -62,7 +61,7 @@ def test_what_fits_stays_as_it_is():
 
 
 def test_a_resnet50s_map_at_224_pixels_by_the_default():
-    most = Experiment.of(name="a").max_features
+    most = Experiment.of(name="a").evaluation.max_features
     assert describe_pooling((7, 7, 2048), most, "conv") == "7x7x2048 pooled to 2x2x2048"
 
 
@@ -141,7 +140,7 @@ def test_an_evaluation_tells_what_was_pooled(splits, capsys):
     # Once: that of random weights is the same.
     assert printed.count("conv: 4x4x8 pooled to 3x3x8 (--max_features=100)") == 1
     assert printed.count("pixels: 16x16x3 pooled to 5x5x3") == 1
-    unlimited = dataclasses.replace(settings, max_features=2**14)
+    unlimited = settings.replace(max_features=2**14)
     without = evaluate.run_measures(
         partial(representation.from_encoder, encoder), {}, splits, unlimited
     ).content

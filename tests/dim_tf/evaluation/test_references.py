@@ -42,7 +42,7 @@ def test_all_are_pooled_to_as_many_features_as_the_encoder(splits):
 
 def test_only_the_quick_measures_are_taken_of_references(splits):
     settings = Experiment.of(name="a", measures="knn,svm")
-    by_name = references(settings.max_features)
+    by_name = references(settings.evaluation.max_features)
     content = evaluate.run_measures(by_name["pixels"], by_name, splits, settings).content
     assert "svm" in content
     assert set(content["references"]["pixels"]) == {"knn"}

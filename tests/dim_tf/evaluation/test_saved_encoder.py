@@ -72,7 +72,7 @@ def test_one_of_any_size_gets_the_images_as_they_are(tmp_path):
     path = save_function(tmp_path, lambda x: x, None, None, 3)
     data = splits(channels=3)
     measured = representation.from_saved_encoder(saved_encoder.load(path), data)
-    expected = data.test.images.mean((1, 2)) / 255  # a map is averaged over its places
+    expected = data.test.images.mean((1, 2)) / 255  # a map is averaged over its locations
     np.testing.assert_allclose(measured.test["global"], expected, rtol=1e-5)
 
 

@@ -1,4 +1,4 @@
-"""The model card names only files of its folder, and shows foreign names without running them."""
+"""The model card names only files of its folder, and escapes names from elsewhere."""
 
 import ast
 import re
@@ -28,7 +28,7 @@ METADATA = {
         "<i>": {"global": None},
         "knn": {},
     },
-    "experiment": {"dataset": "cifar10", "image_size": 0, "holdout": 0.1},
+    "experiment": {"dataset": "cifar10", "image_size": 0, "validation_fraction": 0.1},
 }
 CHOICES = [(), *[(variant,) for variant in VARIANTS], VARIANTS, VARIANTS[::-1]]
 

@@ -58,7 +58,7 @@ def test_signatures(exported):
 
 @pytest.mark.parametrize("signature", ["serving_bytes", "serving_bytes_valid"])
 def test_encoded_images_of_any_size(exported, signature):
-    """A larger picture of constant colour is resized to that colour."""
+    """A larger image of constant colour is resized to that colour."""
     loaded, _, encoder, _ = exported
     encoded = [
         encode(np.full((*size, 3), 51, np.uint8)).numpy()

@@ -221,9 +221,34 @@ def test_there_are_as_many_negatives_as_asked_for():
         model.check_batch(2)
 
 
-def test_the_summary_names_what_makes_the_objective():
-    assert experiment().model.summary == "estimator jsd; beta 1, gamma 0.1"
-    model = experiment(views=2, estimator="infonce", gamma=0.0, pairs="global-global").model
-    assert model.summary == "estimator infonce; beta 1, pairs global-global, two views"
-    other = Experiment.of(name="t", model="beta_vae").model
-    assert other.summary == "beta_vae, kl_weight 4"
+@pytest.mark.parametrize(
+    ("settings", "summary"),
+    [
+        ({}, "estimator jsd; beta 1, gamma 0.1"),
+        (
+            {"alpha": 0.5, "coordinates": 2.0, "occlusion": True, "views": 2, "symmetric": False},
+            "estimator jsd; alpha 0.5, beta 1, gamma 0.1, coordinates 2, occlusion, two views, "
+            "one way round",
+        ),
+        (
+            {"views": 2, "pairs": "global-global", "prior_matching": "mmd"},
+            "estimator jsd; beta 1, gamma 0.1, pairs global-global, matched by mmd, two views",
+        ),
+        (
+            {"gamma": 0.0, "relative_coordinates": 0.5, "critic_temperature": 0.2},
+            "estimator jsd; beta 1, relative_coordinates 0.5, critic_temperature 0.2",
+        ),
+    ],
+)
+def test_the_summary_names_what_makes_the_objective(settings, summary):
+    assert experiment(**settings).model.summary == summary
+
+
+def test_the_summary_of_another_model_has_all_its_settings():
+    assert Experiment.of(name="t", model="beta_vae").model.summary == "beta_vae, kl_weight 4"
+    assert Experiment.of(name="t", model="vae").model.summary == "vae"
+    summary = Experiment.of(name="t", model="simclr").model.summary
+    assert summary == (
+        "simclr, min_crop_scale 0.3, color_jitter_strength 1, temperature 0.5, hidden_units 512, "
+        "projected_units 128"
+    )

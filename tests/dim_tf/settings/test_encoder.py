@@ -7,12 +7,12 @@ from dim_tf.experiment import Experiment
 from dim_tf.settings.encoder import BACKBONE_FLAGS, is_backbone, scaling
 from dim_tf.system.errors import InputError
 from keras_models import encoders
-from keras_models.encoders import backbone, backbones
+from keras_models.encoders import backbone, backbones, input_scaling
 
 
 def test_names_are_those_of_keras_models():
     assert tuple(encoders.PRESETS) == registry.ENCODERS
-    assert tuple(backbone.INPUT_SCALINGS) == registry.INPUT_SCALINGS
+    assert tuple(input_scaling.INPUT_SCALINGS) == registry.INPUT_SCALINGS
     assert backbone.HEADS == registry.ENCODER_HEADS
     assert backbone.BATCH_NORM == registry.BATCH_NORM
     for name in ("keras:VGG16", "keras_hub:a", "a.keras", "basic", "keras", ""):

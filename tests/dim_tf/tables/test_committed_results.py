@@ -29,7 +29,7 @@ def test_a_committed_table_is_written_anew_from_its_records(tmp_path, path):
     settings_flags.define(values)
     folders = [f"--run_dir={tmp_path / path.parent.name}", f"--results={copies.parent}"]
     values(["main", *words[words.index("--mode=table") :], *folders])
-    experiment = settings_flags.experiment(values, [])
+    experiment = settings_flags.experiment(values, ["main"])
     write(make_plan(experiment, settings_flags.present(values)))
     for file in (path, path.with_suffix(".md")):
         written = (copies / file.name).read_text(encoding="utf-8")

@@ -160,7 +160,7 @@ def test_references_are_measured_once_for_all_commands(tmp_path):
     results = str(tmp_path / "results")
     run_table(tmp_path / "table", rows="dim_l_jsd", results=results)
     for folder in (tmp_path / "table", tmp_path / "elsewhere" / "table"):
-        floors = [
+        references = [
             job.experiment.evaluation.references
             for measures in ("mlp", "mlp,svm", "mlp,knn")
             for job in records.without_known_references(
@@ -168,7 +168,7 @@ def test_references_are_measured_once_for_all_commands(tmp_path):
             )
         ]
         # svm has no references, and those of knn are not measured yet.
-        assert floors == [False, False, False, False, True, False]
+        assert references == [False, False, False, False, True, False]
     own = records.without_known_references(plan_of(tmp_path / "table", rows="dim_l_jsd"))
     assert own[0].experiment.evaluation.references  # its own
     others = records.without_known_references(

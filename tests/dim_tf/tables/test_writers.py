@@ -207,7 +207,7 @@ def test_settings_that_differ_from_their_defaults_are_shown(tmp_path):
     plan = plan_of(tmp_path, schedule="cosine", validation_fraction=0.1, augment="crop_flip")
     settings = formatting.shared_settings(plan)
     assert settings["schedule"] == "cosine"
-    assert settings["holdout"] == 0.1
+    assert settings["validation_fraction"] == 0.1
     assert settings["augment"] == "crop_flip"
     assert "estimator" not in settings  # each row's own
     assert "weight_decay" not in settings

@@ -77,7 +77,7 @@ def test_another_file_under_the_same_path_is_noticed(tmp_path, file):
     config.check_files(settings)
     elsewhere = tmp_path / "elsewhere.keras"
     shutil.copy(file, elsewhere)
-    config.check_files(dataclasses.replace(settings, encoder=str(elsewhere)))
+    config.check_files(settings.replace(encoder=str(elsewhere)))
     small_backbone.write(file, seed=1)
     with pytest.raises(InputError, match=r"began with another file than --encoder=.*SHA-256"):
         config.check_files(settings)
@@ -189,7 +189,7 @@ def test_weights_that_learned_from_other_pixels_are_refused(tmp_path, file, begu
     same = experiment(tmp_path / "new", file, init_from=str(begun), input_scaling="127.0,128")
     assert str(assigned(same)) == f"of step 2 of {begun}"
     for scaling in ("0..1", "caffe", "127,128,127,128,128,128"):
-        other = dataclasses.replace(same, input_scaling=scaling)
+        other = same.replace(input_scaling=scaling)
         says = rf"pixels of --input_scaling=127,128, .* takes {scaling}; give --input_scaling=127,"
         with pytest.raises(InputError, match=says):
             assigned(other)
@@ -250,17 +250,17 @@ def test_what_gives_no_weights_is_one_line(tmp_path, file):
 def test_what_training_begins_with_is_looked_for_before_tensorflow_is(tmp_path, file):
     settings = experiment(tmp_path / "run", file)
     preconditions.check(settings, ["train"])
-    missing = dataclasses.replace(settings, encoder_weights=str(tmp_path / "no.weights.h5"))
+    missing = settings.replace(encoder_weights=str(tmp_path / "no.weights.h5"))
     with pytest.raises(InputError, match=r"--encoder_weights=.*no.weights.h5 is no file"):
         preconditions.check(missing, ["train"])
-    no_run = dataclasses.replace(settings, init_from=str(tmp_path))
+    no_run = settings.replace(init_from=str(tmp_path))
     with pytest.raises(InputError, match=r"--init_from=.* is no run folder"):
         preconditions.check(no_run, ["train"])
     record_of(settings)
     file.unlink()
     preconditions.check(settings, ["train"])
     with pytest.raises(InputError, match=r"--encoder=.* is no file"):
-        preconditions.check(dataclasses.replace(settings, resume=False), ["train"])
+        preconditions.check(settings.replace(resume=False), ["train"])
 
 
 @pytest.mark.slow
@@ -298,11 +298,11 @@ def test_a_run_gives_its_encoders_weights_to_another(tmp_path, file, splits):
         np.testing.assert_array_equal(ours, theirs)
     loop.train(second, splits)
     shutil.rmtree(tmp_path / "first")  # a run that goes on does not need it
-    loop.train(dataclasses.replace(second, steps=2), splits)
+    loop.train(second.replace(steps=2), splits)
     with pytest.raises(InputError, match=r"another encoder than this run .*hidden"):
         init_from.load_weights(
             _built(make_encoder(experiment(tmp_path / "x", file, encoder_head="mlp"), SHAPE)),
-            dataclasses.replace(second, init_from=str(tmp_path / "second")),
+            second.replace(init_from=str(tmp_path / "second")),
         )
 
 
@@ -316,7 +316,7 @@ def test_a_backbone_that_never_learns_is_said(tmp_path, file, splits, capsys):
     run = experiment(tmp_path / "run", file, steps=2, frozen_steps=2)
     loop.train(run, splits)
     assert "train: the backbone stays frozen for all 2 steps" in capsys.readouterr().out
-    loop.train(dataclasses.replace(run, steps=3), splits)
+    loop.train(run.replace(steps=3), splits)
     assert "stays frozen" not in capsys.readouterr().out
 
 
@@ -377,7 +377,7 @@ def test_it_is_exported_with_everything(tmp_path, file, splits):
     source = assigned(again)
     assert str(source) == f"of the exported encoder {version}"
     with pytest.raises(InputError, match=r"takes 0..1; give --input_scaling=127,128"):
-        assigned(dataclasses.replace(again, input_scaling="0..1"))
+        assigned(again.replace(input_scaling="0..1"))
     with pytest.raises(
         InputError, match=r"that encoder is net.keras, .*give --.*/1/backbone.keras"
     ):

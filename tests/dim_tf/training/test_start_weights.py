@@ -1,6 +1,5 @@
 """The weights that a run began with: when they are kept, and what is measured of them."""
 
-import dataclasses
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,8 +12,8 @@ from small_backbone import small_backbone_encoder
 
 from dim_tf import stages
 from dim_tf.data.splits import Split, Splits
+from dim_tf.evaluation import card_metrics
 from dim_tf.experiment import Experiment
-from dim_tf.export import card
 from dim_tf.system.errors import InputError, RunError
 from dim_tf.training import encoder_config, init_from, loop, start_weights
 
@@ -80,8 +79,8 @@ def assert_same(encoder, weights):
     ],
 )
 def test_which_encoders_begin_with_weights_from_elsewhere(encoder, weights, init_from, expected):
-    settings = SimpleNamespace(encoder=encoder, encoder_weights=weights, init_from=init_from)
-    assert start_weights.begins_pretrained(settings) == expected
+    run = Experiment.of(name="t", encoder=encoder, encoder_weights=weights, init_from=init_from)
+    assert start_weights.begins_pretrained(run) == expected
 
 
 @pytest.mark.parametrize("make", [small_export.small_encoder, small_backbone_encoder])
@@ -152,7 +151,7 @@ def test_the_references_of_a_run_are_random_start_weights_and_pixels(
     other.set_weights(began)
     start_weights.save(other, tmp_path)
     stages.evaluate(settings, splits)
-    stages.evaluate(dataclasses.replace(settings, references=False), splits)
+    stages.evaluate(settings.replace(references=False), splits)
     _, _, encode, references, encoders, _ = calls[1]
     assert list(references) == ["random_encoder", "start_weights", "pixels"]
     assert_same(references["start_weights"].args[0], began)
@@ -178,7 +177,7 @@ def test_the_card_has_percent_intervals_and_all_references():
         },
         "protocol": {"pooled": "conv: 7x7x2048 pooled to 2x2x2048", "test_images": 40},
     }
-    table = card.evaluation_table(evaluation)
+    table = card_metrics.render(evaluation)
     titles = "| measure | endpoint | this encoder | 95 % interval | random weights | "
     assert titles + "raw pixels |" in table
     assert "| knn | conv | 52.0 % |  |  | 30.0 % |" in table
@@ -187,9 +186,9 @@ def test_the_card_has_percent_intervals_and_all_references():
     assert "Measured on 40 test images." in table
     assert "averaged: conv: 7x7x2048 pooled to 2x2x2048." in table
     assert "tart weights" not in table
-    evaluation["floors"]["start_weights"] = {"knn": {"global": 0.375}}
+    evaluation["references"]["start_weights"] = {"knn": {"global": 0.375}}
     evaluation["protocol"]["start_weights"] = "the weights of net.keras"
-    table = card.evaluation_table(evaluation)
+    table = card_metrics.render(evaluation)
     assert titles + "start weights | raw pixels |" in table
     assert "|---|---|---|---|---|---|---|" in table
     assert "| knn | global | 50.0 % | 34.4 to 65.1 % | 25.0 % | 37.5 % | 30.0 % |" in table
@@ -227,8 +226,8 @@ def test_which_weights_training_began_with_is_told_without_folders(
     config = encoder_config.EncoderConfig({}, {"encoder": SHA, "encoder_weights": SHA})
     monkeypatch.setattr(encoder_config, "read", lambda _: config)
     run = experiment(tmp_path, **settings)
-    if run.init_from:
-        source = init_from.WeightsSource(Path(run.init_from), 30)
+    if run.encoder.init_from:
+        source = init_from.WeightsSource(Path(run.encoder.init_from), 30)
         start_weights.save(small_export.small_encoder(), tmp_path, source)
     assert start_weights.describe(run) == weights
 
@@ -274,7 +273,7 @@ def test_a_run_keeps_what_it_began_with_and_not_what_it_resumed(
     assert not np.array_equal(encoder.get_weights()[0], began[0])  # it has learned
     path = tmp_path / start_weights.FILE
     written = path.stat().st_mtime_ns
-    loop.train(dataclasses.replace(settings, steps=3), splits)
+    loop.train(settings.replace(steps=3), splits)
     assert path.stat().st_mtime_ns == written
     start_weights.restore(encoder, tmp_path)
     assert_same(encoder, began)
@@ -316,7 +315,7 @@ def test_start_weights_stand_beside_random_ones_wherever_those_are_shown(
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert '<th scope="row">start weights</th>' in page
     assert 'class="dot start"' in page
-    table = card.evaluation_table(evaluation)
+    table = card_metrics.render(evaluation)
     assert "| random weights | start weights | raw pixels |" in table
     assert "Start weights: training began with the weights of step 7 of the run before" in table
     assert "Measured on 8 test images." in table

@@ -204,7 +204,7 @@ def test_synchronized_reaches_every_batch_norm():
 
 
 class Recorder:
-    """In the place of a StepRandom: what noise was asked for."""
+    """Replaces a StepRandom and records which noise is asked for."""
 
     def __init__(self):
         self.shapes = {}

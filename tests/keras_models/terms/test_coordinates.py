@@ -34,7 +34,7 @@ def call(term, local_features, global_features, random=RANDOM):
     return {"loss": out.encoder_loss, **out.metrics}
 
 
-# The loss and its gradients, place by place in NumPy.
+# The loss and its gradients, location by location in NumPy.
 
 
 def log_softmax(logits):

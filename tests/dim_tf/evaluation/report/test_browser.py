@@ -8,6 +8,7 @@ import pytest
 from sample_report import EVALUATION, EXPERIMENT, every_figure, metrics_lines, random_images, write
 
 from dim_tf.evaluation import compare
+from dim_tf.experiment import Experiment
 
 pytestmark = [
     pytest.mark.slow,
@@ -47,7 +48,7 @@ def pages(tmp_path_factory):
             metrics=metrics,
             figures=every_figure(),
         )
-        (folder / "experiment.json").write_text(json.dumps(experiment))
+        (folder / "experiment.json").write_text(Experiment.of(**experiment).to_json())
         (folder / "evaluation.json").write_text(json.dumps(EVALUATION))
         (folder / "metrics.jsonl").write_text("\n".join(map(json.dumps, metrics)))
         folders.append(folder)

@@ -1,0 +1,29 @@
+"""What the command line alone can get wrong, without TensorFlow."""
+
+import pytest
+from PIL import Image
+
+from dim_tf import preconditions
+from dim_tf.experiment import Experiment
+from dim_tf.system.errors import InputError
+
+
+@pytest.mark.parametrize("place", ["a.jpg", "cats/a.PNG"])
+def test_a_folder_of_images_is_no_folder_of_another_data_set(tmp_path, place):
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    Image.new("RGB", (8, 8)).save(tmp_path / place)
+    for dataset in ("digits", "cifar10", "tfds:mnist"):
+        experiment = Experiment.of(name="a", dataset=dataset, data_dir=str(tmp_path))
+        with pytest.raises(InputError, match=f"holds images .*--dataset={dataset} does not read"):
+            preconditions.check(experiment, ["train"])
+    for dataset in ("folder", "celeb_a", "tiny_imagenet"):
+        experiment = Experiment.of(name="a", dataset=dataset, data_dir=str(tmp_path))
+        preconditions.check(experiment, ["train"])
+
+
+def test_a_folder_of_other_files_may_be_a_data_sets(tmp_path):
+    (tmp_path / "cifar10/3.0.2").mkdir(parents=True)
+    (tmp_path / "cifar10/3.0.2/cifar10-train.tfrecord").touch()
+    for data_dir in (tmp_path, tmp_path / "not there yet"):
+        experiment = Experiment.of(name="a", dataset="cifar10", data_dir=str(data_dir))
+        preconditions.check(experiment, ["train"])
