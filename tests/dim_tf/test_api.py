@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import PIL.Image
 import pytest
@@ -13,8 +14,11 @@ import small_export
 import tensorflow as tf
 
 import dim_tf
+from dim_tf import registry
 from dim_tf.data import encoded_images
 from dim_tf.data.pixel_range import PixelRange
+from dim_tf.experiment import all_fields, groups_of
+from dim_tf.models.dim import DIM
 from dim_tf.run import Run
 
 ROOT = Path(dim_tf.__file__).parents[1]
@@ -181,9 +185,8 @@ def test_images_of_other_sizes_are_resized_as_in_serving(encoder, large):
 def test_gray_and_deep_images_and_turned_photos(encoder, tmp_path):
     gray = np.random.default_rng(0).integers(0, 256, (8, 8), np.uint8)
     expected = encoder(np.repeat(gray[..., None], 3, -1))
-    deep = ((gray.astype(int) * 1023 + 254) // 255).astype(
-        np.uint16
-    )  # 10 bits, as the encoder was trained on
+    ten_bits = (gray.astype(int) * 1023 + 254) // 255  # as the encoder was trained on
+    deep = ten_bits.astype(np.uint16)
     for image in (gray, gray[..., None], PIL.Image.fromarray(gray), deep, gray / 255.0):
         np.testing.assert_allclose(encoder(image), expected, rtol=1e-3, atol=1e-4)
     turned = PIL.Image.fromarray(np.rot90(gray))
@@ -245,29 +248,60 @@ def test_a_collection_is_embedded_by_an_export(encoder, large, tmp_path, capsys)
         dim_tf.embed(tmp_path, tmp_path / "b", tmp_path)
 
 
-# README
+# The pages
 
 
-@pytest.mark.slow
-def test_the_example_of_readme(tmp_path, monkeypatch):
-    """With digits in place of photos, fewer steps, and the quickest measure and export."""
-    section = (ROOT / "README.md").read_text(encoding="utf-8").split("## Use it from Python")[1]
-    example = re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
+def blocks(page):
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_reference_lists_every_name_and_every_setting():
+    text = (ROOT / "docs/API.md").read_text(encoding="utf-8")
+    table = text.split("## Settings")[1]
+    settings = set(re.findall(r"`([\w.]+)`", table.split("|---|---|")[1].split("\n\n")[0]))
+    of_tables = set(groups_of(DIM)["table"].flags())
+    assert settings - {"dim", *registry.MODELS} == set(all_fields()) - of_tables
+    for name in dim_tf.__all__:
+        assert f"`{name}`" in text or f"`dim_tf.{name}" in text, name
+    for name in (name for name in vars(Run) if not name.startswith("_")):
+        assert re.search(rf"`([\w`, ]*, )?{name}[(`,]", text) or name in ("locked", "load"), name
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """The working folder, with 40 images in photos/."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
     rng = np.random.default_rng(0)
-    for number in range(40):
+    for name in ("a", *range(39)):
         pixels = rng.integers(0, 256, (32, 32, 3), np.uint8)
-        PIL.Image.fromarray(pixels).save(tmp_path / f"photos/{number}.png")
+        PIL.Image.fromarray(pixels).save(tmp_path / f"photos/{name}.jpg")
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_the_examples_of_the_reference(photos):
+    names = {"dim_tf": dim_tf, "keras": keras}
+    example, callbacks = blocks("docs/API.md")
+    exec(example, names)
+    exec(callbacks, names)
+    assert names["features"].shape == (1, 64)
+    assert (photos / "log.csv").is_file()
+
+
+@pytest.mark.slow
+def test_the_example_of_readme(photos):
+    """With a small encoder, fewer steps and no TFLite."""
+    (example,) = [block for block in blocks("README.md") if "dim_tf.train(" in block]
     for words, fewer in (
         ('encoder="keras:MobileNetV3Small"', 'encoder="basic32x32", critic_units=8'),
         ("epochs=20", "epochs=4, batch_size=8, image_size=32"),
         ("run.export()", 'run.export(tflite="none")'),
-        ('"photos/a.jpg"', '"photos/0.png"'),
     ):
         assert words in example, words
         example = example.replace(words, fewer)
     names = {}
-    exec(example, names)  # the page is ours
+    exec(example, names)
     assert names["features"].shape == (1, 64)
-    assert (tmp_path / "runs/photos/report.html").is_file()
+    assert names["evaluation"]["references"]
+    assert (photos / "runs/photos/report.html").is_file()
