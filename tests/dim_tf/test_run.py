@@ -238,12 +238,13 @@ def test_callbacks_see_one_training_whatever_the_calls_of_fit(tmp_path, random_i
 
 
 def test_a_run_that_a_callback_ended_continues_with_the_same_losses(tmp_path, random_images):
+    """Of two calls of `fit`, as the last epoch has 3 steps."""
     straight, parts = tmp_path / "straight", tmp_path / "parts"
-    run_in(straight, epochs=2, **SMALL).train()
+    run_in(straight, epochs=2, steps=8, **SMALL).train()
     first, second = Recorder(stop_after=3), Recorder()
-    run_in(parts, epochs=2, **SMALL).train([first])
+    run_in(parts, epochs=2, steps=8, **SMALL).train([first])
     assert losses(parts) == losses(straight)[:3]
-    run_in(parts, epochs=2, **SMALL).train([second])
+    run_in(parts, epochs=2, steps=8, **SMALL).train([second])
     assert first.events == ["begin", 0, "end"]
     assert second.events == ["begin", 0, 1, "end"]
     assert losses(parts) == losses(straight)
