@@ -199,7 +199,11 @@ class Run:
 
     @property
     def encoder(self) -> keras.Model:
-        """The trained encoder: images, float [N, H, W, 3] in [0, 1] -> features [N, D]."""
+        """The trained encoder: images, float [N, H, W, 3] in [0, 1] -> features [N, D].
+
+        It is that of the newest checkpoint, made anew at each use. The images of the run must be
+        there, which give its size; `dim_tf.load` needs nothing but an export.
+        """
         with self._stage("export", self.experiment):
             model, _ = load_trained(self.experiment, self._data)
             encoder = EncoderModel(model.encoder)

@@ -256,6 +256,7 @@ def test_an_object_that_is_no_callback_is_refused(tmp_path, random_images):
     assert not (tmp_path / "metrics.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_weights_that_a_callback_sets_at_the_end_are_saved(tmp_path, random_images):
     class Zeros(keras.callbacks.Callback):
         def on_train_end(self, logs=None):
