@@ -14,9 +14,10 @@ import pkgutil
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dim_tf.api import embed, train
     from dim_tf.experiment import Experiment
     from dim_tf.export.exported_encoder import ExportedEncoder, load
-    from dim_tf.run import Run, embed, train
+    from dim_tf.run import Run
     from dim_tf.system.errors import InputError, RunError
     from dim_tf.system.signals import Stopped
 
@@ -41,9 +42,9 @@ _OBJECTS = {
     "Run": "dim_tf.run:Run",
     "RunError": "dim_tf.system.errors:RunError",
     "Stopped": "dim_tf.system.signals:Stopped",
-    "embed": "dim_tf.run:embed",
+    "embed": "dim_tf.api:embed",
     "load": "dim_tf.export.exported_encoder:load",
-    "train": "dim_tf.run:train",
+    "train": "dim_tf.api:train",
 }
 
 
