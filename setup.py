@@ -69,6 +69,9 @@ setup(
         "serving": ["grpcio>=1.60"],  # the gRPC client of examples/serving
         # google-crc32c: Beam reads and writes TFRecords by it and does not install it.
         "beam": ["apache-beam>=2.60", "google-crc32c>=1.5", "pyarrow>=15.0"],
+        "wandb": ["wandb>=0.19.10"],  # --track=wandb; before, reinit="create_new" is unknown
+        # --track=mlflow; the last two for its database in the run folder, without a server.
+        "mlflow": ["mlflow-skinny>=3.0", "sqlalchemy>=2.0", "alembic>=1.10"],
         "docs": ["matplotlib>=3.8"],  # for examples/
         "torch": ["torch>=2.6"],  # the baseline of benchmarks/train_speed.py
     },

@@ -1,3 +1,60 @@
-"""Deep InfoMax for TensorFlow and Keras: images in, a measured, exported encoder out."""
+"""Deep InfoMax for TensorFlow and Keras: images in, a measured, exported encoder out.
+
+    import dim_tf
+
+    run = dim_tf.train("photos/", encoder="keras:MobileNetV3Small")
+    run.evaluate()
+    features = dim_tf.load(run.export())(["photos/a.jpg"])
+
+docs/API.md describes each name. Importing this package imports no TensorFlow; a name imports what
+it needs when it is used.
+"""
+
+import pkgutil
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dim_tf.api import embed, train
+    from dim_tf.experiment import Experiment
+    from dim_tf.export.exported_encoder import ExportedEncoder, load
+    from dim_tf.run import Run
+    from dim_tf.system.errors import InputError, RunError
+    from dim_tf.system.signals import Stopped
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Experiment",
+    "ExportedEncoder",
+    "InputError",
+    "Run",
+    "RunError",
+    "Stopped",
+    "embed",
+    "load",
+    "train",
+]
+
+_OBJECTS = {
+    "Experiment": "dim_tf.experiment:Experiment",
+    "ExportedEncoder": "dim_tf.export.exported_encoder:ExportedEncoder",
+    "InputError": "dim_tf.system.errors:InputError",
+    "Run": "dim_tf.run:Run",
+    "RunError": "dim_tf.system.errors:RunError",
+    "Stopped": "dim_tf.system.signals:Stopped",
+    "embed": "dim_tf.api:embed",
+    "load": "dim_tf.export.exported_encoder:load",
+    "train": "dim_tf.api:train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _OBJECTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = pkgutil.resolve_name(_OBJECTS[name])
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

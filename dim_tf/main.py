@@ -3,6 +3,7 @@
 import contextlib
 import faulthandler
 import sys
+from typing import TYPE_CHECKING
 
 from absl import flags, logging
 
@@ -10,9 +11,13 @@ from dim_tf import preconditions
 from dim_tf.cli import flagfiles, help
 from dim_tf.cli import flags as settings_flags
 from dim_tf.system import console, signals, tensorflow_import
-from dim_tf.system.errors import InputError, RunError, one_line
+from dim_tf.system.errors import InputError, MeasureError, RunError, one_line
+
+if TYPE_CHECKING:
+    from dim_tf.run import Run
 
 FAILED, WRONG_INPUT = 1, 2
+_WRITING = {"train", "evaluate"}  # into the run folder
 
 
 def parse_flags(arguments: list[str], values: flags.FlagValues) -> None:
@@ -57,19 +62,57 @@ def main(arguments: list[str], values: flags.FlagValues) -> int:
                 signals.EXIT_STATUS if make_table(experiment, settings_flags.present(values)) else 0
             )
         tensorflow_import.quietly()  # only now, so that --help is quick
-        from dim_tf.run import run_stages
+        from dim_tf.run import Run
 
-        with signals.raise_on_signal():
-            return signals.EXIT_STATUS if run_stages(experiment, modes) else 0
+        run = Run(experiment)
+        with signals.raise_on_signal(), contextlib.ExitStack() as stack:
+            if _WRITING & set(modes):
+                stack.enter_context(run.locked())
+            if "train" in modes:
+                run.train()
+            run_later_stages(run, modes)
+        return 0
     except InputError as error:
         return _failed(error, WRONG_INPUT)
     except RunError as error:
         return _failed(error, FAILED)
     except OSError as error:  # a file that cannot be read, say
         return _failed(_of_output(error), FAILED)
+    except signals.Stopped as stopped:
+        console.say(stopped)
+        return signals.EXIT_STATUS
     except signals.Terminated as ended:
         console.say(f"{ended}; what is written is whole, and the same command does the rest")
         return signals.EXIT_STATUS
+
+
+def run_later_stages(run: "Run", modes: list[str]) -> None:
+    """Runs the stages after training, in their order.
+
+    Args:
+        run: of the command line.
+        modes: all its stages.
+
+    Raises:
+        MeasureError: a measure failed; the stages after it were run, as the encoder is as good as
+            before.
+    """
+    failed = None
+    if "evaluate" in modes:
+        try:
+            run.evaluate()
+        except MeasureError as error:
+            failed = error
+    if "export" in modes:
+        run.export()
+    if "embed" in modes:
+        run.embed()
+    if "compare" in modes:
+        from dim_tf import stages
+
+        stages.compare_runs(run.experiment)
+    if failed:
+        raise failed
 
 
 def _of_output(error: OSError) -> object:

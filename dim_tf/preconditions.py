@@ -1,5 +1,6 @@
 """What must be there before a stage begins. Free of TensorFlow, whose import takes seconds."""
 
+import importlib.util
 from itertools import islice
 from pathlib import Path
 
@@ -48,6 +49,7 @@ def check(experiment: Experiment, modes: list[str]) -> None:
         raise InputError(f"{experiment.run_path} has no checkpoint; run --mode=train first")
     if "train" in modes:
         _check_beginning(experiment)
+        _check_trackers(experiment)
     if "embed" in modes:
         _check_collection(experiment)
         if "export" not in modes:
@@ -113,6 +115,14 @@ def _check_beginning(experiment: Experiment) -> None:
             f"--init_from={start} is no run folder (no experiment.json) and no exported encoder "
             "(no saved_model.pb); give one, as exported/dim_cifar10/1"
         )
+
+
+def _check_trackers(experiment: Experiment) -> None:
+    for name in experiment.training.tracker_names:
+        if importlib.util.find_spec(name) is None:
+            raise InputError(
+                f"--track={name} needs the package {name}: pip install 'dim_tf[{name}]'"
+            )
 
 
 def _check_encoder(path: str) -> None:

@@ -105,5 +105,11 @@ REFERENCE_MEASURES = ("knn", "linear", "mlp", "clusters", "geometry")
 MAX_FEATURES = 2**14  # of an endpoint, that measures take: 50,000 images of so many are 3.3 GB
 # Those of dim_tf.export.tflite.
 TFLITE = ("float32", "float16", "dynamic", "int8", "float32_batch1", "uint8_batch1")
+# --track -> the callback that writes the metrics there; each but the first needs an extra.
+TRACKERS = {
+    "tensorboard": "dim_tf.training.trackers:TensorBoard",
+    "wandb": "dim_tf.training.trackers:WeightsAndBiases",
+    "mlflow": "dim_tf.training.trackers:MLflow",
+}
 # Those of dim_tf.tables.
 TABLES = ("1", "2", "3", "4", "cpc", "alpha", "beta", "gamma", "negatives")

@@ -1,98 +1,281 @@
-"""Runs the stages that were asked for, in their order."""
+"""`Run`: the stages of an experiment, for programs, notebooks and the command line."""
 
 import contextlib
-from collections.abc import Iterator
+import functools
+import html
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+import keras
 import tensorflow as tf
 
-from dim_tf import data
+from dim_tf import data, preconditions
 from dim_tf.data import validation_split
+from dim_tf.data.splits import Splits
 from dim_tf.experiment import Experiment
+from dim_tf.settings.export import CollectionSettings, ExportSettings
+from dim_tf.system import console, process_state
 from dim_tf.system.console import say
-from dim_tf.system.errors import MeasureError, RunError
+from dim_tf.system.errors import InputError, RunError
+from dim_tf.system.files import read_text
 from dim_tf.system.io_errors import reason
+from dim_tf.system.json_files import read_json
 from dim_tf.system.locks import locked_folder
 from dim_tf.training import loop, strategy
+from dim_tf.training.encoder_model import EncoderModel
+from dim_tf.training.model import load_trained
 
-_WRITING = {"train", "evaluate"}  # into the run folder
+REPORT_FILE = "report.html"
+REPORT_HEIGHT = 800  # pixels, in a notebook
 
 
-def run_stages(experiment: Experiment, modes: list[str]) -> bool:
-    """Runs the stages; returns whether a signal stopped training.
+@dataclass(frozen=True)
+class Report:
+    """The report of a run, which a notebook shows.
+
+    Attributes:
+        path: Of the page.
+    """
+
+    path: Path
+
+    def _repr_html_(self) -> str:
+        # In a frame, so that its style does not reach the notebook's.
+        page = html.escape(self.path.read_text(encoding="utf-8"))
+        return (
+            f'<iframe srcdoc="{page}" width="100%" height="{REPORT_HEIGHT}" '
+            'style="border: 0"></iframe>'
+        )
+
+
+class Run:
+    """A run: an experiment, its data and its folder.
+
+    Each stage raises InputError for wrong settings and missing data, and RunError where it fails.
+    It leaves Keras' policy, random seeds and signal handlers as they were.
 
     Args:
-        experiment: the settings.
-        modes: the stages, in their order, which `preconditions.check` has let through.
+        experiment: The settings.
+        verbose: 1: prints lines, and Keras' progress bar where it trains; 0: prints nothing.
 
-    Raises:
-        InputError: wrong settings, missing data, or another process uses the run folder.
-        RunError: a stage failed.
+    Attributes:
+        experiment: The settings.
+        verbose: As above.
     """
-    with _memory_may_end():
-        return _run_stages(experiment, modes)
 
+    def __init__(self, experiment: Experiment, verbose: int = 1):
+        self.experiment = experiment
+        self.verbose = verbose
+        self._is_locked = False
 
-def _run_stages(experiment, modes):
-    if modes == ["embed"]:  # needs no data set
-        _others().embed_collection(experiment)
-        return False
-    if "compare" in modes:
-        _others().compare_runs(experiment)
-        return False
-    devices = None
-    if experiment.training.strategy == "multi_worker":
-        devices = strategy.get(
-            experiment.training.strategy,
-            0,
-            experiment.training.cluster,
-            experiment.training.worker_timeout,
-        )
-    if experiment.training.replicas:
-        strategy.make_logical_cpus(experiment.training.replicas)  # before anything uses the CPU
-    with contextlib.ExitStack() as held:
-        if _WRITING & set(modes) and (devices is None or strategy.is_chief(devices)):
-            held.enter_context(locked_folder(experiment.run_path, "--run_dir or --name"))
-        return _run_on_data(experiment, modes, devices)
+    @classmethod
+    def load(cls, path: str | os.PathLike, *, verbose: int = 1, **settings: Any) -> "Run":
+        """The run of a run folder.
 
+        Args:
+            path: Of the run folder.
+            verbose: As of `Run`.
+            **settings: Settings that are to be others than the run's, by the names of their flags,
+                as epochs.
 
-def _run_on_data(experiment, modes, devices):
-    splits = data.load(experiment.data.dataset, experiment.data.request)
-    splits = validation_split.hold_out(splits, experiment.data.validation_fraction)
-    say(f"data: {splits.note}")
-    if "train" in modes:
+        Raises:
+            InputError: It is no run folder, or a setting is wrong.
+        """
+        file = Path(path) / "experiment.json"
         try:
-            loop.train(experiment, splits, devices)
-        except loop.Stopped as stopped:
-            say(stopped)
-            return True
-    failed = None
-    if "evaluate" in modes:
+            text = read_text(file)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{path} is no run folder (experiment.json: {reason(error)}); give one that "
+                "training wrote, as runs/digits"
+            ) from error
         try:
-            _evaluate(experiment, splits)
-        except MeasureError as error:  # the encoder is as good as before
-            failed = error
-    if "export" in modes:
-        _others().export(experiment, splits)
-    if "embed" in modes:
-        _others().embed_collection(experiment)
-    if failed:
-        raise failed
-    return False
+            experiment = Experiment.from_json(text)
+        except InputError as error:
+            raise InputError(f"{file}: {error}") from error
+        return cls(experiment.replace(**flag_values(settings), run_dir=os.fspath(path)), verbose)
+
+    def __repr__(self):
+        return f"Run({str(self.path)!r})"
+
+    @property
+    def path(self) -> Path:
+        """The run folder."""
+        return self.experiment.run_path
+
+    def train(self, callbacks: Sequence[keras.callbacks.Callback] = ()) -> None:
+        """Trains to the last step, from the newest checkpoint in the run folder.
+
+        Args:
+            callbacks: Keras callbacks. Epochs count from the run's first. One that sets
+                `model.stop_training` ends training, after a checkpoint; `train` then continues.
+
+        Raises:
+            Stopped: By SIGTERM or SIGINT (Ctrl-C), after a checkpoint.
+        """
+        with self._stage("train", self.experiment) as devices:
+            loop.train(self.experiment, self._data, devices, callbacks)
+
+    def evaluate(self, measures: str | Sequence[str] | None = None) -> dict[str, Any]:
+        """Measures the trained encoder; writes evaluation.json and report.html.
+
+        Args:
+            measures: Names of measures, a list or with commas between; None: those of the settings.
+
+        Returns:
+            The content of evaluation.json.
+
+        Raises:
+            MeasureError: A measure failed; all others are written before.
+        """
+        experiment = self.experiment
+        if measures is not None:
+            experiment = experiment.replace(**flag_values({"measures": measures}))
+        with self._stage("evaluate", experiment):
+            if experiment.evaluation.encoder_path:
+                _stages().evaluate_saved(experiment, self._data)
+            elif not experiment.model.HAS_ENCODER:
+                _stages().show_samples(experiment, self._data)
+            else:
+                _stages().evaluate(experiment, self._data)
+        return read_json(self.path / "evaluation.json", "evaluate again")
+
+    def report(self) -> Report:
+        """The report that `evaluate` wrote.
+
+        Raises:
+            InputError: There is none.
+        """
+        path = self.path / REPORT_FILE
+        if not path.is_file():
+            raise InputError(f"{path} does not exist; evaluate the run first")
+        return Report(path)
+
+    def export(self, **settings: Any) -> Path:
+        """Exports the trained encoder as SavedModel and TFLite.
+
+        Args:
+            **settings: Of the export, by the names of their flags, as tflite="none".
+
+        Returns:
+            The folder of the new version, exported/NAME/VERSION.
+        """
+        experiment = self._with(ExportSettings, settings)
+        with self._stage("export", experiment):
+            return _stages().export(experiment, self._data)
+
+    def embed(self, source: str = "", output: str = "", **settings: Any) -> Path:
+        """Writes the embeddings of a collection of images by the newest export of this run.
+
+        Args:
+            source: A folder, a pattern of TFRecord files, or tfds:NAME:SPLIT; empty: of the
+                settings.
+            output: Folder of the embeddings; empty: RUN_DIR/embeddings.
+            **settings: Of the collection, by the names of their flags, as embed_format.
+
+        Returns:
+            The folder of the embeddings.
+        """
+        paths = {"embed_input": os.fspath(source), "embed_output": os.fspath(output)}
+        given = {name: path for name, path in paths.items() if path}
+        experiment = self._with(CollectionSettings, {**settings, **given})
+        preconditions.check(experiment, ["embed"])
+        with self._process():
+            return _stages().embed_collection(experiment)
+
+    def _with(self, group, settings):
+        """The experiment with other settings of that group."""
+        for name in settings:
+            if name not in group.flags():
+                raise InputError(
+                    f"{name} is no setting of this stage; it has {', '.join(group.flags())}"
+                )
+        return self.experiment.replace(**flag_values(settings))
+
+    @property
+    def encoder(self) -> keras.Model:
+        """The trained encoder: images, float [N, H, W, 3] in [0, 1] -> features [N, D].
+
+        It is that of the newest checkpoint, made anew at each use. The images of the run must be
+        there, which give its size; `dim_tf.load` needs nothing but an export.
+        """
+        with self._stage("export", self.experiment):
+            model, _ = load_trained(self.experiment, self._data)
+            encoder = EncoderModel(model.encoder)
+            encoder.build((None, *encoder.image_shape))
+        return encoder
+
+    @functools.cached_property
+    def _data(self) -> Splits:
+        """The images, loaded once."""
+        settings = self.experiment.data
+        splits = data.load(settings.dataset, settings.request)
+        splits = validation_split.hold_out(splits, settings.validation_fraction)
+        say(f"data: {splits.note}")
+        return splits
+
+    @functools.cached_property
+    def _devices(self) -> tf.distribute.Strategy | None:
+        """The strategy, where it must be made before the data; else None."""
+        settings = self.experiment.training
+        if settings.replicas:
+            strategy.make_logical_cpus(settings.replicas)
+        if settings.strategy != "multi_worker":
+            return None
+        return strategy.get(settings.strategy, 0, settings.cluster, settings.worker_timeout)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other processes from writing to the run folder; its stages do so themselves.
+
+        Raises:
+            InputError: Another process does.
+        """
+        devices = self._devices
+        if self._is_locked or not (devices is None or strategy.is_chief(devices)):
+            yield
+            return
+        with locked_folder(self.path, "--run_dir or --name"):
+            self._is_locked = True
+            try:
+                yield
+            finally:
+                self._is_locked = False
+
+    @contextlib.contextmanager
+    def _stage(self, mode: str, experiment: Experiment) -> Iterator[tf.distribute.Strategy | None]:
+        """The context of a stage that reads the data and the run folder; yields `_devices`."""
+        preconditions.check(experiment, [mode])
+        with self._process(), contextlib.ExitStack() as stack:
+            devices = self._devices  # before the data, which use the CPU
+            if mode != "export":
+                stack.enter_context(self.locked())
+            yield devices
+
+    @contextlib.contextmanager
+    def _process(self) -> Iterator[None]:
+        """Leaves the process' state as it was; quiet unless verbose; memory errors in a line."""
+        with (
+            process_state.preserved(),
+            console.quiet(not self.verbose),
+            _memory_errors_in_a_line(),
+        ):
+            yield
 
 
-def _evaluate(experiment, splits):
-    if experiment.evaluation.encoder_path:
-        _others().evaluate_saved(experiment, splits)
-    elif not experiment.model.HAS_ENCODER:
-        _others().show_samples(experiment, splits)
-    else:
-        _others().evaluate(experiment, splits)
+def _stages() -> ModuleType:
+    """The stages beside training; what they need takes seconds to import, so only in their turn."""
+    from dim_tf import stages
+
+    return stages
 
 
 @contextlib.contextmanager
-def _memory_may_end() -> Iterator[None]:
-    """Raises RunError, of one line, where memory does not suffice."""
+def _memory_errors_in_a_line() -> Iterator[None]:
     try:
         yield
     except (MemoryError, tf.errors.ResourceExhaustedError) as error:
@@ -103,8 +286,18 @@ def _memory_may_end() -> Iterator[None]:
         ) from error
 
 
-def _others() -> ModuleType:
-    """The stages beside training; what they need takes seconds to import, so only in their turn."""
-    from dim_tf import stages
+def flag_values(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings as flags hold them: paths as text, lists of names with commas between.
 
-    return stages
+    Args:
+        settings: By the names of their flags.
+    """
+
+    def as_flag(value):
+        if isinstance(value, os.PathLike):
+            return os.fspath(value)
+        if isinstance(value, list | tuple) and value and all(isinstance(x, str) for x in value):
+            return ",".join(value)
+        return value
+
+    return {name: as_flag(value) for name, value in settings.items()}

@@ -172,8 +172,8 @@ def _writing(name: str, folder: Path) -> AbstractContextManager[None]:
     )
 
 
-def export(experiment: Experiment, splits: Splits) -> None:
-    """Publishes the trained encoder as SavedModel and TFLite."""
+def export(experiment: Experiment, splits: Splits) -> Path:
+    """Publishes the trained encoder as SavedModel and TFLite; returns the version's folder."""
     model, step = load_trained(experiment, splits)
     pixels = _pixels(splits.test.images[:CHECKED_IMAGES])
     evaluation = _evaluation_of(experiment, step)
@@ -205,6 +205,7 @@ def export(experiment: Experiment, splits: Splits) -> None:
     folder = Path(experiment.export.export_dir) / experiment.name
     target, difference = publish.publish(model.encoder, folder, pixels, info, options)
     say(f"exported: {target} (largest difference from the Keras model {difference:.1e})")
+    return target
 
 
 def _initial_weights(experiment: Experiment, step: int) -> str:
@@ -273,8 +274,8 @@ def compare_runs(experiment: Experiment) -> None:
     say(f"comparison: {path}")
 
 
-def embed_collection(experiment: Experiment) -> None:
-    """Writes the embeddings of --embed_input by an exported encoder."""
+def embed_collection(experiment: Experiment) -> Path:
+    """Writes the embeddings of --embed_input by an exported encoder; returns their folder."""
     images = image_collection.open_collection(
         experiment.collection.input,
         experiment.data.data_dir,
@@ -292,3 +293,4 @@ def embed_collection(experiment: Experiment) -> None:
         path, images, out, experiment.collection.format, experiment.collection.shard_size
     )
     say(f"embed: {summary['images']:,} images, {summary['refused']:,} refused: {out}")
+    return out

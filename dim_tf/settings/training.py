@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from dim_tf.registry import TRACKERS
 from dim_tf.settings.config_field import Settings, config_field
 from dim_tf.system.errors import InputError
 
@@ -117,6 +118,12 @@ class TrainingSettings(Settings):
     log_every: int = config_field(
         1, "Steps between lines of metrics.jsonl.", minimum=1, hyperparameter=False
     )
+    track: str = config_field(
+        "tensorboard",
+        "Where metrics are written beside metrics.jsonl, with commas between: "
+        f"{', '.join(TRACKERS)}; or none.",
+        hyperparameter=False,
+    )
     resume: bool = config_field(
         True,
         "Resume from the run folder's checkpoint; false: start anew.",
@@ -134,7 +141,7 @@ class TrainingSettings(Settings):
     )
 
     def check(self):
-        """Checks devices, schedule, and the multiples of `steps_per_execution`."""
+        """Checks devices, schedule, trackers, and the multiples of `steps_per_execution`."""
         if self.replicas and self.batch_size % self.replicas:
             raise InputError(
                 f"--batch_size={self.batch_size} does not divide by --replicas={self.replicas}"
@@ -145,11 +152,26 @@ class TrainingSettings(Settings):
             raise InputError("XLA cannot compile --replicas on the CPU; leave --jit_compile out")
         if self.warmup_steps and self.schedule == "constant":
             raise InputError("--warmup_steps is for --schedule=cosine; give that or leave it out")
+        unknown = [name for name in self.tracker_names if name not in TRACKERS]
+        if unknown:
+            raise InputError(
+                f"--track has no {unknown[0]!r}; expected none, or a list of "
+                f"{', '.join(TRACKERS)}, with commas between"
+            )
+        if len(set(self.tracker_names)) < len(self.tracker_names):
+            raise InputError(f"--track={self.track} names a tracker twice; name it once")
         for name in ("checkpoint_every", "log_every", "steps"):
             value = getattr(self, name)
             is_every_execution = value == 1 and name != "steps"
             if not is_every_execution:
                 self.check_multiple(name, value)
+
+    @property
+    def tracker_names(self) -> tuple[str, ...]:
+        """What `track` lists."""
+        if self.track == "none":
+            return ()
+        return tuple(name.strip() for name in self.track.split(","))
 
     def check_multiple(self, flag: str, steps: int) -> None:
         """Checks that a number of steps ends where control returns to Python.

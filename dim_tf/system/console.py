@@ -1,19 +1,43 @@
 """Standard output: printed line by line, as text that a terminal shows and does not obey."""
 
 import contextlib
+import contextvars
 import os
 import sys
+from collections.abc import Iterator
 
 from dim_tf.system.errors import one_line
 
 MAX_CHARS = 10_000  # a path may have thousands, a stranger's file millions
+
+_is_quiet: contextvars.ContextVar[bool] = contextvars.ContextVar("quiet", default=False)
+
+
+@contextlib.contextmanager
+def quiet(value: bool = True) -> Iterator[None]:
+    """Within it `say` prints nothing, in this thread; with False it prints again."""
+    token = _is_quiet.set(value)
+    try:
+        yield
+    finally:
+        _is_quiet.reset(token)
+
+
+def keras_verbosity() -> int:
+    """Keras' `verbose`: 0 if quiet, 1 for a progress bar, 2 for a line an epoch.
+
+    A progress bar is for terminals and notebooks.
+    """
+    if _is_quiet.get():
+        return 0
+    return 1 if sys.stdout.isatty() or "ipykernel" in sys.modules else 2
 
 
 def say(message: object) -> None:
     """Prints a message as one line that a terminal shows and does not obey.
 
     All that the programs print on standard output, except --help, goes through here, since file
-    names, labels and the files of a run folder may hold anything.
+    names, labels and the files of a run folder may hold anything. Within `quiet` nothing is.
 
     Args:
         message: The line; of more than `MAX_CHARS` characters the middle is left out.
@@ -21,7 +45,8 @@ def say(message: object) -> None:
     Raises:
         OSError: The output is closed, as a pipe whose reader has ended.
     """
-    print(one_line(message, MAX_CHARS), flush=True)
+    if not _is_quiet.get():
+        print(one_line(message, MAX_CHARS), flush=True)
 
 
 def open_streams() -> None:

@@ -4,10 +4,16 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
+from typing import Any
 
 EXIT_STATUS = 143  # as a shell shows a process that SIGTERM ended
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Stopped(Exception):
+    """A signal ended training, after a checkpoint."""
 
 
 class Terminated(BaseException):
@@ -33,7 +39,9 @@ def raise_on_signal() -> Iterator[None]:
 class StopSignal:
     """A context that records the first signal, for a loop that stops at the end of a step.
 
-    A second signal ends the process at once.
+    A second signal does what it did before the context; within `raise_on_signal`, for our programs,
+    it ends the process at once. In another thread than the main one, which alone can handle
+    signals, nothing is recorded.
 
     Attributes:
         received: The signal's number; None: there was none.
@@ -44,7 +52,7 @@ class StopSignal:
 
     def __enter__(self):
         self._stack = contextlib.ExitStack()
-        self._stack.enter_context(_restored_handlers())
+        self._handlers = self._stack.enter_context(_restored_handlers())
         _set_handler(self._record)
         return self
 
@@ -52,23 +60,30 @@ class StopSignal:
         self._stack.close()
 
     def _record(self, number, frame):
-        _set_handler(_exit)
+        if _raise in self._handlers.values():
+            _set_handler(_exit)
+        else:  # as in a notebook, whose process is not ours to end
+            _set_handlers(self._handlers)
         self.received = number
 
 
 @contextlib.contextmanager
-def _restored_handlers() -> Iterator[None]:
+def _restored_handlers() -> Iterator[dict[signal.Signals, Any]]:
     handlers = {number: signal.getsignal(number) for number in _SIGNALS}
     try:
-        yield
+        yield handlers
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        _set_handlers(handlers)
 
 
 def _set_handler(handler):
-    for number in _SIGNALS:
-        signal.signal(number, handler)
+    _set_handlers(dict.fromkeys(_SIGNALS, handler))
+
+
+def _set_handlers(handlers):
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def _raise(number, frame):

@@ -1,22 +1,18 @@
-"""Keras callbacks of a run: metrics.jsonl and TensorBoard, checkpoints, the check for NaN.
+"""Keras callbacks of a run: metrics.jsonl, checkpoints, the check for NaN.
 
-Keras' own lack what a run that stops anywhere and resumes exactly needs: CSVLogger and TensorBoard
-do not cut their files back to the step that training resumes from, nor report a full disk in a
-line; ModelCheckpoint saves by epoch or batch, not when a signal asks to stop; TerminateOnNaN stops
-as if training were done. The progress bar is Keras'.
+Keras' own lack what a run that stops anywhere and resumes exactly needs: CSVLogger does not cut its
+file back to the step that training resumes from, nor report a full disk in a line; ModelCheckpoint
+saves by epoch or batch, not when a signal asks to stop; TerminateOnNaN stops as if training were
+done. The progress bar is Keras'.
 """
 
 import json
 import math
-import os
-import socket
 import time
-import uuid
 from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from dim_tf.system.errors import NonFiniteError
 from dim_tf.system.files import open_for_appending
@@ -44,7 +40,7 @@ class StepCounter:
 
 
 class MetricsLogger(keras.callbacks.Callback):
-    """Counts steps, stops at a loss that is not finite, and writes metrics.jsonl and TensorBoard.
+    """Counts steps, stops at a loss that is not finite, and writes metrics.jsonl.
 
     Must be the first callback: it turns the logs into plain numbers and adds images per second.
 
@@ -69,7 +65,7 @@ class MetricsLogger(keras.callbacks.Callback):
         self._batch_size = batch_size
         self._log_every = log_every
         self._steps_per_execution = steps_per_execution
-        self._files = _LogFiles(folder, counter.step) if folder else None
+        self._file = _MetricsFile(folder, counter.step) if folder else None
 
     def on_train_batch_begin(self, batch, logs=None):
         self._began = time.perf_counter()
@@ -90,74 +86,46 @@ class MetricsLogger(keras.callbacks.Callback):
         for name, value in logs.items():
             self._epoch_sums[name] = self._epoch_sums.get(name, 0.0) + value
         self._epoch_steps += 1
-        if self._files and self._counter.step % self._log_every == 0:
-            self._files.write(self._counter.step, self._counter.epoch, logs)
+        if self._file and self._counter.step % self._log_every == 0:
+            self._file.write(self._counter.step, self._counter.epoch, logs)
 
     def on_epoch_end(self, epoch, logs=None):
         # The progress bar and the history show the epoch's means, not its last step.
         logs.update({name: total / self._epoch_steps for name, total in self._epoch_sums.items()})
 
     def close(self):
-        """Closes the files."""
-        if self._files:
-            self._files.close()
+        """Closes the file."""
+        if self._file:
+            self._file.close()
 
 
-class _LogFiles:
-    """metrics.jsonl and TensorBoard's events of a run folder."""
+class _MetricsFile:
+    """metrics.jsonl of a run folder."""
 
     def __init__(self, folder: Path, step: int):
         self._folder = folder
         self._step = step
         with self._translate_write_errors(step):
-            _purge_later_steps(folder / "tensorboard", step)
             self._lines = open_for_appending(folder / "metrics.jsonl")
-            # TensorFlow also opens a link of that name, so nobody may know the name before.
-            suffix = f".{uuid.uuid4().hex}.v2"
-            self._writer = tf.summary.create_file_writer(
-                str(folder / "tensorboard"), filename_suffix=suffix
-            )
 
     def write(self, step, epoch, logs):
         with self._translate_write_errors(step):
             line = json.dumps({"step": step, "epoch": epoch, **logs}) + "\n"
             self._lines.write(line.encode())
             self._lines.flush()
-            with self._writer.as_default(step):
-                for name, value in logs.items():
-                    tf.summary.scalar(name, value)
         self._step = step
 
     def close(self):
         with self._translate_write_errors(self._step):
-            try:
-                self._lines.close()
-            finally:
-                self._writer.close()
+            self._lines.close()
 
     def _translate_write_errors(self, step):
         return translate_write_errors(
-            f"metrics.jsonl or TensorBoard's events of step {step}",
+            f"the line of step {step} in metrics.jsonl",
             self._folder,
             "the checkpoints are intact; make room and give the same command again, which goes on "
             "from the last",
         )
-
-
-def _purge_later_steps(folder: Path, step: int) -> None:
-    """Makes TensorBoard drop the steps after `step`, from the second start of a run on."""
-    folder.mkdir(exist_ok=True)
-    now = time.time()
-    started = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
-    # TensorBoard reads files in the order of their names: this one before that of later events.
-    name = f"events.out.tfevents.{int(now):010d}.{socket.gethostname()}.{os.getpid()}-start"
-    name += f".{uuid.uuid4().hex}"  # TensorFlow would write through a link of a known name
-    with tf.io.TFRecordWriter(str(folder / name)) as file:
-        for event in (
-            tf.compat.v1.Event(wall_time=now, file_version="brain.Event:2"),
-            tf.compat.v1.Event(wall_time=now, step=step + 1, session_log=started),
-        ):
-            file.write(event.SerializeToString())
 
 
 class CheckpointCallback(keras.callbacks.Callback):
@@ -190,8 +158,12 @@ class CheckpointCallback(keras.callbacks.Callback):
         if self._stop_signal.received:
             self.model.stop_training = True
 
-    def save(self):
-        """Saves this step, unless it is saved already."""
-        if self._saved_step != self._counter.step:
+    def save(self, again: bool = False):
+        """Saves this step, unless it is saved already.
+
+        Args:
+            again: Whether to save it even then.
+        """
+        if again or self._saved_step != self._counter.step:
             self._checkpoints.save(self._counter.step)
             self._saved_step = self._counter.step

@@ -1,21 +1,21 @@
 """Training: from an experiment and its data to the last checkpoint."""
 
 import contextlib
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import keras
 import tensorflow as tf
 
 from dim_tf.data import pipeline
 from dim_tf.data.splits import Split, Splits
 from dim_tf.experiment import Experiment
 from dim_tf.export import backbone_file
-from dim_tf.system.console import say
+from dim_tf.system.console import keras_verbosity, say
 from dim_tf.system.errors import InputError, NonFiniteError, RunError
 from dim_tf.system.io_errors import reason, translate_write_errors
-from dim_tf.system.signals import StopSignal
+from dim_tf.system.signals import Stopped, StopSignal
 from dim_tf.training import (
     checkpoint_files,
     data_fingerprint,
@@ -26,12 +26,14 @@ from dim_tf.training import (
     run_folder,
     start_weights,
     strategy,
+    trackers,
 )
 from dim_tf.training.callbacks import CheckpointCallback, MetricsLogger, StepCounter
 from dim_tf.training.checkpoints import Checkpoints
 from dim_tf.training.model import check_same_experiment, make_model
 from dim_tf.training.nan_restores import NanRestores
 from dim_tf.training.schedule import last_step, training_split
+from dim_tf.training.user_callbacks import UserCallbacks
 from keras_models.encoders import BackboneEncoder
 from keras_models.objective_model import ObjectiveModel
 
@@ -44,12 +46,11 @@ _WORKER_ERRORS = (
 _ADVICE = "make room and give the same command again"
 
 
-class Stopped(Exception):
-    """A signal ended training, after a checkpoint."""
-
-
 def train(
-    experiment: Experiment, splits: Splits, devices: tf.distribute.Strategy | None = None
+    experiment: Experiment,
+    splits: Splits,
+    devices: tf.distribute.Strategy | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> ObjectiveModel:
     """Trains to the experiment's last step, from the newest checkpoint in the run folder.
 
@@ -57,6 +58,8 @@ def train(
         experiment: The settings.
         splits: The data.
         devices: The strategy, where it had to be made before the data; None: makes it.
+        callbacks: More Keras callbacks. One that sets `model.stop_training` ends training, after a
+            checkpoint.
 
     Raises:
         InputError: Settings that do not fit the data, the run folder or the devices.
@@ -73,16 +76,27 @@ def train(
         )
     run, step = _prepare(experiment, splits, devices)
     last = last_step(experiment, splits)
-    if experiment.encoder.frozen_steps >= last and experiment.encoder.frozen_steps:
-        say(f"train: the backbone stays frozen for all {last} steps (--frozen_steps)")
-    begin = f"from step {step} " if step else ""
-    say(f"train: {begin}to step {last}, {run.steps_per_epoch} steps an epoch")
+    _say_steps(run, step, last)
+    own = UserCallbacks(callbacks, experiment.training.epochs, run.steps_per_epoch)
+    verbosity = keras_verbosity() if strategy.is_chief(devices) else 0  # of one worker alone
     with StopSignal() as stop_signal:
         if experiment.training.on_nan == "restore" and run.checkpoints.latest is None:
             run.checkpoints.save(0)  # to go back to
         while True:
             try:
-                _fit(run, step, last, stop_signal)
+                with _recorded(run, step, stop_signal, own) as (counter, recorders):
+                    for segment in segments(step, last, run.steps_per_epoch):
+                        run.model.fit(
+                            _batches(run, counter.step),
+                            shuffle=False,
+                            initial_epoch=segment.first_epoch,
+                            epochs=segment.first_epoch + segment.epochs,
+                            steps_per_epoch=segment.steps,
+                            callbacks=recorders,
+                            verbose=verbosity,
+                        )
+                        if run.model.stop_training or stop_signal.received:
+                            break
                 return run.model
             except NonFiniteError as error:
                 run.nan_restores.check_limit(error, run.checkpoints.latest)
@@ -204,8 +218,19 @@ def describe_backbone(encoder: BackboneEncoder) -> str:
     return f"{encoder.backbone.name}: {maps}, --input_scaling={scaling}{warning}"
 
 
-def _fit(run: _Run, step: int, last: int, stop_signal: StopSignal) -> None:
-    """Trains from `step` to `last`, and saves.
+def _say_steps(run: _Run, step: int, last: int) -> None:
+    frozen_steps = run.experiment.encoder.frozen_steps
+    if frozen_steps >= last and frozen_steps:
+        say(f"train: the backbone stays frozen for all {last} steps (--frozen_steps)")
+    begin = f"from step {step} " if step else ""
+    say(f"train: {begin}to step {last}, {run.steps_per_epoch} steps an epoch")
+
+
+@contextlib.contextmanager
+def _recorded(
+    run: _Run, step: int, stop_signal: StopSignal, own: UserCallbacks
+) -> Iterator[tuple[StepCounter, list[keras.callbacks.Callback]]]:
+    """Yields the step and the callbacks of training from `step` on; saves at the end.
 
     Raises:
         NonFiniteError: A loss or a weight is not finite.
@@ -230,43 +255,33 @@ def _fit(run: _Run, step: int, last: int, stop_signal: StopSignal) -> None:
     saver = CheckpointCallback(
         counter, run.checkpoints, experiment.training.checkpoint_every, stop_signal
     )
-    try:
-        for segment in segments(step, last, run.steps_per_epoch):
-            with _translate_tensorflow_errors(devices):
-                batches = pipeline.training_batches(
-                    run.split,
-                    experiment.training.batch_size,
-                    model.image_shape[-1],
-                    run.nan_restores.data_seed,
-                    counter.step,
-                    experiment.data.augmentation,
-                    with_labels=model.probe is not None or model.needs_labels,
-                    with_indices=model.needs_indices,
-                )
-                model.fit(
-                    batches,
-                    shuffle=False,
-                    initial_epoch=segment.first_epoch,
-                    epochs=segment.first_epoch + segment.epochs,
-                    steps_per_epoch=segment.steps,
-                    callbacks=[logger, saver],
-                    verbose=_verbosity(is_chief),
-                )
-            if stop_signal.received:
-                break
-        saver.save()
-    finally:
-        logger.close()
+    model.stop_training = False
+    with contextlib.ExitStack() as stack:
+        stack.callback(logger.close)
+        tracking = stack.enter_context(trackers.opened(experiment, counter)) if is_chief else []
+        with _translate_tensorflow_errors(devices):
+            yield counter, [logger, *tracking, saver, own]
+        # A callback may have set other weights at the end.
+        saver.save(again=own.end())
     if stop_signal.received:
         saved = f"which is saved in {folder}" if is_chief else "the chief saves"
         raise Stopped(f"stopped at step {counter.step}, {saved}")
+    if model.stop_training:
+        say(f"train: a callback ended training at step {counter.step}, which is saved")
 
 
-def _verbosity(is_chief):
-    """Of Keras: a progress bar on a terminal, a line an epoch elsewhere, of one worker alone."""
-    if not is_chief:
-        return 0
-    return 1 if sys.stdout.isatty() else 2
+def _batches(run: _Run, step: int) -> tf.data.Dataset:
+    """The training batches from `step` on."""
+    return pipeline.training_batches(
+        run.split,
+        run.experiment.training.batch_size,
+        run.model.image_shape[-1],
+        run.nan_restores.data_seed,
+        step,
+        run.experiment.data.augmentation,
+        with_labels=run.model.probe is not None or run.model.needs_labels,
+        with_indices=run.model.needs_indices,
+    )
 
 
 class Segment(NamedTuple):

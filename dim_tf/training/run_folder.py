@@ -24,6 +24,7 @@ _FILES = (
     encoder_config.FILE,
     start_weights.FILE,
     start_weights.SOURCE_FILE,
+    "trackers.json",
 )
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import faulthandler
+import functools
 import os
 import subprocess
 import sys
@@ -60,13 +61,23 @@ def get(
         return _multi_worker(resolver, timeout)
     if replicas:
         make_logical_cpus(replicas)
-        return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
+        return _mirrored(tuple(f"CPU:{i}" for i in range(replicas)))
     gpus = tf.config.list_logical_devices("GPU")
     if name == "mirrored" and not gpus:
         raise InputError("--strategy=mirrored found no GPU; give --replicas=N for logical CPUs")
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
-        return tf.distribute.MirroredStrategy([gpu.name for gpu in gpus])
+        return _mirrored(tuple(gpu.name for gpu in gpus))
     return tf.distribute.get_strategy()
+
+
+@functools.cache
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.MirroredStrategy:
+    """One for all runs of the process.
+
+    Each strategy numbers its collectives from the same start, and TensorFlow remembers those of an
+    earlier one, with other shapes, by their numbers.
+    """
+    return tf.distribute.MirroredStrategy(list(devices))
 
 
 def _multi_worker(name, timeout):

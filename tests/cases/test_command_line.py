@@ -220,7 +220,7 @@ def test_an_output_whose_reader_has_ended_is_told_in_one_line(monkeypatch, tmp_p
     from dim_tf.system import console
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run, "run_stages", lambda *_: console.say("data: x"))
+    monkeypatch.setattr(run.Run, "train", lambda _: console.say("data: x"))
     values = flags.FlagValues()
     main.settings_flags.define(values)
     main.parse_flags(["main", "--mode=train"], values)

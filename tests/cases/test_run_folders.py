@@ -15,7 +15,7 @@ from dim_tf.system.json_files import read_json
 from dim_tf.system.locks import locked_folder
 from dim_tf.tables.leases import LeaseFolder
 from dim_tf.tables.run_folder import StageSeconds
-from dim_tf.training import callbacks, checkpoint_files, data_fingerprint, metrics_file
+from dim_tf.training import callbacks, checkpoint_files, data_fingerprint, metrics_file, trackers
 from dim_tf.training.model import check_same_experiment
 from dim_tf.training.nan_restores import NanRestores
 
@@ -103,12 +103,12 @@ def test_metrics_that_are_a_fifo_are_refused(folder):
 def test_events_are_not_written_through_a_link_of_a_name_that_can_be_foreseen(
     folder, victim, monkeypatch
 ):
-    monkeypatch.setattr(callbacks, "time", SimpleNamespace(time=lambda: 7.0, perf_counter=float))
+    monkeypatch.setattr(trackers, "time", SimpleNamespace(time=lambda: 7.0))
     tensorboard = folder / "tensorboard"
     tensorboard.mkdir()
     name = f"events.out.tfevents.{7:010d}.{socket.gethostname()}.{os.getpid()}-start"
     (tensorboard / name).symlink_to(victim)
-    callbacks._purge_later_steps(tensorboard, 3)
+    trackers._purge_later_steps(tensorboard, 3)
     assert len(list(tensorboard.iterdir())) == 2
 
 
@@ -123,7 +123,8 @@ def test_no_name_of_events_is_used_twice(folder, monkeypatch):
 
     monkeypatch.setattr(tf.summary, "create_file_writer", making)
     for step in (0, 1):
-        recorded(folder, step)
+        experiment = Experiment.of(name="a", run_dir=str(folder))
+        trackers.TensorBoard(experiment, callbacks.StepCounter(step, 10)).close()
     assert len(set(names)) == 2
     assert all(len(name) > 32 and name.endswith(".v2") for name in names)
     assert len(list((folder / "tensorboard").glob("*.v2"))) == 2

@@ -93,7 +93,7 @@ def test_metrics(disk, straight, tmp_path):
     flags = [*SHORT, f"--run_dir={disk.folder}/small", "--checkpoint_every=1000"]
     faults.run_to_success(folder, *flags, "--steps=3")
     disk.leave(12 * 1024)
-    error = failed(folder, *flags, says="metrics.jsonl or TensorBoard's events of step")
+    error = failed(folder, *flags, says=" of step ")  # metrics.jsonl or TensorBoard's events
     disk.make_room()
     printed = faults.run_to_success(folder, *flags)
     assert "from step 3 to step 40" in printed

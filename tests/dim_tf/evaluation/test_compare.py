@@ -10,7 +10,8 @@ from sample_report import EXPERIMENT, metrics_lines, row, section, write
 from dim_tf import preconditions
 from dim_tf.evaluation import compare
 from dim_tf.experiment import Experiment
-from dim_tf.run import run_stages
+from dim_tf.main import run_later_stages
+from dim_tf.run import Run
 from dim_tf.system.errors import InputError
 
 KINDS = {
@@ -192,7 +193,7 @@ def test_names_are_escaped(tmp_path, make):
 def test_the_mode_writes_the_page_and_stands_alone(tmp_path, make, capsys):
     runs = f"{make('a', evaluation(0.5))},{make('b', evaluation(0.4))}"
     experiment = Experiment.of(name="both", runs=runs, run_dir=str(tmp_path / "both"))
-    assert not run_stages(experiment, ["compare"])
+    run_later_stages(Run(experiment), ["compare"])
     assert "2 runs compared" in (tmp_path / "both/report.html").read_text(encoding="utf-8")
     assert "both/report.html" in capsys.readouterr().out
     with pytest.raises(InputError, match="stands alone"):

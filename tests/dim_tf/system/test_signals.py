@@ -42,3 +42,21 @@ def test_before_anything_is_written_a_signal_ends_the_process():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == signals.EXIT_STATUS
     assert done.stdout == "printed\n"
+
+
+def test_a_second_signal_ends_our_programs_and_interrupts_others():
+    code = (
+        "import contextlib, signal; from dim_tf.system import signals\n"
+        "with {context}, signals.StopSignal() as stop:\n"
+        "    signal.raise_signal(signal.SIGINT)\n"
+        "    assert stop.received == signal.SIGINT\n"
+        "    try: signal.raise_signal(signal.SIGINT)\n"
+        "    except KeyboardInterrupt: print('interrupted')"
+    )
+    for context, status, printed in (
+        ("signals.raise_on_signal()", signals.EXIT_STATUS, ""),
+        ("contextlib.nullcontext()", 0, "interrupted\n"),
+    ):
+        command = [sys.executable, "-c", code.format(context=context)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (status, printed)

@@ -1,0 +1,104 @@
+"""`dim_tf.train` and `dim_tf.embed`."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from dim_tf import data
+from dim_tf.experiment import Experiment
+from dim_tf.registry import SOURCES
+from dim_tf.run import Run, flag_values
+from dim_tf.system import console
+from dim_tf.system.console import say
+from dim_tf.system.errors import InputError
+
+
+def train(
+    images: str | os.PathLike,
+    *,
+    encoder: str | os.PathLike = "",
+    out: str | os.PathLike = "",
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: int = 1,
+    **settings: Any,
+) -> Run:
+    """Trains an encoder.
+
+    A second call with the same settings continues the run, to more epochs for example.
+
+    Args:
+        images: A folder of images; or the name of a data set, as "digits" or "tfds:NAME". A path
+            that exists or that has a separator is a folder.
+        encoder: As the flag --encoder: a name, keras:NAME, keras_hub:PRESET, or a .keras file;
+            empty: chosen by the images' size.
+        out: The run folder; empty: runs/NAME.
+        callbacks: Keras callbacks.
+        verbose: 1: prints lines and Keras' progress bar; 0: prints nothing.
+        **settings: By the names of their flags, as epochs=5 or **{"simclr.temperature": 0.2}.
+
+    Returns:
+        The run.
+
+    Raises:
+        InputError: Wrong settings, missing data, or another process uses the run folder.
+        RunError: Training failed.
+        Stopped: By SIGTERM or SIGINT (Ctrl-C), after a checkpoint.
+    """
+    own = {"encoder": encoder, "run_dir": out}
+    repeated = [name for name in (*own, "dataset") if name in settings]
+    if repeated:
+        raise InputError(f"{repeated[0]} is given by images, encoder and out; leave it out")
+    with console.quiet(not verbose):
+        flags = {**_data_flags(images, settings), **own, **settings}
+    flags = flag_values({name: value for name, value in flags.items() if value != ""})
+    name = data.folder_name(flags["dataset"], flags.get("data_dir", ""))
+    run = Run(Experiment.of(**{"name": name, **flags}), verbose)
+    run.train(callbacks)
+    return run
+
+
+def _data_flags(images: str | os.PathLike, settings: dict[str, Any]) -> dict[str, Any]:
+    """Which images: the settings of a folder or of a data set."""
+    name = os.fspath(images)
+    is_path = isinstance(images, os.PathLike) or os.path.basename(name) != name
+    is_folder = os.path.isdir(name) or is_path
+    if name.startswith("tfds:") or not is_folder:  # an unknown name, too, which is refused
+        return {"dataset": name}
+    if "data_dir" in settings:
+        raise InputError(f"data_dir={settings['data_dir']}, and images={name}; give one folder")
+    if name in SOURCES:
+        say(f"{name} is the folder here, not the data set of that name")
+    return {"dataset": "folder", "data_dir": name}
+
+
+def embed(
+    source: str | os.PathLike,
+    output: str | os.PathLike,
+    encoder: str | os.PathLike,
+    *,
+    verbose: int = 1,
+    **settings: Any,
+) -> Path:
+    """Writes the embeddings of a collection of images by an exported encoder.
+
+    A second call continues where the first was stopped.
+
+    Args:
+        source: A folder, a pattern of TFRecord files, or tfds:NAME:SPLIT.
+        output: Folder of the embeddings.
+        encoder: One version of an exported encoder, as exported/photos/1.
+        verbose: 1: prints lines; 0: prints nothing.
+        **settings: By the names of their flags, as embed_format, embed_shard, data_dir, max_pixels.
+
+    Returns:
+        The folder of the embeddings.
+
+    Raises:
+        InputError: There is no such collection or encoder, or `output` holds other embeddings.
+        RunError: A file cannot be read or written.
+    """
+    flags = {"embed_input": source, "embed_output": output, "saved_model": encoder, **settings}
+    return Run(Experiment.of(**{"name": "embed", **flag_values(flags)}), verbose).embed()

@@ -1,0 +1,186 @@
+"""An exported encoder as a function of images of any kind and size."""
+
+import itertools
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image, ImageOps
+
+from dim_tf.data import image_bounds, image_headers, image_ops
+from dim_tf.data.folder import decoding, file_bytes
+from dim_tf.data.image_faults import UndecodableError
+from dim_tf.data.pixel_range import PixelRange
+from dim_tf.export import saved_model
+from dim_tf.system.errors import InputError
+from dim_tf.system.io_errors import reason
+from dim_tf.system.json_files import read_json
+
+BATCH_SIZE = 64
+_FORMATS = "a path, bytes of a file, a PIL image, or an array [H, W], [H, W, 1] or [H, W, 3]"
+_KINDS = "uint8, uint16, or floats in [0, 1]"
+
+
+def load(path: str | os.PathLike) -> "ExportedEncoder":
+    """Loads an exported encoder.
+
+    Args:
+        path: One version, as exported/photos/1.
+
+    Raises:
+        InputError: There is none, or it is damaged.
+    """
+    return ExportedEncoder(path)
+
+
+class ExportedEncoder:
+    """An exported encoder: images -> float32 [N, D].
+
+        encoder = dim_tf.load("exported/photos/1")
+        features = encoder(["a.jpg", PIL.Image.open("b.png"), array])
+
+    Images of another size than `image_size` are prepared as in training and in serving: the largest
+    centred square, resized, bilinear with antialiasing.
+
+    Args:
+        path: One version of an export.
+
+    Attributes:
+        path: The same.
+        metadata: What the export says of itself.
+        image_size: Pixels a side that the encoder sees.
+        dimension: D.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = Path(path)
+        self._model = saved_model.load(os.fspath(path), "serving_bytes")
+        self.metadata = read_json(self.path / "assets" / "metadata.json", "export again")
+        signature = self._model.signatures["serving_default"]
+        self.image_size = int(signature.structured_input_signature[1]["images"].shape[1])
+        self.dimension = int(signature.structured_outputs["global"].shape[-1])
+        low, high = self.metadata.get("pixel_range", (0, 2**16 - 1))
+        self._pixel_range = PixelRange(low, high)
+        self._max_pixels = int(self.metadata.get("max_pixels", image_bounds.MAX_PIXELS))
+
+    def __repr__(self):
+        return f"ExportedEncoder({str(self.path)!r})"
+
+    def __call__(self, images: Any) -> np.ndarray:
+        """The features of images.
+
+        Args:
+            images: An image, a batch [N, H, W, 1 or 3], or a list of images of any kinds and sizes.
+                An image is a path, encoded bytes, a PIL image, or an array or tensor [H, W],
+                [H, W, 1] or [H, W, 3] of uint8, of uint16, or of floats in [0, 1].
+
+        Returns:
+            float32 [N, D]; N is 1 for one image.
+
+        Raises:
+            InputError: Something is no image, or cannot be decoded.
+        """
+        features = [np.empty([0, self.dimension], np.float32)]
+        prepared = map(self._prepared, _each(images))
+        for kind, group in itertools.groupby(prepared, type):
+            of_batch = self._of_encoded if kind is _Encoded else self._of_pixels
+            while batch := list(itertools.islice(group, BATCH_SIZE)):
+                features.append(of_batch(batch))
+        return np.concatenate(features)
+
+    def _prepared(self, image: Any) -> "_Encoded | tf.Tensor":
+        """An image as an encoded file, or float32 [image_size, image_size, 3] in [0, 1]."""
+        if isinstance(image, str | os.PathLike):
+            return _Encoded(os.fspath(image), _read(Path(image), self._max_pixels))
+        if isinstance(image, bytes):
+            return _Encoded("an image", image)
+        if isinstance(image, Image.Image):
+            return self._resized(_of_pillow(image))
+        array = _as_array(image)
+        if array.ndim == 2:
+            array = array[:, :, np.newaxis]
+        if array.ndim != 3 or array.shape[-1] not in (1, 3) or 0 in array.shape:
+            raise InputError(f"an image has the shape {list(array.shape)}; expected {_FORMATS}")
+        return self._resized(array)
+
+    def _of_pixels(self, pixels: list[tf.Tensor]) -> np.ndarray:
+        signature = self._model.signatures["serving_default"]
+        return signature(images=tf.stack(pixels))["global"].numpy()
+
+    def _of_encoded(self, files: "list[_Encoded]") -> np.ndarray:
+        signature = self._model.signatures["serving_bytes"]
+        try:
+            return signature(image_bytes=tf.constant([x.content for x in files]))["global"].numpy()
+        except tf.errors.InvalidArgumentError as error:  # one of them fails all
+            if len(files) == 1:
+                raise InputError(f"{files[0].name} cannot be decoded ({reason(error)})") from error
+            return np.concatenate([self._of_encoded([file]) for file in files])
+
+    def _resized(self, array: np.ndarray) -> tf.Tensor:
+        if array.dtype == np.uint16:
+            array = self._pixel_range.to_uint8(array)
+        if array.dtype == np.uint8:
+            square = image_ops.resize_center_square(tf.constant(array), self.image_size)
+            return image_ops.with_channels(image_ops.to_unit(image_ops.to_uint8(square)), 3)
+        if not np.issubdtype(array.dtype, np.floating):
+            raise InputError(f"an image is of {array.dtype}; expected {_KINDS}")
+        if not (array.min() >= 0 and array.max() <= 1):  # NaN neither
+            raise InputError(
+                f"an image has values from {array.min():g} to {array.max():g}; expected {_KINDS}"
+            )
+        square = image_ops.resize_center_square(
+            tf.constant(array.astype(np.float32)), self.image_size
+        )
+        return image_ops.with_channels(tf.clip_by_value(square, 0.0, 1.0), 3)
+
+
+class _Encoded(NamedTuple):
+    """A file of an image, JPEG or PNG."""
+
+    name: str
+    content: bytes
+
+
+def _each(images: Any) -> Iterable[Any]:
+    """The single images of the argument."""
+    if isinstance(images, str | bytes | os.PathLike | Image.Image):
+        return [images]
+    if isinstance(images, list | tuple):
+        return images
+    array = _as_array(images)
+    return array if array.ndim == 4 else [array]
+
+
+def _as_array(image: Any) -> np.ndarray:
+    if isinstance(image, tf.Tensor) and image.dtype == tf.bfloat16:
+        image = tf.cast(image, tf.float32)
+    array = np.asarray(image)
+    if array.dtype == object or array.dtype.kind in "US":
+        raise InputError(f"{type(image).__name__} is no image; expected {_FORMATS}")
+    return array
+
+
+def _of_pillow(image: Image.Image) -> np.ndarray:
+    """uint8 [H, W, 3], or uint16 [H, W, 1] of 16 bits; upright, without transparency."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16"):
+        return np.asarray(image).astype(np.uint16)[:, :, np.newaxis]
+    return np.asarray(image.convert("RGB"))
+
+
+def _read(path: Path, max_pixels: int) -> bytes:
+    """The file, JPEG or PNG; other formats are converted to PNG."""
+    if os.path.isdir(path):
+        raise InputError(f"{path} is a folder; dim_tf.embed embeds the images of a folder")
+    try:
+        content = file_bytes.read_image_file(path)
+        if image_headers.format_of(content) in ("JPEG", "PNG"):
+            return content
+        return decoding.to_png(path, max_pixels=max_pixels)
+    except UndecodableError as error:
+        raise InputError(f"{path} cannot be decoded ({error})") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})") from error

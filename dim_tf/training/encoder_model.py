@@ -1,0 +1,47 @@
+"""A trained encoder as a Keras model of images in [0, 1]."""
+
+import keras
+
+from dim_tf.data import image_ops
+from dim_tf.export.saved_model import global_features
+from keras_models.encoders import Encoder
+
+
+@keras.saving.register_keras_serializable("dim_tf")
+class EncoderModel(keras.Model):
+    """An encoder that takes images as exported encoders do.
+
+    Args:
+        encoder: Built.
+
+    Input:
+        float [N, H, W, 3] in [0, 1].
+
+    Output:
+        The global feature, float32 [N, D]; of several the average.
+    """
+
+    def __init__(self, encoder: Encoder, **kwargs):
+        super().__init__(**kwargs)
+        self.encoder = encoder
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, 3) of the images."""
+        height, width, _ = self.encoder.image_shape
+        return height, width, 3
+
+    def call(self, images, training=False):
+        images = image_ops.with_channels(images, self.encoder.image_shape[-1])
+        return global_features(self.encoder.encode_unit_range(images, training))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "encoder": keras.saving.serialize_keras_object(self.encoder),
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        encoder = keras.saving.deserialize_keras_object(config.pop("encoder"), custom_objects)
+        return cls(encoder, **config)
