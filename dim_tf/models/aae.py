@@ -21,13 +21,10 @@ class AdversarialAutoencoderModel(WithPriorDivergence):
         """The adversarial autoencoder of images as large as the encoder's."""
         from keras_models.generative.aae import AdversarialAutoencoder
 
-        return AdversarialAutoencoder(
-            encoder,
-            decoder_of(encoder, "decoder"),
-            self.prior_matching(encoder, self.gamma),
-            experiment.training.seed,
-            name="aae",
-        )
+        matching = self.prior_matching(encoder, self.gamma)
+        decoder = decoder_of(encoder, "decoder")
+        seed = experiment.training.seed
+        return AdversarialAutoencoder(encoder, decoder, matching, seed, name="aae")
 
     @property
     def matched_prior(self):
