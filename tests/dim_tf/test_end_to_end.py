@@ -167,9 +167,9 @@ def test_embedding_killed_twice_goes_on_to_an_index(whole_way, digit_files):
     assert [row[0].decode() for row in found["id"].numpy()] == ids[:20]
 
     other = small_export.small_encoder()
-    wanted = SimpleNamespace(neighbours_index=str(out), neighbours=3)
+    export = SimpleNamespace(neighbours_index=str(out), neighbours=3)
     with pytest.raises(InputError, match="an encoder of other weights"):
-        stages._neighbours_index(wanted, other, None)
+        stages._neighbours_index(SimpleNamespace(export=export), other, None)
 
     refused = run(*flags, "--embed_shard=7", cwd=folder)
     assert refused.returncode == 2
