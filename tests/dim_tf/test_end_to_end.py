@@ -28,7 +28,6 @@ pytestmark = pytest.mark.slow
 
 SMALL = [
     "--batch_size=16",
-    "--critic_units=16",
     "--probe_epochs=1",
     "--probe_seeds=1",
     "--name=small",
@@ -44,7 +43,8 @@ def this_checkout():
 
 
 def command(*arguments):
-    return [sys.executable, "-m", "dim_tf.main", *SMALL, *arguments]
+    own = [] if "--model=generator" in arguments else ["--critic_units=16"]
+    return [sys.executable, "-m", "dim_tf.main", *SMALL, *own, *arguments]
 
 
 def run(*arguments, cwd):
