@@ -267,7 +267,7 @@ def test_sigterm_saves_and_ends_with_143(tmp_path):
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=120) == 143
     stopped = entries(tmp_path / "runs/small")[-1]["step"]
-    found = checkpoint_files.newest_good(tmp_path / "runs/small/checkpoints")
+    found = checkpoint_files.newest_intact(tmp_path / "runs/small/checkpoints")
     assert found == (stopped, [])
 
 
