@@ -28,7 +28,6 @@ pytestmark = pytest.mark.slow
 
 SMALL = [
     "--batch_size=16",
-    "--critic_units=16",
     "--probe_epochs=1",
     "--probe_seeds=1",
     "--name=small",
@@ -44,7 +43,8 @@ def this_checkout():
 
 
 def command(*arguments):
-    return [sys.executable, "-m", "dim_tf.main", *SMALL, *arguments]
+    own = [] if "--model=generator" in arguments else ["--critic_units=16"]
+    return [sys.executable, "-m", "dim_tf.main", *SMALL, *own, *arguments]
 
 
 def run(*arguments, cwd):
@@ -167,9 +167,9 @@ def test_embedding_killed_twice_goes_on_to_an_index(whole_way, digit_files):
     assert [row[0].decode() for row in found["id"].numpy()] == ids[:20]
 
     other = small_export.small_encoder()
-    wanted = SimpleNamespace(neighbours_index=str(out), neighbours=3)
+    export = SimpleNamespace(neighbours_index=str(out), neighbours=3)
     with pytest.raises(InputError, match="an encoder of other weights"):
-        stages._neighbours_index(wanted, other, None)
+        stages._neighbours_index(SimpleNamespace(export=export), other, None)
 
     refused = run(*flags, "--embed_shard=7", cwd=folder)
     assert refused.returncode == 2
@@ -267,7 +267,7 @@ def test_sigterm_saves_and_ends_with_143(tmp_path):
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=120) == 143
     stopped = entries(tmp_path / "runs/small")[-1]["step"]
-    found = checkpoint_files.newest_good(tmp_path / "runs/small/checkpoints")
+    found = checkpoint_files.newest_intact(tmp_path / "runs/small/checkpoints")
     assert found == (stopped, [])
 
 

@@ -248,7 +248,11 @@ def test_each_critic_has_its_own_settings():
         {"locations": 9, "estimator": "kl", "critic_layer_norm": False},
         {"coordinates": 1.0, "relative_coordinates": 0.5, "occlusion": True},
         {"views": 2, "gamma": 1.0, "prior": "ball", "prior_divergence": "w1"},
-        {"model": "generator", "prior": "gaussian", "prior_divergence": "hellinger"},
+        {
+            "model": "generator",
+            "generator.prior": "gaussian",
+            "generator.prior_divergence": "hellinger",
+        },
     ],
     ids=lambda settings: "-".join(settings),
 )
