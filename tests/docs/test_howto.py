@@ -291,6 +291,12 @@ SETTINGS = {  # that each page's command needs, and that is refused without the 
     "add-a-measure": ("measures", "knn,intrinsic_dimension"),
     "add-a-data-source": ("dataset", "medmnist"),
 }
+WRITTEN_AS = {  # in experiment.json
+    "model": ("model", "name"),
+    "encoder": ("encoder", "name"),
+    "measures": ("evaluation", "measures"),
+    "dataset": ("data", "dataset"),
+}
 QUICK = ["--steps=2", "--batch_size=16", "--mode=train,evaluate", "--noreferences", "--nodownload"]
 
 
@@ -306,7 +312,8 @@ def test_the_command_of_a_page_runs_where_the_pages_were_followed(repository, br
     steps = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in steps] == [1, 2]
     assert all(np.isfinite(entry["loss"]) for entry in steps)
-    assert json.loads((folder / "experiment.json").read_text())[setting] == value
+    group, field = WRITTEN_AS[setting]
+    assert json.loads((folder / "experiment.json").read_text())[group][field] == value
     evaluation = json.loads((folder / "evaluation.json").read_text())
     measured = "intrinsic_dimension" if setting == "measures" else "knn"
     assert set(evaluation[measured]) == {"conv", "fc", "global"}

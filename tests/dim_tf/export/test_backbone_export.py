@@ -33,7 +33,7 @@ def exported(tmp_path_factory):
 def test_the_cards_python_gives_the_trained_keras_model(exported, monkeypatch):
     path, encoder = exported
     text = (path / "README.md").read_text()
-    assert "takes pixels as --input_scaling=caffe says" in text
+    assert "scaled by --input_scaling=caffe, not in [0, 1]" in text
     monkeypatch.chdir(path.parent.parent)
     scope = {"images": PIXELS}
     exec(text.split("```python\n")[1].split("```")[0].replace("VERSION", "1"), scope)

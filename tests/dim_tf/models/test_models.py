@@ -115,11 +115,11 @@ def test_it_trains_from_its_settings_and_comes_back(tmp_path, model):
 def test_it_goes_on_from_a_checkpoint_exactly(tmp_path, make):
     batches = [Batch(*(tf.roll(x, shift, 0) for x in small.BATCH)) for shift in range(2)]
     keras.utils.clear_session()  # numbers names anew, as another process would
-    straight = small.made(make)
+    straight = small.build(make)
     straight.train_step(batches[0])
     Checkpoints(straight, tmp_path, keep=1).save(1)
     keras.utils.clear_session()
-    resumed = small.made(make)
+    resumed = small.build(make)
     assert Checkpoints(resumed, tmp_path, keep=1).restore() == 1
     expected = straight.train_step(batches[1])
     for name, value in resumed.train_step(batches[1]).items():

@@ -36,7 +36,9 @@ def file(tmp_path):
 
 
 def experiment(folder, file, **settings):
-    defaults = {"batch_size": 4, "critic_units": 8, "epochs": 2, "latent_dim": 4}
+    defaults = {"batch_size": 4, "epochs": 2, "latent_dim": 4}
+    if "model" not in settings:
+        defaults["critic_units"] = 8
     defaults |= {"input_scaling": "127,128", "jit_compile": "false", "online_probe": False}
     own = {**defaults, **settings}
     return Experiment.of(name="t", run_dir=str(folder), encoder=str(file), **own)
