@@ -198,7 +198,7 @@ def model_settings(name: str) -> type[ModelSettings]:
     Raises:
         InputError: There is no such model.
     """
-    if name not in registry.MODELS:
+    if not isinstance(name, str) or name not in registry.MODELS:
         raise InputError(
             f"--model={quoted(name)}; expected one of {', '.join(map(repr, registry.MODELS))}"
         )
@@ -248,6 +248,7 @@ def check_known(settings: Mapping[str, Any], model: type[ModelSettings]) -> None
         flags = ", ".join(f"--{flag}" for flag in model.flags()) or "none of its own"
         raise InputError(
             f"--{name} is a setting of --model={owners[0]}, not of {model.NAME}, which has {flags}"
+            "; leave it out, of the flagfile too"
         )
 
 
@@ -268,7 +269,8 @@ def _from_json(values: dict[str, Any]) -> dict[str, Any]:
                 fields.pop("name", None)
             unknown = set(fields) - {known.name for known in group.flags().values()}
             if unknown:
-                raise ValueError(f"it has the setting {name}.{min(unknown)}, which is unknown here")
+                setting = quoted(f"{name}.{min(unknown)}")
+                raise ValueError(f"it has the setting {setting}, which is unknown here")
             arguments[name] = group(**fields)
         elif name in Experiment.flags():
             arguments[name] = value

@@ -97,7 +97,8 @@ class Run:
             experiment = Experiment.from_json(text)
         except InputError as error:
             raise InputError(f"{file}: {error}") from error
-        return cls(experiment.replace(**flag_values(settings), run_dir=os.fspath(path)), verbose)
+        changes = {"resume": True, **flag_values(settings), "run_dir": os.fspath(path)}
+        return cls(experiment.replace(**changes), verbose)
 
     def __repr__(self):
         return f"Run({str(self.path)!r})"
@@ -117,8 +118,16 @@ class Run:
         Raises:
             Stopped: By SIGTERM or SIGINT (Ctrl-C), after a checkpoint.
         """
+        continued = self.experiment.replace(resume=True)
         with self._stage("train", self.experiment) as devices:
-            loop.train(self.experiment, self._data, devices, callbacks)
+            try:
+                loop.train(self.experiment, self._data, devices, callbacks)
+            except InputError:  # nothing was begun
+                raise
+            except BaseException:
+                self.experiment = continued
+                raise
+        self.experiment = continued
 
     def evaluate(self, measures: str | Sequence[str] | None = None) -> dict[str, Any]:
         """Measures the trained encoder; writes evaluation.json and report.html.

@@ -47,6 +47,8 @@ class _Parser(flags.ArgumentParser):
 
 
 def _numbers(value: Any) -> tuple[int, ...]:
+    if value == "":
+        return ()
     parts = value.split(",") if isinstance(value, str) else value
     return tuple(flags.IntegerParser().parse(part) for part in parts)
 
@@ -104,7 +106,8 @@ def experiment(values: flags.FlagValues, arguments: list[str]) -> Experiment:
     if "table" in modes(values):  # its rows are of several models
         known = known_settings(model_settings(settings["model"]))
         settings = {name: value for name, value in settings.items() if name in known}
-    if settings.get("data_dir") and "dataset" not in settings:
+    reads_data = set(modes(values)) & {*DEFAULT_MODES, "table"}
+    if reads_data and settings.get("data_dir") and "dataset" not in settings:
         settings["dataset"] = "folder"
         say(f"--data_dir={settings['data_dir']} implies --dataset=folder")
     if not settings.get("name"):

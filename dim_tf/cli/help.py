@@ -64,7 +64,7 @@ def _sections() -> dict[str, dict[str, dataclasses.Field]]:
             sections |= {model: model_settings(model).flags() for model in registry.MODELS}
         else:
             sections[name] = group.flags()
-    return {name: fields for name, fields in sections.items() if fields}
+    return sections
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,8 @@ def _section(name, fields, is_full):
     for flag, field in fields.items():
         if is_full or field.metadata["common"]:
             lines += _flag(flag, field, is_full)
+    if not fields:
+        lines.append("  no settings of its own")
     return "\n".join(lines)
 
 

@@ -41,6 +41,8 @@ def table_command(summary: Summary) -> str:
         for name, value in plan.explicit_settings.items()
         if name not in (*PATH_SETTINGS, "name")
     }
+    if plan.dataset != default_of("dataset"):  # --data_dir, which is left out, may imply it
+        settings = {"dataset": plan.dataset, **settings}
     if summary.records:
         settings |= _rows_and_seeds(summary)
     return shlex.join(["python", "-m", "dim_tf.main", "--mode=table", *to_flags(settings)])

@@ -14,6 +14,7 @@ from dim_tf.experiment import (
     known_settings,
     model_settings,
 )
+from dim_tf.settings.config_field import checked
 from dim_tf.system.errors import InputError
 from dim_tf.tables.definitions import TABLES, Row, Table
 
@@ -247,8 +248,10 @@ def _measure_references_once(jobs: list[Job]) -> list[Job]:
 def _check_explicit_settings(
     table: Table, experiment: Experiment, explicit: Mapping[str, Any]
 ) -> None:
-    """Raises InputError if a flag would be overridden or makes no sense for a table."""
+    """Raises InputError if a flag is wrong, would be overridden or makes no sense for a table."""
     for name, value in explicit.items():
+        if name in _FIELDS:  # of another row's model, too
+            checked(f"--{name}", _FIELDS[name], value)
         row_values = [row.settings[name] for row in table.rows if name in row.settings]
         shared = len(row_values) == len(table.rows) and all(v == value for v in row_values)
         if row_values and not shared:  # the flag would leak into the rows that do not set it

@@ -23,7 +23,7 @@ def test_unknown_setting_in_json_is_refused():
     for text in ('{"name": "a", "no_such": 1}', '{"name": "a", "training": {"no_such": 1}}'):
         with pytest.raises(InputError, match=r"not an experiment.*no_such"):
             Experiment.from_json(text)
-    with pytest.raises(InputError, match=r"setting model\.temperature, which is unknown"):
+    with pytest.raises(InputError, match=r"setting 'model\.temperature', which is unknown"):
         Experiment.from_json('{"name": "a", "model": {"name": "vae", "temperature": 1}}')
 
 

@@ -311,3 +311,29 @@ def test_a_signal_ends_training_by_an_exception(tmp_path, random_images, monkeyp
         run_in(tmp_path, epochs=1, **SMALL).train([Interrupt()])
     assert signal.getsignal(signal.SIGINT) is handler
     assert loop.checkpoint_files.steps(tmp_path / "checkpoints") == [2]
+
+
+def test_a_run_that_began_anew_continues_afterwards(tmp_path, monkeypatch):
+    """Whoever calls train again, or opens the folder, does not want it emptied."""
+    resumed = []
+    errors = [None, RunError("a full disk"), InputError("wrong"), None]
+
+    def train(experiment, *_):
+        resumed.append(experiment.training.resume)
+        if error := errors[len(resumed) - 1]:
+            raise error
+
+    monkeypatch.setattr(loop, "train", train)
+    monkeypatch.setattr(data, "load", lambda *_: SimpleNamespace(note="a note"))
+    run = run_in(tmp_path, resume=False)
+    run.train()
+    with pytest.raises(RunError):
+        run.train()
+    other = run_in(tmp_path, resume=False)
+    with pytest.raises(InputError):
+        other.train()
+    other.train()
+    assert resumed == [False, True, False, False]  # after the InputError nothing was begun
+    (tmp_path / "experiment.json").write_text(run_in(tmp_path, resume=False).experiment.to_json())
+    assert Run.load(tmp_path).experiment.training.resume
+    assert not Run.load(tmp_path, resume=False).experiment.training.resume

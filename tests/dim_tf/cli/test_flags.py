@@ -236,5 +236,15 @@ def test_a_folder_implies_its_data_set(capsys):
     assert named.data.dataset == "cifar10"
 
 
+def test_a_folder_of_another_stage_is_no_data_set():
+    words = ["--mode=embed", "--embed_input=tfds:mnist:test", "--data_dir=a"]
+    assert settings_flags.experiment(parsed(*words), ["main"]).data.dataset == "digits"
+
+
+def test_a_list_of_numbers_may_be_empty():
+    words = ["--model=simclr", "--simclr.hidden_units="]
+    assert settings_flags.experiment(parsed(*words), ["main"]).model.hidden_units == ()
+
+
 def test_every_model_is_a_choice():
     assert list(registry.MODELS) == parsed()["model"].parser.enum_values

@@ -53,6 +53,7 @@ def test_a_section_has_its_flags_alone():
     assert "--vicreg" not in text
     assert "--help=" not in text
     assert all(f"--{name}=" in help.text("training") for name in ("warmup_steps", "on_nan"))
+    assert help.text("vae") == "vae:\n  no settings of its own"
     with pytest.raises(InputError, match="--help=no_such; expected one of run, data, encoder"):
         help.text("no_such")
 

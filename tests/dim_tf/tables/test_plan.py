@@ -147,6 +147,7 @@ def test_references_are_measured_once():
             {"table": "3", "beta_vae.kl_weight": 2.0},
             "--beta_vae.kl_weight is a setting of a model of which --table=3 has no row",
         ),
+        ({"table": "1", "simclr.temperature": -1.0}, "--simclr.temperature=-1.0; expected more"),
         ({"table": "1", "seed": 1}, "--table_seeds"),
         ({"table": "1", "resume": False}, "--resume is not for"),
     ],
