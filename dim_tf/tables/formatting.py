@@ -42,7 +42,7 @@ def table_command(summary: Summary) -> str:
         if name not in (*PATH_SETTINGS, "name")
     }
     if plan.dataset != default_of("dataset"):  # --data_dir, which is left out, may imply it
-        settings = {"dataset": plan.dataset, **settings}
+        settings.setdefault("dataset", plan.dataset)
     if summary.records:
         settings |= _rows_and_seeds(summary)
     return shlex.join(["python", "-m", "dim_tf.main", "--mode=table", *to_flags(settings)])
