@@ -128,7 +128,8 @@ def test_what_tensorflow_remarks_where_nothing_is_wrong_is_held_back(capfd):
 def test_a_process_that_runs_a_file_writes_nothing_to_stderr(written):
     """The remark on the delegate comes once a process."""
     program = (
-        "import sys; from dim_tf import tensorflow_import as t; t.quietly(); import numpy as np; "
+        "import sys; from dim_tf.system import tensorflow_import as t; t.quietly(); "
+        "import numpy as np; "
         "from pathlib import Path; from dim_tf.export import tflite; "
         "print(tflite.encode(Path(sys.argv[1]), np.zeros([2, 8, 8, 3], 'f4')).shape)"
     )
