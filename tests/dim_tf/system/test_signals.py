@@ -47,6 +47,8 @@ def test_before_anything_is_written_a_signal_ends_the_process():
 def test_a_second_signal_ends_our_programs_and_interrupts_others():
     code = (
         "import contextlib, signal; from dim_tf.system import signals\n"
+        # A shell starts what runs in the background with SIGINT ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "with {context}, signals.StopSignal() as stop:\n"
         "    signal.raise_signal(signal.SIGINT)\n"
         "    assert stop.received == signal.SIGINT\n"
