@@ -1,5 +1,6 @@
 """What each model of --model is: a group of settings that can make its Keras model."""
 
+import abc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ModelSettings(Settings):
+class ModelSettings(Settings, abc.ABC):
     """Settings of a model.
 
     Attributes:
@@ -30,6 +31,7 @@ class ModelSettings(Settings):
     HAS_ENCODER: ClassVar[bool] = True
     NEEDS_LABELS: ClassVar[bool] = False
 
+    @abc.abstractmethod
     def make(
         self, encoder: "Encoder | None", splits: "Splits", experiment: "Experiment"
     ) -> "ObjectiveModel":
@@ -44,7 +46,6 @@ class ModelSettings(Settings):
             InputError: The data do not fit the model.
             ValueError: The encoder does not fit the model.
         """
-        raise NotImplementedError
 
     def check_encoder(self, encoder: EncoderSettings) -> None:
         """Checks that the model can train that encoder.

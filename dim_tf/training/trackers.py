@@ -5,6 +5,7 @@ that training resumes from, nor number a run's steps through. metrics.jsonl is w
 do.
 """
 
+import abc
 import contextlib
 import functools
 import importlib
@@ -119,7 +120,7 @@ def _purge_later_steps(folder: Path, step: int) -> None:
             file.write(event.SerializeToString())
 
 
-class _Service(Tracker):
+class _Service(Tracker, abc.ABC):
     """A tracker outside of the run folder, whose errors in training do not end it.
 
     Attributes:
@@ -147,6 +148,7 @@ class _Service(Tracker):
                 text = json.dumps({**ids, self.NAME: run_id}, indent=2) + "\n"
                 atomic_write_text(experiment.run_path / FILE, text)
 
+    @abc.abstractmethod
     def open(self, package: Any, experiment: Experiment, run_id: str | None) -> str:
         """Begins or continues the run in the service; returns its id there.
 
@@ -155,15 +157,14 @@ class _Service(Tracker):
             experiment: The settings.
             run_id: Of the run that is continued; None: it is new.
         """
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def send(self, step: int, metrics: dict[str, float]) -> None:
         """Sends the metrics of a step, at once or later."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def finish(self, failed: bool) -> None:
         """Sends what is left, and ends the run in the service."""
-        raise NotImplementedError
 
     def write(self, step, metrics):
         self._call(self.send, step, metrics)
