@@ -108,9 +108,7 @@ def run_later_stages(run: "Run", modes: list[str]) -> None:
     if "embed" in modes:
         run.embed()
     if "compare" in modes:
-        from dim_tf import stages
-
-        stages.compare_runs(run.experiment)
+        run.compare()
     if failed:
         raise failed
 

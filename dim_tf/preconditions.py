@@ -5,6 +5,7 @@ from itertools import islice
 from pathlib import Path
 
 from dim_tf.data import image_folder
+from dim_tf.data.sources import TFDS_PREFIX
 from dim_tf.experiment import Experiment
 from dim_tf.export.version_folders import published_versions
 from dim_tf.registry import SOURCES
@@ -64,7 +65,9 @@ def _check_data_dir(data: DataSettings) -> None:
         image_folder(data.data_dir)
         return
     source = SOURCES.get(data.dataset)
-    if not data.data_dir or (source and source.reads_image_files):
+    own_folder = data.dataset.removeprefix(TFDS_PREFIX).partition("/")[0].partition(":")[0]
+    has_own_files = (Path(data.data_dir) / own_folder).is_dir()
+    if not data.data_dir or has_own_files or (source and source.reads_image_files):
         return
     from dim_tf.data.folder.file_bytes import has_image_suffix  # imports NumPy
 
@@ -119,7 +122,8 @@ def _check_beginning(experiment: Experiment) -> None:
 
 def _check_trackers(experiment: Experiment) -> None:
     for name in experiment.training.tracker_names:
-        if importlib.util.find_spec(name) is None:
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:  # a mere folder of that name has no origin
             raise InputError(
                 f"--track={name} needs the package {name}: pip install 'dim_tf[{name}]'"
             )

@@ -97,7 +97,9 @@ class Run:
             experiment = Experiment.from_json(text)
         except InputError as error:
             raise InputError(f"{file}: {error}") from error
-        changes = {"resume": True, **flag_values(settings), "run_dir": os.fspath(path)}
+        # It continues, and on the devices of this machine.
+        here = {"resume": True, "strategy": "auto", "replicas": 0}
+        changes = {**here, **flag_values(settings), "run_dir": os.fspath(path)}
         return cls(experiment.replace(**changes), verbose)
 
     def __repr__(self):
@@ -196,6 +198,11 @@ class Run:
         with self._process():
             return _stages().embed_collection(experiment)
 
+    def compare(self) -> None:
+        """Writes one page on the runs of the setting `runs`."""
+        with self._process():
+            _stages().compare_runs(self.experiment)
+
     def _with(self, group, settings):
         """The experiment with other settings of that group."""
         for name in settings:
@@ -212,7 +219,7 @@ class Run:
         It is that of the newest checkpoint, made anew at each use. The images of the run must be
         there, which give its size; `dim_tf.load` needs nothing but an export.
         """
-        with self._stage("export", self.experiment):
+        with self._process():
             model, _ = load_trained(self.experiment, self._data)
             encoder = EncoderModel(model.encoder)
             encoder.build((None, *encoder.image_shape))

@@ -20,7 +20,9 @@ from dim_tf.system.io_errors import reason
 from dim_tf.system.json_files import read_json
 
 BATCH_SIZE = 64
-_FORMATS = "a path, bytes of a file, a PIL image, or an array [H, W], [H, W, 1] or [H, W, 3]"
+_FORMATS = (
+    "a path, bytes of a JPEG or PNG file, a PIL image, or an array [H, W], [H, W, 1] or [H, W, 3]"
+)
 _KINDS = "uint8, uint16, or floats in [0, 1]"
 
 

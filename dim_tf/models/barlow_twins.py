@@ -26,7 +26,7 @@ class BarlowTwins(AugmentedViews):
 
     def make(self, encoder, splits, experiment):
         """Barlow Twins as Deep InfoMax's model with its term."""
-        from keras_models import DeepInfoMax, terms
+        from keras_models import terms
 
         term = terms.BarlowTwins(
             self.hidden_units,
@@ -34,6 +34,4 @@ class BarlowTwins(AugmentedViews):
             self.redundancy,
             synchronized=encoder.synchronized,
         )
-        return DeepInfoMax(
-            encoder, [term], self.two_views(), seed=experiment.training.seed, name="deep_infomax"
-        )
+        return self.comparing(term, encoder, experiment.training.seed)

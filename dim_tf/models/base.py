@@ -10,8 +10,10 @@ from dim_tf.settings.encoder import EncoderSettings
 if TYPE_CHECKING:
     from dim_tf.data.splits import Splits
     from dim_tf.experiment import Experiment
+    from keras_models import DeepInfoMax
     from keras_models.encoders import Encoder
     from keras_models.objective_model import ObjectiveModel
+    from keras_models.terms import Term
     from keras_models.views import Views
 
 
@@ -119,3 +121,9 @@ class AugmentedViews(ModelSettings):
 
         augmentation = Augmentation(self.min_crop_scale, self.color_jitter_strength)
         return Views(augmentation, occluded, shared_flip=shared_flip)
+
+    def comparing(self, term: "Term", encoder: "Encoder", seed: int) -> "DeepInfoMax":
+        """Deep InfoMax's model of one term that compares two augmented views."""
+        from keras_models import DeepInfoMax
+
+        return DeepInfoMax(encoder, [term], self.two_views(), seed=seed, name="deep_infomax")

@@ -24,7 +24,7 @@ class SimCLR(AugmentedViews):
 
     def make(self, encoder, splits, experiment):
         """SimCLR as Deep InfoMax's model with the term NT-Xent."""
-        from keras_models import DeepInfoMax, terms
+        from keras_models import terms
 
         term = terms.NTXent(
             self.temperature,
@@ -32,6 +32,4 @@ class SimCLR(AugmentedViews):
             self.projected_units,
             synchronized=encoder.synchronized,
         )
-        return DeepInfoMax(
-            encoder, [term], self.two_views(), seed=experiment.training.seed, name="deep_infomax"
-        )
+        return self.comparing(term, encoder, experiment.training.seed)

@@ -26,7 +26,7 @@ class VICReg(AugmentedViews):
 
     def make(self, encoder, splits, experiment):
         """VICReg as Deep InfoMax's model with its term."""
-        from keras_models import DeepInfoMax, terms
+        from keras_models import terms
 
         term = terms.VICReg(
             self.hidden_units,
@@ -36,6 +36,4 @@ class VICReg(AugmentedViews):
             self.covariance,
             synchronized=encoder.synchronized,
         )
-        return DeepInfoMax(
-            encoder, [term], self.two_views(), seed=experiment.training.seed, name="deep_infomax"
-        )
+        return self.comparing(term, encoder, experiment.training.seed)

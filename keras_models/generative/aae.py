@@ -32,8 +32,8 @@ class AdversarialAutoencoder(Autoencoder):
         super().__init__(encoder, decoder, seed, **kwargs)
         if not matching.weight > 0:
             raise ValueError(
-                f"the weight of prior matching (--gamma) is {matching.weight}; give more than 0, "
-                "or take the autoencoder (--model=ae)"
+                f"the weight of prior matching is {matching.weight}; give more than 0, or take "
+                "the autoencoder"
             )
         self.matching = matching
 

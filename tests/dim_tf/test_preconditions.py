@@ -21,6 +21,14 @@ def test_a_folder_of_images_is_no_folder_of_another_data_set(tmp_path, place):
         preconditions.check(experiment, ["train"])
 
 
+def test_a_data_sets_folder_may_lie_beside_images(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.jpg")
+    (tmp_path / "mnist").mkdir()
+    for dataset in ("tfds:mnist", "tfds:mnist/a:1.0.0"):
+        experiment = Experiment.of(name="a", dataset=dataset, data_dir=str(tmp_path))
+        preconditions.check(experiment, ["train"])
+
+
 def test_a_folder_of_other_files_may_be_a_data_sets(tmp_path):
     (tmp_path / "cifar10/3.0.2").mkdir(parents=True)
     (tmp_path / "cifar10/3.0.2/cifar10-train.tfrecord").touch()

@@ -139,8 +139,8 @@ def _needs_matched_vector(context: MeasureContext) -> str:
     """One global feature an image, matched with the prior in training, is required."""
     if context.encoders is None or not context.experiment.model.matched_prior:
         return (
-            "needs an encoder that prior matching trained: that of a run of --model=dim or aae "
-            "with --gamma"
+            "needs an encoder that prior matching trained: that of a run of --model=aae, or of "
+            "--model=dim with --gamma"
         )
     if context.representation.test[ENDPOINT].shape[1] != context.encoders.trained.global_dim:
         return (

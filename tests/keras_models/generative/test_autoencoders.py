@@ -81,7 +81,7 @@ def test_the_discriminator_of_aae_has_its_own_optimizer():
 
 
 def test_settings_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match="--gamma"):
+    with pytest.raises(ValueError, match="weight of prior matching is 0"):
         small.build(lambda encoder: small.aae(encoder, weight=0.0))
     with pytest.raises(ValueError, match="the decoder makes \\(16, 16, 1\\)"):
         small.build(lambda encoder: Autoencoder(encoder, Decoder((16, 16, 1), 5, (8, 4))))

@@ -84,8 +84,8 @@ def test_seeds_repeat():
     ("trained", "gamma", "dim", "unmet"),
     [
         (True, 0.1, 5, ""),
-        (True, 0.0, 5, "--model=dim or aae with --gamma"),
-        (False, 0.1, 5, "--model=dim or aae with --gamma"),
+        (True, 0.0, 5, "--model=aae, or of --model=dim with --gamma"),
+        (False, 0.1, 5, "--model=aae, or of --model=dim with --gamma"),
         (True, 0.1, 4 * 5, "has a map of them"),
     ],
 )
