@@ -40,6 +40,7 @@ setup(
         "markupsafe>=2.1",  # HTML that jinja2 does not escape again
         "numpy>=2.0",
         "pillow>=11.3",  # reads AVIF
+        "pyarrow>=15.0",  # Parquet, the default format of embeddings; tensorflow-datasets needs it
         "requests>=2.31",
         "scikit-learn>=1.5",
         "scipy>=1.11",
@@ -56,7 +57,6 @@ setup(
             "matplotlib>=3.8",  # the examples' pictures
             "mypy>=1.11",
             "pillow-heif>=1.0",
-            "pyarrow>=15.0",
             "pytest>=8.0",
             "pytest-xdist>=3.6",
             "pyyaml>=6.0",
@@ -65,10 +65,9 @@ setup(
         ],
         "hub": ["keras-hub>=0.32"],  # --encoder=keras_hub:PRESET
         "heif": ["pillow-heif>=1.0"],  # iPhones' images
-        "embed": ["pyarrow>=15.0"],  # --mode=embed to Parquet
         "serving": ["grpcio>=1.60"],  # the gRPC client of examples/serving
         # google-crc32c: Beam reads and writes TFRecords by it and does not install it.
-        "beam": ["apache-beam>=2.60", "google-crc32c>=1.5", "pyarrow>=15.0"],
+        "beam": ["apache-beam>=2.60", "google-crc32c>=1.5"],
         "wandb": ["wandb>=0.19.10"],  # --track=wandb; before, reinit="create_new" is unknown
         # --track=mlflow; the last two for its database in the run folder, without a server.
         "mlflow": ["mlflow-skinny>=3.0", "sqlalchemy>=2.0", "alembic>=1.10"],

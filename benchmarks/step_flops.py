@@ -121,8 +121,12 @@ def floating_point_operations(
     locations: int = 0,
     latent_dim: int = 64,
     layer_norm: bool = True,
+    two_views: bool = False,
 ) -> int:
     """Floating-point operations of one training step on a batch, forward and backward.
+
+    With two views both are encoded, and the critic holds the global feature of each against those
+    of the other: it has one location, the global feature.
 
     Args:
         encoder: a plain convolutional preset.
@@ -131,7 +135,13 @@ def floating_point_operations(
         locations: Scored locations of the local map; 0: all.
         latent_dim: D.
         layer_norm: of the critic.
+        two_views: Whether the step is that of flags/cifar10_fast.cfg, not the paper's.
     """
+    if two_views:
+        products = encoder_products(encoder, latent_dim) + dot_critic_products(
+            batch, 1, latent_dim, latent_dim, units, layer_norm
+        )
+        return 2 * 2 * batch * sum(product.step for product in products)
     all_locations, channels = local_map(encoder)
     products = encoder_products(encoder, latent_dim) + dot_critic_products(
         batch, locations or all_locations, channels, latent_dim, units, layer_norm

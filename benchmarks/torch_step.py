@@ -1,7 +1,8 @@
 """A training step of Deep InfoMax in plain PyTorch: the baseline of benchmarks/train_speed.py.
 
     PYTHON_WITH_TORCH benchmarks/torch_step.py \
-        '{"estimator": "jsd", "units": 512, "precision": "float32", "batch": 64}'
+        '{"estimator": "jsd", "units": 512, "precision": "float32", "batch": 64,
+          "product_shape": [4096, 2048, 2048]}'
 
 Written for this benchmark from the paper's equations, without any of our code: basic32x32 (Hjelm et
 al. 2019, Table 1), the encode-and-dot-product critic with U units on all pairs of a batch (appendix
@@ -9,7 +10,8 @@ A), JSD (eq. 4) or infoNCE (eq. 5) with the global feature as the query, no prio
 with the authors' betas (0.5, 0.999). It is as fast as we can write it without a compiler: local
 features are rows, so that 1x1 convolutions are matrix products, and convolutions are channels last.
 
-A worker of `interleaved`: prints its facts, then takes a step whenever it reads "step".
+A worker of `interleaved`: prints its facts, then takes a step whenever it reads "step", and
+multiplies large matrices in the same precision whenever it reads "product".
 """
 
 import json
@@ -133,12 +135,21 @@ def make_step(estimator: str, units: int, precision: str, batch: int):
     return step
 
 
+def make_product(rows: int, inputs: int, outputs: int, precision: str):
+    """A function that multiplies [rows, inputs] by [inputs, outputs]."""
+    dtype = getattr(torch, precision)
+    a, b = torch.randn(rows, inputs, dtype=dtype), torch.randn(inputs, outputs, dtype=dtype)
+    return lambda: (a @ b)[0, 0].item()
+
+
 def main() -> None:
     settings = json.loads(sys.argv[1])
+    shape = settings.pop("product_shape")
     step = make_step(**settings)
     for _ in range(3):
         step()
-    serve({"memory": peak_memory(), "version": torch.__version__}, {"step": step})
+    facts = {"memory": peak_memory(), "version": torch.__version__}
+    serve(facts, {"step": step, "product": make_product(*shape, settings["precision"])})
 
 
 if __name__ == "__main__":

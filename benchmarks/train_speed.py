@@ -10,12 +10,16 @@ PyTorch baselines, are measured in turns. A row has
 - images/s, and their ratio to the first estimator's;
 - the peak memory of the process in its first steps (TensorFlow itself takes about 0.6 GiB of it);
 - the step's floating-point operations, as counted by `step_flops`, and operations per second;
-- operations per second of this machine in matrix products, measured in the same process, precision
-  and turn: 4096x2048 by 2048x2048, and the step's own largest, (batch·locations)xU by UxU;
-- the step's speed as a fraction of the faster of these products.
-With --torch_python the table has the same step in plain PyTorch (torch_step.py). It counts as a
-baseline only if it reaches 95 % of the authors' code on a machine of 2 cores (AMD EPYC with
-AVX512-BF16); a line below the table says so, which is valid for that machine.
+- operations per second of this machine in matrix products of that precision, measured in the same
+  turn: 4096x2048 by 2048x2048 by TensorFlow, by NumPy (float32) and with --torch_python by PyTorch,
+  and the step's own largest, (batch·locations)xU by UxU, by TensorFlow;
+- the step's speed as a fraction of the fastest of these products, the peak.
+TensorFlow is set up as `python -m dim_tf.main` does (dim_tf.system.cpu); --plain_tensorflow leaves
+that out. --two_views takes the objective of flags/cifar10_fast.cfg, the global features of two
+augmented views, in place of the paper's; augmentation is a part of its step.
+With --torch_python the table has the paper's step in plain PyTorch, too (torch_step.py). A line
+below the table compares it with the authors' code on 2 cores of an AMD EPYC with AVX512-BF16; it
+counts as a baseline from 95 % of that on, on such a machine.
 Each value is the median of --repetitions turns, each ratio the median of the turns' ratios.
 
 --profile prints the operations of a step by their time instead, a table for each row.
@@ -32,7 +36,11 @@ from pathlib import Path
 
 from interleaved import Worker, in_turns, load, medians, peak_memory, serve
 
+from dim_tf.system import cpu
+
 PEAK_SHAPE = (4096, 2048, 2048)  # rows, inputs, outputs
+# Matrix products that bound the step, by the library that computes them.
+PRODUCTS = {"peak": "TensorFlow", "own": "TensorFlow", "numpy": "NumPy", "torch_peak": "PyTorch"}
 TORCH_STEP = Path(__file__).with_name("torch_step.py")
 TORCH_ESTIMATORS = ("jsd", "infonce")
 # (precision, U) -> images/s of the authors' PyTorch code, JSD, batch 64, basic32x32, 2 cores.
@@ -65,6 +73,8 @@ def make_step(cell: dict):
     from dim_tf.experiment import Experiment
     from dim_tf.training.model import make_model
 
+    two_views = dict(views=2, pairs="global-global", critic_temperature=0.2)
+    two_views |= dict(color_jitter_strength=0.5, min_crop_scale=0.2)
     experiment = Experiment.of(
         name="train_speed",
         gamma=0.0,
@@ -76,6 +86,7 @@ def make_step(cell: dict):
         locations=cell["locations"],
         critic_layer_norm=cell["layer_norm"],
         jit_compile=str(cell["jit_compile"]).lower(),
+        **(two_views if cell["two_views"] else {}),
     )
     side = int(cell["encoder"].split("x")[-1])
     model = make_model(experiment, no_images(side))
@@ -96,6 +107,17 @@ def make_product(shape: tuple[int, int, int], precision: str):
     return lambda: product(a, b)[0, 0].numpy()
 
 
+def make_numpy_product(shape: tuple[int, int, int]):
+    """The same by NumPy's BLAS, in float32."""
+    import numpy as np
+
+    rows, inputs, outputs = shape
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((rows, inputs), np.float32)
+    b = rng.standard_normal((inputs, outputs), np.float32)
+    return lambda: (a @ b)[0, 0]
+
+
 def serve_cell(cell: dict) -> None:
     """Serves the step and the products of a row as a worker."""
     import step_flops
@@ -113,15 +135,19 @@ def serve_cell(cell: dict) -> None:
         cell["batch"],
         cell["locations"],
         layer_norm=cell["layer_norm"],
+        two_views=cell["two_views"],
     )
     products = {
         "peak": make_product(PEAK_SHAPE, cell["precision"]),
         "own": make_product(own_shape, cell["precision"]),
     }
+    if cell["precision"] == "float32":
+        products["numpy"] = make_numpy_product(PEAK_SHAPE)
     for product in products.values():
         product()
-    facts = {"memory": memory, "flops": flops, "own_shape": own_shape}
-    serve(facts, {"step": step, **products})
+    tasks = {"step": step, **products}
+    facts = {"memory": memory, "flops": flops, "own_shape": own_shape, "tasks": list(tasks)}
+    serve(facts, tasks)
 
 
 def profile(cell: dict) -> None:
@@ -153,15 +179,17 @@ def measure(cells: list[dict], torch_python: str, repetitions: int) -> list[dict
     for i, cell in enumerate(cells):
         command = [sys.executable, __file__, f"--worker={json.dumps(cell)}"]
         workers[i] = Worker(command)
-        for task in ("step", "peak", "own"):
+        for task in workers[i].facts["tasks"]:
             measures[i, task] = lambda i=i, task=task: workers[i].seconds(task)
     torch_workers = {}
     if torch_python:
         for i, cell in enumerate(cells):
             if cell["estimator"] in TORCH_ESTIMATORS and _has_torch_step(cell):
                 settings = {n: cell[n] for n in ("estimator", "units", "precision", "batch")}
+                settings["product_shape"] = PEAK_SHAPE
                 torch_workers[i] = Worker([torch_python, str(TORCH_STEP), json.dumps(settings)])
                 measures[i, "torch"] = lambda i=i: torch_workers[i].seconds("step")
+                measures[i, "torch_peak"] = lambda i=i: torch_workers[i].seconds("product")
     seconds = in_turns(measures, repetitions)
     for worker in (*workers.values(), *torch_workers.values()):
         worker.close()
@@ -183,6 +211,7 @@ def _has_torch_step(cell):
         and not cell["locations"]
         and cell["layer_norm"]
         and not cell["jit_compile"]
+        and not cell["two_views"]
     )
 
 
@@ -198,20 +227,19 @@ def row(
     Args:
         cell: Settings.
         facts: Of its worker.
-        seconds: By turn, of a "step", of the products "peak" and "own", and of a step in "torch" if
-            there is one.
+        seconds: By turn, of a "step", of the `PRODUCTS` that were measured, and of a step in
+            "torch" if there is one.
         first_steps: Seconds of a step by the first estimator in each turn.
         torch_facts: Of the PyTorch worker.
     """
     median = medians(seconds)
-    speed = {
-        "peak": product_flops(PEAK_SHAPE) / median["peak"],
-        "own": product_flops(facts["own_shape"]) / median["own"],
-    }
+    flops = {"own": product_flops(facts["own_shape"])}
+    flops |= {name: product_flops(PEAK_SHAPE) for name in PRODUCTS if name != "own"}
+    products = {name: flops[name] / median[name] for name in PRODUCTS if name in seconds}
     fractions = []
-    for step, peak, own in zip(seconds["step"], seconds["peak"], seconds["own"], strict=True):
-        fastest = max(product_flops(PEAK_SHAPE) / peak, product_flops(facts["own_shape"]) / own)
-        fractions.append(facts["flops"] / step / fastest)
+    for turn, step in enumerate(seconds["step"]):
+        peak = max(flops[name] / seconds[name][turn] for name in products)
+        fractions.append(facts["flops"] / step / peak)
     results = {
         **cell,
         "images_per_second": cell["batch"] / median["step"],
@@ -219,9 +247,8 @@ def row(
         "memory": facts["memory"],
         "step_flops": facts["flops"],
         "flops_per_second": facts["flops"] / median["step"],
-        "peak_product": speed["peak"],
         "own_shape": facts["own_shape"],
-        "own_product": speed["own"],
+        "products": products,
         "fraction_of_peak": statistics.median(fractions),
         "seconds": seconds,
     }
@@ -251,7 +278,7 @@ def table(rows: list[dict]) -> str:
         "memory, MiB",
         "GFLOP a step",
         "GFLOP/s",
-        f"product {'x'.join(map(str, PEAK_SHAPE))}, GFLOP/s",
+        f"products {'x'.join(map(str, PEAK_SHAPE))}, GFLOP/s",
         "own product, GFLOP/s",
         "of the peak",
         "PyTorch, images/s",
@@ -271,8 +298,12 @@ def table(rows: list[dict]) -> str:
             f"{r['memory'] / 2**20:.0f}",
             f"{r['step_flops'] / 1e9:.1f}",
             f"{r['flops_per_second'] / 1e9:.0f}",
-            f"{r['peak_product'] / 1e9:.0f}",
-            f"{r['own_product'] / 1e9:.0f}",
+            ", ".join(
+                f"{PRODUCTS[name]} {speed / 1e9:.0f}"
+                for name, speed in r["products"].items()
+                if name != "own"
+            ),
+            f"{r['products']['own'] / 1e9:.0f}",
             f"{100 * r['fraction_of_peak']:.0f} %",
         ]
         if "of_torch" in r:
@@ -314,6 +345,10 @@ def main() -> None:
     parser.add_argument("--locations", nargs="+", type=int, default=[0], help="0: all")
     parser.add_argument("--no_layer_norm", action="store_true", help="of the critic")
     parser.add_argument("--jit_compile", action="store_true", help="XLA for the whole step")
+    parser.add_argument("--two_views", action="store_true", help="the recipe of cifar10_fast")
+    parser.add_argument(
+        "--plain_tensorflow", action="store_true", help="without dim_tf.system.cpu.prepare"
+    )
     parser.add_argument("--torch_python", default="", help="interpreter with torch")
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--profile", action="store_true")
@@ -322,6 +357,8 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if arguments.worker:
+        if not arguments.worker["plain_tensorflow"]:
+            cpu.prepare()
         (profile if arguments.profile else serve_cell)(arguments.worker)
         return
     groups = [
@@ -335,6 +372,8 @@ def main() -> None:
                 "locations": locations,
                 "layer_norm": not arguments.no_layer_norm,
                 "jit_compile": arguments.jit_compile,
+                "two_views": arguments.two_views,
+                "plain_tensorflow": arguments.plain_tensorflow,
             }
             for estimator in arguments.estimators
         ]
@@ -342,7 +381,7 @@ def main() -> None:
             arguments.units, arguments.precisions, arguments.batches, arguments.locations
         )
     ]
-    print(load(), flush=True)
+    print(f"{cpu.instruction_set()}, {load()}", flush=True)
     if arguments.profile:
         for cell in itertools.chain(*groups):
             command = [sys.executable, __file__, "--profile", f"--worker={json.dumps(cell)}"]

@@ -40,7 +40,7 @@ try:
 
     from dim_tf.collection import beam_io
 except ModuleNotFoundError as error:
-    if (error.name or "").split(".")[0] not in ("apache_beam", "pyarrow"):
+    if (error.name or "").split(".")[0] != "apache_beam":
         raise
     missing = f"{error.name} is not installed; pip install 'dim_tf[beam]'"
     if __name__ != "__main__":

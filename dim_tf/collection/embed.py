@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from dim_tf.collection import embeddings, shard_formats
+from dim_tf.collection import embeddings
 from dim_tf.collection.image_collection import ImageCollection
 from dim_tf.export import saved_model
 from dim_tf.system.console import say
@@ -51,7 +51,6 @@ def embed(
             another encoder, collection, format or size of file.
         RunError: a file of the collection cannot be read, or one of embeddings not be written.
     """
-    shard_formats.get(format_name)  # refuses one whose package is missing
     encoder = saved_model.load(str(saved_model_path), SIGNATURE)
     with locked_folder(folder, "--embed_output"):
         return _embed(saved_model_path, encoder, collection, folder, format_name, shard_size)

@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from dim_tf.system.errors import InputError
-
 
 @dataclass(frozen=True)
 class ShardFormat:
@@ -23,23 +21,6 @@ class ShardFormat:
     write: Callable[[Path, list[str], np.ndarray], None]
     read: Callable[[Path], tuple[list[str], np.ndarray]]
     count: Callable[[Path], int]
-
-
-def get(name: str) -> ShardFormat:
-    """The format with a name of `FORMATS`.
-
-    Raises:
-        InputError: it needs a package that is not installed.
-    """
-    if name == "parquet":
-        try:
-            import pyarrow  # noqa: F401
-        except ImportError as error:
-            raise InputError(
-                "Parquet needs pyarrow: pip install 'dim_tf[embed]', or give "
-                "--embed_format=tfrecord"
-            ) from error
-    return FORMATS[name]
 
 
 def _write_parquet(path, ids, embeddings):

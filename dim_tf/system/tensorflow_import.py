@@ -10,6 +10,7 @@ import signal
 import traceback
 from collections.abc import Iterator
 
+from dim_tf.system import cpu
 from dim_tf.system.errors import InputError
 
 NVIDIA_DRIVER = "/dev/nvidiactl"
@@ -23,7 +24,7 @@ _END = b"\0the import is over"
 
 
 def quietly() -> None:
-    """Imports both, once.
+    """Imports both, once, prepared for this processor (`cpu.prepare`).
 
     What they write to stderr appears, except absl's lines of level INFO, which
     TF_CPP_MIN_LOG_LEVEL does not reach while the libraries are loaded. Afterwards TensorFlow logs
@@ -34,6 +35,7 @@ def quietly() -> None:
     Raises:
         InputError: Keras cannot use keras.json.
     """
+    cpu.prepare()
     level = ERRORS if os.path.exists(NVIDIA_DRIVER) else NOTHING
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", level)
     os.environ["KERAS_BACKEND"] = "tensorflow"

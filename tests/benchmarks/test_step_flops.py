@@ -61,3 +61,10 @@ def test_locations_leave_out_a_part_of_the_local_side():
 def test_other_encoders_are_refused():
     with pytest.raises(ValueError, match="resnet19_32x32 is not a plain convolutional encoder"):
         step_flops.encoder_products("resnet19_32x32")
+
+
+def test_two_views_are_encoded_and_held_against_each_other():
+    encoder = 3 * 21_823_488 - 16 * 16 * 4 * 4 * 3 * 64
+    projections = 2 * (64 * 512 + 512 * 512 + 64 * 512)  # query and context
+    flops = step_flops.floating_point_operations("basic32x32", 512, 64, two_views=True)
+    assert flops == 2 * 64 * 2 * (encoder + 3 * (projections + 64 * 512))

@@ -12,6 +12,8 @@ CELL = {
     "locations": 0,
     "layer_norm": True,
     "jit_compile": False,
+    "two_views": False,
+    "plain_tensorflow": False,
 }
 PEAK = train_speed.product_flops(train_speed.PEAK_SHAPE)
 OWN_SHAPE = (4096, 512, 512)
@@ -38,9 +40,14 @@ def test_a_turn_is_compared_with_its_own_peak():
     assert results["flops_per_second"] == pytest.approx(100e9)
 
 
-def test_the_peak_is_the_faster_product():
+def test_the_peak_is_the_fastest_product():
     assert row([0.1], [100e9], [200e9])["fraction_of_peak"] == pytest.approx(0.5)
     assert row([0.1], [200e9], [100e9])["fraction_of_peak"] == pytest.approx(0.5)
+    by_numpy = row([0.1], [100e9], [200e9], numpy=[PEAK / 400e9])
+    assert by_numpy["fraction_of_peak"] == pytest.approx(0.25)
+    by_torch = row([0.1], [100e9], [200e9], torch=[0.1], torch_peak=[PEAK / 1e12])
+    assert by_torch["fraction_of_peak"] == pytest.approx(0.1)
+    assert "TensorFlow 100, PyTorch 1000" in train_speed.table([by_torch])
 
 
 @pytest.mark.parametrize(("seconds", "verdict"), [(64 / 360, "counts"), (64 / 350, "does not")])

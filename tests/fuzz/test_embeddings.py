@@ -27,7 +27,7 @@ MANIFEST = {
 def shard(folder, format):
     """The bytes of a good file of two rows."""
     path = folder / f"made.{format}"
-    shard_formats.get(format).write(path, ["a", "b"], np.ones([2, 3], np.float32))
+    shard_formats.FORMATS[format].write(path, ["a", "b"], np.ones([2, 3], np.float32))
     return path.read_bytes()
 
 

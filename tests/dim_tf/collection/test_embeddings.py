@@ -28,7 +28,9 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path, manifest, says)
 def test_rows_that_do_not_fit_are_refused(tmp_path, second):
     (tmp_path / embeddings.MANIFEST_FILE).write_text('{"complete": true, "format": "tfrecord"}')
     for shard, rows in enumerate(([[1.0]], [second])):
-        shard_formats.get("tfrecord").write(tmp_path / f"embeddings-{shard}.tfrecord", ["a"], rows)
+        shard_formats.FORMATS["tfrecord"].write(
+            tmp_path / f"embeddings-{shard}.tfrecord", ["a"], rows
+        )
     if second == [1.0]:
         assert embeddings.read(tmp_path)[1].tolist() == [[1.0], [1.0]]
         return

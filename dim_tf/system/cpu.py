@@ -1,0 +1,62 @@
+"""What this processor can do, and what TensorFlow is to know of it before it is imported."""
+
+import ctypes
+import os
+import platform
+from pathlib import Path
+
+# glibc's mallopt: https://man7.org/linux/man-pages/man3/mallopt.3.html
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+_KEPT = 2**29  # bytes of free memory that a process keeps
+_MMAP_THRESHOLD = 2**25  # bytes, the largest that glibc takes
+
+CPUINFO = Path("/proc/cpuinfo")
+
+# A name for a row of a benchmark: the first of these whose flags the processor has.
+_GENERATIONS = {
+    "AMX-BF16": {"amx_bf16"},
+    "AVX512-BF16": {"avx512_bf16"},
+    "AVX512-VNNI": {"avx512_vnni"},
+    "AVX512": {"avx512f"},
+    "AVX2": {"avx2", "fma"},
+}
+
+
+def flags() -> frozenset[str]:
+    """The processor's instruction sets by Linux' names; empty on other systems."""
+    try:
+        text = CPUINFO.read_text(encoding="utf-8")
+    except OSError:
+        return frozenset()
+    for line in text.splitlines():
+        if line.startswith(("flags", "Features")):
+            return frozenset(line.partition(":")[2].split())
+    return frozenset()
+
+
+def instruction_set() -> str:
+    """The name that figures of speed carry, as "AVX512-BF16"; the architecture's if unknown."""
+    available = flags()
+    names = (name for name, needed in _GENERATIONS.items() if needed <= available)
+    return next(names, platform.machine())
+
+
+def prepare() -> None:
+    """Chooses TensorFlow's kernels and keeps freed memory; before TensorFlow is imported.
+
+    TensorFlow uses oneDNN's kernels by default only on processors with AVX512-VNNI, although they
+    are faster with AVX2 too. A TF_ENABLE_ONEDNN_OPTS that is set is kept.
+
+    glibc returns large blocks to the system when they are freed, and each step would get them anew,
+    page by page. MALLOC_TOP_PAD_ and its like, if set, are kept. docs/PERFORMANCE.md has the
+    measurements of both.
+    """
+    if _GENERATIONS["AVX2"] <= flags():
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    if any(name.startswith("MALLOC_") for name in os.environ):
+        return
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_TRIM_THRESHOLD, _KEPT)
+        libc.mallopt(_M_TOP_PAD, _KEPT // 2)
+        libc.mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD)
