@@ -14,8 +14,8 @@ PyTorch baselines, are measured in turns. A row has
   turn: 4096x2048 by 2048x2048 by TensorFlow, by NumPy (float32) and with --torch_python by PyTorch,
   and the step's own largest, (batch·locations)xU by UxU, by TensorFlow;
 - the step's speed as a fraction of the fastest of these products, the peak.
-TensorFlow is set up as `python -m dim_tf.main` does (dim_tf.system.cpu); --plain_tensorflow leaves
-that out. --two_views takes the objective of flags/cifar10_fast.cfg, the global features of two
+TensorFlow is set up as `python -m dim_tf.main` does (dim_tf.system.cpu); --plain_tensorflow adds the
+same step without that. --two_views takes the objective of flags/cifar10_fast.cfg, the global features of two
 augmented views, in place of the paper's; augmentation is a part of its step.
 With --torch_python the table has the paper's step in plain PyTorch, too (torch_step.py). A line
 below the table compares it with the authors' code on 2 cores of an AMD EPYC with AVX512-BF16; it
@@ -173,14 +173,22 @@ def product_flops(shape) -> int:
     return 2 * rows * inputs * outputs
 
 
-def measure(cells: list[dict], torch_python: str, repetitions: int) -> list[dict]:
-    """Measures in turns rows that differ only in the estimator, and their PyTorch baselines."""
+def measure(
+    cells: list[dict], torch_python: str, plain_tensorflow: bool, repetitions: int
+) -> list[dict]:
+    """Measures in turns rows that differ only in the estimator, and their baselines."""
     workers, measures = {}, {}
     for i, cell in enumerate(cells):
         command = [sys.executable, __file__, f"--worker={json.dumps(cell)}"]
         workers[i] = Worker(command)
         for task in workers[i].facts["tasks"]:
             measures[i, task] = lambda i=i, task=task: workers[i].seconds(task)
+    plain_workers = {}
+    if plain_tensorflow:
+        for i, cell in enumerate(cells):
+            plain = json.dumps(cell | {"prepared": False})
+            plain_workers[i] = Worker([sys.executable, __file__, f"--worker={plain}"])
+            measures[i, "plain"] = lambda i=i: plain_workers[i].seconds("step")
     torch_workers = {}
     if torch_python:
         for i, cell in enumerate(cells):
@@ -191,7 +199,7 @@ def measure(cells: list[dict], torch_python: str, repetitions: int) -> list[dict
                 measures[i, "torch"] = lambda i=i: torch_workers[i].seconds("step")
                 measures[i, "torch_peak"] = lambda i=i: torch_workers[i].seconds("product")
     seconds = in_turns(measures, repetitions)
-    for worker in (*workers.values(), *torch_workers.values()):
+    for worker in (*workers.values(), *plain_workers.values(), *torch_workers.values()):
         worker.close()
     return [
         row(
@@ -227,8 +235,8 @@ def row(
     Args:
         cell: Settings.
         facts: Of its worker.
-        seconds: By turn, of a "step", of the `PRODUCTS` that were measured, and of a step in
-            "torch" if there is one.
+        seconds: By turn, of a "step", of the `PRODUCTS` that were measured, and if there are
+            any, of a step of "plain" TensorFlow and of "torch".
         first_steps: Seconds of a step by the first estimator in each turn.
         torch_facts: Of the PyTorch worker.
     """
@@ -252,6 +260,8 @@ def row(
         "fraction_of_peak": statistics.median(fractions),
         "seconds": seconds,
     }
+    if "plain" in seconds:
+        results["of_plain_tensorflow"] = _ratio(seconds["plain"], seconds["step"])
     if torch_facts:
         results["torch_images_per_second"] = cell["batch"] / median["torch"]
         results["of_torch"] = _ratio(seconds["torch"], seconds["step"])
@@ -281,6 +291,7 @@ def table(rows: list[dict]) -> str:
         f"products {'x'.join(map(str, PEAK_SHAPE))}, GFLOP/s",
         "own product, GFLOP/s",
         "of the peak",
+        "ours/TensorFlow's own set-up",
         "PyTorch, images/s",
         "ours/PyTorch",
         "PyTorch's memory, MiB",
@@ -305,6 +316,7 @@ def table(rows: list[dict]) -> str:
             ),
             f"{r['products']['own'] / 1e9:.0f}",
             f"{100 * r['fraction_of_peak']:.0f} %",
+            f"{r['of_plain_tensorflow']:.2f}" if "of_plain_tensorflow" in r else "not run",
         ]
         if "of_torch" in r:
             cells += [
@@ -347,7 +359,7 @@ def main() -> None:
     parser.add_argument("--jit_compile", action="store_true", help="XLA for the whole step")
     parser.add_argument("--two_views", action="store_true", help="the recipe of cifar10_fast")
     parser.add_argument(
-        "--plain_tensorflow", action="store_true", help="without dim_tf.system.cpu.prepare"
+        "--plain_tensorflow", action="store_true", help="adds TensorFlow as it sets itself up"
     )
     parser.add_argument("--torch_python", default="", help="interpreter with torch")
     parser.add_argument("--repetitions", type=int, default=5)
@@ -357,7 +369,7 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if arguments.worker:
-        if not arguments.worker["plain_tensorflow"]:
+        if arguments.worker["prepared"]:
             cpu.prepare()
         (profile if arguments.profile else serve_cell)(arguments.worker)
         return
@@ -373,7 +385,7 @@ def main() -> None:
                 "layer_norm": not arguments.no_layer_norm,
                 "jit_compile": arguments.jit_compile,
                 "two_views": arguments.two_views,
-                "plain_tensorflow": arguments.plain_tensorflow,
+                "prepared": True,
             }
             for estimator in arguments.estimators
         ]
@@ -389,7 +401,9 @@ def main() -> None:
         return
     rows = []
     for cells in groups:
-        rows += measure(cells, arguments.torch_python, arguments.repetitions)
+        rows += measure(
+            cells, arguments.torch_python, arguments.plain_tensorflow, arguments.repetitions
+        )
         print(f"measured: {json.dumps(cells[0])}", file=sys.stderr, flush=True)
     print(table(rows))
     print("\n".join(check_baseline(rows)))

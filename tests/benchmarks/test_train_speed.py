@@ -13,7 +13,7 @@ CELL = {
     "layer_norm": True,
     "jit_compile": False,
     "two_views": False,
-    "plain_tensorflow": False,
+    "prepared": True,
 }
 PEAK = train_speed.product_flops(train_speed.PEAK_SHAPE)
 OWN_SHAPE = (4096, 512, 512)
@@ -59,10 +59,11 @@ def test_a_slow_baseline_does_not_count(seconds, verdict):
 
 
 def test_the_table_has_a_cell_for_each_heading():
-    with_torch = row([0.1], [1e11], [1e11], torch=[0.2])
+    with_torch = row([0.1], [1e11], [1e11], torch=[0.2], plain=[0.13])
     lines = train_speed.table([with_torch, row([0.1], [1e11], [1e11])]).splitlines()
     assert len({line.count("|") for line in lines}) == 1
     assert "| 640 |" in lines[2]
+    assert "| 1.30 |" in lines[2]
     assert "not run" not in lines[2]
     assert "not run" in lines[3]
 
