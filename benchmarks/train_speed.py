@@ -14,9 +14,9 @@ PyTorch baselines, are measured in turns. A row has
   turn: 4096x2048 by 2048x2048 by TensorFlow, by NumPy (float32) and with --torch_python by PyTorch,
   and the step's own largest, (batch·locations)xU by UxU, by TensorFlow;
 - the step's speed as a fraction of the fastest of these products, the peak.
-TensorFlow is set up as `python -m dim_tf.main` does (dim_tf.system.cpu); --plain_tensorflow adds the
-same step without that. --two_views takes the objective of flags/cifar10_fast.cfg, the global features of two
-augmented views, in place of the paper's; augmentation is a part of its step.
+TensorFlow is set up as `python -m dim_tf.main` does (dim_tf.system.cpu); --plain_tensorflow adds
+the same step without that. --two_views takes the objective of flags/cifar10_fast.cfg, the global
+features of two augmented views, in place of the paper's; augmentation is a part of its step.
 With --torch_python the table has the paper's step in plain PyTorch, too (torch_step.py). A line
 below the table compares it with the authors' code on 2 cores of an AMD EPYC with AVX512-BF16; it
 counts as a baseline from 95 % of that on, on such a machine.

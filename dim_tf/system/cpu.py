@@ -8,7 +8,7 @@ from pathlib import Path
 # glibc's mallopt: https://man7.org/linux/man-pages/man3/mallopt.3.html
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _KEPT = 2**29  # bytes of free memory that a process keeps
-_MMAP_THRESHOLD = 2**25  # bytes, the largest that glibc takes
+_MMAP_THRESHOLD = 2**30  # bytes: no block of a step is mapped on its own
 
 CPUINFO = Path("/proc/cpuinfo")
 
