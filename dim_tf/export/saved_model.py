@@ -257,7 +257,11 @@ def save(encoder: keras.Model, path: Path, options: SavedModelOptions) -> dict[s
         signature.
     """
     root = root_object(encoder)
-    functions = signatures(root, encoder.image_shape[0], options)
+    # Traced here, as TensorFlow would trace each signature once more to save it.
+    functions = {
+        name: function.get_concrete_function()
+        for name, function in signatures(root, encoder.image_shape[0], options).items()
+    }
     described = {name: describe_signature(function) for name, function in functions.items()}
     content = options.metadata | {"signatures": described}
     with tempfile.TemporaryDirectory() as folder:
@@ -275,17 +279,16 @@ def label_lines(names: Iterable[str]) -> str:
 
 
 def describe_signature(
-    signature: tf.types.experimental.GenericFunction,
+    signature: tf.types.experimental.ConcreteFunction,
 ) -> dict[str, dict[str, str]]:
     """{"inputs": {"images": "float32 [N, 32, 32, 3]"}, "outputs": {...}} of a signature."""
-    concrete = signature.get_concrete_function()
 
     def tensor(spec):
         shape = ", ".join("N" if size is None else str(size) for size in spec.shape)
         return f"{spec.dtype.name} [{shape}]"
 
-    inputs = {spec.name: tensor(spec) for spec in concrete.structured_input_signature[0]}
-    outputs = {name: tensor(x) for name, x in concrete.structured_outputs.items()}
+    inputs = {spec.name: tensor(spec) for spec in signature.structured_input_signature[0]}
+    outputs = {name: tensor(x) for name, x in signature.structured_outputs.items()}
     return {"inputs": inputs, "outputs": outputs}
 
 
