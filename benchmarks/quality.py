@@ -155,8 +155,11 @@ RECIPES = {
 def flags_of(recipe: dict) -> dict:
     """A recipe by the names of flags: settings of another model than dim begin with its name."""
     model = recipe.get("model", "dim")
-    own = ("temperature", *HALF, *CROPS) if model != "dim" else ()
-    return {f"{model}.{name}" if name in own else name: value for name, value in recipe.items()}
+    model_settings = ("temperature", *HALF, *CROPS) if model != "dim" else ()
+    return {
+        f"{model}.{name}" if name in model_settings else name: value
+        for name, value in recipe.items()
+    }
 
 
 SHOWN = ["authors", "authors, jsd", "simclr, C", "fast"]

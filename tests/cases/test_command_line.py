@@ -41,7 +41,7 @@ def ended(monkeypatch, tmp_path, capsys):
 
 
 # Of absl.app, absl.logging and, as for any imported library that defines its own, absl.testing.
-FOREIGN = [
+ABSL_FLAGS = [
     "--only_check_args",
     "--noonly_check_args",
     "--run_with_pdb",
@@ -56,7 +56,7 @@ FOREIGN = [
 ]
 
 
-@pytest.mark.parametrize("word", FOREIGN)
+@pytest.mark.parametrize("word", ABSL_FLAGS)
 @pytest.mark.parametrize("place", ["line", "file"])
 def test_flags_of_libraries_are_refused(ended, word, place):
     import absl.testing.absltest  # noqa: F401  # defines --test_tmpdir
@@ -107,14 +107,14 @@ from absl import flags
 from dim_tf import main
 from dim_tf.system import locks
 from dim_tf.tables import leases
-def told(words):
+def outcome_of(words):
     values = flags.FlagValues()
     main.settings_flags.define(values)
     main.parse_flags(["main", *words], values)
     with contextlib.redirect_stderr(io.StringIO()) as said:
         status = main.main(["main", *words], values)
     return status, said.getvalue()
-print(json.dumps([told(line.split()) for line in json.load(sys.stdin)]))
+print(json.dumps([outcome_of(line.split()) for line in json.load(sys.stdin)]))
 """
 
 
@@ -203,7 +203,7 @@ def test_an_output_that_cannot_show_a_name_shows_its_escapes(tmp_path):
 
 
 @contextlib.contextmanager
-def without_a_reader():
+def closed_pipe():
     """Standard output is a pipe that nobody reads any more, as behind `| head`."""
     reading, writing = os.pipe()
     os.close(reading)
@@ -224,7 +224,7 @@ def test_an_output_whose_reader_has_ended_is_told_in_one_line(monkeypatch, tmp_p
     values = flags.FlagValues()
     main.settings_flags.define(values)
     main.parse_flags(["main", "--mode=train"], values)
-    with without_a_reader():
+    with closed_pipe():
         status = main.main(["main", "--mode=train"], values)
         first, second = console.flush(), console.flush()  # the second as when Python ends
     assert status == main.FAILED
@@ -253,7 +253,7 @@ def test_an_output_on_a_full_disk_is_told_in_one_line(monkeypatch, capsys):
 def test_help_that_nobody_reads_to_its_end_is_no_traceback(monkeypatch):
     monkeypatch.setattr(signals, "exit_on_signal", lambda: None)
     monkeypatch.setattr(sys, "argv", ["dim-tf", "--help"])
-    with without_a_reader(), pytest.raises(SystemExit):
+    with closed_pipe(), pytest.raises(SystemExit):
         main.run()
 
 

@@ -52,9 +52,9 @@ def test_a_file_that_changes_between_scan_and_decoding_is_never_kept(
     original, scan = victim.read_bytes(), folder_source.scan_folder
 
     def scan_and_change(*arguments):
-        found = scan(*arguments)
+        entries = scan(*arguments)
         save(victim, 99)
-        return found
+        return entries
 
     with monkeypatch.context() as patch:
         patch.setattr(folder_source, "scan_folder", scan_and_change)
@@ -193,7 +193,7 @@ def npy_header(descr, shape):
     return file.getvalue()
 
 
-def other_values(kept, name, value):
+def fill_column(kept, name, value):
     with np.load(kept) as columns:
         changed = {**columns, name: np.full_like(columns[name], value)}
     with open(kept, "wb") as file:
@@ -209,9 +209,9 @@ def with_member(kept, name, content, **settings):
 
 
 DAMAGES = {
-    "a fault that there is not": lambda kept: other_values(kept, "faults", 77),
-    "a format that there is not": lambda kept: other_values(kept, "formats", 200),
-    "sizes below 0": lambda kept: other_values(kept, "image_sizes", -5),
+    "a fault that there is not": lambda kept: fill_column(kept, "faults", 77),
+    "a format that there is not": lambda kept: fill_column(kept, "formats", 200),
+    "sizes below 0": lambda kept: fill_column(kept, "image_sizes", -5),
     "a terabyte claimed": lambda kept: with_member(
         kept, "file_sizes.npy", npy_header("<i8", (2**37,)) + bytes(100)
     ),

@@ -117,8 +117,8 @@ def test_files_of_a_version_that_recorded_none_are_read_to_know_whether_they_are
 ):
     out = tmp_path / "out"
     run(exported, folder, out)
-    told = json.loads((out / embeddings.MANIFEST_FILE).read_text())
-    without = {key: value for key, value in told.items() if key not in ("files", "sha256")}
+    manifest = json.loads((out / embeddings.MANIFEST_FILE).read_text())
+    without = {key: value for key, value in manifest.items() if key not in ("files", "sha256")}
     (out / embeddings.MANIFEST_FILE).write_text(json.dumps(without))
     first, second = out / "embeddings-00000.parquet", out / "embeddings-00001.parquet"
     second.write_bytes(second.read_bytes()[:-10])
@@ -187,6 +187,6 @@ def test_neighbours_of_the_largest_numbers_are_found(tmp_path, small_model):
     )
     saved_model.save(encoder, tmp_path / "1", options)
     loaded = tf.saved_model.load(str(tmp_path / "1"))
-    found = loaded.signatures["neighbours"](images=tf.constant(images))
-    assert found["id"].numpy()[:, 0].tolist() == [b"a", b"b", b"c", b"d"]
-    np.testing.assert_allclose(found["similarity"].numpy(), 1, atol=1e-5)
+    neighbours = loaded.signatures["neighbours"](images=tf.constant(images))
+    assert neighbours["id"].numpy()[:, 0].tolist() == [b"a", b"b", b"c", b"d"]
+    np.testing.assert_allclose(neighbours["similarity"].numpy(), 1, atol=1e-5)

@@ -30,7 +30,7 @@ def load(tmp_path):
     return of
 
 
-def told(splits, folder):
+def written_report(splits, folder):
     folder.mkdir(exist_ok=True)
     splits.report.write(folder)
     return json.loads((folder / "data.json").read_text(encoding="utf-8"))
@@ -70,7 +70,7 @@ def test_16_bit_images_of_few_levels_are_not_black(tmp_path, load, low, high, su
     )
     shown = f"30 of 16 bits, of which the values {splits.pixel_range.low} to "
     assert shown in splits.note
-    report = told(splits, tmp_path / "run")
+    report = written_report(splits, tmp_path / "run")
     assert report["pixel_range"] == [splits.pixel_range.low, splits.pixel_range.high]
     assert report["low_contrast"] == 0
 
@@ -106,7 +106,7 @@ def test_a_few_that_show_nothing_are_counted_and_listed(tmp_path, load):
         save(tmp_path / "images" / f"black{number}.png", image=black)
     splits = load()
     assert "; 3 with almost no contrast;" in splits.note
-    assert told(splits, tmp_path / "run")["low_contrast"] == 3
+    assert written_report(splits, tmp_path / "run")["low_contrast"] == 3
     assert "almost no contrast" in listed_by_report(tmp_path / "run")["black1.png"]
 
 
@@ -137,7 +137,7 @@ def test_another_range_does_not_take_the_pixels_that_are_cached(tmp_path, load):
 def test_a_run_is_not_gone_on_with_in_another_range(tmp_path, load):
     of_16_bits(tmp_path / "images", 30, 0, 4000)
     run = tmp_path / "run"
-    told(load(pixel_range="10,3000"), run)
+    written_report(load(pixel_range="10,3000"), run)
     (run / "checkpoints").mkdir()
     load(pixel_range="10,3000").report.check(run)
     with pytest.raises(InputError, match=r"; give --pixel_range=10,3000, or another --name"):
@@ -213,7 +213,7 @@ def test_the_hash_splits_where_it_is_asked_for(tmp_path, load):
     assert splits.label_names == ("cat", "dog")
     assert len({name[:5] for name in names(splits.test)}) > 1
     assert len(splits.test) == 10
-    assert told(splits, tmp_path / "run")["split_by"] == "hash"
+    assert written_report(splits, tmp_path / "run")["split_by"] == "hash"
 
 
 def test_splits_are_refused_as_classes(tmp_path, load):
@@ -238,7 +238,7 @@ def test_validation_images_are_left_out_beside_test_images(tmp_path, load):
     splits = load()
     assert not any(name.startswith("valid/") for name in names(splits.train) | names(splits.test))
     assert "left out: 20 for validation" in splits.note
-    assert told(splits, tmp_path / "run")["split_folders"] == {
+    assert written_report(splits, tmp_path / "run")["split_folders"] == {
         "test": "test",
         "train": "training",
         "valid": "validation",
@@ -253,7 +253,7 @@ def test_test_images_are_not_trained_on_although_they_are_in_both(tmp_path, load
     assert len(splits.test) == 20
     assert len(splits.train) == 30
     assert "11 test images left out of training" in splits.note
-    assert told(splits, tmp_path / "run")["test_images_left_out_of_training"] == 11
+    assert written_report(splits, tmp_path / "run")["test_images_left_out_of_training"] == 11
     of_test = {image.tobytes() for image in splits.test.images[:]}
     assert of_test.isdisjoint(image.tobytes() for image in splits.train.images[:])
 
@@ -367,7 +367,7 @@ def test_masks_and_predictions_are_left_out_by_the_hash_too_but_not_their_copies
     splits = load(split="hash")
     assert len(splits.train) + len(splits.test) == 60
     assert "; left out: 30 repeated, 10 in a_pred." in splits.note
-    assert told(splits, tmp_path / "run")["split_folders"]["a_pred"] == "left_out"
+    assert written_report(splits, tmp_path / "run")["split_folders"]["a_pred"] == "left_out"
 
 
 # Folders that systems make.
@@ -387,7 +387,7 @@ def test_folders_that_systems_make_are_left_out_and_counted(tmp_path, load, name
     assert splits.label_names == ("cat", "dog")
     assert len(splits.train) + len(splits.test) == 40
     assert f"left out: system folders ({name} 2)" in splits.note
-    assert told(splits, tmp_path / "run")["system_folders"] == {name: 2}
+    assert written_report(splits, tmp_path / "run")["system_folders"] == {name: 2}
 
 
 def test_embeddings_leave_them_out_too(tmp_path):
@@ -403,14 +403,14 @@ def test_embeddings_leave_them_out_too(tmp_path):
 
 def test_the_same_pixels_in_other_formats_are_one_image(tmp_path, load):
     for number in range(40):
-        picture = Image.fromarray(pixels(number))
+        original = Image.fromarray(pixels(number))
         for suffix in ("png", "bmp", "tif"):
-            save(tmp_path / "images" / f"{number}.{suffix}", image=picture)
+            save(tmp_path / "images" / f"{number}.{suffix}", image=original)
     splits = load()
     both = [{image.tobytes() for image in s.images[:]} for s in (splits.train, splits.test)]
     assert both[0].isdisjoint(both[1])
     assert len(splits.train) + len(splits.test) == 40
-    assert told(splits, tmp_path / "run")["duplicates"] == 80
+    assert written_report(splits, tmp_path / "run")["duplicates"] == 80
 
 
 def test_the_same_pixels_with_other_metadata_are_one_image(tmp_path, load):
@@ -419,12 +419,12 @@ def test_the_same_pixels_with_other_metadata_are_one_image(tmp_path, load):
     turned = Image.Exif()
     turned[0x0112] = 3
     for number in range(30):
-        picture = Image.fromarray(pixels(number))
-        save(tmp_path / "images/a" / f"{number}.png", image=picture, compress_level=1)
-        save(tmp_path / "images/b" / f"{number}.png", image=picture, compress_level=9)
-        upside_down = picture.transpose(Image.Transpose.ROTATE_180)
+        image = Image.fromarray(pixels(number))
+        save(tmp_path / "images/a" / f"{number}.png", image=image, compress_level=1)
+        save(tmp_path / "images/b" / f"{number}.png", image=image, compress_level=9)
+        upside_down = image.transpose(Image.Transpose.ROTATE_180)
         save(tmp_path / "images/c" / f"{number}.tif", image=upside_down, exif=turned)
-        save(tmp_path / "images/d" / f"{number}.webp", image=picture, lossless=True, exif=exif)
+        save(tmp_path / "images/d" / f"{number}.webp", image=image, lossless=True, exif=exif)
     splits = load(labels="none")
     assert len(splits.train) + len(splits.test) == 30
 
@@ -497,8 +497,8 @@ def test_a_package_that_was_installed_is_seen(tmp_path, load, monkeypatch):
     save(tmp_path / "images/a.avif", 99)
     with monkeypatch.context() as without:
         without.setattr(pillow_decoder.features, "check", lambda name: False)
-        told(load(), tmp_path / "run")
+        written_report(load(), tmp_path / "run")
     why = listed_by_report(tmp_path / "run")["a.avif"]
     assert "AVIF, which this Pillow was built without" in why
-    told(load(), tmp_path / "run")
+    written_report(load(), tmp_path / "run")
     assert "a.avif" not in listed_by_report(tmp_path / "run")

@@ -49,8 +49,8 @@ def test_posterior_is_around_the_global_feature():
     endpoints = model.encoder(small.IMAGES)
     posterior = model.posterior(endpoints)
     np.testing.assert_array_equal(posterior.mean(), endpoints["global"])
-    spread = np.std(posterior.sample(300, seed=0), axis=0)
-    np.testing.assert_allclose(spread, posterior.stddev(), rtol=0.25)
+    std = np.std(posterior.sample(300, seed=0), axis=0)
+    np.testing.assert_allclose(std, posterior.stddev(), rtol=0.25)
 
 
 @pytest.mark.parametrize("prior", ["uniform", pytest.param("gaussian", marks=pytest.mark.slow)])

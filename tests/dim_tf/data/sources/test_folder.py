@@ -259,9 +259,9 @@ def test_a_run_on_other_images_is_not_gone_on_with(tmp_path, load):
         save(tmp_path / "images" / f"{number}.png", number)
     request = data.DataRequest(str(tmp_path / "images"), cache_dir=str(tmp_path / "cache"))
     others = data.load("folder", request)
-    for refused in (loop.train, load_trained):
+    for use in (loop.train, load_trained):
         with pytest.raises(InputError, match=r"on other images: of 20 .*--name .*--noresume"):
-            refused(experiment, others)
+            use(experiment, others)
     assert summary(tmp_path) == before
     run_folder.prepare(Experiment.of(**settings, resume=False))
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["experiment.json"]
