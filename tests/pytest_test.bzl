@@ -26,6 +26,7 @@ def pytest_tests(deps, data = []):
                 "//tests:hostile_images.py",
                 "//tests:run_pytest.py",
                 "//tests:sample_files.py",
+                "//tests:sample_folders.py",
                 "//tests:sample_images.py",
                 "//tests:sample_report.py",
                 "//tests:sample_representations.py",

@@ -8,10 +8,10 @@ import zipfile
 
 import numpy as np
 import pytest
+import sample_folders
 from PIL import Image
 from sample_images import pixels, save, tree
 
-from dim_tf import data
 from dim_tf.data.folder import cache_entry, manifest
 from dim_tf.data.folder.decoded_cache import GIB, DecodedCache
 from dim_tf.data.image_faults import Fault
@@ -22,12 +22,7 @@ from dim_tf.system.errors import RunError
 @pytest.fixture
 def load(tmp_path):
     """Loads tmp_path/images."""
-
-    def of(**settings):
-        folder, cache = str(tmp_path / "images"), str(tmp_path / "cache")
-        return data.load("folder", data.DataRequest(data_dir=folder, cache_dir=cache, **settings))
-
-    return of
+    return sample_folders.loader(tmp_path)
 
 
 def wrong(splits):

@@ -13,8 +13,6 @@ from sample_images import (
     chunk,
     netpbm,
     pixels,
-    png_16,
-    tiff_16,
     with_png_chunks,
     with_webp_chunks,
 )
@@ -22,7 +20,6 @@ from sample_images import (
 from dim_tf.data import image_headers
 from dim_tf.data.folder import decoding, inspection, pillow_decoder
 from dim_tf.data.image_faults import Fault, UndecodableError
-from dim_tf.data.pixel_range import PixelRange
 
 PHOTO = Image.fromarray(pixels(5, 60, 88))
 XMP = b"http://ns.adobe.com/xap/1.0/\0"
@@ -322,55 +319,6 @@ def test_a_jpegs_metadata_and_a_lossless_copy_leave_its_pixels_the_same(tmp_path
     tagged = with_segments(JPEG, segment(0xE1, b"Exif\0\0" + exif(1)), segment(0xFE, b"mine"))
     digests = {look(tmp_path, one).pixel_digest for one in (JPEG, tagged, JPEG + b"tail", copy)}
     assert len(digests) == 1
-
-
-# 16 bits.
-
-DARK = np.random.default_rng(0).integers(0, 1000, (40, 52, 3)).astype(np.uint16)
-
-
-@pytest.mark.parametrize(
-    ("name", "make", "channels"),
-    [
-        ("grey.png", lambda: png_16(DARK[..., :1]), 1),
-        ("la.png", lambda: png_16(DARK[..., :2]), 1),
-        ("rgb.png", lambda: png_16(DARK), 3),
-        ("rgba.png", lambda: png_16(np.concatenate([DARK, DARK[..., :1]], -1)), 3),
-        ("grey.tif", lambda: tiff_16(DARK[..., :1]), 1),
-        ("grey_mm.tif", lambda: tiff_16(DARK[..., :1], order=">"), 1),
-        ("rgb.tif", lambda: tiff_16(DARK), 3),
-        ("rgb_mm.tif", lambda: tiff_16(DARK, order=">"), 3),
-        ("deflated.tif", lambda: tiff_16(DARK, deflate=True), 3),
-        ("planes.tif", lambda: tiff_16(DARK, planar=True), 3),
-        ("planes_mm.tif", lambda: tiff_16(DARK, order=">", planar=True, deflate=True), 3),
-        ("grey.pgm", lambda: netpbm(5, DARK[..., 0], 65535), 1),
-        ("rgb.ppm", lambda: netpbm(6, DARK, 65535), 3),
-    ],
-)
-def test_16_bits_are_kept_until_their_range_is_known(tmp_path, name, make, channels):
-    path = written(tmp_path, name, make())
-    wanted = np.broadcast_to(DARK[..., :channels], DARK.shape)
-    seen = inspection.inspect_file(path)
-    assert (seen.fault, seen.bits) == (Fault.NONE, 16)
-    assert seen.low == np.quantile(wanted, 0.001, method="inverted_cdf")
-    assert seen.high == np.quantile(wanted, 0.999, method="inverted_cdf")
-    decoded = decoding.decode_to_size(path, 40, PixelRange(0, 999))
-    np.testing.assert_array_equal(decoded, PixelRange(0, 999).to_uint8(wanted[:, 6:46]))
-    import tensorflow as tf
-
-    served = tf.io.decode_png(decoding.to_png(path), channels=3, dtype=tf.uint16)
-    np.testing.assert_array_equal(served.numpy(), wanted)
-
-
-def test_white_may_be_0(tmp_path):
-    path = written(tmp_path, "a.tif", tiff_16(DARK[..., :1], photometric=0))
-    assert inspection.inspect_file(path).low > 64_000
-    assert decoding.decode_to_size(path, 40).min() > 200
-
-
-def test_8_bits_have_a_range_too(tmp_path):
-    image = Image.fromarray(np.arange(100, 200, dtype=np.uint8).repeat(100).reshape(100, 100))
-    assert look(tmp_path, encoded("PNG", image))[-3:] == (8, 100, 199)
 
 
 # Files that change.
