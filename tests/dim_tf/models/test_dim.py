@@ -116,6 +116,18 @@ def test_every_setting_of_a_critic_and_of_prior_matching_arrives(encoder):
     assert type(plain.terms[0].critic) is critics.FastDotProductCritic
 
 
+def test_each_critic_has_its_own_settings(encoder):
+    settings = {"alpha": 0.5, "negatives": 2, "critic_units": 9, "critic_temperature": 0.5}
+    dot = {"units": 9, "temperature": 0.5, "negatives": 2}
+    for local, whole in (("concat", "dot"), ("dot", "dense")):
+        critic_names = {"local_critic": local, "global_critic": whole}
+        chosen = Experiment.of(name="t", **settings, **critic_names)
+        mutual_information = model_of(chosen, encoder).terms[:2]
+        for term, name in zip(mutual_information, (local, whole), strict=True):
+            expected = dot if name == "dot" else {"negatives": 2}
+            assert expected.items() <= term.critic.get_config().items()
+
+
 @pytest.mark.parametrize("model", ["simclr", "vicreg", "barlow_twins"])
 def test_projectors_are_synchronised_as_their_encoder_is(model):
     synchronized = make_encoder(experiment(), (16, 16, 3), replicas=2)
