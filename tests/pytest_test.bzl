@@ -30,6 +30,7 @@ def pytest_tests(deps, data = []):
                 "//tests:sample_images.py",
                 "//tests:sample_report.py",
                 "//tests:sample_representations.py",
+                "//tests:serving_substitute.py",
                 "//tests:sgd_steps.py",
                 "//tests:small_backbone.py",
                 "//tests:small_baseline.py",

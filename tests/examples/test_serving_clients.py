@@ -1,12 +1,10 @@
 """The clients of examples/serving against servers of an exported encoder.
 
-TensorFlow Serving is no Python package. Where its binary is missing, servers of this file stand in
-for it: gRPC with the real service definition, and REST as its documentation describes it.
+TensorFlow Serving is no Python package; where its binary is missing, `serving_substitute` stands in
+for it.
 """
 
-import base64
 import importlib
-import json
 import re
 import shutil
 import socket
@@ -15,114 +13,21 @@ import sys
 import threading
 import time
 import urllib.request
-from concurrent import futures
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from small_export import SIZE, close
 
-grpc: Any = pytest.importorskip("grpc")
-predict_pb2: Any = pytest.importorskip("tensorflow_serving.apis.predict_pb2")
-service_pb2: Any = pytest.importorskip("tensorflow_serving.apis.prediction_service_pb2_grpc")
+pytest.importorskip("grpc")
+pytest.importorskip("tensorflow_serving.apis.prediction_service_pb2_grpc")
+import serving_substitute
 
 FOLDER = Path(__file__).parents[2] / "examples/serving"
 MODEL, VERSION = "small", 3
 BINARY = shutil.which("tensorflow_model_server")
-
-
-class RequestError(Exception):
-    """A request that TensorFlow Serving would refuse: status, message."""
-
-
-class Servable:
-    """Finds signatures and calls them, with the messages of TensorFlow Serving where known."""
-
-    def __init__(self, path):
-        self.model = tf.saved_model.load(str(path))
-
-    def signature(self, model, version, name):
-        if model != MODEL:
-            raise RequestError(404, f"Servable not found for request: Latest({model})")
-        if version not in (None, VERSION):
-            raise RequestError(404, f"Servable not found for request: Specific({model}, {version})")
-        if name not in self.model.signatures:
-            raise RequestError(400, f'Serving signature name: "{name}" not found in signature def')
-        return self.model.signatures[name]
-
-    @staticmethod
-    def call(signature, inputs):
-        try:
-            return {name: x.numpy() for name, x in signature(**inputs).items()}
-        except tf.errors.InvalidArgumentError as error:
-            raise RequestError(400, error.message) from error
-
-
-class Grpc(service_pb2.PredictionServiceServicer):
-    def __init__(self, servable):
-        self.servable = servable
-
-    def Predict(self, request, context):  # noqa: N802
-        spec = request.model_spec
-        version = spec.version.value if spec.HasField("version") else None
-        inputs = {name: tf.constant(tf.make_ndarray(x)) for name, x in request.inputs.items()}
-        try:
-            signature = self.servable.signature(spec.name, version, spec.signature_name)
-            outputs = self.servable.call(signature, inputs)
-        except RequestError as error:
-            status, message = error.args
-            code = {404: grpc.StatusCode.NOT_FOUND, 400: grpc.StatusCode.INVALID_ARGUMENT}[status]
-            context.abort(code, message)
-        answer = predict_pb2.PredictResponse()
-        for name, x in outputs.items():
-            answer.outputs[name].CopyFrom(tf.make_tensor_proto(x))
-        return answer
-
-
-class Rest(BaseHTTPRequestHandler):
-    servable: Servable
-
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        try:
-            status, answer = 200, {"predictions": self.predict(body)}
-        except RequestError as error:
-            status, answer = error.args[0], {"error": error.args[1]}
-        encoded = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(encoded)))
-        self.end_headers()
-        self.wfile.write(encoded)
-
-    def predict(self, body):
-        match = re.fullmatch(r"/v1/models/([^/:]+)(?:/versions/(\d+))?:predict", self.path)
-        if not match:
-            raise RequestError(404, f"Malformed request: POST {self.path}")
-        model, version = match[1], None if match[2] is None else int(match[2])
-        name = body.get("signature_name", "serving_default")
-        signature = self.servable.signature(model, version, name)
-        ((argument, spec),) = signature.structured_input_signature[1].items()
-        instances = [self.decoded(instance, argument) for instance in body["instances"]]
-        outputs = self.servable.call(signature, {argument: tf.constant(instances, spec.dtype)})
-        if len(outputs) == 1:
-            return next(iter(outputs.values())).tolist()
-        rows = zip(*(x.tolist() for x in outputs.values()), strict=True)
-        return [dict(zip(outputs, row, strict=True)) for row in rows]
-
-    @staticmethod
-    def decoded(instance, argument):
-        if isinstance(instance, dict) and argument in instance:
-            instance = instance[argument]
-        if isinstance(instance, dict):
-            return base64.b64decode(instance["b64"], validate=True)
-        return instance
-
-    def log_message(self, *_):
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -141,18 +46,8 @@ def signatures(exported):
 @pytest.fixture(scope="module")
 def stand_in(exported):
     """{protocol: url} of servers of the exported encoder."""
-    servable = Servable(exported)
-    service = grpc.server(futures.ThreadPoolExecutor(4))
-    service_pb2.add_PredictionServiceServicer_to_server(Grpc(servable), service)
-    port = service.add_insecure_port("localhost:0")
-    service.start()
-    handler = type("Handler", (Rest,), {"servable": servable})
-    http = ThreadingHTTPServer(("localhost", 0), handler)
-    threading.Thread(target=http.serve_forever, daemon=True).start()
-    yield {"rest": f"http://localhost:{http.server_port}", "grpc": f"localhost:{port}"}
-    http.shutdown()
-    http.server_close()
-    service.stop(None)
+    with serving_substitute.serve(exported, MODEL, VERSION) as urls:
+        yield urls
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +65,7 @@ def clients():
 @pytest.fixture(scope="module")
 def image_folder(tmp_path_factory):
     """Files of several formats and sizes, and one that is no image."""
-    folder = tmp_path_factory.mktemp("pictures")
+    folder = tmp_path_factory.mktemp("images")
     random = np.random.default_rng(0)
 
     def pixels(height, width):
@@ -179,7 +74,7 @@ def image_folder(tmp_path_factory):
     tf.io.write_file(str(folder / "a.png"), tf.io.encode_png(pixels(SIZE, SIZE)))
     tf.io.write_file(str(folder / "b.jpg"), tf.io.encode_jpeg(pixels(20, 31)))
     tf.io.write_file(str(folder / "c.png"), tf.io.encode_png(pixels(40, 9)))
-    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xffno picture")
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xffno image")
     return folder
 
 
