@@ -171,18 +171,13 @@ def test_weights_of_examples_and_classes_are_refused(method, weights):
 def test_validation_is_the_objective_over_all_images_and_changes_nothing():
     """The mean over images, also where batches differ; the same each time."""
     model = make_model()
-    validation_images = IMAGES[16:27]
-    history = model.fit(
-        IMAGES[:8], batch_size=8, validation_data=(validation_images,), verbose=0
-    ).history
+    held_out = IMAGES[16:27]
+    history = model.fit(IMAGES[:8], batch_size=8, validation_data=(held_out,), verbose=0).history
     assert {f"val_{name}" for name in history if not name.startswith("val_")} <= set(history)
     before = state(model)
-    parts = [
-        float(model.test_step(part)["loss"])
-        for part in (validation_images[:8], validation_images[8:])
-    ]
+    parts = [float(model.test_step(part)["loss"]) for part in (held_out[:8], held_out[8:])]
     np.testing.assert_allclose(history["val_loss"], [np.average(parts, weights=[8, 3])], rtol=1e-5)
-    losses = model.evaluate(validation_images, batch_size=8, verbose=0)
+    losses = model.evaluate(held_out, batch_size=8, verbose=0)
     assert losses[0] == history["val_loss"][0]
     assert unchanged(model, before)
 
