@@ -64,7 +64,7 @@ def test_figures_become_a_table_and_means():
 
 @pytest.mark.parametrize(("over", "x"), [("minutes", [1, 3]), ("epochs", [2, 7])])
 @pytest.mark.parametrize(("held_out", "papers"), [(0.0, [75.21, 75.57, 69.13]), (0.1, [])])
-def test_figures_become_a_picture(tmp_path, monkeypatch, over, x, held_out, papers):
+def test_metrics_are_drawn(tmp_path, monkeypatch, over, x, held_out, papers):
     rows = [
         {**row("authors", 2, held_out=held_out), **metrics()},
         {

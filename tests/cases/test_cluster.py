@@ -48,7 +48,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("text", WRONG)
-def test_a_wrong_cluster_is_told_before_tensorflow_is_imported(text, monkeypatch):
+def test_a_wrong_cluster_is_reported_before_tensorflow_is_imported(text, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(InputError) as caught:
         preconditions.check(Experiment.of(name="a", strategy="multi_worker"), ["train"])
@@ -108,7 +108,7 @@ def test_those_that_come_find_each_other():
     assert not failed
 
 
-def test_a_port_in_use_is_told():
+def test_a_port_in_use_is_reported():
     local, peer = free_addresses(2)
     with (
         socket.create_server(("", local.port)),
@@ -144,7 +144,7 @@ def test_a_worker_that_waits_is_ended_by_a_signal(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_what_answers_and_is_no_worker_ends_in_one_line(tmp_path, monkeypatch):
+def test_a_server_that_is_no_worker_ends_training_in_one_line(tmp_path, monkeypatch):
     """As a partner that dies just after it was seen: TensorFlow itself would wait for an hour."""
     monkeypatch.chdir(tmp_path)
     local, peer = free_addresses(2)

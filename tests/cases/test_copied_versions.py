@@ -153,7 +153,7 @@ def test_sums_that_are_none(version, sums, capsys):
         saved_encoder.load(str(version))
 
 
-def test_verify_of_what_is_no_version(tmp_path, capsys):
+def test_verify_of_a_folder_that_is_no_version(tmp_path, capsys):
     for path in (tmp_path, tmp_path / "none"):
         assert verify(path) == 2
         assert f"error: {path} is no version of an exported encoder" in capsys.readouterr().err

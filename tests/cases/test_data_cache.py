@@ -59,7 +59,7 @@ def test_a_file_that_changes_between_scan_and_decoding_is_never_kept(
     assert wrong(load(image_size=24)) == []
 
 
-def test_a_file_beyond_the_cache_that_changes_in_an_epoch_is_told(tmp_path, load):
+def test_a_file_beyond_the_cache_that_changes_in_an_epoch_is_reported(tmp_path, load):
     folder = tree(tmp_path / "images", 30)
     splits = load(image_size=24, cache_gib=15 * 24 * 24 * 3 / GIB)
     assert wrong(splits) == []
@@ -145,7 +145,7 @@ DEEP = "[" * 100_000
     ],
     ids=["deep", "deep inside", "deep note"],
 )
-def test_a_damaged_file_of_an_entry_is_made_again(tmp_path, load, file, content, capsys):
+def test_a_damaged_file_of_an_entry_is_rebuilt(tmp_path, load, file, content, capsys):
     tree(tmp_path / "images", 30)
     load(image_size=24)
     (entry,) = (tmp_path / "cache/images").glob("*/")
@@ -217,7 +217,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_manifest_is_made_again(tmp_path, load, damage, capsys):
+def test_a_damaged_manifest_is_rebuilt(tmp_path, load, damage, capsys):
     tree(tmp_path / "images", 30)
     load(image_size=24)
     (kept,) = (tmp_path / "cache/manifests").iterdir()

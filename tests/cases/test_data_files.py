@@ -91,7 +91,7 @@ def test_damaged_gzip_is_refused(tmp_path, damage):
     one_line(caught, path)
 
 
-def test_a_folder_in_a_files_place_is_told(tmp_path):
+def test_a_folder_in_place_of_a_file_is_reported(tmp_path):
     (tmp_path / "images").mkdir()
     with pytest.raises(InputError, match="cannot be read") as caught:
         idx.read_idx(tmp_path / "images", (None, 28, 28))
@@ -165,7 +165,7 @@ def test_a_zip_that_cannot_be_read_is_refused(tmp_path, made):
     one_line(caught, path)
 
 
-def test_what_cannot_be_opened_is_told(tmp_path):
+def test_a_file_that_cannot_be_opened_is_reported(tmp_path):
     (tmp_path / "files/a.txt").mkdir(parents=True)
     with pytest.raises(InputError, match=r"a\.txt in .* cannot be read") as caught:
         FileTree(tmp_path / "files").read("a.txt")

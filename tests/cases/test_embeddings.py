@@ -82,7 +82,7 @@ def test_a_tfrecord_file_that_was_replaced_by_one_of_the_same_size_is_seen(expor
 
 
 @pytest.mark.parametrize("format", ["parquet", "tfrecord"])
-def test_a_file_that_is_not_as_it_was_written_is_made_again(
+def test_a_file_that_is_not_as_it_was_written_is_rebuilt(
     exported, folder, tmp_path, format, capsys
 ):
     """Cut off, a bit flipped, empty, away; also the list of what was refused."""
@@ -152,7 +152,7 @@ def index(folder, ids, rows, kind=None):
     return folder
 
 
-def test_an_index_says_what_is_wrong_with_it(tmp_path):
+def test_an_index_of_wrong_ids_or_numbers_is_an_error(tmp_path):
     import pyarrow as pa
 
     ones = np.ones([2, 3])

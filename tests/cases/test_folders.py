@@ -105,7 +105,7 @@ def moved(tmp_path, load):
     return before, load()
 
 
-def test_other_labels_are_told_when_a_run_goes_on(tmp_path, moved, capsys):
+def test_other_labels_are_reported_when_a_run_goes_on(tmp_path, moved, capsys):
     before, after = moved
     assert before.fingerprint == after.fingerprint
     experiment = Experiment.of(
@@ -118,7 +118,7 @@ def test_other_labels_are_told_when_a_run_goes_on(tmp_path, moved, capsys):
     assert "not the labels that" in capsys.readouterr().out
 
 
-def test_other_classes_are_refused_by_what_tells_them_apart(tmp_path, load, moved):
+def test_other_classes_are_refused_by_models_that_need_labels(tmp_path, load, moved):
     before, _ = moved
     run = tmp_path / "run"
     run.mkdir()

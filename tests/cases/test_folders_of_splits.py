@@ -143,7 +143,7 @@ def test_unlabelled_images_are_trained_on_and_probes_see_the_others(tmp_path, lo
     assert "40 for training have none" in splits.note
 
 
-def test_too_few_images_of_the_test_are_told(tmp_path, load):
+def test_too_few_test_images_are_an_error(tmp_path, load):
     classes_in(tmp_path / "images", "train", 0, 30)
     classes_in(tmp_path / "images", "test", 30, 3)
     with pytest.raises(InputError, match=r"3 different test images in test and train, .*hash"):

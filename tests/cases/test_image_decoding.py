@@ -79,7 +79,7 @@ def test_bytes_around_a_jpegs_pixels_do_not_count_as_scans(tmp_path, octets):
     assert is_as(tmp_path, octets, encoded("PNG", Image.open(io.BytesIO(JPEG))))
 
 
-def test_scans_of_the_picture_itself_count(tmp_path):
+def test_scans_of_the_image_itself_count(tmp_path):
     begin = JPEG.index(b"\xff\xda")
     scans = JPEG[:-2] + JPEG[begin:-2] * 65 + JPEG[-2:]
     assert look(tmp_path, scans).fault == Fault.TOO_MANY_SEGMENTS
@@ -139,7 +139,7 @@ def test_all_scans_together_are_bounded(tmp_path):
     assert look(tmp_path, octets, max_pixels=80_000).fault == Fault.TOO_MANY_PIXELS  # 10 scans
 
 
-def test_what_a_progressive_jpeg_keeps_in_memory_is_bounded(tmp_path):
+def test_the_memory_of_a_progressive_jpeg_is_bounded(tmp_path):
     """All coefficients, 2 bytes each; so of one whose components come one after the other."""
     image = Image.new("RGB", (640, 480))
     progressive = encoded("JPEG", image, progressive=True, subsampling=0)
@@ -282,7 +282,7 @@ def test_orientation_that_is_compressed_or_of_another_kind_is_ignored(tmp_path):
 # The same pixels.
 
 
-def test_one_picture_has_one_digest_of_its_pixels_in_every_lossless_format(tmp_path):
+def test_one_image_has_one_digest_of_its_pixels_in_every_lossless_format(tmp_path):
     grey = Image.fromarray(np.repeat(np.asarray(PHOTO.convert("L"))[..., None] // 2, 3, axis=2))
     palette = grey.convert("L").convert("P")
     turned = grey.transpose(Image.Transpose.ROTATE_90)
@@ -324,7 +324,7 @@ def test_a_jpegs_metadata_and_a_lossless_copy_leave_its_pixels_the_same(tmp_path
 # Files that change.
 
 
-def test_what_is_decoded_is_what_was_looked_at(tmp_path):
+def test_a_file_that_changed_since_its_inspection_is_not_decoded(tmp_path):
     path = written(tmp_path, "a.png", PNG)
     digest = inspection.inspect_file(path).digest
     assert decoding.decode_to_size(path, 16, expected_digest=digest).shape == (16, 16, 3)

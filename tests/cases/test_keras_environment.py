@@ -29,7 +29,7 @@ def write(home, settings):
     (home / ".keras" / "keras.json").write_text(json.dumps(settings))
 
 
-def test_the_backend_is_foretold_without_importing_keras(home):
+def test_the_backend_is_known_without_importing_keras(home):
     def configured(**environ):
         return keras_settings.configured_backend({"HOME": str(home), **environ})
 
@@ -49,7 +49,7 @@ def test_the_backend_is_foretold_without_importing_keras(home):
         assert configured()[0] == "tensorflow"
 
 
-def test_without_a_home_the_backend_is_foretold_too(monkeypatch):
+def test_without_a_home_the_backend_is_known_too(monkeypatch):
     """As of a user without an entry in passwd, in a container."""
 
     def nobody(*_):
@@ -134,7 +134,7 @@ def test_a_run_is_the_same_whatever_the_user_has_set_for_keras(home):
 
 
 @pytest.mark.slow
-def test_what_ends_does_so_in_one_line(home):
+def test_settings_that_keras_cannot_use_end_in_one_line(home):
     done = run(home, "-c", "from dim_tf.export import EncoderLayer", KERAS_BACKEND="jax")
     assert done.stderr.splitlines()[-1].startswith("ImportError: Keras' backend is 'jax'")
     assert "tensorflow" not in done.stderr.partition("ImportError")[0]

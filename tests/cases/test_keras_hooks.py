@@ -138,7 +138,7 @@ def test_accumulated_gradients_are_those_of_all_batches_with_noise_of_their_own(
         ({"adversary_optimizer": SGD(use_ema=True)}, "^adversary_optimizer: use_ema"),
     ],
 )
-def test_what_an_objective_without_labels_cannot_do_is_refused_by_name(arguments, says):
+def test_arguments_that_an_objective_cannot_take_are_refused_by_name(arguments, says):
     with pytest.raises(ValueError, match=says):
         make_model(**arguments)
 
@@ -332,7 +332,7 @@ def untrained():
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_images_that_are_not_what_is_expected_are_refused_before_the_first_step(wrong, untrained):
+def test_wrong_images_are_refused_before_the_first_step(wrong, untrained):
     images, says = WRONG[wrong]
     images = images[:8]
     model = untrained

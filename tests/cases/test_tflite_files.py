@@ -65,7 +65,7 @@ def test_both_files_of_integers_are_one_model(written):
     np.testing.assert_allclose(first, second, atol=1e-6)
 
 
-def test_a_pixels_byte_is_what_the_uint8_file_takes_whatever_the_images_show(small_model, tmp_path):
+def test_the_uint8_file_takes_a_pixels_byte_whatever_the_images_show(small_model, tmp_path):
     """MediaPipe feeds bytes as they are: the input's scale must not be of the calibration."""
     folder = shutil.copytree(small_model[0], tmp_path / "1")
     write(folder, 0.4 + 0.2 * images(32), "encoder_uint8_batch1.tflite")

@@ -71,7 +71,7 @@ def whole_way(tmp_path_factory):
     return folder, done.stdout
 
 
-def test_a_run_leaves_what_design_says(whole_way):
+def test_a_run_leaves_the_files_that_the_design_lists(whole_way):
     folder, printed = whole_way
     run_folder = folder / "runs/small"
     for name in ("experiment.json", "evaluation.json", "report.html", "metrics.jsonl"):

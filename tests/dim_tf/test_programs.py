@@ -59,7 +59,7 @@ def test_nothing_runs_data():
     assert {name: said for name, said in calls.items() if said} == {}
 
 
-def test_what_is_printed_is_one_line_that_a_terminal_does_not_obey():
+def test_output_is_one_line_that_a_terminal_does_not_obey():
     """`dim_tf.system.console.say` sees to it; the command line prints help and errors itself."""
     root = Path(dim_tf.__file__).parent
     own = {root / "system/console.py", root / "main.py", root / "training/strategy.py"}

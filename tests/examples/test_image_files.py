@@ -63,7 +63,7 @@ def test_project_takes_the_folder_without_labels_and_names_what_is_broken(writte
         assert name in bad
 
 
-def test_classes_are_told_beside_the_folder(example, written):
+def test_classes_are_written_beside_the_folder(example, written):
     lines = (written / "photos.csv").read_text().splitlines()
     classes = load("digits", DataRequest()).train.labels
     assert lines[0] == "file,class"

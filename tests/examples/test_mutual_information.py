@@ -73,7 +73,7 @@ def test_more_negatives_tell_more(example):
 
 
 @pytest.mark.slow
-def test_the_command_writes_figures_and_picture_and_goes_on(example, tmp_path, monkeypatch):
+def test_the_command_writes_values_and_a_figure_and_resumes(example, tmp_path, monkeypatch):
     arguments = ["x", f"--out={tmp_path}", "--kinds", "gaussian", "--dims", "1", "--batches", "16"]
     monkeypatch.setattr("sys.argv", [*arguments, "--nats", "1", "--steps", "3", "--units", "4"])
     monkeypatch.setattr(example, "READABLE", ("jsd", "infonce"))

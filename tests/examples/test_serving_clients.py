@@ -143,7 +143,7 @@ def test_a_broken_image_fails(
 
 
 @protocols
-def test_a_broken_image_is_told_of(protocol, clients, stand_in, signatures, image_folder, capsys):
+def test_a_broken_image_is_reported(protocol, clients, stand_in, signatures, image_folder, capsys):
     if "serving_bytes_valid" not in signatures:
         pytest.skip("the export has no serving_bytes_valid")
     flags = [f"--url={stand_in[protocol]}", f"--model={MODEL}", "--signature=serving_bytes_valid"]

@@ -31,7 +31,7 @@ def test_without_an_adversary():
     )
 
 
-def test_the_optimizers_share_the_variables_out():
+def test_each_variable_has_one_optimizer():
     model = make_model()
     of_discriminator = {v.path for v in model.terms[1].discriminator.trainable_variables}
     assert {v.path for v in model.adversary_variables} == of_discriminator

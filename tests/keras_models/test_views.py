@@ -99,7 +99,7 @@ def test_occluded_is_one_block_of_mid_grey(fraction):
         assert (np.diff(columns) == 1).all()
 
 
-def test_the_block_is_uniform_over_all_positions_where_it_fits():
+def test_the_block_is_uniform_over_all_offsets_where_it_fits():
     occluded = views.occlude(np.ones((4000, 6, 4, 1), np.float32), RANDOM).numpy()[..., 0] == 0
     corners = occluded.any(2).argmax(1), occluded.any(1).argmax(1)
     counts = np.histogram2d(*corners, bins=[range(5), range(4)])[0]

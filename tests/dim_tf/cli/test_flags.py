@@ -97,7 +97,7 @@ def test_modes_come_in_their_order():
         ("prior", dict.fromkeys(("cauchy", "a\nb", "\udcff", "x" * 5000), "one of")),
     ],
 )
-def test_a_wrong_value_of_each_kind_is_told_in_one_line(name, wrong, capsys):
+def test_a_wrong_value_of_each_kind_is_reported_in_one_line(name, wrong, capsys):
     """What was given, and what is expected, as the program prints it."""
     for value, says in wrong.items():
         words = ["main", "--name=a", f"--{name}={value}"]
@@ -114,7 +114,7 @@ def test_a_wrong_value_of_each_kind_is_told_in_one_line(name, wrong, capsys):
         assert message.strip().isprintable()
 
 
-def test_every_flag_tells_what_it_expects():
+def test_every_flag_names_the_expected_values():
     values = defined()
     expected = {bool: "true or false", int: "a whole number", float: "a number"}
     expected[tuple] = "whole numbers with commas"

@@ -83,7 +83,7 @@ def test_symmetric_and_occlusion_reach_the_model(encoder):
         experiment(views=2, occlusion=True)
 
 
-def test_what_does_not_fit_is_one_line_with_the_flag():
+def test_settings_that_do_not_fit_are_one_line_with_the_flag():
     split = Split(np.zeros([8, 16, 16, 3], np.uint8), None)
     splits = Splits("a", split, split, (), "")
     with pytest.raises(InputError, match=r"--model=dim: 99 locations .*local map of 8x8"):

@@ -130,7 +130,7 @@ def test_it_goes_on_from_a_checkpoint_exactly(tmp_path, make):
         np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
 
 
-def test_what_does_not_fit_is_named_by_its_flag():
+def test_settings_that_do_not_fit_are_named_by_their_flags():
     with pytest.raises(InputError, match=r"--model=cpc predicts .*--encoder=crops32x32"):
         experiment("cpc", encoder="basic", latent_dim=4)
     with pytest.raises(InputError, match="--model=cpc takes images of 32 or 64 pixels"):

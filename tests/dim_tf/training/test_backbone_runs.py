@@ -130,7 +130,7 @@ def test_the_features_of_random_weights_do_not_vanish(tmp_path, file):
         ({"encoder_weights": "no.weights.h5"}, "no file of weights 'no.weights.h5'"),
     ],
 )
-def test_what_the_model_cannot_be_is_one_line(tmp_path, file, settings, says):
+def test_files_that_are_no_usable_model_are_one_line(tmp_path, file, settings, says):
     with pytest.raises(InputError, match=says) as error:
         make_encoder(experiment(tmp_path, file, **settings), SHAPE)
     assert str(error.value).startswith(f"--encoder={file}: ")
@@ -243,13 +243,13 @@ def test_an_export_of_another_kind_or_scaling_is_refused(small_model, tmp_path, 
         init_from.load_weights(exported, preset)
 
 
-def test_what_gives_no_weights_is_one_line(tmp_path, file):
+def test_files_without_usable_weights_are_one_line(tmp_path, file):
     settings = experiment(tmp_path / "new", file, init_from=str(tmp_path))
     with pytest.raises(InputError, match=r"no run folder .* and no exported encoder"):
         init_from.load_weights(make_encoder(settings, SHAPE), settings)
 
 
-def test_what_training_begins_with_is_looked_for_before_tensorflow_is(tmp_path, file):
+def test_start_weights_are_looked_for_before_tensorflow_is_imported(tmp_path, file):
     settings = experiment(tmp_path / "run", file)
     preconditions.check(settings, ["train"])
     missing = settings.replace(encoder_weights=str(tmp_path / "no.weights.h5"))

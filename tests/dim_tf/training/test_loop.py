@@ -371,7 +371,7 @@ def test_a_supervised_model_is_trained_on_what_has_labels(tmp_path, splits):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_step_that_fails_is_told_in_a_line():
+def test_a_step_that_fails_is_reported_in_a_line():
     said = "{{function_node __wrapped__MatMul}} sizes differ [Op:MatMul]\nmore"
     error = tf.errors.InvalidArgumentError(None, None, said)
     message = r"^a step failed \(InvalidArgumentError\): sizes differ$"

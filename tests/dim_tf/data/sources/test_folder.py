@@ -223,7 +223,7 @@ def test_a_second_load_decodes_nothing(tmp_path, load, monkeypatch):
     np.testing.assert_array_equal(first.train.images[:], again.train.images[:])
 
 
-def test_a_file_that_changes_while_it_is_used_is_told(tmp_path, load):
+def test_a_file_that_changes_while_it_is_used_is_reported(tmp_path, load):
     tree(tmp_path / "images", 30)
     splits = load(cache_gib=0.0)
     (tmp_path / "images" / splits.train.images.names[3]).write_bytes(b"")

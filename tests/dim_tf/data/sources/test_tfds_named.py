@@ -208,7 +208,7 @@ def test_the_order_is_that_of_the_keys_and_not_of_the_files(tmp_path, monkeypatc
         ("sample_plain:7.0.0", "cannot make 'sample_plain:7.0.0'"),
     ],
 )
-def test_what_cannot_be_used_is_refused(tmp_path, name, says):
+def test_data_sets_that_cannot_be_used_are_refused(tmp_path, name, says):
     with pytest.raises(InputError, match=says):
         load(name, tmp_path)
 
