@@ -43,8 +43,8 @@ def this_checkout():
 
 
 def command(*arguments):
-    own = [] if "--model=generator" in arguments else ["--critic_units=16"]
-    return [sys.executable, "-m", "dim_tf.main", *SMALL, *own, *arguments]
+    critic_flags = [] if "--model=generator" in arguments else ["--critic_units=16"]
+    return [sys.executable, "-m", "dim_tf.main", *SMALL, *critic_flags, *arguments]
 
 
 def run(*arguments, cwd):

@@ -167,20 +167,20 @@ def test_references_are_measured_once_for_all_commands(tmp_path):
         ]
         # svm has no references, and those of knn are not measured yet.
         assert references == [False, False, False, False, True, False]
-    own = records.without_known_references(plan_of(tmp_path / "table", rows="dim_l_jsd"))
-    assert own[0].experiment.evaluation.references  # its own
-    others = records.without_known_references(
+    first_jobs = records.without_known_references(plan_of(tmp_path / "table", rows="dim_l_jsd"))
+    assert first_jobs[0].experiment.evaluation.references  # its own
+    other_probe_jobs = records.without_known_references(
         plan_of(tmp_path / "table", rows="dim_l_dv", probe_epochs=5, results=results)
     )
-    assert others[0].experiment.evaluation.references  # of another probe
+    assert other_probe_jobs[0].experiment.evaluation.references  # of another probe
 
 
 def test_references_belong_to_the_same_start_weights(tmp_path):
     results = str(tmp_path / "results")
     run_table(tmp_path / "table", rows="dim_l_jsd", results=results)
-    for other in ({"max_features": 1000}, {"init_from": "runs/before"}):
-        plan = plan_of(tmp_path / "other", rows="dim_l_dv", results=results, **other)
-        assert records.without_known_references(plan)[0].experiment.evaluation.references, other
+    for changed in ({"max_features": 1000}, {"init_from": "runs/before"}):
+        plan = plan_of(tmp_path / "other", rows="dim_l_dv", results=results, **changed)
+        assert records.without_known_references(plan)[0].experiment.evaluation.references, changed
 
 
 def test_a_table_shows_the_references_that_another_one_measured(tmp_path):

@@ -257,8 +257,8 @@ def test_an_exports_weights_are_named_by_its_version():
     ],
 )
 def test_the_description_of_a_frozen_backbone(tmp_path, frozen_steps, scale, expected):
-    own = {"frozen_steps": frozen_steps, "backbone_learning_rate_scale": scale}
-    run = experiment(tmp_path, encoder="keras:VGG16", **own)
+    freezing = {"frozen_steps": frozen_steps, "backbone_learning_rate_scale": scale}
+    run = experiment(tmp_path, encoder="keras:VGG16", **freezing)
     assert start_weights.describe_freezing(run, 1000) == expected
 
 

@@ -258,10 +258,10 @@ def test_a_run_on_other_images_is_not_gone_on_with(tmp_path, load):
     for number in range(50, 80):
         save(tmp_path / "images" / f"{number}.png", number)
     request = data.DataRequest(str(tmp_path / "images"), cache_dir=str(tmp_path / "cache"))
-    others = data.load("folder", request)
+    other_images = data.load("folder", request)
     for use in (loop.train, load_trained):
         with pytest.raises(InputError, match=r"on other images: of 20 .*--name .*--noresume"):
-            use(experiment, others)
+            use(experiment, other_images)
     assert summary(tmp_path) == before
     run_folder.prepare(Experiment.of(**settings, resume=False))
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["experiment.json"]
