@@ -149,7 +149,7 @@ def read_all(path):
 
 
 @pytest.mark.parametrize(
-    "made",
+    "write_zip",
     [
         version_9_9,
         damaged_lzma,
@@ -158,8 +158,8 @@ def read_all(path):
         local_name_that_is_no_utf_8,
     ],
 )
-def test_a_zip_that_cannot_be_read_is_refused(tmp_path, made):
-    path = made(tmp_path)
+def test_a_zip_that_cannot_be_read_is_refused(tmp_path, write_zip):
+    path = write_zip(tmp_path)
     with pytest.raises(InputError, match=r"no zip archive|is broken") as caught:
         read_all(path)
     one_line(caught, path)
