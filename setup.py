@@ -53,7 +53,7 @@ setup(
     extras_require={
         "test": [
             "hypothesis>=6.140",
-            "matplotlib>=3.8",  # the examples' pictures
+            "matplotlib>=3.8",  # the examples' figures
             "mypy>=1.11",
             "pillow-heif>=1.0",
             "pyarrow>=15.0",
