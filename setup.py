@@ -54,7 +54,7 @@ setup(
     extras_require={
         "test": [
             "hypothesis>=6.140",
-            "matplotlib>=3.8",  # the examples' pictures
+            "matplotlib>=3.8",  # the examples' figures
             "mypy>=1.11",
             "pillow-heif>=1.0",
             "pytest>=8.0",

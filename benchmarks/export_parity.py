@@ -254,10 +254,10 @@ def print_lite(path: Path, encoder, train: Split, test: Split) -> None:
         run = tflite.runner(path / variant.file, threads=os.cpu_count() or 1)
         features = [in_batches(lambda x: run(x)["global"], s.images) for s in (train, test)]  # noqa: B023
         cosines = tflite.cosines(features[1], expected[1])
-        own = probe(features[0], train.labels)(features[1], test.labels)
+        refit_accuracy = probe(features[0], train.labels)(features[1], test.labels)
         print(
             f"| `{variant.file}` | {cosines.mean():.5f} | {cosines.min():.4f} "
-            f"| {unchanged(features[1], test.labels):.2f} | {own:.2f} |",
+            f"| {unchanged(features[1], test.labels):.2f} | {refit_accuracy:.2f} |",
             flush=True,
         )
 

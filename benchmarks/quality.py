@@ -82,10 +82,10 @@ RECIPES = {
     "simclr, batch 512": {**SIMCLR, "batch_size": 512, "learning_rate": 2e-3},
     "simclr, smaller crops": {**SIMCLR, "min_crop_scale": 0.15},
     "simclr, weight decay": {**SIMCLR, **DECAY},
-    "simclr, a quarter of the colours": {**SIMCLR, "color_jitter_strength": 0.25},
-    "simclr, half the colours": {**SIMCLR, **HALF},  # A of docs/EXPERIMENTS.md
-    "simclr, half the colours, temperature 0.5": {**SIMCLR, **HALF, "temperature": 0.5},
-    "simclr, half the colours, temperature 0.1": {**SIMCLR, **HALF, "temperature": 0.1},
+    "simclr, color jitter 0.25": {**SIMCLR, "color_jitter_strength": 0.25},
+    "simclr, color jitter 0.5": {**SIMCLR, **HALF},  # A of docs/EXPERIMENTS.md
+    "simclr, color jitter 0.5, temperature 0.5": {**SIMCLR, **HALF, "temperature": 0.5},
+    "simclr, color jitter 0.5, temperature 0.1": {**SIMCLR, **HALF, "temperature": 0.1},
     "simclr, B": SIMCLR_B,
     "simclr, B, temperature 0.1": {**SIMCLR_B, "temperature": 0.1},
     "simclr, B, twice the rate": {**SIMCLR_B, "learning_rate": 2e-3},
@@ -93,30 +93,30 @@ RECIPES = {
     "simclr, C": {**SIMCLR_B, **DECAY},
     "vicreg": VICREG,
     "vicreg, C": {**VICREG, **HALF, **CROPS, **DECAY},
-    # Two views by Deep InfoMax's infoNCE and dot-product critic: full colours, batches of 128.
+    # Two views by Deep InfoMax's infoNCE and dot-product critic: full color jitter, batches of 128.
     "two views": {**TWO_VIEWS, "learning_rate": 5e-4},
     "multi-scale": {**AMDIM, "batch_size": 128},
     "global to both": BOTH,
-    # With half the colours.
+    # With half the color jitter.
     "global to both, half": BOTH_HALF,
     "global to both, half, temperature 0.2": {**BOTH_HALF, **T02},
     "global to both, half, temperature 0.1": {**BOTH_HALF, **T01},
     "global to both, half, temperature 0.2, crops, decay": {**BOTH_HALF, **T02, **CROPS, **DECAY},
-    "global to both, half, fewer places": {**BOTH_HALF, **QUARTER},
+    "global to both, half, fewer locations": {**BOTH_HALF, **QUARTER},
     "global to local, half, temperature 0.2": {**BOTH_HALF, **T02, "pairs": "global-local"},
     "global to global, half, temperature 0.2": {**BOTH_HALF, **T02, "pairs": "global-global"},
     "V": TWO_VIEWS_T02,
     "V, coordinates": {**TWO_VIEWS_T02, **tasks(1.0, 0.0)},
     "V, both tasks": {**TWO_VIEWS_T02, **tasks(1.0, 1.0)},
-    # With half the colours and batches of 256; a quarter of the locations unless stated otherwise.
+    # Half the color jitter, batches of 256; a quarter of the locations unless stated otherwise.
     "global to both, 256": BOTH_256,
     "global to both, 256, temperature 0.2": {**BOTH_256, **T02},
     "global to both, 256, temperature 0.1": {**BOTH_256, **T01},
     "global to both, 256, temperature 0.05": {**BOTH_256, **T005},
     "global to both, 256, temperature 0.2, crops, decay": {**BOTH_256, **T02, **CROPS, **DECAY},
     "global to both, 256, temperature 0.1, crops, decay": {**BOTH_256, **T01, **CROPS, **DECAY},
-    "global to both, 256, all places, temperature 0.2": {**BOTH_256, **T02, "locations": 0},
-    "global to both, 256, all places, temperature 0.2, crops, decay": {
+    "global to both, 256, all locations, temperature 0.2": {**BOTH_256, **T02, "locations": 0},
+    "global to both, 256, all locations, temperature 0.2, crops, decay": {
         **BOTH_256,
         **T02,
         **CROPS,
@@ -155,8 +155,11 @@ RECIPES = {
 def flags_of(recipe: dict) -> dict:
     """A recipe by the names of flags: settings of another model than dim begin with its name."""
     model = recipe.get("model", "dim")
-    own = ("temperature", *HALF, *CROPS) if model != "dim" else ()
-    return {f"{model}.{name}" if name in own else name: value for name, value in recipe.items()}
+    model_settings = ("temperature", *HALF, *CROPS) if model != "dim" else ()
+    return {
+        f"{model}.{name}" if name in model_settings else name: value
+        for name, value in recipe.items()
+    }
 
 
 SHOWN = ["authors", "authors, jsd", "simclr, C", "fast"]
@@ -166,7 +169,7 @@ def folder_of(row: dict) -> str:
     """Name of the run folder of a row; budgets with a constant learning rate share it."""
     name = row["recipe"].replace(" ", "_").replace(",", "")
     length = f"-{row['epochs']}" if "schedule" in RECIPES[row["recipe"]] else ""
-    held_out = f"-holdout{row['validation_fraction']:g}" if row["validation_fraction"] else ""
+    held_out = f"-validation{row['validation_fraction']:g}" if row["validation_fraction"] else ""
     return f"{name}{length}{held_out}-seed{row['seed']}"
 
 

@@ -33,7 +33,7 @@ ENCODER_PARAMETERS = 4_921_280
 ALL_REDUCES = 12  # in a step, without those of batch norm
 
 
-class Setting(NamedTuple):
+class StepSettings(NamedTuple):
     """Settings of a step.
 
     Attributes:
@@ -47,7 +47,7 @@ class Setting(NamedTuple):
     units: int
 
 
-def exchanged_bytes(setting: Setting, devices: int, parameters: int) -> dict[str, int]:
+def exchanged_bytes(settings: StepSettings, devices: int, parameters: int) -> dict[str, int]:
     """Bytes that one device gives to all-reduces in a step, by purpose; without batch norm's.
 
     N images per device and one global per image, R devices, L locations, U units, P parameters:
@@ -60,12 +60,12 @@ def exchanged_bytes(setting: Setting, devices: int, parameters: int) -> dict[str
       (except those of the counts, which have none) are exchanged too.
     """
     locations, _ = step_flops.local_map("basic32x32")
-    images = devices * setting.batch
-    globals_ = images * (setting.units + 1)
+    images = devices * settings.batch
+    globals_ = images * (settings.units + 1)
     counts, totals = devices, devices
-    if setting.estimator == "infonce":
+    if settings.estimator == "infonce":
         counts = totals = devices * images
-    elif setting.estimator == "dv":
+    elif settings.estimator == "dv":
         totals = devices * locations
     return {
         "gradients": FLOAT * parameters,
@@ -74,7 +74,7 @@ def exchanged_bytes(setting: Setting, devices: int, parameters: int) -> dict[str
     }
 
 
-def traced_bytes(setting: Setting, devices: int) -> dict[str, int]:
+def traced_bytes(settings: StepSettings, devices: int) -> dict[str, int]:
     """Bytes of the all-reduces of the real step; call it in a separate process."""
     from dim_tf.training import strategy
 
@@ -96,11 +96,11 @@ def traced_bytes(setting: Setting, devices: int) -> dict[str, int]:
     with replicas.scope():
         model = DeepInfoMax(
             encoders.get("basic32x32", latent_dim=LATENT),
-            [terms.local_mutual_information("dot", setting.estimator, units=setting.units)],
+            [terms.local_mutual_information("dot", settings.estimator, units=settings.units)],
         )
         model.compile()
         model.build()
-    images = tf.zeros([setting.batch, 32, 32, 3])
+    images = tf.zeros([settings.batch, 32, 32, 3])
     values = replicas.experimental_distribute_values_from_function(lambda context: images)
     tf.function(lambda x: replicas.run(model.train_step, [x])).get_concrete_function(values)
 
@@ -127,8 +127,8 @@ def check(estimator: str) -> None:
         if done.returncode:
             sys.exit(done.stderr[-2000:])
         traced = json.loads(done.stdout.splitlines()[-1])
-        setting = Setting(estimator, TRACED_BATCH, TRACED_UNITS)
-        formula = exchanged_bytes(setting, devices, traced["parameters"])
+        settings = StepSettings(estimator, TRACED_BATCH, TRACED_UNITS)
+        formula = exchanged_bytes(settings, devices, traced["parameters"])
         pairs = {
             "gradients": formula["gradients"],
             "globals and states": formula["globals"] + formula["states"],
@@ -139,7 +139,7 @@ def check(estimator: str) -> None:
                 sys.exit(f"the formula of {purpose} is wrong")
 
 
-def model_table(setting: Setting, device_counts: list[int], speed: "Speed") -> list[str]:
+def model_table(settings: StepSettings, device_counts: list[int], speed: "Speed") -> list[str]:
     """Rows of Markdown: the cost of a step on each number of devices."""
     locations, channels = step_flops.local_map("basic32x32")
     rows = [
@@ -148,19 +148,19 @@ def model_table(setting: Setting, device_counts: list[int], speed: "Speed") -> l
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     encoder = sum(p.step for p in step_flops.encoder_products("basic32x32"))
-    parameters = ENCODER_PARAMETERS + critic_parameters(channels, setting.units)
+    parameters = ENCODER_PARAMETERS + critic_parameters(channels, settings.units)
     single = None
     for devices in device_counts:
-        images = devices * setting.batch
-        critic = step_flops.dot_critic_products(images, locations, channels, LATENT, setting.units)
-        flops = 2 * setting.batch * (encoder + sum(p.step for p in critic))
-        exchanged = exchanged_bytes(setting, devices, parameters) if devices > 1 else {}
+        images = devices * settings.batch
+        critic = step_flops.dot_critic_products(images, locations, channels, LATENT, settings.units)
+        flops = 2 * settings.batch * (encoder + sum(p.step for p in critic))
+        exchanged = exchanged_bytes(settings, devices, parameters) if devices > 1 else {}
         ring = 2 * (devices - 1) / devices
         computing = flops / speed.flops
         exchange = ring * sum(exchanged.values()) / speed.bandwidth
         exchange += ALL_REDUCES * speed.latency * (devices > 1)
         single = single or computing
-        scores = FLOAT * images * setting.batch * locations
+        scores = FLOAT * images * settings.batch * locations
         megabytes = [exchanged.get(x, 0) / 1e6 for x in ("globals", "states", "gradients")]
         cells = [
             f"{devices}",
@@ -201,16 +201,16 @@ def main():
     parser.add_argument("--trace", type=int, default=0, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.trace:
-        setting = Setting(arguments.estimator, TRACED_BATCH, TRACED_UNITS)
-        print(json.dumps(traced_bytes(setting, arguments.trace)))
+        settings = StepSettings(arguments.estimator, TRACED_BATCH, TRACED_UNITS)
+        print(json.dumps(traced_bytes(settings, arguments.trace)))
         return
     for estimator in ESTIMATORS:
         check(estimator)
     print()
-    setting = Setting(arguments.estimator, arguments.batch, arguments.units)
+    settings = StepSettings(arguments.estimator, arguments.batch, arguments.units)
     speed = Speed(arguments.flops, arguments.bandwidth, arguments.latency)
     counts = [int(count) for count in arguments.devices.split(",")]
-    print("\n".join(model_table(setting, counts, speed)))
+    print("\n".join(model_table(settings, counts, speed)))
 
 
 if __name__ == "__main__":

@@ -67,8 +67,8 @@ class Parts:
                 return function(*arguments, **keywords)
             finally:
                 seconds = time.perf_counter() - began
-                own = seconds - self._inner.pop()
-                self.seconds[name] = self.seconds.get(name, 0.0) + own
+                self_seconds = seconds - self._inner.pop()
+                self.seconds[name] = self.seconds.get(name, 0.0) + self_seconds
                 self._inner[-1] += seconds
 
         return call
@@ -185,10 +185,10 @@ def by_package(import_times: str) -> dict[str, float]:
     """Sums up what `python -X importtime` prints: package -> seconds, the longest first."""
     seconds: collections.Counter[str] = collections.Counter()
     for line in import_times.splitlines():
-        own, _, module = line.removeprefix("import time:").rpartition("|")
-        own = own.partition("|")[0].strip()
-        if line.startswith("import time:") and own.isdigit():
-            seconds[module.strip().partition(".")[0]] += int(own) / 1e6
+        microseconds, _, module = line.removeprefix("import time:").rpartition("|")
+        microseconds = microseconds.partition("|")[0].strip()
+        if line.startswith("import time:") and microseconds.isdigit():
+            seconds[module.strip().partition(".")[0]] += int(microseconds) / 1e6
     return dict(seconds.most_common())
 
 

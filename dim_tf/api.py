@@ -47,12 +47,12 @@ def train(
         RunError: Training failed.
         Stopped: By SIGTERM or SIGINT (Ctrl-C), after a checkpoint.
     """
-    own = {"encoder": encoder, "run_dir": out}
-    repeated = [name for name in (*own, "dataset") if name in settings]
+    from_arguments = {"encoder": encoder, "run_dir": out}
+    repeated = [name for name in (*from_arguments, "dataset") if name in settings]
     if repeated:
         raise InputError(f"{repeated[0]} is given by images, encoder and out; leave it out")
     with console.quiet(not verbose):
-        flags = {**_data_flags(images, settings), **own, **settings}
+        flags = {**_data_flags(images, settings), **from_arguments, **settings}
     flags = flag_values({name: value for name, value in flags.items() if value != ""})
     name = data.folder_name(flags["dataset"], flags.get("data_dir", ""))
     run = Run(Experiment.of(**{"name": name, **flags}), verbose)

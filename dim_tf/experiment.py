@@ -242,7 +242,7 @@ def check_known(settings: Mapping[str, Any], model: type[ModelSettings]) -> None
     for name in settings:
         if name in known:
             continue
-        owners = [other for other in registry.MODELS if name in model_settings(other).flags()]
+        owners = [key for key in registry.MODELS if name in model_settings(key).flags()]
         if not owners:
             raise InputError(f"there is no setting {quoted(name)}; see --helpfull")
         flags = ", ".join(f"--{flag}" for flag in model.flags()) or "none of its own"

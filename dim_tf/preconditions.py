@@ -65,9 +65,9 @@ def _check_data_dir(data: DataSettings) -> None:
         image_folder(data.data_dir)
         return
     source = SOURCES.get(data.dataset)
-    own_folder = data.dataset.removeprefix(TFDS_PREFIX).partition("/")[0].partition(":")[0]
-    has_own_files = (Path(data.data_dir) / own_folder).is_dir()
-    if not data.data_dir or has_own_files or (source and source.reads_image_files):
+    dataset_folder = data.dataset.removeprefix(TFDS_PREFIX).partition("/")[0].partition(":")[0]
+    has_dataset_folder = (Path(data.data_dir) / dataset_folder).is_dir()
+    if not data.data_dir or has_dataset_folder or (source and source.reads_image_files):
         return
     from dim_tf.data.folder.file_bytes import has_image_suffix  # imports NumPy
 

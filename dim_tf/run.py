@@ -192,8 +192,8 @@ class Run:
             The folder of the embeddings.
         """
         paths = {"embed_input": os.fspath(source), "embed_output": os.fspath(output)}
-        given = {name: path for name, path in paths.items() if path}
-        experiment = self._with(CollectionSettings, {**settings, **given})
+        given_paths = {name: path for name, path in paths.items() if path}
+        experiment = self._with(CollectionSettings, {**settings, **given_paths})
         preconditions.check(experiment, ["embed"])
         with self._process():
             return _stages().embed_collection(experiment)

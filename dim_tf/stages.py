@@ -72,9 +72,9 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
     before = data_fingerprint.read(experiment.run_path)
     changed = before.differences(data_fingerprint.DataFingerprint.of(splits))
     if changed:
-        what = " and ".join(f"{one}, fingerprint {getattr(before, one)}" for one in changed)
-        protocol["trained_on"] = f"other data than those measured here: {what}"
-        say(f"evaluate: trained on other data than these: {what}")
+        changes = " and ".join(f"{one}, fingerprint {getattr(before, one)}" for one in changed)
+        protocol["trained_on"] = f"other data than those measured here: {changes}"
+        say(f"evaluate: trained on other data than these: {changes}")
     _evaluate(
         experiment,
         splits,
@@ -228,9 +228,9 @@ def _evaluation_of(experiment: Experiment, step: int) -> dict[str, Any]:
     path = experiment.run_path / "evaluation.json"
     if not path.exists():
         return {}
-    found = read_json(path, "run --mode=evaluate again")
-    results.check(found, path)
-    return found if found.get("protocol", {}).get("step") == step else {}
+    evaluation = read_json(path, "run --mode=evaluate again")
+    results.check(evaluation, path)
+    return evaluation if evaluation.get("protocol", {}).get("step") == step else {}
 
 
 def _neighbours_index(

@@ -47,8 +47,8 @@ def pad(image: np.ndarray, number: int) -> Image.Image:
     """
     side = int(np.random.default_rng(number).integers(32, 57))
     wide, high = EXTENTS[number // len(FORMATS) % len(EXTENTS)]
-    colours = Image.fromarray(np.broadcast_to(image, (*image.shape[:2], 3)).copy())
-    resized = colours.resize((side, side), Image.Resampling.BICUBIC)
+    rgb = Image.fromarray(np.broadcast_to(image, (*image.shape[:2], 3)).copy())
+    resized = rgb.resize((side, side), Image.Resampling.BICUBIC)
     across, down = (round(side * (factor - 1) / 2) for factor in (wide, high))
     edges = ((down, down), (across, across), (0, 0))
     return Image.fromarray(np.pad(np.asarray(resized), edges, mode="symmetric"))

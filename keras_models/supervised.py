@@ -6,7 +6,7 @@ import tensorflow as tf
 from keras_models import classification
 from keras_models.distribute.randomness import StepRandom
 from keras_models.encoder_model import EncoderModel
-from keras_models.encoders.blocks import DenseBlock, FlattenDense
+from keras_models.encoders.blocks import DenseBlock, DenseHead
 from keras_models.nn import layers
 from keras_models.objective_model import Batch, Losses
 
@@ -39,7 +39,7 @@ class Supervised(EncoderModel):
         self.hidden = DenseBlock(
             HIDDEN_UNITS, DROPOUT, synchronized=encoder.synchronized, name="hidden"
         )
-        self.classifier = FlattenDense(labels, name="classifier")
+        self.classifier = DenseHead(labels, name="classifier")
 
     def build_heads(self, shapes):
         self.hidden.build(shapes["global"])

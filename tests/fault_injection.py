@@ -114,7 +114,7 @@ def metrics(folder: Path) -> dict:
 
 def newest_step(folder: Path) -> int:
     """Step of the newest valid checkpoint."""
-    return checkpoint_files.newest_good(run_folder(folder) / "checkpoints").step
+    return checkpoint_files.newest_intact(run_folder(folder) / "checkpoints").step
 
 
 def leftovers(folder: Path) -> list[Path]:

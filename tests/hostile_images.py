@@ -34,10 +34,12 @@ def chunk(name, content=b""):
     return struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked))
 
 
-def png(*before, width=SIDE, height=SIDE, depth=8, colours=2, interlaced=0, body=None, after=b""):
+def png(
+    *before, width=SIDE, height=SIDE, depth=8, color_type=2, interlaced=0, body=None, after=b""
+):
     """A black PNG with the chunks `before` and `after` around its pixels."""
-    channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colours]
-    header = struct.pack(">IIBBBBB", width, height, depth, colours, 0, 0, interlaced)
+    channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[color_type]
+    header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, interlaced)
     if body is None:
         rows = height * (2 if interlaced else 1)
         body = chunk(b"IDAT", packed(rows * (1 + -(-width * channels * depth // 8))))
@@ -140,7 +142,7 @@ def bombs(size: int) -> dict[str, Callable[[np.random.Generator], bytes]]:
         "png claims": lambda rng: png(
             width=int(rng.integers(2**14, 2**31)), height=int(rng.integers(2**14, 2**31)), body=b""
         ),
-        "png 16 bits": lambda rng: png(width=large, height=large, depth=16, colours=6),
+        "png 16 bits": lambda rng: png(width=large, height=large, depth=16, color_type=6),
         "png interlaced": lambda rng: png(width=large, height=large, interlaced=1),
         "jpeg fill bytes": lambda rng: jpeg_with(several(rng, b"\xff")),
         "jpeg zeros": lambda rng: jpeg_with(several(rng, b"\0")),

@@ -167,14 +167,14 @@ class _MixedFolder:
     def unreadable(self, name: str, octets: bytes, fault: Fault) -> None:
         self.write(name, octets, f"unreadable: {fault.description}")
 
-    def picture(self) -> Image.Image:
+    def random_image(self) -> Image.Image:
         """A different image at each call."""
         self.number += 1
         return Image.fromarray(pixels(self.number, 48 + self.number % 24, 80))
 
     def encoded(self, format: str, image: Image.Image | None = None, **options) -> bytes:
         octets = io.BytesIO()
-        (image or self.picture()).save(octets, format, **options)
+        (image or self.random_image()).save(octets, format, **options)
         return octets.getvalue()
 
     def write_photographs(self):
@@ -189,19 +189,23 @@ class _MixedFolder:
         self.write("formats/lossy.webp", self.encoded("WEBP"))
         self.write("formats/progressive.jpeg", self.encoded("JPEG", progressive=True))
         for mode in ("L", "CMYK"):
-            self.write(f"formats/{mode}.JPG", self.encoded("JPEG", self.picture().convert(mode)))
+            self.write(
+                f"formats/{mode}.JPG", self.encoded("JPEG", self.random_image().convert(mode))
+            )
         for mode in ("1", "L", "LA", "P", "RGBA"):
-            self.write(f"formats/{mode}.png", self.encoded("PNG", self.picture().convert(mode)))
+            self.write(
+                f"formats/{mode}.png", self.encoded("PNG", self.random_image().convert(mode))
+            )
         for compression in ("tiff_lzw", "jpeg", "packbits"):
             octets = self.encoded("TIFF", compression=compression)
             self.write(f"formats/{compression}.tiff", octets)
         for format, suffix in (("GIF", "gif"), ("PNG", "png"), ("WEBP", "webp")):
-            frames = {"save_all": True, "append_images": [self.picture().resize((80, 60))]}
-            first = self.picture().resize((80, 60))
+            frames = {"save_all": True, "append_images": [self.random_image().resize((80, 60))]}
+            first = self.random_image().resize((80, 60))
             self.write(f"formats/animation.{suffix}", self.encoded(format, first, **frames))
-        grey = np.asarray(self.picture().convert("L"))
+        grey = np.asarray(self.random_image().convert("L"))
         self.write("formats/plain.pgm", netpbm(2, grey, 255))
-        self.write("formats/bits.pbm", netpbm(4, np.asarray(self.picture())[..., 0] > 99, 1))
+        self.write("formats/bits.pbm", netpbm(4, np.asarray(self.random_image())[..., 0] > 99, 1))
         self.write("formats/jpeg2000.jp2", self.encoded("JPEG2000"))
         self.write("formats/is_png.jpg", self.encoded("PNG"))
         self.write("formats/is_jpeg.png", self.encoded("JPEG"))
@@ -212,21 +216,21 @@ class _MixedFolder:
             self.write("formats/a.avif", self.encoded("AVIF"))
 
     def write_heif(self, name):
-        picture = self.picture()
+        image = self.random_image()
         if importlib.util.find_spec("pillow_heif") is None:
             self.unreadable(name, b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" * 9, Fault.NO_HEIF)
             return
         import pillow_heif
 
         octets = io.BytesIO()
-        pillow_heif.from_pillow(picture).save(octets, quality=90)
+        pillow_heif.from_pillow(image).save(octets, quality=90)
         self.write(name, octets.getvalue())
 
     def write_16_bits(self):
         """12 bits of them in use."""
 
         def values():
-            return np.asarray(self.picture()).astype(np.uint16) << 4
+            return np.asarray(self.random_image()).astype(np.uint16) << 4
 
         for number in range(4):
             self.write(f"microscope/{number}.png", png_16(values()[..., :1]))
@@ -239,7 +243,7 @@ class _MixedFolder:
     def write_phone_files(self):
         self.write("phone/motion.jpg", self.encoded("JPEG") + b"\xff\xda" * 65)
         self.write("phone/burst.jpg", self.encoded("JPEG") + self.encoded("JPEG") * 70)
-        panorama = {"save_all": True, "append_images": [self.picture()]}
+        panorama = {"save_all": True, "append_images": [self.random_image()]}
         self.write("phone/stereo.mpo", self.encoded("MPO", **panorama))
         preview = b"\xff\xe2\xff\xff" + b"\xff\xda" * 32_766 + b"\0"
         octets = self.encoded("JPEG")
@@ -268,9 +272,9 @@ class _MixedFolder:
         self.write("turned/xmp.jpg", octets[:2] + segment + octets[2:])
         text = chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
         self.write("turned/xmp.png", with_png_chunks(self.encoded("PNG"), text))
-        picture = self.picture()
-        webp = self.encoded("WEBP", picture, lossless=True)
-        self.write("turned/xmp.webp", with_webp_chunks(webp, picture.size, (b"XMP ", xmp)))
+        image = self.random_image()
+        webp = self.encoded("WEBP", image, lossless=True)
+        self.write("turned/xmp.webp", with_webp_chunks(webp, image.size, (b"XMP ", xmp)))
 
     def write_duplicates(self):
         first = "photos/000.jpg"
@@ -279,13 +283,13 @@ class _MixedFolder:
         tagged = octets[:2] + b"\xff\xfe\0\x06mine" + octets[2:]
         self.write("sorted/000 tagged.jpg", tagged, f"duplicate of {first}")
         for number in range(3):
-            picture, first = self.picture(), f"sorted/{number}.bmp"
-            self.write(first, self.encoded("BMP", picture))
+            image, first = self.random_image(), f"sorted/{number}.bmp"
+            self.write(first, self.encoded("BMP", image))
             for suffix, octets in (
-                ("png", self.encoded("PNG", picture)),
-                ("tif", self.encoded("TIFF", picture)),
-                ("webp", self.encoded("WEBP", picture, lossless=True)),
-                ("rgba.png", self.encoded("PNG", picture.convert("RGBA"))),
+                ("png", self.encoded("PNG", image)),
+                ("tif", self.encoded("TIFF", image)),
+                ("webp", self.encoded("WEBP", image, lossless=True)),
+                ("rgba.png", self.encoded("PNG", image.convert("RGBA"))),
             ):
                 self.write(f"sorted/{number}.{suffix}", octets, f"duplicate of {first}")
 
@@ -312,11 +316,11 @@ class _MixedFolder:
         jpeg, gif = self.encoded("JPEG"), self.encoded("GIF")
         tile = {256: [64], 257: [64], 258: [8], 259: [8], 262: [1], 277: [1]}
         tile |= {322: [40_000], 323: [40_000], 324: [8], 325: [9]}
-        colours = 13 + (6 << (gif[10] & 7))
+        header_end = 13 + (6 << (gif[10] & 7))
         for name, octets in (
             ("filler.jpg", jpeg[:2] + b"\xff\xe5\0\2" * 2**20 + jpeg[2:]),
             ("tile.tif", tiff_of(tile, bytes(99))),
-            ("comments.gif", gif[:colours] + b"\x21\xfe\1a\0" * 99_999 + gif[colours:]),
+            ("comments.gif", gif[:header_end] + b"\x21\xfe\1a\0" * 99_999 + gif[header_end:]),
             (
                 "chunks.png",
                 with_png_chunks(self.encoded("PNG"), *[chunk(b"tEXt", b"k\0v")] * 2**17),

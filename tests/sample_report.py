@@ -101,10 +101,10 @@ def neighbours(channels=3, same_label=None):
 
 def projection(points=12, with_images=True):
     """Points of three classes in turn."""
-    positions = np.random.default_rng(0).normal(size=(points, 2))
+    points_2d = np.random.default_rng(0).normal(size=(points, 2))
     images = random_images(points) if with_images else None
     labels = np.arange(points) % 3
-    return figures.Projection("global, PCA", positions, labels, ("cat", "dog", "frog"), images)
+    return figures.Projection("global, PCA", points_2d, labels, ("cat", "dog", "frog"), images)
 
 
 def every_figure():

@@ -88,15 +88,16 @@ def main():
     parser.add_argument("--replicas", type=int, required=True)
     parser.add_argument("--steps", type=int, default=1)
     parser.add_argument("--checkpoints")
-    given = parser.parse_args()
-    name = "mirrored" if given.replicas > 1 else "one"
+    arguments = parser.parse_args()
+    name = "mirrored" if arguments.replicas > 1 else "one"
     devices = strategy.get(
-        name if given.replicas else "multi_worker", given.replicas if given.replicas > 1 else 0
+        name if arguments.replicas else "multi_worker",
+        arguments.replicas if arguments.replicas > 1 else 0,
     )
-    found = {}
+    weights = {}
     for estimator in ESTIMATORS:
-        found |= weights_after(estimator, devices, given.steps, given.checkpoints)
-    np.savez(given.out, **found)
+        weights |= weights_after(estimator, devices, arguments.steps, arguments.checkpoints)
+    np.savez(arguments.out, **weights)
 
 
 if __name__ == "__main__":

@@ -72,10 +72,10 @@ def training_batches(
 
     def indices_of(step):
         epoch = step // per_epoch
-        positions = step % per_epoch * batch_size + tf.range(batch_size, dtype=tf.int64)
+        rows = step % per_epoch * batch_size + tf.range(batch_size, dtype=tf.int64)
         key = tf.stack([tf.constant(order_seed, tf.int64), epoch, tf.constant(0, tf.int64)])
         return tf.raw_ops.RandomIndexShuffle(
-            index=positions,
+            index=rows,
             seed=tf.cast(tf.tile(key[tf.newaxis], [batch_size, 1]), tf.uint32),
             max_index=tf.fill([batch_size], tf.constant(len(split) - 1, tf.int64)),
             rounds=4,

@@ -78,8 +78,8 @@ def _with_entry(model, name, data):
     model_t.buffers.append(buffer)
     entry = schema.MetadataT()
     entry.name, entry.buffer = name.encode(), len(model_t.buffers) - 1
-    others = [metadata for metadata in model_t.metadata or [] if metadata.name != entry.name]
-    model_t.metadata = [*others, entry]
+    kept = [metadata for metadata in model_t.metadata or [] if metadata.name != entry.name]
+    model_t.metadata = [*kept, entry]
     builder = flatbuffers.Builder(len(model) + 4096)
     builder.Finish(model_t.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())

@@ -12,8 +12,8 @@ PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "tensorflow-probabilit
 
 def versions() -> dict[str, str]:
     """Versions of this package, Python and the libraries that results depend on, by name."""
-    own = {"dim_tf": __version__, "python": platform.python_version()}
-    return own | {name: version(name) for name in PACKAGES}
+    interpreter = {"dim_tf": __version__, "python": platform.python_version()}
+    return interpreter | {name: version(name) for name in PACKAGES}
 
 
 def commit() -> str:

@@ -138,7 +138,7 @@ _PROBE = tuple(
 )
 _SECOND_HAND = "* The paper's value is quoted second-hand, from later work."
 _NO_ESTIMATOR = "The paper does not name the estimator of DIM(G) and DIM(L+G); these rows use JSD."
-_OWN_CLASSIFIER = (
+_NETWORK_ACCURACY = (
     "Fully supervised: the paper's value is the accuracy of the network itself, ours are probes of "
     "its features. The row is excluded from the ranking."
 )
@@ -235,7 +235,7 @@ TABLES: dict[str, Table] = {
         ),
         ("mlp",),
         _PROBE,
-        notes=(_OWN_CLASSIFIER, _SECOND_HAND, _NO_ESTIMATOR),
+        notes=(_NETWORK_ACCURACY, _SECOND_HAND, _NO_ESTIMATOR),
     ),
     "2": Table(
         "Table 2: MLP probe of each endpoint, and fine-tuning, on larger images",
@@ -243,7 +243,7 @@ TABLES: dict[str, Table] = {
         ("mlp", "fine_tuning"),
         (*_PROBE, Column("fine_tuned", "conv", "fine-tuned")),
         {"": _ALEX_64, "stl10": {**_ALEX_64, **_STL10}},
-        (_OWN_CLASSIFIER, _NO_ESTIMATOR),
+        (_NETWORK_ACCURACY, _NO_ESTIMATOR),
     ),
     "3": Table(
         "Table 3: SVM, reconstruction, information and dependence",

@@ -54,11 +54,11 @@ class Cluster:
     """All processes that train together.
 
     Attributes:
-        own: Address of this process.
+        local: Address of this process.
         peers: Addresses of all other processes.
     """
 
-    own: Address
+    local: Address
     peers: tuple[Address, ...]
 
 
@@ -105,13 +105,13 @@ def from_jobs(jobs: Mapping[str, Any], task_type: Any, task_index: Any) -> Clust
     for address in addresses.values():
         if sockets.count((address.host, address.port)) > 1:
             raise ValueError(f"{address} has the address of another one")
-    own = addresses.get((task_type, task_index)) if isinstance(task_index, int) else None
-    if own is None:
+    local = addresses.get((task_type, task_index)) if isinstance(task_index, int) else None
+    if local is None:
         named = ", ".join(address.task for address in addresses.values())
         raise ValueError(
             f"this process is {one_line(f'{task_type} {task_index}', 100)}, and there are {named}"
         )
-    return Cluster(own, tuple(a for a in addresses.values() if a is not own))
+    return Cluster(local, tuple(a for a in addresses.values() if a is not local))
 
 
 def _address(task: str, text: Any) -> Address:
@@ -138,12 +138,15 @@ def wait_for_peers(cluster: Cluster, timeout: float) -> None:
         InputError: This process' port is used by another program.
         RunError: A peer does not answer in time.
     """
-    with _listening(cluster.own):
-        _wait(list(cluster.peers), cluster.own, timeout, _answers)
+    with _listening(cluster.local):
+        _wait(list(cluster.peers), cluster.local, timeout, _answers)
 
 
 def _wait(
-    missing: list[Address], own: Address, timeout: float, answers: Callable[[Address, float], bool]
+    missing: list[Address],
+    local: Address,
+    timeout: float,
+    answers: Callable[[Address, float], bool],
 ) -> None:
     began = printed = time.monotonic()
     first = True
@@ -160,11 +163,11 @@ def _wait(
         named = ", ".join(map(str, missing))
         if now - began >= timeout:
             raise RunError(
-                f"{own.task} has waited {timeout:g} s for {named}; start all workers within this "
+                f"{local.task} has waited {timeout:g} s for {named}; start all workers within this "
                 "time, see that they reach each other's ports, or give a larger --worker_timeout"
             )
         if first or now - printed >= PRINT_SECONDS:
-            say(f"train: {own.task} waits for {named}, up to {timeout:g} s")
+            say(f"train: {local.task} waits for {named}, up to {timeout:g} s")
             first, printed = False, now
         time.sleep(RETRY_SECONDS)
 
@@ -178,12 +181,12 @@ def _answers(address: Address, seconds: float) -> bool:
 
 
 @contextlib.contextmanager
-def _listening(own: Address) -> Iterator[None]:
+def _listening(local: Address) -> Iterator[None]:
     """Listens at this process' port, on all interfaces as TensorFlow's server does."""
     dual = socket.has_dualstack_ipv6()
     try:
         server = socket.create_server(
-            ("", own.port),
+            ("", local.port),
             family=socket.AF_INET6 if dual else socket.AF_INET,
             backlog=1024,
             dualstack_ipv6=dual,
@@ -192,7 +195,8 @@ def _listening(own: Address) -> Iterator[None]:
         in_use = error.errno == errno.EADDRINUSE
         reason = "is in use by another program" if in_use else f"cannot be had ({error.strerror})"
         raise InputError(
-            f"port {own.port} of {own} {reason}; end that program, or give the worker another port"
+            f"port {local.port} of {local} {reason}; end that program, or give the worker "
+            "another port"
         ) from error
     with server:
         yield

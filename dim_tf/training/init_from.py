@@ -132,9 +132,9 @@ def load_weights(encoder: Encoder, experiment: Experiment) -> WeightsSource:
 def _check_kind(path, experiment, encoder, name, flag):
     """Raises InputError where one of the two encoders is a Keras model and the other is not."""
     if name and is_backbone(name) != isinstance(encoder, BackboneEncoder):
-        own_name = encoder_name(experiment, encoder.image_shape[0])
+        name_here = encoder_name(experiment, encoder.image_shape[0])
         raise InputError(
-            f"--init_from={path}: that encoder is {name}, this run's {own_name}; give "
+            f"--init_from={path}: that encoder is {name}, this run's {name_here}; give "
             f"--encoder={flag}, or another --init_from"
         )
 
@@ -193,7 +193,7 @@ def _read_export(path) -> _Weights:
     return _Weights(WeightsSource(path), shapes, values, name, flag, backbone, settings)
 
 
-def _read_run(path, experiment, own_encoder) -> _Weights:
+def _read_run(path, experiment, run_encoder) -> _Weights:
     try:
         text = read_text(path / "experiment.json")
     except (OSError, ValueError) as error:
@@ -203,14 +203,14 @@ def _read_run(path, experiment, own_encoder) -> _Weights:
         ) from error
     try:
         run_experiment = Experiment.from_json(text).replace(run_dir=str(path), init_from="")
-        name = encoder_name(run_experiment, own_encoder.image_shape[0])
+        name = encoder_name(run_experiment, run_encoder.image_shape[0])
     except InputError as error:
         raise InputError(f"--init_from={path}: {error}") from error
     flag = run_experiment.encoder.name or name
-    _check_kind(path, experiment, own_encoder, name, flag)
+    _check_kind(path, experiment, run_encoder, name, flag)
     try:
         config = encoder_config.read(path)
-        encoder = make_encoder(run_experiment, own_encoder.image_shape, config=config)
+        encoder = make_encoder(run_experiment, run_encoder.image_shape, config=config)
     except InputError as error:
         raise InputError(f"--init_from={path}: {error}") from error
     encoder.build()

@@ -77,14 +77,14 @@ def train(
     run, step = _prepare(experiment, splits, devices)
     last = last_step(experiment, splits)
     _say_steps(run, step, last)
-    own = UserCallbacks(callbacks, experiment.training.epochs, run.steps_per_epoch)
+    user_callbacks = UserCallbacks(callbacks, experiment.training.epochs, run.steps_per_epoch)
     verbosity = keras_verbosity() if strategy.is_chief(devices) else 0  # of one worker alone
     with StopSignal() as stop_signal:
         if experiment.training.on_nan == "restore" and run.checkpoints.latest is None:
             run.checkpoints.save(0)  # to go back to
         while True:
             try:
-                with _recorded(run, step, stop_signal, own) as (counter, recorders):
+                with _recorded(run, step, stop_signal, user_callbacks) as (counter, recorders):
                     for segment in segments(step, last, run.steps_per_epoch):
                         run.model.fit(
                             _batches(run, counter.step),
@@ -228,7 +228,7 @@ def _say_steps(run: _Run, step: int, last: int) -> None:
 
 @contextlib.contextmanager
 def _recorded(
-    run: _Run, step: int, stop_signal: StopSignal, own: UserCallbacks
+    run: _Run, step: int, stop_signal: StopSignal, user_callbacks: UserCallbacks
 ) -> Iterator[tuple[StepCounter, list[keras.callbacks.Callback]]]:
     """Yields the step and the callbacks of training from `step` on; saves at the end.
 
@@ -260,9 +260,9 @@ def _recorded(
         stack.callback(logger.close)
         tracking = stack.enter_context(trackers.opened(experiment, counter)) if is_chief else []
         with _translate_tensorflow_errors(devices):
-            yield counter, [logger, *tracking, saver, own]
+            yield counter, [logger, *tracking, saver, user_callbacks]
         # A callback may have set other weights at the end.
-        saver.save(again=own.end())
+        saver.save(again=user_callbacks.end())
     if stop_signal.received:
         saved = f"which is saved in {folder}" if is_chief else "the chief saves"
         raise Stopped(f"stopped at step {counter.step}, {saved}")

@@ -95,7 +95,7 @@ def _multi_worker(name, timeout):
         try:
             return tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
         except (ValueError, RuntimeError, tf.errors.OpError) as error:
-            raise RunError(f"{processes.own} cannot join the others ({reason(error)})") from error
+            raise RunError(f"{processes.local} cannot join the others ({reason(error)})") from error
 
 
 @contextlib.contextmanager
@@ -108,8 +108,8 @@ def _exit_after(timeout: float, processes: cluster.Cluster) -> Iterator[None]:
     """
     peers = ", ".join(map(str, processes.peers))
     message = (
-        f"error: in {timeout:g} s TensorFlow has not connected {processes.own.task} with {peers}; "
-        "start all of them again"
+        f"error: in {timeout:g} s TensorFlow has not connected {processes.local.task} with "
+        f"{peers}; start all of them again"
     )
     printer = subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", _PRINT_LATER, str(timeout), message],

@@ -176,48 +176,30 @@ class FlattenLayerNorm(keras.layers.Layer):
         return self.norm(flatten(x))
 
 
-class FlattenDense(keras.layers.Layer):
-    """Flatten -> dense with a bias, as for the global feature.
+class DenseHead(keras.layers.Layer):
+    """Dense with a bias, as for the global feature: of the whole map, or of each location.
 
     Args:
         units: Units of the dense layer.
+        flatten: Flattens the input to one vector an image; else the layer is on the last axis.
     """
 
-    def __init__(self, units: int, **kwargs):
+    def __init__(self, units: int, flatten: bool = True, **kwargs):
         super().__init__(**kwargs)
+        self.flatten = flatten
         self.dense = layers.Dense(units, name="dense")
 
     def build(self, input_shape):
-        self.dense.build((None, math.prod(input_shape[1:])))
+        shape = (None, math.prod(input_shape[1:])) if self.flatten else input_shape
+        self.dense.build(shape)
         self.built = True
 
     def compute_output_shape(self, input_shape):
-        return (input_shape[0], self.dense.units)
+        leading = input_shape[:1] if self.flatten else input_shape[:-1]
+        return (*leading, self.dense.units)
 
     def call(self, x, training=False, random=None):
-        return self.dense(flatten(x))
-
-
-class LocationDense(keras.layers.Layer):
-    """Dense with a bias at each location of a map: one global feature per location.
-
-    Args:
-        units: Units of the dense layer.
-    """
-
-    def __init__(self, units: int, **kwargs):
-        super().__init__(**kwargs)
-        self.dense = layers.Dense(units, name="dense")
-
-    def build(self, input_shape):
-        self.dense.build(input_shape)
-        self.built = True
-
-    def compute_output_shape(self, input_shape):
-        return (*input_shape[:-1], self.dense.units)
-
-    def call(self, x, training=False, random=None):
-        return self.dense(x)
+        return self.dense(flatten(x) if self.flatten else x)
 
 
 class StridedCrops(keras.layers.Layer):

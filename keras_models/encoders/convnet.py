@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 
 from keras_models.encoders.base import serializable
-from keras_models.encoders.blocks import DenseBlock, FlattenDense, conv_blocks
+from keras_models.encoders.blocks import DenseBlock, DenseHead, conv_blocks
 from keras_models.encoders.staged import StagedEncoder
 
 SMALLEST_MAP = 4
@@ -53,7 +53,7 @@ class ConvNet(StagedEncoder):
             DenseBlock(units, synchronized=synchronized, name=f"fc{i}")
             for i, units in enumerate(dense_units)
         ]
-        stages.append(FlattenDense(latent_dim, name="global"))
+        stages.append(DenseHead(latent_dim, name="global"))
         endpoints = {"local": local_layer, "conv": len(convolutions) - 1}
         if dense_units:
             endpoints["fc"] = len(stages) - 2

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from keras_models.encoders.base import serializable
-from keras_models.encoders.blocks import ConvBlock, FlattenDense, FlattenLayerNorm
+from keras_models.encoders.blocks import ConvBlock, DenseHead, FlattenLayerNorm
 from keras_models.encoders.staged import StagedEncoder
 from keras_models.nn import layers
 
@@ -102,7 +102,7 @@ class ResidualNet(StagedEncoder):
             )
         if layer_norm:
             stages.append(FlattenLayerNorm(name="norm"))
-        stages.append(FlattenDense(latent_dim, name="global"))
+        stages.append(DenseHead(latent_dim, name="global"))
         endpoints = {"local": local_layer, "conv": conv_layer, "global": len(stages) - 1}
         super().__init__(image_shape, stages, endpoints, latent_dim, synchronized, **kwargs)
         self.first_filters = first_filters

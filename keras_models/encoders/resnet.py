@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from keras_models.encoders.base import serializable
-from keras_models.encoders.blocks import ConvBlock, DenseBlock, FlattenDense, Fold, StridedCrops
+from keras_models.encoders.blocks import ConvBlock, DenseBlock, DenseHead, Fold, StridedCrops
 from keras_models.encoders.staged import StagedEncoder
 from keras_models.nn import layers
 
@@ -145,7 +145,7 @@ class ResNet(StagedEncoder):
             DenseBlock(units, synchronized=synchronized, name=f"fc{i}")
             for i, units in enumerate(dense_units)
         ]
-        stages = [*crop, stem, *body, *fold, *hidden, FlattenDense(latent_dim, name="global")]
+        stages = [*crop, stem, *body, *fold, *hidden, DenseHead(latent_dim, name="global")]
         last_map = len(crop) + len(body) + len(fold)
         endpoints = {"local": last_map if crop else 1 + local_group, "conv": last_map}
         if hidden:

@@ -8,9 +8,8 @@ import keras
 from keras_models.encoders.base import serializable
 from keras_models.encoders.blocks import (
     DenseBlock,
-    FlattenDense,
+    DenseHead,
     Fold,
-    LocationDense,
     StridedCrops,
     conv_blocks,
 )
@@ -84,8 +83,8 @@ class StridedCropsNet(StagedEncoder):
         ]
         last: list[keras.layers.Layer] = []
         if latent_dim or crop_dim:
-            layer = FlattenDense if latent_dim else LocationDense
-            last = [layer(latent_dim or crop_dim, name="global")]
+            units = latent_dim or crop_dim
+            last = [DenseHead(units, flatten=bool(latent_dim), name="global")]
         stages = [crop, *on_crops, fold, *on_map, *hidden, *last]
         folded = len(on_crops) + 1
         endpoints = {"local": folded, "conv": folded}

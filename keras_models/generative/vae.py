@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from keras_models import priors
 from keras_models.distribute.randomness import StepRandom
-from keras_models.encoders.blocks import FlattenDense
+from keras_models.encoders.blocks import DenseHead
 from keras_models.generative.autoencoder import Autoencoder
 from keras_models.nn import layers
 from keras_models.objective_model import Batch, Losses
@@ -33,7 +33,7 @@ class VAE(Autoencoder):
     def __init__(self, encoder, decoder, kl_weight: float = 1.0, seed: int = 0, **kwargs):
         super().__init__(encoder, decoder, seed, **kwargs)
         self.kl_weight = kl_weight
-        self.log_variance = FlattenDense(encoder.global_dim, name="log_variance")
+        self.log_variance = DenseHead(encoder.global_dim, name="log_variance")
         self._normal = priors.GaussianPrior(encoder.global_dim)
 
     def build_heads(self, shapes):

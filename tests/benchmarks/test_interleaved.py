@@ -22,10 +22,10 @@ def test_turns_alternate(monkeypatch):
         order.append(name)
         return next(numbers)
 
-    found = interleaved.in_turns({n: lambda n=n: measure(n) for n in "ab"}, 3)
+    times = interleaved.in_turns({n: lambda n=n: measure(n) for n in "ab"}, 3)
     assert order == ["a", "b"] * 3
-    assert found == {"a": [0, 2, 4], "b": [1, 3, 5]}
-    assert interleaved.medians(found) == {"a": 2, "b": 3}
+    assert times == {"a": [0, 2, 4], "b": [1, 3, 5]}
+    assert interleaved.medians(times) == {"a": 2, "b": 3}
 
 
 def test_seconds_of_a_call_are_the_mean(monkeypatch):
@@ -60,7 +60,7 @@ def test_peak_memory_keeps_what_was_freed():
         ]
     )
     environment = {"PYTHONPATH": str(Path(interleaved.__file__).parent)}
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, check=True
     )
-    assert int(told.stdout) >= 2**25
+    assert int(done.stdout) >= 2**25

@@ -24,14 +24,14 @@ def row(recipe, epochs=5, seed=0, held_out=0.0):
 def test_runs_share_a_folder_only_where_one_goes_on_as_the_other():
     for recipe in quality.RECIPES:
         first = row(recipe)
-        for other in (
+        for second in (
             row(recipe, epochs=9),
             row(recipe, seed=1),
             row(recipe, held_out=0.1),
         ):
-            runs = [Experiment.of(name="a", **quality.settings_of(r)) for r in (first, other)]
-            share = quality.folder_of(first) == quality.folder_of(other)
-            assert share == (not runs[1].differences(runs[0])), other
+            runs = [Experiment.of(name="a", **quality.settings_of(r)) for r in (first, second)]
+            same_folder = quality.folder_of(first) == quality.folder_of(second)
+            assert same_folder == (not runs[1].differences(runs[0])), second
 
 
 def test_no_two_recipes_are_one():
@@ -64,7 +64,7 @@ def test_figures_become_a_table_and_means():
 
 @pytest.mark.parametrize(("over", "x"), [("minutes", [1, 3]), ("epochs", [2, 7])])
 @pytest.mark.parametrize(("held_out", "papers"), [(0.0, [75.21, 75.57, 69.13]), (0.1, [])])
-def test_figures_become_a_picture(tmp_path, monkeypatch, over, x, held_out, papers):
+def test_metrics_are_drawn(tmp_path, monkeypatch, over, x, held_out, papers):
     rows = [
         {**row("authors", 2, held_out=held_out), **metrics()},
         {

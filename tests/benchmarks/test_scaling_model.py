@@ -13,8 +13,8 @@ import scaling
     ],
 )
 def test_exchange_of_two_devices_by_hand(estimator, states):
-    setting = scaling.Setting(estimator, batch=8, units=32)
-    exchanged = scaling.exchanged_bytes(setting, 2, parameters=1000)
+    settings = scaling.StepSettings(estimator, batch=8, units=32)
+    exchanged = scaling.exchanged_bytes(settings, 2, parameters=1000)
     assert exchanged == {"gradients": 4000, "globals": 2 * 4 * 16 * 33, "states": states}
 
 
@@ -25,7 +25,7 @@ def test_parameters_of_the_critic_are_the_papers():
 
 def test_the_table_of_one_device_exchanges_nothing():
     rows = scaling.model_table(
-        scaling.Setting("jsd", 64, 512), [1, 8], scaling.Speed(1e12, 1e9, 1e-5)
+        scaling.StepSettings("jsd", 64, 512), [1, 8], scaling.Speed(1e12, 1e9, 1e-5)
     )
     assert rows[2].endswith("| 0.00 | 100% |")
     assert not rows[3].endswith("| 0.00 | 100% |")

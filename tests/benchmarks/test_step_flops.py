@@ -27,11 +27,11 @@ def test_pooling_shrinks_the_next_convolution():
 
 
 def test_dot_critic_by_hand():
-    u, n, places = 512, 64, 64
-    local_side = places * (128 * u + u * u + 128 * u)
+    u, n, locations = 512, 64, 64
+    local_side = locations * (128 * u + u * u + 128 * u)
     global_side = 64 * u + u * u + 64 * u
-    products = step_flops.dot_critic_products(n, places, 128, 64, u)
-    assert sum(p.forward for p in products) == local_side + global_side + n * places * u
+    products = step_flops.dot_critic_products(n, locations, 128, 64, u)
+    assert sum(p.forward for p in products) == local_side + global_side + n * locations * u
 
 
 def test_contracted_first_is_ninefold_cheaper():
@@ -47,8 +47,8 @@ def test_contracted_first_is_ninefold_cheaper():
 def test_a_step_of_the_paper():
     """About 0.29 and 2.0 GFLOP an image forward and backward."""
     for units, gigaflops in ((512, 0.295), (2048, 2.02)):
-        found = step_flops.floating_point_operations("basic32x32", units, batch=64) / 64 / 1e9
-        assert found == pytest.approx(gigaflops, rel=0.01)
+        measured = step_flops.floating_point_operations("basic32x32", units, batch=64) / 64 / 1e9
+        assert measured == pytest.approx(gigaflops, rel=0.01)
 
 
 def test_locations_leave_out_a_part_of_the_local_side():

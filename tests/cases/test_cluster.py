@@ -48,7 +48,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("text", WRONG)
-def test_a_wrong_cluster_is_told_before_tensorflow_is_imported(text, monkeypatch):
+def test_a_wrong_cluster_is_reported_before_tensorflow_is_imported(text, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(InputError) as caught:
         preconditions.check(Experiment.of(name="a", strategy="multi_worker"), ["train"])
@@ -61,7 +61,7 @@ def test_the_peers_of_a_process(monkeypatch):
     task = {"type": "worker", "index": "1"}
     monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": jobs, "task": task}))
     processes = cluster.from_environment()
-    assert processes.own == Address("worker 1", "w", 3)
+    assert processes.local == Address("worker 1", "w", 3)
     assert processes.peers == (Address("chief 0", "h", 1), Address("worker 0", "::1", 2))
 
 
@@ -74,51 +74,53 @@ def free_addresses(count):
 
 
 def test_who_does_not_come_is_named(capsys):
-    own, other = free_addresses(2)
-    with pytest.raises(RunError, match=rf"waited 0.3 s for worker 1 at 127.0.0.1:{other.port}; st"):
-        cluster.wait_for_peers(Cluster(own, (other,)), 0.3)
-    assert f"train: worker 0 waits for {other}, up to 0.3 s" in capsys.readouterr().out
+    local, peer = free_addresses(2)
+    with pytest.raises(RunError, match=rf"waited 0.3 s for worker 1 at 127.0.0.1:{peer.port}; st"):
+        cluster.wait_for_peers(Cluster(local, (peer,)), 0.3)
+    assert f"train: worker 0 waits for {peer}, up to 0.3 s" in capsys.readouterr().out
 
 
 def test_those_that_come_find_each_other():
     addresses = free_addresses(3)
     failed = []
 
-    def wait(own):
+    def wait(local):
         try:
-            cluster.wait_for_peers(Cluster(own, tuple(a for a in addresses if a != own)), 10)
+            cluster.wait_for_peers(Cluster(local, tuple(a for a in addresses if a != local)), 10)
         except (InputError, RunError) as error:
             failed.append(error)
 
-    threads = [threading.Thread(target=wait, args=[own]) for own in addresses]
+    threads = [threading.Thread(target=wait, args=[local]) for local in addresses]
     for thread in threads:
         thread.start()
         time.sleep(0.05)
     # One that has found all goes on: TensorFlow's server then answers in its place.
-    waiting = {own.port for own in addresses}
+    waiting = {local.port for local in addresses}
     servers = []
     while any(thread.is_alive() for thread in threads):
-        for own, thread in zip(addresses, threads, strict=True):
-            if not thread.is_alive() and own.port in waiting:
-                servers.append(socket.create_server((own.host, own.port)))
-                waiting.remove(own.port)
+        for local, thread in zip(addresses, threads, strict=True):
+            if not thread.is_alive() and local.port in waiting:
+                servers.append(socket.create_server((local.host, local.port)))
+                waiting.remove(local.port)
         time.sleep(0.02)
     for server in servers:
         server.close()
     assert not failed
 
 
-def test_a_port_in_use_is_told():
-    own, other = free_addresses(2)
+def test_a_port_in_use_is_reported():
+    local, peer = free_addresses(2)
     with (
-        socket.create_server(("", own.port)),
-        pytest.raises(InputError, match=rf"port {own.port} of {own} is in use by another program"),
+        socket.create_server(("", local.port)),
+        pytest.raises(
+            InputError, match=rf"port {local.port} of {local} is in use by another program"
+        ),
     ):
-        cluster.wait_for_peers(Cluster(own, (other,)), 1)
+        cluster.wait_for_peers(Cluster(local, (peer,)), 1)
 
 
-def started(own, other, *more):
-    words = [f"127.0.0.1:{address.port}" for address in (own, other)]
+def started(local, peer, *more):
+    words = [f"127.0.0.1:{address.port}" for address in (local, peer)]
     return subprocess.Popen(
         [sys.executable, "-m", "dim_tf.main", "--name=m", "--mode=train", "--steps=3"]
         + ["--strategy=multi_worker", *more],
@@ -142,15 +144,15 @@ def test_a_worker_that_waits_is_ended_by_a_signal(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_what_answers_and_is_no_worker_ends_in_one_line(tmp_path, monkeypatch):
+def test_a_server_that_is_no_worker_ends_training_in_one_line(tmp_path, monkeypatch):
     """As a partner that dies just after it was seen: TensorFlow itself would wait for an hour."""
     monkeypatch.chdir(tmp_path)
-    own, other = free_addresses(2)
-    with socket.create_server(("127.0.0.1", other.port), backlog=100):
-        process = started(own, other, "--worker_timeout=3")
+    local, peer = free_addresses(2)
+    with socket.create_server(("127.0.0.1", peer.port), backlog=100):
+        process = started(local, peer, "--worker_timeout=3")
         _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     errors = [line for line in err.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
-    assert f"has not connected worker 0 with {other}" in errors[0]
+    assert f"has not connected worker 0 with {peer}" in errors[0]
     assert "Traceback" not in err

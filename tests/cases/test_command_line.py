@@ -41,7 +41,7 @@ def ended(monkeypatch, tmp_path, capsys):
 
 
 # Of absl.app, absl.logging and, as for any imported library that defines its own, absl.testing.
-FOREIGN = [
+ABSL_FLAGS = [
     "--only_check_args",
     "--noonly_check_args",
     "--run_with_pdb",
@@ -56,7 +56,7 @@ FOREIGN = [
 ]
 
 
-@pytest.mark.parametrize("word", FOREIGN)
+@pytest.mark.parametrize("word", ABSL_FLAGS)
 @pytest.mark.parametrize("place", ["line", "file"])
 def test_flags_of_libraries_are_refused(ended, word, place):
     import absl.testing.absltest  # noqa: F401  # defines --test_tmpdir
@@ -78,7 +78,7 @@ def test_no_flag_of_this_program_is_defined_for_all(ended):
     assert "batch_size" not in flags.FLAGS
 
 
-def test_undefok_does_not_let_foreign_flags_through(ended):
+def test_undefok_does_not_let_flags_of_absl_through(ended):
     status, said = ended("--undefok=only_check_args", "--only_check_args", "--mode=x")
     assert (status, "--mode=x" in said) == (2, True)
 
@@ -107,18 +107,18 @@ from absl import flags
 from dim_tf import main
 from dim_tf.system import locks
 from dim_tf.tables import leases
-def told(words):
+def outcome_of(words):
     values = flags.FlagValues()
     main.settings_flags.define(values)
     main.parse_flags(["main", *words], values)
     with contextlib.redirect_stderr(io.StringIO()) as said:
         status = main.main(["main", *words], values)
     return status, said.getvalue()
-print(json.dumps([told(line.split()) for line in json.load(sys.stdin)]))
+print(json.dumps([outcome_of(line.split()) for line in json.load(sys.stdin)]))
 """
 
 
-def test_what_needs_no_tensorflow_is_told_before_it_is_imported(tmp_path):
+def test_errors_that_need_no_tensorflow_come_before_its_import(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", CHECKED],
         input=json.dumps(list(WITHOUT_TENSORFLOW)),
@@ -139,7 +139,7 @@ def test_what_needs_no_tensorflow_is_told_before_it_is_imported(tmp_path):
 HOSTILE = "\033]0;pwned\007\033[31mRED" + "A" * 5_000_000 + "\u202e\r\n\x9b2J"
 
 
-def test_what_a_run_folder_holds_is_shown_and_not_obeyed(tmp_path, capsys):
+def test_contents_of_a_run_folder_are_shown_and_not_obeyed(tmp_path, capsys):
     (tmp_path / data_fingerprint.FILE).write_text(HOSTILE)
     assert data_fingerprint.read(tmp_path) == data_fingerprint.DataFingerprint()
     (tmp_path / "experiment.json").write_text(HOSTILE)
@@ -203,7 +203,7 @@ def test_an_output_that_cannot_show_a_name_shows_its_escapes(tmp_path):
 
 
 @contextlib.contextmanager
-def without_a_reader():
+def closed_pipe():
     """Standard output is a pipe that nobody reads any more, as behind `| head`."""
     reading, writing = os.pipe()
     os.close(reading)
@@ -215,7 +215,7 @@ def without_a_reader():
         yield
 
 
-def test_an_output_whose_reader_has_ended_is_told_in_one_line(monkeypatch, tmp_path, capsys):
+def test_a_closed_pipe_is_reported_in_one_line(monkeypatch, tmp_path, capsys):
     from dim_tf import run
     from dim_tf.system import console
 
@@ -224,7 +224,7 @@ def test_an_output_whose_reader_has_ended_is_told_in_one_line(monkeypatch, tmp_p
     values = flags.FlagValues()
     main.settings_flags.define(values)
     main.parse_flags(["main", "--mode=train"], values)
-    with without_a_reader():
+    with closed_pipe():
         status = main.main(["main", "--mode=train"], values)
         first, second = console.flush(), console.flush()  # the second as when Python ends
     assert status == main.FAILED
@@ -236,7 +236,7 @@ def test_an_output_whose_reader_has_ended_is_told_in_one_line(monkeypatch, tmp_p
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
-def test_an_output_on_a_full_disk_is_told_in_one_line(monkeypatch, capsys):
+def test_an_output_on_a_full_disk_is_reported_in_one_line(monkeypatch, capsys):
     monkeypatch.setattr(signals, "exit_on_signal", lambda: None)
     monkeypatch.setattr(main, "main", lambda *_: print("done") or 0)
     monkeypatch.setattr(sys, "argv", ["dim-tf"])
@@ -253,7 +253,7 @@ def test_an_output_on_a_full_disk_is_told_in_one_line(monkeypatch, capsys):
 def test_help_that_nobody_reads_to_its_end_is_no_traceback(monkeypatch):
     monkeypatch.setattr(signals, "exit_on_signal", lambda: None)
     monkeypatch.setattr(sys, "argv", ["dim-tf", "--help"])
-    with without_a_reader(), pytest.raises(SystemExit):
+    with closed_pipe(), pytest.raises(SystemExit):
         main.run()
 
 
@@ -269,7 +269,7 @@ def no_home(monkeypatch):
     monkeypatch.setattr(pwd, "getpwuid", unknown)
 
 
-def test_without_a_home_what_is_needed_is_told(no_home, monkeypatch):
+def test_without_a_home_the_needed_settings_are_named(no_home, monkeypatch):
     with pytest.raises(InputError, match=r"no home folder.*--cache_dir, or set HOME"):
         folder.default_cache()
     with pytest.raises(InputError, match=r"--run_dir='~/a': this user has no home folder"):

@@ -145,15 +145,15 @@ def test_all_versions_of_an_encoder_are_looked_at(version, capsys):
 def test_sums_that_are_none(version, sums, capsys):
     (version / "SHA256SUMS").write_bytes(sums)
     assert verify(version) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err.startswith("error: ")
-    assert told.err.count("\n") == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ")
+    assert printed.err.count("\n") == 1
     with pytest.raises(InputError, match="SHA256SUMS"):
         saved_encoder.load(str(version))
 
 
-def test_verify_of_what_is_no_version(tmp_path, capsys):
+def test_verify_of_a_folder_that_is_no_version(tmp_path, capsys):
     for path in (tmp_path, tmp_path / "none"):
         assert verify(path) == 2
         assert f"error: {path} is no version of an exported encoder" in capsys.readouterr().err
@@ -197,9 +197,9 @@ def test_an_output_that_takes_no_name_or_nothing_is_no_traceback(tmp_path):
     assert shown.stdout.endswith(b"\\u0444: whole\n")
     reading, writing = os.pipe()
     os.close(reading)
-    with os.fdopen(writing, "wb") as unread:
+    with os.fdopen(writing, "wb") as pipe:
         cut_off = subprocess.run(
-            command, cwd=ROOT, stdout=unread, stderr=subprocess.PIPE, text=True, check=False
+            command, cwd=ROOT, stdout=pipe, stderr=subprocess.PIPE, text=True, check=False
         )
     assert (cut_off.returncode, cut_off.stderr) == (2, "error: [Errno 32] Broken pipe\n")
 

@@ -8,10 +8,10 @@ import zipfile
 
 import numpy as np
 import pytest
+import sample_folders
 from PIL import Image
 from sample_images import pixels, save, tree
 
-from dim_tf import data
 from dim_tf.data.folder import cache_entry, manifest
 from dim_tf.data.folder.decoded_cache import GIB, DecodedCache
 from dim_tf.data.image_faults import Fault
@@ -22,12 +22,7 @@ from dim_tf.system.errors import RunError
 @pytest.fixture
 def load(tmp_path):
     """Loads tmp_path/images."""
-
-    def of(**settings):
-        folder, cache = str(tmp_path / "images"), str(tmp_path / "cache")
-        return data.load("folder", data.DataRequest(data_dir=folder, cache_dir=cache, **settings))
-
-    return of
+    return sample_folders.loader(tmp_path)
 
 
 def wrong(splits):
@@ -52,9 +47,9 @@ def test_a_file_that_changes_between_scan_and_decoding_is_never_kept(
     original, scan = victim.read_bytes(), folder_source.scan_folder
 
     def scan_and_change(*arguments):
-        found = scan(*arguments)
+        entries = scan(*arguments)
         save(victim, 99)
-        return found
+        return entries
 
     with monkeypatch.context() as patch:
         patch.setattr(folder_source, "scan_folder", scan_and_change)
@@ -64,7 +59,7 @@ def test_a_file_that_changes_between_scan_and_decoding_is_never_kept(
     assert wrong(load(image_size=24)) == []
 
 
-def test_a_file_beyond_the_cache_that_changes_in_an_epoch_is_told(tmp_path, load):
+def test_a_file_beyond_the_cache_that_changes_in_an_epoch_is_reported(tmp_path, load):
     folder = tree(tmp_path / "images", 30)
     splits = load(image_size=24, cache_gib=15 * 24 * 24 * 3 / GIB)
     assert wrong(splits) == []
@@ -150,7 +145,7 @@ DEEP = "[" * 100_000
     ],
     ids=["deep", "deep inside", "deep note"],
 )
-def test_a_damaged_file_of_an_entry_is_made_again(tmp_path, load, file, content, capsys):
+def test_a_damaged_file_of_an_entry_is_rebuilt(tmp_path, load, file, content, capsys):
     tree(tmp_path / "images", 30)
     load(image_size=24)
     (entry,) = (tmp_path / "cache/images").glob("*/")
@@ -193,7 +188,7 @@ def npy_header(descr, shape):
     return file.getvalue()
 
 
-def other_values(kept, name, value):
+def fill_column(kept, name, value):
     with np.load(kept) as columns:
         changed = {**columns, name: np.full_like(columns[name], value)}
     with open(kept, "wb") as file:
@@ -209,9 +204,9 @@ def with_member(kept, name, content, **settings):
 
 
 DAMAGES = {
-    "a fault that there is not": lambda kept: other_values(kept, "faults", 77),
-    "a format that there is not": lambda kept: other_values(kept, "formats", 200),
-    "sizes below 0": lambda kept: other_values(kept, "image_sizes", -5),
+    "a fault that there is not": lambda kept: fill_column(kept, "faults", 77),
+    "a format that there is not": lambda kept: fill_column(kept, "formats", 200),
+    "sizes below 0": lambda kept: fill_column(kept, "image_sizes", -5),
     "a terabyte claimed": lambda kept: with_member(
         kept, "file_sizes.npy", npy_header("<i8", (2**37,)) + bytes(100)
     ),
@@ -222,7 +217,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_manifest_is_made_again(tmp_path, load, damage, capsys):
+def test_a_damaged_manifest_is_rebuilt(tmp_path, load, damage, capsys):
     tree(tmp_path / "images", 30)
     load(image_size=24)
     (kept,) = (tmp_path / "cache/manifests").iterdir()

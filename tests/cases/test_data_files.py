@@ -91,7 +91,7 @@ def test_damaged_gzip_is_refused(tmp_path, damage):
     one_line(caught, path)
 
 
-def test_a_folder_in_a_files_place_is_told(tmp_path):
+def test_a_folder_in_place_of_a_file_is_reported(tmp_path):
     (tmp_path / "images").mkdir()
     with pytest.raises(InputError, match="cannot be read") as caught:
         idx.read_idx(tmp_path / "images", (None, 28, 28))
@@ -149,7 +149,7 @@ def read_all(path):
 
 
 @pytest.mark.parametrize(
-    "made",
+    "write_zip",
     [
         version_9_9,
         damaged_lzma,
@@ -158,14 +158,14 @@ def read_all(path):
         local_name_that_is_no_utf_8,
     ],
 )
-def test_a_zip_that_cannot_be_read_is_refused(tmp_path, made):
-    path = made(tmp_path)
+def test_a_zip_that_cannot_be_read_is_refused(tmp_path, write_zip):
+    path = write_zip(tmp_path)
     with pytest.raises(InputError, match=r"no zip archive|is broken") as caught:
         read_all(path)
     one_line(caught, path)
 
 
-def test_what_cannot_be_opened_is_told(tmp_path):
+def test_a_file_that_cannot_be_opened_is_reported(tmp_path):
     (tmp_path / "files/a.txt").mkdir(parents=True)
     with pytest.raises(InputError, match=r"a\.txt in .* cannot be read") as caught:
         FileTree(tmp_path / "files").read("a.txt")

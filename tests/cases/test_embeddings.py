@@ -82,7 +82,7 @@ def test_a_tfrecord_file_that_was_replaced_by_one_of_the_same_size_is_seen(expor
 
 
 @pytest.mark.parametrize("format", ["parquet", "tfrecord"])
-def test_a_file_that_is_not_as_it_was_written_is_made_again(
+def test_a_file_that_is_not_as_it_was_written_is_rebuilt(
     exported, folder, tmp_path, format, capsys
 ):
     """Cut off, a bit flipped, empty, away; also the list of what was refused."""
@@ -117,8 +117,8 @@ def test_files_of_a_version_that_recorded_none_are_read_to_know_whether_they_are
 ):
     out = tmp_path / "out"
     run(exported, folder, out)
-    told = json.loads((out / embeddings.MANIFEST_FILE).read_text())
-    without = {key: value for key, value in told.items() if key not in ("files", "sha256")}
+    manifest = json.loads((out / embeddings.MANIFEST_FILE).read_text())
+    without = {key: value for key, value in manifest.items() if key not in ("files", "sha256")}
     (out / embeddings.MANIFEST_FILE).write_text(json.dumps(without))
     first, second = out / "embeddings-00000.parquet", out / "embeddings-00001.parquet"
     second.write_bytes(second.read_bytes()[:-10])
@@ -152,7 +152,7 @@ def index(folder, ids, rows, kind=None):
     return folder
 
 
-def test_an_index_says_what_is_wrong_with_it(tmp_path):
+def test_an_index_of_wrong_ids_or_numbers_is_an_error(tmp_path):
     import pyarrow as pa
 
     ones = np.ones([2, 3])
@@ -187,6 +187,6 @@ def test_neighbours_of_the_largest_numbers_are_found(tmp_path, small_model):
     )
     saved_model.save(encoder, tmp_path / "1", options)
     loaded = tf.saved_model.load(str(tmp_path / "1"))
-    found = loaded.signatures["neighbours"](images=tf.constant(images))
-    assert found["id"].numpy()[:, 0].tolist() == [b"a", b"b", b"c", b"d"]
-    np.testing.assert_allclose(found["similarity"].numpy(), 1, atol=1e-5)
+    neighbours = loaded.signatures["neighbours"](images=tf.constant(images))
+    assert neighbours["id"].numpy()[:, 0].tolist() == [b"a", b"b", b"c", b"d"]
+    np.testing.assert_allclose(neighbours["similarity"].numpy(), 1, atol=1e-5)

@@ -89,7 +89,7 @@ def test_a_remote_path_in_a_file_is_refused_though_the_file_is_trusted(writer, t
         keras.models.load_model(tmp_path / "remote.keras", safe_mode=False)
 
 
-def test_a_savedmodel_that_has_moved_is_given_and_the_weights_are_the_files(small_model, tmp_path):
+def test_a_moved_savedmodel_takes_its_new_path_and_the_files_weights(small_model, tmp_path):
     shutil.copytree(small_model[0], tmp_path / "first")
     layer = EncoderLayer(str(tmp_path / "first"))
     model = model_of(layer)

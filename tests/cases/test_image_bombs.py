@@ -81,7 +81,7 @@ def small_blocks(octets):
     return octets[:place] + coding + octets[place + 14 :]
 
 
-REFUSED = {
+INVALID = {
     "segments.jpg": lambda: jpeg_with(b"\xff\xe5\0\2" * 2**22),
     "tables.jpg": lambda: jpeg_with((b"\xff\xdb\0\x43\1" + bytes([1] * 64)) * 2**16),
     "scan.jpg": lambda: jpeg_with(scan=b"\xff\0" * 2**23),
@@ -153,10 +153,10 @@ def measured(look):
     return result, seconds, 0 if before is None else peak_mib() - before
 
 
-@pytest.mark.parametrize("name", [*REFUSED, *READ])
+@pytest.mark.parametrize("name", [*INVALID, *READ])
 def test_bombs_take_neither_memory_nor_time(tmp_path, name):
     path = tmp_path / name
-    octets = (REFUSED | READ)[name]()
+    octets = (INVALID | READ)[name]()
     path.write_bytes(octets)
     size_mib = len(octets) / 2**20
     seen, seconds, mib = measured(lambda: inspection.inspect_file(path))
@@ -173,12 +173,12 @@ def test_bombs_take_neither_memory_nor_time(tmp_path, name):
             )
         return
     assert seen.fault.is_bad
-    _, seconds, mib = measured(lambda: refused(path))
+    _, seconds, mib = measured(lambda: fault_of(path))
     assert seconds < MOST_SECONDS
     assert mib < MORE_MIB + size_mib
 
 
-def refused(path):
+def fault_of(path):
     with pytest.raises(UndecodableError):
         decoding.decode_to_size(path, 32)
 

@@ -29,27 +29,27 @@ def write(home, settings):
     (home / ".keras" / "keras.json").write_text(json.dumps(settings))
 
 
-def test_the_backend_is_foretold_without_importing_keras(home):
-    def told(**environ):
+def test_the_backend_is_known_without_importing_keras(home):
+    def configured(**environ):
         return keras_settings.configured_backend({"HOME": str(home), **environ})
 
     file = home / ".keras" / "keras.json"
-    assert told()[0] == "tensorflow"
-    assert told(KERAS_BACKEND="torch") == ("torch", "the environment's KERAS_BACKEND")
+    assert configured()[0] == "tensorflow"
+    assert configured(KERAS_BACKEND="torch") == ("torch", "the environment's KERAS_BACKEND")
     write(home, HOSTILE)
-    assert told() == ("jax", str(file))
-    assert told(KERAS_BACKEND="tensorflow")[0] == "tensorflow"
-    assert told(KERAS_BACKEND="")[0] == "jax"
+    assert configured() == ("jax", str(file))
+    assert configured(KERAS_BACKEND="tensorflow")[0] == "tensorflow"
+    assert configured(KERAS_BACKEND="")[0] == "jax"
     elsewhere = home / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "keras.json").write_text('{"backend": "openvino"}')
-    assert told(KERAS_HOME=str(elsewhere)) == ("openvino", str(elsewhere / "keras.json"))
+    assert configured(KERAS_HOME=str(elsewhere)) == ("openvino", str(elsewhere / "keras.json"))
     for broken in ("[1]", "{", "{}"):
         file.write_text(broken)
-        assert told()[0] == "tensorflow"
+        assert configured()[0] == "tensorflow"
 
 
-def test_without_a_home_the_backend_is_foretold_too(monkeypatch):
+def test_without_a_home_the_backend_is_known_too(monkeypatch):
     """As of a user without an entry in passwd, in a container."""
 
     def nobody(*_):
@@ -63,10 +63,10 @@ def test_without_a_home_the_backend_is_foretold_too(monkeypatch):
 def test_another_backend_is_refused_in_one_line(home, monkeypatch):
     monkeypatch.delitem(sys.modules, "keras")
     environ = {"HOME": str(home), "KERAS_BACKEND": "jax"}
-    with pytest.raises(ImportError, match=r"'jax' \(the environment's KERAS_BACKEND\)") as told:
+    with pytest.raises(ImportError, match=r"'jax' \(the environment's KERAS_BACKEND\)") as error:
         keras_settings.check_backend(environ)
-    assert "set KERAS_BACKEND=tensorflow" in str(told.value)
-    assert "\n" not in str(told.value)
+    assert "set KERAS_BACKEND=tensorflow" in str(error.value)
+    assert "\n" not in str(error.value)
     keras_settings.check_backend({"HOME": str(home)})
 
 
@@ -134,7 +134,7 @@ def test_a_run_is_the_same_whatever_the_user_has_set_for_keras(home):
 
 
 @pytest.mark.slow
-def test_what_ends_does_so_in_one_line(home):
+def test_settings_that_keras_cannot_use_end_in_one_line(home):
     done = run(home, "-c", "from dim_tf.export import EncoderLayer", KERAS_BACKEND="jax")
     assert done.stderr.splitlines()[-1].startswith("ImportError: Keras' backend is 'jax'")
     assert "tensorflow" not in done.stderr.partition("ImportError")[0]

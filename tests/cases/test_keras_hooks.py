@@ -138,7 +138,7 @@ def test_accumulated_gradients_are_those_of_all_batches_with_noise_of_their_own(
         ({"adversary_optimizer": SGD(use_ema=True)}, "^adversary_optimizer: use_ema"),
     ],
 )
-def test_what_an_objective_without_labels_cannot_do_is_refused_by_name(arguments, says):
+def test_arguments_that_an_objective_cannot_take_are_refused_by_name(arguments, says):
     with pytest.raises(ValueError, match=says):
         make_model(**arguments)
 
@@ -171,23 +171,23 @@ def test_weights_of_examples_and_classes_are_refused(method, weights):
 def test_validation_is_the_objective_over_all_images_and_changes_nothing():
     """The mean over images, also where batches differ; the same each time."""
     model = make_model()
-    others = IMAGES[16:27]
-    history = model.fit(IMAGES[:8], batch_size=8, validation_data=(others,), verbose=0).history
+    held_out = IMAGES[16:27]
+    history = model.fit(IMAGES[:8], batch_size=8, validation_data=(held_out,), verbose=0).history
     assert {f"val_{name}" for name in history if not name.startswith("val_")} <= set(history)
     before = state(model)
-    parts = [float(model.test_step(part)["loss"]) for part in (others[:8], others[8:])]
+    parts = [float(model.test_step(part)["loss"]) for part in (held_out[:8], held_out[8:])]
     np.testing.assert_allclose(history["val_loss"], [np.average(parts, weights=[8, 3])], rtol=1e-5)
-    found = model.evaluate(others, batch_size=8, verbose=0)
-    assert found[0] == history["val_loss"][0]
+    losses = model.evaluate(held_out, batch_size=8, verbose=0)
+    assert losses[0] == history["val_loss"][0]
     assert unchanged(model, before)
 
 
 @pytest.mark.slow
 def test_an_evaluation_of_several_steps_at_once_counts_all():
     model = make_model(run_eagerly=False, steps_per_execution=2)
-    found = model.evaluate(IMAGES[:40], batch_size=8, return_dict=True, verbose=0)["loss"]
+    loss = model.evaluate(IMAGES[:40], batch_size=8, return_dict=True, verbose=0)["loss"]
     parts = [float(model.test_step(part)["loss"]) for part in np.split(IMAGES[:40], 5)]
-    np.testing.assert_allclose(found, np.mean(parts), rtol=1e-4)
+    np.testing.assert_allclose(loss, np.mean(parts), rtol=1e-4)
     history = model.fit(IMAGES, batch_size=8, validation_split=1 / 6, verbose=0).history
     assert np.isfinite(history["val_loss"][0])
     assert model.optimizer.iterations.numpy() == 5
@@ -217,10 +217,10 @@ def test_validation_without_the_labels_that_are_needed_is_refused_before_trainin
 def test_every_baseline_is_evaluated_without_change(make):
     model = small_baseline.build(make, run_eagerly=True)
     before = state(model)
-    found = model.evaluate(
+    logs = model.evaluate(
         tf.data.Dataset.from_tensors(small_baseline.BATCH), return_dict=True, verbose=0
     )
-    assert np.isfinite(list(found.values())).all()
+    assert np.isfinite(list(logs.values())).all()
     assert unchanged(model, before)
 
 
@@ -298,9 +298,9 @@ def test_a_last_batch_of_one_image_is_said():
 @pytest.mark.parametrize("negatives", [0, 3])
 def test_a_last_batch_that_is_too_small_in_a_data_set_is_said(negatives):
     data = tf.data.Dataset.from_tensor_slices(IMAGES[: 16 + max(1, negatives)]).batch(16)
-    with pytest.raises(ValueError, match="drop_remainder") as told:
+    with pytest.raises(ValueError, match="drop_remainder") as error:
         make_model(negatives=negatives, run_eagerly=False).fit(data, verbose=0)
-    assert len(str(told.value).splitlines()) == 1
+    assert len(str(error.value).splitlines()) == 1
 
 
 def test_an_image_is_never_its_own_negative():
@@ -332,7 +332,7 @@ def untrained():
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_images_that_are_not_what_is_expected_are_refused_before_the_first_step(wrong, untrained):
+def test_wrong_images_are_refused_before_the_first_step(wrong, untrained):
     images, says = WRONG[wrong]
     images = images[:8]
     model = untrained

@@ -37,7 +37,7 @@ def test_whom_the_umask_lets_write_may_take_the_locks_of_another_user(umask, tmp
     assert mode(tmp_path / "row.lease1") == 0o666 & ~umask
 
 
-def test_a_lock_that_was_left_is_opened_and_not_made(tmp_path, monkeypatch):
+def test_a_lock_that_was_left_is_opened_and_not_created(tmp_path, monkeypatch):
     """In a folder like /tmp Linux refuses O_CREAT on another user's file (protected_regular)."""
     (tmp_path / "lock").touch()
     opened = os.open

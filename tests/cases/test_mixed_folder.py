@@ -58,7 +58,7 @@ def check_note(note, fates):
     assert "of 16 bits, of which the values 112 to 3952 become black to white" in note
 
 
-def test_what_becomes_of_each_file(mixed, tmp_path):
+def test_each_file_is_read_or_listed_with_its_fault(mixed, tmp_path):
     path, fates = mixed
     assert len(fates) >= 200
     splits = folder.load(

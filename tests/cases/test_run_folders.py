@@ -146,7 +146,7 @@ READERS = {
 
 @pytest.mark.parametrize("kind", ["fifo", "endless"])
 @pytest.mark.parametrize("name", READERS)
-def test_what_is_no_file_is_not_read(folder, name, kind):
+def test_only_regular_files_are_read(folder, name, kind):
     path = folder / name
     os.mkfifo(path) if kind == "fifo" else path.symlink_to("/dev/zero")
     with pytest.raises((InputError, RunError, OSError), match="no regular file"):
@@ -154,7 +154,7 @@ def test_what_is_no_file_is_not_read(folder, name, kind):
 
 
 @pytest.mark.parametrize("kind", ["fifo", "endless"])
-def test_what_is_known_of_the_images_is_then_unknown(folder, kind, capsys):
+def test_data_files_that_are_no_regular_files_count_as_damaged(folder, kind, capsys):
     for name in (data_fingerprint.FILE, report.SUMMARY_FILE):
         path = folder / name
         os.mkfifo(path) if kind == "fifo" else path.symlink_to("/dev/zero")

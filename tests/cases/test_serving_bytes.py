@@ -45,17 +45,17 @@ def is_good(encoded):
 
 
 def exif(orientation):
-    found = Image.Exif()
-    found[0x0112] = orientation
-    return found.tobytes()
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    return tags.tobytes()
 
 
 def xmp(orientation, form="attribute"):
-    told = {
+    attributes = {
         "attribute": f'<rdf:Description tiff:Orientation="{orientation}"/>',
         "element": f"<tiff:Orientation>{orientation}</tiff:Orientation>",
     }[form]
-    return f"<x:xmpmeta><rdf:RDF>{told}</rdf:RDF></x:xmpmeta>".encode()
+    return f"<x:xmpmeta><rdf:RDF>{attributes}</rdf:RDF></x:xmpmeta>".encode()
 
 
 def text_chunk(content, compressed=False):
@@ -93,9 +93,9 @@ def test_an_image_is_upright_by_exif_or_by_xmp():
     for kind, orientation in itertools.product(ORIENTED, range(1, 9)):
         encoded = oriented(kind, orientation)
         wanted = as_pillow(encoded, orientation)
-        found = decode(encoded).numpy().astype(int)
-        assert found.shape == wanted.shape, (kind, orientation)
-        assert np.abs(found - wanted).max() <= 8, (kind, orientation)  # two decoders of JPEG
+        decoded = decode(encoded).numpy().astype(int)
+        assert decoded.shape == wanted.shape, (kind, orientation)
+        assert np.abs(decoded - wanted).max() <= 8, (kind, orientation)  # two decoders of JPEG
 
 
 def test_exif_goes_before_xmp_and_only_the_first_of_each_counts():
@@ -185,10 +185,10 @@ def test_a_large_jpeg_is_decoded_at_a_reduced_scale():
         encode("JPEG", smooth, quality=95),
         encode("JPEG", smooth, quality=95, progressive=True),
     ):
-        found = decode(encoded).numpy().astype(int)
-        assert found.shape == (280, 350, 3)
+        decoded = decode(encoded).numpy().astype(int)
+        assert decoded.shape == (280, 350, 3)
         wanted = smooth.reshape(280, 2, 350, 2, 3).mean(axis=(1, 3))
-        assert np.abs(found - wanted).max() < 8
+        assert np.abs(decoded - wanted).max() < 8
     assert decode(encode("JPEG", np.zeros((1000, 1900, 3)))).shape == (250, 475, 3)
     for options in ({}, {"progressive": True}):
         large = encode("JPEG", np.zeros((1500, 1500, 3)), **options)  # more than 8 times as many
@@ -196,7 +196,7 @@ def test_a_large_jpeg_is_decoded_at_a_reduced_scale():
             decode(large)
 
 
-def deep_png(pixels, colours):
+def deep_png(pixels, color_type):
     """A PNG of 16 bits a channel, which Pillow writes only in gray."""
     height, width = pixels.shape[:2]
     rows = pixels.astype(">u2").reshape(height, -1)
@@ -205,7 +205,7 @@ def deep_png(pixels, colours):
         width=width,
         height=height,
         depth=16,
-        colours=colours,
+        color_type=color_type,
         body=chunk(b"IDAT", body),
     )
 
@@ -215,12 +215,12 @@ def test_16_bits_become_8_as_in_training():
     flat = tf.constant(encode("PNG", BLOCKS))
     for pixel_range in (ALL_16_BITS, PixelRange(0, 199), PixelRange(100, 4095)):
         decode = functools.partial(encoded_images.decode, pixel_range=pixel_range)
-        for colours, channels in {0: 1, 2: 3, 4: 2, 6: 4}.items():
+        for color_type, channels in {0: 1, 2: 3, 4: 2, 6: 4}.items():
             pixels = np.random.default_rng(1).integers(0, 4096, (9, 11, channels))
             pixels[0, :4, 0] = [0, 65535, 199, 200]
-            found = decode(tf.constant(deep_png(pixels, colours)))
+            decoded = decode(tf.constant(deep_png(pixels, color_type)))
             kept = np.broadcast_to(pixels[..., : 1 if channels < 3 else 3], (9, 11, 3))
-            np.testing.assert_array_equal(found, pixel_range.to_uint8(kept), str(colours))
+            np.testing.assert_array_equal(decoded, pixel_range.to_uint8(kept), str(color_type))
         np.testing.assert_array_equal(decode(flat), BLOCKS)  # of 8 bits nothing is changed
 
 
@@ -232,8 +232,8 @@ def test_the_range_of_16_bits_is_part_of_the_export(tmp_path):
     images = np.repeat(pixel_range.to_uint8(pixels), 3, axis=-1)[np.newaxis] / np.float32(255)
     wanted = loaded(tf.constant(images))
     for name in ("serving_bytes", "serving_bytes_valid"):
-        found = loaded.signatures[name](image_bytes=tf.constant([deep_png(pixels, 0)]))["global"]
-        small_export.close(found, wanted)
+        features = loaded.signatures[name](image_bytes=tf.constant([deep_png(pixels, 0)]))["global"]
+        small_export.close(features, wanted)
     assert encoder.image_shape == (8, 8, 3)
 
 

@@ -25,17 +25,17 @@ def batched():
     By the op, `max_batch_size` is the scheduler's `input_batch_size_limit`, and the last of
     `allowed_batch_sizes` its `max_execution_batch_size`.
     """
-    given = parameters()
-    split = given.get("enable_large_batch_splitting", False)
+    batching = parameters()
+    split = batching.get("enable_large_batch_splitting", False)
     sizes = []
 
     @tf.nondifferentiable_batch_function(
-        num_batch_threads=given["num_batch_threads"],
-        max_batch_size=given["max_batch_size"],
-        batch_timeout_micros=given["batch_timeout_micros"],
-        max_enqueued_batches=given["max_enqueued_batches"],
+        num_batch_threads=batching["num_batch_threads"],
+        max_batch_size=batching["max_batch_size"],
+        batch_timeout_micros=batching["batch_timeout_micros"],
+        max_enqueued_batches=batching["max_enqueued_batches"],
         enable_large_batch_splitting=split,
-        allowed_batch_sizes=[given["max_execution_batch_size"]] if split else None,
+        allowed_batch_sizes=[batching["max_execution_batch_size"]] if split else None,
     )
     def double(x):
         tf.py_function(lambda n: sizes.append(int(n)), [tf.shape(x)[0]], [])

@@ -55,8 +55,8 @@ def test_files_of_integers_have_static_shapes(written, file):
 def test_files_of_integers_answer_as_the_keras_model(written, file):
     folder, pixels, wanted = written
     for count in (32, 1, 3):
-        found = tflite.encode(folder / file, pixels[:count])
-        assert tflite.cosines(found, wanted[:count]).min() > 0.99
+        features = tflite.encode(folder / file, pixels[:count])
+        assert tflite.cosines(features, wanted[:count]).min() > 0.99
 
 
 def test_both_files_of_integers_are_one_model(written):
@@ -65,7 +65,7 @@ def test_both_files_of_integers_are_one_model(written):
     np.testing.assert_allclose(first, second, atol=1e-6)
 
 
-def test_a_pixels_byte_is_what_the_uint8_file_takes_whatever_the_images_show(small_model, tmp_path):
+def test_the_uint8_file_takes_a_pixels_byte_whatever_the_images_show(small_model, tmp_path):
     """MediaPipe feeds bytes as they are: the input's scale must not be of the calibration."""
     folder = shutil.copytree(small_model[0], tmp_path / "1")
     write(folder, 0.4 + 0.2 * images(32), "encoder_uint8_batch1.tflite")
@@ -77,6 +77,6 @@ def test_a_pixels_byte_is_what_the_uint8_file_takes_whatever_the_images_show(sma
 
 
 def test_the_uint8_file_has_the_metadata_that_mediapipe_reads(written):
-    found = entries(written[0] / "encoder_uint8_batch1.tflite")
-    assert found["TFLITE_METADATA"][4:8] == b"M001"
-    assert "CONVERSION_METADATA" in found  # what the converter wrote stays
+    names_and_buffers = entries(written[0] / "encoder_uint8_batch1.tflite")
+    assert names_and_buffers["TFLITE_METADATA"][4:8] == b"M001"
+    assert "CONVERSION_METADATA" in names_and_buffers  # what the converter wrote stays

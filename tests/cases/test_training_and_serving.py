@@ -129,8 +129,8 @@ def test_a_tiffs_strips_are_not_one_jpeg_again_and_again(tmp_path):
         (279, 4, rows, strips + 4 * rows),
     ]
     directory = struct.pack("<H", 9) + b"".join(struct.pack("<HHII", *e) for e in entries)
-    places = struct.pack("<I", data) * rows
+    offsets = struct.pack("<I", data) * rows
     lengths = struct.pack("<I", len(jpeg.getvalue())) * rows
-    tiff = head + directory + bytes(4) + jpeg.getvalue() + places + lengths
+    tiff = head + directory + bytes(4) + jpeg.getvalue() + offsets + lengths
     (tmp_path / "a.tif").write_bytes(tiff)
     assert inspection.inspect_file(tmp_path / "a.tif").fault == Fault.TOO_MANY_SEGMENTS

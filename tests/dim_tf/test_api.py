@@ -219,7 +219,7 @@ def test_no_images_have_no_features(encoder):
         (b"nothing", "an image cannot be decoded"),
     ],
 )
-def test_what_is_no_image_is_an_input_error(encoder, images, message):
+def test_input_that_is_no_image_is_an_input_error(encoder, images, message):
     with pytest.raises(dim_tf.InputError, match=message):
         encoder(images)
 

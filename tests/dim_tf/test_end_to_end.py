@@ -43,8 +43,8 @@ def this_checkout():
 
 
 def command(*arguments):
-    own = [] if "--model=generator" in arguments else ["--critic_units=16"]
-    return [sys.executable, "-m", "dim_tf.main", *SMALL, *own, *arguments]
+    critic_flags = [] if "--model=generator" in arguments else ["--critic_units=16"]
+    return [sys.executable, "-m", "dim_tf.main", *SMALL, *critic_flags, *arguments]
 
 
 def run(*arguments, cwd):
@@ -71,7 +71,7 @@ def whole_way(tmp_path_factory):
     return folder, done.stdout
 
 
-def test_a_run_leaves_what_design_says(whole_way):
+def test_a_run_leaves_the_files_that_the_design_lists(whole_way):
     folder, printed = whole_way
     run_folder = folder / "runs/small"
     for name in ("experiment.json", "evaluation.json", "report.html", "metrics.jsonl"):
@@ -162,18 +162,18 @@ def test_embedding_killed_twice_goes_on_to_an_index(whole_way, digit_files):
         / 255
     )
     np.testing.assert_allclose(loaded(pixels), features[:20], rtol=1e-3, atol=1e-4)
-    found = loaded.signatures["neighbours"](images=tf.constant(pixels))
-    assert found["similarity"].shape == (20, 3)
-    assert [row[0].decode() for row in found["id"].numpy()] == ids[:20]
+    neighbours = loaded.signatures["neighbours"](images=tf.constant(pixels))
+    assert neighbours["similarity"].shape == (20, 3)
+    assert [row[0].decode() for row in neighbours["id"].numpy()] == ids[:20]
 
     other = small_export.small_encoder()
     export = SimpleNamespace(neighbours_index=str(out), neighbours=3)
     with pytest.raises(InputError, match="an encoder of other weights"):
         stages._neighbours_index(SimpleNamespace(export=export), other, None)
 
-    refused = run(*flags, "--embed_shard=7", cwd=folder)
-    assert refused.returncode == 2
-    assert "shard_size: 1 -> 7" in refused.stderr
+    ended = run(*flags, "--embed_shard=7", cwd=folder)
+    assert ended.returncode == 2
+    assert "shard_size: 1 -> 7" in ended.stderr
 
 
 def test_everything_on_request(whole_way):
@@ -191,21 +191,21 @@ def test_everything_on_request(whole_way):
     card = (newest / "README.md").read_text()
     assert "**Licence**: CC0-1.0\n- **Note**: Of a test.\n" in card
     evaluation = json.loads((folder / "runs/small/evaluation.json").read_text())
-    share = evaluation["mlp_probe"]["conv"]
-    assert f"| mlp_probe | conv | {100 * share:.1f} % |" in card
+    accuracy = evaluation["mlp_probe"]["conv"]
+    assert f"| mlp_probe | conv | {100 * accuracy:.1f} % |" in card
     large = [tf.io.encode_png(np.zeros((29, 28, 3), np.uint8))]
     with pytest.raises(tf.errors.InvalidArgumentError, match="pixels allowed"):
         signatures["serving_bytes"](image_bytes=large)
     assert "scikit-learn" in card
     words = shlex.split(re.search(r"^python -m dim_tf.main .*", card, re.MULTILINE).group())
-    told = [word.replace("VERSION", newest.name) for word in words[3:]]
-    done = run(*told, "--data_dir=", cwd=folder / "exported")
+    arguments = [word.replace("VERSION", newest.name) for word in words[3:]]
+    done = run(*arguments, "--data_dir=", cwd=folder / "exported")
     assert done.returncode == 0, done.stderr
     again = json.loads((folder / "exported/runs/again/evaluation.json").read_text())
     assert again["knn"]["global"] == pytest.approx(evaluation["knn"]["global"], abs=2e-3)
-    refused = run("--mode=export", "--neighbours_index=no/such", cwd=folder)
-    assert refused.returncode == 2
-    assert "holds no embeddings" in refused.stderr
+    ended = run("--mode=export", "--neighbours_index=no/such", cwd=folder)
+    assert ended.returncode == 2
+    assert "holds no embeddings" in ended.stderr
 
 
 def test_figures_of_another_step_are_not_the_exports(whole_way):
@@ -227,9 +227,9 @@ def test_a_generator_leaves_its_samples(tmp_path):
     assert done.returncode == 0, done.stderr
     report = (tmp_path / "runs/small/report.html").read_text()
     assert "64 generated images" in report
-    refused = run(*flags, cwd=tmp_path)
-    assert refused.returncode == 2
-    assert "no encoder to export; give --mode=train,evaluate" in refused.stderr
+    ended = run(*flags, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert "no encoder to export; give --mode=train,evaluate" in ended.stderr
 
 
 def start_and_wait(folder, steps, *arguments):
@@ -267,20 +267,20 @@ def test_sigterm_saves_and_ends_with_143(tmp_path):
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=120) == 143
     stopped = entries(tmp_path / "runs/small")[-1]["step"]
-    found = checkpoint_files.newest_intact(tmp_path / "runs/small/checkpoints")
-    assert found == (stopped, [])
+    newest = checkpoint_files.newest_intact(tmp_path / "runs/small/checkpoints")
+    assert newest == (stopped, [])
 
 
 def test_replicas_train_like_one_device(tmp_path):
     """Adam's first step is the gradient's sign, which roundoff can turn, so later steps drift."""
-    found = {}
+    metrics = {}
     for count in ("0", "2"):
         folder = tmp_path / count
         folder.mkdir()
         done = run("--mode=train", "--steps=3", f"--replicas={count}", cwd=folder)
         assert done.returncode == 0, done.stderr
-        found[count] = entries(folder / "runs/small")
-    one, two = found["0"], found["2"]
+        metrics[count] = entries(folder / "runs/small")
+    one, two = metrics["0"], metrics["2"]
     assert one[0].keys() == two[0].keys()
     for name in set(one[0]) - {"images_per_second"}:
         assert two[0][name] == pytest.approx(one[0][name], rel=1e-4), name

@@ -88,7 +88,7 @@ def test_tflite_files_are_a_list_or_all_or_none():
         Experiment.of(name="a", tflite="int8,int4")
 
 
-def test_differences_name_what_makes_another_experiment():
+def test_differences_name_the_settings_that_make_another_experiment():
     before = Experiment.of(name="a", estimator="jsd", epochs=1, data_dir="here")
     now = before.replace(estimator="dv", epochs=2, data_dir="there")
     assert now.differences(before) == ["estimator: 'jsd' -> 'dv'"]
@@ -107,7 +107,7 @@ def test_the_augmentation_counts_and_not_its_name():
     assert Experiment.of(name="a").differences(flipped) == ["augment: 'flip' -> 'none'"]
 
 
-def test_what_is_done_every_few_steps_must_fit_the_steps_of_an_execution():
+def test_intervals_must_fit_the_steps_of_an_execution():
     with pytest.raises(InputError, match=r"--checkpoint_every=500 .*--steps_per_execution=3"):
         Experiment.of(name="t", steps_per_execution=3, log_every=3)
     with pytest.raises(InputError, match="--steps=1 "):

@@ -29,42 +29,42 @@ def sources():
 
 
 def complaints(source):
-    found = []
+    calls = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [getattr(node, "module", None), *(alias.name for alias in node.names)]
-            found += [name for name in names if name and name.split(".")[0] in MODULES]
+            calls += [name for name in names if name and name.split(".")[0] in MODULES]
         if not isinstance(node, ast.Call):
             continue
         name = getattr(node.func, "attr", getattr(node.func, "id", ""))
         owner = getattr(getattr(node.func, "value", None), "id", "")
         if name in FORBIDDEN:
-            found.append(name)
+            calls.append(name)
         settings = {keyword.arg: getattr(keyword.value, "value", None) for keyword in node.keywords}
         if settings.get("shell"):
-            found.append("shell")
+            calls.append("shell")
         # Of a file, not a method of that name.
         checked = (name == "load_model" and node.args) or (name == "load" and owner == "np")
         if checked and settings.get(NEEDED[name][0]) is not NEEDED[name][1]:
-            found.append(f"{name} without {NEEDED[name][0]}")
+            calls.append(f"{name} without {NEEDED[name][0]}")
         if owner == "yaml" and name == "load":
-            found.append("yaml.load")
-    return found
+            calls.append("yaml.load")
+    return calls
 
 
 def test_nothing_runs_data():
     files = sources()
     assert len(files) > 50
-    found = {file.name: complaints(file.read_text(encoding="utf-8")) for file in files}
-    assert {name: said for name, said in found.items() if said} == {}
+    calls = {file.name: complaints(file.read_text(encoding="utf-8")) for file in files}
+    assert {name: said for name, said in calls.items() if said} == {}
 
 
-def test_what_is_printed_is_one_line_that_a_terminal_does_not_obey():
+def test_output_is_one_line_that_a_terminal_does_not_obey():
     """`dim_tf.system.console.say` sees to it; the command line prints help and errors itself."""
     root = Path(dim_tf.__file__).parent
-    own = {root / "system/console.py", root / "main.py", root / "training/strategy.py"}
-    own |= {root / "collection/beam.py", root / "export/verify.py"}
-    for file in set(root.rglob("*.py")) - own:
+    printers = {root / "system/console.py", root / "main.py", root / "training/strategy.py"}
+    printers |= {root / "collection/beam.py", root / "export/verify.py"}
+    for file in set(root.rglob("*.py")) - printers:
         calls = [n.func for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.Call)]
         assert "print" not in {getattr(call, "id", "") for call in calls}, file
 

@@ -14,7 +14,7 @@ def test_another_persons_encoder_is_pooled_as_the_flag_says(tmp_path, monkeypatc
     monkeypatch.setattr(
         stages.saved_encoder, "load", lambda _: types.SimpleNamespace(description="")
     )
-    monkeypatch.setattr(stages, "_evaluate", lambda *given: calls.append(given))
+    monkeypatch.setattr(stages, "_evaluate", lambda *arguments: calls.append(arguments))
     settings = Experiment.of(name="a", run_dir=str(tmp_path), encoder_path="b", max_features=100)
     stages.evaluate_saved(settings, None)
     _, _, encode, references, _, _ = calls[0]
@@ -26,6 +26,8 @@ def test_an_export_reads_16_bits_as_the_training_did(tmp_path, monkeypatch):
     splits = Splits("a", images, images, (), "", pixel_range=PixelRange(7, 4095))
     details = []
     monkeypatch.setattr(stages, "load_trained", lambda *_: (types.SimpleNamespace(encoder=None), 1))
-    monkeypatch.setattr(publish, "publish", lambda *given: details.append(given[-1]) or ("1", 0.0))
+    monkeypatch.setattr(
+        publish, "publish", lambda *arguments: details.append(arguments[-1]) or ("1", 0.0)
+    )
     stages.export(Experiment.of(name="a", run_dir=str(tmp_path)), splits)
     assert details[0].pixel_range == splits.pixel_range

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
 FLAGFILES = [f"flags/{path.name}" for path in sorted((ROOT / "flags").glob("*.cfg"))]
 # Of other programs: benchmarks, TensorFlow Serving and its clients, Slurm.
-FOREIGN_FLAGS = {
+OTHER_PROGRAMS_FLAGS = {
     *("imports", "precisions", "repetitions"),
     *("model_config_file", "profile", "version"),
     "requeue",
@@ -48,7 +48,7 @@ def unknown_flags(text):
     """The flags in the code spans of a text that this program does not have."""
     values = flags.FlagValues()
     settings_flags.define(values)
-    known = {*values, "flagfile", "help", "helpfull"} | FOREIGN_FLAGS
+    known = {*values, "flagfile", "help", "helpfull"} | OTHER_PROGRAMS_FLAGS
     spans = re.findall(r"(?<!`)`(--[^`]*)`", text)
     names = {name for span in spans for name in re.findall(r"(?<![\w-])--([a-z][\w.]*)", span)}
     return {name for name in names if not {name, name.removeprefix("no")} & known}

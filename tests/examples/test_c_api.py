@@ -38,24 +38,24 @@ def exported(tmp_path_factory):
 def tensor_names(path):
     """{signature: (input key, its tensor's name, {output key: its tensor's name})}."""
     graph = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
-    found = {}
+    names = {}
     for name, signature in graph.meta_graphs[0].signature_def.items():
         if signature.inputs:  # not the one that initializes
             ((key, tensor),) = signature.inputs.items()
-            found[name] = key, tensor.name, {k: t.name for k, t in signature.outputs.items()}
-    return found
+            names[name] = key, tensor.name, {k: t.name for k, t in signature.outputs.items()}
+    return names
 
 
 def ask(path, folder, asked):
     """Sends [(signature, input)] to one process; its lines, and the answers as arrays."""
     names, requests = tensor_names(path), []
-    for number, (signature, given) in enumerate(asked):
+    for number, (signature, inputs) in enumerate(asked):
         _, tensor, outputs = names[signature]
-        file = folder / f"{number}.{'json' if isinstance(given, list) else 'npy'}"
-        if isinstance(given, list):
-            file.write_text(json.dumps([base64.b64encode(one).decode() for one in given]))
+        file = folder / f"{number}.{'json' if isinstance(inputs, list) else 'npy'}"
+        if isinstance(inputs, list):
+            file.write_text(json.dumps([base64.b64encode(one).decode() for one in inputs]))
         else:
-            np.save(file, given)
+            np.save(file, inputs)
         answer = str(folder / f"answer{number}.npz")
         requests.append({"inputs": {tensor: str(file)}, "outputs": outputs, "answer": answer})
     (folder / "requests.json").write_text(json.dumps(requests))
@@ -77,8 +77,8 @@ def ask(path, folder, asked):
 @pytest.mark.slow
 def test_every_signature(exported, tmp_path):
     signatures = tf.saved_model.load(str(exported)).signatures
-    given = {"images": images(), "image_bytes": saved_model.png_images(images())}
-    asked = [(name, given[key]) for name, (key, _, _) in tensor_names(exported).items()]
+    inputs = {"images": images(), "image_bytes": saved_model.png_images(images())}
+    asked = [(name, inputs[key]) for name, (key, _, _) in tensor_names(exported).items()]
     assert {name for name, _ in asked} == set(signatures)
     assert len(asked) == 6
     lines, answers = ask(exported, tmp_path, asked)

@@ -63,7 +63,7 @@ def test_project_takes_the_folder_without_labels_and_names_what_is_broken(writte
         assert name in bad
 
 
-def test_classes_are_told_beside_the_folder(example, written):
+def test_classes_are_written_beside_the_folder(example, written):
     lines = (written / "photos.csv").read_text().splitlines()
     classes = load("digits", DataRequest()).train.labels
     assert lines[0] == "file,class"
@@ -72,8 +72,8 @@ def test_classes_are_told_beside_the_folder(example, written):
 
 def test_what_is_there_is_left_alone(example, written, tmp_path, monkeypatch):
     for there, option in ((written / "photos", "--out"), (written / "photos.csv", "--labels")):
-        places = {"--out": tmp_path / "photos", "--labels": tmp_path / "photos.csv", option: there}
-        monkeypatch.setattr("sys.argv", ["image_files", *(f"{o}={p}" for o, p in places.items())])
+        paths = {"--out": tmp_path / "photos", "--labels": tmp_path / "photos.csv", option: there}
+        monkeypatch.setattr("sys.argv", ["image_files", *(f"{o}={p}" for o, p in paths.items())])
         with pytest.raises(SystemExit, match=f"exists; remove it or give another {option}"):
             example.main()
         assert list(tmp_path.iterdir()) == []
@@ -86,8 +86,8 @@ def test_images_without_labels_are_refused_before_anything_is_written(
         train = Split(np.zeros((3, 8, 8, 3), np.uint8), None)
 
     monkeypatch.setattr(example, "load", lambda *_: Unlabelled)
-    places = [f"--out={tmp_path}/photos", f"--labels={tmp_path}/photos.csv", "--dataset=stl10"]
-    monkeypatch.setattr("sys.argv", ["image_files", *places])
+    arguments = [f"--out={tmp_path}/photos", f"--labels={tmp_path}/photos.csv", "--dataset=stl10"]
+    monkeypatch.setattr("sys.argv", ["image_files", *arguments])
     with pytest.raises(SystemExit, match="training images of stl10 have no labels"):
         example.main()
     assert list(tmp_path.iterdir()) == []

@@ -29,8 +29,8 @@ def test_pairs_have_the_information_that_they_should(example):
         joint, _, _ = np.histogram2d(*ranks, bins=40)
         joint /= joint.sum()
         outer = np.outer(joint.sum(1), joint.sum(0))
-        found = np.sum(joint[joint > 0] * np.log(joint[joint > 0] / outer[joint > 0]))
-        assert found == pytest.approx(nats, abs=0.03), kind
+        information = np.sum(joint[joint > 0] * np.log(joint[joint > 0] / outer[joint > 0]))
+        assert information == pytest.approx(nats, abs=0.03), kind
 
 
 def test_bimodal_information_is_between_nothing_and_one_bit(example):
@@ -62,8 +62,8 @@ def test_trained_critic_tells_the_known_information(example, name, kind, nats, d
 @pytest.mark.parametrize(("batch", "least"), [(32, 2.9), (256, 3.6)])
 def test_info_nce_of_much_information_stays_under_log_of_the_batch(example, batch, least):
     """5 nats: log 32 = 3.5, log 256 = 5.5."""
-    found = estimate(example, "infonce", "gaussian", 5.0, 4, batch)
-    assert least < found < min(np.log(batch), 5.0)
+    bound = estimate(example, "infonce", "gaussian", 5.0, 4, batch)
+    assert least < bound < min(np.log(batch), 5.0)
 
 
 @pytest.mark.slow
@@ -73,7 +73,7 @@ def test_more_negatives_tell_more(example):
 
 
 @pytest.mark.slow
-def test_the_command_writes_figures_and_picture_and_goes_on(example, tmp_path, monkeypatch):
+def test_the_command_writes_values_and_a_figure_and_resumes(example, tmp_path, monkeypatch):
     arguments = ["x", f"--out={tmp_path}", "--kinds", "gaussian", "--dims", "1", "--batches", "16"]
     monkeypatch.setattr("sys.argv", [*arguments, "--nats", "1", "--steps", "3", "--units", "4"])
     monkeypatch.setattr(example, "READABLE", ("jsd", "infonce"))

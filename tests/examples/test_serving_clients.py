@@ -1,12 +1,10 @@
 """The clients of examples/serving against servers of an exported encoder.
 
-TensorFlow Serving is no Python package. Where its binary is missing, servers of this file stand in
-for it: gRPC with the real service definition, and REST as its documentation describes it.
+TensorFlow Serving is no Python package; where its binary is missing, `serving_substitute` stands in
+for it.
 """
 
-import base64
 import importlib
-import json
 import re
 import shutil
 import socket
@@ -15,114 +13,21 @@ import sys
 import threading
 import time
 import urllib.request
-from concurrent import futures
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from small_export import SIZE, close
 
-grpc: Any = pytest.importorskip("grpc")
-predict_pb2: Any = pytest.importorskip("tensorflow_serving.apis.predict_pb2")
-service_pb2: Any = pytest.importorskip("tensorflow_serving.apis.prediction_service_pb2_grpc")
+pytest.importorskip("grpc")
+pytest.importorskip("tensorflow_serving.apis.prediction_service_pb2_grpc")
+import serving_substitute
 
 FOLDER = Path(__file__).parents[2] / "examples/serving"
 MODEL, VERSION = "small", 3
 BINARY = shutil.which("tensorflow_model_server")
-
-
-class Refused(Exception):
-    """A request that TensorFlow Serving would refuse: status, message."""
-
-
-class Servable:
-    """Finds signatures and calls them, with the messages of TensorFlow Serving where known."""
-
-    def __init__(self, path):
-        self.model = tf.saved_model.load(str(path))
-
-    def signature(self, model, version, name):
-        if model != MODEL:
-            raise Refused(404, f"Servable not found for request: Latest({model})")
-        if version not in (None, VERSION):
-            raise Refused(404, f"Servable not found for request: Specific({model}, {version})")
-        if name not in self.model.signatures:
-            raise Refused(400, f'Serving signature name: "{name}" not found in signature def')
-        return self.model.signatures[name]
-
-    @staticmethod
-    def call(signature, inputs):
-        try:
-            return {name: x.numpy() for name, x in signature(**inputs).items()}
-        except tf.errors.InvalidArgumentError as error:
-            raise Refused(400, error.message) from error
-
-
-class Grpc(service_pb2.PredictionServiceServicer):
-    def __init__(self, servable):
-        self.servable = servable
-
-    def Predict(self, request, context):  # noqa: N802
-        spec = request.model_spec
-        version = spec.version.value if spec.HasField("version") else None
-        inputs = {name: tf.constant(tf.make_ndarray(x)) for name, x in request.inputs.items()}
-        try:
-            signature = self.servable.signature(spec.name, version, spec.signature_name)
-            outputs = self.servable.call(signature, inputs)
-        except Refused as error:
-            status, message = error.args
-            code = {404: grpc.StatusCode.NOT_FOUND, 400: grpc.StatusCode.INVALID_ARGUMENT}[status]
-            context.abort(code, message)
-        answer = predict_pb2.PredictResponse()
-        for name, x in outputs.items():
-            answer.outputs[name].CopyFrom(tf.make_tensor_proto(x))
-        return answer
-
-
-class Rest(BaseHTTPRequestHandler):
-    servable: Servable
-
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        try:
-            status, answer = 200, {"predictions": self.predict(body)}
-        except Refused as error:
-            status, answer = error.args[0], {"error": error.args[1]}
-        encoded = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(encoded)))
-        self.end_headers()
-        self.wfile.write(encoded)
-
-    def predict(self, body):
-        found = re.fullmatch(r"/v1/models/([^/:]+)(?:/versions/(\d+))?:predict", self.path)
-        if not found:
-            raise Refused(404, f"Malformed request: POST {self.path}")
-        model, version = found[1], None if found[2] is None else int(found[2])
-        name = body.get("signature_name", "serving_default")
-        signature = self.servable.signature(model, version, name)
-        ((argument, spec),) = signature.structured_input_signature[1].items()
-        instances = [self.decoded(instance, argument) for instance in body["instances"]]
-        outputs = self.servable.call(signature, {argument: tf.constant(instances, spec.dtype)})
-        if len(outputs) == 1:
-            return next(iter(outputs.values())).tolist()
-        rows = zip(*(x.tolist() for x in outputs.values()), strict=True)
-        return [dict(zip(outputs, row, strict=True)) for row in rows]
-
-    @staticmethod
-    def decoded(instance, argument):
-        if isinstance(instance, dict) and argument in instance:
-            instance = instance[argument]
-        if isinstance(instance, dict):
-            return base64.b64decode(instance["b64"], validate=True)
-        return instance
-
-    def log_message(self, *_):
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -141,18 +46,8 @@ def signatures(exported):
 @pytest.fixture(scope="module")
 def stand_in(exported):
     """{protocol: url} of servers of the exported encoder."""
-    servable = Servable(exported)
-    service = grpc.server(futures.ThreadPoolExecutor(4))
-    service_pb2.add_PredictionServiceServicer_to_server(Grpc(servable), service)
-    port = service.add_insecure_port("localhost:0")
-    service.start()
-    handler = type("Handler", (Rest,), {"servable": servable})
-    http = ThreadingHTTPServer(("localhost", 0), handler)
-    threading.Thread(target=http.serve_forever, daemon=True).start()
-    yield {"rest": f"http://localhost:{http.server_port}", "grpc": f"localhost:{port}"}
-    http.shutdown()
-    http.server_close()
-    service.stop(None)
+    with serving_substitute.serve(exported, MODEL, VERSION) as urls:
+        yield urls
 
 
 @pytest.fixture(scope="module")
@@ -168,9 +63,9 @@ def clients():
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
+def image_folder(tmp_path_factory):
     """Files of several formats and sizes, and one that is no image."""
-    folder = tmp_path_factory.mktemp("pictures")
+    folder = tmp_path_factory.mktemp("images")
     random = np.random.default_rng(0)
 
     def pixels(height, width):
@@ -179,51 +74,51 @@ def pictures(tmp_path_factory):
     tf.io.write_file(str(folder / "a.png"), tf.io.encode_png(pixels(SIZE, SIZE)))
     tf.io.write_file(str(folder / "b.jpg"), tf.io.encode_jpeg(pixels(20, 31)))
     tf.io.write_file(str(folder / "c.png"), tf.io.encode_png(pixels(40, 9)))
-    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xffno picture")
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xffno image")
     return folder
 
 
-def paths(pictures, *names):
-    return [str(pictures / name) for name in names]
+def paths(image_folder, *names):
+    return [str(image_folder / name) for name in names]
 
 
 GOOD = ("a.png", "b.jpg", "c.png")
 protocols = pytest.mark.parametrize("protocol", ["rest", "grpc"])
 
 
-def wanted(signatures, pictures):
-    encoded = tf.constant([(pictures / name).read_bytes() for name in GOOD])
+def wanted(signatures, image_folder):
+    encoded = tf.constant([(image_folder / name).read_bytes() for name in GOOD])
     return signatures["serving_bytes"](image_bytes=encoded)["global"].numpy()
 
 
-def close_to_lines(printed, pictures, right):
+def close_to_lines(printed, image_folder, right):
     for line, name, features in zip(printed.splitlines(), GOOD, right, strict=True):
-        start = f"{pictures / name} [5] "
+        start = f"{image_folder / name} [5] "
         assert line.startswith(start)
-        found = [float(x) for x in line.removeprefix(start).split()]
-        np.testing.assert_allclose(found, features, atol=2e-4)
+        values = [float(x) for x in line.removeprefix(start).split()]
+        np.testing.assert_allclose(values, features, atol=2e-4)
 
 
 @protocols
 @pytest.mark.parametrize("signature", ["serving_bytes", "serving_bytes_valid", "serving_default"])
 def test_a_client_answers_as_the_saved_model(
-    protocol, signature, clients, stand_in, signatures, pictures, tmp_path, capsys
+    protocol, signature, clients, stand_in, signatures, image_folder, tmp_path, capsys
 ):
     if signature not in signatures:
         pytest.skip(f"the export has no {signature}")
     flags = [f"--url={stand_in[protocol]}", f"--model={MODEL}", f"--signature={signature}"]
     flags += [f"--out={tmp_path}/features.npy", f"--size={SIZE}"]
-    assert clients[protocol].main([*flags, *paths(pictures, *GOOD)]) == 0
-    right = wanted(signatures, pictures)
-    found = np.load(tmp_path / "features.npy")
-    assert found.dtype == np.float32
-    close(found, right)
-    close_to_lines(capsys.readouterr().out, pictures, right)
+    assert clients[protocol].main([*flags, *paths(image_folder, *GOOD)]) == 0
+    right = wanted(signatures, image_folder)
+    features = np.load(tmp_path / "features.npy")
+    assert features.dtype == np.float32
+    close(features, right)
+    close_to_lines(capsys.readouterr().out, image_folder, right)
 
 
 @protocols
-def test_a_version_is_asked_for(protocol, clients, stand_in, pictures, capsys):
-    flags = [f"--url={stand_in[protocol]}", f"--model={MODEL}", *paths(pictures, "a.png")]
+def test_a_version_is_asked_for(protocol, clients, stand_in, image_folder, capsys):
+    flags = [f"--url={stand_in[protocol]}", f"--model={MODEL}", *paths(image_folder, "a.png")]
     assert clients[protocol].main([*flags, f"--version={VERSION}"]) == 0
     assert clients[protocol].main([*flags, "--version=7"]) == 1
     assert "Specific(small, 7)" in capsys.readouterr().err
@@ -231,14 +126,16 @@ def test_a_version_is_asked_for(protocol, clients, stand_in, pictures, capsys):
 
 @protocols
 @pytest.mark.parametrize("signature", ["serving_bytes", "serving_default"])
-def test_a_broken_image_fails(protocol, signature, clients, stand_in, pictures, tmp_path, capsys):
+def test_a_broken_image_fails(
+    protocol, signature, clients, stand_in, image_folder, tmp_path, capsys
+):
     flags = [f"--url={stand_in[protocol]}", f"--model={MODEL}", f"--signature={signature}"]
     flags += [f"--out={tmp_path}/features.npy", f"--size={SIZE}"]
-    assert clients[protocol].main([*flags, *paths(pictures, "a.png", "broken.jpg")]) == 1
+    assert clients[protocol].main([*flags, *paths(image_folder, "a.png", "broken.jpg")]) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
     codes = {"rest": "400", "grpc": "INVALID_ARGUMENT"}
-    local = f"{pictures / 'broken.jpg'} cannot be decoded"
+    local = f"{image_folder / 'broken.jpg'} cannot be decoded"
     start = codes[protocol] if signature == "serving_bytes" else local
     assert re.match(rf"error: {re.escape(start)}: .*\w", printed.err)
     assert "Traceback" not in printed.err
@@ -246,35 +143,37 @@ def test_a_broken_image_fails(protocol, signature, clients, stand_in, pictures, 
 
 
 @protocols
-def test_a_broken_image_is_told_of(protocol, clients, stand_in, signatures, pictures, capsys):
+def test_a_broken_image_is_reported(protocol, clients, stand_in, signatures, image_folder, capsys):
     if "serving_bytes_valid" not in signatures:
         pytest.skip("the export has no serving_bytes_valid")
     flags = [f"--url={stand_in[protocol]}", f"--model={MODEL}", "--signature=serving_bytes_valid"]
-    assert clients[protocol].main([*flags, *paths(pictures, "a.png", "broken.jpg", "c.png")]) == 0
+    assert (
+        clients[protocol].main([*flags, *paths(image_folder, "a.png", "broken.jpg", "c.png")]) == 0
+    )
     first, second, third = capsys.readouterr().out.splitlines()
-    assert second == f"{pictures / 'broken.jpg'} cannot be decoded"
+    assert second == f"{image_folder / 'broken.jpg'} cannot be decoded"
     assert "a.png [5] " in first
     assert "c.png [5] " in third
 
 
 @protocols
-def test_errors_have_messages(protocol, clients, stand_in, pictures, capsys):
-    picture = paths(pictures, "a.png")
+def test_errors_have_messages(protocol, clients, stand_in, image_folder, capsys):
+    image = paths(image_folder, "a.png")
     main = clients[protocol].main
-    assert main([f"--url={stand_in[protocol]}", "--model=half", *picture]) == 1
+    assert main([f"--url={stand_in[protocol]}", "--model=half", *image]) == 1
     assert "Servable not found for request: Latest(half)" in capsys.readouterr().err
     nobody = free_port()
     url = f"http://localhost:{nobody}" if protocol == "rest" else f"localhost:{nobody}"
-    assert main([f"--url={url}", f"--model={MODEL}", *picture]) == 1
+    assert main([f"--url={url}", f"--model={MODEL}", *image]) == 1
     assert str(nobody) in capsys.readouterr().err
-    assert main([f"--url={url}", f"--model={MODEL}", str(pictures / "none.png")]) == 1
+    assert main([f"--url={url}", f"--model={MODEL}", str(image_folder / "none.png")]) == 1
     assert "none.png cannot be read: No such file" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        main([f"--url={url}", f"--model={MODEL}", "--signature=serving_default", *picture])
+        main([f"--url={url}", f"--model={MODEL}", "--signature=serving_default", *image])
     assert "give --size" in capsys.readouterr().err
 
 
-def test_an_error_page_that_is_no_json(clients, pictures, capsys):
+def test_an_error_page_that_is_no_json(clients, image_folder, capsys):
     class Proxy(BaseHTTPRequestHandler):
         def do_POST(self):
             self.rfile.read(int(self.headers["Content-Length"]))
@@ -288,35 +187,35 @@ def test_an_error_page_that_is_no_json(clients, pictures, capsys):
     with ThreadingHTTPServer(("localhost", 0), Proxy) as http:
         threading.Thread(target=http.serve_forever, daemon=True).start()
         url = f"--url=http://localhost:{http.server_port}"
-        assert clients["rest"].main([url, "--model=x", *paths(pictures, "a.png")]) == 1
+        assert clients["rest"].main([url, "--model=x", *paths(image_folder, "a.png")]) == 1
         http.shutdown()
     assert capsys.readouterr().err == "error: 502: <h1>Bad Gateway</h1>\n"
 
 
-def test_rest_with_encoded_images_needs_only_python(stand_in, signatures, pictures):
+def test_rest_with_encoded_images_needs_only_python(stand_in, signatures, image_folder):
     """-S hides what is installed."""
     command = [sys.executable, "-I", "-S", str(FOLDER / "rest_client.py")]
-    command += [f"--url={stand_in['rest']}", f"--model={MODEL}", *paths(pictures, *GOOD)]
+    command += [f"--url={stand_in['rest']}", f"--model={MODEL}", *paths(image_folder, *GOOD)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    close_to_lines(done.stdout, pictures, wanted(signatures, pictures))
+    close_to_lines(done.stdout, image_folder, wanted(signatures, image_folder))
 
 
 def numbers(printed):
-    found = re.search(
+    match = re.search(
         r"requests (\d+) in ([\d.]+) s\nrequests/s ([\d.]+)\nimages/s ([\d.]+)\n"
         r"latency ms p50 ([\d.]+) p95 ([\d.]+) p99 ([\d.]+)\nerrors (\d+)\n",
         printed,
     )
-    assert found, printed
-    return [float(x) for x in found.groups()]
+    assert match, printed
+    return [float(x) for x in match.groups()]
 
 
 @protocols
-def test_load_counts_answers(protocol, clients, stand_in, pictures, capsys):
+def test_load_counts_answers(protocol, clients, stand_in, image_folder, capsys):
     flags = [f"--url={stand_in[protocol]}", f"--model={MODEL}", f"--protocol={protocol}"]
     flags += ["--seconds=1", "--concurrency=2", "--images_per_request=4"]
-    assert clients["load"].main([*flags, *paths(pictures, *GOOD)]) == 0
+    assert clients["load"].main([*flags, *paths(image_folder, *GOOD)]) == 0
     count, seconds, requests, images, p50, p95, p99, errors = numbers(capsys.readouterr().out)
     assert count > 0
     assert errors == 0
@@ -346,12 +245,12 @@ def test_load_counts_errors_by_message(clients):
     assert "latency" not in load.report(nothing, 1)
 
 
-def test_load_ends_where_the_first_request_fails(clients, stand_in, pictures, capsys):
+def test_load_ends_where_the_first_request_fails(clients, stand_in, image_folder, capsys):
     flags = [f"--url={stand_in['rest']}", "--model=half", "--seconds=60"]
-    assert clients["load"].main([*flags, *paths(pictures, "a.png")]) == 1
+    assert clients["load"].main([*flags, *paths(image_folder, "a.png")]) == 1
     assert "Latest(half)" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        clients["load"].main([*flags, "--seconds=0", *paths(pictures, "a.png")])
+        clients["load"].main([*flags, "--seconds=0", *paths(image_folder, "a.png")])
 
 
 def free_port():
@@ -393,8 +292,8 @@ def model_server(exported, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(BINARY is None, reason="no tensorflow_model_server on PATH")
-def test_tensorflow_serving(model_server, clients, signatures, pictures, tmp_path, capsys):
-    right = wanted(signatures, pictures)
+def test_tensorflow_serving(model_server, clients, signatures, image_folder, tmp_path, capsys):
+    right = wanted(signatures, image_folder)
     out = tmp_path / "features.npy"
     for protocol, url in model_server.items():
         main, flags = clients[protocol].main, [f"--url={url}", f"--model={MODEL}"]
@@ -402,11 +301,11 @@ def test_tensorflow_serving(model_server, clients, signatures, pictures, tmp_pat
             if name not in signatures:
                 continue
             more = [f"--signature={name}", f"--size={SIZE}", f"--out={out}"]
-            assert main([*flags, *more, *paths(pictures, *GOOD)]) == 0, capsys.readouterr().err
+            assert main([*flags, *more, *paths(image_folder, *GOOD)]) == 0, capsys.readouterr().err
             close(np.load(out), right)
-        assert main([*flags, f"--version={VERSION}", *paths(pictures, "a.png")]) == 0
+        assert main([*flags, f"--version={VERSION}", *paths(image_folder, "a.png")]) == 0
         capsys.readouterr()
-        assert main([*flags, *paths(pictures, "a.png", "broken.jpg")]) == 1
+        assert main([*flags, *paths(image_folder, "a.png", "broken.jpg")]) == 1
         assert capsys.readouterr().err.startswith("error: ")
-        load = ["--seconds=1", f"--protocol={protocol}", *paths(pictures, *GOOD)]
+        load = ["--seconds=1", f"--protocol={protocol}", *paths(image_folder, *GOOD)]
         assert clients["load"].main([*flags, *load]) == 0, capsys.readouterr()

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.long
 
 TO_20 = [*faults.TRAIN, "--steps=20"]
 TO_30 = [*faults.TRAIN, "--steps=30"]
-PLACES = 3
+OFFSETS = 3
 
 
 @pytest.fixture(scope="module")
@@ -41,19 +41,19 @@ def damaged(begun, folder, name, number):
     return place
 
 
-@pytest.mark.parametrize("number", range(PLACES))
+@pytest.mark.parametrize("number", range(OFFSETS))
 @pytest.mark.parametrize("ending", ["index", "data-00000-of-00001", "json"])
 def test_newest_checkpoint(begun, straight, tmp_path, ending, number):
     folder = tmp_path / "run"
     place = damaged(begun, folder, f"checkpoints/ckpt-20.{ending}", number)
     printed = faults.run_to_success(folder, *TO_30)
-    (told,) = [line for line in printed.splitlines() if line.startswith("checkpoints: ")]
-    assert f"ckpt-20.{ending} is damaged" in told or ending == "json"
-    assert "ckpt-10 is used instead" in told
+    (warning,) = [line for line in printed.splitlines() if line.startswith("checkpoints: ")]
+    assert f"ckpt-20.{ending} is damaged" in warning or ending == "json"
+    assert "ckpt-10 is used instead" in warning
     assert "from step 10 to step 30" in printed
     assert faults.losses(folder) == faults.losses(straight)
     name = f"flipped bit in ckpt-20.{ending}, {number}"
-    faults.record_fault(name, byte=place, printed=told, losses="as undisturbed")
+    faults.record_fault(name, byte=place, printed=warning, losses="as undisturbed")
 
 
 def test_every_checkpoint(begun, tmp_path):
@@ -62,23 +62,23 @@ def test_every_checkpoint(begun, tmp_path):
     older = faults.run_folder(folder) / "checkpoints/ckpt-10.data-00000-of-00001"
     older.write_bytes(older.read_bytes()[:-1])
     before = faults.files_of(faults.run_folder(folder))
-    found = {}
+    errors = {}
     for stage, arguments in (("train", TO_30), ("evaluate", faults.EVALUATE)):
-        status, _, errors = faults.run(folder, *arguments)
-        error = faults.error_line(errors)
+        status, _, stderr = faults.run(folder, *arguments)
+        error = faults.error_line(stderr)
         assert status == 1
         assert "ckpt-20.index is damaged" in error
         assert "ckpt-10.data-00000-of-00001 is damaged" in error
         assert "--noresume" in error
-        found[stage] = error
+        errors[stage] = error
     after = faults.files_of(faults.run_folder(folder))
     assert before.keys() == after.keys()
     changed = {name for name in before if before[name] != after[name]}
     assert changed <= {"experiment.json"}  # which has the new --steps
-    faults.record_fault("all checkpoints damaged", errors=found)
+    faults.record_fault("all checkpoints damaged", errors=errors)
 
 
-@pytest.mark.parametrize("number", range(PLACES))
+@pytest.mark.parametrize("number", range(OFFSETS))
 def test_metrics(begun, straight, tmp_path, number):
     """A digit that is another digit is not seen; all else is."""
     folder = tmp_path / "run"
@@ -96,7 +96,7 @@ def test_metrics(begun, straight, tmp_path, number):
     )
 
 
-@pytest.mark.parametrize("number", range(PLACES))
+@pytest.mark.parametrize("number", range(OFFSETS))
 def test_experiment(begun, straight, tmp_path, number):
     folder = tmp_path / "run"
     place = damaged(begun, folder, "experiment.json", number)
@@ -111,7 +111,7 @@ def test_experiment(begun, straight, tmp_path, number):
     faults.record_fault(f"flipped bit in experiment.json, {number}", byte=place, outcome=outcome)
 
 
-@pytest.mark.parametrize("number", range(PLACES))
+@pytest.mark.parametrize("number", range(OFFSETS))
 def test_evaluation(begun, tmp_path, number):
     folder = tmp_path / "run"
     place = damaged(begun, folder, "evaluation.json", number)

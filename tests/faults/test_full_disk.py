@@ -49,9 +49,9 @@ class Disk:
 def disk(tmp_path):
     folder = tmp_path / "disk"
     folder.mkdir()
-    made = Disk(folder, 400)
-    yield made
-    made.unmount()
+    small_disk = Disk(folder, 400)
+    yield small_disk
+    small_disk.unmount()
 
 
 @pytest.fixture(scope="module")
@@ -129,8 +129,8 @@ def test_export(disk, straight, tmp_path):
     before = faults.files_of(disk.folder)
     size = sum(len(content) for content in before.values())
     errors = []
-    for share in (0.1, 0.5, 0.9):
-        disk.leave(round(share * size))
+    for fraction in (0.1, 0.5, 0.9):
+        disk.leave(round(fraction * size))
         errors.append(failed(folder, *flags, says=f"the export to {disk.folder}/small"))
         disk.make_room()
         assert faults.files_of(disk.folder) == before

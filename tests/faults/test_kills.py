@@ -39,12 +39,12 @@ def exported(trained, tmp_path_factory):
 def kills(folder, piece, seconds, arguments, check):
     """Kills a run `KILLS` times one after the other; the moments, in seconds."""
     moments = [random.Random(100 * piece + n).uniform(0, seconds) for n in range(KILLS)]
-    found = []
+    records = []
     for moment in moments:
         status = faults.run_and_signal(folder, signal.SIGKILL, moment, *arguments)
         assert status in (0, -signal.SIGKILL)
-        found.append({"seconds": round(moment, 2), "killed": status != 0, **check()})
-    return found
+        records.append({"seconds": round(moment, 2), "killed": status != 0, **check()})
+    return records
 
 
 @pytest.mark.parametrize("piece", range(PIECES))
@@ -61,11 +61,13 @@ def test_training(piece, trained, tmp_path):
         return {"step": lines[-1]["step"] if lines else 0, "checkpoint": step}
 
     # A fraction of the time, so that all kills come before the end.
-    found = kills(folder, piece, seconds / 3, faults.TRAIN, check)
+    records = kills(folder, piece, seconds / 3, faults.TRAIN, check)
     faults.run_to_success(folder, *faults.TRAIN)
     assert faults.losses(folder) == faults.losses(straight)
     assert faults.leftovers(folder) == []
-    faults.record_fault(f"kill -9 in training, piece {piece}", kills=found, losses="as undisturbed")
+    faults.record_fault(
+        f"kill -9 in training, piece {piece}", kills=records, losses="as undisturbed"
+    )
 
 
 @pytest.mark.parametrize("piece", range(PIECES))
@@ -83,13 +85,13 @@ def test_evaluation(piece, trained, evaluated, tmp_path):
             assert report.read_text().rstrip().endswith("</html>")
         return {"evaluation.json": written, "report.html": report.exists()}
 
-    found = kills(folder, piece, evaluated[1], faults.EVALUATE, check)
+    records = kills(folder, piece, evaluated[1], faults.EVALUATE, check)
     faults.run_to_success(folder, *faults.EVALUATE)
     assert check() == {"evaluation.json": True, "report.html": True}
     assert faults.files_of(faults.run_folder(folder) / "checkpoints") == before
     assert faults.leftovers(folder) == []
     faults.record_fault(
-        f"kill -9 in evaluation, piece {piece}", kills=found, figures="as undisturbed"
+        f"kill -9 in evaluation, piece {piece}", kills=records, figures="as undisturbed"
     )
 
 
@@ -107,8 +109,10 @@ def test_export(piece, trained, exported, tmp_path):
         assert all(np.array_equal(one, wanted) for one in there)
         return {"versions": len(there)}
 
-    found = kills(folder, piece, exported[1], faults.EXPORT, check)
+    records = kills(folder, piece, exported[1], faults.EXPORT, check)
     faults.run_to_success(folder, *faults.EXPORT)
     assert check()["versions"] > 0
     assert faults.leftovers(folder / "exported/small") == []
-    faults.record_fault(f"kill -9 in export, piece {piece}", kills=found, features="as undisturbed")
+    faults.record_fault(
+        f"kill -9 in export, piece {piece}", kills=records, features="as undisturbed"
+    )

@@ -33,7 +33,7 @@ def trained(tmp_path_factory):
 
 def stopped_times(folder, seconds, *arguments, line=faults.DATA_LINE):
     """Signals a run at random moments after a line; how it ended, and how long each took to end."""
-    found = []
+    records = []
     for n in range(MOMENTS):
         moment = random.Random(n).uniform(0, seconds)
         number = (signal.SIGTERM, signal.SIGINT)[n % 2]
@@ -48,8 +48,8 @@ def stopped_times(folder, seconds, *arguments, line=faults.DATA_LINE):
         assert status == 143, (folder / "errors.txt").read_text()[-3000:]
         assert "stopped" in printed
         assert "Traceback" not in (folder / "errors.txt").read_text()
-        found.append({"seconds": round(moment, 2), "ended_after": round(took, 2)})
-    return found
+        records.append({"seconds": round(moment, 2), "ended_after": round(took, 2)})
+    return records
 
 
 def catches_sigterm(pid):
@@ -64,7 +64,7 @@ def catches_sigterm(pid):
 
 def test_before_anything_is_there(tmp_path):
     """While TensorFlow is imported."""
-    found = []
+    records = []
     for n in range(MOMENTS):
         process = faults.start(tmp_path, *faults.TRAIN)
         while not catches_sigterm(process.pid):
@@ -73,15 +73,15 @@ def test_before_anything_is_there(tmp_path):
         time.sleep(moment)
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=faults.END_SECONDS) == 143
-        found.append({"seconds": round(moment, 2)})
+        records.append({"seconds": round(moment, 2)})
         assert not faults.leftovers(tmp_path)
-    faults.record_fault("SIGTERM while TensorFlow is imported", signals=found, status=143)
+    faults.record_fault("SIGTERM while TensorFlow is imported", signals=records, status=143)
 
 
 def test_training(tmp_path):
     arguments = [*faults.TRAIN, "--checkpoint_every=1000"]
     before = stopped_times(tmp_path / "run", 0.5, *arguments)  # while the model is made
-    found = stopped_times(tmp_path / "run", 2, *arguments, line="train: ")
+    records = stopped_times(tmp_path / "run", 2, *arguments, line="train: ")
     step = faults.newest_step(tmp_path / "run")
     assert faults.losses(tmp_path / "run")[-1]["step"] == step
     for folder in ("run", "straight"):
@@ -89,7 +89,7 @@ def test_training(tmp_path):
     assert faults.losses(tmp_path / "run") == faults.losses(tmp_path / "straight")
     assert faults.leftovers(tmp_path) == []
     faults.record_fault(
-        "signals in training", signals=before + found, status=143, losses="as undisturbed"
+        "signals in training", signals=before + records, status=143, losses="as undisturbed"
     )
 
 
@@ -99,12 +99,12 @@ def test_evaluation(trained, tmp_path):
     seconds = faults.run_timed(folder, *faults.EVALUATE)
     before = faults.files_of(faults.run_folder(folder))
     wanted = faults.metrics(folder)
-    found = stopped_times(folder, 0.7 * seconds, *faults.EVALUATE)
+    records = stopped_times(folder, 0.7 * seconds, *faults.EVALUATE)
     assert faults.files_of(faults.run_folder(folder)) == before
     faults.run_to_success(folder, *faults.EVALUATE)
     assert faults.metrics(folder) == wanted
     faults.record_fault(
-        "signals in evaluation", signals=found, status=143, figures="as undisturbed"
+        "signals in evaluation", signals=records, status=143, figures="as undisturbed"
     )
 
 
@@ -113,19 +113,19 @@ def test_export(trained, tmp_path):
     shutil.copytree(trained, folder)
     seconds = faults.run_timed(folder, *faults.EXPORT)
     before = faults.files_of(folder / "exported")
-    found = stopped_times(folder, 0.7 * seconds, *faults.EXPORT)
+    records = stopped_times(folder, 0.7 * seconds, *faults.EXPORT)
     assert faults.files_of(folder / "exported") == before
     assert faults.leftovers(folder) == []
     faults.run_to_success(folder, *faults.EXPORT)
     assert (folder / "exported/small/3/saved_model.pb").exists()
-    faults.record_fault("signals in export", signals=found, status=143, versions="as before")
+    faults.record_fault("signals in export", signals=records, status=143, versions="as before")
 
 
 def test_embedding(trained, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(trained, folder)
     arguments = ["--mode=embed", "--embed_input=images", "--embed_output=out", "--embed_shard=1"]
-    found = []
+    records = []
     for files, number in ((3, signal.SIGTERM), (40, signal.SIGINT)):
         process = faults.start(folder, *arguments)
         while len(list((folder / "out").glob("*.parquet"))) < files:
@@ -134,9 +134,9 @@ def test_embedding(trained, tmp_path):
         process.send_signal(number)
         assert process.wait(timeout=faults.END_SECONDS) == 143
         assert faults.leftovers(folder) == []
-        found.append({"files": len(list((folder / "out").glob("*.parquet")))})
+        records.append({"files": len(list((folder / "out").glob("*.parquet")))})
     faults.run_to_success(folder, *arguments)
     assert embeddings.read(folder / "out")[0] == sorted(os.listdir(folder / "images"))
     faults.record_fault(
-        "signals in embedding", signals=found, status=143, embeddings="each id once"
+        "signals in embedding", signals=records, status=143, embeddings="each id once"
     )

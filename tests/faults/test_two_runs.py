@@ -11,24 +11,24 @@ def test_the_second_is_refused(tmp_path):
     first = faults.start(one, *faults.TRAIN, "--steps=1500")
     faults.wait_for(first, one, "train: ")
     run_dir = f"--run_dir={faults.run_folder(one)}"
-    found = {}
+    errors = {}
     for mode in (
         faults.TRAIN,
         [*faults.TRAIN, "--noresume"],
         faults.EVALUATE,
     ):
-        status, _, errors = faults.run(tmp_path / "two", *mode, run_dir)
-        error = faults.error_line(errors)
+        status, _, stderr = faults.run(tmp_path / "two", *mode, run_dir)
+        error = faults.error_line(stderr)
         assert status == 2
         assert f"is in use by another run (process {first.pid} on " in error
-        found[" ".join(mode)] = error
+        errors[" ".join(mode)] = error
     first.terminate()
     assert first.wait(timeout=faults.END_SECONDS) == 143
     step = faults.newest_step(one)
     faults.run_to_success(straight, *faults.TRAIN, f"--steps={step}")
     assert faults.losses(one) == faults.losses(straight)
     faults.record_fault(
-        "two runs on one folder", errors=found, losses_of_the_first="as undisturbed"
+        "two runs on one folder", errors=errors, losses_of_the_first="as undisturbed"
     )
 
 

@@ -89,21 +89,21 @@ def flagfiles(draw):
 
 
 CONTENTS = st.dictionaries(st.sampled_from(FILES), flagfiles(), max_size=3)
-GIVEN = st.lists(arguments(), max_size=4)
+ARGUMENT_LISTS = st.lists(arguments(), max_size=4)
 
 
 def command_lines():
     """Arguments, and the contents of the files."""
-    words = GIVEN.map(lambda given: [word for of_one in given for word in of_one])
+    words = ARGUMENT_LISTS.map(lambda lists: [word for of_one in lists for word in of_one])
     return st.tuples(words, CONTENTS)
 
 
 @pytest.fixture(scope="module")
 def values():
     """All flags of the program; absl's are not among them."""
-    found = flags.FlagValues()
-    settings_flags.define(found)
-    return found
+    defined = flags.FlagValues()
+    settings_flags.define(defined)
+    return defined
 
 
 def outcome(values, words, files):
@@ -123,9 +123,9 @@ def outcome(values, words, files):
     except SystemExit as end:
         if end.code == 0:
             return "help" if "usage:" in out.getvalue() else "badly ended"
-        told = err.getvalue() if end.code == main.WRONG_INPUT else f"status {end.code}"
+        message = err.getvalue() if end.code == main.WRONG_INPUT else f"status {end.code}"
     except InputError as error:
-        told = f"error: {one_line(error)}\n"
+        message = f"error: {one_line(error)}\n"
     else:
         assert modes
         assert err.getvalue() == ""
@@ -133,9 +133,9 @@ def outcome(values, words, files):
             assert name == "model" or type(value) is kind_of(FIELDS[name])
         assert Experiment.from_json(experiment.to_json()) == experiment
         return "accepted"
-    assert told.startswith("error: ")
-    assert told.endswith("\n")
-    assert fuzzing.is_one_line(told[:-1])
+    assert message.startswith("error: ")
+    assert message.endswith("\n")
+    assert fuzzing.is_one_line(message[:-1])
     return "refused"
 
 

@@ -13,17 +13,17 @@ from dim_tf.data.folder import decoding, inspection
 from dim_tf.data.image_faults import Fault
 
 MAX_PIXELS = 2**18
-PICTURES = [Image.fromarray(pixels(number, 40, 56)) for number in range(3)]
+IMAGES = [Image.fromarray(pixels(number, 40, 56)) for number in range(3)]
 DEEP = pixels(3, 20, 28).astype(np.uint16) << 4
 
 
 def encode(kind, mode="RGB", **options):
     out = io.BytesIO()
-    PICTURES[0].convert(mode).save(out, kind, **options)
+    IMAGES[0].convert(mode).save(out, kind, **options)
     return out.getvalue()
 
 
-FRAMES = {"save_all": True, "append_images": PICTURES[1:]}
+FRAMES = {"save_all": True, "append_images": IMAGES[1:]}
 FILES = [
     encode("JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\6\0\0\0"),
     encode("JPEG", progressive=True),

@@ -29,9 +29,9 @@ def encode(mode, kind, **options):
 
 
 def exif():
-    found = Image.Exif()
-    found[0x010F], found[0x0112] = "a maker", 6
-    return found.tobytes()
+    tags = Image.Exif()
+    tags[0x010F], tags[0x0112] = "a maker", 6
+    return tags.tobytes()
 
 
 FILES = [

@@ -32,13 +32,13 @@ def run_folders(draw):
     return text("experiment", SETTINGS), text("evaluation", EVALUATION), "\n".join(recorded)
 
 
-def outcome(folder, given):
+def outcome(folder, texts):
     names = ("experiment.json", "evaluation.json", "metrics.jsonl")
-    for name, text in zip(names, given, strict=True):
+    for name, text in zip(names, texts, strict=True):
         (folder / name).write_bytes(text.encode("utf-8", "surrogatepass"))
     metrics_file.truncate_after(folder / "metrics.jsonl", 3)
     assert all(entry["step"] <= 3 for entry in metrics_file.read(folder / "metrics.jsonl", 9))
-    (folder / "metrics.jsonl").write_bytes(given[-1].encode("utf-8", "surrogatepass"))
+    (folder / "metrics.jsonl").write_bytes(texts[-1].encode("utf-8", "surrogatepass"))
     page = folder / "page.html"
     try:
         compare.write_comparison(page, [Path("good"), folder])
@@ -50,8 +50,8 @@ def outcome(folder, given):
     assert text.count("<script") == 1
     assert "<img src=x" not in text
     assert len(text) < 10**6
-    told = card_metrics.render(measured)
-    assert not re.search(r"(?<!\\)[<>]", told)
+    card = card_metrics.render(measured)
+    assert not re.search(r"(?<!\\)[<>]", card)
     return "accepted"
 
 

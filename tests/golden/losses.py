@@ -113,14 +113,14 @@ def differences(before: Losses, after: Losses) -> dict[str, float]:
 
     A metric that only one of them has differs infinitely.
     """
-    found = {}
+    errors = {}
     for name in before.keys() | after.keys():
         if name not in before or name not in after:
-            found[name] = float("inf")
+            errors[name] = float("inf")
             continue
         a, b = np.array(before[name]), np.array(after[name])
-        found[name] = float(np.abs(a - b).max() / max(np.abs(a).max(), 1e-6))
-    return found
+        errors[name] = float(np.abs(a - b).max() / max(np.abs(a).max(), 1e-6))
+    return errors
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ from keras_models.batch import Batch
 IMAGES = np.linspace(-1, 1, 4 * 12).reshape(4, 2, 2, 3).astype(np.float32)
 
 
-def test_a_batch_is_made_from_what_keras_passes_to_a_step():
+def test_a_batch_is_built_from_the_arguments_of_a_keras_step():
     assert Batch.from_data(IMAGES).images is IMAGES
     assert Batch.from_data((IMAGES, [1])).labels == [1]
     assert Batch.from_data((Batch(IMAGES, [1], [2]),)).indices == [2]

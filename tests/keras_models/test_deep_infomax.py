@@ -31,7 +31,7 @@ def test_without_an_adversary():
     )
 
 
-def test_the_optimizers_share_the_variables_out():
+def test_each_variable_has_one_optimizer():
     model = make_model()
     of_discriminator = {v.path for v in model.terms[1].discriminator.trainable_variables}
     assert {v.path for v in model.adversary_variables} == of_discriminator
@@ -229,8 +229,8 @@ def assert_step_on_replicas_equals_one_device(strategy, make, tolerance=1e-5):
     one = make()
     with strategy.scope():
         model = make()
-    for weight, other in zip(model.get_weights(), one.get_weights(), strict=True):
-        np.testing.assert_array_equal(weight, other)
+    for weight, initial in zip(model.get_weights(), one.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, initial)
 
     data = tf.data.Dataset.from_tensor_slices(IMAGES[:8]).batch(8)
     batch = next(iter(strategy.experimental_distribute_dataset(data)))
@@ -241,13 +241,13 @@ def assert_step_on_replicas_equals_one_device(strategy, make, tolerance=1e-5):
     before = model.get_weights()
     metrics = tf.function(lambda x: strategy.run(model.train_step, [x]))(batch)
     expected = one.train_step(tf.constant(IMAGES[:8]))
-    for variable, weight, other in zip(one.weights, model.get_weights(), before, strict=True):
+    for variable, weight, initial in zip(one.weights, model.get_weights(), before, strict=True):
         np.testing.assert_allclose(
             weight, variable.numpy(), rtol=tolerance, atol=tolerance, err_msg=variable.path
         )
         # DV does not move the bias of a score, on any number of devices.
         if variable.trainable and "stack/output/bias" not in variable.path:
-            assert not np.array_equal(weight, other), variable.path
+            assert not np.array_equal(weight, initial), variable.path
     assert set(metrics) == set(expected)
     for name in expected:
         for value in strategy.experimental_local_results(metrics[name]):

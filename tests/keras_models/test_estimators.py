@@ -262,10 +262,10 @@ def test_info_nce_of_vectors_is_the_equation(excluded):
     queries, keys = rng.normal(size=(4, 3)), rng.normal(size=(5, 3))
     positive = [1, 2, 0, 4]
     losses, best = [], []
-    for i, own in enumerate(positive):
+    for i, key in enumerate(positive):
         scores = {k: queries[i] @ keys[k] for k in range(5) if not excluded or k != excluded[i]}
-        losses.append(-np.log(np.exp(scores[own]) / sum(np.exp(s) for s in scores.values())))
-        best.append(max(scores, key=scores.get) == own)
+        losses.append(-np.log(np.exp(scores[key]) / sum(np.exp(s) for s in scores.values())))
+        best.append(max(scores, key=scores.get) == key)
     loss, accuracy = estimators.info_nce_of_vectors(
         tf.constant(queries, tf.float32),
         tf.constant(keys, tf.float32),

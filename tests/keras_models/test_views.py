@@ -99,11 +99,11 @@ def test_occluded_is_one_block_of_mid_grey(fraction):
         assert (np.diff(columns) == 1).all()
 
 
-def test_the_block_is_uniform_over_all_positions_where_it_fits():
+def test_the_block_is_uniform_over_all_offsets_where_it_fits():
     occluded = views.occlude(np.ones((4000, 6, 4, 1), np.float32), RANDOM).numpy()[..., 0] == 0
     corners = occluded.any(2).argmax(1), occluded.any(1).argmax(1)
-    positions = np.histogram2d(*corners, bins=[range(5), range(4)])[0]
-    np.testing.assert_allclose(positions / 4000, 1 / 12, atol=0.02)
+    counts = np.histogram2d(*corners, bins=[range(5), range(4)])[0]
+    np.testing.assert_allclose(counts / 4000, 1 / 12, atol=0.02)
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.1])

@@ -22,7 +22,12 @@ _HEIF_BRANDS = frozenset(
 )
 _AVIF_BRANDS = frozenset((b"avif", b"avis"))
 _JP2 = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
-_OTHER_IMAGES = (b"\xff\x0a", b"\x00\x00\x00\x0cJXL \r\n\x87\n", b"8BPS", b"\x00\x00\x01\x00")
+_UNSUPPORTED_SIGNATURES = (
+    b"\xff\x0a",
+    b"\x00\x00\x00\x0cJXL \r\n\x87\n",
+    b"8BPS",
+    b"\x00\x00\x01\x00",
+)
 
 
 def _unchecked(name):
@@ -84,8 +89,8 @@ def read(data: bytes, max_pixels: int) -> Header:
     """
     name = format_of(data[:SIGNATURE_BYTES])
     if not name:
-        other = data.startswith(_OTHER_IMAGES)
-        raise UndecodableError(Fault.UNSUPPORTED_FORMAT if other else Fault.NOT_AN_IMAGE)
+        unsupported = data.startswith(_UNSUPPORTED_SIGNATURES)
+        raise UndecodableError(Fault.UNSUPPORTED_FORMAT if unsupported else Fault.NOT_AN_IMAGE)
     try:
         return _READERS[name](data, max_pixels)
     except (struct.error, IndexError, ZeroDivisionError) as error:  # truncated, or not this format

@@ -173,11 +173,11 @@ def _check_files(request, folder, cache, summary, lines):
             "mend or remove them, or give a larger --max_unreadable_fraction"
         )
     if is_small:
-        other = ", ".join(f"{n:,} {suffix}" for suffix, n in summary["other_files"].items())
+        suffix_counts = ", ".join(f"{n:,} {suffix}" for suffix, n in summary["other_files"].items())
         raise InputError(
             f"{folder} has {summary['images']} different images; at least {MIN_IMAGES} are "
             f"needed, of {', '.join(FORMATS)}"
-            + (f" (there are also {other})" if other else "")
+            + (f" (there are also {suffix_counts})" if suffix_counts else "")
             + (f"; {bad} cannot be read, {listed}" if bad else "")
         )
 

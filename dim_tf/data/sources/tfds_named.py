@@ -10,7 +10,7 @@ from dim_tf.data.splits import Split, Splits
 from dim_tf.system.errors import InputError
 
 DEFAULT_SIZE = 64
-MAX_OWN_SIZE = 96
+MAX_NATIVE_SIZE = 96
 TEST_SPLITS = ("test", "validation")
 TRAIN_AND_TEST_SLICES = ("train[:90%]", "train[90%:]")
 
@@ -26,14 +26,14 @@ def load(name: str, request: DataRequest) -> Splits:
     Args:
         name: NAME[/CONFIG][:VERSION].
         request: which images of it. Size 0: the images' own size if all have one of at most
-            `MAX_OWN_SIZE` pixels, else `DEFAULT_SIZE`.
+            `MAX_NATIVE_SIZE` pixels, else `DEFAULT_SIZE`.
 
     Raises:
         InputError: it is unknown, has no such images or splits, or its files cannot be downloaded.
     """
     builder = tfds_files.find_builder(name, request)
     image, label = _find_image(builder), _find_label(builder)
-    size = request.image_size or _own_size(builder.info.features[image])
+    size = request.image_size or _native_size(builder.info.features[image])
     tfds_files.prepare(builder, request)
     training, testing, labelled = _choose_splits(builder, label)
     decoded = {image: True, **({label: True} if labelled else {})}
@@ -115,10 +115,10 @@ def _find_label(builder):
     return labels[0] if len(labels) == 1 else None
 
 
-def _own_size(feature):
+def _native_size(feature):
     height, width, _ = feature.shape
     side = min(height or 0, width or 0)
-    return side if 0 < side <= MAX_OWN_SIZE else DEFAULT_SIZE
+    return side if 0 < side <= MAX_NATIVE_SIZE else DEFAULT_SIZE
 
 
 def _choose_splits(builder, label):

@@ -43,7 +43,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("line", WRONG)
-def test_what_is_no_flagfile_is_told(folder, line):
+def test_a_file_that_is_no_flagfile_is_reported(folder, line):
     (folder / "a.cfg").write_bytes(f"# one\n{line}\n".encode("latin-1"))
     with pytest.raises(InputError, match=WRONG[line]):
         expanded(["--flagfile=a.cfg"])

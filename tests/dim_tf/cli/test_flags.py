@@ -64,11 +64,11 @@ def test_a_folder_that_can_be_none_is_refused():
 
 def test_a_folders_own_name_wins_over_the_flagfiles():
     words = ["main", "--flagfile=flags/folder.cfg"]
-    found = [
-        settings_flags.experiment(parsed("--dataset=folder", *given), words).name
-        for given in (["--data_dir=a/cats"], ["--data_dir=a/cats", "--name=b"], [])
+    names = [
+        settings_flags.experiment(parsed("--dataset=folder", *arguments), words).name
+        for arguments in (["--data_dir=a/cats"], ["--data_dir=a/cats", "--name=b"], [])
     ]
-    assert found == ["cats", "b", "folder"]
+    assert names == ["cats", "b", "folder"]
 
 
 def test_modes_come_in_their_order():
@@ -97,24 +97,24 @@ def test_modes_come_in_their_order():
         ("prior", dict.fromkeys(("cauchy", "a\nb", "\udcff", "x" * 5000), "one of")),
     ],
 )
-def test_a_wrong_value_of_each_kind_is_told_in_one_line(name, wrong, capsys):
+def test_a_wrong_value_of_each_kind_is_reported_in_one_line(name, wrong, capsys):
     """What was given, and what is expected, as the program prints it."""
     for value, says in wrong.items():
         words = ["main", "--name=a", f"--{name}={value}"]
         values = defined()
         try:
             main.parse_flags(words, values)
-            told = refused(values, words)
+            message = error_of(values, words)
         except SystemExit as end:
-            told = capsys.readouterr().err if end.code == main.WRONG_INPUT else ""
-        assert f"--{name}=" in told
-        assert name == "gamma" or one_line(value[:5]) in told
-        assert says in told
-        assert len(told.splitlines()) == 1
-        assert told.strip().isprintable()
+            message = capsys.readouterr().err if end.code == main.WRONG_INPUT else ""
+        assert f"--{name}=" in message
+        assert name == "gamma" or one_line(value[:5]) in message
+        assert says in message
+        assert len(message.splitlines()) == 1
+        assert message.strip().isprintable()
 
 
-def test_every_flag_tells_what_it_expects():
+def test_every_flag_names_the_expected_values():
     values = defined()
     expected = {bool: "true or false", int: "a whole number", float: "a number"}
     expected[tuple] = "whole numbers with commas"
@@ -128,7 +128,7 @@ def test_every_flag_tells_what_it_expects():
             values[name].parse("x")
 
 
-def refused(values, words):
+def error_of(values, words):
     with pytest.raises(InputError) as caught:
         settings_flags.experiment(values, words)
     return one_line(caught.value)
@@ -158,11 +158,11 @@ def test_a_wrong_command_line(words, says, capsys):
     values = defined()
     try:
         main.parse_flags(["main", *words], values)
-        told = refused(values, words)
+        message = error_of(values, words)
     except SystemExit as end:
-        told = f"{end.code} {capsys.readouterr().err}"
-        assert told.startswith("2 error: ")
-    assert says in told
+        message = f"{end.code} {capsys.readouterr().err}"
+        assert message.startswith("2 error: ")
+    assert says in message
 
 
 def test_of_a_repeated_flag_the_last_is_taken():

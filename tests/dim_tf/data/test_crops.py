@@ -6,9 +6,14 @@ import tensorflow as tf
 from dim_tf.data.crops import CenterCrops, random_crops
 
 # Each pixel says where it stands.
-PLACES = np.stack(np.meshgrid(np.arange(9), np.arange(7), indexing="ij"), -1).astype(np.uint8)
+PIXEL_COORDINATES = np.stack(np.meshgrid(np.arange(9), np.arange(7), indexing="ij"), -1).astype(
+    np.uint8
+)
 IMAGES = np.stack(
-    [np.concatenate([PLACES, np.full([9, 7, 1], n % 256, np.uint8)], -1) for n in range(400)]
+    [
+        np.concatenate([PIXEL_COORDINATES, np.full([9, 7, 1], n % 256, np.uint8)], -1)
+        for n in range(400)
+    ]
 )
 
 

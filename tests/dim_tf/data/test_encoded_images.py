@@ -40,14 +40,14 @@ def encode(pixels, format, **options):
     return out.getvalue()
 
 
-def png(width, height, *, depth=8, colours=2, body=None, extra=b""):
+def png(width, height, *, depth=8, color_type=2, body=None, extra=b""):
     """A PNG file made by hand, so that its header may say what it wants."""
 
     def chunk(name, content):
         checked = name + content
         return struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked))
 
-    header = struct.pack(">IIBBBBB", width, height, depth, colours, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0)
     pixels = zlib.compress(bytes(height * (1 + 3 * width))) if body is None else body
     return b"".join(
         [
@@ -130,7 +130,7 @@ def test_16_bits_are_mapped_as_in_training():
     np.testing.assert_array_equal(decoded, np.repeat(expected[..., np.newaxis], 3, axis=-1))
 
 
-REFUSED = {
+INVALID = {
     "nothing": (b"", "is not JPEG or PNG"),
     "text": (b"hello", "is not JPEG or PNG"),
     "gif": (encode(BLOCKS, "GIF"), "is not JPEG or PNG"),
@@ -147,9 +147,9 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("name", INVALID)
 def test_refused(name):
-    encoded, says = REFUSED[name]
+    encoded, says = INVALID[name]
     with pytest.raises(tf.errors.InvalidArgumentError, match=says):
         decode(encoded)
 
@@ -190,7 +190,7 @@ def test_fitted_as_images_of_training_are():
 
 def test_valid_ones_come_through_beside_others():
     good = [encode(BLOCKS, "PNG"), encode(BLOCKS[:, ::-1].copy(), "JPEG")]
-    bad = [encoded for encoded, _ in REFUSED.values()]
+    bad = [encoded for encoded, _ in INVALID.values()]
     mixed = [bad[0], good[0], *bad[1:], good[1]]
     pixels, valid = decode_valid(mixed)
     assert valid.numpy().tolist() == [False, True, *[False] * (len(bad) - 1), True]
@@ -258,7 +258,7 @@ def serve_malformed():
     expected = decode_all([good]).numpy()
     decode_valid([good, b"bad"])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    refused = 0
+    errors = 0
     for encoded in malformed(0):
         _, valid = decode_valid([encoded, good])
         assert valid[1]
@@ -266,11 +266,11 @@ def serve_malformed():
             decode_all([encoded])
             assert valid[0]
         except tf.errors.InvalidArgumentError:
-            refused += 1
+            errors += 1
             assert not valid[0]
         np.testing.assert_array_equal(decode_all([good]), expected)
     taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    print(f"refused {refused} MiB {taken // 1024}")
+    print(f"refused {errors} MiB {taken // 1024}")
 
 
 @pytest.mark.slow
@@ -284,8 +284,8 @@ def test_500_malformed_images_leave_the_process_as_it_was():
         env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    _, refused, _, taken = done.stdout.split()
-    assert int(refused) >= 400
+    _, errors, _, taken = done.stdout.split()
+    assert int(errors) >= 400
     assert int(taken) < 1024
 
 

@@ -54,7 +54,7 @@ def test_size_format_and_a_file_that_its_decoder_reads(format):
         (b"", ""),
     ],
 )
-def test_formats_are_told_by_first_bytes(begin, format):
+def test_formats_are_recognised_by_first_bytes(begin, format):
     assert format_of(begin) == format
 
 

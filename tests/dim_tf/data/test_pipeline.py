@@ -132,8 +132,8 @@ def test_augmented_pixels_stay_the_same():
 
 def test_random_crops_are_windows_of_what_is_around():
     """Each pixel says its row and column; the windows go to the edges."""
-    places = np.arange(12)[:, None] * 12 + np.arange(12)
-    around = np.broadcast_to(places[None, ..., None], (4, 12, 12, 1)).astype(np.uint8)
+    pixel_numbers = np.arange(12)[:, None] * 12 + np.arange(12)
+    around = np.broadcast_to(pixel_numbers[None, ..., None], (4, 12, 12, 1)).astype(np.uint8)
     split = Split(CenterCrops(around, 8), None, uncropped=around)
     corners, flipped = set(), 0
     for batch in batches(split, 60, augment="crop_flip"):
@@ -141,7 +141,7 @@ def test_random_crops_are_windows_of_what_is_around():
             flipped += image[0, 0] > image[0, -1]
             image = image[:, ::-1] if image[0, 0] > image[0, -1] else image
             top, left = divmod(image[0, 0], 12)
-            np.testing.assert_array_equal(image, places[top : top + 8, left : left + 8])
+            np.testing.assert_array_equal(image, pixel_numbers[top : top + 8, left : left + 8])
             corners.add((top, left))
     assert len(corners) == 25
     assert 80 < flipped < 160

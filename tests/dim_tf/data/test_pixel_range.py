@@ -10,7 +10,7 @@ from dim_tf.data.pixel_range import PixelRange
 from dim_tf.system.errors import InputError
 
 
-def test_8_bits_stored_as_16_are_what_they_were():
+def test_8_bits_stored_as_16_are_unchanged():
     pixels = np.arange(256, dtype=np.uint16)
     np.testing.assert_array_equal(PixelRange().to_uint8(257 * pixels), pixels)
 

@@ -48,7 +48,7 @@ def test_of_images_with_few_labels_the_labelled_are_divided():
     assert sorted(numbers(held.labelled) + numbers(held.test)) == list(range(50, 70))
 
 
-def test_nothing_is_held_out_without_a_share_and_neither_none_nor_all_with_one():
+def test_nothing_is_held_out_without_a_fraction_and_neither_none_nor_all_with_one():
     splits = Splits("a", split(0, COUNT), split(100, 5), ("x",), "")
     assert validation_split.hold_out(splits, 0.0) is splits
     for fraction in (0.01, 0.99):

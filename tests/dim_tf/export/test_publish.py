@@ -95,7 +95,7 @@ def test_metadata_name_the_versions_that_exported(published):
     assert versions["dim_tf"] == dim_tf.__version__
 
 
-def test_the_card_tells_what_is_in_the_folder(published):
+def test_the_card_describes_the_folder(published):
     card = (published / "README.md").read_text()
     for line in ("# small", "drawn images", "CC0-1.0", "1,234 steps", "| `quantized` |"):
         assert line in card

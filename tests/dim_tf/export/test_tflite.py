@@ -104,7 +104,7 @@ def test_an_operation_that_tflite_lacks_is_named_in_one_line(variant, tmp_path, 
     assert capfd.readouterr().err == ""
 
 
-def test_a_converter_that_fails_otherwise_is_told_in_its_words(tmp_path, monkeypatch):
+def test_a_converter_that_fails_otherwise_is_quoted(tmp_path, monkeypatch):
     def fail():
         raise RuntimeError("Quantization not yet supported for op: X.\nmore")
 

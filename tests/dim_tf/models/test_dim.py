@@ -24,18 +24,18 @@ def experiment(**settings):
     return Experiment.of(name="t", critic_units=8, **settings)
 
 
-def made(settings, encoder):
+def model_of(settings, encoder):
     """The model of an experiment whose model needs no data."""
     return settings.model.make(encoder, None, settings)
 
 
 def names(encoder, **settings):
-    return [term.name for term in made(experiment(**settings), encoder).terms]
+    return [term.name for term in model_of(experiment(**settings), encoder).terms]
 
 
 def test_the_papers_terms_have_the_weights_of_their_flags(encoder):
     weights = {"beta": 0.4, "alpha": 0.5, "gamma": 0.6, "coordinates": 0.7}
-    model = made(experiment(global_critic="dense", **weights), encoder)
+    model = model_of(experiment(global_critic="dense", **weights), encoder)
     assert {term.name: term.weight for term in model.terms} == {
         "local": 0.4,
         "global": 0.5,
@@ -47,7 +47,7 @@ def test_the_papers_terms_have_the_weights_of_their_flags(encoder):
 
 def test_pairs_are_terms_of_the_weight_beta(encoder):
     pairs = {"pairs": "global-local,fc-conv", "beta": 0.3, "gamma": 0.0, "locations": 5}
-    model = made(experiment(estimator="dv", **pairs), encoder)
+    model = model_of(experiment(estimator="dv", **pairs), encoder)
     assert [(x.query, x.context, x.weight, x.locations) for x in model.terms] == [
         ("global", "local", 0.3, 5),
         ("fc", "conv", 0.3, 0),  # --locations are of the local map
@@ -60,7 +60,7 @@ def test_pairs_are_terms_of_the_weight_beta(encoder):
     [("simclr", terms.NTXent), ("vicreg", terms.VICReg), ("barlow_twins", terms.BarlowTwins)],
 )
 def test_a_loss_between_views_is_one_term(encoder, model, term):
-    loss = made(Experiment.of(name="t", model=model), encoder)
+    loss = model_of(Experiment.of(name="t", model=model), encoder)
     assert [type(x) for x in loss.terms] == [term]
     assert loss.views.augmentation
     assert not loss.views.shared_flip
@@ -69,21 +69,21 @@ def test_a_loss_between_views_is_one_term(encoder, model, term):
 def test_the_prior_is_matched_with_or_without_an_adversary(encoder):
     settings = {"gamma": 0.2, "prior": "gaussian"}
     for kind, term in (("adversarial", terms.PriorMatching), ("mmd", terms.MaximumMeanDiscrepancy)):
-        matching = made(experiment(prior_matching=kind, **settings), encoder).terms[-1]
+        matching = model_of(experiment(prior_matching=kind, **settings), encoder).terms[-1]
         assert type(matching) is term
         assert (matching.weight, matching.prior.dim) == (0.2, 64)
 
 
 def test_symmetric_and_occlusion_reach_the_model(encoder):
-    one_way = made(experiment(views=2, symmetric=False, occlusion=True), encoder)
+    one_way = model_of(experiment(views=2, symmetric=False, occlusion=True), encoder)
     assert not one_way.symmetric
     assert one_way.views.occluded
-    assert made(experiment(views=2), encoder).symmetric
+    assert model_of(experiment(views=2), encoder).symmetric
     with pytest.raises(InputError, match="--occlusion with --views=2 needs --nosymmetric"):
         experiment(views=2, occlusion=True)
 
 
-def test_what_does_not_fit_is_one_line_with_the_flag():
+def test_settings_that_do_not_fit_are_one_line_with_the_flag():
     split = Split(np.zeros([8, 16, 16, 3], np.uint8), None)
     splits = Splits("a", split, split, (), "")
     with pytest.raises(InputError, match=r"--model=dim: 99 locations .*local map of 8x8"):
@@ -102,7 +102,7 @@ def test_every_setting_of_a_critic_and_of_prior_matching_arrives(encoder):
         "global_critic": "dot",
         "alpha": 0.1,
     }
-    model = made(experiment(**settings), encoder)
+    model = model_of(experiment(**settings), encoder)
     assert model.seed == 5
     local, whole, matching = model.terms
     for term in (local, whole):
@@ -111,15 +111,27 @@ def test_every_setting_of_a_critic_and_of_prior_matching_arrives(encoder):
         assert term.critic.negatives == 2
         assert term.critic.units == 8
     assert (matching.divergence.name, matching.penalty) == ("dv", 0.7)
-    plain = made(experiment(critic_layer_norm=False, score_chunk=3), encoder)
+    plain = model_of(experiment(critic_layer_norm=False, score_chunk=3), encoder)
     assert (plain.terms[0].critic.layer_norm, plain.terms[0].critic.chunk) == (False, 3)
     assert type(plain.terms[0].critic) is critics.FastDotProductCritic
+
+
+def test_each_critic_has_its_own_settings(encoder):
+    settings = {"alpha": 0.5, "negatives": 2, "critic_units": 9, "critic_temperature": 0.5}
+    dot = {"units": 9, "temperature": 0.5, "negatives": 2}
+    for local, whole in (("concat", "dot"), ("dot", "dense")):
+        critic_names = {"local_critic": local, "global_critic": whole}
+        chosen = Experiment.of(name="t", **settings, **critic_names)
+        mutual_information = model_of(chosen, encoder).terms[:2]
+        for term, name in zip(mutual_information, (local, whole), strict=True):
+            expected = dot if name == "dot" else {"negatives": 2}
+            assert expected.items() <= term.critic.get_config().items()
 
 
 @pytest.mark.parametrize("model", ["simclr", "vicreg", "barlow_twins"])
 def test_projectors_are_synchronised_as_their_encoder_is(model):
     synchronized = make_encoder(experiment(), (16, 16, 3), replicas=2)
-    (term,) = made(Experiment.of(name="t", model=model), synchronized).terms
+    (term,) = model_of(Experiment.of(name="t", model=model), synchronized).terms
     assert term.projector.synchronized
     assert all(stage.norm.synchronized for stage in term.projector.hidden)
 
@@ -133,10 +145,10 @@ def test_projectors_are_synchronised_as_their_encoder_is(model):
     ],
 )
 def test_settings_of_a_loss_between_views_arrive(encoder, model, settings):
-    own = {**settings, "hidden_units": (6, 5), "projected_units": 3}
+    loss_settings = {**settings, "hidden_units": (6, 5), "projected_units": 3}
     views = {"min_crop_scale": 0.7, "color_jitter_strength": 0.4}
-    flags = {f"{model}.{name}": value for name, value in (own | views).items()}
-    loss = made(Experiment.of(name="t", model=model, seed=4, **flags), encoder)
+    flags = {f"{model}.{name}": value for name, value in (loss_settings | views).items()}
+    loss = model_of(Experiment.of(name="t", model=model, seed=4, **flags), encoder)
     config = loss.terms[0].get_config()
     assert {name: config[name] for name in settings} == settings
     units = [stage.dense.units for stage in loss.terms[0].projector.hidden]
@@ -170,7 +182,7 @@ def test_a_view_is_not_compared_with_itself():
 )
 def test_settings_without_effect_are_those_that_are_not_read(encoder, settings):
     """Other than the default, for a default is never reported."""
-    others = {
+    nondefault = {
         "estimator": "nwj",
         "local_critic": "concat",
         "global_critic": "dense",
@@ -185,7 +197,7 @@ def test_settings_without_effect_are_those_that_are_not_read(encoder, settings):
         "prior_divergence": "jsd",
         "prior_penalty": 0.5,
     }
-    model = experiment(**{**others, **settings}).model
+    model = experiment(**{**nondefault, **settings}).model
     read = set()
 
     class Watched(DIM):
@@ -197,8 +209,8 @@ def test_settings_without_effect_are_those_that_are_not_read(encoder, settings):
     watched = Watched(**fields)
     read.clear()
     watched.make(encoder, None, experiment())
-    unread = {*others, "critic_units"} - read
-    assert unread == set(model.without_effect)
+    without_effect = {*nondefault, "critic_units"} - read
+    assert without_effect == set(model.without_effect)
 
 
 def test_a_setting_without_effect_has_a_reason():

@@ -77,11 +77,13 @@ def test_settings_of_views_reach_the_images_that_are_encoded(model, views, monke
     images = np.random.default_rng(0).uniform(-1, 1, (4, 32, 32, 3)).astype(np.float32)
     sides = np.stack([images, images[:, :, ::-1]])
     prefix = model_settings(model).PREFIX
-    own = {"views": views, "critic_units": 8} if model == "dim" else {}
+    dim_settings = {"views": views, "critic_units": 8} if model == "dim" else {}
     for crop, jitter in ((1.0, 0.0), (0.5, 0.0), (1.0, 0.5)):
         of_views = {"min_crop_scale": crop, "color_jitter_strength": jitter}
         flags = {prefix + name: value for name, value in of_views.items()}
-        trained = make_model(Experiment.of(name="t", model=model, **own, **flags), splits(32))
+        trained = make_model(
+            Experiment.of(name="t", model=model, **dim_settings, **flags), splits(32)
+        )
         encoded.clear()
         trained.objective(Batch(tf.constant(images)), StepRandom(0, 0))
         same = [(np.abs(sides - x.numpy()).max((2, 3, 4)) == 0).any(0).all() for x in encoded]
@@ -128,7 +130,7 @@ def test_it_goes_on_from_a_checkpoint_exactly(tmp_path, make):
         np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
 
 
-def test_what_does_not_fit_is_named_by_its_flag():
+def test_settings_that_do_not_fit_are_named_by_their_flags():
     with pytest.raises(InputError, match=r"--model=cpc predicts .*--encoder=crops32x32"):
         experiment("cpc", encoder="basic", latent_dim=4)
     with pytest.raises(InputError, match="--model=cpc takes images of 32 or 64 pixels"):

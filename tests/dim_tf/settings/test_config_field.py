@@ -13,7 +13,7 @@ class Group(Settings):
     flag: bool = config_field(True, "")
     count: int = config_field(4, "", minimum=2, maximum=8)
     steps: int = config_field(0, "")
-    share: float = config_field(0.5, "", above=0, maximum=1)
+    fraction: float = config_field(0.5, "", above=0, maximum=1)
     weight: float = config_field(0.0, "")
     text: str = config_field("", "")
     choice: str = config_field("a", "", choices=("a", "b"))
@@ -40,7 +40,7 @@ def test_defaults_and_bounds_are_taken():
     taken = {
         "count": (2, 8),
         "steps": (-1, 2**31 - 1),
-        "share": (1e-9, 1.0),
+        "fraction": (1e-9, 1.0),
         "weight": (-1.0, 1e30),
     }
     taken |= {"text": ("a" * 4096, "ü\u3000'"), "path": ("x" * 255, "a/~", "a/~b/c")}
@@ -54,7 +54,7 @@ def test_defaults_and_bounds_are_taken():
     [
         ("flag", [1, 0.0, "true", None, [], {}], "true or false"),
         ("count", [True, 4.0, "4", None, [4], {}], "a whole number"),
-        ("share", [True, "0.5", None, [], {}], "a number"),
+        ("fraction", [True, "0.5", None, [], {}], "a number"),
         ("text", [1, False, None, ["a"], {}], "text"),
     ],
 )
@@ -76,8 +76,8 @@ def test_another_type_is_refused(name, values, expected):
             "--steps=a number of thousands of digits; expected at most",
             id="thousands of digits",
         ),
-        ("share", 0.0, "--share=0.0; expected more than 0"),
-        ("share", 1.5, "--share=1.5; expected at most 1"),
+        ("fraction", 0.0, "--fraction=0.0; expected more than 0"),
+        ("fraction", 1.5, "--fraction=1.5; expected at most 1"),
         ("weight", 1e31, "--weight=1e+31; expected at most 1e+30"),
         ("weight", float("nan"), "--weight=nan; expected a finite number"),
         ("weight", float("-inf"), "--weight=-inf; expected a finite number"),

@@ -85,7 +85,7 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_a_json_file_that_is_none_is_told_with_what_to_do(tmp_path, monkeypatch):
+def test_a_file_that_is_no_json_is_an_error_that_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "MAX_BYTES", 100)
     file = tmp_path / "a.json"
     wrong = {"no such": None, "no object": b"[1]", "larger": b" " * 101, "utf-8": b"\xff"}

@@ -71,7 +71,7 @@ def test_a_file_system_without_locks_is_an_error(tmp_path, monkeypatch):
         pass
 
 
-def test_a_second_one_is_refused_and_told_who_the_first_is(tmp_path):
+def test_a_second_one_is_refused_and_the_first_is_named(tmp_path):
     with (
         locked_folder(tmp_path, "--run_dir"),
         pytest.raises(InputError, match=rf"process {os.getpid()} on .*another --run_dir"),
@@ -104,7 +104,7 @@ def test_a_folder_in_which_nothing_was_put_goes_away(tmp_path):
     assert [path.name for path in tmp_path.rglob("*")] == ["runs", "new", "experiment.json"]
 
 
-def test_a_folder_that_cannot_be_made(tmp_path):
+def test_a_folder_that_cannot_be_created(tmp_path):
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(InputError, match=r"cannot be written.*give another --run_dir"),

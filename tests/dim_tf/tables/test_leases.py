@@ -51,7 +51,7 @@ def test_it_is_held_while_a_process_of_the_holder_lives(tmp_path):
     assert LeaseFolder(tmp_path).acquire("row") is not None
 
 
-def write_foreign_lease(folder, seconds_ago):
+def write_lease_of_another_host(folder, seconds_ago):
     path = folder / "row.lease1"
     path.write_text(json.dumps({"machine": "another", "host": "far", "process": 1}))
     then = time.time() - seconds_ago
@@ -60,7 +60,7 @@ def write_foreign_lease(folder, seconds_ago):
 
 @pytest.mark.parametrize(("seconds_ago", "acquired"), [(30, False), (700, True)])
 def test_another_machines_lease_is_taken_over_when_it_has_expired(tmp_path, seconds_ago, acquired):
-    write_foreign_lease(tmp_path, seconds_ago)
+    write_lease_of_another_host(tmp_path, seconds_ago)
     assert (LeaseFolder(tmp_path).acquire("row") is not None) == acquired
 
 
@@ -68,7 +68,7 @@ def test_a_holder_learns_that_its_lease_is_lost(tmp_path, monkeypatch):
     monkeypatch.setattr(leases, "RENEWAL_SECONDS", 0.0)
     lease = LeaseFolder(tmp_path).acquire("row")
     assert lease.renew()
-    write_foreign_lease(tmp_path, 700)  # so it looks from elsewhere
+    write_lease_of_another_host(tmp_path, 700)  # so it looks from elsewhere
     other = LeaseFolder(tmp_path).acquire("row")
     assert other is not None
     with pytest.raises(LeaseLost):

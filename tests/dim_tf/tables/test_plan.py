@@ -25,8 +25,8 @@ OCCLUSION = {"conv": 76.77, "fc": 74.45, "global": 72.87}
 
 def plan_of(**settings):
     known = known_settings(DIM)
-    own = {name: value for name, value in settings.items() if name in known}
-    return make_plan(Experiment.of(name="t", **own), settings)
+    model_settings = {name: value for name, value in settings.items() if name in known}
+    return make_plan(Experiment.of(name="t", **model_settings), settings)
 
 
 def test_the_flag_lists_the_tables():

@@ -15,8 +15,6 @@ import pytest
 from dim_tf.experiment import Experiment
 from dim_tf.system.errors import InputError, RunError
 from dim_tf.tables import records
-from dim_tf.tables.commands import experiment_flags, job_command
-from dim_tf.tables.hardware import describe_machine
 from dim_tf.tables.leases import Lease, LeaseFolder, LeaseLost
 from dim_tf.tables.plan import make_plan
 from dim_tf.tables.runner import Runner, raise_if_failed
@@ -169,20 +167,20 @@ def test_references_are_measured_once_for_all_commands(tmp_path):
         ]
         # svm has no references, and those of knn are not measured yet.
         assert references == [False, False, False, False, True, False]
-    own = records.without_known_references(plan_of(tmp_path / "table", rows="dim_l_jsd"))
-    assert own[0].experiment.evaluation.references  # its own
-    others = records.without_known_references(
+    first_jobs = records.without_known_references(plan_of(tmp_path / "table", rows="dim_l_jsd"))
+    assert first_jobs[0].experiment.evaluation.references  # its own
+    other_probe_jobs = records.without_known_references(
         plan_of(tmp_path / "table", rows="dim_l_dv", probe_epochs=5, results=results)
     )
-    assert others[0].experiment.evaluation.references  # of another probe
+    assert other_probe_jobs[0].experiment.evaluation.references  # of another probe
 
 
 def test_references_belong_to_the_same_start_weights(tmp_path):
     results = str(tmp_path / "results")
     run_table(tmp_path / "table", rows="dim_l_jsd", results=results)
-    for other in ({"max_features": 1000}, {"init_from": "runs/before"}):
-        plan = plan_of(tmp_path / "other", rows="dim_l_dv", results=results, **other)
-        assert records.without_known_references(plan)[0].experiment.evaluation.references, other
+    for changed in ({"max_features": 1000}, {"init_from": "runs/before"}):
+        plan = plan_of(tmp_path / "other", rows="dim_l_dv", results=results, **changed)
+        assert records.without_known_references(plan)[0].experiment.evaluation.references, changed
 
 
 def test_a_table_shows_the_references_that_another_one_measured(tmp_path):
@@ -389,26 +387,3 @@ def test_a_run_that_another_process_holds_is_left_to_it(tmp_path):
     table = json.loads((tmp_path / "table1.json").read_text())
     assert row(table, "dim_l_jsd")["gaps"] == ["not finished: it is running"]
     lease.release()
-
-
-def test_flags_are_the_settings_that_differ_from_the_defaults(tmp_path):
-    job = plan_of(tmp_path, rows="dim_l_jsd", download=False, data_dir="/secret").jobs[0]
-    flags = experiment_flags(job.experiment, ["svm"])
-    assert {"--download=false", "--dataset=cifar10", "--measures=svm"} <= set(flags)
-    assert not any(flag.startswith(("--table", "--batch_size")) for flag in flags)
-    assert "/secret" not in job_command(job)
-    assert str(tmp_path) not in job_command(job)
-
-
-@pytest.mark.parametrize(
-    ("visible", "shown"), [(None, True), ("0", True), ("", False), ("-1", False)]
-)
-def test_a_machine_is_described_with_its_visible_gpus(tmp_path, monkeypatch, visible, shown):
-    tool = tmp_path / "nvidia-smi"
-    tool.write_text("#!/bin/sh\necho A100\n")
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert describe_machine().endswith(", A100") == shown

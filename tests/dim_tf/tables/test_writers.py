@@ -106,7 +106,7 @@ def test_gaps_say_why(tmp_path):
     ]
 
 
-def test_what_does_not_compare_is_in_brackets_and_is_not_ranked(tmp_path):
+def test_values_that_do_not_compare_are_in_brackets_and_not_ranked(tmp_path):
     plan = plan_of(tmp_path, table="3")
     for key, value in (("dim_g_jsd", 3.0), ("dim_l_jsd", 4.0)):
         finish(plan, key, 0, {"mine": {"global": value}, "ms_ssim": {"global": 0.5}})

@@ -40,8 +40,8 @@ def experiment(folder, file, **settings):
     if "model" not in settings:
         defaults["critic_units"] = 8
     defaults |= {"input_scaling": "127,128", "jit_compile": "false", "online_probe": False}
-    own = {**defaults, **settings}
-    return Experiment.of(name="t", run_dir=str(folder), encoder=str(file), **own)
+    all_settings = {**defaults, **settings}
+    return Experiment.of(name="t", run_dir=str(folder), encoder=str(file), **all_settings)
 
 
 def record_of(settings):
@@ -96,17 +96,17 @@ def test_a_damaged_record_is_refused(tmp_path, file):
 
 def test_random_weights_are_random_where_the_run_began_with_others(tmp_path, file):
     settings = experiment(tmp_path / "run", file)
-    own = make_encoder(settings, SHAPE).backbone.get_layer("stem").kernel.numpy()
-    np.testing.assert_array_equal(own, keras.models.load_model(file).get_layer("stem").kernel)
+    trained = make_encoder(settings, SHAPE).backbone.get_layer("stem").kernel.numpy()
+    np.testing.assert_array_equal(trained, keras.models.load_model(file).get_layer("stem").kernel)
     drawn = random_encoder(settings, PIXELS).backbone.get_layer("stem").kernel.numpy()
-    assert not np.array_equal(drawn, own)
+    assert not np.array_equal(drawn, trained)
     record_of(settings)
     file.unlink()
     drawn, again = (
         random_encoder(settings, PIXELS).backbone.get_layer("stem").kernel.numpy() for _ in range(2)
     )
     np.testing.assert_array_equal(again, drawn)
-    assert not np.array_equal(drawn, own)
+    assert not np.array_equal(drawn, trained)
 
 
 def test_the_features_of_random_weights_do_not_vanish(tmp_path, file):
@@ -130,7 +130,7 @@ def test_the_features_of_random_weights_do_not_vanish(tmp_path, file):
         ({"encoder_weights": "no.weights.h5"}, "no file of weights 'no.weights.h5'"),
     ],
 )
-def test_what_the_model_cannot_be_is_one_line(tmp_path, file, settings, says):
+def test_files_that_are_no_usable_model_are_one_line(tmp_path, file, settings, says):
     with pytest.raises(InputError, match=says) as error:
         make_encoder(experiment(tmp_path, file, **settings), SHAPE)
     assert str(error.value).startswith(f"--encoder={file}: ")
@@ -243,13 +243,13 @@ def test_an_export_of_another_kind_or_scaling_is_refused(small_model, tmp_path, 
         init_from.load_weights(exported, preset)
 
 
-def test_what_gives_no_weights_is_one_line(tmp_path, file):
+def test_files_without_usable_weights_are_one_line(tmp_path, file):
     settings = experiment(tmp_path / "new", file, init_from=str(tmp_path))
     with pytest.raises(InputError, match=r"no run folder .* and no exported encoder"):
         init_from.load_weights(make_encoder(settings, SHAPE), settings)
 
 
-def test_what_training_begins_with_is_looked_for_before_tensorflow_is(tmp_path, file):
+def test_start_weights_are_looked_for_before_tensorflow_is_imported(tmp_path, file):
     settings = experiment(tmp_path / "run", file)
     preconditions.check(settings, ["train"])
     missing = settings.replace(encoder_weights=str(tmp_path / "no.weights.h5"))
@@ -271,17 +271,17 @@ def test_a_run_that_stopped_goes_on_exactly_without_the_file(
     tmp_path, file, splits, stopped_at, capsys
 ):
     """Before, at and after the step from which the backbone learns."""
-    own = {"frozen_steps": 3, "backbone_learning_rate_scale": 0.5, "weight_decay": 0.1}
-    straight = loop.train(experiment(tmp_path / "straight", file, steps=7, **own), splits)
-    loop.train(experiment(tmp_path / "parts", file, steps=stopped_at, **own), splits)
+    freezing = {"frozen_steps": 3, "backbone_learning_rate_scale": 0.5, "weight_decay": 0.1}
+    straight = loop.train(experiment(tmp_path / "straight", file, steps=7, **freezing), splits)
+    loop.train(experiment(tmp_path / "parts", file, steps=stopped_at, **freezing), splits)
     shutil.move(file, tmp_path / "moved.keras")
-    parts = loop.train(experiment(tmp_path / "parts", file, steps=7, **own), splits)
+    parts = loop.train(experiment(tmp_path / "parts", file, steps=7, **freezing), splits)
     assert losses(tmp_path / "parts") == losses(tmp_path / "straight")
     line = "train: net: local dropout 8x8x6, conv late 4x4x8, --input_scaling=127,128"
     assert line in capsys.readouterr().out
     for ours, theirs in zip(parts.variables, straight.variables, strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    model, step = load_trained(experiment(tmp_path / "parts", file, **own), splits)
+    model, step = load_trained(experiment(tmp_path / "parts", file, **freezing), splits)
     assert step == 7
     for ours, theirs in zip(model.encoder.variables, parts.encoder.variables, strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -324,10 +324,10 @@ def test_a_backbone_that_never_learns_is_said(tmp_path, file, splits, capsys):
 
 @pytest.mark.slow
 def test_two_replicas_from_settings_are_one_device(tmp_path, file, splits, two_replicas):
-    own = {"steps": 2, "gamma": 0.0, "learning_rate": 1e-3, "frozen_steps": 1}
+    settings_of_both = {"steps": 2, "gamma": 0.0, "learning_rate": 1e-3, "frozen_steps": 1}
     small_backbone.write(file)  # dropout would draw other numbers
-    one = loop.train(experiment(tmp_path / "one", file, **own), splits)
-    settings = experiment(tmp_path / "two", file, replicas=2, **own)
+    one = loop.train(experiment(tmp_path / "one", file, **settings_of_both), splits)
+    settings = experiment(tmp_path / "two", file, replicas=2, **settings_of_both)
     two = loop.train(settings, splits, two_replicas)
     np.testing.assert_allclose(losses(tmp_path / "two"), losses(tmp_path / "one"), rtol=1e-5)
     assert all(norm.synchronized for norm in _norms(two.encoder))

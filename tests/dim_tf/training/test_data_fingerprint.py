@@ -42,7 +42,7 @@ def test_a_run_that_goes_on_with_other_images_says_so(tmp_path, splits, other_sp
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"\x1b[2J\n", b"", b"0123456789abcdef\nno\n"])
-def test_a_damaged_file_is_made_again(tmp_path, splits, content):
+def test_a_damaged_file_is_rebuilt(tmp_path, splits, content):
     (tmp_path / data_fingerprint.FILE).write_bytes(content)
     assert data_fingerprint.read(tmp_path) == data_fingerprint.DataFingerprint()
     run_folder.prepare(experiment(tmp_path), splits)
@@ -55,7 +55,7 @@ def test_labels_that_are_added_later_are_recorded(tmp_path, splits):
     assert data_fingerprint.read(tmp_path) == data_fingerprint.DataFingerprint.of(splits)
 
 
-def test_other_labels_of_the_same_images_are_told(tmp_path, splits, capsys):
+def test_other_labels_of_the_same_images_are_reported(tmp_path, splits, capsys):
     run_folder.prepare(experiment(tmp_path), splits)
     flipped = Split(splits.train.images, 1 - splits.train.labels)
     run_folder.prepare(experiment(tmp_path), dataclasses.replace(splits, train=flipped))

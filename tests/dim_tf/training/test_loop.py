@@ -17,7 +17,7 @@ from dim_tf.data.splits import Split, Splits
 from dim_tf.experiment import Experiment
 from dim_tf.system import json_files
 from dim_tf.system.errors import InputError, RunError
-from dim_tf.training import callbacks, loop, run_folder, schedule
+from dim_tf.training import callbacks, loop, schedule
 from dim_tf.training.loop import Segment, segments
 from dim_tf.training.model import load_trained, make_encoder, make_model
 
@@ -227,18 +227,6 @@ def test_float32_is_not_tensor_float_32(splits):
     assert not tf.config.experimental.tensor_float_32_execution_enabled()
 
 
-def test_each_critic_has_its_own_settings():
-    settings = {"alpha": 0.5, "negatives": 2, "critic_units": 9, "critic_temperature": 0.5}
-    dot = {"units": 9, "temperature": 0.5, "negatives": 2}
-    for local, whole in (("concat", "dot"), ("dot", "dense")):
-        critics = {"local_critic": local, "global_critic": whole}
-        chosen = experiment("", **settings, **critics)
-        terms = chosen.model.make(make_encoder(chosen, SHAPE), None, chosen).terms[:2]
-        for term, name in zip(terms, (local, whole), strict=True):
-            expected = dot if name == "dot" else {"negatives": 2}
-            assert expected.items() <= term.critic.get_config().items()
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
@@ -383,21 +371,7 @@ def test_a_supervised_model_is_trained_on_what_has_labels(tmp_path, splits):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_is_no_run_is_not_emptied(tmp_path):
-    """--run_dir may be a slip, or a flagfile's from elsewhere."""
-    kept = tmp_path / "checkpoints" / "theirs"
-    kept.parent.mkdir()
-    kept.write_text("")
-    experiment = Experiment.of(name="a", run_dir=str(tmp_path), resume=False)
-    with pytest.raises(InputError, match=r"is no run folder: it has no experiment.json"):
-        run_folder.prepare(experiment)
-    assert kept.exists()
-    (tmp_path / "experiment.json").write_text("{}")
-    run_folder.prepare(experiment)
-    assert not kept.exists()
-
-
-def test_a_step_that_fails_is_told_in_a_line():
+def test_a_step_that_fails_is_reported_in_a_line():
     said = "{{function_node __wrapped__MatMul}} sizes differ [Op:MatMul]\nmore"
     error = tf.errors.InvalidArgumentError(None, None, said)
     message = r"^a step failed \(InvalidArgumentError\): sizes differ$"

@@ -41,7 +41,7 @@ def test_a_line_that_was_not_finished_is_no_damage(tmp_path, capsys):
     ]
     + ['{"step": 2, "loss": "0.5"}', '{"tep": 2}', "", "\x00"],
 )
-def test_damaged_lines_are_left_out_and_told(tmp_path, capsys, damaged):
+def test_damaged_lines_are_left_out_and_reported(tmp_path, capsys, damaged):
     file = tmp_path / "metrics.jsonl"
     file.write_text("\n".join([*lines(1), damaged, *lines(3, 4)]))
     metrics_file.truncate_after(file, 3)

@@ -95,7 +95,7 @@ def test_weights_come_back(make, tmp_path):
     assert_same(other, weights_of_files(encoder))
 
 
-def test_a_file_that_does_not_fit_is_told_in_a_line(tmp_path):
+def test_a_file_that_does_not_fit_is_reported_in_a_line(tmp_path):
     encoder = small_export.small_encoder()
     start_weights.save(encoder, tmp_path)
     path = tmp_path / start_weights.FILE
@@ -220,7 +220,7 @@ SHA = "0123456789abcdef" * 4
         ({"init_from": "/home/me/net"}, "the weights of step 30 of the run net (--init_from)"),
     ],
 )
-def test_which_weights_training_began_with_is_told_without_folders(
+def test_the_weights_that_training_began_with_are_named_without_folders(
     settings, weights, tmp_path, monkeypatch
 ):
     config = encoder_config.EncoderConfig({}, {"encoder": SHA, "encoder_weights": SHA})
@@ -257,8 +257,8 @@ def test_an_exports_weights_are_named_by_its_version():
     ],
 )
 def test_the_description_of_a_frozen_backbone(tmp_path, frozen_steps, scale, expected):
-    own = {"frozen_steps": frozen_steps, "backbone_learning_rate_scale": scale}
-    run = experiment(tmp_path, encoder="keras:VGG16", **own)
+    freezing = {"frozen_steps": frozen_steps, "backbone_learning_rate_scale": scale}
+    run = experiment(tmp_path, encoder="keras:VGG16", **freezing)
     assert start_weights.describe_freezing(run, 1000) == expected
 
 

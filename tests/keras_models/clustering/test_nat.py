@@ -54,8 +54,8 @@ def test_a_step_exchanges_the_targets_of_its_images_alone():
     metrics = small.build(small.nat).train_step(batch)
     model.train_step(batch)
     after = model.targets.numpy()
-    others = np.setdiff1d(np.arange(20), indices)
-    np.testing.assert_array_equal(after[others], before[others])
+    untouched = np.setdiff1d(np.arange(20), indices)
+    np.testing.assert_array_equal(after[untouched], before[untouched])
     assert {tuple(x) for x in after[indices]} == {tuple(x) for x in before[indices]}
     expected = np.mean(0.5 * np.sum((features - after[indices]) ** 2, axis=1))
     np.testing.assert_allclose(metrics["loss"], expected, rtol=1e-4)

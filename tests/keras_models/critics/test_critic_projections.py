@@ -93,14 +93,14 @@ def test_projection_norms(projection_class):
 @BOTH
 def test_projection_treats_a_map_as_its_locations(projection_class):
     """A 1x1 convolution: equal to the dense layers at each location."""
-    projection, of_places = projection_class(6), projection_class(6)
+    projection, of_vectors = projection_class(6), projection_class(6)
     projection.build((None, 2, 2, 4))
-    of_places.build((None, 4))
-    of_places.set_weights(projection.get_weights())
+    of_vectors.build((None, 4))
+    of_vectors.set_weights(projection.get_weights())
     features = random_features((5, 2, 2, 4))
     np.testing.assert_allclose(
         tf.reshape(projection(features, training=True), [20, 6]),
-        of_places(tf.reshape(features, [20, 4]), training=True),
+        of_vectors(tf.reshape(features, [20, 4]), training=True),
         atol=1e-5,
     )
     assert projection.compute_output_shape((None, 2, 2, 4)) == (None, 2, 2, 6)

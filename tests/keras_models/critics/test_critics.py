@@ -100,9 +100,9 @@ GLOBAL_SHAPES = {"one_global": (5, 7), "four_globals": (5, 2, 2, 7)}
 
 def get_built(critic, local_shape=(5, 5, 5, 3), global_shape=(5, 7)):
     arguments = dict(CRITICS[critic])
-    made = critics.get(arguments.pop("name"), **arguments)
-    made.build((None, *local_shape[1:]), (None, *global_shape[1:]))
-    return made
+    built = critics.get(arguments.pop("name"), **arguments)
+    built.build((None, *local_shape[1:]), (None, *global_shape[1:]))
+    return built
 
 
 def joint_and_product(critic, local_features, global_features):
@@ -144,11 +144,11 @@ def test_every_critic_passes_the_harness(critic, global_shape, xla):
 @pytest.mark.parametrize("global_shape", GLOBAL_SHAPES.values(), ids=GLOBAL_SHAPES)
 @pytest.mark.parametrize("critic", ["concat", "concat with two negatives", "conv", "dense"])
 def test_network_critics_score_each_pair_as_the_equations(critic, global_shape):
-    made = harness.with_random_weights(get_built(critic, global_shape=global_shape))
+    built = harness.with_random_weights(get_built(critic, global_shape=global_shape))
     local_features, global_features = random_features((5, 5, 5, 3)), random_features(global_shape)
-    scores = made(local_features, global_features)
+    scores = built(local_features, global_features)
     maps, ours = local_features.numpy(), global_features.numpy().reshape(5, -1, 7)
-    stack = [layer.get_weights() for layer in made.stack.layers]
+    stack = [layer.get_weights() for layer in built.stack.layers]
 
     def network(x):
         for kernel, bias in stack[:-1]:
@@ -169,7 +169,7 @@ def test_network_critics_score_each_pair_as_the_equations(critic, global_shape):
             local = maps[image].reshape(25, 3)[location]
         else:
             x = maps[image]
-            for i, conv in enumerate(made.convs):
+            for i, conv in enumerate(built.convs):
                 x = convolved(x, *conv.get_weights())
                 x = np.maximum(x, 0) if i == 0 else x
             local = x.ravel()
@@ -338,10 +338,12 @@ def test_replicas_score_their_globals_and_the_others_with_their_own_locals(
     )
     images = np.arange(6).reshape(2, 3)
     for replica in (0, 1):
-        own, others = images[replica], images[1 - replica]
-        np.testing.assert_allclose(cross_replica[replica], expected[np.ix_(others, own)], atol=1e-5)
-        in_own = critics.drop_positives(tf.constant(expected[np.ix_(own, own)]))
-        np.testing.assert_allclose(product[replica], in_own, atol=1e-5)
+        local, remote = images[replica], images[1 - replica]
+        np.testing.assert_allclose(
+            cross_replica[replica], expected[np.ix_(remote, local)], atol=1e-5
+        )
+        without_positives = critics.drop_positives(tf.constant(expected[np.ix_(local, local)]))
+        np.testing.assert_allclose(product[replica], without_positives, atol=1e-5)
 
 
 def test_get():

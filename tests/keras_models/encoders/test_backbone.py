@@ -262,8 +262,8 @@ def test_weights_are_the_backbones_own():
     net = residual_net()
     before = net.get_weights()
     encoder = built(net)
-    for ours, own in zip(encoder.backbone.get_weights(), before, strict=True):
-        np.testing.assert_array_equal(ours, own)
+    for weight, wanted in zip(encoder.backbone.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, wanted)
 
 
 @pytest.mark.parametrize("endpoint", ["local", "conv", "fc", "global"])

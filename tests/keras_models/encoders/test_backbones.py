@@ -256,9 +256,9 @@ def test_keras_hub_that_is_not_installed_is_reported(monkeypatch):
 
 def applications():
     return {
-        name: maker
-        for name, maker in vars(keras.applications).items()
-        if isinstance(maker, type(applications)) and name != "ConvNeXtBase"
+        name: build_application
+        for name, build_application in vars(keras.applications).items()
+        if isinstance(build_application, type(applications)) and name != "ConvNeXtBase"
     }
 
 
@@ -267,9 +267,11 @@ def test_the_scaling_of_each_class_is_its_preprocess_input():
     assert len(applications()) > 30
     pixels = np.random.default_rng(1).uniform(0, 255, (1, 3, 3, 3)).astype(np.float32)
     compared = set()
-    for name, maker in applications().items():
+    for name, build_application in applications().items():
         scaling = backbones._default_scaling(f"keras:{name}", None)
-        wanted = importlib.import_module(maker.__module__).preprocess_input(pixels.copy())
+        wanted = importlib.import_module(build_application.__module__).preprocess_input(
+            pixels.copy()
+        )
         if np.array_equal(wanted, pixels):
             continue
         net = encoders.BackboneEncoder(small_backbone.net(), input_scaling=scaling)
@@ -283,9 +285,9 @@ def test_the_scaling_of_each_class_is_its_preprocess_input():
     "name", ["MobileNetV3Small", "EfficientNetV2B0", "EfficientNetV2S", "ConvNeXtTiny"]
 )
 def test_the_scaling_is_what_the_layers_do_that_are_left_out(name):
-    maker = getattr(keras.applications, name)
+    build_application = getattr(keras.applications, name)
     arguments = {"include_top": False, "weights": None, "input_shape": (64, 64, 3)}
-    whole = maker(**arguments)
+    whole = build_application(**arguments)
     pixels = np.random.default_rng(1).uniform(0, 255, (1, 64, 64, 3)).astype(np.float32)
     x = pixels
     for layer in whole.layers[1:4]:

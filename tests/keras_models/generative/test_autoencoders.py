@@ -49,8 +49,8 @@ def test_posterior_is_around_the_global_feature():
     endpoints = model.encoder(small.IMAGES)
     posterior = model.posterior(endpoints)
     np.testing.assert_array_equal(posterior.mean(), endpoints["global"])
-    spread = np.std(posterior.sample(300, seed=0), axis=0)
-    np.testing.assert_allclose(spread, posterior.stddev(), rtol=0.25)
+    std = np.std(posterior.sample(300, seed=0), axis=0)
+    np.testing.assert_allclose(std, posterior.stddev(), rtol=0.25)
 
 
 @pytest.mark.parametrize("prior", ["uniform", pytest.param("gaussian", marks=pytest.mark.slow)])
@@ -92,7 +92,7 @@ def test_settings_that_do_not_fit_are_refused():
 
 
 @pytest.mark.parametrize("make", [small.autoencoder, small.vae, small.bigan])
-def test_images_are_made_in_the_shape_of_those_encoded(make):
+def test_a_decoder_of_another_shape_than_the_encoders_is_refused(make):
     encoder = ConvNet((4, 4, 1), ((4, 4, 2, 1),), (8,), 0, 5)
     with pytest.raises(ValueError, match=r"shape \(4, 4, 1\), the decoder makes \(8, 8, 1\)"):
         make(encoder)

@@ -120,7 +120,7 @@ def test_bfloat16_step_is_close_to_float32():
         np.testing.assert_allclose(value, expected[name], rtol=0.1, atol=0.1, err_msg=name)
 
 
-def test_made_for_an_image_shape():
+def test_a_generator_fits_an_image_shape():
     model = generator.image_generator((32, 32, 3), "uniform", 64, "w1", 2.0, seed=3)
     model.build()
     assert sum(v.numpy().size for v in model.decoder.trainable_variables) == 3_296_256

@@ -133,13 +133,13 @@ def test_batch_norm_moves_its_mean_by_a_tenth():
 def both_norms(shape, seed=0):
     """Ours and Keras' batch norm with the same random weights."""
     ours = layers.batch_norm(synchronized=False, name="ours")
-    keras_own = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5)
+    keras_norm = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5)
     rng = np.random.default_rng(seed)
-    for norm in (ours, keras_own):
+    for norm in (ours, keras_norm):
         norm.build(shape)
     ours.set_weights([w + rng.uniform(0.1, 0.5, w.shape) for w in ours.get_weights()])
-    keras_own.set_weights(ours.get_weights())
-    return ours, keras_own
+    keras_norm.set_weights(ours.get_weights())
+    return ours, keras_norm
 
 
 def outputs_and_gradients(function, x, variables):
@@ -153,18 +153,18 @@ def outputs_and_gradients(function, x, variables):
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("shape", [(6, 5), (3, 4, 4, 5)])
 def test_batch_norm_equals_keras(shape, training):
-    ours, keras_own = both_norms(shape)
+    ours, keras_norm = both_norms(shape)
     x = tf.random.stateless_normal(shape, [0, 1], mean=2.0)
     result, expected = (
         outputs_and_gradients(
             lambda x, norm=norm: norm(x, training=training), x, norm.trainable_variables
         )
-        for norm in (ours, keras_own)
+        for norm in (ours, keras_norm)
     )
     np.testing.assert_allclose(result[0], expected[0], atol=1e-5)
     for gradient, wanted in zip(result[1], expected[1], strict=True):
         np.testing.assert_allclose(gradient, wanted, atol=1e-4)
-    for weight, wanted in zip(ours.get_weights(), keras_own.get_weights(), strict=True):
+    for weight, wanted in zip(ours.get_weights(), keras_norm.get_weights(), strict=True):
         np.testing.assert_allclose(weight, wanted, rtol=1e-5, atol=1e-6)
 
 

@@ -11,7 +11,7 @@ from keras_models.terms.coordinates import CoordinatePredictor
 
 RANDOM = StepRandom(seed=0, step=3)
 ROWS, COLUMNS, CHANNELS, DIM = 3, 2, 4, 5
-PLACES = ROWS * COLUMNS
+LOCATIONS = ROWS * COLUMNS
 SHAPES = {"local": (None, ROWS, COLUMNS, CHANNELS), "global": (None, DIM)}
 BOTH = pytest.mark.parametrize("term_type", [Coordinates, RelativeCoordinates])
 
@@ -43,7 +43,7 @@ def log_softmax(logits):
 
 def golden(term_type, weights, local_features, global_features):
     """Loss and accuracy in float64, by loops; partners are those drawn for the step."""
-    partner = RANDOM.choice("relative coordinates", PLACES, PLACES).numpy()
+    partner = RANDOM.choice("relative coordinates", LOCATIONS, LOCATIONS).numpy()
     relative = term_type is RelativeCoordinates
     row_classes = 2 * ROWS - 1 if relative else ROWS
     losses, rights = [], []
@@ -52,9 +52,9 @@ def golden(term_type, weights, local_features, global_features):
             for column in range(COLUMNS):
                 x, labels = [local_map[row, column]], (row, column)
                 if relative:
-                    other_row, other_column = divmod(partner[row * COLUMNS + column], COLUMNS)
-                    x.append(local_map[other_row, other_column])
-                    labels = (other_row - row + ROWS - 1, other_column - column + COLUMNS - 1)
+                    partner_row, partner_column = divmod(partner[row * COLUMNS + column], COLUMNS)
+                    x.append(local_map[partner_row, partner_column])
+                    labels = (partner_row - row + ROWS - 1, partner_column - column + COLUMNS - 1)
                 h = np.concatenate([*x, y])
                 for i in range(0, len(weights) - 2, 2):
                     h = np.maximum(h @ weights[i] + weights[i + 1], 0)

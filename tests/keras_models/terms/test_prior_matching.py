@@ -282,7 +282,7 @@ def test_a_prior_of_another_dimension_raises():
         term.build(SHAPES)
 
 
-def test_made_by_name():
+def test_a_term_is_constructed_by_name():
     term = terms.prior_matching("sphere", 5, "w1", penalty=2.0, weight=0.1)
     assert (type(term.prior), term.prior.dim) == (priors.SpherePrior, 5)
     assert term.discriminator.hidden_units == (1000, 200)

@@ -25,12 +25,12 @@ def load(folder, size=64):
 def test_files_and_tfds_give_identical_tensors_and_splits(files, tmp_path, monkeypatch):
     folder, downloads = files
     sample_files.build(monkeypatch, "celeb_a", tmp_path, downloads, num_shards=3)
-    raw, made = load(folder), load(tmp_path)
-    sample_files.same(raw, made)
-    assert (len(raw.train), len(raw.test)) == (18, 7)
-    assert raw.train.labels.shape == (18, 40)
-    assert raw.label_names == tuple(sorted(sample_files.ATTRIBUTES))
-    assert raw.multi_label
+    from_files, from_tfds = load(folder), load(tmp_path)
+    sample_files.same(from_files, from_tfds)
+    assert (len(from_files.train), len(from_files.test)) == (18, 7)
+    assert from_files.train.labels.shape == (18, 40)
+    assert from_files.label_names == tuple(sorted(sample_files.ATTRIBUTES))
+    assert from_files.multi_label
 
 
 @pytest.mark.slow

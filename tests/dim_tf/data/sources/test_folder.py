@@ -223,7 +223,7 @@ def test_a_second_load_decodes_nothing(tmp_path, load, monkeypatch):
     np.testing.assert_array_equal(first.train.images[:], again.train.images[:])
 
 
-def test_a_file_that_changes_while_it_is_used_is_told(tmp_path, load):
+def test_a_file_that_changes_while_it_is_used_is_reported(tmp_path, load):
     tree(tmp_path / "images", 30)
     splits = load(cache_gib=0.0)
     (tmp_path / "images" / splits.train.images.names[3]).write_bytes(b"")
@@ -258,10 +258,10 @@ def test_a_run_on_other_images_is_not_gone_on_with(tmp_path, load):
     for number in range(50, 80):
         save(tmp_path / "images" / f"{number}.png", number)
     request = data.DataRequest(str(tmp_path / "images"), cache_dir=str(tmp_path / "cache"))
-    others = data.load("folder", request)
-    for refused in (loop.train, load_trained):
+    other_images = data.load("folder", request)
+    for use in (loop.train, load_trained):
         with pytest.raises(InputError, match=r"on other images: of 20 .*--name .*--noresume"):
-            refused(experiment, others)
+            use(experiment, other_images)
     assert summary(tmp_path) == before
     run_folder.prepare(Experiment.of(**settings, resume=False))
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["experiment.json"]

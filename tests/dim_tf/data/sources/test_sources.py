@@ -78,7 +78,7 @@ def test_celeb_a():
 
 
 @pytest.mark.parametrize("name", ["..", "a b", "", "cifar10/nope", "no_such", "/etc"])
-def test_what_tfds_does_not_know_is_told(name, tmp_path):
+def test_a_name_that_tfds_does_not_know_is_an_error(name, tmp_path):
     with pytest.raises(InputError, match=r"TensorFlow Datasets (has no|cannot make)") as caught:
         tfds_files.find_builder(name, data.DataRequest(str(tmp_path)))
     assert len(str(caught.value).splitlines()) == 1

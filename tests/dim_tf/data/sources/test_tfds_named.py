@@ -16,7 +16,7 @@ from dim_tf.system.errors import InputError
 LABEL = tfds.features.ClassLabel
 
 
-class Made(tfds.core.GeneratorBasedBuilder):
+class GeneratedBuilder(tfds.core.GeneratorBasedBuilder):
     """A data set whose schema and splits are its subclass's."""
 
     VERSION = tfds.core.Version("1.0.0")
@@ -51,7 +51,7 @@ class Made(tfds.core.GeneratorBasedBuilder):
         return example
 
 
-class MadePlain(Made):
+class SamplePlain(GeneratedBuilder):
     """Image and label, train and test."""
 
     features: ClassVar[dict] = {
@@ -61,7 +61,7 @@ class MadePlain(Made):
     splits: ClassVar[dict] = {"train": range(6), "test": range(50, 53)}
 
 
-class MadeHeldBack(Made):
+class SampleHeldBack(GeneratedBuilder):
     """Two labels; the test split's are withheld."""
 
     features: ClassVar[dict] = {
@@ -81,48 +81,48 @@ class MadeHeldBack(Made):
         return super().example(row) | {"mask": np.zeros([12, 12, 1], np.uint8)}
 
 
-class MadeTrainAlone(Made):
+class SampleTrainAlone(GeneratedBuilder):
     """Images alone, with transparency, in one split."""
 
     features: ClassVar[dict] = {"image": tfds.features.Image(shape=(200, 200, 4))}
     splits: ClassVar[dict] = {"train": range(20)}
 
 
-class MadeOrdered(MadeTrainAlone):
+class SampleOrdered(SampleTrainAlone):
     """One split in its own order."""
 
     ordered = True
 
 
-class MadeTwo(Made):
+class SampleTwo(GeneratedBuilder):
     """Two images."""
 
     features: ClassVar[dict] = {"left": tfds.features.Image(), "right": tfds.features.Image()}
     splits: ClassVar[dict] = {"train": range(2)}
 
 
-class MadeDeep(Made):
+class SampleDeep(GeneratedBuilder):
     """Images of 16 bits."""
 
     features: ClassVar[dict] = {"image": tfds.features.Image(shape=(8, 8, 1), dtype=np.uint16)}
     splits: ClassVar[dict] = {"train": range(2)}
 
 
-class MadeNumbers(Made):
+class SampleNumbers(GeneratedBuilder):
     """No images."""
 
     features: ClassVar[dict] = {"label": LABEL(num_classes=3)}
     splits: ClassVar[dict] = {"train": range(2)}
 
 
-class MadeTestAlone(MadeTwo):
+class SampleTestAlone(SampleTwo):
     """No split train."""
 
     features: ClassVar[dict] = {"image": tfds.features.Image(shape=(8, 8, 1))}
     splits: ClassVar[dict] = {"test": range(2)}
 
 
-class MadeMany(Made):
+class SampleMany(GeneratedBuilder):
     """Enough images for several files."""
 
     features: ClassVar[dict] = {"image": tfds.features.Image(shape=(8, 8, 1))}
@@ -139,36 +139,36 @@ def values(split):
 
 
 def test_image_and_label(tmp_path):
-    splits = load("made_plain", tmp_path)
-    assert splits.name == "tfds:made_plain"
+    splits = load("sample_plain", tmp_path)
+    assert splits.name == "tfds:sample_plain"
     assert splits.image_shape == (20, 20, 1)
     assert (values(splits.train), values(splits.test)) == ([*range(6)], [50, 51, 52])
     for split in (splits.train, splits.test):
         assert list(split.labels) == [image[0, 0, 0] % 3 for image in split.images]
     assert splits.label_names == ("0", "1", "2")
     assert "trained on train, tested on test" in splits.note
-    again = load("made_plain:1.0.0", tmp_path, 8)
+    again = load("sample_plain:1.0.0", tmp_path, 8)
     assert again.image_shape == (8, 8, 1)
 
 
 def test_it_can_be_embedded(tmp_path):
-    where = "tfds:made_plain:test+train"
+    where = "tfds:sample_plain:test+train"
     collection = image_collection.open_collection(where, str(tmp_path), download=True)
-    assert collection.description == "9 images of made_plain, test+train"
+    assert collection.description == "9 images of sample_plain, test+train"
     named = [one for ids, _ in collection.batches_from(1, 4) for one in ids]
     assert named == ["test:1", "test:2", *(f"train:{number}" for number in range(6))]
     _, encoded = next(collection.batches_from(0, 9))
     pixels = [int(tf.io.decode_png(image)[0, 0, 0]) for image in encoded]
     assert (sorted(pixels[:3]), sorted(pixels[3:])) == ([50, 51, 52], [*range(6)])
     with pytest.raises(InputError, match="no split 'tset'"):
-        image_collection.open_collection("tfds:made_plain:tset", str(tmp_path))
-    with pytest.raises(InputError, match="did you mean made_plain"):
-        image_collection.open_collection("tfds:made_plane:test", str(tmp_path))
+        image_collection.open_collection("tfds:sample_plain:tset", str(tmp_path))
+    with pytest.raises(InputError, match="did you mean sample_plain"):
+        image_collection.open_collection("tfds:sample_plane:test", str(tmp_path))
 
 
 @pytest.mark.slow
 def test_the_supervised_label_and_the_split_that_has_it(tmp_path):
-    splits = load("made_held_back", tmp_path)
+    splits = load("sample_held_back", tmp_path)
     assert splits.image_shape == (64, 64, 3)
     assert splits.label_names == ("a", "b", "c")
     assert values(splits.test) == [50, 51, 52, 53]
@@ -177,7 +177,7 @@ def test_the_supervised_label_and_the_split_that_has_it(tmp_path):
 
 @pytest.mark.slow
 def test_no_labels_and_a_slice_to_test_on(tmp_path):
-    splits = load("made_train_alone", tmp_path)
+    splits = load("sample_train_alone", tmp_path)
     assert splits.image_shape == (64, 64, 3)
     assert splits.train.labels is None
     assert splits.test.labels is None
@@ -188,8 +188,8 @@ def test_no_labels_and_a_slice_to_test_on(tmp_path):
 
 
 def test_the_order_is_that_of_the_keys_and_not_of_the_files(tmp_path, monkeypatch):
-    sample_files.build(monkeypatch, "made_many", tmp_path, None, num_shards=2)
-    train = load("made_many", tmp_path).train
+    sample_files.build(monkeypatch, "sample_many", tmp_path, None, num_shards=2)
+    train = load("sample_many", tmp_path).train
     order = [int(image[0, 0, 0]) for image in train.images]
     assert order == tfds_files.tfds_order(range(60), "train")
     assert order != sorted(order)
@@ -198,17 +198,17 @@ def test_the_order_is_that_of_the_keys_and_not_of_the_files(tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("made_ordered", "an order of their own"),
-        ("made_two", "several images in an example, left, right"),
-        ("made_deep", r"images of uint16 \(8, 8, 1\); expected uint8"),
-        ("made_numbers", "no images; its features: label"),
-        ("made_test_alone", "no split train; its splits: test"),
-        ("made_plane", "no 'made_plane'; did you mean made_plain"),
-        ("made_plain/large", "cannot make 'made_plain/large'"),
-        ("made_plain:7.0.0", "cannot make 'made_plain:7.0.0'"),
+        ("sample_ordered", "an order of their own"),
+        ("sample_two", "several images in an example, left, right"),
+        ("sample_deep", r"images of uint16 \(8, 8, 1\); expected uint8"),
+        ("sample_numbers", "no images; its features: label"),
+        ("sample_test_alone", "no split train; its splits: test"),
+        ("sample_plane", "no 'sample_plane'; did you mean sample_plain"),
+        ("sample_plain/large", "cannot make 'sample_plain/large'"),
+        ("sample_plain:7.0.0", "cannot make 'sample_plain:7.0.0'"),
     ],
 )
-def test_what_cannot_be_used_is_refused(tmp_path, name, says):
+def test_data_sets_that_cannot_be_used_are_refused(tmp_path, name, says):
     with pytest.raises(InputError, match=says):
         load(name, tmp_path)
 
