@@ -44,8 +44,8 @@ class Report:
     path: Path
 
     def _repr_html_(self) -> str:
-        # In a frame, so that its style does not reach the notebook's. Without a base of its own, the
-        # page's links to its sections would load the notebook into the frame.
+        # In a frame, so that its style does not reach the notebook's. Without a base of its own,
+        # links to the page's sections would load the notebook into the frame.
         page = self.path.read_text(encoding="utf-8")
         page = html.escape(page.replace("<head>", '<head><base href="about:srcdoc">', 1))
         return (
