@@ -134,7 +134,8 @@ def test_code_cells_have_the_style_of_the_project():
     assert ruff, "ruff is in the extra test"
     for command in (["check"], ["format", "--check"]):
         done = subprocess.run(
-            [ruff, *command, "--no-cache", "--config", ROOT / "pyproject.toml", *PATHS],
+            [ruff, *command, "--no-cache", *PATHS],
+            cwd=ROOT,
             capture_output=True,
             text=True,
             check=False,
