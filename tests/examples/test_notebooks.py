@@ -86,6 +86,7 @@ def execute(tmp_path, monkeypatch):
             notebook,
             km=AsyncKernelManager(kernel_name=KERNEL, kernel_spec_manager=specs),
             timeout=600,
+            coalesce_streams=True,
             resources={"metadata": {"path": str(tmp_path)}},
         ).execute(cleanup_kc=True)
         return notebook
