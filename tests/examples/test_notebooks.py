@@ -157,14 +157,15 @@ def test_a_notebook_runs_in_this_interpreter_and_one_that_raises_fails(execute):
 @pytest.mark.slow
 def test_quick_start(execute, tmp_path):
     notebook = with_parameters(read("quick_start"), EPOCHS=1, PROBE_EPOCHS=1, NEIGHBOURS=3)
-    execute(with_result(notebook, "[accuracy, agreement, test_features.tolist()]"))
-    accuracy, agreement, features = result(notebook)
+    features = "test_features.shape, bool(np.isfinite(test_features).all())"
+    execute(with_result(notebook, f"[accuracy, agreement, {features}]"))
+    accuracy, agreement, shape, finite = result(notebook)
     for values in accuracy.values():
         assert set(values) == {"raw pixels", "random weights", "trained"}
         assert all(0.1 < value <= 1 for value in values.values())
     assert 0.5 < agreement <= 1
-    assert len(features) == 599
-    assert all(math.isfinite(value) for feature in features for value in feature)
+    assert shape == [599, 64]
+    assert finite
     for name in ("images", "curves", "compare", "neighbours", "map"):
         assert "image/png" in output_types(notebook, name), name
     assert "text/html" in output_types(notebook, "report")
