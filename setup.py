@@ -54,8 +54,11 @@ setup(
     extras_require={
         "test": [
             "hypothesis>=6.140",
+            "ipykernel>=6.29",
             "matplotlib>=3.8",  # the examples' figures
             "mypy>=1.11",
+            "nbclient>=0.10",
+            "nbformat>=5.10",
             "pillow-heif>=1.0",
             "pytest>=8.0",
             "pytest-xdist>=3.6",

@@ -44,8 +44,10 @@ class Report:
     path: Path
 
     def _repr_html_(self) -> str:
-        # In a frame, so that its style does not reach the notebook's.
-        page = html.escape(self.path.read_text(encoding="utf-8"))
+        # In a frame, so that its style does not reach the notebook's. Without a base of its own,
+        # links to the page's sections would load the notebook into the frame.
+        page = self.path.read_text(encoding="utf-8")
+        page = html.escape(page.replace("<head>", '<head><base href="about:srcdoc">', 1))
         return (
             f'<iframe srcdoc="{page}" width="100%" height="{REPORT_HEIGHT}" '
             'style="border: 0"></iframe>'
@@ -277,6 +279,7 @@ class Run:
         """Leaves the process' state as it was; quiet unless verbose; memory errors in a line."""
         with (
             process_state.preserved(),
+            process_state.without_tensorflow_notices(),
             console.quiet(not self.verbose),
             _memory_errors_in_a_line(),
         ):

@@ -1,6 +1,7 @@
 """Settings of the whole process that a run changes: put back, for programs that use dim_tf."""
 
 import contextlib
+import logging
 import random
 from collections.abc import Iterator
 
@@ -42,3 +43,19 @@ def preserved() -> Iterator[None]:
         if operation_seeds:
             operation_seeds.setstate(operations)
             tensorflow._rng = operation_seeds
+
+
+@contextlib.contextmanager
+def without_tensorflow_notices() -> Iterator[None]:
+    """Within it TensorFlow's Python logger drops messages below a warning.
+
+    Where Python is interactive, as in a notebook, TensorFlow turns them on: each SavedModel that is
+    written then prints the path of a temporary folder, twice.
+    """
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel(max(logger.getEffectiveLevel(), logging.WARNING))
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

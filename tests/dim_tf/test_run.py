@@ -1,6 +1,7 @@
 """The stages of a run: their order, errors, lock, and what they leave of the process' state."""
 
 import json
+import logging
 import random
 import signal
 import threading
@@ -160,6 +161,24 @@ def test_a_run_that_moved_is_loaded_from_where_it_is(tmp_path):
     run = Run.load(tmp_path, batch_size=8)
     assert run.path == tmp_path
     assert (run.experiment.training.epochs, run.experiment.training.batch_size) == (7, 8)
+
+
+def test_a_stage_drops_the_notices_that_tensorflow_prints_in_a_notebook(ran, tmp_path, monkeypatch):
+    logger, messages = tf.get_logger(), []
+    monkeypatch.setattr(logger, "level", logger.level)
+    logger.setLevel(logging.INFO)  # as TensorFlow does where Python is interactive
+    monkeypatch.setattr(logger, "handle", lambda record: messages.append(record.getMessage()))
+
+    def evaluate(*_):
+        logger.info("Assets written to: /tmp/x")
+        logger.warning("a warning")
+        raise RunError("it failed")
+
+    monkeypatch.setattr(stages, "evaluate", evaluate)
+    with pytest.raises(RunError):
+        run_in(tmp_path).evaluate()
+    logger.info("after the stage")
+    assert messages == ["a warning", "after the stage"]
 
 
 def state():

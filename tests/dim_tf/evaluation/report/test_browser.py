@@ -1,6 +1,8 @@
 """The pages in a browser: no error, no request, nothing empty or too wide, plots that zoom."""
 
 import json
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import chromium
 import numpy as np
@@ -9,6 +11,7 @@ from sample_report import EVALUATION, EXPERIMENT, every_figure, metrics_lines, r
 
 from dim_tf.evaluation import compare
 from dim_tf.experiment import Experiment
+from dim_tf.run import Report
 
 pytestmark = [
     pytest.mark.slow,
@@ -166,3 +169,20 @@ def test_settings_are_unfolded_in_print(browser, pages, tmp_path):
     browser.ask("Emulation.setEmulatedMedia", media="print", features=[])
     assert browser.run("document.querySelector('td.text').checkVisibility()")
     assert browser.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
+def test_the_sections_of_a_report_in_a_notebook_are_reached_by_their_links(
+    browser, pages, tmp_path
+):
+    report = Report(Path(unquote(urlsplit(pages["report"]).path)))
+    notebook = tmp_path / "notebook.html"
+    notebook.write_text(f"<title>a notebook</title>{report._repr_html_()}", encoding="utf-8")
+    browser.open(notebook.as_uri(), WIDTHS["desktop"])
+    shown = "document.querySelector('iframe').contentWindow"
+    browser.run(f"{shown}.document.documentElement.style.scrollBehavior = 'auto'")
+    assert browser.run(f"{shown}.scrollY") == 0
+    browser.run(f"[...{shown}.document.querySelectorAll('nav a')].at(-1).click()")
+    browser.run(FRAME)
+    assert browser.run(f"{shown}.location.href").startswith("about:srcdoc#")
+    assert browser.run(f"{shown}.scrollY") > 0
+    assert browser.complaints == []
