@@ -16,7 +16,7 @@ from dim_tf.evaluation.saved_encoder import SavedEncoder
 from dim_tf.registry import MAX_FEATURES
 
 ENDPOINTS = ("conv", "fc", "global")
-MAX_BATCH_SIZE = 256
+BATCH_SIZE = 256
 # Pixels of the images that are encoded at once: larger ones in smaller batches. 256 images of 224
 # pixels have 1.2 GB at MobileNetV2's largest layer.
 BATCH_PIXELS = 256 * 64 * 64
@@ -129,7 +129,7 @@ def _from_function(
 ) -> Representation:
     """Encodes images, of height and width `size` in the encoder, in batches."""
     pooling: dict[str, str] = {}
-    batch_size = max(min(BATCH_PIXELS // math.prod(size), MAX_BATCH_SIZE), 1)
+    batch_size = max(min(BATCH_PIXELS // math.prod(size), BATCH_SIZE), 1)
 
     def features(split: EvaluationSplit):
         writers: dict[str, ArrayWriter] = {}

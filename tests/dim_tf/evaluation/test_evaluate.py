@@ -173,7 +173,7 @@ def test_all_else_is_written_before_the_failure_is_told(tmp_path, splits, monkey
 
 
 def test_features_in_files_give_the_same_values(splits, tmp_path):
-    """All quick measures; no file of features is left."""
+    """Of probes in their own tests; no file of features is left."""
     kinds = []
 
     def encode(data):
@@ -186,15 +186,14 @@ def test_features_in_files_give_the_same_values(splits, tmp_path):
         settings = Experiment.of(
             name="a",
             run_dir=str(tmp_path),
-            measures="knn,clusters,geometry,linear,mlp",
-            probe_epochs=1,
+            measures="knn,clusters,geometry",
             memory=memory,
         )
         contents.append(evaluate.run_measures(encode, {}, splits, settings).content)
     assert kinds == [{np.ndarray}] * 2 + [{np.memmap}] * 2  # with the views of the geometry
     for name in contents[0]["measures"]:
         assert contents[0][name] == pytest.approx(contents[1][name], abs=1e-6)
-    assert not any(contents[1]["protocol"][name].startswith("failed") for name in ("knn", "mlp"))
+    assert set(contents[0]["measures"]) > {"knn", "cluster_nmi", "alignment", "effective_rank"}
     assert list(tmp_path.iterdir()) == []
 
 

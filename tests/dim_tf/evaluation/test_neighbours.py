@@ -28,7 +28,7 @@ def assert_same(arguments):
 
 
 def test_the_plain_twin_by_the_definition():
-    queries, candidates = features(7, 5, 0), features(11, 5, 1)
+    queries, candidates = features(7, 20, 0), features(11, 20, 1)
     similarities, indices = plain_cosine_neighbours(queries, candidates, 3)
     for q, query in enumerate(queries):
         cosines = [query @ c / np.linalg.norm(query) / np.linalg.norm(c) for c in candidates]
