@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from dim_tf.system.io_errors import translate_write_errors
 
@@ -31,7 +32,7 @@ class ArrayStorage:
         self._folder = folder
         self._in_memory = 0
 
-    def new(self, shape: Sequence[int], dtype: type[np.generic]) -> "ArrayWriter":
+    def new(self, shape: Sequence[int], dtype: DTypeLike) -> "ArrayWriter":
         """An array to be written, in memory if it fits there beside those that are alive.
 
         Args:
@@ -49,7 +50,7 @@ class ArrayStorage:
         weakref.finalize(writer.array, self._release, size).atexit = False
         return writer
 
-    def has_space_for(self, shape: Sequence[int], dtype: type[np.generic]) -> bool:
+    def has_space_for(self, shape: Sequence[int], dtype: DTypeLike) -> bool:
         """Whether an array would be kept in memory; arguments as for `new`."""
         size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
         return self._limit is None or self._in_memory + size <= self._limit

@@ -92,9 +92,9 @@ def _shortlist(queries, candidates, lengths, count) -> tuple[np.ndarray, np.ndar
             joined = tf.concat([best, nearest.values], axis=1)
             joined_numbers = tf.concat([numbers, nearest.indices + block.start], axis=1)
             merged = tf.math.top_k(joined, count)
-            best = merged.values
-            numbers = tf.gather(joined_numbers, merged.indices, batch_dims=1)
-    return best.numpy(), numbers.numpy()
+            best = merged.values.numpy()
+            numbers = tf.gather(joined_numbers, merged.indices, batch_dims=1).numpy()
+    return best, numbers
 
 
 def _products(units, block) -> tf.Tensor:
