@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from dim_tf.data.splits import Splits
 from dim_tf.evaluation import bootstrap, evaluation_file, projector
+from dim_tf.evaluation.array_storage import ArrayStorage
 from dim_tf.evaluation.evaluation_data import EvaluationData
 from dim_tf.evaluation.figures import Figure
 from dim_tf.evaluation.measure import Illustrated, Measure, Result
@@ -20,9 +21,12 @@ from dim_tf.evaluation.report.formatting import join_with_and
 from dim_tf.evaluation.representation import Representation
 from dim_tf.experiment import Experiment
 from dim_tf.registry import MEASURES, REFERENCE_MEASURES
+from dim_tf.system import memory
 from dim_tf.system.console import say
 from dim_tf.system.errors import RunError
 from dim_tf.system.io_errors import reason
+
+FREE_FRACTION = 0.5  # of the free memory, for images and features; measures need the rest
 
 # Reasons why a measure may fail: its own numbers, the memory, or a process of the SVM that was
 # killed, which joblib raises as a RuntimeError.
@@ -99,7 +103,7 @@ def run_measures(
         experiment: which measures, and their settings.
         encoders: for the measures that train the encoder; None leaves these out.
     """
-    data = EvaluationData.from_splits(splits)
+    data = EvaluationData.from_splits(splits, storage=_storage(experiment))
     outputs = _run_on_encoder(encode, data, experiment, encoders)
     content = evaluation_file.nest(outputs.results)
     if data.has_labels and not data.has_classes:
@@ -133,6 +137,12 @@ def run_measures(
         "cost": {name: round(seconds, 1) for name, seconds in cost.items()},
     }
     return Evaluation(content, outputs.figures, outputs.projected, failed)
+
+
+def _storage(experiment: Experiment) -> ArrayStorage:
+    gibibytes = experiment.evaluation.memory
+    limit = int(gibibytes * 2**30) if gibibytes else int(FREE_FRACTION * memory.available_bytes())
+    return ArrayStorage(limit, experiment.run_path)
 
 
 def _protocol(

@@ -1,6 +1,7 @@
 """The features of a data set's images: what every measure is built from."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import keras
@@ -8,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf.data import image_ops
+from dim_tf.evaluation.array_storage import ArrayWriter
 from dim_tf.evaluation.evaluation_data import EvaluationData, EvaluationSplit
 from dim_tf.evaluation.pooling import describe_pooling, pool_to_limit
 from dim_tf.evaluation.saved_encoder import SavedEncoder
@@ -15,6 +17,9 @@ from dim_tf.registry import MAX_FEATURES
 
 ENDPOINTS = ("conv", "fc", "global")
 BATCH_SIZE = 256
+# Pixels of the images that are encoded at once: larger ones in smaller batches. 256 images of 224
+# pixels have 1.2 GB at MobileNetV2's largest layer.
+BATCH_PIXELS = 256 * 64 * 64
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,8 @@ class Representation:
     """Features of the training and the test images, by endpoint.
 
     Attributes:
-        train: float32 [N, F] of each endpoint.
+        train: float32 [N, F] of each endpoint; in a file, and not to be changed, where the
+            storage of `data` has no space in memory.
         test: likewise, of the test images.
         data: the images and labels.
         pooling: how an endpoint was averaged over its locations, as "7x7x2048 pooled to
@@ -71,7 +77,7 @@ def from_encoder(
     # Traced here, once: TensorFlow warns of the traces of several encoders' calls.
     images = data.test.images
     traced = endpoints.get_concrete_function(tf.TensorSpec([None, *images.shape[1:]], images.dtype))
-    return _from_function(traced, data, max_features)
+    return _from_function(traced, data, max_features, images.shape[1:3])
 
 
 def from_saved_encoder(
@@ -100,7 +106,7 @@ def from_saved_encoder(
         outputs = encoder.endpoints(x)
         return {name: outputs[name] for name in ENDPOINTS if name in outputs}
 
-    return _from_function(endpoints, data, max_features)
+    return _from_function(endpoints, data, max_features, size)
 
 
 def from_pixels(data: EvaluationData, max_features: int = MAX_FEATURES) -> Representation:
@@ -115,24 +121,39 @@ def from_pixels(data: EvaluationData, max_features: int = MAX_FEATURES) -> Repre
     def endpoints(pixels):
         return {"pixels": image_ops.encoder_input(image_ops.to_unit(pixels), channels)}
 
-    return _from_function(endpoints, data, max_features)
+    return _from_function(endpoints, data, max_features, data.image_shape[:2])
 
 
-def _from_function(endpoints: Callable, data: EvaluationData, max_features: int) -> Representation:
+def _from_function(
+    endpoints: Callable, data: EvaluationData, max_features: int, size: Sequence[int]
+) -> Representation:
+    """Encodes images, of height and width `size` in the encoder, in batches."""
     pooling: dict[str, str] = {}
+    batch_size = max(min(BATCH_PIXELS // math.prod(size), BATCH_SIZE), 1)
 
     def features(split: EvaluationSplit):
-        by_endpoint: dict[str, np.ndarray] = {}
-        for first in range(0, len(split), BATCH_SIZE):
+        writers: dict[str, ArrayWriter] = {}
+        for first in range(0, len(split), batch_size):
             # Only one batch's maps are ever in memory: all of a ResNet50's would take 20 GB.
-            batch = endpoints(tf.constant(split.images[first : first + BATCH_SIZE]))
-            for name, x in batch.items():
-                flat = tf.reshape(pool_to_limit(x, max_features, name), [len(x), -1])
-                if name not in by_endpoint:
-                    by_endpoint[name] = np.empty((len(split), flat.shape[1]), np.float32)
-                    pooling[name] = describe_pooling(x.shape[1:], max_features, name)
-                by_endpoint[name][first : first + BATCH_SIZE] = flat.numpy()
-        return by_endpoint
+            batch = endpoints(tf.constant(split.images[first : first + batch_size]))
+            flat = {
+                name: tf.reshape(pool_to_limit(x, max_features, name), [len(x), -1]).numpy()
+                for name, x in batch.items()
+            }
+            if not writers:
+                pooling.update(
+                    {
+                        name: describe_pooling(x.shape[1:], max_features, name)
+                        for name, x in batch.items()
+                    }
+                )
+                # The small ones first: they are the ones that stay in memory.
+                for name in sorted(flat, key=lambda name: flat[name].shape[1]):
+                    shape = len(split), flat[name].shape[1]
+                    writers[name] = data.storage.new(shape, np.float32)
+            for name, rows in flat.items():
+                writers[name].append(rows)
+        return {name: writers[name].finish() for name in batch}
 
     train, test = features(data.train), features(data.test)
     return Representation(train, test, data, {k: text for k, text in pooling.items() if text})

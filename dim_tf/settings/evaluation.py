@@ -48,6 +48,14 @@ class EvaluationSettings(Settings):
         minimum=3,  # a pixel's
         hyperparameter=False,
     )
+    memory: float = config_field(
+        0.0,
+        "GiB of images and features in memory; more are in the run folder's file system; 0: half "
+        "of the free memory.",
+        minimum=0,
+        maximum=2**20,
+        hyperparameter=False,
+    )
     fine_tuning_epochs: int = config_field(
         10,
         "Epochs of the measure fine_tuning, at --learning_rate.",

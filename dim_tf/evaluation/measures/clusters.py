@@ -73,7 +73,8 @@ class Clusters:
             for seed in range(self.seeds):
                 indices = _drawn_indices(len(features), seed)
                 # Fewer clusters than classes where fewer features differ, as of a constant.
-                kmeans = KMeans(num_classes, n_init=self.starts, random_state=seed)
+                # Without its copy of the features, as these are a copy already.
+                kmeans = KMeans(num_classes, n_init=self.starts, random_state=seed, copy_x=False)
                 clusters = kmeans.fit_predict(features[indices])
                 test_clusters = kmeans.predict(self.representation.test[endpoint])
                 class_of = assign_classes(clusters, data.train.labels[indices], num_classes)
@@ -90,7 +91,7 @@ SPEC = MeasureSpec(lambda context: Clusters(context.representation), requires=(n
 def _drawn_indices(count, seed):
     """Indices of the images that k-means sees."""
     if count <= MAX_IMAGES:
-        return slice(None)
+        return np.arange(count)
     return np.random.default_rng(seed).choice(count, MAX_IMAGES, replace=False)
 
 

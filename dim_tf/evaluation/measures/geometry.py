@@ -85,15 +85,16 @@ class Geometry:
 
         def view(number):
             seed = derive_seed(self.seed, f"view {number}")
-            chunks = [
-                pipeline.apply_augmentation(
-                    tf.constant(images[first : first + CHUNK_SIZE]),
-                    AUGMENTATION,
-                    tf.constant([seed, first], tf.int64),
-                ).numpy()
-                for first in range(0, len(images), CHUNK_SIZE)
-            ]
-            return EvaluationSplit(np.concatenate(chunks), labels)
+            augmented = data.storage.new(images.shape, images.dtype)
+            for first in range(0, len(images), CHUNK_SIZE):
+                augmented.append(
+                    pipeline.apply_augmentation(
+                        tf.constant(images[first : first + CHUNK_SIZE]),
+                        AUGMENTATION,
+                        tf.constant([seed, first], tf.int64),
+                    ).numpy()
+                )
+            return EvaluationSplit(augmented.finish(), labels)
 
         return replace(data, train=view(0), test=view(1))
 
@@ -108,7 +109,12 @@ def alignment(view1: np.ndarray, view2: np.ndarray) -> float:
         view1: float32 [N, F], features of one view of each image.
         view2: float32 [N, F], of another view of the same images.
     """
-    return float(np.mean(np.sum((_normalise(view1) - _normalise(view2)) ** 2, axis=1)))
+    total = 0.0
+    for first in range(0, len(view1), CHUNK_SIZE):
+        chunk = slice(first, first + CHUNK_SIZE)
+        differences = _normalise(view1[chunk]) - _normalise(view2[chunk])
+        total += float(np.sum(differences**2, dtype=np.float64))
+    return total / len(view1)
 
 
 def uniformity(features: np.ndarray) -> float:

@@ -4,16 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import tensorflow as tf
 
 from dim_tf.evaluation import attribute_metrics
 from dim_tf.evaluation.figures import NeighbourPanel
 from dim_tf.evaluation.measure import NO_LABELS, MetricInfo, Result, Uncertainty, mean_accuracy
 from dim_tf.evaluation.measure_spec import MeasureSpec
+from dim_tf.evaluation.neighbours import cosine_neighbours, l1_neighbours
 from dim_tf.evaluation.representation import Representation
-
-QUERY_CHUNK = 500
-CANDIDATE_CHUNK = 8192
 
 
 @dataclass(frozen=True)
@@ -57,16 +54,16 @@ class NearestNeighbours:
         if not data.has_labels:
             return
         train_labels, test_labels = data.train.labels, data.test.labels
-        votes = np.eye(len(data.label_names))[train_labels] if data.has_classes else train_labels
         k = min(self.k, len(train_labels))
         for endpoint, features in self.representation.train.items():
             similarity, indices = cosine_neighbours(self.representation.test[endpoint], features, k)
             weights = np.exp((similarity - similarity[:, :1]) / self.temperature)  # [N, k]
             weights /= weights.sum(axis=1, keepdims=True)
-            scores = np.einsum("nk,nkc->nc", weights, votes[indices])
             if data.has_classes:
+                scores = class_votes(weights, train_labels[indices], len(data.label_names))
                 yield Result("knn", endpoint, *mean_accuracy([scores.argmax(1) == test_labels]))
             else:
+                scores = np.einsum("nk,nka->na", weights, train_labels[indices])
                 table = attribute_metrics.by_attribute(scores, test_labels, data.label_names)
                 ci95 = attribute_metrics.intervals([scores], test_labels)["auc"]
                 value = attribute_metrics.means(table)["auc"]
@@ -82,35 +79,20 @@ class NearestNeighbours:
 SPEC = MeasureSpec(lambda context: NearestNeighbours(context.representation))
 
 
-def cosine_neighbours(
-    queries: np.ndarray, candidates: np.ndarray, k: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The k candidates most similar to each query.
+def class_votes(weights: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Sums of the neighbours' weights by class.
 
     Args:
-        queries: float32 [N, F].
-        candidates: float32 [M, F].
-        k: at most M.
+        weights: float [N, k], of each neighbour.
+        labels: int [N, k], its class.
+        num_classes: C.
 
     Returns:
-        Similarities in [-1, 1] and indices of the candidates, both [N, k], most similar first.
+        float64 [N, C].
     """
-    best = np.full((len(queries), k), -np.inf, np.float32)
-    indices = np.zeros((len(queries), k), np.int32)
-    # By chunks of both: CelebA's candidates are gigabytes, of which no second copy is made.
-    for begin in range(0, len(candidates), CANDIDATE_CHUNK):
-        units = tf.math.l2_normalize(candidates[begin : begin + CANDIDATE_CHUNK], axis=1)
-        for first in range(0, len(queries), QUERY_CHUNK):
-            chunk = slice(first, first + QUERY_CHUNK)
-            unit = tf.math.l2_normalize(queries[chunk], axis=1)
-            nearest = tf.math.top_k(tf.matmul(unit, units, transpose_b=True), min(k, len(units)))
-            # Earlier candidates first, so that of equals the earlier wins, as in one piece.
-            similarities = tf.concat([best[chunk], nearest.values], axis=1)
-            numbers = tf.concat([indices[chunk], nearest.indices + begin], axis=1)
-            merged = tf.math.top_k(similarities, k)
-            best[chunk] = merged.values
-            indices[chunk] = tf.gather(numbers, merged.indices, batch_dims=1)
-    return best, indices
+    votes = np.zeros((len(weights), num_classes))
+    np.add.at(votes, (np.arange(len(weights))[:, np.newaxis], labels), weights)
+    return votes
 
 
 def neighbour_panels(
@@ -124,11 +106,8 @@ def neighbour_panels(
     queries = representation.test["global"][:num_queries]
     candidates = representation.train["global"]
     k = min(k, len(candidates))
-    nearest = [
-        np.argsort(np.abs(candidates - query).sum(axis=1), kind="stable")[:k] for query in queries
-    ]
     by_title = {
-        "global feature, L1 distance": np.stack(nearest),
+        "global feature, L1 distance": l1_neighbours(queries, candidates, k),
         "global feature, cosine similarity": cosine_neighbours(queries, candidates, k)[1],
     }
     query_images = data.test.images[:num_queries]

@@ -172,6 +172,47 @@ def test_all_else_is_written_before_the_failure_is_told(tmp_path, splits, monkey
     assert (tmp_path / "tensorboard/projector_config.pbtxt").exists()
 
 
+def test_features_in_files_give_the_same_values(splits, tmp_path):
+    """Of probes in their own tests; no file of features is left."""
+    kinds = []
+
+    def encode(data):
+        measured = representation.from_encoder(small_encoder(0), data)
+        kinds.append({type(features) for features in measured.train.values()})
+        return measured
+
+    contents = []
+    for memory in (1.0, 1e-9):
+        settings = Experiment.of(
+            name="a",
+            run_dir=str(tmp_path),
+            measures="knn,clusters,geometry",
+            memory=memory,
+        )
+        contents.append(evaluate.run_measures(encode, {}, splits, settings).content)
+    assert kinds == [{np.ndarray}] * 2 + [{np.memmap}] * 2  # with the views of the geometry
+    for name in contents[0]["measures"]:
+        assert contents[0][name] == pytest.approx(contents[1][name], abs=1e-6)
+    assert set(contents[0]["measures"]) > {"knn", "cluster_nmi", "alignment", "effective_rank"}
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("memory", "limit"), [(0.0, 500), (2.0, 2**31)])
+def test_by_default_half_of_the_free_memory_is_taken(monkeypatch, memory, limit, splits):
+    monkeypatch.setattr(evaluate.memory, "available_bytes", lambda: 1000)
+    limits = []
+
+    class Watched(evaluate.ArrayStorage):
+        def __init__(self, *arguments):
+            limits.append(arguments[0])
+            super().__init__()
+
+    monkeypatch.setattr(evaluate, "ArrayStorage", Watched)
+    settings = Experiment.of(name="a", measures="knn", memory=memory)
+    evaluate.run_measures(representation.from_pixels, {}, splits, settings)
+    assert limits == [limit]
+
+
 def test_every_measure_of_the_flag_can_be_imported():
     assert all(isinstance(evaluate.spec(name), MeasureSpec) for name in MEASURES)
 

@@ -7,6 +7,8 @@ import pytest
 from sample_representations import LazyImages, random_splits
 
 from dim_tf.data.splits import Split
+from dim_tf.evaluation import evaluation_data
+from dim_tf.evaluation.array_storage import ArrayStorage
 from dim_tf.evaluation.evaluation_data import EvaluationData
 
 
@@ -41,3 +43,15 @@ def test_probes_are_trained_on_the_images_that_have_labels(splits):
     )
     assert data.train.images is splits.train.images
     assert data.has_classes
+
+
+def test_images_beyond_the_memory_are_the_same_in_a_file(splits, tmp_path, monkeypatch):
+    """Those that are read; those of other sources are in memory already."""
+    monkeypatch.setattr(evaluation_data, "_BATCH_BYTES", 7 * 64)
+    on_disk = dataclasses.replace(
+        splits, train=Split(LazyImages(splits.train.images), splits.train.labels)
+    )
+    data = EvaluationData.from_splits(on_disk, storage=ArrayStorage(0, tmp_path))
+    assert isinstance(data.train.images, np.memmap)
+    assert data.test.images is splits.test.images
+    np.testing.assert_array_equal(data.train.images, splits.train.images)

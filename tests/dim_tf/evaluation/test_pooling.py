@@ -13,7 +13,7 @@ from small_backbone import small_backbone_encoder
 
 from dim_tf import stages
 from dim_tf.data.splits import Split, Splits
-from dim_tf.evaluation import evaluate, representation
+from dim_tf.evaluation import array_storage, evaluate, representation
 from dim_tf.evaluation.evaluation_data import EvaluationData, EvaluationSplit
 from dim_tf.evaluation.pooling import describe_pooling, pool_to_limit
 from dim_tf.experiment import Experiment
@@ -91,9 +91,9 @@ def splits():
 
 def test_features_of_a_large_endpoint_are_its_means(splits):
     """Over several batches; the endpoints that fit are the same as without a limit."""
-    encoder = small_backbone_encoder()
-    whole = representation.from_encoder(encoder, splits)
-    limited = representation.from_encoder(encoder, splits, FITS_2X2)
+    encoder, data = small_backbone_encoder(), EvaluationData.from_splits(splits)
+    whole = representation.from_encoder(encoder, data)
+    limited = representation.from_encoder(encoder, data, FITS_2X2)
     assert whole.pooling == {}
     assert limited.pooling == {"conv": "4x4x8 pooled to 2x2x8"}
     assert "conv 32 (4x4x8 pooled to 2x2x8), fc 8, global 5" in limited.endpoint_summary
@@ -114,8 +114,9 @@ def test_the_whole_of_a_large_endpoint_is_never_in_memory(splits, monkeypatch):
         shapes.append(shape)
         return empty(shape, dtype)
 
-    monkeypatch.setattr(representation.np, "empty", spy)
-    representation.from_encoder(small_backbone_encoder(), splits, FITS_2X2)
+    monkeypatch.setattr(array_storage.np, "empty", spy)
+    data = EvaluationData.from_splits(splits)
+    representation.from_encoder(small_backbone_encoder(), data, FITS_2X2)
     assert sorted(set(shapes)) == [(n, f) for n in (30, 300) for f in (5, 8, FITS_2X2)]
 
 
@@ -183,4 +184,5 @@ def test_another_persons_large_vector_is_refused_before_all_features_are_made(sp
     with pytest.raises(InputError, match="768 numbers an image and no locations"):
         representation.from_saved_encoder(saved, of_model, 767)
     assert len(seen) == 1
-    assert representation.from_saved_encoder(saved, splits, 768).pooling == {}
+    data = EvaluationData.from_splits(splits)
+    assert representation.from_saved_encoder(saved, data, 768).pooling == {}

@@ -1,0 +1,69 @@
+"""How much memory the process may still take, of the machine and of its container."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from dim_tf.system.errors import InputError
+
+
+def available_bytes(root: Path = Path("/")) -> int:
+    """Memory that this process can take without that the system swaps or ends it.
+
+    On Linux what is free of the machine, or of a control group that allows less (a container, a
+    batch job, https://docs.kernel.org/admin-guide/cgroup-v2.html); the pages of files that the
+    system can drop count as free. Elsewhere half of the machine's memory.
+
+    Args:
+        root: Of the file system, for tests.
+
+    Raises:
+        InputError: It is not known on this system.
+    """
+    try:
+        text = (root / "proc/meminfo").read_text()
+    except OSError:
+        return _half_of_the_machine()
+    (kibibytes,) = (line.split()[1] for line in text.splitlines() if line.startswith("MemAvail"))
+    return min([1024 * int(kibibytes), *_of_control_groups(root)])
+
+
+def _half_of_the_machine() -> int:
+    if not hasattr(os, "sysconf"):
+        raise InputError("this system does not tell its free memory; give --memory in GiB")
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+
+
+def _of_control_groups(root: Path) -> Iterator[int]:
+    """What each of the process's control groups of version 2 and 1 leaves."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            mount, names = "sys/fs/cgroup", ("memory.max", "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):
+            mount = "sys/fs/cgroup/memory"
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        else:
+            continue
+        group = Path(path.lstrip("/"))
+        # A limit of a parent holds as well. Within a container the path may be the host's, which
+        # is not visible there: the container's own group is then at the mount.
+        for folder in (group, *group.parents):
+            yield from _left_in(root / mount / folder, *names)
+
+
+def _left_in(folder: Path, limit: str, usage: str, droppable: str) -> Iterator[int]:
+    try:
+        most = (folder / limit).read_text().strip()
+        used = int((folder / usage).read_text())
+        statistics = (folder / "memory.stat").read_text().splitlines()
+    except OSError:
+        return
+    if most == "max":
+        return
+    files = sum(int(line.split()[1]) for line in statistics if line.split()[0] == droppable)
+    yield max(int(most) - used + files, 0)
