@@ -14,6 +14,7 @@ from dim_tf.data.graph_headers.jpeg import is_jpeg
 from dim_tf.data.graph_headers.png import is_png
 from dim_tf.data.image_bounds import (
     JPEG_COEFFICIENTS,
+    JPEG_OVERSAMPLING,
     JPEG_PASSES,
     JPEG_PIXELS,
     MAX_BYTES,
@@ -28,7 +29,10 @@ _BLOCK = 2**22  # values of 16 bits that are mapped at a time
 
 
 def decode(
-    encoded: tf.Tensor, max_pixels: int = MAX_PIXELS, pixel_range: PixelRange = ALL_16_BITS
+    encoded: tf.Tensor,
+    max_pixels: int = MAX_PIXELS,
+    pixel_range: PixelRange = ALL_16_BITS,
+    min_side: int = MAX_SIDE,
 ) -> tf.Tensor:
     """An encoded image's pixels, upright.
 
@@ -43,6 +47,8 @@ def decode(
         encoded: string scalar, the file.
         max_pixels: of the decoded image; a PNG of more is refused.
         pixel_range: the values of a PNG of 16 bits that become 0 and 255.
+        min_side: a JPEG is decoded at the lowest of these resolutions that has so many pixels a
+            side; where none has, at the highest.
 
     Returns:
         uint8 [H, W, 3].
@@ -66,7 +72,7 @@ def decode(
         encoded = tf.identity(encoded)
     image, stored_orientation = tf.cond(
         is_jpeg(encoded),
-        lambda: _decode_jpeg(encoded, max_pixels),
+        lambda: _decode_jpeg(encoded, max_pixels, min_side),
         lambda: _decode_png(encoded, max_pixels, pixel_range),
     )
     return orientation.apply_orientation(
@@ -74,7 +80,7 @@ def decode(
     )
 
 
-def _decode_jpeg(encoded, max_pixels):
+def _decode_jpeg(encoded, max_pixels, min_side):
     """The pixels as they are stored, and the orientation."""
     header = jpeg.read(encoded, MAX_SCANS)
     pixels = header.size[0] * header.size[1]
@@ -93,10 +99,12 @@ def _decode_jpeg(encoded, max_pixels):
     ]
     with tf.control_dependencies(checks):
         content = tf.identity(header.content)
+    lowest = tf.reduce_sum(tf.cast(tf.reduce_min(header.size) // _RATIOS[1:] >= min_side, tf.int32))
     branches = [
         lambda ratio=ratio: tf.io.decode_jpeg(content, channels=3, ratio=ratio) for ratio in _RATIOS
     ]
-    return tf.switch_case(tf.argmax(fits, output_type=tf.int32), branches), header.orientation
+    index = tf.maximum(tf.argmax(fits, output_type=tf.int32), lowest)
+    return tf.switch_case(index, branches), header.orientation
 
 
 def _decode_png(encoded, max_pixels, pixel_range):
@@ -175,9 +183,8 @@ def decode_to_size(
     Raises:
         tf.errors.InvalidArgumentError: as for `decode`.
     """
-    return image_ops.to_uint8(
-        image_ops.resize_center_square(decode(encoded, max_pixels, pixel_range), size)
-    )
+    image = decode(encoded, max_pixels, pixel_range, JPEG_OVERSAMPLING * size)
+    return image_ops.to_uint8(image_ops.resize_center_square(image, size))
 
 
 def decode_all(
