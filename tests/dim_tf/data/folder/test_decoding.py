@@ -69,7 +69,7 @@ def test_a_photograph_is_what_serving_sees(tmp_path, sides, orientation):
     served = encoded_images.decode_to_size(tf.io.read_file(str(path)), 16).numpy().astype(int)
     seen = decoding.decode_to_size(path, 16).astype(int)
     assert np.abs(seen - served).max() <= 2
-    assert np.abs(seen - served).mean() < 0.5
+    assert np.abs(seen - served).mean() < 1
 
 
 @pytest.mark.parametrize(
