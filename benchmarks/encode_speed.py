@@ -141,7 +141,7 @@ def from_files(path: Path, folder: Path, repetitions: int) -> str:
 
     def embedding():
         with tempfile.TemporaryDirectory() as scratch:
-            embed.embed(path, collection, Path(scratch, "embedded"), "tfrecord", 4096)
+            embed.embed(path, collection, Path(scratch, "embedded"), "parquet", 4096)
 
     def decoding():
         with ThreadPoolExecutor(embed.CALLS) as workers:

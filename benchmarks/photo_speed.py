@@ -143,7 +143,7 @@ def embed_measure(saved_model: Path, folder: Path, scratch: Path) -> Callable[[]
         output = Path(tempfile.mkdtemp(dir=scratch)) / "embedded"
         saved_models.load(str(saved_model), embed.SIGNATURE)
         began = time.perf_counter()
-        embed.embed(saved_model, collection, output, "tfrecord", 4096)
+        embed.embed(saved_model, collection, output, "parquet", 4096)
         return time.perf_counter() - began
 
     return seconds
