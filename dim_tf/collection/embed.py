@@ -21,7 +21,7 @@ from dim_tf.system.io_errors import reason
 from dim_tf.system.locks import locked_folder
 
 SIGNATURE = "serving_bytes_valid"
-BATCH = 64
+BATCH = 256
 # Signature calls at a time: while one decodes, which takes few threads, another one encodes.
 CALLS = max(2, (os.cpu_count() or 1) // 2)
 _SHARDS_PER_MANIFEST = 64  # embeddings.json grows with the shards, so not each rewrites it
