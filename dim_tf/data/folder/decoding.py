@@ -96,4 +96,4 @@ def _to_rgb(image, pixel_range=ALL_16_BITS):
     if isinstance(image, np.ndarray):
         pixels = pixel_range.to_uint8(np.arange(DEPTH, dtype=np.uint16))[image]
         return Image.fromarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
