@@ -13,8 +13,9 @@ quality 90) to --folder, where existing ones stay. Then it measures, in --repeti
     from the cache, S    the same again, and one pass over the pixels
     embed                --saved_model's features by `embed`, the model loaded before
 
-Prints the medians, and the ratio of each to libjpeg-turbo's at the scale that it decodes at. Files
-are read from the page cache.
+Prints the medians, the CPU milliseconds for an image (of all threads; other work on the machine
+changes them less than images/s), and the ratio of each step to libjpeg-turbo at the scale that it
+decodes at, in both. Files are read from the page cache.
 """
 
 import argparse
@@ -73,10 +74,33 @@ def write_photograph(path: Path, number: int) -> None:
         photograph(number).save(path, quality=90)
 
 
-def decode_alone(paths: list[Path], scale: int) -> float:
-    """Seconds of decoding some files at 1/scale of each side, without reading them."""
+class Stopwatch:
+    """Measures that record the processor's seconds beside the seconds that they return.
+
+    Attributes:
+        cpu_seconds: by name, a value for each call.
+    """
+
+    def __init__(self) -> None:
+        self.cpu_seconds: dict[str, list[float]] = {}
+
+    def measure(self, name: str, call: Callable[[], object]) -> Callable[[], float]:
+        """The function that calls `call` and returns its seconds."""
+        self.cpu_seconds[name] = []
+
+        def seconds():
+            began, cpu_began = time.perf_counter(), time.process_time()
+            call()
+            self.cpu_seconds[name].append(time.process_time() - cpu_began)
+            return time.perf_counter() - began
+
+        return seconds
+
+
+def decode_alone(paths: list[Path], scale: int) -> tuple[float, float]:
+    """Seconds of decoding some files at 1/scale of each side, without reading; the processor's."""
     encoded = [path.read_bytes() for path in paths]
-    began = time.perf_counter()
+    began, cpu_began = time.perf_counter(), time.process_time()
     for data in encoded:
         if find_spec("simplejpeg"):
             import simplejpeg
@@ -86,14 +110,17 @@ def decode_alone(paths: list[Path], scale: int) -> float:
             image = Image.open(io.BytesIO(data))
             image.draft(None, (WIDTH // scale, HEIGHT // scale))
             image.load()
-    return time.perf_counter() - began
+    return time.perf_counter() - began, time.process_time() - cpu_began
 
 
-def limit(processes: ProcessPoolExecutor, paths: list[Path], scale: int) -> float:
+def limit(
+    processes: ProcessPoolExecutor, paths: list[Path], cpu_seconds: list[float], scale: int
+) -> float:
     """Seconds of decoding on all cores at once, as one of them takes for its part."""
     chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
-    seconds = processes.map(decode_alone, chunks, [scale] * len(chunks))
-    return sum(seconds) / (os.cpu_count() or 1)
+    seconds = list(processes.map(decode_alone, chunks, [scale] * len(chunks)))
+    cpu_seconds.append(sum(cpu for _, cpu in seconds))
+    return sum(wall for wall, _ in seconds) / (os.cpu_count() or 1)
 
 
 def decoded_at(size: int) -> int:
@@ -104,60 +131,66 @@ def decoded_at(size: int) -> int:
 
 
 def folder_measures(folder: Path, sizes: list[int], scratch: Path) -> dict[str, Callable]:
-    """Functions of the folder's steps by name, each of which returns seconds."""
+    """The folder's steps by name."""
     from dim_tf.data import DataRequest
     from dim_tf.data import load as load_data
     from dim_tf.data.folder.scan import scan_folder
 
     caches: list[Path] = []
 
-    def seconds_of_scan():
+    def scan():
         caches.append(Path(tempfile.mkdtemp(dir=scratch)))
-        began = time.perf_counter()
         scan_folder(folder, caches[-1] / "manifests")
-        return time.perf_counter() - began
 
-    def seconds_of_loading(size):
-        began = time.perf_counter()
+    def open_splits(size):
         splits = load_data("folder", DataRequest(str(folder), size, cache_dir=str(caches[-1])))
         for split in (splits.train, splits.test):
             int(split.images[:].sum())
-        return time.perf_counter() - began
 
-    measures: dict[str, Callable] = {"scan": seconds_of_scan}
+    measures: dict[str, Callable] = {"scan": scan}
     for size in sizes:
         for name in (f"decode to {size}", f"from the cache, {size}"):
-            measures[name] = functools.partial(seconds_of_loading, size)
+            measures[name] = functools.partial(open_splits, size)
     return measures
 
 
-def embed_measure(saved_model: Path, folder: Path, scratch: Path) -> Callable[[], float]:
-    """The function that embeds the folder and returns the seconds."""
+def embed_measure(saved_model: Path, folder: Path, scratch: Path) -> Callable[[], object]:
+    """The function that embeds the folder."""
     from dim_tf.collection import embed, image_collection
     from dim_tf.export import saved_model as saved_models
 
     saved_models.load = functools.cache(saved_models.load)
     collection = image_collection.open_collection(str(folder))
+    saved_models.load(str(saved_model), embed.SIGNATURE)
 
-    def seconds():
+    def embed_folder():
         output = Path(tempfile.mkdtemp(dir=scratch)) / "embedded"
-        saved_models.load(str(saved_model), embed.SIGNATURE)
-        began = time.perf_counter()
         embed.embed(saved_model, collection, output, "parquet", 4096)
-        return time.perf_counter() - began
 
-    return seconds
+    return embed_folder
 
 
-def table(seconds: dict[str, list[float]], scales: dict[str, int], count: int) -> str:
+def table(
+    seconds: dict[str, list[float]],
+    cpu_seconds: dict[str, list[float]],
+    scales: dict[str, int],
+    count: int,
+) -> str:
     """The rows in Markdown."""
-    lines = ["| step | images/s | of libjpeg-turbo's |", "|---|---|---|"]
+
+    def ratio(values, name):
+        if name not in scales:
+            return ""
+        pairs = zip(values[limit_name(scales[name])], values[name], strict=True)
+        return f"{statistics.median(bound / this for bound, this in pairs):.2f}"
+
+    head = ["step", "images/s", "of libjpeg-turbo's", "CPU ms an image", "libjpeg-turbo's of them"]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    cpu_medians = medians(cpu_seconds)
     for name, median in medians(seconds).items():
-        ratio = ""
-        if name in scales:
-            pairs = zip(seconds[limit_name(scales[name])], seconds[name], strict=True)
-            ratio = f"{statistics.median(bound / this for bound, this in pairs):.2f}"
-        lines.append(f"| {name} | {count / median:,.1f} | {ratio} |")
+        cells = [name, f"{count / median:,.1f}", ratio(seconds, name)]
+        cells += [f"{1e3 * cpu_medians[name] / count:.1f}", ratio(cpu_seconds, name)]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -189,23 +222,28 @@ def main() -> None:
         print(f"{len(paths):,} JPEGs of {WIDTH} x {HEIGHT}, {megabytes:.1f} MB each; {load()}")
         decoder = "simplejpeg" if find_spec("simplejpeg") else "Pillow"
         print(f"libjpeg-turbo is called by {decoder}", flush=True)
-        measures: dict[str, Callable] = {
-            limit_name(n): functools.partial(limit, processes, paths, n) for n in SCALES
-        }
-        measures |= folder_measures(folder, arguments.sizes, Path(temporary))
+        steps = folder_measures(folder, arguments.sizes, Path(temporary))
         scales = {f"decode to {size}": decoded_at(size) for size in arguments.sizes}
         scales["scan"] = SCANNED_AT
         if arguments.saved_model:
             metadata = json.loads((arguments.saved_model / "assets/metadata.json").read_text())
             name = f"embed, {metadata['image_size']} pixels"
             scales[name] = decoded_at(metadata["image_size"])
-            measures[name] = embed_measure(arguments.saved_model, folder, Path(temporary))
+            steps[name] = embed_measure(arguments.saved_model, folder, Path(temporary))
+        stopwatch = Stopwatch()
+        measures: dict[str, Callable] = {}
+        for n in SCALES:
+            cpu_seconds = stopwatch.cpu_seconds.setdefault(limit_name(n), [])
+            measures[limit_name(n)] = functools.partial(limit, processes, paths, cpu_seconds, n)
+        measures |= {name: stopwatch.measure(name, call) for name, call in steps.items()}
         seconds = in_turns(measures, arguments.repetitions)
-        print(table(seconds, scales, len(paths)))
+        print(table(seconds, stopwatch.cpu_seconds, scales, len(paths)))
         print(load())
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(json.dumps(seconds, indent=1) + "\n", encoding="utf-8")
+        arguments.out.write_text(
+            json.dumps([seconds, stopwatch.cpu_seconds], indent=1) + "\n", encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":
