@@ -1,7 +1,10 @@
 """Embeds a large collection of images with an exported encoder; continues where it was stopped."""
 
 import hashlib
+import os
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,8 @@ from dim_tf.system.locks import locked_folder
 
 SIGNATURE = "serving_bytes_valid"
 BATCH = 256
+# Signature calls at a time: while one decodes, which takes few threads, another one encodes.
+CALLS = max(2, (os.cpu_count() or 1) // 2)
 _SHARDS_PER_MANIFEST = 64  # embeddings.json grows with the shards, so not each rewrites it
 
 
@@ -129,15 +134,34 @@ class _Rows:
 def _embedded_shards(signature, collection, first, shard_size) -> Iterator[_Rows]:
     """The rows of each shard, from image number `first` on; the last may have fewer."""
     pending = _Rows([], np.empty(0), np.empty(0))
-    for ids, encoded in _readable_batches(collection, first, min(BATCH, shard_size)):
-        outputs = signature(image_bytes=encoded)
-        rows = _Rows(ids, outputs["global"].numpy(), outputs["valid"].numpy())
+    batches = _readable_batches(collection, first, min(BATCH, shard_size))
+    for rows in _embedded_batches(signature, batches):
         pending = pending.append(rows)
         if len(pending.ids) >= shard_size:
             full, pending = pending.split(shard_size)
             yield full
     if pending.ids:
         yield pending
+
+
+def _embedded_batches(signature, batches) -> Iterator[_Rows]:
+    """The rows of each batch, in their order; `CALLS` batches are embedded at a time."""
+
+    def embed_batch(ids, encoded):
+        outputs = signature(image_bytes=encoded)
+        return _Rows(ids, outputs["global"].numpy(), outputs["valid"].numpy())
+
+    workers = ThreadPoolExecutor(CALLS)
+    running: deque = deque()
+    try:
+        for ids, encoded in batches:
+            running.append(workers.submit(embed_batch, ids, encoded))
+            if len(running) > CALLS:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
+    finally:
+        workers.shutdown(cancel_futures=True)
 
 
 def _readable_batches(collection, first, size):

@@ -17,6 +17,8 @@ from dim_tf.system.errors import InputError
 from dim_tf.system.io_errors import reason
 
 RECORD_SUFFIXES = (".tfrecord", ".tfrecords")
+BATCH_BYTES = 2**26  # of encoded images; a batch ends after the part that exceeds them
+_PART = 16  # images that are read at once
 IMAGE_FEATURES = ("image", "image/encoded", "image_raw")
 
 
@@ -37,10 +39,25 @@ class ImageCollection:
     images_from: Callable[[int], tf.data.Dataset]
 
     def batches_from(self, first: int, size: int) -> Iterator[tuple[list[str], tf.Tensor]]:
-        """The ids and the images, `size` at a time, from image number `first` on."""
-        for ids, encoded in self.images_from(first).batch(size).prefetch(2):
+        """The ids and the images, from image number `first` on, in batches.
+
+        Args:
+            first: number of the first image.
+            size: images of a batch, at most; fewer where they have more than `BATCH_BYTES`.
+        """
+        ids: list[str] = []
+        parts: list[tf.Tensor] = []
+        batch_bytes = 0
+        for names, encoded in self.images_from(first).batch(min(size, _PART)).prefetch(2):
+            if len(ids) + len(encoded) > size or (ids and batch_bytes > BATCH_BYTES):
+                yield ids, tf.concat(parts, axis=0)
+                ids, parts, batch_bytes = [], [], 0
             # A file's name may be bytes of any kind.
-            yield [name.decode(errors="backslashreplace") for name in ids.numpy()], encoded
+            ids += [name.decode(errors="backslashreplace") for name in names.numpy()]
+            parts.append(encoded)
+            batch_bytes += int(tf.reduce_sum(tf.strings.length(encoded)))
+        if ids:
+            yield ids, tf.concat(parts, axis=0)
 
 
 def open_collection(

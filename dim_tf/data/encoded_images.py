@@ -14,6 +14,7 @@ from dim_tf.data.graph_headers.jpeg import is_jpeg
 from dim_tf.data.graph_headers.png import is_png
 from dim_tf.data.image_bounds import (
     JPEG_COEFFICIENTS,
+    JPEG_OVERSAMPLING,
     JPEG_PASSES,
     JPEG_PIXELS,
     MAX_BYTES,
@@ -28,7 +29,10 @@ _BLOCK = 2**22  # values of 16 bits that are mapped at a time
 
 
 def decode(
-    encoded: tf.Tensor, max_pixels: int = MAX_PIXELS, pixel_range: PixelRange = ALL_16_BITS
+    encoded: tf.Tensor,
+    max_pixels: int = MAX_PIXELS,
+    pixel_range: PixelRange = ALL_16_BITS,
+    min_side: int = MAX_SIDE,
 ) -> tf.Tensor:
     """An encoded image's pixels, upright.
 
@@ -43,6 +47,8 @@ def decode(
         encoded: string scalar, the file.
         max_pixels: of the decoded image; a PNG of more is refused.
         pixel_range: the values of a PNG of 16 bits that become 0 and 255.
+        min_side: a JPEG is decoded at the lowest of these resolutions that has so many pixels a
+            side; where none has, at the highest.
 
     Returns:
         uint8 [H, W, 3].
@@ -50,6 +56,17 @@ def decode(
     Raises:
         tf.errors.InvalidArgumentError: it is not JPEG or PNG, broken, truncated or too large.
     """
+    encoded = _checked(encoded)
+    image, stored_orientation = tf.cond(
+        is_jpeg(encoded),
+        lambda: _decode_jpeg(encoded, max_pixels, min_side),
+        lambda: _decode_png(encoded, max_pixels, pixel_range),
+    )
+    return _upright(image, stored_orientation)
+
+
+def _checked(encoded):
+    """The same, if it is a JPEG or PNG that is not too large."""
     file_bytes = byte_string.length(encoded)
     with tf.control_dependencies(
         [
@@ -63,18 +80,16 @@ def decode(
             ),
         ]
     ):
-        encoded = tf.identity(encoded)
-    image, stored_orientation = tf.cond(
-        is_jpeg(encoded),
-        lambda: _decode_jpeg(encoded, max_pixels),
-        lambda: _decode_png(encoded, max_pixels, pixel_range),
-    )
+        return tf.identity(encoded)
+
+
+def _upright(image, stored_orientation):
     return orientation.apply_orientation(
         tf.ensure_shape(image, [None, None, 3]), stored_orientation
     )
 
 
-def _decode_jpeg(encoded, max_pixels):
+def _decode_jpeg(encoded, max_pixels, min_side):
     """The pixels as they are stored, and the orientation."""
     header = jpeg.read(encoded, MAX_SCANS)
     pixels = header.size[0] * header.size[1]
@@ -93,10 +108,12 @@ def _decode_jpeg(encoded, max_pixels):
     ]
     with tf.control_dependencies(checks):
         content = tf.identity(header.content)
+    lowest = tf.reduce_sum(tf.cast(tf.reduce_min(header.size) // _RATIOS[1:] >= min_side, tf.int32))
     branches = [
         lambda ratio=ratio: tf.io.decode_jpeg(content, channels=3, ratio=ratio) for ratio in _RATIOS
     ]
-    return tf.switch_case(tf.argmax(fits, output_type=tf.int32), branches), header.orientation
+    index = tf.maximum(tf.argmax(fits, output_type=tf.int32), lowest)
+    return tf.switch_case(index, branches), header.orientation
 
 
 def _decode_png(encoded, max_pixels, pixel_range):
@@ -175,9 +192,8 @@ def decode_to_size(
     Raises:
         tf.errors.InvalidArgumentError: as for `decode`.
     """
-    return image_ops.to_uint8(
-        image_ops.resize_center_square(decode(encoded, max_pixels, pixel_range), size)
-    )
+    image = decode(encoded, max_pixels, pixel_range, JPEG_OVERSAMPLING * size)
+    return image_ops.to_uint8(image_ops.resize_center_square(image, size))
 
 
 def decode_all(
@@ -229,16 +245,26 @@ def decode_valid(
         uint8 [N, size, size, 3], and bool [N]: whether the image could be decoded.
     """
     count = tf.size(encoded)
+    files = tf.data.Dataset.from_tensor_slices((tf.range(count), encoded))
 
-    def numbered(number, one):
-        return number, decode_to_size(one, size, max_pixels, pixel_range)
+    def of_format(is_of_format, decode_format):
+        def numbered(number, one):
+            image = _upright(*decode_format(_checked(one)))
+            return number, image_ops.to_uint8(image_ops.resize_center_square(image, size))
 
-    images = tf.data.Dataset.from_tensor_slices((tf.range(count), encoded))
-    images = images.map(numbered, num_parallel_calls=2)
-    images = images.ignore_errors(log_warning=False)
+        images = files.filter(lambda _, one: is_of_format(one))
+        images = images.map(numbered, num_parallel_calls=2, deterministic=False)
+        return images.ignore_errors(log_warning=False)
+
+    # Each format has a graph of its own: in a graph with a branch for each, the operations of the
+    # branch that is not taken cost as much time as a small image's decoding.
+    jpegs = of_format(is_jpeg, lambda one: _decode_jpeg(one, max_pixels, JPEG_OVERSAMPLING * size))
+    rest = of_format(
+        lambda one: ~is_jpeg(one), lambda one: _decode_png(one, max_pixels, pixel_range)
+    )
     # One more, number N, so that there is something to batch where all were refused.
     last = tf.data.Dataset.from_tensors((count, tf.zeros([size, size, 3], tf.uint8)))
-    images = images.concatenate(last).batch(tf.cast(count, tf.int64) + 1)
+    images = jpegs.concatenate(rest).concatenate(last).batch(tf.cast(count, tf.int64) + 1)
     numbers, pixels = images.get_single_element()
     indices = numbers[:, tf.newaxis]
     decoded = tf.scatter_nd(indices, pixels, [count + 1, size, size, 3])[:count]

@@ -11,3 +11,5 @@ MAX_SCANS = 64
 # decoded at 1/2, 1/4 or 1/8 (phones have 200 million); its coefficients, of 2 bytes, if a decoder
 # has to hold all of them at once; the pixels that all scans together touch.
 JPEG_PIXELS, JPEG_COEFFICIENTS, JPEG_PASSES = 8, 6, 32
+# A JPEG is decoded at 1/2, 1/4 or 1/8, as long as it still is so many times larger than needed.
+JPEG_OVERSAMPLING = 4

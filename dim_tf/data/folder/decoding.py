@@ -9,11 +9,8 @@ from PIL import Image
 from dim_tf.data import image_headers
 from dim_tf.data.folder.file_bytes import read_image_file
 from dim_tf.data.folder.pillow_decoder import decode_upright, size_of
-from dim_tf.data.image_bounds import MAX_PIXELS
+from dim_tf.data.image_bounds import JPEG_OVERSAMPLING, MAX_PIXELS
 from dim_tf.data.pixel_range import ALL_16_BITS, DEPTH, PixelRange
-
-# A JPEG may be decoded at 1/2, 1/4 or 1/8, as long as it still is so many times too large.
-_OVERSAMPLING = 4
 
 
 def decode_to_size(
@@ -43,7 +40,7 @@ def decode_to_size(
         OSError: it cannot be read.
     """
     header = _read_header(path, max_pixels, expected_digest)
-    image, _ = decode_upright(header, max_pixels, min_side=_OVERSAMPLING * size)
+    image, _ = decode_upright(header, max_pixels, min_side=JPEG_OVERSAMPLING * size)
     square = _to_rgb(_center_square(image), pixel_range)
     return np.asarray(square.resize((size, size), Image.Resampling.BILINEAR))
 
@@ -99,4 +96,4 @@ def _to_rgb(image, pixel_range=ALL_16_BITS):
     if isinstance(image, np.ndarray):
         pixels = pixel_range.to_uint8(np.arange(DEPTH, dtype=np.uint16))[image]
         return Image.fromarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")

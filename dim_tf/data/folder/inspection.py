@@ -90,9 +90,9 @@ def _pixel_statistics(image):
             band = image
             if rows < height:
                 band = image.crop((0, top, width, min(top + rows, height)))
-            pixels = (band if band.mode == "RGB" else band.convert("RGB")).tobytes()
-            counts += np.bincount(np.frombuffer(pixels, np.uint8), minlength=2**bits)
-            digest.update(pixels)
+            rgb = band if band.mode == "RGB" else band.convert("RGB")
+            counts += np.reshape(rgb.histogram(), (3, 256)).sum(axis=0)
+            digest.update(rgb.tobytes())
     cumulative = np.cumsum(counts)
     low, high = np.searchsorted(cumulative, [cumulative[-1] * 0.001, cumulative[-1] * 0.999])
     return bits, digest.digest(), int(low), int(high)

@@ -156,7 +156,8 @@ def _end_of_scan(view, offset):
     offset = max(offset, min(offset + 2**16, len(view)) - 1)
     while offset < len(view):
         block = np.frombuffer(view[offset : offset + 2**20], np.uint8)
-        ends = np.flatnonzero((block[:-1] == 0xFF) & _IS_MARKER[block[1:]])
+        candidates = np.flatnonzero(block[:-1] == 0xFF)
+        ends = candidates[_IS_MARKER[block[candidates + 1]]]
         if len(ends):
             return offset + int(ends[0])
         offset += max(len(block) - 1, 1)  # a marker may straddle two blocks

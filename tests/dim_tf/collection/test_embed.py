@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -229,6 +230,34 @@ def test_another_path_to_the_same_goes_on(exported, folder, tmp_path, monkeypatc
     embed.embed(path, image_collection.open_collection(str(folder)), out, "parquet", 5)
     monkeypatch.chdir(folder.parent)
     embed.embed(path, image_collection.open_collection(folder.name), out, "parquet", 5)
+
+
+def test_batches_overlap_and_keep_their_order():
+    second_is_called = threading.Event()
+
+    def signature(image_bytes):
+        number = int(image_bytes.numpy()[0])
+        if number == 1:
+            second_is_called.set()
+        assert second_is_called.wait(20)
+        return {"global": tf.constant([[float(number)]]), "valid": tf.constant([number != 2])}
+
+    batches = (([f"{n}"], tf.constant([str(n)])) for n in range(5))
+    rows = list(embed._embedded_batches(signature, batches))
+    assert [row.ids for row in rows] == [["0"], ["1"], ["2"], ["3"], ["4"]]
+    assert [float(row.embeddings[0, 0]) for row in rows] == [0, 1, 2, 3, 4]
+    assert [bool(row.valid[0]) for row in rows] == [True, True, False, True, True]
+
+
+def test_features_equal_the_signatures(exported, folder, tmp_path):
+    """To 1e-5 of the largest, whatever the batches."""
+    path, _ = exported
+    embed.embed(path, image_collection.open_collection(str(folder)), tmp_path / "out", "parquet", 7)
+    ids, rows = embeddings.read(tmp_path / "out")
+    signature = saved_model.load(str(path), embed.SIGNATURE).signatures[embed.SIGNATURE]
+    files = [(folder / image_id).read_bytes() for image_id in ids]
+    wanted = signature(image_bytes=tf.constant(files))["global"].numpy()
+    assert np.abs(rows - wanted).max() <= 1e-5 * np.abs(wanted).max()
 
 
 def test_wrong_encoders(folder, tmp_path):

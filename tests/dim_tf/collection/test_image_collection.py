@@ -132,3 +132,16 @@ def test_a_file_that_is_too_large_is_refused_unread(tmp_path, monkeypatch):
     collection = image_collection.open_collection(str(tmp_path))
     [(ids, images)] = list(collection.batches_from(0, 9))
     assert (ids, images.numpy().tolist()) == (["a.png", "b.png"], [b"\xff\xd8\xff" + b"x" * 7, b""])
+
+
+def test_batches_of_large_images_have_fewer(tmp_path, monkeypatch):
+    names = [f"{number}.png" for number in range(10)]
+    for name in names:
+        (tmp_path / name).write_bytes(PNG)
+    images = image_collection.open_collection(str(tmp_path))
+    monkeypatch.setattr(image_collection, "_PART", 2)
+    assert [len(ids) for ids, _ in images.batches_from(0, 5)] == [4, 4, 2]
+    monkeypatch.setattr(image_collection, "BATCH_BYTES", 5 * len(PNG))
+    batches = list(images.batches_from(1, 100))
+    assert [len(encoded) for _, encoded in batches] == [6, 3]
+    assert [image_id for ids, _ in batches for image_id in ids] == names[1:]

@@ -174,6 +174,33 @@ def test_too_large_by_one_pixel():
         limited(encode(np.zeros((40, 110, 3), np.uint8), "JPEG"))
 
 
+@pytest.mark.parametrize(
+    ("sides", "min_side", "ratio"),
+    [
+        ((63, 90), 32, 1),
+        ((64, 90), 32, 2),
+        ((90, 127), 32, 2),
+        ((90, 128), 32, 2),
+        ((128, 128), 32, 4),
+        ((255, 300), 32, 4),
+        ((256, 300), 32, 8),
+        ((700, 600), 32, 8),
+        ((20, 90), 32, 1),
+        ((40, 90), 1, 8),
+    ],
+)
+def test_a_jpeg_is_decoded_at_the_lowest_scale_that_has_enough_pixels(sides, min_side, ratio):
+    encoded = encode(np.zeros((*sides, 3), np.uint8), "JPEG")
+    decoded = encoded_images.decode(tf.constant(encoded), min_side=min_side)
+    assert decoded.shape == (-(-sides[0] // ratio), -(-sides[1] // ratio), 3)
+
+
+def test_a_bound_of_pixels_goes_before_a_least_side():
+    encoded = encode(np.zeros((64, 64, 3), np.uint8), "JPEG")
+    decoded = encoded_images.decode(tf.constant(encoded), max_pixels=1024, min_side=64)
+    assert decoded.shape == (32, 32, 3)
+
+
 def test_too_many_scans():
     encoded = encode(BLOCKS, "JPEG", progressive=True)
     first = encoded.index(b"\xff\xda")
