@@ -58,14 +58,13 @@ class FewLabels:
         for percent in self.percentages:
             for endpoint, features in self.representation.train.items():
                 test_features = self.representation.test[endpoint]
-                correct = []
-                for seed in range(self.seeds):
-                    # Repeated to the length of an epoch of all images.
-                    indices = np.resize(stratified_indices(labels, percent, seed), len(labels))
-                    probabilities = probe.predict(
-                        features[indices], labels[indices], test_features, seed
-                    )
-                    correct.append(probabilities.argmax(1) == test_labels)
+                # Repeated to the length of an epoch of all images.
+                indices = [
+                    np.resize(stratified_indices(labels, percent, seed), len(labels))
+                    for seed in range(self.seeds)
+                ]
+                probabilities = probe.predict(features, labels, test_features, indices)
+                correct = probabilities.argmax(axis=2) == test_labels
                 yield Result(_name(percent), endpoint, *mean_accuracy(correct))
 
 

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from dim_tf.data import image_ops
+from dim_tf.evaluation.classifier_training import fit_classifier, mlp_hidden_layers
 from dim_tf.evaluation.evaluation_data import EvaluationData
 from dim_tf.evaluation.measure import MetricInfo, Result, mean_accuracy
 from dim_tf.evaluation.measure_spec import (
@@ -17,7 +18,6 @@ from dim_tf.evaluation.measure_spec import (
     needs_trainable_encoder,
 )
 from dim_tf.evaluation.measures.few_labels import stratified_indices
-from dim_tf.evaluation.measures.probes import fit_classifier, mlp_hidden_layers
 from dim_tf.evaluation.pooling import describe_pooling, pool_to_limit
 from dim_tf.evaluation.representation import BATCH_SIZE, ENDPOINTS
 from dim_tf.registry import MAX_FEATURES

@@ -19,13 +19,14 @@ def test_few_labels_are_drawn_class_by_class():
 def test_few_labels_see_only_those(monkeypatch):
     seen = []
 
-    def predict(self, features, labels, test_features, seed):
-        seen.append((features, labels))
-        return np.zeros((len(test_features), NUM_CLASSES))
+    def predict(self, features, labels, test_features, indices):
+        seen.extend(indices)
+        return np.zeros((len(indices), len(test_features), NUM_CLASSES))
 
     monkeypatch.setattr(Probe, "predict", predict)
     r = representation("random", evaluation_data())
-    list(FewLabels(r, epochs=1, seeds=1).run())
-    for (features, labels), count in zip(seen, (4, 26), strict=True):
-        assert len(features) == len(labels) == 256
-        assert len(np.unique(features, axis=0)) == pytest.approx(count, abs=2)
+    list(FewLabels(r, epochs=1, seeds=2).run())
+    assert [len(indices) for indices in seen] == [256] * 4  # as many steps as on all
+    counts = [len(np.unique(indices)) for indices in seen]
+    assert counts == pytest.approx([4, 4, 26, 26], abs=2)
+    assert set(seen[2]) != set(seen[3])

@@ -1,0 +1,51 @@
+"""Trains any Keras classifier by the authors' recipe; `probe_training` is its fast twin."""
+
+import keras
+import numpy as np
+
+from dim_tf.evaluation.probe_training import DROPOUT, MLP_UNITS, Recipe
+from keras_models.nn import layers
+from keras_models.optimizers import adam
+
+
+def fit_classifier(
+    model: keras.Model, inputs: np.ndarray, labels: np.ndarray, epochs: int, learning_rate: float
+) -> None:
+    """Trains a classifier by the authors' recipe, see `probe_training.Recipe`.
+
+    Args:
+        model: inputs -> logits [N, classes].
+        inputs: [N, ...].
+        labels: int [N], classes; or int [N, A], attributes 0 or 1.
+        epochs: of training.
+        learning_rate: before the drop.
+    """
+    loss = (
+        keras.losses.BinaryCrossentropy(from_logits=True)
+        if labels.ndim == 2
+        else keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    )
+    model.compile(adam(learning_rate, "adam"), loss, jit_compile=False, steps_per_execution=16)
+    recipe = Recipe(epochs, learning_rate)
+
+    def rate(epoch):
+        return float(recipe.rates(epoch, steps=1)[0])
+
+    model.fit(
+        inputs,
+        labels,
+        batch_size=recipe.batch_size,
+        epochs=epochs,
+        callbacks=[keras.callbacks.LearningRateScheduler(rate)],
+        verbose=0,
+    )
+
+
+def mlp_hidden_layers() -> list[keras.layers.Layer]:
+    """New layers: the MLP's hidden layer (Hjelm et al. 2019, section 4.1)."""
+    return [
+        layers.Dense(MLP_UNITS),
+        layers.batch_norm(synchronized=False, name="norm"),
+        keras.layers.ReLU(),
+        keras.layers.Dropout(DROPOUT),
+    ]

@@ -1,0 +1,110 @@
+"""Linear classifiers: the same solutions as scikit-learn's."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.svm import LinearSVC
+
+from dim_tf.evaluation import linear_classifier
+from dim_tf.evaluation.standardisation import moments, standardise
+from dim_tf.system.errors import RunError
+
+CLASSES = 3
+
+
+def samples(count=200):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, CLASSES, count)
+    features = 2 * np.eye(CLASSES, 6)[labels] + rng.normal(5.0, 2.0, (count, 6))
+    return features.astype(np.float32), labels
+
+
+def scaled(features):
+    return standardise(features, *moments(features)) / features.shape[1] ** 0.5
+
+
+def test_logistic_regression_equals_scikit_learns():
+    features, labels = samples()
+    ours = linear_classifier.fit(
+        features, labels, CLASSES, linear_classifier.softmax_loss, c=10.0, tolerance=1e-12
+    )
+    theirs = LogisticRegression(C=10.0, tol=1e-8, max_iter=1000).fit(scaled(features), labels)
+    np.testing.assert_allclose(ours.weights.T, theirs.coef_, atol=0.005)
+    expected = theirs.decision_function(scaled(features))
+    np.testing.assert_allclose(centred(ours.scores(features)), centred(expected), atol=0.005)
+
+
+def centred(scores):
+    """A number added to all scores of an image changes no probability."""
+    return scores - scores.mean(axis=1, keepdims=True)
+
+
+def test_attributes_are_a_logistic_regression_each():
+    features, labels = samples()
+    attributes = np.eye(CLASSES, dtype=np.int64)[labels]
+    ours = linear_classifier.fit(
+        features, attributes, CLASSES, linear_classifier.sigmoid_loss, c=10.0, tolerance=1e-12
+    )
+    for i in range(CLASSES):
+        theirs = LogisticRegression(C=10.0, tol=1e-8).fit(scaled(features), attributes[:, i])
+        np.testing.assert_allclose(ours.weights[:, i], theirs.coef_[0], atol=0.005)
+        assert ours.bias[i] == pytest.approx(theirs.intercept_[0], abs=0.005)
+
+
+def test_a_support_vector_machine_equals_scikit_learns():
+    features, labels = samples()
+    ours = linear_classifier.fit(
+        features,
+        labels,
+        CLASSES,
+        linear_classifier.squared_hinge_loss,
+        c=1.0,
+        penalise_bias=True,
+        tolerance=1e-12,
+    )
+    theirs = LinearSVC(C=1.0, tol=1e-8, max_iter=10**5).fit(scaled(features), labels)
+    np.testing.assert_allclose(ours.weights.T, theirs.coef_, atol=0.002)
+    np.testing.assert_allclose(ours.bias, theirs.intercept_, atol=0.002)
+    assert ours.converged
+
+
+def test_chunks_and_indices_change_nothing(monkeypatch):
+    features, labels = samples()
+    indices = np.random.default_rng(1).permutation(200)[:120]
+
+    def fit(features, labels, indices=None):
+        return linear_classifier.fit(
+            features, labels, CLASSES, linear_classifier.softmax_loss, 1.0, indices=indices
+        )
+
+    whole = fit(features[indices], labels[indices])
+    monkeypatch.setattr(linear_classifier, "CHUNK_BYTES", 7 * 24)
+    chunked = fit(features, labels, indices)
+    np.testing.assert_allclose(chunked.scores(features), whole.scores(features), atol=1e-3)
+    np.testing.assert_array_equal(
+        chunked.scores(features, indices), chunked.scores(features)[indices]
+    )
+
+
+def test_a_start_near_the_solution_takes_fewer_iterations():
+    features, labels = samples()
+
+    def fit(c, initial=None):
+        loss = linear_classifier.softmax_loss
+        return linear_classifier.fit(features, labels, CLASSES, loss, c, initial=initial)
+
+    assert fit(11.0, fit(10.0)).iterations < fit(11.0).iterations / 2
+
+
+def test_a_limit_of_iterations_is_reported():
+    features, labels = samples()
+    loss = linear_classifier.softmax_loss
+    cut_short = linear_classifier.fit(features, labels, CLASSES, loss, 10.0, max_iterations=2)
+    assert (cut_short.iterations, cut_short.converged) == (2, False)
+
+
+def test_features_that_are_not_finite_are_an_error():
+    features, labels = samples()
+    features[3, 2] = np.inf
+    with pytest.raises(RunError, match="finite"):
+        linear_classifier.fit(features, labels, CLASSES, linear_classifier.softmax_loss, 1.0)
