@@ -1,4 +1,4 @@
-"""Nearest neighbours by cosine similarity: seconds of each way, in turns.
+r"""Nearest neighbours by cosine similarity: seconds of each way, in turns.
 
     python benchmarks/nearest_neighbours.py
 
@@ -7,7 +7,8 @@ TensorFlow and by NumPy, and seconds of `cosine_neighbours` and of scikit-learn'
 `NearestNeighbors`. Each value is the median of --repetitions turns. The seconds are those of
 --queries queries and --candidates candidates. For a CPU without AVX512, on one that has it:
 
-    TF_ENABLE_ONEDNN_OPTS=0 ONEDNN_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Haswell python ...
+    TF_ENABLE_ONEDNN_OPTS=0 ONEDNN_MAX_CPU_ISA=AVX2 DNNL_MAX_CPU_ISA=AVX2 \
+        OPENBLAS_CORETYPE=Haswell python ...
 """
 
 import argparse

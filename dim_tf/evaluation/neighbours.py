@@ -100,7 +100,7 @@ def _shortlist(queries, candidates, lengths, count) -> tuple[np.ndarray, np.ndar
 def _products(units, block) -> tf.Tensor:
     if tf.config.list_logical_devices("GPU"):
         return tf.matmul(units, block, transpose_b=True)
-    # TensorFlow's takes three times as long without oneDNN (docs/PERFORMANCE.md).
+    # Without oneDNN, TensorFlow's takes 2.7 times as long (docs/PERFORMANCE.md).
     return tf.constant(units @ block.T)
 
 
