@@ -56,17 +56,6 @@ def decode(
     Raises:
         tf.errors.InvalidArgumentError: it is not JPEG or PNG, broken, truncated or too large.
     """
-    encoded = _checked(encoded)
-    image, stored_orientation = tf.cond(
-        is_jpeg(encoded),
-        lambda: _decode_jpeg(encoded, max_pixels, min_side),
-        lambda: _decode_png(encoded, max_pixels, pixel_range),
-    )
-    return _upright(image, stored_orientation)
-
-
-def _checked(encoded):
-    """The same, if it is a JPEG or PNG that is not too large."""
     file_bytes = byte_string.length(encoded)
     with tf.control_dependencies(
         [
@@ -80,10 +69,12 @@ def _checked(encoded):
             ),
         ]
     ):
-        return tf.identity(encoded)
-
-
-def _upright(image, stored_orientation):
+        encoded = tf.identity(encoded)
+    image, stored_orientation = tf.cond(
+        is_jpeg(encoded),
+        lambda: _decode_jpeg(encoded, max_pixels, min_side),
+        lambda: _decode_png(encoded, max_pixels, pixel_range),
+    )
     return orientation.apply_orientation(
         tf.ensure_shape(image, [None, None, 3]), stored_orientation
     )
@@ -245,26 +236,16 @@ def decode_valid(
         uint8 [N, size, size, 3], and bool [N]: whether the image could be decoded.
     """
     count = tf.size(encoded)
-    files = tf.data.Dataset.from_tensor_slices((tf.range(count), encoded))
 
-    def of_format(is_of_format, decode_format):
-        def numbered(number, one):
-            image = _upright(*decode_format(_checked(one)))
-            return number, image_ops.to_uint8(image_ops.resize_center_square(image, size))
+    def numbered(number, one):
+        return number, decode_to_size(one, size, max_pixels, pixel_range)
 
-        images = files.filter(lambda _, one: is_of_format(one))
-        images = images.map(numbered, num_parallel_calls=2, deterministic=False)
-        return images.ignore_errors(log_warning=False)
-
-    # Each format has a graph of its own: in a graph with a branch for each, the operations of the
-    # branch that is not taken cost as much time as a small image's decoding.
-    jpegs = of_format(is_jpeg, lambda one: _decode_jpeg(one, max_pixels, JPEG_OVERSAMPLING * size))
-    rest = of_format(
-        lambda one: ~is_jpeg(one), lambda one: _decode_png(one, max_pixels, pixel_range)
-    )
+    images = tf.data.Dataset.from_tensor_slices((tf.range(count), encoded))
+    images = images.map(numbered, num_parallel_calls=2)
+    images = images.ignore_errors(log_warning=False)
     # One more, number N, so that there is something to batch where all were refused.
     last = tf.data.Dataset.from_tensors((count, tf.zeros([size, size, 3], tf.uint8)))
-    images = jpegs.concatenate(rest).concatenate(last).batch(tf.cast(count, tf.int64) + 1)
+    images = images.concatenate(last).batch(tf.cast(count, tf.int64) + 1)
     numbers, pixels = images.get_single_element()
     indices = numbers[:, tf.newaxis]
     decoded = tf.scatter_nd(indices, pixels, [count + 1, size, size, 3])[:count]

@@ -16,7 +16,7 @@ from dim_tf.data.image_bounds import MAX_PIXELS
 from dim_tf.data.image_faults import Fault
 from dim_tf.system.console import say
 
-CHUNK = 64  # files inspected in a row by one thread
+CHUNK = 8  # files inspected in a row by one thread; a photograph takes 50 ms
 SAVE_EVERY = 120.0  # seconds: what a scan that is killed may lose
 REPORT_EVERY = 15.0
 # A file whose stamps are the same is unchanged. Not mtime alone: programs that copy a file over

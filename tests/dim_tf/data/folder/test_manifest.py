@@ -1,6 +1,7 @@
 """Scanning a tree of files, and remembering it."""
 
 import os
+import threading
 
 import numpy as np
 import pytest
@@ -185,3 +186,20 @@ def test_a_scan_that_ends_early_is_gone_on_with(tmp_path, monkeypatch, inspected
     inspected.clear()
     assert (scan.scan_folder(folder, cache).faults == Fault.NONE).all()
     assert sorted(inspected) == ["004.png", "005.png"]
+
+
+def test_threads_share_a_scan_of_16_files(tmp_path, monkeypatch):
+    """So few photographs take as long as 2,000 small images."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    both_inspect = threading.Barrier(2, timeout=20)
+    real, thread = scan.inspect_file, threading.local()
+
+    def inspect(path, **settings):
+        if not hasattr(thread, "has_begun"):
+            thread.has_begun = True
+            both_inspect.wait()
+        return real(path, **settings)
+
+    monkeypatch.setattr(scan, "inspect_file", inspect)
+    scanned = scan.scan_folder(tree(tmp_path / "images", 16), tmp_path / "cache")
+    assert (scanned.faults == Fault.NONE).all()
