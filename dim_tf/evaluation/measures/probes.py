@@ -23,8 +23,8 @@ from dim_tf.experiment import Experiment
 from dim_tf.system.errors import RunError
 
 FAST_BATCH_SIZE = 256
-FAST_LEARNING_RATE = 1e-3
-FAST_EPOCHS = 10  # at least
+FAST_LEARNING_RATE = 3e-3
+FAST_EPOCHS = 5  # at least
 FAST_STEPS = 300  # at least
 
 
