@@ -200,7 +200,8 @@ class Probe:
                 indices or [np.arange(len(features))] * self.seeds,
             )
         if not np.isfinite(logits).all():
-            raise RunError(f"the {self.name} diverged; give a lower --probe_learning_rate")
+            advice = "check the features" if self.fast else "give a lower --probe_learning_rate"
+            raise RunError(f"the {self.name} diverged; {advice}")
         return softmax(logits, axis=2) if data.has_classes else expit(logits)
 
 
