@@ -29,8 +29,19 @@ class EvaluationSettings(Settings):
         "Measure random weights, the weights that training began with, and raw pixels as well.",
         hyperparameter=False,
     )
+    probe: str = config_field(
+        "auto",
+        "How probes are trained: authors, by the recipe of Deep InfoMax; fast, to the end, however "
+        "few images there are; auto: fast for --dataset=folder, authors for others.",
+        choices=("auto", "authors", "fast"),
+        hyperparameter=False,
+    )
     probe_epochs: int = config_field(
-        10, "Epochs of each probe's training.", minimum=1, maximum=10**6, hyperparameter=False
+        10,
+        "Epochs of each probe's training by --probe=authors.",
+        minimum=1,
+        maximum=10**6,
+        hyperparameter=False,
     )
     probe_seeds: int = config_field(
         2,
@@ -40,7 +51,10 @@ class EvaluationSettings(Settings):
         hyperparameter=False,
     )
     probe_learning_rate: float = config_field(
-        1e-4, "Learning rate of each probe; the authors' is 1e-4.", above=0, hyperparameter=False
+        1e-4,
+        "Learning rate of each probe by --probe=authors; theirs is 1e-4.",
+        above=0,
+        hyperparameter=False,
     )
     max_features: int = config_field(
         MAX_FEATURES,

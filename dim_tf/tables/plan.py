@@ -22,6 +22,7 @@ from dim_tf.tables.definitions import TABLES, Row, Table
 _BUDGET_SETTINGS = (
     "epochs",
     "steps",
+    "probe",
     "probe_epochs",
     "probe_seeds",
     "probe_learning_rate",

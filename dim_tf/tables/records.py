@@ -28,6 +28,7 @@ _REFERENCE_SETTINGS = (
     "latent_dim",
     "max_features",
     "precision",
+    "probe",
     "probe_epochs",
     "probe_learning_rate",
 )

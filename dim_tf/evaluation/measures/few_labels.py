@@ -7,7 +7,7 @@ import numpy as np
 
 from dim_tf.evaluation.measure import MetricInfo, Result, mean_accuracy
 from dim_tf.evaluation.measure_spec import MeasureContext, MeasureSpec, needs_classes
-from dim_tf.evaluation.measures.probes import Probe
+from dim_tf.evaluation.measures.probes import Probe, is_fast
 from dim_tf.evaluation.representation import Representation
 
 
@@ -15,8 +15,8 @@ from dim_tf.evaluation.representation import Representation
 class FewLabels:
     """The linear probe of `probes`, on few percent of the training images.
 
-    The images are drawn class by class with each seed, at least one of each. The probe takes as
-    many steps as on all of them.
+    The images are drawn class by class with each seed, at least one of each. By the authors' recipe
+    the probe takes as many steps as on all of them; the fast one trains to the end.
 
     Attributes:
         representation: what it is trained on; its labels are classes.
@@ -24,6 +24,7 @@ class FewLabels:
         seeds: draws and trainings to average; seeds count from 0.
         learning_rate: before the drop.
         percentages: of each class.
+        fast: whether the fast recipe is taken, see `Probe`.
     """
 
     representation: Representation
@@ -31,6 +32,7 @@ class FewLabels:
     seeds: int
     learning_rate: float = 1e-4
     percentages: tuple[int, ...] = (1, 10)
+    fast: bool = False
 
     @property
     def metrics(self) -> dict[str, MetricInfo]:
@@ -42,17 +44,20 @@ class FewLabels:
     @property
     def protocol(self) -> dict[str, str]:
         labels = self.representation.data.train.labels
+        steps = "" if self.fast else f", with as many steps as on all {len(labels):,}"
+        probe = "logistic regression (--probe=fast)" if self.fast else "the linear probe"
         return {
             _name(percent): (
-                f"the linear probe on {len(stratified_indices(labels, percent, 0)):,} training "
-                "images, drawn class by class, with as many steps as on all "
-                f"{len(labels):,}; mean of {self.seeds} draws"
+                f"{probe} on {len(stratified_indices(labels, percent, 0)):,} training "
+                f"images, drawn class by class{steps}; mean of {self.seeds} draws"
             )
             for percent in self.percentages
         }
 
     def run(self) -> Iterator[Result]:
-        probe = Probe(self.representation, False, self.epochs, self.seeds, self.learning_rate)
+        probe = Probe(
+            self.representation, False, self.epochs, self.seeds, self.learning_rate, self.fast
+        )
         labels = self.representation.data.train.labels
         test_labels = self.representation.data.test.labels
         for percent in self.percentages:
@@ -75,6 +80,7 @@ def _build(context: MeasureContext) -> FewLabels:
         settings.probe_epochs,
         context.seeds,
         settings.probe_learning_rate,
+        fast=is_fast(context.experiment),
     )
 
 

@@ -103,6 +103,7 @@ def test_a_limit_of_iterations_is_reported():
     assert (cut_short.iterations, cut_short.converged) == (2, False)
 
 
+@pytest.mark.filterwarnings("ignore:invalid value")
 def test_features_that_are_not_finite_are_an_error():
     features, labels = samples()
     features[3, 2] = np.inf

@@ -1,15 +1,19 @@
 """Probes, neighbours, SVM: an ideal representation scores high, a constant one low."""
 
+import re
+
 import numpy as np
 import pytest
 from sample_representations import NUM_CLASSES, evaluation_data, measured, representation
 
 from dim_tf.evaluation import probe_training
+from dim_tf.evaluation.measures import probes
 from dim_tf.evaluation.measures.few_labels import FewLabels
 from dim_tf.evaluation.measures.knn import NearestNeighbours
 from dim_tf.evaluation.measures.probes import Probe
 from dim_tf.evaluation.measures.svm import SupportVectorMachine
 from dim_tf.evaluation.representation import Representation
+from dim_tf.experiment import Experiment
 from dim_tf.system.errors import RunError
 
 MAKERS = {
@@ -19,12 +23,45 @@ MAKERS = {
     "svm": SupportVectorMachine,
     "linear_probe_10_percent": lambda r: FewLabels(r, 15, 1, 5e-2, percentages=(10,)),
 }
+FAST_MAKERS = {
+    "linear_probe": lambda r: Probe(r, hidden=False, epochs=1, seeds=2, fast=True),
+    "mlp_probe": lambda r: Probe(r, hidden=True, epochs=1, seeds=1, fast=True),
+    "linear_probe_10_percent": lambda r: FewLabels(r, 1, 1, percentages=(10,), fast=True),
+}
 
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_ideal_and_random(name):
     assert measured("ideal", MAKERS[name])[name].value == 1.0
     assert measured("random", MAKERS[name])[name].value < 0.45
+
+
+@pytest.mark.parametrize("name", FAST_MAKERS)
+def test_fast_probes_of_ideal_and_random(name):
+    ideal, random = (measured(quality, FAST_MAKERS[name]) for quality in ("ideal", "random"))
+    assert ideal[name].value == 1.0
+    assert random[name].value < 0.45
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_a_fast_linear_probe_has_one_solution(multi_label):
+    data = evaluation_data(multi_label=multi_label)
+    probe = FAST_MAKERS["linear_probe"](representation("duplicated", data))
+    results = list(probe.run())
+    assert {result.uncertainty.n for result in results} == {1}
+    assert results[0].value == 1.0
+    (protocol,) = probe.protocol.values()
+    assert re.search(r"logistic regression \(--probe=fast\).*: \d+ of global; test", protocol)
+
+
+def test_fast_probes_are_the_default_for_folders():
+    def is_fast(**settings):
+        return probes.is_fast(Experiment.of(name="a", **settings))
+
+    assert not is_fast(dataset="digits")
+    assert is_fast(dataset="digits", probe="fast")
+    assert is_fast(dataset="folder", data_dir="images")
+    assert not is_fast(dataset="folder", data_dir="images", probe="authors")
 
 
 @pytest.mark.parametrize(
