@@ -19,27 +19,34 @@ import tensorflow as tf
 
 from dim_tf.training import strategy
 from dim_tf.training.checkpoints import Checkpoints
-from keras_models import DeepInfoMax, encoders, terms
+from keras_models import DeepInfoMax, terms
+from keras_models.encoders import ConvNet
 from keras_models.views import Views
 
-BATCH = 64
-ESTIMATORS = ("infonce", "dv")  # their losses use the pairs of all replicas
+BATCH = 16
+SIDE = 8
 
 
-def model_of(estimator: str, synchronized: bool, **compile_arguments) -> DeepInfoMax:
-    """With prior, occlusion, sampled locations and all other images as negatives."""
+def make_model(synchronized: bool, **compile_arguments) -> DeepInfoMax:
+    """With prior, occlusion, sampled locations and all other images as negatives.
+
+    The losses of both estimators use the pairs of all replicas.
+    """
     keras.utils.set_random_seed(1)
-    encoder = encoders.get(
-        "basic", image_shape=(16, 16, 1), latent_dim=5, synchronized=synchronized
+    encoder = ConvNet(
+        (SIDE, SIDE, 1), ((4, 4, 2, 1), (8, 4, 2, 1)), (16,), 0, 5, synchronized=synchronized
     )
     objective = [
         terms.local_mutual_information(
             "dot",
-            estimator,
-            units=16,
+            "infonce",
+            units=8,
             locations=7,
-            chunk=5 * synchronized,  # scores by chunks on replicas, all at once on one device
+            chunk=3 * synchronized,  # scores by chunks on replicas, all at once on one device
             synchronized=synchronized,
+        ),
+        terms.global_mutual_information(
+            "dot", "dv", units=8, chunk=3 * synchronized, synchronized=synchronized
         ),
         terms.prior_matching("uniform", 5, weight=0.3),
     ]
@@ -56,22 +63,20 @@ def model_of(estimator: str, synchronized: bool, **compile_arguments) -> DeepInf
 
 def batches(first: int) -> tf.data.Dataset:
     """Batches of random images, from one on."""
-    images = np.random.default_rng(0).uniform(-1, 1, (4 * BATCH, 16, 16, 1)).astype(np.float32)
+    images = np.random.default_rng(0).uniform(-1, 1, (4 * BATCH, SIDE, SIDE, 1)).astype("f4")
     data = tf.data.Dataset.from_tensor_slices(images[first * BATCH :]).batch(BATCH, True)
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return data.with_options(options)
 
 
-def weights_after(estimator, devices, steps, folder):
-    """The weights, by path, and where to: `steps` steps from the newest checkpoint on."""
+def weights_after(devices, steps, folder):
+    """The weights by path, after `steps` steps from the newest checkpoint in `folder` on."""
     with devices.scope():
-        model = model_of(estimator, synchronized=devices.num_replicas_in_sync > 1)
+        model = make_model(synchronized=devices.num_replicas_in_sync > 1)
         checkpoints = None
         if folder:
-            checkpoints = Checkpoints(
-                model, os.path.join(folder, estimator), 1, strategy.is_chief(devices)
-            )
+            checkpoints = Checkpoints(model, folder, 1, strategy.is_chief(devices))
         begin = checkpoints.restore() if checkpoints else 0
     step = tf.function(lambda batch: devices.run(model.train_step, [batch]))
     data = iter(devices.experimental_distribute_dataset(batches(begin)))
@@ -79,7 +84,7 @@ def weights_after(estimator, devices, steps, folder):
         step(next(data))
     if checkpoints:
         checkpoints.save(begin + steps)
-    return {f"{estimator}/{v.path}": np.array(v) for v in model.variables}
+    return {v.path: np.array(v) for v in model.variables}
 
 
 def main():
@@ -94,10 +99,7 @@ def main():
         name if arguments.replicas else "multi_worker",
         arguments.replicas if arguments.replicas > 1 else 0,
     )
-    weights = {}
-    for estimator in ESTIMATORS:
-        weights |= weights_after(estimator, devices, arguments.steps, arguments.checkpoints)
-    np.savez(arguments.out, **weights)
+    np.savez(arguments.out, **weights_after(devices, arguments.steps, arguments.checkpoints))
 
 
 if __name__ == "__main__":
