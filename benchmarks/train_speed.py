@@ -35,6 +35,7 @@ import sys
 from pathlib import Path
 
 from interleaved import Worker, in_turns, load, medians, peak_memory, serve
+from matrix_products import make_numpy_product, make_product, product_flops
 
 from dim_tf.system import cpu
 
@@ -96,28 +97,6 @@ def make_step(cell: dict):
     return lambda: float(train_step(images)["loss"])
 
 
-def make_product(shape: tuple[int, int, int], precision: str):
-    """A function that multiplies [rows, inputs] by [inputs, outputs]."""
-    import tensorflow as tf
-
-    rows, inputs, outputs = shape
-    a = tf.cast(tf.random.normal([rows, inputs]), precision)
-    b = tf.cast(tf.random.normal([inputs, outputs]), precision)
-    product = tf.function(tf.matmul)
-    return lambda: product(a, b)[0, 0].numpy()
-
-
-def make_numpy_product(shape: tuple[int, int, int]):
-    """The same by NumPy's BLAS, in float32."""
-    import numpy as np
-
-    rows, inputs, outputs = shape
-    rng = np.random.default_rng(0)
-    a = rng.standard_normal((rows, inputs), np.float32)
-    b = rng.standard_normal((inputs, outputs), np.float32)
-    return lambda: (a @ b)[0, 0]
-
-
 def serve_cell(cell: dict) -> None:
     """Serves the step and the products of a row as a worker."""
     import step_flops
@@ -166,11 +145,6 @@ def profile(cell: dict) -> None:
         if time.milliseconds >= 0.001 * total:
             percent = 100 * time.milliseconds / total
             print(f"| {time.op} | {time.count:.0f} | {time.milliseconds:.2f} | {percent:.1f} |")
-
-
-def product_flops(shape) -> int:
-    rows, inputs, outputs = shape
-    return 2 * rows * inputs * outputs
 
 
 def measure(
