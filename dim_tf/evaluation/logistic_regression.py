@@ -9,7 +9,7 @@ from dim_tf.evaluation.linear_classifier import LinearClassifier
 
 C_VALUES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 DEFAULT_C = 1.0  # with fewer than `MIN_VALIDATION_IMAGES`
-TOLERANCE = 1e-6
+TOLERANCE = 1e-5
 MAX_SELECTION_IMAGES = 10_000
 VALIDATION_FRACTION = 0.2
 MIN_VALIDATION_IMAGES = 10
