@@ -96,6 +96,7 @@ WITHOUT_TENSORFLOW = {
     "--mode=train,export --neighbours_index=no": "--neighbours_index=no holds no embeddings",
     "--mode=compare --runs=a,b": "there is no run folder 'a'",
     "--mode=train --strategy=multi_worker": "TF_CONFIG describes no cluster (it is not set)",
+    "--mode=train,export --strategy=multi_worker": "is for --mode=train alone",
     "--mode=compare,train": "--mode=compare stands alone",
     "--model=generator": "--model=generator has no encoder to export",
 }
