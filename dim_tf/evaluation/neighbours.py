@@ -10,7 +10,7 @@ QUERIES = 1024  # compared at once with
 CANDIDATES = 16384  # so many: wide enough that selecting costs little beside the product
 CHUNK_BYTES = 2**26  # of candidates of which a function of each number is taken
 SPARE = 12  # candidates beyond k that are ordered exactly
-ROUNDING = 2e-6  # bound on the float32 error of the difference of two similarities, measured
+ROUNDING = 2e-6  # an estimate of the float32 error of the difference of two similarities
 SMALLEST_LENGTH = 1e-6  # shorter features are treated as if they had this length
 
 
