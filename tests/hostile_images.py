@@ -9,6 +9,7 @@ import io
 import itertools
 import re
 import struct
+import sys
 import tempfile
 import time
 import zlib
@@ -254,7 +255,8 @@ def served(serve, encoded):
     return valid, peak_memory(), seconds
 
 
-def main():
+def main(count=500):
+    """Serves `count` hostile images; prints the memory and the seconds that they take."""
     import small_export
     import tensorflow as tf
 
@@ -270,7 +272,7 @@ def main():
         allowed = max(allowed, peak)
         print(f"{MAX_PIXELS:,} pixels, {name}: {peak} MiB, {seconds:.2f} s", flush=True)
     outcomes = []
-    for name, encoded in hostile(500, 2**23):
+    for name, encoded in hostile(count, 2**23):
         valid, peak, seconds = served(serve, encoded)
         outcomes.append((seconds, peak, valid, f"{name}, {len(encoded):,} bytes"))
     for column in (0, 1):
@@ -283,4 +285,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(int, sys.argv[1:]))

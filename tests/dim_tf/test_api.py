@@ -23,6 +23,7 @@ from dim_tf.run import Run
 
 ROOT = Path(dim_tf.__file__).parents[1]
 SMALL = {"batch_size": 16, "critic_units": 8, "latent_dim": 4, "epochs": 1, "steps": 2}
+SMALL |= {"image_size": 16}
 
 
 def test_importing_the_package_imports_no_tensorflow_and_lists_its_names():

@@ -41,13 +41,16 @@ def ran(monkeypatch, tmp_path):
     return ran
 
 
+def twenty_random_images():
+    rng = np.random.default_rng(0)
+    split = Split(rng.integers(0, 256, (20, 16, 16, 1), np.uint8), np.arange(20) % 2)
+    return Splits("random", split, split, ("even", "odd"), "random images")
+
+
 @pytest.fixture
 def random_images(monkeypatch):
     """Every data set is 20 random images: 5 steps an epoch."""
-    rng = np.random.default_rng(0)
-    split = Split(rng.integers(0, 256, (20, 16, 16, 1), np.uint8), np.arange(20) % 2)
-    splits = Splits("random", split, split, ("even", "odd"), "random images")
-    monkeypatch.setattr(data, "load", lambda *_: splits)
+    monkeypatch.setattr(data, "load", lambda *_: twenty_random_images())
 
 
 def run_in(folder, verbose=0, **settings):
@@ -248,25 +251,36 @@ class Recorder(keras.callbacks.Callback):
         self.events.append("end")
 
 
-def test_callbacks_see_one_training_whatever_the_calls_of_fit(tmp_path, random_images):
-    recorder = Recorder()
-    run_in(tmp_path, epochs=3, steps=12, **SMALL).train([recorder])  # the last epoch has 2 steps
-    assert recorder.events == ["begin", 0, 1, 2, "end"]
-    assert recorder.steps == 12
-    assert (recorder.params["epochs"], recorder.params["steps"]) == (3, 5)
+TWO_FITS = {"epochs": 2, "steps": 8, **SMALL}  # the last epoch has 3 of 5 steps
 
 
-def test_a_run_that_a_callback_ended_continues_with_the_same_losses(tmp_path, random_images):
-    """Of two calls of `fit`, as the last epoch has 3 steps."""
-    straight, parts = tmp_path / "straight", tmp_path / "parts"
-    run_in(straight, epochs=2, steps=8, **SMALL).train()
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """The folder of a run that nothing ended, and the recorder of its callbacks."""
+    folder, recorder = tmp_path_factory.mktemp("straight"), Recorder()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "load", lambda *_: twenty_random_images())
+        run_in(folder, **TWO_FITS).train([recorder])
+    return folder, recorder
+
+
+def test_callbacks_see_one_training_whatever_the_calls_of_fit(straight):
+    _, recorder = straight
+    assert recorder.events == ["begin", 0, 1, "end"]
+    assert recorder.steps == 8
+    assert (recorder.params["epochs"], recorder.params["steps"]) == (2, 5)
+
+
+def test_a_run_that_a_callback_ended_continues_with_the_same_losses(
+    tmp_path, random_images, straight
+):
     first, second = Recorder(stop_after=3), Recorder()
-    run_in(parts, epochs=2, steps=8, **SMALL).train([first])
-    assert losses(parts) == losses(straight)[:3]
-    run_in(parts, epochs=2, steps=8, **SMALL).train([second])
+    run_in(tmp_path, **TWO_FITS).train([first])
+    assert losses(tmp_path) == losses(straight[0])[:3]
+    run_in(tmp_path, **TWO_FITS).train([second])
     assert first.events == ["begin", 0, "end"]
     assert second.events == ["begin", 0, 1, "end"]
-    assert losses(parts) == losses(straight)
+    assert losses(tmp_path) == losses(straight[0])
 
 
 def test_an_object_that_is_no_callback_is_refused(tmp_path, random_images):

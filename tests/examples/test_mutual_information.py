@@ -48,9 +48,7 @@ def test_bimodal_information_is_between_nothing_and_one_bit(example):
         ("hellinger", "gaussian", 1.0, 4, 0.25),
         ("chi2", "gaussian", 0.5, 1, 0.15),
         ("jsd", "uniform", 1.0, 1, 0.2),
-        ("nwj", "uniform", 1.0, 1, 0.2),
         ("infonce", "bimodal", 0.5, 1, 0.1),
-        ("jsd", "bimodal", 0.5, 1, 0.1),
         ("dv", "gaussian", 0.5, 16, 0.2),
     ],
 )

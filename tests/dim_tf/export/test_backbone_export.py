@@ -23,9 +23,8 @@ def exported(tmp_path_factory):
     for _ in range(10):  # so that the head's moving statistics are not those of a new model
         encoder(PIXELS * 2 - 1, training=True)
     folder = tmp_path_factory.mktemp("exported") / "net"
-    path, difference = publish.publish(
-        encoder, folder, PIXELS, options=publish.ExportOptions(quantized=True)
-    )
+    options = publish.ExportOptions(quantized=True, tflite=("float32", "int8"))
+    path, difference = publish.publish(encoder, folder, PIXELS, options=options)
     assert difference < 1e-4
     return path, encoder
 

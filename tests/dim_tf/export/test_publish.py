@@ -149,9 +149,16 @@ def test_metadata_hold_the_settings_and_the_quantization(published):
     assert (np.abs(offset + scale * stored - wanted) <= 0.51 * scale).all()
 
 
-def test_an_unmeasured_encoder_has_a_card_too(tmp_path, monkeypatch):
+def test_an_unmeasured_encoder_has_a_card_too(published, tmp_path, monkeypatch):
     monkeypatch.setattr(tflite, "VARIANTS", ())
     monkeypatch.setattr(saved_model, "check", lambda *_: 0.0)
+
+    def save(encoder, path, options):
+        shutil.copytree(published, path, dirs_exist_ok=True)
+        signatures = json.loads((path / "assets/metadata.json").read_text())["signatures"]
+        return options.metadata | {"signatures": signatures}
+
+    monkeypatch.setattr(saved_model, "save", save)  # the card only reads what it returns
     path, _ = publish.publish(small_encoder(), tmp_path / "small", images())
     card = (path / "README.md").read_text()
     assert "Not measured" in card

@@ -265,23 +265,34 @@ def test_start_weights_are_looked_for_before_tensorflow_is_imported(tmp_path, fi
         preconditions.check(settings.replace(resume=False), ["train"])
 
 
+FREEZING = {"frozen_steps": 3, "backbone_learning_rate_scale": 0.5, "weight_decay": 0.1}
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory, splits):
+    """The folder and the model of a run of seven steps that nothing stopped."""
+    folder = tmp_path_factory.mktemp("straight")
+    small_backbone.write(folder / "net.keras", dropout=0.1)
+    run = experiment(folder / "run", folder / "net.keras", steps=7, **FREEZING)
+    return folder / "run", loop.train(run, splits)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("stopped_at", [2, 3, 5])
 def test_a_run_that_stopped_goes_on_exactly_without_the_file(
-    tmp_path, file, splits, stopped_at, capsys
+    tmp_path, file, splits, straight, stopped_at, capsys
 ):
     """Before, at and after the step from which the backbone learns."""
-    freezing = {"frozen_steps": 3, "backbone_learning_rate_scale": 0.5, "weight_decay": 0.1}
-    straight = loop.train(experiment(tmp_path / "straight", file, steps=7, **freezing), splits)
-    loop.train(experiment(tmp_path / "parts", file, steps=stopped_at, **freezing), splits)
+    folder, model_of_straight = straight
+    loop.train(experiment(tmp_path / "parts", file, steps=stopped_at, **FREEZING), splits)
     shutil.move(file, tmp_path / "moved.keras")
-    parts = loop.train(experiment(tmp_path / "parts", file, steps=7, **freezing), splits)
-    assert losses(tmp_path / "parts") == losses(tmp_path / "straight")
+    parts = loop.train(experiment(tmp_path / "parts", file, steps=7, **FREEZING), splits)
+    assert losses(tmp_path / "parts") == losses(folder)
     line = "train: net: local dropout 8x8x6, conv late 4x4x8, --input_scaling=127,128"
     assert line in capsys.readouterr().out
-    for ours, theirs in zip(parts.variables, straight.variables, strict=True):
+    for ours, theirs in zip(parts.variables, model_of_straight.variables, strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    model, step = load_trained(experiment(tmp_path / "parts", file, **freezing), splits)
+    model, step = load_trained(experiment(tmp_path / "parts", file, **FREEZING), splits)
     assert step == 7
     for ours, theirs in zip(model.encoder.variables, parts.encoder.variables, strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -354,12 +365,13 @@ def test_xla_and_bfloat16_run_and_are_loaded_in_float32(tmp_path, file, splits, 
 
 @pytest.mark.slow
 def test_it_is_exported_with_everything(tmp_path, file, splits):
-    run = experiment(tmp_path / "run", file, steps=2, export_dir=str(tmp_path / "exported"))
+    exports = {"export_dir": str(tmp_path / "exported"), "tflite": "float32"}
+    run = experiment(tmp_path / "run", file, steps=2, **exports)
     loop.train(run, splits)
     file.unlink()
     stages.export(run, splits)
     version = tmp_path / "exported" / "t" / "1"
-    assert len(list(version.glob("*.tflite"))) == 6
+    assert [path.name for path in version.glob("*.tflite")] == ["encoder_float32.tflite"]
     card = (version / "README.md").read_text()
     digest = encoder_config.read(run.run_path).sha256["encoder"][:12]
     assert f"- **Initial weights**: the weights of net.keras (SHA-256 {digest}...). These" in card

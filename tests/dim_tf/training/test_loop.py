@@ -210,12 +210,12 @@ def test_a_damaged_experiment_is_named(tmp_path, splits):
 
 
 @pytest.mark.slow
-def test_precision_and_xla_train(tmp_path, splits):
-    loop.train(experiment(tmp_path / "plain", steps=2), splits)
-    loop.train(experiment(tmp_path / "xla", steps=2, jit_compile="true"), splits)
-    loop.train(experiment(tmp_path / "bf16", steps=2, precision="bfloat16"), splits)
+def test_precision_and_xla_train(tmp_path, splits, straight):
+    settings = {"steps": 2, "gamma": 0.1}
+    loop.train(experiment(tmp_path / "xla", **settings, jit_compile="true"), splits)
+    loop.train(experiment(tmp_path / "bf16", **settings, precision="bfloat16"), splits)
     keras.mixed_precision.set_global_policy("float32")
-    plain = losses(tmp_path / "plain")[1]["loss"]
+    plain = losses(straight)[1]["loss"]
     assert losses(tmp_path / "xla")[1]["loss"] == pytest.approx(plain, rel=1e-3)
     assert losses(tmp_path / "bf16")[1]["loss"] == pytest.approx(plain, rel=0.1)
 
