@@ -111,7 +111,7 @@ def test_saved_model_cli_gives_the_same_features(whole_way, tmp_path):
 
 def test_stages_run_again_by_themselves(whole_way):
     folder, _ = whole_way
-    done = run("--mode=export", cwd=folder)
+    done = run("--mode=export", "--tflite=none", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert (folder / "exported/small/2/saved_model.pb").exists()
     assert not (folder / "exported/small/3").exists()
@@ -119,9 +119,9 @@ def test_stages_run_again_by_themselves(whole_way):
 
 @pytest.fixture(scope="module")
 def digit_files(tmp_path_factory):
-    """A folder of 300 PNG files and one that is cut off."""
+    """A folder of 120 PNG files and one that is cut off."""
     folder = tmp_path_factory.mktemp("digits")
-    for number, image in enumerate(data.load("digits", data.DataRequest()).train.images[:300]):
+    for number, image in enumerate(data.load("digits", data.DataRequest()).train.images[:120]):
         (folder / f"{number:03d}.png").write_bytes(tf.io.encode_png(image).numpy())
     (folder / "broken.png").write_bytes((folder / "000.png").read_bytes()[:60])
     return folder
@@ -146,14 +146,15 @@ def test_embedding_killed_twice_goes_on_to_an_index(whole_way, digit_files):
         process.wait()
     done = run(*flags, "--embed_shard=1", cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert "301 images, 1 refused" in done.stdout
+    assert "121 images, 1 refused" in done.stdout
     assert "files are there; going on" in done.stdout
     assert json.loads((out / "embeddings.json").read_text())["saved_model"] == f"exported/{newest}"
     ids, features = embeddings.read(out)
-    assert ids == [f"{number:03d}.png" for number in range(300)]
-    assert (out / "refused-00300.txt").read_text() == "broken.png\n"
+    assert ids == [f"{number:03d}.png" for number in range(120)]
+    assert (out / "refused-00120.txt").read_text() == "broken.png\n"
 
-    done = run("--mode=export", f"--neighbours_index={out}", "--neighbours=3", cwd=folder)
+    index = ["--tflite=none", f"--neighbours_index={out}", "--neighbours=3"]
+    done = run("--mode=export", *index, cwd=folder)
     assert done.returncode == 0, done.stderr
     newest = max((folder / "exported/small").glob("[0-9]*"), key=lambda path: int(path.name))
     loaded = tf.saved_model.load(str(newest))
@@ -171,15 +172,11 @@ def test_embedding_killed_twice_goes_on_to_an_index(whole_way, digit_files):
     with pytest.raises(InputError, match="an encoder of other weights"):
         stages._neighbours_index(SimpleNamespace(export=export), other, None)
 
-    ended = run(*flags, "--embed_shard=7", cwd=folder)
-    assert ended.returncode == 2
-    assert "shard_size: 1 -> 7" in ended.stderr
-
 
 def test_everything_on_request(whole_way):
     folder, _ = whole_way
     flags = ["--quantized", "--tflite_endpoints", "--neighbours_index=train", "--license=CC0-1.0"]
-    flags += ["--max_pixels=784", "--card_note=Of a test."]
+    flags += ["--max_pixels=784", "--card_note=Of a test.", "--tflite=none"]
     done = run("--mode=export", "--name=small", *flags, cwd=folder)
     assert done.returncode == 0, done.stderr
     newest = max((folder / "exported/small").glob("[0-9]*"), key=lambda path: int(path.name))
@@ -203,9 +200,6 @@ def test_everything_on_request(whole_way):
     assert done.returncode == 0, done.stderr
     again = json.loads((folder / "exported/runs/again/evaluation.json").read_text())
     assert again["knn"]["global"] == pytest.approx(evaluation["knn"]["global"], abs=2e-3)
-    ended = run("--mode=export", "--neighbours_index=no/such", cwd=folder)
-    assert ended.returncode == 2
-    assert "holds no embeddings" in ended.stderr
 
 
 def test_figures_of_another_step_are_not_the_exports(whole_way):
@@ -227,9 +221,6 @@ def test_a_generator_leaves_its_samples(tmp_path):
     assert done.returncode == 0, done.stderr
     report = (tmp_path / "runs/small/report.html").read_text()
     assert "64 generated images" in report
-    ended = run(*flags, cwd=tmp_path)
-    assert ended.returncode == 2
-    assert "no encoder to export; give --mode=train,evaluate" in ended.stderr
 
 
 def start_and_wait(folder, steps, *arguments):
@@ -286,7 +277,7 @@ def test_replicas_train_like_one_device(tmp_path):
         assert two[0][name] == pytest.approx(one[0][name], rel=1e-4), name
         if name != "online_probe":  # one answer of 16 more or less is a jump
             assert two[2][name] == pytest.approx(one[2][name], rel=5e-2), name
-    exported = run("--mode=export", "--replicas=2", cwd=tmp_path / "2")
+    exported = run("--mode=export", "--replicas=2", "--tflite=none", cwd=tmp_path / "2")
     assert exported.returncode == 0, exported.stderr
 
 
@@ -302,7 +293,8 @@ def test_a_folder_of_images_without_labels(tmp_path):
     (tmp_path / "pictures/0/broken.png").write_bytes(b"")
     flags = [f"--data_dir={tmp_path / 'pictures'}", f"--cache_dir={tmp_path / 'cache'}"]
     wanted = [*flags, "--dataset=folder", "--steps=3", "--name="]  # its own name
-    done = run(*wanted, "--measures=knn,linear,geometry", cwd=tmp_path)
+    few = ["--measures=knn,linear,geometry", "--tflite=float32"]
+    done = run(*wanted, *few, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "90 images of the folder pictures" in done.stdout
     assert "resized to 64x64 pixels" in done.stdout
@@ -323,10 +315,10 @@ def test_a_folder_of_images_without_labels(tmp_path):
 @pytest.mark.skipif("TFDS_DATA_DIR" not in os.environ, reason="TFDS_DATA_DIR is not set")
 def test_celeb_a_attributes(tmp_path):
     flags = ["--dataset=celeb_a", f"--data_dir={os.environ['TFDS_DATA_DIR']}", "--nodownload"]
-    few = ["--measures=linear,knn", "--tflite=float32"]
+    few = ["--measures=linear,knn", "--noreferences", "--tflite=none"]
     done = run(*flags, *few, "--steps=3", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     evaluation = json.loads((tmp_path / "runs/small/evaluation.json").read_text())
     assert 0.5 < evaluation["linear_probe_auc"]["fc"] < 1.0
     assert len(evaluation["attributes"]["global"]) == 40
-    assert (tmp_path / "exported/small/1/encoder_float32.tflite").exists()
+    assert (tmp_path / "exported/small/1/saved_model.pb").exists()
