@@ -50,6 +50,7 @@ setup(
         "tensorflow-probability>=0.25",
         "tensorflow-serving-api>=2.20",  # the warm-up requests of an export
         "tf-keras>=2.20",  # tensorflow-probability needs it
+        "threadpoolctl>=3.1",  # scikit-learn needs it, too
     ],
     extras_require={
         "test": [

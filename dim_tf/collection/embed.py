@@ -1,7 +1,6 @@
 """Embeds a large collection of images with an exported encoder; continues where it was stopped."""
 
 import hashlib
-import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ import tensorflow as tf
 from dim_tf.collection import embeddings
 from dim_tf.collection.image_collection import ImageCollection
 from dim_tf.export import saved_model
+from dim_tf.system import cpu
 from dim_tf.system.console import say
 from dim_tf.system.errors import RunError
 from dim_tf.system.io_errors import reason
@@ -23,7 +23,7 @@ from dim_tf.system.locks import locked_folder
 SIGNATURE = "serving_bytes_valid"
 BATCH = 256
 # Signature calls at a time: while one decodes, which takes few threads, another one encodes.
-CALLS = max(2, (os.cpu_count() or 1) // 2)
+CALLS = min(max(cpu.count() // 2, 2), 8)
 _SHARDS_PER_MANIFEST = 64  # embeddings.json grows with the shards, so not each rewrites it
 
 

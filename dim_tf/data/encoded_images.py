@@ -101,7 +101,11 @@ def _decode_jpeg(encoded, max_pixels, min_side):
         content = tf.identity(header.content)
     lowest = tf.reduce_sum(tf.cast(tf.reduce_min(header.size) // _RATIOS[1:] >= min_side, tf.int32))
     branches = [
-        lambda ratio=ratio: tf.io.decode_jpeg(content, channels=3, ratio=ratio) for ratio in _RATIOS
+        # The cosine transform that Pillow's libjpeg uses: the pixels are those of training.
+        lambda ratio=ratio: tf.io.decode_jpeg(
+            content, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE"
+        )
+        for ratio in _RATIOS
     ]
     index = tf.maximum(tf.argmax(fits, output_type=tf.int32), lowest)
     return tf.switch_case(index, branches), header.orientation

@@ -7,6 +7,7 @@ from sklearn import metrics
 
 from dim_tf.evaluation import bootstrap
 from dim_tf.evaluation.measure import MetricInfo
+from dim_tf.system.errors import RunError
 
 METRICS = {
     "auc": MetricInfo("auc", "higher", "AUC, mean of attributes"),
@@ -47,6 +48,8 @@ def by_attribute(
             "accuracy": float(np.mean(predicted == label)),
             "majority": max(positive, 1 - positive),
         }
+    if not any(0 < label.sum() < len(label) for label in labels.T):
+        raise RunError("no attribute has both values in the test images")
     return table
 
 

@@ -23,6 +23,7 @@ import numpy as np
 import scipy.linalg
 import scipy.optimize
 import scipy.special
+import threadpoolctl
 
 from dim_tf.evaluation.standardisation import moments
 from dim_tf.system.errors import RunError
@@ -73,7 +74,8 @@ class LinearClassifier:
         mean: of the features, float32 [F].
         loss: at the minimum that was reached: what is minimised, over C times the images.
         iterations: of the solver.
-        converged: whether it ended by itself rather than by the limit of its iterations.
+        converged: whether the loss stopped falling, rather than the iterations reaching their
+            limit or the line search failing.
     """
 
     weights: np.ndarray
@@ -87,7 +89,7 @@ class LinearClassifier:
     def scores(self, features: np.ndarray, indices: np.ndarray | None = None) -> np.ndarray:
         """Scores of features [N, F], or of some of them: float32 [N or K, outputs]."""
         kernel, bias = _fold(self.weights, self.bias, self.scale, self.mean)
-        chunks = _chunks(features, indices)
+        chunks = _chunks(features, indices, len(bias))
         return np.concatenate([features[chunk] @ kernel + bias for chunk in chunks])
 
 
@@ -130,7 +132,7 @@ def fit(
         mean, scale = initial.mean, initial.scale
     size = features.shape[1]
     count = len(features) if indices is None else len(indices)
-    chunks = _chunks(features, indices)
+    chunks = _chunks(features, indices, outputs)
     factor = None
     if preconditioned and size <= MAX_PRECONDITIONED:
         factor = _hessian_factor(features, chunks, scale, mean, c * count)
@@ -169,18 +171,21 @@ def fit(
     if initial is not None:
         z = initial.weights if factor is None else factor.T @ initial.weights
         start = np.concatenate([z.ravel(), initial.bias])
-    solution = scipy.optimize.minimize(
-        objective,
-        start,
-        method="L-BFGS-B",
-        jac=True,
-        options={
-            "maxiter": max_iterations,
-            "maxfun": 2 * max_iterations,
-            "ftol": tolerance,
-            "gtol": 0,
-        },
-    )
+    # The threads of NumPy's BLAS and of SciPy's, which alternate here, would wait for each other
+    # busily: on a busy machine that takes ten times as long.
+    with threadpoolctl.threadpool_limits(1, "blas"):
+        solution = scipy.optimize.minimize(
+            objective,
+            start,
+            method="L-BFGS-B",
+            jac=True,
+            options={
+                "maxiter": max_iterations,
+                "maxfun": 2 * max_iterations,
+                "ftol": tolerance,
+                "gtol": 0,
+            },
+        )
     if not np.isfinite(solution.fun):
         raise RunError(NOT_FINITE)
     weights, bias = unpack(solution.x)
@@ -191,7 +196,7 @@ def fit(
         mean,
         float(solution.fun),
         solution.nit,
-        solution.status != 1,  # 1: a limit was reached
+        solution.status == 0,  # 1: a limit was reached; 2: rounding hides the descent
     )
 
 
@@ -218,9 +223,9 @@ def _fold(weights, bias, scale, mean):
     return kernel.astype(np.float32), (bias - mean @ kernel).astype(np.float32)
 
 
-def _chunks(features, indices):
+def _chunks(features, indices, outputs):
     """Slices of all features, or pieces of the indices."""
-    length = max(CHUNK_BYTES // (4 * features.shape[1]), 1)
+    length = max(CHUNK_BYTES // (4 * max(features.shape[1], outputs)), 1)
     count = len(features) if indices is None else len(indices)
     slices = [slice(first, first + length) for first in range(0, count, length)]
     return slices if indices is None else [indices[chunk] for chunk in slices]

@@ -8,7 +8,7 @@ from dim_tf.evaluation import linear_classifier
 from dim_tf.evaluation.linear_classifier import LinearClassifier
 
 C_VALUES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-DEFAULT_C = 1.0  # with fewer than `MIN_VALIDATION_IMAGES`
+DEFAULT_C = 1.0  # with too few images to choose
 TOLERANCE = 1e-5
 MAX_SELECTION_IMAGES = 10_000
 VALIDATION_FRACTION = 0.2
@@ -45,7 +45,10 @@ def fit(
     count = round(len(drawn) * VALIDATION_FRACTION)
     validation, train = drawn[:count], drawn[count:]
     best_c, least, classifier = DEFAULT_C, np.inf, None
-    for c in c_values if count >= MIN_VALIDATION_IMAGES else ():
+    can_choose = count >= MIN_VALIDATION_IMAGES
+    if labels.ndim == 1:  # a class that is not trained on would ask for the smallest C
+        can_choose &= set(labels[validation]) <= set(labels[train])
+    for c in c_values if can_choose else ():
         classifier = linear_classifier.fit(
             features,
             labels,

@@ -4,7 +4,8 @@ The plain twin is `classifier_training`, Keras' `fit`, which spends most of its 
 small operations of a step. A test compares the two; benchmarks/probes.py times them.
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -185,7 +186,7 @@ class _Probes:
                 noise = rng.random(self._kept[:count, seed].shape, np.float32)
                 self._kept[:count, seed] = noise >= self._recipe.dropout
         is_small = self._rows.shape[-1] <= MAX_XLA_FEATURES
-        function = _take_steps_xla if is_small else _take_steps
+        function = _compiled(self._rows.shape, self._labels.ndim, is_small)
         steps = len(self._rows)
         function(
             self._weights,
@@ -281,8 +282,10 @@ def _training_steps(
             )
 
 
-_take_steps = tf.function(_training_steps)
-_take_steps_xla = tf.function(_training_steps, jit_compile=True)
+@functools.cache
+def _compiled(shape: tuple[int, ...], label_axes: int, jit_compile: bool) -> Callable:
+    """`_training_steps` for features of one shape; TensorFlow warns of one with many traces."""
+    return tf.function(_training_steps, jit_compile=jit_compile)
 
 
 def _gradients(weights, statistics, x, labels, size, kept, keep_rate):

@@ -14,6 +14,7 @@ from dim_tf.evaluation.evaluation_data import EvaluationData, EvaluationSplit
 from dim_tf.evaluation.pooling import describe_pooling, pool_to_limit
 from dim_tf.evaluation.saved_encoder import SavedEncoder
 from dim_tf.registry import MAX_FEATURES
+from dim_tf.system.errors import RunError
 
 ENDPOINTS = ("conv", "fc", "global")
 BATCH_SIZE = 256
@@ -152,6 +153,11 @@ def _from_function(
                     shape = len(split), flat[name].shape[1]
                     writers[name] = data.storage.new(shape, np.float32)
             for name, rows in flat.items():
+                if not np.isfinite(rows).all():
+                    raise RunError(
+                        f"the encoder's endpoint {name} has numbers that are not finite; nothing "
+                        "can be measured on it"
+                    )
                 writers[name].append(rows)
         return {name: writers[name].finish() for name in batch}
 

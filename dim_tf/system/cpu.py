@@ -8,7 +8,9 @@ from pathlib import Path
 # glibc's mallopt: https://man7.org/linux/man-pages/man3/mallopt.3.html
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _KEPT = 2**29  # bytes of free memory that a process keeps
-_MMAP_THRESHOLD = 2**30  # bytes: no block of a step is mapped on its own
+# Bytes from which a block is mapped on its own: more than any of a step, or what older versions of
+# glibc allow.
+_MMAP_THRESHOLDS = (2**30, 2**25)
 
 CPUINFO = Path("/proc/cpuinfo")
 
@@ -25,13 +27,20 @@ _GENERATIONS = {
 def flags() -> frozenset[str]:
     """The processor's instruction sets by Linux' names; empty on other systems."""
     try:
-        text = CPUINFO.read_text(encoding="utf-8")
+        text = CPUINFO.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return frozenset()
     for line in text.splitlines():
         if line.startswith(("flags", "Features")):
             return frozenset(line.partition(":")[2].split())
     return frozenset()
+
+
+def count() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def instruction_set() -> str:
@@ -56,7 +65,8 @@ def prepare() -> None:
     if any(name.startswith("MALLOC_") for name in os.environ):
         return
     if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.mallopt(_M_TRIM_THRESHOLD, _KEPT)
-        libc.mallopt(_M_TOP_PAD, _KEPT // 2)
-        libc.mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD)
+        mallopt = ctypes.CDLL(None).mallopt
+        # First: each of them ends glibc's own adaptation of this threshold.
+        if any(mallopt(_M_MMAP_THRESHOLD, size) for size in _MMAP_THRESHOLDS):
+            mallopt(_M_TRIM_THRESHOLD, _KEPT)
+            mallopt(_M_TOP_PAD, _KEPT // 2)

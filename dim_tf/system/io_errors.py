@@ -11,6 +11,8 @@ import tensorflow as tf
 from dim_tf.system.errors import RunError
 
 _OPERATION = re.compile(r"\{\{.*?\}\} ?| ?\[Op:.*")
+# First lines of a trace of TensorFlow, whose last line has the reason.
+_TRACES = ("Graph execution error:", "in user code:")
 _OUT_OF_MEMORY = "OOM"  # TensorFlow has one class of errors for a full disk and a full memory
 
 
@@ -40,7 +42,10 @@ def reason(error: Exception) -> str:
     """An error's message in one line, without the names of TensorFlow's operations."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    lines = _OPERATION.sub("", str(error)).splitlines()
+    lines = [line.strip() for line in _OPERATION.sub("", str(error)).splitlines()]
+    lines = [line for line in lines if line and not line.startswith("[[")]
+    if lines and lines[0] in _TRACES:
+        return lines[-1]
     return next(iter(lines), "") or type(error).__name__
 
 

@@ -1,6 +1,7 @@
 """How much memory the process may still take, of the machine and of its container."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,8 +25,10 @@ def available_bytes(root: Path = Path("/")) -> int:
         text = (root / "proc/meminfo").read_text()
     except OSError:
         return _half_of_the_machine()
-    (kibibytes,) = (line.split()[1] for line in text.splitlines() if line.startswith("MemAvail"))
-    return min([1024 * int(kibibytes), *_of_control_groups(root)])
+    available = re.search(r"^MemAvailable: *(\d+) kB", text, re.MULTILINE)
+    if available is None:  # Linux before 3.14, some sandboxes
+        return _half_of_the_machine()
+    return min([1024 * int(available.group(1)), *_of_control_groups(root)])
 
 
 def _half_of_the_machine() -> int:
@@ -41,6 +44,8 @@ def _of_control_groups(root: Path) -> Iterator[int]:
     except OSError:
         return
     for line in lines:
+        if line.count(":") < 2:
+            continue
         _, controllers, path = line.split(":", 2)
         if not controllers:
             mount, names = "sys/fs/cgroup", ("memory.max", "memory.current", "inactive_file")
@@ -65,5 +70,5 @@ def _left_in(folder: Path, limit: str, usage: str, droppable: str) -> Iterator[i
         return
     if most == "max":
         return
-    files = sum(int(line.split()[1]) for line in statistics if line.split()[0] == droppable)
+    files = sum(int(line.split()[1]) for line in statistics if line.split()[:1] == [droppable])
     yield max(int(most) - used + files, 0)

@@ -305,4 +305,4 @@ def test_the_example_of_readme(photos):
     exec(example, names)
     assert names["features"].shape == (1, 64)
     assert names["evaluation"]["references"]
-    assert (photos / "runs/photos/report.html").is_file()
+    assert (photos / "runs/mobilenet/report.html").is_file()

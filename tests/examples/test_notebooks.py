@@ -181,7 +181,6 @@ def test_own_images(execute, tmp_path):
         "FOLDER": "mine",
         "IMAGE_SIZE": 16,
         "EPOCHS": 1,
-        "PROBE_EPOCHS": 1,
         "LABELS_PER_CLASS": (1, 5),
         "DRAWS": 2,
         "FINE_TUNING_EPOCHS": 1,

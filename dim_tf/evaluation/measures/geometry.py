@@ -13,6 +13,7 @@ from dim_tf.evaluation.measure import MetricInfo, Result
 from dim_tf.evaluation.measure_spec import Encode, MeasureSpec
 from dim_tf.evaluation.representation import Representation
 from dim_tf.evaluation.standardisation import moments
+from dim_tf.system.errors import RunError
 from keras_models.distribute.randomness import derive_seed
 
 MAX_IMAGES = 5000  # test images measured
@@ -121,8 +122,13 @@ def uniformity(features: np.ndarray) -> float:
     """Log of the mean of exp(-2 |x - y|²) over pairs of images: in [-8, 0], 0 if all are equal.
 
     Args:
-        features: float32 [N, F], scaled to unit length here; N at least 2.
+        features: float32 [N, F], scaled to unit length here.
+
+    Raises:
+        RunError: there are no pairs.
     """
+    if len(features) < 2:
+        raise RunError("uniformity is of pairs of images, and there is one image")
     units = _normalise(features)
     squares = (units**2).sum(axis=1)  # 1, and 0 of a feature of zeros
     n = len(units)

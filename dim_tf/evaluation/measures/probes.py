@@ -97,9 +97,9 @@ class Probe:
             )
             return {
                 self.name: (
-                    "logistic regression (--probe=fast) on the standardised frozen features of all "
-                    "training images over the root of their number, L-BFGS, C chosen on a fifth of "
-                    f"the training images: {chosen}; test images"
+                    "logistic regression (--probe=fast) on the frozen features of all training "
+                    "images, standardised and divided by the root of the number of features; "
+                    f"L-BFGS, C chosen on a fifth of the training images: {chosen}; test images"
                 )
             }
         recipe = self.recipe

@@ -33,7 +33,9 @@ class SupportVectorMachine:
     representation: Representation
     runs: int = 5
     max_iterations: int = MAX_ITERATIONS
-    _iterations: dict[str, list[int]] = field(default_factory=dict, init=False, compare=False)
+    _classifiers: dict[str, list[linear_classifier.LinearClassifier]] = field(
+        default_factory=dict, init=False, compare=False
+    )
 
     @property
     def metrics(self) -> dict[str, MetricInfo]:
@@ -45,8 +47,9 @@ class SupportVectorMachine:
             "linear SVM, C = 1, squared hinge, one against the rest, on standardised features over "
             "the root of their number, solved by L-BFGS"
         )
-        for endpoint, counts in self._iterations.items():
-            unfinished = sum(count >= self.max_iterations for count in counts)
+        for endpoint, classifiers in self._classifiers.items():
+            counts = [classifier.iterations for classifier in classifiers]
+            unfinished = sum(not classifier.converged for classifier in classifiers)
             convergence = (
                 f"{unfinished} of {len(counts)} not converged in {self.max_iterations:,} iterations"
                 if unfinished
@@ -58,7 +61,7 @@ class SupportVectorMachine:
         return {"svm": protocol}
 
     def run(self) -> Iterator[Result]:
-        self._iterations.clear()
+        self._classifiers.clear()
         data = self.representation.data
         for endpoint, features in self.representation.train.items():
             classifiers = [
@@ -74,7 +77,7 @@ class SupportVectorMachine:
                 )
                 for indices in self._samples(endpoint, len(features))
             ]
-            self._iterations[endpoint] = [classifier.iterations for classifier in classifiers]
+            self._classifiers[endpoint] = classifiers
             correct = [
                 classifier.scores(self.representation.test[endpoint]).argmax(1) == data.test.labels
                 for classifier in classifiers

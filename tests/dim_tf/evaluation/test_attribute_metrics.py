@@ -3,8 +3,10 @@
 import math
 
 import numpy as np
+import pytest
 
 from dim_tf.evaluation import attribute_metrics
+from dim_tf.system.errors import RunError
 
 
 def test_measures_of_one_attribute():
@@ -25,3 +27,9 @@ def test_an_attribute_without_both_values_is_left_out_of_the_mean():
     assert math.isnan(table["b"]["auc"])
     assert attribute_metrics.means(table)["auc"] == 1.0
     assert attribute_metrics.means(table)["majority"] == 0.75
+
+
+def test_attributes_that_are_all_constant_are_an_error():
+    labels = np.array([[1, 0], [1, 0]])
+    with pytest.raises(RunError, match="no attribute has both values in the test images"):
+        attribute_metrics.by_attribute(0.5 * np.ones([2, 2]), labels, ("a", "b"))

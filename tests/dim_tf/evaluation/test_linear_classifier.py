@@ -137,3 +137,12 @@ def test_correlated_features_take_few_iterations_to_the_same_solution(loss):
     np.testing.assert_allclose(
         centred(preconditioned.scores(features)), centred(plain.scores(features)), atol=0.02
     )
+
+
+def test_many_classes_make_chunks_smaller():
+    features = np.zeros((40_000, 4), np.float32)
+    lengths = {
+        outputs: linear_classifier._chunks(features, None, outputs)[0].stop for outputs in (2, 1000)
+    }
+    assert lengths[2] == linear_classifier.CHUNK_BYTES // 16
+    assert lengths[1000] == linear_classifier.CHUNK_BYTES // 4000

@@ -45,3 +45,9 @@ def test_only_the_given_images_are_seen(multi_label):
     features[100:] = np.nan
     classifier, _ = logistic_regression.fit(features, labels, 3, indices=np.arange(100))
     assert np.isfinite(classifier.weights).all()
+
+
+def test_one_image_of_each_class_takes_the_default():
+    rng = np.random.default_rng(0)
+    _, c = logistic_regression.fit(rng.normal(size=(60, 8)).astype("f4"), np.arange(60), 60)
+    assert c == logistic_regression.DEFAULT_C

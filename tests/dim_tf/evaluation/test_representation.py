@@ -7,6 +7,7 @@ from sample_representations import random_splits, small_encoder
 from dim_tf.evaluation import representation
 from dim_tf.evaluation.array_storage import ArrayStorage
 from dim_tf.evaluation.evaluation_data import EvaluationData
+from dim_tf.system.errors import RunError
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -57,3 +58,11 @@ def test_large_images_are_encoded_in_small_batches(monkeypatch):
     assert sizes == [7] * 8 + [4] + [7] * 4 + [2]
     for name in whole.train:
         np.testing.assert_allclose(in_batches.train[name], whole.train[name], atol=1e-5)
+
+
+def test_features_that_are_not_finite_are_an_error():
+    data = EvaluationData.from_splits(random_splits())
+    encoder = small_encoder(0, 3)
+    encoder.variables[0].assign(np.nan * encoder.variables[0])
+    with pytest.raises(RunError, match="endpoint conv has numbers that are not finite"):
+        representation.from_encoder(encoder, data)

@@ -86,3 +86,20 @@ def test_freed_memory_is_kept_for_the_next_step(monkeypatch):
     assert unprepared > 100
     assert faults(prepared=True) < 0.1 * unprepared
     assert faults(prepared=True, MALLOC_ARENA_MAX="1") > 0.5 * unprepared
+
+
+def test_an_older_glibc_gets_the_threshold_that_it_allows(monkeypatch):
+    for name in [name for name in cpu.os.environ if name.startswith("MALLOC_")]:
+        monkeypatch.delenv(name)
+    calls = []
+
+    class Library:
+        def mallopt(self, option, value):
+            calls.append((option, value))
+            return int(value <= 2**25 or option != cpu._M_MMAP_THRESHOLD)
+
+    monkeypatch.setattr(cpu.ctypes, "CDLL", lambda _: Library())
+    monkeypatch.setattr(cpu.platform, "libc_ver", lambda: ("glibc", "2.31"))
+    cpu.prepare()
+    assert calls[:2] == [(cpu._M_MMAP_THRESHOLD, 2**30), (cpu._M_MMAP_THRESHOLD, 2**25)]
+    assert {option for option, _ in calls[2:]} == {cpu._M_TRIM_THRESHOLD, cpu._M_TOP_PAD}

@@ -59,3 +59,16 @@ def test_elsewhere_it_is_half_of_the_machine(tmp_path, monkeypatch):
 
 def test_on_this_machine_there_is_some():
     assert memory.available_bytes() > 0
+
+
+@pytest.mark.parametrize("meminfo", ["MemTotal: 900 kB", ""])
+def test_without_the_figure_half_of_the_machine_is_taken(root, meminfo):
+    write(root / "proc", meminfo=meminfo)
+    assert memory.available_bytes(root) == memory._half_of_the_machine()
+
+
+def test_lines_that_are_none_of_a_group_are_passed_over(root):
+    write(root / "proc/self", cgroup="?\n0::/")
+    mount = root / "sys/fs/cgroup"
+    write(mount, memory__max=300 * KIB, memory__current=90 * KIB, memory__stat="\nanon 5")
+    assert memory.available_bytes(root) == 210 * KIB

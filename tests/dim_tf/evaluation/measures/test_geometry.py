@@ -8,6 +8,7 @@ from dim_tf.evaluation.evaluation_data import EvaluationData, EvaluationSplit
 from dim_tf.evaluation.measures import geometry
 from dim_tf.evaluation.measures.geometry import Geometry, alignment, effective_rank, uniformity
 from dim_tf.evaluation.representation import Representation
+from dim_tf.system.errors import RunError
 
 
 def of(kind):
@@ -112,3 +113,8 @@ def test_without_an_encoder_there_is_no_alignment():
     measure = Geometry(representation("ideal", evaluation_data()), None)
     assert {r.metric for r in measure.run()} == {"uniformity", "effective_rank"}
     assert set(measure.protocol) == set(measure.metrics) == {"uniformity", "effective_rank"}
+
+
+def test_one_image_has_no_uniformity():
+    with pytest.raises(RunError, match="pairs of images, and there is one"):
+        uniformity(noise(n=1))
