@@ -131,7 +131,13 @@ def _evaluate(experiment, splits, encode, references, encoders, protocol):
     evaluation.content["protocol"] |= protocol | {"test_images": len(splits.test.images)}
     folder = experiment.run_path
     with _writing("evaluation.json", folder):
+        lost = evaluation_file.keep_previous(folder, evaluation.content)
         evaluation_file.write(folder, evaluation.content)
+    if lost:
+        say(
+            f"evaluate: {', '.join(lost)} were not measured again; they are in "
+            f"{folder / evaluation_file.PREVIOUS_FILE}"
+        )
     if evaluation.projected is not None:
         with _writing("TensorBoard's projection", folder):
             projector.write(folder / "tensorboard", evaluation.projected)

@@ -1,6 +1,7 @@
 """The file evaluation.json."""
 
 import dataclasses
+import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +12,7 @@ from dim_tf.system.files import atomic_write_text
 from dim_tf.system.json_files import json_with_checksum
 
 FILE = "evaluation.json"
+PREVIOUS_FILE = "evaluation.previous.json"
 
 
 def nest(results: Iterable[Result]) -> dict[str, Any]:
@@ -36,6 +38,30 @@ def write(folder: Path, content: dict[str, Any]) -> None:
         OSError: it cannot be written.
     """
     atomic_write_text(folder / FILE, json_with_checksum(_finite(content)))
+
+
+def keep_previous(folder: Path, content: dict[str, Any]) -> list[str]:
+    """Copies evaluation.json to evaluation.previous.json if metrics would be lost with it.
+
+    Args:
+        folder: of the run.
+        content: that is to be written.
+
+    Returns:
+        The metrics that `content` lacks.
+
+    Raises:
+        OSError: the copy cannot be written.
+    """
+    try:
+        text = (folder / FILE).read_text(encoding="utf-8")
+        previous = json.loads(text)["measures"]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):  # none, or a damaged one
+        return []
+    lost = [name for name in previous if name not in content["measures"]]
+    if lost:
+        atomic_write_text(folder / PREVIOUS_FILE, text)
+    return lost
 
 
 def _finite(value):

@@ -15,6 +15,7 @@ _FILES = (
     "experiment.json",
     "metrics.jsonl",
     "evaluation.json",
+    "evaluation.previous.json",
     "report.html",
     report.SUMMARY_FILE,
     report.BAD_IMAGES_FILE,
