@@ -55,10 +55,9 @@ def keep_previous(folder: Path, content: dict[str, Any]) -> list[str]:
     """
     try:
         text = (folder / FILE).read_text(encoding="utf-8")
-        previous = json.loads(text)["measures"]
+        lost = [name for name in json.loads(text)["measures"] if name not in content["measures"]]
     except (FileNotFoundError, ValueError, KeyError, TypeError):  # none, or a damaged one
         return []
-    lost = [name for name in previous if name not in content["measures"]]
     if lost:
         atomic_write_text(folder / PREVIOUS_FILE, text)
     return lost
