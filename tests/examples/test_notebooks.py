@@ -108,7 +108,7 @@ def test_a_notebook_is_valid_and_installs_first(path):
     assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
     assert notebook.metadata.kernelspec.name == "python3"
     first, second = code_cells(notebook)[:2]
-    assert re.search(r'find_spec\("dim_tf"\) is None:\n +%pip install .*\{SOURCE\}', first.source)
+    assert re.search(r'in \("dim_tf", "matplotlib"\)\):\n +%pip install .*\{SOURCE\}', first.source)
     assert tags(second) == {"parameters"}
     assert assigned(second.source)
     source = re.search('^SOURCE = "(.*)"', first.source, re.MULTILINE)[1]

@@ -72,9 +72,14 @@ def test_a_graphics_card_would_compute_the_same(monkeypatch):
 
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
     monkeypatch.setattr(tf, "matmul", spy)
-    assert_same((features(9, 40, 0), features(60, 40, 1), 5))
-    assert products == [False]
-    assert tf.config.experimental.tensor_float_32_execution_enabled()
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(True)
+    try:
+        assert_same((features(9, 40, 0), features(60, 40, 1), 5))
+        assert products == [False]
+        assert tf.config.experimental.tensor_float_32_execution_enabled()
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
 def test_neighbours_by_l1_distance(monkeypatch):
