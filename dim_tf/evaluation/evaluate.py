@@ -16,6 +16,7 @@ from dim_tf.evaluation.evaluation_data import EvaluationData
 from dim_tf.evaluation.figures import Figure
 from dim_tf.evaluation.measure import Illustrated, Measure, Result
 from dim_tf.evaluation.measure_spec import Encode, MeasureContext, MeasureSpec, TrainableEncoders
+from dim_tf.evaluation.measures.probes import ignored_settings
 from dim_tf.evaluation.references import DESCRIPTIONS
 from dim_tf.evaluation.report.formatting import join_with_and
 from dim_tf.evaluation.representation import Representation
@@ -28,8 +29,7 @@ from dim_tf.system.io_errors import reason
 
 FREE_FRACTION = 0.5  # of the free memory, for images and features; measures need the rest
 
-# Reasons why a measure may fail: its own numbers, the memory, or a process of the SVM that was
-# killed, which joblib raises as a RuntimeError.
+# Reasons why a measure may fail: its own numbers, or the memory.
 _FAILURES = (RunError, MemoryError, RuntimeError, ValueError, tf.errors.OpError)
 
 
@@ -103,6 +103,8 @@ def run_measures(
         experiment: which measures, and their settings.
         encoders: for the measures that train the encoder; None leaves these out.
     """
+    for name in ignored_settings(experiment):
+        say(f"evaluate: --{name} has no effect with --probe=fast; give --probe=authors to use it")
     data = EvaluationData.from_splits(splits, storage=_storage(experiment))
     outputs = _run_on_encoder(encode, data, experiment, encoders)
     content = evaluation_file.nest(outputs.results)

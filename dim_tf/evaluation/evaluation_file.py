@@ -43,6 +43,8 @@ def write(folder: Path, content: dict[str, Any]) -> None:
 def keep_previous(folder: Path, content: dict[str, Any]) -> list[str]:
     """Copies evaluation.json to evaluation.previous.json if metrics would be lost with it.
 
+    A copy that is there stays if it has metrics that evaluation.json lacks.
+
     Args:
         folder: of the run.
         content: that is to be written.
@@ -53,14 +55,20 @@ def keep_previous(folder: Path, content: dict[str, Any]) -> list[str]:
     Raises:
         OSError: the copy cannot be written.
     """
-    try:
+    present = _metrics_in(folder / FILE)
+    lost = [name for name in present if name not in content["measures"]]
+    if lost and set(_metrics_in(folder / PREVIOUS_FILE)) <= set(present):
         text = (folder / FILE).read_text(encoding="utf-8")
-        lost = [name for name in json.loads(text)["measures"] if name not in content["measures"]]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):  # none, or a damaged one
-        return []
-    if lost:
         atomic_write_text(folder / PREVIOUS_FILE, text)
     return lost
+
+
+def _metrics_in(path):
+    """The names of the metrics in a file; none if it is missing or damaged."""
+    try:
+        return list(json.loads(path.read_text(encoding="utf-8"))["measures"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return []
 
 
 def _finite(value):

@@ -11,9 +11,9 @@ copy is made. The standardisation is folded into the weights:
 
 Features are correlated, which makes the solver slow: it takes hundreds of steps along the narrow
 valleys of the loss. It works on z instead of w, with w = L⁻ᵀ z and L Lᵀ = h S + I / (C K), the
-Hessian of a loss of constant curvature h, where S is the covariance of the standardised features.
+Hessian of a loss of constant curvature h, where S is the covariance of those features.
 In z that Hessian is the identity. The solution is the same; benchmarks/linear_classifier.py has the
-seconds with and without.
+seconds with and without it.
 """
 
 from collections.abc import Callable

@@ -24,10 +24,9 @@ def fit(
 ) -> tuple[LinearClassifier, float]:
     """Trains a classifier: multinomial for classes, one for each attribute.
 
-    C, in `linear_classifier`, is chosen by the loss on a fifth of the training images, of which at
-    most 10,000 are drawn for that. 1 / C is the variance that a normal prior of the weights has
-    (Bishop 2006, section 4.5), so that a good C depends little on the number of images, and a drawn
-    part tells it.
+    C, in `linear_classifier`, is the variance of a normal prior of the weights (Bishop 2006,
+    section 4.5). It is chosen by the loss on a fifth of the training images, of which at most
+    10,000 are drawn for that, since each value costs a training.
 
     Args:
         features: float32 [N, F].
@@ -42,7 +41,7 @@ def fit(
     loss = linear_classifier.sigmoid_loss if labels.ndim == 2 else linear_classifier.softmax_loss
     images = np.arange(len(features)) if indices is None else indices
     drawn = np.random.default_rng(0).permutation(images)[:MAX_SELECTION_IMAGES]
-    count = round(len(drawn) * VALIDATION_FRACTION)
+    count = int(len(drawn) * VALIDATION_FRACTION)
     validation, train = drawn[:count], drawn[count:]
     best_c, least, classifier = DEFAULT_C, np.inf, None
     can_choose = count >= MIN_VALIDATION_IMAGES

@@ -11,8 +11,16 @@ import tensorflow as tf
 from dim_tf.system.errors import RunError
 
 _OPERATION = re.compile(r"\{\{.*?\}\} ?| ?\[Op:.*")
-# First lines of a trace of TensorFlow, whose last line has the reason.
+# First lines of a trace of TensorFlow, whose last line has the reason, but for these.
 _TRACES = ("Graph execution error:", "in user code:")
+_NO_REASONS = (
+    "[[",
+    "Hint:",
+    "0 successful operations",
+    "0 derived errors",
+    "Arguments received",
+    "•",
+)
 _OUT_OF_MEMORY = "OOM"  # TensorFlow has one class of errors for a full disk and a full memory
 
 
@@ -43,7 +51,7 @@ def reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     lines = [line.strip() for line in _OPERATION.sub("", str(error)).splitlines()]
-    lines = [line for line in lines if line and not line.startswith("[[")]
+    lines = [line for line in lines if line and not line.startswith(_NO_REASONS)]
     if lines and lines[0] in _TRACES:
         return lines[-1]
     return next(iter(lines), "") or type(error).__name__

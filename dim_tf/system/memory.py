@@ -9,7 +9,7 @@ from dim_tf.system.errors import InputError
 
 
 def available_bytes(root: Path = Path("/")) -> int:
-    """Memory that this process can take without that the system swaps or ends it.
+    """Memory that this process can take before the system swaps or kills it.
 
     On Linux what is free of the machine, or of a control group that allows less (a container, a
     batch job, https://docs.kernel.org/admin-guide/cgroup-v2.html); the pages of files that the
@@ -33,7 +33,7 @@ def available_bytes(root: Path = Path("/")) -> int:
 
 def _half_of_the_machine() -> int:
     if not hasattr(os, "sysconf"):
-        raise InputError("this system does not tell its free memory; give --memory in GiB")
+        raise InputError("this system does not report its free memory; give --memory in GiB")
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 

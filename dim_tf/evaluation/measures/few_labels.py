@@ -45,7 +45,11 @@ class FewLabels:
     def protocol(self) -> dict[str, str]:
         labels = self.representation.data.train.labels
         steps = "" if self.fast else f", with as many steps as on all {len(labels):,}"
-        probe = "logistic regression (--probe=fast)" if self.fast else "the linear probe"
+        probe = (
+            "logistic regression by L-BFGS, C chosen for each draw (--probe=fast),"
+            if self.fast
+            else "the linear probe"
+        )
         return {
             _name(percent): (
                 f"{probe} on {len(stratified_indices(labels, percent, 0)):,} training "

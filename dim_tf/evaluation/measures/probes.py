@@ -19,7 +19,7 @@ from dim_tf.evaluation.measure import (
 from dim_tf.evaluation.measure_spec import MeasureContext, MeasureSpec, needs_labels
 from dim_tf.evaluation.probe_training import DROPOUT, MLP_UNITS, Recipe
 from dim_tf.evaluation.representation import Representation
-from dim_tf.experiment import Experiment
+from dim_tf.experiment import Experiment, default_of
 from dim_tf.system.errors import RunError
 
 FAST_BATCH_SIZE = 256
@@ -99,7 +99,8 @@ class Probe:
                 self.name: (
                     "logistic regression (--probe=fast) on the frozen features of all training "
                     "images, standardised and divided by the root of the number of features; "
-                    f"L-BFGS, C chosen on a fifth of the training images: {chosen}; test images"
+                    "L-BFGS, C chosen on a fifth of the training images, of at most 10,000 (1 "
+                    f"where these are too few): {chosen}; test images"
                 )
             }
         recipe = self.recipe
@@ -209,6 +210,14 @@ def is_fast(experiment: Experiment) -> bool:
     """Whether an experiment's probes are trained by the fast recipe, see --probe."""
     probe = experiment.evaluation.probe
     return probe == "fast" or (probe == "auto" and experiment.data.dataset == "folder")
+
+
+def ignored_settings(experiment: Experiment) -> list[str]:
+    """The settings of the authors' recipe that are given though the fast one is taken."""
+    if not is_fast(experiment):
+        return []
+    names = ("probe_epochs", "probe_learning_rate")
+    return [name for name in names if getattr(experiment.evaluation, name) != default_of(name)]
 
 
 def _spec(hidden: bool) -> MeasureSpec:

@@ -51,7 +51,7 @@ class SupportVectorMachine:
             counts = [classifier.iterations for classifier in classifiers]
             unfinished = sum(not classifier.converged for classifier in classifiers)
             convergence = (
-                f"{unfinished} of {len(counts)} not converged in {self.max_iterations:,} iterations"
+                f"{unfinished} of {len(counts)} not converged, {max(counts):,} iterations at most"
                 if unfinished
                 else f"all converged, in {min(counts):,} to {max(counts):,} of at most "
                 f"{self.max_iterations:,} iterations"

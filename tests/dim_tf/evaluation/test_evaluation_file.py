@@ -33,6 +33,10 @@ def test_an_evaluation_that_would_lose_metrics_keeps_the_file_of_before(tmp_path
     assert not (tmp_path / evaluation_file.PREVIOUS_FILE).exists()
     assert evaluation_file.keep_previous(tmp_path, {"measures": {"knn": {}}}) == ["mlp_probe"]
     assert (tmp_path / evaluation_file.PREVIOUS_FILE).read_text() == text
+    # A second one of fewer measures does not replace the fuller copy.
+    evaluation_file.write(tmp_path, {"measures": {"knn": {}}})
+    assert evaluation_file.keep_previous(tmp_path, {"measures": {"svm": {}}}) == ["knn"]
+    assert (tmp_path / evaluation_file.PREVIOUS_FILE).read_text() == text
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"measures": null}'])

@@ -40,12 +40,11 @@ def keras_logits(hidden, recipe, seed, multi_label=False):
         variable.assign(weights[name].reshape(variable.shape))
     order = [probe_training.epoch_order(len(features), seed, epoch) for epoch in range(3)]
 
-    def in_order(model, inputs, labels, **_):
+    def in_order(model, inputs, labels, epochs, **arguments):
         """`fit` without its own order."""
-        for epoch, indices in enumerate(order):
-            rate = recipe.rates(epoch, 1)[0]
-            model.optimizer.learning_rate.assign(rate)
-            model.fit_(inputs[indices], labels[indices], batch_size=64, shuffle=False, verbose=0)
+        for epoch, indices in enumerate(order[:epochs]):
+            rows = inputs[indices], labels[indices]
+            model.fit_(*rows, initial_epoch=epoch, epochs=epoch + 1, shuffle=False, **arguments)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keras.Sequential, "fit_", keras.Sequential.fit, raising=False)

@@ -25,6 +25,13 @@ def test_an_error_while_tracing_has_its_cause():
     assert reason(raised.value) == "ValueError: no float32 here"
 
 
+def test_hints_and_arguments_after_the_cause_are_no_cause():
+    memory = "Graph execution error:\n\nOOM when allocating [9]\n\t [[{{node a}}]]\nHint: add x\n"
+    assert reason(ValueError(memory)) == "OOM when allocating [9]"
+    layer = "in user code:\n\n  ValueError: wrong shape\n\nArguments received by D:\n  • training=1"
+    assert reason(ValueError(layer)) == "ValueError: wrong shape"
+
+
 def test_other_errors_have_their_first_line():
     assert reason(OSError(28, "No space left on device")) == "No space left on device"
     assert reason(ValueError("first\nsecond")) == "first"

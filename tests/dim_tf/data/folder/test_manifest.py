@@ -9,6 +9,7 @@ from sample_images import save, tree
 
 from dim_tf.data.folder import manifest, scan
 from dim_tf.data.image_faults import Fault
+from dim_tf.system import cpu
 
 
 @pytest.fixture
@@ -171,7 +172,7 @@ def test_a_scan_that_ends_early_is_gone_on_with(tmp_path, monkeypatch, inspected
     folder, cache = tree(tmp_path / "images", 6), tmp_path / "cache"
     monkeypatch.setattr(scan, "CHUNK", 1)
     monkeypatch.setattr(scan, "SAVE_EVERY", -1.0)
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(cpu, "count", lambda: 1)
     counting = scan.inspect_file
 
     def ends(path, **settings):
@@ -190,7 +191,7 @@ def test_a_scan_that_ends_early_is_gone_on_with(tmp_path, monkeypatch, inspected
 
 def test_threads_share_a_scan_of_16_files(tmp_path, monkeypatch):
     """So few photographs take as long as 2,000 small images."""
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(cpu, "count", lambda: 2)
     both_inspect = threading.Barrier(2, timeout=20)
     real, thread = scan.inspect_file, threading.local()
 

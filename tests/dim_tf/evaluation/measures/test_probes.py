@@ -157,3 +157,19 @@ def test_the_confusion_matrix_counts_the_answers(monkeypatch):
     (matrix,) = probe.figures()
     np.testing.assert_array_equal(matrix.counts, np.diag(np.bincount(data.test.labels)))
     assert matrix.title == "linear probe on the global feature"
+
+
+@pytest.mark.parametrize(
+    ("settings", "ignored"),
+    [
+        ({"probe": "fast", "probe_epochs": 3}, ["probe_epochs"]),
+        (
+            {"dataset": "folder", "data_dir": "x", "probe_learning_rate": 0.1},
+            ["probe_learning_rate"],
+        ),
+        ({"probe": "fast"}, []),
+        ({"probe_epochs": 3}, []),
+    ],
+)
+def test_settings_that_the_fast_recipe_ignores_are_named(settings, ignored):
+    assert probes.ignored_settings(Experiment.of(name="a", **settings)) == ignored
