@@ -13,7 +13,7 @@ Features are correlated, which makes the solver slow: it takes hundreds of steps
 valleys of the loss. It works on z instead of w, with w = L⁻ᵀ z and L Lᵀ = h S + I / (C K), the
 Hessian of a loss of constant curvature h, where S is the covariance of those features.
 In z that Hessian is the identity. The solution is the same; benchmarks/linear_classifier.py has the
-seconds with and without it.
+seconds with and without it (docs/EVALUATION.md).
 """
 
 from collections.abc import Callable
@@ -172,7 +172,7 @@ def fit(
         z = initial.weights if factor is None else factor.T @ initial.weights
         start = np.concatenate([z.ravel(), initial.bias])
     # The threads of NumPy's BLAS and of SciPy's, which alternate here, would wait for each other
-    # busily: on a busy machine that takes ten times as long.
+    # busily, which takes many times as long on a busy machine.
     with threadpoolctl.threadpool_limits(1, "blas"):
         solution = scipy.optimize.minimize(
             objective,
