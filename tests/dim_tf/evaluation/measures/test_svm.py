@@ -36,7 +36,8 @@ def test_the_svm_tells_what_did_not_converge(monkeypatch):
     (result,) = cut_short.run()
     assert result.uncertainty.n == 3
     assert result.uncertainty.std > 0  # each seed draws other images
-    assert "conv: 100 images, 3 of 3 not converged, 1 iterations at most" in cut_short.protocol["svm"]
+    protocol = cut_short.protocol["svm"]
+    assert "conv: 100 images, 3 of 3 not converged, 1 iterations at most" in protocol
     list(whole.run())
     assert "conv: 100 images, all converged, in " in whole.protocol["svm"]
     list(cut_short.run())
