@@ -19,7 +19,6 @@ from interleaved import in_turns, load, medians
 
 from dim_tf.evaluation import classifier_training, probe_training
 from dim_tf.evaluation.probe_training import Recipe
-from dim_tf.evaluation.standardisation import moments
 from keras_models.nn import layers
 
 IMAGES, CLASSES = 50_000, 10
@@ -54,10 +53,7 @@ def seconds_with_keras(features: np.ndarray, labels: np.ndarray, hidden: bool) -
     if hidden:
         model = keras.Sequential(classifier_training.mlp_hidden_layers())
     else:
-        mean, variance = moments(features)
-        standardise = keras.layers.Normalization(mean=mean, variance=variance)
-        standardise.build(features.shape)
-        model = keras.Sequential([standardise])
+        model = keras.Sequential([classifier_training.standardising_layer(features)])
     model.add(layers.Dense(CLASSES))
     classifier_training.fit_classifier(model, features, labels, epochs=1, learning_rate=1e-4)
     return time.perf_counter() - began

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from dim_tf.evaluation.probe_training import DROPOUT, MLP_UNITS, Recipe
+from dim_tf.evaluation.standardisation import moments
 from keras_models.nn import layers
 from keras_models.optimizers import adam
 
@@ -39,6 +40,18 @@ def fit_classifier(
         callbacks=[keras.callbacks.LearningRateScheduler(rate)],
         verbose=0,
     )
+
+
+def standardising_layer(features: np.ndarray) -> keras.layers.Normalization:
+    """A built layer that standardises features as the linear probe does.
+
+    Args:
+        features: float32 [N, F], the training images'.
+    """
+    mean, variance = moments(features)
+    layer = keras.layers.Normalization(mean=mean, variance=variance)
+    layer.build(features.shape)  # here: `fit` would build it inside a graph
+    return layer
 
 
 def mlp_hidden_layers() -> list[keras.layers.Layer]:

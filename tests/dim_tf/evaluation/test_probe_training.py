@@ -6,7 +6,6 @@ import pytest
 
 from dim_tf.evaluation import classifier_training, probe_training
 from dim_tf.evaluation.probe_training import Recipe
-from dim_tf.evaluation.standardisation import moments
 from keras_models.nn import layers
 
 CLASSES = 3
@@ -29,10 +28,7 @@ def keras_logits(hidden, recipe, seed, multi_label=False):
     if hidden:
         model = keras.Sequential(classifier_training.mlp_hidden_layers()[:-1])  # no dropout
     else:
-        mean, variance = moments(features)
-        standardise = keras.layers.Normalization(mean=mean, variance=variance)
-        standardise.build(features.shape)
-        model = keras.Sequential([standardise])
+        model = keras.Sequential([classifier_training.standardising_layer(features)])
     model.add(layers.Dense(CLASSES))
     model.build(features.shape)
     weights = probe_training.initial_weights(hidden, features.shape[1], CLASSES, seed)
