@@ -31,8 +31,9 @@ class EvaluationSettings(Settings):
     )
     probe: str = config_field(
         "auto",
-        "How probes are trained: authors, by the recipe of Deep InfoMax; fast, to the end, however "
-        "few images there are; auto: fast for --dataset=folder, authors for others.",
+        "How probes are trained: authors, the recipe of Deep InfoMax; fast, a convex solver and "
+        "large batches, which converge on few images too; auto: fast for --dataset=folder, authors "
+        "for others.",
         choices=("auto", "authors", "fast"),
         hyperparameter=False,
     )
