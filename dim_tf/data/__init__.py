@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from dim_tf.data import pixel_range
 from dim_tf.data.image_bounds import MAX_PIXELS
+from dim_tf.data.image_frame import ImageFrame, ImageSize
 from dim_tf.data.sources import SOURCES, TFDS_PREFIX, check_name
 from dim_tf.system.errors import InputError
 
@@ -24,7 +25,7 @@ class DataRequest:
 
     Attributes:
         data_dir: where its files are; empty: where its library keeps them.
-        image_size: pixels a side; 0: the source's default.
+        image_size: pixels a side, or height and width; 0: the source's default.
         download: whether missing files may be downloaded.
         cache_dir: where decoded images of a folder are kept; empty: the user's cache folder.
         cache_gib: the size of that cache at most, in GiB.
@@ -33,10 +34,11 @@ class DataRequest:
         split: for a folder of images: "auto", "folders" or "hash".
         pixel_range: for a folder's 16-bit images: "auto", "dtype" or "LOW,HIGH".
         max_pixels: of an image; larger ones are refused, JPEGs decoded at a reduced scale.
+        fit: how images of another shape are fitted, one of `image_frame.FITS`.
     """
 
     data_dir: str = ""
-    image_size: int = 0
+    image_size: ImageSize = 0
     download: bool = True
     cache_dir: str = ""
     cache_gib: float = 20.0
@@ -45,6 +47,12 @@ class DataRequest:
     split: str = "auto"
     pixel_range: str = "auto"
     max_pixels: int = MAX_PIXELS
+    fit: str = "crop"
+
+    @property
+    def frame(self) -> ImageFrame:
+        """What each image becomes, once `image_size` is known."""
+        return ImageFrame.of(self.image_size, fit=self.fit)
 
 
 def check_request(name: str, request: DataRequest) -> None:

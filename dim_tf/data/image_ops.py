@@ -2,27 +2,39 @@
 
 import tensorflow as tf
 
+from dim_tf.data.image_frame import ImageFrame
 
-def resize_center_square(image: tf.Tensor, size: int) -> tf.Tensor:
-    """The largest centered square of an image, resized to size x size.
+
+def fit_image(image: tf.Tensor, frame: ImageFrame) -> tf.Tensor:
+    """An image, resized into a frame as its fit says; the channels stay.
 
     Bilinear with antialiasing. An image of a known shape of that size keeps its pixels.
 
     Args:
         image: any real dtype, [H, W, C] with H, W ≥ 1.
-        size: pixels a side.
+        frame: the size and the fit.
 
     Returns:
-        float32 [size, size, C] on the scale of the input.
+        float32 [frame.height, frame.width, C] on the scale of the input.
     """
-    if tuple(image.shape[:2]) == (size, size):
+    if tuple(image.shape[:2]) == (frame.height, frame.width):
         return tf.cast(image, tf.float32)
-    shape = tf.shape(image)
-    side = tf.minimum(shape[0], shape[1])
-    top, left = (shape[0] - side) // 2, (shape[1] - side) // 2
-    square = image[top : top + side, left : left + side]
-    resized = tf.image.resize(square, [size, size], antialias=True)
-    return tf.ensure_shape(resized, [size, size, image.shape[-1]])
+    size = tf.shape(image, tf.int64)
+    window, resized = frame.fitted(size[0], size[1], tf.minimum, tf.maximum)
+    top, left = (size[0] - window[0]) // 2, (size[1] - window[1]) // 2
+    part = image[top : top + window[0], left : left + window[1]]
+    pixels = tf.image.resize(part, tf.cast(tf.stack(resized), tf.int32), antialias=True)
+    if frame.fit == "pad":
+        # Not black, nor a mean: a border that begins with an edge is what an encoder would see.
+        pixels = tf.gather(pixels, _repeated_edges(resized[0], frame.height), axis=0)
+        pixels = tf.gather(pixels, _repeated_edges(resized[1], frame.width), axis=1)
+    return tf.ensure_shape(pixels, [frame.height, frame.width, image.shape[-1]])
+
+
+def _repeated_edges(inner, outer):
+    """Of each of `outer` lines the line of the `inner` ones in the middle that it repeats."""
+    first = (outer - inner) // 2
+    return tf.clip_by_value(tf.range(outer, dtype=tf.int64) - first, 0, inner - 1)
 
 
 def to_uint8(image: tf.Tensor) -> tf.Tensor:

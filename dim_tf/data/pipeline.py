@@ -15,7 +15,7 @@ from keras_models.objective_model import Batch
 
 AUGMENTATIONS = ("none", "crop", "flip", "crop_flip")
 PREFETCH_IMAGES = 1024  # read at a time from a source that is not in memory
-CROP_FRACTION = 8  # a random crop moves by up to 1/8 of the side, padded by reflection
+CROP_FRACTION = 8  # a random crop moves by up to 1/8 of each side, padded by reflection
 
 
 def steps_per_epoch(examples: int, batch_size: int) -> int:
@@ -84,7 +84,7 @@ def training_batches(
     def make_batch(step, indices, x):
         step_seed = tf.stack([tf.cast(augment_seed, tf.int64), step])
         if crops:
-            x = random_crops(x, split.images.shape[1], step_seed)
+            x = random_crops(x, split.images.shape[1:3], step_seed)
         x = apply_augmentation(x, remaining, step_seed)
         x = image_ops.encoder_input(image_ops.to_unit(x), channels)
         if not with_labels and not with_indices:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from dim_tf import markdown
+from dim_tf.data.image_frame import ImageFrame
 from dim_tf.export import backbone_file
 
 if TYPE_CHECKING:
@@ -25,8 +26,7 @@ $initial_weights- **Licence**: $license
 $note
 ## Input and output
 
-Images, RGB, float32 [N, $size, $size, 3] in [0, 1]. Crop other images to the largest centred square
-and resize it with antialiasing, as the signatures for encoded images do.
+Images, RGB, float32 [N, $height, $width, 3] in [0, 1]. $fitting
 
 | signature | input | output |
 |---|---|---|
@@ -110,6 +110,18 @@ Dtype: of input and output. MediaPipe: whether its ImageEmbedder loads the file.
 the oldest version that loads it.$ranges
 
 """)
+_FITTING = {
+    "crop": """\
+Crop other images to the largest centred
+part of that shape and resize it with antialiasing, as the signatures for encoded images do.""",
+    "pad": """\
+Resize other images with antialiasing so
+that they fit into {frame} pixels, centre them, and repeat their edges outwards, as the signatures
+for encoded images do.""",
+    "stretch": """\
+Resize other images to {frame} pixels with
+antialiasing, whatever their shape, as the signatures for encoded images do.""",
+}
 _NOT_MEASURED = "Not measured: there is no evaluation of the same training step."
 _RANGES = """
 
@@ -204,6 +216,7 @@ def render(
     """
     signatures = metadata["signatures"]
     name = metadata["name"]
+    frame = ImageFrame.of(metadata["image_size"], fit=metadata["fit"])
     return _CARD.substitute(
         name=markdown.escape(name),
         quoted=json.dumps(f"{name}/VERSION", ensure_ascii=False),
@@ -224,7 +237,9 @@ def render(
         license=markdown.escape(metadata["license"])
         or "not stated; ask whoever gave you this folder",
         note=f"- **Note**: {markdown.escape(metadata['note'])}\n" if metadata["note"] else "",
-        size=metadata["image_size"],
+        height=frame.height,
+        width=frame.width,
+        fitting=_FITTING[frame.fit].format(frame=frame),
         dimension=metadata["dimension"],
         max_pixels=f"{metadata['max_pixels']:,}",
         low=metadata["pixel_range"][0],
@@ -246,9 +261,9 @@ def _knn_command(metadata):
     if dataset == "folder" or not {"knn", "knn_auc"} & metadata["evaluation"].keys():
         return ""
     flags = [
-        f"--{setting}={metadata['experiment'][setting]}"
-        for setting in ("dataset", "image_size", "validation_fraction")
-        if metadata["experiment"].get(setting)
+        f"--{setting}={_flag_value(metadata['experiment'][setting])}"
+        for setting in ("dataset", "image_size", "fit", "validation_fraction")
+        if metadata["experiment"].get(setting, "crop") not in (0, "crop")
     ]
     flags += [
         f"--encoder_path={metadata['name']}/VERSION",
@@ -258,6 +273,10 @@ def _knn_command(metadata):
     ]
     command = shlex.join(["python", "-m", "dim_tf.main", "--mode=evaluate", *flags])
     return _KNN_COMMAND.substitute(command=command, name=markdown.escape(metadata["name"]))
+
+
+def _flag_value(value):
+    return ",".join(map(str, value)) if isinstance(value, tuple | list) else value
 
 
 def _initial_weights(metadata):

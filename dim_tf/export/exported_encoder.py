@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from dim_tf.data import image_bounds, image_headers, image_ops
 from dim_tf.data.folder import decoding, file_bytes
 from dim_tf.data.image_faults import UndecodableError
+from dim_tf.data.image_frame import ImageFrame
 from dim_tf.data.pixel_range import PixelRange
 from dim_tf.export import saved_model
 from dim_tf.system.errors import InputError
@@ -44,8 +45,8 @@ class ExportedEncoder:
         encoder = dim_tf.load("exported/photos/1")
         features = encoder(["a.jpg", PIL.Image.open("b.png"), array])
 
-    Images of another size than `image_size` are prepared as in training and in serving: the largest
-    centred square, resized, bilinear with antialiasing.
+    Images of another size than `image_size` are prepared as in training and in serving: cropped,
+    padded or stretched as --fit says, resized bilinearly with antialiasing.
 
     Args:
         path: One version of an export.
@@ -53,7 +54,7 @@ class ExportedEncoder:
     Attributes:
         path: The same.
         metadata: What the export says of itself.
-        image_size: Pixels a side that the encoder sees.
+        image_size: Pixels a side that the encoder sees, or height and width where they differ.
         dimension: D.
     """
 
@@ -62,7 +63,9 @@ class ExportedEncoder:
         self._model = saved_model.load(os.fspath(path), "serving_bytes")
         self.metadata = read_json(self.path / "assets" / "metadata.json", "export again")
         signature = self._model.signatures["serving_default"]
-        self.image_size = int(signature.structured_input_signature[1]["images"].shape[1])
+        height, width, channels = signature.structured_input_signature[1]["images"].shape[1:]
+        self._frame = ImageFrame(height, width, channels, self.metadata.get("fit", "crop"))
+        self.image_size = self._frame.size
         self.dimension = int(signature.structured_outputs["global"].shape[-1])
         low, high = self.metadata.get("pixel_range", (0, 2**16 - 1))
         self._pixel_range = PixelRange(low, high)
@@ -94,7 +97,7 @@ class ExportedEncoder:
         return np.concatenate(features)
 
     def _prepared(self, image: Any) -> "_Encoded | tf.Tensor":
-        """An image as an encoded file, or float32 [image_size, image_size, 3] in [0, 1]."""
+        """An image as an encoded file, or float32 [H, W, 3] in [0, 1]."""
         if isinstance(image, str | os.PathLike):
             return _Encoded(os.fspath(image), _read(Path(image), self._max_pixels))
         if isinstance(image, bytes):
@@ -125,18 +128,16 @@ class ExportedEncoder:
         if array.dtype == np.uint16:
             array = self._pixel_range.to_uint8(array)
         if array.dtype == np.uint8:
-            square = image_ops.resize_center_square(tf.constant(array), self.image_size)
-            return image_ops.with_channels(image_ops.to_unit(image_ops.to_uint8(square)), 3)
+            fitted = image_ops.fit_image(tf.constant(array), self._frame)
+            return image_ops.with_channels(image_ops.to_unit(image_ops.to_uint8(fitted)), 3)
         if not np.issubdtype(array.dtype, np.floating):
             raise InputError(f"an image is of {array.dtype}; expected {_KINDS}")
         if not (array.min() >= 0 and array.max() <= 1):  # NaN neither
             raise InputError(
                 f"an image has values from {array.min():g} to {array.max():g}; expected {_KINDS}"
             )
-        square = image_ops.resize_center_square(
-            tf.constant(array.astype(np.float32)), self.image_size
-        )
-        return image_ops.with_channels(tf.clip_by_value(square, 0.0, 1.0), 3)
+        fitted = image_ops.fit_image(tf.constant(array.astype(np.float32)), self._frame)
+        return image_ops.with_channels(tf.clip_by_value(fitted, 0.0, 1.0), 3)
 
 
 class _Encoded(NamedTuple):

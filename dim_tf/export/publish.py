@@ -17,6 +17,7 @@ import keras
 import numpy as np
 
 from dim_tf.data import image_bounds
+from dim_tf.data.image_frame import ImageFrame
 from dim_tf.data.pixel_range import ALL_16_BITS, PixelRange
 from dim_tf.export import backbone_file, card, saved_model, serving, tflite, tflite_metadata, verify
 from dim_tf.export.card import ModelCardInfo
@@ -43,6 +44,7 @@ class ExportOptions:
             and of `quantized`; None: the images that the export is checked on.
         max_pixels: larger encoded images are refused.
         pixel_range: of encoded images of 16 bits, as in training.
+        fit: of encoded images of another shape, as in training.
         quantized: whether to add a signature with features as bytes.
         neighbours: searched by the signature `neighbours`; None: without the signature.
         tflite: names of the TFLite files, of `tflite.VARIANTS`; None: all.
@@ -54,6 +56,7 @@ class ExportOptions:
     calibration: np.ndarray | None = None
     max_pixels: int = image_bounds.MAX_PIXELS
     pixel_range: PixelRange = ALL_16_BITS
+    fit: str = "crop"
     quantized: bool = False
     neighbours: NeighboursIndex | None = None
     tflite: tuple[str, ...] | None = None
@@ -182,6 +185,7 @@ def _write_version(folder, encoder, name, pixels, info, options):
         quantization,
         options.neighbours,
         options.pixel_range,
+        options.fit,
     )
     metadata = saved_model.save(encoder, folder, saved_model_options)
     difference = saved_model.check(folder, encoder, pixels, saved_model_options)
@@ -229,7 +233,8 @@ def _metadata(encoder, name, info, options, quantization):
         "encoder": info.encoder or type(encoder).__name__,
         "initial_weights": info.initial_weights,
         "parameters": int(encoder.count_params()),
-        "image_size": encoder.image_shape[0],
+        "image_size": ImageFrame(*encoder.image_shape).size,
+        "fit": options.fit,
         "dimension": encoder.global_dim,
         "steps": info.steps,
         "batch_size": info.batch_size,

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf.data import encoded_images, image_bounds, image_ops
+from dim_tf.data.image_frame import ImageFrame
 from dim_tf.data.pixel_range import ALL_16_BITS, PixelRange
 from dim_tf.export import verify
 from dim_tf.system.errors import InputError, RunError
@@ -90,6 +91,7 @@ class SavedModelOptions:
         quantization: of the signature `quantized`; None: without the signature.
         neighbours: searched by the signature `neighbours`; None: without the signature.
         pixel_range: the values of encoded images of 16 bits that become 0 and 255.
+        fit: how encoded images of another shape are fitted, of `image_frame.FITS`.
     """
 
     metadata: dict[str, Any]
@@ -98,6 +100,12 @@ class SavedModelOptions:
     quantization: Quantization | None = None
     neighbours: NeighboursIndex | None = None
     pixel_range: PixelRange = ALL_16_BITS
+    fit: str = "crop"
+
+    def frame(self, encoder: keras.Model) -> ImageFrame:
+        """What an encoded image becomes."""
+        height, width, _ = encoder.image_shape
+        return ImageFrame(height, width, fit=self.fit)
 
 
 def global_features(endpoints: Mapping[str, tf.Tensor | np.ndarray]) -> tf.Tensor:
@@ -139,15 +147,17 @@ def root_object(encoder: keras.Model) -> tf.train.Checkpoint:
     return root
 
 
-def signatures(root: tf.train.Checkpoint, size: int, options: SavedModelOptions) -> Signatures:
-    """The signatures of an exported encoder for images of size x size pixels.
+def signatures(
+    root: tf.train.Checkpoint, frame: ImageFrame, options: SavedModelOptions
+) -> Signatures:
+    """The signatures of an exported encoder for images of a frame.
 
     serving_default: images -> global; endpoints: images -> all endpoints; serving_bytes:
     image_bytes, encoded images of any size -> global; serving_bytes_valid: the same, and whether
     each image could be decoded (features of one that could not are 0). Optional are quantized:
     images -> global_bytes, uint8 [N, D]; neighbours: images -> id and cosine similarity [N, k].
     """
-    spec = tf.TensorSpec([None, size, size, 3], tf.float32, name="images")
+    spec = tf.TensorSpec([None, *frame.shape], tf.float32, name="images")
     bytes_spec = tf.TensorSpec([None], tf.string, name="image_bytes")
 
     @graph_function(input_signature=[spec])
@@ -161,14 +171,14 @@ def signatures(root: tf.train.Checkpoint, size: int, options: SavedModelOptions)
     @graph_function(input_signature=[bytes_spec])
     def serving_bytes(image_bytes):
         pixels = encoded_images.decode_all(
-            image_bytes, size, options.max_pixels, options.pixel_range
+            image_bytes, frame, options.max_pixels, options.pixel_range
         )
         return {"global": root.__call__(image_ops.to_unit(pixels))}
 
     @graph_function(input_signature=[bytes_spec])
     def serving_bytes_valid(image_bytes):
         pixels, valid = encoded_images.decode_valid(
-            image_bytes, size, options.max_pixels, options.pixel_range
+            image_bytes, frame, options.max_pixels, options.pixel_range
         )
         features = root.__call__(image_ops.to_unit(pixels))
         return {"global": tf.where(valid[:, tf.newaxis], features, 0.0), "valid": valid}
@@ -260,7 +270,7 @@ def save(encoder: keras.Model, path: Path, options: SavedModelOptions) -> dict[s
     # Traced here, as TensorFlow would trace each signature once more to save it.
     functions = {
         name: function.get_concrete_function()
-        for name, function in signatures(root, encoder.image_shape[0], options).items()
+        for name, function in signatures(root, options.frame(encoder), options).items()
     }
     described = {name: describe_signature(function) for name, function in functions.items()}
     content = options.metadata | {"signatures": described}

@@ -112,7 +112,7 @@ def write(
                 license=license,
                 mean=0.0,
                 std=255.0,  # the model takes [0, 1]
-                size=pixels.shape[1],
+                size=pixels.shape[1:3],
             )
         if variant.min_runtime:
             model = tflite_metadata.with_min_runtime(model, variant.min_runtime)

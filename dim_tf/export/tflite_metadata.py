@@ -28,7 +28,7 @@ def with_image_metadata(
     license: str,
     mean: float,
     std: float,
-    size: int,
+    size: tuple[int, int],
 ) -> bytes:
     """A TFLite model with metadata: an RGB image in, a feature vector out.
 
@@ -39,7 +39,7 @@ def with_image_metadata(
         license: of the model.
         mean: the model takes (pixel - mean) / std, pixels from 0 to 255.
         std: see `mean`.
-        size: H and W.
+        size: (H, W).
 
     Returns:
         The model, otherwise unchanged.
@@ -88,7 +88,8 @@ def _with_entry(model, name, data):
 def _metadata(name, description, license, mean, std, size) -> bytes:
     builder = flatbuffers.Builder(1024)
     low, high = (0.0 - mean) / std, (255.0 - mean) / std
-    image_size = _table(builder, {0: ("Uint32", size), 1: ("Uint32", size)})
+    height, width = size
+    image_size = _table(builder, {0: ("Uint32", width), 1: ("Uint32", height)})
     image = _table(builder, {0: ("Int8", RGB), 1: image_size})
     normalization = _table(builder, {0: _floats(builder, mean), 1: _floats(builder, std)})
     unit = _table(builder, {0: ("Uint8", NORMALIZATION), 1: normalization})

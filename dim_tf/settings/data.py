@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from dim_tf.data import DataRequest, check_request
 from dim_tf.data.image_bounds import MAX_PIXELS
+from dim_tf.data.image_frame import FITS
 from dim_tf.data.sources import check_name
 from dim_tf.registry import SOURCES
 from dim_tf.settings.config_field import Settings, config_field
@@ -27,8 +28,12 @@ class DataSettings(Settings):
         is_path=True,
         hyperparameter=False,
     )
-    image_size: int = config_field(
-        0, "Pixels a side; 0: the data set's default.", common=True, minimum=0, maximum=4096
+    image_size: int | tuple[int, int] = config_field(
+        0,
+        "Pixels a side, or height and width, as 96,160; 0: the data set's default.",
+        common=True,
+        minimum=0,
+        maximum=4096,
     )
     download: bool = config_field(True, "Download missing data.", hyperparameter=False)
     cache_dir: str = config_field(
@@ -83,6 +88,12 @@ class DataSettings(Settings):
         minimum=0,
         maximum=0.9,
     )
+    fit: str = config_field(
+        "crop",
+        "How images of another shape are fitted: crop, the largest centred part of the shape; pad, "
+        "the whole image, its edges repeated outwards; stretch, the whole image.",
+        choices=FITS,
+    )
     augment: str = config_field(
         "auto",
         "Random crops (shifts by up to 1/8 of the side) and horizontal flips in training; auto: "
@@ -109,6 +120,7 @@ class DataSettings(Settings):
             self.split,
             self.pixel_range,
             self.max_pixels,
+            self.fit,
         )
 
     @property

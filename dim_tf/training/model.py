@@ -49,14 +49,14 @@ def make_encoder(
         if config:
             return config.make_encoder(synchronized)
         return _backbone_encoder(experiment, image_shape, synchronized)
-    size = image_shape[0]
-    name = encoder_name(experiment, size)
+    height, width = image_shape[:2]
+    name = encoder_name(experiment, image_shape)
     preset = encoders.PRESETS[name]
     preset_size = preset.image_size
-    if preset_size not in (size, None):
+    if preset_size and (height, width) != (preset_size, preset_size):
         raise InputError(
             f"--encoder={name} takes images of {preset_size}x{preset_size} pixels, the images have "
-            f"{size}x{size}; give --image_size={preset_size} or leave --encoder out"
+            f"{height}x{width}; give --image_size={preset_size} or leave --encoder out"
         )
     overrides: dict[str, Any] = {"synchronized": synchronized}
     if not preset.several_globals:
@@ -131,30 +131,31 @@ def _set_batch_norm_statistics(encoder, images):
         norm.momentum, norm.trainable = momentum, trainable
 
 
-def encoder_name(experiment: Experiment, size: int) -> str:
+def encoder_name(experiment: Experiment, image_shape: ImageShape) -> str:
     """The name of the experiment's encoder; of a .keras file, its name without the folder.
 
     Args:
         experiment: The settings.
-        size: Pixels a side of the images, for which an encoder is chosen if none is given.
+        image_shape: Of the images, for which an encoder is chosen if none is given.
 
     Raises:
         InputError: None is given, and there is none for that size.
     """
+    height, width = image_shape[:2]
     if "encoder" in experiment.encoder.files:
         return experiment.encoder.files["encoder"].name
     if experiment.encoder.name:
         return experiment.encoder.name
     if experiment.model.NAME == "cpc":
-        if size not in CROP_ENCODERS:
+        if height != width or height not in CROP_ENCODERS:
             sizes = " or ".join(map(str, CROP_ENCODERS))
             raise InputError(
-                f"--model=cpc takes images of {sizes} pixels a side, the images have {size}; give "
-                f"--image_size={sizes}"
+                f"--model=cpc takes images of {sizes} pixels a side, the images have {height}x"
+                f"{width}; give --image_size={sizes}"
             )
-        return CROP_ENCODERS[size]
+        return CROP_ENCODERS[height]
     try:
-        return encoders.for_image_size(size)
+        return encoders.for_image_size(height, width)
     except ValueError as error:
         raise InputError(f"{error}; give another --image_size") from error
 

@@ -194,7 +194,7 @@ def test_neighbours_of_the_largest_numbers_are_found(small_model):
         {}, neighbours=saved_model.NeighboursIndex(ids, rows, 1)
     )
     root = saved_model.root_object(encoder)
-    signatures = saved_model.signatures(root, small_export.SIZE, options)
+    signatures = saved_model.signatures(root, options.frame(encoder), options)
     neighbours = signatures["neighbours"](tf.constant(images))
     assert neighbours["id"].numpy()[:, 0].tolist() == [b"a", b"b", b"c", b"d"]
     np.testing.assert_allclose(neighbours["similarity"].numpy(), 1, atol=1e-5)

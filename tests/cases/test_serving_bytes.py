@@ -230,7 +230,9 @@ def test_the_range_of_16_bits_is_part_of_the_export():
     pixel_range = PixelRange(0, 199)
     encoder = small_export.small_encoder()
     options = saved_model.SavedModelOptions({}, pixel_range=pixel_range)
-    signatures = saved_model.signatures(saved_model.root_object(encoder), 8, options)
+    signatures = saved_model.signatures(
+        saved_model.root_object(encoder), options.frame(encoder), options
+    )
     images = np.repeat(pixel_range.to_uint8(pixels), 3, axis=-1)[np.newaxis] / np.float32(255)
     wanted = saved_model.keras_features(encoder, images)
     for name in ("serving_bytes", "serving_bytes_valid"):

@@ -11,6 +11,7 @@ from sample_images import netpbm, pixels, png_16, tiff_16
 
 from dim_tf.data.folder import decoding, inspection
 from dim_tf.data.image_faults import Fault
+from dim_tf.data.image_frame import ImageFrame
 
 MAX_PIXELS = 2**18
 IMAGES = [Image.fromarray(pixels(number, 40, 56)) for number in range(3)]
@@ -57,7 +58,7 @@ def test_any_bytes(cases, tmp_path):
             assert seen.fault.is_bad
             return seen.fault.name
         decoded = decoding.decode_to_size(
-            path, 8, max_pixels=MAX_PIXELS, expected_digest=seen.digest
+            path, ImageFrame.of(8), max_pixels=MAX_PIXELS, expected_digest=seen.digest
         )
         assert decoded.shape == (8, 8, 3)
         assert 0 < seen.width * seen.height <= 8 * MAX_PIXELS

@@ -25,7 +25,7 @@ from dim_tf.system.console import say
 from dim_tf.system.files import atomic_write_text, open_for_reading, read_text
 from dim_tf.system.json_files import parse_json_object
 
-VERSION = 3  # of the files, and of how images are decoded
+VERSION = 4  # of the files, and of how images are decoded
 CHUNK = 512  # images decoded and written at a time
 BLOCK = 2**24  # bytes of pixels per checksum
 CHECKED_BLOCKS = 64  # of a large entry, when it is opened
@@ -41,14 +41,14 @@ _COUNT = re.compile(r"(\d{1,12})\n?")
 Decode = Callable[[np.ndarray], np.ndarray]
 
 
-def entry_name(digests: np.ndarray, size: int) -> str:
+def entry_name(digests: np.ndarray, image_shape: tuple[int, ...]) -> str:
     """The name of an entry: a hash of its content.
 
     Args:
         digests: uint8 [N, D], of what is decoded and how.
-        size: pixels a side.
+        image_shape: of an image's pixels.
     """
-    digest = hashlib.sha256(f"{VERSION} {size} {len(digests)} ".encode())
+    digest = hashlib.sha256(f"{VERSION} {[*image_shape]} {len(digests)} ".encode())
     digest.update(digests.tobytes())
     return digest.hexdigest()[:32]
 
@@ -69,12 +69,12 @@ def open_entry(entry: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     return _map_pixels(entry)
 
 
-def read_entry(entry: Path, size: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """The digests and pixels of any entry; None: it has another size or version.
+def read_entry(entry: Path, image_shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray] | None:
+    """The digests and pixels of any entry; None: its images have another shape, or it a version.
 
     Args:
         entry: its folder.
-        size: pixels a side.
+        image_shape: of an image's pixels.
 
     Raises:
         OSError: it cannot be read.
@@ -84,14 +84,14 @@ def read_entry(entry: Path, size: int) -> tuple[np.ndarray, np.ndarray] | None:
     shape = record.get("shape")
     if record.get("version") != VERSION or not isinstance(shape, list):
         return None
-    if shape[1:] != [size, size, 3]:
+    if shape[1:] != [*image_shape]:
         return None
     path = entry / DIGESTS
     digests = npy.read_array(npy.read_bytes(path, path.stat().st_size))
     is_valid = digests.ndim == 2 and digests.dtype == np.uint8
-    if not is_valid or entry_name(digests, size) != entry.name:
+    if not is_valid or entry_name(digests, image_shape) != entry.name:
         raise ValueError("its digests are not its own")
-    damage = _find_damage(entry, (len(digests), size, size, 3))
+    damage = _find_damage(entry, (len(digests), *image_shape))
     if damage:
         raise ValueError(damage)
     return digests, _map_pixels(entry)
@@ -147,7 +147,7 @@ class EntryWriter:
     Attributes:
         entry: its folder, which exists.
         digests: uint8 [N, D], of what is decoded and how.
-        shape: of the pixels, (N, S, S, 3).
+        shape: of the pixels, (N, H, W, C).
     """
 
     entry: Path
@@ -158,7 +158,7 @@ class EntryWriter:
         """Decodes and writes the images that an earlier process has not written.
 
         Args:
-            decode: indices, int [M] -> uint8 [M, S, S, 3].
+            decode: indices, int [M] -> uint8 [M, H, W, C].
 
         Raises:
             OSError: it cannot be written; on a full disk nothing of it is left.

@@ -5,6 +5,7 @@ removed when space is needed; a damaged one is made again.
 """
 
 import contextlib
+import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -44,44 +45,44 @@ class DecodedCache:
     folder: Path
     gib: float
 
-    def open(self, digests: np.ndarray, size: int, decode: Decode) -> np.ndarray:
+    def open(self, digests: np.ndarray, image_shape: tuple[int, ...], decode: Decode) -> np.ndarray:
         """The first of some images, as many as the bound allows.
 
         The entries not used for longest are removed for a new one.
 
         Args:
             digests: uint8 [N, D], of what is decoded and how.
-            size: pixels a side.
-            decode: indices, int [M] -> uint8 [M, size, size, 3]; called for images that no entry
-                has.
+            image_shape: of an image's pixels, (H, W, C).
+            decode: indices, int [M] -> uint8 [M, H, W, C]; called for images that no entry has.
 
         Returns:
-            uint8 [K, size, size, 3], K ≤ N, mapped from the disk, read-only.
+            uint8 [K, H, W, C], K ≤ N, mapped from the disk, read-only.
 
         Raises:
             InputError: the folder cannot be written, or the disk is full.
         """
-        count = min(len(digests), int(self.gib * GIB) // (size * size * 3))
-        shape = (count, size, size, 3)
+        image_bytes = math.prod(image_shape)
+        count = min(len(digests), int(self.gib * GIB) // image_bytes)
+        shape = (count, *image_shape)
         if not count:
             return np.zeros(shape, np.uint8)
         digests = np.ascontiguousarray(digests[:count])
-        entry = self.folder / entry_name(digests, size)
+        entry = self.folder / entry_name(digests, image_shape)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with _locked(_lock_of(entry)):
                 pixels = open_entry(entry, shape)
                 if pixels is None:
                     entry.mkdir(exist_ok=True)
-                    reusable = self._find_reusable(entry, digests, size)  # mapped: may be removed
-                    self._make_room(entry, count * size * size * 3)
+                    reusable = self._find_reusable(entry, digests, image_shape)  # mapped
+                    self._make_room(entry, count * image_bytes)
                     EntryWriter(entry, digests, shape).write(_reusing(reusable, decode))
                     # Again: other processes may have made entries at the same time.
-                    self._make_room(entry, count * size * size * 3)
+                    self._make_room(entry, count * image_bytes)
                     pixels = open_entry(entry, shape)
                 os.utime(entry / RECORD)
         except OSError as error:
-            raise InputError(_error_message(error, self.folder, count * size * size * 3)) from error
+            raise InputError(_error_message(error, self.folder, count * image_bytes)) from error
         if pixels is None:
             raise InputError(
                 f"{entry / PIXELS} was written and does not read the same; its disk is failing, or "
@@ -105,14 +106,14 @@ class DecodedCache:
                     shutil.rmtree(path, ignore_errors=True)
                     _lock_of(path).unlink()
 
-    def _find_reusable(self, entry, digests, size):
+    def _find_reusable(self, entry, digests, image_shape):
         """The pixels of the entry that shares most images, and each digest's index in it, or -1."""
         best_pixels, best_indices = None, np.full(len(digests), -1)
         for path in self.folder.iterdir():
             if path == entry or not (path / RECORD).exists():
                 continue
             try:
-                contents = read_entry(path, size)
+                contents = read_entry(path, image_shape)
             except (OSError, ValueError) as error:
                 say(f"data: {path} is damaged ({error}); nothing of it is used")
                 continue

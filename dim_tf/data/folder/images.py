@@ -11,6 +11,7 @@ from dim_tf.data.folder.file_bytes import DIGEST_BYTES
 from dim_tf.data.folder.report import printable
 from dim_tf.data.folder.thread_pool import cpu_pool
 from dim_tf.data.image_faults import UndecodableError
+from dim_tf.data.image_frame import ImageFrame
 from dim_tf.data.pixel_range import PixelRange
 from dim_tf.system.errors import RunError
 
@@ -23,7 +24,7 @@ class ImageFiles:
         folder: of the files.
         names: relative.
         digests: uint8 [N, D], of their bytes.
-        size: pixels a side.
+        frame: what an image becomes.
         pixel_range: of those of 16 bits.
         max_pixels: as for `decoding.decode_to_size`.
     """
@@ -31,7 +32,7 @@ class ImageFiles:
     folder: Path
     names: list[str]
     digests: np.ndarray
-    size: int
+    frame: ImageFrame
     pixel_range: PixelRange
     max_pixels: int
 
@@ -46,7 +47,7 @@ class ImageFiles:
             indices: int [M].
 
         Returns:
-            uint8 [M, size, size, 3].
+            uint8 [M, H, W, C].
 
         Raises:
             RunError: a file has changed since it was inspected.
@@ -59,7 +60,7 @@ class ImageFiles:
         try:
             return decoding.decode_to_size(
                 self.folder / name,
-                self.size,
+                self.frame,
                 pixel_range=self.pixel_range,
                 expected_digest=self.digests[index].tobytes(),
                 max_pixels=self.max_pixels,
@@ -72,7 +73,9 @@ class ImageFiles:
             ) from error
 
     def cache_keys(self, bits: np.ndarray, image_sizes: np.ndarray) -> np.ndarray:
-        """Hashes of what the pixels depend on: a file's bytes and, of some, how it is decoded.
+        """Hashes of what the pixels depend on beside the frame's shape.
+
+        That is a file's bytes and, of some, how it is decoded.
 
         Args:
             bits: [N], per channel.
@@ -83,10 +86,10 @@ class ImageFiles:
         """
         keys = self.digests.copy()
         low, high = self.pixel_range.low, self.pixel_range.high
-        settings = f" {low} {high} {self.max_pixels}".encode()
+        settings = f" {low} {high} {self.max_pixels} {self.frame.fit}".encode()
         # Images of more pixels are decoded at a reduced scale.
         is_reduced = image_sizes.astype(np.int64).prod(axis=1) > self.max_pixels
-        for index in np.flatnonzero((bits == 16) | is_reduced):
+        for index in np.flatnonzero((bits == 16) | is_reduced | (self.frame.fit != "crop")):
             content = self.digests[index].tobytes() + settings
             key = hashlib.blake2b(content, digest_size=DIGEST_BYTES)
             keys[index] = np.frombuffer(key.digest(), np.uint8)
@@ -98,7 +101,7 @@ class FolderImages:
     """Images of which the first are in a cache; the others are decoded each time.
 
     Attributes:
-        cached: uint8 [K, S, S, 3], of the first K files.
+        cached: uint8 [K, H, W, C], of the first K files.
         files: all N, K ≤ N.
     """
 
@@ -112,7 +115,7 @@ class FolderImages:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(N, S, S, 3)."""
+        """(N, H, W, C)."""
         return (len(self.names), *self.cached.shape[1:])
 
     def __len__(self):

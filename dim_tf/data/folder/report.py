@@ -14,6 +14,7 @@ from dim_tf.data import npy
 from dim_tf.data.folder.file_bytes import DIGEST_BYTES
 from dim_tf.data.folder.manifest import Manifest
 from dim_tf.data.image_faults import Fault
+from dim_tf.data.image_frame import ImageFrame
 from dim_tf.data.image_headers import FORMATS
 from dim_tf.system.console import say
 from dim_tf.system.errors import InputError
@@ -219,11 +220,12 @@ def list_some(folders: Sequence[str]) -> str:
     return shown + (f" and {rest:,} more" if rest > 0 else "")
 
 
-def describe(folder: Path, summary: dict[str, Any]) -> str:
+def describe(folder: Path, frame: ImageFrame, summary: dict[str, Any]) -> str:
     """One sentence on a folder's images, for `Splits.note`.
 
     Args:
         folder: of the images.
+        frame: what each becomes.
         summary: for data.json.
     """
     counts = {
@@ -239,12 +241,10 @@ def describe(folder: Path, summary: dict[str, Any]) -> str:
     if summary["system_folders"]:
         each = ", ".join(f"{name} {n:,}" for name, n in summary["system_folders"].items())
         left_out.append(f"system folders ({each})")
-    size = summary["image_size"]
     # Its name alone: the note goes into exported models, which are given away.
     name = printable(folder.resolve().name)
     clauses = [
-        f"{summary['images']:,} images of the folder {name}, the centred square of each resized to "
-        f"{size}x{size} pixels",
+        f"{summary['images']:,} images of the folder {name}, {frame.description}",
         f"{summary['training_images']:,} for training and {summary['test_images']:,} for the test, "
         f"{summary['split']}",
     ]

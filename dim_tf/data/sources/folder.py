@@ -15,6 +15,7 @@ from dim_tf.data.folder.images import FolderImages, ImageFiles
 from dim_tf.data.folder.report import FolderReport
 from dim_tf.data.folder.scan import scan_folder
 from dim_tf.data.folder.split import MIN_IMAGES, FolderSplit, check_split, split_images
+from dim_tf.data.image_frame import ImageFrame
 from dim_tf.data.image_headers import FORMATS
 from dim_tf.data.splits import Split, Splits
 from dim_tf.system.console import say
@@ -48,10 +49,11 @@ def load(request: DataRequest) -> Splits:
     auto_range = contrast.range_of(images.lows[is_16_bits], images.highs[is_16_bits])
     chosen_range = requested_range or auto_range
     low_contrast = contrast.is_low_contrast(images.bits, images.lows, images.highs, chosen_range)
-    size = request.image_size or default_size(images.image_sizes)
+    frame = ImageFrame.of(request.image_size or default_size(images.image_sizes), fit=request.fit)
     summary = {
         **split.counts,
-        "image_size": size,
+        "image_size": frame.size,
+        "fit": frame.fit,
         "images_of_16_bits": int(is_16_bits.sum()),
         "pixel_range": [chosen_range.low, chosen_range.high] if is_16_bits.any() else None,
         "low_contrast": int(low_contrast.sum()),
@@ -73,9 +75,11 @@ def load(request: DataRequest) -> Splits:
         listed = _list_files(folder, cache, lines)
         suggestion = auto_range if (low_contrast & is_16_bits).any() else None
         raise _low_contrast_error(folder, summary, listed, suggestion)
-    files = ImageFiles(folder, images.names, images.digests, size, chosen_range, request.max_pixels)
+    files = ImageFiles(
+        folder, images.names, images.digests, frame, chosen_range, request.max_pixels
+    )
     keys = files.cache_keys(images.bits, images.image_sizes)
-    cached = DecodedCache(cache / "images", request.cache_gib).open(keys, size, files.decode)
+    cached = DecodedCache(cache / "images", request.cache_gib).open(keys, frame.shape, files.decode)
     if len(cached) < len(images):
         say(
             f"data: {len(cached):,} of {len(images):,} decoded images fit into --cache_gib="
@@ -84,7 +88,7 @@ def load(request: DataRequest) -> Splits:
     return _make_splits(
         split,
         FolderImages(cached, files),
-        note=report.describe(folder, summary),
+        note=report.describe(folder, frame, summary),
         report=FolderReport(
             folder,
             summary,
