@@ -16,7 +16,8 @@ import tensorflow as tf
 from dim_tf import data, preconditions
 from dim_tf.data import validation_split
 from dim_tf.data.splits import Splits
-from dim_tf.experiment import Experiment
+from dim_tf.experiment import Experiment, all_fields
+from dim_tf.settings.config_field import kind_of
 from dim_tf.settings.export import CollectionSettings, ExportSettings
 from dim_tf.system import console, process_state
 from dim_tf.system.console import say
@@ -216,14 +217,16 @@ class Run:
 
     @property
     def encoder(self) -> keras.Model:
-        """The trained encoder: images, float [N, H, W, 3] in [0, 1] -> features [N, D].
+        """The trained encoder: images, float [N, H, W, C] in [0, 1] -> features [N, D].
+
+        C is 3; for a folder of images 1 where they are grey.
 
         It is that of the newest checkpoint, made anew at each use. The images of the run must be
         there, which give its size; `dim_tf.load` needs nothing but an export.
         """
         with self._process():
             model, _ = load_trained(self.experiment, self._data)
-            encoder = EncoderModel(model.encoder)
+            encoder = EncoderModel(model.encoder, self._data.input_channels)
             encoder.build((None, *encoder.image_shape))
         return encoder
 
@@ -308,15 +311,20 @@ def _memory_errors_in_a_line() -> Iterator[None]:
 def flag_values(settings: dict[str, Any]) -> dict[str, Any]:
     """Settings as flags hold them: paths as text, lists of names with commas between.
 
+    A whole number is text where the flag is: channels=1.
+
     Args:
         settings: By the names of their flags.
     """
+    fields = all_fields()
 
-    def as_flag(value):
+    def as_flag(name, value):
+        if type(value) is int and name in fields and kind_of(fields[name]) is str:
+            return str(value)
         if isinstance(value, os.PathLike):
             return os.fspath(value)
         if isinstance(value, list | tuple) and value and all(isinstance(x, str) for x in value):
             return ",".join(value)
         return value
 
-    return {name: as_flag(value) for name, value in settings.items()}
+    return {name: as_flag(name, value) for name, value in settings.items()}

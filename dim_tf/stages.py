@@ -181,7 +181,7 @@ def _writing(name: str, folder: Path) -> AbstractContextManager[None]:
 def export(experiment: Experiment, splits: Splits) -> Path:
     """Publishes the trained encoder as SavedModel and TFLite; returns the version's folder."""
     model, step = load_trained(experiment, splits)
-    pixels = _pixels(splits.test.images[:CHECKED_IMAGES])
+    pixels = _pixels(splits.test.images[:CHECKED_IMAGES], splits)
     evaluation = _evaluation_of(experiment, step)
     info = ModelCardInfo(
         training_data=splits.note,
@@ -199,10 +199,11 @@ def export(experiment: Experiment, splits: Splits) -> Path:
     )
     options = publish.ExportOptions(
         label_names=splits.label_names,
-        calibration=_pixels(splits.train.images[:CALIBRATION_IMAGES]),
+        calibration=_pixels(splits.train.images[:CALIBRATION_IMAGES], splits),
         max_pixels=experiment.data.max_pixels,
         pixel_range=splits.pixel_range,
         fit=experiment.data.fit,
+        channels=splits.input_channels,
         quantized=experiment.export.quantized,
         neighbours=_neighbours_index(experiment, model.encoder, splits),
         tflite=experiment.export.tflite_names,
@@ -221,9 +222,10 @@ def _initial_weights(experiment: Experiment, step: int) -> str:
     return f"{weights}{start_weights.describe_freezing(experiment, step)}" if weights else ""
 
 
-def _pixels(images: np.ndarray) -> np.ndarray:
-    """uint8 [N, H, W, 1 or 3] as exported models take it: float32 [N, H, W, 3] in [0, 1]."""
-    return image_ops.with_channels(image_ops.to_unit(tf.constant(images)), 3).numpy()
+def _pixels(images: np.ndarray, splits: Splits) -> np.ndarray:
+    """Images of the data set as its exported models take them: float32 [N, H, W, C] in [0, 1]."""
+    unit = image_ops.to_unit(tf.constant(images))
+    return image_ops.with_channels(unit, splits.input_channels).numpy()
 
 
 def _evaluation_of(experiment: Experiment, step: int) -> dict[str, Any]:
@@ -251,7 +253,7 @@ def _neighbours_index(
         images = splits.train.images
         batches = [
             saved_model.keras_features(
-                encoder, _pixels(images[first : first + representation.BATCH_SIZE])
+                encoder, _pixels(images[first : first + representation.BATCH_SIZE], splits)
             )
             for first in range(0, len(images), representation.BATCH_SIZE)
         ]

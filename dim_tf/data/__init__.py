@@ -35,6 +35,7 @@ class DataRequest:
         pixel_range: for a folder's 16-bit images: "auto", "dtype" or "LOW,HIGH".
         max_pixels: of an image; larger ones are refused, JPEGs decoded at a reduced scale.
         fit: how images of another shape are fitted, one of `image_frame.FITS`.
+        channels: of a folder's images: "auto" or a number.
     """
 
     data_dir: str = ""
@@ -48,6 +49,7 @@ class DataRequest:
     pixel_range: str = "auto"
     max_pixels: int = MAX_PIXELS
     fit: str = "crop"
+    channels: str = "auto"
 
     @property
     def frame(self) -> ImageFrame:
@@ -63,13 +65,15 @@ def check_request(name: str, request: DataRequest) -> None:
         request: which images of it.
 
     Raises:
-        InputError: `pixel_range` is invalid, or it or `split` is given for a data set that is not a
-            folder.
+        InputError: `pixel_range` or `channels` is invalid, or one of them or `split` is given for a
+            data set that is not a folder.
     """
     pixel_range.parse(request.pixel_range)
+    if not re.fullmatch(r"auto|[1-9]\d?", request.channels):
+        raise InputError(f"--channels={request.channels}; expected auto, or a number from 1 to 99")
     if name == "folder":
         return
-    for setting in ("pixel_range", "split"):
+    for setting in ("pixel_range", "split", "channels"):
         value = getattr(request, setting)
         if value != "auto":
             raise InputError(

@@ -195,12 +195,14 @@ def decode_to_size(
         pixel_range: likewise.
 
     Returns:
-        uint8 [H, W, 3] of the frame.
+        uint8 [H, W, C] of the frame.
 
     Raises:
         tf.errors.InvalidArgumentError: as for `decode`.
     """
     image = decode(encoded, max_pixels, pixel_range, frame)
+    if frame.channels == 1:
+        image = image_ops.to_luma(image)
     return image_ops.to_uint8(image_ops.fit_image(image, frame))
 
 
@@ -219,7 +221,7 @@ def decode_all(
         pixel_range: likewise.
 
     Returns:
-        uint8 [N, H, W, 3].
+        uint8 [N, H, W, C].
 
     Raises:
         tf.errors.InvalidArgumentError: as for `decode`.
@@ -250,7 +252,7 @@ def decode_valid(
         pixel_range: likewise.
 
     Returns:
-        uint8 [N, H, W, 3], and bool [N]: whether the image could be decoded.
+        uint8 [N, H, W, C], and bool [N]: whether the image could be decoded.
     """
     count = tf.size(encoded)
 

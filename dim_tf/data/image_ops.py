@@ -42,20 +42,38 @@ def to_uint8(image: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.clip_by_value(tf.round(image), 0.0, 255.0), tf.uint8)
 
 
+def to_luma(pixels: tf.Tensor) -> tf.Tensor:
+    """RGB bytes to grey ones, as Pillow converts them: the luma of Rec. 601.
+
+    Args:
+        pixels: uint8 [..., 3].
+
+    Returns:
+        uint8 [..., 1]; of three equal channels one.
+    """
+    weighted = tf.cast(pixels, tf.int32) * [19595, 38470, 7471]  # of 2^16
+    return tf.cast((tf.reduce_sum(weighted, axis=-1, keepdims=True) + 2**15) // 2**16, tf.uint8)
+
+
 def with_channels(images: tf.Tensor, channels: int) -> tf.Tensor:
     """Converts images to gray or RGB.
 
     One channel is repeated three times; three become the luma of Rec. 601.
 
     Args:
-        images: float32 [..., 1 or 3].
+        images: float32 [..., 1 or 3]; or [..., channels], which are returned as they are.
         channels: 1 or 3.
 
     Returns:
         float32 [..., channels].
+
+    Raises:
+        ValueError: there is no such conversion.
     """
     if images.shape[-1] == channels:
         return images
+    if {images.shape[-1], channels} != {1, 3}:
+        raise ValueError(f"images of {images.shape[-1]} channels have no {channels}")
     if channels == 3:
         return tf.repeat(images, 3, axis=-1)
     return tf.reduce_sum(images * [0.299, 0.587, 0.114], axis=-1, keepdims=True)
@@ -70,8 +88,8 @@ def encoder_input(images: tf.Tensor, channels: int) -> tf.Tensor:
     """Converts images in [0, 1] to an encoder's input, in [-1, 1].
 
     Args:
-        images: float32 [..., 1 or 3].
-        channels: 1 or 3.
+        images: float32 [..., C].
+        channels: as for `with_channels`.
 
     Returns:
         float32 [..., channels].

@@ -84,6 +84,8 @@ class Splits:
         labelled: what the probes are trained on, where `train` has no labels; None: `train`.
         report: of the files, for the run folder; None: there is nothing to report.
         pixel_range: how images of 16 bits were decoded; an exported encoder decodes them alike.
+        input_channels: C of the images that an exported encoder takes; those of a data set by
+            name are RGB there, even if they are grey.
     """
 
     name: str
@@ -94,6 +96,7 @@ class Splits:
     labelled: Split | None = None
     report: DataReport | None = None
     pixel_range: PixelRange = ALL_16_BITS
+    input_channels: int = 3
 
     @property
     def multi_label(self) -> bool:

@@ -26,7 +26,7 @@ $initial_weights- **Licence**: $license
 $note
 ## Input and output
 
-Images, RGB, float32 [N, $height, $width, 3] in [0, 1]. $fitting
+Images, $colors, float32 [N, $height, $width, $channels] in [0, 1]. $fitting
 
 | signature | input | output |
 |---|---|---|
@@ -216,14 +216,14 @@ def render(
     """
     signatures = metadata["signatures"]
     name = metadata["name"]
-    frame = ImageFrame.of(metadata["image_size"], fit=metadata["fit"])
+    frame = ImageFrame.of(metadata["image_size"], metadata["channels"], metadata["fit"])
     return _CARD.substitute(
         name=markdown.escape(name),
         quoted=json.dumps(f"{name}/VERSION", ensure_ascii=False),
         word=shlex.quote(f"{name}/VERSION"),
         backbone_code=_backbone_code(metadata),
         tflite_code=_tflite_code(name, files),
-        tflite_section=_tflite_section(files, checked, calibrated),
+        tflite_section=_tflite_section(files, checked, calibrated, frame.channels),
         model_name=shlex.quote(f"MODEL_NAME={name}"),
         address=shlex.quote(f"http://localhost:8501/v1/models/{quote(name)}:predict"),
         training_data=markdown.escape(metadata["training_data"]) or "not stated",
@@ -237,6 +237,8 @@ def render(
         license=markdown.escape(metadata["license"])
         or "not stated; ask whoever gave you this folder",
         note=f"- **Note**: {markdown.escape(metadata['note'])}\n" if metadata["note"] else "",
+        colors={1: "grey", 3: "RGB"}[frame.channels],
+        channels=frame.channels,
         height=frame.height,
         width=frame.width,
         fitting=_FITTING[frame.fit].format(frame=frame),
@@ -311,14 +313,16 @@ def _tflite_code(name, files):
     return code.format(file=json.dumps(f"{name}/VERSION/{file}", ensure_ascii=False))
 
 
-def _tflite_section(files, checked, calibrated):
+def _tflite_section(files, checked, calibrated, channels):
     """The table of the TFLite files; empty without any."""
     if not files:
         return ""
+    takes_rgb = channels == 3  # which alone MediaPipe feeds
     lines = (
         f"| `{f.variant.file}` | {f.size / 1e6:.2f} | {f.cosine:.5f} | {f.milliseconds:.2f} "
         f"| {'one' if f.variant.single_image else 'any'} | {f.variant.dtype} "
-        f"| {'yes' if f.variant.for_mediapipe else 'no'} | {f.runtime or 'not stated'} |"
+        f"| {'yes' if f.variant.for_mediapipe and takes_rgb else 'no'} "
+        f"| {f.runtime or 'not stated'} |"
         for f in files
     )
     is_quantized = any(f.variant.precision == "int8" for f in files)

@@ -97,7 +97,7 @@ class ExportedEncoder:
         return np.concatenate(features)
 
     def _prepared(self, image: Any) -> "_Encoded | tf.Tensor":
-        """An image as an encoded file, or float32 [H, W, 3] in [0, 1]."""
+        """An image as an encoded file, or float32 [H, W, C] in [0, 1]."""
         if isinstance(image, str | os.PathLike):
             return _Encoded(os.fspath(image), _read(Path(image), self._max_pixels))
         if isinstance(image, bytes):
@@ -125,11 +125,15 @@ class ExportedEncoder:
             return np.concatenate([self._of_encoded([file]) for file in files])
 
     def _resized(self, array: np.ndarray) -> tf.Tensor:
+        channels = self._frame.channels
         if array.dtype == np.uint16:
             array = self._pixel_range.to_uint8(array)
         if array.dtype == np.uint8:
-            fitted = image_ops.fit_image(tf.constant(array), self._frame)
-            return image_ops.with_channels(image_ops.to_unit(image_ops.to_uint8(fitted)), 3)
+            pixels = tf.constant(array)
+            if array.shape[-1] > channels:
+                pixels = image_ops.to_luma(pixels)
+            fitted = image_ops.to_uint8(image_ops.fit_image(pixels, self._frame))
+            return image_ops.with_channels(image_ops.to_unit(fitted), channels)
         if not np.issubdtype(array.dtype, np.floating):
             raise InputError(f"an image is of {array.dtype}; expected {_KINDS}")
         if not (array.min() >= 0 and array.max() <= 1):  # NaN neither
@@ -137,7 +141,7 @@ class ExportedEncoder:
                 f"an image has values from {array.min():g} to {array.max():g}; expected {_KINDS}"
             )
         fitted = image_ops.fit_image(tf.constant(array.astype(np.float32)), self._frame)
-        return image_ops.with_channels(tf.clip_by_value(fitted, 0.0, 1.0), 3)
+        return image_ops.with_channels(tf.clip_by_value(fitted, 0.0, 1.0), channels)
 
 
 class _Encoded(NamedTuple):

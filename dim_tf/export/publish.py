@@ -40,11 +40,12 @@ class ExportOptions:
 
     Attributes:
         label_names: of the data set.
-        calibration: float32 [N, H, W, 3] in [0, 1], training images that give the ranges of int8
+        calibration: float32 [N, H, W, C] in [0, 1], training images that give the ranges of int8
             and of `quantized`; None: the images that the export is checked on.
         max_pixels: larger encoded images are refused.
         pixel_range: of encoded images of 16 bits, as in training.
         fit: of encoded images of another shape, as in training.
+        channels: C of the images that the export takes.
         quantized: whether to add a signature with features as bytes.
         neighbours: searched by the signature `neighbours`; None: without the signature.
         tflite: names of the TFLite files, of `tflite.VARIANTS`; None: all.
@@ -57,6 +58,7 @@ class ExportOptions:
     max_pixels: int = image_bounds.MAX_PIXELS
     pixel_range: PixelRange = ALL_16_BITS
     fit: str = "crop"
+    channels: int = 3
     quantized: bool = False
     neighbours: NeighboursIndex | None = None
     tflite: tuple[str, ...] | None = None
@@ -81,7 +83,7 @@ def publish(
     Args:
         encoder: built, in float32.
         folder: exported/<name>.
-        pixels: float32 [N, H, W, 3] in [0, 1], real images of the encoder's size.
+        pixels: float32 [N, H, W, C] in [0, 1], real images of the encoder's size.
         info: for the model card; None: the defaults.
         options: None: the defaults.
 
@@ -186,6 +188,7 @@ def _write_version(folder, encoder, name, pixels, info, options):
         options.neighbours,
         options.pixel_range,
         options.fit,
+        options.channels,
     )
     metadata = saved_model.save(encoder, folder, saved_model_options)
     difference = saved_model.check(folder, encoder, pixels, saved_model_options)
@@ -234,6 +237,7 @@ def _metadata(encoder, name, info, options, quantization):
         "initial_weights": info.initial_weights,
         "parameters": int(encoder.count_params()),
         "image_size": ImageFrame(*encoder.image_shape).size,
+        "channels": options.channels,
         "fit": options.fit,
         "dimension": encoder.global_dim,
         "steps": info.steps,

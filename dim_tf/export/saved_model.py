@@ -92,6 +92,7 @@ class SavedModelOptions:
         neighbours: searched by the signature `neighbours`; None: without the signature.
         pixel_range: the values of encoded images of 16 bits that become 0 and 255.
         fit: how encoded images of another shape are fitted, of `image_frame.FITS`.
+        channels: C of the images that it takes; 1 or 3 of them become the encoder's.
     """
 
     metadata: dict[str, Any]
@@ -101,11 +102,12 @@ class SavedModelOptions:
     neighbours: NeighboursIndex | None = None
     pixel_range: PixelRange = ALL_16_BITS
     fit: str = "crop"
+    channels: int = 3
 
     def frame(self, encoder: keras.Model) -> ImageFrame:
         """What an encoded image becomes."""
         height, width, _ = encoder.image_shape
-        return ImageFrame(height, width, fit=self.fit)
+        return ImageFrame(height, width, self.channels, self.fit)
 
 
 def global_features(endpoints: Mapping[str, tf.Tensor | np.ndarray]) -> tf.Tensor:
@@ -118,14 +120,15 @@ def global_features(endpoints: Mapping[str, tf.Tensor | np.ndarray]) -> tf.Tenso
 graph_function = functools.partial(tf.function, autograph=False)
 
 
-def root_object(encoder: keras.Model) -> tf.train.Checkpoint:
+def root_object(encoder: keras.Model, input_channels: int = 3) -> tf.train.Checkpoint:
     """The object that is saved.
 
-    Its call maps images, float32 [N, H, W, 3] in [0, 1], to the global feature [N, D]. It has
+    Its call maps images, float32 [N, H, W, C] in [0, 1], to the global feature [N, D]. It has
     `variables`, `trainable_variables` and `regularization_losses`, as TF Hub requires.
 
     Args:
         encoder: built, in float32.
+        input_channels: C.
     """
     height, width, channels = encoder.image_shape
 
@@ -135,7 +138,7 @@ def root_object(encoder: keras.Model) -> tf.train.Checkpoint:
     def call(images, training=False):
         return global_features(endpoints(images, training))
 
-    spec = tf.TensorSpec([None, height, width, 3], tf.float32, name="images")
+    spec = tf.TensorSpec([None, height, width, input_channels], tf.float32, name="images")
     root = tf.train.Checkpoint()
     root.__call__ = graph_function(call)
     for arguments in ({}, {"training": True}, {"training": False}):
@@ -266,7 +269,7 @@ def save(encoder: keras.Model, path: Path, options: SavedModelOptions) -> dict[s
         The content of metadata.json: `options.metadata`, and the inputs and outputs of each
         signature.
     """
-    root = root_object(encoder)
+    root = root_object(encoder, options.channels)
     # Traced here, as TensorFlow would trace each signature once more to save it.
     functions = {
         name: function.get_concrete_function()
@@ -321,7 +324,7 @@ def check(
     Args:
         path: of the SavedModel.
         encoder: that was saved.
-        pixels: float32 [N, H, W, 3] in [0, 1], multiples of 1/255: real images.
+        pixels: float32 [N, H, W, C] in [0, 1], multiples of 1/255: real images.
         options: that it was saved with.
 
     Returns:
@@ -379,7 +382,7 @@ def _check_neighbours(neighbours, expected, index):
 
 
 def png_images(pixels: np.ndarray) -> list[bytes]:
-    """Images, float [N, H, W, 3] in [0, 1], as PNG files."""
+    """Images, float [N, H, W, 1 or 3] in [0, 1], as PNG files."""
     return [tf.io.encode_png((p * 255.0).round().astype(np.uint8)).numpy() for p in pixels]
 
 

@@ -78,7 +78,7 @@ def write_warmup(path: Path, name: str, pixels: np.ndarray) -> None:
     Args:
         path: of the SavedModel.
         name: under which the model is served.
-        pixels: float32 [N, H, W, 3] in [0, 1].
+        pixels: float32 [N, H, W, C] in [0, 1].
     """
     from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 

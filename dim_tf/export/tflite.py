@@ -55,7 +55,7 @@ class Variant:
 
     @property
     def for_mediapipe(self) -> bool:
-        """Whether it has the metadata that MediaPipe's ImageEmbedder needs."""
+        """Whether it has the metadata that MediaPipe's ImageEmbedder needs, if it takes RGB."""
         return self.signature == "serving_default" and self.dtype != "int8"
 
     @property
@@ -89,7 +89,7 @@ def write(
     Args:
         folder: of the SavedModel.
         variants: the files.
-        pixels: float32 [N, H, W, 3] in [0, 1], real images that calibrate the ranges of int8.
+        pixels: float32 [N, H, W, C] in [0, 1], real images that calibrate the ranges of int8.
         name: of the model, for the metadata.
         license: of the model, for the metadata.
 
@@ -104,7 +104,7 @@ def write(
         # From float32 to the graph's own dtype, and from int8 to uint8.
         dtype = tf.dtypes.as_dtype(variant.dtype)
         model = modify_model_io_type(converted[graph], dtype, dtype)
-        if variant.for_mediapipe:
+        if variant.for_mediapipe and pixels.shape[-1] == tflite_metadata.CHANNELS:
             model = tflite_metadata.with_image_metadata(
                 model,
                 name=name,
@@ -209,7 +209,7 @@ def runner(path: Path, threads: int = 1) -> Callable[[np.ndarray], dict[str, np.
         threads: of the interpreter.
 
     Returns:
-        images, float32 [N, H, W, 3] in [0, 1] -> the file's outputs as float32. For int8 and uint8
+        images, float32 [N, H, W, C] in [0, 1] -> the file's outputs as float32. For int8 and uint8
         files, input and output are converted by their scales.
     """
     from ai_edge_litert.interpreter import Interpreter
@@ -249,7 +249,7 @@ def _dequantize(values, details):
 
 
 def encode(path: Path, pixels: np.ndarray) -> np.ndarray:
-    """The global features [N, D] of images, float32 [N, H, W, 3] in [0, 1], by a TFLite file."""
+    """The global features [N, D] of images, float32 [N, H, W, C] in [0, 1], by a TFLite file."""
     return _global(runner(path)(pixels))
 
 
@@ -271,7 +271,7 @@ def check(
     Args:
         path: of the file.
         variant: that the file was converted as.
-        pixels: float32 [N, H, W, 3] in [0, 1].
+        pixels: float32 [N, H, W, C] in [0, 1].
         expected: the Keras model's endpoints, float32.
 
     Returns:

@@ -15,6 +15,7 @@ MIN_RUNTIME = "min_runtime_version"
 IDENTIFIER = b"M001"
 MIN_PARSER_VERSION = "1.0.0"
 RGB = 1
+CHANNELS = 3  # MediaPipe feeds RGB alone
 IMAGE_PROPERTIES = 2  # of the union ContentProperties
 FEATURE_PROPERTIES = 1
 NORMALIZATION = 1  # of the union ProcessUnitOptions

@@ -94,6 +94,11 @@ class DataSettings(Settings):
         "the whole image, its edges repeated outwards; stretch, the whole image.",
         choices=FITS,
     )
+    channels: str = config_field(
+        "auto",
+        "Channels of the images of --dataset=folder: 1, grey; 3, RGB; auto, 1 if all of them are "
+        "stored in shades of grey, else 3.",
+    )
     augment: str = config_field(
         "auto",
         "Random crops (shifts by up to 1/8 of the side) and horizontal flips in training; auto: "
@@ -121,6 +126,7 @@ class DataSettings(Settings):
             self.pixel_range,
             self.max_pixels,
             self.fit,
+            self.channels,
         )
 
     @property

@@ -13,23 +13,25 @@ class EncoderModel(keras.Model):
 
     Args:
         encoder: Built.
+        channels: C, of the images; 1 or 3 of them become the encoder's.
 
     Input:
-        float [N, H, W, 3] in [0, 1].
+        float [N, H, W, C] in [0, 1].
 
     Output:
         The global feature, float32 [N, D]; of several the average.
     """
 
-    def __init__(self, encoder: Encoder, **kwargs):
+    def __init__(self, encoder: Encoder, channels: int = 3, **kwargs):
         super().__init__(**kwargs)
         self.encoder = encoder
+        self.channels = channels
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(height, width, 3) of the images."""
+        """(height, width, channels) of the images."""
         height, width, _ = self.encoder.image_shape
-        return height, width, 3
+        return height, width, self.channels
 
     def call(self, images, training=False):
         images = image_ops.with_channels(images, self.encoder.image_shape[-1])
@@ -39,6 +41,7 @@ class EncoderModel(keras.Model):
         return {
             **super().get_config(),
             "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "channels": self.channels,
         }
 
     @classmethod

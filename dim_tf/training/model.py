@@ -66,8 +66,10 @@ def make_encoder(
             f"--encoder={name} has a map of globals, whose size is fixed; leave --latent_dim out "
             f"or give --latent_dim={default}"
         )
-    if preset_size is None:
-        overrides["image_shape"] = (*image_shape[:2], 3)
+    # Grey images of a data set by name are RGB to an encoder of RGB, as in the paper.
+    keeps_channels = experiment.data.dataset == "folder" and image_shape[2] != 3
+    if preset_size is None or keeps_channels:
+        overrides["image_shape"] = (height, width, image_shape[2] if keeps_channels else 3)
     keras.utils.set_random_seed(experiment.training.seed)
     return encoders.get(name, **overrides)
 

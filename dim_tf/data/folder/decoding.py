@@ -34,7 +34,7 @@ def decode_to_size(
         expected_digest: of the file when it was inspected; None: any content.
 
     Returns:
-        uint8 [H, W, 3] of the frame.
+        uint8 [H, W, C] of the frame.
 
     Raises:
         UndecodableError: it cannot be decoded, or has changed.
@@ -45,7 +45,10 @@ def decode_to_size(
     width, height = size_of(image)
     window, (rows, columns) = frame.fitted(height, width)
     part = _to_rgb(_center(image, *window), pixel_range)
+    if frame.channels == 1:
+        part = part.convert("L")
     pixels = np.asarray(part.resize((columns, rows), Image.Resampling.BILINEAR))
+    pixels = pixels.reshape(rows, columns, frame.channels)
     above, left = (frame.height - rows) // 2, (frame.width - columns) // 2
     margins = (above, frame.height - rows - above), (left, frame.width - columns - left)
     return np.pad(pixels, (*margins, (0, 0)), mode="edge")

@@ -9,7 +9,7 @@ import numpy as np
 
 from dim_tf.data import image_headers
 from dim_tf.data.folder.file_bytes import DIGEST_BYTES, digest_of, read_image_file
-from dim_tf.data.folder.pillow_decoder import decode_upright, size_of
+from dim_tf.data.folder.pillow_decoder import channels_of, decode_upright, size_of
 from dim_tf.data.image_bounds import MAX_PIXELS
 from dim_tf.data.image_faults import MIN_SIDE, Fault, UndecodableError
 from dim_tf.data.image_headers import FORMATS
@@ -31,7 +31,9 @@ class InspectedFile(NamedTuple):
             image in several formats, whether its colors are a palette's, gray or RGB, transparent
             or not. For a JPEG of more than 2**20 pixels, of the image at the largest of 1/2, 1/4
             and 1/8 that has no more. An image of 16 bits differs from its copy of 8.
-        bits: per channel, 8 or 16; 0 where the pixels were not decoded.
+        channels: 1 where it is stored in shades of grey, else 3; 0 where the pixels were not
+            decoded.
+        bits: per channel, 8 or 16; likewise.
         low: the 0.1th percentile of all channels' pixels, in values of the file (those of a PGM or
             PPM are first scaled so that its own white is that of 8 or 16 bits).
         high: the 99.9th percentile.
@@ -43,6 +45,7 @@ class InspectedFile(NamedTuple):
     height: int = 0
     format: int = 0
     pixel_digest: bytes = bytes(DIGEST_BYTES)
+    channels: int = 0
     bits: int = 0
     low: int = 0
     high: int = 0
@@ -70,7 +73,17 @@ def inspect_file(path: Path | str, max_pixels: int = MAX_PIXELS) -> InspectedFil
     fault = Fault.TINY if min(full_size) < MIN_SIDE else Fault.NONE
     bits, pixel_digest, low, high = _pixel_statistics(image)
     format_index = FORMATS.index(header.format)
-    return InspectedFile(fault, digest, *full_size, format_index, pixel_digest, bits, low, high)
+    return InspectedFile(
+        fault,
+        digest,
+        *full_size,
+        format_index,
+        pixel_digest,
+        channels_of(image),
+        bits,
+        low,
+        high,
+    )
 
 
 def _pixel_statistics(image):

@@ -17,7 +17,7 @@ from dim_tf.data.zip_archive import ZipArchive
 from dim_tf.system.console import say
 from dim_tf.system.files import atomic_replace
 
-VERSION = 3  # of the file, and of how images are inspected
+VERSION = 4  # of the file, and of how images are inspected
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,9 @@ class Manifest:
         image_sizes: int32 [N, 2], width and height.
         formats: uint8 [N], indices in `image_headers.FORMATS`.
         pixel_digests: uint8 [N, 16], of the decoded pixels.
-        bits: uint8 [N], per channel, 8 or 16; 0 where the pixels were not decoded.
+        channels: uint8 [N], 1 where an image is stored in shades of grey, else 3; 0 where the
+            pixels were not decoded.
+        bits: uint8 [N], per channel, 8 or 16; likewise.
         lows: int32 [N], the 0.1th percentile of a file's pixels, in its own values.
         highs: int32 [N], the 99.9th.
         system_folders: names of those that systems made and that are left out -> how many.
@@ -49,6 +51,7 @@ class Manifest:
     image_sizes: np.ndarray
     formats: np.ndarray
     pixel_digests: np.ndarray
+    channels: np.ndarray
     bits: np.ndarray
     lows: np.ndarray
     highs: np.ndarray
@@ -68,6 +71,7 @@ class Manifest:
             np.zeros((n, 2), np.int32),
             np.zeros(n, np.uint8),
             np.zeros((n, DIGEST_BYTES), np.uint8),
+            np.zeros(n, np.uint8),
             np.zeros(n, np.uint8),
             np.zeros(n, np.int32),
             np.zeros(n, np.int32),
@@ -95,6 +99,7 @@ class Manifest:
         self.image_sizes[index] = inspected.width, inspected.height
         self.formats[index] = inspected.format
         self.pixel_digests[index] = np.frombuffer(inspected.pixel_digest, np.uint8)
+        self.channels[index] = inspected.channels
         self.bits[index] = inspected.bits
         self.lows[index], self.highs[index] = inspected.low, inspected.high
 
@@ -153,6 +158,7 @@ def _read(path):
     valid = {
         "faults": np.isin(manifest.faults, list(Fault)),
         "formats": manifest.formats < len(FORMATS),
+        "channels": np.isin(manifest.channels, (0, 1, 3)),
         "bits": np.isin(manifest.bits, (0, 8, 16)),
         "image_sizes": manifest.image_sizes >= 0,
         "lows": (manifest.lows >= 0) & (manifest.lows < DEPTH),

@@ -269,6 +269,13 @@ def _upright(image, orientation):
     return image.transpose(_TRANSPOSES[orientation]) if orientation in _TRANSPOSES else image
 
 
+def channels_of(image: Image.Image | np.ndarray) -> int:
+    """1 where an image is stored in shades of grey, else 3; transparency does not count."""
+    if isinstance(image, np.ndarray):
+        return image.shape[-1]
+    return 1 if image.mode in ("1", "L", "LA") else 3
+
+
 def size_of(image: Image.Image | np.ndarray) -> tuple[int, int]:
     """Width and height."""
     return image.shape[1::-1] if isinstance(image, np.ndarray) else image.size

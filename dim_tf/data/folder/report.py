@@ -59,6 +59,7 @@ class FolderReport:
         previous = _read_summary(folder)
         self._check_split(folder, previous)
         self._check_range(folder, previous)
+        self._check_channels(folder, previous)
         self._check_trained(folder)
         if previous.get("fingerprint", self._fingerprint) == self._fingerprint:
             return
@@ -111,6 +112,16 @@ class FolderReport:
                 f"{folder} holds a run whose 16-bit images were decoded by --pixel_range={low},"
                 f"{high}, and now it is {now[0]},{now[1]}; give --pixel_range={low},{high}, or "
                 "another --name or --run_dir, or --noresume to start anew there"
+            )
+
+    def _check_channels(self, folder, previous):
+        # An earlier version made RGB of all images.
+        before, now = previous.get("channels", 3), self.summary["channels"]
+        if previous and before != now:
+            raise InputError(
+                f"{folder} holds a run on images of {before} channels, and now they have {now}; "
+                f"give --channels={before}, or another --name or --run_dir, or --noresume to start "
+                "anew there"
             )
 
     def write(self, folder: Path) -> None:
@@ -244,7 +255,8 @@ def describe(folder: Path, frame: ImageFrame, summary: dict[str, Any]) -> str:
     # Its name alone: the note goes into exported models, which are given away.
     name = printable(folder.resolve().name)
     clauses = [
-        f"{summary['images']:,} images of the folder {name}, {frame.description}",
+        f"{summary['images']:,} {'grey ' if frame.channels == 1 else ''}images of the folder "
+        f"{name}, {frame.description}",
         f"{summary['training_images']:,} for training and {summary['test_images']:,} for the test, "
         f"{summary['split']}",
     ]

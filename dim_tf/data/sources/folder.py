@@ -49,11 +49,13 @@ def load(request: DataRequest) -> Splits:
     auto_range = contrast.range_of(images.lows[is_16_bits], images.highs[is_16_bits])
     chosen_range = requested_range or auto_range
     low_contrast = contrast.is_low_contrast(images.bits, images.lows, images.highs, chosen_range)
-    frame = ImageFrame.of(request.image_size or default_size(images.image_sizes), fit=request.fit)
+    size = request.image_size or default_size(images.image_sizes)
+    frame = ImageFrame.of(size, _channels(request, folder, images), request.fit)
     summary = {
         **split.counts,
         "image_size": frame.size,
         "fit": frame.fit,
+        "channels": frame.channels,
         "images_of_16_bits": int(is_16_bits.sum()),
         "pixel_range": [chosen_range.low, chosen_range.high] if is_16_bits.any() else None,
         "low_contrast": int(low_contrast.sum()),
@@ -97,6 +99,7 @@ def load(request: DataRequest) -> Splits:
             images.pixel_digests[: split.test_count],
         ),
         pixel_range=chosen_range,
+        input_channels=frame.channels,
     )
 
 
@@ -114,6 +117,19 @@ def _make_splits(split: FolderSplit, images: FolderImages, **fields) -> Splits:
         labelled=part(tests, labelled, split.labels) if split.unlabelled_count else None,
         **fields,
     )
+
+
+def _channels(request, folder, images):
+    """The channels that all images get."""
+    if request.channels == "auto":
+        return 1 if len(images) and (images.channels == 1).all() else 3
+    channels = int(request.channels)
+    if channels not in (1, 3):
+        raise InputError(
+            f"--channels={channels}: the images in {folder} have 1 or 3 channels; give 1 or 3, or "
+            "leave it out"
+        )
+    return channels
 
 
 def _sort_digests(digests):
