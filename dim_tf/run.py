@@ -219,14 +219,16 @@ class Run:
     def encoder(self) -> keras.Model:
         """The trained encoder: images, float [N, H, W, C] in [0, 1] -> features [N, D].
 
-        C is 3; for a folder of images 1 where they are grey.
+        C is 3; for a folder of images 1 where they are grey, and of arrays their own, which are
+        then taken as the files have them.
 
         It is that of the newest checkpoint, made anew at each use. The images of the run must be
         there, which give its size; `dim_tf.load` needs nothing but an export.
         """
         with self._process():
             model, _ = load_trained(self.experiment, self._data)
-            encoder = EncoderModel(model.encoder, self._data.input_channels)
+            scaling = self._data.scaling and self._data.scaling.to_dict()
+            encoder = EncoderModel(model.encoder, self._data.input_channels, scaling)
             encoder.build((None, *encoder.image_shape))
         return encoder
 

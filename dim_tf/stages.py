@@ -204,6 +204,7 @@ def export(experiment: Experiment, splits: Splits) -> Path:
         pixel_range=splits.pixel_range,
         fit=experiment.data.fit,
         channels=splits.input_channels,
+        scaling=splits.scaling,
         quantized=experiment.export.quantized,
         neighbours=_neighbours_index(experiment, model.encoder, splits),
         tflite=experiment.export.tflite_names,
@@ -223,9 +224,10 @@ def _initial_weights(experiment: Experiment, step: int) -> str:
 
 
 def _pixels(images: np.ndarray, splits: Splits) -> np.ndarray:
-    """Images of the data set as its exported models take them: float32 [N, H, W, C] in [0, 1]."""
+    """Images of the data set as its exported models take them, float32 [N, H, W, C]."""
     unit = image_ops.to_unit(tf.constant(images))
-    return image_ops.with_channels(unit, splits.input_channels).numpy()
+    pixels = image_ops.with_channels(unit, splits.input_channels).numpy()
+    return splits.scaling.from_unit(pixels) if splits.scaling else pixels
 
 
 def _evaluation_of(experiment: Experiment, step: int) -> dict[str, Any]:
@@ -253,7 +255,8 @@ def _neighbours_index(
         images = splits.train.images
         batches = [
             saved_model.keras_features(
-                encoder, _pixels(images[first : first + representation.BATCH_SIZE], splits)
+                encoder,
+                image_ops.to_unit(images[first : first + representation.BATCH_SIZE]),
             )
             for first in range(0, len(images), representation.BATCH_SIZE)
         ]

@@ -4,7 +4,7 @@ By default both are the images themselves; the query's may be occluded (Hjelm et
 on structure), and both may be augmented (AMDIM: Bachman et al. 2019). Views are computed for the
 whole batch at once, can be compiled by XLA and draw their noise from `StepRandom`.
 
-Images are float32 [N, H, W, C] in [-1, 1] with C = 1 or 3 and static H and W.
+Images are float32 [N, H, W, C] in [-1, 1] with static H, W and C.
 """
 
 import math
@@ -286,7 +286,8 @@ def adjust_colors(images, brightness, contrast, saturation, hue) -> tf.Tensor:
 
     On the scale [0, 1], where black is 0, brightness multiplies the pixels, contrast their
     difference from the image's mean luma, saturation the chroma (I and Q of YIQ), which hue
-    rotates. The result is clipped once. Images with one channel have no chroma.
+    rotates. The result is clipped once. Images of other than three channels have no chroma;
+    contrast is then that of each channel.
 
     Args:
         images: float32 [N, H, W, C] in [-1, 1].
@@ -308,11 +309,12 @@ def adjust_colors(images, brightness, contrast, saturation, hue) -> tf.Tensor:
     if channels == 3:
         change = scale[:, tf.newaxis, tf.newaxis] * _chroma_change(saturation, hue)
         pixels = tf.matmul(pixels, change, transpose_b=True)
-        mean = mean @ LUMA[:, np.newaxis]  # [N, 1]
+        mean = mean @ LUMA[:, np.newaxis]  # [N, 1]; of other images each channel has its own
     else:
         pixels *= scale[:, tf.newaxis, tf.newaxis]
-    offset = scale + (brightness - scale) * (mean[:, 0] + 1) - 1
-    pixels = tf.clip_by_value(pixels + offset[:, tf.newaxis, tf.newaxis], -1.0, 1.0)
+    brightness, scale = brightness[:, tf.newaxis], scale[:, tf.newaxis]
+    offset = scale + (brightness - scale) * (mean + 1) - 1
+    pixels = tf.clip_by_value(pixels + offset[:, tf.newaxis], -1.0, 1.0)
     return tf.reshape(pixels, [n, height, width, channels])
 
 

@@ -20,6 +20,7 @@ class CenterCrops:
         """
         self._images = images
         count, height, width, channels = images.shape
+        self.dtype = images.dtype
         self.shape = (count, *size, channels)
         top, left = (height - size[0]) // 2, (width - size[1]) // 2
         self._window = (slice(top, top + size[0]), slice(left, left + size[1]))

@@ -5,6 +5,8 @@ header is read first: files that are not JPEG or PNG, or too large, are refused 
 allocated. A decoder then sees only the parts of the file that make pixels.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
@@ -26,6 +28,7 @@ from dim_tf.data.image_frame import ImageFrame
 from dim_tf.data.pixel_range import ALL_16_BITS, DEPTH, PixelRange
 
 _RATIOS = (1, 2, 4, 8)
+Decode = Callable[[tf.Tensor], tf.Tensor]
 _BLOCK = 2**22  # values of 16 bits that are mapped at a time
 
 
@@ -226,11 +229,8 @@ def decode_all(
     Raises:
         tf.errors.InvalidArgumentError: as for `decode`.
     """
-    return tf.map_fn(
-        lambda one: decode_to_size(one, frame, max_pixels, pixel_range),
-        encoded,
-        fn_output_signature=tf.TensorSpec(frame.shape, tf.uint8),
-        parallel_iterations=2,  # each may hold four copies of a large image
+    return map_all(
+        lambda one: decode_to_size(one, frame, max_pixels, pixel_range), encoded, _spec(frame)
     )
 
 
@@ -242,9 +242,6 @@ def decode_valid(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Decodes and resizes several images; one that is refused becomes black.
 
-    A graph has no exceptions to catch, but a tf.data pipeline inside it can leave out the elements
-    that fail.
-
     Args:
         encoded: string [N].
         frame: what the image becomes.
@@ -254,19 +251,56 @@ def decode_valid(
     Returns:
         uint8 [N, H, W, C], and bool [N]: whether the image could be decoded.
     """
+    return map_valid(
+        lambda one: decode_to_size(one, frame, max_pixels, pixel_range), encoded, _spec(frame)
+    )
+
+
+def _spec(frame):
+    return tf.TensorSpec(frame.shape, tf.uint8)
+
+
+def map_all(decode_one: Decode, encoded: tf.Tensor, spec: tf.TensorSpec) -> tf.Tensor:
+    """Decodes several images, string [N]; one that is refused fails them all.
+
+    Args:
+        decode_one: string scalar -> image.
+        encoded: the images.
+        spec: of a decoded image.
+    """
+    return tf.map_fn(
+        decode_one,
+        encoded,
+        fn_output_signature=spec,
+        parallel_iterations=2,  # each may hold four copies of a large image
+    )
+
+
+def map_valid(
+    decode_one: Decode, encoded: tf.Tensor, spec: tf.TensorSpec
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Decodes several images, string [N]; one that is refused becomes 0.
+
+    A graph has no exceptions to catch, but a tf.data pipeline inside it can leave out the elements
+    that fail.
+
+    Args:
+        decode_one: string scalar -> image.
+        encoded: the images.
+        spec: of a decoded image.
+
+    Returns:
+        The images, and bool [N]: whether each could be decoded.
+    """
     count = tf.size(encoded)
-
-    def numbered(number, one):
-        return number, decode_to_size(one, frame, max_pixels, pixel_range)
-
     images = tf.data.Dataset.from_tensor_slices((tf.range(count), encoded))
-    images = images.map(numbered, num_parallel_calls=2)
+    images = images.map(lambda number, one: (number, decode_one(one)), num_parallel_calls=2)
     images = images.ignore_errors(log_warning=False)
     # One more, number N, so that there is something to batch where all were refused.
-    last = tf.data.Dataset.from_tensors((count, tf.zeros(frame.shape, tf.uint8)))
+    last = tf.data.Dataset.from_tensors((count, tf.zeros(spec.shape, spec.dtype)))
     images = images.concatenate(last).batch(tf.cast(count, tf.int64) + 1)
     numbers, pixels = images.get_single_element()
     indices = numbers[:, tf.newaxis]
-    decoded = tf.scatter_nd(indices, pixels, [count + 1, *frame.shape])[:count]
+    decoded = tf.scatter_nd(indices, pixels, [count + 1, *spec.shape])[:count]
     valid = tf.scatter_nd(indices, tf.ones_like(numbers), [count + 1])[:count] > 0
     return decoded, valid

@@ -1,7 +1,9 @@
 """Size, channels and scale of images, the same in training and in serving."""
 
+import numpy as np
 import tensorflow as tf
 
+from dim_tf.data.channel_scaling import ChannelScaling
 from dim_tf.data.image_frame import ImageFrame
 
 
@@ -80,8 +82,40 @@ def with_channels(images: tf.Tensor, channels: int) -> tf.Tensor:
 
 
 def to_unit(pixels: tf.Tensor) -> tf.Tensor:
-    """Bytes in [0, 255] to float32 in [0, 1], the scale of exported models."""
+    """Images of a data set as float32 in [0, 1]: of bytes 255 becomes 1, others are so already."""
+    if tf.as_dtype(pixels.dtype).is_floating:
+        return tf.cast(pixels, tf.float32)
     return tf.cast(pixels, tf.float32) / 255.0
+
+
+def scale_to_unit(values: tf.Tensor, scaling: ChannelScaling | None) -> tf.Tensor:
+    """Images that an exported encoder takes, in [0, 1].
+
+    Args:
+        values: float32 [..., C].
+        scaling: of arrays, computed as by `ChannelScaling.to_unit`; None: they are so already.
+
+    Returns:
+        float32 [..., C].
+    """
+    if scaling is None:
+        return values
+    return tf.clip_by_value((values - scaling.offset) * scaling.factor, 0.0, 1.0)
+
+
+def to_shown(images: np.ndarray) -> np.ndarray:
+    """Images of a data set as they are shown: bytes, grey or RGB.
+
+    Of more than three channels the first three are shown as red, green and blue; of two the first.
+
+    Args:
+        images: [..., C], uint8, or float32 in [0, 1].
+
+    Returns:
+        uint8 [..., 1 or 3].
+    """
+    shown = images[..., : 3 if images.shape[-1] >= 3 else 1]
+    return shown if shown.dtype == np.uint8 else to_uint8(tf.constant(shown) * 255.0).numpy()
 
 
 def encoder_input(images: tf.Tensor, channels: int) -> tf.Tensor:

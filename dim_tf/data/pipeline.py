@@ -47,7 +47,7 @@ def training_batches(
     Each epoch is another permutation of the images; an incomplete last batch is left out.
 
     Args:
-        split: the images, uint8 [N, H, W, C]; an array is kept in TensorFlow's memory, others are
+        split: the images, [N, H, W, C]; an array is kept in TensorFlow's memory, others are
             read while training.
         batch_size: B.
         channels: of the encoder's input.
@@ -113,7 +113,7 @@ def training_batches(
 
 
 def _read_images(indexed: tf.data.Dataset, images: Images, steps: int) -> tf.data.Dataset:
-    """Adds the images, uint8 [B, H, W, C], to each step's number and indices, int64 [B].
+    """Adds the images, [B, H, W, C], to each step's number and indices, int64 [B].
 
     Args:
         indexed: data set of (step, indices).
@@ -123,7 +123,7 @@ def _read_images(indexed: tf.data.Dataset, images: Images, steps: int) -> tf.dat
 
     def read(step, indices):
         flat = tf.reshape(indices, [-1])
-        pixels = tf.numpy_function(lambda i: images[i], [flat], tf.uint8, stateful=False)
+        pixels = tf.numpy_function(lambda i: images[i], [flat], images.dtype, stateful=False)
         return step, indices, tf.reshape(pixels, [steps, indices.shape[1], *images.shape[1:]])
 
     pairs = indexed.batch(steps, drop_remainder=True)  # endless: nothing remains

@@ -20,5 +20,5 @@ def sample_grids(generated: tf.Tensor, splits: Splits) -> list[SampleGrid]:
     pixels: np.ndarray = image_ops.to_uint8((generated + 1.0) * 127.5).numpy()
     return [
         SampleGrid("generated images", pixels),
-        SampleGrid("test images", splits.test.images[: len(pixels)]),
+        SampleGrid("test images", image_ops.to_shown(splits.test.images[: len(pixels)])),
     ]

@@ -26,15 +26,13 @@ $initial_weights- **Licence**: $license
 $note
 ## Input and output
 
-Images, $colors, float32 [N, $height, $width, $channels] in [0, 1]. $fitting
+Images, $colors, float32 [N, $height, $width, $channels]$values. $fitting
 
 | signature | input | output |
 |---|---|---|
 $signatures
 
-Encoded images are JPEG (grayscale, RGB, CMYK; larger ones at a reduced scale) or PNG (any; alpha is
-dropped; of 16 bits a channel, the values $low to $high become 0 to 255) of at most $max_pixels
-pixels, turned as EXIF or XMP says. Other images are an error; with `serving_bytes_valid` they have
+$encoded Other images are an error; with `serving_bytes_valid` they have
 `valid` false.
 
 ## Evaluation
@@ -122,6 +120,13 @@ for encoded images do.""",
 Resize other images to {frame} pixels with
 antialiasing, whatever their shape, as the signatures for encoded images do.""",
 }
+_ENCODED_PICTURES = """\
+Encoded images are JPEG (grayscale, RGB, CMYK; larger ones at a reduced scale) or PNG (any; alpha is
+dropped; of 16 bits a channel, the values {low} to {high} become 0 to 255) of at most {max_pixels:,}
+pixels, turned as EXIF or XMP says."""
+_ENCODED_ARRAYS = """\
+Encoded images are .npy files of uint8, uint16 or float32, [H, W, {channels}] in C order, of at most
+{max_pixels:,} pixels."""
 _NOT_MEASURED = "Not measured: there is no evaluation of the same training step."
 _RANGES = """
 
@@ -237,20 +242,35 @@ def render(
         license=markdown.escape(metadata["license"])
         or "not stated; ask whoever gave you this folder",
         note=f"- **Note**: {markdown.escape(metadata['note'])}\n" if metadata["note"] else "",
-        colors={1: "grey", 3: "RGB"}[frame.channels],
+        colors=_colors(metadata),
+        values="" if "value_scaling" in metadata else " in [0, 1]",
+        encoded=_encoded(metadata),
         channels=frame.channels,
         height=frame.height,
         width=frame.width,
         fitting=_FITTING[frame.fit].format(frame=frame),
         dimension=metadata["dimension"],
-        max_pixels=f"{metadata['max_pixels']:,}",
-        low=metadata["pixel_range"][0],
-        high=metadata["pixel_range"][1],
         signatures="\n".join(
             f"| `{name}` | {_tensors(s['inputs'])} | {_tensors(s['outputs'])} |"
             for name, s in signatures.items()
         ),
         metrics=(metrics or _NOT_MEASURED) + _knn_command(metadata),
+    )
+
+
+def _colors(metadata):
+    if "value_scaling" not in metadata:
+        return {1: "grey", 3: "RGB"}[metadata["channels"]]
+    ranges = zip(*metadata["value_scaling"].values(), strict=True)
+    shown = ", ".join(f"{low:g} to {high:g}" for low, high in ranges)
+    return f"arrays of the values of training (by channel {shown} become 0 to 1 inside)"
+
+
+def _encoded(metadata):
+    template = _ENCODED_ARRAYS if "value_scaling" in metadata else _ENCODED_PICTURES
+    low, high = metadata["pixel_range"]
+    return template.format(
+        low=low, high=high, max_pixels=metadata["max_pixels"], channels=metadata["channels"]
     )
 
 

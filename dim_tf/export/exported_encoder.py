@@ -24,6 +24,7 @@ BATCH_SIZE = 64
 _FORMATS = (
     "a path, bytes of a JPEG or PNG file, a PIL image, or an array [H, W], [H, W, 1] or [H, W, 3]"
 )
+_ARRAY_FORMATS = "a path or bytes of a .npy file, or an array [H, W, {channels}]"
 _KINDS = "uint8, uint16, or floats in [0, 1]"
 
 
@@ -69,6 +70,7 @@ class ExportedEncoder:
         self.dimension = int(signature.structured_outputs["global"].shape[-1])
         low, high = self.metadata.get("pixel_range", (0, 2**16 - 1))
         self._pixel_range = PixelRange(low, high)
+        self._takes_arrays = "value_scaling" in self.metadata
         self._max_pixels = int(self.metadata.get("max_pixels", image_bounds.MAX_PIXELS))
 
     def __repr__(self):
@@ -80,7 +82,9 @@ class ExportedEncoder:
         Args:
             images: An image, a batch [N, H, W, 1 or 3], or a list of images of any kinds and sizes.
                 An image is a path, encoded bytes, a PIL image, or an array or tensor [H, W],
-                [H, W, 1] or [H, W, 3] of uint8, of uint16, or of floats in [0, 1].
+                [H, W, 1] or [H, W, 3] of uint8, of uint16, or of floats in [0, 1]. Of an encoder
+                of arrays: a path or bytes of a .npy file, the path of a TIFF, or an array
+                [H, W, C] of the values that it was trained on.
 
         Returns:
             float32 [N, D]; N is 1 for one image.
@@ -107,8 +111,13 @@ class ExportedEncoder:
         array = _as_array(image)
         if array.ndim == 2:
             array = array[:, :, np.newaxis]
-        if array.ndim != 3 or array.shape[-1] not in (1, 3) or 0 in array.shape:
-            raise InputError(f"an image has the shape {list(array.shape)}; expected {_FORMATS}")
+        channels = (self._frame.channels,) if self._takes_arrays else (1, 3)
+        if array.ndim != 3 or array.shape[-1] not in channels or 0 in array.shape:
+            expected = _ARRAY_FORMATS if self._takes_arrays else _FORMATS
+            raise InputError(
+                f"an image has the shape {list(array.shape)}; expected "
+                + expected.format(channels=self._frame.channels)
+            )
         return self._resized(array)
 
     def _of_pixels(self, pixels: list[tf.Tensor]) -> np.ndarray:
@@ -125,6 +134,13 @@ class ExportedEncoder:
             return np.concatenate([self._of_encoded([file]) for file in files])
 
     def _resized(self, array: np.ndarray) -> tf.Tensor:
+        if self._takes_arrays:
+            if array.dtype not in (np.uint8, np.uint16) and array.dtype.kind != "f":
+                raise InputError(f"an image is of {array.dtype}; expected uint8, uint16 or floats")
+            values = array.astype(np.float32)
+            if not np.isfinite(values).all():
+                raise InputError("an image has values that are not finite")
+            return image_ops.fit_image(values, self._frame)
         channels = self._frame.channels
         if array.dtype == np.uint16:
             array = self._pixel_range.to_uint8(array)
@@ -179,14 +195,14 @@ def _of_pillow(image: Image.Image) -> np.ndarray:
 
 
 def _read(path: Path, max_pixels: int) -> bytes:
-    """The file, JPEG or PNG; other formats are converted to PNG."""
+    """The file, JPEG or PNG; other formats are converted to PNG, arrays to .npy."""
     if os.path.isdir(path):
         raise InputError(f"{path} is a folder; dim_tf.embed embeds the images of a folder")
     try:
         content = file_bytes.read_image_file(path)
         if image_headers.format_of(content) in ("JPEG", "PNG"):
             return content
-        return decoding.to_png(path, max_pixels=max_pixels)
+        return decoding.to_served(path, max_pixels=max_pixels)
     except UndecodableError as error:
         raise InputError(f"{path} cannot be decoded ({error})") from error
     except OSError as error:

@@ -14,10 +14,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dim_tf.data import encoded_images, image_bounds, image_ops
+from dim_tf.data import image_bounds, image_ops
+from dim_tf.data.channel_scaling import ChannelScaling
 from dim_tf.data.image_frame import ImageFrame
 from dim_tf.data.pixel_range import ALL_16_BITS, PixelRange
-from dim_tf.export import verify
+from dim_tf.export import encoded_input, verify
 from dim_tf.system.errors import InputError, RunError
 from dim_tf.system.io_errors import reason
 
@@ -93,6 +94,7 @@ class SavedModelOptions:
         pixel_range: the values of encoded images of 16 bits that become 0 and 255.
         fit: how encoded images of another shape are fitted, of `image_frame.FITS`.
         channels: C of the images that it takes; 1 or 3 of them become the encoder's.
+        scaling: of images that are arrays; encoded ones are then .npy files.
     """
 
     metadata: dict[str, Any]
@@ -103,6 +105,7 @@ class SavedModelOptions:
     pixel_range: PixelRange = ALL_16_BITS
     fit: str = "crop"
     channels: int = 3
+    scaling: ChannelScaling | None = None
 
     def frame(self, encoder: keras.Model) -> ImageFrame:
         """What an encoded image becomes."""
@@ -120,7 +123,9 @@ def global_features(endpoints: Mapping[str, tf.Tensor | np.ndarray]) -> tf.Tenso
 graph_function = functools.partial(tf.function, autograph=False)
 
 
-def root_object(encoder: keras.Model, input_channels: int = 3) -> tf.train.Checkpoint:
+def root_object(
+    encoder: keras.Model, input_channels: int = 3, scaling: ChannelScaling | None = None
+) -> tf.train.Checkpoint:
     """The object that is saved.
 
     Its call maps images, float32 [N, H, W, C] in [0, 1], to the global feature [N, D]. It has
@@ -129,10 +134,12 @@ def root_object(encoder: keras.Model, input_channels: int = 3) -> tf.train.Check
     Args:
         encoder: built, in float32.
         input_channels: C.
+        scaling: of images that are arrays of other values.
     """
     height, width, channels = encoder.image_shape
 
-    def endpoints(pixels, training=False):
+    def endpoints(images, training=False):
+        pixels = image_ops.scale_to_unit(images, scaling)
         return encoder.encode_unit_range(image_ops.with_channels(pixels, channels), training)
 
     def call(images, training=False):
@@ -173,17 +180,12 @@ def signatures(
 
     @graph_function(input_signature=[bytes_spec])
     def serving_bytes(image_bytes):
-        pixels = encoded_images.decode_all(
-            image_bytes, frame, options.max_pixels, options.pixel_range
-        )
-        return {"global": root.__call__(image_ops.to_unit(pixels))}
+        return {"global": root.__call__(encoded_input.decode_all(image_bytes, frame, options))}
 
     @graph_function(input_signature=[bytes_spec])
     def serving_bytes_valid(image_bytes):
-        pixels, valid = encoded_images.decode_valid(
-            image_bytes, frame, options.max_pixels, options.pixel_range
-        )
-        features = root.__call__(image_ops.to_unit(pixels))
+        images, valid = encoded_input.decode_valid(image_bytes, frame, options)
+        features = root.__call__(images)
         return {"global": tf.where(valid[:, tf.newaxis], features, 0.0), "valid": valid}
 
     functions: Signatures = {
@@ -269,7 +271,7 @@ def save(encoder: keras.Model, path: Path, options: SavedModelOptions) -> dict[s
         The content of metadata.json: `options.metadata`, and the inputs and outputs of each
         signature.
     """
-    root = root_object(encoder, options.channels)
+    root = root_object(encoder, options.channels, options.scaling)
     # Traced here, as TensorFlow would trace each signature once more to save it.
     functions = {
         name: function.get_concrete_function()
@@ -324,7 +326,7 @@ def check(
     Args:
         path: of the SavedModel.
         encoder: that was saved.
-        pixels: float32 [N, H, W, C] in [0, 1], multiples of 1/255: real images.
+        pixels: float32 [N, H, W, C], real images; if they are no arrays, multiples of 1/255.
         options: that it was saved with.
 
     Returns:
@@ -335,10 +337,10 @@ def check(
     """
     loaded = tf.saved_model.load(str(path))
     call: dict[str, Callable] = dict(loaded.signatures)
-    expected_endpoints = keras_endpoints(encoder, pixels)
+    expected_endpoints = keras_endpoints(encoder, image_ops.scale_to_unit(pixels, options.scaling))
     expected = global_features(expected_endpoints).numpy()
     images = tf.constant(pixels)
-    encoded = tf.constant(png_images(pixels))
+    encoded = tf.constant(encoded_input.files_of(pixels, options.scaling is not None))
     endpoints = call["endpoints"](images=images)
     differences = [
         check_difference(f"endpoint {name}", endpoints[name].numpy(), x)
@@ -379,11 +381,6 @@ def _check_neighbours(neighbours, expected, index):
         check_difference("neighbours", neighbours["similarity"].numpy(), best),
         check_difference("neighbours' ids", of_ids, best),
     ]
-
-
-def png_images(pixels: np.ndarray) -> list[bytes]:
-    """Images, float [N, H, W, 1 or 3] in [0, 1], as PNG files."""
-    return [tf.io.encode_png((p * 255.0).round().astype(np.uint8)).numpy() for p in pixels]
 
 
 def check_difference(name: str, features: np.ndarray, expected: np.ndarray) -> float:

@@ -194,11 +194,12 @@ def _converter(folder, variant):
 def _calibration_inputs(pixels: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
     for image in pixels:
         yield {"images": image[np.newaxis]}
-    # Makes the input's range [0, 1] whatever range the images use, so that an input byte is the
-    # pixel's byte, which is what MediaPipe feeds.
-    full_range = pixels[:1].copy()
-    full_range[0, 0, 0], full_range[0, -1, -1] = 0, 1
-    yield {"images": full_range}
+    if pixels.min() >= 0 and pixels.max() <= 1:
+        # Makes the input's range [0, 1] whatever range the images use, so that an input byte is the
+        # pixel's byte, which is what MediaPipe feeds.
+        full_range = pixels[:1].copy()
+        full_range[0, 0, 0], full_range[0, -1, -1] = 0, 1
+        yield {"images": full_range}
 
 
 def runner(path: Path, threads: int = 1) -> Callable[[np.ndarray], dict[str, np.ndarray]]:

@@ -3,6 +3,7 @@
 import keras
 
 from dim_tf.data import image_ops
+from dim_tf.data.channel_scaling import ChannelScaling
 from dim_tf.export.saved_model import global_features
 from keras_models.encoders import Encoder
 
@@ -14,18 +15,20 @@ class EncoderModel(keras.Model):
     Args:
         encoder: Built.
         channels: C, of the images; 1 or 3 of them become the encoder's.
+        scaling: `ChannelScaling.to_dict` of images that are arrays; None: they are in [0, 1].
 
     Input:
-        float [N, H, W, C] in [0, 1].
+        float [N, H, W, C].
 
     Output:
         The global feature, float32 [N, D]; of several the average.
     """
 
-    def __init__(self, encoder: Encoder, channels: int = 3, **kwargs):
+    def __init__(self, encoder: Encoder, channels: int = 3, scaling: dict | None = None, **kwargs):
         super().__init__(**kwargs)
         self.encoder = encoder
         self.channels = channels
+        self.scaling = scaling
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -34,6 +37,8 @@ class EncoderModel(keras.Model):
         return height, width, self.channels
 
     def call(self, images, training=False):
+        scaling = ChannelScaling(**self.scaling) if self.scaling else None
+        images = image_ops.scale_to_unit(images, scaling)
         images = image_ops.with_channels(images, self.encoder.image_shape[-1])
         return global_features(self.encoder.encode_unit_range(images, training))
 
@@ -42,6 +47,7 @@ class EncoderModel(keras.Model):
             **super().get_config(),
             "encoder": keras.saving.serialize_keras_object(self.encoder),
             "channels": self.channels,
+            "scaling": self.scaling,
         }
 
     @classmethod

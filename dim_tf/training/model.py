@@ -77,7 +77,7 @@ def make_encoder(
 def _backbone_encoder(experiment, image_shape, synchronized):
     weights = experiment.encoder.weights
     try:
-        return encoders.get(
+        encoder = encoders.get(
             experiment.encoder.name,
             image_shape=(*image_shape[:2], None),
             weights=None if weights == AUTO else weights,
@@ -92,6 +92,13 @@ def _backbone_encoder(experiment, image_shape, synchronized):
         )
     except (ValueError, ImportError) as error:
         raise InputError(f"--encoder={experiment.encoder.name}: {error}") from error
+    channels, own = image_shape[2], encoder.image_shape[2]
+    if channels != own and {channels, own} != {1, 3}:
+        raise InputError(
+            f"--encoder={experiment.encoder.name} takes images of {own} channels, the images have "
+            f"{channels}; leave --encoder out"
+        )
+    return encoder
 
 
 def random_encoder(experiment: Experiment, images: Images) -> Encoder:

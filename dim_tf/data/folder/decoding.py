@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dim_tf.data import image_headers
+from dim_tf.data import image_headers, npy
+from dim_tf.data.folder.array_decoder import decode_array, is_array
 from dim_tf.data.folder.file_bytes import read_image_file
 from dim_tf.data.folder.pillow_decoder import decode_upright, size_of
 from dim_tf.data.image_bounds import MAX_PIXELS
+from dim_tf.data.image_faults import Fault, UndecodableError
 from dim_tf.data.image_frame import ImageFrame
 from dim_tf.data.pixel_range import ALL_16_BITS, DEPTH, PixelRange
 
@@ -52,6 +54,54 @@ def decode_to_size(
     above, left = (frame.height - rows) // 2, (frame.width - columns) // 2
     margins = (above, frame.height - rows - above), (left, frame.width - columns - left)
     return np.pad(pixels, (*margins, (0, 0)), mode="edge")
+
+
+def decode_array_to_size(
+    path: Path | str,
+    frame: ImageFrame,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    expected_digest: bytes | None = None,
+) -> np.ndarray:
+    """An array of the file, fitted by `image_ops.fit_image`, in its own values.
+
+    Args:
+        path: of a file for which `array_decoder.is_array`.
+        frame: what the image becomes.
+        max_pixels: as for `inspection.inspect_file`.
+        expected_digest: as for `decode_to_size`.
+
+    Returns:
+        float32 [H, W, C] of the frame.
+
+    Raises:
+        UndecodableError: it cannot be decoded, has other channels, or has changed.
+        OSError: it cannot be read.
+    """
+    # Pillow would resize floating-point numbers otherwise than a graph does.
+    from dim_tf.data import image_ops
+
+    values = decode_array(read_image_file(path, expected_digest), max_pixels)
+    if values.shape[-1] != frame.channels:
+        raise UndecodableError(Fault.OTHER_KIND)
+    return image_ops.fit_image(values, frame).numpy()
+
+
+def to_served(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> bytes:
+    """An image as a file that an exported encoder of its kind takes: PNG, or .npy of an array.
+
+    Args:
+        path: of the file.
+        max_pixels: as for `to_png`.
+
+    Raises:
+        UndecodableError: it cannot be decoded.
+        OSError: it cannot be read.
+    """
+    data = read_image_file(path)
+    if not is_array(data):
+        return to_png(path, max_pixels=max_pixels)
+    return npy.to_bytes(decode_array(data, max_pixels))
 
 
 def to_png(

@@ -2,10 +2,12 @@
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from dim_tf.data.channel_scaling import ChannelScaling
 from dim_tf.data.folder import decoding
 from dim_tf.data.folder.file_bytes import DIGEST_BYTES
 from dim_tf.data.folder.report import printable
@@ -27,6 +29,7 @@ class ImageFiles:
         frame: what an image becomes.
         pixel_range: of those of 16 bits.
         max_pixels: as for `decoding.decode_to_size`.
+        are_arrays: whether they are those of `array_decoder`, whose values are kept.
     """
 
     folder: Path
@@ -35,6 +38,12 @@ class ImageFiles:
     frame: ImageFrame
     pixel_range: PixelRange
     max_pixels: int
+    are_arrays: bool = False
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the pixels."""
+        return np.dtype(np.float32 if self.are_arrays else np.uint8)
 
     def subset(self, start: int, stop: int) -> "ImageFiles":
         """The files from `start` on, before `stop`."""
@@ -47,7 +56,7 @@ class ImageFiles:
             indices: int [M].
 
         Returns:
-            uint8 [M, H, W, C].
+            uint8 [M, H, W, C]; of arrays float32.
 
         Raises:
             RunError: a file has changed since it was inspected.
@@ -57,11 +66,13 @@ class ImageFiles:
 
     def _decode_one(self, index):
         name = self.names[index]
+        decode = decoding.decode_array_to_size
+        if not self.are_arrays:
+            decode = partial(decoding.decode_to_size, pixel_range=self.pixel_range)
         try:
-            return decoding.decode_to_size(
+            return decode(
                 self.folder / name,
                 self.frame,
-                pixel_range=self.pixel_range,
                 expected_digest=self.digests[index].tobytes(),
                 max_pixels=self.max_pixels,
             )
@@ -101,7 +112,7 @@ class FolderImages:
     """Images of which the first are in a cache; the others are decoded each time.
 
     Attributes:
-        cached: uint8 [K, H, W, C], of the first K files.
+        cached: uint8 or float32 [K, H, W, C], of the first K files.
         files: all N, K ≤ N.
     """
 
@@ -118,6 +129,11 @@ class FolderImages:
         """(N, H, W, C)."""
         return (len(self.names), *self.cached.shape[1:])
 
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the pixels."""
+        return self.cached.dtype
+
     def __len__(self):
         return len(self.names)
 
@@ -127,7 +143,7 @@ class FolderImages:
         is_cached = indices < len(self.cached)
         if is_cached.all():
             return self.cached[indices]
-        images = np.empty((len(indices), *self.shape[1:]), np.uint8)
+        images = np.empty((len(indices), *self.shape[1:]), self.dtype)
         images[is_cached] = self.cached[indices[is_cached]]
         images[~is_cached] = self.files.decode(indices[~is_cached])
         return images
@@ -135,3 +151,36 @@ class FolderImages:
     def subset(self, start: int, stop: int) -> "FolderImages":
         """The images from `start` on, before `stop`."""
         return FolderImages(self.cached[start:stop], self.files.subset(start, stop))
+
+
+@dataclass(frozen=True)
+class ScaledImages:
+    """Arrays of any values as images in [0, 1], scaled when they are asked for.
+
+    Attributes:
+        values: float32 [N, H, W, C].
+        scaling: of their channels.
+    """
+
+    values: FolderImages
+    scaling: ChannelScaling
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, H, W, C)."""
+        return self.values.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the images."""
+        return self.values.dtype
+
+    def __len__(self):
+        return len(self.values)
+
+    def __getitem__(self, indices: slice | np.ndarray) -> np.ndarray:
+        return self.scaling.to_unit(self.values[indices])
+
+    def subset(self, start: int, stop: int) -> "ScaledImages":
+        """The images from `start` on, before `stop`."""
+        return ScaledImages(self.values.subset(start, stop), self.scaling)

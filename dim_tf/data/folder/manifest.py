@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from dim_tf.data import npy
+from dim_tf.data.folder.array_decoder import MAX_CHANNELS
 from dim_tf.data.folder.file_bytes import DIGEST_BYTES
-from dim_tf.data.folder.inspection import InspectedFile
+from dim_tf.data.folder.inspection import ARRAY_BITS, InspectedFile
 from dim_tf.data.image_faults import Fault
 from dim_tf.data.image_headers import FORMATS
 from dim_tf.data.pixel_range import DEPTH
@@ -34,9 +35,8 @@ class Manifest:
         image_sizes: int32 [N, 2], width and height.
         formats: uint8 [N], indices in `image_headers.FORMATS`.
         pixel_digests: uint8 [N, 16], of the decoded pixels.
-        channels: uint8 [N], 1 where an image is stored in shades of grey, else 3; 0 where the
-            pixels were not decoded.
-        bits: uint8 [N], per channel, 8 or 16; likewise.
+        channels: uint8 [N], as of `InspectedFile`.
+        bits: uint8 [N], likewise.
         lows: int32 [N], the 0.1th percentile of a file's pixels, in its own values.
         highs: int32 [N], the 99.9th.
         system_folders: names of those that systems made and that are left out -> how many.
@@ -158,8 +158,8 @@ def _read(path):
     valid = {
         "faults": np.isin(manifest.faults, list(Fault)),
         "formats": manifest.formats < len(FORMATS),
-        "channels": np.isin(manifest.channels, (0, 1, 3)),
-        "bits": np.isin(manifest.bits, (0, 8, 16)),
+        "channels": manifest.channels <= MAX_CHANNELS,
+        "bits": np.isin(manifest.bits, (0, 8, 16, ARRAY_BITS)),
         "image_sizes": manifest.image_sizes >= 0,
         "lows": (manifest.lows >= 0) & (manifest.lows < DEPTH),
         "highs": (manifest.highs >= manifest.lows) & (manifest.highs < DEPTH),

@@ -60,6 +60,7 @@ class FolderReport:
         self._check_split(folder, previous)
         self._check_range(folder, previous)
         self._check_channels(folder, previous)
+        self._check_values(folder, previous)
         self._check_trained(folder)
         if previous.get("fingerprint", self._fingerprint) == self._fingerprint:
             return
@@ -121,6 +122,15 @@ class FolderReport:
             raise InputError(
                 f"{folder} holds a run on images of {before} channels, and now they have {now}; "
                 f"give --channels={before}, or another --name or --run_dir, or --noresume to start "
+                "anew there"
+            )
+
+    def _check_values(self, folder, previous):
+        before, now = (x.get("value_ranges") for x in (previous, self.summary))
+        if before and before != now:
+            raise InputError(
+                f"{folder} holds a run whose arrays were scaled by other training images: what was "
+                "0 to 1 there is not now; give another --name or --run_dir, or --noresume to start "
                 "anew there"
             )
 
@@ -255,8 +265,7 @@ def describe(folder: Path, frame: ImageFrame, summary: dict[str, Any]) -> str:
     # Its name alone: the note goes into exported models, which are given away.
     name = printable(folder.resolve().name)
     clauses = [
-        f"{summary['images']:,} {'grey ' if frame.channels == 1 else ''}images of the folder "
-        f"{name}, {frame.description}",
+        f"{summary['images']:,} {_kind(frame, summary)} of the folder {name}, {frame.description}",
         f"{summary['training_images']:,} for training and {summary['test_images']:,} for the test, "
         f"{summary['split']}",
     ]
@@ -269,6 +278,10 @@ def describe(folder: Path, frame: ImageFrame, summary: dict[str, Any]) -> str:
             f"{summary['images_of_16_bits']:,} of 16 bits, of which the values {low} to {high} "
             "become black to white"
         )
+    if "value_ranges" in summary:
+        ranges = summary["value_ranges"]
+        shown = [f"{low:g} to {high:g}" for low, high in zip(*ranges.values(), strict=True)]
+        clauses.append(f"their values scaled to [0, 1] from {', '.join(shown)}")
     if summary["low_contrast"]:
         clauses.append(f"{summary['low_contrast']:,} with almost no contrast")
     clauses.append(f"labels: {summary['labels']}")
@@ -277,6 +290,13 @@ def describe(folder: Path, frame: ImageFrame, summary: dict[str, Any]) -> str:
     if left_out:
         clauses.append(f"left out: {', '.join(left_out)}")
     return "; ".join(clauses) + "."
+
+
+def _kind(frame, summary):
+    if "value_ranges" in summary:
+        channels = "one channel" if frame.channels == 1 else f"{frame.channels} channels"
+        return f"arrays of {channels}"
+    return "grey images" if frame.channels == 1 else "images"
 
 
 def _read_summary(folder):

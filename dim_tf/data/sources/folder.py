@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from dim_tf.data import DataRequest, image_folder, pixel_range
+from dim_tf.data.channel_scaling import ChannelScaling
 from dim_tf.data.folder import contrast, report
 from dim_tf.data.folder.decoded_cache import DecodedCache
-from dim_tf.data.folder.images import FolderImages, ImageFiles
+from dim_tf.data.folder.images import FolderImages, ImageFiles, ScaledImages
+from dim_tf.data.folder.inspection import ARRAY_BITS
+from dim_tf.data.folder.kinds import of_one_kind
 from dim_tf.data.folder.report import FolderReport
 from dim_tf.data.folder.scan import scan_folder
 from dim_tf.data.folder.split import MIN_IMAGES, FolderSplit, check_split, split_images
@@ -42,7 +45,7 @@ def load(request: DataRequest) -> Splits:
     requested_range = pixel_range.parse(request.pixel_range)
     folder = image_folder(request.data_dir)
     cache = Path(os.path.expanduser(request.cache_dir)) if request.cache_dir else default_cache()
-    manifest = _scan(folder, cache, request.max_pixels)
+    manifest = of_one_kind(_scan(folder, cache, request.max_pixels), request.channels)
     split = split_images(request, manifest)
     images = manifest.select(split.indices)
     is_16_bits = images.bits == 16
@@ -68,7 +71,8 @@ def load(request: DataRequest) -> Splits:
     )
     _check_files(request, folder, cache, summary, lines)
     check_split(split, str(folder))
-    if request.pixel_range not in (pixel_range.AUTO, pixel_range.DTYPE) and not is_16_bits.any():
+    has_range = is_16_bits | (images.bits == ARRAY_BITS)
+    if request.pixel_range not in (pixel_range.AUTO, pixel_range.DTYPE) and not has_range.any():
         raise InputError(
             f"--pixel_range={request.pixel_range} is of 16-bit images, and {folder} has none; "
             "leave it out"
@@ -78,18 +82,33 @@ def load(request: DataRequest) -> Splits:
         suggestion = auto_range if (low_contrast & is_16_bits).any() else None
         raise _low_contrast_error(folder, summary, listed, suggestion)
     files = ImageFiles(
-        folder, images.names, images.digests, frame, chosen_range, request.max_pixels
+        folder,
+        images.names,
+        images.digests,
+        frame,
+        chosen_range,
+        request.max_pixels,
+        are_arrays=bool((images.bits == ARRAY_BITS).any()),
     )
     keys = files.cache_keys(images.bits, images.image_sizes)
-    cached = DecodedCache(cache / "images", request.cache_gib).open(keys, frame.shape, files.decode)
+    cached = DecodedCache(cache / "images", request.cache_gib).open(
+        keys, frame.shape, files.decode, files.dtype
+    )
     if len(cached) < len(images):
         say(
             f"data: {len(cached):,} of {len(images):,} decoded images fit into --cache_gib="
             f"{request.cache_gib:g}; the others are decoded each time"
         )
+    folder_images: FolderImages | ScaledImages = FolderImages(cached, files)
+    scaling = None
+    if files.are_arrays:
+        training = folder_images.subset(split.test_count, len(images))
+        scaling = _scaling(requested_range, training)
+        summary["value_ranges"] = scaling.to_dict()
+        folder_images = ScaledImages(folder_images, scaling)
     return _make_splits(
         split,
-        FolderImages(cached, files),
+        folder_images,
         note=report.describe(folder, frame, summary),
         report=FolderReport(
             folder,
@@ -100,10 +119,21 @@ def load(request: DataRequest) -> Splits:
         ),
         pixel_range=chosen_range,
         input_channels=frame.channels,
+        scaling=scaling,
     )
 
 
-def _make_splits(split: FolderSplit, images: FolderImages, **fields) -> Splits:
+def _scaling(requested_range, training):
+    """How arrays are scaled: by the requested range, the same for all channels, or by their own."""
+    if requested_range is None:
+        return ChannelScaling.of_images(training)
+    channels = training.shape[-1]
+    return ChannelScaling(
+        (float(requested_range.low),) * channels, (float(requested_range.high),) * channels
+    )
+
+
+def _make_splits(split: FolderSplit, images: FolderImages | ScaledImages, **fields) -> Splits:
     def part(start, stop, labels):
         return Split(images.subset(start, stop), None if labels is None else labels[start:stop])
 
@@ -121,6 +151,9 @@ def _make_splits(split: FolderSplit, images: FolderImages, **fields) -> Splits:
 
 def _channels(request, folder, images):
     """The channels that all images get."""
+    are_arrays = len(images) and images.bits[0] == ARRAY_BITS
+    if are_arrays:
+        return int(images.channels[0])
     if request.channels == "auto":
         return 1 if len(images) and (images.channels == 1).all() else 3
     channels = int(request.channels)

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from small_export import SIZE, close, images, small_encoder
 
-from dim_tf.export import saved_model
+from dim_tf.export import encoded_input, saved_model
 from dim_tf.system.errors import RunError
 
 SIGNATURES = ["endpoints", "serving_bytes", "serving_bytes_valid", "serving_default"]
@@ -76,7 +76,7 @@ def test_encoded_images_of_any_size(exported, signature):
 
 def test_one_bad_image_among_good_ones(exported):
     loaded, _, _, wanted = exported
-    encoded = saved_model.png_images(images())
+    encoded = encoded_input.png_images(images())
     encoded[2] = encoded[2][:40]
     signatures = loaded.signatures
     outputs = signatures["serving_bytes_valid"](image_bytes=tf.constant(encoded))
