@@ -23,6 +23,10 @@ class ChannelScaling:
     low: tuple[float, ...]
     high: tuple[float, ...]
 
+    def __post_init__(self):
+        for name in ("low", "high"):  # of JSON, lists
+            object.__setattr__(self, name, tuple(map(float, getattr(self, name))))
+
     @classmethod
     def of_images(cls, images: Any) -> "ChannelScaling":
         """The range that images use.
@@ -41,7 +45,7 @@ class ChannelScaling:
         low = np.percentile(lows, _OVER_IMAGES[0], axis=0, method="lower").astype(np.float32)
         high = np.percentile(highs, _OVER_IMAGES[1], axis=0, method="higher").astype(np.float32)
         high = np.where(high > low, high, low + 1)  # of a constant channel
-        return cls(tuple(map(float, low)), tuple(map(float, high)))
+        return cls(tuple(low), tuple(high))
 
     def from_unit(self, images: np.ndarray) -> np.ndarray:
         """Values that become these images: those from which they come, if none was clipped.

@@ -36,7 +36,7 @@ def decode(encoded: tf.Tensor, channels: int, max_pixels: int = MAX_PIXELS) -> t
     """
     start = byte_string.bytes_at(
         byte_string.padded(tf.strings.substr(encoded, 0, _HEADER_OFFSET), _HEADER_OFFSET),
-        len(_MAGIC),
+        tf.constant(len(_MAGIC), tf.int64),
         2,
     )
     header_bytes = start[0] + 256 * start[1]

@@ -15,7 +15,7 @@ import dim_tf
 from dim_tf.data import image_ops
 from dim_tf.data.channel_scaling import ChannelScaling
 from dim_tf.data.folder import decoding
-from dim_tf.data.image_frame import FITS, ImageFrame
+from dim_tf.data.image_frame import ImageFrame
 from dim_tf.export import publish, saved_model
 from dim_tf.system.errors import InputError
 from keras_models import encoders
@@ -40,8 +40,7 @@ def exported(path, encoder, frame, **options):
     return dim_tf.load(path)
 
 
-@pytest.mark.parametrize("fit", FITS)
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("fit", "channels"), [("pad", 1), ("stretch", 3)])
 def test_pictures(tmp_path, fit, channels):
     frame = ImageFrame(12, 20, channels, fit)
     encoder = encoder_of(frame)
@@ -59,9 +58,8 @@ def test_pictures(tmp_path, fit, channels):
     np.testing.assert_allclose(loaded(larger), wanted, atol=0.02)  # Pillow rounds otherwise
 
 
-@pytest.mark.parametrize("fit", FITS)
-def test_arrays(tmp_path, fit):
-    frame = ImageFrame(12, 20, 5, fit)
+def test_arrays(tmp_path):
+    frame = ImageFrame(12, 20, 5, "pad")
     encoder = encoder_of(frame)
     loaded = exported(tmp_path / "export", encoder, frame, scaling=SCALING)
     array = values(3)
