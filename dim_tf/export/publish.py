@@ -228,9 +228,13 @@ def _write_tflite(folder, encoder, name, pixels, calibration, license, options):
 
 def _variants(options: ExportOptions) -> Iterator[tflite.Variant]:
     for variant in tflite.VARIANTS:
-        # A file that takes bytes takes those of pictures.
-        is_possible = options.scaling is None or variant.dtype != "uint8"
-        if is_possible and (options.tflite is None or variant.name in options.tflite):
+        if options.scaling is not None and variant.dtype != "float32":
+            if variant.name in (options.tflite or ()):
+                raise InputError(
+                    f"--tflite={variant.name} takes 8 bits, which do not hold the values of arrays; "
+                    "leave it out"
+                )
+        elif options.tflite is None or variant.name in options.tflite:
             yield variant
     if options.tflite_endpoints:
         yield tflite.ENDPOINTS

@@ -20,8 +20,9 @@ def golden_colors(image, brightness, contrast, saturation, hue):
     """One image, one step after the other, on [0, 1]."""
     x = (image.astype(np.float64) + 1) / 2
     x = x * brightness
-    luma = x @ [0.299, 0.587, 0.114] if x.shape[-1] == 3 else x[..., 0]
-    x = luma.mean() + (x - luma.mean()) * contrast
+    # Of other than three channels each is an image of its own.
+    mean = (x @ [0.299, 0.587, 0.114]).mean() if x.shape[-1] == 3 else x.mean(axis=(0, 1))
+    x = mean + (x - mean) * contrast
     if x.shape[-1] == 3:
         yiq = np.array(
             [
@@ -36,7 +37,7 @@ def golden_colors(image, brightness, contrast, saturation, hue):
     return np.clip(x, 0, 1) * 2 - 1
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [1, 3, 5])
 def test_adjusted_colors(channels):
     images = make_images(channels=channels)
     rng = np.random.default_rng(1)

@@ -33,7 +33,7 @@ _TIFF_TYPES = {
     **{11: "I", 12: "Q", 13: "I", 16: "Q", 17: "Q", 18: "Q"},
 }
 _PREDICTOR, _INTEGERS = 317, (1, 3, 4, 13, 16)
-_FLOAT = 3  # a value of _SAMPLE_FORMAT
+_FLOAT, _CMYK = 3, 5  # values of _SAMPLE_FORMAT and of _PHOTOMETRIC
 
 
 class _Tiff:
@@ -150,8 +150,10 @@ def holds_array(data: bytes, most: int) -> bool:
         most: pages that are looked at.
     """
     try:
-        *_, samples, _, formats = _Tiff(data).pixel_kind
-        return formats == {_FLOAT} or samples > 4 or count_pages(data, most) > 1
+        first = _Tiff(data)
+        *_, samples, _, formats = first.pixel_kind
+        has_many = samples > 4 and first.value(_PHOTOMETRIC) != _CMYK  # and transparency
+        return formats == {_FLOAT} or has_many or count_pages(data, most) > 1
     except (struct.error, IndexError, UndecodableError):
         return False
 

@@ -1,5 +1,6 @@
 """Exports take what training took: wide, grey and many-channel images, as arrays and as files."""
 
+import dataclasses
 import json
 
 import keras
@@ -78,7 +79,7 @@ def test_a_version_of_arrays_is_published_with_its_ranges(tmp_path):
     encoder = encoder_of(frame)
     images = np.stack([values(n, frame.shape) for n in range(6)]).astype(np.float32)
     options = publish.ExportOptions(
-        channels=5, scaling=SCALING, tflite=("float32", "uint8_batch1"), quantized=True
+        channels=5, scaling=SCALING, tflite=("float32",), quantized=True
     )
     target, difference = publish.publish(encoder, tmp_path / "arrays", images, options=options)
     assert difference < 1e-5
@@ -90,6 +91,10 @@ def test_a_version_of_arrays_is_published_with_its_ranges(tmp_path):
     assert "float32 [N, 12, 20, 5]" in card
     assert "10 to 1500" in card
     assert ".npy" in card
+    with pytest.raises(InputError, match="--tflite=int8 takes 8 bits"):
+        list(publish._variants(dataclasses.replace(options, tflite=("int8",))))
+    every = publish._variants(dataclasses.replace(options, tflite=None))
+    assert {variant.dtype for variant in every} == {"float32"}
     signature = tf.saved_model.load(str(target)).signatures["serving_default"]
     wanted = saved_model.keras_features(encoder, SCALING.to_unit(images))
     close(signature(images=tf.constant(images))["global"], wanted)

@@ -173,7 +173,7 @@ def test_files_of_gigabytes_are_not_read(tmp_path):
 
 
 def test_pixels_that_are_not_supported(tmp_path):
-    for image in (Image.fromarray(np.ones((16, 16), np.float32)), Image.new("LAB", (16, 16))):
+    for image in (Image.fromarray(np.ones((16, 16), np.int32)), Image.new("LAB", (16, 16))):
         path = save(tmp_path / "a.tif", image=image)
         assert inspection.inspect_file(path).fault == Fault.UNSUPPORTED_PIXELS
 
