@@ -231,8 +231,8 @@ def _variants(options: ExportOptions) -> Iterator[tflite.Variant]:
         if options.scaling is not None and variant.dtype != "float32":
             if variant.name in (options.tflite or ()):
                 raise InputError(
-                    f"--tflite={variant.name} takes 8 bits, which do not hold the values of arrays; "
-                    "leave it out"
+                    f"--tflite={variant.name} takes 8 bits, which do not hold the values of "
+                    "arrays; leave it out"
                 )
         elif options.tflite is None or variant.name in options.tflite:
             yield variant
