@@ -71,8 +71,14 @@ def load(request: DataRequest) -> Splits:
     )
     _check_files(request, folder, cache, summary, lines)
     check_split(split, str(folder))
-    has_range = is_16_bits | (images.bits == ARRAY_BITS)
-    if request.pixel_range not in (pixel_range.AUTO, pixel_range.DTYPE) and not has_range.any():
+    are_arrays = bool((images.bits == ARRAY_BITS).any())
+    if are_arrays and request.pixel_range == pixel_range.DTYPE:
+        raise InputError(
+            f"--pixel_range=dtype is of 16-bit images, and {folder} has arrays; give LOW,HIGH, or "
+            "leave it out"
+        )
+    has_range = are_arrays or is_16_bits.any()
+    if request.pixel_range not in (pixel_range.AUTO, pixel_range.DTYPE) and not has_range:
         raise InputError(
             f"--pixel_range={request.pixel_range} is of 16-bit images, and {folder} has none; "
             "leave it out"
@@ -88,7 +94,7 @@ def load(request: DataRequest) -> Splits:
         frame,
         chosen_range,
         request.max_pixels,
-        are_arrays=bool((images.bits == ARRAY_BITS).any()),
+        are_arrays,
     )
     keys = files.cache_keys(images.bits, images.image_sizes)
     cached = DecodedCache(cache / "images", request.cache_gib).open(
@@ -101,7 +107,7 @@ def load(request: DataRequest) -> Splits:
         )
     folder_images: FolderImages | ScaledImages = FolderImages(cached, files)
     scaling = None
-    if files.are_arrays:
+    if are_arrays:
         training = folder_images.subset(split.test_count, len(images))
         scaling = _scaling(requested_range, training)
         summary["value_ranges"] = scaling.to_dict()
@@ -151,9 +157,14 @@ def _make_splits(split: FolderSplit, images: FolderImages | ScaledImages, **fiel
 
 def _channels(request, folder, images):
     """The channels that all images get."""
-    are_arrays = len(images) and images.bits[0] == ARRAY_BITS
-    if are_arrays:
-        return int(images.channels[0])
+    if len(images) and images.bits[0] == ARRAY_BITS:
+        channels = int(images.channels[0])
+        if request.channels not in ("auto", str(channels)):
+            raise InputError(
+                f"--channels={request.channels}: the arrays in {folder} have {channels}; give "
+                f"--channels={channels}, or leave it out"
+            )
+        return channels
     if request.channels == "auto":
         return 1 if len(images) and (images.channels == 1).all() else 3
     channels = int(request.channels)

@@ -132,6 +132,10 @@ def test_a_range_can_be_given(tmp_path, load):
     npy_folder(tmp_path / "images")
     splits = load(image_size=16, pixel_range="0,2000")
     assert splits.scaling.to_dict() == {"low": [0.0] * 5, "high": [2000.0] * 5}
+    with pytest.raises(InputError, match="--pixel_range=dtype is of 16-bit images"):
+        load(image_size=16, pixel_range="dtype")
+    with pytest.raises(InputError, match="give --channels=5, or leave it out"):
+        load(image_size=16, channels="3")
 
 
 def test_a_run_is_not_resumed_on_another_range(tmp_path, load):
