@@ -14,7 +14,7 @@ from dim_tf.evaluation.evaluation_data import EvaluationData, EvaluationSplit
 from dim_tf.evaluation.pooling import describe_pooling, pool_to_limit
 from dim_tf.evaluation.saved_encoder import SavedEncoder
 from dim_tf.registry import MAX_FEATURES
-from dim_tf.system.errors import RunError
+from dim_tf.system.errors import InputError, RunError
 
 ENDPOINTS = ("conv", "fc", "global")
 BATCH_SIZE = 256
@@ -94,10 +94,15 @@ def from_saved_encoder(
         max_features: as for `from_encoder`.
 
     Raises:
-        InputError: as `from_encoder`.
+        InputError: as `from_encoder`, or it takes images of other channels.
     """
     height, width, channels = encoder.image_shape
     size = [height or data.image_shape[0], width or data.image_shape[1]]
+    if channels != data.image_shape[2] and {channels, data.image_shape[2]} != {1, 3}:
+        raise InputError(
+            f"{encoder.description} takes images of {channels} channels, the images have "
+            f"{data.image_shape[2]}; give an encoder that takes them"
+        )
 
     @tf.function(reduce_retracing=True)
     def endpoints(pixels):

@@ -17,6 +17,7 @@ from dim_tf.data import image_ops
 from dim_tf.data.channel_scaling import ChannelScaling
 from dim_tf.data.folder import decoding
 from dim_tf.data.image_frame import ImageFrame
+from dim_tf.evaluation import saved_encoder
 from dim_tf.export import publish, saved_model
 from dim_tf.system.errors import InputError
 from keras_models import encoders
@@ -95,6 +96,8 @@ def test_a_version_of_arrays_is_published_with_its_ranges(tmp_path):
         list(publish._variants(dataclasses.replace(options, tflite=("int8",))))
     every = publish._variants(dataclasses.replace(options, tflite=None))
     assert {variant.dtype for variant in every} == {"float32"}
+    with pytest.raises(InputError, match="takes arrays in their own values"):
+        saved_encoder.load(str(target))
     signature = tf.saved_model.load(str(target)).signatures["serving_default"]
     wanted = saved_model.keras_features(encoder, SCALING.to_unit(images))
     close(signature(images=tf.constant(images))["global"], wanted)
