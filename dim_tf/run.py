@@ -227,7 +227,7 @@ class Run:
         """
         with self._process():
             model, _ = load_trained(self.experiment, self._data)
-            scaling = self._data.scaling and self._data.scaling.to_dict()
+            scaling = self._data.scaling.to_dict() if self._data.scaling else None
             encoder = EncoderModel(model.encoder, self._data.input_channels, scaling)
             encoder.build((None, *encoder.image_shape))
         return encoder

@@ -20,6 +20,7 @@ from hostile_images import chunk, encode, png, segment
 from PIL import Image, ImageOps, PngImagePlugin
 
 from dim_tf.data import encoded_images
+from dim_tf.data.image_frame import ImageFrame
 from dim_tf.data.pixel_range import ALL_16_BITS, PixelRange
 from dim_tf.export import saved_model
 
@@ -35,7 +36,9 @@ decode = tf.function(
     autograph=False,
 )
 decode_valid = tf.function(
-    functools.partial(encoded_images.decode_valid, size=SIZE, max_pixels=MAX_PIXELS),
+    functools.partial(
+        encoded_images.decode_valid, frame=ImageFrame.of(SIZE), max_pixels=MAX_PIXELS
+    ),
     input_signature=[tf.TensorSpec([None], tf.string)],
     autograph=False,
 )

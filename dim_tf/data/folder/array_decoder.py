@@ -85,13 +85,16 @@ def _read_npy(data):
 def _read_tiff(data, max_pixels):
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
-            pages = [file.pages[number] for number in range(tiff.count_pages(data, MAX_CHANNELS))]
-            first = pages[0]
+            count = tiff.count_pages(data, MAX_CHANNELS)
+            first = file.pages.first
             _check_size(
-                first.imagelength, first.imagewidth, first.samplesperpixel * len(pages), max_pixels
+                first.imagelength, first.imagewidth, first.samplesperpixel * count, max_pixels
             )
             _check_dtype(first.dtype or np.dtype(object))
-            planes = [_channels_last(page, page.asarray(maxworkers=1)) for page in pages]
+            planes = [
+                _channels_last(first, file.pages[number].asarray(maxworkers=1))
+                for number in range(count)
+            ]
             return np.concatenate(planes, axis=-1)
     except (UndecodableError, MemoryError):
         raise
@@ -102,7 +105,7 @@ def _read_tiff(data, max_pixels):
 
 
 def _channels_last(page, values):
-    """The values of a page as [H, W, C]."""
+    """The values of a page, or of one like it, as [H, W, C]."""
     if values.ndim == 2:
         return values[..., np.newaxis]
     is_planar = values.shape[1:] == (page.imagelength, page.imagewidth)

@@ -105,16 +105,14 @@ def load(request: DataRequest) -> Splits:
             f"data: {len(cached):,} of {len(images):,} decoded images fit into --cache_gib="
             f"{request.cache_gib:g}; the others are decoded each time"
         )
-    folder_images: FolderImages | ScaledImages = FolderImages(cached, files)
-    scaling = None
+    folder_images, scaling = FolderImages(cached, files), None
     if are_arrays:
         training = folder_images.subset(split.test_count, len(images))
         scaling = _scaling(requested_range, training)
         summary["value_ranges"] = scaling.to_dict()
-        folder_images = ScaledImages(folder_images, scaling)
     return _make_splits(
         split,
-        folder_images,
+        ScaledImages(folder_images, scaling) if scaling else folder_images,
         note=report.describe(folder, frame, summary),
         report=FolderReport(
             folder,
