@@ -36,9 +36,7 @@ decode = tf.function(
     autograph=False,
 )
 decode_valid = tf.function(
-    functools.partial(
-        encoded_images.decode_valid, frame=ImageFrame.of(SIZE), max_pixels=MAX_PIXELS
-    ),
+    lambda encoded: encoded_images.decode_valid(encoded, ImageFrame.of(SIZE), MAX_PIXELS),
     input_signature=[tf.TensorSpec([None], tf.string)],
     autograph=False,
 )
