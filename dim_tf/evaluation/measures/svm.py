@@ -65,16 +65,14 @@ class SupportVectorMachine:
         data = self.representation.data
         for endpoint, features in self.representation.train.items():
             classifiers = [
-                linear_classifier.fit(
+                linear_classifier.Problem(
                     features,
                     data.train.labels,
                     len(data.label_names),
                     linear_classifier.squared_hinge_loss,
-                    c=1.0,
                     indices=indices,
                     penalise_bias=True,
-                    max_iterations=self.max_iterations,
-                )
+                ).fit(c=1.0, max_iterations=self.max_iterations)
                 for indices in self._samples(endpoint, len(features))
             ]
             self._classifiers[endpoint] = classifiers
