@@ -64,7 +64,9 @@ def describe(name: str) -> str:
     return DESCRIPTIONS.get(name, name)
 
 
-def load_named(experiment: Experiment, image_shape: tuple[int, int, int]) -> dict[str, SavedEncoder]:
+def load_named(
+    experiment: Experiment, image_shape: tuple[int, int, int]
+) -> dict[str, SavedEncoder]:
     """Loads the encoders of --reference, each tried on two black images.
 
     Args:

@@ -129,8 +129,7 @@ def _image_shape(given, specs: list[tf.TensorSpec]) -> tuple[int | None, int | N
     height, width, channels = specs[0].shape[1:]
     if channels not in (None, 1, 3):
         raise InputError(
-            f"the encoder in {given} takes images of {channels} channels; expected "
-            "1 or 3"
+            f"the encoder in {given} takes images of {channels} channels; expected 1 or 3"
         )
     return height, width, channels or 3
 

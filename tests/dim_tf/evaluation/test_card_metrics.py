@@ -13,7 +13,7 @@ def test_a_row_has_the_interval_and_the_value_of_each_floor():
         "knn": {"fc": 0.75, "global": None},
         "uncertainty": {"knn": {"fc": {"std": None, "n": 1, "ci95": [0.7, 0.8]}}},
         "references": {
-            "random_encoder": {"knn": {"fc": 0.5}},
+            "random_weights": {"knn": {"fc": 0.5}},
             "pixels": {"knn": {"pixels": 0.25}},
         },
         "protocol": {"test_images": 40},

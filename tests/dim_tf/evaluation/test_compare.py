@@ -29,7 +29,7 @@ def evaluation(accuracy, ndm=1.0, half=0.01):
         "rank": {"global": 10 * accuracy},
         "measures": KINDS,
         "uncertainty": {"mlp_probe": {"global": interval}},
-        "references": {"random_encoder": {"mlp_probe": {"global": 0.3}}},
+        "references": {"random_weights": {"mlp_probe": {"global": 0.3}}},
         "protocol": {"data": "10 images", "step": 5},
     }
 

@@ -39,7 +39,7 @@ def test_an_evaluation_has_references_and_a_protocol(splits, tmp_path, monkeypat
     evaluation = evaluate.run_measures(
         partial(representation.from_encoder, encoder),
         {
-            "random_encoder": partial(representation.from_encoder, random_encoder),
+            "random_weights": partial(representation.from_encoder, random_encoder),
             "pixels": representation.from_pixels,
         },
         splits,
@@ -49,7 +49,7 @@ def test_an_evaluation_has_references_and_a_protocol(splits, tmp_path, monkeypat
     endpoints = {"conv", "fc", "global"}
     for measure in ("knn", "linear_probe"):
         assert set(content[measure]) == endpoints
-        assert set(content["references"]["random_encoder"][measure]) == endpoints
+        assert set(content["references"]["random_weights"][measure]) == endpoints
         assert set(content["references"]["pixels"][measure]) == {"pixels"}
         assert measure in content["protocol"]
         assert content["measures"][measure]["unit"] == "fraction"
@@ -58,7 +58,7 @@ def test_an_evaluation_has_references_and_a_protocol(splits, tmp_path, monkeypat
     assert content["uncertainty"]["linear_probe"]["conv"]["n"] == 1
     assert content["protocol"]["data"] == "a note"
     assert content["protocol"]["endpoints"] == "flattened: conv 64, fc 8, global 5"
-    assert content["knn"]["conv"] != content["references"]["random_encoder"]["knn"]["conv"]
+    assert content["knn"]["conv"] != content["references"]["random_weights"]["knn"]["conv"]
     assert list(content["cost"]) == ["features", "knn", "linear", "references"]
     assert [type(figure) for figure in evaluation.figures].count(NeighbourPanel) == 2
     evaluation_file.write(tmp_path, content)
@@ -84,7 +84,7 @@ def test_features_end_before_the_next_are_made(splits, monkeypatch):
     try:
         evaluation = evaluate.run_measures(
             encode,
-            {"random_encoder": encode, "pixels": encode},
+            {"random_weights": encode, "pixels": encode},
             splits,
             Experiment.of(name="a", measures="knn,projection"),
         )

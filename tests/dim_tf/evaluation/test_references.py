@@ -18,7 +18,7 @@ def splits():
 def test_references_have_a_description_and_its_order():
     encoder = small_encoder(0)
     assert list(references(100, encoder, encoder)) == list(DESCRIPTIONS)
-    assert list(references(100, random_encoder=encoder)) == ["random_encoder", "pixels"]
+    assert list(references(100, random_encoder=encoder)) == ["random_weights", "pixels"]
     assert list(references(100)) == ["pixels"]
 
 
@@ -27,7 +27,7 @@ def test_each_reference_is_the_representation_of_its_encoder(splits):
     random_encoder, start_encoder = small_encoder(1), small_encoder(2)
     by_name = references(2**14, random_encoder, start_encoder)
     inputs = data.test.images.astype(np.float32) / 127.5 - 1
-    for name, encoder in (("random_encoder", random_encoder), ("start_weights", start_encoder)):
+    for name, encoder in (("random_weights", random_encoder), ("start_weights", start_encoder)):
         expected = encoder(inputs, training=False)["global"]
         np.testing.assert_allclose(by_name[name](data).test["global"], expected, atol=1e-5)
     pixels = by_name["pixels"](data).test["pixels"]

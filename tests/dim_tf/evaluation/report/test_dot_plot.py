@@ -32,7 +32,7 @@ def test_dots_stand_at_their_values():
 
 def test_each_reference_has_a_style_of_its_own():
     references = {
-        "random_encoder": {"m": {"global": 0.2}},
+        "random_weights": {"m": {"global": 0.2}},
         "start_weights": {"m": {"global": 0.35}},
         "pixels": {"m": {"pixels": 0.3}},
     }

@@ -99,7 +99,7 @@ def test_summary_names_the_probe_of_global_and_its_references(tmp_path):
 def test_start_weights_stand_between_random_ones_and_pixels(tmp_path):
     before = EVALUATION["references"]
     references = {
-        "random_encoder": before["random_encoder"],
+        "random_weights": before["random_weights"],
         "start_weights": {"mlp_probe": {"conv": 0.61, "global": 0.42}},
         "pixels": before["pixels"],
     }
