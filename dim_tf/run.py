@@ -169,20 +169,19 @@ class Run:
             _ = self._devices  # before the data, which use the CPU
             from dim_tf.evaluation.references import load_named  # takes seconds
 
-            load_named(self.experiment, self._data.image_shape)
+            load_named(self.experiment, self._data)
 
     @property
     def verdict(self) -> list[str]:
         """Whether training helped, as `evaluate` wrote it: a line by kNN, one by the linear probe.
 
-        Raises:
-            InputError: The run was not evaluated.
+        Empty before the run is evaluated.
         """
         from dim_tf.evaluation import verdict  # takes seconds
 
         path = self.path / "evaluation.json"
         if not path.is_file():
-            raise InputError(f"{path} does not exist; evaluate the run first")
+            return []
         return verdict.lines(read_json(path, "evaluate again"))
 
     def report(self) -> Report:

@@ -53,7 +53,7 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
         MeasureError: a measure failed; all others are written before.
         RunError: there is no good checkpoint, or the files cannot be written.
     """
-    named = load_named(experiment, splits.image_shape)
+    named = load_named(experiment, splits)
     model, step = load_trained(experiment, splits)
     untrained = random_encoder(experiment, splits.train.images)
     start_encoder = None
@@ -108,7 +108,7 @@ def evaluate_saved(experiment: Experiment, splits: Splits) -> None:
             f"{folder} holds a run, whose evaluation would be lost; give another --name or "
             "--run_dir for --encoder_path"
         )
-    named = load_named(experiment, splits.image_shape)
+    named = load_named(experiment, splits)
     encoder = saved_encoder.load(experiment.evaluation.encoder_path)
     with _writing("experiment.json", folder):
         atomic_write_text(folder / "experiment.json", experiment.to_json())

@@ -10,6 +10,7 @@ from functools import partial
 import keras
 import tensorflow as tf
 
+from dim_tf.data.splits import Splits
 from dim_tf.evaluation import representation, saved_encoder
 from dim_tf.evaluation.measure_spec import Encode
 from dim_tf.evaluation.saved_encoder import SavedEncoder
@@ -64,14 +65,12 @@ def describe(name: str) -> str:
     return DESCRIPTIONS.get(name, name)
 
 
-def load_named(
-    experiment: Experiment, image_shape: tuple[int, int, int]
-) -> dict[str, SavedEncoder]:
+def load_named(experiment: Experiment, splits: Splits) -> dict[str, SavedEncoder]:
     """Loads the encoders of --reference, each tried on two black images.
 
     Args:
         experiment: its settings.
-        image_shape: (height, width, channels) of the images.
+        splits: the images that they are to encode.
 
     Returns:
         The encoders by name, in their order; none with --noreferences.
@@ -83,7 +82,7 @@ def load_named(
     for name, path in experiment.evaluation.reference_paths.items():
         encoder = saved_encoder.load(path, "--reference")
         height, width, channels = encoder.image_shape
-        size = height or image_shape[0], width or image_shape[1]
+        size = height or splits.image_shape[0], width or splits.image_shape[1]
         try:
             encoder.endpoints(tf.zeros([2, *size, channels]))
         except Exception as error:  # a model from elsewhere fails in any way

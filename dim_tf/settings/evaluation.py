@@ -8,7 +8,6 @@ from dim_tf.registry import DEFAULT_MEASURES, MAX_FEATURES, MEASURES
 from dim_tf.settings.config_field import Settings, config_field
 from dim_tf.system.errors import InputError
 
-
 # Names that references have without --reference.
 RESERVED_NAMES = ("random_weights", "start_weights", "pixels", "encoder")
 

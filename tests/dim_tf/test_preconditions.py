@@ -8,6 +8,21 @@ from dim_tf.experiment import Experiment
 from dim_tf.system.errors import InputError
 
 
+def test_a_reference_must_be_there_before_training(tmp_path):
+    (tmp_path / "a.keras").touch()
+    for paths, missing in (
+        (f"{tmp_path}/a.keras", ""),
+        (f"{tmp_path}/a.keras,b=nowhere", "nowhere"),
+    ):
+        experiment = Experiment.of(name="a", reference=paths)
+        preconditions.check(experiment, ["train"])
+        if missing:
+            with pytest.raises(InputError, match="^--reference=nowhere is no SavedModel"):
+                preconditions.check(experiment, ["train", "evaluate"])
+        else:
+            preconditions.check(experiment, ["train", "evaluate"])
+
+
 @pytest.mark.parametrize("place", ["a.jpg", "cats/a.PNG"])
 def test_a_folder_of_images_is_no_folder_of_another_data_set(tmp_path, place):
     (tmp_path / place).parent.mkdir(exist_ok=True)

@@ -28,6 +28,24 @@ def test_a_row_has_the_interval_and_the_value_of_each_floor():
     assert notes.startswith("Measured on 40 test images.\nInterval: ")
 
 
+def test_the_verdict_comes_first_and_named_references_have_columns():
+    evaluation = {
+        "measures": {"knn": {"unit": "fraction", "better": "higher", "title": "k-NN"}},
+        "knn": {"global": 0.75},
+        "references": {
+            "a|b": {"knn": {"global": 0.5}},
+            "pixels": {"knn": {"pixels": 0.25}},
+        },
+        "verdict": {"sentence": "Training helped: <b>", "probe": {"sentence": "Unclear"}},
+    }
+    first, second, table, _ = card_metrics.render(evaluation).split("\n\n")
+    assert (first, second) == (r"**Training helped: \<b\>.**", "Unclear.")
+    assert table.splitlines()[0] == (
+        r"| measure | endpoint | this encoder | 95 % interval | raw pixels | a\|b |"
+    )
+    assert table.splitlines()[2] == "| knn | global | 75.0 % |  | 25.0 % | 50.0 % |"
+
+
 def test_names_are_text_and_no_markdown():
     evaluation = {
         "measures": {"<i>": {"unit": "", "better": None, "title": ""}},

@@ -165,7 +165,13 @@ def test_all_else_is_written_before_the_failure_is_told(tmp_path, splits, monkey
     with pytest.raises(RunError, match="knn: it diverged"):
         stages._evaluate(settings, splits, None, {}, None, {"step": 3})
     written = json.loads((tmp_path / "evaluation.json").read_text())
-    assert written["protocol"] == {"knn": "failed: it diverged", "step": 3, "test_images": 30}
+    assert written["protocol"] == {
+        "knn": "failed: it diverged",
+        "step": 3,
+        "test_images": 30,
+        "verdict": "none: needs references; none was measured (--noreferences)",
+    }
+    assert written["verdict"] is None
     assert (tmp_path / "report.html").exists()
     assert (tmp_path / "tensorboard/projector_config.pbtxt").exists()
 
