@@ -130,7 +130,7 @@ def test_a_reference_that_fails_on_the_images_takes_nothing_with_it(splits, tmp_
 
     settings = Experiment.of(name="a", run_dir=str(tmp_path), measures="knn")
     by_name = references(100, named={"deep": SavedEncoder((8, 8, 3), fail, "")})
-    with pytest.raises(MeasureError, match="features of deep: .*too deep"):
+    with pytest.raises(MeasureError, match=r"features of deep: .*too deep"):
         stages._evaluate(settings, splits, representation.from_pixels, by_name, None, {})
     content = json.loads((tmp_path / "evaluation.json").read_text())
     assert content["references"]["deep"] == {}
