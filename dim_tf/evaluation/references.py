@@ -84,11 +84,16 @@ def load_named(experiment: Experiment, splits: Splits) -> dict[str, SavedEncoder
         height, width, channels = encoder.image_shape
         size = height or splits.image_shape[0], width or splits.image_shape[1]
         try:
-            encoder.endpoints(tf.zeros([2, *size, channels]))
+            features = encoder.endpoints(tf.zeros([2, *size, channels]))
         except Exception as error:  # a model from elsewhere fails in any way
             raise InputError(
                 f"--reference={path} cannot encode images of {size[0]}x{size[1]} pixels "
                 f"({reason(error)}); give another model, or another --image_size"
             ) from error
+        if any(x.shape[0] != 2 for x in features.values()):
+            raise InputError(
+                f"--reference={path} does not give the features of each image; give a model that "
+                "returns one row an image"
+            )
         encoders[name] = encoder
     return encoders

@@ -62,6 +62,15 @@ def keras_file(path, *shape):
     return str(path)
 
 
+def saved_model(path, function):
+    """A SavedModel of a function of images of 8x8 pixels."""
+    module = tf.Module()
+    module.__call__ = tf.function(function, [tf.TensorSpec([None, 8, 8, 3], tf.float32)])
+    signature = module.__call__.get_concrete_function()
+    tf.saved_model.save(module, str(path), signatures=signature)
+    return path
+
+
 @pytest.mark.parametrize("shape", [(8, 8, 1), (12, 10, 3), (None, None, 3)])
 def test_a_named_reference_takes_images_of_another_size_and_channels(splits, tmp_path, shape):
     path = keras_file(tmp_path / "maximum.keras", *shape)
@@ -88,20 +97,17 @@ def test_a_reference_that_cannot_be_measured_is_refused_before_the_work(splits, 
         load(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"the encoder in --reference=.*4.keras takes images of 4"):
         load(keras_file(tmp_path / "4.keras", 8, 8, 4))
-    module = tf.Module()
-    one_image = tf.TensorSpec([1, 8, 8, 3], tf.float32)
-    module.__call__ = tf.function(lambda x: tf.reduce_mean(x, [1, 2]), [one_image])
-    tf.saved_model.save(
-        module, tmp_path / "one", signatures=module.__call__.get_concrete_function()
-    )
-    with pytest.raises(InputError, match=r"^--reference=.*one cannot encode images of 8x8") as one:
-        load(tmp_path / "one")
-    assert "\n" not in str(one.value)
+    with pytest.raises(InputError, match=r"^--reference=.*1 cannot encode images of 8x8") as error:
+        load(saved_model(tmp_path / "1", lambda x: tf.ensure_shape(x, [1, 8, 8, 3])))
+    assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match=r"^--reference=.*2 does not give the features of each"):
+        load(saved_model(tmp_path / "2", lambda x: tf.reduce_mean(x, [0, 1, 2], keepdims=True)))
 
 
 def test_the_verdict_on_an_encoder_counts_named_references(tmp_path, splits, capsys):
     """An encoder that is its own reference, under two names, cannot be told apart from itself."""
     path = keras_file(tmp_path / "maximum.keras", 8, 8, 1)
+    (tmp_path / "run").mkdir()
     settings = Experiment.of(
         name="a",
         run_dir=str(tmp_path / "run"),
