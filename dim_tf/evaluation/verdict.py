@@ -132,7 +132,7 @@ def _by_metric(metric, encoder, references, was_trained) -> dict[str, Any]:
         for other, result in references
     ]
     sentence = (
-        f"{_beginning(helped, name, num_images, was_trained)}{_TITLES[metric]} "
+        f"{_beginning(helped, name, reference, was_trained)}{_TITLES[metric]} "
         f"{format_value(encoder.value, unit, ' %')}{_ends(encoder.uncertainty.ci95, unit)}; "
         f"{', '.join(texts)}; difference from {reference_title(name)} "
         f"{_format_difference(difference, unit)}{' points' if unit == 'fraction' else ''}"
@@ -178,18 +178,22 @@ def _helped(encoder: PerImage, reference: PerImage, ci95: bootstrap.Interval) ->
     return "no" if ci95[1] < -_ROUNDING else "unclear"
 
 
-def _beginning(helped: str, reference: str, num_images: int, was_trained: bool) -> str:
-    title = reference_title(reference)
+def _beginning(helped: str, name: str, reference: Result, was_trained: bool) -> str:
+    title = reference_title(name)
     if helped == "unclear":
         subject = "Training" if was_trained else "This encoder"
-        return f"{subject} and {title} cannot be told apart on {num_images:,} test images: "
+        num_images = f"{reference.per_image.num_images:,}"
+        return f"{subject} and {title} cannot be told apart on {num_images} test images: "
     if helped == "yes":
         return "Training helped: " if was_trained else f"This encoder is better than {title}: "
     if not was_trained:
-        return f"This encoder is worse than {title}: use {title}; "
-    # It may have helped, less than a model from elsewhere is worth.
-    effect = "did not help" if reference in DESCRIPTIONS else f"did not beat {title}"
-    return f"Training {effect}: use {title}; "
+        effect = f"This encoder is worse than {title}"
+    elif name in DESCRIPTIONS:
+        effect = "Training did not help"
+    else:  # it may have helped, less than a model from elsewhere is worth
+        effect = f"Training did not beat {title}"
+    is_output = reference.endpoint in ("global", "pixels")
+    return f"{effect}: use {title}{'' if is_output else f' ({reference.endpoint})'}; "
 
 
 def _ends(interval: bootstrap.Interval, unit: str) -> str:

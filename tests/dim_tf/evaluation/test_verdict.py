@@ -162,6 +162,15 @@ def test_the_sentence_states_the_fact_first(kinds, was_trained, name, beginning)
         )
 
 
+def test_an_inner_endpoint_to_use_is_named():
+    """As where an encoder is its own reference: its conv may be better than its global."""
+    _, inner = table(0, 20, 80)
+    inner = result(inner.per_image.correct, endpoint="conv")
+    decided = decide(table(0, 20, 80)[0], inner)
+    assert decided["reference_endpoint"] == "conv"
+    assert decided["sentence"].startswith("Training did not help: use start weights (conv); kNN 2")
+
+
 def test_the_linear_probe_is_a_second_line_or_the_verdict_where_it_is_alone():
     knn, reference = table(0, 80, 20)
     probe = [result(x.per_image.correct, metric="linear_probe") for x in (reference, knn)]
