@@ -69,9 +69,10 @@ def protocol(verdict: dict[str, Any] | None, *, has_labels: bool, has_references
         has_references: whether references were to be measured.
     """
     if verdict:
+        resamples = bootstrap.RESAMPLES if verdict["metric"].endswith("_auc") else RESAMPLES
         return (
             f"paired bootstrap over the {verdict['n']:,} test images, percentiles 2.5 and 97.5 of "
-            f"{RESAMPLES:,} resamples of the difference between {verdict['endpoint']} and the best "
+            f"{resamples:,} resamples of the difference between {verdict['endpoint']} and the best "
             "reference; each reference has its best endpoint; correctness of an image: mean over "
             f"the probe's seeds; no decision on fewer than {LEAST_DIFFERENT} images that differ"
         )
@@ -155,7 +156,7 @@ def _by_metric(metric, encoder, references, was_trained) -> dict[str, Any]:
 def difference_interval(encoder: PerImage, reference: PerImage) -> bootstrap.Interval:
     """The 95 % interval of the difference between two values on the same test images.
 
-    A resample draws the same images for both.
+    A resample draws the same images for both. AUCs get fewer, as they take longer.
 
     Args:
         encoder: what its value was computed from.
@@ -164,7 +165,7 @@ def difference_interval(encoder: PerImage, reference: PerImage) -> bootstrap.Int
     return bootstrap.interval(
         encoder.num_images,
         lambda counts: encoder.statistic(counts) - reference.statistic(counts),
-        RESAMPLES,
+        bootstrap.RESAMPLES if encoder.correct is None else RESAMPLES,
     )
 
 
