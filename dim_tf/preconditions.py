@@ -45,9 +45,12 @@ def check(experiment: Experiment, modes: list[str]) -> None:
     if _ON_DATA & set(modes):
         _check_data_dir(experiment.data)
     if experiment.evaluation.encoder_path:
-        _check_encoder(experiment.evaluation.encoder_path)
+        _check_encoder(experiment.evaluation.encoder_path, "--encoder_path")
     elif modes[0] in ("evaluate", "export") and not (experiment.run_path / "checkpoints").is_dir():
         raise InputError(f"{experiment.run_path} has no checkpoint; run --mode=train first")
+    if "evaluate" in modes:
+        for path in experiment.evaluation.reference_paths.values():
+            _check_encoder(path, "--reference")
     if "train" in modes:
         _check_beginning(experiment)
         _check_trackers(experiment)
@@ -129,11 +132,11 @@ def _check_trackers(experiment: Experiment) -> None:
             )
 
 
-def _check_encoder(path: str) -> None:
+def _check_encoder(path: str, flag: str) -> None:
     is_keras = path.endswith(".keras") and Path(path).is_file()
     if not is_keras and not Path(path, "saved_model.pb").is_file():
         raise InputError(
-            f"--encoder_path={path} is no SavedModel (no saved_model.pb) and no .keras file; give "
+            f"{flag}={path} is no SavedModel (no saved_model.pb) and no .keras file; give "
             "one, as exported/cifar10/1"
         )
 

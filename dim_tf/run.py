@@ -157,6 +157,33 @@ class Run:
                 _stages().evaluate(experiment, self._data)
         return read_json(self.path / "evaluation.json", "evaluate again")
 
+    def check_references(self) -> None:
+        """Loads the encoders of --reference, so that training need not end before one is refused.
+
+        Raises:
+            InputError: One cannot be measured.
+        """
+        if not self.experiment.evaluation.reference_paths:
+            return
+        with self._process():
+            _ = self._devices  # before the data, which use the CPU
+            from dim_tf.evaluation.references import load_named  # takes seconds
+
+            load_named(self.experiment, self._data)
+
+    @property
+    def verdict(self) -> list[str]:
+        """Whether training helped, as `evaluate` wrote it: a line by kNN, one by the linear probe.
+
+        Empty before the run is evaluated.
+        """
+        from dim_tf.evaluation import verdict  # takes seconds
+
+        path = self.path / "evaluation.json"
+        if not path.is_file():
+            return []
+        return verdict.lines(read_json(path, "evaluate again"))
+
     def report(self) -> Report:
         """The report that `evaluate` wrote.
 

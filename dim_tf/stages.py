@@ -20,10 +20,11 @@ from dim_tf.evaluation import (
     projector,
     representation,
     saved_encoder,
+    verdict,
 )
 from dim_tf.evaluation.evaluate import run_measures
 from dim_tf.evaluation.measure_spec import TrainableEncoders
-from dim_tf.evaluation.references import references
+from dim_tf.evaluation.references import load_named, references
 from dim_tf.evaluation.report import results
 from dim_tf.evaluation.report.run_report import write_run_report
 from dim_tf.experiment import Experiment
@@ -48,9 +49,11 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
     """Measures the trained encoder; writes evaluation.json and report.html.
 
     Raises:
+        InputError: an encoder of --reference cannot be measured.
         MeasureError: a measure failed; all others are written before.
         RunError: there is no good checkpoint, or the files cannot be written.
     """
+    named = load_named(experiment, splits)
     model, step = load_trained(experiment, splits)
     untrained = random_encoder(experiment, splits.train.images)
     start_encoder = None
@@ -83,7 +86,7 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
             model.encoder,
             max_features=experiment.evaluation.max_features,
         ),
-        references(experiment.evaluation.max_features, untrained, start_encoder)
+        references(experiment.evaluation.max_features, untrained, start_encoder, named)
         if experiment.evaluation.references
         else {},
         TrainableEncoders(model.encoder, untrained),
@@ -95,7 +98,7 @@ def evaluate_saved(experiment: Experiment, splits: Splits) -> None:
     """Measures the encoder of --encoder_path; writes evaluation.json and report.html.
 
     Raises:
-        InputError: it cannot be loaded, or the run folder holds a run.
+        InputError: it or an encoder of --reference cannot be loaded, or the run folder holds a run.
         MeasureError: a measure failed; all others are written before.
         RunError: the files cannot be written.
     """
@@ -105,6 +108,7 @@ def evaluate_saved(experiment: Experiment, splits: Splits) -> None:
             f"{folder} holds a run, whose evaluation would be lost; give another --name or "
             "--run_dir for --encoder_path"
         )
+    named = load_named(experiment, splits)
     encoder = saved_encoder.load(experiment.evaluation.encoder_path)
     with _writing("experiment.json", folder):
         atomic_write_text(folder / "experiment.json", experiment.to_json())
@@ -116,7 +120,9 @@ def evaluate_saved(experiment: Experiment, splits: Splits) -> None:
             encoder,
             max_features=experiment.evaluation.max_features,
         ),
-        references(experiment.evaluation.max_features) if experiment.evaluation.references else {},
+        references(experiment.evaluation.max_features, named=named)
+        if experiment.evaluation.references
+        else {},
         None,
         {"encoder": encoder.description},
     )
@@ -128,7 +134,20 @@ def _evaluate(experiment, splits, encode, references, encoders, protocol):
             splits.report.write(experiment.run_path)
     say("evaluate: whose features, measure, endpoint, value")
     evaluation = run_measures(encode, references, splits, experiment, encoders)
-    evaluation.content["protocol"] |= protocol | {"test_images": len(splits.test.images)}
+    evaluation.content["verdict"] = verdict.decide(
+        evaluation.results,
+        evaluation.reference_results,
+        evaluation.content.get("feature", {}).get("name", "global"),
+        was_trained=not experiment.evaluation.encoder_path,
+    )  # None without labels, where a verdict by a proxy belongs
+    evaluation.content["protocol"] |= protocol | {
+        "test_images": len(splits.test.images),
+        "verdict": verdict.protocol(
+            evaluation.content["verdict"],
+            has_labels=bool(splits.label_names),
+            has_references=bool(references),
+        ),
+    }
     folder = experiment.run_path
     with _writing("evaluation.json", folder):
         lost = evaluation_file.keep_previous(folder, evaluation.content)
@@ -142,6 +161,8 @@ def _evaluate(experiment, splits, encode, references, encoders, protocol):
         with _writing("TensorBoard's projection", folder):
             projector.write(folder / "tensorboard", evaluation.projected)
     _write_report(experiment, protocol.get("step", 0), evaluation.content, evaluation.figures)
+    for line in verdict.lines(evaluation.content):
+        say(line)
     if evaluation.failed:
         reasons = "; ".join(f"{name}: {why}" for name, why in evaluation.failed.items())
         raise MeasureError(f"all was written but the values of what failed: {reasons}")

@@ -17,14 +17,14 @@ from dim_tf.evaluation.figures import Figure
 from dim_tf.evaluation.measure import Illustrated, Measure, Result
 from dim_tf.evaluation.measure_spec import Encode, MeasureContext, MeasureSpec, TrainableEncoders
 from dim_tf.evaluation.measures.probes import ignored_settings
-from dim_tf.evaluation.references import DESCRIPTIONS
+from dim_tf.evaluation.references import DESCRIPTIONS, describe
 from dim_tf.evaluation.report.formatting import join_with_and
 from dim_tf.evaluation.representation import Representation
 from dim_tf.experiment import Experiment
 from dim_tf.registry import MEASURES, REFERENCE_MEASURES
 from dim_tf.system import memory
 from dim_tf.system.console import say
-from dim_tf.system.errors import RunError
+from dim_tf.system.errors import InputError, RunError
 from dim_tf.system.io_errors import reason
 
 FREE_FRACTION = 0.5  # of the free memory, for images and features; measures need the rest
@@ -43,12 +43,16 @@ class Evaluation:
         projected: for TensorBoard's projector: the global feature of the first test images; None
             where the measure projection was not asked for.
         failed: why, by the name of each measure that could not be finished.
+        results: of all measures, with what they were computed from.
+        reference_results: likewise, by reference.
     """
 
     content: dict[str, Any]
     figures: list[Figure]
     projected: Representation | None
     failed: dict[str, str]
+    results: list[Result] = field(default_factory=list)
+    reference_results: dict[str, list[Result]] = field(default_factory=dict)
 
 
 @dataclass
@@ -125,8 +129,7 @@ def run_measures(
     for name, of_reference in by_reference.items():
         pooling |= of_reference.pooling
         failed |= {
-            f"{measure} of {DESCRIPTIONS[name]}": why
-            for measure, why in of_reference.failed.items()
+            f"{measure} of {describe(name)}": why for measure, why in of_reference.failed.items()
         }
     protocol = _protocol(outputs.protocol, splits, data, references, pooling, experiment)
     content |= {
@@ -138,7 +141,14 @@ def run_measures(
         "protocol": protocol | {name: f"failed: {why}" for name, why in failed.items()},
         "cost": {name: round(seconds, 1) for name, seconds in cost.items()},
     }
-    return Evaluation(content, outputs.figures, outputs.projected, failed)
+    return Evaluation(
+        content,
+        outputs.figures,
+        outputs.projected,
+        failed,
+        outputs.results,
+        {name: of_reference.results for name, of_reference in by_reference.items()},
+    )
 
 
 def _storage(experiment: Experiment) -> ArrayStorage:
@@ -164,7 +174,7 @@ def _protocol(
         protocol["labels_seen"] = f"fingerprint {splits.labels_fingerprint}, of all labels"
     protocol |= of_metrics
     if references:
-        names = join_with_and([f"of {DESCRIPTIONS[name]}" for name in references])
+        names = join_with_and([f"of {describe(name)}" for name in references])
         protocol["references"] = f"the quick measures {names}, probes with one seed"
     if pooling:
         endpoints = "; ".join(f"{endpoint}: {text}" for endpoint, text in pooling.items())
@@ -195,7 +205,7 @@ def _run_on_encoder(encode, data, experiment, encoders) -> MeasureOutputs:
         encode(data), encode, experiment, experiment.evaluation.probe_seeds, encoders
     )
     seconds = time.perf_counter() - began
-    _say_pooling(context.representation, experiment)
+    _say_pooling(context.representation.pooling, experiment)
     outputs = _run("encoder", context, MEASURES)
     outputs.cost = {"features": seconds, **outputs.cost}
     outputs.protocol = {
@@ -209,18 +219,31 @@ def _run_on_encoder(encode, data, experiment, encoders) -> MeasureOutputs:
 
 
 def _run_on_reference(name, encode, data, experiment) -> MeasureOutputs:
-    context = MeasureContext(encode(data), encode, experiment, 1, None)
+    try:
+        representation = encode(data)
+    except (*_FAILURES, InputError) as error:
+        if name in DESCRIPTIONS:
+            raise
+        # A model from elsewhere; the run's own values are not lost with it.
+        say(f"{name:>14}  features failed: {reason(error)}")
+        return MeasureOutputs(failed={"features": reason(error)})
+    context = MeasureContext(representation, encode, experiment, 1, None)
     pooling = {}
-    if name == "pixels":  # the others have the endpoints of the encoder
-        _say_pooling(context.representation, experiment)
-        pooling = context.representation.pooling
+    if name == "pixels":
+        pooling = representation.pooling
+    elif name not in DESCRIPTIONS:
+        pooling = {
+            f"{endpoint} of {name}": text for endpoint, text in representation.pooling.items()
+        }
+    # The others have the endpoints of the encoder.
+    _say_pooling(pooling, experiment)
     outputs = _run(name, context, REFERENCE_MEASURES)
     outputs.pooling = pooling
     return outputs
 
 
-def _say_pooling(representation: Representation, experiment: Experiment) -> None:
-    for endpoint, text in representation.pooling.items():
+def _say_pooling(pooling: dict[str, str], experiment: Experiment) -> None:
+    for endpoint, text in pooling.items():
         say(f"evaluate: {endpoint}: {text} (--max_features={experiment.evaluation.max_features})")
 
 

@@ -273,6 +273,7 @@ def _check_explicit_settings(
         "resume": "give another --run_dir to start again",
         "encoder_path": "a table trains its own encoders",
         "references": "a table measures each encoder's references once",
+        "reference": "evaluate a run of the table with it",
     }.items():
         if name in explicit:
             raise InputError(f"--{name} is not for --mode=table; {remedy}")

@@ -190,7 +190,7 @@ def without_known_references(plan: Plan) -> list[Job]:
         known = not needed or any(
             (record.row, record.seed) != (job.row.key, job.seed)
             and _has_references_of(record, experiment)
-            and shown <= record.evaluation["references"].get("random_encoder", {}).keys()
+            and shown <= record.evaluation["references"].get("random_weights", {}).keys()
             and needed <= set(record.measures)
             for record in records
         )

@@ -98,7 +98,7 @@ def _dot_plots(summary: Summary) -> Markup:
             lines.append(Line(line.definition.name, dots, text))
         if lines:
             plots += Markup("<h3>{}</h3>{}").format(column.title, dot_plot(lines))
-    entries = [("run", "here"), ("paper", "the paper, at its own budget")]
+    entries = [("run", "", "here"), ("paper", "", "the paper, at its own budget")]
     return plots + legend(entries) if plots else plots
 
 

@@ -81,7 +81,7 @@ def test_a_run_leaves_the_files_that_the_design_lists(whole_way):
     evaluation = json.loads((run_folder / "evaluation.json").read_text())
     assert set(evaluation["mlp_probe"]) == {"conv", "fc", "global"}
     assert evaluation["protocol"]["step"] == 8
-    for whose in ("encoder", "random_encoder", "pixels"):
+    for whose in ("encoder", "random_weights", "pixels"):
         assert f"{whose:>14}  linear_probe" in printed
     report = (run_folder / "report.html").read_text()
     assert f"{100 * evaluation['mlp_probe']['conv']:.1f}" in report

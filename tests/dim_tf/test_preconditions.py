@@ -8,6 +8,16 @@ from dim_tf.experiment import Experiment
 from dim_tf.system.errors import InputError
 
 
+def test_a_reference_must_be_there_before_training(tmp_path):
+    (tmp_path / "a.keras").touch()
+    experiment = Experiment.of(name="a", reference=f"{tmp_path}/a.keras")
+    preconditions.check(experiment, ["train", "evaluate"])
+    experiment = Experiment.of(name="a", reference=f"{tmp_path}/a.keras,b=nowhere")
+    preconditions.check(experiment, ["train"])  # which measures nothing
+    with pytest.raises(InputError, match=r"^--reference=nowhere is no SavedModel"):
+        preconditions.check(experiment, ["train", "evaluate"])
+
+
 @pytest.mark.parametrize("place", ["a.jpg", "cats/a.PNG"])
 def test_a_folder_of_images_is_no_folder_of_another_data_set(tmp_path, place):
     (tmp_path / place).parent.mkdir(exist_ok=True)

@@ -78,6 +78,31 @@ def test_a_failed_measure_does_not_keep_the_export_away(ran, tmp_path, monkeypat
     assert ran == ["export"]
 
 
+def test_the_last_lines_are_the_verdict(ran, tmp_path, monkeypatch, capsys):
+    content = {"verdict": {"sentence": "Training helped", "probe": {"sentence": "Unclear"}}}
+
+    def evaluate(experiment, _):
+        (experiment.run_path / "evaluation.json").write_text(json.dumps(content))
+        print("verdict: at once")
+
+    monkeypatch.setattr(stages, "evaluate", evaluate)
+    run = run_in(tmp_path)
+    assert run.verdict == []
+    run_later_stages(run, ["evaluate"])
+    assert capsys.readouterr().out == "verdict: at once\n"
+    run_later_stages(run, ["evaluate", "export"])
+    assert run.verdict == ["verdict: Training helped", "verdict: Unclear"]
+    assert capsys.readouterr().out.splitlines() == ["verdict: at once", *run.verdict]
+
+
+def test_references_are_tried_before_training(ran, tmp_path):
+    run_in(tmp_path).check_references()
+    (tmp_path / "a.keras").write_text("nothing")
+    run = run_in(tmp_path, reference=str(tmp_path / "a.keras"))
+    with pytest.raises(InputError, match=r"--reference=.*a.keras cannot be loaded"):
+        run.check_references()
+
+
 def test_without_a_good_checkpoint_nothing_follows(ran, tmp_path, monkeypatch):
     monkeypatch.setattr(stages, "evaluate", fails(RunError("no checkpoint is good")))
     with pytest.raises(RunError, match="no checkpoint"):

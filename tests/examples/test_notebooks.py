@@ -193,16 +193,16 @@ def test_own_images(execute, tmp_path):
     accuracies = [x for rows in few_labels.values() for row in rows for x in row]
     assert len(accuracies) == 2 * 2 * 2
     assert all(0 <= value <= 1 for value in [*accuracies, *all_labels.values(), fine_tuned])
-    assert {"random_encoder", "pixels"} == set(evaluation["references"])
+    assert {"random_weights", "pixels"} == set(evaluation["references"])
     written = json.loads((tmp_path / "runs/photos/evaluation.json").read_text())
     assert written == {**evaluation, "sha256": written["sha256"]}
     assert shape == [1797, 64]
     assert all(math.isfinite(value) for row in logits for value in row)
     (verdict,) = [cell for cell in notebook.cells if cell.id == "verdict"]
-    verdicts = re.findall(
-        "(above|below|not separated from) (random weights|raw pixels)", verdict.outputs[0].text
-    )
-    assert len(verdicts) == 4
+    assert verdict.outputs[0].text.splitlines() == [
+        evaluation["verdict"]["sentence"],
+        evaluation["verdict"]["probe"]["sentence"],
+    ]
     for name in ("folder", "verdict", "search", "classifier"):
         assert "image/png" in output_types(notebook, name), name
     assert "text/html" in output_types(notebook, "report")

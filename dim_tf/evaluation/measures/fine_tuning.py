@@ -9,7 +9,7 @@ import numpy as np
 from dim_tf.data import image_ops
 from dim_tf.evaluation.classifier_training import fit_classifier, mlp_hidden_layers
 from dim_tf.evaluation.evaluation_data import EvaluationData
-from dim_tf.evaluation.measure import MetricInfo, Result, mean_accuracy
+from dim_tf.evaluation.measure import MetricInfo, Result, accuracy
 from dim_tf.evaluation.measure_spec import (
     MeasureContext,
     MeasureSpec,
@@ -97,7 +97,7 @@ class FineTuning:
             if not np.isfinite(logits).all():
                 raise RunError(f"{name}: training diverged; give a lower --learning_rate")
             correct = logits.argmax(1) == test.labels
-            yield Result(name, self._endpoint, *mean_accuracy([correct]))
+            yield accuracy(name, self._endpoint, [correct])
 
     @property
     def _endpoint(self):

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dim_tf.evaluation import attribute_metrics
+from dim_tf.evaluation import attribute_metrics, bootstrap
 from dim_tf.evaluation.figures import NeighbourPanel
-from dim_tf.evaluation.measure import NO_LABELS, MetricInfo, Result, Uncertainty, mean_accuracy
+from dim_tf.evaluation.measure import NO_LABELS, MetricInfo, PerImage, Result, Uncertainty, accuracy
 from dim_tf.evaluation.measure_spec import MeasureSpec
 from dim_tf.evaluation.neighbours import cosine_neighbours, l1_neighbours
 from dim_tf.evaluation.representation import Representation
@@ -61,13 +61,20 @@ class NearestNeighbours:
             weights /= weights.sum(axis=1, keepdims=True)
             if data.has_classes:
                 scores = class_votes(weights, train_labels[indices], len(data.label_names))
-                yield Result("knn", endpoint, *mean_accuracy([scores.argmax(1) == test_labels]))
+                yield accuracy("knn", endpoint, [scores.argmax(1) == test_labels])
             else:
                 scores = np.einsum("nk,nka->na", weights, train_labels[indices])
                 table = attribute_metrics.by_attribute(scores, test_labels, data.label_names)
-                ci95 = attribute_metrics.intervals([scores], test_labels)["auc"]
+                auc = attribute_metrics.statistics([scores], test_labels)["auc"]
+                ci95 = bootstrap.interval(len(test_labels), auc)
                 value = attribute_metrics.means(table)["auc"]
-                yield Result("knn_auc", endpoint, value, Uncertainty(None, 1, ci95))
+                yield Result(
+                    "knn_auc",
+                    endpoint,
+                    value,
+                    Uncertainty(None, 1, ci95),
+                    per_image=PerImage(len(test_labels), auc),
+                )
 
     def figures(self) -> list[NeighbourPanel]:
         """Of the first test images, by the global feature; none where there is none."""

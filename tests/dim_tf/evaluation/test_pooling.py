@@ -125,7 +125,7 @@ def test_an_evaluation_tells_what_was_pooled(splits, capsys):
     encoder = small_backbone_encoder()
     of_encoder = partial(representation.from_encoder, max_features=100)
     references = {
-        "random_encoder": partial(of_encoder, small_backbone_encoder(1)),
+        "random_weights": partial(of_encoder, small_backbone_encoder(1)),
         "pixels": partial(representation.from_pixels, max_features=100),
     }
     content = evaluate.run_measures(

@@ -150,6 +150,7 @@ def test_references_are_measured_once():
         ({"table": "1", "simclr.temperature": -1.0}, "--simclr.temperature=-1.0; expected more"),
         ({"table": "1", "seed": 1}, "--table_seeds"),
         ({"table": "1", "resume": False}, "--resume is not for"),
+        ({"table": "1", "reference": "a"}, "--reference is not for"),
     ],
 )
 def test_wrong_flags_are_refused(settings, message):

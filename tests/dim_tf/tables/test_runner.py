@@ -88,7 +88,7 @@ def test_each_row_is_trained_and_measured_once(tmp_path):
     assert summary["paper"]["mlp_probe/fc"] == pytest.approx(0.7362)
     assert row(table, "vae")["gaps"][0].startswith(("not run", "this version has no --model=vae"))
     assert table["references"]["pixels"] == {"mlp_probe/conv": 0.25}
-    assert table["references"]["random_encoder"]["mlp_probe/fc"] == 0.125
+    assert table["references"]["random_weights"]["mlp_probe/fc"] == 0.125
     run_table(tmp_path, table_seeds="0,1")
     assert stages(tmp_path, "dim_l_jsd-seed1") == ["train mlp", "evaluate mlp"]
     copies = tmp_path / "results" / tmp_path.name
@@ -202,7 +202,7 @@ def test_a_table_whose_measures_have_no_references_measures_none(tmp_path):
     run_table(tmp_path, rows="dim_l_jsd")
     path = tmp_path / "rows/dim_l_jsd-seed0.json"
     record = json.loads(path.read_text())
-    record["evaluation"]["references"] = {"random_encoder": {}, "pixels": {}}
+    record["evaluation"]["references"] = {"random_weights": {}, "pixels": {}}
     path.write_text(json.dumps(record))
     assert records.without_known_references(plan_of(tmp_path, rows="vae"))[
         0

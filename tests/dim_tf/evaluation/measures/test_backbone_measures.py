@@ -67,7 +67,7 @@ def test_a_keras_model_passes_through_every_measure(tmp_path):
     of_encoder = partial(representation.from_encoder, max_features=100)
     random_encoder = small_backbone_encoder(1)
     references = {
-        "random_encoder": partial(of_encoder, random_encoder),
+        "random_weights": partial(of_encoder, random_encoder),
         "start_weights": partial(of_encoder, small_backbone_encoder()),
         "pixels": partial(representation.from_pixels, max_features=100),
     }
