@@ -91,9 +91,9 @@ def check_encoder(folder: Path, variables: Iterable[Any], feature: str) -> None:
         )
     if manifest.get("feature") != feature:
         raise InputError(
-            f"the embeddings in {folder} are the feature {manifest.get('feature')}, the export is "
-            f"to give {feature}; export with --feature={manifest.get('feature')}, or embed the "
-            f"images by an export with --feature={feature}"
+            f"the embeddings in {folder} are the feature {manifest.get('feature')!r}, and the "
+            f"export is to give {feature!r}; embed the images by an export with --feature={feature}"
+            ", or export with the --feature of the embeddings"
         )
 
 

@@ -152,8 +152,7 @@ def _from_function(
             # Only one batch's maps are ever in memory: all of a ResNet50's would take 20 GB.
             batch = endpoints(tf.constant(split.images[first : first + batch_size]))
             flat = {
-                name: flatten_to_limit(x, max_features, name).numpy()
-                for name, x in batch.items()
+                name: flatten_to_limit(x, max_features, name).numpy() for name, x in batch.items()
             }
             if not writers:
                 pooling.update(

@@ -15,8 +15,8 @@ from dim_tf import stages
 from dim_tf.data.splits import Split, Splits
 from dim_tf.evaluation import array_storage, evaluate, representation
 from dim_tf.evaluation.evaluation_data import EvaluationData, EvaluationSplit
-from dim_tf.export.pooling import describe_pooling, pool_to_limit
 from dim_tf.experiment import Experiment
+from dim_tf.export.pooling import describe_pooling, pool_to_limit
 from dim_tf.system.errors import InputError
 
 FITS_2X2 = 2 * 2 * 8  # numbers of conv of the small backbone, whose map is 4x4x8
