@@ -190,7 +190,8 @@ def export(experiment: Experiment, splits: Splits) -> Path:
     evaluation = _evaluation_of(experiment, step)
     choice = _exported_feature(experiment, evaluation)
     feature = Feature(choice["name"], choice["max_features"])
-    say(f"export: feature: {feature.name}, {feature.dimension(model.encoder):,} numbers an image")
+    numbers = feature.dimension(model.encoder)
+    say(f"export: feature: {feature.name}, {numbers:,} numbers an image: {choice['reason']}")
     info = ModelCardInfo(
         training_data=splits.note,
         method=experiment.model.LEARNED,

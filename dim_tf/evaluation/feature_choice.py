@@ -49,7 +49,8 @@ def choose(
     Raises:
         InputError: The encoder does not have the requested feature.
     """
-    names = tuple(name for name in FEATURES if name in representation.train)
+    encoded = representation.train
+    names = tuple(name for name in FEATURES if name in encoded) or tuple(encoded)
     if requested != AUTO:
         check_available(requested, names)
     choice: dict[str, Any] = {

@@ -113,7 +113,7 @@ def feature_in(outputs: Mapping[str, Any]) -> str:
 graph_function = functools.partial(tf.function, autograph=False)
 
 
-def root_object(encoder: keras.Model, feature: Feature) -> tf.train.Checkpoint:
+def root_object(encoder: keras.Model, feature: Feature = GLOBAL) -> tf.train.Checkpoint:
     """The object that is saved.
 
     Its call maps images, float32 [N, H, W, 3] in [0, 1], to the feature [N, D]. It has

@@ -25,7 +25,9 @@ def test_an_export_reads_16_bits_as_the_training_did(tmp_path, monkeypatch):
     images = Split(np.zeros([2, 32, 32, 3], np.uint8), None)
     splits = Splits("a", images, images, (), "", pixel_range=PixelRange(7, 4095))
     details = []
-    monkeypatch.setattr(stages, "load_trained", lambda *_: (types.SimpleNamespace(encoder=None), 1))
+    encoder = types.SimpleNamespace(endpoint_shapes=lambda: {"global": (None, 5)})
+    model = types.SimpleNamespace(encoder=encoder)
+    monkeypatch.setattr(stages, "load_trained", lambda *_: (model, 1))
     monkeypatch.setattr(
         publish, "publish", lambda *arguments: details.append(arguments[-1]) or ("1", 0.0)
     )

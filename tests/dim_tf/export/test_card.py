@@ -23,6 +23,7 @@ METADATA = {
         "objective": "",
         "signatures": {},
     },
+    "feature": {"name": "global"},
     "evaluation": {
         "measures": {"<i>": {"unit": "fraction", "better": "higher", "title": ""}},
         "<i>": {"global": None},
