@@ -51,22 +51,24 @@ def test_of_equal_features_the_smallest_is_chosen(multi_label):
     assert set(choice["validation"].values()) == {1.0}
 
 
-@pytest.mark.parametrize("multi_label", [False, True])
-def test_a_smaller_feature_within_a_standard_error_of_the_best_is_chosen(multi_label):
-    """The same features but for a little noise; with much more, the larger one is."""
-    data = evaluation_data(train=600, multi_label=multi_label)
-    names = {}
-    for noise in (1.02, 2.0):
-        r = sample({"global": noise, "fc": 3, "conv": 1.0, "local_pooled": 3}, data)
-        r.train["conv"] = np.concatenate([r.train["conv"][:, :6], r.train["conv"] * 0], axis=1)
-        if noise < 2:
-            r.train["global"] = r.train["conv"][:, :6].copy()
-            r.train["global"][:3] = 0  # a few images are worse
-        choice = choose(r)
-        names[noise] = choice["name"]
-        difference = choice["validation"]["conv"] - choice["validation"]["global"]
-        assert (difference <= choice["standard_error"]["global"]) == (noise < 2)
-    assert names == {1.02: "global", 2.0: "conv"}
+@pytest.mark.parametrize(
+    ("lost", "won", "name"),
+    [(12, 10, "global"), (9, 0, "conv"), (30, 10, "conv"), (3, 3, "global")],
+)
+def test_a_smaller_feature_is_taken_within_a_standard_error_of_the_best(lost, won, name):
+    """Of 100 images the small feature classifies `won` that the large does not, and reversed."""
+    large = np.arange(100) < 60.0
+    small = large.copy()
+    small[:lost] = False
+    small[60 : 60 + won] = True
+    outcomes = {"global": small.astype(float), "conv": large.astype(float)}
+    choice = feature_choice._compared(outcomes, {"global": 64, "conv": 4096})
+    assert choice["name"] == name
+    assert choice["validation"]["global"] == pytest.approx(0.6 + (won - lost) / 100)
+    difference = outcomes["conv"] - outcomes["global"]
+    expected = np.sqrt(np.sum((difference - difference.mean()) ** 2) / 99 / 100)
+    assert choice["standard_error"]["global"] == pytest.approx(expected)
+    assert ("the smallest within one standard error" in choice["reason"]) == (lost == 12)
 
 
 def test_attributes_are_compared_by_their_auc():

@@ -60,7 +60,7 @@ def test_a_feature_that_the_encoder_lacks_is_refused():
     encoder = SimpleNamespace(
         endpoint_shapes=lambda: {"local": (None, 4, 4, 3), "global": (None, 5)}
     )
-    with pytest.raises(InputError, match="--feature=fc: .*; give auto or one of global, local_poo"):
+    with pytest.raises(InputError, match=r"--feature=fc: .*; give auto or one of global, loc"):
         Feature("fc").dimension(encoder)
 
 
