@@ -63,7 +63,16 @@ def test_the_feature_is_that_of_the_evaluation_of_the_same_step(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"name": "pixels"}, {"validation": 3}, {"max_features": "9"}, {"reason": None}]
+    "wrong",
+    [
+        {"name": "pixels"},
+        {"reason": None},
+        {"max_features": "9"},
+        {"validation": 3},
+        {"validation": {"global": None}},
+        {"dimensions": {}},
+        {"metric": "svm"},
+    ],
 )
 def test_a_damaged_choice_of_the_feature_is_refused(tmp_path, wrong):
     evaluation_file.write(tmp_path, {"feature": CHOICE | wrong, "protocol": {"step": 30}})
@@ -95,6 +104,4 @@ def test_an_export_gives_the_feature_that_was_chosen(tmp_path, monkeypatch, caps
         assert line == "export: feature: conv, 48 numbers an image: the best"
     else:
         assert options.feature.name == "global"
-        assert line.startswith(
-            "export: feature: global, 5 numbers an image: there is no evaluation"
-        )
+        assert line.startswith("export: feature: global, 5 numbers an image: there is no eval")

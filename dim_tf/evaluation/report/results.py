@@ -93,11 +93,14 @@ def _is_feature(entry) -> bool:
         isinstance(entry, dict)
         and entry.get("name") in FEATURES
         and isinstance(entry.get("reason"), str)
-        and isinstance(entry.get("max_features"), int)
+        and entry.get("metric") in (None, "knn", "knn_auc")
+        and all(isinstance(entry.get(name), int) for name in ("max_features", "images"))
         and all(
-            _is_table(_is_value)(entry.get(name, {}))
+            _is_table(is_number)(entry.get(name))
             for name in ("dimensions", "validation", "standard_error")
         )
+        and entry["validation"].keys() <= entry["dimensions"].keys()
+        and bool(entry["metric"]) == bool(entry["validation"])
     )
 
 
