@@ -191,6 +191,7 @@ def export(experiment: Experiment, splits: Splits) -> Path:
     choice = _exported_feature(experiment, evaluation)
     feature = Feature(choice["name"], choice["max_features"])
     numbers = feature.dimension(model.encoder)
+    feature.freeze_unused(model.encoder)
     say(f"export: feature: {feature.name}, {numbers:,} numbers an image: {choice['reason']}")
     info = ModelCardInfo(
         training_data=splits.note,

@@ -76,6 +76,13 @@ class Feature:
             shape = shape[-1:]
         return math.prod(pooled_shape(shape, self.max_features, self.name))
 
+    def freeze_unused(self, encoder: keras.Model) -> None:
+        """Makes an encoder's layers untrainable on which the feature does not depend.
+
+        Else an optimizer that fine-tunes the feature would warn of weights without a gradient.
+        """
+        encoder.freeze_above(_source(self.name))
+
 
 GLOBAL = Feature()
 

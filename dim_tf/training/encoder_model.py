@@ -12,6 +12,8 @@ from keras_models.encoders import Encoder
 class EncoderModel(keras.Model):
     """An encoder that takes images and gives one feature, as exported encoders do.
 
+    Layers on which the feature does not depend are made untrainable.
+
     Args:
         encoder: Built.
         feature: Name of the feature.
@@ -34,6 +36,7 @@ class EncoderModel(keras.Model):
         super().__init__(**kwargs)
         self.encoder = encoder
         self.feature = Feature(feature, max_features)
+        self.feature.freeze_unused(encoder)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

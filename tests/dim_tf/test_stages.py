@@ -29,7 +29,9 @@ def test_an_export_reads_16_bits_as_the_training_did(tmp_path, monkeypatch):
     images = Split(np.zeros([2, 32, 32, 3], np.uint8), None)
     splits = Splits("a", images, images, (), "", pixel_range=PixelRange(7, 4095))
     details = []
-    encoder = types.SimpleNamespace(endpoint_shapes=lambda: {"global": (None, 5)})
+    encoder = types.SimpleNamespace(
+        endpoint_shapes=lambda: {"global": (None, 5)}, freeze_above=lambda _: None
+    )
     model = types.SimpleNamespace(encoder=encoder)
     monkeypatch.setattr(stages, "load_trained", lambda *_: (model, 1))
     monkeypatch.setattr(
@@ -85,10 +87,11 @@ def test_an_export_gives_the_feature_that_was_chosen(tmp_path, monkeypatch, caps
     evaluation_file.write(tmp_path, {"feature": CHOICE, "protocol": {"step": 30}, "measures": {}})
     images = Split(np.zeros([2, 32, 32, 3], np.uint8), None)
     shapes = {"conv": (None, 4, 4, 3), "global": (None, 5)}
-    model = types.SimpleNamespace(
-        encoder=types.SimpleNamespace(endpoint_shapes=lambda: shapes, image_shape=(32, 32, 3))
+    published, frozen_above = [], []
+    encoder = types.SimpleNamespace(
+        endpoint_shapes=lambda: shapes, freeze_above=frozen_above.append
     )
-    published = []
+    model = types.SimpleNamespace(encoder=encoder)
     monkeypatch.setattr(stages, "load_trained", lambda *_: (model, step))
     monkeypatch.setattr(
         publish, "publish", lambda *arguments: published.extend(arguments) or ("1", 0.0)
@@ -100,6 +103,7 @@ def test_an_export_gives_the_feature_that_was_chosen(tmp_path, monkeypatch, caps
     line = capsys.readouterr().out.splitlines()[0]
     if step == 30:
         assert options.feature == Feature("conv", 77)
+        assert frozen_above == ["conv"]
         assert info.feature_choice == CHOICE
         assert line == "export: feature: conv, 48 numbers an image: the best"
     else:

@@ -64,6 +64,19 @@ def test_a_feature_that_the_encoder_lacks_is_refused():
         Feature("fc").dimension(encoder)
 
 
+@pytest.mark.parametrize("encoder", [small_export.small_encoder, small_backbone_encoder])
+@pytest.mark.parametrize("name", FEATURES)
+def test_all_that_stays_trainable_has_a_gradient(name, encoder):
+    built, feature = encoder(), Feature(name)
+    every = len(built.trainable_variables)
+    feature.freeze_unused(built)
+    assert (len(built.trainable_variables) == every) == (name == "global")
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(feature(built(tf.ones([2, *built.image_shape]))) ** 2)
+    variables = [variable.value for variable in built.trainable_variables]
+    assert None not in tape.gradient(loss, variables)
+
+
 @pytest.fixture(scope="module", params=["conv", "local_pooled"])
 def exported(request, tmp_path_factory):
     """A published version that gives another feature than "global", with what it should give."""
