@@ -46,11 +46,12 @@ class Representation:
 
     def only(self, names: Collection[str]) -> "Representation":
         """The features of these endpoints, as far as they are there; not copied."""
-        train, test, pooling = (
-            {name: value for name, value in of_endpoints.items() if name in names}
-            for of_endpoints in (self.train, self.test, self.pooling)
+        return Representation(
+            {name: features for name, features in self.train.items() if name in names},
+            {name: features for name, features in self.test.items() if name in names},
+            self.data,
+            {name: text for name, text in self.pooling.items() if name in names},
         )
-        return Representation(train, test, self.data, pooling)
 
     @property
     def endpoint_summary(self) -> str:

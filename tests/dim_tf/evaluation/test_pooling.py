@@ -117,7 +117,8 @@ def test_the_whole_of_a_large_endpoint_is_never_in_memory(splits, monkeypatch):
     monkeypatch.setattr(array_storage.np, "empty", spy)
     data = EvaluationData.from_splits(splits)
     representation.from_encoder(small_backbone_encoder(), data, FITS_2X2)
-    assert sorted(set(shapes)) == [(n, f) for n in (30, 300) for f in (5, 8, FITS_2X2)]
+    sizes = (5, 6, 8, FITS_2X2)  # of global, local_pooled, fc and conv
+    assert sorted(set(shapes)) == [(n, f) for n in (30, 300) for f in sizes]
 
 
 def test_an_evaluation_tells_what_was_pooled(splits, capsys):
