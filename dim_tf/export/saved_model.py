@@ -106,7 +106,8 @@ class SavedModelOptions:
 
 def feature_in(outputs: Mapping[str, Any]) -> str:
     """The name of the feature among the outputs of a signature that gives it (tensors or specs)."""
-    return next(name for name in outputs if name != VALID)
+    (name,) = (name for name in outputs if name != VALID)
+    return name
 
 
 # AutoGraph takes seconds, and nothing here has Python's control flow over tensors.

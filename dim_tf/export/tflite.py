@@ -261,7 +261,8 @@ def _dequantize(values, details):
 def encode(path: Path, pixels: np.ndarray) -> np.ndarray:
     """The features [N, D] of images, float32 [N, H, W, 3] in [0, 1], by a TFLite file.
 
-    Not by that of all endpoints.
+    Raises:
+        ValueError: It is the file of all endpoints; `runner` gives them.
     """
     outputs = runner(path)(pixels)
     return outputs[saved_model.feature_in(outputs)]
