@@ -83,6 +83,8 @@ MODELS = {
 }
 CROP_ENCODERS = {32: "crops32x32", 64: "crops64x64"}  # those of cpc, by image size
 ENDPOINTS = ("local", "conv", "fc", "global")
+# --feature: what an encoder gives for an image; those of dim_tf.export.feature.
+FEATURES = ("global", "fc", "conv", "local_pooled")
 # "module:object" of each measure's `MeasureSpec`, imported when it is used; the report's order.
 MEASURES = {
     "knn": "dim_tf.evaluation.measures.knn:SPEC",

@@ -245,12 +245,14 @@ class Run:
     def encoder(self) -> keras.Model:
         """The trained encoder: images, float [N, H, W, 3] in [0, 1] -> features [N, D].
 
-        It is that of the newest checkpoint, made anew at each use. The images of the run must be
-        there, which give its size; `dim_tf.load` needs nothing but an export.
+        The feature is that of an export: the one that `evaluate` chose, or that of the setting
+        `feature`. The encoder is that of the newest checkpoint, made anew at each use. The images
+        of the run must be there, which give its size; `dim_tf.load` needs nothing but an export.
         """
         with self._process():
-            model, _ = load_trained(self.experiment, self._data)
-            encoder = EncoderModel(model.encoder)
+            model, step = load_trained(self.experiment, self._data)
+            feature = _stages().exported_feature(self.experiment, step)
+            encoder = EncoderModel(model.encoder, feature.name, feature.max_features)
             encoder.build((None, *encoder.image_shape))
         return encoder
 

@@ -16,6 +16,7 @@ from dim_tf.evaluation import (
     card_metrics,
     compare,
     evaluation_file,
+    feature_choice,
     generated_samples,
     projector,
     representation,
@@ -30,7 +31,9 @@ from dim_tf.evaluation.report.run_report import write_run_report
 from dim_tf.experiment import Experiment
 from dim_tf.export import publish, saved_model
 from dim_tf.export.card import ModelCardInfo
+from dim_tf.export.feature import Feature, available, check_available
 from dim_tf.export.version_folders import published_versions
+from dim_tf.settings.export import AUTO
 from dim_tf.system.console import say
 from dim_tf.system.errors import InputError, MeasureError
 from dim_tf.system.files import atomic_write_text
@@ -55,6 +58,8 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
     """
     named = load_named(experiment, splits)
     model, step = load_trained(experiment, splits)
+    if experiment.export.feature != AUTO:
+        check_available(experiment.export.feature, available(model.encoder.endpoint_names))
     untrained = random_encoder(experiment, splits.train.images)
     start_encoder = None
     if experiment.evaluation.references and start_weights.exists(experiment.run_path):
@@ -204,6 +209,11 @@ def export(experiment: Experiment, splits: Splits) -> Path:
     model, step = load_trained(experiment, splits)
     pixels = _pixels(splits.test.images[:CHECKED_IMAGES])
     evaluation = _evaluation_of(experiment, step)
+    choice = _exported_feature(experiment, evaluation)
+    feature = Feature(choice["name"], choice["max_features"])
+    numbers = feature.dimension(model.encoder)
+    feature.freeze_unused(model.encoder)
+    say(f"export: feature: {feature.name}, {numbers:,} numbers an image: {choice['reason']}")
     info = ModelCardInfo(
         training_data=splits.note,
         method=experiment.model.LEARNED,
@@ -217,14 +227,16 @@ def export(experiment: Experiment, splits: Splits) -> Path:
         experiment=experiment.hyperparameters,
         evaluation=evaluation,
         metrics=card_metrics.render(evaluation),
+        feature_choice=choice,
     )
     options = publish.ExportOptions(
+        feature=feature,
         label_names=splits.label_names,
         calibration=_pixels(splits.train.images[:CALIBRATION_IMAGES]),
         max_pixels=experiment.data.max_pixels,
         pixel_range=splits.pixel_range,
         quantized=experiment.export.quantized,
-        neighbours=_neighbours_index(experiment, model.encoder, splits),
+        neighbours=_neighbours_index(experiment, model.encoder, feature, splits),
         tflite=experiment.export.tflite_names,
         tflite_endpoints=experiment.export.tflite_endpoints,
         keep_versions=experiment.export.keep_versions,
@@ -260,8 +272,20 @@ def _evaluation_of(experiment: Experiment, step: int) -> dict[str, Any]:
     return evaluation if evaluation.get("protocol", {}).get("step") == step else {}
 
 
+def exported_feature(experiment: Experiment, step: int) -> Feature:
+    """The feature that an export of the run gives at a training step."""
+    choice = _exported_feature(experiment, _evaluation_of(experiment, step))
+    return Feature(choice["name"], choice["max_features"])
+
+
+def _exported_feature(experiment: Experiment, evaluation: dict[str, Any]) -> dict[str, Any]:
+    return feature_choice.exported(
+        experiment.export.feature, experiment.evaluation.max_features, evaluation
+    )
+
+
 def _neighbours_index(
-    experiment: Experiment, encoder: keras.Model, splits: Splits
+    experiment: Experiment, encoder: keras.Model, feature: Feature, splits: Splits
 ) -> saved_model.NeighboursIndex | None:
     """The embeddings that the signature `neighbours` searches; None without the signature."""
     where = experiment.export.neighbours_index
@@ -271,7 +295,7 @@ def _neighbours_index(
         images = splits.train.images
         batches = [
             saved_model.keras_features(
-                encoder, _pixels(images[first : first + representation.BATCH_SIZE])
+                encoder, _pixels(images[first : first + representation.BATCH_SIZE]), feature
             )
             for first in range(0, len(images), representation.BATCH_SIZE)
         ]
@@ -279,11 +303,12 @@ def _neighbours_index(
         ids = [f"train:{number}" for number in range(len(images))]
     else:
         ids, features = embeddings.read(Path(where))
-        embeddings.check_encoder(Path(where), encoder.variables)
-        if features.shape[1] != encoder.global_dim:
+        embeddings.check_encoder(Path(where), encoder.variables, feature.name)
+        dimension = feature.dimension(encoder)
+        if features.shape[1] != dimension:
             raise InputError(
                 f"the embeddings in {where} have {features.shape[1]} numbers, the encoder's "
-                f"{encoder.global_dim}; embed the images by an export of this run"
+                f"{dimension}; embed the images by an export of this run"
             )
     return saved_model.NeighboursIndex(
         tuple(ids), features, min(experiment.export.neighbours, len(ids))

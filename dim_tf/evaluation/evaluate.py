@@ -3,14 +3,14 @@
 import dataclasses
 import pkgutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import tensorflow as tf
 
 from dim_tf.data.splits import Splits
-from dim_tf.evaluation import bootstrap, evaluation_file, projector
+from dim_tf.evaluation import bootstrap, evaluation_file, feature_choice, projector
 from dim_tf.evaluation.array_storage import ArrayStorage
 from dim_tf.evaluation.evaluation_data import EvaluationData
 from dim_tf.evaluation.figures import Figure
@@ -19,7 +19,7 @@ from dim_tf.evaluation.measure_spec import Encode, MeasureContext, MeasureSpec, 
 from dim_tf.evaluation.measures.probes import ignored_settings
 from dim_tf.evaluation.references import DESCRIPTIONS, describe
 from dim_tf.evaluation.report.formatting import join_with_and
-from dim_tf.evaluation.representation import Representation
+from dim_tf.evaluation.representation import ENDPOINTS, Representation
 from dim_tf.experiment import Experiment
 from dim_tf.registry import MEASURES, REFERENCE_MEASURES
 from dim_tf.system import memory
@@ -68,6 +68,7 @@ class MeasureOutputs:
         cost: seconds, by measure.
         failed: why, by measure.
         projected: for TensorBoard's projector.
+        feature: what the encoder gives, as of `feature_choice.choose`; of references, empty.
     """
 
     results: list[Result] = field(default_factory=list)
@@ -78,6 +79,7 @@ class MeasureOutputs:
     cost: dict[str, float] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     projected: Representation | None = None
+    feature: dict[str, Any] = field(default_factory=dict)
 
 
 def spec(name: str) -> MeasureSpec:
@@ -120,8 +122,9 @@ def run_measures(
         }
 
     began = time.perf_counter()
+    measured = {*ENDPOINTS, "pixels", outputs.feature["name"]}
     by_reference = {
-        name: _run_on_reference(name, encode_reference, data, experiment)
+        name: _run_on_reference(name, _encoding_only(encode_reference, measured), data, experiment)
         for name, encode_reference in references.items()
     }
     cost = outputs.cost | {"references": time.perf_counter() - began}
@@ -134,6 +137,7 @@ def run_measures(
     protocol = _protocol(outputs.protocol, splits, data, references, pooling, experiment)
     content |= {
         "measures": outputs.metrics,
+        evaluation_file.FEATURE: outputs.feature,
         "references": {
             name: _without_uncertainty(of_reference.results)
             for name, of_reference in by_reference.items()
@@ -199,15 +203,33 @@ def _without_uncertainty(results: Iterable[Result]) -> dict[str, Any]:
 # take 5.3 GB.
 
 
+def _encoding_only(encode: Encode, endpoints: Collection[str]) -> Encode:
+    return lambda data: encode(data).only(endpoints)
+
+
 def _run_on_encoder(encode, data, experiment, encoders) -> MeasureOutputs:
     began = time.perf_counter()
-    context = MeasureContext(
-        encode(data), encode, experiment, experiment.evaluation.probe_seeds, encoders
+    encoded = encode(data)
+    seconds = {"features": time.perf_counter() - began}
+    began = time.perf_counter()
+    feature = feature_choice.choose(
+        encoded, experiment.export.feature, experiment.evaluation.max_features
     )
-    seconds = time.perf_counter() - began
+    seconds["feature"] = time.perf_counter() - began
+    say(f"evaluate: feature: {feature['name']}, {feature['reason']}")
+    measured = {*ENDPOINTS, feature["name"]}
+    context = MeasureContext(
+        encoded.only(measured),
+        _encoding_only(encode, measured),
+        experiment,
+        experiment.evaluation.probe_seeds,
+        encoders,
+    )
+    del encoded
     _say_pooling(context.representation.pooling, experiment)
     outputs = _run("encoder", context, MEASURES)
-    outputs.cost = {"features": seconds, **outputs.cost}
+    outputs.cost = {**seconds, **outputs.cost}
+    outputs.feature = feature
     outputs.protocol = {
         "endpoints": context.representation.endpoint_summary,
         **outputs.protocol,

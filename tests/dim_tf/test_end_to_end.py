@@ -20,6 +20,7 @@ from PIL import Image
 
 from dim_tf import data, stages
 from dim_tf.collection import embeddings
+from dim_tf.export.feature import GLOBAL
 from dim_tf.export.version_folders import published_versions
 from dim_tf.system.errors import InputError
 from dim_tf.training import checkpoint_files
@@ -170,7 +171,7 @@ def test_embedding_killed_twice_goes_on_to_an_index(whole_way, digit_files):
     other = small_export.small_encoder()
     export = SimpleNamespace(neighbours_index=str(out), neighbours=3)
     with pytest.raises(InputError, match="an encoder of other weights"):
-        stages._neighbours_index(SimpleNamespace(export=export), other, None)
+        stages._neighbours_index(SimpleNamespace(export=export), other, GLOBAL, None)
 
 
 def test_everything_on_request(whole_way):

@@ -18,8 +18,8 @@ from dim_tf.evaluation.measure_spec import (
     needs_trainable_encoder,
 )
 from dim_tf.evaluation.measures.few_labels import stratified_indices
-from dim_tf.evaluation.pooling import describe_pooling, pool_to_limit
 from dim_tf.evaluation.representation import BATCH_SIZE, ENDPOINTS
+from dim_tf.export.pooling import describe_pooling, pool_to_limit
 from dim_tf.registry import MAX_FEATURES
 from dim_tf.system.errors import RunError
 from keras_models.nn import layers

@@ -17,6 +17,7 @@ from dim_tf.evaluation.report.formatting import (
     join_with_and,
     reference_title,
 )
+from dim_tf.registry import FEATURES
 from dim_tf.system.errors import InputError
 
 # The first of these that was measured on the global feature sums up a run: the paper's probe, and
@@ -43,6 +44,7 @@ def check(evaluation: dict[str, Any], path: Path) -> None:
         "references": _is_table(_is_table(_is_table(_is_value))),
         "attributes": _is_table(_is_table(_is_table(_is_value))),
         "protocol": _is_table(lambda value: True),
+        "feature": _is_feature,
         "cost": _is_table(lambda seconds: is_number(seconds) and seconds >= 0),
         "verdict": _is_verdict,
     }
@@ -81,6 +83,25 @@ def _is_metric_info(entry) -> bool:
         and entry["unit"] in _UNITS
         and entry["better"] in _DIRECTIONS
         and isinstance(entry["title"], str)
+    )
+
+
+def _is_feature(entry) -> bool:
+    """Of `feature_choice.choose`; empty where none was chosen, as of generated images."""
+    if entry == {}:
+        return True
+    return (
+        isinstance(entry, dict)
+        and entry.get("name") in FEATURES
+        and isinstance(entry.get("reason"), str)
+        and entry.get("metric") in (None, "knn", "knn_auc")
+        and all(isinstance(entry.get(name), int) for name in ("max_features", "images"))
+        and all(
+            _is_table(is_number)(entry.get(name))
+            for name in ("dimensions", "validation", "standard_error")
+        )
+        and entry["validation"].keys() <= entry["dimensions"].keys()
+        and bool(entry["metric"]) == bool(entry["validation"])
     )
 
 

@@ -59,7 +59,7 @@ def test_an_evaluation_has_references_and_a_protocol(splits, tmp_path, monkeypat
     assert content["protocol"]["data"] == "a note"
     assert content["protocol"]["endpoints"] == "flattened: conv 64, fc 8, global 5"
     assert content["knn"]["conv"] != content["references"]["random_weights"]["knn"]["conv"]
-    assert list(content["cost"]) == ["features", "knn", "linear", "references"]
+    assert list(content["cost"]) == ["features", "feature", "knn", "linear", "references"]
     assert [type(figure) for figure in evaluation.figures].count(NeighbourPanel) == 2
     evaluation_file.write(tmp_path, content)
     assert json.loads((tmp_path / "evaluation.json").read_text())["knn"] == content["knn"]
