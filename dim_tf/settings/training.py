@@ -172,15 +172,15 @@ class TrainingSettings(Settings):
         """Checks length, devices, schedule, trackers, and multiples of `steps_per_execution`."""
         if self.minutes and self.epochs:
             raise InputError(
-                f"--epochs={self.epochs} and --minutes={self.minutes:g} are both given; give one of "
-                "them (--epochs=0 or --minutes=0 where a flagfile gives the other)"
+                f"--epochs={self.epochs} and --minutes={self.minutes:g} are both given; give one, "
+                "and 0 for the other where a flagfile gives it"
             )
         if not self.minutes and not self.epochs:
             raise InputError("--epochs=0 leaves the length to --minutes; give that, or --epochs")
         if self.minutes and self.strategy == "multi_worker":
             raise InputError(
-                "--minutes is for one process, which can measure its speed by itself; give --epochs "
-                "for --strategy=multi_worker"
+                "--minutes is for one process, which measures its speed by itself; with "
+                "--strategy=multi_worker give --epochs"
             )
         if self.batch_size == 1:
             raise InputError("--batch_size=1; expected at least 2, or 0 to have it chosen")

@@ -1,10 +1,10 @@
 """How fast an experiment trains on this machine, measured for --minutes.
 
-A trial is measured: the experiment's own training, with its data, metrics and checkpoint, on a model
-and in a folder of its own that are thrown away. So measuring changes nothing that training computes:
-training then starts from the same weights and random numbers as a run of that many --steps. The
-first steps of the run itself would not do, because the learning rate of a cosine depends on the
-length from its first step on.
+A trial is measured: the experiment's own training, with its data, metrics and checkpoint, but with
+a model and a folder that are thrown away. So measuring changes nothing that training computes: the
+run starts from the same weights and random numbers as one of that many --steps. The first steps of
+the run itself would not do: the learning rate of a cosine depends on the length from the first step
+on, and is a part of the compiled step.
 """
 
 import gc
