@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ def test_nothing_is_chosen_where_nothing_is_left_open(tmp_path, splits, monkeypa
     assert plan.resolve(given, splits, DEVICES) is given
 
 
-def test_what_is_chosen_is_kept_with_what_was_asked_and_never_chosen_again(tmp_path, monkeypatch):
+def test_what_is_chosen_is_kept_and_never_chosen_again(tmp_path, splits, monkeypatch):
     monkeypatch.setattr(precision, "choose", lambda: "bfloat16")
     asked = experiment(tmp_path, batch_size=0, learning_rate=0.0, precision="auto", steps=1)
     run = Run(asked, verbose=0)
@@ -83,20 +84,19 @@ def test_what_is_chosen_is_kept_with_what_was_asked_and_never_chosen_again(tmp_p
     assert kept == run.experiment
     assert kept.automatic == ("batch_size", "learning_rate", "precision")
 
-    monkeypatch.setattr(precision, "choose", lambda: "float32")
-    again = Run(asked.replace(steps=2), verbose=0)
-    again.train()
-    assert again.experiment.training.precision == "bfloat16"
-    assert len(losses(tmp_path)) == 2
-    assert plan.of_trained(asked).training.batch_size == 20
+    monkeypatch.setattr(precision, "choose", None)
+    assert plan.resolve(asked, splits, DEVICES) == kept
+    assert plan.of_trained(asked) == kept
+    anew = asked.replace(resume=False)
+    with pytest.raises(TypeError):  # it would choose again
+        plan.resolve(anew, splits, DEVICES)
 
 
-def test_another_value_of_a_chosen_setting_is_another_experiment(tmp_path, monkeypatch):
-    monkeypatch.setattr(precision, "choose", lambda: "bfloat16")
-    Run(experiment(tmp_path, batch_size=4, precision="auto", steps=1), verbose=0).train()
-    other = Run(experiment(tmp_path, batch_size=4, precision="float32", steps=2), verbose=0)
+def test_another_value_of_a_chosen_setting_is_another_experiment(tmp_path):
+    begun(tmp_path / "run", precision="bfloat16")
+    other = experiment(tmp_path / "run", batch_size=4, minutes=10, precision="float32")
     with pytest.raises(InputError, match="precision: 'bfloat16' -> 'float32'"):
-        other.train()
+        Run(other, verbose=0).train()
 
 
 def test_a_setting_that_is_given_later_is_no_longer_automatic(tmp_path, splits):
@@ -112,71 +112,49 @@ def test_a_trained_run_without_its_record_is_refused(tmp_path):
         plan.of_trained(experiment(tmp_path, minutes=5))
 
 
-def minutes_of_steps(monkeypatch, step, seconds=0.1):
-    """--minutes=1 is measured, and then taken as 60 / `step` steps."""
-    measured = []
-    measure = speed.measure
-
-    def fixed(experiment, splits, devices, _):
-        measured.append(measure(experiment, splits, devices, seconds))
-        return Speed(setup=0.0, step=step, checkpoint=0.0)
-
-    monkeypatch.setattr(speed, "measure", fixed)
-    monkeypatch.setattr(plan.time, "monotonic", lambda: 0.0)
-    return measured
-
-
 COSINE = {"batch_size": 4, "schedule": "cosine", "warmup_steps": 2, "gamma": 0.1}
 
 
-@pytest.fixture
-def straight(tmp_path):
-    """The losses of a run of 8 steps that measured nothing."""
-    folder = tmp_path / "straight"
-    Run(experiment(folder, steps=8, **COSINE), verbose=0).train()
-    return losses(folder)
-
-
-def test_measuring_changes_nothing_that_training_computes(tmp_path, straight, monkeypatch, capsys):
-    measured = minutes_of_steps(monkeypatch, step=7.5)
-    folder = tmp_path / "minutes"
-    run = Run(experiment(folder, minutes=1, **COSINE))
-    run.train()
-    assert losses(folder) == straight
-    assert len(straight) == 8
-    assert all(seconds > 0 for seconds in measured[0])
-    assert [path.name for path in folder.glob(".*")] == []  # nothing of the trial is left
-    assert (run.experiment.training.minutes, run.experiment.training.steps) == (1, 8)
-    line = (
-        r"train: 8 steps in about 1 minutes, until [-\d ]*\d\d:\d\d; --epochs=2 would be 10 steps"
-    )
-    assert re.search(line, capsys.readouterr().out)
-
-
-def test_a_stopped_run_goes_on_to_the_same_step_with_the_same_losses(
-    tmp_path, straight, monkeypatch
+def test_a_run_by_minutes_has_the_losses_of_its_steps_also_if_it_is_stopped_and_resumed(
+    tmp_path, monkeypatch, capsys
 ):
-    measured = minutes_of_steps(monkeypatch, step=7.5)
-    asked = experiment(tmp_path / "minutes", minutes=1, **COSINE)
-    begin = callbacks.MetricsLogger.on_train_batch_begin
+    straight, folder = tmp_path / "straight", tmp_path / "minutes"
+    Run(experiment(straight, steps=8, **COSINE), verbose=0).train()
+    measured = []
+    measure, begin = speed.measure, callbacks.MetricsLogger.on_train_batch_begin
+
+    def measure_briefly(experiment, splits, devices, _):
+        measured.append(measure(experiment, splits, devices, 0.1))
+        return measured[0]
 
     def begin_and_signal(self, batch, logs=None):
         begin(self, batch, logs)
         if batch == 2 and measured:
             os.kill(os.getpid(), signal.SIGTERM)
 
+    monkeypatch.setattr(speed, "measure", measure_briefly)
+    monkeypatch.setattr(Speed, "steps_in", lambda *_: 8)
     monkeypatch.setattr(callbacks.MetricsLogger, "on_train_batch_begin", begin_and_signal)
+    asked = experiment(folder, minutes=1, **COSINE)
     with pytest.raises(Stopped, match="stopped at step 3"):
-        Run(asked, verbose=0).train()
+        Run(asked).train()
+    line = r"train: 8 steps in about 1 minutes, until [\d: -]+; --epochs=2 would be 10 steps"
+    assert re.search(line, capsys.readouterr().out)
+    assert all(seconds > 0 for seconds in measured[0])
+    assert list(folder.glob(".*")) == []  # of the trial
     monkeypatch.setattr(callbacks.MetricsLogger, "on_train_batch_begin", begin)
     monkeypatch.setattr(speed, "measure", None)
-    Run(asked, verbose=0).train()
-    assert losses(tmp_path / "minutes") == straight
+    run = Run(asked, verbose=0)
+    run.train()
+    assert (run.experiment.training.minutes, run.experiment.training.steps) == (1, 8)
+    assert losses(folder) == losses(straight)
+    assert len(losses(folder)) == 8
 
 
 def test_a_signal_stops_measuring_and_leaves_no_trace(tmp_path, monkeypatch):
     def kill(self, batch, logs=None):
-        os.kill(os.getpid(), signal.SIGTERM)
+        if batch == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(speed._Timer, "on_train_batch_end", kill)
     folder = tmp_path / "minutes"
@@ -214,9 +192,9 @@ def test_the_length_of_a_cosine_stays(tmp_path):
 def test_steps_are_whole_executions_within_the_time_left(tmp_path, splits, monkeypatch):
     monkeypatch.setattr(speed, "measure", lambda *_: Speed(setup=10.0, step=0.5, checkpoint=2.0))
     clock = iter([100.0, 110.0])  # ten seconds of the minute are over
-    monkeypatch.setattr(plan.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(plan, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     asked = experiment(
-        tmp_path, minutes=1, batch_size=1 * 4, steps_per_execution=5, checkpoint_every=10
+        tmp_path, minutes=1, batch_size=4, steps_per_execution=5, checkpoint_every=10
     )
     # 60 - 10 - 10 - 2 = 38 s, of steps with a tenth of a checkpoint: 0.7 s.
     assert plan.resolve(asked, splits, DEVICES).training.steps == 50
