@@ -74,7 +74,7 @@ def test_training(piece, trained, tmp_path):
 def test_training_by_minutes(tmp_path):
     """The length is measured before the first checkpoint, and then fixed."""
     folder, straight = tmp_path / "run", tmp_path / "straight"
-    by_minutes = ["--mode=train", "--minutes=1.5", "--checkpoint_every=10", "--schedule=cosine"]
+    by_minutes = ["--mode=train", "--minutes=1", "--checkpoint_every=10", "--schedule=cosine"]
     lengths = set()
 
     def check():
@@ -83,7 +83,7 @@ def test_training_by_minutes(tmp_path):
             lengths.add(Experiment.from_json(path.read_text()).training.steps)
         return {"steps": sorted(lengths)}
 
-    records = kills(folder, 0, 60, by_minutes, check)
+    records = kills(folder, 0, 40, by_minutes, check)
     faults.run_to_success(folder, *by_minutes)
     (steps,) = lengths
     faults.run_to_success(straight, *by_minutes[:1], *by_minutes[2:], *_steps(steps))
