@@ -32,6 +32,12 @@ def test_bfloat16_has_to_be_faster_by_a_tenth(times, measured, choice, capsys):
     assert line in capsys.readouterr().out
 
 
+def test_where_bfloat16_does_not_work_it_is_float32(times, capsys):
+    times.append({"float32": 1.0})
+    assert precision.choose() == precision.choose() == "float32"
+    assert "float32: TensorFlow cannot compute in bfloat16 here" in capsys.readouterr().out
+
+
 def test_a_machine_is_measured_once(times, monkeypatch):
     times += [milliseconds(2.0, 1.0), milliseconds(1.0, 2.0)]
     assert precision.choose() == precision.choose() == "bfloat16"
