@@ -18,7 +18,7 @@ from dim_tf.settings.encoder import EncoderSettings
 from dim_tf.settings.evaluation import EvaluationSettings
 from dim_tf.settings.export import CollectionSettings, ExportSettings
 from dim_tf.settings.table import TableSettings
-from dim_tf.settings.training import TrainingSettings
+from dim_tf.settings.training import AUTOMATIC, TrainingSettings
 from dim_tf.system.errors import InputError
 from dim_tf.system.json_files import parse_json_object
 
@@ -42,6 +42,7 @@ class Experiment(Settings):
         export: What is exported.
         collection: What --mode=embed embeds.
         table: Of --mode=table.
+        automatic: Flags of `AUTOMATIC` whose values training has chosen, in their order.
     """
 
     name: str = config_field(
@@ -62,6 +63,7 @@ class Experiment(Settings):
     export: ExportSettings = dataclasses.field(default_factory=ExportSettings)
     collection: CollectionSettings = dataclasses.field(default_factory=CollectionSettings)
     table: TableSettings = dataclasses.field(default_factory=TableSettings)
+    automatic: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, **settings: Any) -> "Experiment":
@@ -72,9 +74,17 @@ class Experiment(Settings):
                 names the model.
 
         Raises:
-            InputError: A setting that does not exist or that the model does not have, or a value
-                that is not allowed.
+            InputError: A setting that does not exist or that the model does not have, a value that
+                is not allowed, or two settings that exclude each other.
         """
+        if settings.get("minutes"):
+            if settings.get("steps"):
+                raise InputError("--minutes and --steps are both given; give one of them")
+            settings = {"epochs": 0, **settings}
+        return cls._of(settings)
+
+    @classmethod
+    def _of(cls, settings: Mapping[str, Any]) -> "Experiment":
         settings = dict(settings)
         model = model_settings(settings.pop("model", DIM.NAME))
         groups = groups_of(model)
@@ -85,13 +95,22 @@ class Experiment(Settings):
         return cls(**arguments)
 
     def replace(self, **settings: Any) -> "Experiment":
-        """The experiment with other values of those settings, by the names of their flags."""
+        """The experiment with other values of those settings, by the names of their flags.
+
+        Another length (epochs, minutes) replaces the one before; that of minutes has no steps yet.
+        """
         before = self.to_dict()
+        if settings.get("minutes"):
+            before |= {"epochs": 0, "steps": 0}
+        elif self.training.minutes and not {"epochs", "minutes"}.isdisjoint(settings):
+            before |= {"minutes": 0.0, "epochs": default_of("epochs"), "steps": 0}
         if settings.get("model", self.model.NAME) != self.model.NAME:  # has settings of its own
             before = {
                 name: value for name, value in before.items() if name not in self.model.flags()
             }
-        return self.of(**{**before, **settings})
+        experiment = self._of({**before, **settings})
+        automatic = tuple(name for name in self.automatic if name not in settings)
+        return dataclasses.replace(experiment, automatic=automatic)
 
     def check(self):
         """Checks the name and the run folder, and what groups must have in common."""
@@ -121,7 +140,8 @@ class Experiment(Settings):
         for name, path in self.encoder.files.items():  # wherever it is; its hash is compared
             hyperparameters[name] = f"FILE{path.suffix}"
         if self.training.schedule != "constant":  # the learning rate falls over the run's length
-            hyperparameters |= {"epochs": self.training.epochs, "steps": self.training.steps}
+            length = ("epochs", "minutes", "steps")
+            hyperparameters |= {name: values[name] for name in length}
         return hyperparameters | {"augment": self.data.augmentation}
 
     def differences(self, other: "Experiment") -> list[str]:
@@ -148,7 +168,8 @@ class Experiment(Settings):
             else dataclasses.asdict(group)
             for attribute, group in self._groups().items()
         }
-        return json.dumps({**self.values(), **groups}, indent=2) + "\n"
+        content = {**self.values(), **groups, "automatic": self.automatic}
+        return json.dumps(content, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Experiment":
@@ -272,6 +293,10 @@ def _from_json(values: dict[str, Any]) -> dict[str, Any]:
                 setting = quoted(f"{name}.{min(unknown)}")
                 raise ValueError(f"it has the setting {setting}, which is unknown here")
             arguments[name] = group(**fields)
+        elif name == "automatic":
+            if not isinstance(value, list) or any(entry not in [*AUTOMATIC] for entry in value):
+                raise ValueError(f"automatic is {quoted(value)}; expected some of {[*AUTOMATIC]}")
+            arguments[name] = tuple(value)
         elif name in Experiment.flags():
             arguments[name] = value
         else:

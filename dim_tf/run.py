@@ -4,6 +4,7 @@ import contextlib
 import functools
 import html
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from dim_tf.system.files import read_text
 from dim_tf.system.io_errors import reason
 from dim_tf.system.json_files import read_json
 from dim_tf.system.locks import locked_folder
-from dim_tf.training import loop, strategy
+from dim_tf.training import checkpoint_files, loop, plan, strategy
 from dim_tf.training.encoder_model import EncoderModel
 from dim_tf.training.model import load_trained
 
@@ -122,16 +123,28 @@ class Run:
         Raises:
             Stopped: By SIGTERM or SIGINT (Ctrl-C), after a checkpoint.
         """
-        continued = self.experiment.replace(resume=True)
         with self._stage("train", self.experiment) as devices:
+            splits = self._data
+            began = time.monotonic()
+            first_step = max(checkpoint_files.steps(self.path / "checkpoints"), default=0)
+            if devices is None:
+                settings = self.experiment.training
+                devices = strategy.get(settings.strategy, settings.replicas)
+            experiment = plan.resolve(self.experiment, splits, devices)
+            continued = experiment.replace(resume=True)
             try:
-                loop.train(self.experiment, self._data, devices, callbacks)
+                loop.train(experiment, splits, devices, callbacks)
             except InputError:  # nothing was begun
                 raise
             except BaseException:
                 self.experiment = continued
                 raise
-        self.experiment = continued
+            self.experiment = continued
+            plan.say_overrun(
+                experiment,
+                time.monotonic() - began,
+                first_step if experiment.training.resume else 0,
+            )
 
     def evaluate(self, measures: str | Sequence[str] | None = None) -> dict[str, Any]:
         """Measures the trained encoder; writes evaluation.json and report.html.
@@ -149,6 +162,7 @@ class Run:
         if measures is not None:
             experiment = experiment.replace(**flag_values({"measures": measures}))
         with self._stage("evaluate", experiment):
+            experiment = plan.of_trained(experiment)
             if experiment.evaluation.encoder_path:
                 _stages().evaluate_saved(experiment, self._data)
             elif not experiment.model.HAS_ENCODER:
@@ -206,7 +220,7 @@ class Run:
         """
         experiment = self._with(ExportSettings, settings)
         with self._stage("export", experiment):
-            return _stages().export(experiment, self._data)
+            return _stages().export(plan.of_trained(experiment), self._data)
 
     def embed(self, source: str = "", output: str = "", **settings: Any) -> Path:
         """Writes the embeddings of a collection of images by the newest export of this run.
@@ -250,8 +264,9 @@ class Run:
         of the run must be there, which give its size; `dim_tf.load` needs nothing but an export.
         """
         with self._process():
-            model, step = load_trained(self.experiment, self._data)
-            feature = _stages().exported_feature(self.experiment, step)
+            experiment = plan.of_trained(self.experiment)
+            model, step = load_trained(experiment, self._data)
+            feature = _stages().exported_feature(experiment, step)
             encoder = EncoderModel(model.encoder, feature.name, feature.max_features)
             encoder.build((None, *encoder.image_shape))
         return encoder

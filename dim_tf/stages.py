@@ -189,13 +189,19 @@ def _write_report(experiment, step, evaluation, figures):
     with _writing("report.html", experiment.run_path):
         write_run_report(
             path,
-            experiment=experiment.to_dict(),
+            experiment=experiment.to_dict() | _chosen(experiment),
             evaluation=evaluation,
             metrics=metrics_file.read(experiment.run_path / "metrics.jsonl", step),
             figures=figures,
             versions=versions(),
         )
     say(f"report: {path}")
+
+
+def _chosen(experiment: Experiment) -> dict[str, Any]:
+    """What training was asked to choose, beside the values that it chose."""
+    chosen = {"minutes": experiment.training.minutes, "automatic": ", ".join(experiment.automatic)}
+    return {name: value for name, value in chosen.items() if value}
 
 
 def _writing(name: str, folder: Path) -> AbstractContextManager[None]:
@@ -224,7 +230,7 @@ def export(experiment: Experiment, splits: Splits) -> Path:
         batch_size=experiment.training.batch_size,
         license=experiment.export.license,
         note=experiment.export.card_note,
-        experiment=experiment.hyperparameters,
+        experiment=experiment.hyperparameters | _chosen(experiment),
         evaluation=evaluation,
         metrics=card_metrics.render(evaluation),
         feature_choice=choice,

@@ -21,6 +21,7 @@ from dim_tf.tables.definitions import TABLES, Row, Table
 # On which results depend besides the hyperparameters.
 _BUDGET_SETTINGS = (
     "epochs",
+    "minutes",
     "steps",
     "probe",
     "probe_epochs",

@@ -36,7 +36,7 @@ def write_table_page(summary: Summary) -> None:
     write_page(
         plan.folder / f"{plan.file_stem}.html",
         plan.table.title,
-        f"{plan.dataset} · {plan.experiment.training.epochs:,} epochs",
+        f"{plan.dataset} · {plan.experiment.training.length}",
         Markup("<strong>{}</strong> of {} rows have values. {}").format(
             num_measured, len(summary.rows), formatting.units(summary)
         ),

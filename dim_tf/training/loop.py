@@ -1,6 +1,7 @@
 """Training: from an experiment and its data to the last checkpoint."""
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -55,7 +56,7 @@ def train(
     """Trains to the experiment's last step, from the newest checkpoint in the run folder.
 
     Args:
-        experiment: The settings.
+        experiment: The settings, resolved (`plan.resolve`).
         splits: The data.
         devices: The strategy, where it had to be made before the data; None: makes it.
         callbacks: More Keras callbacks. One that sets `model.stop_training` ends training, after a
@@ -77,7 +78,8 @@ def train(
     run, step = _prepare(experiment, splits, devices)
     last = last_step(experiment, splits)
     _say_steps(run, step, last)
-    user_callbacks = UserCallbacks(callbacks, experiment.training.epochs, run.steps_per_epoch)
+    epochs = experiment.training.epochs or math.ceil(last / run.steps_per_epoch)
+    user_callbacks = UserCallbacks(callbacks, epochs, run.steps_per_epoch)
     verbosity = keras_verbosity() if strategy.is_chief(devices) else 0  # of one worker alone
     with StopSignal() as stop_signal:
         if experiment.training.on_nan == "restore" and run.checkpoints.latest is None:

@@ -15,6 +15,7 @@ from dim_tf.system.files import read_text
 from dim_tf.training import encoder_config, schedule, strategy
 from dim_tf.training.checkpoints import restore_weights
 from dim_tf.training.encoder_config import EncoderConfig
+from dim_tf.training.precision import POLICIES
 from keras_models import encoders, optimizers
 from keras_models.distribute.randomness import derive_seed
 from keras_models.encoders import Encoder
@@ -168,7 +169,7 @@ def make_model(
     """The experiment's model for that data, built and compiled; call it in the strategy's scope.
 
     Args:
-        experiment: The settings.
+        experiment: The settings, resolved (`plan.resolve`).
         splits: The data.
         replicas: That train together.
         config: As of `make_encoder`.
@@ -176,8 +177,7 @@ def make_model(
     Raises:
         InputError: Settings that do not fit the data or each other.
     """
-    policy = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[experiment.training.precision]
-    keras.mixed_precision.set_global_policy(policy)
+    keras.mixed_precision.set_global_policy(POLICIES[experiment.training.precision])
     # With TensorFloat-32, GPUs would round factors of products, also of scores, to 10 bits.
     tf.config.experimental.enable_tensor_float_32_execution(False)
     encoder = None

@@ -1,5 +1,6 @@
 """Settings: validation, JSON, what makes another experiment."""
 
+import dataclasses
 import math
 
 import pytest
@@ -33,7 +34,9 @@ def test_unknown_setting_in_json_is_refused():
         ("dataset", "imagenet"),
         ("batch_size", 1),
         ("epochs", 0),
-        ("learning_rate", 0.0),
+        ("learning_rate", -1.0),
+        ("batch_size", -1),
+        ("minutes", -1.0),
         ("seed", 2**32),
         ("views", 3),
         ("name", "a/b"),
@@ -50,6 +53,41 @@ def test_unknown_setting_in_json_is_refused():
 def test_a_wrong_setting_is_named(setting, value):
     with pytest.raises(InputError, match=f"--{setting}"):
         Experiment.of(**{"name": "a", setting: value})
+
+
+def test_the_length_is_given_once():
+    with pytest.raises(InputError, match="--epochs=3 and --minutes=5 are both given; give one"):
+        Experiment.of(name="a", minutes=5, epochs=3)
+    with pytest.raises(InputError, match="--minutes and --steps are both given"):
+        Experiment.of(name="a", minutes=5, steps=3)
+    with pytest.raises(InputError, match="--minutes is for one process"):
+        Experiment.of(name="a", minutes=5, strategy="multi_worker")
+    assert Experiment.of(name="a", minutes=5, epochs=0).training.minutes == 5
+    assert Experiment.of(name="a", minutes=0, epochs=3).training.length == "3 epochs"
+    assert Experiment.of(name="a", minutes=5).training.length == "5 minutes"
+
+
+def test_another_length_replaces_the_one_before():
+    def length(experiment):
+        training = experiment.training
+        return training.epochs, training.minutes, training.steps
+
+    measured = Experiment.of(name="a", minutes=5).replace(steps=700)
+    assert length(measured) == (0, 5, 700)
+    assert length(measured.replace(seed=1)) == (0, 5, 700)
+    assert length(measured.replace(epochs=3)) == (3, 0, 0)
+    assert length(measured.replace(minutes=0)) == (20, 0, 0)
+    assert length(measured.replace(minutes=9)) == (0, 9, 0)
+    assert length(Experiment.of(name="a", epochs=3, steps=7).replace(minutes=9)) == (0, 9, 0)
+    assert length(Experiment.of(name="a", epochs=3, steps=7).replace(epochs=4)) == (4, 0, 7)
+
+
+def test_what_training_chose_is_part_of_the_json():
+    experiment = dataclasses.replace(Experiment.of(name="a"), automatic=("precision",))
+    assert Experiment.from_json(experiment.to_json()) == experiment
+    for value in ('"precision"', '["seed"]', "[[]]"):
+        with pytest.raises(InputError, match="automatic is "):
+            Experiment.from_json(f'{{"name": "a", "automatic": {value}}}')
 
 
 def test_replicas_must_share_the_batch():
