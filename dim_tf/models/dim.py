@@ -154,6 +154,11 @@ class DIM(AugmentedViews, WithPriorDivergence):
             raise InputError("--pairs is of weight --beta, which is 0; leave one of the two out")
 
     @property
+    def has_two_views(self):
+        """Whether --views is 2."""
+        return self.views == 2
+
+    @property
     def _pair_names(self) -> tuple[str, ...]:
         if not self.beta:
             return ()
@@ -237,7 +242,7 @@ class DIM(AugmentedViews, WithPriorDivergence):
         from keras_models.views import Views
 
         if self.views == 2:
-            views = self.two_views(self.occlusion, shared_flip=True)
+            views = self.two_views(experiment.augmentation, self.occlusion, shared_flip=True)
         else:
             views = Views(occluded=self.occlusion)
         return DeepInfoMax(

@@ -34,6 +34,12 @@ class TrainingSettings(Settings):
         "First steps over which the learning rate of --schedule=cosine rises from 0.",
         minimum=0,
     )
+    warmup_fraction: float = config_field(
+        0.0,
+        "The same as a fraction of the steps of training, instead of --warmup_steps.",
+        minimum=0,
+        maximum=0.9,
+    )
     weight_decay: float = config_field(
         0.0,
         "Decoupled weight decay: a step shrinks matrices and kernels, but the discriminators', by "
@@ -150,8 +156,13 @@ class TrainingSettings(Settings):
             raise InputError(f"--replicas needs --strategy=auto or mirrored, not {self.strategy}")
         if self.replicas and self.jit_compile == "true":
             raise InputError("XLA cannot compile --replicas on the CPU; leave --jit_compile out")
-        if self.warmup_steps and self.schedule == "constant":
-            raise InputError("--warmup_steps is for --schedule=cosine; give that or leave it out")
+        for name in ("warmup_steps", "warmup_fraction"):
+            if getattr(self, name) and self.schedule == "constant":
+                raise InputError(f"--{name} is for --schedule=cosine; give that or leave it out")
+        if self.warmup_steps and self.warmup_fraction:
+            raise InputError(
+                "--warmup_steps and --warmup_fraction are two lengths of the warm-up; give one"
+            )
         unknown = [name for name in self.tracker_names if name not in TRACKERS]
         if unknown:
             raise InputError(

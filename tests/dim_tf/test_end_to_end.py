@@ -238,7 +238,7 @@ def start_and_wait(folder, steps, *arguments):
 
 def test_a_killed_run_goes_on_with_the_same_losses(tmp_path):
     """Killed in mid-epoch (74 steps each), some steps after the last checkpoint."""
-    flags = ["--mode=train", "--steps=90", "--checkpoint_every=20", "--augment=crop_flip"]
+    flags = ["--mode=train", "--steps=90", "--checkpoint_every=20", "--augmentation=natural"]
     for folder in ("straight", "killed"):
         (tmp_path / folder).mkdir()
     process = start_and_wait(tmp_path / "killed", 45, *flags)
