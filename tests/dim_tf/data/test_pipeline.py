@@ -12,7 +12,6 @@ from dim_tf.data.crops import CenterCrops
 from dim_tf.data.splits import Split
 from dim_tf.system.errors import InputError
 
-
 SEED = tf.constant([1, 2], tf.int64)
 
 
