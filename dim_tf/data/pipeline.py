@@ -62,9 +62,8 @@ def training_batches(
     """
     per_epoch = steps_per_epoch(len(split), batch_size)
     # Uncropped images are cropped at random; others are shifted, and padded by reflection.
-    images, has_margin = split.images, split.uncropped is not None and augmentation != "none"
-    if has_margin:
-        images = split.uncropped
+    uncropped = split.uncropped if augmentation != "none" else None
+    images = split.images if uncropped is None else uncropped
     with tf.device("CPU"):
         labels = tf.constant(split.labels) if with_labels else None
     order_seed = derive_seed(seed, "order")
@@ -83,9 +82,9 @@ def training_batches(
 
     def make_batch(step, indices, x):
         step_seed = tf.stack([tf.cast(augment_seed, tf.int64), step])
-        if has_margin:
+        if uncropped is not None:
             x = random_crops(x, split.images.shape[1], step_seed)
-        x = apply_augmentation(x, augmentation, step_seed, shifts=not has_margin)
+        x = apply_augmentation(x, augmentation, step_seed, shifts=uncropped is None)
         x = image_ops.encoder_input(image_ops.to_unit(x), channels)
         if not with_labels and not with_indices:
             return x
