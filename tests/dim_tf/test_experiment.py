@@ -311,6 +311,9 @@ def test_another_model_is_another_experiment_with_its_own_settings():
     simclr = dim.replace(model="simclr", **{"simclr.temperature": 0.2})
     assert (simclr.model.NAME, simclr.model.temperature) == ("simclr", 0.2)
     assert simclr.training.batch_size == 8
-    assert simclr.differences(dim) == ["model: 'dim' -> 'simclr'"]
+    assert simclr.differences(dim) == [
+        "model: 'dim' -> 'simclr'",
+        "augmentation: 'none' -> 'natural'",
+    ]
     hotter = simclr.replace(**{"simclr.temperature": 0.3})
     assert hotter.differences(simclr) == ["simclr.temperature: 0.2 -> 0.3"]

@@ -1,7 +1,9 @@
 """Recipes: defaults under what the user gives, and nothing that contradicts it."""
 
+import dataclasses
 import itertools
 
+import numpy as np
 import pytest
 from absl import flags
 
@@ -9,10 +11,13 @@ import dim_tf
 from dim_tf import recipes, registry
 from dim_tf.cli import flagfiles, help
 from dim_tf.cli import flags as settings_flags
+from dim_tf.data.splits import Split, Splits
 from dim_tf.experiment import Experiment
 from dim_tf.recipes import TWO_VIEWS
 from dim_tf.run import Run
 from dim_tf.system.errors import InputError
+from dim_tf.training import model
+from dim_tf.training.model import encoder_name
 from keras_models import encoders
 
 FOLDER = {"name": "a", "dataset": "folder"}
@@ -170,6 +175,27 @@ def test_its_values_are_settings_and_its_conditions_are_of_them():
     for size, name in TWO_VIEWS.encoders.items():
         assert encoders.PRESETS[name].image_size in (size, None)
     assert set(TWO_VIEWS.models) <= set(registry.MODELS)
+
+
+@pytest.mark.parametrize(("size", "encoder"), [(32, "small"), (64, "basic64x64"), (48, "basic")])
+def test_its_encoders_are_by_image_size(monkeypatch, size, encoder):
+    recipe = dataclasses.replace(TWO_VIEWS, encoders={32: "small"})
+    monkeypatch.setitem(recipes.RECIPES, "two_views", recipe)
+    assert encoder_name(Experiment.of(**FOLDER), size) == encoder
+    assert encoder_name(Experiment.of(**FOLDER, encoder="basic"), size) == "basic"
+    assert encoder_name(Experiment.of(**FOLDER, recipe="paper"), 32) == "basic32x32"
+
+
+@pytest.mark.parametrize(("steps", "warmup"), [(3, 0), (400, 20)])
+def test_its_warm_up_fits_the_run(steps, warmup):
+    split = Split(np.zeros([1024, 16, 16, 3], np.uint8), None)
+    splits = Splits("a", split, split, (), "")
+    experiment = Experiment.of(**FOLDER, epochs=1000, steps=steps)
+    rate = model._learning_rate(experiment, splits)
+    rates = [float(rate(step)) for step in range(steps)]
+    assert int(np.argmax(rates)) == warmup
+    assert max(rates) == pytest.approx(1e-3)
+    assert rates[-1] < 0.5e-3
 
 
 def test_help_has_the_values_beside_the_defaults():
