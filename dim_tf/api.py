@@ -27,7 +27,8 @@ def train(
 ) -> Run:
     """Trains an encoder.
 
-    A second call with the same settings continues the run, to more epochs for example.
+    A second call with the same settings continues the run; with a constant schedule, which a folder
+    of images has not by default, to more epochs too.
 
     Args:
         images: A folder of images; or the name of a data set, as "digits" or "tfds:NAME". A path

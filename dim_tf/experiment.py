@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dim_tf import registry
+from dim_tf import recipes, registry
 from dim_tf.models.base import ModelSettings
 from dim_tf.models.dim import DIM
-from dim_tf.settings.config_field import Settings, config_field, quoted
+from dim_tf.settings.config_field import Settings, checked, config_field, quoted
 from dim_tf.settings.data import DataSettings
 from dim_tf.settings.encoder import EncoderSettings
 from dim_tf.settings.evaluation import EvaluationSettings
@@ -55,6 +55,15 @@ class Experiment(Settings):
     run_dir: str = config_field(
         "", "Run folder; empty: runs/NAME.", common=True, is_path=True, hyperparameter=False
     )
+    recipe: str = config_field(
+        recipes.AUTO,
+        "Defaults of other flags: two_views; paper, those of one view; auto: two_views for "
+        "--dataset=folder with --model=dim.",
+        details="A value of the recipe that does not fit a flag of yours is left out.",
+        common=True,
+        choices=(recipes.AUTO, *recipes.RECIPES),
+        hyperparameter=False,  # its values are
+    )
     data: DataSettings = dataclasses.field(default_factory=DataSettings)
     encoder: EncoderSettings = dataclasses.field(default_factory=EncoderSettings)
     model: ModelSettings = dataclasses.field(default_factory=DIM)
@@ -67,7 +76,7 @@ class Experiment(Settings):
 
     @classmethod
     def of(cls, **settings: Any) -> "Experiment":
-        """The experiment of those settings, the others being their defaults.
+        """The experiment of those settings, the others being the recipe's and their defaults.
 
         Args:
             **settings: By the names of their flags, as batch_size or simclr.temperature; "model"
@@ -77,14 +86,16 @@ class Experiment(Settings):
             InputError: A setting that does not exist or that the model does not have, a value that
                 is not allowed, or two settings that exclude each other.
         """
+        if settings.get("minutes") and settings.get("steps"):
+            raise InputError("--minutes and --steps are both given; give one of them")
+        settings = cls._with_recipe(settings)
         if settings.get("minutes"):
-            if settings.get("steps"):
-                raise InputError("--minutes and --steps are both given; give one of them")
             settings = {"epochs": 0, **settings}
         return cls._of(settings)
 
     @classmethod
     def _of(cls, settings: Mapping[str, Any]) -> "Experiment":
+        """The experiment of those settings, the others being their defaults."""
         settings = dict(settings)
         model = model_settings(settings.pop("model", DIM.NAME))
         groups = groups_of(model)
@@ -94,10 +105,28 @@ class Experiment(Settings):
             arguments[attribute] = group(**_of_flags(group, settings))
         return cls(**arguments)
 
+    @classmethod
+    def _with_recipe(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings, and the values of their recipe that fit them."""
+        model = model_settings(settings.get("model", DIM.NAME))
+        check_known(settings, model)
+        field = cls.flags()["recipe"]
+        recipe = checked("--recipe", field, settings.get("recipe", field.default))
+        recipe = recipes.resolve(recipe, settings.get("dataset", ""), model.NAME)
+        settings = {**settings, "recipe": recipe}
+        defaults = {
+            name: field.default
+            for group in groups_of(model).values()
+            for name, field in group.flags().items()
+        }
+        return recipes.completed(recipes.RECIPES[recipe], settings, defaults)
+
     def replace(self, **settings: Any) -> "Experiment":
         """The experiment with other values of those settings, by the names of their flags.
 
-        Another length (epochs, minutes) replaces the one before; that of minutes has no steps yet.
+        All others stay, so no recipe is applied; one of another model has the defaults of its own
+        settings. Another length (epochs, minutes) replaces the one before; that of minutes has no
+        steps yet.
         """
         before = self.to_dict()
         if settings.get("minutes"):
@@ -108,6 +137,7 @@ class Experiment(Settings):
             before = {
                 name: value for name, value in before.items() if name not in self.model.flags()
             }
+            before["recipe"] = recipes.PAPER
         experiment = self._of({**before, **settings})
         automatic = tuple(name for name in self.automatic if name not in settings)
         return dataclasses.replace(experiment, automatic=automatic)
@@ -121,12 +151,32 @@ class Experiment(Settings):
         _check_name(self.name)
         _check_no_pattern("run_dir" if self.run_dir else "name", str(self.run_path))
         self.model.check_encoder(self.encoder)
+        if self.model.has_two_views and self.augmentation == "none":
+            raise InputError(
+                "--augmentation=none makes both views of an image the same; give another "
+                "--augmentation, or a --model of one view"
+            )
         self.training.check_multiple("frozen_steps", self.encoder.frozen_steps)
 
     @property
     def run_path(self) -> Path:
         """The run folder."""
         return Path(self.run_dir or Path("runs") / self.name)
+
+    @property
+    def augmentation(self) -> str:
+        """The augmentation of the training images: what --augmentation means."""
+        if self.data.augmentation != "auto":
+            return self.data.augmentation
+        if self.model.has_two_views:
+            return "natural"
+        source = registry.SOURCES.get(self.data.dataset)
+        return source.augmentation if source else "none"
+
+    @property
+    def pipeline_augmentation(self) -> str:
+        """The augmentation of the input pipeline: none where the model makes two views."""
+        return "none" if self.model.has_two_views else self.augmentation
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
@@ -142,7 +192,7 @@ class Experiment(Settings):
         if self.training.schedule != "constant":  # the learning rate falls over the run's length
             length = ("epochs", "minutes", "steps")
             hyperparameters |= {name: values[name] for name in length}
-        return hyperparameters | {"augment": self.data.augmentation}
+        return hyperparameters | {"augmentation": self.augmentation}
 
     def differences(self, other: "Experiment") -> list[str]:
         """Settings that make `other` another experiment, as 'name: theirs -> mine'."""
@@ -173,7 +223,7 @@ class Experiment(Settings):
 
     @classmethod
     def from_json(cls, text: str) -> "Experiment":
-        """Reads what `to_json` wrote; settings that are missing get their default.
+        """Reads what `to_json` wrote; settings that are missing get their default, of no recipe.
 
         Raises:
             InputError: Not such a text, a setting that this version does not know, or a value that
@@ -303,7 +353,7 @@ def _from_json(values: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(f"it has the setting {name!r}, which is unknown here")
     if "model" not in arguments:
         arguments["model"] = groups["model"]()
-    return arguments
+    return {"recipe": recipes.PAPER, **arguments}
 
 
 def _object(value, name):

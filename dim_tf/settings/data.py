@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from dim_tf.data import DataRequest, check_request
 from dim_tf.data.image_bounds import MAX_PIXELS
 from dim_tf.data.sources import check_name
-from dim_tf.registry import SOURCES
+from dim_tf.registry import AUGMENTATIONS, SOURCES
 from dim_tf.settings.config_field import Settings, config_field
 
 
@@ -83,11 +83,13 @@ class DataSettings(Settings):
         minimum=0,
         maximum=0.9,
     )
-    augment: str = config_field(
+    augmentation: str = config_field(
         "auto",
-        "Random crops (shifts by up to 1/8 of the side) and horizontal flips in training; auto: "
-        "crop_flip for --dataset=folder, none for others.",
-        choices=("auto", "none", "crop", "flip", "crop_flip"),
+        "Random changes in training, by what the images show: natural, document, aerial, "
+        "microscopy, none; auto: natural for two views and --dataset=folder, else none.",
+        details="docs/DATA.md lists the changes of each.",
+        common=True,
+        choices=("auto", *AUGMENTATIONS),
     )
 
     def check(self):
@@ -110,10 +112,3 @@ class DataSettings(Settings):
             self.pixel_range,
             self.max_pixels,
         )
-
-    @property
-    def augmentation(self) -> str:
-        """What `augment` means for this data set."""
-        if self.augment != "auto":
-            return self.augment
-        return SOURCES[self.dataset].augment if self.dataset in SOURCES else "none"

@@ -22,8 +22,8 @@ class ExportSettings(Settings):
     )
     feature: str = config_field(
         AUTO,
-        "What the exported encoder gives for an image: global, fc, conv, or local_pooled, the mean "
-        "of local over its locations; auto: the best one on labelled training images.",
+        "What the exported encoder gives: global, fc, conv, local_pooled (the mean of local); "
+        "auto: the best on labelled training images.",
         details="Measured by --mode=evaluate, by nearest neighbours; of features within one "
         "standard error the smallest. Without labels, auto is global.",
         common=True,

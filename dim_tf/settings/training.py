@@ -24,10 +24,10 @@ class TrainingSettings(Settings):
     )
     minutes: float = config_field(
         0.0,
-        "Minutes of training, instead of --epochs: the speed is measured once at the start, and "
-        "gives the number of steps; 0: by --epochs.",
-        details="They count from when the images are read, with measuring, compilation and "
-        "checkpoints. A run that resumes goes to the same step.",
+        "Minutes of training, instead of --epochs; 0: by --epochs.",
+        details="The speed is measured once at the start, and gives the number of steps. The time "
+        "counts from when the images are read, with measuring, compilation and checkpoints. A run "
+        "that resumes goes to the same step.",
         common=True,
         minimum=0,
         maximum=10**6,
@@ -39,7 +39,6 @@ class TrainingSettings(Settings):
     batch_size: int = config_field(
         64,
         "Images per step, over all replicas; 0: 32 to 256, by the number of training images.",
-        common=True,
         minimum=0,
         maximum=2**20,
     )
@@ -47,7 +46,6 @@ class TrainingSettings(Settings):
         1e-4,
         "Learning rate of Adam, for both optimizers; 0: 1e-3 times the square root of the batch "
         "size over 256.",
-        common=True,
         minimum=0,
     )
     schedule: str = config_field(
@@ -60,6 +58,12 @@ class TrainingSettings(Settings):
         0,
         "First steps over which the learning rate of --schedule=cosine rises from 0.",
         minimum=0,
+    )
+    warmup_fraction: float = config_field(
+        0.0,
+        "The same as a fraction of the steps of training, instead of --warmup_steps.",
+        minimum=0,
+        maximum=0.9,
     )
     weight_decay: float = config_field(
         0.0,
@@ -192,8 +196,13 @@ class TrainingSettings(Settings):
             raise InputError(f"--replicas needs --strategy=auto or mirrored, not {self.strategy}")
         if self.replicas and self.jit_compile == "true":
             raise InputError("XLA cannot compile --replicas on the CPU; leave --jit_compile out")
-        if self.warmup_steps and self.schedule == "constant":
-            raise InputError("--warmup_steps is for --schedule=cosine; give that or leave it out")
+        for name in ("warmup_steps", "warmup_fraction"):
+            if getattr(self, name) and self.schedule == "constant":
+                raise InputError(f"--{name} is for --schedule=cosine; give that or leave it out")
+        if self.warmup_steps and self.warmup_fraction:
+            raise InputError(
+                "--warmup_steps and --warmup_fraction are two lengths of the warm-up; give one"
+            )
         unknown = [name for name in self.tracker_names if name not in TRACKERS]
         if unknown:
             raise InputError(

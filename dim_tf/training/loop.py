@@ -9,6 +9,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
+from dim_tf import recipes
 from dim_tf.data import pipeline
 from dim_tf.data.splits import Split, Splits
 from dim_tf.experiment import Experiment
@@ -191,6 +192,8 @@ def _restore(checkpoints, experiment, devices) -> int:
 
 
 def _print_settings(experiment, model, source):
+    if experiment.model.NAME in recipes.TWO_VIEWS.models:  # others have their own defaults alone
+        say(f"train: {recipes.describe(experiment.recipe, experiment.to_dict())}")
     for name, why in experiment.model.without_effect.items():
         say(f"train: --{name} has no effect: {why}")
     if source:
@@ -280,7 +283,7 @@ def _batches(run: _Run, step: int) -> tf.data.Dataset:
         run.model.image_shape[-1],
         run.nan_restores.data_seed,
         step,
-        run.experiment.data.augmentation,
+        run.experiment.pipeline_augmentation,
         with_labels=run.model.probe is not None or run.model.needs_labels,
         with_indices=run.model.needs_indices,
     )

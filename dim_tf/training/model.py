@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from dim_tf import recipes
 from dim_tf.data import image_ops
 from dim_tf.data.splits import Images, Splits
 from dim_tf.experiment import Experiment
@@ -154,6 +155,8 @@ def encoder_name(experiment: Experiment, size: int) -> str:
                 f"--image_size={sizes}"
             )
         return CROP_ENCODERS[size]
+    if name := recipes.RECIPES[experiment.recipe].encoders.get(size):
+        return name
     try:
         return encoders.for_image_size(size)
     except ValueError as error:
@@ -215,10 +218,10 @@ def _learning_rate(experiment, splits):
     if experiment.training.schedule == "constant":
         return experiment.training.learning_rate
     steps = schedule.last_step(experiment, splits)
+    warmup = experiment.training.warmup_steps
+    warmup = warmup or int(experiment.training.warmup_fraction * steps)
     try:
-        return optimizers.cosine(
-            experiment.training.learning_rate, steps, experiment.training.warmup_steps
-        )
+        return optimizers.cosine(experiment.training.learning_rate, steps, warmup)
     except ValueError as error:
         raise InputError(f"--warmup_steps: {error}; give fewer") from error
 

@@ -239,7 +239,7 @@ def start_and_wait(folder, steps, *arguments):
 
 def test_a_killed_run_goes_on_with_the_same_losses(tmp_path):
     """Killed in mid-epoch (74 steps each), some steps after the last checkpoint."""
-    flags = ["--mode=train", "--steps=90", "--checkpoint_every=20", "--augment=crop_flip"]
+    flags = ["--mode=train", "--steps=90", "--checkpoint_every=20", "--augmentation=natural"]
     for folder in ("straight", "killed"):
         (tmp_path / folder).mkdir()
     process = start_and_wait(tmp_path / "killed", 45, *flags)
@@ -283,7 +283,7 @@ def test_replicas_train_like_one_device(tmp_path):
 
 
 def test_a_folder_of_images_without_labels(tmp_path):
-    """Of several formats and sizes, nested; by its defaults."""
+    """Of several formats and sizes, nested; by its defaults, but for the batch and the schedule."""
     rng = np.random.default_rng(0)
     for number in range(90):
         few = Image.fromarray(rng.integers(0, 256, (5, 5, 3), np.uint8))
@@ -293,12 +293,14 @@ def test_a_folder_of_images_without_labels(tmp_path):
         few.resize((side, side + 9), Image.Resampling.BICUBIC).save(path)
     (tmp_path / "pictures/0/broken.png").write_bytes(b"")
     flags = [f"--data_dir={tmp_path / 'pictures'}", f"--cache_dir={tmp_path / 'cache'}"]
+    flags += ["--batch_size=16", "--schedule=constant"]  # which can be gone on with
     wanted = [*flags, "--dataset=folder", "--steps=3", "--name="]  # its own name
     few = ["--measures=knn,linear,geometry", "--tflite=float32"]
     done = run(*wanted, *few, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "90 images of the folder pictures" in done.stdout
     assert "resized to 64x64 pixels" in done.stdout
+    assert "train: recipe two_views: --views=2 " in done.stdout
     folder = tmp_path / "runs/pictures"
     assert (folder / "bad_images.txt").read_text() == "0/broken.png\tempty file\n"
     assert "online_probe" not in entries(folder)[0]

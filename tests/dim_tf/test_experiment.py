@@ -132,17 +132,39 @@ def test_differences_name_the_settings_that_make_another_experiment():
     assert now.differences(before) == ["estimator: 'jsd' -> 'dv'"]
 
 
-def test_the_augmentation_is_the_data_sets():
-    assert Experiment.of(name="a").data.augmentation == "none"
-    assert Experiment.of(name="a", dataset="folder").data.augmentation == "crop_flip"
-    assert Experiment.of(name="a", dataset="folder", augment="none").data.augmentation == "none"
+@pytest.mark.parametrize(
+    ("settings", "augmentation", "of_pipeline"),
+    [
+        ({}, "none", "none"),
+        ({"dataset": "tfds:mnist"}, "none", "none"),
+        ({"dataset": "folder", "recipe": "paper"}, "natural", "natural"),
+        ({"dataset": "folder", "augmentation": "none"}, "none", "none"),
+        ({"augmentation": "aerial"}, "aerial", "aerial"),
+        ({"dataset": "folder"}, "natural", "none"),
+        ({"views": 2}, "natural", "none"),
+        ({"model": "simclr"}, "natural", "none"),
+        ({"dataset": "folder", "model": "simclr", "augmentation": "aerial"}, "aerial", "none"),
+    ],
+)
+def test_images_are_augmented_once(settings, augmentation, of_pipeline):
+    experiment = Experiment.of(name="a", **settings)
+    assert (experiment.augmentation, experiment.pipeline_augmentation) == (
+        augmentation,
+        of_pipeline,
+    )
+
+
+@pytest.mark.parametrize("settings", [{"views": 2}, {"model": "simclr"}])
+def test_two_views_are_augmented(settings):
+    with pytest.raises(InputError, match="--augmentation=none makes both views of an image the"):
+        Experiment.of(name="a", augmentation="none", **settings)
 
 
 def test_the_augmentation_counts_and_not_its_name():
-    before = Experiment.from_json('{"name": "a", "data": {"augment": "none"}}')
+    before = Experiment.from_json('{"name": "a", "data": {"augmentation": "none"}}')
     assert Experiment.of(name="a").differences(before) == []
-    flipped = Experiment.from_json('{"name": "a", "data": {"augment": "flip"}}')
-    assert Experiment.of(name="a").differences(flipped) == ["augment: 'flip' -> 'none'"]
+    other = Experiment.from_json('{"name": "a", "data": {"augmentation": "document"}}')
+    assert Experiment.of(name="a").differences(other) == ["augmentation: 'document' -> 'none'"]
 
 
 def test_intervals_must_fit_the_steps_of_an_execution():
@@ -171,6 +193,10 @@ def test_the_reference_critic_has_no_chunks():
 def test_warm_up_is_of_a_schedule():
     with pytest.raises(InputError, match="--warmup_steps is for --schedule=cosine"):
         Experiment.of(name="t", warmup_steps=5)
+    with pytest.raises(InputError, match="--warmup_fraction is for --schedule=cosine"):
+        Experiment.of(name="t", warmup_fraction=0.1)
+    with pytest.raises(InputError, match="two lengths of the warm-up; give one"):
+        Experiment.of(name="t", schedule="cosine", warmup_steps=5, warmup_fraction=0.1)
 
 
 @pytest.mark.parametrize("strategy", ["one", "multi_worker"])
@@ -323,6 +349,9 @@ def test_another_model_is_another_experiment_with_its_own_settings():
     simclr = dim.replace(model="simclr", **{"simclr.temperature": 0.2})
     assert (simclr.model.NAME, simclr.model.temperature) == ("simclr", 0.2)
     assert simclr.training.batch_size == 8
-    assert simclr.differences(dim) == ["model: 'dim' -> 'simclr'"]
+    assert simclr.differences(dim) == [
+        "model: 'dim' -> 'simclr'",
+        "augmentation: 'none' -> 'natural'",
+    ]
     hotter = simclr.replace(**{"simclr.temperature": 0.3})
     assert hotter.differences(simclr) == ["simclr.temperature: 0.2 -> 0.3"]

@@ -22,7 +22,7 @@ from dim_tf.system.errors import InputError, MeasureError, RunError
 from dim_tf.system.locks import locked_folder
 from dim_tf.training import loop, user_callbacks
 
-SMALL = {"batch_size": 4, "critic_units": 8, "latent_dim": 4, "augment": "none"}
+SMALL = {"batch_size": 4, "critic_units": 8, "latent_dim": 4, "augmentation": "none"}
 
 
 @pytest.fixture
