@@ -133,10 +133,10 @@ def _left_out_scores(features, labels, queries, num_classes) -> np.ndarray:
     k = min(K, len(features) - 1)
     similarity, neighbours = cosine_neighbours(features[queries], features, k + 1)
     # The query itself last, or if more than k images equal it, whichever is last.
-    others = np.argsort(neighbours == queries[:, np.newaxis], axis=1, kind="stable")[:, :k]
+    nearest = np.argsort(neighbours == queries[:, np.newaxis], axis=1, kind="stable")[:, :k]
     return votes(
-        np.take_along_axis(similarity, others, axis=1),
-        labels[np.take_along_axis(neighbours, others, axis=1)],
+        np.take_along_axis(similarity, nearest, axis=1),
+        labels[np.take_along_axis(neighbours, nearest, axis=1)],
         num_classes,
     )
 

@@ -80,7 +80,11 @@ def test_a_run_leaves_the_files_that_the_design_lists(whole_way):
     assert list((run_folder / "tensorboard").glob("events*"))
     assert [e["step"] for e in entries(run_folder)] == list(range(1, 9))
     evaluation = json.loads((run_folder / "evaluation.json").read_text())
-    assert set(evaluation["mlp_probe"]) == {"conv", "fc", "global"}
+    chosen = evaluation["feature"]["name"]
+    assert set(evaluation["mlp_probe"]) == {"conv", "fc", "global", chosen}
+    metadata = json.loads((folder / "exported/small/1/assets/metadata.json").read_text())
+    assert metadata["feature"] == evaluation["feature"]
+    assert metadata["dimension"] == evaluation["feature"]["dimensions"][chosen]
     assert evaluation["protocol"]["step"] == 8
     for whose in ("encoder", "random_weights", "pixels"):
         assert f"{whose:>14}  linear_probe" in printed
@@ -107,7 +111,8 @@ def test_saved_model_cli_gives_the_same_features(whole_way, tmp_path):
         capture_output=True,
     )
     wanted = tf.saved_model.load(str(export))(pixels)
-    np.testing.assert_allclose(np.load(tmp_path / "global.npy"), wanted, rtol=1e-4, atol=1e-5)
+    (written,) = set(tmp_path.glob("*.npy")) - {tmp_path / "images.npy"}
+    np.testing.assert_allclose(np.load(written), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_stages_run_again_by_themselves(whole_way):

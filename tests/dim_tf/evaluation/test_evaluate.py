@@ -46,7 +46,7 @@ def test_an_evaluation_has_references_and_a_protocol(splits, tmp_path, monkeypat
         Experiment.of(name="a", measures="knn,linear", probe_epochs=1, probe_seeds=1),
     )
     content = evaluation.content
-    endpoints = {"conv", "fc", "global"}
+    endpoints = {"conv", "fc", "global", content["feature"]["name"]}
     for measure in ("knn", "linear_probe"):
         assert set(content[measure]) == endpoints
         assert set(content["references"]["random_weights"][measure]) == endpoints
@@ -63,6 +63,25 @@ def test_an_evaluation_has_references_and_a_protocol(splits, tmp_path, monkeypat
     assert [type(figure) for figure in evaluation.figures].count(NeighbourPanel) == 2
     evaluation_file.write(tmp_path, content)
     assert json.loads((tmp_path / "evaluation.json").read_text())["knn"] == content["knn"]
+
+
+@pytest.mark.parametrize("feature", ["local_pooled", "fc"])
+def test_the_feature_that_is_asked_for_is_measured_and_written(splits, capsys, feature):
+    """Also where it is no endpoint that all measures take; its references have it too."""
+    content = evaluate.run_measures(
+        partial(representation.from_encoder, small_encoder(0)),
+        {"random_encoder": partial(representation.from_encoder, small_encoder(1))},
+        splits,
+        Experiment.of(name="a", measures="knn,geometry", feature=feature),
+    ).content
+    assert (content["feature"]["name"], content["feature"]["chosen"]) == (feature, "by --feature")
+    assert content["feature"]["dimensions"] == {"global": 5, "fc": 8, "conv": 64, "local_pooled": 4}
+    assert set(content["feature"]["validation"]) == {"global", "fc", "conv", "local_pooled"}
+    endpoints = {"conv", "fc", "global", feature}
+    for metric in ("knn", "alignment"):
+        assert set(content[metric]) == endpoints
+    assert set(content["references"]["random_encoder"]["knn"]) == endpoints
+    assert f"evaluate: feature: {feature}, --feature names it" in capsys.readouterr().out
 
 
 def test_features_end_before_the_next_are_made(splits, monkeypatch):

@@ -104,11 +104,11 @@ def test_the_votes_are_those_of_the_measure():
     for query in range(60):
         rest = np.delete(np.arange(60), query)
         one = EvaluationSplit(data.train.images[[query]], data.train.labels[[query]])
-        others = EvaluationSplit(data.train.images[rest], data.train.labels[rest])
+        training = EvaluationSplit(data.train.images[rest], data.train.labels[rest])
         alone = Representation(
             {"global": r.train["global"][rest]},
             {"global": r.train["global"][[query]]},
-            EvaluationData(others, one, data.label_names, ""),
+            EvaluationData(training, one, data.label_names, ""),
         )
         right.append(next(iter(NearestNeighbours(alone).run())).value)
     assert choose(r)["validation"]["global"] == pytest.approx(np.mean(right))

@@ -306,7 +306,8 @@ def test_start_weights_stand_beside_random_ones_wherever_those_are_shown(
     evaluation = json.loads((tmp_path / "evaluation.json").read_text())
     references = evaluation["references"]
     assert list(references) == ["random_weights", "start_weights", "pixels"]
-    assert set(references["start_weights"]["knn"]) == {"conv", "fc", "global"}
+    endpoints = {"conv", "fc", "global", evaluation["feature"]["name"]}
+    assert set(references["start_weights"]["knn"]) == endpoints
     assert (
         "of the encoder with random weights, of the encoder with the weights that training began "
         "with and of the raw pixels" in evaluation["protocol"]["references"]
