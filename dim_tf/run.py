@@ -140,7 +140,7 @@ class Run:
             measures: Names of measures, a list or with commas between; None: those of the settings.
 
         Returns:
-            The content of evaluation.json.
+            The content of evaluation.json; empty where no image is for the test.
 
         Raises:
             MeasureError: A measure failed; all others are written before.
@@ -149,6 +149,9 @@ class Run:
         if measures is not None:
             experiment = experiment.replace(**flag_values({"measures": measures}))
         with self._stage("evaluate", experiment):
+            if not len(self._data.test):
+                say(_stages().NOTHING_TO_MEASURE)
+                return {}
             if experiment.evaluation.encoder_path:
                 _stages().evaluate_saved(experiment, self._data)
             elif not experiment.model.HAS_ENCODER:
