@@ -149,7 +149,8 @@ class Run:
         if measures is not None:
             experiment = experiment.replace(**flag_values({"measures": measures}))
         with self._stage("evaluate", experiment):
-            if not len(self._data.test):
+            has_encoder = experiment.evaluation.encoder_path or experiment.model.HAS_ENCODER
+            if has_encoder and not len(self._data.test):
                 say(_stages().NOTHING_TO_MEASURE)
                 return {}
             if experiment.evaluation.encoder_path:
