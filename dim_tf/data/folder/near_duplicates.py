@@ -70,6 +70,8 @@ class Thumbnails:
 
     def typical_distance(self) -> float:
         """The median distance of random pairs, rounded down to a step of `_UNITS`."""
+        if len(self.pixels) < 2:
+            return float(_UNITS[0])
         rng = np.random.default_rng(0)
         first, second = rng.integers(0, len(self.pixels), (2, _SAMPLED_PAIRS))
         different = first != second
@@ -91,6 +93,8 @@ def join_near_duplicates(
         thumbnails: of the images.
         distance: the largest of near duplicates' thumbnails.
     """
+    if not len(hashes):
+        return
     numbers = np.ascontiguousarray(hashes).view(np.uint64).ravel()
     values, hash_of = np.unique(numbers, return_inverse=True)
     members = np.argsort(hash_of, kind="stable")
