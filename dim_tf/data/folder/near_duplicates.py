@@ -14,7 +14,7 @@ from dim_tf.data.folder.partition import Partition
 from dim_tf.data.folder.perceptual_hash import THUMBNAIL_SIDE
 
 MAX_DIFFERENT_BITS = 7
-NEAR_DISTANCE = 0.25  # in units of `typical_distance`; thumbnails then correlate by 0.97
+NEAR_DISTANCE = 0.3  # in units of `typical_distance`; thumbnails then correlate by 0.95 or more
 _QUARTERS, _QUARTER_BITS = 4, 16
 _MIN_CONTRAST = 2.0  # gray levels; below, differences are noise
 _SAMPLED_PAIRS = 20_000

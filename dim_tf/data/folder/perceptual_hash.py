@@ -1,8 +1,9 @@
 """A perceptual hash and a thumbnail of each image, by which near duplicates are found.
 
-The hash is pHash by the package ImageHash (https://github.com/JohannesBuchner/imagehash): the signs
-of the 64 lowest frequencies about their median. Images that look alike differ in few bits; images
-that do not may, too, so `near_duplicates` compares the thumbnails as well.
+The hash is aHash by the package ImageHash (https://github.com/JohannesBuchner/imagehash): which of
+8x8 gray pixels are above their mean. Images that look alike differ in few bits; images that do not
+may, too, so `near_duplicates` compares the thumbnails as well. Its pHash collides less, and misses
+more: a shift by 3 % of the side flips more than 7 bits of most photographs.
 """
 
 import imagehash
@@ -26,11 +27,11 @@ def hash_and_thumbnail(
         high: the value that becomes white.
 
     Returns:
-        `HASH_BYTES` of pHash; `THUMBNAIL_BYTES` of RGB, row by row, not in the image's proportions:
+        `HASH_BYTES` of aHash; `THUMBNAIL_BYTES` of RGB, row by row, not in the image's proportions:
         a resized copy has the same.
     """
     reduced = _reduce(image, low, high)
-    bits = imagehash.phash(reduced).hash
+    bits = imagehash.average_hash(reduced).hash
     side = (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
     thumbnail = reduced.resize(side, Image.Resampling.BILINEAR)
     return np.packbits(bits).tobytes(), thumbnail.tobytes()

@@ -14,7 +14,7 @@ import numpy as np
 from dim_tf.data.folder.near_duplicates import Thumbnails
 from dim_tf.data.folder.partition import Partition
 
-SEQUENCE_DISTANCE = 0.5  # in units of the typical distance; thumbnails then correlate by 0.87
+SEQUENCE_DISTANCE = 0.6  # in units of the typical distance; thumbnails then correlate by 0.8
 WHOLE_FRACTION = 0.5  # of the neighbours are alike: the series is one video, cuts included
 MIN_SERIES = 4  # images, for that
 NUMBERS = 2  # the last numbers of a path count: of a frame, of its clip; of a tile, x and y

@@ -365,6 +365,10 @@ def _group_error(split, folder, shortage):
     """The error of groups that are too large, or too few, for a split."""
     sizes = np.bincount(split.groups)
     largest = split.counts["largest_group"]
+    if split.labels is not None:
+        pairs = {*zip(split.groups.tolist(), split.labels.tolist(), strict=True)}
+        if len(pairs) == len(split.label_names):
+            shortage += ", since each class is one group"
     return InputError(
         f"the {len(split.groups):,} images in {folder} are {len(sizes):,} groups "
         f"{split.counts['groups_kind']}, the largest of {largest['images']:,} "

@@ -35,7 +35,7 @@ def test_16_bits_between_their_percentiles_are_as_8(channels):
     stretched = np.round((gray - float(low)) * 255 / (high - low)).astype(np.uint8)
     bits, thumbnail = unpacked(of_16, low=16 * low, high=16 * high)
     expected_bits, expected = unpacked(Image.fromarray(stretched))
-    assert (bits != expected_bits).sum() <= 2
+    assert (bits != expected_bits).sum() <= 4
     assert np.abs(thumbnail.astype(int) - expected).max() <= 3
 
 
