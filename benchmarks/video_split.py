@@ -160,7 +160,9 @@ def accuracies(splits: Splits) -> Iterator[float]:
     """Per cent of the vote of neighbours: raw pixels, and fc of an encoder with random weights."""
     evaluated = EvaluationData.from_splits(splits)
     pixels = representation.from_pixels(evaluated)
-    encoder = random_encoder(Experiment.of(dataset="folder", image_size=32), splits.train.images)
+    encoder = random_encoder(
+        Experiment.of(name="untrained", dataset="folder", image_size=32), splits.train.images
+    )
     untrained = representation.from_encoder(encoder, evaluated)
     for features, endpoint in ((pixels, "pixels"), (untrained, "fc")):
         results = NearestNeighbours(features).run()

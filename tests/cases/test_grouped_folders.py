@@ -68,7 +68,8 @@ def test_later_frames_of_a_video_follow_the_first(tmp_path, load):
     before = load()
     videos(tmp_path / "images", 40)
     after = load()
-    assert video_names(before.train) == video_names(after.train)
+    assert video_names(before.train) <= video_names(after.train)
+    assert video_names(after.train).isdisjoint(video_names(after.test))
     assert len(after.train) + len(after.test) == 320
 
 
@@ -144,9 +145,8 @@ def test_a_validation_split_keeps_groups_together_too(tmp_path, load):
 
 
 def test_no_test_images(tmp_path, load):
-    for name in ("train/cat", "train/dog", "test/cat", "test/dog"):
-        sample_folders.classes_in(tmp_path / "images", name, 20 * len(name))
-    tree(tmp_path / "images/train/cat", 30)
+    for number, name in enumerate(("train/cat", "train/dog", "test/cat", "test/dog")):
+        sample_folders.classes_in(tmp_path / "images", name, 20 * number)
     splits = load(test_fraction=0.0)
     assert len(splits.test) == 0
     assert len(splits.train) == written_report(splits, tmp_path / "run")["images"]
@@ -192,6 +192,7 @@ def test_other_data_sets_have_no_groups():
             data.check_request("digits", data.DataRequest(**settings))
 
 
+@pytest.mark.slow
 def test_without_test_images_training_and_export_work_and_nothing_is_measured(tmp_path, capsys):
     tree(tmp_path / "images", 40)
     settings = {"batch_size": 8, "critic_units": 8, "latent_dim": 4, "augment": "none"}
