@@ -37,6 +37,7 @@ NOISE = 6.0  # gray levels
 STEP = 1.5  # pixels that shape and camera move between frames
 SCENE_CELLS = 6  # of color, a side; blurred to a scene
 TEST_FRACTION = 0.3  # 15 of 50 videos
+DIGITS = (1, 1, 0, 0, 1, 1)  # of each column
 MODES = ("none", "near_duplicates", "auto", r"video_(\d+)")
 
 
@@ -170,13 +171,14 @@ def accuracies(splits: Splits) -> Iterator[float]:
 
 
 def print_table(title: str, rows: dict[str, list[list[float]]]) -> None:
-    columns = ("of one video, %", "of two, %", "on both sides", "test images")
-    print(f"\n| {title}: --group_by | {' | '.join(columns)} | kNN of pixels, % | untrained fc, % |")
+    columns = ("pairs of one video in a group, %", "of two videos, %", "pairs on both sides")
+    columns += ("test images", "kNN: raw pixels, %", "untrained fc, %")
+    print(f"\n| {title}: `--group_by` | {' | '.join(columns)} |")
     print("|---" * 7 + "|")
     for mode, folders in rows.items():
         cells = [
-            f"{np.mean(values):,.1f} ({min(values):,.1f} to {max(values):,.1f})"
-            for values in zip(*folders, strict=True)
+            f"{np.mean(values):,.{digits}f} ({min(values):,.{digits}f} to {max(values):,.{digits}f})"
+            for values, digits in zip(zip(*folders, strict=True), DIGITS, strict=True)
         ]
         print(f"| `{mode}` | {' | '.join(cells)} |")
 

@@ -98,7 +98,7 @@ def describe_groups(groups: ImageGroups, names: Sequence[str]) -> dict[str, Any]
     if not len(sizes) or sizes.max() < 2:
         return {"groups": 0, "grouped_images": 0, "largest_group": {}}
     largest = int(sizes.argmax())
-    members = [names[index] for index in np.flatnonzero(groups.numbers == largest)]
+    members = [names[index] for index in np.flatnonzero(groups.numbers == largest).tolist()]
     return {
         "groups": int((sizes > 1).sum()),
         "grouped_images": int(sizes[sizes > 1].sum()),

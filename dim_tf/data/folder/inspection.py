@@ -75,8 +75,19 @@ def inspect_file(path: Path | str, max_pixels: int = MAX_PIXELS) -> InspectedFil
     fault = Fault.TINY if min(full_size) < MIN_SIDE else Fault.NONE
     bits, pixel_digest, low, high = _pixel_statistics(image)
     format_index = FORMATS.index(header.format)
-    statistics = pixel_digest, bits, low, high, *hash_and_thumbnail(image, low, high)
-    return InspectedFile(fault, digest, *full_size, format_index, *statistics)
+    hash, thumbnail = hash_and_thumbnail(image, low, high)
+    return InspectedFile(
+        fault,
+        digest,
+        *full_size,
+        format_index,
+        pixel_digest,
+        bits,
+        low,
+        high,
+        hash,
+        thumbnail,
+    )
 
 
 def _pixel_statistics(image):
