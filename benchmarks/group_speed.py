@@ -3,9 +3,9 @@
     python benchmarks/group_speed.py --images=100000
 
 Prints the milliseconds of one thread for the hash and the thumbnail of an image, by its size; then
-the seconds of `group_images` (--group_by=auto) and the growth of peak memory for folders of --images
-hashes and thumbnails: of unrelated images; of videos of 100 frames; of pages, which are all alike.
-They are drawn as images of 12x12 pixels, without files.
+the seconds of `group_images` (--group_by=auto) and the growth of peak memory for folders of
+--images hashes and thumbnails: of unrelated images; of videos of 100 frames; of pages, which are
+all alike. They are drawn as images of 12x12 pixels, without files.
 """
 
 import argparse

@@ -177,8 +177,8 @@ def print_table(title: str, rows: dict[str, list[list[float]]]) -> None:
     print("|---" * 7 + "|")
     for mode, folders in rows.items():
         cells = [
-            f"{np.mean(values):,.{digits}f} ({min(values):,.{digits}f} to {max(values):,.{digits}f})"
-            for values, digits in zip(zip(*folders, strict=True), DIGITS, strict=True)
+            f"{np.mean(values):,.{n}f} ({min(values):,.{n}f} to {max(values):,.{n}f})"
+            for values, n in zip(zip(*folders, strict=True), DIGITS, strict=True)
         ]
         print(f"| `{mode}` | {' | '.join(cells)} |")
 
