@@ -168,8 +168,8 @@ class _Comparison:
         labels = self.partition.labels[self.members]
         lowest = np.minimum.reduceat(labels, self.starts[:-1])
         highest = np.maximum.reduceat(labels, self.starts[:-1])
-        is_one = lowest == highest
-        return is_one[first] & is_one[second] & (lowest[first] == lowest[second])
+        first_label = np.minimum(lowest[first], lowest[second])
+        return first_label == np.maximum(highest[first], highest[second])
 
     def _compare_few(self, first, second):
         firsts = self.counts[first]

@@ -14,6 +14,7 @@ HASH_BYTES = 8
 THUMBNAIL_SIDE = 12
 THUMBNAIL_BYTES = THUMBNAIL_SIDE**2 * 3
 _REDUCED_SIDE = 64  # of the copy that both are made from: large images are read once
+_REDUCING_GAP = 2.0  # Pillow averages blocks first, of images of more than twice that size
 
 
 def hash_and_thumbnail(
@@ -42,7 +43,7 @@ def _reduce(image, low, high):
     side = (_REDUCED_SIDE, _REDUCED_SIDE)
     if not isinstance(image, np.ndarray):
         rgb = image if image.mode == "RGB" else image.convert("RGB")
-        return rgb.resize(side, Image.Resampling.BILINEAR)
+        return rgb.resize(side, Image.Resampling.BILINEAR, reducing_gap=_REDUCING_GAP)
     # Pillow resizes arrays of one channel in float32.
     channels = [
         np.asarray(
