@@ -3,7 +3,8 @@
 Hashes of 64 bits that differ in at most 7 agree in all but one bit of one of their four quarters
 (else each would have two that differ). So the candidates of an image are those under 4 · 17 keys of
 16 bits: multi-index hashing (Norouzi et al., 2012, https://arxiv.org/abs/1307.2982). Candidates
-that are in one set already are not compared.
+that are in one set already are not compared. Where images are so alike that most are candidates of
+most, hashes that differ in at most 3 bits are compared, which agree in a quarter, or equal ones.
 """
 
 from collections.abc import Iterator
@@ -18,6 +19,9 @@ NEAR_DISTANCE = 0.3  # in units of `typical_distance`; thumbnails then correlate
 _QUARTERS, _QUARTER_BITS = 4, 16
 _MIN_CONTRAST = 2.0  # gray levels; below, differences are noise
 _SAMPLED_PAIRS = 20_000
+# Of pairs of hashes: those with a key in common, of 20 ns each; and those that differ in few bits
+# and whose thumbnails are not near, of 1 µs. More take longer than a minute.
+_MAX_CANDIDATES, _MAX_FALSE = 4e9, 6e7
 # Steps of the unit, so that a few more images do not change what is near; 1 for most folders.
 _UNITS = 0.75 ** np.arange(8)
 _BLOCK_PAIRS = 2**21  # candidate pairs at a time
@@ -102,19 +106,48 @@ def join_near_duplicates(
     comparison = _Comparison(partition, thumbnails, distance, members, starts)
     every = np.arange(len(values))
     comparison.compare(every, every)
-    for first, second in _candidates(values):
+    max_bits = _max_bits(values, members[starts[:-1]], thumbnails, distance)
+    if not max_bits:
+        return
+    for first, second in _candidates(values, max_bits // _QUARTERS):
         different = np.bitwise_count(values[first] ^ values[second])
-        near = different <= MAX_DIFFERENT_BITS
+        near = different <= max_bits
         comparison.compare(first[near], second[near])
 
 
-def _candidates(values: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Pairs of hashes that agree in all but at most one bit of a quarter, some more than once.
+def _max_bits(values, images, thumbnails, distance):
+    """How many bits of hashes may differ, so that not too many pairs are compared: 7, 3 or 0.
 
     Args:
         values: uint64 [V], all different.
+        images: int [V], one of each hash.
+        thumbnails: of the images.
+        distance: of near duplicates at most.
     """
-    flips = np.array([0, *(1 << bit for bit in range(_QUARTER_BITS))], np.int64)
+    first, second = np.random.default_rng(0).integers(0, len(values), (2, _SAMPLED_PAIRS))
+    apart = first != second
+    first, second = first[apart], second[apart]
+    pairs = len(values) * (len(values) - 1) / 2
+    differences = (values[first] ^ values[second])[:, np.newaxis]
+    bits = np.bitwise_count(differences.view(f"u{_QUARTER_BITS // 8}"))  # [M, _QUARTERS]
+    is_far = thumbnails.distances(images[first], images[second]) > distance
+    for most in (MAX_DIFFERENT_BITS, _QUARTERS - 1):
+        candidates = (bits <= most // _QUARTERS).sum() / max(len(first), 1)
+        false = (is_far & (bits.sum(axis=1) <= most)).sum() / max(len(first), 1)
+        if pairs * candidates <= _MAX_CANDIDATES and pairs * false <= _MAX_FALSE:
+            return most
+    return 0
+
+
+def _candidates(values: np.ndarray, max_bits: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pairs of hashes of which a quarter differs in few bits, some more than once.
+
+    Args:
+        values: uint64 [V], all different.
+        max_bits: of the quarter, 0 or 1.
+    """
+    flips = np.array([0, *(max_bits << bit for bit in range(_QUARTER_BITS))], np.int64)
+    flips = np.unique(flips)
     for quarter in range(_QUARTERS):
         shifted = values >> np.uint64(quarter * _QUARTER_BITS)
         keys = (shifted & np.uint64(2**_QUARTER_BITS - 1)).astype(np.int64)

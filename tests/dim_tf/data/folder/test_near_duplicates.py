@@ -52,6 +52,22 @@ def test_they_are_those_of_all_pairs(monkeypatch, few_pairs):
     assert 30 < len(set(sets)) < 150
 
 
+def test_fewer_bits_may_differ_where_too_many_images_are_alike(monkeypatch):
+    pixels, hashes = noisy_copies(30, 6, np.random.default_rng(0))
+    of_seven = sets_of(pixels, hashes)
+    monkeypatch.setattr(near_duplicates, "_MAX_CANDIDATES", 1000)
+    of_three = sets_of(pixels, hashes)
+    with monkeypatch.context() as patch:
+        patch.setattr(near_duplicates, "MAX_DIFFERENT_BITS", 3)
+        np.testing.assert_array_equal(of_three, sets_by_all_pairs(pixels, hashes))
+    monkeypatch.setattr(near_duplicates, "_MAX_FALSE", -1)
+    of_none = sets_of(pixels, hashes)
+    with monkeypatch.context() as patch:
+        patch.setattr(near_duplicates, "MAX_DIFFERENT_BITS", 0)
+        np.testing.assert_array_equal(of_none, sets_by_all_pairs(pixels, hashes))
+    assert len(set(of_seven)) < len(set(of_three)) < len(set(of_none)) < len(pixels)
+
+
 def test_equal_hashes_alone_join_nothing():
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (50, THUMBNAIL_BYTES), np.uint8)
