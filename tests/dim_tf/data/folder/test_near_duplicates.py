@@ -55,7 +55,7 @@ def test_they_are_those_of_all_pairs(monkeypatch, few_pairs):
 def test_fewer_bits_may_differ_where_too_many_images_are_alike(monkeypatch):
     pixels, hashes = noisy_copies(30, 6, np.random.default_rng(0))
     of_seven = sets_of(pixels, hashes)
-    monkeypatch.setattr(near_duplicates, "_MAX_CANDIDATES", 1000)
+    monkeypatch.setattr(near_duplicates, "_MAX_CANDIDATES", 700)
     of_three = sets_of(pixels, hashes)
     with monkeypatch.context() as patch:
         patch.setattr(near_duplicates, "MAX_DIFFERENT_BITS", 3)
