@@ -153,7 +153,7 @@ class Run:
             measures: Names of measures, a list or with commas between; None: those of the settings.
 
         Returns:
-            The content of evaluation.json.
+            The content of evaluation.json; empty where no image is for the test.
 
         Raises:
             MeasureError: A measure failed; all others are written before.
@@ -163,6 +163,10 @@ class Run:
             experiment = experiment.replace(**flag_values({"measures": measures}))
         with self._stage("evaluate", experiment):
             experiment = plan.of_trained(experiment)
+            has_encoder = experiment.evaluation.encoder_path or experiment.model.HAS_ENCODER
+            if has_encoder and not len(self._data.test):
+                say(_stages().NOTHING_TO_MEASURE)
+                return {}
             if experiment.evaluation.encoder_path:
                 _stages().evaluate_saved(experiment, self._data)
             elif not experiment.model.HAS_ENCODER:

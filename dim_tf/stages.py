@@ -44,6 +44,10 @@ from dim_tf.training import data_fingerprint, metrics_file, start_weights
 from dim_tf.training.model import encoder_name, load_trained, random_encoder
 from dim_tf.training.schedule import last_step
 
+NOTHING_TO_MEASURE = (
+    "evaluate: there is nothing to measure, as no image is for the test (--test_fraction=0); "
+    "--validation_fraction holds some of the training images out"
+)
 CHECKED_IMAGES = 32
 CALIBRATION_IMAGES = 256
 
@@ -213,7 +217,8 @@ def _writing(name: str, folder: Path) -> AbstractContextManager[None]:
 def export(experiment: Experiment, splits: Splits) -> Path:
     """Publishes the trained encoder as SavedModel and TFLite; returns the version's folder."""
     model, step = load_trained(experiment, splits)
-    pixels = _pixels(splits.test.images[:CHECKED_IMAGES])
+    checked = splits.test if len(splits.test) else splits.train
+    pixels = _pixels(checked.images[:CHECKED_IMAGES])
     evaluation = _evaluation_of(experiment, step)
     choice = _exported_feature(experiment, evaluation)
     feature = Feature(choice["name"], choice["max_features"])

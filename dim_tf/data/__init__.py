@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dim_tf.data import pixel_range
+from dim_tf.data import group_by, pixel_range
 from dim_tf.data.image_bounds import MAX_PIXELS
 from dim_tf.data.sources import SOURCES, TFDS_PREFIX, check_name
 from dim_tf.system.errors import InputError
 
 if TYPE_CHECKING:
     from dim_tf.data.splits import Splits
+
+
+DEFAULT_TEST_FRACTION = 0.1
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,9 @@ class DataRequest:
         split: for a folder of images: "auto", "folders" or "hash".
         pixel_range: for a folder's 16-bit images: "auto", "dtype" or "LOW,HIGH".
         max_pixels: of an image; larger ones are refused, JPEGs decoded at a reduced scale.
+        group_by: which images of a folder a split keeps together: one of `group_by.MODES`, or a
+            regular expression with a group.
+        test_fraction: of a folder's images that are for the test; 0: none, all are trained on.
     """
 
     data_dir: str = ""
@@ -45,6 +51,8 @@ class DataRequest:
     split: str = "auto"
     pixel_range: str = "auto"
     max_pixels: int = MAX_PIXELS
+    group_by: str = group_by.AUTO
+    test_fraction: float = DEFAULT_TEST_FRACTION
 
 
 def check_request(name: str, request: DataRequest) -> None:
@@ -55,15 +63,16 @@ def check_request(name: str, request: DataRequest) -> None:
         request: which images of it.
 
     Raises:
-        InputError: `pixel_range` is invalid, or it or `split` is given for a data set that is not a
-            folder.
+        InputError: `pixel_range` or `group_by` is invalid, or a setting of folders is given for a
+            data set that is not one.
     """
     pixel_range.parse(request.pixel_range)
+    group_by.parse(request.group_by)
     if name == "folder":
         return
-    for setting in ("pixel_range", "split"):
+    for setting in ("pixel_range", "split", "group_by", "test_fraction"):
         value = getattr(request, setting)
-        if value != "auto":
+        if value != DataRequest.__dataclass_fields__[setting].default:
             raise InputError(
                 f"--{setting}={value} is of --dataset=folder, and {name} has its own; leave it out"
             )

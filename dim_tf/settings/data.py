@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dim_tf.data import DataRequest, check_request
+from dim_tf.data import DEFAULT_TEST_FRACTION, DataRequest, check_request
 from dim_tf.data.image_bounds import MAX_PIXELS
 from dim_tf.data.sources import check_name
 from dim_tf.registry import AUGMENTATIONS, SOURCES
@@ -62,6 +62,21 @@ class DataSettings(Settings):
         choices=("auto", "folders", "hash"),
         hyperparameter=False,  # the resulting split is compared: data.json
     )
+    group_by: str = config_field(
+        "auto",
+        "Images of --dataset=folder that stay on one side of the split: auto, near duplicates and "
+        "numbered sequences that look alike; near_duplicates; folder, those of one folder; none; "
+        r"or a regular expression on the path, whose first group names the group: '(video_\d+)/'.",
+        hyperparameter=False,  # the resulting split is compared: data.json
+    )
+    test_fraction: float = config_field(
+        DEFAULT_TEST_FRACTION,
+        "Fraction of the images of --dataset=folder that are for the test, where the hash decides; "
+        "0: all images are trained on, and nothing is measured.",
+        minimum=0,
+        maximum=0.5,
+        hyperparameter=False,  # the resulting split is compared: data.json
+    )
     pixel_range: str = config_field(
         "auto",
         "Values of the 16-bit images of --dataset=folder that become black and white: LOW,HIGH; "
@@ -111,4 +126,6 @@ class DataSettings(Settings):
             self.split,
             self.pixel_range,
             self.max_pixels,
+            self.group_by,
+            self.test_fraction,
         )

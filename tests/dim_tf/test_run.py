@@ -36,7 +36,8 @@ def ran(monkeypatch, tmp_path):
 
     monkeypatch.setattr(stages, "evaluate", evaluate)
     monkeypatch.setattr(stages, "export", lambda *_: ran.append("export"))
-    monkeypatch.setattr(data, "load", lambda *_: SimpleNamespace(note="a note"))
+    splits = SimpleNamespace(note="a note", test=range(1))
+    monkeypatch.setattr(data, "load", lambda *_: splits)
     (tmp_path / "checkpoints").mkdir()
     return ran
 
@@ -382,7 +383,8 @@ def test_a_run_that_began_anew_continues_afterwards(tmp_path, monkeypatch):
             raise error
 
     monkeypatch.setattr(loop, "train", train)
-    monkeypatch.setattr(data, "load", lambda *_: SimpleNamespace(note="a note"))
+    splits = SimpleNamespace(note="a note", test=range(1))
+    monkeypatch.setattr(data, "load", lambda *_: splits)
     run = run_in(tmp_path, resume=False)
     run.train()
     with pytest.raises(RunError):

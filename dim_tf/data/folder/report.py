@@ -85,12 +85,22 @@ class FolderReport:
                 "--noresume to start anew there"
             )
         before, now = previous.get("split_by"), self.summary["split_by"]
-        if before != now:
+        if before == now:
+            return
+        if before == "none":
             raise InputError(
-                f"{folder} holds a run whose test images were chosen by {before}, and not by "
-                f"{now}: some that it trained on would be measured on; give --split={before}, or "
-                "another --name or --run_dir, or --noresume to start anew there"
+                f"{folder} holds a run that was trained on all images (--test_fraction=0), of "
+                "which some are for the test now; give --test_fraction=0, or another --name or "
+                "--run_dir, or --noresume to start anew there"
             )
+        why = f"chosen by {before}, and not by {now}: some that it trained on would be measured on"
+        if now == "none":
+            why = f"chosen by {before}, and --test_fraction=0 would train on them"
+        remedy = "leave --test_fraction out" if now == "none" else f"give --split={before}"
+        raise InputError(
+            f"{folder} holds a run whose test images were {why}; {remedy}, or "
+            "another --name or --run_dir, or --noresume to start anew there"
+        )
 
     def _check_trained(self, folder):
         """Finds images that were moved between folders, where these are the split."""
@@ -98,8 +108,9 @@ class FolderReport:
         if moved:
             raise InputError(
                 f"{folder} holds a run that was trained on {moved:,} of the "
-                f"{len(self.test_digests):,} images that are for the test now; move them back, or "
-                "give another --name or --run_dir, or --noresume to start anew there"
+                f"{len(self.test_digests):,} images that are for the test now; move them back, "
+                "give that run's --group_by and --test_fraction, or another --name or --run_dir, "
+                "or --noresume to start anew there"
             )
 
     def _check_range(self, folder, previous):
@@ -248,6 +259,9 @@ def describe(folder: Path, summary: dict[str, Any]) -> str:
         f"{summary['training_images']:,} for training and {summary['test_images']:,} for the test, "
         f"{summary['split']}",
     ]
+    if not summary["test_images"]:
+        clauses[-1] = f"all for training, none for the test, {summary['split']}"
+    clauses += _describe_groups(summary)
     leaking = summary["test_images_left_out_of_training"]
     if leaking:
         clauses.append(f"{leaking:,} test images left out of training, where they were too")
@@ -265,6 +279,30 @@ def describe(folder: Path, summary: dict[str, Any]) -> str:
     if left_out:
         clauses.append(f"left out: {', '.join(left_out)}")
     return "; ".join(clauses) + "."
+
+
+def _describe_groups(summary):
+    """Clauses on the groups that the split keeps together, and on near duplicates beyond them."""
+    largest = summary["largest_group"]
+    if largest and summary["split_by"] == "hash":
+        yield (
+            f"{summary['groups']:,} groups {summary['groups_kind']} kept together, the largest of "
+            f"{largest['images']:,} images"
+        )
+        if largest["images"] > summary["images"] / 2:
+            yield (
+                "that group, of more than half of the images, is for training; --group_by=none "
+                "splits single images"
+            )
+        pairs = summary["separated_pairs_of_single_images"]
+        if pairs:
+            yield f"a split of single images would have separated {pairs:,} pairs of one group"
+    if summary["ungrouped_by_pattern"]:
+        yield f"{summary['ungrouped_by_pattern']:,} paths that --group_by does not match"
+    near = summary["test_images_near_training"]
+    if near:
+        verb = "images have" if near > 1 else "image has"
+        yield f"{near:,} test {verb} a near duplicate among the training images"
 
 
 def _read_summary(folder):

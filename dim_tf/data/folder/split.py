@@ -8,7 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from dim_tf.data import DataRequest
+from dim_tf.data import DEFAULT_TEST_FRACTION, DataRequest
+from dim_tf.data.folder.groups import (
+    ImageGroups,
+    count_separated_pairs,
+    count_tests_near_training,
+    describe_groups,
+    group_images,
+)
+from dim_tf.data.folder.hash_split import MIN_TEST, choose_test
 from dim_tf.data.folder.labels import FolderLabels, label_by_folder
 from dim_tf.data.folder.manifest import Manifest
 from dim_tf.data.folder.report import list_some, printable
@@ -17,9 +25,7 @@ from dim_tf.data.folder.split_names import Role
 from dim_tf.data.image_faults import Fault
 from dim_tf.system.errors import InputError
 
-TEST_FRACTION = 0.1
-MIN_TEST, MAX_TEST = 10, 10_000
-MIN_TRAINING = 10  # where folders say which they are
+MIN_TRAINING = 10
 MIN_IMAGES = 20
 
 
@@ -30,10 +36,19 @@ class SplitMethod:
     Attributes:
         test: the role whose images are the test images; None: the hash decides.
         reason: for the `data:` line.
+        fraction: of the images that the hash chooses for the test; 0: none is for the test.
     """
 
     test: Role | None
     reason: str
+    fraction: float = DEFAULT_TEST_FRACTION
+
+    @property
+    def name(self) -> str:
+        """For data.json: folders, hash or none."""
+        if self.test is not None:
+            return "folders"
+        return "hash" if self.fraction else "none"
 
     def priority(self, roles: np.ndarray) -> np.ndarray:
         """Of several copies of an image, the one with the lowest number is kept.
@@ -66,7 +81,8 @@ class FolderSplit:
         duplicates: index of each file with the pixels of another -> that one's index.
         counts: for data.json.
         split_folders: the names of the folders that are splits, for a message.
-        by_folders: whether these say which images are for the test.
+        split_by: "folders", which say which images are for the test; "hash"; or "none".
+        groups: int64 [N], the group of each image; a split keeps a group together.
     """
 
     indices: np.ndarray
@@ -77,18 +93,19 @@ class FolderSplit:
     duplicates: dict[int, int]
     counts: dict[str, Any]
     split_folders: str
-    by_folders: bool
+    split_by: str
+    groups: np.ndarray
 
 
 def split_images(request: DataRequest, manifest: Manifest) -> FolderSplit:
     """Separates training and test images, and labels them.
 
     Args:
-        request: its `split` and `labels`.
+        request: its `split`, `labels`, `group_by` and `test_fraction`.
         manifest: the files.
 
     Raises:
-        InputError: the folders are not those that `split` or `labels` needs.
+        InputError: the folders are not those that `split`, `labels` or `group_by` needs.
     """
     usable = np.flatnonzero(manifest.faults == Fault.NONE)
     usable_names = [manifest.names[index] for index in usable]
@@ -97,7 +114,7 @@ def split_images(request: DataRequest, manifest: Manifest) -> FolderSplit:
     if layout:
         roles[usable] = layout.roles
     ambiguous = ambiguous_folders(usable_names, layout)
-    method = _choose_method(request.split, layout, ambiguous)
+    method = _choose_method(request, layout, ambiguous)
     indices, duplicates = deduplicate(manifest, method.priority(roles))
     is_left_out = method.left_out(roles[indices])
     left_out_roles = roles[indices[is_left_out]]
@@ -112,9 +129,9 @@ def split_images(request: DataRequest, manifest: Manifest) -> FolderSplit:
         )
     if only_tested:
         labels = FolderLabels(None, (), f"none: {only_tested}")
-    order, test_count, unlabelled = _order_images(
-        manifest.pixel_digests[indices], roles[indices], labels.classes, method
-    )
+    images = manifest.select(indices)
+    groups = group_images(request.group_by, images)
+    order, test_count, unlabelled = _order_images(roles[indices], labels.classes, groups, method)
     classes = None if labels.classes is None else labels.classes[order]
     folders = layout.folders if layout else {}
     counts = {
@@ -122,12 +139,22 @@ def split_images(request: DataRequest, manifest: Manifest) -> FolderSplit:
         "training_images": len(indices) - test_count,
         "test_images": test_count,
         "split": method.reason,
-        "split_by": "folders" if method.test is not None else "hash",
+        "split_by": method.name,
         "split_folders": {printable(name): role.name.lower() for name, role in folders.items()},
         "validation_images_left_out": int((left_out_roles == Role.VALIDATION).sum()),
         "images_of_other_folders_left_out": int((left_out_roles == Role.LEFT_OUT).sum()),
         "folders_left_out": [printable(name) for name in (layout.left_out if layout else ())],
         "test_images_left_out_of_training": _count_leaks(method, roles, duplicates),
+        "group_by": request.group_by,
+        "groups_kind": groups.kind,
+        **describe_groups(groups, names),
+        "ungrouped_by_pattern": groups.unmatched,
+        "separated_pairs_of_single_images": _count_pairs_of_single_images(
+            roles[indices], labels.classes, groups, images.pixel_digests, method
+        ),
+        "test_images_near_training": count_tests_near_training(
+            groups.near_duplicates[order], np.arange(len(order)) < test_count
+        ),
         "labels": labels.reason,
         "unlabelled_training_images": unlabelled,
         "classes": {} if classes is None else _count_classes(classes, labels.names),
@@ -141,24 +168,35 @@ def split_images(request: DataRequest, manifest: Manifest) -> FolderSplit:
         duplicates,
         counts,
         layout.listed if layout else "",
-        method.test is not None,
+        method.name,
+        groups.numbers[order],
     )
 
 
-def _choose_method(mode: str, layout: SplitLayout | None, ambiguous: list[str]) -> SplitMethod:
+def _choose_method(
+    request: DataRequest, layout: SplitLayout | None, ambiguous: list[str]
+) -> SplitMethod:
     """How training and test images are separated.
 
     Args:
-        mode: "folders", "hash" or "auto".
+        request: its `split` and `test_fraction`.
         layout: of the images; None: no folder is a split.
         ambiguous: folders that are not taken for a split, although their names have its word.
 
     Raises:
-        InputError: by folders, and there are not those of both.
+        InputError: by folders, and there are not those of both; or a test fraction beside them.
     """
+    mode, fraction = request.split, request.test_fraction
+    if not fraction:
+        if mode == "folders":
+            raise InputError(
+                "--test_fraction=0 trains on all images, and --split=folders leaves those of the "
+                "test folders out; give one of them"
+            )
+        return SplitMethod(None, "as --test_fraction=0 says", 0.0)
     by_hash = "by the hash of each image's pixels"
     if mode == "hash":
-        return SplitMethod(None, by_hash)
+        return SplitMethod(None, by_hash, fraction)
     why_not = "no folder is called train, test or the like"
     not_taken = f"not taken for splits: {list_some(ambiguous)}"
     if ambiguous:
@@ -172,6 +210,12 @@ def _choose_method(mode: str, layout: SplitLayout | None, ambiguous: list[str]) 
         elif not roles - {Role.TEST, Role.VALIDATION}:
             why_not += "for training"
         else:
+            if fraction != DEFAULT_TEST_FRACTION:
+                raise InputError(
+                    f"--test_fraction={fraction:g} is of a split by hash, and here the folders "
+                    f"({layout.listed}) say which images are for the test; give --split=hash, or "
+                    "leave --test_fraction out"
+                )
             test_folders = [name for name, role in layout.folders.items() if role == test]
             reason = f"by the folders: {' and '.join(test_folders)} for the test"
             if layout.extra_folders:
@@ -184,7 +228,8 @@ def _choose_method(mode: str, layout: SplitLayout | None, ambiguous: list[str]) 
             f"--split=folders takes the folders' own training and test images, but {why_not}; "
             "leave --split out, or rename the folders to train and test"
         )
-    return SplitMethod(None, f"{by_hash} ({why_not})" if layout or ambiguous else by_hash)
+    reason = f"{by_hash} ({why_not})" if layout or ambiguous else by_hash
+    return SplitMethod(None, reason, fraction)
 
 
 def deduplicate(
@@ -215,44 +260,46 @@ def deduplicate(
     return indices, dict(duplicates)
 
 
-def count_test_images(digests: np.ndarray) -> int:
-    """How many of the images, in the order of their digests, are test images.
-
-    So an image's digest decides, and not its name, its place or a seed. More files can make a test
-    image one of training, where there are very many or very few; never the other way.
-
-    Args:
-        digests: uint8 [N, D], ascending.
-    """
-    first = digests[:, 0].astype(np.int64) * 256 + digests[:, 1]
-    below = int((first < TEST_FRACTION * 2**16).sum())
-    return min(max(below, MIN_TEST), MAX_TEST, len(digests))
-
-
-def _order_images(digests, roles, labels, method):
+def _order_images(roles, labels, groups, method):
     """Puts test images first, then training images with a label, then those without.
 
     Args:
-        digests: uint8 [N, D], ascending.
         roles: [N], of `Role`.
         labels: int64 [N], -1: none; or None.
+        groups: of the images.
         method: how they are separated.
 
     Returns:
         Indices, int [N]; how many are test images; how many of the others have no label.
     """
-    unlabelled = np.zeros(len(digests), bool) if labels is None else labels < 0
-    if method.test is None:
-        # The hash may choose any image that has what the others have.
-        eligible = np.flatnonzero(~unlabelled & ~np.isin(roles, (Role.EXTRA, Role.UNLABELLED)))
-        if labels is None and len(eligible) < MIN_IMAGES:
-            eligible = np.arange(len(digests))
-        test = np.zeros(len(digests), bool)
-        test[eligible[: count_test_images(digests[eligible])]] = True
-    else:
-        test = roles == method.test
+    unlabelled = np.zeros(len(roles), bool) if labels is None else labels < 0
+    test = _choose_test(roles, labels, groups, method)
     order = np.argsort(np.where(test, 0, np.where(unlabelled, 2, 1)), kind="stable")
     return order, int(test.sum()), int((unlabelled & ~test).sum())
+
+
+def _choose_test(roles, labels, groups, method):
+    """Which images are for the test, bool [N]."""
+    if method.test is not None:
+        return roles == method.test
+    if not method.fraction:
+        return np.zeros(len(roles), bool)
+    # The hash may choose any image that has what the others have.
+    eligible = ~np.isin(roles, (Role.EXTRA, Role.UNLABELLED))
+    if labels is not None:
+        eligible &= labels >= 0
+    elif eligible.sum() < MIN_IMAGES:
+        eligible[:] = True
+    return choose_test(groups.numbers, groups.digests, eligible, labels, method.fraction)
+
+
+def _count_pairs_of_single_images(roles, labels, groups, digests, method):
+    """How many pairs of one group a split by the hash of single images would separate."""
+    if method.test is not None or not method.fraction:
+        return 0
+    alone = np.arange(len(roles))
+    singles = ImageGroups(alone, digests, groups.near_duplicates, "")
+    return count_separated_pairs(groups.numbers, _choose_test(roles, labels, singles, method))
 
 
 def _classes_without_training(labels, roles, method):
@@ -296,12 +343,14 @@ def check_split(split: FolderSplit, folder: str) -> None:
         "training": (len(split.indices) - split.test_count, MIN_TRAINING),
     }
     for name, (count, minimum) in sizes.items():
-        if split.by_folders and count < minimum:
+        if split.split_by == "folders" and count < minimum:
             raise InputError(
                 f"{folder} has {count} different {name} images in {split.split_folders}, expected "
                 f"at least {minimum}; add some, or give --split=hash, which takes test images from "
                 "all"
             )
+        if split.split_by == "hash" and split.counts["groups"] and count < minimum:
+            raise _group_error(split, folder, f"{count} {name} images, expected at least {minimum}")
     if split.labels is None:
         return
     count = int((split.labels[split.test_count :] >= 0).sum())
@@ -310,3 +359,19 @@ def check_split(split: FolderSplit, folder: str) -> None:
             f"{folder} has {count} images for training that have a label, expected at least "
             f"{MIN_TRAINING}; give --labels=none"
         )
+
+
+def _group_error(split, folder, shortage):
+    """The error of groups that are too large, or too few, for a split."""
+    sizes = np.bincount(split.groups)
+    largest = split.counts["largest_group"]
+    if split.labels is not None:
+        pairs = {*zip(split.groups.tolist(), split.labels.tolist(), strict=True)}
+        if len(pairs) == len(split.label_names):
+            shortage += ", since each class is one group"
+    return InputError(
+        f"the {len(split.groups):,} images in {folder} are {len(sizes):,} groups "
+        f"{split.counts['groups_kind']}, the largest of {largest['images']:,} "
+        f"({largest['first']}), which leaves {shortage}; give --group_by=none to split single "
+        "images, another --group_by, folders named train and test, or --test_fraction=0 for no test"
+    )

@@ -98,7 +98,8 @@ def load(request: DataRequest) -> Splits:
 
 def _make_splits(split: FolderSplit, images: FolderImages, **fields) -> Splits:
     def part(start, stop, labels):
-        return Split(images.subset(start, stop), None if labels is None else labels[start:stop])
+        part_labels = None if labels is None else labels[start:stop]
+        return Split(images.subset(start, stop), part_labels, groups=split.groups[start:stop])
 
     tests, count = split.test_count, len(images)
     labelled = count - split.unlabelled_count  # the others come last
