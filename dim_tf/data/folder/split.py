@@ -3,16 +3,20 @@
 docs/DATA.md states the rules.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from dim_tf.data import DataRequest
-from dim_tf.data.folder.labels import FolderLabels, label_by_folder
+from dim_tf.data.folder.image_folders import ImageFolders
+from dim_tf.data.folder.labels import FolderLabels, is_unlabelled, label_by_folder
+from dim_tf.data.folder.labels_file import read_labels_file
 from dim_tf.data.folder.manifest import Manifest
+from dim_tf.data.folder.matched_labels import match_labels
 from dim_tf.data.folder.report import list_some, printable
-from dim_tf.data.folder.split_folders import SplitLayout, ambiguous_folders, find_split_folders
+from dim_tf.data.folder.split_folders import SplitLayout, ambiguous_folders, find_split_layout
 from dim_tf.data.folder.split_names import Role
 from dim_tf.data.image_faults import Fault
 from dim_tf.system.errors import InputError
@@ -21,6 +25,7 @@ TEST_FRACTION = 0.1
 MIN_TEST, MAX_TEST = 10, 10_000
 MIN_TRAINING = 10  # where folders say which they are
 MIN_IMAGES = 20
+BY_HASH = "by the hash of each image's pixels"
 
 
 @dataclass(frozen=True)
@@ -42,15 +47,15 @@ class SplitMethod:
         before one that has none.
         """
         if self.test is None:
-            return np.isin(roles, (Role.EXTRA, Role.UNLABELLED)) + 2 * (roles == Role.LEFT_OUT)
+            return np.isin(roles, (Role.EXTRA, Role.UNLABELLED)) + 2 * (roles >= Role.LEFT_OUT)
         return np.where(roles == self.test, Role.TEST, roles).astype(np.int64)
 
     def left_out(self, roles: np.ndarray) -> np.ndarray:
-        """Images neither for training nor for the test: those to choose settings by, masks and
-        predictions.
+        """Images neither for training nor for the test: those to choose settings by, masks,
+        predictions, and images for the test that have no label.
         """
         validation = (roles == Role.VALIDATION) & (self.test == Role.TEST)
-        return validation | (roles == Role.LEFT_OUT)
+        return validation | (roles >= Role.LEFT_OUT)
 
 
 @dataclass(frozen=True)
@@ -60,12 +65,12 @@ class FolderSplit:
     Attributes:
         indices: int64 [N], in the manifest.
         test_count: how many are test images.
-        labels: int64 [N], -1: none; or None.
-        label_names: of the classes.
+        labels: int64 [N] or [N, A], -1: none; or None.
+        label_names: of the classes or attributes.
         unlabelled_count: how many training images have no label, of a folder that has labels.
         duplicates: index of each file with the pixels of another -> that one's index.
         counts: for data.json.
-        split_folders: the names of the folders that are splits, for a message.
+        split_folders: the names of the folders that are splits, or the column, for a message.
         by_folders: whether these say which images are for the test.
     """
 
@@ -80,35 +85,49 @@ class FolderSplit:
     by_folders: bool
 
 
-def split_images(request: DataRequest, manifest: Manifest) -> FolderSplit:
+def split_images(request: DataRequest, manifest: Manifest, folders: ImageFolders) -> FolderSplit:
     """Separates training and test images, and labels them.
 
     Args:
-        request: its `split` and `labels`.
+        request: its `split`, `labels` and `label_column`.
         manifest: the files.
+        folders: that these are in.
 
     Raises:
-        InputError: the folders are not those that `split` or `labels` needs.
+        InputError: the folders are not those that `split` or `labels` needs, or the file of labels
+            is not one of these images.
     """
     usable = np.flatnonzero(manifest.faults == Fault.NONE)
     usable_names = [manifest.names[index] for index in usable]
-    layout = find_split_folders(usable_names)
+    layout = find_split_layout(usable_names, folders)
     roles = np.full(len(manifest), Role.TRAINING)
     if layout:
         roles[usable] = layout.roles
+    matched = None
+    if request.has_labels_file and len(usable):
+        file = read_labels_file(request.labels_path, request.label_column)
+        matched = match_labels(file, usable_names, folders)
+        roles[usable] = matched.assign_roles(roles[usable].tolist(), request.split)
+        layout = dataclasses.replace(layout, roles=roles[usable].tolist()) if layout else None
     ambiguous = ambiguous_folders(usable_names, layout)
-    method = _choose_method(request.split, layout, ambiguous)
+    if matched and matched.roles:
+        method = _choose_method_by_column(request.split, set(roles[usable]), matched.split_column)
+    else:
+        method = _choose_method(request.split, layout, ambiguous)
     indices, duplicates = deduplicate(manifest, method.priority(roles))
     is_left_out = method.left_out(roles[indices])
     left_out_roles = roles[indices[is_left_out]]
     indices = indices[~is_left_out]
     kept_layout = layout.select(np.searchsorted(usable, indices).tolist()) if layout else None
-    names = [manifest.names[index] for index in indices]
-    labels = label_by_folder(names, request.labels, kept_layout)
+    if matched:
+        labels = matched.select(np.searchsorted(usable, indices))
+    else:
+        names = [folders.locate(manifest.names[index])[1] for index in indices]
+        labels = label_by_folder(names, request.labels, kept_layout)
     only_tested = _classes_without_training(labels, roles[indices], method)
-    if only_tested and request.labels == "folders":
+    if only_tested and request.labels != "auto":
         raise InputError(
-            f"--labels=folders: {only_tested}; give --split=hash, or leave --labels out"
+            f"--labels={request.labels}: {only_tested}; give --split=hash, or leave --labels out"
         )
     if only_tested:
         labels = FolderLabels(None, (), f"none: {only_tested}")
@@ -116,19 +135,23 @@ def split_images(request: DataRequest, manifest: Manifest) -> FolderSplit:
         manifest.pixel_digests[indices], roles[indices], labels.classes, method
     )
     classes = None if labels.classes is None else labels.classes[order]
-    folders = layout.folders if layout else {}
+    split_folders = layout.folders if layout else {}
     counts = {
         "images": len(indices),
         "training_images": len(indices) - test_count,
         "test_images": test_count,
         "split": method.reason,
         "split_by": "folders" if method.test is not None else "hash",
-        "split_folders": {printable(name): role.name.lower() for name, role in folders.items()},
+        "split_folders": {
+            printable(name): role.name.lower() for name, role in split_folders.items()
+        },
         "validation_images_left_out": int((left_out_roles == Role.VALIDATION).sum()),
         "images_of_other_folders_left_out": int((left_out_roles == Role.LEFT_OUT).sum()),
+        "unmeasured_images_left_out": int((left_out_roles == Role.UNMEASURED).sum()),
         "folders_left_out": [printable(name) for name in (layout.left_out if layout else ())],
         "test_images_left_out_of_training": _count_leaks(method, roles, duplicates),
         "labels": labels.reason,
+        "label_rows_without_image": matched.unmatched_rows if matched else 0,
         "unlabelled_training_images": unlabelled,
         "classes": {} if classes is None else _count_classes(classes, labels.names),
     }
@@ -140,7 +163,7 @@ def split_images(request: DataRequest, manifest: Manifest) -> FolderSplit:
         unlabelled,
         duplicates,
         counts,
-        layout.listed if layout else "",
+        _where_splits_are(layout, matched),
         method.test is not None,
     )
 
@@ -156,9 +179,8 @@ def _choose_method(mode: str, layout: SplitLayout | None, ambiguous: list[str]) 
     Raises:
         InputError: by folders, and there are not those of both.
     """
-    by_hash = "by the hash of each image's pixels"
     if mode == "hash":
-        return SplitMethod(None, by_hash)
+        return SplitMethod(None, BY_HASH)
     why_not = "no folder is called train, test or the like"
     not_taken = f"not taken for splits: {list_some(ambiguous)}"
     if ambiguous:
@@ -167,9 +189,11 @@ def _choose_method(mode: str, layout: SplitLayout | None, ambiguous: list[str]) 
         roles = set(layout.roles)
         test = Role.TEST if Role.TEST in roles else Role.VALIDATION
         why_not = f"of {layout.listed} none is "
-        if test not in roles:
+        if test not in roles and Role.UNMEASURED in roles:
+            why_not = f"of {layout.listed} none has labelled images for the test"
+        elif test not in roles:
             why_not += "for the test"
-        elif not roles - {Role.TEST, Role.VALIDATION}:
+        elif not roles - {Role.TEST, Role.VALIDATION, Role.UNMEASURED}:
             why_not += "for training"
         else:
             test_folders = [name for name, role in layout.folders.items() if role == test]
@@ -184,7 +208,31 @@ def _choose_method(mode: str, layout: SplitLayout | None, ambiguous: list[str]) 
             f"--split=folders takes the folders' own training and test images, but {why_not}; "
             "leave --split out, or rename the folders to train and test"
         )
-    return SplitMethod(None, f"{by_hash} ({why_not})" if layout or ambiguous else by_hash)
+    return SplitMethod(None, f"{BY_HASH} ({why_not})" if layout or ambiguous else BY_HASH)
+
+
+def _choose_method_by_column(mode, roles, column):
+    """As `_choose_method`, by the column of splits of a file of labels.
+
+    Args:
+        mode: "folders", "hash" or "auto".
+        roles: of the images.
+        column: the column's name, for a message.
+    """
+    if mode == "hash":
+        return SplitMethod(None, BY_HASH)
+    test = Role.TEST if Role.TEST in roles else Role.VALIDATION
+    if test in roles and roles & {Role.TRAINING, Role.EXTRA}:
+        name = "test" if test == Role.TEST else "validation"
+        return SplitMethod(test, f"by {column}: {name} for the test")
+    lacking = "training" if test in roles else "the test"
+    why_not = f"{column} has no labelled images for {lacking}"
+    if mode == "folders":
+        raise InputError(
+            f"--split=folders takes the images for training and the test that folders or a column "
+            f"say, but {why_not}; leave --split out, or correct the column"
+        )
+    return SplitMethod(None, f"{BY_HASH} ({why_not})")
 
 
 def deduplicate(
@@ -235,13 +283,13 @@ def _order_images(digests, roles, labels, method):
     Args:
         digests: uint8 [N, D], ascending.
         roles: [N], of `Role`.
-        labels: int64 [N], -1: none; or None.
+        labels: int64 [N] or [N, A], -1: none; or None.
         method: how they are separated.
 
     Returns:
         Indices, int [N]; how many are test images; how many of the others have no label.
     """
-    unlabelled = np.zeros(len(digests), bool) if labels is None else labels < 0
+    unlabelled = np.zeros(len(digests), bool) if labels is None else is_unlabelled(labels)
     if method.test is None:
         # The hash may choose any image that has what the others have.
         eligible = np.flatnonzero(~unlabelled & ~np.isin(roles, (Role.EXTRA, Role.UNLABELLED)))
@@ -256,14 +304,20 @@ def _order_images(digests, roles, labels, method):
 
 
 def _classes_without_training(labels, roles, method):
-    """Says if the test folders have a class that the training folders lack; empty: none."""
-    if labels.classes is None or method.test is None:
+    """Says if the test images have a class that the training images lack; empty: none."""
+    if labels.classes is None or labels.classes.ndim == 2 or method.test is None:
         return ""
     is_test = roles == method.test
     missing = sorted(set(labels.classes[is_test].tolist()) - set(labels.classes[~is_test].tolist()))
     if not missing:
         return ""
     return f"of the class {labels.names[missing[0]]} there are test images and none for training"
+
+
+def _where_splits_are(layout, matched):
+    if matched and matched.roles:
+        return matched.split_column
+    return layout.listed if layout else ""
 
 
 def _count_leaks(method, roles, duplicates):
@@ -277,7 +331,10 @@ def _count_leaks(method, roles, duplicates):
 
 
 def _count_classes(labels, names):
-    counts = np.bincount(labels[labels >= 0], minlength=len(names)).tolist()
+    if labels.ndim == 2:
+        counts = (labels == 1).sum(axis=0).tolist()
+    else:
+        counts = np.bincount(labels[labels >= 0], minlength=len(names)).tolist()
     return dict(zip(names, counts, strict=True))
 
 
@@ -304,7 +361,7 @@ def check_split(split: FolderSplit, folder: str) -> None:
             )
     if split.labels is None:
         return
-    count = int((split.labels[split.test_count :] >= 0).sum())
+    count = int((~is_unlabelled(split.labels[split.test_count :])).sum())
     if count < MIN_TRAINING:
         raise InputError(
             f"{folder} has {count} images for training that have a label, expected at least "
