@@ -125,7 +125,7 @@ def find_split_layout(names: Sequence[str], folders: ImageFolders) -> SplitLayou
         extra += [f"{folder}/{name}" for name in layout.extra_folders]
         for index, role, name in zip(indices, layout.roles, layout.names, strict=True):
             roles[index], stripped[index] = role, name
-    return SplitLayout(roles, stripped, role_of, tuple(extra))
+    return SplitLayout(roles, stripped, dict(sorted(role_of.items())), tuple(sorted(extra)))
 
 
 def ambiguous_folders(names: Sequence[str], layout: SplitLayout | None) -> list[str]:

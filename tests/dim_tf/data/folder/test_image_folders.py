@@ -108,7 +108,7 @@ def test_splits_are_looked_for_in_each_folder():
     )
     assert layout.roles == [Role.TRAINING, Role.TEST, Role.TRAINING, Role.TEST, Role.EXTRA]
     assert layout.names == ["cat/1.png", "cat/2.png", "cat/3.png", "dog/4.png", "dog/5.png"]
-    assert layout.listed == "a/train and a/test and b/Train and b/Test"
+    assert layout.listed == "a/test and a/train and b/Test and b/Train"
     assert layout.extra_folders == ("c",)
 
 

@@ -116,7 +116,7 @@ def test_a_column_called_split_says_the_splits(read):
         ("file,a,b\nx,,\n", "", "no label in any row"),
         ("file,a,b\nx,1,1\n", "a,c", r"no column of labels 'c'; expected one or more of a, b"),
         ("file,a,b\nx,1,1\n", "file", "no column of labels 'file'"),
-        ("file,label,split\na,x,3\n", "", "line 2: '3' in the column split; expected train, val"),
+        ("file,a,b,split\nx,1,1,3\n", "", "line 2: '3' in the column split; expected train, val"),
     ],
 )
 def test_what_is_no_file_of_labels_is_an_error_of_one_line(read, content, label_column, message):
