@@ -1,5 +1,6 @@
 """Finds images by what a table calls them: the end of their path, with its suffix or without."""
 
+import functools
 import os
 import posixpath
 import re
@@ -14,6 +15,9 @@ _IMAGE_SUFFIX = re.compile(
     rf"({'|'.join(map(re.escape, SUFFIXES))}|\.dcm|\.dicom|\.npy)$", re.IGNORECASE
 )
 
+_RELATIVE = 0  # instead of a number of parts: the path relative to the folder of images
+_Table = dict[str, list[int]]
+
 
 class ImageLookup:
     """Images by their paths.
@@ -24,17 +28,9 @@ class ImageLookup:
     """
 
     def __init__(self, names: Sequence[str], folders: ImageFolders):
-        roots = [_parts(os.path.abspath(path)) for path in folders.paths]
-        self._paths = []
-        self._relative: dict[str, list[int]] = {}
-        for index, name in enumerate(names):
-            folder, relative = folders.locate(name)
-            parts = _parts(relative)
-            self._paths.append((*roots[folder], *parts))
-            for path in {"/".join(parts), "/".join(_parts(name))}:
-                self._relative.setdefault(path, []).append(index)
-        self._relative_stems = _by_stem(self._relative)
-        self._ends: dict[int, tuple[dict[str, list[int]], dict[str, list[int]]]] = {}
+        self._names = names
+        self._folders = folders
+        self._tables: dict[tuple[int, bool], _Table] = {}  # made when they are needed
 
     def find(self, name: str) -> list[int]:
         """The indices of the images that a name may mean; empty: there is none.
@@ -44,36 +40,47 @@ class ImageLookup:
         where nothing has it with one, and of another suffix where nothing has it without.
         """
         parts = _parts(name)
-        path = "/".join(parts)
-        ends, end_stems = self._ends_of(len(parts))
+        path, count = "/".join(parts), len(parts)
         stem = _IMAGE_SUFFIX.sub("", path)
-        keys = (
-            (self._relative, path),
-            (self._relative_stems, path),
-            (ends, path),
-            (end_stems, path),
-            (self._relative_stems, stem),
-            (end_stems, stem),
-        )
-        return next((table[key] for table, key in keys if key in table), [])
+        for key, length, with_suffix in (
+            (path, _RELATIVE, True),
+            (path, _RELATIVE, False),
+            (path, count, True),
+            (path, count, False),
+            (stem, _RELATIVE, False),
+            (stem, count, False),
+        ):
+            indices = self._table(length, with_suffix).get(key)
+            if indices:
+                return indices
+        return []
 
-    def _ends_of(self, count):
-        """The images by the last parts of their paths, with and without suffixes."""
-        if count not in self._ends:
-            ends: dict[str, list[int]] = {}
-            for index, parts in enumerate(self._paths):
-                ends.setdefault("/".join(parts[-count:]), []).append(index)
-            self._ends[count] = ends, _by_stem(ends)
-        return self._ends[count]
+    def _table(self, length, with_suffix):
+        """The images by the last parts of their paths, so many, or by their relative paths."""
+        table = self._tables.get((length, with_suffix))
+        if table is None:
+            table = self._tables[length, with_suffix] = {}
+            if with_suffix:
+                for index, name in enumerate(self._names):
+                    for path in self._paths_of(name, length):
+                        table.setdefault(path, []).append(index)
+            else:
+                for path, indices in self._table(length, True).items():
+                    stem = os.path.splitext(path)[0]
+                    if stem != path:
+                        table.setdefault(stem, []).extend(indices)
+        return table
 
+    def _paths_of(self, name, length):
+        folder, relative = self._folders.locate(name)
+        parts = _parts(relative)
+        if length == _RELATIVE:
+            return {"/".join(parts), "/".join(_parts(name))}
+        return {"/".join((*self._roots[folder], *parts)[-length:])}
 
-def _by_stem(table):
-    stems: dict[str, list[int]] = {}
-    for path, indices in table.items():
-        stem = os.path.splitext(path)[0]
-        if stem != path:
-            stems.setdefault(stem, []).extend(indices)
-    return stems
+    @functools.cached_property
+    def _roots(self):
+        return [_parts(os.path.abspath(path)) for path in self._folders.paths]
 
 
 def _parts(path):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dim_tf.data.folder.file_bytes import has_image_suffix
 from dim_tf.data.folder.report import printable
 from dim_tf.data.folder.split_names import Role, combine_roles, read_name
 from dim_tf.system.errors import InputError
@@ -32,7 +33,7 @@ _MISSING = frozenset(("", "na", "n/a", "nan", "<na>", "null", "#n/a"))
 _POSITIVE = frozenset(("1", "true", "yes", "t", "y"))
 # -1 as CelebA writes it.
 _NEGATIVE = frozenset(("0", "-1", "false", "no", "f", "n")) | _MISSING
-_WHOLE_NUMBER = re.compile(r"([+-]?\d{1,18})(\.0*)?")
+_WHOLE_NUMBER = re.compile(r"([+-]?(?:0|[1-9]\d{0,17}))(\.0*)?")  # 007 is a text
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,11 @@ def read_labels_file(path: Path, label_column: str = "") -> LabelsFile:
     table = list(rows)
     columns = _find_columns(path, header, [row for row, _ in table])
     file_column = _find_file_column(columns)
+    if has_image_suffix(file_column):
+        raise InputError(
+            f"--labels={path} begins with {','.join(header)[:80]!r}, the name of an image; "
+            "expected a header line, as file,label"
+        )
     labelling = _choose_columns(path, columns, file_column, label_column)
     split_column = next((c for c in columns if c.lower() == _SPLIT_COLUMN), None)
     if split_column in labelling:

@@ -46,6 +46,7 @@ def test_numbers_are_classes_in_their_order(read):
     file = read("id_code,diagnosis\na,10\nb,2\nc,2.0\nd,10.0\ne,nan\n")
     assert file.label_names == ("2", "10")
     assert file.labels.tolist() == [1, 0, 0, 1, -1]
+    assert read("id,x\na,07\nb,7\nc,07\nd,7").label_names == ("07", "7")
     assert read("id,x\na,2\nb,2\nc,2.0x\nd,2.0x\n").label_names == ("2", "2.0x")
 
 
@@ -102,6 +103,11 @@ def test_a_column_called_split_says_the_splits(read):
     [
         ("", "", "begins with '';"),
         ("a.jpg\nb.jpg\n", "", r"begins with 'a.jpg'; expected a header"),
+        (
+            "a.jpg,x\nb.jpg,y\n",
+            "",
+            "begins with 'a.jpg,x', .*expected a header line",
+        ),
         ("file,label\na,x\nb\n", "", "line 3, has 1 fields, expected the 2"),
         ("file,label\na,x,y\n", "", "line 2, has 3 fields, expected the 2"),
         ('file,label\n\na,"x"y\n', "", "line 3, is not CSV"),
