@@ -27,6 +27,29 @@ class FolderLabels:
     names: tuple[str, ...]
     reason: str
 
+    def count(self) -> dict[str, int]:
+        """How many images are of each class, or have each attribute."""
+        if self.classes is None:
+            return {}
+        if self.classes.ndim == 2:
+            counts = (self.classes == 1).sum(axis=0)
+        else:
+            counts = np.bincount(self.classes[self.classes >= 0], minlength=len(self.names))
+        return dict(zip(self.names, counts.tolist(), strict=True))
+
+    def describe_untrained_class(self, is_test: np.ndarray) -> str:
+        """Says if test images have a class that no training image has; empty: none.
+
+        Args:
+            is_test: bool [N].
+        """
+        if self.classes is None or self.classes.ndim == 2:
+            return ""
+        missing = np.setdiff1d(self.classes[is_test], self.classes[~is_test])
+        if not len(missing):
+            return ""
+        return f"of the class {self.names[missing[0]]} there are test images and none for training"
+
 
 def is_unlabelled(labels: np.ndarray) -> np.ndarray:
     """Which images have no label, bool [N], by int64 [N] or [N, A]."""

@@ -61,6 +61,20 @@ class MatchedLabels:
             roles.append(role)
         return roles
 
+    def find_test(self, roles: np.ndarray) -> tuple[Role | None, str]:
+        """The role of the test images by the column of splits, and how to say so; or None, and why.
+
+        Args:
+            roles: of the images, `assign_roles`.
+        """
+        test = Role.TEST if Role.TEST in roles else Role.VALIDATION
+        name = "test" if test == Role.TEST else "validation"
+        if test not in roles:
+            return None, f"{self.split_column} has no labelled images for the test"
+        if not np.isin(roles, (Role.TRAINING, Role.EXTRA)).any():
+            return None, f"{self.split_column} has no labelled images for training"
+        return test, f"by {self.split_column}: {name} for the test"
+
     def select(self, indices: np.ndarray) -> FolderLabels:
         """The labels of some images, int [M]; of classes those that these have.
 

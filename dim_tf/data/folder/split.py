@@ -110,10 +110,8 @@ def split_images(request: DataRequest, manifest: Manifest, folders: ImageFolders
         roles[usable] = matched.assign_roles(roles[usable].tolist(), request.split)
         layout = dataclasses.replace(layout, roles=roles[usable].tolist()) if layout else None
     ambiguous = ambiguous_folders(usable_names, layout)
-    if matched and matched.roles:
-        method = _choose_method_by_column(request.split, set(roles[usable]), matched.split_column)
-    else:
-        method = _choose_method(request.split, layout, ambiguous)
+    column = matched.find_test(roles[usable]) if matched and matched.roles else None
+    method = _choose_method(request.split, layout, ambiguous, column)
     indices, duplicates = deduplicate(manifest, method.priority(roles))
     is_left_out = method.left_out(roles[indices])
     left_out_roles = roles[indices[is_left_out]]
@@ -124,7 +122,9 @@ def split_images(request: DataRequest, manifest: Manifest, folders: ImageFolders
     else:
         names = [folders.locate(manifest.names[index])[1] for index in indices]
         labels = label_by_folder(names, request.labels, kept_layout)
-    only_tested = _classes_without_training(labels, roles[indices], method)
+    only_tested = ""
+    if method.test is not None:
+        only_tested = labels.describe_untrained_class(roles[indices] == method.test)
     if only_tested and request.labels != "auto":
         raise InputError(
             f"--labels={request.labels}: {only_tested}; give --split=hash, or leave --labels out"
@@ -153,7 +153,7 @@ def split_images(request: DataRequest, manifest: Manifest, folders: ImageFolders
         "labels": labels.reason,
         "label_rows_without_image": matched.unmatched_rows if matched else 0,
         "unlabelled_training_images": unlabelled,
-        "classes": {} if classes is None else _count_classes(classes, labels.names),
+        "classes": labels.count(),
     }
     return FolderSplit(
         indices[order],
@@ -163,24 +163,35 @@ def split_images(request: DataRequest, manifest: Manifest, folders: ImageFolders
         unlabelled,
         duplicates,
         counts,
-        _where_splits_are(layout, matched),
+        matched.split_column if column else layout.listed if layout else "",
         method.test is not None,
     )
 
 
-def _choose_method(mode: str, layout: SplitLayout | None, ambiguous: list[str]) -> SplitMethod:
+def _choose_method(
+    mode: str,
+    layout: SplitLayout | None,
+    ambiguous: list[str],
+    column: tuple[Role | None, str] | None,
+) -> SplitMethod:
     """How training and test images are separated.
 
     Args:
         mode: "folders", "hash" or "auto".
         layout: of the images; None: no folder is a split.
         ambiguous: folders that are not taken for a split, although their names have its word.
+        column: of splits, `MatchedLabels.find_test`, which comes before the folders; None: none.
 
     Raises:
         InputError: by folders, and there are not those of both.
     """
     if mode == "hash":
         return SplitMethod(None, BY_HASH)
+    if column:
+        test, reason = column
+        if test is None and mode == "folders":
+            raise InputError(f"--split=folders: {reason}; leave --split out, or correct the column")
+        return SplitMethod(test, reason if test is not None else f"{BY_HASH} ({reason})")
     why_not = "no folder is called train, test or the like"
     not_taken = f"not taken for splits: {list_some(ambiguous)}"
     if ambiguous:
@@ -209,30 +220,6 @@ def _choose_method(mode: str, layout: SplitLayout | None, ambiguous: list[str]) 
             "leave --split out, or rename the folders to train and test"
         )
     return SplitMethod(None, f"{BY_HASH} ({why_not})" if layout or ambiguous else BY_HASH)
-
-
-def _choose_method_by_column(mode, roles, column):
-    """As `_choose_method`, by the column of splits of a file of labels.
-
-    Args:
-        mode: "folders", "hash" or "auto".
-        roles: of the images.
-        column: the column's name, for a message.
-    """
-    if mode == "hash":
-        return SplitMethod(None, BY_HASH)
-    test = Role.TEST if Role.TEST in roles else Role.VALIDATION
-    if test in roles and roles & {Role.TRAINING, Role.EXTRA}:
-        name = "test" if test == Role.TEST else "validation"
-        return SplitMethod(test, f"by {column}: {name} for the test")
-    lacking = "training" if test in roles else "the test"
-    why_not = f"{column} has no labelled images for {lacking}"
-    if mode == "folders":
-        raise InputError(
-            f"--split=folders takes the images for training and the test that folders or a column "
-            f"say, but {why_not}; leave --split out, or correct the column"
-        )
-    return SplitMethod(None, f"{BY_HASH} ({why_not})")
 
 
 def deduplicate(
@@ -303,23 +290,6 @@ def _order_images(digests, roles, labels, method):
     return order, int(test.sum()), int((unlabelled & ~test).sum())
 
 
-def _classes_without_training(labels, roles, method):
-    """Says if the test images have a class that the training images lack; empty: none."""
-    if labels.classes is None or labels.classes.ndim == 2 or method.test is None:
-        return ""
-    is_test = roles == method.test
-    missing = sorted(set(labels.classes[is_test].tolist()) - set(labels.classes[~is_test].tolist()))
-    if not missing:
-        return ""
-    return f"of the class {labels.names[missing[0]]} there are test images and none for training"
-
-
-def _where_splits_are(layout, matched):
-    if matched and matched.roles:
-        return matched.split_column
-    return layout.listed if layout else ""
-
-
 def _count_leaks(method, roles, duplicates):
     """How many files of training folders are left out since a test folder has the same image."""
     if method.test is None:
@@ -328,14 +298,6 @@ def _count_leaks(method, roles, duplicates):
         bool(roles[kept] == method.test != roles[copy]) and not method.left_out(roles[copy])
         for copy, kept in duplicates.items()
     )
-
-
-def _count_classes(labels, names):
-    if labels.ndim == 2:
-        counts = (labels == 1).sum(axis=0).tolist()
-    else:
-        counts = np.bincount(labels[labels >= 0], minlength=len(names)).tolist()
-    return dict(zip(names, counts, strict=True))
 
 
 def check_split(split: FolderSplit, folder: str) -> None:
