@@ -20,6 +20,7 @@ from dim_tf.system.errors import InputError
 from dim_tf.system.files import open_for_reading
 
 MAX_BYTES = 2**28
+MAX_ATTRIBUTES = 1000
 MAX_LISTED = 10  # columns in a message
 # Names of the column of files, those that are preferred first.
 _FILE_COLUMNS = (
@@ -220,6 +221,7 @@ def _read_column(path, title, cells):
     if any(re.search(r"[|;]", value) for value in values):
         sets = [set(filter(None, map(str.strip, re.split(r"[|;]", v)))) for v in values]
         names = sorted(set().union(*sets))
+        _check_attributes(path, len(names))
         number_of = {name: number for number, name in enumerate(names)}
         labels = np.zeros((len(values), len(names)), np.int64)
         for row, row_names in enumerate(sets):
@@ -254,6 +256,7 @@ def _read_attributes(path, titles, cells, lines):
 
     Columns of which each row has one 1 are one class of each image.
     """
+    _check_attributes(path, len(titles))
     labels = np.zeros((len(lines), len(titles)), np.int64)
     is_missing = np.ones(len(lines), bool)
     distinct = set[str]()
@@ -279,6 +282,14 @@ def _read_attributes(path, titles, cells, lines):
         return classes, names, "of which each row has one 1: classes"
     labels[is_missing] = -1
     return labels, names, "attributes, -1 as 0" if {"0", "-1"} <= distinct else "attributes"
+
+
+def _check_attributes(path, count):
+    if not 0 < count <= MAX_ATTRIBUTES:
+        raise InputError(
+            f"--labels={path} has {count:,} attributes; expected 1 to {MAX_ATTRIBUTES:,}; choose "
+            "columns by --label_column=NAME"
+        )
 
 
 def _role_of(path, title, cell, line):

@@ -117,6 +117,8 @@ def test_a_column_called_split_says_the_splits(read):
         ("file,split\na,train\n", "", "no column of labels beside 'file'"),
         ("file,label\na,x\nb,x\n", "", "has 1 different values in 2 rows; expected two classes"),
         ("file,label\na,0.1\nb,0.2\nc,0.3\n", "", "has 3 different values in 3 rows"),
+        ("file,label\na,|\n", "", "has 0 attributes; expected 1 to 1,000"),
+        ("file,label\na," + "|".join(map(str, range(1001))), "", "has 1,001 attributes"),
         ("file,label\na,\n", "", "has 0 different values in 0 rows"),
         ("file,dx,age\na,0,1\nb,1,80\n", "", r"line 3: '80' in the column age; .* of dx, age"),
         ("file,a,b\nx,,\n", "", "no label in any row"),
