@@ -134,4 +134,4 @@ def _unique_names(paths: Sequence[Path]) -> tuple[str, ...]:
 
 
 def _name_of(path: Path | str) -> str:
-    return os.path.basename(os.path.realpath(path)) or "root"
+    return os.path.basename(os.path.realpath(path)) or "folder"  # of / itself

@@ -163,7 +163,7 @@ def split_images(request: DataRequest, manifest: Manifest, folders: ImageFolders
         unlabelled,
         duplicates,
         counts,
-        matched.split_column if column else layout.listed if layout else "",
+        matched.split_column if matched and column else layout.listed if layout else "",
         method.test is not None,
     )
 

@@ -80,7 +80,7 @@ def test_a_column_says_the_splits(tmp_path, load):
     without_test = [row.replace("test", "train").replace("val", "train") for row in rows]
     note = load(["file,label,split", *without_test]).note
     assert "(the column split of labels.csv has no labelled images for the test)" in note
-    with pytest.raises(InputError, match=r"--split=folders .* for the test; leave --split out"):
+    with pytest.raises(InputError, match=r"--split=folders: .* for the test; leave --split out"):
         load(["file,label,split", *without_test], split="folders")
     with pytest.raises(InputError, match=r"has 5 different test images in the column split of"):
         load(["file,label,split", *(row.replace("test", "train") for row in rows)])
@@ -126,7 +126,7 @@ def test_changed_labels_are_noticed(tmp_path, load, capsys):
     data_fingerprint.record(tmp_path, load(["file,label", *rows[:-1], "029,a"]))
     assert "data: not the labels that" in capsys.readouterr().out
     other = load(["file,label", *(row.replace("a", "c") for row in rows)])
-    with pytest.raises(InputError, match="begun on other classes than a, b"):
+    with pytest.raises(InputError, match="begun on other classes than b, c"):
         data_fingerprint.check(tmp_path, other, needs_indices=False, needs_labels=True)
 
 
