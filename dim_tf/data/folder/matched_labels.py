@@ -96,7 +96,8 @@ class MatchedLabels:
             )
         reason = self.description
         if self.unmatched_rows:
-            reason += f", {self.unmatched_rows:,} rows without an image"
+            noun = "row" if self.unmatched_rows == 1 else "rows"
+            reason += f", {self.unmatched_rows:,} {noun} without an image"
         return FolderLabels(labels, names, reason)
 
 

@@ -76,7 +76,7 @@ def test_classes_without_an_image_are_left_out():
     labels = matched.select(np.array([1, 2, 3]))
     assert labels.names == ("cat", "emu")
     assert labels.classes.tolist() == [1, 0, -1]
-    assert labels.reason == "words, 1 rows without an image"
+    assert labels.reason == "words, 1 row without an image"
     with pytest.raises(InputError, match=r"of 2 images 1 have a label of words, all emu"):
         matched.select(np.array([0, 1]))
     attributes = match(["b"], [[1, 0, 1]])
