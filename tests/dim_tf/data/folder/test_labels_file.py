@@ -79,6 +79,7 @@ def test_the_column_of_files_is_known_by_its_name_or_is_the_first(read):
     assert read(f"lesion,image_id,label\n{rows}", "label").files[0] == "a.jpg"
     assert read("id,label\na,x\nb,x\nc,y\nd,y").files == list("abcd")
     assert read(",label\na,x\nb,x\nc,y\nd,y").files == list("abcd")
+    assert "column label of" in read("\ufefflabel,file\nx,a\nx,b\ny,c\ny,d").description
     assert read("what,label,\na,x,\nb,x,\nc,y,\nd,y,").files == list("abcd")
 
 
