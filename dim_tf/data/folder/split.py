@@ -330,7 +330,8 @@ def check_split(split: FolderSplit, folder: str) -> None:
             f"{MIN_TRAINING}; give --labels=none"
         )
     test_labels = split.labels[: split.test_count]
-    if split.labels.ndim == 2 and not (test_labels != test_labels[:1]).any():
+    same = not (test_labels != test_labels[:1]).any()
+    if split.labels.ndim == 2 and len(test_labels) and same:
         raise InputError(
             f"{folder} has {split.test_count} test images with a label, all of the same attributes,"
             " of which none can be measured; choose others by --split, or give --labels=none"
