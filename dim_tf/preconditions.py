@@ -4,7 +4,8 @@ import importlib.util
 from itertools import islice
 from pathlib import Path
 
-from dim_tf.data import image_folder
+from dim_tf.data import LABEL_MODES
+from dim_tf.data.folder.image_folders import open_folders
 from dim_tf.data.sources import TFDS_PREFIX
 from dim_tf.experiment import Experiment
 from dim_tf.export.version_folders import published_versions
@@ -65,7 +66,12 @@ def check(experiment: Experiment, modes: list[str]) -> None:
 def _check_data_dir(data: DataSettings) -> None:
     """A folder of images is not the folder of another data set, which would be trained on."""
     if data.dataset == "folder":
-        image_folder(data.data_dir)
+        open_folders(data.data_dir)
+        if data.request.has_labels_file and not data.request.labels_path.is_file():
+            raise InputError(
+                f"--labels={data.labels} is no file; expected {', '.join(LABEL_MODES)}, or the "
+                "path of a CSV file"
+            )
         return
     source = SOURCES.get(data.dataset)
     dataset_folder = data.dataset.removeprefix(TFDS_PREFIX).partition("/")[0].partition(":")[0]

@@ -21,8 +21,8 @@ class DataSettings(Settings):
     )
     data_dir: str = config_field(
         "",
-        "Folder of your images, which implies --dataset=folder; or of the data set's files; empty: "
-        "where its library keeps them.",
+        "Folder of your images, which implies --dataset=folder, or several with commas between; or "
+        "of the data set's files; empty: where its library keeps them.",
         common=True,
         is_path=True,
         hyperparameter=False,
@@ -50,10 +50,10 @@ class DataSettings(Settings):
     )
     labels: str = config_field(
         "auto",
-        "Labels of --dataset=folder: folders, the first folder of each image; none; auto: folders, "
-        "if all images are in folders that look like classes.",
-        choices=("auto", "none", "folders"),
-        hyperparameter=False,
+        "Labels of --dataset=folder: the path of a CSV file with a column of files and one or more "
+        "of labels; folders, the first folder of each image; none; auto: folders, if all images "
+        "are in folders that look like classes.",
+        hyperparameter=False,  # the resulting labels are compared: images.txt
     )
     split: str = config_field(
         "auto",
@@ -107,6 +107,12 @@ class DataSettings(Settings):
         choices=("auto", *AUGMENTATIONS),
     )
 
+    label_column: str = config_field(
+        "",
+        "Columns of the CSV file of --labels that are labels, with commas between; empty: all.",
+        hyperparameter=False,
+    )
+
     def check(self):
         """Checks the data set's name and what is asked of it."""
         check_name(self.dataset)
@@ -128,4 +134,5 @@ class DataSettings(Settings):
             self.max_pixels,
             self.group_by,
             self.test_fraction,
+            self.label_column,
         )

@@ -31,6 +31,28 @@ def test_a_folder_of_images_is_no_folder_of_another_data_set(tmp_path, place):
         preconditions.check(experiment, ["train"])
 
 
+def test_a_file_of_labels_must_be_there(tmp_path):
+    def check(labels):
+        settings = {"dataset": "folder", "data_dir": str(tmp_path), "labels": labels}
+        preconditions.check(Experiment.of(name="a", **settings), ["train"])
+
+    for labels in ("folder", str(tmp_path / "none.csv"), str(tmp_path)):
+        with pytest.raises(InputError, match=r"is no file; expected auto, none, folders, or the"):
+            check(labels)
+    (tmp_path / "labels.csv").write_text("file,label\n")
+    check(str(tmp_path / "labels.csv"))
+    check("none")
+
+
+def test_each_of_several_folders_must_be_there(tmp_path):
+    (tmp_path / "a").mkdir()
+    experiment = Experiment.of(
+        name="a", dataset="folder", data_dir=f"{tmp_path / 'a'},{tmp_path / 'b'}"
+    )
+    with pytest.raises(InputError, match=r"--data_dir=.*/b cannot be read"):
+        preconditions.check(experiment, ["train"])
+
+
 def test_a_data_sets_folder_may_lie_beside_images(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.jpg")
     (tmp_path / "mnist").mkdir()

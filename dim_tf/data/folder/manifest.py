@@ -1,6 +1,8 @@
 """What is known of each file below a folder of images, kept between runs."""
 
 import os
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -106,6 +108,32 @@ class Manifest:
         self.lows[index], self.highs[index] = inspected.low, inspected.high
         self.hashes[index] = np.frombuffer(inspected.hash, np.uint8)
         self.thumbnails[index] = np.frombuffer(inspected.thumbnail, np.uint8)
+
+
+def join_manifests(manifests: Sequence[Manifest], folders: Sequence[str]) -> Manifest:
+    """One manifest of the files of several folders.
+
+    Args:
+        manifests: of each folder.
+        folders: their names, with which those of the files then begin.
+    """
+    names = [
+        f"{folder}/{name}" if name else folder  # the folder itself, where it cannot be read
+        for folder, manifest in zip(folders, manifests, strict=True)
+        for name in manifest.names
+    ]
+    order = np.array(sorted(range(len(names)), key=names.__getitem__), np.int64)
+    system_folders = Counter[str]()
+    for manifest in manifests:
+        system_folders.update(manifest.system_folders)
+    return Manifest(
+        [names[index] for index in order],
+        **{
+            name: np.concatenate([manifest.columns[name] for manifest in manifests])[order]
+            for name in manifests[0].columns
+        },
+        system_folders=dict(sorted(system_folders.items())),
+    )
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from dim_tf.data import npy
 from dim_tf.data.folder.file_bytes import DIGEST_BYTES
+from dim_tf.data.folder.image_folders import ImageFolders
 from dim_tf.data.folder.manifest import Manifest
 from dim_tf.data.image_faults import Fault
 from dim_tf.data.image_headers import FORMATS
@@ -33,14 +34,14 @@ class FolderReport:
     """A report of a folder's images, as `splits.DataReport` defines it.
 
     Attributes:
-        folder: of the images.
+        folders: of the images.
         summary: for data.json.
         lines: for bad_images.txt.
         digests: uint8 [N, D], of the images' pixels, ascending.
         test_digests: uint8 [M, D], of those of them that are for the test.
     """
 
-    folder: Path
+    folders: ImageFolders
     summary: dict[str, Any]
     lines: tuple[str, ...]
     digests: np.ndarray
@@ -67,7 +68,7 @@ class FolderReport:
             if own.isdisjoint(map(str, sample)):
                 raise InputError(
                     f"{folder} holds a run on other images: of {len(sample)} of them none is in "
-                    f"--data_dir={self.folder}; give another --name or --run_dir, or that run's "
+                    f"--data_dir={self.folders}; give another --name or --run_dir, or that run's "
                     "--data_dir, or --noresume to start anew there"
                 )
         say(
@@ -230,11 +231,11 @@ def list_some(folders: Sequence[str]) -> str:
     return shown + (f" and {rest:,} more" if rest > 0 else "")
 
 
-def describe(folder: Path, summary: dict[str, Any]) -> str:
+def describe(folders: ImageFolders, summary: dict[str, Any]) -> str:
     """One sentence on a folder's images, for `Splits.note`.
 
     Args:
-        folder: of the images.
+        folders: of the images.
         summary: for data.json.
     """
     counts = {
@@ -247,15 +248,18 @@ def describe(folder: Path, summary: dict[str, Any]) -> str:
     if summary["images_of_other_folders_left_out"]:
         count = summary["images_of_other_folders_left_out"]
         left_out.append(f"{count:,} in {list_some(summary['folders_left_out'])}")
+    if summary["unmeasured_images_left_out"]:
+        count = summary["unmeasured_images_left_out"]
+        left_out.append(f"{count:,} for the test without a label or split")
     if summary["system_folders"]:
         each = ", ".join(f"{name} {n:,}" for name, n in summary["system_folders"].items())
         left_out.append(f"system folders ({each})")
     size = summary["image_size"]
-    # Its name alone: the note goes into exported models, which are given away.
-    name = printable(folder.resolve().name)
+    # Their names alone: the note goes into exported models, which are given away.
+    noun = "folder" if len(folders.names) == 1 else "folders"
     clauses = [
-        f"{summary['images']:,} images of the folder {name}, the centred square of each resized to "
-        f"{size}x{size} pixels",
+        f"{summary['images']:,} images of the {noun} {list_some(folders.names)}, the centred "
+        f"square of each resized to {size}x{size} pixels",
         f"{summary['training_images']:,} for training and {summary['test_images']:,} for the test, "
         f"{summary['split']}",
     ]
