@@ -22,6 +22,7 @@ from dim_tf.data.image_frame import ImageFrame
 from dim_tf.data.pixel_range import ALL_16_BITS, PixelRange
 from dim_tf.export import backbone_file, card, saved_model, serving, tflite, tflite_metadata, verify
 from dim_tf.export.card import ModelCardInfo
+from dim_tf.export.feature import GLOBAL, Feature
 from dim_tf.export.saved_model import NeighboursIndex, Quantization, SavedModelOptions
 from dim_tf.export.version_folders import published_versions
 from dim_tf.system.errors import InputError, RunError
@@ -40,6 +41,7 @@ class ExportOptions:
     """What is published beside the encoder, and how many versions are kept.
 
     Attributes:
+        feature: what the encoder gives for an image.
         label_names: of the data set.
         calibration: float32 [N, H, W, C], training images that give the ranges of int8
             and of `quantized`; None: the images that the export is checked on.
@@ -55,6 +57,7 @@ class ExportOptions:
         keep_versions: newest versions that are kept; 0: all.
     """
 
+    feature: Feature = GLOBAL
     label_names: tuple[str, ...] = ()
     calibration: np.ndarray | None = None
     max_pixels: int = image_bounds.MAX_PIXELS
@@ -183,7 +186,7 @@ def _write_version(folder, encoder, name, pixels, info, options):
     quantization = None
     if options.quantized:
         unit = image_ops.scale_to_unit(calibration, options.scaling)
-        quantization = Quantization.fit(saved_model.keras_features(encoder, unit))
+        quantization = Quantization.fit(saved_model.keras_features(encoder, unit, options.feature))
     saved_model_options = SavedModelOptions(
         _metadata(encoder, name, info, options, quantization),
         options.label_names,
@@ -194,6 +197,7 @@ def _write_version(folder, encoder, name, pixels, info, options):
         options.fit,
         options.channels,
         options.scaling,
+        options.feature,
     )
     metadata = saved_model.save(encoder, folder, saved_model_options)
     difference = saved_model.check(folder, encoder, pixels, saved_model_options)
@@ -212,14 +216,14 @@ def _write_version(folder, encoder, name, pixels, info, options):
 def _write_tflite(folder, encoder, name, pixels, calibration, license, options):
     """Writes and checks the TFLite files; returns the card's rows."""
     variants = list(_variants(options))
-    tflite.write(folder, variants, calibration, name, license)
+    tflite.write(folder, variants, calibration, name, license, options.feature.name)
     expected = saved_model.keras_endpoints(
         encoder, image_ops.scale_to_unit(pixels, options.scaling)
     )
     files = []
     for variant in variants:
         path = folder / variant.file
-        cosine = tflite.check(path, variant, pixels, expected)
+        cosine = tflite.check(path, variant, pixels, expected, options.feature)
         milliseconds = _median_milliseconds(tflite.runner(path), pixels[:1])
         runtime = tflite_metadata.min_runtime(path.read_bytes())
         files.append(card.TFLiteFile(variant, path.stat().st_size, cosine, milliseconds, runtime))
@@ -253,7 +257,8 @@ def _metadata(encoder, name, info, options, quantization):
         "image_size": ImageFrame(*encoder.image_shape).size,
         "channels": options.channels,
         "fit": options.fit,
-        "dimension": encoder.global_dim,
+        "feature": info.feature_choice | {"name": options.feature.name},
+        "dimension": options.feature.dimension(encoder),
         "steps": info.steps,
         "batch_size": info.batch_size,
         "license": info.license,
@@ -269,7 +274,7 @@ def _metadata(encoder, name, info, options, quantization):
         metadata["backbone"] = backbone_file.settings(encoder)
     if quantization is not None:
         metadata["quantization"] = {
-            "global": "offset + scale * byte",
+            options.feature.name: "offset + scale * byte",
             "offset": quantization.offset.tolist(),
             "scale": quantization.scale.tolist(),
         }

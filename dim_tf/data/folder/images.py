@@ -3,13 +3,13 @@
 import hashlib
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
 from dim_tf.data.channel_scaling import ChannelScaling
 from dim_tf.data.folder import decoding
 from dim_tf.data.folder.file_bytes import DIGEST_BYTES
+from dim_tf.data.folder.image_folders import ImageFolders
 from dim_tf.data.folder.report import printable
 from dim_tf.data.folder.thread_pool import cpu_pool
 from dim_tf.data.image_faults import UndecodableError
@@ -23,8 +23,8 @@ class ImageFiles:
     """Image files as they were when they were inspected, and how to decode them.
 
     Attributes:
-        folder: of the files.
-        names: relative.
+        folders: of the files.
+        names: relative to them.
         digests: uint8 [N, D], of their bytes.
         frame: what an image becomes.
         pixel_range: of those of 16 bits.
@@ -32,7 +32,7 @@ class ImageFiles:
         are_arrays: whether they are those of `array_decoder`, whose values are kept.
     """
 
-    folder: Path
+    folders: ImageFolders
     names: list[str]
     digests: np.ndarray
     frame: ImageFrame
@@ -71,7 +71,7 @@ class ImageFiles:
             decode = partial(decoding.decode_to_size, pixel_range=self.pixel_range)
         try:
             return decode(
-                self.folder / name,
+                self.folders.path_of(name),
                 self.frame,
                 expected_digest=self.digests[index].tobytes(),
                 max_pixels=self.max_pixels,
@@ -79,7 +79,7 @@ class ImageFiles:
         except (UndecodableError, OSError) as error:
             why = error if isinstance(error, UndecodableError) else error.strerror
             raise RunError(
-                f"{printable(name)} in {self.folder} has changed while it was in use ({why}); run "
+                f"{printable(name)} in {self.folders} has changed while it was in use ({why}); run "
                 "again, and the files that changed are looked at again"
             ) from error
 

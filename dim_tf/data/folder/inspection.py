@@ -10,6 +10,7 @@ import numpy as np
 from dim_tf.data import image_headers
 from dim_tf.data.folder.array_decoder import decode_array, is_array
 from dim_tf.data.folder.file_bytes import DIGEST_BYTES, digest_of, read_image_file
+from dim_tf.data.folder.perceptual_hash import HASH_BYTES, THUMBNAIL_BYTES, hash_and_thumbnail
 from dim_tf.data.folder.pillow_decoder import channels_of, decode_upright, size_of
 from dim_tf.data.image_bounds import MAX_PIXELS
 from dim_tf.data.image_faults import MIN_SIDE, Fault, UndecodableError
@@ -39,6 +40,9 @@ class InspectedFile(NamedTuple):
         low: the 0.1th percentile of all channels' pixels, in values of the file (those of a PGM or
             PPM are first scaled so that its own white is that of 8 or 16 bits); of an array 0.
         high: the 99.9th percentile; of an array 255, or 0 where all its values are the same.
+        hash: `perceptual_hash.hash_and_thumbnail` of the pixels that are hashed.
+        thumbnail: likewise; an image of 16 bits with `low` black and `high` white, an array's first
+            channels with its least value black and its largest white.
     """
 
     fault: Fault
@@ -51,6 +55,8 @@ class InspectedFile(NamedTuple):
     bits: int = 0
     low: int = 0
     high: int = 0
+    hash: bytes = bytes(HASH_BYTES)
+    thumbnail: bytes = bytes(THUMBNAIL_BYTES)
 
 
 def inspect_file(path: Path | str, max_pixels: int = MAX_PIXELS) -> InspectedFile:
@@ -77,6 +83,7 @@ def inspect_file(path: Path | str, max_pixels: int = MAX_PIXELS) -> InspectedFil
     fault = Fault.TINY if min(full_size) < MIN_SIDE else Fault.NONE
     bits, pixel_digest, low, high = _pixel_statistics(image)
     format_index = FORMATS.index(header.format)
+    hash, thumbnail = hash_and_thumbnail(image, low, high)
     return InspectedFile(
         fault,
         digest,
@@ -87,6 +94,8 @@ def inspect_file(path: Path | str, max_pixels: int = MAX_PIXELS) -> InspectedFil
         bits,
         low,
         high,
+        hash,
+        thumbnail,
     )
 
 
@@ -97,6 +106,9 @@ def _inspect_array(data, digest, max_pixels):
         struct.pack("<3Q", *values.shape) + values.dtype.name.encode(), digest_size=DIGEST_BYTES
     )
     content.update(np.ascontiguousarray(values).tobytes())
+    least, largest = float(values.min()), float(values.max())
+    shown = values[..., : 3 if channels >= 3 else 1].astype(np.float64) - least
+    hash, thumbnail = hash_and_thumbnail(shown * (255 / ((largest - least) or 1)), 0, 255)
     return InspectedFile(
         Fault.TINY if min(height, width) < MIN_SIDE else Fault.NONE,
         digest,
@@ -107,7 +119,9 @@ def _inspect_array(data, digest, max_pixels):
         channels,
         ARRAY_BITS,
         0,
-        255 if values.min() < values.max() else 0,
+        255 if least < largest else 0,
+        hash,
+        thumbnail,
     )
 
 
