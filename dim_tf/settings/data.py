@@ -30,7 +30,7 @@ class DataSettings(Settings):
     )
     image_size: int | tuple[int, int] = config_field(
         0,
-        "Pixels a side, or height and width, as 96,160; 0: the data set's default.",
+        "Pixels a side, or HEIGHT,WIDTH; 0: the data set's default.",
         common=True,
         minimum=0,
         maximum=4096,

@@ -52,7 +52,7 @@ def test_images_of_a_wide_frame(tmp_path, load):
 def test_augmentation_shifts_each_side_by_its_own_eighth(tmp_path, load):
     tree(tmp_path / "images", 40)
     splits = load(image_size=(16, 32))
-    batches = pipeline.training_batches(splits.train, 8, 3, 0, 0, "crop_flip")
+    batches = pipeline.training_batches(splits.train, 8, 3, 0, 0, "natural")
     assert next(iter(batches)).shape == (8, 16, 32, 3)
 
 
@@ -109,7 +109,7 @@ def test_arrays_are_scaled_by_their_channels(tmp_path, load, write, channels):
     np.testing.assert_array_equal(splits.scaling.to_unit(raw), images[0])
     uncached = load(image_size=(16, 24), cache_gib=0.0)
     np.testing.assert_array_equal(uncached.train.images[:], images)
-    batches = pipeline.training_batches(splits.train, 8, channels, 0, 0, "crop_flip")
+    batches = pipeline.training_batches(splits.train, 8, channels, 0, 0, "natural")
     batch = next(iter(batches)).numpy()
     assert batch.shape == (8, 16, 24, channels)
     assert -1 <= batch.min() < batch.max() <= 1
