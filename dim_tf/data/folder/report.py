@@ -291,8 +291,8 @@ def _describe_groups(summary):
     if largest and summary["split_by"] == "hash":
         groups = "group" if summary["groups"] == 1 else "groups"
         yield (
-            f"{summary['groups']:,} {groups} {summary['groups_kind']} kept together, the largest of "
-            f"{largest['images']:,} images"
+            f"{summary['groups']:,} {groups} {summary['groups_kind']} kept together, the largest "
+            f"of {largest['images']:,} images"
         )
         if largest["images"] > summary["images"] / 2:
             yield (
