@@ -133,7 +133,7 @@ def _by_metric(metric, encoder, references, was_trained) -> dict[str, Any]:
         for other, result in references
     ]
     sentence = (
-        f"{_beginning(helped, name, reference, was_trained)}{_TITLES[metric]} "
+        f"{_beginning(helped, name, reference, num_images, was_trained)}{_TITLES[metric]} "
         f"{format_value(encoder.value, unit, ' %')}{_ends(encoder.uncertainty.ci95, unit)}; "
         f"{', '.join(texts)}; difference from {reference_title(name)} "
         f"{_format_difference(difference, unit)}{' points' if unit == 'fraction' else ''}"
@@ -179,12 +179,13 @@ def _helped(encoder: PerImage, reference: PerImage, ci95: bootstrap.Interval) ->
     return "no" if ci95[1] < -_ROUNDING else "unclear"
 
 
-def _beginning(helped: str, name: str, reference: Result, was_trained: bool) -> str:
+def _beginning(
+    helped: str, name: str, reference: Result, num_images: int, was_trained: bool
+) -> str:
     title = reference_title(name)
     if helped == "unclear":
         subject = "Training" if was_trained else "This encoder"
-        num_images = f"{reference.per_image.num_images:,}"
-        return f"{subject} and {title} cannot be told apart on {num_images} test images: "
+        return f"{subject} and {title} cannot be told apart on {num_images:,} test images: "
     if helped == "yes":
         return "Training helped: " if was_trained else f"This encoder is better than {title}: "
     if not was_trained:

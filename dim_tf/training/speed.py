@@ -97,6 +97,7 @@ def _trial(experiment: Experiment, folder: Path) -> Experiment:
         epochs=10**6,
         schedule="constant",
         warmup_steps=0,
+        warmup_fraction=0.0,
         learning_rate=_TINY_RATE,
         frozen_steps=0,
         checkpoint_every=10**9 // execution * execution,

@@ -86,6 +86,8 @@ def read_labels_file(path: Path, label_column: str = "") -> LabelsFile:
             "the names of two columns or more, separated by commas, semicolons or tabs"
         )
     table = list(rows)
+    if not table:
+        raise InputError(f"--labels={path} has a header line alone; expected a row for each image")
     columns = _find_columns(path, header, [row for row, _ in table])
     file_column = _find_file_column(columns)
     if has_image_suffix(file_column):

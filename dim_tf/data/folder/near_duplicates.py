@@ -19,9 +19,9 @@ NEAR_DISTANCE = 0.3  # in units of `typical_distance`; thumbnails then correlate
 _QUARTERS, _QUARTER_BITS = 4, 16
 _MIN_CONTRAST = 2.0  # gray levels; below, differences are noise
 _SAMPLED_PAIRS = 20_000
-# Of pairs of hashes: those with a key in common, of 20 ns each; and those that differ in few bits
-# and whose thumbnails are not near, of 1 µs. More take longer than a minute.
-_MAX_CANDIDATES, _MAX_FALSE = 4e9, 6e7
+# Of pairs of hashes: those with a key in common, and those that differ in few bits and whose
+# thumbnails are not near, which take a hundred times as long. More would take minutes.
+_MAX_CANDIDATES, _MAX_FALSE = 4e9, 2e7
 # Steps of the unit, so that a few more images do not change what is near; 1 for most folders.
 _UNITS = 0.75 ** np.arange(8)
 _BLOCK_PAIRS = 2**21  # candidate pairs at a time

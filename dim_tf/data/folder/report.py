@@ -322,9 +322,10 @@ def _describe_groups(summary):
     """Clauses on the groups that the split keeps together, and on near duplicates beyond them."""
     largest = summary["largest_group"]
     if largest and summary["split_by"] == "hash":
+        groups = "group" if summary["groups"] == 1 else "groups"
         yield (
-            f"{summary['groups']:,} groups {summary['groups_kind']} kept together, the largest of "
-            f"{largest['images']:,} images"
+            f"{summary['groups']:,} {groups} {summary['groups_kind']} kept together, the largest "
+            f"of {largest['images']:,} images"
         )
         if largest["images"] > summary["images"] / 2:
             yield (

@@ -123,7 +123,9 @@ def split_images(request: DataRequest, manifest: Manifest, folders: ImageFolders
     if request.has_labels_file and len(usable):
         file = read_labels_file(request.labels_path, request.label_column)
         matched = match_labels(file, usable_names, folders)
-        roles[usable] = matched.assign_roles(roles[usable].tolist(), request.split)
+        roles[usable] = matched.assign_roles(
+            roles[usable].tolist(), request.split if request.test_fraction else "hash"
+        )
         layout = dataclasses.replace(layout, roles=roles[usable].tolist()) if layout else None
     ambiguous = ambiguous_folders(usable_names, layout)
     column = matched.find_test(roles[usable]) if matched and matched.roles else None

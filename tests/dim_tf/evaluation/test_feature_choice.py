@@ -53,7 +53,7 @@ def test_of_equal_features_the_smallest_is_chosen(multi_label):
 
 @pytest.mark.parametrize(
     ("lost", "won", "name"),
-    [(12, 10, "global"), (9, 0, "conv"), (30, 10, "conv"), (3, 3, "global")],
+    [(12, 10, "global"), (3, 0, "conv"), (9, 0, "conv"), (30, 10, "conv"), (3, 3, "global")],
 )
 def test_a_smaller_feature_is_taken_within_a_standard_error_of_the_best(lost, won, name):
     """Of 100 images the small feature classifies `won` that the large does not, and reversed."""

@@ -234,6 +234,13 @@ def test_all_workers_take_the_precision_of_the_chief(monkeypatch):
         assert plan._choose_precision(None) == ("bfloat16" if means[1] else "float32")
 
 
+@pytest.mark.parametrize("warmup", [{"warmup_steps": 3}, {"warmup_fraction": 0.1}])
+def test_a_trial_has_a_constant_rate(tmp_path, warmup):
+    experiment = Experiment.of(name="a", schedule="cosine", **warmup)
+    trial = speed._trial(experiment, tmp_path).training
+    assert (trial.schedule, trial.warmup_steps, trial.warmup_fraction) == ("constant", 0, 0.0)
+
+
 def test_the_time_of_a_step_is_that_of_most_blocks():
     ends = np.cumsum([0.0] + [0.5] * 4 + [0.1] * 40 + [3.0] + [0.1] * 9)
     assert speed._median_of_blocks(list(ends), seconds=6.0) == pytest.approx(0.1)

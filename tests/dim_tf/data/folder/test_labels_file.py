@@ -109,6 +109,7 @@ def test_a_column_called_split_says_the_splits(read):
             "",
             "begins with 'a.jpg,x', .*expected a header line",
         ),
+        ("file,a,b\n\n", "", "has a header line alone"),
         ("file,label\na,x\nb\n", "", "line 3, has 1 fields, expected the 2"),
         ("file,label\na,x,y\n", "", "line 2, has 3 fields, expected the 2"),
         ('file,label\n\na,"x"y\n', "", "line 3, is not CSV"),

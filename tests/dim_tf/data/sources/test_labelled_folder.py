@@ -102,6 +102,8 @@ def test_a_folder_for_the_test_without_labels_is_neither_trained_nor_measured_on
     assert set(splits.test.images.names) == {f"test/{number:03d}.png" for number in range(30, 41)}
     assert "by the folders: test for the test" in splits.note
     assert "left out: 1 for the test without" in splits.note
+    splits = load(["id,label", *rows, *more], test_fraction=0.0)
+    assert (len(splits.train), len(splits.test)) == (42, 0)
 
 
 def test_a_copy_with_a_label_is_kept(tmp_path, load):
