@@ -8,8 +8,8 @@ import tensorflow as tf
 from PIL import Image
 from sample_images import pixels
 
-from dim_tf.data import encoded_images, image_ops
-from dim_tf.data.folder import decoding
+from dim_tf.data import encoded_images, image_headers, image_ops
+from dim_tf.data.folder import decoding, pillow_decoder
 from dim_tf.data.image_frame import FITS, ImageFrame
 
 
@@ -66,3 +66,16 @@ def test_training_and_serving_fit_alike(tmp_path, fit, orientation, size):
         served = encoded_images.decode_to_size(tf.constant(file.getvalue()), frame).numpy()
         assert trained.shape == served.shape == frame.shape
         assert np.abs(trained - served).max() <= 1
+
+
+def test_of_a_turned_jpeg_the_upright_sides_choose_the_scale():
+    frame = ImageFrame(16, 4, fit="stretch")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    Image.new("RGB", (256, 64)).save(file, "JPEG", exif=exif)
+    served = encoded_images.decode(tf.constant(file.getvalue()), frame=frame)
+    assert served.shape == (64, 16, 3)  # a quarter of 256x64
+    header = image_headers.read(file.getvalue(), 2**20)
+    trained, _ = pillow_decoder.decode_upright(header, 2**20, frame=frame)
+    assert trained.size == (16, 64)
