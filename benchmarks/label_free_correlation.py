@@ -1,0 +1,328 @@
+"""How well each proxy that needs no labels orders representations as the probes do.
+
+    python benchmarks/label_free_correlation.py --out=runs/label_free
+
+Reads the rows of benchmarks/label_free.py, prints the tables of docs/LABEL_FREE.md and writes
+docs/results/label_free.json and docs/label_free.png.
+
+- Rank correlation: Spearman's, within a data set over all points (objective, step, endpoint; random
+  weights and raw pixels too), and its mean over the data sets; 95 % intervals by resampling runs,
+  whose points depend on each other.
+- Verdicts: is an endpoint of a trained encoder better than the best endpoint of random weights of
+  another seed, or than raw pixels? The fraction of right answers where the probe says that they
+  differ by `MARGIN`. Half of the weight is of those where training helped: who always says that it
+  did is right in half.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import rankdata
+
+from dim_tf.system.files import atomic_write_text
+
+RESAMPLES = 1000
+MARGIN = 0.02  # of a probe's accuracy or AUC
+PROBES = ("knn", "linear")
+# Of these less is better, as their authors have it; the exponent of the spectrum is good near 1.
+LOWER = ("uniformity", "alignment", "intrinsic dimension")
+TITLES = {
+    "cifar10": "CIFAR-10",
+    "fashion_mnist": "Fashion-MNIST",
+    "celeb_a": "drawn faces",
+    "tiny imagenet": "Tiny ImageNet",
+}
+
+
+def read_points(out: Path) -> list[dict]:
+    """The points of all rows; `run` numbers the rows."""
+    points = []
+    for number, path in enumerate(sorted((out / "rows").glob("*.json"))):
+        row = json.loads(path.read_text(encoding="utf-8"))
+        origin = {name: row[name] for name in ("dataset", "objective", "seed")}
+        points += [{"run": number, **origin, **point} for point in row["points"]]
+    return points
+
+
+def oriented(name: str, value: float) -> float:
+    """A proxy's value with a sign such that more is said to be better."""
+    if name == "spectrum decay":
+        return -abs(value - 1)
+    return -value if name.split(",")[0] in LOWER else value
+
+
+def table_of(points: list[dict]) -> tuple[list[str], np.ndarray]:
+    """The proxies' names, and their oriented values [points, proxies]."""
+    names = list(points[0]["proxies"])
+    return names, np.array([[oriented(n, p["proxies"][n]) for n in names] for p in points])
+
+
+def rank_correlations(proxies: np.ndarray, probe: np.ndarray) -> np.ndarray:
+    """Spearman's correlation of each column [points, proxies] with the probe [points].
+
+    0 of a constant column.
+    """
+    ranks, target = rankdata(proxies, axis=0), rankdata(probe)
+    ranks -= ranks.mean(axis=0)
+    target -= target.mean()
+    lengths = np.linalg.norm(ranks, axis=0) * np.linalg.norm(target)
+    return target @ ranks / np.where(lengths > 0, lengths, 1)
+
+
+def correlations(points: list[dict], probe: str, rng: np.random.Generator | None) -> dict:
+    """Correlations [proxies] by data set, and their "mean".
+
+    Args:
+        points: Of all data sets.
+        probe: Of `PROBES`.
+        rng: Resamples the runs of each data set; None: as they are.
+    """
+    values = {}
+    for dataset in dict.fromkeys(point["dataset"] for point in points):
+        chosen = [point for point in points if point["dataset"] == dataset]
+        if rng is not None:
+            by_run: dict[int, list[dict]] = {}
+            for point in chosen:
+                by_run.setdefault(point["run"], []).append(point)
+            drawn = rng.choice(list(by_run), len(by_run))
+            chosen = [point for run in drawn for point in by_run[run]]
+        _, proxies = table_of(chosen)
+        values[dataset] = rank_correlations(proxies, np.array([p[probe] for p in chosen]))
+    values["mean"] = np.mean(list(values.values()), axis=0)
+    return values
+
+
+def with_intervals(points: list[dict], probe: str) -> dict[str, dict]:
+    """By proxy and then by data set or "mean": the correlation and its 95 % interval."""
+    names, _ = table_of(points)
+    values = correlations(points, probe, None)
+    rng = np.random.default_rng(0)
+    resampled = [correlations(points, probe, rng) for _ in range(RESAMPLES)]
+    result: dict[str, dict] = {name: {} for name in names}
+    for where, of_proxies in values.items():
+        low, high = np.percentile([one[where] for one in resampled], [2.5, 97.5], axis=0)
+        for name, *numbers in zip(names, of_proxies, low, high, strict=True):
+            rho, *ci95 = (round(float(number), 3) for number in numbers)
+            result[name][where] = {"rho": rho, "ci95": ci95}
+    return result
+
+
+def within_endpoints(points: list[dict], probe: str) -> np.ndarray:
+    """The mean over data sets of the correlations [proxies] among points of one endpoint."""
+    values = []
+    for endpoint in ("conv", "fc", "global"):
+        chosen = [point for point in points if point["endpoint"] == endpoint]
+        values.append(correlations(chosen, probe, None)["mean"])
+    return np.mean(values, axis=0)
+
+
+def comparisons(points: list[dict], probe: str) -> list[dict]:
+    """Trained endpoints against the best endpoint of random weights, and against pixels.
+
+    Returns:
+        For each the data set, the reference, the probe's difference and that of each oriented
+        proxy [proxies]; the reference takes part with the endpoint that is best by each.
+    """
+    names, table = table_of(points)
+    result = []
+    for index, point in enumerate(points):
+        if point["objective"] in ("random", "pixels"):
+            continue
+        for reference in ("random", "pixels"):
+            rows = [
+                row
+                for row, other in enumerate(points)
+                if other["dataset"] == point["dataset"]
+                and other["objective"] == reference
+                and (reference == "pixels" or other["seed"] != point["seed"])
+            ]
+            if rows:
+                best = max(points[row][probe] for row in rows)
+                result.append(
+                    {
+                        "dataset": point["dataset"],
+                        "reference": reference,
+                        "probe": point[probe] - best,
+                        "proxies": dict(
+                            zip(names, table[index] - table[rows].max(axis=0), strict=True)
+                        ),
+                    }
+                )
+    return result
+
+
+def right_verdicts(compared: list[dict], name: str) -> dict:
+    """How often a proxy's sign is the probe's, where that differs by `MARGIN`.
+
+    Returns:
+        "balanced": the mean of the fractions of right answers where training helped and where it
+        did not; "helped" and "not": these; "n": their numbers of comparisons.
+    """
+    signs = {"helped": [], "not": []}
+    for one in compared:
+        if abs(one["probe"]) >= MARGIN:
+            helped = one["probe"] > 0
+            signs["helped" if helped else "not"].append((one["proxies"][name] > 0) == helped)
+    fractions = {
+        key: float(np.mean(right)) if right else float("nan") for key, right in signs.items()
+    }
+    return {
+        "balanced": round(float(np.mean(list(fractions.values()))), 3),
+        **{key: round(value, 3) for key, value in fractions.items()},
+        "n": [len(right) for right in signs.values()],
+    }
+
+
+def held_out_choice(points: list[dict]) -> list[dict]:
+    """The best proxy by all data sets but one, and its correlation in that one."""
+    names, _ = table_of(points)
+    by_dataset = [correlations(points, probe, None) for probe in PROBES]
+    datasets = [name for name in by_dataset[0] if name != "mean"]
+    result = []
+    for held_out in datasets:
+        rest = [values[d] for values in by_dataset for d in datasets if d != held_out]
+        best = int(np.argmax(np.mean(rest, axis=0)))
+        on_held_out = {
+            probe: round(float(values[held_out][best]), 3)
+            for probe, values in zip(PROBES, by_dataset, strict=True)
+        }
+        result.append({"held_out": held_out, "proxy": names[best], **on_held_out})
+    return result
+
+
+def summary_of(points: list[dict]) -> dict:
+    """What docs/results/label_free.json says of each proxy, the best first."""
+    names, _ = table_of(points)
+    of_probe = {probe: with_intervals(points, probe) for probe in PROBES}
+    compared = {probe: comparisons(points, probe) for probe in PROBES}
+    endpoint = {probe: within_endpoints(points, probe) for probe in PROBES}
+    proxies = {
+        name: {
+            probe: {
+                **of_probe[probe][name],
+                "within_endpoints": round(float(endpoint[probe][i]), 3),
+                "verdicts": right_verdicts(compared[probe], name),
+            }
+            for probe in PROBES
+        }
+        for i, name in enumerate(names)
+    }
+    order = sorted(names, key=lambda n: -sum(proxies[n][p]["mean"]["rho"] for p in PROBES))
+    return {"proxies": {n: proxies[n] for n in order}, "held_out": held_out_choice(points)}
+
+
+def best_of_families(proxies: dict) -> list[str]:
+    """The best of each family of proxies, whose members differ in the perturbation."""
+    families: dict[str, str] = {}
+    for name in proxies:
+        families.setdefault(name.split(",")[0], name)
+    return list(families.values())
+
+
+def markdown(summary: dict) -> str:
+    """The table of docs/LABEL_FREE.md."""
+    proxies = summary["proxies"]
+    datasets = [d for d in TITLES if d in next(iter(proxies.values()))["knn"]]
+    heads = ["proxy", "kNN", "linear", *(TITLES[d] for d in datasets), "one endpoint", "verdicts"]
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    for name, of_proxy in proxies.items():
+        cells = [name]
+        for probe in PROBES:
+            mean = of_proxy[probe]["mean"]
+            cells.append("{:.2f} ({:.2f} to {:.2f})".format(mean["rho"], *mean["ci95"]))
+        for where in datasets:
+            cells.append(" / ".join(f"{of_proxy[p][where]['rho']:.2f}" for p in PROBES))
+        cells.append(" / ".join(f"{of_proxy[p]['within_endpoints']:.2f}" for p in PROBES))
+        cells.append(" / ".join(f"{100 * of_proxy[p]['verdicts']['balanced']:.0f}" for p in PROBES))
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def draw(points: list[dict], summary: dict, path: Path) -> None:
+    """A panel for the best of each family: the linear probe over the proxy, runs as points.
+
+    Args:
+        points: From `read_points`.
+        summary: From `summary_of`.
+        path: Of the PNG.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    shown = best_of_families(summary["proxies"])
+    columns = 4
+    figure, panels = pyplot.subplots(
+        -(-len(shown) // columns),
+        columns,
+        figsize=(14, 3 * -(-len(shown) // columns)),
+        layout="constrained",
+        sharey=True,
+        squeeze=False,
+    )
+    datasets = [d for d in TITLES if any(point["dataset"] == d for point in points)]
+    for panel, name in zip(panels.flat, shown, strict=False):
+        for number, dataset in enumerate(datasets):
+            chosen = [point for point in points if point["dataset"] == dataset]
+            y = np.array([point["linear"] for point in chosen])
+            y = (y - y.mean()) / y.std()
+            x = np.array([point["proxies"][name] for point in chosen])
+            kinds = np.array([point["objective"] for point in chosen])
+            for kind, marker in (("trained", "o"), ("random", "^"), ("pixels", "s")):
+                mask = kinds == kind if kind != "trained" else ~np.isin(kinds, ["random", "pixels"])
+                panel.scatter(
+                    x[mask],
+                    y[mask],
+                    s=12 if kind == "trained" else 45,
+                    marker=marker,
+                    color=f"C{number}",
+                    edgecolors="none" if kind == "trained" else "black",
+                    linewidths=0.8,
+                    alpha=0.7 if kind == "trained" else 1.0,
+                    label=f"{TITLES[dataset]}" if kind == "trained" else None,
+                )
+        rho = summary["proxies"][name]["linear"]["mean"]
+        panel.set_title(
+            "{}\nρ = {:.2f} ({:.2f} to {:.2f})".format(name, rho["rho"], *rho["ci95"]), fontsize=10
+        )
+        panel.grid(alpha=0.3)
+    for panel in panels.flat[len(shown) :]:
+        panel.axis("off")
+    for panel in panels[:, 0]:
+        panel.set_ylabel("linear probe, std of the data set")
+    panels[0, 0].legend(fontsize="small", title="▲ random weights, ■ pixels")
+    with path.open("wb") as file:
+        figure.savefig(file, dpi=90, format="png")
+    pyplot.close(figure)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("runs/label_free"))
+    parser.add_argument("--json", type=Path, default=Path("docs/results/label_free.json"))
+    parser.add_argument("--figure", type=Path, default=Path("docs/label_free.png"))
+    arguments = parser.parse_args()
+    points = read_points(arguments.out)
+    summary = summary_of(points)
+    content = {
+        "command": f"python benchmarks/label_free_correlation.py --out={arguments.out}",
+        "date": time.strftime("%Y-%m-%d"),
+        "runs": len({point["run"] for point in points}),
+        **summary,
+        "points": points,
+    }
+    text = json.dumps(content, indent=None).replace('{"run"', '\n{"run"')
+    atomic_write_text(arguments.json, text + "\n")
+    draw(points, summary, arguments.figure)
+    print(markdown(summary))
+    for row in summary["held_out"]:
+        print(row)
+
+
+if __name__ == "__main__":
+    main()
