@@ -43,7 +43,7 @@ SIZE = 32
 TRAINING_IMAGES = 10_000
 PROBE_TRAIN, PROBE_TEST = 3000, 1500
 PROXY_IMAGES = 750  # the first test images: perturbed copies of them are encoded too
-ROTATED_TRAIN, ROTATED_TEST = 500, 400
+PRETEXT_TRAIN, PRETEXT_TEST = 500, 400
 TINY_CLASSES = 50  # of Tiny ImageNet's 200, whose images are measured: each fourth
 STEPS = (30, 100, 240)
 SHOWN_ENDPOINTS = ("conv", "fc", "global")
@@ -91,6 +91,8 @@ OBJECTIVES: dict[str, dict] = {
 # Of `QUEUE`: the objectives of seed 0, the data sets in turn, then a second seed of these.
 SECOND_SEED = ("two views", "ae")
 
+PRETEXT_TASKS = {"rotation": perturbations.rotations, "quadrant": perturbations.quadrants}
+
 Encode = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
@@ -102,15 +104,13 @@ class Measured:
         splits: What is trained on.
         probe: The labelled images of the probes.
         copies: uint8 [M, H, W, C] by perturbation, of the first test images.
-        rotated_train: uint8 [R, N, H, W, C], rotations of training images.
-        rotated_test: Likewise of test images.
+        pretext: By task the transformed training and test images, uint8 [T, N, H, W, C] each.
     """
 
     splits: Splits
     probe: EvaluationData
     copies: dict[str, np.ndarray]
-    rotated_train: np.ndarray
-    rotated_test: np.ndarray
+    pretext: dict[str, tuple[np.ndarray, np.ndarray]]
 
     @classmethod
     def of(cls, splits: Splits, train: EvaluationSplit, test: EvaluationSplit) -> "Measured":
@@ -120,8 +120,10 @@ class Measured:
             splits,
             EvaluationData(train, test, splits.label_names, splits.note),
             {name: perturbations.perturb(images, name) for name in perturbations.PERTURBATIONS},
-            perturbations.rotations(train.images[:ROTATED_TRAIN]),
-            perturbations.rotations(test.images[:ROTATED_TEST]),
+            {
+                name: (transform(train.images[:PRETEXT_TRAIN]), transform(images[:PRETEXT_TEST]))
+                for name, transform in PRETEXT_TASKS.items()
+            },
         )
 
 
@@ -206,17 +208,20 @@ def measure(encode: Encode, measured: Measured, step: int, per_image: dict) -> l
     probe = measured.probe
     train, test = encode(probe.train.images), encode(probe.test.images)
     copies = {name: encode(images) for name, images in measured.copies.items()}
-    rotated = [
-        [encode(images) for images in rotations]
-        for rotations in (measured.rotated_train, measured.rotated_test)
-    ]
+    pretext = {
+        task: [[encode(images) for images in transformed] for transformed in splits]
+        for task, splits in measured.pretext.items()
+    }
     points = []
     for endpoint in train:
         features = Representation({endpoint: train[endpoint]}, {endpoint: test[endpoint]}, probe)
         originals = test[endpoint][:PROXY_IMAGES]
         views = {name: copy[endpoint] for name, copy in copies.items()}
-        rotations = [np.stack([turn[endpoint] for turn in turns]) for turns in rotated]
-        values, of_images = proxies(originals, views, *rotations)
+        transformed = {
+            task: tuple(np.stack([one[endpoint] for one in split]) for split in splits)
+            for task, splits in pretext.items()
+        }
+        values, of_images = proxies(originals, views, transformed)
         knn = next(iter(NearestNeighbours(features).run())).value
         points.append(
             {
@@ -234,21 +239,21 @@ def measure(encode: Encode, measured: Measured, step: int, per_image: dict) -> l
 
 
 def proxies(
-    originals: np.ndarray, views: dict[str, np.ndarray], train: np.ndarray, test: np.ndarray
+    originals: np.ndarray,
+    views: dict[str, np.ndarray],
+    pretext: dict[str, tuple[np.ndarray, ...]],
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """All proxies of one endpoint, and the values of each image of those that have such.
 
     Args:
         originals: float32 [N, F].
         views: float32 [N, F] by perturbation.
-        train: float32 [R, M, F], rotated training images.
-        test: float32 [R, K, F], rotated test images.
+        pretext: By task the transformed training and test images', float32 [T, M, F] each.
     """
-    of_images = {
-        "half agreement": label_free.half_agreement(originals),
-        "rotation neighbours": label_free.rotation_neighbours(train, test),
-        "rotation probe": label_free.rotation_probe(train, test),
-    }
+    of_images = {"half agreement": label_free.half_agreement(originals)}
+    for task, splits in pretext.items():
+        of_images[f"pretext neighbours, {task}"] = label_free.pretext_neighbours(*splits)
+        of_images[f"pretext probe, {task}"] = label_free.pretext_probe(*splits)
     values = {
         "effective rank": geometry.effective_rank(originals),
         "spectrum decay": label_free.spectrum_decay(originals),

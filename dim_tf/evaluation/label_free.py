@@ -25,8 +25,8 @@ from dim_tf.evaluation.neighbours import cosine_neighbours
 SPECTRUM_RANGE = (5, 50)  # ranks of the eigenvalues whose decay is fitted
 NEIGHBOURS = 10
 CLUSTERS = 20
-ROTATION_C = 3.0  # weight of the losses in the rotation classifier
-ROTATION_NEIGHBOURS = 20
+PRETEXT_C = 3.0  # weight of the losses in the classifier of transformations
+PRETEXT_NEIGHBOURS = 20
 LIDAR_COMPONENTS = 512
 LIDAR_RIDGE = 1e-4  # added to the covariance within images, over its mean eigenvalue
 SHORTEST = 1e-12  # of features that are scaled to unit length
@@ -178,23 +178,26 @@ def lidar(views: np.ndarray) -> float:
     return float(np.exp(entr(eigenvalues / eigenvalues.sum()).sum()))
 
 
-def rotation_neighbours(train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """How well the nearest neighbours tell the rotation of an image: a probe whose labels are free.
+def pretext_neighbours(train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """How well nearest neighbours tell which transformation an image went through.
 
-    Reed et al. (2021, https://arxiv.org/abs/2009.07724) choose augmentations by such a probe.
+    A probe whose labels are free: of rotations by right angles (Gidaris et al. 2018,
+    https://arxiv.org/abs/1803.07728), by which Reed et al. (2021,
+    https://arxiv.org/abs/2009.07724) choose augmentations, or of the place of a crop (Doersch et
+    al. 2015, https://arxiv.org/abs/1505.05192).
 
     Args:
-        train: float32 [R, N, F], features of R rotations of N images.
-        test: float32 [R, M, F], of M other images.
+        train: float32 [T, N, F], features of N images after each of T transformations.
+        test: float32 [T, M, F], of M other images.
 
     Returns:
-        float64 [M]: the fraction of each test image's rotations that the majority of the 20 nearest
-        of all rotated training images have; 1 / R by chance.
+        float64 [M]: the fraction of each test image's transformations that the majority of the 20
+        nearest of all T N training features have; 1 / T by chance.
     """
-    gallery, labels = _with_rotations(train)
-    queries, expected = _with_rotations(test)
-    k = min(ROTATION_NEIGHBOURS, len(gallery))
-    # In random order, so that equal features do not vote for the first rotation.
+    gallery, labels = _with_transformations(train)
+    queries, expected = _with_transformations(test)
+    k = min(PRETEXT_NEIGHBOURS, len(gallery))
+    # In random order, so that equal features do not vote for the first transformation.
     order = np.random.default_rng(0).permutation(len(gallery))
     similarity, indices = cosine_neighbours(queries, gallery[order], k)
     votes = np.zeros((len(queries), len(train)))
@@ -203,19 +206,19 @@ def rotation_neighbours(train: np.ndarray, test: np.ndarray) -> np.ndarray:
     return (votes.argmax(axis=1) == expected).reshape(len(test), -1).mean(axis=0)
 
 
-def rotation_probe(train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """As `rotation_neighbours`, by logistic regression, as Reed et al. do."""
-    features, labels = _with_rotations(train)
+def pretext_probe(train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """As `pretext_neighbours`, by logistic regression, as Reed et al. do."""
+    features, labels = _with_transformations(train)
     classifier = linear_classifier.fit(
         features,
         labels,
         len(train),
         linear_classifier.softmax_loss,
-        ROTATION_C,
+        PRETEXT_C,
         preconditioned=features.shape[1] <= 1024,
         tolerance=1e-5,
     )
-    queries, expected = _with_rotations(test)
+    queries, expected = _with_transformations(test)
     predicted = classifier.scores(queries).argmax(axis=1)
     return (predicted == expected).reshape(len(test), -1).mean(axis=0)
 
@@ -257,10 +260,10 @@ def silhouette(features: np.ndarray, clusters: int = CLUSTERS) -> float:
     return float(metrics.silhouette_score(features, labels))
 
 
-def _with_rotations(features):
-    """Features [R, N, F] as [R N, F], and the number of each one's rotation."""
-    rotations, images, size = features.shape
-    return features.reshape(-1, size), np.repeat(np.arange(rotations), images)
+def _with_transformations(features):
+    """Features [T, N, F] as [T N, F], and the number of each one's transformation."""
+    transformations, images, size = features.shape
+    return features.reshape(-1, size), np.repeat(np.arange(transformations), images)
 
 
 def _nearest_others(features, k, seed):

@@ -118,3 +118,21 @@ def rotations(images: np.ndarray) -> np.ndarray:
     square = images.shape[1] == images.shape[2]
     turns = range(4) if square else (0, 2)
     return np.stack([np.rot90(images, turn, axes=(1, 2)) for turn in turns])
+
+
+def quadrants(images: np.ndarray) -> np.ndarray:
+    """The quadrants of each image, enlarged to the image's size.
+
+    Args:
+        images: uint8 [N, H, W, C] with H, W ≥ 2.
+
+    Returns:
+        uint8 [4, N, H, W, C]: top left, top right, bottom left, bottom right.
+    """
+    height, width = images.shape[1:3]
+    enlarged = []
+    for rows in (slice(None, height // 2), slice(height - height // 2, None)):
+        for columns in (slice(None, width // 2), slice(width - width // 2, None)):
+            quadrant = tf.constant(images[:, rows, columns])
+            enlarged.append(image_ops.to_uint8(tf.image.resize(quadrant, [height, width])).numpy())
+    return np.stack(enlarged)

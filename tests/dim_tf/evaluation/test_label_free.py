@@ -78,9 +78,10 @@ def test_ideal_copies_are_retrieved_and_those_of_a_constant_are_not():
 def test_agreement_is_1_of_the_same_and_chance_of_the_unrelated_and_of_a_constant():
     features = noise()
     np.testing.assert_array_equal(label_free.neighbour_agreement(features, 2 * features), 1)
-    chance = pytest.approx(10 / 299, abs=0.02)
-    assert label_free.neighbour_agreement(features, noise(seed=5)).mean() == chance
-    assert label_free.neighbour_agreement(constant(), constant()).mean() == chance
+    unrelated = label_free.neighbour_agreement(features, noise(seed=5)).mean()
+    assert unrelated == pytest.approx(10 / 299, abs=0.02)
+    # All images have the same ten neighbours: 0.03 ± 0.06 by chance.
+    assert label_free.neighbour_agreement(constant(), constant()).mean() < 0.2
 
 
 def test_agreement_by_hand():
@@ -135,21 +136,21 @@ def test_lidar_of_many_dimensions_is_that_of_few(monkeypatch):
     assert label_free.lidar(views) == pytest.approx(few, rel=0.2)
 
 
-@pytest.mark.parametrize("probe", [label_free.rotation_neighbours, label_free.rotation_probe])
-def test_rotations_are_told_by_features_that_have_them(probe):
-    def rotated(n, seed, features):
-        """Four rotations of n images: noise, and one number for each rotation."""
+@pytest.mark.parametrize("probe", [label_free.pretext_neighbours, label_free.pretext_probe])
+def test_transformations_are_recognised_by_features_that_hold_them(probe):
+    def transformed(n, seed, features):
+        """N images after four transformations: noise, and one number for each."""
         one_hot = np.repeat(np.eye(4, dtype=np.float32)[:, np.newaxis], n, axis=1)
         return np.stack(
             [np.concatenate([noise(n, 4, seed + r), features * one_hot[r]], 1) for r in range(4)]
         )
 
-    ideal = probe(rotated(40, 0, 9.0), rotated(30, 10, 9.0))
+    ideal = probe(transformed(40, 0, 9.0), transformed(30, 10, 9.0))
     assert ideal.shape == (30,)
     assert ideal.mean() == 1
-    twice = probe(doubled(rotated(40, 0, 9.0)), doubled(rotated(30, 10, 9.0)))
+    twice = probe(doubled(transformed(40, 0, 9.0)), doubled(transformed(30, 10, 9.0)))
     assert twice.mean() == 1
-    blind = probe(rotated(100, 0, 0.0), rotated(100, 10, 0.0)).mean()
+    blind = probe(transformed(100, 0, 0.0), transformed(100, 10, 0.0)).mean()
     assert blind == pytest.approx(0.25, abs=0.1)
     same = np.stack([constant(60)] * 4)
     assert probe(same, same[:, :50]).mean() == 0.25

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dim_tf.evaluation import perturbations
-from dim_tf.evaluation.perturbations import perturb, rotations
+from dim_tf.evaluation.perturbations import perturb, quadrants, rotations
 
 
 def images(n=6, height=16, width=16, channels=3):
@@ -60,3 +60,12 @@ def test_rotations_of_squares_and_of_others():
     np.testing.assert_array_equal(turned[1][:, 0, 0], square[:, 0, -1])
     assert len({turn.tobytes() for turn in turned}) == 4
     np.testing.assert_array_equal(rotations(wide), np.stack([wide, wide[:, ::-1, ::-1]]))
+
+
+def test_quadrants_are_the_parts_of_the_image_enlarged():
+    originals = np.repeat(np.repeat(images(2, 2, 3), 8, axis=1), 8, axis=2)[:, :, 4:20]
+    parts = quadrants(originals)
+    assert parts.shape == (4, *originals.shape)
+    for part, (row, column) in zip(parts, [(0, 0), (0, -1), (-1, 0), (-1, -1)], strict=True):
+        np.testing.assert_array_equal(part[:, row, column], originals[:, row, column])
+    assert (parts[3][:, 0, 0] == originals[:, 8, 8]).all()
