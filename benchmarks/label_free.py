@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # more wait busily where others use the machine
 
 import keras
 import numpy as np
@@ -41,11 +42,11 @@ from dim_tf.training.model import make_encoder
 
 SIZE = 32
 TRAINING_IMAGES = 10_000
-PROBE_TRAIN, PROBE_TEST = 3000, 1500
-PROXY_IMAGES = 750  # the first test images: perturbed copies of them are encoded too
-PRETEXT_TRAIN, PRETEXT_TEST = 500, 400
+PROBE_TRAIN, PROBE_TEST = 2500, 1500
+PROXY_IMAGES = 500  # the first test images: perturbed copies of them are encoded too
+PRETEXT_TRAIN, PRETEXT_TEST = 300, 250
 TINY_CLASSES = 50  # of Tiny ImageNet's 200, whose images are measured: each fourth
-STEPS = (30, 100, 240)
+STEPS = (50, 150)
 SHOWN_ENDPOINTS = ("conv", "fc", "global")
 
 COMMON = {
@@ -80,8 +81,8 @@ OBJECTIVES: dict[str, dict] = {
     "dim infonce": {**DIM, "estimator": "infonce"},
     "ae": {"model": "ae"},
     "vicreg": {"model": "vicreg", **{f"vicreg.{name}": value for name, value in VIEWS.items()}},
-    "dim jsd": {**DIM, "estimator": "jsd"},
     "nat": {"model": "nat"},
+    "dim jsd": {**DIM, "estimator": "jsd"},
     "barlow twins": {
         "model": "barlow_twins",
         **{f"barlow_twins.{name}": value for name, value in VIEWS.items()},
@@ -91,6 +92,7 @@ OBJECTIVES: dict[str, dict] = {
 # Of `QUEUE`: the objectives of seed 0, the data sets in turn, then a second seed of these.
 SECOND_SEED = ("two views", "ae")
 
+PERTURBATIONS = ("natural", "strong", "tilted", "blurred", "inverted")
 PRETEXT_TASKS = {"rotation": perturbations.rotations, "quadrant": perturbations.quadrants}
 
 Encode = Callable[[np.ndarray], dict[str, np.ndarray]]
@@ -119,7 +121,7 @@ class Measured:
         return cls(
             splits,
             EvaluationData(train, test, splits.label_names, splits.note),
-            {name: perturbations.perturb(images, name) for name in perturbations.PERTURBATIONS},
+            {name: perturbations.perturb(images, name) for name in PERTURBATIONS},
             {
                 name: (transform(train.images[:PRETEXT_TRAIN]), transform(images[:PRETEXT_TEST]))
                 for name, transform in PRETEXT_TASKS.items()
@@ -283,7 +285,7 @@ def linear_accuracy(features: Representation, endpoint: str) -> float:
         linear_classifier.softmax_loss if probe.has_classes else linear_classifier.sigmoid_loss,
         10.0 if train.shape[1] < 1000 else 3.0,
         preconditioned=train.shape[1] <= 1024,
-        tolerance=1e-5,
+        tolerance=1e-4,
     )
     scores = classifier.scores(test)
     if probe.has_classes:

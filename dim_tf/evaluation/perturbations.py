@@ -16,7 +16,6 @@ from keras_models.distribute.randomness import StepRandom
 CHUNK_SIZE = 500
 TILT = np.pi / 6  # of tilted copies at most, to either side
 LOW_RESOLUTION = 4  # the factor by which blurred copies lose pixels a side
-NOISE = 0.25  # standard deviation of the noise, of pixels in [-1, 1]
 
 Perturbation = Callable[[tf.Tensor, StepRandom], tf.Tensor]
 
@@ -50,23 +49,12 @@ def tilted(images: tf.Tensor, random: StepRandom) -> tf.Tensor:
     )
 
 
-def occluded(images: tf.Tensor, random: StepRandom) -> tf.Tensor:
-    """A grey block of half the sides."""
-    return views.occlude(images, random)
-
-
 def blurred(images: tf.Tensor, random: StepRandom) -> tf.Tensor:
     """A quarter of the pixels a side."""
     del random
     height, width = images.shape[1:3]
     small = [max(height // LOW_RESOLUTION, 1), max(width // LOW_RESOLUTION, 1)]
     return tf.image.resize(tf.image.resize(images, small, antialias=True), [height, width])
-
-
-def noisy(images: tf.Tensor, random: StepRandom) -> tf.Tensor:
-    """With noise of each pixel, uniform with standard deviation 0.25 of half the range."""
-    noise = random.uniform("noise", tf.shape(images)[0], tuple(images.shape[1:]))
-    return images + NOISE * np.sqrt(12) * (noise - 0.5)
 
 
 def inverted(images: tf.Tensor, random: StepRandom) -> tf.Tensor:
@@ -79,9 +67,7 @@ PERTURBATIONS: Mapping[str, Perturbation] = {
     "natural": natural,
     "strong": strong,
     "tilted": tilted,
-    "occluded": occluded,
     "blurred": blurred,
-    "noisy": noisy,
     "inverted": inverted,
 }
 
