@@ -160,12 +160,15 @@ def _pixels(split: Split, count: int) -> np.ndarray:
 
 def encode_with(encoder: keras.Model) -> Encode:
     """Images -> the flattened endpoints of an encoder of ours."""
+    channels = encoder.image_shape[-1]
 
-    @tf.function(reduce_retracing=True)
-    def endpoints(pixels):
-        x = image_ops.encoder_input(image_ops.to_unit(pixels), encoder.image_shape[-1])
+    @tf.function(input_signature=[tf.TensorSpec([None, *encoder.image_shape])])
+    def traced(x):
         outputs = encoder(x, training=False)
         return {name: tf.reshape(outputs[name], [len(x), -1]) for name in SHOWN_ENDPOINTS}
+
+    def endpoints(pixels):
+        return traced(image_ops.encoder_input(image_ops.to_unit(pixels), channels))
 
     return _in_batches(endpoints)
 
