@@ -89,8 +89,7 @@ OBJECTIVES: dict[str, dict] = {
     },
     "vae": {"model": "vae"},
 }
-# Of `QUEUE`: the objectives of seed 0, the data sets in turn, then a second seed of these.
-SECOND_SEED = ("two views", "ae")
+SECOND_SEED = ("two views", "ae")  # trained again, if time is left
 
 PERTURBATIONS = ("natural", "strong", "tilted", "blurred", "inverted")
 PRETEXT_TASKS = {"rotation": perturbations.rotations, "quadrant": perturbations.quadrants}
@@ -143,8 +142,7 @@ def load(dataset: str, data_dir: str) -> Measured:
     images = np.concatenate([train.images, _pixels(splits.test, len(splits.test))])
     labels = np.concatenate([train.labels, splits.test.labels])
     step = len(splits.label_names) // TINY_CLASSES
-    kept = np.flatnonzero(labels % step == 0)
-    kept = np.random.default_rng(0).permutation(kept)
+    kept = np.random.default_rng(0).permutation(np.flatnonzero(labels % step == 0))
     half = len(kept) // 2
     pieces = [
         EvaluationSplit(images[indices], labels[indices] // step)
@@ -252,7 +250,7 @@ def proxies(
 
     Args:
         originals: float32 [N, F].
-        views: float32 [N, F] by perturbation.
+        views: Likewise, by perturbation.
         pretext: By task the transformed training and test images', float32 [T, M, F] each.
     """
     of_images = {"half agreement": label_free.half_agreement(originals)}
@@ -387,11 +385,10 @@ def main() -> None:
             random.build()
             encoder.set_weights(random.get_weights())
             points = measure(encode, measured[dataset], 0, per_image)
-        elif objective == "exported":
-            exported = encode_with_saved("exported/dim_cifar10/1")
-            points = measure(exported, measured[dataset], 0, per_image)
         else:
-            points = measure(encode_pixels, measured[dataset], 0, per_image)
+            saved = objective == "exported"
+            other = encode_with_saved("exported/dim_cifar10/1") if saved else encode_pixels
+            points = measure(other, measured[dataset], 0, per_image)
         np.savez_compressed(path.with_suffix(".npz"), **per_image)
         row |= {"seconds": round(time.perf_counter() - began_row, 1), "points": points}
         atomic_write_text(path, json.dumps(row) + "\n")

@@ -8,23 +8,29 @@ docs/results/label_free.json and docs/label_free.png.
 - Rank correlation: Spearman's, within a data set over all points (objective, step, endpoint; random
   weights and raw pixels too), and its mean over the data sets; 95 % intervals by resampling runs,
   whose points depend on each other.
-- Verdicts: is an endpoint of a trained encoder better than the best endpoint of random weights of
-  another seed, or than raw pixels? The fraction of right answers where the probe says that they
+- Comparisons: is an endpoint of a trained encoder better than the best endpoint of random weights
+  of another seed, or than raw pixels? The fraction of right answers where the probe says that they
   differ by `MARGIN`. Half of the weight is of those where training helped: who always says that it
   did is right in half.
+- Verdicts: the same against the better of both references, by the paired bootstrap over images as
+  in the product, which may also say that they cannot be told apart; of proxies that have a value of
+  each image.
 """
 
 import argparse
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from scipy.stats import rankdata
 
+from dim_tf.evaluation import bootstrap
 from dim_tf.system.files import atomic_write_text
 
 RESAMPLES = 1000
+REFERENCES = ("random", "pixels")
 MARGIN = 0.02  # of a probe's accuracy or AUC
 PROBES = ("knn", "linear")
 # Of these less is better, as their authors have it; the exponent of the spectrum is good near 1.
@@ -37,6 +43,9 @@ TITLES = {
 }
 
 
+PerImage = Mapping[int, Mapping[str, np.ndarray]]  # by run and "STEP/ENDPOINT/PROXY"
+
+
 def read_points(out: Path) -> list[dict]:
     """The points of all rows; `run` numbers the rows."""
     points = []
@@ -45,6 +54,11 @@ def read_points(out: Path) -> list[dict]:
         origin = {name: row[name] for name in ("dataset", "objective", "seed")}
         points += [{"run": number, **origin, **point} for point in row["points"]]
     return points
+
+
+def read_per_image(out: Path) -> PerImage:
+    """The proxies' values of each image."""
+    return dict(enumerate(np.load(path) for path in sorted((out / "rows").glob("*.npz"))))
 
 
 def oriented(name: str, value: float) -> float:
@@ -129,15 +143,13 @@ def comparisons(points: list[dict], probe: str) -> list[dict]:
     names, table = table_of(points)
     result = []
     for index, point in enumerate(points):
-        if point["objective"] in ("random", "pixels"):
+        if point["objective"] in REFERENCES:
             continue
-        for reference in ("random", "pixels"):
+        for reference in REFERENCES:
             rows = [
                 row
                 for row, other in enumerate(points)
-                if other["dataset"] == point["dataset"]
-                and other["objective"] == reference
-                and (reference == "pixels" or other["seed"] != point["seed"])
+                if other["objective"] == reference and is_reference(other, point)
             ]
             if rows:
                 best = max(points[row][probe] for row in rows)
@@ -154,7 +166,7 @@ def comparisons(points: list[dict], probe: str) -> list[dict]:
     return result
 
 
-def right_verdicts(compared: list[dict], name: str) -> dict:
+def right_answers(compared: list[dict], name: str) -> dict:
     """How often a proxy's sign is the probe's, where that differs by `MARGIN`.
 
     Returns:
@@ -176,6 +188,47 @@ def right_verdicts(compared: list[dict], name: str) -> dict:
     }
 
 
+def verdicts(points: list[dict], per_image: PerImage, name: str, probe: str) -> dict:
+    """What the verdict by a proxy says of trained endpoints, beside what the probe says.
+
+    Args:
+        points: From `read_points`.
+        per_image: Of the proxies' values.
+        name: Of a proxy that has values of each image.
+        probe: Of `PROBES`.
+
+    Returns:
+        By data set and "all", then by the proxy's answer "yes", "no" or "unclear", numbers of
+        endpoints that are better by the probe than the best reference by `MARGIN`, worse by it, and
+        neither.
+    """
+    counts = {
+        where: {answer: [0, 0, 0] for answer in ("yes", "no", "unclear")}
+        for where in (*dict.fromkeys(point["dataset"] for point in points), "all")
+    }
+    for point in points:
+        if point["objective"] in REFERENCES:
+            continue
+        references = [r for r in points if is_reference(r, point)]
+        best = max(references, key=lambda reference: reference["proxies"][name])
+        values = [per_image[p["run"]][f"{p['step']}/{p['endpoint']}/{name}"] for p in (point, best)]
+        low, high = bootstrap.mean_interval(np.subtract(*map(np.float64, values)))
+        answer = "yes" if low > 0 else "no" if high < 0 else "unclear"
+        difference = point[probe] - max(reference[probe] for reference in references)
+        outcome = 0 if difference >= MARGIN else 1 if difference <= -MARGIN else 2
+        for where in (point["dataset"], "all"):
+            counts[where][answer][outcome] += 1
+    return counts
+
+
+def is_reference(candidate: dict, point: dict) -> bool:
+    """Whether the trained encoder of a point is compared with a point."""
+    if candidate["dataset"] != point["dataset"]:
+        return False
+    random = candidate["objective"] == "random" and candidate["seed"] != point["seed"]
+    return random or candidate["objective"] == "pixels"
+
+
 def held_out_choice(points: list[dict]) -> list[dict]:
     """The best proxy by all data sets but one, and its correlation in that one."""
     names, _ = table_of(points)
@@ -193,7 +246,7 @@ def held_out_choice(points: list[dict]) -> list[dict]:
     return result
 
 
-def summary_of(points: list[dict]) -> dict:
+def summary_of(points: list[dict], per_image: PerImage) -> dict:
     """What docs/results/label_free.json says of each proxy, the best first."""
     names, _ = table_of(points)
     of_probe = {probe: with_intervals(points, probe) for probe in PROBES}
@@ -204,14 +257,23 @@ def summary_of(points: list[dict]) -> dict:
             probe: {
                 **of_probe[probe][name],
                 "within_endpoints": round(float(endpoint[probe][i]), 3),
-                "verdicts": right_verdicts(compared[probe], name),
+                "comparisons": right_answers(compared[probe], name),
             }
             for probe in PROBES
         }
         for i, name in enumerate(names)
     }
     order = sorted(names, key=lambda n: -sum(proxies[n][p]["mean"]["rho"] for p in PROBES))
-    return {"proxies": {n: proxies[n] for n in order}, "held_out": held_out_choice(points)}
+    kept = {key.split("/", 2)[2] for key in per_image[points[0]["run"]]}
+    return {
+        "proxies": {name: proxies[name] for name in order},
+        "held_out": held_out_choice(points),
+        "verdicts": {
+            name: {probe: verdicts(points, per_image, name, probe) for probe in PROBES}
+            for name in order
+            if name in kept
+        },
+    }
 
 
 def best_of_families(proxies: dict) -> list[str]:
@@ -226,7 +288,14 @@ def markdown(summary: dict) -> str:
     """The table of docs/LABEL_FREE.md."""
     proxies = summary["proxies"]
     datasets = [d for d in TITLES if d in next(iter(proxies.values()))["knn"]]
-    heads = ["proxy", "kNN", "linear", *(TITLES[d] for d in datasets), "one endpoint", "verdicts"]
+    heads = [
+        "proxy",
+        "kNN",
+        "linear",
+        *(TITLES[d] for d in datasets),
+        "one endpoint",
+        "comparisons",
+    ]
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for name, of_proxy in proxies.items():
         cells = [name]
@@ -236,7 +305,9 @@ def markdown(summary: dict) -> str:
         for where in datasets:
             cells.append(" / ".join(f"{of_proxy[p][where]['rho']:.2f}" for p in PROBES))
         cells.append(" / ".join(f"{of_proxy[p]['within_endpoints']:.2f}" for p in PROBES))
-        cells.append(" / ".join(f"{100 * of_proxy[p]['verdicts']['balanced']:.0f}" for p in PROBES))
+        cells.append(
+            " / ".join(f"{100 * of_proxy[p]['comparisons']['balanced']:.0f}" for p in PROBES)
+        )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -273,7 +344,7 @@ def draw(points: list[dict], summary: dict, path: Path) -> None:
             x = np.array([point["proxies"][name] for point in chosen])
             kinds = np.array([point["objective"] for point in chosen])
             for kind, marker in (("trained", "o"), ("random", "^"), ("pixels", "s")):
-                mask = kinds == kind if kind != "trained" else ~np.isin(kinds, ["random", "pixels"])
+                mask = kinds == kind if kind != "trained" else ~np.isin(kinds, REFERENCES)
                 panel.scatter(
                     x[mask],
                     y[mask],
@@ -308,7 +379,7 @@ def main() -> None:
     parser.add_argument("--figure", type=Path, default=Path("docs/label_free.png"))
     arguments = parser.parse_args()
     points = read_points(arguments.out)
-    summary = summary_of(points)
+    summary = summary_of(points, read_per_image(arguments.out))
     content = {
         "command": f"python benchmarks/label_free_correlation.py --out={arguments.out}",
         "date": time.strftime("%Y-%m-%d"),

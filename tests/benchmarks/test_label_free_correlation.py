@@ -43,6 +43,17 @@ def points(datasets=("cifar10", "celeb_a"), runs=6, seed=0):
     return result
 
 
+def per_image(of_points, n=50):
+    """Values of 50 images whose mean is the proxy's, by run."""
+    result = {}
+    for point in of_points:
+        key = f"{point['step']}/{point['endpoint']}/good"
+        noise = np.random.default_rng(0).normal(size=n)
+        noise -= noise.mean()
+        result.setdefault(point["run"], {})[key] = point["proxies"]["good"] + 0.3 * noise
+    return result
+
+
 def test_rank_correlations_are_spearmans_also_with_ties():
     rng = np.random.default_rng(0)
     proxies, probe = rng.integers(0, 5, (30, 3)), rng.integers(0, 7, 30)
@@ -53,7 +64,7 @@ def test_rank_correlations_are_spearmans_also_with_ties():
 
 def test_proxies_are_ordered_by_how_they_agree_with_the_probes(monkeypatch):
     monkeypatch.setattr(correlation, "RESAMPLES", 20)
-    summary = correlation.summary_of(points())
+    summary = correlation.summary_of(points(), per_image(points()))
     proxies = summary["proxies"]
     assert list(proxies)[-2:] == ["noise", "alignment, tilted"]
     assert proxies["good"]["knn"]["mean"]["rho"] == 1
@@ -75,11 +86,26 @@ def test_verdicts_compare_with_the_best_endpoint_of_each_reference():
     trained = next(p for p in of_all if p["objective"] == "dim")
     assert compared[0]["probe"] == pytest.approx(trained["knn"] - 0.3)
     assert compared[0]["proxies"]["good"] == pytest.approx(2 * trained["knn"] ** 3 - 2 * 0.3**3)
-    assert correlation.right_verdicts(compared, "good")["balanced"] == 1
-    assert correlation.right_verdicts(compared, "alignment, tilted")["balanced"] == 0
-    noise = correlation.right_verdicts(compared, "noise")
+    assert correlation.right_answers(compared, "good")["balanced"] == 1
+    assert correlation.right_answers(compared, "alignment, tilted")["balanced"] == 0
+    noise = correlation.right_answers(compared, "noise")
     assert 0 < noise["balanced"] < 1
     assert sum(noise["n"]) == sum(abs(one["probe"]) >= correlation.MARGIN for one in compared)
+
+
+def test_a_verdict_compares_image_by_image_with_the_best_reference():
+    """The images' noise is common to both, so that it does not hide the difference."""
+    of_points = points()
+    counted = correlation.verdicts(of_points, per_image(of_points), "good", "knn")
+    differences = [p["knn"] - 0.3 for p in of_points if p["objective"] == "dim"]
+    better = sum(d >= correlation.MARGIN for d in differences)
+    worse = sum(d <= -correlation.MARGIN for d in differences)
+    assert counted["all"]["yes"][:2] == [better, 0]
+    assert counted["all"]["no"][:2] == [0, worse]
+    assert counted["all"]["unclear"] == [0, 0, 0]
+    assert sum(map(sum, counted["cifar10"].values())) == len(differences) / 2
+    noisy = {r: {k: np.roll(v, r) for k, v in of.items()} for r, of in per_image(of_points).items()}
+    assert sum(correlation.verdicts(of_points, noisy, "good", "knn")["all"]["unclear"]) > 0
 
 
 def test_random_weights_of_the_runs_own_seed_are_no_reference():
@@ -97,7 +123,10 @@ def test_rows_are_read_and_drawn(tmp_path, monkeypatch):
         row = {name: of_run[0][name] for name in ("dataset", "objective", "seed")}
         path = tmp_path / "rows" / f"{run:02}.json"
         path.write_text(json.dumps({**row, "seconds": 1.0, "points": of_run}))
+        np.savez(path.with_suffix(".npz"), **per_image(of_run)[run])
     read = correlation.read_points(tmp_path)
     assert read == points()
-    correlation.draw(read, correlation.summary_of(read), tmp_path / "a.png")
+    correlation.draw(
+        read, correlation.summary_of(read, correlation.read_per_image(tmp_path)), tmp_path / "a.png"
+    )
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
