@@ -80,8 +80,8 @@ OBJECTIVES: dict[str, dict] = {
     "two views": TWO_VIEWS,
     "dim infonce": {**DIM, "estimator": "infonce"},
     "ae": {"model": "ae"},
-    "vicreg": {"model": "vicreg", **{f"vicreg.{name}": value for name, value in VIEWS.items()}},
     "nat": {"model": "nat"},
+    "vicreg": {"model": "vicreg", **{f"vicreg.{name}": value for name, value in VIEWS.items()}},
     "dim jsd": {**DIM, "estimator": "jsd"},
     "barlow twins": {
         "model": "barlow_twins",
@@ -366,7 +366,6 @@ def main() -> None:
         if path.exists():
             continue
         if time.perf_counter() - began > 60 * arguments.minutes:
-            print("out of time", flush=True)
             break
         if dataset not in measured:
             measured[dataset] = load(dataset, folders[dataset])
