@@ -8,7 +8,7 @@ turn, and takes the probes (nearest neighbours, linear) and all proxies of conv,
 the steps `STEPS`; likewise of random weights, of raw pixels and of exported/dim_cifar10/1. Writes
 OUT/rows/NAME.json for each run; the same command resumes after an interruption, and --minutes ends
 it before a run that would begin later. A data set whose folder is not given is left out.
-label_free_correlation.py makes the table and the figure of docs/LABEL_FREE.md from the rows.
+label_free_report.py makes the tables and the figure of docs/LABEL_FREE.md from the rows.
 """
 
 import argparse

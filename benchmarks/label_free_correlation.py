@@ -1,9 +1,6 @@
 """How well each proxy that needs no labels orders representations as the probes do.
 
-    python benchmarks/label_free_correlation.py --out=runs/label_free
-
-Reads the rows of benchmarks/label_free.py, prints the tables of docs/LABEL_FREE.md and writes
-docs/results/label_free.json and docs/label_free.png.
+The statistics of benchmarks/label_free_report.py, on the rows of benchmarks/label_free.py:
 
 - Rank correlation: Spearman's, within a data set over all points (objective, step, endpoint; random
   weights and raw pixels too), and its mean over the data sets; 95 % intervals by resampling runs,
@@ -17,9 +14,7 @@ docs/results/label_free.json and docs/label_free.png.
   each image.
 """
 
-import argparse
 import json
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -27,7 +22,6 @@ import numpy as np
 from scipy.stats import rankdata
 
 from dim_tf.evaluation import bootstrap
-from dim_tf.system.files import atomic_write_text
 
 RESAMPLES = 1000
 REFERENCES = ("random", "pixels")
@@ -35,14 +29,6 @@ MARGIN = 0.02  # of a probe's accuracy or AUC
 PROBES = ("knn", "linear")
 # Of these less is better, as their authors have it; the exponent of the spectrum is good near 1.
 LOWER = ("uniformity", "alignment", "intrinsic dimension")
-TITLES = {
-    "cifar10": "CIFAR-10",
-    "fashion_mnist": "Fashion-MNIST",
-    "celeb_a": "drawn faces",
-    "tiny imagenet": "Tiny ImageNet",
-}
-
-
 PerImage = Mapping[int, Mapping[str, np.ndarray]]  # by run and "STEP/ENDPOINT/PROXY"
 
 
@@ -274,126 +260,3 @@ def summary_of(points: list[dict], per_image: PerImage) -> dict:
             if name in kept
         },
     }
-
-
-def best_of_families(proxies: dict) -> list[str]:
-    """The best of each family of proxies, whose members differ in the perturbation."""
-    families: dict[str, str] = {}
-    for name in proxies:
-        families.setdefault(name.split(",")[0], name)
-    return list(families.values())
-
-
-def markdown(summary: dict) -> str:
-    """The table of docs/LABEL_FREE.md."""
-    proxies = summary["proxies"]
-    datasets = [d for d in TITLES if d in next(iter(proxies.values()))["knn"]]
-    heads = [
-        "proxy",
-        "kNN",
-        "linear",
-        *(TITLES[d] for d in datasets),
-        "one endpoint",
-        "comparisons",
-    ]
-    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-    for name, of_proxy in proxies.items():
-        cells = [name]
-        for probe in PROBES:
-            mean = of_proxy[probe]["mean"]
-            cells.append("{:.2f} ({:.2f} to {:.2f})".format(mean["rho"], *mean["ci95"]))
-        for where in datasets:
-            cells.append(" / ".join(f"{of_proxy[p][where]['rho']:.2f}" for p in PROBES))
-        cells.append(" / ".join(f"{of_proxy[p]['within_endpoints']:.2f}" for p in PROBES))
-        cells.append(
-            " / ".join(f"{100 * of_proxy[p]['comparisons']['balanced']:.0f}" for p in PROBES)
-        )
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def draw(points: list[dict], summary: dict, path: Path) -> None:
-    """A panel for the best of each family: the linear probe over the proxy, runs as points.
-
-    Args:
-        points: From `read_points`.
-        summary: From `summary_of`.
-        path: Of the PNG.
-    """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    shown = best_of_families(summary["proxies"])
-    columns = 4
-    figure, panels = pyplot.subplots(
-        -(-len(shown) // columns),
-        columns,
-        figsize=(14, 3 * -(-len(shown) // columns)),
-        layout="constrained",
-        sharey=True,
-        squeeze=False,
-    )
-    datasets = [d for d in TITLES if any(point["dataset"] == d for point in points)]
-    for panel, name in zip(panels.flat, shown, strict=False):
-        for number, dataset in enumerate(datasets):
-            chosen = [point for point in points if point["dataset"] == dataset]
-            y = np.array([point["linear"] for point in chosen])
-            y = (y - y.mean()) / y.std()
-            x = np.array([point["proxies"][name] for point in chosen])
-            kinds = np.array([point["objective"] for point in chosen])
-            for kind, marker in (("trained", "o"), ("random", "^"), ("pixels", "s")):
-                mask = kinds == kind if kind != "trained" else ~np.isin(kinds, REFERENCES)
-                panel.scatter(
-                    x[mask],
-                    y[mask],
-                    s=12 if kind == "trained" else 45,
-                    marker=marker,
-                    color=f"C{number}",
-                    edgecolors="none" if kind == "trained" else "black",
-                    linewidths=0.8,
-                    alpha=0.7 if kind == "trained" else 1.0,
-                    label=f"{TITLES[dataset]}" if kind == "trained" else None,
-                )
-        rho = summary["proxies"][name]["linear"]["mean"]
-        panel.set_title(
-            "{}\nρ = {:.2f} ({:.2f} to {:.2f})".format(name, rho["rho"], *rho["ci95"]), fontsize=10
-        )
-        panel.grid(alpha=0.3)
-    for panel in panels.flat[len(shown) :]:
-        panel.axis("off")
-    for panel in panels[:, 0]:
-        panel.set_ylabel("linear probe, std of the data set")
-    panels[0, 0].legend(fontsize="small", title="▲ random weights, ■ pixels")
-    with path.open("wb") as file:
-        figure.savefig(file, dpi=90, format="png")
-    pyplot.close(figure)
-
-
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("runs/label_free"))
-    parser.add_argument("--json", type=Path, default=Path("docs/results/label_free.json"))
-    parser.add_argument("--figure", type=Path, default=Path("docs/label_free.png"))
-    arguments = parser.parse_args()
-    points = read_points(arguments.out)
-    summary = summary_of(points, read_per_image(arguments.out))
-    content = {
-        "command": f"python benchmarks/label_free_correlation.py --out={arguments.out}",
-        "date": time.strftime("%Y-%m-%d"),
-        "runs": len({point["run"] for point in points}),
-        **summary,
-        "points": points,
-    }
-    text = json.dumps(content, indent=None).replace('{"run"', '\n{"run"')
-    atomic_write_text(arguments.json, text + "\n")
-    draw(points, summary, arguments.figure)
-    print(markdown(summary))
-    for row in summary["held_out"]:
-        print(row)
-
-
-if __name__ == "__main__":
-    main()

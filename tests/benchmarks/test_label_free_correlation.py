@@ -3,6 +3,7 @@
 import json
 
 import label_free_correlation as correlation
+import label_free_report as report
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
@@ -74,9 +75,12 @@ def test_proxies_are_ordered_by_how_they_agree_with_the_probes(monkeypatch):
     low, high = proxies["noise"]["knn"]["mean"]["ci95"]
     assert low < proxies["noise"]["knn"]["mean"]["rho"] < high
     assert {row["proxy"] for row in summary["held_out"]} <= {"good", "spectrum decay"}
-    table = correlation.markdown(summary).splitlines()
+    table = report.markdown(summary).splitlines()
     assert table[2].startswith("| good | 1.00 (1.00 to 1.00) |")
     assert len(table) == 6
+    (verdicts,) = report.verdict_markdown(summary).splitlines()[2:]
+    assert verdicts.startswith("| good | ")
+    assert sum(int(n) for n in verdicts.replace("|", ",").split(",") if n.strip().isdigit()) == 48
 
 
 def test_verdicts_compare_with_the_best_endpoint_of_each_reference():
@@ -126,7 +130,7 @@ def test_rows_are_read_and_drawn(tmp_path, monkeypatch):
         np.savez(path.with_suffix(".npz"), **per_image(of_run)[run])
     read = correlation.read_points(tmp_path)
     assert read == points()
-    correlation.draw(
+    report.draw(
         read, correlation.summary_of(read, correlation.read_per_image(tmp_path)), tmp_path / "a.png"
     )
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")

@@ -51,15 +51,12 @@ class RotationProbe:
 
     def run(self) -> Iterator[Result]:
         data = self.representation.data
-        rotated = {
-            name: _rotated(split, data.storage)
-            for name, split in (("train", data.train), ("test", data.test))
-        }
-        turns = len(rotated["test"]) // min(MAX_IMAGES, len(data.test))
-        encoded = self.encode(replace(data, **rotated))
-        for endpoint, train in encoded.train.items():
-            features = [x.reshape(turns, -1, x.shape[1]) for x in (train, encoded.test[endpoint])]
-            correct = pretext_probe(*features)
+        train, test = (_rotated(split, data.storage) for split in (data.train, data.test))
+        turns = len(test) // min(MAX_IMAGES, len(data.test))
+        encoded = self.encode(replace(data, train=train, test=test))
+        for endpoint in encoded.train:
+            features = (encoded.train[endpoint], encoded.test[endpoint])
+            correct = pretext_probe(*(x.reshape(turns, -1, x.shape[1]) for x in features))
             yield Result("rotation_probe", endpoint, *mean_accuracy([correct]))
 
 
