@@ -29,7 +29,7 @@ import tensorflow as tf
 from dim_tf import data
 from dim_tf.data import image_ops
 from dim_tf.data.splits import Split, Splits
-from dim_tf.evaluation import label_free, linear_classifier, perturbations, saved_encoder
+from dim_tf.evaluation import bootstrap, label_free, linear_classifier, perturbations, saved_encoder
 from dim_tf.evaluation.attribute_metrics import by_attribute, means
 from dim_tf.evaluation.evaluation_data import EvaluationData, EvaluationSplit
 from dim_tf.evaluation.measures import geometry
@@ -143,11 +143,8 @@ def load(dataset: str, data_dir: str) -> Measured:
     labels = np.concatenate([train.labels, splits.test.labels])
     step = len(splits.label_names) // TINY_CLASSES
     kept = np.random.default_rng(0).permutation(np.flatnonzero(labels % step == 0))
-    half = len(kept) // 2
-    pieces = [
-        EvaluationSplit(images[indices], labels[indices] // step)
-        for indices in (kept[:half], kept[half:])
-    ]
+    halves = np.array_split(kept, 2)
+    pieces = [EvaluationSplit(images[half], labels[half] // step) for half in halves]
     splits = dataclasses.replace(splits, label_names=splits.label_names[::step])
     return Measured.of(splits, *pieces)
 
@@ -346,6 +343,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=float("inf"))
     arguments = parser.parse_args()
     began = time.perf_counter()
+    bootstrap.RESAMPLES = bootstrap.CHUNK_SIZE  # the intervals of each kNN are not used
     folders = {
         "cifar10": arguments.data_dir,
         "fashion_mnist": arguments.fashion_dir,
