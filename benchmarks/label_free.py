@@ -79,8 +79,8 @@ TWO_VIEWS = {
 OBJECTIVES: dict[str, dict] = {
     "two views": TWO_VIEWS,
     "dim infonce": {**DIM, "estimator": "infonce"},
-    "ae": {"model": "ae"},
     "nat": {"model": "nat"},
+    "ae": {"model": "ae"},
     "vicreg": {"model": "vicreg", **{f"vicreg.{name}": value for name, value in VIEWS.items()}},
     "dim jsd": {**DIM, "estimator": "jsd"},
     "barlow twins": {
