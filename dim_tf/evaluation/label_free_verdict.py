@@ -2,10 +2,10 @@
 
 The rotation probe (`measures.rotation`) takes the place of kNN and the linear probe. Its answers on
 short runs of several objectives, whose images have labels, were compared with those of the probes
-(benchmarks/label_free.py, docs/LABEL_FREE.md); `CONFIRMED` has the counts.
+(benchmarks/label_free.py, docs/LABEL_FREE.md); `RECORDS` has the counts.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 METRIC = "rotation_probe"
@@ -13,32 +13,41 @@ LEAST_RELIABILITY = 0.8  # of an answer that is passed on
 
 
 @dataclass(frozen=True)
-class Confirmed:
-    """How often probes with labels agreed with an answer.
+class Record:
+    """What probes with labels said where the rotation probe gave an answer.
 
     Attributes:
-        times: The probes say the same, by a difference of at least two points.
-        of: Such answers; each is counted by kNN and by the linear probe.
+        confirmed: The same, by a difference of at least two points.
+        contradicted: The opposite, likewise.
+        close: A smaller difference.
     """
 
-    times: int
-    of: int
+    confirmed: int
+    contradicted: int
+    close: int
 
     @property
     def reliability(self) -> float:
-        """The fraction that was confirmed."""
-        return self.times / self.of
+        """The fraction that was confirmed, without those that were close."""
+        return self.confirmed / (self.confirmed + self.contradicted)
+
+    def __str__(self):
+        return (
+            f"in trials with labels, probes confirmed {self.confirmed} such answers, contradicted "
+            f"{self.contradicted} and found {self.close} too close to call"
+        )
 
 
-# Of the answers "yes" and "no" to whether training helped: docs/results/label_free.json.
-CONFIRMED = {"yes": Confirmed(0, 1), "no": Confirmed(0, 1)}
+# Of the answers "yes" and "no" to whether training helped, each compared with kNN and with the
+# linear probe: docs/results/label_free.json.
+RECORDS = {"yes": Record(14, 2, 4), "no": Record(38, 1, 9)}
 
 
 def qualify(verdict: dict[str, Any], *, trained_on_rotations: bool = False) -> dict[str, Any]:
     """A verdict by the rotation probe with its reliability, or without its recommendation.
 
-    The recommendation is refused where labels confirmed less than 80 % of such answers, and where
-    training rotated or upended images: an encoder that is trained not to see rotations is worse by
+    The recommendation is refused where labels confirmed less than 80 % of such answers, of those
+    that were not too close to call, and where training rotated or upended images: an encoder that is trained not to see rotations is worse by
     this probe and may be better.
 
     Args:
@@ -48,7 +57,7 @@ def qualify(verdict: dict[str, Any], *, trained_on_rotations: bool = False) -> d
 
     Returns:
         The verdict with another `sentence`, with `helped` "unclear" where it is refused, and with
-        `reliability`: `confirmed` and `of`, or None where no answer was given.
+        `reliability`: `confirmed`, `contradicted`, `close`; None where no answer is given.
     """
     helped = verdict["helped"]
     if trained_on_rotations:
@@ -56,13 +65,12 @@ def qualify(verdict: dict[str, Any], *, trained_on_rotations: bool = False) -> d
         return _refused(verdict, why)
     if helped == "unclear":
         return verdict | {"sentence": _without_labels(verdict["sentence"]), "reliability": None}
-    confirmed = CONFIRMED[helped]
-    record = f"labels confirmed {confirmed.times} of {confirmed.of} such answers in our trials"
-    if confirmed.reliability < LEAST_RELIABILITY:
-        return _refused(verdict, record)
+    record = RECORDS[helped]
+    if record.reliability < LEAST_RELIABILITY:
+        return _refused(verdict, str(record))
     return verdict | {
         "sentence": f"{_without_labels(verdict['sentence'])}; {record}",
-        "reliability": {"confirmed": confirmed.times, "of": confirmed.of},
+        "reliability": asdict(record),
     }
 
 

@@ -136,6 +136,16 @@ def test_lidar_of_many_dimensions_is_that_of_few(monkeypatch):
     assert label_free.lidar(views) == pytest.approx(few, rel=0.2)
 
 
+def test_lidar_of_fewer_images_than_dimensions(monkeypatch):
+    """Dimensions that are always 0 change nothing, whatever the lengths of the others."""
+    content = noise(30, 10) * np.geomspace(300, 1, 10)
+    views = np.stack([content + noise(30, 10, seed=s) for s in (1, 2, 3)]).astype(np.float32)
+    few = label_free.lidar(views)
+    monkeypatch.setattr(label_free, "LIDAR_COMPONENTS", 20)
+    padded = np.concatenate([views, np.zeros((3, 30, 50), np.float32)], axis=2)
+    assert label_free.lidar(padded) == pytest.approx(few, rel=1e-3)
+
+
 @pytest.mark.parametrize("probe", [label_free.pretext_neighbours, label_free.pretext_probe])
 def test_transformations_are_recognised_by_features_that_hold_them(probe):
     def transformed(n, seed, features):
@@ -150,6 +160,9 @@ def test_transformations_are_recognised_by_features_that_hold_them(probe):
     assert ideal.mean() == 1
     twice = probe(doubled(transformed(40, 0, 9.0)), doubled(transformed(30, 10, 9.0)))
     assert twice.mean() == 1
+    test = transformed(30, 10, 9.0)
+    test[:, 7] = test[0, 7]  # one image that looks the same after each
+    np.testing.assert_array_equal(probe(transformed(40, 0, 9.0), test), [1] * 7 + [0.25] + [1] * 22)
     blind = probe(transformed(100, 0, 0.0), transformed(100, 10, 0.0)).mean()
     assert blind == pytest.approx(0.25, abs=0.1)
     same = np.stack([constant(60)] * 4)

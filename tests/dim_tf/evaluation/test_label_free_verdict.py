@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dim_tf.evaluation import label_free_verdict
-from dim_tf.evaluation.label_free_verdict import CONFIRMED, LEAST_RELIABILITY, Confirmed, qualify
+from dim_tf.evaluation.label_free_verdict import LEAST_RELIABILITY, RECORDS, Record, qualify
 
 RESULTS = Path(__file__).parents[3] / "docs/results/label_free.json"
 PROXY = "pretext probe, rotation"
@@ -18,17 +18,18 @@ def verdict(helped, sentence="Training helped: rotation probe 71.0 %"):
 
 @pytest.fixture(autouse=True)
 def counts(monkeypatch):
-    counted = {"yes": Confirmed(9, 10), "no": Confirmed(7, 10)}
-    monkeypatch.setattr(label_free_verdict, "CONFIRMED", counted)
+    counted = {"yes": Record(8, 2, 5), "no": Record(7, 2, 90)}
+    monkeypatch.setattr(label_free_verdict, "RECORDS", counted)
 
 
 def test_a_reliable_answer_is_passed_on_with_its_record():
     qualified = qualify(verdict("yes"))
     assert qualified["helped"] == "yes"
-    assert qualified["reliability"] == {"confirmed": 9, "of": 10}
+    assert qualified["reliability"] == {"confirmed": 8, "contradicted": 2, "close": 5}
     assert qualified["sentence"] == (
-        "Without labels, by the rotation probe: Training helped: rotation probe 71.0 %; labels "
-        "confirmed 9 of 10 such answers in our trials"
+        "Without labels, by the rotation probe: Training helped: rotation probe 71.0 %; in "
+        "trials with labels, probes confirmed 8 such answers, contradicted 2 and found 5 too close "
+        "to call"
     )
     assert qualified["n"] == 500
 
@@ -36,7 +37,8 @@ def test_a_reliable_answer_is_passed_on_with_its_record():
 def test_an_unreliable_answer_is_refused():
     refused = qualify(verdict("no", "Training did not help: use the pixels"))
     assert (refused["helped"], refused["reliability"]) == ("unclear", None)
-    assert refused["sentence"].startswith("No recommendation without labels: labels confirmed 7 of")
+    assert refused["sentence"].startswith("No recommendation without labels: in trials with labels")
+    assert "confirmed 7 such answers, contradicted 2" in refused["sentence"]
     assert "Training did not help: use the pixels" in refused["sentence"]
 
 
@@ -55,8 +57,7 @@ def test_what_cannot_be_told_apart_stays_so():
 
 def test_the_counts_are_those_of_the_calibration():
     measured = json.loads(RESULTS.read_text())["verdicts"][PROXY]
-    for answer, place in (("yes", 0), ("no", 1)):
+    for answer, order in (("yes", (0, 1, 2)), ("no", (1, 0, 2))):
         counted = [by_probe["all"][answer] for by_probe in measured.values()]
-        times, of = sum(row[place] for row in counted), sum(map(sum, counted))
-        assert CONFIRMED[answer] == Confirmed(times, of)
-    assert LEAST_RELIABILITY == 0.8
+        assert RECORDS[answer] == Record(*(sum(row[place] for row in counted) for place in order))
+        assert RECORDS[answer].reliability >= LEAST_RELIABILITY

@@ -69,7 +69,8 @@ def test_the_interval_is_that_of_the_images():
 
 def test_images_are_of_the_whole_split(monkeypatch):
     """The first ones of a folder may all be of one class."""
-    monkeypatch.setattr(rotation, "MAX_IMAGES", 5)
+    monkeypatch.setattr(rotation, "TRAIN_IMAGES", 5)
+    monkeypatch.setattr(rotation, "TEST_IMAGES", 3)
     seen = []
 
     def encode(images):
@@ -80,4 +81,4 @@ def test_images_are_of_the_whole_split(monkeypatch):
     measured(encode, images)
     np.testing.assert_array_equal(seen[2][:5], images.train.images[[0, 14, 29, 44, 59]])
     np.testing.assert_array_equal(seen[2][5], np.rot90(images.train.images[0]))
-    assert len(seen[3]) == 4 * 5
+    assert len(seen[3]) == 4 * 3
