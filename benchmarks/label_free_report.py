@@ -127,7 +127,8 @@ def draw(points: list[dict], summary: dict, path: Path) -> None:
         panel.axis("off")
     for panel in panels[:, 0]:
         panel.set_ylabel("linear probe, std of the data set")
-    panels[0, 0].legend(fontsize="small", title="▲ random weights, ■ pixels")
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower right", title="• trained, ▲ random weights, ■ pixels")
     with path.open("wb") as file:
         figure.savefig(file, dpi=90, format="png")
     pyplot.close(figure)

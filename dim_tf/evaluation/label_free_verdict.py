@@ -47,8 +47,8 @@ def qualify(verdict: dict[str, Any], *, trained_on_rotations: bool = False) -> d
     """A verdict by the rotation probe with its reliability, or without its recommendation.
 
     The recommendation is refused where labels confirmed less than 80 % of such answers, of those
-    that were not too close to call, and where training rotated or upended images: an encoder that is trained not to see rotations is worse by
-    this probe and may be better.
+    that were not too close to call. It is refused, too, where training rotated or upended images:
+    an encoder that learns not to see rotations is worse by this probe and may be better.
 
     Args:
         verdict: As in evaluation.json, by `METRIC`: `sentence`, `helped` and others.
