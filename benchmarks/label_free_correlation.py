@@ -44,7 +44,8 @@ def read_points(out: Path) -> list[dict]:
 
 def read_per_image(out: Path) -> PerImage:
     """The proxies' values of each image."""
-    return dict(enumerate(np.load(path) for path in sorted((out / "rows").glob("*.npz"))))
+    paths = sorted((out / "rows").glob("*.npz"))
+    return {number: np.load(path, allow_pickle=False) for number, path in enumerate(paths)}
 
 
 def oriented(name: str, value: float) -> float:
