@@ -35,6 +35,7 @@ setup(
         "ai-edge-litert>=2.0",  # runs the exported TFLite file, to compare it with the encoder
         "filelock>=3.30",  # FileLock(on_acquired=), lock_descriptor
         "importlib_resources>=6.0",  # tensorflow-datasets needs it and does not say so
+        "imagehash>=4.3",  # finds near duplicates; 10 MB with PyWavelets, which it requires
         "jinja2>=3.1",  # the HTML pages
         "keras>=3.12",  # before, safe_mode could be passed by in a .keras file
         "markupsafe>=2.1",  # HTML that jinja2 does not escape again

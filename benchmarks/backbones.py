@@ -108,6 +108,7 @@ class Command:
         self._log = out / f"{name}-log.txt"
         self._flags = [
             "--dataset=folder",
+            "--recipe=paper",
             f"--data_dir={out / 'images'}",
             f"--image_size={SIZE}",
             f"--name={name}",

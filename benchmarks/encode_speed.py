@@ -36,6 +36,7 @@ from interleaved import in_turns, load, medians, seconds_of
 from dim_tf.collection import embed, image_collection
 from dim_tf.data import encoded_images, image_ops
 from dim_tf.export import saved_model, tflite
+from dim_tf.export.feature import Feature
 from keras_models import encoders
 
 BASE = "SavedModel"
@@ -47,7 +48,8 @@ def keras_encoder(loaded, metadata: dict):
     size = metadata["image_size"]
     overrides = {}
     if not encoders.PRESETS[metadata["encoder"]].several_globals:
-        overrides["latent_dim"] = metadata["dimension"]
+        outputs = loaded.signatures["endpoints"].structured_outputs
+        overrides["latent_dim"] = outputs["global"].shape[-1]
     if encoders.PRESETS[metadata["encoder"]].image_size is None:
         overrides["image_shape"] = (size, size, 3)
     encoder = encoders.get(metadata["encoder"], **overrides)
@@ -63,11 +65,13 @@ def callers(path: Path, threads: int) -> dict[str, Callable[[np.ndarray], np.nda
     metadata = json.loads((path / "assets/metadata.json").read_text(encoding="utf-8"))
     encoder = keras_encoder(loaded, metadata)
     channels = encoder.image_shape[-1]
+    outputs = loaded.signatures["serving_default"].structured_outputs
+    feature = Feature(saved_model.feature_in(outputs))
 
     def predict(pixels):
         images = image_ops.encoder_input(pixels, channels)
         outputs = encoder.predict(images, batch_size=len(pixels), verbose=0)
-        return saved_model.global_features(outputs)
+        return feature(outputs)
 
     functions = {
         "Keras predict": lambda pixels: np.asarray(predict(pixels)),
@@ -81,7 +85,7 @@ def callers(path: Path, threads: int) -> dict[str, Callable[[np.ndarray], np.nda
             print(f"not timed: the export has no {file.name}", flush=True)
             continue
         run = tflite.runner(file, threads)
-        functions[f"TFLite {precision}"] = lambda pixels, run=run: run(pixels)["global"]
+        functions[f"TFLite {precision}"] = lambda pixels, run=run: run(pixels)[feature.name]
     for packages, callers_of in (
         (("onnxruntime", "tf2onnx"), onnx_callers),
         (("openvino",), openvino_callers),
@@ -154,7 +158,7 @@ def from_files(path: Path, folder: Path, repetitions: int) -> str:
 
     def one_after_the_other():
         for _, encoded in collection.batches_from(0, 256):
-            signature(image_bytes=encoded)["global"].numpy()
+            signature(image_bytes=encoded)[saved_model.VALID].numpy()
 
     calls = {
         "`--mode=embed`": embedding,

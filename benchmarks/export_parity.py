@@ -32,6 +32,7 @@ from dim_tf.data import image_ops
 from dim_tf.data.splits import Split
 from dim_tf.experiment import Experiment
 from dim_tf.export import EncoderLayer, saved_model, tflite
+from dim_tf.export.feature import Feature
 from dim_tf.training.model import load_trained
 
 IMAGES = 256  # for the comparison of features
@@ -71,13 +72,15 @@ class Ways:
     def __init__(self, path: Path, folder: Path):
         self.path, self.folder = path, folder
         self.loaded = tf.saved_model.load(str(path))
+        signature = self.loaded.signatures["serving_default"]
+        self.feature = saved_model.feature_in(signature.structured_outputs)
 
     def saved_model_load(self, pixels):
         return self.loaded(pixels)
 
     def serving_bytes(self, pixels):
         encoded = tf.constant(saved_model.png_images(pixels))
-        return self.loaded.signatures["serving_bytes"](image_bytes=encoded)["global"]
+        return self.loaded.signatures["serving_bytes"](image_bytes=encoded)[self.feature]
 
     def hub_load(self, pixels):
         import tensorflow_hub as hub
@@ -96,7 +99,7 @@ class Ways:
 
     def keras_tfsm_layer(self, pixels):
         layer = keras.layers.TFSMLayer(str(self.path), call_endpoint="serving_default")
-        return layer(pixels)["global"]
+        return layer(pixels)[self.feature]
 
     def tf_data_map(self, pixels):
         batches = tf.data.Dataset.from_tensor_slices(pixels).batch(32).map(self.loaded)
@@ -110,7 +113,7 @@ class Ways:
             *("--signature_def", "serving_default", "--outdir", self.folder),
             *("--inputs", f"images={self.folder / 'images.npy'}"),
         )
-        return np.load(self.folder / "global.npy", allow_pickle=False)
+        return np.load(self.folder / f"{self.feature}.npy", allow_pickle=False)
 
     def c_api(self, pixels):
         return self._by_c_api("serving_default", pixels)
@@ -129,12 +132,12 @@ class Ways:
             np.save(file, inputs)
         request = {
             "inputs": {tensor.name: str(file)},
-            "outputs": {"global": signature.outputs["global"].name},
+            "outputs": {self.feature: signature.outputs[self.feature].name},
             "answer": str(self.folder / "answer.npz"),
         }
         (self.folder / "requests.json").write_text(json.dumps([request]))
         self._process(C_API, self.path, self.folder / "requests.json")
-        return np.load(self.folder / "answer.npz", allow_pickle=False)["global"]
+        return np.load(self.folder / "answer.npz", allow_pickle=False)[self.feature]
 
     def beam(self, pixels):
         import apache_beam  # noqa: F401
@@ -236,12 +239,11 @@ def probe(features: np.ndarray, labels: np.ndarray) -> Callable:
     return lambda x, y: 100 * trained.score((x - mean) / deviation, y)
 
 
-def print_lite(path: Path, encoder, train: Split, test: Split) -> None:
+def print_lite(
+    path: Path, expected_of: Callable[[np.ndarray], np.ndarray], train: Split, test: Split
+) -> None:
     """Prints the table of TFLite files: cosines and accuracies of linear probes."""
-    expected = [
-        in_batches(lambda x: saved_model.keras_features(encoder, x), s.images)
-        for s in (train, test)
-    ]
+    expected = [in_batches(expected_of, s.images) for s in (train, test)]
     unchanged = probe(expected[0], train.labels)
     print("| file | mean cosine | smallest cosine | probe of the Keras model | probe of the file |")
     print("|---|---|---|---|---|")
@@ -252,7 +254,7 @@ def print_lite(path: Path, encoder, train: Split, test: Split) -> None:
             print(f"| `{variant.file}` | not of this export | | | |", flush=True)
             continue
         run = tflite.runner(path / variant.file, threads=os.cpu_count() or 1)
-        features = [in_batches(lambda x: run(x)["global"], s.images) for s in (train, test)]  # noqa: B023
+        features = [in_batches(lambda x: one_output(run(x)), s.images) for s in (train, test)]  # noqa: B023
         cosines = tflite.cosines(features[1], expected[1])
         refit_accuracy = probe(features[0], train.labels)(features[1], test.labels)
         print(
@@ -260,6 +262,11 @@ def print_lite(path: Path, encoder, train: Split, test: Split) -> None:
             f"| {unchanged(features[1], test.labels):.2f} | {refit_accuracy:.2f} |",
             flush=True,
         )
+
+
+def one_output(outputs: dict[str, np.ndarray]) -> np.ndarray:
+    """The features of a TFLite file."""
+    return outputs[saved_model.feature_in(outputs)]
 
 
 def print_fine_tuned(path: Path, train: Split, test: Split) -> None:
@@ -301,9 +308,15 @@ def main() -> None:
     splits = data.load(experiment.data.dataset, experiment.data.request)
     model, _ = load_trained(experiment, splits)
     pixels = pixels_of(splits.test.images[:IMAGES])
-    print_ways(arguments.saved_model, pixels, saved_model.keras_features(model.encoder, pixels))
+    metadata = json.loads((arguments.saved_model / "assets/metadata.json").read_text("utf-8"))
+    feature = Feature(metadata["feature"]["name"], experiment.evaluation.max_features)
+
+    def expected(images):
+        return saved_model.keras_features(model.encoder, images, feature)
+
+    print_ways(arguments.saved_model, pixels, expected(pixels))
     print()
-    print_lite(arguments.saved_model, model.encoder, splits.train, splits.test)
+    print_lite(arguments.saved_model, expected, splits.train, splits.test)
     print()
     print_fine_tuned(arguments.saved_model, splits.train, splits.test)
 

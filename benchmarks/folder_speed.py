@@ -12,7 +12,7 @@ runs in separate processes:
 
 Prints a table of images/s, and each process's resident memory at its end, without TensorFlow's and
 mapped files. Batches are `dim_tf.data.pipeline.training_batches`, without augmentation
-unless --augment says so; files are read from the page cache, since they were just written.
+unless --augmentation says so; files are read from the page cache, since they were just written.
 """
 
 import argparse
@@ -60,11 +60,11 @@ def resident() -> int:
     return (int(pages) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
 
 
-def epochs(split, augment: str, count: int) -> list[float]:
+def epochs(split, augmentation: str, count: int) -> list[float]:
     """Images/s of each of `count` epochs of batches."""
     from dim_tf.data import pipeline
 
-    batches = iter(pipeline.training_batches(split, BATCH, 3, 0, 0, augment))
+    batches = iter(pipeline.training_batches(split, BATCH, 3, 0, 0, augmentation))
     steps = pipeline.steps_per_epoch(len(split), BATCH)
     speeds = []
     for _ in range(count):
@@ -75,7 +75,7 @@ def epochs(split, augment: str, count: int) -> list[float]:
     return speeds
 
 
-def measure(process: str, folder: Path, cache: Path, count: int, augment: str) -> dict:
+def measure(process: str, folder: Path, cache: Path, count: int, augmentation: str) -> dict:
     """The results of one of the three processes."""
     import tensorflow as tf
 
@@ -89,7 +89,7 @@ def measure(process: str, folder: Path, cache: Path, count: int, augment: str) -
     results: dict = {}
     if process == "memory":
         images = np.random.default_rng(0).integers(0, 256, (count, SIZE, SIZE, 3), np.uint8)
-        results["epochs"] = epochs(Split(images, None), augment, 2)
+        results["epochs"] = epochs(Split(images, None), augmentation, 2)
     else:
         request = DataRequest(str(folder), SIZE, cache_dir=str(cache))
         began = time.perf_counter()
@@ -100,7 +100,7 @@ def measure(process: str, folder: Path, cache: Path, count: int, augment: str) -
         results["split_and_cache"] = count / (time.perf_counter() - began)
         results["images"] = len(splits.train) + len(splits.test)
         results["after_load_mib"] = (resident() - before) / 2**20
-        results["epochs"] = epochs(splits.train, augment, 1 if process == "first" else 2)
+        results["epochs"] = epochs(splits.train, augmentation, 1 if process == "first" else 2)
     results["mib"] = (resident() - before) / 2**20
     return results
 
@@ -130,7 +130,7 @@ def main() -> None:
     )
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--side", type=int, default=64, help="pixels a side of the JPEGs")
-    parser.add_argument("--augment", default="none")
+    parser.add_argument("--augmentation", default="none")
     parser.add_argument("--folder", type=Path, help="where the JPEGs are made, and stay")
     parser.add_argument("--out", type=Path, help="JSON")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
@@ -138,7 +138,11 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.worker:
         results = measure(
-            arguments.worker, arguments.folder, arguments.cache, arguments.images, arguments.augment
+            arguments.worker,
+            arguments.folder,
+            arguments.cache,
+            arguments.images,
+            arguments.augmentation,
         )
         print(json.dumps(results))
         return
@@ -153,7 +157,7 @@ def main() -> None:
             command += [
                 f"--cache={cache}",
                 f"--images={arguments.images}",
-                f"--augment={arguments.augment}",
+                f"--augmentation={arguments.augmentation}",
             ]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
             results[process] = json.loads(done.stdout.splitlines()[-1])

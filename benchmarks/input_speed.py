@@ -26,6 +26,7 @@ from interleaved import Worker, in_turns, load, medians, seconds_of
 
 from dim_tf.data import pipeline
 from dim_tf.data.splits import Split
+from dim_tf.registry import AUGMENTATIONS
 
 IMAGES, SIDE = 60_000, 32
 TRAINING_CELL = {
@@ -45,9 +46,9 @@ class Pipeline:
         cpu_seconds: Of all threads for each batch, in the turns so far.
     """
 
-    def __init__(self, split: Split, batch: int, augment: str):
+    def __init__(self, split: Split, batch: int, augmentation: str):
         self._batches = pipeline.training_batches(
-            split, batch, 3, seed=0, start_step=0, augment=augment
+            split, batch, 3, seed=0, start_step=0, augmentation=augmentation
         )
         self.cpu_seconds: list[float] = []
 
@@ -91,7 +92,7 @@ def main() -> None:
     print(load(), flush=True)
     images = np.random.default_rng(0).integers(0, 256, (IMAGES, SIDE, SIDE, 3), np.uint8)
     split = Split(images, np.zeros(IMAGES, np.int64))
-    pipelines = {name: Pipeline(split, arguments.batch, name) for name in pipeline.AUGMENTATIONS}
+    pipelines = {name: Pipeline(split, arguments.batch, name) for name in AUGMENTATIONS}
     measures = {name: pipe.seconds for name, pipe in pipelines.items()}
     worker = None
     if not arguments.training:

@@ -29,7 +29,7 @@ import tensorflow as tf
 from dim_tf import data
 from dim_tf.data import image_ops
 from dim_tf.data.splits import Split, Splits
-from dim_tf.evaluation import bootstrap, label_free, linear_classifier, perturbations, saved_encoder
+from dim_tf.evaluation import label_free, linear_classifier, perturbations, saved_encoder
 from dim_tf.evaluation.attribute_metrics import by_attribute, means
 from dim_tf.evaluation.evaluation_data import EvaluationData, EvaluationSplit
 from dim_tf.evaluation.measures import geometry
@@ -311,15 +311,18 @@ class MeasureAtSteps(keras.callbacks.Callback):
 def experiment_of(objective: str, dataset: str, seed: int, folder: Path) -> Experiment:
     """The settings of a run."""
     source = "folder" if dataset == "tiny imagenet" else dataset
-    return Experiment.of(
+    experiment = Experiment.of(
         name=folder.name,
         run_dir=str(folder),
         dataset=source,
         data_dir=str(folder),  # not read: the data are loaded once for all runs
-        augment="none",
+        recipe="paper",
         seed=seed,
         **{**COMMON, **OBJECTIVES[objective]},
     )
+    if experiment.model.has_two_views:
+        return experiment
+    return experiment.replace(augmentation="none")
 
 
 def queue(datasets: list[str]) -> list[tuple[str, str, int]]:
@@ -343,7 +346,6 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=float("inf"))
     arguments = parser.parse_args()
     began = time.perf_counter()
-    bootstrap.RESAMPLES = bootstrap.CHUNK_SIZE  # the intervals of each kNN are not used
     folders = {
         "cifar10": arguments.data_dir,
         "fashion_mnist": arguments.fashion_dir,

@@ -18,11 +18,8 @@ from dim_tf.system import cpu
 
 CLASSES = 10
 PROBLEMS = {
-    "logistic regression, C = 30": (linear_classifier.softmax_loss, {"c": 30.0}),
-    "support vector machine": (
-        linear_classifier.squared_hinge_loss,
-        {"c": 1.0, "penalise_bias": True},
-    ),
+    "logistic regression, C = 30": (linear_classifier.softmax_loss, 30.0, False),
+    "support vector machine": (linear_classifier.squared_hinge_loss, 1.0, True),
 }
 
 
@@ -50,19 +47,19 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     for size in arguments.features:
         features, labels = samples(arguments.images, size)
-        for title, (loss, options) in PROBLEMS.items():
+        for title, (loss, c, penalise_bias) in PROBLEMS.items():
             rows = []
             for preconditioned in (True, False):
                 began = time.perf_counter()
-                fit = linear_classifier.fit(
+                problem = linear_classifier.Problem(
                     features,
                     labels,
                     CLASSES,
                     loss,
+                    penalise_bias=penalise_bias,
                     preconditioned=preconditioned,
-                    tolerance=arguments.tolerance,
-                    **options,
                 )
+                fit = problem.fit(c, tolerance=arguments.tolerance)
                 rows.append((preconditioned, fit, time.perf_counter() - began))
             least = min(fit.loss for _, fit, _ in rows)
             for preconditioned, fit, seconds in rows:

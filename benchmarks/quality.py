@@ -74,7 +74,7 @@ RECIPES = {
     "bfloat16, temperature 0.05": {**DIM, **BFLOAT16, **T005},
     "bfloat16, temperature 0.02": {**DIM, **BFLOAT16, **T002},
     "cosine": {**DIM, **COSINE, "learning_rate": 3e-4},
-    "crops": {**DIM, **COSINE, "learning_rate": 3e-4, "augment": "crop_flip"},
+    "crops": {**DIM, **COSINE, "learning_rate": 3e-4, "augmentation": "natural"},
     # Two views by SimCLR and VICReg, in batches of 256 unless stated otherwise.
     "simclr": SIMCLR,
     "simclr, temperature 0.5": {**SIMCLR, "temperature": 0.5},

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from dim_tf import data
+from dim_tf.data.folder.image_folders import split_data_dir
 from dim_tf.experiment import Experiment
 from dim_tf.registry import SOURCES
 from dim_tf.run import Run, flag_values
@@ -17,7 +18,7 @@ from dim_tf.system.errors import InputError
 
 
 def train(
-    images: str | os.PathLike,
+    images: str | os.PathLike | Sequence[str | os.PathLike],
     *,
     encoder: str | os.PathLike = "",
     out: str | os.PathLike = "",
@@ -27,11 +28,12 @@ def train(
 ) -> Run:
     """Trains an encoder.
 
-    A second call with the same settings continues the run, to more epochs for example.
+    A second call with the same settings continues the run; with a constant schedule, which a folder
+    of images has not by default, to more epochs too.
 
     Args:
-        images: A folder of images; or the name of a data set, as "digits" or "tfds:NAME". A path
-            that exists or that has a separator is a folder.
+        images: A folder of images, or a list of several; or the name of a data set, as "digits" or
+            "tfds:NAME". A path that exists or that has a separator is a folder.
         encoder: As the flag --encoder: a name, keras:NAME, keras_hub:PRESET, or a .keras file;
             empty: chosen by the images' size.
         out: The run folder; empty: runs/NAME.
@@ -60,18 +62,39 @@ def train(
     return run
 
 
-def _data_flags(images: str | os.PathLike, settings: dict[str, Any]) -> dict[str, Any]:
-    """Which images: the settings of a folder or of a data set."""
+def _data_flags(
+    images: str | os.PathLike | Sequence[str | os.PathLike], settings: dict[str, Any]
+) -> dict[str, Any]:
+    """Which images: the settings of a folder, of several, or of a data set."""
+    if not isinstance(images, str | os.PathLike):
+        return _flags_of_folders([os.fspath(path) for path in images], settings)
     name = os.fspath(images)
     is_path = isinstance(images, os.PathLike) or os.path.basename(name) != name
     is_folder = os.path.isdir(name) or is_path
     if name.startswith("tfds:") or not is_folder:  # an unknown name, too, which is refused
         return {"dataset": name}
-    if "data_dir" in settings:
-        raise InputError(f"data_dir={settings['data_dir']}, and images={name}; give one folder")
+    _check_one_place(name, settings)
     if name in SOURCES:
         say(f"{name} is the folder here, not the data set of that name")
     return {"dataset": "folder", "data_dir": name}
+
+
+def _flags_of_folders(paths: list[str], settings: dict[str, Any]) -> dict[str, Any]:
+    data_dir = ",".join(paths)
+    _check_one_place(data_dir, settings)
+    if paths and split_data_dir(data_dir) != paths:
+        raise InputError(
+            f"images={paths}: the commas in their paths cannot be told from those between them; "
+            "rename the folders"
+        )
+    return {"dataset": "folder", "data_dir": data_dir}
+
+
+def _check_one_place(images: str, settings: dict[str, Any]) -> None:
+    if "data_dir" in settings:
+        raise InputError(
+            f"data_dir={settings['data_dir']}, and images={images}; give the folders by images"
+        )
 
 
 def embed(

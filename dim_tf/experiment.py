@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dim_tf import registry
+from dim_tf import recipes, registry
 from dim_tf.models.base import ModelSettings
 from dim_tf.models.dim import DIM
-from dim_tf.settings.config_field import Settings, config_field, quoted
+from dim_tf.settings.config_field import Settings, checked, config_field, quoted
 from dim_tf.settings.data import DataSettings
 from dim_tf.settings.encoder import EncoderSettings
 from dim_tf.settings.evaluation import EvaluationSettings
 from dim_tf.settings.export import CollectionSettings, ExportSettings
 from dim_tf.settings.table import TableSettings
-from dim_tf.settings.training import TrainingSettings
+from dim_tf.settings.training import AUTOMATIC, TrainingSettings
 from dim_tf.system.errors import InputError
 from dim_tf.system.json_files import parse_json_object
 
@@ -42,6 +42,7 @@ class Experiment(Settings):
         export: What is exported.
         collection: What --mode=embed embeds.
         table: Of --mode=table.
+        automatic: Flags of `AUTOMATIC` whose values training has chosen, in their order.
     """
 
     name: str = config_field(
@@ -54,6 +55,15 @@ class Experiment(Settings):
     run_dir: str = config_field(
         "", "Run folder; empty: runs/NAME.", common=True, is_path=True, hyperparameter=False
     )
+    recipe: str = config_field(
+        recipes.AUTO,
+        "Defaults of other flags: two_views; paper, those of one view; auto: two_views for "
+        "--dataset=folder with --model=dim.",
+        details="A value of the recipe that does not fit a flag of yours is left out.",
+        common=True,
+        choices=(recipes.AUTO, *recipes.RECIPES),
+        hyperparameter=False,  # its values are
+    )
     data: DataSettings = dataclasses.field(default_factory=DataSettings)
     encoder: EncoderSettings = dataclasses.field(default_factory=EncoderSettings)
     model: ModelSettings = dataclasses.field(default_factory=DIM)
@@ -62,19 +72,30 @@ class Experiment(Settings):
     export: ExportSettings = dataclasses.field(default_factory=ExportSettings)
     collection: CollectionSettings = dataclasses.field(default_factory=CollectionSettings)
     table: TableSettings = dataclasses.field(default_factory=TableSettings)
+    automatic: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, **settings: Any) -> "Experiment":
-        """The experiment of those settings, the others being their defaults.
+        """The experiment of those settings, the others being the recipe's and their defaults.
 
         Args:
             **settings: By the names of their flags, as batch_size or simclr.temperature; "model"
                 names the model.
 
         Raises:
-            InputError: A setting that does not exist or that the model does not have, or a value
-                that is not allowed.
+            InputError: A setting that does not exist or that the model does not have, a value that
+                is not allowed, or two settings that exclude each other.
         """
+        if settings.get("minutes") and settings.get("steps"):
+            raise InputError("--minutes and --steps are both given; give one of them")
+        settings = cls._with_recipe(settings)
+        if settings.get("minutes"):
+            settings = {"epochs": 0, **settings}
+        return cls._of(settings)
+
+    @classmethod
+    def _of(cls, settings: Mapping[str, Any]) -> "Experiment":
+        """The experiment of those settings, the others being their defaults."""
         settings = dict(settings)
         model = model_settings(settings.pop("model", DIM.NAME))
         groups = groups_of(model)
@@ -84,14 +105,42 @@ class Experiment(Settings):
             arguments[attribute] = group(**_of_flags(group, settings))
         return cls(**arguments)
 
+    @classmethod
+    def _with_recipe(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings, and the values of their recipe that fit them."""
+        model = model_settings(settings.get("model", DIM.NAME))
+        check_known(settings, model)
+        field = cls.flags()["recipe"]
+        recipe = checked("--recipe", field, settings.get("recipe", field.default))
+        recipe = recipes.resolve(recipe, settings.get("dataset", ""), model.NAME)
+        settings = {**settings, "recipe": recipe}
+        defaults = {
+            name: field.default
+            for group in groups_of(model).values()
+            for name, field in group.flags().items()
+        }
+        return recipes.completed(recipes.RECIPES[recipe], settings, defaults)
+
     def replace(self, **settings: Any) -> "Experiment":
-        """The experiment with other values of those settings, by the names of their flags."""
+        """The experiment with other values of those settings, by the names of their flags.
+
+        All others stay, so no recipe is applied; one of another model has the defaults of its own
+        settings. Another length (epochs, minutes) replaces the one before; that of minutes has no
+        steps yet.
+        """
         before = self.to_dict()
+        if settings.get("minutes"):
+            before |= {"epochs": 0, "steps": 0}
+        elif self.training.minutes and not {"epochs", "minutes"}.isdisjoint(settings):
+            before |= {"minutes": 0.0, "epochs": default_of("epochs"), "steps": 0}
         if settings.get("model", self.model.NAME) != self.model.NAME:  # has settings of its own
             before = {
                 name: value for name, value in before.items() if name not in self.model.flags()
             }
-        return self.of(**{**before, **settings})
+            before["recipe"] = recipes.PAPER
+        experiment = self._of({**before, **settings})
+        automatic = tuple(name for name in self.automatic if name not in settings)
+        return dataclasses.replace(experiment, automatic=automatic)
 
     def check(self):
         """Checks the name and the run folder, and what groups must have in common."""
@@ -102,12 +151,32 @@ class Experiment(Settings):
         _check_name(self.name)
         _check_no_pattern("run_dir" if self.run_dir else "name", str(self.run_path))
         self.model.check_encoder(self.encoder)
+        if self.model.has_two_views and self.augmentation == "none":
+            raise InputError(
+                "--augmentation=none makes both views of an image the same; give another "
+                "--augmentation, or a --model of one view"
+            )
         self.training.check_multiple("frozen_steps", self.encoder.frozen_steps)
 
     @property
     def run_path(self) -> Path:
         """The run folder."""
         return Path(self.run_dir or Path("runs") / self.name)
+
+    @property
+    def augmentation(self) -> str:
+        """The augmentation of the training images: what --augmentation means."""
+        if self.data.augmentation != "auto":
+            return self.data.augmentation
+        if self.model.has_two_views:
+            return "natural"
+        source = registry.SOURCES.get(self.data.dataset)
+        return source.augmentation if source else "none"
+
+    @property
+    def pipeline_augmentation(self) -> str:
+        """The augmentation of the input pipeline: none where the model makes two views."""
+        return "none" if self.model.has_two_views else self.augmentation
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
@@ -121,8 +190,9 @@ class Experiment(Settings):
         for name, path in self.encoder.files.items():  # wherever it is; its hash is compared
             hyperparameters[name] = f"FILE{path.suffix}"
         if self.training.schedule != "constant":  # the learning rate falls over the run's length
-            hyperparameters |= {"epochs": self.training.epochs, "steps": self.training.steps}
-        return hyperparameters | {"augment": self.data.augmentation}
+            length = ("epochs", "minutes", "steps")
+            hyperparameters |= {name: values[name] for name in length}
+        return hyperparameters | {"augmentation": self.augmentation}
 
     def differences(self, other: "Experiment") -> list[str]:
         """Settings that make `other` another experiment, as 'name: theirs -> mine'."""
@@ -148,11 +218,12 @@ class Experiment(Settings):
             else dataclasses.asdict(group)
             for attribute, group in self._groups().items()
         }
-        return json.dumps({**self.values(), **groups}, indent=2) + "\n"
+        content = {**self.values(), **groups, "automatic": self.automatic}
+        return json.dumps(content, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Experiment":
-        """Reads what `to_json` wrote; settings that are missing get their default.
+        """Reads what `to_json` wrote; settings that are missing get their default, of no recipe.
 
         Raises:
             InputError: Not such a text, a setting that this version does not know, or a value that
@@ -272,13 +343,17 @@ def _from_json(values: dict[str, Any]) -> dict[str, Any]:
                 setting = quoted(f"{name}.{min(unknown)}")
                 raise ValueError(f"it has the setting {setting}, which is unknown here")
             arguments[name] = group(**fields)
+        elif name == "automatic":
+            if not isinstance(value, list) or any(entry not in [*AUTOMATIC] for entry in value):
+                raise ValueError(f"automatic is {quoted(value)}; expected some of {[*AUTOMATIC]}")
+            arguments[name] = tuple(value)
         elif name in Experiment.flags():
             arguments[name] = value
         else:
             raise ValueError(f"it has the setting {name!r}, which is unknown here")
     if "model" not in arguments:
         arguments["model"] = groups["model"]()
-    return arguments
+    return {"recipe": recipes.PAPER, **arguments}
 
 
 def _object(value, name):

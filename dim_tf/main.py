@@ -68,6 +68,8 @@ def main(arguments: list[str], values: flags.FlagValues) -> int:
         with signals.raise_on_signal(), contextlib.ExitStack() as stack:
             if _WRITING & set(modes):
                 stack.enter_context(run.locked())
+            if "train" in modes and "evaluate" in modes:
+                run.check_references()
             if "train" in modes:
                 run.train()
             run_later_stages(run, modes)
@@ -109,6 +111,9 @@ def run_later_stages(run: "Run", modes: list[str]) -> None:
         run.embed()
     if "compare" in modes:
         run.compare()
+    if "evaluate" in modes and {"export", "embed"} & set(modes):
+        for line in run.verdict:  # the last lines say it again
+            console.say(line)
     if failed:
         raise failed
 

@@ -4,7 +4,8 @@ import importlib.util
 from itertools import islice
 from pathlib import Path
 
-from dim_tf.data import image_folder
+from dim_tf.data import LABEL_MODES
+from dim_tf.data.folder.image_folders import open_folders
 from dim_tf.data.sources import TFDS_PREFIX
 from dim_tf.experiment import Experiment
 from dim_tf.export.version_folders import published_versions
@@ -45,9 +46,12 @@ def check(experiment: Experiment, modes: list[str]) -> None:
     if _ON_DATA & set(modes):
         _check_data_dir(experiment.data)
     if experiment.evaluation.encoder_path:
-        _check_encoder(experiment.evaluation.encoder_path)
+        _check_encoder(experiment.evaluation.encoder_path, "--encoder_path")
     elif modes[0] in ("evaluate", "export") and not (experiment.run_path / "checkpoints").is_dir():
         raise InputError(f"{experiment.run_path} has no checkpoint; run --mode=train first")
+    if "evaluate" in modes:
+        for path in experiment.evaluation.reference_paths.values():
+            _check_encoder(path, "--reference")
     if "train" in modes:
         _check_beginning(experiment)
         _check_trackers(experiment)
@@ -62,7 +66,12 @@ def check(experiment: Experiment, modes: list[str]) -> None:
 def _check_data_dir(data: DataSettings) -> None:
     """A folder of images is not the folder of another data set, which would be trained on."""
     if data.dataset == "folder":
-        image_folder(data.data_dir)
+        open_folders(data.data_dir)
+        if data.request.has_labels_file and not data.request.labels_path.is_file():
+            raise InputError(
+                f"--labels={data.labels} is no file; expected {', '.join(LABEL_MODES)}, or the "
+                "path of a CSV file"
+            )
         return
     source = SOURCES.get(data.dataset)
     dataset_folder = data.dataset.removeprefix(TFDS_PREFIX).partition("/")[0].partition(":")[0]
@@ -129,11 +138,11 @@ def _check_trackers(experiment: Experiment) -> None:
             )
 
 
-def _check_encoder(path: str) -> None:
+def _check_encoder(path: str, flag: str) -> None:
     is_keras = path.endswith(".keras") and Path(path).is_file()
     if not is_keras and not Path(path, "saved_model.pb").is_file():
         raise InputError(
-            f"--encoder_path={path} is no SavedModel (no saved_model.pb) and no .keras file; give "
+            f"{flag}={path} is no SavedModel (no saved_model.pb) and no .keras file; give "
             "one, as exported/cifar10/1"
         )
 

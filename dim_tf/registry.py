@@ -15,13 +15,13 @@ class SourceSpec:
     Attributes:
         loader: "module:function", a function from a `DataRequest` to `Splits`.
         image_size: pixels a side; 0: chosen by the images.
-        augment: one of `pipeline.AUGMENTATIONS`.
+        augmentation: of models of one view; one of `AUGMENTATIONS`.
         reads_image_files: whether --data_dir may hold it as image files.
     """
 
     loader: str
     image_size: int
-    augment: str = "none"
+    augmentation: str = "none"
     reads_image_files: bool = False
 
 
@@ -35,8 +35,10 @@ SOURCES = {
     ),
     "celeb_a": SourceSpec("dim_tf.data.sources.celeb_a:load", 64, reads_image_files=True),
     "fashion_mnist": SourceSpec("dim_tf.data.sources.fashion_mnist:load", 28),
-    "folder": SourceSpec("dim_tf.data.sources.folder:load", 0, "crop_flip", reads_image_files=True),
+    "folder": SourceSpec("dim_tf.data.sources.folder:load", 0, "natural", reads_image_files=True),
 }
+# Those of keras_models.views, and none.
+AUGMENTATIONS = ("natural", "document", "aerial", "microscopy", "none")
 
 
 # Those of keras_models.
@@ -83,6 +85,8 @@ MODELS = {
 }
 CROP_ENCODERS = {32: "crops32x32", 64: "crops64x64"}  # those of cpc, by image size
 ENDPOINTS = ("local", "conv", "fc", "global")
+# --feature: what an encoder gives for an image; those of dim_tf.export.feature.
+FEATURES = ("global", "fc", "conv", "local_pooled")
 # "module:object" of each measure's `MeasureSpec`, imported when it is used; the report's order.
 MEASURES = {
     "knn": "dim_tf.evaluation.measures.knn:SPEC",

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import html
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from dim_tf.system.files import read_text
 from dim_tf.system.io_errors import reason
 from dim_tf.system.json_files import read_json
 from dim_tf.system.locks import locked_folder
-from dim_tf.training import loop, strategy
+from dim_tf.training import checkpoint_files, loop, plan, strategy
 from dim_tf.training.encoder_model import EncoderModel
 from dim_tf.training.model import load_trained
 
@@ -122,16 +123,28 @@ class Run:
         Raises:
             Stopped: By SIGTERM or SIGINT (Ctrl-C), after a checkpoint.
         """
-        continued = self.experiment.replace(resume=True)
         with self._stage("train", self.experiment) as devices:
+            splits = self._data
+            began = time.monotonic()
+            first_step = max(checkpoint_files.steps(self.path / "checkpoints"), default=0)
+            if devices is None:
+                settings = self.experiment.training
+                devices = strategy.get(settings.strategy, settings.replicas)
+            experiment = plan.resolve(self.experiment, splits, devices)
+            continued = experiment.replace(resume=True)
             try:
-                loop.train(self.experiment, self._data, devices, callbacks)
+                loop.train(experiment, splits, devices, callbacks)
             except InputError:  # nothing was begun
                 raise
             except BaseException:
                 self.experiment = continued
                 raise
-        self.experiment = continued
+            self.experiment = continued
+            plan.say_overrun(
+                experiment,
+                time.monotonic() - began,
+                first_step if experiment.training.resume else 0,
+            )
 
     def evaluate(self, measures: str | Sequence[str] | None = None) -> dict[str, Any]:
         """Measures the trained encoder; writes evaluation.json and report.html.
@@ -140,7 +153,7 @@ class Run:
             measures: Names of measures, a list or with commas between; None: those of the settings.
 
         Returns:
-            The content of evaluation.json.
+            The content of evaluation.json; empty where no image is for the test.
 
         Raises:
             MeasureError: A measure failed; all others are written before.
@@ -149,6 +162,11 @@ class Run:
         if measures is not None:
             experiment = experiment.replace(**flag_values({"measures": measures}))
         with self._stage("evaluate", experiment):
+            experiment = plan.of_trained(experiment)
+            has_encoder = experiment.evaluation.encoder_path or experiment.model.HAS_ENCODER
+            if has_encoder and not len(self._data.test):
+                say(_stages().NOTHING_TO_MEASURE)
+                return {}
             if experiment.evaluation.encoder_path:
                 _stages().evaluate_saved(experiment, self._data)
             elif not experiment.model.HAS_ENCODER:
@@ -156,6 +174,33 @@ class Run:
             else:
                 _stages().evaluate(experiment, self._data)
         return read_json(self.path / "evaluation.json", "evaluate again")
+
+    def check_references(self) -> None:
+        """Loads the encoders of --reference, so that training need not end before one is refused.
+
+        Raises:
+            InputError: One cannot be measured.
+        """
+        if not self.experiment.evaluation.reference_paths:
+            return
+        with self._process():
+            _ = self._devices  # before the data, which use the CPU
+            from dim_tf.evaluation.references import load_named  # takes seconds
+
+            load_named(self.experiment, self._data)
+
+    @property
+    def verdict(self) -> list[str]:
+        """Whether training helped, as `evaluate` wrote it: a line by kNN, one by the linear probe.
+
+        Empty before the run is evaluated.
+        """
+        from dim_tf.evaluation import verdict  # takes seconds
+
+        path = self.path / "evaluation.json"
+        if not path.is_file():
+            return []
+        return verdict.lines(read_json(path, "evaluate again"))
 
     def report(self) -> Report:
         """The report that `evaluate` wrote.
@@ -179,7 +224,7 @@ class Run:
         """
         experiment = self._with(ExportSettings, settings)
         with self._stage("export", experiment):
-            return _stages().export(experiment, self._data)
+            return _stages().export(plan.of_trained(experiment), self._data)
 
     def embed(self, source: str = "", output: str = "", **settings: Any) -> Path:
         """Writes the embeddings of a collection of images by the newest export of this run.
@@ -218,12 +263,15 @@ class Run:
     def encoder(self) -> keras.Model:
         """The trained encoder: images, float [N, H, W, 3] in [0, 1] -> features [N, D].
 
-        It is that of the newest checkpoint, made anew at each use. The images of the run must be
-        there, which give its size; `dim_tf.load` needs nothing but an export.
+        The feature is that of an export: the one that `evaluate` chose, or that of the setting
+        `feature`. The encoder is that of the newest checkpoint, made anew at each use. The images
+        of the run must be there, which give its size; `dim_tf.load` needs nothing but an export.
         """
         with self._process():
-            model, _ = load_trained(self.experiment, self._data)
-            encoder = EncoderModel(model.encoder)
+            experiment = plan.of_trained(self.experiment)
+            model, step = load_trained(experiment, self._data)
+            feature = _stages().exported_feature(experiment, step)
+            encoder = EncoderModel(model.encoder, feature.name, feature.max_features)
             encoder.build((None, *encoder.image_shape))
         return encoder
 

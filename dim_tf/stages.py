@@ -16,20 +16,24 @@ from dim_tf.evaluation import (
     card_metrics,
     compare,
     evaluation_file,
+    feature_choice,
     generated_samples,
     projector,
     representation,
     saved_encoder,
+    verdict,
 )
 from dim_tf.evaluation.evaluate import run_measures
 from dim_tf.evaluation.measure_spec import TrainableEncoders
-from dim_tf.evaluation.references import references
+from dim_tf.evaluation.references import load_named, references
 from dim_tf.evaluation.report import results
 from dim_tf.evaluation.report.run_report import write_run_report
 from dim_tf.experiment import Experiment
 from dim_tf.export import publish, saved_model
 from dim_tf.export.card import ModelCardInfo
+from dim_tf.export.feature import Feature, available, check_available
 from dim_tf.export.version_folders import published_versions
+from dim_tf.settings.export import AUTO
 from dim_tf.system.console import say
 from dim_tf.system.errors import InputError, MeasureError
 from dim_tf.system.files import atomic_write_text
@@ -40,6 +44,10 @@ from dim_tf.training import data_fingerprint, metrics_file, start_weights
 from dim_tf.training.model import encoder_name, load_trained, random_encoder
 from dim_tf.training.schedule import last_step
 
+NOTHING_TO_MEASURE = (
+    "evaluate: there is nothing to measure, as no image is for the test (--test_fraction=0); "
+    "--validation_fraction holds some of the training images out"
+)
 CHECKED_IMAGES = 32
 CALIBRATION_IMAGES = 256
 
@@ -48,10 +56,14 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
     """Measures the trained encoder; writes evaluation.json and report.html.
 
     Raises:
+        InputError: an encoder of --reference cannot be measured.
         MeasureError: a measure failed; all others are written before.
         RunError: there is no good checkpoint, or the files cannot be written.
     """
+    named = load_named(experiment, splits)
     model, step = load_trained(experiment, splits)
+    if experiment.export.feature != AUTO:
+        check_available(experiment.export.feature, available(model.encoder.endpoint_names))
     untrained = random_encoder(experiment, splits.train.images)
     start_encoder = None
     if experiment.evaluation.references and start_weights.exists(experiment.run_path):
@@ -83,7 +95,7 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
             model.encoder,
             max_features=experiment.evaluation.max_features,
         ),
-        references(experiment.evaluation.max_features, untrained, start_encoder)
+        references(experiment.evaluation.max_features, untrained, start_encoder, named)
         if experiment.evaluation.references
         else {},
         TrainableEncoders(model.encoder, untrained),
@@ -95,7 +107,7 @@ def evaluate_saved(experiment: Experiment, splits: Splits) -> None:
     """Measures the encoder of --encoder_path; writes evaluation.json and report.html.
 
     Raises:
-        InputError: it cannot be loaded, or the run folder holds a run.
+        InputError: it or an encoder of --reference cannot be loaded, or the run folder holds a run.
         MeasureError: a measure failed; all others are written before.
         RunError: the files cannot be written.
     """
@@ -105,6 +117,7 @@ def evaluate_saved(experiment: Experiment, splits: Splits) -> None:
             f"{folder} holds a run, whose evaluation would be lost; give another --name or "
             "--run_dir for --encoder_path"
         )
+    named = load_named(experiment, splits)
     encoder = saved_encoder.load(experiment.evaluation.encoder_path)
     with _writing("experiment.json", folder):
         atomic_write_text(folder / "experiment.json", experiment.to_json())
@@ -116,7 +129,9 @@ def evaluate_saved(experiment: Experiment, splits: Splits) -> None:
             encoder,
             max_features=experiment.evaluation.max_features,
         ),
-        references(experiment.evaluation.max_features) if experiment.evaluation.references else {},
+        references(experiment.evaluation.max_features, named=named)
+        if experiment.evaluation.references
+        else {},
         None,
         {"encoder": encoder.description},
     )
@@ -128,7 +143,20 @@ def _evaluate(experiment, splits, encode, references, encoders, protocol):
             splits.report.write(experiment.run_path)
     say("evaluate: whose features, measure, endpoint, value")
     evaluation = run_measures(encode, references, splits, experiment, encoders)
-    evaluation.content["protocol"] |= protocol | {"test_images": len(splits.test.images)}
+    evaluation.content["verdict"] = verdict.decide(
+        evaluation.results,
+        evaluation.reference_results,
+        evaluation.content.get("feature", {}).get("name", "global"),
+        was_trained=not experiment.evaluation.encoder_path,
+    )  # None without labels, where a verdict by a proxy belongs
+    evaluation.content["protocol"] |= protocol | {
+        "test_images": len(splits.test.images),
+        "verdict": verdict.protocol(
+            evaluation.content["verdict"],
+            has_labels=bool(splits.label_names),
+            has_references=bool(references),
+        ),
+    }
     folder = experiment.run_path
     with _writing("evaluation.json", folder):
         lost = evaluation_file.keep_previous(folder, evaluation.content)
@@ -142,6 +170,8 @@ def _evaluate(experiment, splits, encode, references, encoders, protocol):
         with _writing("TensorBoard's projection", folder):
             projector.write(folder / "tensorboard", evaluation.projected)
     _write_report(experiment, protocol.get("step", 0), evaluation.content, evaluation.figures)
+    for line in verdict.lines(evaluation.content):
+        say(line)
     if evaluation.failed:
         reasons = "; ".join(f"{name}: {why}" for name, why in evaluation.failed.items())
         raise MeasureError(f"all was written but the values of what failed: {reasons}")
@@ -163,13 +193,19 @@ def _write_report(experiment, step, evaluation, figures):
     with _writing("report.html", experiment.run_path):
         write_run_report(
             path,
-            experiment=experiment.to_dict(),
+            experiment=experiment.to_dict() | _chosen(experiment),
             evaluation=evaluation,
             metrics=metrics_file.read(experiment.run_path / "metrics.jsonl", step),
             figures=figures,
             versions=versions(),
         )
     say(f"report: {path}")
+
+
+def _chosen(experiment: Experiment) -> dict[str, Any]:
+    """What training was asked to choose, beside the values that it chose."""
+    chosen = {"minutes": experiment.training.minutes, "automatic": ", ".join(experiment.automatic)}
+    return {name: value for name, value in chosen.items() if value}
 
 
 def _writing(name: str, folder: Path) -> AbstractContextManager[None]:
@@ -181,8 +217,14 @@ def _writing(name: str, folder: Path) -> AbstractContextManager[None]:
 def export(experiment: Experiment, splits: Splits) -> Path:
     """Publishes the trained encoder as SavedModel and TFLite; returns the version's folder."""
     model, step = load_trained(experiment, splits)
-    pixels = _pixels(splits.test.images[:CHECKED_IMAGES])
+    checked = splits.test if len(splits.test) else splits.train
+    pixels = _pixels(checked.images[:CHECKED_IMAGES])
     evaluation = _evaluation_of(experiment, step)
+    choice = _exported_feature(experiment, evaluation)
+    feature = Feature(choice["name"], choice["max_features"])
+    numbers = feature.dimension(model.encoder)
+    feature.freeze_unused(model.encoder)
+    say(f"export: feature: {feature.name}, {numbers:,} numbers an image: {choice['reason']}")
     info = ModelCardInfo(
         training_data=splits.note,
         method=experiment.model.LEARNED,
@@ -193,17 +235,19 @@ def export(experiment: Experiment, splits: Splits) -> Path:
         batch_size=experiment.training.batch_size,
         license=experiment.export.license,
         note=experiment.export.card_note,
-        experiment=experiment.hyperparameters,
+        experiment=experiment.hyperparameters | _chosen(experiment),
         evaluation=evaluation,
         metrics=card_metrics.render(evaluation),
+        feature_choice=choice,
     )
     options = publish.ExportOptions(
+        feature=feature,
         label_names=splits.label_names,
         calibration=_pixels(splits.train.images[:CALIBRATION_IMAGES]),
         max_pixels=experiment.data.max_pixels,
         pixel_range=splits.pixel_range,
         quantized=experiment.export.quantized,
-        neighbours=_neighbours_index(experiment, model.encoder, splits),
+        neighbours=_neighbours_index(experiment, model.encoder, feature, splits),
         tflite=experiment.export.tflite_names,
         tflite_endpoints=experiment.export.tflite_endpoints,
         keep_versions=experiment.export.keep_versions,
@@ -239,8 +283,20 @@ def _evaluation_of(experiment: Experiment, step: int) -> dict[str, Any]:
     return evaluation if evaluation.get("protocol", {}).get("step") == step else {}
 
 
+def exported_feature(experiment: Experiment, step: int) -> Feature:
+    """The feature that an export of the run gives at a training step."""
+    choice = _exported_feature(experiment, _evaluation_of(experiment, step))
+    return Feature(choice["name"], choice["max_features"])
+
+
+def _exported_feature(experiment: Experiment, evaluation: dict[str, Any]) -> dict[str, Any]:
+    return feature_choice.exported(
+        experiment.export.feature, experiment.evaluation.max_features, evaluation
+    )
+
+
 def _neighbours_index(
-    experiment: Experiment, encoder: keras.Model, splits: Splits
+    experiment: Experiment, encoder: keras.Model, feature: Feature, splits: Splits
 ) -> saved_model.NeighboursIndex | None:
     """The embeddings that the signature `neighbours` searches; None without the signature."""
     where = experiment.export.neighbours_index
@@ -250,7 +306,7 @@ def _neighbours_index(
         images = splits.train.images
         batches = [
             saved_model.keras_features(
-                encoder, _pixels(images[first : first + representation.BATCH_SIZE])
+                encoder, _pixels(images[first : first + representation.BATCH_SIZE]), feature
             )
             for first in range(0, len(images), representation.BATCH_SIZE)
         ]
@@ -258,11 +314,12 @@ def _neighbours_index(
         ids = [f"train:{number}" for number in range(len(images))]
     else:
         ids, features = embeddings.read(Path(where))
-        embeddings.check_encoder(Path(where), encoder.variables)
-        if features.shape[1] != encoder.global_dim:
+        embeddings.check_encoder(Path(where), encoder.variables, feature.name)
+        dimension = feature.dimension(encoder)
+        if features.shape[1] != dimension:
             raise InputError(
                 f"the embeddings in {where} have {features.shape[1]} numbers, the encoder's "
-                f"{encoder.global_dim}; embed the images by an export of this run"
+                f"{dimension}; embed the images by an export of this run"
             )
     return saved_model.NeighboursIndex(
         tuple(ids), features, min(experiment.export.neighbours, len(ids))

@@ -1,86 +1,136 @@
 """Views of a batch: the images from which a term's context and its query are encoded.
 
 By default both are the images themselves; the query's may be occluded (Hjelm et al. 2019, section
-on structure), and both may be augmented (AMDIM: Bachman et al. 2019). Views are computed for the
-whole batch at once, can be compiled by XLA and draw their noise from `StepRandom`.
+on structure), and both may be augmented (AMDIM: Bachman et al. 2019), by what the images show
+allows. Views are computed for the whole batch at once, can be compiled by XLA and draw their noise
+from `StepRandom`.
 
-Images are float32 [N, H, W, C] in [-1, 1] with C = 1 or 3 and static H and W.
+Images are float32 [N, H, W, C] in [-1, 1] with static H, W and C. Those that are not RGB have no
+hue, saturation or grayscale.
 """
 
 import math
+from dataclasses import dataclass
 
 import keras
-import numpy as np
 import tensorflow as tf
 
+from keras_models import color_jitter, resampling
+from keras_models.color_jitter import ColorRanges
 from keras_models.distribute.randomness import StepRandom
 from keras_models.nn import layers
 
 VIEWS = ("local view", "global view")  # names of the context's and the query's noise
 OCCLUDED_FRACTION = 0.5  # of each of the image's sides
-
-# Parameters of AMDIM's published code for STL-10 and ImageNet.
 FLIP_PROBABILITY = 0.5
-MIN_CROP_SCALE = 0.3  # of the image's area
-CROP_ASPECT = (0.7, 1.4)  # width / height
-JITTER_PROBABILITY = 0.8
-BRIGHTNESS = CONTRAST = SATURATION = 0.4  # factors are uniform in 1 ± this
-HUE = 0.2  # of a full turn, to either side
-GRAYSCALE_PROBABILITY = 0.25
+MIN_CROP_SCALE = 0.3  # of the image's area, as in AMDIM's published code
+BLUR_PROBABILITY = 0.5  # as in SimCLR
+# The largest standard deviation of a blur as a fraction of the image's longer side, about SimCLR's
+# (2 of 224 pixels), and the least that it is in pixels, or small images would stay as they are.
+BLUR_FRACTION, BLUR_PIXELS = 0.01, 0.75
 
-# Rows: Y, which is the luma of Rec. 601, and the chroma, I and Q.
-YIQ = np.array(
-    [[0.299, 0.587, 0.114], [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]],
-    np.float32,
-)
-LUMA = YIQ[0]
+
+@dataclass(frozen=True)
+class ImageKind:
+    """What changes leave the meaning of a kind of images as it is.
+
+    Attributes:
+        colors: Ranges of colour jitter.
+        is_mirrored: Whether images are mirrored left to right.
+        is_turned: Whether images are turned by multiples of 90 degrees and mirrored.
+        rotation: Largest angle of a rotation to either side, in degrees.
+        is_blurred: Whether half of the images are blurred.
+    """
+
+    colors: ColorRanges
+    is_mirrored: bool = False
+    is_turned: bool = False
+    rotation: float = 0.0
+    is_blurred: bool = False
+
+
+KINDS = {
+    "natural": ImageKind(color_jitter.AMDIM, is_mirrored=True),
+    "document": ImageKind(ColorRanges(brightness=0.4, contrast=0.4), rotation=5.0, is_blurred=True),
+    "aerial": ImageKind(
+        ColorRanges(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.05, grayscale=0.1),
+        is_turned=True,
+    ),
+    "microscopy": ImageKind(
+        ColorRanges(brightness=0.2, contrast=0.2, stains=0.3),
+        is_turned=True,
+        rotation=180.0,
+        is_blurred=True,
+    ),
+}
 
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
 class Augmentation:
-    """One view in the manner of AMDIM: a resized crop, then colour jitter, then maybe grayscale.
+    """One view: turns and a rotation where the kind has them, a resized crop, blur, colour jitter.
 
-    AMDIM interpolates its crops bicubically, and shifts its CIFAR images instead of cropping them.
+    Natural images have crops, colour jitter and maybe grayscale, in the manner of AMDIM, which
+    interpolates its crops bicubically, and shifts its CIFAR images instead of cropping them.
 
     Args:
         min_crop_scale: The smallest area of a crop as a fraction of the image's, before sides
             longer than the image's are clipped; 1: no crops.
         color_jitter_strength: Factor of the jitter's ranges and of the probability of grayscale; 0:
             neither.
+        kind: What the images show, one of `KINDS`.
 
     Raises:
-        ValueError: `min_crop_scale` outside of (0, 1], or `color_jitter_strength` outside of
-            [0, 2].
+        ValueError: `min_crop_scale` outside of (0, 1], `color_jitter_strength` outside of [0, 2],
+            or an unknown kind.
     """
 
-    def __init__(self, min_crop_scale: float = MIN_CROP_SCALE, color_jitter_strength: float = 1.0):
+    def __init__(
+        self,
+        min_crop_scale: float = MIN_CROP_SCALE,
+        color_jitter_strength: float = 1.0,
+        kind: str = "natural",
+    ):
         if not 0 < min_crop_scale <= 1:
             raise ValueError(
                 f"a crop of {min_crop_scale} of the image's area; give more than 0, at most 1"
             )
         if not 0 <= color_jitter_strength <= 2:
             raise ValueError(f"colour jitter {color_jitter_strength} times as strong; give 0 to 2")
+        if kind not in KINDS:
+            raise ValueError(f"no kind of images {kind!r}; give one of {', '.join(KINDS)}")
         self.min_crop_scale = min_crop_scale
         self.color_jitter_strength = color_jitter_strength
+        self.kind = kind
 
     def __call__(self, images: tf.Tensor, random: StepRandom, view: str) -> tf.Tensor:
-        """A view of each image.
+        """A view of each image, not mirrored left to right, which `Views` does.
 
         Args:
             images: float32 [N, H, W, C] in [-1, 1].
             random: Random numbers of the step.
             view: Name of the view; each view has its own noise.
         """
+        kind = KINDS[self.kind]
+        if kind.is_turned:
+            images = random_turn(images, random, view)
+        if kind.rotation:
+            images = random_rotation(images, random, view, kind.rotation)
+        sigma = random_blur(images, random, view) if kind.is_blurred else None
         if self.min_crop_scale < 1:
-            images = random_resized_crop(images, random, view, self.min_crop_scale)
+            images = random_resized_crop(images, random, view, self.min_crop_scale, sigma)
+        elif sigma is not None:
+            images = resampling.gaussian_blur(images, sigma)
         if self.color_jitter_strength:
-            images = random_color_jitter(images, random, view, self.color_jitter_strength)
+            images = color_jitter.random_color_jitter(
+                images, random, view, self.color_jitter_strength, kind.colors
+            )
         return images
 
     def get_config(self):
         return {
             "min_crop_scale": self.min_crop_scale,
             "color_jitter_strength": self.color_jitter_strength,
+            "kind": self.kind,
         }
 
     @classmethod
@@ -95,8 +145,8 @@ class Views:
     Args:
         augmentation: Applied to context and query independently (AMDIM); None: no augmentation.
         occluded: Whether a block of the query's image is occluded.
-        shared_flip: Whether context and query are flipped together, as in AMDIM's code; else each
-            is flipped independently, as in SimCLR's.
+        shared_flip: Whether context and query are mirrored together, as in AMDIM's code; else each
+            is mirrored independently, as in SimCLR's. Turns are always independent.
     """
 
     def __init__(
@@ -122,7 +172,9 @@ class Views:
         """
         context = query = images
         if self.augmentation:
-            if self.shared_flip:
+            if not KINDS[self.augmentation.kind].is_mirrored:
+                flipped = [images] * 2
+            elif self.shared_flip:
                 flipped = [flip(images, random)] * 2
             else:
                 flipped = [flip(images, random.fold_in(view)) for view in VIEWS]
@@ -180,156 +232,51 @@ def occlude(
 
 def flip(images: tf.Tensor, random: StepRandom) -> tf.Tensor:
     """Mirrors each image [H, W, C] left to right with probability 1/2."""
-    flipped = _bernoulli(FLIP_PROBABILITY, tf.shape(images)[0], "flip", random)
+    flipped = color_jitter.bernoulli(FLIP_PROBABILITY, tf.shape(images)[0], "flip", random)
     return tf.where(flipped[:, tf.newaxis, tf.newaxis, tf.newaxis], images[:, :, ::-1], images)
 
 
-def random_resized_crop(
-    images: tf.Tensor, random: StepRandom, view: str, min_scale: float = MIN_CROP_SCALE
-) -> tf.Tensor:
-    """A crop of each image, of random position, area and shape, resized to H x W."""
-    noise = random.uniform(f"{view}: crop", tf.shape(images)[0], (4,))
-    return resized_crop(images, crop_boxes(noise, images.shape[1], images.shape[2], min_scale))
+def random_turn(images: tf.Tensor, random: StepRandom, view: str) -> tf.Tensor:
+    """Turns each image by 0, 90, 180 or 270 degrees, mirrored or not, all equally likely."""
+    noise = random.uniform(f"{view}: turn", tf.shape(images)[0], ())
+    return resampling.turn(images, tf.cast(resampling.TURNS * noise, tf.int32))
 
 
-def crop_boxes(
-    noise: tf.Tensor, height: int, width: int, min_scale: float = MIN_CROP_SCALE
-) -> tf.Tensor:
-    """Random boxes within an image.
+def random_rotation(images: tf.Tensor, random: StepRandom, view: str, degrees: float) -> tf.Tensor:
+    """Rotates each image about its centre by up to so many degrees to either side, uniformly."""
+    noise = random.uniform(f"{view}: rotation", tf.shape(images)[0], ())
+    most = math.radians(degrees)
+    return resampling.rotate(images, resampling.between(-most, most, noise))
 
-    The area is uniform between `min_scale` and 1 times the image's, the aspect ratio log-uniform
-    between 0.7 and 1.4; a side longer than the image's is clipped. The position is uniform over
-    those where the box fits.
 
-    Args:
-        noise: float32 [N, 4], uniform in [0, 1).
-        height: H, the image's height.
-        width: W, the image's width.
-        min_scale: The smallest area as a fraction of the image's, before sides are clipped.
+def random_blur(images: tf.Tensor, random: StepRandom, view: str) -> tf.Tensor:
+    """Standard deviation of each image's blur in pixels, float32 [N]; 0, none, of half of them.
 
-    Returns:
-        float32 [N, 4]: top, left, height, width in (fractional) pixels.
+    Those of the others are uniform, up to a hundredth of the longer side or 0.75, which is more.
     """
-    area = height * width * _between(min_scale, 1.0, noise[:, 0])
-    log_aspect = _between(math.log(CROP_ASPECT[0]), math.log(CROP_ASPECT[1]), noise[:, 1])
-    box_height = tf.clip_by_value(tf.sqrt(area * tf.exp(-log_aspect)), 1.0, height)
-    box_width = tf.clip_by_value(tf.sqrt(area * tf.exp(log_aspect)), 1.0, width)
-    top = noise[:, 2] * (height - box_height)
-    left = noise[:, 3] * (width - box_width)
-    return tf.stack([top, left, box_height, box_width], axis=1)
+    n = tf.shape(images)[0]
+    most = max(BLUR_FRACTION * max(images.shape[1:3]), BLUR_PIXELS)
+    sigma = most * random.uniform(f"{view}: blur", n, ())
+    blurred = color_jitter.bernoulli(BLUR_PROBABILITY, n, f"{view}: blurred", random)
+    return tf.where(blurred, sigma, 0.0)
 
 
-def resized_crop(images: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
-    """Crops each image to its box and resizes that bilinearly to the image's size.
-
-    Resizing is linear in the pixels and separable: two batched matrix products. For boxes of whole
-    pixels it equals `tf.image.resize` of the crop.
+def random_resized_crop(
+    images: tf.Tensor,
+    random: StepRandom,
+    view: str,
+    min_scale: float = MIN_CROP_SCALE,
+    sigma: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """A crop of each image, of random position, area and shape, resized to H x W.
 
     Args:
         images: float32 [N, H, W, C].
-        boxes: float32 [N, 4]: top, left, height, width in pixels, within the image and with sides
-            of at least 1 pixel.
-
-    Returns:
-        float32 [N, H, W, C].
+        random: Random numbers of the step.
+        view: Name of the view.
+        min_scale: The smallest area as a fraction of the image's.
+        sigma: Of a blur, as of `resampling.resized_crop`.
     """
-    n = tf.shape(images)[0]
-    height, width, channels = images.shape[1:]
-    row_weights = _interpolation(boxes[:, 0], boxes[:, 2], height)
-    column_weights = _interpolation(boxes[:, 1], boxes[:, 3], width)
-    x = row_weights @ tf.reshape(images, [n, height, width * channels])
-    x = tf.transpose(tf.reshape(x, [n, height, width, channels]), [0, 2, 1, 3])
-    x = column_weights @ tf.reshape(x, [n, width, height * channels])
-    return tf.transpose(tf.reshape(x, [n, width, height, channels]), [0, 2, 1, 3])
-
-
-def _interpolation(first, length, size):
-    """Weights [N, size, size] that stretch pixels first ... first + length - 1 to `size` pixels.
-
-    Row i holds the weights of pixel i's source pixels.
-    """
-    first, length = first[:, tf.newaxis], length[:, tf.newaxis]
-    pixel = tf.range(size, dtype=tf.float32)
-    # Pixel i covers i to i + 1, so its centre is at i + 1/2, in the target and in the source.
-    source = first + (pixel + 0.5) * (length / size) - 0.5
-    source = tf.clip_by_value(source, first, first + length - 1)  # no pixels from outside the box
-    return tf.nn.relu(1 - tf.abs(source[:, :, tf.newaxis] - pixel))
-
-
-def random_color_jitter(
-    images: tf.Tensor, random: StepRandom, view: str, strength: float = 1.0
-) -> tf.Tensor:
-    """Color jitter of each image with probability 0.8, then grayscale with probability 1/4.
-
-    The jitter's factors are uniform in 0.6 to 1.4, the hue's rotation in ±0.2 turns; the strength
-    scales these ranges and the probability of grayscale. Grayscale means saturation 0, which leaves
-    the luma of Rec. 601. See `adjust_colors`.
-    """
-    n = tf.shape(images)[0]
-    jittered = _bernoulli(JITTER_PROBABILITY, n, f"{view}: jittered", random)
-    # The purpose "colours" is part of the seed, whatever the setting is called.
-    noise = _between(-strength, strength, random.uniform(f"{view}: colours", n, (4,)))
-    change = tf.where(jittered[:, tf.newaxis], noise, tf.zeros_like(noise))
-    saturation = 1 + SATURATION * change[:, 2]
-    gray = _bernoulli(strength * GRAYSCALE_PROBABILITY, n, f"{view}: grayscale", random)
-    return adjust_colors(
-        images,
-        brightness=1 + BRIGHTNESS * change[:, 0],
-        contrast=1 + CONTRAST * change[:, 1],
-        saturation=tf.where(gray, tf.zeros_like(saturation), saturation),
-        hue=HUE * change[:, 3],
-    )
-
-
-def adjust_colors(images, brightness, contrast, saturation, hue) -> tf.Tensor:
-    """Changes brightness, contrast, saturation and hue, in that order.
-
-    On the scale [0, 1], where black is 0, brightness multiplies the pixels, contrast their
-    difference from the image's mean luma, saturation the chroma (I and Q of YIQ), which hue
-    rotates. The result is clipped once. Images with one channel have no chroma.
-
-    Args:
-        images: float32 [N, H, W, C] in [-1, 1].
-        brightness: float32 [N].
-        contrast: float32 [N].
-        saturation: float32 [N].
-        hue: float32 [N], in full turns.
-
-    Returns:
-        float32 [N, H, W, C] in [-1, 1].
-    """
-    n = tf.shape(images)[0]
-    height, width, channels = images.shape[1:]
-    pixels = tf.reshape(images, [n, height * width, channels])
-    mean = tf.reduce_mean(pixels, axis=1)  # [N, C]
-    # All four are one affine map of the pixels. With u = (x + 1) / 2 in [0, 1] and luma m, contrast
-    # maps b·u to m + c·(b·u - m), and changes of the chroma leave m.
-    scale = contrast * brightness
-    if channels == 3:
-        change = scale[:, tf.newaxis, tf.newaxis] * _chroma_change(saturation, hue)
-        pixels = tf.matmul(pixels, change, transpose_b=True)
-        mean = mean @ LUMA[:, np.newaxis]  # [N, 1]
-    else:
-        pixels *= scale[:, tf.newaxis, tf.newaxis]
-    offset = scale + (brightness - scale) * (mean[:, 0] + 1) - 1
-    pixels = tf.clip_by_value(pixels + offset[:, tf.newaxis, tf.newaxis], -1.0, 1.0)
-    return tf.reshape(pixels, [n, height, width, channels])
-
-
-def _chroma_change(saturation, hue):
-    """Matrices [N, 3, 3] on RGB that scale and rotate I and Q of YIQ and leave Y."""
-    angle = 2 * math.pi * hue
-    one, zero = tf.ones_like(angle), tf.zeros_like(angle)
-    cosine, sine = saturation * tf.cos(angle), saturation * tf.sin(angle)
-    rows = [[one, zero, zero], [zero, cosine, -sine], [zero, sine, cosine]]
-    change = tf.stack([tf.stack(row, axis=1) for row in rows], axis=1)
-    return np.linalg.inv(YIQ) @ change @ YIQ
-
-
-def _bernoulli(probability, n, purpose, random):
-    """Bool [n], true with that probability."""
-    return random.uniform(purpose, n, ()) < probability
-
-
-def _between(low, high, noise):
-    return low + (high - low) * noise
+    noise = random.uniform(f"{view}: crop", tf.shape(images)[0], (4,))
+    boxes = resampling.crop_boxes(noise, images.shape[1], images.shape[2], min_scale)
+    return resampling.resized_crop(images, boxes, sigma)

@@ -69,7 +69,7 @@ def evaluate(folder, flags):
         elif flags.get("references") != "false":
             random_values = dict.fromkeys(endpoints, 0.125)
             evaluation["references"] = {
-                "random_encoder": {metric: random_values},
+                "random_weights": {metric: random_values},
                 "pixels": {metric: {"pixels": 0.25}},
             }
     text = json.dumps(evaluation)

@@ -20,7 +20,7 @@ from dim_tf.training import checkpoint_files, metrics_file
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "docs/results/faults.json"
 COMMAND = "python -m pytest -m long tests/faults"
-SMALL = ["--name=small", "--batch_size=16", "--critic_units=16", "--augment=crop_flip"]
+SMALL = ["--name=small", "--batch_size=16", "--critic_units=16", "--augmentation=natural"]
 SMALL += ["--probe_epochs=1", "--probe_seeds=1"]
 TRAIN = ["--mode=train", "--steps=160", "--checkpoint_every=10"]
 EVALUATE = ["--mode=evaluate", "--measures=knn,linear,clusters,projection"]

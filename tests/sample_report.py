@@ -41,7 +41,7 @@ EVALUATION = {
         }
     },
     "references": {
-        "random_encoder": {"mlp_probe": {"conv": 0.5123, "global": 0.3512}},
+        "random_weights": {"mlp_probe": {"conv": 0.5123, "global": 0.3512}},
         "pixels": {"mlp_probe": {"pixels": 0.3834}},
     },
     "attributes": {

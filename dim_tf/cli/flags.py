@@ -7,7 +7,7 @@ from typing import Any
 
 from absl import flags
 
-from dim_tf import registry
+from dim_tf import recipes, registry
 from dim_tf.data import folder_name
 from dim_tf.experiment import Experiment, all_fields, known_settings, model_settings
 from dim_tf.settings.config_field import kind_of
@@ -106,6 +106,7 @@ def experiment(values: flags.FlagValues, arguments: list[str]) -> Experiment:
     if "table" in modes(values):  # its rows are of several models
         known = known_settings(model_settings(settings["model"]))
         settings = {name: value for name, value in settings.items() if name in known}
+        settings.setdefault("recipe", recipes.PAPER)
     reads_data = set(modes(values)) & {*DEFAULT_MODES, "table"}
     if reads_data and settings.get("data_dir") and "dataset" not in settings:
         settings["dataset"] = "folder"

@@ -4,7 +4,7 @@ import dataclasses
 import textwrap
 from dataclasses import dataclass
 
-from dim_tf import registry
+from dim_tf import recipes, registry
 from dim_tf.cli.flags import ALIASES, DEFAULT_MODES, MODE_HELP, MODEL_HELP
 from dim_tf.experiment import Experiment, groups_of, model_settings
 from dim_tf.settings.config_field import Settings, config_field, kind_of
@@ -102,6 +102,8 @@ def _flag(name, field, is_full):
         sentence += f" Default: {str(default).lower()}."
     if field.metadata["choices"] and ":" not in sentence:
         sentence += f" One of {', '.join(map(str, field.metadata['choices']))}."
+    for recipe, value in recipes.values_of(name).items():
+        sentence += f" --recipe={recipe}: {value}."
     for alias, original in ALIASES.items():
         if original == name:
             sentence += f" Also --{alias}."

@@ -101,7 +101,8 @@ class EncoderHandler(ModelHandler[bytes, Embedding, Any]):
         import tensorflow as tf
 
         outputs = model.signatures[SIGNATURE](image_bytes=tf.constant(list(batch), tf.string))
-        valid, embeddings = outputs["valid"].numpy(), outputs["global"].numpy()
+        valid = outputs[saved_model.VALID].numpy()
+        embeddings = outputs[saved_model.feature_in(outputs)].numpy()
         return [Embedding(bool(v), e) for v, e in zip(valid, embeddings, strict=True)]
 
     def get_num_bytes(self, batch: Sequence[bytes]) -> int:
@@ -204,7 +205,8 @@ def check(flags: argparse.Namespace) -> int | None:
             reader = beam_io.ExampleReader("", flags.image_feature, flags.id_feature)
             reader.parse(record, f"{first}:0")
     model = EncoderHandler(flags.saved_model).load_model()
-    return model.signatures[SIGNATURE].structured_outputs["global"].shape[-1]
+    outputs = model.signatures[SIGNATURE].structured_outputs
+    return outputs[saved_model.feature_in(outputs)].shape[-1]
 
 
 def embed_files(flags: argparse.Namespace, options: PipelineOptions) -> dict[str, int]:

@@ -69,6 +69,7 @@ def _embed(saved_model_path, encoder, collection, folder, format_name, shard_siz
         "saved_model": str(saved_model_path),
         "saved_model_fingerprint": _fingerprint(saved_model_path),
         "weights_fingerprint": saved_model.weights_fingerprint(encoder.variables),
+        "feature": saved_model.feature_in(signature.structured_outputs),
         "format": format_name,
         "shard_size": shard_size,
     }
@@ -149,7 +150,8 @@ def _embedded_batches(signature, batches) -> Iterator[_Rows]:
 
     def embed_batch(ids, encoded):
         outputs = signature(image_bytes=encoded)
-        return _Rows(ids, outputs["global"].numpy(), outputs["valid"].numpy())
+        features = outputs[saved_model.feature_in(outputs)].numpy()
+        return _Rows(ids, features, outputs[saved_model.VALID].numpy())
 
     workers = ThreadPoolExecutor(CALLS)
     running: deque = deque()

@@ -71,17 +71,29 @@ def _read_shard(path):
     return ids, embeddings
 
 
-def check_encoder(folder: Path, variables: Iterable[Any]) -> None:
-    """Checks that the embeddings in a folder are of the encoder with these variables.
+def check_encoder(folder: Path, variables: Iterable[Any], feature: str) -> None:
+    """Checks that the embeddings in a folder are a feature of the encoder with these variables.
+
+    Args:
+        folder: of the embeddings.
+        variables: of the encoder.
+        feature: name of the feature.
 
     Raises:
-        InputError: they are of other weights, so that similarities to them mean nothing.
+        InputError: they are of other weights or another feature, so that similarities to them mean
+            nothing.
     """
     manifest = read_manifest(folder)
     if manifest.get("weights_fingerprint") != saved_model.weights_fingerprint(variables):
         raise InputError(
             f"the embeddings in {folder} were made by {manifest.get('saved_model')}, which is an "
             "encoder of other weights; embed the images by an export of this run"
+        )
+    if manifest.get("feature") != feature:
+        raise InputError(
+            f"the embeddings in {folder} are the feature {manifest.get('feature')!r}, and the "
+            f"export is to give {feature!r}; embed the images by an export with --feature={feature}"
+            ", or export with the --feature of the embeddings"
         )
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dim_tf.data import pixel_range
+from dim_tf.data import group_by, pixel_range
+from dim_tf.data.folder import image_folders
 from dim_tf.data.image_bounds import MAX_PIXELS
 from dim_tf.data.sources import SOURCES, TFDS_PREFIX, check_name
 from dim_tf.system.errors import InputError
@@ -17,22 +18,32 @@ from dim_tf.system.errors import InputError
 if TYPE_CHECKING:
     from dim_tf.data.splits import Splits
 
+LABEL_MODES = ("auto", "none", "folders")
+
+
+DEFAULT_TEST_FRACTION = 0.1
+
 
 @dataclass(frozen=True)
 class DataRequest:
     """Which images of a data set to load, and how.
 
     Attributes:
-        data_dir: where its files are; empty: where its library keeps them.
+        data_dir: where its files are, of a folder of images several with commas between; empty:
+            where its library keeps them.
         image_size: pixels a side; 0: the source's default.
         download: whether missing files may be downloaded.
         cache_dir: where decoded images of a folder are kept; empty: the user's cache folder.
         cache_gib: the size of that cache at most, in GiB.
         max_unreadable_fraction: the fraction of the files, in [0, 1], that may be unreadable.
-        labels: for a folder of images: "auto", "none" or "folders".
+        labels: for a folder of images: one of `LABEL_MODES`, or the path of a CSV file.
         split: for a folder of images: "auto", "folders" or "hash".
         pixel_range: for a folder's 16-bit images: "auto", "dtype" or "LOW,HIGH".
         max_pixels: of an image; larger ones are refused, JPEGs decoded at a reduced scale.
+        group_by: which images of a folder a split keeps together: one of `group_by.MODES`, or a
+            regular expression with a group.
+        test_fraction: of a folder's images that are for the test; 0: none, all are trained on.
+        label_column: the columns of that CSV file that are labels, with commas between; empty: all.
     """
 
     data_dir: str = ""
@@ -45,6 +56,19 @@ class DataRequest:
     split: str = "auto"
     pixel_range: str = "auto"
     max_pixels: int = MAX_PIXELS
+    group_by: str = group_by.AUTO
+    test_fraction: float = DEFAULT_TEST_FRACTION
+    label_column: str = ""
+
+    @property
+    def has_labels_file(self) -> bool:
+        """Whether `labels` is the path of a file."""
+        return self.labels not in LABEL_MODES
+
+    @property
+    def labels_path(self) -> Path:
+        """The path in `labels`, whose ~ is the user's home."""
+        return Path(os.path.expanduser(self.labels))
 
 
 def check_request(name: str, request: DataRequest) -> None:
@@ -55,15 +79,20 @@ def check_request(name: str, request: DataRequest) -> None:
         request: which images of it.
 
     Raises:
-        InputError: `pixel_range` is invalid, or it or `split` is given for a data set that is not a
-            folder.
+        InputError: `pixel_range` or `group_by` is invalid, a setting of folders is given for a data
+            set that is not one, or `label_column` without a file of labels.
     """
     pixel_range.parse(request.pixel_range)
+    group_by.parse(request.group_by)
+    if request.label_column and not request.has_labels_file:
+        raise InputError(
+            f"--label_column={request.label_column} is of --labels=FILE.csv; give that file"
+        )
     if name == "folder":
         return
-    for setting in ("pixel_range", "split"):
+    for setting in ("pixel_range", "split", "group_by", "test_fraction", "labels"):
         value = getattr(request, setting)
-        if value != "auto":
+        if value != DataRequest.__dataclass_fields__[setting].default:
             raise InputError(
                 f"--{setting}={value} is of --dataset=folder, and {name} has its own; leave it out"
             )
@@ -78,34 +107,9 @@ def folder_name(dataset: str, data_dir: str) -> str:
     """
     name = dataset
     if name == "folder" and data_dir:
-        with contextlib.suppress(ValueError):  # a path with a NUL; `image_folder` refuses it
-            name = os.path.basename(os.path.realpath(os.path.expanduser(data_dir)))
+        with contextlib.suppress(ValueError):  # a path with a NUL; `open_folders` refuses it
+            name = image_folders.joined_name(data_dir)
     return re.sub(r"[^\w.-]+", "-", name).strip(".-") or "folder"
-
-
-def image_folder(data_dir: str) -> Path:
-    """The folder of --dataset=folder.
-
-    Args:
-        data_dir: its path.
-
-    Raises:
-        InputError: it is missing, or cannot be read.
-    """
-    if not data_dir:
-        raise InputError("--dataset=folder needs --data_dir=PATH, the folder of your images")
-    folder = Path(os.path.expanduser(data_dir))  # pathlib refuses unknown users
-    try:
-        with os.scandir(folder):
-            return folder
-    except NotADirectoryError as error:
-        raise InputError(
-            f"--data_dir={folder} is a file; give a folder, below which images are looked for"
-        ) from error
-    except OSError as error:
-        raise InputError(
-            f"--data_dir={folder} cannot be read ({error.strerror}); give the folder of your images"
-        ) from error
 
 
 def load(name: str, request: DataRequest) -> "Splits":

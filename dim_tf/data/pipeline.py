@@ -12,8 +12,8 @@ from dim_tf.data.splits import Images, Split
 from dim_tf.system.errors import InputError
 from keras_models.distribute.randomness import derive_seed
 from keras_models.objective_model import Batch
+from keras_models.views import KINDS
 
-AUGMENTATIONS = ("none", "crop", "flip", "crop_flip")
 PREFETCH_IMAGES = 1024  # read at a time from a source that is not in memory
 CROP_FRACTION = 8  # a random crop moves by up to 1/8 of the side, padded by reflection
 
@@ -38,7 +38,7 @@ def training_batches(
     channels: int,
     seed: int,
     start_step: int,
-    augment: str,
+    augmentation: str,
     with_labels: bool = False,
     with_indices: bool = False,
 ) -> tf.data.Dataset:
@@ -53,7 +53,7 @@ def training_batches(
         channels: of the encoder's input.
         seed: of the permutations and the augmentation.
         start_step: the number of the first batch.
-        augment: one of `AUGMENTATIONS`.
+        augmentation: one of `registry.AUGMENTATIONS`.
         with_labels: whether to give the images' labels, which they then must have.
         with_indices: whether to give the images' indices in `split`.
 
@@ -62,9 +62,8 @@ def training_batches(
     """
     per_epoch = steps_per_epoch(len(split), batch_size)
     # Uncropped images are cropped at random; others are shifted, and padded by reflection.
-    images, remaining, crops = split.images, augment, False
-    if split.uncropped is not None and "crop" in augment:
-        images, remaining, crops = split.uncropped, "flip" if "flip" in augment else "none", True
+    uncropped = split.uncropped if augmentation != "none" else None
+    images = split.images if uncropped is None else uncropped
     with tf.device("CPU"):
         labels = tf.constant(split.labels) if with_labels else None
     order_seed = derive_seed(seed, "order")
@@ -83,9 +82,9 @@ def training_batches(
 
     def make_batch(step, indices, x):
         step_seed = tf.stack([tf.cast(augment_seed, tf.int64), step])
-        if crops:
+        if uncropped is not None:
             x = random_crops(x, split.images.shape[1], step_seed)
-        x = apply_augmentation(x, remaining, step_seed)
+        x = apply_augmentation(x, augmentation, step_seed, shifts=uncropped is None)
         x = image_ops.encoder_input(image_ops.to_unit(x), channels)
         if not with_labels and not with_indices:
             return x
@@ -130,32 +129,47 @@ def _read_images(indexed: tf.data.Dataset, images: Images, steps: int) -> tf.dat
     return pairs.map(read, num_parallel_calls=2, deterministic=True).unbatch()
 
 
-def apply_augmentation(batch: tf.Tensor, augment: str, seed: tf.Tensor) -> tf.Tensor:
-    """Random crops and horizontal flips of a batch [B, H, W, C], of its dtype.
+def apply_augmentation(
+    batch: tf.Tensor, augmentation: str, seed: tf.Tensor, shifts: bool = True
+) -> tf.Tensor:
+    """Random shifts of a batch [B, H, W, C], of its dtype, and what its images allow beside.
 
-    A crop is as large as the image, which is padded by reflection.
+    Natural images are mirrored left to right; aerial and microscopic ones are also mirrored top to
+    bottom, and transposed where they are square, which gives all turns by multiples of 90 degrees.
+    Documents are shifted only. A shifted image is padded by reflection.
 
     Args:
         batch: the images.
-        augment: one of `AUGMENTATIONS`.
-        seed: int [2], decides the crops and flips.
+        augmentation: one of `registry.AUGMENTATIONS`.
+        seed: int [2], decides the shifts and flips.
+        shifts: whether to shift.
     """
-    if augment == "none":
+    if augmentation == "none":
         return batch
     _, height, width, channels = batch.shape
     n = tf.shape(batch)[0]
     rows = tf.tile(tf.range(height)[tf.newaxis], [n, 1])  # [B, H]: of each image
     columns = tf.tile(tf.range(width)[tf.newaxis], [n, 1])
-    if "crop" in augment:
+    if shifts:
         rows = _shift(rows, seed, 2)
         columns = _shift(columns, seed, 3)
-    if "flip" in augment:
-        flip = tf.random.stateless_uniform([n, 1], seed + [1, 0]) < 0.5
-        columns = tf.where(flip, columns[:, ::-1], columns)
+    kind = KINDS[augmentation]
+    if kind.is_mirrored or kind.is_turned:
+        columns = tf.where(_half(n, seed, 1), columns[:, ::-1], columns)
+    if kind.is_turned:
+        rows = tf.where(_half(n, seed, 4), rows[:, ::-1], rows)
     # One gather of pixels: copying whole images for crop and flip takes ten times as long.
     image = tf.range(n)[:, tf.newaxis, tf.newaxis] * (height * width)
     pixels = image + rows[:, :, tf.newaxis] * width + columns[:, tf.newaxis]  # [B, H, W]
+    if kind.is_turned and height == width:
+        is_transposed = _half(n, seed, 5)[:, :, tf.newaxis]
+        pixels = tf.where(is_transposed, tf.transpose(pixels, [0, 2, 1]), pixels)
     return tf.gather(tf.reshape(batch, [-1, channels]), pixels)
+
+
+def _half(n, seed, purpose):
+    """Bool [n, 1], true with probability 1/2."""
+    return tf.random.stateless_uniform([n, 1], seed + [purpose, 0]) < 0.5
 
 
 def _shift(lines, seed, purpose):

@@ -36,11 +36,13 @@ class Split:
         uncropped: the same images before their centers were cropped, uint8 [N, H', W', C] with
             H' ≥ H, W' ≥ W; random crops are windows of them (`crops.random_crops`); None: `images`
             are whole, and random crops are padded by reflection.
+        groups: int64 [N], which images a further split keeps together; None: none.
     """
 
     images: Images
     labels: np.ndarray | None
     uncropped: Images | None = None
+    groups: np.ndarray | None = None
 
     def __len__(self):
         return len(self.images)
@@ -106,6 +108,8 @@ class Splits:
         digest = hashlib.sha256()
         for split in (self.train, self.test, *([self.labelled] if self.labelled else [])):
             digest.update(str(split.images.shape).encode())
+            if not len(split):  # no test images
+                continue
             spaced = np.linspace(0, len(split) - 1, _FINGERPRINT_IMAGES).astype(np.int64)
             images = split.images[np.unique(spaced)]
             digest.update(np.ascontiguousarray(images).tobytes())

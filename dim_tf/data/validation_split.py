@@ -43,7 +43,8 @@ def hold_out(splits: Splits, fraction: float) -> Splits:
             data set is returned as it is.
 
     Returns:
-        A data set whose test images are those held out, drawn at random by a fixed seed.
+        A data set whose test images are those held out, drawn at random by a fixed seed. Groups
+        (`Split.groups`) are held out whole, so that a few less may be.
 
     Raises:
         InputError: they are none, or all.
@@ -57,10 +58,18 @@ def hold_out(splits: Splits, fraction: float) -> Splits:
             f"--validation_fraction={fraction} of {len(training)} training images are {count}; "
             "give a fraction that leaves some on both sides"
         )
-    order = np.random.default_rng(_SEED).permutation(len(training))
-    held_out, rest = (_select(training, np.sort(part)) for part in (order[:count], order[count:]))
+    is_held_out = _draw(training, count)
+    if not is_held_out.any():
+        raise InputError(
+            f"--validation_fraction={fraction} of {len(training):,} training images are {count:,}, "
+            "and each group that stays together is larger; give a larger fraction, or "
+            "--group_by=none"
+        )
+    held_out, rest = (
+        _select(training, np.flatnonzero(part)) for part in (is_held_out, ~is_held_out)
+    )
     note = (
-        f"{splits.note} Held out: {count:,} of the {len(training):,} "
+        f"{splits.note} Held out: {len(held_out):,} of the {len(training):,} "
         f"{'labelled ' if splits.labelled else ''}training images are the test images here."
     )
     if splits.labelled:
@@ -68,11 +77,27 @@ def hold_out(splits: Splits, fraction: float) -> Splits:
     return dataclasses.replace(splits, test=held_out, note=note, train=rest)
 
 
+def _draw(split: Split, count: int) -> np.ndarray:
+    """Which images are held out, bool [N]: at most `count`, groups whole."""
+    groups = np.arange(len(split)) if split.groups is None else split.groups
+    # Numbered as they come: where each image is a group, images are drawn.
+    _, first, numbers = np.unique(groups, return_index=True, return_inverse=True)
+    numbers = np.argsort(np.argsort(first))[numbers]
+    sizes = np.bincount(numbers)
+    is_drawn = np.zeros(len(sizes), bool)
+    for group in np.random.default_rng(_SEED).permutation(len(sizes)):
+        if sizes[group] <= count:
+            is_drawn[group] = True
+            count -= sizes[group]
+    return is_drawn[numbers]
+
+
 def _select(split: Split, indices: np.ndarray) -> Split:
     return Split(
         _select_images(split.images, indices),
         None if split.labels is None else split.labels[indices],
         None if split.uncropped is None else _select_images(split.uncropped, indices),
+        None if split.groups is None else split.groups[indices],
     )
 
 

@@ -64,17 +64,17 @@ def means(table: dict[str, dict[str, float]]) -> dict[str, float]:
     }
 
 
-def intervals(
+def statistics(
     predictions: Sequence[np.ndarray], labels: np.ndarray
-) -> dict[str, bootstrap.Interval]:
-    """95 % intervals of the means over attributes and trainings, by metric.
+) -> dict[str, bootstrap.Statistic]:
+    """The means over attributes and trainings, of resampled images, by metric.
 
     Args:
         predictions: for each training float [N, A], the predicted probabilities.
         labels: int [N, A], 0 or 1.
     """
 
-    def interval(metric: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]):
+    def mean_of(metric: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]):
         def mean(counts):
             values = [
                 metric(scores[:, column], label, counts)
@@ -84,12 +84,12 @@ def intervals(
             ]
             return np.nanmean(values, axis=0)
 
-        return bootstrap.interval(len(labels), mean)
+        return mean
 
     return {
-        "auc": interval(bootstrap.auc),
-        "accuracy": interval(_accuracy),
-        "balanced_accuracy": interval(_balanced_accuracy),
+        "auc": mean_of(bootstrap.auc),
+        "accuracy": mean_of(_accuracy),
+        "balanced_accuracy": mean_of(_balanced_accuracy),
     }
 
 

@@ -12,23 +12,31 @@ RESAMPLES = 500
 CHUNK_SIZE = 50  # resamples in memory at once
 
 Interval = tuple[float, float]
+# float32 [R, N], how often each image was drawn in R resamples -> the statistic's values [R].
+Statistic = Callable[[np.ndarray], np.ndarray]
 
 
-def interval(num_images: int, statistic: Callable[[np.ndarray], np.ndarray]) -> Interval:
+def interval(num_images: int, statistic: Statistic, resamples: int = RESAMPLES) -> Interval:
     """The interval in which 95 % of a statistic's resampled values lie.
 
     Args:
         num_images: N.
-        statistic: float32 [R, N], how often each image was drawn in R resamples -> its values [R].
+        statistic: what is resampled.
+        resamples: a multiple of `CHUNK_SIZE`; the same ones at each call.
     """
-    values = np.concatenate([statistic(counts) for counts in _resamples(num_images)])
+    values = np.concatenate([statistic(counts) for counts in _resamples(num_images, resamples)])
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return float(low), float(high)
 
 
 def mean_interval(values: np.ndarray) -> Interval:
     """The interval of the mean of one number an image [N]."""
-    return interval(len(values), lambda counts: counts @ values / len(values))
+    return interval(len(values), mean_of(values))
+
+
+def mean_of(values: np.ndarray) -> Statistic:
+    """The mean of one number an image [N], as a statistic."""
+    return lambda counts: counts @ values / len(values)
 
 
 def auc(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -55,10 +63,10 @@ def auc(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np.ndarra
         return pairs_won / (positive.sum(axis=1) * negative.sum(axis=1))
 
 
-def _resamples(num_images: int) -> Iterator[np.ndarray]:
+def _resamples(num_images: int, resamples: int) -> Iterator[np.ndarray]:
     """float32 [CHUNK_SIZE, N]: how often each image was drawn."""
     rng = np.random.default_rng(0)
-    for _ in range(0, RESAMPLES, CHUNK_SIZE):
+    for _ in range(0, resamples, CHUNK_SIZE):
         drawn = [rng.integers(0, num_images, num_images) for _ in range(CHUNK_SIZE)]
         yield np.stack([np.bincount(indices, minlength=num_images) for indices in drawn]).astype(
             np.float32

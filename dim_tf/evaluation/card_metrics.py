@@ -3,31 +3,30 @@
 from typing import Any
 
 from dim_tf import markdown
-from dim_tf.evaluation.report.formatting import confidence_interval, format_value
+from dim_tf.evaluation.report.formatting import (
+    confidence_interval,
+    format_value,
+    reference_title,
+)
 
-_REFERENCES = {
-    "random_encoder": "random weights",
-    "start_weights": "start weights",
-    "pixels": "raw pixels",
-}
+_ORDER = ("random_weights", "start_weights", "pixels")  # those of --reference follow
 
 
 def render(evaluation: dict[str, Any]) -> str:
-    """The table and notes on it, Markdown.
+    """The verdict, the table and notes on it, Markdown.
 
     Args:
         evaluation: the content of evaluation.json.
 
     Returns:
-        A row for each metric and endpoint, with its interval and the same metric of each reference;
-        empty where nothing was measured.
+        The verdict's sentences where there is one; a row for each metric and endpoint, with its
+        interval and the same metric of each reference; empty where nothing was measured.
     """
     if not evaluation:
         return ""
-    references = {
-        title: evaluation.get("references", {}).get(name) for name, title in _REFERENCES.items()
-    }
-    references = {title: reference for title, reference in references.items() if reference}
+    measured = evaluation.get("references", {})
+    names = [*_ORDER, *(name for name in measured if name not in _ORDER)]
+    references = {name: measured[name] for name in names if measured.get(name)}
     uncertainty = evaluation.get("uncertainty", {})
     rows = []
     for measure, description in evaluation.get("measures", {}).items():
@@ -45,8 +44,21 @@ def render(evaluation: dict[str, Any]) -> str:
                 *(_format_value(unit, of_reference) for of_reference in of_references),
             ]
             rows.append(cells)
-    header = ["measure", "endpoint", "this encoder", "95 % interval", *references]
-    return f"{markdown.table(header, rows)}\n\n{_notes(evaluation, references)}"
+    header = ["measure", "endpoint", "this encoder", "95 % interval"]
+    header += [markdown.escape(reference_title(name)) for name in references]
+    table = f"{markdown.table(header, rows)}\n\n{_notes(evaluation, references)}"
+    return "\n\n".join([*_verdict(evaluation), table])
+
+
+def _verdict(evaluation):
+    """Its sentences, the first in bold; none where there is no verdict."""
+    verdict = evaluation.get("verdict")
+    if not verdict:
+        return []
+    sentences = [f"**{markdown.escape(verdict['sentence'])}.**"]
+    if probe := verdict.get("probe"):
+        sentences.append(f"{markdown.escape(probe['sentence'])}.")
+    return sentences
 
 
 def _notes(evaluation, references):
@@ -56,7 +68,7 @@ def _notes(evaluation, references):
         sentences.append(f"Measured on {markdown.escape(str(count))} test images.")
     if any(evaluation.get("uncertainty", {}).values()):
         sentences.append("Interval: how far another test set of this size might move the value.")
-    if _REFERENCES["start_weights"] in references:
+    if "start_weights" in references:
         weights = markdown.escape(str(protocol.get("start_weights") or "weights from elsewhere"))
         sentences.append(f"Start weights: training began with {weights}.")
     if pooled := protocol.get("pooled"):

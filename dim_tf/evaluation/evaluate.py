@@ -3,28 +3,28 @@
 import dataclasses
 import pkgutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import tensorflow as tf
 
 from dim_tf.data.splits import Splits
-from dim_tf.evaluation import bootstrap, evaluation_file, projector
+from dim_tf.evaluation import bootstrap, evaluation_file, feature_choice, projector
 from dim_tf.evaluation.array_storage import ArrayStorage
 from dim_tf.evaluation.evaluation_data import EvaluationData
 from dim_tf.evaluation.figures import Figure
 from dim_tf.evaluation.measure import Illustrated, Measure, Result
 from dim_tf.evaluation.measure_spec import Encode, MeasureContext, MeasureSpec, TrainableEncoders
 from dim_tf.evaluation.measures.probes import ignored_settings
-from dim_tf.evaluation.references import DESCRIPTIONS
+from dim_tf.evaluation.references import DESCRIPTIONS, describe
 from dim_tf.evaluation.report.formatting import join_with_and
-from dim_tf.evaluation.representation import Representation
+from dim_tf.evaluation.representation import ENDPOINTS, Representation
 from dim_tf.experiment import Experiment
 from dim_tf.registry import MEASURES, REFERENCE_MEASURES
 from dim_tf.system import memory
 from dim_tf.system.console import say
-from dim_tf.system.errors import RunError
+from dim_tf.system.errors import InputError, RunError
 from dim_tf.system.io_errors import reason
 
 FREE_FRACTION = 0.5  # of the free memory, for images and features; measures need the rest
@@ -43,12 +43,16 @@ class Evaluation:
         projected: for TensorBoard's projector: the global feature of the first test images; None
             where the measure projection was not asked for.
         failed: why, by the name of each measure that could not be finished.
+        results: of all measures, with what they were computed from.
+        reference_results: likewise, by reference.
     """
 
     content: dict[str, Any]
     figures: list[Figure]
     projected: Representation | None
     failed: dict[str, str]
+    results: list[Result] = field(default_factory=list)
+    reference_results: dict[str, list[Result]] = field(default_factory=dict)
 
 
 @dataclass
@@ -64,6 +68,7 @@ class MeasureOutputs:
         cost: seconds, by measure.
         failed: why, by measure.
         projected: for TensorBoard's projector.
+        feature: what the encoder gives, as of `feature_choice.choose`; of references, empty.
     """
 
     results: list[Result] = field(default_factory=list)
@@ -74,6 +79,7 @@ class MeasureOutputs:
     cost: dict[str, float] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     projected: Representation | None = None
+    feature: dict[str, Any] = field(default_factory=dict)
 
 
 def spec(name: str) -> MeasureSpec:
@@ -116,8 +122,9 @@ def run_measures(
         }
 
     began = time.perf_counter()
+    measured = {*ENDPOINTS, "pixels", outputs.feature["name"]}
     by_reference = {
-        name: _run_on_reference(name, encode_reference, data, experiment)
+        name: _run_on_reference(name, _encoding_only(encode_reference, measured), data, experiment)
         for name, encode_reference in references.items()
     }
     cost = outputs.cost | {"references": time.perf_counter() - began}
@@ -125,12 +132,12 @@ def run_measures(
     for name, of_reference in by_reference.items():
         pooling |= of_reference.pooling
         failed |= {
-            f"{measure} of {DESCRIPTIONS[name]}": why
-            for measure, why in of_reference.failed.items()
+            f"{measure} of {describe(name)}": why for measure, why in of_reference.failed.items()
         }
     protocol = _protocol(outputs.protocol, splits, data, references, pooling, experiment)
     content |= {
         "measures": outputs.metrics,
+        evaluation_file.FEATURE: outputs.feature,
         "references": {
             name: _without_uncertainty(of_reference.results)
             for name, of_reference in by_reference.items()
@@ -138,7 +145,14 @@ def run_measures(
         "protocol": protocol | {name: f"failed: {why}" for name, why in failed.items()},
         "cost": {name: round(seconds, 1) for name, seconds in cost.items()},
     }
-    return Evaluation(content, outputs.figures, outputs.projected, failed)
+    return Evaluation(
+        content,
+        outputs.figures,
+        outputs.projected,
+        failed,
+        outputs.results,
+        {name: of_reference.results for name, of_reference in by_reference.items()},
+    )
 
 
 def _storage(experiment: Experiment) -> ArrayStorage:
@@ -164,7 +178,7 @@ def _protocol(
         protocol["labels_seen"] = f"fingerprint {splits.labels_fingerprint}, of all labels"
     protocol |= of_metrics
     if references:
-        names = join_with_and([f"of {DESCRIPTIONS[name]}" for name in references])
+        names = join_with_and([f"of {describe(name)}" for name in references])
         protocol["references"] = f"the quick measures {names}, probes with one seed"
     if pooling:
         endpoints = "; ".join(f"{endpoint}: {text}" for endpoint, text in pooling.items())
@@ -189,15 +203,33 @@ def _without_uncertainty(results: Iterable[Result]) -> dict[str, Any]:
 # take 5.3 GB.
 
 
+def _encoding_only(encode: Encode, endpoints: Collection[str]) -> Encode:
+    return lambda data: encode(data).only(endpoints)
+
+
 def _run_on_encoder(encode, data, experiment, encoders) -> MeasureOutputs:
     began = time.perf_counter()
-    context = MeasureContext(
-        encode(data), encode, experiment, experiment.evaluation.probe_seeds, encoders
+    encoded = encode(data)
+    seconds = {"features": time.perf_counter() - began}
+    began = time.perf_counter()
+    feature = feature_choice.choose(
+        encoded, experiment.export.feature, experiment.evaluation.max_features
     )
-    seconds = time.perf_counter() - began
-    _say_pooling(context.representation, experiment)
+    seconds["feature"] = time.perf_counter() - began
+    say(f"evaluate: feature: {feature['name']}, {feature['reason']}")
+    measured = {*ENDPOINTS, feature["name"]}
+    context = MeasureContext(
+        encoded.only(measured),
+        _encoding_only(encode, measured),
+        experiment,
+        experiment.evaluation.probe_seeds,
+        encoders,
+    )
+    del encoded
+    _say_pooling(context.representation.pooling, experiment)
     outputs = _run("encoder", context, MEASURES)
-    outputs.cost = {"features": seconds, **outputs.cost}
+    outputs.cost = {**seconds, **outputs.cost}
+    outputs.feature = feature
     outputs.protocol = {
         "endpoints": context.representation.endpoint_summary,
         **outputs.protocol,
@@ -209,18 +241,31 @@ def _run_on_encoder(encode, data, experiment, encoders) -> MeasureOutputs:
 
 
 def _run_on_reference(name, encode, data, experiment) -> MeasureOutputs:
-    context = MeasureContext(encode(data), encode, experiment, 1, None)
+    try:
+        representation = encode(data)
+    except (*_FAILURES, InputError) as error:
+        if name in DESCRIPTIONS:
+            raise
+        # A model from elsewhere; the run's own values are not lost with it.
+        say(f"{name:>14}  features failed: {reason(error)}")
+        return MeasureOutputs(failed={"features": reason(error)})
+    context = MeasureContext(representation, encode, experiment, 1, None)
     pooling = {}
-    if name == "pixels":  # the others have the endpoints of the encoder
-        _say_pooling(context.representation, experiment)
-        pooling = context.representation.pooling
+    if name == "pixels":
+        pooling = representation.pooling
+    elif name not in DESCRIPTIONS:
+        pooling = {
+            f"{endpoint} of {name}": text for endpoint, text in representation.pooling.items()
+        }
+    # The others have the endpoints of the encoder.
+    _say_pooling(pooling, experiment)
     outputs = _run(name, context, REFERENCE_MEASURES)
     outputs.pooling = pooling
     return outputs
 
 
-def _say_pooling(representation: Representation, experiment: Experiment) -> None:
-    for endpoint, text in representation.pooling.items():
+def _say_pooling(pooling: dict[str, str], experiment: Experiment) -> None:
+    for endpoint, text in pooling.items():
         say(f"evaluate: {endpoint}: {text} (--max_features={experiment.evaluation.max_features})")
 
 

@@ -13,6 +13,7 @@ from dim_tf.system.json_files import json_with_checksum
 
 FILE = "evaluation.json"
 PREVIOUS_FILE = "evaluation.previous.json"
+FEATURE = "feature"  # the entry on the feature that the encoder gives
 
 
 def nest(results: Iterable[Result]) -> dict[str, Any]:

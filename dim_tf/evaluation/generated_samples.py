@@ -11,14 +11,16 @@ COUNT = 64
 
 
 def sample_grids(generated: tf.Tensor, splits: Splits) -> list[SampleGrid]:
-    """Grids of generated images and of as many test images.
+    """Grids of generated images and of as many test images, or training images without those.
 
     Args:
         generated: float32 [N, H, W, C] in [-1, 1].
         splits: the data set that the generator was trained on.
     """
     pixels: np.ndarray = image_ops.to_uint8((generated + 1.0) * 127.5).numpy()
+    has_test = len(splits.test) > 0
+    real = splits.test if has_test else splits.train
     return [
         SampleGrid("generated images", pixels),
-        SampleGrid("test images", splits.test.images[: len(pixels)]),
+        SampleGrid(f"{'test' if has_test else 'training'} images", real.images[: len(pixels)]),
     ]

@@ -10,30 +10,37 @@ copy is made. The standardisation is folded into the weights:
     (x - mean) / (std √F) · w + b  =  x · v + (b - mean · v),  v = w / (std √F)
 
 Features are correlated, which makes the solver slow: it takes hundreds of steps along the narrow
-valleys of the loss. It works on z instead of w, with w = L⁻ᵀ z and L Lᵀ = h S + I / (C K), the
-Hessian of a loss of constant curvature h, where S is the covariance of those features.
-In z that Hessian is the identity. The solution is the same; benchmarks/linear_classifier.py has the
-seconds with and without it (docs/EVALUATION.md).
+valleys of the loss. It works on z instead of w, with w = P^(-1/2) z and P = h S + I / (C K), the
+Hessian of a loss of constant curvature h, where S is the covariance of those features. In z that
+Hessian is the identity. Of S, the largest eigenvalues λ and their vectors U are enough (Frangella,
+Tropp & Udell 2021, https://arxiv.org/abs/2110.02820); all others are taken for the least of them:
+
+    P^(-1/2) v = v / √δ + U ((h λ + 1 / (C K))^(-1/2) - 1 / √δ) Uᵀ v,  δ = h min λ + 1 / (C K)
+
+The solution is the same; benchmarks/linear_classifier.py has the seconds with and without it
+(docs/EVALUATION.md).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-import scipy.linalg
 import scipy.optimize
 import scipy.special
 import threadpoolctl
+from sklearn.utils.extmath import randomized_svd
 
-from dim_tf.evaluation.standardisation import moments
+from dim_tf.evaluation.standardisation import chunk_moments
 from dim_tf.system.errors import RunError
 
 CHUNK_BYTES = 2**22  # of the features in one product: what caches hold
 TOLERANCE = 1e-7  # relative decrease of the loss that ends the iterations
 MAX_ITERATIONS = 1000
 CURVATURE = 0.1  # h: p (1 - p) of a likely class
-MAX_PRECONDITIONED = 4096  # features; beyond, the covariance costs more than it saves
-COVARIANCE_IMAGES = 10_000  # that S is estimated from
+EIGENVALUES = 64  # of S
+COVARIANCE_IMAGES = 10_000  # from which S is estimated, fewer of large features
+COVARIANCE_BYTES = 2**28
 NOT_FINITE = "the loss of a linear classifier is not finite; check the features"
 
 # labels of a chunk, scores [n, outputs] -> the sum of its losses, and their gradients in the scores
@@ -93,128 +100,158 @@ class LinearClassifier:
         return np.concatenate([features[chunk] @ kernel + bias for chunk in chunks])
 
 
-def fit(
-    features: np.ndarray,
-    labels: np.ndarray,
-    outputs: int,
-    loss: Loss,
-    c: float,
-    *,
-    indices: np.ndarray | None = None,
-    penalise_bias: bool = False,
-    initial: LinearClassifier | None = None,
-    preconditioned: bool = True,
-    tolerance: float = TOLERANCE,
-    max_iterations: int = MAX_ITERATIONS,
-) -> LinearClassifier:
-    """Trains a classifier.
+class Problem:
+    """A convex problem but for C: what trainings on the same images have in common.
 
     Args:
         features: float32 [N, F]; may be memory-mapped.
         labels: [N, ...], as the loss takes them.
         outputs: scores of an image.
         loss: of a chunk.
-        c: C, the weight of the losses.
         indices: int [K], the images to train on; None: all.
         penalise_bias: whether ½ bias² is added to the loss, as by LIBLINEAR.
-        initial: a classifier to start from, of the same features and images; None: weights of 0.
         preconditioned: whether the solver works on z; see the module's text.
-        tolerance: see `TOLERANCE`.
-        max_iterations: limit of the iterations.
 
-    Raises:
-        RunError: the features are not finite.
+    >>> rng = np.random.default_rng(0)
+    >>> labels = rng.integers(0, 3, 100)
+    >>> features = (np.eye(3)[labels] + rng.normal(0, 0.3, (100, 3))).astype(np.float32)
+    >>> classifier = Problem(features, labels, 3, softmax_loss).fit(c=10.0)
+    >>> bool((classifier.scores(features).argmax(axis=1) == labels).mean() > 0.9)
+    True
     """
-    if initial is None:
-        mean, variance = moments(features if indices is None else features[np.sort(indices)])
-        scale = 1 / np.sqrt(variance * np.float32(features.shape[1]))
-    else:
-        mean, scale = initial.mean, initial.scale
-    size = features.shape[1]
-    count = len(features) if indices is None else len(indices)
-    chunks = _chunks(features, indices, outputs)
-    factor = None
-    if preconditioned and size <= MAX_PRECONDITIONED:
-        factor = _hessian_factor(features, chunks, scale, mean, c * count)
 
-    def unpack(flat):
-        """Weights and bias."""
-        z, bias = flat[:-outputs].reshape(size, outputs), flat[-outputs:]
-        if factor is None:
-            return z, bias
-        return scipy.linalg.solve_triangular(factor, z, trans="T", lower=True), bias
+    def __init__(
+        self,
+        features: np.ndarray,
+        labels: np.ndarray,
+        outputs: int,
+        loss: Loss,
+        *,
+        indices: np.ndarray | None = None,
+        penalise_bias: bool = False,
+        preconditioned: bool = True,
+    ):
+        self._features = features
+        self._labels = labels
+        self._outputs = outputs
+        self._loss = loss
+        self._penalise_bias = penalise_bias
+        self._preconditioned = preconditioned
+        self._count = len(features) if indices is None else len(indices)
+        self._chunks = _chunks(features, None if indices is None else np.sort(indices), outputs)
+        self._mean, variance = chunk_moments(features, self._chunks)
+        self._scale = 1 / np.sqrt(variance * np.float32(features.shape[1]))
 
-    def objective(flat):
-        """Both divided by C K, so that the loss is about 1."""
-        weights, bias = unpack(flat)
-        kernel, folded_bias = _fold(weights, bias, scale, mean)
+    def fit(
+        self,
+        c: float,
+        *,
+        initial: LinearClassifier | None = None,
+        tolerance: float = TOLERANCE,
+        max_iterations: int = MAX_ITERATIONS,
+    ) -> LinearClassifier:
+        """Trains a classifier.
+
+        Args:
+            c: C, the weight of the losses.
+            initial: a classifier of this problem to start from; None: weights of 0.
+            tolerance: see `TOLERANCE`.
+            max_iterations: limit of the iterations.
+
+        Raises:
+            RunError: the features are not finite.
+        """
+        size, outputs = self._features.shape[1], self._outputs
+        root, inverse_root = self._square_roots(c)
+
+        def objective(flat):
+            """The loss and its gradient, both divided by C K, so that the loss is about 1."""
+            weights = inverse_root(flat[:-outputs].reshape(size, outputs))
+            value, gradient, bias_gradient = self._objective(weights, flat[-outputs:], c)
+            return value, np.concatenate([inverse_root(gradient).ravel(), bias_gradient])
+
+        start = np.zeros((size + 1) * outputs)
+        if initial is not None:
+            start = np.concatenate([root(initial.weights).ravel(), initial.bias])
+        # The threads of NumPy's BLAS and of SciPy's, which alternate here, would wait for each
+        # other busily, which takes many times as long on a busy machine.
+        with threadpoolctl.threadpool_limits(1, "blas"):
+            solution = scipy.optimize.minimize(
+                objective,
+                start,
+                method="L-BFGS-B",
+                jac=True,
+                options={
+                    "maxiter": max_iterations,
+                    "maxfun": 2 * max_iterations,
+                    "ftol": tolerance,
+                    "gtol": 0,
+                },
+            )
+        if not np.isfinite(solution.fun):
+            raise RunError(NOT_FINITE)
+        return LinearClassifier(
+            inverse_root(solution.x[:-outputs].reshape(size, outputs)),
+            solution.x[-outputs:],
+            self._scale,
+            self._mean,
+            float(solution.fun),
+            solution.nit,
+            solution.status == 0,  # 1: a limit was reached; 2: rounding hides the descent
+        )
+
+    def _objective(self, weights, bias, c):
+        """The loss over C K, and its gradients in weights and bias."""
+        kernel, folded_bias = _fold(weights, bias, self._scale, self._mean)
         value = 0.0
-        kernel_gradient = np.zeros((size, outputs))
-        bias_gradient = np.zeros(outputs)
-        for chunk in chunks:
-            rows = features[chunk]
-            of_chunk, score_gradient = loss(labels[chunk], rows @ kernel + folded_bias)
+        kernel_gradient = np.zeros(weights.shape)
+        bias_gradient = np.zeros(len(bias))
+        for chunk in self._chunks:
+            rows = self._features[chunk]
+            of_chunk, score_gradient = self._loss(self._labels[chunk], rows @ kernel + folded_bias)
             value += of_chunk
             kernel_gradient += rows.T @ score_gradient
             bias_gradient += score_gradient.sum(axis=0, dtype=np.float64)
-        gradient = scale[:, np.newaxis] * (kernel_gradient - np.outer(mean, bias_gradient))
-        penalised_bias = bias if penalise_bias else np.zeros(outputs)
-        penalty = (np.sum(weights**2) + np.sum(penalised_bias**2)) / 2
-        gradient = (gradient + weights / c) / count
-        if factor is not None:
-            gradient = scipy.linalg.solve_triangular(factor, gradient, lower=True)
-        bias_gradient = (bias_gradient + penalised_bias / c) / count
-        flat_gradient = np.concatenate([gradient.ravel(), bias_gradient])
-        return (c * value + penalty) / (c * count), flat_gradient
+        gradient = kernel_gradient - np.outer(self._mean, bias_gradient)
+        gradient = self._scale[:, np.newaxis] * gradient + weights / c
+        penalty = np.sum(weights**2)
+        if self._penalise_bias:
+            penalty += np.sum(bias**2)
+            bias_gradient = bias_gradient + bias / c
+        value = (c * value + penalty / 2) / (c * self._count)
+        return value, gradient / self._count, bias_gradient / self._count
 
-    start = np.zeros((size + 1) * outputs)
-    if initial is not None:
-        z = initial.weights if factor is None else factor.T @ initial.weights
-        start = np.concatenate([z.ravel(), initial.bias])
-    # The threads of NumPy's BLAS and of SciPy's, which alternate here, would wait for each other
-    # busily, which takes many times as long on a busy machine.
-    with threadpoolctl.threadpool_limits(1, "blas"):
-        solution = scipy.optimize.minimize(
-            objective,
-            start,
-            method="L-BFGS-B",
-            jac=True,
-            options={
-                "maxiter": max_iterations,
-                "maxfun": 2 * max_iterations,
-                "ftol": tolerance,
-                "gtol": 0,
-            },
-        )
-    if not np.isfinite(solution.fun):
-        raise RunError(NOT_FINITE)
-    weights, bias = unpack(solution.x)
-    return LinearClassifier(
-        weights,
-        bias,
-        scale,
-        mean,
-        float(solution.fun),
-        solution.nit,
-        solution.status == 0,  # 1: a limit was reached; 2: rounding hides the descent
-    )
+    def _square_roots(self, c):
+        """P^(1/2) and P^(-1/2), functions of [F, outputs]."""
+        if not self._preconditioned:
+            return lambda v: v, lambda v: v
+        eigenvalues, vectors = self._eigenvectors
+        scaled = CURVATURE * eigenvalues + 1 / (c * self._count)
 
+        def power(exponent):
+            rest = scaled[-1] ** exponent
+            change = (scaled**exponent - rest)[:, np.newaxis]
+            return lambda v: rest * v + vectors @ (change * (vectors.T @ v))
 
-def _hessian_factor(features, chunks, scale, mean, weight):
-    """L, lower triangular [F, F]: L Lᵀ = h S + I / weight."""
-    covariance = np.zeros((features.shape[1], features.shape[1]))
-    count = 0
-    for chunk in chunks:
-        rows = (features[chunk] - mean) * scale
-        covariance += rows.T @ rows
-        count += len(rows)
-        if count >= COVARIANCE_IMAGES:
-            break
-    if not np.isfinite(covariance).all():
-        raise RunError(NOT_FINITE)
-    hessian = CURVATURE / count * covariance
-    hessian[np.diag_indices_from(hessian)] += 1 / weight
-    return scipy.linalg.cholesky(hessian, lower=True, overwrite_a=True)
+        return power(0.5), power(-0.5)
+
+    @cached_property
+    def _eigenvectors(self):
+        """The largest eigenvalues of S, descending [k], and their vectors [F, k]."""
+        size = self._features.shape[1]
+        limit = max(min(COVARIANCE_IMAGES, COVARIANCE_BYTES // (4 * size)), 1)
+        pieces, count = [], 0
+        for chunk in self._chunks:
+            pieces.append((self._features[chunk] - self._mean) * self._scale)
+            count += len(pieces[-1])
+            if count >= limit:
+                break
+        rows = np.concatenate(pieces) / np.float32(np.sqrt(count))
+        if not np.isfinite(rows).all():
+            raise RunError(NOT_FINITE)
+        components = min(EIGENVALUES, *rows.shape)
+        _, roots, vectors = randomized_svd(rows, components, n_iter=2, random_state=0)
+        return roots.astype(np.float64) ** 2, vectors.T.astype(np.float64)
 
 
 def _fold(weights, bias, scale, mean):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dim_tf.evaluation import linear_classifier
-from dim_tf.evaluation.linear_classifier import LinearClassifier
+from dim_tf.evaluation.linear_classifier import LinearClassifier, Problem
 
 C_VALUES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 DEFAULT_C = 1.0  # with too few images to choose
@@ -43,26 +43,17 @@ def fit(
     drawn = np.random.default_rng(0).permutation(images)[:MAX_SELECTION_IMAGES]
     count = int(len(drawn) * VALIDATION_FRACTION)
     validation, train = drawn[:count], drawn[count:]
-    best_c, least, classifier = DEFAULT_C, np.inf, None
     can_choose = count >= MIN_VALIDATION_IMAGES
     if labels.ndim == 1:  # a class that is not trained on would ask for the smallest C
         can_choose &= set(labels[validation]) <= set(labels[train])
+    best_c, least, classifier = DEFAULT_C, np.inf, None
+    if can_choose:
+        selection = Problem(features, labels, outputs, loss, indices=train)
     for c in c_values if can_choose else ():
-        classifier = linear_classifier.fit(
-            features,
-            labels,
-            outputs,
-            loss,
-            c,
-            indices=train,
-            initial=classifier,
-            tolerance=TOLERANCE,
-        )
+        classifier = selection.fit(c, initial=classifier, tolerance=TOLERANCE)
         validation_loss, _ = loss(labels[validation], classifier.scores(features, validation))
         if validation_loss >= least:
             break  # it falls, then rises
         best_c, least = c, validation_loss
-    final = linear_classifier.fit(
-        features, labels, outputs, loss, best_c, indices=indices, tolerance=TOLERANCE
-    )
-    return final, best_c
+    problem = Problem(features, labels, outputs, loss, indices=indices)
+    return problem.fit(best_c, tolerance=TOLERANCE), best_c

@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -46,6 +46,22 @@ class Uncertainty:
 
 
 @dataclass(frozen=True)
+class PerImage:
+    """What a value was computed from, test image by test image; the verdict resamples it.
+
+    Attributes:
+        num_images: N, of the test images.
+        statistic: the value over resampled test images.
+        correct: float [N], the fraction of the trainings that classified each image correctly;
+            None where the metric is no accuracy.
+    """
+
+    num_images: int
+    statistic: bootstrap.Statistic
+    correct: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
 class Result:
     """The value of one metric on one endpoint.
 
@@ -55,6 +71,7 @@ class Result:
         value: what was measured.
         uncertainty: of the value.
         attributes: where the value is a mean over attributes, the metrics of each, by its name.
+        per_image: what the value was computed from, where it is kept; never in a file.
     """
 
     metric: str
@@ -62,6 +79,7 @@ class Result:
     value: float
     uncertainty: Uncertainty | None = None
     attributes: dict[str, dict] | None = None
+    per_image: PerImage | None = field(default=None, compare=False, repr=False)
 
 
 class Measure(Protocol):
@@ -87,19 +105,21 @@ class Illustrated(Protocol):
         """Called after `run`."""
 
 
-def mean_accuracy(correct: Sequence[np.ndarray]) -> tuple[float, Uncertainty]:
+def accuracy(metric: str, endpoint: str, correct: Sequence[np.ndarray]) -> Result:
     """The mean accuracy over several trainings, with its standard deviation and interval.
 
     Args:
+        metric: its name in evaluation.json.
+        endpoint: of the encoder.
         correct: for each training bool [N], whether each test image was classified correctly.
-
-    Returns:
-        The mean and its uncertainty.
     """
     accuracies = [float(np.mean(of_training)) for of_training in correct]
-    return float(np.mean(accuracies)), Uncertainty(
-        sample_std(accuracies), len(accuracies), bootstrap.mean_interval(np.mean(correct, axis=0))
+    mean_correct = np.mean(correct, axis=0)
+    uncertainty = Uncertainty(
+        sample_std(accuracies), len(accuracies), bootstrap.mean_interval(mean_correct)
     )
+    per_image = PerImage(len(mean_correct), bootstrap.mean_of(mean_correct), mean_correct)
+    return Result(metric, endpoint, float(np.mean(accuracies)), uncertainty, per_image=per_image)
 
 
 def sample_std(values: Sequence[float]) -> float | None:

@@ -1,7 +1,7 @@
 """The features of a data set's images: what every measure is built from."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import keras
@@ -11,12 +11,15 @@ import tensorflow as tf
 from dim_tf.data import image_ops
 from dim_tf.evaluation.array_storage import ArrayWriter
 from dim_tf.evaluation.evaluation_data import EvaluationData, EvaluationSplit
-from dim_tf.evaluation.pooling import describe_pooling, pool_to_limit
 from dim_tf.evaluation.saved_encoder import SavedEncoder
+from dim_tf.export import feature
+from dim_tf.export.feature import LOCAL_POOLED
+from dim_tf.export.pooling import describe_pooling, flatten_to_limit
 from dim_tf.registry import MAX_FEATURES
 from dim_tf.system.errors import RunError
 
-ENDPOINTS = ("conv", "fc", "global")
+ENDPOINTS = ("conv", "fc", "global")  # that are always measured
+_ENCODED = (*ENDPOINTS, LOCAL_POOLED)  # and what may be chosen as the encoder's feature
 BATCH_SIZE = 256
 # Pixels of the images that are encoded at once: larger ones in smaller batches. 256 images of 224
 # pixels have 1.2 GB at MobileNetV2's largest layer.
@@ -41,6 +44,15 @@ class Representation:
     data: EvaluationData
     pooling: dict[str, str] = field(default_factory=dict)
 
+    def only(self, names: Collection[str]) -> "Representation":
+        """The features of these endpoints, as far as they are there; not copied."""
+        return Representation(
+            {name: features for name, features in self.train.items() if name in names},
+            {name: features for name, features in self.test.items() if name in names},
+            self.data,
+            {name: text for name, text in self.pooling.items() if name in names},
+        )
+
     @property
     def endpoint_summary(self) -> str:
         """The endpoints with their sizes, and those that the encoder lacks."""
@@ -57,7 +69,7 @@ class Representation:
 def from_encoder(
     encoder: keras.Model, data: EvaluationData, max_features: int = MAX_FEATURES
 ) -> Representation:
-    """The encoder's flattened endpoints conv, fc and global, as far as it has them.
+    """The features that the encoder has: flattened conv, fc and global, and local_pooled.
 
     Args:
         encoder: an encoder of ours.
@@ -72,8 +84,7 @@ def from_encoder(
     @tf.function
     def endpoints(pixels):
         x = image_ops.encoder_input(image_ops.to_unit(pixels), channels)
-        outputs = encoder(x, training=False)
-        return {name: outputs[name] for name in ENDPOINTS if name in outputs}
+        return _features_of(encoder(x, training=False))
 
     # Traced here, once: TensorFlow warns of the traces of several encoders' calls.
     images = data.test.images
@@ -84,7 +95,7 @@ def from_encoder(
 def from_saved_encoder(
     encoder: SavedEncoder, data: EvaluationData, max_features: int = MAX_FEATURES
 ) -> Representation:
-    """The flattened endpoints conv, fc and global, as far as the encoder gives them.
+    """The features that the encoder gives, of those of `from_encoder`.
 
     Images are resized, bilinear with antialiasing, to the size that the encoder takes.
 
@@ -104,10 +115,14 @@ def from_saved_encoder(
         x = image_ops.with_channels(image_ops.to_unit(pixels), channels)
         if size != list(data.image_shape[:2]):
             x = tf.image.resize(x, size, antialias=True)
-        outputs = encoder.endpoints(x)
-        return {name: outputs[name] for name in ENDPOINTS if name in outputs}
+        return _features_of(encoder.endpoints(x))
 
     return _from_function(endpoints, data, max_features, size)
+
+
+def _features_of(outputs):
+    names = feature.available(outputs)
+    return {name: feature.endpoint(outputs, name) for name in _ENCODED if name in names}
 
 
 def from_pixels(data: EvaluationData, max_features: int = MAX_FEATURES) -> Representation:
@@ -138,8 +153,7 @@ def _from_function(
             # Only one batch's maps are ever in memory: all of a ResNet50's would take 20 GB.
             batch = endpoints(tf.constant(split.images[first : first + batch_size]))
             flat = {
-                name: tf.reshape(pool_to_limit(x, max_features, name), [len(x), -1]).numpy()
-                for name, x in batch.items()
+                name: flatten_to_limit(x, max_features, name).numpy() for name, x in batch.items()
             }
             if not writers:
                 pooling.update(

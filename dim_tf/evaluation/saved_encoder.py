@@ -32,7 +32,7 @@ class SavedEncoder:
     description: str
 
 
-def load(path: str) -> SavedEncoder:
+def load(path: str, flag: str = "--encoder_path") -> SavedEncoder:
     """Loads an encoder.
 
     A SavedModel is called by its signature `endpoints` if that gives "global", as ours does, else
@@ -40,68 +40,70 @@ def load(path: str) -> SavedEncoder:
 
     Args:
         path: a folder with saved_model.pb, or a .keras file.
+        flag: with which it was given, for messages.
 
     Raises:
         InputError: there is no such file, it cannot be loaded, or it takes something else than one
             float32 tensor of images or gives something else than one tensor.
     """
     if path.endswith(".keras") and Path(path).is_file():
-        return _from_keras(path)
+        return _from_keras(path, f"{flag}={path}")
     if not Path(path, "saved_model.pb").is_file():
         raise InputError(
-            f"--encoder_path={path} is no SavedModel (no saved_model.pb) and no .keras file; give "
+            f"{flag}={path} is no SavedModel (no saved_model.pb) and no .keras file; give "
             "one, as exported/cifar10/1"
         )
-    verify.check(path, "--encoder_path")
+    verify.check(path, flag)
+    given = f"{flag}={path}"
     try:
         loaded = tf.saved_model.load(path)
     except Exception as error:  # a file from elsewhere makes its parser fail in any way
-        raise _cannot_load(path, error) from error
+        raise _cannot_load(given, error) from error
     signatures = loaded.signatures
     if "endpoints" in signatures and "global" in signatures["endpoints"].structured_outputs:
-        return _from_signature(path, loaded, "endpoints")
+        return _from_signature(path, given, loaded, "endpoints")
     if "serving_default" in signatures:
-        return _from_signature(path, loaded, "serving_default")
+        return _from_signature(path, given, loaded, "serving_default")
     if not callable(loaded):
         raise InputError(
-            f"the SavedModel in --encoder_path={path} has no signature serving_default and cannot "
+            f"the SavedModel in {given} has no signature serving_default and cannot "
             "be called; export it with one"
         )
     called = loaded.__call__.concrete_functions[0]
     specs = tf.nest.flatten(called.structured_input_signature[0][:1])
-    get_tensor = _tensor_getter(path, called.structured_outputs)
+    get_tensor = _tensor_getter(given, called.structured_outputs)
     return SavedEncoder(
-        _image_shape(path, specs),
+        _image_shape(given, specs),
         lambda images: {"global": _vector(get_tensor(loaded(images)))},
         f"SavedModel {path}, called",
     )
 
 
-def _from_keras(path):
+def _from_keras(path, given):
     try:
         model = keras_file.load(path)
     except Exception as error:  # a file from elsewhere makes its parser fail in any way
-        raise _cannot_load(path, error) from error
+        raise _cannot_load(given, error) from error
     if getattr(model, "inputs", None) is None:
         raise InputError(
-            f"the Keras model in --encoder_path={path} does not tell its inputs and outputs, as "
+            f"the Keras model in {given} does not tell its inputs and outputs, as "
             "those written as a subclass or without keras.Input; export it as a SavedModel, or "
             "wrap it in a functional one"
         )
     specs = [tf.TensorSpec(x.shape, x.dtype) for x in tf.nest.flatten(model.inputs)]
-    get_tensor = _tensor_getter(path, model.output)
+    get_tensor = _tensor_getter(given, model.output)
     return SavedEncoder(
-        _image_shape(path, specs),
+        _image_shape(given, specs),
         lambda images: {"global": _vector(get_tensor(model(images, training=False)))},
         f"Keras model {path}",
     )
 
 
-def _from_signature(path, loaded, name):
+def _from_signature(path, given, loaded, name):
     signature = loaded.signatures[name]
     inputs = signature.structured_input_signature[1]
-    image_shape = _image_shape(path, list(inputs.values()))
-    get_tensor = _tensor_getter(path, signature.structured_outputs)
+    image_shape = _image_shape(given, list(inputs.values()))
+    get_tensor = _tensor_getter(given, signature.structured_outputs)
 
     def endpoints(images):
         # Through `loaded`: a signature does not keep its model's variables alive.
@@ -111,41 +113,40 @@ def _from_signature(path, loaded, name):
     return SavedEncoder(image_shape, endpoints, f"SavedModel {path}, {name}")
 
 
-def _cannot_load(path, error):
+def _cannot_load(given, error):
     while inner := error.__cause__ or (not error.__suppress_context__ and error.__context__):
         error = inner  # Keras wraps what was wrong, once for each level
-    return InputError(f"--encoder_path={path} cannot be loaded ({reason(error)})")
+    return InputError(f"{given} cannot be loaded ({reason(error)})")
 
 
-def _image_shape(path, specs: list[tf.TensorSpec]) -> tuple[int | None, int | None, int]:
+def _image_shape(given, specs: list[tf.TensorSpec]) -> tuple[int | None, int | None, int]:
     if len(specs) != 1 or specs[0].dtype != tf.float32 or len(specs[0].shape) != 4:
         inputs = ", ".join(f"{spec.dtype.name} {spec.shape}" for spec in specs)
         raise InputError(
-            f"the encoder in --encoder_path={path} takes {inputs or 'nothing'}; expected one "
+            f"the encoder in {given} takes {inputs or 'nothing'}; expected one "
             "float32 tensor of images [N, H, W, C]"
         )
     height, width, channels = specs[0].shape[1:]
     if channels not in (None, 1, 3):
         raise InputError(
-            f"the encoder in --encoder_path={path} takes images of {channels} channels; expected "
-            "1 or 3"
+            f"the encoder in {given} takes images of {channels} channels; expected 1 or 3"
         )
     return height, width, channels or 3
 
 
-def _tensor_getter(path, outputs: Any) -> Callable[[Any], tf.Tensor]:
+def _tensor_getter(given, outputs: Any) -> Callable[[Any], tf.Tensor]:
     """Returns a function that gets the one tensor from a structure like `outputs`."""
     if not isinstance(outputs, dict):
         if len(tf.nest.flatten(outputs)) != 1:
             raise InputError(
-                f"the encoder in --encoder_path={path} gives {len(tf.nest.flatten(outputs))} "
+                f"the encoder in {given} gives {len(tf.nest.flatten(outputs))} "
                 "tensors; expected one"
             )
         return lambda structure: tf.nest.flatten(structure)[0]
     named = [name for name in ("global", "default") if name in outputs]
     if len(outputs) > 1 and not named:
         raise InputError(
-            f"the encoder in --encoder_path={path} gives {', '.join(sorted(outputs))}; expected "
+            f"the encoder in {given} gives {', '.join(sorted(outputs))}; expected "
             "one tensor, or one that is named global or default"
         )
     name = named[0] if named else next(iter(outputs))

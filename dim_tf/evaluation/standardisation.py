@@ -1,5 +1,7 @@
 """Features of mean 0 and standard deviation 1."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 CHUNK_SIZE = 1024  # features whose deviations from the mean are in memory at once
@@ -21,10 +23,32 @@ def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         Both float32 [F]. The variance of a feature that is constant up to rounding is infinite, so
         that it is 0 once standardised, also on images that differ from the training images.
     """
-    mean: np.ndarray = np.asarray(np.mean(features, axis=0, dtype=np.float64))
+    chunks = [slice(first, first + CHUNK_SIZE) for first in range(0, len(features), CHUNK_SIZE)]
+    return chunk_moments(features, chunks)
+
+
+def chunk_moments(
+    features: np.ndarray, chunks: Sequence[slice | np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `moments`, of some of the features.
+
+    Args:
+        features: float32 [N, F].
+        chunks: slices or indices of the features; no two have a feature in common.
+
+    Returns:
+        See `moments`.
+    """
+    count = 0
+    mean = np.zeros(features.shape[1])
+    for chunk in chunks:
+        rows = features[chunk]
+        count += len(rows)
+        mean += rows.sum(axis=0, dtype=np.float64)
+    mean /= count
     square_sum = np.zeros_like(mean)
-    for first in range(0, len(features), CHUNK_SIZE):
-        square_sum += np.sum((features[first : first + CHUNK_SIZE] - mean) ** 2, axis=0)
-    variance = square_sum / len(features)
+    for chunk in chunks:
+        square_sum += np.sum((features[chunk] - mean) ** 2, axis=0)
+    variance = square_sum / count
     variance[variance <= (CONSTANT * mean) ** 2] = np.inf
     return mean.astype(np.float32), variance.astype(np.float32)

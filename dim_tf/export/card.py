@@ -21,7 +21,8 @@ An image encoder, learned $method, with dim_tf.
 - **Training data**: $training_data
 - **Objective**: $objective
 - **Encoder**: $encoder, $parameters parameters; $steps steps of $batch_size images.
-$initial_weights- **Licence**: $license
+$initial_weights- **Feature**: $feature
+- **Licence**: $license
 $note
 ## Input and output
 
@@ -49,7 +50,7 @@ VERSION is the number of the folder that this file is in.
 import tensorflow as tf
 
 encoder = tf.saved_model.load($quoted)  # or tensorflow_hub.load
-features = encoder(images)  # [N, $dimension]
+features = encoder(images)  # [N, $dimension], $feature_name
 endpoints = encoder.signatures["endpoints"](images=images)  # all endpoints
 
 # In Keras 3, also to fine-tune:
@@ -110,6 +111,13 @@ Dtype: of input and output. MediaPipe: whether its ImageEmbedder loads the file.
 the oldest version that loads it.$ranges
 
 """)
+_FEATURES = {
+    "global": "the endpoint global",
+    "fc": "the endpoint fc, the last hidden layer",
+    "conv": "the endpoint conv, the last convolution, flattened",
+    "local_pooled": "the mean of the endpoint local over its locations",
+}
+_METRICS = {"knn": "k-NN accuracy", "knn_auc": "Mean AUC of k-NN"}
 _NOT_MEASURED = "Not measured: there is no evaluation of the same training step."
 _RANGES = """
 
@@ -124,13 +132,13 @@ _TFLITE_CODE = """
 from ai_edge_litert.interpreter import Interpreter
 
 run = Interpreter({file}).get_signature_runner()
-features = run(images=images)["global"]
+features = run(images=images)["{feature}"]
 """
 _TFLITE_CODE_SINGLE_IMAGE = """
 # TFLite, image by image; input and output are float32, converted by the file's scales:
 from dim_tf.export import tflite
 
-features = tflite.runner({file})(images)["global"]
+features = tflite.runner({file})(images)["{feature}"]
 """
 
 
@@ -151,6 +159,8 @@ class ModelCardInfo:
         experiment: the settings of training.
         evaluation: the content of evaluation.json; empty: not measured.
         metrics: Markdown of the evaluation's metrics, for the card; empty: not measured.
+        feature_choice: why the encoder gives its feature: the entry "feature" of evaluation.json;
+            empty: nothing is said of it.
     """
 
     training_data: str = ""
@@ -165,6 +175,7 @@ class ModelCardInfo:
     experiment: dict[str, Any] = field(default_factory=dict)
     evaluation: dict[str, Any] = field(default_factory=dict)
     metrics: str = ""
+    feature_choice: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -209,7 +220,9 @@ def render(
         quoted=json.dumps(f"{name}/VERSION", ensure_ascii=False),
         word=shlex.quote(f"{name}/VERSION"),
         backbone_code=_backbone_code(metadata),
-        tflite_code=_tflite_code(name, files),
+        tflite_code=_tflite_code(metadata, files),
+        feature=_feature(metadata),
+        feature_name=metadata["feature"]["name"],
         tflite_section=_tflite_section(files, checked, calibrated),
         model_name=shlex.quote(f"MODEL_NAME={name}"),
         address=shlex.quote(f"http://localhost:8501/v1/models/{quote(name)}:predict"),
@@ -282,14 +295,36 @@ def _backbone_code(metadata):
     )
 
 
-def _tflite_code(name, files):
+def _feature(metadata):
+    """What the encoder gives, how large it is and why; the values that it was chosen by."""
+    choice = metadata["feature"]
+    sentences = [
+        f"`{choice['name']}`, {metadata['dimension']:,} numbers an image: "
+        f"{_FEATURES[choice['name']]}."
+    ]
+    if choice.get("reason"):
+        sentences.append(f"Why this one: {markdown.escape(choice['reason'])}.")
+    if choice.get("validation"):
+        values = ", ".join(
+            f"{name} {value:.3f} ({choice['dimensions'][name]:,} numbers)"
+            for name, value in choice["validation"].items()
+        )
+        sentences.append(
+            f"{_METRICS[choice['metric']]} of {choice['images']:,} training images, each left out "
+            f"in turn: {values}."
+        )
+    return "\n  ".join(sentences)
+
+
+def _tflite_code(metadata, files):
     """How to run one of the files, preferably one for any batch size."""
     if not files:
         return ""
     any_batch = [f.variant.file for f in files if not f.variant.single_image]
     file = (any_batch or [files[0].variant.file])[0]
     code = _TFLITE_CODE if any_batch else _TFLITE_CODE_SINGLE_IMAGE
-    return code.format(file=json.dumps(f"{name}/VERSION/{file}", ensure_ascii=False))
+    path = json.dumps(f"{metadata['name']}/VERSION/{file}", ensure_ascii=False)
+    return code.format(file=path, feature=metadata["feature"]["name"])
 
 
 def _tflite_section(files, checked, calibrated):

@@ -54,6 +54,7 @@ class ExportedEncoder:
         path: The same.
         metadata: What the export says of itself.
         image_size: Pixels a side that the encoder sees.
+        feature: Which feature it gives, as "global" or "conv".
         dimension: D.
     """
 
@@ -63,7 +64,8 @@ class ExportedEncoder:
         self.metadata = read_json(self.path / "assets" / "metadata.json", "export again")
         signature = self._model.signatures["serving_default"]
         self.image_size = int(signature.structured_input_signature[1]["images"].shape[1])
-        self.dimension = int(signature.structured_outputs["global"].shape[-1])
+        self.feature = saved_model.feature_in(signature.structured_outputs)
+        self.dimension = int(signature.structured_outputs[self.feature].shape[-1])
         low, high = self.metadata.get("pixel_range", (0, 2**16 - 1))
         self._pixel_range = PixelRange(low, high)
         self._max_pixels = int(self.metadata.get("max_pixels", image_bounds.MAX_PIXELS))
@@ -110,12 +112,13 @@ class ExportedEncoder:
 
     def _of_pixels(self, pixels: list[tf.Tensor]) -> np.ndarray:
         signature = self._model.signatures["serving_default"]
-        return signature(images=tf.stack(pixels))["global"].numpy()
+        return signature(images=tf.stack(pixels))[self.feature].numpy()
 
     def _of_encoded(self, files: "list[_Encoded]") -> np.ndarray:
         signature = self._model.signatures["serving_bytes"]
         try:
-            return signature(image_bytes=tf.constant([x.content for x in files]))["global"].numpy()
+            outputs = signature(image_bytes=tf.constant([x.content for x in files]))
+            return outputs[self.feature].numpy()
         except tf.errors.InvalidArgumentError as error:  # one of them fails all
             if len(files) == 1:
                 raise InputError(f"{files[0].name} cannot be decoded ({reason(error)})") from error

@@ -57,7 +57,7 @@ class EncoderLayer(keras.layers.Layer):
         as of the SavedModel; dim_tf's: images, float32 [N, H, W, 3] in [0, 1].
 
     Output:
-        as of the SavedModel; dim_tf's: the global feature, float32 [N, D].
+        as of the SavedModel; dim_tf's: the exported feature, float32 [N, D].
 
     Raises:
         ValueError: there is no SavedModel at `path`, or it is not callable as TF Hub requires.

@@ -20,6 +20,7 @@ from dim_tf.data import image_bounds
 from dim_tf.data.pixel_range import ALL_16_BITS, PixelRange
 from dim_tf.export import backbone_file, card, saved_model, serving, tflite, tflite_metadata, verify
 from dim_tf.export.card import ModelCardInfo
+from dim_tf.export.feature import GLOBAL, Feature
 from dim_tf.export.saved_model import NeighboursIndex, Quantization, SavedModelOptions
 from dim_tf.export.version_folders import published_versions
 from dim_tf.system.errors import InputError, RunError
@@ -38,6 +39,7 @@ class ExportOptions:
     """What is published beside the encoder, and how many versions are kept.
 
     Attributes:
+        feature: what the encoder gives for an image.
         label_names: of the data set.
         calibration: float32 [N, H, W, 3] in [0, 1], training images that give the ranges of int8
             and of `quantized`; None: the images that the export is checked on.
@@ -50,6 +52,7 @@ class ExportOptions:
         keep_versions: newest versions that are kept; 0: all.
     """
 
+    feature: Feature = GLOBAL
     label_names: tuple[str, ...] = ()
     calibration: np.ndarray | None = None
     max_pixels: int = image_bounds.MAX_PIXELS
@@ -174,7 +177,9 @@ def _write_version(folder, encoder, name, pixels, info, options):
     calibration = pixels if options.calibration is None else options.calibration
     quantization = None
     if options.quantized:
-        quantization = Quantization.fit(saved_model.keras_features(encoder, calibration))
+        quantization = Quantization.fit(
+            saved_model.keras_features(encoder, calibration, options.feature)
+        )
     saved_model_options = SavedModelOptions(
         _metadata(encoder, name, info, options, quantization),
         options.label_names,
@@ -182,6 +187,7 @@ def _write_version(folder, encoder, name, pixels, info, options):
         quantization,
         options.neighbours,
         options.pixel_range,
+        options.feature,
     )
     metadata = saved_model.save(encoder, folder, saved_model_options)
     difference = saved_model.check(folder, encoder, pixels, saved_model_options)
@@ -199,12 +205,12 @@ def _write_version(folder, encoder, name, pixels, info, options):
 def _write_tflite(folder, encoder, name, pixels, calibration, license, options):
     """Writes and checks the TFLite files; returns the card's rows."""
     variants = list(_variants(options))
-    tflite.write(folder, variants, calibration, name, license)
+    tflite.write(folder, variants, calibration, name, license, options.feature.name)
     expected = saved_model.keras_endpoints(encoder, pixels)
     files = []
     for variant in variants:
         path = folder / variant.file
-        cosine = tflite.check(path, variant, pixels, expected)
+        cosine = tflite.check(path, variant, pixels, expected, options.feature)
         milliseconds = _median_milliseconds(tflite.runner(path), pixels[:1])
         runtime = tflite_metadata.min_runtime(path.read_bytes())
         files.append(card.TFLiteFile(variant, path.stat().st_size, cosine, milliseconds, runtime))
@@ -230,7 +236,8 @@ def _metadata(encoder, name, info, options, quantization):
         "initial_weights": info.initial_weights,
         "parameters": int(encoder.count_params()),
         "image_size": encoder.image_shape[0],
-        "dimension": encoder.global_dim,
+        "feature": info.feature_choice | {"name": options.feature.name},
+        "dimension": options.feature.dimension(encoder),
         "steps": info.steps,
         "batch_size": info.batch_size,
         "license": info.license,
@@ -244,7 +251,7 @@ def _metadata(encoder, name, info, options, quantization):
         metadata["backbone"] = backbone_file.settings(encoder)
     if quantization is not None:
         metadata["quantization"] = {
-            "global": "offset + scale * byte",
+            options.feature.name: "offset + scale * byte",
             "offset": quantization.offset.tolist(),
             "scale": quantization.scale.tolist(),
         }

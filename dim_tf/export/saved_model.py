@@ -17,18 +17,20 @@ import tensorflow as tf
 from dim_tf.data import encoded_images, image_bounds, image_ops
 from dim_tf.data.pixel_range import ALL_16_BITS, PixelRange
 from dim_tf.export import verify
+from dim_tf.export.feature import GLOBAL, Feature
 from dim_tf.system.errors import InputError, RunError
 from dim_tf.system.io_errors import reason
 
 # Relative to the largest feature; a graph may add in another order than eager code.
 TOLERANCE = 1e-4
+VALID = "valid"  # the output that says which images could be decoded
 
 Signatures = dict[str, tf.types.experimental.GenericFunction]
 
 
 @dataclass(frozen=True)
 class Quantization:
-    """How features become bytes: global ≈ offset + scale · byte, per feature.
+    """How features become bytes: feature ≈ offset + scale · byte, number by number.
 
     Attributes:
         offset: float32 [D], the value of byte 0.
@@ -90,6 +92,7 @@ class SavedModelOptions:
         quantization: of the signature `quantized`; None: without the signature.
         neighbours: searched by the signature `neighbours`; None: without the signature.
         pixel_range: the values of encoded images of 16 bits that become 0 and 255.
+        feature: what the call and all signatures but `endpoints` give for an image.
     """
 
     metadata: dict[str, Any]
@@ -98,26 +101,28 @@ class SavedModelOptions:
     quantization: Quantization | None = None
     neighbours: NeighboursIndex | None = None
     pixel_range: PixelRange = ALL_16_BITS
+    feature: Feature = GLOBAL
 
 
-def global_features(endpoints: Mapping[str, tf.Tensor | np.ndarray]) -> tf.Tensor:
-    """The global feature [N, D]; the average of several ones [N, g, g, D]."""
-    features = tf.convert_to_tensor(endpoints["global"])
-    return tf.reduce_mean(features, [1, 2]) if len(features.shape) == 4 else features
+def feature_in(outputs: Mapping[str, Any]) -> str:
+    """The name of the feature among the outputs of a signature that gives it (tensors or specs)."""
+    (name,) = (name for name in outputs if name != VALID)
+    return name
 
 
 # AutoGraph takes seconds, and nothing here has Python's control flow over tensors.
 graph_function = functools.partial(tf.function, autograph=False)
 
 
-def root_object(encoder: keras.Model) -> tf.train.Checkpoint:
+def root_object(encoder: keras.Model, feature: Feature = GLOBAL) -> tf.train.Checkpoint:
     """The object that is saved.
 
-    Its call maps images, float32 [N, H, W, 3] in [0, 1], to the global feature [N, D]. It has
+    Its call maps images, float32 [N, H, W, 3] in [0, 1], to the feature [N, D]. It has
     `variables`, `trainable_variables` and `regularization_losses`, as TF Hub requires.
 
     Args:
         encoder: built, in float32.
+        feature: what the call gives.
     """
     height, width, channels = encoder.image_shape
 
@@ -125,7 +130,7 @@ def root_object(encoder: keras.Model) -> tf.train.Checkpoint:
         return encoder.encode_unit_range(image_ops.with_channels(pixels, channels), training)
 
     def call(images, training=False):
-        return global_features(endpoints(images, training))
+        return feature(endpoints(images, training))
 
     spec = tf.TensorSpec([None, height, width, 3], tf.float32, name="images")
     root = tf.train.Checkpoint()
@@ -142,17 +147,19 @@ def root_object(encoder: keras.Model) -> tf.train.Checkpoint:
 def signatures(root: tf.train.Checkpoint, size: int, options: SavedModelOptions) -> Signatures:
     """The signatures of an exported encoder for images of size x size pixels.
 
-    serving_default: images -> global; endpoints: images -> all endpoints; serving_bytes:
-    image_bytes, encoded images of any size -> global; serving_bytes_valid: the same, and whether
-    each image could be decoded (features of one that could not are 0). Optional are quantized:
-    images -> global_bytes, uint8 [N, D]; neighbours: images -> id and cosine similarity [N, k].
+    serving_default: images -> the feature, under its name; endpoints: images -> all endpoints;
+    serving_bytes: image_bytes, encoded images of any size -> the feature; serving_bytes_valid: the
+    same, and whether each image could be decoded (features of one that could not are 0). Optional
+    are quantized: images -> the feature as NAME_bytes, uint8 [N, D]; neighbours: images -> id and
+    cosine similarity [N, k].
     """
+    name = options.feature.name
     spec = tf.TensorSpec([None, size, size, 3], tf.float32, name="images")
     bytes_spec = tf.TensorSpec([None], tf.string, name="image_bytes")
 
     @graph_function(input_signature=[spec])
     def serving_default(images):
-        return {"global": root.__call__(images)}
+        return {name: root.__call__(images)}
 
     @graph_function(input_signature=[spec])
     def endpoints(images):
@@ -163,7 +170,7 @@ def signatures(root: tf.train.Checkpoint, size: int, options: SavedModelOptions)
         pixels = encoded_images.decode_all(
             image_bytes, size, options.max_pixels, options.pixel_range
         )
-        return {"global": root.__call__(image_ops.to_unit(pixels))}
+        return {name: root.__call__(image_ops.to_unit(pixels))}
 
     @graph_function(input_signature=[bytes_spec])
     def serving_bytes_valid(image_bytes):
@@ -171,7 +178,7 @@ def signatures(root: tf.train.Checkpoint, size: int, options: SavedModelOptions)
             image_bytes, size, options.max_pixels, options.pixel_range
         )
         features = root.__call__(image_ops.to_unit(pixels))
-        return {"global": tf.where(valid[:, tf.newaxis], features, 0.0), "valid": valid}
+        return {name: tf.where(valid[:, tf.newaxis], features, 0.0), VALID: valid}
 
     functions: Signatures = {
         "serving_default": serving_default,
@@ -180,17 +187,17 @@ def signatures(root: tf.train.Checkpoint, size: int, options: SavedModelOptions)
         "serving_bytes_valid": serving_bytes_valid,
     }
     if options.quantization is not None:
-        functions["quantized"] = _quantized(root, spec, options.quantization)
+        functions["quantized"] = _quantized(root, spec, name, options.quantization)
     if options.neighbours is not None:
         functions["neighbours"] = _neighbours(root, spec, options.neighbours)
     return functions
 
 
-def _quantized(root, spec, quantization):
+def _quantized(root, spec, name, quantization):
     @graph_function(input_signature=[spec])
     def quantized(images):
         steps = (root.__call__(images) - quantization.offset) / quantization.scale
-        return {"global_bytes": image_ops.to_uint8(steps)}
+        return {f"{name}_bytes": image_ops.to_uint8(steps)}
 
     return quantized
 
@@ -256,7 +263,7 @@ def save(encoder: keras.Model, path: Path, options: SavedModelOptions) -> dict[s
         The content of metadata.json: `options.metadata`, and the inputs and outputs of each
         signature.
     """
-    root = root_object(encoder)
+    root = root_object(encoder, options.feature)
     # Traced here, as TensorFlow would trace each signature once more to save it.
     functions = {
         name: function.get_concrete_function()
@@ -298,9 +305,11 @@ def keras_endpoints(encoder: keras.Model, pixels: np.ndarray) -> dict[str, np.nd
     return {name: endpoint.numpy() for name, endpoint in encoder(x, training=False).items()}
 
 
-def keras_features(encoder: keras.Model, pixels: np.ndarray) -> np.ndarray:
-    """The Keras model's global features [N, D] for images in [0, 1]: expected of an export."""
-    return global_features(keras_endpoints(encoder, pixels)).numpy()
+def keras_features(
+    encoder: keras.Model, pixels: np.ndarray, feature: Feature = GLOBAL
+) -> np.ndarray:
+    """The Keras model's features [N, D] for images in [0, 1]: the expected output of an export."""
+    return feature(keras_endpoints(encoder, pixels)).numpy()
 
 
 def check(
@@ -323,7 +332,8 @@ def check(
     loaded = tf.saved_model.load(str(path))
     call: dict[str, Callable] = dict(loaded.signatures)
     expected_endpoints = keras_endpoints(encoder, pixels)
-    expected = global_features(expected_endpoints).numpy()
+    feature = options.feature
+    expected = feature(expected_endpoints).numpy()
     images = tf.constant(pixels)
     encoded = tf.constant(png_images(pixels))
     endpoints = call["endpoints"](images=images)
@@ -333,13 +343,13 @@ def check(
     ]
     outputs = {
         "call": loaded(images),
-        "serving_default": call["serving_default"](images=images)["global"],
-        "serving_bytes": call["serving_bytes"](image_bytes=encoded)["global"],
-        "serving_bytes_valid": call["serving_bytes_valid"](image_bytes=encoded)["global"],
+        "serving_default": call["serving_default"](images=images)[feature.name],
+        "serving_bytes": call["serving_bytes"](image_bytes=encoded)[feature.name],
+        "serving_bytes_valid": call["serving_bytes_valid"](image_bytes=encoded)[feature.name],
     }
     differences += [check_difference(name, x.numpy(), expected) for name, x in outputs.items()]
     if options.quantization is not None:
-        quantized = call["quantized"](images=images)["global_bytes"].numpy()
+        quantized = call["quantized"](images=images)[f"{feature.name}_bytes"].numpy()
         _check_quantized(quantized, expected, options.quantization)
     if options.neighbours is not None:
         neighbours = call["neighbours"](images=images)

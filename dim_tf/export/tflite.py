@@ -15,6 +15,7 @@ from tensorflow.lite.python.convert_phase import ConverterError
 from tensorflow.lite.python.util import modify_model_io_type
 
 from dim_tf.export import saved_model, tflite_metadata
+from dim_tf.export.feature import Feature
 from dim_tf.system.errors import RunError
 from dim_tf.system.io_errors import reason
 
@@ -80,7 +81,12 @@ ENDPOINTS = Variant("encoder_endpoints.tflite", signature="endpoints")
 
 
 def write(
-    folder: Path, variants: Iterable[Variant], pixels: np.ndarray, name: str, license: str
+    folder: Path,
+    variants: Iterable[Variant],
+    pixels: np.ndarray,
+    name: str,
+    license: str,
+    feature: str,
 ) -> None:
     """Converts the SavedModel in `folder` to TFLite files beside it.
 
@@ -92,6 +98,7 @@ def write(
         pixels: float32 [N, H, W, 3] in [0, 1], real images that calibrate the ranges of int8.
         name: of the model, for the metadata.
         license: of the model, for the metadata.
+        feature: name of the feature that the SavedModel gives.
 
     Raises:
         RunError: the model cannot be converted.
@@ -108,7 +115,8 @@ def write(
             model = tflite_metadata.with_image_metadata(
                 model,
                 name=name,
-                description="Image encoder: an image to its global feature",
+                description=f"Image encoder: an image to its feature {feature}",
+                feature=feature,
                 license=license,
                 mean=0.0,
                 std=255.0,  # the model takes [0, 1]
@@ -184,8 +192,10 @@ def _converter(folder, variant):
             str(folder), signature_keys=[variant.signature]
         )
     loaded = tf.saved_model.load(str(folder))
-    spec = loaded.signatures[variant.signature].structured_input_signature[1]["images"]
-    function = tf.function(lambda images: {"global": loaded(images)}).get_concrete_function(
+    signature = loaded.signatures[variant.signature]
+    spec = signature.structured_input_signature[1]["images"]
+    feature = saved_model.feature_in(signature.structured_outputs)
+    function = tf.function(lambda images: {feature: loaded(images)}).get_concrete_function(
         tf.TensorSpec([1, *spec.shape[1:]], tf.float32, name="images")
     )
     return tf.lite.TFLiteConverter.from_concrete_functions([function], loaded)
@@ -249,12 +259,13 @@ def _dequantize(values, details):
 
 
 def encode(path: Path, pixels: np.ndarray) -> np.ndarray:
-    """The global features [N, D] of images, float32 [N, H, W, 3] in [0, 1], by a TFLite file."""
-    return _global(runner(path)(pixels))
+    """The features [N, D] of images, float32 [N, H, W, 3] in [0, 1], by a TFLite file.
 
-
-def _global(endpoints: dict[str, np.ndarray]) -> np.ndarray:
-    return saved_model.global_features(endpoints).numpy()
+    Raises:
+        ValueError: It is the file of all endpoints; `runner` gives them.
+    """
+    outputs = runner(path)(pixels)
+    return outputs[saved_model.feature_in(outputs)]
 
 
 def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -264,7 +275,11 @@ def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def check(
-    path: Path, variant: Variant, pixels: np.ndarray, expected: dict[str, np.ndarray]
+    path: Path,
+    variant: Variant,
+    pixels: np.ndarray,
+    expected: dict[str, np.ndarray],
+    feature: Feature,
 ) -> float:
     """Runs a TFLite file on images and compares it with the Keras model's features.
 
@@ -273,9 +288,10 @@ def check(
         variant: that the file was converted as.
         pixels: float32 [N, H, W, 3] in [0, 1].
         expected: the Keras model's endpoints, float32.
+        feature: that the file gives, unless it gives all endpoints.
 
     Returns:
-        The mean cosine of its global features and the Keras model's.
+        The mean cosine of its features and the Keras model's.
 
     Raises:
         RunError: a float32 file differs by more than `saved_model.TOLERANCE`, another file loses
@@ -284,11 +300,15 @@ def check(
     if variant.dtype == "uint8":
         _check_byte_input(path)
     outputs = runner(path)(pixels)
-    features, expected_features = _global(outputs), _global(expected)
+    expected_features = feature(expected).numpy()
+    if variant.signature == "endpoints":
+        features = feature(outputs).numpy()
+    else:
+        features = outputs[feature.name]
     cosine = float(cosines(features, expected_features).mean())
     if variant.precision == "float32":
         saved_model.check_difference(variant.file, features, expected_features)
-        for name in set(outputs) - {"global"}:
+        for name in set(outputs) if variant.signature == "endpoints" else ():
             saved_model.check_difference(f"{variant.file}, {name}", outputs[name], expected[name])
     elif not cosine >= 1 - MAX_COSINE_LOSS[variant.precision]:
         raise RunError(

@@ -29,6 +29,7 @@ def with_image_metadata(
     mean: float,
     std: float,
     size: int,
+    feature: str,
 ) -> bytes:
     """A TFLite model with metadata: an RGB image in, a feature vector out.
 
@@ -40,11 +41,13 @@ def with_image_metadata(
         mean: the model takes (pixel - mean) / std, pixels from 0 to 255.
         std: see `mean`.
         size: H and W.
+        feature: its name.
 
     Returns:
         The model, otherwise unchanged.
     """
-    return _with_entry(model, BUFFER, _metadata(name, description, license, mean, std, size))
+    metadata = _metadata(name, description, license, mean, std, size, feature)
+    return _with_entry(model, BUFFER, metadata)
 
 
 def with_min_runtime(model: bytes, version: str) -> bytes:
@@ -85,7 +88,7 @@ def _with_entry(model, name, data):
     return bytes(builder.Output())
 
 
-def _metadata(name, description, license, mean, std, size) -> bytes:
+def _metadata(name, description, license, mean, std, size, feature) -> bytes:
     builder = flatbuffers.Builder(1024)
     low, high = (0.0 - mean) / std, (255.0 - mean) / std
     image_size = _table(builder, {0: ("Uint32", size), 1: ("Uint32", size)})
@@ -108,7 +111,7 @@ def _metadata(name, description, license, mean, std, size) -> bytes:
         builder,
         {
             0: builder.CreateString("embedding"),
-            1: builder.CreateString("global feature of the image"),
+            1: builder.CreateString(f"feature {feature} of the image"),
             3: _table(builder, {0: ("Uint8", FEATURE_PROPERTIES), 1: features}),
         },
     )

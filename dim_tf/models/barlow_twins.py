@@ -34,4 +34,4 @@ class BarlowTwins(AugmentedViews):
             self.redundancy,
             synchronized=encoder.synchronized,
         )
-        return self.comparing(term, encoder, experiment.training.seed)
+        return self.comparing(term, encoder, experiment)

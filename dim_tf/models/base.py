@@ -67,6 +67,11 @@ class ModelSettings(Settings, abc.ABC):
         """
 
     @property
+    def has_two_views(self) -> bool:
+        """Whether it makes two augmented views of each image."""
+        return False
+
+    @property
     def matched_prior(self) -> str:
         """The prior that the encoder's features are trained to be distributed like; "": none."""
         return ""
@@ -110,20 +115,39 @@ class AugmentedViews(ModelSettings):
         maximum=2,
     )
 
-    def two_views(self, occluded: bool = False, shared_flip: bool = False) -> "Views":
+    @property
+    def has_two_views(self):
+        """Whether it makes two augmented views of each image."""
+        return True
+
+    def two_views(
+        self, augmentation: str, occluded: bool = False, shared_flip: bool = False
+    ) -> "Views":
         """What makes two augmented views of each image.
 
         Args:
+            augmentation: Of the experiment, not none.
             occluded: Whether the query's view has a random block occluded.
             shared_flip: Whether both views are flipped, or neither.
         """
         from keras_models.views import Augmentation, Views
 
-        augmentation = Augmentation(self.min_crop_scale, self.color_jitter_strength)
-        return Views(augmentation, occluded, shared_flip=shared_flip)
+        return Views(
+            Augmentation(self.min_crop_scale, self.color_jitter_strength, augmentation),
+            occluded,
+            shared_flip=shared_flip,
+        )
 
-    def comparing(self, term: "Term", encoder: "Encoder", seed: int) -> "DeepInfoMax":
+    def comparing(
+        self, term: "Term", encoder: "Encoder", experiment: "Experiment"
+    ) -> "DeepInfoMax":
         """Deep InfoMax's model of one term that compares two augmented views."""
         from keras_models import DeepInfoMax
 
-        return DeepInfoMax(encoder, [term], self.two_views(), seed=seed, name="deep_infomax")
+        return DeepInfoMax(
+            encoder,
+            [term],
+            self.two_views(experiment.augmentation),
+            seed=experiment.training.seed,
+            name="deep_infomax",
+        )

@@ -36,7 +36,6 @@ class DIM(AugmentedViews, WithPriorDivergence):
         1,
         "Views of each image: 1, the image; 2, two augmentations, one for the query and one for "
         "the context.",
-        common=True,
         choices=(1, 2),
     )
     pairs: str = config_field(
@@ -56,7 +55,7 @@ class DIM(AugmentedViews, WithPriorDivergence):
         choices=("conv", "dense", "dot"),
     )
     critic_units: int = config_field(
-        2048, "Units of the dot-product critic.", common=True, minimum=1, maximum=2**16
+        2048, "Units of the dot-product critic.", minimum=1, maximum=2**16
     )
     critic_layer_norm: bool = config_field(True, "Layer norm in the dot-product critic.")
     critic_temperature: float = config_field(
@@ -154,6 +153,11 @@ class DIM(AugmentedViews, WithPriorDivergence):
             raise InputError("--pairs is of weight --beta, which is 0; leave one of the two out")
 
     @property
+    def has_two_views(self):
+        """Whether --views is 2."""
+        return self.views == 2
+
+    @property
     def _pair_names(self) -> tuple[str, ...]:
         if not self.beta:
             return ()
@@ -237,7 +241,7 @@ class DIM(AugmentedViews, WithPriorDivergence):
         from keras_models.views import Views
 
         if self.views == 2:
-            views = self.two_views(self.occlusion, shared_flip=True)
+            views = self.two_views(experiment.augmentation, self.occlusion, shared_flip=True)
         else:
             views = Views(occluded=self.occlusion)
         return DeepInfoMax(

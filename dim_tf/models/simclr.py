@@ -32,4 +32,4 @@ class SimCLR(AugmentedViews):
             self.projected_units,
             synchronized=encoder.synchronized,
         )
-        return self.comparing(term, encoder, experiment.training.seed)
+        return self.comparing(term, encoder, experiment)

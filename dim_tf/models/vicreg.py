@@ -36,4 +36,4 @@ class VICReg(AugmentedViews):
             self.covariance,
             synchronized=encoder.synchronized,
         )
-        return self.comparing(term, encoder, experiment.training.seed)
+        return self.comparing(term, encoder, experiment)

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from dim_tf.data import DataRequest, check_request
+from dim_tf.data import DEFAULT_TEST_FRACTION, DataRequest, check_request
 from dim_tf.data.image_bounds import MAX_PIXELS
 from dim_tf.data.sources import check_name
-from dim_tf.registry import SOURCES
+from dim_tf.registry import AUGMENTATIONS, SOURCES
 from dim_tf.settings.config_field import Settings, config_field
 
 
@@ -21,8 +21,8 @@ class DataSettings(Settings):
     )
     data_dir: str = config_field(
         "",
-        "Folder of your images, which implies --dataset=folder; or of the data set's files; empty: "
-        "where its library keeps them.",
+        "Folder of your images, which implies --dataset=folder, or several with commas between; or "
+        "of the data set's files; empty: where its library keeps them.",
         common=True,
         is_path=True,
         hyperparameter=False,
@@ -50,16 +50,31 @@ class DataSettings(Settings):
     )
     labels: str = config_field(
         "auto",
-        "Labels of --dataset=folder: folders, the first folder of each image; none; auto: folders, "
-        "if all images are in folders that look like classes.",
-        choices=("auto", "none", "folders"),
-        hyperparameter=False,
+        "Labels of --dataset=folder: the path of a CSV file with a column of files and one or more "
+        "of labels; folders, the first folder of each image; none; auto: folders, if all images "
+        "are in folders that look like classes.",
+        hyperparameter=False,  # the resulting labels are compared: images.txt
     )
     split: str = config_field(
         "auto",
         "Training and test images of --dataset=folder: folders, those named train, test and the "
         "like; hash, by the hash of each image's pixels; auto: folders, if there are such.",
         choices=("auto", "folders", "hash"),
+        hyperparameter=False,  # the resulting split is compared: data.json
+    )
+    group_by: str = config_field(
+        "auto",
+        "Images of --dataset=folder that stay on one side of the split: auto, near duplicates and "
+        "numbered sequences that look alike; near_duplicates; folder, those of one folder; none; "
+        r"or a regular expression on the path, whose first group names the group: '(video_\d+)/'.",
+        hyperparameter=False,  # the resulting split is compared: data.json
+    )
+    test_fraction: float = config_field(
+        DEFAULT_TEST_FRACTION,
+        "Fraction of the images of --dataset=folder that are for the test, where the hash decides; "
+        "0: all images are trained on, and nothing is measured.",
+        minimum=0,
+        maximum=0.5,
         hyperparameter=False,  # the resulting split is compared: data.json
     )
     pixel_range: str = config_field(
@@ -83,11 +98,19 @@ class DataSettings(Settings):
         minimum=0,
         maximum=0.9,
     )
-    augment: str = config_field(
+    augmentation: str = config_field(
         "auto",
-        "Random crops (shifts by up to 1/8 of the side) and horizontal flips in training; auto: "
-        "crop_flip for --dataset=folder, none for others.",
-        choices=("auto", "none", "crop", "flip", "crop_flip"),
+        "Random changes in training, by what the images show: natural, document, aerial, "
+        "microscopy, none; auto: natural for two views and --dataset=folder, else none.",
+        details="docs/DATA.md lists the changes of each.",
+        common=True,
+        choices=("auto", *AUGMENTATIONS),
+    )
+
+    label_column: str = config_field(
+        "",
+        "Columns of the CSV file of --labels that are labels, with commas between; empty: all.",
+        hyperparameter=False,
     )
 
     def check(self):
@@ -109,11 +132,7 @@ class DataSettings(Settings):
             self.split,
             self.pixel_range,
             self.max_pixels,
+            self.group_by,
+            self.test_fraction,
+            self.label_column,
         )
-
-    @property
-    def augmentation(self) -> str:
-        """What `augment` means for this data set."""
-        if self.augment != "auto":
-            return self.augment
-        return SOURCES[self.dataset].augment if self.dataset in SOURCES else "none"

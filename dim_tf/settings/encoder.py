@@ -83,7 +83,6 @@ class EncoderSettings(Settings):
     init_from: str = config_field(
         "",
         "Run folder or exported encoder whose encoder's weights training begins with.",
-        common=True,
         is_path=True,
     )
     latent_dim: int = config_field(64, "Units of the global feature.", minimum=1, maximum=2**16)

@@ -1,10 +1,15 @@
 """Settings of evaluation."""
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from dim_tf.registry import DEFAULT_MEASURES, MAX_FEATURES, MEASURES
 from dim_tf.settings.config_field import Settings, config_field
 from dim_tf.system.errors import InputError
+
+# Names that references have without --reference.
+RESERVED_NAMES = ("random_weights", "start_weights", "pixels", "encoder")
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,15 @@ class EvaluationSettings(Settings):
     references: bool = config_field(
         True,
         "Measure random weights, the weights that training began with, and raw pixels as well.",
+        hyperparameter=False,
+    )
+    reference: str = config_field(
+        "",
+        "Models to compare with, commas between: .keras files, SavedModels or exports; NAME=PATH "
+        "names one.",
+        details="Without a name it is that of the file or folder; of an export, NAME/VERSION. "
+        "They take images in [0, 1], as those of --encoder_path do.",
+        common=True,
         hyperparameter=False,
     )
     probe: str = config_field(
@@ -93,7 +107,10 @@ class EvaluationSettings(Settings):
     )
 
     def check(self):
-        """Checks the names of the measures."""
+        """Checks the names of the measures and of the references."""
+        if self.reference and not self.references:
+            raise InputError("--reference and --noreferences are both given; leave one out")
+        _ = self.reference_paths
         unknown = [name for name in self.measure_names if name not in MEASURES]
         if unknown:
             raise InputError(
@@ -104,8 +121,43 @@ class EvaluationSettings(Settings):
             raise InputError(f"--measures={self.measures} names a measure twice; name it once")
 
     @property
+    def reference_paths(self) -> dict[str, str]:
+        """Path by name of the models in `reference`.
+
+        Raises:
+            InputError: A path or a name is missing, or a name is there twice or reserved.
+        """
+        paths: dict[str, str] = {}
+        for entry in self.reference.split(",") if self.reference else ():
+            name, path = _named_path(entry.strip())
+            if not name or not path:
+                raise InputError(
+                    f"--reference={self.reference} has an empty name or path; give paths, or "
+                    "NAME=PATH, with commas between"
+                )
+            if name in paths or name in RESERVED_NAMES:
+                why = "names two models" if name in paths else "is the name of something else"
+                raise InputError(
+                    f"--reference={self.reference}: {name!r} {why}; give another one by NAME=PATH"
+                )
+            paths[name] = path
+        return paths
+
+    @property
     def measure_names(self) -> tuple[str, ...]:
         """What `measures` lists."""
         if self.measures == "all":
             return tuple(MEASURES)
         return tuple(name.strip() for name in self.measures.split(","))
+
+
+def _named_path(entry: str) -> tuple[str, str]:
+    """Name and path of NAME=PATH, or of PATH. A path whose first folder has a "=" begins with ./"""
+    name, sign, path = entry.partition("=")
+    if sign and "/" not in name:
+        return name.strip(), os.path.expanduser(path.strip())
+    path = os.path.expanduser(entry)
+    file = Path(path)
+    if file.name.isdecimal():  # the version of an export
+        return "/".join(file.parts[-2:]).lstrip("/"), path
+    return file.stem if file.suffix == ".keras" else file.name, path

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
-from dim_tf.registry import TFLITE
+from dim_tf.registry import FEATURES, TFLITE
 from dim_tf.settings.config_field import Settings, config_field
 from dim_tf.system.errors import InputError
+
+AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,16 @@ class ExportSettings(Settings):
         "Folder of exported models.",
         common=True,
         is_path=True,
+        hyperparameter=False,
+    )
+    feature: str = config_field(
+        AUTO,
+        "What the exported encoder gives: global, fc, conv, local_pooled (the mean of local); "
+        "auto: the best on labelled training images.",
+        details="Measured by --mode=evaluate, by nearest neighbours; of features within one "
+        "standard error the smallest. Without labels, auto is global.",
+        common=True,
+        choices=(AUTO, *FEATURES),
         hyperparameter=False,
     )
     keep_versions: int = config_field(

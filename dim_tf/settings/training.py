@@ -6,22 +6,47 @@ from dim_tf.registry import TRACKERS
 from dim_tf.settings.config_field import Settings, config_field
 from dim_tf.system.errors import InputError
 
+# Values that training replaces by what it chooses (`dim_tf.training.plan`), by flag.
+AUTOMATIC = {"batch_size": 0, "learning_rate": 0.0, "precision": "auto"}
+
 
 @dataclass(frozen=True)
 class TrainingSettings(Settings):
     """How long training runs, its optimizer, its devices, and what it writes."""
 
     epochs: int = config_field(
-        20, "Epochs of training.", common=True, minimum=1, maximum=10**6, hyperparameter=False
+        20,
+        "Epochs of training; 0: by --minutes.",
+        common=True,
+        minimum=0,
+        maximum=10**6,
+        hyperparameter=False,
+    )
+    minutes: float = config_field(
+        0.0,
+        "Minutes of training, instead of --epochs; 0: by --epochs.",
+        details="The speed is measured once at the start, and gives the number of steps. The time "
+        "counts from when the images are read, with measuring, compilation and checkpoints. A run "
+        "that resumes goes to the same step.",
+        common=True,
+        minimum=0,
+        maximum=10**6,
+        hyperparameter=False,
     )
     steps: int = config_field(
         0, "Largest number of training steps; 0: no limit.", minimum=0, hyperparameter=False
     )
     batch_size: int = config_field(
-        64, "Images per step, over all replicas.", common=True, minimum=2, maximum=2**20
+        64,
+        "Images per step, over all replicas; 0: 32 to 256, by the number of training images.",
+        minimum=0,
+        maximum=2**20,
     )
     learning_rate: float = config_field(
-        1e-4, "Learning rate of Adam, for both optimizers.", common=True, above=0
+        1e-4,
+        "Learning rate of Adam, for both optimizers; 0: 1e-3 times the square root of the batch "
+        "size over 256.",
+        minimum=0,
     )
     schedule: str = config_field(
         "constant",
@@ -34,6 +59,12 @@ class TrainingSettings(Settings):
         "First steps over which the learning rate of --schedule=cosine rises from 0.",
         minimum=0,
     )
+    warmup_fraction: float = config_field(
+        0.0,
+        "The same as a fraction of the steps of training, instead of --warmup_steps.",
+        minimum=0,
+        maximum=0.9,
+    )
     weight_decay: float = config_field(
         0.0,
         "Decoupled weight decay: a step shrinks matrices and kernels, but the discriminators', by "
@@ -45,9 +76,10 @@ class TrainingSettings(Settings):
     )
     precision: str = config_field(
         "float32",
-        "Precision of layers; scores and losses are always float32.",
+        "Precision of layers: float32; bfloat16; auto, bfloat16 if it measures faster on this "
+        "machine. Scores and losses are always float32.",
         common=True,
-        choices=("float32", "bfloat16"),
+        choices=("float32", "bfloat16", "auto"),
     )
     strategy: str = config_field(
         "auto",
@@ -141,7 +173,21 @@ class TrainingSettings(Settings):
     )
 
     def check(self):
-        """Checks devices, schedule, trackers, and the multiples of `steps_per_execution`."""
+        """Checks length, devices, schedule, trackers, and multiples of `steps_per_execution`."""
+        if self.minutes and self.epochs:
+            raise InputError(
+                f"--epochs={self.epochs} and --minutes={self.minutes:g} are both given; give one, "
+                "and 0 for the other where a flagfile gives it"
+            )
+        if not self.minutes and not self.epochs:
+            raise InputError("--epochs=0 leaves the length to --minutes; give that, or --epochs")
+        if self.minutes and self.strategy == "multi_worker":
+            raise InputError(
+                "--minutes is for one process, which measures its speed by itself; with "
+                "--strategy=multi_worker give --epochs"
+            )
+        if self.batch_size == 1:
+            raise InputError("--batch_size=1; expected at least 2, or 0 to have it chosen")
         if self.replicas and self.batch_size % self.replicas:
             raise InputError(
                 f"--batch_size={self.batch_size} does not divide by --replicas={self.replicas}"
@@ -150,8 +196,13 @@ class TrainingSettings(Settings):
             raise InputError(f"--replicas needs --strategy=auto or mirrored, not {self.strategy}")
         if self.replicas and self.jit_compile == "true":
             raise InputError("XLA cannot compile --replicas on the CPU; leave --jit_compile out")
-        if self.warmup_steps and self.schedule == "constant":
-            raise InputError("--warmup_steps is for --schedule=cosine; give that or leave it out")
+        for name in ("warmup_steps", "warmup_fraction"):
+            if getattr(self, name) and self.schedule == "constant":
+                raise InputError(f"--{name} is for --schedule=cosine; give that or leave it out")
+        if self.warmup_steps and self.warmup_fraction:
+            raise InputError(
+                "--warmup_steps and --warmup_fraction are two lengths of the warm-up; give one"
+            )
         unknown = [name for name in self.tracker_names if name not in TRACKERS]
         if unknown:
             raise InputError(
@@ -165,6 +216,11 @@ class TrainingSettings(Settings):
             is_every_execution = value == 1 and name != "steps"
             if not is_every_execution:
                 self.check_multiple(name, value)
+
+    @property
+    def length(self) -> str:
+        """The length of training, in words."""
+        return f"{self.minutes:g} minutes" if self.minutes else f"{self.epochs:,} epochs"
 
     @property
     def tracker_names(self) -> tuple[str, ...]:

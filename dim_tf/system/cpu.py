@@ -36,6 +36,16 @@ def flags() -> frozenset[str]:
     return frozenset()
 
 
+def model() -> str:
+    """The processor's name, as "AMD EPYC 7763 64-Core Processor"; "" if unknown."""
+    try:
+        text = CPUINFO.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return platform.processor()
+    names = (line.partition(":")[2] for line in text.splitlines() if line.startswith("model name"))
+    return next(names, platform.processor()).strip()
+
+
 def count() -> int:
     """Processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):

@@ -214,7 +214,7 @@ _NO_PAPER_VALUES = "The paper has no values for this ablation."
 _CPC_32 = {"encoder": "foldresnet19_32x32", "critic_units": 1024}
 _CPC_64 = {"encoder": "foldalex64x64", "image_size": 64, "critic_units": 1024}
 _ALEX_64 = {"encoder": "alex64x64", "image_size": 64}
-_STL10 = {"augment": "crop_flip"}  # random windows and flips, as in flags/stl10.cfg
+_STL10 = {"augmentation": "natural"}  # random windows and flips, as in flags/stl10.cfg
 
 TABLES: dict[str, Table] = {
     "1": Table(

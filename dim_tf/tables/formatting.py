@@ -18,6 +18,7 @@ _ALWAYS_SHOWN = (
     "encoder",
     "image_size",
     "epochs",
+    "minutes",
     "steps",
     "batch_size",
     "learning_rate",

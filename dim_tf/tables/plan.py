@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dim_tf import recipes
 from dim_tf.data import folder_name
 from dim_tf.experiment import (
     Experiment,
@@ -21,6 +22,7 @@ from dim_tf.tables.definitions import TABLES, Row, Table
 # On which results depend besides the hyperparameters.
 _BUDGET_SETTINGS = (
     "epochs",
+    "minutes",
     "steps",
     "probe",
     "probe_epochs",
@@ -212,7 +214,8 @@ def _row_settings(
     for name in (*explicit, *common):  # of other rows' models
         if name not in known and name not in row.settings:
             settings.pop(name, None)
-    return settings | {"measures": ",".join(_measure_names(table, experiment, explicit))}
+    measures = ",".join(_measure_names(table, experiment, explicit))
+    return settings | {"measures": measures, "recipe": recipes.PAPER}
 
 
 def _measure_names(
@@ -270,9 +273,11 @@ def _check_explicit_settings(
             )
     for name, remedy in {
         "seed": "give --table_seeds",
+        "recipe": "its rows have the settings' own defaults",
         "resume": "give another --run_dir to start again",
         "encoder_path": "a table trains its own encoders",
         "references": "a table measures each encoder's references once",
+        "reference": "evaluate a run of the table with it",
     }.items():
         if name in explicit:
             raise InputError(f"--{name} is not for --mode=table; {remedy}")

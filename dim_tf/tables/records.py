@@ -53,6 +53,7 @@ class Record:
         attempt: Unique ID of the last attempt.
         trained: "commit", "machine" and "date" of the first metrics of these weights, if others
             were added later.
+        chosen: What training chose: automatic settings, and the steps of --minutes.
     """
 
     row: str
@@ -68,6 +69,7 @@ class Record:
     command: str
     attempt: str = field(default="")
     trained: dict[str, str] = field(default_factory=dict)
+    chosen: dict[str, Any] = field(default_factory=dict)
 
     def covers(self, job: Job) -> bool:
         """Whether all of the job's measures are finished."""
@@ -163,6 +165,7 @@ def _is_dict_of(is_valid: Callable[[Any], bool]) -> Callable[[Any], bool]:
 _ENTRIES: dict[str, Callable[[Any], bool]] = {
     "seed": lambda value: type(value) is int,
     "settings": _is_dict_of(lambda value: isinstance(value, str | int | float | bool)),
+    "chosen": _is_dict_of(lambda value: isinstance(value, str | int | float)),
     "measures": lambda value: isinstance(value, list) and all(map(_is_text, value)),
     # Metrics by endpoint, and what `results.check` looks into.
     "evaluation": _is_dict_of(lambda value: value is None or isinstance(value, dict)),
@@ -190,7 +193,7 @@ def without_known_references(plan: Plan) -> list[Job]:
         known = not needed or any(
             (record.row, record.seed) != (job.row.key, job.seed)
             and _has_references_of(record, experiment)
-            and shown <= record.evaluation["references"].get("random_encoder", {}).keys()
+            and shown <= record.evaluation["references"].get("random_weights", {}).keys()
             and needed <= set(record.measures)
             for record in records
         )

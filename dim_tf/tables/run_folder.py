@@ -8,9 +8,10 @@ from typing import Any
 
 from dim_tf.evaluation.report import results
 from dim_tf.evaluation.report.formatting import is_number
+from dim_tf.experiment import Experiment
 from dim_tf.registry import MEASURES
 from dim_tf.system.errors import InputError
-from dim_tf.system.files import atomic_write_text
+from dim_tf.system.files import atomic_write_text, read_text
 from dim_tf.system.json_files import read_json, read_json_with_checksum
 from dim_tf.tables.records import REFERENCES
 from dim_tf.training import metrics_file
@@ -106,7 +107,7 @@ def budget_mismatch(evaluation: dict[str, Any]) -> str:
     if step == budget:
         return ""
     return (
-        f"its checkpoint is of step {step}, and --epochs and --steps end at step {budget}; give "
+        f"its checkpoint is of step {step}, and training is to end at step {budget}; give "
         "the budget that it was begun with, or another --run_dir"
     )
 
@@ -122,6 +123,21 @@ def failed_measures(evaluation: dict[str, Any]) -> dict[str, str]:
     of_encoder = {name: reason for name, reason in reasons.items() if name in MEASURES}
     of_references = [f"{name}: {why}" for name, why in reasons.items() if name not in MEASURES]
     return of_encoder | ({REFERENCES: "; ".join(of_references)} if of_references else {})
+
+
+def chosen_settings(folder: Path) -> dict[str, Any]:
+    """What a run's training chose, by flag: automatic settings, and the steps of --minutes.
+
+    Raises:
+        InputError: experiment.json is damaged.
+        OSError: It cannot be read.
+    """
+    path = folder / "experiment.json"
+    if not path.exists():
+        return {}
+    experiment = Experiment.from_json(read_text(path))
+    names = [*experiment.automatic, *(["steps"] if experiment.training.minutes else [])]
+    return {name: experiment.training.values()[name] for name in names}
 
 
 def training_speed(folder: Path) -> dict[str, float]:

@@ -21,6 +21,7 @@ from dim_tf.tables.run_folder import (
     RetrainingMarker,
     StageSeconds,
     budget_mismatch,
+    chosen_settings,
     failed_measures,
     has_weights,
     read_evaluation,
@@ -176,6 +177,7 @@ class Runner:
             date=datetime.now(UTC).isoformat(timespec="seconds"),
             command=job_command(job, measures),
             attempt=uuid.uuid4().hex,
+            chosen=chosen_settings(folder),
         )
 
     def _run_stage(

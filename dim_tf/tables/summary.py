@@ -15,7 +15,7 @@ from dim_tf.tables.leases import LeaseFolder
 from dim_tf.tables.plan import Job, Plan, redact_paths
 from dim_tf.tables.records import Record
 
-REFERENCES = ("random_encoder", "start_weights", "pixels")
+REFERENCES = ("random_weights", "start_weights", "pixels")
 
 
 @dataclass(frozen=True)

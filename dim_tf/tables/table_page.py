@@ -36,7 +36,7 @@ def write_table_page(summary: Summary) -> None:
     write_page(
         plan.folder / f"{plan.file_stem}.html",
         plan.table.title,
-        f"{plan.dataset} · {plan.experiment.training.epochs:,} epochs",
+        f"{plan.dataset} · {plan.experiment.training.length}",
         Markup("<strong>{}</strong> of {} rows have values. {}").format(
             num_measured, len(summary.rows), formatting.units(summary)
         ),
@@ -98,7 +98,7 @@ def _dot_plots(summary: Summary) -> Markup:
             lines.append(Line(line.definition.name, dots, text))
         if lines:
             plots += Markup("<h3>{}</h3>{}").format(column.title, dot_plot(lines))
-    entries = [("run", "here"), ("paper", "the paper, at its own budget")]
+    entries = [("run", "", "here"), ("paper", "", "the paper, at its own budget")]
     return plots + legend(entries) if plots else plots
 
 

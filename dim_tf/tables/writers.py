@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from dim_tf.evaluation.report.formatting import label
+from dim_tf.evaluation.report.formatting import reference_title
 from dim_tf.system.files import atomic_write_text
 from dim_tf.tables import formatting, table_page
 from dim_tf.tables.plan import Plan
@@ -101,7 +101,9 @@ def to_markdown(summary: Summary) -> str:
         "|---" * (len(headings) + 3) + "|",
         *(_markdown_row(formatting.row_cells(summary, row)) for row in summary.rows),
         *(
-            _markdown_row([label(name), *formatting.reference_cells(summary, values), "", ""])
+            _markdown_row(
+                [reference_title(name), *formatting.reference_cells(summary, values), "", ""]
+            )
             for name, values in summary.references.items()
         ),
         "",

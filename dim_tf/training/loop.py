@@ -1,6 +1,7 @@
 """Training: from an experiment and its data to the last checkpoint."""
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -8,6 +9,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
+from dim_tf import recipes
 from dim_tf.data import pipeline
 from dim_tf.data.splits import Split, Splits
 from dim_tf.experiment import Experiment
@@ -55,7 +57,7 @@ def train(
     """Trains to the experiment's last step, from the newest checkpoint in the run folder.
 
     Args:
-        experiment: The settings.
+        experiment: The settings, resolved (`plan.resolve`).
         splits: The data.
         devices: The strategy, where it had to be made before the data; None: makes it.
         callbacks: More Keras callbacks. One that sets `model.stop_training` ends training, after a
@@ -77,7 +79,8 @@ def train(
     run, step = _prepare(experiment, splits, devices)
     last = last_step(experiment, splits)
     _say_steps(run, step, last)
-    user_callbacks = UserCallbacks(callbacks, experiment.training.epochs, run.steps_per_epoch)
+    epochs = experiment.training.epochs or math.ceil(last / run.steps_per_epoch)
+    user_callbacks = UserCallbacks(callbacks, epochs, run.steps_per_epoch)
     verbosity = keras_verbosity() if strategy.is_chief(devices) else 0  # of one worker alone
     with StopSignal() as stop_signal:
         if experiment.training.on_nan == "restore" and run.checkpoints.latest is None:
@@ -189,6 +192,8 @@ def _restore(checkpoints, experiment, devices) -> int:
 
 
 def _print_settings(experiment, model, source):
+    if experiment.model.NAME in recipes.TWO_VIEWS.models:  # others have their own defaults alone
+        say(f"train: {recipes.describe(experiment.recipe, experiment.to_dict())}")
     for name, why in experiment.model.without_effect.items():
         say(f"train: --{name} has no effect: {why}")
     if source:
@@ -278,7 +283,7 @@ def _batches(run: _Run, step: int) -> tf.data.Dataset:
         run.model.image_shape[-1],
         run.nan_restores.data_seed,
         step,
-        run.experiment.data.augmentation,
+        run.experiment.pipeline_augmentation,
         with_labels=run.model.probe is not None or run.model.needs_labels,
         with_indices=run.model.needs_indices,
     )

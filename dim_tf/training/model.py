@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from dim_tf import recipes
 from dim_tf.data import image_ops
 from dim_tf.data.splits import Images, Splits
 from dim_tf.experiment import Experiment
@@ -15,6 +16,7 @@ from dim_tf.system.files import read_text
 from dim_tf.training import encoder_config, schedule, strategy
 from dim_tf.training.checkpoints import restore_weights
 from dim_tf.training.encoder_config import EncoderConfig
+from dim_tf.training.precision import POLICIES
 from keras_models import encoders, optimizers
 from keras_models.distribute.randomness import derive_seed
 from keras_models.encoders import Encoder
@@ -153,6 +155,8 @@ def encoder_name(experiment: Experiment, size: int) -> str:
                 f"--image_size={sizes}"
             )
         return CROP_ENCODERS[size]
+    if name := recipes.RECIPES[experiment.recipe].encoders.get(size):
+        return name
     try:
         return encoders.for_image_size(size)
     except ValueError as error:
@@ -168,7 +172,7 @@ def make_model(
     """The experiment's model for that data, built and compiled; call it in the strategy's scope.
 
     Args:
-        experiment: The settings.
+        experiment: The settings, resolved (`plan.resolve`).
         splits: The data.
         replicas: That train together.
         config: As of `make_encoder`.
@@ -176,8 +180,7 @@ def make_model(
     Raises:
         InputError: Settings that do not fit the data or each other.
     """
-    policy = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[experiment.training.precision]
-    keras.mixed_precision.set_global_policy(policy)
+    keras.mixed_precision.set_global_policy(POLICIES[experiment.training.precision])
     # With TensorFloat-32, GPUs would round factors of products, also of scores, to 10 bits.
     tf.config.experimental.enable_tensor_float_32_execution(False)
     encoder = None
@@ -215,10 +218,10 @@ def _learning_rate(experiment, splits):
     if experiment.training.schedule == "constant":
         return experiment.training.learning_rate
     steps = schedule.last_step(experiment, splits)
+    warmup = experiment.training.warmup_steps
+    warmup = warmup or int(experiment.training.warmup_fraction * steps)
     try:
-        return optimizers.cosine(
-            experiment.training.learning_rate, steps, experiment.training.warmup_steps
-        )
+        return optimizers.cosine(experiment.training.learning_rate, steps, warmup)
     except ValueError as error:
         raise InputError(f"--warmup_steps: {error}; give fewer") from error
 

@@ -24,7 +24,15 @@ def training_split(experiment: Experiment, splits: Splits) -> Split:
 
 
 def last_step(experiment: Experiment, splits: Splits) -> int:
-    """The step at which training ends, by --epochs and --steps."""
+    """The step at which training ends, by --epochs and --steps, or as measured for --minutes.
+
+    Raises:
+        ValueError: --minutes has no steps yet (`plan.resolve`).
+    """
+    if experiment.training.minutes:
+        if not experiment.training.steps:
+            raise ValueError("the steps of --minutes are not measured yet")
+        return experiment.training.steps
     images = len(training_split(experiment, splits))
     last = experiment.training.epochs * pipeline.steps_per_epoch(
         images, experiment.training.batch_size

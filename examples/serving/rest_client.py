@@ -106,7 +106,7 @@ def prepare(
         except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
             raise RequestError(f"{address}: {type(error).__name__}: {error}") from error
         # The server leaves out the name of an output that is the only one.
-        return [row if isinstance(row, dict) else {"global": row} for row in predictions]
+        return [row if isinstance(row, dict) else {"feature": row} for row in predictions]
 
     return send
 
@@ -140,11 +140,16 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argpa
     return flags
 
 
+def features_of(row: dict[str, Any]) -> list[float]:
+    """The features of an image; their name says which of the encoder's endpoints they are."""
+    return next(value for name, value in row.items() if name != "valid")
+
+
 def line(path: Path, row: dict[str, Any]) -> str:
     """The printed line for an image."""
     if not row.get("valid", True):
         return f"{path} cannot be decoded"
-    features = row["global"]
+    features = features_of(row)
     first = " ".join(f"{x:.4f}" for x in features[:5])
     return f"{path} [{len(features)}] {first}{' ...' if len(features) > 5 else ''}"
 
@@ -168,7 +173,7 @@ def run(doc: str, url: str, prepare: Callable, arguments: list[str] | None) -> i
         import numpy as np
 
         with flags.out.open("wb") as file:
-            np.save(file, np.array([row["global"] for row in rows], np.float32))
+            np.save(file, np.array([features_of(row) for row in rows], np.float32))
     return 0
 
 

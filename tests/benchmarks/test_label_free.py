@@ -14,6 +14,8 @@ def test_every_objective_is_an_experiment(tmp_path, objective):
     experiment = label_free.experiment_of(objective, "tiny imagenet", 3, tmp_path)
     assert (experiment.data.dataset, experiment.training.seed) == ("folder", 3)
     assert experiment.training.steps == label_free.STEPS[-1]
+    assert experiment.training.batch_size == label_free.COMMON["batch_size"]
+    assert experiment.pipeline_augmentation == "none"
 
 
 def test_references_come_first_and_each_row_once():

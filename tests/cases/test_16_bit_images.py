@@ -75,7 +75,8 @@ def test_white_may_be_0(tmp_path):
 
 def test_8_bits_have_a_range_too(tmp_path):
     image = Image.fromarray(np.arange(100, 200, dtype=np.uint8).repeat(100).reshape(100, 100))
-    assert inspection.inspect_file(save(tmp_path / "a.png", image=image))[-3:] == (8, 100, 199)
+    inspected = inspection.inspect_file(save(tmp_path / "a.png", image=image))
+    assert (inspected.bits, inspected.low, inspected.high) == (8, 100, 199)
 
 
 # The values that the images of a folder use.

@@ -15,7 +15,7 @@ FIXED = ("encoder_int8.tflite", "encoder_uint8_batch1.tflite")
 
 def write(folder, pixels, *files):
     chosen = [variant for variant in tflite.VARIANTS if variant.file in files]
-    tflite.write(folder, chosen, pixels, "small", "Apache-2.0")
+    tflite.write(folder, chosen, pixels, "small", "Apache-2.0", "global")
 
 
 @pytest.fixture(scope="module")

@@ -64,6 +64,19 @@ def test_images_are_a_folder_or_a_data_set(experiments, tmp_path, capsys):
     assert capsys.readouterr().out == "digits is the folder here, not the data set of that name\n"
 
 
+def test_a_list_of_folders_is_one_data_set(experiments, tmp_path):
+    for name in ("photos", "scans", "a,b", "a", "b"):
+        (tmp_path / name).mkdir()
+    dim_tf.train([tmp_path / "photos", "scans"], verbose=0)
+    experiment = experiments.pop()
+    assert (experiment.data.dataset, experiment.name) == ("folder", "photos-scans")
+    assert experiment.data.data_dir == f"{tmp_path / 'photos'},scans"
+    dim_tf.train(["a,b", "scans"], verbose=0)
+    assert experiments.pop().data.data_dir == "a,b,scans"
+    with pytest.raises(dim_tf.InputError, match=r"\['a', 'b'\]: the commas .*rename the folders"):
+        dim_tf.train(["a", "b"])
+
+
 def test_settings_have_the_names_of_their_flags(experiments, tmp_path):
     (tmp_path / "photos").mkdir()
     run = dim_tf.train(
@@ -85,7 +98,8 @@ def test_settings_have_the_names_of_their_flags(experiments, tmp_path):
     ("images", "settings", "message"),
     [
         ("digitz", {}, "did you mean digits"),
-        ("photos/", {"data_dir": "other"}, "give one folder"),
+        ("photos/", {"data_dir": "other"}, "give the folders by images"),
+        (["a", "b"], {"data_dir": "other"}, "data_dir=other, and images=a,b; give the folders"),
         ("digits", {"dataset": "cifar10"}, "dataset is given by images, encoder and out"),
         ("digits", {"nope": 1}, "there is no setting 'nope'"),
         ("digits", {"batch_size": "many"}, "expected a whole number"),

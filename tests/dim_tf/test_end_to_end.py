@@ -20,6 +20,7 @@ from PIL import Image
 
 from dim_tf import data, stages
 from dim_tf.collection import embeddings
+from dim_tf.export.feature import GLOBAL
 from dim_tf.export.version_folders import published_versions
 from dim_tf.system.errors import InputError
 from dim_tf.training import checkpoint_files
@@ -79,9 +80,13 @@ def test_a_run_leaves_the_files_that_the_design_lists(whole_way):
     assert list((run_folder / "tensorboard").glob("events*"))
     assert [e["step"] for e in entries(run_folder)] == list(range(1, 9))
     evaluation = json.loads((run_folder / "evaluation.json").read_text())
-    assert set(evaluation["mlp_probe"]) == {"conv", "fc", "global"}
+    chosen = evaluation["feature"]["name"]
+    assert set(evaluation["mlp_probe"]) == {"conv", "fc", "global", chosen}
+    metadata = json.loads((folder / "exported/small/1/assets/metadata.json").read_text())
+    assert metadata["feature"] == evaluation["feature"]
+    assert metadata["dimension"] == evaluation["feature"]["dimensions"][chosen]
     assert evaluation["protocol"]["step"] == 8
-    for whose in ("encoder", "random_encoder", "pixels"):
+    for whose in ("encoder", "random_weights", "pixels"):
         assert f"{whose:>14}  linear_probe" in printed
     report = (run_folder / "report.html").read_text()
     assert f"{100 * evaluation['mlp_probe']['conv']:.1f}" in report
@@ -106,7 +111,8 @@ def test_saved_model_cli_gives_the_same_features(whole_way, tmp_path):
         capture_output=True,
     )
     wanted = tf.saved_model.load(str(export))(pixels)
-    np.testing.assert_allclose(np.load(tmp_path / "global.npy"), wanted, rtol=1e-4, atol=1e-5)
+    (written,) = set(tmp_path.glob("*.npy")) - {tmp_path / "images.npy"}
+    np.testing.assert_allclose(np.load(written), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_stages_run_again_by_themselves(whole_way):
@@ -170,7 +176,7 @@ def test_embedding_killed_twice_goes_on_to_an_index(whole_way, digit_files):
     other = small_export.small_encoder()
     export = SimpleNamespace(neighbours_index=str(out), neighbours=3)
     with pytest.raises(InputError, match="an encoder of other weights"):
-        stages._neighbours_index(SimpleNamespace(export=export), other, None)
+        stages._neighbours_index(SimpleNamespace(export=export), other, GLOBAL, None)
 
 
 def test_everything_on_request(whole_way):
@@ -238,7 +244,7 @@ def start_and_wait(folder, steps, *arguments):
 
 def test_a_killed_run_goes_on_with_the_same_losses(tmp_path):
     """Killed in mid-epoch (74 steps each), some steps after the last checkpoint."""
-    flags = ["--mode=train", "--steps=90", "--checkpoint_every=20", "--augment=crop_flip"]
+    flags = ["--mode=train", "--steps=90", "--checkpoint_every=20", "--augmentation=natural"]
     for folder in ("straight", "killed"):
         (tmp_path / folder).mkdir()
     process = start_and_wait(tmp_path / "killed", 45, *flags)
@@ -282,7 +288,7 @@ def test_replicas_train_like_one_device(tmp_path):
 
 
 def test_a_folder_of_images_without_labels(tmp_path):
-    """Of several formats and sizes, nested; by its defaults."""
+    """Of several formats and sizes, nested; by its defaults, but for the batch and the schedule."""
     rng = np.random.default_rng(0)
     for number in range(90):
         few = Image.fromarray(rng.integers(0, 256, (5, 5, 3), np.uint8))
@@ -292,12 +298,14 @@ def test_a_folder_of_images_without_labels(tmp_path):
         few.resize((side, side + 9), Image.Resampling.BICUBIC).save(path)
     (tmp_path / "pictures/0/broken.png").write_bytes(b"")
     flags = [f"--data_dir={tmp_path / 'pictures'}", f"--cache_dir={tmp_path / 'cache'}"]
+    flags += ["--batch_size=16", "--schedule=constant"]  # which can be gone on with
     wanted = [*flags, "--dataset=folder", "--steps=3", "--name="]  # its own name
     few = ["--measures=knn,linear,geometry", "--tflite=float32"]
     done = run(*wanted, *few, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "90 images of the folder pictures" in done.stdout
     assert "resized to 64x64 pixels" in done.stdout
+    assert "train: recipe two_views: --views=2 " in done.stdout
     folder = tmp_path / "runs/pictures"
     assert (folder / "bad_images.txt").read_text() == "0/broken.png\tempty file\n"
     assert "online_probe" not in entries(folder)[0]

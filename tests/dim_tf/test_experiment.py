@@ -1,5 +1,6 @@
 """Settings: validation, JSON, what makes another experiment."""
 
+import dataclasses
 import math
 
 import pytest
@@ -33,7 +34,9 @@ def test_unknown_setting_in_json_is_refused():
         ("dataset", "imagenet"),
         ("batch_size", 1),
         ("epochs", 0),
-        ("learning_rate", 0.0),
+        ("learning_rate", -1.0),
+        ("batch_size", -1),
+        ("minutes", -1.0),
         ("seed", 2**32),
         ("views", 3),
         ("name", "a/b"),
@@ -50,6 +53,41 @@ def test_unknown_setting_in_json_is_refused():
 def test_a_wrong_setting_is_named(setting, value):
     with pytest.raises(InputError, match=f"--{setting}"):
         Experiment.of(**{"name": "a", setting: value})
+
+
+def test_the_length_is_given_once():
+    with pytest.raises(InputError, match="--epochs=3 and --minutes=5 are both given; give one"):
+        Experiment.of(name="a", minutes=5, epochs=3)
+    with pytest.raises(InputError, match="--minutes and --steps are both given"):
+        Experiment.of(name="a", minutes=5, steps=3)
+    with pytest.raises(InputError, match="--minutes is for one process"):
+        Experiment.of(name="a", minutes=5, strategy="multi_worker")
+    assert Experiment.of(name="a", minutes=5, epochs=0).training.minutes == 5
+    assert Experiment.of(name="a", minutes=0, epochs=3).training.length == "3 epochs"
+    assert Experiment.of(name="a", minutes=5).training.length == "5 minutes"
+
+
+def test_another_length_replaces_the_one_before():
+    def length(experiment):
+        training = experiment.training
+        return training.epochs, training.minutes, training.steps
+
+    measured = Experiment.of(name="a", minutes=5).replace(steps=700)
+    assert length(measured) == (0, 5, 700)
+    assert length(measured.replace(seed=1)) == (0, 5, 700)
+    assert length(measured.replace(epochs=3)) == (3, 0, 0)
+    assert length(measured.replace(minutes=0)) == (20, 0, 0)
+    assert length(measured.replace(minutes=9)) == (0, 9, 0)
+    assert length(Experiment.of(name="a", epochs=3, steps=7).replace(minutes=9)) == (0, 9, 0)
+    assert length(Experiment.of(name="a", epochs=3, steps=7).replace(epochs=4)) == (4, 0, 7)
+
+
+def test_what_training_chose_is_part_of_the_json():
+    experiment = dataclasses.replace(Experiment.of(name="a"), automatic=("precision",))
+    assert Experiment.from_json(experiment.to_json()) == experiment
+    for value in ('"precision"', '["seed"]', "[[]]"):
+        with pytest.raises(InputError, match="automatic is "):
+            Experiment.from_json(f'{{"name": "a", "automatic": {value}}}')
 
 
 def test_replicas_must_share_the_batch():
@@ -94,17 +132,39 @@ def test_differences_name_the_settings_that_make_another_experiment():
     assert now.differences(before) == ["estimator: 'jsd' -> 'dv'"]
 
 
-def test_the_augmentation_is_the_data_sets():
-    assert Experiment.of(name="a").data.augmentation == "none"
-    assert Experiment.of(name="a", dataset="folder").data.augmentation == "crop_flip"
-    assert Experiment.of(name="a", dataset="folder", augment="none").data.augmentation == "none"
+@pytest.mark.parametrize(
+    ("settings", "augmentation", "of_pipeline"),
+    [
+        ({}, "none", "none"),
+        ({"dataset": "tfds:mnist"}, "none", "none"),
+        ({"dataset": "folder", "recipe": "paper"}, "natural", "natural"),
+        ({"dataset": "folder", "augmentation": "none"}, "none", "none"),
+        ({"augmentation": "aerial"}, "aerial", "aerial"),
+        ({"dataset": "folder"}, "natural", "none"),
+        ({"views": 2}, "natural", "none"),
+        ({"model": "simclr"}, "natural", "none"),
+        ({"dataset": "folder", "model": "simclr", "augmentation": "aerial"}, "aerial", "none"),
+    ],
+)
+def test_images_are_augmented_once(settings, augmentation, of_pipeline):
+    experiment = Experiment.of(name="a", **settings)
+    assert (experiment.augmentation, experiment.pipeline_augmentation) == (
+        augmentation,
+        of_pipeline,
+    )
+
+
+@pytest.mark.parametrize("settings", [{"views": 2}, {"model": "simclr"}])
+def test_two_views_are_augmented(settings):
+    with pytest.raises(InputError, match="--augmentation=none makes both views of an image the"):
+        Experiment.of(name="a", augmentation="none", **settings)
 
 
 def test_the_augmentation_counts_and_not_its_name():
-    before = Experiment.from_json('{"name": "a", "data": {"augment": "none"}}')
+    before = Experiment.from_json('{"name": "a", "data": {"augmentation": "none"}}')
     assert Experiment.of(name="a").differences(before) == []
-    flipped = Experiment.from_json('{"name": "a", "data": {"augment": "flip"}}')
-    assert Experiment.of(name="a").differences(flipped) == ["augment: 'flip' -> 'none'"]
+    other = Experiment.from_json('{"name": "a", "data": {"augmentation": "document"}}')
+    assert Experiment.of(name="a").differences(other) == ["augmentation: 'document' -> 'none'"]
 
 
 def test_intervals_must_fit_the_steps_of_an_execution():
@@ -133,6 +193,10 @@ def test_the_reference_critic_has_no_chunks():
 def test_warm_up_is_of_a_schedule():
     with pytest.raises(InputError, match="--warmup_steps is for --schedule=cosine"):
         Experiment.of(name="t", warmup_steps=5)
+    with pytest.raises(InputError, match="--warmup_fraction is for --schedule=cosine"):
+        Experiment.of(name="t", warmup_fraction=0.1)
+    with pytest.raises(InputError, match="two lengths of the warm-up; give one"):
+        Experiment.of(name="t", schedule="cosine", warmup_steps=5, warmup_fraction=0.1)
 
 
 @pytest.mark.parametrize("strategy", ["one", "multi_worker"])
@@ -285,6 +349,9 @@ def test_another_model_is_another_experiment_with_its_own_settings():
     simclr = dim.replace(model="simclr", **{"simclr.temperature": 0.2})
     assert (simclr.model.NAME, simclr.model.temperature) == ("simclr", 0.2)
     assert simclr.training.batch_size == 8
-    assert simclr.differences(dim) == ["model: 'dim' -> 'simclr'"]
+    assert simclr.differences(dim) == [
+        "model: 'dim' -> 'simclr'",
+        "augmentation: 'none' -> 'natural'",
+    ]
     hotter = simclr.replace(**{"simclr.temperature": 0.3})
     assert hotter.differences(simclr) == ["simclr.temperature: 0.2 -> 0.3"]

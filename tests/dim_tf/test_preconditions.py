@@ -8,6 +8,16 @@ from dim_tf.experiment import Experiment
 from dim_tf.system.errors import InputError
 
 
+def test_a_reference_must_be_there_before_training(tmp_path):
+    (tmp_path / "a.keras").touch()
+    experiment = Experiment.of(name="a", reference=f"{tmp_path}/a.keras")
+    preconditions.check(experiment, ["train", "evaluate"])
+    experiment = Experiment.of(name="a", reference=f"{tmp_path}/a.keras,b=nowhere")
+    preconditions.check(experiment, ["train"])  # which measures nothing
+    with pytest.raises(InputError, match=r"^--reference=nowhere is no SavedModel"):
+        preconditions.check(experiment, ["train", "evaluate"])
+
+
 @pytest.mark.parametrize("place", ["a.jpg", "cats/a.PNG"])
 def test_a_folder_of_images_is_no_folder_of_another_data_set(tmp_path, place):
     (tmp_path / place).parent.mkdir(exist_ok=True)
@@ -18,6 +28,28 @@ def test_a_folder_of_images_is_no_folder_of_another_data_set(tmp_path, place):
             preconditions.check(experiment, ["train"])
     for dataset in ("folder", "celeb_a", "tiny_imagenet"):
         experiment = Experiment.of(name="a", dataset=dataset, data_dir=str(tmp_path))
+        preconditions.check(experiment, ["train"])
+
+
+def test_a_file_of_labels_must_be_there(tmp_path):
+    def check(labels):
+        settings = {"dataset": "folder", "data_dir": str(tmp_path), "labels": labels}
+        preconditions.check(Experiment.of(name="a", **settings), ["train"])
+
+    for labels in ("folder", str(tmp_path / "none.csv"), str(tmp_path)):
+        with pytest.raises(InputError, match=r"is no file; expected auto, none, folders, or the"):
+            check(labels)
+    (tmp_path / "labels.csv").write_text("file,label\n")
+    check(str(tmp_path / "labels.csv"))
+    check("none")
+
+
+def test_each_of_several_folders_must_be_there(tmp_path):
+    (tmp_path / "a").mkdir()
+    experiment = Experiment.of(
+        name="a", dataset="folder", data_dir=f"{tmp_path / 'a'},{tmp_path / 'b'}"
+    )
+    with pytest.raises(InputError, match=r"--data_dir=.*/b cannot be read"):
         preconditions.check(experiment, ["train"])
 
 

@@ -22,7 +22,7 @@ from dim_tf.system.errors import InputError, MeasureError, RunError
 from dim_tf.system.locks import locked_folder
 from dim_tf.training import loop, user_callbacks
 
-SMALL = {"batch_size": 4, "critic_units": 8, "latent_dim": 4, "augment": "none"}
+SMALL = {"batch_size": 4, "critic_units": 8, "latent_dim": 4, "augmentation": "none"}
 
 
 @pytest.fixture
@@ -36,7 +36,8 @@ def ran(monkeypatch, tmp_path):
 
     monkeypatch.setattr(stages, "evaluate", evaluate)
     monkeypatch.setattr(stages, "export", lambda *_: ran.append("export"))
-    monkeypatch.setattr(data, "load", lambda *_: SimpleNamespace(note="a note"))
+    splits = SimpleNamespace(note="a note", test=range(1))
+    monkeypatch.setattr(data, "load", lambda *_: splits)
     (tmp_path / "checkpoints").mkdir()
     return ran
 
@@ -76,6 +77,31 @@ def test_a_failed_measure_does_not_keep_the_export_away(ran, tmp_path, monkeypat
     with pytest.raises(MeasureError, match="it diverged"):
         run_later_stages(run_in(tmp_path), ["evaluate", "export"])
     assert ran == ["export"]
+
+
+def test_the_last_lines_are_the_verdict(ran, tmp_path, monkeypatch, capsys):
+    content = {"verdict": {"sentence": "Training helped", "probe": {"sentence": "Unclear"}}}
+
+    def evaluate(experiment, _):
+        (experiment.run_path / "evaluation.json").write_text(json.dumps(content))
+        print("verdict: at once")
+
+    monkeypatch.setattr(stages, "evaluate", evaluate)
+    run = run_in(tmp_path)
+    assert run.verdict == []
+    run_later_stages(run, ["evaluate"])
+    assert capsys.readouterr().out == "verdict: at once\n"
+    run_later_stages(run, ["evaluate", "export"])
+    assert run.verdict == ["verdict: Training helped", "verdict: Unclear"]
+    assert capsys.readouterr().out.splitlines() == ["verdict: at once", *run.verdict]
+
+
+def test_references_are_tried_before_training(ran, tmp_path):
+    run_in(tmp_path).check_references()
+    (tmp_path / "a.keras").write_text("nothing")
+    run = run_in(tmp_path, reference=str(tmp_path / "a.keras"))
+    with pytest.raises(InputError, match=r"--reference=.*a.keras cannot be loaded"):
+        run.check_references()
 
 
 def test_without_a_good_checkpoint_nothing_follows(ran, tmp_path, monkeypatch):
@@ -357,7 +383,8 @@ def test_a_run_that_began_anew_continues_afterwards(tmp_path, monkeypatch):
             raise error
 
     monkeypatch.setattr(loop, "train", train)
-    monkeypatch.setattr(data, "load", lambda *_: SimpleNamespace(note="a note"))
+    splits = SimpleNamespace(note="a note", test=range(1))
+    monkeypatch.setattr(data, "load", lambda *_: splits)
     run = run_in(tmp_path, resume=False)
     run.train()
     with pytest.raises(RunError):

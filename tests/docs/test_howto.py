@@ -316,7 +316,7 @@ def test_the_command_of_a_page_runs_where_the_pages_were_followed(repository, br
     assert json.loads((folder / "experiment.json").read_text())[group][field] == value
     evaluation = json.loads((folder / "evaluation.json").read_text())
     measured = "intrinsic_dimension" if setting == "measures" else "knn"
-    assert set(evaluation[measured]) == {"conv", "fc", "global"}
+    assert set(evaluation[measured]) == {"conv", "fc", "global", evaluation["feature"]["name"]}
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import fault_injection as faults
 import numpy as np
 import pytest
 
+from dim_tf.experiment import Experiment
 from dim_tf.training import metrics_file
 
 pytestmark = pytest.mark.long
@@ -68,6 +69,32 @@ def test_training(piece, trained, tmp_path):
     faults.record_fault(
         f"kill -9 in training, piece {piece}", kills=records, losses="as undisturbed"
     )
+
+
+def test_training_by_minutes(tmp_path):
+    """The length is measured before the first checkpoint, and then fixed."""
+    folder, straight = tmp_path / "run", tmp_path / "straight"
+    by_minutes = ["--mode=train", "--minutes=1", "--checkpoint_every=10", "--schedule=cosine"]
+    lengths = set()
+
+    def check():
+        path = faults.run_folder(folder) / "experiment.json"
+        if path.exists():
+            lengths.add(Experiment.from_json(path.read_text()).training.steps)
+        return {"steps": sorted(lengths)}
+
+    records = kills(folder, 0, 40, by_minutes, check)
+    faults.run_to_success(folder, *by_minutes)
+    (steps,) = lengths
+    faults.run_to_success(straight, *by_minutes[:1], *by_minutes[2:], *_steps(steps))
+    assert faults.losses(folder) == faults.losses(straight)
+    assert len(faults.losses(folder)) == steps
+    assert faults.leftovers(folder) == []
+    faults.record_fault("kill -9 in training by minutes", kills=records, losses="as undisturbed")
+
+
+def _steps(steps):
+    return [f"--steps={steps}", "--epochs=1000000"]
 
 
 @pytest.mark.parametrize("piece", range(PIECES))

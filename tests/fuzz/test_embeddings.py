@@ -16,6 +16,7 @@ MANIFEST = {
     "saved_model": "exported/a/1",
     "saved_model_fingerprint": "34",
     "weights_fingerprint": "56",
+    "feature": "global",
     "format": "tfrecord",
     "shard_size": 4,
     "images": 2,
@@ -38,7 +39,7 @@ def outcome(folder, format, manifest, content):
         ids, rows = embeddings.read(folder)
         embeddings.check_same_origin(folder, MANIFEST | {"format": format})
         with pytest.raises(InputError, match="other weights"):
-            embeddings.check_encoder(folder, [])
+            embeddings.check_encoder(folder, [], "global")
     except InputError as error:
         return "refused" if fuzzing.is_one_line(one_line(error)) else f"badly told: {error!r}"
     assert rows.ndim == 2

@@ -5,7 +5,7 @@ import colorsys
 import numpy as np
 import pytest
 
-from keras_models import views
+from keras_models import color_jitter
 from keras_models.distribute.randomness import StepRandom
 
 RANDOM = StepRandom(seed=0, step=3)
@@ -20,8 +20,8 @@ def golden_colors(image, brightness, contrast, saturation, hue):
     """One image, one step after the other, on [0, 1]."""
     x = (image.astype(np.float64) + 1) / 2
     x = x * brightness
-    luma = x @ [0.299, 0.587, 0.114] if x.shape[-1] == 3 else x[..., 0]
-    x = luma.mean() + (x - luma.mean()) * contrast
+    mean = (x @ [0.299, 0.587, 0.114]).mean() if x.shape[-1] == 3 else x.mean((0, 1))
+    x = mean + (x - mean) * contrast
     if x.shape[-1] == 3:
         yiq = np.array(
             [
@@ -36,12 +36,12 @@ def golden_colors(image, brightness, contrast, saturation, hue):
     return np.clip(x, 0, 1) * 2 - 1
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [1, 3, 5])
 def test_adjusted_colors(channels):
     images = make_images(channels=channels)
     rng = np.random.default_rng(1)
     factors = rng.uniform([0.6, 0.6, 0, -0.2], [1.4, 1.4, 1.4, 0.2], (8, 4)).astype(np.float32)
-    adjusted = views.adjust_colors(images, *factors.T)
+    adjusted = color_jitter.adjust_colors(images, *factors.T)
     for image, numbers, result in zip(images, factors, adjusted, strict=True):
         np.testing.assert_allclose(result, golden_colors(image, *numbers), atol=1e-5)
     assert np.abs(adjusted).max() == 1  # some were clipped
@@ -51,7 +51,7 @@ def adjusted(pixel, brightness=1.0, contrast=1.0, saturation=1.0, hue=0.0):
     """A pixel in [0, 1], of an image with a black and a white one beside it."""
     image = np.array([[[pixel, [0, 0, 0], [1, 1, 1]]]], np.float32) * 2 - 1
     factors = [np.array([x], np.float32) for x in (brightness, contrast, saturation, hue)]
-    return (views.adjust_colors(image, *factors).numpy() + 1)[0, 0] / 2
+    return (color_jitter.adjust_colors(image, *factors).numpy() + 1)[0, 0] / 2
 
 
 def test_no_change_of_the_colors():
@@ -90,12 +90,12 @@ def test_random_color_jitter(strength):
     colour = np.array([0.1, 0.0, -0.05], np.float32)
     dark, bright = np.full((n, 1, 1, 3), -0.2, np.float32), np.full((n, 1, 1, 3), 0.0, np.float32)
     images = np.concatenate([dark, bright, bright + colour], axis=2)
-    changed = views.random_color_jitter(images, RANDOM, "local view", strength).numpy()
+    changed = color_jitter.random_color_jitter(images, RANDOM, "local view", strength).numpy()
     same = np.abs(changed - images).max((1, 2, 3)) < 1e-6
     dark, bright, coloured = np.moveaxis(changed[:, 0], 1, 0)
 
-    chroma = (coloured - bright) @ (views.YIQ.T @ [[0, 0], [1, 0], [0, 1]])
-    was = colour @ (views.YIQ.T @ [[0, 0], [1, 0], [0, 1]])
+    chroma = (coloured - bright) @ (color_jitter.YIQ.T @ [[0, 0], [1, 0], [0, 1]])
+    was = colour @ (color_jitter.YIQ.T @ [[0, 0], [1, 0], [0, 1]])
     length = np.linalg.norm(chroma, axis=1) / np.linalg.norm(was)
     gray = length < 1e-4
     np.testing.assert_allclose(gray.mean(), 0.25 * strength, atol=0.03)
@@ -104,7 +104,7 @@ def test_random_color_jitter(strength):
 
     jittered = ~gray & ~same
     scale = (bright - dark)[:, 0] / 0.2  # brightness · contrast
-    luma = views.LUMA
+    luma = color_jitter.LUMA
     mean = (images @ luma).mean()
     brightness = ((changed @ luma).mean((1, 2)) + 1) / (mean + 1)
     contrast = scale / brightness
@@ -125,7 +125,40 @@ def test_random_color_jitter(strength):
 
 def test_one_channel_knows_brightness_and_contrast_alone():
     images = make_images(200, channels=1)
-    changed = views.random_color_jitter(images, RANDOM, "local view")
+    changed = color_jitter.random_color_jitter(images, RANDOM, "local view")
     assert changed.shape == images.shape
     same = np.abs(changed - images).max((1, 2, 3)) < 1e-6
     assert 0.1 < same.mean() < 0.3
+
+
+def golden_stains(image, factors):
+    """One image, its amounts of stains solved for and multiplied."""
+    light = np.maximum((image.astype(np.float64) + 1) / 2, 1 / 255)
+    stains = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
+    amounts = np.linalg.solve(stains.T, -np.log(light).reshape(-1, 3).T).T
+    changed = np.exp(-(amounts * factors) @ stains).reshape(image.shape)
+    return np.minimum(changed, 1) * 2 - 1
+
+
+def test_adjusted_stains():
+    images = make_images()
+    factors = np.random.default_rng(1).uniform(0.7, 1.3, (8, 3)).astype(np.float32)
+    adjusted = color_jitter.adjust_stains(images, factors)
+    for image, numbers, result in zip(images, factors, adjusted, strict=True):
+        np.testing.assert_allclose(result, golden_stains(image, numbers), atol=1e-4)
+
+
+def test_white_is_no_stain_and_stays():
+    white = np.ones((1, 2, 2, 3), np.float32)
+    adjusted = color_jitter.adjust_stains(white, np.full((1, 3), 0.5, np.float32))
+    np.testing.assert_allclose(adjusted, white, atol=1e-6)
+
+
+def test_stains_are_of_rgb_images():
+    ranges = color_jitter.ColorRanges(stains=0.3)
+    for channels in (1, 3):
+        images = make_images(200, channels=channels)
+        changed = color_jitter.random_color_jitter(images, RANDOM, "v", 1.0, ranges)
+        difference = np.abs(changed - images).max((1, 2, 3))
+        is_changed = difference > 0.03  # black, which is not quite black, changes by 0.008
+        assert is_changed.mean() == 0 if channels == 1 else 0.7 < is_changed.mean() < 0.9

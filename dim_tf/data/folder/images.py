@@ -2,12 +2,12 @@
 
 import hashlib
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from dim_tf.data.folder import decoding
 from dim_tf.data.folder.file_bytes import DIGEST_BYTES
+from dim_tf.data.folder.image_folders import ImageFolders
 from dim_tf.data.folder.report import printable
 from dim_tf.data.folder.thread_pool import cpu_pool
 from dim_tf.data.image_faults import UndecodableError
@@ -20,15 +20,15 @@ class ImageFiles:
     """Image files as they were when they were inspected, and how to decode them.
 
     Attributes:
-        folder: of the files.
-        names: relative.
+        folders: of the files.
+        names: relative to them.
         digests: uint8 [N, D], of their bytes.
         size: pixels a side.
         pixel_range: of those of 16 bits.
         max_pixels: as for `decoding.decode_to_size`.
     """
 
-    folder: Path
+    folders: ImageFolders
     names: list[str]
     digests: np.ndarray
     size: int
@@ -58,7 +58,7 @@ class ImageFiles:
         name = self.names[index]
         try:
             return decoding.decode_to_size(
-                self.folder / name,
+                self.folders.path_of(name),
                 self.size,
                 pixel_range=self.pixel_range,
                 expected_digest=self.digests[index].tobytes(),
@@ -67,7 +67,7 @@ class ImageFiles:
         except (UndecodableError, OSError) as error:
             why = error if isinstance(error, UndecodableError) else error.strerror
             raise RunError(
-                f"{printable(name)} in {self.folder} has changed while it was in use ({why}); run "
+                f"{printable(name)} in {self.folders} has changed while it was in use ({why}); run "
                 "again, and the files that changed are looked at again"
             ) from error
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from dim_tf.data import image_headers
 from dim_tf.data.folder.file_bytes import DIGEST_BYTES, digest_of, read_image_file
+from dim_tf.data.folder.perceptual_hash import HASH_BYTES, THUMBNAIL_BYTES, hash_and_thumbnail
 from dim_tf.data.folder.pillow_decoder import decode_upright, size_of
 from dim_tf.data.image_bounds import MAX_PIXELS
 from dim_tf.data.image_faults import MIN_SIDE, Fault, UndecodableError
@@ -35,6 +36,8 @@ class InspectedFile(NamedTuple):
         low: the 0.1th percentile of all channels' pixels, in values of the file (those of a PGM or
             PPM are first scaled so that its own white is that of 8 or 16 bits).
         high: the 99.9th percentile.
+        hash: `perceptual_hash.hash_and_thumbnail` of the pixels that are hashed.
+        thumbnail: likewise; an image of 16 bits with `low` black and `high` white.
     """
 
     fault: Fault
@@ -46,6 +49,8 @@ class InspectedFile(NamedTuple):
     bits: int = 0
     low: int = 0
     high: int = 0
+    hash: bytes = bytes(HASH_BYTES)
+    thumbnail: bytes = bytes(THUMBNAIL_BYTES)
 
 
 def inspect_file(path: Path | str, max_pixels: int = MAX_PIXELS) -> InspectedFile:
@@ -70,7 +75,19 @@ def inspect_file(path: Path | str, max_pixels: int = MAX_PIXELS) -> InspectedFil
     fault = Fault.TINY if min(full_size) < MIN_SIDE else Fault.NONE
     bits, pixel_digest, low, high = _pixel_statistics(image)
     format_index = FORMATS.index(header.format)
-    return InspectedFile(fault, digest, *full_size, format_index, pixel_digest, bits, low, high)
+    hash, thumbnail = hash_and_thumbnail(image, low, high)
+    return InspectedFile(
+        fault,
+        digest,
+        *full_size,
+        format_index,
+        pixel_digest,
+        bits,
+        low,
+        high,
+        hash,
+        thumbnail,
+    )
 
 
 def _pixel_statistics(image):

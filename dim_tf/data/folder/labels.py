@@ -1,11 +1,11 @@
-"""Labels of a folder's images: the names of the folders that they are in."""
+"""Labels of a folder's images: the names of the folders that they are in, or those of a file."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from dim_tf.data.folder.report import printable
-from dim_tf.data.folder.split_folders import SplitLayout, find_split_folders
+from dim_tf.data.folder.split_folders import SplitLayout
 from dim_tf.data.folder.split_names import Role
 from dim_tf.system.errors import InputError
 
@@ -17,8 +17,9 @@ class FolderLabels:
     """Labels of some images.
 
     Attributes:
-        classes: int64 [N]; -1: an image of a folder without labels, as unlabeled; None: no labels.
-        names: of the classes.
+        classes: int64 [N], class numbers; or int64 [N, A], attributes 0 or 1; -1: an image without
+            a label; None: no labels.
+        names: of the classes or attributes.
         reason: why these, for the `data:` line.
     """
 
@@ -26,22 +27,49 @@ class FolderLabels:
     names: tuple[str, ...]
     reason: str
 
+    def count(self) -> dict[str, int]:
+        """How many images are of each class, or have each attribute."""
+        if self.classes is None:
+            return {}
+        if self.classes.ndim == 2:
+            counts = (self.classes == 1).sum(axis=0)
+        else:
+            counts = np.bincount(self.classes[self.classes >= 0], minlength=len(self.names))
+        return dict(zip(self.names, counts.tolist(), strict=True))
 
-def label_by_folder(names: list[str], mode: str, layout: SplitLayout | None = None) -> FolderLabels:
+    def describe_untrained_class(self, is_test: np.ndarray) -> str:
+        """Says if test images have a class that no training image has; empty: none.
+
+        Args:
+            is_test: bool [N].
+        """
+        if self.classes is None or self.classes.ndim == 2:
+            return ""
+        missing = np.setdiff1d(self.classes[is_test], self.classes[~is_test])
+        if not len(missing):
+            return ""
+        return f"of the class {self.names[missing[0]]} there are test images and none for training"
+
+
+def is_unlabelled(labels: np.ndarray) -> np.ndarray:
+    """Which images have no label, bool [N], by int64 [N] or [N, A]."""
+    return labels.reshape(len(labels), -1)[:, 0] < 0
+
+
+def label_by_folder(names: list[str], mode: str, layout: SplitLayout | None) -> FolderLabels:
     """Labels by the folders at the top, or by those within split folders.
 
     Args:
-        names: of the images.
+        names: of the images, relative to their folder of images.
         mode: "folders": the first folder is the class; "none"; "auto": folders, if all images are
             directly in one of several, which have ten images on average.
-        layout: of these images; None: it is found by their names.
+        layout: of these images; None: no folder is a split.
 
     Raises:
         InputError: "folders" is not possible.
     """
     if mode == "none":
         return FolderLabels(None, (), "none, as --labels=none says")
-    layout = layout or find_split_folders(names)
     paths = [name.split("/") for name in (layout.names if layout else names)]
     roles = layout.roles if layout else [Role.TRAINING] * len(names)
     # Folders of extra images that are no classes elsewhere are no classes.

@@ -1,6 +1,8 @@
 """What is known of each file below a folder of images, kept between runs."""
 
 import os
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import numpy as np
 from dim_tf.data import npy
 from dim_tf.data.folder.file_bytes import DIGEST_BYTES
 from dim_tf.data.folder.inspection import InspectedFile
+from dim_tf.data.folder.perceptual_hash import HASH_BYTES, THUMBNAIL_BYTES
 from dim_tf.data.image_faults import Fault
 from dim_tf.data.image_headers import FORMATS
 from dim_tf.data.pixel_range import DEPTH
@@ -17,7 +20,7 @@ from dim_tf.data.zip_archive import ZipArchive
 from dim_tf.system.console import say
 from dim_tf.system.files import atomic_replace
 
-VERSION = 3  # of the file, and of how images are inspected
+VERSION = 4  # of the file, and of how images are inspected
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class Manifest:
         bits: uint8 [N], per channel, 8 or 16; 0 where the pixels were not decoded.
         lows: int32 [N], the 0.1th percentile of a file's pixels, in its own values.
         highs: int32 [N], the 99.9th.
+        hashes: uint8 [N, HASH_BYTES], perceptual.
+        thumbnails: uint8 [N, THUMBNAIL_BYTES].
         system_folders: names of those that systems made and that are left out -> how many.
     """
 
@@ -52,6 +57,8 @@ class Manifest:
     bits: np.ndarray
     lows: np.ndarray
     highs: np.ndarray
+    hashes: np.ndarray
+    thumbnails: np.ndarray
     system_folders: dict[str, int] = field(default_factory=dict)
 
     @classmethod
@@ -71,6 +78,8 @@ class Manifest:
             np.zeros(n, np.uint8),
             np.zeros(n, np.int32),
             np.zeros(n, np.int32),
+            np.zeros((n, HASH_BYTES), np.uint8),
+            np.zeros((n, THUMBNAIL_BYTES), np.uint8),
         )
 
     @property
@@ -97,6 +106,34 @@ class Manifest:
         self.pixel_digests[index] = np.frombuffer(inspected.pixel_digest, np.uint8)
         self.bits[index] = inspected.bits
         self.lows[index], self.highs[index] = inspected.low, inspected.high
+        self.hashes[index] = np.frombuffer(inspected.hash, np.uint8)
+        self.thumbnails[index] = np.frombuffer(inspected.thumbnail, np.uint8)
+
+
+def join_manifests(manifests: Sequence[Manifest], folders: Sequence[str]) -> Manifest:
+    """One manifest of the files of several folders.
+
+    Args:
+        manifests: of each folder.
+        folders: their names, with which those of the files then begin.
+    """
+    names = [
+        f"{folder}/{name}" if name else folder  # the folder itself, where it cannot be read
+        for folder, manifest in zip(folders, manifests, strict=True)
+        for name in manifest.names
+    ]
+    order = np.array(sorted(range(len(names)), key=names.__getitem__), np.int64)
+    system_folders = Counter[str]()
+    for manifest in manifests:
+        system_folders.update(manifest.system_folders)
+    return Manifest(
+        [names[index] for index in order],
+        **{
+            name: np.concatenate([manifest.columns[name] for manifest in manifests])[order]
+            for name in manifests[0].columns
+        },
+        system_folders=dict(sorted(system_folders.items())),
+    )
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:

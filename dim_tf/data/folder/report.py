@@ -12,6 +12,7 @@ import numpy as np
 
 from dim_tf.data import npy
 from dim_tf.data.folder.file_bytes import DIGEST_BYTES
+from dim_tf.data.folder.image_folders import ImageFolders
 from dim_tf.data.folder.manifest import Manifest
 from dim_tf.data.image_faults import Fault
 from dim_tf.data.image_headers import FORMATS
@@ -33,14 +34,14 @@ class FolderReport:
     """A report of a folder's images, as `splits.DataReport` defines it.
 
     Attributes:
-        folder: of the images.
+        folders: of the images.
         summary: for data.json.
         lines: for bad_images.txt.
         digests: uint8 [N, D], of the images' pixels, ascending.
         test_digests: uint8 [M, D], of those of them that are for the test.
     """
 
-    folder: Path
+    folders: ImageFolders
     summary: dict[str, Any]
     lines: tuple[str, ...]
     digests: np.ndarray
@@ -67,7 +68,7 @@ class FolderReport:
             if own.isdisjoint(map(str, sample)):
                 raise InputError(
                     f"{folder} holds a run on other images: of {len(sample)} of them none is in "
-                    f"--data_dir={self.folder}; give another --name or --run_dir, or that run's "
+                    f"--data_dir={self.folders}; give another --name or --run_dir, or that run's "
                     "--data_dir, or --noresume to start anew there"
                 )
         say(
@@ -85,12 +86,22 @@ class FolderReport:
                 "--noresume to start anew there"
             )
         before, now = previous.get("split_by"), self.summary["split_by"]
-        if before != now:
+        if before == now:
+            return
+        if before == "none":
             raise InputError(
-                f"{folder} holds a run whose test images were chosen by {before}, and not by "
-                f"{now}: some that it trained on would be measured on; give --split={before}, or "
-                "another --name or --run_dir, or --noresume to start anew there"
+                f"{folder} holds a run that was trained on all images (--test_fraction=0), of "
+                "which some are for the test now; give --test_fraction=0, or another --name or "
+                "--run_dir, or --noresume to start anew there"
             )
+        why = f"chosen by {before}, and not by {now}: some that it trained on would be measured on"
+        if now == "none":
+            why = f"chosen by {before}, and --test_fraction=0 would train on them"
+        remedy = "leave --test_fraction out" if now == "none" else f"give --split={before}"
+        raise InputError(
+            f"{folder} holds a run whose test images were {why}; {remedy}, or "
+            "another --name or --run_dir, or --noresume to start anew there"
+        )
 
     def _check_trained(self, folder):
         """Finds images that were moved between folders, where these are the split."""
@@ -98,8 +109,9 @@ class FolderReport:
         if moved:
             raise InputError(
                 f"{folder} holds a run that was trained on {moved:,} of the "
-                f"{len(self.test_digests):,} images that are for the test now; move them back, or "
-                "give another --name or --run_dir, or --noresume to start anew there"
+                f"{len(self.test_digests):,} images that are for the test now; move them back, "
+                "give that run's --group_by and --test_fraction, or another --name or --run_dir, "
+                "or --noresume to start anew there"
             )
 
     def _check_range(self, folder, previous):
@@ -219,11 +231,11 @@ def list_some(folders: Sequence[str]) -> str:
     return shown + (f" and {rest:,} more" if rest > 0 else "")
 
 
-def describe(folder: Path, summary: dict[str, Any]) -> str:
+def describe(folders: ImageFolders, summary: dict[str, Any]) -> str:
     """One sentence on a folder's images, for `Splits.note`.
 
     Args:
-        folder: of the images.
+        folders: of the images.
         summary: for data.json.
     """
     counts = {
@@ -236,18 +248,24 @@ def describe(folder: Path, summary: dict[str, Any]) -> str:
     if summary["images_of_other_folders_left_out"]:
         count = summary["images_of_other_folders_left_out"]
         left_out.append(f"{count:,} in {list_some(summary['folders_left_out'])}")
+    if summary["unmeasured_images_left_out"]:
+        count = summary["unmeasured_images_left_out"]
+        left_out.append(f"{count:,} for the test without a label or split")
     if summary["system_folders"]:
         each = ", ".join(f"{name} {n:,}" for name, n in summary["system_folders"].items())
         left_out.append(f"system folders ({each})")
     size = summary["image_size"]
-    # Its name alone: the note goes into exported models, which are given away.
-    name = printable(folder.resolve().name)
+    # Their names alone: the note goes into exported models, which are given away.
+    noun = "folder" if len(folders.names) == 1 else "folders"
     clauses = [
-        f"{summary['images']:,} images of the folder {name}, the centred square of each resized to "
-        f"{size}x{size} pixels",
+        f"{summary['images']:,} images of the {noun} {list_some(folders.names)}, the centred "
+        f"square of each resized to {size}x{size} pixels",
         f"{summary['training_images']:,} for training and {summary['test_images']:,} for the test, "
         f"{summary['split']}",
     ]
+    if not summary["test_images"]:
+        clauses[-1] = f"all for training, none for the test, {summary['split']}"
+    clauses += _describe_groups(summary)
     leaking = summary["test_images_left_out_of_training"]
     if leaking:
         clauses.append(f"{leaking:,} test images left out of training, where they were too")
@@ -265,6 +283,31 @@ def describe(folder: Path, summary: dict[str, Any]) -> str:
     if left_out:
         clauses.append(f"left out: {', '.join(left_out)}")
     return "; ".join(clauses) + "."
+
+
+def _describe_groups(summary):
+    """Clauses on the groups that the split keeps together, and on near duplicates beyond them."""
+    largest = summary["largest_group"]
+    if largest and summary["split_by"] == "hash":
+        groups = "group" if summary["groups"] == 1 else "groups"
+        yield (
+            f"{summary['groups']:,} {groups} {summary['groups_kind']} kept together, the largest "
+            f"of {largest['images']:,} images"
+        )
+        if largest["images"] > summary["images"] / 2:
+            yield (
+                "that group, of more than half of the images, is for training; --group_by=none "
+                "splits single images"
+            )
+        pairs = summary["separated_pairs_of_single_images"]
+        if pairs:
+            yield f"a split of single images would have separated {pairs:,} pairs of one group"
+    if summary["ungrouped_by_pattern"]:
+        yield f"{summary['ungrouped_by_pattern']:,} paths that --group_by does not match"
+    near = summary["test_images_near_training"]
+    if near:
+        verb = "images have" if near > 1 else "image has"
+        yield f"{near:,} test {verb} a near duplicate among the training images"
 
 
 def _read_summary(folder):

@@ -3,24 +3,34 @@
 docs/DATA.md states the rules.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from dim_tf.data import DataRequest
-from dim_tf.data.folder.labels import FolderLabels, label_by_folder
+from dim_tf.data import DEFAULT_TEST_FRACTION, DataRequest
+from dim_tf.data.folder.groups import (
+    ImageGroups,
+    count_separated_pairs,
+    count_tests_near_training,
+    describe_groups,
+    group_images,
+)
+from dim_tf.data.folder.hash_split import choose_test
+from dim_tf.data.folder.image_folders import ImageFolders
+from dim_tf.data.folder.labels import FolderLabels, is_unlabelled, label_by_folder
+from dim_tf.data.folder.labels_file import read_labels_file
 from dim_tf.data.folder.manifest import Manifest
+from dim_tf.data.folder.matched_labels import match_labels
 from dim_tf.data.folder.report import list_some, printable
-from dim_tf.data.folder.split_folders import SplitLayout, ambiguous_folders, find_split_folders
+from dim_tf.data.folder.split_folders import SplitLayout, ambiguous_folders, find_split_layout
 from dim_tf.data.folder.split_names import Role
 from dim_tf.data.image_faults import Fault
 from dim_tf.system.errors import InputError
 
-TEST_FRACTION = 0.1
-MIN_TEST, MAX_TEST = 10, 10_000
-MIN_TRAINING = 10  # where folders say which they are
 MIN_IMAGES = 20
+BY_HASH = "by the hash of each image's pixels"
 
 
 @dataclass(frozen=True)
@@ -30,10 +40,19 @@ class SplitMethod:
     Attributes:
         test: the role whose images are the test images; None: the hash decides.
         reason: for the `data:` line.
+        fraction: of the images that the hash chooses for the test; 0: none is for the test.
     """
 
     test: Role | None
     reason: str
+    fraction: float = DEFAULT_TEST_FRACTION
+
+    @property
+    def name(self) -> str:
+        """For data.json: folders, hash or none."""
+        if self.test is not None:
+            return "folders"
+        return "hash" if self.fraction else "none"
 
     def priority(self, roles: np.ndarray) -> np.ndarray:
         """Of several copies of an image, the one with the lowest number is kept.
@@ -42,15 +61,15 @@ class SplitMethod:
         before one that has none.
         """
         if self.test is None:
-            return np.isin(roles, (Role.EXTRA, Role.UNLABELLED)) + 2 * (roles == Role.LEFT_OUT)
+            return np.isin(roles, (Role.EXTRA, Role.UNLABELLED)) + 2 * (roles >= Role.LEFT_OUT)
         return np.where(roles == self.test, Role.TEST, roles).astype(np.int64)
 
     def left_out(self, roles: np.ndarray) -> np.ndarray:
-        """Images neither for training nor for the test: those to choose settings by, masks and
-        predictions.
+        """Images neither for training nor for the test: those to choose settings by, masks,
+        predictions, and images for the test that have no label.
         """
         validation = (roles == Role.VALIDATION) & (self.test == Role.TEST)
-        return validation | (roles == Role.LEFT_OUT)
+        return validation | (roles >= Role.LEFT_OUT)
 
 
 @dataclass(frozen=True)
@@ -60,13 +79,14 @@ class FolderSplit:
     Attributes:
         indices: int64 [N], in the manifest.
         test_count: how many are test images.
-        labels: int64 [N], -1: none; or None.
-        label_names: of the classes.
+        labels: int64 [N] or [N, A], -1: none; or None.
+        label_names: of the classes or attributes.
         unlabelled_count: how many training images have no label, of a folder that has labels.
         duplicates: index of each file with the pixels of another -> that one's index.
         counts: for data.json.
-        split_folders: the names of the folders that are splits, for a message.
-        by_folders: whether these say which images are for the test.
+        split_folders: the names of the folders that are splits, or the column, for a message.
+        split_by: "folders", which say which images are for the test; "hash"; or "none".
+        groups: int64 [N], the group of each image; a split keeps a group together.
     """
 
     indices: np.ndarray
@@ -77,60 +97,91 @@ class FolderSplit:
     duplicates: dict[int, int]
     counts: dict[str, Any]
     split_folders: str
-    by_folders: bool
+    split_by: str
+    groups: np.ndarray
 
 
-def split_images(request: DataRequest, manifest: Manifest) -> FolderSplit:
+def split_images(request: DataRequest, manifest: Manifest, folders: ImageFolders) -> FolderSplit:
     """Separates training and test images, and labels them.
 
     Args:
-        request: its `split` and `labels`.
+        request: its `split`, `labels`, `label_column`, `group_by` and `test_fraction`.
         manifest: the files.
+        folders: that these are in.
 
     Raises:
-        InputError: the folders are not those that `split` or `labels` needs.
+        InputError: the folders are not those that `split`, `labels` or `group_by` needs, or the
+            file of labels is not one of these images.
     """
     usable = np.flatnonzero(manifest.faults == Fault.NONE)
     usable_names = [manifest.names[index] for index in usable]
-    layout = find_split_folders(usable_names)
+    layout = find_split_layout(usable_names, folders)
     roles = np.full(len(manifest), Role.TRAINING)
     if layout:
         roles[usable] = layout.roles
+    matched = None
+    if request.has_labels_file and len(usable):
+        file = read_labels_file(request.labels_path, request.label_column)
+        matched = match_labels(file, usable_names, folders)
+        roles[usable] = matched.assign_roles(
+            roles[usable].tolist(), request.split if request.test_fraction else "hash"
+        )
+        layout = dataclasses.replace(layout, roles=roles[usable].tolist()) if layout else None
     ambiguous = ambiguous_folders(usable_names, layout)
-    method = _choose_method(request.split, layout, ambiguous)
+    column = matched.find_test(roles[usable]) if matched and matched.roles else None
+    method = _choose_method(request, layout, ambiguous, column)
     indices, duplicates = deduplicate(manifest, method.priority(roles))
     is_left_out = method.left_out(roles[indices])
     left_out_roles = roles[indices[is_left_out]]
     indices = indices[~is_left_out]
     kept_layout = layout.select(np.searchsorted(usable, indices).tolist()) if layout else None
-    names = [manifest.names[index] for index in indices]
-    labels = label_by_folder(names, request.labels, kept_layout)
-    only_tested = _classes_without_training(labels, roles[indices], method)
-    if only_tested and request.labels == "folders":
+    if matched:
+        labels = matched.select(np.searchsorted(usable, indices))
+    else:
+        names = [folders.locate(manifest.names[index])[1] for index in indices]
+        labels = label_by_folder(names, request.labels, kept_layout)
+    only_tested = ""
+    if method.test is not None:
+        only_tested = labels.describe_untrained_class(roles[indices] == method.test)
+    if only_tested and request.labels != "auto":
         raise InputError(
-            f"--labels=folders: {only_tested}; give --split=hash, or leave --labels out"
+            f"--labels={request.labels}: {only_tested}; give --split=hash, or leave --labels out"
         )
     if only_tested:
         labels = FolderLabels(None, (), f"none: {only_tested}")
-    order, test_count, unlabelled = _order_images(
-        manifest.pixel_digests[indices], roles[indices], labels.classes, method
-    )
+    images = manifest.select(indices)
+    groups = group_images(request.group_by, images)
+    order, test_count, unlabelled = _order_images(roles[indices], labels.classes, groups, method)
     classes = None if labels.classes is None else labels.classes[order]
-    folders = layout.folders if layout else {}
+    split_folders = layout.folders if layout else {}
     counts = {
         "images": len(indices),
         "training_images": len(indices) - test_count,
         "test_images": test_count,
         "split": method.reason,
-        "split_by": "folders" if method.test is not None else "hash",
-        "split_folders": {printable(name): role.name.lower() for name, role in folders.items()},
+        "split_by": method.name,
+        "split_folders": {
+            printable(name): role.name.lower() for name, role in split_folders.items()
+        },
         "validation_images_left_out": int((left_out_roles == Role.VALIDATION).sum()),
         "images_of_other_folders_left_out": int((left_out_roles == Role.LEFT_OUT).sum()),
+        "unmeasured_images_left_out": int((left_out_roles == Role.UNMEASURED).sum()),
         "folders_left_out": [printable(name) for name in (layout.left_out if layout else ())],
         "test_images_left_out_of_training": _count_leaks(method, roles, duplicates),
+        "group_by": request.group_by,
+        "groups_kind": groups.kind,
+        **describe_groups(groups, images.names),
+        "ungrouped_by_pattern": groups.unmatched,
+        "separated_pairs_of_single_images": _count_pairs_of_single_images(
+            roles[indices], labels.classes, groups, images.pixel_digests, method
+        ),
+        "test_images_near_training": count_tests_near_training(
+            groups.near_duplicates[order], np.arange(len(order)) < test_count
+        ),
         "labels": labels.reason,
+        "label_rows_without_image": matched.unmatched_rows if matched else 0,
         "unlabelled_training_images": unlabelled,
-        "classes": {} if classes is None else _count_classes(classes, labels.names),
+        "classes": labels.count(),
     }
     return FolderSplit(
         indices[order],
@@ -140,25 +191,51 @@ def split_images(request: DataRequest, manifest: Manifest) -> FolderSplit:
         unlabelled,
         duplicates,
         counts,
-        layout.listed if layout else "",
-        method.test is not None,
+        matched.split_column if matched and column else layout.listed if layout else "",
+        method.name,
+        groups.numbers[order],
     )
 
 
-def _choose_method(mode: str, layout: SplitLayout | None, ambiguous: list[str]) -> SplitMethod:
+def _choose_method(
+    request: DataRequest,
+    layout: SplitLayout | None,
+    ambiguous: list[str],
+    column: tuple[Role | None, str] | None,
+) -> SplitMethod:
     """How training and test images are separated.
 
     Args:
-        mode: "folders", "hash" or "auto".
+        request: its `split` and `test_fraction`.
         layout: of the images; None: no folder is a split.
         ambiguous: folders that are not taken for a split, although their names have its word.
+        column: of splits, `MatchedLabels.find_test`, which comes before the folders; None: none.
 
     Raises:
-        InputError: by folders, and there are not those of both.
+        InputError: by folders, and there are not those of both; or a test fraction beside them.
     """
-    by_hash = "by the hash of each image's pixels"
+    mode, fraction = request.split, request.test_fraction
+    if not fraction:
+        if mode == "folders":
+            raise InputError(
+                "--test_fraction=0 trains on all images, and --split=folders leaves those of the "
+                "test folders out; give one of them"
+            )
+        return SplitMethod(None, "as --test_fraction=0 says", 0.0)
     if mode == "hash":
-        return SplitMethod(None, by_hash)
+        return SplitMethod(None, BY_HASH, fraction)
+    if column:
+        test, reason = column
+        if test is None and mode == "folders":
+            raise InputError(f"--split=folders: {reason}; leave --split out, or correct the column")
+        if test is None:
+            return SplitMethod(None, f"{BY_HASH} ({reason})", fraction)
+        if fraction != DEFAULT_TEST_FRACTION:
+            raise InputError(
+                f"--test_fraction={fraction:g} is of a split by hash, and here a column says which "
+                "images are for the test; give --split=hash, or leave --test_fraction out"
+            )
+        return SplitMethod(test, reason, fraction)
     why_not = "no folder is called train, test or the like"
     not_taken = f"not taken for splits: {list_some(ambiguous)}"
     if ambiguous:
@@ -167,11 +244,19 @@ def _choose_method(mode: str, layout: SplitLayout | None, ambiguous: list[str]) 
         roles = set(layout.roles)
         test = Role.TEST if Role.TEST in roles else Role.VALIDATION
         why_not = f"of {layout.listed} none is "
-        if test not in roles:
+        if test not in roles and Role.UNMEASURED in roles:
+            why_not = f"of {layout.listed} none has labelled images for the test"
+        elif test not in roles:
             why_not += "for the test"
-        elif not roles - {Role.TEST, Role.VALIDATION}:
+        elif not roles - {Role.TEST, Role.VALIDATION, Role.UNMEASURED}:
             why_not += "for training"
         else:
+            if fraction != DEFAULT_TEST_FRACTION:
+                raise InputError(
+                    f"--test_fraction={fraction:g} is of a split by hash, and here the folders "
+                    f"({layout.listed}) say which images are for the test; give --split=hash, or "
+                    "leave --test_fraction out"
+                )
             test_folders = [name for name, role in layout.folders.items() if role == test]
             reason = f"by the folders: {' and '.join(test_folders)} for the test"
             if layout.extra_folders:
@@ -184,7 +269,8 @@ def _choose_method(mode: str, layout: SplitLayout | None, ambiguous: list[str]) 
             f"--split=folders takes the folders' own training and test images, but {why_not}; "
             "leave --split out, or rename the folders to train and test"
         )
-    return SplitMethod(None, f"{by_hash} ({why_not})" if layout or ambiguous else by_hash)
+    reason = f"{BY_HASH} ({why_not})" if layout or ambiguous else BY_HASH
+    return SplitMethod(None, reason, fraction)
 
 
 def deduplicate(
@@ -215,55 +301,47 @@ def deduplicate(
     return indices, dict(duplicates)
 
 
-def count_test_images(digests: np.ndarray) -> int:
-    """How many of the images, in the order of their digests, are test images.
-
-    So an image's digest decides, and not its name, its place or a seed. More files can make a test
-    image one of training, where there are very many or very few; never the other way.
-
-    Args:
-        digests: uint8 [N, D], ascending.
-    """
-    first = digests[:, 0].astype(np.int64) * 256 + digests[:, 1]
-    below = int((first < TEST_FRACTION * 2**16).sum())
-    return min(max(below, MIN_TEST), MAX_TEST, len(digests))
-
-
-def _order_images(digests, roles, labels, method):
+def _order_images(roles, labels, groups, method):
     """Puts test images first, then training images with a label, then those without.
 
     Args:
-        digests: uint8 [N, D], ascending.
         roles: [N], of `Role`.
-        labels: int64 [N], -1: none; or None.
+        labels: int64 [N] or [N, A], -1: none; or None.
+        groups: of the images.
         method: how they are separated.
 
     Returns:
         Indices, int [N]; how many are test images; how many of the others have no label.
     """
-    unlabelled = np.zeros(len(digests), bool) if labels is None else labels < 0
-    if method.test is None:
-        # The hash may choose any image that has what the others have.
-        eligible = np.flatnonzero(~unlabelled & ~np.isin(roles, (Role.EXTRA, Role.UNLABELLED)))
-        if labels is None and len(eligible) < MIN_IMAGES:
-            eligible = np.arange(len(digests))
-        test = np.zeros(len(digests), bool)
-        test[eligible[: count_test_images(digests[eligible])]] = True
-    else:
-        test = roles == method.test
+    unlabelled = np.zeros(len(roles), bool) if labels is None else is_unlabelled(labels)
+    test = _choose_test(roles, labels, groups, method)
     order = np.argsort(np.where(test, 0, np.where(unlabelled, 2, 1)), kind="stable")
     return order, int(test.sum()), int((unlabelled & ~test).sum())
 
 
-def _classes_without_training(labels, roles, method):
-    """Says if the test folders have a class that the training folders lack; empty: none."""
-    if labels.classes is None or method.test is None:
-        return ""
-    is_test = roles == method.test
-    missing = sorted(set(labels.classes[is_test].tolist()) - set(labels.classes[~is_test].tolist()))
-    if not missing:
-        return ""
-    return f"of the class {labels.names[missing[0]]} there are test images and none for training"
+def _choose_test(roles, labels, groups, method):
+    """Which images are for the test, bool [N]."""
+    if method.test is not None:
+        return roles == method.test
+    if not method.fraction:
+        return np.zeros(len(roles), bool)
+    # The hash may choose any image that has what the others have.
+    eligible = ~np.isin(roles, (Role.EXTRA, Role.UNLABELLED))
+    if labels is not None:
+        eligible &= ~is_unlabelled(labels)
+    elif eligible.sum() < MIN_IMAGES:
+        eligible[:] = True
+    classes = labels if labels is not None and labels.ndim == 1 else None
+    return choose_test(groups.numbers, groups.digests, eligible, classes, method.fraction)
+
+
+def _count_pairs_of_single_images(roles, labels, groups, digests, method):
+    """How many pairs of one group a split by the hash of single images would separate."""
+    if method.test is not None or not method.fraction:
+        return 0
+    alone = np.arange(len(roles))
+    singles = ImageGroups(alone, digests, groups.near_duplicates, "")
+    return count_separated_pairs(groups.numbers, _choose_test(roles, labels, singles, method))
 
 
 def _count_leaks(method, roles, duplicates):
@@ -274,39 +352,3 @@ def _count_leaks(method, roles, duplicates):
         bool(roles[kept] == method.test != roles[copy]) and not method.left_out(roles[copy])
         for copy, kept in duplicates.items()
     )
-
-
-def _count_classes(labels, names):
-    counts = np.bincount(labels[labels >= 0], minlength=len(names)).tolist()
-    return dict(zip(names, counts, strict=True))
-
-
-def check_split(split: FolderSplit, folder: str) -> None:
-    """Checks that enough images are left.
-
-    Args:
-        split: the images.
-        folder: its path, for the message.
-
-    Raises:
-        InputError: there are too few for the test, or to train or probe on.
-    """
-    sizes = {
-        "test": (split.test_count, MIN_TEST),
-        "training": (len(split.indices) - split.test_count, MIN_TRAINING),
-    }
-    for name, (count, minimum) in sizes.items():
-        if split.by_folders and count < minimum:
-            raise InputError(
-                f"{folder} has {count} different {name} images in {split.split_folders}, expected "
-                f"at least {minimum}; add some, or give --split=hash, which takes test images from "
-                "all"
-            )
-    if split.labels is None:
-        return
-    count = int((split.labels[split.test_count :] >= 0).sum())
-    if count < MIN_TRAINING:
-        raise InputError(
-            f"{folder} has {count} images for training that have a label, expected at least "
-            f"{MIN_TRAINING}; give --labels=none"
-        )

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from dim_tf.data.folder.image_folders import ImageFolders
 from dim_tf.data.folder.split_names import (
     AUXILIARY,
     IMAGES,
@@ -87,6 +88,44 @@ def find_split_folders(names: Sequence[str]) -> SplitLayout | None:
                 folders,
             )
     return None
+
+
+def find_split_layout(names: Sequence[str], folders: ImageFolders) -> SplitLayout | None:
+    """`find_split_folders` of one folder of images, or of several.
+
+    Each of several is searched alone, unless they are named train and test themselves.
+
+    Args:
+        names: of the files.
+        folders: that these are in.
+    """
+    if len(folders.paths) == 1 or has_both(split_roles(list(folders.names)).values()):
+        return find_split_folders(names)
+    members = [list[int]() for _ in folders.names]
+    below = [list[str]() for _ in folders.names]
+    for index, name in enumerate(names):
+        folder_index, relative_name = folders.locate(name)
+        members[folder_index].append(index)
+        below[folder_index].append(relative_name)
+    layouts = [find_split_folders(relative) for relative in below]
+    splits = [layout for layout in layouts if layout]
+    if not splits:
+        return None
+    has_test = has_both(role for layout in splits for role in layout.folders.values())
+    roles, stripped = [Role.TRAINING] * len(names), [""] * len(names)
+    role_of, extra = dict[str, Role](), list[str]()
+    for folder, indices, relative, layout in zip(
+        folders.names, members, below, layouts, strict=True
+    ):
+        if layout is None:  # as a folder beside those of the splits
+            role = Role.EXTRA if has_test else Role.TRAINING
+            layout = SplitLayout([role] * len(indices), relative, {})
+            extra += [folder] if has_test else []
+        role_of |= {f"{folder}/{name}": role for name, role in layout.folders.items()}
+        extra += [f"{folder}/{name}" for name in layout.extra_folders]
+        for index, role, name in zip(indices, layout.roles, layout.names, strict=True):
+            roles[index], stripped[index] = role, name
+    return SplitLayout(roles, stripped, dict(sorted(role_of.items())), tuple(sorted(extra)))
 
 
 def ambiguous_folders(names: Sequence[str], layout: SplitLayout | None) -> list[str]:

@@ -21,6 +21,7 @@ class Role(enum.IntEnum):
     UNLABELLED = 3
     VALIDATION = 4
     LEFT_OUT = 5  # masks, predictions, and ambiguous folders
+    UNMEASURED = 6  # for the test or validation, without a label or split in the file of labels
 
 
 _ROLES = {
@@ -74,15 +75,15 @@ def split_roles(folders: list[str]) -> dict[str, Role]:
     # As cats beside test_cats.
     plain_rests = {rest for roles, rest in words.values() if not roles}
     splits = {
-        folder: _combine_roles(roles)
+        folder: combine_roles(roles)
         for folder, (roles, rest) in named.items()
         # Words that mean something else only where another split has them too.
         if rest_counts[rest] > 1
         or all(word in NEUTRAL for word in rest)
-        or (rest in plain_rests and _combine_roles(roles) in (Role.TEST, Role.VALIDATION))
+        or (rest in plain_rests and combine_roles(roles) in (Role.TEST, Role.VALIDATION))
     }
     without_auxiliary = {
-        folder: _combine_roles(roles)
+        folder: combine_roles(roles)
         for folder, (roles, rest) in named.items()
         if not AUXILIARY.intersection(rest)
     }
@@ -90,7 +91,7 @@ def split_roles(folders: list[str]) -> dict[str, Role]:
     few = len(folders) <= MAX_TOP_FOLDERS or 2 * len(named) > len(folders)
     if has_both(splits.values()) or (few and has_both(without_auxiliary.values())):
         # Whatever else their names say: test images must not be trained on.
-        splits = {folder: _combine_roles(roles) for folder, (roles, _) in named.items()}
+        splits = {folder: combine_roles(roles) for folder, (roles, _) in named.items()}
         if has_both(without_auxiliary.values()):
             splits |= _auxiliary_roles(words)
     elif few and has_retrieval and Role.TRAINING in splits.values():
@@ -116,7 +117,8 @@ def _auxiliary_roles(words):
     return roles
 
 
-def _combine_roles(roles):
+def combine_roles(roles: set[Role]) -> Role:
+    """The role of a split whose name has the words of these roles."""
     if {Role.TRAINING, Role.TEST} <= roles:
         return Role.LEFT_OUT  # ambiguous
     if roles == {Role.TRAINING, Role.VALIDATION}:

@@ -8,13 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from dim_tf.data import DataRequest, image_folder, pixel_range
+from dim_tf.data import DataRequest, pixel_range
 from dim_tf.data.folder import contrast, report
 from dim_tf.data.folder.decoded_cache import DecodedCache
+from dim_tf.data.folder.image_folders import open_folders
 from dim_tf.data.folder.images import FolderImages, ImageFiles
+from dim_tf.data.folder.manifest import join_manifests
 from dim_tf.data.folder.report import FolderReport
 from dim_tf.data.folder.scan import scan_folder
-from dim_tf.data.folder.split import MIN_IMAGES, FolderSplit, check_split, split_images
+from dim_tf.data.folder.split import MIN_IMAGES, FolderSplit, split_images
+from dim_tf.data.folder.split_check import check_split
 from dim_tf.data.image_headers import FORMATS
 from dim_tf.data.splits import Split, Splits
 from dim_tf.system.console import say
@@ -28,10 +31,10 @@ MAX_LOW_CONTRAST = 0.5  # a larger fraction of images that show almost nothing i
 
 
 def load(request: DataRequest) -> Splits:
-    """The images below a folder.
+    """The images below a folder, or below several.
 
     Args:
-        request: its `data_dir` is the folder.
+        request: its `data_dir` is the folder, or several with commas between.
 
     Raises:
         InputError: there is no such folder, or too few images in it, or too many of its files are
@@ -39,10 +42,10 @@ def load(request: DataRequest) -> Splits:
             are not those that `split` or `labels` needs, or it has no images for `pixel_range`.
     """
     requested_range = pixel_range.parse(request.pixel_range)
-    folder = image_folder(request.data_dir)
+    folders = open_folders(request.data_dir)
     cache = Path(os.path.expanduser(request.cache_dir)) if request.cache_dir else default_cache()
-    manifest = _scan(folder, cache, request.max_pixels)
-    split = split_images(request, manifest)
+    manifest = _scan(folders, cache, request.max_pixels)
+    split = split_images(request, manifest, folders)
     images = manifest.select(split.indices)
     is_16_bits = images.bits == 16
     auto_range = contrast.range_of(images.lows[is_16_bits], images.highs[is_16_bits])
@@ -62,18 +65,20 @@ def load(request: DataRequest) -> Splits:
         *report.bad_image_lines(manifest, split.duplicates),
         *report.low_contrast_lines(low_contrast_names),
     )
-    _check_files(request, folder, cache, summary, lines)
-    check_split(split, str(folder))
+    _check_files(request, folders, cache, summary, lines)
+    check_split(split, str(folders))
     if request.pixel_range not in (pixel_range.AUTO, pixel_range.DTYPE) and not is_16_bits.any():
         raise InputError(
-            f"--pixel_range={request.pixel_range} is of 16-bit images, and {folder} has none; "
+            f"--pixel_range={request.pixel_range} is of 16-bit images, and {folders} has none; "
             "leave it out"
         )
     if low_contrast.sum() > MAX_LOW_CONTRAST * len(images):
-        listed = _list_files(folder, cache, lines)
+        listed = _list_files(folders, cache, lines)
         suggestion = auto_range if (low_contrast & is_16_bits).any() else None
-        raise _low_contrast_error(folder, summary, listed, suggestion)
-    files = ImageFiles(folder, images.names, images.digests, size, chosen_range, request.max_pixels)
+        raise _low_contrast_error(folders, summary, listed, suggestion)
+    files = ImageFiles(
+        folders, images.names, images.digests, size, chosen_range, request.max_pixels
+    )
     keys = files.cache_keys(images.bits, images.image_sizes)
     cached = DecodedCache(cache / "images", request.cache_gib).open(keys, size, files.decode)
     if len(cached) < len(images):
@@ -84,9 +89,9 @@ def load(request: DataRequest) -> Splits:
     return _make_splits(
         split,
         FolderImages(cached, files),
-        note=report.describe(folder, summary),
+        note=report.describe(folders, summary),
         report=FolderReport(
-            folder,
+            folders,
             summary,
             lines,
             _sort_digests(images.pixel_digests),
@@ -98,7 +103,8 @@ def load(request: DataRequest) -> Splits:
 
 def _make_splits(split: FolderSplit, images: FolderImages, **fields) -> Splits:
     def part(start, stop, labels):
-        return Split(images.subset(start, stop), None if labels is None else labels[start:stop])
+        part_labels = None if labels is None else labels[start:stop]
+        return Split(images.subset(start, stop), part_labels, groups=split.groups[start:stop])
 
     tests, count = split.test_count, len(images)
     labelled = count - split.unlabelled_count  # the others come last
@@ -145,29 +151,32 @@ def default_size(image_sizes: np.ndarray) -> int:
     return max((size for size in SIZES if short >= MIN_SIDE_FRACTION * size), default=SIZES[0])
 
 
-def _scan(folder, cache, max_pixels):
+def _scan(folders, cache, max_pixels):
     try:
-        return scan_folder(folder, cache / "manifests", (cache,), max_pixels)
+        manifests = [
+            scan_folder(path, cache / "manifests", (cache,), max_pixels) for path in folders.paths
+        ]
     except OSError as error:
-        raise _cache_error(folder, cache, error) from error
+        raise _cache_error(folders, cache, error) from error
+    return manifests[0] if len(manifests) == 1 else join_manifests(manifests, folders.names)
 
 
-def _cache_error(folder, cache, error):
+def _cache_error(folders, cache, error):
     return InputError(
-        f"what is found in {folder} cannot be kept in {cache} ({error.strerror or error}); "
+        f"what is found in {folders} cannot be kept in {cache} ({error.strerror or error}); "
         "give another --cache_dir"
     )
 
 
-def _check_files(request, folder, cache, summary, lines):
+def _check_files(request, folders, cache, summary, lines):
     """Raises InputError where too many files are bad, or too few are left; lists the bad ones."""
     bad = sum(summary["unreadable"].values())
     is_bad = bad > request.max_unreadable_fraction * summary["image_files"]
     is_small = summary["images"] < MIN_IMAGES
-    listed = _list_files(folder, cache, lines) if bad and (is_bad or is_small) else ""
+    listed = _list_files(folders, cache, lines) if bad and (is_bad or is_small) else ""
     if is_bad:
         raise InputError(
-            f"{bad:,} of {summary['image_files']:,} image files in {folder} cannot be read, more "
+            f"{bad:,} of {summary['image_files']:,} image files in {folders} cannot be read, more "
             f"than --max_unreadable_fraction={request.max_unreadable_fraction:g} of them (most "
             f"often: {max(summary['unreadable'], key=summary['unreadable'].get)}); {listed}: "
             "mend or remove them, or give a larger --max_unreadable_fraction"
@@ -175,14 +184,14 @@ def _check_files(request, folder, cache, summary, lines):
     if is_small:
         suffix_counts = ", ".join(f"{n:,} {suffix}" for suffix, n in summary["other_files"].items())
         raise InputError(
-            f"{folder} has {summary['images']} different images; at least {MIN_IMAGES} are "
+            f"{folders} has {summary['images']} different images; at least {MIN_IMAGES} are "
             f"needed, of {', '.join(FORMATS)}"
             + (f" (there are also {suffix_counts})" if suffix_counts else "")
             + (f"; {bad} cannot be read, {listed}" if bad else "")
         )
 
 
-def _list_files(folder, cache, lines):
+def _list_files(folders, cache, lines):
     """Writes the list of bad files for an error; returns where it is.
 
     Not in the run folder, which may be another run's.
@@ -192,15 +201,15 @@ def _list_files(folder, cache, lines):
         cache.mkdir(parents=True, exist_ok=True)
         atomic_write_text(path, "".join(lines))
     except OSError as error:
-        raise _cache_error(folder, cache, error) from error
+        raise _cache_error(folders, cache, error) from error
     return f"they are listed in {path}"
 
 
-def _low_contrast_error(folder, summary, listed, auto_range):
+def _low_contrast_error(folders, summary, listed, auto_range):
     """The error where most images have low contrast.
 
     Args:
-        folder: of the images.
+        folders: of the images.
         summary: for data.json.
         listed: where they are listed.
         auto_range: of 16-bit images; None: they have 8 bits.
@@ -214,6 +223,6 @@ def _low_contrast_error(folder, summary, listed, auto_range):
             "or remove them"
         )
     return InputError(
-        f"{summary['low_contrast']:,} of {summary['images']:,} images in {folder} have almost no "
+        f"{summary['low_contrast']:,} of {summary['images']:,} images in {folders} have almost no "
         f"contrast, fewer than {contrast.MIN_LEVELS} of 255 levels; {listed}; {remedy}"
     )

@@ -12,7 +12,7 @@ from dim_tf.evaluation.measure import (
     MetricInfo,
     Result,
     Uncertainty,
-    mean_accuracy,
+    accuracy,
     sample_std,
 )
 from dim_tf.evaluation.measure_spec import MeasureSpec, needs_classes
@@ -80,7 +80,7 @@ class Clusters:
                 class_of = assign_classes(clusters, data.train.labels[indices], num_classes)
                 correct.append(class_of[test_clusters] == data.test.labels)
                 nmi.append(float(normalized_mutual_info_score(data.test.labels, test_clusters)))
-            yield Result("cluster_accuracy", endpoint, *mean_accuracy(correct))
+            yield accuracy("cluster_accuracy", endpoint, correct)
             uncertainty = Uncertainty(sample_std(nmi), self.seeds, None)
             yield Result("cluster_nmi", endpoint, float(np.mean(nmi)), uncertainty)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dim_tf.evaluation.measure import MetricInfo, Result, mean_accuracy
+from dim_tf.evaluation.measure import MetricInfo, Result, accuracy
 from dim_tf.evaluation.measure_spec import MeasureContext, MeasureSpec, needs_classes
 from dim_tf.evaluation.measures.probes import Probe, is_fast
 from dim_tf.evaluation.representation import Representation
@@ -74,7 +74,7 @@ class FewLabels:
                 ]
                 probabilities = probe.predict(features, labels, test_features, indices)
                 correct = probabilities.argmax(axis=2) == test_labels
-                yield Result(_name(percent), endpoint, *mean_accuracy(correct))
+                yield accuracy(_name(percent), endpoint, correct)
 
 
 def _build(context: MeasureContext) -> FewLabels:

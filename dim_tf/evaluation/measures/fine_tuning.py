@@ -9,7 +9,7 @@ import numpy as np
 from dim_tf.data import image_ops
 from dim_tf.evaluation.classifier_training import fit_classifier, mlp_hidden_layers
 from dim_tf.evaluation.evaluation_data import EvaluationData
-from dim_tf.evaluation.measure import MetricInfo, Result, mean_accuracy
+from dim_tf.evaluation.measure import MetricInfo, Result, accuracy
 from dim_tf.evaluation.measure_spec import (
     MeasureContext,
     MeasureSpec,
@@ -18,8 +18,8 @@ from dim_tf.evaluation.measure_spec import (
     needs_trainable_encoder,
 )
 from dim_tf.evaluation.measures.few_labels import stratified_indices
-from dim_tf.evaluation.pooling import describe_pooling, pool_to_limit
 from dim_tf.evaluation.representation import BATCH_SIZE, ENDPOINTS
+from dim_tf.export.pooling import describe_pooling, pool_to_limit
 from dim_tf.registry import MAX_FEATURES
 from dim_tf.system.errors import RunError
 from keras_models.nn import layers
@@ -97,7 +97,7 @@ class FineTuning:
             if not np.isfinite(logits).all():
                 raise RunError(f"{name}: training diverged; give a lower --learning_rate")
             correct = logits.argmax(1) == test.labels
-            yield Result(name, self._endpoint, *mean_accuracy([correct]))
+            yield accuracy(name, self._endpoint, [correct])
 
     @property
     def _endpoint(self):

@@ -17,7 +17,7 @@ from dim_tf.system.errors import RunError
 from keras_models.distribute.randomness import derive_seed
 
 MAX_IMAGES = 5000  # test images measured
-AUGMENTATION = "crop_flip"
+AUGMENTATION = "natural"
 SHARPNESS = 2.0  # t of the uniformity
 CHUNK_SIZE = 500
 
@@ -66,7 +66,7 @@ class Geometry:
         if self.encode is not None:
             protocol["alignment"] = (
                 "mean squared distance of the features, of unit length, of two random views "
-                f"({AUGMENTATION}) of an image, of {images}; 0: the same, 2: unrelated"
+                "(random shifts and flips) of an image, of {images}; 0: the same, 2: unrelated"
             )
         return protocol
 

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dim_tf.evaluation import attribute_metrics
+from dim_tf.evaluation import attribute_metrics, bootstrap
 from dim_tf.evaluation.figures import NeighbourPanel
-from dim_tf.evaluation.measure import NO_LABELS, MetricInfo, Result, Uncertainty, mean_accuracy
+from dim_tf.evaluation.measure import NO_LABELS, MetricInfo, PerImage, Result, Uncertainty, accuracy
 from dim_tf.evaluation.measure_spec import MeasureSpec
 from dim_tf.evaluation.neighbours import cosine_neighbours, l1_neighbours
 from dim_tf.evaluation.representation import Representation
+
+K = 20  # neighbours that vote
+TEMPERATURE = 0.07  # of the votes
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,8 @@ class NearestNeighbours:
     """
 
     representation: Representation
-    k: int = 20
-    temperature: float = 0.07
+    k: int = K
+    temperature: float = TEMPERATURE
 
     @property
     def metrics(self) -> dict[str, MetricInfo]:
@@ -57,17 +60,23 @@ class NearestNeighbours:
         k = min(self.k, len(train_labels))
         for endpoint, features in self.representation.train.items():
             similarity, indices = cosine_neighbours(self.representation.test[endpoint], features, k)
-            weights = np.exp((similarity - similarity[:, :1]) / self.temperature)  # [N, k]
-            weights /= weights.sum(axis=1, keepdims=True)
+            scores = votes(
+                similarity, train_labels[indices], len(data.label_names), self.temperature
+            )
             if data.has_classes:
-                scores = class_votes(weights, train_labels[indices], len(data.label_names))
-                yield Result("knn", endpoint, *mean_accuracy([scores.argmax(1) == test_labels]))
+                yield accuracy("knn", endpoint, [scores.argmax(1) == test_labels])
             else:
-                scores = np.einsum("nk,nka->na", weights, train_labels[indices])
                 table = attribute_metrics.by_attribute(scores, test_labels, data.label_names)
-                ci95 = attribute_metrics.intervals([scores], test_labels)["auc"]
+                auc = attribute_metrics.statistics([scores], test_labels)["auc"]
+                ci95 = bootstrap.interval(len(test_labels), auc)
                 value = attribute_metrics.means(table)["auc"]
-                yield Result("knn_auc", endpoint, value, Uncertainty(None, 1, ci95))
+                yield Result(
+                    "knn_auc",
+                    endpoint,
+                    value,
+                    Uncertainty(None, 1, ci95),
+                    per_image=PerImage(len(test_labels), auc),
+                )
 
     def figures(self) -> list[NeighbourPanel]:
         """Of the first test images, by the global feature; none where there is none."""
@@ -77,6 +86,27 @@ class NearestNeighbours:
 
 
 SPEC = MeasureSpec(lambda context: NearestNeighbours(context.representation))
+
+
+def votes(
+    similarity: np.ndarray, labels: np.ndarray, num_classes: int, temperature: float = TEMPERATURE
+) -> np.ndarray:
+    """The sums of the neighbours' weights by class, or by attribute; the weights sum to 1.
+
+    Args:
+        similarity: float [N, k], of the neighbours, the most similar first.
+        labels: int [N, k], their classes, or [N, k, A], their attributes, 0 or 1.
+        num_classes: C; of attributes without effect.
+        temperature: a similarity s weighs exp(s / temperature).
+
+    Returns:
+        float64 [N, C] or [N, A].
+    """
+    weights = np.exp((similarity - similarity[:, :1]) / temperature)
+    weights /= weights.sum(axis=1, keepdims=True)
+    if labels.ndim == 2:
+        return class_votes(weights, labels, num_classes)
+    return np.einsum("nk,nka->na", weights, labels)
 
 
 def class_votes(weights: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:

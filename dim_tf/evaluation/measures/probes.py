@@ -7,13 +7,19 @@ import numpy as np
 from scipy.special import expit, softmax
 from sklearn.metrics import confusion_matrix
 
-from dim_tf.evaluation import attribute_metrics, logistic_regression, probe_training
+from dim_tf.evaluation import (
+    attribute_metrics,
+    bootstrap,
+    logistic_regression,
+    probe_training,
+)
 from dim_tf.evaluation.figures import ConfusionMatrix
 from dim_tf.evaluation.measure import (
     MetricInfo,
+    PerImage,
     Result,
     Uncertainty,
-    mean_accuracy,
+    accuracy,
     sample_std,
 )
 from dim_tf.evaluation.measure_spec import MeasureContext, MeasureSpec, needs_labels
@@ -131,7 +137,7 @@ class Probe:
                 yield from self._attribute_results(endpoint, probabilities)
                 continue
             predictions = probabilities.argmax(axis=2)
-            yield Result(self.name, endpoint, *mean_accuracy(predictions == data.test.labels))
+            yield accuracy(self.name, endpoint, predictions == data.test.labels)
             if endpoint == "global":
                 self._confusion_matrices.append(self._confusion_matrix(predictions[0]))
 
@@ -151,12 +157,16 @@ class Probe:
             for p in probabilities
         ]
         means = [attribute_metrics.means(table) for table in tables]
-        intervals = attribute_metrics.intervals(probabilities, data.test.labels)
+        statistics = attribute_metrics.statistics(probabilities, data.test.labels)
         for name in attribute_metrics.METRICS:
             values = [mean[name] for mean in means]
-            uncertainty = Uncertainty(sample_std(values), len(values), intervals.get(name))
+            interval = per_image = None
+            if statistic := statistics.get(name):
+                interval = bootstrap.interval(len(data.test), statistic)
+                per_image = PerImage(len(data.test), statistic)
+            uncertainty = Uncertainty(sample_std(values), len(values), interval)
             value = float(np.mean(values))
-            yield Result(f"{self.name}_{name}", endpoint, value, uncertainty, tables[0])
+            yield Result(f"{self.name}_{name}", endpoint, value, uncertainty, tables[0], per_image)
 
     def predict(
         self,

@@ -9,7 +9,7 @@ from dim_tf.evaluation import perturbations
 from dim_tf.evaluation.array_storage import ArrayStorage
 from dim_tf.evaluation.evaluation_data import EvaluationSplit
 from dim_tf.evaluation.label_free import PRETEXT_C, pretext_probe
-from dim_tf.evaluation.measure import MetricInfo, Result, mean_accuracy
+from dim_tf.evaluation.measure import MetricInfo, Result, accuracy
 from dim_tf.evaluation.measure_spec import Encode, MeasureSpec
 from dim_tf.evaluation.representation import Representation
 
@@ -59,7 +59,7 @@ class RotationProbe:
         for endpoint in encoded.train:
             features = (encoded.train[endpoint], encoded.test[endpoint])
             correct = pretext_probe(*(x.reshape(turns, -1, x.shape[1]) for x in features))
-            yield Result("rotation_probe", endpoint, *mean_accuracy([correct]))
+            yield accuracy("rotation_probe", endpoint, [correct])
 
 
 SPEC = MeasureSpec(lambda context: RotationProbe(context.representation, context.encode))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dim_tf.evaluation import linear_classifier
-from dim_tf.evaluation.measure import MetricInfo, Result, mean_accuracy
+from dim_tf.evaluation.measure import MetricInfo, Result, accuracy
 from dim_tf.evaluation.measure_spec import MeasureSpec, needs_classes
 from dim_tf.evaluation.representation import Representation
 
@@ -65,16 +65,14 @@ class SupportVectorMachine:
         data = self.representation.data
         for endpoint, features in self.representation.train.items():
             classifiers = [
-                linear_classifier.fit(
+                linear_classifier.Problem(
                     features,
                     data.train.labels,
                     len(data.label_names),
                     linear_classifier.squared_hinge_loss,
-                    c=1.0,
                     indices=indices,
                     penalise_bias=True,
-                    max_iterations=self.max_iterations,
-                )
+                ).fit(c=1.0, max_iterations=self.max_iterations)
                 for indices in self._samples(endpoint, len(features))
             ]
             self._classifiers[endpoint] = classifiers
@@ -82,7 +80,7 @@ class SupportVectorMachine:
                 classifier.scores(self.representation.test[endpoint]).argmax(1) == data.test.labels
                 for classifier in classifiers
             ]
-            yield Result("svm", endpoint, *mean_accuracy(correct))
+            yield accuracy("svm", endpoint, correct)
 
     def _count(self, endpoint):
         """Images that each training sees."""

@@ -8,17 +8,18 @@ from typing import Any
 from markupsafe import Markup
 
 from dim_tf.evaluation.report import paper
+from dim_tf.evaluation.report.charts import NUM_COLORS
 from dim_tf.evaluation.report.formatting import (
     confidence_interval,
     format_value,
     is_number,
-    label,
+    reference_title,
 )
 from dim_tf.evaluation.report.rendering import render
 from dim_tf.evaluation.report.results import Results
 
-# The style class of each reference's dots.
-_REFERENCE_CSS = {"random_encoder": "random", "start_weights": "start", "pixels": "pixels"}
+# The style class of each reference's dots; those of --reference have numbers.
+_REFERENCE_CSS = {"random_weights": "random", "start_weights": "start", "pixels": "pixels"}
 
 
 @dataclass(frozen=True)
@@ -63,41 +64,56 @@ def run_dot_plot(experiment: dict[str, Any], results: Results) -> Markup:
         results: Its metrics.
     """
     lines = []
-    legend_texts: dict[str, str] = {}
+    marks = _reference_marks(results.evaluation.get("references", {}))
+    legend_texts: dict[str, tuple[str, str]] = {}  # title -> style class and letter
     rows = paper.rows(experiment)[:1]
     for measure in results.ranking:
         info = results.measures[measure]
         value = results.values(measure)["global"]
-        compared: dict[str, tuple[str, Any]] = {}  # style class -> name and value
+        compared: dict[str, tuple[str, str, Any]] = {}  # title -> style class, letter and value
         for name, values in results.references(measure).items():
-            css = _REFERENCE_CSS.get(name, "random")
-            compared[css] = label(name), values.get("global", values.get("pixels"))
+            value_of_name = values.get("global", values.get("pixels"))
+            compared[reference_title(name)] = *marks[name], value_of_name
         for row in rows:
             percent = row.values.get(measure, {}).get("global")
             is_comparable = row.objective != paper.SUPERVISED and info.unit == "fraction"
             if is_comparable and percent is not None:
-                compared["paper"] = f"the paper, {row.objective}", percent / 100
+                compared[f"the paper, {row.objective}"] = "paper", "", percent / 100
+        compared = {title: mark for title, mark in compared.items() if is_number(mark[2])}
         dots = [
-            Dot(number, f"{name}: {format_value(number, info.unit)}", css)
-            for css, (name, number) in compared.items()
-            if is_number(number)
+            Dot(number, f"{title}: {format_value(number, info.unit)}", css, letter)
+            for title, (css, letter, number) in compared.items()
         ]
-        legend_texts |= {dot.css: compared[dot.css][0] for dot in dots}
+        legend_texts |= {title: (css, letter) for title, (css, letter, _) in compared.items()}
         interval = confidence_interval(results.uncertainty(measure, "global"))
         text = format_value(value, info.unit)
         dots.append(Dot(value, f"this run: {text}", "run", interval=interval))
         lines.append(Line(info.title, dots, text))
     if sum(len(line.dots) for line in lines) < 2:
         return Markup()
-    texts = {"run": "this run, with its 95% interval where it is known", **legend_texts}
-    return Markup("<h3>Global feature</h3>{}{}").format(dot_plot(lines), legend(texts.items()))
+    entries = [("run", "", "this run, with its 95% interval where it is known")]
+    entries += [(css, letter, title) for title, (css, letter) in legend_texts.items()]
+    return Markup("<h3>Global feature</h3>{}{}").format(dot_plot(lines), legend(entries))
 
 
-def legend(entries: Iterable[tuple[str, str]]) -> Markup:
+def _reference_marks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Style class and letter of each reference's dots; models from elsewhere have numbers."""
+    marks = {}
+    number = 0
+    for name in names:
+        if name in _REFERENCE_CSS:
+            marks[name] = _REFERENCE_CSS[name], ""
+        else:
+            number += 1
+            marks[name] = f"letter s{number % NUM_COLORS}", str(number)
+    return marks
+
+
+def legend(entries: Iterable[tuple[str, str, str]]) -> Markup:
     """The legend of a dot plot.
 
     Args:
-        entries: The style class and the text of each kind of dot.
+        entries: The style class, the letter and the text of each kind of dot.
     """
     return render("dot_legend.html", entries=entries)
 

@@ -9,10 +9,11 @@ _WORDS = {"knn": "kNN", "tsne": "t-SNE"} | {
     word: word.upper()
     for word in ("auc", "mi", "mine", "mlp", "ms", "ndm", "nmi", "pca", "ssim", "svm")
 }
-_LABELS = {
-    "random_encoder": "random weights",
+_LABELS = {"ci95": "95% interval"}
+_REFERENCES = {
+    "random_weights": "random weights",
+    "start_weights": "start weights",
     "pixels": "raw pixels",
-    "ci95": "95% interval",
 }
 
 
@@ -94,6 +95,11 @@ def label(name: str) -> str:
     """A name with underscores in words: "mlp_probe" becomes "MLP probe"."""
     words = [_WORDS.get(word, word) for word in name.split("_")]
     return _LABELS.get(name, " ".join(words))
+
+
+def reference_title(name: str) -> str:
+    """A reference's name in words; one of --reference stays as it was given."""
+    return _REFERENCES.get(name, name)
 
 
 def join_with_and(items: Sequence[str]) -> str:

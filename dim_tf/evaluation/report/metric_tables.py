@@ -104,16 +104,23 @@ def paper_comparison(experiment: dict[str, Any], results: Results) -> Markup:
             if row.values.get(measure)
         ]
         measures.append({"info": info, "cells": cells, "paper_rows": paper_rows})
-    epochs = experiment.get("epochs")
     return render(
         "paper_comparison.html",
         columns=columns,
         measures=measures,
         dataset=experiment["dataset"],
         paper_epochs=f"{paper.EPOCHS[experiment['dataset']]:,}",
-        epochs="another budget" if epochs is None else f"{epochs:,} epochs",
+        budget=_budget(experiment),
         is_second_hand=any(row.objective.endswith(paper.SECOND_HAND) for row in rows),
     )
+
+
+def _budget(experiment: dict[str, Any]) -> str:
+    """The length of training, in words."""
+    if minutes := experiment.get("minutes"):
+        return f"{minutes:g} minutes"
+    epochs = experiment.get("epochs")
+    return "another budget" if epochs is None else f"{epochs:,} epochs"
 
 
 def _paper_cell(percent: float | None, unit: str) -> MetricCell:

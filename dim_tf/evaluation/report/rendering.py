@@ -6,7 +6,12 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from dim_tf.evaluation.report.formatting import capitalize_first, format_value, label
+from dim_tf.evaluation.report.formatting import (
+    capitalize_first,
+    format_value,
+    label,
+    reference_title,
+)
 
 
 def render(template: str, **values: Any) -> Markup:
@@ -38,5 +43,6 @@ def _environment() -> jinja2.Environment:
         "capitalize_first": capitalize_first,
         "format_value": format_value,
         "label": label,
+        "reference_title": reference_title,
     }
     return environment

@@ -15,8 +15,9 @@ from dim_tf.evaluation.report.formatting import (
     format_value,
     is_number,
     join_with_and,
-    label,
+    reference_title,
 )
+from dim_tf.registry import FEATURES
 from dim_tf.system.errors import InputError
 
 # The first of these that was measured on the global feature sums up a run: the paper's probe, and
@@ -43,7 +44,9 @@ def check(evaluation: dict[str, Any], path: Path) -> None:
         "references": _is_table(_is_table(_is_table(_is_value))),
         "attributes": _is_table(_is_table(_is_table(_is_value))),
         "protocol": _is_table(lambda value: True),
+        "feature": _is_feature,
         "cost": _is_table(lambda seconds: is_number(seconds) and seconds >= 0),
+        "verdict": _is_verdict,
     }
     for name, has_form in tables.items():
         if not has_form(evaluation.get(name, {})):
@@ -83,8 +86,37 @@ def _is_metric_info(entry) -> bool:
     )
 
 
+def _is_feature(entry) -> bool:
+    """Of `feature_choice.choose`; empty where none was chosen, as of generated images."""
+    if entry == {}:
+        return True
+    return (
+        isinstance(entry, dict)
+        and entry.get("name") in FEATURES
+        and isinstance(entry.get("reason"), str)
+        and entry.get("metric") in (None, "knn", "knn_auc")
+        and all(isinstance(entry.get(name), int) for name in ("max_features", "images"))
+        and all(
+            _is_table(is_number)(entry.get(name))
+            for name in ("dimensions", "validation", "standard_error")
+        )
+        and entry["validation"].keys() <= entry["dimensions"].keys()
+        and bool(entry["metric"]) == bool(entry["validation"])
+    )
+
+
 def _is_value(entry) -> bool:
     return entry is None or is_number(entry) or (isinstance(entry, float) and not isfinite(entry))
+
+
+def _is_verdict(entry) -> bool:
+    if not entry:
+        return entry in (None, {})
+    return (
+        isinstance(entry, dict)
+        and isinstance(entry.get("sentence"), str)
+        and _is_verdict(entry.get("probe"))
+    )
 
 
 def _is_uncertainty(entry) -> bool:
@@ -167,7 +199,9 @@ class Results:
         return self.headline is None and any(NO_LABELS in str(text) for text in protocol.values())
 
     def summary(self) -> str:
-        """One sentence: the headline of the global feature beside its references; may be Markup."""
+        """The verdict; without one, the headline beside its references. May be Markup."""
+        if verdict := self.evaluation.get("verdict"):
+            return self._verdict(verdict)
         measure = self.headline
         if self.is_outdated:
             return "An older version measured this run; evaluate it again by --mode=evaluate."
@@ -186,7 +220,7 @@ class Results:
         value = format_value(self.values(measure)["global"], info.unit)
         value += format_std(self.uncertainty(measure, "global"), info.unit)
         references = [
-            f"{format_value(reference, info.unit)} with {label(name)}"
+            f"{format_value(reference, info.unit)} with {reference_title(name)}"
             for name, values in self.references(measure).items()
             if is_number(reference := values.get("global", values.get("pixels")))
         ]
@@ -197,3 +231,11 @@ class Results:
             value,
             f"beside {join_with_and(references)}" if references else "no reference was measured",
         )
+
+    def _verdict(self, verdict: dict[str, Any]) -> Markup:
+        """Its sentence by kNN, and smaller that by the linear probe."""
+        fact, colon, values = verdict["sentence"].partition(": ")
+        text = Markup("<strong>{}</strong>{}{}").format(fact, colon, values)
+        if probe := verdict.get("probe"):
+            text += Markup("<br><small>{}</small>").format(probe["sentence"])
+        return text

@@ -6,7 +6,6 @@ from absl import flags
 from dim_tf import main, registry
 from dim_tf.cli import flags as settings_flags
 from dim_tf.data import SOURCES
-from dim_tf.data.pipeline import AUGMENTATIONS
 from dim_tf.experiment import Experiment, all_fields
 from dim_tf.settings.config_field import kind_of
 from dim_tf.system.errors import InputError, one_line
@@ -193,8 +192,8 @@ def test_choices_are_those_of_the_libraries():
     assert choices["local_critic"] == critics.LOCAL_NAMES
     assert choices["global_critic"] == critics.GLOBAL_NAMES
     assert choices["prior"] == priors.NAMES
-    assert choices["augment"] == ("auto", *AUGMENTATIONS)
-    assert {source.augment for source in SOURCES.values()} <= set(AUGMENTATIONS)
+    assert choices["augmentation"] == ("auto", *registry.AUGMENTATIONS)
+    assert {source.augmentation for source in SOURCES.values()} <= set(registry.AUGMENTATIONS)
 
 
 def test_any_data_set_of_tfds_has_a_name_of_its_own():

@@ -201,9 +201,11 @@ def test_embeddings_know_the_weights_that_they_are_of(exported, folder, tmp_path
     path, encoder = exported
     out = tmp_path / "out"
     embed.embed(path, image_collection.open_collection(str(folder)), out, "parquet", 5)
-    embeddings.check_encoder(out, encoder.variables)
+    embeddings.check_encoder(out, encoder.variables, "global")
     with pytest.raises(InputError, match="an encoder of other weights"):
-        embeddings.check_encoder(out, other_encoder().variables)
+        embeddings.check_encoder(out, other_encoder().variables, "global")
+    with pytest.raises(InputError, match=r"are the feature 'global', .* to give 'conv'; embed"):
+        embeddings.check_encoder(out, encoder.variables, "conv")
 
 
 def test_a_record_that_is_cut_off_is_named_and_work_goes_on(exported, records, tmp_path):

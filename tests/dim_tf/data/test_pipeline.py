@@ -12,6 +12,8 @@ from dim_tf.data.crops import CenterCrops
 from dim_tf.data.splits import Split
 from dim_tf.system.errors import InputError
 
+SEED = tf.constant([1, 2], tf.int64)
+
 
 def numbered(count):
     """Images of 8x8 pixels; all of an image's pixels are its number."""
@@ -19,8 +21,8 @@ def numbered(count):
     return Split(np.broadcast_to(numbers[:, None, None, None], (count, 8, 8, 1)), numbers)
 
 
-def batches(split, count, *, start=0, seed=0, augment="none", channels=1, size=4):
-    dataset = pipeline.training_batches(split, size, channels, seed, start, augment)
+def batches(split, count, *, start=0, seed=0, augmentation="none", channels=1, size=4):
+    dataset = pipeline.training_batches(split, size, channels, seed, start, augmentation)
     return [x.numpy() for x in itertools.islice(dataset, count)]
 
 
@@ -40,8 +42,8 @@ def test_an_epoch_is_a_permutation_and_each_is_another():
 
 def test_a_batch_depends_on_its_step_alone():
     split = numbered(11)  # 11 images: each epoch leaves out 3
-    straight = batches(split, 7, augment="crop_flip")
-    resumed = batches(split, 3, start=4, augment="crop_flip")
+    straight = batches(split, 7, augmentation="natural")
+    resumed = batches(split, 3, start=4, augmentation="natural")
     np.testing.assert_array_equal(straight[4:], resumed)
 
 
@@ -59,8 +61,8 @@ def test_scale_and_channels():
 
 def test_labels_come_beside_the_same_images():
     split = numbered(12)
-    plain = batches(split, 3, augment="crop_flip")
-    dataset = pipeline.training_batches(split, 4, 1, 0, 0, "crop_flip", with_labels=True)
+    plain = batches(split, 3, augmentation="natural")
+    dataset = pipeline.training_batches(split, 4, 1, 0, 0, "natural", with_labels=True)
     for images, batch in zip(plain, itertools.islice(dataset, 3), strict=True):
         np.testing.assert_array_equal(images, batch.images.numpy())
         np.testing.assert_array_equal(numbers_of(images), batch.labels.numpy())
@@ -80,8 +82,8 @@ def test_rows_tell_which_images_they_are():
 def test_images_elsewhere_come_in_the_same_order():
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (11, 8, 8, 3), np.uint8)
-    inside = batches(Split(images, None), 7, augment="crop_flip", channels=3)
-    outside = batches(Split(LazyImages(images), None), 7, augment="crop_flip", channels=3)
+    inside = batches(Split(images, None), 7, augmentation="natural", channels=3)
+    outside = batches(Split(LazyImages(images), None), 7, augmentation="natural", channels=3)
     np.testing.assert_array_equal(inside, outside)
 
 
@@ -96,38 +98,50 @@ def test_crops_are_shifts_and_flips_are_flips():
     many = tf.constant(np.repeat(image[np.newaxis], 64, 0))
     padded = np.pad(image, ((2, 2), (2, 2), (0, 0)), mode="reflect")
     shifts = {padded[y : y + 16, x : x + 16].tobytes(): (y, x) for y in range(5) for x in range(5)}
-    cropped = pipeline.apply_augmentation(many, "crop", tf.constant([1, 2], tf.int64)).numpy()
+    cropped = pipeline.apply_augmentation(many, "document", SEED).numpy()
     seen = {shifts[crop.tobytes()] for crop in cropped}  # a KeyError: no shift at all
     assert len(seen) > 15
 
-    both = pipeline.apply_augmentation(many, "crop_flip", tf.constant([1, 2], tf.int64)).numpy()
+    both = pipeline.apply_augmentation(many, "natural", SEED).numpy()
     flips = [np.array_equal(b, c[:, ::-1]) for b, c in zip(both, cropped, strict=True)]
     assert all(f or np.array_equal(b, c) for f, b, c in zip(flips, both, cropped, strict=True))
     assert 16 < sum(flips) < 48
 
-    flipped = pipeline.apply_augmentation(many, "flip", tf.constant([1, 2], tf.int64)).numpy()
+    flipped = pipeline.apply_augmentation(many, "natural", SEED, shifts=False).numpy()
     is_flipped = [np.array_equal(f, image[:, ::-1]) for f in flipped]
     assert all(a or np.array_equal(f, image) for a, f in zip(is_flipped, flipped, strict=True))
     assert 16 < sum(is_flipped) < 48
+
+
+@pytest.mark.parametrize("augmentation", ["aerial", "microscopy"])
+def test_images_without_an_upright_position_are_turned_and_mirrored(augmentation):
+    image = np.arange(16, dtype=np.uint8).reshape(4, 4, 1)
+    many = tf.constant(np.repeat(image[np.newaxis], 200, 0))
+    turned = pipeline.apply_augmentation(many, augmentation, SEED, shifts=False).numpy()
+    quarters = [np.rot90(image, k) for k in range(4)]
+    symmetries = {x.tobytes() for x in (*quarters, *(x[:, ::-1] for x in quarters))}
+    assert {x.tobytes() for x in turned} == symmetries
+    wide = pipeline.apply_augmentation(many[:, :2], augmentation, SEED, shifts=False).numpy()
+    mirrored = [image[:2], image[:2, ::-1], image[1::-1], image[1::-1, ::-1]]
+    assert {x.tobytes() for x in wide} == {x.tobytes() for x in mirrored}
 
 
 def test_augmented_pixels_stay_the_same():
     """Those of an earlier way, by padding, two gathers and a choice: no resumed run may change."""
     rng = np.random.default_rng(0)
     images = tf.constant(rng.integers(0, 256, (16, 24, 16, 1), np.uint8))
-    seed = tf.constant([1, 2], tf.int64)
     padded = tf.pad(images, [[0, 0], [3, 3], [2, 2], [0, 0]], mode="REFLECT")
 
     def corner(margin, purpose):
         return tf.random.stateless_uniform(
-            [16, 1], seed + [purpose, 0], maxval=2 * margin + 1, dtype=tf.int32
+            [16, 1], SEED + [purpose, 0], maxval=2 * margin + 1, dtype=tf.int32
         )
 
     rows, columns = corner(3, 2) + tf.range(24), corner(2, 3) + tf.range(16)
     wanted = tf.gather(tf.gather(padded, rows, batch_dims=1), columns, axis=2, batch_dims=1)
-    flip = tf.random.stateless_uniform([16, 1, 1, 1], seed + [1, 0]) < 0.5
+    flip = tf.random.stateless_uniform([16, 1, 1, 1], SEED + [1, 0]) < 0.5
     wanted = tf.where(flip, wanted[:, :, ::-1], wanted)
-    np.testing.assert_array_equal(pipeline.apply_augmentation(images, "crop_flip", seed), wanted)
+    np.testing.assert_array_equal(pipeline.apply_augmentation(images, "natural", SEED), wanted)
 
 
 def test_random_crops_are_windows_of_what_is_around():
@@ -136,7 +150,7 @@ def test_random_crops_are_windows_of_what_is_around():
     around = np.broadcast_to(pixel_numbers[None, ..., None], (4, 12, 12, 1)).astype(np.uint8)
     split = Split(CenterCrops(around, 8), None, uncropped=around)
     corners, flipped = set(), 0
-    for batch in batches(split, 60, augment="crop_flip"):
+    for batch in batches(split, 60, augmentation="natural"):
         for image in np.round((batch[..., 0] + 1) * 127.5).astype(int):
             flipped += image[0, 0] > image[0, -1]
             image = image[:, ::-1] if image[0, 0] > image[0, -1] else image

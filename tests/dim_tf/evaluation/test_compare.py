@@ -29,7 +29,7 @@ def evaluation(accuracy, ndm=1.0, half=0.01):
         "rank": {"global": 10 * accuracy},
         "measures": KINDS,
         "uncertainty": {"mlp_probe": {"global": interval}},
-        "references": {"random_encoder": {"mlp_probe": {"global": 0.3}}},
+        "references": {"random_weights": {"mlp_probe": {"global": 0.3}}},
         "protocol": {"data": "10 images", "step": 5},
     }
 
@@ -135,6 +135,15 @@ def test_each_run_has_its_summary_and_a_link_to_its_report(page, tmp_path):
     (link,) = re.findall('href="(.*?)"', runs)  # worse has no report
     assert (tmp_path / "page" / link).resolve() == tmp_path / "runs/better/report.html"
     assert runs.count("The MLP probe on the global feature reaches") == 2
+
+
+def test_each_run_has_its_verdict(tmp_path, make):
+    sentence = "Training did not help: use raw pixels; knn 20.0 %"
+    judged = evaluation(0.5) | {"verdict": {"sentence": sentence, "probe": None}}
+    page = compared(tmp_path, make("a", judged), make("b", evaluation(0.4)))
+    runs = section(page, "Runs")
+    assert "<strong>Training did not help</strong>: use raw pixels; knn 20.0 %" in runs
+    assert runs.count("The MLP probe on the global feature reaches") == 1
 
 
 def test_curves_are_overlaid(page):
@@ -270,6 +279,9 @@ def test_an_evaluation_that_cannot_be_read_is_refused(tmp_path, make):
         ({"references": {"pixels": 3}}, "'references' is not as"),
         ({"cost": {"knn": -1}}, "'cost' is not as"),
         ({"protocol": 5}, "'protocol' is not as"),
+        ({"verdict": "yes"}, "'verdict' is not as"),
+        ({"verdict": {"sentence": 1}}, "'verdict' is not as"),
+        ({"verdict": {"sentence": "", "probe": {"sentence": 1}}}, "'verdict' is not as"),
     ],
 )
 def test_an_evaluation_of_another_form_is_an_error(tmp_path, make, change, says):

@@ -39,17 +39,17 @@ def test_an_evaluation_has_references_and_a_protocol(splits, tmp_path, monkeypat
     evaluation = evaluate.run_measures(
         partial(representation.from_encoder, encoder),
         {
-            "random_encoder": partial(representation.from_encoder, random_encoder),
+            "random_weights": partial(representation.from_encoder, random_encoder),
             "pixels": representation.from_pixels,
         },
         splits,
         Experiment.of(name="a", measures="knn,linear", probe_epochs=1, probe_seeds=1),
     )
     content = evaluation.content
-    endpoints = {"conv", "fc", "global"}
+    endpoints = {"conv", "fc", "global", content["feature"]["name"]}
     for measure in ("knn", "linear_probe"):
         assert set(content[measure]) == endpoints
-        assert set(content["references"]["random_encoder"][measure]) == endpoints
+        assert set(content["references"]["random_weights"][measure]) == endpoints
         assert set(content["references"]["pixels"][measure]) == {"pixels"}
         assert measure in content["protocol"]
         assert content["measures"][measure]["unit"] == "fraction"
@@ -58,11 +58,30 @@ def test_an_evaluation_has_references_and_a_protocol(splits, tmp_path, monkeypat
     assert content["uncertainty"]["linear_probe"]["conv"]["n"] == 1
     assert content["protocol"]["data"] == "a note"
     assert content["protocol"]["endpoints"] == "flattened: conv 64, fc 8, global 5"
-    assert content["knn"]["conv"] != content["references"]["random_encoder"]["knn"]["conv"]
-    assert list(content["cost"]) == ["features", "knn", "linear", "references"]
+    assert content["knn"]["conv"] != content["references"]["random_weights"]["knn"]["conv"]
+    assert list(content["cost"]) == ["features", "feature", "knn", "linear", "references"]
     assert [type(figure) for figure in evaluation.figures].count(NeighbourPanel) == 2
     evaluation_file.write(tmp_path, content)
     assert json.loads((tmp_path / "evaluation.json").read_text())["knn"] == content["knn"]
+
+
+@pytest.mark.parametrize("feature", ["local_pooled", "fc"])
+def test_the_feature_that_is_asked_for_is_measured_and_written(splits, capsys, feature):
+    """Also where it is no endpoint that all measures take; its references have it too."""
+    content = evaluate.run_measures(
+        partial(representation.from_encoder, small_encoder(0)),
+        {"random_encoder": partial(representation.from_encoder, small_encoder(1))},
+        splits,
+        Experiment.of(name="a", measures="knn,geometry", feature=feature),
+    ).content
+    assert (content["feature"]["name"], content["feature"]["chosen"]) == (feature, "by --feature")
+    assert content["feature"]["dimensions"] == {"global": 5, "fc": 8, "conv": 64, "local_pooled": 4}
+    assert set(content["feature"]["validation"]) == {"global", "fc", "conv", "local_pooled"}
+    endpoints = {"conv", "fc", "global", feature}
+    for metric in ("knn", "alignment"):
+        assert set(content[metric]) == endpoints
+    assert set(content["references"]["random_encoder"]["knn"]) == endpoints
+    assert f"evaluate: feature: {feature}, --feature names it" in capsys.readouterr().out
 
 
 def test_features_end_before_the_next_are_made(splits, monkeypatch):
@@ -84,7 +103,7 @@ def test_features_end_before_the_next_are_made(splits, monkeypatch):
     try:
         evaluation = evaluate.run_measures(
             encode,
-            {"random_encoder": encode, "pixels": encode},
+            {"random_weights": encode, "pixels": encode},
             splits,
             Experiment.of(name="a", measures="knn,projection"),
         )
@@ -165,7 +184,13 @@ def test_all_else_is_written_before_the_failure_is_told(tmp_path, splits, monkey
     with pytest.raises(RunError, match="knn: it diverged"):
         stages._evaluate(settings, splits, None, {}, None, {"step": 3})
     written = json.loads((tmp_path / "evaluation.json").read_text())
-    assert written["protocol"] == {"knn": "failed: it diverged", "step": 3, "test_images": 30}
+    assert written["protocol"] == {
+        "knn": "failed: it diverged",
+        "step": 3,
+        "test_images": 30,
+        "verdict": "none: needs references; none was measured (--noreferences)",
+    }
+    assert written["verdict"] is None
     assert (tmp_path / "report.html").exists()
     assert (tmp_path / "tensorboard/projector_config.pbtxt").exists()
 

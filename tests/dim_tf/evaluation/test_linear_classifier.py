@@ -6,6 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 from dim_tf.evaluation import linear_classifier
+from dim_tf.evaluation.linear_classifier import Problem
 from dim_tf.evaluation.standardisation import moments, standardise
 from dim_tf.system.errors import RunError
 
@@ -25,9 +26,8 @@ def scaled(features):
 
 def test_logistic_regression_equals_scikit_learns():
     features, labels = samples()
-    ours = linear_classifier.fit(
-        features, labels, CLASSES, linear_classifier.softmax_loss, c=10.0, tolerance=1e-12
-    )
+    problem = Problem(features, labels, CLASSES, linear_classifier.softmax_loss)
+    ours = problem.fit(c=10.0, tolerance=1e-12)
     theirs = LogisticRegression(C=10.0, tol=1e-8, max_iter=1000).fit(scaled(features), labels)
     np.testing.assert_allclose(ours.weights.T, theirs.coef_, atol=0.005)
     expected = theirs.decision_function(scaled(features))
@@ -42,9 +42,8 @@ def centred(scores):
 def test_attributes_are_a_logistic_regression_each():
     features, labels = samples()
     attributes = np.eye(CLASSES, dtype=np.int64)[labels]
-    ours = linear_classifier.fit(
-        features, attributes, CLASSES, linear_classifier.sigmoid_loss, c=10.0, tolerance=1e-12
-    )
+    problem = Problem(features, attributes, CLASSES, linear_classifier.sigmoid_loss)
+    ours = problem.fit(c=10.0, tolerance=1e-12)
     for i in range(CLASSES):
         theirs = LogisticRegression(C=10.0, tol=1e-8).fit(scaled(features), attributes[:, i])
         np.testing.assert_allclose(ours.weights[:, i], theirs.coef_[0], atol=0.005)
@@ -53,15 +52,9 @@ def test_attributes_are_a_logistic_regression_each():
 
 def test_a_support_vector_machine_equals_scikit_learns():
     features, labels = samples()
-    ours = linear_classifier.fit(
-        features,
-        labels,
-        CLASSES,
-        linear_classifier.squared_hinge_loss,
-        c=1.0,
-        penalise_bias=True,
-        tolerance=1e-12,
-    )
+    loss = linear_classifier.squared_hinge_loss
+    problem = Problem(features, labels, CLASSES, loss, penalise_bias=True)
+    ours = problem.fit(c=1.0, tolerance=1e-12)
     theirs = LinearSVC(C=1.0, tol=1e-8, max_iter=10**5).fit(scaled(features), labels)
     np.testing.assert_allclose(ours.weights.T, theirs.coef_, atol=0.002)
     np.testing.assert_allclose(ours.bias, theirs.intercept_, atol=0.002)
@@ -73,9 +66,8 @@ def test_chunks_and_indices_change_nothing(monkeypatch):
     indices = np.random.default_rng(1).permutation(200)[:120]
 
     def fit(features, labels, indices=None):
-        return linear_classifier.fit(
-            features, labels, CLASSES, linear_classifier.softmax_loss, 1.0, indices=indices
-        )
+        loss = linear_classifier.softmax_loss
+        return Problem(features, labels, CLASSES, loss, indices=indices).fit(1.0, tolerance=1e-12)
 
     whole = fit(features[indices], labels[indices])
     monkeypatch.setattr(linear_classifier, "CHUNK_BYTES", 7 * 24)
@@ -88,18 +80,15 @@ def test_chunks_and_indices_change_nothing(monkeypatch):
 
 def test_a_start_near_the_solution_takes_fewer_iterations():
     features, labels = samples()
-
-    def fit(c, initial=None):
-        loss = linear_classifier.softmax_loss
-        return linear_classifier.fit(features, labels, CLASSES, loss, c, initial=initial)
-
-    assert fit(11.0, fit(10.0)).iterations < fit(11.0).iterations / 2
+    problem = Problem(features, labels, CLASSES, linear_classifier.softmax_loss)
+    warm = problem.fit(11.0, initial=problem.fit(10.0))
+    assert warm.iterations < problem.fit(11.0).iterations / 2
 
 
 def test_a_limit_of_iterations_is_reported():
     features, labels = samples()
-    loss = linear_classifier.softmax_loss
-    cut_short = linear_classifier.fit(features, labels, CLASSES, loss, 10.0, max_iterations=2)
+    problem = Problem(features, labels, CLASSES, linear_classifier.softmax_loss)
+    cut_short = problem.fit(10.0, max_iterations=2)
     assert (cut_short.iterations, cut_short.converged) == (2, False)
 
 
@@ -108,7 +97,7 @@ def test_features_that_are_not_finite_are_an_error():
     features, labels = samples()
     features[3, 2] = np.inf
     with pytest.raises(RunError, match="finite"):
-        linear_classifier.fit(features, labels, CLASSES, linear_classifier.softmax_loss, 1.0)
+        Problem(features, labels, CLASSES, linear_classifier.softmax_loss).fit(1.0)
 
 
 @pytest.mark.parametrize("loss", ["softmax_loss", "squared_hinge_loss"])
@@ -121,22 +110,51 @@ def test_correlated_features_take_few_iterations_to_the_same_solution(loss):
     features = (np.eye(CLASSES, 8)[labels] + rng.normal(0, 1, (400, 8))) @ mixing
     features = (features + 0.01 * rng.normal(0, 1, features.shape)).astype(np.float32)
     plain, preconditioned = (
-        linear_classifier.fit(
+        Problem(
             features,
             labels,
             CLASSES,
             getattr(linear_classifier, loss),
-            c=100.0,
             penalise_bias=loss == "squared_hinge_loss",
             preconditioned=preconditioned,
-            tolerance=1e-12,
-        )
+        ).fit(c=100.0, tolerance=1e-12)
         for preconditioned in (False, True)
     )
     assert preconditioned.iterations < 0.5 * plain.iterations
     np.testing.assert_allclose(
         centred(preconditioned.scores(features)), centred(plain.scores(features)), atol=0.02
     )
+
+
+def test_some_eigenvalues_are_enough(monkeypatch):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, CLASSES, 400)
+    features = np.eye(CLASSES, 20)[labels] + rng.normal(0, 1, (400, 20))
+    features = (features @ rng.normal(0, 1, (20, 20)) * np.logspace(0, -2, 20)).astype(np.float32)
+
+    def fit(preconditioned):
+        loss = linear_classifier.softmax_loss
+        problem = Problem(features, labels, CLASSES, loss, preconditioned=preconditioned)
+        return problem.fit(c=100.0, tolerance=1e-12)
+
+    monkeypatch.setattr(linear_classifier, "EIGENVALUES", 8)
+    monkeypatch.setattr(linear_classifier, "COVARIANCE_IMAGES", 100)
+    plain, preconditioned = fit(False), fit(True)
+    assert preconditioned.iterations < plain.iterations
+    np.testing.assert_allclose(
+        centred(preconditioned.scores(features)), centred(plain.scores(features)), atol=0.02
+    )
+
+
+def test_the_roots_of_the_preconditioner_are_inverse():
+    features, labels = samples()
+    problem = Problem(features, labels, CLASSES, linear_classifier.softmax_loss)
+    root, inverse_root = problem._square_roots(3.0)
+    weights = np.random.default_rng(0).normal(size=(6, CLASSES))
+    np.testing.assert_allclose(inverse_root(root(weights)), weights, atol=1e-9)
+    covariance = np.cov(scaled(features).T, bias=True)
+    hessian = linear_classifier.CURVATURE * covariance + np.eye(6) / (3.0 * len(features))
+    np.testing.assert_allclose(root(root(weights)), hessian @ weights, atol=1e-4)
 
 
 def test_many_classes_make_chunks_smaller():

@@ -15,8 +15,8 @@ from dim_tf import stages
 from dim_tf.data.splits import Split, Splits
 from dim_tf.evaluation import array_storage, evaluate, representation
 from dim_tf.evaluation.evaluation_data import EvaluationData, EvaluationSplit
-from dim_tf.evaluation.pooling import describe_pooling, pool_to_limit
 from dim_tf.experiment import Experiment
+from dim_tf.export.pooling import describe_pooling, pool_to_limit
 from dim_tf.system.errors import InputError
 
 FITS_2X2 = 2 * 2 * 8  # numbers of conv of the small backbone, whose map is 4x4x8
@@ -117,7 +117,8 @@ def test_the_whole_of_a_large_endpoint_is_never_in_memory(splits, monkeypatch):
     monkeypatch.setattr(array_storage.np, "empty", spy)
     data = EvaluationData.from_splits(splits)
     representation.from_encoder(small_backbone_encoder(), data, FITS_2X2)
-    assert sorted(set(shapes)) == [(n, f) for n in (30, 300) for f in (5, 8, FITS_2X2)]
+    sizes = (5, 6, 8, FITS_2X2)  # of global, local_pooled, fc and conv
+    assert sorted(set(shapes)) == [(n, f) for n in (30, 300) for f in sizes]
 
 
 def test_an_evaluation_tells_what_was_pooled(splits, capsys):
@@ -125,7 +126,7 @@ def test_an_evaluation_tells_what_was_pooled(splits, capsys):
     encoder = small_backbone_encoder()
     of_encoder = partial(representation.from_encoder, max_features=100)
     references = {
-        "random_encoder": partial(of_encoder, small_backbone_encoder(1)),
+        "random_weights": partial(of_encoder, small_backbone_encoder(1)),
         "pixels": partial(representation.from_pixels, max_features=100),
     }
     content = evaluate.run_measures(

@@ -34,7 +34,7 @@ def test_ours_has_the_endpoints_of_the_encoder(small_model):
     data = splits()
     measured = representation.from_saved_encoder(saved_encoder.load(str(path)), data)
     wanted = representation.from_encoder(encoder, data)
-    assert list(measured.test) == ["conv", "fc", "global"]
+    assert list(measured.test) == ["conv", "fc", "global", "local_pooled"]
     for endpoint, features in wanted.test.items():
         small_export.close(measured.test[endpoint], features)
 

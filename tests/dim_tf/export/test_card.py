@@ -23,6 +23,7 @@ METADATA = {
         "objective": "",
         "signatures": {},
     },
+    "feature": {"name": "global"},
     "evaluation": {
         "measures": {"<i>": {"unit": "fraction", "better": "higher", "title": ""}},
         "<i>": {"global": None},
@@ -46,6 +47,30 @@ def test_the_card_loads_only_files_that_are_there(variants):
     assert all(by_name[file].single_image != ("get_signature_runner" in code) for file in loaded)
     assert ("come from 256 images" in text) == any(v.precision == "int8" for v in variants)
     assert ("| any | float32 | yes | 1.14.0 |" in text) == any(not v.single_image for v in variants)
+
+
+def test_the_card_says_which_feature_it_is_how_large_and_why():
+    choice = {
+        "name": "fc",
+        "reason": "the smallest within one standard error of the best",
+        "metric": "knn",
+        "images": 2000,
+        "dimensions": {"fc": 1024, "conv": 4096},
+        "validation": {"fc": 0.737, "conv": 0.74},
+    }
+    metadata = METADATA | {"feature": choice, "dimension": 1024}
+    text = card.render(metadata, "", [], 1, 1)
+    feature = " ".join(text.split("- **Feature**: ")[1].split("\n- ")[0].split())
+    assert feature == (
+        "`fc`, 1,024 numbers an image: the endpoint fc, the last hidden layer. "
+        "Why this one: the smallest within one standard error of the best. "
+        "k-NN accuracy of 2,000 training images, each left out in turn: "
+        "fc 0.737 (1,024 numbers), conv 0.740 (4,096 numbers)."
+    )
+    metadata["feature"] = choice | {"metric": "knn_auc", "reason": "<b>"}
+    text = card.render(metadata, "", [], 1, 1)
+    assert "Mean AUC of k-NN of 2,000" in text
+    assert r"Why this one: \<b\>." in text
 
 
 def test_the_card_says_names_and_runs_none_of_them():

@@ -38,7 +38,7 @@ def published(few_variants, tmp_path_factory):
         "measures": {"linear_probe": {"unit": "fraction", "better": "higher", "title": "linear"}},
         "cost": {"linear": 3.0},
         "uncertainty": {},
-        "references": {"random_encoder": {"linear_probe": {"global": 0.5}}},
+        "references": {"random_weights": {"linear_probe": {"global": 0.5}}},
         "protocol": {"step": 1234},
     }
     info = card.ModelCardInfo(

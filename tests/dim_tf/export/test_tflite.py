@@ -16,6 +16,7 @@ from small_export import close, images
 from tensorflow.lite.python import schema_py_generated as schema
 
 from dim_tf.export import saved_model, tflite, tflite_metadata
+from dim_tf.export.feature import GLOBAL
 from dim_tf.system.errors import RunError
 
 ALL = (*tflite.VARIANTS, tflite.ENDPOINTS)
@@ -30,7 +31,7 @@ def written(small_model, tmp_path_factory):
     exported, encoder = small_model
     folder = shutil.copytree(exported, tmp_path_factory.mktemp("exported") / "1")
     pixels = images(32)
-    tflite.write(folder, ALL, pixels, "small", "Apache-2.0")
+    tflite.write(folder, ALL, pixels, "small", "Apache-2.0", "global")
     return folder, pixels, saved_model.keras_endpoints(encoder, pixels)
 
 
@@ -38,13 +39,16 @@ def written(small_model, tmp_path_factory):
 def test_features(written, variant):
     folder, pixels, endpoints = written
     wanted = endpoints["global"]
-    features = tflite.encode(folder / variant.file, pixels)
+    if variant == tflite.ENDPOINTS:
+        features = tflite.runner(folder / variant.file)(pixels)["global"]
+    else:
+        features = tflite.encode(folder / variant.file, pixels)
     if variant.precision == "float32":
         close(features, wanted)
     else:
         near = {"float16": 0.002, "dynamic": 0.02, "int8": 0.03}[variant.precision]
         assert np.abs(features - wanted).max() <= near * np.abs(wanted).max()
-    assert tflite.check(folder / variant.file, variant, pixels, endpoints) > 0.999
+    assert tflite.check(folder / variant.file, variant, pixels, endpoints, GLOBAL) > 0.999
 
 
 @pytest.mark.parametrize("file", ["encoder_float32.tflite", "encoder_int8.tflite"])
@@ -83,7 +87,7 @@ def test_a_file_that_takes_other_bytes_is_found(written):
     folder, pixels, wanted = written
     int8 = next(variant for variant in tflite.VARIANTS if variant.name == "int8")
     with pytest.raises(RunError, match=r"scale 0.0039.* and zero -128, not of 1/255 and 0"):
-        tflite.check(folder / int8.file, replace(int8, dtype="uint8"), pixels, wanted)
+        tflite.check(folder / int8.file, replace(int8, dtype="uint8"), pixels, wanted, GLOBAL)
 
 
 @pytest.mark.parametrize("variant", [tflite.VARIANTS[0], tflite.ENDPOINTS], ids=lambda v: v.name)
@@ -96,7 +100,7 @@ def test_an_operation_that_tflite_lacks_is_named_in_one_line(variant, tmp_path, 
     tf.saved_model.save(model, tmp_path, signatures={variant.signature: model.call})
     capfd.readouterr()
     with pytest.raises(RunError, match=r"has no operation Erfinv\(tensor<.*published") as error:
-        tflite.write(tmp_path, [variant], images(), "small", "")
+        tflite.write(tmp_path, [variant], images(), "small", "", "global")
     assert str(error.value).startswith(f"{variant.file}: the encoder cannot be converted")
     assert ("leave float32 out of --tflite" in str(error.value)) == (variant.name == "float32")
     assert ("leave --tflite_endpoints out" in str(error.value)) == (variant == tflite.ENDPOINTS)
@@ -110,7 +114,7 @@ def test_a_converter_that_fails_otherwise_is_quoted(tmp_path, monkeypatch):
 
     monkeypatch.setattr(tflite, "_converter", lambda *_: SimpleNamespace(convert=fail))
     with pytest.raises(RunError, match=r"converted \(Quantization not .* X\.\); nothing"):
-        tflite.write(tmp_path, [tflite.VARIANTS[0]], images(), "small", "")
+        tflite.write(tmp_path, [tflite.VARIANTS[0]], images(), "small", "", "global")
 
 
 def test_what_tensorflow_remarks_where_nothing_is_wrong_is_held_back(capfd):
@@ -142,7 +146,7 @@ def test_a_process_that_runs_a_file_writes_nothing_to_stderr(written):
 def test_int8_is_written_without_a_remark(small_model, tmp_path, capfd):
     shutil.copytree(small_model[0], tmp_path / "1")
     capfd.readouterr()
-    tflite.write(tmp_path / "1", [tflite.VARIANTS[3]], images(), "small", "")
+    tflite.write(tmp_path / "1", [tflite.VARIANTS[3]], images(), "small", "", "global")
     assert "fully_quantize" not in capfd.readouterr().err
 
 
@@ -152,6 +156,8 @@ def test_endpoints(written):
     assert set(outputs) == set(wanted) == {"local", "conv", "fc", "global"}
     for name, x in wanted.items():
         close(outputs[name], x)
+    with pytest.raises(ValueError, match="too many values"):  # which of them would be no guess
+        tflite.encode(folder / tflite.ENDPOINTS.file, pixels)
 
 
 @pytest.mark.parametrize("variant", tflite.VARIANTS, ids=lambda v: v.file)
@@ -159,14 +165,14 @@ def test_a_wrong_file_is_found(written, variant):
     folder, pixels, wanted = written
     wrong = wanted | {"global": wanted["global"][::-1]}
     with pytest.raises(RunError, match="nothing was published"):
-        tflite.check(folder / variant.file, variant, pixels, wrong)
+        tflite.check(folder / variant.file, variant, pixels, wrong, GLOBAL)
 
 
 def test_a_wrong_endpoint_is_found(written):
     folder, pixels, wanted = written
     wrong = wanted | {"fc": wanted["fc"][::-1]}
     with pytest.raises(RunError, match=r"encoder_endpoints.tflite, fc differs"):
-        tflite.check(folder / tflite.ENDPOINTS.file, tflite.ENDPOINTS, pixels, wrong)
+        tflite.check(folder / tflite.ENDPOINTS.file, tflite.ENDPOINTS, pixels, wrong, GLOBAL)
 
 
 class Fields:

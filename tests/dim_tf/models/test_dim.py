@@ -148,6 +148,7 @@ def test_settings_of_a_loss_between_views_arrive(encoder, model, settings):
     loss_settings = {**settings, "hidden_units": (6, 5), "projected_units": 3}
     views = {"min_crop_scale": 0.7, "color_jitter_strength": 0.4}
     flags = {f"{model}.{name}": value for name, value in (loss_settings | views).items()}
+    flags["augmentation"] = "aerial"
     loss = model_of(Experiment.of(name="t", model=model, seed=4, **flags), encoder)
     config = loss.terms[0].get_config()
     assert {name: config[name] for name in settings} == settings
@@ -157,6 +158,13 @@ def test_settings_of_a_loss_between_views_arrive(encoder, model, settings):
     assert loss.seed == 4
     augmentation = loss.views.augmentation
     assert (augmentation.min_crop_scale, augmentation.color_jitter_strength) == (0.7, 0.4)
+    assert augmentation.kind == "aerial"
+
+
+def test_the_augmentation_is_that_of_both_views(encoder):
+    views = model_of(experiment(views=2, augmentation="document"), encoder).views
+    assert views.augmentation.kind == "document"
+    assert model_of(experiment(augmentation="document"), encoder).views.augmentation is None
 
 
 def test_a_view_is_not_compared_with_itself():
@@ -197,7 +205,8 @@ def test_settings_without_effect_are_those_that_are_not_read(encoder, settings):
         "prior_divergence": "jsd",
         "prior_penalty": 0.5,
     }
-    model = experiment(**{**nondefault, **settings}).model
+    chosen = experiment(**{**nondefault, **settings})
+    model = chosen.model
     read = set()
 
     class Watched(DIM):
@@ -208,7 +217,7 @@ def test_settings_without_effect_are_those_that_are_not_read(encoder, settings):
     fields = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
     watched = Watched(**fields)
     read.clear()
-    watched.make(encoder, None, experiment())
+    watched.make(encoder, None, chosen)
     without_effect = {*nondefault, "critic_units"} - read
     assert without_effect == set(model.without_effect)
 

@@ -25,6 +25,11 @@ print(faults())
 """
 
 
+def test_the_processor_has_a_name(cpuinfo):
+    cpuinfo("model name\t: AMD EPYC 7763 64-Core Processor\nflags: avx2")
+    assert cpu.model() == "AMD EPYC 7763 64-Core Processor"
+
+
 @pytest.fixture
 def cpuinfo(tmp_path, monkeypatch):
     """Writes what Linux says of the processor."""

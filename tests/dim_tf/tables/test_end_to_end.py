@@ -35,9 +35,9 @@ def test_two_rows_of_digits(tmp_path, monkeypatch):
         record = json.loads((folder / f"rows/{key}-seed0.json").read_text())
         protocol = record["evaluation"]["protocol"]
         assert (protocol["step"], protocol["budget_steps"]) == (4, 4)
-        assert ("random_encoder" in record["evaluation"]["references"]) == (key == "dim_l_jsd")
+        assert ("random_weights" in record["evaluation"]["references"]) == (key == "dim_l_jsd")
     assert rows["dim_l_infonce"]["gaps"] == ["not run"]
-    assert table["references"]["random_encoder"]
+    assert table["references"]["random_weights"]
     page = (folder / "table1.html").read_text()
     assert "DIM(L) JSD" in page
     results = tmp_path / "results/table1-digits"

@@ -150,6 +150,7 @@ def test_references_are_measured_once():
         ({"table": "1", "simclr.temperature": -1.0}, "--simclr.temperature=-1.0; expected more"),
         ({"table": "1", "seed": 1}, "--table_seeds"),
         ({"table": "1", "resume": False}, "--resume is not for"),
+        ({"table": "1", "reference": "a"}, "--reference is not for"),
     ],
 )
 def test_wrong_flags_are_refused(settings, message):
@@ -210,11 +211,11 @@ def test_cpc_has_its_own_encoder_of_crops(dataset):
 
 @pytest.mark.parametrize("key", ["2", "cpc"])
 def test_stl10_is_augmented(key):
-    assert {j.experiment.data.augment for j in plan_of(table=key, dataset="stl10").jobs} == {
-        "crop_flip"
+    assert {j.experiment.data.augmentation for j in plan_of(table=key, dataset="stl10").jobs} == {
+        "natural"
     }
     others = plan_of(table=key, dataset="tiny_imagenet").jobs
-    assert {job.experiment.data.augment for job in others} == {"auto"}
+    assert {job.experiment.data.augmentation for job in others} == {"auto"}
 
 
 def test_rows_equal_their_flagfiles():

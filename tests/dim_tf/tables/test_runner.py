@@ -88,7 +88,7 @@ def test_each_row_is_trained_and_measured_once(tmp_path):
     assert summary["paper"]["mlp_probe/fc"] == pytest.approx(0.7362)
     assert row(table, "vae")["gaps"][0].startswith(("not run", "this version has no --model=vae"))
     assert table["references"]["pixels"] == {"mlp_probe/conv": 0.25}
-    assert table["references"]["random_encoder"]["mlp_probe/fc"] == 0.125
+    assert table["references"]["random_weights"]["mlp_probe/fc"] == 0.125
     run_table(tmp_path, table_seeds="0,1")
     assert stages(tmp_path, "dim_l_jsd-seed1") == ["train mlp", "evaluate mlp"]
     copies = tmp_path / "results" / tmp_path.name
@@ -202,7 +202,7 @@ def test_a_table_whose_measures_have_no_references_measures_none(tmp_path):
     run_table(tmp_path, rows="dim_l_jsd")
     path = tmp_path / "rows/dim_l_jsd-seed0.json"
     record = json.loads(path.read_text())
-    record["evaluation"]["references"] = {"random_encoder": {}, "pixels": {}}
+    record["evaluation"]["references"] = {"random_weights": {}, "pixels": {}}
     path.write_text(json.dumps(record))
     assert records.without_known_references(plan_of(tmp_path, rows="vae"))[
         0
@@ -246,7 +246,7 @@ def test_a_checkpoint_of_a_longer_budget_is_not_recorded_as_a_shorter_one(tmp_pa
     table = run_table(tmp_path, rows="dim_l_jsd", epochs=1)
     gaps = row(table, "dim_l_jsd")["gaps"]
     assert len(gaps) == 1
-    assert "its checkpoint is of step 3000, and --epochs and --steps end at step 2" in gaps[0]
+    assert "its checkpoint is of step 3000, and training is to end at step 2" in gaps[0]
     assert row(table, "dim_l_jsd")["metrics"] == {}
     monkeypatch.delenv("FAKE_STEP")
     table = run_table(tmp_path, rows="dim_l_jsd", epochs=30)  # the budget that it was begun with

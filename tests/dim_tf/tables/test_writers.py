@@ -204,11 +204,11 @@ def test_metrics_of_held_out_images_are_not_compared_with_the_papers(tmp_path):
 
 
 def test_settings_that_differ_from_their_defaults_are_shown(tmp_path):
-    plan = plan_of(tmp_path, schedule="cosine", validation_fraction=0.1, augment="crop_flip")
+    plan = plan_of(tmp_path, schedule="cosine", validation_fraction=0.1, augmentation="natural")
     settings = formatting.shared_settings(plan)
     assert settings["schedule"] == "cosine"
     assert settings["validation_fraction"] == 0.1
-    assert settings["augment"] == "crop_flip"
+    assert settings["augmentation"] == "natural"
     assert "estimator" not in settings  # each row's own
     assert "weight_decay" not in settings
 

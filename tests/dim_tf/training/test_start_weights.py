@@ -143,7 +143,7 @@ def test_the_references_of_a_run_are_random_start_weights_and_pixels(
     monkeypatch.setattr(stages, "_evaluate", lambda *arguments: calls.append(arguments))
     settings = experiment(tmp_path, init_from="before", seed=4, max_features=100)
     stages.evaluate(settings, splits)
-    assert list(calls[0][3]) == ["random_encoder", "pixels"]
+    assert list(calls[0][3]) == ["random_weights", "pixels"]
     assert "start_weights.weights.h5 is missing in" in capsys.readouterr().out
 
     began = weights_of_files(trained)
@@ -153,9 +153,9 @@ def test_the_references_of_a_run_are_random_start_weights_and_pixels(
     stages.evaluate(settings, splits)
     stages.evaluate(settings.replace(references=False), splits)
     _, _, encode, references, encoders, _ = calls[1]
-    assert list(references) == ["random_encoder", "start_weights", "pixels"]
+    assert list(references) == ["random_weights", "start_weights", "pixels"]
     assert_same(references["start_weights"].args[0], began)
-    assert encoders.random is references["random_encoder"].args[0]
+    assert encoders.random is references["random_weights"].args[0]
     assert not np.array_equal(encoders.random.get_weights()[0], began[0])
     for of in (encode, *references.values()):
         assert of.keywords == {"max_features": 100}
@@ -172,7 +172,7 @@ def test_the_card_has_percent_intervals_and_all_references():
         "uncertainty": {"knn": {"global": {"std": None, "n": 1, "ci95": [0.344, 0.651]}}},
         "measures": {"knn": FRACTION, "knn_auc": FRACTION | {"unit": "auc"}},
         "references": {
-            "random_encoder": {"knn": {"global": 0.25}},
+            "random_weights": {"knn": {"global": 0.25}},
             "pixels": {"knn": {"pixels": 0.3}},
         },
         "protocol": {"pooled": "conv: 7x7x2048 pooled to 2x2x2048", "test_images": 40},
@@ -298,15 +298,16 @@ def test_start_weights_stand_beside_random_ones_wherever_those_are_shown(
     monkeypatch.setattr(stages, "run_measures", spy)
     stages.evaluate(settings, splits)
     began = weights_of_files(with_files_weights[-1])
-    random_encoder, start_encoder = seen["random_encoder"][0], seen["start_weights"][0]
+    random_encoder, start_encoder = seen["random_weights"][0], seen["start_weights"][0]
     assert_same(start_encoder, began)
     assert not np.array_equal(random_encoder.get_weights()[0], began[0])
     assert seen["encoders"].random is random_encoder
 
     evaluation = json.loads((tmp_path / "evaluation.json").read_text())
     references = evaluation["references"]
-    assert list(references) == ["random_encoder", "start_weights", "pixels"]
-    assert set(references["start_weights"]["knn"]) == {"conv", "fc", "global"}
+    assert list(references) == ["random_weights", "start_weights", "pixels"]
+    endpoints = {"conv", "fc", "global", evaluation["feature"]["name"]}
+    assert set(references["start_weights"]["knn"]) == endpoints
     assert (
         "of the encoder with random weights, of the encoder with the weights that training began "
         "with and of the raw pixels" in evaluation["protocol"]["references"]
@@ -331,7 +332,7 @@ def test_there_are_no_start_weights_without_references_or_of_random_weights(
     stages.evaluate(experiment(random), splits)
     assert not start_weights.exists(random)
     evaluation = json.loads((random / "evaluation.json").read_text())
-    assert list(evaluation["references"]) == ["random_encoder", "pixels"]
+    assert list(evaluation["references"]) == ["random_weights", "pixels"]
     begun = experiment(none, init_from="before", references=False)
     loop.train(begun, splits)
     (none / start_weights.FILE).write_bytes(b"damaged")

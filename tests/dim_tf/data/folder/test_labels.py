@@ -3,12 +3,13 @@
 import pytest
 
 from dim_tf.data.folder.labels import label_by_folder
+from dim_tf.data.folder.split_folders import find_split_folders
 from dim_tf.system.errors import InputError
 
 
 def test_which_folders_are_classes():
     def labels(*names, mode="auto"):
-        return label_by_folder(list(names), mode)
+        return label_by_folder(list(names), mode, find_split_folders(list(names)))
 
     def many(*names):
         return [f"{name}/{number}" for name in names for number in range(10)]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from dim_tf import data
-from dim_tf.data.pipeline import AUGMENTATIONS
 from dim_tf.data.sources import SOURCES, tfds_files
+from dim_tf.registry import AUGMENTATIONS
 from dim_tf.system.errors import InputError
 
 FILES = os.environ.get("TFDS_DATA_DIR", "")
@@ -47,7 +47,7 @@ def test_every_source_has_its_loader(name):
     module, _, function = SOURCES[name].loader.partition(":")
     loader = getattr(importlib.import_module(module), function)
     assert list(inspect.signature(loader).parameters) == ["request"]
-    assert SOURCES[name].augment in AUGMENTATIONS
+    assert SOURCES[name].augmentation in AUGMENTATIONS
 
 
 @pytest.mark.parametrize(("name", "says"), [("cifar10", "copy FOLDER"), ("celeb_a", "By hand")])

@@ -67,7 +67,7 @@ def test_a_keras_model_passes_through_every_measure(tmp_path):
     of_encoder = partial(representation.from_encoder, max_features=100)
     random_encoder = small_backbone_encoder(1)
     references = {
-        "random_encoder": partial(of_encoder, random_encoder),
+        "random_weights": partial(of_encoder, random_encoder),
         "start_weights": partial(of_encoder, small_backbone_encoder()),
         "pixels": partial(representation.from_pixels, max_features=100),
     }
@@ -77,8 +77,9 @@ def test_a_keras_model_passes_through_every_measure(tmp_path):
 
     content = json.loads((tmp_path / "evaluation.json").read_text())
     assert set(MEASURES) <= set(content["cost"])  # none was left out
+    endpoints = {"conv", "fc", "global", content["feature"]["name"]}
     for measure in OF_ENDPOINTS:
-        assert set(content[measure]) == {"conv", "fc", "global"}, measure
+        assert set(content[measure]) == endpoints, measure
     for measure in OF_GLOBAL:
         assert set(content[measure]) == {"global"}, measure
     for measure in ("fine_tuned", "fully_supervised"):
@@ -86,7 +87,7 @@ def test_a_keras_model_passes_through_every_measure(tmp_path):
     figures = [figure for measure in content["measures"] for figure in content[measure].values()]
     assert np.isfinite(figures).all()
     assert content["knn"]["global"] > 0.9
-    assert set(content["references"]["start_weights"]["linear_probe"]) == {"conv", "fc", "global"}
+    assert set(content["references"]["start_weights"]["linear_probe"]) == endpoints
     assert "conv: 4x4x8 pooled to 3x3x8" in content["protocol"]["pooled"]
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "start weights" in page

@@ -32,9 +32,11 @@ def test_dots_stand_at_their_values():
 
 def test_each_reference_has_a_style_of_its_own():
     references = {
-        "random_encoder": {"m": {"global": 0.2}},
+        "random_weights": {"m": {"global": 0.2}},
         "start_weights": {"m": {"global": 0.35}},
         "pixels": {"m": {"pixels": 0.3}},
+        "my_model": {"m": {"global": 0.4}},
+        "dim/1": {"m": {"global": 0.45}},
     }
     evaluation = one_measure({"global": 0.5}, references=references)
     page = dot_plot.run_dot_plot({**EXPERIMENT, "dataset": "digits"}, Results(evaluation))
@@ -43,9 +45,12 @@ def test_each_reference_has_a_style_of_its_own():
         ("random", "random weights: 20.0%"),
         ("start", "start weights: 35.0%"),
         ("pixels", "raw pixels: 30.0%"),
+        ("letter s1", "my_model: 40.0%"),
+        ("letter s2", "dim/1: 45.0%"),
         ("run", "this run: 50.0%"),
     ]
     assert '<i class="dot start"></i>start weights' in page  # the legend's
+    assert '<i class="dot letter s2">2</i>dim/1' in page
 
 
 def test_the_interval_reaches_from_end_to_end():

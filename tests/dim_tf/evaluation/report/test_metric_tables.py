@@ -96,10 +96,20 @@ def test_summary_names_the_probe_of_global_and_its_references(tmp_path):
     )
 
 
+def test_the_summary_is_the_verdict_where_there_is_one(tmp_path):
+    verdict = {"sentence": "Training helped: kNN 49.9 %; a<b: 1", "probe": {"sentence": "So & so"}}
+    assert summary(write(tmp_path, evaluation={**EVALUATION, "verdict": verdict})) == (
+        "<strong>Training helped</strong>: kNN 49.9 %; a&lt;b: 1<br><small>So &amp; so</small>"
+    )
+    verdict["probe"] = None
+    page = write(tmp_path, evaluation={**EVALUATION, "verdict": verdict})
+    assert summary(page) == "<strong>Training helped</strong>: kNN 49.9 %; a&lt;b: 1"
+
+
 def test_start_weights_stand_between_random_ones_and_pixels(tmp_path):
     before = EVALUATION["references"]
     references = {
-        "random_encoder": before["random_encoder"],
+        "random_weights": before["random_weights"],
         "start_weights": {"mlp_probe": {"conv": 0.61, "global": 0.42}},
         "pixels": before["pixels"],
     }

@@ -36,6 +36,12 @@ def pool_to_limit(x: tf.Tensor, max_features: int, endpoint: str) -> tf.Tensor:
     return tf.einsum("gh,nhwc,kw->ngkc", rows, x, columns)
 
 
+def flatten_to_limit(x: tf.Tensor, max_features: int, endpoint: str) -> tf.Tensor:
+    """`pool_to_limit`, flattened: float32 [N, F]; arguments and errors are the same."""
+    pooled = pool_to_limit(x, max_features, endpoint)
+    return tf.reshape(pooled, [-1, math.prod(pooled.shape[1:])])
+
+
 def describe_pooling(shape: Sequence[int], max_features: int, endpoint: str) -> str:
     """What `pool_to_limit` does, as "7x7x2048 pooled to 2x2x2048"; empty where it does nothing.
 
@@ -47,10 +53,17 @@ def describe_pooling(shape: Sequence[int], max_features: int, endpoint: str) -> 
     Raises:
         InputError: as `pool_to_limit`.
     """
-    if math.prod(shape) <= max_features:
+    pooled = pooled_shape(shape, max_features, endpoint)
+    if pooled == tuple(shape):
         return ""
-    grid = _grid(shape, max_features, endpoint)
-    return f"{_format_shape(shape)} pooled to {_format_shape((*grid, shape[-1]))}"
+    return f"{_format_shape(shape)} pooled to {_format_shape(pooled)}"
+
+
+def pooled_shape(shape: Sequence[int], max_features: int, endpoint: str) -> tuple[int, ...]:
+    """The shape of an image's result of `pool_to_limit`; arguments as of `describe_pooling`."""
+    if math.prod(shape) <= max_features:
+        return tuple(shape)
+    return *_grid(shape, max_features, endpoint), shape[-1]
 
 
 def _grid(shape, max_features, endpoint) -> tuple[int, int]:

@@ -1,0 +1,58 @@
+"""Chooses test images by hashes, so that a folder that grows keeps its split.
+
+scikit-learn's GroupShuffleSplit keeps groups together, too; each new image would change its draw.
+"""
+
+import numpy as np
+
+MIN_TEST, MAX_TEST = 10, 10_000
+
+
+def choose_test(
+    numbers: np.ndarray,
+    digests: np.ndarray,
+    eligible: np.ndarray,
+    labels: np.ndarray | None,
+    fraction: float,
+) -> np.ndarray:
+    """The test images: groups in the order of their digests, each whole.
+
+    A group is for the test if the first 16 bits of its digest, as a number in [0, 1), are below
+    `fraction`; more are where these have fewer than 10 images, and fewer where they have more than
+    10,000 or half of all. Always for training are groups of more than half of the images, groups
+    with an image that is not eligible, and of each class the last of its groups in this order.
+
+    Args:
+        numbers: int64 [N], from 0 on, the group of each image.
+        digests: uint8 [N, D], of its group.
+        eligible: bool [N], whether an image may be for the test.
+        labels: int64 [N], -1: none; or None.
+        fraction: of the images, in (0, 1).
+
+    Returns:
+        bool [N].
+    """
+    _, first, sizes = np.unique(numbers, return_index=True, return_counts=True)
+    has_ineligible = np.bincount(numbers, weights=~eligible) > 0
+    for_training = has_ineligible | (sizes > len(numbers) / 2)
+    keys = digests[first].T[::-1]
+    order = np.lexsort((*keys, for_training))
+    if labels is not None:
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order))
+        labelled = np.flatnonzero(labels >= 0)
+        last = np.full(int(labels.max(initial=-1)) + 1, -1, np.int64)
+        np.maximum.at(last, labels[labelled], place[numbers[labelled]])
+        for_training[order[last[last >= 0]]] = True
+    candidates = order[~for_training[order]]
+    totals = np.cumsum(sizes[candidates])
+    starts = digests[first[candidates]].astype(np.int64)
+    below = int((starts[:, 0] * 256 + starts[:, 1] < fraction * 2**16).sum())
+    enough = min(int(np.searchsorted(totals, MIN_TEST)) + 1, len(candidates))
+    count = max(below, enough)
+    most = min(MAX_TEST, len(numbers) // 2)
+    if count and totals[count - 1] > most:
+        count = max(enough, int(np.searchsorted(totals, most, "right")))
+    is_test = np.zeros(len(sizes), bool)
+    is_test[candidates[:count]] = True
+    return is_test[numbers]

@@ -1,0 +1,137 @@
+"""The folders of --data_dir: one, or several that are one data set. Free of NumPy."""
+
+import functools
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dim_tf.system.errors import InputError
+
+_LONGEST_JOINED_NAME = 100  # characters
+
+
+@dataclass(frozen=True)
+class ImageFolders:
+    """A folder of images, or several that are one data set.
+
+    Attributes:
+        paths: Of the folders.
+        names: Of the folders, each different. Those of images begin with them where there are
+            several folders.
+    """
+
+    paths: tuple[Path, ...]
+    names: tuple[str, ...]
+
+    def __str__(self):
+        return ",".join(map(str, self.paths))
+
+    def locate(self, name: str) -> tuple[int, str]:
+        """The index of the folder that an image is in, and the image's name relative to it."""
+        if len(self.paths) == 1:
+            return 0, name
+        folder, _, relative = name.partition("/")
+        return self._index_of[folder], relative
+
+    def path_of(self, name: str) -> Path:
+        """The path of an image."""
+        index, relative = self.locate(name)
+        return self.paths[index] / relative
+
+    @functools.cached_property
+    def _index_of(self):
+        return {name: index for index, name in enumerate(self.names)}
+
+
+def split_data_dir(data_dir: str) -> list[str]:
+    """The paths in --data_dir, which has commas between them.
+
+    A comma within the path of a folder that exists does not separate.
+    """
+    parts, paths = data_dir.split(","), list[str]()
+    while parts:
+        lengths = range(len(parts), 1, -1)
+        is_folder = (os.path.isdir(os.path.expanduser(",".join(parts[:n]))) for n in lengths)
+        length = next((n for n, exists in zip(lengths, is_folder, strict=True) if exists), 1)
+        paths.append(",".join(parts[:length]))
+        parts = parts[length:]
+    return paths
+
+
+def joined_name(data_dir: str) -> str:
+    """The name of a folder, or of several together.
+
+    Raises:
+        ValueError: A path with a NUL.
+    """
+    names = [_name_of(os.path.expanduser(path)) for path in split_data_dir(data_dir)]
+    joined = "-".join(names)
+    if len(names) > 1 and len(joined) > _LONGEST_JOINED_NAME:
+        return f"{names[0]}-and-{len(names) - 1}-more"
+    return joined
+
+
+def open_folders(data_dir: str) -> ImageFolders:
+    """The folders of --dataset=folder.
+
+    Args:
+        data_dir: Their paths, with commas between.
+
+    Raises:
+        InputError: One is missing, cannot be read, is given twice or is within another.
+    """
+    if not data_dir:
+        raise InputError("--dataset=folder needs --data_dir=PATH, the folder of your images")
+    parts = split_data_dir(data_dir)
+    if "" in parts:
+        raise InputError(
+            f"--data_dir={data_dir} has nothing on one side of a comma; give folders with commas "
+            "between"
+        )
+    # pathlib refuses unknown users.
+    paths = [Path(os.path.expanduser(part)) for part in parts]
+    for path in paths:
+        _check_folder(path)
+    _check_disjoint(paths)
+    return ImageFolders(tuple(paths), _unique_names(paths))
+
+
+def _check_folder(folder: Path) -> None:
+    try:
+        with os.scandir(folder):
+            return
+    except NotADirectoryError as error:
+        raise InputError(
+            f"--data_dir={folder} is a file; give a folder, below which images are looked for"
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"--data_dir={folder} cannot be read ({error.strerror}); give the folder of your images"
+        ) from error
+
+
+def _check_disjoint(paths: Sequence[Path]) -> None:
+    """Images that are reached by two folders would be read twice, under two names."""
+    real = [Path(os.path.realpath(path)) for path in paths]
+    for index, path in enumerate(real):
+        for other, other_path in enumerate(real):
+            if index == other or not path.is_relative_to(other_path):
+                continue
+            where = "is given twice" if path == other_path else f"is within {paths[other]}"
+            raise InputError(f"--data_dir: {paths[index]} {where}; give each image's folder once")
+
+
+def _unique_names(paths: Sequence[Path]) -> tuple[str, ...]:
+    names = list[str]()
+    for path in paths:
+        name = unique = _name_of(path)
+        number = 2
+        while unique in names:
+            unique, number = f"{name}-{number}", number + 1
+        names.append(unique)
+    return tuple(names)
+
+
+def _name_of(path: Path | str) -> str:
+    return os.path.basename(os.path.realpath(path)) or "folder"  # of / itself

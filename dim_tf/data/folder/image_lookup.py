@@ -1,0 +1,89 @@
+"""Finds images by what a table calls them: the end of their path, with its suffix or without."""
+
+import functools
+import os
+import posixpath
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from dim_tf.data.folder.file_bytes import SUFFIXES
+from dim_tf.data.folder.image_folders import ImageFolders
+
+# Those of a table that was written before its images were converted, too.
+_IMAGE_SUFFIX = re.compile(
+    rf"({'|'.join(map(re.escape, SUFFIXES))}|\.dcm|\.dicom|\.npy)$", re.IGNORECASE
+)
+
+_RELATIVE = 0  # instead of a number of parts: the path relative to the folder of images
+_Table = dict[str, list[int]]
+
+
+class ImageLookup:
+    """Images by their paths.
+
+    Args:
+        names: of the images.
+        folders: that they are in.
+    """
+
+    def __init__(self, names: Sequence[str], folders: ImageFolders):
+        self._names = names
+        self._folders = folders
+        self._tables: dict[tuple[int, bool], _Table] = {}  # made when they are needed
+
+    def find(self, name: str) -> list[int]:
+        """The indices of the images that a name may mean; empty: there is none.
+
+        It is the path relative to the images' folder; else the last parts of the path, as the name
+        of the file alone, or with more folders than the images' own. Either is without the suffix
+        where nothing has it with one, and of another suffix where nothing has it without.
+        """
+        parts = _parts(name)
+        path, count = "/".join(parts), len(parts)
+        stem = _IMAGE_SUFFIX.sub("", path)
+        for key, length, with_suffix in (
+            (path, _RELATIVE, True),
+            (path, _RELATIVE, False),
+            (path, count, True),
+            (path, count, False),
+            (stem, _RELATIVE, False),
+            (stem, count, False),
+        ):
+            indices = self._table(length, with_suffix).get(key)
+            if indices:
+                return indices
+        return []
+
+    def _table(self, length, with_suffix):
+        """The images by the last parts of their paths, so many, or by their relative paths."""
+        table = self._tables.get((length, with_suffix))
+        if table is None:
+            table = self._tables[length, with_suffix] = {}
+            if with_suffix:
+                for index, name in enumerate(self._names):
+                    for path in self._paths_of(name, length):
+                        table.setdefault(path, []).append(index)
+            else:
+                for path, indices in self._table(length, True).items():
+                    stem = os.path.splitext(path)[0]
+                    if stem != path:
+                        table.setdefault(stem, []).extend(indices)
+        return table
+
+    def _paths_of(self, name, length):
+        folder, relative = self._folders.locate(name)
+        parts = _parts(relative)
+        if length == _RELATIVE:
+            return {"/".join(parts), "/".join(_parts(name))}
+        return {"/".join((*self._roots[folder], *parts)[-length:])}
+
+    @functools.cached_property
+    def _roots(self):
+        return [_parts(os.path.abspath(path)) for path in self._folders.paths]
+
+
+def _parts(path):
+    """A path's folders and file, in one form of Unicode, as macOS decomposes letters."""
+    normalised = posixpath.normpath(unicodedata.normalize("NFC", path.replace("\\", "/")))
+    return tuple(part for part in normalised.split("/") if part not in ("", ".", ".."))

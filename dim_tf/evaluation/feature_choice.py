@@ -1,0 +1,200 @@
+"""Chooses the feature that an encoder gives, on training images alone.
+
+The test images take no part, so that the measures of the chosen feature stay those of unseen
+images. Each of a sample of labelled training images is left out in turn and classified by its
+nearest neighbours among the rest, as the measure knn does.
+
+The rule is that of one standard error (Breiman et al. 1984, section 3.4.3,
+https://doi.org/10.1201/9781315139470): of the features whose accuracy is less than that of the best
+by at most one standard error of the difference, on the same images, the one of the fewest numbers.
+"""
+
+from typing import Any
+
+import numpy as np
+from scipy.stats import rankdata
+
+from dim_tf.evaluation.evaluation_file import FEATURE
+from dim_tf.evaluation.measures.knn import K, votes
+from dim_tf.evaluation.neighbours import cosine_neighbours
+from dim_tf.evaluation.representation import Representation
+from dim_tf.export.feature import check_available
+from dim_tf.registry import FEATURES, MAX_FEATURES
+from dim_tf.settings.export import AUTO
+
+MAX_IMAGES = 10_000  # of the sample
+MAX_QUERIES = 2_000  # of the sample's images that are classified
+MAX_NUMBERS = 2**26  # of the largest feature of the sample: 268 MB
+MIN_QUERIES = 20  # with fewer, a standard error says nothing
+SEED = 0
+
+
+def choose(
+    representation: Representation, requested: str = AUTO, max_features: int = MAX_FEATURES
+) -> dict[str, Any]:
+    """The feature that an encoder gives.
+
+    Args:
+        representation: Of the encoder, with all its features; only the training images are used.
+        requested: The name of a feature, or "auto".
+        max_features: Of the representation's encoding.
+
+    Returns:
+        The entry "feature" of evaluation.json: "name"; "chosen", "auto" or "by --feature";
+        "reason", why; "metric", knn or knn_auc; and by feature "dimensions", and, where there are
+        labels enough, "validation", the values of the metric, and "standard_error", that of the
+        value's difference from the best one's. "images" counts the images classified;
+        "max_features" is the argument.
+
+    Raises:
+        InputError: The encoder does not have the requested feature.
+    """
+    encoded = representation.train
+    names = tuple(name for name in FEATURES if name in encoded) or tuple(encoded)
+    if requested != AUTO:
+        check_available(requested, names)
+    choice: dict[str, Any] = {
+        "name": names[0],
+        "chosen": AUTO,
+        "reason": "",
+        "metric": None,
+        "images": 0,
+        "max_features": max_features,
+        "dimensions": {name: representation.train[name].shape[1] for name in names},
+        "validation": {},
+        "standard_error": {},
+    }
+    choice |= _validated(representation, choice["dimensions"])
+    return choice if requested == AUTO else choice | _named(requested)
+
+
+def exported(requested: str, max_features: int, evaluation: dict[str, Any]) -> dict[str, Any]:
+    """The feature that an export gives.
+
+    Args:
+        requested: The name of a feature, or "auto".
+        max_features: Of the settings; the evaluation's own precedes.
+        evaluation: The content of evaluation.json of the same training step; empty: none.
+
+    Returns:
+        The entry "feature" of evaluation.json, as of `choose`; without values where it has none.
+    """
+    none = {
+        "name": FEATURES[0],
+        "chosen": AUTO,
+        "reason": "there is no evaluation of the same training step, which might choose another",
+        "max_features": max_features,
+    }
+    choice = evaluation.get(FEATURE) or none
+    return choice if requested == AUTO else choice | _named(requested)
+
+
+def _named(requested: str) -> dict[str, str]:
+    return {"name": requested, "chosen": "by --feature", "reason": "--feature names it"}
+
+
+def _validated(representation: Representation, dimensions: dict[str, int]) -> dict[str, Any]:
+    """The entries of the choice that follow from labels.
+
+    Without labels this is where a proxy may choose: see docs/EVALUATION.md.
+    """
+    data = representation.data
+    if not data.has_labels:
+        return {"reason": "without labels, features cannot be compared"}
+    rng = np.random.default_rng(SEED)
+    total = len(data.train)
+    count = max(min(total, MAX_IMAGES, MAX_NUMBERS // max(dimensions.values())), 1)
+    indices = np.arange(total)
+    if count < total:
+        indices = np.sort(rng.choice(total, count, replace=False))
+    queries = np.arange(count)
+    if count > MAX_QUERIES:
+        queries = np.sort(rng.choice(count, MAX_QUERIES, replace=False))
+    if len(queries) < MIN_QUERIES:
+        return {"reason": f"{total} labelled training images are too few to compare features"}
+    labels = np.asarray(data.train.labels)[indices]
+    if not data.has_classes:  # an attribute that all images have, or none, has no AUC
+        labels = labels[:, [len(np.unique(column)) > 1 for column in labels[queries].T]]
+    if not labels.size or (labels[queries] == labels[queries[0]]).all():
+        return {"reason": "the labelled training images all have the same label"}
+    outcomes = {}
+    for name in dimensions:
+        features = np.ascontiguousarray(representation.train[name][indices])
+        scores = _left_out_scores(features, labels, queries, len(data.label_names))
+        if data.has_classes:
+            outcomes[name] = (scores.argmax(axis=1) == labels[queries]).astype(np.float64)
+        else:
+            outcomes[name] = auc_by_image(scores, labels[queries])
+    return _compared(outcomes, dimensions) | {"metric": "knn" if data.has_classes else "knn_auc"}
+
+
+def _left_out_scores(features, labels, queries, num_classes) -> np.ndarray:
+    """The neighbours' votes for each query, which is no neighbour of its own."""
+    k = min(K, len(features) - 1)
+    similarity, neighbours = cosine_neighbours(features[queries], features, k + 1)
+    # The query itself last, or if more than k images equal it, whichever is last.
+    nearest = np.argsort(neighbours == queries[:, np.newaxis], axis=1, kind="stable")[:, :k]
+    return votes(
+        np.take_along_axis(similarity, nearest, axis=1),
+        labels[np.take_along_axis(neighbours, nearest, axis=1)],
+        num_classes,
+    )
+
+
+def _compared(outcomes: dict[str, np.ndarray], dimensions: dict[str, int]) -> dict[str, Any]:
+    """Applies the rule.
+
+    Args:
+        outcomes: float64 [N] by feature, a number an image whose mean is the metric.
+        dimensions: Numbers of each feature.
+    """
+    values = {name: float(outcome.mean()) for name, outcome in outcomes.items()}
+    best = max(values, key=lambda name: (values[name], -dimensions[name]))
+    count = len(outcomes[best])
+    errors = {
+        name: float(np.std(outcomes[best] - outcome, ddof=1) / np.sqrt(count))
+        for name, outcome in outcomes.items()
+    }
+    near = [name for name in values if values[best] - values[name] <= errors[name]]
+    name = min(near, key=lambda name: dimensions[name])
+    if name == best:
+        reason = "the best on training images; no smaller one is within one standard error"
+    else:
+        reason = f"the smallest within one standard error of the best on training images, {best}"
+    return {
+        "name": name,
+        "reason": reason,
+        "images": count,
+        "validation": values,
+        "standard_error": errors,
+    }
+
+
+def auc_by_image(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """One number an image, whose mean is the mean AUC and whose spread gives its standard error.
+
+    With V the fraction of the images of the other label that an image is ordered rightly against,
+    equal scores counting half, the AUC is the mean of V over the positive images, and over the
+    negative ones. An image's number is AUC + (V - AUC) / p, p the fraction of the images that have
+    its label: the mean is the AUC, and the variance of the mean that of DeLong et al. (1988,
+    https://doi.org/10.2307/2531595).
+
+    Args:
+        scores: float [N, A].
+        labels: int [N, A], 0 or 1, both of them in each column.
+
+    Returns:
+        float64 [N], the mean over the A attributes.
+    """
+    columns = []
+    for score, label in zip(scores.T, labels.T, strict=True):
+        positive = label == 1
+        ranks, wins = rankdata(score), np.empty(len(score))
+        for group in (positive, ~positive):
+            below = ranks[group] - rankdata(score[group])  # images of the other label
+            wins[group] = below / np.count_nonzero(~group)
+        wins[~positive] = 1 - wins[~positive]
+        auc = wins[positive].mean()
+        fraction = np.where(positive, positive.mean(), 1 - positive.mean())
+        columns.append(auc + (wins - auc) / fraction)
+    return np.mean(columns, axis=0)

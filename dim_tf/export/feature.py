@@ -1,0 +1,104 @@
+"""The feature of an image: the one definition, for measures, exports and services alike."""
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from dim_tf.export.pooling import flatten_to_limit, pooled_shape
+from dim_tf.registry import FEATURES, MAX_FEATURES
+from dim_tf.system.errors import InputError
+
+LOCAL_POOLED = "local_pooled"
+Tensors = Mapping[str, tf.Tensor | np.ndarray]
+
+
+def endpoint(outputs: Tensors, name: str) -> tf.Tensor:
+    """What a feature is made of, before it is flattened: [N, H, W, C] or [N, F].
+
+    Args:
+        outputs: The encoder's endpoints.
+        name: One of `available(outputs)`.
+    """
+    if name == LOCAL_POOLED:
+        return tf.reduce_mean(tf.cast(outputs["local"], tf.float32), [1, 2])
+    return tf.convert_to_tensor(outputs[name])
+
+
+def available(endpoints: Collection[str]) -> tuple[str, ...]:
+    """The features of an encoder with these endpoints, in the order of `FEATURES`."""
+    return tuple(name for name in FEATURES if _source(name) in endpoints)
+
+
+def _source(name: str) -> str:
+    return "local" if name == LOCAL_POOLED else name
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One vector an image, made of an encoder's endpoints.
+
+    The endpoint "global", "fc" or "conv", flattened; or "local_pooled", the mean of "local" over
+    its locations. The measures take the same numbers.
+
+        features = Feature("conv")(encoder(images))
+
+    Attributes:
+        name: One of `FEATURES`.
+        max_features: Numbers that an endpoint may have; a larger one is averaged over its
+            locations (`pooling`).
+    """
+
+    name: str = "global"
+    max_features: int = MAX_FEATURES
+
+    def __call__(self, outputs: Tensors) -> tf.Tensor:
+        """The feature of each image, float32 [N, F].
+
+        Args:
+            outputs: The encoder's endpoints.
+        """
+        return flatten_to_limit(endpoint(outputs, self.name), self.max_features, self.name)
+
+    def dimension(self, encoder: keras.Model) -> int:
+        """F, for an encoder.
+
+        Raises:
+            InputError: The encoder does not have the feature, or it is too large to be averaged.
+        """
+        shapes = encoder.endpoint_shapes()
+        check_available(self.name, available(shapes))
+        shape = shapes[_source(self.name)][1:]
+        if self.name == LOCAL_POOLED:
+            shape = shape[-1:]
+        return math.prod(pooled_shape(shape, self.max_features, self.name))
+
+    def freeze_unused(self, encoder: keras.Model) -> None:
+        """Makes an encoder's layers untrainable on which the feature does not depend.
+
+        Else an optimizer that fine-tunes the feature would warn of weights without a gradient.
+        """
+        encoder.freeze_above(_source(self.name))
+
+
+GLOBAL = Feature()
+
+
+def check_available(name: str, names: tuple[str, ...]) -> None:
+    """Checks that an encoder has a feature.
+
+    Args:
+        name: Of the feature.
+        names: Those that the encoder has.
+
+    Raises:
+        InputError: It does not.
+    """
+    if name not in names:
+        raise InputError(
+            f"--feature={name}: this encoder has no such endpoint; give auto or one of "
+            f"{', '.join(names)}"
+        )

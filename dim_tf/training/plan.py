@@ -1,0 +1,222 @@
+"""What an experiment leaves to the data and the machine: batch, rate, precision and length.
+
+It is chosen once, before the first step, and kept in experiment.json: a run that resumes takes it
+from there.
+"""
+
+import dataclasses
+import math
+import time
+from datetime import datetime, timedelta
+from typing import Any
+
+import tensorflow as tf
+
+from dim_tf.data import pipeline
+from dim_tf.data.splits import Splits
+from dim_tf.experiment import Experiment
+from dim_tf.settings.training import AUTOMATIC
+from dim_tf.system.console import say
+from dim_tf.system.errors import InputError
+from dim_tf.system.files import read_text
+from dim_tf.training import precision, speed, strategy
+from dim_tf.training.schedule import training_split
+
+# Losses that contrast the images of a batch have 255 negatives of each; more gained nothing in
+# docs/EXPERIMENTS.md. Fewer images get a smaller batch, for the steps of an epoch, down to 31.
+LARGEST_BATCH, SMALLEST_BATCH = 256, 32
+STEPS_AN_EPOCH = 20
+LEARNING_RATE = 1e-3  # of a batch of 256
+_MEASURED_FRACTION, _MOST_MEASURED = 0.04, 30.0  # of --minutes; seconds
+_OVERRUN = 1.2  # times the expected length, from which on it is mentioned
+
+
+def resolve(experiment: Experiment, splits: Splits, devices: tf.distribute.Strategy) -> Experiment:
+    """The experiment with what training is to choose, and with the steps of --minutes.
+
+    A batch size of 0 becomes 256, or half of it, or a quarter, so that an epoch has at least 20
+    steps, but not less than 32. A learning rate of 0 becomes 1e-3 times the square root of the
+    batch size over 256, the rule for Adam (Malladi et al. 2022, https://arxiv.org/abs/2205.10287).
+    `precision` and `speed` have the other two.
+
+    Args:
+        experiment: The settings.
+        splits: The data.
+        devices: That will train.
+
+    Returns:
+        The experiment itself if nothing is left open. What has been chosen is in `automatic`.
+
+    Raises:
+        InputError: experiment.json of the run cannot be read, --minutes does not suffice, or
+            settings that do not fit the data.
+        Stopped: By SIGTERM or SIGINT.
+    """
+    began = time.monotonic()
+    if experiment.training.resume:
+        experiment = recorded(experiment)
+    pending = _pending(experiment)
+    if "batch_size" in pending:
+        images = len(training_split(experiment, splits))
+        parts = devices.num_replicas_in_sync * experiment.training.micro_batches
+        experiment = _choose(experiment, batch_size=batch_size(images, parts))
+        steps = pipeline.steps_per_epoch(images, experiment.training.batch_size)
+        say(
+            f"train: --batch_size=0 is {experiment.training.batch_size}: {images:,} training "
+            f"images, {steps:,} steps an epoch"
+        )
+    if "learning_rate" in pending:
+        size = experiment.training.batch_size
+        experiment = _choose(experiment, learning_rate=learning_rate(size))
+        rate = experiment.training.learning_rate
+        say(f"train: --learning_rate=0 is {rate:g}: {LEARNING_RATE:g} * sqrt({size} / 256)")
+    if "precision" in pending:
+        experiment = _choose(experiment, precision=_choose_precision(devices))
+    if "steps" in pending:
+        experiment = _with_steps(experiment, splits, devices, began)
+    return experiment
+
+
+def recorded(experiment: Experiment) -> Experiment:
+    """The experiment with what its run folder's experiment.json has chosen, if there is one.
+
+    Another number of --minutes gets as many more or fewer steps.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    path = experiment.run_path / "experiment.json"
+    pending = _pending(experiment)
+    if not pending or not path.exists():
+        return experiment
+    try:
+        begun = Experiment.from_json(read_text(path))
+    except (InputError, OSError, ValueError) as error:
+        raise InputError(
+            f"{path} cannot be read ({error}); give another --run_dir, or --noresume to start anew"
+        ) from error
+    chosen = begun.training.values()
+    names = [name for name in pending if name != "steps" and chosen[name] != AUTOMATIC[name]]
+    if names:
+        experiment = _choose(experiment, **{name: chosen[name] for name in names})
+    if "steps" in pending and begun.training.minutes and begun.training.steps:
+        times = experiment.training.minutes / begun.training.minutes
+        execution = experiment.training.steps_per_execution
+        steps = max(execution, round(begun.training.steps * times) // execution * execution)
+        experiment = experiment.replace(steps=steps)
+    return experiment
+
+
+def of_trained(experiment: Experiment) -> Experiment:
+    """The experiment of a run that has been trained, with what its training chose.
+
+    Raises:
+        InputError: Its experiment.json cannot be read, or is missing and would be needed.
+    """
+    experiment = recorded(experiment)
+    pending = _pending(experiment)
+    if pending and not experiment.evaluation.encoder_path:
+        name = "minutes" if "steps" in pending else pending[0]
+        raise InputError(
+            f"{experiment.run_path / 'experiment.json'}, which says what training chose for "
+            f"--{name}, is missing or of another run; put a copy back, or give the flags of its "
+            "training"
+        )
+    return experiment
+
+
+def say_overrun(experiment: Experiment, seconds: float, first_step: int) -> None:
+    """Says that training has taken much longer than --minutes, if it has.
+
+    Args:
+        experiment: Resolved.
+        seconds: That training from `first_step` on has taken.
+        first_step: 0, or the step that it resumed from.
+    """
+    if not experiment.training.minutes:
+        return
+    steps = experiment.training.steps
+    expected = experiment.training.minutes * max(0, steps - first_step) / steps
+    if seconds > 60 * expected * _OVERRUN and first_step < steps:
+        say(
+            f"train: it took {seconds / 60:.1f} minutes and not {expected:.1f}: the machine was "
+            "slower than when the speed was measured"
+        )
+
+
+def batch_size(images: int, parts: int = 1) -> int:
+    """The batch size for that many training images.
+
+    Args:
+        images: Of an epoch.
+        parts: Replicas times micro-batches, each of which needs as many images, at least two.
+    """
+    size = LARGEST_BATCH
+    while size > SMALLEST_BATCH and images // size < STEPS_AN_EPOCH:
+        size //= 2
+    size = min(size, images)
+    return max(size - size % parts, 2 * parts)
+
+
+def learning_rate(batch_size: int) -> float:
+    """The learning rate for that batch size, to three digits."""
+    return float(f"{LEARNING_RATE * math.sqrt(batch_size / LARGEST_BATCH):.3g}")
+
+
+def _pending(experiment: Experiment) -> list[str]:
+    """The settings that are still to be chosen: flags of `AUTOMATIC`, and "steps"."""
+    values = experiment.training.values()
+    names = [name for name, value in AUTOMATIC.items() if values[name] == value]
+    has_steps = experiment.training.steps or not experiment.training.minutes
+    return names if has_steps else [*names, "steps"]
+
+
+def _choose(experiment: Experiment, **values: Any) -> Experiment:
+    automatic = {*experiment.automatic, *values}
+    return dataclasses.replace(
+        experiment.replace(**values),
+        automatic=tuple(name for name in AUTOMATIC if name in automatic),
+    )
+
+
+def _choose_precision(devices) -> str:
+    """As measured by this process, or of several workers by the chief."""
+    names = list(precision.POLICIES)
+    is_chief = strategy.is_chief(devices)
+    choice = names.index(precision.choose()) if is_chief else 0
+    if not strategy.is_multi_worker(devices):
+        return names[choice]
+    chiefs = strategy.mean_over_replicas(devices, float(is_chief))
+    return names[round(strategy.mean_over_replicas(devices, float(choice)) / chiefs)]
+
+
+def _with_steps(experiment, splits, devices, began) -> Experiment:
+    """The experiment with the steps that fit into what is left of --minutes since `began`."""
+    minutes, execution = experiment.training.minutes, experiment.training.steps_per_execution
+    images = len(training_split(experiment, splits))
+    per_epoch = pipeline.steps_per_epoch(images, experiment.training.batch_size)
+    say("train: the speed is measured")
+    seconds = min(_MEASURED_FRACTION * 60 * minutes, _MOST_MEASURED)
+    measured = speed.measure(experiment, splits, devices, seconds)
+    left = began + 60 * minutes - time.monotonic()
+    steps = measured.steps_in(left, experiment.training.checkpoint_every) // execution * execution
+    least = max(execution, experiment.training.warmup_steps + 1)
+    if steps < least:
+        need = 60 * minutes - left + measured.setup + measured.checkpoint + least * measured.step
+        raise InputError(
+            f"--minutes={minutes:g} does not suffice: {least} steps take {need / 60:.1f} minutes "
+            f"here, {measured.step:.3g} s each after {measured.setup:.0f} s to begin; give more"
+        )
+    epochs = max(1, round(steps / per_epoch))
+    say(
+        f"train: {steps:,} steps in about {minutes:g} minutes, until {_clock(left)}; "
+        f"--epochs={epochs} would be {epochs * per_epoch:,} steps"
+    )
+    return experiment.replace(steps=min(steps, 2**31 - 1))
+
+
+def _clock(seconds: float) -> str:
+    """The local time in that many seconds, with the date if that is another day."""
+    now = datetime.now()
+    then = now + timedelta(seconds=seconds)
+    return f"{then:%H:%M}" if then.date() == now.date() else f"{then:%Y-%m-%d %H:%M}"

@@ -1,0 +1,146 @@
+"""How fast an experiment trains on this machine, measured for --minutes.
+
+A trial is measured: the experiment's own training, with its data, metrics and checkpoint, but with
+a model and a folder that are thrown away. So measuring changes nothing that training computes: the
+run starts from the same weights and random numbers as one of that many --steps. The first steps of
+the run itself would not do: the learning rate of a cosine depends on the length from the first step
+on, and is a part of the compiled step.
+"""
+
+import gc
+import shutil
+import statistics
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from dim_tf.data.splits import Splits
+from dim_tf.experiment import Experiment
+from dim_tf.system import console, process_state
+from dim_tf.system.files import make_folder, temporary_path
+from dim_tf.system.signals import Stopped
+from dim_tf.training import loop
+
+_BLOCKS = 8
+_FEWEST_CALLS = 6
+_SETTLING = 0.25  # fraction of the time in which batches that were made meanwhile are used up
+_TINY_RATE = 1e-9  # at which no trial diverges, whatever the warm-up of the run
+
+
+class Speed(NamedTuple):
+    """What parts of training take, in seconds.
+
+    Attributes:
+        setup: From the call to the end of the first step: making the model, compiling the step.
+        step: A later step.
+        checkpoint: A checkpoint.
+    """
+
+    setup: float
+    step: float
+    checkpoint: float
+
+    def steps_in(self, seconds: float, checkpoint_every: int) -> int:
+        """The steps of a run that takes `seconds` from its call to its last checkpoint."""
+        left = seconds - self.setup - self.checkpoint
+        return max(0, int(left / (self.step + self.checkpoint / checkpoint_every)))
+
+
+def measure(
+    experiment: Experiment, splits: Splits, devices: tf.distribute.Strategy, seconds: float
+) -> Speed:
+    """Trains for about `seconds` after the first step, and forgets it.
+
+    A backbone is trained from the first step, whatever `frozen_steps`.
+
+    Args:
+        experiment: The settings; only its length may be missing.
+        splits: The data.
+        devices: That will train.
+        seconds: To measure steps.
+
+    Raises:
+        InputError: As `loop.train`.
+        RunError: Likewise.
+        Stopped: By SIGTERM or SIGINT.
+    """
+    folder = temporary_path(experiment.run_path / "trial")  # which the run's lock removes if killed
+    make_folder(folder, "--run_dir")
+    timer = _Timer(seconds)
+    began = time.perf_counter()
+    try:
+        with process_state.preserved(), console.quiet():
+            loop.train(_trial(experiment, folder), splits, devices, [timer])
+        ended = time.perf_counter()
+    except Stopped as error:
+        raise Stopped("stopped while the speed was measured, before the first step") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    gc.collect()  # the trial's model, before there is another
+    return Speed(
+        setup=timer.ends[0] - began,
+        step=_median_of_blocks(timer.ends, seconds) / experiment.training.steps_per_execution,
+        checkpoint=ended - timer.trained,
+    )
+
+
+def _trial(experiment: Experiment, folder: Path) -> Experiment:
+    execution = experiment.training.steps_per_execution
+    is_tracked = "tensorboard" in experiment.training.tracker_names
+    return experiment.replace(
+        run_dir=str(folder),
+        epochs=10**6,
+        schedule="constant",
+        warmup_steps=0,
+        warmup_fraction=0.0,
+        learning_rate=_TINY_RATE,
+        frozen_steps=0,
+        checkpoint_every=10**9 // execution * execution,
+        track="tensorboard" if is_tracked else "none",
+        on_nan="stop",
+        resume=True,
+    )
+
+
+class _Timer(keras.callbacks.Callback):
+    """Ends training after some seconds and calls.
+
+    Attributes:
+        ends: When each call of the training function had ended.
+        trained: When training had.
+    """
+
+    def __init__(self, seconds: float):
+        super().__init__()
+        self._seconds = seconds
+        self.ends: list[float] = []
+        self.trained = 0.0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.ends.append(time.perf_counter())
+        if self.ends[-1] - self.ends[0] >= self._seconds and len(self.ends) > _FEWEST_CALLS:
+            self.model.stop_training = True
+
+    def on_train_end(self, logs=None):
+        self.trained = time.perf_counter()
+
+
+def _median_of_blocks(ends: list[float], seconds: float) -> float:
+    """The seconds of a call: the median over blocks of calls, each of which is a mean.
+
+    Data are read for several steps at a time, so single calls are of two kinds.
+
+    Args:
+        ends: When each call had ended, in seconds.
+        seconds: Of the whole, the first `_SETTLING` of which are left out.
+    """
+    settled = [end for end in ends if end - ends[0] >= _SETTLING * seconds]
+    ends = settled if len(settled) > _FEWEST_CALLS // 2 else ends[-_FEWEST_CALLS:]
+    durations = [after - before for before, after in pairwise(ends)]
+    blocks = np.array_split(durations, min(_BLOCKS, len(durations)))
+    return statistics.median(float(np.mean(block)) for block in blocks)
