@@ -276,15 +276,9 @@ def proxies(
 def linear_accuracy(features: Representation, endpoint: str) -> float:
     """Logistic regression with C = 3, or 10 of fewer than 1,000 features; of attributes the AUC."""
     train, test, probe = features.train[endpoint], features.test[endpoint], features.data
-    classifier = linear_classifier.fit(
-        train,
-        probe.train.labels,
-        len(probe.label_names),
-        linear_classifier.softmax_loss if probe.has_classes else linear_classifier.sigmoid_loss,
-        10.0 if train.shape[1] < 1000 else 3.0,
-        preconditioned=train.shape[1] <= 1024,
-        tolerance=1e-4,
-    )
+    loss = linear_classifier.softmax_loss if probe.has_classes else linear_classifier.sigmoid_loss
+    problem = linear_classifier.Problem(train, probe.train.labels, len(probe.label_names), loss)
+    classifier = problem.fit(10.0 if train.shape[1] < 1000 else 3.0, tolerance=1e-4)
     scores = classifier.scores(test)
     if probe.has_classes:
         return float(np.mean(scores.argmax(axis=1) == probe.test.labels))

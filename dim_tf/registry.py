@@ -105,6 +105,7 @@ MEASURES = {
     "mine": "dim_tf.evaluation.measures.mine:SPEC",
 }
 DEFAULT_MEASURES = ("knn", "linear", "mlp", "clusters", "geometry", "projection")
+LABEL_FREE_MEASURES = ("rotation",)  # by default, too, where there are no labels: of the verdict
 # The quick ones, taken of the references too (random weights, start weights, raw pixels).
 REFERENCE_MEASURES = ("knn", "linear", "mlp", "clusters", "geometry", "rotation")
 MAX_FEATURES = 2**14  # of an endpoint, that measures take: 50,000 images of so many are 3.3 GB

@@ -26,6 +26,7 @@ SPECTRUM_RANGE = (5, 50)  # ranks of the eigenvalues whose decay is fitted
 NEIGHBOURS = 10
 CLUSTERS = 20
 PRETEXT_C = 3.0  # weight of the losses in the classifier of transformations
+PRETEXT_TOLERANCE = 1e-4  # relative decrease of the loss that ends the training
 PRETEXT_NEIGHBOURS = 20
 LIDAR_COMPONENTS = 256
 LIDAR_RIDGE = 1e-4  # added to the covariance within images, over its mean eigenvalue
@@ -206,15 +207,10 @@ def pretext_neighbours(train: np.ndarray, test: np.ndarray) -> np.ndarray:
 def pretext_probe(train: np.ndarray, test: np.ndarray) -> np.ndarray:
     """As `pretext_neighbours`, by logistic regression, as Reed et al. do."""
     features, labels = _with_transformations(train)
-    classifier = linear_classifier.fit(
-        features,
-        labels,
-        len(train),
-        linear_classifier.softmax_loss,
-        PRETEXT_C,
-        preconditioned=features.shape[1] <= 1024,
-        tolerance=1e-4,
+    problem = linear_classifier.Problem(
+        features, labels, len(train), linear_classifier.softmax_loss
     )
+    classifier = problem.fit(PRETEXT_C, tolerance=PRETEXT_TOLERANCE)
     queries, expected = _with_transformations(test)
     predicted = classifier.scores(queries).argmax(axis=1)
     return (predicted == expected).reshape(len(test), -1).mean(axis=0)

@@ -83,4 +83,4 @@ def _refused(verdict, why):
 
 
 def _without_labels(sentence):
-    return f"Without labels, by the rotation probe: {sentence}"
+    return f"Without labels: {sentence}"

@@ -27,7 +27,7 @@ def test_a_reliable_answer_is_passed_on_with_its_record():
     assert qualified["helped"] == "yes"
     assert qualified["reliability"] == {"confirmed": 8, "contradicted": 2, "close": 5}
     assert qualified["sentence"] == (
-        "Without labels, by the rotation probe: Training helped: rotation probe 71.0 %; in "
+        "Without labels: Training helped: rotation probe 71.0 %; in "
         "trials with labels, probes confirmed 8 such answers, contradicted 2 and found 5 too close "
         "to call"
     )
