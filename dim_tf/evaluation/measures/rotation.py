@@ -35,7 +35,8 @@ class RotationProbe:
 
     @property
     def metrics(self) -> dict[str, MetricInfo]:
-        return {"rotation_probe": MetricInfo("fraction", "higher", "rotation probe (no labels)")}
+        # It ranks no runs: the verdict alone uses it, and says how reliable it is.
+        return {"rotation_probe": MetricInfo("fraction", None, "rotation probe (no labels)")}
 
     @property
     def protocol(self) -> dict[str, str]:
