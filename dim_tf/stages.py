@@ -18,6 +18,7 @@ from dim_tf.evaluation import (
     evaluation_file,
     feature_choice,
     generated_samples,
+    label_free_verdict,
     projector,
     representation,
     saved_encoder,
@@ -43,6 +44,7 @@ from dim_tf.system.versions import versions
 from dim_tf.training import data_fingerprint, metrics_file, start_weights
 from dim_tf.training.model import encoder_name, load_trained, random_encoder
 from dim_tf.training.schedule import last_step
+from keras_models.views import KINDS
 
 NOTHING_TO_MEASURE = (
     "evaluate: there is nothing to measure, as no image is for the test (--test_fraction=0); "
@@ -143,12 +145,19 @@ def _evaluate(experiment, splits, encode, references, encoders, protocol):
             splits.report.write(experiment.run_path)
     say("evaluate: whose features, measure, endpoint, value")
     evaluation = run_measures(encode, references, splits, experiment, encoders)
-    evaluation.content["verdict"] = verdict.decide(
+    decision = verdict.decide(
         evaluation.results,
         evaluation.reference_results,
         evaluation.content.get("feature", {}).get("name", "global"),
         was_trained=not experiment.evaluation.encoder_path,
-    )  # None without labels, where a verdict by a proxy belongs
+    )
+    if decision and decision["metric"] == label_free_verdict.METRIC:
+        kind = KINDS.get(experiment.augmentation)
+        decision = label_free_verdict.qualify(
+            decision,
+            trained_on_rotations=kind is not None and (kind.is_turned or kind.rotation >= 90),
+        )
+    evaluation.content["verdict"] = decision
     evaluation.content["protocol"] |= protocol | {
         "test_images": len(splits.test.images),
         "verdict": verdict.protocol(
