@@ -25,6 +25,7 @@ from dim_tf.cli import flags as settings_flags
 from dim_tf.data.splits import Split, Splits
 from dim_tf.experiment import Experiment
 from dim_tf.registry import ESTIMATORS, SOURCES
+from dim_tf.training import plan
 from dim_tf.training.model import make_model
 from keras_models import DeepInfoMax, encoders, terms
 from keras_models.objective_model import Batch, ObjectiveModel
@@ -75,6 +76,8 @@ def of_flagfile(name: str) -> tuple[ObjectiveModel, Batch]:
         batch_size=BATCH,
         schedule="constant",
         warmup_steps=0,
+        warmup_fraction=0.0,
+        learning_rate=settings.training.learning_rate or plan.learning_rate(BATCH),
         online_probe=False,
     )
     splits = random_images(settings)
