@@ -57,8 +57,8 @@ class Experiment(Settings):
     )
     recipe: str = config_field(
         recipes.AUTO,
-        "Defaults of other flags: two_views; paper, those of one view; auto: two_views for "
-        "--dataset=folder with --model=dim.",
+        "Defaults of other flags: two_views, two augmented views of each image; paper, each flag's "
+        "own default; auto: two_views for --dataset=folder with --model=dim, else paper.",
         details="A value of the recipe that does not fit a flag of yours is left out.",
         common=True,
         choices=(recipes.AUTO, *recipes.RECIPES),

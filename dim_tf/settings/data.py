@@ -55,6 +55,12 @@ class DataSettings(Settings):
         "are in folders that look like classes.",
         hyperparameter=False,  # the resulting labels are compared: images.txt
     )
+    label_column: str = config_field(
+        "",
+        "Columns of the CSV file of --labels that are labels, with commas between; empty: all but "
+        "those of files and splits.",
+        hyperparameter=False,
+    )
     split: str = config_field(
         "auto",
         "Training and test images of --dataset=folder: folders, those named train, test and the "
@@ -106,13 +112,6 @@ class DataSettings(Settings):
         common=True,
         choices=("auto", *AUGMENTATIONS),
     )
-
-    label_column: str = config_field(
-        "",
-        "Columns of the CSV file of --labels that are labels, with commas between; empty: all.",
-        hyperparameter=False,
-    )
-
     def check(self):
         """Checks the data set's name and what is asked of it."""
         check_name(self.dataset)
