@@ -195,7 +195,7 @@ def test_other_data_sets_have_no_groups():
 @pytest.mark.slow
 def test_without_test_images_training_and_export_work_and_nothing_is_measured(tmp_path, capsys):
     tree(tmp_path / "images", 40)
-    settings = {"batch_size": 8, "critic_units": 8, "latent_dim": 4, "augment": "none"}
+    settings = {"batch_size": 8, "critic_units": 8, "latent_dim": 4, "augmentation": "none"}
     run = Run(
         Experiment.of(
             dataset="folder",

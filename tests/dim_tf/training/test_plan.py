@@ -20,7 +20,7 @@ from dim_tf.training import callbacks, loop, plan, precision, speed, strategy
 from dim_tf.training.speed import Speed
 
 DEVICES = tf.distribute.get_strategy()
-TINY = {"critic_units": 8, "latent_dim": 4, "augment": "none", "gamma": 0.0}
+TINY = {"critic_units": 8, "latent_dim": 4, "augmentation": "none", "gamma": 0.0}
 TINY |= {"track": "none", "online_probe": False}
 
 
