@@ -13,7 +13,7 @@ from dim_tf.system.errors import InputError
 
 AUTO, PAPER = "auto", "paper"
 
-# Settings as they are so far, and those that the user gives -> whether the recipe's value fits them.
+# Settings as they are so far, and those that the user gives -> whether the recipe's value fits.
 Condition = Callable[[Mapping[str, Any], Mapping[str, Any]], bool]
 
 

@@ -112,6 +112,7 @@ class DataSettings(Settings):
         common=True,
         choices=("auto", *AUGMENTATIONS),
     )
+
     def check(self):
         """Checks the data set's name and what is asked of it."""
         check_name(self.dataset)

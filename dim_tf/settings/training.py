@@ -67,8 +67,8 @@ class TrainingSettings(Settings):
     )
     weight_decay: float = config_field(
         0.0,
-        "Decoupled weight decay: each step shrinks matrices and kernels, except discriminators', by "
-        "this fraction times the learning rate; 0: none.",
+        "Decoupled weight decay: each step shrinks matrices and kernels, except discriminators', "
+        "by this times the learning rate; 0: none.",
         minimum=0,
     )
     seed: int = config_field(
