@@ -86,7 +86,7 @@ def check_request(name: str, request: DataRequest) -> None:
     group_by.parse(request.group_by)
     if request.label_column and not request.has_labels_file:
         raise InputError(
-            f"--label_column={request.label_column} is of --labels=FILE.csv; give that file"
+            f"--label_column={request.label_column} is for --labels=FILE.csv; give that file"
         )
     if name == "folder":
         return
@@ -94,7 +94,7 @@ def check_request(name: str, request: DataRequest) -> None:
         value = getattr(request, setting)
         if value != DataRequest.__dataclass_fields__[setting].default:
             raise InputError(
-                f"--{setting}={value} is of --dataset=folder, and {name} has its own; leave it out"
+                f"--{setting}={value} is for --dataset=folder, not for {name}; leave it out"
             )
 
 

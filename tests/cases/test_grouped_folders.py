@@ -103,7 +103,7 @@ def test_folders_of_splits_are_kept_and_their_near_duplicates_counted(tmp_path, 
     assert len(splits.test) == 20
     assert written_report(splits, tmp_path / "run")["test_images_near_training"] == 12
     assert "12 test images have a near duplicate among the training images" in splits.note
-    with pytest.raises(InputError, match=r"--test_fraction=0\.2 is of a split by hash"):
+    with pytest.raises(InputError, match=r"--test_fraction=0\.2 is for a split by hash"):
         load(test_fraction=0.2)
 
 
@@ -188,7 +188,7 @@ def test_a_run_of_single_images_is_not_measured_on_groups(tmp_path, load):
 
 def test_other_data_sets_have_no_groups():
     for settings, named in (({"group_by": "none"}, "group_by=none"), ({"test_fraction": 0}, "0")):
-        with pytest.raises(InputError, match=f"{named} is of --dataset=folder"):
+        with pytest.raises(InputError, match=f"{named} is for --dataset=folder"):
             data.check_request("digits", data.DataRequest(**settings))
 
 
