@@ -21,8 +21,8 @@ class DataSettings(Settings):
     )
     data_dir: str = config_field(
         "",
-        "Folder of your images, which implies --dataset=folder, or several with commas between; or "
-        "of the data set's files; empty: where its library keeps them.",
+        "Folder of your images, or several with commas; implies --dataset=folder. Or that of a "
+        "data set's files; empty: where its library keeps them.",
         common=True,
         is_path=True,
         hyperparameter=False,

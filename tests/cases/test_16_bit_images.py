@@ -141,7 +141,7 @@ def test_a_range_is_a_flag_of_folders_with_16_bits(tmp_path, load):
     tree(tmp_path / "images", 30)
     with pytest.raises(InputError, match=r"16-bit images, and .* has none; leave it out"):
         load(pixel_range="0,4095")
-    with pytest.raises(InputError, match="--pixel_range=dtype is for --dataset=folder"):
+    with pytest.raises(InputError, match="--pixel_range=dtype is of --dataset=folder"):
         Experiment.of(name="a", dataset="digits", pixel_range="dtype")
     with pytest.raises(InputError, match="--pixel_range=12bit: expected auto, dtype or LOW,HIGH"):
         Experiment.of(name="a", dataset="folder", pixel_range="12bit")
