@@ -52,6 +52,7 @@ setup(
         "tensorflow-serving-api>=2.20",  # the warm-up requests of an export
         "tf-keras>=2.20",  # tensorflow-probability needs it
         "threadpoolctl>=3.1",  # scikit-learn needs it, too
+        "tifffile>=2024.8",  # TIFFs of floats or many channels; 0.25 MB, needs NumPy alone
     ],
     extras_require={
         "test": [

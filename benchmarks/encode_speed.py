@@ -35,6 +35,7 @@ from interleaved import in_turns, load, medians, seconds_of
 
 from dim_tf.collection import embed, image_collection
 from dim_tf.data import encoded_images, image_ops
+from dim_tf.data.image_frame import ImageFrame
 from dim_tf.export import saved_model, tflite
 from dim_tf.export.feature import Feature
 from keras_models import encoders
@@ -133,10 +134,11 @@ def from_files(path: Path, folder: Path, repetitions: int) -> str:
     signature = loaded.signatures[embed.SIGNATURE]
     metadata = json.loads((path / "assets/metadata.json").read_text(encoding="utf-8"))
     size = metadata["image_size"]
+    frame = ImageFrame.of(size)
     collection = image_collection.open_collection(str(folder))
     count = sum(len(ids) for ids, _ in collection.batches_from(0, embed.BATCH))
     decode = tf.function(
-        lambda encoded: encoded_images.decode_valid(encoded, size, metadata["max_pixels"])[1],
+        lambda encoded: encoded_images.decode_valid(encoded, frame, metadata["max_pixels"])[1],
         input_signature=[tf.TensorSpec([None], tf.string)],
         autograph=False,
     )

@@ -43,6 +43,7 @@ class RandomImages:
 
     def __init__(self, count: int, size: int, num_classes: int):
         self.shape = (count, size, size, 3)
+        self.dtype = np.dtype(np.uint8)
         self.labels = np.arange(count) % num_classes
         self._brightness = np.linspace(0, 156, num_classes).astype(np.uint8)
 

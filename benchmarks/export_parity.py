@@ -31,7 +31,7 @@ from dim_tf import data
 from dim_tf.data import image_ops
 from dim_tf.data.splits import Split
 from dim_tf.experiment import Experiment
-from dim_tf.export import EncoderLayer, saved_model, tflite
+from dim_tf.export import EncoderLayer, encoded_input, saved_model, tflite
 from dim_tf.export.feature import Feature
 from dim_tf.training.model import load_trained
 
@@ -79,7 +79,7 @@ class Ways:
         return self.loaded(pixels)
 
     def serving_bytes(self, pixels):
-        encoded = tf.constant(saved_model.png_images(pixels))
+        encoded = tf.constant(encoded_input.png_images(pixels))
         return self.loaded.signatures["serving_bytes"](image_bytes=encoded)[self.feature]
 
     def hub_load(self, pixels):
@@ -119,7 +119,7 @@ class Ways:
         return self._by_c_api("serving_default", pixels)
 
     def c_api_serving_bytes(self, pixels):
-        return self._by_c_api("serving_bytes", saved_model.png_images(pixels))
+        return self._by_c_api("serving_bytes", encoded_input.png_images(pixels))
 
     def _by_c_api(self, signature, inputs):
         graph = saved_model_pb2.SavedModel.FromString((self.path / "saved_model.pb").read_bytes())
@@ -145,7 +145,7 @@ class Ways:
 
         images = self.folder / "images"
         images.mkdir()
-        for number, one in enumerate(saved_model.png_images(pixels)):
+        for number, one in enumerate(encoded_input.png_images(pixels)):
             (images / f"{number:05d}.png").write_bytes(one)
         out = self.folder / "embedded"
         self._process(

@@ -97,6 +97,7 @@ MEASURES = {
     "fine_tuning": "dim_tf.evaluation.measures.fine_tuning:SPEC",
     "clusters": "dim_tf.evaluation.measures.clusters:SPEC",
     "geometry": "dim_tf.evaluation.measures.geometry:SPEC",
+    "rotation": "dim_tf.evaluation.measures.rotation:SPEC",
     "projection": "dim_tf.evaluation.measures.projection:SPEC",
     "reconstruction": "dim_tf.evaluation.measures.reconstruction:SPEC",
     "prior_match": "dim_tf.evaluation.measures.prior_match:SPEC",
@@ -104,8 +105,9 @@ MEASURES = {
     "mine": "dim_tf.evaluation.measures.mine:SPEC",
 }
 DEFAULT_MEASURES = ("knn", "linear", "mlp", "clusters", "geometry", "projection")
+LABEL_FREE_MEASURES = ("rotation",)  # by default, too, where there are no labels: of the verdict
 # The quick ones, taken of the references too (random weights, start weights, raw pixels).
-REFERENCE_MEASURES = ("knn", "linear", "mlp", "clusters", "geometry")
+REFERENCE_MEASURES = ("knn", "linear", "mlp", "clusters", "geometry", "rotation")
 MAX_FEATURES = 2**14  # of an endpoint, that measures take: 50,000 images of so many are 3.3 GB
 # Those of dim_tf.export.tflite.
 TFLITE = ("float32", "float16", "dynamic", "int8", "float32_batch1", "uint8_batch1")

@@ -17,7 +17,8 @@ import tensorflow as tf
 from dim_tf import data, preconditions
 from dim_tf.data import validation_split
 from dim_tf.data.splits import Splits
-from dim_tf.experiment import Experiment
+from dim_tf.experiment import Experiment, all_fields
+from dim_tf.settings.config_field import kind_of
 from dim_tf.settings.export import CollectionSettings, ExportSettings
 from dim_tf.system import console, process_state
 from dim_tf.system.console import say
@@ -261,7 +262,10 @@ class Run:
 
     @property
     def encoder(self) -> keras.Model:
-        """The trained encoder: images, float [N, H, W, 3] in [0, 1] -> features [N, D].
+        """The trained encoder: images, float [N, H, W, C] in [0, 1] -> features [N, D].
+
+        C is 3; for a folder of images 1 where they are grey, and of arrays their own, which are
+        then taken as the files have them.
 
         The feature is that of an export: the one that `evaluate` chose, or that of the setting
         `feature`. The encoder is that of the newest checkpoint, made anew at each use. The images
@@ -271,7 +275,14 @@ class Run:
             experiment = plan.of_trained(self.experiment)
             model, step = load_trained(experiment, self._data)
             feature = _stages().exported_feature(experiment, step)
-            encoder = EncoderModel(model.encoder, feature.name, feature.max_features)
+            scaling = self._data.scaling.to_dict() if self._data.scaling else None
+            encoder = EncoderModel(
+                model.encoder,
+                feature.name,
+                feature.max_features,
+                self._data.input_channels,
+                scaling,
+            )
             encoder.build((None, *encoder.image_shape))
         return encoder
 
@@ -356,15 +367,20 @@ def _memory_errors_in_a_line() -> Iterator[None]:
 def flag_values(settings: dict[str, Any]) -> dict[str, Any]:
     """Settings as flags hold them: paths as text, lists of names with commas between.
 
+    A whole number is text where the flag is: channels=1.
+
     Args:
         settings: By the names of their flags.
     """
+    fields = all_fields()
 
-    def as_flag(value):
+    def as_flag(name, value):
+        if type(value) is int and name in fields and kind_of(fields[name]) is str:
+            return str(value)
         if isinstance(value, os.PathLike):
             return os.fspath(value)
         if isinstance(value, list | tuple) and value and all(isinstance(x, str) for x in value):
             return ",".join(value)
         return value
 
-    return {name: as_flag(value) for name, value in settings.items()}
+    return {name: as_flag(name, value) for name, value in settings.items()}

@@ -18,6 +18,7 @@ from dim_tf.evaluation import (
     evaluation_file,
     feature_choice,
     generated_samples,
+    label_free_verdict,
     projector,
     representation,
     saved_encoder,
@@ -43,6 +44,7 @@ from dim_tf.system.versions import versions
 from dim_tf.training import data_fingerprint, metrics_file, start_weights
 from dim_tf.training.model import encoder_name, load_trained, random_encoder
 from dim_tf.training.schedule import last_step
+from keras_models.views import KINDS
 
 NOTHING_TO_MEASURE = (
     "evaluate: there is nothing to measure, as no image is for the test (--test_fraction=0); "
@@ -143,12 +145,19 @@ def _evaluate(experiment, splits, encode, references, encoders, protocol):
             splits.report.write(experiment.run_path)
     say("evaluate: whose features, measure, endpoint, value")
     evaluation = run_measures(encode, references, splits, experiment, encoders)
-    evaluation.content["verdict"] = verdict.decide(
+    decision = verdict.decide(
         evaluation.results,
         evaluation.reference_results,
         evaluation.content.get("feature", {}).get("name", "global"),
         was_trained=not experiment.evaluation.encoder_path,
-    )  # None without labels, where a verdict by a proxy belongs
+    )
+    if decision and decision["metric"] == label_free_verdict.METRIC:
+        kind = KINDS.get(experiment.augmentation)
+        decision = label_free_verdict.qualify(
+            decision,
+            trained_on_rotations=kind is not None and (kind.is_turned or kind.rotation >= 90),
+        )
+    evaluation.content["verdict"] = decision
     evaluation.content["protocol"] |= protocol | {
         "test_images": len(splits.test.images),
         "verdict": verdict.protocol(
@@ -218,7 +227,7 @@ def export(experiment: Experiment, splits: Splits) -> Path:
     """Publishes the trained encoder as SavedModel and TFLite; returns the version's folder."""
     model, step = load_trained(experiment, splits)
     checked = splits.test if len(splits.test) else splits.train
-    pixels = _pixels(checked.images[:CHECKED_IMAGES])
+    pixels = _pixels(checked.images[:CHECKED_IMAGES], splits)
     evaluation = _evaluation_of(experiment, step)
     choice = _exported_feature(experiment, evaluation)
     feature = Feature(choice["name"], choice["max_features"])
@@ -229,7 +238,7 @@ def export(experiment: Experiment, splits: Splits) -> Path:
         training_data=splits.note,
         method=experiment.model.LEARNED,
         objective=experiment.model.summary,
-        encoder=encoder_name(experiment, splits.image_shape[0]),
+        encoder=encoder_name(experiment, splits.image_shape),
         initial_weights=_initial_weights(experiment, step),
         steps=step,
         batch_size=experiment.training.batch_size,
@@ -243,9 +252,12 @@ def export(experiment: Experiment, splits: Splits) -> Path:
     options = publish.ExportOptions(
         feature=feature,
         label_names=splits.label_names,
-        calibration=_pixels(splits.train.images[:CALIBRATION_IMAGES]),
+        calibration=_pixels(splits.train.images[:CALIBRATION_IMAGES], splits),
         max_pixels=experiment.data.max_pixels,
         pixel_range=splits.pixel_range,
+        fit=experiment.data.fit,
+        channels=splits.input_channels,
+        scaling=splits.scaling,
         quantized=experiment.export.quantized,
         neighbours=_neighbours_index(experiment, model.encoder, feature, splits),
         tflite=experiment.export.tflite_names,
@@ -264,9 +276,11 @@ def _initial_weights(experiment: Experiment, step: int) -> str:
     return f"{weights}{start_weights.describe_freezing(experiment, step)}" if weights else ""
 
 
-def _pixels(images: np.ndarray) -> np.ndarray:
-    """uint8 [N, H, W, 1 or 3] as exported models take it: float32 [N, H, W, 3] in [0, 1]."""
-    return image_ops.with_channels(image_ops.to_unit(tf.constant(images)), 3).numpy()
+def _pixels(images: np.ndarray, splits: Splits) -> np.ndarray:
+    """Images of the data set as its exported models take them, float32 [N, H, W, C]."""
+    unit = image_ops.to_unit(tf.constant(images))
+    pixels = image_ops.with_channels(unit, splits.input_channels).numpy()
+    return splits.scaling.from_unit(pixels) if splits.scaling else pixels
 
 
 def _evaluation_of(experiment: Experiment, step: int) -> dict[str, Any]:
@@ -306,7 +320,9 @@ def _neighbours_index(
         images = splits.train.images
         batches = [
             saved_model.keras_features(
-                encoder, _pixels(images[first : first + representation.BATCH_SIZE]), feature
+                encoder,
+                image_ops.to_unit(images[first : first + representation.BATCH_SIZE]),
+                feature,
             )
             for first in range(0, len(images), representation.BATCH_SIZE)
         ]

@@ -4,6 +4,7 @@ import collections
 import datetime
 import json
 import time
+import types
 from pathlib import Path
 from unittest import mock
 
@@ -180,3 +181,8 @@ def mutated_bytes(draw, bases):
             other = draw(st.sampled_from(bases))
             octets[start : start + length] = other[start : start + length]
     return bytes(octets)
+
+
+def is_of_kind(value, kind):
+    """Whether a setting has the type that its field says; an image size has either of two."""
+    return type(value) in ((int, tuple) if kind is types.UnionType else (kind,))

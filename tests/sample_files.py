@@ -309,8 +309,8 @@ class _MixedFolder:
         ):
             self.unreadable(f"broken/{name}", octets, Fault.NOT_AN_IMAGE)
         self.unreadable("broken/jxl.jpg", b"\xff\x0a" + bytes(99), Fault.UNSUPPORTED_FORMAT)
-        depth = Image.fromarray(np.ones((48, 48), np.float32))
-        self.unreadable("broken/float.tif", self.encoded("TIFF", depth), Fault.UNSUPPORTED_PIXELS)
+        depth = Image.fromarray(np.ones((48, 48), np.int32))
+        self.unreadable("broken/32_bits.tif", self.encoded("TIFF", depth), Fault.UNSUPPORTED_PIXELS)
         large = self.encoded("PNG", Image.new("1", (20_000, 20_000)))
         self.unreadable("broken/large.png", large, Fault.TOO_MANY_PIXELS)
         jpeg, gif = self.encoded("JPEG"), self.encoded("GIF")

@@ -54,6 +54,7 @@ class LazyImages:
     def __init__(self, images):
         self._images = images
         self.shape = images.shape
+        self.dtype = images.dtype
 
     def __len__(self):
         return len(self._images)

@@ -1,6 +1,7 @@
 """The command line: one flag for each setting of `Experiment`, and --mode."""
 
 import itertools
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,11 @@ def _numbers(value: Any) -> tuple[int, ...]:
     return tuple(flags.IntegerParser().parse(part) for part in parts)
 
 
+def _size(value: Any) -> int | tuple[int, ...]:
+    numbers = _numbers(value) if isinstance(value, str) else value
+    return numbers[0] if isinstance(numbers, tuple) and len(numbers) == 1 else numbers
+
+
 _PARSERS: dict[type, _Parser] = {
     bool: _Parser(
         flags.BooleanParser().parse, "bool", "true or false, or the flag alone, or no before it"
@@ -60,6 +66,9 @@ _PARSERS: dict[type, _Parser] = {
     int: _Parser(flags.IntegerParser().parse, "int", "a whole number, in digits alone"),
     float: _Parser(flags.FloatParser().parse, "float", "a number, as 0.1 or 1e-4"),
     tuple: _Parser(_numbers, "whole numbers", "whole numbers with commas between, as 512,512"),
+    types.UnionType: _Parser(
+        _size, "size", "a whole number, or height and width with a comma between, as 96,160"
+    ),
 }
 
 

@@ -71,8 +71,8 @@ def open_collection(
     Args:
         source: one of
             - a folder: the files below it that training reads (`listing.list_files`,
-              `file_bytes.is_image_file`); contents other than JPEG and PNG are converted to PNG;
-              ids are relative paths with "/".
+              `file_bytes.is_image_file`); contents other than JPEG and PNG are converted to PNG,
+              arrays (`array_decoder.is_array`) to .npy; ids are relative paths with "/".
             - a glob of TFRecord files of tf.train.Example with the encoded image in one of
               `IMAGE_FEATURES`; names contain .tfrecord or .tfrecords; ids are
               <file>:<number in the file>.
@@ -117,9 +117,9 @@ def _from_folder(folder: Path, max_pixels: int) -> ImageCollection:
     lines = [f"{names[i]} {all_sizes[i]} {times[i]}" for i in indices]
 
     # Files that are too large or cannot be decoded become empty strings, which are refused.
-    def to_png(path):
+    def to_served(path):
         try:
-            return decoding.to_png(os.fsdecode(path.numpy()), max_pixels=max_pixels)
+            return decoding.to_served(os.fsdecode(path.numpy()), max_pixels=max_pixels)
         except UndecodableError:
             return b""
 
@@ -128,7 +128,7 @@ def _from_folder(folder: Path, max_pixels: int) -> ImageCollection:
         return tf.cond(
             encoded_images.is_jpeg(content) | encoded_images.is_png(content),
             lambda: content,
-            lambda: tf.ensure_shape(tf.py_function(to_png, [path], tf.string), []),
+            lambda: tf.ensure_shape(tf.py_function(to_served, [path], tf.string), []),
         )
 
     def image_of(name, size):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dim_tf.data import group_by, pixel_range
 from dim_tf.data.folder import image_folders
 from dim_tf.data.image_bounds import MAX_PIXELS
+from dim_tf.data.image_frame import ImageFrame, ImageSize
 from dim_tf.data.sources import SOURCES, TFDS_PREFIX, check_name
 from dim_tf.system.errors import InputError
 
@@ -31,7 +32,7 @@ class DataRequest:
     Attributes:
         data_dir: where its files are, of a folder of images several with commas between; empty:
             where its library keeps them.
-        image_size: pixels a side; 0: the source's default.
+        image_size: pixels a side, or height and width; 0: the source's default.
         download: whether missing files may be downloaded.
         cache_dir: where decoded images of a folder are kept; empty: the user's cache folder.
         cache_gib: the size of that cache at most, in GiB.
@@ -44,10 +45,12 @@ class DataRequest:
             regular expression with a group.
         test_fraction: of a folder's images that are for the test; 0: none, all are trained on.
         label_column: the columns of that CSV file that are labels, with commas between; empty: all.
+        fit: how images of another shape are fitted, one of `image_frame.FITS`.
+        channels: of a folder's images: "auto" or a number.
     """
 
     data_dir: str = ""
-    image_size: int = 0
+    image_size: ImageSize = 0
     download: bool = True
     cache_dir: str = ""
     cache_gib: float = 20.0
@@ -59,6 +62,13 @@ class DataRequest:
     group_by: str = group_by.AUTO
     test_fraction: float = DEFAULT_TEST_FRACTION
     label_column: str = ""
+    fit: str = "crop"
+    channels: str = "auto"
+
+    @property
+    def frame(self) -> ImageFrame:
+        """What each image becomes, once `image_size` is known."""
+        return ImageFrame.of(self.image_size, fit=self.fit)
 
     @property
     def has_labels_file(self) -> bool:
@@ -79,18 +89,20 @@ def check_request(name: str, request: DataRequest) -> None:
         request: which images of it.
 
     Raises:
-        InputError: `pixel_range` or `group_by` is invalid, a setting of folders is given for a data
-            set that is not one, or `label_column` without a file of labels.
+        InputError: `pixel_range`, `channels` or `group_by` is invalid, a setting of folders is
+            given for a data set that is not one, or `label_column` without a file of labels.
     """
     pixel_range.parse(request.pixel_range)
     group_by.parse(request.group_by)
+    if not re.fullmatch(r"auto|[1-9]\d?", request.channels):
+        raise InputError(f"--channels={request.channels}; expected auto, or a number from 1 to 99")
     if request.label_column and not request.has_labels_file:
         raise InputError(
             f"--label_column={request.label_column} is for --labels=FILE.csv; give that file"
         )
     if name == "folder":
         return
-    for setting in ("pixel_range", "split", "group_by", "test_fraction", "labels"):
+    for setting in ("pixel_range", "split", "group_by", "test_fraction", "labels", "channels"):
         value = getattr(request, setting)
         if value != DataRequest.__dataclass_fields__[setting].default:
             raise InputError(

@@ -1,5 +1,7 @@
 """Crops of larger images: the center for evaluation, random ones for training."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
@@ -9,18 +11,19 @@ from dim_tf.data.splits import Images
 class CenterCrops:
     """The centers of images, cropped when they are asked for."""
 
-    def __init__(self, images: Images, size: int):
+    def __init__(self, images: Images, size: Sequence[int]):
         """Crops nothing yet.
 
         Args:
-            images: uint8 [N, H, W, C] with H, W ≥ `size`.
-            size: pixels a side.
+            images: uint8 [N, H, W, C], at least as high and as wide as `size`.
+            size: height and width of a crop.
         """
         self._images = images
         count, height, width, channels = images.shape
-        self.shape = (count, size, size, channels)
-        top, left = (height - size) // 2, (width - size) // 2
-        self._window = (slice(top, top + size), slice(left, left + size))
+        self.dtype = images.dtype
+        self.shape = (count, *size, channels)
+        top, left = (height - size[0]) // 2, (width - size[1]) // 2
+        self._window = (slice(top, top + size[0]), slice(left, left + size[1]))
 
     def __len__(self) -> int:
         return len(self._images)
@@ -29,27 +32,28 @@ class CenterCrops:
         return np.ascontiguousarray(self._images[indices][:, *self._window])
 
 
-def random_crops(images: tf.Tensor, size: int, seed: tf.Tensor) -> tf.Tensor:
+def random_crops(images: tf.Tensor, size: Sequence[int], seed: tf.Tensor) -> tf.Tensor:
     """A crop of each image, anywhere inside it, all positions equally likely.
 
     Args:
-        images: [B, H, W, C] with H, W ≥ `size`, known but for B.
-        size: pixels a side.
+        images: [B, H, W, C], at least as high and as wide as `size`, known but for B.
+        size: height and width of a crop.
         seed: int [2], decides the positions.
 
     Returns:
-        [B, size, size, C] of the same dtype.
+        [B, *size, C] of the same dtype.
     """
     _, height, width, channels = images.shape
     count = tf.shape(images)[0]
 
-    def first_pixel(extent, purpose):
-        return tf.random.stateless_uniform(
-            [count, 1], seed + [purpose, 0], maxval=extent - size + 1, dtype=tf.int32
+    def lines(extent, length, purpose):
+        """Int [B, length], of each image."""
+        first = tf.random.stateless_uniform(
+            [count, 1], seed + [purpose, 0], maxval=extent - length + 1, dtype=tf.int32
         )
+        return first + tf.range(length)
 
-    rows = first_pixel(height, 2) + tf.range(size)  # [B, size]: of each image
-    columns = first_pixel(width, 3) + tf.range(size)
+    rows, columns = lines(height, size[0], 2), lines(width, size[1], 3)
     image = tf.range(count)[:, tf.newaxis, tf.newaxis] * (height * width)
     pixels = image + rows[:, :, tf.newaxis] * width + columns[:, tf.newaxis]
     return tf.gather(tf.reshape(images, [-1, channels]), pixels)

@@ -5,6 +5,8 @@ header is read first: files that are not JPEG or PNG, or too large, are refused 
 allocated. A decoder then sees only the parts of the file that make pixels.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
@@ -22,9 +24,11 @@ from dim_tf.data.image_bounds import (
     MAX_SCANS,
     MAX_SIDE,
 )
+from dim_tf.data.image_frame import ImageFrame
 from dim_tf.data.pixel_range import ALL_16_BITS, DEPTH, PixelRange
 
 _RATIOS = (1, 2, 4, 8)
+Decode = Callable[[tf.Tensor], tf.Tensor]
 _BLOCK = 2**22  # values of 16 bits that are mapped at a time
 
 
@@ -32,7 +36,7 @@ def decode(
     encoded: tf.Tensor,
     max_pixels: int = MAX_PIXELS,
     pixel_range: PixelRange = ALL_16_BITS,
-    min_side: int = MAX_SIDE,
+    frame: ImageFrame | None = None,
 ) -> tf.Tensor:
     """An encoded image's pixels, upright.
 
@@ -47,8 +51,8 @@ def decode(
         encoded: string scalar, the file.
         max_pixels: of the decoded image; a PNG of more is refused.
         pixel_range: the values of a PNG of 16 bits that become 0 and 255.
-        min_side: a JPEG is decoded at the lowest of these resolutions that has so many pixels a
-            side; where none has, at the highest.
+        frame: a JPEG is decoded at the lowest of these resolutions that still has
+            `JPEG_OVERSAMPLING` times the frame's pixels a side; None: at the highest.
 
     Returns:
         uint8 [H, W, 3].
@@ -72,7 +76,7 @@ def decode(
         encoded = tf.identity(encoded)
     image, stored_orientation = tf.cond(
         is_jpeg(encoded),
-        lambda: _decode_jpeg(encoded, max_pixels, min_side),
+        lambda: _decode_jpeg(encoded, max_pixels, frame),
         lambda: _decode_png(encoded, max_pixels, pixel_range),
     )
     return orientation.apply_orientation(
@@ -80,7 +84,7 @@ def decode(
     )
 
 
-def _decode_jpeg(encoded, max_pixels, min_side):
+def _decode_jpeg(encoded, max_pixels, frame):
     """The pixels as they are stored, and the orientation."""
     header = jpeg.read(encoded, MAX_SCANS)
     pixels = header.size[0] * header.size[1]
@@ -99,7 +103,6 @@ def _decode_jpeg(encoded, max_pixels, min_side):
     ]
     with tf.control_dependencies(checks):
         content = tf.identity(header.content)
-    lowest = tf.reduce_sum(tf.cast(tf.reduce_min(header.size) // _RATIOS[1:] >= min_side, tf.int32))
     branches = [
         # The cosine transform that Pillow's libjpeg uses: the pixels are those of training.
         lambda ratio=ratio: tf.io.decode_jpeg(
@@ -107,8 +110,21 @@ def _decode_jpeg(encoded, max_pixels, min_side):
         )
         for ratio in _RATIOS
     ]
-    index = tf.maximum(tf.argmax(fits, output_type=tf.int32), lowest)
+    index = tf.argmax(fits, output_type=tf.int32)
+    if frame is not None:
+        index = tf.maximum(index, _lowest_ratio(header, frame))
     return tf.switch_case(index, branches), header.orientation
+
+
+def _lowest_ratio(header, frame):
+    """The index of the last of `_RATIOS` that leaves enough pixels for the frame."""
+    upright = tf.where(header.orientation >= 5, header.size[::-1], header.size)
+    size = tf.maximum(upright, 1)  # one of 0 is refused
+    window, resized = frame.fitted(size[0], size[1], tf.minimum, tf.maximum)
+    needed = JPEG_OVERSAMPLING * tf.cast(tf.stack(resized), tf.int64)
+    remaining = tf.stack(window)[:, tf.newaxis] // tf.constant(_RATIOS[1:], tf.int64)
+    enough = tf.reduce_all(remaining >= needed[:, tf.newaxis], axis=0)
+    return tf.reduce_sum(tf.cast(enough, tf.int32))
 
 
 def _decode_png(encoded, max_pixels, pixel_range):
@@ -169,31 +185,33 @@ def _to_bytes(pixels, pixel_range):
 
 def decode_to_size(
     encoded: tf.Tensor,
-    size: int,
+    frame: ImageFrame,
     max_pixels: int = MAX_PIXELS,
     pixel_range: PixelRange = ALL_16_BITS,
 ) -> tf.Tensor:
-    """Decodes an image and resizes its center square, as images are in training.
+    """Decodes an image and fits it into a frame, as images are in training.
 
     Args:
         encoded: string scalar.
-        size: pixels a side.
+        frame: what the image becomes.
         max_pixels: as for `decode`.
         pixel_range: likewise.
 
     Returns:
-        uint8 [size, size, 3].
+        uint8 [H, W, C] of the frame.
 
     Raises:
         tf.errors.InvalidArgumentError: as for `decode`.
     """
-    image = decode(encoded, max_pixels, pixel_range, JPEG_OVERSAMPLING * size)
-    return image_ops.to_uint8(image_ops.resize_center_square(image, size))
+    image = decode(encoded, max_pixels, pixel_range, frame)
+    if frame.channels == 1:
+        image = image_ops.to_luma(image)
+    return image_ops.to_uint8(image_ops.fit_image(image, frame))
 
 
 def decode_all(
     encoded: tf.Tensor,
-    size: int,
+    frame: ImageFrame,
     max_pixels: int = MAX_PIXELS,
     pixel_range: PixelRange = ALL_16_BITS,
 ) -> tf.Tensor:
@@ -201,57 +219,88 @@ def decode_all(
 
     Args:
         encoded: string [N].
-        size: pixels a side.
+        frame: what the image becomes.
         max_pixels: of each image, as for `decode`.
         pixel_range: likewise.
 
     Returns:
-        uint8 [N, size, size, 3].
+        uint8 [N, H, W, C].
 
     Raises:
         tf.errors.InvalidArgumentError: as for `decode`.
     """
-    return tf.map_fn(
-        lambda one: decode_to_size(one, size, max_pixels, pixel_range),
-        encoded,
-        fn_output_signature=tf.TensorSpec([size, size, 3], tf.uint8),
-        parallel_iterations=2,  # each may hold four copies of a large image
+    return map_all(
+        lambda one: decode_to_size(one, frame, max_pixels, pixel_range), encoded, _spec(frame)
     )
 
 
 def decode_valid(
     encoded: tf.Tensor,
-    size: int,
+    frame: ImageFrame,
     max_pixels: int = MAX_PIXELS,
     pixel_range: PixelRange = ALL_16_BITS,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Decodes and resizes several images; one that is refused becomes black.
 
-    A graph has no exceptions to catch, but a tf.data pipeline inside it can leave out the elements
-    that fail.
-
     Args:
         encoded: string [N].
-        size: pixels a side.
+        frame: what the image becomes.
         max_pixels: of each image, as for `decode`.
         pixel_range: likewise.
 
     Returns:
-        uint8 [N, size, size, 3], and bool [N]: whether the image could be decoded.
+        uint8 [N, H, W, C], and bool [N]: whether the image could be decoded.
+    """
+    return map_valid(
+        lambda one: decode_to_size(one, frame, max_pixels, pixel_range), encoded, _spec(frame)
+    )
+
+
+def _spec(frame):
+    return tf.TensorSpec(frame.shape, tf.uint8)
+
+
+def map_all(decode_one: Decode, encoded: tf.Tensor, spec: tf.TensorSpec) -> tf.Tensor:
+    """Decodes several images, string [N]; one that is refused fails them all.
+
+    Args:
+        decode_one: string scalar -> image.
+        encoded: the images.
+        spec: of a decoded image.
+    """
+    return tf.map_fn(
+        decode_one,
+        encoded,
+        fn_output_signature=spec,
+        parallel_iterations=2,  # each may hold four copies of a large image
+    )
+
+
+def map_valid(
+    decode_one: Decode, encoded: tf.Tensor, spec: tf.TensorSpec
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Decodes several images, string [N]; one that is refused becomes 0.
+
+    A graph has no exceptions to catch, but a tf.data pipeline inside it can leave out the elements
+    that fail.
+
+    Args:
+        decode_one: string scalar -> image.
+        encoded: the images.
+        spec: of a decoded image.
+
+    Returns:
+        The images, and bool [N]: whether each could be decoded.
     """
     count = tf.size(encoded)
-
-    def numbered(number, one):
-        return number, decode_to_size(one, size, max_pixels, pixel_range)
-
     images = tf.data.Dataset.from_tensor_slices((tf.range(count), encoded))
-    images = images.map(numbered, num_parallel_calls=2)
+    images = images.map(lambda number, one: (number, decode_one(one)), num_parallel_calls=2)
     images = images.ignore_errors(log_warning=False)
     # One more, number N, so that there is something to batch where all were refused.
-    last = tf.data.Dataset.from_tensors((count, tf.zeros([size, size, 3], tf.uint8)))
+    last = tf.data.Dataset.from_tensors((count, tf.zeros(spec.shape, spec.dtype)))
     images = images.concatenate(last).batch(tf.cast(count, tf.int64) + 1)
     numbers, pixels = images.get_single_element()
     indices = numbers[:, tf.newaxis]
-    decoded = tf.scatter_nd(indices, pixels, [count + 1, size, size, 3])[:count]
+    decoded = tf.scatter_nd(indices, pixels, [count + 1, *spec.shape])[:count]
     valid = tf.scatter_nd(indices, tf.ones_like(numbers), [count + 1])[:count] > 0
     return decoded, valid

@@ -26,6 +26,9 @@ class Fault(enum.IntEnum):
     NO_JPEG2000 = 13
     CHANGED = 14
     UNSUPPORTED_FORMAT = 15
+    NOT_FINITE = 16
+    NO_IMAGECODECS = 17
+    OTHER_KIND = 18
 
     @property
     def description(self) -> str:
@@ -48,7 +51,7 @@ _DESCRIPTIONS = {
     Fault.TOO_MANY_PIXELS: (
         f"too large: more pixels than --max_pixels allows, or {MAX_SIDE:,} a side"
     ),
-    Fault.UNSUPPORTED_PIXELS: "pixels of a kind that is not supported, as of 32 bits",
+    Fault.UNSUPPORTED_PIXELS: "pixels of a kind that is not supported, as whole numbers of 32 bits",
     Fault.TINY: f"tiny: less than {MIN_SIDE} pixels high or wide",
     Fault.TOO_MANY_BYTES: f"too large: more than {MAX_BYTES:,} bytes",
     Fault.TOO_MANY_SEGMENTS: (
@@ -59,6 +62,14 @@ _DESCRIPTIONS = {
     Fault.NO_JPEG2000: "JPEG 2000, which this Pillow was built without: pip install -U pillow",
     Fault.CHANGED: "has changed since it was looked at",
     Fault.UNSUPPORTED_FORMAT: "an image format that is not read; convert it to PNG or JPEG",
+    Fault.NOT_FINITE: "values that are not finite numbers",
+    Fault.NO_IMAGECODECS: (
+        "a TIFF whose compression needs the package imagecodecs: pip install imagecodecs"
+    ),
+    Fault.OTHER_KIND: (
+        "of another kind than most: a picture among arrays, an array among pictures, or an array "
+        "of other channels"
+    ),
 }
 
 

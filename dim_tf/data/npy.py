@@ -75,3 +75,10 @@ def read_array(content: bytes) -> np.ndarray:
     if not math.prod(shape):
         return np.empty(shape, dtype)
     return np.frombuffer(content, dtype, offset=offset).reshape(shape)
+
+
+def to_bytes(values: np.ndarray) -> bytes:
+    """An array as a .npy file."""
+    file = io.BytesIO()
+    np.save(file, np.ascontiguousarray(values), allow_pickle=False)
+    return file.getvalue()

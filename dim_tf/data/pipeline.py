@@ -15,7 +15,7 @@ from keras_models.objective_model import Batch
 from keras_models.views import KINDS
 
 PREFETCH_IMAGES = 1024  # read at a time from a source that is not in memory
-CROP_FRACTION = 8  # a random crop moves by up to 1/8 of the side, padded by reflection
+CROP_FRACTION = 8  # a random crop moves by up to 1/8 of each side, padded by reflection
 
 
 def steps_per_epoch(examples: int, batch_size: int) -> int:
@@ -47,7 +47,7 @@ def training_batches(
     Each epoch is another permutation of the images; an incomplete last batch is left out.
 
     Args:
-        split: the images, uint8 [N, H, W, C]; an array is kept in TensorFlow's memory, others are
+        split: the images, [N, H, W, C]; an array is kept in TensorFlow's memory, others are
             read while training.
         batch_size: B.
         channels: of the encoder's input.
@@ -83,7 +83,7 @@ def training_batches(
     def make_batch(step, indices, x):
         step_seed = tf.stack([tf.cast(augment_seed, tf.int64), step])
         if uncropped is not None:
-            x = random_crops(x, split.images.shape[1], step_seed)
+            x = random_crops(x, split.images.shape[1:3], step_seed)
         x = apply_augmentation(x, augmentation, step_seed, shifts=uncropped is None)
         x = image_ops.encoder_input(image_ops.to_unit(x), channels)
         if not with_labels and not with_indices:
@@ -112,7 +112,7 @@ def training_batches(
 
 
 def _read_images(indexed: tf.data.Dataset, images: Images, steps: int) -> tf.data.Dataset:
-    """Adds the images, uint8 [B, H, W, C], to each step's number and indices, int64 [B].
+    """Adds the images, [B, H, W, C], to each step's number and indices, int64 [B].
 
     Args:
         indexed: data set of (step, indices).
@@ -122,7 +122,7 @@ def _read_images(indexed: tf.data.Dataset, images: Images, steps: int) -> tf.dat
 
     def read(step, indices):
         flat = tf.reshape(indices, [-1])
-        pixels = tf.numpy_function(lambda i: images[i], [flat], tf.uint8, stateful=False)
+        pixels = tf.numpy_function(lambda i: images[i], [flat], images.dtype, stateful=False)
         return step, indices, tf.reshape(pixels, [steps, indices.shape[1], *images.shape[1:]])
 
     pairs = indexed.batch(steps, drop_remainder=True)  # endless: nothing remains

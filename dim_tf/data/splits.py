@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from dim_tf.data.channel_scaling import ChannelScaling
 from dim_tf.data.pixel_range import ALL_16_BITS, PixelRange
 
 _FINGERPRINT_IMAGES = 32  # of each split
@@ -17,13 +18,17 @@ class Images(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(N, H, W, C), C = 1 or 3."""
+        """(N, H, W, C)."""
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the images: uint8, or float32 where they are in [0, 1]."""
 
     def __len__(self) -> int:
         """N."""
 
     def __getitem__(self, indices: slice | np.ndarray) -> np.ndarray:
-        """uint8 [len(indices), H, W, C], in memory."""
+        """[len(indices), H, W, C], in memory."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class Split:
     """Images, and their labels where they have some.
 
     Attributes:
-        images: uint8 [N, H, W, C], C = 1 or 3.
+        images: uint8 [N, H, W, C], C = 1 or 3; or float32 in [0, 1] with any C.
         labels: int64 [N], class numbers; or int64 [N, A], attributes 0 or 1; None: no labels.
         uncropped: the same images before their centers were cropped, uint8 [N, H', W', C] with
             H' ≥ H, W' ≥ W; random crops are windows of them (`crops.random_crops`); None: `images`
@@ -86,6 +91,10 @@ class Splits:
         labelled: what the probes are trained on, where `train` has no labels; None: `train`.
         report: of the files, for the run folder; None: there is nothing to report.
         pixel_range: how images of 16 bits were decoded; an exported encoder decodes them alike.
+        input_channels: C of the images that an exported encoder takes; those of a data set by
+            name are RGB there, even if they are grey.
+        scaling: of images that are arrays of other values than shades; an exported encoder scales
+            them alike. None: they are pictures.
     """
 
     name: str
@@ -96,6 +105,8 @@ class Splits:
     labelled: Split | None = None
     report: DataReport | None = None
     pixel_range: PixelRange = ALL_16_BITS
+    input_channels: int = 3
+    scaling: ChannelScaling | None = None
 
     @property
     def multi_label(self) -> bool:

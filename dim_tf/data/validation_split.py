@@ -27,6 +27,10 @@ class ImageSubset:
     def shape(self) -> tuple[int, ...]:
         return (len(self.indices), *self.images.shape[1:])
 
+    @property
+    def dtype(self) -> np.dtype:
+        return self.images.dtype
+
     def __len__(self):
         return len(self.indices)
 

@@ -21,7 +21,12 @@ from dim_tf.evaluation.references import DESCRIPTIONS, describe
 from dim_tf.evaluation.report.formatting import join_with_and
 from dim_tf.evaluation.representation import ENDPOINTS, Representation
 from dim_tf.experiment import Experiment
-from dim_tf.registry import MEASURES, REFERENCE_MEASURES
+from dim_tf.registry import (
+    DEFAULT_MEASURES,
+    LABEL_FREE_MEASURES,
+    MEASURES,
+    REFERENCE_MEASURES,
+)
 from dim_tf.system import memory
 from dim_tf.system.console import say
 from dim_tf.system.errors import InputError, RunError
@@ -278,8 +283,11 @@ def _run(owner: str, context: MeasureContext, names: Iterable[str]) -> MeasureOu
         names: of the measures.
     """
     outputs = MeasureOutputs()
+    asked_for = context.experiment.evaluation.measure_names
+    if asked_for == DEFAULT_MEASURES and not context.representation.data.has_labels:
+        asked_for = (*asked_for, *LABEL_FREE_MEASURES)
     for name in names:
-        if name not in context.experiment.evaluation.measure_names:
+        if name not in asked_for:
             continue
         measure_spec = spec(name)
         if unmet := measure_spec.unmet_requirement(context):

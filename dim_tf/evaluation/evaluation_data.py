@@ -20,7 +20,7 @@ class EvaluationSplit:
     """Images and their labels.
 
     Attributes:
-        images: uint8 [N, H, W, C], C = 1 or 3.
+        images: [N, H, W, C], as of `splits.Split`.
         labels: int64 [N], class numbers; or int64 [N, A], attributes 0 or 1, A = 0 where there are
             no labels.
     """
@@ -108,7 +108,7 @@ def _sample(split: Split, max_images: int, storage: ArrayStorage) -> EvaluationS
     if len(split) > max_images:
         indices = np.sort(np.random.default_rng(0).choice(len(split), max_images, replace=False))
     shape = len(indices), *split.images.shape[1:]
-    images = storage.new(shape, np.uint8)
+    images = storage.new(shape, split.images.dtype)
     step = max(_BATCH_BYTES // max(math.prod(shape[1:]), 1), 1)
     for first in range(0, len(indices), step):
         images.append(split.images[indices[first : first + step]])

@@ -22,5 +22,8 @@ def sample_grids(generated: tf.Tensor, splits: Splits) -> list[SampleGrid]:
     real = splits.test if has_test else splits.train
     return [
         SampleGrid("generated images", pixels),
-        SampleGrid(f"{'test' if has_test else 'training'} images", real.images[: len(pixels)]),
+        SampleGrid(
+            f"{'test' if has_test else 'training'} images",
+            image_ops.to_shown(real.images[: len(pixels)]),
+        ),
     ]

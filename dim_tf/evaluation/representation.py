@@ -16,7 +16,7 @@ from dim_tf.export import feature
 from dim_tf.export.feature import LOCAL_POOLED
 from dim_tf.export.pooling import describe_pooling, flatten_to_limit
 from dim_tf.registry import MAX_FEATURES
-from dim_tf.system.errors import RunError
+from dim_tf.system.errors import InputError, RunError
 
 ENDPOINTS = ("conv", "fc", "global")  # that are always measured
 _ENCODED = (*ENDPOINTS, LOCAL_POOLED)  # and what may be chosen as the encoder's feature
@@ -105,10 +105,15 @@ def from_saved_encoder(
         max_features: as for `from_encoder`.
 
     Raises:
-        InputError: as `from_encoder`.
+        InputError: as `from_encoder`, or it takes images of other channels.
     """
     height, width, channels = encoder.image_shape
     size = [height or data.image_shape[0], width or data.image_shape[1]]
+    if channels != data.image_shape[2] and {channels, data.image_shape[2]} != {1, 3}:
+        raise InputError(
+            f"{encoder.description} takes images of {channels} channels, the images have "
+            f"{data.image_shape[2]}; give an encoder that takes them"
+        )
 
     @tf.function(reduce_retracing=True)
     def endpoints(pixels):

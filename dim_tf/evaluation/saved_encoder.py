@@ -12,7 +12,9 @@ from dim_tf.export import (
     verify,
 )
 from dim_tf.system.errors import InputError
+from dim_tf.system.files import read_text
 from dim_tf.system.io_errors import reason
+from dim_tf.system.json_files import parse_json_object
 from keras_models.encoders import keras_file
 
 
@@ -59,6 +61,7 @@ def load(path: str, flag: str = "--encoder_path") -> SavedEncoder:
         loaded = tf.saved_model.load(path)
     except Exception as error:  # a file from elsewhere makes its parser fail in any way
         raise _cannot_load(given, error) from error
+    _check_takes_pictures(path, given)
     signatures = loaded.signatures
     if "endpoints" in signatures and "global" in signatures["endpoints"].structured_outputs:
         return _from_signature(path, given, loaded, "endpoints")
@@ -77,6 +80,19 @@ def load(path: str, flag: str = "--encoder_path") -> SavedEncoder:
         lambda images: {"global": _vector(get_tensor(loaded(images)))},
         f"SavedModel {path}, called",
     )
+
+
+def _check_takes_pictures(path, given):
+    """An export of arrays takes other values than those in [0, 1] that are measured."""
+    try:
+        metadata = parse_json_object(read_text(Path(path, "assets", "metadata.json")))
+    except (OSError, ValueError):  # of another program, with other files
+        return
+    if "value_scaling" in metadata:
+        raise InputError(
+            f"the encoder in {given} takes arrays in their own values; measure its run instead, by "
+            "--run_dir"
+        )
 
 
 def _from_keras(path, given):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dim_tf.evaluation import bootstrap
+from dim_tf.evaluation import bootstrap, label_free_verdict
 from dim_tf.evaluation.measure import NO_LABELS, PerImage, Result
 from dim_tf.evaluation.references import DESCRIPTIONS
 from dim_tf.evaluation.report.formatting import format_value, reference_title
@@ -25,6 +25,7 @@ _TITLES = {
     "knn_auc": "kNN AUC",
     "linear_probe": "linear probe",
     "linear_probe_auc": "linear probe AUC",
+    label_free_verdict.METRIC: "rotation probe",  # alone, where none of the others was measured
 }
 
 
@@ -57,6 +58,8 @@ def decide(
     ]
     if not verdicts:
         return None
+    if verdicts[0]["metric"] != label_free_verdict.METRIC:
+        verdicts = [v for v in verdicts if v["metric"] != label_free_verdict.METRIC]
     return verdicts[0] | {"probe": verdicts[1] if len(verdicts) > 1 else None}
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from dim_tf import markdown
+from dim_tf.data.image_frame import ImageFrame
 from dim_tf.export import backbone_file
 
 if TYPE_CHECKING:
@@ -26,16 +27,13 @@ $initial_weights- **Feature**: $feature
 $note
 ## Input and output
 
-Images, RGB, float32 [N, $size, $size, 3] in [0, 1]. Crop other images to the largest centred square
-and resize it with antialiasing, as the signatures for encoded images do.
+Images, $colors, float32 [N, $height, $width, $channels]$values. $fitting
 
 | signature | input | output |
 |---|---|---|
 $signatures
 
-Encoded images are JPEG (grayscale, RGB, CMYK; larger ones at a reduced scale) or PNG (any; alpha is
-dropped; of 16 bits a channel, the values $low to $high become 0 to 255) of at most $max_pixels
-pixels, turned as EXIF or XMP says. Other images are an error; with `serving_bytes_valid` they have
+$encoded Other images are an error; with `serving_bytes_valid` they have
 `valid` false.
 
 ## Evaluation
@@ -111,6 +109,25 @@ Dtype: of input and output. MediaPipe: whether its ImageEmbedder loads the file.
 the oldest version that loads it.$ranges
 
 """)
+_FITTING = {
+    "crop": """\
+Crop other images to the largest centred
+part of that shape and resize it with antialiasing, as the signatures for encoded images do.""",
+    "pad": """\
+Resize other images with antialiasing so
+that they fit into {frame} pixels, centre them, and repeat their edges outwards, as the signatures
+for encoded images do.""",
+    "stretch": """\
+Resize other images to {frame} pixels with
+antialiasing, whatever their shape, as the signatures for encoded images do.""",
+}
+_ENCODED_PICTURES = """\
+Encoded images are JPEG (grayscale, RGB, CMYK; larger ones at a reduced scale) or PNG (any; alpha is
+dropped; of 16 bits a channel, the values {low} to {high} become 0 to 255) of at most {max_pixels:,}
+pixels, turned as EXIF or XMP says."""
+_ENCODED_ARRAYS = """\
+Encoded images are .npy files of uint8, uint16 or float32, [H, W, {channels}] in C order, of at most
+{max_pixels:,} pixels."""
 _FEATURES = {
     "global": "the endpoint global",
     "fc": "the endpoint fc, the last hidden layer",
@@ -215,6 +232,7 @@ def render(
     """
     signatures = metadata["signatures"]
     name = metadata["name"]
+    frame = ImageFrame.of(metadata["image_size"], metadata["channels"], metadata["fit"])
     return _CARD.substitute(
         name=markdown.escape(name),
         quoted=json.dumps(f"{name}/VERSION", ensure_ascii=False),
@@ -223,7 +241,7 @@ def render(
         tflite_code=_tflite_code(metadata, files),
         feature=_feature(metadata),
         feature_name=metadata["feature"]["name"],
-        tflite_section=_tflite_section(files, checked, calibrated),
+        tflite_section=_tflite_section(files, checked, calibrated, frame.channels),
         model_name=shlex.quote(f"MODEL_NAME={name}"),
         address=shlex.quote(f"http://localhost:8501/v1/models/{quote(name)}:predict"),
         training_data=markdown.escape(metadata["training_data"]) or "not stated",
@@ -237,16 +255,35 @@ def render(
         license=markdown.escape(metadata["license"])
         or "not stated; ask whoever gave you this folder",
         note=f"- **Note**: {markdown.escape(metadata['note'])}\n" if metadata["note"] else "",
-        size=metadata["image_size"],
+        colors=_colors(metadata),
+        values="" if "value_scaling" in metadata else " in [0, 1]",
+        encoded=_encoded(metadata),
+        channels=frame.channels,
+        height=frame.height,
+        width=frame.width,
+        fitting=_FITTING[frame.fit].format(frame=frame),
         dimension=metadata["dimension"],
-        max_pixels=f"{metadata['max_pixels']:,}",
-        low=metadata["pixel_range"][0],
-        high=metadata["pixel_range"][1],
         signatures="\n".join(
             f"| `{name}` | {_tensors(s['inputs'])} | {_tensors(s['outputs'])} |"
             for name, s in signatures.items()
         ),
         metrics=(metrics or _NOT_MEASURED) + _knn_command(metadata),
+    )
+
+
+def _colors(metadata):
+    if "value_scaling" not in metadata:
+        return {1: "grey", 3: "RGB"}[metadata["channels"]]
+    ranges = zip(*metadata["value_scaling"].values(), strict=True)
+    shown = ", ".join(f"{low:g} to {high:g}" for low, high in ranges)
+    return f"arrays of the values of training (by channel {shown} become 0 to 1 inside)"
+
+
+def _encoded(metadata):
+    template = _ENCODED_ARRAYS if "value_scaling" in metadata else _ENCODED_PICTURES
+    low, high = metadata["pixel_range"]
+    return template.format(
+        low=low, high=high, max_pixels=metadata["max_pixels"], channels=metadata["channels"]
     )
 
 
@@ -259,9 +296,9 @@ def _knn_command(metadata):
     if dataset == "folder" or not {"knn", "knn_auc"} & metadata["evaluation"].keys():
         return ""
     flags = [
-        f"--{setting}={metadata['experiment'][setting]}"
-        for setting in ("dataset", "image_size", "validation_fraction")
-        if metadata["experiment"].get(setting)
+        f"--{setting}={_flag_value(metadata['experiment'][setting])}"
+        for setting in ("dataset", "image_size", "fit", "validation_fraction")
+        if metadata["experiment"].get(setting, "crop") not in (0, "crop")
     ]
     flags += [
         f"--encoder_path={metadata['name']}/VERSION",
@@ -271,6 +308,10 @@ def _knn_command(metadata):
     ]
     command = shlex.join(["python", "-m", "dim_tf.main", "--mode=evaluate", *flags])
     return _KNN_COMMAND.substitute(command=command, name=markdown.escape(metadata["name"]))
+
+
+def _flag_value(value):
+    return ",".join(map(str, value)) if isinstance(value, tuple | list) else value
 
 
 def _initial_weights(metadata):
@@ -327,14 +368,16 @@ def _tflite_code(metadata, files):
     return code.format(file=path, feature=metadata["feature"]["name"])
 
 
-def _tflite_section(files, checked, calibrated):
+def _tflite_section(files, checked, calibrated, channels):
     """The table of the TFLite files; empty without any."""
     if not files:
         return ""
+    takes_rgb = channels == 3  # which alone MediaPipe feeds
     lines = (
         f"| `{f.variant.file}` | {f.size / 1e6:.2f} | {f.cosine:.5f} | {f.milliseconds:.2f} "
         f"| {'one' if f.variant.single_image else 'any'} | {f.variant.dtype} "
-        f"| {'yes' if f.variant.for_mediapipe else 'no'} | {f.runtime or 'not stated'} |"
+        f"| {'yes' if f.variant.for_mediapipe and takes_rgb else 'no'} "
+        f"| {f.runtime or 'not stated'} |"
         for f in files
     )
     is_quantized = any(f.variant.precision == "int8" for f in files)

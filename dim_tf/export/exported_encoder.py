@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from dim_tf.data import image_bounds, image_headers, image_ops
 from dim_tf.data.folder import decoding, file_bytes
 from dim_tf.data.image_faults import UndecodableError
+from dim_tf.data.image_frame import ImageFrame
 from dim_tf.data.pixel_range import PixelRange
 from dim_tf.export import saved_model
 from dim_tf.system.errors import InputError
@@ -23,6 +24,7 @@ BATCH_SIZE = 64
 _FORMATS = (
     "a path, bytes of a JPEG or PNG file, a PIL image, or an array [H, W], [H, W, 1] or [H, W, 3]"
 )
+_ARRAY_FORMATS = "a path or bytes of a .npy file, or an array [H, W, {channels}]"
 _KINDS = "uint8, uint16, or floats in [0, 1]"
 
 
@@ -44,8 +46,8 @@ class ExportedEncoder:
         encoder = dim_tf.load("exported/photos/1")
         features = encoder(["a.jpg", PIL.Image.open("b.png"), array])
 
-    Images of another size than `image_size` are prepared as in training and in serving: the largest
-    centred square, resized, bilinear with antialiasing.
+    Images of another size than `image_size` are prepared as in training and in serving: cropped,
+    padded or stretched as --fit says, resized bilinearly with antialiasing.
 
     Args:
         path: One version of an export.
@@ -53,7 +55,7 @@ class ExportedEncoder:
     Attributes:
         path: The same.
         metadata: What the export says of itself.
-        image_size: Pixels a side that the encoder sees.
+        image_size: Pixels a side that the encoder sees, or height and width where they differ.
         feature: Which feature it gives, as "global" or "conv".
         dimension: D.
     """
@@ -63,11 +65,14 @@ class ExportedEncoder:
         self._model = saved_model.load(os.fspath(path), "serving_bytes")
         self.metadata = read_json(self.path / "assets" / "metadata.json", "export again")
         signature = self._model.signatures["serving_default"]
-        self.image_size = int(signature.structured_input_signature[1]["images"].shape[1])
+        height, width, channels = signature.structured_input_signature[1]["images"].shape[1:]
+        self._frame = ImageFrame(height, width, channels, self.metadata.get("fit", "crop"))
+        self.image_size = self._frame.size
         self.feature = saved_model.feature_in(signature.structured_outputs)
         self.dimension = int(signature.structured_outputs[self.feature].shape[-1])
         low, high = self.metadata.get("pixel_range", (0, 2**16 - 1))
         self._pixel_range = PixelRange(low, high)
+        self._takes_arrays = "value_scaling" in self.metadata
         self._max_pixels = int(self.metadata.get("max_pixels", image_bounds.MAX_PIXELS))
 
     def __repr__(self):
@@ -79,7 +84,9 @@ class ExportedEncoder:
         Args:
             images: An image, a batch [N, H, W, 1 or 3], or a list of images of any kinds and sizes.
                 An image is a path, encoded bytes, a PIL image, or an array or tensor [H, W],
-                [H, W, 1] or [H, W, 3] of uint8, of uint16, or of floats in [0, 1].
+                [H, W, 1] or [H, W, 3] of uint8, of uint16, or of floats in [0, 1]. Of an encoder
+                of arrays: a path or bytes of a .npy file, the path of a TIFF, or an array
+                [H, W, C] of the values that it was trained on.
 
         Returns:
             float32 [N, D]; N is 1 for one image.
@@ -96,7 +103,7 @@ class ExportedEncoder:
         return np.concatenate(features)
 
     def _prepared(self, image: Any) -> "_Encoded | tf.Tensor":
-        """An image as an encoded file, or float32 [image_size, image_size, 3] in [0, 1]."""
+        """An image as an encoded file, or float32 [H, W, C] in [0, 1]."""
         if isinstance(image, str | os.PathLike):
             return _Encoded(os.fspath(image), _read(Path(image), self._max_pixels))
         if isinstance(image, bytes):
@@ -106,8 +113,13 @@ class ExportedEncoder:
         array = _as_array(image)
         if array.ndim == 2:
             array = array[:, :, np.newaxis]
-        if array.ndim != 3 or array.shape[-1] not in (1, 3) or 0 in array.shape:
-            raise InputError(f"an image has the shape {list(array.shape)}; expected {_FORMATS}")
+        channels = (self._frame.channels,) if self._takes_arrays else (1, 3)
+        if array.ndim != 3 or array.shape[-1] not in channels or 0 in array.shape:
+            expected = _ARRAY_FORMATS if self._takes_arrays else _FORMATS
+            raise InputError(
+                f"an image has the shape {list(array.shape)}; expected "
+                + expected.format(channels=self._frame.channels)
+            )
         return self._resized(array)
 
     def _of_pixels(self, pixels: list[tf.Tensor]) -> np.ndarray:
@@ -125,21 +137,30 @@ class ExportedEncoder:
             return np.concatenate([self._of_encoded([file]) for file in files])
 
     def _resized(self, array: np.ndarray) -> tf.Tensor:
+        if self._takes_arrays:
+            if array.dtype not in (np.uint8, np.uint16) and array.dtype.kind != "f":
+                raise InputError(f"an image is of {array.dtype}; expected uint8, uint16 or floats")
+            values = array.astype(np.float32)
+            if not np.isfinite(values).all():
+                raise InputError("an image has values that are not finite")
+            return image_ops.fit_image(values, self._frame)
+        channels = self._frame.channels
         if array.dtype == np.uint16:
             array = self._pixel_range.to_uint8(array)
         if array.dtype == np.uint8:
-            square = image_ops.resize_center_square(tf.constant(array), self.image_size)
-            return image_ops.with_channels(image_ops.to_unit(image_ops.to_uint8(square)), 3)
+            pixels = tf.constant(array)
+            if array.shape[-1] > channels:
+                pixels = image_ops.to_luma(pixels)
+            fitted = image_ops.to_uint8(image_ops.fit_image(pixels, self._frame))
+            return image_ops.with_channels(image_ops.to_unit(fitted), channels)
         if not np.issubdtype(array.dtype, np.floating):
             raise InputError(f"an image is of {array.dtype}; expected {_KINDS}")
         if not (array.min() >= 0 and array.max() <= 1):  # NaN neither
             raise InputError(
                 f"an image has values from {array.min():g} to {array.max():g}; expected {_KINDS}"
             )
-        square = image_ops.resize_center_square(
-            tf.constant(array.astype(np.float32)), self.image_size
-        )
-        return image_ops.with_channels(tf.clip_by_value(square, 0.0, 1.0), 3)
+        fitted = image_ops.fit_image(tf.constant(array.astype(np.float32)), self._frame)
+        return image_ops.with_channels(tf.clip_by_value(fitted, 0.0, 1.0), channels)
 
 
 class _Encoded(NamedTuple):
@@ -177,14 +198,14 @@ def _of_pillow(image: Image.Image) -> np.ndarray:
 
 
 def _read(path: Path, max_pixels: int) -> bytes:
-    """The file, JPEG or PNG; other formats are converted to PNG."""
+    """The file, JPEG or PNG; other formats are converted to PNG, arrays to .npy."""
     if os.path.isdir(path):
         raise InputError(f"{path} is a folder; dim_tf.embed embeds the images of a folder")
     try:
         content = file_bytes.read_image_file(path)
         if image_headers.format_of(content) in ("JPEG", "PNG"):
             return content
-        return decoding.to_png(path, max_pixels=max_pixels)
+        return decoding.to_served(path, max_pixels=max_pixels)
     except UndecodableError as error:
         raise InputError(f"{path} cannot be decoded ({error})") from error
     except OSError as error:

@@ -16,7 +16,9 @@ import filelock
 import keras
 import numpy as np
 
-from dim_tf.data import image_bounds
+from dim_tf.data import image_bounds, image_ops
+from dim_tf.data.channel_scaling import ChannelScaling
+from dim_tf.data.image_frame import ImageFrame
 from dim_tf.data.pixel_range import ALL_16_BITS, PixelRange
 from dim_tf.export import backbone_file, card, saved_model, serving, tflite, tflite_metadata, verify
 from dim_tf.export.card import ModelCardInfo
@@ -41,10 +43,13 @@ class ExportOptions:
     Attributes:
         feature: what the encoder gives for an image.
         label_names: of the data set.
-        calibration: float32 [N, H, W, 3] in [0, 1], training images that give the ranges of int8
+        calibration: float32 [N, H, W, C], training images that give the ranges of int8
             and of `quantized`; None: the images that the export is checked on.
         max_pixels: larger encoded images are refused.
         pixel_range: of encoded images of 16 bits, as in training.
+        fit: of encoded images of another shape, as in training.
+        channels: C of the images that the export takes.
+        scaling: of images that are arrays; None: they are in [0, 1].
         quantized: whether to add a signature with features as bytes.
         neighbours: searched by the signature `neighbours`; None: without the signature.
         tflite: names of the TFLite files, of `tflite.VARIANTS`; None: all.
@@ -57,6 +62,9 @@ class ExportOptions:
     calibration: np.ndarray | None = None
     max_pixels: int = image_bounds.MAX_PIXELS
     pixel_range: PixelRange = ALL_16_BITS
+    fit: str = "crop"
+    channels: int = 3
+    scaling: ChannelScaling | None = None
     quantized: bool = False
     neighbours: NeighboursIndex | None = None
     tflite: tuple[str, ...] | None = None
@@ -81,7 +89,7 @@ def publish(
     Args:
         encoder: built, in float32.
         folder: exported/<name>.
-        pixels: float32 [N, H, W, 3] in [0, 1], real images of the encoder's size.
+        pixels: float32 [N, H, W, C], real images of the encoder's size, as the export takes them.
         info: for the model card; None: the defaults.
         options: None: the defaults.
 
@@ -177,9 +185,8 @@ def _write_version(folder, encoder, name, pixels, info, options):
     calibration = pixels if options.calibration is None else options.calibration
     quantization = None
     if options.quantized:
-        quantization = Quantization.fit(
-            saved_model.keras_features(encoder, calibration, options.feature)
-        )
+        unit = image_ops.scale_to_unit(calibration, options.scaling)
+        quantization = Quantization.fit(saved_model.keras_features(encoder, unit, options.feature))
     saved_model_options = SavedModelOptions(
         _metadata(encoder, name, info, options, quantization),
         options.label_names,
@@ -187,15 +194,19 @@ def _write_version(folder, encoder, name, pixels, info, options):
         quantization,
         options.neighbours,
         options.pixel_range,
+        options.fit,
+        options.channels,
+        options.scaling,
         options.feature,
     )
     metadata = saved_model.save(encoder, folder, saved_model_options)
     difference = saved_model.check(folder, encoder, pixels, saved_model_options)
     if isinstance(encoder, BackboneEncoder):
         backbone_file.write(encoder, folder)
-        difference = max(difference, backbone_file.check(encoder, folder, pixels))
+        unit = image_ops.scale_to_unit(pixels, options.scaling)
+        difference = max(difference, backbone_file.check(encoder, folder, unit))
     files = _write_tflite(folder, encoder, name, pixels, calibration, info.license, options)
-    serving.write_warmup(folder, name, pixels[:WARMUP_IMAGES])
+    serving.write_warmup(folder, name, pixels[:WARMUP_IMAGES], options.scaling is not None)
     text = card.render(metadata, info.metrics, files, len(pixels), len(calibration))
     (folder / CARD_FILE).write_text(text, encoding="utf-8")
     verify.write_sums(folder)
@@ -206,7 +217,9 @@ def _write_tflite(folder, encoder, name, pixels, calibration, license, options):
     """Writes and checks the TFLite files; returns the card's rows."""
     variants = list(_variants(options))
     tflite.write(folder, variants, calibration, name, license, options.feature.name)
-    expected = saved_model.keras_endpoints(encoder, pixels)
+    expected = saved_model.keras_endpoints(
+        encoder, image_ops.scale_to_unit(pixels, options.scaling)
+    )
     files = []
     for variant in variants:
         path = folder / variant.file
@@ -219,7 +232,13 @@ def _write_tflite(folder, encoder, name, pixels, calibration, license, options):
 
 def _variants(options: ExportOptions) -> Iterator[tflite.Variant]:
     for variant in tflite.VARIANTS:
-        if options.tflite is None or variant.name in options.tflite:
+        if options.scaling is not None and variant.dtype != "float32":
+            if variant.name in (options.tflite or ()):
+                raise InputError(
+                    f"--tflite={variant.name} takes 8 bits, which do not hold the values of "
+                    "arrays; leave it out"
+                )
+        elif options.tflite is None or variant.name in options.tflite:
             yield variant
     if options.tflite_endpoints:
         yield tflite.ENDPOINTS
@@ -235,7 +254,9 @@ def _metadata(encoder, name, info, options, quantization):
         "encoder": info.encoder or type(encoder).__name__,
         "initial_weights": info.initial_weights,
         "parameters": int(encoder.count_params()),
-        "image_size": encoder.image_shape[0],
+        "image_size": ImageFrame(*encoder.image_shape).size,
+        "channels": options.channels,
+        "fit": options.fit,
         "feature": info.feature_choice | {"name": options.feature.name},
         "dimension": options.feature.dimension(encoder),
         "steps": info.steps,
@@ -247,6 +268,8 @@ def _metadata(encoder, name, info, options, quantization):
         "experiment": info.experiment,
         "evaluation": info.evaluation,
     }
+    if options.scaling is not None:
+        metadata["value_scaling"] = options.scaling.to_dict()
     if isinstance(encoder, BackboneEncoder):
         metadata["backbone"] = backbone_file.settings(encoder)
     if quantization is not None:

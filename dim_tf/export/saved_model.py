@@ -14,10 +14,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dim_tf.data import encoded_images, image_bounds, image_ops
+from dim_tf.data import image_bounds, image_ops
+from dim_tf.data.channel_scaling import ChannelScaling
+from dim_tf.data.image_frame import ImageFrame
 from dim_tf.data.pixel_range import ALL_16_BITS, PixelRange
-from dim_tf.export import verify
+from dim_tf.export import encoded_input, verify
 from dim_tf.export.feature import GLOBAL, Feature
+from dim_tf.export.saved_model_assets import describe_signature, label_lines
 from dim_tf.system.errors import InputError, RunError
 from dim_tf.system.io_errors import reason
 
@@ -92,6 +95,9 @@ class SavedModelOptions:
         quantization: of the signature `quantized`; None: without the signature.
         neighbours: searched by the signature `neighbours`; None: without the signature.
         pixel_range: the values of encoded images of 16 bits that become 0 and 255.
+        fit: how encoded images of another shape are fitted, of `image_frame.FITS`.
+        channels: C of the images that it takes; 1 or 3 of them become the encoder's.
+        scaling: of images that are arrays; encoded ones are then .npy files.
         feature: what the call and all signatures but `endpoints` give for an image.
     """
 
@@ -101,7 +107,15 @@ class SavedModelOptions:
     quantization: Quantization | None = None
     neighbours: NeighboursIndex | None = None
     pixel_range: PixelRange = ALL_16_BITS
+    fit: str = "crop"
+    channels: int = 3
+    scaling: ChannelScaling | None = None
     feature: Feature = GLOBAL
+
+    def frame(self, encoder: keras.Model) -> ImageFrame:
+        """What an encoded image becomes."""
+        height, width, _ = encoder.image_shape
+        return ImageFrame(height, width, self.channels, self.fit)
 
 
 def feature_in(outputs: Mapping[str, Any]) -> str:
@@ -114,25 +128,33 @@ def feature_in(outputs: Mapping[str, Any]) -> str:
 graph_function = functools.partial(tf.function, autograph=False)
 
 
-def root_object(encoder: keras.Model, feature: Feature = GLOBAL) -> tf.train.Checkpoint:
+def root_object(
+    encoder: keras.Model,
+    feature: Feature = GLOBAL,
+    input_channels: int = 3,
+    scaling: ChannelScaling | None = None,
+) -> tf.train.Checkpoint:
     """The object that is saved.
 
-    Its call maps images, float32 [N, H, W, 3] in [0, 1], to the feature [N, D]. It has
+    Its call maps images, float32 [N, H, W, C] in [0, 1], to the feature [N, D]. It has
     `variables`, `trainable_variables` and `regularization_losses`, as TF Hub requires.
 
     Args:
         encoder: built, in float32.
         feature: what the call gives.
+        input_channels: C.
+        scaling: of images that are arrays of other values.
     """
     height, width, channels = encoder.image_shape
 
-    def endpoints(pixels, training=False):
+    def endpoints(images, training=False):
+        pixels = image_ops.scale_to_unit(images, scaling)
         return encoder.encode_unit_range(image_ops.with_channels(pixels, channels), training)
 
     def call(images, training=False):
         return feature(endpoints(images, training))
 
-    spec = tf.TensorSpec([None, height, width, 3], tf.float32, name="images")
+    spec = tf.TensorSpec([None, height, width, input_channels], tf.float32, name="images")
     root = tf.train.Checkpoint()
     root.__call__ = graph_function(call)
     for arguments in ({}, {"training": True}, {"training": False}):
@@ -144,8 +166,10 @@ def root_object(encoder: keras.Model, feature: Feature = GLOBAL) -> tf.train.Che
     return root
 
 
-def signatures(root: tf.train.Checkpoint, size: int, options: SavedModelOptions) -> Signatures:
-    """The signatures of an exported encoder for images of size x size pixels.
+def signatures(
+    root: tf.train.Checkpoint, frame: ImageFrame, options: SavedModelOptions
+) -> Signatures:
+    """The signatures of an exported encoder for images of a frame.
 
     serving_default: images -> the feature, under its name; endpoints: images -> all endpoints;
     serving_bytes: image_bytes, encoded images of any size -> the feature; serving_bytes_valid: the
@@ -154,7 +178,7 @@ def signatures(root: tf.train.Checkpoint, size: int, options: SavedModelOptions)
     cosine similarity [N, k].
     """
     name = options.feature.name
-    spec = tf.TensorSpec([None, size, size, 3], tf.float32, name="images")
+    spec = tf.TensorSpec([None, *frame.shape], tf.float32, name="images")
     bytes_spec = tf.TensorSpec([None], tf.string, name="image_bytes")
 
     @graph_function(input_signature=[spec])
@@ -167,17 +191,12 @@ def signatures(root: tf.train.Checkpoint, size: int, options: SavedModelOptions)
 
     @graph_function(input_signature=[bytes_spec])
     def serving_bytes(image_bytes):
-        pixels = encoded_images.decode_all(
-            image_bytes, size, options.max_pixels, options.pixel_range
-        )
-        return {name: root.__call__(image_ops.to_unit(pixels))}
+        return {name: root.__call__(encoded_input.decode_all(image_bytes, frame, options))}
 
     @graph_function(input_signature=[bytes_spec])
     def serving_bytes_valid(image_bytes):
-        pixels, valid = encoded_images.decode_valid(
-            image_bytes, size, options.max_pixels, options.pixel_range
-        )
-        features = root.__call__(image_ops.to_unit(pixels))
+        images, valid = encoded_input.decode_valid(image_bytes, frame, options)
+        features = root.__call__(images)
         return {name: tf.where(valid[:, tf.newaxis], features, 0.0), VALID: valid}
 
     functions: Signatures = {
@@ -263,11 +282,11 @@ def save(encoder: keras.Model, path: Path, options: SavedModelOptions) -> dict[s
         The content of metadata.json: `options.metadata`, and the inputs and outputs of each
         signature.
     """
-    root = root_object(encoder, options.feature)
+    root = root_object(encoder, options.feature, options.channels, options.scaling)
     # Traced here, as TensorFlow would trace each signature once more to save it.
     functions = {
         name: function.get_concrete_function()
-        for name, function in signatures(root, encoder.image_shape[0], options).items()
+        for name, function in signatures(root, options.frame(encoder), options).items()
     }
     described = {name: describe_signature(function) for name, function in functions.items()}
     content = options.metadata | {"signatures": described}
@@ -278,25 +297,6 @@ def save(encoder: keras.Model, path: Path, options: SavedModelOptions) -> dict[s
         root.metadata, root.labels = tf.saved_model.Asset(metadata), tf.saved_model.Asset(labels)
         tf.saved_model.save(root, str(path), signatures=functions)
     return content
-
-
-def label_lines(names: Iterable[str]) -> str:
-    """A name a line; line ends in a name, which a folder's may have, become spaces."""
-    return "".join(" ".join(name.splitlines()) + "\n" for name in names)
-
-
-def describe_signature(
-    signature: tf.types.experimental.ConcreteFunction,
-) -> dict[str, dict[str, str]]:
-    """{"inputs": {"images": "float32 [N, 32, 32, 3]"}, "outputs": {...}} of a signature."""
-
-    def tensor(spec):
-        shape = ", ".join("N" if size is None else str(size) for size in spec.shape)
-        return f"{spec.dtype.name} [{shape}]"
-
-    inputs = {spec.name: tensor(spec) for spec in signature.structured_input_signature[0]}
-    outputs = {name: tensor(x) for name, x in signature.structured_outputs.items()}
-    return {"inputs": inputs, "outputs": outputs}
 
 
 def keras_endpoints(encoder: keras.Model, pixels: np.ndarray) -> dict[str, np.ndarray]:
@@ -320,7 +320,7 @@ def check(
     Args:
         path: of the SavedModel.
         encoder: that was saved.
-        pixels: float32 [N, H, W, 3] in [0, 1], multiples of 1/255: real images.
+        pixels: float32 [N, H, W, C], real images; if they are no arrays, multiples of 1/255.
         options: that it was saved with.
 
     Returns:
@@ -331,11 +331,11 @@ def check(
     """
     loaded = tf.saved_model.load(str(path))
     call: dict[str, Callable] = dict(loaded.signatures)
-    expected_endpoints = keras_endpoints(encoder, pixels)
+    expected_endpoints = keras_endpoints(encoder, image_ops.scale_to_unit(pixels, options.scaling))
     feature = options.feature
     expected = feature(expected_endpoints).numpy()
     images = tf.constant(pixels)
-    encoded = tf.constant(png_images(pixels))
+    encoded = tf.constant(encoded_input.files_of(pixels, options.scaling is not None))
     endpoints = call["endpoints"](images=images)
     differences = [
         check_difference(f"endpoint {name}", endpoints[name].numpy(), x)
@@ -376,11 +376,6 @@ def _check_neighbours(neighbours, expected, index):
         check_difference("neighbours", neighbours["similarity"].numpy(), best),
         check_difference("neighbours' ids", of_ids, best),
     ]
-
-
-def png_images(pixels: np.ndarray) -> list[bytes]:
-    """Images, float [N, H, W, 3] in [0, 1], as PNG files."""
-    return [tf.io.encode_png((p * 255.0).round().astype(np.uint8)).numpy() for p in pixels]
 
 
 def check_difference(name: str, features: np.ndarray, expected: np.ndarray) -> float:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from dim_tf.export import saved_model
+from dim_tf.export import encoded_input
 from dim_tf.export.version_folders import published_versions
 from dim_tf.system.files import atomic_write_text
 
@@ -70,7 +70,7 @@ services:
 """
 
 
-def write_warmup(path: Path, name: str, pixels: np.ndarray) -> None:
+def write_warmup(path: Path, name: str, pixels: np.ndarray, are_arrays: bool = False) -> None:
     """Writes a SavedModel's warm-up requests, which a server answers before it serves others.
 
     Each signature gets two requests of real images: one image, and all of them.
@@ -78,12 +78,13 @@ def write_warmup(path: Path, name: str, pixels: np.ndarray) -> None:
     Args:
         path: of the SavedModel.
         name: under which the model is served.
-        pixels: float32 [N, H, W, 3] in [0, 1].
+        pixels: float32 [N, H, W, C], as the SavedModel takes them.
+        are_arrays: whether it takes arrays, and .npy files as bytes; else pictures in [0, 1].
     """
     from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
     (path / WARMUP_FILE).parent.mkdir(exist_ok=True)
-    encoded = saved_model.png_images(pixels)
+    encoded = encoded_input.files_of(pixels, are_arrays)
     signatures = tf.saved_model.load(str(path)).signatures
     with tf.io.TFRecordWriter(str(path / WARMUP_FILE)) as writer:
         for signature, function in signatures.items():

@@ -56,7 +56,7 @@ class Variant:
 
     @property
     def for_mediapipe(self) -> bool:
-        """Whether it has the metadata that MediaPipe's ImageEmbedder needs."""
+        """Whether it has the metadata that MediaPipe's ImageEmbedder needs, if it takes RGB."""
         return self.signature == "serving_default" and self.dtype != "int8"
 
     @property
@@ -95,7 +95,7 @@ def write(
     Args:
         folder: of the SavedModel.
         variants: the files.
-        pixels: float32 [N, H, W, 3] in [0, 1], real images that calibrate the ranges of int8.
+        pixels: float32 [N, H, W, C] in [0, 1], real images that calibrate the ranges of int8.
         name: of the model, for the metadata.
         license: of the model, for the metadata.
         feature: name of the feature that the SavedModel gives.
@@ -111,7 +111,7 @@ def write(
         # From float32 to the graph's own dtype, and from int8 to uint8.
         dtype = tf.dtypes.as_dtype(variant.dtype)
         model = modify_model_io_type(converted[graph], dtype, dtype)
-        if variant.for_mediapipe:
+        if variant.for_mediapipe and pixels.shape[-1] == tflite_metadata.CHANNELS:
             model = tflite_metadata.with_image_metadata(
                 model,
                 name=name,
@@ -120,7 +120,7 @@ def write(
                 license=license,
                 mean=0.0,
                 std=255.0,  # the model takes [0, 1]
-                size=pixels.shape[1],
+                size=pixels.shape[1:3],
             )
         if variant.min_runtime:
             model = tflite_metadata.with_min_runtime(model, variant.min_runtime)
@@ -204,11 +204,12 @@ def _converter(folder, variant):
 def _calibration_inputs(pixels: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
     for image in pixels:
         yield {"images": image[np.newaxis]}
-    # Makes the input's range [0, 1] whatever range the images use, so that an input byte is the
-    # pixel's byte, which is what MediaPipe feeds.
-    full_range = pixels[:1].copy()
-    full_range[0, 0, 0], full_range[0, -1, -1] = 0, 1
-    yield {"images": full_range}
+    if pixels.min() >= 0 and pixels.max() <= 1:
+        # Makes the input's range [0, 1] whatever range the images use, so that an input byte is the
+        # pixel's byte, which is what MediaPipe feeds.
+        full_range = pixels[:1].copy()
+        full_range[0, 0, 0], full_range[0, -1, -1] = 0, 1
+        yield {"images": full_range}
 
 
 def runner(path: Path, threads: int = 1) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
@@ -219,7 +220,7 @@ def runner(path: Path, threads: int = 1) -> Callable[[np.ndarray], dict[str, np.
         threads: of the interpreter.
 
     Returns:
-        images, float32 [N, H, W, 3] in [0, 1] -> the file's outputs as float32. For int8 and uint8
+        images, float32 [N, H, W, C] in [0, 1] -> the file's outputs as float32. For int8 and uint8
         files, input and output are converted by their scales.
     """
     from ai_edge_litert.interpreter import Interpreter
@@ -259,7 +260,7 @@ def _dequantize(values, details):
 
 
 def encode(path: Path, pixels: np.ndarray) -> np.ndarray:
-    """The features [N, D] of images, float32 [N, H, W, 3] in [0, 1], by a TFLite file.
+    """The features [N, D] of images, float32 [N, H, W, C], by a TFLite file.
 
     Raises:
         ValueError: It is the file of all endpoints; `runner` gives them.
@@ -286,7 +287,7 @@ def check(
     Args:
         path: of the file.
         variant: that the file was converted as.
-        pixels: float32 [N, H, W, 3] in [0, 1].
+        pixels: float32 [N, H, W, C] in [0, 1].
         expected: the Keras model's endpoints, float32.
         feature: that the file gives, unless it gives all endpoints.
 

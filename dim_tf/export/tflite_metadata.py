@@ -15,6 +15,7 @@ MIN_RUNTIME = "min_runtime_version"
 IDENTIFIER = b"M001"
 MIN_PARSER_VERSION = "1.0.0"
 RGB = 1
+CHANNELS = 3  # MediaPipe feeds RGB alone
 IMAGE_PROPERTIES = 2  # of the union ContentProperties
 FEATURE_PROPERTIES = 1
 NORMALIZATION = 1  # of the union ProcessUnitOptions
@@ -28,7 +29,7 @@ def with_image_metadata(
     license: str,
     mean: float,
     std: float,
-    size: int,
+    size: tuple[int, int],
     feature: str,
 ) -> bytes:
     """A TFLite model with metadata: an RGB image in, a feature vector out.
@@ -40,7 +41,7 @@ def with_image_metadata(
         license: of the model.
         mean: the model takes (pixel - mean) / std, pixels from 0 to 255.
         std: see `mean`.
-        size: H and W.
+        size: (H, W).
         feature: its name.
 
     Returns:
@@ -91,7 +92,8 @@ def _with_entry(model, name, data):
 def _metadata(name, description, license, mean, std, size, feature) -> bytes:
     builder = flatbuffers.Builder(1024)
     low, high = (0.0 - mean) / std, (255.0 - mean) / std
-    image_size = _table(builder, {0: ("Uint32", size), 1: ("Uint32", size)})
+    height, width = size
+    image_size = _table(builder, {0: ("Uint32", width), 1: ("Uint32", height)})
     image = _table(builder, {0: ("Int8", RGB), 1: image_size})
     normalization = _table(builder, {0: _floats(builder, mean), 1: _floats(builder, std)})
     unit = _table(builder, {0: ("Uint8", NORMALIZATION), 1: normalization})

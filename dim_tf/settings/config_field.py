@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import os
+import types
 import unicodedata
 from dataclasses import dataclass
 from typing import Any, ClassVar, get_origin
@@ -107,11 +108,12 @@ _EXPECTED = {
     float: "a number",
     str: "text",
     tuple: "whole numbers with commas between",
+    types.UnionType: "a whole number, or height and width, as 96,160",
 }
 
 
 def kind_of(field: dataclasses.Field) -> type:
-    """bool, int, float, str, or tuple of a list of whole numbers."""
+    """bool, int, float, str, tuple of a list of whole numbers, or UnionType of an image size."""
     kind: Any = field.type
     return get_origin(kind) or kind
 
@@ -130,6 +132,8 @@ def checked(flag: str, field: dataclasses.Field, value: Any) -> Any:
     kind = kind_of(field)
     if kind is tuple:
         return _checked_numbers(flag, field, value)
+    if kind is types.UnionType:
+        return _checked_size(flag, field, value)
     # Of JSON a number may be text, and of both languages true is a number.
     fitting = (int, float) if kind is float else (kind,)
     if type(value) not in fitting:
@@ -157,6 +161,21 @@ def _checked_numbers(flag, field, value):
     for number in value:
         _check_number(flag, field, int, number)
     return tuple(value)
+
+
+def _checked_size(flag, field, value):
+    """A number, or height and width where they differ; text is that of the flag."""
+    numbers = value if isinstance(value, tuple | list) else [value]
+    if isinstance(value, str):
+        parts = value.split(",")
+        numbers = [int(part) if part.isdecimal() and part.isascii() else part for part in parts]
+    if len(numbers) not in (1, 2) or not all(type(number) is int for number in numbers):
+        raise InputError(f"{flag}={quoted(value)}; expected {_EXPECTED[types.UnionType]}")
+    for number in numbers:
+        _check_number(flag, field, int, number)
+    if len(numbers) == 2 and 0 in numbers:
+        raise InputError(f"{flag}={quoted(value)}; expected a height and a width of at least 1")
+    return numbers[0] if len(set(numbers)) == 1 else tuple(numbers)
 
 
 def _with_home(flag, value):

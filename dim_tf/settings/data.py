@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from dim_tf.data import DEFAULT_TEST_FRACTION, DataRequest, check_request
 from dim_tf.data.image_bounds import MAX_PIXELS
+from dim_tf.data.image_frame import FITS
 from dim_tf.data.sources import check_name
 from dim_tf.registry import AUGMENTATIONS, SOURCES
 from dim_tf.settings.config_field import Settings, config_field
@@ -27,8 +28,12 @@ class DataSettings(Settings):
         is_path=True,
         hyperparameter=False,
     )
-    image_size: int = config_field(
-        0, "Pixels a side; 0: the data set's default.", common=True, minimum=0, maximum=4096
+    image_size: int | tuple[int, int] = config_field(
+        0,
+        "Pixels a side, or HEIGHT,WIDTH; 0: the data set's default.",
+        common=True,
+        minimum=0,
+        maximum=4096,
     )
     download: bool = config_field(True, "Download missing data.", hyperparameter=False)
     cache_dir: str = config_field(
@@ -104,6 +109,17 @@ class DataSettings(Settings):
         minimum=0,
         maximum=0.9,
     )
+    fit: str = config_field(
+        "crop",
+        "How images of another shape are fitted: crop, the largest centred part of the shape; pad, "
+        "the whole image, its edges repeated outwards; stretch, the whole image.",
+        choices=FITS,
+    )
+    channels: str = config_field(
+        "auto",
+        "Channels of the images of --dataset=folder: 1, grey; 3, RGB; auto, 1 if all of them are "
+        "stored in shades of grey, else 3.",
+    )
     augmentation: str = config_field(
         "auto",
         "Random changes in training, by what the images show: natural, document, aerial, "
@@ -135,4 +151,6 @@ class DataSettings(Settings):
             self.group_by,
             self.test_fraction,
             self.label_column,
+            self.fit,
+            self.channels,
         )

@@ -3,6 +3,7 @@
 import keras
 
 from dim_tf.data import image_ops
+from dim_tf.data.channel_scaling import ChannelScaling
 from dim_tf.export.feature import Feature
 from dim_tf.registry import MAX_FEATURES
 from keras_models.encoders import Encoder
@@ -18,9 +19,11 @@ class EncoderModel(keras.Model):
         encoder: Built.
         feature: Name of the feature.
         max_features: As of `Feature`.
+        channels: C, of the images; 1 or 3 of them become the encoder's.
+        scaling: `ChannelScaling.to_dict` of images that are arrays; None: they are in [0, 1].
 
     Input:
-        float [N, H, W, 3] in [0, 1].
+        float [N, H, W, C].
 
     Output:
         The feature, float32 [N, D].
@@ -31,20 +34,26 @@ class EncoderModel(keras.Model):
         encoder: Encoder,
         feature: str = "global",
         max_features: int = MAX_FEATURES,
+        channels: int = 3,
+        scaling: dict | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.encoder = encoder
+        self.channels = channels
+        self.scaling = scaling
         self.feature = Feature(feature, max_features)
         self.feature.freeze_unused(encoder)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(height, width, 3) of the images."""
+        """(height, width, channels) of the images."""
         height, width, _ = self.encoder.image_shape
-        return height, width, 3
+        return height, width, self.channels
 
     def call(self, images, training=False):
+        scaling = ChannelScaling(**self.scaling) if self.scaling else None
+        images = image_ops.scale_to_unit(images, scaling)
         images = image_ops.with_channels(images, self.encoder.image_shape[-1])
         return self.feature(self.encoder.encode_unit_range(images, training))
 
@@ -54,6 +63,8 @@ class EncoderModel(keras.Model):
             "encoder": keras.saving.serialize_keras_object(self.encoder),
             "feature": self.feature.name,
             "max_features": self.feature.max_features,
+            "channels": self.channels,
+            "scaling": self.scaling,
         }
 
     @classmethod

@@ -132,7 +132,7 @@ def load_weights(encoder: Encoder, experiment: Experiment) -> WeightsSource:
 def _check_kind(path, experiment, encoder, name, flag):
     """Raises InputError where one of the two encoders is a Keras model and the other is not."""
     if name and is_backbone(name) != isinstance(encoder, BackboneEncoder):
-        name_here = encoder_name(experiment, encoder.image_shape[0])
+        name_here = encoder_name(experiment, encoder.image_shape)
         raise InputError(
             f"--init_from={path}: that encoder is {name}, this run's {name_here}; give "
             f"--encoder={flag}, or another --init_from"
@@ -203,7 +203,7 @@ def _read_run(path, experiment, run_encoder) -> _Weights:
         ) from error
     try:
         run_experiment = Experiment.from_json(text).replace(run_dir=str(path), init_from="")
-        name = encoder_name(run_experiment, run_encoder.image_shape[0])
+        name = encoder_name(run_experiment, run_encoder.image_shape)
     except InputError as error:
         raise InputError(f"--init_from={path}: {error}") from error
     flag = run_experiment.encoder.name or name

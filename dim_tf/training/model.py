@@ -51,14 +51,14 @@ def make_encoder(
         if config:
             return config.make_encoder(synchronized)
         return _backbone_encoder(experiment, image_shape, synchronized)
-    size = image_shape[0]
-    name = encoder_name(experiment, size)
+    height, width = image_shape[:2]
+    name = encoder_name(experiment, image_shape)
     preset = encoders.PRESETS[name]
     preset_size = preset.image_size
-    if preset_size not in (size, None):
+    if preset_size and (height, width) != (preset_size, preset_size):
         raise InputError(
             f"--encoder={name} takes images of {preset_size}x{preset_size} pixels, the images have "
-            f"{size}x{size}; give --image_size={preset_size} or leave --encoder out"
+            f"{height}x{width}; give --image_size={preset_size} or leave --encoder out"
         )
     overrides: dict[str, Any] = {"synchronized": synchronized}
     if not preset.several_globals:
@@ -68,8 +68,10 @@ def make_encoder(
             f"--encoder={name} has a map of globals, whose size is fixed; leave --latent_dim out "
             f"or give --latent_dim={default}"
         )
-    if preset_size is None:
-        overrides["image_shape"] = (*image_shape[:2], 3)
+    # Grey images of a data set by name are RGB to an encoder of RGB, as in the paper.
+    keeps_channels = experiment.data.dataset == "folder" and image_shape[2] != 3
+    if preset_size is None or keeps_channels:
+        overrides["image_shape"] = (height, width, image_shape[2] if keeps_channels else 3)
     keras.utils.set_random_seed(experiment.training.seed)
     return encoders.get(name, **overrides)
 
@@ -77,7 +79,7 @@ def make_encoder(
 def _backbone_encoder(experiment, image_shape, synchronized):
     weights = experiment.encoder.weights
     try:
-        return encoders.get(
+        encoder = encoders.get(
             experiment.encoder.name,
             image_shape=(*image_shape[:2], None),
             weights=None if weights == AUTO else weights,
@@ -92,6 +94,13 @@ def _backbone_encoder(experiment, image_shape, synchronized):
         )
     except (ValueError, ImportError) as error:
         raise InputError(f"--encoder={experiment.encoder.name}: {error}") from error
+    channels, own = image_shape[2], encoder.image_shape[2]
+    if channels != own and {channels, own} != {1, 3}:
+        raise InputError(
+            f"--encoder={experiment.encoder.name} takes images of {own} channels, the images have "
+            f"{channels}; leave --encoder out"
+        )
+    return encoder
 
 
 def random_encoder(experiment: Experiment, images: Images) -> Encoder:
@@ -133,32 +142,34 @@ def _set_batch_norm_statistics(encoder, images):
         norm.momentum, norm.trainable = momentum, trainable
 
 
-def encoder_name(experiment: Experiment, size: int) -> str:
+def encoder_name(experiment: Experiment, image_shape: ImageShape) -> str:
     """The name of the experiment's encoder; of a .keras file, its name without the folder.
 
     Args:
         experiment: The settings.
-        size: Pixels a side of the images, for which an encoder is chosen if none is given.
+        image_shape: Of the images, for which an encoder is chosen if none is given.
 
     Raises:
         InputError: None is given, and there is none for that size.
     """
+    height, width = image_shape[:2]
     if "encoder" in experiment.encoder.files:
         return experiment.encoder.files["encoder"].name
     if experiment.encoder.name:
         return experiment.encoder.name
     if experiment.model.NAME == "cpc":
-        if size not in CROP_ENCODERS:
+        if height != width or height not in CROP_ENCODERS:
             sizes = " or ".join(map(str, CROP_ENCODERS))
             raise InputError(
-                f"--model=cpc takes images of {sizes} pixels a side, the images have {size}; give "
-                f"--image_size={sizes}"
+                f"--model=cpc takes images of {sizes} pixels a side, the images have {height}x"
+                f"{width}; give --image_size={sizes}"
             )
-        return CROP_ENCODERS[size]
-    if name := recipes.RECIPES[experiment.recipe].encoders.get(size):
+        return CROP_ENCODERS[height]
+    by_size = recipes.RECIPES[experiment.recipe].encoders
+    if height == width and (name := by_size.get(height)):
         return name
     try:
-        return encoders.for_image_size(size)
+        return encoders.for_image_size(height, width)
     except ValueError as error:
         raise InputError(f"{error}; give another --image_size") from error
 

@@ -27,16 +27,19 @@ class RequestError(Exception):
     """A request has no answer; the message says why."""
 
 
-def read_images(paths: Sequence[Path], signature: str, size: int | None) -> list[Any]:
+def read_images(
+    paths: Sequence[Path], signature: str, size: Sequence[int], fit: str = "crop"
+) -> list[Any]:
     """Reads image files as the input of a signature.
 
     Args:
         paths: of the files.
         signature: that is called with them.
-        size: pixels a side of the encoder's images; only for arrays.
+        size: height and width of the encoder's images; only for arrays.
+        fit: how images of another shape are fitted, "crop", "pad" or "stretch"; likewise.
 
     Returns:
-        The files' bytes, or float32 arrays [size, size, 3] in [0, 1], equal to those that the other
+        The files' bytes, or float32 arrays [H, W, 3] in [0, 1], equal to those that the other
         signatures compute on the server.
 
     Raises:
@@ -51,11 +54,13 @@ def read_images(paths: Sequence[Path], signature: str, size: int | None) -> list
     import tensorflow as tf
 
     from dim_tf.data import encoded_images, image_ops
+    from dim_tf.data.image_frame import ImageFrame
 
+    frame = ImageFrame(*size, fit=fit)
     arrays = []
     for path, image in zip(paths, encoded, strict=True):
         try:
-            pixels = encoded_images.decode_to_size(tf.constant(image), size)
+            pixels = encoded_images.decode_to_size(tf.constant(image), frame)
         except tf.errors.InvalidArgumentError as error:
             raise RequestError(f"{path} cannot be decoded: {error.message}") from error
         arrays.append(image_ops.to_unit(pixels).numpy())
@@ -127,7 +132,18 @@ def command_line(doc: str, url: str) -> argparse.ArgumentParser:
     parser.add_argument("--model", required=True, help="its name on the server")
     parser.add_argument("--version", type=int, help="of the model (the newest)")
     parser.add_argument("--signature", default="serving_bytes", choices=[*ENCODED, ARRAYS])
-    parser.add_argument("--size", type=int, help=f"pixels a side, which {ARRAYS} needs")
+    parser.add_argument(
+        "--size",
+        type=lambda text: [int(part) for part in text.split(",")],
+        default=[],
+        help=f"pixels a side, or HEIGHT,WIDTH, which {ARRAYS} needs",
+    )
+    parser.add_argument(
+        "--fit",
+        choices=("crop", "pad", "stretch"),
+        default="crop",
+        help="as the encoder's card says",
+    )
     parser.add_argument("--timeout", type=float, default=60, help="seconds for one answer")
     return parser
 
@@ -135,7 +151,8 @@ def command_line(doc: str, url: str) -> argparse.ArgumentParser:
 def parse(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argparse.Namespace:
     """Reads and checks the command line."""
     flags = parser.parse_args(arguments)
-    if flags.signature == ARRAYS and (flags.size is None or flags.size < 1):
+    flags.size *= 2 if len(flags.size) == 1 else 1
+    if flags.signature == ARRAYS and (len(flags.size) != 2 or min(flags.size) < 1):
         parser.error(f"--signature={ARRAYS} takes arrays: give --size, the encoder's image size")
     return flags
 
@@ -160,7 +177,7 @@ def run(doc: str, url: str, prepare: Callable, arguments: list[str] | None) -> i
     parser.add_argument("--out", type=Path, help=".npy file for the features, float32 [N, D]")
     flags = parse(parser, arguments)
     try:
-        images = read_images(flags.images, flags.signature, flags.size)
+        images = read_images(flags.images, flags.signature, flags.size, flags.fit)
         rows = prepare(
             flags.url, flags.model, images, flags.signature, flags.version, flags.timeout
         )()

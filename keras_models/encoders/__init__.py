@@ -61,17 +61,18 @@ def get(name: str, /, **overrides) -> Encoder:
     return preset.family(**{"name": name, **arguments, **overrides})
 
 
-def for_image_size(size: int) -> str:
-    """The name of the preset for square images of `size` pixels a side.
+def for_image_size(height: int, width: int) -> str:
+    """The name of the preset for images of that size, in pixels.
 
     Raises:
         ValueError: The images are too small.
     """
     for name in _EXACT:
-        if PRESETS[name].image_size == size:
+        if PRESETS[name].image_size == height == width:
             return name
-    if size < SMALLEST:
+    if min(height, width) < SMALLEST:
         raise ValueError(
-            f"no encoder for images of {size}x{size} pixels; they need at least {SMALLEST} a side"
+            f"no encoder for images of {height}x{width} pixels; they need at least {SMALLEST} a "
+            "side"
         )
     return "basic"

@@ -9,6 +9,7 @@ from sample_images import netpbm, png_16, save, tiff_16, tree
 
 from dim_tf.data.folder import decoding, inspection
 from dim_tf.data.image_faults import Fault
+from dim_tf.data.image_frame import ImageFrame
 from dim_tf.data.pixel_range import PixelRange
 from dim_tf.experiment import Experiment
 from dim_tf.system.errors import InputError
@@ -58,7 +59,7 @@ def test_16_bits_are_kept_until_their_range_is_known(tmp_path, name, make, chann
     assert (seen.fault, seen.bits) == (Fault.NONE, 16)
     assert seen.low == np.quantile(wanted, 0.001, method="inverted_cdf")
     assert seen.high == np.quantile(wanted, 0.999, method="inverted_cdf")
-    decoded = decoding.decode_to_size(path, 40, PixelRange(0, 999))
+    decoded = decoding.decode_to_size(path, ImageFrame.of(40), PixelRange(0, 999))
     np.testing.assert_array_equal(decoded, PixelRange(0, 999).to_uint8(wanted[:, 6:46]))
     import tensorflow as tf
 
@@ -70,7 +71,7 @@ def test_white_may_be_0(tmp_path):
     path = tmp_path / "a.tif"
     path.write_bytes(tiff_16(DARK[..., :1], photometric=0))
     assert inspection.inspect_file(path).low > 64_000
-    assert decoding.decode_to_size(path, 40).min() > 200
+    assert decoding.decode_to_size(path, ImageFrame.of(40)).min() > 200
 
 
 def test_8_bits_have_a_range_too(tmp_path):

@@ -99,7 +99,7 @@ def test_pixels_of_an_earlier_version_are_not_taken_over(tmp_path, monkeypatch):
 
     def open_with(value, count):
         return DecodedCache(tmp_path, 1.0).open(
-            digests[:count], 8, lambda rows: np.full((len(rows), 8, 8, 3), value, np.uint8)
+            digests[:count], (8, 8, 3), lambda rows: np.full((len(rows), 8, 8, 3), value, np.uint8)
         )
 
     with monkeypatch.context() as patch:
@@ -122,7 +122,7 @@ def test_an_entry_of_another_size_is_not_damaged(tmp_path, capsys):
             decoded.extend(rows)
             return np.zeros((len(rows), size, size, 3), np.uint8)
 
-        cache.open(digests, size, decode)
+        cache.open(digests, (size, size, 3), decode)
         return decoded
 
     for count, size, seed in ((30, 64, 0), (30, 32, 1), (31, 32, 2)):

@@ -11,7 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 from dim_tf.collection import embed, embeddings, image_collection
-from dim_tf.export import saved_model
+from dim_tf.export import encoded_input, saved_model
 from dim_tf.system.errors import InputError
 
 COUNT = 8
@@ -68,7 +68,7 @@ def test_a_tfrecord_file_that_was_replaced_by_one_of_the_same_size_is_seen(expor
         pixels = np.full((1, 8, 8, 3), shade, np.float32)
         with tf.io.TFRecordWriter(str(tmp_path / name)) as writer:
             example = tf.train.Example()
-            [png] = saved_model.png_images(pixels)
+            [png] = encoded_input.png_images(pixels)
             example.features.feature["image"].bytes_list.value.append(png)
             writer.write(example.SerializeToString())
         return tmp_path / name
@@ -194,7 +194,7 @@ def test_neighbours_of_the_largest_numbers_are_found(small_model):
         {}, neighbours=saved_model.NeighboursIndex(ids, rows, 1)
     )
     root = saved_model.root_object(encoder)
-    signatures = saved_model.signatures(root, small_export.SIZE, options)
+    signatures = saved_model.signatures(root, options.frame(encoder), options)
     neighbours = signatures["neighbours"](tf.constant(images))
     assert neighbours["id"].numpy()[:, 0].tolist() == [b"a", b"b", b"c", b"d"]
     np.testing.assert_allclose(neighbours["similarity"].numpy(), 1, atol=1e-5)

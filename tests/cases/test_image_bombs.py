@@ -13,6 +13,9 @@ from sample_images import chunk, pixels, tiff_of, webp_of, with_png_chunks
 
 from dim_tf.data.folder import decoding, inspection
 from dim_tf.data.image_faults import Fault, UndecodableError
+from dim_tf.data.image_frame import ImageFrame
+
+FRAME = ImageFrame.of(16)
 
 MORE_MIB = 300
 MOST_SECONDS = 2.0
@@ -169,7 +172,8 @@ def test_bombs_take_neither_memory_nor_time(tmp_path, name):
         if name != "metadata.tif":
             Image.fromarray(pixels(1, 64, 64)).save(plain, lossless=True)
             np.testing.assert_array_equal(
-                decoding.decode_to_size(path, 16), decoding.decode_to_size(plain, 16)
+                decoding.decode_to_size(path, FRAME),
+                decoding.decode_to_size(plain, FRAME),
             )
         return
     assert seen.fault.is_bad
@@ -180,7 +184,7 @@ def test_bombs_take_neither_memory_nor_time(tmp_path, name):
 
 def fault_of(path):
     with pytest.raises(UndecodableError):
-        decoding.decode_to_size(path, 32)
+        decoding.decode_to_size(path, ImageFrame.of(32))
 
 
 def test_pixels_that_unpack_to_more_than_the_image_has(tmp_path):

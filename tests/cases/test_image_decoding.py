@@ -20,6 +20,9 @@ from sample_images import (
 from dim_tf.data import image_headers
 from dim_tf.data.folder import decoding, inspection, pillow_decoder
 from dim_tf.data.image_faults import Fault, UndecodableError
+from dim_tf.data.image_frame import ImageFrame
+
+FRAME = ImageFrame.of(16)
 
 PHOTO = Image.fromarray(pixels(5, 60, 88))
 XMP = b"http://ns.adobe.com/xap/1.0/\0"
@@ -46,7 +49,10 @@ def is_as(folder, octets, wanted, name="a.jpg"):
     path, other = written(folder, name, octets), written(folder, "wanted.png", wanted)
     one, two = inspection.inspect_file(path), inspection.inspect_file(other)
     assert one.fault == two.fault == Fault.NONE
-    same = np.array_equal(decoding.decode_to_size(path, 16), decoding.decode_to_size(other, 16))
+    same = np.array_equal(
+        decoding.decode_to_size(path, FRAME),
+        decoding.decode_to_size(other, FRAME),
+    )
     return same and one[2:4] == two[2:4]
 
 
@@ -111,7 +117,7 @@ def test_long_text_in_a_png_is_left_out(tmp_path, chunks):
 def test_a_photograph_of_50_megapixels(tmp_path):
     large = encoded("JPEG", Image.new("RGB", (8160, 6120), (90, 80, 60)))
     assert look(tmp_path, large)[::2][:2] == (Fault.NONE, 8160)
-    assert np.abs(decoding.decode_to_size(tmp_path / "a.jpg", 16) - (90, 80, 60)).max() < 3
+    assert np.abs(decoding.decode_to_size(tmp_path / "a.jpg", FRAME) - (90, 80, 60)).max() < 3
     assert look(tmp_path, large[: len(large) // 2]).fault == Fault.BROKEN
 
 
@@ -122,8 +128,8 @@ def test_larger_jpegs_are_decoded_at_a_reduced_scale(tmp_path):
     for octets in (encoded("JPEG", image, progressive=True), jpeg):
         seen = look(tmp_path, octets, max_pixels=100_000)
         assert (seen.fault, seen.width, seen.height) == (Fault.NONE, 640, 480)
-    decoded = decoding.decode_to_size(tmp_path / "a.jpg", 200, max_pixels=80_000)
-    whole = decoding.decode_to_size(tmp_path / "a.jpg", 200)
+    decoded = decoding.decode_to_size(tmp_path / "a.jpg", ImageFrame.of(200), max_pixels=80_000)
+    whole = decoding.decode_to_size(tmp_path / "a.jpg", ImageFrame.of(200))
     assert np.abs(decoded.astype(int) - whole).mean() < 4
     served = Image.open(io.BytesIO(decoding.to_png(tmp_path / "a.jpg", max_pixels=80_000)))
     assert served.size == (320, 240)
@@ -177,8 +183,8 @@ def test_formats_of_phones_and_cameras(tmp_path, format, name, off):
     assert (seen.fault, seen.width, seen.height) == (Fault.NONE, 88, 60)
     assert image_headers.FORMATS[seen.format] == format
     png = written(tmp_path, "wanted.png", PNG)
-    decoded = decoding.decode_to_size(tmp_path / name, 16).astype(int)
-    assert np.abs(decoded - decoding.decode_to_size(png, 16)).max() <= off
+    decoded = decoding.decode_to_size(tmp_path / name, FRAME).astype(int)
+    assert np.abs(decoded - decoding.decode_to_size(png, FRAME)).max() <= off
 
 
 @pytest.mark.parametrize("kind", range(1, 7))
@@ -187,7 +193,7 @@ def test_netpbm_of_every_kind(tmp_path, kind, maximum):
     values = np.arange(20 * 12).reshape(12, 20) * 7919 % (2 if kind in (1, 4) else maximum + 1)
     path = written(tmp_path, "a.pnm", netpbm(kind, values, maximum))
     shown = 1 - values if kind in (1, 4) else values / maximum
-    decoded = decoding.decode_to_size(path, 12)
+    decoded = decoding.decode_to_size(path, ImageFrame.of(12))
     assert inspection.inspect_file(path).fault == Fault.NONE
     assert np.abs(decoded - (255 * shown)[:, 4:16, np.newaxis]).max() <= 1
 
@@ -327,10 +333,14 @@ def test_a_jpegs_metadata_and_a_lossless_copy_leave_its_pixels_the_same(tmp_path
 def test_a_file_that_changed_since_its_inspection_is_not_decoded(tmp_path):
     path = written(tmp_path, "a.png", PNG)
     digest = inspection.inspect_file(path).digest
-    assert decoding.decode_to_size(path, 16, expected_digest=digest).shape == (16, 16, 3)
+    assert decoding.decode_to_size(path, FRAME, expected_digest=digest).shape == (
+        16,
+        16,
+        3,
+    )
     assert decoding.to_png(path, expected_digest=digest)
     written(tmp_path, "a.png", encoded("PNG", Image.new("RGB", (88, 60))))
-    for decode in (lambda: decoding.decode_to_size(path, 16, expected_digest=digest),) + (
+    for decode in (lambda: decoding.decode_to_size(path, FRAME, expected_digest=digest),) + (
         lambda: decoding.to_png(path, expected_digest=digest),
     ):
         with pytest.raises(UndecodableError, match="has changed since it was looked at") as error:
@@ -356,7 +366,7 @@ def test_pillow_warns_nobody(tmp_path, monkeypatch):
             look(tmp_path, octets)
         look(tmp_path, with_segments(JPEG, segment(0xE1, b"Exif\0\0" + exif_block)))
         look(tmp_path, with_segments(JPEG, segment(0xE2, b"MPF\0" + bytes(8))))
-        decoding.decode_to_size(written(tmp_path, "a.png", PNG), 16)
+        decoding.decode_to_size(written(tmp_path, "a.png", PNG), FRAME)
     assert [str(one.message) for one in caught] == []
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
 

@@ -20,6 +20,7 @@ from hostile_images import chunk, encode, png, segment
 from PIL import Image, ImageOps, PngImagePlugin
 
 from dim_tf.data import encoded_images
+from dim_tf.data.image_frame import ImageFrame
 from dim_tf.data.pixel_range import ALL_16_BITS, PixelRange
 from dim_tf.export import saved_model
 
@@ -35,7 +36,7 @@ decode = tf.function(
     autograph=False,
 )
 decode_valid = tf.function(
-    functools.partial(encoded_images.decode_valid, size=SIZE, max_pixels=MAX_PIXELS),
+    lambda encoded: encoded_images.decode_valid(encoded, ImageFrame.of(SIZE), MAX_PIXELS),
     input_signature=[tf.TensorSpec([None], tf.string)],
     autograph=False,
 )
@@ -230,7 +231,9 @@ def test_the_range_of_16_bits_is_part_of_the_export():
     pixel_range = PixelRange(0, 199)
     encoder = small_export.small_encoder()
     options = saved_model.SavedModelOptions({}, pixel_range=pixel_range)
-    signatures = saved_model.signatures(saved_model.root_object(encoder), 8, options)
+    signatures = saved_model.signatures(
+        saved_model.root_object(encoder), options.frame(encoder), options
+    )
     images = np.repeat(pixel_range.to_uint8(pixels), 3, axis=-1)[np.newaxis] / np.float32(255)
     wanted = saved_model.keras_features(encoder, images)
     for name in ("serving_bytes", "serving_bytes_valid"):

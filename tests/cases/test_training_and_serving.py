@@ -12,6 +12,7 @@ from sample_images import chunk
 from dim_tf.data import encoded_images
 from dim_tf.data.folder import decoding, inspection
 from dim_tf.data.image_faults import Fault, UndecodableError
+from dim_tf.data.image_frame import ImageFrame
 
 WIDE = np.zeros((40, 64, 3), np.uint8)
 WIDE[:, 40:] = 200  # not the same when it is turned
@@ -81,7 +82,7 @@ FILES = {
 @pytest.fixture(scope="module")
 def serve():
     return tf.function(
-        lambda octets: encoded_images.decode_to_size(octets, 32),
+        lambda octets: encoded_images.decode_to_size(octets, ImageFrame.of(32)),
         input_signature=[tf.TensorSpec([], tf.string)],
         autograph=False,
     )
@@ -91,7 +92,7 @@ def serve():
 def test_training_and_serving_see_the_same(name, tmp_path, serve):
     octets = FILES[name]()
     (tmp_path / "a").write_bytes(octets)
-    trained = decoding.decode_to_size(tmp_path / "a", 32).astype(int)
+    trained = decoding.decode_to_size(tmp_path / "a", ImageFrame.of(32)).astype(int)
     served = serve(octets).numpy()
     assert np.abs(trained - served).max() < 20
     assert np.ptp(trained) > 100  # neither is black
@@ -104,7 +105,7 @@ def test_an_image_of_an_endless_side_is_refused_in_both(sides, tmp_path, serve):
     png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
     (tmp_path / "a.png").write_bytes(png)
     with pytest.raises(UndecodableError, match="1,048,576 a side"):
-        decoding.decode_to_size(tmp_path / "a.png", 32)
+        decoding.decode_to_size(tmp_path / "a.png", ImageFrame.of(32))
     with pytest.raises(tf.errors.InvalidArgumentError, match="pixels"):
         serve(png)
 

@@ -16,6 +16,7 @@ import tensorflow as tf
 import dim_tf
 from dim_tf import registry
 from dim_tf.data import encoded_images
+from dim_tf.data.image_frame import ImageFrame
 from dim_tf.data.pixel_range import PixelRange
 from dim_tf.experiment import all_fields, groups_of
 from dim_tf.models.dim import DIM
@@ -189,7 +190,7 @@ def large(tmp_path):
 
 def test_images_of_other_sizes_are_resized_as_in_serving(encoder, large):
     image, paths = large
-    pixels = encoded_images.decode_to_size(tf.io.read_file(str(paths[0])), 8).numpy()
+    pixels = encoded_images.decode_to_size(tf.io.read_file(str(paths[0])), ImageFrame.of(8)).numpy()
     expected = encoder(pixels)
     mixed = [image, str(paths[0]), PIL.Image.fromarray(image), *paths, paths[0].read_bytes()]
     np.testing.assert_allclose(encoder(mixed), np.repeat(expected, 7, 0), rtol=1e-4, atol=1e-5)

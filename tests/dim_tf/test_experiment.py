@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import types
 
 import pytest
 
@@ -47,6 +48,7 @@ def test_unknown_setting_in_json_is_refused():
         ("fine_tuning_fraction", 1.5),
         ("max_unreadable_fraction", 1.5),
         ("image_size", 4097),
+        ("image_size", (64, 4097)),
         ("critic_units", 10**9),
     ],
 )
@@ -213,6 +215,7 @@ WRONG = {
     int: [True, "64", -1, 10**40],
     float: [True, "0.1", -1, math.inf, -math.inf, math.nan, 10**40],
     str: [1, None, "a\nb", "\ud800", "a" * 5000],
+    types.UnionType: [None, True, "a", "96x160", [1, 2, 3], [0, 1], [-1, 1], -1, 1.5, 10**40],
     tuple: [1, None, "a", ["1"], [-1], [10**40], [1] * 100],
 }
 
@@ -224,6 +227,15 @@ def test_every_setting_is_checked_and_every_number_has_bounds():
             with pytest.raises(InputError, match=f"^--{name}.*expected ") as caught:
                 Experiment.of(**{"name": "a", "model": model, name: value})
             assert str(caught.value).isprintable()
+
+
+def test_an_image_size_is_a_number_or_height_and_width():
+    sizes = [64, "64", (64,), [64, 64], "64,64"]
+    assert {Experiment.of(name="t", image_size=size).data.image_size for size in sizes} == {64}
+    for size in ((96, 160), [96, 160], "96,160"):
+        experiment = Experiment.of(name="t", image_size=size)
+        assert experiment.data.request.frame.shape == (96, 160, 3)
+        assert Experiment.from_json(experiment.to_json()) == experiment
 
 
 @pytest.mark.parametrize(

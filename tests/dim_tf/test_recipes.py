@@ -184,9 +184,9 @@ def test_its_values_are_settings_and_its_conditions_are_of_them():
 def test_its_encoders_are_by_image_size(monkeypatch, size, encoder):
     recipe = dataclasses.replace(TWO_VIEWS, encoders={32: "small"})
     monkeypatch.setitem(recipes.RECIPES, "two_views", recipe)
-    assert encoder_name(Experiment.of(**FOLDER), size) == encoder
-    assert encoder_name(Experiment.of(**FOLDER, encoder="basic"), size) == "basic"
-    assert encoder_name(Experiment.of(**FOLDER, recipe="paper"), 32) == "basic32x32"
+    assert encoder_name(Experiment.of(**FOLDER), (size, size, 3)) == encoder
+    assert encoder_name(Experiment.of(**FOLDER, encoder="basic"), (size, size, 3)) == "basic"
+    assert encoder_name(Experiment.of(**FOLDER, recipe="paper"), (32, 32, 3)) == "basic32x32"
 
 
 @pytest.mark.parametrize(("steps", "warmup"), [(3, 0), (400, 20)])

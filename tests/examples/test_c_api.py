@@ -13,7 +13,7 @@ import tensorflow as tf
 from small_export import close, images
 from tensorflow.core.protobuf import saved_model_pb2
 
-from dim_tf.export import saved_model
+from dim_tf.export import encoded_input, saved_model
 
 SCRIPT = Path(__file__).parents[2] / "examples/serving/c_api.py"
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs .so files")
@@ -77,7 +77,7 @@ def ask(path, folder, asked):
 @pytest.mark.slow
 def test_every_signature(exported, tmp_path):
     signatures = tf.saved_model.load(str(exported)).signatures
-    inputs = {"images": images(), "image_bytes": saved_model.png_images(images())}
+    inputs = {"images": images(), "image_bytes": encoded_input.png_images(images())}
     asked = [(name, inputs[key]) for name, (key, _, _) in tensor_names(exported).items()]
     assert {name for name, _ in asked} == set(signatures)
     assert len(asked) == 6
@@ -96,7 +96,7 @@ def test_every_signature(exported, tmp_path):
 
 @pytest.mark.slow
 def test_a_bad_image_fails_its_own_request(exported, tmp_path):
-    good = saved_model.png_images(images())
+    good = encoded_input.png_images(images())
     bad = [good[0][:50], *good[1:]]
     asked = [
         ("serving_bytes", good),

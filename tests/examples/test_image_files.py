@@ -9,6 +9,7 @@ from PIL import Image
 
 from dim_tf.data import DataRequest, load
 from dim_tf.data.folder import decoding
+from dim_tf.data.image_frame import ImageFrame
 from dim_tf.data.splits import Split
 
 FILE = Path(__file__).parents[2] / "examples/image_files.py"
@@ -41,7 +42,7 @@ def test_folder_holds_the_images_whatever_their_format_size_and_orientation(exam
         path = written / "photos" / example.image_path(number)
         with Image.open(path) as image:
             kinds.add((path.suffix, image.width > image.height, image.getexif().get(0x0112)))
-        read = decoding.decode_to_size(path, 28)
+        read = decoding.decode_to_size(path, ImageFrame.of(28))
         difference = read.astype(float) - originals[number]
         assert np.sqrt(np.mean(difference**2)) < 16, path
     assert {

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import types
 from pathlib import Path
 
 import fuzzing
@@ -24,6 +25,7 @@ fitting = {
     int: st.sampled_from(["1", "2", "64", "0x10", "1000"]),
     float: st.sampled_from(["0.1", "1", "1e-4", "2"]),
     tuple: st.sampled_from(["1", "8,4", "", "64,0"]),
+    types.UnionType: st.sampled_from(["0", "64", "96,160", "32,32"]),
     str: st.sampled_from(["a", "digits", "runs/a", "knn, linear", "~/a", "ü ü"]),
 }
 wrong = st.one_of(
@@ -130,7 +132,7 @@ def outcome(values, words, files):
         assert modes
         assert err.getvalue() == ""
         for name, value in experiment.to_dict().items():
-            assert name == "model" or type(value) is kind_of(FIELDS[name])
+            assert name == "model" or fuzzing.is_of_kind(value, kind_of(FIELDS[name]))
         assert Experiment.from_json(experiment.to_json()) == experiment
         return "accepted"
     assert message.startswith("error: ")

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from PIL import Image, features
 from sample_images import netpbm, pixels, png_16, tiff_16
 
+from dim_tf.data import npy
 from dim_tf.data.folder import decoding, inspection
 from dim_tf.data.image_faults import Fault
+from dim_tf.data.image_frame import ImageFrame
 
 MAX_PIXELS = 2**18
 IMAGES = [Image.fromarray(pixels(number, 40, 56)) for number in range(3)]
@@ -42,6 +44,7 @@ FILES = [
     encode("JPEG2000"),
     netpbm(3, DEEP, 1023),
     netpbm(5, DEEP[..., 0], 65535),
+    npy.to_bytes(DEEP),
     *([encode("AVIF")] if features.check("avif") else []),
 ]
 
@@ -56,10 +59,11 @@ def test_any_bytes(cases, tmp_path):
         if seen.fault not in (Fault.NONE, Fault.TINY):
             assert seen.fault.is_bad
             return seen.fault.name
-        decoded = decoding.decode_to_size(
-            path, 8, max_pixels=MAX_PIXELS, expected_digest=seen.digest
-        )
-        assert decoded.shape == (8, 8, 3)
+        is_array = seen.bits == inspection.ARRAY_BITS
+        frame = ImageFrame.of(8, seen.channels if is_array else 3)
+        decode = decoding.decode_array_to_size if is_array else decoding.decode_to_size
+        decoded = decode(path, frame, max_pixels=MAX_PIXELS, expected_digest=seen.digest)
+        assert decoded.shape == frame.shape
         assert 0 < seen.width * seen.height <= 8 * MAX_PIXELS
         assert 0 <= seen.low <= seen.high < 2**seen.bits
         return "decoded"

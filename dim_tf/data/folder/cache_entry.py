@@ -25,7 +25,7 @@ from dim_tf.system.console import say
 from dim_tf.system.files import atomic_write_text, open_for_reading, read_text
 from dim_tf.system.json_files import parse_json_object
 
-VERSION = 3  # of the files, and of how images are decoded
+VERSION = 4  # of the files, and of how images are decoded
 CHUNK = 512  # images decoded and written at a time
 BLOCK = 2**24  # bytes of pixels per checksum
 CHECKED_BLOCKS = 64  # of a large entry, when it is opened
@@ -41,40 +41,45 @@ _COUNT = re.compile(r"(\d{1,12})\n?")
 Decode = Callable[[np.ndarray], np.ndarray]
 
 
-def entry_name(digests: np.ndarray, size: int) -> str:
+def entry_name(digests: np.ndarray, image_shape: tuple[int, ...], dtype: np.dtype) -> str:
     """The name of an entry: a hash of its content.
 
     Args:
         digests: uint8 [N, D], of what is decoded and how.
-        size: pixels a side.
+        image_shape: of an image's pixels.
+        dtype: of the pixels.
     """
-    digest = hashlib.sha256(f"{VERSION} {size} {len(digests)} ".encode())
+    digest = hashlib.sha256(f"{VERSION} {dtype} {[*image_shape]} {len(digests)} ".encode())
     digest.update(digests.tobytes())
     return digest.hexdigest()[:32]
 
 
-def open_entry(entry: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+def open_entry(entry: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray | None:
     """The pixels of a complete entry, mapped; None: it is incomplete, or damaged, with a message.
 
     Args:
         entry: its folder.
         shape: of the pixels.
+        dtype: likewise.
     """
     if not (entry / RECORD).exists():
         return None
-    damage = _find_damage(entry, shape)
+    damage = _find_damage(entry, shape, dtype)
     if damage:
         say(f"data: {entry} is damaged ({damage}); decoding its images again")
         return None
     return _map_pixels(entry)
 
 
-def read_entry(entry: Path, size: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """The digests and pixels of any entry; None: it has another size or version.
+def read_entry(
+    entry: Path, image_shape: tuple[int, ...], dtype: np.dtype
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """The digests and pixels of any entry; None: its images have another shape, or it a version.
 
     Args:
         entry: its folder.
-        size: pixels a side.
+        image_shape: of an image's pixels.
+        dtype: of the pixels.
 
     Raises:
         OSError: it cannot be read.
@@ -84,14 +89,14 @@ def read_entry(entry: Path, size: int) -> tuple[np.ndarray, np.ndarray] | None:
     shape = record.get("shape")
     if record.get("version") != VERSION or not isinstance(shape, list):
         return None
-    if shape[1:] != [size, size, 3]:
+    if shape[1:] != [*image_shape] or record.get("dtype") != str(dtype):
         return None
     path = entry / DIGESTS
     digests = npy.read_array(npy.read_bytes(path, path.stat().st_size))
     is_valid = digests.ndim == 2 and digests.dtype == np.uint8
-    if not is_valid or entry_name(digests, size) != entry.name:
+    if not is_valid or entry_name(digests, image_shape, dtype) != entry.name:
         raise ValueError("its digests are not its own")
-    damage = _find_damage(entry, (len(digests), size, size, 3))
+    damage = _find_damage(entry, (len(digests), *image_shape), dtype)
     if damage:
         raise ValueError(damage)
     return digests, _map_pixels(entry)
@@ -102,7 +107,7 @@ def _map_pixels(entry):
     return np.lib.format.open_memmap(entry / PIXELS, mode="r").view(np.ndarray)
 
 
-def _find_damage(entry, shape):
+def _find_damage(entry, shape, dtype):
     """What is wrong with an entry; empty: nothing."""
     try:
         record = parse_json_object(read_text(entry / RECORD))
@@ -111,9 +116,9 @@ def _find_damage(entry, shape):
         path = entry / PIXELS
         with open_for_reading(path) as file:
             size = os.fstat(file.fileno()).st_size
-            if npy.read_header(file) != (shape, np.dtype(np.uint8)):
+            if npy.read_header(file) != (shape, dtype):
                 return "its header is wrong"
-            if size != file.tell() + int(np.prod(shape)):
+            if size != file.tell() + int(np.prod(shape)) * dtype.itemsize:
                 return "its size is wrong"
         checksums = record.get("checksums")
         if not isinstance(checksums, list) or len(checksums) != -(-size // BLOCK):
@@ -147,18 +152,20 @@ class EntryWriter:
     Attributes:
         entry: its folder, which exists.
         digests: uint8 [N, D], of what is decoded and how.
-        shape: of the pixels, (N, S, S, 3).
+        shape: of the pixels, (N, H, W, C).
+        dtype: of the pixels.
     """
 
     entry: Path
     digests: np.ndarray
     shape: tuple[int, ...]
+    dtype: np.dtype
 
     def write(self, decode: Decode) -> None:
         """Decodes and writes the images that an earlier process has not written.
 
         Args:
-            decode: indices, int [M] -> uint8 [M, S, S, 3].
+            decode: indices, int [M] -> pixels [M, H, W, C].
 
         Raises:
             OSError: it cannot be written; on a full disk nothing of it is left.
@@ -172,7 +179,12 @@ class EntryWriter:
                 _flush_to_disk(file)
             os.replace(self.entry / PARTIAL, self.entry / PIXELS)
             (self.entry / PROGRESS).unlink(missing_ok=True)
-            record = {"version": VERSION, "shape": list(self.shape), "checksums": checksums}
+            record = {
+                "version": VERSION,
+                "shape": list(self.shape),
+                "dtype": str(self.dtype),
+                "checksums": checksums,
+            }
             atomic_write_text(self.entry / RECORD, json.dumps(record) + "\n")
         except OSError as error:
             if error.errno in DISK_FULL:  # others need the space
@@ -181,8 +193,8 @@ class EntryWriter:
 
     def _write_pixels(self, decode):
         count = self.shape[0]
-        image_bytes = int(np.prod(self.shape[1:]))
-        header = _npy_header(self.shape)
+        image_bytes = int(np.prod(self.shape[1:])) * self.dtype.itemsize
+        header = _npy_header(self.shape, self.dtype)
         start = self._count_written(header, image_bytes)
         if start:
             say(f"data: {start:,} of {count:,} images are decoded; going on")
@@ -222,10 +234,10 @@ class EntryWriter:
         return count if fits and has_header else 0
 
 
-def _npy_header(shape):
-    """The first bytes of a .npy file of uint8."""
+def _npy_header(shape, dtype):
+    """The first bytes of a .npy file."""
     file = io.BytesIO()
-    header = {"descr": "|u1", "fortran_order": False, "shape": tuple(shape)}
+    header = {"descr": dtype.str, "fortran_order": False, "shape": tuple(shape)}
     np.lib.format.write_array_header_1_0(file, header)
     return file.getvalue()
 

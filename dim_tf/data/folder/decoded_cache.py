@@ -5,6 +5,7 @@ removed when space is needed; a damaged one is made again.
 """
 
 import contextlib
+import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from dim_tf.data.folder.cache_entry import (
     DISK_FULL,
@@ -44,44 +46,52 @@ class DecodedCache:
     folder: Path
     gib: float
 
-    def open(self, digests: np.ndarray, size: int, decode: Decode) -> np.ndarray:
+    def open(
+        self,
+        digests: np.ndarray,
+        image_shape: tuple[int, ...],
+        decode: Decode,
+        dtype: DTypeLike = np.uint8,
+    ) -> np.ndarray:
         """The first of some images, as many as the bound allows.
 
         The entries not used for longest are removed for a new one.
 
         Args:
             digests: uint8 [N, D], of what is decoded and how.
-            size: pixels a side.
-            decode: indices, int [M] -> uint8 [M, size, size, 3]; called for images that no entry
-                has.
+            image_shape: of an image's pixels, (H, W, C).
+            decode: indices, int [M] -> pixels [M, H, W, C]; called for images that no entry has.
+            dtype: of the pixels.
 
         Returns:
-            uint8 [K, size, size, 3], K ≤ N, mapped from the disk, read-only.
+            [K, H, W, C] of that dtype, K ≤ N, mapped from the disk, read-only.
 
         Raises:
             InputError: the folder cannot be written, or the disk is full.
         """
-        count = min(len(digests), int(self.gib * GIB) // (size * size * 3))
-        shape = (count, size, size, 3)
+        dtype = np.dtype(dtype)
+        image_bytes = math.prod(image_shape) * dtype.itemsize
+        count = min(len(digests), int(self.gib * GIB) // image_bytes)
+        shape = (count, *image_shape)
         if not count:
-            return np.zeros(shape, np.uint8)
+            return np.zeros(shape, dtype)
         digests = np.ascontiguousarray(digests[:count])
-        entry = self.folder / entry_name(digests, size)
+        entry = self.folder / entry_name(digests, image_shape, dtype)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with _locked(_lock_of(entry)):
-                pixels = open_entry(entry, shape)
+                pixels = open_entry(entry, shape, dtype)
                 if pixels is None:
                     entry.mkdir(exist_ok=True)
-                    reusable = self._find_reusable(entry, digests, size)  # mapped: may be removed
-                    self._make_room(entry, count * size * size * 3)
-                    EntryWriter(entry, digests, shape).write(_reusing(reusable, decode))
+                    reusable = self._find_reusable(entry, digests, image_shape, dtype)  # mapped
+                    self._make_room(entry, count * image_bytes)
+                    EntryWriter(entry, digests, shape, dtype).write(_reusing(reusable, decode))
                     # Again: other processes may have made entries at the same time.
-                    self._make_room(entry, count * size * size * 3)
-                    pixels = open_entry(entry, shape)
+                    self._make_room(entry, count * image_bytes)
+                    pixels = open_entry(entry, shape, dtype)
                 os.utime(entry / RECORD)
         except OSError as error:
-            raise InputError(_error_message(error, self.folder, count * size * size * 3)) from error
+            raise InputError(_error_message(error, self.folder, count * image_bytes)) from error
         if pixels is None:
             raise InputError(
                 f"{entry / PIXELS} was written and does not read the same; its disk is failing, or "
@@ -105,14 +115,14 @@ class DecodedCache:
                     shutil.rmtree(path, ignore_errors=True)
                     _lock_of(path).unlink()
 
-    def _find_reusable(self, entry, digests, size):
+    def _find_reusable(self, entry, digests, image_shape, dtype):
         """The pixels of the entry that shares most images, and each digest's index in it, or -1."""
         best_pixels, best_indices = None, np.full(len(digests), -1)
         for path in self.folder.iterdir():
             if path == entry or not (path / RECORD).exists():
                 continue
             try:
-                contents = read_entry(path, size)
+                contents = read_entry(path, image_shape, dtype)
             except (OSError, ValueError) as error:
                 say(f"data: {path} is damaged ({error}); nothing of it is used")
                 continue
@@ -137,7 +147,7 @@ def _reusing(reusable, decode: Decode) -> Decode:
     def decode_or_copy(indices):
         stored = index_of[indices]
         is_stored = stored >= 0
-        images = np.empty((len(indices), *pixels.shape[1:]), np.uint8)
+        images = np.empty((len(indices), *pixels.shape[1:]), pixels.dtype)
         images[is_stored] = pixels[stored[is_stored]]
         if not is_stored.all():
             images[~is_stored] = decode(indices[~is_stored])

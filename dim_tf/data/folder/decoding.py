@@ -6,43 +6,102 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dim_tf.data import image_headers
+from dim_tf.data import image_headers, npy
+from dim_tf.data.folder.array_decoder import decode_array, is_array
 from dim_tf.data.folder.file_bytes import read_image_file
 from dim_tf.data.folder.pillow_decoder import decode_upright, size_of
-from dim_tf.data.image_bounds import JPEG_OVERSAMPLING, MAX_PIXELS
+from dim_tf.data.image_bounds import MAX_PIXELS
+from dim_tf.data.image_faults import Fault, UndecodableError
+from dim_tf.data.image_frame import ImageFrame
 from dim_tf.data.pixel_range import ALL_16_BITS, DEPTH, PixelRange
 
 
 def decode_to_size(
     path: Path | str,
-    size: int,
+    frame: ImageFrame,
     pixel_range: PixelRange = ALL_16_BITS,
     *,
     max_pixels: int = MAX_PIXELS,
     expected_digest: bytes | None = None,
 ) -> np.ndarray:
-    """An image upright, resized as by `image_ops.resize_center_square`.
+    """An image upright, fitted as by `image_ops.fit_image`.
 
     Transparency is dropped; of an animation the first frame is taken.
 
     Args:
         path: of the file.
-        size: pixels a side.
+        frame: what the image becomes.
         pixel_range: which values of 16 bits become 0 and 255.
         max_pixels: as for `inspection.inspect_file`.
         expected_digest: of the file when it was inspected; None: any content.
 
     Returns:
-        uint8 [size, size, 3].
+        uint8 [H, W, C] of the frame.
 
     Raises:
         UndecodableError: it cannot be decoded, or has changed.
         OSError: it cannot be read.
     """
     header = _read_header(path, max_pixels, expected_digest)
-    image, _ = decode_upright(header, max_pixels, min_side=JPEG_OVERSAMPLING * size)
-    square = _to_rgb(_center_square(image), pixel_range)
-    return np.asarray(square.resize((size, size), Image.Resampling.BILINEAR))
+    image, _ = decode_upright(header, max_pixels, frame=frame)
+    width, height = size_of(image)
+    window, (rows, columns) = frame.fitted(height, width)
+    part = _to_rgb(_center(image, *window), pixel_range)
+    if frame.channels == 1:
+        part = part.convert("L")
+    pixels = np.asarray(part.resize((columns, rows), Image.Resampling.BILINEAR))
+    pixels = pixels.reshape(rows, columns, frame.channels)
+    above, left = (frame.height - rows) // 2, (frame.width - columns) // 2
+    margins = (above, frame.height - rows - above), (left, frame.width - columns - left)
+    return np.pad(pixels, (*margins, (0, 0)), mode="edge")
+
+
+def decode_array_to_size(
+    path: Path | str,
+    frame: ImageFrame,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    expected_digest: bytes | None = None,
+) -> np.ndarray:
+    """An array of the file, fitted by `image_ops.fit_image`, in its own values.
+
+    Args:
+        path: of a file for which `array_decoder.is_array`.
+        frame: what the image becomes.
+        max_pixels: as for `inspection.inspect_file`.
+        expected_digest: as for `decode_to_size`.
+
+    Returns:
+        float32 [H, W, C] of the frame.
+
+    Raises:
+        UndecodableError: it cannot be decoded, has other channels, or has changed.
+        OSError: it cannot be read.
+    """
+    # Pillow would resize floating-point numbers otherwise than a graph does.
+    from dim_tf.data import image_ops
+
+    values = decode_array(read_image_file(path, expected_digest), max_pixels)
+    if values.shape[-1] != frame.channels:
+        raise UndecodableError(Fault.OTHER_KIND)
+    return image_ops.fit_image(values, frame).numpy()
+
+
+def to_served(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> bytes:
+    """An image as a file that an exported encoder of its kind takes: PNG, or .npy of an array.
+
+    Args:
+        path: of the file.
+        max_pixels: as for `to_png`.
+
+    Raises:
+        UndecodableError: it cannot be decoded.
+        OSError: it cannot be read.
+    """
+    data = read_image_file(path)
+    if not is_array(data):
+        return to_png(path, max_pixels=max_pixels)
+    return npy.to_bytes(decode_array(data, max_pixels))
 
 
 def to_png(
@@ -78,18 +137,17 @@ def _read_header(path, max_pixels, expected_digest):
     return image_headers.read(read_image_file(path, expected_digest), max_pixels)
 
 
-def _center_square(image):
+def _center(image, rows, columns):
     """Before colors are converted: of a panorama only what is seen is."""
     width, height = size_of(image)
-    side = min(width, height)
-    left, top = (width - side) // 2, (height - side) // 2
+    left, top = (width - columns) // 2, (height - rows) // 2
     if isinstance(image, np.ndarray):
-        return image[top : top + side, left : left + side]
-    if side == width == height:
+        return image[top : top + rows, left : left + columns]
+    if (rows, columns) == (height, width):
         return image
     # Not `crop`, which has Pillow's own bound of pixels.
-    box = (left, top, left + side, top + side)
-    return image.transform((side, side), Image.Transform.EXTENT, box)
+    box = (left, top, left + columns, top + rows)
+    return image.transform((columns, rows), Image.Transform.EXTENT, box)
 
 
 def _to_rgb(image, pixel_range=ALL_16_BITS):

@@ -13,7 +13,7 @@ from dim_tf.system.files import open_for_reading
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp"),
     *(".tif", ".tiff", ".pbm", ".pgm", ".ppm", ".pnm", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf"),
-    *(".avif", ".heic", ".heif", ".hif"),
+    *(".avif", ".heic", ".heif", ".hif", ".npy"),
 )
 # Formats that are recognized by content under any name. Not TIFF, which many camera raw formats
 # begin as, and not the formats whose signature is two letters.

@@ -2,15 +2,18 @@
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
+from dim_tf.data.channel_scaling import ChannelScaling
 from dim_tf.data.folder import decoding
 from dim_tf.data.folder.file_bytes import DIGEST_BYTES
 from dim_tf.data.folder.image_folders import ImageFolders
 from dim_tf.data.folder.report import printable
 from dim_tf.data.folder.thread_pool import cpu_pool
 from dim_tf.data.image_faults import UndecodableError
+from dim_tf.data.image_frame import ImageFrame
 from dim_tf.data.pixel_range import PixelRange
 from dim_tf.system.errors import RunError
 
@@ -23,17 +26,24 @@ class ImageFiles:
         folders: of the files.
         names: relative to them.
         digests: uint8 [N, D], of their bytes.
-        size: pixels a side.
+        frame: what an image becomes.
         pixel_range: of those of 16 bits.
         max_pixels: as for `decoding.decode_to_size`.
+        are_arrays: whether they are those of `array_decoder`, whose values are kept.
     """
 
     folders: ImageFolders
     names: list[str]
     digests: np.ndarray
-    size: int
+    frame: ImageFrame
     pixel_range: PixelRange
     max_pixels: int
+    are_arrays: bool = False
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the pixels."""
+        return np.dtype(np.float32 if self.are_arrays else np.uint8)
 
     def subset(self, start: int, stop: int) -> "ImageFiles":
         """The files from `start` on, before `stop`."""
@@ -46,7 +56,7 @@ class ImageFiles:
             indices: int [M].
 
         Returns:
-            uint8 [M, size, size, 3].
+            uint8 [M, H, W, C]; of arrays float32.
 
         Raises:
             RunError: a file has changed since it was inspected.
@@ -56,11 +66,13 @@ class ImageFiles:
 
     def _decode_one(self, index):
         name = self.names[index]
+        decode = decoding.decode_array_to_size
+        if not self.are_arrays:
+            decode = partial(decoding.decode_to_size, pixel_range=self.pixel_range)
         try:
-            return decoding.decode_to_size(
+            return decode(
                 self.folders.path_of(name),
-                self.size,
-                pixel_range=self.pixel_range,
+                self.frame,
                 expected_digest=self.digests[index].tobytes(),
                 max_pixels=self.max_pixels,
             )
@@ -72,7 +84,9 @@ class ImageFiles:
             ) from error
 
     def cache_keys(self, bits: np.ndarray, image_sizes: np.ndarray) -> np.ndarray:
-        """Hashes of what the pixels depend on: a file's bytes and, of some, how it is decoded.
+        """Hashes of what the pixels depend on beside the frame's shape.
+
+        That is a file's bytes and, of some, how it is decoded.
 
         Args:
             bits: [N], per channel.
@@ -83,10 +97,10 @@ class ImageFiles:
         """
         keys = self.digests.copy()
         low, high = self.pixel_range.low, self.pixel_range.high
-        settings = f" {low} {high} {self.max_pixels}".encode()
+        settings = f" {low} {high} {self.max_pixels} {self.frame.fit}".encode()
         # Images of more pixels are decoded at a reduced scale.
         is_reduced = image_sizes.astype(np.int64).prod(axis=1) > self.max_pixels
-        for index in np.flatnonzero((bits == 16) | is_reduced):
+        for index in np.flatnonzero((bits == 16) | is_reduced | (self.frame.fit != "crop")):
             content = self.digests[index].tobytes() + settings
             key = hashlib.blake2b(content, digest_size=DIGEST_BYTES)
             keys[index] = np.frombuffer(key.digest(), np.uint8)
@@ -98,7 +112,7 @@ class FolderImages:
     """Images of which the first are in a cache; the others are decoded each time.
 
     Attributes:
-        cached: uint8 [K, S, S, 3], of the first K files.
+        cached: uint8 or float32 [K, H, W, C], of the first K files.
         files: all N, K ≤ N.
     """
 
@@ -112,8 +126,13 @@ class FolderImages:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(N, S, S, 3)."""
+        """(N, H, W, C)."""
         return (len(self.names), *self.cached.shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the pixels."""
+        return self.cached.dtype
 
     def __len__(self):
         return len(self.names)
@@ -124,7 +143,7 @@ class FolderImages:
         is_cached = indices < len(self.cached)
         if is_cached.all():
             return self.cached[indices]
-        images = np.empty((len(indices), *self.shape[1:]), np.uint8)
+        images = np.empty((len(indices), *self.shape[1:]), self.dtype)
         images[is_cached] = self.cached[indices[is_cached]]
         images[~is_cached] = self.files.decode(indices[~is_cached])
         return images
@@ -132,3 +151,36 @@ class FolderImages:
     def subset(self, start: int, stop: int) -> "FolderImages":
         """The images from `start` on, before `stop`."""
         return FolderImages(self.cached[start:stop], self.files.subset(start, stop))
+
+
+@dataclass(frozen=True)
+class ScaledImages:
+    """Arrays of any values as images in [0, 1], scaled when they are asked for.
+
+    Attributes:
+        values: float32 [N, H, W, C].
+        scaling: of their channels.
+    """
+
+    values: FolderImages
+    scaling: ChannelScaling
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, H, W, C)."""
+        return self.values.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the images."""
+        return self.values.dtype
+
+    def __len__(self):
+        return len(self.values)
+
+    def __getitem__(self, indices: slice | np.ndarray) -> np.ndarray:
+        return self.scaling.to_unit(self.values[indices])
+
+    def subset(self, start: int, stop: int) -> "ScaledImages":
+        """The images from `start` on, before `stop`."""
+        return ScaledImages(self.values.subset(start, stop), self.scaling)

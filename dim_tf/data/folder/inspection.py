@@ -8,14 +8,16 @@ from typing import NamedTuple
 import numpy as np
 
 from dim_tf.data import image_headers
+from dim_tf.data.folder.array_decoder import decode_array, is_array
 from dim_tf.data.folder.file_bytes import DIGEST_BYTES, digest_of, read_image_file
 from dim_tf.data.folder.perceptual_hash import HASH_BYTES, THUMBNAIL_BYTES, hash_and_thumbnail
-from dim_tf.data.folder.pillow_decoder import decode_upright, size_of
+from dim_tf.data.folder.pillow_decoder import channels_of, decode_upright, size_of
 from dim_tf.data.image_bounds import MAX_PIXELS
 from dim_tf.data.image_faults import MIN_SIDE, Fault, UndecodableError
-from dim_tf.data.image_headers import FORMATS
+from dim_tf.data.image_headers import FORMATS, SIGNATURE_BYTES
 
 _INSPECTED_PIXELS = 2**20  # of an inspected JPEG; as many at 1/8 if it is larger than 64 times that
+ARRAY_BITS = 32  # in which its values are kept, as floating-point numbers
 _BAND_PIXELS = 2**17  # pixels that are hashed and counted at a time
 
 
@@ -32,12 +34,15 @@ class InspectedFile(NamedTuple):
             image in several formats, whether its colors are a palette's, gray or RGB, transparent
             or not. For a JPEG of more than 2**20 pixels, of the image at the largest of 1/2, 1/4
             and 1/8 that has no more. An image of 16 bits differs from its copy of 8.
-        bits: per channel, 8 or 16; 0 where the pixels were not decoded.
+        channels: 1 where it is stored in shades of grey, else 3; of an array, its own; 0 where the
+            pixels were not decoded.
+        bits: per channel, 8 or 16; of an array `ARRAY_BITS`; 0 where the pixels were not decoded.
         low: the 0.1th percentile of all channels' pixels, in values of the file (those of a PGM or
-            PPM are first scaled so that its own white is that of 8 or 16 bits).
-        high: the 99.9th percentile.
+            PPM are first scaled so that its own white is that of 8 or 16 bits); of an array 0.
+        high: the 99.9th percentile; of an array 255, or 0 where all its values are the same.
         hash: `perceptual_hash.hash_and_thumbnail` of the pixels that are hashed.
-        thumbnail: likewise; an image of 16 bits with `low` black and `high` white.
+        thumbnail: likewise; an image of 16 bits with `low` black and `high` white, an array's first
+            channels with its least value black and its largest white.
     """
 
     fault: Fault
@@ -46,6 +51,7 @@ class InspectedFile(NamedTuple):
     height: int = 0
     format: int = 0
     pixel_digest: bytes = bytes(DIGEST_BYTES)
+    channels: int = 0
     bits: int = 0
     low: int = 0
     high: int = 0
@@ -65,6 +71,8 @@ def inspect_file(path: Path | str, max_pixels: int = MAX_PIXELS) -> InspectedFil
     try:
         data = read_image_file(path)
         digest = digest_of(data)
+        if is_array(data):
+            return _inspect_array(data, digest, max_pixels)
         header = image_headers.read(data, max_pixels)
         del data
         image, full_size = decode_upright(header, max_pixels, _INSPECTED_PIXELS)
@@ -82,9 +90,36 @@ def inspect_file(path: Path | str, max_pixels: int = MAX_PIXELS) -> InspectedFil
         *full_size,
         format_index,
         pixel_digest,
+        channels_of(image),
         bits,
         low,
         high,
+        hash,
+        thumbnail,
+    )
+
+
+def _inspect_array(data, digest, max_pixels):
+    values = decode_array(data, max_pixels)
+    height, width, channels = values.shape
+    content = hashlib.blake2b(
+        struct.pack("<3Q", *values.shape) + values.dtype.name.encode(), digest_size=DIGEST_BYTES
+    )
+    content.update(np.ascontiguousarray(values).tobytes())
+    least, largest = float(values.min()), float(values.max())
+    shown = values[..., : 3 if channels >= 3 else 1].astype(np.float64) - least
+    hash, thumbnail = hash_and_thumbnail(shown * (255 / ((largest - least) or 1)), 0, 255)
+    return InspectedFile(
+        Fault.TINY if min(height, width) < MIN_SIDE else Fault.NONE,
+        digest,
+        width,
+        height,
+        FORMATS.index(image_headers.format_of(data[:SIGNATURE_BYTES])),
+        content.digest(),
+        channels,
+        ARRAY_BITS,
+        0,
+        255 if least < largest else 0,
         hash,
         thumbnail,
     )

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from dim_tf.data import npy
+from dim_tf.data.folder.array_decoder import MAX_CHANNELS
 from dim_tf.data.folder.file_bytes import DIGEST_BYTES
-from dim_tf.data.folder.inspection import InspectedFile
+from dim_tf.data.folder.inspection import ARRAY_BITS, InspectedFile
 from dim_tf.data.folder.perceptual_hash import HASH_BYTES, THUMBNAIL_BYTES
 from dim_tf.data.image_faults import Fault
 from dim_tf.data.image_headers import FORMATS
@@ -37,7 +38,8 @@ class Manifest:
         image_sizes: int32 [N, 2], width and height.
         formats: uint8 [N], indices in `image_headers.FORMATS`.
         pixel_digests: uint8 [N, 16], of the decoded pixels.
-        bits: uint8 [N], per channel, 8 or 16; 0 where the pixels were not decoded.
+        channels: uint8 [N], as of `InspectedFile`.
+        bits: uint8 [N], likewise.
         lows: int32 [N], the 0.1th percentile of a file's pixels, in its own values.
         highs: int32 [N], the 99.9th.
         hashes: uint8 [N, HASH_BYTES], perceptual.
@@ -54,6 +56,7 @@ class Manifest:
     image_sizes: np.ndarray
     formats: np.ndarray
     pixel_digests: np.ndarray
+    channels: np.ndarray
     bits: np.ndarray
     lows: np.ndarray
     highs: np.ndarray
@@ -75,6 +78,7 @@ class Manifest:
             np.zeros((n, 2), np.int32),
             np.zeros(n, np.uint8),
             np.zeros((n, DIGEST_BYTES), np.uint8),
+            np.zeros(n, np.uint8),
             np.zeros(n, np.uint8),
             np.zeros(n, np.int32),
             np.zeros(n, np.int32),
@@ -104,6 +108,7 @@ class Manifest:
         self.image_sizes[index] = inspected.width, inspected.height
         self.formats[index] = inspected.format
         self.pixel_digests[index] = np.frombuffer(inspected.pixel_digest, np.uint8)
+        self.channels[index] = inspected.channels
         self.bits[index] = inspected.bits
         self.lows[index], self.highs[index] = inspected.low, inspected.high
         self.hashes[index] = np.frombuffer(inspected.hash, np.uint8)
@@ -190,7 +195,8 @@ def _read(path):
     valid = {
         "faults": np.isin(manifest.faults, list(Fault)),
         "formats": manifest.formats < len(FORMATS),
-        "bits": np.isin(manifest.bits, (0, 8, 16)),
+        "channels": manifest.channels <= MAX_CHANNELS,
+        "bits": np.isin(manifest.bits, (0, 8, 16, ARRAY_BITS)),
         "image_sizes": manifest.image_sizes >= 0,
         "lows": (manifest.lows >= 0) & (manifest.lows < DEPTH),
         "highs": (manifest.highs >= manifest.lows) & (manifest.highs < DEPTH),

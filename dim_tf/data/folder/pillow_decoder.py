@@ -25,8 +25,9 @@ from PIL import (
     features,
 )
 
-from dim_tf.data.image_bounds import JPEG_PIXELS, MAX_SIDE
+from dim_tf.data.image_bounds import JPEG_OVERSAMPLING, JPEG_PIXELS, MAX_SIDE
 from dim_tf.data.image_faults import Fault, UndecodableError
+from dim_tf.data.image_frame import ImageFrame
 from dim_tf.data.image_headers import Header
 from dim_tf.data.pixel_range import DEPTH
 
@@ -67,7 +68,7 @@ def decode_upright(
     header: Header,
     max_pixels: int,
     preview_pixels: int | None = None,
-    min_side: int | None = None,
+    frame: ImageFrame | None = None,
 ) -> tuple[Image.Image | np.ndarray, tuple[int, int]]:
     """The pixels, upright.
 
@@ -76,8 +77,8 @@ def decode_upright(
         max_pixels: more are not decoded.
         preview_pixels: a JPEG is decoded at its highest resolution of at most so many pixels;
             None: of at most `max_pixels`.
-        min_side: a JPEG is decoded at its lowest resolution of so many pixels a side; None: at its
-            highest.
+        frame: a JPEG is decoded at its lowest resolution that has `JPEG_OVERSAMPLING` times the
+            frame's pixels a side; None: at its highest.
 
     Returns:
         Pillow's image of 8 bits, or uint16 [H, W, 1 or 3]; width and height of the whole image,
@@ -102,7 +103,8 @@ def decode_upright(
             ):
                 raise UndecodableError(Fault.TOO_MANY_PIXELS)
             if header.format == "JPEG":
-                _reduce(opened, min(preview_pixels or max_pixels, max_pixels), min_side)
+                most_pixels = min(preview_pixels or max_pixels, max_pixels)
+                _reduce(opened, most_pixels, frame, turned=orientation >= 5)
             if header.format == "AVIF":  # Pillow reports its orientation as EXIF
                 orientation = opened.getexif().get(_ORIENTATION, 1)
             if header.bits == 16 and header.channels > 1:
@@ -169,13 +171,21 @@ def _load(image):
     return image
 
 
-def _reduce(image, max_pixels, min_side):
+def _reduce(image, max_pixels, frame, turned):
     """Has a JPEG decoded at a reduced scale (libjpeg's, of its DCT)."""
     width, height = image.size
+    fitted = frame and frame.fitted(*((width, height) if turned else (height, width)))
+
+    def has_enough(scale):
+        return all(
+            side // scale >= JPEG_OVERSAMPLING * resized
+            for side, resized in zip(fitted.window, fitted.resized, strict=True)
+        )
+
     scale = 1
     while scale < 8 and (
         -(-width // scale) * -(-height // scale) > max_pixels
-        or (min_side is not None and min(width, height) // (2 * scale) >= min_side)
+        or (fitted is not None and has_enough(2 * scale))
     ):
         scale *= 2
     if scale > 1:
@@ -257,6 +267,13 @@ def _upright(image, orientation):
             image = image[:, ::-1]
         return image[::-1] if orientation in (3, 4, 7, 8) else image
     return image.transpose(_TRANSPOSES[orientation]) if orientation in _TRANSPOSES else image
+
+
+def channels_of(image: Image.Image | np.ndarray) -> int:
+    """1 where an image is stored in shades of grey, else 3; transparency does not count."""
+    if isinstance(image, np.ndarray):
+        return image.shape[-1]
+    return 1 if image.mode in ("1", "L", "LA") else 3
 
 
 def size_of(image: Image.Image | np.ndarray) -> tuple[int, int]:

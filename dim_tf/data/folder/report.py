@@ -15,6 +15,7 @@ from dim_tf.data.folder.file_bytes import DIGEST_BYTES
 from dim_tf.data.folder.image_folders import ImageFolders
 from dim_tf.data.folder.manifest import Manifest
 from dim_tf.data.image_faults import Fault
+from dim_tf.data.image_frame import ImageFrame
 from dim_tf.data.image_headers import FORMATS
 from dim_tf.system.console import say
 from dim_tf.system.errors import InputError
@@ -59,6 +60,8 @@ class FolderReport:
         previous = _read_summary(folder)
         self._check_split(folder, previous)
         self._check_range(folder, previous)
+        self._check_channels(folder, previous)
+        self._check_values(folder, previous)
         self._check_trained(folder)
         if previous.get("fingerprint", self._fingerprint) == self._fingerprint:
             return
@@ -122,6 +125,25 @@ class FolderReport:
                 f"{folder} holds a run whose 16-bit images were decoded by --pixel_range={low},"
                 f"{high}, and now it is {now[0]},{now[1]}; give --pixel_range={low},{high}, or "
                 "another --name or --run_dir, or --noresume to start anew there"
+            )
+
+    def _check_channels(self, folder, previous):
+        # An earlier version made RGB of all images.
+        before, now = previous.get("channels", 3), self.summary["channels"]
+        if previous and before != now:
+            raise InputError(
+                f"{folder} holds a run on images of {before} channels, and now they have {now}; "
+                f"give --channels={before}, or another --name or --run_dir, or --noresume to start "
+                "anew there"
+            )
+
+    def _check_values(self, folder, previous):
+        before, now = (x.get("value_ranges") for x in (previous, self.summary))
+        if before and before != now:
+            raise InputError(
+                f"{folder} holds a run whose arrays were scaled by other training images: what was "
+                "0 to 1 there is not now; give another --name or --run_dir, or --noresume to start "
+                "anew there"
             )
 
     def write(self, folder: Path) -> None:
@@ -231,11 +253,12 @@ def list_some(folders: Sequence[str]) -> str:
     return shown + (f" and {rest:,} more" if rest > 0 else "")
 
 
-def describe(folders: ImageFolders, summary: dict[str, Any]) -> str:
+def describe(folders: ImageFolders, frame: ImageFrame, summary: dict[str, Any]) -> str:
     """One sentence on a folder's images, for `Splits.note`.
 
     Args:
         folders: of the images.
+        frame: what each becomes.
         summary: for data.json.
     """
     counts = {
@@ -254,12 +277,11 @@ def describe(folders: ImageFolders, summary: dict[str, Any]) -> str:
     if summary["system_folders"]:
         each = ", ".join(f"{name} {n:,}" for name, n in summary["system_folders"].items())
         left_out.append(f"system folders ({each})")
-    size = summary["image_size"]
     # Their names alone: the note goes into exported models, which are given away.
     noun = "folder" if len(folders.names) == 1 else "folders"
     clauses = [
-        f"{summary['images']:,} images of the {noun} {list_some(folders.names)}, the centred "
-        f"square of each resized to {size}x{size} pixels",
+        f"{summary['images']:,} {_kind(frame, summary)} of the {noun} {list_some(folders.names)}, "
+        f"{frame.description}",
         f"{summary['training_images']:,} for training and {summary['test_images']:,} for the test, "
         f"{summary['split']}",
     ]
@@ -275,6 +297,10 @@ def describe(folders: ImageFolders, summary: dict[str, Any]) -> str:
             f"{summary['images_of_16_bits']:,} of 16 bits, of which the values {low} to {high} "
             "become black to white"
         )
+    if "value_ranges" in summary:
+        ranges = summary["value_ranges"]
+        shown = [f"{low:g} to {high:g}" for low, high in zip(*ranges.values(), strict=True)]
+        clauses.append(f"their values scaled to [0, 1] from {', '.join(shown)}")
     if summary["low_contrast"]:
         clauses.append(f"{summary['low_contrast']:,} with almost no contrast")
     clauses.append(f"labels: {summary['labels']}")
@@ -283,6 +309,13 @@ def describe(folders: ImageFolders, summary: dict[str, Any]) -> str:
     if left_out:
         clauses.append(f"left out: {', '.join(left_out)}")
     return "; ".join(clauses) + "."
+
+
+def _kind(frame, summary):
+    if "value_ranges" in summary:
+        channels = "one channel" if frame.channels == 1 else f"{frame.channels} channels"
+        return f"arrays of {channels}"
+    return "grey images" if frame.channels == 1 else "images"
 
 
 def _describe_groups(summary):

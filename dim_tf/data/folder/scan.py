@@ -23,7 +23,13 @@ REPORT_EVERY = 15.0
 # another, as rsync does, often keep it.
 _STAMPS = ("file_sizes", "mtimes", "ctimes")
 # Faults that may be gone by now: of permissions, and of packages that were missing.
-_TRANSIENT = (Fault.UNREADABLE, Fault.NO_HEIF, Fault.NO_AVIF, Fault.NO_JPEG2000)
+_TRANSIENT = (
+    Fault.UNREADABLE,
+    Fault.NO_HEIF,
+    Fault.NO_AVIF,
+    Fault.NO_JPEG2000,
+    Fault.NO_IMAGECODECS,
+)
 
 
 def scan_folder(

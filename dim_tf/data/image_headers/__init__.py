@@ -14,8 +14,9 @@ from dim_tf.data.image_faults import Fault, UndecodableError
 from dim_tf.data.image_headers import bmp, gif, jpeg, jpeg2000, netpbm, png, tiff, webp
 from dim_tf.data.image_headers.header import Header
 
-__all__ = ["FORMATS", "SIGNATURE_BYTES", "Header", "format_of", "read"]
+__all__ = ["FORMATS", "NPY_SIGNATURE", "SIGNATURE_BYTES", "Header", "format_of", "read"]
 
+NPY_SIGNATURE = b"\x93NUMPY"
 SIGNATURE_BYTES = 64  # at the beginning of a file, by which its format is recognized
 _HEIF_BRANDS = frozenset(
     (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
@@ -47,7 +48,7 @@ _READERS: dict[str, Callable[[bytes, int], Header]] = {
     "AVIF": _unchecked("AVIF"),
     "HEIF": _unchecked("HEIF"),
 }
-FORMATS = tuple(_READERS)  # manifests keep their indices: new ones come last
+FORMATS = (*_READERS, "NPY")  # manifests keep their indices: new ones come last
 
 
 def format_of(beginning: bytes) -> str:
@@ -55,6 +56,7 @@ def format_of(beginning: bytes) -> str:
     for signatures, name in (
         ((b"\xff\xd8\xff",), "JPEG"),
         ((b"\x89PNG\r\n\x1a\n",), "PNG"),
+        ((NPY_SIGNATURE,), "NPY"),
         ((b"GIF87a", b"GIF89a"), "GIF"),
         ((b"BM",), "BMP"),
         ((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "TIFF"),
@@ -88,7 +90,7 @@ def read(data: bytes, max_pixels: int) -> Header:
         UndecodableError: it is none of `FORMATS`, broken, or out of bounds.
     """
     name = format_of(data[:SIGNATURE_BYTES])
-    if not name:
+    if name not in _READERS:
         unsupported = data.startswith(_UNSUPPORTED_SIGNATURES)
         raise UndecodableError(Fault.UNSUPPORTED_FORMAT if unsupported else Fault.NOT_AN_IMAGE)
     try:

@@ -24,7 +24,8 @@ _TIFF_VALUES = {
     **dict.fromkeys((_WIDTH, _HEIGHT, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _ROWS, _PLANAR), 1),
     **dict.fromkeys((_TILE_WIDTH, _TILE_HEIGHT), 1),
     **dict.fromkeys((266, 292, 293, 317, 332, 334, 512, 513, 514, 515, 531), 1),
-    **dict.fromkeys((_BITS, _SAMPLE_FORMAT, _EXTRA, 517, 518, 519, 520, 521, 529, 530, 532), 16),
+    **dict.fromkeys((_BITS, _SAMPLE_FORMAT, _EXTRA), 99),
+    **dict.fromkeys((517, 518, 519, 520, 521, 529, 530, 532), 16),
     **{_COLOR_MAP: 3 * 2**16, _JPEG_TABLES: 2**16},
 }
 _TIFF_TYPES = {
@@ -32,19 +33,21 @@ _TIFF_TYPES = {
     **{11: "I", 12: "Q", 13: "I", 16: "Q", 17: "Q", 18: "Q"},
 }
 _PREDICTOR, _INTEGERS = 317, (1, 3, 4, 13, 16)
+_FLOAT, _CMYK = 3, 5  # values of _SAMPLE_FORMAT and of _PHOTOMETRIC
 
 
 class _Tiff:
-    """The entries of a TIFF's first directory that make pixels."""
+    """The entries of a TIFF's directory that make pixels; by default of its first one."""
 
-    def __init__(self, data: bytes):
+    def __init__(self, data: bytes, offset: int | None = None):
         self.data = data
         self.order = "<" if data[:2] == b"II" else ">"
         self.is_big = data[2:4] in (b"+\0", b"\0+")
         # Formats of a directory's count, of an entry, of an offset; the bytes of an inline value.
         self.formats = ("Q", "HHQ8s", "Q", 8) if self.is_big else ("H", "HHI4s", "I", 4)
         count_format, entry_format, offset_format, self.inline_bytes = self.formats
-        (offset,) = self._unpack(offset_format, 8 if self.is_big else 4)
+        if offset is None:
+            (offset,) = self._unpack(offset_format, 8 if self.is_big else 4)
         (count,) = self._unpack(count_format, offset)
         begin = offset + struct.calcsize("<" + count_format)
         size = struct.calcsize("<" + entry_format)
@@ -52,6 +55,7 @@ class _Tiff:
             raise UndecodableError(Fault.TOO_MANY_SEGMENTS)
         if begin + count * size > len(data):
             raise UndecodableError(Fault.BROKEN)
+        self.next_offset = begin + count * size
         self.entries: dict[int, tuple[int, int, bytes]] = {}
         self.orientation, self.xmp = 0, b""
         for index in range(count):
@@ -79,6 +83,25 @@ class _Tiff:
         if len(content) < size:
             raise UndecodableError(Fault.BROKEN)
         return content
+
+    def next_directory(self) -> "_Tiff | None":
+        """The next page."""
+        offset_bytes = struct.calcsize("<" + self.formats[2])
+        if self.next_offset + offset_bytes > len(self.data):
+            return None
+        (offset,) = self._unpack(self.formats[2], self.next_offset)
+        return _Tiff(self.data, offset) if offset else None
+
+    @property
+    def pixel_kind(self) -> tuple:
+        """Width, height, channels, bits and sample formats: what pages of one image share."""
+        return (
+            self.value(_WIDTH),
+            self.value(_HEIGHT),
+            self.value(_SAMPLES, 1),
+            set(self.values(_BITS, (1,))),
+            set(self.values(_SAMPLE_FORMAT, (1,))),
+        )
 
     def values(self, tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
         """An entry's whole numbers."""
@@ -117,6 +140,47 @@ class _Tiff:
         end = struct.pack(self.order + offset_format, 0)  # no other directory
         fill = bytes(first - len(self.data))
         return b"".join((head, self.data[len(head) :], fill, directory, end, *contents))
+
+
+def holds_array(data: bytes, most: int) -> bool:
+    """Whether a TIFF's pixels are numbers that are no shades, or of more channels than a picture's.
+
+    Args:
+        data: the file.
+        most: pages that are looked at.
+    """
+    try:
+        first = _Tiff(data)
+        *_, samples, _, formats = first.pixel_kind
+        has_many = samples > 4 and first.value(_PHOTOMETRIC) != _CMYK  # and transparency
+        return formats == {_FLOAT} or has_many or count_pages(data, most) > 1
+    except (struct.error, IndexError, UndecodableError):
+        return False
+
+
+def count_pages(data: bytes, most: int) -> int:
+    """How many pages from the first on are channels of one image of 16 bits or floats.
+
+    Args:
+        data: the file.
+        most: pages that are looked at; a longer stack counts as one page.
+
+    Raises:
+        UndecodableError: a directory is broken.
+        struct.error: it is cut off.
+    """
+    first = _Tiff(data)
+    *_, samples, bits, formats = first.pixel_kind
+    if samples != 1 or not (bits == {16} or formats == {_FLOAT}):
+        return 1
+    page: _Tiff | None = first
+    for count in range(most + 1):
+        if page is None:
+            return count
+        if page.pixel_kind != first.pixel_kind:  # a preview, or another image
+            return 1
+        page = page.next_directory()
+    return 1
 
 
 def read(data: bytes, max_pixels: int) -> Header:

@@ -19,18 +19,18 @@ MANUAL_DOWNLOAD = (
 def load(request: DataRequest) -> Splits:
     """CelebA's training and test images; the labels are its attributes, 0 or 1.
 
-    The largest centered square (178x178 of 178x218 pixels) is resized to the requested size. Where
+    The images' 178x218 pixels are fitted to the requested size. Where
     `data_dir` has a data set that TFDS prepared, it is read; else the authors' files there
     (`celeb_a_files`); else TFDS downloads them. All three give the same images, labels and order.
 
     Raises:
         InputError: files are missing or broken, or could not be downloaded.
     """
-    size = request.image_size
+    frame = request.frame
     is_prepared = request.data_dir and (Path(request.data_dir) / "celeb_a").is_dir()
     raw = None if is_prepared else celeb_a_files.find_files(request.data_dir)
     if raw:
-        train, test = (raw.read_split(split, size) for split in ("train", "test"))
+        train, test = (raw.read_split(split, frame) for split in ("train", "test"))
         names = tuple(sorted(raw.attribute_names))
         origin = "from its authors' files"
     else:
@@ -41,7 +41,7 @@ def load(request: DataRequest) -> Splits:
             return tf.stack([tf.cast(example["attributes"][name], tf.int64) for name in names])
 
         train, test = (
-            tfds_files.read_split(builder, split, size, attributes) for split in ("train", "test")
+            tfds_files.read_split(builder, split, frame, attributes) for split in ("train", "test")
         )
         origin = "as TensorFlow Datasets has it"
     return Splits(
@@ -49,8 +49,5 @@ def load(request: DataRequest) -> Splits:
         train=train,
         test=test,
         label_names=names,
-        note=(
-            f"CelebA {origin}, the centred square of each image resized to {size}x{size} pixels; "
-            "training and test split of the data set."
-        ),
+        note=(f"CelebA {origin}, {frame.description}; training and test split of the data set."),
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dim_tf.data.image_frame import ImageFrame
 from dim_tf.data.sources import tfds_files
 from dim_tf.data.sources.file_tree import FileTree
 from dim_tf.data.splits import Split
@@ -54,7 +55,7 @@ class CelebAFiles:
     attributes: dict[str, np.ndarray]
     partition: dict[str, int]
 
-    def read_split(self, split: str, image_size: int) -> Split:
+    def read_split(self, split: str, frame: ImageFrame) -> Split:
         """A split, in TFDS's order; the attributes sorted by name.
 
         Raises:
@@ -67,7 +68,7 @@ class CelebAFiles:
         by_name = sorted(range(len(self.attribute_names)), key=self.attribute_names.__getitem__)
         files = [self.folder + name for name in names]
         return Split(
-            self.images.read_images(files, HEIGHT, WIDTH, image_size),
+            self.images.read_images(files, HEIGHT, WIDTH, frame),
             np.stack([self.attributes[name] for name in names])[:, by_name],
         )
 

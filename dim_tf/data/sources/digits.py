@@ -13,11 +13,11 @@ TEST_FRACTION = 1 / 3
 
 def load(request: DataRequest) -> Splits:
     """The digits, resized; their files come with scikit-learn."""
-    size = request.image_size
+    frame = request.frame
     digits = load_digits()
     sixteenths = digits.images[..., np.newaxis].astype(np.float32)  # 0 to 16
     resized = tf.data.Dataset.from_tensor_slices(sixteenths * (255 / 16)).map(
-        lambda image: image_ops.to_uint8(image_ops.resize_center_square(image, size))
+        lambda image: image_ops.to_uint8(image_ops.fit_image(image, frame))
     )
     pixels = np.stack(list(resized.as_numpy_iterator()))
     labels = digits.target.astype(np.int64)
@@ -31,7 +31,7 @@ def load(request: DataRequest) -> Splits:
         test=Split(pixels[test], labels[test]),
         label_names=tuple(str(name) for name in digits.target_names),
         note=(
-            f"scikit-learn's digits, 8x8 pixels resized to {size}x{size}; "
+            f"scikit-learn's digits, 8x8 pixels resized to {frame}; "
             f"{len(train)} training and {len(test)} test images, stratified by class with seed 0."
         ),
     )

@@ -41,13 +41,13 @@ def load(request: DataRequest) -> Splits:
     files = _files(request.data_dir)
     if not files:
         return tfds_files.load_labelled("fashion_mnist", "Fashion-MNIST", request)
-    size = request.image_size
+    frame = request.frame
     return Splits(
         name="fashion_mnist",
-        train=_read("train", files, size),
-        test=_read("test", files, size),
+        train=_read("train", files, frame),
+        test=_read("test", files, frame),
         label_names=CLASSES,
-        note=f"Fashion-MNIST from its idx files, at {size}x{size} pixels.",
+        note=f"Fashion-MNIST from its idx files, at {frame} pixels.",
     )
 
 
@@ -73,7 +73,7 @@ def _files(data_dir):
     return files
 
 
-def _read(split, files, size):
+def _read(split, files, frame):
     prefix = _PREFIXES[split]
     images = idx.read_idx(files[IMAGES.format(prefix)], (None, SIDE, SIDE))
     labels = idx.read_idx(files[LABELS.format(prefix)], (len(images),))
@@ -84,7 +84,7 @@ def _read(split, files, size):
         )
     order = tfds_files.tfds_order(range(len(images)), split)
     pixels = tf.data.Dataset.from_tensor_slices(images[order][..., np.newaxis]).map(
-        lambda image: (image_ops.to_uint8(image_ops.resize_center_square(image, size)),),
+        lambda image: (image_ops.to_uint8(image_ops.fit_image(image, frame)),),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
     return Split(collect(pixels, len(images)).images, labels[order].astype(np.int64))

@@ -6,6 +6,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from dim_tf.data import image_ops
+from dim_tf.data.image_frame import ImageFrame
 from dim_tf.data.sources.in_memory import collect
 from dim_tf.data.splits import Images
 from dim_tf.data.zip_archive import DamagedZipError, ZipArchive
@@ -85,17 +86,19 @@ class FileTree:
         except UnicodeDecodeError as error:
             raise InputError(f"{name} in {self.path} is no text in UTF-8: {error}") from error
 
-    def read_images(self, names: Iterable[str], height: int, width: int, image_size: int) -> Images:
+    def read_images(
+        self, names: Iterable[str], height: int, width: int, frame: ImageFrame
+    ) -> Images:
         """Reads JPEGs into memory, decoded and resized as TFDS's are.
 
         Args:
             names: the files, in the order of the images.
             height: that each must have, in pixels.
             width: likewise.
-            image_size: they are fitted to that many pixels a side.
+            frame: what an image becomes.
 
         Returns:
-            uint8 [N, image_size, image_size, 3].
+            uint8 [N, H, W, 3] of the frame.
 
         Raises:
             InputError: a file is missing, broken, no JPEG or of another size.
@@ -115,7 +118,7 @@ class FileTree:
 
         def decode(image):
             pixels = _decode(image, height, width)
-            return (image_ops.to_uint8(image_ops.resize_center_square(pixels, image_size)),)
+            return (image_ops.to_uint8(image_ops.fit_image(pixels, frame)),)
 
         files = tf.data.Dataset.from_generator(
             read_all, output_signature=tf.TensorSpec([], tf.string)

@@ -9,15 +9,19 @@ from pathlib import Path
 import numpy as np
 
 from dim_tf.data import DataRequest, pixel_range
+from dim_tf.data.channel_scaling import ChannelScaling
 from dim_tf.data.folder import contrast, report
 from dim_tf.data.folder.decoded_cache import DecodedCache
 from dim_tf.data.folder.image_folders import open_folders
-from dim_tf.data.folder.images import FolderImages, ImageFiles
+from dim_tf.data.folder.images import FolderImages, ImageFiles, ScaledImages
+from dim_tf.data.folder.inspection import ARRAY_BITS
+from dim_tf.data.folder.kinds import of_one_kind
 from dim_tf.data.folder.manifest import join_manifests
 from dim_tf.data.folder.report import FolderReport
 from dim_tf.data.folder.scan import scan_folder
 from dim_tf.data.folder.split import MIN_IMAGES, FolderSplit, split_images
 from dim_tf.data.folder.split_check import check_split
+from dim_tf.data.image_frame import ImageFrame
 from dim_tf.data.image_headers import FORMATS
 from dim_tf.data.splits import Split, Splits
 from dim_tf.system.console import say
@@ -44,7 +48,7 @@ def load(request: DataRequest) -> Splits:
     requested_range = pixel_range.parse(request.pixel_range)
     folders = open_folders(request.data_dir)
     cache = Path(os.path.expanduser(request.cache_dir)) if request.cache_dir else default_cache()
-    manifest = _scan(folders, cache, request.max_pixels)
+    manifest = of_one_kind(_scan(folders, cache, request.max_pixels), request.channels)
     split = split_images(request, manifest, folders)
     images = manifest.select(split.indices)
     is_16_bits = images.bits == 16
@@ -52,9 +56,12 @@ def load(request: DataRequest) -> Splits:
     chosen_range = requested_range or auto_range
     low_contrast = contrast.is_low_contrast(images.bits, images.lows, images.highs, chosen_range)
     size = request.image_size or default_size(images.image_sizes)
+    frame = ImageFrame.of(size, _channels(request, folders, images), request.fit)
     summary = {
         **split.counts,
-        "image_size": size,
+        "image_size": frame.size,
+        "fit": frame.fit,
+        "channels": frame.channels,
         "images_of_16_bits": int(is_16_bits.sum()),
         "pixel_range": [chosen_range.low, chosen_range.high] if is_16_bits.any() else None,
         "low_contrast": int(low_contrast.sum()),
@@ -67,7 +74,14 @@ def load(request: DataRequest) -> Splits:
     )
     _check_files(request, folders, cache, summary, lines)
     check_split(split, str(folders))
-    if request.pixel_range not in (pixel_range.AUTO, pixel_range.DTYPE) and not is_16_bits.any():
+    are_arrays = bool((images.bits == ARRAY_BITS).any())
+    if are_arrays and request.pixel_range == pixel_range.DTYPE:
+        raise InputError(
+            f"--pixel_range=dtype is of 16-bit images, and {folders} has arrays; give LOW,HIGH, or "
+            "leave it out"
+        )
+    has_range = are_arrays or is_16_bits.any()
+    if request.pixel_range not in (pixel_range.AUTO, pixel_range.DTYPE) and not has_range:
         raise InputError(
             f"--pixel_range={request.pixel_range} is of 16-bit images, and {folders} has none; "
             "leave it out"
@@ -77,19 +91,32 @@ def load(request: DataRequest) -> Splits:
         suggestion = auto_range if (low_contrast & is_16_bits).any() else None
         raise _low_contrast_error(folders, summary, listed, suggestion)
     files = ImageFiles(
-        folders, images.names, images.digests, size, chosen_range, request.max_pixels
+        folders,
+        images.names,
+        images.digests,
+        frame,
+        chosen_range,
+        request.max_pixels,
+        are_arrays,
     )
     keys = files.cache_keys(images.bits, images.image_sizes)
-    cached = DecodedCache(cache / "images", request.cache_gib).open(keys, size, files.decode)
+    cached = DecodedCache(cache / "images", request.cache_gib).open(
+        keys, frame.shape, files.decode, files.dtype
+    )
     if len(cached) < len(images):
         say(
             f"data: {len(cached):,} of {len(images):,} decoded images fit into --cache_gib="
             f"{request.cache_gib:g}; the others are decoded each time"
         )
+    folder_images, scaling = FolderImages(cached, files), None
+    if are_arrays:
+        training = folder_images.subset(split.test_count, len(images))
+        scaling = _scaling(requested_range, training)
+        summary["value_ranges"] = scaling.to_dict()
     return _make_splits(
         split,
-        FolderImages(cached, files),
-        note=report.describe(folders, summary),
+        ScaledImages(folder_images, scaling) if scaling else folder_images,
+        note=report.describe(folders, frame, summary),
         report=FolderReport(
             folders,
             summary,
@@ -98,10 +125,22 @@ def load(request: DataRequest) -> Splits:
             images.pixel_digests[: split.test_count],
         ),
         pixel_range=chosen_range,
+        input_channels=frame.channels,
+        scaling=scaling,
     )
 
 
-def _make_splits(split: FolderSplit, images: FolderImages, **fields) -> Splits:
+def _scaling(requested_range, training):
+    """How arrays are scaled: by the requested range, the same for all channels, or by their own."""
+    if requested_range is None:
+        return ChannelScaling.of_images(training)
+    channels = training.shape[-1]
+    return ChannelScaling(
+        (float(requested_range.low),) * channels, (float(requested_range.high),) * channels
+    )
+
+
+def _make_splits(split: FolderSplit, images: FolderImages | ScaledImages, **fields) -> Splits:
     def part(start, stop, labels):
         part_labels = None if labels is None else labels[start:stop]
         return Split(images.subset(start, stop), part_labels, groups=split.groups[start:stop])
@@ -116,6 +155,27 @@ def _make_splits(split: FolderSplit, images: FolderImages, **fields) -> Splits:
         labelled=part(tests, labelled, split.labels) if split.unlabelled_count else None,
         **fields,
     )
+
+
+def _channels(request, folders, images):
+    """The channels that all images get."""
+    if len(images) and images.bits[0] == ARRAY_BITS:
+        channels = int(images.channels[0])
+        if request.channels not in ("auto", str(channels)):
+            raise InputError(
+                f"--channels={request.channels}: the arrays in {folders} have {channels}; give "
+                f"--channels={channels}, or leave it out"
+            )
+        return channels
+    if request.channels == "auto":
+        return 1 if len(images) and (images.channels == 1).all() else 3
+    channels = int(request.channels)
+    if channels not in (1, 3):
+        raise InputError(
+            f"--channels={channels}: the images in {folders} have 1 or 3 channels; give 1 or 3, or "
+            "leave it out"
+        )
+    return channels
 
 
 def _sort_digests(digests):

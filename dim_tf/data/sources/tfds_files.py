@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import tensorflow as tf
 
 from dim_tf.data import DataRequest, image_ops
+from dim_tf.data.image_frame import ImageFrame
 from dim_tf.data.sources.in_memory import collect
 from dim_tf.data.splits import Split, Splits
 from dim_tf.system.errors import InputError
@@ -34,17 +35,17 @@ def load_labelled(name: str, title: str, request: DataRequest, manual_download: 
             downloaded.
     """
     builder = prepared_builder(name, request, manual_download)
-    size = request.image_size
+    frame = request.frame
 
     def read_labelled(split):
-        return read_split(builder, split, size, lambda example: example["label"])
+        return read_split(builder, split, frame, lambda example: example["label"])
 
     return Splits(
         name=name,
         train=read_labelled("train"),
         test=read_labelled("test"),
         label_names=tuple(builder.info.features["label"].names),
-        note=f"{title} as TensorFlow Datasets has it, at {size}x{size} pixels.",
+        note=f"{title} as TensorFlow Datasets has it, at {frame} pixels.",
     )
 
 
@@ -128,9 +129,9 @@ def prepare(builder, request: DataRequest, manual_download: str = ""):
 def read_split(
     builder,
     split: str,
-    image_size: int,
+    frame: ImageFrame,
     labels: Callable | None,
-    fit: Callable = image_ops.resize_center_square,
+    fit: Callable = image_ops.fit_image,
     image: str = "image",
     features: dict | None = None,
 ) -> Split:
@@ -139,9 +140,9 @@ def read_split(
     Args:
         builder: of `prepare`.
         split: its name, or a slice of it such as "train[:90%]".
-        image_size: images are fitted to that many pixels a side.
+        frame: what an image becomes.
         labels: a function from an example to its label tensor; None: no labels.
-        fit: a function from an image and that size to the resized image.
+        fit: a function from an image and the frame to the fitted image.
         image: name of the image feature, of 1 or 3 channels.
         features: the features to decode, in the form of TFDS's PartialDecoding; None: all.
 
@@ -151,7 +152,7 @@ def read_split(
     import tensorflow_datasets as tfds
 
     def parse(example):
-        pixels = image_ops.to_uint8(fit(example[image], image_size))
+        pixels = image_ops.to_uint8(fit(example[image], frame))
         return (pixels,) if labels is None else (pixels, labels(example))
 
     try:

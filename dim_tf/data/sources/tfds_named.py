@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from dim_tf.data import DataRequest, image_ops
+from dim_tf.data.image_frame import ImageFrame
 from dim_tf.data.sources import TFDS_PREFIX, tfds_files
 from dim_tf.data.splits import Split, Splits
 from dim_tf.system.errors import InputError
@@ -34,6 +35,7 @@ def load(name: str, request: DataRequest) -> Splits:
     builder = tfds_files.find_builder(name, request)
     image, label = _find_image(builder), _find_label(builder)
     size = request.image_size or _native_size(builder.info.features[image])
+    frame = ImageFrame.of(size, fit=request.fit)
     tfds_files.prepare(builder, request)
     training, testing, labelled = _choose_splits(builder, label)
     decoded = {image: True, **({label: True} if labelled else {})}
@@ -42,7 +44,7 @@ def load(name: str, request: DataRequest) -> Splits:
         return tfds_files.read_split(
             builder,
             split,
-            size,
+            frame,
             (lambda example: example[label]) if labelled else None,
             fit=_fit_color,
             image=image,
@@ -60,7 +62,7 @@ def load(name: str, request: DataRequest) -> Splits:
         test=test,
         label_names=tuple(builder.info.features[label].names) if labelled else (),
         note=(
-            f"{builder.info.full_name} of TensorFlow Datasets, at {size}x{size} pixels, feature "
+            f"{builder.info.full_name} of TensorFlow Datasets, at {frame} pixels, feature "
             f"{image}, {f'label {label}' if labelled else 'without labels'}; trained on "
             f"{training}, tested on {testing}."
         ),
@@ -149,6 +151,6 @@ def _has_labels(builder, split, label):
     return int(example[label]) >= 0
 
 
-def _fit_color(image, size):
-    """As `image_ops.resize_center_square`, without transparency."""
-    return image_ops.resize_center_square(image[..., :3], size)
+def _fit_color(image, frame):
+    """As `image_ops.fit_image`, without transparency."""
+    return image_ops.fit_image(image[..., :3], frame)

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from dim_tf.data import DataRequest
+from dim_tf.data.image_frame import ImageFrame
 from dim_tf.data.sources import tfds_files
 from dim_tf.data.sources.file_tree import FileTree
 from dim_tf.data.splits import Split, Splits
@@ -80,7 +81,7 @@ class TinyImageNetFiles:
             )
         return [(key, self._root + file, self._class_of[wnid]) for key, file, wnid in listed]
 
-    def read_split(self, split: str, image_size: int) -> Split:
+    def read_split(self, split: str, frame: ImageFrame) -> Split:
         """A split, in TFDS's order.
 
         Raises:
@@ -91,7 +92,7 @@ class TinyImageNetFiles:
         examples = [examples[index] for index in order]
         files = [file for _, file, _ in examples]
         labels = np.array([number for _, _, number in examples], np.int64)
-        return Split(self.tree.read_images(files, SIDE, SIDE, image_size), labels)
+        return Split(self.tree.read_images(files, SIDE, SIDE, frame), labels)
 
     def _read_lines(self, name):
         return [
@@ -138,11 +139,11 @@ def load(request: DataRequest) -> Splits:
     Raises:
         InputError: files are missing or broken, or could not be downloaded.
     """
-    size = request.image_size
+    frame = request.frame
     files = _find_files(request.data_dir)
     if not files:
         return tfds_files.load_labelled("tiny_imagenet", "Tiny ImageNet", request, MANUAL_DOWNLOAD)
-    train, test = (files.read_split(split, size) for split in ("train", "test"))
+    train, test = (files.read_split(split, frame) for split in ("train", "test"))
     return Splits(
         name="tiny_imagenet",
         train=train,
@@ -150,7 +151,7 @@ def load(request: DataRequest) -> Splits:
         label_names=files.class_names,
         note=(
             f"Tiny ImageNet from its archive, {len(train)} training and {len(test)} validation "
-            f"images, at {size}x{size} pixels."
+            f"images, at {frame} pixels."
         ),
     )
 

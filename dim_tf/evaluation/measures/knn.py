@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dim_tf.data import image_ops
 from dim_tf.evaluation import attribute_metrics, bootstrap
 from dim_tf.evaluation.figures import NeighbourPanel
 from dim_tf.evaluation.measure import NO_LABELS, MetricInfo, PerImage, Result, Uncertainty, accuracy
@@ -140,11 +141,12 @@ def neighbour_panels(
         "global feature, L1 distance": l1_neighbours(queries, candidates, k),
         "global feature, cosine similarity": cosine_neighbours(queries, candidates, k)[1],
     }
-    query_images = data.test.images[:num_queries]
+    query_images = image_ops.to_shown(data.test.images[:num_queries])
     panels = []
     for title, indices in by_title.items():
         same_label = None
         if data.has_classes:
             same_label = data.train.labels[indices] == data.test.labels[:num_queries, np.newaxis]
-        panels.append(NeighbourPanel(title, query_images, data.train.images[indices], same_label))
+        neighbours = image_ops.to_shown(data.train.images[indices])
+        panels.append(NeighbourPanel(title, query_images, neighbours, same_label))
     return panels

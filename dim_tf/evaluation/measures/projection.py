@@ -135,7 +135,8 @@ def neighbour_embedding(
 
 
 def thumbnails(images: np.ndarray) -> np.ndarray:
-    """Images uint8 [N, H, W, C], shrunk to 32 pixels a side where they are larger."""
+    """Images as they are shown, uint8 [N, h, w, 1 or 3], of at most 32 pixels a side."""
+    images = image_ops.to_shown(images)
     height, width = images.shape[1:3]
     longest = max(height, width)
     if longest <= THUMBNAIL:

@@ -95,11 +95,11 @@ class Reconstruction:
             similarity.append(ms_ssim(originals, reconstructed).numpy())
             error.append(tf.reduce_mean((originals - reconstructed) ** 2, axis=(1, 2, 3)).numpy())
             if not shown:
-                shown.append(image_ops.to_uint8(reconstructed[:NUM_SHOWN] * 255.0).numpy())
+                shown.append(image_ops.to_shown(reconstructed[:NUM_SHOWN].numpy()))
         self._figures.append(
             Reconstructions(
                 f"from the {ENDPOINT} feature, by a decoder trained with the squared error",
-                data.test.images[:NUM_SHOWN],
+                image_ops.to_shown(data.test.images[:NUM_SHOWN]),
                 shown[0],
             )
         )

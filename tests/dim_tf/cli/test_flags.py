@@ -1,5 +1,7 @@
 """The command line's flags."""
 
+import types
+
 import pytest
 from absl import flags
 
@@ -117,6 +119,7 @@ def test_every_flag_names_the_expected_values():
     values = defined()
     expected = {bool: "true or false", int: "a whole number", float: "a number"}
     expected[tuple] = "whole numbers with commas"
+    expected[types.UnionType] = "a whole number, or height and width"
     for name, field in all_fields().items():
         choices, kind = field.metadata["choices"], kind_of(field)
         if choices or kind is not str:

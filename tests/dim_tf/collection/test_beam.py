@@ -10,7 +10,7 @@ import pytest
 import small_export
 import tensorflow as tf
 
-from dim_tf.export import saved_model, verify
+from dim_tf.export import encoded_input, saved_model, verify
 from dim_tf.system.errors import InputError
 
 pytest.importorskip("apache_beam")
@@ -45,7 +45,7 @@ def exported(tmp_path_factory):
 @pytest.fixture(scope="module")
 def encoded():
     """30 encoded images and two that are broken, under their ids."""
-    images = saved_model.png_images(small_export.images(COUNT))
+    images = encoded_input.png_images(small_export.images(COUNT))
     names = [f"{'ab'[i % 2]}/é {i}.png" for i in range(COUNT)]
     return dict(zip(names, images, strict=True)) | {"a/cut.png": images[0][:40], "empty.png": b""}
 

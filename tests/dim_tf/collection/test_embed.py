@@ -15,7 +15,7 @@ from PIL import Image
 from small_export import close
 
 from dim_tf.collection import embed, embeddings, image_collection, shard_formats
-from dim_tf.export import saved_model
+from dim_tf.export import encoded_input, saved_model
 from dim_tf.system.errors import InputError, RunError
 
 COUNT = 23
@@ -31,7 +31,7 @@ def exported(small_model):
 
 
 def encoded():
-    files = saved_model.png_images(small_export.images(COUNT))
+    files = encoded_input.png_images(small_export.images(COUNT))
     for index in BROKEN:
         files[index] = files[index][:50]
     return files

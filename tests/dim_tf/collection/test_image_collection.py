@@ -12,10 +12,10 @@ from dim_tf.collection import image_collection
 from dim_tf.data import encoded_images
 from dim_tf.data.folder import scan
 from dim_tf.data.image_faults import Fault
-from dim_tf.export import saved_model
+from dim_tf.export import encoded_input
 from dim_tf.system.errors import InputError
 
-[PNG] = saved_model.png_images(small_export.images(1))
+[PNG] = encoded_input.png_images(small_export.images(1))
 
 
 def test_the_files_are_those_that_training_takes(tmp_path):

@@ -18,7 +18,7 @@ IMAGES = np.stack(
 
 
 def test_centre_crops_are_cut_when_asked_for():
-    crops = CenterCrops(IMAGES, 5)
+    crops = CenterCrops(IMAGES, (5, 5))
     assert crops.shape == (400, 5, 5, 3)
     assert len(crops) == 400
     np.testing.assert_array_equal(crops[3:5], IMAGES[3:5, 2:7, 1:6])
@@ -26,7 +26,7 @@ def test_centre_crops_are_cut_when_asked_for():
 
 
 def test_random_crops_are_whole_and_everywhere():
-    windows = random_crops(tf.constant(IMAGES), 5, tf.constant([1, 2])).numpy()
+    windows = random_crops(tf.constant(IMAGES), (5, 5), tf.constant([1, 2])).numpy()
     assert windows.dtype == np.uint8
     top, left = windows[:, 0, 0, 0], windows[:, 0, 0, 1]
     for n, window in enumerate(windows):
@@ -34,13 +34,13 @@ def test_random_crops_are_whole_and_everywhere():
     # 15 positions, 400 / 15 windows at each: chi-squared of 14 degrees of freedom, 36 at p = 0.001.
     counts = np.histogram2d(top, left, bins=(range(6), range(4)))[0]
     assert ((counts - 400 / 15) ** 2).sum() / (400 / 15) < 36
-    again = random_crops(tf.constant(IMAGES), 5, tf.constant([1, 2])).numpy()
+    again = random_crops(tf.constant(IMAGES), (5, 5), tf.constant([1, 2])).numpy()
     np.testing.assert_array_equal(windows, again)
-    other = random_crops(tf.constant(IMAGES), 5, tf.constant([1, 3])).numpy()
+    other = random_crops(tf.constant(IMAGES), (5, 5), tf.constant([1, 3])).numpy()
     assert (windows != other).any()
 
 
 def test_the_whole_image_is_a_window():
     square = IMAGES[:4, :7]
-    windows = random_crops(tf.constant(square), 7, tf.constant([0, 0]))
+    windows = random_crops(tf.constant(square), (7, 7), tf.constant([0, 0]))
     np.testing.assert_array_equal(windows, square)

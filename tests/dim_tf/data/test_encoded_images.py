@@ -13,6 +13,7 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 from dim_tf.data import encoded_images, image_ops
+from dim_tf.data.image_frame import ImageFrame
 from dim_tf.data.pixel_range import ALL_16_BITS
 
 SIZE = 16
@@ -22,12 +23,12 @@ decode = tf.function(
     encoded_images.decode, input_signature=[tf.TensorSpec([], tf.string)], autograph=False
 )
 decode_all = tf.function(
-    lambda encoded: encoded_images.decode_all(encoded, SIZE),
+    lambda encoded: encoded_images.decode_all(encoded, ImageFrame.of(SIZE)),
     input_signature=[tf.TensorSpec([None], tf.string)],
     autograph=False,
 )
 decode_valid = tf.function(
-    lambda encoded: encoded_images.decode_valid(encoded, SIZE),
+    lambda encoded: encoded_images.decode_valid(encoded, ImageFrame.of(SIZE)),
     input_signature=[tf.TensorSpec([None], tf.string)],
     autograph=False,
 )
@@ -175,29 +176,29 @@ def test_too_large_by_one_pixel():
 
 
 @pytest.mark.parametrize(
-    ("sides", "min_side", "ratio"),
+    ("sides", "size", "ratio"),
     [
-        ((63, 90), 32, 1),
-        ((64, 90), 32, 2),
-        ((90, 127), 32, 2),
-        ((90, 128), 32, 2),
-        ((128, 128), 32, 4),
-        ((255, 300), 32, 4),
-        ((256, 300), 32, 8),
-        ((700, 600), 32, 8),
-        ((20, 90), 32, 1),
+        ((63, 90), 8, 1),
+        ((64, 90), 8, 2),
+        ((90, 127), 8, 2),
+        ((90, 128), 8, 2),
+        ((128, 128), 8, 4),
+        ((255, 300), 8, 4),
+        ((256, 300), 8, 8),
+        ((700, 600), 8, 8),
+        ((20, 90), 8, 1),
         ((40, 90), 1, 8),
     ],
 )
-def test_a_jpeg_is_decoded_at_the_lowest_scale_that_has_enough_pixels(sides, min_side, ratio):
+def test_a_jpeg_is_decoded_at_the_lowest_scale_that_has_enough_pixels(sides, size, ratio):
     encoded = encode(np.zeros((*sides, 3), np.uint8), "JPEG")
-    decoded = encoded_images.decode(tf.constant(encoded), min_side=min_side)
+    decoded = encoded_images.decode(tf.constant(encoded), frame=ImageFrame.of(size))
     assert decoded.shape == (-(-sides[0] // ratio), -(-sides[1] // ratio), 3)
 
 
 def test_a_bound_of_pixels_goes_before_a_least_side():
     encoded = encode(np.zeros((64, 64, 3), np.uint8), "JPEG")
-    decoded = encoded_images.decode(tf.constant(encoded), max_pixels=1024, min_side=64)
+    decoded = encoded_images.decode(tf.constant(encoded), max_pixels=1024, frame=ImageFrame.of(16))
     assert decoded.shape == (32, 32, 3)
 
 
@@ -211,7 +212,7 @@ def test_too_many_scans():
 
 def test_fitted_as_images_of_training_are():
     encoded = encode(BLOCKS, "PNG")
-    expected = image_ops.to_uint8(image_ops.resize_center_square(BLOCKS, SIZE))
+    expected = image_ops.to_uint8(image_ops.fit_image(BLOCKS, ImageFrame.of(SIZE)))
     np.testing.assert_array_equal(decode_all([encoded, encoded])[1], expected)
 
 

@@ -5,20 +5,21 @@ import pytest
 import tensorflow as tf
 
 from dim_tf.data import image_ops
+from dim_tf.data.image_frame import ImageFrame
 
 
 def test_fit_takes_the_centred_square():
     image = np.zeros((4, 8, 3), np.float32)
     image[:, 2:6] = 100.0  # the centred square
     np.testing.assert_array_equal(
-        image_ops.resize_center_square(image, 4), np.full((4, 4, 3), 100.0)
+        image_ops.fit_image(image, ImageFrame.of(4)), np.full((4, 4, 3), 100.0)
     )
 
 
 def test_fit_averages_where_it_shrinks():
     """Without antialiasing, a fine checkerboard would turn black or white."""
     board = np.indices((32, 32)).sum(0) % 2 * 255.0
-    small = image_ops.resize_center_square(board[..., np.newaxis].astype(np.float32), 4).numpy()
+    small = image_ops.fit_image(board[..., np.newaxis].astype(np.float32), ImageFrame.of(4)).numpy()
     np.testing.assert_allclose(small[1:3, 1:3], 127.5, atol=1.0)
 
 
@@ -26,10 +27,10 @@ def test_fit_keeps_what_fits():
     """Whether the size is known when the graph is made or only when it runs."""
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     when_run = tf.function(
-        lambda x: image_ops.resize_center_square(x, 32),
+        lambda x: image_ops.fit_image(x, ImageFrame.of(32)),
         input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)],
     )
-    for fitted in (image_ops.resize_center_square(tf.constant(image), 32), when_run(image)):
+    for fitted in (image_ops.fit_image(tf.constant(image), ImageFrame.of(32)), when_run(image)):
         assert fitted.dtype == tf.float32
         np.testing.assert_array_equal(image_ops.to_uint8(fitted), image)
 

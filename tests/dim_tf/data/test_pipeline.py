@@ -148,7 +148,7 @@ def test_random_crops_are_windows_of_what_is_around():
     """Each pixel says its row and column; the windows go to the edges."""
     pixel_numbers = np.arange(12)[:, None] * 12 + np.arange(12)
     around = np.broadcast_to(pixel_numbers[None, ..., None], (4, 12, 12, 1)).astype(np.uint8)
-    split = Split(CenterCrops(around, 8), None, uncropped=around)
+    split = Split(CenterCrops(around, (8, 8)), None, uncropped=around)
     corners, flipped = set(), 0
     for batch in batches(split, 60, augmentation="natural"):
         for image in np.round((batch[..., 0] + 1) * 127.5).astype(int):

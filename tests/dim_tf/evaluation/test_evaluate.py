@@ -284,7 +284,8 @@ def test_without_labels_the_rest_is_measured(splits, monkeypatch, tmp_path):
         assert content["protocol"][name] == "left out: needs labels; these images have none"
     assert "figures alone" in content["protocol"]["knn"]
     assert {"uniformity", "alignment", "pca_trustworthiness"} <= set(content)
-    assert "alignment" in content["references"]["pixels"]
+    assert {"alignment", "rotation_probe"} <= set(content["references"]["pixels"])
+    assert set(content["rotation_probe"]) == {"conv", "fc", "global"}  # for the verdict
     assert "attributes" not in content
     panels = [p for p in evaluation.figures if isinstance(p, NeighbourPanel)]
     assert len(panels) == 2

@@ -239,3 +239,22 @@ def test_the_protocol_names_method_resamples_and_images():
     text = verdict.protocol(decided, has_labels=True, has_references=True)
     assert text.startswith("paired bootstrap over the 100 test images, percentiles 2.5 and 97.5")
     assert "2,000 resamples" in text
+
+
+def test_the_rotation_probe_decides_where_there_are_no_labels_alone():
+    both = {"knn": table(50, 30, 5), "rotation_probe": table(50, 5, 30)}
+    by_rotation, by_labels = (
+        verdict.decide(
+            [Result(name, "global", r.value, r.uncertainty, None, r.per_image) for name, r in ours],
+            {"pixels": [Result(n, "pixels", r.value, None, None, r.per_image) for n, r in theirs]},
+            "global",
+            was_trained=True,
+        )
+        for ours, theirs in (
+            [[(name, both[name][side]) for name in names] for side in (0, 1)]
+            for names in (["rotation_probe"], ["knn", "rotation_probe"])
+        )
+    )
+    assert (by_rotation["metric"], by_rotation["helped"]) == ("rotation_probe", "no")
+    assert "rotation probe" in by_rotation["sentence"]
+    assert (by_labels["metric"], by_labels["helped"], by_labels["probe"]) == ("knn", "yes", None)

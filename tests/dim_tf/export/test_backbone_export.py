@@ -6,7 +6,7 @@ import pytest
 import small_backbone
 import tensorflow as tf
 
-from dim_tf.export import EncoderLayer, publish, saved_model, tflite
+from dim_tf.export import EncoderLayer, encoded_input, publish, saved_model, tflite
 from keras_models.encoders import BackboneEncoder
 
 pytestmark = pytest.mark.slow
@@ -57,7 +57,7 @@ def test_as_a_layer_it_is_fine_tuned(exported):
 def test_bytes_of_images_give_its_features(exported):
     path, encoder = exported
     loaded = tf.saved_model.load(str(path))
-    encoded = saved_model.png_images(PIXELS)
+    encoded = encoded_input.png_images(PIXELS)
     answer = loaded.signatures["serving_bytes_valid"](image_bytes=tf.constant([*encoded, b"no"]))
     assert answer["valid"].numpy().tolist() == [True] * 8 + [False]
     wanted = saved_model.keras_features(encoder, PIXELS)
@@ -70,7 +70,7 @@ def test_beam_embeds_by_it(exported):
 
     path, encoder = exported
     handler = EncoderHandler(str(path))
-    embedded = list(handler.run_inference(saved_model.png_images(PIXELS), handler.load_model()))
+    embedded = list(handler.run_inference(encoded_input.png_images(PIXELS), handler.load_model()))
     wanted = saved_model.keras_features(encoder, PIXELS)
     features = np.stack([np.asarray(one.embedding) for one in embedded])
     np.testing.assert_allclose(features, wanted, rtol=1e-4, atol=1e-4)

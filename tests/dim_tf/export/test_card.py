@@ -13,6 +13,8 @@ from dim_tf.export.tflite import VARIANTS
 
 METADATA = {
     **dict.fromkeys(["parameters", "steps", "batch_size", "image_size", "dimension"], 1),
+    "channels": 3,
+    "fit": "crop",
     **{"name": "small", "license": "[x](javascript:1)", "encoder": "e"},
     **{"training_data": "<b>|\n# b", "initial_weights": ""},
     **{

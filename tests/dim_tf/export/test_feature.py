@@ -16,7 +16,7 @@ from dim_tf.data import image_ops
 from dim_tf.data.splits import Split, Splits
 from dim_tf.evaluation import representation
 from dim_tf.evaluation.evaluation_data import EvaluationData
-from dim_tf.export import EncoderLayer, card, publish, saved_model, tflite
+from dim_tf.export import EncoderLayer, card, encoded_input, publish, saved_model, tflite
 from dim_tf.export.feature import Feature, available
 from dim_tf.registry import FEATURES
 from dim_tf.system.errors import InputError
@@ -114,7 +114,7 @@ def exported(request, tmp_path_factory):
 def test_every_way_to_call_an_export_gives_its_feature(exported):
     name, expected = exported.feature.name, exported.expected
     loaded = tf.saved_model.load(str(exported.path))
-    images, encoded = tf.constant(PIXELS), tf.constant(saved_model.png_images(PIXELS))
+    images, encoded = tf.constant(PIXELS), tf.constant(encoded_input.png_images(PIXELS))
     close(loaded(images), expected)
     close(loaded.signatures["serving_default"](images=images)[name], expected)
     for signature in ("serving_bytes", "serving_bytes_valid"):
@@ -150,7 +150,7 @@ def test_every_tflite_file_gives_its_feature(exported):
 def test_embeddings_are_of_its_feature(exported, tmp_path):
     folder = tmp_path / "images"
     folder.mkdir()
-    for number, image in enumerate(saved_model.png_images(PIXELS)):
+    for number, image in enumerate(encoded_input.png_images(PIXELS)):
         (folder / f"{number:02d}.png").write_bytes(image)
     collection = image_collection.open_collection(str(folder))
     embed.embed(exported.path, collection, tmp_path / "out", "parquet", 8)

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from small_export import SIZE, close, images, small_encoder
 
-from dim_tf.export import saved_model
+from dim_tf.export import encoded_input, saved_model, saved_model_assets
 from dim_tf.system.errors import RunError
 
 SIGNATURES = ["endpoints", "serving_bytes", "serving_bytes_valid", "serving_default"]
@@ -76,7 +76,7 @@ def test_encoded_images_of_any_size(exported, signature):
 
 def test_one_bad_image_among_good_ones(exported):
     loaded, _, _, wanted = exported
-    encoded = saved_model.png_images(images())
+    encoded = encoded_input.png_images(images())
     encoded[2] = encoded[2][:40]
     signatures = loaded.signatures
     outputs = signatures["serving_bytes_valid"](image_bytes=tf.constant(encoded))
@@ -220,4 +220,4 @@ def test_a_wrong_signature_is_found(extended, monkeypatch):
 
 
 def test_a_label_is_a_line():
-    assert saved_model.label_lines(("cat", "a\nb", "ü")) == "cat\na b\nü\n"
+    assert saved_model_assets.label_lines(("cat", "a\nb", "ü")) == "cat\na b\nü\n"

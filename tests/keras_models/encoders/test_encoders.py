@@ -338,10 +338,11 @@ def test_basic_needs_a_shape_of_some_size():
 
 
 def test_for_image_size():
-    names = [encoders.for_image_size(n) for n in (28, 32, 64, 16, 96)]
+    names = [encoders.for_image_size(n, n) for n in (28, 32, 64, 16, 96)]
     assert names == ["basic28x28", "basic32x32", "basic64x64", "basic", "basic"]
+    assert encoders.for_image_size(32, 64) == encoders.for_image_size(64, 32) == "basic"
     with pytest.raises(ValueError, match="at least 16"):
-        encoders.for_image_size(15)
+        encoders.for_image_size(15, 40)
 
 
 def test_get_overrides_the_preset():

@@ -13,6 +13,7 @@ from dim_tf.data.folder.decoded_cache import GIB, DecodedCache
 from dim_tf.system.errors import InputError
 
 SIZE = 8
+SHAPE = (SIZE, SIZE, 3)
 ROW = SIZE * SIZE * 3
 
 
@@ -31,7 +32,7 @@ class Source:
 
 
 def opened(folder, source, images=100):
-    pixels = DecodedCache(folder, images * ROW / GIB).open(source.digests, SIZE, source.decode)
+    pixels = DecodedCache(folder, images * ROW / GIB).open(source.digests, SHAPE, source.decode)
     assert pixels.shape == (min(images, len(source.numbers)), SIZE, SIZE, 3)
     np.testing.assert_array_equal(pixels[:, 0, 0, 0], source.numbers[: len(pixels)])
     assert (pixels == pixels[:, :1, :1, :1]).all()
@@ -119,7 +120,7 @@ def test_a_damaged_entry_is_made_again(tmp_path, damage, capsys):
 
 
 def record(entry, checksums):
-    values = {"version": cache_entry.VERSION, "shape": [10, SIZE, SIZE, 3]}
+    values = {"version": cache_entry.VERSION, "shape": [10, SIZE, SIZE, 3], "dtype": "uint8"}
     (entry / "entry.json").write_text(json.dumps(values | {"checksums": checksums}))
 
 
@@ -146,7 +147,7 @@ def test_an_entry_that_was_not_finished_is_gone_on_with(tmp_path, monkeypatch, c
 
     cache = DecodedCache(tmp_path, 1.0)
     with pytest.raises(KeyboardInterrupt):
-        cache.open(source.digests, SIZE, ends)
+        cache.open(source.digests, SHAPE, ends)
     again = Source(range(10))
     opened(tmp_path, again)
     assert again.asked == [8, 9]
@@ -164,7 +165,7 @@ def test_a_note_that_does_not_fit_the_file_is_not_believed(tmp_path, note, monke
         return source.decode(rows)
 
     with pytest.raises(KeyboardInterrupt):
-        DecodedCache(tmp_path, 1.0).open(source.digests, SIZE, ends)
+        DecodedCache(tmp_path, 1.0).open(source.digests, SHAPE, ends)
     (entry,) = tmp_path.glob("*/")
     assert json.loads((entry / "partial.json").read_text()) == 4
     (entry / "partial.json").write_text(note)
@@ -195,7 +196,7 @@ def test_only_those_who_need_the_same_images_wait(tmp_path):
         return tmp_path / f"{name}.lock"
 
     before = set(entries(tmp_path))
-    DecodedCache(tmp_path, 25 * ROW / GIB).open(slow.digests, SIZE, decode)
+    DecodedCache(tmp_path, 25 * ROW / GIB).open(slow.digests, SHAPE, decode)
     opened(tmp_path, slow, images=25)
     assert slow.asked == list(range(20, 30))
     assert len(entries(tmp_path)) == len(list(tmp_path.glob("*.lock"))) == 1

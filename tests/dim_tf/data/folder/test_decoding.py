@@ -10,8 +10,11 @@ from sample_images import pixels, save
 from dim_tf.data import encoded_images, image_bounds, image_ops
 from dim_tf.data.folder import decoding, inspection, pillow_decoder
 from dim_tf.data.image_faults import Fault, UndecodableError
+from dim_tf.data.image_frame import ImageFrame
 from dim_tf.data.image_headers import FORMATS
 from dim_tf.data.pixel_range import ALL_16_BITS
+
+FRAME = ImageFrame.of(16)
 
 PHOTO = Image.fromarray(pixels(5, 90, 131))
 
@@ -19,7 +22,7 @@ PHOTO = Image.fromarray(pixels(5, 90, 131))
 def fitted(image, size=16):
     """As training and serving fit an image that is decoded already."""
     upright = tf.constant(np.asarray(image.convert("RGB")))
-    return image_ops.to_uint8(image_ops.resize_center_square(upright, size)).numpy().astype(int)
+    return image_ops.to_uint8(image_ops.fit_image(upright, ImageFrame.of(size))).numpy().astype(int)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +42,7 @@ def test_formats(tmp_path, name, format, options, off):
     inspected = inspection.inspect_file(path)
     assert (inspected.fault, inspected.width, inspected.height) == (Fault.NONE, 131, 90)
     assert FORMATS[inspected.format] == format
-    decoded = decoding.decode_to_size(path, 16).astype(int)
+    decoded = decoding.decode_to_size(path, FRAME).astype(int)
     assert np.abs(decoded - fitted(PHOTO)).max() <= off
 
 
@@ -52,9 +55,9 @@ def test_exif_turns_images_upright(tmp_path, suffix, orientation):
     turned = PHOTO.transpose(pillow_decoder._TRANSPOSES[orientation]) if orientation > 1 else PHOTO
     inspected = inspection.inspect_file(path)
     assert (inspected.width, inspected.height) == turned.size
-    decoded = decoding.decode_to_size(path, 16).astype(int)
+    decoded = decoding.decode_to_size(path, FRAME).astype(int)
     assert np.abs(decoded - fitted(turned)).mean() < 2
-    served = encoded_images.decode_to_size(decoding.to_png(path), 16).numpy().astype(int)
+    served = encoded_images.decode_to_size(decoding.to_png(path), FRAME).numpy().astype(int)
     assert np.abs(served - decoded).max() <= 1
 
 
@@ -66,8 +69,8 @@ def test_a_photograph_is_what_serving_sees(tmp_path, sides, orientation):
     exif[0x0112] = orientation
     image = Image.fromarray(pixels(3, *sides))
     path = save(tmp_path / "a.jpg", image=image, quality=90, exif=exif)
-    served = encoded_images.decode_to_size(tf.io.read_file(str(path)), 16).numpy().astype(int)
-    seen = decoding.decode_to_size(path, 16).astype(int)
+    served = encoded_images.decode_to_size(tf.io.read_file(str(path)), FRAME).numpy().astype(int)
+    seen = decoding.decode_to_size(path, FRAME).astype(int)
     assert np.abs(seen - served).max() <= 1
     assert np.abs((seen - served).mean(axis=(0, 1))).max() < 0.3  # no shift of colors
 
@@ -87,7 +90,7 @@ def test_a_photograph_is_what_serving_sees(tmp_path, sides, orientation):
 def test_modes(tmp_path, mode, name):
     path = save(tmp_path / name, image=PHOTO.convert(mode))
     assert inspection.inspect_file(path).fault == Fault.NONE
-    decoded = decoding.decode_to_size(path, 16).astype(int)
+    decoded = decoding.decode_to_size(path, FRAME).astype(int)
     wanted = fitted(PHOTO.convert(mode).convert("RGB"))
     assert np.abs(decoded - wanted).mean() < 4
     if mode in ("1", "L", "LA"):
@@ -100,21 +103,21 @@ def test_all_16_bits_become_8(tmp_path, name):
     path = save(tmp_path / name, image=Image.fromarray(values))
     assert inspection.inspect_file(path).fault == Fault.NONE
     wanted = ALL_16_BITS.to_uint8(values)
-    np.testing.assert_array_equal(decoding.decode_to_size(path, 32)[..., 0], wanted)
+    np.testing.assert_array_equal(decoding.decode_to_size(path, ImageFrame.of(32))[..., 0], wanted)
 
 
 def test_transparency_is_dropped_as_in_serving(tmp_path):
     image = PHOTO.copy()
     image.putalpha(0)
     path = save(tmp_path / "a.png", image=image)
-    served = encoded_images.decode_to_size(tf.io.read_file(str(path)), 16).numpy().astype(int)
-    assert np.abs(decoding.decode_to_size(path, 16).astype(int) - served).max() <= 1
+    served = encoded_images.decode_to_size(tf.io.read_file(str(path)), FRAME).numpy().astype(int)
+    assert np.abs(decoding.decode_to_size(path, FRAME).astype(int) - served).max() <= 1
 
 
 def test_of_an_animation_the_first_picture(tmp_path):
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
     path = save(tmp_path / "a.gif", image=frames[0], save_all=True, append_images=frames[1:])
-    assert tuple(decoding.decode_to_size(path, 16)[0, 0]) == (255, 0, 0)
+    assert tuple(decoding.decode_to_size(path, FRAME)[0, 0]) == (255, 0, 0)
 
 
 def noise():
@@ -141,10 +144,10 @@ def test_what_is_wrong(tmp_path, name, make, fault):
     path.write_bytes(make(good))
     assert inspection.inspect_file(path).fault == fault
     if fault == Fault.NONE:
-        assert decoding.decode_to_size(path, 64).shape == (64, 64, 3)
+        assert decoding.decode_to_size(path, ImageFrame.of(64)).shape == (64, 64, 3)
     else:
         with pytest.raises(UndecodableError):
-            decoding.decode_to_size(path, 64)
+            decoding.decode_to_size(path, ImageFrame.of(64))
 
 
 def test_a_cut_jpeg_is_found_at_the_lowest_resolution_too(tmp_path):
@@ -170,7 +173,7 @@ def test_files_of_gigabytes_are_not_read(tmp_path):
 
 
 def test_pixels_that_are_not_supported(tmp_path):
-    for image in (Image.fromarray(np.ones((16, 16), np.float32)), Image.new("LAB", (16, 16))):
+    for image in (Image.fromarray(np.ones((16, 16), np.int32)), Image.new("LAB", (16, 16))):
         path = save(tmp_path / "a.tif", image=image)
         assert inspection.inspect_file(path).fault == Fault.UNSUPPORTED_PIXELS
 
@@ -183,7 +186,7 @@ def test_an_orientation_that_is_none(tmp_path, orientation):
     PHOTO.save(path, exif=exif)
     inspected = inspection.inspect_file(path)
     assert (inspected.fault, inspected.width, inspected.height) == (Fault.NONE, 131, 90)
-    assert decoding.decode_to_size(path, 16).shape == (16, 16, 3)
+    assert decoding.decode_to_size(path, FRAME).shape == (16, 16, 3)
 
 
 def test_tiny_and_missing(tmp_path):

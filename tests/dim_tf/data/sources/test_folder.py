@@ -134,7 +134,7 @@ def test_bad_images_are_left_out_and_listed(tmp_path, load):
         "bad/cut.png": "broken or cut off",
         "bad/empty.jpg": "empty file",
         "bad/flipped.png": "broken or cut off",
-        "bad/float.tif": Fault.UNSUPPORTED_PIXELS.description,
+        "bad/float.tif": Fault.OTHER_KIND.description,
         "bad/gone.png": "cannot be opened",
         "bad/text.webp": "not an image",
     }
