@@ -28,8 +28,8 @@ def train(
 ) -> Run:
     """Trains an encoder.
 
-    A second call with the same settings continues the run; with a constant schedule, which a folder
-    of images has not by default, to more epochs too.
+    A second call with the same settings continues the run. With schedule="constant", which is not a
+    folder's default, a call with more epochs continues it, too.
 
     Args:
         images: A folder of images, or a list of several; or the name of a data set, as "digits" or

@@ -57,9 +57,10 @@ class Experiment(Settings):
     )
     recipe: str = config_field(
         recipes.AUTO,
-        "Defaults of other flags: two_views; paper, those of one view; auto: two_views for "
-        "--dataset=folder with --model=dim.",
-        details="A value of the recipe that does not fit a flag of yours is left out.",
+        "Defaults of other flags: two_views; paper, each flag's own; auto: two_views for "
+        "--dataset=folder with --model=dim, else paper.",
+        details="two_views contrasts two augmented views of each image. A value of the recipe that "
+        "does not fit a flag of yours is left out.",
         common=True,
         choices=(recipes.AUTO, *recipes.RECIPES),
         hyperparameter=False,  # its values are

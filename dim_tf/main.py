@@ -99,10 +99,10 @@ def run_later_stages(run: "Run", modes: list[str]) -> None:
         MeasureError: a measure failed; the stages after it were run, as the encoder is as good as
             before.
     """
-    failed = None
+    failed, is_measured = None, "evaluate" in modes
     if "evaluate" in modes:
         try:
-            run.evaluate()
+            is_measured = bool(run.evaluate())
         except MeasureError as error:
             failed = error
     if "export" in modes:
@@ -111,7 +111,7 @@ def run_later_stages(run: "Run", modes: list[str]) -> None:
         run.embed()
     if "compare" in modes:
         run.compare()
-    if "evaluate" in modes and {"export", "embed"} & set(modes):
+    if is_measured and {"export", "embed"} & set(modes):
         for line in run.verdict:  # the last lines say it again
             console.say(line)
     if failed:

@@ -1,6 +1,6 @@
-"""Recipes: defaults of many flags at once, under what the user gives.
+"""Recipes: other defaults of many flags at once, which the user's own values replace.
 
-`Experiment.of` applies them; an experiment.json holds the resulting values and the recipe's name.
+`Experiment.of` applies them; experiment.json holds the resulting values and the recipe's name.
 Importing this module needs no TensorFlow.
 """
 
@@ -13,8 +13,7 @@ from dim_tf.system.errors import InputError
 
 AUTO, PAPER = "auto", "paper"
 
-# Settings as they are so far, and the names of those that the user gives -> whether a value of the
-# recipe fits them.
+# Settings as they are so far, and those that the user gives -> whether the recipe's value fits.
 Condition = Callable[[Mapping[str, Any], Mapping[str, Any]], bool]
 
 
@@ -24,11 +23,12 @@ class Recipe:
 
     Attributes:
         values: By the names of the flags. One that depends on another comes after it.
-        conditions: When a value applies, by its flag; others always do. A condition is asked only
-            where the user does not give the flag, and may get values that are not checked yet.
-        encoders: Presets by the images' side in pixels, where --encoder is empty; for others
+        conditions: When a value applies, by its flag; without a condition it always does. A
+            condition is asked only where the user does not give the flag, and may get values that
+            are not checked yet.
+        encoders: Presets by the images' side in pixels, where --encoder is empty; for other sizes
             `encoders.for_image_size` chooses.
-        models: Those that it is for; empty: all.
+        models: Names of the models that it is for; empty: all.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -78,7 +78,7 @@ TWO_VIEWS = Recipe(
         ),
         "pairs": lambda settings, explicit: settings["views"] == 2 and bool(settings["beta"]),
         "estimator": _has_critic,
-        # Who chooses a prior wants features matched with it.
+        # A prior has an effect only with gamma above 0.
         "gamma": lambda settings, explicit: not any(name.startswith("prior") for name in explicit),
         "critic_units": _has_dot_critic,
         "critic_temperature": lambda settings, explicit: (
@@ -86,8 +86,10 @@ TWO_VIEWS = Recipe(
         ),
         "color_jitter_strength": _has_two_views,
         "min_crop_scale": _has_two_views,
-        "minutes": lambda settings, explicit: not {"epochs", "steps"} & set(explicit),
-        # This rate is for random weights; pretrained ones would be lost.
+        "minutes": lambda settings, explicit: (
+            not {"epochs", "steps"} & set(explicit) and settings["strategy"] != "multi_worker"
+        ),
+        # This rate is for the presets' random weights; pretrained ones would be lost.
         "learning_rate": lambda settings, explicit: (
             not (is_backbone(str(settings["encoder"])) or settings["init_from"])
         ),
@@ -130,8 +132,8 @@ def completed(
 
     Args:
         recipe: The recipe.
-        explicit: What the user gives, by the names of the flags.
-        defaults: Of all settings of the experiment, without the recipe.
+        explicit: The settings that the user gives, by the names of their flags.
+        defaults: The flags' own defaults, of all settings of the experiment.
     """
     settings = dict(explicit)
     for name, value in recipe.values.items():

@@ -55,7 +55,7 @@ def random_color_jitter(
     strength: float = 1.0,
     ranges: ColorRanges = AMDIM,
 ) -> tf.Tensor:
-    """Color jitter of each image with probability 0.8, then maybe grayscale.
+    """Colour jitter of each image with probability 0.8, then maybe grayscale.
 
     Grayscale means saturation 0, which leaves the luma of Rec. 601. See `adjust_colors` and
     `adjust_stains`. Images that are not RGB have brightness and contrast alone.

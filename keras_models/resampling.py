@@ -140,13 +140,13 @@ def turn(images: tf.Tensor, element: tf.Tensor) -> tf.Tensor:
             bottom, 4 for the transposed image.
     """
 
-    def chosen(bit):
+    def has(bit):
         return (tf.bitwise.bitwise_and(element, bit) > 0)[:, None, None, None]
 
-    images = tf.where(chosen(1), images[:, :, ::-1], images)
-    images = tf.where(chosen(2), images[:, ::-1], images)
+    images = tf.where(has(1), images[:, :, ::-1], images)
+    images = tf.where(has(2), images[:, ::-1], images)
     if images.shape[1] == images.shape[2]:
-        images = tf.where(chosen(4), tf.transpose(images, [0, 2, 1, 3]), images)
+        images = tf.where(has(4), tf.transpose(images, [0, 2, 1, 3]), images)
     return images
 
 

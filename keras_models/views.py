@@ -25,8 +25,8 @@ OCCLUDED_FRACTION = 0.5  # of each of the image's sides
 FLIP_PROBABILITY = 0.5
 MIN_CROP_SCALE = 0.3  # of the image's area, as in AMDIM's published code
 BLUR_PROBABILITY = 0.5  # as in SimCLR
-# The largest standard deviation of a blur as a fraction of the image's longer side, about SimCLR's
-# (2 of 224 pixels), and the least that it is in pixels, or small images would stay as they are.
+# Largest standard deviation of a blur: a fraction of the image's longer side, about SimCLR's (2 of
+# 224 pixels), but at least so many pixels, since smaller ones leave small images unchanged.
 BLUR_FRACTION, BLUR_PIXELS = 0.01, 0.75
 
 
@@ -250,9 +250,9 @@ def random_rotation(images: tf.Tensor, random: StepRandom, view: str, degrees: f
 
 
 def random_blur(images: tf.Tensor, random: StepRandom, view: str) -> tf.Tensor:
-    """Standard deviation of each image's blur in pixels, float32 [N]; 0, none, of half of them.
+    """Standard deviation of each image's blur in pixels, float32 [N]; 0, no blur, for half of them.
 
-    Those of the others are uniform, up to a hundredth of the longer side or 0.75, which is more.
+    For the others it is uniform, up to the larger of 0.75 and a hundredth of the longer side.
     """
     n = tf.shape(images)[0]
     most = max(BLUR_FRACTION * max(images.shape[1:3]), BLUR_PIXELS)

@@ -98,7 +98,7 @@ def check_request(name: str, request: DataRequest) -> None:
         raise InputError(f"--channels={request.channels}; expected auto, or a number from 1 to 99")
     if request.label_column and not request.has_labels_file:
         raise InputError(
-            f"--label_column={request.label_column} is of --labels=FILE.csv; give that file"
+            f"--label_column={request.label_column} is for --labels=FILE.csv; give that file"
         )
     if name == "folder":
         return
@@ -106,7 +106,7 @@ def check_request(name: str, request: DataRequest) -> None:
         value = getattr(request, setting)
         if value != DataRequest.__dataclass_fields__[setting].default:
             raise InputError(
-                f"--{setting}={value} is of --dataset=folder, and {name} has its own; leave it out"
+                f"--{setting}={value} is of --dataset=folder, not of {name}; leave it out"
             )
 
 

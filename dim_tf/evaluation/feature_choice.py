@@ -5,8 +5,8 @@ images. Each of a sample of labelled training images is left out in turn and cla
 nearest neighbours among the rest, as the measure knn does.
 
 The rule is that of one standard error (Breiman et al. 1984, section 3.4.3,
-https://doi.org/10.1201/9781315139470): of the features whose accuracy is less than that of the best
-by at most one standard error of the difference, on the same images, the one of the fewest numbers.
+https://doi.org/10.1201/9781315139470): of all features within one standard error of the best, the
+smallest. The error is that of the difference from the best on the same images.
 """
 
 from typing import Any
@@ -79,13 +79,13 @@ def exported(requested: str, max_features: int, evaluation: dict[str, Any]) -> d
     Returns:
         The entry "feature" of evaluation.json, as of `choose`; without values where it has none.
     """
-    none = {
+    default = {
         "name": FEATURES[0],
         "chosen": AUTO,
         "reason": "there is no evaluation of the same training step, which might choose another",
         "max_features": max_features,
     }
-    choice = evaluation.get(FEATURE) or none
+    choice = evaluation.get(FEATURE) or default
     return choice if requested == AUTO else choice | _named(requested)
 
 
@@ -94,10 +94,7 @@ def _named(requested: str) -> dict[str, str]:
 
 
 def _validated(representation: Representation, dimensions: dict[str, int]) -> dict[str, Any]:
-    """The entries of the choice that follow from labels.
-
-    Without labels this is where a proxy may choose: see docs/EVALUATION.md.
-    """
+    """The entries of the choice that follow from labels."""
     data = representation.data
     if not data.has_labels:
         return {"reason": "without labels, features cannot be compared"}

@@ -162,8 +162,8 @@ def difference_interval(encoder: PerImage, reference: PerImage) -> bootstrap.Int
     A resample draws the same images for both. AUCs get fewer, as they take longer.
 
     Args:
-        encoder: what its value was computed from.
-        reference: likewise.
+        encoder: correctness or scores of each image, of the encoder.
+        reference: the same, of the reference.
     """
     return bootstrap.interval(
         encoder.num_images,

@@ -22,8 +22,8 @@ class DataSettings(Settings):
     )
     data_dir: str = config_field(
         "",
-        "Folder of your images, which implies --dataset=folder, or several with commas between; or "
-        "of the data set's files; empty: where its library keeps them.",
+        "Folder of your images, or several with commas; implies --dataset=folder. Or that of a "
+        "data set's files; empty: where its library keeps them.",
         common=True,
         is_path=True,
         hyperparameter=False,
@@ -59,6 +59,12 @@ class DataSettings(Settings):
         "of labels; folders, the first folder of each image; none; auto: folders, if all images "
         "are in folders that look like classes.",
         hyperparameter=False,  # the resulting labels are compared: images.txt
+    )
+    label_column: str = config_field(
+        "",
+        "Columns of the CSV file of --labels that are labels, with commas between; empty: all but "
+        "those of files and splits.",
+        hyperparameter=False,
     )
     split: str = config_field(
         "auto",
@@ -121,12 +127,6 @@ class DataSettings(Settings):
         details="docs/DATA.md lists the changes of each.",
         common=True,
         choices=("auto", *AUGMENTATIONS),
-    )
-
-    label_column: str = config_field(
-        "",
-        "Columns of the CSV file of --labels that are labels, with commas between; empty: all.",
-        hyperparameter=False,
     )
 
     def check(self):

@@ -26,8 +26,8 @@ class TrainingSettings(Settings):
         0.0,
         "Minutes of training, instead of --epochs; 0: by --epochs.",
         details="The speed is measured once at the start, and gives the number of steps. The time "
-        "counts from when the images are read, with measuring, compilation and checkpoints. A run "
-        "that resumes goes to the same step.",
+        "counts from when the images have been read, and includes measuring, compilation and "
+        "checkpoints. A run that resumes ends at the same step.",
         common=True,
         minimum=0,
         maximum=10**6,
@@ -61,14 +61,14 @@ class TrainingSettings(Settings):
     )
     warmup_fraction: float = config_field(
         0.0,
-        "The same as a fraction of the steps of training, instead of --warmup_steps.",
+        "Instead of --warmup_steps, the length of the warm-up as a fraction of all steps.",
         minimum=0,
         maximum=0.9,
     )
     weight_decay: float = config_field(
         0.0,
-        "Decoupled weight decay: a step shrinks matrices and kernels, but the discriminators', by "
-        "this times the learning rate; 0: none.",
+        "Decoupled weight decay: each step shrinks matrices and kernels, except discriminators', "
+        "by this times the learning rate; 0: none.",
         minimum=0,
     )
     seed: int = config_field(

@@ -22,8 +22,8 @@ from dim_tf.system.files import read_text
 from dim_tf.training import precision, speed, strategy
 from dim_tf.training.schedule import training_split
 
-# Losses that contrast the images of a batch have 255 negatives of each; more gained nothing in
-# docs/EXPERIMENTS.md. Fewer images get a smaller batch, for the steps of an epoch, down to 31.
+# With 256 images a contrastive loss has 255 negatives of each; more gained nothing in
+# docs/EXPERIMENTS.md. Small data sets get a smaller batch, so that an epoch has enough steps.
 LARGEST_BATCH, SMALLEST_BATCH = 256, 32
 STEPS_AN_EPOCH = 20
 LEARNING_RATE = 1e-3  # of a batch of 256
@@ -32,7 +32,7 @@ _OVERRUN = 1.2  # times the expected length, from which on it is mentioned
 
 
 def resolve(experiment: Experiment, splits: Splits, devices: tf.distribute.Strategy) -> Experiment:
-    """The experiment with what training is to choose, and with the steps of --minutes.
+    """The experiment with all that training chooses, and with the steps of --minutes.
 
     A batch size of 0 becomes 256, or half of it, or a quarter, so that an epoch has at least 20
     steps, but not less than 32. A learning rate of 0 becomes 1e-3 times the square root of the
@@ -42,10 +42,10 @@ def resolve(experiment: Experiment, splits: Splits, devices: tf.distribute.Strat
     Args:
         experiment: The settings.
         splits: The data.
-        devices: That will train.
+        devices: Those that will train.
 
     Returns:
-        The experiment itself if nothing is left open. What has been chosen is in `automatic`.
+        The experiment itself if nothing is to be chosen. `automatic` names what was chosen.
 
     Raises:
         InputError: experiment.json of the run cannot be read, --minutes does not suffice, or
@@ -78,9 +78,9 @@ def resolve(experiment: Experiment, splits: Splits, devices: tf.distribute.Strat
 
 
 def recorded(experiment: Experiment) -> Experiment:
-    """The experiment with what its run folder's experiment.json has chosen, if there is one.
+    """The experiment with the choices in its run folder's experiment.json, if there is one.
 
-    Another number of --minutes gets as many more or fewer steps.
+    With another number of --minutes the steps change in proportion.
 
     Raises:
         InputError: The file cannot be read.
@@ -100,9 +100,9 @@ def recorded(experiment: Experiment) -> Experiment:
     if names:
         experiment = _choose(experiment, **{name: chosen[name] for name in names})
     if "steps" in pending and begun.training.minutes and begun.training.steps:
-        times = experiment.training.minutes / begun.training.minutes
+        ratio = experiment.training.minutes / begun.training.minutes
         execution = experiment.training.steps_per_execution
-        steps = max(execution, round(begun.training.steps * times) // execution * execution)
+        steps = max(execution, round(begun.training.steps * ratio) // execution * execution)
         experiment = experiment.replace(steps=steps)
     return experiment
 
@@ -129,8 +129,8 @@ def say_overrun(experiment: Experiment, seconds: float, first_step: int) -> None
     """Says that training has taken much longer than --minutes, if it has.
 
     Args:
-        experiment: Resolved.
-        seconds: That training from `first_step` on has taken.
+        experiment: The settings, as `resolve` returned them.
+        seconds: The time that training has taken, from `first_step` on.
         first_step: 0, or the step that it resumed from.
     """
     if not experiment.training.minutes:

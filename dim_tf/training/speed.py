@@ -28,7 +28,7 @@ from dim_tf.training import loop
 
 _BLOCKS = 8
 _FEWEST_CALLS = 6
-_SETTLING = 0.25  # fraction of the time in which batches that were made meanwhile are used up
+_SETTLING = 0.25  # fraction of the time, left out: batches prepared during compilation are used up
 _TINY_RATE = 1e-9  # at which no trial diverges, whatever the warm-up of the run
 
 
@@ -54,15 +54,15 @@ class Speed(NamedTuple):
 def measure(
     experiment: Experiment, splits: Splits, devices: tf.distribute.Strategy, seconds: float
 ) -> Speed:
-    """Trains for about `seconds` after the first step, and forgets it.
+    """Trains a trial for about `seconds` after its first step, and discards it.
 
     A backbone is trained from the first step, whatever `frozen_steps`.
 
     Args:
         experiment: The settings; only its length may be missing.
         splits: The data.
-        devices: That will train.
-        seconds: To measure steps.
+        devices: Those that will train.
+        seconds: How long steps are timed.
 
     Raises:
         InputError: As `loop.train`.
@@ -111,8 +111,8 @@ class _Timer(keras.callbacks.Callback):
     """Ends training after some seconds and calls.
 
     Attributes:
-        ends: When each call of the training function had ended.
-        trained: When training had.
+        ends: When each call of the training function ended, in seconds.
+        trained: When training ended, in seconds.
     """
 
     def __init__(self, seconds: float):

@@ -2,8 +2,11 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+
+from dim_tf.main import run_later_stages
 
 
 def run(*arguments, **kwargs):
@@ -74,3 +77,13 @@ def test_what_does_not_fit_ends_with_2_and_one_line(arguments, says, tmp_path):
     assert "Traceback" not in done.stderr
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
+
+
+@pytest.mark.parametrize("evaluation", [{}, {"verdict": {}}])
+def test_an_earlier_verdict_is_not_repeated_where_nothing_is_measured(capsys, evaluation):
+    run = SimpleNamespace(
+        evaluate=lambda: evaluation, export=lambda: print("exported"), verdict=["verdict: yes"]
+    )
+    run_later_stages(run, ["evaluate", "export"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ["exported", *(["verdict: yes"] if evaluation else [])]

@@ -80,6 +80,7 @@ def test_what_is_given_wins_and_the_rest_stays():
         ({"schedule": "constant"}, {"warmup_fraction"}),
         ({"epochs": 5}, {"minutes"}),
         ({"steps": 5}, {"minutes"}),
+        ({"strategy": "multi_worker"}, {"minutes"}),
         ({"warmup_steps": 5}, {"warmup_fraction"}),
         ({"views": 1}, {"pairs", "min_crop_scale", "color_jitter_strength"}),
         ({"occlusion": True}, {"views", "pairs", "min_crop_scale", "color_jitter_strength"}),

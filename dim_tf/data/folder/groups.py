@@ -1,4 +1,4 @@
-"""Groups of images that a split keeps together: near duplicates, sequences, or as the user says.
+"""Groups of images that a split keeps together: near duplicates, sequences, or the user's own.
 
 docs/DATA.md states the rules.
 """
@@ -34,10 +34,10 @@ class ImageGroups:
 
     Attributes:
         numbers: int64 [N], from 0 on, the group of each image.
-        digests: uint8 [N, D], of each image's group; those of lowest digest are for the test.
+        digests: uint8 [N, D], of each image's group; the groups of lowest digest are for the test.
         near_duplicates: int64 [N], the set of near duplicates of each image.
         kind: what the groups are, for the `data:` line.
-        unmatched: images whose path the pattern does not match; each is a group.
+        unmatched: how many paths the pattern does not match; each such image is a group.
     """
 
     numbers: np.ndarray
@@ -75,8 +75,8 @@ def group_images(mode: str, images: Manifest) -> ImageGroups:
     names = images.names
     pattern = group_by.parse(mode)
     if pattern or mode == group_by.FOLDER:
-        paths = _keys_by_pattern(pattern, names) if pattern else _keys_by_folder(names)
-        return _group_by_key(paths, images, near, mode)
+        keys = _keys_by_pattern(pattern, names) if pattern else _keys_by_folder(names)
+        return _group_by_key(keys, images, near, mode)
     partition = near.copy() if mode != group_by.NONE else Partition(len(images))
     if mode == group_by.AUTO:
         limit = len(images) // 2
@@ -145,7 +145,7 @@ def _keys_by_pattern(pattern, names):
     matches = [pattern.search(name) for name in names]
     keys = [(match[1] or None) if match else None for match in matches]
     if not any(keys):
-        why = "matches nothing in" if any(matches) else "matches none of"
+        why = "matches none of"
         if any(matches):
             why = "matches with an empty first group all of"
         raise InputError(
@@ -156,7 +156,7 @@ def _keys_by_pattern(pattern, names):
 
 
 def _group_by_key(keys, images, near, mode):
-    """A key's own hash decides: more images of a group do not move it."""
+    """Groups images by keys, whose hashes are the digests: further images move no group."""
     number_of: dict[object, int] = defaultdict(lambda: len(number_of))
     numbers = np.empty(len(keys), np.int64)
     digests = images.pixel_digests.copy()

@@ -1,6 +1,6 @@
 """Chooses test images by hashes, so that a folder that grows keeps its split.
 
-scikit-learn's GroupShuffleSplit keeps groups together, too; each new image would change its draw.
+scikit-learn's GroupShuffleSplit keeps groups together too, but each new image changes its draw.
 """
 
 import numpy as np
@@ -18,19 +18,20 @@ def choose_test(
     """The test images: groups in the order of their digests, each whole.
 
     A group is for the test if the first 16 bits of its digest, as a number in [0, 1), are below
-    `fraction`; more are where these have fewer than 10 images, and fewer where they have more than
-    10,000 or half of all. Always for training are groups of more than half of the images, groups
-    with an image that is not eligible, and of each class the last of its groups in this order.
+    `fraction`. If these groups have fewer than 10 images, the next ones are added; if they have
+    more than 10,000, or more than half of all images, the last ones are left out. Always for
+    training are groups of more than half of the images, groups with an image that is not eligible,
+    and the last group of each class in this order.
 
     Args:
         numbers: int64 [N], from 0 on, the group of each image.
         digests: uint8 [N, D], of its group.
         eligible: bool [N], whether an image may be for the test.
-        labels: int64 [N], -1: none; or None.
-        fraction: of the images, in (0, 1).
+        labels: int64 [N], class numbers, -1: an image without one; None: no classes.
+        fraction: of the images that are for the test, in (0, 1).
 
     Returns:
-        bool [N].
+        Which images are for the test, bool [N].
     """
     _, first, sizes = np.unique(numbers, return_index=True, return_counts=True)
     has_ineligible = np.bincount(numbers, weights=~eligible) > 0
@@ -38,11 +39,11 @@ def choose_test(
     keys = digests[first].T[::-1]
     order = np.lexsort((*keys, for_training))
     if labels is not None:
-        place = np.empty(len(order), np.int64)
-        place[order] = np.arange(len(order))
+        rank = np.empty(len(order), np.int64)
+        rank[order] = np.arange(len(order))
         labelled = np.flatnonzero(labels >= 0)
         last = np.full(int(labels.max(initial=-1)) + 1, -1, np.int64)
-        np.maximum.at(last, labels[labelled], place[numbers[labelled]])
+        np.maximum.at(last, labels[labelled], rank[numbers[labelled]])
         for_training[order[last[last >= 0]]] = True
     candidates = order[~for_training[order]]
     totals = np.cumsum(sizes[candidates])

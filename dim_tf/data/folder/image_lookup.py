@@ -1,4 +1,4 @@
-"""Finds images by what a table calls them: the end of their path, with its suffix or without."""
+"""Finds images by their names in a table: ends of their paths, with a suffix or without."""
 
 import functools
 import os
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dim_tf.data.folder.file_bytes import SUFFIXES
 from dim_tf.data.folder.image_folders import ImageFolders
 
-# Those of a table that was written before its images were converted, too.
+# With suffixes of formats that are not read: a table may be older than its converted images.
 _IMAGE_SUFFIX = re.compile(
     rf"({'|'.join(map(re.escape, SUFFIXES))}|\.dcm|\.dicom|\.npy)$", re.IGNORECASE
 )
@@ -35,9 +35,10 @@ class ImageLookup:
     def find(self, name: str) -> list[int]:
         """The indices of the images that a name may mean; empty: there is none.
 
-        It is the path relative to the images' folder; else the last parts of the path, as the name
-        of the file alone, or with more folders than the images' own. Either is without the suffix
-        where nothing has it with one, and of another suffix where nothing has it without.
+        The first of these that matches an image: its path relative to the images' folder, with its
+        suffix or without; the end of its absolute path, likewise, from the file's name alone to
+        folders above the images' folder; and the same two after the name's own suffix is removed,
+        as images may have been converted.
         """
         parts = _parts(name)
         path, count = "/".join(parts), len(parts)

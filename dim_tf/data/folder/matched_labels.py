@@ -1,4 +1,4 @@
-"""Labels of a folder's images from a file of labels, and the splits that it says."""
+"""Labels of a folder's images from a file of labels, and the splits in its column `split`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ class MatchedLabels:
     Attributes:
         labels: int64 [N], class numbers; or int64 [N, A], attributes 0 or 1; -1: none.
         names: of the classes or attributes.
-        roles: of each image, by the file's column of splits; None: the file does not say; empty:
-            there is no such column.
+        roles: of each image, by the file's column of splits; None: an image without a row or with
+            an empty cell; an empty list: there is no such column.
         split_column: that column, for a message.
         description: of the labels.
         unmatched_rows: how many rows of the file name no image.
@@ -110,7 +110,7 @@ def match_labels(file: LabelsFile, names: Sequence[str], folders: ImageFolders) 
         folders: that they are in.
 
     Raises:
-        InputError: no row names an image, or a row several; or two rows say other things of one.
+        InputError: no row names an image, a row names several, or two rows of one image differ.
     """
     lookup = ImageLookup(names, folders)
     labels = np.full((len(names), *file.labels.shape[1:]), -1, np.int64)
@@ -152,6 +152,6 @@ def _check_same(file, row, other_row):
     if same_labels and (not file.roles or file.roles[row] == file.roles[other_row]):
         return
     raise InputError(
-        f"--labels: lines {file.lines[row]} and {file.lines[other_row]} of {file.name} have other "
-        f"labels or splits for one image, {file.files[row][:200]!r}; remove one of them"
+        f"--labels: lines {file.lines[row]} and {file.lines[other_row]} of {file.name} have "
+        f"different labels or splits for one image, {file.files[row][:200]!r}; remove one of them"
     )

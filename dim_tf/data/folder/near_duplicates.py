@@ -32,10 +32,10 @@ _COLUMNS = 2**14
 
 
 class Thumbnails:
-    """Thumbnails whose distances are asked for.
+    """Thumbnails, and distances between them.
 
-    The distance of two is the root mean square of their difference, over that of their contrasts:
-    √2 for images that have nothing in common and the same mean, 0 for equal ones.
+    The distance of two is the root mean square of their difference divided by that of their two
+    contrasts: 0 for equal images, √2 for images of the same mean that have nothing in common.
 
     Args:
         pixels: uint8 [N, THUMBNAIL_BYTES].
@@ -68,7 +68,7 @@ class Thumbnails:
         return np.sqrt(result / self._power(first, second))
 
     def may_be_within(self, first: np.ndarray, second: np.ndarray, distance: float) -> np.ndarray:
-        """False where the mean colors alone are farther apart: a bound, and quick. bool [M]."""
+        """False where the mean colours alone are farther apart, a quick bound; bool [M]."""
         gap = self.means[first] - self.means[second]
         return np.square(gap).mean(axis=1) <= distance**2 * self._power(first, second)
 

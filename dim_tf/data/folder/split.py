@@ -232,8 +232,8 @@ def _choose_method(
             return SplitMethod(None, f"{BY_HASH} ({reason})", fraction)
         if fraction != DEFAULT_TEST_FRACTION:
             raise InputError(
-                f"--test_fraction={fraction:g} is of a split by hash, and here a column says which "
-                "images are for the test; give --split=hash, or leave --test_fraction out"
+                f"--test_fraction={fraction:g} is for a split by hash, and here a column says "
+                "which images are for the test; give --split=hash, or leave --test_fraction out"
             )
         return SplitMethod(test, reason, fraction)
     why_not = "no folder is called train, test or the like"
@@ -253,7 +253,7 @@ def _choose_method(
         else:
             if fraction != DEFAULT_TEST_FRACTION:
                 raise InputError(
-                    f"--test_fraction={fraction:g} is of a split by hash, and here the folders "
+                    f"--test_fraction={fraction:g} is for a split by hash, and here the folders "
                     f"({layout.listed}) say which images are for the test; give --split=hash, or "
                     "leave --test_fraction out"
                 )

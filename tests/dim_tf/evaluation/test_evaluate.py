@@ -70,7 +70,7 @@ def test_the_feature_that_is_asked_for_is_measured_and_written(splits, capsys, f
     """Also where it is no endpoint that all measures take; its references have it too."""
     content = evaluate.run_measures(
         partial(representation.from_encoder, small_encoder(0)),
-        {"random_encoder": partial(representation.from_encoder, small_encoder(1))},
+        {"random_weights": partial(representation.from_encoder, small_encoder(1))},
         splits,
         Experiment.of(name="a", measures="knn,geometry", feature=feature),
     ).content
@@ -80,7 +80,7 @@ def test_the_feature_that_is_asked_for_is_measured_and_written(splits, capsys, f
     endpoints = {"conv", "fc", "global", feature}
     for metric in ("knn", "alignment"):
         assert set(content[metric]) == endpoints
-    assert set(content["references"]["random_encoder"]["knn"]) == endpoints
+    assert set(content["references"]["random_weights"]["knn"]) == endpoints
     assert f"evaluate: feature: {feature}, --feature names it" in capsys.readouterr().out
 
 

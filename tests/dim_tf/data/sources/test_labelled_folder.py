@@ -137,7 +137,7 @@ def test_labels_and_columns_are_of_a_folder_and_of_a_file():
     for name, settings, message in (
         ("digits", {"labels": "none"}, r"--labels=none is of --dataset=folder"),
         ("digits", {"labels": "a.csv"}, r"--labels=a.csv is of --dataset=folder"),
-        ("folder", {"label_column": "x"}, r"--label_column=x is of --labels=FILE.csv"),
+        ("folder", {"label_column": "x"}, r"--label_column=x is for --labels=FILE.csv"),
     ):
         with pytest.raises(InputError, match=message):
             data.load(name, data.DataRequest(**settings))
