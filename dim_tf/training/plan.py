@@ -117,10 +117,17 @@ def of_trained(experiment: Experiment) -> Experiment:
     pending = _pending(experiment)
     if pending and not experiment.evaluation.encoder_path:
         name = "minutes" if "steps" in pending else pending[0]
+        path = experiment.run_path / "experiment.json"
+        begun = Experiment.from_json(read_text(path)).training if path.exists() else None
+        if begun and name == "minutes" and not begun.minutes:
+            length = f"--steps={begun.steps}" if begun.steps else f"--epochs={begun.epochs}"
+            raise InputError(
+                f"{experiment.run_path} was trained by {length}, and not by --minutes="
+                f"{experiment.training.minutes:g}; give the flags of its training, as {length}"
+            )
         raise InputError(
-            f"{experiment.run_path / 'experiment.json'}, which says what training chose for "
-            f"--{name}, is missing or of another run; put a copy back, or give the flags of its "
-            "training"
+            f"{path}, which says what training chose for --{name}, is missing or of another run; "
+            "put a copy back, or give the flags of its training"
         )
     return experiment
 

@@ -113,6 +113,14 @@ def test_a_trained_run_without_its_record_is_refused(tmp_path):
         plan.of_trained(experiment(tmp_path, minutes=5))
 
 
+@pytest.mark.parametrize(("length", "flag"), [({"steps": 4}, "steps"), ({"epochs": 4}, "epochs")])
+def test_a_run_that_was_not_trained_by_minutes_names_its_length(tmp_path, length, flag):
+    begun = experiment(tmp_path, **length)
+    (tmp_path / "experiment.json").write_text(begun.to_json())
+    with pytest.raises(InputError, match=f"was trained by --{flag}=4, and not by --minutes=5; "):
+        plan.of_trained(experiment(tmp_path, minutes=5))
+
+
 COSINE = {"batch_size": 4, "schedule": "cosine", "warmup_steps": 2}
 
 
