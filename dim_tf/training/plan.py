@@ -20,6 +20,7 @@ from dim_tf.system.console import say
 from dim_tf.system.errors import InputError
 from dim_tf.system.files import read_text
 from dim_tf.training import precision, speed, strategy
+from dim_tf.training.model import check_same_experiment
 from dim_tf.training.schedule import training_split
 
 # Losses that contrast the images of a batch have 255 negatives of each; more gained nothing in
@@ -73,6 +74,8 @@ def resolve(experiment: Experiment, splits: Splits, devices: tf.distribute.Strat
     if "precision" in pending:
         experiment = _choose(experiment, precision=_choose_precision(devices))
     if "steps" in pending:
+        if experiment.training.resume:
+            check_same_experiment(experiment, splits)  # before the speed is measured in vain
         experiment = _with_steps(experiment, splits, devices, began)
     return experiment
 

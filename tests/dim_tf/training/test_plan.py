@@ -124,6 +124,14 @@ def test_a_run_that_was_not_trained_by_minutes_names_its_length(tmp_path, length
 COSINE = {"batch_size": 4, "schedule": "cosine", "warmup_steps": 2}
 
 
+def test_another_experiment_is_refused_before_its_speed_is_measured(tmp_path, splits, monkeypatch):
+    monkeypatch.setattr(speed, "measure", None)
+    begun = experiment(tmp_path, steps=4, **COSINE)
+    (tmp_path / "experiment.json").write_text(begun.to_json())
+    with pytest.raises(InputError, match=r"holds another experiment .*minutes: 0\.0 -> 5\.0"):
+        plan.resolve(experiment(tmp_path, minutes=5, **COSINE), splits, DEVICES)
+
+
 def test_a_run_by_minutes_has_the_losses_of_its_steps_also_if_it_is_stopped_and_resumed(
     tmp_path, monkeypatch, capsys
 ):
