@@ -66,6 +66,11 @@ def _data_flags(
     images: str | os.PathLike | Sequence[str | os.PathLike], settings: dict[str, Any]
 ) -> dict[str, Any]:
     """Which images: the settings of a folder, of several, or of a data set."""
+    if not images or not isinstance(images, str | os.PathLike | list | tuple):
+        raise InputError(
+            f"images={images!r}; expected a folder of images, a list of several, or the name of a "
+            "data set"
+        )
     if not isinstance(images, str | os.PathLike):
         return _flags_of_folders([os.fspath(path) for path in images], settings)
     name = os.fspath(images)

@@ -5,7 +5,7 @@ from itertools import islice
 from pathlib import Path
 
 from dim_tf.data import LABEL_MODES
-from dim_tf.data.folder.image_folders import open_folders
+from dim_tf.data.folder.image_folders import open_folders, split_data_dir
 from dim_tf.data.sources import TFDS_PREFIX
 from dim_tf.experiment import Experiment
 from dim_tf.export.version_folders import published_versions
@@ -80,7 +80,8 @@ def _check_data_dir(data: DataSettings) -> None:
         return
     from dim_tf.data.folder.file_bytes import has_image_suffix  # imports NumPy
 
-    folders = [Path(data.data_dir), *islice(Path(data.data_dir).glob("*/"), _LOOKED_AT)]
+    given = [Path(path) for path in split_data_dir(data.data_dir) if path]
+    folders = [*given, *islice((sub for path in given for sub in path.glob("*/")), _LOOKED_AT)]
     for folder in folders:
         for path in islice(folder.glob("*"), _LOOKED_AT):
             if has_image_suffix(path):

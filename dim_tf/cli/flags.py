@@ -117,7 +117,11 @@ def experiment(values: flags.FlagValues, arguments: list[str]) -> Experiment:
         settings = {name: value for name, value in settings.items() if name in known}
         settings.setdefault("recipe", recipes.PAPER)
     reads_data = set(modes(values)) & {*DEFAULT_MODES, "table"}
-    if reads_data and settings.get("data_dir") and "dataset" not in settings:
+    if reads_data and "data_dir" in settings and "dataset" not in settings:
+        if not settings["data_dir"]:  # a variable of the shell that is not set
+            raise InputError(
+                "--data_dir= is empty; give the folder of your images, or --dataset=NAME"
+            )
         settings["dataset"] = "folder"
         say(f"--data_dir={settings['data_dir']} implies --dataset=folder")
     if not settings.get("name"):

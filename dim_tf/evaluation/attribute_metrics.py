@@ -73,22 +73,27 @@ def statistics(
         predictions: for each training float [N, A], the predicted probabilities.
         labels: int [N, A], 0 or 1.
     """
+    varied = [i for i, label in enumerate(labels.T) if 0 < label.sum() < len(label)]
 
-    def mean_of(metric: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]):
+    def mean_of(
+        metric: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
+        columns: Sequence[int] = varied,
+    ):
         def mean(counts):
             values = [
-                metric(scores[:, column], label, counts)
+                metric(scores[:, column], labels[:, column], counts)
                 for scores in predictions
-                for column, label in enumerate(labels.T)
-                if 0 < label.sum() < len(label)
+                for column in columns
             ]
-            return np.nanmean(values, axis=0)
+            has_value = ~np.isnan(values)
+            with np.errstate(invalid="ignore"):  # NaN where only one label was drawn, of each
+                return np.nansum(values, axis=0) / has_value.sum(axis=0)
 
         return mean
 
     return {
         "auc": mean_of(bootstrap.auc),
-        "accuracy": mean_of(_accuracy),
+        "accuracy": mean_of(_accuracy, range(labels.shape[1])),
         "balanced_accuracy": mean_of(_balanced_accuracy),
     }
 
@@ -99,6 +104,7 @@ def _accuracy(scores, labels, counts):
 
 def _balanced_accuracy(scores, labels, counts):
     predicted = scores > 0.5
-    sensitivity = (counts @ (predicted & (labels == 1))) / (counts @ (labels == 1))
-    specificity = (counts @ (~predicted & (labels == 0))) / (counts @ (labels == 0))
+    with np.errstate(invalid="ignore"):  # NaN where only one label was drawn
+        sensitivity = (counts @ (predicted & (labels == 1))) / (counts @ (labels == 1))
+        specificity = (counts @ (~predicted & (labels == 0))) / (counts @ (labels == 0))
     return (sensitivity + specificity) / 2

@@ -210,3 +210,5 @@ def _read(path: Path, max_pixels: int) -> bytes:
         raise InputError(f"{path} cannot be decoded ({error})") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror})") from error
+    except ValueError as error:  # a NUL in the path
+        raise InputError(f"{str(path)!r} cannot be read ({error})") from error

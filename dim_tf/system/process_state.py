@@ -47,15 +47,22 @@ def preserved() -> Iterator[None]:
 
 @contextlib.contextmanager
 def without_tensorflow_notices() -> Iterator[None]:
-    """Within it TensorFlow's Python logger drops messages below a warning.
+    """Within it TensorFlow's Python logger drops messages below a warning, and those on retracing.
 
     Where Python is interactive, as in a notebook, TensorFlow turns them on: each SavedModel that is
-    written then prints the path of a temporary folder, twice.
+    written then prints the path of a temporary folder, twice. From the fifth training or reference
+    of a process on it warns of a function that is traced again, which each has to be.
     """
     logger = tf.get_logger()
     level = logger.level
     logger.setLevel(max(logger.getEffectiveLevel(), logging.WARNING))
+    logger.addFilter(_is_not_on_retracing)
     try:
         yield
     finally:
+        logger.removeFilter(_is_not_on_retracing)
         logger.setLevel(level)
+
+
+def _is_not_on_retracing(record):
+    return "triggered tf.function retracing" not in record.getMessage()

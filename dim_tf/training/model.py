@@ -13,7 +13,7 @@ from dim_tf.registry import CROP_ENCODERS
 from dim_tf.settings.encoder import AUTO, RANDOM, EncoderSettings, scaling
 from dim_tf.system.errors import InputError
 from dim_tf.system.files import read_text
-from dim_tf.training import encoder_config, schedule, strategy
+from dim_tf.training import checkpoint_files, encoder_config, schedule, strategy
 from dim_tf.training.checkpoints import restore_weights
 from dim_tf.training.encoder_config import EncoderConfig
 from dim_tf.training.precision import POLICIES
@@ -245,10 +245,16 @@ def check_same_experiment(experiment: Experiment, splits: Splits) -> None:
         splits: The data.
 
     Raises:
-        InputError: It differs or is on other images, or its file cannot be read.
+        InputError: It differs or is on other images, or its file cannot be read, or is missing
+            beside its checkpoints.
     """
     path = experiment.run_path / "experiment.json"
     if not path.exists():
+        if checkpoint_files.steps(experiment.run_path / "checkpoints"):
+            raise InputError(
+                f"{path}, which says of which settings and images the checkpoints beside it are, "
+                "is missing; put a copy back, or give another --run_dir or --name"
+            )
         return
     try:
         begun = Experiment.from_json(read_text(path))

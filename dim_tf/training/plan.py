@@ -20,6 +20,7 @@ from dim_tf.system.console import say
 from dim_tf.system.errors import InputError
 from dim_tf.system.files import read_text
 from dim_tf.training import precision, speed, strategy
+from dim_tf.training.model import check_same_experiment
 from dim_tf.training.schedule import training_split
 
 # With 256 images a contrastive loss has 255 negatives of each; more gained nothing in
@@ -73,6 +74,8 @@ def resolve(experiment: Experiment, splits: Splits, devices: tf.distribute.Strat
     if "precision" in pending:
         experiment = _choose(experiment, precision=_choose_precision(devices))
     if "steps" in pending:
+        if experiment.training.resume:
+            check_same_experiment(experiment, splits)  # before the speed is measured in vain
         experiment = _with_steps(experiment, splits, devices, began)
     return experiment
 
@@ -117,10 +120,17 @@ def of_trained(experiment: Experiment) -> Experiment:
     pending = _pending(experiment)
     if pending and not experiment.evaluation.encoder_path:
         name = "minutes" if "steps" in pending else pending[0]
+        path = experiment.run_path / "experiment.json"
+        begun = Experiment.from_json(read_text(path)).training if path.exists() else None
+        if begun and name == "minutes" and not begun.minutes:
+            length = f"--steps={begun.steps}" if begun.steps else f"--epochs={begun.epochs}"
+            raise InputError(
+                f"{experiment.run_path} was trained by {length}, and not by --minutes="
+                f"{experiment.training.minutes:g}; give the flags of its training, as {length}"
+            )
         raise InputError(
-            f"{experiment.run_path / 'experiment.json'}, which says what training chose for "
-            f"--{name}, is missing or of another run; put a copy back, or give the flags of its "
-            "training"
+            f"{path}, which says what training chose for --{name}, is missing or of another run; "
+            "put a copy back, or give the flags of its training"
         )
     return experiment
 

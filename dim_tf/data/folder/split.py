@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dim_tf.data import DEFAULT_TEST_FRACTION, DataRequest
+from dim_tf.data import DEFAULT_TEST_FRACTION, DataRequest, group_by
 from dim_tf.data.folder.groups import (
     ImageGroups,
     count_separated_pairs,
@@ -150,7 +150,8 @@ def split_images(request: DataRequest, manifest: Manifest, folders: ImageFolders
     if only_tested:
         labels = FolderLabels(None, (), f"none: {only_tested}")
     images = manifest.select(indices)
-    groups = group_images(request.group_by, images)
+    enough = len(images) >= MIN_IMAGES  # else refused later, whatever their groups
+    groups = group_images(request.group_by if enough else group_by.NONE, images)
     order, test_count, unlabelled = _order_images(roles[indices], labels.classes, groups, method)
     classes = None if labels.classes is None else labels.classes[order]
     split_folders = layout.folders if layout else {}

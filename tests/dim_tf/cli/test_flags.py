@@ -238,6 +238,13 @@ def test_a_folder_implies_its_data_set(capsys):
     assert named.data.dataset == "cifar10"
 
 
+def test_an_empty_folder_name_is_no_data_set():
+    with pytest.raises(InputError, match=r"^--data_dir= is empty; give the folder of your images"):
+        settings_flags.experiment(parsed("--data_dir="), ["main"])
+    named = settings_flags.experiment(parsed("--data_dir=", "--dataset=cifar10"), ["main"])
+    assert named.data.dataset == "cifar10"
+
+
 def test_a_folder_of_another_stage_is_no_data_set():
     words = ["--mode=embed", "--embed_input=tfds:mnist:test", "--data_dir=a"]
     assert settings_flags.experiment(parsed(*words), ["main"]).data.dataset == "digits"

@@ -203,6 +203,16 @@ def test_settings_that_do_not_fit_leave_the_run_folder_as_it_is(tmp_path, splits
     assert {file: file.stat().st_mtime_ns for file in straight.rglob("*")} == before
 
 
+def test_checkpoints_without_their_experiment_are_refused(tmp_path, splits, straight):
+    shutil.copytree(straight, tmp_path / "run")
+    (tmp_path / "run" / "experiment.json").unlink()
+    settings = experiment(tmp_path / "run", steps=9, learning_rate=1e-3)
+    for stage in (loop.train, load_trained):
+        with pytest.raises(InputError, match=r"experiment\.json, which says .* is missing; put a"):
+            stage(settings, splits)
+    assert not (tmp_path / "run" / "experiment.json").exists()
+
+
 def test_a_damaged_experiment_is_named(tmp_path, splits):
     (tmp_path / "experiment.json").write_text("{")
     with pytest.raises(InputError, match=rf"{tmp_path}/experiment.json cannot be read"):

@@ -113,7 +113,23 @@ def test_a_trained_run_without_its_record_is_refused(tmp_path):
         plan.of_trained(experiment(tmp_path, minutes=5))
 
 
+@pytest.mark.parametrize(("length", "flag"), [({"steps": 4}, "steps"), ({"epochs": 4}, "epochs")])
+def test_a_run_that_was_not_trained_by_minutes_names_its_length(tmp_path, length, flag):
+    begun = experiment(tmp_path, **length)
+    (tmp_path / "experiment.json").write_text(begun.to_json())
+    with pytest.raises(InputError, match=f"was trained by --{flag}=4, and not by --minutes=5; "):
+        plan.of_trained(experiment(tmp_path, minutes=5))
+
+
 COSINE = {"batch_size": 4, "schedule": "cosine", "warmup_steps": 2}
+
+
+def test_another_experiment_is_refused_before_its_speed_is_measured(tmp_path, splits, monkeypatch):
+    monkeypatch.setattr(speed, "measure", None)
+    begun = experiment(tmp_path, steps=4, **COSINE)
+    (tmp_path / "experiment.json").write_text(begun.to_json())
+    with pytest.raises(InputError, match=r"holds another experiment .*minutes: 0\.0 -> 5\.0"):
+        plan.resolve(experiment(tmp_path, minutes=5, **COSINE), splits, DEVICES)
 
 
 def test_a_run_by_minutes_has_the_losses_of_its_steps_also_if_it_is_stopped_and_resumed(

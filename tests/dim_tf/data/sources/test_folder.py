@@ -174,6 +174,15 @@ def test_a_folder_that_is_none(settings, says):
         data.load("folder", data.DataRequest(**settings))
 
 
+@pytest.mark.parametrize("group_by", ["auto", "folder", "(cat)"])
+@pytest.mark.parametrize("count", [0, 3])
+def test_too_few_images_are_too_few_in_any_groups(tmp_path, load, count, group_by):
+    tree(tmp_path / "images", count)
+    (tmp_path / "images").mkdir(exist_ok=True)
+    with pytest.raises(InputError, match=f"has {count} different images; at least 20 are needed"):
+        load(group_by=group_by)
+
+
 def test_too_few_images(tmp_path, load):
     tree(tmp_path / "images", 19)
     (tmp_path / "images/a.nef").write_bytes(b"")
