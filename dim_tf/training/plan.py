@@ -214,8 +214,9 @@ def _with_steps(experiment, splits, devices, began) -> Experiment:
     if steps < least:
         need = 60 * minutes - left + measured.setup + measured.checkpoint + least * measured.step
         raise InputError(
-            f"--minutes={minutes:g} does not suffice: {least} steps take {need / 60:.1f} minutes "
-            f"here, {measured.step:.3g} s each after {measured.setup:.0f} s to begin; give more"
+            f"--minutes={minutes:g} does not suffice: {least} step{'s' if least > 1 else ''} take "
+            f"{need / 60:.1f} minutes here, {measured.step:.3g} s each after "
+            f"{measured.setup:.0f} s to begin; give more"
         )
     epochs = max(1, round(steps / per_epoch))
     say(
