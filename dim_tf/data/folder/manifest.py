@@ -21,7 +21,7 @@ from dim_tf.data.zip_archive import ZipArchive
 from dim_tf.system.console import say
 from dim_tf.system.files import atomic_replace
 
-VERSION = 4  # of the file, and of how images are inspected
+VERSION = 5  # of the file, and of how images are inspected
 
 
 @dataclass(frozen=True)

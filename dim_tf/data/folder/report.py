@@ -304,6 +304,11 @@ def describe(folders: ImageFolders, frame: ImageFrame, summary: dict[str, Any]) 
     if summary["low_contrast"]:
         clauses.append(f"{summary['low_contrast']:,} with almost no contrast")
     clauses.append(f"labels: {summary['labels']}")
+    if summary["only_test_class"] is not None:
+        clauses.append(
+            f"all test images are of the class {printable(summary['only_test_class'])}, so that no "
+            "accuracy says anything"
+        )
     if summary["unlabelled_training_images"]:
         clauses.append(f"{summary['unlabelled_training_images']:,} for training have none")
     if left_out:

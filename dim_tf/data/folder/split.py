@@ -183,6 +183,7 @@ def split_images(request: DataRequest, manifest: Manifest, folders: ImageFolders
         "label_rows_without_image": matched.unmatched_rows if matched else 0,
         "unlabelled_training_images": unlabelled,
         "classes": labels.count(),
+        "only_test_class": _only_class(classes, labels.names, test_count),
     }
     return FolderSplit(
         indices[order],
@@ -343,6 +344,14 @@ def _count_pairs_of_single_images(roles, labels, groups, digests, method):
     alone = np.arange(len(roles))
     singles = ImageGroups(alone, digests, groups.near_duplicates, "")
     return count_separated_pairs(groups.numbers, _choose_test(roles, labels, singles, method))
+
+
+def _only_class(labels, names, test_count):
+    """The class of all test images, None where there are several or no classes."""
+    if labels is None or labels.ndim == 2 or not test_count or len(names) < 2:
+        return None
+    tested = set(labels[:test_count].tolist())
+    return names[tested.pop()] if len(tested) == 1 else None
 
 
 def _count_leaks(method, roles, duplicates):

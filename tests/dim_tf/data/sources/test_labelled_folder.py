@@ -106,6 +106,15 @@ def test_a_folder_for_the_test_without_labels_is_neither_trained_nor_measured_on
     assert (len(splits.train), len(splits.test)) == (42, 0)
 
 
+def test_a_test_of_one_class_is_told(tmp_path):
+    for where in ("train/a", "train/b", "test/a"):
+        classes_in(tmp_path / "images", where, 100 * len(where) + ord(where[-1]))
+    note = loader(tmp_path)().note
+    assert "all test images are of the class a, so that no accuracy says anything" in note
+    classes_in(tmp_path / "images", "test/b", 900)
+    assert "accuracy" not in loader(tmp_path)().note
+
+
 def test_a_copy_with_a_label_is_kept(tmp_path, load):
     tree(tmp_path / "images", 30, "a/{:03d}.png")
     tree(tmp_path / "images", 30, "b/{:03d}.png")
