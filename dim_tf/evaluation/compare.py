@@ -24,7 +24,7 @@ from dim_tf.evaluation.report.formatting import (
 from dim_tf.evaluation.report.metric_tables import best_value
 from dim_tf.evaluation.report.page import describe_training, write_page
 from dim_tf.evaluation.report.rendering import render
-from dim_tf.evaluation.report.results import Results, check
+from dim_tf.evaluation.report.results import Results, check, reference_value
 from dim_tf.experiment import LONGEST_NAME, Experiment
 from dim_tf.system.errors import InputError, one_line
 from dim_tf.system.files import make_folder, read_text
@@ -129,7 +129,7 @@ def write_comparison(path: Path, folders: Sequence[Path]) -> None:
     was_trained = any(run.training_metrics for run in runs)
     sections = {
         "Runs": _run_cards(runs, path.parent),
-        "Global feature": _dot_plot(runs),
+        "Features": _dot_plot(runs),
         "All measures": _metrics_table(runs),
         "Training": charts.training_curves(curves) if was_trained else Markup(),
         "Different settings": _differences(
@@ -170,17 +170,22 @@ def _read(folder: Path) -> Run:
     return Run(folder, experiment, results, metrics_file.read(folder / "metrics.jsonl"))
 
 
+def _of_feature(run: Run, measure: str) -> Any:
+    """The value of the run's feature; None where it was not measured."""
+    return run.results.values(measure).get(run.results.feature)
+
+
 def _common_headline(runs: Sequence[Run]) -> str | None:
     """The first run's headline, if all runs have a value of it."""
     name = runs[0].results.headline
-    values = [run.results.values(name).get("global") for run in runs] if name else [None]
+    values = [_of_feature(run, name) for run in runs] if name else [None]
     return name if all(is_number(value) for value in values) else None
 
 
 def _ranked(runs: list[Run]) -> list[Run]:
     """The runs with letters and colours; the best first where they share a headline."""
     if measure := _common_headline(runs):
-        runs = sorted(runs, key=lambda run: -run.results.values(measure)["global"])
+        runs = sorted(runs, key=lambda run: -_of_feature(run, measure))
     return [
         replace(run, letter=letter, color=index % charts.NUM_COLORS)
         for index, (run, letter) in enumerate(zip(runs, ascii_uppercase, strict=False))
@@ -190,17 +195,19 @@ def _ranked(runs: list[Run]) -> list[Run]:
 def _summary(runs: Sequence[Run]) -> str:
     measure = _common_headline(runs)
     if measure is None:
-        return "No one accuracy of the global feature was measured of all runs."
+        return "No one accuracy of the feature was measured of all runs."
     info = runs[0].results.measures[measure]
     run_texts = Markup(", ").join(
         Markup("<strong>{}</strong>&nbsp;{} ({})").format(
             run.letter,
             run.name,
-            format_value(run.results.values(measure)["global"], info.unit),
+            format_value(_of_feature(run, measure), info.unit),
         )
         for run in runs
     )
-    return Markup("By the {} on the global feature, best first: {}.").format(info.title, run_texts)
+    return Markup("By the {} on the feature of each run, best first: {}.").format(
+        info.title, run_texts
+    )
 
 
 def _warning(runs: Sequence[Run]) -> str:
@@ -243,10 +250,12 @@ def _dot_plot(runs: Sequence[Run]) -> Markup:
         info = _measure_info(runs, measure)
         dots = []
         for run in reversed(runs):
-            value = run.results.values(measure).get("global")
+            value = _of_feature(run, measure)
             if is_number(value):
                 text = f"{run.letter} {run.name}: {format_value(value, info.unit)}"
-                interval = confidence_interval(run.results.uncertainty(measure, "global"))
+                interval = confidence_interval(
+                    run.results.uncertainty(measure, run.results.feature)
+                )
                 dots.append(Dot(value, text, f"letter s{run.color}", run.letter, interval))
         order = sorted(dots, key=lambda dot: -dot.value)
         lines.append(Line(info.title, dots, " ".join(dot.letter for dot in order)))
@@ -293,7 +302,10 @@ def _measure_rows(runs: Sequence[Run], measure: str) -> dict[str, Any]:
     reference_rows = []
     for name in dict.fromkeys(name for run in runs for name in run.results.references(measure)):
         of_runs = [run.results.references(measure).get(name, {}) for run in runs]
-        values = [values.get("global", values.get("pixels")) for values in of_runs]
+        values = [
+            reference_value(values, run.results.feature)
+            for run, values in zip(runs, of_runs, strict=True)
+        ]
         reference_rows.append((name, [format_value(value, info.unit) for value in values]))
     return {"info": info, "rows": rows, "reference_rows": reference_rows}
 

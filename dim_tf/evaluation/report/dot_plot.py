@@ -16,7 +16,7 @@ from dim_tf.evaluation.report.formatting import (
     reference_title,
 )
 from dim_tf.evaluation.report.rendering import render
-from dim_tf.evaluation.report.results import Results
+from dim_tf.evaluation.report.results import Results, reference_value
 
 # The style class of each reference's dots; those of --reference have numbers.
 _REFERENCE_CSS = {"random_weights": "random", "start_weights": "start", "pixels": "pixels"}
@@ -57,7 +57,7 @@ class Line:
 
 
 def run_dot_plot(experiment: dict[str, Any], results: Results) -> Markup:
-    """The metrics of the global feature on one axis; empty where there are fewer than two values.
+    """The metrics of the feature on one axis; empty where there are fewer than two values.
 
     Args:
         experiment: The run's settings.
@@ -69,13 +69,13 @@ def run_dot_plot(experiment: dict[str, Any], results: Results) -> Markup:
     rows = paper.rows(experiment)[:1]
     for measure in results.ranking:
         info = results.measures[measure]
-        value = results.values(measure)["global"]
+        value = results.values(measure)[results.feature]
         compared: dict[str, tuple[str, str, Any]] = {}  # title -> style class, letter and value
         for name, values in results.references(measure).items():
-            value_of_name = values.get("global", values.get("pixels"))
+            value_of_name = reference_value(values, results.feature)
             compared[reference_title(name)] = *marks[name], value_of_name
         for row in rows:
-            percent = row.values.get(measure, {}).get("global")
+            percent = row.values.get(measure, {}).get(results.feature)
             is_comparable = row.objective != paper.SUPERVISED and info.unit == "fraction"
             if is_comparable and percent is not None:
                 compared[f"the paper, {row.objective}"] = "paper", "", percent / 100
@@ -85,7 +85,7 @@ def run_dot_plot(experiment: dict[str, Any], results: Results) -> Markup:
             for title, (css, letter, number) in compared.items()
         ]
         legend_texts |= {title: (css, letter) for title, (css, letter, _) in compared.items()}
-        interval = confidence_interval(results.uncertainty(measure, "global"))
+        interval = confidence_interval(results.uncertainty(measure, results.feature))
         text = format_value(value, info.unit)
         dots.append(Dot(value, f"this run: {text}", "run", interval=interval))
         lines.append(Line(info.title, dots, text))
@@ -93,7 +93,9 @@ def run_dot_plot(experiment: dict[str, Any], results: Results) -> Markup:
         return Markup()
     entries = [("run", "", "this run, with its 95% interval where it is known")]
     entries += [(css, letter, title) for title, (css, letter) in legend_texts.items()]
-    return Markup("<h3>Global feature</h3>{}{}").format(dot_plot(lines), legend(entries))
+    return Markup("<h3>The {} feature</h3>{}{}").format(
+        results.feature, dot_plot(lines), legend(entries)
+    )
 
 
 def _reference_marks(names: Iterable[str]) -> dict[str, tuple[str, str]]:

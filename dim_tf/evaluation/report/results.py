@@ -20,7 +20,7 @@ from dim_tf.evaluation.report.formatting import (
 from dim_tf.registry import FEATURES
 from dim_tf.system.errors import InputError
 
-# The first of these that was measured on the global feature sums up a run: the paper's probe, and
+# The first of these that was measured on the feature sums up a run: the paper's probe, and
 # for attributes the AUC, which a constant answer cannot raise.
 _HEADLINES = ("mlp_probe_auc", "linear_probe_auc", "mlp_probe", "linear_probe", "svm", "knn")
 _FIRST_ENDPOINTS = ("conv", "fc", "global")
@@ -129,6 +129,16 @@ def _is_uncertainty(entry) -> bool:
     return _is_value(entry.get("std")) and _is_value(entry.get("n")) and (not ends or is_interval)
 
 
+def reference_value(values: dict[str, Any], feature: str) -> Any:
+    """A reference's value beside that of a feature; None where it has none.
+
+    Args:
+        values: of one metric, by endpoint.
+        feature: the run's, which a reference may lack.
+    """
+    return next((values[e] for e in (feature, "global", "pixels") if e in values), None)
+
+
 @dataclass(frozen=True)
 class Results:
     """The results of one evaluation.
@@ -175,14 +185,19 @@ class Results:
         return first + [e for e in endpoints if e not in (*first, "pixels")]
 
     @property
+    def feature(self) -> str:
+        """The endpoint that the encoder gives; global where none was chosen."""
+        return self.evaluation.get("feature", {}).get("name", "global")
+
+    @property
     def ranking(self) -> list[str]:
-        """The measures that rank the global feature and share an axis: fractions and AUCs."""
+        """The measures that rank the feature and share an axis: fractions and AUCs."""
         return [
             name
             for name, info in self.measures.items()
             if info.better == "higher"
             and info.unit in ("fraction", "auc")
-            and is_number(self.values(name).get("global"))
+            and is_number(self.values(name).get(self.feature))
         ]
 
     @property
@@ -215,19 +230,20 @@ class Results:
                 "judge whether they belong together."
             )
         if measure is None:
-            return "No accuracy of the global feature was measured."
+            return f"No accuracy of the {self.feature} feature was measured."
         info = self.measures[measure]
-        value = format_value(self.values(measure)["global"], info.unit)
-        value += format_std(self.uncertainty(measure, "global"), info.unit)
+        value = format_value(self.values(measure)[self.feature], info.unit)
+        value += format_std(self.uncertainty(measure, self.feature), info.unit)
         references = [
             f"{format_value(reference, info.unit)} with {reference_title(name)}"
             for name, values in self.references(measure).items()
-            if is_number(reference := values.get("global", values.get("pixels")))
+            if is_number(reference := reference_value(values, self.feature))
         ]
         name, colon, detail = info.title.partition(": ")
-        sentence = "The {} on the global feature reaches <strong>{}</strong>, {}."
+        sentence = "The {} on the {} feature reaches <strong>{}</strong>, {}."
         return Markup(sentence).format(
             f"{name} ({detail})" if colon else name,
+            self.feature,
             value,
             f"beside {join_with_and(references)}" if references else "no reference was measured",
         )

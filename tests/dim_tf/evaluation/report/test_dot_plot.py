@@ -53,6 +53,18 @@ def test_each_reference_has_a_style_of_its_own():
     assert '<i class="dot letter s2">2</i>dim/1' in page
 
 
+def test_the_dots_are_those_of_the_chosen_feature():
+    references = {
+        "random_weights": {"m": {"conv": 0.3, "global": 0.2}},
+        "a": {"m": {"global": 0.4}},
+    }
+    evaluation = one_measure({"conv": 0.6, "global": 0.5}, references=references)
+    evaluation["feature"] = {"name": "conv"}
+    page = dot_plot.run_dot_plot({**EXPERIMENT, "dataset": "digits"}, Results(evaluation))
+    assert dot_positions(page).keys() == {"random weights: 30.0%", "a: 40.0%", "this run: 60.0%"}
+    assert "<h3>The conv feature</h3>" in page
+
+
 def test_the_interval_reaches_from_end_to_end():
     uncertainty = {"m": {"global": {"std": None, "n": 1, "ci95": [0.42, 0.58]}}}
     references = {"pixels": {"m": {"pixels": 0.2}}}
