@@ -20,8 +20,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from dim_tf.data.sources.folder import default_cache
-from dim_tf.system import cpu, process_state
+from dim_tf.system import cpu, process_state, user_cache
 from dim_tf.system.console import say
 from dim_tf.system.errors import InputError
 from dim_tf.system.files import atomic_write_text
@@ -137,7 +136,7 @@ def _cache_path(machine: dict[str, Any]) -> Path | None:
     """The file of a machine's times; None: this user has no cache folder."""
     digest = hashlib.sha256(json.dumps(machine).encode()).hexdigest()[:16]
     try:
-        return default_cache() / "precision" / f"{digest}.json"
+        return user_cache.folder() / "precision" / f"{digest}.json"
     except InputError:  # no home folder
         return None
 

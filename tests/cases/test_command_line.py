@@ -15,9 +15,9 @@ from absl import flags
 import dim_tf
 from dim_tf import main
 from dim_tf.data import DataRequest
-from dim_tf.data.sources import folder, tfds_files
+from dim_tf.data.sources import tfds_files
 from dim_tf.experiment import Experiment
-from dim_tf.system import signals
+from dim_tf.system import signals, user_cache
 from dim_tf.system.errors import InputError
 from dim_tf.training import data_fingerprint
 from dim_tf.training.model import check_same_experiment
@@ -272,7 +272,7 @@ def no_home(monkeypatch):
 
 def test_without_a_home_the_needed_settings_are_named(no_home, monkeypatch):
     with pytest.raises(InputError, match=r"no home folder.*--cache_dir, or set HOME"):
-        folder.default_cache()
+        user_cache.folder()
     with pytest.raises(InputError, match=r"--run_dir='~/a': this user has no home folder"):
         Experiment.of(name="a", run_dir="~/a")
     import tensorflow_datasets as tfds

@@ -24,6 +24,7 @@ from dim_tf.data.folder.split_check import check_split
 from dim_tf.data.image_frame import ImageFrame
 from dim_tf.data.image_headers import FORMATS
 from dim_tf.data.splits import Split, Splits
+from dim_tf.system import user_cache
 from dim_tf.system.console import say
 from dim_tf.system.errors import InputError
 from dim_tf.system.files import atomic_write_text
@@ -47,7 +48,9 @@ def load(request: DataRequest) -> Splits:
     """
     requested_range = pixel_range.parse(request.pixel_range)
     folders = open_folders(request.data_dir)
-    cache = Path(os.path.expanduser(request.cache_dir)) if request.cache_dir else default_cache()
+    cache = (
+        Path(os.path.expanduser(request.cache_dir)) if request.cache_dir else user_cache.folder()
+    )
     manifest = of_one_kind(_scan(folders, cache, request.max_pixels), request.channels)
     split = split_images(request, manifest, folders)
     images = manifest.select(split.indices)
@@ -181,24 +184,6 @@ def _channels(request, folders, images):
 def _sort_digests(digests):
     numbers = np.ascontiguousarray(digests).view(">u8")
     return digests[np.lexsort((numbers[:, 1], numbers[:, 0]))]
-
-
-def default_cache() -> Path:
-    """The user's cache folder, by the XDG base directory specification.
-
-    Raises:
-        InputError: the user has no home folder.
-    """
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    if os.path.isabs(base):  # the specification says of a relative path: ignore it
-        return Path(base) / "dim_tf"
-    try:
-        return Path.home() / ".cache" / "dim_tf"
-    except RuntimeError as error:
-        raise InputError(
-            "this user has no home folder, in which decoded images would be kept; give "
-            "--cache_dir, or set HOME"
-        ) from error
 
 
 def default_size(image_sizes: np.ndarray) -> int:

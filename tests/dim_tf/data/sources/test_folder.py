@@ -340,11 +340,3 @@ def test_an_epoch_of_batches(tmp_path, load):
             assert label == (number >= 30)
             seen.append(number)
     assert len(set(seen)) == len(splits.train) == 50
-
-
-def test_the_users_cache(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert folder.default_cache() == tmp_path / "dim_tf"
-    monkeypatch.setenv("XDG_CACHE_HOME", "not/absolute")
-    monkeypatch.setenv("HOME", str(tmp_path / "me"))
-    assert folder.default_cache() == tmp_path / "me/.cache/dim_tf"
