@@ -307,7 +307,8 @@ def test_the_examples_of_the_reference(photos):
     example, callbacks = blocks("docs/API.md")
     exec(example, names)
     exec(callbacks, names)
-    assert names["features"].shape == (1, 64)
+    feature = names["evaluation"]["feature"]
+    assert names["features"].shape == (1, feature["dimensions"][feature["name"]])
     assert (photos / "log.csv").is_file()
 
 
