@@ -12,8 +12,7 @@ from dim_tf.experiment import Experiment
 from dim_tf.registry import CROP_ENCODERS
 from dim_tf.settings.encoder import AUTO, RANDOM, EncoderSettings, scaling
 from dim_tf.system.errors import InputError
-from dim_tf.system.files import read_text
-from dim_tf.training import checkpoint_files, encoder_config, schedule, strategy
+from dim_tf.training import begun_experiment, checkpoint_files, encoder_config, schedule, strategy
 from dim_tf.training.checkpoints import restore_weights
 from dim_tf.training.encoder_config import EncoderConfig
 from dim_tf.training.precision import POLICIES
@@ -248,20 +247,15 @@ def check_same_experiment(experiment: Experiment, splits: Splits) -> None:
         InputError: It differs or is on other images, or its file cannot be read, or is missing
             beside its checkpoints.
     """
-    path = experiment.run_path / "experiment.json"
-    if not path.exists():
+    begun = begun_experiment.read(experiment.run_path)
+    if begun is None:
         if checkpoint_files.steps(experiment.run_path / "checkpoints"):
             raise InputError(
-                f"{path}, which says of which settings and images the checkpoints beside it are, "
-                "is missing; put a copy back, or give another --run_dir or --name"
+                f"{experiment.run_path / 'experiment.json'}, which says of which settings and "
+                "images the checkpoints beside it are, is missing; put a copy back, or give "
+                "another --run_dir or --name"
             )
         return
-    try:
-        begun = Experiment.from_json(read_text(path))
-    except (InputError, OSError, ValueError) as error:
-        raise InputError(
-            f"{path} cannot be read ({error}); give another --run_dir, or --noresume to start anew"
-        ) from error
     differences = experiment.differences(begun)
     if differences:
         raise InputError(

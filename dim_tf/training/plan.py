@@ -18,8 +18,7 @@ from dim_tf.experiment import Experiment
 from dim_tf.settings.training import AUTOMATIC
 from dim_tf.system.console import say
 from dim_tf.system.errors import InputError
-from dim_tf.system.files import read_text
-from dim_tf.training import precision, speed, strategy
+from dim_tf.training import begun_experiment, precision, speed, strategy
 from dim_tf.training.model import check_same_experiment
 from dim_tf.training.schedule import training_split
 
@@ -88,16 +87,10 @@ def recorded(experiment: Experiment) -> Experiment:
     Raises:
         InputError: The file cannot be read.
     """
-    path = experiment.run_path / "experiment.json"
     pending = _pending(experiment)
-    if not pending or not path.exists():
+    begun = begun_experiment.read(experiment.run_path) if pending else None
+    if begun is None:
         return experiment
-    try:
-        begun = Experiment.from_json(read_text(path))
-    except (InputError, OSError, ValueError) as error:
-        raise InputError(
-            f"{path} cannot be read ({error}); give another --run_dir, or --noresume to start anew"
-        ) from error
     chosen = begun.training.values()
     names = [name for name in pending if name != "steps" and chosen[name] != AUTOMATIC[name]]
     if names:
@@ -120,17 +113,18 @@ def of_trained(experiment: Experiment) -> Experiment:
     pending = _pending(experiment)
     if pending and not experiment.evaluation.encoder_path:
         name = "minutes" if "steps" in pending else pending[0]
-        path = experiment.run_path / "experiment.json"
-        begun = Experiment.from_json(read_text(path)).training if path.exists() else None
-        if begun and name == "minutes" and not begun.minutes:
-            length = f"--steps={begun.steps}" if begun.steps else f"--epochs={begun.epochs}"
+        begun = begun_experiment.read(experiment.run_path)
+        if begun and name == "minutes" and not begun.training.minutes:
+            steps, epochs = begun.training.steps, begun.training.epochs
+            length = f"--steps={steps}" if steps else f"--epochs={epochs}"
             raise InputError(
                 f"{experiment.run_path} was trained by {length}, and not by --minutes="
                 f"{experiment.training.minutes:g}; give the flags of its training, as {length}"
             )
         raise InputError(
-            f"{path}, which says what training chose for --{name}, is missing or of another run; "
-            "put a copy back, or give the flags of its training"
+            f"{experiment.run_path / 'experiment.json'}, which says what training chose for "
+            f"--{name}, is missing or of another run; put a copy back, or give the flags of its "
+            "training"
         )
     return experiment
 
