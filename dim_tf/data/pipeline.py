@@ -108,6 +108,8 @@ def training_batches(
     options = tf.data.Options()
     # Replicas get slices of one batch, on all workers: each worker makes it and takes its part.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    # Its thread sleeps for up to a minute, and an iterator waits for it where a run ends.
+    options.autotune.enabled = False
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 

@@ -87,6 +87,11 @@ def test_images_elsewhere_come_in_the_same_order():
     np.testing.assert_array_equal(inside, outside)
 
 
+def test_no_autotuning_thread_delays_the_end_of_a_run():
+    dataset = pipeline.training_batches(numbered(12), 4, 1, seed=0)
+    assert dataset.options().autotune.enabled is False
+
+
 def test_a_batch_larger_than_the_data_is_refused():
     with pytest.raises(InputError, match="larger than the 3 training images"):
         batches(numbered(3), 1)
