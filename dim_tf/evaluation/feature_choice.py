@@ -1,8 +1,10 @@
 """Chooses the feature that an encoder gives, on training images alone.
 
 The test images take no part, so that the measures of the chosen feature stay those of unseen
-images. Each of a sample of labelled training images is left out in turn and classified by its
-nearest neighbours among the rest, as the measure knn does.
+images. A sample of the labelled training images is classified twice, as the verdict does: each image
+by its nearest neighbours among the rest, and by logistic regression on other images. A feature's
+value is the mean of both accuracies: neighbours alone favour small features, of which a linear
+classifier needs many.
 
 The rule is that of one standard error (Breiman et al. 1984, section 3.4.3,
 https://doi.org/10.1201/9781315139470): of all features within one standard error of the best, the
@@ -14,6 +16,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
+from dim_tf.evaluation import logistic_regression
 from dim_tf.evaluation.evaluation_file import FEATURE
 from dim_tf.evaluation.measures.knn import K, votes
 from dim_tf.evaluation.neighbours import cosine_neighbours
@@ -26,7 +29,10 @@ MAX_IMAGES = 10_000  # of the sample
 MAX_QUERIES = 2_000  # of the sample's images that are classified
 MAX_NUMBERS = 2**26  # of the largest feature of the sample: 268 MB
 MIN_QUERIES = 20  # with fewer, a standard error says nothing
+MAX_FITTED = 4_000  # images that logistic regression learns from
+FOLDS = 3  # of the classified images, where these are needed to learn from
 SEED = 0
+BY_ACCURACY, BY_AUC = "knn_and_linear_probe", "knn_auc_and_linear_probe_auc"
 
 
 def choose(
@@ -41,10 +47,10 @@ def choose(
 
     Returns:
         The entry "feature" of evaluation.json: "name"; "chosen", "auto" or "by --feature";
-        "reason", why; "metric", knn or knn_auc; and by feature "dimensions", and, where there are
-        labels enough, "validation", the values of the metric, and "standard_error", that of the
-        value's difference from the best one's. "images" counts the images classified;
-        "max_features" is the argument.
+        "reason", why; "metric", `BY_ACCURACY` or `BY_AUC`; and by feature "dimensions", and, where
+        there are labels enough, "validation", the values of the metric, "standard_error", that of
+        the value's difference from the best one's, and in "parts" the values of kNN and of the
+        linear probe. "images" counts the images classified; "max_features" is the argument.
 
     Raises:
         InputError: The encoder does not have the requested feature.
@@ -63,6 +69,7 @@ def choose(
         "dimensions": {name: representation.train[name].shape[1] for name in names},
         "validation": {},
         "standard_error": {},
+        "parts": {},
     }
     choice |= _validated(representation, choice["dimensions"])
     return choice if requested == AUTO else choice | _named(requested)
@@ -114,18 +121,49 @@ def _validated(representation: Representation, dimensions: dict[str, int]) -> di
         labels = labels[:, [len(np.unique(column)) > 1 for column in labels[queries].T]]
     if not labels.size or (labels[queries] == labels[queries[0]]).all():
         return {"reason": "the labelled training images all have the same label"}
-    outcomes = {}
+    metric = BY_ACCURACY if data.has_classes else BY_AUC
+    outcomes: dict[str, dict[str, np.ndarray]] = {}
     for name in dimensions:
         features = np.ascontiguousarray(representation.train[name][indices])
-        scores = _left_out_scores(features, labels, queries, len(data.label_names))
-        if data.has_classes:
-            outcomes[name] = (scores.argmax(axis=1) == labels[queries]).astype(np.float64)
-        else:
-            outcomes[name] = auc_by_image(scores, labels[queries])
-    return _compared(outcomes, dimensions) | {"metric": "knn" if data.has_classes else "knn_auc"}
+        num_classes = len(data.label_names) if data.has_classes else labels.shape[1]
+        outcomes[name] = {
+            part: _outcome(scores(features, labels, queries, num_classes), labels[queries])
+            for part, scores in zip(
+                metric.split("_and_"), (_neighbour_scores, _linear_scores), strict=True
+            )
+        }
+    means = {name: np.mean(list(parts.values()), axis=0) for name, parts in outcomes.items()}
+    parts = {
+        part: {name: float(of_feature[part].mean()) for name, of_feature in outcomes.items()}
+        for part in metric.split("_and_")
+    }
+    return _compared(means, dimensions) | {"metric": metric, "parts": parts}
 
 
-def _left_out_scores(features, labels, queries, num_classes) -> np.ndarray:
+def _outcome(scores, labels) -> np.ndarray:
+    """A number an image whose mean is the accuracy, or of attributes the mean AUC."""
+    if labels.ndim == 1:
+        return (scores.argmax(axis=1) == labels).astype(np.float64)
+    return auc_by_image(scores, labels)
+
+
+def _linear_scores(features, labels, queries, num_classes) -> np.ndarray:
+    """The scores of each query by logistic regression on images of which it is none."""
+    rng = np.random.default_rng(SEED)
+    order = rng.permutation(len(features))
+    folds = 1 if len(features) - len(queries) >= MAX_FITTED else FOLDS
+    fold_of = np.full(len(features), -1)
+    fold_of[queries] = rng.permutation(len(queries)) % folds
+    scores = np.empty((len(queries), num_classes))
+    for fold in range(folds):
+        fitted = order[fold_of[order] != fold][:MAX_FITTED]
+        classifier, _ = logistic_regression.fit(features, labels, num_classes, fitted)
+        left_out = fold_of[queries] == fold
+        scores[left_out] = classifier.scores(features[queries[left_out]])
+    return scores
+
+
+def _neighbour_scores(features, labels, queries, num_classes) -> np.ndarray:
     """The neighbours' votes for each query, which is no neighbour of its own."""
     k = min(K, len(features) - 1)
     similarity, neighbours = cosine_neighbours(features[queries], features, k + 1)

@@ -134,7 +134,10 @@ _FEATURES = {
     "conv": "the endpoint conv, the last convolution, flattened",
     "local_pooled": "the mean of the endpoint local over its locations",
 }
-_METRICS = {"knn": "k-NN accuracy", "knn_auc": "Mean AUC of k-NN"}
+_METRICS = {
+    "knn_and_linear_probe": "Mean accuracy of k-NN and a linear probe",
+    "knn_auc_and_linear_probe_auc": "Mean AUC of k-NN and a linear probe",
+}
 _NOT_MEASURED = "Not measured: there is no evaluation of the same training step."
 _RANGES = """
 
@@ -351,8 +354,8 @@ def _feature(metadata):
             for name, value in choice["validation"].items()
         )
         sentences.append(
-            f"{_METRICS[choice['metric']]} of {choice['images']:,} training images, each left out "
-            f"in turn: {values}."
+            f"{_METRICS[choice['metric']]}, of {choice['images']:,} training images that were left "
+            f"out in turn: {values}."
         )
     return "\n  ".join(sentences)
 

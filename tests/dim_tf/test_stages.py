@@ -46,12 +46,13 @@ CHOICE = {
     "name": "conv",
     "chosen": "auto",
     "reason": "the best",
-    "metric": "knn",
+    "metric": "knn_and_linear_probe",
     "images": 9,
     "max_features": 77,
     "dimensions": {"global": 5, "conv": 48},
     "validation": {"global": 0.5, "conv": 0.75},
     "standard_error": {"global": 0.1, "conv": 0.0},
+    "parts": {"knn": {"global": 0.5, "conv": 0.7}, "linear_probe": {"global": 0.5, "conv": 0.8}},
 }
 
 

@@ -94,12 +94,13 @@ def _is_feature(entry) -> bool:
         isinstance(entry, dict)
         and entry.get("name") in FEATURES
         and isinstance(entry.get("reason"), str)
-        and entry.get("metric") in (None, "knn", "knn_auc")
+        and entry.get("metric") in (None, "knn_and_linear_probe", "knn_auc_and_linear_probe_auc")
         and all(isinstance(entry.get(name), int) for name in ("max_features", "images"))
         and all(
             _is_table(is_number)(entry.get(name))
             for name in ("dimensions", "validation", "standard_error")
         )
+        and _is_table(_is_table(is_number))(entry.get("parts"))
         and entry["validation"].keys() <= entry["dimensions"].keys()
         and bool(entry["metric"]) == bool(entry["validation"])
     )

@@ -6,7 +6,13 @@ from sample_representations import evaluation_data
 
 from dim_tf.evaluation import attribute_metrics, bootstrap, feature_choice
 from dim_tf.evaluation.evaluation_data import EvaluationData, EvaluationSplit
-from dim_tf.evaluation.feature_choice import auc_by_image, choose, exported
+from dim_tf.evaluation.feature_choice import (
+    BY_ACCURACY,
+    BY_AUC,
+    auc_by_image,
+    choose,
+    exported,
+)
 from dim_tf.evaluation.measures.knn import NearestNeighbours
 from dim_tf.evaluation.representation import Representation
 from dim_tf.system.errors import InputError
@@ -31,7 +37,7 @@ def sample(noise, data=None, sizes=SIZES):
 
 def test_the_best_feature_is_chosen_with_its_values():
     choice = choose(sample({"global": 3, "fc": 2, "conv": 0.3, "local_pooled": 2}))
-    assert (choice["name"], choice["chosen"], choice["metric"]) == ("conv", "auto", "knn")
+    assert (choice["name"], choice["chosen"], choice["metric"]) == ("conv", "auto", BY_ACCURACY)
     assert choice["dimensions"] == SIZES
     assert choice["images"] == 600
     values = choice["validation"]
@@ -75,7 +81,7 @@ def test_attributes_are_compared_by_their_auc():
     data = evaluation_data(train=600, multi_label=True)
     data.train.labels[:, 3] = 0  # it has no AUC
     choice = choose(sample({"global": 3, "fc": 0.3, "conv": 3, "local_pooled": 3}, data))
-    assert (choice["name"], choice["metric"]) == ("fc", "knn_auc")
+    assert (choice["name"], choice["metric"]) == ("fc", BY_AUC)
     assert choice["validation"]["fc"] > 0.95
     assert choice["validation"]["global"] < 0.8
 
@@ -86,14 +92,54 @@ def test_an_image_is_no_neighbour_of_its_own():
     identity = np.eye(400, dtype=np.float32)
     by_class = np.eye(4, dtype=np.float32)[data.train.labels]
     choice = choose(Representation({"global": identity, "fc": by_class}, {}, data))
-    assert choice["validation"]["global"] < 0.4
-    assert choice["validation"]["fc"] == 1
+    for values in choice["parts"].values():
+        assert values["global"] < 0.4
+        assert values["fc"] == 1
+
+
+def test_a_small_feature_that_serves_neighbours_alone_is_not_taken():
+    """Classes lie on a line in the small feature, where a linear classifier finds the outer two."""
+    data = evaluation_data(train=600)
+    labels, rng = data.train.labels, np.random.default_rng(0)
+    angles = labels * 0.2 + 0.02 * rng.normal(size=600)
+    line = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    blobs = (3 * np.eye(4)[labels] + rng.normal(size=(600, 4))).astype(np.float32)
+    line[:, 1] = 0.1 * (labels % 2)
+    choice = choose(Representation({"global": line, "conv": blobs}, {}, data))
+    knn, linear = (choice["parts"][name] for name in ("knn", "linear_probe"))
+    assert choice["name"] == "conv", (knn, linear)
+    assert choice["validation"]["conv"] == pytest.approx((knn["conv"] + linear["conv"]) / 2)
+
+
+@pytest.mark.parametrize(("train", "images"), [(90, 90), (5000, 2000)])
+def test_the_linear_probe_learns_from_images_that_it_does_not_classify(train, images, monkeypatch):
+    """With few images in folds, with many once, from images that no neighbours are sought of."""
+    fits, fit = [], feature_choice.logistic_regression.fit
+
+    def spy(features, labels, outputs, indices):
+        fits.append(indices)
+        return fit(features, labels, outputs, indices)
+
+    monkeypatch.setattr(feature_choice.logistic_regression, "fit", spy)
+    monkeypatch.setattr(feature_choice, "MAX_FITTED", 3000)
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(train, 4)).astype(np.float32)
+    labels = rng.integers(0, 2, train)
+    queries = np.arange(images)
+    scores = feature_choice._linear_scores(features, labels, queries, 2)
+    assert scores.shape == (images, 2)
+    if train == 90:
+        assert [len(indices) for indices in fits] == [60, 60, 60]
+        assert all(sum(q in indices for indices in fits) == 2 for q in queries)
+    else:
+        assert [len(indices) for indices in fits] == [3000]
+        assert not np.isin(queries, fits[0]).any()
 
 
 def test_images_that_all_are_equal_vote_without_the_query():
     data = evaluation_data(train=100)
     ones = {"global": np.ones((100, 3), np.float32)}
-    assert 0 <= choose(Representation(ones, {}, data))["validation"]["global"] < 0.5
+    assert 0 <= choose(Representation(ones, {}, data))["parts"]["knn"]["global"] < 0.5
 
 
 def test_the_votes_are_those_of_the_measure():
@@ -111,7 +157,7 @@ def test_the_votes_are_those_of_the_measure():
             EvaluationData(training, one, data.label_names, ""),
         )
         right.append(next(iter(NearestNeighbours(alone).run())).value)
-    assert choose(r)["validation"]["global"] == pytest.approx(np.mean(right))
+    assert choose(r)["parts"]["knn"]["global"] == pytest.approx(np.mean(right))
 
 
 def test_large_sets_are_sampled_the_same_way_each_time(monkeypatch):

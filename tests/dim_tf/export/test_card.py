@@ -55,7 +55,7 @@ def test_the_card_says_which_feature_it_is_how_large_and_why():
     choice = {
         "name": "fc",
         "reason": "the smallest within one standard error of the best",
-        "metric": "knn",
+        "metric": "knn_and_linear_probe",
         "images": 2000,
         "dimensions": {"fc": 1024, "conv": 4096},
         "validation": {"fc": 0.737, "conv": 0.74},
@@ -66,12 +66,13 @@ def test_the_card_says_which_feature_it_is_how_large_and_why():
     assert feature == (
         "`fc`, 1,024 numbers an image: the endpoint fc, the last hidden layer. "
         "Why this one: the smallest within one standard error of the best. "
-        "k-NN accuracy of 2,000 training images, each left out in turn: "
+        "Mean accuracy of k-NN and a linear probe, of 2,000 training images that were left out in "
+        "turn: "
         "fc 0.737 (1,024 numbers), conv 0.740 (4,096 numbers)."
     )
-    metadata["feature"] = choice | {"metric": "knn_auc", "reason": "<b>"}
+    metadata["feature"] = choice | {"metric": "knn_auc_and_linear_probe_auc", "reason": "<b>"}
     text = card.render(metadata, "", [], 1, 1)
-    assert "Mean AUC of k-NN of 2,000" in text
+    assert "Mean AUC of k-NN and a linear probe, of 2,000" in text
     assert r"Why this one: \<b\>." in text
 
 
