@@ -1,10 +1,10 @@
 """Chooses the feature that an encoder gives, on training images alone.
 
 The test images take no part, so that the measures of the chosen feature stay those of unseen
-images. A sample of the labelled training images is classified twice, as the verdict does: each image
-by its nearest neighbours among the rest, and by logistic regression on other images. A feature's
-value is the mean of both accuracies: neighbours alone favour small features, of which a linear
-classifier needs many.
+images. A sample of the labelled training images is classified twice, as the verdict does: each
+image by its nearest neighbours among the rest, and by logistic regression on other images. A
+feature's value is the mean of both accuracies: neighbours alone would favour small features, and
+a linear classifier needs many numbers.
 
 The rule is that of one standard error (Breiman et al. 1984, section 3.4.3,
 https://doi.org/10.1201/9781315139470): of all features within one standard error of the best, the
