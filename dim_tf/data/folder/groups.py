@@ -28,6 +28,13 @@ _KINDS = {
 }
 
 
+# A larger set of near duplicates is a chain of images of one kind, each like the next: T-shirts on
+# black, pages of text. Then the distance shrinks by steps until the sets are smaller.
+LARGEST_SET = 0.05  # of the images
+LARGEST_SMALL_SET = 50  # images: in a small folder, one burst
+STRICTER = 0.75 ** np.arange(8)
+
+
 @dataclass(frozen=True)
 class ImageGroups:
     """Groups of N images; an image that belongs with no other is a group of its own.
@@ -68,10 +75,8 @@ def group_images(mode: str, images: Manifest) -> ImageGroups:
     Raises:
         InputError: `mode` does not fit the images' paths.
     """
-    near = Partition(len(images))
     thumbnails = Thumbnails(images.thumbnails)
-    unit = thumbnails.typical_distance()
-    join_near_duplicates(near, images.hashes, thumbnails, NEAR_DISTANCE * unit)
+    near, factor = _near_duplicates(images.hashes, thumbnails)
     names = images.names
     pattern = group_by.parse(mode)
     if pattern or mode == group_by.FOLDER:
@@ -80,11 +85,27 @@ def group_images(mode: str, images: Manifest) -> ImageGroups:
     partition = near.copy() if mode != group_by.NONE else Partition(len(images))
     if mode == group_by.AUTO:
         limit = len(images) // 2
-        join_sequences(partition, names, thumbnails, SEQUENCE_DISTANCE * unit, limit)
+        distance = SEQUENCE_DISTANCE * thumbnails.typical_distance() * factor
+        join_sequences(partition, names, thumbnails, distance, limit)
     numbers = _renumbered(partition.labels)
     first = _first_by_name(names, numbers)
     digests = images.pixel_digests[first[numbers]]
-    return ImageGroups(numbers, digests, near.labels, _KINDS[mode])
+    kind = _KINDS[mode]
+    if kind and factor < 1:
+        kind += f" (at {factor:.2f} of the usual distance, since many images are alike)"
+    return ImageGroups(numbers, digests, near.labels, kind)
+
+
+def _near_duplicates(hashes, thumbnails):
+    """Sets of near duplicates, and which of `STRICTER` their distance was multiplied by."""
+    largest = max(LARGEST_SET * len(hashes), LARGEST_SMALL_SET)
+    distance = NEAR_DISTANCE * thumbnails.typical_distance()
+    for factor in STRICTER:
+        near = Partition(len(hashes))
+        join_near_duplicates(near, hashes, thumbnails, distance * factor)
+        if np.bincount(near.labels, minlength=1).max() <= largest:
+            break
+    return near, float(factor)
 
 
 def describe_groups(groups: ImageGroups, names: Sequence[str]) -> dict[str, Any]:

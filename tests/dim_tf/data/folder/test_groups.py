@@ -62,6 +62,27 @@ def test_near_duplicates_are_grouped_and_counted():
     }
 
 
+def test_a_long_chain_of_images_that_are_alike_is_no_group_of_near_duplicates():
+    """Each of 100 images is like the next, as clothes of one kind are; two are copies."""
+    manifest = images(*(f"{number:03d}x.png" for number in range(400)))
+    rng = np.random.default_rng(1)
+    pixels = rng.integers(0, 256, manifest.thumbnails[0].shape).astype(float)
+    for index in range(100):
+        pixels += 12 * rng.normal(size=pixels.shape)
+        manifest.hashes[index] = manifest.hashes[0]
+        manifest.thumbnails[index] = np.clip(pixels, 0, 255)
+    copied(manifest, 399, of=50)
+    copied(manifest, 301, of=300)
+    near = group_images("near_duplicates", manifest)
+    assert near.sizes.max() <= groups.LARGEST_SMALL_SET
+    assert near.numbers[399] == near.numbers[50]
+    assert near.numbers[301] == near.numbers[300]
+    assert "of the usual distance, since many images are alike" in near.kind
+    usual = group_images("near_duplicates", manifest.select(np.arange(55, 400)))
+    assert usual.kind == "of near duplicates"
+    assert usual.sizes.max() == 45
+
+
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
