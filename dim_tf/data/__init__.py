@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LABEL_MODES = ("auto", "none", "folders")
 
 
-DEFAULT_TEST_FRACTION = 0.1
+DEFAULT_TEST_FRACTION = 0.2
 
 
 @dataclass(frozen=True)

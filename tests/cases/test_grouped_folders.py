@@ -103,8 +103,8 @@ def test_folders_of_splits_are_kept_and_their_near_duplicates_counted(tmp_path, 
     assert len(splits.test) == 20
     assert written_report(splits, tmp_path / "run")["test_images_near_training"] == 12
     assert "12 test images have a near duplicate among the training images" in splits.note
-    with pytest.raises(InputError, match=r"--test_fraction=0\.2 is for a split by hash"):
-        load(test_fraction=0.2)
+    with pytest.raises(InputError, match=r"--test_fraction=0\.3 is for a split by hash"):
+        load(test_fraction=0.3)
 
 
 def test_folders_that_are_classes_are_no_groups(tmp_path, load):

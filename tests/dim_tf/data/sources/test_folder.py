@@ -330,7 +330,7 @@ def test_an_epoch_of_batches(tmp_path, load):
     tree(tmp_path / "images", 30, "a/{}.png")
     for number in range(30, 60):
         save(tmp_path / "images/b" / f"{number}.png", number)
-    splits = load(labels="folders", image_size=24)
+    splits = load(labels="folders", image_size=24, test_fraction=0.1)
     batches = pipeline.training_batches(splits.train, 10, 3, 0, 0, "none", with_labels=True)
     seen = []
     for images, labels, _ in itertools.islice(batches, 5):
