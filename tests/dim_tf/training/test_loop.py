@@ -340,7 +340,7 @@ def test_settings_that_do_not_divide_are_refused_before_anything_is_written(
 def test_a_feature_that_the_encoder_lacks_is_refused_before_anything_is_written(tmp_path):
     split = Split(np.zeros((20, 32, 32, 3), np.uint8), None)
     lacking = experiment(tmp_path / "run", encoder="residual32x32", feature="fc")
-    with pytest.raises(InputError, match="--feature=fc: .* one of global, conv, local_pooled"):
+    with pytest.raises(InputError, match=r"--feature=fc: .* one of global, conv, local_pooled"):
         loop.train(lacking, Splits("black", split, split, (), ""))
     assert not (tmp_path / "run").exists()
 
