@@ -243,7 +243,7 @@ def test_no_images_have_no_features(encoder):
     [
         (np.full([8, 8, 3], 2.0), r"values from 2 to 2; expected uint8, uint16, or floats in \[0,"),
         (np.full([8, 8, 3], np.nan), "values from nan to nan"),
-        (np.zeros([8, 8, 3], np.int64), "an image is of int64"),
+        (np.zeros([8, 8, 3], np.int64), "an image has the type int64"),
         (np.zeros([8, 8, 2], np.uint8), r"the shape \[8, 8, 2\]"),
         (np.zeros([0, 8, 3], np.uint8), r"the shape \[0, 8, 3\]"),
         ([["a"]], "list is no image"),
