@@ -245,5 +245,5 @@ def test_an_images_numbers_have_the_auc_as_mean_and_its_standard_error():
     table = attribute_metrics.by_attribute(scores, labels, ("a", "b"))
     assert numbers.mean() == pytest.approx(attribute_metrics.means(table)["auc"])
     counts = np.stack([np.bincount(rng.integers(0, 800, 800), minlength=800) for _ in range(400)])
-    resampled = np.mean([bootstrap.auc(scores[:, a], labels[:, a], counts) for a in (0, 1)], axis=0)
+    resampled = bootstrap.aucs_of(scores, labels)(counts).mean(axis=0)
     assert numbers.std() / np.sqrt(800) == pytest.approx(resampled.std(), rel=0.15)
