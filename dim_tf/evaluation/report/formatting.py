@@ -1,4 +1,4 @@
-"""Values and names as text. Imports no other stage, so that any can use it."""
+"""Values and names as text. Imports the registry alone, so that any stage can use it."""
 
 import json
 from collections.abc import Sequence
