@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import brentq
 
-from dim_tf.evaluation.fitting import Recipe
+from dim_tf.evaluation.fitting import MeasureTraining
 from dim_tf.evaluation.measures.mine import ImageFeatureInformation, mutual_information
 from dim_tf.evaluation.measures.ndm import NeuralDependencyMeasure, total_correlation
 from dim_tf.system.files import atomic_write_text
@@ -59,12 +59,12 @@ def correlated_pairs(
 def estimate(measure: str, dim: int, nats: float) -> float:
     """The estimate of the measure "mine" or "ndm" with its default settings, in nats."""
     settings = MEASURES[measure]
-    recipe = Recipe(settings.steps, settings.batch_size, settings.learning_rate)
+    training = MeasureTraining(settings.steps, settings.batch_size, settings.learning_rate)
     if measure == "ndm":
         samples = correlated_normals(SAMPLES, dim, nats)
-        return total_correlation(samples[:TRAINING], samples[TRAINING:], recipe)
+        return total_correlation(samples[:TRAINING], samples[TRAINING:], training)
     a, b = correlated_pairs(SAMPLES, dim, nats)
-    return mutual_information((a[:TRAINING], b[:TRAINING]), (a[TRAINING:], b[TRAINING:]), recipe)
+    return mutual_information((a[:TRAINING], b[:TRAINING]), (a[TRAINING:], b[TRAINING:]), training)
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from interleaved import in_turns, load, medians
 
 from dim_tf.evaluation import classifier_training, probe_training
-from dim_tf.evaluation.probe_training import Recipe
+from dim_tf.evaluation.probe_training import ProbeTraining
 from keras_models.nn import layers
 
 IMAGES, CLASSES = 50_000, 10
@@ -63,8 +63,8 @@ def seconds_compiled(features: np.ndarray, labels: np.ndarray, hidden: bool) -> 
     """Seconds of an epoch and seed, of two that are trained together."""
     began = time.perf_counter()
     indices = [np.arange(len(features))] * SEEDS
-    recipe = Recipe(epochs=1, learning_rate=1e-4)
-    probe_training.train(features, labels, features[:1], CLASSES, hidden, recipe, indices)
+    training = ProbeTraining(epochs=1, learning_rate=1e-4)
+    probe_training.train(features, labels, features[:1], CLASSES, hidden, training, indices)
     return (time.perf_counter() - began) / SEEDS
 
 

@@ -125,14 +125,14 @@ class Row:
         """The row's metrics; None if it is not finished.
 
         Raises:
-            SystemExit: its file is of other settings.
+            SystemExit: its file has other settings.
         """
         path = self._path(out)
         if not path.exists():
             return None
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["settings"] != dict(self.settings):
-            raise SystemExit(f"{path} is of other settings; give another --out")
+            raise SystemExit(f"{path} has other settings; give another --out")
         return content["metrics"]
 
     def _path(self, out):

@@ -106,6 +106,12 @@ MEASURES = {
 }
 DEFAULT_MEASURES = ("knn", "linear", "mlp", "clusters", "geometry", "projection")
 LABEL_FREE_MEASURES = ("rotation",)  # by default, too, where there are no labels: of the verdict
+# What an encoder is compared with, beside the models of --reference; in this order.
+REFERENCE_TITLES = {
+    "random_weights": "random weights",
+    "start_weights": "start weights",
+    "pixels": "raw pixels",
+}
 # The quick ones, taken of the references too (random weights, start weights, raw pixels).
 REFERENCE_MEASURES = ("knn", "linear", "mlp", "clusters", "geometry", "rotation")
 MAX_FEATURES = 2**14  # of an endpoint, that measures take: 50,000 images of so many are 3.3 GB

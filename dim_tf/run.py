@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from dim_tf import data, preconditions
@@ -367,7 +368,8 @@ def _memory_errors_in_a_line() -> Iterator[None]:
 def flag_values(settings: dict[str, Any]) -> dict[str, Any]:
     """Settings as flags hold them: paths as text, lists of names with commas between.
 
-    A whole number is text where the flag is: channels=1.
+    A whole number is text where the flag is: channels=1. A NumPy scalar is the Python number of
+    exactly its value.
 
     Args:
         settings: By the names of their flags.
@@ -375,6 +377,9 @@ def flag_values(settings: dict[str, Any]) -> dict[str, Any]:
     fields = all_fields()
 
     def as_flag(name, value):
+        if isinstance(value, list | tuple):
+            value = [_as_python(element) for element in value]
+        value = _as_python(value)
         if type(value) is int and name in fields and kind_of(fields[name]) is str:
             return str(value)
         if isinstance(value, os.PathLike):
@@ -384,3 +389,8 @@ def flag_values(settings: dict[str, Any]) -> dict[str, Any]:
         return value
 
     return {name: as_flag(name, value) for name, value in settings.items()}
+
+
+def _as_python(value: Any) -> Any:
+    """A NumPy scalar as the Python object of its value; there is none for a longer float."""
+    return value.item() if isinstance(value, np.generic) else value

@@ -32,9 +32,8 @@ from dim_tf.evaluation.report.run_report import write_run_report
 from dim_tf.experiment import Experiment
 from dim_tf.export import publish, saved_model
 from dim_tf.export.card import ModelCardInfo
-from dim_tf.export.feature import Feature, available, check_available
+from dim_tf.export.feature import Feature
 from dim_tf.export.version_folders import published_versions
-from dim_tf.settings.export import AUTO
 from dim_tf.system.console import say
 from dim_tf.system.errors import InputError, MeasureError
 from dim_tf.system.files import atomic_write_text
@@ -64,8 +63,6 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
     """
     named = load_named(experiment, splits)
     model, step = load_trained(experiment, splits)
-    if experiment.export.feature != AUTO:
-        check_available(experiment.export.feature, available(model.encoder.endpoint_names))
     untrained = random_encoder(experiment, splits.train.images)
     start_encoder = None
     if experiment.evaluation.references and start_weights.exists(experiment.run_path):

@@ -80,7 +80,7 @@ def check_backbone(
             raise ValueError(f"{name}={value}; expected at least 0")
     if (frozen_steps or scale != 1) and not has_backbone:
         raise ValueError(
-            "frozen_steps and backbone_learning_rate_scale are of an encoder with a backbone, as "
+            "frozen_steps and backbone_learning_rate_scale take effect with a backbone only, as of "
             "BackboneEncoder; leave them out"
         )
     if frozen_steps % steps_per_execution:
@@ -90,7 +90,8 @@ def check_backbone(
         )
     if scale != 1 and optimizer is not None:
         raise ValueError(
-            "backbone_learning_rate_scale is of the default optimizer; leave it or optimizer out"
+            "backbone_learning_rate_scale takes effect with the default optimizer only; leave it "
+            "or optimizer out"
         )
 
 

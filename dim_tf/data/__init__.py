@@ -106,7 +106,8 @@ def check_request(name: str, request: DataRequest) -> None:
         value = getattr(request, setting)
         if value != DataRequest.__dataclass_fields__[setting].default:
             raise InputError(
-                f"--{setting}={value} is of --dataset=folder, not of {name}; leave it out"
+                f"--{setting}={value} takes effect with --dataset=folder only, not with {name}; "
+                "leave it out"
             )
 
 

@@ -74,28 +74,35 @@ def statistics(
         labels: int [N, A], 0 or 1.
     """
     varied = [i for i, label in enumerate(labels.T) if 0 < label.sum() < len(label)]
+    aucs = bootstrap.aucs_of(
+        np.concatenate([scores[:, varied] for scores in predictions], axis=1),
+        np.tile(labels[:, varied], len(predictions)),
+    )
 
-    def mean_of(
-        metric: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
-        columns: Sequence[int] = varied,
-    ):
-        def mean(counts):
-            values = [
-                metric(scores[:, column], labels[:, column], counts)
-                for scores in predictions
-                for column in columns
-            ]
-            has_value = ~np.isnan(values)
-            with np.errstate(invalid="ignore"):  # NaN where only one label was drawn, of each
-                return np.nansum(values, axis=0) / has_value.sum(axis=0)
-
-        return mean
+    def by_column(metric: Callable[..., np.ndarray], columns: Sequence[int]):
+        return lambda counts: [
+            metric(scores[:, column], labels[:, column], counts)
+            for scores in predictions
+            for column in columns
+        ]
 
     return {
-        "auc": mean_of(bootstrap.auc),
-        "accuracy": mean_of(_accuracy, range(labels.shape[1])),
-        "balanced_accuracy": mean_of(_balanced_accuracy),
+        "auc": _mean_of(aucs),
+        "accuracy": _mean_of(by_column(_accuracy, range(labels.shape[1]))),
+        "balanced_accuracy": _mean_of(by_column(_balanced_accuracy, varied)),
     }
+
+
+def _mean_of(statistic):
+    """The mean over a statistic's attributes, of those that have a value in a resample."""
+
+    def mean(counts):
+        values = statistic(counts)
+        has_value = ~np.isnan(values)
+        with np.errstate(invalid="ignore"):  # NaN where only one label was drawn, of each
+            return np.nansum(values, axis=0) / has_value.sum(axis=0)
+
+    return mean
 
 
 def _accuracy(scores, labels, counts):

@@ -12,7 +12,7 @@ RESAMPLES = 500
 CHUNK_SIZE = 50  # resamples in memory at once
 
 Interval = tuple[float, float]
-# float32 [R, N], how often each image was drawn in R resamples -> the statistic's values [R].
+# float32 [R, N], how often each image was drawn in R resamples -> the statistic's values [..., R].
 Statistic = Callable[[np.ndarray], np.ndarray]
 
 
@@ -39,28 +39,63 @@ def mean_of(values: np.ndarray) -> Statistic:
     return lambda counts: counts @ values / len(values)
 
 
-def auc(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """The area under the ROC curve of each resample.
+def aucs_of(scores: np.ndarray, labels: np.ndarray) -> Statistic:
+    """The areas under the ROC curves of several attributes, as a statistic of several values.
+
+    The scores are sorted once, for all resamples. With c the cumulative counts of the images of
+    the other label, ascending in their scores, an image of count w wins w (c(<) + c(<=)) / 2 pairs:
+    those of a lower score, and half of those of an equal one. All of these are integers, so that
+    the values are exactly those of the definition.
 
     Args:
-        scores: float [N].
-        labels: int [N], 0 or 1.
-        counts: float32 [R, N].
+        scores: float [N, A].
+        labels: int [N, A], 0 or 1.
 
     Returns:
-        float64 [R]; NaN where only one label was drawn.
+        float32 [R, N] -> float64 [A, R]; NaN where only one label was drawn.
     """
-    order = np.argsort(scores, kind="stable")
-    ordered = scores[order]
-    weights = counts[:, order].astype(np.float64)
-    positive, negative = weights * labels[order], weights * (1 - labels[order])
-    below = np.concatenate([np.zeros((len(counts), 1)), np.cumsum(negative, axis=1)], axis=1)
-    # Negatives of an equal score count half.
-    first = np.searchsorted(ordered, ordered, side="left")
-    after = np.searchsorted(ordered, ordered, side="right")
-    pairs_won = np.sum(positive * (below[:, first] + below[:, after]) / 2, axis=1)
+    attributes = [
+        _sort_for_auc(score, label == 1) for score, label in zip(scores.T, labels.T, strict=True)
+    ]
+
+    def statistic(counts):
+        # Small integers: an image is seldom drawn more than ten times, and bytes stay in the cache.
+        counts = counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
+        values = [_resampled_auc(counts, *attribute) for attribute in attributes]
+        return np.reshape(values, (len(attributes), len(counts)))
+
+    return statistic
+
+
+def _sort_for_auc(scores, is_positive):
+    """The images of both labels, and how many of the second each of the first is above.
+
+    Returns:
+        The images of the rarer label, to be higher (negative ones by their negated scores); the
+        others, ascending in their scores; and of each of the first how many of the second have a
+        lower score, and how many a lower or an equal one.
+    """
+    if 2 * np.count_nonzero(is_positive) > len(scores):
+        scores, is_positive = -scores, ~is_positive
+    higher, lower = np.flatnonzero(is_positive), np.flatnonzero(~is_positive)
+    higher, lower = (images[np.argsort(scores[images])] for images in (higher, lower))
+    ascending = scores[lower]
+    return (
+        higher,
+        lower,
+        np.searchsorted(ascending, scores[higher], side="left"),
+        np.searchsorted(ascending, scores[higher], side="right"),
+    )
+
+
+def _resampled_auc(counts, higher, lower, below, up_to):
+    cumulative = np.zeros((len(counts), len(lower) + 1), np.int32)
+    np.cumsum(np.take(counts, lower, axis=1), axis=1, out=cumulative[:, 1:], dtype=np.int32)
+    twice_won = np.take(cumulative, below, axis=1) + np.take(cumulative, up_to, axis=1)
+    drawn = np.take(counts, higher, axis=1).astype(np.float64)
+    pairs_won = np.einsum("rh,rh->r", drawn, twice_won.astype(np.float64)) / 2
     with np.errstate(invalid="ignore"):
-        return pairs_won / (positive.sum(axis=1) * negative.sum(axis=1))
+        return pairs_won / (drawn.sum(axis=1) * cumulative[:, -1])
 
 
 def _resamples(num_images: int, resamples: int) -> Iterator[np.ndarray]:

@@ -8,8 +8,7 @@ from dim_tf.evaluation.report.formatting import (
     format_value,
     reference_title,
 )
-
-_ORDER = ("random_weights", "start_weights", "pixels")  # those of --reference follow
+from dim_tf.registry import REFERENCE_TITLES
 
 
 def render(evaluation: dict[str, Any]) -> str:
@@ -25,7 +24,7 @@ def render(evaluation: dict[str, Any]) -> str:
     if not evaluation:
         return ""
     measured = evaluation.get("references", {})
-    names = [*_ORDER, *(name for name in measured if name not in _ORDER)]
+    names = [*REFERENCE_TITLES, *(name for name in measured if name not in REFERENCE_TITLES)]
     references = {name: measured[name] for name in names if measured.get(name)}
     uncertainty = evaluation.get("uncertainty", {})
     rows = []

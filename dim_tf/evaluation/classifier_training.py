@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from dim_tf.evaluation.probe_training import DROPOUT, MLP_UNITS, Recipe
+from dim_tf.evaluation.probe_training import DROPOUT, MLP_UNITS, ProbeTraining
 from dim_tf.evaluation.standardisation import moments
 from keras_models.nn import layers
 from keras_models.optimizers import adam
@@ -12,7 +12,7 @@ from keras_models.optimizers import adam
 def fit_classifier(
     model: keras.Model, inputs: np.ndarray, labels: np.ndarray, epochs: int, learning_rate: float
 ) -> None:
-    """Trains a classifier by the authors' recipe, see `probe_training.Recipe`.
+    """Trains a classifier by the authors' recipe, see `probe_training.ProbeTraining`.
 
     Args:
         model: inputs -> logits [N, classes].
@@ -27,15 +27,15 @@ def fit_classifier(
         else keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     )
     model.compile(adam(learning_rate, "adam"), loss, jit_compile=False, steps_per_execution=16)
-    recipe = Recipe(epochs, learning_rate)
+    training = ProbeTraining(epochs, learning_rate)
 
     def rate(epoch):
-        return float(recipe.rates(epoch, steps=1)[0])
+        return float(training.rates(epoch, steps=1)[0])
 
     model.fit(
         inputs,
         labels,
-        batch_size=recipe.batch_size,
+        batch_size=training.batch_size,
         epochs=epochs,
         callbacks=[keras.callbacks.LearningRateScheduler(rate)],
         verbose=0,

@@ -165,7 +165,7 @@ def _read(folder: Path) -> Run:
     if not results.is_outdated:
         check(results.evaluation, folder / "evaluation.json")
     if results.is_outdated or not results.measures:
-        why = "is of an older version" if results.is_outdated else "has no measures"
+        why = "was written by an older version" if results.is_outdated else "has no measures"
         raise InputError(f"{folder / 'evaluation.json'} {why}; run --mode=evaluate with this one")
     return Run(folder, experiment, results, metrics_file.read(folder / "metrics.jsonl"))
 

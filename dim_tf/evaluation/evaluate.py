@@ -17,8 +17,7 @@ from dim_tf.evaluation.figures import Figure
 from dim_tf.evaluation.measure import Illustrated, Measure, Result
 from dim_tf.evaluation.measure_spec import Encode, MeasureContext, MeasureSpec, TrainableEncoders
 from dim_tf.evaluation.measures.probes import ignored_settings
-from dim_tf.evaluation.references import DESCRIPTIONS, describe
-from dim_tf.evaluation.report.formatting import join_with_and
+from dim_tf.evaluation.report.formatting import join_with_and, reference_title
 from dim_tf.evaluation.representation import ENDPOINTS, Representation
 from dim_tf.experiment import Experiment
 from dim_tf.registry import (
@@ -26,6 +25,7 @@ from dim_tf.registry import (
     LABEL_FREE_MEASURES,
     MEASURES,
     REFERENCE_MEASURES,
+    REFERENCE_TITLES,
 )
 from dim_tf.system import memory
 from dim_tf.system.console import say
@@ -137,7 +137,8 @@ def run_measures(
     for name, of_reference in by_reference.items():
         pooling |= of_reference.pooling
         failed |= {
-            f"{measure} of {describe(name)}": why for measure, why in of_reference.failed.items()
+            f"{measure} of {reference_title(name)}": why
+            for measure, why in of_reference.failed.items()
         }
     protocol = _protocol(outputs.protocol, splits, data, references, pooling, experiment)
     content |= {
@@ -183,7 +184,7 @@ def _protocol(
         protocol["labels_seen"] = f"fingerprint {splits.labels_fingerprint}, of all labels"
     protocol |= of_metrics
     if references:
-        names = join_with_and([f"of {describe(name)}" for name in references])
+        names = join_with_and([f"of {reference_title(name)}" for name in references])
         protocol["references"] = f"the quick measures {names}, probes with one seed"
     if pooling:
         endpoints = "; ".join(f"{endpoint}: {text}" for endpoint, text in pooling.items())
@@ -249,7 +250,7 @@ def _run_on_reference(name, encode, data, experiment) -> MeasureOutputs:
     try:
         representation = encode(data)
     except (*_FAILURES, InputError) as error:
-        if name in DESCRIPTIONS:
+        if name in REFERENCE_TITLES:
             raise
         # A model from elsewhere; the run's own values are not lost with it.
         say(f"{name:>14}  features failed: {reason(error)}")
@@ -258,7 +259,7 @@ def _run_on_reference(name, encode, data, experiment) -> MeasureOutputs:
     pooling = {}
     if name == "pixels":
         pooling = representation.pooling
-    elif name not in DESCRIPTIONS:
+    elif name not in REFERENCE_TITLES:
         pooling = {
             f"{endpoint} of {name}": text for endpoint, text in representation.pooling.items()
         }

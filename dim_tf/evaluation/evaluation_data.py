@@ -23,10 +23,12 @@ class EvaluationSplit:
         images: [N, H, W, C], as of `splits.Split`.
         labels: int64 [N], class numbers; or int64 [N, A], attributes 0 or 1, A = 0 where there are
             no labels.
+        groups: int64 [N], as of `splits.Split`; None: none.
     """
 
     images: np.ndarray
     labels: np.ndarray
+    groups: np.ndarray | None = None
 
     def __len__(self):
         return len(self.images)
@@ -103,7 +105,7 @@ class EvaluationData:
 def _sample(split: Split, max_images: int, storage: ArrayStorage) -> EvaluationSplit:
     labels = np.zeros((len(split), 0), np.int64) if split.labels is None else split.labels
     if isinstance(split.images, np.ndarray):
-        return EvaluationSplit(split.images, labels)
+        return EvaluationSplit(split.images, labels, split.groups)
     indices = np.arange(len(split))
     if len(split) > max_images:
         indices = np.sort(np.random.default_rng(0).choice(len(split), max_images, replace=False))
@@ -112,4 +114,5 @@ def _sample(split: Split, max_images: int, storage: ArrayStorage) -> EvaluationS
     step = max(_BATCH_BYTES // max(math.prod(shape[1:]), 1), 1)
     for first in range(0, len(indices), step):
         images.append(split.images[indices[first : first + step]])
-    return EvaluationSplit(images.finish(), labels[indices])
+    groups = None if split.groups is None else split.groups[indices]
+    return EvaluationSplit(images.finish(), labels[indices], groups)

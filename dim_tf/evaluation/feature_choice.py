@@ -4,11 +4,13 @@ The test images take no part, so that the measures of the chosen feature stay th
 images. A sample of the labelled training images is classified twice, as the verdict does: each
 image by its nearest neighbours among the rest, and by logistic regression on other images. A
 feature's value is the mean of both accuracies: neighbours alone would favour small features, and
-a linear classifier needs many numbers.
+a linear classifier needs many numbers. Images that the split keeps together (`Split.groups`, as the
+frames of one video) do not classify each other: a feature that finds the frame would be chosen.
 
 The rule is that of one standard error (Breiman et al. 1984, section 3.4.3,
 https://doi.org/10.1201/9781315139470): of all features within one standard error of the best, the
-smallest. The error is that of the difference from the best on the same images.
+smallest. The error is that of the difference from the best on the same images, a group being drawn
+as a whole (Liang & Zeger 1986, https://doi.org/10.1093/biomet/73.1.13).
 """
 
 from typing import Any
@@ -121,13 +123,17 @@ def _validated(representation: Representation, dimensions: dict[str, int]) -> di
         labels = labels[:, [len(np.unique(column)) > 1 for column in labels[queries].T]]
     if not labels.size or (labels[queries] == labels[queries[0]]).all():
         return {"reason": "the labelled training images all have the same label"}
+    groups = np.arange(count) if data.train.groups is None else data.train.groups[indices]
+    groups = np.unique(groups, return_inverse=True)[1]
+    if groups.max() == 0:
+        return {"reason": "the labelled training images are one group, which the split keeps whole"}
     metric = BY_ACCURACY if data.has_classes else BY_AUC
     outcomes: dict[str, dict[str, np.ndarray]] = {}
     for name in dimensions:
         features = np.ascontiguousarray(representation.train[name][indices])
         num_classes = len(data.label_names) if data.has_classes else labels.shape[1]
         outcomes[name] = {
-            part: _outcome(scores(features, labels, queries, num_classes), labels[queries])
+            part: _outcome(scores(features, labels, queries, num_classes, groups), labels[queries])
             for part, scores in zip(
                 metric.split("_and_"), (_neighbour_scores, _linear_scores), strict=True
             )
@@ -137,7 +143,7 @@ def _validated(representation: Representation, dimensions: dict[str, int]) -> di
         part: {name: float(of_feature[part].mean()) for name, of_feature in outcomes.items()}
         for part in metric.split("_and_")
     }
-    return _compared(means, dimensions) | {"metric": metric, "parts": parts}
+    return _compared(means, dimensions, groups[queries]) | {"metric": metric, "parts": parts}
 
 
 def _outcome(scores, labels) -> np.ndarray:
@@ -147,15 +153,17 @@ def _outcome(scores, labels) -> np.ndarray:
     return auc_by_image(scores, labels)
 
 
-def _linear_scores(features, labels, queries, num_classes) -> np.ndarray:
-    """The scores of each query by logistic regression on images of which it is none."""
+def _linear_scores(features, labels, queries, num_classes, groups) -> np.ndarray:
+    """The scores of each query by logistic regression on images of other groups."""
     rng = np.random.default_rng(SEED)
     order = rng.permutation(len(features))
-    folds = 1 if len(features) - len(queries) >= MAX_FITTED else FOLDS
-    fold_of = np.full(len(features), -1)
-    fold_of[queries] = rng.permutation(len(queries)) % folds
+    queried = np.unique(groups[queries])
+    folds = 1 if np.count_nonzero(~np.isin(groups, queried)) >= MAX_FITTED else FOLDS
+    fold_of_group = np.full(groups.max() + 1, -1)
+    fold_of_group[queried] = rng.permutation(len(queried)) % folds
+    fold_of = fold_of_group[groups]
     scores = np.empty((len(queries), num_classes))
-    for fold in range(folds):
+    for fold in np.unique(fold_of[queries]):
         fitted = order[fold_of[order] != fold][:MAX_FITTED]
         classifier, _ = logistic_regression.fit(features, labels, num_classes, fitted)
         left_out = fold_of[queries] == fold
@@ -163,31 +171,30 @@ def _linear_scores(features, labels, queries, num_classes) -> np.ndarray:
     return scores
 
 
-def _neighbour_scores(features, labels, queries, num_classes) -> np.ndarray:
-    """The neighbours' votes for each query, which is no neighbour of its own."""
+def _neighbour_scores(features, labels, queries, num_classes, groups) -> np.ndarray:
+    """The votes of each query's neighbours, which are of other groups."""
     k = min(K, len(features) - 1)
-    similarity, neighbours = cosine_neighbours(features[queries], features, k + 1)
-    # The query itself last, or if more than k images equal it, whichever is last.
-    nearest = np.argsort(neighbours == queries[:, np.newaxis], axis=1, kind="stable")[:, :k]
-    return votes(
-        np.take_along_axis(similarity, nearest, axis=1),
-        labels[np.take_along_axis(neighbours, nearest, axis=1)],
-        num_classes,
+    similarity, neighbours = cosine_neighbours(
+        features[queries], features, k, (groups[queries], groups)
     )
+    return votes(similarity, labels[neighbours], num_classes)
 
 
-def _compared(outcomes: dict[str, np.ndarray], dimensions: dict[str, int]) -> dict[str, Any]:
+def _compared(
+    outcomes: dict[str, np.ndarray], dimensions: dict[str, int], groups: np.ndarray
+) -> dict[str, Any]:
     """Applies the rule.
 
     Args:
         outcomes: float64 [N] by feature, a number an image whose mean is the metric.
         dimensions: Numbers of each feature.
+        groups: int [N], of the images.
     """
     values = {name: float(outcome.mean()) for name, outcome in outcomes.items()}
     best = max(values, key=lambda name: (values[name], -dimensions[name]))
     count = len(outcomes[best])
     errors = {
-        name: float(np.std(outcomes[best] - outcome, ddof=1) / np.sqrt(count))
+        name: _standard_error(outcomes[best] - outcome, groups)
         for name, outcome in outcomes.items()
     }
     near = [name for name in values if values[best] - values[name] <= errors[name]]
@@ -203,6 +210,13 @@ def _compared(outcomes: dict[str, np.ndarray], dimensions: dict[str, int]) -> di
         "validation": values,
         "standard_error": errors,
     }
+
+
+def _standard_error(values: np.ndarray, groups: np.ndarray) -> float:
+    """Of the mean of values that are drawn in whole groups; without any, the usual one."""
+    sums = np.bincount(groups, values - values.mean())
+    count = len(np.unique(groups))
+    return float(np.sqrt(np.sum(sums**2) * count / max(count - 1, 1)) / len(values))
 
 
 def auc_by_image(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:

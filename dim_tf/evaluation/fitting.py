@@ -17,7 +17,7 @@ EMA_FRACTION = 0.1  # of the steps, that the moving averages of the weights look
 
 
 @dataclass(frozen=True)
-class Recipe:
+class MeasureTraining:
     """Adam, whose rate falls to 0 along half a cosine; the weights end as their moving averages.
 
     These look back on about a tenth of the steps and are less noisy than the last weights.
@@ -48,37 +48,37 @@ class Recipe:
 def minimise(
     variables: Sequence[keras.Variable],
     loss: Callable[[StepRandom], tf.Tensor],
-    recipe: Recipe,
+    training: MeasureTraining,
 ) -> None:
     """Trains the variables.
 
     Args:
         variables: the trained ones; they end as their moving averages.
         loss: random numbers of a step -> the loss of a batch drawn with them, a scalar.
-        recipe: optimizer, steps and seed.
+        training: optimizer, steps and seed.
 
     Raises:
         RunError: the loss is not finite.
     """
-    momentum = max(1.0 - 1.0 / (EMA_FRACTION * recipe.steps), 0.0)
-    learning_rate = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, recipe.steps)
+    momentum = max(1.0 - 1.0 / (EMA_FRACTION * training.steps), 0.0)
+    learning_rate = keras.optimizers.schedules.CosineDecay(training.learning_rate, training.steps)
     optimizer = keras.optimizers.Adam(learning_rate, use_ema=True, ema_momentum=momentum)
     optimizer.build(variables)
 
     @tf.function
     def train_step(step):
         with tf.GradientTape() as tape:
-            step_loss = loss(StepRandom(recipe.seed, step))
+            step_loss = loss(StepRandom(training.seed, step))
         gradients = tape.gradient(step_loss, [v.value for v in variables])
         optimizer.apply(gradients, variables)
         return step_loss
 
-    for step in tf.range(recipe.steps):
+    for step in tf.range(training.steps):
         last_loss = train_step(step)
     if not np.isfinite(last_loss):
         raise RunError(
             f"the training of a measure diverged: its loss is {last_loss:.4g} after "
-            f"{recipe.steps:,} steps; see whether the features are finite and not huge, or leave "
+            f"{training.steps:,} steps; see whether the features are finite and not huge, or leave "
             "the measure out of --measures"
         )
     optimizer.finalize_variable_values(variables)

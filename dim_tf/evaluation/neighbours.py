@@ -15,7 +15,10 @@ SMALLEST_LENGTH = 1e-6  # shorter features are treated as if they had this lengt
 
 
 def cosine_neighbours(
-    queries: np.ndarray, candidates: np.ndarray, k: int
+    queries: np.ndarray,
+    candidates: np.ndarray,
+    k: int,
+    groups: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k candidates most similar to each query; of equal ones the earlier come first.
 
@@ -30,17 +33,20 @@ def cosine_neighbours(
         queries: float32 [N, F].
         candidates: float32 [M, F].
         k: at most M.
+        groups: of the queries, int [N], and of the candidates, int [M]; candidates of a query's own
+            group are left out. None: none is.
 
     Returns:
         Similarities in [-1, 1], float32, and indices of the candidates, int32, both [N, k], most
-        similar first.
+        similar first. Where fewer than k are left, the last similarities are -inf.
     """
     lengths = _lengths(candidates)
     similarities = np.empty((len(queries), k), np.float32)
     indices = np.empty((len(queries), k), np.int32)
     for chunk in _slices(len(queries), QUERIES):
+        own = (groups[0][chunk], groups[1]) if groups else None
         best, numbers = _shortlist(
-            queries[chunk], candidates, lengths, min(k + SPARE, len(candidates))
+            queries[chunk], candidates, lengths, min(k + SPARE, len(candidates)), own
         )
         _order_near_ties(queries[chunk], candidates, best, numbers, k)
         similarities[chunk], indices[chunk] = best[:, :k], numbers[:, :k]
@@ -48,13 +54,18 @@ def cosine_neighbours(
 
 
 def plain_cosine_neighbours(
-    queries: np.ndarray, candidates: np.ndarray, k: int
+    queries: np.ndarray,
+    candidates: np.ndarray,
+    k: int,
+    groups: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """What `cosine_neighbours` computes, query by query and in float64."""
     units = _units(candidates.astype(np.float64))
     similarities, indices = [], []
-    for query in _units(queries.astype(np.float64)):
+    for row, query in enumerate(_units(queries.astype(np.float64))):
         cosines = (units * query).sum(axis=1)
+        if groups:
+            cosines[groups[1] == groups[0][row]] = -np.inf
         nearest = np.argsort(-cosines, kind="stable")[:k]
         similarities.append(cosines[nearest])
         indices.append(nearest)
@@ -79,7 +90,7 @@ def l1_neighbours(queries: np.ndarray, candidates: np.ndarray, k: int) -> np.nda
     return np.argsort(distances, axis=1, kind="stable")[:, :k]
 
 
-def _shortlist(queries, candidates, lengths, count) -> tuple[np.ndarray, np.ndarray]:
+def _shortlist(queries, candidates, lengths, count, groups) -> tuple[np.ndarray, np.ndarray]:
     """The `count` best similarities, by matrix products, and the candidates' indices."""
     units = _units(queries)
     best = np.full((len(queries), count), -np.inf, np.float32)
@@ -87,6 +98,9 @@ def _shortlist(queries, candidates, lengths, count) -> tuple[np.ndarray, np.ndar
     with _full_float32():
         for block in _slices(len(candidates), CANDIDATES):
             cosines = _products(units, candidates[block]) / lengths[block]
+            if groups:
+                is_own = groups[0][:, np.newaxis] == groups[1][block]
+                cosines = tf.where(is_own, -np.inf, cosines)
             nearest = tf.math.top_k(cosines, min(count, cosines.shape[1]))
             # Earlier candidates first: of equals, top_k takes the first.
             joined = tf.concat([best, nearest.values], axis=1)
@@ -106,11 +120,12 @@ def _products(units, block) -> tf.Tensor:
 
 def _order_near_ties(queries, candidates, best, numbers, k) -> None:
     """Orders similarities that rounding may have exchanged, in place."""
-    gaps = best[:, :-1] - best[:, 1:]
+    with np.errstate(invalid="ignore"):  # NaN between those that are left out
+        gaps = best[:, :-1] - best[:, 1:]
     for row in np.flatnonzero((gaps[:, :k] < ROUNDING).any(axis=1)):
         units = _units(candidates[numbers[row]].astype(np.float64))
         query = _units(queries[row : row + 1].astype(np.float64))
-        cosines = (units * query).sum(axis=1)
+        cosines = np.where(np.isneginf(best[row]), -np.inf, (units * query).sum(axis=1))
         order = np.lexsort((numbers[row], -cosines))
         best[row], numbers[row] = cosines[order], numbers[row][order]
 

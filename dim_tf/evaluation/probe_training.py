@@ -26,7 +26,7 @@ MAX_XLA_FEATURES = 1024  # XLA halves the time of an MLP on 64, and is slower on
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ProbeTraining:
     """How a probe is trained; by default as the authors do (Hjelm et al. 2019, section 4.1).
 
     Adam with betas (0.5, 0.999), cross-entropy; kernels and biases begin uniform in ±1/√fan_in.
@@ -95,7 +95,7 @@ def train(
     test_features: np.ndarray,
     outputs: int,
     hidden: bool,
-    recipe: Recipe,
+    training: ProbeTraining,
     indices: Sequence[np.ndarray],
 ) -> np.ndarray:
     """Trains probes, which differ in their seeds 0, 1, …
@@ -108,14 +108,14 @@ def train(
         hidden: whether there is a hidden layer of 200 units (batch norm, ReLU, dropout); without
             it, the classifier is linear on features standardised by those of the images to train
             on.
-        recipe: of the training.
+        training: optimizer settings and steps.
         indices: for each seed the images of an epoch, int [K], the same number for all.
 
     Returns:
         The logits of the test features by each probe: float32 [seeds, M, outputs].
     """
-    probes = _Probes(features, labels, outputs, hidden, recipe, indices)
-    for epoch in range(recipe.epochs):
+    probes = _Probes(features, labels, outputs, hidden, training, indices)
+    for epoch in range(training.epochs):
         orders = [
             of_seed[epoch_order(len(of_seed), seed, epoch)] for seed, of_seed in enumerate(indices)
         ]
@@ -129,9 +129,9 @@ class _Probes:
     The features of several steps are copied into a buffer, which the compiled loop reads in place.
     """
 
-    def __init__(self, features, labels, outputs, hidden, recipe, indices):
+    def __init__(self, features, labels, outputs, hidden, training, indices):
         size, seeds = features.shape[1], len(indices)
-        self._features, self._has_hidden, self._recipe = features, hidden, recipe
+        self._features, self._has_hidden, self._training = features, hidden, training
         self._labels = labels.astype(np.float32 if labels.ndim == 2 else np.int32)
         initial = [initial_weights(hidden, size, outputs, seed) for seed in range(seeds)]
         self._weights = {
@@ -151,7 +151,7 @@ class _Probes:
         self._dropout = [
             np.random.default_rng(derive_seed(seed, "dropout of a probe")) for seed in range(seeds)
         ]
-        batch = recipe.batch_size
+        batch = training.batch_size
         bytes_of_image = 4 * (size + (MLP_UNITS if hidden else 0))
         epoch_steps = -(-len(indices[0]) // batch)
         steps = min(max(BUFFER_BYTES // (bytes_of_image * seeds * batch), 1), epoch_steps)
@@ -166,14 +166,14 @@ class _Probes:
             epoch: counted from 0.
         """
         seeds, count = orders.shape
-        batch = self._recipe.batch_size
+        batch = self._training.batch_size
         steps = -(-count // batch)
         # The last batch is filled up with images of no weight, so that all have one shape.
         padded = np.zeros((seeds, steps * batch), np.intp)
         padded[:, :count] = orders
         batches = padded.reshape(seeds, steps, batch).swapaxes(0, 1)
         sizes = np.minimum(count - batch * np.arange(steps), batch).astype(np.float32)
-        rates = self._recipe.rates(epoch, steps)
+        rates = self._training.rates(epoch, steps)
         for first in range(0, steps, len(self._rows)):
             several = slice(first, first + len(self._rows))
             self._take_steps(batches[several], sizes[several], rates[several])
@@ -181,10 +181,10 @@ class _Probes:
     def _take_steps(self, batches, sizes, rates):
         count = len(batches)
         np.take(self._features, batches, axis=0, out=self._rows[:count], mode="clip")
-        if self._kept is not None and self._recipe.dropout:
+        if self._kept is not None and self._training.dropout:
             for seed, rng in enumerate(self._dropout):
                 noise = rng.random(self._kept[:count, seed].shape, np.float32)
-                self._kept[:count, seed] = noise >= self._recipe.dropout
+                self._kept[:count, seed] = noise >= self._training.dropout
         is_small = self._rows.shape[-1] <= MAX_XLA_FEATURES
         function = _compiled(self._rows.shape, self._labels.ndim, is_small)
         steps = len(self._rows)
@@ -200,7 +200,7 @@ class _Probes:
             None if self._kept is None else tf.constant(self._kept),
             tf.constant(count),
             tf.constant(self._steps_taken),
-            tf.constant(1 - self._recipe.dropout, tf.float32),
+            tf.constant(1 - self._training.dropout, tf.float32),
         )
         self._steps_taken += count
 

@@ -18,13 +18,6 @@ from dim_tf.experiment import Experiment
 from dim_tf.system.errors import InputError
 from dim_tf.system.io_errors import reason
 
-# Those of --reference have names of their own.
-DESCRIPTIONS = {
-    "random_weights": "the encoder with random weights",
-    "start_weights": "the encoder with the weights that training began with",
-    "pixels": "the raw pixels",
-}
-
 
 def references(
     max_features: int,
@@ -32,7 +25,7 @@ def references(
     start_encoder: keras.Model | None = None,
     named: Mapping[str, SavedEncoder] | None = None,
 ) -> Mapping[str, Encode]:
-    """The references of an evaluation, by their names: those of `DESCRIPTIONS`, then `named`.
+    """The references of an evaluation, by their names: of `REFERENCE_TITLES`, then `named`.
 
     Args:
         max_features: numbers of an endpoint; a larger one is averaged over its locations.
@@ -54,15 +47,6 @@ def references(
             for name, encoder in (named or {}).items()
         },
     }
-
-
-def describe(name: str) -> str:
-    """A reference in words; one of --reference is its name.
-
-    Args:
-        name: in evaluation.json.
-    """
-    return DESCRIPTIONS.get(name, name)
 
 
 def load_named(experiment: Experiment, splits: Splits) -> dict[str, SavedEncoder]:

@@ -12,8 +12,8 @@ import numpy as np
 
 from dim_tf.evaluation import bootstrap, label_free_verdict
 from dim_tf.evaluation.measure import NO_LABELS, PerImage, Result
-from dim_tf.evaluation.references import DESCRIPTIONS
 from dim_tf.evaluation.report.formatting import format_value, reference_title
+from dim_tf.registry import REFERENCE_TITLES
 
 RESAMPLES = 2000
 # A sign test of fewer images that differ cannot reach 5 %: 2 / 2^5 = 0.0625.
@@ -193,7 +193,7 @@ def _beginning(
         return "Training helped: " if was_trained else f"This encoder is better than {title}: "
     if not was_trained:
         effect = f"This encoder is worse than {title}"
-    elif name in DESCRIPTIONS:
+    elif name in REFERENCE_TITLES:
         effect = "Training did not help"
     else:  # it may have helped, less than a model from elsewhere is worth
         effect = f"Training did not beat {title}"

@@ -139,7 +139,9 @@ class ExportedEncoder:
     def _resized(self, array: np.ndarray) -> tf.Tensor:
         if self._takes_arrays:
             if array.dtype not in (np.uint8, np.uint16) and array.dtype.kind != "f":
-                raise InputError(f"an image is of {array.dtype}; expected uint8, uint16 or floats")
+                raise InputError(
+                    f"an image has the type {array.dtype}; expected uint8, uint16 or floats"
+                )
             values = array.astype(np.float32)
             if not np.isfinite(values).all():
                 raise InputError("an image has values that are not finite")
@@ -154,7 +156,7 @@ class ExportedEncoder:
             fitted = image_ops.to_uint8(image_ops.fit_image(pixels, self._frame))
             return image_ops.with_channels(image_ops.to_unit(fitted), channels)
         if not np.issubdtype(array.dtype, np.floating):
-            raise InputError(f"an image is of {array.dtype}; expected {_KINDS}")
+            raise InputError(f"an image has the type {array.dtype}; expected {_KINDS}")
         if not (array.min() >= 0 and array.max() <= 1):  # NaN neither
             raise InputError(
                 f"an image has values from {array.min():g} to {array.max():g}; expected {_KINDS}"

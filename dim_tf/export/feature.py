@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from dim_tf.export.pooling import flatten_to_limit, pooled_shape
 from dim_tf.registry import FEATURES, MAX_FEATURES
+from dim_tf.settings.export import AUTO
 from dim_tf.system.errors import InputError
 
 LOCAL_POOLED = "local_pooled"
@@ -85,6 +86,20 @@ class Feature:
 
 
 GLOBAL = Feature()
+
+
+def check_requested(requested: str, encoder: keras.Model) -> None:
+    """Checks the setting `feature` for an encoder.
+
+    Args:
+        requested: The name of a feature, or "auto".
+        encoder: Built or not.
+
+    Raises:
+        InputError: The encoder does not have the feature.
+    """
+    if requested != AUTO:
+        check_available(requested, available(encoder.endpoint_names))
 
 
 def check_available(name: str, names: tuple[str, ...]) -> None:

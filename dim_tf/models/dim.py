@@ -122,12 +122,13 @@ class DIM(AugmentedViews, WithPriorDivergence):
     def _check_critics(self):
         if self.critic_temperature and "dot" not in self._critics:
             raise InputError(
-                "--critic_temperature is of the dot-product critic, and no weighted term has "
-                "it; take --local_critic=dot or --global_critic=dot, or leave it out"
+                "--critic_temperature takes effect with the dot-product critic only, and no "
+                "weighted term has it; take --local_critic=dot or --global_critic=dot, or leave it "
+                "out"
             )
         if self.critic_temperature and not self.critic_layer_norm:
             raise InputError(
-                "--critic_temperature is of codes with layer norm; leave it or "
+                "--critic_temperature takes effect on codes with layer norm only; leave it or "
                 "--nocritic_layer_norm out"
             )
         if self.score_chunk and self.critic_implementation == "reference":
@@ -150,7 +151,7 @@ class DIM(AugmentedViews, WithPriorDivergence):
                 "pairs"
             )
         if self.pairs and not self.beta:
-            raise InputError("--pairs is of weight --beta, which is 0; leave one of the two out")
+            raise InputError("--pairs has the weight --beta, which is 0; leave one of the two out")
 
     @property
     def has_two_views(self):

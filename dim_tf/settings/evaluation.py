@@ -4,12 +4,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from dim_tf.registry import DEFAULT_MEASURES, MAX_FEATURES, MEASURES
+from dim_tf.registry import DEFAULT_MEASURES, MAX_FEATURES, MEASURES, REFERENCE_TITLES
 from dim_tf.settings.config_field import Settings, config_field
 from dim_tf.system.errors import InputError
 
 # Names that references have without --reference.
-RESERVED_NAMES = ("random_weights", "start_weights", "pixels", "encoder")
+RESERVED_NAMES = (*REFERENCE_TITLES, "encoder")
 
 
 @dataclass(frozen=True)

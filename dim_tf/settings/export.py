@@ -24,8 +24,9 @@ class ExportSettings(Settings):
         AUTO,
         "What the exported encoder gives: global, fc, conv, local_pooled (the mean of local); "
         "auto: the best on labelled training images.",
-        details="Measured by --mode=evaluate, by nearest neighbours; of features within one "
-        "standard error the smallest. Without labels, auto is global.",
+        details="Measured by --mode=evaluate, by the mean accuracy or AUC of nearest neighbours "
+        "and a linear probe; of features within one standard error the smallest. Without labels, "
+        "auto is global. A feature that the encoder lacks is refused before training.",
         common=True,
         choices=(AUTO, *FEATURES),
         hyperparameter=False,

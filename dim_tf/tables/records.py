@@ -120,7 +120,7 @@ def read(plan: Plan, job: Job) -> Record | None:
             if not record.measures:
                 continue  # it failed, so that no metrics would be mixed
             raise InputError(
-                f"{path} is of other settings ({'; '.join(changes)}); give another --run_dir"
+                f"{path} has other settings ({'; '.join(changes)}); give another --run_dir"
             )
         return record
     return None

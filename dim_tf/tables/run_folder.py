@@ -107,7 +107,7 @@ def budget_mismatch(evaluation: dict[str, Any]) -> str:
     if step == budget:
         return ""
     return (
-        f"its checkpoint is of step {step}, and training is to end at step {budget}; give "
+        f"its checkpoint is from step {step}, and training is to end at step {budget}; give "
         "the budget that it was begun with, or another --run_dir"
     )
 

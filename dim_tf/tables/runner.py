@@ -66,7 +66,7 @@ class Runner:
         A job that failed before is retried once. What another process holds is left to it.
 
         Raises:
-            InputError: a finished row is of other settings.
+            InputError: a finished row has other settings.
             Stopped: by SIGTERM or SIGINT.
         """
         # All records are read before anything is run, so that a wrong folder fails at once.

@@ -8,14 +8,13 @@ from typing import Any
 
 from dim_tf.evaluation.measure import sample_std
 from dim_tf.evaluation.report.formatting import is_number
+from dim_tf.registry import REFERENCE_TITLES
 from dim_tf.system.errors import InputError, one_line
 from dim_tf.tables import records
 from dim_tf.tables.definitions import Column, Row
 from dim_tf.tables.leases import LeaseFolder
 from dim_tf.tables.plan import Job, Plan, redact_paths
 from dim_tf.tables.records import Record
-
-REFERENCES = ("random_weights", "start_weights", "pixels")
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ def summarise(plan: Plan) -> Summary:
     rows = [_summarise_row(plan, row, columns) for row in plan.table.rows]
     all_records = [record for row in rows for record in row.records]
     all_records += records.records_with_references(plan)
-    references = {name: _reference(name, all_records, columns) for name in REFERENCES}
+    references = {name: _reference(name, all_records, columns) for name in REFERENCE_TITLES}
     references = {
         name: values for name, values in references.items() if any(v is not None for v in values)
     }

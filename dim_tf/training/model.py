@@ -9,6 +9,7 @@ from dim_tf import recipes
 from dim_tf.data import image_ops
 from dim_tf.data.splits import Images, Splits
 from dim_tf.experiment import Experiment
+from dim_tf.export.feature import check_requested
 from dim_tf.registry import CROP_ENCODERS
 from dim_tf.settings.encoder import AUTO, RANDOM, EncoderSettings, scaling
 from dim_tf.system.errors import InputError
@@ -196,6 +197,8 @@ def make_model(
     encoder = None
     if experiment.model.HAS_ENCODER:
         encoder = make_encoder(experiment, splits.image_shape, replicas, config)
+        # What is exported is refused here, not after hours of training.
+        check_requested(experiment.export.feature, encoder)
     try:
         model = experiment.model.make(encoder, splits, experiment)
     except ValueError as error:

@@ -140,9 +140,11 @@ def test_a_few_that_show_nothing_are_counted_and_listed(tmp_path, load):
 
 def test_a_range_is_a_flag_of_folders_with_16_bits(tmp_path, load):
     tree(tmp_path / "images", 30)
-    with pytest.raises(InputError, match=r"16-bit images, and .* has none; leave it out"):
+    with pytest.raises(
+        InputError, match=r"16-bit images and arrays only, and .* has none; leave it out"
+    ):
         load(pixel_range="0,4095")
-    with pytest.raises(InputError, match="--pixel_range=dtype is of --dataset=folder"):
+    with pytest.raises(InputError, match="--pixel_range=dtype takes effect with --dataset=folder"):
         Experiment.of(name="a", dataset="digits", pixel_range="dtype")
     with pytest.raises(InputError, match="--pixel_range=12bit: expected auto, dtype or LOW,HIGH"):
         Experiment.of(name="a", dataset="folder", pixel_range="12bit")

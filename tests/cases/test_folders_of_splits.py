@@ -99,7 +99,7 @@ def test_folders_that_are_no_splits_are_refused_as_such(tmp_path, load):
         classes_in(tmp_path / "images", where, 20 * number)
     with pytest.raises(InputError, match=r"--split=folders .* no folder is called train"):
         load(split="folders")
-    with pytest.raises(InputError, match="--split=hash is of --dataset=folder"):
+    with pytest.raises(InputError, match="--split=hash takes effect with --dataset=folder only"):
         Experiment.of(name="a", dataset="digits", split="hash")
 
 

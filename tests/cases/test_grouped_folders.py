@@ -188,7 +188,7 @@ def test_a_run_of_single_images_is_not_measured_on_groups(tmp_path, load):
 
 def test_other_data_sets_have_no_groups():
     for settings, named in (({"group_by": "none"}, "group_by=none"), ({"test_fraction": 0}, "0")):
-        with pytest.raises(InputError, match=f"{named} is of --dataset=folder"):
+        with pytest.raises(InputError, match=f"{named} takes effect with --dataset=folder only"):
             data.check_request("digits", data.DataRequest(**settings))
 
 

@@ -95,6 +95,19 @@ def test_settings_have_the_names_of_their_flags(experiments, tmp_path):
     assert dim_tf.train("photos/", out=tmp_path / "r", name="b").path == tmp_path / "r"
 
 
+def test_numpy_scalars_are_the_python_numbers_of_their_value(experiments):
+    settings = {"batch_size": np.int64(32), "learning_rate": np.float32(0.1)}
+    settings |= {"resume": np.bool_(False), "image_size": (np.int16(96), np.uint64(160))}
+    settings |= {"channels": np.int8(1)}
+    dim_tf.train("photos/", **settings)
+    training, data = experiments[0].training, experiments[0].data
+    assert (training.batch_size, training.resume) == (32, False)
+    assert training.learning_rate == 0.10000000149011612
+    assert (data.channels, data.image_size) == ("1", (96, 160))
+    values = [training.batch_size, training.learning_rate, training.resume, *data.image_size]
+    assert [type(value) for value in values] == [int, float, bool, int, int]
+
+
 @pytest.mark.parametrize(
     ("images", "settings", "message"),
     [
@@ -109,6 +122,8 @@ def test_settings_have_the_names_of_their_flags(experiments, tmp_path):
         ("digits", {"dataset": "cifar10"}, "dataset is given by images, encoder and out"),
         ("digits", {"nope": 1}, "there is no setting 'nope'"),
         ("digits", {"batch_size": "many"}, "expected a whole number"),
+        ("digits", {"batch_size": np.float32(32)}, "--batch_size=32.0; expected a whole number"),
+        ("digits", {"learning_rate": np.longdouble(0.1)}, "expected a number"),
         ("digits", {"simclr.temperature": 0.2}, "is a setting of --model=simclr, not of dim"),
     ],
 )
@@ -228,7 +243,7 @@ def test_no_images_have_no_features(encoder):
     [
         (np.full([8, 8, 3], 2.0), r"values from 2 to 2; expected uint8, uint16, or floats in \[0,"),
         (np.full([8, 8, 3], np.nan), "values from nan to nan"),
-        (np.zeros([8, 8, 3], np.int64), "an image is of int64"),
+        (np.zeros([8, 8, 3], np.int64), "an image has the type int64"),
         (np.zeros([8, 8, 2], np.uint8), r"the shape \[8, 8, 2\]"),
         (np.zeros([0, 8, 3], np.uint8), r"the shape \[0, 8, 3\]"),
         ([["a"]], "list is no image"),

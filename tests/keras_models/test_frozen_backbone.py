@@ -173,7 +173,7 @@ def test_two_replicas_are_one_device_before_and_after(two_replicas):
         ({"frozen_steps": 3, "steps_per_execution": 2}, "not a multiple of steps_per_execution=2"),
         (
             {"backbone_learning_rate_scale": 0.5, "optimizer": "sgd"},
-            "of the default optimizer; leave",
+            "with the default optimizer only; leave",
         ),
     ],
 )
@@ -186,7 +186,7 @@ def test_impossible_settings_are_refused(settings, message):
 def test_an_encoder_without_a_backbone_has_nothing_to_freeze(setting):
     encoder = encoders.get("basic28x28", latent_dim=4)
     model = DeepInfoMax(encoder, [terms.local_mutual_information("dot", "infonce", units=8)])
-    with pytest.raises(ValueError, match="of an encoder with a backbone"):
+    with pytest.raises(ValueError, match="take effect with a backbone only"):
         model.compile(**setting)
 
 

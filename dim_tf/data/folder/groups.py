@@ -163,11 +163,11 @@ def _keys_by_folder(names):
 
 def _keys_by_pattern(pattern, names):
     """The first group of the pattern in each path; None where there is none, or it is empty."""
-    matches = [pattern.search(name) for name in names]
-    keys = [(match[1] or None) if match else None for match in matches]
+    matches = group_by.first_groups(pattern.pattern, names)
+    keys = [match or None for match in matches]
     if not any(keys):
         why = "matches none of"
-        if any(matches):
+        if any(match is not None for match in matches):
             why = "matches with an empty first group all of"
         raise InputError(
             f"--group_by={pattern.pattern} {why} the {len(names):,} paths, such as "

@@ -144,6 +144,12 @@ def _read_rows(path: Path) -> Iterator[tuple[list[str], int]]:
                 )
             yield fields[:width], line
     except csv.Error as error:
+        if str(error).startswith("field larger than field limit"):
+            raise InputError(
+                f"--labels={path}, line {last_line + 1}, has a field of more than "
+                f"{csv.field_size_limit():,} characters; close its double quotes, or leave out its "
+                "column"
+            ) from error
         raise InputError(
             f"--labels={path}, line {last_line + 1}, is not CSV ({error}); save it as CSV in UTF-8"
         ) from error

@@ -80,14 +80,14 @@ def load(request: DataRequest) -> Splits:
     are_arrays = bool((images.bits == ARRAY_BITS).any())
     if are_arrays and request.pixel_range == pixel_range.DTYPE:
         raise InputError(
-            f"--pixel_range=dtype is of 16-bit images, and {folders} has arrays; give LOW,HIGH, or "
-            "leave it out"
+            f"--pixel_range=dtype takes effect on 16-bit images only, and {folders} has arrays; "
+            "give LOW,HIGH, or leave it out"
         )
     has_range = are_arrays or is_16_bits.any()
     if request.pixel_range not in (pixel_range.AUTO, pixel_range.DTYPE) and not has_range:
         raise InputError(
-            f"--pixel_range={request.pixel_range} is of 16-bit images, and {folders} has none; "
-            "leave it out"
+            f"--pixel_range={request.pixel_range} takes effect on 16-bit images and arrays only, "
+            f"and {folders} has none; leave it out"
         )
     if low_contrast.sum() > MAX_LOW_CONTRAST * len(images):
         listed = _list_files(folders, cache, lines)

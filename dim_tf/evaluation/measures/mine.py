@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dim_tf.evaluation.fitting import Recipe, minimise
+from dim_tf.evaluation.fitting import MeasureTraining, minimise
 from dim_tf.evaluation.kl_divergence import describe_limits, kl_bound
 from dim_tf.evaluation.measure import MetricInfo, Result, Uncertainty, sample_std
 from dim_tf.evaluation.measure_spec import MeasureSpec
@@ -63,7 +63,7 @@ class ImageFeatureInformation:
         return {
             "mine": (
                 "Donsker-Varadhan estimate of I(image; global feature) by a convolutional "
-                f"discriminator trained on the training images, {self._recipe(0)}; each feature "
+                f"discriminator trained on the training images, {self._training(0)}; each feature "
                 f"against {NEGATIVES} other images of the batch; measured on the test images, "
                 f"each feature against {negatives} others, so that it is not the bound that "
                 f"was maximised; {describe_limits(count * negatives)}"
@@ -75,15 +75,15 @@ class ImageFeatureInformation:
         train = data.train.images, self.representation.train[ENDPOINT]
         test = data.test.images, self.representation.test[ENDPOINT]
         nats = [
-            mutual_information(train, test, self._recipe(seed), image_trunk)
+            mutual_information(train, test, self._training(seed), image_trunk)
             for seed in range(self.seeds)
         ]
         uncertainty = Uncertainty(sample_std(nats), self.seeds, None)
         yield Result("mine", ENDPOINT, float(np.mean(nats)), uncertainty)
 
-    def _recipe(self, seed):
+    def _training(self, seed):
         batch_size = min(self.batch_size, len(self.representation.data.train))
-        return Recipe(self.steps, batch_size, self.learning_rate, seed)
+        return MeasureTraining(self.steps, batch_size, self.learning_rate, seed)
 
 
 SPEC = MeasureSpec(lambda context: ImageFeatureInformation(context.representation))
@@ -118,7 +118,7 @@ def identity_trunk(shape: tuple[int, ...]) -> keras.Model:
 def mutual_information(
     train: SamplePairs,
     test: SamplePairs,
-    recipe: Recipe,
+    training: MeasureTraining,
     build_trunk: Callable[[tuple[int, ...]], keras.Model] = identity_trunk,
 ) -> float:
     """I(A; B) in nats, estimated from below.
@@ -126,7 +126,7 @@ def mutual_information(
     Args:
         train: samples that the discriminator is trained on: A, [N, ...], and B, float32 [N, D].
         test: samples that the bound is evaluated on, likewise; at least 2.
-        recipe: of the training.
+        training: optimizer settings and steps.
         build_trunk: shape of a sample of A -> the branch of the discriminator for A.
 
     Returns:
@@ -139,7 +139,7 @@ def mutual_information(
     with tf.device("CPU"):
         a = tf.constant(train[0])
     b = tf.constant(standardise(train[1], mean, variance))
-    recipe.seed_weights("mine")
+    training.seed_weights("mine")
     trunk = build_trunk(a.shape[1:])
     critic = GlobalCritic(filters=(), negatives=NEGATIVES)
     critic.build((None, 1, 1, trunk.output_shape[-1]), b.shape)
@@ -148,17 +148,17 @@ def mutual_information(
         return trunk(samples)[:, tf.newaxis, tf.newaxis]  # [N, 1, 1, F], a map of one location
 
     def loss(random):
-        indices = random.choice("rows", len(a), recipe.batch_size)
+        indices = random.choice("rows", len(a), training.batch_size)
         return -_bound(critic(encode(tf.gather(a, indices)), tf.gather(b, indices)))
 
     variables = [*trunk.trainable_variables, *critic.trainable_variables]
-    minimise(variables, loss, recipe)
+    minimise(variables, loss, training)
 
     codes = [
         encode(tf.constant(test[0][first : first + CHUNK_SIZE]))
         for first in range(0, len(test[0]), CHUNK_SIZE)
     ]
-    order = np.random.default_rng(recipe.seed).permutation(len(test[0]))
+    order = np.random.default_rng(training.seed).permutation(len(test[0]))
     codes = tf.gather(tf.concat(codes, axis=0), order)
     features = tf.gather(standardise(test[1], mean, variance), order)[:, tf.newaxis]  # [M, 1, D]
     negatives = shifted_negatives(codes, _held_out_negatives(len(order)))

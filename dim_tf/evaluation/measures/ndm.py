@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from scipy.special import expit
 
-from dim_tf.evaluation.fitting import Recipe, minimise
+from dim_tf.evaluation.fitting import MeasureTraining, minimise
 from dim_tf.evaluation.kl_divergence import describe_limits, kl_bound
 from dim_tf.evaluation.measure import MetricInfo, Result, Uncertainty, sample_std
 from dim_tf.evaluation.measure_spec import MeasureSpec
@@ -62,7 +62,7 @@ class NeuralDependencyMeasure:
         protocol = (
             "Donsker-Varadhan estimate of KL(joint ‖ product of the marginals) of the global "
             "feature's numbers, standardised, by a discriminator 1000-200-1 trained on the "
-            f"training images, {self._recipe(0)}, {SHUFFLES} shuffles of each; measured on the "
+            f"training images, {self._training(0)}, {SHUFFLES} shuffles of each; measured on the "
             f"test images and {HELD_OUT_SHUFFLES} shuffles of them, so that it is not the bound "
             f"that was maximised; {describe_limits(num_samples)}"
         )
@@ -72,15 +72,15 @@ class NeuralDependencyMeasure:
         train, test = self.representation.train[ENDPOINT], self.representation.test[ENDPOINT]
         for name, transform in (("ndm", _identity), ("ndm_sigmoid", expit)):
             nats = [
-                total_correlation(transform(train), transform(test), self._recipe(seed))
+                total_correlation(transform(train), transform(test), self._training(seed))
                 for seed in range(self.seeds)
             ]
             uncertainty = Uncertainty(sample_std(nats), self.seeds, None)
             yield Result(name, ENDPOINT, float(np.mean(nats)), uncertainty)
 
-    def _recipe(self, seed):
+    def _training(self, seed):
         batch_size = min(self.batch_size, len(self.representation.train[ENDPOINT]))
-        return Recipe(self.steps, batch_size, self.learning_rate, seed)
+        return MeasureTraining(self.steps, batch_size, self.learning_rate, seed)
 
 
 SPEC = MeasureSpec(lambda context: NeuralDependencyMeasure(context.representation))
@@ -90,13 +90,13 @@ def _identity(features):
     return features
 
 
-def total_correlation(train: np.ndarray, test: np.ndarray, recipe: Recipe) -> float:
+def total_correlation(train: np.ndarray, test: np.ndarray, training: MeasureTraining) -> float:
     """Total correlation in nats: KL(p(y) ‖ p(y_1) ··· p(y_D)), estimated from below.
 
     Args:
         train: float32 [N, D], samples that the discriminator is trained on.
         test: float32 [M, D], samples that the bound is evaluated on.
-        recipe: of the training.
+        training: optimizer settings and steps.
 
     Returns:
         `kl_bound` of the test samples, which noise may make negative.
@@ -106,19 +106,19 @@ def total_correlation(train: np.ndarray, test: np.ndarray, recipe: Recipe) -> fl
     """
     mean, variance = moments(train)
     samples = tf.constant(standardise(train, mean, variance))
-    recipe.seed_weights("ndm")
+    training.seed_weights("ndm")
     discriminator = Discriminator()
     discriminator.build(samples.shape)
 
     def loss(random):
-        batch = tf.gather(samples, random.choice("rows", len(train), recipe.batch_size))
+        batch = tf.gather(samples, random.choice("rows", len(train), training.batch_size))
         product = tf.concat(_shuffles(batch, random, SHUFFLES), axis=0)
         return -kl_bound(discriminator(batch), discriminator(product))
 
-    minimise(discriminator.trainable_variables, loss, recipe)
+    minimise(discriminator.trainable_variables, loss, training)
 
     held_out = tf.constant(standardise(test, mean, variance))
-    random = StepRandom(derive_seed(recipe.seed, "held out"), tf.constant(0))
+    random = StepRandom(derive_seed(training.seed, "held out"), tf.constant(0))
     product_scores = [
         _score(discriminator, shuffled)
         for shuffled in _shuffles(held_out, random, HELD_OUT_SHUFFLES)

@@ -9,7 +9,7 @@ from scipy.stats import ks_2samp
 
 from dim_tf.evaluation import bootstrap
 from dim_tf.evaluation.figures import Histogram
-from dim_tf.evaluation.fitting import Recipe, minimise
+from dim_tf.evaluation.fitting import MeasureTraining, minimise
 from dim_tf.evaluation.measure import MetricInfo, Result, Uncertainty
 from dim_tf.evaluation.measure_spec import MeasureContext, MeasureSpec
 from dim_tf.evaluation.representation import Representation
@@ -63,7 +63,7 @@ class PriorMatch:
             "prior_discriminator": (
                 "accuracy of a new discriminator 1000-200-1 between the global feature in the "
                 f"support of the {self.prior} prior and samples of the prior, trained on the "
-                f"training images and as many samples, {self._recipe()}; measured on the test "
+                f"training images and as many samples, {self._training()}; measured on the test "
                 "images and as many samples; 0.5: cannot be told apart"
             ),
             "prior_distance": (
@@ -116,23 +116,23 @@ class PriorMatch:
             yield histogram(title, features[:, dimension], samples[:, dimension])
 
     def _fit_discriminator(self, prior, features) -> Discriminator:
-        recipe = self._recipe()
-        recipe.seed_weights("prior match")
+        training = self._training()
+        training.seed_weights("prior match")
         discriminator = Discriminator()
         discriminator.build(features.shape)
 
         def loss(random):
-            batch = tf.gather(features, random.choice("rows", len(features), recipe.batch_size))
-            samples = prior.sample(random.uniform("prior", recipe.batch_size, batch.shape[1:]))
+            batch = tf.gather(features, random.choice("rows", len(features), training.batch_size))
+            samples = prior.sample(random.uniform("prior", training.batch_size, batch.shape[1:]))
             prior_scores, feature_scores = discriminator(samples), discriminator(batch)
             return tf.reduce_mean(tf.nn.softplus(-prior_scores) + tf.nn.softplus(feature_scores))
 
-        minimise(discriminator.trainable_variables, loss, recipe)
+        minimise(discriminator.trainable_variables, loss, training)
         return discriminator
 
-    def _recipe(self):
+    def _training(self):
         batch_size = min(self.batch_size, len(self.representation.data.train))
-        return Recipe(self.steps, batch_size, self.learning_rate, self.seed)
+        return MeasureTraining(self.steps, batch_size, self.learning_rate, self.seed)
 
 
 def _needs_matched_vector(context: MeasureContext) -> str:

@@ -23,7 +23,7 @@ from dim_tf.evaluation.measure import (
     sample_std,
 )
 from dim_tf.evaluation.measure_spec import MeasureContext, MeasureSpec, needs_labels
-from dim_tf.evaluation.probe_training import DROPOUT, MLP_UNITS, Recipe
+from dim_tf.evaluation.probe_training import DROPOUT, MLP_UNITS, ProbeTraining
 from dim_tf.evaluation.representation import Representation
 from dim_tf.experiment import Experiment, default_of
 from dim_tf.system.errors import RunError
@@ -85,13 +85,13 @@ class Probe:
         }
 
     @property
-    def recipe(self) -> Recipe:
+    def training(self) -> ProbeTraining:
         """How it is trained, unless by logistic regression."""
         if not self.fast:
-            return Recipe(self.epochs, self.learning_rate)
+            return ProbeTraining(self.epochs, self.learning_rate)
         steps = -(-len(self.representation.data.train) // FAST_BATCH_SIZE)
         epochs = max(FAST_EPOCHS, -(-FAST_STEPS // steps))
-        return Recipe(epochs, FAST_LEARNING_RATE, FAST_BATCH_SIZE, cosine=True)
+        return ProbeTraining(epochs, FAST_LEARNING_RATE, FAST_BATCH_SIZE, cosine=True)
 
     @property
     def protocol(self) -> dict[str, str]:
@@ -109,20 +109,21 @@ class Probe:
                     f"where these are too few): {chosen}; test images"
                 )
             }
-        recipe = self.recipe
+        training = self.training
         classifier = (
             f"one hidden layer of {MLP_UNITS} units, batch norm, ReLU, dropout {DROPOUT}"
             if self.hidden
             else "a linear classifier of standardised features"
         )
         name = "fast" if self.fast else "authors"
-        decay = "falling to 0 along half a cosine" if recipe.cosine else "x0.1 after two thirds"
+        decay = "falling to 0 along half a cosine" if training.cosine else "x0.1 after two thirds"
         return {
             self.name: (
                 f"{classifier}, trained (--probe={name}) on the frozen features of all training "
-                f"images: Adam {recipe.learning_rate:g}, betas (0.5, 0.999), batch "
-                f"{recipe.batch_size}, {recipe.epochs} epochs, learning rate {decay}; test images, "
-                "last epoch; mean of " + ("1 seed" if self.seeds == 1 else f"{self.seeds} seeds")
+                f"images: Adam {training.learning_rate:g}, betas (0.5, 0.999), batch "
+                f"{training.batch_size}, {training.epochs} epochs, learning rate {decay}; test "
+                "images, last epoch; mean of "
+                + ("1 seed" if self.seeds == 1 else f"{self.seeds} seeds")
             )
         }
 
@@ -207,7 +208,7 @@ class Probe:
                 test_features,
                 outputs,
                 self.hidden,
-                self.recipe,
+                self.training,
                 indices or [np.arange(len(features))] * self.seeds,
             )
         if not np.isfinite(logits).all():

@@ -13,7 +13,7 @@ import tensorflow as tf
 from dim_tf.data import image_ops
 from dim_tf.evaluation import bootstrap
 from dim_tf.evaluation.figures import Reconstructions
-from dim_tf.evaluation.fitting import Recipe, minimise
+from dim_tf.evaluation.fitting import MeasureTraining, minimise
 from dim_tf.evaluation.measure import MetricInfo, Result, Uncertainty
 from dim_tf.evaluation.measure_spec import MeasureSpec
 from dim_tf.evaluation.representation import Representation
@@ -69,7 +69,7 @@ class Reconstruction:
             "ms_ssim": (
                 f"decoder ({filters} filters; the paper's have {self.width_divisor} times as many) "
                 "trained with the squared error on the frozen global feature of the training "
-                f"images, {self._recipe()}; mean over the test images of multi-scale structural "
+                f"images, {self._training()}; mean over the test images of multi-scale structural "
                 f"similarity, window {WINDOW}, weights of the scales {weights}; the paper's column "
                 "MS-SSIM is single-scale and not comparable"
             ),
@@ -114,8 +114,8 @@ class Reconstruction:
     def _fit_decoder(self, mean, variance) -> Decoder:
         data = self.representation.data
         features = self.representation.train[ENDPOINT]
-        recipe = self._recipe()
-        recipe.seed_weights("reconstruction")
+        training = self._training()
+        training.seed_weights("reconstruction")
         decoder = Decoder(data.image_shape, features.shape[1], self._filters())
         decoder.build()
         with tf.device("CPU"):
@@ -123,21 +123,21 @@ class Reconstruction:
             codes = tf.constant(standardise(features, mean, variance))
 
         def loss(random):
-            indices = random.choice("rows", len(features), recipe.batch_size)
+            indices = random.choice("rows", len(features), training.batch_size)
             originals = image_ops.to_unit(tf.gather(pixels, indices)) * 2.0 - 1.0
             reconstructed = decoder(tf.gather(codes, indices), training=True)
             return tf.reduce_mean((reconstructed - originals) ** 2)
 
-        minimise(decoder.trainable_variables, loss, recipe)
+        minimise(decoder.trainable_variables, loss, training)
         return decoder
 
     def _filters(self):
         paper = filters_for(self.representation.data.image_shape)
         return tuple(filters // self.width_divisor for filters in paper)
 
-    def _recipe(self):
+    def _training(self):
         batch_size = min(self.batch_size, len(self.representation.data.train))
-        return Recipe(self.steps, batch_size, self.learning_rate, self.seed)
+        return MeasureTraining(self.steps, batch_size, self.learning_rate, self.seed)
 
 
 SPEC = MeasureSpec(lambda context: Reconstruction(context.representation))

@@ -1,21 +1,17 @@
-"""Values and names as text. Imports nothing else of the package, so that any stage can use it."""
+"""Values and names as text. Imports the registry alone, so that any stage can use it."""
 
 import json
 from collections.abc import Sequence
 from numbers import Real
 from typing import Any, TypeGuard
 
+from dim_tf.registry import REFERENCE_TITLES
+
 _WORDS = {"knn": "kNN", "tsne": "t-SNE"} | {
     word: word.upper()
     for word in ("auc", "mi", "mine", "mlp", "ms", "ndm", "nmi", "pca", "ssim", "svm")
 }
 _LABELS = {"ci95": "95% interval"}
-_REFERENCES = {
-    "random_weights": "random weights",
-    "start_weights": "start weights",
-    "pixels": "raw pixels",
-}
-
 
 # Larger than any float32, and its square is finite.
 LARGEST = 1e100
@@ -99,7 +95,7 @@ def label(name: str) -> str:
 
 def reference_title(name: str) -> str:
     """A reference's name in words; one of --reference stays as it was given."""
-    return _REFERENCES.get(name, name)
+    return REFERENCE_TITLES.get(name, name)
 
 
 def join_with_and(items: Sequence[str]) -> str:

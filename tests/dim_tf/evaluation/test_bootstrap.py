@@ -15,13 +15,47 @@ def test_the_interval_of_a_proportion_is_the_normal_one():
     assert bootstrap.mean_interval(hits) == (low, high)
 
 
-def test_the_auc_of_resamples_is_that_of_repeated_images():
-    """With ties."""
+def attributes():
+    """Scores with ties and without, of rare, balanced and frequent attributes."""
     rng = np.random.default_rng(0)
-    scores, labels = rng.integers(0, 9, 40) / 9, rng.integers(0, 2, 40)
-    counts = rng.integers(0, 3, (5, 40))
-    expected = [metrics.roc_auc_score(np.repeat(labels, c), np.repeat(scores, c)) for c in counts]
-    np.testing.assert_allclose(bootstrap.auc(scores, labels, counts.astype("f4")), expected)
+    labels = (rng.random((200, 6)) < np.repeat([0.1, 0.5, 0.9], 2)).astype(np.int64)
+    scores = rng.random((200, 6)) + 0.3 * labels
+    scores[:, ::2] = np.round(scores[:, ::2], 1)
+    return scores, labels
+
+
+def plain_auc(scores, labels, counts):
+    """The definition, pair by pair, in one resample."""
+    higher, lower = scores[labels == 1], scores[labels == 0]
+    won = np.greater.outer(higher, lower) + np.equal.outer(higher, lower) / 2
+    of_higher, of_lower = counts[labels == 1].astype(float), counts[labels == 0].astype(float)
+    return of_higher @ won @ of_lower / (of_higher.sum() * of_lower.sum())
+
+
+@pytest.mark.parametrize("largest", [2, 300, 70_000])  # integers of 8, 16 and 32 bits
+def test_the_aucs_of_resamples_are_those_of_all_pairs(largest):
+    scores, labels = attributes()
+    counts = np.random.default_rng(1).integers(0, largest + 1, (5, 200)).astype(np.float32)
+    expected = [
+        [plain_auc(score, label, of_resample) for of_resample in counts]
+        for score, label in zip(scores.T, labels.T, strict=True)
+    ]
+    np.testing.assert_array_equal(bootstrap.aucs_of(scores, labels)(counts), expected)
+
+
+def test_the_auc_of_a_resample_is_that_of_repeated_images():
+    scores, labels = attributes()
+    counts = np.random.default_rng(1).integers(0, 3, (5, 200))
+    values = bootstrap.aucs_of(scores, labels)(counts.astype(np.float32))
+    for value, score, label in zip(values, scores.T, labels.T, strict=True):
+        repeated = [(np.repeat(label, c), np.repeat(score, c)) for c in counts]
+        np.testing.assert_allclose(value, [metrics.roc_auc_score(*pair) for pair in repeated])
+
+
+def test_a_resample_of_one_label_has_no_auc():
+    counts = np.array([[2, 0, 0], [1, 1, 1]], np.float32)
+    auc = bootstrap.aucs_of(np.array([[0.2], [0.1], [0.3]]), np.array([[1], [0], [0]]))
+    np.testing.assert_array_equal(auc(counts), [[np.nan, 0.5]])
 
 
 def test_intervals_of_attributes_hold_the_means():

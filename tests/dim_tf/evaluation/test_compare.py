@@ -248,7 +248,7 @@ def test_a_page_does_not_replace_the_report_of_a_run(make):
     ("measured", "message"),
     [
         (None, "b has no evaluation.json; run it with --mode=train,evaluate"),
-        ({"knn": {"global": 0.5}, "protocol": {}}, "is of an older version; run --mode=evaluate"),
+        ({"knn": {"global": 0.5}, "protocol": {}}, "was written by an older version; run"),
         ({"protocol": {}}, "has no measures"),
     ],
 )

@@ -127,9 +127,9 @@ def test_one_that_fails_does_not_take_the_others_with_it(splits, monkeypatch):
         splits,
         Experiment.of(name="a", measures="knn,clusters"),
     )
-    assert evaluation.failed == {"knn": "it diverged", "knn of the raw pixels": "it diverged"}
+    assert evaluation.failed == {"knn": "it diverged", "knn of raw pixels": "it diverged"}
     assert evaluation.content["protocol"]["knn"] == "failed: it diverged"
-    assert evaluation.content["protocol"]["knn of the raw pixels"] == "failed: it diverged"
+    assert evaluation.content["protocol"]["knn of raw pixels"] == "failed: it diverged"
     assert "knn" not in evaluation.content["measures"]
     assert "knn" not in evaluation.content["references"]["pixels"]
     assert 0 < evaluation.content["cluster_accuracy"]["pixels"] <= 1

@@ -18,10 +18,10 @@ def splits():
 
 
 def test_measures_see_as_many_images_as_fit_into_memory(splits):
-    """Of those that are on disk; with their labels."""
-    on_disk = dataclasses.replace(
-        splits, train=Split(LazyImages(splits.train.images), splits.train.labels)
-    )
+    """Of those that are on disk; with their labels and groups."""
+    groups = np.arange(300) // 3
+    train = Split(LazyImages(splits.train.images), splits.train.labels, groups=groups)
+    on_disk = dataclasses.replace(splits, train=train)
     data = EvaluationData.from_splits(on_disk, max_train_images=50, max_test_images=20)
     assert (len(data.train), len(data.test)) == (50, 30)  # the test images are in memory
     assert data.note == "a note Measured on 50 of the 300 training images, drawn at random."
@@ -31,6 +31,7 @@ def test_measures_see_as_many_images_as_fit_into_memory(splits):
     ]
     assert len(set(indices)) == 50
     np.testing.assert_array_equal(data.train.labels, splits.train.labels[indices])
+    np.testing.assert_array_equal(data.train.groups, groups[indices])
     again = EvaluationData.from_splits(on_disk, max_train_images=50, max_test_images=20)
     np.testing.assert_array_equal(again.train.images, data.train.images)
     assert EvaluationData.from_splits(on_disk).note == "a note"
@@ -39,9 +40,14 @@ def test_measures_see_as_many_images_as_fit_into_memory(splits):
 def test_probes_are_trained_on_the_images_that_have_labels(splits):
     unlabelled = Split(np.zeros((7, 8, 8, 1), np.uint8), None)
     data = EvaluationData.from_splits(
-        dataclasses.replace(splits, train=unlabelled, labelled=splits.train)
+        dataclasses.replace(
+            splits,
+            train=unlabelled,
+            labelled=dataclasses.replace(splits.train, groups=np.arange(300)),
+        )
     )
     assert data.train.images is splits.train.images
+    assert data.train.groups[-1] == 299
     assert data.has_classes
 
 

@@ -1,5 +1,7 @@
 """The feature that an encoder gives is chosen on training images."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from sample_representations import evaluation_data
@@ -68,7 +70,7 @@ def test_a_smaller_feature_is_taken_within_a_standard_error_of_the_best(lost, wo
     small[:lost] = False
     small[60 : 60 + won] = True
     outcomes = {"global": small.astype(float), "conv": large.astype(float)}
-    choice = feature_choice._compared(outcomes, {"global": 64, "conv": 4096})
+    choice = feature_choice._compared(outcomes, {"global": 64, "conv": 4096}, np.arange(100))
     assert choice["name"] == name
     assert choice["validation"]["global"] == pytest.approx(0.6 + (won - lost) / 100)
     difference = outcomes["conv"] - outcomes["global"]
@@ -95,6 +97,44 @@ def test_an_image_is_no_neighbour_of_its_own():
     for values in choice["parts"].values():
         assert values["global"] < 0.4
         assert values["fc"] == 1
+
+
+def with_groups(data, groups):
+    return dataclasses.replace(data, train=dataclasses.replace(data.train, groups=groups))
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+@pytest.mark.parametrize("queries", [2000, 100])
+def test_an_image_is_not_classified_by_its_group(multi_label, queries, monkeypatch):
+    """Features that identify the video tell nothing of the class."""
+    monkeypatch.setattr(feature_choice, "MAX_QUERIES", queries)
+    videos = np.repeat(np.arange(100, 200), 5)
+    data = evaluation_data(train=500, multi_label=multi_label)
+    data.train.labels[:] = data.train.labels[videos]
+    identity = np.eye(200, dtype=np.float32)[videos]
+    train = {"global": identity, "fc": np.eye(4, dtype=np.float32)[np.arange(500) % 4]}
+    grouped, single = (
+        choose(Representation(train, {}, of))["parts"] for of in (with_groups(data, videos), data)
+    )
+    assert all(part["global"] < 0.6 for part in grouped.values())
+    assert all(part["global"] > 0.9 for part in single.values())
+
+
+@pytest.mark.parametrize("sizes", [(99, 1), (50, 50), (98, 1, 1)])
+def test_few_groups_of_any_size_are_compared(sizes):
+    data = with_groups(evaluation_data(train=100), np.repeat(np.arange(len(sizes)), sizes))
+    choice = choose(sample(dict.fromkeys(SIZES, 0.3), data))
+    assert set(choice["validation"]) == set(SIZES)
+    assert np.isfinite(list(choice["standard_error"].values())).all()
+
+
+def test_the_standard_error_is_that_of_whole_groups():
+    means = np.random.default_rng(0).normal(size=30)
+    of_means = np.std(means, ddof=1) / np.sqrt(30)
+    for copies in (1, 4):
+        groups = np.repeat(np.arange(30), copies)
+        error = feature_choice._standard_error(np.repeat(means, copies), groups)
+        assert error == pytest.approx(of_means)
 
 
 def test_a_small_feature_that_serves_neighbours_alone_is_not_taken():
@@ -126,7 +166,7 @@ def test_the_linear_probe_learns_from_images_that_it_does_not_classify(train, im
     features = rng.normal(size=(train, 4)).astype(np.float32)
     labels = rng.integers(0, 2, train)
     queries = np.arange(images)
-    scores = feature_choice._linear_scores(features, labels, queries, 2)
+    scores = feature_choice._linear_scores(features, labels, queries, 2, np.arange(train))
     assert scores.shape == (images, 2)
     if train == 90:
         assert [len(indices) for indices in fits] == [60, 60, 60]
@@ -165,9 +205,9 @@ def test_large_sets_are_sampled_the_same_way_each_time(monkeypatch):
     monkeypatch.setattr(feature_choice, "MAX_QUERIES", 100)
     sizes, neighbours = [], feature_choice.cosine_neighbours
 
-    def spy(queries, candidates, k):
+    def spy(queries, candidates, k, groups):
         sizes.append((len(queries), len(candidates)))
-        return neighbours(queries, candidates, k)
+        return neighbours(queries, candidates, k, groups)
 
     monkeypatch.setattr(feature_choice, "cosine_neighbours", spy)
     r = sample(dict.fromkeys(SIZES, 1.0))
@@ -200,7 +240,13 @@ def of_the_same_attributes():
     return data, "all have the same label"
 
 
-@pytest.mark.parametrize("case", [without_labels, few, of_one_class, of_the_same_attributes])
+def of_one_group():
+    return with_groups(evaluation_data(train=100), np.full(100, 7)), "are one group"
+
+
+@pytest.mark.parametrize(
+    "case", [of_one_group, without_labels, few, of_one_class, of_the_same_attributes]
+)
 def test_where_features_cannot_be_compared_it_is_global(case):
     data, reason = case()
     train = {name: np.ones((len(data.train), size), np.float32) for name, size in SIZES.items()}
@@ -245,5 +291,5 @@ def test_an_images_numbers_have_the_auc_as_mean_and_its_standard_error():
     table = attribute_metrics.by_attribute(scores, labels, ("a", "b"))
     assert numbers.mean() == pytest.approx(attribute_metrics.means(table)["auc"])
     counts = np.stack([np.bincount(rng.integers(0, 800, 800), minlength=800) for _ in range(400)])
-    resampled = np.mean([bootstrap.auc(scores[:, a], labels[:, a], counts) for a in (0, 1)], axis=0)
+    resampled = bootstrap.aucs_of(scores, labels)(counts).mean(axis=0)
     assert numbers.std() / np.sqrt(800) == pytest.approx(resampled.std(), rel=0.15)

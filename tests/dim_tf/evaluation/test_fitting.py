@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dim_tf.evaluation.fitting import Recipe, minimise
+from dim_tf.evaluation.fitting import MeasureTraining, minimise
 from dim_tf.system.errors import RunError
 
 
 def test_the_running_mean_of_the_weights_is_what_remains():
     """Of a constant gradient Adam moves by its learning rate."""
     weight = keras.Variable(0.0)
-    minimise([weight], lambda random: -3.0 * weight.value, Recipe(40, 1, 0.1))
+    minimise([weight], lambda random: -3.0 * weight.value, MeasureTraining(40, 1, 0.1))
     rates = 0.05 * (1 + np.cos(np.pi * np.arange(40) / 40))
     path = np.cumsum(rates)
     mean = 0.0
@@ -30,19 +30,19 @@ def test_each_step_has_its_own_numbers():
         tf.py_function(lambda x: drawn.append(float(x[0])), [random.uniform("x", 1, ())], [])
         return weight.value**2
 
-    minimise([weight], loss, Recipe(4, 1, 0.1, seed=1))
+    minimise([weight], loss, MeasureTraining(4, 1, 0.1, seed=1))
     first, drawn = drawn, []
-    minimise([weight], loss, Recipe(4, 1, 0.1, seed=1))
+    minimise([weight], loss, MeasureTraining(4, 1, 0.1, seed=1))
     assert first == drawn
     assert len(set(first)) == 4
     drawn = []
-    minimise([weight], loss, Recipe(4, 1, 0.1, seed=2))
+    minimise([weight], loss, MeasureTraining(4, 1, 0.1, seed=2))
     assert set(first).isdisjoint(drawn)
 
 
 def test_weights_are_a_function_of_the_seed():
     def random_weights(seed, purpose="a"):
-        Recipe(1, 1, 0.1, seed).seed_weights(purpose)
+        MeasureTraining(1, 1, 0.1, seed).seed_weights(purpose)
         return keras.initializers.RandomUniform()((3,)).numpy().tolist()
 
     assert random_weights(0) == random_weights(0)
@@ -53,4 +53,4 @@ def test_weights_are_a_function_of_the_seed():
 def test_a_loss_that_is_not_finite_is_an_error():
     weight = keras.Variable(1.0)
     with pytest.raises(RunError, match=r"diverged.*nan.*leave the measure out of --measures"):
-        minimise([weight], lambda random: weight.value * float("nan"), Recipe(2, 1, 0.1))
+        minimise([weight], lambda random: weight.value * float("nan"), MeasureTraining(2, 1, 0.1))

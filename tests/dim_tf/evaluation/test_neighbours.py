@@ -53,6 +53,25 @@ def test_equal_candidates_are_in_their_order(queries, monkeypatch):
     assert_same((features(queries, 200, 0), candidates, 24))
 
 
+@pytest.mark.parametrize("groups", [3, 40, 300])
+def test_candidates_of_the_querys_group_are_no_neighbours(groups, monkeypatch):
+    """Of three groups, fewer than k candidates are left."""
+    monkeypatch.setattr(neighbours, "QUERIES", 32)
+    monkeypatch.setattr(neighbours, "CANDIDATES", 97)
+    rng = np.random.default_rng(0)
+    candidates = features(300, 20, 1)
+    candidates[200:] = candidates[:100]
+    numbers = rng.integers(0, groups, 300) if groups < 300 else np.arange(300)
+    arguments = candidates[:50], candidates, 230, (numbers[:50], numbers)
+    similarities, indices = cosine_neighbours(*arguments)
+    expected = plain_cosine_neighbours(*arguments)
+    is_left = np.isfinite(expected[0])
+    assert is_left.all() == (groups > 3)
+    assert (numbers[:50, np.newaxis] != numbers[indices])[is_left].all()
+    np.testing.assert_array_equal(indices[is_left], expected[1][is_left])
+    np.testing.assert_allclose(similarities, expected[0], atol=1e-6)
+
+
 def test_as_many_neighbours_as_candidates_and_features_of_zeros(monkeypatch):
     monkeypatch.setattr(neighbours, "CANDIDATES", 4)
     queries, candidates = features(5, 8, 0), features(11, 8, 1)

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from dim_tf.evaluation import classifier_training, probe_training
-from dim_tf.evaluation.probe_training import Recipe
+from dim_tf.evaluation.probe_training import ProbeTraining
 from keras_models.nn import layers
 
 CLASSES = 3
 ALL = np.arange(150)  # two batches of 64, and one of 22
-PLAIN = Recipe(epochs=3, learning_rate=1e-2, dropout=0.0)
+PLAIN = ProbeTraining(epochs=3, learning_rate=1e-2, dropout=0.0)
 
 
 def samples(multi_label=False):
@@ -22,7 +22,7 @@ def samples(multi_label=False):
     return features[:150], labels[:150], features[150:]
 
 
-def keras_logits(hidden, recipe, seed, multi_label=False):
+def keras_logits(hidden, training, seed, multi_label=False):
     """Logits of a Keras model with the same initial weights and order of images."""
     features, labels, test_features = samples(multi_label)
     if hidden:
@@ -46,7 +46,7 @@ def keras_logits(hidden, recipe, seed, multi_label=False):
         patch.setattr(keras.Sequential, "fit_", keras.Sequential.fit, raising=False)
         patch.setattr(keras.Sequential, "fit", in_order)
         classifier_training.fit_classifier(
-            model, features, labels, recipe.epochs, recipe.learning_rate
+            model, features, labels, training.epochs, training.learning_rate
         )
     return model(test_features, training=False).numpy()
 
@@ -69,14 +69,14 @@ def test_it_equals_keras(hidden, multi_label, max_xla_features, monkeypatch):
 @pytest.mark.parametrize("hidden", [False, True])
 def test_a_seed_is_the_same_beside_others(hidden):
     """Also its dropout, and where the buffer has room for other numbers of steps."""
-    recipe = Recipe(epochs=2, learning_rate=1e-2)
-    alone = probe_training.train(*samples(), CLASSES, hidden, recipe, [ALL])
-    beside = probe_training.train(*samples(), CLASSES, hidden, recipe, [ALL, ALL, ALL])
+    training = ProbeTraining(epochs=2, learning_rate=1e-2)
+    alone = probe_training.train(*samples(), CLASSES, hidden, training, [ALL])
+    beside = probe_training.train(*samples(), CLASSES, hidden, training, [ALL, ALL, ALL])
     np.testing.assert_allclose(beside[0], alone[0], rtol=1e-4, atol=1e-5)
 
 
 def test_dropout_matters():
-    dropped = probe_training.train(*samples(), CLASSES, True, Recipe(3, 1e-2), [ALL])
+    dropped = probe_training.train(*samples(), CLASSES, True, ProbeTraining(3, 1e-2), [ALL])
     plain = probe_training.train(*samples(), CLASSES, True, PLAIN, [ALL])
     assert np.abs(dropped - plain).max() > 0.01
 
@@ -104,12 +104,12 @@ def test_a_seed_sees_only_its_images():
 
 
 def test_the_learning_rate_drops_after_two_thirds():
-    rates = [Recipe(9, 1e-4).rates(epoch, 2) for epoch in range(9)]
+    rates = [ProbeTraining(9, 1e-4).rates(epoch, 2) for epoch in range(9)]
     np.testing.assert_allclose(rates, [[1e-4] * 2] * 6 + [[1e-5] * 2] * 3, rtol=1e-6)
-    assert Recipe(1, 1e-4).rates(0, 1) == np.float32(1e-4)
+    assert ProbeTraining(1, 1e-4).rates(0, 1) == np.float32(1e-4)
 
 
 def test_the_learning_rate_falls_along_a_cosine():
-    recipe = Recipe(2, 1e-2, cosine=True)
-    rates = [*recipe.rates(0, 2), *recipe.rates(1, 2)]
+    training = ProbeTraining(2, 1e-2, cosine=True)
+    rates = [*training.rates(0, 2), *training.rates(1, 2)]
     np.testing.assert_allclose(rates, 5e-3 * (1 + np.cos(np.pi * np.arange(4) / 4)), rtol=1e-6)

@@ -11,10 +11,10 @@ from sample_representations import random_splits, small_encoder
 from dim_tf import stages
 from dim_tf.evaluation import evaluate, representation
 from dim_tf.evaluation.evaluation_data import EvaluationData
-from dim_tf.evaluation.references import DESCRIPTIONS, load_named, references
+from dim_tf.evaluation.references import load_named, references
 from dim_tf.evaluation.saved_encoder import SavedEncoder
 from dim_tf.experiment import Experiment
-from dim_tf.settings.evaluation import RESERVED_NAMES
+from dim_tf.registry import REFERENCE_TITLES
 from dim_tf.system.errors import InputError, MeasureError
 
 
@@ -23,15 +23,11 @@ def splits():
     return random_splits(60)
 
 
-def test_references_have_a_description_and_its_order():
+def test_references_have_a_title_and_its_order():
     encoder = small_encoder(0)
-    assert list(references(100, encoder, encoder)) == list(DESCRIPTIONS)
+    assert list(references(100, encoder, encoder)) == list(REFERENCE_TITLES)
     assert list(references(100, random_encoder=encoder)) == ["random_weights", "pixels"]
     assert list(references(100)) == ["pixels"]
-
-
-def test_no_model_can_take_the_name_of_another_reference():
-    assert set(RESERVED_NAMES) == {*DESCRIPTIONS, "encoder"}
 
 
 def test_each_reference_is_the_representation_of_its_encoder(splits):

@@ -171,7 +171,7 @@ def test_a_view_is_not_compared_with_itself():
     with pytest.raises(InputError, match="--pairs=global-global compares a view with itself"):
         experiment(pairs="global-local, global-global")
     experiment(pairs="global-global", views=2)
-    with pytest.raises(InputError, match="--pairs is of weight --beta, which is 0"):
+    with pytest.raises(InputError, match="--pairs has the weight --beta, which is 0"):
         experiment(pairs="global-conv", beta=0.0, coordinates=1.0)
 
 

@@ -246,7 +246,7 @@ def test_a_checkpoint_of_a_longer_budget_is_not_recorded_as_a_shorter_one(tmp_pa
     table = run_table(tmp_path, rows="dim_l_jsd", epochs=1)
     gaps = row(table, "dim_l_jsd")["gaps"]
     assert len(gaps) == 1
-    assert "its checkpoint is of step 3000, and training is to end at step 2" in gaps[0]
+    assert "its checkpoint is from step 3000, and training is to end at step 2" in gaps[0]
     assert row(table, "dim_l_jsd")["metrics"] == {}
     monkeypatch.delenv("FAKE_STEP")
     table = run_table(tmp_path, rows="dim_l_jsd", epochs=30)  # the budget that it was begun with

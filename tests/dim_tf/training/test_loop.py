@@ -337,6 +337,14 @@ def test_settings_that_do_not_divide_are_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_feature_that_the_encoder_lacks_is_refused_before_anything_is_written(tmp_path):
+    split = Split(np.zeros((20, 32, 32, 3), np.uint8), None)
+    lacking = experiment(tmp_path / "run", encoder="residual32x32", feature="fc")
+    with pytest.raises(InputError, match=r"--feature=fc: .* one of global, conv, local_pooled"):
+        loop.train(lacking, Splits("black", split, split, (), ""))
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.slow
 def test_a_run_that_began_without_the_online_probe_goes_on_with_it(tmp_path, splits, straight):
     loop.train(experiment(tmp_path, gamma=0.1, online_probe=False, steps=5), splits)

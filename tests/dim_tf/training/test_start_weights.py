@@ -309,8 +309,8 @@ def test_start_weights_stand_beside_random_ones_wherever_those_are_shown(
     endpoints = {"conv", "fc", "global", evaluation["feature"]["name"]}
     assert set(references["start_weights"]["knn"]) == endpoints
     assert (
-        "of the encoder with random weights, of the encoder with the weights that training began "
-        "with and of the raw pixels" in evaluation["protocol"]["references"]
+        "of random weights, of start weights and of raw pixels"
+        in evaluation["protocol"]["references"]
     )
     assert f"{'start_weights':>14}  knn " in capsys.readouterr().out
     page = (tmp_path / "report.html").read_text(encoding="utf-8")

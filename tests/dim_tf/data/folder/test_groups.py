@@ -7,7 +7,7 @@ from dim_tf.data import group_by
 from dim_tf.data.folder import groups
 from dim_tf.data.folder.groups import group_images
 from dim_tf.data.folder.manifest import Manifest
-from dim_tf.system.errors import InputError
+from dim_tf.system.errors import InputError, RunError
 
 
 def images(*names):
@@ -102,6 +102,22 @@ def test_a_pattern_that_groups_nothing_is_an_error(pattern, message):
 def test_what_is_no_pattern_with_a_group_is_refused(text):
     with pytest.raises(InputError, match="expected auto, none, folder, near_duplicates"):
         group_by.parse(text)
+
+
+def test_a_pattern_that_takes_years_is_refused_after_a_time(monkeypatch):
+    monkeypatch.setattr(group_by, "MATCHING_SECONDS", 0.3)
+    with pytest.raises(InputError, match=r"--group_by=\(\(a\+\)\+\)b takes more than 0\.3 s for 2"):
+        group_images("((a+)+)b", images("a" * 200 + ".png", "b.png"))
+
+
+def test_a_path_that_is_not_utf_8_is_matched():
+    assert group_by.first_groups("(.*)/", ["\udcff/a", "b/c\n", "d"]) == ["\udcff", "b", None]
+
+
+def test_a_matching_process_that_dies_is_one_line(monkeypatch):
+    monkeypatch.setattr(group_by, "_MATCH", "raise MemoryError")
+    with pytest.raises(RunError, match=r"--group_by=\(a\) could not be matched \(MemoryError\)$"):
+        group_by.first_groups("(a)", ["a"])
 
 
 def test_one_folder_is_no_group():

@@ -113,6 +113,8 @@ def test_a_column_called_split_says_the_splits(read):
         ("file,label\na,x\nb\n", "", "line 3, has 1 fields, expected the 2"),
         ("file,label\na,x,y\n", "", "line 2, has 3 fields, expected the 2"),
         ('file,label\n\na,"x"y\n', "", "line 3, is not CSV"),
+        (f"file,label\na,x\nb,{'x' * 2**18}\n", "", "line 3, has a field of more than 131,072 ch"),
+        ('file,label\na,"' + "x\n" * 2**17, "", "line 2, .*; close its double quotes"),
         (b"file,label\na,x\nb,\xe4\n", "", "line 3, is not UTF-8"),
         ("file,label\na,x\n,y\n", "", "line 3: the column file is empty"),
         ("file,label,label\na,x,y\n", "", "has the column label twice"),

@@ -85,7 +85,7 @@ def test_channels_that_pictures_do_not_have(tmp_path, load, channels):
     grey_tree(tmp_path / "images")
     with pytest.raises(InputError, match=f"--channels={channels}"):
         load(channels=channels)
-    with pytest.raises(InputError, match="--channels=1 is of --dataset=folder"):
+    with pytest.raises(InputError, match="--channels=1 takes effect with --dataset=folder only"):
         data.load("digits", data.DataRequest(channels="1"))
 
 
@@ -132,7 +132,7 @@ def test_a_range_can_be_given(tmp_path, load):
     npy_folder(tmp_path / "images")
     splits = load(image_size=16, pixel_range="0,2000")
     assert splits.scaling.to_dict() == {"low": [0.0] * 5, "high": [2000.0] * 5}
-    with pytest.raises(InputError, match="--pixel_range=dtype is of 16-bit images"):
+    with pytest.raises(InputError, match="--pixel_range=dtype takes effect on 16-bit images only"):
         load(image_size=16, pixel_range="dtype")
     with pytest.raises(InputError, match="give --channels=5, or leave it out"):
         load(image_size=16, channels="3")

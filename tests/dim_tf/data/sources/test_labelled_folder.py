@@ -144,8 +144,8 @@ def test_changed_labels_are_noticed(tmp_path, load, capsys):
 
 def test_labels_and_columns_are_of_a_folder_and_of_a_file():
     for name, settings, message in (
-        ("digits", {"labels": "none"}, r"--labels=none is of --dataset=folder"),
-        ("digits", {"labels": "a.csv"}, r"--labels=a.csv is of --dataset=folder"),
+        ("digits", {"labels": "none"}, r"--labels=none takes effect with --dataset=folder only"),
+        ("digits", {"labels": "a.csv"}, r"--labels=a.csv takes effect with --dataset=folder only"),
         ("folder", {"label_column": "x"}, r"--label_column=x is for --labels=FILE.csv"),
     ):
         with pytest.raises(InputError, match=message):

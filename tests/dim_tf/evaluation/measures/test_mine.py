@@ -5,7 +5,7 @@ import pytest
 from information import DIMS, NATS, correlated_pairs, estimate
 
 from dim_tf.evaluation.evaluation_data import EvaluationData, EvaluationSplit
-from dim_tf.evaluation.fitting import Recipe
+from dim_tf.evaluation.fitting import MeasureTraining
 from dim_tf.evaluation.measures.mine import ImageFeatureInformation, mutual_information
 from dim_tf.evaluation.representation import Representation
 
@@ -60,7 +60,7 @@ def test_the_test_images_are_measured(monkeypatch):
     features = [{"global": np.full((n, 2), float(n), np.float32)} for n in (6, 4)]
     asked = []
 
-    def spy(train, test, recipe, make_trunk):
+    def spy(train, test, training, make_trunk):
         asked.append((train, test))
         return 1.0
 
@@ -79,7 +79,9 @@ def test_seeds_repeat():
     a, b = correlated_pairs(300, 1, 1.0)
 
     def run(seed):
-        return mutual_information((a[:200], b[:200]), (a[200:], b[200:]), Recipe(3, 64, 1e-3, seed))
+        return mutual_information(
+            (a[:200], b[:200]), (a[200:], b[200:]), MeasureTraining(3, 64, 1e-3, seed)
+        )
 
     assert run(1) == run(1)
     assert run(1) != run(2)
@@ -91,15 +93,17 @@ def test_what_is_learned_by_heart_does_not_count():
     rng = np.random.default_rng(0)
     train = tuple(rng.normal(size=(2, 64, 4)).astype(np.float32))
     test = tuple(rng.normal(size=(2, 500, 4)).astype(np.float32))
-    recipe = Recipe(100, 64, 1e-3)
-    assert mutual_information(train, test, recipe) < 0.05
+    training = MeasureTraining(100, 64, 1e-3)
+    assert mutual_information(train, test, training) < 0.05
 
 
 @pytest.mark.slow
 def test_a_gaussian():
     a, b = correlated_pairs(50_000, 2, 1.0)
     train, test = (a[:40_000], b[:40_000]), (a[40_000:], b[40_000:])
-    assert mutual_information(train, test, Recipe(200, 512, 1e-3)) == pytest.approx(1.0, rel=0.1)
+    assert mutual_information(train, test, MeasureTraining(200, 512, 1e-3)) == pytest.approx(
+        1.0, rel=0.1
+    )
 
 
 @pytest.mark.long

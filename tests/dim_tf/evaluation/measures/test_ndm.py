@@ -5,7 +5,7 @@ import pytest
 from information import DIMS, NATS, correlated_normals, estimate
 from sample_representations import evaluation_data, representation
 
-from dim_tf.evaluation.fitting import Recipe
+from dim_tf.evaluation.fitting import MeasureTraining
 from dim_tf.evaluation.measures.ndm import NeuralDependencyMeasure, total_correlation
 
 DATA = evaluation_data(train=2048, test=512)
@@ -52,7 +52,7 @@ def test_seeds_repeat_and_are_averaged():
 @pytest.mark.slow
 def test_a_gaussian():
     samples = correlated_normals(50_000, 3, 1.0)
-    nats = total_correlation(samples[:40_000], samples[40_000:], Recipe(200, 512, 1e-3))
+    nats = total_correlation(samples[:40_000], samples[40_000:], MeasureTraining(200, 512, 1e-3))
     assert nats == pytest.approx(1.0, rel=0.1)
 
 

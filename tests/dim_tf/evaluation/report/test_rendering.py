@@ -45,6 +45,7 @@ def test_values_can_be_formatted_without_the_evaluation():
         "    'dim_tf.evaluation',\n"
         "    'dim_tf.evaluation.report',\n"
         "    'dim_tf.evaluation.report.formatting',\n"
+        "    'dim_tf.registry',\n"
         "}, names\n"
         "assert not {'numpy', 'jinja2', 'tensorflow'} & set(sys.modules)"
     )
