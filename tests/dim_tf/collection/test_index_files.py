@@ -82,9 +82,12 @@ def test_an_index_of_other_features_is_refused(tmp_path):
 def test_every_damaged_file_is_noticed(tmp_path, kind):
     saved(tmp_path, **kind)
     paths = sorted(tmp_path.iterdir())
-    assert len(paths) == {"exact": 4, "with float rows": 8, "of bytes": 7}[
-        next(name for name, value in KINDS.items() if value == kind)
-    ]
+    assert (
+        len(paths)
+        == {"exact": 4, "with float rows": 8, "of bytes": 7}[
+            next(name for name, value in KINDS.items() if value == kind)
+        ]
+    )
     for path in paths:
         content = path.read_bytes()
         middle = len(content) // 2
