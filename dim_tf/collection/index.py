@@ -12,7 +12,6 @@ from dim_tf.collection.faiss_import import import_faiss
 from dim_tf.collection.index_files import METRIC, IndexContents
 from dim_tf.collection.inverted_lists import InvertedLists
 from dim_tf.collection.unit_rows import (
-    BLOCK_BYTES,
     as_float32,
     products,
     unit_blocks,
@@ -30,6 +29,7 @@ RECALL_TOLERANCE = 0.002  # or, if all lists give less, as come this near
 TIE = 1e-6  # similarities as near as this are equal up to the rounding of float32
 SPARE = 12  # candidates beyond k that are ordered exactly
 _QUERIES = 4096  # compared at once
+_PRODUCT_BYTES = 2**21  # of the float64 candidates multiplied at once, which a core's cache holds
 
 
 class Neighbours(NamedTuple):
@@ -269,7 +269,7 @@ class Index:
     def _similarities(self, units, rows):
         """Similarities without the rounding that depends on a row's place: equals are equal."""
         similarities = np.empty(rows.shape, np.float32)
-        step = max(BLOCK_BYTES // (8 * self.dimension * rows.shape[1]), 1)
+        step = max(_PRODUCT_BYTES // (8 * self.dimension * rows.shape[1]), 1)
         for first in range(0, len(units), step):
             block = slice(first, first + step)
             similarities[block] = products(units[block], self._units[rows[block]])

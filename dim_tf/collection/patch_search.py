@@ -7,7 +7,7 @@ import numpy as np
 
 from dim_tf.system.errors import InputError
 
-BLOCK_BYTES = 2**26  # of the float32 features that are compared at once
+BLOCK_BYTES = 2**24  # of the float32 features that are compared at once
 _SMALLEST_LENGTH = 1e-6  # a shorter feature has the similarity 0 to everything
 
 

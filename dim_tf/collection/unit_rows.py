@@ -7,7 +7,7 @@ import numpy as np
 
 from dim_tf.system.errors import InputError
 
-BLOCK_BYTES = 2**26  # of the float64 numbers of a block
+BLOCK_BYTES = 2**23  # of the float64 numbers of a block
 
 
 class UnitBlock(NamedTuple):
