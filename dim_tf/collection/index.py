@@ -132,19 +132,22 @@ class Index:
             zero_rows.append(block.zero_rows)
             if units is not None:
                 units[block.rows] = block.units
+        lists = None if is_exact else _fill_lists(features, seed)
         contents = IndexContents(
             ids=list(ids),
             units=units,
-            lists=None if is_exact else _fill_lists(features, seed),
+            lists=lists,
             zero_rows=np.concatenate(zero_rows),
             recall=1.0,
             origin=origin,
             seed=seed,
         )
         index = cls(contents)
-        return index if is_exact else cls(replace(contents, recall=index._choose_probes(features)))
+        if lists is None:
+            return index
+        return cls(replace(contents, recall=index._choose_probes(lists, features)))
 
-    def _choose_probes(self, features) -> float:
+    def _choose_probes(self, lists: InvertedLists, features: np.ndarray) -> float:
         """Sets how many lists are searched; returns the recall with them."""
         rng = np.random.default_rng([self.seed, 1])
         sample = np.sort(rng.choice(len(self), RECALL_ROWS, replace=False))
@@ -152,17 +155,17 @@ class Index:
         least = _least_similar(features, queries, sample)
 
         def recall(probes):
-            self._lists.probes = probes
+            lists.probes = probes
             _, rows = self._nearest(queries, RECALL_K, own=sample)
             nearest = unit_rows(as_float32(features[rows.ravel()]))
             similarities = products(queries, nearest.reshape(*rows.shape, self.dimension))
             return float((similarities >= least[:, np.newaxis] - TIE).mean())
 
         # With one byte a number, not all lists together may reach it.
-        sufficient = min(MIN_RECALL, recall(self._lists.num_lists) - RECALL_TOLERANCE)
+        sufficient = min(MIN_RECALL, recall(lists.num_lists) - RECALL_TOLERANCE)
         probes = 1
         while (reached := recall(probes)) < sufficient:
-            probes = min(2 * probes, self._lists.num_lists)
+            probes = min(2 * probes, lists.num_lists)
         return reached
 
     def __len__(self) -> int:
@@ -171,7 +174,7 @@ class Index:
     @property
     def dimension(self) -> int:
         """D, the numbers of a feature."""
-        return self._lists.dimension if self._units is None else self._units.shape[1]
+        return self._contents.dimension
 
     @property
     def has_float_rows(self) -> bool:
@@ -247,7 +250,7 @@ class Index:
     def _neighbours(self, k):
         for first in range(0, len(self), _QUERIES):
             rows = np.arange(first, min(first + _QUERIES, len(self)))
-            units = self._units[rows] if self._units is not None else self._lists.decode(rows)
+            units = self._contents.unit_rows(rows)
             yield Neighbours(slice(first, rows[-1] + 1), *self._nearest(units, k, own=rows))
 
     def _nearest(self, units, k, own=None, exact=False):
@@ -259,21 +262,12 @@ class Index:
         else:
             similarities, rows = self._lists.search(units, count)
         if self._units is not None:
-            similarities = self._similarities(units, rows)
+            similarities = _similarities(units, self._units, rows)
         similarities = similarities.clip(-1, 1)
         if own is not None:
             similarities[rows == own[:, np.newaxis]] = -np.inf
         order = np.lexsort((rows, -similarities))[:, :k]
         return np.take_along_axis(similarities, order, 1), np.take_along_axis(rows, order, 1)
-
-    def _similarities(self, units, rows):
-        """Similarities without the rounding that depends on a row's place: equals are equal."""
-        similarities = np.empty(rows.shape, np.float32)
-        step = max(_PRODUCT_BYTES // (8 * self.dimension * rows.shape[1]), 1)
-        for first in range(0, len(units), step):
-            block = slice(first, first + step)
-            similarities[block] = products(units[block], self._units[rows[block]])
-        return similarities
 
     def _check_k(self, k, most, rows):
         if not 1 <= k <= most:
@@ -310,6 +304,16 @@ class Index:
                 "folder"
             )
         return cls(contents)
+
+
+def _similarities(queries, units, rows) -> np.ndarray:
+    """Similarities without the rounding that depends on a row's place: equals are equal."""
+    similarities = np.empty(rows.shape, np.float32)
+    step = max(_PRODUCT_BYTES // (8 * units.shape[1] * rows.shape[1]), 1)
+    for first in range(0, len(queries), step):
+        block = slice(first, first + step)
+        similarities[block] = products(queries[block], units[rows[block]])
+    return similarities
 
 
 def _fill_lists(features, seed) -> InvertedLists:

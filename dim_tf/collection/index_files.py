@@ -45,6 +45,22 @@ class IndexContents:
     origin: str
     seed: int
 
+    @property
+    def dimension(self) -> int:
+        """D, the numbers of a row."""
+        return self._kept.shape[1] if self.lists is None else self.lists.dimension
+
+    def unit_rows(self, numbers: np.ndarray) -> np.ndarray:
+        """Some rows, float32 [n, D]; where they are not kept, as the lists give them."""
+        if self.units is None and self.lists is not None:
+            return self.lists.decode(numbers)
+        return self._kept[numbers]
+
+    @property
+    def _kept(self) -> np.ndarray:
+        assert self.units is not None  # else there are lists
+        return self.units
+
 
 def write(folder: Path, contents: IndexContents) -> None:
     """Writes an index in place of the one that is there.

@@ -121,7 +121,7 @@ class SearchServer(ThreadingHTTPServer):
         is_ipv6 = ipaddress.ip_address(address.host).version == 6
         self.address_family = socket.AF_INET6 if is_ipv6 else socket.AF_INET
         try:
-            super().__init__(tuple(address), _Handler)
+            super().__init__((address.host, address.port), _Handler)
         except OSError as error:
             raise InputError(
                 f"--serve={address.host}:{address.port}: {error.strerror}; give another port, or "
