@@ -27,7 +27,7 @@ RECALL_K = 10
 MIN_RECALL = 0.99  # as many lists are searched as this takes,
 RECALL_TOLERANCE = 0.002  # or, if all lists give less, as come this near
 TIE = 1e-6  # similarities as near as this are equal up to the rounding of float32
-SPARE = 12  # candidates beyond k that are ordered exactly
+SPARE = 12  # candidates beyond k that are ordered exactly; one may be the row itself
 _QUERIES = 4096  # compared at once
 _PRODUCT_BYTES = 2**21  # of the float64 candidates multiplied at once, which a core's cache holds
 
@@ -255,7 +255,7 @@ class Index:
 
     def _nearest(self, units, k, own=None, exact=False):
         """Similarities and rows of the k nearest, without those of `own`, a row for each query."""
-        count = min(k + SPARE + (own is not None), len(self))
+        count = min(k + SPARE, len(self))
         if self._lists is None or exact:
             faiss = import_faiss()
             _, rows = faiss.knn(units, self._units, count, metric=faiss.METRIC_INNER_PRODUCT)

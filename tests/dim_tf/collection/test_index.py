@@ -98,7 +98,9 @@ def test_a_search_of_an_approximate_index_may_be_exact(features):
     queries = clustered(20, seed=2)
     index = Index.build(features, names(ROWS), exact_products=0)
     assert index.has_float_rows
+    index._lists.probes = 1
     exact = Index.build(features, names(ROWS)).search(queries, 5)
+    assert (index.search(queries, 5)[1] != exact[1]).any()
     np.testing.assert_array_equal(index.search(queries, 5, exact=True), exact)
     of_bytes = Index.build(features, names(ROWS), exact_bytes=0)
     assert not of_bytes.has_float_rows

@@ -24,7 +24,10 @@ QUERIES = [QueryImage("a.png"), QueryImage("b.png")]
 
 @pytest.mark.parametrize("settings", [{}, {"exact_products": 0}])
 def test_the_most_similar_images_of_each_query(settings):
+    """Exactly, also where few lists would be searched."""
     index = Index.build(FEATURES, IDS, **settings)
+    if settings:
+        index._lists.probes = 1
     results = search_images(index, QUERIES, FEATURES[[70, 5]], 4)
     assert [result.query.name for result in results] == ["a.png", "b.png"]
     similarities, rows = Index.build(FEATURES, IDS).search(FEATURES[[70, 5]], 4)
