@@ -66,8 +66,9 @@ class Index:
     - exact, up to `exact_products` = N·N·D and `exact_bytes` = N·D·4. Every row is compared.
       Memory: 4 D bytes a row.
     - approximate with float32 rows, up to `exact_bytes`: `InvertedLists` propose candidates, whose
-      similarities are then exact. Memory: 5 D + 16 bytes a row.
-    - approximate, above: similarities are estimates, too. Memory: D + 16 bytes a row.
+      similarities are then exact. Memory: 5 D + 8 bytes a row.
+    - approximate, above: similarities are estimates, too. Memory: D + 8 bytes a row, and 8 more for
+      `neighbours`.
 
     Ids are kept beside. Results depend on the features and the seed alone; in another number of
     threads, rounding may move rows between lists.
