@@ -11,12 +11,7 @@ from dim_tf.collection import index_files
 from dim_tf.collection.faiss_import import import_faiss
 from dim_tf.collection.index_files import METRIC, IndexContents
 from dim_tf.collection.inverted_lists import InvertedLists
-from dim_tf.collection.unit_rows import (
-    as_float32,
-    products,
-    unit_blocks,
-    unit_rows,
-)
+from dim_tf.collection.unit_rows import products, unit_blocks, units_at
 from dim_tf.system.errors import InputError
 
 EXACT_BYTES = 2**31
@@ -152,22 +147,25 @@ class Index:
         """Sets how many lists are searched; returns the recall with them."""
         rng = np.random.default_rng([self.seed, 1])
         sample = np.sort(rng.choice(len(self), RECALL_ROWS, replace=False))
-        queries = unit_rows(as_float32(features[sample]))
+        queries = units_at(features, sample)
         least = _least_similar(features, queries, sample)
 
         def recall(probes):
             lists.probes = probes
             _, rows = self._nearest(queries, RECALL_K, own=sample)
-            nearest = unit_rows(as_float32(features[rows.ravel()]))
+            nearest = units_at(features, rows.ravel())
             similarities = products(queries, nearest.reshape(*rows.shape, self.dimension))
             return float((similarities >= least[:, np.newaxis] - TIE).mean())
 
-        # With one byte a number, not all lists together may reach it.
-        sufficient = min(MIN_RECALL, recall(lists.num_lists) - RECALL_TOLERANCE)
+        recalls: dict[int, float] = {}
         probes = 1
-        while (reached := recall(probes)) < sufficient:
+        while recalls.setdefault(probes, recall(probes)) < MIN_RECALL and probes < lists.num_lists:
             probes = min(2 * probes, lists.num_lists)
-        return reached
+        if recalls[probes] < MIN_RECALL:  # of all lists: one byte a number is too little for it
+            sufficient = recalls[probes] - RECALL_TOLERANCE
+            probes = next(fewer for fewer, value in recalls.items() if value >= sufficient)
+        lists.probes = probes
+        return recalls[probes]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -320,8 +318,7 @@ def _similarities(queries, units, rows) -> np.ndarray:
 def _fill_lists(features, seed) -> InvertedLists:
     size = InvertedLists.sample_size(len(features))
     rows = np.sort(np.random.default_rng(seed).choice(len(features), size, replace=False))
-    sample = unit_rows(as_float32(features[rows]))
-    lists = InvertedLists.train(sample, len(features), seed)
+    lists = InvertedLists.train(units_at(features, rows), len(features), seed)
     for block in unit_blocks(features, str):
         lists.add(block.units)
     return lists

@@ -25,6 +25,7 @@ MANIFEST = "index.json"
 METRIC = "cosine"
 _IDS = "ids"
 _NAME = re.compile(r"[a-z_]+-[0-9a-f]{16}\.(npy|parquet)")
+_CHECKED_ROWS = 2**16  # at once
 _REMEDY = "build the index again"
 
 
@@ -186,6 +187,8 @@ def _read_contents(manifest: dict[str, Any], paths: dict[str, Path]) -> IndexCon
         raise ValueError("it has no rows")
     if units is not None and (units.dtype != np.float32 or units.ndim != 2):
         raise ValueError("the rows have another form")
+    if units is not None and not _are_units(units):
+        raise ValueError("the rows are not of length 1")
     if any(part is not None and len(part) != num_rows for part in (units, lists)):
         raise ValueError("the numbers of rows differ")
     if units is not None and lists is not None and units.shape[1] != lists.dimension:
@@ -199,3 +202,13 @@ def _read_contents(manifest: dict[str, Any], paths: dict[str, Path]) -> IndexCon
         manifest["origin"],
         manifest["seed"],
     )
+
+
+def _are_units(rows: np.ndarray) -> bool:
+    """Whether all rows have the length 1 or 0; NaN has neither."""
+    for first in range(0, len(rows), _CHECKED_ROWS):
+        block = rows[first : first + _CHECKED_ROWS]
+        squares = np.einsum("nd,nd->n", block, block)
+        if not ((abs(squares - 1) < 1e-3) | (squares == 0)).all():
+            return False
+    return True

@@ -70,6 +70,40 @@ def heat_maps(local_features: np.ndarray, rows: np.ndarray, query: np.ndarray) -
     return maps
 
 
+def features_in_box(
+    local_map: np.ndarray, box: tuple[int, int, int, int], image_shape: tuple[int, int]
+) -> np.ndarray:
+    """The features of a detail's patches: the locations whose centers are in a box of the image.
+
+    Where there is none, the box being small, the location that holds the center of the box.
+
+    Args:
+        local_map: Floats [H, W, D], of the query image.
+        box: Top, left, height and width in pixels.
+        image_shape: Height and width of what the map covers, in pixels.
+
+    Returns:
+        Floats [P, D], row by row.
+
+    Raises:
+        InputError: The box is empty, or not in the image.
+    """
+    chosen = []
+    for start, length, cells, pixels in zip(
+        box[:2], box[2:], local_map.shape[:2], image_shape, strict=True
+    ):
+        if not 0 <= start < start + length <= pixels:
+            raise InputError(
+                f"the detail {','.join(map(str, box))} (top, left, height, width) is not in the "
+                f"image of {image_shape[0]} x {image_shape[1]} pixels"
+            )
+        centers = (np.arange(cells) + 0.5) * pixels / cells
+        inside = np.flatnonzero((start <= centers) & (centers < start + length))
+        nearest = int((start + length / 2) * cells / pixels)
+        chosen.append(inside if len(inside) else np.array([nearest]))
+    return local_map[np.ix_(*chosen)].reshape(-1, local_map.shape[2])
+
+
 def _query_units(local_features, query) -> np.ndarray:
     if local_features.ndim != 3 or 0 in local_features.shape:
         raise InputError(

@@ -70,6 +70,24 @@ def unit_rows(features: np.ndarray) -> np.ndarray:
     return (values / np.where(lengths > 0, lengths, 1)[:, np.newaxis]).astype(np.float32)
 
 
+def units_at(features: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Some rows of an array, divided by their lengths, a block at a time.
+
+    Args:
+        features: Floats [N, D]; may be memory-mapped.
+        rows: int64 [n], numbers of rows.
+
+    Returns:
+        float32 [n, D].
+    """
+    units = np.empty((len(rows), features.shape[1]), np.float32)
+    step = max(BLOCK_BYTES // (8 * features.shape[1]), 1)
+    for first in range(0, len(rows), step):
+        block = slice(first, first + step)
+        units[block] = unit_rows(as_float32(features[rows[block]]))
+    return units
+
+
 def products(queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
     """The product of each query with its own candidates.
 

@@ -68,6 +68,31 @@ def test_memory_mapped_features_are_read_in_blocks(tmp_path, local_features, mon
 
 
 @pytest.mark.parametrize(
+    ("box", "locations"),
+    [
+        ((0, 0, 40, 80), range(8)),  # the whole image: 2 x 4 locations of 20 x 20 pixels
+        ((0, 0, 20, 20), [0]),
+        ((20, 40, 20, 40), [6, 7]),
+        ((5, 15, 10, 20), [1]),  # the center of the first is left of it
+        ((0, 10, 40, 21), [0, 1, 4, 5]),
+        ((33, 71, 2, 3), [7]),  # no center
+        ((39, 79, 1, 1), [7]),
+        ((0, 0, 1, 1), [0]),
+    ],
+)
+def test_a_detail_is_the_locations_whose_centers_it_holds(box, locations):
+    local_map = np.arange(8.0).reshape(2, 4, 1)
+    features = patch_search.features_in_box(local_map, box, (40, 80))
+    assert features.tolist() == [[location] for location in locations]
+
+
+@pytest.mark.parametrize("box", [(0, 0, 41, 5), (-1, 0, 5, 5), (0, 78, 5, 5), (0, 0, 0, 5)])
+def test_a_detail_outside_of_the_image_is_refused(box):
+    with pytest.raises(InputError, match="is not in the image of 40 x 80 pixels"):
+        patch_search.features_in_box(np.zeros((2, 4, 1)), box, (40, 80))
+
+
+@pytest.mark.parametrize(
     ("shape", "query", "message"),
     [
         ((3, 4), np.ones((1, 4)), r"local features of shape \[3, 4\]; expected \[N, L, D\]"),

@@ -224,3 +224,30 @@ def test_the_server_listens_on_the_given_address_alone(server):
     assert server.server_address[0] == "127.0.0.1"
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.2", server.server_address[1]), timeout=1)
+
+
+def has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as candidate:
+            candidate.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+def test_an_ipv6_address_has_its_name_in_brackets(server):
+    other = SearchServer(Address("::1", 0), server.service)
+    thread = threading.Thread(target=other.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    assert other.url == f"http://[::1]:{other.server_address[1]}/"
+    connection = http.client.HTTPConnection("::1", other.server_address[1], timeout=10)
+    for host, status in ((other.url[7:-1], 200), ("[::2]:80", 403)):
+        connection.request("GET", "/", headers={"Host": host})
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status == status
+    connection.close()
+    other.shutdown()
+    thread.join()
+    other.server_close()
