@@ -56,7 +56,7 @@ setup(
     ],
     extras_require={
         "test": [
-            "faiss-cpu>=1.8",
+            "faiss-cpu>=1.9",
             "hypothesis>=6.140",
             "ipykernel>=6.29",
             "matplotlib>=3.8",  # the examples' figures
@@ -72,7 +72,7 @@ setup(
         ],
         "hub": ["keras-hub>=0.32"],  # --encoder=keras_hub:PRESET
         "heif": ["pillow-heif>=1.0"],  # iPhones' images
-        "search": ["faiss-cpu>=1.8"],  # dim_tf.Index: the neighbours of many features
+        "search": ["faiss-cpu>=1.9"],  # dim_tf.Index: the neighbours of many features
         "serving": ["grpcio>=1.60"],  # the gRPC client of examples/serving
         # google-crc32c: Beam reads and writes TFRecords by it and does not install it.
         "beam": ["apache-beam>=2.60", "google-crc32c>=1.5"],

@@ -1,4 +1,4 @@
-r"""`dim_tf.Index` of many made embeddings: seconds and memory of each kind of index.
+r"""`dim_tf.Index` of many synthetic embeddings: seconds and memory of each kind of index.
 
     python benchmarks/index_million.py --rows=1000000
 
@@ -37,17 +37,17 @@ SECONDS = ("build", "one query", "queries", "neighbours", "save", "load")
 
 
 def embeddings(rows: int, dimension: int, inner: int, clusters: int, seed: int) -> np.ndarray:
-    """Made embeddings, float32 [rows, dimension]."""
+    """Synthetic embeddings, float32 [rows, dimension]."""
     rng = np.random.default_rng(seed)
     centers = rng.standard_normal((clusters, dimension), np.float32)
     directions = rng.standard_normal((inner, dimension), np.float32) / np.sqrt(inner)
-    made = np.empty((rows, dimension), np.float32)
+    features = np.empty((rows, dimension), np.float32)
     for first in range(0, rows, 2**16):
         count = min(2**16, rows - first)
         offsets = rng.standard_normal((count, inner), np.float32)
-        made[first : first + count] = centers[rng.integers(clusters, size=count)]
-        made[first : first + count] += 0.5 * offsets @ directions
-    return made
+        features[first : first + count] = centers[rng.integers(clusters, size=count)]
+        features[first : first + count] += 0.5 * offsets @ directions
+    return features
 
 
 def seconds_of(call) -> float:

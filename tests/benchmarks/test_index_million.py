@@ -25,8 +25,8 @@ def test_an_exact_index_of_many_rows_has_no_neighbours_of_all():
 
 
 def test_embeddings_vary_in_few_directions_around_their_centers():
-    made = index_million.embeddings(500, 16, inner=4, clusters=1, seed=0)
-    values = np.linalg.svd(made - made.mean(axis=0), compute_uv=False)
+    features = index_million.embeddings(500, 16, inner=4, clusters=1, seed=0)
+    values = np.linalg.svd(features - features.mean(axis=0), compute_uv=False)
     assert values[3] > 1
     assert values[4] < 1e-2
-    np.testing.assert_array_equal(made, index_million.embeddings(500, 16, 4, 1, seed=0))
+    np.testing.assert_array_equal(features, index_million.embeddings(500, 16, 4, 1, seed=0))

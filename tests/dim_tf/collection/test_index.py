@@ -115,10 +115,10 @@ def test_neighbours_are_those_of_a_search_without_the_row_itself(index, features
     assert rows.shape == similarities.shape == (ROWS, 6)
     assert not (rows == np.arange(ROWS)[:, np.newaxis]).any()
     assert (np.diff(similarities) <= 0).all()
-    _, found = index.search(features, 7)
-    own = found == np.arange(ROWS)[:, np.newaxis]
+    _, nearest = index.search(features, 7)
+    own = nearest == np.arange(ROWS)[:, np.newaxis]
     assert (own.sum(axis=1) == 1).mean() > 0.99
-    expected = [set(row[row != number][:6]) for number, row in enumerate(found)]
+    expected = [set(row[row != number][:6]) for number, row in enumerate(nearest)]
     same = [len(set(row) & other) / 6 for row, other in zip(rows, expected, strict=True)]
     # Of bytes: the query of a search is the feature, that of neighbours its bytes.
     assert np.mean(same) == 1 if index.has_float_rows else np.mean(same) > 0.97
