@@ -26,7 +26,7 @@ setup(
     package_data={
         "dim_tf.flagfiles": ["*.cfg"],
         "dim_tf.data.sources": ["checksums.tsv"],  # of the TFDS builder there
-        "dim_tf.evaluation.report": ["page.css", "page.js", "templates/*.html"],
+        "dim_tf.evaluation.report": ["*.css", "*.js", "templates/*.html"],
     },
     # The folder that setuptools would use, "build", is the file BUILD where names ignore case.
     options={"build": {"build_base": ".build"}},
@@ -56,6 +56,7 @@ setup(
     ],
     extras_require={
         "test": [
+            "faiss-cpu>=1.9",
             "hypothesis>=6.140",
             "ipykernel>=6.29",
             "matplotlib>=3.8",  # the examples' figures
@@ -71,6 +72,7 @@ setup(
         ],
         "hub": ["keras-hub>=0.32"],  # --encoder=keras_hub:PRESET
         "heif": ["pillow-heif>=1.0"],  # iPhones' images
+        "search": ["faiss-cpu>=1.9"],  # dim_tf.Index: the neighbours of many features
         "serving": ["grpcio>=1.60"],  # the gRPC client of examples/serving
         # google-crc32c: Beam reads and writes TFRecords by it and does not install it.
         "beam": ["apache-beam>=2.60", "google-crc32c>=1.5"],

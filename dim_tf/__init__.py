@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dim_tf.api import embed, train
+    from dim_tf.collection.index import Index
     from dim_tf.experiment import Experiment
     from dim_tf.export.exported_encoder import ExportedEncoder, load
     from dim_tf.run import Run
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Experiment",
     "ExportedEncoder",
+    "Index",
     "InputError",
     "Run",
     "RunError",
@@ -38,6 +40,7 @@ __all__ = [
 _OBJECTS = {
     "Experiment": "dim_tf.experiment:Experiment",
     "ExportedEncoder": "dim_tf.export.exported_encoder:ExportedEncoder",
+    "Index": "dim_tf.collection.index:Index",
     "InputError": "dim_tf.system.errors:InputError",
     "Run": "dim_tf.run:Run",
     "RunError": "dim_tf.system.errors:RunError",
