@@ -17,6 +17,7 @@ from dim_tf.settings.data import DataSettings
 from dim_tf.settings.encoder import EncoderSettings
 from dim_tf.settings.evaluation import EvaluationSettings
 from dim_tf.settings.export import CollectionSettings, ExportSettings
+from dim_tf.settings.search import SearchSettings
 from dim_tf.settings.table import TableSettings
 from dim_tf.settings.training import AUTOMATIC, TrainingSettings
 from dim_tf.system.errors import InputError
@@ -41,6 +42,7 @@ class Experiment(Settings):
         evaluation: What is measured.
         export: What is exported.
         collection: What --mode=embed embeds.
+        search: Of --mode=search.
         table: Of --mode=table.
         automatic: Flags of `AUTOMATIC` whose values training has chosen, in their order.
     """
@@ -72,6 +74,7 @@ class Experiment(Settings):
     evaluation: EvaluationSettings = dataclasses.field(default_factory=EvaluationSettings)
     export: ExportSettings = dataclasses.field(default_factory=ExportSettings)
     collection: CollectionSettings = dataclasses.field(default_factory=CollectionSettings)
+    search: SearchSettings = dataclasses.field(default_factory=SearchSettings)
     table: TableSettings = dataclasses.field(default_factory=TableSettings)
     automatic: tuple[str, ...] = ()
 
@@ -260,6 +263,7 @@ def groups_of(model: type[ModelSettings]) -> dict[str, type[Settings]]:
         "evaluation": EvaluationSettings,
         "export": ExportSettings,
         "collection": CollectionSettings,
+        "search": SearchSettings,
         "table": TableSettings,
     }
 

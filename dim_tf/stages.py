@@ -9,8 +9,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dim_tf.collection import embed, embeddings, image_collection
+from dim_tf.collection import embed, embedded_folder, embeddings, image_collection
+from dim_tf.collection.search import QueryImage, QueryMatches, search_images, write_results
+from dim_tf.collection.search_page import write_search_page
+from dim_tf.collection.search_server import SearchServer, SearchService
 from dim_tf.data import image_ops
+from dim_tf.data.folder import decoding
 from dim_tf.data.splits import Splits
 from dim_tf.evaluation import (
     card_metrics,
@@ -30,10 +34,11 @@ from dim_tf.evaluation.references import load_named, references
 from dim_tf.evaluation.report import results
 from dim_tf.evaluation.report.run_report import write_run_report
 from dim_tf.experiment import Experiment
-from dim_tf.export import publish, saved_model
+from dim_tf.export import exported_encoder, publish, saved_model
 from dim_tf.export.card import ModelCardInfo
 from dim_tf.export.feature import Feature
 from dim_tf.export.version_folders import published_versions
+from dim_tf.settings.search import parse_address
 from dim_tf.system.console import say
 from dim_tf.system.errors import InputError, MeasureError
 from dim_tf.system.files import atomic_write_text
@@ -358,11 +363,7 @@ def embed_collection(experiment: Experiment) -> Path:
         experiment.data.download,
         experiment.data.max_pixels,
     )
-    folder = Path(experiment.export.export_dir) / experiment.name
-    path = Path(
-        experiment.collection.saved_model
-        or folder / str(max(published_versions(folder), default=1))
-    )
+    path = _exported_encoder(experiment)
     out = Path(experiment.collection.output or experiment.run_path / "embeddings")
     say(f"embed: {images.description}, by {path}")
     summary = embed.embed(
@@ -370,3 +371,51 @@ def embed_collection(experiment: Experiment) -> Path:
     )
     say(f"embed: {summary['images']:,} images, {summary['refused']:,} refused: {out}")
     return out
+
+
+def _exported_encoder(experiment: Experiment) -> Path:
+    """The version that --encoder_path names, or the newest of the run's exports."""
+    folder = Path(experiment.export.export_dir) / experiment.name
+    newest = folder / str(max(published_versions(folder), default=1))
+    return Path(experiment.evaluation.encoder_path or newest)
+
+
+def search(experiment: Experiment) -> list[QueryMatches]:
+    """Finds the images of --data_dir that are most similar to those of --query.
+
+    Writes results.csv and search.html into RUN_DIR/search; with --serve, answers until it is
+    stopped.
+
+    Returns:
+        The matches of each image of --query.
+    """
+    encoder = exported_encoder.load(_exported_encoder(experiment))
+    images = embedded_folder.embed_folder(experiment, encoder.path)
+    folder = experiment.run_path / "search"
+    index = embedded_folder.open_index(images, folder / "index")
+    say(f"search: {index.description}")
+    matches = []
+    if experiment.search.query:
+        paths = image_collection.query_images(Path(experiment.search.query))
+        features = encoder(paths)  # before previews, as it says which image cannot be decoded
+        queries = [QueryImage(str(path), decoding.decode_preview(path)) for path in paths]
+        matches = search_images(index, queries, features, experiment.search.k)
+        say(f"search: {write_results(folder, matches)}")
+        description = f"{len(index):,} images of {experiment.data.data_dir}, by {encoder.path}"
+        page = write_search_page(folder, matches, images.read_image, description)
+        say(f"search: {page}")
+    if experiment.search.serve:
+        service = SearchService(
+            index,
+            lambda content: encoder(content)[0],
+            images.read_image,
+            experiment.search.k,
+            title=experiment.name,
+        )
+        server = SearchServer(parse_address(experiment.search.serve), service)
+        say(f"search: {server.url} answers until Ctrl-C")
+        try:
+            server.serve_forever()
+        finally:
+            server.server_close()
+    return matches

@@ -1,10 +1,10 @@
 """Embeds many images with an exported encoder in an Apache Beam pipeline, on any runner.
 
-python -m dim_tf.collection.beam --saved_model=exported/digits/1 --input='images/**' --output=all
+python -m dim_tf.collection.beam --encoder_path=exported/digits/1 --input='images/**' --output=all
     [any pipeline options of Beam, such as --runner=DataflowRunner]
 
 Every path may be one of a file system that Beam (`--input`, `--output`) or TensorFlow
-(`--saved_model`) knows, such as gs://. A runner with workers of its own needs this package there:
+(`--encoder_path`) knows, such as gs://. A runner with workers of its own needs this package there:
 give Beam's --setup_file or --sdk_container_image.
 """
 
@@ -169,7 +169,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[argparse.Namespace, l
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--saved_model", required=True, help="an exported encoder: exported/<name>/<version>")
+    add("--encoder_path", required=True, help="an exported encoder: exported/<name>/<version>")
     add("--input", required=True, help="glob: * within a folder, ** through folders")
     add("--input_format", choices=("images", "tfrecord"), default="images", help="of the files")
     add("--image_feature", default="image", help="in a TFRecord's tf.train.Example; default: image")
@@ -204,7 +204,7 @@ def check(flags: argparse.Namespace) -> int | None:
         if record is not None:
             reader = beam_io.ExampleReader("", flags.image_feature, flags.id_feature)
             reader.parse(record, f"{first}:0")
-    model = EncoderHandler(flags.saved_model).load_model()
+    model = EncoderHandler(flags.encoder_path).load_model()
     outputs = model.signatures[SIGNATURE].structured_outputs
     return outputs[saved_model.feature_in(outputs)].shape[-1]
 
@@ -231,7 +231,7 @@ def embed_files(flags: argparse.Namespace, options: PipelineOptions) -> dict[str
     write: beam.PTransform = beam_io.WriteParquet(flags.output, size)
     if flags.output_format == "tfrecord":
         write = beam_io.WriteExamples(flags.output)
-    embedded, invalid = pipeline | read | Embed(flags.saved_model, flags.batch_size)
+    embedded, invalid = pipeline | read | Embed(flags.encoder_path, flags.batch_size)
     embedded | write
     # Written when there are none, too: it replaces that of an earlier run.
     invalid | beam.io.WriteToText(f"{flags.output}-invalid", file_name_suffix=".txt")

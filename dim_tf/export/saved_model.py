@@ -249,12 +249,12 @@ def load(path: str, signature: str) -> Any:
         InputError: there is no SavedModel at `path`, its files differ from its SHA256SUMS, or it
             lacks the signature.
     """
-    verify.check(path, "--saved_model")
+    verify.check(path, "--encoder_path")
     try:
         loaded = tf.saved_model.load(path)
     except Exception as error:  # a foreign file makes the parser fail in any way
         raise InputError(
-            f"--saved_model={path} cannot be loaded ({reason(error)}); give one version of an "
+            f"--encoder_path={path} cannot be loaded ({reason(error)}); give one version of an "
             "exported encoder, as exported/cifar10/1"
         ) from error
     if signature not in loaded.signatures:

@@ -31,24 +31,8 @@ class SearchSettings(Settings):
     k: int = config_field(
         10,
         "Number of most similar images for each query.",
-        common=True,
         minimum=1,
         maximum=10_000,
-        hyperparameter=False,
-    )
-    by: str = config_field(
-        "image",
-        "What is compared: image, the whole images; patch, the query's detail with every location.",
-        flag="search_by",
-        choices=("image", "patch"),
-        hyperparameter=False,
-    )
-    box: tuple[int, ...] = config_field(
-        (),
-        "Detail of the query for --search_by=patch, as TOP,LEFT,HEIGHT,WIDTH in pixels; empty: all "
-        "of it.",
-        flag="query_box",
-        minimum=0,
         hyperparameter=False,
     )
     serve: str = config_field(
@@ -59,14 +43,7 @@ class SearchSettings(Settings):
     )
 
     def check(self):
-        """Checks the box and the address."""
-        if self.box and (len(self.box) != 4 or 0 in self.box[2:]):
-            raise InputError(
-                f"--query_box={','.join(map(str, self.box))}; expected TOP,LEFT,HEIGHT,WIDTH in "
-                "pixels, with a height and a width of at least 1"
-            )
-        if self.box and self.by != "patch":
-            raise InputError("--query_box is the detail of --search_by=patch; give both")
+        """Checks the address."""
         if self.serve:
             parse_address(self.serve)
 

@@ -125,7 +125,7 @@ def check_rows(rows, wanted):
 
 def run(exported, output, *flags):
     return collection_beam.main(
-        [f"--saved_model={exported}", f"--output={output}/out", RUNNER, "--batch_size=4", *flags]
+        [f"--encoder_path={exported}", f"--output={output}/out", RUNNER, "--batch_size=4", *flags]
     )
 
 
@@ -239,7 +239,7 @@ def test_an_integer_feature_as_id(record_files):
             ["--input={records}/*", "--input_format=tfrecord", "--image_feature=number"],
             "is a number, not an encoded image",
         ),
-        (["--input={images}/**", "--saved_model={images}"], "cannot be loaded"),
+        (["--input={images}/**", "--encoder_path={images}"], "cannot be loaded"),
     ],
 )
 def test_errors_are_one_line(exported, image_files, record_files, tmp_path, capsys, flags, message):
