@@ -7,6 +7,7 @@ from dim_tf.collection import embed, embeddings, image_collection
 from dim_tf.collection.embedded_images import EmbeddedImages
 from dim_tf.collection.index import Index
 from dim_tf.data.folder import decoding
+from dim_tf.data.folder.file_labels import label_files
 from dim_tf.data.folder.image_folders import open_folders
 from dim_tf.experiment import Experiment
 from dim_tf.system.console import say
@@ -41,12 +42,16 @@ def embed_folder(experiment: Experiment, encoder_path: Path) -> EmbeddedImages:
         f"{summary['refused']:,} cannot be decoded: {folder}"
     )
     ids, features = embeddings.read(folder)
+    files = label_files(ids, folders, experiment.data.request)
     return EmbeddedImages(
         ids,
         features,
         read_image=lambda row: decoding.decode_preview(
             folders.path_of(ids[row]), max_pixels=experiment.data.max_pixels
         ),
+        labels=files.labels,
+        label_names=files.names,
+        is_test=files.is_test,
         origin=origin,
     )
 
