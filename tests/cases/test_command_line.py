@@ -94,10 +94,12 @@ WITHOUT_TENSORFLOW = {
     "--mode=embed --embed_input=.": "holds no exported encoder; run --mode=export first",
     "--mode=embed --embed_input=. --encoder_path=no": "--encoder_path=no is no exported encoder",
     "--mode=search": "--mode=search looks among the images of a folder, and --dataset=",
-    "--mode=search --data_dir=.": "--mode=search needs --query",
-    "--mode=search --data_dir=. --query=no": "--query=no is not there",
-    "--mode=search --data_dir=. --query=. --name=a": "a holds no exported encoder",
-    "--mode=search,export --data_dir=. --query=. --encoder_path=a": "--encoder_path is for",
+    "--mode=search --dataset=folder --data_dir=.": "--mode=search needs --query",
+    "--mode=search --dataset=folder --data_dir=. --query=no": "--query=no is not there",
+    "--mode=search --dataset=folder --data_dir=. --query=. --name=a": "a holds no exported encoder",
+    "--mode=search,export --dataset=folder --data_dir=. --query=. --encoder_path=a": (
+        "--encoder_path is for --mode=evaluate, embed or search alone"
+    ),
     "--mode=train,export --neighbours_index=no": "--neighbours_index=no holds no embeddings",
     "--mode=compare --runs=a,b": "there is no run folder 'a'",
     "--mode=train --strategy=multi_worker": "TF_CONFIG describes no cluster (it is not set)",

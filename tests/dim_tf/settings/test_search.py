@@ -35,15 +35,6 @@ def test_all_networks_are_refused(text):
         SearchSettings(serve=text)
 
 
-def test_a_box_is_four_numbers_of_a_search_by_patch():
-    assert SearchSettings(by="patch", box=(0, 3, 16, 16)).box == (0, 3, 16, 16)
-    for box in ((1, 2, 3), (0, 0, 0, 5), (0, 0, 5, 0)):
-        with pytest.raises(InputError, match="expected TOP,LEFT,HEIGHT,WIDTH in pixels"):
-            SearchSettings(by="patch", box=box)
-    with pytest.raises(InputError, match="--query_box is the detail of --search_by=patch"):
-        SearchSettings(box=(0, 0, 5, 5))
-
-
 def test_the_bounds_of_k():
     for k in (0, 10_001):
         with pytest.raises(InputError, match=f"--k={k}; expected at"):
