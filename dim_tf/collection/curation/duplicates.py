@@ -127,7 +127,6 @@ def find_duplicates(
         seed: draws samples.
     """
     rng = np.random.default_rng(seed)
-    random = random_similarities(images.features, rng)
     copy_similarities = None if copies is None else copies.similarities(images.features)
     wanted = _threshold(neighbours, copy_similarities, recall, false_rate, cache is not None)
     first, second, similarities = neighbours.pairs(wanted)
@@ -143,6 +142,7 @@ def find_duplicates(
         rates = measure_pixel_rates(
             cache, images.read_image, neighbours, groups, copies, max_distance, rng
         )
+    random = random_similarities(images.features, groups, rng)
     nearest_rate = _nearest_rate(neighbours, rates, threshold)
     found_recall = {}
     if copies is not None:

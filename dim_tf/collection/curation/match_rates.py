@@ -121,10 +121,18 @@ class PixelRates:
     confirmed_copies: np.ndarray | None
 
 
-def random_similarities(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Cosines of random pairs of different images, float32 [up to `RANDOM_PAIRS`]."""
+def random_similarities(
+    features: np.ndarray, groups: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Cosines of random pairs of images that are not of one group, float32 [`RANDOM_PAIRS`].
+
+    Args:
+        features: float32 [N, D].
+        groups: int64 [N], the group of duplicates of each image, -1 for none.
+        rng: draws the pairs; those that are left out are not replaced.
+    """
     first, second = rng.integers(0, len(features), (2, min(RANDOM_PAIRS, len(features) ** 2)))
-    apart = first != second
+    apart = are_apart(first, second, groups)
     first, second = first[apart], second[apart]
     step = 2**14
     parts = [
@@ -136,6 +144,11 @@ def random_similarities(features: np.ndarray, rng: np.random.Generator) -> np.nd
         for start in range(0, len(first), step)
     ]
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+
+def are_apart(first: np.ndarray, second: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Whether two images are different and not of one group of duplicates, bool [P]."""
+    return (first != second) & ((groups[first] < 0) | (groups[first] != groups[second]))
 
 
 def measure_pixel_rates(
@@ -165,7 +178,7 @@ def measure_pixel_rates(
     is_listed = last >= 0
 
     def confirmed(first, second):
-        apart = (first != second) & ((groups[first] < 0) | (groups[first] != groups[second]))
+        apart = are_apart(first, second, groups)
         distances = cache.align(first[apart], second[apart]).distances
         return Rate(int((distances <= max_distance).sum()), len(distances))
 

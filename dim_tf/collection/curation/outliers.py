@@ -8,7 +8,7 @@ Two distances, since outliers come alone and in groups:
   Borgwardt 2013, Rapid distance-based outlier detection via sampling). Of a small group few are in
   the sample, so that the others are far from it.
 
-Copies of an image do not count among its neighbours.
+Copies of an image do not count among its neighbours, and the null takes one image of each group.
 
 The null: an image of the collection's own kind has a distance from the tail that is fitted to the
 80th to 98th percentile (`tail.py`). Its p-value is the tail's probability of a distance at least as
@@ -60,6 +60,7 @@ def find_outliers(
     features: np.ndarray,
     neighbours: NeighbourLists,
     groups: np.ndarray,
+    redundant: np.ndarray,
     *,
     k: int,
     false_rate: float,
@@ -71,13 +72,14 @@ def find_outliers(
         features: float32 [N, D]; read in blocks.
         neighbours: of the images.
         groups: int64 [N], the group of copies of each, -1 for none.
+        redundant: bool [N], all but one image of each group.
         k: neighbours whose distances are averaged.
         false_rate: expected fraction of false ones among the outliers.
         seed: draws the sample.
     """
     distances = neighbours.mean_distances(k, groups)
-    sample_distances = _sample_distances(features, groups, k, seed)
-    tail, sample_tail = fit_tail(distances), fit_tail(sample_distances)
+    sample_distances = _sample_distances(features, groups, ~redundant, k, seed)
+    tail, sample_tail = fit_tail(distances[~redundant]), fit_tail(sample_distances[~redundant])
     alone, apart = (
         np.ones(len(values)) if fitted is None else fitted.survival(values)
         for fitted, values in ((tail, distances), (sample_tail, sample_distances))
@@ -97,12 +99,13 @@ def find_outliers(
     )
 
 
-def _sample_distances(features, groups, k, seed):
+def _sample_distances(features, groups, sampled, k, seed):
     """The mean distance of each image to its k nearest of a sample, without it and its copies."""
-    size = min(SAMPLE, len(features) // 10)
+    candidates = np.flatnonzero(sampled)
+    size = min(SAMPLE, len(candidates) // 10)
     if size < _MIN_SAMPLE:
         return np.zeros(len(features))
-    sample = np.sort(np.random.default_rng(seed).choice(len(features), size, replace=False))
+    sample = np.sort(np.random.default_rng(seed).choice(candidates, size, replace=False))
     units = unit_rows(features[sample])
     k = min(k, size // 4)
     means = np.empty(len(features))

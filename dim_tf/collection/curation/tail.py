@@ -6,7 +6,9 @@ quantile u, the excess of nearly any distribution is close to a generalised Pare
     P(x - u > y | x > u) = (1 + ξ y / σ)^(-1/ξ).
 
 What is looked for lies in the same tail. So the largest values enter the likelihood only as being
-larger than a second quantile (censored): how far they lie does not matter.
+larger than a second quantile (censored): how far they lie does not matter. ξ is not negative: a
+tail that ends would make everything beyond its end impossible, on the word of few values. So of
+distributions with light tails, as the normal, probabilities come out too large rather than small.
 """
 
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ import scipy.optimize
 START = 0.8  # the quantile u
 CENSORED = 0.98  # the quantile above which values count, but not by how much
 MIN_VALUES = 200  # below, the tail has fewer than 40 values
-_SHAPES = (-0.5, 0.5)  # of ξ: outside, its estimate is not to be relied on
+_SHAPES = (0.0, 0.5)  # of ξ; above, the variance is infinite
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Tail:
         """The value that is reached with a probability, at most `fraction`."""
         log_ratio = np.log(self.fraction / min(probability, self.fraction))
         excess = log_ratio
-        if abs(self.shape) > 1e-6:
+        if self.shape >= 1e-6:
             excess = np.expm1(self.shape * log_ratio) / self.shape
         return float(self.start + self.scale * excess)
 
@@ -73,8 +75,6 @@ def fit_tail(values: np.ndarray) -> Tail | None:
     def loss(parameters):
         scale, shape = np.exp(parameters[0]), np.clip(parameters[1], *_SHAPES)
         density = (1 + shape) * _log_survival(seen / scale, shape) - np.log(scale)
-        if shape <= 0 and shape * seen.max() / scale <= -1:
-            return np.inf
         beyond = censored * _log_survival(limit / scale, shape)
         return -(density.sum() + (beyond if censored else 0))
 
@@ -84,11 +84,8 @@ def fit_tail(values: np.ndarray) -> Tail | None:
 
 
 def _log_survival(excess, shape):
-    """log (1 + ξ y)^(-1/ξ), -inf beyond the end of a tail that has one."""
-    if abs(shape) < 1e-6:
-        return -excess
-    with np.errstate(divide="ignore"):
-        return -np.log(np.maximum(1 + shape * excess, 0)) / shape
+    """log (1 + ξ y)^(-1/ξ)."""
+    return -excess if shape < 1e-6 else -np.log1p(shape * excess) / shape
 
 
 def benjamini_hochberg(p_values: np.ndarray, rate: float) -> float:
