@@ -26,6 +26,7 @@ setup(
     package_data={
         "dim_tf.flagfiles": ["*.cfg"],
         "dim_tf.data.sources": ["checksums.tsv"],  # of the TFDS builder there
+        "dim_tf.collection.curation": ["curate.html", "curate.css", "curate.js"],
         "dim_tf.evaluation.report": ["page.css", "page.js", "templates/*.html"],
     },
     # The folder that setuptools would use, "build", is the file BUILD where names ignore case.

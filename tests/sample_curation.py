@@ -1,9 +1,12 @@
 """Collections for the tests of curation: images, features of theirs, neighbours."""
 
 import numpy as np
+from dim_tf.collection.curation import copies
+from dim_tf.collection.curation.curation import curate
 from dim_tf.collection.curation.neighbour_lists import NeighbourLists
 from dim_tf.collection.curation.unit_features import unit_rows
 from dim_tf.collection.embedded_images import EmbeddedImages
+from dim_tf.settings.curation import CurationSettings
 from PIL import Image
 
 
@@ -57,3 +60,43 @@ def embedded(images, features=None, labels=None, label_names=(), is_test=None, n
         is_test,
         lambda row: images[row],
     )
+
+
+def small_collection(seed=0, count=260):
+    """Images of two classes with copies, an image unlike the others, and wrong labels.
+
+    The last four images are a copy of each kind of the first four; rows 0 to 3 and the copies are
+    in different folders. Images of class 0 are reddish, of class 1 bluish. Row 10 is white noise.
+    """
+    rng = np.random.default_rng(seed)
+    images = photos(count, seed)
+    labels = np.arange(count) % 2
+    for row, image in enumerate(images):
+        image[..., 2 * labels[row]] = image[..., 2 * labels[row]] // 2 + 127
+    images[10] = (rng.random((48, 48, 3)) < 0.5).astype(np.uint8) * 255
+    for row, kind in enumerate(copies.KINDS):
+        images.append(copies.augmented_copy(images[row], kind, rng))
+    labels = np.concatenate([labels, labels[:4]])
+    wrong = [21, 42, 63, 84]
+    labels[wrong] = 1 - labels[wrong]
+    labels[-1] = 1 - labels[-1]
+    is_test = np.zeros(count + 4, bool)
+    is_test[count:] = True
+    features = np.stack([np.append(features_of([i])[0] / 40, i.mean((0, 1)) / 4) for i in images])
+    features[:, -3:] -= features[:, -3:].mean(axis=0)
+    features[10] = rng.normal(size=features.shape[1]) * 30
+    return embedded(
+        images,
+        features.astype(np.float32),
+        labels,
+        ("red", "blue"),
+        is_test,
+        names="photos/{:04d}.png",
+    )
+
+
+def curated(images=None, **settings):
+    """The curation of a collection, the small one by default."""
+    images = small_collection() if images is None else images
+    settings = {"subset_size": 12, **settings}
+    return curate(images, neighbours_of(images.features), CurationSettings(**settings))
