@@ -59,6 +59,7 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "j") move(1);
   else if (event.key === "k") move(-1);
+  else if (event.key === "Escape") dialog.close();
   else if (event.key === "Enter" && document.activeElement?.matches("section .card")) {
     event.preventDefault();
     show(document.activeElement);

@@ -188,6 +188,7 @@ def _describe_duplicates(duplicates):
         "confirmed_by_pixels": duplicates.is_confirmed,
         "recall_of_copies": {kind: round(value, 4) for kind, value in duplicates.recall.items()},
         "expected_false_pairs": round(duplicates.expected_false, 1),
+        "most_false_pairs": round(duplicates.most_false, 1),
         "false_match_rates": {
             "similarity_of_random_pairs": duplicates.random_rate.summary(),
             "similarity_of_nearest_other_images": duplicates.nearest_rate.summary(),

@@ -75,6 +75,7 @@ class Duplicates:
         pixel_rates: None where pixels are not compared.
         expected_false: pairs that are expected to be no duplicates: with pixels by `alike`'s rate
             of the refused candidates, an upper estimate; else images by the tail.
+        most_false: the same by the upper limit of that rate.
     """
 
     pairs: DuplicatePairs
@@ -89,6 +90,7 @@ class Duplicates:
     nearest_rate: Rate
     pixel_rates: PixelRates | None
     expected_false: float
+    most_false: float
 
     @property
     def redundant(self) -> np.ndarray:
@@ -160,7 +162,7 @@ def find_duplicates(
         Rate(int((random >= threshold).sum()), len(random)),
         nearest_rate,
         rates,
-        _expected_false(candidates, len(pairs), rates, nearest_rate),
+        *_expected_false(candidates, len(pairs), rates, nearest_rate),
     )
 
 
@@ -222,7 +224,11 @@ def _nearest_rate(neighbours, rates, threshold):
 
 
 def _expected_false(candidates, confirmed, rates, nearest_rate):
+    """The expected number of false matches, and its upper limit."""
     if rates is None:
-        return float(nearest_rate.events)
-    false = rates.alike.value
-    return (candidates - confirmed) * false / max(1 - false, 1e-9)
+        return nearest_rate.value * nearest_rate.trials, nearest_rate.upper * nearest_rate.trials
+    refused = candidates - confirmed
+    return tuple(
+        min(refused * false / max(1 - false, 1e-9), float(confirmed))
+        for false in (rates.alike.value, rates.alike.upper)
+    )

@@ -39,14 +39,16 @@ class Thumbnail:
         uri: data URI of a JPEG of at most `THUMBNAIL_SIDE` pixels a side.
         width: of the thumbnail in pixels.
         height: of the thumbnail.
-        title: its id.
+        folder: its id up to the last "/".
+        name: the rest of its id.
         note: what stands below it.
     """
 
     uri: str
     width: int
     height: int
-    title: str
+    folder: str
+    name: str
     note: str
 
 
@@ -140,8 +142,9 @@ class _Budget:
         file = io.BytesIO()
         image.save(file, "JPEG", quality=JPEG_QUALITY)
         uri = "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
-        title = self._images.ids[row].encode("utf-8", "replace").decode("utf-8")
-        return Thumbnail(uri, image.width, image.height, title, note)
+        image_id = self._images.ids[row].encode("utf-8", "replace").decode("utf-8")
+        folder, slash, name = image_id.rpartition("/")
+        return Thumbnail(uri, image.width, image.height, folder + slash, name, note)
 
 
 def _cards(budget, items) -> list[Card]:
@@ -193,14 +196,18 @@ def _duplicates(curation, budget):
         summary.append(
             f"Compared by pixels, {len(duplicates.pairs):,} pairs are copies. Of "
             f"{pixels.random.trials:,} random pairs {pixels.random.events:,} would be, of "
-            f"{pixels.alike.trials:,} alike ones {pixels.alike.events:,}; so some "
-            f"{duplicates.expected_false:.1f} of the pairs may be false."
+            f"{pixels.alike.trials:,} alike ones {pixels.alike.events:,}: so "
+            f"{duplicates.expected_false:.1f} of the pairs are expected to be false, or at most "
+            f"{duplicates.most_false:.1f}, as the sample is small."
         )
     else:
-        summary.append(f"By features alone; some {duplicates.expected_false:.1f} may be false.")
+        summary.append(
+            f"By features alone; {duplicates.expected_false:.1f} images are expected to be matched "
+            "falsely."
+        )
     summary.append(
-        f"Of {rate.trials:,} images, {rate.value:.1%} have an image that is no copy and reaches "
-        "that similarity."
+        f"Of {rate.trials:,} images, {rate.value:.1%} have a neighbour that is no copy and reaches "
+        "this similarity."
     )
     if duplicates.recall:
         recalls = ", ".join(f"{kind} {value:.1%}" for kind, value in duplicates.recall.items())

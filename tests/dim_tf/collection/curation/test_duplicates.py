@@ -130,6 +130,8 @@ def test_alike_features_of_different_images_are_refused_by_their_pixels():
     result = find(poor, sample_curation.neighbours_of(features))
     assert set(pairs_of(result)) <= set(TRUTH)
     assert result.candidates >= len(result.pairs) + 20
+    assert result.expected_false <= result.most_false <= len(result.pairs)
+    assert result.most_false > 0
     assert len(find(poor, sample_curation.neighbours_of(features), with_pixels=False).pairs) >= 20
 
 

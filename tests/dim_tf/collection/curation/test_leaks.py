@@ -29,6 +29,7 @@ def duplicates(pairs, groups, keepers):
         nothing,
         None,
         0.0,
+        0.0,
     )
 
 
