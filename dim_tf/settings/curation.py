@@ -48,7 +48,7 @@ class CurationSettings(Settings):
         hyperparameter=False,
     )
     outlier_false_rate: float = config_field(
-        0.05,
+        0.1,
         "Expected fraction of false alarms among the outliers.",
         common=True,
         above=0.0,

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from dim_tf.collection.curation.curation import Curation
+from dim_tf.collection.curation.outliers import KINDS
 from dim_tf.system.errors import RunError
 from dim_tf.system.files import sha256_of, temporary_path
 from dim_tf.system.json_files import json_with_checksum
@@ -91,7 +92,7 @@ _DUPLICATES = (
     "relation",
     "labels_differ",
 )
-_OUTLIERS = ("id", "outlier", "p_value", "kind", "neighbour_distance", "sample_distance")
+_OUTLIERS = ("id", "outlier", "p_value", "kind", *(f"{kind}_distance" for kind in KINDS))
 _LABEL_ISSUES = (
     "id",
     "attribute",
@@ -170,16 +171,15 @@ def _outlier_lines(curation: Curation) -> Iterator[tuple]:
             curation.images.ids[row],
             _yes(outliers.is_outlier[row]),
             f"{outliers.p_values[row]:.4g}",
-            "rare" if outliers.is_rare[row] else "isolated",
-            _digits(outliers.distances[row]),
-            _digits(outliers.sample_distances[row]),
+            KINDS[outliers.kinds[row]],
+            *map(_digits, outliers.distances[row]),
         )
 
 
 def listed_outliers(curation: Curation) -> np.ndarray:
     """Rows of the outliers and of the next ones, the least likely first."""
     outliers = curation.outliers
-    order = np.lexsort((-outliers.distances, outliers.p_values))
+    order = np.lexsort((-outliers.distances[:, 0], outliers.p_values))
     return order[: max(LISTED_OUTLIERS, int(outliers.is_outlier.sum()))]
 
 

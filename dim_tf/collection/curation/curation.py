@@ -11,7 +11,7 @@ from dim_tf.collection.curation.label_issues import LabelCheck, check_labels
 from dim_tf.collection.curation.leaks import Leaks, find_leaks
 from dim_tf.collection.curation.match_rates import CopyFeatures
 from dim_tf.collection.curation.neighbour_lists import NeighbourLists
-from dim_tf.collection.curation.outliers import Outliers, find_outliers
+from dim_tf.collection.curation.outliers import KINDS, Outliers, find_outliers
 from dim_tf.collection.curation.subset import Subset, choose_subset
 from dim_tf.collection.embedded_images import EmbeddedImages
 from dim_tf.settings.curation import CurationSettings
@@ -141,7 +141,7 @@ def curate(
             unchecked = str(error)
     subset = choose_subset(
         images.features,
-        outliers.distances,
+        outliers.distances[:, 0],
         ~duplicates.redundant & ~outliers.is_outlier,
         settings.subset_size,
         settings.subset_method,
@@ -211,7 +211,11 @@ def _describe_outliers(outliers):
         "images": int(outliers.is_outlier.sum()),
         "p_value_cut": float(f"{outliers.cut:.4g}"),
         "expected_false": round(outliers.expected_false, 2),
+        "by_kind": {
+            kind: int((outliers.kinds[outliers.is_outlier] == number).sum())
+            for number, kind in enumerate(KINDS)
+        },
         "not_measured": ""
-        if outliers.tail is not None
-        else "fewer than 200 images, or all alike: a tail cannot be fitted",
+        if outliers.is_measured
+        else "fewer than 200 images, or all alike: how far is unusual cannot be said",
     }

@@ -1,19 +1,20 @@
-"""Images unlike the others: far from their nearest images, or from a sample of the collection.
-
-Two distances, since outliers come alone and in groups:
+"""Images unlike the others, by three distances, since outliers come in several ways.
 
 - isolated: the mean cosine distance to the k nearest images. A picture that came in by mistake is
   far from all others; a hundred of one kind are near each other.
 - rare: the mean cosine distance to the k nearest of a random sample of the collection (Sugiyama &
   Borgwardt 2013, Rapid distance-based outlier detection via sampling). Of a small group few are in
   the sample, so that the others are far from it.
+- unusual: the distance from the whole collection in units of its variation (`robust_distance.py`).
+  An encoder often gives images of a kind that it was not trained on features that are near those of
+  others, but that combine what never goes together.
 
 Copies of an image do not count among its neighbours, and the null takes one image of each group.
 
 The null: an image of the collection's own kind has a distance from the tail that is fitted to the
 80th to 98th percentile (`tail.py`). Its p-value is the tail's probability of a distance at least as
-large; of the two distances the smaller one, times 2. Benjamini and Hochberg's cut keeps the
-expected fraction of false ones among the outliers at the given rate.
+large; of the three the smallest one, times 3. Benjamini and Hochberg's cut keeps the expected
+fraction of false ones among the outliers at the given rate.
 """
 
 from dataclasses import dataclass
@@ -21,9 +22,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from dim_tf.collection.curation.neighbour_lists import NeighbourLists
+from dim_tf.collection.curation.robust_distance import robust_distances
 from dim_tf.collection.curation.tail import Tail, benjamini_hochberg, fit_tail
 from dim_tf.collection.curation.unit_features import unit_rows
 
+KINDS = ("isolated", "rare", "unusual")
 SAMPLE = 1000  # images of the sample, at most a tenth of all
 _BLOCK = 4096
 _MIN_SAMPLE = 20  # k of fewer is not a small part of them
@@ -34,26 +37,27 @@ class Outliers:
     """Distances of all images, and which of them are outliers.
 
     Attributes:
-        distances: float64 [N], to the nearest images.
-        sample_distances: float64 [N], to the nearest of the sample.
-        p_values: float64 [N]; 1 for most, and for all where there are too few images for a tail.
-        is_rare: bool [N], whether the distance to the sample has the smaller p-value.
+        distances: float64 [N, 3], of the three `KINDS`.
+        tails: of each kind; None: too few images, or all alike.
+        p_values: float64 [N]; 1 for most, and for all where there is no tail.
+        kinds: int64 [N], the kind whose distance is least likely.
         is_outlier: bool [N].
         cut: the largest p-value of an outlier, 0 without any.
         expected_false: images of the collection's own kind that the cut is expected to take.
-        tail: of `distances`; None: too few images, or all alike.
-        sample_tail: of `sample_distances`.
     """
 
     distances: np.ndarray
-    sample_distances: np.ndarray
+    tails: tuple[Tail | None, ...]
     p_values: np.ndarray
-    is_rare: np.ndarray
+    kinds: np.ndarray
     is_outlier: np.ndarray
     cut: float
     expected_false: float
-    tail: Tail | None
-    sample_tail: Tail | None
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether there are enough images to say how far is unusual."""
+        return any(tail is not None for tail in self.tails)
 
 
 def find_outliers(
@@ -66,7 +70,7 @@ def find_outliers(
     false_rate: float,
     seed: int = 0,
 ) -> Outliers:
-    """Measures how far each image is from the others; 40 bytes an image.
+    """Measures how far each image is from the others; 80 bytes an image.
 
     Args:
         features: float32 [N, D]; read in blocks.
@@ -77,25 +81,33 @@ def find_outliers(
         false_rate: expected fraction of false ones among the outliers.
         seed: draws the sample.
     """
-    distances = neighbours.mean_distances(k, groups)
-    sample_distances = _sample_distances(features, groups, ~redundant, k, seed)
-    tail, sample_tail = fit_tail(distances[~redundant]), fit_tail(sample_distances[~redundant])
-    alone, apart = (
-        np.ones(len(values)) if fitted is None else fitted.survival(values)
-        for fitted, values in ((tail, distances), (sample_tail, sample_distances))
+    distances = np.stack(
+        [
+            neighbours.mean_distances(k, groups),
+            _sample_distances(features, groups, ~redundant, k, seed),
+            robust_distances(features, ~redundant, seed),
+        ],
+        axis=1,
     )
-    p_values = np.minimum(2 * np.minimum(alone, apart), 1)
+    tails = tuple(fit_tail(column[~redundant]) for column in distances.T)
+    by_kind = np.stack(
+        [
+            np.ones(len(features)) if tail is None else tail.survival(column)
+            for tail, column in zip(tails, distances.T, strict=True)
+        ],
+        axis=1,
+    )
+    p_values = np.minimum(len(KINDS) * by_kind.min(axis=1), 1)
     cut = benjamini_hochberg(p_values, false_rate)
+    is_outlier = (p_values <= cut) & (p_values < 1)
     return Outliers(
         distances,
-        sample_distances,
+        tails,
         p_values,
-        apart < alone,
-        (p_values <= cut) & (p_values < 1),
-        cut,
-        len(p_values) * cut,
-        tail,
-        sample_tail,
+        by_kind.argmin(axis=1),
+        is_outlier,
+        cut if is_outlier.any() else 0.0,
+        len(p_values) * cut if is_outlier.any() else 0.0,
     )
 
 

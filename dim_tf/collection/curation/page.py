@@ -20,6 +20,7 @@ from PIL import Image
 import dim_tf.evaluation.report
 from dim_tf.collection.curation import csv_files
 from dim_tf.collection.curation.curation import Curation
+from dim_tf.collection.curation.outliers import KINDS
 
 THUMBNAIL_SIDE = 96
 JPEG_QUALITY = 80
@@ -267,7 +268,7 @@ def _outliers(curation, budget):
 
     def items():
         for row in rows.tolist():
-            kind = "rare" if outliers.is_rare[row] else "isolated"
+            kind = KINDS[outliers.kinds[row]]
             heading = f"Outlier, {kind}" if outliers.is_outlier[row] else "No outlier, but next"
             yield heading, [row], [f"p = {outliers.p_values[row]:.2g}"]
 
@@ -275,7 +276,7 @@ def _outliers(curation, budget):
     summary = [
         f"{count:,} images are unlike the others; of a collection of one kind "
         f"{outliers.expected_false:.1f} would be."
-        if outliers.tail is not None
+        if outliers.is_measured
         else "Too few images, or all alike: how far is unusual cannot be said."
     ]
     return Section("Outliers", summary, _cards(budget, items()), count, "outliers.csv")
