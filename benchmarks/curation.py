@@ -32,8 +32,8 @@ from PIL import Image
 
 import dim_tf
 from dim_tf.collection.curation import copies
-from dim_tf.collection.curation.curation import Curation, curate
 from dim_tf.collection.curation.csv_files import write_curation
+from dim_tf.collection.curation.curation import Curation, curate
 from dim_tf.collection.curation.match_rates import CopyFeatures
 from dim_tf.collection.curation.neighbour_lists import NeighbourLists
 from dim_tf.collection.curation.page import render_page
@@ -300,7 +300,7 @@ _LABS: list = []
 
 
 def datalab(features):
-    """cleanlab's Datalab of duplicates and outliers, made once; None where it is not installed."""
+    """Cleanlab's Datalab of duplicates and outliers, made once; None where it is not installed."""
     if any(importlib.util.find_spec(name) is None for name in ("cleanlab", "datasets")):
         return None
     if not _LABS:

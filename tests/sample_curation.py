@@ -1,13 +1,14 @@
 """Collections for the tests of curation: images, features of theirs, neighbours."""
 
 import numpy as np
+from PIL import Image
+
 from dim_tf.collection.curation import copies
 from dim_tf.collection.curation.curation import curate
 from dim_tf.collection.curation.neighbour_lists import NeighbourLists
 from dim_tf.collection.curation.unit_features import unit_rows
 from dim_tf.collection.embedded_images import EmbeddedImages
 from dim_tf.settings.curation import CurationSettings
-from PIL import Image
 
 
 def photo(rng, height=48, width=48):

@@ -1,4 +1,4 @@
-"""`EmbeddedImages`: a collection of images with their features, which the stages after embed read."""
+"""`EmbeddedImages`: a collection with its features, which the stages after embed take."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

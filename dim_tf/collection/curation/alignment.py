@@ -1,9 +1,10 @@
 """Whether one image is a copy of another, by pixels: recompressed, resized, cropped or mirrored.
 
 Both images are reduced to `SIDE` x `SIDE` pixels. Then the window of one of them is searched that
-is most like the other, or like its mirror image: first over a grid of windows at 16 x 16 pixels, then by Gauss-Newton steps on the window's two sizes and two offsets (the image
-alignment of Lucas & Kanade 1981, for a window's four numbers). A window and a mirror image change
-rows and columns apart, so that each sampling is two small matrix products:
+is most like the other, or like its mirror image: first over a grid of windows at 16 x 16 pixels,
+then by Gauss-Newton steps on the window's two sizes and two offsets (the image alignment of Lucas &
+Kanade 1981, for a window's four numbers). A window changes rows and columns apart, so that each
+sampling is two small matrix products:
 
     window(A) = Y A Xᵀ,   Y[i, j] = max(0, 1 - |y_i - j|),   y_i = S (offset + size (i + ½) / S) - ½
 
@@ -24,7 +25,7 @@ COPY_DISTANCE = 0.35  # of copies at most; docs/CURATE.md has what it accepts an
 CROPPED = 0.97  # a window of a smaller side is a crop
 _MIN_SIZE = 0.8  # of a window's side, as a fraction of the image's
 _GRID = ((1.0, 0.0), (0.9, 0.0), (0.9, 0.05), (0.9, 0.1))  # sizes and offsets, of each axis
-_STEPS = 4  # of Gauss-Newton 
+_STEPS = 4  # of Gauss-Newton
 _DAMPING = 1e-3  # relative to the mean curvature: a flat image has none
 _MIN_CONTRAST = 2.0  # gray levels; below, differences are noise
 _PAIRS = 128  # aligned at once

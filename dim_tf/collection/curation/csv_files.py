@@ -137,7 +137,9 @@ def closest_pairs(curation: Curation) -> np.ndarray:
     place[pairs.second[::-1]] = backwards
     earlier = np.full(len(place), len(pairs))
     earlier[pairs.first[::-1]] = backwards
-    return np.where((place < 0) | (earlier < place), np.where(earlier < len(pairs), earlier, -1), place)
+    return np.where(
+        (place < 0) | (earlier < place), np.where(earlier < len(pairs), earlier, -1), place
+    )
 
 
 def relation(curation: Curation, pair: int) -> str:

@@ -162,7 +162,9 @@ def _check(images, neighbours, settings):
     }
     for name, array in arrays.items():
         if array is not None and len(array) != count:
-            raise InputError(f"{name} of {len(array):,} images; expected {count:,}, one for each id")
+            raise InputError(
+                f"{name} of {len(array):,} images; expected {count:,}, one for each id"
+            )
     wanted = min(settings.outlier_neighbours, count - 1)
     if neighbours.k < wanted:
         raise InputError(

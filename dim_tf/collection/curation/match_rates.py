@@ -236,7 +236,9 @@ def recall_by_kind(
         threshold: a cosine.
         confirmed: bool [M, kinds], by pixels; None: pixels are not compared.
     """
-    last = np.where(neighbours.rows[copies.rows, -1] < 0, -1, neighbours.similarities[copies.rows, -1])
+    last = np.where(
+        neighbours.rows[copies.rows, -1] < 0, -1, neighbours.similarities[copies.rows, -1]
+    )
     is_found = similarities >= np.maximum(last[:, np.newaxis], threshold)
     if confirmed is not None:
         is_found &= confirmed

@@ -1,11 +1,11 @@
 """The distance of features from all of a collection, in units of its own variation.
 
 The Mahalanobis distance, √((x - μ)ᵀ Σ⁻¹ (x - μ)), where x is the feature at length 1, and the
-logarithm of its length: noise has long features, whatever their direction. Features of images of another kind often differ
-little, but in directions in which the collection hardly varies at all. As few as 1 % of them would
-widen Σ in just these directions, and hide themselves. So μ and Σ are those of the three quarters of
-a sample whose Σ has the least determinant (Rousseeuw & Van Driessen 1999, A Fast Algorithm for the
-Minimum Covariance Determinant Estimator; scikit-learn's).
+logarithm of its length: noise has long features, whatever their direction. Features of images of
+another kind often differ little, but in directions in which the collection hardly varies at all. As
+few as 1 % of them would widen Σ in just these directions, and hide themselves. So μ and Σ are those
+of the three quarters of a sample whose Σ has the least determinant (Rousseeuw & Van Driessen 1999,
+A Fast Algorithm for the Minimum Covariance Determinant Estimator; scikit-learn's).
 """
 
 import warnings

@@ -1,13 +1,13 @@
 """How likely values beyond the usual are, by a tail that is fitted to the usual ones alone.
 
 Peaks over a threshold (Pickands 1975, https://doi.org/10.1214/aos/1176343003): above a high
-quantile u, the excess y = x - u of heavy tails is close to a generalised Pareto distribution, ξ ≥ 0:
+quantile u, the excess y = x - u of heavy tails is close to a generalised Pareto distribution:
 
     P(x | x > u) = (1 + ξ y / σ)^(-1/ξ),   which is exp(-y / σ) at ξ = 0.
 
-Lighter tails than the exponential have a negative ξ there, and so an end, beyond which all would be
-impossible on the word of few values. They are taken for a Weibull tail instead, which has none, from
-the median m, with a power 1 ≤ τ ≤ 2 (the normal distribution's), h = u - m:
+Tails lighter than the exponential have a negative ξ there, and so an end, beyond which all would
+be impossible on the word of few values. They are taken for a Weibull tail instead, which has none,
+from the median m, with a power 1 ≤ τ ≤ 2 (the normal distribution's), h = u - m:
 
     P(x | x > u) = exp(-(h / (σ τ)) (((x - m) / h)^τ - 1)),   the same exp(-y / σ) at τ = 1.
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import sample_curation
+
 from dim_tf.collection.curation import alignment, copies
 from dim_tf.collection.curation.alignment import COPY_DISTANCE, ThumbnailCache
 
@@ -16,7 +17,8 @@ def thumbnails(images):
 def aligned_copies(kind):
     rng = np.random.default_rng(1)
     return alignment.align(
-        thumbnails(PHOTOS), thumbnails([copies.augmented_copy(image, kind, rng) for image in PHOTOS])
+        thumbnails(PHOTOS),
+        thumbnails([copies.augmented_copy(image, kind, rng) for image in PHOTOS]),
     )
 
 

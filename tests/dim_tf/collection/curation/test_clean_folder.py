@@ -39,9 +39,7 @@ def snapshot(folder):
 
 
 @pytest.mark.parametrize("method", ["copy", "symlink"])
-def test_one_of_each_group_is_written_and_nothing_of_the_users_is_touched(
-    images, tmp_path, method
-):
+def test_one_of_each_group_is_written_and_nothing_of_the_users_is_touched(images, tmp_path, method):
     before = snapshot(images)
     clean = write_clean_folder(CURATION, images, tmp_path / "a/clean", method)
     assert files_of(clean.path) == set(CURATION.images.ids) - COPIES

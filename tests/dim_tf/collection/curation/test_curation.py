@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import pytest
 import sample_curation
+
 from dim_tf.collection.curation import csv_files
 from dim_tf.collection.curation.csv_files import write_curation
 from dim_tf.collection.curation.curation import curate

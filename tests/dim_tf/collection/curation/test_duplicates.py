@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import sample_curation
+
 from dim_tf.collection.curation import copies
 from dim_tf.collection.curation.alignment import ThumbnailCache
 from dim_tf.collection.curation.duplicates import find_duplicates

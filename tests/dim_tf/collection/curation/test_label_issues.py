@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 import sample_curation
+
 from dim_tf.collection.curation.confident_learning import confident_joint, find_candidates
 from dim_tf.collection.curation.label_issues import check_labels
 from dim_tf.collection.embedded_images import EmbeddedImages
@@ -90,9 +91,7 @@ def test_where_the_neighbours_disagree_with_the_classifier_nothing_is_named():
     images, neighbours, _, _ = classes(1.2)
     same = [np.flatnonzero(images.labels == label) for label in images.labels]
     own = np.stack([rows[rows != row][:5] for row, rows in enumerate(same)])
-    loyal = dataclasses.replace(
-        neighbours, rows=own, similarities=np.ones(own.shape, np.float32)
-    )
+    loyal = dataclasses.replace(neighbours, rows=own, similarities=np.ones(own.shape, np.float32))
     assert len(check_labels(images, loyal, precision=0.0).issues) == 0
 
 
@@ -108,7 +107,7 @@ def test_unlabelled_images_and_small_classes_are_left_out():
 
 
 def test_copies_do_not_vouch_for_each_other():
-    images, neighbours, wrong, _ = classes(1.2)
+    images, _, wrong, _ = classes(1.2)
     # Each wrong image five times, with its label: neighbours and classifier would believe it.
     rows = np.concatenate([np.arange(COUNT), np.repeat(wrong, 4)])
     groups = np.full(len(rows), -1)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from dim_tf.collection.curation.duplicates import DuplicatePairs, Duplicates
 from dim_tf.collection.curation.leaks import find_leaks
 from dim_tf.collection.curation.match_rates import Rate

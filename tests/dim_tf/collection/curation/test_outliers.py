@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import sample_curation
+
 from dim_tf.collection.curation.outliers import KINDS, find_outliers
 from dim_tf.collection.curation.tail import benjamini_hochberg, fit_tail
 
@@ -92,7 +93,9 @@ def test_equal_images_have_no_outliers():
     assert not find(np.ones((300, 4), np.float32)).is_outlier.any()
 
 
-@pytest.mark.parametrize(("name", "largest"), [("exponential", 1.5), ("normal", 2.5), ("gumbel", 2)])
+@pytest.mark.parametrize(
+    ("name", "largest"), [("exponential", 1.5), ("normal", 2.5), ("gumbel", 2)]
+)
 def test_the_tail_gives_the_probabilities_of_the_distribution_or_larger(name, largest):
     values = getattr(np.random.default_rng(0), name)(size=20_000)
     fresh = getattr(np.random.default_rng(1), name)(size=1_000_000)

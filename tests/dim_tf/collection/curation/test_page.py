@@ -54,9 +54,7 @@ def test_thumbnails_are_small_and_not_too_many(monkeypatch):
     monkeypatch.setattr(page, "MAX_THUMBNAILS", 25)
     html = render_page(dataclasses.replace(CURATION, images=images), "x")
     assert 20 <= len(uris(html)) <= 25
-    sizes = [
-        Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))).size for uri in uris(html)
-    ]
+    sizes = [Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))).size for uri in uris(html)]
     assert np.max(sizes) <= page.THUMBNAIL_SIDE
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import sample_curation
+
 from dim_tf.collection.curation.subset import choose_subset, coverage, k_center_greedy
 from dim_tf.collection.curation.unit_features import unit_rows
 from dim_tf.system.errors import InputError
@@ -50,7 +51,7 @@ def test_more_images_contain_those_of_fewer():
 def test_typical_images_are_in_the_middle_of_their_kind():
     subset = choose("typical")
     for row in subset.rows:
-        same = np.flatnonzero(KINDS == KINDS[row])
+        same = np.flatnonzero(KINDS[row] == KINDS)
         assert DISTANCES[row] == DISTANCES[same].min()
 
 
