@@ -3,13 +3,16 @@
 import csv
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from dim_tf.collection.curation.curation import Curation
+from dim_tf.collection.curation.label_issues import LabelIssues
+from dim_tf.collection.curation.leaks import Leaks
 from dim_tf.collection.curation.outliers import KINDS
+from dim_tf.collection.embedded_images import EmbeddedImages
 from dim_tf.system.errors import RunError
 from dim_tf.system.files import sha256_of, temporary_path
 from dim_tf.system.json_files import json_with_checksum
@@ -76,9 +79,11 @@ def tables(curation: Curation) -> Mapping[str, str]:
         "subset.csv": _csv(("id", "rank"), _subset_lines(curation)),
     }
     if curation.labels is not None:
-        texts["label_issues.csv"] = _csv(_LABEL_ISSUES, _label_lines(curation))
+        texts["label_issues.csv"] = _csv(
+            _LABEL_ISSUES, _label_lines(curation.images, curation.labels.issues)
+        )
     if curation.leaks is not None:
-        texts["leaks.csv"] = _csv(_LEAKS, _leak_lines(curation))
+        texts["leaks.csv"] = _csv(_LEAKS, _leak_lines(curation.images.ids, curation.leaks))
     return texts
 
 
@@ -185,12 +190,11 @@ def listed_outliers(curation: Curation) -> np.ndarray:
     return order[: max(LISTED_OUTLIERS, int(outliers.is_outlier.sum()))]
 
 
-def _label_lines(curation: Curation) -> Iterator[tuple]:
-    issues = curation.labels.issues if curation.labels else ()
+def _label_lines(images: EmbeddedImages, issues: LabelIssues) -> Iterator[tuple]:
     for place in range(len(issues)):
-        attribute, given, suggested = label_names(curation, place)
+        attribute, given, suggested = label_names(images, issues, place)
         yield (
-            curation.images.ids[issues.rows[place]],
+            images.ids[issues.rows[place]],
             attribute,
             given,
             suggested,
@@ -202,21 +206,20 @@ def _label_lines(curation: Curation) -> Iterator[tuple]:
         )
 
 
-def label_names(curation: Curation, place: int) -> tuple[str, str, str]:
+def label_names(images: EmbeddedImages, issues: LabelIssues, place: int) -> tuple[str, str, str]:
     """Names of an issue's attribute, given and suggested label; of classes, no attribute."""
-    issues, names = curation.labels.issues, curation.images.label_names
+    names = images.label_names
     given, suggested = int(issues.given[place]), int(issues.suggested[place])
-    if curation.images.labels.ndim == 1:
-        return "", _name(names, given), _name(names, suggested)
-    return _name(names, int(issues.attributes[place])), str(given), str(suggested)
+    if images.labels is not None and images.labels.ndim == 2:
+        return _name(names, int(issues.attributes[place])), str(given), str(suggested)
+    return "", _name(names, given), _name(names, suggested)
 
 
 def _name(names, number):
     return names[number] if number < len(names) else str(number)
 
 
-def _leak_lines(curation: Curation) -> Iterator[tuple]:
-    leaks, ids = curation.leaks, curation.images.ids
+def _leak_lines(ids: Sequence[str], leaks: Leaks) -> Iterator[tuple]:
     columns = leaks.test_rows, leaks.train_rows, leaks.similarities, leaks.distances
     for test, train, similarity, distance in zip(*columns, strict=True):
         yield ids[test], ids[train], _digits(similarity), _digits(distance)

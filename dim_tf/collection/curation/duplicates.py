@@ -147,7 +147,7 @@ def find_duplicates(
     random = random_similarities(images.features, groups, rng)
     nearest_rate = _nearest_rate(neighbours, rates, threshold)
     found_recall = {}
-    if copies is not None:
+    if copies is not None and copy_similarities is not None:
         confirmed = None if rates is None else rates.confirmed_copies
         found_recall = recall_by_kind(copies, copy_similarities, neighbours, threshold, confirmed)
     return Duplicates(

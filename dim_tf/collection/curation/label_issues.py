@@ -17,6 +17,7 @@ Attributes are so many problems of two classes.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -135,13 +136,13 @@ def check_labels(
     folds = problem.deal(labels, rng)
     found = problem.check(labels, folds)
     swapped, is_swapped = _swap(labels, rng)
-    swaps = problem.check(swapped, folds)
+    swaps = problem.check(swapped, folds).labels
     of_entries = swaps.rows if labels.ndim == 1 else (swaps.rows, swaps.attributes)
     swap_scores = swaps.scores[is_swapped[of_entries]]
-    cut, recall, max_precision, max_wrong = _cut(found.scores, swap_scores, precision)
-    chosen = np.flatnonzero(found.scores >= max(cut, 1e-12))
-    issues = LabelIssues(*(getattr(found, name)[chosen] for name in LabelIssues.__annotations__))
-    issues = issues.only(np.argsort(-issues.scores, kind="stable"))
+    scores = found.labels.scores
+    cut, recall, max_precision, max_wrong = _cut(scores, swap_scores, precision)
+    chosen = np.flatnonzero(scores >= max(cut, 1e-12))
+    issues = found.labels.only(chosen[np.argsort(-scores[chosen], kind="stable")])
     if labels.ndim == 1:
         issues = dataclasses.replace(
             issues, given=names[issues.given], suggested=names[issues.suggested]
@@ -150,8 +151,8 @@ def check_labels(
         issues = dataclasses.replace(issues, attributes=names[issues.attributes])
     return LabelCheck(
         issues,
-        len(found.rows),
-        int((images.labels >= 0).sum()) - len(found.rows),
+        len(scores),
+        int((images.labels >= 0).sum()) - len(scores),
         found.accuracy,
         found.candidates,
         found.expected_wrong,
@@ -163,9 +164,10 @@ def check_labels(
 
 
 @dataclass(frozen=True)
-class _Checked(LabelIssues):
+class _Checked:
     """All of the labels that were checked; scores of -1 where one is no candidate."""
 
+    labels: LabelIssues
     accuracy: float
     candidates: int
     expected_wrong: float
@@ -240,11 +242,11 @@ class _Problem:
             for attribute in range(attributes)
         ]
         arrays = [
-            np.concatenate([getattr(part, name) for part in parts])
+            np.concatenate([getattr(part.labels, name) for part in parts])
             for name in LabelIssues.__annotations__
         ]
         return _Checked(
-            *arrays,
+            LabelIssues(*arrays),
             float(np.mean([part.accuracy for part in parts])),
             sum(part.candidates for part in parts),
             sum(part.expected_wrong for part in parts),
@@ -256,7 +258,7 @@ class _Problem:
         C is chosen on the folds but the first, once: it is one number, and of no label's own.
         """
         probabilities = np.empty((len(rows), outputs), np.float32)
-        c_values = logistic_regression.C_VALUES
+        c_values: Sequence[float] = logistic_regression.C_VALUES
         for fold in range(FOLDS):
             indices = rows[self.train[rows] & (folds[rows] != fold)]
             classifier, c = logistic_regression.fit(
@@ -279,7 +281,7 @@ class _Problem:
         given_vote, suggested_vote = self._votes(labels, rows, given, found.suggested)
         agree = found.is_candidate & (suggested_vote > given_vote) & (suggested_p > given_p)
         scores = (suggested_p - given_p + suggested_vote - given_vote) / 2
-        return _Checked(
+        of_rows = LabelIssues(
             rows,
             np.full(len(rows), attribute),
             given,
@@ -289,6 +291,9 @@ class _Problem:
             given_vote,
             suggested_vote,
             np.where(agree, scores, -1),
+        )
+        return _Checked(
+            of_rows,
             float((probabilities.argmax(axis=1) == given).mean()),
             int(found.is_candidate.sum()),
             found.expected_wrong,

@@ -244,7 +244,7 @@ def _label_issues(curation, budget):
 
     def items():
         for place in range(len(issues)):
-            attribute, given, suggested = csv_files.label_names(curation, place)
+            attribute, given, suggested = csv_files.label_names(curation.images, issues, place)
             heading = f"{attribute}: " if attribute else ""
             note = (
                 f"classifier {issues.given_probability[place]:.0%} to "

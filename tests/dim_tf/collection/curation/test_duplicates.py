@@ -9,7 +9,8 @@ import sample_curation
 from dim_tf.collection.curation import copies
 from dim_tf.collection.curation.alignment import ThumbnailCache
 from dim_tf.collection.curation.duplicates import find_duplicates
-from dim_tf.collection.curation.match_rates import CopyFeatures, Rate
+from dim_tf.collection.curation.match_rates import CopyFeatures, Rate, recall_by_kind
+from dim_tf.collection.curation.neighbour_lists import NeighbourLists
 from dim_tf.system.errors import InputError
 
 ORIGINALS = 240
@@ -136,11 +137,26 @@ def test_alike_features_of_different_images_are_refused_by_their_pixels():
     assert len(find(poor, sample_curation.neighbours_of(features), with_pixels=False).pairs) >= 20
 
 
-def test_too_many_candidates_raise_the_threshold():
+def test_a_copy_counts_as_found_if_similar_listed_and_confirmed():
+    lists = NeighbourLists(
+        np.array([[0.9, 0.8], [0.9, 0.3]], np.float32), np.array([[1, 1], [0, 0]])
+    )
+    of_two = CopyFeatures(np.array([0, 1]), ("a", "b"), np.ones((2, 2, 4), np.float32))
+    similarities = np.array([[0.85, 0.75], [0.75, 0.4]])  # 0.75 of row 0 is not on its list
+
+    def recall(threshold, confirmed):
+        return recall_by_kind(of_two, similarities, lists, threshold, confirmed)
+
+    assert recall(0.0, None) == {"a": 1.0, "b": 0.5}
+    assert recall(0.5, None) == {"a": 1.0, "b": 0.0}
+    assert recall(0.0, np.array([[False, True], [True, True]])) == {"a": 0.5, "b": 0.5}
+
+
+def test_too_many_candidates_raise_the_threshold(duplicates):
     result = find(max_candidates=15)
     assert result.is_limited
     assert result.candidates == 15
-    assert result.threshold > find().threshold
+    assert result.threshold > duplicates.threshold
     assert np.mean(list(result.recall.values())) < 0.9
 
 

@@ -37,6 +37,11 @@ def test_images_that_are_alone_are_outliers():
     assert outliers.is_outlier[COUNT:].mean() >= 0.8
     assert outliers.is_outlier[:COUNT].sum() <= 3
     assert outliers.expected_false < 2
+    by_kind = [
+        tail.survival(column)
+        for tail, column in zip(outliers.tails, outliers.distances.T, strict=True)
+    ]
+    np.testing.assert_allclose(outliers.p_values, np.minimum(3 * np.min(by_kind, axis=0), 1))
 
 
 def test_a_small_group_that_is_far_is_rare():

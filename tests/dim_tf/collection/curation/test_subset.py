@@ -33,6 +33,7 @@ def test_each_kind_is_chosen_once(method):
     assert sorted(KINDS[subset.rows]) == list(range(8))
     assert subset.coverage.largest < 0.5 * subset.random_coverage.largest
     assert subset.coverage.mean < subset.random_coverage.mean
+    assert subset.typical_distance == pytest.approx(np.sqrt(2 * np.median(DISTANCES)))
 
 
 def test_each_choice_is_the_farthest_from_those_before():
