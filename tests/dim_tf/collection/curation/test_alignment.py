@@ -55,6 +55,13 @@ def test_a_mirrored_crop_is_found_with_its_window():
     np.testing.assert_allclose(np.median(aligned.sizes, axis=0), 43 / 48, atol=0.02)
 
 
+def test_a_window_that_is_not_on_the_grid_is_approached():
+    cropped = [image[5:46, 1:42] for image in PHOTOS]
+    aligned = alignment.align(thumbnails(PHOTOS), thumbnails(cropped))
+    assert np.median(aligned.distances) < 0.15
+    np.testing.assert_allclose(np.median(aligned.sizes, axis=0), 41 / 48, atol=0.01)
+
+
 def test_flat_images_are_compared_by_their_colour():
     flat = np.full((2, alignment.SIDE, alignment.SIDE, 3), 200, np.uint8)
     other = flat - np.array([[[[0]]], [[[30]]]], np.uint8)
