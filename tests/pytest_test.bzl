@@ -25,6 +25,7 @@ def pytest_tests(deps, data = []):
                 "//tests:harness.py",
                 "//tests:hostile_images.py",
                 "//tests:run_pytest.py",
+                "//tests:sample_curation.py",
                 "//tests:sample_files.py",
                 "//tests:sample_folders.py",
                 "//tests:sample_images.py",
