@@ -1,4 +1,4 @@
-"""`dim_tf.train`, `dim_tf.embed` and `dim_tf.search`."""
+"""`dim_tf.train`, `embed`, `curate` and `search`."""
 
 import os
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ from dim_tf.system.console import say
 from dim_tf.system.errors import InputError
 
 if TYPE_CHECKING:
+    from dim_tf.collection.curation.curation import Curation
     from dim_tf.collection.search import QueryMatches
 
 
@@ -135,6 +136,32 @@ def embed(
     return Run(Experiment.of(**{"name": "embed", **flag_values(flags)}), verbose).embed()
 
 
+def curate(
+    images: str | os.PathLike | Sequence[str | os.PathLike],
+    encoder: str | os.PathLike,
+    *,
+    out: str | os.PathLike = "",
+    verbose: int = 1,
+    **settings: Any,
+) -> "Curation":
+    """Looks after a folder of images: copies, outliers, doubtful labels, leaks, a subset.
+
+    No file of the folder is changed.
+
+    Args:
+        images: A folder of images, or a list of several.
+        encoder: One version of an exported encoder, as exported/photos/1.
+        out: The run folder, for embeddings and results; empty: runs/NAME.
+        verbose: 1: prints lines; 0: prints nothing.
+        **settings: By the names of their flags, as subset_size=200.
+
+    Raises:
+        InputError: There are no such images or encoder, or faiss-cpu is missing.
+        RunError: A file cannot be read or written.
+    """
+    return _run_on_folder(images, encoder, out, verbose, settings).curate()
+
+
 def search(
     images: str | os.PathLike | Sequence[str | os.PathLike],
     query: str | os.PathLike,
@@ -163,8 +190,15 @@ def search(
         InputError: There are no such images or encoder, or faiss-cpu is missing.
         RunError: A file cannot be read or written.
     """
+    return _run_on_folder(images, encoder, out, verbose, settings).search(query)
+
+
+def _run_on_folder(images, encoder, out, verbose, settings) -> Run:
+    """The run whose stages take a folder and an exported encoder."""
     with console.quiet(not verbose):
         flags = {**_data_flags(images, settings), "encoder_path": encoder, "run_dir": out}
-    flags = flag_values({name: value for name, value in flags.items() if value != ""})
+    flags = flag_values(
+        {name: value for name, value in {**flags, **settings}.items() if value != ""}
+    )
     name = data.folder_name(flags["dataset"], flags.get("data_dir", ""))
-    return Run(Experiment.of(**{"name": name, **flags, **settings}), verbose).search(query)
+    return Run(Experiment.of(**{"name": name, **flags}), verbose)

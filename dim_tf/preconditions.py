@@ -15,7 +15,8 @@ from dim_tf.system.errors import InputError
 from dim_tf.training import cluster
 
 _ON_DATA = {"train", "evaluate", "export"}
-_BY_EXPORT = {"embed", "search"}
+_BY_EXPORT = {"embed", "curate", "search"}
+_ON_FOLDER = ("curate", "search")
 _LOOKED_AT = 100  # folders, and files in each
 _ALONE = {
     "compare": "run the other stages first",
@@ -58,8 +59,13 @@ def check(experiment: Experiment, modes: list[str]) -> None:
         _check_trackers(experiment)
     if "embed" in modes:
         _check_collection(experiment)
+    for mode in modes:
+        if mode in _ON_FOLDER:
+            _check_folder(experiment, mode)
     if "search" in modes:
         _check_search(experiment)
+    if experiment.curation.apply and len(split_data_dir(experiment.data.data_dir)) > 1:
+        raise InputError("--apply writes a clean folder of one; give one folder as --data_dir")
     if _BY_EXPORT & set(modes) and "export" not in modes:
         _check_exported(experiment)
     if "export" in modes and experiment.export.neighbours_index not in ("", "train"):
@@ -106,7 +112,7 @@ def _check_stages(experiment: Experiment, modes: list[str]) -> None:
         and modes != ["evaluate"]
     ):
         raise InputError(
-            "--encoder_path is for --mode=evaluate, embed or search alone; give one of these"
+            "--encoder_path is for --mode=evaluate, embed, curate and search; give one of these"
         )
     if experiment.training.strategy == "multi_worker" and modes != ["embed"]:
         if modes != ["train"]:
@@ -172,22 +178,26 @@ def _check_collection(experiment: Experiment) -> None:
         )
 
 
-def _check_search(experiment: Experiment) -> None:
-    search, data = experiment.search, experiment.data
+def _check_folder(experiment: Experiment, mode: str) -> None:
+    data = experiment.data
     if data.dataset != "folder":
         raise InputError(
-            f"--mode=search looks among the images of a folder, and --dataset={data.dataset} is "
-            "none; give --data_dir=FOLDER"
+            f"--mode={mode} takes the images of a folder, and --dataset={data.dataset} is none; "
+            "give --data_dir=FOLDER"
         )
     open_folders(data.data_dir)
+    if importlib.util.find_spec("faiss") is None:
+        raise InputError(f"--mode={mode} needs faiss-cpu; pip install 'dim_tf[search]'")
+
+
+def _check_search(experiment: Experiment) -> None:
+    search = experiment.search
     if not (search.query or search.serve):
         raise InputError(
             "--mode=search needs --query, an image or a folder of images, or --serve=127.0.0.1:8000"
         )
     if search.query and not Path(search.query).exists():
         raise InputError(f"--query={search.query} is not there; give an image, or a folder of some")
-    if importlib.util.find_spec("faiss") is None:
-        raise InputError("--mode=search needs faiss-cpu; pip install 'dim_tf[search]'")
 
 
 def _check_exported(experiment: Experiment) -> None:

@@ -20,6 +20,7 @@ from dim_tf.data import validation_split
 from dim_tf.data.splits import Splits
 from dim_tf.experiment import Experiment, all_fields
 from dim_tf.settings.config_field import kind_of
+from dim_tf.settings.curation import CurationSettings
 from dim_tf.settings.export import CollectionSettings, ExportSettings
 from dim_tf.settings.search import SearchSettings
 from dim_tf.system import console, process_state
@@ -34,6 +35,7 @@ from dim_tf.training.encoder_model import EncoderModel
 from dim_tf.training.model import load_trained
 
 if TYPE_CHECKING:
+    from dim_tf.collection.curation.curation import Curation
     from dim_tf.collection.search import QueryMatches
 
 REPORT_FILE = "report.html"
@@ -250,6 +252,20 @@ class Run:
         preconditions.check(experiment, ["embed"])
         with self._process():
             return _stages().embed_collection(experiment)
+
+    def curate(self, **settings: Any) -> "Curation":
+        """Looks after the images of the run's folder: copies, outliers, doubtful labels, leaks.
+
+        Writes RUN_DIR/curate/*.csv and curate.html (docs/CURATE.md). The features are those of the
+        run's newest export; each image is embedded once. No file of the folder is changed.
+
+        Args:
+            **settings: Of the curation, by the names of their flags, as subset_size=200.
+        """
+        experiment = self._with(CurationSettings, settings)
+        preconditions.check(experiment, ["curate"])
+        with self._process():
+            return _stages().curate(experiment)
 
     def search(self, query: str | os.PathLike = "", **settings: Any) -> "list[QueryMatches]":
         """Finds the images of the run's folder that are most similar to those of a query.

@@ -10,6 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf.collection import embed, embedded_folder, embeddings, image_collection
+from dim_tf.collection.curate_folder import curate_folder
+from dim_tf.collection.curation.clean_folder import write_clean_folder
+from dim_tf.collection.curation.csv_files import PAGE_FILE, describe_curation, write_curation
+from dim_tf.collection.curation.curation import Curation
+from dim_tf.collection.curation.page import render_page
 from dim_tf.collection.search import QueryImage, QueryMatches, search_images, write_results
 from dim_tf.collection.search_page import write_search_page
 from dim_tf.collection.search_server import SearchServer, SearchService
@@ -41,7 +46,7 @@ from dim_tf.export.version_folders import published_versions
 from dim_tf.settings.search import parse_address
 from dim_tf.system.console import say
 from dim_tf.system.errors import InputError, MeasureError
-from dim_tf.system.files import atomic_write_text
+from dim_tf.system.files import atomic_write_text, make_folder
 from dim_tf.system.io_errors import translate_write_errors
 from dim_tf.system.json_files import read_json
 from dim_tf.system.versions import versions
@@ -380,6 +385,40 @@ def _exported_encoder(experiment: Experiment) -> Path:
     return Path(experiment.evaluation.encoder_path or newest)
 
 
+def curate(experiment: Experiment) -> Curation:
+    """Looks after the images of --data_dir: copies, outliers, doubtful labels, leaks, a subset.
+
+    Writes CSV files, curation.json and curate.html into RUN_DIR/curate, and with --apply a clean
+    folder. The user's files stay as they are.
+    """
+    encoder = exported_encoder.load(_exported_encoder(experiment))
+    images = embedded_folder.embed_folder(experiment, encoder.path)
+    index = embedded_folder.open_index(images, experiment.run_path / "index")
+    say(f"curate: neighbours by an index: {index.description}")
+    curation = curate_folder(images, index, encoder, experiment.curation)
+    folder = experiment.run_path / "curate"
+    make_folder(folder, "--run_dir")
+    page = render_page(curation, experiment.name)
+    write_curation(curation, folder, page)
+    for line in describe_curation(curation.summary()):
+        say(f"curate: {line}")
+    say(f"curate: {folder / PAGE_FILE}")
+    settings = experiment.curation
+    if settings.apply:
+        clean = write_clean_folder(
+            curation,
+            Path(experiment.data.data_dir).expanduser(),
+            Path(settings.apply_dir),
+            settings.apply,
+            without_outliers=settings.apply_without_outliers,
+        )
+        say(
+            f"curate: {clean.path}: {clean.images:,} images, without {clean.duplicates:,} copies "
+            f"and {clean.outliers:,} outliers"
+        )
+    return curation
+
+
 def search(experiment: Experiment) -> list[QueryMatches]:
     """Finds the images of --data_dir that are most similar to those of --query.
 
@@ -392,7 +431,7 @@ def search(experiment: Experiment) -> list[QueryMatches]:
     encoder = exported_encoder.load(_exported_encoder(experiment))
     images = embedded_folder.embed_folder(experiment, encoder.path)
     folder = experiment.run_path / "search"
-    index = embedded_folder.open_index(images, folder / "index")
+    index = embedded_folder.open_index(images, experiment.run_path / "index")
     say(f"search: {index.description}")
     matches = []
     if experiment.search.query:

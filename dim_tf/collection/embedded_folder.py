@@ -71,7 +71,7 @@ def open_index(images: EmbeddedImages, folder: Path) -> Index:
         return Index.load(folder, images.origin)
     except InputError as error:
         if (folder / "index.json").exists():
-            say(f"search: {error}")
+            say(f"index: {error}; it is made again")
     index = Index.build(images.features, images.ids, origin=images.origin)
     index.save(folder)
     return index

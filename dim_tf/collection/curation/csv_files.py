@@ -5,6 +5,7 @@ import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +46,36 @@ def write_curation(curation: Curation, folder: Path, page: str) -> None:
             f"the curation could not be written into {folder}: {error.strerror or error}; make "
             "room, and run again"
         ) from error
+
+
+def describe_curation(summary: Mapping[str, Any]) -> list[str]:
+    """What a curation says on the command line, a line for each part that applies.
+
+    Args:
+        summary: `Curation.summary`.
+    """
+    duplicates, outliers = summary["duplicates"], summary["outliers"]
+    lines = [
+        f"{duplicates['redundant']:,} copies of others in {duplicates['groups']:,} groups, "
+        f"{duplicates['expected_false_pairs']:g} of {duplicates['pairs']:,} pairs expected false"
+    ]
+    if leaks := summary["leaks"]:
+        lines.append(
+            f"{leaks['leaked']:,} of {leaks['test_images']:,} test images have a copy in training"
+        )
+    lines.append(
+        f"outliers: {outliers['not_measured']}"
+        if outliers["not_measured"]
+        else f"{outliers['images']:,} outliers, {outliers['expected_false']:g} expected false"
+    )
+    labels = summary["labels"]
+    if labels and "issues" in labels:
+        lines.append(f"{labels['issues']:,} doubtful labels of {labels['checked']:,}")
+    elif labels:
+        lines.append(f"labels were not checked: {labels['not_checked']}")
+    subset = summary["subset"]
+    lines.append(f"a subset of {subset['images']:,} images, {subset['method']}")
+    return lines
 
 
 def _replace_files(folder, texts, summary):
