@@ -92,9 +92,7 @@ def test_where_the_neighbours_disagree_with_the_classifier_nothing_is_named():
     same = [np.flatnonzero(images.labels == label) for label in images.labels]
     own = np.stack([rows[rows != row][:3] for row, rows in enumerate(same)])
     near = np.concatenate([own, neighbours.rows[:, :2]], axis=1)  # three votes of five
-    loyal = dataclasses.replace(
-        neighbours, rows=near, similarities=np.ones(near.shape, np.float32)
-    )
+    loyal = dataclasses.replace(neighbours, rows=near, similarities=np.ones(near.shape, np.float32))
     assert len(check_labels(images, loyal, precision=0.0).issues) == 0
 
 
