@@ -5,6 +5,7 @@ begun. So one step reads, embeds and writes a shard; a shard is written whole or
 name that its input gives; and a record beside it says what it was made from.
 """
 
+import contextlib
 import hashlib
 import json
 import re
@@ -176,19 +177,11 @@ class ShardFiles:
                 embedded += len(ids)
                 yield ids, embeddings
 
-        temporary = _temporary(self.path(shard))
-        try:
-            with FileSystems.create(
-                temporary, compression_type=CompressionTypes.UNCOMPRESSED
-            ) as stream:
-                _WRITERS[self.format_name](stream, counted(), self.size)
+        with _replacement(self.path(shard)) as stream:
+            _WRITERS[self.format_name](stream, counted(), self.size)
             record = ShardRecord(shard.origin, embedded, tuple(invalid))
-            # The record first: a shard without one would be of unknown origin.
+            # Before the shard is there, which would be of unknown origin without it.
             write_text(self.path(shard, "json"), json.dumps(asdict(record)))
-            FileSystems.rename([temporary], [self.path(shard)])
-        except BaseException:
-            _remove([temporary])
-            raise
         return record
 
     def remove_temporary_files(self) -> None:
@@ -202,14 +195,23 @@ class ShardFiles:
 
 def write_text(path: str, text: str) -> None:
     """Writes a text file, whole or not at all, in any file system that Beam knows."""
-    temporary = _temporary(path)
-    with FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
+    with _replacement(path) as stream:
         stream.write(text.encode())
-    FileSystems.rename([temporary], [path])
 
 
-def _temporary(path):
-    return f"{path}.{uuid.uuid4().hex}.tmp"
+@contextlib.contextmanager
+def _replacement(path):
+    """Yields a stream to a file that appears at `path` on exit, and not after an exception."""
+    temporary = f"{path}.{uuid.uuid4().hex}.tmp"
+    try:
+        with FileSystems.create(
+            temporary, compression_type=CompressionTypes.UNCOMPRESSED
+        ) as stream:
+            yield stream
+        FileSystems.rename([temporary], [path])
+    except BaseException:
+        _remove([temporary])
+        raise
 
 
 def _remove(paths):

@@ -117,6 +117,17 @@ def test_an_error_leaves_nothing(files, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_shard_never_stands_without_its_record(files, tmp_path, monkeypatch):
+    def fail(path, text):
+        raise OSError("full")
+
+    monkeypatch.setattr(beam_shards, "write_text", fail)
+    (shard,) = shards_of(1)
+    with pytest.raises(OSError, match="full"):
+        files.write(shard, [rows("a")], [])
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_shard_of_another_origin_counts_as_missing(files):
     (shard,) = shards_of(1)
     files.write(shard, [rows("a")], [])
