@@ -10,7 +10,8 @@ same command is run again, on new workers.
 
 Engines:
 
-    dask     DaskRunner; `dask scheduler` and `dask worker` are processes of their own
+    dask     DaskRunner; `dask scheduler` and `dask worker` are processes of their own, each worker
+             bound to one core, as if it were a machine with one
     local    DaskRunner without an address: it starts worker processes itself
     multi    FnApiRunner, multi_processing: the direct runner's own worker processes
 
@@ -134,6 +135,7 @@ def dask_cluster(workers: int, folder: Path):
     import distributed
 
     address = folder / "scheduler.json"
+    cores = sorted(os.sched_getaffinity(0))
     log = (folder / "dask.log").open("a")
 
     def start(*arguments):
@@ -148,6 +150,7 @@ def dask_cluster(workers: int, folder: Path):
             flags = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--name", str(number)]
             flags += ["--local-directory", str(folder), "--host", "127.0.0.1"]
             processes.append(start("worker", *flags))
+            os.sched_setaffinity(processes[-1].pid, {cores[number % len(cores)]})
         with distributed.Client(scheduler_file=str(address)) as client:
             client.wait_for_workers(workers, timeout=300)
         yield Cluster(
@@ -254,7 +257,7 @@ def main(arguments: list[str] | None = None) -> list[tuple[str, int, Result, flo
     add("--data_dir", default="", help="a folder of images; default: --images are drawn")
     add("--images", type=int, default=300, help="how many to draw")
     add("--side", type=int, default=32, help="their size in pixels")
-    add("--shard_size", type=int, default=0, help="images a file; default: a 60th of --images")
+    add("--shard_size", type=int, default=0, help="images a file; default: a 60th of them")
     add("--engine", nargs="+", default=["dask"], choices=["dask", "local", "multi"])
     add("--workers", type=int, nargs="*", default=[1, 2], help="of each engine but local")
     add("--kill", action="store_true", help="kill a worker, too")
@@ -264,14 +267,19 @@ def main(arguments: list[str] | None = None) -> list[tuple[str, int, Result, flo
     flags.saved_model = Path(flags.saved_model).resolve()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        if not flags.data_dir:
+        drawn = not flags.data_dir
+        if drawn:
             flags.data_dir = folder / "images"
             flags.data_dir.mkdir()
             write_images(flags.data_dir, flags.images, flags.side)
             (flags.data_dir / "broken.jpg").write_bytes(b"no image")
         flags.data_dir = Path(flags.data_dir).resolve()
-        flags.shard_size = flags.shard_size or max(flags.images // 60, 1)
+        if not flags.shard_size:
+            count = sum(path.is_file() for path in flags.data_dir.rglob("*"))
+            flags.shard_size = max(count // 60, 1)
         reference = embed(flags, "reference", 1, folder / "reference")
+        if drawn and len(set(reference.ids)) != flags.images:
+            raise SystemExit(f"one process embedded {len(set(reference.ids))} of {flags.images}")
         runs = [("reference", 1, reference, 0.0)]
         print("engine workers killed statuses ids difference images/s command_MB worker_MB")
         report(*runs[0])
