@@ -212,12 +212,13 @@ def runner_flags(beam_flags: Sequence[str]) -> list[str]:
     return [*beam_flags, f"--runner={DASK_RUNNER}", *size]
 
 
-def check(flags: argparse.Namespace) -> int | None:
+def check(flags: argparse.Namespace) -> int:
     """Checks what can be checked before the pipeline runs; returns the embeddings' size D.
 
     Raises:
         InputError: no file matches, the first record is not as the flags say, the SavedModel
-            lacks the signature, or checksums of TFRecord files cannot be computed.
+            lacks the signature or the size of its feature, or checksums of TFRecord files cannot
+            be computed.
     """
     first = beam_io.first_match(flags.input)
     if "tfrecord" in (flags.input_format, flags.output_format):
@@ -233,7 +234,13 @@ def check(flags: argparse.Namespace) -> int | None:
             reader.parse(record, f"{first}:0")
     model = EncoderHandler(flags.saved_model).load_model()
     outputs = model.signatures[SIGNATURE].structured_outputs
-    return outputs[saved_model.feature_in(outputs)].shape[-1]
+    size = outputs[saved_model.feature_in(outputs)].shape[-1]
+    if size is None:
+        raise InputError(
+            f"--saved_model={flags.saved_model} does not say how many numbers its feature has; "
+            "export the encoder again, with --mode=export"
+        )
+    return size
 
 
 def embed_files(flags: argparse.Namespace, options: PipelineOptions) -> dict[str, int]:
@@ -273,7 +280,7 @@ def embed_files(flags: argparse.Namespace, options: PipelineOptions) -> dict[str
     shards = beam_shards.divide(beam_io.matched_files(flags.input), shard_size, folder, origin)
     files.check_same_origin(shards)
     missing = [shard for shard in shards if files.record(shard) is None]
-    if len(missing) < len(shards):
+    if missing and len(missing) < len(shards):
         say(f"{len(shards) - len(missing):,} of {len(shards):,} files are there; making the others")
     if missing:
         handler = EncoderHandler(flags.saved_model)

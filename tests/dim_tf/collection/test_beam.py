@@ -346,6 +346,21 @@ def test_a_saved_model_without_the_signature(tmp_path):
         collection_beam.EncoderHandler(str(tmp_path)).load_model()
 
 
+def test_a_saved_model_whose_feature_has_no_size(image_files, tmp_path, capsys):
+    module = tf.Module()
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def signature(image_bytes):
+        lengths = tf.strings.length(image_bytes)
+        features = tf.cast(tf.repeat(lengths[:, None], tf.size(lengths), 1), tf.float32)
+        return {"global": features, "valid": lengths > 0}
+
+    module.f = signature
+    tf.saved_model.save(module, str(tmp_path / "1"), signatures={"serving_bytes_valid": module.f})
+    assert run(tmp_path / "1", tmp_path, f"--input={image_files}/b/*") == 2
+    assert "does not say how many numbers its feature has" in capsys.readouterr().err
+
+
 def test_without_beam_one_line_says_what_to_install(tmp_path):
     (tmp_path / "apache_beam.py").write_text(
         "raise ModuleNotFoundError('no', name='apache_beam')\n", encoding="utf-8"
