@@ -1,6 +1,7 @@
 """The units of the Beam pipeline's work: whole or not at all, and of known origin."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -133,6 +134,13 @@ def test_a_shard_of_another_origin_counts_as_missing(files):
     files.write(shard, [rows("a")], [])
     (other,) = shards_of(1, origin={"encoder": "of others"})
     assert files.record(other) is None
+
+
+def test_a_record_without_its_shard_counts_as_missing(files):
+    (shard,) = shards_of(1)
+    files.write(shard, [rows("a")], [])
+    Path(files.path(shard)).unlink()
+    assert files.record(shard) is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"origin": 1}'])
