@@ -77,6 +77,7 @@ setup(
         "serving": ["grpcio>=1.60"],  # the gRPC client of examples/serving
         # google-crc32c: Beam reads and writes TFRecords by it and does not install it.
         "beam": ["apache-beam>=2.60", "google-crc32c>=1.5"],
+        "dask": ["apache-beam[dask]>=2.77", "google-crc32c>=1.5"],  # older ones were not tried
         "wandb": ["wandb>=0.19.10"],  # --track=wandb; before, reinit="create_new" is unknown
         # --track=mlflow; the last two for its database in the run folder, without a server.
         "mlflow": ["mlflow-skinny>=3.0", "sqlalchemy>=2.0", "alembic>=1.10"],

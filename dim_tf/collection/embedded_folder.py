@@ -33,7 +33,7 @@ def embed_folder(experiment: Experiment, encoder_path: Path) -> EmbeddedImages:
     folders = open_folders(experiment.data.data_dir)
     collection = image_collection.of_folders(folders, experiment.data.max_pixels)
     settings = experiment.collection
-    origin = f"{collection.fingerprint} {embed.fingerprint(encoder_path)}"
+    origin = f"{collection.fingerprint} {embed.encoder_fingerprint(str(encoder_path))}"
     name = f"embeddings-{hashlib.sha256(origin.encode()).hexdigest()[:_FINGERPRINT]}"
     folder = Path(settings.output or experiment.run_path / name)
     summary = embed.embed(encoder_path, collection, folder, settings.format, settings.shard_size)

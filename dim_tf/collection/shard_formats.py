@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -24,12 +25,18 @@ class ShardFormat:
 
 
 def _write_parquet(path, ids, embeddings):
-    import pyarrow as pa
     import pyarrow.parquet as pq
+
+    pq.write_table(parquet_table(ids, embeddings), path)
+
+
+def parquet_table(ids: list[str], embeddings: np.ndarray) -> Any:
+    """A pyarrow.Table of ids and embeddings [N, D], with the columns that a Parquet file has."""
+    import pyarrow as pa
 
     flat = pa.array(np.ascontiguousarray(embeddings, np.float32).reshape(-1), pa.float32())
     column = pa.FixedSizeListArray.from_arrays(flat, embeddings.shape[1])
-    pq.write_table(pa.table({"id": pa.array(ids, pa.string()), "embedding": column}), path)
+    return pa.table({"id": pa.array(ids, pa.string()), "embedding": column})
 
 
 def _read_parquet(path):
