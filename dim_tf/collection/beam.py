@@ -193,7 +193,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[argparse.Namespace, l
     for name in ("batch_size", "shard_size"):
         if getattr(flags, name) < 1:
             parser.error(f"--{name}={getattr(flags, name)} is less than 1")
-    for name in ("saved_model", "input", "output"):
+    for name in ("encoder_path", "input", "output"):
         if "://" not in getattr(flags, name):  # a worker may run in another folder
             setattr(flags, name, os.path.join(os.getcwd(), getattr(flags, name)))
     return flags, beam_flags
