@@ -50,7 +50,6 @@ class CurationSettings(Settings):
     outlier_false_rate: float = config_field(
         0.1,
         "Expected fraction of false alarms among the outliers.",
-        common=True,
         above=0.0,
         maximum=0.5,
         hyperparameter=False,
@@ -66,7 +65,6 @@ class CurationSettings(Settings):
     subset_size: int = config_field(
         100,
         "Images of the subset that stands for all.",
-        common=True,
         minimum=1,
         maximum=10**6,
         hyperparameter=False,
@@ -75,21 +73,18 @@ class CurationSettings(Settings):
         "typical",
         "How the subset is chosen: typical, the middle of each cluster; coverage, the farthest "
         "from those chosen.",
-        common=True,
         choices=SUBSET_METHODS,
         hyperparameter=False,
     )
     apply: str = config_field(
         "",
         "Write a clean folder, with one of each group of duplicates: copy or symlink; empty: none.",
-        common=True,
         choices=APPLY_METHODS,
         hyperparameter=False,
     )
     apply_dir: str = config_field(
         "",
         "The clean folder, new or empty and outside of the images; of --apply.",
-        common=True,
         is_path=True,
         hyperparameter=False,
     )

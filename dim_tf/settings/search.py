@@ -24,7 +24,6 @@ class SearchSettings(Settings):
     query: str = config_field(
         "",
         "Image to search for, or a folder of images.",
-        common=True,
         is_path=True,
         hyperparameter=False,
     )

@@ -347,6 +347,8 @@ def _cut(scores, swap_scores, precision):
         return 0.0, 0.0, 1.0, 1.0
     named = _at_least(scores, cuts)  # A
     recall = _at_least(swap_scores, cuts)  # R
+    if not recall[0]:  # no swapped label is a candidate, so that nothing is known of precision
+        return float(np.nextafter(cuts[-1], np.inf) if precision else cuts[0]), 0.0, 0.0, 1.0
     enough = recall >= min(_COUNTED / len(swap_scores), recall[0])
     max_wrong = float(np.min(named[enough] / recall[enough]))
     precisions = np.minimum(max_wrong * recall / np.maximum(named, 1 / len(scores)), 1)

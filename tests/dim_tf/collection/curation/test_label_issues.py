@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import sample_curation
 
+from dim_tf.collection.curation import label_issues
 from dim_tf.collection.curation.confident_learning import confident_joint, find_candidates
 from dim_tf.collection.curation.label_issues import check_labels
 from dim_tf.collection.embedded_images import EmbeddedImages
@@ -157,3 +158,11 @@ def test_wrong_inputs_are_refused():
     assert "1 of the classes" in message(np.zeros(COUNT, np.int64))
     assert "neither 0 nor 1" in message(np.full((COUNT, 2), -1))
     assert "no attribute" in message(np.zeros((COUNT, 2), np.int64))
+
+
+def test_where_no_swapped_label_is_noticed_none_is_named():
+    scores, swapped = np.array([0.2, 0.7, -1.0]), np.full(5, -1.0)
+    cut, recall, precision, most_wrong = label_issues._cut(scores, swapped, 0.9)
+    assert (recall, precision, most_wrong) == (0.0, 0.0, 1.0)
+    assert not (scores >= cut).any()
+    assert label_issues._cut(scores, swapped, 0.0)[0] == 0.2  # all candidates are asked for
