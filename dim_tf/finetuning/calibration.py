@@ -33,19 +33,25 @@ class Temperature:
     at_limit: bool
 
 
-def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray, beta: float = 1.0) -> float:
+def negative_log_likelihood(
+    logits: np.ndarray, labels: np.ndarray, beta: float = 1.0, weights: np.ndarray | None = None
+) -> float:
     """The mean over images, of attributes also over these, in nats.
 
     Args:
         logits: float [N, C].
         labels: int [N], classes; or int [N, C], attributes 0 or 1.
         beta: factor of the logits.
+        weights: of the images, or of each attribute of each image, as `class_weights.of_images`;
+            None: equal.
     """
     scaled = beta * logits.astype(np.float64)
     if labels.ndim == 2:
-        return float(np.mean(np.logaddexp(0.0, scaled) - labels * scaled))
+        losses = np.logaddexp(0.0, scaled) - labels * scaled
+        return float(np.average(losses, weights=weights))
     of_labels = np.take_along_axis(scaled, labels[:, np.newaxis], axis=1)[:, 0]
-    return float(np.mean(scipy.special.logsumexp(scaled, axis=1) - of_labels))
+    losses = scipy.special.logsumexp(scaled, axis=1) - of_labels
+    return float(np.average(losses, weights=weights))
 
 
 def _slope(logits, labels, beta):

@@ -2,12 +2,13 @@
 
 import numpy as np
 
-NONE, BALANCED = "none", "balanced"
-KINDS = (NONE, BALANCED)
+from dim_tf.settings.finetuning import CLASS_WEIGHTS
+
+NONE, BALANCED = CLASS_WEIGHTS
 
 
 def of_kind(kind: str, labels: np.ndarray, outputs: int) -> np.ndarray | None:
-    """The weights of a kind, of `KINDS`; None: every loss counts once.
+    """The weights of a kind, of `CLASS_WEIGHTS`; None: every loss counts once.
 
     Args:
         kind: "none" or "balanced".
@@ -39,3 +40,15 @@ def balanced(labels: np.ndarray, outputs: int) -> np.ndarray:
         counts = np.stack([len(labels) - present, present])
     classes = np.count_nonzero(counts, axis=0)
     return np.where(counts > 0, len(labels) / (classes * np.maximum(counts, 1)), 0.0)
+
+
+def of_images(class_weights: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The weight of each image, float64 [N]; or of each attribute of each image, [N, A].
+
+    Args:
+        class_weights: as `balanced` returns them.
+        labels: as of `balanced`.
+    """
+    if labels.ndim == 1:
+        return class_weights[labels]
+    return np.where(labels == 1, class_weights[1], class_weights[0])

@@ -89,7 +89,7 @@ def compare(
         test_labels: of the M test images, likewise.
         label_names: of the classes or attributes.
         indices: int [K], the images to train on; None: all.
-        class_weights: of `class_weights.KINDS`.
+        class_weights: of `settings.finetuning.CLASS_WEIGHTS`.
 
     Raises:
         InputError: as `head.fit`.
@@ -158,7 +158,7 @@ def labels_curve(
         label_names: of the classes or attributes.
         counts: labels of each class; of attributes, images. Ascending.
         draws: of nested sets of labels. All labels are one set, and trained on once.
-        class_weights: of `class_weights.KINDS`.
+        class_weights: of `settings.finetuning.CLASS_WEIGHTS`.
 
     Returns:
         A point for each number of labels. Of attributes, numbers at which one of them has a single

@@ -33,7 +33,7 @@ def fit(
         labels: int64 [N], classes; or int64 [N, A], attributes 0 or 1.
         label_names: of the classes or attributes.
         indices: int [K], the images to train on; None: all.
-        class_weights: of `class_weights.KINDS`.
+        class_weights: of `settings.finetuning.CLASS_WEIGHTS`.
 
     Returns:
         The head, and the C of `logistic_regression.fit`.

@@ -9,6 +9,7 @@ from dim_tf.evaluation import linear_classifier
 from dim_tf.evaluation.standardisation import moments, standardise
 from dim_tf.export.linear_head import LinearHead
 from dim_tf.finetuning import class_weights, head
+from dim_tf.settings.finetuning import CLASS_WEIGHTS
 from dim_tf.system.errors import InputError
 
 NAMES = ("cat", "dog", "owl")
@@ -22,7 +23,7 @@ def samples(count=300, noise=0.7, probabilities=None):
     return features.astype(np.float32), labels
 
 
-@pytest.mark.parametrize("weights", class_weights.KINDS)
+@pytest.mark.parametrize("weights", CLASS_WEIGHTS)
 def test_the_head_on_raw_features_is_scikit_learns_on_standardised_ones(weights):
     features, labels = samples(probabilities=RARE)
     trained, c = head.fit(features, labels, NAMES, class_weights=weights)
