@@ -17,6 +17,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from dim_tf.export import saved_model, tflite, tflite_metadata
 from dim_tf.export.feature import GLOBAL
+from dim_tf.export.tflite_metadata import embedding
 from dim_tf.system.errors import RunError
 
 ALL = (*tflite.VARIANTS, tflite.ENDPOINTS)
@@ -31,7 +32,7 @@ def written(small_model, tmp_path_factory):
     exported, encoder = small_model
     folder = shutil.copytree(exported, tmp_path_factory.mktemp("exported") / "1")
     pixels = images(32)
-    tflite.write(folder, ALL, pixels, "small", "Apache-2.0", "global")
+    tflite.write(folder, ALL, pixels, "small", "Apache-2.0", embedding("global"))
     return folder, pixels, saved_model.keras_endpoints(encoder, pixels)
 
 
@@ -100,8 +101,8 @@ def test_an_operation_that_tflite_lacks_is_named_in_one_line(variant, tmp_path, 
     tf.saved_model.save(model, tmp_path, signatures={variant.signature: model.call})
     capfd.readouterr()
     with pytest.raises(RunError, match=r"has no operation Erfinv\(tensor<.*published") as error:
-        tflite.write(tmp_path, [variant], images(), "small", "", "global")
-    assert str(error.value).startswith(f"{variant.file}: the encoder cannot be converted")
+        tflite.write(tmp_path, [variant], images(), "small", "", embedding("global"))
+    assert str(error.value).startswith(f"{variant.file}: the model cannot be converted")
     assert ("leave float32 out of --tflite" in str(error.value)) == (variant.name == "float32")
     assert ("leave --tflite_endpoints out" in str(error.value)) == (variant == tflite.ENDPOINTS)
     assert "\n" not in str(error.value)
@@ -114,7 +115,7 @@ def test_a_converter_that_fails_otherwise_is_quoted(tmp_path, monkeypatch):
 
     monkeypatch.setattr(tflite, "_converter", lambda *_: SimpleNamespace(convert=fail))
     with pytest.raises(RunError, match=r"converted \(Quantization not .* X\.\); nothing"):
-        tflite.write(tmp_path, [tflite.VARIANTS[0]], images(), "small", "", "global")
+        tflite.write(tmp_path, [tflite.VARIANTS[0]], images(), "small", "", embedding("global"))
 
 
 def test_what_tensorflow_remarks_where_nothing_is_wrong_is_held_back(capfd):
@@ -146,7 +147,7 @@ def test_a_process_that_runs_a_file_writes_nothing_to_stderr(written):
 def test_int8_is_written_without_a_remark(small_model, tmp_path, capfd):
     shutil.copytree(small_model[0], tmp_path / "1")
     capfd.readouterr()
-    tflite.write(tmp_path / "1", [tflite.VARIANTS[3]], images(), "small", "", "global")
+    tflite.write(tmp_path / "1", [tflite.VARIANTS[3]], images(), "small", "", embedding("global"))
     assert "fully_quantize" not in capfd.readouterr().err
 
 
