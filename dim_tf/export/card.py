@@ -49,8 +49,7 @@ layer = keras.layers.TFSMLayer(
 )
 $backbone_code$tflite_code```
 
-$serving_section$tflite_section${integrity_section}All settings and metrics: `assets/metadata.json`.
-""")
+$serving_section$tflite_section$integrity_section""")
 
 _KNN_COMMAND = string.Template("""
 

@@ -49,6 +49,7 @@ sha256sum --check SHA256SUMS
 python -m dim_tf.export.verify $word
 ```
 
+All settings and metrics: `assets/metadata.json`.
 """)
 _TFLITE_SECTION = string.Template("""\
 ## TFLite files
