@@ -20,7 +20,7 @@ def small_encoder(channels=3):
 
 
 def head(multi_label=False):
-    """A linear head on the small encoder's global feature, sure of some images and not of others."""
+    """A linear head on the small encoder's global feature."""
     from dim_tf.export.linear_head import LinearHead
 
     rng = np.random.default_rng(3)

@@ -38,9 +38,7 @@ def published(tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported") / "small-classifier"
     info = ClassifierInfo(ModelCardInfo(license="CC0-1.0"), "6 labelled images", {})
     options = ExportOptions(tflite=VARIANTS, calibration=images(32))
-    path, difference = publish_classifier(
-        small_encoder(), head(), folder, images(), info, options
-    )
+    path, difference = publish_classifier(small_encoder(), head(), folder, images(), info, options)
     assert difference < 1e-5
     return path
 

@@ -92,9 +92,7 @@ def test_an_unmeasured_classifier_has_a_card_too():
 
 
 def test_attributes_have_no_confusion_and_their_recall():
-    card = render(
-        multi_label=True, classifier=REPORT | {"quality": QUALITY | {"confusion": []}}
-    )
+    card = render(multi_label=True, classifier=REPORT | {"quality": QUALITY | {"confusion": []}})
     assert "2 attributes" in card
     assert "by class (rows)" not in card
     assert "| owl | 10 | 90.0 % | 60.0 to 98.0 |  | 90.0 % |" in card

@@ -33,7 +33,8 @@ def test_its_weights_are_trained_and_exported_with_a_head(small_model, tmp_path)
     before = [w.numpy() for w in loaded.trainable_weights]
     classifier.train_on_batch(images() * 2 - 1, np.arange(6) % 3)
     changed = [
-        (w.numpy() != start).any() for w, start in zip(loaded.trainable_weights, before, strict=True)
+        (w.numpy() != start).any()
+        for w, start in zip(loaded.trainable_weights, before, strict=True)
     ]
     assert all(changed)
     trained, options = classifier.linear_head(head().label_names), SavedModelOptions({})

@@ -12,7 +12,7 @@ def test_flags_have_the_stages_name():
 
 @pytest.mark.parametrize("counts", [(5, 1), (5, 5)])
 def test_numbers_of_labels_ascend(counts):
-    with pytest.raises(InputError, match="--finetune_label_counts=5,.; expected ascending"):
+    with pytest.raises(InputError, match=r"--finetune_label_counts=5,.; expected ascending"):
         FineTuningSettings(label_counts=counts)
 
 
