@@ -13,10 +13,10 @@ from dim_tf.data.image_frame import ImageFrame
 from dim_tf.export import encoded_input, reusable_saved_model
 from dim_tf.export.linear_head import LinearHead
 from dim_tf.export.reusable_saved_model import Signatures, graph_function
-from dim_tf.export.saved_model import VALID, SavedModelOptions, keras_features
+from dim_tf.export.saved_model import CLASSES, VALID, SavedModelOptions, keras_features
 from dim_tf.system.errors import RunError
 
-PROBABILITIES, CLASSES = "probabilities", "classes"  # outputs; the first is also a signature
+PROBABILITIES = "probabilities"  # an output, and a signature
 FEATURES = "features"  # a signature
 TOLERANCE = 1e-4  # of probabilities; a graph may add in another order than eager code
 

@@ -24,6 +24,7 @@ from dim_tf.system.io_errors import reason
 # Relative to the largest feature; a graph may add in another order than eager code.
 TOLERANCE = 1e-4
 VALID = "valid"  # the output that says which images could be decoded
+CLASSES = "classes"  # the output of a classifier that names the likeliest label of each image
 
 
 @dataclass(frozen=True)
@@ -233,11 +234,11 @@ def _normalized(features):
 
 
 def load(path: str, signature: str) -> Any:
-    """Loads a SavedModel with a signature, which is valid only as long as the whole is kept.
+    """Loads an encoder's SavedModel with a signature, which is valid only as long as the whole is kept.
 
     Raises:
-        InputError: there is no SavedModel at `path`, its files differ from its SHA256SUMS, or it
-            lacks the signature.
+        InputError: there is no SavedModel at `path`, its files differ from its SHA256SUMS, it
+            lacks the signature, or it is a classifier.
     """
     verify.check(path, "--saved_model")
     try:
@@ -251,6 +252,11 @@ def load(path: str, signature: str) -> Any:
         raise InputError(
             f"the SavedModel in {path} has the signatures {', '.join(loaded.signatures)} and not "
             f"{signature}; export the encoder again, with --mode=export"
+        )
+    if CLASSES in loaded.signatures[signature].structured_outputs:
+        raise InputError(
+            f"the SavedModel in {path} is a classifier, which gives probabilities and no feature; "
+            "give a version of an exported encoder, as exported/cifar10/1"
         )
     return loaded
 

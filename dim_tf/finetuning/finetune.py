@@ -117,9 +117,8 @@ def finetune(
     per_round = max(pipeline.steps_per_epoch(len(train), batch_size), settings.round_steps)
     classifier = _compiled(encoder, feature, head, train, settings, seed, per_round)
     make_folder(folder, "--run_dir")
-    run = _Run(
-        classifier, validation, folder, _identity(head, train, validation, settings, seed), settings
-    )
+    identity = _identity(head, train, validation, settings, [seed, augmentation])
+    run = _Run(classifier, validation, folder, identity, settings)
     step = run.restore()
     with translate_write_errors("metrics.jsonl", folder, _ADVICE):
         metrics_file.truncate_after(folder / "metrics.jsonl", step)
@@ -184,9 +183,9 @@ def _compiled(encoder, feature, head, train, settings, seed, per_round) -> Image
     return classifier
 
 
-def _identity(head, train, validation, settings, seed) -> str:
+def _identity(head, train, validation, settings, more) -> str:
     """16 hex digits, a hash of what decides the run; the head stands for the features."""
-    digest = hashlib.sha256(json.dumps([settings.values(), seed]).encode())
+    digest = hashlib.sha256(json.dumps([settings.values(), *more]).encode())
     for array in (head.kernel, head.bias, train.labels, validation.labels):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]

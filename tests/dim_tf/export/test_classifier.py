@@ -124,6 +124,11 @@ def test_mediapipe_classifies_an_image(published, expected):
                     assert scores.get(label, 0) == pytest.approx(probability, abs=tolerance)
 
 
+def test_it_is_no_encoder_to_embed_with(published):
+    with pytest.raises(InputError, match="is a classifier, which gives probabilities and no feat"):
+        saved_model.load(str(published), "serving_bytes_valid")
+
+
 def test_the_folder_is_whole_and_says_what_it_is(published):
     assert not verify.differences(published)
     assert (published / "assets/labels.txt").read_text().splitlines() == list(head().label_names)
