@@ -234,7 +234,7 @@ def _normalized(features):
 
 
 def load(path: str, signature: str) -> Any:
-    """Loads an encoder's SavedModel with a signature, which is valid only as long as the whole is kept.
+    """Loads an encoder with a signature, which is valid only as long as the whole is kept.
 
     Raises:
         InputError: there is no SavedModel at `path`, its files differ from its SHA256SUMS, it

@@ -62,7 +62,8 @@ def test_a_head_alone_leaves_no_file_and_its_probabilities_are_those_of_the_expo
     assert not (tmp_path / "run").exists()
     is_tested = TEST.labels >= 0
     features = features_of(encoder(), FEATURE, TEST.images[is_tested])
-    np.testing.assert_allclose(trained.head.probabilities(features), trained.probabilities, atol=1e-5)
+    exported = trained.head.probabilities(features)
+    np.testing.assert_allclose(exported, trained.probabilities, atol=1e-5)
     assert trained.report["quality"]["images"] == 32
     assert trained.report["training"]["train_images"] == 32
     assert trained.temperature.images == 8
@@ -77,7 +78,8 @@ def test_the_encoder_is_trained_and_compared_with_its_frozen_features(tmp_path):
     features = features_of(
         trained.tuned.classifier.encoder, FEATURE, TEST.images[is_tested]
     )
-    np.testing.assert_allclose(trained.head.probabilities(features), trained.probabilities, atol=1e-5)
+    exported = trained.head.probabilities(features)
+    np.testing.assert_allclose(exported, trained.probabilities, atol=1e-5)
     names = [r["name"] for r in trained.report["comparison"]]
     assert names == ["frozen_features", "pixels"]
 
