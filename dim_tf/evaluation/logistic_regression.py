@@ -42,7 +42,9 @@ def fit(
     Returns:
         The classifier of all images, and its C.
     """
-    loss = linear_classifier.sigmoid_loss if labels.ndim == 2 else linear_classifier.softmax_loss
+    loss: linear_classifier.Loss = (
+        linear_classifier.sigmoid_loss if labels.ndim == 2 else linear_classifier.softmax_loss
+    )
     if class_weights is not None:
         loss = partial(loss, class_weights=class_weights)
     images = np.arange(len(features)) if indices is None else indices

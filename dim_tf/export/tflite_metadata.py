@@ -172,14 +172,14 @@ def _metadata(task, name, license, mean, std, size) -> bytes:
             5: statistics,
         },
     )
-    output = {
+    output: dict[int, int | tuple[str, int]] = {
         0: builder.CreateString(task.output),
         1: builder.CreateString(task.output_description),
         3: _table(builder, {0: ("Uint8", FEATURE_PROPERTIES), 1: _table(builder, {})}),
     }
     if task.labels:
         output[5] = _table(builder, {0: _floats(builder, 1.0), 1: _floats(builder, 0.0)})
-        file = {
+        file: dict[int, int | tuple[str, int]] = {
             0: builder.CreateString(LABELS_FILE),
             1: builder.CreateString("a label of each number of the output"),
             2: ("Int8", TENSOR_AXIS_LABELS),

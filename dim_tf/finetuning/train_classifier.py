@@ -142,6 +142,7 @@ def train_classifier(
     predicted = None
     if test is not None:
         test_labels = test.labels
+        assert test_labels is not None
         logits = (
             tuned.classifier.logits_of(test.images) if tuned else trained.logits(test_features)
         )
