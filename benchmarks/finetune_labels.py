@@ -146,9 +146,7 @@ def main() -> None:
     settings = FineTuningSettings(
         rounds=arguments.rounds, label_counts=(max(arguments.labels),), draws=1
     )
-    subsets = dict(
-        comparison.nested_subsets(splits.train.labels, arguments.labels, arguments.seed)
-    )
+    subsets = dict(comparison.nested_subsets(splits.train.labels, arguments.labels, arguments.seed))
     print("| labels a class | images | method | accuracy, % | 95 % interval |")
     print("|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as temporary:

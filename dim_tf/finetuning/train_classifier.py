@@ -143,9 +143,7 @@ def train_classifier(
     if test is not None:
         test_labels = test.labels
         assert test_labels is not None
-        logits = (
-            tuned.classifier.logits_of(test.images) if tuned else trained.logits(test_features)
-        )
+        logits = tuned.classifier.logits_of(test.images) if tuned else trained.logits(test_features)
         predicted = probabilities(logits / temperature.value, labels.ndim == 2)
         pairs = {
             name: FeaturePair(pair.train[is_labelled], pair.test[is_tested])

@@ -35,9 +35,7 @@ def split(count, seed, unlabelled=0):
 
 
 TRAIN, TEST = split(46, 0, unlabelled=6), split(36, 1, unlabelled=4)
-PIXELS = FeaturePair(
-    *(x.images.reshape(len(x), -1).astype(np.float32) for x in (TRAIN, TEST))
-)
+PIXELS = FeaturePair(*(x.images.reshape(len(x), -1).astype(np.float32) for x in (TRAIN, TEST)))
 
 
 def train(folder, test=TEST, **settings):
@@ -75,9 +73,7 @@ def test_the_encoder_is_trained_and_compared_with_its_frozen_features(tmp_path):
     trained = train(tmp_path, layers="all", rounds=1, round_steps=4, batch_size=8)
     assert trained.tuned is not None
     is_tested = TEST.labels >= 0
-    features = features_of(
-        trained.tuned.classifier.encoder, FEATURE, TEST.images[is_tested]
-    )
+    features = features_of(trained.tuned.classifier.encoder, FEATURE, TEST.images[is_tested])
     exported = trained.head.probabilities(features)
     np.testing.assert_allclose(exported, trained.probabilities, atol=1e-5)
     names = [r["name"] for r in trained.report["comparison"]]
