@@ -93,7 +93,8 @@ def by_c_api(path: Path, folder: Path, pixels: np.ndarray) -> dict[str, dict[str
             }
         )
     (folder / "requests.json").write_text(json.dumps(requests))
-    subprocess.run([sys.executable, C_API, path, folder / "requests.json"], check=True)
+    command = [sys.executable, C_API, path, folder / "requests.json"]
+    subprocess.run(command, check=True, capture_output=True)
     return {name: dict(np.load(folder / f"{name}.npz", allow_pickle=False)) for name in files}
 
 

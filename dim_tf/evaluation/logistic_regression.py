@@ -42,11 +42,10 @@ def fit(
     Returns:
         The classifier of all images, and its C.
     """
-    loss: linear_classifier.Loss = (
+    unweighted = (
         linear_classifier.sigmoid_loss if labels.ndim == 2 else linear_classifier.softmax_loss
     )
-    if class_weights is not None:
-        loss = partial(loss, class_weights=class_weights)
+    loss: linear_classifier.Loss = partial(unweighted, class_weights=class_weights)
     images = np.arange(len(features)) if indices is None else indices
     drawn = np.random.default_rng(0).permutation(images)[:MAX_SELECTION_IMAGES]
     count = int(len(drawn) * VALIDATION_FRACTION)

@@ -76,15 +76,16 @@ class ImageClassifier(EncoderModel):
         logits = self.call(batch.images, training, random)
         losses, correct = classification.losses_and_correct(logits, batch.labels, self.multi_label)
         if self.class_weights is not None:
-            losses *= self._factors(batch.labels)
+            losses *= self._factors(self.class_weights, batch.labels)
         accuracy = tf.reduce_mean(tf.cast(correct, tf.float32))
         return Losses(tf.reduce_mean(losses), None, {"accuracy": accuracy})
 
-    def _factors(self, labels):
+    def _factors(self, weights, labels):
         """The weight of each label."""
         if self.multi_label:
-            return tf.where(labels > 0, self.class_weights[1], self.class_weights[0])
-        return tf.gather(self.class_weights, labels)
+            absent, present = weights
+            return tf.where(labels > 0, present, absent)
+        return tf.gather(weights, labels)
 
     def rate_groups(self) -> tuple[list, list]:
         """The trainable variables of the early and of the late layers of the encoder.

@@ -56,14 +56,17 @@ def features_of(encoder: Encoder, feature: Feature, images: Images) -> np.ndarra
     height, width, channels = encoder.image_shape
     size = max(min(BATCH_SIZE, BATCH_PIXELS // (height * width)), 1)
 
-    @tf.function(reduce_retracing=True)
     def encode(pixels):
         x = image_ops.encoder_input(image_ops.to_unit(pixels), channels)
         return feature(encoder(x, training=False))
 
+    # Traced here, once: TensorFlow warns of the traces of several encoders' calls.
+    spec = tf.TensorSpec([None, *images.shape[1:]], images.dtype)
+    traced = tf.function(encode).get_concrete_function(spec)
+
     features = np.empty((len(images), feature.dimension(encoder)), np.float32)
     for first in range(0, len(images), size):
-        features[first : first + size] = encode(tf.constant(images[first : first + size]))
+        features[first : first + size] = traced(tf.constant(images[first : first + size]))
     return features
 
 
