@@ -44,7 +44,7 @@ setup(
         "pillow>=11.3",  # reads AVIF
         "pyarrow>=15.0",  # Parquet, the default format of embeddings; tensorflow-datasets needs it
         "requests>=2.31",
-        "scikit-learn>=1.5",
+        "scikit-learn>=1.6",
         "scipy>=1.11",
         "tensorboard>=2.19",
         "tensorflow>=2.20",

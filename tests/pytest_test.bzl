@@ -20,6 +20,7 @@ def pytest_tests(deps, data = []):
                 "//tests:conftest.py",
                 "//tests:fake_program.py",
                 "//tests:fault_injection.py",
+                "//tests:flatbuffer_fields.py",
                 "//tests:estimator_equations.py",
                 "//tests:fuzzing.py",
                 "//tests:harness.py",
