@@ -435,6 +435,7 @@ def search(experiment: Experiment) -> list[QueryMatches]:
     say(f"search: {index.description}")
     matches = []
     if experiment.search.query:
+        make_folder(folder, "--run_dir")
         paths = image_collection.query_images(Path(experiment.search.query))
         features = encoder(paths)  # before previews, as it says which image cannot be decoded
         queries = [QueryImage(str(path), decoding.decode_preview(path)) for path in paths]
