@@ -6,15 +6,19 @@ layers of a network that was trained on ImageNet; ours are one local map, of any
 border of a map a neighbourhood is averaged over the locations that exist.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import scipy.ndimage
 import scipy.special
 
 from dim_tf.collection.patches.coreset import PROJECTED, k_center_greedy
+from dim_tf.collection.patches.map_blocks import (
+    check_maps,
+    draw_patches,
+    map_blocks,
+    take_patches,
+)
 from dim_tf.collection.patches.nearest import nearest
 from dim_tf.system.errors import InputError
 
@@ -22,7 +26,6 @@ NEIGHBOURHOOD = 3  # locations a side that a patch is averaged over
 BANK_FRACTION = 0.1  # of the patches of normal images
 MAX_PATCHES = 2**18  # of normal images, from which the bank is chosen
 SUPPORT = 9  # neighbours in the bank that weight an image's score
-BLOCK_BYTES = 2**26  # of float32 maps that are in memory at once
 
 
 @dataclass(frozen=True)
@@ -84,17 +87,7 @@ def build_bank(
         raise InputError(f"a neighbourhood of {neighbourhood} locations; expected 1, 3, 5, ...")
     if not 0 < fraction <= 1:
         raise InputError(f"a bank of {fraction:g} of the patches; expected more than 0, at most 1")
-    num_images, height, width, _ = maps.shape
-    total, locations = num_images * height * width, height * width
-    drawn = np.random.default_rng(seed).choice(
-        total, min(total, max_patches), replace=False, shuffle=False
-    )
-    drawn.sort()
-    candidates = np.empty((len(drawn), maps.shape[3]), np.float32)
-    for images, block in map_blocks(maps, neighbourhood):
-        part = slice(*np.searchsorted(drawn, [images.start * locations, images.stop * locations]))
-        flat = block.reshape(-1, block.shape[3])
-        candidates[part] = flat[drawn[part] - images.start * locations]
+    candidates = take_patches(maps, draw_patches(maps, max_patches, seed), neighbourhood)
     size = max(round(fraction * len(candidates)), 1)
     rows, radius = k_center_greedy(candidates, size, projected=projected, seed=seed)
     return MemoryBank(candidates[rows], neighbourhood, radius, len(candidates))
@@ -150,51 +143,3 @@ def _weighted(queries, distances, rows, bank, support) -> np.ndarray:
     to_support = np.sqrt(np.einsum("qkd,qkd->qk", differences, differences))
     log_sum = scipy.special.logsumexp(to_support, axis=1)
     return distances * -np.expm1(distances - log_sum)
-
-
-def map_blocks(maps: np.ndarray, neighbourhood: int) -> Iterator[tuple[slice, np.ndarray]]:
-    """Blocks of images with averaged neighbourhoods: slices, and float32 [n, H, W, D].
-
-    Raises:
-        InputError: A number is not finite.
-    """
-    step = max(BLOCK_BYTES // (4 * int(np.prod(maps.shape[1:]))), 1)
-    for first in range(0, len(maps), step):
-        images = slice(first, min(first + step, len(maps)))
-        block = np.asarray(maps[images], np.float32)
-        faulty = np.flatnonzero(~np.isfinite(block).all(axis=(1, 2, 3)))
-        if len(faulty):
-            raise InputError(
-                f"the local map of image {first + int(faulty[0])} has a number that is not finite; "
-                "leave the image out, or embed it again"
-            )
-        yield images, average_neighbourhoods(block, neighbourhood)
-
-
-def average_neighbourhoods(maps: np.ndarray, size: int) -> np.ndarray:
-    """The mean of each location's neighbourhood; at the border, of the part that is in the map.
-
-    Args:
-        maps: float32 [N, H, W, D].
-        size: Locations a side, odd.
-
-    Returns:
-        float32 [N, H, W, D].
-    """
-    if size == 1:
-        return maps
-    inside = scipy.ndimage.uniform_filter(np.ones(maps.shape[1:3]), size, mode="constant")
-    sums = scipy.ndimage.uniform_filter(maps, (1, size, size, 1), mode="constant")
-    return sums / inside[:, :, np.newaxis].astype(np.float32)
-
-
-def check_maps(maps: np.ndarray) -> None:
-    """Checks the shape of local maps.
-
-    Raises:
-        InputError: It is not [N, H, W, D], with at least one image.
-    """
-    if len(maps.shape) != 4 or 0 in maps.shape:
-        raise InputError(
-            f"local maps of shape {list(maps.shape)}; expected [N, H, W, D], of at least one image"
-        )

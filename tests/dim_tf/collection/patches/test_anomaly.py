@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dim_tf.collection.patches import anomaly
+from dim_tf.collection.patches import anomaly, map_blocks
 from dim_tf.system.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -38,7 +38,7 @@ def plain_average(maps, size):
 
 @pytest.mark.parametrize("size", [1, 3, 5])
 def test_neighbourhoods_are_averaged_within_the_map(size):
-    actual = anomaly.average_neighbourhoods(NORMAL, size)
+    actual = map_blocks.average_neighbourhoods(NORMAL, size)
     np.testing.assert_allclose(actual, plain_average(NORMAL, size), rtol=1e-5, atol=1e-6)
 
 
@@ -49,7 +49,7 @@ def test_images_score_as_in_the_paper(monkeypatch, support):
     expected = plain_score(bank.patches, maps, support)
     distances = np.linalg.norm(maps[:, :, :, np.newaxis] - bank.patches, axis=4).min(axis=3)
     for size in (2**26, 1):
-        monkeypatch.setattr(anomaly, "BLOCK_BYTES", size)
+        monkeypatch.setattr(map_blocks, "BLOCK_BYTES", size)
         images, patches = anomaly.score(bank, maps, support=support)
         np.testing.assert_allclose(images, expected, rtol=1e-4)
         np.testing.assert_allclose(patches, distances, rtol=1e-4)
@@ -62,9 +62,9 @@ def test_without_a_sum_the_score_is_the_largest_distance():
 
 
 def test_the_bank_is_of_normal_patches_and_of_the_asked_size(monkeypatch):
-    patches = anomaly.average_neighbourhoods(NORMAL, 3).reshape(-1, 6)
+    patches = map_blocks.average_neighbourhoods(NORMAL, 3).reshape(-1, 6)
     for size in (2**26, 1):
-        monkeypatch.setattr(anomaly, "BLOCK_BYTES", size)
+        monkeypatch.setattr(map_blocks, "BLOCK_BYTES", size)
         bank = anomaly.build_bank(NORMAL, max_patches=150, fraction=0.2, seed=4)
         assert bank.patches.shape == (30, 6)
         assert bank.num_candidates == 150
