@@ -11,6 +11,7 @@ the same grid, go through the same steps. Prints a table, and as JSON to --outpu
 
 import argparse
 import dataclasses
+import functools
 import json
 import os
 from pathlib import Path
@@ -28,14 +29,22 @@ BATCH = 256
 FALSE_ALARM_RATE = 0.05
 
 
+@functools.cache
+def load_encoder(path: str):
+    """An export's local maps."""
+    from dim_tf.export.local_maps import LocalMaps
+
+    return LocalMaps(path)
+
+
 def local_maps_of(path: str, images: np.ndarray) -> np.ndarray:
     """Local maps of uint8 [N, h, w, 3] by an export, float16 [N, H, W, D]."""
     import tensorflow as tf
 
     from dim_tf.export.encoded_input import png_images
-    from dim_tf.export.local_maps import LOCAL, LocalMaps
+    from dim_tf.export.local_maps import LOCAL
 
-    encoder = LocalMaps(path)
+    encoder = load_encoder(path)
     maps = np.empty((len(images), *encoder.shape), np.float16)
     for first in range(0, len(images), BATCH):
         files = png_images(images[first : first + BATCH] / 255)
@@ -115,7 +124,7 @@ def main():
         size = image_size_of(path)
         drawn = draw_all(args, size)
         results[path] = measure(lambda images, path=path: local_maps_of(path, images), drawn)
-        grid = local_maps_of(path, drawn["test"].images[:1]).shape[1:3]
+        grid = load_encoder(path).shape[:2]
         name = f"raw patches, {size} pixels, {grid[0]}x{grid[1]}"
         if name not in results:
             results[name] = measure(lambda images, grid=grid: pixel_patches(images, grid), drawn)

@@ -20,7 +20,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
-from anomaly import local_maps_of
+from anomaly import load_encoder, local_maps_of
 from PIL import Image
 
 from dim_tf.collection.patches.pixel_patches import pixel_patches
@@ -134,7 +134,7 @@ def main():
         "cifar10", split=f"train[:{args.details}]", data_dir=args.data_dir, batch_size=-1
     )
     pictures, sources = (np.asarray(part["image"]) for part in (pictures, sources))
-    grid = local_maps_of(args.encoder, sources[:1]).shape[1:3]
+    grid = load_encoder(args.encoder).shape[:2]
     functions = {
         "local features": lambda images: local_maps_of(args.encoder, images),
         "raw pixels": lambda images: pixel_patches(images, grid),

@@ -58,7 +58,8 @@ class LocalMaps:
             images, valid = encoded_input.decode_valid(image_bytes, frame, options)
             return {LOCAL: tf.cast(endpoints(images=images)[LOCAL], tf.float16), VALID: valid}
 
-        self._of_bytes = of_bytes
+        # Traced here: TensorFlow warns of the traces of several encoders' calls.
+        self._of_bytes = of_bytes.get_concrete_function()
 
     def __call__(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """The local maps, as a signature gives them.
@@ -70,4 +71,4 @@ class LocalMaps:
             "local": float16 [N, H, W, D], infinite where float16 has no such number; "valid":
             bool [N], whether the file could be decoded, else its map means nothing.
         """
-        return self._of_bytes(image_bytes)
+        return self._of_bytes(tf.convert_to_tensor(image_bytes))

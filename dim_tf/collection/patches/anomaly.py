@@ -13,7 +13,7 @@ import numpy as np
 import scipy.special
 
 from dim_tf.collection.patches.coreset import PROJECTED, k_center_greedy
-from dim_tf.collection.patches.map_blocks import (
+from dim_tf.evaluation.map_blocks import (
     check_maps,
     draw_patches,
     map_blocks,

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from dim_tf.collection.patches import anomaly, map_blocks
+from dim_tf.collection.patches import anomaly
+from dim_tf.evaluation import map_blocks
 from dim_tf.system.errors import InputError
 
 RNG = np.random.default_rng(0)

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.decomposition import PCA
 
-from dim_tf.collection.patches import pca_maps
+from dim_tf.evaluation import pca_maps
 
 RNG = np.random.default_rng(0)
 BASIS = np.linalg.qr(RNG.normal(size=(12, 12)))[0] * np.arange(12, 0, -1)

@@ -1,6 +1,6 @@
 """Local maps in blocks of images, and single patches of them.
 
-Maps are floats [N, H, W, D]: an array, one in a file, or `stored_maps.StoredMaps`. A patch is the
+Maps are floats [N, H, W, D]: an array, or what has a shape and is indexed like one. A patch is the
 feature of a location, or the mean of its neighbourhood; its number is (n H + row) W + column.
 """
 

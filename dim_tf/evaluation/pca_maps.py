@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dim_tf.collection.patches.map_blocks import (
+from dim_tf.evaluation.map_blocks import (
     check_maps,
     draw_patches,
     map_blocks,
