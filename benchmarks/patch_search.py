@@ -145,7 +145,7 @@ def main():
     print("|---" * (len(columns) + 1) + "|")
     for name, by_column in recalls.items():
         cells = [
-            f"{np.mean(values):.3f} ± {np.std(values) / len(values) ** 0.5:.3f}"
+            f"{np.mean(values):.3f} ± {np.std(values, ddof=1) / len(values) ** 0.5:.3f}"
             for values in by_column.values()
         ]
         print(f"| {name} | {' | '.join(cells)} |")

@@ -13,13 +13,13 @@ import numpy as np
 import scipy.special
 
 from dim_tf.collection.patches.coreset import PROJECTED, k_center_greedy
+from dim_tf.collection.patches.nearest import nearest
 from dim_tf.evaluation.map_blocks import (
     check_maps,
     draw_patches,
     map_blocks,
     take_patches,
 )
-from dim_tf.collection.patches.nearest import nearest
 from dim_tf.system.errors import InputError
 
 NEIGHBOURHOOD = 3  # locations a side that a patch is averaged over

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from dim_tf.collection.patches.heat_maps import upsample
-from dim_tf.evaluation.map_blocks import check_maps, map_blocks, take_patches
 from dim_tf.evaluation import bootstrap, logistic_regression
 from dim_tf.evaluation.linear_classifier import LinearClassifier
+from dim_tf.evaluation.map_blocks import check_maps, map_blocks, take_patches
 from dim_tf.system.errors import InputError
 
 IGNORED = -1
