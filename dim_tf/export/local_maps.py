@@ -33,6 +33,8 @@ class LocalMaps:
     Attributes:
         model: The loaded SavedModel.
         shape: H, W and D.
+        options: With which the export was saved.
+        frame: What an encoded image becomes.
 
     Raises:
         InputError: There is no export, or its encoder has no local map.
@@ -50,8 +52,8 @@ class LocalMaps:
         self.shape: tuple[int, int, int] = tuple(shape[1:])
         metadata = read_json(Path(path) / "assets" / "metadata.json", "export again")
         height, width, channels = endpoints.structured_input_signature[1]["images"].shape[1:]
-        options = recorded_options(metadata, channels)
-        frame = ImageFrame(height, width, channels, options.fit)
+        self.options = options = recorded_options(metadata, channels)
+        self.frame = frame = ImageFrame(height, width, channels, options.fit)
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
         def of_bytes(image_bytes):

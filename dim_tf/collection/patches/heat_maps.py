@@ -19,14 +19,33 @@ def upsample(scores: np.ndarray, size: tuple[int, int], blur: float = BLUR) -> n
     Returns:
         float32 [N, h, w].
     """
-    zoom = (1, size[0] / scores.shape[1], size[1] / scores.shape[2])
-    maps = scipy.ndimage.zoom(
-        scores.astype(np.float32), zoom, order=1, mode="nearest", grid_mode=True
-    )
-    if blur:
-        sigma = blur * max(size)
-        maps = scipy.ndimage.gaussian_filter(maps, (0, sigma, sigma), mode="nearest")
-    return maps
+    rows, columns = upsampling_weights(scores.shape[1:3], size, blur)
+    return rows @ scores.astype(np.float32) @ columns.T
+
+
+def upsampling_weights(
+    grid: tuple[int, int], size: tuple[int, int], blur: float = BLUR
+) -> tuple[np.ndarray, np.ndarray]:
+    """How `upsample` makes pixels of locations: `rows @ scores @ columns.T`.
+
+    Args:
+        grid: H and W.
+        size: As for `upsample`.
+        blur: As for `upsample`.
+
+    Returns:
+        float32 [h, H] and [w, W].
+    """
+    weights = []
+    for cells, pixels in zip(grid, size, strict=True):
+        matrix = scipy.ndimage.zoom(
+            np.eye(cells), (pixels / cells, 1), order=1, mode="nearest", grid_mode=True
+        )
+        if blur:
+            sigma = blur * max(size)
+            matrix = scipy.ndimage.gaussian_filter1d(matrix, sigma, axis=0, mode="nearest")
+        weights.append(matrix.astype(np.float32))
+    return weights[0], weights[1]
 
 
 def overlay(image: np.ndarray, heat_map: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -20,7 +20,7 @@ def context(encoder):
     train, test = EvaluationSplit(PIXELS[:30], none), EvaluationSplit(PIXELS[30:], none[:10])
     representation = Representation({}, {}, EvaluationData(train, test, (), "random"))
     encoders = TrainableEncoders(encoder, encoder) if encoder else None
-    return MeasureContext(representation, lambda data: None, Experiment(), 1, encoders)
+    return MeasureContext(representation, lambda data: None, Experiment(name="a"), 1, encoders)
 
 
 def test_maps_are_the_encoders_in_colours_of_the_training_images(monkeypatch):
