@@ -21,6 +21,8 @@ from dim_tf.export import encoded_input
 from dim_tf.export.local_maps import LOCAL, LocalMaps
 from dim_tf.export.saved_model import VALID, check_difference, graph_function
 
+CANDIDATES = 5  # patches of the bank whose distance is computed from differences
+
 
 @dataclass(frozen=True)
 class AnomalyModel:
@@ -135,12 +137,13 @@ class _Scorer(tf.Module):
 
     def _score(self, patches):
         queries = patches - self.center
-        nearest = tf.argmin(
-            self.half_squares - tf.matmul(queries, self.bank, transpose_b=True),
-            axis=1,
-            output_type=tf.int32,
-        )
-        distances = tf.norm(queries - tf.gather(self.bank, nearest), axis=1)
+        # Half the negated squared distances, but for the query's own square; they round.
+        likeness = tf.matmul(queries, self.bank, transpose_b=True) - self.half_squares
+        candidates = tf.math.top_k(likeness, min(CANDIDATES, self.bank.shape[0])).indices
+        exact = tf.norm(queries[:, tf.newaxis] - tf.gather(self.bank, candidates), axis=2)
+        best = tf.argmin(exact, axis=1)[:, tf.newaxis]
+        nearest = tf.gather(candidates, best, batch_dims=1)[:, 0]
+        distances = tf.gather(exact, best, batch_dims=1)[:, 0]
         farthest = tf.argmax(distances, output_type=tf.int32)
         score = distances[farthest]
         if self.supporting.shape[1] > 1:

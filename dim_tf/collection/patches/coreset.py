@@ -58,7 +58,9 @@ def k_center_greedy(
 def _project(features, projected, rng) -> np.ndarray:
     """The projected features around 0, where products round least."""
     size = features.shape[1]
-    if projected < size:
-        directions = rng.standard_normal((size, projected)) / np.sqrt(projected)
-        features = features @ directions.astype(np.float32)
-    return features - features.mean(axis=0, dtype=np.float64).astype(np.float32)
+    if projected >= size:
+        return features - features.mean(axis=0, dtype=np.float64).astype(np.float32)
+    directions = rng.standard_normal((size, projected)) / np.sqrt(projected)
+    centered: np.ndarray = features @ directions.astype(np.float32)
+    centered -= centered.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return centered
