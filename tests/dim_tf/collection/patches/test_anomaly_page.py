@@ -22,7 +22,7 @@ def read_image(row):
 
 def test_the_page(tmp_path, monkeypatch):
     monkeypatch.setattr(anomaly_page, "MAX_SHOWN", 2)
-    detector = fit_detector(NORMAL, AnomalySettings(false_alarms=0.1))
+    detector = fit_detector(NORMAL, AnomalySettings(false_alarms=0.1, neighbourhood=1))
     maps = NORMAL[:3].copy()
     maps[2, 1, 3] += 9
     alarms = detector.detect(maps)

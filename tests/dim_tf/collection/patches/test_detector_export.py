@@ -30,9 +30,15 @@ def exported(small_model, tmp_path_factory):
     return target, detector, detector.detect(maps)
 
 
-def test_it_answers_as_the_detector(exported):
-    path, _, alarms = exported
-    outputs = tf.saved_model.load(str(path)).signatures["serving_default"](images=PIXELS)
+@pytest.fixture(scope="module")
+def loaded(exported):
+    """The SavedModel, which must live as long as its signatures."""
+    return tf.saved_model.load(str(exported[0]))
+
+
+def test_it_answers_as_the_detector(exported, loaded):
+    _, _, alarms = exported
+    outputs = loaded.signatures["serving_default"](images=PIXELS)
     small_export.close(outputs["score"], alarms.scores)
     small_export.close(outputs["p_value"], alarms.p_values)
     assert outputs["is_anomalous"].numpy().tolist() == alarms.is_anomalous.tolist()
@@ -41,11 +47,10 @@ def test_it_answers_as_the_detector(exported):
     small_export.close(outputs["heat_map"], heat_maps.upsample(alarms.patch_scores, (8, 8)))
 
 
-def test_files_are_scored_and_others_are_not_valid(exported):
-    path, _, alarms = exported
+def test_files_are_scored_and_others_are_not_valid(exported, loaded):
+    _, _, alarms = exported
     files = [*encoded_input.png_images(PIXELS), b"no image"]
-    signature = tf.saved_model.load(str(path)).signatures["serving_bytes"]
-    outputs = signature(image_bytes=tf.constant(files))
+    outputs = loaded.signatures["serving_bytes"](image_bytes=tf.constant(files))
     assert outputs["valid"].numpy().tolist() == [True] * 5 + [False]
     small_export.close(outputs["score"][:5], alarms.scores)
 
