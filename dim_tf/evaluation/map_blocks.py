@@ -1,10 +1,11 @@
 """Local maps in blocks of images, and single patches of them.
 
-Maps are floats [N, H, W, D]: an array, or what has a shape and is indexed like one. A patch is the
-feature of a location, or the mean of its neighbourhood; its number is (n H + row) W + column.
+A patch is the feature of a location, or the mean of its neighbourhood; its number is
+(n H + row) W + column.
 """
 
 from collections.abc import Iterator
+from typing import Any, Protocol
 
 import numpy as np
 import scipy.ndimage
@@ -14,7 +15,18 @@ from dim_tf.system.errors import InputError
 BLOCK_BYTES = 2**26  # of float32 maps that are in memory at once
 
 
-def map_blocks(maps: np.ndarray, neighbourhood: int) -> Iterator[tuple[slice, np.ndarray]]:
+class LocalMapArray(Protocol):
+    """Local maps, floats [N, H, W, D]: what has a shape and is indexed like an array."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Any, /) -> Any: ...
+
+
+def map_blocks(maps: LocalMapArray, neighbourhood: int) -> Iterator[tuple[slice, np.ndarray]]:
     """Blocks of images with averaged neighbourhoods: slices, and float32 [n, H, W, D].
 
     Raises:
@@ -50,7 +62,7 @@ def average_neighbourhoods(maps: np.ndarray, size: int) -> np.ndarray:
     return sums / inside[:, :, np.newaxis].astype(np.float32)
 
 
-def check_maps(maps: np.ndarray) -> None:
+def check_maps(maps: LocalMapArray) -> None:
     """Checks the shape of local maps.
 
     Raises:
@@ -62,7 +74,7 @@ def check_maps(maps: np.ndarray) -> None:
         )
 
 
-def draw_patches(maps: np.ndarray, count: int, seed: int) -> np.ndarray:
+def draw_patches(maps: LocalMapArray, count: int, seed: int) -> np.ndarray:
     """The numbers of some patches, int64 ascending; of all where there are no more than `count`."""
     total = int(np.prod(maps.shape[:3]))
     numbers = np.random.default_rng(seed).choice(
@@ -71,7 +83,7 @@ def draw_patches(maps: np.ndarray, count: int, seed: int) -> np.ndarray:
     return np.sort(numbers)
 
 
-def take_patches(maps: np.ndarray, numbers: np.ndarray, neighbourhood: int = 1) -> np.ndarray:
+def take_patches(maps: LocalMapArray, numbers: np.ndarray, neighbourhood: int = 1) -> np.ndarray:
     """Some patches of local maps.
 
     Args:

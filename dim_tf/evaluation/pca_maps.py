@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dim_tf.evaluation.map_blocks import (
+    LocalMapArray,
     check_maps,
     draw_patches,
     map_blocks,
@@ -34,7 +35,7 @@ class PatchComponents:
     high: np.ndarray
     explained: np.ndarray
 
-    def colours(self, maps: np.ndarray) -> np.ndarray:
+    def colours(self, maps: LocalMapArray) -> np.ndarray:
         """Local maps as images.
 
         Args:
@@ -51,7 +52,7 @@ class PatchComponents:
         return colours
 
 
-def fit(maps: np.ndarray, *, sample: int = SAMPLE, seed: int = 0) -> PatchComponents:
+def fit(maps: LocalMapArray, *, sample: int = SAMPLE, seed: int = 0) -> PatchComponents:
     """Fits the components on a sample of the patches.
 
     The sign of a component, which is arbitrary, is such that its largest weight is positive; so the

@@ -15,6 +15,7 @@ import scipy.special
 from dim_tf.collection.patches.coreset import PROJECTED, k_center_greedy
 from dim_tf.collection.patches.nearest import nearest
 from dim_tf.evaluation.map_blocks import (
+    LocalMapArray,
     check_maps,
     draw_patches,
     map_blocks,
@@ -58,7 +59,7 @@ class AnomalyScores(NamedTuple):
 
 
 def build_bank(
-    maps: np.ndarray,
+    maps: LocalMapArray,
     *,
     neighbourhood: int = NEIGHBOURHOOD,
     fraction: float = BANK_FRACTION,
@@ -93,7 +94,7 @@ def build_bank(
     return MemoryBank(candidates[rows], neighbourhood, radius, len(candidates))
 
 
-def score(bank: MemoryBank, maps: np.ndarray, *, support: int = SUPPORT) -> AnomalyScores:
+def score(bank: MemoryBank, maps: LocalMapArray, *, support: int = SUPPORT) -> AnomalyScores:
     """Scores images: the paper's equations 6 and 7.
 
     A patch scores its distance to the bank. An image scores that of its farthest patch q, times

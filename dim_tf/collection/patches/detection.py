@@ -16,7 +16,7 @@ import numpy as np
 from dim_tf.collection.patches import anomaly
 from dim_tf.collection.patches.anomaly import MemoryBank
 from dim_tf.collection.patches.calibration import Threshold, choose_threshold
-from dim_tf.evaluation.map_blocks import check_maps
+from dim_tf.evaluation.map_blocks import LocalMapArray, check_maps
 from dim_tf.settings.patches import AnomalySettings
 from dim_tf.system.errors import InputError
 from dim_tf.system.files import atomic_write_text
@@ -53,7 +53,7 @@ class Detector:
     bank: MemoryBank
     threshold: Threshold
 
-    def detect(self, maps: np.ndarray) -> Alarms:
+    def detect(self, maps: LocalMapArray) -> Alarms:
         """Scores images.
 
         Memory: 4 H W + 29 bytes an image, a copy of the bank, and blocks of the maps.
@@ -88,7 +88,7 @@ class Detector:
         }
 
 
-def fit_detector(maps: np.ndarray, settings: AnomalySettings, *, seed: int = 0) -> Detector:
+def fit_detector(maps: LocalMapArray, settings: AnomalySettings, *, seed: int = 0) -> Detector:
     """Learns what is normal: a part of the images fills the bank, the others choose the threshold.
 
     Args:

@@ -14,7 +14,7 @@ import numpy as np
 from dim_tf.collection.patches.heat_maps import upsample
 from dim_tf.evaluation import bootstrap, logistic_regression
 from dim_tf.evaluation.linear_classifier import LinearClassifier
-from dim_tf.evaluation.map_blocks import check_maps, map_blocks, take_patches
+from dim_tf.evaluation.map_blocks import LocalMapArray, check_maps, map_blocks, take_patches
 from dim_tf.system.errors import InputError
 
 IGNORED = -1
@@ -43,7 +43,7 @@ class SegmentationMetrics:
 
 
 def fit(
-    maps: np.ndarray,
+    maps: LocalMapArray,
     masks: np.ndarray,
     num_classes: int,
     *,
@@ -85,7 +85,7 @@ def fit(
 
 
 def predict(
-    probe: LinearClassifier, maps: np.ndarray, size: tuple[int, int]
+    probe: LinearClassifier, maps: LocalMapArray, size: tuple[int, int]
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """The most likely class of each pixel, its scores interpolated between locations.
 
@@ -110,7 +110,7 @@ def predict(
             yield slice(start, start + len(part)), pixels.argmax(axis=1)
 
 
-def measure(probe: LinearClassifier, maps: np.ndarray, masks: np.ndarray) -> SegmentationMetrics:
+def measure(probe: LinearClassifier, maps: LocalMapArray, masks: np.ndarray) -> SegmentationMetrics:
     """Compares the probe's predictions with masks, pixel by pixel.
 
     Args:
@@ -192,7 +192,7 @@ def fractions_to_labels(fractions: np.ndarray) -> np.ndarray:
     return labels
 
 
-def check_masks(masks: np.ndarray, maps: np.ndarray, num_classes: int) -> None:
+def check_masks(masks: np.ndarray, maps: LocalMapArray, num_classes: int) -> None:
     """Checks masks.
 
     Raises:

@@ -147,3 +147,12 @@ def test_an_empty_file_of_local_maps_is_read(tmp_path):
         ids, maps = embeddings.read_shard(path, dimensions=3)
         assert ids == []
         assert len(maps) == 0
+
+
+def test_an_encoder_without_local_maps_is_refused(tmp_path):
+    module = tf.Module()
+    spec = tf.TensorSpec([None, 8, 8, 3], tf.float32, name="images")
+    endpoints = tf.function(lambda images: {"global": images[:, 0, 0]}, input_signature=[spec])
+    tf.saved_model.save(module, str(tmp_path), signatures={"endpoints": endpoints})
+    with pytest.raises(InputError, match=r"has no local map of a fixed size, but .* global; give"):
+        LocalMaps(tmp_path)
