@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 import small_export
 
 from dim_tf.export import encoded_input
@@ -12,6 +13,7 @@ PAGE = Path(__file__).parents[2] / "docs/PATCHES.md"
 COUNT = 40
 
 
+@pytest.mark.slow
 def test_the_code_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     small_export.save(tmp_path / "exported/photos/1")

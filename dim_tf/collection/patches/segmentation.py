@@ -65,9 +65,10 @@ def fit(
         InputError: The masks do not fit, or the patches are of one class.
     """
     check_masks(masks, maps, num_classes)
+    grid = maps.shape[1], maps.shape[2]
     labels = np.concatenate(
         [
-            fractions_to_labels(area_fractions(masks[block], maps.shape[1:3], num_classes))
+            fractions_to_labels(area_fractions(masks[block], grid, num_classes))
             for block in _mask_blocks(masks, num_classes)
         ]
     ).reshape(-1)

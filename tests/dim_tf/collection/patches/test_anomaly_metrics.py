@@ -11,10 +11,10 @@ ANOMALOUS = np.array([False, False, True, True])
 
 
 def test_image_scores_against_the_threshold():
-    metrics = anomaly_metrics.measure(SCORES, ANOMALOUS, 0.4)
+    metrics = anomaly_metrics.measure(SCORES, ANOMALOUS, 0.2)
     assert metrics.image_auroc == 0.75  # three of four pairs
     assert metrics.image_interval[0] <= 0.75 <= metrics.image_interval[1]
-    assert (metrics.false_alarms, metrics.detected, metrics.pixel_auroc) == (0.5, 0.5, None)
+    assert (metrics.false_alarms, metrics.detected, metrics.pixel_auroc) == (0.5, 1.0, None)
 
 
 def test_pixels_are_compared_over_all_images():

@@ -32,7 +32,9 @@ def test_the_radius_is_at_most_twice_the_best():
 def test_a_rare_patch_is_chosen_that_a_random_subset_would_miss():
     features = np.random.default_rng(0).normal(scale=0.1, size=(500, 200)).astype("f4")
     features[123] += 3
-    assert 123 in k_center_greedy(features, 2).rows  # by a projection to 128 numbers
+    rows, radius = k_center_greedy(features, 2)  # by a projection to 128 numbers
+    assert 123 in rows
+    assert 0.7 < radius / distances_to(features, rows).max() < 1.4
 
 
 def test_seeds_decide_and_equal_patches_are_chosen_once():

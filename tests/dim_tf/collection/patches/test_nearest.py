@@ -36,6 +36,14 @@ def test_a_small_distance_between_long_features_is_kept():
     np.testing.assert_allclose(distances[:, 0], expected, rtol=1e-2)
 
 
+def test_patches_that_products_cannot_tell_apart_are_told_apart():
+    rng = np.random.default_rng(0)
+    centers = np.repeat(rng.normal(size=(30, 16)) * 1000, 4, axis=0)
+    bank = (centers + rng.normal(scale=1e-2, size=(120, 16))).astype("f4")
+    queries = bank + rng.normal(scale=1e-4, size=bank.shape).astype("f4")
+    np.testing.assert_array_equal(nearest(queries, bank, 1)[1][:, 0], np.arange(120))
+
+
 def test_of_equal_patches_the_first_is_nearest():
     bank = np.repeat(np.eye(3, dtype="f4"), 3, axis=0)
     assert nearest(np.eye(3, dtype="f4"), bank, 2)[1].tolist() == [[0, 1], [3, 4], [6, 7]]
