@@ -76,8 +76,8 @@ def write_anomaly_page(
     count, total = int(alarms.is_anomalous.sum()), len(ids)
     rate, (lowest, highest) = detector.threshold.false_alarm_rate, detector.threshold.interval
     summary = Markup(
-        "<strong>{} of {} images</strong> score above the threshold, which {:.3g} % of normal "
-        "images exceed ({:.2g} to {:.2g} %, estimated on {} normal images)."
+        "<strong>{} of {} images</strong> score above the threshold, which at most {:.3g} % of "
+        "normal images exceed ({:.2g} to {:.2g} %, as estimated on {} normal images)."
     ).format(
         f"{count:,}",
         f"{total:,}",
