@@ -26,7 +26,8 @@ setup(
     package_data={
         "dim_tf.flagfiles": ["*.cfg"],
         "dim_tf.data.sources": ["checksums.tsv"],  # of the TFDS builder there
-        "dim_tf.evaluation.report": ["page.css", "page.js", "templates/*.html"],
+        "dim_tf.evaluation.report": ["*.css", "*.js", "templates/*.html"],
+        "dim_tf.collection.curation": ["curate.html", "curate.css", "curate.js"],
     },
     # The folder that setuptools would use, "build", is the file BUILD where names ignore case.
     options={"build": {"build_base": ".build"}},
@@ -43,7 +44,7 @@ setup(
         "pillow>=11.3",  # reads AVIF
         "pyarrow>=15.0",  # Parquet, the default format of embeddings; tensorflow-datasets needs it
         "requests>=2.31",
-        "scikit-learn>=1.5",
+        "scikit-learn>=1.6",
         "scipy>=1.11",
         "tensorboard>=2.19",
         "tensorflow>=2.20",
@@ -56,6 +57,7 @@ setup(
     ],
     extras_require={
         "test": [
+            "faiss-cpu>=1.9",
             "hypothesis>=6.140",
             "ipykernel>=6.29",
             "matplotlib>=3.8",  # the examples' figures
@@ -71,9 +73,11 @@ setup(
         ],
         "hub": ["keras-hub>=0.32"],  # --encoder=keras_hub:PRESET
         "heif": ["pillow-heif>=1.0"],  # iPhones' images
+        "search": ["faiss-cpu>=1.9"],  # dim_tf.Index: the neighbours of many features
         "serving": ["grpcio>=1.60"],  # the gRPC client of examples/serving
         # google-crc32c: Beam reads and writes TFRecords by it and does not install it.
         "beam": ["apache-beam>=2.60", "google-crc32c>=1.5"],
+        "dask": ["apache-beam[dask]>=2.77", "google-crc32c>=1.5"],  # older ones were not tried
         "wandb": ["wandb>=0.19.10"],  # --track=wandb; before, reinit="create_new" is unknown
         # --track=mlflow; the last two for its database in the run folder, without a server.
         "mlflow": ["mlflow-skinny>=3.0", "sqlalchemy>=2.0", "alembic>=1.10"],

@@ -149,7 +149,7 @@ class Ways:
             (images / f"{number:05d}.png").write_bytes(one)
         out = self.folder / "embedded"
         self._process(
-            *("-m", "dim_tf.collection.beam", f"--saved_model={self.path}", f"--output={out}"),
+            *("-m", "dim_tf.collection.beam", f"--encoder_path={self.path}", f"--output={out}"),
             *(f"--input={images}/*.png", "--runner=DirectRunner"),
         )
         rows = {}

@@ -14,7 +14,8 @@ import pkgutil
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dim_tf.api import embed, train
+    from dim_tf.api import curate, embed, search, train
+    from dim_tf.collection.index import Index
     from dim_tf.experiment import Experiment
     from dim_tf.export.exported_encoder import ExportedEncoder, load
     from dim_tf.run import Run
@@ -26,24 +27,30 @@ __version__ = "0.1.0"
 __all__ = [
     "Experiment",
     "ExportedEncoder",
+    "Index",
     "InputError",
     "Run",
     "RunError",
     "Stopped",
+    "curate",
     "embed",
     "load",
+    "search",
     "train",
 ]
 
 _OBJECTS = {
     "Experiment": "dim_tf.experiment:Experiment",
     "ExportedEncoder": "dim_tf.export.exported_encoder:ExportedEncoder",
+    "Index": "dim_tf.collection.index:Index",
     "InputError": "dim_tf.system.errors:InputError",
     "Run": "dim_tf.run:Run",
     "RunError": "dim_tf.system.errors:RunError",
     "Stopped": "dim_tf.system.signals:Stopped",
+    "curate": "dim_tf.api:curate",
     "embed": "dim_tf.api:embed",
     "load": "dim_tf.export.exported_encoder:load",
+    "search": "dim_tf.api:search",
     "train": "dim_tf.api:train",
 }
 

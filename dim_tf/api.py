@@ -1,9 +1,9 @@
-"""`dim_tf.train` and `dim_tf.embed`."""
+"""`dim_tf.train`, `embed`, `curate` and `search`."""
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
@@ -15,6 +15,10 @@ from dim_tf.run import Run, flag_values
 from dim_tf.system import console
 from dim_tf.system.console import say
 from dim_tf.system.errors import InputError
+
+if TYPE_CHECKING:
+    from dim_tf.collection.curation.curation import Curation
+    from dim_tf.collection.search import QueryMatches
 
 
 def train(
@@ -128,5 +132,73 @@ def embed(
         InputError: There is no such collection or encoder, or `output` holds other embeddings.
         RunError: A file cannot be read or written.
     """
-    flags = {"embed_input": source, "embed_output": output, "saved_model": encoder, **settings}
+    flags = {"embed_input": source, "embed_output": output, "encoder_path": encoder, **settings}
     return Run(Experiment.of(**{"name": "embed", **flag_values(flags)}), verbose).embed()
+
+
+def curate(
+    images: str | os.PathLike | Sequence[str | os.PathLike],
+    encoder: str | os.PathLike,
+    *,
+    out: str | os.PathLike = "",
+    verbose: int = 1,
+    **settings: Any,
+) -> "Curation":
+    """Looks after a folder of images: copies, outliers, doubtful labels, leaks, a subset.
+
+    No file of the folder is changed.
+
+    Args:
+        images: A folder of images, or a list of several.
+        encoder: One version of an exported encoder, as exported/photos/1.
+        out: The run folder, for embeddings and results; empty: runs/NAME.
+        verbose: 1: prints lines; 0: prints nothing.
+        **settings: By the names of their flags, as subset_size=200.
+
+    Raises:
+        InputError: There are no such images or encoder, or faiss-cpu is missing.
+        RunError: A file cannot be read or written.
+    """
+    return _run_on_folder(images, encoder, out, verbose, settings).curate()
+
+
+def search(
+    images: str | os.PathLike | Sequence[str | os.PathLike],
+    query: str | os.PathLike,
+    encoder: str | os.PathLike,
+    *,
+    out: str | os.PathLike = "",
+    verbose: int = 1,
+    **settings: Any,
+) -> "list[QueryMatches]":
+    """Finds the images of a folder that are most similar to those of a query.
+
+    The folder is embedded by an exported encoder; a second call does not embed it again.
+
+    Args:
+        images: A folder of images, or a list of several.
+        query: An image, or a folder of some.
+        encoder: One version of an exported encoder, as exported/photos/1.
+        out: The run folder, for embeddings and results; empty: runs/NAME.
+        verbose: 1: prints lines; 0: prints nothing.
+        **settings: By the names of their flags, as k=20.
+
+    Returns:
+        The matches of each query image, the most similar first.
+
+    Raises:
+        InputError: There are no such images or encoder, or faiss-cpu is missing.
+        RunError: A file cannot be read or written.
+    """
+    return _run_on_folder(images, encoder, out, verbose, settings).search(query)
+
+
+def _run_on_folder(images, encoder, out, verbose, settings) -> Run:
+    """The run whose stages take a folder and an exported encoder."""
+    with console.quiet(not verbose):
+        flags = {**_data_flags(images, settings), "encoder_path": encoder, "run_dir": out}
+    flags = flag_values(
+        {name: value for name, value in {**flags, **settings}.items() if value != ""}
+    )
+    name = data.folder_name(flags["dataset"], flags.get("data_dir", ""))
+    return Run(Experiment.of(**{"name": name, **flags}), verbose)

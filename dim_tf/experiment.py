@@ -13,10 +13,12 @@ from dim_tf import recipes, registry
 from dim_tf.models.base import ModelSettings
 from dim_tf.models.dim import DIM
 from dim_tf.settings.config_field import Settings, checked, config_field, quoted
+from dim_tf.settings.curation import CurationSettings
 from dim_tf.settings.data import DataSettings
 from dim_tf.settings.encoder import EncoderSettings
 from dim_tf.settings.evaluation import EvaluationSettings
 from dim_tf.settings.export import CollectionSettings, ExportSettings
+from dim_tf.settings.search import SearchSettings
 from dim_tf.settings.table import TableSettings
 from dim_tf.settings.training import AUTOMATIC, TrainingSettings
 from dim_tf.system.errors import InputError
@@ -41,6 +43,8 @@ class Experiment(Settings):
         evaluation: What is measured.
         export: What is exported.
         collection: What --mode=embed embeds.
+        curation: Of --mode=curate.
+        search: Of --mode=search.
         table: Of --mode=table.
         automatic: Flags of `AUTOMATIC` whose values training has chosen, in their order.
     """
@@ -72,6 +76,8 @@ class Experiment(Settings):
     evaluation: EvaluationSettings = dataclasses.field(default_factory=EvaluationSettings)
     export: ExportSettings = dataclasses.field(default_factory=ExportSettings)
     collection: CollectionSettings = dataclasses.field(default_factory=CollectionSettings)
+    curation: CurationSettings = dataclasses.field(default_factory=CurationSettings)
+    search: SearchSettings = dataclasses.field(default_factory=SearchSettings)
     table: TableSettings = dataclasses.field(default_factory=TableSettings)
     automatic: tuple[str, ...] = ()
 
@@ -260,6 +266,8 @@ def groups_of(model: type[ModelSettings]) -> dict[str, type[Settings]]:
         "evaluation": EvaluationSettings,
         "export": ExportSettings,
         "collection": CollectionSettings,
+        "curation": CurationSettings,
+        "search": SearchSettings,
         "table": TableSettings,
     }
 

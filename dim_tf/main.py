@@ -109,9 +109,13 @@ def run_later_stages(run: "Run", modes: list[str]) -> None:
         run.export()
     if "embed" in modes:
         run.embed()
+    if "curate" in modes:
+        run.curate()
+    if "search" in modes:
+        run.search()
     if "compare" in modes:
         run.compare()
-    if is_measured and {"export", "embed"} & set(modes):
+    if is_measured and {"export", "embed", "curate", "search"} & set(modes):
         for line in run.verdict:  # the last lines say it again
             console.say(line)
     if failed:

@@ -15,6 +15,8 @@ from dim_tf.system.errors import InputError
 from dim_tf.training import cluster
 
 _ON_DATA = {"train", "evaluate", "export"}
+_BY_EXPORT = {"embed", "curate", "search"}
+_ON_FOLDER = ("curate", "search")
 _LOOKED_AT = 100  # folders, and files in each
 _ALONE = {
     "compare": "run the other stages first",
@@ -45,7 +47,7 @@ def check(experiment: Experiment, modes: list[str]) -> None:
     _check_stages(experiment, modes)
     if _ON_DATA & set(modes):
         _check_data_dir(experiment.data)
-    if experiment.evaluation.encoder_path:
+    if experiment.evaluation.encoder_path and modes == ["evaluate"]:
         _check_encoder(experiment.evaluation.encoder_path, "--encoder_path")
     elif modes[0] in ("evaluate", "export") and not (experiment.run_path / "checkpoints").is_dir():
         raise InputError(f"{experiment.run_path} has no checkpoint; run --mode=train first")
@@ -57,8 +59,15 @@ def check(experiment: Experiment, modes: list[str]) -> None:
         _check_trackers(experiment)
     if "embed" in modes:
         _check_collection(experiment)
-        if "export" not in modes:
-            _check_exported(experiment)
+    for mode in modes:
+        if mode in _ON_FOLDER:
+            _check_folder(experiment, mode)
+    if "search" in modes:
+        _check_search(experiment)
+    if experiment.curation.apply and len(split_data_dir(experiment.data.data_dir)) > 1:
+        raise InputError("--apply writes a clean folder of one; give one folder as --data_dir")
+    if _BY_EXPORT & set(modes) and "export" not in modes:
+        _check_exported(experiment)
     if "export" in modes and experiment.export.neighbours_index not in ("", "train"):
         _check_embeddings(experiment.export.neighbours_index)
 
@@ -97,8 +106,14 @@ def _check_stages(experiment: Experiment, modes: list[str]) -> None:
         raise InputError(
             f"--model={experiment.model.NAME} has no encoder to export; give --mode=train,evaluate"
         )
-    if experiment.evaluation.encoder_path and modes != ["evaluate"]:
-        raise InputError("--encoder_path is for --mode=evaluate alone; give that --mode")
+    if (
+        experiment.evaluation.encoder_path
+        and not set(modes) <= _BY_EXPORT
+        and modes != ["evaluate"]
+    ):
+        raise InputError(
+            "--encoder_path is for --mode=evaluate, embed, curate and search; give one of these"
+        )
     if experiment.training.strategy == "multi_worker" and modes != ["embed"]:
         if modes != ["train"]:
             raise InputError(
@@ -163,20 +178,42 @@ def _check_collection(experiment: Experiment) -> None:
         )
 
 
+def _check_folder(experiment: Experiment, mode: str) -> None:
+    data = experiment.data
+    if data.dataset != "folder":
+        raise InputError(
+            f"--mode={mode} takes the images of a folder, and --dataset={data.dataset} is none; "
+            "give --data_dir=FOLDER"
+        )
+    open_folders(data.data_dir)
+    if importlib.util.find_spec("faiss") is None:
+        raise InputError(f"--mode={mode} needs faiss-cpu; pip install 'dim_tf[search]'")
+
+
+def _check_search(experiment: Experiment) -> None:
+    search = experiment.search
+    if not (search.query or search.serve):
+        raise InputError(
+            "--mode=search needs --query, an image or a folder of images, or --serve=127.0.0.1:8000"
+        )
+    if search.query and not Path(search.query).exists():
+        raise InputError(f"--query={search.query} is not there; give an image, or a folder of some")
+
+
 def _check_exported(experiment: Experiment) -> None:
-    if experiment.collection.saved_model:
-        path = experiment.collection.saved_model
+    if experiment.evaluation.encoder_path:
+        path = experiment.evaluation.encoder_path
         # TensorFlow reads other places, too, as gs://.
         if "://" not in path and not Path(path, "saved_model.pb").is_file():
             raise InputError(
-                f"--saved_model={path} is no exported encoder (it has no saved_model.pb); give a "
+                f"--encoder_path={path} is no exported encoder (it has no saved_model.pb); give a "
                 "version's folder, as exported/cifar10/1"
             )
         return
     folder = Path(experiment.export.export_dir) / experiment.name
     if not any((folder / str(n) / "saved_model.pb").is_file() for n in published_versions(folder)):
         raise InputError(
-            f"{folder} holds no exported encoder; run --mode=export first, or give --saved_model"
+            f"{folder} holds no exported encoder; run --mode=export first, or give --encoder_path"
         )
 
 

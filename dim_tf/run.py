@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -20,7 +20,9 @@ from dim_tf.data import validation_split
 from dim_tf.data.splits import Splits
 from dim_tf.experiment import Experiment, all_fields
 from dim_tf.settings.config_field import kind_of
+from dim_tf.settings.curation import CurationSettings
 from dim_tf.settings.export import CollectionSettings, ExportSettings
+from dim_tf.settings.search import SearchSettings
 from dim_tf.system import console, process_state
 from dim_tf.system.console import say
 from dim_tf.system.errors import InputError, RunError
@@ -31,6 +33,10 @@ from dim_tf.system.locks import locked_folder
 from dim_tf.training import checkpoint_files, loop, plan, strategy
 from dim_tf.training.encoder_model import EncoderModel
 from dim_tf.training.model import load_trained
+
+if TYPE_CHECKING:
+    from dim_tf.collection.curation.curation import Curation
+    from dim_tf.collection.search import QueryMatches
 
 REPORT_FILE = "report.html"
 REPORT_HEIGHT = 800  # pixels, in a notebook
@@ -246,6 +252,39 @@ class Run:
         preconditions.check(experiment, ["embed"])
         with self._process():
             return _stages().embed_collection(experiment)
+
+    def curate(self, **settings: Any) -> "Curation":
+        """Looks after the images of the run's folder: copies, outliers, doubtful labels, leaks.
+
+        Writes RUN_DIR/curate/*.csv and curate.html (docs/CURATE.md). The features are those of the
+        run's newest export; each image is embedded once. No file of the folder is changed.
+
+        Args:
+            **settings: Of the curation, by the names of their flags, as subset_size=200.
+        """
+        experiment = self._with(CurationSettings, settings)
+        preconditions.check(experiment, ["curate"])
+        with self._process():
+            return _stages().curate(experiment)
+
+    def search(self, query: str | os.PathLike = "", **settings: Any) -> "list[QueryMatches]":
+        """Finds the images of the run's folder that are most similar to those of a query.
+
+        Writes RUN_DIR/search/results.csv and search.html. The features are those of the run's
+        newest export; each image is embedded once.
+
+        Args:
+            query: An image, or a folder of some; empty: of the settings.
+            **settings: Of the search, by the names of their flags, as k=20.
+
+        Returns:
+            The matches of each query image, the most similar first.
+        """
+        given = {"query": os.fspath(query)} if query else {}
+        experiment = self._with(SearchSettings, {**settings, **given})
+        preconditions.check(experiment, ["search"])
+        with self._process():
+            return _stages().search(experiment)
 
     def compare(self) -> None:
         """Writes one page on the runs of the setting `runs`."""

@@ -9,8 +9,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dim_tf.collection import embed, embeddings, image_collection
+from dim_tf.collection import embed, embedded_folder, embeddings, image_collection
+from dim_tf.collection.curate_folder import curate_folder
+from dim_tf.collection.curation.clean_folder import write_clean_folder
+from dim_tf.collection.curation.csv_files import PAGE_FILE, describe_curation, write_curation
+from dim_tf.collection.curation.curation import Curation
+from dim_tf.collection.curation.page import render_page
+from dim_tf.collection.search import QueryImage, QueryMatches, search_images, write_results
+from dim_tf.collection.search_page import write_search_page
+from dim_tf.collection.search_server import SearchServer, SearchService
 from dim_tf.data import image_ops
+from dim_tf.data.folder import decoding
 from dim_tf.data.splits import Splits
 from dim_tf.evaluation import (
     card_metrics,
@@ -30,13 +39,14 @@ from dim_tf.evaluation.references import load_named, references
 from dim_tf.evaluation.report import results
 from dim_tf.evaluation.report.run_report import write_run_report
 from dim_tf.experiment import Experiment
-from dim_tf.export import publish, saved_model
+from dim_tf.export import exported_encoder, publish, saved_model
 from dim_tf.export.card import ModelCardInfo
 from dim_tf.export.feature import Feature
 from dim_tf.export.version_folders import published_versions
+from dim_tf.settings.search import parse_address
 from dim_tf.system.console import say
 from dim_tf.system.errors import InputError, MeasureError
-from dim_tf.system.files import atomic_write_text
+from dim_tf.system.files import atomic_write_text, make_folder
 from dim_tf.system.io_errors import translate_write_errors
 from dim_tf.system.json_files import read_json
 from dim_tf.system.versions import versions
@@ -358,11 +368,7 @@ def embed_collection(experiment: Experiment) -> Path:
         experiment.data.download,
         experiment.data.max_pixels,
     )
-    folder = Path(experiment.export.export_dir) / experiment.name
-    path = Path(
-        experiment.collection.saved_model
-        or folder / str(max(published_versions(folder), default=1))
-    )
+    path = _exported_encoder(experiment)
     out = Path(experiment.collection.output or experiment.run_path / "embeddings")
     say(f"embed: {images.description}, by {path}")
     summary = embed.embed(
@@ -370,3 +376,86 @@ def embed_collection(experiment: Experiment) -> Path:
     )
     say(f"embed: {summary['images']:,} images, {summary['refused']:,} refused: {out}")
     return out
+
+
+def _exported_encoder(experiment: Experiment) -> Path:
+    """The version that --encoder_path names, or the newest of the run's exports."""
+    folder = Path(experiment.export.export_dir) / experiment.name
+    newest = folder / str(max(published_versions(folder), default=1))
+    return Path(experiment.evaluation.encoder_path or newest)
+
+
+def curate(experiment: Experiment) -> Curation:
+    """Looks after the images of --data_dir: copies, outliers, doubtful labels, leaks, a subset.
+
+    Writes CSV files, curation.json and curate.html into RUN_DIR/curate, and with --apply a clean
+    folder. The user's files stay as they are.
+    """
+    encoder = exported_encoder.load(_exported_encoder(experiment))
+    images = embedded_folder.embed_folder(experiment, encoder.path)
+    index = embedded_folder.open_index(images, experiment.run_path / "index")
+    say(f"curate: neighbours by an index: {index.description}")
+    curation = curate_folder(images, index, encoder, experiment.curation)
+    folder = experiment.run_path / "curate"
+    make_folder(folder, "--run_dir")
+    page = render_page(curation, experiment.name)
+    write_curation(curation, folder, page)
+    for line in describe_curation(curation.summary()):
+        say(f"curate: {line}")
+    say(f"curate: {folder / PAGE_FILE}")
+    settings = experiment.curation
+    if settings.apply:
+        clean = write_clean_folder(
+            curation,
+            Path(experiment.data.data_dir).expanduser(),
+            Path(settings.apply_dir),
+            settings.apply,
+            without_outliers=settings.apply_without_outliers,
+        )
+        say(
+            f"curate: {clean.path}: {clean.images:,} images, without {clean.duplicates:,} copies "
+            f"and {clean.outliers:,} outliers"
+        )
+    return curation
+
+
+def search(experiment: Experiment) -> list[QueryMatches]:
+    """Finds the images of --data_dir that are most similar to those of --query.
+
+    Writes results.csv and search.html into RUN_DIR/search; with --serve, answers until it is
+    stopped.
+
+    Returns:
+        The matches of each image of --query.
+    """
+    encoder = exported_encoder.load(_exported_encoder(experiment))
+    images = embedded_folder.embed_folder(experiment, encoder.path)
+    folder = experiment.run_path / "search"
+    index = embedded_folder.open_index(images, experiment.run_path / "index")
+    say(f"search: {index.description}")
+    matches = []
+    if experiment.search.query:
+        make_folder(folder, "--run_dir")
+        paths = image_collection.query_images(Path(experiment.search.query))
+        features = encoder(paths)  # before previews, as it says which image cannot be decoded
+        queries = [QueryImage(str(path), decoding.decode_preview(path)) for path in paths]
+        matches = search_images(index, queries, features, experiment.search.k)
+        say(f"search: {write_results(folder, matches)}")
+        description = f"{len(index):,} images of {experiment.data.data_dir}, by {encoder.path}"
+        page = write_search_page(folder, matches, images.read_image, description)
+        say(f"search: {page}")
+    if experiment.search.serve:
+        service = SearchService(
+            index,
+            lambda content: encoder(content)[0],
+            images.read_image,
+            experiment.search.k,
+            title=experiment.name,
+        )
+        server = SearchServer(parse_address(experiment.search.serve), service)
+        say(f"search: {server.url} answers until Ctrl-C")
+        try:
+            server.serve_forever()
+        finally:
+            server.server_close()
+    return matches

@@ -19,6 +19,15 @@ def small_encoder(channels=3):
     return encoder
 
 
+def head(multi_label=False):
+    """A linear head on the small encoder's global feature."""
+    from dim_tf.export.linear_head import LinearHead
+
+    rng = np.random.default_rng(3)
+    kernel, bias = rng.normal(0, 6, (5, 3)).astype("f4"), rng.normal(0, 1, 3).astype("f4")
+    return LinearHead(kernel, bias, ("cat", "dog", "Käuzchen"), multi_label)
+
+
 def images(count=6):
     """float32 [count, 8, 8, 3] in [0, 1], multiples of 1/255."""
     return (np.random.default_rng(0).integers(0, 256, (count, SIZE, SIZE, 3)) / 255).astype("f4")

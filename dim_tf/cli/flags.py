@@ -16,7 +16,7 @@ from dim_tf.settings.data import DataSettings
 from dim_tf.system.console import say
 from dim_tf.system.errors import InputError
 
-MODES = ("train", "evaluate", "export", "embed", "compare", "table")
+MODES = ("train", "evaluate", "export", "embed", "curate", "search", "compare", "table")
 DEFAULT_MODES = MODES[:3]
 MODE_HELP = f"Stages to run, a list of {', '.join(MODES)}."
 MODEL_HELP = f"Model, how the encoder is trained: {', '.join(registry.MODELS)}."
@@ -116,7 +116,7 @@ def experiment(values: flags.FlagValues, arguments: list[str]) -> Experiment:
         known = known_settings(model_settings(settings["model"]))
         settings = {name: value for name, value in settings.items() if name in known}
         settings.setdefault("recipe", recipes.PAPER)
-    reads_data = set(modes(values)) & {*DEFAULT_MODES, "table"}
+    reads_data = set(modes(values)) & {*DEFAULT_MODES, "curate", "search", "table"}
     if reads_data and "data_dir" in settings and "dataset" not in settings:
         if not settings["data_dir"]:  # a variable of the shell that is not set
             raise InputError(

@@ -18,6 +18,7 @@ _USAGE = """Deep InfoMax: images in, a measured, exported encoder out.
 
 usage: python -m dim_tf.main --data_dir=FOLDER_OF_IMAGES [flags]
        python -m dim_tf.main --flagfile=flags/NAME.cfg [flags]
+       python -m dim_tf.main --mode=curate,search --data_dir=FOLDER --query=IMAGE [flags]
 
 A later flag overrides an earlier one and the flagfile's."""
 

@@ -1,14 +1,20 @@
 """Embeds many images with an exported encoder in an Apache Beam pipeline, on any runner.
 
-python -m dim_tf.collection.beam --saved_model=exported/digits/1 --input='images/**' --output=all
+python -m dim_tf.collection.beam --encoder_path=exported/digits/1 --input='images/**' --output=all
     [any pipeline options of Beam, such as --runner=DataflowRunner]
 
 Every path may be one of a file system that Beam (`--input`, `--output`) or TensorFlow
-(`--saved_model`) knows, such as gs://. A runner with workers of its own needs this package there:
-give Beam's --setup_file or --sdk_container_image.
+(`--encoder_path`) knows, such as gs://. The workers of a runner on several machines must see the
+same files and have this package: install it there, or give Beam's --setup_file or
+--sdk_container_image.
+
+The output is a file for each `--shard_size` images or, of TFRecord input, for each file, with a
+record (.json) beside it. It appears whole or not at all. The same command after a stop, or after
+workers were lost, makes the files that are missing.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -26,19 +32,19 @@ if __name__ == "__main__":
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(2)
 
-from dim_tf.collection.embed import SIGNATURE
+from dim_tf.collection.embed import SIGNATURE, encoder_fingerprint
 from dim_tf.export import saved_model
 
 try:
     import apache_beam as beam
     from apache_beam.io import tfrecordio
     from apache_beam.io.filesystems import FileSystems
-    from apache_beam.metrics import Metrics, MetricsFilter
+    from apache_beam.metrics import Metrics
     from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, RunInference
-    from apache_beam.options.pipeline_options import PipelineOptions
+    from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
     from apache_beam.runners.runner import PipelineState
 
-    from dim_tf.collection import beam_io
+    from dim_tf.collection import beam_io, beam_shards
 except ModuleNotFoundError as error:
     if (error.name or "").split(".")[0] != "apache_beam":
         raise
@@ -51,6 +57,8 @@ except ModuleNotFoundError as error:
 FAILED, WRONG_INPUT = 1, 2
 NAMESPACE = "dim_tf"  # of the counters
 EMBEDDED, INVALID = "embedded", "invalid"  # the outputs of Embed, and their counters
+# Its short name is not among those that Beam knows.
+DASK_RUNNER = "apache_beam.runners.dask.dask_runner.DaskRunner"
 
 
 class Embedding(NamedTuple):
@@ -121,6 +129,9 @@ class EncoderHandler(ModelHandler[bytes, Embedding, Any]):
 class Embed(beam.PTransform):
     """(id, encoded image) to (id, embedding), and the ids of images that cannot be decoded.
 
+    For pipelines of one's own. Their runner must execute batches and second outputs faithfully;
+    DaskRunner does not, and loses rows without a word.
+
     Ids are strings, embeddings lists of D floats: `embedded, invalid = examples | Embed(path)`.
     The outputs are named `embedded` and `invalid`, as are the counters in namespace `dim_tf`.
 
@@ -169,7 +180,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[argparse.Namespace, l
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--saved_model", required=True, help="an exported encoder: exported/<name>/<version>")
+    add("--encoder_path", required=True, help="an exported encoder: exported/<name>/<version>")
     add("--input", required=True, help="glob: * within a folder, ** through folders")
     add("--input_format", choices=("images", "tfrecord"), default="images", help="of the files")
     add("--image_feature", default="image", help="in a TFRecord's tf.train.Example; default: image")
@@ -177,20 +188,37 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[argparse.Namespace, l
     add("--output", required=True, help="what the written files' names begin with")
     add("--output_format", choices=("parquet", "tfrecord"), default="parquet", help="of the output")
     add("--batch_size", type=int, default=64, help="images that are embedded at once; default: 64")
+    add("--shard_size", type=int, default=4096, help="image files for one of output; default: 4096")
     flags, beam_flags = parser.parse_known_args(arguments)
-    if flags.batch_size < 1:
-        parser.error(f"--batch_size={flags.batch_size} is less than 1")
-    if not beam_io.fixed_folder(flags.input):
-        flags.input = f"./{flags.input}"  # Beam lists no folder without a name
+    for name in ("batch_size", "shard_size"):
+        if getattr(flags, name) < 1:
+            parser.error(f"--{name}={getattr(flags, name)} is less than 1")
+    for name in ("encoder_path", "input", "output"):
+        if "://" not in getattr(flags, name):  # a worker may run in another folder
+            setattr(flags, name, os.path.join(os.getcwd(), getattr(flags, name)))
     return flags, beam_flags
 
 
-def check(flags: argparse.Namespace) -> int | None:
+def runner_flags(beam_flags: Sequence[str]) -> list[str]:
+    """Beam's flags, with what DaskRunner needs: its long name, and a task for each shard.
+
+    By default it makes one task of 128 shards, which one worker would embed.
+    """
+    runner = PipelineOptions([*beam_flags]).view_as(StandardOptions).runner
+    if runner not in ("DaskRunner", DASK_RUNNER):
+        return [*beam_flags]
+    divided = any(flag.startswith(("--dask_npartitions", "--dask_part")) for flag in beam_flags)
+    size = [] if divided else ["--dask_partition_size=1"]
+    return [*beam_flags, f"--runner={DASK_RUNNER}", *size]
+
+
+def check(flags: argparse.Namespace) -> int:
     """Checks what can be checked before the pipeline runs; returns the embeddings' size D.
 
     Raises:
         InputError: no file matches, the first record is not as the flags say, the SavedModel
-            lacks the signature, or checksums of TFRecord files cannot be computed.
+            lacks the signature or the size of its feature, or checksums of TFRecord files cannot
+            be computed.
     """
     first = beam_io.first_match(flags.input)
     if "tfrecord" in (flags.input_format, flags.output_format):
@@ -204,9 +232,15 @@ def check(flags: argparse.Namespace) -> int | None:
         if record is not None:
             reader = beam_io.ExampleReader("", flags.image_feature, flags.id_feature)
             reader.parse(record, f"{first}:0")
-    model = EncoderHandler(flags.saved_model).load_model()
+    model = EncoderHandler(flags.encoder_path).load_model()
     outputs = model.signatures[SIGNATURE].structured_outputs
-    return outputs[saved_model.feature_in(outputs)].shape[-1]
+    size = outputs[saved_model.feature_in(outputs)].shape[-1]
+    if size is None:
+        raise InputError(
+            f"--encoder_path={flags.encoder_path} does not say how many numbers its feature has; "
+            "export the encoder again, with --mode=export"
+        )
+    return size
 
 
 def embed_files(flags: argparse.Namespace, options: PipelineOptions) -> dict[str, int]:
@@ -216,49 +250,70 @@ def embed_files(flags: argparse.Namespace, options: PipelineOptions) -> dict[str
         The numbers of images that were embedded and that were invalid.
 
     Raises:
-        InputError: as `check`, or there is no such runner.
-        RunError: the pipeline did not finish.
+        InputError: as `check`, there is no such runner, or the output holds embeddings of
+            something else.
+        RunError: the pipeline did not finish, or left a file out.
     """
     try:
         # Before the check: file systems take its options.
         pipeline = beam.Pipeline(options=options)
+    except ImportError as error:
+        raise InputError(
+            f"a package of the runner is missing ({error}); for DaskRunner: pip install "
+            "'dim_tf[dask]'"
+        ) from error
     except ValueError as error:
         raise InputError(f"Beam's options cannot be used: {error}") from error
     size = check(flags)
-    read: beam.PTransform = beam_io.ReadImages(flags.input)
+    folder = beam_io.fixed_folder(flags.input)
+    reader: beam_shards.Reader = beam_io.ImageReader(folder)
+    shard_size = flags.shard_size
     if flags.input_format == "tfrecord":
-        read = beam_io.ReadExamples(flags.input, flags.image_feature, flags.id_feature)
-    write: beam.PTransform = beam_io.WriteParquet(flags.output, size)
-    if flags.output_format == "tfrecord":
-        write = beam_io.WriteExamples(flags.output)
-    embedded, invalid = pipeline | read | Embed(flags.saved_model, flags.batch_size)
-    embedded | write
+        reader = beam_io.ExampleReader(folder, flags.image_feature, flags.id_feature)
+        shard_size = 1
+    origin = {
+        "encoder": encoder_fingerprint(flags.encoder_path),
+        "reader": repr(reader),
+        "format": flags.output_format,
+    }
+    files = beam_shards.ShardFiles(flags.output, flags.output_format, size)
+    shards = beam_shards.divide(beam_io.matched_files(flags.input), shard_size, folder, origin)
+    files.check_same_origin(shards)
+    missing = [shard for shard in shards if files.record(shard) is None]
+    if missing and len(missing) < len(shards):
+        say(f"{len(shards) - len(missing):,} of {len(shards):,} files are there; making the others")
+    if missing:
+        handler = EncoderHandler(flags.encoder_path)
+        embed = beam_shards.EmbedShard(handler, reader, files, flags.batch_size)
+        pipeline | beam.Create(missing) | beam.ParDo(embed)
+        _run(pipeline)
+    embedded, invalid = beam_shards.summarize(files, shards)
+    files.remove_temporary_files()
+    lines = "".join(image_id.replace("\n", "\\n") + "\n" for image_id in invalid)
     # Written when there are none, too: it replaces that of an earlier run.
-    invalid | beam.io.WriteToText(f"{flags.output}-invalid", file_name_suffix=".txt")
+    beam_shards.write_text(f"{flags.output}-invalid.txt", lines)
+    return {EMBEDDED: embedded, INVALID: len(invalid)}
+
+
+def _run(pipeline: beam.Pipeline) -> None:
     try:
-        result = pipeline.run()
-        state = result.wait_until_finish()
-    except (RuntimeError, OSError) as error:  # RuntimeError: of a worker, with its traceback
+        state = pipeline.run().wait_until_finish()
+    except InputError:  # of a worker
+        raise
+    except Exception as error:  # each runner has classes of its own for a worker's error
         lines = str(error).strip().splitlines()
         raise RunError(
             f"the pipeline failed: {lines[-1] if lines else type(error).__name__}"
         ) from error
     if state != PipelineState.DONE:
         raise RunError(f"the pipeline ended as {state}; its runner's log says why")
-    return {name: counter_value(result, name) for name in (EMBEDDED, INVALID)}
-
-
-def counter_value(result, name: str) -> int:
-    """The value of a counter of this pipeline."""
-    counters = MetricsFilter().with_namespace(NAMESPACE).with_name(name)
-    return sum(counter.result for counter in result.metrics().query(counters)["counters"])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status: 0, 1 for a failed run, 2 for wrong input."""
     flags, beam_flags = parse(arguments)
     try:
-        counts = embed_files(flags, PipelineOptions(beam_flags))
+        counts = embed_files(flags, PipelineOptions(runner_flags(beam_flags)))
     except InputError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return WRONG_INPUT
@@ -266,7 +321,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return FAILED
     say(f"{counts[EMBEDDED]} images embedded: {flags.output}-*")
-    say(f"{counts[INVALID]} images could not be decoded: {flags.output}-invalid*.txt")
+    say(f"{counts[INVALID]} images could not be decoded: {flags.output}-invalid.txt")
     return 0
 
 

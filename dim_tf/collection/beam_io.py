@@ -1,16 +1,14 @@
-"""What the Beam pipeline reads and writes: image files, TFRecord files, Parquet files."""
+"""What the Beam pipeline reads: image files and TFRecord files."""
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import apache_beam as beam
-import pyarrow
-from apache_beam.io import fileio, tfrecordio
-from apache_beam.io.filesystem import BeamIOError
+from apache_beam.io import tfrecordio
+from apache_beam.io.filesystem import BeamIOError, FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
-from dim_tf.collection.shard_formats import serialized_example
 from dim_tf.system.errors import InputError
 
 
@@ -43,90 +41,55 @@ def first_match(pattern: str) -> str:
     return matches[0].path
 
 
-class ReadImages(beam.PTransform):
-    """Image files to (id, encoded image).
+def matched_files(pattern: str) -> list[FileMetadata]:
+    """The files that match a glob, sorted by path."""
+    files = FileSystems.match([pattern])[0].metadata_list
+    return sorted(files, key=lambda file: file.path)
+
+
+@dataclass(frozen=True)
+class ImageReader:
+    """Reads an image file as one (id, encoded image).
 
     The id is the file's path below the glob's fixed folder: "cats/1.jpg" for "data/**.jpg".
 
-    Args:
-        pattern: a glob of Beam: * within a folder, ** through folders.
+    Attributes:
+        folder: `fixed_folder` of the glob.
     """
 
-    def __init__(self, pattern: str):
-        super().__init__()
-        self.pattern = pattern
+    folder: str
 
-    def expand(self, begin):
-        """Applies it to a pipeline."""
-        return (
-            begin | _MatchedFiles(self.pattern) | beam.ParDo(_ReadImage(fixed_folder(self.pattern)))
-        )
+    def read(self, path: str) -> Iterator[tuple[str, bytes]]:
+        """Yields the id and the encoded image of the file below the folder."""
+        with FileSystems.open(f"{self.folder}{path}") as stream:
+            yield path, stream.read()
 
 
-class ReadExamples(beam.PTransform):
-    """TFRecord files of tf.train.Example to (id, encoded image).
+@dataclass(frozen=True)
+class ExampleReader:
+    """Reads a TFRecord file of tf.train.Example as (id, encoded image).
 
-    Without an id feature the id is "<file>:<number>": the file's path below the glob's fixed
-    folder and the record's number in it, from 0. A TFRecord file cannot be entered in its middle,
-    so on any runner one call reads it from the first record to the last, and the number is the same
-    in every run. For the same reason work is divided by files, not by records.
+    Without an id feature the id is "<file>:<number>": the file's path below the glob's fixed folder
+    and the record's number in it, from 0. A TFRecord file cannot be entered in its middle, so one
+    call reads it from the first record to the last, and the number is the same in every run.
 
-    Args:
-        pattern: a glob of Beam. Compressed files are known by their ending, such as .gz.
+    Attributes:
+        folder: `fixed_folder` of the glob.
         image_feature: of the encoded image, bytes.
         id_feature: of the id, bytes in UTF-8 or an integer; "" for file and number. It must be
             different for each record.
     """
 
-    def __init__(self, pattern: str, image_feature: str = "image", id_feature: str = ""):
-        super().__init__()
-        self.pattern = pattern
-        self.reader = ExampleReader(fixed_folder(pattern), image_feature, id_feature)
+    folder: str
+    image_feature: str = "image"
+    id_feature: str = ""
 
-    def expand(self, begin):
-        """Applies it to a pipeline."""
-        return begin | _MatchedFiles(self.pattern) | beam.ParDo(self.reader)
-
-
-class _MatchedFiles(beam.PTransform):
-    """The files of a glob, as fileio.ReadableFile, spread over the workers."""
-
-    def __init__(self, pattern):
-        super().__init__()
-        self.pattern = pattern
-
-    def expand(self, begin):
-        return (
-            begin
-            | fileio.MatchFiles(self.pattern, fileio.EmptyMatchTreatment.DISALLOW)
-            | beam.Reshuffle()
-            | fileio.ReadMatches()
-        )
-
-
-class _ReadImage(beam.DoFn):
-    def __init__(self, folder):
-        super().__init__()
-        self.folder = folder
-
-    def process(self, file) -> Iterator[tuple[str, bytes]]:
-        yield file.metadata.path.removeprefix(self.folder), file.read()
-
-
-class ExampleReader(beam.DoFn):
-    """A TFRecord file of tf.train.Example to (id, encoded image)."""
-
-    def __init__(self, folder, image_feature, id_feature):
-        super().__init__()
-        self.folder = folder
-        self.image_feature = image_feature
-        self.id_feature = id_feature
-
-    def process(self, file) -> Iterator[tuple[str, bytes]]:
-        name = file.metadata.path.removeprefix(self.folder)
-        with file.open(mime_type="application/octet-stream") as stream:
-            for number, record in enumerate(read_records(stream, file.metadata.path)):
-                yield self.parse(record, f"{name}:{number}")
+    def read(self, path: str) -> Iterator[tuple[str, bytes]]:
+        """Yields the id and the encoded image of each record; .gz files are decompressed."""
+        name = f"{self.folder}{path}"
+        with FileSystems.open(name) as stream:
+            for number, record in enumerate(read_records(stream, name)):
+                yield self.parse(record, f"{path}:{number}")
 
     def parse(self, record: bytes, location: str) -> tuple[str, bytes]:
         """The id and the encoded image of a record; its location is <file>:<number>."""
@@ -189,51 +152,3 @@ def _single_value(features, name, location, flag):
         f"{location} has no feature {name!r} with one value, bytes or integer; it has the features "
         f"{', '.join(sorted(features))}; give another {flag}"
     )
-
-
-class WriteParquet(beam.PTransform):
-    """(id, embedding) to Parquet files with the columns id, string, and embedding, float32 [D].
-
-    Args:
-        output: what the files' names begin with.
-        size: D; None if it differs.
-    """
-
-    def __init__(self, output: str, size: int | None = None):
-        super().__init__()
-        self.output = output
-        vector = pyarrow.list_(pyarrow.float32(), -1 if size is None else size)
-        self.schema = pyarrow.schema([("id", pyarrow.string()), ("embedding", vector)])
-
-    def expand(self, embedded):
-        """Applies it to a PCollection."""
-        return (
-            embedded
-            | beam.Map(lambda row: {"id": row[0], "embedding": row[1]})
-            | beam.io.WriteToParquet(
-                self.output,
-                self.schema,
-                file_name_suffix=".parquet",
-                use_compliant_nested_type=True,
-            )
-        )
-
-
-class WriteExamples(beam.PTransform):
-    """(id, embedding) to TFRecord files of tf.train.Example: id, bytes; embedding, floats [D].
-
-    Args:
-        output: what the files' names begin with.
-    """
-
-    def __init__(self, output: str):
-        super().__init__()
-        self.output = output
-
-    def expand(self, embedded):
-        """Applies it to a PCollection."""
-        return (
-            embedded
-            | beam.MapTuple(serialized_example).with_output_types(bytes)
-            | beam.io.WriteToTFRecord(self.output, file_name_suffix=".tfrecord")
-        )

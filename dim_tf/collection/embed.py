@@ -119,7 +119,7 @@ def _embed(saved_model_path, encoder, collection, folder, format_name, shard_siz
         "collection": collection.description,
         "collection_fingerprint": collection.fingerprint,
         "saved_model": str(saved_model_path),
-        "saved_model_fingerprint": _fingerprint(saved_model_path),
+        "saved_model_fingerprint": encoder_fingerprint(str(saved_model_path)),
         "weights_fingerprint": saved_model.weights_fingerprint(encoder.model.variables),
         "feature": encoder.feature,
         "format": format_name,
@@ -242,8 +242,9 @@ def _readable_batches(collection, first, size):
         ) from error
 
 
-def _fingerprint(saved_model_path: Path) -> str:
+def encoder_fingerprint(saved_model_path: str) -> str:
+    """A hash of one version of an exported encoder: its graph and its weights' checksums."""
     digest = hashlib.sha256()
     for file in ("saved_model.pb", "variables/variables.index"):
-        digest.update(tf.io.gfile.GFile(str(saved_model_path / file), "rb").read())
+        digest.update(tf.io.gfile.GFile(f"{saved_model_path}/{file}", "rb").read())
     return digest.hexdigest()

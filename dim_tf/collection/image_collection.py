@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 
 from dim_tf.data import DataRequest, encoded_images, image_bounds
 from dim_tf.data.folder import decoding, file_bytes
+from dim_tf.data.folder.image_folders import ImageFolders
 from dim_tf.data.folder.listing import list_files
 from dim_tf.data.image_faults import UndecodableError
 from dim_tf.system.errors import InputError
@@ -92,7 +93,7 @@ def open_collection(
     if source.startswith("tfds:"):
         return _from_tfds(source, data_dir, download)
     if Path(source).is_dir():
-        return _from_folder(Path(source), max_pixels)
+        return of_folders(ImageFolders((Path(source),), ("",)), max_pixels)
     return _from_tfrecords(source)
 
 
@@ -105,16 +106,29 @@ def _fingerprint(lines: list[str]) -> str:
     return hashlib.sha256(os.fsencode("\n".join(lines))).hexdigest()
 
 
-def _from_folder(folder: Path, max_pixels: int) -> ImageCollection:
-    names, all_sizes, times = list_files(folder)[:3]
-    indices = [i for i, name in enumerate(names) if _is_image(folder / name, times[i] < 0)]
-    if not indices:
+def of_folders(folders: ImageFolders, max_pixels: int) -> ImageCollection:
+    """The images of one folder or several; ids are relative paths with "/".
+
+    Args:
+        folders: of the images.
+        max_pixels: of images that are converted to PNG; larger ones are refused.
+
+    Raises:
+        InputError: they hold no images, or cannot be read.
+    """
+    ids, sizes, lines = list[str](), list[int](), list[str]()
+    for folder, prefix in zip(folders.paths, folders.names, strict=True):
+        names, file_sizes, times = list_files(folder)[:3]
+        for name, size, time in zip(names, file_sizes.tolist(), times.tolist(), strict=True):
+            if _is_image(folder / name, time < 0):
+                ids.append(f"{prefix}/{name}" if len(folders.paths) > 1 else name)
+                sizes.append(size)
+                lines.append(f"{ids[-1]} {size} {time}")
+    if not ids:
         raise InputError(
-            f"--embed_input={folder} holds no image: no file ending in "
-            f"{', '.join(file_bytes.SUFFIXES)}, and none that begins as an image does"
+            f"{folders} holds no image: no file ending in {', '.join(file_bytes.SUFFIXES)}, and "
+            "none that begins as an image does"
         )
-    ids, sizes = [names[i] for i in indices], all_sizes[indices].tolist()
-    lines = [f"{names[i]} {all_sizes[i]} {times[i]}" for i in indices]
 
     # Files that are too large or cannot be decoded become empty strings, which are refused.
     def to_served(path):
@@ -131,19 +145,44 @@ def _from_folder(folder: Path, max_pixels: int) -> ImageCollection:
             lambda: tf.ensure_shape(tf.py_function(to_served, [path], tf.string), []),
         )
 
-    def image_of(name, size):
-        path = tf.strings.join([str(folder), "/", name])
+    def image_of(path, size):
         is_readable = (size > 0) & (size <= image_bounds.MAX_BYTES)
         return tf.cond(is_readable, lambda: read_image(path), lambda: b"")
 
     def images_from(first):
-        names = tf.constant([os.fsencode(name) for name in ids[first:]], tf.string)
-        files = tf.data.Dataset.from_tensor_slices((names, tf.constant(sizes[first:], tf.int64)))
-        return files.map(lambda name, size: (name, image_of(name, size)), num_parallel_calls=4)
+        names, paths = (
+            tf.constant([os.fsencode(text) for text in texts], tf.string)
+            for texts in (ids[first:], map(folders.path_of, ids[first:]))
+        )
+        files = tf.data.Dataset.from_tensor_slices(
+            (names, paths, tf.constant(sizes[first:], tf.int64))
+        )
+        return files.map(
+            lambda name, path, size: (name, image_of(path, size)), num_parallel_calls=4
+        )
 
     return ImageCollection(
-        f"{len(ids):,} image files in {folder}", _fingerprint(lines), images_from
+        f"{len(ids):,} image files in {folders}", _fingerprint(lines), images_from
     )
+
+
+def query_images(path: Path) -> list[Path]:
+    """An image file, or the images below a folder.
+
+    Raises:
+        InputError: The folder holds none.
+    """
+    if not path.is_dir():
+        return [path]
+    names, _, times = list_files(path)[:3]
+    images = [
+        path / name
+        for name, time in zip(names, times, strict=True)
+        if _is_image(path / name, time < 0)
+    ]
+    if not images:
+        raise InputError(f"--query={path} holds no image; give an image, or a folder of some")
+    return images
 
 
 def _is_image(path: Path, unreadable: bool) -> bool:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -31,8 +32,19 @@ class ShardFormat:
 
 
 def _write_parquet(path, ids, embeddings):
-    import pyarrow as pa
     import pyarrow.parquet as pq
+
+    pq.write_table(parquet_table(ids, embeddings), path)
+
+
+def parquet_table(ids: list[str], embeddings: np.ndarray) -> Any:
+    """A pyarrow.Table of ids and embeddings, with the columns that a Parquet file has.
+
+    Args:
+        ids: N texts.
+        embeddings: float32 [N, D]; of local maps float16 [N, H, W, D].
+    """
+    import pyarrow as pa
 
     embeddings = np.ascontiguousarray(embeddings)
     is_local = embeddings.ndim == 4
@@ -41,8 +53,7 @@ def _write_parquet(path, ids, embeddings):
         kind, metadata = pa.float16(), {"shape": json.dumps(embeddings.shape[1:])}
     flat = pa.array(embeddings.astype(kind.to_pandas_dtype(), copy=False).reshape(-1), kind)
     column = pa.FixedSizeListArray.from_arrays(flat, math.prod(embeddings.shape[1:]))
-    table = pa.table({"id": pa.array(ids, pa.string()), "embedding": column}, metadata=metadata)
-    pq.write_table(table, path)
+    return pa.table({"id": pa.array(ids, pa.string()), "embedding": column}, metadata=metadata)
 
 
 def _read_parquet(path):

@@ -70,7 +70,7 @@ def hold_out(splits: Splits, fraction: float) -> Splits:
             "--group_by=none"
         )
     held_out, rest = (
-        _select(training, np.flatnonzero(part)) for part in (is_held_out, ~is_held_out)
+        select(training, np.flatnonzero(part)) for part in (is_held_out, ~is_held_out)
     )
     note = (
         f"{splits.note} Held out: {len(held_out):,} of the {len(training):,} "
@@ -96,7 +96,8 @@ def _draw(split: Split, count: int) -> np.ndarray:
     return is_drawn[numbers]
 
 
-def _select(split: Split, indices: np.ndarray) -> Split:
+def select(split: Split, indices: np.ndarray) -> Split:
+    """Some of the images of a split, int64 [N]; those in memory are copied."""
     return Split(
         _select_images(split.images, indices),
         None if split.labels is None else split.labels[indices],

@@ -47,19 +47,44 @@ NOT_FINITE = "the loss of a linear classifier is not finite; check the features"
 Loss = Callable[[np.ndarray, np.ndarray], tuple[float, np.ndarray]]
 
 
-def softmax_loss(labels: np.ndarray, scores: np.ndarray) -> tuple[float, np.ndarray]:
-    """Multinomial logistic regression; labels int [n], classes."""
+def softmax_loss(
+    labels: np.ndarray, scores: np.ndarray, class_weights: np.ndarray | None = None
+) -> tuple[float, np.ndarray]:
+    """Multinomial logistic regression.
+
+    Args:
+        labels: int [n], classes.
+        scores: float [n, C].
+        class_weights: float [C], factors of the losses of each class's images; None: 1.
+    """
     images = np.arange(len(labels))
     log_probabilities = scipy.special.log_softmax(scores, axis=1)
     gradient = np.exp(log_probabilities)
     gradient[images, labels] -= 1
-    return -float(log_probabilities[images, labels].sum(dtype=np.float64)), gradient
+    losses = -log_probabilities[images, labels]
+    if class_weights is not None:
+        factors = class_weights[labels].astype(scores.dtype)
+        losses, gradient = losses * factors, gradient * factors[:, np.newaxis]
+    return float(losses.sum(dtype=np.float64)), gradient
 
 
-def sigmoid_loss(labels: np.ndarray, scores: np.ndarray) -> tuple[float, np.ndarray]:
-    """A logistic regression for each attribute; labels [n, A], 0 or 1."""
+def sigmoid_loss(
+    labels: np.ndarray, scores: np.ndarray, class_weights: np.ndarray | None = None
+) -> tuple[float, np.ndarray]:
+    """A logistic regression for each attribute.
+
+    Args:
+        labels: [n, A], 0 or 1.
+        scores: float [n, A].
+        class_weights: float [2, A], factors of the losses of absent and of present attributes;
+            None: 1.
+    """
     losses = np.logaddexp(0, scores) - labels * scores
-    return float(losses.sum(dtype=np.float64)), scipy.special.expit(scores) - labels
+    gradient = scipy.special.expit(scores) - labels
+    if class_weights is not None:
+        factors = np.where(labels == 1, class_weights[1], class_weights[0]).astype(scores.dtype)
+        losses, gradient = losses * factors, gradient * factors
+    return float(losses.sum(dtype=np.float64)), gradient
 
 
 def squared_hinge_loss(labels: np.ndarray, scores: np.ndarray) -> tuple[float, np.ndarray]:
@@ -93,9 +118,13 @@ class LinearClassifier:
     iterations: int
     converged: bool
 
+    def folded(self) -> tuple[np.ndarray, np.ndarray]:
+        """Kernel, float32 [F, outputs], and bias of features that are not standardised."""
+        return _fold(self.weights, self.bias, self.scale, self.mean)
+
     def scores(self, features: np.ndarray, indices: np.ndarray | None = None) -> np.ndarray:
         """Scores of features [N, F], or of some of them: float32 [N or K, outputs]."""
-        kernel, bias = _fold(self.weights, self.bias, self.scale, self.mean)
+        kernel, bias = self.folded()
         chunks = _chunks(features, indices, len(bias))
         return np.concatenate([features[chunk] @ kernel + bias for chunk in chunks])
 

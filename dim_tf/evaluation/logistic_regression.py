@@ -1,6 +1,7 @@
 """Logistic regression on frozen features, whose regularisation is chosen on validation images."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -21,6 +22,7 @@ def fit(
     outputs: int,
     indices: np.ndarray | None = None,
     c_values: Sequence[float] = C_VALUES,
+    class_weights: np.ndarray | None = None,
 ) -> tuple[LinearClassifier, float]:
     """Trains a classifier: multinomial for classes, one for each attribute.
 
@@ -34,11 +36,16 @@ def fit(
         outputs: number of classes, or A.
         indices: int [K], the images to train on; None: all.
         c_values: to choose from, ascending.
+        class_weights: factors of the losses, as `linear_classifier.softmax_loss` and
+            `sigmoid_loss` take them; None: 1.
 
     Returns:
         The classifier of all images, and its C.
     """
-    loss = linear_classifier.sigmoid_loss if labels.ndim == 2 else linear_classifier.softmax_loss
+    unweighted = (
+        linear_classifier.sigmoid_loss if labels.ndim == 2 else linear_classifier.softmax_loss
+    )
+    loss: linear_classifier.Loss = partial(unweighted, class_weights=class_weights)
     images = np.arange(len(features)) if indices is None else indices
     drawn = np.random.default_rng(0).permutation(images)[:MAX_SELECTION_IMAGES]
     count = int(len(drawn) * VALIDATION_FRACTION)

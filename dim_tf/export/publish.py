@@ -1,18 +1,11 @@
-"""Publishes an encoder as exported/<name>/<version>/, complete and checked, or not at all."""
+"""Publishes a model as exported/<name>/<version>/, complete and checked, or not at all."""
 
-import contextlib
-import errno
-import itertools
-import os
-import shutil
-import tempfile
 import time
-import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import filelock
 import keras
 import numpy as np
 
@@ -20,11 +13,21 @@ from dim_tf.data import image_bounds, image_ops
 from dim_tf.data.channel_scaling import ChannelScaling
 from dim_tf.data.image_frame import ImageFrame
 from dim_tf.data.pixel_range import ALL_16_BITS, PixelRange
-from dim_tf.export import backbone_file, card, saved_model, serving, tflite, tflite_metadata, verify
+from dim_tf.export import (
+    backbone_file,
+    card,
+    saved_model,
+    serving,
+    tflite,
+    tflite_metadata,
+    verify,
+    version_folders,
+)
 from dim_tf.export.card import ModelCardInfo
+from dim_tf.export.card_sections import TFLiteFile
 from dim_tf.export.feature import GLOBAL, Feature
 from dim_tf.export.saved_model import NeighboursIndex, Quantization, SavedModelOptions
-from dim_tf.export.version_folders import published_versions
+from dim_tf.export.tflite_metadata import Task, embedding
 from dim_tf.system.errors import InputError, RunError
 from dim_tf.system.io_errors import translate_write_errors
 from dim_tf.system.versions import versions
@@ -33,7 +36,6 @@ from keras_models.encoders import BackboneEncoder
 CARD_FILE = "README.md"
 WARMUP_IMAGES = 8
 TIMED_RUNS = 30
-GRACE_SECONDS = 600  # in which a reader may finish loading a version that was replaced
 
 
 @dataclass(frozen=True)
@@ -103,81 +105,62 @@ def publish(
             full, or an old version could not be removed, after the new one was published.
     """
     info, options = info or ModelCardInfo(), options or ExportOptions()
+    check_max_pixels(encoder, options)
+    return publish_version(
+        folder,
+        lambda staging: _write_version(staging, encoder, folder.name, pixels, info, options),
+        options.keep_versions,
+    )
+
+
+def check_max_pixels(encoder: keras.Model, options: ExportOptions) -> None:
+    """Raises InputError if an export would refuse images of the encoder's own size."""
     height, width, _ = encoder.image_shape
     if options.max_pixels < height * width:
         raise InputError(
             f"--max_pixels={options.max_pixels} refuses images of the encoder's own size, {height} "
             f"x {width}; give at least {height * width}"
         )
-    with _staging_folder(folder) as staging:
+
+
+def publish_version(
+    folder: Path, write: Callable[[Path], float], keep_versions: int
+) -> tuple[Path, float]:
+    """Writes the next version in a folder, whole or not at all; configures a server for it.
+
+    Args:
+        folder: exported/<name>.
+        write: writes and checks everything in the folder that it is given.
+        keep_versions: newest versions that are kept; 0: all.
+
+    Returns:
+        The version's folder, and what `write` returned.
+
+    Raises:
+        InputError: the folder cannot be written.
+        RunError: by `write`; the disk is full; or an old version could not be removed, after the
+            new one was published.
+    """
+    with version_folders.staging_folder(folder) as staging:
         advice = "what was published before is intact; make room and run --mode=export again"
         with translate_write_errors(f"the export to {folder}", folder, advice):
-            difference = _write_version(staging, encoder, folder.name, pixels, info, options)
+            difference = write(staging)
             staging.chmod(0o755)  # mkdtemp makes it for this user alone; a server may be another
-            target = _rename_to_next(staging, folder)
+            target = version_folders.rename_to_next(staging, folder)
     config = folder.parent / serving.CONFIG_FOLDER
     with translate_write_errors(
         str(config), folder.parent, f"{target} is published; make room, export again"
     ):
         serving.write_config(folder.parent)
     try:
-        remove_old_versions(folder, options.keep_versions)
+        version_folders.remove_old_versions(folder, keep_versions)
     except OSError as error:
         raise RunError(
             f"{target} is published; {error.filename}, which is older than the newest "
-            f"{options.keep_versions} of --keep_versions, could not be removed: "
+            f"{keep_versions} of --keep_versions, could not be removed: "
             f"{error.strerror}; remove it by hand"
         ) from error
     return target, difference
-
-
-@contextlib.contextmanager
-def _staging_folder(folder: Path) -> Iterator[Path]:
-    """A new hidden folder in `folder`, removed at the end, as are those of killed processes.
-
-    If `folder` is new and stays empty, it is removed too.
-
-    Raises:
-        InputError: the folder cannot be created.
-    """
-    is_new = not folder.exists()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # Locked, so that no process removes a folder that another has not locked yet.
-        with _locked(folder) as is_locked:
-            for abandoned in folder.glob(".unpublished-*") if is_locked else ():
-                with _locked(abandoned, wait=False) as is_unused:
-                    if is_unused:
-                        shutil.rmtree(abandoned, ignore_errors=True)
-            staging = Path(tempfile.mkdtemp(prefix=".unpublished-", dir=folder))
-            staging_lock = contextlib.ExitStack()
-            staging_lock.enter_context(_locked(staging))
-    except OSError as error:
-        raise InputError(
-            f"{folder} cannot be written ({error.strerror}); give another --export_dir"
-        ) from error
-    with staging_lock:
-        try:
-            yield staging
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
-            if is_new:
-                with contextlib.suppress(OSError):  # it is not empty
-                    folder.rmdir()
-
-
-@contextlib.contextmanager
-def _locked(folder: Path, wait: bool = True) -> Iterator[bool]:
-    """Yields whether the folder could be locked; the lock ends with the context or the process."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            is_locked = filelock.lock_descriptor(descriptor, blocking=wait)
-        except OSError:  # the file system does not lock folders
-            is_locked = False
-        yield is_locked
-    finally:
-        os.close(descriptor)
 
 
 def _write_version(folder, encoder, name, pixels, info, options):
@@ -188,7 +171,7 @@ def _write_version(folder, encoder, name, pixels, info, options):
         unit = image_ops.scale_to_unit(calibration, options.scaling)
         quantization = Quantization.fit(saved_model.keras_features(encoder, unit, options.feature))
     saved_model_options = SavedModelOptions(
-        _metadata(encoder, name, info, options, quantization),
+        describe(encoder, name, info, options, quantization),
         options.label_names,
         options.max_pixels,
         quantization,
@@ -214,24 +197,71 @@ def _write_version(folder, encoder, name, pixels, info, options):
 
 
 def _write_tflite(folder, encoder, name, pixels, calibration, license, options):
-    """Writes and checks the TFLite files; returns the card's rows."""
-    variants = list(_variants(options))
-    tflite.write(folder, variants, calibration, name, license, options.feature.name)
+    """Writes and checks the encoder's TFLite files; returns the card's rows."""
     expected = saved_model.keras_endpoints(
         encoder, image_ops.scale_to_unit(pixels, options.scaling)
     )
+    variants = list(tflite_variants(options, tflite.VARIANTS))
+    if options.tflite_endpoints:
+        variants.append(tflite.ENDPOINTS)
+
+    def fidelity(path, variant):
+        cosine = tflite.check(path, variant, pixels, expected, options.feature)
+        return {"mean cosine": f"{cosine:.5f}"}
+
+    task = embedding(options.feature.name)
+    return write_tflite(folder, variants, pixels, calibration, name, license, task, fidelity)
+
+
+def write_tflite(
+    folder: Path,
+    variants: Sequence[tflite.Variant],
+    pixels: np.ndarray,
+    calibration: np.ndarray,
+    name: str,
+    license: str,
+    task: Task,
+    fidelity: Callable[[Path, tflite.Variant], dict[str, str]],
+) -> list[TFLiteFile]:
+    """Writes, checks and times the TFLite files of a SavedModel.
+
+    Args:
+        folder: of the SavedModel.
+        variants: the files.
+        pixels: float32 [N, H, W, C], images that they are timed on.
+        calibration: float32 [N, H, W, C], images that give the ranges of int8.
+        name: of the model.
+        license: of the model.
+        task: of the model.
+        fidelity: checks a file; how well it answers, as the card shows it.
+
+    Returns:
+        The card's rows.
+    """
+    tflite.write(folder, variants, calibration, name, license, task)
     files = []
     for variant in variants:
         path = folder / variant.file
-        cosine = tflite.check(path, variant, pixels, expected, options.feature)
+        cells = fidelity(path, variant)
         milliseconds = _median_milliseconds(tflite.runner(path), pixels[:1])
         runtime = tflite_metadata.min_runtime(path.read_bytes())
-        files.append(card.TFLiteFile(variant, path.stat().st_size, cosine, milliseconds, runtime))
+        files.append(TFLiteFile(variant, path.stat().st_size, cells, milliseconds, runtime))
     return files
 
 
-def _variants(options: ExportOptions) -> Iterator[tflite.Variant]:
-    for variant in tflite.VARIANTS:
+def tflite_variants(
+    options: ExportOptions, available: Sequence[tflite.Variant]
+) -> Iterator[tflite.Variant]:
+    """The TFLite files that an export gets.
+
+    Args:
+        options: of the export.
+        available: all of them.
+
+    Raises:
+        InputError: one that is asked for cannot take what the encoder takes.
+    """
+    for variant in available:
         if options.scaling is not None and variant.dtype != "float32":
             if variant.name in (options.tflite or ()):
                 raise InputError(
@@ -240,12 +270,25 @@ def _variants(options: ExportOptions) -> Iterator[tflite.Variant]:
                 )
         elif options.tflite is None or variant.name in options.tflite:
             yield variant
-    if options.tflite_endpoints:
-        yield tflite.ENDPOINTS
 
 
-def _metadata(encoder, name, info, options, quantization):
-    metadata = {
+def describe(
+    encoder: keras.Model,
+    name: str,
+    info: ModelCardInfo,
+    options: ExportOptions,
+    quantization: Quantization | None = None,
+) -> dict[str, Any]:
+    """What metadata.json says of an exported encoder, beside its signatures.
+
+    Args:
+        encoder: that is exported.
+        name: of the export.
+        info: for the card.
+        options: of the export.
+        quantization: of the signature `quantized`; None: without it.
+    """
+    metadata: dict[str, Any] = {
         "name": name,
         "versions": versions(),
         "training_data": info.training_data,
@@ -290,56 +333,3 @@ def _median_milliseconds(run, image):
         run(image)
         times.append(time.perf_counter() - start)
     return 1e3 * float(np.median(times))
-
-
-def _rename_to_next(staging: Path, folder: Path) -> Path:
-    """Renames a folder to the next version's number, even while another run does the same."""
-    while True:
-        target = folder / str(max(published_versions(folder), default=0) + 1)
-        try:
-            os.rename(staging, target)
-            return target
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-
-
-def remove_old_versions(folder: Path, keep: int) -> None:
-    """Removes all but the newest versions, except those that a reader may still be loading.
-
-    Args:
-        folder: exported/<name>.
-        keep: newest versions that are kept; 0: all.
-
-    Raises:
-        OSError: a version cannot be renamed and stays as it is; the rest were removed.
-    """
-    if not keep:
-        return
-    pairs = list(itertools.pairwise(published_versions(folder)))
-    errors = []
-    for version, successor in pairs[: max(0, len(pairs) + 1 - keep)]:
-        try:
-            replaced = (folder / str(successor)).stat().st_ctime
-            if time.time() - replaced >= GRACE_SECONDS:
-                # Renamed first, so that nobody sees half a version. The name is unique, because a
-                # stopped run may have left a folder for the same number.
-                removed = folder / f".removed-{version}-{uuid.uuid4().hex}"
-                os.rename(folder / str(version), removed)
-        except FileNotFoundError:  # another run may do the same
-            pass
-        except OSError as error:
-            errors.append(error)
-    for removed in folder.glob(".removed-*"):  # also those that a stopped run left half deleted
-        _delete(removed)
-    if errors:
-        raise errors[0]
-
-
-def _delete(path: Path) -> None:
-    """Deletes a folder, or a file in its place; anything that cannot be deleted stays."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            path.unlink()

@@ -1,9 +1,6 @@
 """An encoder as a reusable SavedModel: callable, with signatures for serving."""
 
-import functools
 import hashlib
-import json
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -18,17 +15,16 @@ from dim_tf.data import image_bounds, image_ops
 from dim_tf.data.channel_scaling import ChannelScaling
 from dim_tf.data.image_frame import ImageFrame
 from dim_tf.data.pixel_range import ALL_16_BITS, PixelRange
-from dim_tf.export import encoded_input, verify
+from dim_tf.export import encoded_input, reusable_saved_model, verify
 from dim_tf.export.feature import GLOBAL, Feature
-from dim_tf.export.saved_model_assets import describe_signature, label_lines
+from dim_tf.export.reusable_saved_model import Signatures, graph_function
 from dim_tf.system.errors import InputError, RunError
 from dim_tf.system.io_errors import reason
 
 # Relative to the largest feature; a graph may add in another order than eager code.
 TOLERANCE = 1e-4
 VALID = "valid"  # the output that says which images could be decoded
-
-Signatures = dict[str, tf.types.experimental.GenericFunction]
+CLASSES = "classes"  # the output of a classifier that names the likeliest label of each image
 
 
 @dataclass(frozen=True)
@@ -124,10 +120,6 @@ def feature_in(outputs: Mapping[str, Any]) -> str:
     return name
 
 
-# AutoGraph takes seconds, and nothing here has Python's control flow over tensors.
-graph_function = functools.partial(tf.function, autograph=False)
-
-
 def root_object(
     encoder: keras.Model,
     feature: Feature = GLOBAL,
@@ -155,14 +147,13 @@ def root_object(
         return feature(endpoints(images, training))
 
     spec = tf.TensorSpec([None, height, width, input_channels], tf.float32, name="images")
-    root = tf.train.Checkpoint()
-    root.__call__ = graph_function(call)
-    for arguments in ({}, {"training": True}, {"training": False}):
-        root.__call__.get_concrete_function(spec, **arguments)
+    root = reusable_saved_model.root(
+        call,
+        spec,
+        [v.value for v in encoder.variables],
+        [v.value for v in encoder.trainable_variables],
+    )
     root.endpoints = graph_function(endpoints, input_signature=[spec])
-    root.variables = [v.value for v in encoder.variables]
-    root.trainable_variables = [v.value for v in encoder.trainable_variables]
-    root.regularization_losses = []
     return root
 
 
@@ -243,24 +234,29 @@ def _normalized(features):
 
 
 def load(path: str, signature: str) -> Any:
-    """Loads a SavedModel with a signature, which is valid only as long as the whole is kept.
+    """Loads an encoder with a signature, which is valid only as long as the whole is kept.
 
     Raises:
-        InputError: there is no SavedModel at `path`, its files differ from its SHA256SUMS, or it
-            lacks the signature.
+        InputError: there is no SavedModel at `path`, its files differ from its SHA256SUMS, it
+            lacks the signature, or it is a classifier.
     """
-    verify.check(path, "--saved_model")
+    verify.check(path, "--encoder_path")
     try:
         loaded = tf.saved_model.load(path)
     except Exception as error:  # a foreign file makes the parser fail in any way
         raise InputError(
-            f"--saved_model={path} cannot be loaded ({reason(error)}); give one version of an "
+            f"--encoder_path={path} cannot be loaded ({reason(error)}); give one version of an "
             "exported encoder, as exported/cifar10/1"
         ) from error
     if signature not in loaded.signatures:
         raise InputError(
             f"the SavedModel in {path} has the signatures {', '.join(loaded.signatures)} and not "
             f"{signature}; export the encoder again, with --mode=export"
+        )
+    if CLASSES in loaded.signatures[signature].structured_outputs:
+        raise InputError(
+            f"the SavedModel in {path} is a classifier, which gives probabilities and no feature; "
+            "give a version of an exported encoder, as exported/cifar10/1"
         )
     return loaded
 
@@ -283,20 +279,8 @@ def save(encoder: keras.Model, path: Path, options: SavedModelOptions) -> dict[s
         signature.
     """
     root = root_object(encoder, options.feature, options.channels, options.scaling)
-    # Traced here, as TensorFlow would trace each signature once more to save it.
-    functions = {
-        name: function.get_concrete_function()
-        for name, function in signatures(root, options.frame(encoder), options).items()
-    }
-    described = {name: describe_signature(function) for name, function in functions.items()}
-    content = options.metadata | {"signatures": described}
-    with tempfile.TemporaryDirectory() as folder:
-        metadata, labels = Path(folder, "metadata.json"), Path(folder, "labels.txt")
-        metadata.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        labels.write_text(label_lines(options.label_names), encoding="utf-8")
-        root.metadata, root.labels = tf.saved_model.Asset(metadata), tf.saved_model.Asset(labels)
-        tf.saved_model.save(root, str(path), signatures=functions)
-    return content
+    functions = signatures(root, options.frame(encoder), options)
+    return reusable_saved_model.write(root, functions, path, options.metadata, options.label_names)
 
 
 def keras_endpoints(encoder: keras.Model, pixels: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""The encoder as TFLite, in several precisions."""
+"""An exported model as TFLite, in several precisions."""
 
 import contextlib
 import os
@@ -16,6 +16,7 @@ from tensorflow.lite.python.util import modify_model_io_type
 
 from dim_tf.export import saved_model, tflite_metadata
 from dim_tf.export.feature import Feature
+from dim_tf.export.tflite_metadata import Task
 from dim_tf.system.errors import RunError
 from dim_tf.system.io_errors import reason
 
@@ -52,12 +53,12 @@ class Variant:
     @property
     def name(self) -> str:
         """Its name in --tflite."""
-        return self.file.removeprefix("encoder_").removesuffix(".tflite")
+        return self.file.partition("_")[2].removesuffix(".tflite")
 
     @property
     def for_mediapipe(self) -> bool:
-        """Whether it has the metadata that MediaPipe's ImageEmbedder needs, if it takes RGB."""
-        return self.signature == "serving_default" and self.dtype != "int8"
+        """Whether it has the metadata that MediaPipe's tasks need, if it takes RGB."""
+        return self.signature != ENDPOINTS.signature and self.dtype != "int8"
 
     @property
     def remedy(self) -> str:
@@ -86,7 +87,7 @@ def write(
     pixels: np.ndarray,
     name: str,
     license: str,
-    feature: str,
+    task: Task,
 ) -> None:
     """Converts the SavedModel in `folder` to TFLite files beside it.
 
@@ -98,7 +99,7 @@ def write(
         pixels: float32 [N, H, W, C] in [0, 1], real images that calibrate the ranges of int8.
         name: of the model, for the metadata.
         license: of the model, for the metadata.
-        feature: name of the feature that the SavedModel gives.
+        task: of the model, for the metadata.
 
     Raises:
         RunError: the model cannot be converted.
@@ -111,19 +112,18 @@ def write(
         # From float32 to the graph's own dtype, and from int8 to uint8.
         dtype = tf.dtypes.as_dtype(variant.dtype)
         model = modify_model_io_type(converted[graph], dtype, dtype)
+        if variant.min_runtime:
+            model = tflite_metadata.with_min_runtime(model, variant.min_runtime)
         if variant.for_mediapipe and pixels.shape[-1] == tflite_metadata.CHANNELS:
             model = tflite_metadata.with_image_metadata(
                 model,
+                task,
                 name=name,
-                description=f"Image encoder: an image to its feature {feature}",
-                feature=feature,
                 license=license,
                 mean=0.0,
                 std=255.0,  # the model takes [0, 1]
                 size=pixels.shape[1:3],
             )
-        if variant.min_runtime:
-            model = tflite_metadata.with_min_runtime(model, variant.min_runtime)
         (folder / variant.file).write_bytes(model)
 
 
@@ -145,7 +145,7 @@ def _convert(folder, variant, pixels):
                 return converter.convert()
         except (ConverterError, RuntimeError, ValueError, TypeError) as error:
             raise RunError(
-                f"{variant.file}: the encoder cannot be converted ({_failure(error)}); "
+                f"{variant.file}: the model cannot be converted ({_failure(error)}); "
                 f"{variant.remedy}, or give --tflite=none"
             ) from error
 
@@ -299,7 +299,7 @@ def check(
             more than `MAX_COSINE_LOSS`, or a uint8 file does not take the pixels' bytes.
     """
     if variant.dtype == "uint8":
-        _check_byte_input(path)
+        check_byte_input(path)
     outputs = runner(path)(pixels)
     expected_features = feature(expected).numpy()
     if variant.signature == "endpoints":
@@ -319,8 +319,15 @@ def check(
     return cosine
 
 
-def _check_byte_input(path):
-    """Checks the input's scale, as MediaPipe feeds bytes whatever scale the file states."""
+def check_byte_input(path: Path) -> None:
+    """Checks the input's scale, as MediaPipe feeds bytes whatever scale the file states.
+
+    Args:
+        path: of a file that takes uint8.
+
+    Raises:
+        RunError: it does not take the pixels' bytes.
+    """
     from ai_edge_litert.interpreter import Interpreter
 
     scale, zero = Interpreter(model_path=str(path)).get_input_details()[0]["quantization"]

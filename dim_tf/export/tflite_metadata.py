@@ -1,14 +1,22 @@
-"""TFLite Metadata, which tell MediaPipe's ImageEmbedder what to feed a model.
+"""TFLite Metadata, which tell MediaPipe's ImageEmbedder and ImageClassifier what to feed a model.
 
 The metadata are a flatbuffer of their own (schema: metadata_schema.fbs of TFLite Support, root
-table ModelMetadata), stored in the model as the buffer "TFLITE_METADATA". The numbers below are the
-schema's: the index of a field in its table, or of a member in its union.
+table ModelMetadata,
+https://github.com/tensorflow/tflite-support/blob/master/tensorflow_lite_support/metadata/metadata_schema.fbs),
+stored in the model as the buffer "TFLITE_METADATA". The numbers below are the schema's: the index
+of a field in its table, or of a member in its union or enumeration. Files that the metadata name,
+as that of the labels, are in a ZIP archive after the model, which readers look for from the end.
 """
 
-from collections.abc import Callable
+import io
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import flatbuffers
 from tensorflow.lite.python import schema_py_generated as schema
+
+from dim_tf.export.saved_model_assets import label_lines
 
 BUFFER = "TFLITE_METADATA"
 MIN_RUNTIME = "min_runtime_version"
@@ -19,36 +27,84 @@ CHANNELS = 3  # MediaPipe feeds RGB alone
 IMAGE_PROPERTIES = 2  # of the union ContentProperties
 FEATURE_PROPERTIES = 1
 NORMALIZATION = 1  # of the union ProcessUnitOptions
+TENSOR_AXIS_LABELS = 2  # of the enumeration AssociatedFileType
+LABELS_FILE = "labels.txt"
+_EARLIEST = (1980, 1, 1, 0, 0, 0)  # time of a file in a ZIP archive: the same bytes at each export
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a model does with an image.
+
+    Attributes:
+        description: of the model.
+        output: name of its one output.
+        output_description: of the output.
+        labels: names of the output's numbers, which are probabilities; empty: a feature.
+    """
+
+    description: str
+    output: str
+    output_description: str
+    labels: tuple[str, ...] = ()
+
+
+def embedding(feature: str) -> Task:
+    """The task of an encoder, for MediaPipe's ImageEmbedder; its output is that feature."""
+    return Task(
+        f"Image encoder: an image to its feature {feature}",
+        "embedding",
+        f"feature {feature} of the image",
+    )
+
+
+def classification(labels: Sequence[str]) -> Task:
+    """The task of a classifier into these labels, for MediaPipe's ImageClassifier."""
+    return Task(
+        "Image classifier: an image to the probabilities of its labels",
+        "probability",
+        "probabilities of the labels",
+        tuple(labels),
+    )
 
 
 def with_image_metadata(
     model: bytes,
+    task: Task,
     *,
     name: str,
-    description: str,
     license: str,
     mean: float,
     std: float,
     size: tuple[int, int],
-    feature: str,
 ) -> bytes:
-    """A TFLite model with metadata: an RGB image in, a feature vector out.
+    """A TFLite model with metadata: an RGB image in, a feature or probabilities out.
+
+    The labels are added after the model. To change its entries again would remove them.
 
     Args:
         model: with one input [N, H, W, 3] and one output.
+        task: of the model.
         name: of the model.
-        description: of the model.
         license: of the model.
         mean: the model takes (pixel - mean) / std, pixels from 0 to 255.
         std: see `mean`.
         size: (H, W).
-        feature: its name.
 
     Returns:
         The model, otherwise unchanged.
     """
-    metadata = _metadata(name, description, license, mean, std, size, feature)
-    return _with_entry(model, BUFFER, metadata)
+    model = _with_entry(model, BUFFER, _metadata(task, name, license, mean, std, size))
+    return _with_file(model, LABELS_FILE, label_lines(task.labels)) if task.labels else model
+
+
+def labels_in(model: bytes) -> tuple[str, ...]:
+    """The labels that a TFLite model holds; empty: none."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(model)) as archive:
+            return tuple(archive.read(LABELS_FILE).decode("utf-8").splitlines())
+    except (zipfile.BadZipFile, KeyError):
+        return ()
 
 
 def with_min_runtime(model: bytes, version: str) -> bytes:
@@ -89,7 +145,15 @@ def _with_entry(model, name, data):
     return bytes(builder.Output())
 
 
-def _metadata(name, description, license, mean, std, size, feature) -> bytes:
+def _with_file(model, name, text) -> bytes:
+    """The model with a file after it, uncompressed, as MediaPipe reads it in place."""
+    content = io.BytesIO(model)
+    with zipfile.ZipFile(content, "a", zipfile.ZIP_STORED) as archive:
+        archive.writestr(zipfile.ZipInfo(name, _EARLIEST), text.encode("utf-8"))
+    return content.getvalue()
+
+
+def _metadata(task, name, license, mean, std, size) -> bytes:
     builder = flatbuffers.Builder(1024)
     low, high = (0.0 - mean) / std, (255.0 - mean) / std
     height, width = size
@@ -108,15 +172,20 @@ def _metadata(name, description, license, mean, std, size, feature) -> bytes:
             5: statistics,
         },
     )
-    features = _table(builder, {})
-    model_output = _table(
-        builder,
-        {
-            0: builder.CreateString("embedding"),
-            1: builder.CreateString(f"feature {feature} of the image"),
-            3: _table(builder, {0: ("Uint8", FEATURE_PROPERTIES), 1: features}),
-        },
-    )
+    output: dict[int, int | tuple[str, int]] = {
+        0: builder.CreateString(task.output),
+        1: builder.CreateString(task.output_description),
+        3: _table(builder, {0: ("Uint8", FEATURE_PROPERTIES), 1: _table(builder, {})}),
+    }
+    if task.labels:
+        output[5] = _table(builder, {0: _floats(builder, 1.0), 1: _floats(builder, 0.0)})
+        file: dict[int, int | tuple[str, int]] = {
+            0: builder.CreateString(LABELS_FILE),
+            1: builder.CreateString("a label of each number of the output"),
+            2: ("Int8", TENSOR_AXIS_LABELS),
+        }
+        output[6] = _tables(builder, _table(builder, file))
+    model_output = _table(builder, output)
     subgraph = _table(
         builder, {2: _tables(builder, model_input), 3: _tables(builder, model_output)}
     )
@@ -124,7 +193,7 @@ def _metadata(name, description, license, mean, std, size, feature) -> bytes:
         builder,
         {
             0: builder.CreateString(name),
-            1: builder.CreateString(description),
+            1: builder.CreateString(task.description),
             3: _tables(builder, subgraph),
             5: builder.CreateString(license),
             7: builder.CreateString(MIN_PARSER_VERSION),

@@ -25,7 +25,8 @@ class EvaluationSettings(Settings):
     )
     encoder_path: str = config_field(
         "",
-        "Encoder to measure with --mode=evaluate: any SavedModel or .keras file; empty: the run's.",
+        "Encoder of --mode=evaluate, any SavedModel or .keras file, or of --mode=embed, curate "
+        "and search, a version of an export; empty: the run's.",
         is_path=True,
         hyperparameter=False,
     )
@@ -36,10 +37,9 @@ class EvaluationSettings(Settings):
     )
     reference: str = config_field(
         "",
-        "Models to compare with, commas between: .keras files, SavedModels or exports; NAME=PATH "
-        "names one.",
-        details="Without a name it is that of the file or folder; of an export, NAME/VERSION. "
-        "They take images in [0, 1], as those of --encoder_path do.",
+        "Models to compare with, commas between: .keras files or SavedModels.",
+        details="NAME=PATH names one. Without a name it is that of the file or folder; of an "
+        "export, NAME/VERSION. They take images in [0, 1], as those of --encoder_path do.",
         common=True,
         hyperparameter=False,
     )

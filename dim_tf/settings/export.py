@@ -64,7 +64,6 @@ class ExportSettings(Settings):
         "all",
         "TFLite files of the export, with commas between; or all, or none.",
         details=f"All: {', '.join(TFLITE)}.",
-        common=True,
         hyperparameter=False,
     )
     tflite_endpoints: bool = config_field(
@@ -90,17 +89,12 @@ class ExportSettings(Settings):
 
 @dataclass(frozen=True)
 class CollectionSettings(Settings):
-    """Which images --mode=embed embeds, by which encoder."""
+    """Which images --mode=embed embeds, and how they are written."""
 
-    saved_model: str = config_field(
-        "",
-        "Exported encoder of --mode=embed; empty: the newest of EXPORT_DIR/NAME.",
-        is_path=True,
-        hyperparameter=False,
-    )
     input: str = config_field(
         "",
-        "Images to embed: a folder, a pattern of TFRecord files, or tfds:NAME:SPLIT.",
+        "Images to embed: a folder, TFRecord files, or tfds:NAME:SPLIT.",
+        details="TFRecord files by a pattern, as 'images-*.tfrecord'.",
         flag="embed_input",
         common=True,
         is_path=True,

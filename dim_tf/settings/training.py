@@ -76,8 +76,8 @@ class TrainingSettings(Settings):
     )
     precision: str = config_field(
         "float32",
-        "Precision of layers: float32; bfloat16; auto, bfloat16 if it measures faster on this "
-        "machine. Scores and losses are always float32.",
+        "Precision of layers: float32; bfloat16; auto, bfloat16 if it measures faster here.",
+        details="Scores and losses are always float32.",
         common=True,
         choices=("float32", "bfloat16", "auto"),
     )

@@ -3,10 +3,10 @@
 import contextlib
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-
-import tensorflow as tf
+from typing import Any
 
 from dim_tf.system.errors import RunError
 
@@ -38,12 +38,18 @@ def translate_write_errors(file: str, folder: Path, advice: str) -> Iterator[Non
     """
     try:
         yield
-    except (OSError, tf.errors.OpError) as error:
-        if isinstance(error, tf.errors.OpError) and _OUT_OF_MEMORY in error.message:
+    except (OSError, *_errors_of_tensorflow()) as error:
+        if not isinstance(error, OSError) and _OUT_OF_MEMORY in error.message:
             raise
         raise RunError(
             f"{file} could not be written: {reason(error)} ({_free_space(folder)}); {advice}"
         ) from error
+
+
+def _errors_of_tensorflow() -> tuple[Any, ...]:
+    """The class of TensorFlow's errors; none before it is imported, as it then raises nothing."""
+    tensorflow = sys.modules.get("tensorflow")
+    return () if tensorflow is None else (tensorflow.errors.OpError,)
 
 
 def reason(error: Exception) -> str:

@@ -92,7 +92,16 @@ WITHOUT_TENSORFLOW = {
     "--mode=embed": "--mode=embed needs --embed_input",
     "--mode=embed --embed_input=no/where": "--embed_input=no/where is not there",
     "--mode=embed --embed_input=.": "holds no exported encoder; run --mode=export first",
-    "--mode=embed --embed_input=. --saved_model=no": "--saved_model=no is no exported encoder",
+    "--mode=embed --embed_input=. --encoder_path=no": "--encoder_path=no is no exported encoder",
+    "--mode=curate --encoder_path=a": "--mode=curate takes the images of a folder",
+    "--mode=curate --dataset=folder --data_dir=. --apply=copy": "give --apply_dir",
+    "--mode=search": "--mode=search takes the images of a folder, and --dataset=",
+    "--mode=search --dataset=folder --data_dir=.": "--mode=search needs --query",
+    "--mode=search --dataset=folder --data_dir=. --query=no": "--query=no is not there",
+    "--mode=search --dataset=folder --data_dir=. --query=. --name=a": "a holds no exported encoder",
+    "--mode=search,export --dataset=folder --data_dir=. --query=. --encoder_path=a": (
+        "--encoder_path is for --mode=evaluate, embed, curate and search"
+    ),
     "--mode=train,export --neighbours_index=no": "--neighbours_index=no holds no embeddings",
     "--mode=compare --runs=a,b": "there is no run folder 'a'",
     "--mode=train --strategy=multi_worker": "TF_CONFIG describes no cluster (it is not set)",

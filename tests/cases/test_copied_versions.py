@@ -169,7 +169,7 @@ def test_embedding_asks_for_a_whole_version_too(version):
     from dim_tf.export import saved_model
 
     replaced(version)
-    with pytest.raises(InputError, match=r"--saved_model=.* \(changed: assets/metadata.json, by"):
+    with pytest.raises(InputError, match=r"--encoder_path=.* \(changed: assets/metadata.json, by"):
         saved_model.load(str(version), "serving_default")
 
 

@@ -80,7 +80,7 @@ def test_the_classes_are_within_the_splits(tmp_path, load, layout):
 def test_the_hash_splits_where_it_is_asked_for(tmp_path, load):
     for number, where in enumerate(("train/cat", "train/dog", "val/cat", "val/dog")):
         classes_in(tmp_path / "images", where, 20 * number)
-    splits = load(split="hash")
+    splits = load(split="hash", test_fraction=0.1)
     assert splits.label_names == ("cat", "dog")
     assert len({name[:5] for name in names(splits.test)}) > 1
     assert len(splits.test) == 10

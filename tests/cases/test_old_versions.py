@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from dim_tf.export import publish
+from dim_tf.export import publish, version_folders
 from dim_tf.export.version_folders import published_versions
 from dim_tf.system.errors import RunError
 
 
 @pytest.fixture(autouse=True)
 def no_grace(monkeypatch):
-    monkeypatch.setattr(publish, "GRACE_SECONDS", 0)
+    monkeypatch.setattr(version_folders, "GRACE_SECONDS", 0)
 
 
 def make(folder, *versions):
@@ -27,15 +27,15 @@ def names(folder):
 def test_a_version_1_again_after_a_killed_removal(tmp_path):
     """Numbers begin anew after all versions were removed."""
     make(tmp_path, ".removed-1", "1", "2")
-    publish.remove_old_versions(tmp_path, 1)
+    version_folders.remove_old_versions(tmp_path, 1)
     assert names(tmp_path) == ["2"]
 
 
 def test_a_version_1_again_where_the_first_cannot_be_removed(tmp_path, monkeypatch):
     """As one whose files are of another user."""
     make(tmp_path, ".removed-1", "1", "2")
-    monkeypatch.setattr(publish.shutil, "rmtree", lambda *_, **__: None)
-    publish.remove_old_versions(tmp_path, 1)
+    monkeypatch.setattr(version_folders.shutil, "rmtree", lambda *_, **__: None)
+    version_folders.remove_old_versions(tmp_path, 1)
     assert published_versions(tmp_path) == [2]
     assert len(names(tmp_path)) == 3
 
@@ -43,14 +43,14 @@ def test_a_version_1_again_where_the_first_cannot_be_removed(tmp_path, monkeypat
 def test_a_file_of_that_name(tmp_path):
     make(tmp_path, "1", "2")
     (tmp_path / ".removed-1").write_text("")
-    publish.remove_old_versions(tmp_path, 1)
+    version_folders.remove_old_versions(tmp_path, 1)
     assert names(tmp_path) == ["2"]
 
 
 def test_a_file_with_a_version_for_a_name(tmp_path):
     make(tmp_path, "2", "3", ".removed-1")
     (tmp_path / "1").write_text("")
-    publish.remove_old_versions(tmp_path, 1)
+    version_folders.remove_old_versions(tmp_path, 1)
     assert names(tmp_path) == ["3"]
 
 
@@ -61,7 +61,7 @@ def test_a_link_goes_and_what_it_names_stays(tmp_path):
     make(folder, "2")
     (folder / "1").symlink_to(elsewhere)
     (folder / ".removed-0").symlink_to(elsewhere)
-    publish.remove_old_versions(folder, 1)
+    version_folders.remove_old_versions(folder, 1)
     assert names(folder) == ["2"]
     assert names(elsewhere) == ["kept"]
 
@@ -78,7 +78,7 @@ def test_a_version_that_cannot_be_removed_is_named_after_the_export(tmp_path, mo
             raise PermissionError(13, "Permission denied", str(source))
         rename(source, target)
 
-    monkeypatch.setattr(publish.os, "rename", refuse)
+    monkeypatch.setattr(version_folders.os, "rename", refuse)
 
     class Encoder:
         image_shape = (8, 8, 3)

@@ -9,13 +9,14 @@ from small_export import SIZE, images
 from tensorflow.lite.python import schema_py_generated as schema
 
 from dim_tf.export import saved_model, tflite
+from dim_tf.export.tflite_metadata import embedding
 
 FIXED = ("encoder_int8.tflite", "encoder_uint8_batch1.tflite")
 
 
 def write(folder, pixels, *files):
     chosen = [variant for variant in tflite.VARIANTS if variant.file in files]
-    tflite.write(folder, chosen, pixels, "small", "Apache-2.0", "global")
+    tflite.write(folder, chosen, pixels, "small", "Apache-2.0", embedding("global"))
 
 
 @pytest.fixture(scope="module")

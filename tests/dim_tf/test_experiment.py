@@ -276,7 +276,7 @@ def test_a_path_begins_at_home_and_has_names_of_files(monkeypatch):
     monkeypatch.setenv("HOME", "/home/a")
     paths = [name for name, field in FIELDS.items() if field.metadata["is_path"]]
     assert {"run_dir", "data_dir", "export_dir", "encoder_path", "embed_output"} <= set(paths)
-    experiment = Experiment.of(name="a", **dict.fromkeys(paths, "~/b"))
+    experiment = Experiment.of(name="a", apply="copy", **dict.fromkeys(paths, "~/b"))
     assert {experiment.to_dict()[name] for name in paths} == {"/home/a/b"}
     assert Experiment.from_json(experiment.to_json()) == experiment
     for name in paths:

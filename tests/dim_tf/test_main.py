@@ -65,7 +65,10 @@ def test_a_wrong_flag_ends_with_2_and_one_line(arguments, says):
         (["--batch_size=5000"], "larger than the 1198 training images"),
         (["--run_dir=/proc/no/such"], "/proc/no/such cannot be written"),
         (["--mode=evaluate"], "run --mode=train first"),
-        (["--encoder_path=theirs"], "--encoder_path is for --mode=evaluate alone"),
+        (
+            ["--encoder_path=theirs"],
+            "--encoder_path is for --mode=evaluate, embed",
+        ),
         (["--mode=evaluate", "--encoder_path=theirs"], "theirs is no SavedModel"),
         (["--strategy=mirrored"], "found no GPU"),
     ],

@@ -16,8 +16,11 @@ from dim_tf.cli import flags as settings_flags
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
 FLAGFILES = [f"flags/{path.name}" for path in sorted((ROOT / "flags").glob("*.cfg"))]
-# Of other programs: benchmarks, TensorFlow Serving and its clients, Slurm.
+# Of other programs: benchmarks, the Beam pipeline and its runners, TensorFlow Serving and its
+# clients, Slurm.
 OTHER_PROGRAMS_FLAGS = {
+    *("input", "output", "runner", "shard_size"),
+    *("dask_client_address", "dask_scheduler_file", "direct_num_workers", "direct_running_mode"),
     *("imports", "precisions", "repetitions"),
     *("model_config_file", "profile", "version"),
     "requeue",

@@ -13,7 +13,7 @@ import tensorflow as tf
 from small_export import close, images
 from tensorflow.core.protobuf import saved_model_pb2
 
-from dim_tf.export import encoded_input, saved_model
+from dim_tf.export import classifier_saved_model, encoded_input, saved_model
 
 SCRIPT = Path(__file__).parents[2] / "examples/serving/c_api.py"
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs .so files")
@@ -111,3 +111,18 @@ def test_a_bad_image_fails_its_own_request(exported, tmp_path):
     assert answers[3]["valid"].tolist() == [False, *[True] * 5]
     np.testing.assert_array_equal(answers[4]["global"], answers[0]["global"])
     close(answers[3]["global"][1:], answers[0]["global"][1:])
+
+
+@pytest.mark.slow
+def test_a_classifier_gives_the_same_probabilities_and_names(tmp_path):
+    path, encoder, head = tmp_path / "1", small_export.small_encoder(), small_export.head()
+    classifier_saved_model.save(encoder, head, path, saved_model.SavedModelOptions({}))
+    encoded = encoded_input.png_images(images())
+    asked = [("serving_default", images()), ("serving_bytes", encoded)]
+    lines, answers = ask(path, tmp_path, asked)
+    assert lines == ["ok", "ok"]
+    wanted = head.probabilities(saved_model.keras_features(encoder, images()))
+    for answer in answers:
+        np.testing.assert_allclose(answer["probabilities"], wanted, atol=1e-5)
+        names = np.array([name.encode() for name in head.label_names])
+        np.testing.assert_array_equal(answer["classes"], names[wanted.argmax(axis=1)])

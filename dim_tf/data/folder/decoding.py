@@ -132,6 +132,39 @@ def to_png(
     return encoded.getvalue()
 
 
+def decode_preview(
+    path: Path | str, *, max_pixels: int = MAX_PIXELS, preview_pixels: int = 2**18
+) -> np.ndarray:
+    """An image for people to look at, upright: 16 bits and arrays between their own extremes.
+
+    Args:
+        path: of the file.
+        max_pixels: as for `inspection.inspect_file`.
+        preview_pixels: a JPEG of more is reduced to 1/2, 1/4 or 1/8.
+
+    Returns:
+        uint8 [H, W, 3]; of an array of other than three channels, the first.
+
+    Raises:
+        UndecodableError: it cannot be decoded.
+        OSError: it cannot be read.
+    """
+    data = read_image_file(path)
+    if is_array(data):
+        values = decode_array(data, max_pixels).astype(np.float32)
+        values = values if values.shape[-1] == 3 else values[..., :1]
+        low, high = values.min(), values.max()
+        pixels = np.rint((values - low) * (255 / max(high - low, 1e-30))).astype(np.uint8)
+        return np.broadcast_to(pixels, (*pixels.shape[:2], 3)).copy()
+    header = image_headers.read(data, max_pixels)
+    image, _ = decode_upright(header, max_pixels, preview_pixels)
+    extremes = ALL_16_BITS
+    if isinstance(image, np.ndarray):
+        low = int(image.min())
+        extremes = PixelRange(low, max(int(image.max()), low + 1))
+    return np.asarray(_to_rgb(image, extremes))
+
+
 def _read_header(path, max_pixels, expected_digest):
     """The header, which holds what the decoder needs: the file's bytes are freed here."""
     return image_headers.read(read_image_file(path, expected_digest), max_pixels)

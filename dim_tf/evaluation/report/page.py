@@ -1,7 +1,7 @@
 """`write_page`: an HTML page that loads nothing.
 
 Images are data URIs, charts inline SVG. The page's own Content-Security-Policy forbids the rest:
-the one script, which enlarges embedding plots, runs because its hash is listed.
+its one script, for embedding plots or galleries, runs because its hash is listed.
 """
 
 import base64
@@ -15,8 +15,21 @@ from markupsafe import Markup
 from dim_tf.evaluation.report.rendering import render
 from dim_tf.system.files import atomic_write_text
 
-_STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
-_SCRIPT = Path(__file__).with_name("page.js").read_text(encoding="utf-8")
+
+def asset(name: str) -> str:
+    """A style or a script beside this module."""
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
+def script_hash(script: str) -> str:
+    """How a Content-Security-Policy names a script."""
+    digest = hashlib.sha256(script.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode('ascii')}"
+
+
+STYLE = asset("page.css")
+PLOTS_SCRIPT = asset("page.js")
+GALLERY_SCRIPT = asset("gallery.js")
 
 
 def write_page(
@@ -26,6 +39,7 @@ def write_page(
     summary: str,
     sections: Mapping[str, str],
     warning: str = "",
+    script: str = PLOTS_SCRIPT,
 ) -> None:
     """Writes a page; a write that fails leaves the file that was there.
 
@@ -36,11 +50,11 @@ def write_page(
         summary: One sentence, below the title.
         sections: Content by heading, as Markup; empty sections are left out.
         warning: Below the summary; empty for none.
+        script: `PLOTS_SCRIPT` or `GALLERY_SCRIPT`.
 
     Raises:
         OSError: The page cannot be written.
     """
-    digest = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode("ascii")
     page = render(
         "page.html",
         title=title,
@@ -48,9 +62,9 @@ def write_page(
         summary=summary,
         warning=warning,
         sections={heading: content for heading, content in sections.items() if content},
-        style=Markup(_STYLE),
-        script=Markup(_SCRIPT),
-        script_hash=digest,
+        style=Markup(STYLE),
+        script=Markup(script),
+        script_hash=script_hash(script),
     )
     atomic_write_text(path, page + "\n")
 

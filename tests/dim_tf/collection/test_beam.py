@@ -125,7 +125,7 @@ def check_rows(rows, wanted):
 
 def run(exported, output, *flags):
     return collection_beam.main(
-        [f"--saved_model={exported}", f"--output={output}/out", RUNNER, "--batch_size=4", *flags]
+        [f"--encoder_path={exported}", f"--output={output}/out", RUNNER, "--batch_size=4", *flags]
     )
 
 
@@ -197,13 +197,57 @@ def test_a_glob_without_a_folder(exported, image_files, tmp_path, monkeypatch):
     assert rows_of_parquet(tmp_path) == []
 
 
-def test_the_file_of_invalid_ids_replaces_an_older_one(exported, image_files, tmp_path, capsys):
-    assert run(exported, tmp_path, f"--input={image_files}/empty.png") == 0
-    assert invalid_ids(tmp_path) == ["empty.png"]
+def test_without_invalid_images_their_file_is_empty(exported, image_files, tmp_path, capsys):
     assert run(exported, tmp_path, f"--input={image_files}/b/*.png") == 0
     assert invalid_ids(tmp_path) == []
     assert len(rows_of_parquet(tmp_path)) == COUNT // 2
     assert "0 images could not be decoded" in capsys.readouterr().out
+
+
+def test_the_same_command_makes_what_is_missing(exported, image_files, wanted, tmp_path, capsys):
+    flags = [f"--input={image_files}/**", "--shard_size=7"]  # of 32 images
+    assert run(exported, tmp_path, *flags) == 0
+    files = sorted(tmp_path.glob("out-*.parquet"))
+    assert [f.name for f in files] == [f"out-{i:05d}-of-00005.parquet" for i in range(5)]
+    written = [f.stat().st_mtime_ns for f in files]
+    files[1].unlink()
+    (tmp_path / f"out-00000-of-00005.parquet.{'0' * 32}.tmp").touch()  # of a killed worker
+    assert run(exported, tmp_path, *flags) == 0
+    assert "4 of 5 files are there" in capsys.readouterr().out
+    changed = [f.stat().st_mtime_ns != t for f, t in zip(files, written, strict=True)]
+    assert changed == [False, True, False, False, False]
+    check_rows(rows_of_parquet(tmp_path), wanted)
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_files_of_other_images_are_not_mixed_in(exported, image_files, tmp_path, capsys):
+    assert run(exported, tmp_path, f"--input={image_files}/empty.png") == 0
+    assert run(exported, tmp_path, f"--input={image_files}/b/*.png") == 2
+    assert "out-00000-of-00001.json records embeddings of other images" in capsys.readouterr().err
+    assert invalid_ids(tmp_path) == ["empty.png"]
+
+
+def test_a_runner_that_leaves_files_out_is_noticed(
+    exported, image_files, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(collection_beam, "_run", lambda pipeline: None)
+    assert run(exported, tmp_path, f"--input={image_files}/b/*.png", "--shard_size=5") == 1
+    assert "error: 3 of 3 files were not written" in capsys.readouterr().err
+
+
+def test_flags_of_the_dask_runner():
+    name = collection_beam.DASK_RUNNER
+    flags = collection_beam.runner_flags
+    assert flags(["--runner", "DaskRunner"])[2:] == [f"--runner={name}", "--dask_partition_size=1"]
+    divided = ["--runner=DaskRunner", "--dask_npartitions=4"]
+    assert flags(divided) == [*divided, f"--runner={name}"]
+    assert flags([RUNNER]) == [RUNNER]
+
+
+def test_a_runner_whose_package_is_missing(exported, image_files, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "apache_beam.runners.dask.dask_runner", None)
+    assert run(exported, tmp_path, f"--input={image_files}/b/*", "--runner=DaskRunner") == 2
+    assert "pip install 'dim_tf[dask]'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -239,7 +283,7 @@ def test_an_integer_feature_as_id(record_files):
             ["--input={records}/*", "--input_format=tfrecord", "--image_feature=number"],
             "is a number, not an encoded image",
         ),
-        (["--input={images}/**", "--saved_model={images}"], "cannot be loaded"),
+        (["--input={images}/**", "--encoder_path={images}"], "cannot be loaded"),
     ],
 )
 def test_errors_are_one_line(exported, image_files, record_files, tmp_path, capsys, flags, message):
@@ -266,7 +310,7 @@ def test_an_output_that_cannot_be_written(exported, image_files, tmp_path, capsy
     assert run(exported, tmp_path / "file", f"--input={image_files}/b/*") == 1
     printed = capsys.readouterr().err
     assert printed.startswith("error: the pipeline failed: ")
-    assert "Not a directory" in printed
+    assert "File exists" in printed
     assert printed.count("\n") == 1
 
 
@@ -300,6 +344,21 @@ def test_a_saved_model_without_the_signature(tmp_path):
     tf.saved_model.save(module, str(tmp_path), signatures={"other": module.f})
     with pytest.raises(InputError, match="has the signatures other and not serving_bytes_valid"):
         collection_beam.EncoderHandler(str(tmp_path)).load_model()
+
+
+def test_a_saved_model_whose_feature_has_no_size(image_files, tmp_path, capsys):
+    module = tf.Module()
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def signature(image_bytes):
+        lengths = tf.strings.length(image_bytes)
+        features = tf.cast(tf.repeat(lengths[:, None], tf.size(lengths), 1), tf.float32)
+        return {"global": features, "valid": lengths > 0}
+
+    module.f = signature
+    tf.saved_model.save(module, str(tmp_path / "1"), signatures={"serving_bytes_valid": module.f})
+    assert run(tmp_path / "1", tmp_path, f"--input={image_files}/b/*") == 2
+    assert "does not say how many numbers its feature has" in capsys.readouterr().err
 
 
 def test_without_beam_one_line_says_what_to_install(tmp_path):

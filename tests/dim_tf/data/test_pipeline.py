@@ -88,7 +88,7 @@ def test_images_elsewhere_come_in_the_same_order():
 
 
 def test_no_autotuning_thread_delays_the_end_of_a_run():
-    dataset = pipeline.training_batches(numbered(12), 4, 1, seed=0)
+    dataset = pipeline.training_batches(numbered(12), 4, 1, 0, 0, "none")
     assert dataset.options().autotune.enabled is False
 
 

@@ -7,6 +7,7 @@ import small_backbone
 import tensorflow as tf
 
 from dim_tf.export import EncoderLayer, encoded_input, publish, saved_model, tflite
+from dim_tf.export.tflite_metadata import embedding
 from keras_models.encoders import BackboneEncoder
 
 pytestmark = pytest.mark.slow
@@ -96,6 +97,6 @@ def test_int8_keeps_features_whatever_the_model_takes_pixels_in(scaling, tmp_pat
     wanted = saved_model.keras_features(encoder, PIXELS)
     saved_model.save(encoder, tmp_path, saved_model.SavedModelOptions({}))
     (int8,) = (variant for variant in tflite.VARIANTS if variant.name == "int8")
-    tflite.write(tmp_path, [int8], PIXELS, "net", "", "global")
+    tflite.write(tmp_path, [int8], PIXELS, "net", "", embedding("global"))
     features = tflite.encode(tmp_path / int8.file, PIXELS)
     assert np.abs(features - wanted).max() < 0.02 * np.abs(wanted).max()

@@ -9,6 +9,7 @@ import pytest
 
 from dim_tf.evaluation import card_metrics
 from dim_tf.export import card
+from dim_tf.export.card_sections import TFLiteFile
 from dim_tf.export.tflite import VARIANTS
 
 METADATA = {
@@ -38,7 +39,9 @@ CHOICES = [(), *[(variant,) for variant in VARIANTS], VARIANTS, VARIANTS[::-1]]
 
 @pytest.mark.parametrize("variants", CHOICES, ids=lambda variants: f"{len(variants)} files")
 def test_the_card_loads_only_files_that_are_there(variants):
-    files = [card.TFLiteFile(variant, 10**6, 0.99, 1.0, "1.14.0") for variant in variants]
+    files = [
+        TFLiteFile(variant, 10**6, {"mean cosine": "0.99"}, 1.0, "1.14.0") for variant in variants
+    ]
     text = card.render(METADATA, "", files, 1, 256)
     assert set(re.findall(r"encoder_\w+\.tflite", text)) == {v.file for v in variants}
     code = re.search(r"```python\n(.*?)```\n", text, re.DOTALL).group(1)

@@ -18,7 +18,7 @@ from dim_tf.data.channel_scaling import ChannelScaling
 from dim_tf.data.folder import decoding
 from dim_tf.data.image_frame import ImageFrame
 from dim_tf.evaluation import saved_encoder
-from dim_tf.export import publish, saved_model
+from dim_tf.export import publish, saved_model, tflite
 from dim_tf.system.errors import InputError
 from keras_models import encoders
 
@@ -92,9 +92,10 @@ def test_a_version_of_arrays_is_published_with_its_ranges(tmp_path):
     assert "float32 [N, 12, 20, 5]" in card
     assert "10 to 1500" in card
     assert ".npy" in card
+    int8 = dataclasses.replace(options, tflite=("int8",))
     with pytest.raises(InputError, match="--tflite=int8 takes 8 bits"):
-        list(publish._variants(dataclasses.replace(options, tflite=("int8",))))
-    every = publish._variants(dataclasses.replace(options, tflite=None))
+        list(publish.tflite_variants(int8, tflite.VARIANTS))
+    every = publish.tflite_variants(dataclasses.replace(options, tflite=None), tflite.VARIANTS)
     assert {variant.dtype for variant in every} == {"float32"}
     with pytest.raises(InputError, match="takes arrays in their own values"):
         saved_encoder.load(str(target))

@@ -188,7 +188,7 @@ def test_two_at_a_time_get_two_versions(tmp_path):
         (staging / "saved_model.pb").write_text(str(number))
         folders.append(staging)
     threads = [
-        threading.Thread(target=publish._rename_to_next, args=(staging, tmp_path))
+        threading.Thread(target=version_folders.rename_to_next, args=(staging, tmp_path))
         for staging in folders
     ]
     for thread in threads:
@@ -207,8 +207,8 @@ def old_versions(folder, count):
 
 def test_old_versions_go_when_no_reader_can_be_at_them(tmp_path, monkeypatch):
     old_versions(tmp_path, 5)
-    publish.remove_old_versions(tmp_path, 0)
-    publish.remove_old_versions(tmp_path, 2)
+    version_folders.remove_old_versions(tmp_path, 0)
+    version_folders.remove_old_versions(tmp_path, 2)
     assert version_folders.published_versions(tmp_path) == [
         1,
         2,
@@ -217,12 +217,14 @@ def test_old_versions_go_when_no_reader_can_be_at_them(tmp_path, monkeypatch):
         5,
     ]  # all were replaced a moment ago
     now = time.time()
-    monkeypatch.setattr(publish.time, "time", lambda: now + publish.GRACE_SECONDS + 1)
-    publish.remove_old_versions(tmp_path, 7)
+    monkeypatch.setattr(
+        version_folders.time, "time", lambda: now + version_folders.GRACE_SECONDS + 1
+    )
+    version_folders.remove_old_versions(tmp_path, 7)
     assert version_folders.published_versions(tmp_path) == [1, 2, 3, 4, 5]
-    publish.remove_old_versions(tmp_path, 2)
+    version_folders.remove_old_versions(tmp_path, 2)
     assert version_folders.published_versions(tmp_path) == [4, 5]
-    publish.remove_old_versions(tmp_path, 1)
+    version_folders.remove_old_versions(tmp_path, 1)
     assert version_folders.published_versions(tmp_path) == [5]
     assert [p.name for p in tmp_path.iterdir()] == ["5"]
 
@@ -230,7 +232,7 @@ def test_old_versions_go_when_no_reader_can_be_at_them(tmp_path, monkeypatch):
 def test_what_a_stopped_run_left_half_deleted_goes_too(tmp_path):
     old_versions(tmp_path, 2)
     (tmp_path / ".removed-0" / "variables").mkdir(parents=True)
-    publish.remove_old_versions(tmp_path, 2)
+    version_folders.remove_old_versions(tmp_path, 2)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["1", "2"]
 
 
@@ -241,9 +243,11 @@ def test_two_runs_may_remove_old_versions(tmp_path, monkeypatch):
     for version in (1, 2, 3):
         (tmp_path / str(version)).rmdir()
     now = time.time()
-    monkeypatch.setattr(publish.time, "time", lambda: now + publish.GRACE_SECONDS + 1)
-    monkeypatch.setattr(publish, "published_versions", lambda _: listed)
-    publish.remove_old_versions(tmp_path, 1)
+    monkeypatch.setattr(
+        version_folders.time, "time", lambda: now + version_folders.GRACE_SECONDS + 1
+    )
+    monkeypatch.setattr(version_folders, "published_versions", lambda _: listed)
+    version_folders.remove_old_versions(tmp_path, 1)
     assert [p.name for p in tmp_path.iterdir()] == ["5"]
 
 
@@ -287,7 +291,10 @@ def test_a_wrong_export_is_not_published(published, tmp_path, monkeypatch):
 
 def test_what_a_killed_export_left_goes_and_what_another_writes_stays(tmp_path):
     (tmp_path / ".unpublished-killed" / "variables").mkdir(parents=True)
-    with publish._staging_folder(tmp_path) as first, publish._staging_folder(tmp_path) as second:
+    with (
+        version_folders.staging_folder(tmp_path) as first,
+        version_folders.staging_folder(tmp_path) as second,
+    ):
         assert set(tmp_path.iterdir()) == {first, second}
         os.rename(second, tmp_path / "1")
     assert [child.name for child in tmp_path.iterdir()] == ["1"]
@@ -296,7 +303,7 @@ def test_what_a_killed_export_left_goes_and_what_another_writes_stays(tmp_path):
 def test_an_export_that_fails_leaves_no_empty_folder(tmp_path):
     (tmp_path / "old" / "1").mkdir(parents=True)
     for name in ("old", "new"):
-        with pytest.raises(RunError), publish._staging_folder(tmp_path / name):
+        with pytest.raises(RunError), version_folders.staging_folder(tmp_path / name):
             raise RunError("TFLite cannot")
     assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["old", "old/1"]
 
@@ -319,8 +326,8 @@ def publish_again(model, folder, count):
     for number in range(count):
         staging = folder / f".unpublished-{number}"
         shutil.copytree(model, staging)
-        publish._rename_to_next(staging, folder)
-        publish.remove_old_versions(folder, 3)
+        version_folders.rename_to_next(staging, folder)
+        version_folders.remove_old_versions(folder, 3)
         time.sleep(0.05)
 
 

@@ -11,12 +11,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import tensorflow as tf
-from flatbuffers import encode, number_types, packer, table
+from flatbuffer_fields import Fields, metadata_of
+from flatbuffers import number_types
 from small_export import close, images
-from tensorflow.lite.python import schema_py_generated as schema
 
 from dim_tf.export import saved_model, tflite, tflite_metadata
 from dim_tf.export.feature import GLOBAL
+from dim_tf.export.tflite_metadata import embedding
 from dim_tf.system.errors import RunError
 
 ALL = (*tflite.VARIANTS, tflite.ENDPOINTS)
@@ -31,7 +32,7 @@ def written(small_model, tmp_path_factory):
     exported, encoder = small_model
     folder = shutil.copytree(exported, tmp_path_factory.mktemp("exported") / "1")
     pixels = images(32)
-    tflite.write(folder, ALL, pixels, "small", "Apache-2.0", "global")
+    tflite.write(folder, ALL, pixels, "small", "Apache-2.0", embedding("global"))
     return folder, pixels, saved_model.keras_endpoints(encoder, pixels)
 
 
@@ -100,8 +101,8 @@ def test_an_operation_that_tflite_lacks_is_named_in_one_line(variant, tmp_path, 
     tf.saved_model.save(model, tmp_path, signatures={variant.signature: model.call})
     capfd.readouterr()
     with pytest.raises(RunError, match=r"has no operation Erfinv\(tensor<.*published") as error:
-        tflite.write(tmp_path, [variant], images(), "small", "", "global")
-    assert str(error.value).startswith(f"{variant.file}: the encoder cannot be converted")
+        tflite.write(tmp_path, [variant], images(), "small", "", embedding("global"))
+    assert str(error.value).startswith(f"{variant.file}: the model cannot be converted")
     assert ("leave float32 out of --tflite" in str(error.value)) == (variant.name == "float32")
     assert ("leave --tflite_endpoints out" in str(error.value)) == (variant == tflite.ENDPOINTS)
     assert "\n" not in str(error.value)
@@ -114,7 +115,7 @@ def test_a_converter_that_fails_otherwise_is_quoted(tmp_path, monkeypatch):
 
     monkeypatch.setattr(tflite, "_converter", lambda *_: SimpleNamespace(convert=fail))
     with pytest.raises(RunError, match=r"converted \(Quantization not .* X\.\); nothing"):
-        tflite.write(tmp_path, [tflite.VARIANTS[0]], images(), "small", "", "global")
+        tflite.write(tmp_path, [tflite.VARIANTS[0]], images(), "small", "", embedding("global"))
 
 
 def test_what_tensorflow_remarks_where_nothing_is_wrong_is_held_back(capfd):
@@ -146,7 +147,7 @@ def test_a_process_that_runs_a_file_writes_nothing_to_stderr(written):
 def test_int8_is_written_without_a_remark(small_model, tmp_path, capfd):
     shutil.copytree(small_model[0], tmp_path / "1")
     capfd.readouterr()
-    tflite.write(tmp_path / "1", [tflite.VARIANTS[3]], images(), "small", "", "global")
+    tflite.write(tmp_path / "1", [tflite.VARIANTS[3]], images(), "small", "", embedding("global"))
     assert "fully_quantize" not in capfd.readouterr().err
 
 
@@ -173,50 +174,6 @@ def test_a_wrong_endpoint_is_found(written):
     wrong = wanted | {"fc": wanted["fc"][::-1]}
     with pytest.raises(RunError, match=r"encoder_endpoints.tflite, fc differs"):
         tflite.check(folder / tflite.ENDPOINTS.file, tflite.ENDPOINTS, pixels, wrong, GLOBAL)
-
-
-class Fields:
-    """A flatbuffer's table, read field by field by the schema's places."""
-
-    def __init__(self, data, position):
-        self.table = table.Table(data, position)
-
-    @classmethod
-    def root(cls, data):
-        return cls(data, encode.Get(packer.uoffset, data, 0))
-
-    def place(self, field):
-        return self.table.Offset(4 + 2 * field)
-
-    def number(self, field, flags):
-        return self.table.Get(flags, self.table.Pos + self.place(field))
-
-    def text(self, field):
-        return self.table.String(self.table.Pos + self.place(field)).decode()
-
-    def inner(self, field):
-        return Fields(self.table.Bytes, self.table.Indirect(self.table.Pos + self.place(field)))
-
-    def only(self, field):
-        """The one table of a vector."""
-        assert self.table.VectorLen(self.place(field)) == 1
-        return Fields(self.table.Bytes, self.table.Indirect(self.table.Vector(self.place(field))))
-
-    def floats(self, field):
-        first, count = self.table.Vector(self.place(field)), self.table.VectorLen(self.place(field))
-        flags = number_types.Float32Flags
-        return [self.table.Get(flags, first + 4 * n) for n in range(count)]
-
-
-def metadata_of(model):
-    read = schema.Model.GetRootAs(model, 0)
-    entries = {
-        read.Metadata(n).Name().decode(): read.Metadata(n) for n in range(read.MetadataLength())
-    }
-    if tflite_metadata.BUFFER not in entries:
-        return entries, b""
-    buffer = read.Buffers(entries[tflite_metadata.BUFFER].Buffer()).DataAsNumpy()
-    return entries, bytearray(buffer.tobytes())
 
 
 @embedded

@@ -1,9 +1,13 @@
 """What an error says, in one line."""
 
+import subprocess
+import sys
+
 import pytest
 import tensorflow as tf
 
-from dim_tf.system.io_errors import reason
+from dim_tf.system.errors import RunError
+from dim_tf.system.io_errors import reason, translate_write_errors
 
 
 def test_an_error_in_a_graph_has_its_cause_and_no_trace():
@@ -36,3 +40,43 @@ def test_other_errors_have_their_first_line():
     assert reason(OSError(28, "No space left on device")) == "No space left on device"
     assert reason(ValueError("first\nsecond")) == "first"
     assert reason(ValueError()) == "ValueError"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        tf.errors.ResourceExhaustedError(None, None, "No space left on device"),
+    ],
+)
+def test_a_write_that_fails_is_one_line(tmp_path, error):
+    with (
+        pytest.raises(RunError, match=r"a\.txt could not be written: No space left .*; make room"),
+        translate_write_errors("a.txt", tmp_path / "none", "make room"),
+    ):
+        raise error
+
+
+def test_a_full_memory_is_no_failed_write(tmp_path):
+    error = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating [9]")
+    with (
+        pytest.raises(tf.errors.ResourceExhaustedError),
+        translate_write_errors("a.txt", tmp_path, "make room"),
+    ):
+        raise error
+
+
+def test_failed_writes_need_no_tensorflow():
+    program = (
+        "import pathlib, sys\n"
+        "from dim_tf.system.errors import RunError\n"
+        "from dim_tf.system.io_errors import translate_write_errors\n"
+        "try:\n"
+        "    with translate_write_errors('a.txt', pathlib.Path('.'), 'make room'):\n"
+        "        raise OSError(28, 'No space left on device')\n"
+        "except RunError:\n"
+        "    assert 'tensorflow' not in sys.modules\n"
+        "    print('one line')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "one line\n", done.stderr

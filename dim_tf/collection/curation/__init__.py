@@ -1,0 +1,1 @@
+"""A collection of images put in order: duplicates, outliers, wrong labels, leaks, a subset."""

@@ -1,0 +1,245 @@
+"""How often the two tests of a near duplicate err: the features' similarity, and the pixels.
+
+Measured on the collection itself, on a sample of its images:
+
+- recall, on augmented copies of them: the fraction whose similarity reaches the threshold, that
+  would be on the original's list of neighbours, and that the pixels confirm;
+- false matches of the similarity: of random pairs, and of each image and its nearest image that is
+  no copy by its pixels;
+- false matches of the pixels: of random pairs, and of each image and the last on its list of
+  neighbours, which is like it and seldom a copy, so that this rate is an upper estimate. Pairs of
+  one group of duplicates are left out.
+
+Each false-match rate stands beside its upper limit at 95 % (Clopper & Pearson 1934).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.stats
+
+from dim_tf.collection.curation import alignment
+from dim_tf.collection.curation.alignment import ThumbnailCache
+from dim_tf.collection.curation.copies import augmented_copy
+from dim_tf.collection.curation.neighbour_lists import NeighbourLists
+from dim_tf.collection.unit_rows import unit_rows
+from dim_tf.system.errors import InputError
+
+RANDOM_PAIRS = 200_000  # of which the similarity is computed
+COMPARED_PAIRS = 3_000  # of these, by pixels
+SAMPLE = 400  # images whose neighbours are compared
+
+
+@dataclass(frozen=True)
+class CopyFeatures:
+    """Features of augmented copies of some of the images.
+
+    Attributes:
+        rows: int64 [M], the originals.
+        kinds: of the copies, names of `copies.KINDS`.
+        features: float32 [M, len(kinds), D].
+
+    Raises:
+        InputError: the arrays do not fit together.
+    """
+
+    rows: np.ndarray
+    kinds: tuple[str, ...]
+    features: np.ndarray
+
+    def __post_init__(self):
+        expected = len(self.rows), len(self.kinds)
+        if self.features.ndim != 3 or self.features.shape[:2] != expected or 0 in expected:
+            raise InputError(
+                f"copies' features have the shape {self.features.shape}; expected [images, kinds, "
+                f"D] of {len(self.rows)} images and {len(self.kinds)} kinds"
+            )
+
+    def similarities(self, features: np.ndarray) -> np.ndarray:
+        """The cosine of each copy and its original, float32 [M, len(kinds)].
+
+        Args:
+            features: float32 [N, D], of the collection.
+        """
+        originals = unit_rows(features[self.rows])
+        by_kind = [
+            np.einsum("md,md->m", unit_rows(self.features[:, kind]), originals)
+            for kind in range(len(self.kinds))
+        ]
+        return np.stack(by_kind, axis=1)
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A rate of events.
+
+    Attributes:
+        events: that occurred.
+        trials: in which they could.
+    """
+
+    events: int
+    trials: int
+
+    @property
+    def value(self) -> float:
+        """The observed fraction, 0 without trials."""
+        return self.events / max(self.trials, 1)
+
+    @property
+    def upper(self) -> float:
+        """The upper limit of the rate at 95 %, one-sided."""
+        if self.events >= self.trials:
+            return 1.0
+        return float(scipy.stats.beta.ppf(0.95, self.events + 1, self.trials - self.events))
+
+    def summary(self) -> dict[str, float]:
+        """As curation.json has it."""
+        return {
+            "matches": self.events,
+            "pairs": self.trials,
+            "rate": round(self.value, 8),
+            "upper_95": round(self.upper, 8),
+        }
+
+
+@dataclass(frozen=True)
+class PixelRates:
+    """How often the comparison by pixels errs, without regard to similarity.
+
+    Attributes:
+        random: confirmed random pairs.
+        alike: confirmed pairs of an image and the last on its list.
+        nearest_other: float32 [S], the similarity of images and their nearest that is no copy.
+        confirmed_copies: bool [M, kinds], augmented copies that are confirmed; None without.
+    """
+
+    random: Rate
+    alike: Rate
+    nearest_other: np.ndarray
+    confirmed_copies: np.ndarray | None
+
+
+def random_similarities(
+    features: np.ndarray, groups: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Cosines of random pairs of images that are not of one group, float32 [`RANDOM_PAIRS`].
+
+    Args:
+        features: float32 [N, D].
+        groups: int64 [N], the group of duplicates of each image, -1 for none.
+        rng: draws the pairs; those that are left out are not replaced.
+    """
+    first, second = rng.integers(0, len(features), (2, min(RANDOM_PAIRS, len(features) ** 2)))
+    apart = are_apart(first, second, groups)
+    first, second = first[apart], second[apart]
+    step = 2**14
+    parts = [
+        np.einsum(
+            "nd,nd->n",
+            unit_rows(features[first[start : start + step]]),
+            unit_rows(features[second[start : start + step]]),
+        )
+        for start in range(0, len(first), step)
+    ]
+    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+
+def are_apart(first: np.ndarray, second: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Whether two images are different and not of one group of duplicates, bool [P]."""
+    return (first != second) & ((groups[first] < 0) | (groups[first] != groups[second]))
+
+
+def measure_pixel_rates(
+    cache: ThumbnailCache,
+    read_image: Callable[[int], np.ndarray],
+    neighbours: NeighbourLists,
+    groups: np.ndarray,
+    copies: CopyFeatures | None,
+    max_distance: float,
+    rng: np.random.Generator,
+) -> PixelRates:
+    """Compares pairs of a sample of the images; reads some three images for each of the sample.
+
+    Args:
+        cache: of the collection.
+        read_image: the pixels of a row.
+        neighbours: of the images.
+        groups: int64 [N], the group of duplicates of each image, -1 for none.
+        copies: of which the originals and the kinds are taken.
+        max_distance: of copies.
+        rng: draws the sample.
+    """
+    count = len(neighbours)
+    sample = rng.choice(count, min(SAMPLE, count), replace=False)
+    first, second = rng.choice(sample, (2, COMPARED_PAIRS))
+    last = neighbours.rows[sample, -1]
+    is_listed = last >= 0
+
+    def confirmed(first, second):
+        apart = are_apart(first, second, groups)
+        distances = cache.align(first[apart], second[apart]).distances
+        return Rate(int((distances <= max_distance).sum()), len(distances))
+
+    return PixelRates(
+        confirmed(first, second),
+        confirmed(sample[is_listed], last[is_listed]),
+        _nearest_other(cache, neighbours, sample, max_distance),
+        None if copies is None else _confirmed_copies(cache, read_image, copies, max_distance, rng),
+    )
+
+
+def _nearest_other(cache, neighbours, sample, max_distance):
+    """The similarity of each image and its nearest that is no copy; images without one left out."""
+    similarities = []
+    for column in range(neighbours.k):
+        sample = sample[neighbours.rows[sample, column] >= 0]
+        distances = cache.align(sample, neighbours.rows[sample, column]).distances
+        is_copy = distances <= max_distance
+        similarities.append(neighbours.similarities[sample[~is_copy], column])
+        sample = sample[is_copy]
+        if not len(sample):
+            break
+    return np.concatenate(similarities)
+
+
+def _confirmed_copies(cache, read_image, copies, max_distance, rng):
+    confirmed = np.zeros((len(copies.rows), len(copies.kinds)), bool)
+    thumbnails = np.empty((*confirmed.shape, alignment.SIDE, alignment.SIDE, 3), np.uint8)
+    for index, row in enumerate(copies.rows.tolist()):
+        image = read_image(row)
+        for column, kind in enumerate(copies.kinds):
+            thumbnails[index, column] = alignment.thumbnail(augmented_copy(image, kind, rng))
+    originals = cache.thumbnails(copies.rows)
+    for column in range(len(copies.kinds)):
+        distances = alignment.align(originals, thumbnails[:, column]).distances
+        confirmed[:, column] = distances <= max_distance
+    return confirmed
+
+
+def recall_by_kind(
+    copies: CopyFeatures,
+    similarities: np.ndarray,
+    neighbours: NeighbourLists,
+    threshold: float,
+    confirmed: np.ndarray | None,
+) -> dict[str, float]:
+    """The fraction of augmented copies that are found, by kind.
+
+    A copy would be on its original's list if it is more similar than the last there.
+
+    Args:
+        copies: of some images.
+        similarities: float32 [M, kinds], of the copies and their originals.
+        neighbours: of the images.
+        threshold: a cosine.
+        confirmed: bool [M, kinds], by pixels; None: pixels are not compared.
+    """
+    last = np.where(
+        neighbours.rows[copies.rows, -1] < 0, -1, neighbours.similarities[copies.rows, -1]
+    )
+    is_found = similarities >= np.maximum(last[:, np.newaxis], threshold)
+    if confirmed is not None:
+        is_found &= confirmed
+    return {kind: float(is_found[:, i].mean()) for i, kind in enumerate(copies.kinds)}

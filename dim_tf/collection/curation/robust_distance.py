@@ -1,0 +1,66 @@
+"""The distance of features from all of a collection, in units of its own variation.
+
+The Mahalanobis distance, √((x - μ)ᵀ Σ⁻¹ (x - μ)), where x is the feature at length 1, and the
+logarithm of its length: noise has long features, whatever their direction. Features of images of
+another kind often differ little, but in directions in which the collection hardly varies at all. As
+few as 1 % of them would widen Σ in just these directions, and hide themselves. So μ and Σ are those
+of the three quarters of a sample whose Σ has the least determinant (Rousseeuw & Van Driessen 1999,
+A Fast Algorithm for the Minimum Covariance Determinant Estimator; scikit-learn's).
+"""
+
+import warnings
+
+import numpy as np
+import threadpoolctl
+from sklearn.covariance import MinCovDet
+
+from dim_tf.collection.unit_rows import unit_rows
+
+SAMPLE = 4000  # images that μ and Σ are estimated from
+MAX_DIMENSIONS = 128  # principal components of larger features, the first ones
+_SUPPORT = 0.75  # of the sample
+_ROWS_PER_DIMENSION = 5  # at least; fewer do not determine Σ
+_CONSTANT = 1e-6  # a component's variance relative to the largest one that counts as none
+_SHORTEST = 1e-6  # length of a feature
+_BLOCK = 2**14
+
+
+def robust_distances(features: np.ndarray, sampled: np.ndarray, seed: int) -> np.ndarray:
+    """The distance of each image from the collection; float64 [N], 8 bytes an image.
+
+    Args:
+        features: float32 [N, D]; read in blocks.
+        sampled: bool [N], images that μ and Σ may be estimated from.
+        seed: draws the sample.
+
+    Returns:
+        All 0 where the sample has fewer than 5 images for each dimension.
+    """
+    candidates = np.flatnonzero(sampled)
+    chosen = np.sort(
+        np.random.default_rng(seed).permutation(candidates)[: min(SAMPLE, len(candidates))]
+    )
+    units = _with_length(features[chosen])
+    mean = units.mean(axis=0)
+    variances, vectors = np.linalg.eigh(np.cov((units - mean).T))
+    used = np.flatnonzero(variances > _CONSTANT * max(variances.max(), 1e-12))[-MAX_DIMENSIONS:]
+    distances = np.zeros(len(features))
+    if len(chosen) < _ROWS_PER_DIMENSION * max(len(used), 1) or not len(used):
+        return distances
+    scaled = vectors[:, used] / np.sqrt(variances[used])
+    with threadpoolctl.threadpool_limits(1, "blas"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a determinant that rises by rounding
+        estimate = MinCovDet(support_fraction=_SUPPORT, random_state=seed).fit(
+            (units - mean) @ scaled
+        )
+    for start in range(0, len(features), _BLOCK):
+        rows = _with_length(features[start : start + _BLOCK]) - mean
+        squares = estimate.mahalanobis(rows @ scaled)
+        distances[start : start + _BLOCK] = np.sqrt(np.maximum(squares, 0))
+    return distances
+
+
+def _with_length(features):
+    """Features of length 1, and the logarithm of their length; float64 [N, D + 1]."""
+    lengths = np.linalg.norm(features.astype(np.float64), axis=1, keepdims=True)
+    return np.concatenate([unit_rows(features), np.log(np.maximum(lengths, _SHORTEST))], axis=1)

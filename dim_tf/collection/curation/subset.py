@@ -1,0 +1,174 @@
+"""N images that stand for a collection: to label, or to look at.
+
+- "coverage": k-center greedy (Gonzalez 1985, https://doi.org/10.1016/0304-3975(85)90224-5; for
+  active learning Sener & Savarese 2018, https://arxiv.org/abs/1708.00489): always the image that is
+  farthest from those chosen. No image is then more than twice as far from a chosen one as by the
+  best choice. It takes what is rare, and first of all outliers, which are best left out.
+- "typical": TypiClust (Hacohen, Dekel & Weinshall 2022, https://arxiv.org/abs/2202.02794): the
+  collection is divided into N clusters, and of each the most typical image is taken, whose nearest
+  images are the nearest. It takes what is common, which serves better with few labels. The clusters
+  are of mini-batch k-means; the neighbours are those of the collection, not of the cluster.
+
+Distances are Euclidean between features of length 1: √(2 - 2 cos).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import threadpoolctl
+from sklearn.cluster import MiniBatchKMeans
+
+from dim_tf.collection.unit_rows import unit_rows
+from dim_tf.system.errors import InputError
+
+METHODS = ("coverage", "typical")
+RANDOM_DRAWS = 3  # of subsets to compare with
+_BLOCK = 2**14
+_PRODUCTS = 2**24  # of images and chosen ones at a time
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How near the images of a collection are to the chosen ones.
+
+    Attributes:
+        largest: distance of an image to the nearest chosen one.
+        mean: of these distances.
+        within: fraction of the images that have a chosen one within the typical distance of
+            neighbours.
+    """
+
+    largest: float
+    mean: float
+    within: float
+
+    def summary(self) -> dict[str, float]:
+        """As curation.json has it."""
+        return {name: round(value, 4) for name, value in vars(self).items()}
+
+
+@dataclass(frozen=True)
+class Subset:
+    """The chosen images.
+
+    Attributes:
+        rows: int64 [n], in the order of the choice: the first m are a choice of m images by
+            k-center greedy; by typicality those of the largest clusters come first.
+        method: of `METHODS`.
+        coverage: of the eligible images.
+        random_coverage: that of as many random ones, the mean of some draws.
+        typical_distance: between an image and its neighbours, the median of the means.
+    """
+
+    rows: np.ndarray
+    method: str
+    coverage: Coverage
+    random_coverage: Coverage
+    typical_distance: float
+
+
+def choose_subset(
+    features: np.ndarray,
+    distances: np.ndarray,
+    eligible: np.ndarray,
+    size: int,
+    method: str,
+    *,
+    seed: int = 0,
+) -> Subset:
+    """Chooses images; O(N n D) products, and 4 D + 24 bytes an image.
+
+    Args:
+        features: float32 [N, D]; a copy of length 1 is kept.
+        distances: float64 [N], the mean cosine distance of each image to its neighbours.
+        eligible: bool [N], images that may be chosen, and that are to be covered.
+        size: n; all eligible ones if they are fewer.
+        method: of `METHODS`.
+        seed: draws the clusters' first centers and the random subsets.
+
+    Raises:
+        InputError: there is no such method, or no image is eligible.
+    """
+    if method not in METHODS:
+        raise InputError(f"no subset {method!r}; expected one of {', '.join(METHODS)}")
+    candidates = np.flatnonzero(eligible)
+    if not len(candidates):
+        raise InputError("no image is left to choose a subset from; leave fewer out")
+    units = _unit_copy(features, candidates)
+    size = min(size, len(candidates))
+    if method == "coverage":
+        chosen = k_center_greedy(units, size)
+    else:
+        chosen = _typical(units, distances[candidates], size, seed)
+    radius = float(np.sqrt(2 * np.median(distances[candidates])))
+    rng = np.random.default_rng(seed)
+    draws = [
+        coverage(units, rng.choice(len(units), size, replace=False), radius)
+        for _ in range(RANDOM_DRAWS)
+    ]
+    names = ("largest", "mean", "within")
+    random = Coverage(*(float(np.mean([getattr(d, name) for d in draws])) for name in names))
+    return Subset(candidates[chosen], method, coverage(units, chosen, radius), random, radius)
+
+
+def k_center_greedy(units: np.ndarray, size: int) -> np.ndarray:
+    """Rows, of which each is the farthest from those before; the first is the most central.
+
+    Args:
+        units: float32 [N, D], of length 1.
+        size: n, at most N.
+
+    Returns:
+        int64 [n], different rows.
+    """
+    nearest = np.full(len(units), -np.inf, np.float32)  # cosine to the nearest chosen
+    rows = np.empty(size, np.int64)
+    row = int((units @ units.mean(axis=0)).argmax())
+    for number in range(size):
+        rows[number] = row
+        np.maximum(nearest, units @ units[row], out=nearest)
+        nearest[row] = np.inf  # not again, even where all others are equal to it
+        row = int(nearest.argmin())
+    return rows
+
+
+def coverage(units: np.ndarray, chosen: np.ndarray, radius: float) -> Coverage:
+    """How near all images are to the chosen ones; O(N n D), in blocks.
+
+    Args:
+        units: float32 [N, D], of length 1.
+        chosen: int [n], rows.
+        radius: the typical distance of neighbours.
+    """
+    nearest = np.empty(len(units))
+    step = max(_PRODUCTS // len(chosen), 1)
+    centers = units[chosen].T
+    for start in range(0, len(units), step):
+        cosines = (units[start : start + step] @ centers).max(axis=1)
+        nearest[start : start + step] = np.sqrt(np.maximum(2 - 2 * cosines.astype(np.float64), 0))
+    nearest[chosen] = 0
+    return Coverage(float(nearest.max()), float(nearest.mean()), float((nearest <= radius).mean()))
+
+
+def _typical(units, distances, size, seed):
+    """The most typical image of each of n clusters, the largest cluster first, int64 [n]."""
+    if size == len(units):
+        return np.argsort(distances, kind="stable")
+    with threadpoolctl.threadpool_limits(1, "blas"):
+        clusters = MiniBatchKMeans(size, batch_size=4096, n_init=1, random_state=seed).fit(units)
+    labels = np.concatenate(
+        [clusters.predict(units[i : i + _BLOCK]) for i in range(0, len(units), _BLOCK)]
+    )
+    counts = np.bincount(labels, minlength=size)
+    order = np.lexsort((distances, labels))
+    # The place of each image in its cluster: all first ones, then, for empty clusters, second ones.
+    place = np.empty(len(units), np.int64)
+    place[order] = np.arange(len(units)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.lexsort((distances, -counts[labels], place))[:size]
+
+
+def _unit_copy(features, rows):
+    units = np.empty((len(rows), features.shape[1]), np.float32)
+    for start in range(0, len(rows), _BLOCK):
+        units[start : start + _BLOCK] = unit_rows(features[rows[start : start + _BLOCK]])
+    return units

@@ -1,0 +1,90 @@
+"""An exported encoder as an encoder that is trained further: of dim_tf, or of TF Hub."""
+
+from pathlib import Path
+
+from dim_tf.export import verify
+from dim_tf.export.hub_layer import EncoderLayer
+from dim_tf.system.errors import InputError
+from dim_tf.system.files import read_text
+from dim_tf.system.io_errors import reason
+from dim_tf.system.json_files import parse_json_object
+from keras_models.encoders import Encoder
+
+
+class SavedModelEncoder(Encoder):
+    """A reusable SavedModel, whose only endpoint is what it gives: "global".
+
+    The computation stays that of the SavedModel, and its variables are trained (`EncoderLayer`).
+    Its dropout draws TensorFlow's random numbers, not those of a training step.
+
+    Args:
+        layer: The SavedModel; it takes images in [0, 1] and gives one vector an image.
+        image_shape: (height, width, channels) of the images.
+    """
+
+    def __init__(self, layer: EncoderLayer, image_shape: tuple[int, int, int], **kwargs):
+        outputs = layer.compute_output_shape((None, *image_shape))
+        super().__init__(image_shape, outputs[-1], synchronized=False, **kwargs)
+        self.layer = layer
+
+    @property
+    def endpoint_names(self):
+        return ("global",)
+
+    def build(self, input_shape=None):
+        self.built = True
+
+    def encode(self, images, training, random):
+        return {"global": self.layer((images + 1.0) / 2.0, training=training)}
+
+    def encode_unit_range(self, images, training=False):
+        return {"global": self.layer(images, training=training)}
+
+    def freeze_above(self, endpoint):
+        """Does nothing: no layer comes after the only endpoint."""
+
+
+def load(path: str, flag: str = "--encoder_path") -> SavedModelEncoder:
+    """Loads an exported encoder, to be trained further.
+
+    Args:
+        path: Of a version of an export, or of another reusable SavedModel.
+        flag: With which it was given, for messages.
+
+    Raises:
+        InputError: It cannot be loaded, differs from its SHA256SUMS, takes arrays in values of
+            their own or images of any size, or does not give one vector an image.
+    """
+    given = f"{flag}={path}"
+    verify.check(path, flag)
+    if _takes_arrays(Path(path)):
+        raise InputError(
+            f"the encoder in {given} takes arrays in their own values; give its run instead, by "
+            "--run_dir"
+        )
+    try:
+        layer = EncoderLayer(path)
+        called = layer._loaded.__call__.concrete_functions[0]
+        image_shape = tuple(called.structured_input_signature[0][0].shape[1:])
+        outputs = layer.compute_output_shape((None, *image_shape))
+    except Exception as error:  # a file from elsewhere makes its parser fail in any way
+        raise InputError(
+            f"{given} cannot be trained ({reason(error)}); give a version of an exported encoder, "
+            "as exported/cifar10/1"
+        ) from error
+    if len(image_shape) != 3 or None in image_shape or len(outputs) != 2:
+        raise InputError(
+            f"the encoder in {given} takes images of {image_shape} and gives {outputs}; expected "
+            "images of one size and a vector an image"
+        )
+    encoder = SavedModelEncoder(layer, image_shape, name="encoder")
+    encoder.build()
+    return encoder
+
+
+def _takes_arrays(path: Path) -> bool:
+    try:
+        metadata = parse_json_object(read_text(path / "assets" / "metadata.json"))
+    except (OSError, ValueError):  # of another program, with other files
+        return False
+    return "value_scaling" in metadata

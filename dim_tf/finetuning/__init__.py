@@ -1,0 +1,1 @@
+"""A classifier from an encoder and labels: head, fine-tuning, calibration, comparison."""

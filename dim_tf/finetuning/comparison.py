@@ -1,0 +1,200 @@
+"""What the encoder's training is worth for the classifier: other features, fewer labels."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dim_tf.evaluation import bootstrap
+from dim_tf.evaluation.bootstrap import Interval
+from dim_tf.finetuning import head, quality
+from dim_tf.finetuning.class_weights import NONE
+
+DRAWS = 3  # of the labels, at each number of them
+COUNTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)  # labels a class, of attributes images
+
+
+@dataclass(frozen=True)
+class FeaturePair:
+    """The features of one encoder.
+
+    Attributes:
+        train: float32 [N, F], of all labelled images.
+        test: float32 [M, F].
+    """
+
+    train: np.ndarray
+    test: np.ndarray
+
+
+@dataclass(frozen=True)
+class ReferenceAccuracy:
+    """The same head on other features.
+
+    Attributes:
+        name: of the features, as "random_weights", "start_weights" or "pixels".
+        accuracy: on the test images.
+        interval: of the accuracy, 95 %.
+        gain: accuracy of the classifier less this one.
+        gain_interval: of the gain, 95 %, by the bootstrap over test images, on which both are
+            measured.
+    """
+
+    name: str
+    accuracy: float
+    interval: Interval
+    gain: float
+    gain_interval: Interval
+
+
+@dataclass(frozen=True)
+class LabelsPoint:
+    """The head from a number of labels.
+
+    Attributes:
+        labels: of each class, or all where a class has fewer; of attributes, labelled images.
+        images: that this is.
+        accuracy: on the test images, mean of the draws.
+        interval: of that mean, 95 %, by the bootstrap over test images; the draws stay the same.
+        lowest: accuracy of the worst draw.
+        highest: accuracy of the best draw.
+        draws: of the labels.
+    """
+
+    labels: int
+    images: int
+    accuracy: float
+    interval: Interval
+    lowest: float
+    highest: float
+    draws: int
+
+
+def compare(
+    correct: np.ndarray,
+    references: Mapping[str, FeaturePair],
+    labels: np.ndarray,
+    test_labels: np.ndarray,
+    label_names: tuple[str, ...],
+    *,
+    indices: np.ndarray | None = None,
+    class_weights: str = NONE,
+) -> tuple[ReferenceAccuracy, ...]:
+    """Trains the same head on the features of references, on the same labels.
+
+    Args:
+        correct: `quality.correctness` of the classifier on the M test images.
+        references: features by their names.
+        labels: int [N], classes; or int [N, A], attributes 0 or 1.
+        test_labels: of the M test images, likewise.
+        label_names: of the classes or attributes.
+        indices: int [K], the images to train on; None: all.
+        class_weights: of `settings.finetuning.CLASS_WEIGHTS`.
+
+    Raises:
+        InputError: as `head.fit`.
+    """
+    compared = []
+    for name, features in references.items():
+        trained, _ = head.fit(
+            features.train, labels, label_names, indices=indices, class_weights=class_weights
+        )
+        of_reference = quality.correctness(trained.probabilities(features.test), test_labels)
+        compared.append(
+            ReferenceAccuracy(
+                name,
+                float(of_reference.mean()),
+                quality.accuracy_interval(of_reference, labels.ndim == 2),
+                float(correct.mean() - of_reference.mean()),
+                bootstrap.mean_interval(correct - of_reference),
+            )
+        )
+    return tuple(compared)
+
+
+def nested_subsets(
+    labels: np.ndarray, counts: Sequence[int], seed: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Labelled images of which each set holds the sets before it.
+
+    Args:
+        labels: int [N], classes; or int [N, A], attributes.
+        counts: labels of each class; of attributes, images. Ascending.
+        seed: of the draw.
+
+    Yields:
+        Each count up to the largest class, the last one with all images, and int64 indices,
+        ascending.
+    """
+    rng = np.random.default_rng(seed)
+    if labels.ndim == 2:
+        rank = rng.permutation(len(labels))
+    else:
+        rank = np.empty(len(labels), np.int64)
+        for label in np.unique(labels):
+            of_class = np.flatnonzero(labels == label)
+            rank[of_class] = rng.permutation(len(of_class))
+    largest = int(rank.max()) + 1
+    for count in (*(c for c in counts if c < largest), largest):
+        yield count, np.flatnonzero(rank < count)
+
+
+def labels_curve(
+    features: FeaturePair,
+    labels: np.ndarray,
+    test_labels: np.ndarray,
+    label_names: tuple[str, ...],
+    *,
+    counts: Sequence[int] = COUNTS,
+    draws: int = DRAWS,
+    class_weights: str = NONE,
+) -> tuple[LabelsPoint, ...]:
+    """The accuracy of the head on frozen features against the number of labels.
+
+    Args:
+        features: of the encoder.
+        labels: int [N], classes; or int [N, A], attributes 0 or 1.
+        test_labels: of the test images, likewise.
+        label_names: of the classes or attributes.
+        counts: labels of each class; of attributes, images. Ascending.
+        draws: of nested sets of labels. All labels are one set, and trained on once.
+        class_weights: of `settings.finetuning.CLASS_WEIGHTS`.
+
+    Returns:
+        A point for each number of labels. Of attributes, numbers at which one of them has a single
+        value in a draw are left out.
+
+    Raises:
+        InputError: as `head.fit`, of all labels.
+    """
+    head.check_labels(labels, label_names)
+    sets: dict[int, list[np.ndarray]] = {}
+    for seed in range(draws):
+        for count, indices in nested_subsets(labels, counts, seed):
+            if len(indices) < len(labels) or count not in sets:
+                sets.setdefault(count, []).append(indices)
+    points = []
+    for count, drawn in sets.items():
+        if labels.ndim == 2 and any(
+            (labels[indices] == labels[indices][:1]).all(axis=0).any() for indices in drawn
+        ):
+            continue
+        correct = []
+        for indices in drawn:
+            trained, _ = head.fit(
+                features.train, labels, label_names, indices=indices, class_weights=class_weights
+            )
+            correct.append(quality.correctness(trained.probabilities(features.test), test_labels))
+        accuracies = [float(x.mean()) for x in correct]
+        points.append(
+            LabelsPoint(
+                count,
+                len(drawn[0]),
+                float(np.mean(accuracies)),
+                bootstrap.mean_interval(np.mean(correct, axis=0)),
+                min(accuracies),
+                max(accuracies),
+                len(drawn),
+            )
+        )
+    return tuple(points)

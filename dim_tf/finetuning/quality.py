@@ -1,0 +1,146 @@
+"""How good a classifier is on test images: accuracy, each label, confusion, calibration."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.stats
+
+from dim_tf.evaluation import bootstrap
+from dim_tf.evaluation.bootstrap import Interval
+from dim_tf.finetuning.calibration import (
+    CalibrationError,
+    calibration_error,
+)
+
+_SMALLEST = 1e-12  # of a probability, whose logarithm is taken
+
+
+@dataclass(frozen=True)
+class LabelQuality:
+    """A class or an attribute.
+
+    Attributes:
+        name: of the label.
+        images: test images that have it.
+        accuracy: of a class, the fraction of its images that get it (recall); of an attribute,
+            the fraction of all images for which it is right. None without images.
+        interval: of the accuracy, 95 %, by Wilson's score; None likewise.
+        precision: the fraction of the images that get it which have it; None: no image gets it.
+        recall: the fraction of the images that have it which get it; None: no image has it.
+    """
+
+    name: str
+    images: int
+    accuracy: float | None
+    interval: Interval | None
+    precision: float | None
+    recall: float | None
+
+
+@dataclass(frozen=True)
+class Quality:
+    """A classifier on test images.
+
+    Attributes:
+        images: N.
+        accuracy: the fraction of images whose class is right; of attributes, the mean over all.
+        interval: 95 %: by Wilson's score; of attributes by the bootstrap over images.
+        balanced_accuracy: the mean of the labels' recalls; of attributes, the mean of the recalls
+            of present and absent ones.
+        negative_log_likelihood: the mean, in nats.
+        calibration: of the probabilities.
+        labels: each label.
+        confusion: images by true class (rows) and predicted class; empty for attributes.
+    """
+
+    images: int
+    accuracy: float
+    interval: Interval
+    balanced_accuracy: float
+    negative_log_likelihood: float
+    calibration: CalibrationError
+    labels: tuple[LabelQuality, ...]
+    confusion: tuple[tuple[int, ...], ...]
+
+
+def wilson_interval(successes: int, trials: int) -> Interval:
+    """The 95 % interval of a fraction by Wilson's score (Wilson 1927); `trials` is at least 1."""
+    interval = scipy.stats.binomtest(successes, trials).proportion_ci(0.95, "wilson")
+    return float(interval.low), float(interval.high)
+
+
+def correctness(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """How right each image's prediction is, float64 [N]: 0 or 1; of attributes the fraction.
+
+    Args:
+        probabilities: float [N, C].
+        labels: int [N], classes; or int [N, C], attributes 0 or 1.
+    """
+    if labels.ndim == 2:
+        return np.mean((probabilities > 0.5) == (labels == 1), axis=1)
+    return (probabilities.argmax(axis=1) == labels).astype(np.float64)
+
+
+def accuracy_interval(correct: np.ndarray, multi_label: bool) -> Interval:
+    """The 95 % interval of the mean of `correctness`."""
+    if multi_label:
+        return bootstrap.mean_interval(correct)
+    return wilson_interval(int(correct.sum()), len(correct))
+
+
+def measure(probabilities: np.ndarray, labels: np.ndarray, label_names: tuple[str, ...]) -> Quality:
+    """Measures a classifier.
+
+    Args:
+        probabilities: float [N, C], N at least 1.
+        labels: int [N], classes; or int [N, C], attributes 0 or 1.
+        label_names: of the C labels.
+    """
+    multi_label = labels.ndim == 2
+    correct = correctness(probabilities, labels)
+    if multi_label:
+        has, gets = labels == 1, probabilities > 0.5
+        confusion = np.zeros((0, 0), np.int64)
+        recalls = [_fraction(gets & has, has), _fraction(~gets & ~has, ~has)]
+        likelihood = np.where(has, probabilities, 1 - probabilities)
+    else:
+        classes = np.arange(len(label_names))
+        predicted = probabilities.argmax(axis=1)
+        has, gets = labels[:, np.newaxis] == classes, predicted[:, np.newaxis] == classes
+        confusion = np.zeros((len(classes), len(classes)), np.int64)
+        np.add.at(confusion, (labels, predicted), 1)
+        recalls = [_fraction(gets & has, has)]
+        likelihood = probabilities[np.arange(len(labels)), labels]
+    logarithms = np.log(np.maximum(likelihood.astype(np.float64), _SMALLEST))
+    return Quality(
+        len(labels),
+        float(correct.mean()),
+        accuracy_interval(correct, multi_label),
+        float(np.nanmean(recalls)),
+        float(-np.mean(logarithms)),
+        calibration_error(probabilities, labels),
+        tuple(
+            _of_label(name, has[:, n], gets[:, n], multi_label)
+            for n, name in enumerate(label_names)
+        ),
+        tuple(tuple(map(int, row)) for row in confusion),
+    )
+
+
+def _fraction(some, of):
+    """By column; NaN where there are none."""
+    counts = of.sum(axis=0)
+    return np.where(counts > 0, some.sum(axis=0) / np.maximum(counts, 1), np.nan)
+
+
+def _of_label(name, has, gets, multi_label):
+    right, count = int(np.sum(has & gets)), int(has.sum())
+    successes, trials = (int(np.sum(has == gets)), len(has)) if multi_label else (right, count)
+    return LabelQuality(
+        name,
+        count,
+        successes / trials if trials else None,
+        wilson_interval(successes, trials) if trials else None,
+        right / int(gets.sum()) if gets.any() else None,
+        right / count if count else None,
+    )

@@ -1,0 +1,203 @@
+"""A classifier from an encoder and labelled images: head, encoder, temperature, measurements."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from dim_tf.data import image_ops
+from dim_tf.data.splits import Images, Split
+from dim_tf.data.validation_split import select
+from dim_tf.evaluation.representation import BATCH_PIXELS, BATCH_SIZE
+from dim_tf.export.feature import Feature
+from dim_tf.export.linear_head import LinearHead, probabilities
+from dim_tf.finetuning import comparison, head, quality, validation_split
+from dim_tf.finetuning.calibration import Temperature, fit_temperature
+from dim_tf.finetuning.comparison import FeaturePair
+from dim_tf.finetuning.finetune import FineTuned, finetune
+from dim_tf.finetuning.report import report
+from dim_tf.settings.finetuning import ALL, FineTuningSettings
+from dim_tf.system.errors import InputError
+from keras_models.encoders import Encoder
+
+FROZEN = "frozen_features"  # the name of the head on the encoder as it was, in the comparison
+
+
+@dataclass(frozen=True)
+class TrainedClassifier:
+    """A classifier that can be exported (`export.classifier`), with the encoder it was made from.
+
+    Attributes:
+        head: on the encoder's feature; its temperature is folded in.
+        temperature: that is.
+        tuned: the training of the encoder; None: it was not trained.
+        probabilities: of the test images, float32 [M, labels]; None: there are none.
+        report: what is known of it, as `finetuning.report` writes it.
+    """
+
+    head: LinearHead
+    temperature: Temperature
+    tuned: FineTuned | None
+    probabilities: np.ndarray | None
+    report: dict[str, Any]
+
+
+def features_of(encoder: Encoder, feature: Feature, images: Images) -> np.ndarray:
+    """The features of images of a data set, float32 [N, F].
+
+    Args:
+        encoder: Built.
+        feature: Of the encoder.
+        images: [N, H, W, C], uint8, or float32 in [0, 1].
+    """
+    height, width, channels = encoder.image_shape
+    size = max(min(BATCH_SIZE, BATCH_PIXELS // (height * width)), 1)
+
+    def encode(pixels):
+        x = image_ops.encoder_input(image_ops.to_unit(pixels), channels)
+        return feature(encoder(x, training=False))
+
+    # Traced here, once: TensorFlow warns of the traces of several encoders' calls.
+    spec = tf.TensorSpec([None, *images.shape[1:]], images.dtype)
+    traced = tf.function(encode).get_concrete_function(spec)
+
+    features = np.empty((len(images), feature.dimension(encoder)), np.float32)
+    for first in range(0, len(images), size):
+        features[first : first + size] = traced(tf.constant(images[first : first + size]))
+    return features
+
+
+def train_classifier(
+    encoder: Encoder,
+    feature: Feature,
+    train: Split,
+    test: Split | None,
+    label_names: tuple[str, ...],
+    settings: FineTuningSettings,
+    *,
+    seed: int,
+    augmentation: str,
+    folder: Path,
+    references: Mapping[str, FeaturePair] | None = None,
+) -> TrainedClassifier:
+    """Trains and measures a classifier.
+
+    Args:
+        encoder: Built, in float32. With `settings.layers` "all" it is trained.
+        feature: That the head takes.
+        train: The training images. Those of class -1 have no label and are left out.
+        test: The test images, likewise; None, or none with a label: nothing is measured.
+        label_names: Of the classes or attributes.
+        settings: How it is trained.
+        seed: Of the validation split and of training.
+        augmentation: Of `registry.AUGMENTATIONS`, while the encoder is trained.
+        folder: For checkpoints, while the encoder is trained.
+        references: Other features of all images of `train` and `test`, by name, which the same
+            head is trained on: of random weights, of the weights that training began with.
+
+    Raises:
+        InputError: There are too few labels, or the folder holds another classifier.
+        RunError: Features are not finite, or a file cannot be written.
+        Stopped: By SIGTERM or SIGINT, after a checkpoint.
+    """
+    is_labelled = _labelled(train)
+    train = select(train, is_labelled)
+    labels = train.labels
+    assert labels is not None
+    head.check_labels(labels, label_names)
+    train_indices, validation_indices = validation_split.split(
+        labels, settings.validation_fraction, seed, train.groups
+    )
+    features = features_of(encoder, feature, train.images)
+    frozen, c = head.fit(
+        features, labels, label_names, indices=train_indices, class_weights=settings.class_weights
+    )
+    is_tested = _labelled(test) if test is not None else np.zeros(0, np.int64)
+    if test is not None and len(is_tested):
+        test = select(test, is_tested)
+        test_features = features_of(encoder, feature, test.images)
+    else:
+        test = None
+    tuned = None
+    if settings.layers == ALL:
+        validation = select(train, validation_indices)
+        tuned = finetune(
+            encoder,
+            feature,
+            frozen,
+            select(train, train_indices),
+            validation,
+            settings,
+            seed=seed,
+            augmentation=augmentation,
+            folder=folder,
+        )
+        validation_logits = tuned.classifier.logits_of(validation.images)
+        trained = tuned.classifier.linear_head(label_names)
+    else:
+        validation_logits = frozen.logits(features[validation_indices])
+        trained = frozen
+    temperature = fit_temperature(validation_logits, labels[validation_indices])
+    measured: dict[str, Any] = {"quality": None}
+    predicted = None
+    if test is not None:
+        test_labels = test.labels
+        assert test_labels is not None
+        logits = tuned.classifier.logits_of(test.images) if tuned else trained.logits(test_features)
+        predicted = probabilities(logits / temperature.value, labels.ndim == 2)
+        pairs = {
+            name: FeaturePair(pair.train[is_labelled], pair.test[is_tested])
+            for name, pair in (references or {}).items()
+        }
+        own = FeaturePair(features, test_features)
+        measured = {
+            "quality": quality.measure(predicted, test_labels, label_names),
+            "comparison": comparison.compare(
+                quality.correctness(predicted, test_labels),
+                ({FROZEN: own} if tuned else {}) | pairs,
+                labels,
+                test_labels,
+                label_names,
+                indices=train_indices,
+                class_weights=settings.class_weights,
+            ),
+            "labels_curve": comparison.labels_curve(
+                own,
+                labels,
+                test_labels,
+                label_names,
+                counts=settings.label_counts,
+                draws=settings.draws,
+                class_weights=settings.class_weights,
+            ),
+        }
+    content = report(
+        train_images=len(train_indices),
+        c=c,
+        class_weights=settings.class_weights,
+        temperature=temperature,
+        tuned=tuned,
+        **measured,
+    )
+    return TrainedClassifier(
+        trained.at_temperature(temperature.value), temperature, tuned, predicted, content
+    )
+
+
+def _labelled(split: Split) -> np.ndarray:
+    """The images with a label, int64.
+
+    Raises:
+        InputError: there are no labels at all.
+    """
+    if split.labels is None:
+        raise InputError(
+            "these images have no labels, from which a classifier is learned; put each class in a "
+            "folder of its own, or give --labels=FILE.csv"
+        )
+    if split.labels.ndim == 2:
+        return np.arange(len(split.labels))
+    return np.flatnonzero(split.labels >= 0)
