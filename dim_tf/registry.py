@@ -99,6 +99,7 @@ MEASURES = {
     "geometry": "dim_tf.evaluation.measures.geometry:SPEC",
     "rotation": "dim_tf.evaluation.measures.rotation:SPEC",
     "projection": "dim_tf.evaluation.measures.projection:SPEC",
+    "patches": "dim_tf.evaluation.measures.patches:SPEC",
     "reconstruction": "dim_tf.evaluation.measures.reconstruction:SPEC",
     "prior_match": "dim_tf.evaluation.measures.prior_match:SPEC",
     "ndm": "dim_tf.evaluation.measures.ndm:SPEC",

@@ -115,6 +115,7 @@ def every_figure():
         neighbours(3, np.array([[True, False, False], [True, True, False]])),
         figures.SampleGrid("generated images", random_images(9)),
         figures.Reconstructions("from global, L2", random_images(4), random_images(4, seed=1)),
+        figures.PatchMaps("local map", random_images(3), random_images(3, seed=2), (0.5, 0.2, 0.1)),
         projection(),
         figures.ConfusionMatrix("MLP probe", counts, ("cat", "dog", "frog")),
         figures.Histogram("units of global", np.array([0.0, 1.0, 2.0]), densities),

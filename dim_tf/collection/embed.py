@@ -1,8 +1,9 @@
 """Embeds a large collection of images with an exported encoder; continues where it was stopped."""
 
 import hashlib
+import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,11 @@ import tensorflow as tf
 from dim_tf.collection import embeddings
 from dim_tf.collection.image_collection import ImageCollection
 from dim_tf.export import saved_model
+from dim_tf.export.local_maps import LOCAL, LocalMaps
+from dim_tf.settings.export import AUTO
 from dim_tf.system import cpu
 from dim_tf.system.console import say
-from dim_tf.system.errors import RunError
+from dim_tf.system.errors import InputError, RunError
 from dim_tf.system.io_errors import reason
 from dim_tf.system.locks import locked_folder
 
@@ -24,6 +27,8 @@ SIGNATURE = "serving_bytes_valid"
 BATCH = 256
 # Signature calls at a time: while one decodes, which takes few threads, another one encodes.
 CALLS = min(max(cpu.count() // 2, 2), 8)
+LOCAL_SHARD_BYTES = 2**27  # of the local maps in a file
+LOCAL_BATCH_BYTES = 2**26  # of the local maps of a batch, in float32
 _SHARDS_PER_MANIFEST = 64  # embeddings.json grows with the shards, so not each rewrites it
 
 
@@ -33,43 +38,90 @@ def embed(
     folder: Path,
     format_name: str,
     shard_size: int,
+    feature: str = AUTO,
 ) -> dict[str, Any]:
     """Writes the embeddings of a collection, a file for each `shard_size` images.
 
-    A file has a row for each image: `id`, string, and `embedding`, float32 [D]. Images that cannot
-    be decoded have none; their ids are in refused-NNNNN.txt. A file appears whole or not at all. A
-    second call continues after the last one, so that each id is written once, and rewrites files
-    that have changed since.
+    A file has a row for each image: `id`, string, and `embedding`, float32 [D], or the local map,
+    float16 [H, W, D]. Images that cannot be decoded have none; their ids are in refused-NNNNN.txt.
+    A file appears whole or not at all. A second call continues after the last one, so that each id
+    is written once, and rewrites files that have changed since.
+
+    Memory: of local maps three files of `LOCAL_SHARD_BYTES`, which take fewer images where
+    `shard_size` exceeds it, and `CALLS` + 2 batches of `LOCAL_BATCH_BYTES`, beside what the encoder
+    needs for a batch.
 
     Args:
         saved_model_path: one version of an exported encoder.
         collection: the images.
         folder: for the files.
         format_name: parquet, or tfrecord (tf.train.Example).
-        shard_size: images a file.
+        shard_size: images a file; of local maps, at most.
+        feature: auto, what the encoder was exported to give; or local, the local maps.
 
     Returns:
         The content of embeddings.json: images, refused, and where they came from.
 
     Raises:
-        InputError: no such encoder, another process writes to the folder, or it holds embeddings of
-            another encoder, collection, format or size of file.
-        RunError: a file of the collection cannot be read, or one of embeddings not be written.
+        InputError: no such encoder or feature, another process writes to the folder, or it holds
+            embeddings of another encoder, collection, feature, format or size of file.
+        RunError: a file of the collection cannot be read, or one of embeddings not be written; or a
+            number of a local map is too large for float16.
     """
-    encoder = saved_model.load(str(saved_model_path), SIGNATURE)
+    encoder = _load(saved_model_path, feature)
+    if encoder.map_shape:
+        numbers = math.prod(encoder.map_shape)
+        shard_size = min(shard_size, max(LOCAL_SHARD_BYTES // (2 * numbers), 1))
     with locked_folder(folder, "--embed_output"):
         return _embed(saved_model_path, encoder, collection, folder, format_name, shard_size)
 
 
+@dataclass(frozen=True)
+class _Encoder:
+    """What embeds a batch.
+
+    Attributes:
+        embed_batch: image_bytes, string [N] -> the feature by its name, and which are valid.
+        feature: its name.
+        model: the loaded SavedModel, without which the function has no variables.
+        map_shape: H, W and D of a local map; None where the feature is a vector.
+    """
+
+    embed_batch: Callable
+    feature: str
+    model: Any
+    map_shape: tuple[int, int, int] | None = None
+
+    @property
+    def batch_size(self) -> int:
+        if self.map_shape is None:
+            return BATCH
+        return min(BATCH, max(LOCAL_BATCH_BYTES // (4 * math.prod(self.map_shape)), 1))
+
+
+def _load(path: Path, feature: str) -> _Encoder:
+    if feature == LOCAL:
+        local_maps = LocalMaps(path)
+        return _Encoder(local_maps, LOCAL, local_maps.model, local_maps.shape)
+    model = saved_model.load(str(path), SIGNATURE)
+    signature = model.signatures[SIGNATURE]
+    exported = saved_model.feature_in(signature.structured_outputs)
+    if feature not in (AUTO, exported):
+        raise InputError(
+            f"--feature={feature}: the encoder in {path} was exported to give {exported!r}; give "
+            f"auto or {LOCAL}, or export it again with --feature={feature}"
+        )
+    return _Encoder(signature, exported, model)
+
+
 def _embed(saved_model_path, encoder, collection, folder, format_name, shard_size):
-    signature = encoder.signatures[SIGNATURE]
     origin = {
         "collection": collection.description,
         "collection_fingerprint": collection.fingerprint,
         "saved_model": str(saved_model_path),
         "saved_model_fingerprint": encoder_fingerprint(str(saved_model_path)),
-        "weights_fingerprint": saved_model.weights_fingerprint(encoder.variables),
-        "feature": saved_model.feature_in(signature.structured_outputs),
+        "weights_fingerprint": saved_model.weights_fingerprint(encoder.model.variables),
+        "feature": encoder.feature,
         "format": format_name,
         "shard_size": shard_size,
     }
@@ -82,7 +134,7 @@ def _embed(saved_model_path, encoder, collection, folder, format_name, shard_siz
         return embeddings.shard_path(folder, format_name, shard)
 
     def rows_from(shard):
-        return _embedded_shards(signature, collection, shard * shard_size, shard_size)
+        return _embedded_shards(encoder, collection, shard * shard_size, shard_size)
 
     def write_shard(shard, rows):
         digests.update(
@@ -91,11 +143,12 @@ def _embed(saved_model_path, encoder, collection, folder, format_name, shard_siz
         if shard % _SHARDS_PER_MANIFEST == 0:
             embeddings.write_manifest(folder, incomplete)
 
+    dimensions = 3 if encoder.map_shape else 1
     shards = embeddings.count_shards(folder, format_name, digests)
     if shards:
         say(f"embed: {shards:,} files are there; going on after them")
     for shard in range(shards):
-        if not embeddings.is_intact(path_of(shard), digests, shard_size):
+        if not embeddings.is_intact(path_of(shard), digests, shard_size, dimensions):
             say(f"embed: {path_of(shard).name} is not as it was written; making it again")
             write_shard(shard, next(rows_from(shard)))
     for rows in rows_from(shards):
@@ -110,7 +163,7 @@ def _embed(saved_model_path, encoder, collection, folder, format_name, shard_siz
 
 @dataclass(frozen=True)
 class _Rows:
-    """Images with their embeddings: ids, float32 [N, D], bool [N]."""
+    """Images with their embeddings: ids, float32 [N, D] or float16 [N, H, W, D], bool [N]."""
 
     ids: list[str]
     embeddings: np.ndarray
@@ -132,11 +185,11 @@ class _Rows:
         )
 
 
-def _embedded_shards(signature, collection, first, shard_size) -> Iterator[_Rows]:
+def _embedded_shards(encoder, collection, first, shard_size) -> Iterator[_Rows]:
     """The rows of each shard, from image number `first` on; the last may have fewer."""
     pending = _Rows([], np.empty(0), np.empty(0))
-    batches = _readable_batches(collection, first, min(BATCH, shard_size))
-    for rows in _embedded_batches(signature, batches):
+    batches = _readable_batches(collection, first, min(encoder.batch_size, shard_size))
+    for rows in _embedded_batches(encoder.embed_batch, batches):
         pending = pending.append(rows)
         if len(pending.ids) >= shard_size:
             full, pending = pending.split(shard_size)
@@ -145,25 +198,37 @@ def _embedded_shards(signature, collection, first, shard_size) -> Iterator[_Rows
         yield pending
 
 
-def _embedded_batches(signature, batches) -> Iterator[_Rows]:
+def _embedded_batches(embed_batch, batches) -> Iterator[_Rows]:
     """The rows of each batch, in their order; `CALLS` batches are embedded at a time."""
 
-    def embed_batch(ids, encoded):
-        outputs = signature(image_bytes=encoded)
+    def rows_of(ids, encoded):
+        outputs = embed_batch(image_bytes=encoded)
         features = outputs[saved_model.feature_in(outputs)].numpy()
-        return _Rows(ids, features, outputs[saved_model.VALID].numpy())
+        valid = outputs[saved_model.VALID].numpy()
+        if features.dtype == np.float16:
+            _check_finite(ids, features, valid)
+        return _Rows(ids, features, valid)
 
     workers = ThreadPoolExecutor(CALLS)
     running: deque = deque()
     try:
         for ids, encoded in batches:
-            running.append(workers.submit(embed_batch, ids, encoded))
+            running.append(workers.submit(rows_of, ids, encoded))
             if len(running) > CALLS:
                 yield running.popleft().result()
         while running:
             yield running.popleft().result()
     finally:
         workers.shutdown(cancel_futures=True)
+
+
+def _check_finite(ids, maps, valid):
+    faulty = np.flatnonzero(valid & ~np.isfinite(maps).all(axis=(1, 2, 3)))
+    if len(faulty):
+        raise RunError(
+            f"the local map of {ids[faulty[0]]!r} has a number beyond 65504, the largest of "
+            "float16, or one that is no number; embed by an encoder whose features are smaller"
+        )
 
 
 def _readable_batches(collection, first, size):

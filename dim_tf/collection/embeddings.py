@@ -10,6 +10,7 @@ import numpy as np
 
 from dim_tf.collection import shard_formats
 from dim_tf.export import saved_model
+from dim_tf.export.local_maps import LOCAL
 from dim_tf.system.errors import InputError
 from dim_tf.system.files import atomic_replace, atomic_write_text, sha256_of
 from dim_tf.system.io_errors import reason, translate_write_errors
@@ -17,11 +18,34 @@ from dim_tf.system.json_files import json_with_checksum, read_json
 
 MANIFEST_FILE = "embeddings.json"
 _RECORDED_NAME = re.compile(r"(embeddings|refused)-\d{5,}\.(parquet|tfrecord|txt)")
-_EMBED_AGAIN = "embed the images again, into another --embed_output"
+EMBED_AGAIN = "embed the images again, into another --embed_output"
 
 
 def read(folder: Path) -> tuple[list[str], np.ndarray]:
     """Reads the ids and the embeddings, float32 [N, D], that `embed` wrote to a folder.
+
+    Raises:
+        InputError: the folder has no embeddings, or they are incomplete or damaged, or are local
+            maps.
+    """
+    if read_manifest(folder).get("feature") == LOCAL:
+        raise InputError(
+            f"{folder} holds local maps, and a vector for each image is needed; embed the images "
+            "into another --embed_output, without --feature=local"
+        )
+    shards = [read_shard(path, dimensions=1) for path in shard_paths(folder)]
+    all_ids = [image_id for ids, _ in shards for image_id in ids]
+    filled = [embeddings for ids, embeddings in shards if ids]
+    if not filled:
+        raise InputError(f"{folder} holds no embedding: every image was refused")
+    sizes = sorted({embeddings.shape[1] for embeddings in filled})
+    if len(sizes) > 1:
+        raise InputError(f"the embeddings in {folder} have {sizes} numbers; {EMBED_AGAIN}")
+    return all_ids, np.concatenate(filled)
+
+
+def shard_paths(folder: Path) -> list[Path]:
+    """The files of complete embeddings, in their order.
 
     Raises:
         InputError: the folder has no embeddings, or they are incomplete or damaged.
@@ -34,7 +58,7 @@ def read(folder: Path) -> tuple[list[str], np.ndarray]:
         )
     format_name = manifest.get("format")
     if not isinstance(format_name, str) or format_name not in shard_formats.FORMATS:
-        raise InputError(f"{folder / MANIFEST_FILE} has the format {format_name!r}; {_EMBED_AGAIN}")
+        raise InputError(f"{folder / MANIFEST_FILE} has the format {format_name!r}; {EMBED_AGAIN}")
     digests = recorded_digests(folder)
     for name, digest in digests.items():
         if not _has_digest(folder / name, digest):
@@ -43,31 +67,36 @@ def read(folder: Path) -> tuple[list[str], np.ndarray]:
                 f"--embed_output={folder} again, which makes it again"
             )
     paths = [folder / name for name in digests] or folder.glob("*")
-    shards = [
-        _read_shard(path) for path in sorted(paths) if path.match(f"embeddings-*.{format_name}")
-    ]
-    all_ids = [image_id for ids, _ in shards for image_id in ids]
-    filled = [embeddings for ids, embeddings in shards if ids]
-    if not filled:
-        raise InputError(f"{folder} holds no embedding: every image was refused")
-    sizes = sorted({embeddings.shape[1] for embeddings in filled})
-    if len(sizes) > 1:
-        raise InputError(f"the embeddings in {folder} have {sizes} numbers; {_EMBED_AGAIN}")
-    return all_ids, np.concatenate(filled)
+    return [path for path in sorted(paths) if path.match(f"embeddings-*.{format_name}")]
 
 
-def _read_shard(path):
+def read_shard(path: Path, dimensions: int) -> tuple[list[str], np.ndarray]:
+    """Reads one file.
+
+    Args:
+        path: of the file.
+        dimensions: 1: vectors are expected; 3: local maps.
+
+    Returns:
+        The ids, and float32 [N, D] or float16 [N, H, W, D].
+
+    Raises:
+        InputError: it holds something else.
+    """
+    kind = np.float32 if dimensions == 1 else np.float16
     try:
         ids, embeddings = shard_formats.FORMATS[path.suffix[1:]].read(path)
         if not all(isinstance(image_id, str) for image_id in ids):
             raise ValueError("an id is no text")
         with np.errstate(over="ignore"):
-            embeddings = embeddings.astype(np.float32, casting="same_kind", copy=False)
-        is_matrix = embeddings.ndim == 2 and len(ids) == len(embeddings)
-        if not is_matrix or not np.isfinite(embeddings).all():
-            raise ValueError("no numbers that are finite as float32, as many for each id")
+            embeddings = embeddings.astype(kind, casting="same_kind", copy=False)
+        fits = not len(ids) or embeddings.ndim == 1 + dimensions
+        if not fits or len(ids) != len(embeddings) or not np.isfinite(embeddings).all():
+            raise ValueError(
+                f"no numbers that are finite as {np.dtype(kind).name}, as many for each id"
+            )
     except Exception as error:  # of Parquet's, Arrow's, Protobuf's and TensorFlow's readers
-        raise InputError(f"{path} holds no embeddings ({reason(error)}); {_EMBED_AGAIN}") from error
+        raise InputError(f"{path} holds no embeddings ({reason(error)}); {EMBED_AGAIN}") from error
     return ids, embeddings
 
 
@@ -103,7 +132,7 @@ def check_same_origin(folder: Path, origin: dict[str, Any]) -> None:
     Args:
         folder: of the embeddings.
         origin: what embeddings.json is to record: collection, saved_model, the fingerprint of
-            each, format and shard_size.
+            each, feature, format and shard_size.
 
     Raises:
         InputError: they were begun with something else, or the file cannot be read.
@@ -111,7 +140,7 @@ def check_same_origin(folder: Path, origin: dict[str, Any]) -> None:
     manifest = read_manifest(folder) or origin
     differences = [
         f"{key}: {manifest.get(key)!r} -> {origin[key]!r}"
-        for key in ("format", "shard_size")
+        for key in ("feature", "format", "shard_size")
         if manifest.get(key) != origin[key]
     ] + [
         f"{key}: the content of {manifest.get(key)} -> that of {origin[key]}"
@@ -132,7 +161,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         InputError: it cannot be read.
     """
     path = folder / MANIFEST_FILE
-    return read_json(path, _EMBED_AGAIN) if path.exists() else {}
+    return read_json(path, EMBED_AGAIN) if path.exists() else {}
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
@@ -156,7 +185,7 @@ def recorded_digests(folder: Path) -> dict[str, str]:
         _RECORDED_NAME.fullmatch(name) and isinstance(digest, str)
         for name, digest in digests.items()
     ):
-        raise InputError(f"{folder / MANIFEST_FILE} records files of other names; {_EMBED_AGAIN}")
+        raise InputError(f"{folder / MANIFEST_FILE} records files of other names; {EMBED_AGAIN}")
     return digests
 
 
@@ -181,18 +210,18 @@ def count_shards(folder: Path, format_name: str, digests: dict[str, str]) -> int
     return shard
 
 
-def is_intact(path: Path, digests: dict[str, str], shard_size: int) -> bool:
+def is_intact(path: Path, digests: dict[str, str], shard_size: int, dimensions: int = 1) -> bool:
     """Whether a shard and its list of refused images are as they were written.
 
     A shard that is not recorded, because the process was killed before, must be full; then its
-    digests are added to `digests`.
+    digests are added to `digests`. `dimensions` is that of `read_shard`.
     """
     refused = _refused_path(path)
     if path.name in digests:
         recorded = [file for file in (path, refused) if file.name in digests]
         return all(_has_digest(file, digests[file.name]) for file in recorded)
     try:
-        ids, _ = _read_shard(path)
+        ids, _ = read_shard(path, dimensions)
     except InputError:
         return False
     if len(ids) + _count_lines(refused) != shard_size:
@@ -209,7 +238,7 @@ def write_shard(
     Args:
         path: as of `shard_path`.
         ids: of N images.
-        embeddings: float32 [N, D].
+        embeddings: float32 [N, D] or float16 [N, H, W, D].
         valid: bool [N], whether the image could be decoded.
 
     Returns:

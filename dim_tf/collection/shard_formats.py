@@ -1,5 +1,12 @@
-"""The two file formats of embeddings, one shard a file: Parquet and TFRecord."""
+"""The two file formats of embeddings, one shard a file: Parquet and TFRecord.
 
+An embedding is a vector, float32 [D], or a local map, float16 [H, W, D]. Of a local map Parquet has
+the numbers row by row in the column `embedding`, and their shape in the schema's metadata; a
+tf.train.Example has the bytes of the numbers, little-endian, as `local`, and `shape`.
+"""
+
+import json
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +21,7 @@ class ShardFormat:
     """How one file of embeddings is written and read.
 
     Attributes:
-        write: writes ids and embeddings, float32 [N, D], to a path.
+        write: writes ids and embeddings, float32 [N, D] or float16 [N, H, W, D], to a path.
         read: reads them.
         count: counts them.
     """
@@ -31,12 +38,22 @@ def _write_parquet(path, ids, embeddings):
 
 
 def parquet_table(ids: list[str], embeddings: np.ndarray) -> Any:
-    """A pyarrow.Table of ids and embeddings [N, D], with the columns that a Parquet file has."""
+    """A pyarrow.Table of ids and embeddings, with the columns that a Parquet file has.
+
+    Args:
+        ids: N texts.
+        embeddings: float32 [N, D]; of local maps float16 [N, H, W, D].
+    """
     import pyarrow as pa
 
-    flat = pa.array(np.ascontiguousarray(embeddings, np.float32).reshape(-1), pa.float32())
-    column = pa.FixedSizeListArray.from_arrays(flat, embeddings.shape[1])
-    return pa.table({"id": pa.array(ids, pa.string()), "embedding": column})
+    embeddings = np.ascontiguousarray(embeddings)
+    is_local = embeddings.ndim == 4
+    kind, metadata = pa.float32(), None
+    if is_local:
+        kind, metadata = pa.float16(), {"shape": json.dumps(embeddings.shape[1:])}
+    flat = pa.array(embeddings.astype(kind.to_pandas_dtype(), copy=False).reshape(-1), kind)
+    column = pa.FixedSizeListArray.from_arrays(flat, math.prod(embeddings.shape[1:]))
+    return pa.table({"id": pa.array(ids, pa.string()), "embedding": column}, metadata=metadata)
 
 
 def _read_parquet(path):
@@ -44,8 +61,10 @@ def _read_parquet(path):
 
     table = pq.read_table(path)
     column = table["embedding"].combine_chunks()
-    size = column.type.list_size
-    return table["id"].to_pylist(), column.flatten().to_numpy().reshape(len(column), size)
+    shape = [column.type.list_size]
+    if b"shape" in (table.schema.metadata or {}):
+        shape = json.loads(table.schema.metadata[b"shape"])
+    return table["id"].to_pylist(), column.flatten().to_numpy().reshape(len(column), *shape)
 
 
 def _count_parquet(path):
@@ -55,9 +74,19 @@ def _count_parquet(path):
 
 
 def _write_tfrecord(path, ids, embeddings):
+    serialize = serialized_map if np.ndim(embeddings) == 4 else serialized_example
     with tf.io.TFRecordWriter(str(path)) as writer:
         for image_id, embedding in zip(ids, embeddings, strict=True):
-            writer.write(serialized_example(image_id, embedding))
+            writer.write(serialize(image_id, embedding))
+
+
+def serialized_map(image_id: str, local_map: np.ndarray) -> bytes:
+    """A tf.train.Example with the features id, local: bytes of float16 [H, W, D], and shape."""
+    example = tf.train.Example()
+    example.features.feature["id"].bytes_list.value.append(image_id.encode())
+    example.features.feature["local"].bytes_list.value.append(local_map.astype("<f2").tobytes())
+    example.features.feature["shape"].int64_list.value.extend(local_map.shape)
+    return example.SerializeToString()
 
 
 def serialized_example(image_id: str, embedding: Iterable[float]) -> bytes:
@@ -73,8 +102,14 @@ def _read_tfrecord(path):
     for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
         features = tf.train.Example.FromString(record).features.feature
         ids.append(features["id"].bytes_list.value[0].decode())
-        embeddings.append(np.array(features["embedding"].float_list.value, np.float32))
-    return ids, np.array(embeddings, np.float32)
+        if "local" in features:
+            numbers = np.frombuffer(features["local"].bytes_list.value[0], "<f2")
+            embeddings.append(numbers.reshape(features["shape"].int64_list.value))
+        else:
+            embeddings.append(np.array(features["embedding"].float_list.value, np.float32))
+    if not ids and path.stat().st_size:
+        raise ValueError("no record in a file that is not empty")
+    return ids, np.array(embeddings, embeddings[0].dtype if embeddings else np.float32)
 
 
 def _count_tfrecord(path):

@@ -36,6 +36,16 @@ class Reconstructions:
 
 
 @dataclass(frozen=True)
+class PatchMaps:
+    """Images, and their local maps as colours: a cell for each location."""
+
+    title: str  # of what: "local map"
+    images: np.ndarray  # uint8 [N, h, w, C]
+    maps: np.ndarray  # uint8 [N, H, W, 3], in the order of the images
+    explained: tuple[float, float, float]  # of the variance, by the component of each colour
+
+
+@dataclass(frozen=True)
 class Projection:
     """Features in the plane."""
 
@@ -64,4 +74,12 @@ class Histogram:
     series: dict[str, np.ndarray]  # name → density [B]
 
 
-Figure = NeighbourPanel | SampleGrid | Reconstructions | Projection | ConfusionMatrix | Histogram
+Figure = (
+    NeighbourPanel
+    | SampleGrid
+    | Reconstructions
+    | PatchMaps
+    | Projection
+    | ConfusionMatrix
+    | Histogram
+)

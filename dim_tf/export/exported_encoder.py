@@ -10,12 +10,12 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from dim_tf.data import image_bounds, image_headers, image_ops
+from dim_tf.data import image_headers, image_ops
 from dim_tf.data.folder import decoding, file_bytes
 from dim_tf.data.image_faults import UndecodableError
 from dim_tf.data.image_frame import ImageFrame
-from dim_tf.data.pixel_range import PixelRange
 from dim_tf.export import saved_model
+from dim_tf.export.recorded_options import recorded_options
 from dim_tf.system.errors import InputError
 from dim_tf.system.io_errors import reason
 from dim_tf.system.json_files import read_json
@@ -66,14 +66,14 @@ class ExportedEncoder:
         self.metadata = read_json(self.path / "assets" / "metadata.json", "export again")
         signature = self._model.signatures["serving_default"]
         height, width, channels = signature.structured_input_signature[1]["images"].shape[1:]
-        self._frame = ImageFrame(height, width, channels, self.metadata.get("fit", "crop"))
+        options = recorded_options(self.metadata, channels)
+        self._frame = ImageFrame(height, width, channels, options.fit)
         self.image_size = self._frame.size
         self.feature = saved_model.feature_in(signature.structured_outputs)
         self.dimension = int(signature.structured_outputs[self.feature].shape[-1])
-        low, high = self.metadata.get("pixel_range", (0, 2**16 - 1))
-        self._pixel_range = PixelRange(low, high)
-        self._takes_arrays = "value_scaling" in self.metadata
-        self._max_pixels = int(self.metadata.get("max_pixels", image_bounds.MAX_PIXELS))
+        self._pixel_range = options.pixel_range
+        self._takes_arrays = options.scaling is not None
+        self._max_pixels = options.max_pixels
 
     def __repr__(self):
         return f"ExportedEncoder({str(self.path)!r})"

@@ -134,13 +134,13 @@ def neighbour_embedding(
     return TSNE(init=scaled, perplexity=perplexity, random_state=seed).fit_transform(features)
 
 
-def thumbnails(images: np.ndarray) -> np.ndarray:
-    """Images as they are shown, uint8 [N, h, w, 1 or 3], of at most 32 pixels a side."""
+def thumbnails(images: np.ndarray, limit: int = THUMBNAIL) -> np.ndarray:
+    """Images as they are shown, uint8 [N, h, w, 1 or 3], of at most `limit` pixels a side."""
     images = image_ops.to_shown(images)
     height, width = images.shape[1:3]
     longest = max(height, width)
-    if longest <= THUMBNAIL:
+    if longest <= limit:
         return images
-    size = [max(height * THUMBNAIL // longest, 1), max(width * THUMBNAIL // longest, 1)]
+    size = [max(height * limit // longest, 1), max(width * limit // longest, 1)]
     small: np.ndarray = image_ops.to_uint8(tf.image.resize(images, size, antialias=True)).numpy()
     return small

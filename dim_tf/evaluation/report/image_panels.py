@@ -1,4 +1,4 @@
-"""Images side by side: nearest neighbours, reconstructions, samples."""
+"""Images side by side: nearest neighbours, reconstructions, local maps, samples."""
 
 import base64
 import io
@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from dim_tf.evaluation.figures import NeighbourPanel, Reconstructions, SampleGrid
+from dim_tf.evaluation.figures import NeighbourPanel, PatchMaps, Reconstructions, SampleGrid
 from dim_tf.evaluation.report.rendering import render
 
 
@@ -63,6 +63,25 @@ def reconstructions(panel: Reconstructions) -> Markup:
     ]
     error = np.mean((panel.originals / 255.0 - panel.reconstructed / 255.0) ** 2)
     return render("reconstructions.html", title=panel.title, pairs=pairs, error=error)
+
+
+def patch_maps(panel: PatchMaps) -> Markup:
+    """Each image above its local map, whose cells are drawn as squares of one colour."""
+    pairs = [
+        (
+            _PanelImage(data_uri(image), f"image {n}"),
+            _PanelImage(data_uri(local_map), f"local map of image {n}"),
+        )
+        for n, (image, local_map) in enumerate(zip(panel.images, panel.maps, strict=True), start=1)
+    ]
+    height, width = panel.maps.shape[1:3]
+    return render(
+        "patch_maps.html",
+        title=panel.title,
+        pairs=pairs,
+        grid=f"{height} × {width}",
+        explained=[f"{100 * fraction:.0f} %" for fraction in panel.explained],
+    )
 
 
 def tile(images: np.ndarray, columns: int, gap: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from dim_tf.evaluation.figures import (
     Figure,
     Histogram,
     NeighbourPanel,
+    PatchMaps,
     Projection,
     Reconstructions,
     SampleGrid,
@@ -92,6 +93,7 @@ def _figure_sections(figures: Sequence[Figure]) -> dict[str, Markup]:
     projections = [figure for figure in figures if isinstance(figure, Projection)]
     return {
         "Reconstructions": draw_all(Reconstructions, image_panels.reconstructions),
+        "Local features": draw_all(PatchMaps, image_panels.patch_maps),
         "Nearest neighbours": grid(draw_all(NeighbourPanel, image_panels.neighbours)),
         "Embeddings": grid(embedding_plots(projections)),
         "Confusion matrices": grid(draw_all(ConfusionMatrix, confusion_matrix)),

@@ -40,7 +40,7 @@ def test_rows_that_do_not_fit_are_refused(tmp_path, second):
 
 def test_an_incomplete_manifest_is_refused(tmp_path):
     (tmp_path / embeddings.MANIFEST_FILE).write_text('{"format": "parquet"}')
-    origin = dict.fromkeys(["collection", "saved_model", "shard_size"], 1)
+    origin = dict.fromkeys(["collection", "feature", "saved_model", "shard_size"], 1)
     origin |= {"format": "parquet", "collection_fingerprint": 1, "saved_model_fingerprint": 1}
     with pytest.raises(InputError, match=r"something else .*shard_size: None -> 1"):
         embeddings.check_same_origin(tmp_path, origin)

@@ -6,6 +6,7 @@ from sample_report import decode_images, neighbours, random_images
 
 from dim_tf.evaluation.figures import (
     NeighbourPanel,
+    PatchMaps,
     Reconstructions,
     SampleGrid,
 )
@@ -68,3 +69,14 @@ def test_reconstructions_must_be_as_many_as_originals():
         image_panels.reconstructions(
             Reconstructions("from global", random_images(3), random_images(2))
         )
+
+
+def test_local_maps_stand_under_their_images_cell_by_cell():
+    images, maps = random_images(3), random_images(3, seed=1)
+    page = image_panels.patch_maps(PatchMaps("local map", images, maps, (0.514, 0.2, 0.0)))
+    shown = decode_images(page)
+    for n in range(3):
+        np.testing.assert_array_equal(shown[2 * n], images[n])
+        np.testing.assert_array_equal(shown[2 * n + 1], maps[n])
+    assert "of 6 × 5 locations" in page
+    assert "which explain 51 %, 20 %, 0 % of the variance" in page

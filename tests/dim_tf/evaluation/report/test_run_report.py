@@ -87,6 +87,7 @@ def test_sections_stand_in_their_order_and_can_be_reached(full):
         "All measures",
         "Training",
         "Reconstructions",
+        "Local features",
         "Nearest neighbours",
         "Embeddings",
         "Confusion matrices",

@@ -1,0 +1,146 @@
+"""PatchCore: an image is as anomalous as its patch that is least like any patch of normal images.
+
+Roth et al. 2022, Towards Total Recall in Industrial Anomaly Detection,
+https://arxiv.org/abs/2106.08265. Two things differ from the paper. Its features are those of two
+layers of a network that was trained on ImageNet; ours are one local map, of any encoder. At the
+border of a map a neighbourhood is averaged over the locations that exist.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import scipy.special
+
+from dim_tf.collection.patches.coreset import PROJECTED, k_center_greedy
+from dim_tf.collection.patches.nearest import nearest
+from dim_tf.evaluation.map_blocks import (
+    LocalMapArray,
+    check_maps,
+    draw_patches,
+    map_blocks,
+    take_patches,
+)
+from dim_tf.system.errors import InputError
+
+NEIGHBOURHOOD = 3  # locations a side that a patch is averaged over
+BANK_FRACTION = 0.1  # of the patches of normal images
+MAX_PATCHES = 2**18  # of normal images, from which the bank is chosen
+SUPPORT = 9  # neighbours in the bank that weight an image's score
+
+
+@dataclass(frozen=True)
+class MemoryBank:
+    """Patches of normal images, none of which is far from any other patch of these images.
+
+    Attributes:
+        patches: float32 [M, D], of averaged neighbourhoods.
+        neighbourhood: Locations a side that were averaged.
+        radius: The largest distance of a candidate to the bank, after a random projection.
+        num_candidates: Patches that the bank was chosen from.
+    """
+
+    patches: np.ndarray
+    neighbourhood: int
+    radius: float
+    num_candidates: int
+
+
+class AnomalyScores(NamedTuple):
+    """How far images are from normal ones.
+
+    Attributes:
+        images: float32 [N].
+        patches: float32 [N, H, W]: distance of each location to its nearest patch in the bank.
+    """
+
+    images: np.ndarray
+    patches: np.ndarray
+
+
+def build_bank(
+    maps: LocalMapArray,
+    *,
+    neighbourhood: int = NEIGHBOURHOOD,
+    fraction: float = BANK_FRACTION,
+    max_patches: int = MAX_PATCHES,
+    projected: int = PROJECTED,
+    seed: int = 0,
+) -> MemoryBank:
+    """Chooses the memory bank of normal images.
+
+    Memory: 4 D + 4 `projected` bytes for each of at most `max_patches` patches, and blocks of the
+    maps.
+
+    Args:
+        maps: Floats [N, H, W, D], local maps of normal images; read in blocks of images.
+        neighbourhood: Locations a side that are averaged, an odd number.
+        fraction: Size of the bank, of the candidates.
+        max_patches: Candidates; of more patches so many are drawn.
+        projected: Numbers of a projected feature (`coreset.k_center_greedy`).
+        seed: Draws candidates, projection and the first patch.
+
+    Raises:
+        InputError: There is no map, a number is not finite, or a setting is out of its range.
+    """
+    check_maps(maps)
+    if neighbourhood < 1 or neighbourhood % 2 == 0:
+        raise InputError(f"a neighbourhood of {neighbourhood} locations; expected 1, 3, 5, ...")
+    if not 0 < fraction <= 1:
+        raise InputError(f"a bank of {fraction:g} of the patches; expected more than 0, at most 1")
+    candidates = take_patches(maps, draw_patches(maps, max_patches, seed), neighbourhood)
+    size = max(round(fraction * len(candidates)), 1)
+    rows, radius = k_center_greedy(candidates, size, projected=projected, seed=seed)
+    return MemoryBank(candidates[rows], neighbourhood, radius, len(candidates))
+
+
+def score(bank: MemoryBank, maps: LocalMapArray, *, support: int = SUPPORT) -> AnomalyScores:
+    """Scores images: the paper's equations 6 and 7.
+
+    A patch scores its distance to the bank. An image scores that of its farthest patch q, times
+
+        1 - exp|q - m| / Σ exp|q - n|   over the `support` patches n of the bank nearest to m,
+
+    m being the bank's patch nearest to q, and one of the n: where normal patches like m are rare,
+    the others are far from q too, and the score stays.
+
+    Memory: 4 H W + 4 bytes an image, a copy of the bank, and blocks of the maps.
+
+    Args:
+        bank: Of normal images of the same encoder.
+        maps: Floats [N, H, W, D], local maps of images; read in blocks of images.
+        support: Patches of the sum, with m; fewer where the bank has fewer, 1 or a bank of one
+            patch: the distance without the factor.
+
+    Raises:
+        InputError: The maps do not fit the bank, or a number is not finite.
+    """
+    check_maps(maps)
+    if maps.shape[3] != bank.patches.shape[1]:
+        raise InputError(
+            f"local maps of {maps.shape[3]} numbers a location and a bank of "
+            f"{bank.patches.shape[1]}; take both of one encoder"
+        )
+    image_scores = np.empty(len(maps), np.float32)
+    patch_scores = np.empty(maps.shape[:3], np.float32)
+    for images, block in map_blocks(maps, bank.neighbourhood):
+        flat = block.reshape(-1, block.shape[3])
+        distances, rows = nearest(flat, bank.patches, 1)
+        patch_scores[images] = distances.reshape(block.shape[:3])
+        by_image = distances.reshape(len(block), -1)
+        farthest = by_image.argmax(axis=1) + np.arange(len(block)) * by_image.shape[1]
+        image_scores[images] = _weighted(
+            flat[farthest], distances[farthest, 0], rows[farthest, 0], bank.patches, support
+        )
+    return AnomalyScores(image_scores, patch_scores)
+
+
+def _weighted(queries, distances, rows, bank, support) -> np.ndarray:
+    count = min(support, len(bank))
+    if count < 2:
+        return distances
+    _, supporting = nearest(bank[rows], bank, count)
+    differences = queries[:, np.newaxis].astype(np.float64) - bank[supporting]
+    to_support = np.sqrt(np.einsum("qkd,qkd->qk", differences, differences))
+    log_sum = scipy.special.logsumexp(to_support, axis=1)
+    return distances * -np.expm1(distances - log_sum)

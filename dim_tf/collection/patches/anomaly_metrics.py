@@ -1,0 +1,92 @@
+"""How well anomaly scores tell defects from normal images: areas under ROC curves."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from dim_tf.evaluation import bootstrap
+from dim_tf.system.errors import InputError
+
+MAX_PIXELS = 2**23  # that enter the AUROC; about 50 bytes each
+
+
+@dataclass(frozen=True)
+class AnomalyMetrics:
+    """Of images with known defects.
+
+    Attributes:
+        image_auroc: That an anomalous image scores higher than a normal one.
+        image_interval: 95 %, over test images.
+        pixel_auroc: That a pixel of a defect scores higher than another one; None without masks.
+        false_alarms: Fraction of the normal images above the threshold.
+        detected: Fraction of the anomalous images above it.
+    """
+
+    image_auroc: float
+    image_interval: tuple[float, float]
+    pixel_auroc: float | None
+    false_alarms: float
+    detected: float
+
+
+def measure(
+    image_scores: np.ndarray,
+    is_anomalous: np.ndarray,
+    threshold: float,
+    pixel_scores: np.ndarray | None = None,
+    masks: np.ndarray | None = None,
+) -> AnomalyMetrics:
+    """Compares scores with known defects.
+
+    Args:
+        image_scores: Floats [N].
+        is_anomalous: bool [N].
+        threshold: Of the image scores.
+        pixel_scores: Floats [N, h, w], heat maps of all images; None: only images are measured.
+        masks: bool [N, h, w], pixels of defects, with the pixel scores.
+
+    Raises:
+        InputError: All images are normal, or none is; or no pixel is of a defect.
+    """
+    is_anomalous = np.asarray(is_anomalous, bool)
+    if is_anomalous.all() or not is_anomalous.any():
+        raise InputError(
+            f"{np.count_nonzero(is_anomalous):,} of {len(is_anomalous):,} images are anomalous; an "
+            "AUROC takes images of both kinds"
+        )
+    statistic = bootstrap.aucs_of(
+        np.asarray(image_scores, np.float64)[:, np.newaxis], is_anomalous[:, np.newaxis].astype(int)
+    )
+    alarms = np.asarray(image_scores) > threshold
+    return AnomalyMetrics(
+        float(roc_auc_score(is_anomalous, image_scores)),
+        bootstrap.interval(len(is_anomalous), lambda counts: statistic(counts)[0]),
+        None if pixel_scores is None or masks is None else pixel_auroc(pixel_scores, masks),
+        float(alarms[~is_anomalous].mean()),
+        float(alarms[is_anomalous].mean()),
+    )
+
+
+def pixel_auroc(pixel_scores: np.ndarray, masks: np.ndarray, max_pixels: int = MAX_PIXELS) -> float:
+    """That a pixel of a defect scores higher than another pixel of any image.
+
+    Args:
+        pixel_scores: Floats [N, h, w].
+        masks: bool [N, h, w].
+        max_pixels: That are compared; of more, so many are drawn, the same at each call.
+
+    Raises:
+        InputError: The shapes differ, or no pixel or each one is of a defect.
+    """
+    if pixel_scores.shape != masks.shape:
+        raise InputError(
+            f"masks of shape {list(masks.shape)} and heat maps of {list(pixel_scores.shape)}"
+        )
+    scores, labels = pixel_scores.reshape(-1), masks.reshape(-1).astype(bool)
+    if len(scores) > max_pixels:
+        drawn = np.random.default_rng(0).choice(len(scores), max_pixels, replace=False)
+        scores, labels = scores[drawn], labels[drawn]
+    if labels.all() or not labels.any():
+        raise InputError("no pixel of the masks is of a defect, or each one is")
+    return float(roc_auc_score(labels, scores))

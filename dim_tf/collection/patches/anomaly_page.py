@@ -1,0 +1,121 @@
+"""anomalies.html: the most anomalous images with their heat maps, and the threshold."""
+
+import base64
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from markupsafe import Markup
+from PIL import Image
+
+from dim_tf.collection.patches.detection import Alarms, Detector
+from dim_tf.collection.patches.heat_maps import overlay, upsample
+from dim_tf.evaluation.figures import Histogram
+from dim_tf.evaluation.report import charts, metric_tables
+from dim_tf.evaluation.report.page import write_page
+from dim_tf.evaluation.report.rendering import render
+
+MAX_SHOWN = 120
+MAX_SIDE = 96  # pixels of an image on the page
+BINS = 40
+_QUALITY = 85
+
+
+class _Card(NamedTuple):
+    image: str
+    heat_map: str
+    name: str
+    score: str
+    p_value: str
+    is_anomalous: bool
+
+
+def write_anomaly_page(
+    path: Path,
+    title: str,
+    ids: Sequence[str],
+    alarms: Alarms,
+    detector: Detector,
+    read_image: Callable[[int], np.ndarray],
+) -> None:
+    """Writes the page; it loads nothing, and a write that fails leaves the file that was there.
+
+    At most `MAX_SHOWN` images are shown, about 7 KB each.
+
+    Args:
+        path: Of the page.
+        title: Of the page, such as the name of the run.
+        ids: Of the N images.
+        alarms: Of the same images.
+        detector: That gave the alarms.
+        read_image: Pixels of an image by its row, uint8 [h, w, 1 or 3], as the encoder sees them:
+            the local map covers the whole of them.
+
+    Raises:
+        OSError: The page cannot be written.
+    """
+    rows = np.argsort(-alarms.scores, kind="stable")[:MAX_SHOWN]
+    # One scale for all images, from what most locations have to the highest.
+    low, high = np.percentile(alarms.patch_scores, 50), alarms.patch_scores.max()
+    cards = []
+    for row in rows:
+        image = _small(read_image(int(row)))
+        heat_map = upsample(alarms.patch_scores[row : row + 1], image.shape[:2])[0]
+        cards.append(
+            _Card(
+                _jpeg_uri(image),
+                _jpeg_uri(overlay(image, heat_map, low, high)),
+                ids[row],
+                f"{alarms.scores[row]:.3f}",
+                f"{alarms.p_values[row]:.3f}",
+                bool(alarms.is_anomalous[row]),
+            )
+        )
+    count, total = int(alarms.is_anomalous.sum()), len(ids)
+    rate, (lowest, highest) = detector.threshold.false_alarm_rate, detector.threshold.interval
+    summary = Markup(
+        "<strong>{} of {} images</strong> score above the threshold, which at most {:.3g} % of "
+        "normal images exceed ({:.2g} to {:.2g} %, as estimated on {} normal images)."
+    ).format(
+        f"{count:,}",
+        f"{total:,}",
+        100 * rate,
+        100 * lowest,
+        100 * highest,
+        f"{len(detector.threshold.normal_scores):,}",
+    )
+    sections = {
+        "Most anomalous images": render(
+            "anomalies.html", cards=cards, num_images=f"{total:,}", num_anomalous=f"{count:,}"
+        ),
+        "Scores": Markup('<div class="histograms">{}</div>').format(
+            charts.histogram(_histogram(alarms.scores, detector.threshold.normal_scores))
+        ),
+        "Detector": metric_tables.definition_list(detector.summary()),
+    }
+    write_page(path, title, "Anomalies by local features", summary, sections)
+
+
+def _histogram(scores, normal_scores) -> Histogram:
+    low = min(scores.min(), normal_scores.min())
+    high = max(scores.max(), normal_scores.max())
+    edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
+    series = {
+        name: np.histogram(values, edges, density=True)[0]
+        for name, values in (("these images", scores), ("normal images", normal_scores))
+    }
+    return Histogram("image scores", edges, series)
+
+
+def _small(image) -> np.ndarray:
+    small = Image.fromarray(np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image)
+    small.thumbnail((MAX_SIDE, MAX_SIDE))
+    return np.asarray(small)
+
+
+def _jpeg_uri(image) -> str:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=_QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")

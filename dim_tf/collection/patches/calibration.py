@@ -1,0 +1,72 @@
+"""The threshold of anomaly scores, with the rate at which it alarms on normal images."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.stats
+
+from dim_tf.system.errors import InputError
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Above which score an image is called anomalous.
+
+    Attributes:
+        value: A score above it is an alarm.
+        false_alarm_rate: The fraction of normal images that alarm is at most this, on average over
+            draws of the normal images that the threshold was chosen on.
+        interval: In which that fraction lies for 95 % of such draws.
+        normal_scores: float64 [n], ascending: what it was chosen on.
+    """
+
+    value: float
+    false_alarm_rate: float
+    interval: tuple[float, float]
+    normal_scores: np.ndarray
+
+    def p_values(self, scores: np.ndarray) -> np.ndarray:
+        """The probability that a normal image scores at least as high as each image [N].
+
+        (1 + normal images that score at least as high) / (1 + normal images): a normal image has a
+        p-value of at most p with a probability of at most p.
+        """
+        below = np.searchsorted(self.normal_scores, scores, side="left")
+        count = len(self.normal_scores)
+        return (1 + count - below) / (1 + count)
+
+
+def choose_threshold(normal_scores: np.ndarray, false_alarm_rate: float) -> Threshold:
+    """The threshold of a false-alarm rate, by split conformal prediction.
+
+    The k-th smallest of n scores, k = ⌈(1 - rate)(n + 1)⌉. A further normal image ranks equally
+    likely anywhere among the n, and so exceeds it with a probability of at most the rate, whatever
+    the scores' distribution (Vovk et al. 2005; Angelopoulos & Bates 2021,
+    https://arxiv.org/abs/2107.07511). For given scores without ties, the fraction of normal images
+    above the threshold is a draw from Beta(n + 1 - k, k).
+
+    Args:
+        normal_scores: Floats [n], of normal images none of whose patches could be in the bank:
+            those of the bank score too low.
+        false_alarm_rate: In (0, 1).
+
+    Raises:
+        InputError: There are too few images for the rate, or a score is not finite.
+    """
+    if not 0 < false_alarm_rate < 1:
+        raise InputError(f"a false-alarm rate of {false_alarm_rate:g}; expected one in (0, 1)")
+    scores = np.sort(np.asarray(normal_scores, np.float64))
+    if not np.isfinite(scores).all():
+        raise InputError("the score of a normal image is not finite")
+    count = len(scores)
+    # The rounding of (1 - rate) must not add 1: of 19 images and 0.05 the last is meant.
+    rank = math.ceil((1 - false_alarm_rate) * (count + 1) - 1e-9)
+    if rank > count:
+        needed = math.ceil(1 / false_alarm_rate - 1e-9) - 1
+        raise InputError(
+            f"a false-alarm rate of {false_alarm_rate:g} takes at least {needed:,} normal images "
+            f"beside those of the bank, and there are {count:,}; give more images or a higher rate"
+        )
+    low, high = scipy.stats.beta.ppf([0.025, 0.975], count + 1 - rank, rank)
+    return Threshold(float(scores[rank - 1]), false_alarm_rate, (float(low), float(high)), scores)

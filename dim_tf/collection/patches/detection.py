@@ -1,0 +1,156 @@
+"""Anomaly detection of a collection: from local maps of normal images to alarms.
+
+detector = fit_detector(normal_maps, settings)
+alarms = detector.detect(maps)
+write_csv(path, ids, alarms)
+"""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dim_tf.collection.patches import anomaly
+from dim_tf.collection.patches.anomaly import MemoryBank
+from dim_tf.collection.patches.calibration import Threshold, choose_threshold
+from dim_tf.evaluation.map_blocks import LocalMapArray, check_maps
+from dim_tf.settings.patches import AnomalySettings
+from dim_tf.system.errors import InputError
+from dim_tf.system.files import atomic_write_text
+
+
+@dataclass(frozen=True)
+class Alarms:
+    """What a detector says of images.
+
+    Attributes:
+        scores: float32 [N].
+        p_values: float64 [N]: how likely a normal image scores as high (`Threshold.p_values`).
+        is_anomalous: bool [N], whether the score exceeds the threshold.
+        patch_scores: float32 [N, H, W].
+        locations: int64 [N, 2], row and column of the location that is farthest from the bank.
+    """
+
+    scores: np.ndarray
+    p_values: np.ndarray
+    is_anomalous: np.ndarray
+    patch_scores: np.ndarray
+    locations: np.ndarray
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A memory bank with its threshold.
+
+    Attributes:
+        bank: Of normal images.
+        threshold: Chosen on further normal images.
+    """
+
+    bank: MemoryBank
+    threshold: Threshold
+
+    def detect(self, maps: LocalMapArray) -> Alarms:
+        """Scores images.
+
+        Memory: 4 H W + 29 bytes an image, a copy of the bank, and blocks of the maps.
+
+        Args:
+            maps: Floats [N, H, W, D], by the encoder of the normal images; read in blocks.
+
+        Raises:
+            InputError: The maps do not fit the bank, or a number is not finite.
+        """
+        scores, patches = anomaly.score(self.bank, maps)
+        farthest = patches.reshape(len(patches), -1).argmax(axis=1)
+        return Alarms(
+            scores,
+            self.threshold.p_values(scores),
+            scores > self.threshold.value,
+            patches,
+            np.stack(np.unravel_index(farthest, patches.shape[1:]), axis=1),
+        )
+
+    def summary(self) -> dict[str, object]:
+        """For JSON and for people."""
+        return {
+            "bank": len(self.bank.patches),
+            "candidates": self.bank.num_candidates,
+            "neighbourhood": self.bank.neighbourhood,
+            "radius": self.bank.radius,
+            "threshold": self.threshold.value,
+            "false_alarms": self.threshold.false_alarm_rate,
+            "false_alarms_ci95": list(self.threshold.interval),
+            "calibration_images": len(self.threshold.normal_scores),
+        }
+
+
+def fit_detector(maps: LocalMapArray, settings: AnomalySettings, *, seed: int = 0) -> Detector:
+    """Learns what is normal: a part of the images fills the bank, the others choose the threshold.
+
+    Args:
+        maps: Floats [N, H, W, D], local maps of normal images; read in blocks of images.
+        settings: Of the bank and the threshold.
+        seed: Draws which images choose the threshold, and the bank.
+
+    Raises:
+        InputError: There are too few images for the rate of false alarms, or no map.
+    """
+    check_maps(maps)
+    count = round(settings.calibration * len(maps))
+    if not 0 < count < len(maps):
+        raise InputError(
+            f"{len(maps):,} normal images, of which {count:,} were to choose the threshold; give "
+            "more normal images, or another --anomaly_calibration"
+        )
+    drawn = np.random.default_rng(seed).permutation(len(maps))
+    calibration, filling = np.sort(drawn[:count]), np.sort(drawn[count:])
+    bank = anomaly.build_bank(
+        _Rows(maps, filling),
+        neighbourhood=settings.neighbourhood,
+        fraction=settings.bank,
+        max_patches=settings.patches,
+        seed=seed,
+    )
+    scores = anomaly.score(bank, _Rows(maps, calibration)).images
+    return Detector(bank, choose_threshold(scores, settings.false_alarms))
+
+
+class _Rows:
+    """Some rows of an array, without a copy of them all."""
+
+    def __init__(self, maps, rows):
+        self._maps, self._rows = maps, rows
+        self.shape = (len(rows), *maps.shape[1:])
+
+    def __len__(self):
+        return len(self._rows)
+
+    def __getitem__(self, rows):
+        return self._maps[self._rows[rows]]
+
+
+def write_csv(path: Path, ids: Sequence[str], alarms: Alarms) -> None:
+    """Writes a line for each image, the most anomalous first.
+
+    id, score, p_value, is_anomalous (1 or 0), and row and column of the farthest location, from 0.
+
+    Args:
+        path: Of the file.
+        ids: Of the images.
+        alarms: Of the same images.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["id", "score", "p_value", "is_anomalous", "row", "column"])
+    for n in np.argsort(-alarms.scores, kind="stable"):
+        row, column = alarms.locations[n]
+        numbers = f"{alarms.scores[n]:.4f}", f"{alarms.p_values[n]:.4f}"
+        writer.writerow([ids[n], *numbers, int(alarms.is_anomalous[n]), row, column])
+    atomic_write_text(path, text.getvalue())

@@ -1,0 +1,76 @@
+"""The local maps of encoded images, by an export: a feature for each location."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from dim_tf.data.image_frame import ImageFrame
+from dim_tf.export import encoded_input, saved_model
+from dim_tf.export.recorded_options import recorded_options
+from dim_tf.export.saved_model import VALID
+from dim_tf.system.errors import InputError
+from dim_tf.system.json_files import read_json
+
+LOCAL = "local"
+SIGNATURE = "endpoints"
+
+
+class LocalMaps:
+    """Encoded images to local maps, in half precision.
+
+    The images are decoded here as the export's signatures on bytes decode them, and go through its
+    signature `endpoints`; so every export has local maps, and none needs a further signature.
+
+        local_maps = LocalMaps("exported/photos/1")
+        outputs = local_maps(image_bytes=tf.constant([Path("a.jpg").read_bytes()]))
+        outputs["local"]  # float16 [1, H, W, D]
+
+    Args:
+        path: One version of an export.
+
+    Attributes:
+        model: The loaded SavedModel.
+        shape: H, W and D.
+        options: With which the export was saved.
+        frame: What an encoded image becomes.
+
+    Raises:
+        InputError: There is no export, or its encoder has no local map.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.model: Any = saved_model.load(os.fspath(path), SIGNATURE)
+        endpoints = self.model.signatures[SIGNATURE]
+        shape = endpoints.structured_outputs.get(LOCAL, tf.TensorSpec([])).shape
+        if len(shape) != 4 or None in shape[1:]:
+            raise InputError(
+                f"the encoder in {path} has no local map of a fixed size, but the endpoints "
+                f"{', '.join(endpoints.structured_outputs)}; give an export of another encoder"
+            )
+        self.shape: tuple[int, int, int] = tuple(shape[1:])
+        metadata = read_json(Path(path) / "assets" / "metadata.json", "export again")
+        height, width, channels = endpoints.structured_input_signature[1]["images"].shape[1:]
+        self.options = options = recorded_options(metadata, channels)
+        self.frame = frame = ImageFrame(height, width, channels, options.fit)
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+        def of_bytes(image_bytes):
+            images, valid = encoded_input.decode_valid(image_bytes, frame, options)
+            return {LOCAL: tf.cast(endpoints(images=images)[LOCAL], tf.float16), VALID: valid}
+
+        # Traced here: TensorFlow warns of the traces of several encoders' calls.
+        self._of_bytes = of_bytes.get_concrete_function()
+
+    def __call__(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The local maps, as a signature gives them.
+
+        Args:
+            image_bytes: string [N], files as the export's signatures on bytes take them.
+
+        Returns:
+            "local": float16 [N, H, W, D], infinite where float16 has no such number; "valid":
+            bool [N], whether the file could be decoded, else its map means nothing.
+        """
+        return self._of_bytes(tf.convert_to_tensor(image_bytes))

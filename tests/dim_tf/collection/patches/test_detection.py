@@ -1,0 +1,72 @@
+"""A detector of normal images: alarms, p-values, places, and their file."""
+
+import csv
+import dataclasses
+
+import numpy as np
+import pytest
+
+from dim_tf.collection.patches import anomaly
+from dim_tf.collection.patches.detection import Alarms, fit_detector, write_csv
+from dim_tf.settings.patches import AnomalySettings
+from dim_tf.system.errors import InputError
+
+SETTINGS = AnomalySettings(false_alarms=0.1)
+
+
+def normal(count, seed):
+    return np.random.default_rng(seed).normal(size=(count, 4, 5, 6)).astype(np.float16)
+
+
+def test_normal_images_alarm_at_the_rate_and_strange_ones_always():
+    detector = fit_detector(normal(300, 0), SETTINGS)
+    alarms = detector.detect(normal(400, 1))
+    assert 0.02 < alarms.is_anomalous.mean() < 0.2
+    assert 0.4 < alarms.p_values.mean() < 0.6
+    strange = normal(3, 2)
+    strange[[0, 1, 2], [3, 1, 2], [4, 0, 2]] += 8
+    alarms = detector.detect(strange)
+    assert alarms.is_anomalous.all()
+    assert (alarms.p_values == 1 / 91).all()
+    assert (np.abs(alarms.locations - [[3, 4], [1, 0], [2, 2]]) <= 1).all()
+
+
+def test_no_image_is_in_the_bank_and_chooses_the_threshold():
+    maps = normal(40, 0)
+    detector = fit_detector(maps, dataclasses.replace(SETTINGS, bank=1.0, neighbourhood=1))
+    bank = {patch.tobytes() for patch in detector.bank.patches}
+    in_bank = np.array(
+        [[patch.tobytes() in bank for patch in image.reshape(-1, 6).astype("f4")] for image in maps]
+    )
+    assert (in_bank.all(axis=1) | ~in_bank.any(axis=1)).all()
+    assert in_bank.all(axis=1).sum() == 28
+    calibration = np.sort(anomaly.score(detector.bank, maps[~in_bank.any(axis=1)]).images)
+    np.testing.assert_allclose(detector.threshold.normal_scores, calibration, rtol=1e-5)
+    assert detector.summary()["calibration_images"] == 12
+    other = fit_detector(maps, SETTINGS, seed=1).threshold.normal_scores
+    assert not np.allclose(other, fit_detector(maps, SETTINGS).threshold.normal_scores)
+
+
+def test_too_few_images_are_refused():
+    with pytest.raises(InputError, match=r"takes at least 9 normal images .* there are 6"):
+        fit_detector(normal(20, 0), SETTINGS)
+    with pytest.raises(InputError, match=r"1 normal images, of which 0 were to choose"):
+        fit_detector(normal(1, 0), SETTINGS)
+
+
+def test_the_file_has_the_most_anomalous_image_first(tmp_path):
+    alarms = Alarms(
+        np.array([1.0, 3.25, 2.0]),
+        np.array([0.5, 0.01, 1 / 3]),
+        np.array([False, True, False]),
+        np.zeros((3, 2, 2)),
+        np.array([[0, 1], [1, 0], [1, 1]]),
+    )
+    write_csv(tmp_path / "a.csv", ["a", 'b,"c"', "d"], alarms)
+    rows = list(csv.reader((tmp_path / "a.csv").open(encoding="utf-8")))
+    assert rows == [
+        ["id", "score", "p_value", "is_anomalous", "row", "column"],
+        ['b,"c"', "3.2500", "0.0100", "1", "1", "0"],
+        ["d", "2.0000", "0.3333", "0", "1", "1"],
+        ["a", "1.0000", "0.5000", "0", "0", "1"],
+    ]
