@@ -56,5 +56,8 @@ document.addEventListener("keydown", (event) => {
 });
 
 matches.forEach((match, index) => match.addEventListener("click", () => show(index)));
-dialog.addEventListener("click", () => dialog.close());
-dialog.addEventListener("close", () => matches[current]?.focus());
+dialog.addEventListener("click", () => {
+  dialog.close();
+  matches[current]?.focus(); // at once: the event comes later
+});
+dialog.addEventListener("close", () => matches[current]?.focus()); // by Escape
