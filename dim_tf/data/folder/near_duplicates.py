@@ -18,6 +18,8 @@ MAX_DIFFERENT_BITS = 7
 NEAR_DISTANCE = 0.3  # in units of `typical_distance`; thumbnails then correlate by 0.95 or more
 _QUARTERS, _QUARTER_BITS = 4, 16
 _MIN_CONTRAST = 2.0  # gray levels; below, differences are noise
+_MIDDLE = 127.5  # of the gray levels
+_ROUNDING = 1e-4  # of a bound
 _SAMPLED_PAIRS = 20_000
 # Of pairs of hashes: those with a key in common, and those that differ in few bits and whose
 # thumbnails are not near, which take a hundred times as long. More would take minutes.
@@ -34,8 +36,9 @@ _COLUMNS = 2**14
 class Thumbnails:
     """Thumbnails, and distances between them.
 
-    The distance of two is the root mean square of their difference divided by that of their two
-    contrasts: 0 for equal images, √2 for images of the same mean that have nothing in common.
+    A thumbnail's mean is taken away and its contrast divided out, so that another exposure of a
+    picture is near it, and other colours are not. The distance is the root mean square of what is
+    then different: √(2 - 2 ρ) for a correlation ρ. One without contrast keeps its brightness.
 
     Args:
         pixels: uint8 [N, THUMBNAIL_BYTES].
@@ -43,13 +46,24 @@ class Thumbnails:
 
     def __init__(self, pixels: np.ndarray):
         self.pixels = pixels
-        self.means = np.zeros((len(pixels), 3), np.float32)
-        self.powers = np.zeros(len(pixels), np.float32)  # contrast², in gray levels²
+        self._shifts = np.empty(len(pixels), np.float32)
+        self._contrasts = np.empty(len(pixels), np.float32)  # in gray levels
+        self._colors = np.empty((len(pixels), 3), np.float32)  # means of the standardised channels
         for start in range(0, len(pixels), _COMPARED_PAIRS):
             block = slice(start, start + _COMPARED_PAIRS)
-            rgb = pixels[block].reshape(-1, THUMBNAIL_SIDE**2, 3).astype(np.float32)
-            self.means[block] = rgb.mean(axis=1)
-            self.powers[block] = np.maximum(rgb.var(axis=1).mean(axis=1), _MIN_CONTRAST**2)
+            values = pixels[block].astype(np.float32)
+            shifts, contrasts = values.mean(axis=1), values.std(axis=1)
+            is_flat = contrasts < _MIN_CONTRAST
+            self._shifts[block] = np.where(is_flat, _MIDDLE, shifts)
+            self._contrasts[block] = np.where(is_flat, _MIN_CONTRAST, contrasts)
+            channels = values.reshape(-1, THUMBNAIL_SIDE**2, 3).mean(axis=1)
+            self._colors[block] = channels - self._shifts[block, np.newaxis]
+            self._colors[block] /= self._contrasts[block, np.newaxis]
+
+    def standardised(self, images: np.ndarray) -> np.ndarray:
+        """What is compared of some images, int [M]: float32 [M, THUMBNAIL_BYTES]."""
+        shifts, contrasts = self._shifts[images], self._contrasts[images]
+        return (self.pixels[images] - shifts[:, np.newaxis]) / contrasts[:, np.newaxis]
 
     def distances(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """The distances of pairs, float32 [M].
@@ -58,19 +72,17 @@ class Thumbnails:
             first: int [M].
             second: int [M].
         """
-        result = np.empty(len(first), np.float32)
+        squares = np.empty(len(first), np.float32)
         for start in range(0, len(first), _COMPARED_PAIRS):
             block = slice(start, start + _COMPARED_PAIRS)
-            a, b = first[block], second[block]
-            difference = self.pixels[a].astype(np.float32) - self.pixels[b]
-            squares = np.einsum("ij,ij->i", difference, difference)
-            result[block] = squares / self.pixels.shape[1]
-        return np.sqrt(result / self._power(first, second))
+            difference = self.standardised(first[block]) - self.standardised(second[block])
+            squares[block] = np.einsum("ij,ij->i", difference, difference)
+        return np.sqrt(squares / self.pixels.shape[1])
 
     def may_be_within(self, first: np.ndarray, second: np.ndarray, distance: float) -> np.ndarray:
         """False where the mean colours alone are farther apart, a quick bound; bool [M]."""
-        gap = self.means[first] - self.means[second]
-        return np.square(gap).mean(axis=1) <= distance**2 * self._power(first, second)
+        gap = self._colors[first] - self._colors[second]
+        return np.square(gap).mean(axis=1) <= distance**2 * (1 + _ROUNDING)
 
     def typical_distance(self) -> float:
         """The median distance of random pairs, rounded down to a step of `_UNITS`."""
@@ -81,9 +93,6 @@ class Thumbnails:
         different = first != second
         median = np.median(self.distances(first[different], second[different]))
         return float(max((unit for unit in _UNITS if unit <= median), default=_UNITS[-1]))
-
-    def _power(self, first, second):
-        return (self.powers[first] + self.powers[second]) / 2
 
 
 def join_near_duplicates(
@@ -236,12 +245,9 @@ class _Comparison:
                 self.partition.join(rows[row], columns[column])
 
     def _are_near(self, rows, columns):
-        # Centered: the product's sums are whole numbers below 2²⁴, which float32 holds exactly.
-        x, y = (self.thumbnails.pixels[i].astype(np.float32) - 128 for i in (rows, columns))
+        x, y = self.thumbnails.standardised(rows), self.thumbnails.standardised(columns)
         squares = np.square(x).sum(axis=1)[:, np.newaxis] + np.square(y).sum(axis=1) - 2 * (x @ y.T)
-        powers = self.thumbnails.powers
-        power = (powers[rows][:, np.newaxis] + powers[columns]) / 2
-        return squares <= x.shape[1] * self.distance**2 * power
+        return squares <= x.shape[1] * self.distance**2
 
 
 def _blocks(counts: np.ndarray, limit: int) -> Iterator[np.ndarray]:

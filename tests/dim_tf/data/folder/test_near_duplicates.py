@@ -82,14 +82,29 @@ def test_images_of_one_structure_in_other_colors_are_apart():
     assert len(set(sets_of(pixels, np.zeros(2, np.uint64)))) == 2
 
 
-def test_the_distance_is_in_units_of_contrast():
+def test_another_exposure_is_the_same_image():
     rng = np.random.default_rng(0)
     pixels = rng.integers(100, 150, (2, THUMBNAIL_BYTES), np.uint8)
-    thumbnails = Thumbnails(np.concatenate([pixels, pixels + 20]))
-    unrelated, brighter, same = thumbnails.distances(np.array([0, 0, 1]), np.array([1, 2, 1]))
+    darker = np.rint(pixels[:1] * 0.5 - 20).astype(np.uint8)
+    thumbnails = Thumbnails(np.concatenate([pixels, pixels + 20, darker]))
+    first, second = np.array([0, 0, 0, 1]), np.array([1, 2, 4, 1])
+    unrelated, brighter, dark, same = thumbnails.distances(first, second)
     assert unrelated == pytest.approx(2**0.5, abs=0.1)
-    assert brighter == pytest.approx(20 / pixels[0].std(), abs=0.01)
-    assert same == 0
+    assert (brighter, same) == (pytest.approx(0, abs=1e-5), 0)
+    assert dark < 0.06  # rounded to half as many levels
+    correlation = np.corrcoef(pixels.astype(float))[0, 1]
+    assert unrelated == pytest.approx(np.sqrt(2 - 2 * correlation), abs=1e-4)
+
+
+def test_images_without_contrast_are_compared_by_their_brightness():
+    rng = np.random.default_rng(0)
+    levels = np.array([0, 1, 255], np.uint8)[:, np.newaxis].repeat(THUMBNAIL_BYTES, axis=1)
+    structured = rng.integers(0, 256, (1, THUMBNAIL_BYTES), np.uint8)
+    thumbnails = Thumbnails(np.concatenate([levels, structured]))
+    black, white, other = thumbnails.distances(np.array([0, 0, 0]), np.array([1, 2, 3]))
+    assert black == pytest.approx(0.5)
+    assert white > 100
+    assert other > 30
 
 
 def test_what_is_near_is_stricter_where_all_images_are_alike():
