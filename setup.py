@@ -27,7 +27,6 @@ setup(
         "dim_tf.flagfiles": ["*.cfg"],
         "dim_tf.data.sources": ["checksums.tsv"],  # of the TFDS builder there
         "dim_tf.evaluation.report": ["*.css", "*.js", "templates/*.html"],
-        "dim_tf.collection.curation": ["curate.html", "curate.css", "curate.js"],
     },
     # The folder that setuptools would use, "build", is the file BUILD where names ignore case.
     options={"build": {"build_base": ".build"}},

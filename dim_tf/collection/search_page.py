@@ -12,7 +12,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from dim_tf.collection.search import Match, QueryMatches
-from dim_tf.collection.thumbnails import thumbnail_uri
+from dim_tf.collection.thumbnails import jpeg_uri, shrink
 from dim_tf.data.image_faults import UndecodableError
 from dim_tf.evaluation.report.page import GALLERY_SCRIPT, write_page
 from dim_tf.evaluation.report.rendering import render
@@ -92,14 +92,14 @@ def _panel(result: QueryMatches, read_image, left: Iterator[int]) -> Markup:
     return render(
         "search_matches.html",
         query=result.query,
-        query_uri="" if image is None else thumbnail_uri(image),
+        query_uri="" if image is None else jpeg_uri(shrink(image)),
         cells=cells,
     )
 
 
 def _cell(match: Match, read_image, span) -> _Cell:
     try:
-        uri = thumbnail_uri(read_image(match.row))
+        uri = jpeg_uri(shrink(read_image(match.row)))
     except (OSError, InputError, RunError, UndecodableError):  # moved since it was embedded
         return _Cell(match, gap="cannot be read")
     if match.heat_map is None or match.location is None:

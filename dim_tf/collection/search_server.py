@@ -26,7 +26,7 @@ from markupsafe import Markup
 
 from dim_tf.collection.index import Index
 from dim_tf.collection.search import QueryImage, search_images
-from dim_tf.collection.thumbnails import thumbnail
+from dim_tf.collection.thumbnails import jpeg, shrink
 from dim_tf.evaluation.report.page import STYLE, asset, script_hash
 from dim_tf.evaluation.report.rendering import render
 from dim_tf.settings.search import Address
@@ -78,12 +78,13 @@ class SearchService:
             max_bytes=self.max_bytes,
             style=Markup(STYLE),
             script=Markup(_SCRIPT),
+            script_hash="",  # the policy is in the answer's header
         ).encode()
 
     @cached_property
     def thumbnail(self) -> Callable[[int], bytes]:
         """The JPEG of a row; the last thousand are kept."""
-        return lru_cache(1000)(lambda row: thumbnail(self.read_image(row)))
+        return lru_cache(1000)(lambda row: jpeg(shrink(self.read_image(row))))
 
     def search(self, content: bytes) -> list[dict[str, Any]]:
         """The images most similar to the one whose bytes are given: row, id and similarity.

@@ -10,11 +10,14 @@ MAX_SIDE = 96  # pixels
 _QUALITY = 85
 
 
-def thumbnail(image: np.ndarray) -> bytes:
-    """An image as a JPEG of at most `MAX_SIDE` pixels a side; it is not enlarged.
+def shrink(image: np.ndarray) -> np.ndarray:
+    """An image of at most `MAX_SIDE` pixels a side; a smaller one keeps its size.
 
     Args:
         image: uint8 [H, W, 3] or [H, W, 1].
+
+    Returns:
+        uint8 [h, w, 3].
 
     Raises:
         ValueError: The image has another shape or type.
@@ -22,13 +25,18 @@ def thumbnail(image: np.ndarray) -> bytes:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] not in (1, 3):
         actual = f"image of shape {image.shape} and type {image.dtype}"
         raise ValueError(f"{actual}; expected uint8 [H, W, C] with C = 1 or 3")
-    small = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+    small = Image.fromarray(np.broadcast_to(image, (*image.shape[:2], 3)))
     small.thumbnail((MAX_SIDE, MAX_SIDE))
+    return np.asarray(small)
+
+
+def jpeg(pixels: np.ndarray) -> bytes:
+    """Pixels, uint8 [h, w, 3], as a JPEG file."""
     file = io.BytesIO()
-    small.save(file, "JPEG", quality=_QUALITY)
+    Image.fromarray(pixels).save(file, "JPEG", quality=_QUALITY)
     return file.getvalue()
 
 
-def thumbnail_uri(image: np.ndarray) -> str:
-    """`thumbnail` as a data URI."""
-    return "data:image/jpeg;base64," + base64.b64encode(thumbnail(image)).decode("ascii")
+def jpeg_uri(pixels: np.ndarray) -> str:
+    """`jpeg` as a data URI."""
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg(pixels)).decode("ascii")

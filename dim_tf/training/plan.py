@@ -214,7 +214,8 @@ def _with_steps(experiment, splits, devices, began) -> Experiment:
         )
     epochs = max(1, round(steps / per_epoch))
     say(
-        f"train: {steps:,} steps in about {minutes:g} minutes, until {_clock(left)}; "
+        f"train: {steps:,} steps in about {minutes:g} minute{'s' * (minutes != 1)}, "
+        f"until {_clock(left)}; "
         f"--epochs={epochs} would be {epochs * per_epoch:,} steps"
     )
     return experiment.replace(steps=min(steps, 2**31 - 1))

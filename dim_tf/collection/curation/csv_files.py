@@ -56,7 +56,7 @@ def describe_curation(summary: Mapping[str, Any]) -> list[str]:
     """
     duplicates, outliers = summary["duplicates"], summary["outliers"]
     lines = [
-        f"{duplicates['redundant']:,} copies of others in {duplicates['groups']:,} groups, "
+        f"copies of others: {duplicates['redundant']:,}, groups: {duplicates['groups']:,}; "
         f"{duplicates['expected_false_pairs']:g} of {duplicates['pairs']:,} pairs expected false"
     ]
     if leaks := summary["leaks"]:
@@ -70,7 +70,11 @@ def describe_curation(summary: Mapping[str, Any]) -> list[str]:
     )
     labels = summary["labels"]
     if labels and "issues" in labels:
-        lines.append(f"{labels['issues']:,} doubtful labels of {labels['checked']:,}")
+        lines.append(
+            f"doubtful labels: {labels['issues']:,} of {labels['checked']:,}, at most "
+            f"{labels['precision_at_most']:.0%} of them wrong; the classifier that doubts them "
+            f"agrees with {labels['accuracy']:.0%} of all labels"
+        )
     elif labels:
         lines.append(f"labels were not checked: {labels['not_checked']}")
     subset = summary["subset"]

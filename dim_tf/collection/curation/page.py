@@ -4,32 +4,25 @@ The page's own Content-Security-Policy forbids all but data URIs, its style and 
 whose hash is listed. Without the script everything is there but the zoom, the filter and the keys.
 """
 
-import base64
-import hashlib
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
-from PIL import Image
 
-import dim_tf.evaluation.report
 from dim_tf.collection.curation import csv_files
 from dim_tf.collection.curation.curation import Curation
 from dim_tf.collection.curation.outliers import KINDS
+from dim_tf.collection.thumbnails import jpeg_uri, shrink
+from dim_tf.evaluation.report.page import STYLE, asset, script_hash
+from dim_tf.evaluation.report.rendering import render
 
-THUMBNAIL_SIDE = 96
-JPEG_QUALITY = 80
 MAX_THUMBNAILS = 600  # on the page; some 3 kB each
 MAX_CARDS = 60  # of a kind
 MAX_MEMBERS = 8  # of a group
 
-_HERE = Path(__file__).parent
-_REPORT = Path(dim_tf.evaluation.report.__file__).parent
+_SCRIPT = asset("curate.js")
+_STYLE = STYLE + asset("curate.css")
 
 
 @dataclass(frozen=True)
@@ -37,7 +30,7 @@ class Thumbnail:
     """An image on the page.
 
     Attributes:
-        uri: data URI of a JPEG of at most `THUMBNAIL_SIDE` pixels a side.
+        uri: data URI of a JPEG of at most `thumbnails.MAX_SIDE` pixels a side.
         width: of the thumbnail in pixels.
         height: of the thumbnail.
         folder: its id up to the last "/".
@@ -102,17 +95,17 @@ def render_page(curation: Curation, title: str) -> str:
         _outliers(curation, budget),
         _subset(curation, budget),
     ]
-    script = (_HERE / "curate.js").read_text(encoding="utf-8")
-    digest = hashlib.sha256(script.encode()).digest()
-    return _template().render(
-        title=title,
+    return render(
+        "curate.html",
+        title=f"Curation of {title}",
+        name=title,
         images=len(curation.images.ids),
         sections=[section for section in sections if section is not None],
         shown=budget.used,
         not_checked=curation.unchecked_labels,
-        style=Markup(_style()),
-        script=Markup(script),
-        script_hash=base64.b64encode(digest).decode("ascii"),
+        style=Markup(_STYLE),
+        script=Markup(_SCRIPT),
+        script_hash=script_hash(_SCRIPT),
     )
 
 
@@ -138,14 +131,11 @@ class _Budget:
         return Card(heading, thumbnails, len(pairs) - len(shown))
 
     def _thumbnail(self, row, note):
-        image = Image.fromarray(self._images.read_image(row))
-        image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BILINEAR)
-        file = io.BytesIO()
-        image.save(file, "JPEG", quality=JPEG_QUALITY)
-        uri = "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+        pixels = shrink(self._images.read_image(row))
         image_id = self._images.ids[row].encode("utf-8", "replace").decode("utf-8")
         folder, slash, name = image_id.rpartition("/")
-        return Thumbnail(uri, image.width, image.height, folder + slash, name, note)
+        height, width = pixels.shape[:2]
+        return Thumbnail(jpeg_uri(pixels), width, height, folder + slash, name, note)
 
 
 def _cards(budget, items) -> list[Card]:
@@ -298,20 +288,3 @@ def _subset(curation, budget):
         f" of typical neighbours; of random ones {random.within:.1%}.",
     ]
     return Section("Subset", summary, _cards(budget, items()), len(subset.rows), "subset.csv")
-
-
-def _style():
-    sheets = (_REPORT / "page.css", _HERE / "curate.css")
-    return "\n".join(sheet.read_text(encoding="utf-8") for sheet in sheets)
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("curate.html")

@@ -18,6 +18,7 @@ import numpy as np
 import threadpoolctl
 from sklearn.cluster import MiniBatchKMeans
 
+from dim_tf.collection.k_center import k_center_greedy
 from dim_tf.collection.unit_rows import unit_rows
 from dim_tf.system.errors import InputError
 
@@ -97,7 +98,8 @@ def choose_subset(
     units = _unit_copy(features, candidates)
     size = min(size, len(candidates))
     if method == "coverage":
-        chosen = k_center_greedy(units, size)
+        most_central = int((units @ units.mean(axis=0)).argmax())
+        chosen = k_center_greedy(units, size, most_central).rows
     else:
         chosen = _typical(units, distances[candidates], size, seed)
     radius = float(np.sqrt(2 * np.median(distances[candidates])))
@@ -109,27 +111,6 @@ def choose_subset(
     names = ("largest", "mean", "within")
     random = Coverage(*(float(np.mean([getattr(d, name) for d in draws])) for name in names))
     return Subset(candidates[chosen], method, coverage(units, chosen, radius), random, radius)
-
-
-def k_center_greedy(units: np.ndarray, size: int) -> np.ndarray:
-    """Rows, of which each is the farthest from those before; the first is the most central.
-
-    Args:
-        units: float32 [N, D], of length 1.
-        size: n, at most N.
-
-    Returns:
-        int64 [n], different rows.
-    """
-    nearest = np.full(len(units), -np.inf, np.float32)  # cosine to the nearest chosen
-    rows = np.empty(size, np.int64)
-    row = int((units @ units.mean(axis=0)).argmax())
-    for number in range(size):
-        rows[number] = row
-        np.maximum(nearest, units @ units[row], out=nearest)
-        nearest[row] = np.inf  # not again, even where all others are equal to it
-        row = int(nearest.argmin())
-    return rows
 
 
 def coverage(units: np.ndarray, chosen: np.ndarray, radius: float) -> Coverage:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.special
 
-from dim_tf.collection.patches.coreset import PROJECTED, k_center_greedy
+from dim_tf.collection.patches.coreset import PROJECTED, choose_coreset
 from dim_tf.collection.patches.nearest import nearest
 from dim_tf.evaluation.map_blocks import (
     LocalMapArray,
@@ -77,7 +77,7 @@ def build_bank(
         neighbourhood: Locations a side that are averaged, an odd number.
         fraction: Size of the bank, of the candidates.
         max_patches: Candidates; of more patches so many are drawn.
-        projected: Numbers of a projected feature (`coreset.k_center_greedy`).
+        projected: Numbers of a projected feature (`coreset.choose_coreset`).
         seed: Draws candidates, projection and the first patch.
 
     Raises:
@@ -90,7 +90,7 @@ def build_bank(
         raise InputError(f"a bank of {fraction:g} of the patches; expected more than 0, at most 1")
     candidates = take_patches(maps, draw_patches(maps, max_patches, seed), neighbourhood)
     size = max(round(fraction * len(candidates)), 1)
-    rows, radius = k_center_greedy(candidates, size, projected=projected, seed=seed)
+    rows, radius = choose_coreset(candidates, size, projected=projected, seed=seed)
     return MemoryBank(candidates[rows], neighbourhood, radius, len(candidates))
 
 

@@ -1,26 +1,22 @@
 """anomalies.html: the most anomalous images with their heat maps, and the threshold."""
 
-import base64
-import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from markupsafe import Markup
-from PIL import Image
 
 from dim_tf.collection.patches.detection import Alarms, Detector
 from dim_tf.collection.patches.heat_maps import overlay, upsample
+from dim_tf.collection.thumbnails import jpeg_uri, shrink
 from dim_tf.evaluation.figures import Histogram
 from dim_tf.evaluation.report import charts, metric_tables
 from dim_tf.evaluation.report.page import write_page
 from dim_tf.evaluation.report.rendering import render
 
 MAX_SHOWN = 120
-MAX_SIDE = 96  # pixels of an image on the page
 BINS = 40
-_QUALITY = 85
 
 
 class _Card(NamedTuple):
@@ -61,12 +57,12 @@ def write_anomaly_page(
     low, high = np.percentile(alarms.patch_scores, 50), alarms.patch_scores.max()
     cards = []
     for row in rows:
-        image = _small(read_image(int(row)))
+        image = shrink(read_image(int(row)))
         heat_map = upsample(alarms.patch_scores[row : row + 1], image.shape[:2])[0]
         cards.append(
             _Card(
-                _jpeg_uri(image),
-                _jpeg_uri(overlay(image, heat_map, low, high)),
+                jpeg_uri(image),
+                jpeg_uri(overlay(image, heat_map, low, high)),
                 ids[row],
                 f"{alarms.scores[row]:.3f}",
                 f"{alarms.p_values[row]:.3f}",
@@ -107,15 +103,3 @@ def _histogram(scores, normal_scores) -> Histogram:
         for name, values in (("these images", scores), ("normal images", normal_scores))
     }
     return Histogram("image scores", edges, series)
-
-
-def _small(image) -> np.ndarray:
-    small = Image.fromarray(np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image)
-    small.thumbnail((MAX_SIDE, MAX_SIDE))
-    return np.asarray(small)
-
-
-def _jpeg_uri(image) -> str:
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, "JPEG", quality=_QUALITY)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")

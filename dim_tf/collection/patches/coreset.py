@@ -4,8 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dim_tf.collection.k_center import k_center_greedy
+
 PROJECTED = 128  # numbers of a feature that distances are computed of
-_ROUNDING = 1e-6  # of a squared distance, relative to the largest squared length
+_ROUNDING = 1e-3  # of a distance, relative to the largest length
 
 
 class Coreset(NamedTuple):
@@ -20,15 +22,13 @@ class Coreset(NamedTuple):
     radius: float
 
 
-def k_center_greedy(
+def choose_coreset(
     features: np.ndarray, size: int, *, projected: int = PROJECTED, seed: int = 0
 ) -> Coreset:
     """Chooses patches, always the one that is farthest from those before it.
 
-    The radius is at most twice that of the best choice (Gonzalez 1985,
-    https://doi.org/10.1016/0304-3975(85)90224-5). As in PatchCore (section 3.2 of
-    https://arxiv.org/abs/2106.08265), distances are those of a random projection, which keeps
-    them up to a small factor (Johnson & Lindenstrauss 1984).
+    As in PatchCore (section 3.2 of https://arxiv.org/abs/2106.08265), distances are those of a
+    random projection, which keeps them up to a small factor (Johnson & Lindenstrauss 1984).
 
     Time: O(N n projected). Memory: 4 `projected` + 8 bytes a patch.
 
@@ -39,20 +39,14 @@ def k_center_greedy(
         seed: Draws the projection and the first patch.
     """
     rng = np.random.default_rng(seed)
-    centered = _project(features, projected, rng)
-    squares = np.einsum("nd,nd->n", centered, centered)
-    tolerance = _ROUNDING * float(squares.max())
-    nearest = np.full(len(centered), np.inf, np.float32)  # squared distance to the nearest chosen
-    rows = [int(rng.integers(len(centered)))]
-    while True:
-        row = rows[-1]
-        np.minimum(nearest, squares - 2 * (centered @ centered[row]) + squares[row], out=nearest)
-        nearest[row] = 0
-        farthest = int(nearest.argmax())
-        if len(rows) >= size or nearest[farthest] <= tolerance:
-            break
-        rows.append(farthest)
-    return Coreset(np.array(rows, np.int64), float(np.sqrt(nearest[farthest])))
+    points = _project(features, projected, rng)
+    first = int(rng.integers(len(points)))
+    centers = k_center_greedy(points, min(size, len(points)), first)
+    length = float(np.sqrt(np.einsum("nd,nd->n", points, points).max()))
+    is_new = centers.distances > _ROUNDING * length
+    if is_new.all():
+        return Coreset(centers.rows, centers.radius)
+    return Coreset(centers.rows[is_new], 0.0)  # all others equal a chosen one
 
 
 def _project(features, projected, rng) -> np.ndarray:

@@ -59,9 +59,11 @@ def test_a_copy_is_found_with_its_label_and_left_out_of_the_clean_folder(
     assert curation.images.label_names == ("cat", "dog")
     assert len([path for path in (tmp_path / "clean").rglob("*.*") if path.is_file()]) == 30
     said = capsys.readouterr().out
-    assert "curate: 1 copies of others in 1 groups" in said
+    assert "curate: copies of others: 1, groups: 1; " in said
     assert "30 images, without 1 copies and 0 outliers" in said
     assert "curate.html" in said
+    accuracy = summary["labels"]["accuracy"]
+    assert f"the classifier that doubts them agrees with {accuracy:.0%} of all labels" in said
     assert sorted(path.relative_to(folder) for path in folder.rglob("*")) == before
 
 

@@ -155,7 +155,7 @@ def test_a_run_by_minutes_has_the_losses_of_its_steps_also_if_it_is_stopped_and_
     asked = experiment(folder, minutes=1, **COSINE)
     with pytest.raises(Stopped, match="stopped at step 3"):
         Run(asked).train()
-    line = r"train: 8 steps in about 1 minutes, until [\d: -]+; --epochs=2 would be 10 steps"
+    line = r"train: 8 steps in about 1 minute, until [\d: -]+; --epochs=2 would be 10 steps"
     assert re.search(line, capsys.readouterr().out)
     assert all(seconds > 0 for seconds in measured[0])
     assert list(folder.glob(".*")) == []  # of the trial

@@ -12,6 +12,7 @@ import pytest
 import sample_curation
 from PIL import Image
 
+from dim_tf.collection import thumbnails
 from dim_tf.collection.curation import page
 from dim_tf.collection.curation.page import render_page
 
@@ -55,7 +56,7 @@ def test_thumbnails_are_small_and_not_too_many(monkeypatch):
     html = render_page(dataclasses.replace(CURATION, images=images), "x")
     assert 20 <= len(uris(html)) <= 25
     sizes = [Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))).size for uri in uris(html)]
-    assert np.max(sizes) <= page.THUMBNAIL_SIDE
+    assert np.max(sizes) <= thumbnails.MAX_SIDE
 
 
 def test_a_large_group_shows_its_first_members():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import sample_curation
 
-from dim_tf.collection.curation.subset import choose_subset, coverage, k_center_greedy
+from dim_tf.collection.curation.subset import choose_subset, coverage
 from dim_tf.collection.unit_rows import unit_rows
 from dim_tf.system.errors import InputError
 
@@ -34,15 +34,6 @@ def test_each_kind_is_chosen_once(method):
     assert subset.coverage.largest < 0.5 * subset.random_coverage.largest
     assert subset.coverage.mean < subset.random_coverage.mean
     assert subset.typical_distance == pytest.approx(np.sqrt(2 * np.median(DISTANCES)))
-
-
-def test_each_choice_is_the_farthest_from_those_before():
-    units = unit_rows(np.random.default_rng(1).normal(size=(200, 6)))
-    rows = k_center_greedy(units, 20)
-    distances = np.linalg.norm(units[:, np.newaxis] - units, axis=2)
-    for number in range(1, 20):
-        nearest = distances[:, rows[:number]].min(axis=1)
-        assert nearest[rows[number]] == pytest.approx(nearest.max(), abs=1e-5)
 
 
 def test_more_images_contain_those_of_fewer():

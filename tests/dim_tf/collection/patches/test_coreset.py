@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from dim_tf.collection.patches.coreset import k_center_greedy
+from dim_tf.collection.patches.coreset import choose_coreset
 
 
 def distances_to(features, rows):
@@ -13,7 +13,7 @@ def distances_to(features, rows):
 
 def test_each_patch_is_the_farthest_from_those_before():
     features = np.random.default_rng(0).normal(size=(60, 5)).astype("f4")
-    rows, radius = k_center_greedy(features, 12, projected=5)
+    rows, radius = choose_coreset(features, 12, projected=5)
     for n in range(1, 12):
         distances = distances_to(features, rows[:n])
         assert distances[rows[n]] >= distances.max() - 1e-4
@@ -26,22 +26,22 @@ def test_the_radius_is_at_most_twice_the_best():
         distances_to(features, list(rows)).max() for rows in itertools.combinations(range(12), 3)
     )
     for seed in range(5):
-        assert best <= k_center_greedy(features, 3, seed=seed).radius * 1.001 <= 2 * best * 1.001
+        assert best <= choose_coreset(features, 3, seed=seed).radius * 1.001 <= 2 * best * 1.001
 
 
 def test_a_rare_patch_is_chosen_that_a_random_subset_would_miss():
     features = np.random.default_rng(0).normal(scale=0.1, size=(500, 200)).astype("f4")
     features[123] += 3
-    rows, radius = k_center_greedy(features, 2)  # by a projection to 128 numbers
+    rows, radius = choose_coreset(features, 2)  # by a projection to 128 numbers
     assert 123 in rows
     assert 0.7 < radius / distances_to(features, rows).max() < 1.4
 
 
 def test_seeds_decide_and_equal_patches_are_chosen_once():
     features = np.repeat(np.random.default_rng(0).normal(size=(4, 300)), 25, axis=0).astype("f4")
-    rows, radius = k_center_greedy(features, 50, seed=3)
+    rows, radius = choose_coreset(features, 50, seed=3)
     assert sorted(rows // 25) == [0, 1, 2, 3]
     assert radius < 0.1
-    np.testing.assert_array_equal(rows, k_center_greedy(features, 50, seed=3).rows)
-    firsts = {int(k_center_greedy(features, 1, seed=seed).rows[0]) for seed in range(5)}
+    np.testing.assert_array_equal(rows, choose_coreset(features, 50, seed=3).rows)
+    firsts = {int(choose_coreset(features, 1, seed=seed).rows[0]) for seed in range(5)}
     assert len(firsts) > 1
