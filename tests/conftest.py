@@ -29,6 +29,16 @@ def small_model(tmp_path_factory):
     return path, small_export.save(path)
 
 
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """Chromium, for tests that are skipped where there is none."""
+    import chromium
+
+    browser = chromium.Chromium(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
+
+
 @pytest.fixture(scope="session")
 def two_replicas():
     """A MirroredStrategy over two logical CPU replicas, shared by all tests.

@@ -45,13 +45,6 @@ def read_image(row):
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    browser = chromium.Chromium(tmp_path_factory.mktemp("profile"))
-    yield browser
-    browser.close()
-
-
-@pytest.fixture(scope="module")
 def page(tmp_path_factory):
     """Two queries, the second by patch."""
     heat = np.random.default_rng(0).random((4, 4), np.float32)

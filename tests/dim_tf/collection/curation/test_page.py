@@ -89,12 +89,6 @@ class TestInABrowser:
     """By keyboard, and at the width of a phone."""
 
     @pytest.fixture(scope="class")
-    def browser(self, tmp_path_factory):
-        browser = chromium.Chromium(tmp_path_factory.mktemp("profile"))
-        yield browser
-        browser.close()
-
-    @pytest.fixture(scope="class")
     def address(self, tmp_path_factory):
         path = tmp_path_factory.mktemp("page") / "curate.html"
         path.write_text(HTML, encoding="utf-8")

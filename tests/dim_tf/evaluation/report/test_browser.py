@@ -30,13 +30,6 @@ FRAME = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(d
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    browser = chromium.Chromium(tmp_path_factory.mktemp("profile"))
-    yield browser
-    browser.close()
-
-
-@pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     """A report and a comparison."""
     folders = []
