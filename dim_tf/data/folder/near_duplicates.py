@@ -18,7 +18,7 @@ MAX_DIFFERENT_BITS = 7
 NEAR_DISTANCE = 0.3  # in units of `typical_distance`; thumbnails then correlate by 0.95 or more
 _QUARTERS, _QUARTER_BITS = 4, 16
 _MIN_CONTRAST = 2.0  # gray levels; below, differences are noise
-_MIDDLE = 127.5  # of the gray levels
+_MIDDLE = np.uint8(128)  # of the gray levels
 _ROUNDING = 1e-4  # of a bound
 _SAMPLED_PAIRS = 20_000
 # Of pairs of hashes: those with a key in common, and those that differ in few bits and whose
@@ -38,32 +38,36 @@ class Thumbnails:
 
     A thumbnail's mean is taken away and its contrast divided out, so that another exposure of a
     picture is near it, and other colours are not. The distance is the root mean square of what is
-    then different: √(2 - 2 ρ) for a correlation ρ. One without contrast keeps its brightness.
+    then different: √(2 - 2 ρ) for a correlation ρ. One without contrast is only centred at
+    the middle of the levels, so that its brightness counts.
 
     Args:
         pixels: uint8 [N, THUMBNAIL_BYTES].
     """
 
     def __init__(self, pixels: np.ndarray):
-        self.pixels = pixels
-        self._shifts = np.empty(len(pixels), np.float32)
-        self._contrasts = np.empty(len(pixels), np.float32)  # in gray levels
-        self._colors = np.empty((len(pixels), 3), np.float32)  # means of the standardised channels
-        for start in range(0, len(pixels), _COMPARED_PAIRS):
+        count = len(pixels)
+        # Around 0: sums of products are whole numbers below 2²⁴, which float32 holds exactly.
+        self._centered = np.bitwise_xor(pixels, _MIDDLE).view(np.int8)  # pixels - _MIDDLE
+        self._sums = self._centered.sum(axis=1, dtype=np.float64)
+        self._shifts = np.empty(count)
+        self._contrasts = np.empty(count)  # in gray levels
+        self._powers = np.empty(count)  # sums of squares of the standardised thumbnail
+        self._colors = np.empty((count, 3), np.float32)  # means of its channels
+        for start in range(0, count, _COMPARED_PAIRS):
             block = slice(start, start + _COMPARED_PAIRS)
-            values = pixels[block].astype(np.float32)
-            shifts, contrasts = values.mean(axis=1), values.std(axis=1)
+            values = self._centered[block].astype(np.float64)
+            contrasts = values.std(axis=1)
             is_flat = contrasts < _MIN_CONTRAST
-            self._shifts[block] = np.where(is_flat, _MIDDLE, shifts)
+            self._shifts[block] = np.where(is_flat, 0, values.mean(axis=1))
             self._contrasts[block] = np.where(is_flat, _MIN_CONTRAST, contrasts)
-            channels = values.reshape(-1, THUMBNAIL_SIDE**2, 3).mean(axis=1)
-            self._colors[block] = channels - self._shifts[block, np.newaxis]
-            self._colors[block] /= self._contrasts[block, np.newaxis]
+            values -= self._shifts[block, np.newaxis]
+            values /= self._contrasts[block, np.newaxis]
+            self._powers[block] = np.einsum("ij,ij->i", values, values)
+            self._colors[block] = values.reshape(-1, THUMBNAIL_SIDE**2, 3).mean(axis=1)
 
-    def standardised(self, images: np.ndarray) -> np.ndarray:
-        """What is compared of some images, int [M]: float32 [M, THUMBNAIL_BYTES]."""
-        shifts, contrasts = self._shifts[images], self._contrasts[images]
-        return (self.pixels[images] - shifts[:, np.newaxis]) / contrasts[:, np.newaxis]
+    def __len__(self) -> int:
+        return len(self._centered)
 
     def distances(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """The distances of pairs, float32 [M].
@@ -72,12 +76,31 @@ class Thumbnails:
             first: int [M].
             second: int [M].
         """
-        squares = np.empty(len(first), np.float32)
+        products = np.empty(len(first), np.float32)
         for start in range(0, len(first), _COMPARED_PAIRS):
             block = slice(start, start + _COMPARED_PAIRS)
-            difference = self.standardised(first[block]) - self.standardised(second[block])
-            squares[block] = np.einsum("ij,ij->i", difference, difference)
-        return np.sqrt(squares / self.pixels.shape[1])
+            a, b = self._centered[first[block]].astype(np.float32), self._centered[second[block]]
+            products[block] = np.einsum("ij,ij->i", a, b)
+        return self._distances(first, second, products).astype(np.float32)
+
+    def all_distances(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """The distances of each of some thumbnails to each of others, float64 [M, K].
+
+        Args:
+            rows: int [M].
+            columns: int [K].
+        """
+        a, b = (self._centered[images].astype(np.float32) for images in (rows, columns))
+        return self._distances(rows[:, np.newaxis], columns, a @ b.T)
+
+    def _distances(self, first, second, products) -> np.ndarray:
+        """From the sums of products of centered pixels: (x - s)/c · (y - t)/d, multiplied out."""
+        size = self._centered.shape[1]
+        s, t = self._shifts[first], self._shifts[second]
+        products = products - t * self._sums[first] - s * self._sums[second] + size * s * t
+        products /= self._contrasts[first] * self._contrasts[second]
+        squares = self._powers[first] + self._powers[second] - 2 * products
+        return np.sqrt(np.maximum(squares, 0) / size)
 
     def may_be_within(self, first: np.ndarray, second: np.ndarray, distance: float) -> np.ndarray:
         """False where the mean colours alone are farther apart, a quick bound; bool [M]."""
@@ -86,10 +109,10 @@ class Thumbnails:
 
     def typical_distance(self) -> float:
         """The median distance of random pairs, rounded down to a step of `_UNITS`."""
-        if len(self.pixels) < 2:
+        if len(self) < 2:
             return float(_UNITS[0])
         rng = np.random.default_rng(0)
-        first, second = rng.integers(0, len(self.pixels), (2, _SAMPLED_PAIRS))
+        first, second = rng.integers(0, len(self), (2, _SAMPLED_PAIRS))
         different = first != second
         median = np.median(self.distances(first[different], second[different]))
         return float(max((unit for unit in _UNITS if unit <= median), default=_UNITS[-1]))
@@ -241,13 +264,9 @@ class _Comparison:
                 labels = self.partition.labels
                 if np.ptp(np.concatenate((labels[rows], labels[columns]))) == 0:
                     continue
-                row, column = np.nonzero(self._are_near(rows, columns))
+                near = self.thumbnails.all_distances(rows, columns) <= self.distance
+                row, column = np.nonzero(near)
                 self.partition.join(rows[row], columns[column])
-
-    def _are_near(self, rows, columns):
-        x, y = self.thumbnails.standardised(rows), self.thumbnails.standardised(columns)
-        squares = np.square(x).sum(axis=1)[:, np.newaxis] + np.square(y).sum(axis=1) - 2 * (x @ y.T)
-        return squares <= x.shape[1] * self.distance**2
 
 
 def _blocks(counts: np.ndarray, limit: int) -> Iterator[np.ndarray]:

@@ -90,10 +90,36 @@ def test_another_exposure_is_the_same_image():
     first, second = np.array([0, 0, 0, 1]), np.array([1, 2, 4, 1])
     unrelated, brighter, dark, same = thumbnails.distances(first, second)
     assert unrelated == pytest.approx(2**0.5, abs=0.1)
-    assert (brighter, same) == (pytest.approx(0, abs=1e-5), 0)
+    assert (brighter, same) == (pytest.approx(0, abs=1e-6), pytest.approx(0, abs=1e-6))
     assert dark < 0.06  # rounded to half as many levels
     correlation = np.corrcoef(pixels.astype(float))[0, 1]
     assert unrelated == pytest.approx(np.sqrt(2 - 2 * correlation), abs=1e-4)
+
+
+def test_distances_of_pairs_and_of_all_are_those_of_standardised_thumbnails():
+    rng = np.random.default_rng(0)
+    pixels = np.concatenate(
+        [
+            rng.integers(0, 256, (20, THUMBNAIL_BYTES)),
+            rng.integers(90, 96, (5, THUMBNAIL_BYTES)),
+            rng.integers(200, 203, (3, THUMBNAIL_BYTES)),  # flat
+        ]
+    ).astype(np.uint8)
+    values = pixels.astype(np.float64)
+    contrast, mean = values.std(axis=1, keepdims=True), values.mean(axis=1, keepdims=True)
+    flat = contrast < near_duplicates._MIN_CONTRAST
+    standardised = (values - np.where(flat, 128, mean)) / np.where(flat, 2, contrast)
+    expected = np.sqrt(np.square(standardised[:, np.newaxis] - standardised).mean(axis=2))
+    thumbnails, every = Thumbnails(pixels), np.arange(28)
+    assert flat.sum() == 8
+    np.testing.assert_allclose(thumbnails.all_distances(every, every), expected, atol=1e-6)
+    first, second = np.triu_indices(28)
+    np.testing.assert_allclose(
+        thumbnails.distances(first, second), expected[first, second], atol=1e-5
+    )
+    for distance in (0.5, 1.4, 20.0):
+        near = expected[first, second] <= distance
+        assert thumbnails.may_be_within(first, second, distance)[near].all()
 
 
 def test_images_without_contrast_are_compared_by_their_brightness():
