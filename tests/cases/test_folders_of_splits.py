@@ -183,8 +183,8 @@ def counted(splits):
             "Training papers",
             "Test",
             ("Apple", "Kiwi"),
-            "; for training also papers, beside them; .* labels: the 2 folders in Test and Training; "
-            "20 for training have none; left out: 20 in test-multiple_fruits.",
+            "; for training also papers, beside them; .* labels: the 2 folders in Test and "
+            "Training; 20 for training have none; left out: 20 in test-multiple_fruits.",
         ),
         ("train_cat train_dog test_cat", "train_cat train_dog", "test_cat", ("cat", "dog"), ""),
         (
