@@ -164,6 +164,11 @@ def _evaluate(experiment, splits, encode, references, encoders, protocol):
             decision,
             trained_on_rotations=kind is not None and (kind.is_turned or kind.rotation >= 90),
         )
+    elif decision and splits.label_names and not splits.multi_label:
+        assert splits.test.labels is not None
+        decision = verdict.with_most_frequent_class(
+            decision, splits.test.labels, splits.label_names
+        )
     evaluation.content["verdict"] = decision
     evaluation.content["protocol"] |= protocol | {
         "test_images": len(splits.test.images),

@@ -18,6 +18,7 @@ from dim_tf.registry import REFERENCE_TITLES
 RESAMPLES = 2000
 # A sign test of fewer images that differ cannot reach 5 %: 2 / 2^5 = 0.0625.
 LEAST_DIFFERENT = 6
+MAJORITY = 0.5  # of the test images, in one class
 _ROUNDING = 1e-9  # of means over seeds
 # In this order: kNN needs no training, so it is the verdict where it was measured.
 _TITLES = {
@@ -61,6 +62,32 @@ def decide(
     if verdicts[0]["metric"] != label_free_verdict.METRIC:
         verdicts = [v for v in verdicts if v["metric"] != label_free_verdict.METRIC]
     return verdicts[0] | {"probe": verdicts[1] if len(verdicts) > 1 else None}
+
+
+def with_most_frequent_class(
+    verdict: dict[str, Any], labels: np.ndarray, label_names: Sequence[str]
+) -> dict[str, Any]:
+    """A verdict that says what answering one class for every image is worth.
+
+    Args:
+        verdict: By accuracy.
+        labels: Class numbers of the test images, int [N].
+        label_names: Of the classes.
+
+    Returns:
+        The verdict with `most_frequent_class`, its `name` and `fraction`. The sentence states it
+        where it is at least half of the images, so that accuracies near it mean little.
+    """
+    counts = np.bincount(labels, minlength=len(label_names))
+    name, fraction = label_names[counts.argmax()], float(counts.max() / len(labels))
+    sentence = verdict["sentence"]
+    if fraction >= MAJORITY:
+        share = format_value(fraction, "fraction", " %")
+        sentence += f"; {name}, the most frequent class, is {share} of the test images"
+    return verdict | {
+        "sentence": sentence,
+        "most_frequent_class": {"name": name, "fraction": fraction},
+    }
 
 
 def protocol(verdict: dict[str, Any] | None, *, has_labels: bool, has_references: bool) -> str:

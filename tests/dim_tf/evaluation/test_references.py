@@ -122,6 +122,11 @@ def test_the_verdict_on_an_encoder_counts_named_references(tmp_path, splits, cap
     assert content["references"]["same"]["knn"] == content["knn"]
     verdict = content["verdict"]
     assert verdict["n"] == 30
+    counts = np.bincount(splits.test.labels)
+    assert verdict["most_frequent_class"] == {
+        "name": splits.label_names[counts.argmax()],
+        "fraction": counts.max() / 30,
+    }
     if verdict["reference"] == "maximum":  # rather than pixels, by chance
         assert (verdict["difference"], verdict["helped"]) == (0, "unclear")
     assert "of maximum and of same, probes with one seed" in content["protocol"]["references"]

@@ -258,3 +258,20 @@ def test_the_rotation_probe_decides_where_there_are_no_labels_alone():
     assert (by_rotation["metric"], by_rotation["helped"]) == ("rotation_probe", "no")
     assert "rotation probe" in by_rotation["sentence"]
     assert (by_labels["metric"], by_labels["helped"], by_labels["probe"]) == ("knn", "yes", None)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ([1, 1, 0, 2, 1], "; dog, the most frequent class, is 60.0 % of the test images"),
+        ([1, 1, 0, 2], "; dog, the most frequent class, is 50.0 % of the test images"),
+        ([0, 1, 1, 2, 2, 1, 0], ""),
+    ],
+)
+def test_a_class_of_half_the_images_is_told(labels, said):
+    before = decide(*table(40, 20, 0, 40))
+    names = ("cat", "dog", "fish", "none of these")
+    after = verdict.with_most_frequent_class(before, np.array(labels), names)
+    assert after["sentence"] == before["sentence"] + said
+    fraction = labels.count(1) / len(labels)
+    assert after["most_frequent_class"] == {"name": "dog", "fraction": fraction}
