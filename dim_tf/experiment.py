@@ -163,7 +163,7 @@ class Experiment(Settings):
                 "--augmentation=none makes both views of an image the same; give another "
                 "--augmentation, or a --model of one view"
             )
-        self.training.check_multiple("frozen_steps", self.encoder.frozen_steps)
+        self.training.check_multiple("frozen_steps", max(0, self.encoder.frozen_steps))
 
     @property
     def run_path(self) -> Path:

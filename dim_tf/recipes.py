@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dim_tf.settings.encoder import is_backbone
+from dim_tf.settings.encoder import BACKBONE_FLAGS, is_backbone
 from dim_tf.system.errors import InputError
 
 AUTO, PAPER = "auto", "paper"
@@ -52,6 +52,10 @@ def _has_dot_critic(settings, explicit):
     )
 
 
+def _has_new_backbone(settings, explicit):
+    return is_backbone(str(settings["encoder"])) and not settings["init_from"]
+
+
 TWO_VIEWS = Recipe(
     values={
         "views": 2,
@@ -69,6 +73,8 @@ TWO_VIEWS = Recipe(
         "schedule": "cosine",
         "warmup_fraction": 0.05,
         "weight_decay": 0.05,
+        "backbone_batch_norm": "auto",
+        "frozen_steps": -1,
     },
     conditions={
         # Two views without augmentation are equal; an occluded one is not symmetric.
@@ -89,13 +95,16 @@ TWO_VIEWS = Recipe(
         "minutes": lambda settings, explicit: (
             not {"epochs", "steps"} & set(explicit) and settings["strategy"] != "multi_worker"
         ),
-        # This rate is for the presets' random weights; pretrained ones would be lost.
+        # At this rate pretrained weights would be lost, unless most of the steps are frozen.
         "learning_rate": lambda settings, explicit: (
-            not (is_backbone(str(settings["encoder"])) or settings["init_from"])
+            not settings["init_from"]
+            and ("frozen_steps" not in explicit or not is_backbone(str(settings["encoder"])))
         ),
         "warmup_fraction": lambda settings, explicit: (
             settings["schedule"] == "cosine" and not settings["warmup_steps"]
         ),
+        "backbone_batch_norm": _has_new_backbone,
+        "frozen_steps": _has_new_backbone,
     },
     encoders={32: "basic32x32", 64: "basic64x64"},
     models=("dim",),
@@ -152,7 +161,11 @@ def describe(name: str, values: Mapping[str, Any]) -> str:
         name: The recipe's name.
         values: All settings of the experiment, by the names of their flags.
     """
-    flags = RECIPES[name].values
+    flags = [
+        flag
+        for flag in RECIPES[name].values
+        if flag not in BACKBONE_FLAGS or is_backbone(str(values["encoder"]))
+    ]
     if not flags:
         return f"recipe {name}: the flags' own defaults"
     return f"recipe {name}: " + " ".join(f"--{flag}={_text(values[flag])}" for flag in flags)

@@ -32,7 +32,7 @@ from dim_tf.system.json_files import read_json
 from dim_tf.system.locks import locked_folder
 from dim_tf.training import checkpoint_files, loop, plan, strategy
 from dim_tf.training.encoder_model import EncoderModel
-from dim_tf.training.model import load_trained
+from dim_tf.training.model import image_request, load_trained
 
 if TYPE_CHECKING:
     from dim_tf.collection.curation.curation import Curation
@@ -330,7 +330,7 @@ class Run:
     def _data(self) -> Splits:
         """The images, loaded once."""
         settings = self.experiment.data
-        splits = data.load(settings.dataset, settings.request)
+        splits = data.load(settings.dataset, image_request(self.experiment))
         splits = validation_split.hold_out(splits, settings.validation_fraction)
         say(f"data: {splits.note}")
         return splits

@@ -47,6 +47,8 @@ class DataRequest:
         label_column: the columns of that CSV file that are labels, with commas between; empty: all.
         fit: how images of another shape are fitted, one of `image_frame.FITS`.
         channels: of a folder's images: "auto" or a number.
+        any_size: whether the encoder takes images of any size, so that by default a folder's are
+            larger.
     """
 
     data_dir: str = ""
@@ -64,6 +66,7 @@ class DataRequest:
     label_column: str = ""
     fit: str = "crop"
     channels: str = "auto"
+    any_size: bool = False
 
     @property
     def frame(self) -> ImageFrame:

@@ -79,7 +79,7 @@ def with_most_frequent_class(
         where it is at least half of the images, so that accuracies near it mean little.
     """
     counts = np.bincount(labels, minlength=len(label_names))
-    name, fraction = label_names[counts.argmax()], float(counts.max() / len(labels))
+    name, fraction = label_names[int(counts.argmax())], float(counts.max() / len(labels))
     sentence = verdict["sentence"]
     if fraction >= MAJORITY:
         share = format_value(fraction, "fraction", " %")

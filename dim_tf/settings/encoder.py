@@ -69,13 +69,15 @@ class EncoderSettings(Settings):
     )
     backbone_batch_norm: str = config_field(
         "train",
-        "Batch norm of a Keras model: train; frozen, its statistics, scales and offsets stay.",
-        choices=BATCH_NORM,
+        "Batch norm of a Keras model: train; frozen, its statistics, scales and offsets stay; "
+        "auto: frozen if its weights are pretrained.",
+        choices=(AUTO, *BATCH_NORM),
     )
     frozen_steps: int = config_field(
         0,
-        "First steps in which a Keras model is frozen, while its head and the critics learn.",
-        minimum=0,
+        "First steps in which a Keras model is frozen, while its head and the critics learn; -1: "
+        "four fifths of all if its weights are pretrained, else none.",
+        minimum=-1,
     )
     backbone_learning_rate_scale: float = config_field(
         1.0, "Factor of the learning rate of a Keras model.", minimum=0, maximum=1000

@@ -7,7 +7,13 @@ from dim_tf.settings.config_field import Settings, config_field
 from dim_tf.system.errors import InputError
 
 # Values that training replaces by what it chooses (`dim_tf.training.plan`), by flag.
-AUTOMATIC = {"batch_size": 0, "learning_rate": 0.0, "precision": "auto"}
+AUTOMATIC = {
+    "batch_size": 0,
+    "learning_rate": 0.0,
+    "precision": "auto",
+    "backbone_batch_norm": "auto",
+    "frozen_steps": -1,
+}
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
 """Makes the model of an experiment, new or trained."""
 
+import dataclasses
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from dim_tf import recipes
-from dim_tf.data import image_ops
+from dim_tf.data import DataRequest, image_ops
 from dim_tf.data.splits import Images, Splits
 from dim_tf.experiment import Experiment
 from dim_tf.export.feature import check_requested
@@ -19,7 +20,7 @@ from dim_tf.training.encoder_config import EncoderConfig
 from dim_tf.training.precision import POLICIES
 from keras_models import encoders, optimizers
 from keras_models.distribute.randomness import derive_seed
-from keras_models.encoders import Encoder
+from keras_models.encoders import Encoder, keras_file
 from keras_models.objective_model import ObjectiveModel
 
 ImageShape = tuple[int, int, int]
@@ -172,6 +173,26 @@ def encoder_name(experiment: Experiment, image_shape: ImageShape) -> str:
         return encoders.for_image_size(height, width)
     except ValueError as error:
         raise InputError(f"{error}; give another --image_size") from error
+
+
+def image_request(experiment: Experiment) -> DataRequest:
+    """Which images are loaded, in the size that the encoder takes.
+
+    By default, a folder's images have the size of a Keras model's input; where that is open they
+    are larger than for our own encoders. A run that has begun keeps its size.
+
+    Raises:
+        InputError: The run folder's record of the encoder is damaged.
+    """
+    request, encoder = experiment.data.request, experiment.encoder
+    if request.image_size or experiment.data.dataset != "folder" or not encoder.is_backbone:
+        return request
+    size = None
+    if config := encoder_config.read(experiment.run_path) if experiment.training.resume else None:
+        size = tuple(config.config["image_shape"][:2])
+    elif "encoder" in encoder.files:
+        size = keras_file.input_size(str(encoder.files["encoder"]))
+    return dataclasses.replace(request, image_size=size or 0, any_size=True)
 
 
 def make_model(

@@ -15,18 +15,22 @@ import tensorflow as tf
 from dim_tf.data import pipeline
 from dim_tf.data.splits import Splits
 from dim_tf.experiment import Experiment
+from dim_tf.settings.encoder import AUTO
 from dim_tf.settings.training import AUTOMATIC
 from dim_tf.system.console import say
 from dim_tf.system.errors import InputError
-from dim_tf.training import begun_experiment, precision, speed, strategy
+from dim_tf.training import begun_experiment, precision, speed, start_weights, strategy
 from dim_tf.training.model import check_same_experiment
-from dim_tf.training.schedule import training_split
+from dim_tf.training.schedule import last_step, training_split
+from keras_models.encoders import backbone_weights, keras_file
 
 # With 256 images a contrastive loss has 255 negatives of each; more gained nothing in
 # docs/EXPERIMENTS.md. Small data sets get a smaller batch, so that an epoch has enough steps.
 LARGEST_BATCH, SMALLEST_BATCH = 256, 32
 STEPS_AN_EPOCH = 20
 LEARNING_RATE = 1e-3  # of a batch of 256
+BACKBONE_LEARNING_RATE = 1e-4  # of a Keras model that is trained from the first step
+FROZEN_FRACTION = 0.8  # of the steps, where its weights are pretrained: docs/EXPERIMENTS.md
 _MEASURED_FRACTION, _MOST_MEASURED = 0.04, 30.0  # of --minutes; seconds
 _OVERRUN = 1.2  # times the expected length, from which on it is mentioned
 
@@ -36,8 +40,9 @@ def resolve(experiment: Experiment, splits: Splits, devices: tf.distribute.Strat
 
     A batch size of 0 becomes 256, or half of it, or a quarter, so that an epoch has at least 20
     steps, but not less than 32. A learning rate of 0 becomes 1e-3 times the square root of the
-    batch size over 256, the rule for Adam (Malladi et al. 2022, https://arxiv.org/abs/2205.10287).
-    `precision` and `speed` have the other two.
+    batch size over 256, the rule for Adam (Malladi et al. 2022, https://arxiv.org/abs/2205.10287),
+    and 1e-4 for a Keras model that is trained from the first step. One that is pretrained is frozen
+    for four fifths of the steps and keeps its batch norms. `precision` and `speed` have the rest.
 
     Args:
         experiment: The settings.
@@ -56,6 +61,10 @@ def resolve(experiment: Experiment, splits: Splits, devices: tf.distribute.Strat
     if experiment.training.resume:
         experiment = recorded(experiment)
     pending = _pending(experiment)
+    is_pretrained = bool({"backbone_batch_norm", "frozen_steps"} & set(pending)) and (
+        _has_pretrained_backbone(experiment)
+    )
+    will_freeze = is_pretrained and "frozen_steps" in pending
     if "batch_size" in pending:
         images = len(training_split(experiment, splits))
         parts = devices.num_replicas_in_sync * experiment.training.micro_batches
@@ -66,16 +75,19 @@ def resolve(experiment: Experiment, splits: Splits, devices: tf.distribute.Strat
             f"images, {steps:,} steps an epoch"
         )
     if "learning_rate" in pending:
-        size = experiment.training.batch_size
-        experiment = _choose(experiment, learning_rate=learning_rate(size))
-        rate = experiment.training.learning_rate
-        say(f"train: --learning_rate=0 is {rate:g}: {LEARNING_RATE:g} * sqrt({size} / 256)")
+        experiment = _choose_learning_rate(experiment, will_freeze)
+    if "backbone_batch_norm" in pending:
+        experiment = _choose(experiment, backbone_batch_norm="frozen" if is_pretrained else "train")
+        say(f"train: --backbone_batch_norm=auto is {experiment.encoder.backbone_batch_norm}")
     if "precision" in pending:
         experiment = _choose(experiment, precision=_choose_precision(devices))
     if "steps" in pending:
         if experiment.training.resume:
             check_same_experiment(experiment, splits)  # before the speed is measured in vain
-        experiment = _with_steps(experiment, splits, devices, began)
+        fraction = FROZEN_FRACTION if will_freeze else 0.0
+        experiment = _with_steps(experiment, splits, devices, began, fraction)
+    if "frozen_steps" in pending:
+        experiment = _choose_frozen_steps(experiment, splits, will_freeze)
     return experiment
 
 
@@ -91,7 +103,7 @@ def recorded(experiment: Experiment) -> Experiment:
     begun = begun_experiment.read(experiment.run_path) if pending else None
     if begun is None:
         return experiment
-    chosen = begun.training.values()
+    chosen = begun.to_dict()
     names = [name for name in pending if name != "steps" and chosen[name] != AUTOMATIC[name]]
     if names:
         experiment = _choose(experiment, **{name: chosen[name] for name in names})
@@ -169,7 +181,7 @@ def learning_rate(batch_size: int) -> float:
 
 def _pending(experiment: Experiment) -> list[str]:
     """The settings that are still to be chosen: flags of `AUTOMATIC`, and "steps"."""
-    values = experiment.training.values()
+    values = experiment.to_dict()
     names = [name for name, value in AUTOMATIC.items() if values[name] == value]
     has_steps = experiment.training.steps or not experiment.training.minutes
     return names if has_steps else [*names, "steps"]
@@ -183,6 +195,50 @@ def _choose(experiment: Experiment, **values: Any) -> Experiment:
     )
 
 
+def _has_pretrained_backbone(experiment: Experiment) -> bool:
+    """Whether the encoder is a Keras model whose weights were trained, on whatever.
+
+    Raises:
+        InputError: Its file cannot be loaded.
+    """
+    encoder = experiment.encoder
+    if not encoder.is_backbone or not start_weights.begins_pretrained(experiment):
+        return False
+    if encoder.weights != AUTO or "encoder" not in encoder.files:
+        return True
+    try:
+        model = keras_file.load_or_value_error(str(encoder.files["encoder"]))
+    except ValueError as error:
+        raise InputError(f"--encoder={encoder.name}: {error}") from error
+    return backbone_weights.look_trained(model)
+
+
+def _choose_learning_rate(experiment, will_freeze):
+    if experiment.encoder.is_backbone and not (will_freeze or experiment.encoder.frozen_steps > 0):
+        say(
+            f"train: --learning_rate=0 is {BACKBONE_LEARNING_RATE:g}: a Keras model is trained "
+            "from the first step"
+        )
+        return _choose(experiment, learning_rate=BACKBONE_LEARNING_RATE)
+    size = experiment.training.batch_size
+    rate = learning_rate(size)
+    say(f"train: --learning_rate=0 is {rate:g}: {LEARNING_RATE:g} * sqrt({size} / 256)")
+    return _choose(experiment, learning_rate=rate)
+
+
+def _choose_frozen_steps(experiment, splits, will_freeze):
+    if not will_freeze:
+        say("train: --frozen_steps=-1 is 0: the Keras model's weights are not pretrained")
+        return _choose(experiment, frozen_steps=0)
+    execution, last = experiment.training.steps_per_execution, last_step(experiment, splits)
+    frozen = int(FROZEN_FRACTION * last) // execution * execution
+    say(
+        f"train: --frozen_steps=-1 is {frozen:,} of {last:,} steps: the Keras model's weights are "
+        "pretrained"
+    )
+    return _choose(experiment, frozen_steps=frozen)
+
+
 def _choose_precision(devices) -> str:
     """As measured by this process, or of several workers by the chief."""
     names = list(precision.POLICIES)
@@ -194,16 +250,19 @@ def _choose_precision(devices) -> str:
     return names[round(strategy.mean_over_replicas(devices, float(choice)) / chiefs)]
 
 
-def _with_steps(experiment, splits, devices, began) -> Experiment:
+def _with_steps(experiment, splits, devices, began, frozen_fraction) -> Experiment:
     """The experiment with the steps that fit into what is left of --minutes since `began`."""
     minutes, execution = experiment.training.minutes, experiment.training.steps_per_execution
     images = len(training_split(experiment, splits))
     per_epoch = pipeline.steps_per_epoch(images, experiment.training.batch_size)
     say("train: the speed is measured")
     seconds = min(_MEASURED_FRACTION * 60 * minutes, _MOST_MEASURED)
-    measured = speed.measure(experiment, splits, devices, seconds)
+    frozen_steps = max(0, experiment.encoder.frozen_steps)
+    freezes = bool(frozen_fraction or frozen_steps)
+    measured = speed.measure(experiment, splits, devices, seconds, freezes)
     left = began + 60 * minutes - time.monotonic()
-    steps = measured.steps_in(left, experiment.training.checkpoint_every) // execution * execution
+    every = experiment.training.checkpoint_every
+    steps = measured.steps_in(left, every, frozen_steps, frozen_fraction) // execution * execution
     least = max(execution, experiment.training.warmup_steps + 1)
     if steps < least:
         need = 60 * minutes - left + measured.setup + measured.checkpoint + least * measured.step

@@ -29,6 +29,7 @@ from dim_tf.training import loop
 _BLOCKS = 8
 _FEWEST_CALLS = 6
 _SETTLING = 0.25  # fraction of the time, left out: batches prepared during compilation are used up
+_FOREVER = 10**9  # steps
 _TINY_RATE = 1e-9  # at which no trial diverges, whatever the warm-up of the run
 
 
@@ -39,43 +40,77 @@ class Speed(NamedTuple):
         setup: From the call to the end of the first step: making the model, compiling the step.
         step: A later step.
         checkpoint: A checkpoint.
+        frozen_step: A step in which the backbone is frozen; 0: there is none.
     """
 
     setup: float
     step: float
     checkpoint: float
+    frozen_step: float = 0.0
 
-    def steps_in(self, seconds: float, checkpoint_every: int) -> int:
-        """The steps of a run that takes `seconds` from its call to its last checkpoint."""
+    def steps_in(
+        self,
+        seconds: float,
+        checkpoint_every: int,
+        frozen_steps: int = 0,
+        frozen_fraction: float = 0.0,
+    ) -> int:
+        """The steps of a run that takes `seconds` from its call to its last checkpoint.
+
+        Args:
+            seconds: Of the run.
+            checkpoint_every: Steps from one checkpoint to the next.
+            frozen_steps: First steps in which the backbone is frozen.
+            frozen_fraction: Instead of them, such a fraction of the steps.
+        """
         left = seconds - self.setup - self.checkpoint
-        return max(0, int(left / (self.step + self.checkpoint / checkpoint_every)))
+        saving = self.checkpoint / checkpoint_every
+        frozen, step = self.frozen_step + saving, self.step + saving
+        if frozen_fraction:
+            mean = frozen_fraction * frozen + (1 - frozen_fraction) * step
+            return max(0, int(left / mean))
+        if frozen_steps * frozen >= left:
+            return max(0, int(left / (frozen if frozen_steps else step)))
+        return frozen_steps + int((left - frozen_steps * frozen) / step)
 
 
 def measure(
-    experiment: Experiment, splits: Splits, devices: tf.distribute.Strategy, seconds: float
+    experiment: Experiment,
+    splits: Splits,
+    devices: tf.distribute.Strategy,
+    seconds: float,
+    freezes: bool = False,
 ) -> Speed:
     """Trains a trial for about `seconds` after its first step, and discards it.
 
-    A backbone is trained from the first step, whatever `frozen_steps`.
-
     Args:
-        experiment: The settings; only its length may be missing.
+        experiment: The settings; only its length and `frozen_steps` may be missing.
         splits: The data.
         devices: Those that will train.
         seconds: How long steps are timed.
+        freezes: Whether the backbone will be frozen first. Then two trials take half of the time
+            each, and the setup is that of both, as a training function is compiled for each.
 
     Raises:
         InputError: As `loop.train`.
         RunError: Likewise.
         Stopped: By SIGTERM or SIGINT.
     """
+    if freezes:
+        frozen = _measure(experiment, splits, devices, seconds / 2, _FOREVER)
+        trained = _measure(experiment, splits, devices, seconds / 2, 0)
+        return trained._replace(setup=frozen.setup + trained.setup, frozen_step=frozen.step)
+    return _measure(experiment, splits, devices, seconds, 0)
+
+
+def _measure(experiment, splits, devices, seconds, frozen_steps) -> Speed:
     folder = temporary_path(experiment.run_path / "trial")  # which the run's lock removes if killed
     make_folder(folder, "--run_dir")
     timer = _Timer(seconds)
     began = time.perf_counter()
     try:
         with process_state.preserved(), console.quiet():
-            loop.train(_trial(experiment, folder), splits, devices, [timer])
+            loop.train(_trial(experiment, folder, frozen_steps), splits, devices, [timer])
         ended = time.perf_counter()
     except Stopped as error:
         raise Stopped("stopped while the speed was measured, before the first step") from error
@@ -89,7 +124,7 @@ def measure(
     )
 
 
-def _trial(experiment: Experiment, folder: Path) -> Experiment:
+def _trial(experiment: Experiment, folder: Path, frozen_steps: int) -> Experiment:
     execution = experiment.training.steps_per_execution
     is_tracked = "tensorboard" in experiment.training.tracker_names
     return experiment.replace(
@@ -99,8 +134,8 @@ def _trial(experiment: Experiment, folder: Path) -> Experiment:
         warmup_steps=0,
         warmup_fraction=0.0,
         learning_rate=_TINY_RATE,
-        frozen_steps=0,
-        checkpoint_every=10**9 // execution * execution,
+        frozen_steps=frozen_steps // execution * execution,
+        checkpoint_every=_FOREVER // execution * execution,
         track="tensorboard" if is_tracked else "none",
         on_nan="stop",
         resume=True,

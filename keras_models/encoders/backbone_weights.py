@@ -56,6 +56,19 @@ def check_finite(name: str, model: keras.Model) -> None:
         )
 
 
+def look_trained(model: keras.Model) -> bool:
+    """Whether a model's weights were trained, or also whether nothing tells.
+
+    Biases, and the scales, offsets and statistics of norms begin as 0 or 1; training changes them.
+
+    Args:
+        model: Built.
+    """
+    vectors = [_values(v) for v in model.weights if len(v.shape) == 1]
+    vectors = [values for values in vectors if np.issubdtype(values.dtype, np.floating)]
+    return not vectors or any(np.ptp(values) > 0 for values in vectors if values.size)
+
+
 def first_difference(here: VariableShapes, there: VariableShapes) -> str:
     """The first difference in shape between two lists of variables, in order; empty: none.
 

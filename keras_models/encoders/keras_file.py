@@ -1,5 +1,6 @@
 """`.keras` files from untrusted sources, read without running programs in them."""
 
+import json
 import os
 import zipfile
 
@@ -23,6 +24,26 @@ def load(path: str) -> keras.Model:
     """
     _check_archive(path)
     return keras.models.load_model(path, compile=False, safe_mode=True)
+
+
+def input_size(path: str) -> tuple[int, int] | None:
+    """Height and width of a model's images, where its input fixes them; read without loading it.
+
+    Args:
+        path: Path of a .keras file. None is returned, too, of one that cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            config = json.loads(archive.read("config.json"))
+        (shape,) = [
+            layer["config"]["batch_shape"]
+            for layer in config["config"]["layers"]
+            if layer["class_name"] == "InputLayer"
+        ]
+        _, height, width, _ = shape
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+        return None
+    return (height, width) if height and width else None
 
 
 def load_or_value_error(path: str) -> keras.Model:

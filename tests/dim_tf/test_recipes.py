@@ -15,6 +15,7 @@ from dim_tf.data.splits import Split, Splits
 from dim_tf.experiment import Experiment
 from dim_tf.recipes import TWO_VIEWS
 from dim_tf.run import Run
+from dim_tf.settings.encoder import BACKBONE_FLAGS
 from dim_tf.system.errors import InputError
 from dim_tf.training import model
 from dim_tf.training.model import encoder_name
@@ -34,7 +35,11 @@ def of_command(*arguments):
 def without(experiment):
     """The experiment's values other than the recipe's, by the names of their flags."""
     values = experiment.to_dict()
-    return {name: values[name] for name, value in TWO_VIEWS.values.items() if values[name] != value}
+    return {
+        name: values[name]
+        for name, value in TWO_VIEWS.values.items()
+        if values[name] != value and (experiment.encoder.is_backbone or name not in BACKBONE_FLAGS)
+    }
 
 
 def test_a_folder_has_the_recipe_of_two_views():
@@ -97,7 +102,11 @@ def test_what_is_given_wins_and_the_rest_stays():
             {"pairs", "estimator", "critic_units", "critic_temperature"},
         ),
         ({"prior": "gaussian"}, {"gamma"}),
-        ({"encoder": "keras:MobileNetV3Small"}, {"learning_rate"}),
+        ({"encoder": "keras:MobileNetV3Small", "frozen_steps": 0}, {"learning_rate"}),
+        (
+            {"encoder": "keras:MobileNetV3Small", "init_from": "runs/b"},
+            {"learning_rate", "backbone_batch_norm", "frozen_steps"},
+        ),
         ({"init_from": "runs/b"}, {"learning_rate"}),
     ],
 )
@@ -213,4 +222,8 @@ def test_the_line_of_a_recipe_has_the_values_of_the_run():
     line = recipes.describe("two_views", values)
     assert line.startswith("recipe two_views: --views=2 --pairs=global-global --estimator=jsd ")
     assert "--batch_size=0 --learning_rate=0 --schedule=cosine" in line
+    assert "frozen_steps" not in line
+    backbone = Experiment.of(**FOLDER, encoder="net.keras").to_dict()
+    line = recipes.describe("two_views", backbone)
+    assert line.endswith("--backbone_batch_norm=auto --frozen_steps=-1")
     assert recipes.describe("paper", values) == "recipe paper: the flags' own defaults"

@@ -4,6 +4,7 @@ docs/DATA.md states the rules.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ from dim_tf.system.errors import InputError
 from dim_tf.system.files import atomic_write_text
 
 SIZES = (32, 64)  # the default sizes: those of the encoders
+LARGER_SIZES = (*SIZES, 96, 128)  # those for an encoder that takes images of any size
 # Images whose short side is less than this fraction of a size are given a smaller one.
 MIN_SIDE_FRACTION = 0.75
 MAX_LOW_CONTRAST = 0.5  # a larger fraction of images that show almost nothing is an error
@@ -58,7 +60,8 @@ def load(request: DataRequest) -> Splits:
     auto_range = contrast.range_of(images.lows[is_16_bits], images.highs[is_16_bits])
     chosen_range = requested_range or auto_range
     low_contrast = contrast.is_low_contrast(images.bits, images.lows, images.highs, chosen_range)
-    size = request.image_size or default_size(images.image_sizes)
+    sizes = LARGER_SIZES if request.any_size else SIZES
+    size = request.image_size or default_size(images.image_sizes, sizes)
     frame = ImageFrame.of(size, _channels(request, folders, images), request.fit)
     summary = {
         **split.counts,
@@ -186,14 +189,15 @@ def _sort_digests(digests):
     return digests[np.lexsort((numbers[:, 1], numbers[:, 0]))]
 
 
-def default_size(image_sizes: np.ndarray) -> int:
-    """Pixels a side: the largest of `SIZES` to which most images are shrunk.
+def default_size(image_sizes: np.ndarray, sizes: Sequence[int] = SIZES) -> int:
+    """Pixels a side: the largest size to which most images are shrunk.
 
     Args:
         image_sizes: int [N, 2].
+        sizes: To choose from, ascending.
     """
     short = np.median(image_sizes.min(axis=1)) if len(image_sizes) else 0
-    return max((size for size in SIZES if short >= MIN_SIDE_FRACTION * size), default=SIZES[0])
+    return max((size for size in sizes if short >= MIN_SIDE_FRACTION * size), default=sizes[0])
 
 
 def _scan(folders, cache, max_pixels):

@@ -14,9 +14,15 @@ from dim_tf.data.splits import Split, Splits
 from dim_tf.experiment import Experiment
 from dim_tf.system.errors import InputError
 from dim_tf.training import encoder_config, init_from, loop
-from dim_tf.training.model import load_trained, make_encoder, make_model, random_encoder
+from dim_tf.training.model import (
+    image_request,
+    load_trained,
+    make_encoder,
+    make_model,
+    random_encoder,
+)
 from keras_models import encoders
-from keras_models.encoders import BackboneEncoder, backbone_config
+from keras_models.encoders import BackboneEncoder, backbone_config, keras_file
 
 SHAPE = (16, 16, 3)
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, *SHAPE), np.uint8)
@@ -263,6 +269,42 @@ def test_start_weights_are_looked_for_before_tensorflow_is_imported(tmp_path, fi
     preconditions.check(settings, ["train"])
     with pytest.raises(InputError, match=r"--encoder=.* is no file"):
         preconditions.check(settings.replace(resume=False), ["train"])
+
+
+def test_images_have_the_size_of_the_models_input(tmp_path, file):
+    """Given by the user, by the run that has begun, by the file, or left to the images."""
+    folder = {"dataset": "folder", "data_dir": "photos"}
+    asked = experiment(tmp_path / "run", file, **folder)
+    assert image_request(asked).image_size == (16, 16)
+    assert image_request(asked.replace(image_size=32)).image_size == 32
+    small_backbone.write(file, shape=(None, None, 3))
+    open_size = image_request(asked)
+    assert (open_size.image_size, open_size.any_size) == (0, True)
+    record_of(asked.replace(backbone_batch_norm="train", frozen_steps=0))
+    file.unlink()
+    assert image_request(asked).image_size == (16, 16)
+    assert image_request(asked.replace(resume=False)).image_size == 0
+    ours = Experiment.of(name="t", run_dir=str(tmp_path / "run"), encoder="basic", **folder)
+    assert image_request(ours).any_size is False
+    assert image_request(experiment(tmp_path / "run", file)).image_size == 0  # of a named data set
+
+
+def test_the_size_is_read_from_a_file_without_loading_it(tmp_path):
+    two = keras.Input((16, 16, 3)), keras.Input((16, 16, 3))
+    models = {
+        "sequential": keras.Sequential([keras.Input((24, 32, 1)), keras.layers.Conv2D(2, 3)]),
+        "unbuilt": keras.Sequential([keras.layers.Flatten()]),
+        "two": keras.Model(two, keras.layers.Add()(two)),
+        "vector": keras.Sequential([keras.Input((9,)), keras.layers.Dense(2)]),
+    }
+    sizes = {}
+    for name, model in models.items():
+        model.save(tmp_path / f"{name}.keras")
+        sizes[name] = keras_file.input_size(str(tmp_path / f"{name}.keras"))
+    assert sizes == {"sequential": (24, 32), "unbuilt": None, "two": None, "vector": None}
+    (tmp_path / "broken.keras").write_bytes(b"PK")
+    for name in ("broken.keras", "missing.keras", "x" * 400):
+        assert keras_file.input_size(str(tmp_path / name)) is None
 
 
 FREEZING = {"frozen_steps": 3, "backbone_learning_rate_scale": 0.5, "weight_decay": 0.1}

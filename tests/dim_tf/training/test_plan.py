@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import small_backbone
 import tensorflow as tf
 
 from dim_tf import data
@@ -140,7 +141,7 @@ def test_a_run_by_minutes_has_the_losses_of_its_steps_also_if_it_is_stopped_and_
     measured = []
     measure, begin = speed.measure, callbacks.MetricsLogger.on_train_batch_begin
 
-    def measure_briefly(experiment, splits, devices, _):
+    def measure_briefly(experiment, splits, devices, *_):
         measured.append(measure(experiment, splits, devices, 0.1))
         return measured[0]
 
@@ -157,7 +158,7 @@ def test_a_run_by_minutes_has_the_losses_of_its_steps_also_if_it_is_stopped_and_
         Run(asked).train()
     line = r"train: 8 steps in about 1 minute, until [\d: -]+; --epochs=2 would be 10 steps"
     assert re.search(line, capsys.readouterr().out)
-    assert all(seconds > 0 for seconds in measured[0])
+    assert all(seconds > 0 for seconds in measured[0][:3])
     assert list(folder.glob(".*")) == []  # of the trial
     monkeypatch.setattr(callbacks.MetricsLogger, "on_train_batch_begin", begin)
     monkeypatch.setattr(speed, "measure", None)
@@ -250,10 +251,109 @@ def test_all_workers_take_the_precision_of_the_chief(monkeypatch):
         assert plan._choose_precision(None) == ("bfloat16" if means[1] else "float32")
 
 
+def with_backbone(folder, trained=True, **settings):
+    """An experiment on a small Keras model in a file, whose biases were trained or not."""
+    model = small_backbone.write(folder / "net.keras")
+    if trained:
+        model.get_layer("stem").bias.assign(np.arange(6.0))
+        model.save(folder / "net.keras")
+    chosen = {"frozen_steps": -1, "backbone_batch_norm": "auto", "learning_rate": 0.0}
+    encoder = {"encoder": str(folder / "net.keras"), "input_scaling": "127,128"}
+    return experiment(folder, **{**encoder, **chosen, "batch_size": 4, **settings})
+
+
+def test_a_pretrained_model_is_frozen_for_four_fifths_of_the_steps(tmp_path, splits, capsys):
+    chosen = plan.resolve(with_backbone(tmp_path, steps=9), splits, DEVICES)
+    assert (chosen.encoder.frozen_steps, chosen.encoder.backbone_batch_norm) == (7, "frozen")
+    assert chosen.training.learning_rate == plan.learning_rate(4)
+    assert chosen.automatic == ("learning_rate", "backbone_batch_norm", "frozen_steps")
+    assert "train: --frozen_steps=-1 is 7 of 9 steps: the Keras model's" in capsys.readouterr().out
+    # Of steps that are taken several at a time.
+    chosen = plan.resolve(with_backbone(tmp_path, steps=10, steps_per_execution=5), splits, DEVICES)
+    assert chosen.encoder.frozen_steps == 5
+
+
+@pytest.mark.parametrize(
+    "settings", [{"trained": False}, {"encoder_weights": "random"}], ids=lambda x: next(iter(x))
+)
+def test_a_model_that_was_not_trained_learns_from_the_first_step(tmp_path, splits, settings):
+    chosen = plan.resolve(with_backbone(tmp_path, **settings), splits, DEVICES)
+    assert (chosen.encoder.frozen_steps, chosen.encoder.backbone_batch_norm) == (0, "train")
+    assert chosen.training.learning_rate == plan.BACKBONE_LEARNING_RATE
+
+
+def test_frozen_steps_that_are_given_stay(tmp_path, splits):
+    chosen = plan.resolve(with_backbone(tmp_path, frozen_steps=2), splits, DEVICES)
+    assert (chosen.encoder.frozen_steps, chosen.encoder.backbone_batch_norm) == (2, "frozen")
+    assert chosen.training.learning_rate == plan.learning_rate(4)
+    assert chosen.automatic == ("learning_rate", "backbone_batch_norm")
+    chosen = plan.resolve(with_backbone(tmp_path, frozen_steps=0), splits, DEVICES)
+    assert chosen.training.learning_rate == plan.BACKBONE_LEARNING_RATE
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path, splits):
+    asked = with_backbone(tmp_path)
+    (tmp_path / "net.keras").write_bytes(b"PK")
+    with pytest.raises(InputError, match=r"^--encoder=.*net\.keras: .* cannot be loaded"):
+        plan.resolve(asked, splits, DEVICES)
+
+
+def test_a_run_with_frozen_steps_goes_on_with_its_choice_without_the_file(tmp_path, splits):
+    run = Run(with_backbone(tmp_path, steps=5), verbose=0)
+    run.train()
+    assert run.experiment.encoder.frozen_steps == 4
+    asked = with_backbone(tmp_path, steps=5)
+    (tmp_path / "net.keras").unlink()
+    assert plan.resolve(asked, splits, DEVICES) == run.experiment
+    assert plan.of_trained(asked) == run.experiment
+
+
+def test_frozen_steps_are_measured_apart(tmp_path, splits, monkeypatch):
+    """A trial of each kind; steps of both kinds fill the minutes."""
+    trials = []
+
+    def train(trial, splits, devices, callbacks):
+        trials.append(trial)
+        (timer,) = callbacks
+        step = 0.25 if trial.encoder.frozen_steps else 1.0
+        timer.ends = [step * number for number in range(1, 100)]
+
+    monkeypatch.setattr(loop, "train", train)
+    asked = with_backbone(tmp_path, backbone_batch_norm="frozen", learning_rate=1e-3)
+    measured = speed.measure(asked, splits, DEVICES, 10.0, freezes=True)
+    assert [trial.encoder.frozen_steps for trial in trials] == [10**9, 0]
+    assert (measured.frozen_step, measured.step) == (pytest.approx(0.25), pytest.approx(1.0))
+    alone = speed.measure(asked, splits, DEVICES, 10.0)
+    assert (alone.frozen_step, len(trials)) == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("frozen", "expected"),
+    [
+        ({}, 80),  # 90 - 10 s, of steps of 1 s
+        ({"frozen_steps": 40}, 40 + 70),  # the first take a quarter
+        ({"frozen_steps": 400}, 320),
+        ({"frozen_fraction": 0.8}, 200),  # 0.8 / 4 + 0.2 = 0.4 s in the mean
+    ],
+)
+def test_frozen_steps_take_less_of_the_time(frozen, expected):
+    measured = Speed(setup=10.0, step=1.0, checkpoint=0.0, frozen_step=0.25)
+    assert measured.steps_in(90.0, 100, **frozen) == expected
+    assert measured.steps_in(5.0, 100, **frozen) == 0
+
+
+def test_four_fifths_of_the_steps_of_the_minutes_are_frozen(tmp_path, splits, monkeypatch):
+    speed_here = Speed(setup=0.0, step=1.0, checkpoint=0.0, frozen_step=0.25)
+    monkeypatch.setattr(speed, "measure", lambda *_: speed_here)
+    monkeypatch.setattr(plan, "time", SimpleNamespace(monotonic=lambda: 0.0))
+    chosen = plan.resolve(with_backbone(tmp_path, minutes=1), splits, DEVICES)
+    assert (chosen.training.steps, chosen.encoder.frozen_steps) == (150, 120)
+
+
 @pytest.mark.parametrize("warmup", [{"warmup_steps": 3}, {"warmup_fraction": 0.1}])
 def test_a_trial_has_a_constant_rate(tmp_path, warmup):
     experiment = Experiment.of(name="a", schedule="cosine", **warmup)
-    trial = speed._trial(experiment, tmp_path).training
+    trial = speed._trial(experiment, tmp_path, 0).training
     assert (trial.schedule, trial.warmup_steps, trial.warmup_fraction) == ("constant", 0, 0.0)
 
 

@@ -197,6 +197,13 @@ def test_the_size_follows_the_images():
     assert [size(28, 28), size(47, 100), size(48, 100), size(3000, 2000)] == [32, 32, 64, 64]
 
 
+def test_images_for_an_encoder_of_any_size_are_larger(tmp_path, load):
+    for number in range(20):
+        save(tmp_path / f"images/{number}.png", image=Image.fromarray(pixels(number, 100, 110)))
+    assert load().image_shape == (64, 64, 3)
+    assert load(any_size=True).image_shape == (128, 128, 3)
+
+
 def test_pixels_are_those_of_the_files(tmp_path, load):
     tree(tmp_path / "images", 20)
     splits = load(image_size=24)  # the files' own
