@@ -1,4 +1,4 @@
-"""`dim_tf.train`, `embed`, `curate` and `search`."""
+"""`dim_tf.train`, `embed`, `curate`, `anomaly` and `search`."""
 
 import os
 from collections.abc import Sequence
@@ -18,6 +18,7 @@ from dim_tf.system.errors import InputError
 
 if TYPE_CHECKING:
     from dim_tf.collection.curation.curation import Curation
+    from dim_tf.collection.detect_folder import Anomalies
     from dim_tf.collection.search import QueryMatches
 
 
@@ -160,6 +161,41 @@ def curate(
         RunError: A file cannot be read or written.
     """
     return _run_on_folder(images, encoder, out, verbose, settings).curate()
+
+
+def anomaly(
+    normal: str | os.PathLike | Sequence[str | os.PathLike],
+    images: str | os.PathLike,
+    encoder: str | os.PathLike,
+    *,
+    out: str | os.PathLike = "",
+    verbose: int = 1,
+    **settings: Any,
+) -> "Anomalies":
+    """Scores images by how far their local features are from those of normal images (PatchCore).
+
+    The detector is published in exported/NAME-detector, or in the folder of `export_dir`.
+
+        found = dim_tf.anomaly("boards/good", "boards/new", "exported/boards/1")
+        found.ids[found.alarms.scores.argmax()]  # the most anomalous image
+
+    Args:
+        normal: A folder of normal images, or a list of several.
+        images: A folder of images to score.
+        encoder: One version of an exported encoder, as exported/boards/1.
+        out: The run folder, for local maps and results; empty: runs/NAME.
+        verbose: 1: prints lines; 0: prints nothing.
+        **settings: By the names of their flags, as anomaly_false_alarms=0.01.
+
+    Returns:
+        Scores [N], alarms and heat maps of the images, and the detector.
+
+    Raises:
+        InputError: There are no such images or encoder, it has no local map, or there are too few
+            normal images for the rate of false alarms.
+        RunError: A file cannot be read or written.
+    """
+    return _run_on_folder(normal, encoder, out, verbose, settings).anomaly(images)
 
 
 def search(

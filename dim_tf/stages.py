@@ -1,5 +1,6 @@
 """The stages beside training. They meet in the run folder."""
 
+import dataclasses
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -9,17 +10,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dim_tf.collection import embed, embedded_folder, embeddings, image_collection
+from dim_tf.collection import detect_folder, embed, embedded_folder, embeddings, image_collection
 from dim_tf.collection.curate_folder import curate_folder
 from dim_tf.collection.curation.clean_folder import write_clean_folder
 from dim_tf.collection.curation.csv_files import PAGE_FILE, describe_curation, write_curation
 from dim_tf.collection.curation.curation import Curation
 from dim_tf.collection.curation.page import render_page
+from dim_tf.collection.detect_folder import Anomalies
+from dim_tf.collection.patches.detector_export import DetectorInfo, publish_detector
 from dim_tf.collection.search import QueryImage, QueryMatches, search_images, write_results
 from dim_tf.collection.search_page import write_search_page
 from dim_tf.collection.search_server import SearchServer, SearchService
 from dim_tf.data import image_ops
 from dim_tf.data.folder import decoding
+from dim_tf.data.folder.image_folders import ImageFolders, open_folders
 from dim_tf.data.splits import Splits
 from dim_tf.evaluation import (
     card_metrics,
@@ -42,6 +46,7 @@ from dim_tf.experiment import Experiment
 from dim_tf.export import exported_encoder, publish, saved_model
 from dim_tf.export.card import ModelCardInfo
 from dim_tf.export.feature import Feature
+from dim_tf.export.local_maps import LocalMaps
 from dim_tf.export.version_folders import published_versions
 from dim_tf.settings.search import parse_address
 from dim_tf.system.console import say
@@ -417,6 +422,55 @@ def curate(experiment: Experiment) -> Curation:
             f"and {clean.outliers:,} outliers"
         )
     return curation
+
+
+def anomaly(experiment: Experiment) -> Anomalies:
+    """Scores the images of --anomaly_input by how far they are from those of --data_dir.
+
+    Writes anomalies.csv, anomalies.json and anomalies.html into RUN_DIR/anomaly, and publishes the
+    detector in EXPORT_DIR/NAME-detector.
+    """
+    path = _exported_encoder(experiment)
+    local_maps = LocalMaps(path)  # refused before images are read
+    scored_folder = Path(experiment.anomaly.input).expanduser()
+    folders = open_folders(experiment.data.data_dir)
+    normal = embedded_folder.map_folder(
+        experiment, folders, path, local_maps.frame, experiment.collection.output
+    )
+    scored = embedded_folder.map_folder(
+        experiment, ImageFolders((scored_folder,), ("",)), path, local_maps.frame
+    )
+    anomalies = detect_folder.detect_folder(
+        normal,
+        scored,
+        scored_folder,
+        local_maps.frame,
+        experiment.anomaly,
+        experiment.data.max_pixels,
+    )
+    checked = [normal.path_of(image_id) for image_id in normal.maps.ids[:CHECKED_IMAGES]]
+    target, difference = publish_detector(
+        anomalies.detector,
+        path,
+        Path(experiment.export.export_dir) / f"{experiment.name}-detector",
+        local_maps.pixels_of(checked),
+        DetectorInfo(
+            f"{len(normal.maps):,} images of {', '.join(folders.names)}",
+            anomalies.measured(),
+            experiment.export.license,
+            experiment.export.card_note,
+        ),
+        experiment.export.keep_versions,
+    )
+    anomalies = dataclasses.replace(anomalies, path=target)
+    folder = experiment.run_path / "anomaly"
+    make_folder(folder, "--run_dir")
+    page = detect_folder.write_anomalies(folder, anomalies, scored, experiment.name)
+    for line in anomalies.lines():
+        say(f"anomaly: {line}")
+    say(f"exported: {target} (largest difference from the detector {difference:.1e})")
+    say(f"anomaly: {page}")
+    return anomalies
 
 
 def search(experiment: Experiment) -> list[QueryMatches]:
