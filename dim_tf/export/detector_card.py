@@ -22,8 +22,8 @@ local features of an encoder learned $method.
 - **Encoder**: $encoder_path, $encoder; trained on: $training_data
 - **Licence**: $license
 $note
-${input_section}`score` grows with the distance to normal images; `p_value` is the probability that a
-normal image scores as high; `is_anomalous` is whether the score exceeds the threshold. `heat_map`
+${input_section}`score` grows with the distance to normal images; `p_value` is the probability that
+a normal image scores as high; `is_anomalous` is whether the score exceeds the threshold. `heat_map`
 has the distance of each pixel's surroundings to normal ones, `patch_scores` of each location of the
 encoder's local map. Rate and p-values hold for images that come as the normal ones came: another
 camera is another distribution.

@@ -1,4 +1,4 @@
-"""--mode=anomaly: normal images and scored ones to scores, files, a page and a published detector."""
+"""--mode=anomaly: from normal and other images to scores, files, a page and a detector."""
 
 import base64
 import csv
@@ -143,7 +143,7 @@ def test_the_detector_is_published_as_an_encoder_is(found, exported, boards):
 
 
 def test_an_export_that_fails_leaves_the_version_before(found, exported, monkeypatch):
-    anomalies, root = found
+    anomalies, _ = found
     before = verify.differences(anomalies.path)
 
     def fail(*_):
