@@ -124,7 +124,8 @@ def embed(
         output: Folder of the embeddings.
         encoder: One version of an exported encoder, as exported/photos/1.
         verbose: 1: prints lines; 0: prints nothing.
-        **settings: By the names of their flags, as embed_format, embed_shard, data_dir, max_pixels.
+        **settings: By the names of their flags, as embed_format, embed_shard, data_dir, max_pixels,
+            or embed_feature="local" for local maps, float16 [H, W, D] an image (docs/PATCHES.md).
 
     Returns:
         The folder of the embeddings.
@@ -209,7 +210,13 @@ def search(
 ) -> "list[QueryMatches]":
     """Finds the images of a folder that are most similar to those of a query.
 
-    The folder is embedded by an exported encoder; a second call does not embed it again.
+    The folder is embedded by an exported encoder; a second call does not embed it again. With
+    search_by="patch" the images are found that hold a detail of the query, and where:
+
+        found = dim_tf.search(
+            "photos", "a.jpg", "exported/photos/1", search_by="patch", query_box=(40, 60, 32, 32)
+        )
+        found[0].matches[0].id, found[0].matches[0].location  # row and column of the local map
 
     Args:
         images: A folder of images, or a list of several.
@@ -217,13 +224,15 @@ def search(
         encoder: One version of an exported encoder, as exported/photos/1.
         out: The run folder, for embeddings and results; empty: runs/NAME.
         verbose: 1: prints lines; 0: prints nothing.
-        **settings: By the names of their flags, as k=20.
+        **settings: By the names of their flags, as k=20; query_box is top, left, height and width
+            in pixels of the query.
 
     Returns:
         The matches of each query image, the most similar first.
 
     Raises:
-        InputError: There are no such images or encoder, or faiss-cpu is missing.
+        InputError: There are no such images or encoder; faiss-cpu is missing; or with
+            search_by="patch", which does not need it, the encoder has no local map.
         RunError: A file cannot be read or written.
     """
     return _run_on_folder(images, encoder, out, verbose, settings).search(query)

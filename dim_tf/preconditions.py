@@ -21,7 +21,6 @@ from dim_tf.training import cluster
 _ON_DATA = {"train", "evaluate", "export"}
 _BY_EXPORT = {"embed", "curate", "anomaly", "search"}
 _ON_FOLDER = ("curate", "anomaly", "search")
-_BY_INDEX = ("curate", "search")
 _MASKS_FOLDER = "ground_truth"
 _LOOKED_AT = 100  # folders, and files in each
 _ALONE = {
@@ -76,7 +75,7 @@ def check(experiment: Experiment, modes: list[str]) -> None:
         raise InputError("--apply writes a clean folder of one; give one folder as --data_dir")
     if _BY_EXPORT & set(modes) and "export" not in modes:
         encoder = _check_exported(experiment)
-        for flag in _flags_of_local_maps(modes):
+        for flag in _flags_of_local_maps(experiment, modes):
             _check_local(encoder, flag)
     if set(_ON_FOLDER) & set(modes):
         for folder in open_folders(experiment.data.data_dir).paths:
@@ -202,7 +201,8 @@ def _check_folder(experiment: Experiment, mode: str) -> None:
             "give --data_dir=FOLDER"
         )
     open_folders(data.data_dir)
-    if mode in _BY_INDEX and importlib.util.find_spec("faiss") is None:
+    by_index = mode == "curate" or (mode == "search" and experiment.search.by == "image")
+    if by_index and importlib.util.find_spec("faiss") is None:
         raise InputError(f"--mode={mode} needs faiss-cpu; pip install 'dim_tf[search]'")
 
 
@@ -245,17 +245,29 @@ def _check_anomaly(experiment: Experiment) -> None:
 
 def _check_search(experiment: Experiment) -> None:
     search = experiment.search
+    if search.by == "patch" and not search.query:
+        raise InputError("--search_by=patch needs --query, an image or a folder of images")
     if not (search.query or search.serve):
         raise InputError(
             "--mode=search needs --query, an image or a folder of images, or --serve=127.0.0.1:8000"
         )
     if search.query and not Path(search.query).exists():
         raise InputError(f"--query={search.query} is not there; give an image, or a folder of some")
+    if search.box and Path(search.query).is_dir():
+        raise InputError(
+            f"--query_box is a detail of one image, and --query={search.query} is a folder; give "
+            "an image"
+        )
 
 
-def _flags_of_local_maps(modes: list[str]) -> list[str]:
-    """The flags of the stages that take local maps."""
-    return ["--mode=anomaly"] if "anomaly" in modes else []
+def _flags_of_local_maps(experiment: Experiment, modes: list[str]) -> list[str]:
+    """The flags that ask for local maps."""
+    asked = {
+        "--mode=anomaly": "anomaly" in modes,
+        "--search_by=patch": "search" in modes and experiment.search.by == "patch",
+        "--embed_feature=local": "embed" in modes and experiment.collection.feature == "local",
+    }
+    return [flag for flag, is_asked in asked.items() if is_asked]
 
 
 def _check_local(encoder: Path, flag: str) -> None:

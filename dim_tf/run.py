@@ -292,12 +292,15 @@ class Run:
     def search(self, query: str | os.PathLike = "", **settings: Any) -> "list[QueryMatches]":
         """Finds the images of the run's folder that are most similar to those of a query.
 
+        With search_by="patch" those that hold a detail of it (docs/PATCHES.md).
+
         Writes RUN_DIR/search/results.csv and search.html. The features are those of the run's
         newest export; each image is embedded once.
 
         Args:
             query: An image, or a folder of some; empty: of the settings.
-            **settings: Of the search, by the names of their flags, as k=20.
+            **settings: Of the search, by the names of their flags, as k=20, or search_by="patch"
+                and query_box=(top, left, height, width), pixels of the query.
 
         Returns:
             The matches of each query image, the most similar first.

@@ -22,7 +22,11 @@ DEFAULT_MODES = MODES[:3]
 MODE_HELP = f"Stages to run, a list of {', '.join(MODES)}."
 MODEL_HELP = f"Model, how the encoder is trained: {', '.join(registry.MODELS)}."
 ALIASES = {"mi_units": "critic_units"}
-FLAGS_OF_MODES = {"anomaly": tuple(AnomalySettings.flags())}  # which are refused without the mode
+FLAGS_OF_MODES = {  # which are refused without the mode
+    "embed": ("embed_feature",),
+    "anomaly": tuple(AnomalySettings.flags()),
+    "search": ("search_by", "query_box"),
+}
 
 
 class _Parser(flags.ArgumentParser):
