@@ -386,9 +386,7 @@ def embed_collection(experiment: Experiment) -> Path:
     out = Path(experiment.collection.output or experiment.run_path / "embeddings")
     say(f"embed: {images.description}, by {path}")
     settings = experiment.collection
-    summary = embed.embed(
-        path, images, out, settings.format, settings.shard_size, settings.feature
-    )
+    summary = embed.embed(path, images, out, settings.format, settings.shard_size, settings.feature)
     say(f"embed: {summary['images']:,} images, {summary['refused']:,} refused: {out}")
     if settings.feature == LOCAL:
         height, width, size = StoredMaps(out).shape[1:]
