@@ -97,8 +97,13 @@ class LocalMaps:
         Returns:
             float32 [N, H, W, C]; if they are no arrays, multiples of 1/255.
         """
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+        def decode(image_bytes):
+            return encoded_input.decode_valid(image_bytes, self.frame, self.options)
+
         contents = [read_served(path, self.options.max_pixels) for path in files]
-        pixels, valid = encoded_input.decode_valid(tf.constant(contents), self.frame, self.options)
+        pixels, valid = decode(tf.constant(contents))
         return pixels.numpy()[valid.numpy()]
 
     def __call__(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
