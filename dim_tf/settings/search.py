@@ -67,8 +67,6 @@ class SearchSettings(Settings):
             )
         if self.box and self.by != "patch":
             raise InputError("--query_box is the detail of --search_by=patch; give both")
-        if self.box and not self.query:
-            raise InputError("--query_box is a detail of --query; give both")
         if self.serve and self.by == "patch":
             raise InputError(
                 "--serve compares whole images; leave out --search_by=patch, or give --query "
