@@ -114,7 +114,7 @@ def _read_mask(path, image_path, frame, max_pixels) -> np.ndarray:
             f"the mask {path} has {pixels.shape[0]} x {pixels.shape[1]} pixels, its image "
             f"{size[0]} x {size[1]}; give a mask of the image's size, or move it away"
         )
-    is_defect = covered_pixels((pixels > 0).any(axis=2), frame)
+    is_defect = covered_pixels(pixels.max(axis=2) > 0, frame)
     # Half of a pixel's area and more is of the defect.
     resized = Image.fromarray(is_defect.astype(np.uint8) * 255).resize(
         (frame.width, frame.height), Image.Resampling.BOX
