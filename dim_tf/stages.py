@@ -17,7 +17,7 @@ from dim_tf.collection.curation.csv_files import PAGE_FILE, describe_curation, w
 from dim_tf.collection.curation.curation import Curation
 from dim_tf.collection.curation.page import render_page
 from dim_tf.collection.detect_folder import Anomalies
-from dim_tf.collection.patch_search import features_in_box
+from dim_tf.collection.patch_search import features_in_box, without_zeros
 from dim_tf.collection.patches.covered_part import box_in_part, covered_pixels
 from dim_tf.collection.patches.detector_export import DetectorInfo, publish_detector
 from dim_tf.collection.patches.stored_maps import StoredMaps
@@ -568,14 +568,16 @@ def _detail(
     local_map = local_maps.of_files([path])[0]
     if not box:
         seen = covered_pixels(decoding.decode_preview(path), local_maps.frame)
-        return QueryImage(str(path), seen), local_map.reshape(-1, local_map.shape[2])
+        patches = local_map.reshape(-1, local_map.shape[2])
+        return QueryImage(str(path), seen), without_zeros(patches)
     top, left, rows, columns = box
     max_pixels = local_maps.options.max_pixels
     size = decoding.upright_size(path, max_pixels=max_pixels)
     inside, covered = box_in_part((top, left, rows, columns), local_maps.frame, *size)
     pixels = decoding.decode_preview(path, max_pixels=max_pixels, preview_pixels=max_pixels)
     shown = pixels[top : top + rows, left : left + columns]
-    return QueryImage(str(path), shown), features_in_box(local_map, inside, covered)
+    patches = features_in_box(local_map, inside, covered)
+    return QueryImage(str(path), shown), without_zeros(patches)
 
 
 def _write_matches(folder, matches, read_image, description):

@@ -117,6 +117,20 @@ def features_in_box(
     return local_map[np.ix_(*chosen)].reshape(-1, local_map.shape[2])
 
 
+def without_zeros(patches: np.ndarray) -> np.ndarray:
+    """The patches that have a direction; a feature of zeros is similar to nothing.
+
+    Args:
+        patches: Floats [P, D].
+
+    Returns:
+        Floats [Q, D], at most P; all of them where each one is zero, which a search refuses.
+    """
+    lengths = np.linalg.norm(patches.astype(np.float64), axis=1)
+    kept = patches[~(lengths < _SMALLEST_LENGTH)]
+    return kept if len(kept) else patches
+
+
 def _query_units(local_features, query) -> np.ndarray:
     if len(local_features.shape) != 3 or 0 in local_features.shape:
         raise InputError(
