@@ -14,7 +14,7 @@ import pkgutil
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dim_tf.api import curate, embed, search, train
+    from dim_tf.api import anomaly, curate, embed, search, train
     from dim_tf.collection.index import Index
     from dim_tf.experiment import Experiment
     from dim_tf.export.exported_encoder import ExportedEncoder, load
@@ -32,6 +32,7 @@ __all__ = [
     "Run",
     "RunError",
     "Stopped",
+    "anomaly",
     "curate",
     "embed",
     "load",
@@ -47,6 +48,7 @@ _OBJECTS = {
     "Run": "dim_tf.run:Run",
     "RunError": "dim_tf.system.errors:RunError",
     "Stopped": "dim_tf.system.signals:Stopped",
+    "anomaly": "dim_tf.api:anomaly",
     "curate": "dim_tf.api:curate",
     "embed": "dim_tf.api:embed",
     "load": "dim_tf.export.exported_encoder:load",

@@ -1,4 +1,4 @@
-"""`dim_tf.train`, `embed`, `curate` and `search`."""
+"""`dim_tf.train`, `embed`, `curate`, `anomaly` and `search`."""
 
 import os
 from collections.abc import Sequence
@@ -18,6 +18,7 @@ from dim_tf.system.errors import InputError
 
 if TYPE_CHECKING:
     from dim_tf.collection.curation.curation import Curation
+    from dim_tf.collection.detect_folder import Anomalies
     from dim_tf.collection.search import QueryMatches
 
 
@@ -123,7 +124,8 @@ def embed(
         output: Folder of the embeddings.
         encoder: One version of an exported encoder, as exported/photos/1.
         verbose: 1: prints lines; 0: prints nothing.
-        **settings: By the names of their flags, as embed_format, embed_shard, data_dir, max_pixels.
+        **settings: By the names of their flags, as embed_format, embed_shard, data_dir, max_pixels,
+            or embed_feature="local" for local maps, float16 [H, W, D] an image (docs/PATCHES.md).
 
     Returns:
         The folder of the embeddings.
@@ -162,6 +164,41 @@ def curate(
     return _run_on_folder(images, encoder, out, verbose, settings).curate()
 
 
+def anomaly(
+    normal: str | os.PathLike | Sequence[str | os.PathLike],
+    images: str | os.PathLike,
+    encoder: str | os.PathLike,
+    *,
+    out: str | os.PathLike = "",
+    verbose: int = 1,
+    **settings: Any,
+) -> "Anomalies":
+    """Scores images by how far their local features are from those of normal images (PatchCore).
+
+    The detector is published in exported/NAME-detector, or in the folder of `export_dir`.
+
+        found = dim_tf.anomaly("boards/good", "boards/new", "exported/boards/1")
+        found.ids[found.alarms.scores.argmax()]  # the most anomalous image
+
+    Args:
+        normal: A folder of normal images, or a list of several.
+        images: A folder of images to score.
+        encoder: One version of an exported encoder, as exported/boards/1.
+        out: The run folder, for local maps and results; empty: runs/NAME.
+        verbose: 1: prints lines; 0: prints nothing.
+        **settings: By the names of their flags, as anomaly_false_alarms=0.01.
+
+    Returns:
+        Scores [N], alarms and heat maps of the images, and the detector.
+
+    Raises:
+        InputError: There are no such images or encoder, it has no local map, or there are too few
+            normal images for the rate of false alarms.
+        RunError: A file cannot be read or written.
+    """
+    return _run_on_folder(normal, encoder, out, verbose, settings).anomaly(images)
+
+
 def search(
     images: str | os.PathLike | Sequence[str | os.PathLike],
     query: str | os.PathLike,
@@ -173,7 +210,13 @@ def search(
 ) -> "list[QueryMatches]":
     """Finds the images of a folder that are most similar to those of a query.
 
-    The folder is embedded by an exported encoder; a second call does not embed it again.
+    The folder is embedded by an exported encoder; a second call does not embed it again. With
+    search_by="patch" the images are found that hold a detail of the query, and where:
+
+        found = dim_tf.search(
+            "photos", "a.jpg", "exported/photos/1", search_by="patch", query_box=(40, 60, 32, 32)
+        )
+        found[0].matches[0].id, found[0].matches[0].location  # row and column of the local map
 
     Args:
         images: A folder of images, or a list of several.
@@ -181,13 +224,15 @@ def search(
         encoder: One version of an exported encoder, as exported/photos/1.
         out: The run folder, for embeddings and results; empty: runs/NAME.
         verbose: 1: prints lines; 0: prints nothing.
-        **settings: By the names of their flags, as k=20.
+        **settings: By the names of their flags, as k=20; query_box is top, left, height and width
+            in pixels of the query.
 
     Returns:
         The matches of each query image, the most similar first.
 
     Raises:
-        InputError: There are no such images or encoder, or faiss-cpu is missing.
+        InputError: There are no such images or encoder; faiss-cpu is missing; or with
+            search_by="patch", which does not need it, the encoder has no local map.
         RunError: A file cannot be read or written.
     """
     return _run_on_folder(images, encoder, out, verbose, settings).search(query)

@@ -18,6 +18,7 @@ from dim_tf.settings.data import DataSettings
 from dim_tf.settings.encoder import EncoderSettings
 from dim_tf.settings.evaluation import EvaluationSettings
 from dim_tf.settings.export import CollectionSettings, ExportSettings
+from dim_tf.settings.patches import AnomalySettings
 from dim_tf.settings.search import SearchSettings
 from dim_tf.settings.table import TableSettings
 from dim_tf.settings.training import AUTOMATIC, TrainingSettings
@@ -44,6 +45,7 @@ class Experiment(Settings):
         export: What is exported.
         collection: What --mode=embed embeds.
         curation: Of --mode=curate.
+        anomaly: Of --mode=anomaly.
         search: Of --mode=search.
         table: Of --mode=table.
         automatic: Flags of `AUTOMATIC` whose values training has chosen, in their order.
@@ -77,6 +79,7 @@ class Experiment(Settings):
     export: ExportSettings = dataclasses.field(default_factory=ExportSettings)
     collection: CollectionSettings = dataclasses.field(default_factory=CollectionSettings)
     curation: CurationSettings = dataclasses.field(default_factory=CurationSettings)
+    anomaly: AnomalySettings = dataclasses.field(default_factory=AnomalySettings)
     search: SearchSettings = dataclasses.field(default_factory=SearchSettings)
     table: TableSettings = dataclasses.field(default_factory=TableSettings)
     automatic: tuple[str, ...] = ()
@@ -267,6 +270,7 @@ def groups_of(model: type[ModelSettings]) -> dict[str, type[Settings]]:
         "export": ExportSettings,
         "collection": CollectionSettings,
         "curation": CurationSettings,
+        "anomaly": AnomalySettings,
         "search": SearchSettings,
         "table": TableSettings,
     }

@@ -111,11 +111,13 @@ def run_later_stages(run: "Run", modes: list[str]) -> None:
         run.embed()
     if "curate" in modes:
         run.curate()
+    if "anomaly" in modes:
+        run.anomaly()
     if "search" in modes:
         run.search()
     if "compare" in modes:
         run.compare()
-    if is_measured and {"export", "embed", "curate", "search"} & set(modes):
+    if is_measured and {"export", "embed", "curate", "anomaly", "search"} & set(modes):
         for line in run.verdict:  # the last lines say it again
             console.say(line)
     if failed:

@@ -1,6 +1,8 @@
 """What must be there before a stage begins. Free of TensorFlow, whose import takes seconds."""
 
+import contextlib
 import importlib.util
+import os
 from itertools import islice
 from pathlib import Path
 
@@ -11,12 +13,15 @@ from dim_tf.experiment import Experiment
 from dim_tf.export.version_folders import published_versions
 from dim_tf.registry import SOURCES
 from dim_tf.settings.data import DataSettings
+from dim_tf.settings.patches import NORMAL_NAMES
 from dim_tf.system.errors import InputError
+from dim_tf.system.json_files import read_json
 from dim_tf.training import cluster
 
 _ON_DATA = {"train", "evaluate", "export"}
-_BY_EXPORT = {"embed", "curate", "search"}
-_ON_FOLDER = ("curate", "search")
+_BY_EXPORT = {"embed", "curate", "anomaly", "search"}
+_ON_FOLDER = ("curate", "anomaly", "search")
+_MASKS_FOLDER = "ground_truth"
 _LOOKED_AT = 100  # folders, and files in each
 _ALONE = {
     "compare": "run the other stages first",
@@ -62,12 +67,21 @@ def check(experiment: Experiment, modes: list[str]) -> None:
     for mode in modes:
         if mode in _ON_FOLDER:
             _check_folder(experiment, mode)
+    if "anomaly" in modes:
+        _check_anomaly(experiment)
     if "search" in modes:
         _check_search(experiment)
     if experiment.curation.apply and len(split_data_dir(experiment.data.data_dir)) > 1:
         raise InputError("--apply writes a clean folder of one; give one folder as --data_dir")
     if _BY_EXPORT & set(modes) and "export" not in modes:
-        _check_exported(experiment)
+        encoder = _check_exported(experiment)
+        for flag in _flags_of_local_maps(experiment, modes):
+            _check_local(encoder, flag)
+    if set(_ON_FOLDER) & set(modes):
+        for folder in open_folders(experiment.data.data_dir).paths:
+            _check_not_empty(folder, "--data_dir")
+    if "anomaly" in modes:
+        _check_not_empty(Path(experiment.anomaly.input).expanduser(), "--anomaly_input")
     if "export" in modes and experiment.export.neighbours_index not in ("", "train"):
         _check_embeddings(experiment.export.neighbours_index)
 
@@ -112,7 +126,8 @@ def _check_stages(experiment: Experiment, modes: list[str]) -> None:
         and modes != ["evaluate"]
     ):
         raise InputError(
-            "--encoder_path is for --mode=evaluate, embed, curate and search; give one of these"
+            "--encoder_path is for --mode=evaluate, embed, curate, anomaly and search; give one of "
+            "these"
         )
     if experiment.training.strategy == "multi_worker" and modes != ["embed"]:
         if modes != ["train"]:
@@ -186,21 +201,101 @@ def _check_folder(experiment: Experiment, mode: str) -> None:
             "give --data_dir=FOLDER"
         )
     open_folders(data.data_dir)
-    if importlib.util.find_spec("faiss") is None:
+    by_index = mode == "curate" or (mode == "search" and experiment.search.by == "image")
+    if by_index and importlib.util.find_spec("faiss") is None:
         raise InputError(f"--mode={mode} needs faiss-cpu; pip install 'dim_tf[search]'")
+
+
+def _check_anomaly(experiment: Experiment) -> None:
+    """Normal images and scored ones lie apart, and neither folder holds what it must not."""
+    given = experiment.anomaly.input
+    if not given:
+        raise InputError("--mode=anomaly needs --anomaly_input, the folder of images to score")
+    scored = Path(given).expanduser()
+    if not scored.is_dir():
+        reason = "is a file" if scored.exists() else "is not there"
+        raise InputError(f"--anomaly_input={given} {reason}; give a folder of images to score")
+    normal = open_folders(experiment.data.data_dir).paths
+    for path in normal:
+        one, other = path.resolve(), scored.resolve()
+        if one.is_relative_to(other) or other.is_relative_to(one):
+            raise InputError(
+                f"--anomaly_input={given} and --data_dir={path} have images in common, which would "
+                "be scored by a bank of themselves; give folders apart from each other"
+            )
+    for flag, path in (
+        *(("--data_dir", path) for path in normal),
+        ("--anomaly_input", scored),
+    ):
+        if (path / _MASKS_FOLDER).is_dir():
+            raise InputError(
+                f"{flag}={path} holds {_MASKS_FOLDER}, whose masks would be taken for images; give "
+                f"{'train/good' if flag == '--data_dir' else 'test'} in it"
+            )
+    for path in normal:
+        names = sorted(p.name for p in path.iterdir() if p.is_dir() and p.name[:1] != ".")
+        others = [name for name in names if name.lower() not in NORMAL_NAMES]
+        if others and len(others) < len(names):
+            good = next(name for name in names if name not in others)
+            raise InputError(
+                f"--data_dir={path} holds {good}, and {others[0]} beside it; all images of "
+                f"--data_dir are taken as normal: give {path / good}"
+            )
 
 
 def _check_search(experiment: Experiment) -> None:
     search = experiment.search
+    if search.by == "patch" and not search.query:
+        raise InputError("--search_by=patch needs --query, an image or a folder of images")
     if not (search.query or search.serve):
         raise InputError(
             "--mode=search needs --query, an image or a folder of images, or --serve=127.0.0.1:8000"
         )
     if search.query and not Path(search.query).exists():
         raise InputError(f"--query={search.query} is not there; give an image, or a folder of some")
+    if search.box and Path(search.query).is_dir():
+        raise InputError(
+            f"--query_box is a detail of one image, and --query={search.query} is a folder; give "
+            "an image"
+        )
 
 
-def _check_exported(experiment: Experiment) -> None:
+def _flags_of_local_maps(experiment: Experiment, modes: list[str]) -> list[str]:
+    """The flags that ask for local maps."""
+    asked = {
+        "--mode=anomaly": "anomaly" in modes,
+        "--search_by=patch": "search" in modes and experiment.search.by == "patch",
+        "--embed_feature=local": "embed" in modes and experiment.collection.feature == "local",
+    }
+    return [flag for flag, is_asked in asked.items() if is_asked]
+
+
+def _check_local(encoder: Path, flag: str) -> None:
+    """Where an export lists its endpoints, one of them is the local map."""
+    metadata = encoder / "assets" / "metadata.json"
+    if not metadata.is_file():  # of another place, as gs://; looked at when it is loaded
+        return
+    signatures = read_json(metadata, "export again").get("signatures", {})
+    outputs = signatures.get("endpoints", {}).get("outputs") if signatures else {"local": ""}
+    if "local" not in (outputs or {}):
+        has = f"the endpoints {', '.join(outputs)}" if outputs else "no endpoints"
+        raise InputError(
+            f"{flag} needs local maps, and the model in {encoder} has {has}; give an export of an "
+            "encoder that has them, as --mode=train,export --encoder=basic makes it"
+        )
+
+
+def _check_not_empty(folder: Path, flag: str) -> None:
+    from dim_tf.data.folder.file_bytes import is_image_file  # imports NumPy
+
+    files = (Path(root, name) for root, _, names in os.walk(folder) for name in names)
+    with contextlib.suppress(OSError):  # a file that cannot be read is reported when it is listed
+        if not any(is_image_file(path) for path in files):
+            raise InputError(f"{flag}={folder} holds no image; give a folder with some")
+
+
+def _check_exported(experiment: Experiment) -> Path:
+    """The folder of the encoder."""
     if experiment.evaluation.encoder_path:
         path = experiment.evaluation.encoder_path
         # TensorFlow reads other places, too, as gs://.
@@ -209,12 +304,14 @@ def _check_exported(experiment: Experiment) -> None:
                 f"--encoder_path={path} is no exported encoder (it has no saved_model.pb); give a "
                 "version's folder, as exported/cifar10/1"
             )
-        return
+        return Path(path)
     folder = Path(experiment.export.export_dir) / experiment.name
-    if not any((folder / str(n) / "saved_model.pb").is_file() for n in published_versions(folder)):
+    versions = published_versions(folder)
+    if not any((folder / str(n) / "saved_model.pb").is_file() for n in versions):
         raise InputError(
             f"{folder} holds no exported encoder; run --mode=export first, or give --encoder_path"
         )
+    return folder / str(versions[-1])
 
 
 def _check_embeddings(where: str) -> None:

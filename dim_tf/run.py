@@ -22,6 +22,7 @@ from dim_tf.experiment import Experiment, all_fields
 from dim_tf.settings.config_field import kind_of
 from dim_tf.settings.curation import CurationSettings
 from dim_tf.settings.export import CollectionSettings, ExportSettings
+from dim_tf.settings.patches import AnomalySettings
 from dim_tf.settings.search import SearchSettings
 from dim_tf.system import console, process_state
 from dim_tf.system.console import say
@@ -36,6 +37,7 @@ from dim_tf.training.model import image_request, load_trained
 
 if TYPE_CHECKING:
     from dim_tf.collection.curation.curation import Curation
+    from dim_tf.collection.detect_folder import Anomalies
     from dim_tf.collection.search import QueryMatches
 
 REPORT_FILE = "report.html"
@@ -267,15 +269,38 @@ class Run:
         with self._process():
             return _stages().curate(experiment)
 
+    def anomaly(self, images: str | os.PathLike = "", **settings: Any) -> "Anomalies":
+        """Scores images by how far they are from those of the run's folder, the normal ones.
+
+        Writes RUN_DIR/anomaly/anomalies.csv, .json and .html, and publishes the detector in
+        EXPORT_DIR/NAME-detector (docs/PATCHES.md). The features are those of the run's newest
+        export; each image is embedded once.
+
+        Args:
+            images: A folder of images to score; empty: of the settings.
+            **settings: Of the detection, by the names of their flags, as anomaly_false_alarms=0.01.
+
+        Returns:
+            Scores, alarms and heat maps of the images, and the detector.
+        """
+        given = {"anomaly_input": os.fspath(images)} if images else {}
+        experiment = self._with(AnomalySettings, {**settings, **given})
+        preconditions.check(experiment, ["anomaly"])
+        with self._process():
+            return _stages().anomaly(experiment)
+
     def search(self, query: str | os.PathLike = "", **settings: Any) -> "list[QueryMatches]":
         """Finds the images of the run's folder that are most similar to those of a query.
+
+        With search_by="patch" those that hold a detail of it (docs/PATCHES.md).
 
         Writes RUN_DIR/search/results.csv and search.html. The features are those of the run's
         newest export; each image is embedded once.
 
         Args:
             query: An image, or a folder of some; empty: of the settings.
-            **settings: Of the search, by the names of their flags, as k=20.
+            **settings: Of the search, by the names of their flags, as k=20, or search_by="patch"
+                and query_box=(top, left, height, width), pixels of the query.
 
         Returns:
             The matches of each query image, the most similar first.

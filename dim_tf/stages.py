@@ -1,5 +1,6 @@
 """The stages beside training. They meet in the run folder."""
 
+import dataclasses
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -9,17 +10,29 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dim_tf.collection import embed, embedded_folder, embeddings, image_collection
+from dim_tf.collection import detect_folder, embed, embedded_folder, embeddings, image_collection
 from dim_tf.collection.curate_folder import curate_folder
 from dim_tf.collection.curation.clean_folder import write_clean_folder
 from dim_tf.collection.curation.csv_files import PAGE_FILE, describe_curation, write_curation
 from dim_tf.collection.curation.curation import Curation
 from dim_tf.collection.curation.page import render_page
-from dim_tf.collection.search import QueryImage, QueryMatches, search_images, write_results
+from dim_tf.collection.detect_folder import Anomalies
+from dim_tf.collection.patch_search import features_in_box, without_zeros
+from dim_tf.collection.patches.covered_part import box_in_part, covered_pixels
+from dim_tf.collection.patches.detector_export import DetectorInfo, publish_detector
+from dim_tf.collection.patches.stored_maps import StoredMaps
+from dim_tf.collection.search import (
+    QueryImage,
+    QueryMatches,
+    search_images,
+    search_patches,
+    write_results,
+)
 from dim_tf.collection.search_page import write_search_page
 from dim_tf.collection.search_server import SearchServer, SearchService
 from dim_tf.data import image_ops
 from dim_tf.data.folder import decoding
+from dim_tf.data.folder.image_folders import ImageFolders, open_folders
 from dim_tf.data.splits import Splits
 from dim_tf.evaluation import (
     card_metrics,
@@ -42,6 +55,7 @@ from dim_tf.experiment import Experiment
 from dim_tf.export import exported_encoder, publish, saved_model
 from dim_tf.export.card import ModelCardInfo
 from dim_tf.export.feature import Feature
+from dim_tf.export.local_maps import LOCAL, LocalMaps
 from dim_tf.export.version_folders import published_versions
 from dim_tf.settings.search import parse_address
 from dim_tf.system.console import say
@@ -376,10 +390,12 @@ def embed_collection(experiment: Experiment) -> Path:
     path = _exported_encoder(experiment)
     out = Path(experiment.collection.output or experiment.run_path / "embeddings")
     say(f"embed: {images.description}, by {path}")
-    summary = embed.embed(
-        path, images, out, experiment.collection.format, experiment.collection.shard_size
-    )
+    settings = experiment.collection
+    summary = embed.embed(path, images, out, settings.format, settings.shard_size, settings.feature)
     say(f"embed: {summary['images']:,} images, {summary['refused']:,} refused: {out}")
+    if settings.feature == LOCAL:
+        height, width, size = StoredMaps(out).shape[1:]
+        say(f"embed: local maps of {height} x {width} locations, {size:,} numbers each")
     return out
 
 
@@ -424,15 +440,66 @@ def curate(experiment: Experiment) -> Curation:
     return curation
 
 
+def anomaly(experiment: Experiment) -> Anomalies:
+    """Scores the images of --anomaly_input by how far they are from those of --data_dir.
+
+    Writes anomalies.csv, anomalies.json and anomalies.html into RUN_DIR/anomaly, and publishes the
+    detector in EXPORT_DIR/NAME-detector.
+    """
+    path = _exported_encoder(experiment)
+    local_maps = LocalMaps(path)  # refused before images are read
+    scored_folder = Path(experiment.anomaly.input).expanduser()
+    folders = open_folders(experiment.data.data_dir)
+    normal = embedded_folder.map_folder(
+        experiment, folders, path, local_maps.frame, experiment.collection.output
+    )
+    scored = embedded_folder.map_folder(
+        experiment, ImageFolders((scored_folder,), ("",)), path, local_maps.frame
+    )
+    anomalies = detect_folder.detect_folder(
+        normal,
+        scored,
+        scored_folder,
+        local_maps.frame,
+        experiment.anomaly,
+        experiment.data.max_pixels,
+    )
+    checked = [normal.path_of(image_id) for image_id in normal.maps.ids[:CHECKED_IMAGES]]
+    target, difference = publish_detector(
+        anomalies.detector,
+        path,
+        Path(experiment.export.export_dir) / f"{experiment.name}-detector",
+        local_maps.pixels_of(checked),
+        DetectorInfo(
+            f"{len(normal.maps):,} images of {', '.join(folders.names)}",
+            anomalies.measured(),
+            experiment.export.license,
+            experiment.export.card_note,
+        ),
+        experiment.export.keep_versions,
+    )
+    anomalies = dataclasses.replace(anomalies, path=target)
+    folder = experiment.run_path / "anomaly"
+    make_folder(folder, "--run_dir")
+    page = detect_folder.write_anomalies(folder, anomalies, scored, experiment.name)
+    for line in anomalies.lines():
+        say(f"anomaly: {line}")
+    say(f"exported: {target} (largest difference from the detector {difference:.1e})")
+    say(f"anomaly: {page}")
+    return anomalies
+
+
 def search(experiment: Experiment) -> list[QueryMatches]:
     """Finds the images of --data_dir that are most similar to those of --query.
 
-    Writes results.csv and search.html into RUN_DIR/search; with --serve, answers until it is
-    stopped.
+    With --search_by=patch those that most likely hold a detail of it, and where. Writes
+    results.csv and search.html into RUN_DIR/search; with --serve, answers until it is stopped.
 
     Returns:
         The matches of each image of --query.
     """
+    if experiment.search.by == "patch":
+        return _search_details(experiment)
     encoder = exported_encoder.load(_exported_encoder(experiment))
     images = embedded_folder.embed_folder(experiment, encoder.path)
     folder = experiment.run_path / "search"
@@ -445,10 +512,8 @@ def search(experiment: Experiment) -> list[QueryMatches]:
         features = encoder(paths)  # before previews, as it says which image cannot be decoded
         queries = [QueryImage(str(path), decoding.decode_preview(path)) for path in paths]
         matches = search_images(index, queries, features, experiment.search.k)
-        say(f"search: {write_results(folder, matches)}")
         description = f"{len(index):,} images of {experiment.data.data_dir}, by {encoder.path}"
-        page = write_search_page(folder, matches, images.read_image, description)
-        say(f"search: {page}")
+        _write_matches(folder, matches, images.read_image, description)
     if experiment.search.serve:
         service = SearchService(
             index,
@@ -464,3 +529,62 @@ def search(experiment: Experiment) -> list[QueryMatches]:
         finally:
             server.server_close()
     return matches
+
+
+def _search_details(experiment: Experiment) -> list[QueryMatches]:
+    """`search` by the local maps of all images, which it writes as --embed_feature=local does."""
+    path = _exported_encoder(experiment)
+    local_maps = LocalMaps(path)
+    paths = image_collection.query_images(Path(experiment.search.query))
+    details = [_detail(file, local_maps, experiment.search.box) for file in paths]
+    images = embedded_folder.map_folder(
+        experiment,
+        open_folders(experiment.data.data_dir),
+        path,
+        local_maps.frame,
+        experiment.collection.output,
+    )
+    maps = images.maps
+    height, width = maps.shape[1:3]
+    say(f"search: a detail among {len(maps):,} images of {height} x {width} locations")
+    matches = search_patches(
+        maps.by_location,
+        (height, width),
+        maps.ids,
+        [query for query, _ in details],
+        [patches for _, patches in details],
+        experiment.search.k,
+    )
+    folder = experiment.run_path / "search"
+    make_folder(folder, "--run_dir")
+    description = f"{len(maps):,} images of {experiment.data.data_dir}, by {path}, by their details"
+    _write_matches(folder, matches, images.read_image, description)
+    return matches
+
+
+def _detail(
+    path: Path, local_maps: LocalMaps, box: tuple[int, ...]
+) -> tuple[QueryImage, np.ndarray]:
+    """A query as the page shows it, and the features of its patches, float16 [P, D].
+
+    Raises:
+        InputError: The image cannot be decoded, or the box is not in what the encoder sees of it.
+    """
+    local_map = local_maps.of_files([path])[0]
+    if not box:
+        seen = covered_pixels(decoding.decode_preview(path), local_maps.frame)
+        patches = local_map.reshape(-1, local_map.shape[2])
+        return QueryImage(str(path), seen), without_zeros(patches)
+    top, left, rows, columns = box
+    max_pixels = local_maps.options.max_pixels
+    size = decoding.upright_size(path, max_pixels=max_pixels)
+    inside, covered = box_in_part((top, left, rows, columns), local_maps.frame, *size)
+    pixels = decoding.decode_preview(path, max_pixels=max_pixels, preview_pixels=max_pixels)
+    shown = pixels[top : top + rows, left : left + columns]
+    patches = features_in_box(local_map, inside, covered)
+    return QueryImage(str(path), shown), without_zeros(patches)
+
+
+def _write_matches(folder, matches, read_image, description):
+    say(f"search: {write_results(folder, matches)}")
+    say(f"search: {write_search_page(folder, matches, read_image, description)}")

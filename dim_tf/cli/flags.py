@@ -13,14 +13,20 @@ from dim_tf.data import folder_name
 from dim_tf.experiment import Experiment, all_fields, known_settings, model_settings
 from dim_tf.settings.config_field import kind_of
 from dim_tf.settings.data import DataSettings
+from dim_tf.settings.patches import AnomalySettings
 from dim_tf.system.console import say
 from dim_tf.system.errors import InputError
 
-MODES = ("train", "evaluate", "export", "embed", "curate", "search", "compare", "table")
+MODES = ("train", "evaluate", "export", "embed", "curate", "anomaly", "search", "compare", "table")
 DEFAULT_MODES = MODES[:3]
 MODE_HELP = f"Stages to run, a list of {', '.join(MODES)}."
 MODEL_HELP = f"Model, how the encoder is trained: {', '.join(registry.MODELS)}."
 ALIASES = {"mi_units": "critic_units"}
+FLAGS_OF_MODES = {  # which are refused without the mode
+    "embed": ("embed_feature",),
+    "anomaly": tuple(AnomalySettings.flags()),
+    "search": ("search_by", "query_box"),
+}
 
 
 class _Parser(flags.ArgumentParser):
@@ -111,12 +117,13 @@ def experiment(values: flags.FlagValues, arguments: list[str]) -> Experiment:
         InputError: Settings that are wrong or do not fit together.
     """
     settings = present(values)
+    _check_modes_of(settings, modes(values))
     settings["model"] = values["model"].value
     if "table" in modes(values):  # its rows are of several models
         known = known_settings(model_settings(settings["model"]))
         settings = {name: value for name, value in settings.items() if name in known}
         settings.setdefault("recipe", recipes.PAPER)
-    reads_data = set(modes(values)) & {*DEFAULT_MODES, "curate", "search", "table"}
+    reads_data = set(modes(values)) & {*DEFAULT_MODES, "curate", "anomaly", "search", "table"}
     if reads_data and "data_dir" in settings and "dataset" not in settings:
         if not settings["data_dir"]:  # a variable of the shell that is not set
             raise InputError(
@@ -132,6 +139,17 @@ def experiment(values: flags.FlagValues, arguments: list[str]) -> Experiment:
         is_own_folder = dataset == "folder" and data_dir
         settings["name"] = of_data if is_own_folder else _last_flagfile_stem(arguments) or of_data
     return Experiment.of(**settings)
+
+
+def _check_modes_of(settings: dict[str, Any], wanted: list[str]) -> None:
+    """Raises InputError at a flag that only a stage reads which is not to run."""
+    for mode, names in FLAGS_OF_MODES.items():
+        given = [name for name in names if name in settings]
+        if given and mode not in wanted:
+            raise InputError(
+                f"--{given[0]} is of --mode={mode}, and --mode={','.join(wanted)} does not read "
+                f"it; add {mode} to --mode, or leave the flag out"
+            )
 
 
 def present(values: flags.FlagValues) -> dict[str, Any]:

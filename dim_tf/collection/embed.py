@@ -108,8 +108,8 @@ def _load(path: Path, feature: str) -> _Encoder:
     exported = saved_model.feature_in(signature.structured_outputs)
     if feature not in (AUTO, exported):
         raise InputError(
-            f"--feature={feature}: the encoder in {path} was exported to give {exported!r}; give "
-            f"auto or {LOCAL}, or export it again with --feature={feature}"
+            f"feature {feature!r}: the encoder in {path} was exported to give {exported!r}; give "
+            f"{AUTO!r} or {LOCAL!r}, or export it again with --feature={feature}"
         )
     return _Encoder(signature, exported, model)
 

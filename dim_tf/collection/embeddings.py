@@ -31,7 +31,7 @@ def read(folder: Path) -> tuple[list[str], np.ndarray]:
     if read_manifest(folder).get("feature") == LOCAL:
         raise InputError(
             f"{folder} holds local maps, and a vector for each image is needed; embed the images "
-            "into another --embed_output, without --feature=local"
+            "into another --embed_output, without --embed_feature=local"
         )
     shards = [read_shard(path, dimensions=1) for path in shard_paths(folder)]
     all_ids = [image_id for ids, _ in shards for image_id in ids]

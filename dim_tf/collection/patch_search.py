@@ -1,7 +1,7 @@
 """Where in which image a detail is: local features against the features of a query's patches."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -23,7 +23,18 @@ class PatchScores(NamedTuple):
     locations: np.ndarray
 
 
-def score_images(local_features: np.ndarray, query: np.ndarray) -> PatchScores:
+class LocalFeatures(Protocol):
+    """Floats [N, L, D]: what has a shape and is indexed like an array, as `FlatMaps` in files."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Any, /) -> Any: ...
+
+
+def score_images(local_features: LocalFeatures, query: np.ndarray) -> PatchScores:
     """Looks for a detail in every image.
 
     An image's similarity is the mean over the query's patches of their cosine similarity to the
@@ -49,7 +60,7 @@ def score_images(local_features: np.ndarray, query: np.ndarray) -> PatchScores:
     return PatchScores(similarities, locations)
 
 
-def heat_maps(local_features: np.ndarray, rows: np.ndarray, query: np.ndarray) -> np.ndarray:
+def heat_maps(local_features: LocalFeatures, rows: np.ndarray, query: np.ndarray) -> np.ndarray:
     """Each location's similarity to the most similar patch of the query.
 
     Args:
@@ -71,7 +82,9 @@ def heat_maps(local_features: np.ndarray, rows: np.ndarray, query: np.ndarray) -
 
 
 def features_in_box(
-    local_map: np.ndarray, box: tuple[int, int, int, int], image_shape: tuple[int, int]
+    local_map: np.ndarray,
+    box: tuple[float, float, float, float],
+    image_shape: tuple[float, float],
 ) -> np.ndarray:
     """The features of a detail's patches: the locations whose centers are in a box of the image.
 
@@ -104,8 +117,22 @@ def features_in_box(
     return local_map[np.ix_(*chosen)].reshape(-1, local_map.shape[2])
 
 
+def without_zeros(patches: np.ndarray) -> np.ndarray:
+    """The patches that have a direction; a feature of zeros is similar to nothing.
+
+    Args:
+        patches: Floats [P, D].
+
+    Returns:
+        Floats [Q, D], at most P; all of them where each one is zero, which a search refuses.
+    """
+    lengths = np.linalg.norm(patches.astype(np.float64), axis=1)
+    kept = patches[~(lengths < _SMALLEST_LENGTH)]
+    return kept if len(kept) else patches
+
+
 def _query_units(local_features, query) -> np.ndarray:
-    if local_features.ndim != 3 or 0 in local_features.shape:
+    if len(local_features.shape) != 3 or 0 in local_features.shape:
         raise InputError(
             f"local features of shape {list(local_features.shape)}; expected [N, L, D], of at "
             "least one image"

@@ -98,7 +98,7 @@ def search_images(
 
 
 def search_patches(
-    local_features: np.ndarray,
+    local_features: patch_search.LocalFeatures,
     map_shape: tuple[int, int],
     ids: Sequence[str],
     queries: Sequence[QueryImage],
@@ -122,7 +122,7 @@ def search_patches(
     """
     _check(queries, patches)
     height, width = map_shape
-    if local_features.ndim != 3 or local_features.shape[:2] != (len(ids), height * width):
+    if len(local_features.shape) != 3 or local_features.shape[:2] != (len(ids), height * width):
         raise InputError(
             f"local features of shape {list(local_features.shape)}; expected [{len(ids)}, "
             f"{height * width}, D], for {len(ids)} ids and a map of {height} x {width}"

@@ -1,6 +1,6 @@
 """A detector of anomalous images as a SavedModel: encoder, memory bank and threshold in one.
 
-    detector = tf.saved_model.load("exported/boards-anomaly/1")
+    detector = tf.saved_model.load("exported/boards-detector/1")
     outputs = detector.signatures["serving_default"](images=images)  # float32 in [0, 1]
     outputs["score"], outputs["p_value"], outputs["is_anomalous"], outputs["heat_map"]
 
@@ -10,6 +10,7 @@ has the size of the images that the encoder takes.
 
 import json
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ import tensorflow as tf
 
 from dim_tf.export import encoded_input
 from dim_tf.export.local_maps import LOCAL, LocalMaps
-from dim_tf.export.saved_model import VALID, check_difference, graph_function
+from dim_tf.export.saved_model import HEAT_MAP, VALID, check_difference, graph_function
+from dim_tf.export.saved_model_assets import describe_signature
 
 CANDIDATES = 5  # patches of the bank whose distance is computed from differences
 
@@ -48,8 +50,13 @@ class AnomalyModel:
     column_weights: np.ndarray
 
 
-def save(local_maps: LocalMaps, path: Path, model: AnomalyModel) -> None:
-    """Writes the SavedModel.
+def save(
+    local_maps: LocalMaps,
+    path: Path,
+    model: AnomalyModel,
+    metadata: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Writes the SavedModel; its asset metadata.json is the encoder's, with what is here.
 
     Memory of a call: M H W numbers, for one image after the other.
 
@@ -57,6 +64,11 @@ def save(local_maps: LocalMaps, path: Path, model: AnomalyModel) -> None:
         local_maps: Of an export; the bank is of its maps.
         path: Of the new SavedModel.
         model: What is added.
+        metadata: What replaces entries of the encoder's metadata.json, as its name; of "anomaly",
+            what is added to the description of the detector.
+
+    Returns:
+        The content of metadata.json.
     """
     endpoints = local_maps.model.signatures["endpoints"]
     options, frame = local_maps.options, local_maps.frame
@@ -73,15 +85,20 @@ def save(local_maps: LocalMaps, path: Path, model: AnomalyModel) -> None:
         images, valid = encoded_input.decode_valid(image_bytes, frame, options)
         return {**root.scorer.outputs(endpoints(images=images)[LOCAL]), VALID: valid}
 
-    # The encoder's, but for its signatures, which are not here.
-    content = {key: value for key, value in options.metadata.items() if key != "signatures"}
-    content["anomaly"] = _description(model)
+    functions = {"serving_default": serving_default, "serving_bytes": serving_bytes}
+    traced = {name: function.get_concrete_function() for name, function in functions.items()}
+    content = {
+        **options.metadata,
+        **(metadata or {}),
+        "anomaly": _description(model) | dict((metadata or {}).get("anomaly", {})),
+        "signatures": {name: describe_signature(function) for name, function in traced.items()},
+    }
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "metadata.json")
         file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         root.metadata = tf.saved_model.Asset(file)
-        functions = {"serving_default": serving_default, "serving_bytes": serving_bytes}
-        tf.saved_model.save(root, str(path), signatures=functions)
+        tf.saved_model.save(root, str(path), signatures=traced)
+    return content
 
 
 def _description(model: AnomalyModel) -> dict[str, Any]:
@@ -132,7 +149,7 @@ class _Scorer(tf.Module):
             "p_value": tf.cast((1 + count - below) / (1 + count), tf.float32),
             "is_anomalous": scores > self.threshold,
             "patch_scores": patch_scores,
-            "heat_map": heat_maps,
+            HEAT_MAP: heat_maps,
         }
 
     def _score(self, patches):

@@ -23,10 +23,10 @@ Images, $colors, float32 [N, $height, $width, $channels]$values. $fitting
 |---|---|---|
 $signatures
 
-$encoded Other images are an error; with `serving_bytes_valid` they have
-`valid` false.
+$encoded $invalid
 
 """)
+_INVALID = "Other images are an error; with `serving_bytes_valid` they have\n`valid` false."
 _SERVING = string.Template("""\
 TensorFlow Serving, from the folder above $name (to serve all models of that folder, use its
 `serving/compose.yaml`):
@@ -120,17 +120,19 @@ class TFLiteFile:
     runtime: str
 
 
-def input_section(metadata: dict[str, Any]) -> str:
+def input_section(metadata: dict[str, Any], invalid: str = _INVALID) -> str:
     """The images that the model takes, and its signatures.
 
     Args:
         metadata: the content of assets/metadata.json.
+        invalid: a sentence on encoded images that cannot be decoded.
     """
     frame = ImageFrame.of(metadata["image_size"], metadata["channels"], metadata["fit"])
     return _INPUT.substitute(
         colors=_colors(metadata),
         values="" if "value_scaling" in metadata else " in [0, 1]",
         encoded=_encoded(metadata),
+        invalid=invalid,
         channels=frame.channels,
         height=frame.height,
         width=frame.width,

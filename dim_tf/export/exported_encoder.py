@@ -105,7 +105,7 @@ class ExportedEncoder:
     def _prepared(self, image: Any) -> "_Encoded | tf.Tensor":
         """An image as an encoded file, or float32 [H, W, C] in [0, 1]."""
         if isinstance(image, str | os.PathLike):
-            return _Encoded(os.fspath(image), _read(Path(image), self._max_pixels))
+            return _Encoded(os.fspath(image), read_served(Path(image), self._max_pixels))
         if isinstance(image, bytes):
             return _Encoded("an image", image)
         if isinstance(image, Image.Image):
@@ -199,8 +199,16 @@ def _of_pillow(image: Image.Image) -> np.ndarray:
     return np.asarray(image.convert("RGB"))
 
 
-def _read(path: Path, max_pixels: int) -> bytes:
-    """The file, JPEG or PNG; other formats are converted to PNG, arrays to .npy."""
+def read_served(path: Path, max_pixels: int) -> bytes:
+    """A file as the signatures on bytes take it: other formats than JPEG become PNG, arrays .npy.
+
+    Args:
+        path: Of the file.
+        max_pixels: More are not converted.
+
+    Raises:
+        InputError: It cannot be read or decoded.
+    """
     if os.path.isdir(path):
         raise InputError(f"{path} is a folder; dim_tf.embed embeds the images of a folder")
     try:

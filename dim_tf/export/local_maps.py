@@ -1,13 +1,16 @@
 """The local maps of encoded images, by an export: a feature for each location."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from dim_tf.data.image_frame import ImageFrame
 from dim_tf.export import encoded_input, saved_model
+from dim_tf.export.exported_encoder import read_served
 from dim_tf.export.recorded_options import recorded_options
 from dim_tf.export.saved_model import VALID
 from dim_tf.system.errors import InputError
@@ -47,7 +50,8 @@ class LocalMaps:
         if len(shape) != 4 or None in shape[1:]:
             raise InputError(
                 f"the encoder in {path} has no local map of a fixed size, but the endpoints "
-                f"{', '.join(endpoints.structured_outputs)}; give an export of another encoder"
+                f"{', '.join(endpoints.structured_outputs)}; give an export of an encoder that has "
+                "one, as --mode=train,export --encoder=basic makes it"
             )
         self.shape: tuple[int, int, int] = tuple(shape[1:])
         metadata = read_json(Path(path) / "assets" / "metadata.json", "export again")
@@ -62,6 +66,45 @@ class LocalMaps:
 
         # Traced here: TensorFlow warns of the traces of several encoders' calls.
         self._of_bytes = of_bytes.get_concrete_function()
+
+    def of_files(self, files: Sequence[Path]) -> np.ndarray:
+        """The local maps of a few image files of any format that training reads.
+
+        Args:
+            files: N paths.
+
+        Returns:
+            float16 [N, H, W, D].
+
+        Raises:
+            InputError: A file cannot be read or decoded.
+        """
+        maps = np.empty((len(files), *self.shape), np.float16)
+        for number, path in enumerate(files):
+            content = read_served(path, self.options.max_pixels)
+            outputs = self(tf.constant([content]))
+            if not outputs[VALID][0]:
+                raise InputError(f"{path} cannot be decoded; give another image")
+            maps[number] = outputs[LOCAL][0]
+        return maps
+
+    def pixels_of(self, files: Sequence[Path]) -> np.ndarray:
+        """Image files as the encoder takes them; those that cannot be decoded are left out.
+
+        Args:
+            files: Paths.
+
+        Returns:
+            float32 [N, H, W, C]; if they are no arrays, multiples of 1/255.
+        """
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+        def decode(image_bytes):
+            return encoded_input.decode_valid(image_bytes, self.frame, self.options)
+
+        contents = [read_served(path, self.options.max_pixels) for path in files]
+        pixels, valid = decode(tf.constant(contents))
+        return pixels.numpy()[valid.numpy()]
 
     def __call__(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """The local maps, as a signature gives them.

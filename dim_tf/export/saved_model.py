@@ -24,6 +24,7 @@ from dim_tf.system.io_errors import reason
 # Relative to the largest feature; a graph may add in another order than eager code.
 TOLERANCE = 1e-4
 VALID = "valid"  # the output that says which images could be decoded
+HEAT_MAP = "heat_map"  # the output of a detector of anomalies that says where they are
 CLASSES = "classes"  # the output of a classifier that names the likeliest label of each image
 
 
@@ -238,7 +239,7 @@ def load(path: str, signature: str) -> Any:
 
     Raises:
         InputError: there is no SavedModel at `path`, its files differ from its SHA256SUMS, it
-            lacks the signature, or it is a classifier.
+            lacks the signature, or it is a classifier or a detector.
     """
     verify.check(path, "--encoder_path")
     try:
@@ -252,6 +253,11 @@ def load(path: str, signature: str) -> Any:
         raise InputError(
             f"the SavedModel in {path} has the signatures {', '.join(loaded.signatures)} and not "
             f"{signature}; export the encoder again, with --mode=export"
+        )
+    if HEAT_MAP in loaded.signatures[signature].structured_outputs:
+        raise InputError(
+            f"the SavedModel in {path} is a detector of anomalies, which gives scores and no "
+            "feature; give a version of an exported encoder, as exported/cifar10/1"
         )
     if CLASSES in loaded.signatures[signature].structured_outputs:
         raise InputError(

@@ -107,6 +107,14 @@ class CollectionSettings(Settings):
         is_path=True,
         hyperparameter=False,
     )
+    feature: str = config_field(
+        AUTO,
+        "What is written of an image: auto, the feature of the export; local, its local map.",
+        details="A local map has a feature for each location, float16 [H, W, D] (docs/PATCHES.md).",
+        flag="embed_feature",
+        choices=(AUTO, "local"),
+        hyperparameter=False,
+    )
     format: str = config_field(
         "parquet",
         "Format of embeddings.",

@@ -6,6 +6,8 @@ from typing import ClassVar
 from dim_tf.settings.config_field import Settings, config_field
 from dim_tf.system.errors import InputError
 
+NORMAL_NAMES = ("good", "normal", "ok")  # of folders of normal images, in any case
+
 
 @dataclass(frozen=True)
 class AnomalySettings(Settings):
@@ -15,8 +17,9 @@ class AnomalySettings(Settings):
 
     input: str = config_field(
         "",
-        "Images that --mode=anomaly scores: a folder, or as --embed_input; empty: the test images.",
-        common=True,
+        "Folder of images that --mode=anomaly scores; those of --data_dir are the normal ones.",
+        details="Where one of its folders is named good, normal or ok, the others are defects, and "
+        "AUROCs are stated; of pixels by masks in ../ground_truth, as MVTec AD has them.",
         is_path=True,
         hyperparameter=False,
     )
@@ -25,7 +28,6 @@ class AnomalySettings(Settings):
         "Fraction of normal images that may be called anomalous.",
         details="The threshold is chosen on normal images that are not in the memory bank; of a "
         "rate r it takes at least 1/r - 1.",
-        common=True,
         above=0.0,
         maximum=0.5,
         hyperparameter=False,

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from dim_tf.settings.config_field import Settings, config_field
 from dim_tf.system.errors import InputError
 
+SEARCH_BY = ("image", "patch")
 _EXAMPLE = "expected an address of this machine and a port, such as 127.0.0.1:8000"
 
 
@@ -34,6 +35,22 @@ class SearchSettings(Settings):
         maximum=10_000,
         hyperparameter=False,
     )
+    by: str = config_field(
+        "image",
+        "What is compared: image, whole images; patch, a detail of the query with every location.",
+        details="patch takes local features, shows where the detail is, and needs no faiss-cpu.",
+        flag="search_by",
+        choices=SEARCH_BY,
+        hyperparameter=False,
+    )
+    box: tuple[int, ...] = config_field(
+        (),
+        "Detail of the query for --search_by=patch, as TOP,LEFT,HEIGHT,WIDTH in pixels; empty: all "
+        "of it.",
+        flag="query_box",
+        minimum=0,
+        hyperparameter=False,
+    )
     serve: str = config_field(
         "",
         "Address and port of a page where images are dropped to search for, such as "
@@ -42,7 +59,19 @@ class SearchSettings(Settings):
     )
 
     def check(self):
-        """Checks the address."""
+        """Checks the box and the address."""
+        if self.box and (len(self.box) != 4 or 0 in self.box[2:]):
+            raise InputError(
+                f"--query_box={','.join(map(str, self.box))}; expected TOP,LEFT,HEIGHT,WIDTH in "
+                "pixels, with a height and a width of at least 1"
+            )
+        if self.box and self.by != "patch":
+            raise InputError("--query_box is the detail of --search_by=patch; give both")
+        if self.serve and self.by == "patch":
+            raise InputError(
+                "--serve compares whole images; leave out --search_by=patch, or give --query "
+                "instead of --serve"
+            )
         if self.serve:
             parse_address(self.serve)
 

@@ -95,12 +95,19 @@ WITHOUT_TENSORFLOW = {
     "--mode=embed --embed_input=. --encoder_path=no": "--encoder_path=no is no exported encoder",
     "--mode=curate --encoder_path=a": "--mode=curate takes the images of a folder",
     "--mode=curate --dataset=folder --data_dir=. --apply=copy": "give --apply_dir",
+    "--mode=anomaly": "--mode=anomaly takes the images of a folder, and --dataset=",
+    "--mode=anomaly --dataset=folder --data_dir=.": "--mode=anomaly needs --anomaly_input",
+    "--mode=search --dataset=folder --data_dir=. --search_by=patch": "=patch needs --query",
+    "--mode=search --query_box=0,0,4,4": "--query_box is the detail of --search_by=patch",
+    "--mode=embed --search_by=patch": "--search_by is of --mode=search",
+    "--mode=curate --embed_feature=local": "--embed_feature is of --mode=embed",
+    "--mode=curate --anomaly_bank=0.5": "--anomaly_bank is of --mode=anomaly",
     "--mode=search": "--mode=search takes the images of a folder, and --dataset=",
     "--mode=search --dataset=folder --data_dir=.": "--mode=search needs --query",
     "--mode=search --dataset=folder --data_dir=. --query=no": "--query=no is not there",
     "--mode=search --dataset=folder --data_dir=. --query=. --name=a": "a holds no exported encoder",
     "--mode=search,export --dataset=folder --data_dir=. --query=. --encoder_path=a": (
-        "--encoder_path is for --mode=evaluate, embed, curate and search"
+        "--encoder_path is for --mode=evaluate, embed, curate, anomaly and search"
     ),
     "--mode=train,export --neighbours_index=no": "--neighbours_index=no holds no embeddings",
     "--mode=compare --runs=a,b": "there is no run folder 'a'",

@@ -25,10 +25,12 @@ def test_the_code_runs(tmp_path, monkeypatch):
     masks = (photographs.mean(axis=3) > 127).astype(np.int64)
     names = {"images": images[:8], "photographs": photographs, "masks": masks}
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 7
+    assert len(blocks) == 8
     for block in blocks:
         exec(compile(block, str(PAGE), "exec"), names)
     assert names["maps"].shape == (COUNT, 4, 4, 4)
+    np.testing.assert_array_equal(names["first_file"], names["maps"][:])
+    assert names["names"] == names["maps"].ids
     assert names["similarity"].shape == (8, 4, 4)
     np.testing.assert_allclose(names["similarity"][0, 1, 2], 1, rtol=1e-5)
     lines = (tmp_path / "anomalies.csv").read_text().splitlines()

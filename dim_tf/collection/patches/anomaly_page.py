@@ -1,8 +1,9 @@
 """anomalies.html: the most anomalous images with their heat maps, and the threshold."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from markupsafe import Markup
@@ -10,6 +11,7 @@ from markupsafe import Markup
 from dim_tf.collection.patches.detection import Alarms, Detector
 from dim_tf.collection.patches.heat_maps import overlay, upsample
 from dim_tf.collection.thumbnails import jpeg_uri, shrink
+from dim_tf.data.image_faults import UndecodableError
 from dim_tf.evaluation.figures import Histogram
 from dim_tf.evaluation.report import charts, metric_tables
 from dim_tf.evaluation.report.page import write_page
@@ -20,6 +22,8 @@ BINS = 40
 
 
 class _Card(NamedTuple):
+    """An image; without one where its file was moved."""
+
     image: str
     heat_map: str
     name: str
@@ -35,6 +39,7 @@ def write_anomaly_page(
     alarms: Alarms,
     detector: Detector,
     read_image: Callable[[int], np.ndarray],
+    measured: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes the page; it loads nothing, and a write that fails leaves the file that was there.
 
@@ -47,7 +52,9 @@ def write_anomaly_page(
         alarms: Of the same images.
         detector: That gave the alarms.
         read_image: Pixels of an image by its row, uint8 [h, w, 1 or 3], as the encoder sees them:
-            the local map covers the whole of them.
+            the local map covers the whole of them. One that raises OSError or UndecodableError is
+            not shown.
+        measured: Values against known defects, by name; None: there are none.
 
     Raises:
         OSError: The page cannot be written.
@@ -57,12 +64,14 @@ def write_anomaly_page(
     low, high = np.percentile(alarms.patch_scores, 50), alarms.patch_scores.max()
     cards = []
     for row in rows:
-        image = shrink(read_image(int(row)))
-        heat_map = upsample(alarms.patch_scores[row : row + 1], image.shape[:2])[0]
+        uris = "", ""
+        with contextlib.suppress(OSError, UndecodableError):  # moved since it was embedded
+            image = shrink(read_image(int(row)))
+            heat_map = upsample(alarms.patch_scores[row : row + 1], image.shape[:2])[0]
+            uris = jpeg_uri(image), jpeg_uri(overlay(image, heat_map, low, high))
         cards.append(
             _Card(
-                jpeg_uri(image),
-                jpeg_uri(overlay(image, heat_map, low, high)),
+                *uris,
                 ids[row],
                 f"{alarms.scores[row]:.3f}",
                 f"{alarms.p_values[row]:.3f}",
@@ -86,6 +95,7 @@ def write_anomaly_page(
         "Most anomalous images": render(
             "anomalies.html", cards=cards, num_images=f"{total:,}", num_anomalous=f"{count:,}"
         ),
+        "Against known defects": metric_tables.definition_list(dict(measured or {})),
         "Scores": Markup('<div class="histograms">{}</div>').format(
             charts.histogram(_histogram(alarms.scores, detector.threshold.normal_scores))
         ),

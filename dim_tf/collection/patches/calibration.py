@@ -37,6 +37,11 @@ class Threshold:
         return (1 + count - below) / (1 + count)
 
 
+def images_for(false_alarm_rate: float) -> int:
+    """The least number of normal images that a threshold of that rate is chosen on."""
+    return math.ceil(1 / false_alarm_rate - 1e-9) - 1
+
+
 def choose_threshold(normal_scores: np.ndarray, false_alarm_rate: float) -> Threshold:
     """The threshold of a false-alarm rate, by split conformal prediction.
 
@@ -63,7 +68,7 @@ def choose_threshold(normal_scores: np.ndarray, false_alarm_rate: float) -> Thre
     # The rounding of (1 - rate) must not add 1: of 19 images and 0.05 the last is meant.
     rank = math.ceil((1 - false_alarm_rate) * (count + 1) - 1e-9)
     if rank > count:
-        needed = math.ceil(1 / false_alarm_rate - 1e-9) - 1
+        needed = images_for(false_alarm_rate)
         raise InputError(
             f"a false-alarm rate of {false_alarm_rate:g} takes at least {needed:,} normal images "
             f"beside those of the bank, and there are {count:,}; give more images or a higher rate"

@@ -15,7 +15,7 @@ import numpy as np
 
 from dim_tf.collection.patches import anomaly
 from dim_tf.collection.patches.anomaly import MemoryBank
-from dim_tf.collection.patches.calibration import Threshold, choose_threshold
+from dim_tf.collection.patches.calibration import Threshold, choose_threshold, images_for
 from dim_tf.evaluation.map_blocks import LocalMapArray, check_maps
 from dim_tf.settings.patches import AnomalySettings
 from dim_tf.system.errors import InputError
@@ -101,10 +101,13 @@ def fit_detector(maps: LocalMapArray, settings: AnomalySettings, *, seed: int = 
     """
     check_maps(maps)
     count = round(settings.calibration * len(maps))
-    if not 0 < count < len(maps):
+    needed = images_for(settings.false_alarms)
+    if not needed <= count < len(maps):
         raise InputError(
-            f"{len(maps):,} normal images, of which {count:,} were to choose the threshold; give "
-            "more normal images, or another --anomaly_calibration"
+            f"{len(maps):,} normal images, of which {count:,} (--anomaly_calibration="
+            f"{settings.calibration:g}) were to choose the threshold, which takes at least "
+            f"{needed:,} for --anomaly_false_alarms={settings.false_alarms:g}; give more normal "
+            "images, or change these flags"
         )
     drawn = np.random.default_rng(seed).permutation(len(maps))
     calibration, filling = np.sort(drawn[:count]), np.sort(drawn[count:])

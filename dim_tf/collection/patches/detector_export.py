@@ -1,6 +1,9 @@
-"""A detector as `dim_tf.export.anomaly` exports it with its encoder."""
+"""A detector as `dim_tf.export.anomaly` exports it with its encoder, and its publication."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -10,8 +13,82 @@ from dim_tf.collection.patches.detection import Detector
 from dim_tf.collection.patches.heat_maps import upsampling_weights
 from dim_tf.collection.patches.nearest import nearest
 from dim_tf.export import anomaly as anomaly_export
-from dim_tf.export import encoded_input
+from dim_tf.export import detector_card, encoded_input, publish, serving, verify
 from dim_tf.export.local_maps import LOCAL, LocalMaps
+
+
+@dataclass(frozen=True)
+class DetectorInfo:
+    """What a detector's card and metadata.json say of it, beside the encoder's.
+
+    Attributes:
+        normal_data: One sentence on the normal images.
+        measured: Values against known defects, by name; empty: nothing was known.
+        license: Of the weights and the bank; empty: that of the encoder's card.
+        note: One sentence for the card; empty: that of the encoder's card.
+    """
+
+    normal_data: str = ""
+    measured: Mapping[str, Any] | None = None
+    license: str = ""
+    note: str = ""
+
+
+def publish_detector(
+    detector: Detector,
+    encoder_path: Path,
+    folder: Path,
+    pixels: np.ndarray,
+    info: DetectorInfo,
+    keep_versions: int = 0,
+) -> tuple[Path, float]:
+    """Writes the next version of an exported detector, as `publish.publish` does of an encoder.
+
+    Args:
+        detector: Of local maps of the encoder.
+        encoder_path: One version of an export.
+        folder: exported/<name>.
+        pixels: As of `export_detector`.
+        info: For the card.
+        keep_versions: Newest versions that are kept; 0: all.
+
+    Returns:
+        The version's folder, and the largest difference from the detector.
+
+    Raises:
+        InputError: The folder cannot be written, or the encoder has no local maps.
+        RunError: What was written gives other scores, the disk is full, or an old version could not
+            be removed, after the new one was published.
+    """
+
+    def write(staging: Path) -> float:
+        local_maps = LocalMaps(encoder_path)
+        options = local_maps.options
+        about = {
+            "name": folder.name,
+            "image_size": local_maps.frame.size,
+            "channels": local_maps.frame.channels,
+            "fit": local_maps.frame.fit,
+            "max_pixels": options.max_pixels,
+            "pixel_range": [options.pixel_range.low, options.pixel_range.high],
+            "anomaly": {
+                **detector.summary(),
+                "encoder": f"{encoder_path.parent.name}/{encoder_path.name}",
+                "normal_data": info.normal_data,
+                "measured": dict(info.measured or {}),
+            },
+        }
+        about |= {"license": info.license} if info.license else {}
+        about |= {"note": info.note} if info.note else {}
+        metadata, difference = _write(detector, local_maps, staging, pixels, about)
+        are_arrays = options.scaling is not None
+        serving.write_warmup(staging, folder.name, pixels[: publish.WARMUP_IMAGES], are_arrays)
+        text = detector_card.render(metadata, len(pixels))
+        (staging / publish.CARD_FILE).write_text(text, encoding="utf-8")
+        verify.write_sums(staging)
+        return difference
+
+    return publish.publish_version(folder, write, keep_versions)
 
 
 def export_detector(
@@ -33,7 +110,11 @@ def export_detector(
         InputError: There is no export with local maps, or the bank is of other maps.
         RunError: What was written gives other scores.
     """
-    local_maps = LocalMaps(encoder_path)
+    return _write(detector, LocalMaps(encoder_path), path, pixels, {})[1]
+
+
+def _write(detector, local_maps, path, pixels, about) -> tuple[dict[str, Any], float]:
+    """Writes and checks the SavedModel; the content of its metadata.json, and the difference."""
     # Not in half precision: the exported detector computes in float32.
     endpoints = local_maps.model.signatures["endpoints"]
     maps = endpoints(images=tf.constant(pixels))[LOCAL].numpy()
@@ -49,6 +130,7 @@ def export_detector(
         rows,
         columns,
     )
-    anomaly_export.save(local_maps, path, model)
+    metadata = anomaly_export.save(local_maps, path, model, about)
     files = encoded_input.files_of(pixels, local_maps.options.scaling is not None)
-    return anomaly_export.check(path, pixels, files, scores.images, scores.patches)
+    difference = anomaly_export.check(path, pixels, files, scores.images, scores.patches)
+    return metadata, difference

@@ -1,4 +1,4 @@
-"""The local maps that --mode=embed --feature=local wrote, as an array that stays in its files."""
+"""The local maps that --embed_feature=local wrote, as an array that stays in its files."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ class StoredMaps:
         if feature not in (None, LOCAL):  # where there is none, there are no embeddings
             raise InputError(
                 f"{folder} holds the feature {feature!r} of each image, and local maps are needed; "
-                "embed the images into another --embed_output, with --feature=local"
+                "embed the images into another --embed_output, with --embed_feature=local"
             )
         self.ids: list[str] = []
         self._paths: list[Path] = []

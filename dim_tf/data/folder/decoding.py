@@ -165,6 +165,26 @@ def decode_preview(
     return np.asarray(_to_rgb(image, extremes))
 
 
+def upright_size(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """Height and width of an image, upright, in pixels of the file.
+
+    Args:
+        path: of the file.
+        max_pixels: as for `inspection.inspect_file`.
+
+    Raises:
+        UndecodableError: it cannot be decoded.
+        OSError: it cannot be read.
+    """
+    data = read_image_file(path)
+    if is_array(data):
+        height, width = decode_array(data, max_pixels).shape[:2]
+        return height, width
+    header = image_headers.read(data, max_pixels)
+    width, height = decode_upright(header, max_pixels, preview_pixels=1)[1]
+    return height, width
+
+
 def _read_header(path, max_pixels, expected_digest):
     """The header, which holds what the decoder needs: the file's bytes are freed here."""
     return image_headers.read(read_image_file(path, expected_digest), max_pixels)

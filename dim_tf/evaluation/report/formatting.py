@@ -7,11 +7,10 @@ from typing import Any, TypeGuard
 
 from dim_tf.registry import REFERENCE_TITLES
 
-_WORDS = {"knn": "kNN", "tsne": "t-SNE"} | {
+_WORDS = {"knn": "kNN", "tsne": "t-SNE", "ci95": "95% interval"} | {
     word: word.upper()
-    for word in ("auc", "mi", "mine", "mlp", "ms", "ndm", "nmi", "pca", "ssim", "svm")
+    for word in ("auc", "auroc", "mi", "mine", "mlp", "ms", "ndm", "nmi", "pca", "ssim", "svm")
 }
-_LABELS = {"ci95": "95% interval"}
 
 # Larger than any float32, and its square is finite.
 LARGEST = 1e100
@@ -89,8 +88,7 @@ def format_duration(seconds: float) -> str:
 
 def label(name: str) -> str:
     """A name with underscores in words: "mlp_probe" becomes "MLP probe"."""
-    words = [_WORDS.get(word, word) for word in name.split("_")]
-    return _LABELS.get(name, " ".join(words))
+    return " ".join(_WORDS.get(word, word) for word in name.split("_"))
 
 
 def reference_title(name: str) -> str:

@@ -89,12 +89,12 @@ def test_vectors_and_maps_are_not_taken_for_each_other(small_model, folder, tmp_
     run(small_model, folder, tmp_path / "local")
     run(small_model, folder, tmp_path / "global", feature="global")
     with pytest.raises(
-        InputError, match=r"--feature=conv: .* exported to give 'global'; give auto"
+        InputError, match=r"feature 'conv': .* exported to give 'global'; give 'auto'"
     ):
         run(small_model, folder, tmp_path / "conv", feature="conv")
     with pytest.raises(InputError, match=r"holds local maps, and a vector for each image"):
         embeddings.read(tmp_path / "local")
-    with pytest.raises(InputError, match=r"holds the feature 'global' .* --feature=local"):
+    with pytest.raises(InputError, match=r"holds the feature 'global' .* --embed_feature=local"):
         StoredMaps(tmp_path / "global")
     with pytest.raises(InputError, match=r"feature: 'local' -> 'global'"):
         run(small_model, folder, tmp_path / "local", feature="auto")

@@ -113,3 +113,9 @@ def test_features_that_are_not_finite_are_refused(local_features):
     local_features[33, 2, 1] = np.inf
     with pytest.raises(InputError, match="of image 33 are not finite"):
         patch_search.score_images(local_features, np.ones((1, SIZE)))
+
+
+def test_patches_of_zeros_are_left_out_of_a_query():
+    patches = np.array([[0, 0], [3, 4], [0, 1e-9], [np.inf, 0]], np.float32)
+    np.testing.assert_array_equal(patch_search.without_zeros(patches), patches[[1, 3]])
+    np.testing.assert_array_equal(patch_search.without_zeros(patches[:1]), patches[:1])

@@ -60,7 +60,7 @@ def test_its_metadata_say_how_it_was_made(exported):
     metadata = json.loads((path / "assets" / "metadata.json").read_text())
     assert metadata["anomaly"]["threshold"] == detector.threshold.value
     assert metadata["anomaly"]["bank"] == len(detector.bank.patches)
-    assert "signatures" not in metadata
+    assert set(metadata["signatures"]) == {"serving_default", "serving_bytes"}
 
 
 def test_other_scores_are_an_error(exported):

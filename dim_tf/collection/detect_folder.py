@@ -1,0 +1,193 @@
+"""Anomalies of a folder of images, by the local maps of normal ones; their files and page."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dim_tf.collection.embedded_folder import MappedImages
+from dim_tf.collection.patches import anomaly_metrics
+from dim_tf.collection.patches.anomaly_metrics import AnomalyMetrics
+from dim_tf.collection.patches.anomaly_page import write_anomaly_page
+from dim_tf.collection.patches.detection import Alarms, Detector, fit_detector, write_csv
+from dim_tf.collection.patches.heat_maps import upsample
+from dim_tf.collection.patches.known_defects import find_known_defects, read_masks
+from dim_tf.data.image_frame import ImageFrame
+from dim_tf.settings.patches import NORMAL_NAMES, AnomalySettings
+from dim_tf.system.files import atomic_write_text
+from dim_tf.system.io_errors import translate_write_errors
+
+CSV_FILE, PAGE_FILE, SUMMARY_FILE = "anomalies.csv", "anomalies.html", "anomalies.json"
+
+
+@dataclass(frozen=True)
+class Anomalies:
+    """How far the images of a folder are from normal ones.
+
+    Attributes:
+        ids: Of N images, paths relative to the folder, with "/".
+        alarms: Scores, p-values, alarms and heat maps of the same images.
+        detector: That gave them.
+        metrics: Against known defects; None: nothing is known of the images.
+        not_measured: Why there are no metrics, or none of pixels; empty where there are all.
+        measured_images: Images that the metrics are of.
+        masked_images: Of these, those that the metrics of pixels are of.
+        path: Of the exported detector; None before it is published.
+    """
+
+    ids: list[str]
+    alarms: Alarms
+    detector: Detector
+    metrics: AnomalyMetrics | None
+    not_measured: str = ""
+    measured_images: int = 0
+    masked_images: int = 0
+    path: Path | None = None
+
+    def summary(self) -> dict[str, Any]:
+        """The content of anomalies.json."""
+        return {
+            "images": len(self.ids),
+            "anomalous": int(self.alarms.is_anomalous.sum()),
+            "detector": self.detector.summary(),
+            "metrics": None if self.metrics is None else self.measured(),
+            "not_measured": self.not_measured,
+            "exported": "" if self.path is None else str(self.path),
+        }
+
+    def measured(self) -> dict[str, Any]:
+        """The metrics and what they are of, for JSON and for people; empty without any."""
+        if self.metrics is None:
+            return {}
+        values = dataclasses.asdict(self.metrics)
+        return {
+            "images": self.measured_images,
+            "image_auroc": values["image_auroc"],
+            "image_auroc_ci95": list(values["image_interval"]),
+            "masked_images": self.masked_images,
+            "pixel_auroc": values["pixel_auroc"],
+            "false_alarms": values["false_alarms"],
+            "detected": values["detected"],
+        }
+
+    def lines(self) -> list[str]:
+        """What is said of them on the command line."""
+        threshold = self.detector.threshold
+        low, high = threshold.interval
+        lines = [
+            f"{int(self.alarms.is_anomalous.sum()):,} of {len(self.ids):,} images score above "
+            f"{threshold.value:.4g}, which at most "
+            f"{100 * threshold.false_alarm_rate:.3g} % of normal images exceed ({100 * low:.2g} to "
+            f"{100 * high:.2g} %, as estimated on {len(threshold.normal_scores):,} normal images)"
+        ]
+        if self.metrics is not None:
+            low, high = self.metrics.image_interval
+            lines.append(
+                f"image AUROC {self.metrics.image_auroc:.3f} ({low:.3f} to {high:.3f}), "
+                f"{self.metrics.detected:.1%} of the defects and {self.metrics.false_alarms:.1%} "
+                f"of the normal images above the threshold, of {self.measured_images:,} images "
+                "whose folders tell"
+            )
+            if self.metrics.pixel_auroc is not None:
+                lines.append(
+                    f"pixel AUROC {self.metrics.pixel_auroc:.3f}, of {self.masked_images:,} images"
+                )
+        if self.not_measured:
+            lines.append(self.not_measured)
+        return lines
+
+
+def detect_folder(
+    normal: MappedImages,
+    scored: MappedImages,
+    folder: Path,
+    frame: ImageFrame,
+    settings: AnomalySettings,
+    max_pixels: int,
+) -> Anomalies:
+    """Learns what is normal, scores other images, and compares with what their folders say.
+
+    Memory: as of `fit_detector` and `Detector.detect`, and 5 h w bytes of each image whose mask is
+    known, h and w of the encoder.
+
+    Args:
+        normal: Normal images.
+        scored: Images to score, by the same encoder.
+        folder: Of these.
+        frame: What the encoder makes of an image.
+        settings: Of the bank and the threshold.
+        max_pixels: Of a mask, at most.
+
+    Raises:
+        InputError: There are too few normal images, or a mask cannot be read.
+    """
+    detector = fit_detector(normal.maps, settings)
+    alarms = detector.detect(scored.maps)
+    found = Anomalies(scored.maps.ids, alarms, detector, None)
+    known = find_known_defects(found.ids, folder)
+    if known is None:
+        return dataclasses.replace(
+            found,
+            not_measured=f"no AUROC: {folder} has no folder named {', '.join(NORMAL_NAMES[:-1])} "
+            f"or {NORMAL_NAMES[-1]}, beside which the others would be defects",
+        )
+    if not known.is_anomalous.any():
+        return dataclasses.replace(
+            found, not_measured=f"no AUROC: no image of {folder} is in a folder of defects"
+        )
+    metrics = anomaly_metrics.measure(
+        alarms.scores[known.rows], known.is_anomalous, detector.threshold.value
+    )
+    found = dataclasses.replace(found, metrics=metrics, measured_images=len(known.rows))
+    rows, masks = read_masks(known, found.ids, scored.path_of, frame, max_pixels)
+    if not masks.any():
+        return dataclasses.replace(
+            found, not_measured="no AUROC of pixels: there are no masks of defects"
+        )
+    heat_maps = upsample(alarms.patch_scores[rows], (frame.height, frame.width))
+    return dataclasses.replace(
+        found,
+        metrics=dataclasses.replace(
+            metrics, pixel_auroc=anomaly_metrics.pixel_auroc(heat_maps, masks)
+        ),
+        masked_images=len(rows),
+    )
+
+
+def write_anomalies(folder: Path, anomalies: Anomalies, scored: MappedImages, title: str) -> Path:
+    """Writes anomalies.csv, anomalies.json and anomalies.html, each whole or not at all.
+
+    Args:
+        folder: For them; it exists.
+        anomalies: Of the images.
+        scored: The images.
+        title: Of the page.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        RunError: One cannot be written.
+    """
+    page = folder / PAGE_FILE
+    with translate_write_errors("the anomalies", folder, "make room and run again"):
+        write_csv(folder / CSV_FILE, anomalies.ids, anomalies.alarms)
+        text = json.dumps(anomalies.summary(), indent=2) + "\n"
+        atomic_write_text(folder / SUMMARY_FILE, text)
+        write_anomaly_page(
+            page,
+            title,
+            anomalies.ids,
+            anomalies.alarms,
+            anomalies.detector,
+            scored.read_image,
+            measured={
+                name: value
+                for name, value in (
+                    anomalies.measured() | {"not_measured": anomalies.not_measured}
+                ).items()
+                if value not in (None, "")
+            },
+        )
+    return page

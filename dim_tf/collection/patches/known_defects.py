@@ -1,0 +1,122 @@
+"""What is known of scored images: folders of normal images and of defects, and defects' masks.
+
+As MVTec AD (https://www.mvtec.com/company/research/datasets/mvtec-ad) has them: test/good/000.png,
+test/DEFECT/000.png and ground_truth/DEFECT/000_mask.png, whose pixels above 0 are of the defect.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image
+
+from dim_tf.collection.patches.covered_part import covered_pixels
+from dim_tf.data.folder import decoding
+from dim_tf.data.image_faults import UndecodableError
+from dim_tf.data.image_frame import ImageFrame
+from dim_tf.settings.patches import NORMAL_NAMES
+from dim_tf.system.errors import InputError
+from dim_tf.system.io_errors import reason
+
+MASKS_FOLDER = "ground_truth"  # beside the folder that is scored
+
+
+@dataclass(frozen=True)
+class KnownDefects:
+    """Of N images.
+
+    Attributes:
+        rows: int64 [K], the images in a folder of their own kind; the others are of no known kind.
+        kinds: The folder of each of these.
+        is_anomalous: bool [K], whether it is a folder of defects.
+        masks: Files of masks of defects, by the row of the image.
+    """
+
+    rows: np.ndarray
+    kinds: tuple[str, ...]
+    is_anomalous: np.ndarray
+    masks: dict[int, Path]
+
+
+def find_known_defects(ids: Sequence[str], folder: Path) -> KnownDefects | None:
+    """What the folders of images say of them; None where none of them is named as normal.
+
+    Args:
+        ids: Paths of the images relative to the folder, with "/".
+        folder: That is scored.
+    """
+    paths = [PurePosixPath(image_id) for image_id in ids]
+    rows = [row for row, path in enumerate(paths) if len(path.parts) > 1]
+    kinds = [paths[row].parts[0] for row in rows]
+    is_anomalous = np.array([kind.lower() not in NORMAL_NAMES for kind in kinds], bool)
+    if is_anomalous.all():
+        return None
+    masks = {}
+    masks_folder = folder.resolve().parent / MASKS_FOLDER
+    for row, is_defect in zip(rows, is_anomalous, strict=True):
+        path = paths[row]
+        for name in (f"{path.stem}_mask.png", f"{path.stem}.png") if is_defect else ():
+            mask = masks_folder / path.parent / name
+            if row not in masks and mask.is_file():
+                masks[row] = mask
+    return KnownDefects(np.array(rows, np.int64), tuple(kinds), is_anomalous, masks)
+
+
+def read_masks(
+    known: KnownDefects,
+    ids: Sequence[str],
+    path_of: Callable[[str], Path],
+    frame: ImageFrame,
+    max_pixels: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The masks as the encoder sees their images; normal images have an empty one.
+
+    Memory: h w bytes a mask.
+
+    Args:
+        known: Of the images.
+        ids: Of all images.
+        path_of: The file of an image by its id.
+        frame: What the encoder makes of an image.
+        max_pixels: More are not decoded.
+
+    Returns:
+        int64 [M], the rows of normal images and of those with a mask, ascending, and bool
+        [M, h, w] of the frame's size.
+
+    Raises:
+        InputError: A mask cannot be read, or has another size than its image.
+    """
+    rows = [
+        int(row)
+        for row, is_defect in zip(known.rows, known.is_anomalous, strict=True)
+        if not is_defect or int(row) in known.masks
+    ]
+    masks = np.zeros((len(rows), frame.height, frame.width), bool)
+    for number, row in enumerate(rows):
+        path = known.masks.get(row)
+        if path is not None:
+            masks[number] = _read_mask(path, path_of(ids[row]), frame, max_pixels)
+    return np.array(rows, np.int64), masks
+
+
+def _read_mask(path, image_path, frame, max_pixels) -> np.ndarray:
+    try:
+        pixels = decoding.decode_preview(path, max_pixels=max_pixels, preview_pixels=max_pixels)
+        size = decoding.upright_size(image_path, max_pixels=max_pixels)
+    except (OSError, UndecodableError) as error:
+        raise InputError(
+            f"the mask {path} cannot be read ({reason(error)}); mend it, or move it away"
+        ) from error
+    if pixels.shape[:2] != size:
+        raise InputError(
+            f"the mask {path} has {pixels.shape[0]} x {pixels.shape[1]} pixels, its image "
+            f"{size[0]} x {size[1]}; give a mask of the image's size, or move it away"
+        )
+    is_defect = covered_pixels(pixels.max(axis=2) > 0, frame)
+    # Half of a pixel's area and more is of the defect.
+    resized = Image.fromarray(is_defect.astype(np.uint8) * 255).resize(
+        (frame.width, frame.height), Image.Resampling.BOX
+    )
+    return np.asarray(resized) > 127

@@ -1,0 +1,261 @@
+"""--mode=anomaly: from normal and other images to scores, files, a page and a detector."""
+
+import base64
+import csv
+import io
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+import small_export
+import tensorflow as tf
+from absl import flags
+from PIL import Image
+
+import dim_tf
+from dim_tf import main
+from dim_tf.collection.patches import detector_export
+from dim_tf.export import publish, verify
+from dim_tf.system.errors import InputError, RunError
+
+NORMAL, GOOD, DEFECTS = 40, 6, 4
+SETTINGS = {"anomaly_false_alarms": 0.1, "anomaly_neighbourhood": 1}
+FLAGS = ["--anomaly_false_alarms=0.1", "--anomaly_neighbourhood=1"]
+
+
+def texture(rng):
+    """Soft grey noise, uint8 [24, 16, 3]: taller than the encoder's square."""
+    return rng.integers(110, 140, (24, 16, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def boards(tmp_path_factory):
+    """MVTec AD's layout: train/good, test/good, test/scratch, ground_truth/scratch."""
+    root = tmp_path_factory.mktemp("boards")
+    rng = np.random.default_rng(0)
+    for number in range(NORMAL):
+        path = root / f"train/good/{number:03d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(texture(rng)).save(path)
+    for number in range(GOOD + DEFECTS):
+        kind = "good" if number < GOOD else "scratch"
+        pixels, mask = texture(rng), np.zeros((24, 16), np.uint8)
+        if kind == "scratch":
+            row = 6 + 2 * (number - GOOD)
+            mask[row : row + 4, 4:12] = 255
+            pixels[mask > 0] = (255, 0, 0)
+            path = root / f"ground_truth/scratch/{number:03d}_mask.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(mask).save(path)
+        path = root / f"test/{kind}/{number:03d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    return root
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """exported/boards/1 as --mode=export makes it."""
+    folder = tmp_path_factory.mktemp("exported") / "boards"
+    options = publish.ExportOptions(tflite=())
+    info = publish.ModelCardInfo(license="CC0-1.0", training_data="drawn boards")
+    return publish.publish(
+        small_export.small_encoder(), folder, small_export.images(), info, options
+    )[0]
+
+
+@pytest.fixture(scope="module")
+def found(boards, exported, tmp_path_factory):
+    """The anomalies of a call from Python, its run folder and its exports."""
+    root = tmp_path_factory.mktemp("found")
+    anomalies = dim_tf.anomaly(
+        boards / "train/good",
+        boards / "test",
+        exported,
+        out=root / "run",
+        export_dir=root / "exported",
+        card_note="Drawn.",
+        verbose=0,
+        **SETTINGS,
+    )
+    return anomalies, root
+
+
+def run_command(capsys, *words):
+    values = flags.FlagValues()
+    main.settings_flags.define(values)
+    arguments = ["main", *map(str, words)]
+    main.parse_flags(arguments, values)
+    status = main.main(arguments, values)
+    said = capsys.readouterr()
+    return status, said.out + said.err
+
+
+def test_defects_score_higher_and_the_files_say_so(found):
+    anomalies, root = found
+    lines = list(csv.DictReader((root / "run/anomaly/anomalies.csv").open()))
+    assert {line["id"].split("/")[0] for line in lines[:DEFECTS]} == {"scratch"}
+    assert len(lines) == GOOD + DEFECTS
+    assert all(line["is_anomalous"] == "1" for line in lines[:DEFECTS])
+    summary = json.loads((root / "run/anomaly/anomalies.json").read_text())
+    assert summary["images"] == GOOD + DEFECTS
+    assert summary["metrics"]["image_auroc"] == anomalies.metrics.image_auroc == 1
+    assert summary["metrics"]["detected"] == 1
+    assert summary["metrics"]["pixel_auroc"] > 0.85
+    assert summary["metrics"]["masked_images"] == GOOD + DEFECTS
+    assert summary["detector"]["false_alarms"] == 0.1
+    assert summary["detector"]["calibration_images"] == round(0.3 * NORMAL)
+    page = (root / "run/anomaly/anomalies.html").read_text()
+    assert "which at most 10 % of normal images exceed" in page
+    assert "Image AUROC" in page
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
+    files = re.findall(r'src="data:image/jpeg;base64,([^"]*)"', page)
+    assert len(files) == 2 * (GOOD + DEFECTS)
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(files[0]))))
+    assert shown.shape == (16, 16, 3)  # the centred square, at the file's own resolution
+
+
+def test_the_detector_is_published_as_an_encoder_is(found, exported, boards):
+    anomalies, root = found
+    assert anomalies.path == root / "exported/good-detector/1"
+    assert not verify.differences(anomalies.path)
+    metadata = json.loads((anomalies.path / "assets/metadata.json").read_text())
+    assert metadata["name"] == "good-detector"
+    assert metadata["anomaly"]["encoder"] == "boards/1"
+    assert metadata["anomaly"]["measured"]["image_auroc"] == 1
+    assert set(metadata["signatures"]) == {"serving_default", "serving_bytes"}
+    card = (anomalies.path / "README.md").read_text()
+    assert "at most 10 % of normal images exceed" in card
+    assert "40 images of good" in card
+    assert "**Licence**: CC0-1.0" in card
+    assert "- **Note**: Drawn." in card
+    assert "image AUROC **1.000**" in card
+    assert "good-detector" in (root / "exported/serving/models.config").read_text()
+    detector = tf.saved_model.load(str(anomalies.path))
+    content = (boards / "test" / anomalies.ids[-1]).read_bytes()
+    outputs = detector.signatures["serving_bytes"](image_bytes=tf.constant([content]))
+    np.testing.assert_allclose(outputs["score"][0], anomalies.alarms.scores[-1], rtol=1e-2)
+    with pytest.raises(InputError, match="is a detector of anomalies, which gives scores"):
+        dim_tf.load(anomalies.path)
+
+
+def test_an_export_that_fails_leaves_the_version_before(found, exported, monkeypatch):
+    anomalies, _ = found
+    before = verify.differences(anomalies.path)
+
+    def fail(*_):
+        raise RunError("other scores")
+
+    monkeypatch.setattr(detector_export.anomaly_export, "check", fail)
+    folder = anomalies.path.parent
+    with pytest.raises(RunError, match="other scores"):
+        detector_export.publish_detector(
+            anomalies.detector,
+            exported,
+            folder,
+            small_export.images(),
+            detector_export.DetectorInfo(),
+        )
+    assert [path.name for path in folder.iterdir()] == ["1"]
+    assert verify.differences(anomalies.path) == before
+
+
+def test_the_command_uses_the_newest_export_and_tells_the_rate(
+    boards, exported, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(exported, "exported/boards/1")
+    command = (
+        "--mode=anomaly",
+        "--dataset=folder",
+        "--name=boards",
+        f"--data_dir={boards}/train",
+        *FLAGS,
+    )
+    status, said = run_command(capsys, *command, f"--anomaly_input={boards}/test")
+    assert status == 0, said
+    assert re.search(
+        r"anomaly: \d+ of 10 images score above [\d.e+-]+, which at most 10 % of normal images "
+        r"exceed \([\d.]+ to [\d.]+ %, as estimated on 12 normal images\)",
+        said,
+    )
+    assert re.search(r"anomaly: image AUROC 1\.000 \(.*\), 100\.0% of the defects and", said)
+    assert re.search(r"anomaly: pixel AUROC 0\.\d+, of 10 images", said)
+    assert "exported: exported/boards-detector/1" in said
+    embedded = sorted(path.name for path in (tmp_path / "runs/boards").glob("local-maps-*"))
+    assert len(embedded) == 2
+    # Once more without folders that tell: nothing is embedded again, and there is no AUROC.
+    shutil.copytree(boards / "test/scratch", "new")
+    status, said = run_command(capsys, *command, "--anomaly_input=new", "--keep_versions=1")
+    assert status == 0, said
+    assert "anomaly: no AUROC: new has no folder named good, normal or ok" in said
+    assert len(list((tmp_path / "runs/boards").glob("local-maps-*"))) == 3
+    assert (tmp_path / "exported/boards-detector/2/SHA256SUMS").is_file()
+    assert "Not measured" in (tmp_path / "exported/boards-detector/2/README.md").read_text()
+
+
+def test_too_few_normal_images_name_the_flags(boards, exported, tmp_path):
+    with pytest.raises(
+        InputError,
+        match=r"40 normal images, of which 12 \(--anomaly_calibration=0.3\) .* at least 19 for "
+        r"--anomaly_false_alarms=0.05; give more normal images",
+    ):
+        dim_tf.anomaly(
+            boards / "train/good", boards / "test", exported, out=tmp_path / "run", verbose=0
+        )
+
+
+def test_masks_of_another_size_are_refused(boards, exported, tmp_path):
+    shutil.copytree(boards / "test", tmp_path / "test")
+    mask = tmp_path / "ground_truth/scratch/006_mask.png"
+    mask.parent.mkdir(parents=True)
+    Image.new("L", (16, 16), 255).save(mask)
+    with pytest.raises(InputError, match=r"has 16 x 16 pixels, its image 24 x 16; give a mask"):
+        dim_tf.anomaly(
+            boards / "train/good",
+            tmp_path / "test",
+            exported,
+            out=tmp_path / "run",
+            verbose=0,
+            **SETTINGS,
+        )
+
+
+def test_what_is_wrong_is_refused_before_any_work(boards, exported, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    shutil.copytree(exported, tmp_path / "without/1")
+    metadata = tmp_path / "without/1/assets/metadata.json"
+    content = json.loads(metadata.read_text())
+    del content["signatures"]["endpoints"]["outputs"]["local"]
+    metadata.write_text(json.dumps(content))
+    good, test = boards / "train/good", boards / "test"
+    cases = (
+        (good, "", exported, "--mode=anomaly needs --anomaly_input"),
+        (good, "nowhere", exported, "--anomaly_input=nowhere is not there"),
+        (good, test / "good/000.png", exported, "is a file; give a folder"),
+        (good, "empty", exported, "--anomaly_input=empty holds no image"),
+        ("empty", test, exported, "--data_dir=empty holds no image"),
+        (test, test / "good", exported, "have images in common"),
+        (good, boards / "train", exported, "have images in common"),
+        (test, good, exported, f"--data_dir={test} holds good, and scratch beside it"),
+        (boards, "empty", exported, "holds ground_truth, whose masks would be taken for images"),
+        (good, test, "without/1", "--mode=anomaly needs local maps, and the model in without/1"),
+        (good, test, "", "holds no exported encoder; run --mode=export first"),
+    )
+    monkeypatch.setattr("dim_tf.run._stages", None)  # no stage begins
+    for normal, scored, encoder, message in cases:
+        status, said = run_command(
+            capsys,
+            "--mode=anomaly",
+            f"--data_dir={normal}",
+            f"--anomaly_input={scored}",
+            f"--encoder_path={encoder}",
+        )
+        assert status == 2, said
+        assert message in said
+    status, said = run_command(capsys, f"--data_dir={good}", f"--anomaly_input={test}")
+    assert status == 2
+    assert "--anomaly_input is of --mode=anomaly, and --mode=train,evaluate,export does not" in said
