@@ -14,7 +14,7 @@ import pkgutil
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dim_tf.api import curate, embed, search, train
+    from dim_tf.api import curate, embed, finetune, search, train
     from dim_tf.collection.index import Index
     from dim_tf.experiment import Experiment
     from dim_tf.export.exported_encoder import ExportedEncoder, load
@@ -34,6 +34,7 @@ __all__ = [
     "Stopped",
     "curate",
     "embed",
+    "finetune",
     "load",
     "search",
     "train",
@@ -49,6 +50,7 @@ _OBJECTS = {
     "Stopped": "dim_tf.system.signals:Stopped",
     "curate": "dim_tf.api:curate",
     "embed": "dim_tf.api:embed",
+    "finetune": "dim_tf.api:finetune",
     "load": "dim_tf.export.exported_encoder:load",
     "search": "dim_tf.api:search",
     "train": "dim_tf.api:train",

@@ -18,6 +18,7 @@ from dim_tf.settings.data import DataSettings
 from dim_tf.settings.encoder import EncoderSettings
 from dim_tf.settings.evaluation import EvaluationSettings
 from dim_tf.settings.export import CollectionSettings, ExportSettings
+from dim_tf.settings.finetuning import FineTuningSettings
 from dim_tf.settings.search import SearchSettings
 from dim_tf.settings.table import TableSettings
 from dim_tf.settings.training import AUTOMATIC, TrainingSettings
@@ -42,6 +43,7 @@ class Experiment(Settings):
         training: How long, and on which devices.
         evaluation: What is measured.
         export: What is exported.
+        finetuning: Of --mode=finetune.
         collection: What --mode=embed embeds.
         curation: Of --mode=curate.
         search: Of --mode=search.
@@ -75,6 +77,7 @@ class Experiment(Settings):
     training: TrainingSettings = dataclasses.field(default_factory=TrainingSettings)
     evaluation: EvaluationSettings = dataclasses.field(default_factory=EvaluationSettings)
     export: ExportSettings = dataclasses.field(default_factory=ExportSettings)
+    finetuning: FineTuningSettings = dataclasses.field(default_factory=FineTuningSettings)
     collection: CollectionSettings = dataclasses.field(default_factory=CollectionSettings)
     curation: CurationSettings = dataclasses.field(default_factory=CurationSettings)
     search: SearchSettings = dataclasses.field(default_factory=SearchSettings)
@@ -265,6 +268,7 @@ def groups_of(model: type[ModelSettings]) -> dict[str, type[Settings]]:
         "training": TrainingSettings,
         "evaluation": EvaluationSettings,
         "export": ExportSettings,
+        "finetuning": FineTuningSettings,
         "collection": CollectionSettings,
         "curation": CurationSettings,
         "search": SearchSettings,

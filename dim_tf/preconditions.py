@@ -14,8 +14,8 @@ from dim_tf.settings.data import DataSettings
 from dim_tf.system.errors import InputError
 from dim_tf.training import cluster
 
-_ON_DATA = {"train", "evaluate", "export"}
-_BY_EXPORT = {"embed", "curate", "search"}
+_ON_DATA = {"train", "evaluate", "export", "finetune"}
+_BY_EXPORT = {"finetune", "embed", "curate", "search"}
 _ON_FOLDER = ("curate", "search")
 _LOOKED_AT = 100  # folders, and files in each
 _ALONE = {
@@ -57,6 +57,11 @@ def check(experiment: Experiment, modes: list[str]) -> None:
     if "train" in modes:
         _check_beginning(experiment)
         _check_trackers(experiment)
+    if "finetune" in modes and experiment.data.labels == "none":
+        raise InputError(
+            "--labels=none, and a classifier is learned from labels; leave --labels out, or give "
+            "folders or a CSV file"
+        )
     if "embed" in modes:
         _check_collection(experiment)
     for mode in modes:
@@ -112,7 +117,8 @@ def _check_stages(experiment: Experiment, modes: list[str]) -> None:
         and modes != ["evaluate"]
     ):
         raise InputError(
-            "--encoder_path is for --mode=evaluate, embed, curate and search; give one of these"
+            "--encoder_path is for --mode=evaluate, finetune, embed, curate and search; give one "
+            "of these"
         )
     if experiment.training.strategy == "multi_worker" and modes != ["embed"]:
         if modes != ["train"]:

@@ -13,13 +13,15 @@ from dim_tf.data import folder_name
 from dim_tf.experiment import Experiment, all_fields, known_settings, model_settings
 from dim_tf.settings.config_field import kind_of
 from dim_tf.settings.data import DataSettings
+from dim_tf.settings.finetuning import FineTuningSettings
 from dim_tf.system.console import say
 from dim_tf.system.errors import InputError
 
-MODES = ("train", "evaluate", "export", "embed", "curate", "search", "compare", "table")
+MODES = ("train", "evaluate", "export", "finetune", "embed", "curate", "search", "compare", "table")
 DEFAULT_MODES = MODES[:3]
 MODE_HELP = f"Stages to run, a list of {', '.join(MODES)}."
 MODEL_HELP = f"Model, how the encoder is trained: {', '.join(registry.MODELS)}."
+ENCODER_EXPORT = ("quantized", "neighbours_index", "tflite_endpoints")
 ALIASES = {"mi_units": "critic_units"}
 
 
@@ -111,12 +113,13 @@ def experiment(values: flags.FlagValues, arguments: list[str]) -> Experiment:
         InputError: Settings that are wrong or do not fit together.
     """
     settings = present(values)
+    _check_stage_is_run(settings, modes(values))
     settings["model"] = values["model"].value
     if "table" in modes(values):  # its rows are of several models
         known = known_settings(model_settings(settings["model"]))
         settings = {name: value for name, value in settings.items() if name in known}
         settings.setdefault("recipe", recipes.PAPER)
-    reads_data = set(modes(values)) & {*DEFAULT_MODES, "curate", "search", "table"}
+    reads_data = set(modes(values)) & {*DEFAULT_MODES, "finetune", "curate", "search", "table"}
     if reads_data and "data_dir" in settings and "dataset" not in settings:
         if not settings["data_dir"]:  # a variable of the shell that is not set
             raise InputError(
@@ -132,6 +135,26 @@ def experiment(values: flags.FlagValues, arguments: list[str]) -> Experiment:
         is_own_folder = dataset == "folder" and data_dir
         settings["name"] = of_data if is_own_folder else _last_flagfile_stem(arguments) or of_data
     return Experiment.of(**settings)
+
+
+def _check_stage_is_run(settings, modes):
+    """Flags that would have no effect, as the stage that they belong to is not asked for.
+
+    Raises:
+        InputError: there is one.
+    """
+    of_finetuning = [name for name in FineTuningSettings.flags() if name in settings]
+    if of_finetuning and "finetune" not in modes:
+        raise InputError(
+            f"--{of_finetuning[0]} is a flag of --mode=finetune; add finetune to --mode, or leave "
+            "it out, of the flagfile too"
+        )
+    of_encoders = [name for name in ENCODER_EXPORT if settings.get(name)]
+    if of_encoders and modes == ["finetune"]:
+        raise InputError(
+            f"--{of_encoders[0]} is of an exported encoder, and a classifier gives probabilities; "
+            "leave it out, or give it with --mode=export"
+        )
 
 
 def present(values: flags.FlagValues) -> dict[str, Any]:
