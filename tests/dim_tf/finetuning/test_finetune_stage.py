@@ -1,4 +1,4 @@
-"""--mode=finetune, `Run.finetune` and `dim_tf.finetune`: from folders of classes to a classifier."""
+"""--mode=finetune and `dim_tf.finetune`: from folders of classes to an exported classifier."""
 
 import csv
 import io
@@ -88,7 +88,8 @@ def test_one_command_trains_exports_and_finetunes(command, images, tmp_path):
     metadata = json.loads((version / "assets/metadata.json").read_text())
     assert metadata["classifier"]["quality"] == report["quality"]
     assert metadata["labels"] == ["bright", "dark"]
-    assert metadata["encoder"] == "basic16x16" or metadata["encoder"]
+    assert metadata["training_data"]
+    assert metadata["experiment"]["finetune_rounds"] == 2
     assert [reference["name"] for reference in report["comparison"]] == [
         "frozen_features",
         "random_weights",
@@ -110,7 +111,8 @@ def test_one_command_trains_exports_and_finetunes(command, images, tmp_path):
     for heading in ("Labels", "Confusion", "Calibration", "Comparison", "Training"):
         assert f"<h2>{heading}</h2>" in page
     card = (version / "README.md").read_text()
-    assert "random weights" in card and "Expected calibration error" in card
+    assert "random weights" in card
+    assert "Expected calibration error" in card
 
     pixels = np.random.default_rng(1).integers(0, 256, (5, 16, 16, 3), np.uint8)
     loaded = tf.saved_model.load(str(version))
@@ -122,3 +124,101 @@ def test_one_command_trains_exports_and_finetunes(command, images, tmp_path):
     lite = tflite.runner(version / "classifier_float32.tflite")
     of_lite = lite((pixels / 255).astype(np.float32))["probabilities"]
     np.testing.assert_allclose(of_lite, expected, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """An export of images of 16 pixels that says what it takes, as all of ours do."""
+    path = tmp_path_factory.mktemp("exported") / "small/1"
+    small_export.save(path)
+    content = {"image_size": small_export.SIZE, "encoder": "ours", "method": "by nothing"}
+    (path / "assets/metadata.json").write_text(json.dumps(content))
+    return path
+
+
+@pytest.fixture(scope="module")
+def small_images(tmp_path_factory):
+    return write_images(tmp_path_factory.mktemp("small_images") / "photos", size=8)
+
+
+def finetuned(small_images, exported, folder, **settings):
+    return dim_tf.finetune(
+        small_images,
+        exported,
+        out=folder / "run",
+        verbose=settings.pop("verbose", 0),
+        export_dir=str(folder / "exported"),
+        cache_dir=str(folder / "cache"),
+        **{**FEW, "tflite": "none", **settings},
+    )
+
+
+def test_a_head_from_python_takes_images_of_the_encoders_size(
+    small_images, exported, tmp_path, capsys
+):
+    settings = {"finetune_layers": "head", "keep_versions": 1, "verbose": 1}
+    version = finetuned(small_images, exported, tmp_path, **settings)
+    assert version == tmp_path / "exported/photos-classifier/1"
+    metadata = json.loads((version / "assets/metadata.json").read_text())
+    assert (metadata["image_size"], metadata["encoder"]) == (small_export.SIZE, "ours")
+    assert metadata["experiment"]["encoder_version"] == "small/1"
+    printed = capsys.readouterr().out
+    assert "is not compared with random weights: it does not name an encoder" in printed
+    accuracy = metadata["classifier"]["quality"]["accuracy"]
+    assert f"finetune: accuracy {100 * accuracy:.1f} % (" in printed
+    assert not (tmp_path / "run/finetune/checkpoints").exists()
+    with pytest.raises(dim_tf.InputError, match="takes images of 8x8 pixels, the images"):
+        finetuned(small_images, exported, tmp_path, image_size=16)
+    assert published_versions(version.parent) == [1]  # what failed published nothing
+
+
+def test_too_few_labels_are_refused_before_the_encoder_is_loaded(
+    small_images, exported, tmp_path, monkeypatch
+):
+    from dim_tf.finetuning import source_encoder
+
+    monkeypatch.setattr(source_encoder, "load", None)
+    one = tmp_path / "one"
+    one.mkdir()
+    (one / "dark").symlink_to(small_images / "dark")
+    with pytest.raises(dim_tf.InputError, match="a classifier tells classes apart, and there is 1"):
+        finetuned(one, exported, tmp_path, labels="folders")
+    with pytest.raises(dim_tf.InputError, match="--labels=none, and a classifier is learned"):
+        finetuned(small_images, exported, tmp_path, labels="none")
+    run = dim_tf.Run(
+        dim_tf.Experiment.of(
+            name="a",
+            dataset="folder",
+            data_dir=str(small_images / "dark"),
+            cache_dir=str(tmp_path / "cache"),
+            run_dir=str(tmp_path / "run"),
+        ),
+        verbose=0,
+    )
+    with pytest.raises(dim_tf.InputError, match="these images have no labels, from which a classi"):
+        run.check_labels()
+
+
+def test_a_command_that_was_stopped_goes_on(command, small_images, exported, tmp_path, monkeypatch):
+    """By a signal after the first round; with the rounds of a run that was not stopped."""
+    settings = {**SHORT, **FEW, "tflite": "none", "encoder_path": exported}
+    settings |= {"data_dir": small_images, "cache_dir": tmp_path / "cache"}
+
+    class StopAt(finetune_module.CheckpointCallback):
+        def on_train_batch_end(self, batch, logs=None):
+            if self._counter.step == 4:
+                os.kill(os.getpid(), signal.SIGTERM)
+            super().on_train_batch_end(batch, logs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(finetune_module, "CheckpointCallback", StopAt)
+        status, printed, _ = command("finetune", run_dir="stopped", **settings)
+    assert status == 143
+    assert "stopped at step 4, which is saved in stopped/finetune" in printed
+    assert not (tmp_path / "exported").exists()
+    assert command("finetune", run_dir="stopped", **settings)[0] == 0
+    assert command("finetune", run_dir="whole", **settings)[0] == 0
+    assert published_versions(tmp_path / "exported/photos-classifier") == [1, 2]
+    rounds = [(tmp_path / run / "finetune/rounds.csv").read_text() for run in ("stopped", "whole")]
+    assert rounds[0] == rounds[1]
+    assert len(rounds[0].splitlines()) == 4
