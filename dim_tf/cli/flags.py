@@ -150,7 +150,7 @@ def _check_stage_is_run(settings, modes):
             "it out, of the flagfile too"
         )
     of_encoders = [name for name in ENCODER_EXPORT if settings.get(name)]
-    if of_encoders and modes == ["finetune"]:
+    if of_encoders and "finetune" in modes and "export" not in modes:
         raise InputError(
             f"--{of_encoders[0]} is of an exported encoder, and a classifier gives probabilities; "
             "leave it out, or give it with --mode=export"
