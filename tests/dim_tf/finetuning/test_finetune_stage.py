@@ -99,7 +99,7 @@ def test_one_command_trains_exports_and_finetunes(command, images, tmp_path):
     assert [line["name"] for line in labels] == ["bright", "dark"]
     assert sum(int(line["images"]) for line in labels) == report["quality"]["images"]
     confusion = list(csv.reader((results / "confusion.csv").open()))
-    assert confusion[0] == ["", "bright", "dark"]
+    assert confusion[0] == ["class", "bright", "dark"]
     counts = [[int(cell) for cell in row[1:]] for row in confusion[1:]]
     assert counts == [list(row) for row in report["quality"]["confusion"]]
     assert {line["name"] for line in lines_of(results / "comparison.csv")} == {

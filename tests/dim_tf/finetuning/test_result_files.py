@@ -58,7 +58,7 @@ def test_each_table_has_a_file(measured):
     assert float(labels[0]["interval_low"]) < 0.75 < float(labels[0]["interval_high"])
     assert labels[2]["accuracy"] == labels[2]["interval_low"] == ""  # there is no image of it
     confusion = list(csv.reader(io.StringIO(tables["confusion.csv"])))
-    assert confusion == [["", *NAMES], ["dark", "3", "1", "0"], [NAMES[1], "1", "1", "0"]] + [
+    assert confusion == [["class", *NAMES], ["dark", "3", "1", "0"], [NAMES[1], "1", "1", "0"]] + [
         ["none", "0", "0", "0"]
     ]
     (reference,) = rows_of(tables["comparison.csv"])
