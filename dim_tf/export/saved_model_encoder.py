@@ -5,6 +5,7 @@ from pathlib import Path
 from dim_tf.data.channel_scaling import ChannelScaling
 from dim_tf.export import verify
 from dim_tf.export.hub_layer import EncoderLayer
+from dim_tf.export.saved_model import CLASSES
 from dim_tf.system.errors import InputError
 from dim_tf.system.files import read_text
 from dim_tf.system.io_errors import reason
@@ -67,8 +68,8 @@ def load(
 
     Raises:
         InputError: It cannot be loaded, differs from its SHA256SUMS, takes arrays where the images
-            are pictures or the reverse, takes images of any size, or does not give one vector an
-            image.
+            are pictures or the reverse, takes images of any size, does not give one vector an
+            image, or is a classifier.
     """
     given = f"{flag}={path}"
     verify.check(path, flag)
@@ -89,6 +90,12 @@ def load(
             f"{given} cannot be trained ({reason(error)}); give a version of an exported encoder, "
             "as exported/cifar10/1"
         ) from error
+    default = getattr(layer._loaded, "signatures", {}).get("serving_default")
+    if default is not None and CLASSES in default.structured_outputs:
+        raise InputError(
+            f"the SavedModel in {given} is a classifier, which gives probabilities and no feature; "
+            "give the export of its encoder"
+        )
     if len(image_shape) != 3 or None in image_shape or len(outputs) != 2:
         raise InputError(
             f"the encoder in {given} takes images of {image_shape} and gives {outputs}; expected "

@@ -4,7 +4,9 @@ import csv
 import io
 import json
 import os
+import shutil
 import signal
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -153,20 +155,31 @@ def finetuned(small_images, exported, folder, **settings):
     )
 
 
-def test_a_head_from_python_takes_images_of_the_encoders_size(
-    small_images, exported, tmp_path, capsys
+def test_the_example_of_the_reference_takes_images_of_the_encoders_size(
+    small_images, exported, tmp_path, capsys, monkeypatch
 ):
-    settings = {"finetune_layers": "head", "keep_versions": 1, "verbose": 1}
-    version = finetuned(small_images, exported, tmp_path, **settings)
-    assert version == tmp_path / "exported/photos-classifier/1"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    shutil.copytree(small_images / "dark", "photos/cat")
+    shutil.copytree(small_images / "bright", "photos/dog")
+    PIL.Image.new("RGB", (30, 20)).save("photos/cat/a.jpg")
+    shutil.copytree(exported, "exported/photos/1")
+    text = (Path(dim_tf.__file__).parents[1] / "docs/API.md").read_text(encoding="utf-8")
+    example = text.split("## finetune")[1].split("```python\n")[1].split("```")[0]
+    names = {}
+    exec(example, names)
+    version = names["path"]
+    assert version == Path("exported/photos-classifier/1")
+    np.testing.assert_allclose(np.sum(names["answer"]["probabilities"]), 1, atol=1e-5)
+    assert names["answer"]["classes"].numpy()[0] in (b"cat", b"dog")
     metadata = json.loads((version / "assets/metadata.json").read_text())
     assert (metadata["image_size"], metadata["encoder"]) == (small_export.SIZE, "ours")
-    assert metadata["experiment"]["encoder_version"] == "small/1"
+    assert metadata["experiment"]["encoder_version"] == "photos/1"
     printed = capsys.readouterr().out
     assert "is not compared with random weights: it does not name an encoder" in printed
     accuracy = metadata["classifier"]["quality"]["accuracy"]
     assert f"finetune: accuracy {100 * accuracy:.1f} % (" in printed
-    assert not (tmp_path / "run/finetune/checkpoints").exists()
+    assert not Path("runs/photos/finetune/checkpoints").exists()
     with pytest.raises(dim_tf.InputError, match="takes images of 8x8 pixels, the images"):
         finetuned(small_images, exported, tmp_path, image_size=16)
     assert published_versions(version.parent) == [1]  # what failed published nothing
