@@ -110,7 +110,8 @@ def load(path: Path, splits: Splits) -> SourceEncoder:
         InputError: It cannot be trained, or takes other images.
     """
     encoder = saved_model_encoder.load(str(path), scaling=splits.scaling)
-    own, theirs = (ImageFrame(*shape) for shape in (encoder.image_shape, splits.image_shape))
+    height, width, depth = encoder.image_shape
+    own, theirs = ImageFrame(height, width, depth), ImageFrame(*splits.image_shape)
     if own.shape[:2] != theirs.shape[:2]:
         size = ",".join(map(str, own.shape[:2])) if own.height != own.width else own.height
         raise InputError(
