@@ -195,7 +195,7 @@ def test_too_few_labels_are_refused_before_the_encoder_is_loaded(
     one = tmp_path / "one.csv"
     names = [path.name for path in (small_images / "dark").iterdir()]
     one.write_text("file,label\n" + "".join(f"{name},dark\n" for name in names))
-    with pytest.raises(dim_tf.InputError, match="a classifier tells classes apart, and there is 1"):
+    with pytest.raises(dim_tf.InputError, match="the column label has 1 different values"):
         finetuned(small_images / "dark", exported, tmp_path, labels=str(one))
     with pytest.raises(dim_tf.InputError, match="--labels=none, and a classifier is learned"):
         finetuned(small_images, exported, tmp_path, labels="none")
