@@ -14,7 +14,7 @@ import pkgutil
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dim_tf.api import anomaly, curate, embed, search, train
+    from dim_tf.api import anomaly, curate, embed, finetune, search, train
     from dim_tf.collection.index import Index
     from dim_tf.experiment import Experiment
     from dim_tf.export.exported_encoder import ExportedEncoder, load
@@ -35,6 +35,7 @@ __all__ = [
     "anomaly",
     "curate",
     "embed",
+    "finetune",
     "load",
     "search",
     "train",
@@ -51,6 +52,7 @@ _OBJECTS = {
     "anomaly": "dim_tf.api:anomaly",
     "curate": "dim_tf.api:curate",
     "embed": "dim_tf.api:embed",
+    "finetune": "dim_tf.api:finetune",
     "load": "dim_tf.export.exported_encoder:load",
     "search": "dim_tf.api:search",
     "train": "dim_tf.api:train",

@@ -1,4 +1,4 @@
-"""`dim_tf.train`, `embed`, `curate`, `anomaly` and `search`."""
+"""`dim_tf.train`, `finetune`, `embed`, `curate`, `anomaly` and `search`."""
 
 import os
 from collections.abc import Sequence
@@ -138,6 +138,40 @@ def embed(
     return Run(Experiment.of(**{"name": "embed", **flag_values(flags)}), verbose).embed()
 
 
+def finetune(
+    images: str | os.PathLike | Sequence[str | os.PathLike],
+    encoder: str | os.PathLike,
+    *,
+    out: str | os.PathLike = "",
+    verbose: int = 1,
+    **settings: Any,
+) -> Path:
+    """Trains a classifier on an exported encoder and labelled images, measures and exports it.
+
+    A second call continues where the first was stopped, and publishes again where it was done.
+
+        path = dim_tf.finetune("photos/", "exported/photos/1", labels="labels.csv")
+        probabilities = tf.saved_model.load(str(path))(images)  # float32 [N, labels]
+
+    Args:
+        images: A folder of images, or a list of several; or the name of a data set, as "digits" or
+            "tfds:NAME". Labels are folders of classes, or those of the setting `labels`.
+        encoder: One version of an exported encoder, as exported/photos/1.
+        out: The run folder, for checkpoints and results; empty: runs/NAME.
+        verbose: 1: prints lines; 0: prints nothing.
+        **settings: By the names of their flags, as labels="labels.csv", finetune_layers="head".
+
+    Returns:
+        The folder of the new version, exported/NAME-classifier/VERSION.
+
+    Raises:
+        InputError: There are no such images or encoder, or too few labels.
+        RunError: Training or the export failed.
+        Stopped: By SIGTERM or SIGINT (Ctrl-C), after a checkpoint.
+    """
+    return _run_on_images(images, encoder, out, verbose, settings).finetune()
+
+
 def curate(
     images: str | os.PathLike | Sequence[str | os.PathLike],
     encoder: str | os.PathLike,
@@ -161,7 +195,7 @@ def curate(
         InputError: There are no such images or encoder, or faiss-cpu is missing.
         RunError: A file cannot be read or written.
     """
-    return _run_on_folder(images, encoder, out, verbose, settings).curate()
+    return _run_on_images(images, encoder, out, verbose, settings).curate()
 
 
 def anomaly(
@@ -196,7 +230,7 @@ def anomaly(
             normal images for the rate of false alarms.
         RunError: A file cannot be read or written.
     """
-    return _run_on_folder(normal, encoder, out, verbose, settings).anomaly(images)
+    return _run_on_images(normal, encoder, out, verbose, settings).anomaly(images)
 
 
 def search(
@@ -235,11 +269,11 @@ def search(
             search_by="patch", which does not need it, the encoder has no local map.
         RunError: A file cannot be read or written.
     """
-    return _run_on_folder(images, encoder, out, verbose, settings).search(query)
+    return _run_on_images(images, encoder, out, verbose, settings).search(query)
 
 
-def _run_on_folder(images, encoder, out, verbose, settings) -> Run:
-    """The run whose stages take a folder and an exported encoder."""
+def _run_on_images(images, encoder, out, verbose, settings) -> Run:
+    """The run whose stages take images and an exported encoder."""
     with console.quiet(not verbose):
         flags = {**_data_flags(images, settings), "encoder_path": encoder, "run_dir": out}
     flags = flag_values(

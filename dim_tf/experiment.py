@@ -18,6 +18,7 @@ from dim_tf.settings.data import DataSettings
 from dim_tf.settings.encoder import EncoderSettings
 from dim_tf.settings.evaluation import EvaluationSettings
 from dim_tf.settings.export import CollectionSettings, ExportSettings
+from dim_tf.settings.finetuning import FineTuningSettings
 from dim_tf.settings.patches import AnomalySettings
 from dim_tf.settings.search import SearchSettings
 from dim_tf.settings.table import TableSettings
@@ -43,6 +44,7 @@ class Experiment(Settings):
         training: How long, and on which devices.
         evaluation: What is measured.
         export: What is exported.
+        finetuning: Of --mode=finetune.
         collection: What --mode=embed embeds.
         curation: Of --mode=curate.
         anomaly: Of --mode=anomaly.
@@ -77,6 +79,7 @@ class Experiment(Settings):
     training: TrainingSettings = dataclasses.field(default_factory=TrainingSettings)
     evaluation: EvaluationSettings = dataclasses.field(default_factory=EvaluationSettings)
     export: ExportSettings = dataclasses.field(default_factory=ExportSettings)
+    finetuning: FineTuningSettings = dataclasses.field(default_factory=FineTuningSettings)
     collection: CollectionSettings = dataclasses.field(default_factory=CollectionSettings)
     curation: CurationSettings = dataclasses.field(default_factory=CurationSettings)
     anomaly: AnomalySettings = dataclasses.field(default_factory=AnomalySettings)
@@ -268,6 +271,7 @@ def groups_of(model: type[ModelSettings]) -> dict[str, type[Settings]]:
         "training": TrainingSettings,
         "evaluation": EvaluationSettings,
         "export": ExportSettings,
+        "finetuning": FineTuningSettings,
         "collection": CollectionSettings,
         "curation": CurationSettings,
         "anomaly": AnomalySettings,

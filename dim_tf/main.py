@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dim_tf.run import Run
 
 FAILED, WRONG_INPUT = 1, 2
-_WRITING = {"train", "evaluate"}  # into the run folder
+_WRITING = {"train", "evaluate", "finetune"}  # into the run folder
 
 
 def parse_flags(arguments: list[str], values: flags.FlagValues) -> None:
@@ -70,6 +70,8 @@ def main(arguments: list[str], values: flags.FlagValues) -> int:
                 stack.enter_context(run.locked())
             if "train" in modes and "evaluate" in modes:
                 run.check_references()
+            if "finetune" in modes and {"train", "evaluate", "export"} & set(modes):
+                run.check_labels()
             if "train" in modes:
                 run.train()
             run_later_stages(run, modes)
@@ -107,6 +109,8 @@ def run_later_stages(run: "Run", modes: list[str]) -> None:
             failed = error
     if "export" in modes:
         run.export()
+    if "finetune" in modes:
+        run.finetune()
     if "embed" in modes:
         run.embed()
     if "curate" in modes:
@@ -117,7 +121,8 @@ def run_later_stages(run: "Run", modes: list[str]) -> None:
         run.search()
     if "compare" in modes:
         run.compare()
-    if is_measured and {"export", "embed", "curate", "anomaly", "search"} & set(modes):
+    by_export = {"export", "finetune", "embed", "curate", "anomaly", "search"}
+    if is_measured and by_export & set(modes):
         for line in run.verdict:  # the last lines say it again
             console.say(line)
     if failed:

@@ -18,8 +18,8 @@ from dim_tf.system.errors import InputError
 from dim_tf.system.json_files import read_json
 from dim_tf.training import cluster
 
-_ON_DATA = {"train", "evaluate", "export"}
-_BY_EXPORT = {"embed", "curate", "anomaly", "search"}
+_ON_DATA = {"train", "evaluate", "export", "finetune"}
+_BY_EXPORT = {"finetune", "embed", "curate", "anomaly", "search"}
 _ON_FOLDER = ("curate", "anomaly", "search")
 _MASKS_FOLDER = "ground_truth"
 _LOOKED_AT = 100  # folders, and files in each
@@ -62,6 +62,11 @@ def check(experiment: Experiment, modes: list[str]) -> None:
     if "train" in modes:
         _check_beginning(experiment)
         _check_trackers(experiment)
+    if "finetune" in modes and experiment.data.labels == "none":
+        raise InputError(
+            "--labels=none, and a classifier is learned from labels; leave --labels out, or give "
+            "folders or a CSV file"
+        )
     if "embed" in modes:
         _check_collection(experiment)
     for mode in modes:
@@ -126,8 +131,8 @@ def _check_stages(experiment: Experiment, modes: list[str]) -> None:
         and modes != ["evaluate"]
     ):
         raise InputError(
-            "--encoder_path is for --mode=evaluate, embed, curate, anomaly and search; give one of "
-            "these"
+            "--encoder_path is for --mode=evaluate, finetune, embed, curate, anomaly and search; "
+            "give one of these"
         )
     if experiment.training.strategy == "multi_worker" and modes != ["embed"]:
         if modes != ["train"]:

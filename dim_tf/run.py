@@ -1,6 +1,7 @@
 """`Run`: the stages of an experiment, for programs, notebooks and the command line."""
 
 import contextlib
+import dataclasses
 import functools
 import html
 import os
@@ -16,12 +17,14 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf import data, preconditions
-from dim_tf.data import validation_split
+from dim_tf.data import DataRequest, validation_split
+from dim_tf.data.image_frame import ImageFrame, ImageSize
 from dim_tf.data.splits import Splits
 from dim_tf.experiment import Experiment, all_fields
 from dim_tf.settings.config_field import kind_of
 from dim_tf.settings.curation import CurationSettings
 from dim_tf.settings.export import CollectionSettings, ExportSettings
+from dim_tf.settings.finetuning import FineTuningSettings
 from dim_tf.settings.patches import AnomalySettings
 from dim_tf.settings.search import SearchSettings
 from dim_tf.system import console, process_state
@@ -199,6 +202,18 @@ class Run:
 
             load_named(self.experiment, self._data)
 
+    def check_labels(self) -> None:
+        """Checks that a classifier can be learned, so that training need not end before `finetune`.
+
+        Raises:
+            InputError: There are no labels, or too few.
+        """
+        with self._process():
+            _ = self._devices  # before the data, which use the CPU
+            from dim_tf.finetuning.train_classifier import check_labels  # takes seconds
+
+            check_labels(self._data, self.experiment.finetuning, self.experiment.training.seed)
+
     @property
     def verdict(self) -> list[str]:
         """Whether training helped, as `evaluate` wrote it: a line by kNN, one by the linear probe.
@@ -235,6 +250,30 @@ class Run:
         experiment = self._with(ExportSettings, settings)
         with self._stage("export", experiment):
             return _stages().export(plan.of_trained(experiment), self._data)
+
+    def finetune(self, **settings: Any) -> Path:
+        """Trains a classifier on the run's newest export and the labels of the run's images.
+
+        Writes RUN_DIR/finetune/ (docs/FINETUNE.md) and publishes exported/NAME-classifier/VERSION.
+        A second call continues where the first was stopped, and publishes again where it was done.
+
+            path = run.finetune(finetune_layers="head")
+            probabilities = tf.saved_model.load(str(path))(images)
+
+        Args:
+            **settings: Of the group finetuning, by the names of their flags, as
+                finetune_layers="head".
+
+        Returns:
+            The folder of the new version.
+
+        Raises:
+            Stopped: By SIGTERM or SIGINT (Ctrl-C), after a checkpoint.
+        """
+        experiment = self._with(FineTuningSettings, settings)
+        with self._stage("finetune", experiment):
+            size = _stages().exported_image_size(experiment)
+            return _stages().finetune(experiment, self._data_of_size(size))
 
     def embed(self, source: str = "", output: str = "", **settings: Any) -> Path:
         """Writes the embeddings of a collection of images by the newest export of this run.
@@ -354,8 +393,20 @@ class Run:
     @functools.cached_property
     def _data(self) -> Splits:
         """The images, loaded once."""
+        return self._load(image_request(self.experiment))
+
+    def _data_of_size(self, size: ImageSize) -> Splits:
+        """The images, of that size where --image_size names none; 0: of the default's."""
+        if self.experiment.data.image_size or not size:
+            return self._data
+        frame = ImageFrame.of(size)
+        if "_data" in self.__dict__ and self._data.image_shape[:2] == frame.shape[:2]:
+            return self._data
+        return self._load(dataclasses.replace(self.experiment.data.request, image_size=size))
+
+    def _load(self, request: DataRequest) -> Splits:
         settings = self.experiment.data
-        splits = data.load(settings.dataset, image_request(self.experiment))
+        splits = data.load(settings.dataset, request)
         splits = validation_split.hold_out(splits, settings.validation_fraction)
         say(f"data: {splits.note}")
         return splits

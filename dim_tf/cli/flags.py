@@ -13,16 +13,30 @@ from dim_tf.data import folder_name
 from dim_tf.experiment import Experiment, all_fields, known_settings, model_settings
 from dim_tf.settings.config_field import kind_of
 from dim_tf.settings.data import DataSettings
+from dim_tf.settings.finetuning import FineTuningSettings
 from dim_tf.settings.patches import AnomalySettings
 from dim_tf.system.console import say
 from dim_tf.system.errors import InputError
 
-MODES = ("train", "evaluate", "export", "embed", "curate", "anomaly", "search", "compare", "table")
+MODES = (
+    "train",
+    "evaluate",
+    "export",
+    "finetune",
+    "embed",
+    "curate",
+    "anomaly",
+    "search",
+    "compare",
+    "table",
+)
 DEFAULT_MODES = MODES[:3]
 MODE_HELP = f"Stages to run, a list of {', '.join(MODES)}."
 MODEL_HELP = f"Model, how the encoder is trained: {', '.join(registry.MODELS)}."
+ENCODER_EXPORT = ("quantized", "neighbours_index", "tflite_endpoints")
 ALIASES = {"mi_units": "critic_units"}
 FLAGS_OF_MODES = {  # which are refused without the mode
+    "finetune": tuple(FineTuningSettings.flags()),
     "embed": ("embed_feature",),
     "anomaly": tuple(AnomalySettings.flags()),
     "search": ("search_by", "query_box"),
@@ -123,7 +137,8 @@ def experiment(values: flags.FlagValues, arguments: list[str]) -> Experiment:
         known = known_settings(model_settings(settings["model"]))
         settings = {name: value for name, value in settings.items() if name in known}
         settings.setdefault("recipe", recipes.PAPER)
-    reads_data = set(modes(values)) & {*DEFAULT_MODES, "curate", "anomaly", "search", "table"}
+    on_data = {*DEFAULT_MODES, "finetune", "curate", "anomaly", "search", "table"}
+    reads_data = on_data & set(modes(values))
     if reads_data and "data_dir" in settings and "dataset" not in settings:
         if not settings["data_dir"]:  # a variable of the shell that is not set
             raise InputError(
@@ -148,8 +163,14 @@ def _check_modes_of(settings: dict[str, Any], wanted: list[str]) -> None:
         if given and mode not in wanted:
             raise InputError(
                 f"--{given[0]} is of --mode={mode}, and --mode={','.join(wanted)} does not read "
-                f"it; add {mode} to --mode, or leave the flag out"
+                f"it; add {mode} to --mode, or leave the flag out, of the flagfile too"
             )
+    of_encoders = [name for name in ENCODER_EXPORT if settings.get(name)]
+    if of_encoders and "finetune" in wanted and "export" not in wanted:
+        raise InputError(
+            f"--{of_encoders[0]} is of an exported encoder, and a classifier gives probabilities; "
+            "leave it out, or give it with --mode=export"
+        )
 
 
 def present(values: flags.FlagValues) -> dict[str, Any]:

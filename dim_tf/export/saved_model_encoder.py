@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from dim_tf.data.channel_scaling import ChannelScaling
 from dim_tf.export import verify
 from dim_tf.export.hub_layer import EncoderLayer
+from dim_tf.export.saved_model import CLASSES
 from dim_tf.system.errors import InputError
 from dim_tf.system.files import read_text
 from dim_tf.system.io_errors import reason
@@ -20,12 +22,21 @@ class SavedModelEncoder(Encoder):
     Args:
         layer: The SavedModel; it takes images in [0, 1] and gives one vector an image.
         image_shape: (height, width, channels) of the images.
+        scaling: Of images that are arrays, whose own values the SavedModel takes; None: it takes
+            images in [0, 1].
     """
 
-    def __init__(self, layer: EncoderLayer, image_shape: tuple[int, int, int], **kwargs):
+    def __init__(
+        self,
+        layer: EncoderLayer,
+        image_shape: tuple[int, int, int],
+        scaling: ChannelScaling | None = None,
+        **kwargs,
+    ):
         outputs = layer.compute_output_shape((None, *image_shape))
         super().__init__(image_shape, outputs[-1], synchronized=False, **kwargs)
         self.layer = layer
+        self.scaling = scaling
 
     @property
     def endpoint_names(self):
@@ -35,32 +46,39 @@ class SavedModelEncoder(Encoder):
         self.built = True
 
     def encode(self, images, training, random):
-        return {"global": self.layer((images + 1.0) / 2.0, training=training)}
+        return self.encode_unit_range((images + 1.0) / 2.0, training)
 
     def encode_unit_range(self, images, training=False):
-        return {"global": self.layer(images, training=training)}
+        values = self.scaling.from_unit(images) if self.scaling else images
+        return {"global": self.layer(values, training=training)}
 
     def freeze_above(self, endpoint):
         """Does nothing: no layer comes after the only endpoint."""
 
 
-def load(path: str, flag: str = "--encoder_path") -> SavedModelEncoder:
+def load(
+    path: str, flag: str = "--encoder_path", scaling: ChannelScaling | None = None
+) -> SavedModelEncoder:
     """Loads an exported encoder, to be trained further.
 
     Args:
         path: Of a version of an export, or of another reusable SavedModel.
         flag: With which it was given, for messages.
+        scaling: Of the images, if these are arrays; None: they are pictures.
 
     Raises:
-        InputError: It cannot be loaded, differs from its SHA256SUMS, takes arrays in values of
-            their own or images of any size, or does not give one vector an image.
+        InputError: It cannot be loaded, differs from its SHA256SUMS, takes arrays where the images
+            are pictures or the reverse, takes images of any size, does not give one vector an
+            image, or is a classifier.
     """
     given = f"{flag}={path}"
     verify.check(path, flag)
-    if _takes_arrays(Path(path)):
+    if _takes_arrays(Path(path)) != (scaling is not None):
+        kinds = ("arrays in their own values", "pictures")
+        theirs, ours = kinds if scaling is None else reversed(kinds)
         raise InputError(
-            f"the encoder in {given} takes arrays in their own values; give its run instead, by "
-            "--run_dir"
+            f"the encoder in {given} takes {theirs}, and the images are {ours}; give an encoder "
+            "that was trained on such images"
         )
     try:
         layer = EncoderLayer(path)
@@ -72,12 +90,18 @@ def load(path: str, flag: str = "--encoder_path") -> SavedModelEncoder:
             f"{given} cannot be trained ({reason(error)}); give a version of an exported encoder, "
             "as exported/cifar10/1"
         ) from error
+    default = getattr(layer._loaded, "signatures", {}).get("serving_default")
+    if default is not None and CLASSES in default.structured_outputs:
+        raise InputError(
+            f"the SavedModel in {given} is a classifier, which gives probabilities and no feature; "
+            "give the export of its encoder"
+        )
     if len(image_shape) != 3 or None in image_shape or len(outputs) != 2:
         raise InputError(
             f"the encoder in {given} takes images of {image_shape} and gives {outputs}; expected "
             "images of one size and a vector an image"
         )
-    encoder = SavedModelEncoder(layer, image_shape, name="encoder")
+    encoder = SavedModelEncoder(layer, image_shape, scaling, name="encoder")
     encoder.build()
     return encoder
 

@@ -32,7 +32,7 @@ class ReferenceAccuracy:
     """The same head on other features.
 
     Attributes:
-        name: of the features, as "random_weights", "start_weights" or "pixels".
+        name: of the features, as "random_weights" or "start_weights".
         accuracy: on the test images.
         interval: of the accuracy, 95 %.
         gain: accuracy of the classifier less this one.

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf.data import image_ops
-from dim_tf.data.splits import Images, Split
+from dim_tf.data.splits import Images, Split, Splits
 from dim_tf.data.validation_split import select
 from dim_tf.evaluation.representation import BATCH_PIXELS, BATCH_SIZE
 from dim_tf.export.feature import Feature
@@ -68,6 +68,38 @@ def features_of(encoder: Encoder, feature: Feature, images: Images) -> np.ndarra
     for first in range(0, len(images), size):
         features[first : first + size] = traced(tf.constant(images[first : first + size]))
     return features
+
+
+def labelled_splits(splits: Splits) -> tuple[Split, Split | None]:
+    """The labelled training images, and the labelled test images; None: there are none.
+
+    Raises:
+        InputError: There are no labels.
+    """
+    train = splits.labelled or splits.train
+    train = select(train, _labelled(train))
+    if splits.test.labels is None:
+        return train, None
+    is_tested = _labelled(splits.test)
+    return train, select(splits.test, is_tested) if len(is_tested) else None
+
+
+def check_labels(splits: Splits, settings: FineTuningSettings, seed: int) -> None:
+    """Checks that a classifier can be learned, before anything is computed.
+
+    Args:
+        splits: The data.
+        settings: How it is trained.
+        seed: Of the validation split.
+
+    Raises:
+        InputError: There are no labels, a single class, a class without a training image, or too
+            few images for the validation split.
+    """
+    train, _ = labelled_splits(splits)
+    assert train.labels is not None
+    head.check_labels(train.labels, splits.label_names)
+    validation_split.split(train.labels, settings.validation_fraction, seed, train.groups)
 
 
 def train_classifier(

@@ -25,8 +25,8 @@ class EvaluationSettings(Settings):
     )
     encoder_path: str = config_field(
         "",
-        "Encoder of --mode=evaluate, any SavedModel or .keras file, or of --mode=embed, curate, "
-        "anomaly and search, a version of an export; empty: the run's.",
+        "Encoder of --mode=evaluate, any SavedModel or .keras file, or of --mode=finetune, embed, "
+        "curate, anomaly and search, a version of an export; empty: the run's.",
         is_path=True,
         hyperparameter=False,
     )

@@ -20,14 +20,12 @@ class FineTuningSettings(Settings):
         ALL,
         "What is trained: head, a linear head on frozen features; all, the head first, then the "
         "whole encoder with it, if that lowers the validation loss.",
-        common=True,
         choices=(HEAD, ALL),
         hyperparameter=False,
     )
     class_weights: str = config_field(
         "none",
         "Weights of classes in the loss: none; balanced, each class counts as much as every other.",
-        common=True,
         choices=CLASS_WEIGHTS,
         hyperparameter=False,
     )

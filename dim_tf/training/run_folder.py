@@ -10,7 +10,7 @@ from dim_tf.system.errors import InputError
 from dim_tf.system.files import atomic_write_text
 from dim_tf.training import data_fingerprint, encoder_config, nan_restores, start_weights
 
-_FOLDERS = ("checkpoints", "tensorboard")
+_FOLDERS = ("checkpoints", "tensorboard", "finetune")
 _FILES = (
     "experiment.json",
     "metrics.jsonl",

@@ -107,8 +107,14 @@ WITHOUT_TENSORFLOW = {
     "--mode=search --dataset=folder --data_dir=. --query=no": "--query=no is not there",
     "--mode=search --dataset=folder --data_dir=. --query=. --name=a": "a holds no exported encoder",
     "--mode=search,export --dataset=folder --data_dir=. --query=. --encoder_path=a": (
-        "--encoder_path is for --mode=evaluate, embed, curate, anomaly and search"
+        "--encoder_path is for --mode=evaluate, finetune, embed, curate, anomaly and search"
     ),
+    "--mode=finetune": "digits holds no exported encoder; run --mode=export first, or give",
+    "--mode=finetune --dataset=folder": "--dataset=folder needs --data_dir",
+    "--mode=finetune --encoder_path=a.keras": "a.keras is no exported encoder (it has no saved_mod",
+    "--mode=train,export,finetune --dataset=folder --data_dir=. --labels=none": "--labels=none",
+    "--mode=train --finetune_rounds=3": "--finetune_rounds is of --mode=finetune, and --mode=train",
+    "--mode=finetune --quantized": "--quantized is of an exported encoder, and a classifier gives",
     "--mode=train,export --neighbours_index=no": "--neighbours_index=no holds no embeddings",
     "--mode=compare --runs=a,b": "there is no run folder 'a'",
     "--mode=train --strategy=multi_worker": "TF_CONFIG describes no cluster (it is not set)",

@@ -319,7 +319,7 @@ def photos(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_the_examples_of_the_reference(photos):
     names = {"dim_tf": dim_tf, "keras": keras}
-    example, callbacks = blocks("docs/API.md")
+    example, _, callbacks = blocks("docs/API.md")  # test_finetune_stage runs the second
     exec(example, names)
     exec(callbacks, names)
     feature = names["evaluation"]["feature"]

@@ -67,7 +67,7 @@ def test_a_wrong_flag_ends_with_2_and_one_line(arguments, says):
         (["--mode=evaluate"], "run --mode=train first"),
         (
             ["--encoder_path=theirs"],
-            "--encoder_path is for --mode=evaluate, embed",
+            "--encoder_path is for --mode=evaluate, finetune, embed",
         ),
         (["--mode=evaluate", "--encoder_path=theirs"], "theirs is no SavedModel"),
         (["--strategy=mirrored"], "found no GPU"),

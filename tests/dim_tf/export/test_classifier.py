@@ -19,6 +19,7 @@ from dim_tf.export import (
     classifier_saved_model,
     encoded_input,
     saved_model,
+    saved_model_encoder,
     tflite,
     tflite_metadata,
     verify,
@@ -124,9 +125,11 @@ def test_mediapipe_classifies_an_image(published, expected):
                     assert scores.get(label, 0) == pytest.approx(probability, abs=tolerance)
 
 
-def test_it_is_no_encoder_to_embed_with(published):
+def test_it_is_no_encoder_to_embed_with_or_to_train(published):
     with pytest.raises(InputError, match="is a classifier, which gives probabilities and no feat"):
         saved_model.load(str(published), "serving_bytes_valid")
+    with pytest.raises(InputError, match="is a classifier, which gives probabilities and no feat"):
+        saved_model_encoder.load(str(published))
 
 
 def test_the_folder_is_whole_and_says_what_it_is(published):

@@ -4,9 +4,11 @@ import shutil
 
 import numpy as np
 import pytest
+import small_export
 import tensorflow as tf
 from small_export import head, images
 
+from dim_tf.data.channel_scaling import ChannelScaling
 from dim_tf.export import classifier_saved_model, saved_model, saved_model_encoder
 from dim_tf.export.feature import GLOBAL
 from dim_tf.export.saved_model import SavedModelOptions
@@ -51,5 +53,19 @@ def test_what_cannot_be_trained_is_refused(tmp_path, monkeypatch):
         saved_model_encoder.load(str(tmp_path))
     (tmp_path / "assets").mkdir()
     (tmp_path / "assets/metadata.json").write_text('{"value_scaling": {}}')
-    with pytest.raises(InputError, match="takes arrays in their own values; give its run instead"):
+    with pytest.raises(InputError, match="takes arrays in their own values, and the images are "):
         saved_model_encoder.load(str(tmp_path))
+
+
+def test_an_encoder_of_arrays_takes_their_values(tmp_path):
+    scaling = ChannelScaling((-2.0, 0.0, 10.0), (2.0, 5.0, 90.0))
+    encoder = small_export.save(tmp_path, scaling=scaling)
+    (tmp_path / "assets/metadata.json").write_text('{"value_scaling": {}}')
+    loaded = saved_model_encoder.load(str(tmp_path), scaling=scaling)
+    wanted = saved_model.keras_features(encoder, images())
+    np.testing.assert_allclose(saved_model.keras_features(loaded, images()), wanted, atol=1e-5)
+
+
+def test_an_encoder_of_pictures_takes_no_arrays(small_model):
+    with pytest.raises(InputError, match="takes pictures, and the images are arrays in their own"):
+        saved_model_encoder.load(str(small_model[0]), scaling=ChannelScaling((0.0,), (1.0,)))

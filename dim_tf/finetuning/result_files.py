@@ -1,0 +1,286 @@
+"""What is known of a classifier as files: CSV, finetune.json, and one page that loads nothing."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from dim_tf.evaluation.figures import ConfusionMatrix
+from dim_tf.evaluation.report.charts import Run, training_curves
+from dim_tf.evaluation.report.confusion_matrix import confusion_matrix
+from dim_tf.evaluation.report.formatting import format_value
+from dim_tf.evaluation.report.page import write_page
+from dim_tf.evaluation.report.rendering import render
+from dim_tf.system.files import atomic_write_text
+from dim_tf.system.io_errors import translate_write_errors
+from dim_tf.system.json_files import json_with_checksum
+
+SUMMARY_FILE, PAGE_FILE = "finetune.json", "finetune.html"
+CSV_FILES = (
+    "rounds.csv",
+    "labels.csv",
+    "confusion.csv",
+    "calibration.csv",
+    "comparison.csv",
+    "labels_curve.csv",
+)
+_ADVICE = "make room and give the same command again"
+_INTERVAL = ("low", "high")  # of 95 %
+
+
+def write_results(report: Mapping[str, Any], folder: Path, title: str, data: str) -> None:
+    """Writes the files of a report into a folder, each whole or not at all.
+
+    finetune.json, which holds the report, goes first and comes last: where it is, all are there.
+
+    Args:
+        report: Of `finetuning.report`.
+        folder: Exists; files of the names of this module are replaced, no others are touched.
+        title: Of the page.
+        data: A sentence on the images.
+
+    Raises:
+        RunError: A file cannot be written.
+    """
+    with translate_write_errors("the results", folder, _ADVICE):
+        (folder / SUMMARY_FILE).unlink(missing_ok=True)
+        texts = tables(report)
+        for name in CSV_FILES:
+            if name in texts:
+                atomic_write_text(folder / name, texts[name])
+            else:  # of an earlier classifier, with test images
+                (folder / name).unlink(missing_ok=True)
+        _write_page(report, folder / PAGE_FILE, title, data)
+        atomic_write_text(folder / SUMMARY_FILE, json_with_checksum(dict(report)))
+
+
+def describe(report: Mapping[str, Any]) -> list[str]:
+    """What a classifier says on the command line: its accuracy, and those that it is compared with.
+
+    Args:
+        report: Of `finetuning.report`.
+    """
+    quality = report.get("quality")
+    if not quality:
+        return ["not measured: no test image has a label"]
+    lines = [
+        f"accuracy {_percent(quality['accuracy'])} ({_interval(quality['interval'])}) on "
+        f"{quality['images']:,} test images, calibration error "
+        f"{_percent(quality['calibration']['error'])}"
+    ]
+    lines += [
+        f"the same head on {_reference(reference)}: {_percent(reference['accuracy'])}; gain "
+        f"{_points(reference['gain'])} points ({_gain_interval(reference)})"
+        for reference in report.get("comparison", ())
+    ]
+    return lines
+
+
+def tables(report: Mapping[str, Any]) -> dict[str, str]:
+    """The CSV files' texts by their names; those that do not apply are left out.
+
+    Args:
+        report: Of `finetuning.report`.
+    """
+    texts = {}
+    if rounds := report["training"]["rounds"]:
+        texts["rounds.csv"] = _csv(rounds)
+    quality = report.get("quality")
+    if not quality:
+        return texts
+    texts["labels.csv"] = _csv(quality["labels"])
+    texts["calibration.csv"] = _csv(quality["calibration"]["bins"])
+    if len(quality["confusion"]):
+        names = [label["name"] for label in quality["labels"]]
+        rows = zip(names, quality["confusion"], strict=True)
+        texts["confusion.csv"] = _csv_lines(["class", *names], ([name, *row] for name, row in rows))
+    for name in ("comparison", "labels_curve"):
+        if report.get(name):
+            texts[f"{name}.csv"] = _csv(report[name])
+    return texts
+
+
+def _csv(entries: Sequence[Mapping[str, Any]]) -> str:
+    """A line for each entry; an interval becomes two columns."""
+    lines = [dict(_columns(entry)) for entry in entries]
+    return _csv_lines(lines[0], (line.values() for line in lines))
+
+
+def _columns(entry):
+    for name, value in entry.items():
+        if name.endswith("interval"):
+            for end, bound in zip(_INTERVAL, value or ("", ""), strict=True):
+                yield f"{name}_{end}", bound
+        else:
+            yield name, "" if value is None else value
+
+
+def _csv_lines(header, lines):
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(lines)
+    return file.getvalue()
+
+
+def _write_page(report, path, title, data):
+    quality = report.get("quality")
+    summary = ". ".join(line[:1].upper() + line[1:] for line in describe(report)[:1]) + "."
+    sections = {"Training": _training(report)}
+    if quality:
+        sections = {
+            "Labels": _labels(quality),
+            "Confusion": _confusion(quality),
+            "Calibration": _calibration(quality),
+            "Comparison": _comparison(report),
+            "Number of labels": _labels_curve(report),
+            **sections,
+        }
+    warning = ""
+    if report["temperature"]["at_limit"]:
+        warning = (
+            "The temperature reached its limit: the validation images are too few, and the "
+            "probabilities may be too sure or not sure enough."
+        )
+    write_page(path, title, "Classifier", f"{summary} {data}", sections, warning, script="")
+
+
+def _labels(quality):
+    are_attributes = not len(quality["confusion"])
+    columns = ["test images", "accuracy", "95 % interval", "precision"]
+    note = (
+        "Accuracy: right answers, present or absent."
+        if are_attributes
+        else "Accuracy: how many of the class's images get it. Precision: how many of the images "
+        "that get it have it."
+    )
+    rows = [
+        [
+            label["name"],
+            f"{label['images']:,}",
+            _percent(label["accuracy"]),
+            _interval(label["interval"]),
+            _percent(label["precision"]),
+            *([_percent(label["recall"])] if are_attributes else []),
+        ]
+        for label in quality["labels"]
+    ]
+    return _table("Labels", columns + ["recall"] * are_attributes, rows, note)
+
+
+def _confusion(quality):
+    if not len(quality["confusion"]):
+        return Markup()
+    names = tuple(label["name"] for label in quality["labels"])
+    counts = np.array(quality["confusion"])
+    return confusion_matrix(ConfusionMatrix("classifier on the test images", counts, names))
+
+
+def _calibration(quality):
+    rows = [
+        [
+            f"{entry['low']:.2f} to {entry['high']:.2f}",
+            f"{entry['count']:,}",
+            _percent(entry["confidence"]),
+            _percent(entry["accuracy"]),
+        ]
+        for entry in quality["calibration"]["bins"]
+        if entry["count"]
+    ]
+    note = (
+        f"Expected calibration error: {_percent(quality['calibration']['error'])}, the mean "
+        "distance of confidence and accuracy."
+    )
+    return _table("Calibration", ["predictions", "mean confidence", "accuracy"], rows, note)
+
+
+def _comparison(report):
+    rows = [
+        [
+            _reference(reference),
+            _percent(reference["accuracy"]),
+            _interval(reference["interval"]),
+            _points(reference["gain"]),
+            _gain_interval(reference),
+        ]
+        for reference in report.get("comparison", ())
+    ]
+    columns = ["accuracy", "95 % interval", "gain, points", "95 % interval of the gain"]
+    note = "The same head, on the same labels; the gain is that of the classifier."
+    return _table("Comparison", columns, rows, note) if rows else Markup()
+
+
+def _labels_curve(report):
+    rows = [
+        [
+            f"{point['labels']:,}",
+            f"{point['images']:,}",
+            _percent(point["accuracy"]),
+            _interval(point["interval"]),
+            f"{_percent(point['lowest'])} to {_percent(point['highest'])}",
+            str(point["draws"]),
+        ]
+        for point in report.get("labels_curve", ())
+    ]
+    columns = ["images", "accuracy", "95 % interval", "worst to best draw", "draws"]
+    note = (
+        "The head on frozen features, from so many labels of each class; of attributes, labelled "
+        "images."
+    )
+    return _table("Number of labels", columns, rows, note) if rows else Markup()
+
+
+def _training(report):
+    training, temperature = report["training"], report["temperature"]
+    rows = [
+        ["training images", f"{training['train_images']:,}"],
+        ["validation images", f"{temperature['images']:,}"],
+        ["C of the logistic regression", format_value(training["c"])],
+        ["class weights", training["class_weights"]],
+        ["temperature", format_value(temperature["value"])],
+    ]
+    if not training["rounds"]:
+        return _table("Training", [], rows, "The head alone was trained.")
+    best = training["best_round"]
+    note = (
+        f"Round {best} had the least validation loss, and its weights are the classifier's."
+        if best
+        else "Training the encoder did not lower the validation loss; the classifier is the head "
+        "on frozen features."
+    )
+    rounds = [
+        {"step": entry["step"], "loss": entry["loss"], "accuracy": entry["accuracy"]}
+        for entry in training["rounds"]
+    ]
+    return _table("Training", [], rows, note) + training_curves([Run("", rounds)])
+
+
+def _table(name: str, columns: list[str], rows: Iterable[Sequence[str]], note: str) -> Markup:
+    return render("data_table.html", name=name, columns=columns, rows=rows, note=note)
+
+
+def _reference(reference):
+    return reference["name"].replace("_", " ")
+
+
+def _percent(fraction):
+    return format_value(fraction, "fraction", " %")
+
+
+def _interval(interval):
+    if interval is None:
+        return "–"
+    low, high = (format_value(end, "fraction", "") for end in interval)
+    return f"{low} to {high} %"
+
+
+def _points(gain):
+    return f"{100 * gain:+.1f}".replace("-", "−")
+
+
+def _gain_interval(reference):
+    return " to ".join(_points(end) for end in reference["gain_interval"])
