@@ -12,8 +12,8 @@ from dim_tf.data.sources import TFDS_PREFIX
 from dim_tf.experiment import Experiment
 from dim_tf.export.version_folders import published_versions
 from dim_tf.registry import SOURCES
+from dim_tf.settings.anomaly import NORMAL_NAMES
 from dim_tf.settings.data import DataSettings
-from dim_tf.settings.patches import NORMAL_NAMES
 from dim_tf.stages.encoder_path import encoder_path
 from dim_tf.system.errors import InputError
 from dim_tf.system.json_files import read_json

@@ -20,11 +20,12 @@ from dim_tf.data import DataRequest, validation_split
 from dim_tf.data.image_frame import ImageFrame, ImageSize
 from dim_tf.data.splits import Splits
 from dim_tf.experiment import Experiment, all_fields
+from dim_tf.settings.anomaly import AnomalySettings
+from dim_tf.settings.collection import CollectionSettings
 from dim_tf.settings.config_field import kind_of
 from dim_tf.settings.curation import CurationSettings
-from dim_tf.settings.export import CollectionSettings, ExportSettings
+from dim_tf.settings.export import ExportSettings
 from dim_tf.settings.finetuning import FineTuningSettings
-from dim_tf.settings.patches import AnomalySettings
 from dim_tf.settings.search import SearchSettings
 from dim_tf.system import console, process_state
 from dim_tf.system.console import say
@@ -302,13 +303,16 @@ class Run:
             return embed_collection(experiment)
 
     def curate(self, **settings: Any) -> "Curation":
-        """Looks after the images of the run's folder: copies, outliers, doubtful labels, leaks.
+        """Finds copies, outliers, doubtful labels and leaks among the images of the run's folder.
 
         Writes RUN_DIR/curate/*.csv and curate.html (docs/CURATE.md). The features are those of the
         run's newest export; each image is embedded once. No file of the folder is changed.
 
         Args:
             **settings: Of the curation, by the names of their flags, as subset_size=200.
+
+        Returns:
+            All results; `summary()` has the counts, thresholds and rates.
         """
         experiment = self._with(CurationSettings, settings)
         preconditions.check(experiment, ["curate"])

@@ -20,6 +20,10 @@ def anomaly(experiment: Experiment) -> Anomalies:
 
     Writes anomalies.csv, anomalies.json and anomalies.html into RUN_DIR/anomaly, and publishes the
     detector in EXPORT_DIR/NAME-detector.
+
+    Raises:
+        InputError: The encoder has no local map, or there are too few normal images.
+        RunError: A file cannot be read or written.
     """
     path = encoder_path(experiment)
     local_maps = LocalMaps(path)  # refused before images are read

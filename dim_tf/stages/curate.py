@@ -1,4 +1,4 @@
-"""Looks after a folder of images."""
+"""Curates a folder of images."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from dim_tf.collection.curate_folder import curate_folder
 from dim_tf.collection.curation.clean_folder import write_clean_folder
 from dim_tf.collection.curation.csv_files import PAGE_FILE, describe_curation, write_curation
 from dim_tf.collection.curation.curation import Curation
-from dim_tf.collection.curation.page import render_page
+from dim_tf.collection.curation.curation_page import render_page
 from dim_tf.experiment import Experiment
 from dim_tf.export import exported_encoder
 from dim_tf.stages.encoder_path import encoder_path
@@ -16,10 +16,14 @@ from dim_tf.system.files import make_folder
 
 
 def curate(experiment: Experiment) -> Curation:
-    """Looks after the images of --data_dir: copies, outliers, doubtful labels, leaks, a subset.
+    """Finds copies, outliers, doubtful labels, leaks and a subset of the images of --data_dir.
 
     Writes CSV files, curation.json and curate.html into RUN_DIR/curate, and with --apply a clean
     folder. The user's files stay as they are.
+
+    Raises:
+        InputError: There are no such images or encoder, or faiss-cpu is missing.
+        RunError: A file cannot be read or written.
     """
     encoder = exported_encoder.load(encoder_path(experiment))
     images = embedded_folder.embed_folder(experiment, encoder.path)

@@ -35,6 +35,11 @@ def search(experiment: Experiment) -> list[QueryMatches]:
 
     Returns:
         The matches of each image of --query.
+
+    Raises:
+        InputError: A query cannot be decoded, faiss-cpu is missing, or a search by patch has no
+            local maps.
+        RunError: A file cannot be read or written.
     """
     if experiment.search.by == "patch":
         return _search_details(experiment)
