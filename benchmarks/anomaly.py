@@ -22,8 +22,8 @@ import numpy as np
 from drawn_defects import NAMES, NORMAL, DrawnImages, draw_splits
 
 from dim_tf.collection.patches import anomaly, anomaly_metrics, heat_maps, segmentation
-from dim_tf.collection.patches.calibration import choose_threshold
 from dim_tf.collection.patches.pixel_patches import pixel_patches
+from dim_tf.collection.patches.threshold import choose_threshold
 
 BATCH = 256
 FALSE_ALARM_RATE = 0.05

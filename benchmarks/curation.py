@@ -34,9 +34,9 @@ import dim_tf
 from dim_tf.collection.curation import copies
 from dim_tf.collection.curation.csv_files import write_curation
 from dim_tf.collection.curation.curation import Curation, curate
+from dim_tf.collection.curation.curation_page import render_page
 from dim_tf.collection.curation.match_rates import CopyFeatures
 from dim_tf.collection.curation.neighbour_lists import NeighbourLists
-from dim_tf.collection.curation.page import render_page
 from dim_tf.collection.embedded_images import EmbeddedImages
 from dim_tf.collection.unit_rows import unit_rows
 from dim_tf.settings.curation import CurationSettings

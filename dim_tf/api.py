@@ -180,7 +180,7 @@ def curate(
     verbose: int = 1,
     **settings: Any,
 ) -> "Curation":
-    """Looks after a folder of images: copies, outliers, doubtful labels, leaks, a subset.
+    """Finds copies, outliers, doubtful labels, leaks and a subset of a folder of images.
 
     No file of the folder is changed.
 
@@ -190,6 +190,9 @@ def curate(
         out: The run folder, for embeddings and results; empty: runs/NAME.
         verbose: 1: prints lines; 0: prints nothing.
         **settings: By the names of their flags, as subset_size=200.
+
+    Returns:
+        All results; `summary()` has the counts, thresholds and rates.
 
     Raises:
         InputError: There are no such images or encoder, or faiss-cpu is missing.
@@ -211,8 +214,8 @@ def anomaly(
 
     The detector is published in exported/NAME-detector, or in the folder of `export_dir`.
 
-        found = dim_tf.anomaly("boards/good", "boards/new", "exported/boards/1")
-        found.ids[found.alarms.scores.argmax()]  # the most anomalous image
+        anomalies = dim_tf.anomaly("boards/good", "boards/new", "exported/boards/1")
+        anomalies.ids[anomalies.alarms.scores.argmax()]  # the most anomalous image
 
     Args:
         normal: A folder of normal images, or a list of several.
@@ -247,10 +250,11 @@ def search(
     The folder is embedded by an exported encoder; a second call does not embed it again. With
     search_by="patch" the images are found that hold a detail of the query, and where:
 
-        found = dim_tf.search(
+        results = dim_tf.search(
             "photos", "a.jpg", "exported/photos/1", search_by="patch", query_box=(40, 60, 32, 32)
         )
-        found[0].matches[0].id, found[0].matches[0].location  # row and column of the local map
+        match = results[0].matches[0]
+        match.id, match.location  # row and column of the local map
 
     Args:
         images: A folder of images, or a list of several.
@@ -273,7 +277,7 @@ def search(
 
 
 def _run_on_images(images, encoder, out, verbose, settings) -> Run:
-    """The run whose stages take images and an exported encoder."""
+    """A run on images whose stages start from an exported encoder."""
     with console.quiet(not verbose):
         flags = {**_data_flags(images, settings), "encoder_path": encoder, "run_dir": out}
     flags = flag_values(

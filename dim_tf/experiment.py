@@ -12,14 +12,15 @@ from typing import Any
 from dim_tf import recipes, registry
 from dim_tf.models.base import ModelSettings
 from dim_tf.models.dim import DIM
+from dim_tf.settings.anomaly import AnomalySettings
+from dim_tf.settings.collection import CollectionSettings
 from dim_tf.settings.config_field import Settings, checked, config_field, quoted
 from dim_tf.settings.curation import CurationSettings
 from dim_tf.settings.data import DataSettings
 from dim_tf.settings.encoder import EncoderSettings
 from dim_tf.settings.evaluation import EvaluationSettings
-from dim_tf.settings.export import CollectionSettings, ExportSettings
+from dim_tf.settings.export import ExportSettings
 from dim_tf.settings.finetuning import FineTuningSettings
-from dim_tf.settings.patches import AnomalySettings
 from dim_tf.settings.search import SearchSettings
 from dim_tf.settings.table import TableSettings
 from dim_tf.settings.training import AUTOMATIC, TrainingSettings

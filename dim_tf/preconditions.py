@@ -12,8 +12,9 @@ from dim_tf.data.sources import TFDS_PREFIX
 from dim_tf.experiment import Experiment
 from dim_tf.export.version_folders import published_versions
 from dim_tf.registry import SOURCES
+from dim_tf.settings.anomaly import NORMAL_NAMES
 from dim_tf.settings.data import DataSettings
-from dim_tf.settings.patches import NORMAL_NAMES
+from dim_tf.stages.encoder_path import encoder_path
 from dim_tf.system.errors import InputError
 from dim_tf.system.json_files import read_json
 from dim_tf.training import cluster
@@ -309,14 +310,14 @@ def _check_exported(experiment: Experiment) -> Path:
                 f"--encoder_path={path} is no exported encoder (it has no saved_model.pb); give a "
                 "version's folder, as exported/cifar10/1"
             )
-        return Path(path)
+        return encoder_path(experiment)
     folder = Path(experiment.export.export_dir) / experiment.name
     versions = published_versions(folder)
     if not any((folder / str(n) / "saved_model.pb").is_file() for n in versions):
         raise InputError(
             f"{folder} holds no exported encoder; run --mode=export first, or give --encoder_path"
         )
-    return folder / str(versions[-1])
+    return encoder_path(experiment)
 
 
 def _check_embeddings(where: str) -> None:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -21,11 +20,12 @@ from dim_tf.data import DataRequest, validation_split
 from dim_tf.data.image_frame import ImageFrame, ImageSize
 from dim_tf.data.splits import Splits
 from dim_tf.experiment import Experiment, all_fields
+from dim_tf.settings.anomaly import AnomalySettings
+from dim_tf.settings.collection import CollectionSettings
 from dim_tf.settings.config_field import kind_of
 from dim_tf.settings.curation import CurationSettings
-from dim_tf.settings.export import CollectionSettings, ExportSettings
+from dim_tf.settings.export import ExportSettings
 from dim_tf.settings.finetuning import FineTuningSettings
-from dim_tf.settings.patches import AnomalySettings
 from dim_tf.settings.search import SearchSettings
 from dim_tf.system import console, process_state
 from dim_tf.system.console import say
@@ -175,17 +175,19 @@ class Run:
         if measures is not None:
             experiment = experiment.replace(**flag_values({"measures": measures}))
         with self._stage("evaluate", experiment):
+            from dim_tf.stages import evaluate  # takes seconds
+
             experiment = plan.of_trained(experiment)
             has_encoder = experiment.evaluation.encoder_path or experiment.model.HAS_ENCODER
             if has_encoder and not len(self._data.test):
-                say(_stages().NOTHING_TO_MEASURE)
+                say(evaluate.NOTHING_TO_MEASURE)
                 return {}
             if experiment.evaluation.encoder_path:
-                _stages().evaluate_saved(experiment, self._data)
+                evaluate.evaluate_saved(experiment, self._data)
             elif not experiment.model.HAS_ENCODER:
-                _stages().show_samples(experiment, self._data)
+                evaluate.show_samples(experiment, self._data)
             else:
-                _stages().evaluate(experiment, self._data)
+                evaluate.evaluate(experiment, self._data)
         return read_json(self.path / "evaluation.json", "evaluate again")
 
     def check_references(self) -> None:
@@ -249,7 +251,9 @@ class Run:
         """
         experiment = self._with(ExportSettings, settings)
         with self._stage("export", experiment):
-            return _stages().export(plan.of_trained(experiment), self._data)
+            from dim_tf.stages.export import export  # takes seconds
+
+            return export(plan.of_trained(experiment), self._data)
 
     def finetune(self, **settings: Any) -> Path:
         """Trains a classifier on the run's newest export and the labels of the run's images.
@@ -272,8 +276,10 @@ class Run:
         """
         experiment = self._with(FineTuningSettings, settings)
         with self._stage("finetune", experiment):
-            size = _stages().exported_image_size(experiment)
-            return _stages().finetune(experiment, self._data_of_size(size))
+            from dim_tf.stages import finetune  # takes seconds
+
+            size = finetune.exported_image_size(experiment)
+            return finetune.finetune(experiment, self._data_of_size(size))
 
     def embed(self, source: str = "", output: str = "", **settings: Any) -> Path:
         """Writes the embeddings of a collection of images by the newest export of this run.
@@ -292,21 +298,28 @@ class Run:
         experiment = self._with(CollectionSettings, {**settings, **given_paths})
         preconditions.check(experiment, ["embed"])
         with self._process():
-            return _stages().embed_collection(experiment)
+            from dim_tf.stages.embed import embed_collection  # takes seconds
+
+            return embed_collection(experiment)
 
     def curate(self, **settings: Any) -> "Curation":
-        """Looks after the images of the run's folder: copies, outliers, doubtful labels, leaks.
+        """Finds copies, outliers, doubtful labels and leaks among the images of the run's folder.
 
         Writes RUN_DIR/curate/*.csv and curate.html (docs/CURATE.md). The features are those of the
         run's newest export; each image is embedded once. No file of the folder is changed.
 
         Args:
             **settings: Of the curation, by the names of their flags, as subset_size=200.
+
+        Returns:
+            All results; `summary()` has the counts, thresholds and rates.
         """
         experiment = self._with(CurationSettings, settings)
         preconditions.check(experiment, ["curate"])
         with self._process():
-            return _stages().curate(experiment)
+            from dim_tf.stages.curate import curate  # takes seconds
+
+            return curate(experiment)
 
     def anomaly(self, images: str | os.PathLike = "", **settings: Any) -> "Anomalies":
         """Scores images by how far they are from those of the run's folder, the normal ones.
@@ -326,7 +339,9 @@ class Run:
         experiment = self._with(AnomalySettings, {**settings, **given})
         preconditions.check(experiment, ["anomaly"])
         with self._process():
-            return _stages().anomaly(experiment)
+            from dim_tf.stages.anomaly import anomaly  # takes seconds
+
+            return anomaly(experiment)
 
     def search(self, query: str | os.PathLike = "", **settings: Any) -> "list[QueryMatches]":
         """Finds the images of the run's folder that are most similar to those of a query.
@@ -348,12 +363,16 @@ class Run:
         experiment = self._with(SearchSettings, {**settings, **given})
         preconditions.check(experiment, ["search"])
         with self._process():
-            return _stages().search(experiment)
+            from dim_tf.stages.search import search  # takes seconds
+
+            return search(experiment)
 
     def compare(self) -> None:
         """Writes one page on the runs of the setting `runs`."""
         with self._process():
-            _stages().compare_runs(self.experiment)
+            from dim_tf.stages.compare import compare_runs  # takes seconds
+
+            compare_runs(self.experiment)
 
     def _with(self, group, settings):
         """The experiment with other settings of that group."""
@@ -376,9 +395,11 @@ class Run:
         of the run must be there, which give its size; `dim_tf.load` needs nothing but an export.
         """
         with self._process():
+            from dim_tf.stages.export import exported_feature  # takes seconds
+
             experiment = plan.of_trained(self.experiment)
             model, step = load_trained(experiment, self._data)
-            feature = _stages().exported_feature(experiment, step)
+            feature = exported_feature(experiment, step)
             scaling = self._data.scaling.to_dict() if self._data.scaling else None
             encoder = EncoderModel(
                 model.encoder,
@@ -459,13 +480,6 @@ class Run:
             _memory_errors_in_a_line(),
         ):
             yield
-
-
-def _stages() -> ModuleType:
-    """The stages beside training; what they need takes seconds to import, so only in their turn."""
-    from dim_tf import stages
-
-    return stages
 
 
 @contextlib.contextmanager

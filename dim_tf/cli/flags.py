@@ -11,10 +11,10 @@ from absl import flags
 from dim_tf import recipes, registry
 from dim_tf.data import folder_name
 from dim_tf.experiment import Experiment, all_fields, known_settings, model_settings
+from dim_tf.settings.anomaly import AnomalySettings
 from dim_tf.settings.config_field import kind_of
 from dim_tf.settings.data import DataSettings
 from dim_tf.settings.finetuning import FineTuningSettings
-from dim_tf.settings.patches import AnomalySettings
 from dim_tf.system.console import say
 from dim_tf.system.errors import InputError
 

@@ -14,7 +14,7 @@ from dim_tf.collection.patches.detection import Alarms, Detector, fit_detector, 
 from dim_tf.collection.patches.heat_maps import upsample
 from dim_tf.collection.patches.known_defects import find_known_defects, read_masks
 from dim_tf.data.image_frame import ImageFrame
-from dim_tf.settings.patches import NORMAL_NAMES, AnomalySettings
+from dim_tf.settings.anomaly import NORMAL_NAMES, AnomalySettings
 from dim_tf.system.files import atomic_write_text
 from dim_tf.system.io_errors import translate_write_errors
 
@@ -31,8 +31,8 @@ class Anomalies:
         detector: That gave them.
         metrics: Against known defects; None: nothing is known of the images.
         not_measured: Why there are no metrics, or none of pixels; empty where there are all.
-        measured_images: Images that the metrics are of.
-        masked_images: Of these, those that the metrics of pixels are of.
+        measured_images: Number of images that the metrics are of.
+        masked_images: Number of these that the metrics of pixels are of.
         path: Of the exported detector; None before it is published.
     """
 
@@ -72,7 +72,7 @@ class Anomalies:
         }
 
     def lines(self) -> list[str]:
-        """What is said of them on the command line."""
+        """The results as lines for the command line."""
         threshold = self.detector.threshold
         low, high = threshold.interval
         lines = [
@@ -124,30 +124,30 @@ def detect_folder(
     """
     detector = fit_detector(normal.maps, settings)
     alarms = detector.detect(scored.maps)
-    found = Anomalies(scored.maps.ids, alarms, detector, None)
-    known = find_known_defects(found.ids, folder)
+    anomalies = Anomalies(scored.maps.ids, alarms, detector, None)
+    known = find_known_defects(anomalies.ids, folder)
     if known is None:
         return dataclasses.replace(
-            found,
+            anomalies,
             not_measured=f"no AUROC: {folder} has no folder named {', '.join(NORMAL_NAMES[:-1])} "
             f"or {NORMAL_NAMES[-1]}, beside which the others would be defects",
         )
     if not known.is_anomalous.any():
         return dataclasses.replace(
-            found, not_measured=f"no AUROC: no image of {folder} is in a folder of defects"
+            anomalies, not_measured=f"no AUROC: no image of {folder} is in a folder of defects"
         )
     metrics = anomaly_metrics.measure(
         alarms.scores[known.rows], known.is_anomalous, detector.threshold.value
     )
-    found = dataclasses.replace(found, metrics=metrics, measured_images=len(known.rows))
-    rows, masks = read_masks(known, found.ids, scored.path_of, frame, max_pixels)
+    anomalies = dataclasses.replace(anomalies, metrics=metrics, measured_images=len(known.rows))
+    rows, masks = read_masks(known, anomalies.ids, scored.path_of, frame, max_pixels)
     if not masks.any():
         return dataclasses.replace(
-            found, not_measured="no AUROC of pixels: there are no masks of defects"
+            anomalies, not_measured="no AUROC of pixels: there are no masks of defects"
         )
     heat_maps = upsample(alarms.patch_scores[rows], (frame.height, frame.width))
     return dataclasses.replace(
-        found,
+        anomalies,
         metrics=dataclasses.replace(
             metrics, pixel_auroc=anomaly_metrics.pixel_auroc(heat_maps, masks)
         ),

@@ -1,4 +1,4 @@
-"""`EmbeddedImages`: what every stage after the encoder works on."""
+"""`EmbeddedImages`: the features of a collection with its images and labels, for later stages."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The search for images: queries against a collection, by whole images or by a detail."""
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ import numpy as np
 
 from dim_tf.collection import patch_search
 from dim_tf.collection.index import Index
+from dim_tf.system.csv_text import csv_text
 from dim_tf.system.errors import InputError
 from dim_tf.system.files import atomic_write_text
 from dim_tf.system.io_errors import translate_write_errors
@@ -21,7 +20,7 @@ _LOCATION_COLUMNS = ("location_row", "location_column")
 
 
 class Location(NamedTuple):
-    """A location of the local map, counted from 0, the top left."""
+    """A location of the local map; row 0, column 0 is the top left."""
 
     row: int
     column: int
@@ -171,14 +170,13 @@ def write_results(folder: Path, results: Sequence[QueryMatches]) -> Path:
         RunError: It cannot be written.
     """
     by_patch = any(match.location for result in results for match in result.matches)
-    text = io.StringIO(newline="")
-    lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(_COLUMNS + _LOCATION_COLUMNS if by_patch else _COLUMNS)
+    lines = []
     for result in results:
         for rank, match in enumerate(result.matches, start=1):
             line = [result.query.name, rank, match.id, f"{match.similarity:.4f}"]
-            lines.writerow(line + list(match.location or ("", "")) if by_patch else line)
+            lines.append(line + list(match.location or ("", "")) if by_patch else line)
+    text = csv_text(_COLUMNS + _LOCATION_COLUMNS if by_patch else _COLUMNS, lines)
     path = folder / RESULTS_FILE
     with translate_write_errors(str(path), folder, "make room and search again"):
-        atomic_write_text(path, text.getvalue())
+        atomic_write_text(path, text)
     return path

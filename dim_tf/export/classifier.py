@@ -36,7 +36,7 @@ MAX_DISTANCE = {"float16": 0.002, "dynamic": 0.05, "int8": 0.1}
 
 @dataclass(frozen=True)
 class ClassifierInfo:
-    """What a classifier's card and metadata.json say of it.
+    """Content of a classifier's card and metadata.json.
 
     Attributes:
         encoder: of its encoder. `license`, `note` and `experiment` are the classifier's.

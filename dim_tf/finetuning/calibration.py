@@ -1,4 +1,4 @@
-"""Probabilities that mean what they say: the temperature of logits, and the calibration error.
+"""Calibration of probabilities: the temperature of logits, and the calibration error.
 
 Guo et al. 2017, https://arxiv.org/abs/1706.04599. A temperature T divides the logits, for all
 labels alike, so that no image changes its class.
@@ -10,7 +10,7 @@ import numpy as np
 import scipy.optimize
 import scipy.special
 
-LIMITS = (0.05, 20.0)  # of T; at them the validation images are too few, or useless
+LIMITS = (0.05, 20.0)  # of T; a fit that ends at one had too few validation images
 BINS = 15  # as of Guo et al.
 
 

@@ -1,4 +1,4 @@
-"""What the encoder's training is worth for the classifier: other features, fewer labels."""
+"""What the encoder's training adds: the same head on other features, and from fewer labels."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -6,7 +6,7 @@ https://arxiv.org/abs/2202.10054). Early layers learn more slowly than late ones
 2018, section 3.1, https://arxiv.org/abs/1801.06146; the factors are those of fastai's `fine_tune`).
 
 Every round of training ends with the validation images. Their loss is taken at its best
-temperature: what a network gains in confidence alone, the calibration afterwards takes away again.
+temperature, so that a network that only becomes more confident is not taken for a worse one.
 The weights of the round with the least loss are the result; those that training began with, the
 head on frozen features, are round 0.
 """

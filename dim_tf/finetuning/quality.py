@@ -7,10 +7,7 @@ import scipy.stats
 
 from dim_tf.evaluation import bootstrap
 from dim_tf.evaluation.bootstrap import Interval
-from dim_tf.finetuning.calibration import (
-    CalibrationError,
-    calibration_error,
-)
+from dim_tf.finetuning.calibration import CalibrationError, calibration_error
 
 _SMALLEST = 1e-12  # of a probability, whose logarithm is taken
 

@@ -1,4 +1,4 @@
-"""What is known of a classifier, for metadata.json and the card (`export.classifier_card`)."""
+"""A classifier's training and quality, for metadata.json and the card (`classifier_card`)."""
 
 import dataclasses
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
-"""What is known of a classifier as files: CSV, finetune.json, and one page that loads nothing."""
+"""The results of fine-tuning as files: CSV, finetune.json, and one page that loads nothing."""
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from dim_tf.evaluation.report.confusion_matrix import confusion_matrix
 from dim_tf.evaluation.report.formatting import format_value
 from dim_tf.evaluation.report.page import write_page
 from dim_tf.evaluation.report.rendering import render
+from dim_tf.system.csv_text import csv_text
 from dim_tf.system.files import atomic_write_text
 from dim_tf.system.io_errors import translate_write_errors
 from dim_tf.system.json_files import json_with_checksum
@@ -59,7 +58,7 @@ def write_results(report: Mapping[str, Any], folder: Path, title: str, data: str
 
 
 def describe(report: Mapping[str, Any]) -> list[str]:
-    """What a classifier says on the command line: its accuracy, and those that it is compared with.
+    """The results as lines for the command line: the accuracy, and that of each reference.
 
     Args:
         report: Of `finetuning.report`.
@@ -97,7 +96,7 @@ def tables(report: Mapping[str, Any]) -> dict[str, str]:
     if len(quality["confusion"]):
         names = [label["name"] for label in quality["labels"]]
         rows = zip(names, quality["confusion"], strict=True)
-        texts["confusion.csv"] = _csv_lines(["class", *names], ([name, *row] for name, row in rows))
+        texts["confusion.csv"] = csv_text(["class", *names], ([name, *row] for name, row in rows))
     for name in ("comparison", "labels_curve"):
         if report.get(name):
             texts[f"{name}.csv"] = _csv(report[name])
@@ -107,7 +106,7 @@ def tables(report: Mapping[str, Any]) -> dict[str, str]:
 def _csv(entries: Sequence[Mapping[str, Any]]) -> str:
     """A line for each entry; an interval becomes two columns."""
     lines = [dict(_columns(entry)) for entry in entries]
-    return _csv_lines(lines[0], (line.values() for line in lines))
+    return csv_text(lines[0], (line.values() for line in lines))
 
 
 def _columns(entry):
@@ -117,14 +116,6 @@ def _columns(entry):
                 yield f"{name}_{end}", bound
         else:
             yield name, "" if value is None else value
-
-
-def _csv_lines(header, lines):
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(lines)
-    return file.getvalue()
 
 
 def _write_page(report, path, title, data):

@@ -31,7 +31,7 @@ class SourceEncoder:
     Attributes:
         path: Of the version.
         encoder: To be trained. Its one endpoint "global" is the feature that was exported.
-        metadata: What the export says of itself; empty: it is of another program.
+        metadata: Content of its metadata.json; empty: the export is of another program.
     """
 
     path: Path
@@ -53,7 +53,7 @@ class SourceEncoder:
         )
 
     def card_info(self, license: str, note: str, experiment: dict[str, Any]) -> ModelCardInfo:
-        """What a classifier's card says of the encoder.
+        """The encoder's entries on a classifier's card.
 
         Args:
             license: Of the classifier.

@@ -32,10 +32,10 @@ class TrainedClassifier:
 
     Attributes:
         head: on the encoder's feature; its temperature is folded in.
-        temperature: that is.
+        temperature: the one that is folded in.
         tuned: the training of the encoder; None: it was not trained.
         probabilities: of the test images, float32 [M, labels]; None: there are none.
-        report: what is known of it, as `finetuning.report` writes it.
+        report: its training and quality, as `finetuning.report` writes them.
     """
 
     head: LinearHead

@@ -64,7 +64,7 @@ class CurationSettings(Settings):
     )
     subset_size: int = config_field(
         100,
-        "Images of the subset that stands for all.",
+        "Images of the subset that represents all.",
         minimum=1,
         maximum=10**6,
         hyperparameter=False,

@@ -1,4 +1,4 @@
-"""Settings of the search."""
+"""Settings of --mode=search."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -80,7 +80,7 @@ def parse_address(text: str) -> Address:
     """The address of --serve; an IPv6 address stands in brackets.
 
     Raises:
-        InputError: It is none, or the one of all networks of this machine.
+        InputError: It is no address with a port, or it is that of all networks of this machine.
     """
     host, _, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]") if ":" in host else host

@@ -141,6 +141,15 @@ def of_trained(experiment: Experiment) -> Experiment:
     return experiment
 
 
+def describe(experiment: Experiment) -> dict[str, Any]:
+    """What training was asked to choose, for the report and the card; without what it was not.
+
+    "minutes" is the value of --minutes; "automatic" names the flags whose values were chosen.
+    """
+    asked = {"minutes": experiment.training.minutes, "automatic": ", ".join(experiment.automatic)}
+    return {name: value for name, value in asked.items() if value}
+
+
 def say_overrun(experiment: Experiment, seconds: float, first_step: int) -> None:
     """Says that training has taken much longer than --minutes, if it has.
 

@@ -18,10 +18,11 @@ import small_export
 import tensorflow as tf
 from PIL import Image
 
-from dim_tf import data, stages
+from dim_tf import data
 from dim_tf.collection import embeddings
 from dim_tf.export.feature import GLOBAL
 from dim_tf.export.version_folders import published_versions
+from dim_tf.stages import export as export_stage
 from dim_tf.system.errors import InputError
 from dim_tf.training import checkpoint_files
 
@@ -176,7 +177,7 @@ def test_embedding_killed_twice_goes_on_to_an_index(whole_way, digit_files):
     other = small_export.small_encoder()
     export = SimpleNamespace(neighbours_index=str(out), neighbours=3)
     with pytest.raises(InputError, match="an encoder of other weights"):
-        stages._neighbours_index(SimpleNamespace(export=export), other, GLOBAL, None)
+        export_stage._neighbours_index(SimpleNamespace(export=export), other, GLOBAL, None)
 
 
 def test_everything_on_request(whole_way):
@@ -210,8 +211,8 @@ def test_everything_on_request(whole_way):
 
 def test_figures_of_another_step_are_not_the_exports(whole_way):
     run_folder = SimpleNamespace(run_path=whole_way[0] / "runs/small")
-    assert "mlp_probe" in stages._evaluation_of(run_folder, 8)
-    assert stages._evaluation_of(run_folder, 9) == {}
+    assert "mlp_probe" in export_stage._evaluation_of(run_folder, 8)
+    assert export_stage._evaluation_of(run_folder, 9) == {}
 
 
 def test_a_changed_experiment_is_refused(whole_way):

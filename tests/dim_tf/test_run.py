@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dim_tf import data, stages
+from dim_tf import data
 from dim_tf.data.splits import Split, Splits
 from dim_tf.experiment import Experiment
 from dim_tf.main import run_later_stages
 from dim_tf.run import Report, Run
+from dim_tf.stages import evaluate as evaluate_stage
+from dim_tf.stages import export as export_stage
 from dim_tf.system import process_state, signals
 from dim_tf.system.errors import InputError, MeasureError, RunError
 from dim_tf.system.locks import locked_folder
@@ -34,8 +36,8 @@ def ran(monkeypatch, tmp_path):
         ran.append("evaluate")
         (experiment.run_path / "evaluation.json").write_text('{"knn": {"global": 0.5}}')
 
-    monkeypatch.setattr(stages, "evaluate", evaluate)
-    monkeypatch.setattr(stages, "export", lambda *_: ran.append("export"))
+    monkeypatch.setattr(evaluate_stage, "evaluate", evaluate)
+    monkeypatch.setattr(export_stage, "export", lambda *_: ran.append("export"))
     splits = SimpleNamespace(note="a note", test=range(1))
     monkeypatch.setattr(data, "load", lambda *_: splits)
     (tmp_path / "checkpoints").mkdir()
@@ -73,7 +75,7 @@ def losses(folder):
 
 
 def test_a_failed_measure_does_not_keep_the_export_away(ran, tmp_path, monkeypatch):
-    monkeypatch.setattr(stages, "evaluate", fails(MeasureError("knn: it diverged")))
+    monkeypatch.setattr(evaluate_stage, "evaluate", fails(MeasureError("knn: it diverged")))
     with pytest.raises(MeasureError, match="it diverged"):
         run_later_stages(run_in(tmp_path), ["evaluate", "export"])
     assert ran == ["export"]
@@ -86,7 +88,7 @@ def test_the_last_lines_are_the_verdict(ran, tmp_path, monkeypatch, capsys):
         (experiment.run_path / "evaluation.json").write_text(json.dumps(content))
         print("verdict: at once")
 
-    monkeypatch.setattr(stages, "evaluate", evaluate)
+    monkeypatch.setattr(evaluate_stage, "evaluate", evaluate)
     run = run_in(tmp_path)
     assert run.verdict == []
     run_later_stages(run, ["evaluate"])
@@ -105,7 +107,7 @@ def test_references_are_tried_before_training(ran, tmp_path):
 
 
 def test_without_a_good_checkpoint_nothing_follows(ran, tmp_path, monkeypatch):
-    monkeypatch.setattr(stages, "evaluate", fails(RunError("no checkpoint is good")))
+    monkeypatch.setattr(evaluate_stage, "evaluate", fails(RunError("no checkpoint is good")))
     with pytest.raises(RunError, match="no checkpoint"):
         run_later_stages(run_in(tmp_path), ["evaluate", "export"])
     assert ran == []
@@ -120,7 +122,7 @@ def test_without_a_good_checkpoint_nothing_follows(ran, tmp_path, monkeypatch):
     ids=["Python", "TensorFlow"],
 )
 def test_too_little_memory_is_an_error_of_one_line(ran, tmp_path, monkeypatch, error):
-    monkeypatch.setattr(stages, "evaluate", fails(error))
+    monkeypatch.setattr(evaluate_stage, "evaluate", fails(error))
     expected = r"^the memory does not suffice \(.*Unable to allocate 9 TiB.*--critic_units"
     with pytest.raises(RunError, match=expected):
         run_in(tmp_path).evaluate()
@@ -142,9 +144,9 @@ def test_a_run_folder_takes_one_run_that_writes_to_it(ran, tmp_path):
 def test_evaluate_returns_the_file_and_takes_measures_by_name(ran, tmp_path, monkeypatch):
     run = run_in(tmp_path)
     assert run.evaluate() == {"knn": {"global": 0.5}}
-    written, names = stages.evaluate, []
+    written, names = evaluate_stage.evaluate, []
     monkeypatch.setattr(
-        stages,
+        evaluate_stage,
         "evaluate",
         lambda settings, _: names.append(settings.evaluation.measures) or written(settings, _),
     )
@@ -203,7 +205,7 @@ def test_a_stage_drops_the_notices_that_tensorflow_prints_in_a_notebook(ran, tmp
         logger.warning("a warning")
         raise RunError("it failed")
 
-    monkeypatch.setattr(stages, "evaluate", evaluate)
+    monkeypatch.setattr(evaluate_stage, "evaluate", evaluate)
     with pytest.raises(RunError):
         run_in(tmp_path).evaluate()
     logger.info("after the stage")
@@ -244,7 +246,7 @@ def test_a_stage_leaves_the_process_as_it_was(ran, tmp_path, monkeypatch):
         keras.config.set_dtype_policy("mixed_bfloat16")
         raise RunError("it failed")
 
-    monkeypatch.setattr(stages, "evaluate", evaluate)
+    monkeypatch.setattr(evaluate_stage, "evaluate", evaluate)
     keras.utils.set_random_seed(7)
     expected = state()
     keras.utils.set_random_seed(7)

@@ -1,7 +1,5 @@
 """A curation as CSV files, one for each kind of result, and curation.json."""
 
-import csv
-import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +12,7 @@ from dim_tf.collection.curation.label_issues import LabelIssues
 from dim_tf.collection.curation.leaks import Leaks
 from dim_tf.collection.curation.outliers import KINDS
 from dim_tf.collection.embedded_images import EmbeddedImages
+from dim_tf.system.csv_text import csv_text
 from dim_tf.system.errors import RunError
 from dim_tf.system.files import sha256_of, temporary_path
 from dim_tf.system.json_files import json_with_checksum
@@ -49,7 +48,7 @@ def write_curation(curation: Curation, folder: Path, page: str) -> None:
 
 
 def describe_curation(summary: Mapping[str, Any]) -> list[str]:
-    """What a curation says on the command line, a line for each part that applies.
+    """The results as lines for the command line, one for each part that applies.
 
     Args:
         summary: `Curation.summary`.
@@ -109,16 +108,16 @@ def _write(path, text):
 def tables(curation: Curation) -> Mapping[str, str]:
     """The CSV files' texts by their names; those that do not apply are left out."""
     texts = {
-        "duplicates.csv": _csv(_DUPLICATES, _duplicate_lines(curation)),
-        "outliers.csv": _csv(_OUTLIERS, _outlier_lines(curation)),
-        "subset.csv": _csv(("id", "rank"), _subset_lines(curation)),
+        "duplicates.csv": csv_text(_DUPLICATES, _duplicate_lines(curation)),
+        "outliers.csv": csv_text(_OUTLIERS, _outlier_lines(curation)),
+        "subset.csv": csv_text(("id", "rank"), _subset_lines(curation)),
     }
     if curation.labels is not None:
-        texts["label_issues.csv"] = _csv(
+        texts["label_issues.csv"] = csv_text(
             _LABEL_ISSUES, _label_lines(curation.images, curation.labels.issues)
         )
     if curation.leaks is not None:
-        texts["leaks.csv"] = _csv(_LEAKS, _leak_lines(curation.images.ids, curation.leaks))
+        texts["leaks.csv"] = csv_text(_LEAKS, _leak_lines(curation.images.ids, curation.leaks))
     return texts
 
 
@@ -263,14 +262,6 @@ def _leak_lines(ids: Sequence[str], leaks: Leaks) -> Iterator[tuple]:
 def _subset_lines(curation: Curation) -> Iterator[tuple]:
     for rank, row in enumerate(curation.subset.rows.tolist(), start=1):
         yield curation.images.ids[row], rank
-
-
-def _csv(header, lines):
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(lines)
-    return file.getvalue()
 
 
 def _digits(value):

@@ -84,7 +84,7 @@ def curate(
     copies: CopyFeatures | None = None,
     seed: int = 0,
 ) -> Curation:
-    """Looks for all that a person would want to know before training on a collection.
+    """Finds duplicates, leaks, outliers, doubtful labels and a subset of a collection.
 
     Keeps 12 k bytes an image for the neighbours and some 200 for results, up to 6 kB for each
     candidate of a duplicate, 4 bytes an image and class for labels and 4 D for the subset.

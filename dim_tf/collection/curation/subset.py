@@ -1,4 +1,4 @@
-"""N images that stand for a collection: to label, or to look at.
+"""N images that represent a collection: to label, or to look at.
 
 - "coverage": k-center greedy (Gonzalez 1985, https://doi.org/10.1016/0304-3975(85)90224-5; for
   active learning Sener & Savarese 2018, https://arxiv.org/abs/1708.00489): always the image that is
@@ -20,9 +20,9 @@ from sklearn.cluster import MiniBatchKMeans
 
 from dim_tf.collection.k_center import k_center_greedy
 from dim_tf.collection.unit_rows import unit_rows
+from dim_tf.settings.curation import SUBSET_METHODS
 from dim_tf.system.errors import InputError
 
-METHODS = ("coverage", "typical")
 RANDOM_DRAWS = 3  # of subsets to compare with
 _BLOCK = 2**14
 _PRODUCTS = 2**24  # of images and chosen ones at a time
@@ -55,7 +55,7 @@ class Subset:
     Attributes:
         rows: int64 [n], in the order of the choice: the first m are a choice of m images by
             k-center greedy; by typicality those of the largest clusters come first.
-        method: of `METHODS`.
+        method: of `SUBSET_METHODS`.
         coverage: of the eligible images.
         random_coverage: that of as many random ones, the mean of some draws.
         typical_distance: between an image and its neighbours, the median of the means.
@@ -84,14 +84,14 @@ def choose_subset(
         distances: float64 [N], the mean cosine distance of each image to its neighbours.
         eligible: bool [N], images that may be chosen, and that are to be covered.
         size: n; all eligible ones if they are fewer.
-        method: of `METHODS`.
+        method: of `SUBSET_METHODS`.
         seed: draws the clusters' first centers and the random subsets.
 
     Raises:
         InputError: there is no such method, or no image is eligible.
     """
-    if method not in METHODS:
-        raise InputError(f"no subset {method!r}; expected one of {', '.join(METHODS)}")
+    if method not in SUBSET_METHODS:
+        raise InputError(f"no subset {method!r}; expected one of {', '.join(SUBSET_METHODS)}")
     candidates = np.flatnonzero(eligible)
     if not len(candidates):
         raise InputError("no image is left to choose a subset from; leave fewer out")

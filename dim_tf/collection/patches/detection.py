@@ -5,8 +5,6 @@ alarms = detector.detect(maps)
 write_csv(path, ids, alarms)
 """
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +13,17 @@ import numpy as np
 
 from dim_tf.collection.patches import anomaly
 from dim_tf.collection.patches.anomaly import MemoryBank
-from dim_tf.collection.patches.calibration import Threshold, choose_threshold, images_for
+from dim_tf.collection.patches.threshold import Threshold, choose_threshold, images_for
 from dim_tf.evaluation.map_blocks import LocalMapArray, check_maps
-from dim_tf.settings.patches import AnomalySettings
+from dim_tf.settings.anomaly import AnomalySettings
+from dim_tf.system.csv_text import csv_text
 from dim_tf.system.errors import InputError
 from dim_tf.system.files import atomic_write_text
 
 
 @dataclass(frozen=True)
 class Alarms:
-    """What a detector says of images.
+    """A detector's results for N images.
 
     Attributes:
         scores: float32 [N].
@@ -149,11 +148,15 @@ def write_csv(path: Path, ids: Sequence[str], alarms: Alarms) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["id", "score", "p_value", "is_anomalous", "row", "column"])
-    for n in np.argsort(-alarms.scores, kind="stable"):
-        row, column = alarms.locations[n]
-        numbers = f"{alarms.scores[n]:.4f}", f"{alarms.p_values[n]:.4f}"
-        writer.writerow([ids[n], *numbers, int(alarms.is_anomalous[n]), row, column])
-    atomic_write_text(path, text.getvalue())
+    header = ("id", "score", "p_value", "is_anomalous", "row", "column")
+    lines = [
+        (
+            ids[n],
+            f"{alarms.scores[n]:.4f}",
+            f"{alarms.p_values[n]:.4f}",
+            int(alarms.is_anomalous[n]),
+            *alarms.locations[n],
+        )
+        for n in np.argsort(-alarms.scores, kind="stable")
+    ]
+    atomic_write_text(path, csv_text(header, lines))

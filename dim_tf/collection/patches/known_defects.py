@@ -15,7 +15,7 @@ from dim_tf.collection.patches.covered_part import covered_pixels
 from dim_tf.data.folder import decoding
 from dim_tf.data.image_faults import UndecodableError
 from dim_tf.data.image_frame import ImageFrame
-from dim_tf.settings.patches import NORMAL_NAMES
+from dim_tf.settings.anomaly import NORMAL_NAMES
 from dim_tf.system.errors import InputError
 from dim_tf.system.io_errors import reason
 

@@ -245,7 +245,7 @@ def test_what_is_wrong_is_refused_before_any_work(boards, exported, tmp_path, mo
         (good, test, "without/1", "--mode=anomaly needs local maps, and the model in without/1"),
         (good, test, "", "holds no exported encoder; run --mode=export first"),
     )
-    monkeypatch.setattr("dim_tf.run._stages", None)  # no stage begins
+    monkeypatch.setattr("dim_tf.stages.anomaly.anomaly", None)  # no stage begins
     for normal, scored, encoder, message in cases:
         status, said = run_command(
             capsys,

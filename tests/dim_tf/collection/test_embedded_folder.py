@@ -12,11 +12,11 @@ import small_export
 from PIL import Image
 
 import dim_tf
-from dim_tf import stages
 from dim_tf.collection import embed, embedded_folder
 from dim_tf.collection.search_server import SearchServer
 from dim_tf.experiment import Experiment
 from dim_tf.export import saved_model
+from dim_tf.stages.search import search
 from dim_tf.system.errors import InputError
 
 COUNT = 7
@@ -105,12 +105,12 @@ def test_an_image_finds_itself_first(folders, tmp_path, exported):
 
 def test_a_folder_of_queries_and_one_that_cannot_be_decoded(folders, tmp_path, exported):
     settings = experiment(folders, tmp_path, exported, query=str(folders[0]), k=1)
-    assert [result.matches[0].id for result in stages.search(settings)] == [
+    assert [result.matches[0].id for result in search(settings)] == [
         f"photos/{number}.png" for number in (0, 2, 4, 6)
     ]
     settings = experiment(folders, tmp_path, exported, query=str(folders[1] / "broken.png"))
     with pytest.raises(InputError, match=r"broken\.png"):
-        stages.search(settings)
+        search(settings)
 
 
 def test_the_page_answers_with_the_neighbours_of_what_is_sent(
@@ -133,6 +133,6 @@ def test_the_page_answers_with_the_neighbours_of_what_is_sent(
 
     monkeypatch.setattr(SearchServer, "serve_forever", serve_once)
     settings = experiment(folders, tmp_path, exported, serve="127.0.0.1:0", k=2)
-    assert stages.search(settings) == []
+    assert search(settings) == []
     assert answers[0]["matches"][0]["id"] == "photos-2/5.png"
     assert not (tmp_path / "run/search/search.html").exists()

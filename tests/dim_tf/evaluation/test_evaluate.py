@@ -12,7 +12,6 @@ import tensorflow as tf
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from sample_representations import random_splits, small_encoder
 
-from dim_tf import stages
 from dim_tf.data.splits import Split
 from dim_tf.evaluation import evaluate, evaluation_file, representation
 from dim_tf.evaluation.evaluation_data import EvaluationData
@@ -24,6 +23,7 @@ from dim_tf.evaluation.measures.probes import Probe
 from dim_tf.evaluation.measures.projection import PlaneProjections
 from dim_tf.experiment import Experiment
 from dim_tf.registry import DEFAULT_MEASURES, MEASURES, REFERENCE_MEASURES
+from dim_tf.stages import evaluate as evaluate_stage
 from dim_tf.system.errors import RunError
 
 
@@ -179,10 +179,10 @@ def test_all_else_is_written_before_the_failure_is_told(tmp_path, splits, monkey
     data = EvaluationData.from_splits(splits)
     features = representation.Representation({}, {"global": np.ones((30, 2))}, data)
     evaluation = evaluate.Evaluation(content, [], features, {"knn": "it diverged"})
-    monkeypatch.setattr(stages, "run_measures", lambda *_: evaluation)
+    monkeypatch.setattr(evaluate_stage, "run_measures", lambda *_: evaluation)
     settings = Experiment.of(name="a", run_dir=str(tmp_path))
     with pytest.raises(RunError, match="knn: it diverged"):
-        stages._evaluate(settings, splits, None, {}, None, {"step": 3})
+        evaluate_stage._evaluate(settings, splits, None, {}, None, {"step": 3})
     written = json.loads((tmp_path / "evaluation.json").read_text())
     assert written["protocol"] == {
         "knn": "failed: it diverged",
@@ -291,6 +291,6 @@ def test_without_labels_the_rest_is_measured(splits, monkeypatch, tmp_path):
     assert len(panels) == 2
     assert all(panel.same_label is None for panel in panels)
     settings = Experiment.of(name="a", run_dir=str(tmp_path))
-    stages._write_report(settings, 0, content, evaluation.figures)
+    evaluate_stage._write_report(settings, 0, content, evaluation.figures)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Without labels no accuracy can be measured" in page

@@ -11,12 +11,12 @@ import tensorflow as tf
 from sample_representations import LazyImages
 from small_backbone import small_backbone_encoder
 
-from dim_tf import stages
 from dim_tf.data.splits import Split, Splits
 from dim_tf.evaluation import array_storage, evaluate, representation
 from dim_tf.evaluation.evaluation_data import EvaluationData, EvaluationSplit
 from dim_tf.experiment import Experiment
 from dim_tf.export.pooling import describe_pooling, pool_to_limit
+from dim_tf.stages import evaluate as evaluate_stage
 from dim_tf.system.errors import InputError
 
 FITS_2X2 = 2 * 2 * 8  # numbers of conv of the small backbone, whose map is 4x4x8
@@ -156,7 +156,7 @@ def test_the_report_tells_what_was_pooled(tmp_path):
     pages = []
     for protocol in ({}, {"pooled": "conv: 4x4x8 pooled to 2x2x8"}):
         figures["protocol"] = protocol
-        stages._write_report(settings, 0, figures, [])
+        evaluate_stage._write_report(settings, 0, figures, [])
         page = (tmp_path / "report.html").read_text(encoding="utf-8")
         table, _, _ = page.partition("<h2>Protocol</h2>")
         pages.append(table)

@@ -8,13 +8,13 @@ import pytest
 import tensorflow as tf
 from sample_representations import random_splits, small_encoder
 
-from dim_tf import stages
 from dim_tf.evaluation import evaluate, representation
 from dim_tf.evaluation.evaluation_data import EvaluationData
 from dim_tf.evaluation.references import load_named, references
 from dim_tf.evaluation.saved_encoder import SavedEncoder
 from dim_tf.experiment import Experiment
 from dim_tf.registry import REFERENCE_TITLES
+from dim_tf.stages import evaluate as evaluate_stage
 from dim_tf.system.errors import InputError, MeasureError
 
 
@@ -116,7 +116,7 @@ def test_the_verdict_on_an_encoder_counts_named_references(tmp_path, splits, cap
         reference=f"{path},same={path}",
         measures="knn",
     )
-    stages.evaluate_saved(settings, splits)
+    evaluate_stage.evaluate_saved(settings, splits)
     content = json.loads((tmp_path / "run/evaluation.json").read_text())
     assert list(content["references"]) == ["pixels", "maximum", "same"]
     assert content["references"]["same"]["knn"] == content["knn"]
@@ -143,7 +143,7 @@ def test_a_reference_that_fails_on_the_images_takes_nothing_with_it(splits, tmp_
     settings = Experiment.of(name="a", run_dir=str(tmp_path), measures="knn")
     by_name = references(100, named={"deep": SavedEncoder((8, 8, 3), fail, "")})
     with pytest.raises(MeasureError, match=r"features of deep: .*too deep"):
-        stages._evaluate(settings, splits, representation.from_pixels, by_name, None, {})
+        evaluate_stage._evaluate(settings, splits, representation.from_pixels, by_name, None, {})
     content = json.loads((tmp_path / "evaluation.json").read_text())
     assert content["references"]["deep"] == {}
     assert "too deep" in content["protocol"]["features of deep"]

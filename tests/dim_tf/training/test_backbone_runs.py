@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import small_backbone
 
-from dim_tf import preconditions, stages
+from dim_tf import preconditions
 from dim_tf.data.splits import Split, Splits
 from dim_tf.experiment import Experiment
+from dim_tf.stages.export import export
 from dim_tf.system.errors import InputError
 from dim_tf.training import encoder_config, init_from, loop
 from dim_tf.training.model import (
@@ -411,7 +412,7 @@ def test_it_is_exported_with_everything(tmp_path, file, splits):
     run = experiment(tmp_path / "run", file, steps=2, **exports)
     loop.train(run, splits)
     file.unlink()
-    stages.export(run, splits)
+    export(run, splits)
     version = tmp_path / "exported" / "t" / "1"
     assert [path.name for path in version.glob("*.tflite")] == ["encoder_float32.tflite"]
     card = (version / "README.md").read_text()

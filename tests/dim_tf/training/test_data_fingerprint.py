@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from dim_tf import stages
 from dim_tf.data.splits import Split, Splits
 from dim_tf.experiment import Experiment
+from dim_tf.stages.evaluate import evaluate
 from dim_tf.system.errors import InputError
 from dim_tf.training import data_fingerprint, loop, run_folder
 
@@ -84,7 +84,7 @@ def test_an_encoder_that_is_measured_on_other_images_says_so(tmp_path, splits, o
     settings = experiment(tmp_path, references=False, measures="geometry", **sizes)
     loop.train(settings, splits)
     for measured, fingerprint in ((splits, ""), (other_splits, splits.fingerprint)):
-        stages.evaluate(settings, measured)
+        evaluate(settings, measured)
         protocol = json.loads((tmp_path / "evaluation.json").read_text())["protocol"]
         assert ("trained_on" in protocol) == bool(fingerprint)
         assert fingerprint in protocol.get("trained_on", "")

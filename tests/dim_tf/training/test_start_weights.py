@@ -10,10 +10,10 @@ import pytest
 import small_export
 from small_backbone import small_backbone_encoder
 
-from dim_tf import stages
 from dim_tf.data.splits import Split, Splits
 from dim_tf.evaluation import card_metrics
 from dim_tf.experiment import Experiment
+from dim_tf.stages import evaluate
 from dim_tf.system.errors import InputError, RunError
 from dim_tf.training import encoder_config, init_from, loop, start_weights
 
@@ -138,11 +138,11 @@ def test_the_references_of_a_run_are_random_start_weights_and_pixels(
         references.append(encoder)
         return encoder
 
-    monkeypatch.setattr(stages, "load_trained", lambda *_: (SimpleNamespace(encoder=trained), 3))
-    monkeypatch.setattr(stages, "random_encoder", random_encoder)
-    monkeypatch.setattr(stages, "_evaluate", lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr(evaluate, "load_trained", lambda *_: (SimpleNamespace(encoder=trained), 3))
+    monkeypatch.setattr(evaluate, "random_encoder", random_encoder)
+    monkeypatch.setattr(evaluate, "_evaluate", lambda *arguments: calls.append(arguments))
     settings = experiment(tmp_path, init_from="before", seed=4, max_features=100)
-    stages.evaluate(settings, splits)
+    evaluate.evaluate(settings, splits)
     assert list(calls[0][3]) == ["random_weights", "pixels"]
     assert "start_weights.weights.h5 is missing in" in capsys.readouterr().out
 
@@ -150,8 +150,8 @@ def test_the_references_of_a_run_are_random_start_weights_and_pixels(
     other = small_export.small_encoder()
     other.set_weights(began)
     start_weights.save(other, tmp_path)
-    stages.evaluate(settings, splits)
-    stages.evaluate(settings.replace(references=False), splits)
+    evaluate.evaluate(settings, splits)
+    evaluate.evaluate(settings.replace(references=False), splits)
     _, _, encode, references, encoders, _ = calls[1]
     assert list(references) == ["random_weights", "start_weights", "pixels"]
     assert_same(references["start_weights"].args[0], began)
@@ -288,15 +288,15 @@ def test_start_weights_stand_beside_random_ones_wherever_those_are_shown(
     settings = experiment(tmp_path, init_from="before")
     loop.train(settings, splits)
     seen = {}
-    run_measures = stages.run_measures
+    run_measures = evaluate.run_measures
 
     def spy(encode, references, *more):
         seen.update({name: getattr(of, "args", None) for name, of in references.items()})
         seen["encoders"] = more[-1]
         return run_measures(encode, references, *more)
 
-    monkeypatch.setattr(stages, "run_measures", spy)
-    stages.evaluate(settings, splits)
+    monkeypatch.setattr(evaluate, "run_measures", spy)
+    evaluate.evaluate(settings, splits)
     began = weights_of_files(with_files_weights[-1])
     random_encoder, start_encoder = seen["random_weights"][0], seen["start_weights"][0]
     assert_same(start_encoder, began)
@@ -329,12 +329,12 @@ def test_there_are_no_start_weights_without_references_or_of_random_weights(
 ):
     random, none = tmp_path / "random", tmp_path / "none"
     loop.train(experiment(random), splits)
-    stages.evaluate(experiment(random), splits)
+    evaluate.evaluate(experiment(random), splits)
     assert not start_weights.exists(random)
     evaluation = json.loads((random / "evaluation.json").read_text())
     assert list(evaluation["references"]) == ["random_weights", "pixels"]
     begun = experiment(none, init_from="before", references=False)
     loop.train(begun, splits)
     (none / start_weights.FILE).write_bytes(b"damaged")
-    stages.evaluate(begun, splits)
+    evaluate.evaluate(begun, splits)
     assert json.loads((none / "evaluation.json").read_text())["references"] == {}

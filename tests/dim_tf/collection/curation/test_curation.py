@@ -202,7 +202,8 @@ def test_settings_name_a_place_for_a_clean_folder():
 
 def test_no_tensorflow_is_imported():
     code = (
-        "import sys, dim_tf.collection.curation.page, dim_tf.collection.curation.clean_folder;"
+        "import sys, dim_tf.collection.curation.curation_page;"
+        "import dim_tf.collection.curation.clean_folder;"
         "sys.exit('tensorflow' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0

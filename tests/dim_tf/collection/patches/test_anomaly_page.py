@@ -9,7 +9,7 @@ from PIL import Image
 
 from dim_tf.collection.patches import anomaly_page
 from dim_tf.collection.patches.detection import fit_detector
-from dim_tf.settings.patches import AnomalySettings
+from dim_tf.settings.anomaly import AnomalySettings
 
 RNG = np.random.default_rng(0)
 NORMAL = RNG.normal(size=(60, 4, 4, 6)).astype("f4")

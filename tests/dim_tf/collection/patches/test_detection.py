@@ -8,7 +8,7 @@ import pytest
 
 from dim_tf.collection.patches import anomaly
 from dim_tf.collection.patches.detection import Alarms, fit_detector, write_csv
-from dim_tf.settings.patches import AnomalySettings
+from dim_tf.settings.anomaly import AnomalySettings
 from dim_tf.system.errors import InputError
 
 SETTINGS = AnomalySettings(false_alarms=0.1)

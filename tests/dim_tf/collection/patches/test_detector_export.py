@@ -11,7 +11,7 @@ from dim_tf.collection.patches import detector_export, heat_maps
 from dim_tf.collection.patches.detection import fit_detector
 from dim_tf.export import anomaly as anomaly_export
 from dim_tf.export import encoded_input, saved_model
-from dim_tf.settings.patches import AnomalySettings
+from dim_tf.settings.anomaly import AnomalySettings
 from dim_tf.system.errors import RunError
 
 NORMAL = small_export.images(60)

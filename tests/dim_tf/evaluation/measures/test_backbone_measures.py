@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from small_backbone import SIZE, small_backbone_encoder
 
-from dim_tf import stages
 from dim_tf.data.splits import Split, Splits
 from dim_tf.evaluation import card_metrics, representation
 from dim_tf.evaluation.measure_spec import TrainableEncoders
 from dim_tf.experiment import Experiment
 from dim_tf.registry import MEASURES
+from dim_tf.stages import evaluate
 from keras_models import DeepInfoMax, terms
 
 OF_ENDPOINTS = (
@@ -73,7 +73,7 @@ def test_a_keras_model_passes_through_every_measure(tmp_path):
     }
     encoders = TrainableEncoders(model.encoder, random_encoder)
     encode = partial(of_encoder, model.encoder)
-    stages._evaluate(settings, splits, encode, references, encoders, {"step": 3})
+    evaluate._evaluate(settings, splits, encode, references, encoders, {"step": 3})
 
     content = json.loads((tmp_path / "evaluation.json").read_text())
     assert set(MEASURES) <= set(content["cost"])  # none was left out

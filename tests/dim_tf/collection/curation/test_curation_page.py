@@ -13,8 +13,8 @@ import sample_curation
 from PIL import Image
 
 from dim_tf.collection import thumbnails
-from dim_tf.collection.curation import page
-from dim_tf.collection.curation.page import render_page
+from dim_tf.collection.curation import curation_page
+from dim_tf.collection.curation.curation_page import render_page
 
 CURATION = sample_curation.curated()
 HTML = render_page(CURATION, "my images")
@@ -32,7 +32,7 @@ def test_each_kind_has_its_cards():
     assert section(HTML, "Duplicates").count('class="card"') == 4
     assert section(HTML, "Leaks").count('class="card"') == 4
     assert section(HTML, "Labels").count('class="card"') == len(CURATION.labels.issues)
-    assert section(HTML, "Outliers").count('class="card"') == page.MAX_CARDS
+    assert section(HTML, "Outliers").count('class="card"') == curation_page.MAX_CARDS
     assert section(HTML, "Subset").count('class="card"') == 12
     assert "4 images are copies of others, in 4 groups" in HTML
     assert "red → blue?" in HTML
@@ -52,7 +52,7 @@ def test_thumbnails_are_small_and_not_too_many(monkeypatch):
     images = dataclasses.replace(
         CURATION.images, read_image=lambda row: large.get(row, CURATION.images.read_image(row))
     )
-    monkeypatch.setattr(page, "MAX_THUMBNAILS", 25)
+    monkeypatch.setattr(curation_page, "MAX_THUMBNAILS", 25)
     html = render_page(dataclasses.replace(CURATION, images=images), "x")
     assert 20 <= len(uris(html)) <= 25
     sizes = [Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))).size for uri in uris(html)]
@@ -63,8 +63,8 @@ def test_a_large_group_shows_its_first_members():
     images = [sample_curation.photos(1)[0]] * 30 + sample_curation.photos(40, seed=1)
     html = render_page(sample_curation.curated(sample_curation.embedded(images)), "x")
     group = section(html, "Duplicates")
-    assert group.count("<img") == page.MAX_MEMBERS
-    assert f"and {30 - page.MAX_MEMBERS} more" in group
+    assert group.count("<img") == curation_page.MAX_MEMBERS
+    assert f"and {30 - curation_page.MAX_MEMBERS} more" in group
 
 
 def test_names_are_text_whatever_they_hold():

@@ -3,7 +3,7 @@
 import pytest
 
 from dim_tf.collection.patches import anomaly
-from dim_tf.settings.patches import AnomalySettings
+from dim_tf.settings.anomaly import AnomalySettings
 from dim_tf.system.errors import InputError
 
 

@@ -1,29 +1,17 @@
-import json
 import types
 
 import numpy as np
 import pytest
 
-from dim_tf import stages
 from dim_tf.data.pixel_range import PixelRange
 from dim_tf.data.splits import Split, Splits
-from dim_tf.evaluation import evaluation_file, representation
+from dim_tf.evaluation import evaluation_file
 from dim_tf.experiment import Experiment
 from dim_tf.export import publish
 from dim_tf.export.feature import Feature
+from dim_tf.stages import export as export_stage
+from dim_tf.stages.export import export, exported_feature
 from dim_tf.system.errors import InputError
-
-
-def test_another_persons_encoder_is_pooled_as_the_flag_says(tmp_path, monkeypatch):
-    calls = []
-    monkeypatch.setattr(
-        stages.saved_encoder, "load", lambda _: types.SimpleNamespace(description="")
-    )
-    monkeypatch.setattr(stages, "_evaluate", lambda *arguments: calls.append(arguments))
-    settings = Experiment.of(name="a", run_dir=str(tmp_path), encoder_path="b", max_features=100)
-    stages.evaluate_saved(settings, None)
-    _, _, encode, references, _, _ = calls[0]
-    assert encode.keywords == references["pixels"].keywords == {"max_features": 100}
 
 
 def test_an_export_reads_16_bits_as_the_training_did(tmp_path, monkeypatch):
@@ -34,11 +22,11 @@ def test_an_export_reads_16_bits_as_the_training_did(tmp_path, monkeypatch):
         endpoint_shapes=lambda: {"global": (None, 5)}, freeze_above=lambda _: None
     )
     model = types.SimpleNamespace(encoder=encoder)
-    monkeypatch.setattr(stages, "load_trained", lambda *_: (model, 1))
+    monkeypatch.setattr(export_stage, "load_trained", lambda *_: (model, 1))
     monkeypatch.setattr(
         publish, "publish", lambda *arguments: details.append(arguments[-1]) or ("1", 0.0)
     )
-    stages.export(Experiment.of(name="a", run_dir=str(tmp_path)), splits)
+    export(Experiment.of(name="a", run_dir=str(tmp_path)), splits)
     assert details[0].pixel_range == splits.pixel_range
 
 
@@ -59,11 +47,11 @@ CHOICE = {
 def test_the_feature_is_that_of_the_evaluation_of_the_same_step(tmp_path):
     evaluation_file.write(tmp_path, {"feature": CHOICE, "protocol": {"step": 30}})
     settings = Experiment.of(name="a", run_dir=str(tmp_path), max_features=100)
-    assert stages.exported_feature(settings, 30) == Feature("conv", 77)
-    assert stages.exported_feature(settings, 31) == Feature("global", 100)
+    assert exported_feature(settings, 30) == Feature("conv", 77)
+    assert exported_feature(settings, 31) == Feature("global", 100)
     named = settings.replace(feature="fc")
-    assert stages.exported_feature(named, 30) == Feature("fc", 77)
-    assert stages.exported_feature(named, 31) == Feature("fc", 100)
+    assert exported_feature(named, 30) == Feature("fc", 77)
+    assert exported_feature(named, 31) == Feature("fc", 100)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +69,7 @@ def test_the_feature_is_that_of_the_evaluation_of_the_same_step(tmp_path):
 def test_a_damaged_choice_of_the_feature_is_refused(tmp_path, wrong):
     evaluation_file.write(tmp_path, {"feature": CHOICE | wrong, "protocol": {"step": 30}})
     with pytest.raises(InputError, match="'feature' is not as this version writes it"):
-        stages.exported_feature(Experiment.of(name="a", run_dir=str(tmp_path)), 30)
+        exported_feature(Experiment.of(name="a", run_dir=str(tmp_path)), 30)
 
 
 @pytest.mark.parametrize("step", [30, 31])
@@ -94,13 +82,11 @@ def test_an_export_gives_the_feature_that_was_chosen(tmp_path, monkeypatch, caps
         endpoint_shapes=lambda: shapes, freeze_above=frozen_above.append
     )
     model = types.SimpleNamespace(encoder=encoder)
-    monkeypatch.setattr(stages, "load_trained", lambda *_: (model, step))
+    monkeypatch.setattr(export_stage, "load_trained", lambda *_: (model, step))
     monkeypatch.setattr(
         publish, "publish", lambda *arguments: published.extend(arguments) or ("1", 0.0)
     )
-    stages.export(
-        Experiment.of(name="a", run_dir=str(tmp_path)), Splits("a", images, images, (), "")
-    )
+    export(Experiment.of(name="a", run_dir=str(tmp_path)), Splits("a", images, images, (), ""))
     info, options = published[-2:]
     line = capsys.readouterr().out.splitlines()[0]
     if step == 30:
@@ -111,38 +97,3 @@ def test_an_export_gives_the_feature_that_was_chosen(tmp_path, monkeypatch, caps
     else:
         assert options.feature.name == "global"
         assert line.startswith("export: feature: global, 5 numbers an image: there is no eval")
-
-
-@pytest.mark.parametrize(
-    ("augmentation", "helped", "beginning"),
-    [("natural", "yes", "Without labels: "), ("aerial", "unclear", "No recommendation")],
-)
-def test_a_verdict_without_labels_has_its_record_or_is_refused(
-    tmp_path, monkeypatch, augmentation, helped, beginning
-):
-    """An encoder that sees which half is bright, and a reference that sees nothing."""
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 100, (60, 8, 8, 1), np.uint8)
-    images[:, :4, :4] += 120
-    split = Split(images, None)
-    splits = Splits("a", split, split, (), "")
-    settings = Experiment.of(
-        name="a", run_dir=str(tmp_path), views=2, augmentation=augmentation, measures="rotation"
-    )
-
-    def blind(data):
-        one = [np.ones((len(x.images), 2), np.float32) for x in (data.train, data.test)]
-        return representation.Representation({"pixels": one[0]}, {"pixels": one[1]}, data)
-
-    def seeing(data):
-        pixels = representation.from_pixels(data)
-        return representation.Representation(
-            {"global": pixels.train["pixels"]}, {"global": pixels.test["pixels"]}, data
-        )
-
-    stages._evaluate(settings, splits, seeing, {"pixels": blind}, None, {"step": 1})
-    decision = json.loads((tmp_path / "evaluation.json").read_text())["verdict"]
-    assert (decision["metric"], decision["helped"]) == ("rotation_probe", helped)
-    assert decision["sentence"].startswith(beginning)
-    assert (decision["reliability"] is None) == (helped == "unclear")
-    assert decision["sentence"].split(":")[0] in (tmp_path / "report.html").read_text()

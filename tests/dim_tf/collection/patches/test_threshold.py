@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dim_tf.collection.patches.calibration import choose_threshold
+from dim_tf.collection.patches.threshold import choose_threshold
 from dim_tf.system.errors import InputError
 
 

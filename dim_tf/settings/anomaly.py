@@ -1,4 +1,4 @@
-"""Settings of anomaly detection from local features."""
+"""Settings of --mode=anomaly."""
 
 from dataclasses import dataclass
 from typing import ClassVar
