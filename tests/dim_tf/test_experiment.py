@@ -212,7 +212,7 @@ OWNER = {flag: model for model in registry.MODELS for flag in model_settings(mod
 # What no setting of the type takes; how each is refused: test_config_field.py.
 WRONG = {
     bool: [1, "true"],
-    int: [True, "64", -1, 10**40],
+    int: [True, "64", -2, 10**40],
     float: [True, "0.1", -1, math.inf, -math.inf, math.nan, 10**40],
     str: [1, None, "a\nb", "\ud800", "a" * 5000],
     types.UnionType: [None, True, "a", "96x160", [1, 2, 3], [0, 1], [-1, 1], -1, 1.5, 10**40],

@@ -68,11 +68,15 @@ def test_it_equals_keras(hidden, multi_label, max_xla_features, monkeypatch):
 
 @pytest.mark.parametrize("hidden", [False, True])
 def test_a_seed_is_the_same_beside_others(hidden):
-    """Also its dropout, and where the buffer has room for other numbers of steps."""
+    """Also its dropout, and where the buffer has room for other numbers of steps.
+
+    To rounding, which depends on the processor and grows with the steps; another dropout would
+    differ a hundred times as much (the next test).
+    """
     training = ProbeTraining(epochs=2, learning_rate=1e-2)
     alone = probe_training.train(*samples(), CLASSES, hidden, training, [ALL])
     beside = probe_training.train(*samples(), CLASSES, hidden, training, [ALL, ALL, ALL])
-    np.testing.assert_allclose(beside[0], alone[0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(beside[0], alone[0], rtol=1e-3, atol=1e-4)
 
 
 def test_dropout_matters():
