@@ -19,6 +19,7 @@ from dim_tf.collection.curation.page import render_page
 from dim_tf.collection.detect_folder import Anomalies
 from dim_tf.collection.patch_search import features_in_box, without_zeros
 from dim_tf.collection.patches.covered_part import box_in_part, covered_pixels
+from dim_tf.collection.patches.detection import check_image_count
 from dim_tf.collection.patches.detector_export import DetectorInfo, publish_detector
 from dim_tf.collection.patches.stored_maps import StoredMaps
 from dim_tf.collection.search import (
@@ -550,6 +551,7 @@ def anomaly(experiment: Experiment) -> Anomalies:
     normal = embedded_folder.map_folder(
         experiment, folders, path, local_maps.frame, experiment.collection.output
     )
+    check_image_count(len(normal.maps), experiment.anomaly)  # before others are embedded in vain
     scored = embedded_folder.map_folder(
         experiment, ImageFolders((scored_folder,), ("",)), path, local_maps.frame
     )

@@ -200,11 +200,12 @@ def test_too_few_normal_images_name_the_flags(boards, exported, tmp_path):
     with pytest.raises(
         InputError,
         match=r"40 normal images, of which 12 \(--anomaly_calibration=0.3\) .* at least 19 for "
-        r"--anomaly_false_alarms=0.05; give more normal images",
+        r"--anomaly_false_alarms=0.05; give at least 62 normal images",
     ):
         dim_tf.anomaly(
             boards / "train/good", boards / "test", exported, out=tmp_path / "run", verbose=0
         )
+    assert len(list((tmp_path / "run").glob("local-maps-*"))) == 1  # those to score: not embedded
 
 
 def test_masks_of_another_size_are_refused(boards, exported, tmp_path):
