@@ -233,8 +233,8 @@ class _Run:
             content = read_json(path, "remove the folder to train anew")
             if content.get("identity") != self._identity:
                 raise InputError(
-                    f"{self._folder} holds a classifier of other data or settings; give another "
-                    "--name, or remove the folder"
+                    f"{self._folder} holds a classifier of other data or settings; remove it to "
+                    "train anew, or give another --run_dir"
                 )
         step = self.checkpoints.restore()
         if path.exists():

@@ -191,6 +191,7 @@ def test_the_command_uses_the_newest_export_and_tells_the_rate(
     status, said = run_command(capsys, *command, "--anomaly_input=new", "--keep_versions=1")
     assert status == 0, said
     assert "anomaly: no AUROC: new has no folder named good, normal or ok" in said
+    assert "embed: 1 file is there; going on after it" in said
     assert len(list((tmp_path / "runs/boards").glob("local-maps-*"))) == 3
     assert (tmp_path / "exported/boards-detector/2/SHA256SUMS").is_file()
     assert "Not measured" in (tmp_path / "exported/boards-detector/2/README.md").read_text()

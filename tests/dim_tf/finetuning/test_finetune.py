@@ -137,7 +137,10 @@ def test_a_run_that_is_done_is_not_trained_again(trained, monkeypatch):
 def test_a_folder_of_other_settings_or_labels_is_refused(trained):
     other = dataclasses.replace(SETTINGS, learning_rate=0.5)
     for arguments in ({"settings": other}, {"validation": split(18, 1)}, {"seed": 1}):
-        with pytest.raises(InputError, match="holds a classifier of other data or settings"):
+        with pytest.raises(
+            InputError,
+            match="of other data or settings; remove it to train anew, or give another --run_dir",
+        ):
             train(trained[0], **arguments)
 
 

@@ -53,7 +53,7 @@ def test_too_few_images_are_refused():
         fit_detector(normal(20, 0), SETTINGS)
     with pytest.raises(
         InputError,
-        match=r"1 normal images, of which 0 \(.* were to choose .*; give at least 29 normal images$",
+        match=r"1 normal images, of which 0 \(.* to choose .*; give at least 29 normal images$",
     ):
         fit_detector(normal(1, 0), SETTINGS)
 
