@@ -546,6 +546,8 @@ def anomaly(experiment: Experiment) -> Anomalies:
     """
     path = _exported_encoder(experiment)
     local_maps = LocalMaps(path)  # refused before images are read
+    folder = experiment.run_path / "anomaly"
+    make_folder(folder, "--run_dir")
     scored_folder = Path(experiment.anomaly.input).expanduser()
     folders = open_folders(experiment.data.data_dir)
     normal = embedded_folder.map_folder(
@@ -578,8 +580,6 @@ def anomaly(experiment: Experiment) -> Anomalies:
         experiment.export.keep_versions,
     )
     anomalies = dataclasses.replace(anomalies, path=target)
-    folder = experiment.run_path / "anomaly"
-    make_folder(folder, "--run_dir")
     page = detect_folder.write_anomalies(folder, anomalies, scored, experiment.name)
     for line in anomalies.lines():
         say(f"anomaly: {line}")

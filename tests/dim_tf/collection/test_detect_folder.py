@@ -209,6 +209,37 @@ def test_too_few_normal_images_name_the_flags(boards, exported, tmp_path):
     assert len(list((tmp_path / "run").glob("local-maps-*"))) == 1  # those to score: not embedded
 
 
+def test_a_folder_that_cannot_be_made_is_refused_before_a_detector_is_published(
+    boards, exported, tmp_path
+):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/anomaly").touch()
+    with pytest.raises(InputError, match=r"anomaly cannot be made .*; give another --run_dir"):
+        dim_tf.anomaly(
+            boards / "train/good",
+            boards / "test",
+            exported,
+            out=tmp_path / "run",
+            export_dir=tmp_path / "exported",
+            verbose=0,
+            **SETTINGS,
+        )
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["anomaly", "run"]
+
+
+def test_several_folders_to_score_are_refused(boards, exported):
+    with pytest.raises(InputError, match=r"images=\['a', 'b'\]; expected one path"):
+        dim_tf.anomaly(boards / "train/good", ["a", "b"], exported, verbose=0)
+
+
+def test_a_box_may_be_an_array(boards, exported):
+    query, settings = boards / "test/good/000.png", {"search_by": "patch", "verbose": 0}
+    with pytest.raises(InputError, match=r"--query_box=0,0,99,1 .* is not in the image"):
+        dim_tf.search(
+            boards / "test", query, exported, query_box=np.array([0, 0, 99, 1]), **settings
+        )
+
+
 def test_masks_of_another_size_are_refused(boards, exported, tmp_path):
     shutil.copytree(boards / "test", tmp_path / "test")
     mask = tmp_path / "ground_truth/scratch/006_mask.png"

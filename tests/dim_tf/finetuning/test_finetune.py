@@ -124,9 +124,10 @@ def test_a_run_that_was_stopped_ends_with_the_same_weights(trained, tmp_path, mo
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
 
 
-def test_a_run_that_is_done_is_not_trained_again(trained, monkeypatch):
+@pytest.mark.parametrize("measured", [{}, {"label_counts": (3,)}, {"draws": 2}])
+def test_a_run_that_is_done_is_not_trained_again(trained, monkeypatch, measured):
     monkeypatch.setattr(ImageClassifier, "fit", None)
-    again = train(trained[0])
+    again = train(trained[0], dataclasses.replace(SETTINGS, **measured))
     assert again.rounds == trained[1].rounds
     np.testing.assert_array_equal(
         again.classifier.logits_of(VALIDATION.images),
