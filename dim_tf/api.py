@@ -60,7 +60,7 @@ def train(
         raise InputError(f"{repeated[0]} is given by images, encoder and out; leave it out")
     with console.quiet(not verbose):
         flags = {**_data_flags(images, settings), **from_arguments, **settings}
-    flags = flag_values({name: value for name, value in flags.items() if value != ""})
+    flags = flag_values({name: value for name, value in flags.items() if not _is_empty(value)})
     name = data.folder_name(flags["dataset"], flags.get("data_dir", ""))
     run = Run(Experiment.of(**{"name": name, **flags}), verbose)
     run.train(callbacks)
@@ -276,12 +276,16 @@ def search(
     return _run_on_images(images, encoder, out, verbose, settings).search(query)
 
 
+def _is_empty(value: Any) -> bool:
+    return isinstance(value, str) and not value
+
+
 def _run_on_images(images, encoder, out, verbose, settings) -> Run:
     """A run on images whose stages start from an exported encoder."""
     with console.quiet(not verbose):
         flags = {**_data_flags(images, settings), "encoder_path": encoder, "run_dir": out}
     flags = flag_values(
-        {name: value for name, value in {**flags, **settings}.items() if value != ""}
+        {name: value for name, value in {**flags, **settings}.items() if not _is_empty(value)}
     )
     name = data.folder_name(flags["dataset"], flags.get("data_dir", ""))
     return Run(Experiment.of(**{"name": name, **flags}), verbose)

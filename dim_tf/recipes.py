@@ -98,7 +98,7 @@ TWO_VIEWS = Recipe(
         # At this rate pretrained weights would be lost, unless most of the steps are frozen.
         "learning_rate": lambda settings, explicit: (
             not settings["init_from"]
-            and ("frozen_steps" not in explicit or not is_backbone(str(settings["encoder"])))
+            and (explicit.get("frozen_steps", -1) < 0 or not is_backbone(str(settings["encoder"])))
         ),
         "warmup_fraction": lambda settings, explicit: (
             settings["schedule"] == "cosine" and not settings["warmup_steps"]

@@ -335,7 +335,7 @@ class Run:
         Returns:
             Scores, alarms and heat maps of the images, and the detector.
         """
-        given = {"anomaly_input": os.fspath(images)} if images else {}
+        given = {"anomaly_input": _path("images", images)} if images else {}
         experiment = self._with(AnomalySettings, {**settings, **given})
         preconditions.check(experiment, ["anomaly"])
         with self._process():
@@ -359,7 +359,7 @@ class Run:
         Returns:
             The matches of each query image, the most similar first.
         """
-        given = {"query": os.fspath(query)} if query else {}
+        given = {"query": _path("query", query)} if query else {}
         experiment = self._with(SearchSettings, {**settings, **given})
         preconditions.check(experiment, ["search"])
         with self._process():
@@ -498,7 +498,7 @@ def flag_values(settings: dict[str, Any]) -> dict[str, Any]:
     """Settings as flags hold them: paths as text, lists of names with commas between.
 
     A whole number is text where the flag is: channels=1. A NumPy scalar is the Python number of
-    exactly its value.
+    exactly its value, an array the list of its numbers.
 
     Args:
         settings: By the names of their flags.
@@ -508,7 +508,7 @@ def flag_values(settings: dict[str, Any]) -> dict[str, Any]:
     def as_flag(name, value):
         if isinstance(value, list | tuple):
             value = [_as_python(element) for element in value]
-        value = _as_python(value)
+        value = value.tolist() if isinstance(value, np.ndarray) else _as_python(value)
         if type(value) is int and name in fields and kind_of(fields[name]) is str:
             return str(value)
         if isinstance(value, os.PathLike):
@@ -518,6 +518,17 @@ def flag_values(settings: dict[str, Any]) -> dict[str, Any]:
         return value
 
     return {name: as_flag(name, value) for name, value in settings.items()}
+
+
+def _path(name: str, value: Any) -> str:
+    """A path as text.
+
+    Raises:
+        InputError: It is none.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise InputError(f"{name}={value!r}; expected one path")
+    return os.fspath(value)
 
 
 def _as_python(value: Any) -> Any:

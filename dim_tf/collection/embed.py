@@ -146,7 +146,8 @@ def _embed(saved_model_path, encoder, collection, folder, format_name, shard_siz
     dimensions = 3 if encoder.map_shape else 1
     shards = embeddings.count_shards(folder, format_name, digests)
     if shards:
-        say(f"embed: {shards:,} files are there; going on after them")
+        are = "file is" if shards == 1 else "files are"
+        say(f"embed: {shards:,} {are} there; going on after {'it' if shards == 1 else 'them'}")
     for shard in range(shards):
         if not embeddings.is_intact(path_of(shard), digests, shard_size, dimensions):
             say(f"embed: {path_of(shard).name} is not as it was written; making it again")

@@ -41,6 +41,8 @@ from keras_models.encoders import Encoder
 
 ROUNDS_FILE = "rounds.json"
 WARMUP_FRACTION = 0.1
+# Settings that change what is measured afterwards, and no step of training.
+_OF_MEASUREMENTS = ("finetune_label_counts", "finetune_draws")
 _NEVER = 2**62  # steps between checkpoints
 _ADVICE = "make room and give the same command again, which goes on from the last round"
 
@@ -185,7 +187,8 @@ def _compiled(encoder, feature, head, train, settings, seed, per_round) -> Image
 
 def _identity(head, train, validation, settings, more) -> str:
     """16 hex digits, a hash of what decides the run; the head stands for the features."""
-    digest = hashlib.sha256(json.dumps([settings.values(), *more]).encode())
+    values = {n: v for n, v in settings.values().items() if n not in _OF_MEASUREMENTS}
+    digest = hashlib.sha256(json.dumps([values, *more]).encode())
     for array in (head.kernel, head.bias, train.labels, validation.labels):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]
@@ -233,8 +236,8 @@ class _Run:
             content = read_json(path, "remove the folder to train anew")
             if content.get("identity") != self._identity:
                 raise InputError(
-                    f"{self._folder} holds a classifier of other data or settings; give another "
-                    "--name, or remove the folder"
+                    f"{self._folder} holds a classifier of other data or settings; remove it to "
+                    "train anew, or give another --run_dir"
                 )
         step = self.checkpoints.restore()
         if path.exists():

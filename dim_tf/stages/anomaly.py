@@ -5,6 +5,7 @@ from pathlib import Path
 
 from dim_tf.collection import detect_folder, embedded_folder
 from dim_tf.collection.detect_folder import Anomalies
+from dim_tf.collection.patches.detection import check_image_count
 from dim_tf.collection.patches.detector_export import DetectorInfo, publish_detector
 from dim_tf.data.folder.image_folders import ImageFolders, open_folders
 from dim_tf.experiment import Experiment
@@ -27,11 +28,14 @@ def anomaly(experiment: Experiment) -> Anomalies:
     """
     path = encoder_path(experiment)
     local_maps = LocalMaps(path)  # refused before images are read
+    folder = experiment.run_path / "anomaly"
+    make_folder(folder, "--run_dir")
     scored_folder = Path(experiment.anomaly.input).expanduser()
     folders = open_folders(experiment.data.data_dir)
     normal = embedded_folder.map_folder(
         experiment, folders, path, local_maps.frame, experiment.collection.output
     )
+    check_image_count(len(normal.maps), experiment.anomaly)  # before others are embedded in vain
     scored = embedded_folder.map_folder(
         experiment, ImageFolders((scored_folder,), ("",)), path, local_maps.frame
     )
@@ -58,8 +62,6 @@ def anomaly(experiment: Experiment) -> Anomalies:
         experiment.export.keep_versions,
     )
     anomalies = dataclasses.replace(anomalies, path=target)
-    folder = experiment.run_path / "anomaly"
-    make_folder(folder, "--run_dir")
     page = detect_folder.write_anomalies(folder, anomalies, scored, experiment.name)
     for line in anomalies.lines():
         say(f"anomaly: {line}")

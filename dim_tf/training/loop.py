@@ -228,7 +228,8 @@ def _say_steps(run: _Run, step: int, last: int) -> None:
     if frozen_steps >= last and frozen_steps:
         say(f"train: the backbone stays frozen for all {last} steps (--frozen_steps)")
     begin = f"from step {step} " if step else ""
-    say(f"train: {begin}to step {last}, {run.steps_per_epoch} steps an epoch")
+    steps = run.steps_per_epoch
+    say(f"train: {begin}to step {last}, {steps} step{'s' * (steps != 1)} an epoch")
 
 
 @contextlib.contextmanager

@@ -72,7 +72,7 @@ def resolve(experiment: Experiment, splits: Splits, devices: tf.distribute.Strat
         steps = pipeline.steps_per_epoch(images, experiment.training.batch_size)
         say(
             f"train: --batch_size=0 is {experiment.training.batch_size}: {images:,} training "
-            f"images, {steps:,} steps an epoch"
+            f"images, {steps:,} step{'s' * (steps != 1)} an epoch"
         )
     if "learning_rate" in pending:
         experiment = _choose_learning_rate(experiment, will_freeze)
@@ -276,8 +276,9 @@ def _with_steps(experiment, splits, devices, began, frozen_fraction) -> Experime
     if steps < least:
         need = 60 * minutes - left + measured.setup + measured.checkpoint + least * measured.step
         raise InputError(
-            f"--minutes={minutes:g} does not suffice: {least} step{'s' if least > 1 else ''} take "
-            f"{need / 60:.1f} minutes here, {measured.step:.3g} s each after "
+            f"--minutes={minutes:g} does not suffice: {least} step"
+            f"{'s take' if least > 1 else ' takes'} {need / 60:.1f} minutes here, "
+            f"{measured.step:.3g} s {'each ' if least > 1 else ''}after "
             f"{measured.setup:.0f} s to begin; give more"
         )
     epochs = max(1, round(steps / per_epoch))

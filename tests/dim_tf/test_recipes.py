@@ -103,6 +103,7 @@ def test_what_is_given_wins_and_the_rest_stays():
         ),
         ({"prior": "gaussian"}, {"gamma"}),
         ({"encoder": "keras:MobileNetV3Small", "frozen_steps": 0}, {"learning_rate"}),
+        ({"encoder": "keras:MobileNetV3Small", "frozen_steps": -1}, set()),
         (
             {"encoder": "keras:MobileNetV3Small", "init_from": "runs/b"},
             {"learning_rate", "backbone_batch_norm", "frozen_steps"},

@@ -5,6 +5,7 @@ alarms = detector.detect(maps)
 write_csv(path, ids, alarms)
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,36 @@ class Detector:
         }
 
 
+def check_image_count(images: int, settings: AnomalySettings) -> int:
+    """Checks that there are enough normal images; returns how many choose the threshold.
+
+    Args:
+        images: Number of normal images.
+        settings: Of the bank and the threshold.
+
+    Raises:
+        InputError: There are too few for the rate of false alarms.
+    """
+    count = round(settings.calibration * images)
+    needed = images_for(settings.false_alarms)
+    if needed <= count < images:
+        return count
+    least = max(int((needed - 0.5) / settings.calibration), 2)
+    while not needed <= round(settings.calibration * least) < least:
+        least += 1
+    higher_rate = ""
+    if 0 < count < min(needed, images):
+        higher_rate = (
+            f", or --anomaly_false_alarms={math.ceil(1000 / (count + 1)) / 1000:g} or more"
+        )
+    raise InputError(
+        f"{images:,} normal images, of which {count:,} (--anomaly_calibration="
+        f"{settings.calibration:g}) were to choose the threshold, which takes at least "
+        f"{needed:,} for --anomaly_false_alarms={settings.false_alarms:g}; give at least "
+        f"{least:,} normal images{higher_rate}"
+    )
+
+
 def fit_detector(maps: LocalMapArray, settings: AnomalySettings, *, seed: int = 0) -> Detector:
     """Learns what is normal: a part of the images fills the bank, the others choose the threshold.
 
@@ -99,15 +130,7 @@ def fit_detector(maps: LocalMapArray, settings: AnomalySettings, *, seed: int = 
         InputError: There are too few images for the rate of false alarms, or no map.
     """
     check_maps(maps)
-    count = round(settings.calibration * len(maps))
-    needed = images_for(settings.false_alarms)
-    if not needed <= count < len(maps):
-        raise InputError(
-            f"{len(maps):,} normal images, of which {count:,} (--anomaly_calibration="
-            f"{settings.calibration:g}) were to choose the threshold, which takes at least "
-            f"{needed:,} for --anomaly_false_alarms={settings.false_alarms:g}; give more normal "
-            "images, or change these flags"
-        )
+    count = check_image_count(len(maps), settings)
     drawn = np.random.default_rng(seed).permutation(len(maps))
     calibration, filling = np.sort(drawn[:count]), np.sort(drawn[count:])
     bank = anomaly.build_bank(

@@ -233,7 +233,8 @@ def _check_files(request, folders, cache, summary, lines):
     if is_small:
         suffix_counts = ", ".join(f"{n:,} {suffix}" for suffix, n in summary["other_files"].items())
         raise InputError(
-            f"{folders} has {summary['images']} different images; at least {MIN_IMAGES} are "
+            f"{folders} has {summary['images']} different image"
+            f"{'s' * (summary['images'] != 1)}; at least {MIN_IMAGES} are "
             f"needed, of {', '.join(FORMATS)}"
             + (f" (there are also {suffix_counts})" if suffix_counts else "")
             + (f"; {bad} cannot be read, {listed}" if bad else "")

@@ -191,6 +191,7 @@ def test_the_command_uses_the_newest_export_and_tells_the_rate(
     status, said = run_command(capsys, *command, "--anomaly_input=new", "--keep_versions=1")
     assert status == 0, said
     assert "anomaly: no AUROC: new has no folder named good, normal or ok" in said
+    assert "embed: 1 file is there; going on after it" in said
     assert len(list((tmp_path / "runs/boards").glob("local-maps-*"))) == 3
     assert (tmp_path / "exported/boards-detector/2/SHA256SUMS").is_file()
     assert "Not measured" in (tmp_path / "exported/boards-detector/2/README.md").read_text()
@@ -200,10 +201,42 @@ def test_too_few_normal_images_name_the_flags(boards, exported, tmp_path):
     with pytest.raises(
         InputError,
         match=r"40 normal images, of which 12 \(--anomaly_calibration=0.3\) .* at least 19 for "
-        r"--anomaly_false_alarms=0.05; give more normal images",
+        r"--anomaly_false_alarms=0.05; give at least 62 normal images",
     ):
         dim_tf.anomaly(
             boards / "train/good", boards / "test", exported, out=tmp_path / "run", verbose=0
+        )
+    assert len(list((tmp_path / "run").glob("local-maps-*"))) == 1  # those to score: not embedded
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_a_detector_is_published(
+    boards, exported, tmp_path
+):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/anomaly").touch()
+    with pytest.raises(InputError, match=r"anomaly cannot be made .*; give another --run_dir"):
+        dim_tf.anomaly(
+            boards / "train/good",
+            boards / "test",
+            exported,
+            out=tmp_path / "run",
+            export_dir=tmp_path / "exported",
+            verbose=0,
+            **SETTINGS,
+        )
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["anomaly", "run"]
+
+
+def test_several_folders_to_score_are_refused(boards, exported):
+    with pytest.raises(InputError, match=r"images=\['a', 'b'\]; expected one path"):
+        dim_tf.anomaly(boards / "train/good", ["a", "b"], exported, verbose=0)
+
+
+def test_a_box_may_be_an_array(boards, exported):
+    query, settings = boards / "test/good/000.png", {"search_by": "patch", "verbose": 0}
+    with pytest.raises(InputError, match=r"--query_box=0,0,99,1 .* is not in the image"):
+        dim_tf.search(
+            boards / "test", query, exported, query_box=np.array([0, 0, 99, 1]), **settings
         )
 
 

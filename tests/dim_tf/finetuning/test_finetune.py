@@ -124,9 +124,10 @@ def test_a_run_that_was_stopped_ends_with_the_same_weights(trained, tmp_path, mo
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
 
 
-def test_a_run_that_is_done_is_not_trained_again(trained, monkeypatch):
+@pytest.mark.parametrize("measured", [{}, {"label_counts": (3,)}, {"draws": 2}])
+def test_a_run_that_is_done_is_not_trained_again(trained, monkeypatch, measured):
     monkeypatch.setattr(ImageClassifier, "fit", None)
-    again = train(trained[0])
+    again = train(trained[0], dataclasses.replace(SETTINGS, **measured))
     assert again.rounds == trained[1].rounds
     np.testing.assert_array_equal(
         again.classifier.logits_of(VALIDATION.images),
@@ -137,7 +138,10 @@ def test_a_run_that_is_done_is_not_trained_again(trained, monkeypatch):
 def test_a_folder_of_other_settings_or_labels_is_refused(trained):
     other = dataclasses.replace(SETTINGS, learning_rate=0.5)
     for arguments in ({"settings": other}, {"validation": split(18, 1)}, {"seed": 1}):
-        with pytest.raises(InputError, match="holds a classifier of other data or settings"):
+        with pytest.raises(
+            InputError,
+            match="of other data or settings; remove it to train anew, or give another --run_dir",
+        ):
             train(trained[0], **arguments)
 
 

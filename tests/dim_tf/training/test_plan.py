@@ -228,6 +228,10 @@ def test_too_few_minutes_are_refused_with_what_a_step_takes(tmp_path, splits, mo
             splits,
             DEVICES,
         )
+    with pytest.raises(
+        InputError, match=r"suffice: 1 step takes 0\.9 minutes here, 2 s after 50 s"
+    ):
+        plan.resolve(experiment(tmp_path, minutes=0.5, batch_size=4), splits, DEVICES)
 
 
 def test_a_run_that_took_much_longer_says_so(tmp_path, capsys):

@@ -2,12 +2,13 @@
 
 import csv
 import dataclasses
+import re
 
 import numpy as np
 import pytest
 
 from dim_tf.collection.patches import anomaly
-from dim_tf.collection.patches.detection import Alarms, fit_detector, write_csv
+from dim_tf.collection.patches.detection import Alarms, check_image_count, fit_detector, write_csv
 from dim_tf.settings.anomaly import AnomalySettings
 from dim_tf.system.errors import InputError
 
@@ -52,9 +53,26 @@ def test_too_few_images_are_refused():
         fit_detector(normal(20, 0), SETTINGS)
     with pytest.raises(
         InputError,
-        match=r"1 normal images, of which 0 \(.* were to choose",
+        match=r"1 normal images, of which 0 \(.* to choose .*; give at least 29 normal images$",
     ):
         fit_detector(normal(1, 0), SETTINGS)
+
+
+def test_what_is_advised_where_images_are_too_few_suffices():
+    with pytest.raises(InputError) as error:
+        check_image_count(24, AnomalySettings())
+    advice = re.search(
+        r"give at least (\d+) normal images, or --anomaly_false_alarms=(\S+) or more",
+        str(error.value),
+    )
+    least, rate = int(advice[1]), float(advice[2])
+    assert check_image_count(least, AnomalySettings()) == 19
+    assert check_image_count(24, AnomalySettings(false_alarms=rate)) == 7
+    for settings in (AnomalySettings(), AnomalySettings(false_alarms=0.99 * rate)):
+        with pytest.raises(InputError):
+            check_image_count(least - 1 if settings == AnomalySettings() else 24, settings)
+    with pytest.raises(InputError, match=r"4 normal images, of which 4 .* give at least 5 normal"):
+        check_image_count(4, AnomalySettings(false_alarms=0.5, calibration=0.9))
 
 
 def test_the_file_has_the_most_anomalous_image_first(tmp_path):

@@ -183,6 +183,12 @@ def test_too_few_images_are_too_few_in_any_groups(tmp_path, load, count, group_b
         load(group_by=group_by)
 
 
+def test_a_single_image_is_too_few(tmp_path, load):
+    tree(tmp_path / "images", 1)
+    with pytest.raises(InputError, match=r"has 1 different image; at least 20 are needed"):
+        load()
+
+
 def test_too_few_images(tmp_path, load):
     tree(tmp_path / "images", 19)
     (tmp_path / "images/a.nef").write_bytes(b"")
