@@ -13,8 +13,10 @@ from dim_tf.data import folder_name
 from dim_tf.experiment import Experiment, all_fields, known_settings, model_settings
 from dim_tf.settings.anomaly import AnomalySettings
 from dim_tf.settings.config_field import kind_of
+from dim_tf.settings.curation import CurationSettings
 from dim_tf.settings.data import DataSettings
 from dim_tf.settings.finetuning import FineTuningSettings
+from dim_tf.settings.search import SearchSettings
 from dim_tf.system.console import say
 from dim_tf.system.errors import InputError
 
@@ -39,7 +41,8 @@ FLAGS_OF_MODES = {  # which are refused without the mode
     "finetune": tuple(FineTuningSettings.flags()),
     "embed": ("embed_feature",),
     "anomaly": tuple(AnomalySettings.flags()),
-    "search": ("search_by", "query_box"),
+    "search": tuple(SearchSettings.flags()),
+    "curate": tuple(CurationSettings.flags()),
 }
 
 

@@ -113,6 +113,8 @@ WITHOUT_TENSORFLOW = {
     "--mode=finetune --dataset=folder": "--dataset=folder needs --data_dir",
     "--mode=finetune --encoder_path=a.keras": "a.keras is no exported encoder (it has no saved_mod",
     "--mode=train,export,finetune --dataset=folder --data_dir=. --labels=none": "--labels=none",
+    "--mode=train --subset_size=3": "--subset_size is of --mode=curate, and --mode=train does not",
+    "--mode=curate --dataset=folder --data_dir=. --k=3": "--k is of --mode=search, and",
     "--mode=train --finetune_rounds=3": "--finetune_rounds is of --mode=finetune, and --mode=train",
     "--mode=finetune --quantized": "--quantized is of an exported encoder, and a classifier gives",
     "--mode=train,export --neighbours_index=no": "--neighbours_index=no holds no embeddings",
