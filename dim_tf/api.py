@@ -12,6 +12,7 @@ from dim_tf.data.folder.image_folders import split_data_dir
 from dim_tf.experiment import Experiment
 from dim_tf.registry import SOURCES
 from dim_tf.run import Run, flag_values
+from dim_tf.settings.finetuning import check_classifier_export
 from dim_tf.system import console
 from dim_tf.system.console import say
 from dim_tf.system.errors import InputError
@@ -165,10 +166,12 @@ def finetune(
         The folder of the new version, exported/NAME-classifier/VERSION.
 
     Raises:
-        InputError: There are no such images or encoder, or too few labels.
+        InputError: There are no such images or encoder, too few labels, or a setting of encoders
+            alone, as quantized.
         RunError: Training or the export failed.
         Stopped: By SIGTERM or SIGINT (Ctrl-C), after a checkpoint.
     """
+    check_classifier_export(settings)
     return _run_on_images(images, encoder, out, verbose, settings).finetune()
 
 

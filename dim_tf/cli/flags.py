@@ -15,7 +15,7 @@ from dim_tf.settings.anomaly import AnomalySettings
 from dim_tf.settings.config_field import kind_of
 from dim_tf.settings.curation import CurationSettings
 from dim_tf.settings.data import DataSettings
-from dim_tf.settings.finetuning import FineTuningSettings
+from dim_tf.settings.finetuning import FineTuningSettings, check_classifier_export
 from dim_tf.settings.search import SearchSettings
 from dim_tf.system.console import say
 from dim_tf.system.errors import InputError
@@ -35,7 +35,6 @@ MODES = (
 DEFAULT_MODES = MODES[:3]
 MODE_HELP = f"Stages to run, a list of {', '.join(MODES)}."
 MODEL_HELP = f"Model, how the encoder is trained: {', '.join(registry.MODELS)}."
-ENCODER_EXPORT = ("quantized", "neighbours_index", "tflite_endpoints")
 ALIASES = {"mi_units": "critic_units"}
 FLAGS_OF_MODES = {  # which are refused without the mode
     "finetune": tuple(FineTuningSettings.flags()),
@@ -168,12 +167,8 @@ def _check_modes_of(settings: dict[str, Any], wanted: list[str]) -> None:
                 f"--{given[0]} is of --mode={mode}, and --mode={','.join(wanted)} does not read "
                 f"it; add {mode} to --mode, or leave the flag out, of the flagfile too"
             )
-    of_encoders = [name for name in ENCODER_EXPORT if settings.get(name)]
-    if of_encoders and "finetune" in wanted and "export" not in wanted:
-        raise InputError(
-            f"--{of_encoders[0]} is of an exported encoder, and a classifier gives probabilities; "
-            "leave it out, or give it with --mode=export"
-        )
+    if "finetune" in wanted and "export" not in wanted:
+        check_classifier_export(settings)
 
 
 def present(values: flags.FlagValues) -> dict[str, Any]:

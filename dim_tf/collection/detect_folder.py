@@ -74,12 +74,9 @@ class Anomalies:
     def lines(self) -> list[str]:
         """The results as lines for the command line."""
         threshold = self.detector.threshold
-        low, high = threshold.interval
         lines = [
             f"{int(self.alarms.is_anomalous.sum()):,} of {len(self.ids):,} images score above "
-            f"{threshold.value:.4g}, which at most "
-            f"{100 * threshold.false_alarm_rate:.3g} % of normal images exceed ({100 * low:.2g} to "
-            f"{100 * high:.2g} %, as estimated on {len(threshold.normal_scores):,} normal images)"
+            f"{threshold.value:.4g}, {threshold.describe()}"
         ]
         if self.metrics is not None:
             low, high = self.metrics.image_interval

@@ -22,7 +22,8 @@ from dim_tf.export.linear_head import LinearHead
 from dim_tf.export.publish import ExportOptions
 from dim_tf.export.saved_model import SavedModelOptions
 from dim_tf.export.tflite_metadata import classification
-from dim_tf.system.errors import InputError, RunError
+from dim_tf.settings.finetuning import check_classifier_export
+from dim_tf.system.errors import RunError
 
 VARIANTS = tuple(
     dataclasses.replace(
@@ -78,26 +79,19 @@ def publish_classifier(
             full, or an old version could not be removed, after the new one was published.
     """
     info, options = info or ClassifierInfo(), options or ExportOptions()
-    _check_options(options)
+    check_classifier_export(
+        {
+            "quantized": options.quantized,
+            "neighbours_index": options.neighbours is not None,
+            "tflite_endpoints": options.tflite_endpoints,
+        }
+    )
     publish.check_max_pixels(encoder, options)
     return publish.publish_version(
         folder,
         lambda staging: _write_version(staging, encoder, head, folder.name, pixels, info, options),
         options.keep_versions,
     )
-
-
-def _check_options(options):
-    for flag, is_set in (
-        ("--quantized", options.quantized),
-        ("--neighbours_index", options.neighbours is not None),
-        ("--tflite_endpoints", options.tflite_endpoints),
-    ):
-        if is_set:
-            raise InputError(
-                f"{flag} is of an exported encoder, and a classifier gives probabilities; leave it "
-                "out, or give it with --mode=export"
-            )
 
 
 def _write_version(folder, encoder, head, name, pixels, info, options):

@@ -15,8 +15,10 @@ A detector of anomalous images with dim_tf: PatchCore (<https://arxiv.org/abs/21
 local features of an encoder learned $method.
 
 - **Normal images**: $normal_data
-- **Threshold**: a score above $threshold is an alarm, which at most $rate of normal images exceed
-  ($interval, as estimated on $calibration_images normal images that are not in the bank)
+- **Threshold**: a score above $threshold is an alarm. It was chosen on $calibration_images normal
+  images that are not in the bank, so that a normal image is called anomalous with a probability
+  of at most $rate (other normal images might have given a threshold that calls $interval of them
+  so)
 - **Memory bank**: $bank patches of $candidates, each averaged over $neighbourhood x $neighbourhood
   locations
 - **Encoder**: $encoder_path, $encoder; trained on: $training_data

@@ -9,9 +9,10 @@ from dim_tf.evaluation import bootstrap
 from dim_tf.evaluation.bootstrap import Interval
 from dim_tf.finetuning import head, quality
 from dim_tf.finetuning.class_weights import NONE
+from dim_tf.settings.finetuning import FineTuningSettings
 
-DRAWS = 3  # of the labels, at each number of them
-COUNTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)  # labels a class, of attributes images
+DRAWS: int = FineTuningSettings.default("finetune_draws")
+COUNTS: tuple[int, ...] = FineTuningSettings.default("finetune_label_counts")
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,32 @@
 """Settings of --mode=finetune: a classifier from an encoder and labels."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from dim_tf.settings.config_field import Settings, config_field
 from dim_tf.system.errors import InputError
 
 HEAD, ALL = "head", "all"
 CLASS_WEIGHTS = ("none", "balanced")
+ENCODER_EXPORT = ("quantized", "neighbours_index", "tflite_endpoints")  # not of a classifier
+
+
+def check_classifier_export(settings: Mapping[str, Any]) -> None:
+    """Checks that no setting is asked for that only an exported encoder has.
+
+    Args:
+        settings: By the names of their flags; empty or false: not asked for.
+
+    Raises:
+        InputError: There is one.
+    """
+    asked = [name for name in ENCODER_EXPORT if settings.get(name)]
+    if asked:
+        raise InputError(
+            f"--{asked[0]} is of an exported encoder, and a classifier gives probabilities; leave "
+            "it out, or give it with --mode=export"
+        )
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,12 @@ from dim_tf.evaluation.map_blocks import (
     map_blocks,
     take_patches,
 )
+from dim_tf.settings.anomaly import AnomalySettings
 from dim_tf.system.errors import InputError
 
-NEIGHBOURHOOD = 3  # locations a side that a patch is averaged over
-BANK_FRACTION = 0.1  # of the patches of normal images
-MAX_PATCHES = 2**18  # of normal images, from which the bank is chosen
+NEIGHBOURHOOD: int = AnomalySettings.default("anomaly_neighbourhood")
+BANK_FRACTION: float = AnomalySettings.default("anomaly_bank")
+MAX_PATCHES: int = AnomalySettings.default("anomaly_patches")
 SUPPORT = 9  # neighbours in the bank that weight an image's score
 
 

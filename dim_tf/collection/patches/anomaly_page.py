@@ -79,17 +79,8 @@ def write_anomaly_page(
             )
         )
     count, total = int(alarms.is_anomalous.sum()), len(ids)
-    rate, (lowest, highest) = detector.threshold.false_alarm_rate, detector.threshold.interval
-    summary = Markup(
-        "<strong>{} of {} images</strong> score above the threshold, which at most {:.3g} % of "
-        "normal images exceed ({:.2g} to {:.2g} %, as estimated on {} normal images)."
-    ).format(
-        f"{count:,}",
-        f"{total:,}",
-        100 * rate,
-        100 * lowest,
-        100 * highest,
-        f"{len(detector.threshold.normal_scores):,}",
+    summary = Markup("<strong>{} of {} images</strong> score above the threshold, {}.").format(
+        f"{count:,}", f"{total:,}", detector.threshold.describe()
     )
     sections = {
         "Most anomalous images": render(

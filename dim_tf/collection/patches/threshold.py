@@ -26,6 +26,16 @@ class Threshold:
     interval: tuple[float, float]
     normal_scores: np.ndarray
 
+    def describe(self) -> str:
+        """The rate of false alarms, in words."""
+        low, high = self.interval
+        return (
+            f"chosen on {len(self.normal_scores):,} normal images, so that a normal image is "
+            f"called anomalous with a probability of at most {100 * self.false_alarm_rate:.3g} % "
+            f"(other normal images might have given a threshold that calls {100 * low:.2g} to "
+            f"{100 * high:.2g} % of them so)"
+        )
+
     def p_values(self, scores: np.ndarray) -> np.ndarray:
         """The probability that a normal image scores at least as high as each image [N].
 

@@ -6,11 +6,10 @@ import json
 import numpy as np
 import pytest
 import small_export
-from absl import flags
+from command_line import run_merged
 from PIL import Image
 
 import dim_tf
-from dim_tf import main
 from dim_tf.collection.patches.stored_maps import StoredMaps
 from dim_tf.export.local_maps import LocalMaps
 from dim_tf.system.errors import InputError
@@ -45,16 +44,6 @@ def photos(tmp_path_factory):
     return root
 
 
-def run_command(capsys, *words):
-    values = flags.FlagValues()
-    main.settings_flags.define(values)
-    arguments = ["main", *map(str, words)]
-    main.parse_flags(arguments, values)
-    status = main.main(arguments, values)
-    said = capsys.readouterr()
-    return status, said.out + said.err
-
-
 def test_a_detail_is_found_where_it_is(photos, exported, tmp_path):
     (result,) = dim_tf.search(
         photos / "a",
@@ -86,7 +75,7 @@ def test_the_command_searches_and_reads_what_embed_wrote(photos, exported, tmp_p
         f"--run_dir={tmp_path / 'run'}",
         f"--embed_output={tmp_path / 'maps'}",
     )
-    status, said = run_command(
+    status, said = run_merged(
         capsys, "--mode=embed", "--embed_feature=local", f"--embed_input={photos / 'a'}", *common
     )
     assert status == 0, said
@@ -94,7 +83,7 @@ def test_the_command_searches_and_reads_what_embed_wrote(photos, exported, tmp_p
     maps = StoredMaps(tmp_path / "maps")
     file = photos / "a" / maps.ids[5]
     np.testing.assert_array_equal(maps[5], LocalMaps(exported).of_files([file])[0])
-    status, said = run_command(
+    status, said = run_merged(
         capsys,
         "--mode=search",
         "--search_by=patch",
@@ -145,7 +134,7 @@ def test_an_export_without_local_maps_is_refused_before_any_work(
         ("--search_by=patch", ("--mode=search", f"--query={photos / 'query/q.png'}")),
         ("--embed_feature=local", ("--mode=embed", f"--embed_input={photos / 'a'}")),
     ):
-        status, said = run_command(
+        status, said = run_merged(
             capsys, *words, flag, f"--data_dir={photos / 'a'}", f"--encoder_path={model}"
         )
         assert status == 2

@@ -8,18 +8,18 @@ import shutil
 import signal
 from pathlib import Path
 
+import command_line
 import numpy as np
 import PIL.Image
 import pytest
 import small_export
 import tensorflow as tf
-from absl import flags
 
 import dim_tf
-from dim_tf import main
 from dim_tf.export import tflite, verify
 from dim_tf.export.version_folders import published_versions
 from dim_tf.finetuning import finetune as finetune_module
+from dim_tf.system.errors import InputError
 
 SMALL = {"image_size": 16, "batch_size": 8, "steps": 2, "critic_units": 8, "latent_dim": 4}
 SHORT = {"finetune_rounds": 2, "finetune_round_steps": 3, "finetune_batch_size": 8}
@@ -54,12 +54,7 @@ def command(monkeypatch, tmp_path, capsys):
         for name, value in settings.items():
             text = ",".join(map(str, value)) if isinstance(value, tuple) else value
             words.append(f"--{name}={text}")
-        values = flags.FlagValues()
-        main.settings_flags.define(values)
-        main.parse_flags(["main", *words], values)
-        status = main.main(["main", *words], values)
-        printed = capsys.readouterr()
-        return status, printed.out, printed.err
+        return command_line.run(capsys, *words)
 
     return run
 
@@ -239,3 +234,9 @@ def test_a_command_that_was_stopped_goes_on(command, small_images, exported, tmp
     trained = [json.loads(line)["step"] for line in metrics]
     assert trained == list(range(1, int(steps[-1]) + 1))
     assert len(steps) == 3
+
+
+@pytest.mark.parametrize("setting", [{"quantized": True}, {"tflite_endpoints": True}])
+def test_what_only_an_encoder_has_is_refused_from_python_too(tmp_path, setting):
+    with pytest.raises(InputError, match=f"--{next(iter(setting))} is of an exported encoder"):
+        dim_tf.finetune(tmp_path, tmp_path / "1", **setting)

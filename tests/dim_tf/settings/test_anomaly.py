@@ -2,17 +2,8 @@
 
 import pytest
 
-from dim_tf.collection.patches import anomaly
 from dim_tf.settings.anomaly import AnomalySettings
 from dim_tf.system.errors import InputError
-
-
-def test_defaults_are_those_of_the_functions():
-    settings = AnomalySettings()
-    assert settings.neighbourhood == anomaly.NEIGHBOURHOOD
-    assert settings.bank == anomaly.BANK_FRACTION
-    assert settings.patches == anomaly.MAX_PATCHES
-    assert "anomaly_false_alarms" in AnomalySettings.flags()
 
 
 @pytest.mark.parametrize(
