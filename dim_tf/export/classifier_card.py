@@ -6,6 +6,7 @@ from typing import Any
 
 from dim_tf import markdown
 from dim_tf.export import card, card_sections
+from dim_tf.export import classifier_tables as tables
 from dim_tf.export.card_sections import TFLiteFile
 from dim_tf.export.classifier_saved_model import PROBABILITIES
 
@@ -160,41 +161,25 @@ def _quality(report, kind):
     of_kind = "mean over attributes" if kind == "attributes" else "fraction of the images"
     sentences = [
         f"On {quality['images']:,} test images, of which none was used in training, stopping or "
-        f"calibration: accuracy **{_with_interval(quality['accuracy'], quality['interval'])}** "
-        f"({of_kind}), mean recall {_percent(quality['balanced_accuracy'])}.",
-        f"Expected calibration error {_percent(calibration['error'])} "
+        f"calibration: accuracy **{tables.percent(quality['accuracy'])} "
+        f"({tables.interval(quality['interval'])})** ({of_kind}), mean recall "
+        f"{tables.percent(quality['balanced_accuracy'])}.",
+        f"Expected calibration error {tables.percent(calibration['error'])} "
         f"({len(calibration['bins'])} bins of equal width): by so much confidence and accuracy are "
         "apart.",
         "Intervals, 95 %: of fractions by Wilson's score, else by the bootstrap over test images.",
     ]
     sections = ["## Evaluation\n\n" + "\n".join(sentences)]
-    sections += [_labels(quality["labels"], kind), _confusion(quality)]
-    sections += [_comparison(report.get("comparison", ())), _curve(report, kind)]
+    sections += [_labels(quality), _confusion(quality)]
+    sections += [_table(tables.comparison(report)), _table(tables.labels_curve(report))]
     return "\n\n".join(section for section in sections if section) + "\n\n"
 
 
-def _labels(labels, kind):
-    rows = [
-        [
-            markdown.escape(label["name"]),
-            f"{label['images']:,}",
-            _percent(label["accuracy"]),
-            _interval(label["interval"]),
-            _percent(label["precision"]),
-            *([_percent(label["recall"])] if kind == "attributes" else []),
-        ]
-        for label in labels[:MAX_LABELS]
-    ]
-    header = ["label", "test images", "accuracy", "95 % interval", "precision"]
-    table = markdown.table(header + ["recall"] * (kind == "attributes"), rows)
-    more = len(labels) - MAX_LABELS
-    meaning = (
-        "Accuracy: right answers, present or absent."
-        if kind == "attributes"
-        else "Accuracy of a class: how many of its images get it. Precision: how many of those "
-        "that get it have it."
-    )
-    return f"{table}\n\n{meaning}" + f" {more:,} more: `assets/metadata.json`." * (more > 0)
+def _labels(quality):
+    labels = tables.labels(quality)
+    more = len(labels.rows) - MAX_LABELS
+    text = _table(labels._replace(rows=labels.rows[:MAX_LABELS]))
+    return text + f" {more:,} more: `assets/metadata.json`." * (more > 0)
 
 
 def _confusion(quality):
@@ -220,49 +205,9 @@ def _confusion(quality):
     return "The most frequent confusions:\n\n" + markdown.table(["class", "answer", "images"], rows)
 
 
-def _comparison(references):
-    if not references:
+def _table(table):
+    """In Markdown, with its note; empty where there is none."""
+    if table is None:
         return ""
-    rows = [
-        [
-            markdown.escape(reference["name"].replace("_", " ")),
-            _with_interval(reference["accuracy"], reference["interval"]),
-            f"{100 * reference['gain']:+.1f} ({_interval(reference['gain_interval'], '+')})",
-        ]
-        for reference in references
-    ]
-    header = ["the same head on", "accuracy", "gain of this classifier, points"]
-    return "What the encoder is worth, on the same labels:\n\n" + markdown.table(header, rows)
-
-
-def _curve(report, kind):
-    points = report.get("labels_curve")
-    if not points:
-        return ""
-    rows = [
-        [
-            f"{point['labels']:,}",
-            f"{point['images']:,}",
-            _with_interval(point["accuracy"], point["interval"]),
-            f"{100 * point['lowest']:.1f} to {100 * point['highest']:.1f}",
-            str(point["draws"]),
-        ]
-        for point in points
-    ]
-    of_kind = "labelled images" if kind == "attributes" else "labels a class"
-    header = [of_kind, "images", "accuracy", "worst to best draw, %", "draws"]
-    return "Accuracy of the head on frozen features against the number of labels:\n\n" + (
-        markdown.table(header, rows)
-    )
-
-
-def _percent(fraction):
-    return "" if fraction is None else f"{100 * fraction:.1f} %"
-
-
-def _interval(interval, sign=""):
-    return "" if interval is None else " to ".join(f"{100 * x:{sign}.1f}" for x in interval)
-
-
-def _with_interval(value, interval):
-    return f"{_percent(value)} ({_interval(interval)})"
+    rows = [[markdown.escape(cell) for cell in row] for row in table.rows]
+    return f"{markdown.table(table.columns, rows)}\n\n{table.note}"

@@ -13,6 +13,8 @@ from dim_tf.evaluation.report.confusion_matrix import confusion_matrix
 from dim_tf.evaluation.report.formatting import format_value
 from dim_tf.evaluation.report.page import write_page
 from dim_tf.evaluation.report.rendering import render
+from dim_tf.export import classifier_tables
+from dim_tf.export.classifier_tables import interval, percent
 from dim_tf.system.csv_text import csv_text
 from dim_tf.system.files import atomic_write_text
 from dim_tf.system.io_errors import translate_write_errors
@@ -66,15 +68,17 @@ def describe(report: Mapping[str, Any]) -> list[str]:
     quality = report.get("quality")
     if not quality:
         return ["not measured: no test image has a label"]
+    compared = classifier_tables.comparison(report)
     lines = [
-        f"accuracy {_percent(quality['accuracy'])} ({_interval(quality['interval'])}) on "
+        f"accuracy {percent(quality['accuracy'])} ({interval(quality['interval'])}) on "
         f"{quality['images']:,} test images, calibration error "
-        f"{_percent(quality['calibration']['error'])}"
+        f"{percent(quality['calibration']['error'])}"
     ]
+    if compared is None:
+        return lines
     lines += [
-        f"the same head on {_reference(reference)}: {_percent(reference['accuracy'])}; gain "
-        f"{_points(reference['gain'])} points ({_gain_interval(reference)})"
-        for reference in report.get("comparison", ())
+        f"the same head on {name}: {accuracy}; gain {gain} points ({gain_interval})"
+        for name, accuracy, _, gain, gain_interval in compared.rows
     ]
     return lines
 
@@ -124,11 +128,11 @@ def _write_page(report, path, title, data):
     sections = {"Training": _training(report)}
     if quality:
         sections = {
-            "Labels": _labels(quality),
+            "Labels": _measured(classifier_tables.labels(quality)),
             "Confusion": _confusion(quality),
             "Calibration": _calibration(quality),
-            "Comparison": _comparison(report),
-            "Number of labels": _labels_curve(report),
+            "Comparison": _measured(classifier_tables.comparison(report)),
+            "Number of labels": _measured(classifier_tables.labels_curve(report)),
             **sections,
         }
     warning = ""
@@ -138,29 +142,6 @@ def _write_page(report, path, title, data):
             "probabilities may be too sure or not sure enough."
         )
     write_page(path, title, "Classifier", f"{summary} {data}", sections, warning, script="")
-
-
-def _labels(quality):
-    are_attributes = not len(quality["confusion"])
-    columns = ["test images", "accuracy", "95 % interval", "precision"]
-    note = (
-        "Accuracy: right answers, present or absent."
-        if are_attributes
-        else "Accuracy: how many of the class's images get it. Precision: how many of the images "
-        "that get it have it."
-    )
-    rows = [
-        [
-            label["name"],
-            f"{label['images']:,}",
-            _percent(label["accuracy"]),
-            _interval(label["interval"]),
-            _percent(label["precision"]),
-            *([_percent(label["recall"])] if are_attributes else []),
-        ]
-        for label in quality["labels"]
-    ]
-    return _table("Labels", columns + ["recall"] * are_attributes, rows, note)
 
 
 def _confusion(quality):
@@ -176,53 +157,17 @@ def _calibration(quality):
         [
             f"{entry['low']:.2f} to {entry['high']:.2f}",
             f"{entry['count']:,}",
-            _percent(entry["confidence"]),
-            _percent(entry["accuracy"]),
+            percent(entry["confidence"]),
+            percent(entry["accuracy"]),
         ]
         for entry in quality["calibration"]["bins"]
         if entry["count"]
     ]
     note = (
-        f"Expected calibration error: {_percent(quality['calibration']['error'])}, the mean "
+        f"Expected calibration error: {percent(quality['calibration']['error'])}, the mean "
         "distance of confidence and accuracy."
     )
     return _table("Calibration", ["predictions", "mean confidence", "accuracy"], rows, note)
-
-
-def _comparison(report):
-    rows = [
-        [
-            _reference(reference),
-            _percent(reference["accuracy"]),
-            _interval(reference["interval"]),
-            _points(reference["gain"]),
-            _gain_interval(reference),
-        ]
-        for reference in report.get("comparison", ())
-    ]
-    columns = ["accuracy", "95 % interval", "gain, points", "95 % interval of the gain"]
-    note = "The same head, on the same labels; the gain is that of the classifier."
-    return _table("Comparison", columns, rows, note) if rows else Markup()
-
-
-def _labels_curve(report):
-    rows = [
-        [
-            f"{point['labels']:,}",
-            f"{point['images']:,}",
-            _percent(point["accuracy"]),
-            _interval(point["interval"]),
-            f"{_percent(point['lowest'])} to {_percent(point['highest'])}",
-            str(point["draws"]),
-        ]
-        for point in report.get("labels_curve", ())
-    ]
-    columns = ["images", "accuracy", "95 % interval", "worst to best draw", "draws"]
-    note = (
-        "The head on frozen features, from so many labels of each class; of attributes, labelled "
-        "images."
-    )
-    return _table("Number of labels", columns, rows, note) if rows else Markup()
 
 
 def _training(report):
@@ -250,28 +195,13 @@ def _training(report):
     return _table("Training", [], rows, note) + training_curves([Run("", rounds)])
 
 
+def _measured(table: classifier_tables.Table | None) -> Markup:
+    """A table of what was measured; empty where there is none."""
+    if table is None:
+        return Markup()
+    name, *columns = table.columns
+    return _table(name, columns, table.rows, table.note)
+
+
 def _table(name: str, columns: list[str], rows: Iterable[Sequence[str]], note: str) -> Markup:
     return render("data_table.html", name=name, columns=columns, rows=rows, note=note)
-
-
-def _reference(reference):
-    return reference["name"].replace("_", " ")
-
-
-def _percent(fraction):
-    return format_value(fraction, "fraction", " %")
-
-
-def _interval(interval):
-    if interval is None:
-        return "–"
-    low, high = (format_value(end, "fraction", "") for end in interval)
-    return f"{low} to {high} %"
-
-
-def _points(gain):
-    return f"{100 * gain:+.1f}".replace("-", "−")
-
-
-def _gain_interval(reference):
-    return " to ".join(_points(end) for end in reference["gain_interval"])

@@ -62,13 +62,14 @@ def test_it_states_what_was_measured():
         "a linear head on 16 images (logistic regression, C = 3, class weights none); then the "
         "whole encoder with it, 20 steps of 40 that were tried. The logits are divided by the "
         "temperature 1.5, fitted on 4 validation images.",
-        "accuracy **85.0 % (64.0 to 94.8)** (fraction of the images), mean recall 80.0 %.",
+        "accuracy **85.0 % (64.0 to 94.8 %)** (fraction of the images), mean recall 80.0 %.",
         "Expected calibration error 3.1 % (15 bins of equal width)",
-        "| owl | 10 | 90.0 % | 60.0 to 98.0 |  |",
+        "| owl | 10 | 90.0 % | 60.0 to 98.0 % | – |",
         r"|  | owl | a\|b |",
         "| owl | 9 | 1 |",
-        "| random weights | 50.0 % (30.0 to 70.0) | +35.0 (+10.0 to +60.0) |",
-        "| 2 | 4 | 60.0 % (40.0 to 80.0) | 55.0 to 65.0 | 3 |",
+        "| random weights | 50.0 % | 30.0 to 70.0 % | +35.0 | +10.0 to +60.0 |",
+        "| labels a class | images | accuracy |",
+        "| 2 | 4 | 60.0 % | 40.0 to 80.0 % | 55.0 % to 65.0 % | 3 |",
         r"- **Note**: \<b\>",
         "All settings and metrics: `assets/metadata.json`.",
     ):
@@ -95,7 +96,8 @@ def test_attributes_have_no_confusion_and_their_recall():
     card = render(multi_label=True, classifier=REPORT | {"quality": QUALITY | {"confusion": []}})
     assert "2 attributes" in card
     assert "by class (rows)" not in card
-    assert "| owl | 10 | 90.0 % | 60.0 to 98.0 |  | 90.0 % |" in card
+    assert "| labelled images | images | accuracy |" in card
+    assert "| owl | 10 | 90.0 % | 60.0 to 98.0 % | – | 90.0 % |" in card
 
 
 def test_of_many_classes_the_most_frequent_confusions_are_shown():
