@@ -48,10 +48,10 @@ def parquet_table(ids: list[str], embeddings: np.ndarray) -> Any:
 
     embeddings = np.ascontiguousarray(embeddings)
     is_local = embeddings.ndim == 4
-    kind, metadata = pa.float32(), None
-    if is_local:
-        kind, metadata = pa.float16(), {"shape": json.dumps(embeddings.shape[1:])}
-    flat = pa.array(embeddings.astype(kind.to_pandas_dtype(), copy=False).reshape(-1), kind)
+    # Not by `to_pandas_dtype`, which imports pandas.
+    kind: type = np.float16 if is_local else np.float32
+    metadata = {"shape": json.dumps(embeddings.shape[1:])} if is_local else None
+    flat = pa.array(embeddings.astype(kind, copy=False).reshape(-1))
     column = pa.FixedSizeListArray.from_arrays(flat, math.prod(embeddings.shape[1:]))
     return pa.table({"id": pa.array(ids, pa.string()), "embedding": column}, metadata=metadata)
 

@@ -38,7 +38,7 @@ def rows(*ids):
 
 
 def read(files, shard):
-    ids, embeddings = shard_formats.FORMATS[files.format_name].read(files.path(shard))
+    ids, embeddings = shard_formats.FORMATS[files.format_name].read(Path(files.path(shard)))
     assert embeddings.dtype == np.float32
     return dict(zip(ids, embeddings.tolist(), strict=True))
 
