@@ -73,6 +73,7 @@ setup(
         "hub": ["keras-hub>=0.32"],  # --encoder=keras_hub:PRESET
         "heif": ["pillow-heif>=1.0"],  # iPhones' images
         "search": ["faiss-cpu>=1.9"],  # dim_tf.Index: the neighbours of many features
+        "kserve": ["kserve>=0.15"],  # the server of examples/serving
         "serving": ["grpcio>=1.60"],  # the gRPC client of examples/serving
         # google-crc32c: Beam reads and writes TFRecords by it and does not install it.
         "beam": ["apache-beam>=2.60", "google-crc32c>=1.5"],

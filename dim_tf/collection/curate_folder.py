@@ -42,11 +42,12 @@ def curate_folder(
     if count < 2:
         raise InputError(f"{count} image that can be decoded; expected at least 2 to compare")
     wanted = max(MIN_NEIGHBOURS, NEIGHBOURS_PER_OUTLIER * settings.outlier_neighbours)
-    neighbours = _neighbours(index, min(wanted, count - 1))
+    neighbours = neighbour_lists(index, min(wanted, count - 1))
     return curate(images, neighbours, settings, _copy_features(images, encode), seed=_SEED)
 
 
-def _neighbours(index: Index, k: int) -> NeighbourLists:
+def neighbour_lists(index: Index, k: int) -> NeighbourLists:
+    """The k nearest rows of each row of an index."""
     similarities = np.empty((len(index), k), np.float32)
     rows = np.empty((len(index), k), np.int64)
     for block in index.neighbours(k):

@@ -158,14 +158,19 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argpa
 
 
 def features_of(row: dict[str, Any]) -> list[float]:
-    """The features of an image; their name says which of the encoder's endpoints they are."""
-    return next(value for name, value in row.items() if name != "valid")
+    """The features of an image, or its probabilities by a classifier.
+
+    The name of the features says which of the encoder's endpoints they are.
+    """
+    return next(value for name, value in row.items() if name not in ("valid", "classes"))
 
 
 def line(path: Path, row: dict[str, Any]) -> str:
     """The printed line for an image."""
     if not row.get("valid", True):
         return f"{path} cannot be decoded"
+    if "classes" in row:  # of a classifier
+        return f"{path} {row['classes']} {max(row['probabilities']):.3f}"
     features = features_of(row)
     first = " ".join(f"{x:.4f}" for x in features[:5])
     return f"{path} [{len(features)}] {first}{' ...' if len(features) > 5 else ''}"

@@ -173,6 +173,12 @@ def test_errors_have_messages(protocol, clients, stand_in, image_folder, capsys)
     assert "give --size" in capsys.readouterr().err
 
 
+def test_a_classifier_answers_with_a_class_and_its_probability(clients):
+    row = {"classes": "cat", "probabilities": [0.25, 0.75]}
+    assert clients["rest"].line(Path("a.png"), row) == "a.png cat 0.750"
+    assert clients["rest"].features_of(row) == [0.25, 0.75]
+
+
 def test_an_error_page_that_is_no_json(clients, image_folder, capsys):
     class Proxy(BaseHTTPRequestHandler):
         def do_POST(self):
