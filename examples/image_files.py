@@ -6,8 +6,8 @@ The folder of docs/TUTORIAL.md: each training image of CIFAR-10, or the first --
 JPEG, PNG or WebP file of 32 to 56 pixels a side, in folders of 1,000. In two thirds of the files
 one side is longer: the centred square is the image, with mirrored edges beside it. Some JPEGs are
 rotated and have the EXIF orientation that undoes it. Five files are broken. The file --labels,
-outside the folder, has each file's class, to judge the neighbours. Everything is a function of the
-image's number.
+outside the folder, has each file's class, as dim_tf's --labels takes it. Everything is a function
+of the image's number.
 """
 
 import argparse
@@ -92,23 +92,24 @@ def main() -> None:
     parser.add_argument("--data_dir", default="", help="folder of the data set")
     parser.add_argument("--count", type=int, help="number of images; default: all")
     parser.add_argument("--out", type=Path, default=Path("photos"), help="the folder")
-    parser.add_argument("--labels", type=Path, default=Path("photos.csv"), help="file, class")
+    parser.add_argument("--labels", type=Path, default=Path("photos.csv"), help="file, label")
     arguments = parser.parse_args()
     for option, path in (("--out", arguments.out), ("--labels", arguments.labels)):
         if path.exists():
             sys.exit(f"error: {path} exists; remove it or give another {option}")
     try:
-        train = load(arguments.dataset, DataRequest(data_dir=arguments.data_dir)).train
+        splits = load(arguments.dataset, DataRequest(data_dir=arguments.data_dir))
     except InputError as error:
         sys.exit(f"error: {error}")
+    train = splits.train
     if train.labels is None:
         sys.exit(f"error: the training images of {arguments.dataset} have no labels to write")
     images = train.images[: arguments.count]
     with ThreadPoolExecutor(os.cpu_count()) as workers:
         list(workers.map(partial(write, arguments.out), images, range(len(images))))
     write_broken(arguments.out)
-    lines = [f"{image_path(n)},{train.labels[n]}" for n in range(len(images))]
-    atomic_write_text(arguments.labels, "\n".join(["file,class", *lines]) + "\n")
+    lines = [f"{image_path(n)},{splits.label_names[train.labels[n]]}" for n in range(len(images))]
+    atomic_write_text(arguments.labels, "\n".join(["file,label", *lines]) + "\n")
     print(f"{len(images)} images in {arguments.out}, their classes in {arguments.labels}")
 
 

@@ -66,9 +66,10 @@ def test_project_takes_the_folder_without_labels_and_names_what_is_broken(writte
 
 def test_classes_are_written_beside_the_folder(example, written):
     lines = (written / "photos.csv").read_text().splitlines()
-    classes = load("digits", DataRequest()).train.labels
-    assert lines[0] == "file,class"
-    assert lines[1:] == [f"{example.image_path(n)},{classes[n]}" for n in range(COUNT)]
+    splits = load("digits", DataRequest())
+    classes = [splits.label_names[label] for label in splits.train.labels[:COUNT]]
+    assert lines[0] == "file,label"
+    assert lines[1:] == [f"{example.image_path(n)},{name}" for n, name in enumerate(classes)]
 
 
 def test_what_is_there_is_left_alone(example, written, tmp_path, monkeypatch):
