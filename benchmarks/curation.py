@@ -16,14 +16,17 @@ out, and the table says so.
 
 import argparse
 import csv
-import importlib.util
 import io
 import os
+import subprocess
+import sys
+import tempfile
 import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import curation_peers
 import faiss
 import numpy as np
 import tensorflow_datasets as tfds
@@ -86,7 +89,7 @@ def main():
     )
     print(f"curated in {time.monotonic() - start:.0f} s, neighbours and all", flush=True)
     write_curation(curation, args.folder, render_page(curation, "planted CIFAR-10"))
-    print_table(curation, images, truth)
+    print_table(curation, ask_peers(args.folder, curation), truth)
     print(load())
 
 
@@ -197,15 +200,15 @@ def nearest(features):
     return NeighbourLists(similarities[~own].reshape(shape), rows[~own].reshape(shape))
 
 
-def print_table(curation: Curation, images, truth):
+def print_table(curation: Curation, answers, truth):
     print("\n| fault | method | named | precision | recall | recall of each kind |")
     print("|---|---|---|---|---|---|")
-    for name, pairs in duplicate_methods(curation, images).items():
+    for name, pairs in duplicate_methods(curation, answers).items():
         print_pairs(name, pairs, truth)
     foreign, swapped = set(truth.outliers), set(truth.swapped.tolist())
-    for name, rows in outlier_methods(curation).items():
+    for name, rows in outlier_methods(curation, answers).items():
         print_rows("outliers", name, rows, foreign)
-    for name, rows in label_methods(curation).items():
+    for name, rows in label_methods(curation, answers).items():
         print_rows("labels", name, rows, swapped, ignored=foreign)
 
 
@@ -241,98 +244,59 @@ def print_rows(fault, name, rows, planted, ignored=frozenset()):
     )
 
 
-def duplicate_methods(curation: Curation, images):
+def duplicate_methods(curation: Curation, answers):
     pairs = curation.duplicates.pairs
     ours = set(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))
-    return {
-        "dim_tf": ours,
-        "imagededup PHash": by_imagededup_hash(images),
-        "imagededup CNN's threshold on the same features": by_imagededup_cnn(curation),
-        "cleanlab on the same features": by_cleanlab_duplicates(curation),
+    peers = {
+        "imagededup PHash": answers["imagededup_hash"],
+        "imagededup CNN's rule (cosine ≥ 0.9) on the same features": answers["imagededup_cnn"],
+        "cleanlab on the same features": answers["cleanlab_duplicates"],
+    }
+    return {"dim_tf": ours} | {
+        name: None if answer is None else set(map(tuple, answer.tolist()))
+        for name, answer in peers.items()
     }
 
 
-def by_imagededup_hash(images):
-    if importlib.util.find_spec("imagededup") is None:
-        return None
-    from imagededup.methods import PHash
-
-    hasher = PHash(verbose=False)
-    codes = {str(i): hasher.encode_image(image_array=p) for i, p in enumerate(images.pixels)}
-    return as_pairs(hasher.find_duplicates(encoding_map=codes))
-
-
-def by_imagededup_cnn(curation):
-    if importlib.util.find_spec("imagededup") is None:
-        return None
-    from imagededup.methods import CNN
-
-    codes = {str(i): feature for i, feature in enumerate(curation.images.features)}
-    return as_pairs(CNN(verbose=False).find_duplicates(encoding_map=codes))
-
-
-def as_pairs(neighbours):
-    pairs = {(int(a), int(b)) for a, others in neighbours.items() for b in others}
-    return {(min(pair), max(pair)) for pair in pairs}
-
-
-def by_cleanlab_duplicates(curation):
-    lab = datalab(curation.images.features)
-    if lab is None:
-        return None
-    sets = lab.get_issues("near_duplicate")["near_duplicate_sets"]
-    pairs = {(int(a), int(b)) for a, others in enumerate(sets) for b in others}
-    return {(min(pair), max(pair)) for pair in pairs}
-
-
-def outlier_methods(curation: Curation):
-    lab = datalab(curation.images.features)
-    named = None
-    if lab is not None:
-        named = np.flatnonzero(lab.get_issues("outlier")["is_outlier_issue"]).tolist()
+def outlier_methods(curation: Curation, answers):
     return {
         "dim_tf": np.flatnonzero(curation.outliers.is_outlier).tolist(),
-        "cleanlab on the same features": named,
+        "cleanlab on the same features": rows_of(answers["cleanlab_outliers"]),
     }
 
 
-_LABS: list = []
+def label_methods(curation: Curation, answers):
+    return {
+        "dim_tf": curation.labels.issues.rows.tolist() if curation.labels else [],
+        "cleanlab on the same features": rows_of(answers["cleanlab_labels"]),
+    }
 
 
-def datalab(features):
-    """Cleanlab's Datalab of duplicates and outliers, made once; None where it is not installed."""
-    if any(importlib.util.find_spec(name) is None for name in ("cleanlab", "datasets")):
-        return None
-    if not _LABS:
-        from cleanlab import Datalab
-
-        lab = Datalab({"row": list(range(len(features)))}, verbosity=0)
-        lab.find_issues(features=features, issue_types={"near_duplicate": {}, "outlier": {}})
-        _LABS.append(lab)
-    return _LABS[0]
+def rows_of(answer):
+    return None if answer is None else answer.tolist()
 
 
-def label_methods(curation: Curation):
-    ours = curation.labels.issues.rows.tolist() if curation.labels else []
-    return {"dim_tf": ours, "cleanlab on the same features": by_cleanlab_labels(curation)}
+def ask_peers(folder, curation: Curation):
+    """Method of curation_peers.py -> its pairs or rows, an array; None where it is not installed.
 
-
-def by_cleanlab_labels(curation):
-    """As cleanlab's documentation does: out-of-fold probabilities of a logistic regression."""
-    if importlib.util.find_spec("cleanlab") is None:
-        return None
-    from cleanlab.filter import find_label_issues
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import cross_val_predict
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=400))
-    labels = curation.images.labels
-    probabilities = cross_val_predict(
-        model, curation.images.features, labels, cv=5, method="predict_proba"
-    )
-    return np.flatnonzero(find_label_issues(labels, probabilities, n_jobs=1)).tolist()
+    A peer that fails ends the benchmark.
+    """
+    images, answers = curation.images, {}
+    with tempfile.TemporaryDirectory() as temporary:
+        collection, answer = Path(temporary, "collection.npz"), Path(temporary, "answer.npy")
+        np.savez(
+            collection,
+            paths=[str(folder / image_id) for image_id in images.ids],
+            features=images.features,
+            labels=images.labels,
+        )
+        for method in curation_peers.METHODS:
+            answers[method] = None
+            if curation_peers.is_installed(method):
+                command = [sys.executable, curation_peers.__file__, method, collection, answer]
+                subprocess.run(command, check=True)
+                answers[method] = np.load(answer)
+    return answers
 
 
 if __name__ == "__main__":

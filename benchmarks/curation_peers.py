@@ -1,0 +1,102 @@
+"""What imagededup and cleanlab name in a collection; benchmarks/curation.py calls this.
+
+    python benchmarks/curation_peers.py METHOD COLLECTION.npz ANSWER.npy
+
+A process of its own, since PyTorch, which imagededup needs, can crash in one with TensorFlow. The
+collection has `paths` of images, `features` float32 [N, D] and `labels` int64 [N]; the answer is
+pairs of rows, int64 [P, 2], or rows, int64 [R].
+"""
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+CNN_COSINE = 0.9  # imagededup's min_similarity_threshold
+BLOCK = 1024  # rows of cosines at a time
+Collection = dict[str, np.ndarray]
+
+
+def imagededup_hash(collection: Collection) -> np.ndarray:
+    """Pairs by PHash, at imagededup's default threshold."""
+    from imagededup.methods import PHash
+
+    hasher = PHash(verbose=False)
+    codes = {str(i): hasher.encode_image(path) for i, path in enumerate(collection["paths"])}
+    return _pairs(hasher.find_duplicates(encoding_map=codes))
+
+
+def imagededup_cnn(collection: Collection) -> np.ndarray:
+    """Pairs by the rule of imagededup's CNN, a cosine of 0.9 at least, on the features given.
+
+    Its own code keeps all N² cosines in memory, and its network is downloaded.
+    """
+    units = collection["features"] / np.linalg.norm(collection["features"], axis=1, keepdims=True)
+    pairs = []
+    for start in range(0, len(units), BLOCK):
+        first, second = np.nonzero(units[start : start + BLOCK] @ units.T >= CNN_COSINE)
+        first += start
+        pairs.append(np.stack([first, second], axis=1)[first < second])
+    return np.concatenate(pairs)
+
+
+def cleanlab_duplicates(collection: Collection) -> np.ndarray:
+    """Pairs of cleanlab's Datalab."""
+    sets = _issues(collection, "near_duplicate")["near_duplicate_sets"]
+    return _pairs({a: [int(b) for b in others] for a, others in enumerate(sets)})
+
+
+def cleanlab_outliers(collection: Collection) -> np.ndarray:
+    """Rows of cleanlab's Datalab."""
+    return np.flatnonzero(_issues(collection, "outlier")["is_outlier_issue"])
+
+
+def cleanlab_labels(collection: Collection) -> np.ndarray:
+    """Rows, by out-of-fold probabilities of a logistic regression, as cleanlab documents it."""
+    from cleanlab.filter import find_label_issues
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=400))
+    features, labels = collection["features"], collection["labels"]
+    probabilities = cross_val_predict(model, features, labels, cv=5, method="predict_proba")
+    return np.flatnonzero(find_label_issues(labels, probabilities, n_jobs=1))
+
+
+# Method -> the packages it needs, and its function.
+METHODS: dict[str, tuple[tuple[str, ...], Callable[[Collection], np.ndarray]]] = {
+    "imagededup_hash": (("imagededup",), imagededup_hash),
+    "imagededup_cnn": ((), imagededup_cnn),
+    "cleanlab_duplicates": (("cleanlab", "datasets"), cleanlab_duplicates),
+    "cleanlab_outliers": (("cleanlab", "datasets"), cleanlab_outliers),
+    "cleanlab_labels": (("cleanlab",), cleanlab_labels),
+}
+
+
+def is_installed(method: str) -> bool:
+    """Whether the packages of a method are there."""
+    return all(importlib.util.find_spec(name) for name in METHODS[method][0])
+
+
+def _issues(collection, kind):
+    from cleanlab import Datalab
+
+    lab = Datalab({"row": list(range(len(collection["features"])))}, verbosity=0)
+    lab.find_issues(features=collection["features"], issue_types={kind: {}})
+    return lab.get_issues(kind)
+
+
+def _pairs(neighbours: dict[int, Iterable[int]]) -> np.ndarray:
+    ends = {(int(a), int(b)) for a, others in neighbours.items() for b in others}
+    pairs = sorted({(min(pair), max(pair)) for pair in ends})
+    return np.array(pairs, np.int64).reshape(-1, 2)
+
+
+if __name__ == "__main__":
+    method, collection_file, answer_file = sys.argv[1:]
+    with np.load(collection_file) as file:
+        answer = METHODS[method][1](dict(file))
+    np.save(answer_file, answer)
