@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dim_tf.collection.embedded_folder import MappedImages
 from dim_tf.collection.patches import anomaly_metrics
 from dim_tf.collection.patches.anomaly_metrics import AnomalyMetrics
@@ -102,6 +104,7 @@ def detect_folder(
     frame: ImageFrame,
     settings: AnomalySettings,
     max_pixels: int,
+    groups: np.ndarray | None = None,
 ) -> Anomalies:
     """Learns what is normal, scores other images, and compares with what their folders say.
 
@@ -115,11 +118,12 @@ def detect_folder(
         frame: What the encoder makes of an image.
         settings: Of the bank and the threshold.
         max_pixels: Of a mask, at most.
+        groups: int [N], which normal images stay together (`fit_detector`); None: none.
 
     Raises:
         InputError: There are too few normal images, or a mask cannot be read.
     """
-    detector = fit_detector(normal.maps, settings)
+    detector = fit_detector(normal.maps, settings, groups=groups)
     alarms = detector.detect(scored.maps)
     anomalies = Anomalies(scored.maps.ids, alarms, detector, None)
     known = find_known_defects(anomalies.ids, folder)

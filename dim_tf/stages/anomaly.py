@@ -5,8 +5,9 @@ from pathlib import Path
 
 from dim_tf.collection import detect_folder, embedded_folder
 from dim_tf.collection.detect_folder import Anomalies
-from dim_tf.collection.patches.detection import check_image_count
+from dim_tf.collection.patches.detection import draw_calibration
 from dim_tf.collection.patches.detector_export import DetectorInfo, publish_detector
+from dim_tf.data.folder.file_groups import group_files
 from dim_tf.data.folder.image_folders import ImageFolders, open_folders
 from dim_tf.experiment import Experiment
 from dim_tf.export.local_maps import LocalMaps
@@ -35,7 +36,8 @@ def anomaly(experiment: Experiment) -> Anomalies:
     normal = embedded_folder.map_folder(
         experiment, folders, path, local_maps.frame, experiment.collection.output
     )
-    check_image_count(len(normal.maps), experiment.anomaly)  # before others are embedded in vain
+    groups = group_files(normal.maps.ids, folders, experiment.data.request)
+    draw_calibration(groups, experiment.anomaly)  # refused before others are embedded in vain
     scored = embedded_folder.map_folder(
         experiment, ImageFolders((scored_folder,), ("",)), path, local_maps.frame
     )
@@ -46,6 +48,7 @@ def anomaly(experiment: Experiment) -> Anomalies:
         local_maps.frame,
         experiment.anomaly,
         experiment.data.max_pixels,
+        groups,
     )
     checked = [normal.path_of(image_id) for image_id in normal.maps.ids[:CHECKED_IMAGES]]
     target, difference = publish_detector(

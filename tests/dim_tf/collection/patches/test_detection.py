@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from dim_tf.collection.patches import anomaly
-from dim_tf.collection.patches.detection import Alarms, check_image_count, fit_detector, write_csv
+from dim_tf.collection.patches.detection import (
+    Alarms,
+    check_image_count,
+    draw_calibration,
+    fit_detector,
+    write_csv,
+)
 from dim_tf.settings.anomaly import AnomalySettings
 from dim_tf.system.errors import InputError
 
@@ -46,6 +52,32 @@ def test_no_image_is_in_the_bank_and_chooses_the_threshold():
     assert detector.summary()["calibration_images"] == 12
     other = fit_detector(maps, SETTINGS, seed=1).threshold.normal_scores
     assert not np.allclose(other, fit_detector(maps, SETTINGS).threshold.normal_scores)
+
+
+def test_near_copies_stay_on_one_side():
+    originals = normal(40, 0)
+    maps = np.concatenate([originals, originals + np.float16(1e-3)])
+    settings = dataclasses.replace(SETTINGS, bank=1.0, neighbourhood=1)
+    alone = fit_detector(maps, settings)
+    assert alone.threshold.normal_scores[0] < 0.01  # of a copy of what is in the bank
+    groups = np.tile(np.arange(40), 2)
+    detector = fit_detector(maps, settings, groups=groups)
+    assert detector.threshold.normal_scores[0] > 0.5
+    assert detector.summary()["calibration_images"] == 24
+    assert detector.summary()["calibration_groups"] == 12
+    is_drawn = draw_calibration(groups, settings)
+    assert (is_drawn[:40] == is_drawn[40:]).all()
+
+
+def test_groups_too_large_to_choose_the_threshold_are_refused():
+    groups = np.concatenate([np.zeros(30, int), np.arange(1, 11)])
+    assert draw_calibration(groups, SETTINGS).sum() == 10
+    with pytest.raises(
+        InputError,
+        match=r"40 normal images are 8 groups .* the largest of 33, so that 7 images instead of 12 "
+        r"can choose .* at least 9 for --anomaly_false_alarms=0.1; .* or another --group_by",
+    ):
+        draw_calibration(np.maximum(groups - 3, 0), SETTINGS)
 
 
 def test_too_few_images_are_refused():
