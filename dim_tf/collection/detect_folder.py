@@ -1,7 +1,6 @@
 """Anomalies of a folder of images, by the local maps of normal ones; their files and page."""
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,13 @@ import numpy as np
 from dim_tf.collection.embedded_folder import MappedImages
 from dim_tf.collection.patches import anomaly_metrics
 from dim_tf.collection.patches.anomaly_metrics import AnomalyMetrics
-from dim_tf.collection.patches.anomaly_page import write_anomaly_page
-from dim_tf.collection.patches.detection import Alarms, Detector, fit_detector, write_csv
+from dim_tf.collection.patches.anomaly_page import render_anomaly_page
+from dim_tf.collection.patches.detection import Alarms, Detector, alarms_csv, fit_detector
 from dim_tf.collection.patches.heat_maps import upsample
 from dim_tf.collection.patches.known_defects import find_known_defects, read_masks
 from dim_tf.data.image_frame import ImageFrame
 from dim_tf.settings.anomaly import NORMAL_NAMES, AnomalySettings
-from dim_tf.system.files import atomic_write_text
-from dim_tf.system.io_errors import translate_write_errors
+from dim_tf.system.result_files import write_result_files
 
 CSV_FILE, PAGE_FILE, SUMMARY_FILE = "anomalies.csv", "anomalies.html", "anomalies.json"
 
@@ -157,7 +155,7 @@ def detect_folder(
 
 
 def write_anomalies(folder: Path, anomalies: Anomalies, scored: MappedImages, title: str) -> Path:
-    """Writes anomalies.csv, anomalies.json and anomalies.html, each whole or not at all.
+    """Writes anomalies.csv, anomalies.json and anomalies.html, by `write_result_files`.
 
     Args:
         folder: For them; it exists.
@@ -171,24 +169,15 @@ def write_anomalies(folder: Path, anomalies: Anomalies, scored: MappedImages, ti
     Raises:
         RunError: One cannot be written.
     """
-    page = folder / PAGE_FILE
-    with translate_write_errors("the anomalies", folder, "make room and run again"):
-        write_csv(folder / CSV_FILE, anomalies.ids, anomalies.alarms)
-        text = json.dumps(anomalies.summary(), indent=2) + "\n"
-        atomic_write_text(folder / SUMMARY_FILE, text)
-        write_anomaly_page(
-            page,
-            title,
-            anomalies.ids,
-            anomalies.alarms,
-            anomalies.detector,
-            scored.read_image,
-            measured={
-                name: value
-                for name, value in (
-                    anomalies.measured() | {"not_measured": anomalies.not_measured}
-                ).items()
-                if value not in (None, "")
-            },
-        )
-    return page
+    measured = anomalies.measured() | {"not_measured": anomalies.not_measured}
+    page = render_anomaly_page(
+        title,
+        anomalies.ids,
+        anomalies.alarms,
+        anomalies.detector,
+        scored.read_image,
+        measured={name: value for name, value in measured.items() if value not in (None, "")},
+    )
+    texts = {CSV_FILE: alarms_csv(anomalies.ids, anomalies.alarms), PAGE_FILE: page}
+    write_result_files(folder, texts, SUMMARY_FILE, anomalies.summary())
+    return folder / PAGE_FILE

@@ -11,14 +11,12 @@ from dim_tf.evaluation.figures import ConfusionMatrix
 from dim_tf.evaluation.report.charts import Run, training_curves
 from dim_tf.evaluation.report.confusion_matrix import confusion_matrix
 from dim_tf.evaluation.report.formatting import format_value
-from dim_tf.evaluation.report.page import write_page
+from dim_tf.evaluation.report.page import render_page
 from dim_tf.evaluation.report.rendering import render
 from dim_tf.export import classifier_tables
 from dim_tf.export.classifier_tables import interval, percent
 from dim_tf.system.csv_text import csv_text
-from dim_tf.system.files import atomic_write_text
-from dim_tf.system.io_errors import translate_write_errors
-from dim_tf.system.json_files import json_with_checksum
+from dim_tf.system.result_files import write_result_files
 
 SUMMARY_FILE, PAGE_FILE = "finetune.json", "finetune.html"
 CSV_FILES = (
@@ -29,14 +27,11 @@ CSV_FILES = (
     "comparison.csv",
     "labels_curve.csv",
 )
-_ADVICE = "make room and give the same command again"
 _INTERVAL = ("low", "high")  # of 95 %
 
 
 def write_results(report: Mapping[str, Any], folder: Path, title: str, data: str) -> None:
-    """Writes the files of a report into a folder, each whole or not at all.
-
-    finetune.json, which holds the report, goes first and comes last: where it is, all are there.
+    """Writes the files of a report into a folder, by `system.result_files.write_result_files`.
 
     Args:
         report: Of `finetuning.report`.
@@ -47,16 +42,8 @@ def write_results(report: Mapping[str, Any], folder: Path, title: str, data: str
     Raises:
         RunError: A file cannot be written.
     """
-    with translate_write_errors("the results", folder, _ADVICE):
-        (folder / SUMMARY_FILE).unlink(missing_ok=True)
-        texts = tables(report)
-        for name in CSV_FILES:
-            if name in texts:
-                atomic_write_text(folder / name, texts[name])
-            else:  # of an earlier classifier, with test images
-                (folder / name).unlink(missing_ok=True)
-        _write_page(report, folder / PAGE_FILE, title, data)
-        atomic_write_text(folder / SUMMARY_FILE, json_with_checksum(dict(report)))
+    texts = {**tables(report), PAGE_FILE: _render_page(report, title, data)}
+    write_result_files(folder, texts, SUMMARY_FILE, report, CSV_FILES)
 
 
 def describe(report: Mapping[str, Any]) -> list[str]:
@@ -122,7 +109,7 @@ def _columns(entry):
             yield name, "" if value is None else value
 
 
-def _write_page(report, path, title, data):
+def _render_page(report, title, data):
     quality = report.get("quality")
     summary = ". ".join(line[:1].upper() + line[1:] for line in describe(report)[:1]) + "."
     sections = {"Training": _training(report)}
@@ -141,7 +128,7 @@ def _write_page(report, path, title, data):
             "The temperature reached its limit: the validation images are too few, and the "
             "probabilities may be too sure or not sure enough."
         )
-    write_page(path, title, "Classifier", f"{summary} {data}", sections, warning, script="")
+    return render_page(title, "Classifier", f"{summary} {data}", sections, warning, script="")
 
 
 def _confusion(quality):

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +13,7 @@ from dim_tf.collection.thumbnails import jpeg_uri, shrink
 from dim_tf.data.image_faults import UndecodableError
 from dim_tf.evaluation.figures import Histogram
 from dim_tf.evaluation.report import charts, metric_tables
-from dim_tf.evaluation.report.page import write_page
+from dim_tf.evaluation.report.page import render_page
 from dim_tf.evaluation.report.rendering import render
 
 MAX_SHOWN = 120
@@ -32,21 +31,19 @@ class _Card(NamedTuple):
     is_anomalous: bool
 
 
-def write_anomaly_page(
-    path: Path,
+def render_anomaly_page(
     title: str,
     ids: Sequence[str],
     alarms: Alarms,
     detector: Detector,
     read_image: Callable[[int], np.ndarray],
     measured: Mapping[str, Any] | None = None,
-) -> None:
-    """Writes the page; it loads nothing, and a write that fails leaves the file that was there.
+) -> str:
+    """The page as HTML; it loads nothing.
 
     At most `MAX_SHOWN` images are shown, about 7 KB each.
 
     Args:
-        path: Of the page.
         title: Of the page, such as the name of the run.
         ids: Of the N images.
         alarms: Of the same images.
@@ -55,9 +52,6 @@ def write_anomaly_page(
             the local map covers the whole of them. One that raises OSError or UndecodableError is
             not shown.
         measured: Values against known defects, by name; None: there are none.
-
-    Raises:
-        OSError: The page cannot be written.
     """
     rows = np.argsort(-alarms.scores, kind="stable")[:MAX_SHOWN]
     # One scale for all images, from what most locations have to the highest.
@@ -92,7 +86,7 @@ def write_anomaly_page(
         ),
         "Detector": metric_tables.definition_list(detector.summary()),
     }
-    write_page(path, title, "Anomalies by local features", summary, sections)
+    return render_page(title, "Anomalies by local features", summary, sections)
 
 
 def _histogram(scores, normal_scores) -> Histogram:

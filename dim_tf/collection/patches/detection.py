@@ -2,13 +2,12 @@
 
 detector = fit_detector(normal_maps, settings)
 alarms = detector.detect(maps)
-write_csv(path, ids, alarms)
+path.write_text(alarms_csv(ids, alarms))
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -20,7 +19,6 @@ from dim_tf.evaluation.map_blocks import LocalMapArray, check_maps
 from dim_tf.settings.anomaly import AnomalySettings
 from dim_tf.system.csv_text import csv_text
 from dim_tf.system.errors import InputError
-from dim_tf.system.files import atomic_write_text
 
 
 @dataclass(frozen=True)
@@ -204,18 +202,14 @@ class _Rows:
         return self._maps[self._rows[rows]]
 
 
-def write_csv(path: Path, ids: Sequence[str], alarms: Alarms) -> None:
-    """Writes a line for each image, the most anomalous first.
+def alarms_csv(ids: Sequence[str], alarms: Alarms) -> str:
+    """The text of a CSV file with a line for each image, the most anomalous first.
 
     id, score, p_value, is_anomalous (1 or 0), and row and column of the farthest location, from 0.
 
     Args:
-        path: Of the file.
         ids: Of the images.
         alarms: Of the same images.
-
-    Raises:
-        OSError: It cannot be written.
     """
     header = ("id", "score", "p_value", "is_anomalous", "row", "column")
     lines = [
@@ -228,4 +222,4 @@ def write_csv(path: Path, ids: Sequence[str], alarms: Alarms) -> None:
         )
         for n in np.argsort(-alarms.scores, kind="stable")
     ]
-    atomic_write_text(path, csv_text(header, lines))
+    return csv_text(header, lines)

@@ -18,6 +18,7 @@ import dim_tf
 from dim_tf.collection.patches import detector_export
 from dim_tf.export import publish, verify
 from dim_tf.system.errors import InputError, RunError
+from dim_tf.system.json_files import read_json_with_checksum
 
 NORMAL, GOOD, DEFECTS = 40, 6, 4
 SETTINGS = {"anomaly_false_alarms": 0.1, "anomaly_neighbourhood": 1}
@@ -88,7 +89,8 @@ def test_defects_score_higher_and_the_files_say_so(found):
     assert {line["id"].split("/")[0] for line in lines[:DEFECTS]} == {"scratch"}
     assert len(lines) == GOOD + DEFECTS
     assert all(line["is_anomalous"] == "1" for line in lines[:DEFECTS])
-    summary = json.loads((root / "run/anomaly/anomalies.json").read_text())
+    summary = read_json_with_checksum(root / "run/anomaly/anomalies.json")
+    assert set(summary["files"]) == {"anomalies.csv", "anomalies.html"}
     assert summary["images"] == GOOD + DEFECTS
     assert summary["metrics"]["image_auroc"] == anomalies.metrics.image_auroc == 1
     assert summary["metrics"]["detected"] == 1

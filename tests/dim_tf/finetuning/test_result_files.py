@@ -75,6 +75,7 @@ def test_the_page_shows_all_and_escapes_names(measured, tmp_path):
     assert "&lt;b&gt;bright" in page
     assert "http" not in page.replace("http-equiv", "")
     summary = read_json_with_checksum(tmp_path / "finetune.json")
+    assert set(summary["files"]) == {*result_files.tables(measured), "finetune.html"}
     assert summary["quality"]["accuracy"] == pytest.approx(4 / 6)
 
 

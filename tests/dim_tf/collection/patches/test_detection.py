@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import io
 import re
 
 import numpy as np
@@ -10,10 +11,10 @@ import pytest
 from dim_tf.collection.patches import anomaly
 from dim_tf.collection.patches.detection import (
     Alarms,
+    alarms_csv,
     check_image_count,
     draw_calibration,
     fit_detector,
-    write_csv,
 )
 from dim_tf.settings.anomaly import AnomalySettings
 from dim_tf.system.errors import InputError
@@ -107,7 +108,7 @@ def test_what_is_advised_where_images_are_too_few_suffices():
         check_image_count(4, AnomalySettings(false_alarms=0.5, calibration=0.9))
 
 
-def test_the_file_has_the_most_anomalous_image_first(tmp_path):
+def test_the_file_has_the_most_anomalous_image_first():
     alarms = Alarms(
         np.array([1.0, 3.25, 2.0]),
         np.array([0.5, 0.01, 1 / 3]),
@@ -115,8 +116,7 @@ def test_the_file_has_the_most_anomalous_image_first(tmp_path):
         np.zeros((3, 2, 2)),
         np.array([[0, 1], [1, 0], [1, 1]]),
     )
-    write_csv(tmp_path / "a.csv", ["a", 'b,"c"', "d"], alarms)
-    rows = list(csv.reader((tmp_path / "a.csv").open(encoding="utf-8")))
+    rows = list(csv.reader(io.StringIO(alarms_csv(["a", 'b,"c"', "d"], alarms))))
     assert rows == [
         ["id", "score", "p_value", "is_anomalous", "row", "column"],
         ['b,"c"', "3.2500", "0.0100", "1", "1", "0"],

@@ -58,7 +58,7 @@ def test_group_by_and_folders_are_those_of_training(tmp_path, groups_of):
     assert groups[0] == groups[2] == groups[3] != groups[1]
     save(tmp_path / "b/video_1/copy.png", 2)  # of a/video_2/frame.png
     assert len(set(groups_of(names, ("a", "b"), group_by=r"(video_\d+)/"))) == 1
-    with pytest.raises(InputError, match="--group_by=.* matches none of the 9 paths"):
+    with pytest.raises(InputError, match=r"--group_by=.* matches none of the 9 paths"):
         groups_of(names, ("a", "b"), group_by="(film)")
 
 
