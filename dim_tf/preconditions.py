@@ -279,7 +279,7 @@ def _flags_of_local_maps(experiment: Experiment, modes: list[str]) -> list[str]:
 def _check_local(encoder: Path, flag: str) -> None:
     """Where an export lists its endpoints, one of them is the local map."""
     metadata = encoder / "assets" / "metadata.json"
-    if not metadata.is_file():  # of another place, as gs://; looked at when it is loaded
+    if not metadata.is_file():  # an export of another program; looked at when it is loaded
         return
     signatures = read_json(metadata, "export again").get("signatures", {})
     outputs = signatures.get("endpoints", {}).get("outputs") if signatures else {"local": ""}
@@ -303,14 +303,13 @@ def _check_not_empty(folder: Path, flag: str) -> None:
 def _check_exported(experiment: Experiment) -> Path:
     """The folder of the encoder."""
     if experiment.evaluation.encoder_path:
-        path = experiment.evaluation.encoder_path
-        # TensorFlow reads other places, too, as gs://.
-        if "://" not in path and not Path(path, "saved_model.pb").is_file():
+        path = encoder_path(experiment)
+        if not (path / "saved_model.pb").is_file():
             raise InputError(
                 f"--encoder_path={path} is no exported encoder (it has no saved_model.pb); give a "
                 "version's folder, as exported/cifar10/1"
             )
-        return encoder_path(experiment)
+        return path
     folder = Path(experiment.export.export_dir) / experiment.name
     versions = published_versions(folder)
     if not any((folder / str(n) / "saved_model.pb").is_file() for n in versions):
