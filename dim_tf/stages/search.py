@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from dim_tf.collection import embedded_folder, image_collection
-from dim_tf.collection.patch_search import features_in_box, without_zeros
 from dim_tf.collection.patches.covered_part import box_in_part, covered_pixels
+from dim_tf.collection.patches.patch_search import features_in_box, without_zeros
 from dim_tf.collection.search import (
     QueryImage,
     QueryMatches,
