@@ -3,7 +3,7 @@
 import contextlib
 import importlib.util
 import os
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 
 from dim_tf.data import LABEL_MODES
@@ -87,7 +87,8 @@ def check(experiment: Experiment, modes: list[str]) -> None:
         for folder in open_folders(experiment.data.data_dir).paths:
             _check_not_empty(folder, "--data_dir")
     if "anomaly" in modes:
-        _check_not_empty(Path(experiment.anomaly.input).expanduser(), "--anomaly_input")
+        for folder in open_folders(experiment.anomaly.input, "--anomaly_input").paths:
+            _check_not_empty(folder, "--anomaly_input")
     if "export" in modes and experiment.export.neighbours_index not in ("", "train"):
         _check_embeddings(experiment.export.neighbours_index)
 
@@ -217,21 +218,18 @@ def _check_anomaly(experiment: Experiment) -> None:
     given = experiment.anomaly.input
     if not given:
         raise InputError("--mode=anomaly needs --anomaly_input, the folder of images to score")
-    scored = Path(given).expanduser()
-    if not scored.is_dir():
-        reason = "is a file" if scored.exists() else "is not there"
-        raise InputError(f"--anomaly_input={given} {reason}; give a folder of images to score")
+    scored = open_folders(given, "--anomaly_input").paths
     normal = open_folders(experiment.data.data_dir).paths
-    for path in normal:
-        one, other = path.resolve(), scored.resolve()
+    for path, scored_path in product(normal, scored):
+        one, other = path.resolve(), scored_path.resolve()
         if one.is_relative_to(other) or other.is_relative_to(one):
             raise InputError(
-                f"--anomaly_input={given} and --data_dir={path} have images in common, which would "
-                "be scored by a bank of themselves; give folders apart from each other"
+                f"--anomaly_input={scored_path} and --data_dir={path} have images in common, which "
+                "would be scored by a bank of themselves; give folders apart from each other"
             )
     for flag, path in (
         *(("--data_dir", path) for path in normal),
-        ("--anomaly_input", scored),
+        *(("--anomaly_input", path) for path in scored),
     ):
         if (path / _MASKS_FOLDER).is_dir():
             raise InputError(

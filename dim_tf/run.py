@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from dim_tf import data, preconditions
 from dim_tf.data import DataRequest, validation_split
+from dim_tf.data.folder.image_folders import join_folders
 from dim_tf.data.image_frame import ImageFrame, ImageSize
 from dim_tf.data.splits import Splits
 from dim_tf.experiment import Experiment, all_fields
@@ -319,7 +320,9 @@ class Run:
 
             return curate(experiment)
 
-    def anomaly(self, images: str | os.PathLike = "", **settings: Any) -> "Anomalies":
+    def anomaly(
+        self, images: str | os.PathLike | Sequence[str | os.PathLike] = "", **settings: Any
+    ) -> "Anomalies":
         """Scores images by how far they are from those of the run's folder, the normal ones.
 
         Writes RUN_DIR/anomaly/anomalies.csv, .json and .html, and publishes the detector in
@@ -327,13 +330,13 @@ class Run:
         export; each image is embedded once.
 
         Args:
-            images: A folder of images to score; empty: of the settings.
+            images: A folder of images to score, or a list of several; empty: of the settings.
             **settings: Of the detection, by the names of their flags, as anomaly_false_alarms=0.01.
 
         Returns:
             Scores, alarms and heat maps of the images, and the detector.
         """
-        given = {"anomaly_input": _path("images", images)} if images else {}
+        given = {"anomaly_input": _folders("images", images)} if images else {}
         experiment = self._with(AnomalySettings, {**settings, **given})
         with self._stage_of_export("anomaly", experiment):
             from dim_tf.stages.anomaly import anomaly  # takes seconds
@@ -548,6 +551,17 @@ def _path(name: str, value: Any) -> str:
     if not isinstance(value, str | os.PathLike):
         raise InputError(f"{name}={value!r}; expected one path")
     return os.fspath(value)
+
+
+def _folders(name: str, value: Any) -> str:
+    """The path of a folder, or of several, as a flag has them.
+
+    Raises:
+        InputError: They are no paths.
+    """
+    if isinstance(value, list | tuple):
+        return join_folders(name, [_path(name, path) for path in value])
+    return _path(name, value)
 
 
 def _as_python(value: Any) -> Any:

@@ -8,7 +8,7 @@ from dim_tf.collection.detect_folder import Anomalies
 from dim_tf.collection.patches.detection import draw_calibration
 from dim_tf.collection.patches.detector_export import DetectorInfo, publish_detector
 from dim_tf.data.folder.file_groups import group_files
-from dim_tf.data.folder.image_folders import ImageFolders, open_folders
+from dim_tf.data.folder.image_folders import open_folders
 from dim_tf.experiment import Experiment
 from dim_tf.export.local_maps import LocalMaps
 from dim_tf.stages.encoder_path import encoder_path
@@ -20,8 +20,8 @@ from dim_tf.system.files import make_folder
 def anomaly(experiment: Experiment) -> Anomalies:
     """Scores the images of --anomaly_input by how far they are from those of --data_dir.
 
-    Writes anomalies.csv, anomalies.json and anomalies.html into RUN_DIR/anomaly, and publishes the
-    detector in EXPORT_DIR/NAME-detector.
+    Writes anomalies.csv, anomalies.json and anomalies.html into RUN_DIR/anomaly, of known defects
+    also defect_types.csv, and publishes the detector in EXPORT_DIR/NAME-detector.
 
     Raises:
         InputError: The encoder has no local map, or there are too few normal images.
@@ -31,20 +31,18 @@ def anomaly(experiment: Experiment) -> Anomalies:
     local_maps = LocalMaps(path)  # refused before images are read
     folder = experiment.run_path / "anomaly"
     make_folder(folder, "--run_dir")
-    scored_folder = Path(experiment.anomaly.input).expanduser()
+    scored_folders = open_folders(experiment.anomaly.input, "--anomaly_input")
     folders = open_folders(experiment.data.data_dir)
     normal = embedded_folder.map_folder(
         experiment, folders, path, local_maps.frame, experiment.collection.output
     )
     groups = group_files(normal.maps.ids, folders, experiment.data.request)
     draw_calibration(groups, experiment.anomaly)  # refused before others are embedded in vain
-    scored = embedded_folder.map_folder(
-        experiment, ImageFolders((scored_folder,), ("",)), path, local_maps.frame
-    )
+    scored = embedded_folder.map_folder(experiment, scored_folders, path, local_maps.frame)
     anomalies = detect_folder.detect_folder(
         normal,
         scored,
-        scored_folder,
+        scored_folders,
         local_maps.frame,
         experiment.anomaly,
         experiment.data.max_pixels,

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from markupsafe import Markup
 
+from dim_tf.collection.patches.anomaly_metrics import DefectTypeMetrics
 from dim_tf.collection.patches.detection import Alarms, Detector
 from dim_tf.collection.patches.heat_maps import overlay, upsample
 from dim_tf.collection.thumbnails import jpeg_uri, shrink
@@ -38,6 +39,7 @@ def render_anomaly_page(
     detector: Detector,
     read_image: Callable[[int], np.ndarray],
     measured: Mapping[str, Any] | None = None,
+    types: Sequence[DefectTypeMetrics] = (),
 ) -> str:
     """The page as HTML; it loads nothing.
 
@@ -52,6 +54,7 @@ def render_anomaly_page(
             the local map covers the whole of them. One that raises OSError or UndecodableError is
             not shown.
         measured: Values against known defects, by name; None: there are none.
+        types: The metrics of each type of defect.
     """
     rows = np.argsort(-alarms.scores, kind="stable")[:MAX_SHOWN]
     # One scale for all images, from what most locations have to the highest.
@@ -81,12 +84,36 @@ def render_anomaly_page(
             "anomalies.html", cards=cards, num_images=f"{total:,}", num_anomalous=f"{count:,}"
         ),
         "Against known defects": metric_tables.definition_list(dict(measured or {})),
+        "Types of defect": _types_table(types),
         "Scores": Markup('<div class="histograms">{}</div>').format(
             charts.histogram(_histogram(alarms.scores, detector.threshold.normal_scores))
         ),
         "Detector": metric_tables.definition_list(detector.summary()),
     }
     return render_page(title, "Anomalies by local features", summary, sections)
+
+
+def _types_table(types: Sequence[DefectTypeMetrics]) -> Markup:
+    if not types:
+        return Markup()
+    rows = [
+        [
+            entry.name,
+            f"{entry.images:,}",
+            f"{entry.image_auroc:.3f}",
+            "{:.3f} to {:.3f}".format(*entry.image_interval),
+            f"{entry.detected:.1%}",
+        ]
+        for entry in types
+    ]
+    columns = ["images", "image AUROC", "95 % interval", "above the threshold"]
+    return render(
+        "data_table.html",
+        name="type",
+        columns=columns,
+        rows=rows,
+        note="Each type against all normal images of the scored folders.",
+    )
 
 
 def _histogram(scores, normal_scores) -> Histogram:
