@@ -19,7 +19,9 @@ from dim_tf.system.csv_text import csv_text
 from dim_tf.system.result_files import write_result_files
 
 SUMMARY_FILE, PAGE_FILE = "finetune.json", "finetune.html"
+PREDICTIONS_FILE = "predictions.csv"
 CSV_FILES = (
+    PREDICTIONS_FILE,
     "rounds.csv",
     "labels.csv",
     "confusion.csv",
@@ -30,7 +32,9 @@ CSV_FILES = (
 _INTERVAL = ("low", "high")  # of 95 %
 
 
-def write_results(report: Mapping[str, Any], folder: Path, title: str, data: str) -> None:
+def write_results(
+    report: Mapping[str, Any], folder: Path, title: str, data: str, predictions: str = ""
+) -> None:
     """Writes the files of a report into a folder, by `system.result_files.write_result_files`.
 
     Args:
@@ -38,11 +42,14 @@ def write_results(report: Mapping[str, Any], folder: Path, title: str, data: str
         folder: Exists; files of the names of this module are replaced, no others are touched.
         title: Of the page.
         data: A sentence on the images.
+        predictions: Text of `predictions_csv`; empty: there is no test image.
 
     Raises:
         RunError: A file cannot be written.
     """
     texts = {**tables(report), PAGE_FILE: _render_page(report, title, data)}
+    if predictions:
+        texts[PREDICTIONS_FILE] = predictions
     write_result_files(folder, texts, SUMMARY_FILE, report, CSV_FILES)
 
 
@@ -92,6 +99,43 @@ def tables(report: Mapping[str, Any]) -> dict[str, str]:
         if report.get(name):
             texts[f"{name}.csv"] = _csv(report[name])
     return texts
+
+
+def predictions_csv(
+    ids: Sequence[str],
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    label_names: Sequence[str],
+) -> str:
+    """The text of predictions.csv: a line for each test image, or for each of its attributes.
+
+    Of classes: id, label, predicted, and the probability of the predicted class. Of attributes: id,
+    attribute, label and predicted, 0 or 1, and the probability that it is present.
+
+    Args:
+        ids: Of M images.
+        probabilities: Floats [M, labels].
+        labels: int [M], classes; or int [M, A], attributes 0 or 1.
+        label_names: Of the classes or attributes.
+    """
+    if labels.ndim == 2:
+        return csv_text(
+            ("id", "attribute", "label", "predicted", "probability"),
+            (
+                (ids[row], name, labels[row, n], int(value > 0.5), f"{value:.6f}")
+                for row, values in enumerate(probabilities)
+                for n, (name, value) in enumerate(zip(label_names, values, strict=True))
+            ),
+        )
+    return csv_text(
+        ("id", "label", "predicted", "probability"),
+        (
+            (ids[row], label_names[labels[row]], label_names[best], f"{values[best]:.6f}")
+            for row, (values, best) in enumerate(
+                zip(probabilities, probabilities.argmax(axis=1), strict=True)
+            )
+        ),
+    )
 
 
 def _csv(entries: Sequence[Mapping[str, Any]]) -> str:
