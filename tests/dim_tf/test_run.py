@@ -151,6 +151,7 @@ def test_stages_of_an_export_lock_what_they_write(tmp_path, monkeypatch):
     (tmp_path / "scored").mkdir()
     (tmp_path / "scored/b.png").touch()
     settings = {
+        "dataset": "folder",
         "data_dir": str(images),
         "encoder_path": str(tmp_path / "exported/1"),
         "query": str(images / "a.png"),
