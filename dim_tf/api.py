@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from dim_tf import data
-from dim_tf.data.folder.image_folders import split_data_dir
+from dim_tf.data.folder.image_folders import join_folders
 from dim_tf.experiment import Experiment
 from dim_tf.registry import SOURCES
 from dim_tf.run import Run, flag_values
@@ -91,13 +91,8 @@ def _data_flags(
 
 
 def _flags_of_folders(paths: list[str], settings: dict[str, Any]) -> dict[str, Any]:
-    data_dir = ",".join(paths)
+    data_dir = join_folders("images", paths)
     _check_one_place(data_dir, settings)
-    if paths and split_data_dir(data_dir) != paths:
-        raise InputError(
-            f"images={paths}: the commas in their paths cannot be told from those between them; "
-            "rename the folders"
-        )
     return {"dataset": "folder", "data_dir": data_dir}
 
 
@@ -206,7 +201,7 @@ def curate(
 
 def anomaly(
     normal: str | os.PathLike | Sequence[str | os.PathLike],
-    images: str | os.PathLike,
+    images: str | os.PathLike | Sequence[str | os.PathLike],
     encoder: str | os.PathLike,
     *,
     out: str | os.PathLike = "",
@@ -222,7 +217,7 @@ def anomaly(
 
     Args:
         normal: A folder of normal images, or a list of several.
-        images: A folder of images to score.
+        images: A folder of images to score, or a list of several.
         encoder: One version of an exported encoder, as exported/boards/1.
         out: The run folder, for local maps and results; empty: runs/NAME.
         verbose: 1: prints lines; 0: prints nothing.

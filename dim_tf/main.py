@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from dim_tf.run import Run
 
 FAILED, WRONG_INPUT = 1, 2
-_WRITING = {"train", "evaluate", "finetune"}  # into the run folder
+# Lock the run folder for the whole command; the other stages that write there, for themselves.
+_LOCKING = {"train", "evaluate", "finetune"}
 
 
 def parse_flags(arguments: list[str], values: flags.FlagValues) -> None:
@@ -66,7 +67,7 @@ def main(arguments: list[str], values: flags.FlagValues) -> int:
 
         run = Run(experiment)
         with signals.raise_on_signal(), contextlib.ExitStack() as stack:
-            if _WRITING & set(modes):
+            if _LOCKING & set(modes):
                 stack.enter_context(run.locked())
             if "train" in modes and "evaluate" in modes:
                 run.check_references()

@@ -3,7 +3,7 @@
 import contextlib
 import importlib.util
 import os
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 
 from dim_tf.data import LABEL_MODES
@@ -87,7 +87,8 @@ def check(experiment: Experiment, modes: list[str]) -> None:
         for folder in open_folders(experiment.data.data_dir).paths:
             _check_not_empty(folder, "--data_dir")
     if "anomaly" in modes:
-        _check_not_empty(Path(experiment.anomaly.input).expanduser(), "--anomaly_input")
+        for folder in open_folders(experiment.anomaly.input, "--anomaly_input").paths:
+            _check_not_empty(folder, "--anomaly_input")
     if "export" in modes and experiment.export.neighbours_index not in ("", "train"):
         _check_embeddings(experiment.export.neighbours_index)
 
@@ -217,21 +218,18 @@ def _check_anomaly(experiment: Experiment) -> None:
     given = experiment.anomaly.input
     if not given:
         raise InputError("--mode=anomaly needs --anomaly_input, the folder of images to score")
-    scored = Path(given).expanduser()
-    if not scored.is_dir():
-        reason = "is a file" if scored.exists() else "is not there"
-        raise InputError(f"--anomaly_input={given} {reason}; give a folder of images to score")
+    scored = open_folders(given, "--anomaly_input").paths
     normal = open_folders(experiment.data.data_dir).paths
-    for path in normal:
-        one, other = path.resolve(), scored.resolve()
+    for path, scored_path in product(normal, scored):
+        one, other = path.resolve(), scored_path.resolve()
         if one.is_relative_to(other) or other.is_relative_to(one):
             raise InputError(
-                f"--anomaly_input={given} and --data_dir={path} have images in common, which would "
-                "be scored by a bank of themselves; give folders apart from each other"
+                f"--anomaly_input={scored_path} and --data_dir={path} have images in common, which "
+                "would be scored by a bank of themselves; give folders apart from each other"
             )
     for flag, path in (
         *(("--data_dir", path) for path in normal),
-        ("--anomaly_input", scored),
+        *(("--anomaly_input", path) for path in scored),
     ):
         if (path / _MASKS_FOLDER).is_dir():
             raise InputError(
@@ -279,7 +277,7 @@ def _flags_of_local_maps(experiment: Experiment, modes: list[str]) -> list[str]:
 def _check_local(encoder: Path, flag: str) -> None:
     """Where an export lists its endpoints, one of them is the local map."""
     metadata = encoder / "assets" / "metadata.json"
-    if not metadata.is_file():  # of another place, as gs://; looked at when it is loaded
+    if not metadata.is_file():  # an export of another program; looked at when it is loaded
         return
     signatures = read_json(metadata, "export again").get("signatures", {})
     outputs = signatures.get("endpoints", {}).get("outputs") if signatures else {"local": ""}
@@ -303,14 +301,13 @@ def _check_not_empty(folder: Path, flag: str) -> None:
 def _check_exported(experiment: Experiment) -> Path:
     """The folder of the encoder."""
     if experiment.evaluation.encoder_path:
-        path = experiment.evaluation.encoder_path
-        # TensorFlow reads other places, too, as gs://.
-        if "://" not in path and not Path(path, "saved_model.pb").is_file():
+        path = encoder_path(experiment)
+        if not (path / "saved_model.pb").is_file():
             raise InputError(
                 f"--encoder_path={path} is no exported encoder (it has no saved_model.pb); give a "
                 "version's folder, as exported/cifar10/1"
             )
-        return encoder_path(experiment)
+        return path
     folder = Path(experiment.export.export_dir) / experiment.name
     versions = published_versions(folder)
     if not any((folder / str(n) / "saved_model.pb").is_file() for n in versions):

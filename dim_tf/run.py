@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from dim_tf import data, preconditions
 from dim_tf.data import DataRequest, validation_split
+from dim_tf.data.folder.image_folders import join_folders
 from dim_tf.data.image_frame import ImageFrame, ImageSize
 from dim_tf.data.splits import Splits
 from dim_tf.experiment import Experiment, all_fields
@@ -296,8 +297,7 @@ class Run:
         paths = {"embed_input": os.fspath(source), "embed_output": os.fspath(output)}
         given_paths = {name: path for name, path in paths.items() if path}
         experiment = self._with(CollectionSettings, {**settings, **given_paths})
-        preconditions.check(experiment, ["embed"])
-        with self._process():
+        with self._stage_of_export("embed", experiment, not experiment.collection.output):
             from dim_tf.stages.embed import embed_collection  # takes seconds
 
             return embed_collection(experiment)
@@ -315,13 +315,14 @@ class Run:
             All results; `summary()` has the counts, thresholds and rates.
         """
         experiment = self._with(CurationSettings, settings)
-        preconditions.check(experiment, ["curate"])
-        with self._process():
+        with self._stage_of_export("curate", experiment):
             from dim_tf.stages.curate import curate  # takes seconds
 
             return curate(experiment)
 
-    def anomaly(self, images: str | os.PathLike = "", **settings: Any) -> "Anomalies":
+    def anomaly(
+        self, images: str | os.PathLike | Sequence[str | os.PathLike] = "", **settings: Any
+    ) -> "Anomalies":
         """Scores images by how far they are from those of the run's folder, the normal ones.
 
         Writes RUN_DIR/anomaly/anomalies.csv, .json and .html, and publishes the detector in
@@ -329,16 +330,15 @@ class Run:
         export; each image is embedded once.
 
         Args:
-            images: A folder of images to score; empty: of the settings.
+            images: A folder of images to score, or a list of several; empty: of the settings.
             **settings: Of the detection, by the names of their flags, as anomaly_false_alarms=0.01.
 
         Returns:
             Scores, alarms and heat maps of the images, and the detector.
         """
-        given = {"anomaly_input": _path("images", images)} if images else {}
+        given = {"anomaly_input": _folders("images", images)} if images else {}
         experiment = self._with(AnomalySettings, {**settings, **given})
-        preconditions.check(experiment, ["anomaly"])
-        with self._process():
+        with self._stage_of_export("anomaly", experiment):
             from dim_tf.stages.anomaly import anomaly  # takes seconds
 
             return anomaly(experiment)
@@ -361,11 +361,14 @@ class Run:
         """
         given = {"query": _path("query", query)} if query else {}
         experiment = self._with(SearchSettings, {**settings, **given})
-        preconditions.check(experiment, ["search"])
-        with self._process():
-            from dim_tf.stages.search import search  # takes seconds
+        with self._stage_of_export("search", experiment):
+            from dim_tf.stages import search  # takes seconds
 
-            return search(experiment)
+            results = search.search(experiment)
+        if results.service:
+            with self._process():  # without the lock: nothing more is written
+                search.serve(experiment, results.service)
+        return results.matches
 
     def compare(self) -> None:
         """Writes one page on the runs of the setting `runs`."""
@@ -450,7 +453,15 @@ class Run:
             InputError: Another process does.
         """
         devices = self._devices
-        if self._is_locked or not (devices is None or strategy.is_chief(devices)):
+        if not (devices is None or strategy.is_chief(devices)):
+            yield
+            return
+        with self._locked_by_process():
+            yield
+
+    @contextlib.contextmanager
+    def _locked_by_process(self) -> Iterator[None]:
+        if self._is_locked:
             yield
             return
         with locked_folder(self.path, "--run_dir or --name"):
@@ -469,6 +480,17 @@ class Run:
             if mode != "export":
                 stack.enter_context(self.locked())
             yield devices
+
+    @contextlib.contextmanager
+    def _stage_of_export(
+        self, mode: str, experiment: Experiment, writes_run_folder: bool = True
+    ) -> Iterator[None]:
+        """The context of a stage that begins with an exported encoder, in one process."""
+        preconditions.check(experiment, [mode])
+        with self._process(), contextlib.ExitStack() as stack:
+            if writes_run_folder:
+                stack.enter_context(self._locked_by_process())
+            yield
 
     @contextlib.contextmanager
     def _process(self) -> Iterator[None]:
@@ -529,6 +551,17 @@ def _path(name: str, value: Any) -> str:
     if not isinstance(value, str | os.PathLike):
         raise InputError(f"{name}={value!r}; expected one path")
     return os.fspath(value)
+
+
+def _folders(name: str, value: Any) -> str:
+    """The path of a folder, or of several, as a flag has them.
+
+    Raises:
+        InputError: They are no paths.
+    """
+    if isinstance(value, list | tuple):
+        return join_folders(name, [_path(name, path) for path in value])
+    return _path(name, value)
 
 
 def _as_python(value: Any) -> Any:

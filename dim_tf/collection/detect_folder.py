@@ -1,24 +1,27 @@
 """Anomalies of a folder of images, by the local maps of normal ones; their files and page."""
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dim_tf.collection.embedded_folder import MappedImages
 from dim_tf.collection.patches import anomaly_metrics
-from dim_tf.collection.patches.anomaly_metrics import AnomalyMetrics
-from dim_tf.collection.patches.anomaly_page import write_anomaly_page
-from dim_tf.collection.patches.detection import Alarms, Detector, fit_detector, write_csv
+from dim_tf.collection.patches.anomaly_metrics import AnomalyMetrics, DefectTypeMetrics
+from dim_tf.collection.patches.anomaly_page import render_anomaly_page
+from dim_tf.collection.patches.detection import Alarms, Detector, alarms_csv, fit_detector
 from dim_tf.collection.patches.heat_maps import upsample
 from dim_tf.collection.patches.known_defects import find_known_defects, read_masks
+from dim_tf.data.folder.image_folders import ImageFolders
 from dim_tf.data.image_frame import ImageFrame
 from dim_tf.settings.anomaly import NORMAL_NAMES, AnomalySettings
-from dim_tf.system.files import atomic_write_text
-from dim_tf.system.io_errors import translate_write_errors
+from dim_tf.system.csv_text import csv_text
+from dim_tf.system.result_files import write_result_files
 
 CSV_FILE, PAGE_FILE, SUMMARY_FILE = "anomalies.csv", "anomalies.html", "anomalies.json"
+TYPES_FILE = "defect_types.csv"
 
 
 @dataclass(frozen=True)
@@ -26,13 +29,15 @@ class Anomalies:
     """How far the images of a folder are from normal ones.
 
     Attributes:
-        ids: Of N images, paths relative to the folder, with "/".
+        ids: Of N images, paths relative to the folder, with "/"; of several folders they begin with
+            its name.
         alarms: Scores, p-values, alarms and heat maps of the same images.
         detector: That gave them.
         metrics: Against known defects; None: nothing is known of the images.
         not_measured: Why there are no metrics, or none of pixels; empty where there are all.
         measured_images: Number of images that the metrics are of.
         masked_images: Number of these that the metrics of pixels are of.
+        types: The metrics of each type of defect; empty where there are no metrics.
         path: Of the exported detector; None before it is published.
     """
 
@@ -43,6 +48,7 @@ class Anomalies:
     not_measured: str = ""
     measured_images: int = 0
     masked_images: int = 0
+    types: tuple[DefectTypeMetrics, ...] = ()
     path: Path | None = None
 
     def summary(self) -> dict[str, Any]:
@@ -69,6 +75,16 @@ class Anomalies:
             "pixel_auroc": values["pixel_auroc"],
             "false_alarms": values["false_alarms"],
             "detected": values["detected"],
+            "types": [
+                {
+                    "type": entry.name,
+                    "images": entry.images,
+                    "image_auroc": entry.image_auroc,
+                    "image_auroc_ci95": list(entry.image_interval),
+                    "detected": entry.detected,
+                }
+                for entry in self.types
+            ],
         }
 
     def lines(self) -> list[str]:
@@ -86,6 +102,12 @@ class Anomalies:
                 f"of the normal images above the threshold, of {self.measured_images:,} images "
                 "whose folders tell"
             )
+            lines += [
+                f"{entry.name}: image AUROC {entry.image_auroc:.3f} ({entry.image_interval[0]:.3f} "
+                f"to {entry.image_interval[1]:.3f}), {entry.detected:.1%} of {entry.images:,} "
+                "images above the threshold"
+                for entry in self.types
+            ]
             if self.metrics.pixel_auroc is not None:
                 lines.append(
                     f"pixel AUROC {self.metrics.pixel_auroc:.3f}, of {self.masked_images:,} images"
@@ -98,10 +120,11 @@ class Anomalies:
 def detect_folder(
     normal: MappedImages,
     scored: MappedImages,
-    folder: Path,
+    folders: ImageFolders,
     frame: ImageFrame,
     settings: AnomalySettings,
     max_pixels: int,
+    groups: np.ndarray | None = None,
 ) -> Anomalies:
     """Learns what is normal, scores other images, and compares with what their folders say.
 
@@ -111,32 +134,40 @@ def detect_folder(
     Args:
         normal: Normal images.
         scored: Images to score, by the same encoder.
-        folder: Of these.
+        folders: Of these.
         frame: What the encoder makes of an image.
         settings: Of the bank and the threshold.
         max_pixels: Of a mask, at most.
+        groups: int [N], which normal images stay together (`fit_detector`); None: none.
 
     Raises:
         InputError: There are too few normal images, or a mask cannot be read.
     """
-    detector = fit_detector(normal.maps, settings)
+    detector = fit_detector(normal.maps, settings, groups=groups)
     alarms = detector.detect(scored.maps)
     anomalies = Anomalies(scored.maps.ids, alarms, detector, None)
-    known = find_known_defects(anomalies.ids, folder)
+    known = find_known_defects(anomalies.ids, folders)
     if known is None:
         return dataclasses.replace(
             anomalies,
-            not_measured=f"no AUROC: {folder} has no folder named {', '.join(NORMAL_NAMES[:-1])} "
+            not_measured=f"no AUROC: {folders} has no folder named {', '.join(NORMAL_NAMES[:-1])} "
             f"or {NORMAL_NAMES[-1]}, beside which the others would be defects",
         )
     if not known.is_anomalous.any():
         return dataclasses.replace(
-            anomalies, not_measured=f"no AUROC: no image of {folder} is in a folder of defects"
+            anomalies, not_measured=f"no AUROC: no image of {folders} is in a folder of defects"
         )
     metrics = anomaly_metrics.measure(
         alarms.scores[known.rows], known.is_anomalous, detector.threshold.value
     )
-    anomalies = dataclasses.replace(anomalies, metrics=metrics, measured_images=len(known.rows))
+    anomalies = dataclasses.replace(
+        anomalies,
+        metrics=metrics,
+        measured_images=len(known.rows),
+        types=anomaly_metrics.measure_types(
+            alarms.scores[known.rows], known.kinds, known.is_anomalous, detector.threshold.value
+        ),
+    )
     rows, masks = read_masks(known, anomalies.ids, scored.path_of, frame, max_pixels)
     if not masks.any():
         return dataclasses.replace(
@@ -153,7 +184,9 @@ def detect_folder(
 
 
 def write_anomalies(folder: Path, anomalies: Anomalies, scored: MappedImages, title: str) -> Path:
-    """Writes anomalies.csv, anomalies.json and anomalies.html, each whole or not at all.
+    """Writes anomalies.csv, .json and .html, by `write_result_files`.
+
+    Of known defects also defect_types.csv.
 
     Args:
         folder: For them; it exists.
@@ -167,24 +200,34 @@ def write_anomalies(folder: Path, anomalies: Anomalies, scored: MappedImages, ti
     Raises:
         RunError: One cannot be written.
     """
-    page = folder / PAGE_FILE
-    with translate_write_errors("the anomalies", folder, "make room and run again"):
-        write_csv(folder / CSV_FILE, anomalies.ids, anomalies.alarms)
-        text = json.dumps(anomalies.summary(), indent=2) + "\n"
-        atomic_write_text(folder / SUMMARY_FILE, text)
-        write_anomaly_page(
-            page,
-            title,
-            anomalies.ids,
-            anomalies.alarms,
-            anomalies.detector,
-            scored.read_image,
-            measured={
-                name: value
-                for name, value in (
-                    anomalies.measured() | {"not_measured": anomalies.not_measured}
-                ).items()
-                if value not in (None, "")
-            },
+    measured = anomalies.measured() | {"not_measured": anomalies.not_measured}
+    measured.pop("types", None)  # which have a table of their own
+    page = render_anomaly_page(
+        title,
+        anomalies.ids,
+        anomalies.alarms,
+        anomalies.detector,
+        scored.read_image,
+        measured={name: value for name, value in measured.items() if value not in (None, "")},
+        types=anomalies.types,
+    )
+    texts = {CSV_FILE: alarms_csv(anomalies.ids, anomalies.alarms), PAGE_FILE: page}
+    if anomalies.types:
+        texts[TYPES_FILE] = _types_csv(anomalies.types)
+    write_result_files(folder, texts, SUMMARY_FILE, anomalies.summary(), [TYPES_FILE])
+    return folder / PAGE_FILE
+
+
+def _types_csv(types: tuple[DefectTypeMetrics, ...]) -> str:
+    header = ("type", "images", "image_auroc", "interval_low", "interval_high", "detected")
+    lines = (
+        (
+            entry.name,
+            entry.images,
+            f"{entry.image_auroc:.4f}",
+            *(f"{bound:.4f}" for bound in entry.image_interval),
+            f"{entry.detected:.4f}",
         )
-    return page
+        for entry in types
+    )
+    return csv_text(header, lines)

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dim_tf.collection import patch_search
 from dim_tf.collection.index import Index
+from dim_tf.collection.patches import patch_search
 from dim_tf.system.csv_text import csv_text
 from dim_tf.system.errors import InputError
 from dim_tf.system.files import atomic_write_text

@@ -14,9 +14,10 @@ from PIL import Image
 from dim_tf.collection.search import Match, QueryMatches
 from dim_tf.collection.thumbnails import jpeg_uri, shrink
 from dim_tf.data.image_faults import UndecodableError
-from dim_tf.evaluation.report.page import GALLERY_SCRIPT, write_page
+from dim_tf.evaluation.report.page import GALLERY_SCRIPT, render_page
 from dim_tf.evaluation.report.rendering import render
 from dim_tf.system.errors import InputError, RunError
+from dim_tf.system.files import atomic_write_text
 from dim_tf.system.io_errors import translate_write_errors
 
 PAGE_FILE = "search.html"
@@ -65,18 +66,18 @@ def write_search_page(
         keys += " H: with and without heat maps. Frame: where the detail is most likely."
     notes = Markup('<p class="note">{}</p>').format(keys)
     path = folder / PAGE_FILE
+    page = render_page(
+        title="Search",
+        kicker=description,
+        summary=f"{queries}, {count:,} matches; the most similar come first.",
+        sections={"Matches": notes + Markup().join(panels)},
+        warning=""
+        if count <= MAX_THUMBNAILS
+        else f"The first {MAX_THUMBNAILS:,} images are shown; results.csv lists all.",
+        script=GALLERY_SCRIPT,
+    )
     with translate_write_errors(str(path), folder, "make room and search again"):
-        write_page(
-            path,
-            title="Search",
-            kicker=description,
-            summary=f"{queries}, {count:,} matches; the most similar come first.",
-            sections={"Matches": notes + Markup().join(panels)},
-            warning=""
-            if count <= MAX_THUMBNAILS
-            else f"The first {MAX_THUMBNAILS:,} images are shown; results.csv lists all.",
-            script=GALLERY_SCRIPT,
-        )
+        atomic_write_text(path, page)
     return path
 
 

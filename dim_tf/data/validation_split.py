@@ -62,7 +62,8 @@ def hold_out(splits: Splits, fraction: float) -> Splits:
             f"--validation_fraction={fraction} of {len(training)} training images are {count}; "
             "give a fraction that leaves some on both sides"
         )
-    is_held_out = _draw(training, count)
+    groups = np.arange(len(training)) if training.groups is None else training.groups
+    is_held_out = draw_groups(groups, count, _SEED)
     if not is_held_out.any():
         raise InputError(
             f"--validation_fraction={fraction} of {len(training):,} training images are {count:,}, "
@@ -81,15 +82,20 @@ def hold_out(splits: Splits, fraction: float) -> Splits:
     return dataclasses.replace(splits, test=held_out, note=note, train=rest)
 
 
-def _draw(split: Split, count: int) -> np.ndarray:
-    """Which images are held out, bool [N]: at most `count`, groups whole."""
-    groups = np.arange(len(split)) if split.groups is None else split.groups
+def draw_groups(groups: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Which images are drawn, bool [N]: at most `count`, groups whole.
+
+    Args:
+        groups: int [N], the group of each image.
+        count: of images.
+        seed: of the draw.
+    """
     # Numbered as they come: where each image is a group, images are drawn.
     _, first, numbers = np.unique(groups, return_index=True, return_inverse=True)
     numbers = np.argsort(np.argsort(first))[numbers]
     sizes = np.bincount(numbers)
     is_drawn = np.zeros(len(sizes), bool)
-    for group in np.random.default_rng(_SEED).permutation(len(sizes)):
+    for group in np.random.default_rng(seed).permutation(len(sizes)):
         if sizes[group] <= count:
             is_drawn[group] = True
             count -= sizes[group]

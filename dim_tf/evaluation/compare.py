@@ -22,12 +22,12 @@ from dim_tf.evaluation.report.formatting import (
     is_number,
 )
 from dim_tf.evaluation.report.metric_tables import best_value
-from dim_tf.evaluation.report.page import describe_training, write_page
+from dim_tf.evaluation.report.page import describe_training, render_page
 from dim_tf.evaluation.report.rendering import render
 from dim_tf.evaluation.report.results import Results, check, reference_value
 from dim_tf.experiment import LONGEST_NAME, Experiment
 from dim_tf.system.errors import InputError, one_line
-from dim_tf.system.files import make_folder, read_text
+from dim_tf.system.files import atomic_write_text, make_folder, read_text
 from dim_tf.system.json_files import read_json
 from dim_tf.training import metrics_file
 
@@ -140,14 +140,14 @@ def write_comparison(path: Path, folders: Sequence[Path]) -> None:
         ),
     }
     datasets = dict.fromkeys(str(run.experiment.get("dataset", "")) for run in runs)
-    write_page(
-        path,
+    page = render_page(
         f"{len(runs)} runs compared",
         ", ".join(datasets),
         _summary(runs),
         sections,
         warning=_warning(runs),
     )
+    atomic_write_text(path, page)
 
 
 def _read(folder: Path) -> Run:

@@ -102,4 +102,18 @@ def _measured(values: Mapping[str, Any]) -> str:
             f" AUROC of pixels **{values['pixel_auroc']:.3f}**, on the {values['masked_images']:,} "
             "of them whose mask is known."
         )
-    return text + "\n\n"
+    text += "\n\n"
+    if values["types"]:
+        columns = ("type of defect", "images", "image AUROC", "95 % interval", "above threshold")
+        rows = [
+            (
+                markdown.escape(entry["type"]),
+                f"{entry['images']:,}",
+                f"{entry['image_auroc']:.3f}",
+                "{:.3f} to {:.3f}".format(*entry["image_auroc_ci95"]),
+                f"{entry['detected']:.1%}",
+            )
+            for entry in values["types"]
+        ]
+        text += markdown.table(columns, rows) + "\n\n"
+    return text

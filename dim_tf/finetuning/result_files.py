@@ -11,17 +11,17 @@ from dim_tf.evaluation.figures import ConfusionMatrix
 from dim_tf.evaluation.report.charts import Run, training_curves
 from dim_tf.evaluation.report.confusion_matrix import confusion_matrix
 from dim_tf.evaluation.report.formatting import format_value
-from dim_tf.evaluation.report.page import write_page
+from dim_tf.evaluation.report.page import render_page
 from dim_tf.evaluation.report.rendering import render
 from dim_tf.export import classifier_tables
 from dim_tf.export.classifier_tables import interval, percent
 from dim_tf.system.csv_text import csv_text
-from dim_tf.system.files import atomic_write_text
-from dim_tf.system.io_errors import translate_write_errors
-from dim_tf.system.json_files import json_with_checksum
+from dim_tf.system.result_files import write_result_files
 
 SUMMARY_FILE, PAGE_FILE = "finetune.json", "finetune.html"
+PREDICTIONS_FILE = "predictions.csv"
 CSV_FILES = (
+    PREDICTIONS_FILE,
     "rounds.csv",
     "labels.csv",
     "confusion.csv",
@@ -29,34 +29,28 @@ CSV_FILES = (
     "comparison.csv",
     "labels_curve.csv",
 )
-_ADVICE = "make room and give the same command again"
 _INTERVAL = ("low", "high")  # of 95 %
 
 
-def write_results(report: Mapping[str, Any], folder: Path, title: str, data: str) -> None:
-    """Writes the files of a report into a folder, each whole or not at all.
-
-    finetune.json, which holds the report, goes first and comes last: where it is, all are there.
+def write_results(
+    report: Mapping[str, Any], folder: Path, title: str, data: str, predictions: str = ""
+) -> None:
+    """Writes the files of a report into a folder, by `system.result_files.write_result_files`.
 
     Args:
         report: Of `finetuning.report`.
         folder: Exists; files of the names of this module are replaced, no others are touched.
         title: Of the page.
         data: A sentence on the images.
+        predictions: Text of `predictions_csv`; empty: there is no test image.
 
     Raises:
         RunError: A file cannot be written.
     """
-    with translate_write_errors("the results", folder, _ADVICE):
-        (folder / SUMMARY_FILE).unlink(missing_ok=True)
-        texts = tables(report)
-        for name in CSV_FILES:
-            if name in texts:
-                atomic_write_text(folder / name, texts[name])
-            else:  # of an earlier classifier, with test images
-                (folder / name).unlink(missing_ok=True)
-        _write_page(report, folder / PAGE_FILE, title, data)
-        atomic_write_text(folder / SUMMARY_FILE, json_with_checksum(dict(report)))
+    texts = {**tables(report), PAGE_FILE: _render_page(report, title, data)}
+    if predictions:
+        texts[PREDICTIONS_FILE] = predictions
+    write_result_files(folder, texts, SUMMARY_FILE, report, CSV_FILES)
 
 
 def describe(report: Mapping[str, Any]) -> list[str]:
@@ -107,6 +101,43 @@ def tables(report: Mapping[str, Any]) -> dict[str, str]:
     return texts
 
 
+def predictions_csv(
+    ids: Sequence[str],
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    label_names: Sequence[str],
+) -> str:
+    """The text of predictions.csv: a line for each test image, or for each of its attributes.
+
+    Of classes: id, label, predicted, and the probability of the predicted class. Of attributes: id,
+    attribute, label and predicted, 0 or 1, and the probability that it is present.
+
+    Args:
+        ids: Of M images.
+        probabilities: Floats [M, labels].
+        labels: int [M], classes; or int [M, A], attributes 0 or 1.
+        label_names: Of the classes or attributes.
+    """
+    if labels.ndim == 2:
+        return csv_text(
+            ("id", "attribute", "label", "predicted", "probability"),
+            (
+                (ids[row], name, labels[row, n], int(value > 0.5), f"{value:.6f}")
+                for row, values in enumerate(probabilities)
+                for n, (name, value) in enumerate(zip(label_names, values, strict=True))
+            ),
+        )
+    return csv_text(
+        ("id", "label", "predicted", "probability"),
+        (
+            (ids[row], label_names[labels[row]], label_names[best], f"{values[best]:.6f}")
+            for row, (values, best) in enumerate(
+                zip(probabilities, probabilities.argmax(axis=1), strict=True)
+            )
+        ),
+    )
+
+
 def _csv(entries: Sequence[Mapping[str, Any]]) -> str:
     """A line for each entry; an interval becomes two columns."""
     lines = [dict(_columns(entry)) for entry in entries]
@@ -122,7 +153,7 @@ def _columns(entry):
             yield name, "" if value is None else value
 
 
-def _write_page(report, path, title, data):
+def _render_page(report, title, data):
     quality = report.get("quality")
     summary = ". ".join(line[:1].upper() + line[1:] for line in describe(report)[:1]) + "."
     sections = {"Training": _training(report)}
@@ -141,7 +172,7 @@ def _write_page(report, path, title, data):
             "The temperature reached its limit: the validation images are too few, and the "
             "probabilities may be too sure or not sure enough."
         )
-    write_page(path, title, "Classifier", f"{summary} {data}", sections, warning, script="")
+    return render_page(title, "Classifier", f"{summary} {data}", sections, warning, script="")
 
 
 def _confusion(quality):

@@ -135,88 +135,184 @@ def train_classifier(
         RunError: Features are not finite, or a file cannot be written.
         Stopped: By SIGTERM or SIGINT, after a checkpoint.
     """
-    is_labelled = _labelled(train)
-    train = select(train, is_labelled)
-    labels = train.labels
-    assert labels is not None
-    head.check_labels(labels, label_names)
-    train_indices, validation_indices = validation_split.split(
-        labels, settings.validation_fraction, seed, train.groups
-    )
-    features = features_of(encoder, feature, train.images)
-    frozen, c = head.fit(
-        features, labels, label_names, indices=train_indices, class_weights=settings.class_weights
-    )
-    is_tested = _labelled(test) if test is not None else np.zeros(0, np.int64)
-    if test is not None and len(is_tested):
-        test = select(test, is_tested)
-        test_features = features_of(encoder, feature, test.images)
-    else:
-        test = None
+    examples = _examples(train, test, label_names, settings, seed)
+    frozen = _fit_frozen_head(encoder, feature, examples, settings)
     tuned = None
     if settings.layers == ALL:
-        validation = select(train, validation_indices)
         tuned = finetune(
             encoder,
             feature,
-            frozen,
-            select(train, train_indices),
-            validation,
+            frozen.head,
+            select(examples.train, examples.train_indices),
+            select(examples.train, examples.validation_indices),
             settings,
             seed=seed,
             augmentation=augmentation,
             folder=folder,
         )
-        validation_logits = tuned.classifier.logits_of(validation.images)
-        trained = tuned.classifier.linear_head(label_names)
-    else:
-        validation_logits = frozen.logits(features[validation_indices])
-        trained = frozen
-    temperature = fit_temperature(validation_logits, labels[validation_indices])
-    measured: dict[str, Any] = {"quality": None}
-    predicted = None
-    if test is not None:
-        test_labels = test.labels
-        assert test_labels is not None
-        logits = tuned.classifier.logits_of(test.images) if tuned else trained.logits(test_features)
-        predicted = probabilities(logits / temperature.value, labels.ndim == 2)
-        pairs = {
-            name: FeaturePair(pair.train[is_labelled], pair.test[is_tested])
-            for name, pair in (references or {}).items()
-        }
-        own = FeaturePair(features, test_features)
-        measured = {
-            "quality": quality.measure(predicted, test_labels, label_names),
-            "comparison": comparison.compare(
-                quality.correctness(predicted, test_labels),
-                ({FROZEN: own} if tuned else {}) | pairs,
-                labels,
-                test_labels,
-                label_names,
-                indices=train_indices,
-                class_weights=settings.class_weights,
-            ),
-            "labels_curve": comparison.labels_curve(
-                own,
-                labels,
-                test_labels,
-                label_names,
-                counts=settings.label_counts,
-                draws=settings.draws,
-                class_weights=settings.class_weights,
-            ),
-        }
+    temperature = _fit_temperature(examples, frozen, tuned)
+    predicted = _predict(examples, frozen, tuned, temperature)
+    compared = {} if tuned is None else {FROZEN: frozen.features}
+    for name, pair in (references or {}).items():
+        compared[name] = FeaturePair(pair.train[examples.labelled], pair.test[examples.tested])
     content = report(
-        train_images=len(train_indices),
-        c=c,
+        train_images=len(examples.train_indices),
+        c=frozen.c,
         class_weights=settings.class_weights,
         temperature=temperature,
         tuned=tuned,
-        **measured,
+        **_measure(examples, frozen, predicted, compared, settings),
     )
+    trained = tuned.classifier.linear_head(label_names) if tuned else frozen.head
     return TrainedClassifier(
         trained.at_temperature(temperature.value), temperature, tuned, predicted, content
     )
+
+
+@dataclass(frozen=True)
+class _Examples:
+    """Labelled images.
+
+    Attributes:
+        train: For training and validation.
+        test: None: no test image has a label.
+        label_names: Of the classes or attributes.
+        train_indices: int64, the images of `train` to train on.
+        validation_indices: int64, the others.
+        labelled: int64, where the images of `train` are in the data.
+        tested: int64, likewise those of `test`.
+    """
+
+    train: Split
+    test: Split | None
+    label_names: tuple[str, ...]
+    train_indices: np.ndarray
+    validation_indices: np.ndarray
+    labelled: np.ndarray
+    tested: np.ndarray
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Of `train`."""
+        assert self.train.labels is not None
+        return self.train.labels
+
+    @property
+    def test_labels(self) -> np.ndarray:
+        """Of `test`."""
+        assert self.test is not None
+        assert self.test.labels is not None
+        return self.test.labels
+
+
+def _examples(train, test, label_names, settings, seed) -> _Examples:
+    """The images with a label, and which of them are for validation."""
+    labelled = _labelled(train)
+    train = select(train, labelled)
+    head.check_labels(train.labels, label_names)
+    indices = validation_split.split(train.labels, settings.validation_fraction, seed, train.groups)
+    tested = _labelled(test) if test is not None else np.zeros(0, np.int64)
+    return _Examples(
+        train,
+        select(test, tested) if len(tested) else None,
+        label_names,
+        *indices,
+        labelled,
+        tested,
+    )
+
+
+@dataclass(frozen=True)
+class _FrozenHead:
+    """The head on the encoder as it was.
+
+    Attributes:
+        head: Trained.
+        c: Of its logistic regression.
+        features: Of all training images and of the test images, of which there may be none.
+    """
+
+    head: LinearHead
+    c: float
+    features: FeaturePair
+
+
+def _fit_frozen_head(encoder, feature, examples: _Examples, settings) -> _FrozenHead:
+    features = features_of(encoder, feature, examples.train.images)
+    test_features = features[:0]
+    if examples.test is not None:
+        test_features = features_of(encoder, feature, examples.test.images)
+    fitted, c = head.fit(
+        features,
+        examples.labels,
+        examples.label_names,
+        indices=examples.train_indices,
+        class_weights=settings.class_weights,
+    )
+    return _FrozenHead(fitted, c, FeaturePair(features, test_features))
+
+
+def _fit_temperature(examples, frozen, tuned) -> Temperature:
+    """The temperature of the trained classifier, by the validation images."""
+    indices = examples.validation_indices
+    if tuned is None:
+        logits = frozen.head.logits(frozen.features.train[indices])
+    else:
+        logits = tuned.classifier.logits_of(select(examples.train, indices).images)
+    return fit_temperature(logits, examples.labels[indices])
+
+
+def _predict(examples, frozen, tuned, temperature) -> np.ndarray | None:
+    """The probabilities of the test images, float32 [M, labels]; None: there are none."""
+    if examples.test is None:
+        return None
+    if tuned is None:
+        logits = frozen.head.logits(frozen.features.test)
+    else:
+        logits = tuned.classifier.logits_of(examples.test.images)
+    return probabilities(logits / temperature.value, examples.labels.ndim == 2)
+
+
+def _measure(
+    examples: _Examples,
+    frozen: _FrozenHead,
+    predicted: np.ndarray | None,
+    compared: Mapping[str, FeaturePair],
+    settings: FineTuningSettings,
+) -> dict[str, Any]:
+    """Quality, comparison and curve of labels, as `report` takes them.
+
+    Args:
+        examples: Labelled images.
+        frozen: Whose features give the curve of labels.
+        predicted: Probabilities of the test images; None: nothing is measured.
+        compared: Features that the same head is trained on, by name.
+        settings: Of the training.
+    """
+    if predicted is None:
+        return {"quality": None}
+    test_labels, names = examples.test_labels, examples.label_names
+    return {
+        "quality": quality.measure(predicted, test_labels, names),
+        "comparison": comparison.compare(
+            quality.correctness(predicted, test_labels),
+            compared,
+            examples.labels,
+            test_labels,
+            names,
+            indices=examples.train_indices,
+            class_weights=settings.class_weights,
+        ),
+        "labels_curve": comparison.labels_curve(
+            frozen.features,
+            examples.labels,
+            test_labels,
+            names,
+            counts=settings.label_counts,
+            draws=settings.draws,
+            class_weights=settings.class_weights,
+        ),
+    }
 
 
 def _labelled(split: Split) -> np.ndarray:

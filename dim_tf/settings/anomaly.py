@@ -17,9 +17,11 @@ class AnomalySettings(Settings):
 
     input: str = config_field(
         "",
-        "Folder of images that --mode=anomaly scores; those of --data_dir are the normal ones.",
-        details="Where one of its folders is named good, normal or ok, the others are defects, and "
-        "AUROCs are stated; of pixels by masks in ../ground_truth, as MVTec AD has them.",
+        "Folder of images that --mode=anomaly scores, or several with commas; those of --data_dir "
+        "are the normal ones.",
+        details="Where one of the folders is named good, normal or ok, the others are defects, and "
+        "AUROCs are stated, also of each type of defect; of pixels by masks in ../ground_truth, as "
+        "MVTec AD has them.",
         is_path=True,
         hyperparameter=False,
     )

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from dim_tf.collection import detect_folder, embedded_folder
 from dim_tf.collection.detect_folder import Anomalies
-from dim_tf.collection.patches.detection import check_image_count
+from dim_tf.collection.patches.detection import draw_calibration
 from dim_tf.collection.patches.detector_export import DetectorInfo, publish_detector
-from dim_tf.data.folder.image_folders import ImageFolders, open_folders
+from dim_tf.data.folder.file_groups import group_files
+from dim_tf.data.folder.image_folders import open_folders
 from dim_tf.experiment import Experiment
 from dim_tf.export.local_maps import LocalMaps
 from dim_tf.stages.encoder_path import encoder_path
@@ -19,8 +20,8 @@ from dim_tf.system.files import make_folder
 def anomaly(experiment: Experiment) -> Anomalies:
     """Scores the images of --anomaly_input by how far they are from those of --data_dir.
 
-    Writes anomalies.csv, anomalies.json and anomalies.html into RUN_DIR/anomaly, and publishes the
-    detector in EXPORT_DIR/NAME-detector.
+    Writes anomalies.csv, anomalies.json and anomalies.html into RUN_DIR/anomaly, of known defects
+    also defect_types.csv, and publishes the detector in EXPORT_DIR/NAME-detector.
 
     Raises:
         InputError: The encoder has no local map, or there are too few normal images.
@@ -30,22 +31,22 @@ def anomaly(experiment: Experiment) -> Anomalies:
     local_maps = LocalMaps(path)  # refused before images are read
     folder = experiment.run_path / "anomaly"
     make_folder(folder, "--run_dir")
-    scored_folder = Path(experiment.anomaly.input).expanduser()
+    scored_folders = open_folders(experiment.anomaly.input, "--anomaly_input")
     folders = open_folders(experiment.data.data_dir)
     normal = embedded_folder.map_folder(
         experiment, folders, path, local_maps.frame, experiment.collection.output
     )
-    check_image_count(len(normal.maps), experiment.anomaly)  # before others are embedded in vain
-    scored = embedded_folder.map_folder(
-        experiment, ImageFolders((scored_folder,), ("",)), path, local_maps.frame
-    )
+    groups = group_files(normal.maps.ids, folders, experiment.data.request)
+    draw_calibration(groups, experiment.anomaly)  # refused before others are embedded in vain
+    scored = embedded_folder.map_folder(experiment, scored_folders, path, local_maps.frame)
     anomalies = detect_folder.detect_folder(
         normal,
         scored,
-        scored_folder,
+        scored_folders,
         local_maps.frame,
         experiment.anomaly,
         experiment.data.max_pixels,
+        groups,
     )
     checked = [normal.path_of(image_id) for image_id in normal.maps.ids[:CHECKED_IMAGES]]
     target, difference = publish_detector(

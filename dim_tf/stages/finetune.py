@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from dim_tf.data.image_frame import ImageSize
+from dim_tf.data.image_ids import image_ids
 from dim_tf.data.splits import Splits
 from dim_tf.experiment import Experiment
 from dim_tf.export.classifier import ClassifierInfo, publish_classifier
@@ -78,7 +79,12 @@ def finetune(experiment: Experiment, splits: Splits) -> Path:
         say(f"finetune: {line}")
     make_folder(folder, "--run_dir")
     data = f"{counts}. {splits.note}"
-    result_files.write_results(trained.report, folder, experiment.name, data)
+    predictions = ""
+    if test is not None and test.labels is not None and trained.probabilities is not None:
+        predictions = result_files.predictions_csv(
+            image_ids(test.images), trained.probabilities, test.labels, splits.label_names
+        )
+    result_files.write_results(trained.report, folder, experiment.name, data, predictions)
     say(f"finetune: {folder / result_files.PAGE_FILE}")
     checked = test or train
     own = settings.values() | {"seed": seed, "augmentation": experiment.augmentation}

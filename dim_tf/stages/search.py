@@ -1,12 +1,13 @@
 """Finds the images that are most similar to a query."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from dim_tf.collection import embedded_folder, image_collection
-from dim_tf.collection.patch_search import features_in_box, without_zeros
 from dim_tf.collection.patches.covered_part import box_in_part, covered_pixels
+from dim_tf.collection.patches.patch_search import features_in_box, without_zeros
 from dim_tf.collection.search import (
     QueryImage,
     QueryMatches,
@@ -27,14 +28,24 @@ from dim_tf.system.console import say
 from dim_tf.system.files import make_folder
 
 
-def search(experiment: Experiment) -> list[QueryMatches]:
+@dataclass(frozen=True)
+class SearchResults:
+    """The results of a search.
+
+    Attributes:
+        matches: Of each image of --query.
+        service: With --serve, answers further queries (`serve`); else None.
+    """
+
+    matches: list[QueryMatches]
+    service: SearchService | None = None
+
+
+def search(experiment: Experiment) -> SearchResults:
     """Finds the images of --data_dir that are most similar to those of --query.
 
     With --search_by=patch those that most likely hold a detail of it, and where. Writes
-    results.csv and search.html into RUN_DIR/search; with --serve, answers until it is stopped.
-
-    Returns:
-        The matches of each image of --query.
+    results.csv and search.html into RUN_DIR/search.
 
     Raises:
         InputError: A query cannot be decoded, faiss-cpu is missing, or a search by patch has no
@@ -42,7 +53,7 @@ def search(experiment: Experiment) -> list[QueryMatches]:
         RunError: A file cannot be read or written.
     """
     if experiment.search.by == "patch":
-        return _search_details(experiment)
+        return SearchResults(_search_details(experiment))
     encoder = exported_encoder.load(encoder_path(experiment))
     images = embedded_folder.embed_folder(experiment, encoder.path)
     folder = experiment.run_path / "search"
@@ -57,21 +68,30 @@ def search(experiment: Experiment) -> list[QueryMatches]:
         matches = search_images(index, queries, features, experiment.search.k)
         description = f"{len(index):,} images of {experiment.data.data_dir}, by {encoder.path}"
         _write_matches(folder, matches, images.read_image, description)
-    if experiment.search.serve:
-        service = SearchService(
-            index,
-            lambda content: encoder(content)[0],
-            images.read_image,
-            experiment.search.k,
-            title=experiment.name,
-        )
-        server = SearchServer(parse_address(experiment.search.serve), service)
-        say(f"search: {server.url} answers until Ctrl-C")
-        try:
-            server.serve_forever()
-        finally:
-            server.server_close()
-    return matches
+    if not experiment.search.serve:
+        return SearchResults(matches)
+    service = SearchService(
+        index,
+        lambda content: encoder(content)[0],
+        images.read_image,
+        experiment.search.k,
+        title=experiment.name,
+    )
+    return SearchResults(matches, service)
+
+
+def serve(experiment: Experiment, service: SearchService) -> None:
+    """Answers queries at --serve until the process is stopped. It writes no file.
+
+    Raises:
+        InputError: The address is in use, or not this machine's.
+    """
+    server = SearchServer(parse_address(experiment.search.serve), service)
+    say(f"search: {server.url} answers until Ctrl-C")
+    try:
+        server.serve_forever()
+    finally:
+        server.server_close()
 
 
 def _search_details(experiment: Experiment) -> list[QueryMatches]:

@@ -9,12 +9,17 @@ from pathlib import Path
 from dim_tf.system.errors import InputError
 
 
-def folder() -> Path:
-    """$XDG_CACHE_HOME/dim_tf, or ~/.cache/dim_tf; it need not exist.
+def folder(cache_dir: str = "") -> Path:
+    """--cache_dir; without it $XDG_CACHE_HOME/dim_tf, or ~/.cache/dim_tf. It need not exist.
+
+    Args:
+        cache_dir: The setting; empty: it was not given.
 
     Raises:
-        InputError: The user has no home folder.
+        InputError: It was not given, and the user has no home folder.
     """
+    if cache_dir:
+        return Path(os.path.expanduser(cache_dir))
     base = os.environ.get("XDG_CACHE_HOME", "")
     if os.path.isabs(base):  # the specification says of a relative path: ignore it
         return Path(base) / "dim_tf"

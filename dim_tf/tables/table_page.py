@@ -10,8 +10,9 @@ from dim_tf.evaluation.report import charts
 from dim_tf.evaluation.report.dot_plot import Dot, Line, dot_plot, legend
 from dim_tf.evaluation.report.formatting import format_duration, format_number, format_value
 from dim_tf.evaluation.report.metric_tables import definition_list, settings_table
-from dim_tf.evaluation.report.page import write_page
+from dim_tf.evaluation.report.page import render_page
 from dim_tf.evaluation.report.rendering import render
+from dim_tf.system.files import atomic_write_text
 from dim_tf.tables import formatting
 from dim_tf.tables.summary import Summary
 from dim_tf.training import metrics_file
@@ -33,8 +34,7 @@ def write_table_page(summary: Summary) -> None:
         "Command": render("usage.html", code=formatting.table_command(summary), folder=""),
         "Settings": settings_table(formatting.shared_settings(plan)),
     }
-    write_page(
-        plan.folder / f"{plan.file_stem}.html",
+    page = render_page(
         plan.table.title,
         f"{plan.dataset} · {plan.experiment.training.length}",
         Markup("<strong>{}</strong> of {} rows have values. {}").format(
@@ -42,6 +42,7 @@ def write_table_page(summary: Summary) -> None:
         ),
         sections,
     )
+    atomic_write_text(plan.folder / f"{plan.file_stem}.html", page)
 
 
 def _rows_table(summary: Summary) -> Markup:

@@ -20,7 +20,9 @@ from dim_tf.training.encoder_config import EncoderConfig
 from dim_tf.training.precision import POLICIES
 from keras_models import encoders, optimizers
 from keras_models.distribute.randomness import derive_seed
-from keras_models.encoders import Encoder, keras_file
+from keras_models.encoders import Encoder, backbones, keras_file
+from keras_models.encoders.backbones import UnknownScalingError
+from keras_models.encoders.input_scaling import INPUT_SCALINGS
 from keras_models.objective_model import ObjectiveModel
 
 ImageShape = tuple[int, int, int]
@@ -94,7 +96,7 @@ def _backbone_encoder(experiment, image_shape, synchronized):
             name="encoder",
         )
     except (ValueError, ImportError) as error:
-        raise InputError(f"--encoder={experiment.encoder.name}: {error}") from error
+        raise _backbone_error(experiment, error) from error
     channels, own = image_shape[2], encoder.image_shape[2]
     if channels != own and {channels, own} != {1, 3}:
         raise InputError(
@@ -102,6 +104,39 @@ def _backbone_encoder(experiment, image_shape, synchronized):
             f"{channels}; leave --encoder out"
         )
     return encoder
+
+
+def check_input_scaling(experiment: Experiment) -> None:
+    """Checks, before anything is built or measured, that a Keras model's pixel values are known.
+
+    Args:
+        experiment: The settings of a run that has not begun.
+
+    Raises:
+        InputError: They are not, or the model's file cannot be loaded.
+    """
+    settings = experiment.encoder
+    if not settings.is_backbone or settings.input_scaling != AUTO:
+        return
+    try:
+        is_integer = "encoder" in settings.files and backbones.has_integer_inputs(
+            keras_file.load_or_value_error(str(settings.files["encoder"]))
+        )
+        weights = None if settings.weights == AUTO else settings.weights
+        backbones.default_scaling(settings.name, weights, is_integer)
+    except (ValueError, ImportError) as error:
+        raise _backbone_error(experiment, error) from error
+
+
+def _backbone_error(experiment: Experiment, error: Exception) -> InputError:
+    """An error of a Keras model in the words of the command line."""
+    message = str(error)
+    if isinstance(error, UnknownScalingError):
+        message = (
+            f"{error.reason}; give --input_scaling={', '.join(INPUT_SCALINGS)}, or OFFSET,SCALE of "
+            "pixels in 0..255"
+        )
+    return InputError(f"--encoder={experiment.encoder.name}: {message}")
 
 
 def random_encoder(experiment: Experiment, images: Images) -> Encoder:

@@ -19,8 +19,15 @@ from dim_tf.settings.encoder import AUTO
 from dim_tf.settings.training import AUTOMATIC
 from dim_tf.system.console import say
 from dim_tf.system.errors import InputError
-from dim_tf.training import begun_experiment, precision, speed, start_weights, strategy
-from dim_tf.training.model import check_same_experiment
+from dim_tf.training import (
+    begun_experiment,
+    encoder_config,
+    precision,
+    speed,
+    start_weights,
+    strategy,
+)
+from dim_tf.training.model import check_input_scaling, check_same_experiment
 from dim_tf.training.schedule import last_step, training_split
 from keras_models.encoders import backbone_weights, keras_file
 
@@ -61,6 +68,9 @@ def resolve(experiment: Experiment, splits: Splits, devices: tf.distribute.Strat
     if experiment.training.resume:
         experiment = recorded(experiment)
     pending = _pending(experiment)
+    has_begun = experiment.training.resume and encoder_config.read(experiment.run_path)
+    if {"precision", "steps"} & set(pending) and not has_begun:
+        check_input_scaling(experiment)  # before anything is measured in vain
     is_pretrained = bool({"backbone_batch_norm", "frozen_steps"} & set(pending)) and (
         _has_pretrained_backbone(experiment)
     )

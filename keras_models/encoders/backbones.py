@@ -47,6 +47,21 @@ def is_backbone(name: str) -> bool:
     return name.startswith((KERAS, HUB)) or name.endswith(FILE)
 
 
+class UnknownScalingError(ValueError):
+    """Nothing says what pixel values a backbone's weights were trained on.
+
+    Attributes:
+        reason: Why, without what to do.
+    """
+
+    def __init__(self, kind: str):
+        self.reason = f"the {kind} does not say what its weights were trained on"
+        super().__init__(
+            f"{self.reason}; give input_scaling: -1..1, 0..1, 0..255, torch, caffe, or an offset "
+            "and a scale of pixels in 0..255"
+        )
+
+
 def get(
     name: str,
     /,
@@ -76,13 +91,13 @@ def get(
         **arguments: Other arguments of `BackboneEncoder`.
 
     Raises:
-        ValueError: There is no such model, it does not fit the images, or its weights or input
-            scaling are missing.
+        UnknownScalingError: Nothing says what the weights were trained on.
+        ValueError: There is no such model, it does not fit the images, or its weights are missing.
         ImportError: keras_hub is not installed.
     """
     backbone = load(name, image_shape, weights)
     if input_scaling is None:
-        input_scaling = _default_scaling(name, weights, _has_integer_inputs(backbone))
+        input_scaling = default_scaling(name, weights, has_integer_inputs(backbone))
     inputs = getattr(backbone, "inputs", None)  # a Sequential without keras.Input has none
     channels = inputs[0].shape[-1] if inputs else None
     if image_shape[2] is None and channels not in (None, 1, 3):
@@ -132,12 +147,24 @@ def _check_weights(name, weights):
         raise ValueError(f"weights {weights!r}; expected {named}, or a file .weights.h5 or .keras")
 
 
-def _has_integer_inputs(backbone) -> bool:
+def has_integer_inputs(backbone: keras.Model) -> bool:
+    """Whether a backbone takes integers, which are pixels in 0..255."""
     inputs = getattr(backbone, "inputs", None) or []
     return bool(inputs) and keras.backend.is_int_dtype(inputs[0].dtype)
 
 
-def _default_scaling(name, weights, integer_inputs=False):
+def default_scaling(name: str, weights: str | None, integer_inputs: bool = False) -> str | Sequence:
+    """The `input_scaling` that `get` takes where none is given.
+
+    Args:
+        name: As of `get`.
+        weights: Likewise.
+        integer_inputs: `has_integer_inputs` of the backbone.
+
+    Raises:
+        UnknownScalingError: Nothing says what the weights were trained on.
+        ImportError: keras_hub is needed and not installed.
+    """
     if integer_inputs:
         return "0..255"
     if name.startswith(KERAS):
@@ -151,10 +178,7 @@ def _default_scaling(name, weights, integer_inputs=False):
     if weights == RANDOM:
         return "-1..1"
     kind = "class" if name.startswith(KERAS) else "preset" if name.startswith(HUB) else "file"
-    raise ValueError(
-        f"the {kind} does not say what its weights were trained on; give input_scaling: -1..1, "
-        "0..1, 0..255, torch, caffe, or an offset and a scale of pixels in 0..255"
-    )
+    raise UnknownScalingError(kind)
 
 
 def _application(name):

@@ -111,6 +111,8 @@ WITHOUT_TENSORFLOW = {
     ),
     "--mode=finetune": "digits holds no exported encoder; run --mode=export first, or give",
     "--mode=finetune --dataset=folder": "--dataset=folder needs --data_dir",
+    "--mode=embed --embed_input=. --encoder_path=gs://a/1": "gs://a/1 is not on this machine; copy",
+    "--mode=finetune --encoder_path=gs://a/1": "gs://a/1 is not on this machine; copy that",
     "--mode=finetune --encoder_path=a.keras": "a.keras is no exported encoder (it has no saved_mod",
     "--mode=train,export,finetune --dataset=folder --data_dir=. --labels=none": "--labels=none",
     "--mode=train --subset_size=3": "--subset_size is of --mode=curate, and --mode=train does not",

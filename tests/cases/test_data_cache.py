@@ -44,7 +44,7 @@ def test_a_file_that_changes_between_scan_and_decoding_is_never_kept(
 ):
     folder = tree(tmp_path / "images", 30)
     victim = folder / "007.png"
-    original, scan = victim.read_bytes(), folder_source.scan_folder
+    original, scan = victim.read_bytes(), folder_source.scan_folders
 
     def scan_and_change(*arguments):
         entries = scan(*arguments)
@@ -52,7 +52,7 @@ def test_a_file_that_changes_between_scan_and_decoding_is_never_kept(
         return entries
 
     with monkeypatch.context() as patch:
-        patch.setattr(folder_source, "scan_folder", scan_and_change)
+        patch.setattr(folder_source, "scan_folders", scan_and_change)
         with pytest.raises(RunError, match=r"007\.png .* has changed while it was in use"):
             wrong(load(image_size=24, cache_gib=cache_gib))
     victim.write_bytes(original)

@@ -19,6 +19,7 @@ from dim_tf.main import run_later_stages
 from dim_tf.run import Report, Run
 from dim_tf.stages import evaluate as evaluate_stage
 from dim_tf.stages import export as export_stage
+from dim_tf.stages import search as search_stage
 from dim_tf.system import process_state, signals
 from dim_tf.system.errors import InputError, MeasureError, RunError
 from dim_tf.system.locks import locked_folder
@@ -139,6 +140,52 @@ def test_a_run_folder_takes_one_run_that_writes_to_it(ran, tmp_path):
     with run.locked():  # as the command line holds it over several stages
         run.evaluate()
     assert ran == ["export", "evaluate", "evaluate"]
+
+
+def test_stages_of_an_export_lock_what_they_write(tmp_path, monkeypatch):
+    for name in ("saved_model.pb", "images/a.png"):
+        path = tmp_path / "exported/1" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    images = tmp_path / "exported/1/images"
+    (tmp_path / "scored").mkdir()
+    (tmp_path / "scored/b.png").touch()
+    settings = {
+        "dataset": "folder",
+        "data_dir": str(images),
+        "encoder_path": str(tmp_path / "exported/1"),
+        "query": str(images / "a.png"),
+        "embed_input": str(images),
+        "anomaly_input": str(tmp_path / "scored"),
+    }
+    run = run_in(tmp_path / "run", **settings)
+    ran = []
+
+    def stage(result=None):
+        def record(experiment):
+            ran.append((experiment.run_path / ".lock").is_file())
+            return result
+
+        return record
+
+    monkeypatch.setattr("dim_tf.stages.embed.embed_collection", stage())
+    monkeypatch.setattr("dim_tf.stages.curate.curate", stage())
+    monkeypatch.setattr("dim_tf.stages.anomaly.anomaly", stage())
+    monkeypatch.setattr("dim_tf.stages.search.search", stage(search_stage.SearchResults([])))
+    stages = (run.embed, run.curate, run.anomaly, run.search)
+    for one in stages:
+        one()
+    assert ran == [True] * 4
+    with locked_folder(tmp_path / "run", "--run_dir"):
+        for one in stages:
+            with pytest.raises(InputError, match=r"in use by another run \(process \d+ on"):
+                one()
+        assert len(ran) == 4
+        run.embed(output=tmp_path / "elsewhere")  # locks that folder alone
+    assert len(ran) == 5
+    with run.locked():  # as of a command with several stages
+        run.curate()
+    assert ran[5:] == [True]
 
 
 def test_evaluate_returns_the_file_and_takes_measures_by_name(ran, tmp_path, monkeypatch):

@@ -1,6 +1,5 @@
 """A curation as CSV files, one for each kind of result, and curation.json."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,7 @@ from dim_tf.collection.curation.leaks import Leaks
 from dim_tf.collection.curation.outliers import KINDS
 from dim_tf.collection.embedded_images import EmbeddedImages
 from dim_tf.system.csv_text import csv_text
-from dim_tf.system.errors import RunError
-from dim_tf.system.files import sha256_of, temporary_path
-from dim_tf.system.json_files import json_with_checksum
+from dim_tf.system.result_files import write_result_files
 
 SUMMARY_FILE = "curation.json"
 PAGE_FILE = "curate.html"
@@ -24,10 +21,7 @@ LISTED_OUTLIERS = 100  # lines at least: the next ones are worth a look
 
 
 def write_curation(curation: Curation, folder: Path, page: str) -> None:
-    """Writes all files of a curation into a folder, whole or not at all.
-
-    All files are written under other names first. The summary, which has the others' checksums,
-    goes first and comes last: where it is, the files are whole.
+    """Writes all files of a curation into a folder, by `result_files.write_result_files`.
 
     Args:
         curation: the results.
@@ -38,13 +32,7 @@ def write_curation(curation: Curation, folder: Path, page: str) -> None:
         RunError: a file cannot be written.
     """
     texts = {**tables(curation), PAGE_FILE: page}
-    try:
-        _replace_files(folder, texts, curation.summary())
-    except OSError as error:
-        raise RunError(
-            f"the curation could not be written into {folder}: {error.strerror or error}; make "
-            "room, and run again"
-        ) from error
+    write_result_files(folder, texts, SUMMARY_FILE, curation.summary(), CSV_FILES)
 
 
 def describe_curation(summary: Mapping[str, Any]) -> list[str]:
@@ -79,30 +67,6 @@ def describe_curation(summary: Mapping[str, Any]) -> list[str]:
     subset = summary["subset"]
     lines.append(f"a subset of {subset['images']:,} images, {subset['method']}")
     return lines
-
-
-def _replace_files(folder, texts, summary):
-    temporary = {name: temporary_path(folder / name) for name in (*texts, SUMMARY_FILE)}
-    try:
-        for name, text in texts.items():
-            _write(temporary[name], text)
-        digests = {name: sha256_of(temporary[name]) for name in texts}
-        _write(temporary[SUMMARY_FILE], json_with_checksum({**summary, "files": digests}))
-        (folder / SUMMARY_FILE).unlink(missing_ok=True)
-        for name in CSV_FILES:
-            if name not in texts:  # of an earlier curation, with labels or a split
-                (folder / name).unlink(missing_ok=True)
-        for name, path in temporary.items():
-            os.replace(path, folder / name)
-    finally:
-        for path in temporary.values():
-            path.unlink(missing_ok=True)
-
-
-def _write(path, text):
-    # A file's name on Linux may be no UTF-8; it is written as it is.
-    with open(path, "x", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        file.write(text)
 
 
 def tables(curation: Curation) -> Mapping[str, str]:

@@ -23,11 +23,12 @@ from dim_tf.collection.curation import alignment
 from dim_tf.collection.curation.alignment import ThumbnailCache
 from dim_tf.collection.curation.copies import augmented_copy
 from dim_tf.collection.curation.neighbour_lists import NeighbourLists
-from dim_tf.collection.unit_rows import unit_rows
+from dim_tf.collection.unit_rows import BLOCK_BYTES, unit_rows
 from dim_tf.system.errors import InputError
 
 RANDOM_PAIRS = 200_000  # of which the similarity is computed
 COMPARED_PAIRS = 3_000  # of these, by pixels
+_FEW_ROWS = 2**11  # all pairs of which are computed sooner than those that are drawn
 SAMPLE = 400  # images whose neighbours are compared
 
 
@@ -134,16 +135,16 @@ def random_similarities(
     first, second = rng.integers(0, len(features), (2, min(RANDOM_PAIRS, len(features) ** 2)))
     apart = are_apart(first, second, groups)
     first, second = first[apart], second[apart]
-    step = 2**14
-    parts = [
-        np.einsum(
-            "nd,nd->n",
-            unit_rows(features[first[start : start + step]]),
-            unit_rows(features[second[start : start + step]]),
-        )
-        for start in range(0, len(first), step)
-    ]
-    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+    if len(features) <= _FEW_ROWS:
+        units = unit_rows(features)
+        return (units @ units.T)[first, second]
+    similarities = np.empty(len(first), np.float32)
+    step = max(BLOCK_BYTES // (8 * features.shape[1]), 1)
+    for start in range(0, len(first), step):
+        block = slice(start, start + step)
+        pair = (unit_rows(features[rows[block]]) for rows in (first, second))
+        similarities[block] = np.einsum("nd,nd->n", *pair)
+    return similarities
 
 
 def are_apart(first: np.ndarray, second: np.ndarray, groups: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """How well anomaly scores tell defects from normal images: areas under ROC curves."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,60 @@ class AnomalyMetrics:
     pixel_auroc: float | None
     false_alarms: float
     detected: float
+
+
+@dataclass(frozen=True)
+class DefectTypeMetrics:
+    """Of the images of one type of defect.
+
+    Attributes:
+        name: Of the type.
+        images: Number of its images.
+        image_auroc: That one of them scores higher than a normal image.
+        image_interval: 95 %, over these images and all normal ones.
+        detected: Fraction of its images above the threshold.
+    """
+
+    name: str
+    images: int
+    image_auroc: float
+    image_interval: tuple[float, float]
+    detected: float
+
+
+def measure_types(
+    image_scores: np.ndarray, kinds: Sequence[str], is_anomalous: np.ndarray, threshold: float
+) -> tuple[DefectTypeMetrics, ...]:
+    """Compares the scores of each type of defect with those of all normal images.
+
+    Args:
+        image_scores: Floats [N].
+        kinds: The type of each image.
+        is_anomalous: bool [N]; the types of normal images are not measured.
+        threshold: Of the image scores.
+
+    Returns:
+        The metrics of each type, by its name.
+
+    Raises:
+        InputError: No image is normal, or none is anomalous.
+    """
+    is_anomalous, kind_of = np.asarray(is_anomalous, bool), np.asarray(kinds)
+    types = []
+    for name in np.unique(kind_of[is_anomalous]).tolist():
+        is_of_type = is_anomalous & (kind_of == name)
+        compared = is_of_type | ~is_anomalous
+        metrics = measure(image_scores[compared], is_of_type[compared], threshold)
+        types.append(
+            DefectTypeMetrics(
+                name,
+                int(is_of_type.sum()),
+                metrics.image_auroc,
+                metrics.image_interval,
+                metrics.detected,
+            )
+        )
+    return tuple(types)
 
 
 def measure(

@@ -2,19 +2,19 @@
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from markupsafe import Markup
 
+from dim_tf.collection.patches.anomaly_metrics import DefectTypeMetrics
 from dim_tf.collection.patches.detection import Alarms, Detector
 from dim_tf.collection.patches.heat_maps import overlay, upsample
 from dim_tf.collection.thumbnails import jpeg_uri, shrink
 from dim_tf.data.image_faults import UndecodableError
 from dim_tf.evaluation.figures import Histogram
 from dim_tf.evaluation.report import charts, metric_tables
-from dim_tf.evaluation.report.page import write_page
+from dim_tf.evaluation.report.page import render_page
 from dim_tf.evaluation.report.rendering import render
 
 MAX_SHOWN = 120
@@ -32,21 +32,20 @@ class _Card(NamedTuple):
     is_anomalous: bool
 
 
-def write_anomaly_page(
-    path: Path,
+def render_anomaly_page(
     title: str,
     ids: Sequence[str],
     alarms: Alarms,
     detector: Detector,
     read_image: Callable[[int], np.ndarray],
     measured: Mapping[str, Any] | None = None,
-) -> None:
-    """Writes the page; it loads nothing, and a write that fails leaves the file that was there.
+    types: Sequence[DefectTypeMetrics] = (),
+) -> str:
+    """The page as HTML; it loads nothing.
 
     At most `MAX_SHOWN` images are shown, about 7 KB each.
 
     Args:
-        path: Of the page.
         title: Of the page, such as the name of the run.
         ids: Of the N images.
         alarms: Of the same images.
@@ -55,9 +54,7 @@ def write_anomaly_page(
             the local map covers the whole of them. One that raises OSError or UndecodableError is
             not shown.
         measured: Values against known defects, by name; None: there are none.
-
-    Raises:
-        OSError: The page cannot be written.
+        types: The metrics of each type of defect.
     """
     rows = np.argsort(-alarms.scores, kind="stable")[:MAX_SHOWN]
     # One scale for all images, from what most locations have to the highest.
@@ -87,12 +84,36 @@ def write_anomaly_page(
             "anomalies.html", cards=cards, num_images=f"{total:,}", num_anomalous=f"{count:,}"
         ),
         "Against known defects": metric_tables.definition_list(dict(measured or {})),
+        "Types of defect": _types_table(types),
         "Scores": Markup('<div class="histograms">{}</div>').format(
             charts.histogram(_histogram(alarms.scores, detector.threshold.normal_scores))
         ),
         "Detector": metric_tables.definition_list(detector.summary()),
     }
-    write_page(path, title, "Anomalies by local features", summary, sections)
+    return render_page(title, "Anomalies by local features", summary, sections)
+
+
+def _types_table(types: Sequence[DefectTypeMetrics]) -> Markup:
+    if not types:
+        return Markup()
+    rows = [
+        [
+            entry.name,
+            f"{entry.images:,}",
+            f"{entry.image_auroc:.3f}",
+            "{:.3f} to {:.3f}".format(*entry.image_interval),
+            f"{entry.detected:.1%}",
+        ]
+        for entry in types
+    ]
+    columns = ["images", "image AUROC", "95 % interval", "above the threshold"]
+    return render(
+        "data_table.html",
+        name="type",
+        columns=columns,
+        rows=rows,
+        note="Each type against all normal images of the scored folders.",
+    )
 
 
 def _histogram(scores, normal_scores) -> Histogram:

@@ -2,24 +2,23 @@
 
 detector = fit_detector(normal_maps, settings)
 alarms = detector.detect(maps)
-write_csv(path, ids, alarms)
+path.write_text(alarms_csv(ids, alarms))
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from dim_tf.collection.patches import anomaly
 from dim_tf.collection.patches.anomaly import MemoryBank
 from dim_tf.collection.patches.threshold import Threshold, choose_threshold, images_for
+from dim_tf.data.validation_split import draw_groups
 from dim_tf.evaluation.map_blocks import LocalMapArray, check_maps
 from dim_tf.settings.anomaly import AnomalySettings
 from dim_tf.system.csv_text import csv_text
 from dim_tf.system.errors import InputError
-from dim_tf.system.files import atomic_write_text
 
 
 @dataclass(frozen=True)
@@ -48,10 +47,12 @@ class Detector:
     Attributes:
         bank: Of normal images.
         threshold: Chosen on further normal images.
+        calibration_groups: Number of groups of these images, none of which is in the bank.
     """
 
     bank: MemoryBank
     threshold: Threshold
+    calibration_groups: int
 
     def detect(self, maps: LocalMapArray) -> Alarms:
         """Scores images.
@@ -85,6 +86,7 @@ class Detector:
             "false_alarms": self.threshold.false_alarm_rate,
             "false_alarms_ci95": list(self.threshold.interval),
             "calibration_images": len(self.threshold.normal_scores),
+            "calibration_groups": self.calibration_groups,
         }
 
 
@@ -118,21 +120,62 @@ def check_image_count(images: int, settings: AnomalySettings) -> int:
     )
 
 
-def fit_detector(maps: LocalMapArray, settings: AnomalySettings, *, seed: int = 0) -> Detector:
+def draw_calibration(groups: np.ndarray, settings: AnomalySettings, seed: int = 0) -> np.ndarray:
+    """Which normal images choose the threshold, bool [N]; groups whole.
+
+    Args:
+        groups: int [N], which images stay together.
+        settings: Of the bank and the threshold.
+        seed: Of the draw.
+
+    Raises:
+        InputError: There are too few images for the rate of false alarms, or too few in groups
+            that are small enough to be drawn.
+    """
+    count = check_image_count(len(groups), settings)
+    is_drawn = draw_groups(groups, count, seed)
+    drawn, needed = int(is_drawn.sum()), images_for(settings.false_alarms)
+    if drawn < needed:
+        sizes = np.unique(groups, return_counts=True)[1]
+        raise InputError(
+            f"{len(groups):,} normal images are {len(sizes):,} groups that stay together, the "
+            f"largest of {sizes.max():,}, so that {drawn:,} images instead of {count:,} can choose "
+            f"the threshold, which takes at least {needed:,} for "
+            f"--anomaly_false_alarms={settings.false_alarms:g}; give more normal images, a higher "
+            "--anomaly_false_alarms, or another --group_by"
+        )
+    return is_drawn
+
+
+def fit_detector(
+    maps: LocalMapArray,
+    settings: AnomalySettings,
+    *,
+    groups: np.ndarray | None = None,
+    seed: int = 0,
+) -> Detector:
     """Learns what is normal: a part of the images fills the bank, the others choose the threshold.
+
+    An image whose near copy fills the bank scores too low, and so would the threshold be: groups
+    stay on one side. The interval of the rate takes the images for independent draws; it is wider
+    where those that choose the threshold are near copies of each other.
 
     Args:
         maps: Floats [N, H, W, D], local maps of normal images; read in blocks of images.
         settings: Of the bank and the threshold.
+        groups: int [N], which images stay together, as `data.folder.file_groups` finds near
+            copies; None: each is a group.
         seed: Draws which images choose the threshold, and the bank.
 
     Raises:
-        InputError: There are too few images for the rate of false alarms, or no map.
+        InputError: There are too few images for the rate of false alarms, or too few that are in
+            groups small enough to choose the threshold, or no map.
     """
     check_maps(maps)
-    count = check_image_count(len(maps), settings)
-    drawn = np.random.default_rng(seed).permutation(len(maps))
-    calibration, filling = np.sort(drawn[:count]), np.sort(drawn[count:])
+    if groups is None:
+        groups = np.arange(len(maps))
+    is_drawn = draw_calibration(groups, settings, seed)
+    calibration, filling = np.flatnonzero(is_drawn), np.flatnonzero(~is_drawn)
     bank = anomaly.build_bank(
         _Rows(maps, filling),
         neighbourhood=settings.neighbourhood,
@@ -141,7 +184,8 @@ def fit_detector(maps: LocalMapArray, settings: AnomalySettings, *, seed: int = 
         seed=seed,
     )
     scores = anomaly.score(bank, _Rows(maps, calibration)).images
-    return Detector(bank, choose_threshold(scores, settings.false_alarms))
+    threshold = choose_threshold(scores, settings.false_alarms)
+    return Detector(bank, threshold, len(np.unique(groups[calibration])))
 
 
 class _Rows:
@@ -158,18 +202,14 @@ class _Rows:
         return self._maps[self._rows[rows]]
 
 
-def write_csv(path: Path, ids: Sequence[str], alarms: Alarms) -> None:
-    """Writes a line for each image, the most anomalous first.
+def alarms_csv(ids: Sequence[str], alarms: Alarms) -> str:
+    """The text of a CSV file with a line for each image, the most anomalous first.
 
     id, score, p_value, is_anomalous (1 or 0), and row and column of the farthest location, from 0.
 
     Args:
-        path: Of the file.
         ids: Of the images.
         alarms: Of the same images.
-
-    Raises:
-        OSError: It cannot be written.
     """
     header = ("id", "score", "p_value", "is_anomalous", "row", "column")
     lines = [
@@ -182,4 +222,4 @@ def write_csv(path: Path, ids: Sequence[str], alarms: Alarms) -> None:
         )
         for n in np.argsort(-alarms.scores, kind="stable")
     ]
-    atomic_write_text(path, csv_text(header, lines))
+    return csv_text(header, lines)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from dim_tf.collection.patches.covered_part import covered_pixels
 from dim_tf.data.folder import decoding
+from dim_tf.data.folder.image_folders import ImageFolders
 from dim_tf.data.image_faults import UndecodableError
 from dim_tf.data.image_frame import ImageFrame
 from dim_tf.settings.anomaly import NORMAL_NAMES
@@ -39,28 +40,42 @@ class KnownDefects:
     masks: dict[int, Path]
 
 
-def find_known_defects(ids: Sequence[str], folder: Path) -> KnownDefects | None:
+def find_known_defects(ids: Sequence[str], folders: ImageFolders) -> KnownDefects | None:
     """What the folders of images say of them; None where none of them is named as normal.
 
+    The kind of an image is the name of the folder below a scored folder that it is in. Where
+    several folders are scored, an image directly in one of them has the kind of that one's name.
+
     Args:
-        ids: Paths of the images relative to the folder, with "/".
-        folder: That is scored.
+        ids: Of the images, relative paths with "/", as `folders` locates them.
+        folders: That are scored.
     """
-    paths = [PurePosixPath(image_id) for image_id in ids]
-    rows = [row for row, path in enumerate(paths) if len(path.parts) > 1]
-    kinds = [paths[row].parts[0] for row in rows]
+    places = [_place(image_id, folders) for image_id in ids]
+    rows = [row for row, place in enumerate(places) if place]
+    kinds = [place[1].parts[0] for place in places if place]
     is_anomalous = np.array([kind.lower() not in NORMAL_NAMES for kind in kinds], bool)
     if is_anomalous.all():
         return None
     masks = {}
-    masks_folder = folder.resolve().parent / MASKS_FOLDER
     for row, is_defect in zip(rows, is_anomalous, strict=True):
-        path = paths[row]
+        folder, path = places[row] or (Path(), PurePosixPath())
+        masks_folder = folder.parent / MASKS_FOLDER
         for name in (f"{path.stem}_mask.png", f"{path.stem}.png") if is_defect else ():
             mask = masks_folder / path.parent / name
             if row not in masks and mask.is_file():
                 masks[row] = mask
     return KnownDefects(np.array(rows, np.int64), tuple(kinds), is_anomalous, masks)
+
+
+def _place(image_id: str, folders: ImageFolders) -> tuple[Path, PurePosixPath] | None:
+    """The folder of all kinds that an image is in, and its path below; None: it is of no kind."""
+    index, name = folders.locate(image_id)
+    folder, path = folders.paths[index].resolve(), PurePosixPath(name)
+    if len(path.parts) > 1:
+        return folder, path
+    if len(folders.paths) > 1:
+        return folder.parent, folder.name / path
+    return None
 
 
 def read_masks(

@@ -72,11 +72,31 @@ def joined_name(data_dir: str) -> str:
     return joined
 
 
-def open_folders(data_dir: str) -> ImageFolders:
-    """The folders of --dataset=folder.
+def join_folders(name: str, paths: Sequence[str]) -> str:
+    """The paths of several folders as --data_dir has them, with commas between.
+
+    Args:
+        name: Of the argument that they are, for the error.
+        paths: Of the folders.
+
+    Raises:
+        InputError: `split_data_dir` would not give them back.
+    """
+    joined = ",".join(paths)
+    if paths and split_data_dir(joined) != list(paths):
+        raise InputError(
+            f"{name}={list(paths)}: the commas in their paths cannot be told from those between "
+            "them; rename the folders"
+        )
+    return joined
+
+
+def open_folders(data_dir: str, flag: str = "--data_dir") -> ImageFolders:
+    """The folders of --dataset=folder, or those of another flag.
 
     Args:
         data_dir: Their paths, with commas between.
+        flag: That names them, for the errors.
 
     Raises:
         InputError: One is missing, cannot be read, is given twice or is within another.
@@ -86,32 +106,32 @@ def open_folders(data_dir: str) -> ImageFolders:
     parts = split_data_dir(data_dir)
     if "" in parts:
         raise InputError(
-            f"--data_dir={data_dir} has nothing on one side of a comma; give folders with commas "
+            f"{flag}={data_dir} has nothing on one side of a comma; give folders with commas "
             "between"
         )
     # pathlib refuses unknown users.
     paths = [Path(os.path.expanduser(part)) for part in parts]
     for path in paths:
-        _check_folder(path)
-    _check_disjoint(paths)
+        _check_folder(path, flag)
+    _check_disjoint(paths, flag)
     return ImageFolders(tuple(paths), _unique_names(paths))
 
 
-def _check_folder(folder: Path) -> None:
+def _check_folder(folder: Path, flag: str) -> None:
     try:
         with os.scandir(folder):
             return
     except NotADirectoryError as error:
         raise InputError(
-            f"--data_dir={folder} is a file; give a folder, below which images are looked for"
+            f"{flag}={folder} is a file; give a folder, below which images are looked for"
         ) from error
     except OSError as error:
         raise InputError(
-            f"--data_dir={folder} cannot be read ({error.strerror}); give the folder of your images"
+            f"{flag}={folder} cannot be read ({error.strerror}); give the folder of your images"
         ) from error
 
 
-def _check_disjoint(paths: Sequence[Path]) -> None:
+def _check_disjoint(paths: Sequence[Path], flag: str) -> None:
     """Images that are reached by two folders would be read twice, under two names."""
     real = [Path(os.path.realpath(path)) for path in paths]
     for index, path in enumerate(real):
@@ -119,7 +139,7 @@ def _check_disjoint(paths: Sequence[Path]) -> None:
             if index == other or not path.is_relative_to(other_path):
                 continue
             where = "is given twice" if path == other_path else f"is within {paths[other]}"
-            raise InputError(f"--data_dir: {paths[index]} {where}; give each image's folder once")
+            raise InputError(f"{flag}: {paths[index]} {where}; give each image's folder once")
 
 
 def _unique_names(paths: Sequence[Path]) -> tuple[str, ...]:

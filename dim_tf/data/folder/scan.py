@@ -8,13 +8,20 @@ from pathlib import Path
 
 import numpy as np
 
+from dim_tf.data.folder.image_folders import ImageFolders
 from dim_tf.data.folder.inspection import inspect_file
 from dim_tf.data.folder.listing import list_files
-from dim_tf.data.folder.manifest import Manifest, read_manifest, write_manifest
+from dim_tf.data.folder.manifest import (
+    Manifest,
+    join_manifests,
+    read_manifest,
+    write_manifest,
+)
 from dim_tf.data.folder.thread_pool import cpu_pool
 from dim_tf.data.image_bounds import MAX_PIXELS
 from dim_tf.data.image_faults import Fault
 from dim_tf.system.console import say
+from dim_tf.system.errors import InputError
 
 CHUNK = 8  # files inspected in a row by one thread; a photograph takes 50 ms
 SAVE_EVERY = 120.0  # seconds: what a scan that is killed may lose
@@ -30,6 +37,34 @@ _TRANSIENT = (
     Fault.NO_JPEG2000,
     Fault.NO_IMAGECODECS,
 )
+
+
+def scan_folders(folders: ImageFolders, cache: Path, max_pixels: int = MAX_PIXELS) -> Manifest:
+    """Inspects the files below one folder or several, as `scan_folder` does.
+
+    Args:
+        folders: the images.
+        cache: where manifests are kept; a folder that is not entered.
+        max_pixels: as for `inspection.inspect_file`.
+
+    Raises:
+        InputError: `cache` cannot be written.
+    """
+    try:
+        manifests = [
+            scan_folder(path, cache / "manifests", (cache,), max_pixels) for path in folders.paths
+        ]
+    except OSError as error:
+        raise cache_error(folders, cache, error) from error
+    return manifests[0] if len(manifests) == 1 else join_manifests(manifests, folders.names)
+
+
+def cache_error(folders: ImageFolders, cache: Path, error: OSError) -> InputError:
+    """The error where `cache` cannot be written."""
+    return InputError(
+        f"what is found in {folders} cannot be kept in {cache} ({error.strerror or error}); "
+        "give another --cache_dir"
+    )
 
 
 def scan_folder(

@@ -3,9 +3,7 @@
 docs/DATA.md states the rules.
 """
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -17,9 +15,8 @@ from dim_tf.data.folder.image_folders import open_folders
 from dim_tf.data.folder.images import FolderImages, ImageFiles, ScaledImages
 from dim_tf.data.folder.inspection import ARRAY_BITS
 from dim_tf.data.folder.kinds import of_one_kind
-from dim_tf.data.folder.manifest import join_manifests
 from dim_tf.data.folder.report import FolderReport
-from dim_tf.data.folder.scan import scan_folder
+from dim_tf.data.folder.scan import cache_error, scan_folders
 from dim_tf.data.folder.split import MIN_IMAGES, FolderSplit, split_images
 from dim_tf.data.folder.split_check import check_split
 from dim_tf.data.image_frame import ImageFrame
@@ -50,10 +47,8 @@ def load(request: DataRequest) -> Splits:
     """
     requested_range = pixel_range.parse(request.pixel_range)
     folders = open_folders(request.data_dir)
-    cache = (
-        Path(os.path.expanduser(request.cache_dir)) if request.cache_dir else user_cache.folder()
-    )
-    manifest = of_one_kind(_scan(folders, cache, request.max_pixels), request.channels)
+    cache = user_cache.folder(request.cache_dir)
+    manifest = of_one_kind(scan_folders(folders, cache, request.max_pixels), request.channels)
     split = split_images(request, manifest, folders)
     images = manifest.select(split.indices)
     is_16_bits = images.bits == 16
@@ -200,23 +195,6 @@ def default_size(image_sizes: np.ndarray, sizes: Sequence[int] = SIZES) -> int:
     return max((size for size in sizes if short >= MIN_SIDE_FRACTION * size), default=sizes[0])
 
 
-def _scan(folders, cache, max_pixels):
-    try:
-        manifests = [
-            scan_folder(path, cache / "manifests", (cache,), max_pixels) for path in folders.paths
-        ]
-    except OSError as error:
-        raise _cache_error(folders, cache, error) from error
-    return manifests[0] if len(manifests) == 1 else join_manifests(manifests, folders.names)
-
-
-def _cache_error(folders, cache, error):
-    return InputError(
-        f"what is found in {folders} cannot be kept in {cache} ({error.strerror or error}); "
-        "give another --cache_dir"
-    )
-
-
 def _check_files(request, folders, cache, summary, lines):
     """Raises InputError where too many files are bad, or too few are left; lists the bad ones."""
     bad = sum(summary["unreadable"].values())
@@ -251,7 +229,7 @@ def _list_files(folders, cache, lines):
         cache.mkdir(parents=True, exist_ok=True)
         atomic_write_text(path, "".join(lines))
     except OSError as error:
-        raise _cache_error(folders, cache, error) from error
+        raise cache_error(folders, cache, error) from error
     return f"they are listed in {path}"
 
 

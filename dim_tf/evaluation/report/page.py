@@ -1,4 +1,4 @@
-"""`write_page`: an HTML page that loads nothing.
+"""`render_page`: an HTML page that loads nothing.
 
 Images are data URIs, charts inline SVG. The page's own Content-Security-Policy forbids the rest:
 its one script, for embedding plots or galleries, runs because its hash is listed.
@@ -13,7 +13,6 @@ from typing import Any
 from markupsafe import Markup
 
 from dim_tf.evaluation.report.rendering import render
-from dim_tf.system.files import atomic_write_text
 
 
 def asset(name: str) -> str:
@@ -32,28 +31,23 @@ PLOTS_SCRIPT = asset("page.js")
 GALLERY_SCRIPT = asset("gallery.js")
 
 
-def write_page(
-    path: Path,
+def render_page(
     title: str,
     kicker: str,
     summary: str,
     sections: Mapping[str, str],
     warning: str = "",
     script: str = PLOTS_SCRIPT,
-) -> None:
-    """Writes a page; a write that fails leaves the file that was there.
+) -> str:
+    """The HTML of a page.
 
     Args:
-        path: Of the page.
         title: Of the page.
         kicker: The line above the title.
         summary: One sentence, below the title.
         sections: Content by heading, as Markup; empty sections are left out.
         warning: Below the summary; empty for none.
         script: `PLOTS_SCRIPT` or `GALLERY_SCRIPT`.
-
-    Raises:
-        OSError: The page cannot be written.
     """
     page = render(
         "page.html",
@@ -66,7 +60,7 @@ def write_page(
         script=Markup(script),
         script_hash=script_hash(script),
     )
-    atomic_write_text(path, page + "\n")
+    return page + "\n"
 
 
 def describe_training(experiment: dict[str, Any]) -> str:

@@ -20,9 +20,10 @@ from dim_tf.evaluation.figures import (
 from dim_tf.evaluation.report import charts, dot_plot, image_panels, metric_tables
 from dim_tf.evaluation.report.confusion_matrix import confusion_matrix
 from dim_tf.evaluation.report.embedding_plot import embedding_plots
-from dim_tf.evaluation.report.page import describe_training, write_page
+from dim_tf.evaluation.report.page import describe_training, render_page
 from dim_tf.evaluation.report.rendering import render
 from dim_tf.evaluation.report.results import Results
+from dim_tf.system.files import atomic_write_text
 
 
 def write_run_report(
@@ -72,7 +73,8 @@ def write_run_report(
         if is_generator
         else results.summary()
     )
-    write_page(path, experiment["name"], describe_training(experiment), summary, sections)
+    page = render_page(experiment["name"], describe_training(experiment), summary, sections)
+    atomic_write_text(path, page)
 
 
 def _training_curves(experiment: dict[str, Any], metrics: list[dict[str, Any]]) -> Markup:

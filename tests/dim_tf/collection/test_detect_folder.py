@@ -18,6 +18,7 @@ import dim_tf
 from dim_tf.collection.patches import detector_export
 from dim_tf.export import publish, verify
 from dim_tf.system.errors import InputError, RunError
+from dim_tf.system.json_files import read_json_with_checksum
 
 NORMAL, GOOD, DEFECTS = 40, 6, 4
 SETTINGS = {"anomaly_false_alarms": 0.1, "anomaly_neighbourhood": 1}
@@ -88,17 +89,30 @@ def test_defects_score_higher_and_the_files_say_so(found):
     assert {line["id"].split("/")[0] for line in lines[:DEFECTS]} == {"scratch"}
     assert len(lines) == GOOD + DEFECTS
     assert all(line["is_anomalous"] == "1" for line in lines[:DEFECTS])
-    summary = json.loads((root / "run/anomaly/anomalies.json").read_text())
+    summary = read_json_with_checksum(root / "run/anomaly/anomalies.json")
+    assert set(summary["files"]) == {"anomalies.csv", "anomalies.html", "defect_types.csv"}
     assert summary["images"] == GOOD + DEFECTS
     assert summary["metrics"]["image_auroc"] == anomalies.metrics.image_auroc == 1
     assert summary["metrics"]["detected"] == 1
     assert summary["metrics"]["pixel_auroc"] > 0.85
     assert summary["metrics"]["masked_images"] == GOOD + DEFECTS
+    (scratch,) = summary["metrics"]["types"]
+    assert (scratch["type"], scratch["images"], scratch["image_auroc"]) == ("scratch", DEFECTS, 1)
+    (line,) = csv.DictReader((root / "run/anomaly/defect_types.csv").open())
+    assert line == {
+        "type": "scratch",
+        "images": str(DEFECTS),
+        "image_auroc": "1.0000",
+        "interval_low": "1.0000",
+        "interval_high": "1.0000",
+        "detected": "1.0000",
+    }
     assert summary["detector"]["false_alarms"] == 0.1
     assert summary["detector"]["calibration_images"] == round(0.3 * NORMAL)
     page = (root / "run/anomaly/anomalies.html").read_text()
     assert "is called anomalous with a probability of at most 10 %" in page
     assert "Image AUROC" in page
+    assert '<th scope="row">scratch</th>' in page
     assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
     files = re.findall(r'src="data:image/jpeg;base64,([^"]*)"', page)
     assert len(files) == 2 * (GOOD + DEFECTS)
@@ -122,6 +136,7 @@ def test_the_detector_is_published_as_an_encoder_is(found, exported, boards):
     assert "**Licence**: CC0-1.0" in card
     assert "- **Note**: Drawn." in card
     assert "image AUROC **1.000**" in card
+    assert "| scratch | 4 | 1.000 | 1.000 to 1.000 | 100.0% |" in card
     assert "good-detector" in (root / "exported/serving/models.config").read_text()
     detector = tf.saved_model.load(str(anomalies.path))
     content = (boards / "test" / anomalies.ids[-1]).read_bytes()
@@ -179,9 +194,12 @@ def test_the_command_uses_the_newest_export_and_tells_the_rate(
     assert len(embedded) == 2
     # Once more without folders that tell: nothing is embedded again, and there is no AUROC.
     shutil.copytree(boards / "test/scratch", "new")
-    status, said = run_merged(capsys, *command, "--anomaly_input=new", "--keep_versions=1")
+    shutil.copytree(boards / "test/scratch", "newer")
+    status, said = run_merged(capsys, *command, "--anomaly_input=new,newer", "--keep_versions=1")
     assert status == 0, said
-    assert "anomaly: no AUROC: new has no folder named good, normal or ok" in said
+    assert "anomaly: no AUROC: new,newer has no folder named good, normal or ok" in said
+    assert "anomaly: 8 of 8 images score above" in said
+    assert not (tmp_path / "runs/boards/anomaly/defect_types.csv").exists()
     assert "embed: 1 file is there; going on after it" in said
     assert len(list((tmp_path / "runs/boards").glob("local-maps-*"))) == 3
     assert (tmp_path / "exported/boards-detector/2/SHA256SUMS").is_file()
@@ -218,9 +236,58 @@ def test_a_folder_that_cannot_be_made_is_refused_before_a_detector_is_published(
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["anomaly", "run"]
 
 
-def test_several_folders_to_score_are_refused(boards, exported):
-    with pytest.raises(InputError, match=r"images=\['a', 'b'\]; expected one path"):
-        dim_tf.anomaly(boards / "train/good", ["a", "b"], exported, verbose=0)
+def test_near_copies_of_normal_images_do_not_lower_the_threshold(boards, exported, tmp_path):
+    """Each image twice, as a burst or an upload of the same file to another folder."""
+    normal = boards / "train/good"
+    for path in sorted(normal.iterdir()):
+        pixels = np.asarray(Image.open(path)) + np.uint8(1)  # another exposure
+        (tmp_path / "twice").mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / "twice" / f"again_{path.stem}_{path.stem}.png")
+        shutil.copy(path, tmp_path / "twice")
+    settings = SETTINGS | {"anomaly_bank": 1.0, "tflite": "none"}
+
+    def scores(**more):
+        anomalies = dim_tf.anomaly(
+            tmp_path / "twice",
+            boards / "test/good",
+            exported,
+            out=tmp_path / "run",
+            export_dir=tmp_path / "exported",
+            verbose=0,
+            **settings,
+            **more,
+        )
+        return anomalies.detector.threshold.normal_scores
+
+    apart, together = scores(group_by="none"), scores()
+    assert len(together) == len(apart) == 24
+    assert together.min() > 4 * apart.min()
+    assert together.mean() > 1.2 * apart.mean()
+
+
+def test_several_folders_are_scored_together(boards, exported, tmp_path):
+    anomalies = dim_tf.anomaly(
+        boards / "train/good",
+        [boards / "test/scratch", boards / "test/good"],
+        exported,
+        out=tmp_path / "run",
+        export_dir=tmp_path / "exported",
+        verbose=0,
+        **SETTINGS,
+    )
+    assert sorted({name.split("/")[0] for name in anomalies.ids}) == ["good", "scratch"]
+    assert [(entry.name, entry.images) for entry in anomalies.types] == [("scratch", DEFECTS)]
+    assert anomalies.masked_images == GOOD + DEFECTS
+
+
+def test_folders_to_score_are_paths_apart_from_each_other(boards, exported):
+    for images, message in (
+        ([1, 2], "images=1; expected one path"),
+        (["a,b", "c"], r"images=\['a,b', 'c'\]: the commas in their paths cannot be told"),
+        ([boards / "test", boards / "test/good"], "--anomaly_input: .*good is within .*test; give"),
+    ):
+        with pytest.raises(InputError, match=message):
+            dim_tf.anomaly(boards / "train/good", images, exported, verbose=0)
 
 
 def test_a_box_may_be_an_array(boards, exported):
@@ -258,7 +325,7 @@ def test_what_is_wrong_is_refused_before_any_work(boards, exported, tmp_path, mo
     good, test = boards / "train/good", boards / "test"
     cases = (
         (good, "", exported, "--mode=anomaly needs --anomaly_input"),
-        (good, "nowhere", exported, "--anomaly_input=nowhere is not there"),
+        (good, "nowhere", exported, "--anomaly_input=nowhere cannot be read (No such file"),
         (good, test / "good/000.png", exported, "is a file; give a folder"),
         (good, "empty", exported, "--anomaly_input=empty holds no image"),
         ("empty", test, exported, "--data_dir=empty holds no image"),

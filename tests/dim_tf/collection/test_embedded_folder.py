@@ -16,8 +16,10 @@ from dim_tf.collection import embed, embedded_folder
 from dim_tf.collection.search_server import SearchServer
 from dim_tf.experiment import Experiment
 from dim_tf.export import saved_model
+from dim_tf.run import Run
 from dim_tf.stages.search import search
 from dim_tf.system.errors import InputError
+from dim_tf.system.locks import LOCK_FILE
 
 COUNT = 7
 
@@ -105,7 +107,7 @@ def test_an_image_finds_itself_first(folders, tmp_path, exported):
 
 def test_a_folder_of_queries_and_one_that_cannot_be_decoded(folders, tmp_path, exported):
     settings = experiment(folders, tmp_path, exported, query=str(folders[0]), k=1)
-    assert [result.matches[0].id for result in search(settings)] == [
+    assert [result.matches[0].id for result in search(settings).matches] == [
         f"photos/{number}.png" for number in (0, 2, 4, 6)
     ]
     settings = experiment(folders, tmp_path, exported, query=str(folders[1] / "broken.png"))
@@ -126,6 +128,7 @@ def test_the_page_answers_with_the_neighbours_of_what_is_sent(
             connection.request("POST", "/search", (folders[1] / "5.png").read_bytes())
             answers.append(json.loads(connection.getresponse().read()))
 
+        assert not (tmp_path / "run" / LOCK_FILE).exists()  # other stages may write there now
         client = threading.Thread(target=send)
         client.start()
         server.handle_request()
@@ -133,6 +136,6 @@ def test_the_page_answers_with_the_neighbours_of_what_is_sent(
 
     monkeypatch.setattr(SearchServer, "serve_forever", serve_once)
     settings = experiment(folders, tmp_path, exported, serve="127.0.0.1:0", k=2)
-    assert search(settings) == []
+    assert Run(settings, verbose=0).search() == []
     assert answers[0]["matches"][0]["id"] == "photos-2/5.png"
     assert not (tmp_path / "run/search/search.html").exists()

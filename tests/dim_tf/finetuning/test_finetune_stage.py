@@ -100,6 +100,20 @@ def test_one_command_trains_exports_and_finetunes(command, images, tmp_path):
     assert confusion[0] == ["class", "bright", "dark"]
     counts = [[int(cell) for cell in row[1:]] for row in confusion[1:]]
     assert counts == [list(row) for row in report["quality"]["confusion"]]
+    predictions = lines_of(results / "predictions.csv")
+    assert len(predictions) == report["quality"]["images"]
+    right = [line["label"] == line["predicted"] for line in predictions]
+    assert np.mean(right) == pytest.approx(report["quality"]["accuracy"])
+    first = predictions[0]
+    assert first["id"].split("/")[0] == first["label"]
+    (answer,) = (
+        tf.saved_model.load(str(version))
+        .signatures["serving_bytes"](
+            image_bytes=tf.constant([(images / first["id"]).read_bytes()])
+        )["probabilities"]
+        .numpy()
+    )
+    assert answer.max() == pytest.approx(float(first["probability"]), abs=1e-5)
     assert {line["name"] for line in lines_of(results / "comparison.csv")} == {
         "frozen_features",
         "random_weights",

@@ -47,7 +47,7 @@ def rows_of(text):
 
 def test_each_table_has_a_file(measured):
     tables = result_files.tables(measured)
-    assert set(tables) == set(result_files.CSV_FILES) - {"rounds.csv"}
+    assert set(tables) == set(result_files.CSV_FILES) - {"rounds.csv", "predictions.csv"}
     labels = rows_of(tables["labels.csv"])
     assert [(line["name"], line["images"]) for line in labels] == [
         ("dark", "4"),
@@ -66,6 +66,27 @@ def test_each_table_has_a_file(measured):
     assert rows_of(tables["labels_curve.csv"])[0]["draws"] == "3"
 
 
+def test_predictions_name_each_image_its_label_and_the_likeliest_one():
+    text = result_files.predictions_csv(
+        [f"{n}.png" for n in range(6)], PROBABILITIES, LABELS, NAMES
+    )
+    lines = rows_of(text)
+    assert [line["id"] for line in lines] == [f"{n}.png" for n in range(6)]
+    assert [line["predicted"] for line in lines][:4] == ["dark", "dark", NAMES[1], NAMES[1]]
+    assert (lines[2]["label"], float(lines[2]["probability"])) == ("dark", 0.6)
+
+
+def test_predictions_of_attributes_have_a_line_each():
+    probabilities = np.array([[0.7, 0.2], [0.5, 0.9]])
+    text = result_files.predictions_csv("ab", probabilities, np.array([[1, 1], [0, 1]]), ("x", "y"))
+    assert [tuple(line.values()) for line in rows_of(text)] == [
+        ("a", "x", "1", "1", "0.700000"),
+        ("a", "y", "1", "0", "0.200000"),
+        ("b", "x", "0", "0", "0.500000"),
+        ("b", "y", "1", "1", "0.900000"),
+    ]
+
+
 def test_the_page_shows_all_and_escapes_names(measured, tmp_path):
     result_files.write_results(measured, tmp_path, "photos", "6 test images.")
     page = (tmp_path / "finetune.html").read_text()
@@ -75,12 +96,14 @@ def test_the_page_shows_all_and_escapes_names(measured, tmp_path):
     assert "&lt;b&gt;bright" in page
     assert "http" not in page.replace("http-equiv", "")
     summary = read_json_with_checksum(tmp_path / "finetune.json")
+    assert set(summary["files"]) == {*result_files.tables(measured), "finetune.html"}
     assert summary["quality"]["accuracy"] == pytest.approx(4 / 6)
 
 
 def test_files_of_a_measured_classifier_do_not_stay_beside_one_that_is_not(measured, tmp_path):
     (tmp_path / "metrics.jsonl").write_text("")
-    result_files.write_results(measured, tmp_path, "photos", "")
+    result_files.write_results(measured, tmp_path, "photos", "", "id\n")
+    assert (tmp_path / "predictions.csv").read_text() == "id\n"
     result_files.write_results(content(None), tmp_path, "photos", "")
     assert {path.name for path in tmp_path.iterdir()} == {
         "metrics.jsonl",

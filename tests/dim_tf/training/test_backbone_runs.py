@@ -132,7 +132,7 @@ def test_the_features_of_random_weights_do_not_vanish(tmp_path, file):
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"input_scaling": "auto"}, "does not say what its weights were trained on; give input_s"),
+        ({"input_scaling": "auto"}, "its weights were trained on; give --input_scaling=-1"),
         ({"local_layer": "stam"}, "has no layer 'stam' with a map"),
         ({"encoder_weights": "no.weights.h5"}, "no file of weights 'no.weights.h5'"),
     ],

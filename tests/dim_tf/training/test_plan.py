@@ -354,6 +354,21 @@ def test_four_fifths_of_the_steps_of_the_minutes_are_frozen(tmp_path, splits, mo
     assert (chosen.training.steps, chosen.encoder.frozen_steps) == (150, 120)
 
 
+def test_unknown_pixel_values_are_refused_before_anything_is_measured(
+    tmp_path, splits, monkeypatch, capsys
+):
+    monkeypatch.setattr(speed, "measure", None)
+    monkeypatch.setattr(precision, "choose", None)
+    asked = with_backbone(tmp_path, minutes=1, precision="auto", input_scaling="auto")
+    with pytest.raises(
+        InputError,
+        match=r"^--encoder=.*\.keras: the file does not say what its weights were trained on; give "
+        r"--input_scaling=-1\.\.1, .*, or OFFSET,SCALE of pixels in 0\.\.255$",
+    ):
+        plan.resolve(asked, splits, DEVICES)
+    assert "measured" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("warmup", [{"warmup_steps": 3}, {"warmup_fraction": 0.1}])
 def test_a_trial_has_a_constant_rate(tmp_path, warmup):
     experiment = Experiment.of(name="a", schedule="cosine", **warmup)

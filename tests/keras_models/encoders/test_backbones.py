@@ -268,7 +268,7 @@ def test_the_scaling_of_each_class_is_its_preprocess_input():
     pixels = np.random.default_rng(1).uniform(0, 255, (1, 3, 3, 3)).astype(np.float32)
     compared = set()
     for name, build_application in applications().items():
-        scaling = backbones._default_scaling(f"keras:{name}", None)
+        scaling = backbones.default_scaling(f"keras:{name}", None)
         wanted = importlib.import_module(build_application.__module__).preprocess_input(
             pixels.copy()
         )
@@ -296,7 +296,7 @@ def test_the_scaling_is_what_the_layers_do_that_are_left_out(name):
         if all(isinstance(one, kinds | keras.layers.InputLayer) for one in inner):
             x = layer(x)
     assert not np.array_equal(x, pixels)
-    scaling = backbones._default_scaling(f"keras:{name}", None)
+    scaling = backbones.default_scaling(f"keras:{name}", None)
     net = encoders.BackboneEncoder(small_backbone.net(), input_scaling=scaling)
     np.testing.assert_allclose(net._scaled(pixels, 1.0, 0.0), x, atol=1e-4)
 

@@ -16,7 +16,7 @@ from dim_tf.collection.curation import csv_files
 from dim_tf.collection.curation.csv_files import write_curation
 from dim_tf.collection.curation.curation import curate
 from dim_tf.settings.curation import CurationSettings
-from dim_tf.system.errors import InputError, RunError
+from dim_tf.system.errors import InputError
 from dim_tf.system.json_files import read_json_with_checksum
 
 CURATION = sample_curation.curated()
@@ -111,36 +111,6 @@ def test_without_labels_and_split_these_files_are_not_there(written):
         "subset.csv",
     ]
     assert json.loads((written / "curation.json").read_text())["labels"] is None
-
-
-def test_a_write_that_fails_leaves_the_files_before(written, monkeypatch):
-    before = {path.name: path.read_bytes() for path in written.iterdir()}
-    actual = csv_files._write
-
-    def full(path, text):
-        if "subset" in path.name:
-            raise OSError(28, "No space left on device")
-        actual(path, text)
-
-    monkeypatch.setattr(csv_files, "_write", full)
-    with pytest.raises(RunError, match="No space left on device"):
-        write_curation(CURATION, written, "<html>other</html>")
-    assert {path.name: path.read_bytes() for path in written.iterdir()} == before
-
-
-def test_a_replacement_that_fails_leaves_no_summary(written, monkeypatch):
-    actual, count = os.replace, iter(range(10))
-
-    def fail_later(source, target):
-        if next(count) == 2:
-            raise OSError(5, "Input/output error")
-        actual(source, target)
-
-    monkeypatch.setattr(os, "replace", fail_later)
-    with pytest.raises(RunError, match="Input/output error"):
-        write_curation(CURATION, written, "<html>other</html>")
-    assert not (written / "curation.json").exists()
-    assert not list(written.glob(".*.tmp"))
 
 
 def test_a_name_that_is_no_utf8_keeps_its_bytes(tmp_path):

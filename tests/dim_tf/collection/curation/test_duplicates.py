@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import sample_curation
 
-from dim_tf.collection.curation import copies
+from dim_tf.collection.curation import copies, match_rates
 from dim_tf.collection.curation.alignment import ThumbnailCache
 from dim_tf.collection.curation.duplicates import find_duplicates
 from dim_tf.collection.curation.match_rates import CopyFeatures, Rate, recall_by_kind
@@ -188,3 +188,19 @@ def test_a_rate_has_an_upper_limit():
 def test_copies_of_another_shape_are_refused():
     with pytest.raises(InputError, match=r"expected \[images, kinds, D\]"):
         CopyFeatures(np.arange(3), ("mirrored",), np.zeros((2, 1, 4), np.float32))
+
+
+@pytest.mark.parametrize("few_rows", [0, 2**11])
+def test_similarities_of_random_pairs_are_those_of_the_pairs(monkeypatch, few_rows):
+    monkeypatch.setattr(match_rates, "_FEW_ROWS", few_rows)
+    monkeypatch.setattr(match_rates, "BLOCK_BYTES", 8 * 6 * 100)
+    rng = np.random.default_rng(3)
+    features = (rng.normal(size=(50, 6)) * np.arange(1, 51)[:, np.newaxis]).astype(np.float32)
+    groups = np.full(50, -1)
+    groups[[3, 4]] = 0
+    actual = match_rates.random_similarities(features, groups, np.random.default_rng(0))
+    first, second = np.random.default_rng(0).integers(0, 50, (2, 2500))
+    apart = match_rates.are_apart(first, second, groups)
+    first, second = features[first[apart]], features[second[apart]]
+    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    np.testing.assert_allclose(actual, np.sum(first * second, axis=1) / lengths, atol=1e-5)

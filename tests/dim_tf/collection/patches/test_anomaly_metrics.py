@@ -17,6 +17,19 @@ def test_image_scores_against_the_threshold():
     assert (metrics.false_alarms, metrics.detected, metrics.pixel_auroc) == (0.5, 1.0, None)
 
 
+def test_each_type_of_defect_is_compared_with_all_normal_images():
+    scores = np.array([0.1, 0.5, 0.3, 0.9, 0.2, 0.95])
+    is_anomalous = np.array([False, False, True, True, True, True])
+    kinds = ["good", "ok", "scratch", "bent", "scratch", "bent"]
+    bent, scratch = anomaly_metrics.measure_types(scores, kinds, is_anomalous, 0.25)
+    assert (bent.name, bent.images, bent.image_auroc, bent.detected) == ("bent", 2, 1.0, 1.0)
+    assert (scratch.name, scratch.images) == ("scratch", 2)
+    assert scratch.image_auroc == 0.5  # above 0.1 and below 0.5
+    assert scratch.detected == 0.5
+    assert scratch.image_interval[0] <= 0.5 <= scratch.image_interval[1]
+    assert bent.image_interval == (1.0, 1.0)
+
+
 def test_pixels_are_compared_over_all_images():
     heat = np.zeros((4, 5, 5))
     masks = np.zeros((4, 5, 5), bool)

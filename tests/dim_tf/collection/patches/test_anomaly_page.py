@@ -20,16 +20,13 @@ def read_image(row):
     return np.full((200, 100, 3), [40, 80, 120][row], np.uint8)
 
 
-def test_the_page(tmp_path, monkeypatch):
+def test_the_page(monkeypatch):
     monkeypatch.setattr(anomaly_page, "MAX_SHOWN", 2)
     detector = fit_detector(NORMAL, AnomalySettings(false_alarms=0.1, neighbourhood=1))
     maps = NORMAL[:3].copy()
     maps[2, 1, 3] += 9
     alarms = detector.detect(maps)
-    anomaly_page.write_anomaly_page(
-        tmp_path / "a.html", "boards", IDS, alarms, detector, read_image
-    )
-    page = (tmp_path / "a.html").read_text(encoding="utf-8")
+    page = anomaly_page.render_anomaly_page("boards", IDS, alarms, detector, read_image)
     count = int(alarms.is_anomalous.sum())
     assert f"<strong>{count} of 3 images</strong> score above the threshold, chosen on " in page
     assert "is called anomalous with a probability of at most 10 %" in page

@@ -2,13 +2,20 @@
 
 import csv
 import dataclasses
+import io
 import re
 
 import numpy as np
 import pytest
 
 from dim_tf.collection.patches import anomaly
-from dim_tf.collection.patches.detection import Alarms, check_image_count, fit_detector, write_csv
+from dim_tf.collection.patches.detection import (
+    Alarms,
+    alarms_csv,
+    check_image_count,
+    draw_calibration,
+    fit_detector,
+)
 from dim_tf.settings.anomaly import AnomalySettings
 from dim_tf.system.errors import InputError
 
@@ -48,6 +55,32 @@ def test_no_image_is_in_the_bank_and_chooses_the_threshold():
     assert not np.allclose(other, fit_detector(maps, SETTINGS).threshold.normal_scores)
 
 
+def test_near_copies_stay_on_one_side():
+    originals = normal(40, 0)
+    maps = np.concatenate([originals, originals + np.float16(1e-3)])
+    settings = dataclasses.replace(SETTINGS, bank=1.0, neighbourhood=1)
+    alone = fit_detector(maps, settings)
+    assert alone.threshold.normal_scores[0] < 0.01  # of a copy of what is in the bank
+    groups = np.tile(np.arange(40), 2)
+    detector = fit_detector(maps, settings, groups=groups)
+    assert detector.threshold.normal_scores[0] > 0.5
+    assert detector.summary()["calibration_images"] == 24
+    assert detector.summary()["calibration_groups"] == 12
+    is_drawn = draw_calibration(groups, settings)
+    assert (is_drawn[:40] == is_drawn[40:]).all()
+
+
+def test_groups_too_large_to_choose_the_threshold_are_refused():
+    groups = np.concatenate([np.zeros(30, int), np.arange(1, 11)])
+    assert draw_calibration(groups, SETTINGS).sum() == 10
+    with pytest.raises(
+        InputError,
+        match=r"40 normal images are 8 groups .* the largest of 33, so that 7 images instead of 12 "
+        r"can choose .* at least 9 for --anomaly_false_alarms=0.1; .* or another --group_by",
+    ):
+        draw_calibration(np.maximum(groups - 3, 0), SETTINGS)
+
+
 def test_too_few_images_are_refused():
     with pytest.raises(InputError, match=r"which takes at least 9 for --anomaly_false_alarms=0.1"):
         fit_detector(normal(20, 0), SETTINGS)
@@ -75,7 +108,7 @@ def test_what_is_advised_where_images_are_too_few_suffices():
         check_image_count(4, AnomalySettings(false_alarms=0.5, calibration=0.9))
 
 
-def test_the_file_has_the_most_anomalous_image_first(tmp_path):
+def test_the_file_has_the_most_anomalous_image_first():
     alarms = Alarms(
         np.array([1.0, 3.25, 2.0]),
         np.array([0.5, 0.01, 1 / 3]),
@@ -83,8 +116,7 @@ def test_the_file_has_the_most_anomalous_image_first(tmp_path):
         np.zeros((3, 2, 2)),
         np.array([[0, 1], [1, 0], [1, 1]]),
     )
-    write_csv(tmp_path / "a.csv", ["a", 'b,"c"', "d"], alarms)
-    rows = list(csv.reader((tmp_path / "a.csv").open(encoding="utf-8")))
+    rows = list(csv.reader(io.StringIO(alarms_csv(["a", 'b,"c"', "d"], alarms))))
     assert rows == [
         ["id", "score", "p_value", "is_anomalous", "row", "column"],
         ['b,"c"', "3.2500", "0.0100", "1", "1", "0"],

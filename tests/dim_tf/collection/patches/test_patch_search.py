@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dim_tf.collection import patch_search
+from dim_tf.collection.patches import patch_search
 from dim_tf.system.errors import InputError
 
 IMAGES, LOCATIONS, SIZE = 60, 12, 6

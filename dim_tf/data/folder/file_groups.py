@@ -1,0 +1,58 @@
+"""Groups of every file of a folder, of copies too, which stages after the encoder keep together.
+
+Training leaves copies out (`split.split_images`); the stages that look after a folder see all of
+its files.
+"""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from dim_tf.data import DataRequest, group_by
+from dim_tf.data.folder.groups import group_images
+from dim_tf.data.folder.image_folders import ImageFolders
+from dim_tf.data.folder.partition import Partition
+from dim_tf.data.folder.scan import scan_folders
+from dim_tf.data.folder.split import deduplicate
+from dim_tf.data.image_faults import Fault
+from dim_tf.system import user_cache
+
+
+def group_files(names: Sequence[str], folders: ImageFolders, request: DataRequest) -> np.ndarray:
+    """The group of each file, by the rules of the test split: `--group_by` says which.
+
+    Files with the same pixels are one group whatever it says. A file that was never inspected, or
+    that training cannot use, is a group of its own. Files are inspected once, as for training.
+
+    Args:
+        names: Of N files, with the name of their folder where there are several; bytes that are
+            no UTF-8 with backslashes, as `image_collection` has them.
+        folders: That they are in.
+        request: Its `group_by`, `cache_dir` and `max_pixels`.
+
+    Returns:
+        int64 [N].
+
+    Raises:
+        InputError: `group_by` does not fit the paths, or the cache cannot be written.
+    """
+    manifest = scan_folders(folders, user_cache.folder(request.cache_dir), request.max_pixels)
+    distinct, duplicates = deduplicate(manifest)
+    has_keys = request.group_by == group_by.FOLDER or group_by.parse(request.group_by) is not None
+    # Of images that belong together by what they show, copies would make the sets look too large.
+    grouped = np.flatnonzero(manifest.faults == Fault.NONE) if has_keys else distinct
+    partition = Partition(len(manifest))
+    if len(grouped):
+        numbers = group_images(request.group_by, manifest.select(grouped)).numbers
+        partition.join(grouped, grouped[np.unique(numbers, return_index=True)[1]][numbers])
+    copies, kept = (np.array([*images], np.int64) for images in (duplicates, duplicates.values()))
+    partition.join(copies, kept)
+    group_of = {
+        os.fsencode(name).decode(errors="backslashreplace"): label
+        for name, label in zip(manifest.names, partition.labels.tolist(), strict=True)
+    }
+    groups = np.array([group_of.get(name, -1) for name in names], np.int64)
+    alone = groups < 0
+    groups[alone] = groups.max(initial=-1) + 1 + np.arange(np.count_nonzero(alone))
+    return groups
