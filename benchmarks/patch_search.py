@@ -69,7 +69,7 @@ def similarities_by(
     maps_of, pictures: np.ndarray, query: np.ndarray, box: tuple[int, int, int, int]
 ) -> dict[str, np.ndarray]:
     """The similarity of each picture to the detail, by its patches and by the mean of its map."""
-    from dim_tf.collection.patch_search import features_in_box, score_images
+    from dim_tf.collection.patches.patch_search import features_in_box, score_images
 
     maps = maps_of(pictures)
     local_map = maps_of(query[np.newaxis])[0]
