@@ -248,7 +248,7 @@ def duplicate_methods(curation: Curation, answers):
     pairs = curation.duplicates.pairs
     ours = set(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))
     peers = {
-        "imagededup PHash": answers["imagededup_hash"],
+        "imagededup PHash (10 bits of 64)": answers["imagededup_hash"],
         "imagededup CNN's rule (cosine ≥ 0.9) on the same features": answers["imagededup_cnn"],
         "cleanlab on the same features": answers["cleanlab_duplicates"],
     }

@@ -13,18 +13,32 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+HASH_BITS = 10  # imagededup's max_distance_threshold
 CNN_COSINE = 0.9  # imagededup's min_similarity_threshold
 BLOCK = 1024  # rows of cosines at a time
 Collection = dict[str, np.ndarray]
 
 
 def imagededup_hash(collection: Collection) -> np.ndarray:
-    """Pairs by PHash, at imagededup's default threshold."""
+    """Pairs of imagededup's PHash that differ in at most 10 of 64 bits, its default.
+
+    Its own comparison of 50,600 images had not ended after 12 minutes on two cores.
+    """
     from imagededup.methods import PHash
 
     hasher = PHash(verbose=False)
-    codes = {str(i): hasher.encode_image(path) for i, path in enumerate(collection["paths"])}
-    return _pairs(hasher.find_duplicates(encoding_map=codes))
+    codes = [int(hasher.encode_image(path), 16) for path in collection["paths"]]
+    return close_codes(np.array(codes, np.uint64))
+
+
+def close_codes(codes: np.ndarray) -> np.ndarray:
+    """Pairs of rows, int64 [P, 2], whose codes, uint64 [N], differ in at most 10 bits."""
+    pairs = []
+    for row in range(len(codes) - 1):
+        bits = np.bitwise_count(codes[row + 1 :] ^ codes[row])
+        (near,) = np.nonzero(bits <= HASH_BITS)
+        pairs.append(np.stack([np.full(len(near), row), near + row + 1], axis=1))
+    return np.concatenate(pairs)
 
 
 def imagededup_cnn(collection: Collection) -> np.ndarray:

@@ -156,7 +156,7 @@ def _columns(entry):
 def _render_page(report, title, data):
     quality = report.get("quality")
     summary = ". ".join(line[:1].upper() + line[1:] for line in describe(report)[:1]) + "."
-    sections = {"Training": _training(report)}
+    sections = {"Training": _training(report), "Data": Markup("<p>{}</p>").format(data)}
     if quality:
         sections = {
             "Labels": _measured(classifier_tables.labels(quality)),
@@ -172,7 +172,7 @@ def _render_page(report, title, data):
             "The temperature reached its limit: the validation images are too few, and the "
             "probabilities may be too sure or not sure enough."
         )
-    return render_page(title, "Classifier", f"{summary} {data}", sections, warning, script="")
+    return render_page(title, "Classifier", summary, sections, warning, script="")
 
 
 def _confusion(quality):

@@ -1,4 +1,4 @@
-"""The rule of imagededup's CNN, which the benchmark of curation applies itself."""
+"""The rules of imagededup, which the benchmark of curation applies itself."""
 
 import curation_peers
 import numpy as np
@@ -13,3 +13,9 @@ def test_pairs_are_those_of_a_cosine_of_nine_tenths(monkeypatch):
     alike = np.triu(cosine_similarity(features.astype(np.float64)) >= 0.9, 1)
     assert 0 < len(pairs) < 190
     np.testing.assert_array_equal(pairs, np.argwhere(alike))
+
+
+def test_codes_are_close_that_differ_in_ten_bits():
+    codes = [0, 2**10 - 1, 2**11 - 1, 2**64 - 1]  # 0, 10, 11 and 64 bits
+    pairs = curation_peers.close_codes(np.array(codes, np.uint64))
+    assert pairs.tolist() == [[0, 1], [1, 2]]
