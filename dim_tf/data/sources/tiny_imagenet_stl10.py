@@ -48,11 +48,10 @@ def load(request: DataRequest) -> Splits:
     number[labelled] = np.arange(LABELLED)
 
     def read_labelled(split):
-        indices = np.flatnonzero(np.isin(split.labels, labelled))
+        indices = _indices_of(split, labelled)
         return Split(split.images[indices], number[split.labels[indices]])
 
-    without_labels = np.flatnonzero(np.isin(whole.train.labels, unlabelled))
-    train = Split(whole.train.images[without_labels], None)
+    train = Split(whole.train.images[_indices_of(whole.train, unlabelled)], None)
     return Splits(
         name="tiny_imagenet_stl10",
         train=train,
@@ -65,3 +64,9 @@ def load(request: DataRequest) -> Splits:
         ),
         labelled=read_labelled(whole.train),
     )
+
+
+def _indices_of(split: Split, classes: list[int]) -> np.ndarray:
+    """Indices of the split's images of these classes."""
+    assert split.labels is not None  # Tiny ImageNet has them
+    return np.flatnonzero(np.isin(split.labels, classes))
