@@ -33,6 +33,9 @@ SOURCES = {
     "tiny_imagenet": SourceSpec(
         "dim_tf.data.sources.tiny_imagenet:load", 64, reads_image_files=True
     ),
+    "tiny_imagenet_stl10": SourceSpec(
+        "dim_tf.data.sources.tiny_imagenet_stl10:load", 64, reads_image_files=True
+    ),
     "celeb_a": SourceSpec("dim_tf.data.sources.celeb_a:load", 64, reads_image_files=True),
     "fashion_mnist": SourceSpec("dim_tf.data.sources.fashion_mnist:load", 28),
     "folder": SourceSpec("dim_tf.data.sources.folder:load", 0, "natural", reads_image_files=True),
@@ -125,4 +128,4 @@ TRACKERS = {
     "mlflow": "dim_tf.training.trackers:MLflow",
 }
 # Those of dim_tf.tables.
-TABLES = ("1", "2", "3", "4", "cpc", "alpha", "beta", "gamma", "negatives")
+TABLES = ("1", "2", "3", "4", "cpc", "cited", "alpha", "beta", "gamma", "negatives")

@@ -6,6 +6,7 @@ import os
 import struct
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -89,8 +90,20 @@ def celeb_a(folder: Path, count: int = 28) -> dict[str, Path]:
     return files
 
 
-def tiny_imagenet(archive: Path, per_class: int = 1, classes: int = 200) -> None:
-    """Tiny ImageNet's archive with few images; one in each class is gray, as some there are."""
+def tiny_imagenet(
+    archive: Path,
+    per_class: int = 1,
+    classes: int = 200,
+    test_classes: Sequence[int] = range(0, 18, 3),
+) -> None:
+    """Tiny ImageNet's archive with few images; one in each class is gray, as some there are.
+
+    Args:
+        archive: Path of the zip file.
+        per_class: Training images of a class.
+        classes: Number of classes.
+        test_classes: Classes that have a validation image.
+    """
     wnids = [f"n{10_000_000 + 7 * number}" for number in range(classes)]
     with zipfile.ZipFile(archive, "w") as out:
 
@@ -105,8 +118,8 @@ def tiny_imagenet(archive: Path, per_class: int = 1, classes: int = 200) -> None
                 data = jpeg(number + 1000 * image, 64, 64, channels=1 if image else 3)
                 write(f"train/{wnid}/images/{wnid}_{image}.JPEG", data)
         rows = ""
-        for number in range(6):
-            rows += f"val_{number}.JPEG\t{wnids[3 * number]}\t0\t0\t62\t62\n"
+        for number, test_class in enumerate(test_classes):
+            rows += f"val_{number}.JPEG\t{wnids[test_class]}\t0\t0\t62\t62\n"
             write(f"val/images/val_{number}.JPEG", jpeg(-1 - number + 10**6, 64, 64))
         write("val/val_annotations.txt", rows)
 

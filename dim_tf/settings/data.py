@@ -16,8 +16,8 @@ class DataSettings(Settings):
 
     dataset: str = config_field(
         "digits",
-        f"Data set: {', '.join(SOURCES)}; or tfds:NAME[/CONFIG][:VERSION], any data set of "
-        "TensorFlow Datasets that has images.",
+        f"Data set: {', '.join(SOURCES)}; or tfds:NAME[/CONFIG][:VERSION], any of "
+        "TensorFlow Datasets with images.",
         common=True,
     )
     data_dir: str = config_field(

@@ -12,8 +12,8 @@ class TableSettings(Settings):
 
     name: str = config_field(
         "",
-        "Table of --mode=table: one of the paper's, its comparison with CPC, or an ablation; it "
-        "goes to --run_dir, or to runs/tableTABLE-DATASET.",
+        "Table of --mode=table: one of the paper's, its comparison with CPC, the methods that it "
+        "cites, or an ablation; it goes to --run_dir, or to runs/tableTABLE-DATASET.",
         flag="table",
         choices=("", *TABLES),
         hyperparameter=False,

@@ -1,9 +1,9 @@
 """The tables as data: their rows, columns and measures, and the paper's values.
 
-Hjelm et al. 2019 (arXiv 1808.06670): tables 1 to 4, the comparison with CPC, and ablations over the
-objective's weights and the number of negatives. A row holds the settings in which it differs from
-the others; the rest comes from the command line. The same settings have the same `key` in every
-table, so that tables in one folder share their runs.
+Hjelm et al. 2019 (arXiv 1808.06670): tables 1 to 4, the comparison with CPC, ablations over the
+objective's weights and the number of negatives, and every method that it cites and that is here. A
+row holds the settings in which it differs from the others; the rest comes from the command line.
+The same settings have the same `key` in every table, so that tables in one folder share their runs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +16,7 @@ from dim_tf.evaluation.report.paper import PaperValues
 Settings = Mapping[str, Any]
 _MEASURES = {
     "mlp_probe": "mlp",
+    "knn": "knn",
     "svm": "svm",
     "fine_tuned": "fine_tuning",
     "ms_ssim": "reconstruction",
@@ -57,6 +58,7 @@ class Column:
         title: Heading.
         unit: "fraction", shown in percent, "nats", or "" for a plain number.
         not_comparable: Why the paper's values do not compare with ours; empty if they do.
+        datasets: Those that have it; empty: all.
     """
 
     metric: str
@@ -64,6 +66,7 @@ class Column:
     title: str
     unit: Literal["fraction", "nats", ""] = "fraction"
     not_comparable: str = ""
+    datasets: tuple[str, ...] = ()
 
     @property
     def measure(self) -> str:
@@ -78,7 +81,6 @@ class Table:
     Attributes:
         title: Heading.
         rows: In the order in which they are shown, and run if --rows is empty.
-        measures: Names in --measures, of each row.
         columns: In their order.
         settings: Of all rows, by data set; "" for those not named. The command line overrides them.
         notes: What a reader has to know.
@@ -86,7 +88,6 @@ class Table:
 
     title: str
     rows: Sequence[Row]
-    measures: tuple[str, ...]
     columns: Sequence[Column]
     settings: Mapping[str, Settings] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -94,6 +95,14 @@ class Table:
     def settings_for(self, dataset: str) -> Settings:
         """The settings that all rows share on a data set."""
         return self.settings.get(dataset, self.settings.get("", {}))
+
+    def columns_for(self, dataset: str) -> list[Column]:
+        """The columns of a data set."""
+        return [c for c in self.columns if not c.datasets or dataset in c.datasets]
+
+    def measures_for(self, dataset: str) -> tuple[str, ...]:
+        """The names in --measures of what computes the columns of a data set, each once."""
+        return tuple(dict.fromkeys(column.measure for column in self.columns_for(dataset)))
 
 
 def _dim(estimator: str, alpha: float, beta: float, gamma: float, **settings: Any) -> Settings:
@@ -127,15 +136,24 @@ _DIM_LG = _paper_row("dim_lg_jsd", "DIM(L+G)", _dim("jsd", 0.5, 0.1, 0.1))
 _DIM_L_DV = _local_dim("dim_l_dv", "DIM(L) DV*", "dv")
 _DIM_L_JSD = _local_dim("dim_l_jsd", "DIM(L) JSD", "jsd")
 _DIM_L_INFONCE = _local_dim("dim_l_infonce", "DIM(L) infoNCE", "infonce")
-_NEWER = (
-    _baseline("simclr", "SimCLR, not in the paper"),
-    _baseline("vicreg", "VICReg, not in the paper"),
+_AE, _BETA_VAE = _baseline("ae", "AE*"), _baseline("beta_vae", "β-VAE*")
+_SIMCLR, _VICREG = _baseline("simclr", "SimCLR"), _baseline("vicreg", "VICReg")
+# As flags/two_views_cifar10.cfg.
+_TWO_VIEWS = Row(
+    "two_views",
+    "DIM of two views, infoNCE",
+    {
+        "model": "dim",
+        "estimator": "infonce",
+        "gamma": 0.0,
+        "views": 2,
+        "pairs": "global-local,global-conv,conv-conv",
+    },
 )
 
-_PROBE = tuple(
-    Column("mlp_probe", endpoint, title)
-    for endpoint, title in (("conv", "conv"), ("fc", "fc"), ("global", "Y"))
-)
+_ENDPOINTS = {"conv": "conv", "fc": "fc", "global": "Y"}
+_PROBE = tuple(Column("mlp_probe", endpoint, title) for endpoint, title in _ENDPOINTS.items())
+_KNN = tuple(Column("knn", endpoint, f"kNN {title}") for endpoint, title in _ENDPOINTS.items())
 _SECOND_HAND = "* The paper's value is quoted second-hand, from later work."
 _NO_ESTIMATOR = "The paper does not name the estimator of DIM(G) and DIM(L+G); these rows use JSD."
 _NETWORK_ACCURACY = (
@@ -189,6 +207,7 @@ def _cpc_row(
     return Row(key, name, settings, paper_values, unavailable or {})
 
 
+_CPC = _cpc_row("cpc", "CPC*", {"model": "cpc", "encoder": ""}, 77.45, 77.81)
 _NO_MAP_OF_GLOBALS = (
     "this version has no encoder with a map of globals for 32x32 images that is like the row's: "
     "crops32x32 is CPC's"
@@ -215,6 +234,11 @@ _CPC_32 = {"encoder": "foldresnet19_32x32", "critic_units": 1024}
 _CPC_64 = {"encoder": "foldalex64x64", "image_size": 64, "critic_units": 1024}
 _ALEX_64 = {"encoder": "alex64x64", "image_size": 64}
 _STL10 = {"augmentation": "natural"}  # random windows and flips, as in flags/stl10.cfg
+_BASIC_32 = {"encoder": "basic32x32"}
+_BASIC_28 = {"encoder": "basic28x28"}
+
+# Those whose encoder is trained on unlabelled images, and measured by few labelled ones.
+_FEW_LABELS = ("stl10", "tiny_imagenet_stl10")
 
 TABLES: dict[str, Table] = {
     "1": Table(
@@ -222,8 +246,8 @@ TABLES: dict[str, Table] = {
         (
             _SUPERVISED,
             _VAE,
-            _baseline("ae", "AE*"),
-            _baseline("beta_vae", "β-VAE*"),
+            _AE,
+            _BETA_VAE,
             _AAE,
             _BIGAN,
             _NAT,
@@ -231,18 +255,33 @@ TABLES: dict[str, Table] = {
             _DIM_L_DV,
             _DIM_L_JSD,
             _DIM_L_INFONCE,
-            *_NEWER,
+            _SIMCLR,
+            _VICREG,
         ),
-        ("mlp",),
         _PROBE,
         notes=(_NETWORK_ACCURACY, _SECOND_HAND, _NO_ESTIMATOR),
     ),
     "2": Table(
-        "Table 2: MLP probe of each endpoint, and fine-tuning, on larger images",
-        (_SUPERVISED, _VAE, _AAE, _BIGAN, _NAT, _DIM_G, _DIM_L_JSD, _DIM_L_INFONCE),
-        ("mlp", "fine_tuning"),
-        (*_PROBE, Column("fine_tuned", "conv", "fine-tuned")),
-        {"": _ALEX_64, "stl10": {**_ALEX_64, **_STL10}},
+        "Table 2: MLP probe and nearest neighbours of each endpoint on other data sets",
+        (
+            _SUPERVISED,
+            _VAE,
+            _AAE,
+            _BIGAN,
+            _NAT,
+            _DIM_G,
+            replace(_DIM_L_DV, name="DIM(L) DV", paper={}),  # not in the paper's Table 2
+            _DIM_L_JSD,
+            _DIM_L_INFONCE,
+            _SIMCLR,
+            _TWO_VIEWS,
+        ),
+        (*_PROBE, *_KNN, Column("fine_tuned", "conv", "fine-tuned", datasets=_FEW_LABELS)),
+        {
+            "": _ALEX_64,
+            "fashion_mnist": _BASIC_28,
+            **{dataset: {**_ALEX_64, **_STL10} for dataset in _FEW_LABELS},
+        },
         (_NETWORK_ACCURACY, _NO_ESTIMATOR),
     ),
     "3": Table(
@@ -256,7 +295,6 @@ TABLES: dict[str, Table] = {
             _with_paper(_DIM_LG, "DIM(L+G)", "cifar10", _table3_values(0.53, 101.65, 0.5, 22.89)),
             _with_paper(_DIM_L_JSD, "DIM(L)", "cifar10", _table3_values(0.37, 45.09, 0.18, 9.18)),
         ),
-        ("svm", "reconstruction", "mine", "ndm"),
         (
             Column("svm", "conv", "SVM conv"),
             Column("svm", "fc", "SVM fc"),
@@ -294,7 +332,6 @@ TABLES: dict[str, Table] = {
                 occlusion=True,
             ),
         ),
-        ("mlp",),
         _PROBE,
         notes=("The weights of both coordinate tasks are 1; the paper does not state its own.",),
     ),
@@ -308,7 +345,7 @@ TABLES: dict[str, Table] = {
                 80.95,
                 76.97,
             ),
-            _cpc_row("cpc", "CPC*", {"model": "cpc", "encoder": ""}, 77.45, 77.81),
+            _CPC,
             _cpc_row(
                 "dim_many_globals",
                 "DIM(L), many globals*",
@@ -318,7 +355,6 @@ TABLES: dict[str, Table] = {
                 unavailable=dict.fromkeys(("cifar10", "cifar100"), _NO_MAP_OF_GLOBALS),
             ),
         ),
-        ("mlp",),
         _PROBE,
         {
             "cifar10": _CPC_32,
@@ -331,24 +367,49 @@ TABLES: dict[str, Table] = {
             "The paper has one value a row and does not name its endpoint; it is shown with each.",
         ),
     ),
+    "cited": Table(
+        "The methods that the paper cites, and newer ones: MLP probe of each endpoint",
+        (
+            _DIM_L_INFONCE,
+            _DIM_L_JSD,
+            _SUPERVISED,
+            # Compared with in the paper, or in later work that repeats it.
+            _VAE,
+            _AE,
+            _BETA_VAE,
+            _AAE,
+            _BIGAN,
+            _NAT,
+            replace(_CPC, is_ranked=False),
+            # Newer than the paper.
+            _SIMCLR,
+            _VICREG,
+            _baseline("barlow_twins", "Barlow Twins"),
+        ),
+        _PROBE,
+        {"cifar10": _BASIC_32, "cifar100": _BASIC_32},
+        (
+            _NETWORK_ACCURACY,
+            _SECOND_HAND,
+            "CPC has an encoder of crops, the other rows that of the table; the paper's value is "
+            "of a residual network and names no endpoint. The row is excluded from the ranking.",
+        ),
+    ),
     "alpha": Table(
         "Ablation over α, the weight of global mutual information",
         [_weights(alpha, 0.1, 0.1) for alpha in (0.0, 0.1, 0.5, 1.0, 2.0)],
-        ("mlp",),
         _PROBE,
         notes=(_NO_PAPER_VALUES,),
     ),
     "beta": Table(
         "Ablation over β, the weight of local mutual information",
         [_weights(0.5, beta, 0.1) for beta in (0.0, 0.1, 0.5, 1.0, 2.0)],
-        ("mlp",),
         _PROBE,
         notes=(_NO_PAPER_VALUES,),
     ),
     "gamma": Table(
         "Ablation over γ, the weight of prior matching",
         [_weights(0.0, 1.0, gamma) for gamma in (0.0, 0.01, 0.1, 1.0, 10.0)],
-        ("mlp",),
         _PROBE,
         notes=(_NO_PAPER_VALUES,),
     ),
@@ -363,7 +424,6 @@ TABLES: dict[str, Table] = {
             )
             for count in (1, 4, 16, 0)
         ],
-        ("mlp",),
         _PROBE,
         notes=(_NO_PAPER_VALUES,),
     ),

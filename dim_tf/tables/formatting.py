@@ -169,29 +169,52 @@ def used_versions(summary: Summary) -> dict[str, list[str]]:
 def units(summary: Summary) -> str:
     """How the values are written."""
     percent = any(column.unit == "fraction" for column in summary.columns)
-    return (
+    text = (
         f"{'Percent; ' if percent else ''}mean ± standard deviation over the seeds, without ± for "
-        "one seed; the paper's value is next to each."
+        "one seed"
     )
+    paper_shown = any(_has_paper(summary, index) for index in range(len(summary.columns)))
+    return f"{text}; the paper's value is next to each." if paper_shown else f"{text}."
+
+
+def headings(summary: Summary) -> list[str]:
+    """Headings of the cells; the paper has a column beside each of which it has a value."""
+    cells = []
+    for index, column in enumerate(summary.columns):
+        cells += [column.title, "paper"] if _has_paper(summary, index) else [column.title]
+    return [*cells, "seeds", "training"]
+
+
+def _has_paper(summary: Summary, index: int) -> bool:
+    """Whether the paper has a value of any row in that column."""
+    return any(row.paper[index] is not None for row in summary.rows)
 
 
 def row_cells(summary: Summary, row: RowSummary) -> list[str]:
     """Cells of a row in Markdown; without values the first one says why."""
     cells = [row.definition.name]
+    paper_cells = [
+        paper_cell(column, value) for column, value in zip(summary.columns, row.paper, strict=True)
+    ]
+    if not any(paper_cells):
+        first = next((i for i in range(len(paper_cells)) if _has_paper(summary, i)), 0)
+        paper_cells[first] = "not in the paper"
     for index, column in enumerate(summary.columns):
-        stats, paper_value = row.stats[index], row.paper[index]
+        stats = row.stats[index]
         absent = row.gaps[0] if not row.records and index == 0 else "–"
-        cells += [_stats_cell(column, stats) if stats else absent, paper_cell(column, paper_value)]
+        cells.append(_stats_cell(column, stats) if stats else absent)
+        cells += [paper_cells[index]] if _has_paper(summary, index) else []
     seeds = ", ".join(map(str, row.seeds))
     return [*cells, seeds, format_duration(row.seconds("train")) if row.records else ""]
 
 
 def reference_cells(summary: Summary, values: Sequence[float | None]) -> list[str]:
-    """Cells of a reference, without its name."""
+    """Cells of a reference, below `headings`."""
     cells = []
-    for column, value in zip(summary.columns, values, strict=True):
-        cells += ["" if value is None else format_value(value, column.unit, percent=""), ""]
-    return cells
+    for index, (column, value) in enumerate(zip(summary.columns, values, strict=True)):
+        cells.append("" if value is None else format_value(value, column.unit, percent=""))
+        cells += [""] if _has_paper(summary, index) else []
+    return [*cells, "", ""]
 
 
 def _stats_cell(column: Column, stats: SeedStats) -> str:

@@ -17,7 +17,7 @@ from dim_tf.experiment import (
 )
 from dim_tf.settings.config_field import checked
 from dim_tf.system.errors import InputError
-from dim_tf.tables.definitions import TABLES, Row, Table
+from dim_tf.tables.definitions import TABLES, Column, Row, Table
 
 # On which results depend besides the hyperparameters.
 _BUDGET_SETTINGS = (
@@ -89,6 +89,11 @@ class Plan:
     @property
     def dataset(self) -> str:
         return self.experiment.data.dataset
+
+    @property
+    def columns(self) -> list[Column]:
+        """The table's columns for the data set."""
+        return self.table.columns_for(self.dataset)
 
     @property
     def file_stem(self) -> str:
@@ -223,7 +228,7 @@ def _measure_names(
 ) -> tuple[str, ...]:
     """The table's measures, and those that --measures adds."""
     added = experiment.evaluation.measure_names if "measures" in explicit else ()
-    return tuple(dict.fromkeys([*table.measures, *added]))
+    return tuple(dict.fromkeys([*table.measures_for(experiment.data.dataset), *added]))
 
 
 def _unavailable_reason(plan: Plan, row: Row) -> str:

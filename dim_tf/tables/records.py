@@ -183,7 +183,7 @@ _ENTRIES: dict[str, Callable[[Any], bool]] = {
 def without_known_references(plan: Plan) -> list[Job]:
     """The plan's jobs, without references that are measured already, or that no measure has."""
     records = list(_all_records(plan))
-    shown = {column.metric for column in plan.table.columns if column.measure in REFERENCE_MEASURES}
+    shown = {column.metric for column in plan.columns if column.measure in REFERENCE_MEASURES}
     jobs = []
     for job in plan.jobs:
         experiment = job.experiment

@@ -108,7 +108,7 @@ class Summary:
 
 def summarise(plan: Plan) -> Summary:
     """The summary of a table's records."""
-    columns = plan.table.columns
+    columns = plan.columns
     rows = [_summarise_row(plan, row, columns) for row in plan.table.rows]
     all_records = [record for row in rows for record in row.records]
     all_records += records.records_with_references(plan)

@@ -67,10 +67,10 @@ def _rows_table(summary: Summary) -> Markup:
     return render(
         "paper_table.html",
         title=summary.plan.table.title,
-        columns=[h for c in summary.columns for h in (c.title, "paper")] + ["seeds", "training"],
+        columns=formatting.headings(summary),
         rows=rows,
         references={
-            name: [*formatting.reference_cells(summary, values), "", ""]
+            name: formatting.reference_cells(summary, values)
             for name, values in summary.references.items()
         },
     )

@@ -87,7 +87,7 @@ def to_markdown(summary: Summary) -> str:
     plan = summary.plan
     shared = formatting.shared_settings(plan)
     settings = ", ".join(f"{name} {value}" for name, value in shared.items())
-    headings = [heading for c in summary.columns for heading in (c.title, "paper")]
+    headings = formatting.headings(summary)
     lines = [
         f"# {plan.table.title}, {plan.dataset}",
         "",
@@ -97,13 +97,11 @@ def to_markdown(summary: Summary) -> str:
         formatting.table_command(summary),
         "```",
         "",
-        _markdown_row(["", *headings, "seeds", "training"]),
-        "|---" * (len(headings) + 3) + "|",
+        _markdown_row(["", *headings]),
+        "|---" * (len(headings) + 1) + "|",
         *(_markdown_row(formatting.row_cells(summary, row)) for row in summary.rows),
         *(
-            _markdown_row(
-                [reference_title(name), *formatting.reference_cells(summary, values), "", ""]
-            )
+            _markdown_row([reference_title(name), *formatting.reference_cells(summary, values)])
             for name, values in summary.references.items()
         ),
         "",

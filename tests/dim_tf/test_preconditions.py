@@ -30,7 +30,7 @@ def test_a_folder_of_images_is_no_folder_of_another_data_set(tmp_path, place):
     experiment = Experiment.of(name="a", dataset="digits", data_dir=f"{tmp_path}/none,{tmp_path}")
     with pytest.raises(InputError, match=r"holds images .*--dataset=digits does not read"):
         preconditions.check(experiment, ["train"])
-    for dataset in ("folder", "celeb_a", "tiny_imagenet"):
+    for dataset in ("folder", "celeb_a", "tiny_imagenet", "tiny_imagenet_stl10"):
         experiment = Experiment.of(name="a", dataset=dataset, data_dir=str(tmp_path))
         preconditions.check(experiment, ["train"])
 

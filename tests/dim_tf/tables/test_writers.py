@@ -139,8 +139,37 @@ def test_a_data_set_that_the_paper_lacks(tmp_path):
     plan = plan_of(tmp_path, dataset="digits")
     finish(plan, "dim_l_jsd", 0, probes(0.9))
     text = markdown_of(plan)
-    assert cells(text, "DIM(L) JSD")[1:3] == ["90.0", ""]
+    assert cells(text, "DIM(L) JSD")[1:3] == ["90.0", "50.0"]  # conv and fc, none of the paper's
+    assert "| conv | fc | Y | seeds | training |" in text
     assert "The paper has no values for digits in this table." in text
+    assert "the paper's value is next to each" not in text
+    assert "not in the paper" not in text
+
+
+def test_a_row_that_the_paper_lacks_says_so(tmp_path):
+    plan = plan_of(tmp_path)
+    finish(plan, "simclr", 0, probes(0.7))
+    text = markdown_of(plan)
+    assert cells(text, "SimCLR")[1:7] == ["70.0", "not in the paper", "50.0", "", "40.0", ""]
+    assert cells(text, "VICReg")[1:3] == ["not run", "not in the paper"]
+    assert text.count("not in the paper") == 2
+    page = (tmp_path / "table1.html").read_text(encoding="utf-8")
+    assert "<td>70.0</td><td>not in the paper</td><td>50.0</td><td></td>" in page
+
+
+def test_a_column_without_a_value_of_the_papers_stands_alone(tmp_path):
+    plan = plan_of(tmp_path, table="2", dataset="tiny_imagenet")
+    kinds = {**KINDS, "knn": {**KINDS["mlp_probe"], "title": "kNN"}}
+    references = {"random_weights": {"mlp_probe": {"fc": 0.1}, "knn": {"global": 0.02}}}
+    values = {"knn": {"conv": 0.3, "fc": 0.2, "global": 0.1}, "measures": kinds}
+    finish(plan, "vae", 0, {**probes(0.2), **values, "references": references})
+    text = markdown_of(plan)
+    head = "conv | paper | fc | paper | Y | paper | kNN conv | kNN fc | kNN Y | seeds | training |"
+    assert head in text
+    row = ["20.0", "18.63", "50.0", "16.88", "40.0", "11.93", "30.0", "20.0", "10.0", "0"]
+    assert cells(text, "VAE")[1:11] == row
+    reference = ["", "", "10.0", "", "", "", "", "", "2.0", "", ""]
+    assert cells(text, "random weights")[1:] == reference
 
 
 def test_the_page_has_the_table_and_loads_nothing(tmp_path):
@@ -198,7 +227,7 @@ def test_metrics_of_held_out_images_are_not_compared_with_the_papers(tmp_path):
     plan = plan_of(tmp_path, validation_fraction=0.1)
     finish(plan, "dim_l_jsd", 0, probes(0.62))
     text = markdown_of(plan)
-    assert cells(text, "DIM(L) JSD")[1:3] == ["62.0", ""]
+    assert cells(text, "DIM(L) JSD")[1:3] == ["62.0", "50.0"]  # conv and fc, none of the paper's
     assert "Measured on 10 % of the training images, held out" in text
     assert "The paper has no values" not in text
 
