@@ -82,6 +82,8 @@ MODELS = {
     "barlow_twins": "dim_tf.models.barlow_twins:BarlowTwins",
     "supervised": "dim_tf.models.supervised:SupervisedModel",
     "generator": "dim_tf.models.generator:Generator",
+    # Fitted without training steps.
+    "pca": "dim_tf.models.pca:PCAModel",
 }
 CROP_ENCODERS = {32: "crops32x32", 64: "crops64x64"}  # those of cpc, by image size
 ENDPOINTS = ("local", "conv", "fc", "global")

@@ -187,7 +187,7 @@ def _write_report(experiment, step, evaluation, figures):
     with _writing("report.html", experiment.run_path):
         write_run_report(
             path,
-            experiment=experiment.to_dict() | plan.describe(experiment),
+            experiment=experiment.used_settings | plan.describe(experiment),
             evaluation=evaluation,
             metrics=metrics_file.read(experiment.run_path / "metrics.jsonl", step),
             figures=figures,
