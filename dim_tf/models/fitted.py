@@ -70,3 +70,10 @@ class FittedModel(ModelSettings):
     def fitted_images(self, images: int) -> int:
         """How many of that number of training images it is fitted on."""
         return min(self.images or images, images)
+
+
+@dataclass(frozen=True)
+class FittedPrototypes(FittedModel):
+    """Settings of a model whose prototypes are its features: --latent_dim has no use."""
+
+    UNUSED: ClassVar[tuple[str, ...]] = (*FittedModel.UNUSED, "latent_dim")

@@ -72,8 +72,9 @@ class Encoder(keras.Model, abc.ABC):
                 numbers.
 
         Returns:
-            Those of the endpoints that the encoder has, by name: "local" [N, M, M, C], "conv" [N, m, m, c] (the last
-            convolution), "fc" [N, F] (the last hidden layer), "global" [N, D] or [N, g, g, D].
+            Those endpoints that the encoder has, by name: "local" [N, M, M, C], "conv"
+            [N, m, m, c] (the last convolution), "fc" [N, F] (the last hidden layer), "global"
+            [N, D] or [N, g, g, D].
 
         Raises:
             ValueError: The images do not have the shape `image_shape`.
