@@ -38,9 +38,9 @@ class Unmixing:
 def entropy(weights: np.ndarray, bias: np.ndarray, z: np.ndarray) -> float:
     """The entropy of y = g(W·z + w₀), g the logistic function, less that of z, in nats.
 
-    Bell & Sejnowski 1995, equations 2 and 26 (https://doi.org/10.1162/neco.1995.7.6.1129): the
-    entropy of a map's output is that of its input and the mean of the logarithm of the map's
-    determinant, |det W| · Π g'(u_i), where g' = y(1 - y).
+    Bell & Sejnowski 1995, section 2.3 (https://doi.org/10.1162/neco.1995.7.6.1129): the entropy of
+    a map's output is that of its input and the mean of the logarithm of the map's determinant,
+    |det W| · Π g'(u_i), where g' = y(1 - y).
 
     Args:
         weights: W, [D, D].
@@ -55,7 +55,7 @@ def entropy(weights: np.ndarray, bias: np.ndarray, z: np.ndarray) -> float:
 def gradient(weights: np.ndarray, bias: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The gradient of `entropy` by W and w₀: W⁻ᵀ + E[(1 - 2y)·zᵀ] and E[1 - 2y].
 
-    Bell & Sejnowski 1995, equations 27 and 28; arguments as of `entropy`.
+    Bell & Sejnowski 1995, equations 14 and 15; arguments as of `entropy`.
     """
     slope = 1 - 2 * expit(z @ weights.T + bias)
     return np.linalg.inv(weights).T + slope.T @ z / len(z), slope.mean(0)
