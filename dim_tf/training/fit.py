@@ -1,6 +1,5 @@
 """Fitting a model that has no steps of gradient descent: from its images to its checkpoint."""
 
-import json
 import time
 from collections.abc import Sequence
 
@@ -16,12 +15,14 @@ from dim_tf.system.console import say
 from dim_tf.system.errors import InputError
 from dim_tf.system.files import atomic_write_text
 from dim_tf.system.io_errors import translate_write_errors
+from dim_tf.system.json_files import json_with_checksum, read_json
 from dim_tf.training import run_folder
 from dim_tf.training.checkpoints import Checkpoints
 from dim_tf.training.model import check_same_experiment, make_model
 from dim_tf.training.schedule import FITTED_STEP
 from keras_models.distribute.randomness import derive_seed
 
+FILE = run_folder.FIT_FILE
 _READ_IMAGES = 1024  # at a time
 _COPIES = 3  # of the images that a fit holds at its peak, in float32
 
@@ -64,15 +65,41 @@ def fit(
         raise InputError(f"--model={name}: {error}") from error
     seconds = time.perf_counter() - began
     checkpoints.save(FITTED_STEP)
-    line = {"step": FITTED_STEP, "images": count, "seconds": round(seconds, 3), **values}
-    with translate_write_errors("metrics.jsonl", experiment.run_path, "make room and fit again"):
-        atomic_write_text(experiment.run_path / "metrics.jsonl", json.dumps(line) + "\n")
-    outcome = ", ".join(f"{key.replace('_', ' ')} {value:.4g}" for key, value in values.items())
-    say(
-        f"train: {name}: fitted on {count:,} of {len(splits.train):,} training images in "
-        f"{seconds:.1f} s: {outcome}"
-    )
+    content = {
+        "images": count,
+        "training_images": len(splits.train),
+        "seconds": round(seconds, 1),
+        "values": values,
+    }
+    with translate_write_errors(FILE, experiment.run_path, "make room, and fit with --noresume"):
+        atomic_write_text(experiment.run_path / FILE, json_with_checksum(content))
+    say(f"train: {name}: fitted {describe(experiment)}")
     return model
+
+
+def describe(experiment: Experiment) -> str:
+    """What fit.json of a run says, in a line: "on 20,000 of 50,000 training images in 3.1 s: ...".
+
+    Empty where there is no such file.
+
+    Raises:
+        InputError: It is damaged.
+    """
+    path = experiment.run_path / FILE
+    if not path.exists():
+        return ""
+    remedy = "remove it: it serves the report alone"
+    content = read_json(path, remedy)
+    try:
+        values = ", ".join(
+            f"{name.replace('_', ' ')} {value:.4g}" for name, value in content["values"].items()
+        )
+        return (
+            f"on {content['images']:,} of {content['training_images']:,} training images in "
+            f"{content['seconds']:.1f} s: {values}"
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is no record of a fit; {remedy}") from error
 
 
 def sample(images: Images, count: int, seed: int) -> np.ndarray:

@@ -14,8 +14,8 @@ from dim_tf.models.fitted import FittedModel, FittedPrototypes
 from dim_tf.run import Run
 from dim_tf.system import memory
 from dim_tf.system.errors import InputError
-from dim_tf.training import fit
-from dim_tf.training.model import encoder_name, load_trained, random_encoder
+from dim_tf.training import fit, init_from
+from dim_tf.training.model import encoder_name, load_trained, make_encoder, random_encoder
 
 SETTINGS = {
     "pca": {},
@@ -50,9 +50,11 @@ def test_it_is_fitted_comes_back_and_is_exported(tmp_path, model, capsys):
     data = splits()
     settings = experiment(model, tmp_path / "run", **{f"{model}.images": 50})
     fitted = fit.fit(settings, data)
-    line = json.loads((tmp_path / "run/metrics.jsonl").read_text())
-    assert (line["step"], line["images"]) == (1, 50)
-    assert f"train: {model}: fitted on 50 of 60 training images in " in capsys.readouterr().out
+    content = json.loads((tmp_path / "run/fit.json").read_text())
+    assert (content["images"], content["training_images"]) == (50, 60)
+    printed = f"train: {model}: fitted {fit.describe(settings)}\n"
+    assert printed in capsys.readouterr().out
+    assert "fitted on 50 of 60 training images in " in printed
     again, step = load_trained(settings, data)
     assert step == 1
     new = random_encoder(settings, data.train.images)
@@ -103,14 +105,17 @@ def test_a_run_is_fitted_once(tmp_path, capsys):
     run = Run(experiment("pca", tmp_path / "run"))
     run.__dict__["_data"] = splits()
     run.train()
-    before = (tmp_path / "run/metrics.jsonl").read_text()
+    before = (tmp_path / "run/fit.json").read_text()
     run.train()
     assert "train: pca is fitted already; --noresume fits it anew" in capsys.readouterr().out
-    assert (tmp_path / "run/metrics.jsonl").read_text() == before
+    assert (tmp_path / "run/fit.json").read_text() == before
     with pytest.raises(InputError, match="holds another experiment"):
         fit.fit(experiment("pca", tmp_path / "run", latent_dim=4), splits())
     with pytest.raises(InputError, match="fitted without steps"):
         run.train(callbacks=[object()])
+    other = Experiment.of(name="d", encoder="basic", init_from=str(tmp_path / "run"))
+    with pytest.raises(InputError, match="that encoder is fitted by --model=pca"):
+        init_from.load_weights(make_encoder(other, (16, 16, 3)), other)
 
 
 def test_the_sample_is_images_in_their_order(monkeypatch):

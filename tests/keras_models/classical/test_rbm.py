@@ -1,5 +1,3 @@
-import itertools
-
 import numpy as np
 import tensorflow as tf
 
@@ -15,19 +13,14 @@ def patterns(count=400):
     return np.abs(pattern - (rng.random((count, 6)) < 0.05)).astype(np.float32)
 
 
-def test_patterns_of_the_data_become_likely():
-    """The free energy sums the hidden units out: p(v) is known exactly for 2^6 states."""
+def test_images_become_likely_and_hidden_units_tell_their_patterns():
     v = patterns()
     fitted = rbm.fit(v, 4, passes=200, rate=0.05, seed=1)
     first = rbm.fit(v, 4, passes=1, rate=1e-6, seed=1)
     assert fitted.pseudo_likelihood > first.pseudo_likelihood + 1
-    states = np.array(list(itertools.product([0, 1], repeat=6)))
-    log_hidden = np.logaddexp(0, states @ fitted.weights + fitted.bias).sum(1)
-    near = [np.abs(states - p).sum(1) == 0 for p in ([1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1])]
-    codes = 1 / (1 + np.exp(-(states @ fitted.weights + fitted.bias)))
-    apart = np.abs(codes[near[0]] - codes[near[1]]).max()
-    assert apart > 0.8  # a hidden unit tells the patterns
-    assert np.isfinite(log_hidden).all()
+    both = np.array([[1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1]])
+    one, other = 1 / (1 + np.exp(-(both @ fitted.weights + fitted.bias)))
+    assert np.abs(one - other).max() > 0.8
 
 
 def test_it_is_a_function_of_the_seed():
