@@ -118,6 +118,17 @@ def test_a_run_is_fitted_once(tmp_path, capsys):
         init_from.load_weights(make_encoder(other, (16, 16, 3)), other)
 
 
+def test_a_damaged_record_is_refused_and_a_missing_one_is_not(tmp_path):
+    settings = experiment("pca", tmp_path)
+    assert fit.describe(settings) == ""
+    (tmp_path / "fit.json").write_text('{"images": 5}')
+    with pytest.raises(InputError, match=r"fit\.json is no record of a fit; remove it"):
+        fit.describe(settings)
+    (tmp_path / "fit.json").write_text("{")
+    with pytest.raises(InputError, match=r"fit\.json cannot be read .*; remove it"):
+        fit.describe(settings)
+
+
 def test_the_sample_is_images_in_their_order(monkeypatch):
     images = splits().train.images
     monkeypatch.setattr(fit, "_READ_IMAGES", 7)
