@@ -78,7 +78,9 @@ def fit(before: np.ndarray, after: np.ndarray, features: int) -> SlowFeatures:
 
 def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and covariance of the expanded rows."""
-    mean = sum(expand(x[rows].astype(np.float64)).sum(0) for rows in _blocks(len(x))) / len(x)
+    mean = np.zeros(x.shape[1] * (x.shape[1] + 3) // 2)
+    for rows in _blocks(len(x)):
+        mean += expand(x[rows].astype(np.float64)).sum(0) / len(x)
     covariance = np.zeros((len(mean), len(mean)))
     for rows in _blocks(len(x)):
         centered = expand(x[rows].astype(np.float64)) - mean
