@@ -60,6 +60,7 @@ setup(
             "hypothesis>=6.140",
             "ipykernel>=6.29",
             "matplotlib>=3.8",  # the examples' figures
+            "minisom>=2.3",
             "mypy>=1.11",
             "nbclient>=0.10",
             "nbformat>=5.10",
@@ -72,6 +73,7 @@ setup(
         ],
         "hub": ["keras-hub>=0.32"],  # --encoder=keras_hub:PRESET
         "heif": ["pillow-heif>=1.0"],  # iPhones' images
+        "classical": ["minisom>=2.3"],  # --model=som
         "search": ["faiss-cpu>=1.9"],  # dim_tf.Index: the neighbours of many features
         "kserve": ["kserve>=0.15"],  # the server of examples/serving
         "serving": ["grpcio>=1.60"],  # the gRPC client of examples/serving

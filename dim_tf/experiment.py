@@ -164,6 +164,8 @@ class Experiment(Settings):
             raise InputError("--name=serving is the folder of the server's configuration; rename")
         _check_name(self.name)
         _check_no_pattern("run_dir" if self.run_dir else "name", str(self.run_path))
+        values, fields = self.to_dict(), self._fields()
+        self.model.check_used(n for n in self.model.UNUSED if values[n] != fields[n].default)
         self.model.check_encoder(self.encoder)
         if self.model.has_two_views and self.augmentation == "none":
             raise InputError(
@@ -180,6 +182,8 @@ class Experiment(Settings):
     @property
     def augmentation(self) -> str:
         """The augmentation of the training images: what --augmentation means."""
+        if "augmentation" in self.model.UNUSED:
+            return "none"
         if self.data.augmentation != "auto":
             return self.data.augmentation
         if self.model.has_two_views:
@@ -195,11 +199,11 @@ class Experiment(Settings):
     @property
     def hyperparameters(self) -> dict[str, Any]:
         """The settings that make it this experiment: no folders, no devices, no lengths."""
-        fields, values = self._fields(), self.to_dict()
+        fields, values = self._fields(), self.used_settings
         hyperparameters = {"model": self.model.NAME} | {
             name: values[name]
             for name, setting in fields.items()
-            if setting.metadata["hyperparameter"]
+            if name in values and setting.metadata["hyperparameter"]
         }
         for name, path in self.encoder.files.items():  # wherever it is; its hash is compared
             hyperparameters[name] = f"FILE{path.suffix}"
@@ -207,6 +211,11 @@ class Experiment(Settings):
             length = ("epochs", "minutes", "steps")
             hyperparameters |= {name: values[name] for name in length}
         return hyperparameters | {"augmentation": self.augmentation}
+
+    @property
+    def used_settings(self) -> dict[str, Any]:
+        """The values of `to_dict` without those that the model has no use for."""
+        return {k: value for k, value in self.to_dict().items() if k not in self.model.UNUSED}
 
     def differences(self, other: "Experiment") -> list[str]:
         """Settings that make `other` another experiment, as 'name: theirs -> mine'."""

@@ -11,6 +11,7 @@ from dim_tf.data.folder.image_folders import open_folders, split_data_dir
 from dim_tf.data.sources import TFDS_PREFIX
 from dim_tf.experiment import Experiment
 from dim_tf.export.version_folders import published_versions
+from dim_tf.models.base import ModelSettings
 from dim_tf.registry import SOURCES
 from dim_tf.settings.anomaly import NORMAL_NAMES
 from dim_tf.settings.data import DataSettings
@@ -63,6 +64,7 @@ def check(experiment: Experiment, modes: list[str]) -> None:
     if "train" in modes:
         _check_beginning(experiment)
         _check_trackers(experiment)
+        _check_package(experiment.model)
     if "finetune" in modes and experiment.data.labels == "none":
         raise InputError(
             "--labels=none, and a classifier is learned from labels; leave --labels out, or give "
@@ -174,6 +176,14 @@ def _check_trackers(experiment: Experiment) -> None:
             raise InputError(
                 f"--track={name} needs the package {name}: pip install 'dim_tf[{name}]'"
             )
+
+
+def _check_package(model: ModelSettings) -> None:
+    if model.PACKAGE and importlib.util.find_spec(model.PACKAGE) is None:
+        raise InputError(
+            f"--model={model.NAME} needs the package {model.PACKAGE}: "
+            f"pip install 'dim_tf[{model.EXTRA}]'"
+        )
 
 
 def _check_encoder(path: str, flag: str) -> None:

@@ -85,6 +85,14 @@ MODELS = {
     "barlow_twins": "dim_tf.models.barlow_twins:BarlowTwins",
     "supervised": "dim_tf.models.supervised:SupervisedModel",
     "generator": "dim_tf.models.generator:Generator",
+    # Fitted without training steps.
+    "pca": "dim_tf.models.pca:PCAModel",
+    "fastica": "dim_tf.models.ica:FastICAModel",
+    "infomax_ica": "dim_tf.models.ica:InfomaxICA",
+    "sfa": "dim_tf.models.sfa:SlowFeatureAnalysis",
+    "som": "dim_tf.models.som:SelfOrganizingMap",
+    "rbm": "dim_tf.models.rbm:RestrictedBoltzmannMachine",
+    "kmeans_features": "dim_tf.models.kmeans_features:KMeansFeatures",
 }
 CROP_ENCODERS = {32: "crops32x32", 64: "crops64x64"}  # those of cpc, by image size
 ENDPOINTS = ("local", "conv", "fc", "global")

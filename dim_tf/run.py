@@ -21,6 +21,7 @@ from dim_tf.data.folder.image_folders import join_folders
 from dim_tf.data.image_frame import ImageFrame, ImageSize
 from dim_tf.data.splits import Splits
 from dim_tf.experiment import Experiment, all_fields
+from dim_tf.models.fitted import FittedModel
 from dim_tf.settings.anomaly import AnomalySettings
 from dim_tf.settings.collection import CollectionSettings
 from dim_tf.settings.config_field import kind_of
@@ -35,7 +36,7 @@ from dim_tf.system.files import read_text
 from dim_tf.system.io_errors import reason
 from dim_tf.system.json_files import read_json
 from dim_tf.system.locks import locked_folder
-from dim_tf.training import checkpoint_files, loop, plan, strategy
+from dim_tf.training import checkpoint_files, fit, loop, plan, strategy
 from dim_tf.training.encoder_model import EncoderModel
 from dim_tf.training.model import image_request, load_trained
 
@@ -128,7 +129,7 @@ class Run:
         return self.experiment.run_path
 
     def train(self, callbacks: Sequence[keras.callbacks.Callback] = ()) -> None:
-        """Trains to the last step, from the newest checkpoint in the run folder.
+        """Trains to the last step, from the newest checkpoint in the run folder; or fits the model.
 
         Args:
             callbacks: Keras callbacks. Epochs count from the run's first. One that sets
@@ -147,7 +148,10 @@ class Run:
             experiment = plan.resolve(self.experiment, splits, devices)
             continued = experiment.replace(resume=True)
             try:
-                loop.train(experiment, splits, devices, callbacks)
+                if isinstance(experiment.model, FittedModel):
+                    fit.fit(experiment, splits, callbacks)
+                else:
+                    loop.train(experiment, splits, devices, callbacks)
             except InputError:  # nothing was begun
                 raise
             except BaseException:

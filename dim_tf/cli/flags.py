@@ -135,6 +135,7 @@ def experiment(values: flags.FlagValues, arguments: list[str]) -> Experiment:
     settings = present(values)
     _check_modes_of(settings, modes(values))
     settings["model"] = values["model"].value
+    model_settings(settings["model"]).check_used(settings)
     if "table" in modes(values):  # its rows are of several models
         known = known_settings(model_settings(settings["model"]))
         settings = {name: value for name, value in settings.items() if name in known}

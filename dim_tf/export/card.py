@@ -17,7 +17,7 @@ An image encoder, learned $method, with dim_tf.
 
 - **Training data**: $training_data
 - **Objective**: $objective
-- **Encoder**: $encoder, $parameters parameters; $steps steps of $batch_size images.
+- **Encoder**: $encoder, $parameters parameters; $length.
 $initial_weights- **Feature**: $feature
 - **Licence**: $license
 $note
@@ -89,6 +89,8 @@ class ModelCardInfo:
         initial_weights: one line on the weights before training; empty: random.
         steps: of training.
         batch_size: images in a step.
+        fitted_images: images that an encoder without training steps was fitted on; 0: it was
+            trained.
         license: of the encoder's weights; empty: not stated.
         note: one sentence for the card; empty: none.
         experiment: the settings of training.
@@ -105,6 +107,7 @@ class ModelCardInfo:
     initial_weights: str = ""
     steps: int = 0
     batch_size: int = 0
+    fitted_images: int = 0
     license: str = ""
     note: str = ""
     experiment: dict[str, Any] = field(default_factory=dict)
@@ -151,8 +154,7 @@ def render(
         encoder=metadata["encoder"],
         parameters=f"{metadata['parameters']:,}",
         initial_weights=initial_weights(metadata),
-        steps=f"{metadata['steps']:,}",
-        batch_size=metadata["batch_size"],
+        length=_length(metadata),
         license=markdown.escape(metadata["license"])
         or "not stated; ask whoever gave you this folder",
         note=f"- **Note**: {markdown.escape(metadata['note'])}\n" if metadata["note"] else "",
@@ -162,6 +164,12 @@ def render(
         serving_section=card_sections.serving_section(name),
         integrity_section=card_sections.integrity_section(name),
     )
+
+
+def _length(metadata):
+    if metadata["fitted_images"]:
+        return f"fitted on {metadata['fitted_images']:,} images"
+    return f"{metadata['steps']:,} steps of {metadata['batch_size']} images"
 
 
 def _knn_command(metadata):

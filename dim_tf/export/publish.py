@@ -304,6 +304,7 @@ def describe(
         "dimension": options.feature.dimension(encoder),
         "steps": info.steps,
         "batch_size": info.batch_size,
+        "fitted_images": info.fitted_images,
         "license": info.license,
         "note": info.note,
         "max_pixels": options.max_pixels,

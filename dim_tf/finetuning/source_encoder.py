@@ -68,6 +68,7 @@ class SourceEncoder:
             initial_weights=str(self.metadata.get("initial_weights", "")),
             steps=int(self.metadata.get("steps", 0)),
             batch_size=int(self.metadata.get("batch_size", 0)),
+            fitted_images=int(self.metadata.get("fitted_images", 0)),
             license=license,
             note=note,
             experiment={"encoder_version": self.name, **experiment},

@@ -1,11 +1,13 @@
 """What each model of --model is: a group of settings that can make its Keras model."""
 
 import abc
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from dim_tf.settings.config_field import Settings, config_field
 from dim_tf.settings.encoder import EncoderSettings
+from dim_tf.system.errors import InputError
 
 if TYPE_CHECKING:
     from dim_tf.data.splits import Splits
@@ -26,12 +28,18 @@ class ModelSettings(Settings, abc.ABC):
         LEARNED: How its encoder learns, in words that follow "An image encoder, learned".
         HAS_ENCODER: Whether it trains an encoder.
         NEEDS_LABELS: Whether it learns from labels.
+        UNUSED: Flags that it has no use for, which are refused.
+        PACKAGE: A package beside dim_tf's requirements that it needs; empty: none.
+        EXTRA: The extra of dim_tf that installs it.
     """
 
     NAME: ClassVar[str]
     LEARNED: ClassVar[str]
     HAS_ENCODER: ClassVar[bool] = True
     NEEDS_LABELS: ClassVar[bool] = False
+    UNUSED: ClassVar[tuple[str, ...]] = ()
+    PACKAGE: ClassVar[str] = ""
+    EXTRA: ClassVar[str] = ""
 
     @abc.abstractmethod
     def make(
@@ -48,6 +56,23 @@ class ModelSettings(Settings, abc.ABC):
             InputError: The data do not fit the model.
             ValueError: The encoder does not fit the model.
         """
+
+    @classmethod
+    def check_used(cls, names: Iterable[str]) -> None:
+        """Checks that the model has a use for settings.
+
+        Args:
+            names: Of the flags that are given.
+
+        Raises:
+            InputError: It has none for one of them.
+        """
+        for name in names:
+            if name in cls.UNUSED:
+                raise InputError(
+                    f"--{name} has no use with --model={cls.NAME}, which has no training steps and "
+                    "an encoder of its own; leave it out, of the flagfile too"
+                )
 
     def check_encoder(self, encoder: EncoderSettings) -> None:
         """Checks that the model can train that encoder.

@@ -25,7 +25,7 @@ from dim_tf.system.errors import InputError, MeasureError
 from dim_tf.system.files import atomic_write_text
 from dim_tf.system.io_errors import translate_write_errors
 from dim_tf.system.versions import versions
-from dim_tf.training import data_fingerprint, metrics_file, plan, start_weights
+from dim_tf.training import data_fingerprint, fit, metrics_file, plan, start_weights
 from dim_tf.training.model import load_trained, random_encoder
 from dim_tf.training.schedule import last_step
 from keras_models.views import KINDS
@@ -63,6 +63,8 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
     }
     if start_encoder is not None:
         protocol["start_weights"] = start_weights.describe(experiment)
+    if fitted := fit.describe(experiment):
+        protocol["fitted"] = fitted
     before = data_fingerprint.read(experiment.run_path)
     changed = before.differences(data_fingerprint.DataFingerprint.of(splits))
     if changed:
@@ -187,7 +189,7 @@ def _write_report(experiment, step, evaluation, figures):
     with _writing("report.html", experiment.run_path):
         write_run_report(
             path,
-            experiment=experiment.to_dict() | plan.describe(experiment),
+            experiment=experiment.used_settings | plan.describe(experiment),
             evaluation=evaluation,
             metrics=metrics_file.read(experiment.run_path / "metrics.jsonl", step),
             figures=figures,

@@ -20,6 +20,7 @@ from dim_tf.experiment import Experiment
 from dim_tf.export import publish, saved_model
 from dim_tf.export.card import ModelCardInfo
 from dim_tf.export.feature import Feature
+from dim_tf.models.fitted import FittedModel
 from dim_tf.stages.export_options import CHECKED_IMAGES, export_options, pixels_of
 from dim_tf.system.console import say
 from dim_tf.system.errors import InputError
@@ -47,6 +48,7 @@ def export(experiment: Experiment, splits: Splits) -> Path:
         initial_weights=_initial_weights(experiment, step),
         steps=step,
         batch_size=experiment.training.batch_size,
+        fitted_images=_fitted_images(experiment, splits),
         license=experiment.export.license,
         note=experiment.export.card_note,
         experiment=experiment.hyperparameters | plan.describe(experiment),
@@ -65,6 +67,13 @@ def export(experiment: Experiment, splits: Splits) -> Path:
     target, difference = publish.publish(model.encoder, folder, pixels, info, options)
     say(f"exported: {target} (largest difference from the Keras model {difference:.1e})")
     return target
+
+
+def _fitted_images(experiment: Experiment, splits: Splits) -> int:
+    """Of a model that is fitted without steps, else 0."""
+    if not isinstance(experiment.model, FittedModel):
+        return 0
+    return experiment.model.fitted_images(len(splits.train))
 
 
 def _initial_weights(experiment: Experiment, step: int) -> str:

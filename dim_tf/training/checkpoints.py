@@ -16,6 +16,7 @@ from dim_tf.system.errors import NonFiniteError, RunError
 from dim_tf.system.files import remove_temporary_files
 from dim_tf.system.io_errors import reason, translate_write_errors
 from dim_tf.training import checkpoint_files
+from keras_models.objective_model import ObjectiveModel
 
 PROBE = "online_probe"
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # the end of TensorFlow's names of variables
@@ -29,7 +30,7 @@ class Checkpoints:
     need none, as a batch is a function of the step.
 
     Args:
-        model: A built and compiled `ObjectiveModel`.
+        model: A built and compiled `ObjectiveModel`, or a built model without steps.
         folder: Where they are kept.
         keep: How many.
         writes: Whether this process writes them; of several workers one does.
@@ -169,14 +170,14 @@ def _restore(folder, number, step, variables) -> int:
 
 def all_variables(model: keras.Model) -> dict[str, keras.Variable]:
     """Every variable of the model, its optimizers and its probe, by a unique name."""
-    return _by_name(
-        {
-            "model": model.variables,
+    groups = {"model": model.variables}
+    if isinstance(model, ObjectiveModel):
+        groups |= {
             "optimizer": model.optimizer.variables,
             "adversary": model.adversary_optimizer.variables,
-            PROBE: model.probe.variables if model.probe else [],
+            PROBE: getattr(model.probe, "variables", []),
         }
-    )
+    return _by_name(groups)
 
 
 def _by_name(groups: dict[str, list]) -> dict[str, keras.Variable]:

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from dim_tf.experiment import Experiment
 from dim_tf.export import backbone_file, verify
+from dim_tf.registry import MODELS
 from dim_tf.settings.encoder import is_backbone
 from dim_tf.system.errors import InputError, RunError
 from dim_tf.system.files import read_text
@@ -130,7 +131,12 @@ def load_weights(encoder: Encoder, experiment: Experiment) -> WeightsSource:
 
 
 def _check_kind(path, experiment, encoder, name, flag):
-    """Raises InputError where one of the two encoders is a Keras model and the other is not."""
+    """Raises InputError where one is a Keras model and the other is not, or one is a fitted one."""
+    if name in MODELS:
+        raise InputError(
+            f"--init_from={path}: that encoder is fitted by --model={name}, and no other model has "
+            "such a one; give the run or export of an encoder that is trained"
+        )
     if name and is_backbone(name) != isinstance(encoder, BackboneEncoder):
         name_here = encoder_name(experiment, encoder.image_shape)
         raise InputError(

@@ -11,6 +11,7 @@ from dim_tf.data import DataRequest, image_ops
 from dim_tf.data.splits import Images, Splits
 from dim_tf.experiment import Experiment
 from dim_tf.export.feature import check_requested
+from dim_tf.models.fitted import FittedModel
 from dim_tf.registry import CROP_ENCODERS
 from dim_tf.settings.encoder import AUTO, RANDOM, EncoderSettings, scaling
 from dim_tf.system.errors import InputError
@@ -48,6 +49,12 @@ def make_encoder(
         InputError: The images do not fit the encoder, no encoder fits them, or a Keras model or its
             weights are missing.
     """
+    if isinstance(experiment.model, FittedModel):
+        keras.utils.set_random_seed(experiment.training.seed)
+        try:
+            return experiment.model.make_encoder(image_shape, experiment.encoder.latent_dim)
+        except ValueError as error:
+            raise InputError(f"--model={experiment.model.NAME}: {error}") from error
     synchronized = experiment.training.sync_batch_norm and replicas > 1
     if experiment.encoder.is_backbone:
         keras.utils.set_random_seed(experiment.training.seed)
@@ -181,6 +188,8 @@ def _set_batch_norm_statistics(encoder, images):
 def encoder_name(experiment: Experiment, image_shape: ImageShape) -> str:
     """The name of the experiment's encoder; of a .keras file, its name without the folder.
 
+    The encoder of a model that is fitted has the model's name.
+
     Args:
         experiment: The settings.
         image_shape: Of the images, for which an encoder is chosen if none is given.
@@ -189,6 +198,8 @@ def encoder_name(experiment: Experiment, image_shape: ImageShape) -> str:
         InputError: None is given, and there is none for that size.
     """
     height, width = image_shape[:2]
+    if isinstance(experiment.model, FittedModel):
+        return experiment.model.NAME
     if "encoder" in experiment.encoder.files:
         return experiment.encoder.files["encoder"].name
     if experiment.encoder.name:
@@ -235,8 +246,10 @@ def make_model(
     splits: Splits,
     replicas: int = 1,
     config: EncoderConfig | None = None,
-) -> ObjectiveModel:
-    """The experiment's model for that data, built and compiled; call it in the strategy's scope.
+) -> keras.Model:
+    """The experiment's model for that data, built; call it in the strategy's scope.
+
+    It is a compiled `ObjectiveModel`, or, of a model that is fitted, a `FittedEncoder`.
 
     Args:
         experiment: The settings, resolved (`plan.resolve`).
@@ -259,6 +272,16 @@ def make_model(
         model = experiment.model.make(encoder, splits, experiment)
     except ValueError as error:
         raise InputError(f"--model={experiment.model.NAME}: {error}") from error
+    if isinstance(model, ObjectiveModel):
+        _compile(model, experiment, splits)
+    try:
+        model.build()
+    except ValueError as error:  # the local map is too small for a critic or a sampling
+        raise InputError(f"--model={experiment.model.NAME}: {error}") from error
+    return model
+
+
+def _compile(model, experiment, splits):
     jit_compile = strategy.jit_compile(
         experiment.training.jit_compile, experiment.training.replicas
     )
@@ -275,11 +298,6 @@ def make_model(
         steps_per_execution=experiment.training.steps_per_execution,
         jit_compile=jit_compile and model.compiles,
     )
-    try:
-        model.build()
-    except ValueError as error:  # the local map is too small for a critic or a sampling
-        raise InputError(f"--model={experiment.model.NAME}: {error}") from error
-    return model
 
 
 def _learning_rate(experiment, splits):
@@ -328,7 +346,7 @@ def check_same_experiment(experiment: Experiment, splits: Splits) -> None:
         config.check_files(experiment)
 
 
-def load_trained(experiment: Experiment, splits: Splits) -> tuple[ObjectiveModel, int]:
+def load_trained(experiment: Experiment, splits: Splits) -> tuple[keras.Model, int]:
     """The model of the newest checkpoint in the run folder, in float32, and its step.
 
     Raises:

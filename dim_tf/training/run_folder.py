@@ -10,6 +10,7 @@ from dim_tf.system.errors import InputError
 from dim_tf.system.files import atomic_write_text
 from dim_tf.training import data_fingerprint, encoder_config, nan_restores, start_weights
 
+FIT_FILE = "fit.json"  # how a model without steps was fitted
 _FOLDERS = ("checkpoints", "tensorboard", "finetune")
 _FILES = (
     "experiment.json",
@@ -26,6 +27,7 @@ _FILES = (
     start_weights.FILE,
     start_weights.SOURCE_FILE,
     "trackers.json",
+    FIT_FILE,
 )
 
 

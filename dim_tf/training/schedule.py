@@ -3,7 +3,10 @@
 from dim_tf.data import pipeline
 from dim_tf.data.splits import Split, Splits
 from dim_tf.experiment import Experiment
+from dim_tf.models.fitted import FittedModel
 from dim_tf.system.errors import InputError
+
+FITTED_STEP = 1  # of the checkpoint of a model that is fitted without steps
 
 
 def training_split(experiment: Experiment, splits: Splits) -> Split:
@@ -26,9 +29,13 @@ def training_split(experiment: Experiment, splits: Splits) -> Split:
 def last_step(experiment: Experiment, splits: Splits) -> int:
     """The step at which training ends, by --epochs and --steps, or as measured for --minutes.
 
+    A model that is fitted has one.
+
     Raises:
         ValueError: --minutes has no steps yet (`plan.resolve`).
     """
+    if isinstance(experiment.model, FittedModel):
+        return FITTED_STEP
     if experiment.training.minutes:
         if not experiment.training.steps:
             raise ValueError("the steps of --minutes are not measured yet")

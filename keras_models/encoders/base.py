@@ -32,7 +32,7 @@ class Encoder(keras.Model, abc.ABC):
     @property
     @abc.abstractmethod
     def endpoint_names(self) -> tuple[str, ...]:
-        """The encoder's endpoints, in the order of `NAMES`; always "local" and "global"."""
+        """The encoder's endpoints, in the order of `NAMES`; always "global"."""
 
     @abc.abstractmethod
     def encode(self, images, training, random) -> dict:
@@ -72,8 +72,9 @@ class Encoder(keras.Model, abc.ABC):
                 numbers.
 
         Returns:
-            The encoder's endpoints by name: "local" [N, M, M, C], "conv" [N, m, m, c] (the last
-            convolution), "fc" [N, F] (the last hidden layer), "global" [N, D] or [N, g, g, D].
+            Those endpoints that the encoder has, by name: "local" [N, M, M, C], "conv"
+            [N, m, m, c] (the last convolution), "fc" [N, F] (the last hidden layer), "global"
+            [N, D] or [N, g, g, D].
 
         Raises:
             ValueError: The images do not have the shape `image_shape`.

@@ -16,8 +16,7 @@ class StagedEncoder(Encoder):
         image_shape: (height, width, channels) of an image.
         stages: Layers called with (x, training, random), such as those of
             `keras_models.encoders.blocks`.
-        endpoints: Endpoint name -> index of the stage that outputs it; "local" and "global" are
-            required.
+        endpoints: Endpoint name -> index of the stage that outputs it; "global" is required.
         global_dim: D, the size of a global feature.
         synchronized: Whether batch norm takes its statistics over all replicas.
     """

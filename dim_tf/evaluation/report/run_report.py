@@ -52,6 +52,7 @@ def write_run_report(
     """
     results = Results(evaluation)
     is_generator = experiment.get("model") == "generator"
+    is_fitted = "fitted" in evaluation.get("protocol", {})  # without steps
     figure_sections = _figure_sections(figures)
     neighbours = "Nearest neighbours"
     sections = {
@@ -59,7 +60,7 @@ def write_run_report(
         "Results": dot_plot.run_dot_plot(experiment, results)
         + metric_tables.paper_comparison(experiment, results),
         "All measures": "" if is_generator else metric_tables.metrics_table(results),
-        "Training": _training_curves(experiment, metrics),
+        "Training": "" if is_fitted else _training_curves(experiment, metrics),
         **figure_sections,
         "Attributes": metric_tables.attribute_tables(evaluation.get("attributes", {})),
         "Protocol": metric_tables.definition_list(evaluation.get("protocol", {})),

@@ -32,6 +32,17 @@ def test_every_default_works():
     assert experiment == Experiment.of(name="digits")
 
 
+@pytest.mark.parametrize("flag", ["epochs=20", "batch_size=64", "encoder=", "augmentation=auto"])
+def test_a_flag_of_training_steps_is_refused_where_there_are_none(flag):
+    """Even with its default: it was given to have an effect."""
+    values = parsed("--model=pca", f"--{flag}")
+    name = flag.partition("=")[0]
+    with pytest.raises(InputError, match=f"--{name} has no use with --model=pca, which has no"):
+        settings_flags.experiment(values, ["main"])
+    used = parsed("--model=pca", "--latent_dim=32", "--noresume", "--seed=1", "--pca.whiten")
+    assert settings_flags.experiment(used, ["main"]).model.whiten
+
+
 def test_every_setting_is_a_flag():
     values = parsed("--estimator=dv", "--nodownload", "--batch_size=8", "--gamma=2")
     experiment = settings_flags.experiment(values, ["main"])

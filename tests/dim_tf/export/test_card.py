@@ -14,6 +14,7 @@ from dim_tf.export.tflite import VARIANTS
 
 METADATA = {
     **dict.fromkeys(["parameters", "steps", "batch_size", "image_size", "dimension"], 1),
+    "fitted_images": 0,
     "channels": 3,
     "fit": "crop",
     **{"name": "small", "license": "[x](javascript:1)", "encoder": "e"},

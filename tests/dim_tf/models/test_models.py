@@ -11,6 +11,7 @@ import tensorflow as tf
 from dim_tf import registry
 from dim_tf.data.splits import Split, Splits
 from dim_tf.experiment import Experiment, model_settings
+from dim_tf.models.fitted import FittedModel
 from dim_tf.system.errors import InputError
 from dim_tf.training import loop
 from dim_tf.training.checkpoints import Checkpoints
@@ -20,7 +21,8 @@ from keras_models.encoders import Encoder
 from keras_models.generative.generator import Generator
 from keras_models.objective_model import Batch
 
-NAMES = [name for name in registry.MODELS if name not in ("dim", "generator")]
+FITTED = [name for name in registry.MODELS if issubclass(model_settings(name), FittedModel)]
+NAMES = [name for name in registry.MODELS if name not in ("dim", "generator", *FITTED)]
 
 
 def splits(side=16):
@@ -43,9 +45,12 @@ def encoder():
     return make_encoder(Experiment.of(name="t", encoder="crops32x32"), (32, 32, 3))
 
 
-@pytest.mark.parametrize("model", [name for name in registry.MODELS if name != "dim"])
+@pytest.mark.parametrize("model", [*NAMES, "generator"])
 def test_every_setting_of_a_model_is_read(model, encoder, monkeypatch):
-    """Deep InfoMax's, some of which others leave without effect: test_dim.py."""
+    """Deep InfoMax's, some of which others leave without effect: test_dim.py.
+
+    Those of models that are fitted: test_fit.py.
+    """
     settings = model_settings(model)
     read = set()
 

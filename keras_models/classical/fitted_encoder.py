@@ -1,0 +1,27 @@
+"""The model of an encoder that is fitted: what its checkpoint holds."""
+
+import keras
+
+
+class FittedEncoder(keras.Model):
+    """An encoder whose weights are assigned and not trained.
+
+    It has no objective, so it is no `ObjectiveModel`.
+
+    Args:
+        encoder: Images -> endpoints.
+    """
+
+    def __init__(self, encoder, **kwargs):
+        super().__init__(**kwargs)
+        self.encoder = encoder
+
+    def build(self, input_shape=None):
+        """Builds the encoder."""
+        if not self.encoder.built:
+            self.encoder.build()
+        self.built = True
+
+    def call(self, images, training=False):
+        """Images [N, H, W, C] in [-1, 1] -> the encoder's endpoints."""
+        return self.encoder(images, training=training)
