@@ -1,21 +1,23 @@
-"""Trains BiGAN or ALI for some steps and measures whether its halves belong together.
+r"""Trains BiGAN or ALI for some steps and measures whether its halves belong together.
 
-    python benchmarks/bigan_halves.py --train_steps=1500 --dataset=cifar10 --data_dir=$TFDS_DATA_DIR \
-        --model=bigan --encoder=basic32x32 --bigan.prior=gaussian --learning_rate=2e-4
+    python benchmarks/bigan_halves.py --train_steps=1500 --dataset=cifar10 \
+        --data_dir=$TFDS_DATA_DIR --model=bigan --encoder=basic32x32 --bigan.prior=gaussian
 
 All arguments but --train_steps, --measure_every and --images are flags of dim_tf.main. Nothing is
-written. Each line is of test images x and of samples z of the prior, with moving statistics:
+written. Each row of the table is of test images x and of samples z of the prior, with moving
+statistics:
 
 - E(G(z)): correlation with z over all numbers. 1: the encoder inverts the generator.
 - G(E(x)): correlation with x over all pixels, both less the mean training image.
-- ratio: mean squared distance of G(E(x)) from x, over that from another image. 1: codes tell nothing.
+- ratio: mean squared distance of G(E(x)) from x, over that from another image. 1: codes tell
+  nothing.
 - accuracy: of the discriminator, on (x, E(x)) and (G(z), z).
-- pairing: mean fall of the discriminator's logit where the codes are exchanged between the images, of
-  (x, E(x)), and mean rise, of (G(z), z). 0: it ignores which code belongs to which image.
-- std, dimensions: of E(x): standard deviation, and exponential of the entropy of the covariance's
-  eigenvalues. A standard normal prior of D numbers has 1 and nearly D.
+- pairing x, pairing z: by how much the discriminator's mean logit of (x, E(x)) falls, and that of
+  (G(z), z) rises, where images exchange their codes. 0: it ignores which code an image has.
+- std, dimensions: of E(x), the standard deviation, and the exponential of the entropy of the
+  covariance's eigenvalues. A normal prior of D numbers has 1 and nearly D.
 
-The codes are means, for ALI too.
+ALI's codes are here their means.
 """
 
 import argparse
@@ -68,6 +70,7 @@ def measures(model, images: np.ndarray, mean_image: np.ndarray) -> dict[str, flo
         images: x, float32 [N, H, W, C] in [-1, 1].
         mean_image: [H, W, C], the mean training image.
     """
+
     def encode(x):
         features = tf.cast(model.encoder(x, training=False)["global"], tf.float32)
         return model.prior.to_support(features).numpy()

@@ -90,8 +90,8 @@ def check_penalty(divergence: Divergence, weight: float) -> None:
     """Raises ValueError if the divergence needs a gradient penalty and its weight is 0."""
     if divergence.lipschitz and not weight > 0:
         raise ValueError(
-            f"{divergence.name} is bounded by its gradient penalty alone, whose weight is {weight}; "
-            "give more than 0 (Gulrajani et al. 2017: 10), or take another divergence"
+            f"{divergence.name} is bounded by its gradient penalty alone, whose weight is "
+            f"{weight}; give more than 0 (Gulrajani et al. 2017: 10), or take another divergence"
         )
 
 

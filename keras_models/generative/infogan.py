@@ -102,9 +102,7 @@ class InfoGAN(DCGAN):
         hidden = tf.nn.leaky_relu(self.hidden(tf.nn.leaky_relu(features, LEAK)), LEAK)
         outputs = tf.cast(self.recognition(hidden), tf.float32)
         *logits, mean = tf.split(outputs, [*self.categories, self.continuous], axis=1)
-        total = -0.5 * tf.reduce_sum(
-            (code.continuous - mean) ** 2 + math.log(2 * math.pi), axis=1
-        )
+        total = -0.5 * tf.reduce_sum((code.continuous - mean) ** 2 + math.log(2 * math.pi), axis=1)
         for category, scores in zip(code.categories, logits, strict=True):
             total -= tf.nn.softmax_cross_entropy_with_logits(category, scores)
         return total

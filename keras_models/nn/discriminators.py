@@ -73,7 +73,10 @@ class PairDiscriminator(keras.Model):
     own, and both results, of equally many numbers, are concatenated for the joint layers and one
     logit. With no layers of the code's own, the code is concatenated with the flattened output of
     the convolutions. Leaky ReLU (slope 0.2) after each layer but the last; no batch norm, for the
-    same reason as in `ImageDiscriminator`.
+    same reason as in `ImageDiscriminator`. Kernels before a leaky ReLU are initialised by He et al.
+    2015 (eq. 15), which keeps the signal's size through the layers: with the authors'
+    initialisation of the other networks, each layer shrinks it to 0.4, and the joint layers hear
+    hardly anything of the code at first (docs/EXPERIMENTS.md).
 
     Args:
         filters: Filters of the 4x4 convolutions of stride 2.
@@ -92,14 +95,10 @@ class PairDiscriminator(keras.Model):
         self.filters = tuple(filters)
         self.code_units = tuple(code_units)
         self.hidden_units = tuple(hidden_units)
-        self.convs = _convs(self.filters)
-        self.image_layers = [layers.Dense(u, name="image") for u in self.code_units[-1:]]
-        self.code_layers = [
-            layers.Dense(u, name=f"code{i}") for i, u in enumerate(self.code_units)
-        ]
-        self.joint_layers = [
-            layers.Dense(u, name=f"joint{i}") for i, u in enumerate(self.hidden_units)
-        ]
+        self.convs = _convs(self.filters, kernel_initializer=_he())
+        self.image_layers = _dense_layers("image", self.code_units[-1:])
+        self.code_layers = _dense_layers("code", self.code_units)
+        self.joint_layers = _dense_layers("joint", self.hidden_units)
         self.logit = layers.Dense(1, name="logit")
 
     def build(self, input_shape):
@@ -127,6 +126,17 @@ class PairDiscriminator(keras.Model):
         }
 
 
+def _he():
+    """He et al. 2015, eq. 15: variance 2 / ((1 + slope²)·fan_in)."""
+    return keras.initializers.VarianceScaling(2 / (1 + LEAK**2), "fan_in", "untruncated_normal")
+
+
+def _dense_layers(name, units):
+    return [
+        layers.Dense(u, kernel_initializer=_he(), name=f"{name}{i}") for i, u in enumerate(units)
+    ]
+
+
 def _build_dense(dense_layers, size: int) -> int:
     """Builds dense layers for that many numbers and returns the number of their outputs."""
     for layer in dense_layers:
@@ -142,8 +152,8 @@ def _apply(dense_layers, x):
     return x
 
 
-def _convs(filters):
-    return [layers.Conv2D(f, 4, 2, 1, name=f"conv{i}") for i, f in enumerate(filters)]
+def _convs(filters, **arguments):
+    return [layers.Conv2D(f, 4, 2, 1, name=f"conv{i}", **arguments) for i, f in enumerate(filters)]
 
 
 def _build_convs(convs, input_shape) -> int:

@@ -21,7 +21,7 @@ class PredictabilityMinimization(Term):
     samples.
 
     Args:
-        hidden_units: Units of the one hidden layer (ReLU) of each predictor; its output is logistic.
+        hidden_units: Units of the hidden layer (ReLU) of each predictor, whose output is logistic.
         weight: Of the term.
 
     Raises:
@@ -60,7 +60,7 @@ class PredictabilityMinimization(Term):
         self.built = True
 
     def predictions(self, codes: tf.Tensor) -> tf.Tensor:
-        """y [N, D] -> [N, D]: of each dimension, from the others."""
+        """Of each dimension from the others: y [N, D] -> [N, D]."""
         dim = codes.shape[-1]
         others = 1.0 - tf.eye(dim, dtype=codes.dtype)
         kernel = self.kernel * others[..., tf.newaxis]

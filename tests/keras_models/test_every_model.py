@@ -7,7 +7,6 @@ import harness
 import pytest
 import small_baseline as small
 
-
 GAMES = (small.aae, small.bigan, small.ali, small.dcgan, small.infogan)  # losses of two players
 
 

@@ -294,7 +294,7 @@ def test_independence_is_a_term_of_its_own_weight(encoder):
 def test_a_wasserstein_critic_needs_its_penalty():
     with pytest.raises(InputError, match="--prior_divergence=wgan_gp is bounded by its gradient"):
         experiment(prior_divergence="wgan_gp", prior_penalty=0.0)
-    with pytest.raises(InputError, match="give --aae.prior_penalty more than 0"):
+    with pytest.raises(InputError, match=r"give --aae\.prior_penalty more than 0"):
         Experiment.of(
             name="t",
             model="aae",

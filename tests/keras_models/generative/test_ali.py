@@ -8,7 +8,7 @@ RANDOM = StepRandom(0, 0)
 
 
 def test_codes_are_drawn_from_the_posterior_of_each_image():
-    """z = Y + σ·ε, with the encoder's Y, log σ² of the endpoint fc, and ε of the step."""
+    """They are Y + σ·ε, with the encoder's Y, log σ² of the endpoint fc, and ε of the step."""
     model = small.build(small.ali)
     seen = []
     call = model.discriminator.call

@@ -14,7 +14,7 @@ def leaky(x):
 
 
 def golden(model):
-    """log Q(c | G(z, c)) of each generated image of the first step, and the code's parts."""
+    """Of the first step: log Q(c | G(z, c)) of each generated image, and their features."""
     code = model.code(16, RANDOM)
     codes = tf.concat([code.noise, *code.categories, code.continuous], axis=1)
     generated = model.generator(codes, training=True)

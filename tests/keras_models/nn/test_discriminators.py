@@ -126,3 +126,19 @@ def test_without_layers_of_its_own_the_code_meets_the_flat_map():
     discriminator = make_pair_discriminator(code_units=(), hidden_units=(5,))
     shapes = [v.shape for v in discriminator.trainable_variables[4:]]
     assert shapes == [(2 * 2 * 4 + 3, 5), (5,), (5, 1), (1,)]
+
+
+def test_the_layers_of_pairs_keep_the_size_of_the_signal():
+    """At first, mean squares after the code's layers and the joint ones are those of the code."""
+    keras.utils.set_random_seed(0)
+    discriminator = PairDiscriminator((64,), (512, 512), (512, 512))
+    discriminator.build([(None, 4, 4, 8), (None, 64)])
+    code = tf.random.stateless_normal([32, 64], [0, 0])
+    x = code
+    for layer in discriminator.code_layers:
+        x = tf.nn.leaky_relu(layer(x), 0.2)
+    assert 0.7 < np.mean(x**2) < 1.4
+    x = tf.concat([x, x], axis=1)
+    for layer in discriminator.joint_layers:
+        x = tf.nn.leaky_relu(layer(x), 0.2)
+    assert 0.6 < np.mean(x**2) < 1.6
