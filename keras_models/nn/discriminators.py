@@ -74,9 +74,8 @@ class PairDiscriminator(keras.Model):
     logit. With no layers of the code's own, the code is concatenated with the flattened output of
     the convolutions. Leaky ReLU (slope 0.2) after each layer but the last; no batch norm, for the
     same reason as in `ImageDiscriminator`. Kernels before a leaky ReLU are initialised by He et al.
-    2015 (eq. 15), which keeps the signal's size through the layers: with the authors'
-    initialisation of the other networks, each layer shrinks it to 0.4, and the joint layers hear
-    hardly anything of the code at first (docs/EXPERIMENTS.md).
+    2015 (https://arxiv.org/abs/1502.01852, eq. 15), which keeps the signal's size through the
+    layers; with the other networks' initialisation each layer shrinks it to 0.4.
 
     Args:
         filters: Filters of the 4x4 convolutions of stride 2.
