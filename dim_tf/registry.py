@@ -65,6 +65,7 @@ ENCODERS = (
     "residual64x64_wide",
 )
 ESTIMATORS = ("jsd", "infonce", "dv", "nwj", "gan", "rkl", "hellinger", "chi2", "w1")
+PRIOR_DIVERGENCES = (*ESTIMATORS, "bgan", "wgan_gp")
 # Those of keras_models.encoders.backbone.
 INPUT_SCALINGS = ("-1..1", "0..1", "0..255", "torch", "caffe")
 ENCODER_HEADS = ("linear", "mlp")
@@ -78,6 +79,9 @@ MODELS = {
     "beta_vae": "dim_tf.models.vae:BetaVAE",
     "aae": "dim_tf.models.aae:AdversarialAutoencoderModel",
     "bigan": "dim_tf.models.bigan:BiGANModel",
+    "ali": "dim_tf.models.ali:ALIModel",
+    "dcgan": "dim_tf.models.dcgan:DCGANModel",
+    "infogan": "dim_tf.models.infogan:InfoGANModel",
     "nat": "dim_tf.models.nat:NAT",
     "cpc": "dim_tf.models.cpc:ContrastivePredictiveCoding",
     "simclr": "dim_tf.models.simclr:SimCLR",

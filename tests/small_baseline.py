@@ -13,8 +13,11 @@ from keras_models import DeepInfoMax, priors, terms
 from keras_models.clustering.nat import NoiseAsTargets
 from keras_models.encoders import ConvNet, StridedCropsNet
 from keras_models.generative.aae import AdversarialAutoencoder
+from keras_models.generative.ali import ALI
 from keras_models.generative.autoencoder import Autoencoder
 from keras_models.generative.bigan import BiGAN
+from keras_models.generative.dcgan import DCGAN
+from keras_models.generative.infogan import InfoGAN
 from keras_models.generative.vae import VAE
 from keras_models.nn.decoders import Decoder
 from keras_models.nn.discriminators import Discriminator, PairDiscriminator
@@ -33,8 +36,8 @@ def supervised(encoder):
     return Supervised(encoder, labels=3)
 
 
-def decoder(encoder):
-    return Decoder((SIDE, SIDE, 1), LATENT, (8, 4), encoder.synchronized)
+def decoder(encoder, code_size=LATENT):
+    return Decoder((SIDE, SIDE, 1), code_size, (8, 4), encoder.synchronized)
 
 
 def autoencoder(encoder):
@@ -54,10 +57,26 @@ def bigan(encoder, prior="uniform", penalty=1.0):
     return BiGAN(
         encoder,
         decoder(encoder),
-        PairDiscriminator((4,), 8),
+        pair_discriminator(),
         priors.get(prior, LATENT),
         penalty,
     )
+
+
+def pair_discriminator():
+    return PairDiscriminator((4,), (7, 6), (8,))
+
+
+def ali(encoder, penalty=1.0):
+    return ALI(encoder, decoder(encoder), pair_discriminator(), penalty)
+
+
+def dcgan(encoder):
+    return DCGAN(encoder, decoder(encoder, 6))
+
+
+def infogan(encoder):
+    return InfoGAN(encoder, decoder(encoder, 12), (3, 4), 2, 0.7)
 
 
 def nat(encoder, images=20):
@@ -121,6 +140,9 @@ MODELS = (
     vae,
     aae,
     bigan,
+    ali,
+    dcgan,
+    infogan,
     nat,
     cpc,
     simclr,

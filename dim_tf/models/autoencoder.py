@@ -26,11 +26,16 @@ class AutoencoderModel(ModelSettings):
         return Autoencoder(encoder, decoder, experiment.training.seed, name="autoencoder")
 
 
-def decoder_of(encoder: "Encoder", name: str) -> "Decoder":
-    """The decoder from the encoder's global feature to its images."""
+def decoder_of(encoder: "Encoder", name: str, code_size: int = 0) -> "Decoder":
+    """The decoder to the encoder's images.
+
+    Args:
+        encoder: Of images of that shape.
+        name: The decoder's name.
+        code_size: Numbers of a code; 0: as many as the global feature has.
+    """
     from keras_models.nn import decoders
 
     filters = decoders.filters_for(encoder.image_shape)
-    return decoders.Decoder(
-        encoder.image_shape, encoder.global_dim, filters, encoder.synchronized, name=name
-    )
+    size = code_size or encoder.global_dim
+    return decoders.Decoder(encoder.image_shape, size, filters, encoder.synchronized, name=name)

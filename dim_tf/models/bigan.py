@@ -1,13 +1,47 @@
 """BiGAN (Donahue et al. 2017, https://arxiv.org/abs/1605.09782)."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dim_tf.models.adversarial import WithPrior
 from dim_tf.models.autoencoder import decoder_of
+from dim_tf.models.base import ModelSettings
+from dim_tf.settings.config_field import config_field
+
+if TYPE_CHECKING:
+    from keras_models.encoders import Encoder
+    from keras_models.nn.discriminators import PairDiscriminator
 
 
 @dataclass(frozen=True)
-class BiGANModel(WithPrior):
+class WithPairs(ModelSettings):
+    """Settings of a model with a discriminator of pairs of image and code."""
+
+    code_units: tuple[int, ...] = config_field(
+        (512, 512),
+        "Units of each dense layer of the discriminator that has the code alone; the image's "
+        "convolutions are followed by a dense layer of as many units as the last.",
+        minimum=1,
+        maximum=2**16,
+    )
+    joint_units: tuple[int, ...] = config_field(
+        (1024, 1024),
+        "Units of each dense layer of the discriminator that has image and code.",
+        minimum=1,
+        maximum=2**16,
+    )
+
+    def pair_discriminator(self, encoder: "Encoder") -> "PairDiscriminator":
+        """The discriminator of pairs, with a convolution for each that doubles in the decoder."""
+        from keras_models.nn import decoders
+        from keras_models.nn.discriminators import PairDiscriminator
+
+        filters = tuple(reversed(decoders.filters_for(encoder.image_shape)[1:]))
+        return PairDiscriminator(filters, self.code_units, self.joint_units, name="discriminator")
+
+
+@dataclass(frozen=True)
+class BiGANModel(WithPairs, WithPrior):
     """A discriminator of (image, code) and (generated image, prior sample)."""
 
     NAME = "bigan"
@@ -18,14 +52,11 @@ class BiGANModel(WithPrior):
         """BiGAN, its generator of images as large as the encoder's."""
         from keras_models import priors
         from keras_models.generative.bigan import BiGAN
-        from keras_models.nn import decoders
-        from keras_models.nn.discriminators import PairDiscriminator
 
-        filters = decoders.filters_for(encoder.image_shape)
         return BiGAN(
             encoder,
             decoder_of(encoder, "generator"),
-            PairDiscriminator(tuple(reversed(filters[1:])), name="discriminator"),
+            self.pair_discriminator(encoder),
             priors.get(self.prior, encoder.global_dim),
             self.prior_penalty,
             experiment.training.seed,

@@ -94,6 +94,15 @@ class DIM(AugmentedViews, WithPriorDivergence):
         flag="prior_matching",
         choices=("adversarial", "mmd"),
     )
+    independence: str = config_field(
+        "none",
+        "How the numbers of the global feature are made independent: predictability, of predictors "
+        "of each from the others; adversarial, by a discriminator of shuffled numbers; none.",
+        choices=("none", "predictability", "adversarial"),
+    )
+    independence_weight: float = config_field(
+        0.1, "Weight of --independence in the objective.", above=0
+    )
     coordinates: float = config_field(
         0.0, "Weight of the task to predict a local feature's row and column.", minimum=0
     )
@@ -106,6 +115,7 @@ class DIM(AugmentedViews, WithPriorDivergence):
 
     def check(self):
         """Checks that something is learned, and that pairs, views and critics fit together."""
+        super().check()
         weights = ("alpha", "beta", "coordinates", "relative_coordinates")
         if not any(getattr(self, weight) for weight in weights):
             raise InputError(
@@ -211,6 +221,7 @@ class DIM(AugmentedViews, WithPriorDivergence):
                 self.gamma and self.prior_matching_method == "mmd",
                 ["prior_divergence", "prior_penalty"],
             ),
+            "--independence is none": (self.independence == "none", ["independence_weight"]),
         }
         values, fields = self.values(), self.flags()
         return {
@@ -231,6 +242,8 @@ class DIM(AugmentedViews, WithPriorDivergence):
         ]
         parts += [f"pairs {self.pairs}"] * bool(self.pairs)
         parts += ["matched by mmd"] * (self.gamma > 0 and self.prior_matching_method == "mmd")
+        if self.independence != "none":
+            parts.append(f"independence by {self.independence} {self.independence_weight:g}")
         parts += ["occlusion"] * self.occlusion
         if self.views == 2:
             parts.append("two views" if self.symmetric else "two views, one way round")
@@ -281,6 +294,10 @@ class DIM(AugmentedViews, WithPriorDivergence):
             objective.append(terms.MaximumMeanDiscrepancy(prior, weight=self.gamma))
         elif self.gamma:
             objective.append(self.prior_matching(encoder, self.gamma))
+        if self.independence == "predictability":
+            objective.append(terms.PredictabilityMinimization(weight=self.independence_weight))
+        elif self.independence == "adversarial":
+            objective.append(terms.adversarial_independence(self.independence_weight))
         return objective + terms.coordinate_tasks(self.coordinates, self.relative_coordinates)
 
     def _critic_arguments(self, critic: str, encoder) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from keras_models import adversary, estimators
+from keras_models import adversary
 from keras_models.distribute.randomness import StepRandom
 from keras_models.encoder_model import EncoderModel, check_makes_images_of, one_global
 from keras_models.nn import layers
@@ -18,7 +18,7 @@ class BiGAN(EncoderModel):
     of samples of the prior. It maximises E[log D(x, E(x))] + E[log(1 - D(G(z), z))] minus the
     gradient penalty of `adversary.losses`. Encoder and generator together minimise the loss with
     the sides exchanged, -E[log(1 - D(x, E(x)))] - E[log D(G(z), z)], which does not saturate (their
-    section 3.4). The encoder is deterministic; ALI (Dumoulin et al. 2017) has a stochastic one.
+    section 3.4). The encoder is deterministic; `ALI` has a stochastic one.
 
     Args:
         encoder: Images -> endpoints; E(x) is the global feature mapped into the prior's support.
@@ -61,10 +61,15 @@ class BiGAN(EncoderModel):
     def adversary_variables(self):
         return self.discriminator.trainable_variables
 
+    def codes(self, endpoints: dict, random: StepRandom) -> tf.Tensor:
+        """float32 [N, D]: the codes of images, from their endpoints."""
+        del random
+        return self.prior.to_support(tf.cast(endpoints["global"], tf.float32))
+
     def objective(self, batch: Batch, random: StepRandom, training: bool = True) -> Losses:
         endpoints = self.encoder(batch.images, training=training, random=random)
         features = tf.cast(endpoints["global"], tf.float32)
-        encoded = (batch.images, self.prior.to_support(features))
+        encoded = (batch.images, self.codes(endpoints, random))
         noise = random.uniform("codes", tf.shape(batch.images)[0], (self.prior.dim,))
         codes = self.prior.sample(noise)
         generated = (self.generator(codes, training=training), codes)
@@ -73,11 +78,16 @@ class BiGAN(EncoderModel):
             self.discriminator,
             encoded,
             generated,
-            estimators.gan,
+            adversary.get("gan"),
             self.penalty,
+            random,
             both_learn=True,
         )
-        metrics = {"pair_divergence": losses.divergence, "pair_gradient_penalty": losses.penalty}
+        metrics = {
+            "pair_divergence": losses.divergence,
+            "pair_gradient_penalty": losses.penalty,
+            "pair_accuracy": losses.accuracy,
+        }
         return Losses(losses.generator_loss, losses.adversary_loss, metrics, features)
 
     def config(self):

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from keras_models import adversary, estimators, priors
+from keras_models import adversary, priors
 from keras_models.distribute.randomness import StepRandom
 from keras_models.nn import decoders, layers
 from keras_models.nn.discriminators import ImageDiscriminator
@@ -21,9 +21,12 @@ class Generator(ObjectiveModel):
         decoder: Codes [N, D] -> images in [-1, 1].
         discriminator: Images -> logits.
         prior: Distribution of the codes.
-        divergence: A name of `estimators.NAMES`.
+        divergence: A name of `adversary.NAMES`.
         penalty: λ of the gradient penalty.
         seed: Seed of the random numbers drawn in training.
+
+    Raises:
+        ValueError: Unknown divergence, or `wgan_gp` without a penalty.
     """
 
     def __init__(
@@ -40,8 +43,9 @@ class Generator(ObjectiveModel):
         self.decoder = decoder
         self.discriminator = discriminator
         self.prior = prior
-        self.divergence = estimators.get(divergence)
+        self.divergence = adversary.get(divergence)
         self.penalty = penalty
+        adversary.check_penalty(self.divergence, penalty)
 
     def build_parts(self):
         if not self.decoder.built:
@@ -72,7 +76,12 @@ class Generator(ObjectiveModel):
         codes = self._codes(random, "codes", tf.shape(batch.images)[0])
         generated = self.decoder(codes, training=training)
         losses = adversary.losses(
-            self.discriminator, batch.images, generated, self.divergence, self.penalty
+            self.discriminator,
+            batch.images,
+            generated,
+            self.divergence,
+            self.penalty,
+            random,
         )
         metrics = {
             "generator_loss": losses.generator_loss,

@@ -38,17 +38,13 @@ class VAE(Autoencoder):
 
     def build_heads(self, shapes):
         super().build_heads(shapes)
-        self.log_variance.build(shapes[self._input_of_variance(shapes)])
-
-    @staticmethod
-    def _input_of_variance(endpoints):
-        return "fc" if "fc" in endpoints else "global"
+        self.log_variance.build(shapes[input_of_variance(shapes)])
 
     def posterior(self, endpoints: dict):
         """q(z|x) of each image: a TFP distribution over [N, D]."""
         tfd = priors.distributions()
         mean = tf.cast(endpoints["global"], tf.float32)
-        log_variance = self.log_variance(endpoints[self._input_of_variance(endpoints)])
+        log_variance = self.log_variance(endpoints[input_of_variance(endpoints)])
         stddev = tf.exp(0.5 * tf.cast(log_variance, tf.float32))
         return tfd.Independent(tfd.Normal(mean, stddev), 1)
 
@@ -73,3 +69,8 @@ class VAE(Autoencoder):
 
     def config(self):
         return {**super().config(), "kl_weight": self.kl_weight}
+
+
+def input_of_variance(endpoints: dict) -> str:
+    """The endpoint whose linear map is log σ²: fc, or global of an encoder without fc."""
+    return "fc" if "fc" in endpoints else "global"

@@ -66,45 +66,93 @@ class ImageDiscriminator(keras.Model):
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
 class PairDiscriminator(keras.Model):
-    """Encoded or generated pair of image and code: the discriminator of BiGAN.
+    """Encoded or generated pair of image and code: the discriminator of BiGAN and ALI.
 
-    The convolutions of `ImageDiscriminator`, their flattened output concatenated with the code, a
-    dense layer with leaky ReLU (slope 0.2), and one logit. No batch norm, for the same reason.
+    As ALI's (Dumoulin et al. 2017, https://arxiv.org/abs/1606.00704, appendix A): the image has
+    the convolutions of `ImageDiscriminator` and a dense layer, the code has dense layers of its
+    own, and both results, of equally many numbers, are concatenated for the joint layers and one
+    logit. With no layers of the code's own, the code is concatenated with the flattened output of
+    the convolutions. Leaky ReLU (slope 0.2) after each layer but the last; no batch norm, for the
+    same reason as in `ImageDiscriminator`. Kernels before a leaky ReLU are initialised by He et al.
+    2015 (https://arxiv.org/abs/1502.01852, eq. 15), which keeps the signal's size through the
+    layers; with the other networks' initialisation each layer shrinks it to 0.4.
 
     Args:
         filters: Filters of the 4x4 convolutions of stride 2.
-        hidden_units: Units of the dense layer.
+        code_units: Units of the code's dense layers; the image's has as many as the last.
+        hidden_units: Units of the joint dense layers.
     """
 
-    def __init__(self, filters: Sequence[int] = (64, 128, 256), hidden_units: int = 1024, **kwargs):
+    def __init__(
+        self,
+        filters: Sequence[int] = (64, 128, 256),
+        code_units: Sequence[int] = (512, 512),
+        hidden_units: Sequence[int] = (1024, 1024),
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.filters = tuple(filters)
-        self.hidden_units = hidden_units
-        self.convs = _convs(self.filters)
-        self.hidden = layers.Dense(hidden_units, name="hidden")
+        self.code_units = tuple(code_units)
+        self.hidden_units = tuple(hidden_units)
+        self.convs = _convs(self.filters, kernel_initializer=_he())
+        self.image_layers = _dense_layers("image", self.code_units[-1:])
+        self.code_layers = _dense_layers("code", self.code_units)
+        self.joint_layers = _dense_layers("joint", self.hidden_units)
         self.logit = layers.Dense(1, name="logit")
 
     def build(self, input_shape):
         """Builds the layers for (shape of the images, shape of the codes)."""
         images, codes = input_shape
-        self.hidden.build((None, _build_convs(self.convs, images) + codes[-1]))
-        self.logit.build((None, self.hidden_units))
+        of_image = _build_dense(self.image_layers, _build_convs(self.convs, images))
+        of_code = _build_dense(self.code_layers, codes[-1])
+        self.logit.build((None, _build_dense(self.joint_layers, of_image + of_code)))
         self.built = True
 
     def call(self, pair):
         """(images [N, H, W, C], codes [N, D]) -> float32 [N]."""
         images, codes = pair
-        x = _features(self.convs, images)
-        x = tf.concat([x, tf.cast(codes, x.dtype)], axis=1)
-        x = tf.nn.leaky_relu(self.hidden(x), LEAK)
-        return tf.cast(self.logit(x)[:, 0], tf.float32)
+        x = _apply(self.image_layers, _features(self.convs, images))
+        z = _apply(self.code_layers, tf.cast(codes, x.dtype))
+        joint = _apply(self.joint_layers, tf.concat([x, z], axis=1))
+        return tf.cast(self.logit(joint)[:, 0], tf.float32)
 
     def get_config(self):
-        return {"name": self.name, "filters": self.filters, "hidden_units": self.hidden_units}
+        return {
+            "name": self.name,
+            "filters": self.filters,
+            "code_units": self.code_units,
+            "hidden_units": self.hidden_units,
+        }
 
 
-def _convs(filters):
-    return [layers.Conv2D(f, 4, 2, 1, name=f"conv{i}") for i, f in enumerate(filters)]
+def _he():
+    """He et al. 2015, eq. 15: variance 2 / ((1 + slope²)·fan_in)."""
+    return keras.initializers.VarianceScaling(2 / (1 + LEAK**2), "fan_in", "untruncated_normal")
+
+
+def _dense_layers(name, units):
+    return [
+        layers.Dense(u, kernel_initializer=_he(), name=f"{name}{i}") for i, u in enumerate(units)
+    ]
+
+
+def _build_dense(dense_layers, size: int) -> int:
+    """Builds dense layers for that many numbers and returns the number of their outputs."""
+    for layer in dense_layers:
+        layer.build((None, size))
+        size = layer.units
+    return size
+
+
+def _apply(dense_layers, x):
+    """Each dense layer, with leaky ReLU."""
+    for layer in dense_layers:
+        x = tf.nn.leaky_relu(layer(x), LEAK)
+    return x
+
+
+def _convs(filters, **arguments):
+    return [layers.Conv2D(f, 4, 2, 1, name=f"conv{i}", **arguments) for i, f in enumerate(filters)]
 
 
 def _build_convs(convs, input_shape) -> int:

@@ -81,6 +81,11 @@ class Term(keras.layers.Layer, abc.ABC):
         return {"name": self.name, "weight": self.weight}
 
 
+def global_samples(features: tf.Tensor) -> tf.Tensor:
+    """Global features [N, D], or [N, g, g, D] of several an image -> float32 [N·g·g, D]."""
+    return tf.reshape(tf.cast(features, tf.float32), [-1, features.shape[-1]])
+
+
 def as_map(features: tf.Tensor) -> tf.Tensor:
     """[N, M, M', C] unchanged, or [N, C] as the map [N, 1, 1, C] of one location."""
     return features if features.shape.rank == 4 else features[:, tf.newaxis, tf.newaxis]

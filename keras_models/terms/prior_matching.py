@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_models import adversary, estimators, priors
+from keras_models import adversary, priors
 from keras_models.distribute.randomness import StepRandom
 from keras_models.nn import layers
 from keras_models.nn.discriminators import Discriminator
@@ -19,9 +19,13 @@ class PriorMatching(Term):
     Args:
         prior: Target distribution.
         discriminator: D.
-        divergence: A name of `estimators.NAMES`, which the discriminator estimates.
+        divergence: A name of `adversary.NAMES`, which the discriminator estimates.
         penalty: λ of the gradient penalty.
         weight: γ.
+
+    Raises:
+        ValueError: Unknown divergence, or `wgan_gp` without a penalty; when built, the prior has
+            another number of dimensions than the global feature.
     """
 
     def __init__(
@@ -37,8 +41,9 @@ class PriorMatching(Term):
         super().__init__(weight, **kwargs)
         self.prior = prior
         self.discriminator = discriminator
-        self.divergence = estimators.get(divergence)
+        self.divergence = adversary.get(divergence)
         self.penalty = penalty
+        adversary.check_penalty(self.divergence, penalty)
 
     @property
     def endpoints(self):
@@ -58,7 +63,9 @@ class PriorMatching(Term):
     def call(self, query, context, random: StepRandom, training: bool = True) -> TermOutput:
         del context, training
         real, encoded = priors.samples_and_features(self.prior, query["global"], random)
-        losses = adversary.losses(self.discriminator, real, encoded, self.divergence, self.penalty)
+        losses = adversary.losses(
+            self.discriminator, real, encoded, self.divergence, self.penalty, random
+        )
         metrics = {
             "prior_encoder_loss": losses.generator_loss,
             "prior_divergence": losses.divergence,
@@ -96,7 +103,7 @@ def prior_matching(
     Args:
         prior: A name of `priors.NAMES`.
         dim: D, units of the global feature.
-        divergence: A name of `estimators.NAMES`.
+        divergence: A name of `adversary.NAMES`.
         penalty: λ.
         weight: γ.
     """

@@ -11,7 +11,7 @@ from dim_tf.data import SOURCES
 from dim_tf.experiment import Experiment, all_fields
 from dim_tf.settings.config_field import kind_of
 from dim_tf.system.errors import InputError, one_line
-from keras_models import critics, estimators, priors
+from keras_models import adversary, critics, estimators, priors
 
 
 def defined():
@@ -201,8 +201,8 @@ def test_a_value_is_no_cry_for_help():
 def test_choices_are_those_of_the_libraries():
     """The flags stand apart, so that --help needs no TensorFlow; here both must agree."""
     choices = {name: field.metadata["choices"] for name, field in all_fields().items()}
-    with_alias = (*estimators.NAMES, *estimators.ALIASES)
-    assert choices["estimator"] == choices["prior_divergence"] == with_alias
+    assert choices["estimator"] == (*estimators.NAMES, *estimators.ALIASES)
+    assert choices["prior_divergence"] == (*adversary.NAMES, *estimators.ALIASES)
     assert choices["local_critic"] == critics.LOCAL_NAMES
     assert choices["global_critic"] == critics.GLOBAL_NAMES
     assert choices["prior"] == priors.NAMES

@@ -185,6 +185,8 @@ def test_a_view_is_not_compared_with_itself():
         {"pairs": "global-conv", "alpha": 1.0},
         {"local_critic": "concat"},
         {"views": 2},
+        {"independence": "adversarial"},
+        {"independence": "predictability"},
         {},
     ],
 )
@@ -204,6 +206,7 @@ def test_settings_without_effect_are_those_that_are_not_read(encoder, settings):
         "prior": "gaussian",
         "prior_divergence": "jsd",
         "prior_penalty": 0.5,
+        "independence_weight": 0.3,
     }
     chosen = experiment(**{**nondefault, **settings})
     model = chosen.model
@@ -273,3 +276,27 @@ def test_the_summary_of_another_model_has_all_its_settings():
         "simclr, min_crop_scale 0.3, color_jitter_strength 1, temperature 0.5, hidden_units 512, "
         "projected_units 128"
     )
+
+
+def test_independence_is_a_term_of_its_own_weight(encoder):
+    settings = {"independence_weight": 0.3}
+    for name, term in (
+        ("predictability", terms.PredictabilityMinimization),
+        ("adversarial", terms.AdversarialIndependence),
+    ):
+        chosen = experiment(independence=name, **settings)
+        *_, last = model_of(chosen, encoder).terms
+        assert (type(last), last.weight) == (term, 0.3)
+        assert f"independence by {name} 0.3" in chosen.model.summary
+    assert len(model_of(experiment(), encoder).terms) == 2
+
+
+def test_a_wasserstein_critic_needs_its_penalty():
+    with pytest.raises(InputError, match="--prior_divergence=wgan_gp is bounded by its gradient"):
+        experiment(prior_divergence="wgan_gp", prior_penalty=0.0)
+    with pytest.raises(InputError, match=r"give --aae\.prior_penalty more than 0"):
+        Experiment.of(
+            name="t",
+            model="aae",
+            **{"aae.prior_divergence": "wgan_gp", "aae.prior_penalty": 0.0},
+        )

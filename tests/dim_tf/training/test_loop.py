@@ -251,6 +251,8 @@ def test_float32_is_not_tensor_float_32(splits):
             "generator.prior": "gaussian",
             "generator.prior_divergence": "hellinger",
         },
+        {"prior_divergence": "wgan_gp", "independence": "adversarial"},
+        {"prior_divergence": "bgan", "independence": "predictability"},
     ],
     ids=lambda settings: "-".join(settings),
 )

@@ -37,6 +37,8 @@ def test_losses_are_those_of_two_players():
     np.testing.assert_allclose(metrics["pair_divergence"], value, rtol=1e-4)
     exchanged = np.mean(np.log(1 - p_encoded)) + np.mean(np.log(p_generated))
     np.testing.assert_allclose(metrics["loss"], -exchanged, rtol=1e-4)
+    accuracy = (np.mean(p_encoded > 0.5) + np.mean(p_generated < 0.5)) / 2
+    np.testing.assert_allclose(metrics["pair_accuracy"], accuracy, atol=1e-6)
 
 
 @pytest.mark.slow

@@ -1,0 +1,35 @@
+"""ALI (Dumoulin et al. 2017, https://arxiv.org/abs/1606.00704)."""
+
+from dataclasses import dataclass
+
+from dim_tf.models.autoencoder import decoder_of
+from dim_tf.models.bigan import WithPairs
+from dim_tf.settings.config_field import config_field
+
+
+@dataclass(frozen=True)
+class ALIModel(WithPairs):
+    """A discriminator of (image, sample of its posterior) and (generated image, prior sample)."""
+
+    NAME = "ali"
+    PREFIX = "ali."
+    LEARNED = (
+        "from unlabelled images by adversarially learned inference (ALI, Dumoulin et al. 2017)"
+    )
+
+    prior_penalty: float = config_field(
+        1.0, "Weight of the discriminator's gradient penalty.", minimum=0
+    )
+
+    def make(self, encoder, splits, experiment):
+        """ALI, its generator of images as large as the encoder's."""
+        from keras_models.generative.ali import ALI
+
+        return ALI(
+            encoder,
+            decoder_of(encoder, "generator"),
+            self.pair_discriminator(encoder),
+            self.prior_penalty,
+            experiment.training.seed,
+            name="ali",
+        )

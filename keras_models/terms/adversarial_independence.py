@@ -1,0 +1,103 @@
+"""Adversarial independence: joint samples of the global feature look like products of marginals."""
+
+import keras
+import tensorflow as tf
+
+from keras_models import adversary
+from keras_models.distribute import replicas
+from keras_models.distribute.randomness import StepRandom
+from keras_models.nn import layers
+from keras_models.nn.discriminators import Discriminator
+from keras_models.terms.base import Term, TermOutput, global_samples
+
+
+@keras.saving.register_keras_serializable(layers.PACKAGE)
+class AdversarialIndependence(Term):
+    """A discriminator of features and of features shuffled in each dimension.
+
+    Brakel & Bengio 2017, https://arxiv.org/abs/1710.05050, algorithm 1. Shuffling every dimension
+    of y = sigmoid(Y) over the images of all replicas, each by a permutation of its own, gives
+    samples of the product of the marginals (their section 3). The discriminator tells these from
+    the features by the divergence `gan` (their equation 2), and the encoder makes both alike: it
+    minimises the loss with the sides exchanged, which reaches it through both kinds of samples and
+    does not saturate. The sigmoid of each dimension leaves dependence as it is and bounds the
+    discriminator's input. Several globals of an image are separate samples.
+
+    Args:
+        discriminator: D.
+        penalty: λ of the gradient penalty of `adversary.losses`.
+        weight: Of the term.
+    """
+
+    def __init__(self, discriminator, penalty: float = 1.0, weight: float = 1.0, **kwargs):
+        kwargs.setdefault("name", "adversarial_independence")
+        super().__init__(weight, **kwargs)
+        self.discriminator = discriminator
+        self.penalty = penalty
+
+    @property
+    def endpoints(self):
+        return ("global",)
+
+    @property
+    def adversary_variables(self):
+        return self.discriminator.trainable_variables
+
+    def build(self, shapes):
+        if not self.discriminator.built:
+            self.discriminator.build((None, shapes["global"][-1]))
+        self.built = True
+
+    def call(self, query, context, random: StepRandom, training: bool = True) -> TermOutput:
+        del context, training
+        joint = tf.sigmoid(global_samples(query["global"]))
+        product = shuffled(joint, random)
+        losses = adversary.losses(
+            self.discriminator,
+            product,
+            joint,
+            adversary.get("gan"),
+            self.penalty,
+            random,
+            both_learn=True,
+        )
+        metrics = {
+            "independence_encoder_loss": losses.generator_loss,
+            "independence_divergence": losses.divergence,
+            "independence_gradient_penalty": losses.penalty,
+        }
+        return TermOutput(losses.generator_loss, losses.adversary_loss, metrics)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "discriminator": keras.saving.serialize_keras_object(self.discriminator),
+            "penalty": self.penalty,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        discriminator = keras.saving.deserialize_keras_object(config["discriminator"])
+        return cls(**{**config, "discriminator": discriminator})
+
+
+def shuffled(samples: tf.Tensor, random: StepRandom) -> tf.Tensor:
+    """Each dimension permuted over the samples of all replicas, on its own.
+
+    Args:
+        samples: float32 [N, D], this replica's.
+        random: Random numbers of the step, which determine the permutations.
+
+    Returns:
+        float32 [N, D], this replica's rows.
+    """
+    count, dim = tf.shape(samples)[0], samples.shape[1]
+    order = tf.argsort(replicas.concat(random.uniform("shuffle", count, (dim,))), axis=0)
+    rows = order[replicas.index() * count :][:count]  # [N, D]
+    columns = tf.transpose(replicas.concat(samples))  # [D, R·N]
+    return tf.transpose(tf.gather(columns, tf.transpose(rows), batch_dims=1))
+
+
+def adversarial_independence(weight: float = 1.0) -> AdversarialIndependence:
+    """The term with the discriminator of prior matching."""
+    return AdversarialIndependence(Discriminator(name="discriminator"), weight=weight)
