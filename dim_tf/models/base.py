@@ -26,12 +26,14 @@ class ModelSettings(Settings, abc.ABC):
         LEARNED: How its encoder learns, in words that follow "An image encoder, learned".
         HAS_ENCODER: Whether it trains an encoder.
         NEEDS_LABELS: Whether it learns from labels.
+        DEPENDS_ON_LENGTH: Whether what a step does depends on the number of all steps.
     """
 
     NAME: ClassVar[str]
     LEARNED: ClassVar[str]
     HAS_ENCODER: ClassVar[bool] = True
     NEEDS_LABELS: ClassVar[bool] = False
+    DEPENDS_ON_LENGTH: ClassVar[bool] = False
 
     @abc.abstractmethod
     def make(
