@@ -215,7 +215,7 @@ class RealNVP(Flow):
 
     def transform(self, unit_images):
         y = LOGIT_MARGIN + (1 - 2 * LOGIT_MARGIN) * unit_images
-        log_y, log_rest = tf.math.log(y), tf.math.log1p(-y)
+        log_y, log_rest = tf.math.log(y), tf.math.log(1.0 - y)
         x = log_y - log_rest
         log_determinant = -tf.reduce_sum(log_y + log_rest, [1, 2, 3])
         log_determinant += self.global_dim * math.log(1 - 2 * LOGIT_MARGIN)

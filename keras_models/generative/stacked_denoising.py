@@ -106,6 +106,7 @@ class StackedDenoisingAutoencoder(EncoderModel):
             self.stage = stage
             self._set_trainable(stage)
             self.make_train_function(force=True)
+            self.test_function = None  # traced for the layer before
 
     def _parts(self):
         """(stage, decoder) of each layer."""
