@@ -60,7 +60,6 @@ def test_endpoints_are_the_latent(flow):
     np.testing.assert_array_equal(endpoints["global"], np.reshape(latents, (3, 32)))
     assert flow.endpoint_shapes() == {"local": (None, 2, 1, 16), "global": (None, 32)}
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(flow))
-    again.build()
     again.set_weights(flow.get_weights())
     np.testing.assert_array_equal(again(images)["global"], endpoints["global"])
 
@@ -116,7 +115,7 @@ def test_a_coupling_depends_on_and_keeps_the_masked_half(by_channels, flipped):
     y_changed, same = coupling(changed)
     np.testing.assert_allclose(same, log_determinant, rtol=1e-6)
     ratio = (y_changed - y).numpy()[0][~kept]  # exp(s) of each number
-    np.testing.assert_allclose(np.sum(np.log(ratio)), log_determinant[0], rtol=1e-4)
+    np.testing.assert_allclose(np.sum(np.log(ratio)), log_determinant[0], rtol=1e-4, atol=1e-4)
 
 
 def test_sides_that_are_no_multiples_of_4_are_refused():

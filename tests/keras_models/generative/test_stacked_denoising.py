@@ -24,10 +24,6 @@ def make(encoder):
     return small.stacked_denoising_autoencoder(encoder, stage_steps=2)
 
 
-def batches(count):
-    return iter([small.IMAGES] * count)
-
-
 @pytest.fixture(scope="module")
 def course():
     """Layers that changed in each step, and the model after 9 steps."""
@@ -49,6 +45,7 @@ def test_one_layer_learns_at_a_time_and_the_last_for_the_rest(course):
     assert course[1] == [0, 0, 1, 1, 2, 2, 3, 3, 3]
 
 
+@pytest.mark.slow
 def test_fit_takes_the_same_steps(course):
     model = small.build(make)
     model.fit(tf.data.Dataset.from_tensors(small.IMAGES).repeat(), steps_per_epoch=9, verbose=0)
@@ -56,6 +53,7 @@ def test_fit_takes_the_same_steps(course):
         np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_it_resumes_within_a_layer(course):
     """By the step alone: weights and the optimizer's state of step 5, then steps 5 to 8."""
     first, second = small.build(make), small.build(make)
@@ -96,6 +94,7 @@ def test_the_loss_of_a_layer(course, layer):
     model._set_trainable(stage)
 
 
+@pytest.mark.slow
 def test_a_layers_first_update_is_as_large_as_a_first_step():
     """Adam's first step is the learning rate, whenever the layer begins."""
     model = small.build(make, learning_rate=1e-3)
