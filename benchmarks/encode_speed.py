@@ -48,10 +48,11 @@ def keras_encoder(loaded, metadata: dict):
     """The exported encoder as a Keras model, with the export's weights."""
     size = metadata["image_size"]
     overrides = {}
-    if not encoders.PRESETS[metadata["encoder"]].several_globals:
+    preset = encoders.PRESETS[metadata["encoder"]]
+    if not (preset.several_globals or preset.is_flow):
         outputs = loaded.signatures["endpoints"].structured_outputs
         overrides["latent_dim"] = outputs["global"].shape[-1]
-    if encoders.PRESETS[metadata["encoder"]].image_size is None:
+    if preset.image_size is None:
         overrides["image_shape"] = (size, size, 3)
     encoder = encoders.get(metadata["encoder"], **overrides)
     encoder.build()

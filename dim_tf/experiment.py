@@ -172,6 +172,11 @@ class Experiment(Settings):
                 "--augmentation=none makes both views of an image the same; give another "
                 "--augmentation, or a --model of one view"
             )
+        if self.model.DEPENDS_ON_LENGTH and self.training.minutes:
+            raise InputError(
+                f"--minutes: the steps of --model={self.model.NAME} take different times, so they "
+                "cannot be measured beforehand; give --epochs or --steps"
+            )
         self.training.check_multiple("frozen_steps", max(0, self.encoder.frozen_steps))
 
     @property
@@ -207,7 +212,8 @@ class Experiment(Settings):
         }
         for name, path in self.encoder.files.items():  # wherever it is; its hash is compared
             hyperparameters[name] = f"FILE{path.suffix}"
-        if self.training.schedule != "constant":  # the learning rate falls over the run's length
+        # The learning rate falls over the run's length, or layers share it.
+        if self.training.schedule != "constant" or self.model.DEPENDS_ON_LENGTH:
             length = ("epochs", "minutes", "steps")
             hyperparameters |= {name: values[name] for name in length}
         return hyperparameters | {"augmentation": self.augmentation}

@@ -63,6 +63,8 @@ ENCODERS = (
     "residual64x64",
     "residual32x32_wide",
     "residual64x64_wide",
+    "nice",
+    "realnvp",
 )
 ESTIMATORS = ("jsd", "infonce", "dv", "nwj", "gan", "rkl", "hellinger", "chi2", "w1")
 PRIOR_DIVERGENCES = (*ESTIMATORS, "bgan", "wgan_gp")
@@ -97,7 +99,16 @@ MODELS = {
     "som": "dim_tf.models.som:SelfOrganizingMap",
     "rbm": "dim_tf.models.rbm:RestrictedBoltzmannMachine",
     "kmeans_features": "dim_tf.models.kmeans_features:KMeansFeatures",
+    "denoising_ae": "dim_tf.models.denoising:DenoisingAutoencoderModel",
+    "stacked_denoising_ae": "dim_tf.models.stacked_denoising:StackedDenoisingAutoencoderModel",
+    "contractive_ae": "dim_tf.models.contractive:ContractiveAutoencoderModel",
+    "beta_tcvae": "dim_tf.models.beta_tcvae:BetaTCVAEModel",
+    "vib": "dim_tf.models.vib:InformationBottleneck",
+    "nice": "dim_tf.models.flows:NICEModel",
+    "realnvp": "dim_tf.models.flows:RealNVPModel",
 }
+FLOWS = ("nice", "realnvp")  # models that are their own encoders
+LATENT_PRIORS = ("gaussian", "logistic")  # of flows
 CROP_ENCODERS = {32: "crops32x32", 64: "crops64x64"}  # those of cpc, by image size
 ENDPOINTS = ("local", "conv", "fc", "global")
 # --feature: what an encoder gives for an image; those of dim_tf.export.feature.
@@ -119,6 +130,7 @@ MEASURES = {
     "prior_match": "dim_tf.evaluation.measures.prior_match:SPEC",
     "ndm": "dim_tf.evaluation.measures.ndm:SPEC",
     "mine": "dim_tf.evaluation.measures.mine:SPEC",
+    "mig": "dim_tf.evaluation.measures.mig:SPEC",
 }
 DEFAULT_MEASURES = ("knn", "linear", "mlp", "clusters", "geometry", "projection")
 LABEL_FREE_MEASURES = ("rotation",)  # by default, too, where there are no labels: of the verdict

@@ -229,6 +229,11 @@ class ObjectiveModel(keras.Model, abc.ABC):
         encoder = getattr(self, "encoder", None)
         return encoder.backbone_variables if encoder is not None else []
 
+    @property
+    def changes_between_steps(self) -> bool:
+        """Whether `apply_frozen_steps` has anything to do."""
+        return bool(self._frozen_steps)
+
     def apply_frozen_steps(self) -> None:
         """Freezes or unfreezes the backbone for the next step, according to `frozen_steps`.
 
@@ -268,7 +273,7 @@ class ObjectiveModel(keras.Model, abc.ABC):
         )
         self._ensure_built()
         data_checks.check_fit(self, arguments)
-        if self._frozen_steps:
+        if self.changes_between_steps:
             arguments["callbacks"] = frozen_backbone.with_callback(
                 arguments.get("callbacks"), frozen_backbone.FreezeBackbone()
             )

@@ -11,19 +11,25 @@ import tensorflow as tf
 
 from keras_models import DeepInfoMax, priors, terms
 from keras_models.clustering.nat import NoiseAsTargets
-from keras_models.encoders import ConvNet, StridedCropsNet
+from keras_models.encoders import NICE, ConvNet, RealNVP, StridedCropsNet
 from keras_models.generative.aae import AdversarialAutoencoder
 from keras_models.generative.ali import ALI
 from keras_models.generative.autoencoder import Autoencoder
+from keras_models.generative.beta_tcvae import BetaTCVAE
 from keras_models.generative.bigan import BiGAN
+from keras_models.generative.contractive import ContractiveAutoencoder
 from keras_models.generative.dcgan import DCGAN
+from keras_models.generative.denoising import Corruption, DenoisingAutoencoder
+from keras_models.generative.flow import FlowDensity
 from keras_models.generative.infogan import InfoGAN
+from keras_models.generative.stacked_denoising import StackedDenoisingAutoencoder
 from keras_models.generative.vae import VAE
 from keras_models.nn.decoders import Decoder
 from keras_models.nn.discriminators import Discriminator, PairDiscriminator
 from keras_models.objective_model import Batch
 from keras_models.pretext.cpc import CPC
 from keras_models.supervised import Supervised
+from keras_models.vib import VIB
 from keras_models.views import Augmentation, Views
 
 SIDE, LATENT = 8, 5
@@ -135,6 +141,37 @@ def cpc(encoder):
     return CPC(crops_encoder(encoder.image_shape, encoder.synchronized), units=6, ahead=2)
 
 
+def denoising_autoencoder(encoder, masked=0.4, noise_stddev=0.2):
+    return DenoisingAutoencoder(encoder, decoder(encoder), Corruption(masked, noise_stddev))
+
+
+def contractive_autoencoder(encoder, penalty=0.1, projections=2):
+    return ContractiveAutoencoder(encoder, decoder(encoder), penalty, projections)
+
+
+def beta_tcvae(encoder, tc_weight=6.0, sampling="stratified"):
+    return BetaTCVAE(encoder, decoder(encoder), 20, tc_weight, sampling)
+
+
+def stacked_denoising_autoencoder(encoder, stage_steps=50):
+    return StackedDenoisingAutoencoder(encoder, Corruption(0.4, 0.2), stage_steps)
+
+
+def nice(encoder):
+    """NICE, which is its own encoder."""
+    flow = NICE(encoder.image_shape, 4, (12,), synchronized=encoder.synchronized)
+    return FlowDensity(flow, "logistic")
+
+
+def realnvp(encoder):
+    """RealNVP, which is its own encoder."""
+    return FlowDensity(RealNVP(encoder.image_shape, 4, synchronized=encoder.synchronized))
+
+
+def vib(encoder, kl_weight=0.01):
+    return VIB(encoder, labels=3, kl_weight=kl_weight)
+
+
 MODELS = (
     autoencoder,
     vae,
@@ -150,6 +187,13 @@ MODELS = (
     barlow_twins,
     two_views,
     supervised,
+    denoising_autoencoder,
+    contractive_autoencoder,
+    stacked_denoising_autoencoder,
+    beta_tcvae,
+    vib,
+    nice,
+    realnvp,
 )
 
 

@@ -34,7 +34,8 @@ MODES = (
 )
 DEFAULT_MODES = MODES[:3]
 MODE_HELP = f"Stages to run, a list of {', '.join(MODES)}."
-MODEL_HELP = f"Model, how the encoder is trained: {', '.join(registry.MODELS)}."
+MODEL_HELP = "Model, how the encoder is trained; --help lists the models."
+MODEL_DETAILS = f"One of {', '.join(registry.MODELS)}."
 ALIASES = {"mi_units": "critic_units"}
 FLAGS_OF_MODES = {  # which are refused without the mode
     "finetune": tuple(FineTuningSettings.flags()),
@@ -97,7 +98,7 @@ _PARSERS: dict[type, _Parser] = {
 def define(values: flags.FlagValues) -> None:
     """Defines all flags in `values`, those of every model too."""
     flags.DEFINE_string("mode", ",".join(DEFAULT_MODES), MODE_HELP, flag_values=values)
-    flags.DEFINE_enum("model", "dim", list(registry.MODELS), MODEL_HELP, flag_values=values)
+    flags.DEFINE_enum("model", "dim", list(registry.MODELS), MODEL_DETAILS, flag_values=values)
     for name, field in all_fields().items():
         _define(values, name, field)
     for alias, name in ALIASES.items():

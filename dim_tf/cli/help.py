@@ -5,7 +5,7 @@ import textwrap
 from dataclasses import dataclass
 
 from dim_tf import recipes, registry
-from dim_tf.cli.flags import ALIASES, DEFAULT_MODES, MODE_HELP, MODEL_HELP
+from dim_tf.cli.flags import ALIASES, DEFAULT_MODES, MODE_HELP, MODEL_DETAILS, MODEL_HELP
 from dim_tf.experiment import Experiment, groups_of, model_settings
 from dim_tf.settings.config_field import Settings, config_field, kind_of
 from dim_tf.system.errors import InputError
@@ -75,7 +75,7 @@ class _Stages(Settings):
 
 @dataclass(frozen=True)
 class _Model(Settings):
-    model: str = config_field("dim", MODEL_HELP, common=True)
+    model: str = config_field("dim", MODEL_HELP, details=MODEL_DETAILS, common=True)
 
 
 def _section(name, fields, is_full):

@@ -31,6 +31,7 @@ class ModelSettings(Settings, abc.ABC):
         UNUSED: Flags that it has no use for, which are refused.
         PACKAGE: A package beside dim_tf's requirements that it needs; empty: none.
         EXTRA: The extra of dim_tf that installs it.
+        DEPENDS_ON_LENGTH: Whether what a step does depends on the number of all steps.
     """
 
     NAME: ClassVar[str]
@@ -40,6 +41,7 @@ class ModelSettings(Settings, abc.ABC):
     UNUSED: ClassVar[tuple[str, ...]] = ()
     PACKAGE: ClassVar[str] = ""
     EXTRA: ClassVar[str] = ""
+    DEPENDS_ON_LENGTH: ClassVar[bool] = False
 
     @abc.abstractmethod
     def make(

@@ -12,7 +12,7 @@ from dim_tf.data.splits import Images, Splits
 from dim_tf.experiment import Experiment
 from dim_tf.export.feature import check_requested
 from dim_tf.models.fitted import FittedModel
-from dim_tf.registry import CROP_ENCODERS
+from dim_tf.registry import CROP_ENCODERS, FLOWS
 from dim_tf.settings.encoder import AUTO, RANDOM, EncoderSettings, scaling
 from dim_tf.system.errors import InputError
 from dim_tf.training import begun_experiment, checkpoint_files, encoder_config, schedule, strategy
@@ -71,19 +71,27 @@ def make_encoder(
             f"{height}x{width}; give --image_size={preset_size} or leave --encoder out"
         )
     overrides: dict[str, Any] = {"synchronized": synchronized}
-    if not preset.several_globals:
+    if not (preset.several_globals or preset.is_flow):
         overrides["latent_dim"] = experiment.encoder.latent_dim
     elif experiment.encoder.latent_dim != (default := EncoderSettings.default("latent_dim")):
+        size = (
+            "as many features as an image has numbers"
+            if preset.is_flow
+            else "a map of globals, whose size is fixed"
+        )
         raise InputError(
-            f"--encoder={name} has a map of globals, whose size is fixed; leave --latent_dim out "
-            f"or give --latent_dim={default}"
+            f"--encoder={name} has {size}; leave --latent_dim out or give --latent_dim={default}"
         )
     # Grey images of a data set by name are RGB to an encoder of RGB, as in the paper.
-    keeps_channels = experiment.data.dataset == "folder" and image_shape[2] != 3
+    # A flow cannot: the density of three equal channels is infinite.
+    keeps_channels = image_shape[2] != 3 and (experiment.data.dataset == "folder" or preset.is_flow)
     if preset_size is None or keeps_channels:
         overrides["image_shape"] = (height, width, image_shape[2] if keeps_channels else 3)
     keras.utils.set_random_seed(experiment.training.seed)
-    return encoders.get(name, **overrides)
+    try:
+        return encoders.get(name, **overrides)
+    except ValueError as error:
+        raise InputError(f"--encoder={name}: {error}") from error
 
 
 def _backbone_encoder(experiment, image_shape, synchronized):
@@ -204,6 +212,8 @@ def encoder_name(experiment: Experiment, image_shape: ImageShape) -> str:
         return experiment.encoder.files["encoder"].name
     if experiment.encoder.name:
         return experiment.encoder.name
+    if experiment.model.NAME in FLOWS:
+        return experiment.model.NAME
     if experiment.model.NAME == "cpc":
         if height != width or height not in CROP_ENCODERS:
             sizes = " or ".join(map(str, CROP_ENCODERS))

@@ -4,6 +4,7 @@ from keras_models.encoders import backbones
 from keras_models.encoders.backbone import BackboneEncoder
 from keras_models.encoders.base import Encoder
 from keras_models.encoders.convnet import ConvNet, for_any_size
+from keras_models.encoders.flow import NICE, Flow, RealNVP
 from keras_models.encoders.presets import PRESETS, Preset
 from keras_models.encoders.residual import ResidualNet
 from keras_models.encoders.resnet import ResNet
@@ -11,11 +12,14 @@ from keras_models.encoders.staged import StagedEncoder
 from keras_models.encoders.strided_crops import StridedCropsNet
 
 __all__ = [
+    "NICE",
     "PRESETS",
     "BackboneEncoder",
     "ConvNet",
     "Encoder",
+    "Flow",
     "Preset",
+    "RealNVP",
     "ResNet",
     "ResidualNet",
     "StagedEncoder",
@@ -35,12 +39,13 @@ def get(name: str, /, **overrides) -> Encoder:
 
     Args:
         name: A key of `PRESETS`; or a Keras model: keras:CLASS, keras_hub:PRESET or FILE.keras.
-        **overrides: Constructor arguments in place of the preset's; "basic" needs `image_shape`,
-            which determines its layers. For a Keras model, arguments of `backbones.get`.
+        **overrides: Constructor arguments in place of the preset's; "basic", "nice" and "realnvp"
+            need `image_shape`, which determines their layers. For a Keras model, arguments of
+            `backbones.get`.
 
     Raises:
-        ValueError: Unknown name; "basic" with no image shape or too small a one; or an error of
-            `backbones.get`.
+        ValueError: Unknown name; no image shape where one is needed, or one that does not fit; or
+            an error of `backbones.get`.
         ImportError: keras_hub is not installed.
     """
     if backbones.is_backbone(name):
@@ -54,9 +59,9 @@ def get(name: str, /, **overrides) -> Encoder:
         )
     preset = PRESETS[name]
     arguments = preset.arguments
+    if preset.image_size is None and "image_shape" not in overrides:
+        raise ValueError(f"the encoder {name!r} needs image_shape=(height, width, channels)")
     if name == "basic":
-        if "image_shape" not in overrides:
-            raise ValueError("the encoder 'basic' needs image_shape=(height, width, channels)")
         arguments = for_any_size(overrides["image_shape"])
     return preset.family(**{"name": name, **arguments, **overrides})
 

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
+from keras_models.encoders.base import Encoder
 from keras_models.encoders.convnet import ConvNet
+from keras_models.encoders.flow import NICE, Flow, RealNVP
 from keras_models.encoders.residual import ResidualNet
 from keras_models.encoders.resnet import ResNet
-from keras_models.encoders.staged import StagedEncoder
 from keras_models.encoders.strided_crops import StridedCropsNet
 
 
@@ -16,13 +17,13 @@ class Preset:
 
     Attributes:
         family: The encoder's class.
-        arguments: Arguments of its constructor; empty for the preset that fits all images.
+        arguments: Arguments of its constructor; without `image_shape` if it fits many.
         parameters: Number of trainable parameters, as the authors' code counts them, with a global
             feature of 64 units; None if it depends on the image.
         source: Where the architecture is from.
     """
 
-    family: type[StagedEncoder]
+    family: type[Encoder]
     arguments: dict[str, Any]
     parameters: int | None
     source: str
@@ -30,12 +31,17 @@ class Preset:
     @property
     def image_size(self) -> int | None:
         """The images' side in pixels; None: any."""
-        return self.arguments["image_shape"][0] if self.arguments else None
+        return self.arguments["image_shape"][0] if "image_shape" in self.arguments else None
 
     @property
     def several_globals(self) -> bool:
         """Whether the global feature is a map, whose size `latent_dim` does not set."""
         return self.arguments.get("latent_dim") == 0
+
+    @property
+    def is_flow(self) -> bool:
+        """Whether the global feature has as many numbers as the image."""
+        return issubclass(self.family, Flow)
 
 
 # (filters, kernel, stride, padding), True: max pool
@@ -245,5 +251,17 @@ PRESETS = {
         },
         parameters=100_528_192,
         source=_AUTHORS,
+    ),
+    "nice": Preset(
+        NICE,
+        {},
+        parameters=None,
+        source="ours, after Dinh et al. 2015, with smaller networks",
+    ),
+    "realnvp": Preset(
+        RealNVP,
+        {},
+        parameters=None,
+        source="ours, after Dinh et al. 2017, with smaller networks",
     ),
 }

@@ -189,9 +189,9 @@ def test_add_a_model(apply, tmp_path):
     page = apply("add-a-model")
     assert run_tests(page, tmp_path) >= 4
     encoder = make_encoder(Experiment.of(name="t", latent_dim=8), (16, 16, 3))
-    settings = Experiment.of(name="t", model="dae", seed=5, **{"dae.masked": 0.5})
+    settings = Experiment.of(name="t", model="lines", seed=5, **{"lines.masked": 0.5})
     model = settings.model.make(encoder, images(), settings)
-    assert (model.name, model.seed, model.masked) == ("dae", 5, 0.5)
+    assert (model.name, model.seed, model.masked) == ("lines", 5, 0.5)
 
 
 def test_add_an_encoder_preset(apply, tmp_path):
@@ -286,7 +286,7 @@ def run(page, repository, *more):
 
 SETTINGS = {  # that each page's command needs, and that is refused without the page's lines
     "add-a-term": ("model", "align_uniform"),
-    "add-a-model": ("model", "dae"),
+    "add-a-model": ("model", "lines"),
     "add-an-encoder-preset": ("encoder", "small48x48"),
     "add-a-measure": ("measures", "knn,intrinsic_dimension"),
     "add-a-data-source": ("dataset", "medmnist"),

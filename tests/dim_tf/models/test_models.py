@@ -1,5 +1,6 @@
 """Every model of --model, from its settings to a checkpoint and back."""
 
+import dataclasses
 import json
 
 import keras
@@ -37,6 +38,8 @@ def experiment(model, folder="", **settings):
         sizes |= {"critic_units": 8}
     if model == "cpc":
         sizes |= {"latent_dim": 64}  # the encoder is that of crops
+    if model in registry.FLOWS:
+        sizes |= {"latent_dim": 64}  # the default: the latent has the image's size
     return Experiment.of(name="t", run_dir=str(folder), model=model, **{**sizes, **settings})
 
 
@@ -62,7 +65,7 @@ def test_every_setting_of_a_model_is_read(model, encoder, monkeypatch):
     monkeypatch.setattr(Generator, "build", lambda model: None)
     watched = Watched()
     read.clear()
-    watched.make(encoder, splits(32), Experiment.of(name="t", model=model))
+    watched.make(encoder, splits(32), Experiment.of(name="t", model=model, batch_size=4))
     assert {field.name for field in settings.flags().values()} <= read
 
 
@@ -108,12 +111,14 @@ def test_settings_without_effect_are_reported_in_training(tmp_path, capsys):
 @pytest.mark.parametrize("model", NAMES)
 def test_it_trains_from_its_settings_and_comes_back(tmp_path, model):
     data = splits(32 if model == "cpc" else 16)
-    trained = loop.train(experiment(model, tmp_path, steps=2), data)
+    last = 4 if model == "stacked_denoising_ae" else 2  # a step for each layer
+    settings = experiment(model, tmp_path, steps=last)
+    trained = loop.train(settings, data)
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line)["step"] for line in lines] == [1, 2]
+    assert [json.loads(line)["step"] for line in lines] == [*range(1, last + 1)]
     assert "online_probe" in json.loads(lines[0])
-    again, step = load_trained(experiment(model, tmp_path), data)
-    assert step == 2
+    again, step = load_trained(settings, data)
+    assert step == last
     for mine, theirs in zip(again.variables, trained.variables, strict=True):
         np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
 
@@ -144,3 +149,24 @@ def test_settings_that_do_not_fit_are_named_by_their_flags():
         experiment("aae", **{"aae.gamma": 0.0})
     with pytest.raises(InputError, match="XLA cannot compile --model=nat"):
         make_model(experiment("nat", jit_compile="true"), splits())
+    with pytest.raises(InputError, match=r"--denoising_ae\.masked and .*noise_stddev are both 0"):
+        experiment("denoising_ae", **{"denoising_ae.masked": 0.0})
+    with pytest.raises(InputError, match="--model=nice is its own encoder, and cannot train basic"):
+        experiment("nice", encoder="basic")
+    with pytest.raises(InputError, match="--encoder=realnvp has as many features as an image has"):
+        make_model(experiment("realnvp", latent_dim=4), splits())
+    with pytest.raises(InputError, match=r"--encoder=nice: a flow takes images .* not 18x18"):
+        make_model(experiment("nice"), splits(18))
+    with pytest.raises(InputError, match=r"trains the 4 layers .* and 3 steps are too few"):
+        make_model(experiment("stacked_denoising_ae", steps=3), splits())
+    with pytest.raises(InputError, match="--minutes: the steps of --model=stacked_denoising_ae"):
+        experiment("stacked_denoising_ae", minutes=1, epochs=0)
+    of_one_class = dataclasses.replace(splits(), label_names=("one",))
+    with pytest.raises(InputError, match="--model=vib has nothing to tell apart"):
+        make_model(experiment("vib"), of_one_class)
+
+
+def test_the_length_of_a_run_whose_layers_share_it_is_part_of_the_experiment():
+    ten, twenty = (experiment("stacked_denoising_ae", epochs=epochs) for epochs in (10, 20))
+    assert ten.differences(twenty) == ["epochs: 20 -> 10"]
+    assert experiment("denoising_ae", epochs=10).differences(experiment("denoising_ae")) == []

@@ -32,6 +32,7 @@ OF_GLOBAL = (
     "prior_discriminator",
     "ndm",
     "mine",
+    "mig",
 )
 
 
