@@ -15,11 +15,14 @@ def steps(request):
 
 @small.of_models("steps", indirect=True)
 def test_it_trains_and_is_saved(steps):
-    small.check_training(steps, falls=steps.make not in (small.bigan, small.aae))
+    # Players have no loss that falls; DEC's is another one after its start; IIC's is 1e-5 at first,
+    # and its own test has it fall with Adam.
+    without = (small.bigan, small.aae, small.dec, small.iic)
+    small.check_training(steps, falls=steps.make not in without)
     small.check_config(steps)
 
 
-@small.of_models("steps", indirect=True, without=(small.nat,))  # XLA cannot compile SciPy
+@small.of_models("steps", indirect=True, without=(small.nat, small.dec))  # XLA cannot compile SciPy
 def test_xla_takes_the_same_steps(steps):
     small.check_xla(steps)
 
@@ -36,4 +39,6 @@ def test_bfloat16_is_close_to_float32(steps):
     )
     assert {value.dtype.name for value in metrics.values()} == {"float32"}
     shares = {"accuracy", "nt_xent_accuracy", "reassigned"}
+    shares |= {"exemplar_accuracy", "context_prediction_accuracy"}
+    shares |= {"similar_pairs", "dissimilar_pairs"}
     steps.assert_metrics_equal(metrics, rtol=0.1, atol=0.1, without=shares)
