@@ -15,9 +15,9 @@ def steps(request):
 
 @small.of_models("steps", indirect=True)
 def test_it_trains_and_is_saved(steps):
-    # Players have no loss that falls; DEC's is another one after its start; IIC's is 1e-5 at first,
-    # and its own test has it fall with Adam.
-    without = (small.bigan, small.aae, small.dec, small.iic)
+    # Players have no loss that falls; DEC's is another one after its start; those of IIC and
+    # IMSAT begin at a saddle point, and their own tests have them fall with Adam.
+    without = (small.bigan, small.aae, small.dec, small.iic, small.imsat)
     small.check_training(steps, falls=steps.make not in without)
     small.check_config(steps)
 

@@ -118,6 +118,11 @@ def test_a_direction_of_a_tiny_gradient_has_length_one():
     np.testing.assert_array_equal(unit(0.0 * x), 0.0 * x)
 
 
+def test_steps_lower_the_loss():
+    losses = small.losses(small.build(small.imsat), 30)
+    assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 0.05
+
+
 def test_views_that_are_the_images_are_refused():
     encoder = small.build(small.imsat).encoder
     with pytest.raises(ValueError, match="IMSAT's views are the images"):
