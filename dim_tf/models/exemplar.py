@@ -20,8 +20,11 @@ class WithExemplar(AugmentedViews):
     def exemplar_task(self, splits, experiment, weight: float = 1.0):
         """The task with a class for each training image."""
         from keras_models.pretext.exemplar import Exemplar
+        from keras_models.views import Augmentation
 
-        augmentation = self.two_views(experiment.augmentation).augmentation
+        augmentation = Augmentation(
+            self.min_crop_scale, self.color_jitter_strength, experiment.augmentation
+        )
         return Exemplar(len(splits.train), augmentation, self.rotation, weight)
 
 

@@ -104,7 +104,8 @@ class PretextModel(EncoderModel):
                 task.build(shapes)
 
     def objective(self, batch: Batch, random: StepRandom, training: bool = True) -> Losses:
-        loss, metrics, features = tf.constant(0.0), {}, None
+        loss, features = tf.constant(0.0), None
+        metrics: dict[str, tf.Tensor] = {}
         for task in self.tasks:
             output = task.output(self.encoder, batch, random.fold_in(task.name), training)
             loss += task.weight * output.loss
