@@ -10,6 +10,10 @@ import pytest
 import tensorflow as tf
 
 from keras_models import DeepInfoMax, priors, terms
+from keras_models.clustering.dac import DAC
+from keras_models.clustering.dec import DEC
+from keras_models.clustering.iic import IIC
+from keras_models.clustering.imsat import IMSAT
 from keras_models.clustering.nat import NoiseAsTargets
 from keras_models.encoders import NICE, ConvNet, RealNVP, StridedCropsNet
 from keras_models.generative.aae import AdversarialAutoencoder
@@ -25,9 +29,13 @@ from keras_models.generative.infogan import InfoGAN
 from keras_models.generative.stacked_denoising import StackedDenoisingAutoencoder
 from keras_models.generative.vae import VAE
 from keras_models.nn.decoders import Decoder
-from keras_models.nn.discriminators import Discriminator, PairDiscriminator
+from keras_models.nn.discriminators import Discriminator, ImageDiscriminator, PairDiscriminator
 from keras_models.objective_model import Batch
+from keras_models.pretext.context_encoder import ContextEncoder
+from keras_models.pretext.context_prediction import ContextPrediction
 from keras_models.pretext.cpc import CPC
+from keras_models.pretext.exemplar import Exemplar
+from keras_models.pretext.tasks import PretextModel
 from keras_models.supervised import Supervised
 from keras_models.vib import VIB
 from keras_models.views import Augmentation, Views
@@ -87,6 +95,40 @@ def infogan(encoder):
 
 def nat(encoder, images=20):
     return NoiseAsTargets(encoder, images)
+
+
+def iic(encoder, overclusters=6):
+    return IIC(encoder, 3, overclusters, sub_heads=2, views=Views(Augmentation()))
+
+
+def imsat(encoder):
+    return IMSAT(encoder, 3)
+
+
+def dec(encoder, pretraining_steps=15, refresh_steps=5):
+    return DEC(encoder, decoder(encoder), 3, 20, pretraining_steps, refresh_steps)
+
+
+def dac(encoder):
+    return DAC(encoder, 3, threshold_steps=2)
+
+
+def context_encoder(encoder, adversarial_weight=0.1):
+    region = Decoder((SIDE // 2, SIDE // 2, 1), LATENT, (8, 4), encoder.synchronized)
+    return ContextEncoder(encoder, region, ImageDiscriminator((4,)), adversarial_weight)
+
+
+def exemplar(encoder):
+    return PretextModel(encoder, [Exemplar(20, Augmentation())])
+
+
+def context_prediction(encoder):
+    return PretextModel(encoder, [ContextPrediction(8, encoder.synchronized)])
+
+
+def multi_task(encoder):
+    tasks = [Exemplar(20, Augmentation(), weight=0.5), ContextPrediction(8, encoder.synchronized)]
+    return PretextModel(encoder, tasks)
 
 
 def of_two_views(encoder, term):
@@ -186,6 +228,14 @@ MODELS = (
     vicreg,
     barlow_twins,
     two_views,
+    iic,
+    imsat,
+    dec,
+    dac,
+    context_encoder,
+    context_prediction,
+    exemplar,
+    multi_task,
     supervised,
     denoising_autoencoder,
     contractive_autoencoder,

@@ -15,7 +15,13 @@ from dim_tf.evaluation.array_storage import ArrayStorage
 from dim_tf.evaluation.evaluation_data import EvaluationData
 from dim_tf.evaluation.figures import Figure
 from dim_tf.evaluation.measure import Illustrated, Measure, Result
-from dim_tf.evaluation.measure_spec import Encode, MeasureContext, MeasureSpec, TrainableEncoders
+from dim_tf.evaluation.measure_spec import (
+    AssignClusters,
+    Encode,
+    MeasureContext,
+    MeasureSpec,
+    TrainableEncoders,
+)
 from dim_tf.evaluation.measures.probes import ignored_settings
 from dim_tf.evaluation.report.formatting import join_with_and, reference_title
 from dim_tf.evaluation.representation import ENDPOINTS, Representation
@@ -102,6 +108,7 @@ def run_measures(
     splits: Splits,
     experiment: Experiment,
     encoders: TrainableEncoders | None = None,
+    assign_clusters: AssignClusters | None = None,
 ) -> Evaluation:
     """Measures a representation, and takes the quick measures of its references.
 
@@ -113,11 +120,12 @@ def run_measures(
         splits: the data set.
         experiment: which measures, and their settings.
         encoders: for the measures that train the encoder; None leaves these out.
+        assign_clusters: of a model that assigns images to clusters.
     """
     for name in ignored_settings(experiment):
         say(f"evaluate: --{name} has no effect with --probe=fast; give --probe=authors to use it")
     data = EvaluationData.from_splits(splits, storage=_storage(experiment))
-    outputs = _run_on_encoder(encode, data, experiment, encoders)
+    outputs = _run_on_encoder(encode, data, experiment, encoders, assign_clusters)
     content = evaluation_file.nest(outputs.results)
     if data.has_labels and not data.has_classes:
         content["attributes"] = {
@@ -213,7 +221,7 @@ def _encoding_only(encode: Encode, endpoints: Collection[str]) -> Encode:
     return lambda data: encode(data).only(endpoints)
 
 
-def _run_on_encoder(encode, data, experiment, encoders) -> MeasureOutputs:
+def _run_on_encoder(encode, data, experiment, encoders, assign_clusters) -> MeasureOutputs:
     began = time.perf_counter()
     encoded = encode(data)
     seconds = {"features": time.perf_counter() - began}
@@ -230,6 +238,7 @@ def _run_on_encoder(encode, data, experiment, encoders) -> MeasureOutputs:
         experiment,
         experiment.evaluation.probe_seeds,
         encoders,
+        assign_clusters,
     )
     del encoded
     _say_pooling(context.representation.pooling, experiment)

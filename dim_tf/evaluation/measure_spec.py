@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 
 from dim_tf.evaluation.evaluation_data import EvaluationData
 from dim_tf.evaluation.measure import NO_LABELS, Measure
@@ -11,6 +12,8 @@ from dim_tf.evaluation.representation import Representation
 from dim_tf.experiment import Experiment
 
 Encode = Callable[[EvaluationData], Representation]
+# Global features [N, D] -> int [N], the cluster of each image.
+AssignClusters = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class MeasureContext:
         experiment: the settings of the measures.
         seeds: trainings of a probe to average.
         encoders: the encoder itself; None where it cannot be trained.
+        assign_clusters: the trained model's own clusters; None where it has none.
     """
 
     representation: Representation
@@ -43,6 +47,7 @@ class MeasureContext:
     experiment: Experiment
     seeds: int
     encoders: TrainableEncoders | None
+    assign_clusters: AssignClusters | None = None
 
 
 # Says why it is not met; empty where it is.

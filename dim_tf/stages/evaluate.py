@@ -28,6 +28,7 @@ from dim_tf.system.versions import versions
 from dim_tf.training import data_fingerprint, fit, metrics_file, plan, start_weights
 from dim_tf.training.model import load_trained, random_encoder
 from dim_tf.training.schedule import last_step
+from keras_models.clustering.cluster_model import ClusterModel
 from keras_models.views import KINDS
 
 NOTHING_TO_MEASURE = (
@@ -84,6 +85,7 @@ def evaluate(experiment: Experiment, splits: Splits) -> None:
         else {},
         TrainableEncoders(model.encoder, untrained),
         protocol,
+        model.assign if isinstance(model, ClusterModel) else None,
     )
 
 
@@ -132,12 +134,12 @@ def show_samples(experiment: Experiment, splits: Splits) -> None:
     _write_report(experiment, step, evaluation, figures)
 
 
-def _evaluate(experiment, splits, encode, references, encoders, protocol):
+def _evaluate(experiment, splits, encode, references, encoders, protocol, assign_clusters=None):
     if splits.report:
         with _writing("the report of the data", experiment.run_path):
             splits.report.write(experiment.run_path)
     say("evaluate: whose features, measure, endpoint, value")
-    evaluation = run_measures(encode, references, splits, experiment, encoders)
+    evaluation = run_measures(encode, references, splits, experiment, encoders, assign_clusters)
     decision = verdict.decide(
         evaluation.results,
         evaluation.reference_results,

@@ -213,7 +213,15 @@ def test_validation_without_the_labels_that_are_needed_is_refused_before_trainin
     assert 0 <= history["val_accuracy"][0] <= 1
 
 
-@small_baseline.of_models(without=(small_baseline.nat,))
+TRAINING_IMAGES_ALONE = (
+    small_baseline.nat,
+    small_baseline.dec,
+    small_baseline.exemplar,
+    small_baseline.multi_task,
+)
+
+
+@small_baseline.of_models(without=TRAINING_IMAGES_ALONE)
 def test_every_baseline_is_evaluated_without_change(make):
     model = small_baseline.build(make, run_eagerly=True)
     before = state(model)

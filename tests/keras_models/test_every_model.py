@@ -17,11 +17,14 @@ def steps(request):
 
 @small.of_models("steps", indirect=True)
 def test_it_trains_and_is_saved(steps):
-    small.check_training(steps, falls=steps.make not in GAMES)
+    # DEC's loss is another one after its start; those of IIC and IMSAT begin at a saddle point, and
+    # their own tests have them fall with Adam.
+    without = (*GAMES, small.dec, small.iic, small.imsat)
+    small.check_training(steps, falls=steps.make not in without)
     small.check_config(steps)
 
 
-@small.of_models("steps", indirect=True, without=(small.nat,))  # XLA cannot compile SciPy
+@small.of_models("steps", indirect=True, without=(small.nat, small.dec))  # XLA cannot compile SciPy
 def test_xla_takes_the_same_steps(steps):
     small.check_xla(steps)
 
@@ -38,4 +41,6 @@ def test_bfloat16_is_close_to_float32(steps):
     )
     assert {value.dtype.name for value in metrics.values()} == {"float32"}
     shares = {"accuracy", "nt_xent_accuracy", "reassigned", "pair_accuracy", "image_accuracy"}
+    shares |= {"exemplar_accuracy", "context_prediction_accuracy"}
+    shares |= {"similar_pairs", "dissimilar_pairs"}
     steps.assert_metrics_equal(metrics, rtol=0.1, atol=0.1, without=shares)

@@ -73,3 +73,42 @@ def test_seeds_are_averaged_and_repeatable():
     assert first == again
     assert first.uncertainty.n == 3
     assert first.uncertainty.std > 0
+
+
+def test_a_models_own_clusters_are_measured_beside():
+    features = representation("random", evaluation_data())
+    kmeans = KMeans(7, random_state=0, n_init=1).fit(features.train["global"])
+    results = {
+        (result.metric, result.endpoint): result.value
+        for result in Clusters(features, assign=kmeans.predict).run()
+    }
+    data = features.data
+    train, test = (kmeans.predict(x["global"]) for x in (features.train, features.test))
+    classes = len(data.label_names)
+    best = max(
+        permutations(range(7), classes),
+        key=lambda order: sum(
+            np.sum((train == cluster) & (data.train.labels == k)) for k, cluster in enumerate(order)
+        ),
+    )
+    expected = np.mean(np.array(best)[data.test.labels] == test)
+    assert results["assigned_accuracy", "global"] == pytest.approx(expected)
+    assert 0 < results["assigned_nmi", "global"] <= 1
+    assert expected < 1  # there are more clusters than classes
+    plain = Clusters(features)
+    assert set(plain.metrics) == set(plain.protocol) == {"cluster_accuracy", "cluster_nmi"}
+    own = Clusters(features, assign=kmeans.predict)
+    assert set(own.metrics) == set(own.protocol)
+    assert {name for name, _ in results} == set(own.metrics)
+
+
+def test_a_cluster_that_no_training_image_is_in_has_no_class():
+    features = representation("ideal", evaluation_data())
+    labels = features.data.train.labels
+
+    def assign(rows):
+        return labels if len(rows) == len(labels) else np.full(len(rows), 9)
+
+    assert len(features.test["global"]) != len(labels)
+    results = {r.metric: r.value for r in Clusters(features, assign=assign).run()}
+    assert results["assigned_accuracy"] == 0
