@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_models import adversary, estimators
+from keras_models import adversary
 from keras_models.distribute.randomness import StepRandom
 from keras_models.encoder_model import EncoderModel, one_global
 from keras_models.nn import layers
@@ -80,7 +80,9 @@ class ContextEncoder(EncoderModel):
         features = self.encoder(seen, training=training, random=random)["global"]
         painted = self.decoder(tf.cast(features, tf.float32), training=training)
         error = reconstruction_loss(region, painted, weights)
-        game = adversary.losses(self.discriminator, region, painted, estimators.gan, 0.0)
+        game = adversary.losses(
+            self.discriminator, region, painted, adversary.get("gan"), 0.0, random
+        )
         loss = (1 - self.adversarial_weight) * error
         loss += self.adversarial_weight * game.generator_loss
         metrics = {
