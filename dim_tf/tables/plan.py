@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dim_tf import recipes
+from dim_tf import recipes, registry
 from dim_tf.data import folder_name
 from dim_tf.experiment import (
     Experiment,
@@ -15,6 +15,7 @@ from dim_tf.experiment import (
     known_settings,
     model_settings,
 )
+from dim_tf.models.fitted import FittedModel
 from dim_tf.settings.config_field import checked
 from dim_tf.system.errors import InputError
 from dim_tf.tables.definitions import TABLES, Column, Row, Table
@@ -215,9 +216,10 @@ def _row_settings(
     settings = {**explicit, "dataset": experiment.data.dataset, **common, **row.settings}
     for name in (*_TABLE_SETTINGS, "name", "run_dir"):
         settings.pop(name, None)
-    known = known_settings(model_settings(settings.get("model", experiment.model.NAME)))
-    for name in (*explicit, *common):  # of other rows' models
-        if name not in known and name not in row.settings:
+    model = model_settings(settings.get("model", experiment.model.NAME))
+    used = known_settings(model) - set(model.UNUSED)
+    for name in (*explicit, *common):  # of other rows' models, or of training steps
+        if name not in used and name not in row.settings:
             settings.pop(name, None)
     measures = ",".join(_measure_names(table, experiment, explicit))
     return settings | {"measures": measures, "recipe": recipes.PAPER}
@@ -242,12 +244,19 @@ def _unavailable_reason(plan: Plan, row: Row) -> str:
     return ""
 
 
+def _encoder_of(experiment: Experiment) -> str:
+    """The encoder, or the model that has one of its own; "": the one for the images' size."""
+    model = experiment.model.NAME
+    is_own = isinstance(experiment.model, FittedModel) or model in registry.FLOWS
+    return model if is_own else experiment.encoder.name
+
+
 def _measure_references_once(jobs: list[Job]) -> list[Job]:
     """Each encoder's first job measures the references; the others' would be the same."""
     encoders: set[str] = set()
     once = []
     for job in jobs:
-        encoder = job.experiment.encoder.name
+        encoder = _encoder_of(job.experiment)
         experiment = job.experiment.replace(references=encoder not in encoders)
         once.append(Job(job.row, experiment))
         encoders.add(encoder)

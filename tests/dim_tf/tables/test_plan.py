@@ -267,6 +267,16 @@ def test_stl10_is_augmented(key):
     assert {job.experiment.data.augmentation for job in others} == {"auto"}
 
 
+def value_like(value, text):
+    """The value of a flag, of the same type as another."""
+    if isinstance(value, tuple):
+        return tuple(int(part) for part in text.split(","))
+    return type(value)(text)
+
+
+OF_LENGTH = ("epochs", "dec.pretraining_steps")
+
+
 @pytest.mark.parametrize(
     ("table", "encoder"),
     [
@@ -284,11 +294,12 @@ def test_rows_equal_their_flagfiles(table, encoder):
         if flagfile.exists():
             lines = flagfile.read_text(encoding="utf-8").splitlines()
             flags = dict(line[2:].split("=", 1) for line in lines if line.startswith("--"))
+            flags = {name: value for name, value in flags.items() if name not in OF_LENGTH}
             if job.row.settings.get("encoder") == "":  # by the image size
-                flags.pop("encoder")
+                flags.pop("encoder", None)
             row_settings = {name: job.experiment.to_dict()[name] for name in flags}
             assert row_settings == {
-                name: type(row_settings[name])(value) for name, value in flags.items()
+                name: value_like(row_settings[name], text) for name, text in flags.items()
             }
             checked.add(job.row.key)
     baselines = {row.key for row in plan.table.rows if row.settings["model"] != "dim"}
