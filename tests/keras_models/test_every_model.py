@@ -16,8 +16,9 @@ def steps(request):
 @small.of_models("steps", indirect=True)
 def test_it_trains_and_is_saved(steps):
     # Players have no loss that falls; DEC's is another one after its start; those of IIC and
-    # IMSAT begin at a saddle point, and their own tests have them fall with Adam.
-    without = (small.bigan, small.aae, small.dec, small.iic, small.imsat)
+    # IMSAT begin at a saddle point, and their own tests have them fall with Adam; DAC's is
+    # of more and harder pairs from step to step.
+    without = (small.bigan, small.aae, small.dec, small.dac, small.iic, small.imsat)
     small.check_training(steps, falls=steps.make not in without)
     small.check_config(steps)
 
