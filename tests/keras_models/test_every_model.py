@@ -17,9 +17,9 @@ def steps(request):
 
 @small.of_models("steps", indirect=True)
 def test_it_trains_and_is_saved(steps):
-    # DEC's loss is another one after its start; those of IIC and IMSAT begin at a saddle point, and
-    # their own tests have them fall with Adam.
-    without = (*GAMES, small.dec, small.iic, small.imsat)
+    # DEC's loss is another one after its start, DAC's of more and harder pairs from step to step;
+    # those of IIC and IMSAT begin at a saddle point, and their own tests have them fall with Adam.
+    without = (*GAMES, small.dec, small.dac, small.iic, small.imsat)
     small.check_training(steps, falls=steps.make not in without)
     small.check_config(steps)
 

@@ -74,6 +74,12 @@ def test_the_model_has_the_pairs_of_its_batch():
     np.testing.assert_allclose(losses.metrics["similar_pairs"], expected[1], rtol=1e-4)
 
 
+def test_steps_lower_the_loss_at_fixed_thresholds():
+    model = small.build(lambda encoder: DAC(encoder, 3, threshold_steps=1000))
+    losses = small.losses(model, 30)
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+
+
 def test_steps_below_one_are_refused():
     with pytest.raises(ValueError, match="threshold_steps=0; expected at least 1"):
         DAC(small.build(small.dac).encoder, 3, 0)
