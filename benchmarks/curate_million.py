@@ -2,12 +2,12 @@ r"""Duplicates, outliers and a subset of many synthetic embeddings: seconds and 
 
     python benchmarks/curate_million.py --rows=1000000
 
-The embeddings are those of index_million.py; --copies of the rows are made near copies of others:
-their features differ by --copy_noise of their length, their images, 32 pixels a side and drawn when
-they are read, by a little noise. The threshold of duplicates is measured as in --mode=curate, on
-features of copies of 400 rows. Labels are left out. Prints the seconds of each step and the peak of
-resident memory (Linux) up to its end, which includes the embeddings, float32, and the libraries;
-then the recall and the precision of the planted pairs.
+The embeddings are those of index_million.py, but --copies of the rows are near copies of others:
+the features of a pair differ by --copy_noise of their length, and its images by a little noise.
+Images, 32 pixels a side, are drawn when they are read. The threshold of duplicates is measured as
+in --mode=curate, on features of copies of 400 rows. Labels are not checked. Prints the seconds of
+each step and the peak of resident memory (Linux) up to its end, which includes the embeddings,
+float32, and the libraries; then the recall and the precision of the pairs found.
 """
 
 import argparse
@@ -34,7 +34,7 @@ CELLS = 4  # a side, of a drawn image
 
 
 def near(features: np.ndarray, noise: float, rng: np.random.Generator) -> np.ndarray:
-    """Features [..., D] that differ from those given by a fraction of their length."""
+    """Features [..., D] at a distance from others of `noise` times the length of these."""
     offsets = rng.standard_normal(features.shape, np.float32)
     lengths = np.linalg.norm(features, axis=-1, keepdims=True)
     return features + noise * lengths * offsets / np.linalg.norm(offsets, axis=-1, keepdims=True)
@@ -48,8 +48,8 @@ def draw_image(original: int, row: int) -> np.ndarray:
     return (image + noise).astype(np.uint8)
 
 
-def print_found(duplicates: Duplicates, originals: dict[int, int]) -> None:
-    """The recall and the precision of the planted pairs."""
+def print_accuracy(duplicates: Duplicates, originals: dict[int, int]) -> None:
+    """Prints the recall of the planted pairs, and the precision of the pairs found."""
     pairs = zip(duplicates.pairs.first.tolist(), duplicates.pairs.second.tolist(), strict=True)
     found = {frozenset(pair) for pair in pairs}
     planted = {frozenset(pair) for pair in originals.items()}
@@ -92,16 +92,16 @@ def main():
     print("| step | seconds | peak |\n|---|---|---|")
     began = time.perf_counter()
 
-    def done(step):
+    def print_step(step):
         nonlocal began
         seconds = time.perf_counter() - began
         print(f"| {step} | {seconds:,.1f} | {peak_memory() / 1e6:,.0f} MB |", flush=True)
         began = time.perf_counter()
 
     index = dim_tf.Index.build(features, images.ids)
-    done(f"index: {index.description}")
+    print_step(f"index: {index.description}")
     neighbours = neighbour_lists(index, MIN_NEIGHBOURS)
-    done(f"{MIN_NEIGHBOURS} neighbours of each")
+    print_step(f"{MIN_NEIGHBOURS} neighbours of each")
     duplicates = find_duplicates(
         images,
         neighbours,
@@ -111,7 +111,7 @@ def main():
         false_rate=settings.duplicate_false_rate,
         max_candidates=settings.duplicate_candidates,
     )
-    done("duplicates, confirmed by pixels")
+    print_step("duplicates, confirmed by pixels")
     outliers = find_outliers(
         features,
         neighbours,
@@ -120,12 +120,12 @@ def main():
         k=settings.outlier_neighbours,
         false_rate=settings.outlier_false_rate,
     )
-    done("outliers")
+    print_step("outliers")
     for method in SUBSET_METHODS:
         eligible = ~duplicates.redundant & ~outliers.is_outlier
         choose_subset(features, outliers.distances[:, 0], eligible, args.subset, method)
-        done(f"subset of {args.subset:,}, {method}, and its coverage")
-    print_found(duplicates, originals)
+        print_step(f"subset of {args.subset:,}, {method}, and its coverage")
+    print_accuracy(duplicates, originals)
     print(load())
 
 

@@ -3,11 +3,11 @@ r"""Curation of CIFAR-10 with planted faults: precision and recall, beside image
     pip install imagededup cleanlab datasets
     python benchmarks/curation.py --data_dir=$TFDS_DATA_DIR --folder=/tmp/planted
 
-Writes the training images as a folder of PNG files, and plants in it: copies (recompressed,
-resized, cropped by 10 %, mirrored; of other strengths than those that the thresholds are measured
-by), images of another data set, and swapped labels. Then it embeds all of them by the exported
-encoder, and prints a table: how many each method names at its default thresholds, the fraction of
-these that were planted, and the fraction of the planted that it names.
+Writes the training images as a folder of PNG files, and plants in it copies (recompressed, resized,
+cropped by 10 %, mirrored; stronger or weaker than the copies that measure the thresholds), images
+of another data set, and swapped labels. Then it embeds all of them with the exported encoder, and
+prints a table: how many each method names at its default thresholds, the fraction of these that
+were planted (precision), and the fraction of the planted that it names (recall).
 
 CIFAR-10 has near duplicates, unusual images and wrong labels of its own, which count as false. So
 the precision of each method is at least the one printed. Methods that are not installed are left

@@ -2,7 +2,7 @@
 
     python benchmarks/curation_peers.py METHOD COLLECTION.npz ANSWER.npy
 
-A process of its own, since PyTorch, which imagededup needs, can crash in one with TensorFlow. The
+It runs in a process of its own: PyTorch, which imagededup needs, can crash beside TensorFlow. The
 collection has `paths` of images, `features` float32 [N, D] and `labels` int64 [N]; the answer is
 pairs of rows, int64 [P, 2], or rows, int64 [R].
 """
@@ -22,7 +22,8 @@ Collection = dict[str, np.ndarray]
 def imagededup_hash(collection: Collection) -> np.ndarray:
     """Pairs of imagededup's PHash that differ in at most 10 of 64 bits, its default.
 
-    Its own comparison of 50,600 images had not ended after 12 minutes on two cores.
+    The codes are compared here, as imagededup's own comparison of 50,600 images had not ended after
+    12 minutes on two cores.
     """
     from imagededup.methods import PHash
 
@@ -42,9 +43,9 @@ def close_codes(codes: np.ndarray) -> np.ndarray:
 
 
 def imagededup_cnn(collection: Collection) -> np.ndarray:
-    """Pairs by the rule of imagededup's CNN, a cosine of 0.9 at least, on the features given.
+    """Pairs by the rule of imagededup's CNN, a cosine of 0.9 or more, on the features.
 
-    Its own code keeps all N² cosines in memory, and its network is downloaded.
+    imagededup itself keeps all N² cosines in memory, and downloads its network.
     """
     units = collection["features"] / np.linalg.norm(collection["features"], axis=1, keepdims=True)
     pairs = []
@@ -67,7 +68,7 @@ def cleanlab_outliers(collection: Collection) -> np.ndarray:
 
 
 def cleanlab_labels(collection: Collection) -> np.ndarray:
-    """Rows, by out-of-fold probabilities of a logistic regression, as cleanlab documents it."""
+    """Rows of cleanlab's find_label_issues, by out-of-fold probabilities, as it documents."""
     from cleanlab.filter import find_label_issues
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import cross_val_predict

@@ -7,9 +7,9 @@ For each number of labels a class, images are drawn class by class, the same for
 the accuracy on the test images is printed with its 95 % interval (Wilson): of the whole encoder
 fine-tuned, of the head on its frozen features, of both from random weights of the same
 architecture, and of scikit-learn's logistic regression on raw pixels (standardised, C = 0.01; no
-other C was tried). Fine-tuned from random weights, all layers learn at the head's rate.
-Then the last classifier is exported and asked in other ways than TensorFlow's
-Python: through the C API, arrays and bytes, and as TFLite, whose accuracies are printed too.
+other C was tried). Where the encoder begins with random weights, all layers learn at the head's
+rate. Then the last classifier is exported and asked in other ways than TensorFlow's Python: through
+the C API, arrays and bytes, and as TFLite, whose accuracies are printed too.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""A classifier from an encoder and labelled images: head, encoder, temperature, measurements."""
+"""Trains a classifier on labelled images: its head, the encoder, the temperature; measures it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,19 +23,19 @@ from dim_tf.settings.finetuning import ALL, FineTuningSettings
 from dim_tf.system.errors import InputError
 from keras_models.encoders import Encoder
 
-FROZEN = "frozen_features"  # the name of the head on the encoder as it was, in the comparison
+FROZEN = "frozen_features"  # in the comparison, the head on the encoder before its training
 
 
 @dataclass(frozen=True)
 class TrainedClassifier:
-    """A classifier that can be exported (`export.classifier`), with the encoder it was made from.
+    """A classifier that can be exported (`export.classifier`) together with its encoder.
 
     Attributes:
-        head: on the encoder's feature; its temperature is folded in.
-        temperature: the one that is folded in.
-        tuned: the training of the encoder; None: it was not trained.
-        probabilities: of the test images, float32 [M, labels]; None: there are none.
-        report: its training and quality, as `finetuning.report` writes them.
+        head: On the encoder's feature, with the temperature folded in.
+        temperature: That of the head.
+        tuned: The training of the encoder; None: it was not trained.
+        probabilities: Of the labelled test images, float32 [M, labels]; None: there are none.
+        report: Of training and quality, by `finetuning.report`.
     """
 
     head: LinearHead
@@ -121,14 +121,17 @@ def train_classifier(
         encoder: Built, in float32. With `settings.layers` "all" it is trained.
         feature: That the head takes.
         train: The training images. Those of class -1 have no label and are left out.
-        test: The test images, likewise; None, or none with a label: nothing is measured.
+        test: The test images, likewise. Where it is None or has no label, nothing is measured.
         label_names: Of the classes or attributes.
         settings: How it is trained.
         seed: Of the validation split and of training.
         augmentation: Of `registry.AUGMENTATIONS`, while the encoder is trained.
         folder: For checkpoints, while the encoder is trained.
-        references: Other features of all images of `train` and `test`, by name, which the same
-            head is trained on: of random weights, of the weights that training began with.
+        references: Other features of all images of `train` and `test`, by name, on which the same
+            head is trained for comparison: of random weights, of the start weights.
+
+    Returns:
+        The classifier. `encoder` is trained in place.
 
     Raises:
         InputError: There are too few labels, or the folder holds another classifier.
@@ -174,13 +177,13 @@ class _Examples:
     """Labelled images.
 
     Attributes:
-        train: For training and validation.
-        test: None: no test image has a label.
+        train: Labelled images for training and validation.
+        test: Labelled test images; None: there are none.
         label_names: Of the classes or attributes.
         train_indices: int64, the images of `train` to train on.
-        validation_indices: int64, the others.
-        labelled: int64, where the images of `train` are in the data.
-        tested: int64, likewise those of `test`.
+        validation_indices: int64, the other images of `train`.
+        labelled: int64, the indices of `train` among all training images.
+        tested: int64, the indices of `test` among all test images.
     """
 
     train: Split
@@ -224,12 +227,12 @@ def _examples(train, test, label_names, settings, seed) -> _Examples:
 
 @dataclass(frozen=True)
 class _FrozenHead:
-    """The head on the encoder as it was.
+    """The head on the features of the encoder before its training.
 
     Attributes:
         head: Trained.
-        c: Of its logistic regression.
-        features: Of all training images and of the test images, of which there may be none.
+        c: Inverse strength of the regularisation of its logistic regression.
+        features: Of the images of `_Examples.train` and `.test`; without test images [0, F].
     """
 
     head: LinearHead
@@ -253,7 +256,7 @@ def _fit_frozen_head(encoder, feature, examples: _Examples, settings) -> _Frozen
 
 
 def _fit_temperature(examples, frozen, tuned) -> Temperature:
-    """The temperature of the trained classifier, by the validation images."""
+    """The temperature of the classifier, fitted to the validation images."""
     indices = examples.validation_indices
     if tuned is None:
         logits = frozen.head.logits(frozen.features.train[indices])
@@ -286,7 +289,7 @@ def _measure(
         examples: Labelled images.
         frozen: Whose features give the curve of labels.
         predicted: Probabilities of the test images; None: nothing is measured.
-        compared: Features that the same head is trained on, by name.
+        compared: Other features, by name, on which the same head is trained.
         settings: Of the training.
     """
     if predicted is None:

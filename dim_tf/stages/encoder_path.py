@@ -13,13 +13,13 @@ def encoder_path(experiment: Experiment) -> Path:
     Without either it is version 1, which then does not exist.
 
     Raises:
-        InputError: --encoder_path is no path on this machine, but a URL.
+        InputError: --encoder_path is a URL, not a path on this machine.
     """
     given = experiment.evaluation.encoder_path
     if "://" in given:
         raise InputError(
-            f"--encoder_path={given} is not on this machine; copy that version's folder here, and "
-            "give its path (python -m dim_tf.collection.beam reads it where it is)"
+            f"--encoder_path={given} is not on this machine; copy that version's folder here and "
+            "give its path (only python -m dim_tf.collection.beam reads it where it is)"
         )
     folder = Path(experiment.export.export_dir) / experiment.name
     newest = folder / str(max(published_versions(folder), default=1))

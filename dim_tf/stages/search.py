@@ -33,8 +33,8 @@ class SearchResults:
     """The results of a search.
 
     Attributes:
-        matches: Of each image of --query.
-        service: With --serve, answers further queries (`serve`); else None.
+        matches: For each image of --query.
+        service: Answers the further queries of `serve`; None without --serve.
     """
 
     matches: list[QueryMatches]
@@ -81,7 +81,7 @@ def search(experiment: Experiment) -> SearchResults:
 
 
 def serve(experiment: Experiment, service: SearchService) -> None:
-    """Answers queries at --serve until the process is stopped. It writes no file.
+    """Answers queries at the address of --serve until the process is stopped; writes no file.
 
     Raises:
         InputError: The address is in use, or not this machine's.

@@ -1,4 +1,4 @@
-"""The results of a stage as files: tables and a page, and a summary with their checksums."""
+"""The results of a stage as files: tables, a page, and a summary with their checksums."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -17,17 +17,19 @@ def write_result_files(
     summary: Mapping[str, Any],
     optional_files: Iterable[str] = (),
 ) -> None:
-    """Writes all files of a stage into a folder, whole or not at all.
+    """Writes all files of a stage into a folder; where the summary is, they are whole.
 
-    All files are written under other names first. The summary, which has the others' checksums,
-    goes first and comes last: where it is, the files are whole and of one call.
+    Everything is written under temporary names first: a write that fails leaves the folder as it
+    was. Then the earlier summary is removed, the files are renamed, and the new summary, which has
+    their checksums, is renamed last. So a folder with a summary has all files, and of one call.
 
     Args:
         folder: Exists; files of these names are replaced, no others are touched.
-        texts: Of the files, by their names.
+        texts: Of the files other than the summary, by name.
         summary_file: Name of the summary.
         summary: A JSON object; the entry `files` with the checksums is added.
-        optional_files: Names of files that other calls write; those without a text are removed.
+        optional_files: Names of files that not every call writes. One of an earlier call that has
+            no text in this one is removed.
 
     Raises:
         RunError: A file cannot be written.
@@ -51,6 +53,6 @@ def write_result_files(
 
 
 def _write(path, text):
-    # A file's name on Linux may be no UTF-8; it is written as it is.
+    # Texts hold names of files, which on Linux need not be UTF-8; their bytes are kept.
     with open(path, "x", encoding="utf-8", errors="surrogateescape", newline="") as file:
         file.write(text)

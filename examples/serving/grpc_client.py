@@ -1,4 +1,4 @@
-"""Embeds image files with an encoder that TensorFlow Serving serves, over gRPC.
+"""Sends image files to an encoder or classifier in TensorFlow Serving, over gRPC.
 
     pip install -e '.[serving]'
     python examples/serving/grpc_client.py --model=cifar10 cat.png dog.jpg
@@ -50,10 +50,18 @@ def prepare(
             answer = stub.Predict(request, timeout=timeout)
         except grpc.RpcError as error:
             raise rest_client.RequestError(f"{error.code().name}: {error.details()}") from error
-        outputs = {name: tf.make_ndarray(tensor) for name, tensor in answer.outputs.items()}
-        return [{name: x[i] for name, x in outputs.items()} for i in range(len(images))]
+        return rows_of(answer)
 
     return send
+
+
+def rows_of(answer: predict_pb2.PredictResponse) -> list[dict[str, Any]]:
+    """{output's name: value} for each image; texts are decoded, as those of REST are."""
+    outputs = {}
+    for name, tensor in answer.outputs.items():
+        array = tf.make_ndarray(tensor)
+        outputs[name] = [text.decode() for text in array] if array.dtype == object else array
+    return [dict(zip(outputs, row, strict=True)) for row in zip(*outputs.values(), strict=True)]
 
 
 def main(arguments: list[str] | None = None) -> int:

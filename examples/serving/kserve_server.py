@@ -1,11 +1,12 @@
-"""Serves an export by KServe's Python server, with the REST requests of TensorFlow Serving.
+"""Serves one version of an export with KServe's Python server.
 
-    pip install kserve
+    pip install '.[kserve]'
     python examples/serving/kserve_server.py --model_name=photos-classifier \
         --model_dir=exported/photos-classifier/1 --http_port=8501
 
-An encoder or a classifier: all signatures of the SavedModel, chosen by `signature_name`. Encoded
-images are {"b64": "..."}, as rest_client.py sends them. `--help` lists the server's own options.
+It answers the REST requests of TensorFlow Serving, which rest_client.py sends, for an encoder or a
+classifier: `signature_name` chooses a signature of the SavedModel, and an encoded image is
+{"b64": "..."}. `--help` lists the server's own options too.
 """
 
 import argparse
@@ -25,7 +26,7 @@ class SavedModel(kserve.Model):
         self.path = path
 
     def load(self) -> bool:
-        """Loads it; the server answers from then on."""
+        """Loads the SavedModel, which makes the server ready."""
         self.saved_model = tf.saved_model.load(self.path)
         self.ready = True
         return self.ready
@@ -34,34 +35,46 @@ class SavedModel(kserve.Model):
         """The outputs of the signature for each instance.
 
         Raises:
-            InvalidInput: The request has no instances, there is no such signature, or it refuses
-                them; status 400.
+            InvalidInput: The request has no instances, or there is no such signature, or it refuses
+                them. The client gets status 400.
         """
         if not isinstance(payload, dict) or not isinstance(payload.get("instances"), list):
             raise InvalidInput('expected {"instances": [...]} with Content-Type: application/json')
         signatures = self.saved_model.signatures
         name = payload.get("signature_name", "serving_default")
-        if name not in signatures:
+        if not isinstance(name, str) or name not in signatures:
             raise InvalidInput(f"no signature {name!r}; expected one of {', '.join(signatures)}")
         ((key, spec),) = signatures[name].structured_input_signature[1].items()
-        instances = [
-            base64.b64decode(row["b64"]) if isinstance(row, dict) else row
-            for row in payload["instances"]
-        ]
         try:
+            instances = [_decoded(instance) for instance in payload["instances"]]
             outputs = signatures[name](**{key: tf.constant(instances, spec.dtype)})
         except (tf.errors.InvalidArgumentError, TypeError, ValueError) as error:
             raise InvalidInput(str(error)) from error
         columns = {key: _json(value) for key, value in outputs.items()}
-        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-        if len(columns) == 1:  # TensorFlow Serving leaves out the name of an only output
+        if len(columns) == 1:  # TensorFlow Serving leaves out the name of the only output
             return {"predictions": next(iter(columns.values()))}
-        return {"predictions": rows}
+        rows = zip(*columns.values(), strict=True)
+        return {"predictions": [dict(zip(columns, row, strict=True)) for row in rows]}
+
+
+def _decoded(instance: Any) -> Any:
+    """The bytes of {"b64": "..."}; anything else as it is.
+
+    Raises:
+        ValueError: An object has no "b64", or that is not base64.
+    """
+    if not isinstance(instance, dict):
+        return instance
+    if set(instance) != {"b64"}:
+        raise ValueError(f'an instance has the keys {sorted(instance)}; expected {{"b64": "..."}}')
+    return base64.b64decode(instance["b64"], validate=True)
 
 
 def _json(value: tf.Tensor) -> list:
-    array = value.numpy()
-    return array.astype(str).tolist() if value.dtype == tf.string else array.tolist()
+    """A tensor [N, ...] as JSON has it; texts are UTF-8."""
+    if value.dtype == tf.string:
+        return [text.decode() for text in value.numpy()]
+    return value.numpy().tolist()
 
 
 def main() -> None:

@@ -1,10 +1,13 @@
-"""Embeds image files with an encoder that TensorFlow Serving serves, over REST.
+"""Sends image files to a served encoder or classifier, over REST.
 
     python examples/serving/rest_client.py --model=cifar10 cat.png dog.jpg
 
-Prints a line for each file. The signatures that take encoded images need nothing but Python:
-serving_bytes fails as a whole if one image cannot be decoded; serving_bytes_valid answers for the
-others. serving_default takes arrays, which this script makes with TensorFlow and dim_tf.
+The server is TensorFlow Serving or kserve_server.py. For each file a line is printed: an encoder's
+first features, or a classifier's likeliest label and its probability.
+
+The signatures that take encoded images need nothing but Python: serving_bytes fails as a whole if
+one image cannot be decoded; serving_bytes_valid answers for the others. serving_default takes
+arrays, which this script makes with TensorFlow and dim_tf.
 """
 
 import argparse
@@ -158,10 +161,7 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argpa
 
 
 def features_of(row: dict[str, Any]) -> list[float]:
-    """The features of an image, or its probabilities by a classifier.
-
-    The name of the features says which of the encoder's endpoints they are.
-    """
+    """The features of an image, under the name of their endpoint; a classifier's probabilities."""
     return next(value for name, value in row.items() if name not in ("valid", "classes"))
 
 
@@ -179,7 +179,9 @@ def line(path: Path, row: dict[str, Any]) -> str:
 def run(doc: str, url: str, prepare: Callable, arguments: list[str] | None) -> int:
     """The command line of a client; returns its exit status."""
     parser = command_line(doc, url)
-    parser.add_argument("--out", type=Path, help=".npy file for the features, float32 [N, D]")
+    parser.add_argument(
+        "--out", type=Path, help=".npy file for features or probabilities, float32 [N, D]"
+    )
     flags = parse(parser, arguments)
     try:
         images = read_images(flags.images, flags.signature, flags.size, flags.fit)

@@ -11,8 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import small_export
 import tensorflow as tf
 from small_export import close
+
+from dim_tf.export import classifier_saved_model, saved_model
 
 pytest.importorskip("kserve")
 FOLDER = Path(__file__).parents[2] / "examples/serving"
@@ -82,6 +85,17 @@ def test_a_broken_image_is_a_bad_request(url, images, tmp_path):
         ('{"signature_name": "nothing", "instances": []}', "application/json", "expected one of"),
         ('{"inputs": []}', "application/json", "expected {"),
         ('{"instances": []}', "text/plain", "application/json"),
+        ('{"signature_name": ["serving_bytes"], "instances": []}', "application/json", "one of"),
+        (
+            '{"signature_name": "serving_bytes", "instances": [{"image_bytes": {"b64": ""}}]}',
+            "application/json",
+            "keys ['image_bytes']; expected",
+        ),
+        (
+            '{"signature_name": "serving_bytes", "instances": [{"b64": "no base64"}]}',
+            "application/json",
+            "base64",
+        ),
     ],
 )
 def test_a_wrong_request_is_refused_with_what_is_expected(url, request_body, content_type, message):
@@ -92,3 +106,22 @@ def test_a_wrong_request_is_refused_with_what_is_expected(url, request_body, con
         urllib.request.urlopen(request, timeout=60)
     assert refused.value.code == 400
     assert message in json.load(refused.value)["error"]
+
+
+def test_a_classifier_gives_the_names_of_its_classes_and_probabilities(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import kserve_server
+
+    encoder, head = small_export.small_encoder(), small_export.head()
+    classifier_saved_model.save(
+        encoder, head, tmp_path, saved_model.SavedModelOptions({}, label_names=head.label_names)
+    )
+    model = kserve_server.SavedModel("small", str(tmp_path))
+    model.load()
+    images = small_export.images(40)
+    predictions = model.predict({"instances": images.tolist()})["predictions"]
+    expected = head.probabilities(saved_model.keras_features(encoder, images))
+    close([row["probabilities"] for row in predictions], expected)
+    classes = [head.label_names[best] for best in expected.argmax(axis=1)]
+    assert [row["classes"] for row in predictions] == classes
+    assert "Käuzchen" in classes

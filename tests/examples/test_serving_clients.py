@@ -179,6 +179,16 @@ def test_a_classifier_answers_with_a_class_and_its_probability(clients):
     assert clients["rest"].features_of(row) == [0.25, 0.75]
 
 
+def test_a_classifiers_answer_over_grpc_has_texts(clients):
+    answer = serving_substitute.predict_pb2.PredictResponse()
+    probabilities = np.float32([[0.25, 0.75], [0.5, 0.5]])
+    for name, values in (("classes", ["Käuzchen", "dog"]), ("probabilities", probabilities)):
+        answer.outputs[name].CopyFrom(tf.make_tensor_proto(values))
+    rows = clients["grpc"].rows_of(answer)
+    lines = [clients["grpc"].rest_client.line(Path("a.png"), row) for row in rows]
+    assert lines == ["a.png Käuzchen 0.750", "a.png dog 0.500"]
+
+
 def test_an_error_page_that_is_no_json(clients, image_folder, capsys):
     class Proxy(BaseHTTPRequestHandler):
         def do_POST(self):

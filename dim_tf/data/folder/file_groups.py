@@ -1,7 +1,6 @@
-"""Groups of every file of a folder, of copies too, which stages after the encoder keep together.
+"""The group of every file of a folder, copies included, for the stages after the encoder.
 
-Training leaves copies out (`split.split_images`); the stages that look after a folder see all of
-its files.
+Training leaves copies out (`split.split_images`); these stages see all files.
 """
 
 import os
@@ -20,15 +19,16 @@ from dim_tf.system import user_cache
 
 
 def group_files(names: Sequence[str], folders: ImageFolders, request: DataRequest) -> np.ndarray:
-    """The group of each file, by the rules of the test split: `--group_by` says which.
+    """The group of each file, by the rules of the test split, which `--group_by` chooses.
 
-    Files with the same pixels are one group whatever it says. A file that was never inspected, or
-    that training cannot use, is a group of its own. Files are inspected once, as for training.
+    Files with the same pixels are in one group, whatever the rule. A file that was not
+    inspected, or that training cannot use, is a group of its own. Files are inspected once, as for
+    training.
 
     Args:
-        names: Of N files, with the name of their folder where there are several; bytes that are
-            no UTF-8 with backslashes, as `image_collection` has them.
-        folders: That they are in.
+        names: Of N files, with the name of their folder where there are several. Bytes that are
+            not UTF-8 are escaped with backslashes, as `image_collection` does.
+        folders: Of the files.
         request: Its `group_by`, `cache_dir` and `max_pixels`.
 
     Returns:
@@ -40,14 +40,15 @@ def group_files(names: Sequence[str], folders: ImageFolders, request: DataReques
     manifest = scan_folders(folders, user_cache.folder(request.cache_dir), request.max_pixels)
     distinct, duplicates = deduplicate(manifest)
     has_keys = request.group_by == group_by.FOLDER or group_by.parse(request.group_by) is not None
-    # Of images that belong together by what they show, copies would make the sets look too large.
+    # Near duplicates are searched for among distinct images: copies would enlarge the sets, and
+    # `group_images` takes large sets for chains of images of one kind.
     grouped = np.flatnonzero(manifest.faults == Fault.NONE) if has_keys else distinct
     partition = Partition(len(manifest))
     if len(grouped):
         numbers = group_images(request.group_by, manifest.select(grouped)).numbers
         partition.join(grouped, grouped[np.unique(numbers, return_index=True)[1]][numbers])
-    copies, kept = (np.array([*images], np.int64) for images in (duplicates, duplicates.values()))
-    partition.join(copies, kept)
+    copies, originals = list(duplicates), list(duplicates.values())
+    partition.join(np.array(copies, np.int64), np.array(originals, np.int64))
     group_of = {
         os.fsencode(name).decode(errors="backslashreplace"): label
         for name, label in zip(manifest.names, partition.labels.tolist(), strict=True)
