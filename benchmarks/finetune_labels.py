@@ -7,9 +7,8 @@ For each number of labels a class, images are drawn class by class, the same for
 the accuracy on the test images is printed with its 95 % interval (Wilson): of the whole encoder
 fine-tuned, of the head on its frozen features, of both from random weights of the same
 architecture, and of scikit-learn's logistic regression on raw pixels (standardised, C = 0.01; no
-other C was tried). Where the encoder begins with random weights, all layers learn at the head's
-rate. Then the last classifier is exported and asked in other ways than TensorFlow's Python: through
-the C API, arrays and bytes, and as TFLite, whose accuracies are printed too.
+other C was tried). Then the last classifier is exported and asked in other ways than TensorFlow's
+Python: through the C API, arrays and bytes, and as TFLite, whose accuracies are printed too.
 """
 
 import argparse
@@ -45,7 +44,6 @@ from keras_models.encoders import Encoder
 C_API = Path(__file__).parents[1] / "examples/serving/c_api.py"
 ASKED_IMAGES = 256  # of the test images, through the C API
 PIXELS_C = 0.01
-FROM_RANDOM_WEIGHTS = {"early_rate": 1.0, "late_rate": 1.0}  # relative to the head's
 
 
 def random_encoder(path: Path, seed: int) -> Encoder:
@@ -155,11 +153,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         for count in arguments.labels:
             train = select(splits.train, subsets[count])
-            for title, rates, make in (
-                ("", {}, lambda: saved_model_encoder.load(str(arguments.encoder_path))),
+            for title, make in (
+                ("", lambda: saved_model_encoder.load(str(arguments.encoder_path))),
                 (
                     ", random weights",
-                    FROM_RANDOM_WEIGHTS,
                     lambda: random_encoder(arguments.encoder_path, arguments.seed + 1),
                 ),
             ):
@@ -171,7 +168,7 @@ def main() -> None:
                         train,
                         test,
                         splits.label_names,
-                        dataclasses.replace(settings, layers=layers, **rates),
+                        dataclasses.replace(settings, layers=layers),
                         seed=arguments.seed,
                         augmentation="natural",
                         folder=Path(temporary, f"{count}{title}{layers}"),
