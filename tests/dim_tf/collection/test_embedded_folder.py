@@ -124,7 +124,7 @@ def test_the_page_answers_with_the_neighbours_of_what_is_sent(
         """One request, from another thread."""
 
         def send():
-            connection = http.client.HTTPConnection(*server.server_address, timeout=20)
+            connection = http.client.HTTPConnection(*server.server_address, timeout=120)
             connection.request("POST", "/search", (folders[1] / "5.png").read_bytes())
             answers.append(json.loads(connection.getresponse().read()))
 
