@@ -295,7 +295,7 @@ def ask_peers(folder, curation: Curation):
             if curation_peers.is_installed(method):
                 command = [sys.executable, curation_peers.__file__, method, collection, answer]
                 subprocess.run(command, check=True)
-                answers[method] = np.load(answer)
+                answers[method] = np.load(answer, allow_pickle=False)
     return answers
 
 

@@ -112,6 +112,6 @@ def _pairs(neighbours: dict[int, Iterable[int]]) -> np.ndarray:
 
 if __name__ == "__main__":
     method, collection_file, answer_file = sys.argv[1:]
-    with np.load(collection_file) as file:
+    with np.load(collection_file, allow_pickle=False) as file:
         answer = METHODS[method][1](dict(file))
     np.save(answer_file, answer)

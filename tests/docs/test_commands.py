@@ -22,7 +22,7 @@ OTHER_PROGRAMS_FLAGS = {
     *("input", "output", "runner", "shard_size"),
     *("dask_client_address", "dask_scheduler_file", "direct_num_workers", "direct_running_mode"),
     *("imports", "precisions", "repetitions"),
-    *("model_config_file", "profile", "version"),
+    *("model_config_file", "profile", "url", "version"),
     "requeue",
 }
 COMMAND = re.compile(r"(?:python -m dim_tf\.main|\bdim-tf) +(--[^`\n#|>]*)")

@@ -23,7 +23,8 @@ from absl import flags
 from dim_tf.cli import flagfiles
 from dim_tf.cli import flags as settings_flags
 from dim_tf.data.splits import Split, Splits
-from dim_tf.experiment import Experiment
+from dim_tf.experiment import Experiment, model_settings
+from dim_tf.models.fitted import FittedModel
 from dim_tf.registry import ESTIMATORS, SOURCES
 from dim_tf.training import plan
 from dim_tf.training.model import make_model
@@ -35,9 +36,17 @@ LOSSES = Path(__file__).with_suffix(".json")
 STEPS = 10
 BATCH = 8
 CLASSES = 10
-FLAGFILES = sorted(
-    path.stem for path in (ROOT / "flags").glob("*.cfg") if "--mode=table" not in path.read_text()
-)
+
+
+def has_steps(flagfile: Path) -> bool:
+    """Whether it trains one model, and by steps."""
+    lines = flagfile.read_text().splitlines()
+    models = [line.removeprefix("--model=") for line in lines if line.startswith("--model=")]
+    is_fitted = bool(models) and issubclass(model_settings(models[0]), FittedModel)
+    return "--mode=table" not in lines and not is_fitted
+
+
+FLAGFILES = sorted(path.stem for path in (ROOT / "flags").glob("*.cfg") if has_steps(path))
 LOCAL_CRITICS = ("dot", "concat")
 GLOBAL_CRITICS = ("conv", "dense", "dot")
 

@@ -152,7 +152,7 @@ def test_the_references_of_a_run_are_random_start_weights_and_pixels(
     start_weights.save(other, tmp_path)
     evaluate.evaluate(settings, splits)
     evaluate.evaluate(settings.replace(references=False), splits)
-    _, _, encode, references, encoders, _ = calls[1]
+    _, _, encode, references, encoders, *_ = calls[1]
     assert list(references) == ["random_weights", "start_weights", "pixels"]
     assert_same(references["start_weights"].args[0], began)
     assert encoders.random is references["random_weights"].args[0]
