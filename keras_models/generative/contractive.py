@@ -3,10 +3,31 @@
 import keras
 import tensorflow as tf
 
+from keras_models.distribute import replicas
 from keras_models.distribute.randomness import StepRandom
 from keras_models.generative.autoencoder import Autoencoder
 from keras_models.nn import layers
 from keras_models.objective_model import Batch, Losses
+
+
+@keras.saving.register_keras_serializable(layers.PACKAGE)
+class Standardisation(keras.layers.BatchNormalization):
+    """Batch norm of [N, D] without scale and offset, whose second derivatives are exact.
+
+    Those of Keras' are not: its variance takes the mean for a constant, which changes no first
+    derivative.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        """Standardises by the batch's statistics in training, else by the moving ones."""
+        mean, variance = self.moving_mean.value, self.moving_variance.value
+        if training:
+            of_all = replicas.mean if self.synchronized else lambda value: value
+            mean = of_all(tf.reduce_mean(inputs, axis=0))
+            variance = of_all(tf.reduce_mean((inputs - mean) ** 2, axis=0))
+            for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
+                moving.assign(moving * self.momentum + value * (1.0 - self.momentum))
+        return (inputs - mean) * tf.math.rsqrt(variance + self.epsilon)
 
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
@@ -51,7 +72,7 @@ class ContractiveAutoencoder(Autoencoder):
             )
         self.penalty = penalty
         self.projections = projections
-        self.standardise = keras.layers.BatchNormalization(
+        self.standardise = Standardisation(
             center=False,
             scale=False,
             momentum=layers.BATCH_NORM_MOMENTUM,
