@@ -16,7 +16,7 @@ from dim_tf.system.errors import InputError
 from dim_tf.system.files import atomic_write_text
 from dim_tf.system.io_errors import translate_write_errors
 from dim_tf.system.json_files import json_with_checksum, read_json
-from dim_tf.training import run_folder
+from dim_tf.training import checkpoint_files, run_folder
 from dim_tf.training.checkpoints import Checkpoints
 from dim_tf.training.model import check_same_experiment, make_model
 from dim_tf.training.schedule import FITTED_STEP
@@ -52,9 +52,10 @@ def fit(
     count = model_settings.fitted_images(len(splits.train))
     _check_memory(name, count, splits)
     model = make_model(experiment, splits)
-    run_folder.prepare(experiment, splits)
-    checkpoints = Checkpoints(model, experiment.run_path / "checkpoints", keep=1)
-    if checkpoints.restore():
+    folder = experiment.run_path / "checkpoints"
+    if experiment.training.resume and checkpoint_files.steps(folder):
+        run_folder.prepare(experiment, splits)
+        Checkpoints(model, folder, keep=1).restore()
         say(f"train: {name} is fitted already; --noresume fits it anew")
         return model
     began = time.perf_counter()
@@ -64,7 +65,8 @@ def fit(
     except ValueError as error:
         raise InputError(f"--model={name}: {error}") from error
     seconds = time.perf_counter() - began
-    checkpoints.save(FITTED_STEP)
+    run_folder.prepare(experiment, splits)  # only now: images that do not suffice leave no trace
+    Checkpoints(model, folder, keep=1).save(FITTED_STEP)
     content = {
         "images": count,
         "training_images": len(splits.train),

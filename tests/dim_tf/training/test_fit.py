@@ -149,10 +149,11 @@ def test_the_sample_is_images_in_their_order(monkeypatch):
 
 def test_images_that_do_not_suffice_or_fit_are_refused(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"--model=pca: 4 images .* at most 3 components, and 5"):
-        fit.fit(experiment("pca", tmp_path / "few", **{"pca.images": 4}), splits())
+        fit.fit(experiment("pca", tmp_path, **{"pca.images": 4}), splits())
+    assert not any(tmp_path.iterdir())
     monkeypatch.setattr(memory, "available_bytes", lambda: 1000)
     with pytest.raises(InputError, match=r"--pca\.images: a fit on 60 images of 8x8 pixels takes"):
-        fit.fit(experiment("pca", tmp_path / "many"), splits())
+        fit.fit(experiment("pca", tmp_path), splits())
 
 
 @pytest.mark.parametrize(
