@@ -47,7 +47,11 @@ class SavedModel(kserve.Model):
         ((key, spec),) = signatures[name].structured_input_signature[1].items()
         try:
             instances = [_decoded(instance) for instance in payload["instances"]]
-            outputs = signatures[name](**{key: tf.constant(instances, spec.dtype)})
+            values = tf.constant(instances, spec.dtype)
+            # A signature does not check it, and TensorFlow can abort the process for a wrong one.
+            if not spec.shape.is_compatible_with(values.shape):
+                raise ValueError(f"{key} of shape {values.shape}; expected {spec.shape}")
+            outputs = signatures[name](**{key: values})
         except (tf.errors.InvalidArgumentError, TypeError, ValueError) as error:
             raise InvalidInput(str(error)) from error
         columns = {key: _json(value) for key, value in outputs.items()}

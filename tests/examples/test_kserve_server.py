@@ -91,6 +91,9 @@ def test_a_broken_image_is_a_bad_request(url, images, tmp_path):
             "application/json",
             "keys ['image_bytes']; expected",
         ),
+        ('{"instances": [[1, 2]]}', "application/json", "shape (1, 2); expected (None, 8, 8, 3)"),
+        ('{"instances": []}', "application/json", "shape (0,); expected (None, 8, 8, 3)"),
+        ('{"instances": ["text"]}', "application/json", "text"),
         (
             '{"signature_name": "serving_bytes", "instances": [{"b64": "no base64"}]}',
             "application/json",
