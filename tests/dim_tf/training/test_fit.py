@@ -177,8 +177,8 @@ def test_settings_of_training_steps_are_refused(model, settings):
 
 def test_settings_without_use_are_not_the_experiments():
     settings = Experiment.of(name="t", model="pca", dataset="folder")
-    assert settings.augmentation == "none"
-    unused = {"learning_rate", "batch_size", "augmentation", "encoder"}
+    assert settings.augmentation == settings.hyperparameters["augmentation"] == "none"
+    unused = {"learning_rate", "batch_size", "encoder"}
     assert not unused & {*settings.hyperparameters, *settings.used_settings}
     assert {"latent_dim", "pca.whiten", "seed"} <= set(settings.hyperparameters)
 
