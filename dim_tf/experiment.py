@@ -216,8 +216,6 @@ class Experiment(Settings):
         if self.training.schedule != "constant" or self.model.DEPENDS_ON_LENGTH:
             length = ("epochs", "minutes", "steps")
             hyperparameters |= {name: values[name] for name in length}
-        if "augmentation" in self.model.UNUSED:
-            return hyperparameters
         return hyperparameters | {"augmentation": self.augmentation}
 
     @property
