@@ -14,7 +14,7 @@ import argparse
 import time
 
 import numpy as np
-from index_million import embeddings
+from index_million import add_embedding_arguments, embeddings
 from interleaved import load, peak_memory
 
 import dim_tf
@@ -66,10 +66,7 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--dimension", type=int, default=64)
-    parser.add_argument("--inner", type=int, default=16)
-    parser.add_argument("--clusters", type=int, default=200)
+    add_embedding_arguments(parser)
     parser.add_argument("--copies", type=int, default=10_000)
     parser.add_argument("--copy_noise", type=float, default=0.05)
     parser.add_argument("--subset", type=int, default=1000)

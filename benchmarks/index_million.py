@@ -50,6 +50,14 @@ def embeddings(rows: int, dimension: int, inner: int, clusters: int, seed: int) 
     return features
 
 
+def add_embedding_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of `embeddings` to a command line."""
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--dimension", type=int, default=64)
+    parser.add_argument("--inner", type=int, default=16)
+    parser.add_argument("--clusters", type=int, default=200)
+
+
 def seconds_of(call) -> float:
     began = time.perf_counter()
     call()
@@ -83,10 +91,7 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--dimension", type=int, default=64)
-    parser.add_argument("--inner", type=int, default=16)
-    parser.add_argument("--clusters", type=int, default=200)
+    add_embedding_arguments(parser)
     parser.add_argument("--queries", type=int, default=1000)
     parser.add_argument("--k", type=int, default=10)
     parser.add_argument("--exact_neighbours", type=int, default=300_000)
