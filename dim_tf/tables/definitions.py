@@ -143,6 +143,7 @@ _DIM_L_DV = _local_dim("dim_l_dv", "DIM(L) DV*", "dv")
 _DIM_L_JSD = _local_dim("dim_l_jsd", "DIM(L) JSD", "jsd")
 _DIM_L_INFONCE = _local_dim("dim_l_infonce", "DIM(L) infoNCE", "infonce")
 _AE, _BETA_VAE = _baseline("ae", "AE*"), _baseline("beta_vae", "β-VAE*")
+_COMPARED = (_VAE, _AE, _BETA_VAE, _AAE, _BIGAN, _NAT)  # in the paper, or by what repeats it
 _SIMCLR, _VICREG = _baseline("simclr", "SimCLR"), _baseline("vicreg", "VICReg")
 # As flags/two_views_cifar10.cfg.
 _TWO_VIEWS = Row(
@@ -251,12 +252,7 @@ TABLES: dict[str, Table] = {
         "Table 1: MLP probe of each endpoint",
         (
             _SUPERVISED,
-            _VAE,
-            _AE,
-            _BETA_VAE,
-            _AAE,
-            _BIGAN,
-            _NAT,
+            *_COMPARED,
             _DIM_G,
             _DIM_L_DV,
             _DIM_L_JSD,
@@ -379,13 +375,7 @@ TABLES: dict[str, Table] = {
             _DIM_L_INFONCE,
             _DIM_L_JSD,
             _SUPERVISED,
-            # Compared with in the paper, or in later work that repeats it.
-            _VAE,
-            _AE,
-            _BETA_VAE,
-            _AAE,
-            _BIGAN,
-            _NAT,
+            *_COMPARED,
             replace(_CPC, is_ranked=False),
             # Without training steps.
             _baseline("pca", "PCA"),

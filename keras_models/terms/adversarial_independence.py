@@ -8,11 +8,12 @@ from keras_models.distribute import replicas
 from keras_models.distribute.randomness import StepRandom
 from keras_models.nn import layers
 from keras_models.nn.discriminators import Discriminator
-from keras_models.terms.base import Term, TermOutput, global_samples
+from keras_models.terms.base import TermOutput, global_samples
+from keras_models.terms.feature_game import FeatureGame
 
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
-class AdversarialIndependence(Term):
+class AdversarialIndependence(FeatureGame):
     """A discriminator of features and of features shuffled in each dimension.
 
     Brakel & Bengio 2017, https://arxiv.org/abs/1710.05050, algorithm 1. Shuffling every dimension
@@ -31,22 +32,7 @@ class AdversarialIndependence(Term):
 
     def __init__(self, discriminator, penalty: float = 1.0, weight: float = 1.0, **kwargs):
         kwargs.setdefault("name", "adversarial_independence")
-        super().__init__(weight, **kwargs)
-        self.discriminator = discriminator
-        self.penalty = penalty
-
-    @property
-    def endpoints(self):
-        return ("global",)
-
-    @property
-    def adversary_variables(self):
-        return self.discriminator.trainable_variables
-
-    def build(self, shapes):
-        if not self.discriminator.built:
-            self.discriminator.build((None, shapes["global"][-1]))
-        self.built = True
+        super().__init__(discriminator, penalty, weight, **kwargs)
 
     def call(self, query, context, random: StepRandom, training: bool = True) -> TermOutput:
         del context, training
@@ -61,24 +47,7 @@ class AdversarialIndependence(Term):
             random,
             both_learn=True,
         )
-        metrics = {
-            "independence_encoder_loss": losses.generator_loss,
-            "independence_divergence": losses.divergence,
-            "independence_gradient_penalty": losses.penalty,
-        }
-        return TermOutput(losses.generator_loss, losses.adversary_loss, metrics)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "discriminator": keras.saving.serialize_keras_object(self.discriminator),
-            "penalty": self.penalty,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        discriminator = keras.saving.deserialize_keras_object(config["discriminator"])
-        return cls(**{**config, "discriminator": discriminator})
+        return self.output(losses, "independence")
 
 
 def shuffled(samples: tf.Tensor, random: StepRandom) -> tf.Tensor:

@@ -6,11 +6,12 @@ from keras_models import adversary, priors
 from keras_models.distribute.randomness import StepRandom
 from keras_models.nn import layers
 from keras_models.nn.discriminators import Discriminator
-from keras_models.terms.base import Term, TermOutput
+from keras_models.terms.base import TermOutput
+from keras_models.terms.feature_game import FeatureGame
 
 
 @keras.saving.register_keras_serializable(layers.PACKAGE)
-class PriorMatching(Term):
+class PriorMatching(FeatureGame):
     """Adversarial matching of the global feature with a prior (section 3.3, eq. 7).
 
     The losses of both players are those of `adversary.losses`. Only the discriminator sees the
@@ -38,27 +39,14 @@ class PriorMatching(Term):
         **kwargs,
     ):
         kwargs.setdefault("name", "prior_matching")
-        super().__init__(weight, **kwargs)
+        super().__init__(discriminator, penalty, weight, **kwargs)
         self.prior = prior
-        self.discriminator = discriminator
         self.divergence = adversary.get(divergence)
-        self.penalty = penalty
         adversary.check_penalty(self.divergence, penalty)
 
-    @property
-    def endpoints(self):
-        return ("global",)
-
-    @property
-    def adversary_variables(self):
-        return self.discriminator.trainable_variables
-
     def build(self, shapes):
-        dim = shapes["global"][-1]
-        priors.check_dim(self.prior, dim)
-        if not self.discriminator.built:
-            self.discriminator.build((None, dim))
-        self.built = True
+        priors.check_dim(self.prior, shapes["global"][-1])
+        super().build(shapes)
 
     def call(self, query, context, random: StepRandom, training: bool = True) -> TermOutput:
         del context, training
@@ -66,29 +54,19 @@ class PriorMatching(Term):
         losses = adversary.losses(
             self.discriminator, real, encoded, self.divergence, self.penalty, random
         )
-        metrics = {
-            "prior_encoder_loss": losses.generator_loss,
-            "prior_divergence": losses.divergence,
-            "prior_gradient_penalty": losses.penalty,
-        }
-        return TermOutput(losses.generator_loss, losses.adversary_loss, metrics)
+        return self.output(losses, "prior")
 
     def get_config(self):
         return {
             **super().get_config(),
             "prior": keras.saving.serialize_keras_object(self.prior),
-            "discriminator": keras.saving.serialize_keras_object(self.discriminator),
             "divergence": self.divergence.name,
-            "penalty": self.penalty,
         }
 
     @classmethod
     def from_config(cls, config):
-        parts = {
-            key: keras.saving.deserialize_keras_object(config[key])
-            for key in ("prior", "discriminator")
-        }
-        return cls(**{**config, **parts})
+        prior = keras.saving.deserialize_keras_object(config["prior"])
+        return super().from_config({**config, "prior": prior})
 
 
 def prior_matching(
