@@ -10,7 +10,7 @@ from dim_tf.data.image_ids import image_ids
 from dim_tf.data.splits import Splits
 from dim_tf.experiment import Experiment
 from dim_tf.export.classifier import ClassifierInfo, publish_classifier
-from dim_tf.finetuning import result_files, source_encoder
+from dim_tf.finetuning import classifier_files, source_encoder
 from dim_tf.finetuning.comparison import FeaturePair
 from dim_tf.finetuning.train_classifier import (
     check_labels,
@@ -75,17 +75,17 @@ def finetune(experiment: Experiment, splits: Splits) -> Path:
         folder=folder,
         references=references,
     )
-    for line in result_files.describe(trained.report):
+    for line in classifier_files.describe(trained.report):
         say(f"finetune: {line}")
     make_folder(folder, "--run_dir")
     data = f"{counts}. {splits.note}"
     predictions = ""
     if test is not None and test.labels is not None and trained.probabilities is not None:
-        predictions = result_files.predictions_csv(
+        predictions = classifier_files.predictions_csv(
             image_ids(test.images), trained.probabilities, test.labels, splits.label_names
         )
-    result_files.write_results(trained.report, folder, experiment.name, data, predictions)
-    say(f"finetune: {folder / result_files.PAGE_FILE}")
+    classifier_files.write_results(trained.report, folder, experiment.name, data, predictions)
+    say(f"finetune: {folder / classifier_files.PAGE_FILE}")
     checked = test or train
     own = settings.values() | {"seed": seed, "augmentation": experiment.augmentation}
     info = ClassifierInfo(

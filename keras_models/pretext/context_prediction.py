@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_models import classification, resampling
+from keras_models import classification, priors, resampling
 from keras_models.distribute.randomness import StepRandom
 from keras_models.encoder_model import one_global
 from keras_models.encoders.blocks import DenseBlock, DenseHead
@@ -148,8 +148,7 @@ def drop_colors(patches: tf.Tensor, random: StepRandom, name: str) -> tf.Tensor:
     drawn = tf.cast(channels * random.uniform(f"{name}: channel", count, ()), tf.int32)
     kept = tf.one_hot(drawn, channels)[:, tf.newaxis, tf.newaxis]  # [N, 1, 1, C]
     std = tf.math.reduce_std(tf.reduce_sum(patches * kept, axis=-1), axis=[1, 2])
-    # Box and Muller's normal numbers of two uniform ones.
-    uniform = random.uniform(f"{name}: noise", count, (*patches.shape[1:], 2))
-    radius = tf.sqrt(-2 * tf.math.log(1 - uniform[..., 0]))
-    noise = radius * tf.cos(2 * np.pi * uniform[..., 1])
+    noise = priors.GaussianPrior(1).sample(
+        random.uniform(f"{name}: noise", count, tuple(patches.shape[1:]))
+    )
     return patches * kept + (1 - kept) * NOISE * std[:, None, None, None] * noise

@@ -6,7 +6,7 @@ import io
 import numpy as np
 import pytest
 
-from dim_tf.finetuning import result_files
+from dim_tf.finetuning import classifier_files
 from dim_tf.finetuning.calibration import Temperature
 from dim_tf.finetuning.comparison import LabelsPoint, ReferenceAccuracy
 from dim_tf.finetuning.quality import measure
@@ -46,8 +46,8 @@ def rows_of(text):
 
 
 def test_each_table_has_a_file(measured):
-    tables = result_files.tables(measured)
-    assert set(tables) == set(result_files.CSV_FILES) - {"rounds.csv", "predictions.csv"}
+    tables = classifier_files.tables(measured)
+    assert set(tables) == set(classifier_files.CSV_FILES) - {"rounds.csv", "predictions.csv"}
     labels = rows_of(tables["labels.csv"])
     assert [(line["name"], line["images"]) for line in labels] == [
         ("dark", "4"),
@@ -67,7 +67,7 @@ def test_each_table_has_a_file(measured):
 
 
 def test_predictions_name_each_image_its_label_and_the_likeliest_one():
-    text = result_files.predictions_csv(
+    text = classifier_files.predictions_csv(
         [f"{n}.png" for n in range(6)], PROBABILITIES, LABELS, NAMES
     )
     lines = rows_of(text)
@@ -78,7 +78,9 @@ def test_predictions_name_each_image_its_label_and_the_likeliest_one():
 
 def test_predictions_of_attributes_have_a_line_each():
     probabilities = np.array([[0.7, 0.2], [0.5, 0.9]])
-    text = result_files.predictions_csv("ab", probabilities, np.array([[1, 1], [0, 1]]), ("x", "y"))
+    text = classifier_files.predictions_csv(
+        "ab", probabilities, np.array([[1, 1], [0, 1]]), ("x", "y")
+    )
     assert [tuple(line.values()) for line in rows_of(text)] == [
         ("a", "x", "1", "1", "0.700000"),
         ("a", "y", "1", "0", "0.200000"),
@@ -88,7 +90,7 @@ def test_predictions_of_attributes_have_a_line_each():
 
 
 def test_the_page_shows_all_and_escapes_names(measured, tmp_path):
-    result_files.write_results(measured, tmp_path, "photos", "6 test images.")
+    classifier_files.write_results(measured, tmp_path, "photos", "6 test images.")
     page = (tmp_path / "finetune.html").read_text()
     for words in ("66.7 %", "random weights", "+16.7", "−10.0 to +40.0", "temperature reached its"):
         assert words in page
@@ -96,15 +98,15 @@ def test_the_page_shows_all_and_escapes_names(measured, tmp_path):
     assert "&lt;b&gt;bright" in page
     assert "http" not in page.replace("http-equiv", "")
     summary = read_json_with_checksum(tmp_path / "finetune.json")
-    assert set(summary["files"]) == {*result_files.tables(measured), "finetune.html"}
+    assert set(summary["files"]) == {*classifier_files.tables(measured), "finetune.html"}
     assert summary["quality"]["accuracy"] == pytest.approx(4 / 6)
 
 
 def test_files_of_a_measured_classifier_do_not_stay_beside_one_that_is_not(measured, tmp_path):
     (tmp_path / "metrics.jsonl").write_text("")
-    result_files.write_results(measured, tmp_path, "photos", "", "id\n")
+    classifier_files.write_results(measured, tmp_path, "photos", "", "id\n")
     assert (tmp_path / "predictions.csv").read_text() == "id\n"
-    result_files.write_results(content(None), tmp_path, "photos", "")
+    classifier_files.write_results(content(None), tmp_path, "photos", "")
     assert {path.name for path in tmp_path.iterdir()} == {
         "metrics.jsonl",
         "finetune.json",
@@ -116,15 +118,15 @@ def test_files_of_a_measured_classifier_do_not_stay_beside_one_that_is_not(measu
 def test_attributes_have_no_confusion_and_a_recall(tmp_path):
     attributes = np.stack([LABELS, 1 - LABELS], axis=1)
     quality = measure(np.full((6, 2), 0.6), attributes, ("a", "b"))
-    assert "confusion.csv" not in result_files.tables(content(quality))
-    result_files.write_results(content(quality), tmp_path, "photos", "")
+    assert "confusion.csv" not in classifier_files.tables(content(quality))
+    classifier_files.write_results(content(quality), tmp_path, "photos", "")
     page = (tmp_path / "finetune.html").read_text()
     assert "<h2>Confusion</h2>" not in page
     assert '<th scope="col">recall</th>' in page
 
 
 def test_what_the_command_line_says(measured):
-    accuracy, reference = result_files.describe(measured)
+    accuracy, reference = classifier_files.describe(measured)
     assert accuracy.startswith("accuracy 66.7 % (")
     assert "on 6 test images, calibration error" in accuracy
     assert reference == (
