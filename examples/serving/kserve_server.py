@@ -11,6 +11,7 @@ classifier: `signature_name` chooses a signature of the SavedModel, and an encod
 
 import argparse
 import base64
+import re
 from typing import Any
 
 import kserve
@@ -53,7 +54,7 @@ class SavedModel(kserve.Model):
                 raise ValueError(f"{key} of shape {values.shape}; expected {spec.shape}")
             outputs = signatures[name](**{key: values})
         except (tf.errors.InvalidArgumentError, TypeError, ValueError) as error:
-            raise InvalidInput(str(error)) from error
+            raise InvalidInput(_reason(error)) from error
         columns = {key: _json(value) for key, value in outputs.items()}
         if len(columns) == 1:  # TensorFlow Serving leaves out the name of the only output
             return {"predictions": next(iter(columns.values()))}
@@ -72,6 +73,13 @@ def _decoded(instance: Any) -> Any:
     if set(instance) != {"b64"}:
         raise ValueError(f'an instance has the keys {sorted(instance)}; expected {{"b64": "..."}}')
     return base64.b64decode(instance["b64"], validate=True)
+
+
+def _reason(error: Exception) -> str:
+    """The message, without the graph around a failed assertion of TensorFlow's."""
+    text = str(error)
+    asserted = re.search(r"assertion failed: (.*)", text)
+    return re.sub(r"[\[\]]", "", asserted[1]) if asserted else text
 
 
 def _json(value: tf.Tensor) -> list:
