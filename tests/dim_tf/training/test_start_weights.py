@@ -290,10 +290,10 @@ def test_start_weights_stand_beside_random_ones_wherever_those_are_shown(
     seen = {}
     run_measures = evaluate.run_measures
 
-    def spy(encode, references, *more):
+    def spy(encode, references, splits, experiment, encoders, assign_clusters):
         seen.update({name: getattr(of, "args", None) for name, of in references.items()})
-        seen["encoders"] = more[-1]
-        return run_measures(encode, references, *more)
+        seen["encoders"] = encoders
+        return run_measures(encode, references, splits, experiment, encoders, assign_clusters)
 
     monkeypatch.setattr(evaluate, "run_measures", spy)
     evaluate.evaluate(settings, splits)
