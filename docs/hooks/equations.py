@@ -12,7 +12,7 @@ _EQUATION = re.compile(
 
 
 def on_page_content(content: str, **_) -> str:
-    """mkdocs calls this with the HTML of each page."""
+    """Called by mkdocs with the HTML of each page."""
     return _EQUATION.sub(_mathml, content)
 
 

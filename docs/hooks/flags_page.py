@@ -12,9 +12,10 @@ from dim_tf.cli import help as cli_help
 PATH = "reference/flags.md"
 _HEAD = """# Flags
 
-This page is made from the code when the site is built. `python -m dim_tf.main --help` prints the flags that most
-runs need, `--help=SECTION` those of a section or a model, `--helpfull` all. In Python each flag is a setting of the
-same name ([Python API](../API.md#settings)). A flag marked with ★ is one of those that `--help` prints.
+This page is made from the code when the site is built. `python -m dim_tf.main --help` prints the
+flags that most runs need, here marked with ★, `--help=SECTION` those of a section or a model,
+`--helpfull` all. In Python each flag is a setting of the same name
+([Python API](../API.md#settings)).
 """
 _MODELS = """## model {name}
 
@@ -23,7 +24,7 @@ Flags of `--model={name}` alone.
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
-    """mkdocs calls this with the files of docs."""
+    """Called by mkdocs with the files of docs."""
     files.append(File.generated(config, PATH, content=markdown()))
     return files
 

@@ -25,7 +25,7 @@ _NOT_SEARCHED = "---\nsearch:\n  exclude: true\n---\n"
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
-    """mkdocs calls this with the files of docs."""
+    """Called by mkdocs with the files of docs."""
     root = Path(config.config_file_path).parent
     made: dict[str, File] = {}
     _SOURCES.clear()
@@ -47,7 +47,7 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page, config: MkDocsConfig, **_) -> str:
-    """mkdocs calls this with the text of each page."""
+    """Called by mkdocs with the text of each page."""
     root = Path(config.config_file_path).parent
     source = _SOURCES.get(page.file.src_uri, f"docs/{page.file.src_uri}")
     here = os.path.dirname(page.file.src_uri)
@@ -68,7 +68,7 @@ def page_of(path: str) -> str:
 
 
 def _links_of(root: Path, source: str, text: str) -> list[str]:
-    """The files and folders that need a page because a text, the page of `source`, links to them."""
+    """The files and folders that need a page because the text of the file `source` links to them."""
     paths: list[str] = []
 
     def collected(path: str, match: re.Match) -> str:
