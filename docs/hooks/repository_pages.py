@@ -68,7 +68,7 @@ def page_of(path: str) -> str:
 
 
 def _links_of(root: Path, source: str, text: str) -> list[str]:
-    """The files and folders that need a page because the text of the file `source` links to them."""
+    """What the text of the file `source` links to and needs a page for: files and folders."""
     paths: list[str] = []
 
     def collected(path: str, match: re.Match) -> str:
