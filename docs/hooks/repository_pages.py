@@ -49,6 +49,8 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, *, page, config: MkDocsConfig, **_) -> str:
     """Called by mkdocs with the text of each page."""
     root = Path(config.config_file_path).parent
+    if page.file.src_uri == page_of(HOME):
+        page.meta["hide"] = ["navigation"]  # a list of one
     source = _SOURCES.get(page.file.src_uri, f"docs/{page.file.src_uri}")
     here = os.path.dirname(page.file.src_uri)
 
