@@ -1,11 +1,15 @@
 """The site builds, loads nothing from elsewhere, and has every page, flag and public name."""
 
+import functools
+import http.server
 import re
 import subprocess
 import sys
+import threading
 import types
 from html.parser import HTMLParser
 
+import chromium
 import pytest
 from doc_pages import PAGES, ROOT, text_of
 
@@ -116,3 +120,31 @@ def test_code_of_other_files_is_shown(site):
     assert "class" in text
     assert "MaximumMeanDiscrepancy" in text
     assert "flags/digits.cfg" in page_of(site, "repository/flags/digits.cfg")
+
+
+@pytest.fixture(scope="module")
+def address(site):
+    """The site, served."""
+    handler = functools.partial(QuietHandler, directory=str(site))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format, *args):
+        pass
+
+
+@pytest.mark.skipif(not chromium.path(), reason="there is no Chromium")
+@pytest.mark.parametrize("page", ["", "quick-start/", "howto/serve/", "METHOD/"])
+def test_a_page_fits_and_requests_nothing_elsewhere(address, browser, page):
+    colors = set()
+    for width, dark in ((1280, False), (1280, True), (390, False)):
+        browser.open(address + page, width, dark=dark)
+        assert browser.complaints == []
+        assert [x for x in browser.requests if not x.startswith((address, "data:"))] == []
+        assert browser.run("document.documentElement.scrollWidth") == width
+        colors.add(browser.run("getComputedStyle(document.body).backgroundColor"))
+    assert len(colors) == 2
