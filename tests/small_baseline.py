@@ -207,7 +207,8 @@ def nice(encoder):
 
 def realnvp(encoder):
     """RealNVP, which is its own encoder."""
-    return FlowDensity(RealNVP(encoder.image_shape, 4, synchronized=encoder.synchronized))
+    flow = RealNVP(encoder.image_shape, 4, encoder.synchronized, couplings=1)
+    return FlowDensity(flow)
 
 
 def vib(encoder, kl_weight=0.01):

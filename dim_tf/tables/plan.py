@@ -98,8 +98,8 @@ class Plan:
 
     @property
     def file_stem(self) -> str:
-        """Name of the table's files, without their suffix."""
-        return f"table{self.key}"
+        """Name of the table's files, without their suffix: table1, table_cited."""
+        return f"table{self.key}" if self.key.isdigit() else f"table_{self.key}"
 
     def job(self, row: Row, seed: int) -> Job:
         """The run of any row with one seed.

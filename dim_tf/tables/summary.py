@@ -180,8 +180,8 @@ def _seed_stats(measured: Sequence[Record], column: Column) -> SeedStats | None:
 def _missing_metrics(
     measured: Sequence[Record], stats: Sequence[SeedStats | None], columns: Sequence[Column]
 ) -> list[str]:
-    """Why some columns of a row have no value, though others have one."""
-    gaps = []
+    """Why some columns of a row have no value, though others have one; a line for each reason."""
+    without: dict[str, list[str]] = {}
     for column, seed_stats in zip(columns, stats, strict=True):
         for record in measured:
             if _has_value(record, column) or column.measure in record.failed:
@@ -191,10 +191,10 @@ def _missing_metrics(
                 finished = column.measure in record.measures
                 reason = "this encoder has no such metric" if finished else "not measured"
             seed = f" of seed {record.seed}" if seed_stats else ""
-            gaps.append(f"{column.title}{seed}: {reason}")
+            without.setdefault(reason, []).append(f"{column.title}{seed}")
             if seed_stats is None:
                 break  # the same for all seeds
-    return gaps
+    return [f"{', '.join(titles)}: {reason}" for reason, titles in without.items()]
 
 
 def _paper_value(plan: Plan, row: Row, column: Column) -> float | None:

@@ -168,6 +168,7 @@ class RealNVP(Flow):
     Args:
         image_shape: (height, width, channels) of an image.
         filters: Filters of the networks at the first scale.
+        couplings: Couplings of one kind of mask at a scale; the last scale has one more.
     """
 
     def __init__(
@@ -175,10 +176,12 @@ class RealNVP(Flow):
         image_shape: Sequence[int],
         filters: int = 8,
         synchronized: bool = False,
+        couplings: int = 3,
         **kwargs,
     ):
         super().__init__(image_shape, synchronized, **kwargs)
         self.filters = filters
+        self.couplings = couplings
         height, width, channels = self.image_shape
         self.scales: list[list[AffineCoupling]] = []  # of checkerboards, of channels, by turns
         for scale in range(2):
@@ -188,7 +191,7 @@ class RealNVP(Flow):
                     AffineCoupling(
                         (height, width, channels), False, i % 2, filters, name=f"{name}_pixels{i}"
                     )
-                    for i in range(3)
+                    for i in range(couplings)
                 ]
             )
             height, width, channels, filters = height // 2, width // 2, channels * 4, filters * 2
@@ -197,14 +200,14 @@ class RealNVP(Flow):
                     AffineCoupling(
                         (height, width, channels), True, i % 2, filters, name=f"{name}_channels{i}"
                     )
-                    for i in range(3)
+                    for i in range(couplings)
                 ]
             )
             channels //= 2
         self.scales.append(
             [
                 AffineCoupling((height, width, channels), False, i % 2, filters, name=f"last{i}")
-                for i in range(4)
+                for i in range(couplings + 1)
             ]
         )
 
@@ -247,7 +250,7 @@ class RealNVP(Flow):
         return (y - LOGIT_MARGIN) / (1 - 2 * LOGIT_MARGIN)
 
     def get_config(self):
-        return {**super().get_config(), "filters": self.filters}
+        return {**super().get_config(), "filters": self.filters, "couplings": self.couplings}
 
 
 class AffineCoupling(keras.layers.Layer):
