@@ -27,8 +27,8 @@ class Block:
     Attributes:
         page: Its page, from the root of the repository.
         line: Where it begins there.
-        language: "": commands; "console": commands after "$ ", and their output; "python"; "text":
-            output, or a file.
+        language: "": commands; "console": commands after "$ ", and their output; "python"; "json";
+            "text": output, or a file.
         code: What it contains.
         is_marked: Whether a comment before it says why it does not run in a test.
     """
