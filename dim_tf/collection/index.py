@@ -65,8 +65,8 @@ class Index:
     - approximate, above: similarities are estimates, too. Memory: D + 8 bytes a row, and 8 more for
       `neighbours`.
 
-    The ids are stored apart. Results depend on the features and the seed alone; in another number of
-    threads, rounding may move rows between lists.
+    The ids are stored apart. Results depend on the features and the seed alone; with another number
+    of threads, rounding may move rows between lists.
 
     Attributes:
         ids: Of the rows.
