@@ -51,11 +51,13 @@ def names_of(root: Path, module: str) -> list[str]:
     tree = ast.parse(file.read_text(encoding="utf-8"))
     for node in tree.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
-            names = ast.literal_eval(node.value)
-            return [name for name in names if not _is_module(path, name)]
+            modules = _submodules(tree, module)
+            return [name for name in ast.literal_eval(node.value) if name not in modules]
     definitions = [x for x in tree.body if isinstance(x, ast.FunctionDef | ast.ClassDef)]
     return [x.name for x in definitions if not x.name.startswith("_")]
 
 
-def _is_module(path: Path, name: str) -> bool:
-    return (path / name).is_dir() or (path / f"{name}.py").exists()
+def _submodules(tree: ast.Module, package: str) -> set[str]:
+    """The modules that a package imports from itself."""
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    return {alias.name for node in imports if node.module == package for alias in node.names}
