@@ -83,7 +83,13 @@ setup(
         "wandb": ["wandb>=0.19.10"],  # --track=wandb; before, reinit="create_new" is unknown
         # --track=mlflow; the last two for its database in the run folder, without a server.
         "mlflow": ["mlflow-skinny>=3.0", "sqlalchemy>=2.0", "alembic>=1.10"],
-        "docs": ["matplotlib>=3.8"],  # for examples/
+        "docs": [  # the site: mkdocs build --strict
+            "latex2mathml>=3.77",
+            "mkdocs-material>=9.6",
+            "mkdocstrings[python]>=1.0",
+            "proselint>=0.16",
+        ],
+        "examples": ["matplotlib>=3.8"],
         "torch": ["torch>=2.6"],  # the baseline of benchmarks/train_speed.py
     },
     entry_points={"console_scripts": ["dim-tf=dim_tf.main:run"]},

@@ -97,8 +97,7 @@ class Run:
         Args:
             path: Of the run folder.
             verbose: As of `Run`.
-            **settings: Settings that are to be others than the run's, by the names of their flags,
-                as epochs.
+            **settings: Settings that replace the run's, by the names of their flags, as epochs.
 
         Raises:
             InputError: It is no run folder, or a setting is wrong.
@@ -196,7 +195,7 @@ class Run:
         return read_json(self.path / "evaluation.json", "evaluate again")
 
     def check_references(self) -> None:
-        """Loads the encoders of --reference, so that training need not end before one is refused.
+        """Loads the encoders of --reference: one that cannot be used is refused before training.
 
         Raises:
             InputError: One cannot be measured.
@@ -210,7 +209,7 @@ class Run:
             load_named(self.experiment, self._data)
 
     def check_labels(self) -> None:
-        """Checks that a classifier can be learned, so that training need not end before `finetune`.
+        """Checks before training that `finetune` will have labels enough for a classifier.
 
         Raises:
             InputError: There are no labels, or too few.

@@ -3,7 +3,7 @@
 Trains the encode-and-dot-product critic for each estimator, distribution, dimension, batch size and
 true value, on new pairs (x, y) in every step, and writes estimates.json and estimates.png:
 
-    pip install -e '.[docs]'
+    pip install -e '.[examples]'
     python examples/mutual_information.py --out=runs/estimates
 
 dv, nwj and infonce bound mutual information and are plotted directly. The others bound another

@@ -18,6 +18,7 @@ def pytest_tests(deps, data = []):
                 "//tests:backbone_nets.py",
                 "//tests:chromium.py",
                 "//tests:conftest.py",
+                "//tests:doc_pages.py",
                 "//tests:fake_program.py",
                 "//tests:fault_injection.py",
                 "//tests:flatbuffer_fields.py",

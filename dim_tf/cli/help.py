@@ -42,7 +42,7 @@ def text(section: str) -> str:
     Raises:
         InputError: There is no such section.
     """
-    sections = _sections()
+    sections = flags_by_section()
     if section in ("", "full"):
         is_full = section == "full"
         shown = [
@@ -56,8 +56,8 @@ def text(section: str) -> str:
     return _section(section, sections[section], is_full=True)
 
 
-def _sections() -> dict[str, dict[str, dataclasses.Field]]:
-    """The flags of each section; a model's own are its."""
+def flags_by_section() -> dict[str, dict[str, dataclasses.Field]]:
+    """The flags of each section, by their names; a model's own are a section of its name."""
     sections = {"run": {**_Stages.flags(), **Experiment.flags()}}
     for name, group in groups_of(model_settings("dim")).items():
         if name == "model":
@@ -88,19 +88,33 @@ def _section(name, fields, is_full):
     return "\n".join(lines)
 
 
-def _flag(name, field, is_full):
+@dataclass(frozen=True)
+class FlagText:
+    """A flag in words.
+
+    Attributes:
+        name: As it is typed after the dashes: "[no]resume", "seed".
+        default: Its value where none is given; of a flag without a value "true" or "false".
+        sentence: What it means, its choices and its other names.
+    """
+
+    name: str
+    default: str
+    sentence: str
+
+
+def flag_text(name: str, field: dataclasses.Field, is_full: bool) -> FlagText:
+    """A flag in words.
+
+    Args:
+        name: Of the flag.
+        field: Its `config_field`.
+        is_full: Whether the sentence has the field's details.
+    """
     kind, default = kind_of(field), field.default
-    if kind is bool:
-        head = f"  --[no]{name}"
-    elif kind is tuple:
-        head = f"  --{name}={','.join(map(str, default))}"
-    else:
-        head = f"  --{name}={default:g}" if kind is float else f"  --{name}={default}"
     sentence = field.metadata["help"]
     if is_full and field.metadata["details"]:
         sentence += f" {field.metadata['details']}"
-    if kind is bool:
-        sentence += f" Default: {str(default).lower()}."
     if field.metadata["choices"] and ":" not in sentence:
         sentence += f" One of {', '.join(map(str, field.metadata['choices']))}."
     for recipe, value in recipes.values_of(name).items():
@@ -108,6 +122,19 @@ def _flag(name, field, is_full):
     for alias, original in ALIASES.items():
         if original == name:
             sentence += f" Also --{alias}."
+    if kind is bool:
+        return FlagText(f"[no]{name}", str(default).lower(), sentence)
+    if kind is tuple:
+        return FlagText(name, ",".join(map(str, default)), sentence)
+    return FlagText(name, f"{default:g}" if kind is float else str(default), sentence)
+
+
+def _flag(name, field, is_full):
+    flag = flag_text(name, field, is_full)
+    if kind_of(field) is bool:
+        head, sentence = f"  --{flag.name}", f"{flag.sentence} Default: {flag.default}."
+    else:
+        head, sentence = f"  --{flag.name}={flag.default}", flag.sentence
     body = textwrap.wrap(sentence, WIDTH - _INDENT)
     if len(head) < _INDENT - 1:
         head, body = head.ljust(_INDENT) + body[0], body[1:]

@@ -65,12 +65,12 @@ class Index:
     - approximate, above: similarities are estimates, too. Memory: D + 8 bytes a row, and 8 more for
       `neighbours`.
 
-    Ids are kept beside. Results depend on the features and the seed alone; in another number of
-    threads, rounding may move rows between lists.
+    The ids are stored apart. Results depend on the features and the seed alone; with another number
+    of threads, rounding may move rows between lists.
 
     Attributes:
         ids: Of the rows.
-        origin: What the features are of, as `build` was given it.
+        origin: What the features were computed from, as given to `build`.
         seed: Of the approximation.
         recall: The fraction of the 10 nearest other rows that are found for a sample of 256 rows;
             1.0 of an exact index. For queries unlike all rows it is lower: search exactly.

@@ -1,20 +1,17 @@
-"""Commands, flags and paths in README.md, docs/ and flags/ are those of the program.
-
-Pages of docs/howto name what they add; test_howto.py runs their commands.
-"""
+"""Commands, flags and paths in README.md, docs/ and flags/ are those of the program."""
 
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 from absl import flags
+from doc_pages import PAGES, PAGES_THAT_ADD, ROOT
 
 from dim_tf.cli import flagfiles
 from dim_tf.cli import flags as settings_flags
 
-ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+# test_howto.py runs the commands of pages that add flags; CHANGELOG names flags that are gone.
+PAGES = [page for page in PAGES if page not in (*PAGES_THAT_ADD, "CHANGELOG.md")]
 FLAGFILES = [f"flags/{path.name}" for path in sorted((ROOT / "flags").glob("*.cfg"))]
 # Of other programs: benchmarks, the Beam pipeline and its runners, TensorFlow Serving and its
 # clients, Slurm.
@@ -22,7 +19,7 @@ OTHER_PROGRAMS_FLAGS = {
     *("input", "output", "runner", "shard_size"),
     *("dask_client_address", "dask_scheduler_file", "direct_num_workers", "direct_running_mode"),
     *("imports", "precisions", "repetitions"),
-    *("model_config_file", "profile", "url", "version"),
+    *("model_config_file", "out", "profile", "url", "version"),
     "requeue",
 }
 COMMAND = re.compile(r"(?:python -m dim_tf\.main|\bdim-tf) +(--[^`\n#|>]*)")
