@@ -26,6 +26,7 @@ setup(
     package_data={
         "dim_tf.flagfiles": ["*.cfg"],
         "dim_tf.data.sources": ["checksums.tsv"],  # of the TFDS builder there
+        "dim_tf.export.runtimes": ["*.js"],
         "dim_tf.evaluation.report": ["*.css", "*.js", "templates/*.html"],
     },
     # The folder that setuptools would use, "build", is the file BUILD where names ignore case.
@@ -75,6 +76,9 @@ setup(
         "heif": ["pillow-heif>=1.0"],  # iPhones' images
         "classical": ["minisom>=2.3"],  # --model=som
         "search": ["faiss-cpu>=1.9"],  # dim_tf.Index: the neighbours of many features
+        # --to of dim_tf.export.convert; TF.js' converter needs a Python of its own.
+        "onnx": ["tf2onnx>=1.17", "onnx>=1.17", "onnxruntime>=1.20"],
+        "openvino": ["openvino>=2025.0"],
         "kserve": ["kserve>=0.15"],  # the server of examples/serving
         "serving": ["grpcio>=1.60"],  # the gRPC client of examples/serving
         # google-crc32c: Beam reads and writes TFRecords by it and does not install it.
