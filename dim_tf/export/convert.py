@@ -24,14 +24,12 @@ from dim_tf.system import console, tensorflow_import
 from dim_tf.system.console import say
 from dim_tf.system.errors import InputError, RunError, one_line
 
-FAILED, WRONG_INPUT = 1, 2
-
 if __name__ == "__main__":
     try:
         tensorflow_import.quietly()
     except InputError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
-        sys.exit(WRONG_INPUT)
+        sys.exit(2)
 
 import tensorflow as tf
 
@@ -45,6 +43,7 @@ from dim_tf.export.version_folders import published_versions
 from dim_tf.system.files import make_folder, temporary_path
 from dim_tf.system.io_errors import reason, translate_write_errors
 
+FAILED, WRONG_INPUT = 1, 2
 FORMATS = ("onnx", "openvino", "tfjs")
 TOLERANCE = saved_model.TOLERANCE  # of the largest output; all runtimes compute in float32
 
@@ -150,7 +149,7 @@ def convert(source: Source, runtime: Runtime, target: Path) -> float:
             difference = largest_difference(source, run)
         except Exception as error:
             raise RunError(
-                f"{runtime.name}: the converted model does not run ({reason(error)}); {target} "
+                f"{runtime.name}: the converted model fails ({reason(error)}); {target} "
                 "stays as it was"
             ) from error
         if not difference <= TOLERANCE:
@@ -287,7 +286,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", metavar="DIR", type=Path, help="a version, as exported/digits/2")
     parser.add_argument("--to", required=True, help=f"some of {','.join(FORMATS)}")
     parser.add_argument(
-        "--output", type=Path, help="gets a folder for each format; default: DIR/../converted/VERSION"
+        "--output",
+        type=Path,
+        help="gets a folder for each format; default: DIR/../converted/VERSION",
     )
     parser.add_argument("--tfjs_python", default="", help="for tfjs: a Python with tensorflowjs")
     parser.add_argument(

@@ -58,7 +58,9 @@ class TfJs:
                 f"--tfjs_python={self._python} is no Python with tensorflowjs; {INSTALL_CONVERTER}"
             )
         if shutil.which("node") is None:
-            raise InputError("--to=tfjs needs Node.js (node), in which the model is run; install it")
+            raise InputError(
+                "--to=tfjs needs Node.js (node), in which the model is run; install it"
+            )
         look = "; ".join(f"require.resolve('@tensorflow/{name}')" for name in NODE_PACKAGES)
         if not _succeeds(["node", "-e", look], self._environment):
             raise InputError(
@@ -125,6 +127,4 @@ def _run(command: list[str], environment: dict[str, str], name: str) -> None:
         raise RunError(f"{name} did not run: {error}") from error
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        raise RunError(
-            f"{name} failed: {lines[-1] if lines else f'exit status {done.returncode}'}"
-        )
+        raise RunError(f"{name} failed: {lines[-1] if lines else f'exit status {done.returncode}'}")
