@@ -17,6 +17,8 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    license_files=["LICENSE"],
+    author="The dim_tf authors",
     python_requires=">=3.11",
     packages=[
         *find_packages(include=["dim_tf", "dim_tf.*", "keras_models", "keras_models.*"]),
@@ -91,8 +93,26 @@ setup(
         "torch": ["torch>=2.6"],  # the baseline of benchmarks/train_speed.py
     },
     entry_points={"console_scripts": ["dim-tf=dim_tf.main:run"]},
+    keywords=[
+        "deep infomax",
+        "self-supervised learning",
+        "mutual information",
+        "representation learning",
+        "image embeddings",
+        "tensorflow",
+        "keras",
+    ],
     classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
     ],
 )
