@@ -9,7 +9,6 @@ files, and the others are still converted. docs/howto/convert.md has the package
 """
 
 import argparse
-import os
 import shutil
 import sys
 import tempfile
@@ -40,7 +39,7 @@ from dim_tf.export.runtimes.openvino_runtime import OpenVino
 from dim_tf.export.runtimes.runtime import SIGNATURE, Run, Runtime
 from dim_tf.export.runtimes.tfjs import TfJs
 from dim_tf.export.version_folders import published_versions
-from dim_tf.system.files import make_folder, temporary_path
+from dim_tf.system.files import make_folder, replace_folder, temporary_path
 from dim_tf.system.io_errors import reason, translate_write_errors
 
 FAILED, WRONG_INPUT = 1, 2
@@ -160,7 +159,7 @@ def convert(source: Source, runtime: Runtime, target: Path) -> float:
             )
         with translate_write_errors(str(target), target.parent, advice):
             verify.write_sums(staging)
-            _replace_folder(staging, target)
+            replace_folder(staging, target)
         return difference
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -193,21 +192,6 @@ def largest_difference(source: Source, run: Run) -> float:
             largest = max(float(np.abs(output).max()), np.finfo(np.float32).tiny)
             differences.append(float(np.abs(actual[name] - output).max()) / largest)
     return max(differences)
-
-
-def _replace_folder(new: Path, target: Path) -> None:
-    """Renames a folder to the name of another, which is removed; restores it at an error."""
-    if not target.exists():
-        os.rename(new, target)
-        return
-    old = temporary_path(target)
-    os.rename(target, old)
-    try:
-        os.rename(new, target)
-    except OSError:
-        os.rename(old, target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def convert_all(source: Source, runtimes: Iterable[Runtime], output: Path) -> int:

@@ -9,7 +9,7 @@ from dim_tf.system.errors import InputError
 from dim_tf.system.files import atomic_replace, atomic_write_text, make_folder, sha256_of
 from dim_tf.system.io_errors import translate_write_errors
 from dim_tf.zoo import archives
-from dim_tf.zoo.index import ARCHIVE, FILE, FORMAT, Entry, Zoo, entry_of
+from dim_tf.zoo.index import ARCHIVE, FILE, FORMAT, Entry, Zoo, check_name, entry_of
 
 
 def add(version: Path, folder: Path, name: str = "") -> Entry:
@@ -31,6 +31,10 @@ def add(version: Path, folder: Path, name: str = "") -> Entry:
     if mismatches := verify.differences(version):
         raise InputError(f"{version} is not as it was exported ({mismatches}); export it again")
     name = name or version.parent.name
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise InputError(f"{error}; give another --name") from error
     stem = f"{name}-{version.name}"
     make_folder(folder, "FOLDER")
     zoo = Zoo.read(str(folder)) if (folder / FILE).exists() else Zoo(str(folder), {})
@@ -42,10 +46,7 @@ def add(version: Path, folder: Path, name: str = "") -> Entry:
         with atomic_replace(card) as temporary:
             shutil.copyfile(version / "README.md", temporary)
         fields = {"url": archive.name, "sha256": sha256_of(archive), "card": card.name}
-        try:
-            entry = entry_of(name, fields)
-        except ValueError as error:
-            raise InputError(f"{error}; give another --name") from error
+        entry = entry_of(name, fields)
         _write_index(folder, {**zoo.entries, name: entry})
     return entry
 

@@ -182,8 +182,7 @@ def entry_of(name: str, fields: Any) -> Entry:
     Raises:
         ValueError: they are none.
     """
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no name: letters, digits and ._- alone")
+    check_name(name)
     keys = ("url", "sha256", "card")
     if not isinstance(fields, dict) or not all(isinstance(fields.get(x), str) for x in keys):
         raise ValueError(f"{name} needs the texts {', '.join(keys)}")
@@ -194,6 +193,12 @@ def entry_of(name: str, fields: Any) -> Entry:
         if not is_url(location) and not is_inside(location):
             raise ValueError(f"{name} names {location!r}, which is no URL and no path in the zoo")
     return entry
+
+
+def check_name(name: str) -> None:
+    """Raises ValueError if an encoder cannot have that name."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name: letters, digits and ._- alone")
 
 
 def is_inside(path: str) -> bool:

@@ -1,7 +1,6 @@
 """`dim_tf.export.convert`, by runtimes of the test; test_runtimes.py has the real ones."""
 
 import importlib.util
-import os
 import shutil
 import subprocess
 import sys
@@ -130,24 +129,6 @@ def test_a_failed_runtime_does_not_keep_others_from_theirs(source, tmp_path, cap
     assert output.out.startswith(f"converted: {tmp_path / 'converted' / 'second'} (largest")
     assert names(tmp_path / "converted") == ["second"]
     assert convert.convert_all(source, runtimes[1:], tmp_path / "converted") == 0
-
-
-def test_a_folder_that_cannot_be_replaced_is_restored(tmp_path, monkeypatch):
-    new, target = tmp_path / "new", tmp_path / "target"
-    new.mkdir()
-    target.mkdir()
-    (target / "earlier").touch()
-    rename = os.rename
-
-    def failing(a, b):
-        if a == new:
-            raise OSError("no")
-        rename(a, b)
-
-    monkeypatch.setattr(os, "rename", failing)
-    with pytest.raises(OSError, match="no"):
-        convert._replace_folder(new, target)
-    assert names(target) == ["earlier"]
 
 
 def test_a_classifier_is_converted_for_its_probabilities(tmp_path):
