@@ -3,8 +3,8 @@
     python -m dim_tf.export.hubs --owner=NAME exported/digits/2 upload
 
 writes upload/huggingface, a folder for `hf upload`, whose README.md is the model card with Hugging
-Face's front matter; and upload/kaggle, model-metadata.json and, in tensorFlow2/, the SavedModel with
-model-instance-metadata.json, for `kaggle models create` and `kaggle models instances create`.
+Face's front matter; and upload/kaggle, for `kaggle models create` and `kaggle models instances
+create`: model-metadata.json and, in tensorFlow2/, the SavedModel with model-instance-metadata.json.
 Nothing is sent: the commands are printed.
 
 https://huggingface.co/docs/hub/model-cards

@@ -24,7 +24,7 @@ def write_version(
         "name": name,
         "license": license,
         "training_data": 'Photos of "beetles".',
-        "signatures": dict.fromkeys(signatures, {}),
+        "signatures": {signature: {} for signature in signatures},
     }
     (folder / "assets" / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
     verify.write_sums(folder)
