@@ -62,15 +62,15 @@ def unpack(archive: Path, folder: Path) -> None:
         with tarfile.open(archive, "r:gz") as tar:
             for count, member in enumerate(tar, 1):
                 unpacked += member.size
+                if count > MAX_FILES or unpacked > MAX_BYTES:
+                    raise InputError(
+                        f"it has more than {MAX_FILES:,} files or {MAX_BYTES:,} bytes unpacked"
+                    )
                 name = member.name.removeprefix("./")
                 if member.isdir() and (name in ("", ".") or is_inside(name)):
                     continue
                 if not member.isreg() or not is_inside(name):
                     raise InputError(f"{member.name!r} is no file inside it")
-                if count > MAX_FILES or unpacked > MAX_BYTES:
-                    raise InputError(
-                        f"it has more than {MAX_FILES:,} files or {MAX_BYTES:,} bytes unpacked"
-                    )
                 _write(tar, member, folder / name)
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
         raise InputError(f"it is no whole .tar.gz ({error})") from error
