@@ -160,7 +160,7 @@ def test_a_missing_package_is_named_with_the_command(name, monkeypatch):
 
 
 def test_tfjs_says_what_it_needs(tmp_path, monkeypatch):
-    with pytest.raises(InputError, match=r"needs --tfjs_python=PATH.* pip install tensorflowjs"):
+    with pytest.raises(InputError, match=r"needs --tfjs_python=PATH.*pip install tensorflowjs"):
         convert.chosen_runtimes("tfjs")
     for python in (sys.executable, str(tmp_path / "none")):  # neither has tensorflowjs
         with pytest.raises(InputError, match=f"{python} is no Python with tensorflowjs"):
