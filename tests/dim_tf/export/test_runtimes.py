@@ -5,6 +5,8 @@ DIM_TF_NODE_MODULES (docs/howto/convert.md).
 """
 
 import os
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,3 +62,19 @@ def test_the_converted_model_equals_the_saved_model(name, save, tmp_path):
     for output, values in expected.items():
         assert np.abs(values).max() > 1e-3
         small_export.close(actual[output], values)
+
+
+@pytest.mark.parametrize(("name", "package"), [("onnx", "onnxruntime"), ("openvino", "openvino")])
+def test_the_code_of_the_documentation(name, package, tmp_path):
+    this_runtime = runtime(name)
+    page = Path(__file__).parents[3] / "docs" / "howto" / "convert.md"
+    text = page.read_text(encoding="utf-8")
+    (code,) = re.findall(rf"```python\n(import {package}\n.*?)```", text, re.DOTALL)
+    encoder(tmp_path / "1")
+    images = small_export.images()
+    serving.write_warmup(tmp_path / "1", "small", images)
+    source = Source.load(tmp_path / "1")
+    convert.convert(source, this_runtime, tmp_path / name)
+    scope = {"images": images}
+    exec(code.replace("exported/dim_cifar10/converted/1", str(tmp_path)), scope)
+    small_export.close(scope["features"], source.run(images)["global"])
