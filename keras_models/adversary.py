@@ -152,6 +152,9 @@ def losses(
         _, squared = scores_and_gradient_norm(discriminator, between)
         # The root's gradient is infinite at 0.
         penalty = weight * tf.reduce_mean((tf.sqrt(squared + 1e-12) - 1.0) ** 2)
+    elif not weight:
+        real_scores, fake_scores = discriminator(stopped_real), discriminator(stopped_fake)
+        penalty = tf.zeros([])
     else:
         real_scores, real_norm = scores_and_gradient_norm(discriminator, stopped_real)
         fake_scores, fake_norm = scores_and_gradient_norm(discriminator, stopped_fake)
