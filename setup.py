@@ -17,6 +17,8 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    license_files=["LICENSE"],
+    author="The dim_tf authors",
     python_requires=">=3.11",
     packages=[
         *find_packages(include=["dim_tf", "dim_tf.*", "keras_models", "keras_models.*"]),
@@ -26,6 +28,7 @@ setup(
     package_data={
         "dim_tf.flagfiles": ["*.cfg"],
         "dim_tf.data.sources": ["checksums.tsv"],  # of the TFDS builder there
+        "dim_tf.export.runtimes": ["*.js"],
         "dim_tf.evaluation.report": ["*.css", "*.js", "templates/*.html"],
     },
     # The folder that setuptools would use, "build", is the file BUILD where names ignore case.
@@ -75,6 +78,9 @@ setup(
         "heif": ["pillow-heif>=1.0"],  # iPhones' images
         "classical": ["minisom>=2.3"],  # --model=som
         "search": ["faiss-cpu>=1.9"],  # dim_tf.Index: the neighbours of many features
+        # --to of dim_tf.export.convert; TF.js' converter needs a Python of its own.
+        "onnx": ["tf2onnx>=1.17", "onnx>=1.17", "onnxruntime>=1.20"],
+        "openvino": ["openvino>=2025.0"],
         "kserve": ["kserve>=0.15"],  # the server of examples/serving
         "serving": ["grpcio>=1.60"],  # the gRPC client of examples/serving
         # google-crc32c: Beam reads and writes TFRecords by it and does not install it.
@@ -93,8 +99,26 @@ setup(
         "torch": ["torch>=2.6"],  # the baseline of benchmarks/train_speed.py
     },
     entry_points={"console_scripts": ["dim-tf=dim_tf.main:run"]},
+    keywords=[
+        "deep infomax",
+        "self-supervised learning",
+        "mutual information",
+        "representation learning",
+        "image embeddings",
+        "tensorflow",
+        "keras",
+    ],
     classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
     ],
 )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dim_tf.system.errors import InputError, RunError
     from dim_tf.system.signals import Stopped
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Experiment",

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from dim_tf.export import encoded_input
+from dim_tf.export import encoded_input, reusable_saved_model
 from dim_tf.export.local_maps import LOCAL, LocalMaps
 from dim_tf.export.saved_model import HEAT_MAP, VALID, check_difference, graph_function
 from dim_tf.export.saved_model_assets import describe_signature
@@ -97,7 +97,7 @@ def save(
         file = Path(folder, "metadata.json")
         file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         root.metadata = tf.saved_model.Asset(file)
-        tf.saved_model.save(root, str(path), signatures=traced)
+        reusable_saved_model.save(root, path, traced)
     return content
 
 

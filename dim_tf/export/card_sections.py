@@ -51,11 +51,11 @@ python -m dim_tf.export.verify $word
 
 All settings and metrics: `assets/metadata.json`.
 """)
+_TIME = "; the\ntime is of one image on one thread of the machine that exported"
 _TFLITE_SECTION = string.Template("""\
 ## TFLite files
 
-$fidelity, on $checked images of the test split; the
-time is of one image on one thread of the machine that exported.
+$fidelity, on $checked images of the test split$time.
 
 $files
 
@@ -109,14 +109,14 @@ class TFLiteFile:
         variant: of the file.
         size: in bytes.
         fidelity: how well it answers as the Keras model does: values by their names.
-        milliseconds: for one image.
+        milliseconds: for one image; None: not timed.
         runtime: the oldest TensorFlow Lite that loads it; empty: not stated.
     """
 
     variant: "Variant"
     size: int
     fidelity: dict[str, str]
-    milliseconds: float
+    milliseconds: float | None
     runtime: str
 
 
@@ -214,13 +214,15 @@ def tflite_section(
         return ""
     takes_rgb = channels == 3  # which alone MediaPipe feeds
     measures = list(files[0].fidelity)
-    header = ["file", "size, MB", *measures, "ms an image", "batch", "dtype", "MediaPipe"]
+    is_timed = all(f.milliseconds is not None for f in files)
+    time = ["ms an image"] if is_timed else []
+    header = ["file", "size, MB", *measures, *time, "batch", "dtype", "MediaPipe"]
     rows = [
         [
             f"`{f.variant.file}`",
             f"{f.size / 1e6:.2f}",
             *(f.fidelity[name] for name in measures),
-            f"{f.milliseconds:.2f}",
+            *([f"{f.milliseconds:.2f}"] if is_timed else []),
             "one" if f.variant.single_image else "any",
             f.variant.dtype,
             "yes" if f.variant.for_mediapipe and takes_rgb else "no",
@@ -233,6 +235,7 @@ def tflite_section(
         fidelity=fidelity,
         task=task,
         checked=checked,
+        time=_TIME if is_timed else "",
         files=markdown.table([*header, "TensorFlow Lite"], rows),
         ranges=_RANGES.format(calibrated=calibrated) if is_quantized else "",
     )

@@ -32,11 +32,16 @@ def load(path: str | os.PathLike) -> "ExportedEncoder":
     """Loads an exported encoder.
 
     Args:
-        path: One version, as exported/photos/1.
+        path: One version, as exported/photos/1; or "zoo:NAME", an encoder of the zoo that
+            $DIM_TF_ZOO names (docs/ZOO.md).
 
     Raises:
         InputError: There is none, or it is damaged.
     """
+    if isinstance(path, str) and path.startswith("zoo:"):
+        from dim_tf.zoo.resolve import resolve  # which needs `dim_tf.export`
+
+        path = resolve(path)
     return ExportedEncoder(path)
 
 

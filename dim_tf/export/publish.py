@@ -30,6 +30,7 @@ from dim_tf.export.saved_model import NeighboursIndex, Quantization, SavedModelO
 from dim_tf.export.tflite_metadata import Task, embedding
 from dim_tf.system.errors import InputError, RunError
 from dim_tf.system.io_errors import translate_write_errors
+from dim_tf.system.source_date import source_date_epoch
 from dim_tf.system.versions import versions
 from keras_models.encoders import BackboneEncoder
 
@@ -225,6 +226,8 @@ def write_tflite(
 ) -> list[TFLiteFile]:
     """Writes, checks and times the TFLite files of a SavedModel.
 
+    With $SOURCE_DATE_EPOCH set they are not timed, as no two times are the same.
+
     Args:
         folder: of the SavedModel.
         variants: the files.
@@ -238,12 +241,14 @@ def write_tflite(
     Returns:
         The card's rows.
     """
+    is_timed = source_date_epoch() is None
     tflite.write(folder, variants, calibration, name, license, task)
     files = []
     for variant in variants:
         path = folder / variant.file
         cells = fidelity(path, variant)
-        milliseconds = _median_milliseconds(tflite.runner(path), pixels[:1])
+        run = tflite.runner(path)
+        milliseconds = _median_milliseconds(run, pixels[:1]) if is_timed else None
         runtime = tflite_metadata.min_runtime(path.read_bytes())
         files.append(TFLiteFile(variant, path.stat().st_size, cells, milliseconds, runtime))
     return files

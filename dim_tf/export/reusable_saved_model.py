@@ -4,13 +4,15 @@ https://www.tensorflow.org/hub/reusable_saved_models
 """
 
 import functools
+import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.core.protobuf import fingerprint_pb2
 
 from dim_tf.export.saved_model_assets import describe_signature, label_lines
 
@@ -75,5 +77,24 @@ def write(
         labels_file.write_text(label_lines(label_names), encoding="utf-8")
         saved.metadata = tf.saved_model.Asset(metadata_file)
         saved.labels = tf.saved_model.Asset(labels_file)
-        tf.saved_model.save(saved, str(path), signatures=traced)
+        save(saved, path, traced)
     return content
+
+
+def save(saved: tf.Module | tf.train.Checkpoint, path: Path, traced: Mapping[str, Any]) -> None:
+    """Writes a SavedModel; the same model gives the same bytes.
+
+    TensorFlow gives each fingerprint.pb a random UUID; here it comes from the hashes beside it.
+
+    Args:
+        saved: the object.
+        path: its folder.
+        traced: the concrete function of each signature.
+    """
+    tf.saved_model.save(saved, str(path), signatures=dict(traced))
+    file = path / "fingerprint.pb"
+    fingerprint = fingerprint_pb2.FingerprintDef.FromString(file.read_bytes())
+    fingerprint.ClearField("uuid")
+    digest = hashlib.sha256(fingerprint.SerializeToString(deterministic=True)).digest()
+    fingerprint.uuid = str(int.from_bytes(digest[:16], "big"))  # decimal, as TensorFlow's
+    file.write_bytes(fingerprint.SerializeToString(deterministic=True))

@@ -5,10 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from dim_tf.export import encoded_input
 from dim_tf.export.version_folders import published_versions
+from dim_tf.system.errors import InputError
 from dim_tf.system.files import atomic_write_text
+from dim_tf.system.io_errors import reason
 
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 CONFIG_FOLDER = "serving"
@@ -101,6 +104,35 @@ def write_warmup(path: Path, name: str, pixels: np.ndarray, are_arrays: bool = F
                 log = prediction_log_pb2.PredictionLog()
                 log.predict_log.request.CopyFrom(request)
                 writer.write(log.SerializeToString())
+
+
+def warmup_images(path: Path, signature: str) -> np.ndarray:
+    """The real images of a SavedModel's warm-up requests, float32 [N, H, W, C].
+
+    Args:
+        path: of the SavedModel.
+        signature: one that takes images.
+
+    Raises:
+        InputError: there are none, or the file is damaged.
+    """
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    file = path / WARMUP_FILE
+    try:
+        for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
+            request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+            if request.model_spec.signature_name == signature and "images" in request.inputs:
+                images = tf.make_ndarray(request.inputs["images"])
+                if len(images) > 1:  # the first request is of one image
+                    return images
+    except (tf.errors.OpError, DecodeError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{file} cannot be read ({reason(error)}); export again, with --mode=export"
+        ) from error
+    raise InputError(
+        f"{file} has no images for the signature {signature}; export again, with --mode=export"
+    )
 
 
 def models_config(names: list[str]) -> str:

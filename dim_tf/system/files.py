@@ -104,6 +104,29 @@ def temporary_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
 
 
+def replace_folder(new: Path, target: Path) -> None:
+    """Renames a folder to the name of another, which is removed; restores it at an error.
+
+    Args:
+        new: The folder, complete.
+        target: Its new name; need not exist.
+
+    Raises:
+        OSError: It cannot be renamed; `target` is as before.
+    """
+    if not target.exists():
+        os.rename(new, target)
+        return
+    old = temporary_path(target)
+    os.rename(target, old)
+    try:
+        os.rename(new, target)
+    except OSError:
+        os.rename(old, target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
 def remove_temporary_files(folder: Path) -> None:
     """Removes what killed processes left at `temporary_path`s; no other process may write there.
 

@@ -31,10 +31,18 @@ def available_bytes(root: Path = Path("/")) -> int:
     return min([1024 * int(available.group(1)), *_of_control_groups(root)])
 
 
-def _half_of_the_machine() -> int:
+def of_the_machine() -> int | None:
+    """Bytes of this machine's memory; None: the system does not say, as Windows."""
     if not hasattr(os, "sysconf"):
+        return None
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _half_of_the_machine() -> int:
+    memory = of_the_machine()
+    if memory is None:
         raise InputError("this system does not report its free memory; give --memory in GiB")
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return memory // 2
 
 
 def _of_control_groups(root: Path) -> Iterator[int]:

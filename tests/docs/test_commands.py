@@ -14,12 +14,13 @@ from dim_tf.cli import flags as settings_flags
 PAGES = [page for page in PAGES if page not in (*PAGES_THAT_ADD, "CHANGELOG.md")]
 FLAGFILES = [f"flags/{path.name}" for path in sorted((ROOT / "flags").glob("*.cfg"))]
 # Of other programs: benchmarks, the Beam pipeline and its runners, TensorFlow Serving and its
-# clients, Slurm.
+# clients, the conversion, Docker, Slurm.
 OTHER_PROGRAMS_FLAGS = {
     *("input", "output", "runner", "shard_size"),
     *("dask_client_address", "dask_scheduler_file", "direct_num_workers", "direct_running_mode"),
     *("imports", "precisions", "repetitions"),
     *("model_config_file", "out", "profile", "url", "version"),
+    *("to", "tfjs_python", "node_modules", "owner", "user"),
     "requeue",
 }
 COMMAND = re.compile(r"(?:python -m dim_tf\.main|\bdim-tf) +(--[^`\n#|>]*)")

@@ -1,13 +1,13 @@
 """Reads images into memory once, unless they cannot fit."""
 
 import math
-import os
 
 import numpy as np
 import tensorflow as tf
 
 from dim_tf.data.splits import Split
 from dim_tf.system.errors import InputError
+from dim_tf.system.memory import of_the_machine
 
 _BATCH = 1024
 
@@ -24,8 +24,8 @@ def collect(examples: tf.data.Dataset, count: int) -> Split:
     """
     spec = examples.element_spec[0]
     needed = count * math.prod(spec.shape)
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > memory:
+    memory = of_the_machine()
+    if memory is not None and needed > memory:
         raise InputError(
             f"{count} images of {spec.shape[0]}x{spec.shape[1]} pixels take {needed / 2**30:.1f} "
             f"GiB; this machine has {memory / 2**30:.1f} GiB of memory; give a smaller --image_size"

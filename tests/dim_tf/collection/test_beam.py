@@ -1,9 +1,12 @@
 """The Beam pipeline embeds each image once, as the SavedModel does, and lists those it cannot."""
 
+import json
 import pickle
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -151,6 +154,22 @@ def test_the_handler_in_run_inference(exported, encoded, keyed):
         results = pipeline | beam.Create(examples) | RunInference(handler)
         valid = results | beam.Map(lambda x: (x[1] if keyed else x).valid)
         util.assert_that(valid, util.equal_to([True] * COUNT + [False] * 2))
+
+
+def test_the_example_of_the_documentation(exported, encoded, wanted, tmp_path):
+    page = Path(__file__).parents[3] / "docs" / "howto" / "convert.md"
+    text = page.read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(import apache_beam.*?)```", text, re.DOTALL)
+    for written, ours in (
+        ('"exported/photos/1"', repr(exported)),
+        ('"features"', repr(str(tmp_path / "features"))),
+        ("beam.Pipeline()", f"beam.Pipeline(argv=[{RUNNER!r}])"),
+    ):
+        assert written in code
+        code = code.replace(written, ours)
+    exec(code, {"files": [*encoded.values()]})
+    lines = [line for path in tmp_path.iterdir() for line in path.read_text().splitlines()]
+    close(sorted(map(json.loads, lines)), sorted(x.tolist() for x in wanted.values()))
 
 
 def test_embed_as_a_transform(exported, encoded, wanted):

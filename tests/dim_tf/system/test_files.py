@@ -1,6 +1,7 @@
 """Files are written whole or not at all, and read as far as they are whole."""
 
 import json
+import os
 
 import pytest
 
@@ -112,3 +113,26 @@ def test_a_message_is_one_line_and_obeyed_by_no_terminal():
     long = one_line("x" * 10**6, 100)
     assert len(long) < 150
     assert "999,900 characters" in long
+
+
+def test_a_folder_that_cannot_be_replaced_is_restored(tmp_path, monkeypatch):
+    new, target = tmp_path / "new", tmp_path / "target"
+    new.mkdir()
+    target.mkdir()
+    (target / "earlier").touch()
+    rename = os.rename
+
+    def failing(a, b):
+        if a == new:
+            raise OSError("no")
+        rename(a, b)
+
+    monkeypatch.setattr(os, "rename", failing)
+    with pytest.raises(OSError, match="no"):
+        files.replace_folder(new, target)
+    assert [path.name for path in target.iterdir()] == ["earlier"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "target"]
+    monkeypatch.undo()
+    files.replace_folder(new, target)
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+    assert not list(target.iterdir())

@@ -1,0 +1,297 @@
+"""Converts an exported encoder or classifier for other runtimes, and compares each result.
+
+    python -m dim_tf.export.convert --to=onnx,openvino exported/digits/2
+
+writes exported/digits/converted/2/onnx/ and .../openvino/. Each is loaded again by its runtime and
+compared with the SavedModel on the images of the export's warm-up requests, one at a time and all
+together, before it replaces an earlier one. A runtime whose conversion fails keeps its earlier
+files, and the others are still converted. docs/howto/convert.md has the packages of each.
+"""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dim_tf.system import console, tensorflow_import
+from dim_tf.system.console import say
+from dim_tf.system.errors import InputError, RunError, one_line
+
+if __name__ == "__main__":
+    try:
+        tensorflow_import.quietly()
+    except InputError as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        sys.exit(2)
+
+import tensorflow as tf
+
+from dim_tf.export import saved_model, serving, verify
+from dim_tf.export.classifier_saved_model import PROBABILITIES
+from dim_tf.export.runtimes.onnx_runtime import OnnxRuntime
+from dim_tf.export.runtimes.openvino_runtime import OpenVino
+from dim_tf.export.runtimes.runtime import SIGNATURE, Run, Runtime
+from dim_tf.export.runtimes.tfjs import TfJs
+from dim_tf.export.version_folders import published_versions
+from dim_tf.system.files import make_folder, replace_folder, temporary_path
+from dim_tf.system.io_errors import reason, translate_write_errors
+
+FAILED, WRONG_INPUT = 1, 2
+FORMATS = ("onnx", "openvino", "tfjs")
+TOLERANCE = saved_model.TOLERANCE  # of the largest output; all runtimes compute in float32
+
+
+@dataclass(frozen=True)
+class Source:
+    """A version of an export, loaded.
+
+    Attributes:
+        path: its folder.
+        model: the SavedModel.
+        signature: the one that is converted.
+        images: float32 [N, H, W, C], real ones.
+    """
+
+    path: Path
+    model: Any
+    signature: str
+    images: np.ndarray
+
+    @classmethod
+    def load(cls, path: Path) -> "Source":
+        """Loads an encoder, for its feature, or a classifier, for its probabilities.
+
+        Raises:
+            InputError: the folder holds neither, or its files differ from its SHA256SUMS.
+        """
+        _check_is_version(path)
+        verify.check(str(path), "DIR")
+        try:
+            model = tf.saved_model.load(str(path))
+        except Exception as error:  # a foreign file makes the parser fail in any way
+            raise InputError(
+                f"{path} cannot be loaded ({reason(error)}); export again, with --mode=export"
+            ) from error
+        signature = PROBABILITIES if PROBABILITIES in model.signatures else SIGNATURE
+        outputs = getattr(model.signatures.get(signature), "structured_outputs", {})
+        if len(outputs) != 1:
+            raise InputError(
+                f"{path} is neither an encoder nor a classifier that dim_tf exported: its "
+                f"signatures are {', '.join(model.signatures) or 'none'}; give one of those"
+            )
+        return cls(path, model, signature, serving.warmup_images(path, signature))
+
+    def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """The outputs for images, float32 [N, H, W, C]."""
+        outputs = self.model.signatures[self.signature](images=tf.constant(images))
+        return {name: output.numpy() for name, output in outputs.items()}
+
+    def write(self, folder: Path) -> None:
+        """Writes a SavedModel that has the signature that is converted, and nothing else."""
+        signature = self.model.signatures[self.signature]
+        (spec,) = signature.structured_input_signature[1].values()
+        root = tf.Module()
+        root.tracked = list(self.model.variables)
+        function = tf.function(
+            lambda images: signature(images=images), input_signature=[spec], autograph=False
+        )
+        tf.saved_model.save(root, str(folder), signatures={SIGNATURE: function})
+
+
+def _check_is_version(path: Path) -> None:
+    if (path / "saved_model.pb").is_file():
+        return
+    versions = published_versions(path)
+    example = path / str(versions[-1]) if versions else "exported/cifar10/1"
+    raise InputError(
+        f"{path} has no saved_model.pb, so it is no version of an export; give one, as {example}"
+    )
+
+
+def convert(source: Source, runtime: Runtime, target: Path) -> float:
+    """Converts for one runtime; its folder appears whole, or stays as it was.
+
+    Args:
+        source: the SavedModel.
+        runtime: for which.
+        target: the folder of the runtime's files; replaced.
+
+    Returns:
+        The largest difference from the SavedModel, relative to its largest output.
+
+    Raises:
+        RunError: the model cannot be converted or run, its outputs differ by more than `TOLERANCE`,
+            or the disk is full.
+    """
+    staging = temporary_path(target)
+    advice = f"what was in {target} is intact; make room and run the command again"
+    try:
+        with translate_write_errors(str(target), target.parent, advice):
+            staging.mkdir()
+        with tempfile.TemporaryDirectory() as scratch:
+            try:
+                source.write(Path(scratch))
+                runtime.write(Path(scratch), staging)
+            except Exception as error:  # any class, by a foreign converter
+                raise RunError(
+                    f"{runtime.name}: the model cannot be converted ({reason(error)}); {target} "
+                    "stays as it was"
+                ) from error
+        try:
+            run = runtime.load(staging)
+            difference = largest_difference(source, run)
+        except Exception as error:
+            raise RunError(
+                f"{runtime.name}: the converted model fails ({reason(error)}); {target} "
+                "stays as it was"
+            ) from error
+        if not difference <= TOLERANCE:
+            raise RunError(
+                f"{runtime.name}: the converted model differs from the SavedModel by "
+                f"{difference:.1e} of its largest output, more than {TOLERANCE}; {target} stays as "
+                "it was"
+            )
+        with translate_write_errors(str(target), target.parent, advice):
+            verify.write_sums(staging)
+            replace_folder(staging, target)
+        return difference
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def largest_difference(source: Source, run: Run) -> float:
+    """The largest difference of a runtime's outputs, relative to the SavedModel's largest.
+
+    Args:
+        source: the SavedModel, and the images: all together, and the first alone.
+        run: the converted model.
+
+    Raises:
+        RunError: the outputs have other names or shapes, or are not finite.
+    """
+    differences = []
+    for images in (source.images, source.images[:1]):
+        expected, actual = source.run(images), run(images)
+        shapes = {name: output.shape for name, output in expected.items()}
+        if shapes != {name: output.shape for name, output in actual.items()}:
+            raise RunError(
+                "its outputs are "
+                + ", ".join(f"{name} {list(x.shape)}" for name, x in actual.items())
+                + ", not "
+                + ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
+            )
+        for name, output in expected.items():
+            if not np.isfinite(actual[name]).all():
+                raise RunError(f"{name} has values that are not finite")
+            largest = max(float(np.abs(output).max()), np.finfo(np.float32).tiny)
+            differences.append(float(np.abs(actual[name] - output).max()) / largest)
+    return max(differences)
+
+
+def convert_all(source: Source, runtimes: Iterable[Runtime], output: Path) -> int:
+    """Converts for each runtime in turn, and prints a line of each.
+
+    Args:
+        source: the SavedModel.
+        runtimes: for which.
+        output: gets a folder for each.
+
+    Returns:
+        The exit status: 1 if any failed, else 0.
+
+    Raises:
+        InputError: the folder cannot be made.
+    """
+    make_folder(output, "--output")
+    status = 0
+    for runtime in runtimes:
+        target = output / runtime.name
+        try:
+            difference = convert(source, runtime, target)
+        except RunError as error:
+            print(f"error: {one_line(error)}", file=sys.stderr)
+            status = FAILED
+            continue
+        say(
+            f"converted: {target} (largest difference from the SavedModel {difference:.1e}, limit "
+            f"{TOLERANCE}; {len(source.images)} images)"
+        )
+    return status
+
+
+def chosen_runtimes(text: str, tfjs_python: str = "", node_modules: str = "") -> list[Runtime]:
+    """The runtimes of --to.
+
+    Args:
+        text: their names, with commas between.
+        tfjs_python: of --tfjs_python.
+        node_modules: of --node_modules.
+
+    Raises:
+        InputError: a name is unknown, or something that a runtime needs is not installed.
+    """
+    runtimes: dict[str, Runtime] = {
+        "onnx": OnnxRuntime(),
+        "openvino": OpenVino(),
+        "tfjs": TfJs(tfjs_python, node_modules),
+    }
+    names = list(dict.fromkeys(name.strip() for name in text.split(",")))
+    for name in names:
+        if name not in runtimes:
+            raise InputError(
+                f"--to={text}: {name!r} is no format; expected some of {','.join(FORMATS)}"
+            )
+    for name in names:
+        runtimes[name].check_installed()
+    return [runtimes[name] for name in names]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line.
+
+    Returns:
+        The exit status: 0, all were converted; 1, some were not, and kept what was there; 2, a
+        wrong argument, or something is not installed.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m dim_tf.export.convert",
+        description="Converts an exported encoder or classifier for other runtimes; each result "
+        "is compared with the SavedModel before it replaces an earlier one.",
+        epilog="Exit status: 0, all were converted; 1, some were not, and kept what was there; 2, "
+        "a wrong argument, or something is not installed.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("folder", metavar="DIR", type=Path, help="a version, as exported/digits/2")
+    parser.add_argument("--to", required=True, help=f"some of {','.join(FORMATS)}")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="gets a folder for each format; default: DIR/../converted/VERSION",
+    )
+    parser.add_argument("--tfjs_python", default="", help="for tfjs: a Python with tensorflowjs")
+    parser.add_argument(
+        "--node_modules", default="", help="for tfjs: folder of Node's @tensorflow packages"
+    )
+    values = parser.parse_args(arguments)
+    folder = values.folder.resolve()
+    output = values.output or folder.parent / "converted" / folder.name
+    try:
+        runtimes = chosen_runtimes(values.to, values.tfjs_python, values.node_modules)
+        return convert_all(Source.load(values.folder), runtimes, output)
+    except (InputError, OSError) as error:  # OSError also of the output, as of a closed pipe
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        return WRONG_INPUT
+
+
+if __name__ == "__main__":
+    console.open_streams()
+    try:
+        sys.exit(main())
+    finally:
+        console.flush()

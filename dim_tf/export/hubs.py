@@ -1,0 +1,268 @@
+"""Writes a version of an export as model hubs take it, so that an upload is one command of theirs.
+
+    python -m dim_tf.export.hubs --owner=NAME exported/digits/2 upload
+
+writes upload/huggingface, a folder for `hf upload`, whose README.md is the model card with Hugging
+Face's front matter; and upload/kaggle, for `kaggle models create` and `kaggle models instances
+create`: model-metadata.json and, in tensorFlow2/, the SavedModel with model-instance-metadata.json.
+Nothing is sent: the commands are printed.
+
+https://huggingface.co/docs/hub/model-cards
+https://github.com/Kaggle/kaggle-api/blob/main/docs/models_metadata.md
+"""
+
+import argparse
+import json
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dim_tf.export import verify
+from dim_tf.system import console
+from dim_tf.system.console import say
+from dim_tf.system.errors import InputError, RunError, one_line
+from dim_tf.system.files import make_folder, replace_folder, temporary_path
+from dim_tf.system.io_errors import translate_write_errors
+from dim_tf.system.json_files import read_json
+
+FAILED, WRONG_INPUT = 1, 2
+CARD = "README.md"
+KAGGLE_FRAMEWORK = "tensorFlow2"
+KAGGLE_VARIATION = "default"
+TAGS = ("tensorflow", "saved-model", "deep-infomax", "self-supervised-learning")
+# Kaggle's names of licences, by SPDX's identifiers. Hugging Face's are those of SPDX in lower case.
+KAGGLE_LICENSES = {
+    "Apache-2.0": "Apache 2.0",
+    "MIT": "MIT",
+    "BSD-3-Clause": "BSD-3-Clause",
+    "CC0-1.0": "CC0: Public Domain",
+    "CC-BY-4.0": "Attribution 4.0 International (CC BY 4.0)",
+    "CC-BY-SA-4.0": "CC BY-SA 4.0",
+    "CC-BY-NC-4.0": "Attribution-NonCommercial 4.0 International (CC BY-NC 4.0)",
+    "CC-BY-NC-SA-4.0": "CC BY-NC-SA 4.0",
+    "CC-BY-ND-4.0": "Attribution-NoDerivatives 4.0 International (CC BY-ND 4.0)",
+    "GPL-2.0-only": "GPL 2",
+    "GPL-3.0-only": "GPL 3",
+    "AGPL-3.0-only": "GNU Affero General Public License 3.0",
+}
+_OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+_MIN_TITLE, _MAX_TITLE, _MAX_SLUG = 5, 50, 50  # characters, of Kaggle
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A version, and who uploads it.
+
+    Attributes:
+        version: its folder.
+        metadata: of assets/metadata.json.
+        card: the text of README.md.
+        owner: the user or organisation on the hub.
+    """
+
+    version: Path
+    metadata: dict[str, Any]
+    card: str
+    owner: str
+
+    @classmethod
+    def read(cls, version: Path, owner: str) -> "Upload":
+        """Reads a version.
+
+        Raises:
+            InputError: it is none, it is damaged, its licence is not stated or has no name on
+                Kaggle, or no owner is given.
+        """
+        if not _OWNER.fullmatch(owner):
+            raise InputError(
+                f"--owner={owner!r} is no name of a user or an organisation; give that of your "
+                "account, as --owner=ada"
+            )
+        if mismatches := verify.differences(version):
+            raise InputError(f"{version} is not as it was exported ({mismatches}); export it again")
+        metadata = read_json(version / "assets" / "metadata.json", "export again")
+        license = metadata.get("license")
+        if license not in KAGGLE_LICENSES:
+            stated = f"the licence {license!r}, which Kaggle does not have" if license else "none"
+            raise InputError(
+                f"{version} states {stated}; a hub needs one: export again with --license, of "
+                f"{', '.join(KAGGLE_LICENSES)}"
+            )
+        card = (version / CARD).read_text(encoding="utf-8")
+        return cls(version, metadata, card, owner)
+
+    @property
+    def name(self) -> str:
+        """Of the export."""
+        return self.metadata["name"]
+
+    @property
+    def slug(self) -> str:
+        """The name in addresses: lower case, digits and hyphens."""
+        slug = re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")[:_MAX_SLUG].strip("-")
+        return slug or "encoder"
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether it is a classifier; else an encoder."""
+        return "probabilities" in self.metadata["signatures"]
+
+    @property
+    def summary(self) -> str:
+        """One sentence."""
+        kind = "Image classifier" if self.is_classifier else "Image encoder"
+        return f"{kind} trained with dim_tf, a TensorFlow SavedModel"
+
+
+def front_matter(upload: Upload) -> str:
+    """Hugging Face's front matter, YAML between lines of three hyphens."""
+    task = "image-classification" if upload.is_classifier else "image-feature-extraction"
+    fields = {
+        "license": upload.metadata["license"].lower().removesuffix("-only"),
+        "library_name": "dim_tf",
+        "pipeline_tag": task,
+        "tags": list(TAGS),
+    }
+    # A string in JSON is one in YAML, too.
+    lines = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in fields.items()]
+    return "\n".join(["---", *lines, "---", ""])
+
+
+def write_hugging_face(upload: Upload, folder: Path) -> None:
+    """Writes a repository of Hugging Face: the version's files, the card with front matter."""
+    _copy_files(upload.version, folder)
+    text = front_matter(upload) + "\n" + upload.card
+    (folder / CARD).write_text(text, encoding="utf-8")
+    verify.write_sums(folder)
+
+
+def write_kaggle(upload: Upload, folder: Path) -> None:
+    """Writes a model of Kaggle and its variation for TensorFlow 2, with saved_model.pb on top."""
+    title = upload.name[:_MAX_TITLE]
+    kind = "classifier" if upload.is_classifier else "encoder"
+    model = {
+        "ownerSlug": upload.owner,
+        "title": title if len(title) >= _MIN_TITLE else f"{title} {kind}",
+        "slug": upload.slug,
+        "subtitle": upload.summary,
+        "isPrivate": True,
+        "description": upload.card,
+        "publishTime": "",
+        "provenanceSources": upload.metadata["training_data"],
+    }
+    variation = {
+        "ownerSlug": upload.owner,
+        "modelSlug": upload.slug,
+        "instanceSlug": KAGGLE_VARIATION,
+        "framework": KAGGLE_FRAMEWORK,
+        "overview": upload.summary,
+        "usage": _KAGGLE_USAGE,
+        "licenseName": KAGGLE_LICENSES[upload.metadata["license"]],
+        "fineTunable": True,
+        "trainingData": [text for text in [upload.metadata["training_data"]] if text],
+        "modelInstanceType": "Unspecified",
+        "baseModelInstance": "",
+        "externalBaseModelUrl": "",
+    }
+    files = folder / KAGGLE_FRAMEWORK
+    files.mkdir()
+    _copy_files(upload.version, files)
+    verify.write_sums(files)
+    _write_json(folder / "model-metadata.json", model)
+    _write_json(files / "model-instance-metadata.json", variation)
+
+
+# ${PATH} is Kaggle's: the folder of the files in a notebook.
+_KAGGLE_USAGE = """\
+```python
+import tensorflow as tf
+
+model = tf.saved_model.load("${PATH}")
+```
+"""
+
+
+def _copy_files(version: Path, folder: Path) -> None:
+    """Copies the files of a version, without hidden ones and its SHA256SUMS."""
+    ignored = shutil.ignore_patterns(".*", verify.SUMS_FILE)
+    shutil.copytree(version, folder, ignore=ignored, dirs_exist_ok=True)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    path.write_text(text, encoding="utf-8")
+
+
+def commands(upload: Upload, folder: Path) -> list[str]:
+    """The hubs' commands that upload what is in a folder."""
+    name = f"{upload.owner}/{upload.slug}"
+    hugging_face, kaggle = folder / "huggingface", folder / "kaggle"
+    variation = kaggle / KAGGLE_FRAMEWORK
+    return [
+        shlex.join(["hf", "upload", name, str(hugging_face), "."]),
+        shlex.join(["kaggle", "models", "create", "-p", str(kaggle)])
+        + " && "
+        + shlex.join(
+            ["kaggle", "models", "instances", "create", "-p", str(variation), "--dir-mode=tar"]
+        ),
+    ]
+
+
+def write(upload: Upload, folder: Path) -> None:
+    """Writes both; each folder appears whole, and replaces an earlier one.
+
+    Args:
+        upload: the version.
+        folder: gets the folders huggingface and kaggle.
+
+    Raises:
+        InputError: the folder cannot be made.
+        RunError: the disk is full.
+    """
+    make_folder(folder, "FOLDER")
+    for name, write_one in (("huggingface", write_hugging_face), ("kaggle", write_kaggle)):
+        target = folder / name
+        staging = temporary_path(target)
+        try:
+            with translate_write_errors(str(target), folder, "make room and run it again"):
+                staging.mkdir()
+                write_one(upload, staging)
+                replace_folder(staging, target)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status: 0, 1 if the disk is full, 2 for wrong input."""
+    parser = argparse.ArgumentParser(
+        prog="python -m dim_tf.export.hubs",
+        description="Writes an export as Hugging Face and Kaggle take it, and prints the commands "
+        "that upload it.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("version", metavar="DIR", type=Path, help="as exported/digits/2")
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="gets huggingface/, kaggle/")
+    parser.add_argument("--owner", required=True, help="user or organisation on the hub")
+    values = parser.parse_args(arguments)
+    try:
+        upload = Upload.read(values.version, values.owner)
+        write(upload, values.folder)
+        for command in commands(upload, values.folder):
+            say(command)
+    except (InputError, RunError, OSError) as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        return WRONG_INPUT if isinstance(error, InputError) else FAILED
+    return 0
+
+
+if __name__ == "__main__":
+    console.open_streams()
+    try:
+        sys.exit(main())
+    finally:
+        console.flush()

@@ -1,0 +1,88 @@
+"""Archives, .tar.gz, of one version of an export: packed the same each time, unpacked safely."""
+
+import gzip
+import os
+import shutil
+import tarfile
+import zlib
+from pathlib import Path
+
+from dim_tf.system.errors import InputError
+from dim_tf.system.source_date import source_date_epoch
+from dim_tf.zoo.index import is_inside
+
+MAX_BYTES = 2**34  # of an archive, and of what it unpacks to
+MAX_FILES = 10_000
+
+
+def pack(folder: Path, archive: Path) -> None:
+    """Packs the files of a folder; hidden ones are left out.
+
+    The same files give the same bytes: their order, owners and rights are fixed, and their time is
+    $SOURCE_DATE_EPOCH or 0.
+
+    Args:
+        folder: of a version.
+        archive: a new file.
+    """
+    seconds = source_date_epoch() or 0
+    with (
+        open(archive, "xb") as file,
+        gzip.GzipFile("", "wb", 6, file, mtime=seconds) as compressed,
+        tarfile.open(fileobj=compressed, mode="w", format=tarfile.USTAR_FORMAT) as tar,
+    ):
+        paths = sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).as_posix())
+        for path in paths:
+            name = path.relative_to(folder).as_posix()
+            if path.is_symlink() or not path.is_file() or "/." in f"/{name}":
+                continue
+            member = tarfile.TarInfo(name)
+            member.size, member.mtime, member.mode = path.stat().st_size, seconds, 0o644
+            with open(path, "rb") as content:
+                tar.addfile(member, content)
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpacks the regular files of an archive that a stranger may have made.
+
+    Nothing is written outside the folder: a member that is neither a file nor a folder, as a link,
+    or whose name leaves the folder, refuses the whole archive, as does one of more than `MAX_BYTES`
+    or `MAX_FILES`.
+
+    Args:
+        archive: .tar.gz.
+        folder: exists, and is empty.
+
+    Raises:
+        InputError: the archive is damaged or refused.
+        OSError: a file cannot be written.
+    """
+    unpacked = 0
+    try:
+        with tarfile.open(archive, "r:gz") as tar:
+            for count, member in enumerate(tar, 1):
+                unpacked += member.size
+                if count > MAX_FILES or unpacked > MAX_BYTES:
+                    raise InputError(
+                        f"it has more than {MAX_FILES:,} files or {MAX_BYTES:,} bytes unpacked"
+                    )
+                name = member.name.removeprefix("./")
+                if member.isdir() and (name in ("", ".") or is_inside(name)):
+                    continue
+                if not member.isreg() or not is_inside(name):
+                    raise InputError(f"{member.name!r} is no file inside it")
+                _write(tar, member, folder / name)
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
+        raise InputError(f"it is no whole .tar.gz ({error})") from error
+
+
+def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
+    content = tar.extractfile(member)
+    if content is None:
+        raise InputError(f"{member.name!r} has no content")
+    os.makedirs(path.parent, exist_ok=True)
+    try:
+        with content, open(path, "xb") as file:
+            shutil.copyfileobj(content, file)
+    except FileExistsError as error:
+        raise InputError(f"{member.name!r} is in it twice") from error

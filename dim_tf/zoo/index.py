@@ -1,0 +1,208 @@
+"""The index of a zoo: zoo.json, which names encoders, where they are, and their SHA-256.
+
+    {"format": 1, "models": {"digits": {
+        "url": "digits-2.tar.gz", "sha256": "9f86...", "card": "digits-2.md"}}}
+
+`url` is a path in the zoo's folder or on its server, or a whole URL. It names an archive, .tar.gz,
+of one version of an export, or, in a folder, that version's folder itself; `sha256` is that of the
+archive, or of the SHA256SUMS of the version's folder. `card` is the model card.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import requests
+
+import dim_tf
+from dim_tf.system.errors import InputError
+from dim_tf.system.files import read_text
+from dim_tf.system.json_files import parse_json_object
+
+FILE = "zoo.json"
+FORMAT = 1
+VARIABLE = "DIM_TF_ZOO"
+ARCHIVE = ".tar.gz"
+MAX_INDEX_BYTES = 2**20
+TIMEOUT = 60  # seconds without an answer or a byte
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An encoder of a zoo.
+
+    Attributes:
+        name: after "zoo:".
+        url: a whole URL, or a path in the zoo.
+        sha256: of the archive, or of the version's SHA256SUMS.
+        card: a whole URL, or a path in the zoo.
+    """
+
+    name: str
+    url: str
+    sha256: str
+    card: str
+
+
+@dataclass(frozen=True)
+class Zoo:
+    """A folder or a server of encoders.
+
+    Attributes:
+        root: the folder, or its URL.
+        entries: by their names.
+    """
+
+    root: str
+    entries: dict[str, Entry]
+
+    @classmethod
+    def read(cls, root: str = "") -> "Zoo":
+        """Reads an index.
+
+        Args:
+            root: a folder, or its URL; empty: $DIM_TF_ZOO, or else the folder `exported` of the
+                repository that this package runs from.
+
+        Raises:
+            InputError: there is none, or it is damaged.
+        """
+        root = root or os.environ.get(VARIABLE, "") or _of_repository()
+        where = locate(root, FILE)
+        try:
+            content = parse_json_object(_download_text(where) if is_url(where) else _read(where))
+            return cls(root, _entries(content))
+        except ValueError as error:
+            raise InputError(
+                f"{where} is no index of encoders ({error}); docs/ZOO.md has its form"
+            ) from error
+
+    def __getitem__(self, name: str) -> Entry:
+        """An entry.
+
+        Raises:
+            InputError: there is none of that name; the error lists those that there are.
+        """
+        if name not in self.entries:
+            raise InputError(
+                f"zoo:{name} is unknown; {locate(self.root, FILE)} has "
+                f"{', '.join(sorted(self.entries)) or 'no encoder'}"
+            )
+        return self.entries[name]
+
+
+def is_url(location: str) -> bool:
+    """Whether a location is on a server, not in the file system."""
+    return urlsplit(location).scheme in ("http", "https")
+
+
+def locate(root: str, path: str) -> str:
+    """The place of a zoo's file: a URL or a path.
+
+    Args:
+        root: of the zoo.
+        path: in the zoo, or a whole URL.
+    """
+    if is_url(path):
+        return path
+    if is_url(root):
+        return f"{root.rstrip('/')}/{quote(path)}"
+    return str(Path(os.path.expanduser(root), path))
+
+
+def _of_repository() -> str:
+    folder = Path(dim_tf.__file__).parents[1] / "exported"
+    if (folder / FILE).is_file():
+        return str(folder)
+    raise InputError(
+        f"no zoo is given: set {VARIABLE} to a folder or the URL of one with a {FILE}; a clone of "
+        "the repository has exported/, an installed package has none"
+    )
+
+
+def _read(path: str) -> str:
+    try:
+        return read_text(Path(path))
+    except FileNotFoundError as error:
+        raise InputError(
+            f"there is no {path}; set {VARIABLE} to a folder or the URL of one with a {FILE}"
+        ) from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})") from error
+
+
+def _download_text(url: str) -> str:
+    chunks = list(download(url, MAX_INDEX_BYTES))
+    return b"".join(chunks).decode("utf-8")
+
+
+def download(url: str, max_bytes: int) -> Iterator[bytes]:
+    """Yields the bytes of a file on a server, in pieces.
+
+    Args:
+        url: of the file.
+        max_bytes: a longer file is an error.
+
+    Raises:
+        InputError: it cannot be had, or is longer.
+    """
+    received = 0
+    try:
+        with requests.get(url, stream=True, timeout=TIMEOUT) as response:
+            response.raise_for_status()
+            for chunk in response.iter_content(2**20):
+                received += len(chunk)
+                if received > max_bytes:
+                    raise InputError(f"{url} has more than {max_bytes:,} bytes; it is refused")
+                yield chunk
+    except (requests.RequestException, OSError) as error:
+        raise InputError(
+            f"{url} cannot be downloaded ({error}); check {VARIABLE} and the network"
+        ) from error
+
+
+def _entries(content: dict[str, Any]) -> dict[str, Entry]:
+    if content.get("format") != FORMAT:
+        raise ValueError(f'its "format" is {content.get("format")!r}, not {FORMAT}')
+    models = content.get("models")
+    if not isinstance(models, dict):
+        raise ValueError('it has no "models", {"NAME": {...}}')
+    return {name: entry_of(name, fields) for name, fields in models.items()}
+
+
+def entry_of(name: str, fields: Any) -> Entry:
+    """An entry from its name and its fields in JSON.
+
+    Raises:
+        ValueError: they are none.
+    """
+    check_name(name)
+    keys = ("url", "sha256", "card")
+    if not isinstance(fields, dict) or not all(isinstance(fields.get(x), str) for x in keys):
+        raise ValueError(f"{name} needs the texts {', '.join(keys)}")
+    entry = Entry(name, *(fields[key] for key in keys))
+    if not _SHA256.fullmatch(entry.sha256):
+        raise ValueError(f"the sha256 of {name} is no 64 hexadecimal digits in lower case")
+    for location in (entry.url, entry.card):
+        if not is_url(location) and not is_inside(location):
+            raise ValueError(f"{name} names {location!r}, which is no URL and no path in the zoo")
+    return entry
+
+
+def check_name(name: str) -> None:
+    """Raises ValueError if an encoder cannot have that name."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name: letters, digits and ._- alone")
+
+
+def is_inside(path: str) -> bool:
+    """Whether a relative path with slashes stays in its folder, on every system."""
+    parts = PurePosixPath(path).parts
+    unsafe = any(character in path for character in "\\\0:")
+    return bool(parts) and not path.startswith("/") and ".." not in parts and not unsafe
