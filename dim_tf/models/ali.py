@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from dim_tf.models.autoencoder import decoder_of
 from dim_tf.models.bigan import WithPairs
-from dim_tf.settings.config_field import config_field
 
 
 @dataclass(frozen=True)
@@ -15,10 +14,6 @@ class ALIModel(WithPairs):
     PREFIX = "ali."
     LEARNED = (
         "from unlabelled images by adversarially learned inference (ALI, Dumoulin et al. 2017)"
-    )
-
-    prior_penalty: float = config_field(
-        1.0, "Weight of the discriminator's gradient penalty.", minimum=0
     )
 
     def make(self, encoder, splits, experiment):

@@ -31,6 +31,13 @@ class WithPairs(ModelSettings):
         maximum=2**16,
     )
 
+    prior_penalty: float = config_field(
+        0.0,
+        "Weight of the discriminator's gradient penalty, under which it ignores which code an "
+        "image has.",
+        minimum=0,
+    )
+
     def pair_discriminator(self, encoder: "Encoder") -> "PairDiscriminator":
         """The discriminator of pairs, with a convolution for each that doubles in the decoder."""
         from keras_models.nn import decoders
