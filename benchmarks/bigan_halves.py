@@ -3,10 +3,11 @@ r"""Trains BiGAN or ALI for some steps and measures whether its halves belong to
     python benchmarks/bigan_halves.py --train_steps=1500 --dataset=cifar10 \
         --data_dir=$TFDS_DATA_DIR --model=bigan --encoder=basic32x32 --bigan.prior=gaussian
 
-All arguments but --train_steps, --measure_every, --images and --small are flags of dim_tf.main.
-Nothing is written. --small trains small networks on scikit-learn's digits at 8x8 pixels, with 16
-numbers of a code: minutes on a core, with the same settings of --model. Each row of the table is of
-test images x and of samples z of the prior, with moving statistics:
+All arguments but --train_steps, --measure_every, --images, --small and --run are flags of
+dim_tf.main. Nothing is written. --run=FOLDER alone measures the newest checkpoint of a run. --small
+trains small networks on scikit-learn's digits at 8x8 pixels, with 16 numbers of a code: minutes on
+a core, with the same settings of --model. Each row of the table is of test images x and of samples
+z of the prior, with moving statistics:
 
 - E(G(z)): correlation with z over all numbers. 1: the encoder inverts the generator.
 - G(E(x)): correlation with x over all pixels, both less the mean training image.
@@ -25,6 +26,7 @@ import argparse
 import os
 import sys
 import time
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -39,7 +41,7 @@ from dim_tf.cli import flags as settings_flags
 from dim_tf.data import pipeline
 from dim_tf.data.splits import Split, Splits
 from dim_tf.experiment import Experiment
-from dim_tf.training.model import make_model
+from dim_tf.training.model import load_trained, make_model
 from keras_models import priors
 from keras_models.encoders import ConvNet
 from keras_models.generative.ali import ALI
@@ -58,6 +60,12 @@ def experiment_of(arguments: list[str]) -> Experiment:
     words = ["bigan_halves", *arguments]
     main.parse_flags(words, values)
     return settings_flags.experiment(values, words)
+
+
+def experiment_of_run(folder: str) -> Experiment:
+    """That of a run folder."""
+    text = (Path(folder) / "experiment.json").read_text(encoding="utf-8")
+    return Experiment.from_json(text).replace(run_dir=folder)
 
 
 def small_model(experiment: Experiment):
@@ -153,16 +161,23 @@ def run() -> None:
     parser.add_argument("--measure_every", type=int, default=500)
     parser.add_argument("--images", type=int, default=512, help="Test images and samples.")
     parser.add_argument("--small", action="store_true", help="Small networks on small digits.")
+    parser.add_argument("--run", help="A run folder, whose model is measured.")
     arguments, flags = parser.parse_known_args()
-    experiment = experiment_of(flags)
+    if arguments.run and flags:
+        sys.exit(f"error: --run has its own settings; leave {' '.join(flags)} out")
+    experiment = experiment_of_run(arguments.run) if arguments.run else experiment_of(flags)
     if experiment.model.NAME not in ("bigan", "ali"):
         sys.exit("error: give --model=bigan or --model=ali, with other flags of dim_tf.main")
+    done = 0
     if arguments.small:
         splits = small_digits()
         model = small_model(experiment)
     else:
         splits = data.load(experiment.data.dataset, experiment.data.request)
-        model = make_model(experiment, splits)
+        if arguments.run:
+            model, done = load_trained(experiment, splits)
+        else:
+            model = make_model(experiment, splits)
 
     def scaled(images):
         images = np.float32(images) / 127.5 - 1
@@ -170,6 +185,10 @@ def run() -> None:
 
     images = scaled(splits.test.images[: arguments.images])
     mean_image = scaled(splits.train.images[:5000]).mean(axis=0)
+    print(f"| step | {' | '.join(COLUMNS)} | s |\n|{'---|' * (len(COLUMNS) + 2)}", flush=True)
+    if done:
+        print(row(done, measures(model, images, mean_image), 0.0))
+        return
     batches = pipeline.training_batches(
         splits.train,
         experiment.training.batch_size,
@@ -179,7 +198,6 @@ def run() -> None:
         experiment.pipeline_augmentation,
     )
     step = tf.function(model.train_step, jit_compile=model.jit_compile)
-    print(f"| step | {' | '.join(COLUMNS)} | s |\n|{'---|' * (len(COLUMNS) + 2)}", flush=True)
     begin = time.perf_counter()
     for number, batch in enumerate(batches.take(arguments.train_steps), 1):
         step(batch)

@@ -2,8 +2,10 @@
 
 import bigan_halves
 import numpy as np
+import pytest
 import tensorflow as tf
 
+from dim_tf.experiment import Experiment
 from keras_models.priors import GaussianPrior
 
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (64, 2, 2, 1)).astype(np.float32)
@@ -55,3 +57,14 @@ def test_flags_are_those_of_the_command_line():
     experiment = bigan_halves.experiment_of(["--model=ali", "--ali.code_units=", "--seed=3"])
     assert (experiment.model.NAME, experiment.model.code_units) == ("ali", ())
     assert experiment.training.seed == 3
+
+
+def test_a_run_has_its_own_settings(tmp_path, monkeypatch):
+    trained = Experiment.of(name="t", model="bigan", seed=5)
+    (tmp_path / "experiment.json").write_text(trained.to_json())
+    experiment = bigan_halves.experiment_of_run(str(tmp_path))
+    assert experiment.run_path == tmp_path
+    assert experiment.training.seed == 5
+    monkeypatch.setattr("sys.argv", ["x", f"--run={tmp_path}", "--seed=3"])
+    with pytest.raises(SystemExit, match="leave --seed=3 out"):
+        bigan_halves.run()
