@@ -189,7 +189,7 @@ def largest_difference(source: Source, run: Run) -> float:
         for name, output in expected.items():
             if not np.isfinite(actual[name]).all():
                 raise RunError(f"{name} has values that are not finite")
-            largest = max(float(np.abs(output).max()), np.finfo(np.float32).tiny)
+            largest = max(float(np.abs(output).max()), float(np.finfo(np.float32).tiny))
             differences.append(float(np.abs(actual[name] - output).max()) / largest)
     return max(differences)
 

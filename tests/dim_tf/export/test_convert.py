@@ -212,7 +212,7 @@ def test_a_version_without_images_is_refused(version, tmp_path):
         Source.load(tmp_path / "1")
     file = tmp_path / "1" / serving.WARMUP_FILE
     file.parent.mkdir(exist_ok=True)
-    file.write_bytes(b"no record")
+    file.write_bytes(9 * b"no record")
     with pytest.raises(InputError, match="cannot be read"):
         Source.load(tmp_path / "1")
     file.write_bytes(b"")
