@@ -21,6 +21,7 @@ PYTHON = [block for block in BLOCKS if block.language == "python"]
 # The Python of these pages runs in other tests, which count it.
 RUN_ELSEWHERE = {
     "README.md": 1,  # tests/dim_tf/test_api.py
+    "docs/howto/convert.md": 3,  # tests/dim_tf/export/test_runtimes.py, collection/test_beam.py
     "docs/API.md": 3,  # the same, and tests/dim_tf/finetuning/test_finetune_stage.py
     "docs/PATCHES.md": 8,  # test_patches.py
     "docs/SEARCH.md": 4,  # tests/dim_tf/collection/test_search_examples.py
@@ -30,10 +31,11 @@ RUN_HERE = {
     "docs/EXPORT.md": 3,
     "docs/METHOD.md": 2,
     "docs/TUTORIAL.md": 2,
+    "docs/ZOO.md": 1,
     "docs/howto/phones.md": 2,
     "docs/quick-start.md": 1,
 }
-MARKED = 0  # blocks that say why they do not run
+MARKED = 1  # blocks that say why they do not run
 OUR_PROGRAM = ("dim_tf.main", "dim-tf")
 # Of other projects: that they exist is not checked.
 TOOLS = {
@@ -246,6 +248,18 @@ def test_tutorial(folder, images):
     run_blocks("docs/TUTORIAL.md", names)
     assert names["answer"]["classes"].numpy()[0].decode() in ("cat", "dog", "Käuzchen")
     assert names["features"].shape == (8, 64)
+
+
+@pytest.mark.slow
+def test_zoo(folder, images, monkeypatch):
+    import PIL.Image
+
+    monkeypatch.delenv("DIM_TF_ZOO", raising=False)
+    for name, image in zip(("a.jpg", "b.png"), images, strict=False):
+        PIL.Image.fromarray(np.uint8(image * 255)).save(folder / name)
+    names = {}
+    run_blocks("docs/ZOO.md", names)
+    assert names["features"].shape == (2, 64)
 
 
 @pytest.mark.slow
