@@ -223,6 +223,7 @@ def test_a_refused_archive_is_named(zoo, tmp_path):
         (archive_of([(tarfile.TarInfo("a"), b"x")] * 2), "'a' is in it twice"),
         (archive_of([(tarfile.TarInfo("a"), b"x")]), "has no saved_model.pb"),
     ],
+    ids=["text", "gzip", "cut off", "twice", "other files"],
 )
 def test_damaged_archives_are_refused(content, message, zoo, tmp_path):
     (zoo / "digits-2.tar.gz").write_bytes(content)
