@@ -15,6 +15,13 @@ golden = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(golden)
 TABLE = json.loads(golden.LOSSES.read_text())
 STEPS = 2
+# The model, and nearly the settings, of another flagfile, on images of another size.
+ALIKE = ("cifar100", "fashion_mnist", "folder", "stl10", "tiny_imagenet", "two_views_cifar10")
+CASES = [
+    pytest.param(case, marks=pytest.mark.long if alike else pytest.mark.slow)
+    for case in golden.cases()
+    for alike in [case.removeprefix("flags/") in ALIKE]
+]
 
 
 def test_every_case_has_its_losses():
@@ -27,8 +34,7 @@ def test_a_metric_that_is_missing_or_new_differs():
     assert golden.differences({"a": [2.0, -4.0]}, {"a": [2.0, -3.0]}) == {"a": 0.25}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("case", golden.cases())
+@pytest.mark.parametrize("case", CASES)
 def test_steps_have_the_golden_losses(case, monkeypatch):
     monkeypatch.setattr(golden, "STEPS", STEPS)
     before = {name: values[:STEPS] for name, values in TABLE[case].items()}
