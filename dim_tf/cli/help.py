@@ -3,6 +3,7 @@
 import dataclasses
 import textwrap
 from dataclasses import dataclass
+from typing import Any
 
 from dim_tf import recipes, registry
 from dim_tf.cli.flags import ALIASES, DEFAULT_MODES, MODE_HELP, MODEL_DETAILS, MODEL_HELP
@@ -111,7 +112,8 @@ def flag_text(name: str, field: dataclasses.Field, is_full: bool) -> FlagText:
         field: Its `config_field`.
         is_full: Whether the sentence has the field's details.
     """
-    kind, default = kind_of(field), field.default
+    kind = kind_of(field)
+    default: Any = field.default
     sentence = field.metadata["help"]
     if is_full and field.metadata["details"]:
         sentence += f" {field.metadata['details']}"
