@@ -14,7 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from absl import flags
 from doc_pages import PAGES, PAGES_THAT_ADD, ROOT, blocks_of, text_of
+
+from dim_tf.cli import flags as settings_flags
 
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 PYTHON = [block for block in BLOCKS if block.language == "python"]
@@ -84,16 +87,16 @@ def _wrong_of_python(words):
         ast.parse(words[1])
         return ""
     if words[0] == "-m":
-        module, flags = words[1], words[2:]
+        module, arguments = words[1], words[2:]
         if module in (*OUR_PROGRAM, "venv", "build"):
             return ""
         spec = importlib.util.find_spec(module)
         if spec is None:
             return f"there is no module {module}"
         if module == "pytest":
-            paths = [x for x in flags if x.startswith("tests/")]
+            paths = [x for x in arguments if x.startswith("tests/")]
             return "".join(f"{x} is no file; " for x in paths if not (ROOT / x).exists())
-        return _wrong_of_flags(Path(spec.origin), flags)
+        return _wrong_of_flags(Path(spec.origin), arguments)
     script = ROOT / words[0]
     if not script.is_file():
         return f"{words[0]} is no file"
@@ -106,6 +109,10 @@ def _wrong_of_flags(script, words):
     defined = set(re.findall(r'"(--?[\w-]+)"', source))
     defined |= {f"--{name}" for name in re.findall(r'DEFINE_\w+\(\s*"(\w+)"', source)}
     defined |= LIBRARIES_FLAGS
+    if "settings_flags.define(" in script.read_text(encoding="utf-8"):  # it takes ours, too
+        values = flags.FlagValues()
+        settings_flags.define(values)
+        defined |= {f"--{name}" for name in values}
     used = {word.partition("=")[0] for word in words if word.startswith("-")}
     return "".join(f"{script.name} has no {flag}; " for flag in sorted(used - defined))
 
