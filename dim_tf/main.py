@@ -10,13 +10,12 @@ from absl import flags, logging
 from dim_tf import preconditions
 from dim_tf.cli import flagfiles, help
 from dim_tf.cli import flags as settings_flags
-from dim_tf.system import console, signals, tensorflow_import
+from dim_tf.system import console, programs, signals, tensorflow_import
 from dim_tf.system.errors import InputError, MeasureError, RunError, one_line
 
 if TYPE_CHECKING:
     from dim_tf.run import Run
 
-FAILED, WRONG_INPUT = 1, 2
 # Lock the run folder for the whole command; the other stages that write there, for themselves.
 _LOCKING = {"train", "evaluate", "finetune"}
 
@@ -41,7 +40,7 @@ def parse_flags(arguments: list[str], values: flags.FlagValues) -> None:
             raise InputError(f"unexpected argument {rest[1]!r}")
     except (flags.Error, InputError) as error:
         print(f"error: {one_line(error)}; see --help", file=sys.stderr)
-        sys.exit(WRONG_INPUT)
+        sys.exit(programs.WRONG_INPUT)
 
 
 def main(arguments: list[str], values: flags.FlagValues) -> int:
@@ -77,12 +76,8 @@ def main(arguments: list[str], values: flags.FlagValues) -> int:
                 run.train()
             run_later_stages(run, modes)
         return 0
-    except InputError as error:
-        return _failed(error, WRONG_INPUT)
-    except RunError as error:
-        return _failed(error, FAILED)
-    except OSError as error:  # a file that cannot be read, say
-        return _failed(_of_output(error), FAILED)
+    except (InputError, RunError, OSError) as error:  # OSError: a file that cannot be read, say
+        return programs.failed(error)
     except signals.Stopped as stopped:
         console.say(stopped)
         return signals.EXIT_STATUS
@@ -130,25 +125,12 @@ def run_later_stages(run: "Run", modes: list[str]) -> None:
         raise failed
 
 
-def _of_output(error: OSError) -> object:
-    """What an error says, in other words where it is that of a pipe."""
-    if not isinstance(error, BrokenPipeError):
-        return error
-    return (
-        "what reads the output has ended; what is written is whole, and the same command, its "
-        "output in a file, does the rest"
-    )
-
-
-def _failed(error: object, status: int) -> int:
-    with contextlib.suppress(OSError):  # whoever read the errors may have ended, too
-        print(f"error: {one_line(error)}", file=sys.stderr)
-    return status
-
-
 def run() -> None:
     """The console script `dim-tf`."""
-    console.open_streams()
+    programs.run(_command_line)
+
+
+def _command_line() -> int:
     with contextlib.suppress(OSError, ValueError):  # where standard error is no file
         faulthandler.enable()
     signals.exit_on_signal()  # nothing is written while TensorFlow is imported
@@ -157,16 +139,8 @@ def run() -> None:
     values = flags.FlagValues()
     settings_flags.define(values)
     flags.FLAGS.mark_as_parsed()  # for a library that asks for its own: they have their defaults
-    try:
-        parse_flags(sys.argv, values)
-        status = main(sys.argv, values)
-    except OSError as error:  # of --help, or of the last words
-        status = _failed(_of_output(error), FAILED)
-    finally:
-        unwritten = console.flush()
-    if unwritten and status == 0:
-        status = _failed(_of_output(unwritten), FAILED)
-    sys.exit(status)
+    parse_flags(sys.argv, values)
+    return main(sys.argv, values)
 
 
 if __name__ == "__main__":

@@ -21,16 +21,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dim_tf.system import tensorflow_import
+from dim_tf.system import programs
 from dim_tf.system.console import say
-from dim_tf.system.errors import InputError, RunError, one_line
+from dim_tf.system.errors import InputError, RunError
 
 if __name__ == "__main__":
-    try:
-        tensorflow_import.quietly()
-    except InputError as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        sys.exit(2)
+    programs.import_tensorflow()
 
 from dim_tf.collection.embed import SIGNATURE, encoder_fingerprint
 from dim_tf.export import saved_model
@@ -51,10 +47,8 @@ except ModuleNotFoundError as error:
     missing = f"{error.name} is not installed; pip install 'dim_tf[beam]'"
     if __name__ != "__main__":
         raise ModuleNotFoundError(missing, name=error.name) from error
-    print(f"error: {missing}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(programs.failed(InputError(missing)))
 
-FAILED, WRONG_INPUT = 1, 2
 NAMESPACE = "dim_tf"  # of the counters
 EMBEDDED, INVALID = "embedded", "invalid"  # the outputs of Embed, and their counters
 # Its short name is not among those that Beam knows.
@@ -314,12 +308,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags, beam_flags = parse(arguments)
     try:
         counts = embed_files(flags, PipelineOptions(runner_flags(beam_flags)))
-    except InputError as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        return WRONG_INPUT
-    except (RunError, OSError) as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        return FAILED
+    except (InputError, RunError, OSError) as error:
+        return programs.failed(error)
     say(f"{counts[EMBEDDED]} images embedded: {flags.output}-*")
     say(f"{counts[INVALID]} images could not be decoded: {flags.output}-invalid.txt")
     return 0
@@ -329,4 +319,4 @@ if __name__ == "__main__":
     # Of the module under its own name, by which the workers find its classes.
     from dim_tf.collection import beam as module
 
-    sys.exit(module.main())
+    programs.run(module.main)

@@ -10,7 +10,6 @@ files, and the others are still converted. docs/howto/convert.md has the package
 
 import argparse
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,16 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from dim_tf.system import console, tensorflow_import
+from dim_tf.system import programs
 from dim_tf.system.console import say
-from dim_tf.system.errors import InputError, RunError, one_line
+from dim_tf.system.errors import InputError, RunError
 
 if __name__ == "__main__":
-    try:
-        tensorflow_import.quietly()
-    except InputError as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        sys.exit(2)
+    programs.import_tensorflow()
 
 import tensorflow as tf
 
@@ -42,7 +37,6 @@ from dim_tf.export.version_folders import published_versions
 from dim_tf.system.files import make_folder, replace_folder, temporary_path
 from dim_tf.system.io_errors import reason, translate_write_errors
 
-FAILED, WRONG_INPUT = 1, 2
 FORMATS = ("onnx", "openvino", "tfjs")
 TOLERANCE = saved_model.TOLERANCE  # of the largest output; all runtimes compute in float32
 
@@ -215,8 +209,7 @@ def convert_all(source: Source, runtimes: Iterable[Runtime], output: Path) -> in
         try:
             difference = convert(source, runtime, target)
         except RunError as error:
-            print(f"error: {one_line(error)}", file=sys.stderr)
-            status = FAILED
+            status = programs.failed(error)
             continue
         say(
             f"converted: {target} (largest difference from the SavedModel {difference:.1e}, limit "
@@ -285,13 +278,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         runtimes = chosen_runtimes(values.to, values.tfjs_python, values.node_modules)
         return convert_all(Source.load(values.folder), runtimes, output)
     except (InputError, OSError) as error:  # OSError also of the output, as of a closed pipe
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        return WRONG_INPUT
+        return programs.failed(error)
 
 
 if __name__ == "__main__":
-    console.open_streams()
-    try:
-        sys.exit(main())
-    finally:
-        console.flush()
+    programs.run(main)

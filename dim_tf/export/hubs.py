@@ -16,21 +16,19 @@ import json
 import re
 import shlex
 import shutil
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dim_tf.export import verify
-from dim_tf.system import console
+from dim_tf.system import programs
 from dim_tf.system.console import say
-from dim_tf.system.errors import InputError, RunError, one_line
+from dim_tf.system.errors import InputError, RunError
 from dim_tf.system.files import make_folder, replace_folder, temporary_path
 from dim_tf.system.io_errors import translate_write_errors
 from dim_tf.system.json_files import read_json
 
-FAILED, WRONG_INPUT = 1, 2
 CARD = "README.md"
 KAGGLE_FRAMEWORK = "tensorFlow2"
 KAGGLE_VARIATION = "default"
@@ -255,14 +253,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for command in commands(upload, values.folder):
             say(command)
     except (InputError, RunError, OSError) as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        return WRONG_INPUT if isinstance(error, InputError) else FAILED
+        return programs.failed(error)
     return 0
 
 
 if __name__ == "__main__":
-    console.open_streams()
-    try:
-        sys.exit(main())
-    finally:
-        console.flush()
+    programs.run(main)

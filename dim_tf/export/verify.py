@@ -12,19 +12,18 @@ import argparse
 import os
 import re
 import stat
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from dim_tf.export.version_folders import published_versions
-from dim_tf.system import console
+from dim_tf.system import programs
 from dim_tf.system.console import say
-from dim_tf.system.errors import InputError, one_line
+from dim_tf.system.errors import InputError
 from dim_tf.system.files import atomic_write_text, read_text, sha256_of
 
 SUMS_FILE = "SHA256SUMS"
-DIFFERENT, WRONG_INPUT = 1, 2
+DIFFERENT = 1  # exit status
 _LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](.+)")
 _MAX_LISTED = 3  # files of each kind that an error lists
 
@@ -190,8 +189,7 @@ def _verify(version: Path) -> int:
     try:
         mismatches = differences(version)
     except InputError as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        return WRONG_INPUT
+        return programs.failed(error)
     if not mismatches:
         say(f"{version}: whole")
         return 0
@@ -220,14 +218,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         statuses = [_verify(version) for version in version_paths(folder)]
     except (InputError, OSError) as error:  # OSError also of the output, as of a closed pipe
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        return WRONG_INPUT
+        programs.failed(error)
+        return programs.WRONG_INPUT
     return DIFFERENT if DIFFERENT in statuses else max(statuses)
 
 
 if __name__ == "__main__":
-    console.open_streams()
-    try:
-        sys.exit(main())
-    finally:
-        console.flush()
+    programs.run(main)

@@ -8,18 +8,15 @@ The zoo is $DIM_TF_ZOO, a folder or its URL; without it, that of the repository.
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dim_tf.system import console
+from dim_tf.system import programs
 from dim_tf.system.console import say
-from dim_tf.system.errors import InputError, RunError, one_line
+from dim_tf.system.errors import InputError, RunError
 from dim_tf.zoo.add import add
 from dim_tf.zoo.index import Zoo, locate
 from dim_tf.zoo.resolve import resolve
-
-FAILED, WRONG_INPUT = 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,14 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             entry = add(values.version, values.folder, values.name)
             say(f"added: zoo:{entry.name}, {values.folder / entry.url}, sha256 {entry.sha256}")
     except (InputError, RunError, OSError) as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        return WRONG_INPUT if isinstance(error, InputError) else FAILED
+        return programs.failed(error)
     return 0
 
 
 if __name__ == "__main__":
-    console.open_streams()
-    try:
-        sys.exit(main())
-    finally:
-        console.flush()
+    programs.run(main)

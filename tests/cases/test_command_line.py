@@ -17,7 +17,7 @@ from dim_tf import main
 from dim_tf.data import DataRequest
 from dim_tf.data.sources import tfds_files
 from dim_tf.experiment import Experiment
-from dim_tf.system import signals, user_cache
+from dim_tf.system import programs, signals, user_cache
 from dim_tf.system.errors import InputError
 from dim_tf.training import data_fingerprint
 from dim_tf.training.model import check_same_experiment
@@ -172,7 +172,7 @@ def test_contents_of_a_run_folder_are_shown_and_not_obeyed(tmp_path, capsys):
     (tmp_path / "experiment.json").write_text(HOSTILE)
     with pytest.raises(InputError) as caught:
         check_same_experiment(Experiment.of(name="a", run_dir=str(tmp_path)), None)
-    main._failed(caught.value, 2)
+    programs.failed(caught.value)
     error = capsys.readouterr().err
     assert error.removesuffix("\n").isprintable()
     assert len(error) < 5000
@@ -254,7 +254,7 @@ def test_a_closed_pipe_is_reported_in_one_line(monkeypatch, tmp_path, capsys):
     with closed_pipe():
         status = main.main(["main", "--mode=train"], values)
         first, second = console.flush(), console.flush()  # the second as when Python ends
-    assert status == main.FAILED
+    assert status == programs.FAILED
     assert isinstance(first, BrokenPipeError)
     assert second is None
     said = capsys.readouterr().err
@@ -273,7 +273,7 @@ def test_an_output_on_a_full_disk_is_reported_in_one_line(monkeypatch, capsys):
         pytest.raises(SystemExit) as end,
     ):
         main.run()
-    assert end.value.code == main.FAILED
+    assert end.value.code == programs.FAILED
     assert capsys.readouterr().err == "error: [Errno 28] No space left on device\n"
 
 

@@ -14,6 +14,7 @@ from dim_tf import main
 from dim_tf.cli import flags as settings_flags
 from dim_tf.experiment import Experiment, all_fields
 from dim_tf.settings.config_field import kind_of
+from dim_tf.system import programs
 from dim_tf.system.errors import InputError, one_line
 
 FIELDS = all_fields()
@@ -125,7 +126,7 @@ def outcome(values, words, files):
     except SystemExit as end:
         if end.code == 0:
             return "help" if "usage:" in out.getvalue() else "badly ended"
-        message = err.getvalue() if end.code == main.WRONG_INPUT else f"status {end.code}"
+        message = err.getvalue() if end.code == programs.WRONG_INPUT else f"status {end.code}"
     except InputError as error:
         message = f"error: {one_line(error)}\n"
     else:

@@ -10,6 +10,7 @@ from dim_tf.cli import flags as settings_flags
 from dim_tf.data import SOURCES
 from dim_tf.experiment import Experiment, all_fields
 from dim_tf.settings.config_field import kind_of
+from dim_tf.system import programs
 from dim_tf.system.errors import InputError, one_line
 from keras_models import adversary, critics, estimators, priors
 
@@ -118,7 +119,7 @@ def test_a_wrong_value_of_each_kind_is_reported_in_one_line(name, wrong, capsys)
             main.parse_flags(words, values)
             message = error_of(values, words)
         except SystemExit as end:
-            message = capsys.readouterr().err if end.code == main.WRONG_INPUT else ""
+            message = capsys.readouterr().err if end.code == programs.WRONG_INPUT else ""
         assert f"--{name}=" in message
         assert name == "gamma" or one_line(value[:5]) in message
         assert says in message
