@@ -1,0 +1,57 @@
+"""What the command lines share: an error in one line, its exit status, and the streams."""
+
+import contextlib
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from dim_tf.system import console, tensorflow_import
+from dim_tf.system.errors import InputError, one_line
+
+FAILED, WRONG_INPUT = 1, 2  # exit statuses
+
+
+def failed(error: object) -> int:
+    """Prints an error in one line on standard error.
+
+    Returns:
+        The exit status: `WRONG_INPUT` for an InputError, else `FAILED`.
+    """
+    status = WRONG_INPUT if isinstance(error, InputError) else FAILED
+    if isinstance(error, BrokenPipeError):
+        error = (
+            "what reads the output has ended; what is written is whole, and the same command, its "
+            "output in a file, does the rest"
+        )
+    with contextlib.suppress(OSError):  # whoever read the errors may have ended, too
+        print(f"error: {one_line(error)}", file=sys.stderr)
+    return status
+
+
+def run(main: Callable[[], int]) -> NoReturn:
+    """Ends the process with a command line's exit status, or `FAILED` if its output is lost.
+
+    Args:
+        main: Runs with streams that can be used (`console.open_streams`).
+    """
+    console.open_streams()
+    try:
+        status = main()
+    except OSError as error:  # of --help, or of the last words
+        status = failed(error)
+    finally:
+        unwritten = console.flush()
+    if unwritten and status == 0:
+        status = failed(unwritten)
+    sys.exit(status)
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow quietly, before the other imports of a program's module.
+
+    Ends the process with `WRONG_INPUT` if Keras cannot use keras.json.
+    """
+    try:
+        tensorflow_import.quietly()
+    except InputError as error:
+        sys.exit(failed(error))
