@@ -11,7 +11,7 @@ from dim_tf import preconditions
 from dim_tf.cli import flagfiles, help
 from dim_tf.cli import flags as settings_flags
 from dim_tf.system import console, programs, signals, tensorflow_import
-from dim_tf.system.errors import InputError, MeasureError, RunError, one_line
+from dim_tf.system.errors import InputError, MeasureError, one_line
 
 if TYPE_CHECKING:
     from dim_tf.run import Run
@@ -43,6 +43,7 @@ def parse_flags(arguments: list[str], values: flags.FlagValues) -> None:
         sys.exit(programs.WRONG_INPUT)
 
 
+@programs.with_status
 def main(arguments: list[str], values: flags.FlagValues) -> int:
     """Runs the stages that the whole command line asks for; returns the exit status.
 
@@ -76,13 +77,8 @@ def main(arguments: list[str], values: flags.FlagValues) -> int:
                 run.train()
             run_later_stages(run, modes)
         return 0
-    except (InputError, RunError, OSError) as error:  # OSError: a file that cannot be read, say
-        return programs.failed(error)
     except signals.Stopped as stopped:
         console.say(stopped)
-        return signals.EXIT_STATUS
-    except signals.Terminated as ended:
-        console.say(f"{ended}; what is written is whole, and the same command does the rest")
         return signals.EXIT_STATUS
 
 

@@ -303,13 +303,11 @@ def _run(pipeline: beam.Pipeline) -> None:
         raise RunError(f"the pipeline ended as {state}; its runner's log says why")
 
 
+@programs.with_status
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status: 0, 1 for a failed run, 2 for wrong input."""
     flags, beam_flags = parse(arguments)
-    try:
-        counts = embed_files(flags, PipelineOptions(runner_flags(beam_flags)))
-    except (InputError, RunError, OSError) as error:
-        return programs.failed(error)
+    counts = embed_files(flags, PipelineOptions(runner_flags(beam_flags)))
     say(f"{counts[EMBEDDED]} images embedded: {flags.output}-*")
     say(f"{counts[INVALID]} images could not be decoded: {flags.output}-invalid.txt")
     return 0

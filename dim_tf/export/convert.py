@@ -9,16 +9,16 @@ files, and the others are still converted. docs/howto/convert.md has the package
 """
 
 import argparse
-import shutil
+import contextlib
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dim_tf.system import programs
+from dim_tf.system import locks, programs
 from dim_tf.system.console import say
 from dim_tf.system.errors import InputError, RunError
 
@@ -34,7 +34,7 @@ from dim_tf.export.runtimes.openvino_runtime import OpenVino
 from dim_tf.export.runtimes.runtime import SIGNATURE, Run, Runtime
 from dim_tf.export.runtimes.tfjs import TfJs
 from dim_tf.export.version_folders import published_versions
-from dim_tf.system.files import make_folder, replace_folder, temporary_path
+from dim_tf.system.files import atomic_replace_folder
 from dim_tf.system.io_errors import reason, translate_write_errors
 
 FORMATS = ("onnx", "openvino", "tfjs")
@@ -114,7 +114,7 @@ def convert(source: Source, runtime: Runtime, target: Path) -> float:
     Args:
         source: the SavedModel.
         runtime: for which.
-        target: the folder of the runtime's files; replaced.
+        target: the folder of the runtime's files; replaced. No other process may write it.
 
     Returns:
         The largest difference from the SavedModel, relative to its largest output.
@@ -123,40 +123,35 @@ def convert(source: Source, runtime: Runtime, target: Path) -> float:
         RunError: the model cannot be converted or run, its outputs differ by more than `TOLERANCE`,
             or the disk is full.
     """
-    staging = temporary_path(target)
     advice = f"what was in {target} is intact; make room and run the command again"
-    try:
-        with translate_write_errors(str(target), target.parent, advice):
-            staging.mkdir()
-        with tempfile.TemporaryDirectory() as scratch:
-            try:
-                source.write(Path(scratch))
-                runtime.write(Path(scratch), staging)
-            except Exception as error:  # any class, by a foreign converter
-                raise RunError(
-                    f"{runtime.name}: the model cannot be converted ({reason(error)}); {target} "
-                    "stays as it was"
-                ) from error
-        try:
-            run = runtime.load(staging)
-            difference = largest_difference(source, run)
-        except Exception as error:
-            raise RunError(
-                f"{runtime.name}: the converted model fails ({reason(error)}); {target} "
-                "stays as it was"
-            ) from error
+    with (
+        translate_write_errors(str(target), target.parent, advice),
+        atomic_replace_folder(target) as staging,
+    ):
+        with tempfile.TemporaryDirectory() as scratch, _failure(runtime, "cannot be converted"):
+            source.write(Path(scratch))
+            runtime.write(Path(scratch), staging)
+        with _failure(runtime, "fails when it is run"):
+            difference = largest_difference(source, runtime.load(staging))
         if not difference <= TOLERANCE:
             raise RunError(
                 f"{runtime.name}: the converted model differs from the SavedModel by "
                 f"{difference:.1e} of its largest output, more than {TOLERANCE}; {target} stays as "
                 "it was"
             )
-        with translate_write_errors(str(target), target.parent, advice):
-            verify.write_sums(staging)
-            replace_folder(staging, target)
-        return difference
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        verify.write_sums(staging)
+    return difference
+
+
+@contextlib.contextmanager
+def _failure(runtime: Runtime, what: str) -> Iterator[None]:
+    """Raises RunError for an exception of any class, as foreign converters raise."""
+    try:
+        yield
+    except Exception as error:
+        raise RunError(
+            f"{runtime.name}: the model {what} ({reason(error)}); what was there stays as it was"
+        ) from error
 
 
 def largest_difference(source: Source, run: Run) -> float:
@@ -181,7 +176,7 @@ def largest_difference(source: Source, run: Run) -> float:
                 + ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
             )
         for name, output in expected.items():
-            if not np.isfinite(actual[name]).all():
+            if not (np.isfinite(actual[name]).all() and np.isfinite(output).all()):
                 raise RunError(f"{name} has values that are not finite")
             largest = max(float(np.abs(output).max()), float(np.finfo(np.float32).tiny))
             differences.append(float(np.abs(actual[name] - output).max()) / largest)
@@ -200,21 +195,23 @@ def convert_all(source: Source, runtimes: Iterable[Runtime], output: Path) -> in
         The exit status: 1 if any failed, else 0.
 
     Raises:
-        InputError: the folder cannot be made.
+        InputError: the folder cannot be made, is in use, or holds other files in place of those
+            that this writes.
     """
-    make_folder(output, "--output")
     status = 0
-    for runtime in runtimes:
-        target = output / runtime.name
-        try:
-            difference = convert(source, runtime, target)
-        except RunError as error:
-            status = programs.failed(error)
-            continue
-        say(
-            f"converted: {target} (largest difference from the SavedModel {difference:.1e}, limit "
-            f"{TOLERANCE}; {len(source.images)} images)"
-        )
+    with locks.locked_folder(output, "--output"):
+        for runtime in runtimes:
+            target = output / runtime.name
+            verify.check_replaceable(target, "--output")
+            try:
+                difference = convert(source, runtime, target)
+            except RunError as error:
+                status = programs.failed(error)
+                continue
+            say(
+                f"converted: {target} (largest difference from the SavedModel {difference:.1e}, "
+                f"limit {TOLERANCE}; {len(source.images)} images)"
+            )
     return status
 
 
@@ -245,6 +242,7 @@ def chosen_runtimes(text: str, tfjs_python: str = "", node_modules: str = "") ->
     return [runtimes[name] for name in names]
 
 
+@programs.with_status
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line.
 
@@ -274,11 +272,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     values = parser.parse_args(arguments)
     folder = values.folder.resolve()
     output = values.output or folder.parent / "converted" / folder.name
-    try:
-        runtimes = chosen_runtimes(values.to, values.tfjs_python, values.node_modules)
-        return convert_all(Source.load(values.folder), runtimes, output)
-    except (InputError, OSError) as error:  # OSError also of the output, as of a closed pipe
-        return programs.failed(error)
+    runtimes = chosen_runtimes(values.to, values.tfjs_python, values.node_modules)
+    return convert_all(Source.load(values.folder), runtimes, output)
 
 
 if __name__ == "__main__":

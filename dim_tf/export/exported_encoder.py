@@ -38,9 +38,9 @@ def load(path: str | os.PathLike) -> "ExportedEncoder":
     Raises:
         InputError: There is none, or it is damaged.
     """
-    if isinstance(path, str) and path.startswith("zoo:"):
-        from dim_tf.zoo.resolve import resolve  # which needs `dim_tf.export`
+    from dim_tf.zoo.resolve import PREFIX, resolve  # which needs `dim_tf.export`
 
+    if isinstance(path, str) and path.startswith(PREFIX):
         path = resolve(path)
     return ExportedEncoder(path)
 

@@ -22,14 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from dim_tf.export import verify
-from dim_tf.system import programs
+from dim_tf.export.whole_version import CARD, CLASSIFIER, DETECTOR, ENCODER, WholeVersion
+from dim_tf.system import locks, programs
 from dim_tf.system.console import say
-from dim_tf.system.errors import InputError, RunError
-from dim_tf.system.files import make_folder, replace_folder, temporary_path
+from dim_tf.system.errors import InputError
+from dim_tf.system.files import atomic_replace_folder
 from dim_tf.system.io_errors import translate_write_errors
-from dim_tf.system.json_files import read_json
 
-CARD = "README.md"
 KAGGLE_FRAMEWORK = "tensorFlow2"
 KAGGLE_VARIATION = "default"
 TAGS = ("tensorflow", "saved-model", "deep-infomax", "self-supervised-learning")
@@ -57,42 +56,42 @@ class Upload:
     """A version, and who uploads it.
 
     Attributes:
-        version: its folder.
-        metadata: of assets/metadata.json.
-        card: the text of README.md.
+        version: the encoder or classifier.
         owner: the user or organisation on the hub.
     """
 
-    version: Path
-    metadata: dict[str, Any]
-    card: str
+    version: WholeVersion
     owner: str
 
     @classmethod
-    def read(cls, version: Path, owner: str) -> "Upload":
+    def read(cls, path: Path, owner: str) -> "Upload":
         """Reads a version.
 
         Raises:
-            InputError: it is none, it is damaged, its licence is not stated or has no name on
-                Kaggle, or no owner is given.
+            InputError: it is none, damaged, or a detector, its licence is not stated or has no name
+                on Kaggle, or no owner is given.
         """
         if not _OWNER.fullmatch(owner):
             raise InputError(
                 f"--owner={owner!r} is no name of a user or an organisation; give that of your "
                 "account, as --owner=ada"
             )
-        if mismatches := verify.differences(version):
-            raise InputError(f"{version} is not as it was exported ({mismatches}); export it again")
-        metadata = read_json(version / "assets" / "metadata.json", "export again")
-        license = metadata.get("license")
+        version = WholeVersion.read(path)
+        if version.kind == DETECTOR:
+            raise InputError(f"{path} is a detector of anomalies; give an encoder or a classifier")
+        license = version.metadata.get("license")
         if license not in KAGGLE_LICENSES:
             stated = f"the licence {license!r}, which Kaggle does not have" if license else "none"
             raise InputError(
-                f"{version} states {stated}; a hub needs one: export again with --license, of "
+                f"{path} states {stated}; a hub needs one: export again with --license, of "
                 f"{', '.join(KAGGLE_LICENSES)}"
             )
-        card = (version / CARD).read_text(encoding="utf-8")
-        return cls(version, metadata, card, owner)
+        return cls(version, owner)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Of the version."""
+        return self.version.metadata
 
     @property
     def name(self) -> str:
@@ -106,24 +105,18 @@ class Upload:
         return slug or "encoder"
 
     @property
-    def is_classifier(self) -> bool:
-        """Whether it is a classifier; else an encoder."""
-        return "probabilities" in self.metadata["signatures"]
-
-    @property
     def summary(self) -> str:
         """One sentence."""
-        kind = "Image classifier" if self.is_classifier else "Image encoder"
-        return f"{kind} trained with dim_tf, a TensorFlow SavedModel"
+        return f"Image {self.version.kind} trained with dim_tf, a TensorFlow SavedModel"
 
 
 def front_matter(upload: Upload) -> str:
     """Hugging Face's front matter, YAML between lines of three hyphens."""
-    task = "image-classification" if upload.is_classifier else "image-feature-extraction"
+    of_kind = {CLASSIFIER: "image-classification", ENCODER: "image-feature-extraction"}
     fields = {
         "license": upload.metadata["license"].lower().removesuffix("-only"),
         "library_name": "dim_tf",
-        "pipeline_tag": task,
+        "pipeline_tag": of_kind[upload.version.kind],
         "tags": list(TAGS),
     }
     # A string in JSON is one in YAML, too.
@@ -133,23 +126,21 @@ def front_matter(upload: Upload) -> str:
 
 def write_hugging_face(upload: Upload, folder: Path) -> None:
     """Writes a repository of Hugging Face: the version's files, the card with front matter."""
-    _copy_files(upload.version, folder)
-    text = front_matter(upload) + "\n" + upload.card
+    _copy_files(upload.version.path, folder)
+    text = front_matter(upload) + "\n" + upload.version.card
     (folder / CARD).write_text(text, encoding="utf-8")
-    verify.write_sums(folder)
 
 
 def write_kaggle(upload: Upload, folder: Path) -> None:
     """Writes a model of Kaggle and its variation for TensorFlow 2, with saved_model.pb on top."""
     title = upload.name[:_MAX_TITLE]
-    kind = "classifier" if upload.is_classifier else "encoder"
     model = {
         "ownerSlug": upload.owner,
-        "title": title if len(title) >= _MIN_TITLE else f"{title} {kind}",
+        "title": title if len(title) >= _MIN_TITLE else f"{title} {upload.version.kind}",
         "slug": upload.slug,
         "subtitle": upload.summary,
         "isPrivate": True,
-        "description": upload.card,
+        "description": upload.version.card,
         "publishTime": "",
         "provenanceSources": upload.metadata["training_data"],
     }
@@ -169,8 +160,8 @@ def write_kaggle(upload: Upload, folder: Path) -> None:
     }
     files = folder / KAGGLE_FRAMEWORK
     files.mkdir()
-    _copy_files(upload.version, files)
-    verify.write_sums(files)
+    _copy_files(upload.version.path, files)
+    verify.write_sums(files)  # of what Kaggle's users get
     _write_json(folder / "model-metadata.json", model)
     _write_json(files / "model-instance-metadata.json", variation)
 
@@ -219,22 +210,24 @@ def write(upload: Upload, folder: Path) -> None:
         folder: gets the folders huggingface and kaggle.
 
     Raises:
-        InputError: the folder cannot be made.
+        InputError: the folder cannot be made, is in use, or holds other files than those that this
+            wrote.
         RunError: the disk is full.
     """
-    make_folder(folder, "FOLDER")
-    for name, write_one in (("huggingface", write_hugging_face), ("kaggle", write_kaggle)):
-        target = folder / name
-        staging = temporary_path(target)
-        try:
-            with translate_write_errors(str(target), folder, "make room and run it again"):
-                staging.mkdir()
+    upload.version.check_outside(folder, "FOLDER")
+    with locks.locked_folder(folder, "FOLDER"):
+        for name, write_one in (("huggingface", write_hugging_face), ("kaggle", write_kaggle)):
+            target = folder / name
+            verify.check_replaceable(target, "FOLDER")
+            with (
+                translate_write_errors(str(target), folder, "make room and run it again"),
+                atomic_replace_folder(target) as staging,
+            ):
                 write_one(upload, staging)
-                replace_folder(staging, target)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+                verify.write_sums(staging)
 
 
+@programs.with_status
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status: 0, 1 if the disk is full, 2 for wrong input."""
     parser = argparse.ArgumentParser(
@@ -247,13 +240,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="gets huggingface/, kaggle/")
     parser.add_argument("--owner", required=True, help="user or organisation on the hub")
     values = parser.parse_args(arguments)
-    try:
-        upload = Upload.read(values.version, values.owner)
-        write(upload, values.folder)
-        for command in commands(upload, values.folder):
-            say(command)
-    except (InputError, RunError, OSError) as error:
-        return programs.failed(error)
+    upload = Upload.read(values.version, values.owner)
+    write(upload, values.folder)
+    for command in commands(upload, values.folder):
+        say(command)
     return 0
 
 

@@ -9,18 +9,19 @@ intent: whoever can replace a file can replace them.
 """
 
 import argparse
+import contextlib
 import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from dim_tf.export.version_folders import published_versions
 from dim_tf.system import programs
 from dim_tf.system.console import say
 from dim_tf.system.errors import InputError
-from dim_tf.system.files import atomic_write_text, read_text, sha256_of
+from dim_tf.system.files import atomic_write_text, is_hidden, is_inside, read_text, sha256_of
 
 SUMS_FILE = "SHA256SUMS"
 DIFFERENT = 1  # exit status
@@ -44,6 +45,11 @@ class Differences:
 
     def __bool__(self) -> bool:
         return bool(self.missing or self.changed or self.extra)
+
+    def __str__(self) -> str:
+        """The first paths of each kind, as `changed: saved_model.pb`."""
+        kinds = self.by_kind().items()
+        return "; ".join(_first_names(kind, names) for kind, names in kinds if names)
 
     def by_kind(self) -> dict[str, tuple[str, ...]]:
         """The paths by "missing", "changed" and "extra"."""
@@ -80,7 +86,7 @@ def _compare(version, digests):
             missing.append(name)
         elif not _is_file(path) or sha256_of(path) != digest:
             changed.append(name)
-    visible = (name for name in _files(version) if not _is_hidden(name))
+    visible = (name for name in _files(version) if not is_hidden(name))
     extra = sorted(set(visible) - digests.keys() - {SUMS_FILE})
     return Differences(tuple(missing), tuple(changed), tuple(extra))
 
@@ -97,14 +103,36 @@ def check(path: str, flag: str) -> None:
     """
     if not os.path.lexists(Path(path, SUMS_FILE)):
         return
-    mismatches = differences(Path(path))
-    if mismatches:
-        kinds = mismatches.by_kind().items()
-        listed = "; ".join(_first_names(kind, names) for kind, names in kinds if names)
+    if mismatches := differences(Path(path)):
         raise InputError(
-            f"{flag}={path} is not as it was published ({listed}, by its {SUMS_FILE}); copy the "
-            "whole folder again from where it was exported"
+            f"{flag}={path} is not as it was published ({mismatches}, by its {SUMS_FILE}); copy "
+            "the whole folder again from where it was exported"
         )
+
+
+def check_replaceable(folder: Path, flag: str) -> None:
+    """Checks that a folder that is to be replaced holds what `write_sums` lists, or nothing.
+
+    Args:
+        folder: which; need not exist.
+        flag: names the folder that it is in, for the message.
+
+    Raises:
+        InputError: it is no folder, or holds other files, hidden ones too.
+    """
+    if not os.path.lexists(folder):
+        return
+    if folder.is_dir() and not folder.is_symlink():
+        if not any(folder.iterdir()):
+            return
+        with contextlib.suppress(InputError):
+            has_hidden = any(is_hidden(name) for name in _files(folder))
+            if not has_hidden and not differences(folder):
+                return
+    raise InputError(
+        f"{folder} is not what this command wrote, and is not replaced; move it away, or give "
+        f"another {flag}"
+    )
 
 
 def _first_names(kind, names):
@@ -126,7 +154,7 @@ def _read_sums(path: Path) -> dict[str, str]:
     digests: dict[str, str] = {}
     for number, line in enumerate(lines, 1):
         entry = _LINE.fullmatch(line)
-        if not entry or not _is_inside(entry[2]) or entry[2] in digests:
+        if not entry or not is_inside(entry[2]) or entry[2] in digests:
             raise InputError(
                 f"line {number} of {path} is no SHA-256 sum, two spaces and the path of a file in "
                 "the folder; copy the whole folder again from where it was exported"
@@ -135,15 +163,6 @@ def _read_sums(path: Path) -> dict[str, str]:
     if not digests:
         raise InputError(f"{path} is empty; copy the whole folder again")
     return digests
-
-
-def _is_inside(name: str) -> bool:
-    parts = PurePosixPath(name).parts
-    return not name.startswith("/") and "\0" not in name and ".." not in parts
-
-
-def _is_hidden(name: str) -> bool:
-    return any(part.startswith(".") for part in PurePosixPath(name).parts)
 
 
 def _is_file(path: Path) -> bool:

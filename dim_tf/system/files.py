@@ -10,7 +10,7 @@ import shutil
 import stat
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from dim_tf.system.errors import InputError
 
@@ -104,27 +104,28 @@ def temporary_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
 
 
-def replace_folder(new: Path, target: Path) -> None:
-    """Renames a folder to the name of another, which is removed; restores it at an error.
+@contextlib.contextmanager
+def atomic_replace_folder(target: Path) -> Iterator[Path]:
+    """Yields a new hidden folder that becomes the one at `target` on exit; that is removed.
 
-    Args:
-        new: The folder, complete.
-        target: Its new name; need not exist.
+    After an exception, also one of a signal, `target` is as before. One process at a time may
+    write it (`locks.locked_folder`).
 
     Raises:
-        OSError: It cannot be renamed; `target` is as before.
+        OSError: The folder cannot be made or renamed.
     """
-    if not target.exists():
-        os.rename(new, target)
-        return
-    old = temporary_path(target)
-    os.rename(target, old)
+    staging, old = temporary_path(target), temporary_path(target)
+    staging.mkdir()
     try:
-        os.rename(new, target)
-    except OSError:
-        os.rename(old, target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+        yield staging
+        if os.path.lexists(target):
+            os.rename(target, old)
+        os.rename(staging, target)
+    finally:
+        if old.exists() and not os.path.lexists(target):
+            os.rename(old, target)
+        for folder in (staging, old):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove_temporary_files(folder: Path) -> None:
@@ -171,6 +172,18 @@ def read_text(path: Path) -> str:
     if len(content) > MAX_BYTES:
         raise ValueError(f"it is larger than {MAX_BYTES:,} bytes")
     return content.decode("utf-8")
+
+
+def is_inside(name: str) -> bool:
+    """Whether a relative path with slashes stays in its folder, on every system."""
+    parts = PurePosixPath(name).parts
+    is_unsafe = any(character in name for character in "\\\0:")
+    return bool(parts) and not name.startswith("/") and ".." not in parts and not is_unsafe
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a relative path with slashes has a part that begins with a dot."""
+    return any(part.startswith(".") for part in PurePosixPath(name).parts)
 
 
 def sha256_of(path: Path) -> str:

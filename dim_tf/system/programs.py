@@ -1,14 +1,16 @@
 """What the command lines share: an error in one line, its exit status, and the streams."""
 
 import contextlib
+import functools
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, ParamSpec
 
-from dim_tf.system import console, tensorflow_import
-from dim_tf.system.errors import InputError, one_line
+from dim_tf.system import console, signals, tensorflow_import
+from dim_tf.system.errors import InputError, RunError, one_line
 
 FAILED, WRONG_INPUT = 1, 2  # exit statuses
+_P = ParamSpec("_P")
 
 
 def failed(error: object) -> int:
@@ -28,15 +30,36 @@ def failed(error: object) -> int:
     return status
 
 
+def with_status(main: Callable[_P, int]) -> Callable[_P, int]:
+    """A function whose errors of a user's input, of a run and of the system are its exit status."""
+
+    @functools.wraps(main)
+    def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> int:
+        try:
+            return main(*args, **kwargs)
+        except (InputError, RunError, OSError) as error:  # OSError: a file that cannot be read, say
+            return failed(error)
+
+    return wrapped
+
+
 def run(main: Callable[[], int]) -> NoReturn:
     """Ends the process with a command line's exit status, or `FAILED` if its output is lost.
+
+    SIGTERM and SIGINT end `main` by an exception, so that it removes what is half written, and the
+    process with `signals.EXIT_STATUS`.
 
     Args:
         main: Runs with streams that can be used (`console.open_streams`).
     """
     console.open_streams()
     try:
-        status = main()
+        with signals.raise_on_signal():
+            status = main()
+    except signals.Terminated as ended:
+        with contextlib.suppress(OSError):  # whoever read the output may have ended, too
+            console.say(f"{ended}; what is written is whole, and the same command does the rest")
+        status = signals.EXIT_STATUS
     except OSError as error:  # of --help, or of the last words
         status = failed(error)
     finally:

@@ -8,7 +8,7 @@ import os
 from dim_tf.system.errors import InputError
 
 VARIABLE = "SOURCE_DATE_EPOCH"
-_MAX = 2**33  # the year 2242
+_MAX = 2**32 - 1  # of gzip; the year 2106
 
 
 def source_date_epoch() -> int | None:

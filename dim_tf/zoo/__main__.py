@@ -13,12 +13,12 @@ from pathlib import Path
 
 from dim_tf.system import programs
 from dim_tf.system.console import say
-from dim_tf.system.errors import InputError, RunError
 from dim_tf.zoo.add import add
 from dim_tf.zoo.index import Zoo, locate
 from dim_tf.zoo.resolve import resolve
 
 
+@programs.with_status
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status: 0, 1 if the disk is full, 2 for wrong input."""
     parser = argparse.ArgumentParser(
@@ -35,18 +35,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     adding.add_argument("folder", type=Path, help="of the zoo")
     adding.add_argument("--name", default="", help="of the encoder; default: that of the export")
     values = parser.parse_args(arguments)
-    try:
-        if values.command == "list":
-            zoo = Zoo.read()
-            for name, entry in sorted(zoo.entries.items()):
-                say(f"zoo:{name}  {locate(zoo.root, entry.card)}")
-        elif values.command == "path":
-            say(resolve(values.name))
-        else:
-            entry = add(values.version, values.folder, values.name)
-            say(f"added: zoo:{entry.name}, {values.folder / entry.url}, sha256 {entry.sha256}")
-    except (InputError, RunError, OSError) as error:
-        return programs.failed(error)
+    if values.command == "list":
+        zoo = Zoo.read()
+        for name, entry in sorted(zoo.entries.items()):
+            say(f"zoo:{name}  {locate(zoo.root, entry.card)}")
+    elif values.command == "path":
+        say(resolve(values.name))
+    else:
+        entry = add(values.version, values.folder, values.name)
+        say(f"added: zoo:{entry.name}, {values.folder / entry.url}, sha256 {entry.sha256}")
     return 0
 
 

@@ -1,12 +1,13 @@
 """Adds a version of an export to a zoo's folder."""
 
 import json
-import shutil
+import os
 from pathlib import Path
 
-from dim_tf.export import verify
+from dim_tf.export.whole_version import ENCODER, WholeVersion
+from dim_tf.system import locks
 from dim_tf.system.errors import InputError
-from dim_tf.system.files import atomic_replace, atomic_write_text, make_folder, sha256_of
+from dim_tf.system.files import atomic_write_text, sha256_of, temporary_path
 from dim_tf.system.io_errors import translate_write_errors
 from dim_tf.zoo import archives
 from dim_tf.zoo.index import ARCHIVE, FILE, FORMAT, Entry, Zoo, check_name, entry_of
@@ -24,28 +25,35 @@ def add(version: Path, folder: Path, name: str = "") -> Entry:
         The entry. One of that name is replaced; its archive stays.
 
     Raises:
-        InputError: the version is damaged, the name is none, or the folder cannot be written.
+        InputError: the version is damaged or no encoder, the name is none, or the folder is in use
+            or cannot be written.
         RunError: the disk is full.
     """
-    version = version.resolve()
-    if mismatches := verify.differences(version):
-        raise InputError(f"{version} is not as it was exported ({mismatches}); export it again")
-    name = name or version.parent.name
+    whole = WholeVersion.read(version)
+    if whole.kind != ENCODER:
+        raise InputError(f"{version} is a {whole.kind}; a zoo has encoders")
+    whole.check_outside(folder, "FOLDER")
+    name = name or whole.path.parent.name
     try:
         check_name(name)
     except ValueError as error:
         raise InputError(f"{error}; give another --name") from error
-    stem = f"{name}-{version.name}"
-    make_folder(folder, "FOLDER")
-    zoo = Zoo.read(str(folder)) if (folder / FILE).exists() else Zoo(str(folder), {})
-    with translate_write_errors(str(folder), folder, "run the command again"):
-        archive = folder / f"{stem}{ARCHIVE}"
-        with atomic_replace(archive) as temporary:
-            archives.pack(version, temporary)
-        card = folder / f"{stem}.md"
-        with atomic_replace(card) as temporary:
-            shutil.copyfile(version / "README.md", temporary)
-        fields = {"url": archive.name, "sha256": sha256_of(archive), "card": card.name}
+    with (
+        locks.locked_folder(folder, "FOLDER"),
+        translate_write_errors(str(folder), folder, "run the command again"),
+    ):
+        zoo = Zoo.read(str(folder)) if (folder / FILE).exists() else Zoo(str(folder), {})
+        packed = temporary_path(folder / name)
+        try:
+            archives.pack(whole.path, packed)
+            sha256 = sha256_of(packed)
+            # Of the content, so that no archive is overwritten that an index names.
+            stem = f"{name}-{whole.path.name}-{sha256[:8]}"
+            os.replace(packed, folder / f"{stem}{ARCHIVE}")
+        finally:
+            packed.unlink(missing_ok=True)
+        atomic_write_text(folder / f"{stem}.md", whole.card)
+        fields = {"url": f"{stem}{ARCHIVE}", "sha256": sha256, "card": f"{stem}.md"}
         entry = entry_of(name, fields)
         _write_index(folder, {**zoo.entries, name: entry})
     return entry

@@ -8,11 +8,23 @@ import zlib
 from pathlib import Path
 
 from dim_tf.system.errors import InputError
+from dim_tf.system.files import is_hidden, is_inside
 from dim_tf.system.source_date import source_date_epoch
-from dim_tf.zoo.index import is_inside
 
 MAX_BYTES = 2**34  # of an archive, and of what it unpacks to
 MAX_FILES = 10_000
+MAX_HEADER_BYTES = 2**20  # of a member that is no file, which tarfile reads into memory
+
+
+class _Member(tarfile.TarInfo):
+    """A member that is no file, as a long name or a pax header, is small."""
+
+    @classmethod
+    def frombuf(cls, buf, encoding, errors):
+        member = super().frombuf(buf, encoding, errors)
+        if not member.isreg() and member.size > MAX_HEADER_BYTES:
+            raise InputError(f"it has a header of {member.size:,} bytes")
+        return member
 
 
 def pack(folder: Path, archive: Path) -> None:
@@ -34,7 +46,7 @@ def pack(folder: Path, archive: Path) -> None:
         paths = sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).as_posix())
         for path in paths:
             name = path.relative_to(folder).as_posix()
-            if path.is_symlink() or not path.is_file() or "/." in f"/{name}":
+            if path.is_symlink() or not path.is_file() or is_hidden(name):
                 continue
             member = tarfile.TarInfo(name)
             member.size, member.mtime, member.mode = path.stat().st_size, seconds, 0o644
@@ -47,7 +59,7 @@ def unpack(archive: Path, folder: Path) -> None:
 
     Nothing is written outside the folder: a member that is neither a file nor a folder, as a link,
     or whose name leaves the folder, refuses the whole archive, as does one of more than `MAX_BYTES`
-    or `MAX_FILES`.
+    or `MAX_FILES`, or with a header of more than `MAX_HEADER_BYTES`.
 
     Args:
         archive: .tar.gz.
@@ -59,7 +71,7 @@ def unpack(archive: Path, folder: Path) -> None:
     """
     unpacked = 0
     try:
-        with tarfile.open(archive, "r:gz") as tar:
+        with tarfile.open(archive, "r:gz", tarinfo=_Member) as tar:
             for count, member in enumerate(tar, 1):
                 unpacked += member.size
                 if count > MAX_FILES or unpacked > MAX_BYTES:
@@ -80,9 +92,9 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
     content = tar.extractfile(member)
     if content is None:
         raise InputError(f"{member.name!r} has no content")
-    os.makedirs(path.parent, exist_ok=True)
     try:
+        os.makedirs(path.parent, exist_ok=True)
         with content, open(path, "xb") as file:
             shutil.copyfileobj(content, file)
-    except FileExistsError as error:
-        raise InputError(f"{member.name!r} is in it twice") from error
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(f"{member.name!r} is in it twice, or as a file and a folder") from error

@@ -8,19 +8,23 @@ of one version of an export, or, in a folder, that version's folder itself; `sha
 archive, or of the SHA256SUMS of the version's folder. `card` is the model card.
 """
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import requests
+import urllib3
 
 import dim_tf
+from dim_tf.system.console import say
 from dim_tf.system.errors import InputError
-from dim_tf.system.files import read_text
+from dim_tf.system.files import atomic_write_text, is_inside, make_folder, read_text
+from dim_tf.system.io_errors import translate_write_errors
 from dim_tf.system.json_files import parse_json_object
 
 FILE = "zoo.json"
@@ -63,25 +67,35 @@ class Zoo:
     entries: dict[str, Entry]
 
     @classmethod
-    def read(cls, root: str = "") -> "Zoo":
+    def read(cls, root: str = "", cache: Path | None = None) -> "Zoo":
         """Reads an index.
 
         Args:
             root: a folder, or its URL; empty: $DIM_TF_ZOO, or else the folder `exported` of the
                 repository that this package runs from.
+            cache: a folder, in which the index of a server is kept, and used when that does not
+                answer; None: it is not.
 
         Raises:
             InputError: there is none, or it is damaged.
         """
         root = root or os.environ.get(VARIABLE, "") or _of_repository()
         where = locate(root, FILE)
+        kept = None
+        if cache and is_url(where):
+            kept = cache / f"{hashlib.sha256(where.encode()).hexdigest()[:16]}-{FILE}"
         try:
-            content = parse_json_object(_download_text(where) if is_url(where) else _read(where))
-            return cls(root, _entries(content))
+            text = _download_text(where, kept) if is_url(where) else _read(where)
+            zoo = cls(root, _entries(parse_json_object(text)))
         except ValueError as error:
             raise InputError(
                 f"{where} is no index of encoders ({error}); docs/ZOO.md has its form"
             ) from error
+        if kept:
+            make_folder(kept.parent, "XDG_CACHE_HOME")
+            with translate_write_errors(str(kept), kept.parent, "make room"):
+                atomic_write_text(kept, text)
+        return zoo
 
     def __getitem__(self, name: str) -> Entry:
         """An entry.
@@ -98,8 +112,15 @@ class Zoo:
 
 
 def is_url(location: str) -> bool:
-    """Whether a location is on a server, not in the file system."""
-    return urlsplit(location).scheme in ("http", "https")
+    """Whether a location is on a server, not in the file system.
+
+    Raises:
+        InputError: it is neither.
+    """
+    try:
+        return urlsplit(location).scheme in ("http", "https")
+    except ValueError as error:
+        raise InputError(f"{location} is no URL and no path ({error}); mend it") from error
 
 
 def locate(root: str, path: str) -> str:
@@ -137,8 +158,14 @@ def _read(path: str) -> str:
         raise InputError(f"{path} cannot be read ({error.strerror})") from error
 
 
-def _download_text(url: str) -> str:
-    chunks = list(download(url, MAX_INDEX_BYTES))
+def _download_text(url: str, kept: Path | None) -> str:
+    try:
+        chunks = list(download(url, MAX_INDEX_BYTES))
+    except InputError as error:
+        if not (kept and kept.is_file()):
+            raise
+        say(f"zoo: {error}; the index of the last time is used")
+        return read_text(kept)
     return b"".join(chunks).decode("utf-8")
 
 
@@ -154,14 +181,16 @@ def download(url: str, max_bytes: int) -> Iterator[bytes]:
     """
     received = 0
     try:
-        with requests.get(url, stream=True, timeout=TIMEOUT) as response:
+        # The file's own bytes: a server may call .tar.gz a file of the encoding gzip.
+        plain = {"Accept-Encoding": "identity"}
+        with requests.get(url, stream=True, timeout=TIMEOUT, headers=plain) as response:
             response.raise_for_status()
-            for chunk in response.iter_content(2**20):
+            for chunk in response.raw.stream(2**20, decode_content=False):
                 received += len(chunk)
                 if received > max_bytes:
                     raise InputError(f"{url} has more than {max_bytes:,} bytes; it is refused")
                 yield chunk
-    except (requests.RequestException, OSError) as error:
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         raise InputError(
             f"{url} cannot be downloaded ({error}); check {VARIABLE} and the network"
         ) from error
@@ -199,10 +228,3 @@ def check_name(name: str) -> None:
     """Raises ValueError if an encoder cannot have that name."""
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r} is no name: letters, digits and ._- alone")
-
-
-def is_inside(path: str) -> bool:
-    """Whether a relative path with slashes stays in its folder, on every system."""
-    parts = PurePosixPath(path).parts
-    unsafe = any(character in path for character in "\\\0:")
-    return bool(parts) and not path.startswith("/") and ".." not in parts and not unsafe

@@ -2,15 +2,21 @@
 
 import contextlib
 import hashlib
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from dim_tf.export import verify
-from dim_tf.system import user_cache
+from dim_tf.system import locks, user_cache
+from dim_tf.system.console import say
 from dim_tf.system.errors import InputError
-from dim_tf.system.files import make_folder, open_for_reading, sha256_of, temporary_path
+from dim_tf.system.files import (
+    atomic_replace_folder,
+    make_folder,
+    open_for_reading,
+    remove_temporary_files,
+    sha256_of,
+    temporary_path,
+)
 from dim_tf.system.io_errors import translate_write_errors
 from dim_tf.zoo import archives
 from dim_tf.zoo.index import ARCHIVE, Entry, Zoo, download, is_url, locate
@@ -24,7 +30,8 @@ def resolve(name: str, root: str = "") -> Path:
     """The folder of an encoder of a zoo.
 
     One that the zoo has as a folder is used where it is. An archive is downloaded or read, compared
-    with the index's SHA-256, and unpacked into the user's cache, once.
+    with the index's SHA-256, and unpacked into the user's cache, once; again if its files there are
+    no longer whole. Without a network the index of the last time is used.
 
     Args:
         name: with or without "zoo:".
@@ -39,15 +46,28 @@ def resolve(name: str, root: str = "") -> Path:
         RunError: the disk is full.
     """
     name = name.removeprefix(PREFIX)
-    zoo = Zoo.read(root)
+    cache = user_cache.folder() / FOLDER
+    zoo = Zoo.read(root, cache)
     entry = zoo[name]
     where = locate(zoo.root, entry.url)
     if not is_url(where) and not where.endswith(ARCHIVE):
         return _checked_folder(Path(where), entry)
-    target = user_cache.folder() / FOLDER / f"{name}-{entry.sha256[:16]}"
-    if not target.is_dir():
+    if not where.endswith(ARCHIVE):
+        raise InputError(
+            f"zoo:{name}: {where} is no archive, and a zoo on a server has no folders; "
+            "python -m dim_tf.zoo add packs a version"
+        )
+    target = cache / f"{name}-{entry.sha256[:16]}"
+    if not _is_whole(target):
         _fetch(where, entry, target)
     return target
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        return not verify.differences(folder)
+    except InputError:  # it is not there, or its sums are not
+        return False
 
 
 def _checked_folder(folder: Path, entry: Entry) -> Path:
@@ -64,48 +84,52 @@ def _checked_folder(folder: Path, entry: Entry) -> Path:
 
 def _fetch(where: str, entry: Entry, target: Path) -> None:
     """Unpacks an archive to a folder that appears whole, or not at all."""
-    make_folder(target.parent, "XDG_CACHE_HOME")
-    staging = temporary_path(target)
-    archive = staging / "archive"
+    folder = target.parent
+    make_folder(folder, "XDG_CACHE_HOME")
     advice = "make room, or give another cache folder, as XDG_CACHE_HOME"
-    try:
-        with translate_write_errors(str(target), target.parent, advice):
-            staging.mkdir()
-            digest = hashlib.sha256()
-            with open(archive, "xb") as file:
-                for piece in _pieces(where):
-                    digest.update(piece)
-                    file.write(piece)
-        _compare(digest.hexdigest(), entry, where)
-        unpacked = staging / "version"
+
+    def say_why():
+        say(f"zoo:{entry.name}: waits for another process, which fills {folder}")
+
+    with (
+        translate_write_errors(str(target), folder, advice),
+        locks.locked_file(folder / locks.LOCK_FILE, on_wait=say_why),
+    ):
+        remove_temporary_files(folder)
+        if _is_whole(target):  # by that process
+            return
+        archive = temporary_path(folder / f"{target.name}{ARCHIVE}")
         try:
-            with translate_write_errors(str(target), target.parent, advice):
-                unpacked.mkdir()
-                archives.unpack(archive, unpacked)
-        except InputError as error:
-            raise InputError(f"zoo:{entry.name}: {where} is refused: {error}") from error
-        if not (unpacked / "saved_model.pb").is_file():
-            raise InputError(
-                f"zoo:{entry.name}: {where} is refused: it has no saved_model.pb, so it is no "
-                "version of an exported encoder"
-            )
-        if mismatches := verify.differences(unpacked):
-            raise InputError(
-                f"zoo:{entry.name}: {where} is refused: its files differ from its "
-                f"{verify.SUMS_FILE} ({mismatches})"
-            )
-        with translate_write_errors(str(target), target.parent, advice):
-            _rename(unpacked, target)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+            _copy(where, entry, archive)
+            with atomic_replace_folder(target) as unpacked:
+                _unpack(where, entry, archive, unpacked)
+        finally:
+            archive.unlink(missing_ok=True)
 
 
-def _rename(folder: Path, target: Path) -> None:
+def _copy(where: str, entry: Entry, archive: Path) -> None:
+    digest = hashlib.sha256()
+    with open(archive, "xb") as file:
+        for piece in _pieces(where):
+            digest.update(piece)
+            file.write(piece)
+    _compare(digest.hexdigest(), entry, where)
+
+
+def _unpack(where: str, entry: Entry, archive: Path, folder: Path) -> None:
+    """Unpacks an archive, which must hold a version.
+
+    Raises:
+        InputError: it does not.
+    """
     try:
-        os.rename(folder, target)
-    except OSError:
-        if not target.is_dir():  # else another process has just done the same
-            raise
+        archives.unpack(archive, folder)
+        if not (folder / "saved_model.pb").is_file():
+            raise InputError("it has no saved_model.pb, so it is no version of an exported encoder")
+        if mismatches := verify.differences(folder):
+            raise InputError(f"its files differ from its {verify.SUMS_FILE} ({mismatches})")
+    except InputError as error:
+        raise InputError(f"zoo:{entry.name}: {where} is refused: {error}") from error
 
 
 def _pieces(where: str) -> Iterator[bytes]:
@@ -125,5 +149,5 @@ def _compare(digest: str, entry: Entry, where: str) -> None:
     if digest != entry.sha256:
         raise InputError(
             f"zoo:{entry.name}: {where} has the SHA-256 {digest}, not {entry.sha256} as the index "
-            "says: it is damaged, or another file; nothing was kept. Ask whoever keeps the zoo"
+            "says: it is damaged, or another file, and is not used. Ask whoever keeps the zoo"
         )

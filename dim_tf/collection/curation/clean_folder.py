@@ -1,6 +1,5 @@
 """Writes a folder of a collection's images without the redundant ones, beside the user's own."""
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -9,7 +8,7 @@ import numpy as np
 
 from dim_tf.collection.curation.curation import Curation
 from dim_tf.system.errors import InputError, RunError, one_line
-from dim_tf.system.files import make_folder, temporary_path
+from dim_tf.system.files import atomic_replace_folder, make_folder
 
 METHODS = ("copy", "symlink")
 
@@ -69,21 +68,15 @@ def write_clean_folder(
                 f"{source / path} is no file (any more); embed the images of {source} again"
             )
     make_folder(target.parent, "--apply_dir")
-    temporary = temporary_path(target)
     try:
-        temporary.mkdir()
-        for path in paths:
-            _write(source / path, temporary / path, method)
-        if target.exists():
-            target.rmdir()  # it is empty
-        os.replace(temporary, target)
+        with atomic_replace_folder(target) as folder:
+            for path in paths:
+                _write(source / path, folder / path, method)
     except OSError as error:
         raise RunError(
             f"the clean folder {target} could not be written: {error.strerror or error}; nothing "
             "is left of it: make room, or give another --apply_dir"
         ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return CleanFolder(target, len(kept), int(redundant.sum()), int(outliers.sum()))
 
 

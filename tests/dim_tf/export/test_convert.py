@@ -125,10 +125,20 @@ def test_a_failed_runtime_does_not_keep_others_from_theirs(source, tmp_path, cap
     assert convert.convert_all(source, runtimes, tmp_path / "converted") == 1
     output = capsys.readouterr()
     assert "first: the model cannot be converted (no such operation); " in output.err
-    assert f"{tmp_path / 'converted' / 'first'} stays as it was" in output.err
+    assert "what was there stays as it was" in output.err
     assert output.out.startswith(f"converted: {tmp_path / 'converted' / 'second'} (largest")
     assert names(tmp_path / "converted") == ["second"]
     assert convert.convert_all(source, runtimes[1:], tmp_path / "converted") == 0
+
+
+def test_a_folder_of_others_is_not_replaced(source, tmp_path):
+    (tmp_path / "copied").mkdir()
+    (tmp_path / "copied" / "mine").touch()
+    with pytest.raises(
+        InputError, match=r"copied is not what this command wrote.*another --output"
+    ):
+        convert.convert_all(source, [Copied()], tmp_path)
+    assert names(tmp_path / "copied") == ["mine"]
 
 
 def test_a_classifier_is_converted_for_its_probabilities(tmp_path):

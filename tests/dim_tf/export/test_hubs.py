@@ -3,38 +3,16 @@
 import json
 import shlex
 
+import fake_version
 import pytest
 import yaml
 
 from dim_tf.export import hubs, verify
 
-CARD = "# Käfer photos\n\nAn image encoder.\n"
-
-
-def write_version(
-    folder, name="Käfer photos", license="CC-BY-4.0", signatures=("serving_default",)
-):
-    """The files of a version that the hubs' folders are made from."""
-    (folder / "variables").mkdir(parents=True)
-    (folder / "assets").mkdir()
-    (folder / "saved_model.pb").write_bytes(b"graph")
-    (folder / "variables" / "variables.index").write_bytes(b"index")
-    (folder / "README.md").write_text(CARD, encoding="utf-8")
-    metadata = {
-        "name": name,
-        "license": license,
-        "training_data": 'Photos of "beetles".',
-        "signatures": {signature: {} for signature in signatures},
-    }
-    (folder / "assets" / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
-    verify.write_sums(folder)
-    (folder / ".hidden").touch()
-    return folder
-
 
 @pytest.fixture
 def version(tmp_path):
-    return write_version(tmp_path / "exported" / "photos" / "3")
+    return fake_version.write(tmp_path / "exported" / "photos" / "3")
 
 
 def run(version, folder, owner="ada"):
@@ -65,7 +43,7 @@ def test_hugging_face_gets_the_card_with_front_matter(version, tmp_path):
     assert names(folder) == MODEL_FILES
     assert not verify.differences(folder)
     _, front, card = (folder / "README.md").read_text(encoding="utf-8").split("---\n", 2)
-    assert card == "\n" + CARD
+    assert card == "\n" + fake_version.CARD
     assert yaml.safe_load(front) == {
         "license": "cc-by-4.0",
         "library_name": "dim_tf",
@@ -77,12 +55,16 @@ def test_hugging_face_gets_the_card_with_front_matter(version, tmp_path):
 def test_kaggle_gets_a_model_and_its_variation(version, tmp_path):
     assert run(version, tmp_path / "upload") == 0
     folder = tmp_path / "upload" / "kaggle"
-    assert sorted(path.name for path in folder.iterdir()) == ["model-metadata.json", "tensorFlow2"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "SHA256SUMS",
+        "model-metadata.json",
+        "tensorFlow2",
+    ]
     model = read_json(folder / "model-metadata.json")
     assert model["ownerSlug"] == "ada"
     assert model["slug"] == "k-fer-photos"
     assert model["title"] == "Käfer photos"
-    assert model["description"] == CARD
+    assert model["description"] == fake_version.CARD
     assert model["isPrivate"] is True
     files = folder / "tensorFlow2"
     assert names(files) == sorted([*MODEL_FILES, "model-instance-metadata.json"])
@@ -99,10 +81,18 @@ def test_kaggle_gets_a_model_and_its_variation(version, tmp_path):
     }
 
 
-def test_no_text_is_to_be_replaced_by_hand(version, tmp_path):
+def test_no_required_text_is_empty(version, tmp_path):
     run(version, tmp_path / "upload")
-    for name in ("model-metadata.json", "tensorFlow2/model-instance-metadata.json"):
-        assert "INSERT" not in (tmp_path / "upload" / "kaggle" / name).read_text(encoding="utf-8")
+    required = {
+        "model-metadata.json": ("ownerSlug", "title", "slug", "subtitle", "description"),
+        "tensorFlow2/model-instance-metadata.json": (
+            *("ownerSlug", "modelSlug", "instanceSlug", "framework"),
+            *("overview", "usage", "licenseName"),
+        ),
+    }
+    for name, keys in required.items():
+        content = read_json(tmp_path / "upload" / "kaggle" / name)
+        assert all(content[key] for key in keys)
 
 
 def test_the_commands_are_printed(version, tmp_path, capsys):
@@ -117,7 +107,7 @@ def test_the_commands_are_printed(version, tmp_path, capsys):
 
 
 def test_a_classifier_has_the_task_of_one(tmp_path):
-    version = write_version(tmp_path / "1", "dogs", "GPL-3.0-only", ("probabilities",))
+    version = fake_version.write(tmp_path / "1", "dogs", "GPL-3.0-only", "probabilities")
     assert run(version, tmp_path / "upload") == 0
     text = (tmp_path / "upload" / "huggingface" / "README.md").read_text(encoding="utf-8")
     front = yaml.safe_load(text.split("---\n")[1])
@@ -129,14 +119,23 @@ def test_a_classifier_has_the_task_of_one(tmp_path):
 
 def test_a_second_call_replaces_the_first(version, tmp_path):
     run(version, tmp_path / "upload")
-    (tmp_path / "upload" / "kaggle" / "old").touch()
     assert run(version, tmp_path / "upload", "bob") == 0
     assert sorted(path.name for path in (tmp_path / "upload").iterdir()) == [
         "huggingface",
         "kaggle",
     ]
-    assert not (tmp_path / "upload" / "kaggle" / "old").exists()
     assert read_json(tmp_path / "upload/kaggle/model-metadata.json")["ownerSlug"] == "bob"
+
+
+@pytest.mark.parametrize("name", ["huggingface/own.txt", "kaggle/.git/HEAD"])
+def test_folders_with_other_files_are_not_replaced(name, version, tmp_path, capsys):
+    run(version, tmp_path / "upload")
+    own = tmp_path / "upload" / name
+    own.parent.mkdir(exist_ok=True)
+    own.touch()
+    assert run(version, tmp_path / "upload", "bob") == 2
+    assert "is not what this command wrote, and is not replaced" in capsys.readouterr().err
+    assert own.exists()
 
 
 @pytest.mark.parametrize(
@@ -147,7 +146,7 @@ def test_a_second_call_replaces_the_first(version, tmp_path):
     ],
 )
 def test_a_licence_that_a_hub_does_not_have_is_refused(license, message, tmp_path, capsys):
-    version = write_version(tmp_path / "1", license=license)
+    version = fake_version.write(tmp_path / "1", license=license)
     assert run(version, tmp_path / "upload") == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "upload").exists()
@@ -158,6 +157,12 @@ def test_wrong_input_ends_with_2(version, tmp_path, capsys):
     assert "--owner='ada lovelace' is no name of a user" in capsys.readouterr().err
     (version / "saved_model.pb").write_bytes(b"changed")
     assert run(version, tmp_path / "upload") == 2
-    assert "is not as it was exported" in capsys.readouterr().err
+    assert "is not as it was exported (changed: saved_model.pb); export" in capsys.readouterr().err
     assert run(tmp_path / "none", tmp_path / "upload") == 2
-    assert "the folder is no version of an exported encoder" in capsys.readouterr().err
+    assert "none has no saved_model.pb, so it is no version" in capsys.readouterr().err
+    detector = fake_version.write(tmp_path / "detector", anomaly={})
+    assert run(detector, tmp_path / "upload") == 2
+    assert "is a detector of anomalies; give an encoder or a classifier" in capsys.readouterr().err
+    encoder = fake_version.write(tmp_path / "encoder")
+    assert run(encoder, encoder / "upload") == 2
+    assert "give one elsewhere" in capsys.readouterr().err

@@ -115,24 +115,55 @@ def test_a_message_is_one_line_and_obeyed_by_no_terminal():
     assert "999,900 characters" in long
 
 
-def test_a_folder_that_cannot_be_replaced_is_restored(tmp_path, monkeypatch):
-    new, target = tmp_path / "new", tmp_path / "target"
-    new.mkdir()
+def write_target(folder):
+    target = folder / "target"
     target.mkdir()
     (target / "earlier").touch()
+    return target
+
+
+def names(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+def test_a_folder_appears_whole(tmp_path):
+    target = write_target(tmp_path)
+    for name in ("first", "second"):
+        with files.atomic_replace_folder(target) as staging:
+            (staging / name).touch()
+        assert names(tmp_path) == ["target", f"target/{name}"]
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+@pytest.mark.parametrize("when", ["written", "old renamed", "new renamed"])
+def test_a_folder_that_cannot_be_replaced_is_as_before(when, error, tmp_path, monkeypatch):
+    target = write_target(tmp_path)
     rename = os.rename
+    calls = []
 
     def failing(a, b):
-        if a == new:
-            raise OSError("no")
+        calls.append(a)
+        if len(calls) == {"old renamed": 1, "new renamed": 2}.get(when, 9):
+            raise error("no")
         rename(a, b)
 
     monkeypatch.setattr(os, "rename", failing)
-    with pytest.raises(OSError, match="no"):
-        files.replace_folder(new, target)
-    assert [path.name for path in target.iterdir()] == ["earlier"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "target"]
-    monkeypatch.undo()
-    files.replace_folder(new, target)
-    assert [path.name for path in tmp_path.iterdir()] == ["target"]
-    assert not list(target.iterdir())
+
+    def replace():
+        with files.atomic_replace_folder(target) as staging:
+            (staging / "new").touch()
+            if when == "written":
+                raise error("no")
+
+    with pytest.raises(error, match="no"):
+        replace()
+    assert names(tmp_path) == ["target", "target/earlier"]
+
+
+@pytest.mark.parametrize(
+    ("name", "inside"),
+    [("a", True), ("a/b..", True), ("", False), ("..", False), ("a/../b", False), ("/a", False)]
+    + [("C:a", False), ("a\\b", False), ("a\0", False)],
+)
+def test_paths_inside(name, inside):
+    assert files.is_inside(name) == inside

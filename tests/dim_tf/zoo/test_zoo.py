@@ -10,11 +10,12 @@ import tarfile
 import threading
 from pathlib import Path
 
+import fake_version
 import numpy as np
 import pytest
+import requests
 
 import dim_tf
-from dim_tf.export import verify
 from dim_tf.system.errors import InputError
 from dim_tf.zoo import __main__ as command
 from dim_tf.zoo import archives, index
@@ -25,19 +26,9 @@ from dim_tf.zoo.resolve import resolve
 ROOT = Path(dim_tf.__file__).parents[1]
 
 
-def write_version(folder):
-    """The files of a version, which only a loader would find too small."""
-    (folder / "variables").mkdir(parents=True)
-    (folder / "saved_model.pb").write_bytes(b"graph")
-    (folder / "variables" / "variables.index").write_bytes(bytes(range(256)))
-    (folder / "README.md").write_text("# digits\n", encoding="utf-8")
-    verify.write_sums(folder)
-    return folder
-
-
 @pytest.fixture
 def version(tmp_path):
-    return write_version(tmp_path / "exported" / "digits" / "2")
+    return fake_version.write(tmp_path / "exported" / "digits" / "2")
 
 
 @pytest.fixture
@@ -70,13 +61,19 @@ def server(zoo, monkeypatch):
 
 
 def files(folder):
-    paths = (path for path in folder.rglob("*") if path.is_file())
+    """The content of its files, but for hidden ones, by their paths."""
+    paths = (path for path in folder.rglob("*") if path.is_file() and path.name[0] != ".")
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 def cached(tmp_path):
     folder = tmp_path / "cache" / "dim_tf" / "zoo"
-    return sorted(path.name for path in folder.glob("*"))
+    return sorted(path.name for path in folder.glob("*") if path.name != ".lock")
+
+
+def archive_in(zoo):
+    (archive,) = zoo.glob("digits-2-*.tar.gz")
+    return archive
 
 
 def rewrite(zoo, **fields):
@@ -90,14 +87,65 @@ def test_an_archive_is_unpacked_once(zoo, version, tmp_path):
     assert files(path) == files(version)
     assert path.parent == tmp_path / "cache" / "dim_tf" / "zoo"
     assert cached(tmp_path) == [path.name]
-    (zoo / "digits-2.tar.gz").unlink()
+    archive_in(zoo).unlink()
     assert resolve("digits") == path
 
 
-def test_a_server_is_asked_for_an_archive_once(server, version):
+def test_a_server_is_asked_for_an_archive_once(server, zoo, version):
     assert files(resolve("zoo:digits")) == files(version)
     resolve("zoo:digits")
-    assert server == ["/zoo.json", "/digits-2.tar.gz", "/zoo.json"]
+    assert server == ["/zoo.json", f"/{archive_in(zoo).name}", "/zoo.json"]
+
+
+def test_without_a_network_the_last_index_is_used(server, zoo, version, monkeypatch, capsys):
+    path = resolve("digits")
+
+    def fails(*arguments, **settings):
+        raise requests.ConnectionError("no network")
+
+    monkeypatch.setattr(requests, "get", fails)
+    assert resolve("digits") == path
+    assert "(no network); check DIM_TF_ZOO and the network; the index of" in capsys.readouterr().out
+    monkeypatch.setenv("DIM_TF_ZOO", "http://other/")
+    with pytest.raises(InputError, match="cannot be downloaded"):
+        resolve("digits")
+
+
+def test_a_damaged_cache_is_filled_again(zoo, version):
+    path = resolve("digits")
+    (path / "saved_model.pb").write_bytes(b"half")
+    assert files(resolve("digits")) == files(version)
+
+
+def test_processes_that_fetch_at_once_fetch_once(server, zoo, version):
+    threads = [threading.Thread(target=resolve, args=("digits",)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert files(resolve("digits")) == files(version)
+    assert server.count(f"/{archive_in(zoo).name}") == 1
+
+
+def test_bytes_are_those_of_the_file_whatever_the_server_calls_them(
+    server, zoo, version, monkeypatch
+):
+    handler = http.server.SimpleHTTPRequestHandler
+    end_headers = handler.end_headers
+
+    def with_encoding(self):
+        if self.path.endswith(".tar.gz"):
+            self.send_header("Content-Encoding", "gzip")
+        end_headers(self)
+
+    monkeypatch.setattr(handler, "end_headers", with_encoding)
+    assert files(resolve("digits")) == files(version)
+
+
+def test_a_folder_on_a_server_is_refused(server, zoo):
+    rewrite(zoo, url="digits/2")
+    with pytest.raises(InputError, match=r"is no archive.*python -m dim_tf\.zoo add packs"):
+        resolve("digits")
 
 
 def test_a_folder_is_used_where_it_is(version, tmp_path, monkeypatch):
@@ -138,7 +186,7 @@ def test_without_a_zoo_the_error_says_how_to_give_one(tmp_path, monkeypatch):
 
 
 def test_another_archive_is_refused_and_nothing_kept(zoo, tmp_path):
-    archive = zoo / "digits-2.tar.gz"
+    archive = archive_in(zoo)
     archive.write_bytes(archive.read_bytes()[:-1] + b"x")
     with pytest.raises(InputError, match=r"has the SHA-256 \w{64}, not \w{64} as the index says"):
         resolve("digits")
@@ -146,10 +194,11 @@ def test_another_archive_is_refused_and_nothing_kept(zoo, tmp_path):
 
 
 def test_a_server_without_the_file_is_one_line(server, zoo, tmp_path):
-    (zoo / "digits-2.tar.gz").unlink()
-    with pytest.raises(InputError, match=r"digits-2\.tar\.gz cannot be downloaded \(404"):
+    archive_in(zoo).unlink()
+    with pytest.raises(InputError, match=r"digits-2-\w{8}\.tar\.gz cannot be downloaded \(404"):
         resolve("digits")
-    assert cached(tmp_path) == []
+    (only,) = cached(tmp_path)
+    assert only.endswith("-zoo.json")
 
 
 def test_a_server_that_does_not_answer_is_one_line(zoo, monkeypatch):
@@ -183,7 +232,7 @@ def link(name, target, kind=tarfile.SYMTYPE):
 HOSTILE = {
     "a parent": [(tarfile.TarInfo("../escaped"), b"x")],
     "a parent inside": [(tarfile.TarInfo("a/../../escaped"), b"x")],
-    "an absolute path": [(tarfile.TarInfo("/tmp/escaped"), b"x")],
+    "an absolute path": [(tarfile.TarInfo("/escaped"), b"x")],
     "a drive": [(tarfile.TarInfo("C:escaped"), b"x")],
     "a backslash": [(tarfile.TarInfo("..\\escaped"), b"x")],
     "a link": [(link("a", "/etc"), b"")],
@@ -202,14 +251,27 @@ def test_archives_that_leave_their_folder_are_refused(kind, tmp_path):
     with pytest.raises(InputError, match="is no file inside it"):
         archives.unpack(archive, folder)
     assert sorted(files(tmp_path)) == ["a.tar.gz"]
-    assert not Path("/tmp/escaped").exists()
+    assert not Path("/escaped").exists()
+
+
+def test_a_huge_header_is_refused_before_it_is_read(tmp_path):
+    """A pax header says how long it is; tarfile would read all of it into memory."""
+    header = tarfile.TarInfo("long")
+    header.type = tarfile.XHDTYPE
+    content = archive_of([(header, bytes(2**21))])
+    (tmp_path / "a.tar.gz").write_bytes(content)
+    (tmp_path / "in").mkdir()
+    with pytest.raises(InputError, match="it has a header of 2,097,152 bytes"):
+        archives.unpack(tmp_path / "a.tar.gz", tmp_path / "in")
 
 
 def test_a_refused_archive_is_named(zoo, tmp_path):
     content = archive_of(HOSTILE["a parent"])
-    (zoo / "digits-2.tar.gz").write_bytes(content)
+    archive_in(zoo).write_bytes(content)
     rewrite(zoo, sha256=hashlib.sha256(content).hexdigest())
-    with pytest.raises(InputError, match=r"zoo:digits: .*digits-2\.tar\.gz is refused: '\.\./esc"):
+    with pytest.raises(
+        InputError, match=r"zoo:digits: .*digits-2-\w{8}\.tar\.gz is refused: '\.\./esc"
+    ):
         resolve("digits")
     assert cached(tmp_path) == []
 
@@ -221,12 +283,16 @@ def test_a_refused_archive_is_named(zoo, tmp_path):
         (gzip.compress(b"no tar"), "no whole .tar.gz"),
         (archive_of([(tarfile.TarInfo("a"), bytes(9999))])[:60], "no whole .tar.gz"),
         (archive_of([(tarfile.TarInfo("a"), b"x")] * 2), "'a' is in it twice"),
+        (
+            archive_of([(tarfile.TarInfo(x), b"x") for x in ("a", "a/b")]),
+            "'a/b' is in it twice, or",
+        ),
         (archive_of([(tarfile.TarInfo("a"), b"x")]), "has no saved_model.pb"),
     ],
-    ids=["text", "gzip", "cut off", "twice", "other files"],
+    ids=["text", "gzip", "cut off", "twice", "a file and a folder", "other files"],
 )
 def test_damaged_archives_are_refused(content, message, zoo, tmp_path):
-    (zoo / "digits-2.tar.gz").write_bytes(content)
+    archive_in(zoo).write_bytes(content)
     rewrite(zoo, sha256=hashlib.sha256(content).hexdigest())
     with pytest.raises(InputError, match=message):
         resolve("digits")
@@ -270,14 +336,14 @@ def test_an_index_that_leaves_the_zoo_is_refused(url, zoo):
     rewrite(zoo, url=url)
     with pytest.raises(InputError, match="which is no URL and no path in the zoo"):
         resolve("digits")
-    rewrite(zoo, url="digits-2.tar.gz", sha256="A" * 64)
+    rewrite(zoo, url="digits.tar.gz", sha256="A" * 64)
     with pytest.raises(InputError, match="is no 64 hexadecimal digits in lower case"):
         resolve("digits")
 
 
 def test_archives_of_the_same_files_have_the_same_bytes(version, tmp_path, monkeypatch):
-    copy = write_version(tmp_path / "copy")
-    (copy / ".hidden").write_text("hidden", encoding="utf-8")
+    copy = fake_version.write(tmp_path / "copy")
+    (copy / ".hidden").write_text("another", encoding="utf-8")
     (copy / "README.md").chmod(0o600)
     for number, folder in enumerate((version, copy)):
         archives.pack(folder, tmp_path / f"{number}.tar.gz")
@@ -299,17 +365,59 @@ def test_a_second_encoder_is_added(zoo, version, tmp_path):
 
 def test_a_changed_version_is_not_added(version, tmp_path):
     (version / "saved_model.pb").write_bytes(b"changed")
-    with pytest.raises(InputError, match="is not as it was exported"):
+    with pytest.raises(
+        InputError, match=r"is not as it was exported \(changed: saved_model\.pb\); "
+    ):
         add(version, tmp_path / "zoo")
     assert not (tmp_path / "zoo").exists()
 
 
+def test_only_encoders_are_added(version, tmp_path):
+    for kind, more in (
+        ("classifier", {"signature": "probabilities"}),
+        ("detector", {"anomaly": {}}),
+    ):
+        other = fake_version.write(tmp_path / kind / "1", **more)
+        with pytest.raises(InputError, match=f"is a {kind}; a zoo has encoders"):
+            add(other, tmp_path / "zoo")
+    with pytest.raises(InputError, match=r"has no saved_model\.pb, so it is no version"):
+        add(tmp_path, tmp_path / "zoo")
+    with pytest.raises(InputError, match="give one elsewhere"):
+        add(version, version / "zoo")
+
+
+def test_an_archive_that_an_index_names_is_not_overwritten(zoo, version, tmp_path):
+    before = archive_in(zoo)
+    content = before.read_bytes()
+    changed = fake_version.write(tmp_path / "again" / "digits" / "2", name="another")
+    add(changed, zoo)
+    assert before.read_bytes() == content
+    assert files(resolve("digits")) == files(changed)
+
+
+def test_the_largest_date_can_be_packed(version, tmp_path, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", str(2**32 - 1))
+    archives.pack(version, tmp_path / "a.tar.gz")
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", str(2**32))
+    with pytest.raises(InputError, match="is no number of seconds since 1970"):
+        archives.pack(version, tmp_path / "b.tar.gz")
+
+
+def test_a_zoo_that_is_no_address_is_refused(monkeypatch):
+    monkeypatch.setenv("DIM_TF_ZOO", "http://[x")
+    with pytest.raises(InputError, match=r"http://\[x.* is no URL and no path"):
+        resolve("digits")
+
+
 def test_the_command_line(zoo, version, tmp_path, capsys):
     assert command.main(["list"]) == 0
-    assert capsys.readouterr().out == f"zoo:digits  {zoo / 'digits-2.md'}\n"
+    assert (
+        capsys.readouterr().out
+        == f"zoo:digits  {archive_in(zoo).with_suffix('').with_suffix('.md')}\n"
+    )
     assert command.main(["path", "digits"]) == 0
     assert capsys.readouterr().out.strip() == str(resolve("digits"))
     assert command.main(["add", str(version), str(tmp_path / "new"), "--name=new"]) == 0
-    assert capsys.readouterr().out.startswith(f"added: zoo:new, {tmp_path / 'new'}/new-2.tar.gz")
+    assert capsys.readouterr().out.startswith(f"added: zoo:new, {tmp_path / 'new'}/new-2-")
     assert command.main(["path", "none"]) == 2
     assert capsys.readouterr().err.startswith("error: zoo:none is unknown")
