@@ -33,8 +33,8 @@ class WithPairs(ModelSettings):
 
     prior_penalty: float = config_field(
         0.0,
-        "Weight of the discriminator's gradient penalty, under which it ignores which code an "
-        "image has.",
+        "Weight of the discriminator's gradient penalty, with which its answer on CIFAR-10 depends "
+        "less on which code an image has.",
         minimum=0,
     )
 
