@@ -134,8 +134,8 @@ _SUPERVISED = replace(_baseline("supervised", paper.SUPERVISED), is_ranked=False
 _VAE, _AAE, _BIGAN, _NAT = (
     _baseline("vae", "VAE"),
     _baseline("aae", "AAE", **{"aae.prior": "gaussian"}),
-    # The committed row was trained with this penalty and an earlier discriminator, without layers of
-    # the code's own; the command now trains another network. docs/RESULTS.md describes both.
+    # The committed row was trained with this penalty and an earlier discriminator, which had no
+    # layers of the code's own; the command now trains another network (docs/RESULTS.md has both).
     _baseline("bigan", "BiGAN", **{"bigan.prior": "gaussian", "bigan.prior_penalty": 1.0}),
     _baseline("nat", "NAT"),
 )
