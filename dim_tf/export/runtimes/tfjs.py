@@ -14,14 +14,15 @@ from dim_tf.system.errors import InputError, RunError
 
 SCRIPT = Path(__file__).parent / "tfjs_model.js"
 NODE_PACKAGES = ("tfjs-core", "tfjs-converter", "tfjs-backend-wasm")
+VERSION = "4.22.0"  # of the converter and of Node's packages, which read what it writes
 TIMEOUT = 1800  # seconds; half a minute is usual
 # tensorflowjs 4.22 requires tensorflow-decision-forests, which pins TensorFlow 2.19, and takes any
 # ydf, of which newer ones need a newer protobuf than that TensorFlow has.
 INSTALL_CONVERTER = (
-    "python3.11 -m venv tfjs && tfjs/bin/pip install tensorflowjs==4.22.0 ydf==0.11.0 "
+    f"python3.11 -m venv tfjs && tfjs/bin/pip install tensorflowjs=={VERSION} ydf==0.11.0 "
     "'setuptools<81'"
 )
-INSTALL_RUNTIME = "npm install " + " ".join(f"@tensorflow/{name}" for name in NODE_PACKAGES)
+INSTALL_RUNTIME = "npm install " + " ".join(f"@tensorflow/{x}@{VERSION}" for x in NODE_PACKAGES)
 # Not the program tensorflowjs_converter, which splits paths at spaces.
 _CONVERT = "import sys; from tensorflowjs.converters import converter as c; c.convert(sys.argv[1:])"
 

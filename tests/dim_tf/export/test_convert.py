@@ -4,6 +4,7 @@ import importlib.util
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from dim_tf.export import convert, serving, verify
 from dim_tf.export.convert import Source
+from dim_tf.export.runtimes import tfjs
 from dim_tf.system.errors import InputError, RunError
 
 
@@ -187,6 +189,19 @@ def test_tfjs_says_what_it_needs(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match="npm install @tensorflow/tfjs-core"):
         convert.chosen_runtimes("tfjs", str(python))
+
+
+def test_the_packages_of_tfjs_have_one_version_everywhere():
+    commands = (tfjs.INSTALL_CONVERTER, tfjs.INSTALL_RUNTIME)
+    assert f"@tensorflow/tfjs-core@{tfjs.VERSION} " in tfjs.INSTALL_RUNTIME
+    root = Path(__file__).parents[3]
+    page = (root / "docs" / "howto" / "convert.md").read_text(encoding="utf-8").splitlines()
+    assert all(command in page for command in commands)
+    # A release runs these very commands, and installs no package of TF.js otherwise.
+    release = (root / ".ci" / "release").read_text(encoding="utf-8")
+    assert 'print(t.INSTALL_CONVERTER, "&&", t.INSTALL_RUNTIME)' in release
+    assert "npm install" not in release
+    assert "tensorflowjs" not in release
 
 
 def test_folders_that_are_no_version_are_refused(version, tmp_path):
