@@ -61,12 +61,12 @@ def test_what_must_be_installed_is_not_skipped(name, monkeypatch):
 
 
 def test_the_continuous_integration_names_every_runtime():
-    named = set()
+    command = re.compile(r"^ *DIM_TF_RUNTIMES=(\S+) .*test_runtimes\.py$", re.MULTILINE)
+    named = []
     for script in ("run", "release"):
         text = (Path(__file__).parents[3] / ".ci" / script).read_text(encoding="utf-8")
-        for names in re.findall(r"^ *DIM_TF_RUNTIMES=(\S+) .*test_runtimes\.py$", text, re.MULTILINE):
-            named |= set(names.split(","))
-    assert named == set(convert.FORMATS)
+        named += [name for names in command.findall(text) for name in names.split(",")]
+    assert sorted(named) == sorted(convert.FORMATS)
 
 
 def encoder(path):
