@@ -62,8 +62,10 @@ class TfJs:
             raise InputError(
                 "--to=tfjs needs Node.js (node), in which the model is run; install it"
             )
-        look = "; ".join(f"require.resolve('@tensorflow/{name}')" for name in NODE_PACKAGES)
-        if not _succeeds(["node", "-e", look], self._environment):
+        # From the script's place, as Node looks for what the script needs, not from this folder.
+        names = ", ".join(f"'@tensorflow/{name}'" for name in NODE_PACKAGES)
+        look = f"[{names}].map(require('module').createRequire(process.argv[1]).resolve)"
+        if not _succeeds(["node", "-e", look, str(SCRIPT)], self._environment):
             raise InputError(
                 "--to=tfjs needs Node's packages "
                 + ", ".join(f"@tensorflow/{name}" for name in NODE_PACKAGES)
