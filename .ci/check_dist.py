@@ -46,18 +46,18 @@ def problems(dist: Path) -> list[str]:
         installed = set(archive.namelist())
         (name,) = (name for name in installed if name.endswith(".dist-info/METADATA"))
         metadata = email.message_from_bytes(archive.read(name))
-    found = [f"{sdist.name} lacks {name}" for name in sorted(files - packed)]
-    found += [f"{wheel.name} lacks {x}" for x in sorted(expected_in_wheel(files) - installed)]
-    others = ("dim_tf/", "keras_models/", "dim_tf-")
-    found += [f"{wheel.name} has {x}" for x in sorted(installed) if not x.startswith(others)]
+    lines = [f"{sdist.name} lacks {name}" for name in sorted(files - packed)]
+    lines += [f"{wheel.name} lacks {x}" for x in sorted(expected_in_wheel(files) - installed)]
+    ours = (*PACKAGES, "dim_tf-")  # the last: of the metadata's folder
+    lines += [f"{wheel.name} has {x}" for x in sorted(installed) if not x.startswith(ours)]
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     cited = re.search(r"^version: (.+)$", citation, re.MULTILINE)
     if cited is None or cited[1] != metadata["Version"]:
-        found.append(f"CITATION.cff does not state version {metadata['Version']}")
+        lines.append(f"CITATION.cff does not state version {metadata['Version']}")
     values = " ".join(value for key, value in metadata.items() if key != "Description")
     if placeholder := PLACEHOLDER.search(values):
-        found.append(f"the metadata has {placeholder[0]!r}")
-    return found
+        lines.append(f"the metadata has {placeholder[0]!r}")
+    return lines
 
 
 if __name__ == "__main__":

@@ -96,14 +96,19 @@ class Worker:
         facts: Printed by the process when it was ready.
 
     Raises:
-        RuntimeError: it ended before it was ready; its errors are on stderr.
+        RuntimeError: it ended before it was ready, or during a task; its errors are on stderr.
     """
 
     def __init__(self, command: Sequence[str]):
         self._process = subprocess.Popen(
             list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self.facts = self._answer()
+        try:
+            self.facts = self._answer()
+        except BaseException:  # also of a signal
+            self._process.kill()
+            self._process.wait()
+            raise
 
     def seconds(self, task: str) -> float:
         """Seconds of one call of a task."""

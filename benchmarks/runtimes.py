@@ -12,24 +12,26 @@ All compute in float32, but for OpenVINO's default, which is bfloat16 where the 
 """
 
 import argparse
+import contextlib
 import importlib.metadata
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from interleaved import Worker, in_turns, load, medians, seconds_of
+from interleaved import SECONDS, Worker, in_turns, load, medians, seconds_of
 
-from dim_tf.system import cpu, tensorflow_import
+from dim_tf.system import cpu, programs
+from dim_tf.system.errors import InputError
 
-tensorflow_import.quietly()
+if __name__ == "__main__":
+    programs.import_tensorflow()
 
-from dim_tf.export import convert, tflite  # noqa: E402
-from dim_tf.export.convert import Source  # noqa: E402
-from dim_tf.export.runtimes import openvino_runtime, tfjs  # noqa: E402
-from dim_tf.export.tflite_metadata import embedding  # noqa: E402
+from dim_tf.export import convert, tflite
+from dim_tf.export.convert import Source
+from dim_tf.export.runtimes import openvino_runtime, tfjs
+from dim_tf.export.tflite_metadata import embedding
 
 TENSORFLOW = "TensorFlow"
 BATCHES = (1, 64)
@@ -67,7 +69,8 @@ def measure(
         TENSORFLOW: dict.fromkeys(BATCHES, source.run)
     }
     workers = []
-    with tempfile.TemporaryDirectory() as scratch:
+    with contextlib.ExitStack() as stack:
+        scratch = stack.enter_context(tempfile.TemporaryDirectory())
         calls["LiteRT"] = litert_calls(source, Path(scratch, "litert"))
         for name, runtime in zip(names, runtimes, strict=True):
             folder = Path(scratch, name)
@@ -75,9 +78,12 @@ def measure(
             print(f"{name}: largest difference from the SavedModel {difference:.1e}", flush=True)
             if name == "tfjs":
                 script = Path(__file__).parent / "tfjs_worker.js"
-                words = ["node", str(script), str(tfjs.SCRIPT), str(folder), *map(str, shape)]
+                arguments = (script, tfjs.SCRIPT, folder, SECONDS, *shape)
+                words = ["node", *map(str, arguments)]
                 path = f"NODE_PATH={Path(node_modules).resolve()}"
-                workers.append(Worker(["env", path, *words] if node_modules else words))
+                worker = Worker(["env", path, *words] if node_modules else words)
+                stack.callback(worker.close)
+                workers.append(worker)
             else:
                 calls[name] = dict.fromkeys(BATCHES, runtime.load(folder))
             if name == "openvino":
@@ -96,11 +102,7 @@ def measure(
                 measures["tfjs, WebAssembly", batch] = lambda worker=worker, batch=batch: (
                     worker.seconds(str(batch))
                 )
-        try:
-            return in_turns(measures, repetitions)
-        finally:
-            for worker in workers:
-                worker.close()
+        return in_turns(measures, repetitions)
 
 
 def table(values: dict[tuple[str, int], list[float]]) -> str:
@@ -122,15 +124,18 @@ def table(values: dict[tuple[str, int], list[float]]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """The command line."""
+@programs.with_status
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status: 0, 1 if a conversion fails, 2 for wrong input."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path, help="a version, as exported/digits/2")
     parser.add_argument("--to", default="onnx,openvino", help=f"of {','.join(convert.FORMATS)}")
     parser.add_argument("--tfjs_python", default="", help="as of dim_tf.export.convert")
     parser.add_argument("--node_modules", default="", help="as of dim_tf.export.convert")
     parser.add_argument("--repetitions", type=int, default=5)
-    values = parser.parse_args()
+    values = parser.parse_args(arguments)
+    if values.repetitions < 1:
+        raise InputError(f"--repetitions={values.repetitions} times nothing; give 1 or more")
     runtimes = convert.chosen_runtimes(values.to, values.tfjs_python, values.node_modules)
     names = [runtime.name for runtime in runtimes]
     source = Source.load(values.folder)
@@ -140,7 +145,8 @@ def main() -> None:
     shown = [x for x in VERSIONS if x in installed]
     print(", ".join(f"{VERSIONS[x]} {importlib.metadata.version(x)}" for x in shown))
     print(table(timed))
+    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    programs.run(main)

@@ -1,16 +1,16 @@
 // A worker of benchmarks/runtimes.py: a TF.js graph model in Node, with the WebAssembly backend.
 //
-//     node tfjs_worker.js LOADER MODEL_FOLDER H W C
+//     node tfjs_worker.js LOADER MODEL_FOLDER SECONDS H W C
 //
 // LOADER is dim_tf/export/runtimes/tfjs_model.js. Speaks as benchmarks/interleaved.py's `serve`: a
-// line of facts when it is ready; for each line that it reads, a batch size, the seconds of a call.
+// line of facts when it is ready; for each line that it reads, a batch size, the seconds of a call,
+// which it repeats for SECONDS.
 'use strict';
 
 const readline = require('readline');
 
-const [loader, folder, ...size] = process.argv.slice(2);
+const [loader, folder, atLeast, ...size] = process.argv.slice(2);
 const {load, tf} = require(loader);
-const SECONDS = 1.0; // as interleaved.SECONDS
 
 async function main() {
   const model = await load(folder);
@@ -29,11 +29,11 @@ async function main() {
     const began = process.hrtime.bigint();
     let calls = 0;
     let seconds = 0;
-    while (seconds < SECONDS) {
+    do {
       call(batch);
       calls += 1;
       seconds = Number(process.hrtime.bigint() - began) / 1e9;
-    }
+    } while (seconds < Number(atLeast));
     console.log(JSON.stringify(seconds / calls));
   }
 }

@@ -34,6 +34,7 @@ from dim_tf.export.runtimes.openvino_runtime import OpenVino
 from dim_tf.export.runtimes.runtime import SIGNATURE, Run, Runtime
 from dim_tf.export.runtimes.tfjs import TfJs
 from dim_tf.export.version_folders import published_versions
+from dim_tf.export.whole_version import check_outside
 from dim_tf.system.files import atomic_replace_folder
 from dim_tf.system.io_errors import reason, translate_write_errors
 
@@ -195,14 +196,16 @@ def convert_all(source: Source, runtimes: Iterable[Runtime], output: Path) -> in
         The exit status: 1 if any failed, else 0.
 
     Raises:
-        InputError: the folder cannot be made, is in use, or holds other files in place of those
-            that this writes.
+        InputError: the folder cannot be made, is in use, is in the version, or holds other files in
+            place of those that this writes. Then nothing is written.
     """
     status = 0
+    check_outside(source.path, output, "--output")
     with locks.locked_folder(output, "--output"):
-        for runtime in runtimes:
-            target = output / runtime.name
+        targets = [(runtime, output / runtime.name) for runtime in runtimes]
+        for _, target in targets:  # before any is written
             verify.check_replaceable(target, "--output")
+        for runtime, target in targets:
             try:
                 difference = convert(source, runtime, target)
             except RunError as error:

@@ -13,6 +13,7 @@ https://github.com/Kaggle/kaggle-api/blob/main/docs/models_metadata.md
 
 import argparse
 import json
+import os
 import re
 import shlex
 import shutil
@@ -22,7 +23,15 @@ from pathlib import Path
 from typing import Any
 
 from dim_tf.export import verify
-from dim_tf.export.whole_version import CARD, CLASSIFIER, DETECTOR, ENCODER, WholeVersion
+from dim_tf.export.whole_version import (
+    CARD,
+    CLASSIFIER,
+    DETECTOR,
+    ENCODER,
+    WholeVersion,
+    check_outside,
+    files_of,
+)
 from dim_tf.system import locks, programs
 from dim_tf.system.console import say
 from dim_tf.system.errors import InputError
@@ -177,9 +186,14 @@ model = tf.saved_model.load("${PATH}")
 
 
 def _copy_files(version: Path, folder: Path) -> None:
-    """Copies the files of a version, without hidden ones and its SHA256SUMS."""
-    ignored = shutil.ignore_patterns(".*", verify.SUMS_FILE)
-    shutil.copytree(version, folder, ignore=ignored, dirs_exist_ok=True)
+    """Copies the files of a version, without hidden ones and its SHA256SUMS.
+
+    Their content alone: of a version that is read-only the copy is not, as the card is rewritten.
+    """
+    for name, path in files_of(version):
+        if name != verify.SUMS_FILE:
+            os.makedirs((folder / name).parent, exist_ok=True)
+            shutil.copyfile(path, folder / name)
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
@@ -214,7 +228,7 @@ def write(upload: Upload, folder: Path) -> None:
             wrote.
         RunError: the disk is full.
     """
-    upload.version.check_outside(folder, "FOLDER")
+    check_outside(upload.version.path, folder, "FOLDER")
     with locks.locked_folder(folder, "FOLDER"):
         for name, write_one in (("huggingface", write_hugging_face), ("kaggle", write_kaggle)):
             target = folder / name

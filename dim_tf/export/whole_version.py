@@ -6,10 +6,14 @@ from typing import Any
 
 from dim_tf.export import verify
 from dim_tf.system.errors import InputError
+from dim_tf.system.files import is_hidden, read_text
+from dim_tf.system.io_errors import reason
 from dim_tf.system.json_files import read_json
 
 CARD = "README.md"
 ENCODER, CLASSIFIER, DETECTOR = "encoder", "classifier", "detector"
+# What metadata.json must have to be passed on; a detector, which is not, may have less.
+_TYPES = {"name": str, "license": str, "training_data": str, "signatures": dict}
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,18 @@ class WholeVersion:
                 )
         if mismatches := verify.differences(path):
             raise InputError(f"{path} is not as it was exported ({mismatches}); export it again")
-        metadata = read_json(path / "assets" / "metadata.json", "export again")
-        return cls(path.resolve(), metadata, (path / CARD).read_text(encoding="utf-8"))
+        file = path / "assets" / "metadata.json"
+        metadata = read_json(file, "export again")
+        for name, expected in _TYPES.items():
+            if "anomaly" not in metadata and not isinstance(metadata.get(name), expected):
+                raise InputError(f"{file} has no {name!r}, as dim_tf writes it; export again")
+        try:
+            card = read_text(path / CARD)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{path / CARD} cannot be read ({reason(error)}); export again"
+            ) from error
+        return cls(path.resolve(), metadata, card)
 
     @property
     def kind(self) -> str:
@@ -51,7 +65,18 @@ class WholeVersion:
             return DETECTOR
         return CLASSIFIER if "probabilities" in self.metadata["signatures"] else ENCODER
 
-    def check_outside(self, folder: Path, flag: str) -> None:
-        """Raises InputError if a folder is in the version, which has no files but its own."""
-        if self.path in (folder.resolve(), *folder.resolve().parents):
-            raise InputError(f"{flag}={folder} is in {self.path} itself; give one elsewhere")
+
+def files_of(version: Path) -> list[tuple[str, Path]]:
+    """The files that are passed on, sorted: the path with slashes, relative to the version, and it.
+
+    Hidden ones, which SHA256SUMS may lack, are left out. A link to a file counts as that file.
+    """
+    paths = {path.relative_to(version).as_posix(): path for path in version.rglob("*")}
+    names = sorted(name for name, path in paths.items() if path.is_file() and not is_hidden(name))
+    return [(name, paths[name]) for name in names]
+
+
+def check_outside(version: Path, folder: Path, flag: str) -> None:
+    """Raises InputError if a folder is in a version, which has no files but its own."""
+    if version.resolve() in (folder.resolve(), *folder.resolve().parents):
+        raise InputError(f"{flag}={folder} is in {version} itself; give one elsewhere")

@@ -72,8 +72,10 @@ def run(main: Callable[[], int]) -> NoReturn:
 def import_tensorflow() -> None:
     """Imports TensorFlow quietly, before the other imports of a program's module.
 
-    Ends the process with `WRONG_INPUT` if Keras cannot use keras.json.
+    A signal ends the process at once, until `run`: nothing is written yet. The process ends with
+    `WRONG_INPUT` if Keras cannot use keras.json.
     """
+    signals.exit_on_signal()
     try:
         tensorflow_import.quietly()
     except InputError as error:

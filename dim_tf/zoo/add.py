@@ -4,13 +4,13 @@ import json
 import os
 from pathlib import Path
 
-from dim_tf.export.whole_version import ENCODER, WholeVersion
+from dim_tf.export.whole_version import ENCODER, WholeVersion, check_outside
 from dim_tf.system import locks
 from dim_tf.system.errors import InputError
 from dim_tf.system.files import atomic_write_text, sha256_of, temporary_path
 from dim_tf.system.io_errors import translate_write_errors
 from dim_tf.zoo import archives
-from dim_tf.zoo.index import ARCHIVE, FILE, FORMAT, Entry, Zoo, check_name, entry_of
+from dim_tf.zoo.index import ARCHIVE, FILE, FORMAT, Entry, Zoo, check_name, entry_of, is_url
 
 
 def add(version: Path, folder: Path, name: str = "") -> Entry:
@@ -32,7 +32,11 @@ def add(version: Path, folder: Path, name: str = "") -> Entry:
     whole = WholeVersion.read(version)
     if whole.kind != ENCODER:
         raise InputError(f"{version} is a {whole.kind}; a zoo has encoders")
-    whole.check_outside(folder, "FOLDER")
+    if is_url(str(folder)):
+        raise InputError(
+            f"FOLDER={folder} is a URL; add to a folder of this machine, and copy it to the server"
+        )
+    check_outside(whole.path, folder, "FOLDER")
     name = name or whole.path.parent.name
     try:
         check_name(name)

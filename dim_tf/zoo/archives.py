@@ -7,8 +7,9 @@ import tarfile
 import zlib
 from pathlib import Path
 
+from dim_tf.export.whole_version import files_of
 from dim_tf.system.errors import InputError
-from dim_tf.system.files import is_hidden, is_inside
+from dim_tf.system.files import is_inside
 from dim_tf.system.source_date import source_date_epoch
 
 MAX_BYTES = 2**34  # of an archive, and of what it unpacks to
@@ -28,7 +29,7 @@ class _Member(tarfile.TarInfo):
 
 
 def pack(folder: Path, archive: Path) -> None:
-    """Packs the files of a folder; hidden ones are left out.
+    """Packs the files of a version; hidden ones are left out, links are packed as files.
 
     The same files give the same bytes: their order, owners and rights are fixed, and their time is
     $SOURCE_DATE_EPOCH or 0.
@@ -36,6 +37,9 @@ def pack(folder: Path, archive: Path) -> None:
     Args:
         folder: of a version.
         archive: a new file.
+
+    Raises:
+        InputError: a file's name or size is more than the format takes.
     """
     seconds = source_date_epoch() or 0
     with (
@@ -43,13 +47,13 @@ def pack(folder: Path, archive: Path) -> None:
         gzip.GzipFile("", "wb", 6, file, mtime=seconds) as compressed,
         tarfile.open(fileobj=compressed, mode="w", format=tarfile.USTAR_FORMAT) as tar,
     ):
-        paths = sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).as_posix())
-        for path in paths:
-            name = path.relative_to(folder).as_posix()
-            if path.is_symlink() or not path.is_file() or is_hidden(name):
-                continue
+        for name, path in files_of(folder):
             member = tarfile.TarInfo(name)
             member.size, member.mtime, member.mode = path.stat().st_size, seconds, 0o644
+            try:
+                member.tobuf(tar.format)
+            except ValueError as error:  # the name is too long, or the file has 8 GiB
+                raise InputError(f"{path} cannot be packed: {error}") from error
             with open(path, "rb") as content:
                 tar.addfile(member, content)
 

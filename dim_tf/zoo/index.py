@@ -91,7 +91,7 @@ class Zoo:
             raise InputError(
                 f"{where} is no index of encoders ({error}); docs/ZOO.md has its form"
             ) from error
-        if kept:
+        if kept and not _holds(kept, text):  # a cache that is filled may be read-only
             make_folder(kept.parent, "XDG_CACHE_HOME")
             with translate_write_errors(str(kept), kept.parent, "make room"):
                 atomic_write_text(kept, text)
@@ -145,6 +145,13 @@ def _of_repository() -> str:
         f"no zoo is given: set {VARIABLE} to a folder or the URL of one with a {FILE}; a clone of "
         "the repository has exported/, an installed package has none"
     )
+
+
+def _holds(path: Path, text: str) -> bool:
+    try:
+        return read_text(path) == text
+    except (OSError, ValueError):
+        return False
 
 
 def _read(path: str) -> str:

@@ -17,7 +17,7 @@ from mkdocs.structure.files import File, Files
 
 HOME = "README.md"
 FOLDER = "repository"  # of the site, with the pages of files outside docs/
-_LANGUAGES = {".py": "python", ".cfg": "ini"}  # others are shown as text
+_LANGUAGES = {".py": "python", ".cfg": "ini"}  # every other file is shown as text
 _LINK = re.compile(r"(?<=\]\()(?P<path>[^)\s#:]+)(?P<anchor>#[^)\s]*)?(?=\))")
 _CODE = re.compile(r"^(?P<fence> *(?:```+|~~~+))[^\n]*\n.*?^(?P=fence) *$|`[^`\n]+`", re.M | re.S)
 _SOURCES: dict[str, str] = {}  # page -> the file of the repository that it shows
@@ -27,7 +27,7 @@ _NOT_SEARCHED = "---\nsearch:\n  exclude: true\n---\n"
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     """Called by mkdocs with the files of docs."""
     root = Path(config.config_file_path).parent
-    made: dict[str, File] = {}
+    pages: dict[str, File] = {}
     _SOURCES.clear()
     waiting = [HOME]
     for file in files.documentation_pages():
@@ -36,12 +36,12 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
             waiting += _links_of(root, path, (root / path).read_text(encoding="utf-8"))
     while waiting:
         path = waiting.pop()
-        if page_of(path) not in made:
+        if page_of(path) not in pages:
             content = _content(root, path)
-            made[page_of(path)] = File.generated(config, page_of(path), content=content)
+            pages[page_of(path)] = File.generated(config, page_of(path), content=content)
             _SOURCES[page_of(path)] = path
             waiting += _links_of(root, path, content)
-    for file in made.values():
+    for file in pages.values():
         files.append(file)
     return files
 

@@ -98,7 +98,8 @@ class NICE(Flow):
 
     Args:
         image_shape: (height, width, channels) of an image.
-        couplings: Number of couplings.
+        couplings: Number of couplings, 4 in the paper. Fewer train faster; with fewer than 3 some
+            number does not depend on all others (section 3.2).
         hidden_units: Units of each hidden layer of a coupling's network, with ReLU.
     """
 
@@ -168,7 +169,9 @@ class RealNVP(Flow):
     Args:
         image_shape: (height, width, channels) of an image.
         filters: Filters of the networks at the first scale.
-        couplings: Couplings of one kind of mask at a scale; the last scale has one more.
+        couplings: Couplings of one kind of mask at a scale, 3 in the paper; the last scale has one
+            more. Fewer train faster, and the density fits less well. With 1, half of the numbers of
+            a scale pass its couplings of that mask unchanged.
     """
 
     def __init__(

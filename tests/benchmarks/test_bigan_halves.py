@@ -68,3 +68,20 @@ def test_a_run_has_its_own_settings(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["x", f"--run={tmp_path}", "--seed=3"])
     with pytest.raises(SystemExit, match="leave --seed=3 out"):
         bigan_halves.run()
+
+
+def test_small_networks_are_trained_and_measured(monkeypatch, capsys):
+    flags = ["--model=bigan", "--bigan.prior=gaussian", "--batch_size=8"]
+    steps = ["--train_steps=3", "--measure_every=2", "--images=16"]
+    monkeypatch.setattr("sys.argv", ["bigan_halves", "--small", *steps, *flags])
+    bigan_halves.run()
+    heading, rule, *rows = capsys.readouterr().out.splitlines()
+    assert heading.split(" | ")[1:-1] == list(bigan_halves.COLUMNS)
+    assert rule.count("---") == len(bigan_halves.COLUMNS) + 2
+    cells = [[float(cell) for cell in row.strip("|").split("|")] for row in rows]
+    assert [row[0] for row in cells] == [2, 3]
+    assert np.isfinite(cells).all()
+    names = ("step", *bigan_halves.COLUMNS, "seconds")
+    first, last = (dict(zip(names, row, strict=True)) for row in cells)
+    assert 1 <= first["dimensions"] <= 16
+    assert first != {**last, "step": 2, "seconds": first["seconds"]}  # the third step changed it

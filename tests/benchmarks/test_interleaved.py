@@ -49,6 +49,21 @@ def test_a_worker_that_dies_is_an_error():
         interleaved.Worker([sys.executable, "-c", "raise SystemExit(3)"])
 
 
+def test_a_worker_that_is_none_is_ended(monkeypatch):
+    processes, popen = [], subprocess.Popen
+
+    def recorded(*arguments, **settings):
+        processes.append(popen(*arguments, **settings))
+        return processes[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", recorded)
+    program = "import time; print('no JSON', flush=True); time.sleep(60)"
+    with pytest.raises(ValueError, match="Expecting value"):
+        interleaved.Worker([sys.executable, "-c", program])
+    (process,) = processes
+    assert process.poll() is not None
+
+
 def test_peak_memory_keeps_what_was_freed():
     program = "; ".join(
         [

@@ -1,10 +1,33 @@
 """benchmarks/runtimes.py: its table, and its rows with the runtimes that every install has."""
 
+import shutil
+from pathlib import Path
+
+import interleaved
+import pytest
 import runtimes
 import small_export
 
-from dim_tf.export import serving
+from dim_tf.export import convert, serving
 from dim_tf.export.convert import Source
+
+LOADER = """
+const tf = {
+  tidy: (call) => call(),
+  keep: (tensor) => tensor,
+  randomUniform: (shape) => ({shape, dataSync: () => process.stderr.write(JSON.stringify(shape))}),
+  getBackend: () => "none",
+};
+module.exports = {tf, load: async () => (images) => ({images})};
+"""
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    version = tmp_path_factory.mktemp("small") / "1"
+    small_export.save(version)
+    serving.write_warmup(version, "small", small_export.images())
+    return Source.load(version)
 
 
 def test_the_table_has_medians_and_ratios():
@@ -21,10 +44,56 @@ def test_the_table_has_medians_and_ratios():
     ]
 
 
-def test_each_runtime_and_batch_is_timed(tmp_path, monkeypatch):
+def test_each_runtime_and_batch_is_timed(source, monkeypatch):
     monkeypatch.setattr(runtimes, "seconds_of", lambda call: call() is None or 0.5)
-    small_export.save(tmp_path / "1")
-    serving.write_warmup(tmp_path / "1", "small", small_export.images())
-    values = runtimes.measure(Source.load(tmp_path / "1"), [], [], "", 2)
+    values = runtimes.measure(source, [], [], "", 2)
     assert set(values) == {(name, n) for name in ("TensorFlow", "LiteRT") for n in (1, 64)}
     assert all(seconds == [0.5, 0.5] for seconds in values.values())
+
+
+def test_node_ends_after_an_error(source, monkeypatch):
+    workers = []
+
+    class FailingWorker:
+        def __init__(self, command):
+            self.command, self.is_closed = command, False
+            workers.append(self)
+
+        def seconds(self, task):
+            raise RuntimeError("Node ended")
+
+        def close(self):
+            self.is_closed = True
+
+    monkeypatch.setattr(runtimes, "Worker", FailingWorker)
+    monkeypatch.setattr(runtimes, "litert_calls", lambda *_: dict.fromkeys((1, 64), lambda x: x))
+    monkeypatch.setattr(convert, "convert", lambda *_: 0.0)
+    with pytest.raises(RuntimeError, match="Node ended"):
+        runtimes.measure(source, ["tfjs"], [None], "node_modules", 1)
+    (worker,) = workers
+    assert worker.is_closed
+    assert worker.command[:2] == ["env", f"NODE_PATH={Path('node_modules').resolve()}"]
+    height, width, channels = map(str, source.images.shape[1:])
+    assert worker.command[-4:] == [str(interleaved.SECONDS), height, width, channels]
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="Node is not installed")
+@pytest.mark.parametrize("seconds", [0, 0.05])
+def test_the_worker_in_node_repeats_a_call_for_the_seconds_it_is_given(seconds, tmp_path, capfd):
+    loader, script = tmp_path / "loader.js", Path(runtimes.__file__).parent / "tfjs_worker.js"
+    loader.write_text(LOADER, encoding="utf-8")
+    arguments = (script, loader, "model", seconds, 4, 5, 3)
+    worker = interleaved.Worker(["node", *map(str, arguments)])
+    assert worker.facts["backend"] == "none"
+    assert worker.seconds("2") > 0
+    worker.close()
+    calls = capfd.readouterr().err.count("[2,4,5,3]")
+    assert calls > 1 if seconds else calls == 1
+
+
+def test_wrong_input_is_one_line(tmp_path, capsys):
+    assert runtimes.main([str(tmp_path), "--to=coreml"]) == 2
+    assert runtimes.main([str(tmp_path), "--repetitions=0"]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert errors[0].startswith("error: --to=coreml: 'coreml' is no format")
+    assert errors[1] == "error: --repetitions=0 times nothing; give 1 or more"

@@ -96,7 +96,10 @@ def _wrong_of_python(words):
         if module == "pytest":
             paths = [x for x in arguments if x.startswith("tests/")]
             return "".join(f"{x} is no file; " for x in paths if not (ROOT / x).exists())
-        return _wrong_of_flags(Path(spec.origin), arguments)
+        file = Path(spec.origin)
+        return _wrong_of_flags(
+            file.with_name("__main__.py") if _is_package(spec) else file, arguments
+        )
     script = ROOT / words[0]
     if not script.is_file():
         return f"{words[0]} is no file"
@@ -104,8 +107,9 @@ def _wrong_of_python(words):
 
 
 def _wrong_of_flags(script, words):
-    """The flags that a script, with the modules beside it, does not define."""
-    source = "".join(path.read_text(encoding="utf-8") for path in script.parent.glob("*.py"))
+    """The flags that neither a script nor a module of ours that it imports defines."""
+    files = {script, *_imported_files(script)}
+    source = "\n".join(path.read_text(encoding="utf-8") for path in sorted(files))
     defined = set(re.findall(r'"(--?[\w-]+)"', source))
     defined |= {f"--{name}" for name in re.findall(r'DEFINE_\w+\(\s*"(\w+)"', source)}
     defined |= LIBRARIES_FLAGS
@@ -115,6 +119,25 @@ def _wrong_of_flags(script, words):
         defined |= {f"--{name}" for name in values}
     used = {word.partition("=")[0] for word in words if word.startswith("-")}
     return "".join(f"{script.name} has no {flag}; " for flag in sorted(used - defined))
+
+
+def _is_package(spec):
+    return spec.submodule_search_locations is not None
+
+
+def _imported_files(script):
+    """The modules that a script imports itself, of its own folder or of this repository."""
+    names = set()
+    for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    for name in names:
+        for folder in (script.parent, ROOT):
+            file = folder / f"{name.replace('.', '/')}.py"
+            if file.is_file():
+                yield file
 
 
 def _wrong_of_extras(words):
@@ -145,6 +168,10 @@ def test_commands_exist(page):
     [
         ("python benchmarks/nosuch.py", "no file"),
         ("python benchmarks/quality.py --nosuch=1", "has no --nosuch"),
+        # A flag of another script, or of another module, of the folder.
+        ("python benchmarks/quality.py --train_steps=1", "has no --train_steps"),
+        ("python -m dim_tf.zoo --tfjs_python=1", "has no --tfjs_python"),
+        ("python -m dim_tf.export.verify --owner=ada", "has no --owner"),
         ("python -m dim_tf.nosuch", "no module"),
         ("python -m pytest tests/nosuch", "no file"),
         ("pip install -e '.[nosuch]'", "no extra"),

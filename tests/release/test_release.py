@@ -130,5 +130,27 @@ def test_the_zoo_of_the_repository_names_what_is_there():
 
 
 def test_scripts_are_shell_that_parses():
-    for name in ("run", "release", "matrix"):
+    for name in ("run", "release", "dist", "matrix"):
         subprocess.run(["bash", "-n", str(ROOT / ".ci" / name)], check=True)
+
+
+def test_the_checks_of_distributions_stand_once():
+    for name in ("run", "release"):
+        text = (ROOT / ".ci" / name).read_text(encoding="utf-8")
+        assert re.search(r'^\.ci/dist "', text, re.MULTILINE)
+        assert not re.search(r"-m build|twine|check_dist|cffconvert|hadolint", text)
+
+
+def test_a_folder_with_files_gets_no_distributions(tmp_path):
+    older = tmp_path / "dim_tf-0.1.tar.gz"
+    older.touch()
+    for folder in (tmp_path, older):
+        command = [str(ROOT / ".ci" / "dist"), folder.name]
+        done = subprocess.run(
+            command, cwd=folder.parent, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 2
+        assert done.stderr == (
+            f"error: {folder} is not an empty folder; give another, or remove it\n"
+        )
+    assert list(tmp_path.iterdir()) == [older]

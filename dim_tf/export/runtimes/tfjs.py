@@ -14,14 +14,15 @@ from dim_tf.system.errors import InputError, RunError
 
 SCRIPT = Path(__file__).parent / "tfjs_model.js"
 NODE_PACKAGES = ("tfjs-core", "tfjs-converter", "tfjs-backend-wasm")
+VERSION = "4.22.0"  # of the converter and of Node's packages, which read what it writes
 TIMEOUT = 1800  # seconds; half a minute is usual
 # tensorflowjs 4.22 requires tensorflow-decision-forests, which pins TensorFlow 2.19, and takes any
 # ydf, of which newer ones need a newer protobuf than that TensorFlow has.
 INSTALL_CONVERTER = (
-    "python3.11 -m venv tfjs && tfjs/bin/pip install tensorflowjs==4.22.0 ydf==0.11.0 "
+    f"python3.11 -m venv tfjs && tfjs/bin/pip install tensorflowjs=={VERSION} ydf==0.11.0 "
     "'setuptools<81'"
 )
-INSTALL_RUNTIME = "npm install " + " ".join(f"@tensorflow/{name}" for name in NODE_PACKAGES)
+INSTALL_RUNTIME = "npm install " + " ".join(f"@tensorflow/{x}@{VERSION}" for x in NODE_PACKAGES)
 # Not the program tensorflowjs_converter, which splits paths at spaces.
 _CONVERT = "import sys; from tensorflowjs.converters import converter as c; c.convert(sys.argv[1:])"
 
@@ -61,8 +62,10 @@ class TfJs:
             raise InputError(
                 "--to=tfjs needs Node.js (node), in which the model is run; install it"
             )
-        look = "; ".join(f"require.resolve('@tensorflow/{name}')" for name in NODE_PACKAGES)
-        if not _succeeds(["node", "-e", look], self._environment):
+        # From the script's place, as Node looks for what the script needs, not from this folder.
+        names = ", ".join(f"'@tensorflow/{name}'" for name in NODE_PACKAGES)
+        look = f"[{names}].map(require('module').createRequire(process.argv[1]).resolve)"
+        if not _succeeds(["node", "-e", look, str(SCRIPT)], self._environment):
             raise InputError(
                 "--to=tfjs needs Node's packages "
                 + ", ".join(f"@tensorflow/{name}" for name in NODE_PACKAGES)

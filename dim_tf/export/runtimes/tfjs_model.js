@@ -53,7 +53,8 @@ async function main([folder, imagesFile, outputsFile, ...sizes]) {
   const shapes = {};
   for (const [name, tensor] of Object.entries(outputs)) {
     shapes[name] = tensor.shape;
-    fs.writeFileSync(`${outputsFile}.${name}.bin`, Buffer.from((await tensor.data()).buffer));
+    const {buffer, byteOffset, byteLength} = await tensor.data();
+    fs.writeFileSync(`${outputsFile}.${name}.bin`, Buffer.from(buffer, byteOffset, byteLength));
   }
   fs.writeFileSync(`${outputsFile}.json`, JSON.stringify(shapes));
 }

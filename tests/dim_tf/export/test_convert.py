@@ -4,6 +4,7 @@ import importlib.util
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from dim_tf.export import convert, serving, verify
 from dim_tf.export.convert import Source
+from dim_tf.export.runtimes import tfjs
 from dim_tf.system.errors import InputError, RunError
 
 
@@ -141,6 +143,19 @@ def test_a_folder_of_others_is_not_replaced(source, tmp_path):
     assert names(tmp_path / "copied") == ["mine"]
 
 
+def test_wrong_input_is_found_before_anything_is_written(source, version, tmp_path):
+    (tmp_path / "second").write_text("mine", encoding="utf-8")
+    runtimes = [Copied("first"), Copied("second")]
+    with pytest.raises(InputError, match="second is not what this command wrote"):
+        convert.convert_all(source, runtimes, tmp_path)
+    assert names(tmp_path) == ["second"]
+    before = names(version)
+    for folder in (version, version / "converted"):
+        with pytest.raises(InputError, match=rf"--output={folder} is in {version} itself; give"):
+            convert.convert_all(source, runtimes, folder)
+    assert names(version) == before
+
+
 def test_a_classifier_is_converted_for_its_probabilities(tmp_path):
     from dim_tf.export import classifier_saved_model
     from dim_tf.export.saved_model import SavedModelOptions
@@ -187,6 +202,36 @@ def test_tfjs_says_what_it_needs(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match="npm install @tensorflow/tfjs-core"):
         convert.chosen_runtimes("tfjs", str(python))
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="Node is not installed")
+def test_packages_of_node_are_looked_for_where_the_script_finds_them(tmp_path, monkeypatch):
+    for name in tfjs.NODE_PACKAGES:
+        folder = tmp_path / "with #1 space" / "node_modules" / "@tensorflow" / name
+        folder.mkdir(parents=True)
+        (folder / "index.js").touch()
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexit 0\n", encoding="utf-8")
+    python.chmod(0o755)
+    monkeypatch.delenv("NODE_PATH", raising=False)
+    monkeypatch.chdir(tmp_path / "with #1 space")
+    tfjs.TfJs(str(python), "node_modules").check_installed()
+    # Those of the working folder are found by `node -e`, and not by a script elsewhere.
+    with pytest.raises(InputError, match="then --node_modules=node_modules"):
+        tfjs.TfJs(str(python)).check_installed()
+
+
+def test_the_packages_of_tfjs_have_one_version_everywhere():
+    commands = (tfjs.INSTALL_CONVERTER, tfjs.INSTALL_RUNTIME)
+    assert f"@tensorflow/tfjs-core@{tfjs.VERSION} " in tfjs.INSTALL_RUNTIME
+    root = Path(__file__).parents[3]
+    page = (root / "docs" / "howto" / "convert.md").read_text(encoding="utf-8").splitlines()
+    assert all(command in page for command in commands)
+    # A release runs these very commands, and installs no package of TF.js otherwise.
+    release = (root / ".ci" / "release").read_text(encoding="utf-8")
+    assert 'print(t.INSTALL_CONVERTER, "&&", t.INSTALL_RUNTIME)' in release
+    assert "npm install" not in release
+    assert "tensorflowjs" not in release
 
 
 def test_folders_that_are_no_version_are_refused(version, tmp_path):

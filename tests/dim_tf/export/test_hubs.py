@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import stat
 
 import fake_version
 import pytest
@@ -150,6 +151,44 @@ def test_a_licence_that_a_hub_does_not_have_is_refused(license, message, tmp_pat
     assert run(version, tmp_path / "upload") == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "upload").exists()
+
+
+def test_a_copy_of_a_read_only_version_can_be_written(version, tmp_path):
+    for path in (*version.rglob("*"), version):
+        path.chmod(path.stat().st_mode & ~0o222)
+    assert run(version, tmp_path / "upload") == 0
+    copies = [path for path in (tmp_path / "upload").rglob("*")]
+    assert {path.name for path in copies} >= {"saved_model.pb", "variables", "variables.index"}
+    assert all(path.stat().st_mode & stat.S_IWUSR for path in copies)
+    assert run(version, tmp_path / "upload", "bob") == 0
+
+
+def test_files_that_are_links_are_copied(version, tmp_path):
+    """As in the caches of tools that keep large files elsewhere."""
+    (version / "saved_model.pb").rename(tmp_path / "large")
+    (version / "saved_model.pb").symlink_to(tmp_path / "large")
+    assert run(version, tmp_path / "upload") == 0
+    copy = tmp_path / "upload" / "huggingface" / "saved_model.pb"
+    assert copy.read_bytes() == b"graph"
+    assert not copy.is_symlink()
+
+
+@pytest.mark.parametrize("changed", [{"signatures": None}, {"training_data": 3}, {"license": []}])
+def test_metadata_without_what_a_hub_needs_is_refused(changed, tmp_path, capsys):
+    version = fake_version.write(tmp_path / "1")
+    file = version / "assets" / "metadata.json"
+    file.write_text(json.dumps(read_json(file) | changed), encoding="utf-8")
+    verify.write_sums(version)
+    assert run(version, tmp_path / "upload") == 2
+    (name,) = changed
+    assert f"metadata.json has no {name!r}, as dim_tf writes it" in capsys.readouterr().err
+
+
+def test_a_card_that_is_no_text_is_refused(version, tmp_path, capsys):
+    (version / "README.md").write_bytes(b"\xff")
+    verify.write_sums(version)
+    assert run(version, tmp_path / "upload") == 2
+    assert "README.md cannot be read ('utf-8' codec" in capsys.readouterr().err
 
 
 def test_wrong_input_ends_with_2(version, tmp_path, capsys):

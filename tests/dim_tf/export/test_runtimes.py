@@ -1,7 +1,8 @@
 """ONNX Runtime, OpenVINO and TF.js compute what the SavedModel does, where they are installed.
 
 TF.js' converter needs a Python of its own, DIM_TF_TFJS_PYTHON, and Node the packages in
-DIM_TF_NODE_MODULES (docs/howto/convert.md).
+DIM_TF_NODE_MODULES (docs/howto/convert.md). Runtimes that DIM_TF_RUNTIMES names, as
+onnx,openvino, must be installed: their tests fail where others are skipped.
 """
 
 import os
@@ -16,18 +17,56 @@ from dim_tf.export import classifier_saved_model, convert, serving
 from dim_tf.export.convert import Source
 from dim_tf.export.feature import Feature
 from dim_tf.export.saved_model import SavedModelOptions
+from dim_tf.system.errors import InputError
+
+
+def required():
+    """The runtimes that must be installed."""
+    names = set(filter(None, os.environ.get("DIM_TF_RUNTIMES", "").split(",")))
+    assert names <= set(convert.FORMATS), "DIM_TF_RUNTIMES names an unknown runtime"
+    if os.environ.get("DIM_TF_TFJS_PYTHON"):
+        names.add("tfjs")
+    return names
 
 
 def runtime(name):
-    if name == "tfjs":
-        python = os.environ.get("DIM_TF_TFJS_PYTHON")
-        if not python:
-            pytest.skip("no Python with tensorflowjs is given, as DIM_TF_TFJS_PYTHON")
-        node_modules = os.environ.get("DIM_TF_NODE_MODULES", "")
-        return convert.chosen_runtimes(name, python, node_modules)[0]
-    for package in {"onnx": ("tf2onnx", "onnxruntime"), "openvino": ("openvino",)}[name]:
-        pytest.importorskip(package)
-    return convert.chosen_runtimes(name)[0]
+    is_required = name in required()
+    python = os.environ.get("DIM_TF_TFJS_PYTHON", "")
+    node_modules = os.environ.get("DIM_TF_NODE_MODULES", "")
+    try:
+        (chosen,) = convert.chosen_runtimes(name, python, node_modules)
+    except InputError as error:
+        if is_required:
+            raise
+        pytest.skip(str(error))
+    return chosen
+
+
+@pytest.mark.parametrize("name", convert.FORMATS)
+def test_what_must_be_installed_is_not_skipped(name, monkeypatch):
+    def is_missing(*arguments):
+        raise InputError("it is not installed here")
+
+    monkeypatch.setattr(convert, "chosen_runtimes", is_missing)
+    monkeypatch.delenv("DIM_TF_TFJS_PYTHON", raising=False)
+    monkeypatch.setenv("DIM_TF_RUNTIMES", "")
+    with pytest.raises(pytest.skip.Exception):
+        runtime(name)
+    monkeypatch.setenv("DIM_TF_RUNTIMES", f"onnx,{name}")
+    with pytest.raises(InputError):
+        runtime(name)
+    monkeypatch.setenv("DIM_TF_RUNTIMES", "tensorrt")
+    with pytest.raises(AssertionError, match="unknown runtime"):
+        runtime(name)
+
+
+def test_the_continuous_integration_names_every_runtime():
+    command = re.compile(r"^ *DIM_TF_RUNTIMES=(\S+) .*test_runtimes\.py$", re.MULTILINE)
+    named = []
+    for script in ("run", "release"):
+        text = (Path(__file__).parents[3] / ".ci" / script).read_text(encoding="utf-8")
+        named += [name for names in command.findall(text) for name in names.split(",")]
+    assert sorted(named) == sorted(convert.FORMATS)
 
 
 def encoder(path):

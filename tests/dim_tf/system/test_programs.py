@@ -1,8 +1,12 @@
 """What the command lines share."""
 
+import signal
+import subprocess
+import sys
+
 import pytest
 
-from dim_tf.system import programs
+from dim_tf.system import programs, signals
 from dim_tf.system.errors import InputError, RunError
 
 
@@ -23,6 +27,17 @@ def test_the_process_ends_with_the_status(status):
     with pytest.raises(SystemExit) as end:
         programs.run(lambda: status)
     assert end.value.code == status
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_tensorflow_is_imported_ends_the_process_without_a_traceback(number):
+    program = (
+        "import os; from dim_tf.system import programs, tensorflow_import\n"
+        f"tensorflow_import.quietly = lambda: os.kill(os.getpid(), {number.value})\n"
+        "programs.import_tensorflow(); print('went on')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (signals.EXIT_STATUS, b"", b"")
 
 
 def test_what_the_output_cannot_take_is_reported(monkeypatch, capsys):

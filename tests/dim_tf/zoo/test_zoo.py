@@ -16,6 +16,7 @@ import pytest
 import requests
 
 import dim_tf
+from dim_tf.export import verify
 from dim_tf.system.errors import InputError
 from dim_tf.zoo import __main__ as command
 from dim_tf.zoo import archives, index
@@ -109,6 +110,18 @@ def test_without_a_network_the_last_index_is_used(server, zoo, version, monkeypa
     monkeypatch.setenv("DIM_TF_ZOO", "http://other/")
     with pytest.raises(InputError, match="cannot be downloaded"):
         resolve("digits")
+
+
+def test_an_index_that_is_kept_is_not_written_again(server, zoo, tmp_path):
+    """So that a cache that is filled may be read-only."""
+    resolve("digits")
+    (kept,) = (tmp_path / "cache" / "dim_tf" / "zoo").glob("*-zoo.json")
+    written = kept.stat().st_ino
+    resolve("digits")
+    assert kept.stat().st_ino == written
+    kept.write_text("{}", encoding="utf-8")
+    resolve("digits")
+    assert kept.read_bytes() == (zoo / "zoo.json").read_bytes()
 
 
 def test_a_damaged_cache_is_filled_again(zoo, version):
@@ -370,6 +383,28 @@ def test_a_changed_version_is_not_added(version, tmp_path):
     ):
         add(version, tmp_path / "zoo")
     assert not (tmp_path / "zoo").exists()
+
+
+def test_files_that_are_links_are_packed(zoo, version, tmp_path):
+    (version / "saved_model.pb").rename(tmp_path / "large")
+    (version / "saved_model.pb").symlink_to(tmp_path / "large")
+    add(version, zoo, "linked")
+    assert files(resolve("linked")) == files(version)
+
+
+def test_a_name_that_no_archive_can_have_is_refused(version, tmp_path):
+    (version / ("x" * 200)).touch()
+    verify.write_sums(version)
+    with pytest.raises(InputError, match=r"x cannot be packed: name is too long"):
+        add(version, tmp_path / "zoo")
+    assert not (tmp_path / "zoo").exists()
+
+
+def test_a_zoo_on_a_server_is_not_added_to(version, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="is a URL; add to a folder of this machine"):
+        add(version, Path("https://host/zoo"))
+    assert not (tmp_path / "https:").exists()
 
 
 def test_only_encoders_are_added(version, tmp_path):
