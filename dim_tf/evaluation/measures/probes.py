@@ -87,11 +87,9 @@ class Probe:
     @property
     def training(self) -> ProbeTraining:
         """How it is trained, unless by logistic regression."""
-        if not self.fast:
-            return ProbeTraining(self.epochs, self.learning_rate)
-        steps = -(-len(self.representation.data.train) // FAST_BATCH_SIZE)
-        epochs = max(FAST_EPOCHS, -(-FAST_STEPS // steps))
-        return ProbeTraining(epochs, FAST_LEARNING_RATE, FAST_BATCH_SIZE, cosine=True)
+        if self.fast:
+            return fast_training(len(self.representation.data.train))
+        return ProbeTraining(self.epochs, self.learning_rate)
 
     @property
     def protocol(self) -> dict[str, str]:
@@ -215,6 +213,13 @@ class Probe:
             advice = "check the features" if self.fast else "give a lower --probe_learning_rate"
             raise RunError(f"the {self.name} diverged; {advice}")
         return softmax(logits, axis=2) if data.has_classes else expit(logits)
+
+
+def fast_training(images: int) -> ProbeTraining:
+    """The fast recipe of an MLP on that many images; `benchmarks/probe_recipes.py` compares it."""
+    steps = -(-images // FAST_BATCH_SIZE)
+    epochs = max(FAST_EPOCHS, -(-FAST_STEPS // steps))
+    return ProbeTraining(epochs, FAST_LEARNING_RATE, FAST_BATCH_SIZE, cosine=True)
 
 
 def is_fast(experiment: Experiment) -> bool:
