@@ -23,9 +23,9 @@ _LOCKING = {"train", "evaluate", "finetune"}
 def parse_flags(arguments: list[str], values: flags.FlagValues) -> None:
     """Parses the flags; ends the program with 0 after --help and with 2 at a wrong flag.
 
-    arguments: The command line.
+    Args:
+        arguments: The command line.
         values: The flags, defined. Only --flagfile, --undefok and help are accepted besides these.
-        values: the flags, defined; no others are accepted but --flagfile, --undefok and help.
     """
     try:
         words = arguments[1:]

@@ -22,7 +22,7 @@ class ContextEncoderModel(ModelSettings):
     )
 
     def make(self, encoder, splits, experiment):
-        """The context encoder, whose central region is of images of the encoder's size."""
+        """The context encoder, for images of the encoder's size."""
         from keras_models.nn import decoders
         from keras_models.nn.discriminators import ImageDiscriminator
         from keras_models.pretext.context_encoder import ContextEncoder, region_shape

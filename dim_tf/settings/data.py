@@ -77,7 +77,8 @@ class DataSettings(Settings):
         "auto",
         "Images of --dataset=folder that stay on one side of the split: auto, near duplicates and "
         "numbered sequences that look alike; near_duplicates; folder, images of the same folder; "
-        r"none; or a regular expression on the path, whose first group names the group: '(video_\d+)/'.",
+        "none; or a regular expression on the path, whose first group names the group: "
+        r"'(video_\d+)/'.",
         hyperparameter=False,  # the resulting split is compared: data.json
     )
     test_fraction: float = config_field(

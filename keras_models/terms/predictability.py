@@ -1,4 +1,4 @@
-"""Predictability minimisation: no dimension of the global feature tells of the others."""
+"""Predictability minimisation: no dimension of the global feature says anything of the others."""
 
 import keras
 import tensorflow as tf
