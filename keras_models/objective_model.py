@@ -331,8 +331,7 @@ class ObjectiveModel(keras.Model, abc.ABC):
             return super().test_on_batch(x, y, return_dict=return_dict)
 
     def make_test_function(self, force=False):
-        """Keras' test function, changed to return the metrics' means instead of the last
-        batch's."""
+        """Keras' test function, changed to return the metrics' means, not the last batch's."""
         if self.test_function is None or force:
             super().make_test_function(force=True)
             function, steps = self.test_function, self.steps_per_execution

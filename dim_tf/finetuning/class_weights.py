@@ -22,8 +22,8 @@ def balanced(labels: np.ndarray, outputs: int) -> np.ndarray:
     """Weights with which every class counts as much as every other: N / (classes · its images).
 
     These are scikit-learn's `class_weight="balanced"` (King & Zeng 2001,
-    https://scikit-learn.org/stable/modules/generated/sklearn.utils.class_weight.compute_class_weight.html).
-    For an attribute, absent and present are two classes. The mean weight of an image is 1.
+    https://scikit-learn.org/stable/modules/generated/sklearn.utils.class_weight.compute_class_weight.html);
+    for an attribute, absent and present are two classes. The mean weight of an image is 1.
 
     Args:
         labels: int [N], classes; or int [N, A], attributes 0 or 1.

@@ -1,7 +1,8 @@
-"""curate.html: what was found, with thumbnails, in one file that loads nothing.
+"""curate.html: the results with thumbnails, in one file that loads nothing.
 
-The page's own Content-Security-Policy forbids all but data URIs, its style and its one script,
-whose hash is listed. Without the script everything is there but the zoom, the filter and the keys.
+The page's own Content-Security-Policy forbids everything except data URIs, its style and its one
+script, whose hash is listed. Without the script, only the zoom, the filter and the keys are
+missing.
 """
 
 from collections.abc import Iterable
@@ -17,7 +18,7 @@ from dim_tf.collection.thumbnails import jpeg_uri, shrink
 from dim_tf.evaluation.report.page import STYLE, asset, script_hash
 from dim_tf.evaluation.report.rendering import render
 
-MAX_THUMBNAILS = 600  # on the page; some 3 kB each
+MAX_THUMBNAILS = 600  # on the page; about 3 kB each
 MAX_CARDS = 60  # of a kind
 MAX_MEMBERS = 8  # of a group
 
@@ -30,12 +31,12 @@ class Thumbnail:
     """An image on the page.
 
     Attributes:
-        uri: data URI of a JPEG of at most `thumbnails.MAX_SIDE` pixels a side.
-        width: of the thumbnail in pixels.
-        height: of the thumbnail.
-        folder: its id up to the last "/".
-        name: the rest of its id.
-        note: what stands below it.
+        uri: Data URI of a JPEG of at most `thumbnails.MAX_SIDE` pixels a side.
+        width: Width of the thumbnail in pixels.
+        height: Height of the thumbnail in pixels.
+        folder: The image's id up to the last "/".
+        name: The rest of the id.
+        note: The text below the thumbnail.
     """
 
     uri: str
@@ -48,12 +49,12 @@ class Thumbnail:
 
 @dataclass(frozen=True)
 class Card:
-    """One finding: some images and what is said about them.
+    """One finding: some images, and a text about them.
 
     Attributes:
-        heading: of the card.
-        images: its images.
-        more: how many are not shown.
+        heading: The heading.
+        images: The images.
+        more: How many images are not shown.
     """
 
     heading: str
@@ -63,14 +64,14 @@ class Card:
 
 @dataclass(frozen=True)
 class Section:
-    """The findings of a kind.
+    """The findings of one kind.
 
     Attributes:
-        name: of the kind.
-        summary: sentences on how many there are, and how sure that is.
-        cards: the first of them.
-        count: of all findings.
-        file: the CSV file that has all of them.
+        name: The name of the kind.
+        summary: Sentences that say how many there are, and how certain that is.
+        cards: The first findings.
+        count: Number of all findings.
+        file: The CSV file that lists all of them.
     """
 
     name: str
@@ -81,11 +82,11 @@ class Section:
 
 
 def render_page(curation: Curation, title: str) -> str:
-    """The page as HTML, of at most `MAX_THUMBNAILS` thumbnails.
+    """The page as HTML, with at most `MAX_THUMBNAILS` thumbnails.
 
     Args:
-        curation: whose images are read again, those that are shown.
-        title: of the page: whose images they are.
+        curation: The results. The images that are shown are read again.
+        title: Title of the page: whose images they are.
     """
     budget = _Budget(curation)
     sections = [
@@ -110,10 +111,10 @@ def render_page(curation: Curation, title: str) -> str:
 
 
 class _Budget:
-    """Makes thumbnails, until there are as many as the page may have.
+    """Makes thumbnails until the page has as many as it may have.
 
     Args:
-        curation: whose images are shown.
+        curation: The curation whose images are shown.
     """
 
     def __init__(self, curation: Curation):
@@ -121,7 +122,7 @@ class _Budget:
         self.used = 0
 
     def card(self, heading: str, rows: Iterable[int], notes: Iterable[str]) -> Card | None:
-        """A card, or None where not all of its images may be shown any more."""
+        """A card, or None if not all of its images may be shown any more."""
         pairs = list(zip(rows, notes, strict=True))
         shown = pairs[:MAX_MEMBERS]
         if self.used + len(shown) > MAX_THUMBNAILS:
@@ -139,7 +140,7 @@ class _Budget:
 
 
 def _cards(budget, items) -> list[Card]:
-    """Cards of (heading, rows, notes), `MAX_CARDS` at most."""
+    """At most `MAX_CARDS` cards, of (heading, rows, notes)."""
     cards = []
     for _, item in zip(range(MAX_CARDS), items, strict=False):
         card = budget.card(*item)
@@ -202,7 +203,7 @@ def _duplicates(curation, budget):
     )
     if duplicates.recall:
         recalls = ", ".join(f"{kind} {value:.1%}" for kind, value in duplicates.recall.items())
-        summary.append(f"Of augmented copies were found: {recalls}.")
+        summary.append(f"Augmented copies that were found: {recalls}.")
     count = len(duplicates.keepers)
     return Section("Duplicates", summary, _cards(budget, items()), count, "duplicates.csv")
 
