@@ -1,4 +1,4 @@
-"""A version of an export that is to be passed on: whole, with its card, and of a known kind."""
+"""A version of an export to be passed on: complete, with its card, and of a known kind."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +14,12 @@ ENCODER, CLASSIFIER, DETECTOR = "encoder", "classifier", "detector"
 
 @dataclass(frozen=True)
 class WholeVersion:
-    """A version, compared with its SHA256SUMS.
+    """A version that was compared with its SHA256SUMS.
 
     Attributes:
-        path: its folder, absolute.
-        metadata: of assets/metadata.json.
-        card: the text of README.md.
+        path: Its folder, absolute.
+        metadata: Content of assets/metadata.json.
+        card: The text of README.md.
     """
 
     path: Path
@@ -31,7 +31,7 @@ class WholeVersion:
         """Reads a version.
 
         Raises:
-            InputError: it is none, or damaged.
+            InputError: It is not a version, or is damaged.
         """
         for name in ("saved_model.pb", CARD):
             if not (path / name).is_file():
@@ -52,6 +52,6 @@ class WholeVersion:
         return CLASSIFIER if "probabilities" in self.metadata["signatures"] else ENCODER
 
     def check_outside(self, folder: Path, flag: str) -> None:
-        """Raises InputError if a folder is in the version, which has no files but its own."""
+        """Raises InputError for a folder inside the version, which may hold only its own files."""
         if self.path in (folder.resolve(), *folder.resolve().parents):
             raise InputError(f"{flag}={folder} is in {self.path} itself; give one elsewhere")
