@@ -32,12 +32,12 @@ class Fault(enum.IntEnum):
 
     @property
     def description(self) -> str:
-        """The fault in words."""
+        """The fault as text."""
         return _DESCRIPTIONS[self]
 
     @property
     def is_bad(self) -> bool:
-        """Whether the file is meant as an image and cannot be used as one."""
+        """Whether the file is meant to be an image but cannot be used as one."""
         return self not in (Fault.NONE, Fault.OTHER, Fault.TINY, Fault.CHANGED)
 
 

@@ -286,7 +286,7 @@ def _training_steps(
 
 @functools.cache
 def _compiled(shape: tuple[int, ...], label_axes: int, jit_compile: bool) -> Callable:
-    """`_training_steps` for one shape of features; TensorFlow warns if a function has many traces."""
+    """`_training_steps` for one shape of features: TensorFlow warns of many traces."""
     return tf.function(_training_steps, jit_compile=jit_compile)
 
 
