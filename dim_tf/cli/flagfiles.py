@@ -30,8 +30,8 @@ def expanded(arguments: list[str]) -> list[str]:
         arguments: The command line without the program's name.
 
     Raises:
-        InputError: A file cannot be read or is not a flagfile; the message has its name and the
-        line.
+        InputError: A file cannot be read or is not a flagfile; the message names the file
+            and the line.
     """
     return _Reader().of_arguments(arguments)
 

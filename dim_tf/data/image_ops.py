@@ -41,7 +41,7 @@ def _repeated_edges(inner, outer):
 
 
 def to_uint8(image: tf.Tensor) -> tf.Tensor:
-    """float in [0, 255] -> uint8, rounded."""
+    """Rounds floats in [0, 255] to uint8."""
     return tf.cast(tf.clip_by_value(tf.round(image), 0.0, 255.0), tf.uint8)
 
 
@@ -126,7 +126,7 @@ def encoder_input(images: tf.Tensor, channels: int) -> tf.Tensor:
 
     Args:
         images: float32 [..., C].
-        channels: as for `with_channels`.
+        channels: As for `with_channels`.
 
     Returns:
         float32 [..., channels].

@@ -170,7 +170,7 @@ def apply_augmentation(
 
 
 def _half(n, seed, purpose):
-    """bool [n, 1], true with probability 1/2."""
+    """Whether, with probability 1/2: bool [n, 1]."""
     return tf.random.stateless_uniform([n, 1], seed + [purpose, 0]) < 0.5
 
 

@@ -94,8 +94,8 @@ class Bin:
     """Predictions of similar confidence.
 
     Attributes:
-        low: The confidence of the predictions is above this,
-        high: and at most this.
+        low: Lower bound of the predictions' confidence, exclusive.
+        high: Upper bound of the predictions' confidence, inclusive.
         count: Number of predictions.
         confidence: Their mean confidence; 0 if there are none.
         accuracy: The fraction that is correct; 0 if there are none.

@@ -80,8 +80,7 @@ def fit(
 
 
 def describe(experiment: Experiment) -> str:
-    """The content of a run's fit.json on a line: "on 20,000 of 50,000 training images in 3.1 s:
-    ...".
+    """A run's fit.json on one line: "on 20,000 of 50,000 training images in 3.1 s: ...".
 
     Empty if there is no such file.
 

@@ -123,8 +123,7 @@ def _backbone_encoder(experiment, image_shape, synchronized):
 
 
 def check_input_scaling(experiment: Experiment) -> None:
-    """Checks that the pixel values of a Keras model are known, before anything is built or
-    measured.
+    """Checks that a Keras model's pixel values are known, before anything is built or measured.
 
     Args:
         experiment: The settings of a run that has not started.

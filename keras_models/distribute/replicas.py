@@ -47,8 +47,7 @@ def all_gather(x: tf.Tensor) -> tf.Tensor:
 
 
 def concat(x: tf.Tensor) -> tf.Tensor:
-    """Concatenates every replica's rows, in the order of the replicas: [N, D] -> [replicas·N,
-    D]."""
+    """Concatenates every replica's rows, in their order: [N, D] -> [replicas·N, D]."""
     return tf.reshape(all_gather(x), [-1, x.shape[1]])
 
 
