@@ -108,7 +108,7 @@ class Run:
         except (OSError, ValueError) as error:
             raise InputError(
                 f"{path} is no run folder (experiment.json: {reason(error)}); give one that "
-                "training wrote, as runs/digits"
+                "training wrote, such as runs/digits"
             ) from error
         try:
             experiment = Experiment.from_json(text)

@@ -56,7 +56,7 @@ class _Reader:
 
     def _of_file(self, path):
         if not path:
-            raise InputError("--flagfile= names no file; give one, as --flagfile=flags/digits.cfg")
+            raise InputError("--flagfile= names no file; give a file: --flagfile=flags/digits.cfg")
         flag = f"--flagfile={path}"
         if path in self._open:
             raise InputError(f"{flag} names itself, by {' and '.join(self._open)}; take one out")

@@ -87,10 +87,10 @@ _PARSERS: dict[type, _Parser] = {
         flags.BooleanParser().parse, "bool", "true or false, or the flag alone, or no before it"
     ),
     int: _Parser(flags.IntegerParser().parse, "int", "a whole number, in digits alone"),
-    float: _Parser(flags.FloatParser().parse, "float", "a number, as 0.1 or 1e-4"),
-    tuple: _Parser(_numbers, "whole numbers", "whole numbers with commas between, as 512,512"),
+    float: _Parser(flags.FloatParser().parse, "float", "a number, such as 0.1 or 1e-4"),
+    tuple: _Parser(_numbers, "whole numbers", "whole numbers with commas between, such as 512,512"),
     types.UnionType: _Parser(
-        _size, "size", "a whole number, or height and width with a comma between, as 96,160"
+        _size, "size", "a whole number, or height and width with a comma between, such as 96,160"
     ),
 }
 

@@ -139,7 +139,7 @@ def parse_features(record: bytes, location: str) -> Mapping[str, Any]:
     try:
         return example_pb2.Example.FromString(record).features.feature
     except DecodeError as error:
-        raise InputError(f"{location} is no tf.train.Example") from error
+        raise InputError(f"{location} is not a tf.train.Example") from error
 
 
 def _single_value(features, name, location, flag):

@@ -150,7 +150,7 @@ def check_same_origin(folder: Path, origin: dict[str, Any]) -> None:
     if differences:
         raise InputError(
             f"{folder} holds embeddings of something else ({'; '.join(differences)}); give "
-            "what they were begun with, or another --embed_output"
+            "what they were started with, or another --embed_output"
         )
 
 

@@ -33,7 +33,7 @@ def parse(text: str) -> re.Pattern[str] | None:
         return None
     expected = (
         f"expected {', '.join(MODES)}, or a regular expression whose first group names the group "
-        r"of an image by its path, as '(video_\d+)/'"
+        r"of an image by its path, such as '(video_\d+)/'"
     )
     try:
         pattern = re.compile(text)
@@ -70,8 +70,8 @@ def first_groups(pattern: str, paths: Sequence[str]) -> list[str | None]:
     except subprocess.TimeoutExpired as error:
         raise InputError(
             f"--group_by={pattern} takes more than {MATCHING_SECONDS} s for {len(paths):,} paths; "
-            "repetitions that contain others, as (a+)+, try every way to divide a path: give a "
-            "pattern without them"
+            "repetitions that contain others, such as (a+)+, try every way to divide a path: give "
+            "a pattern without them"
         ) from error
     if matching.returncode:
         lines = matching.stderr.strip().splitlines() or [f"exit status {matching.returncode}"]

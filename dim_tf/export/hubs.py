@@ -74,7 +74,7 @@ class Upload:
         if not _OWNER.fullmatch(owner):
             raise InputError(
                 f"--owner={owner!r} is no name of a user or an organisation; give that of your "
-                "account, as --owner=ada"
+                "account, such as --owner=ada"
             )
         version = WholeVersion.read(path)
         if version.kind == DETECTOR:

@@ -44,7 +44,7 @@ WARMUP_FRACTION = 0.1
 # Settings that change only what is measured afterwards, not a step of training.
 _OF_MEASUREMENTS = ("finetune_label_counts", "finetune_draws")
 _NEVER = 2**62  # steps between checkpoints
-_ADVICE = "make room and give the same command again, which goes on from the last round"
+_ADVICE = "make room and give the same command again, which continues from the last round"
 
 
 @dataclass(frozen=True)

@@ -67,5 +67,5 @@ class AnomalySettings(Settings):
         """Checks that a neighbourhood has a middle."""
         if self.neighbourhood % 2 == 0:
             raise InputError(
-                f"--anomaly_neighbourhood={self.neighbourhood}; expected an odd number, as 3"
+                f"--anomaly_neighbourhood={self.neighbourhood}; expected an odd number, such as 3"
             )

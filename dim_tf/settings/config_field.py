@@ -109,7 +109,7 @@ _EXPECTED = {
     float: "a number",
     str: "text",
     tuple: "whole numbers with commas between",
-    types.UnionType: "a whole number, or height and width, as 96,160",
+    types.UnionType: "a whole number, or height and width, such as 96,160",
 }
 
 
@@ -156,7 +156,7 @@ def checked(flag: str, field: dataclasses.Field, value: Any) -> Any:
 
 def _checked_numbers(flag, field, value):
     if not isinstance(value, tuple | list) or not all(type(number) is int for number in value):
-        raise InputError(f"{flag}={quoted(value)}; expected {_EXPECTED[tuple]}, as 512,512")
+        raise InputError(f"{flag}={quoted(value)}; expected {_EXPECTED[tuple]}, such as 512,512")
     if len(value) > MOST_NUMBERS:
         raise InputError(f"{flag} has {len(value)} numbers; expected at most {MOST_NUMBERS}")
     for number in value:

@@ -313,7 +313,7 @@ def _parse_seeds(text: str) -> list[int]:
     if not seeds or min(seeds) < 0 or max(seeds) > maximum or len(set(seeds)) < len(seeds):
         raise InputError(
             f"--table_seeds={text}; expected different whole numbers up to {maximum} with commas "
-            "between, as 0,1"
+            "between, such as 0,1"
         )
     return seeds
 

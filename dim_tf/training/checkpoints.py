@@ -76,7 +76,7 @@ class Checkpoints:
                 f"the checkpoint of step {step}",
                 self._folder,
                 f"the one before, {self.latest or 'none'}, is intact; make room and give the same "
-                "command again, which goes on from there",
+                "command again, which continues from there",
             ):
                 checkpoint = _checkpoint_of(self._step, self._variables)
                 checkpoint_files.write(checkpoint, self._folder, step)

@@ -99,7 +99,7 @@ def record(folder: Path, splits: Splits) -> None:
     for name in begun.differences(current):
         say(
             f"data: not the {name} that {folder} was begun on (fingerprint "
-            f"{getattr(begun, name)}, now {getattr(current, name)}); training goes on with these"
+            f"{getattr(begun, name)}, now {getattr(current, name)}); training continues with these"
         )
     labels_are_new = begun.images == current.images and not begun.labels
     if not begun.images or labels_are_new:

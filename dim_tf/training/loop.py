@@ -348,6 +348,6 @@ def _translate_tensorflow_errors(devices) -> Iterator[None]:
         if strategy.is_multi_worker(devices) and (isinstance(error, _WORKER_ERRORS) or aborted):
             raise RunError(
                 "another worker is gone or cannot be reached, so this one ends; start all of them "
-                f"again, they go on from the last checkpoint. TensorFlow says: {message}"
+                f"again, they continue from the last checkpoint. TensorFlow says: {message}"
             ) from error
         raise RunError(f"a step failed ({type(error).__name__}): {message}") from error

@@ -268,7 +268,7 @@ def _close(tracker: Tracker, error_type: type | None, *_: object) -> None:
 
 def _read_ids(folder: Path) -> dict[str, Any]:
     path = folder / FILE
-    return read_json(path, "remove it: then new runs are begun there") if path.exists() else {}
+    return read_json(path, "remove it: then new runs are started there") if path.exists() else {}
 
 
 @contextlib.contextmanager

@@ -86,7 +86,7 @@ def _fetch(where: str, entry: Entry, target: Path) -> None:
     """Unpacks an archive to a folder that appears whole, or not at all."""
     folder = target.parent
     make_folder(folder, "XDG_CACHE_HOME")
-    advice = "make room, or give another cache folder, as XDG_CACHE_HOME"
+    advice = "make room, or give another cache folder by XDG_CACHE_HOME"
 
     def say_why():
         say(f"zoo:{entry.name}: waits for another process, which fills {folder}")

@@ -93,7 +93,7 @@ def read_labels_file(path: Path, label_column: str = "") -> LabelsFile:
     if has_image_suffix(file_column):
         raise InputError(
             f"--labels={path} begins with {','.join(header)[:80]!r}, the name of an image; "
-            "expected a header line, as file,label"
+            "expected a header line, such as file,label"
         )
     labelling = _choose_columns(path, columns, file_column, label_column)
     split_column = next((c for c in columns if c.lower() == _SPLIT_COLUMN), None)

@@ -133,7 +133,7 @@ def match_labels(file: LabelsFile, names: Sequence[str], folders: ImageFolders) 
         raise InputError(
             f"--labels: none of the {len(file.files):,} rows of {file.name} names an image in "
             f"--data_dir={folders}; the first is {(file.files or [''])[0][:200]!r}, expected the "
-            f"path or name of an image, as {printable(names[0]) if names else 'a.jpg'!r}"
+            f"path or name of an image, such as {printable(names[0]) if names else 'a.jpg'!r}"
         )
     return MatchedLabels(
         labels,

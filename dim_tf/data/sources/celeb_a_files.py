@@ -103,7 +103,7 @@ def find_files(data_dir: str) -> CelebAFiles | None:
     if unknown:
         raise InputError(
             f"{attributes} has no attributes of {len(unknown)} images that {partition} lists, such "
-            f"as {unknown[0]}; get both anew"
+            f"as {unknown[0]}; download both again"
         )
     tree = FileTree(images)
     folder = "" if images.is_dir() else "img_align_celeba/"
