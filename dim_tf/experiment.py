@@ -352,7 +352,7 @@ def check_known(settings: Mapping[str, Any], model: type[ModelSettings]) -> None
         flags = ", ".join(f"--{flag}" for flag in model.flags()) or "none of its own"
         raise InputError(
             f"--{name} is a setting of --model={owners[0]}, not of {model.NAME}, which has {flags}"
-            "; leave it out, of the flagfile too"
+            "; leave it out, also in the flagfile"
         )
 
 

@@ -80,7 +80,7 @@ def check(experiment: Experiment, modes: list[str]) -> None:
     if "search" in modes:
         _check_search(experiment)
     if experiment.curation.apply and len(split_data_dir(experiment.data.data_dir)) > 1:
-        raise InputError("--apply writes a clean folder of one; give one folder as --data_dir")
+        raise InputError("--apply cleans one folder only; give a single folder as --data_dir")
     if _BY_EXPORT & set(modes) and "export" not in modes:
         encoder = _check_exported(experiment)
         for flag in _flags_of_local_maps(experiment, modes):

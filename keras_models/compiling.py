@@ -80,8 +80,8 @@ def check_backbone(
             raise ValueError(f"{name}={value}; expected at least 0")
     if (frozen_steps or scale != 1) and not has_backbone:
         raise ValueError(
-            "frozen_steps and backbone_learning_rate_scale take effect with a backbone only, as of "
-            "BackboneEncoder; leave them out"
+            "frozen_steps and backbone_learning_rate_scale take effect with a backbone only, such "
+            "as that of BackboneEncoder; leave them out"
         )
     if frozen_steps % steps_per_execution:
         raise ValueError(

@@ -167,7 +167,7 @@ def _check_modes_of(settings: dict[str, Any], wanted: list[str]) -> None:
         if given and mode not in wanted:
             raise InputError(
                 f"--{given[0]} is of --mode={mode}, and --mode={','.join(wanted)} does not read "
-                f"it; add {mode} to --mode, or leave the flag out, of the flagfile too"
+                f"it; add {mode} to --mode, or leave the flag out, also in the flagfile"
             )
     if "finetune" in wanted and "export" not in wanted:
         check_classifier_export(settings)

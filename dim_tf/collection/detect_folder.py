@@ -151,7 +151,7 @@ def detect_folder(
         return dataclasses.replace(
             anomalies,
             not_measured=f"no AUROC: {folders} has no folder named {', '.join(NORMAL_NAMES[:-1])} "
-            f"or {NORMAL_NAMES[-1]}, beside which the others would be defects",
+            f"or {NORMAL_NAMES[-1]}, so it is unknown which folders hold defects",
         )
     if not known.is_anomalous.any():
         return dataclasses.replace(

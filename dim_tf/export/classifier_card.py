@@ -165,9 +165,9 @@ def _quality(report, kind):
         f"({tables.interval(quality['interval'])})** ({of_kind}), mean recall "
         f"{tables.percent(quality['balanced_accuracy'])}.",
         f"Expected calibration error {tables.percent(calibration['error'])} "
-        f"({len(calibration['bins'])} bins of equal width): by so much confidence and accuracy are "
-        "apart.",
-        "Intervals, 95 %: of fractions by Wilson's score, else by the bootstrap over test images.",
+        f"({len(calibration['bins'])} bins of equal width): the mean distance of "
+        "confidence and accuracy.",
+        "95 % intervals: by Wilson's score for fractions, else by the bootstrap over test images.",
     ]
     sections = ["## Evaluation\n\n" + "\n".join(sentences)]
     sections += [_labels(quality), _confusion(quality)]

@@ -40,10 +40,10 @@ def labels(quality: Mapping[str, Any]) -> Table:
         for label in quality["labels"]
     ]
     note = (
-        "Accuracy: right answers, present or absent."
+        "Accuracy: correct answers, present or absent."
         if are_attributes
-        else "Accuracy of a class: how many of its images get it. Precision: how many of the "
-        "images that get it have it."
+        else "Accuracy of a class: the fraction of its images that are predicted as it. "
+        "Precision: the fraction of the images predicted as it that belong to it."
     )
     return Table(columns + ["recall"] * are_attributes, rows, note)
 

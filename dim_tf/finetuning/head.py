@@ -76,13 +76,13 @@ def check_labels(labels: np.ndarray, label_names: tuple[str, ...]) -> None:
         return
     if len(label_names) < 2:
         raise InputError(
-            f"a classifier tells classes apart, and there is {len(label_names)}; give images of at "
-            "least two"
+            f"a classifier tells classes apart, and there is {len(label_names)}; give images of "
+            "at least two classes"
         )
     missing = np.bincount(labels, minlength=len(label_names)) == 0
     if missing.any():
         raise InputError(
-            f"the class {_first(label_names, missing)} has no labelled training image, as "
+            f"the class {_first(label_names, missing)} has no labelled training image, like "
             f"{np.count_nonzero(missing)} of {len(label_names)} classes; label at least one, or "
             "leave the class out"
         )

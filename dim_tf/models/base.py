@@ -73,7 +73,7 @@ class ModelSettings(Settings, abc.ABC):
             if name in cls.UNUSED:
                 raise InputError(
                     f"--{name} has no use with --model={cls.NAME}, which has no training steps and "
-                    "an encoder of its own; leave it out, of the flagfile too"
+                    "its own encoder; leave it out, also in the flagfile"
                 )
 
     def check_encoder(self, encoder: EncoderSettings) -> None:

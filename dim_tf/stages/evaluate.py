@@ -32,8 +32,8 @@ from keras_models.clustering.cluster_model import ClusterModel
 from keras_models.views import KINDS
 
 NOTHING_TO_MEASURE = (
-    "evaluate: there is nothing to measure, as no image is for the test (--test_fraction=0); "
-    "--validation_fraction holds some of the training images out"
+    "evaluate: there is nothing to measure: there are no test images (--test_fraction=0); "
+    "give --validation_fraction to hold out some of the training images"
 )
 
 

@@ -275,7 +275,7 @@ def _check_explicit_settings(
         if row_values and not shared:  # the flag would leak into the rows that do not set it
             raise InputError(
                 f"--{name}={value}: the rows of --table={experiment.table.name} set it themselves; "
-                "leave it out, of the flagfile too"
+                "leave it out, also in the flagfile"
             )
     models = {row.settings.get("model", experiment.model.NAME) for row in table.rows}
     known = set().union(*(known_settings(model_settings(model)) for model in models))

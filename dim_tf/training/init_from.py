@@ -134,8 +134,8 @@ def _check_kind(path, experiment, encoder, name, flag):
     """Raises InputError if only one is a Keras model, or one of them is a fitted encoder."""
     if name in MODELS:
         raise InputError(
-            f"--init_from={path}: that encoder is fitted by --model={name}, and no other model has "
-            "such a one; give the run or export of an encoder that is trained"
+            f"--init_from={path}: that encoder is fitted by --model={name}, and other models "
+            "cannot use it; give the run or export of an encoder that is trained"
         )
     if name and is_backbone(name) != isinstance(encoder, BackboneEncoder):
         name_here = encoder_name(experiment, encoder.image_shape)

@@ -39,7 +39,7 @@ def load_weights(backbone: keras.Model, path: str) -> None:
         backbone.load_weights(path)
         missing = [v.path for v in backbone.weights if not _is_finite(v)]
         if missing:
-            raise ValueError(f"it has none for {missing[0]}, or such that are not finite")
+            raise ValueError(f"it has no finite weights for {missing[0]}")
     except Exception as error:  # Keras and h5py raise errors of every type
         raise ValueError(
             f"{path} holds no weights of this {backbone.name} ({keras_file.first_line(error)})"

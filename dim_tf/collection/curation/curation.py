@@ -221,5 +221,5 @@ def _describe_outliers(outliers):
         },
         "not_measured": ""
         if outliers.is_measured
-        else "fewer than 200 images, or all alike: how far is unusual cannot be said",
+        else "fewer than 200 images, or all alike: no distance can be called unusual",
     }

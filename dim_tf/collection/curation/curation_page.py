@@ -186,11 +186,11 @@ def _duplicates(curation, budget):
     if duplicates.is_confirmed:
         pixels = duplicates.pixel_rates
         summary.append(
-            f"Compared by pixels, {len(duplicates.pairs):,} pairs are copies. Of "
-            f"{pixels.random.trials:,} random pairs {pixels.random.events:,} would be, of "
-            f"{pixels.alike.trials:,} alike ones {pixels.alike.events:,}: so "
-            f"{duplicates.expected_false:.1f} of the pairs are expected to be false, or at most "
-            f"{duplicates.most_false:.1f}, as the sample is small."
+            f"Compared by pixels, {len(duplicates.pairs):,} pairs are copies. By the same test, "
+            f"{pixels.random.events:,} of {pixels.random.trials:,} random pairs and "
+            f"{pixels.alike.events:,} of {pixels.alike.trials:,} alike pairs are copies. So about "
+            f"{duplicates.expected_false:.1f} of the pairs are false, and at most "
+            f"{duplicates.most_false:.1f}, because the sample is small."
         )
     else:
         summary.append(
@@ -198,8 +198,8 @@ def _duplicates(curation, budget):
             "falsely."
         )
     summary.append(
-        f"Of {rate.trials:,} images, {rate.value:.1%} have a neighbour that is no copy and reaches "
-        "this similarity."
+        f"{rate.value:.1%} of {rate.trials:,} images have a neighbour that is not a copy but "
+        "reaches this similarity."
     )
     if duplicates.recall:
         recalls = ", ".join(f"{kind} {value:.1%}" for kind, value in duplicates.recall.items())
@@ -247,8 +247,8 @@ def _label_issues(curation, budget):
     summary = [
         f"{len(issues):,} of {check.checked:,} labels are doubtful. At most "
         f"{check.max_precision:.0%} of these are wrong, and at most {check.max_wrong:.2%} of all.",
-        f"Of labels that were swapped on purpose, {check.recall:.0%} were named so. The classifier "
-        f"agrees with {check.accuracy:.1%} of the labels.",
+        f"{check.recall:.0%} of the labels that were swapped on purpose were found with this "
+        f"certainty. The classifier agrees with {check.accuracy:.1%} of the labels.",
     ]
     return Section("Labels", summary, _cards(budget, items()), len(issues), "label_issues.csv")
 
@@ -265,10 +265,10 @@ def _outliers(curation, budget):
 
     count = int(outliers.is_outlier.sum())
     summary = [
-        f"{count:,} images are unlike the others; of a collection of one kind "
+        f"{count:,} images are unlike the others; in a collection of one kind, "
         f"{outliers.expected_false:.1f} would be."
         if outliers.is_measured
-        else "Too few images, or all alike: how far is unusual cannot be said."
+        else "Too few images, or all alike: no distance can be called unusual."
     ]
     return Section("Outliers", summary, _cards(budget, items()), count, "outliers.csv")
 
