@@ -16,7 +16,8 @@ from dim_tf.system.errors import InputError, MeasureError, one_line
 if TYPE_CHECKING:
     from dim_tf.run import Run
 
-# Stages that lock the run folder for the whole command; the others that write there lock it alone.
+# Stages that lock the run folder for the whole command; others that write there lock it
+# themselves.
 _LOCKING = {"train", "evaluate", "finetune"}
 
 

@@ -165,7 +165,7 @@ def _check_beginning(experiment: Experiment) -> None:
     ):
         raise InputError(
             f"--init_from={start} is no run folder (no experiment.json) and no exported encoder "
-            "(no saved_model.pb); give one, as exported/dim_cifar10/1"
+            "(no saved_model.pb); give one, such as exported/dim_cifar10/1"
         )
 
 
@@ -191,7 +191,7 @@ def _check_encoder(path: str, flag: str) -> None:
     if not is_keras and not Path(path, "saved_model.pb").is_file():
         raise InputError(
             f"{flag}={path} is no SavedModel (no saved_model.pb) and no .keras file; give "
-            "one, as exported/cifar10/1"
+            "one, such as exported/cifar10/1"
         )
 
 
@@ -315,7 +315,7 @@ def _check_exported(experiment: Experiment) -> Path:
         if not (path / "saved_model.pb").is_file():
             raise InputError(
                 f"--encoder_path={path} is no exported encoder (it has no saved_model.pb); give a "
-                "version's folder, as exported/cifar10/1"
+                "version's folder, such as exported/cifar10/1"
             )
         return path
     folder = Path(experiment.export.export_dir) / experiment.name

@@ -34,7 +34,7 @@ MODES = (
 )
 DEFAULT_MODES = MODES[:3]
 MODE_HELP = f"Stages to run, a list of {', '.join(MODES)}."
-MODEL_HELP = "Model, how the encoder is trained; --help lists the models."
+MODEL_HELP = "Model: how the encoder is trained; --help lists the models."
 MODEL_DETAILS = f"One of {', '.join(registry.MODELS)}."
 ALIASES = {"mi_units": "critic_units"}
 FLAGS_OF_MODES = {  # refused without the mode
@@ -161,7 +161,7 @@ def experiment(values: flags.FlagValues, arguments: list[str]) -> Experiment:
 
 
 def _check_modes_of(settings: dict[str, Any], wanted: list[str]) -> None:
-    """Raises InputError for a flag that only stages that will not run would read."""
+    """Raises InputError for a flag that is read only by stages that will not run."""
     for mode, names in FLAGS_OF_MODES.items():
         given = [name for name in names if name in settings]
         if given and mode not in wanted:

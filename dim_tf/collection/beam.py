@@ -117,7 +117,7 @@ class EncoderHandler(ModelHandler[bytes, Embedding, Any]):
         return NAMESPACE
 
     def batch_elements_kwargs(self) -> Mapping[str, Any]:
-        """For beam.BatchElements."""
+        """The arguments of beam.BatchElements."""
         return {"min_batch_size": self.min_batch_size, "max_batch_size": self.max_batch_size}
 
 

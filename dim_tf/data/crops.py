@@ -12,7 +12,7 @@ class CenterCrops:
     """The centers of images, cropped on access."""
 
     def __init__(self, images: Images, size: Sequence[int]):
-        """Crops nothing yet.
+        """Stores the images, which are cropped on access.
 
         Args:
             images: uint8 [N, H, W, C], at least as high and as wide as `size`.

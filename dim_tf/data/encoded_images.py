@@ -128,7 +128,7 @@ def _lowest_ratio(header, frame):
 
 
 def _decode_png(encoded, max_pixels, pixel_range):
-    """As `_decode_jpeg`."""
+    """Like `_decode_jpeg`, for a PNG."""
     header = png.read(encoded)
     fits = (header.size[0] * header.size[1] <= max_pixels) & tf.reduce_all(header.size <= MAX_SIDE)
     # Incompressible pixels grow by less than a thousandth. Data beyond the last pixel would still

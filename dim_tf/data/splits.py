@@ -25,7 +25,7 @@ class Images(Protocol):
         """The type of the images: uint8, or float32 if they are in [0, 1]."""
 
     def __len__(self) -> int:
-        """N."""
+        """N, the number of images."""
 
     def __getitem__(self, indices: slice | np.ndarray) -> np.ndarray:
         """[len(indices), H, W, C], in memory."""

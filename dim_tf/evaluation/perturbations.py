@@ -58,7 +58,7 @@ def blurred(images: tf.Tensor, random: StepRandom) -> tf.Tensor:
 
 
 def inverted(images: tf.Tensor, random: StepRandom) -> tf.Tensor:
-    """The negative."""
+    """The negative of each image."""
     del random
     return -images
 

@@ -53,7 +53,7 @@ def load(path: str, flag: str = "--encoder_path") -> SavedEncoder:
     if not Path(path, "saved_model.pb").is_file():
         raise InputError(
             f"{flag}={path} is no SavedModel (no saved_model.pb) and no .keras file; give "
-            "one, as exported/cifar10/1"
+            "one, such as exported/cifar10/1"
         )
     verify.check(path, flag)
     given = f"{flag}={path}"

@@ -106,7 +106,7 @@ class Upload:
 
     @property
     def summary(self) -> str:
-        """One sentence."""
+        """One sentence that describes the model."""
         return f"Image {self.version.kind} trained with dim_tf, a TensorFlow SavedModel"
 
 

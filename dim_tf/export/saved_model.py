@@ -249,7 +249,7 @@ def load(path: str, signature: str) -> Any:
     except Exception as error:  # a foreign file makes the parser fail in any way
         raise InputError(
             f"--encoder_path={path} cannot be loaded ({reason(error)}); give one version of an "
-            "exported encoder, as exported/cifar10/1"
+            "exported encoder, such as exported/cifar10/1"
         ) from error
     if signature not in loaded.signatures:
         raise InputError(
@@ -259,12 +259,12 @@ def load(path: str, signature: str) -> Any:
     if HEAT_MAP in loaded.signatures[signature].structured_outputs:
         raise InputError(
             f"the SavedModel in {path} is a detector of anomalies, which gives scores and no "
-            "feature; give a version of an exported encoder, as exported/cifar10/1"
+            "feature; give a version of an exported encoder, such as exported/cifar10/1"
         )
     if CLASSES in loaded.signatures[signature].structured_outputs:
         raise InputError(
             f"the SavedModel in {path} is a classifier, which gives probabilities and no feature; "
-            "give a version of an exported encoder, as exported/cifar10/1"
+            "give a version of an exported encoder, such as exported/cifar10/1"
         )
     return loaded
 

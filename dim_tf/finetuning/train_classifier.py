@@ -197,13 +197,13 @@ class _Examples:
 
     @property
     def labels(self) -> np.ndarray:
-        """Of `train`."""
+        """The labels of `train`."""
         assert self.train.labels is not None
         return self.train.labels
 
     @property
     def test_labels(self) -> np.ndarray:
-        """Of `test`."""
+        """The labels of `test`."""
         assert self.test is not None
         assert self.test.labels is not None
         return self.test.labels

@@ -28,5 +28,5 @@ class AdversarialAutoencoderModel(WithPriorDivergence):
 
     @property
     def matched_prior(self):
-        """Its prior."""
+        """The prior in its settings."""
         return self.prior

@@ -46,7 +46,7 @@ class NICEModel(_FlowDensity):
 
     @property
     def latent_prior(self):
-        """Its prior."""
+        """The prior in its settings."""
         return self.prior
 
 

@@ -62,7 +62,7 @@ class FastICAModel(IndependentComponents):
     LEARNED = "from unlabelled images by independent components (FastICA, Hyvärinen 1999)"
 
     def unmix(self, white, seed):
-        """By scikit-learn."""
+        """Unmixes by scikit-learn's FastICA."""
         from keras_models.classical import ica
 
         return ica.fastica(white, self.iterations, seed)

@@ -145,7 +145,7 @@ class EvaluationSettings(Settings):
 
     @property
     def measure_names(self) -> tuple[str, ...]:
-        """What `measures` lists."""
+        """The names in `measures`."""
         if self.measures == "all":
             return tuple(MEASURES)
         return tuple(name.strip() for name in self.measures.split(","))

@@ -82,7 +82,7 @@ class ExportSettings(Settings):
 
     @property
     def tflite_names(self) -> tuple[str, ...]:
-        """What `tflite` lists."""
+        """The names in `tflite`."""
         if self.tflite in ("all", "none"):
             return TFLITE if self.tflite == "all" else ()
         return tuple(name.strip() for name in self.tflite.split(","))

@@ -22,7 +22,7 @@ class TrainingSettings(Settings):
 
     epochs: int = config_field(
         20,
-        "Epochs of training; 0: by --minutes.",
+        "Epochs of training; 0: set by --minutes.",
         common=True,
         minimum=0,
         maximum=10**6,
@@ -30,7 +30,7 @@ class TrainingSettings(Settings):
     )
     minutes: float = config_field(
         0.0,
-        "Minutes of training, instead of --epochs; 0: by --epochs.",
+        "Minutes of training, instead of --epochs; 0: set by --epochs.",
         details="The speed is measured once at the start and sets the number of steps. The time "
         "counts from when the images have been read, and includes measuring, compilation and "
         "checkpoints. A run that resumes ends at the same step.",
@@ -230,7 +230,7 @@ class TrainingSettings(Settings):
 
     @property
     def tracker_names(self) -> tuple[str, ...]:
-        """What `track` lists."""
+        """The names in `track`."""
         if self.track == "none":
             return ()
         return tuple(name.strip() for name in self.track.split(","))

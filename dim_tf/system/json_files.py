@@ -72,7 +72,7 @@ def parse_json_object(text: str) -> dict[str, Any]:
     for _ in range(MAX_DEPTH):
         for value in level:
             if isinstance(value, str):
-                value.encode()  # half a character, as "\\ud800", is no text
+                value.encode()  # half a character, such as "\\ud800", is no text
         containers = [[*value, *value.values()] for value in level if isinstance(value, dict)]
         containers += [value for value in level if isinstance(value, list)]
         level = [value for container in containers for value in container]

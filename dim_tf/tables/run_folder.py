@@ -27,7 +27,7 @@ class StageSeconds:
         self._began = time.monotonic()
 
     def read(self) -> dict[str, float]:
-        """Seconds by stage.
+        """The seconds by stage.
 
         Raises:
             InputError: The file is damaged.

@@ -205,7 +205,7 @@ def _read_run(path, experiment, run_encoder) -> _Weights:
     except (OSError, ValueError) as error:
         raise InputError(
             f"--init_from={path} is no run folder (experiment.json: {reason(error)}) and no "
-            "exported encoder (no saved_model.pb); give one, as exported/dim_cifar10/1"
+            "exported encoder (no saved_model.pb); give one, such as exported/dim_cifar10/1"
         ) from error
     try:
         run_experiment = Experiment.from_json(text).replace(run_dir=str(path), init_from="")

@@ -21,7 +21,7 @@ class Code(NamedTuple):
     """The parts of a code.
 
     Attributes:
-        noise: float32 [N, Z] in [-1, 1], which cannot be predicted from the image.
+        noise: float32 [N, Z] in [-1, 1], about which the image need reveal nothing.
         categories: float32 [N, K_i], one-hot, one tensor for each categorical code.
         continuous: float32 [N, C] in [-1, 1].
     """

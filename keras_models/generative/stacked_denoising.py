@@ -70,7 +70,7 @@ class StackedDenoisingAutoencoder(EncoderModel):
         self._set_trainable(self.stage)
 
     def compile(self, *args, **kwargs):
-        """As `ObjectiveModel.compile`.
+        """Like `ObjectiveModel.compile`, which has the arguments.
 
         Raises:
             ValueError: Also if a layer's steps are not a multiple of `steps_per_execution`.

@@ -164,7 +164,7 @@ class Results:
         return "measures" not in self.evaluation and not self.evaluation.keys() <= set(other_keys)
 
     def values(self, measure: str) -> dict[str, Any]:
-        """Value by endpoint."""
+        """The values of a measure by endpoint."""
         return self.evaluation.get(measure) or {}
 
     def uncertainty(self, measure: str, endpoint: str) -> dict[str, Any]:
