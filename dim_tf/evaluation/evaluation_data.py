@@ -76,7 +76,7 @@ class EvaluationData:
         max_test_images: int = MAX_TEST_IMAGES,
         storage: ArrayStorage | None = None,
     ) -> Self:
-        """Takes the training images, or only the labelled ones if some have no label.
+        """Takes the training images, or the labelled ones if only those have labels.
 
         Images in memory are all taken; of other images a random sample, always the same one.
 
