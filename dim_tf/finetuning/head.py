@@ -82,7 +82,7 @@ def check_labels(labels: np.ndarray, label_names: tuple[str, ...]) -> None:
     missing = np.bincount(labels, minlength=len(label_names)) == 0
     if missing.any():
         raise InputError(
-            f"the class {_first(label_names, missing)} has no labelled training image, like "
+            f"the class {_first(label_names, missing)} has no labelled training image, as "
             f"{np.count_nonzero(missing)} of {len(label_names)} classes; label at least one, or "
             "leave the class out"
         )

@@ -37,8 +37,8 @@ def decode_array(data: bytes, max_pixels: int) -> np.ndarray:
 
     Args:
         data: The content of a file for which `is_array` is true.
-        max_pixels: Images with more pixels are not decoded, nor those with four times as many
-            values in all channels together.
+        max_pixels: Images with more pixels are not decoded, nor images with more than four times
+            as many values in all channels together.
 
     Returns:
         uint8, uint16 or float32 [H, W, C].
